@@ -1,0 +1,1 @@
+"""From stored readings to excursions, alerts and the events that tell of them."""

@@ -1,0 +1,137 @@
+"""Pure: the words that everything about excursions shares."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+# Microseconds since the epoch, and microseconds: sums of them are exact, which a sum of float seconds is not.
+Instant: TypeAlias = int
+Duration: TypeAlias = int
+
+SECOND: Duration = 1_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Outside of these, in °C, it is the probe that is broken and not the payload that is warm.
+COLDEST_C, HOTTEST_C = -273.15, 150.0
+
+
+def to_instant(time: datetime) -> Instant:
+    """Give an aware time as an instant; a naive one raises TypeError."""
+    return (time - EPOCH) // timedelta(microseconds=1)
+
+
+def to_datetime(instant: Instant) -> datetime:
+    """Give an instant as a time in UTC."""
+    return EPOCH + timedelta(microseconds=instant)
+
+
+class Side(StrEnum):
+    LOW = "low"
+    HIGH = "high"
+
+
+class EndedBy(StrEnum):
+    RECOVERY = "recovery"
+    REVERSAL = "reversal"
+    DELIVERY = "delivery"
+
+
+class Severity(StrEnum):
+    MAJOR = "major"
+    CRITICAL = "critical"
+
+
+class Sample(NamedTuple):
+    """What the fold needs of one reading; `temperature_c` is None where the probe is broken.
+
+    A tuple, since millions of them are folded: a plain `(at, temperature_c)` serves as well.
+    """
+
+    at: Instant
+    temperature_c: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The time in which readings count, `departed_at <= at < delivered_at`; open-ended until delivery."""
+
+    departed_at: Instant
+    delivered_at: Instant | None = None
+
+    def __post_init__(self) -> None:
+        if self.delivered_at is not None and self.delivered_at < self.departed_at:
+            raise ValueError(f"delivered ({self.delivered_at}) before departed ({self.departed_at})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Time out of range, from the first reading outside the band on; `end` is None while it goes on."""
+
+    side: Side
+    start: Instant
+    end: Instant | None
+    ended_by: EndedBy | None
+    peak_c: float
+    severity: Severity
+    has_gap: bool
+
+
+class ExcursionState(StrEnum):
+    OPEN = "open"
+    CLOSED = "closed"
+    WITHDRAWN = "withdrawn"
+    SUPERSEDED = "superseded"
+
+
+LIVE = frozenset({ExcursionState.OPEN, ExcursionState.CLOSED})
+
+ExcursionId: TypeAlias = str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excursion:
+    """The record of a run that lasted its on-delay: one identity through all that late data corrects."""
+
+    id: ExcursionId
+    opened_at: Instant  # when the record was made, not when the run started
+    revision: int
+    state: ExcursionState
+    run: Run
+    superseded_by: ExcursionId | None = None
+
+
+class ChangeKind(StrEnum):
+    OPENED = "opened"
+    WORSENED = "worsened"
+    CLOSED = "closed"
+    AMENDED = "amended"
+    WITHDRAWN = "withdrawn"
+    SUPERSEDED = "superseded"
+
+
+class Reason(StrEnum):
+    """Why an excursion's record was changed."""
+
+    LIMIT_EXCEEDED = "limit_exceeded"
+    BECAME_CRITICAL = "became_critical"
+    PEAK_MOVED = "peak_moved"
+    GAP_IN_READINGS = "gap_in_readings"
+    RECOVERED = "recovered"
+    REVERSED = "reversed"
+    DELIVERED = "delivered"
+    LATE_DATA = "late_data"
+    PLAN_CHANGED = "plan_changed"
+    WINDOW_CHANGED = "window_changed"
+    MERGED = "merged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One step in an excursion's record; `fields` names what of the run differs from what was told before."""
+
+    kind: ChangeKind
+    reason: Reason
+    before: Excursion | None
+    after: Excursion
+    fields: tuple[str, ...] = ()

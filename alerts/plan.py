@@ -1,0 +1,198 @@
+"""Pure: the plan of a shipment: its band, what it overrides, and what follows from both."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from alerts.model import COLDEST_C, HOTTEST_C, SECOND, Duration, Severity, Side
+
+
+class Band(StrEnum):
+    CRYOGENIC = "cryogenic"
+    ULTRA_LOW = "ultra_low"
+    CONTROLLED = "controlled"
+    REFRIGERATED = "refrigerated"
+    ROOM = "room"
+    CUSTOM = "custom"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Inclusive limits in °C; None is no limit on that side."""
+
+    lower_c: float | None = None
+    upper_c: float | None = None
+    critical_low_c: float | None = None
+    critical_high_c: float | None = None
+
+
+BANDS: Mapping[Band, Limits] = {
+    # Above -135 °C, the glass transition of water, the product is presumed lost.
+    Band.CRYOGENIC: Limits(upper_c=-150, critical_high_c=-135),
+    Band.ULTRA_LOW: Limits(lower_c=-80, upper_c=-70, critical_high_c=-60),
+    Band.CONTROLLED: Limits(lower_c=2, upper_c=25, critical_low_c=0, critical_high_c=40),
+    Band.REFRIGERATED: Limits(lower_c=2, upper_c=8, critical_low_c=0, critical_high_c=25),
+    Band.ROOM: Limits(lower_c=15, upper_c=25, critical_low_c=2, critical_high_c=40),
+    Band.CUSTOM: Limits(),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a shipment's payload tolerates; made by `make_plan`, which checks it."""
+
+    band: Band
+    limits: Limits
+    deadband_c: float = 0.5
+    on_delay: Duration = 0
+    budget: Duration | None = None
+    max_gap: Duration = 1800 * SECOND
+    delta_h_kj_mol: float = 83.144  # activation energy, for the mean kinetic temperature
+
+    @property
+    def has_mkt(self) -> bool:
+        """Mean kinetic temperature has a meaning only for products that are kept above freezing."""
+        return self.limits.lower_c is not None and self.limits.lower_c >= 0
+
+    def recovery_points(self) -> tuple[float, float]:
+        """Give how warm a low run must become, and how cold a high one, to count as recovered, in °C.
+
+        In decimals, as people write limits: 8.1 - 0.3 is 7.8, which floats miss, and 7.8 must recover.
+        """
+        lower, upper = _decimal(self.limits.lower_c, "-inf"), _decimal(self.limits.upper_c, "inf")
+        deadband = Decimal(str(self.deadband_c))
+        if upper - lower < 2 * deadband:
+            middle = float((lower + upper) / 2)
+            return middle, middle
+        return float(lower + deadband), float(upper - deadband)
+
+    def severity(self, side: Side, peak_c: float) -> Severity:
+        """Judge a run by its extreme reading: no other can lie beyond a critical limit if this does not."""
+        low, high = self.limits.critical_low_c, self.limits.critical_high_c
+        beyond = (low is not None and peak_c < low) if side is Side.LOW else (high is not None and peak_c > high)
+        return Severity.CRITICAL if beyond else Severity.MAJOR
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the plan under the names and in the units of the HTTP interface, limits spelled out."""
+        return {
+            "band": str(self.band),
+            "lower_c": self.limits.lower_c,
+            "upper_c": self.limits.upper_c,
+            "critical_low_c": self.limits.critical_low_c,
+            "critical_high_c": self.limits.critical_high_c,
+            "deadband_c": self.deadband_c,
+            "on_delay_s": _seconds(self.on_delay),
+            "budget_s": None if self.budget is None else _seconds(self.budget),
+            "max_gap_s": _seconds(self.max_gap),
+            "delta_h_kj_mol": self.delta_h_kj_mol,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Plan":
+        """Read back what `to_json` gave; anything that is no plan raises ValueError."""
+        plan = make_plan(data["band"], {name: value for name, value in data.items() if name != "band"})
+        if isinstance(plan, PlanRefused):
+            raise ValueError(f"{plan.field} {plan.why}")  # noqa: TRY004: it is the value that is wrong
+        return plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRefused:
+    """Which field of a plan is wrong, and what to do about it: `f"{field} {why}"` is a sentence."""
+
+    field: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Range:
+    least: float
+    most: float
+    says: str
+    nullable: bool = False
+
+
+_TEN_YEARS_S = 10 * 366 * 86400  # longer is a slip, and could leave what a database calls a time
+_LIMIT = _Range(least=COLDEST_C, most=HOTTEST_C, says="from -273.15 to 150 °C, or null for none", nullable=True)
+_RANGES: Mapping[str, _Range] = {
+    "lower_c": _LIMIT,
+    "upper_c": _LIMIT,
+    "critical_low_c": _LIMIT,
+    "critical_high_c": _LIMIT,
+    "deadband_c": _Range(least=0, most=HOTTEST_C - COLDEST_C, says="of °C, 0 or more"),
+    "on_delay_s": _Range(least=0, most=_TEN_YEARS_S, says="of seconds, from 0 to ten years"),
+    "budget_s": _Range(least=0, most=_TEN_YEARS_S, says="of seconds, from 0 to ten years, or null", nullable=True),
+    "max_gap_s": _Range(least=1 / SECOND, most=_TEN_YEARS_S, says="of seconds, above 0, up to ten years"),
+    "delta_h_kj_mol": _Range(least=1, most=1000, says="of kJ/mol, from 1 to 1000"),
+}
+
+
+def make_plan(band: str, overrides: Mapping[str, Any]) -> Plan | PlanRefused:
+    """Make the plan of a band with `overrides`: plan fields by their names in the HTTP interface.
+
+    A limit that is absent is the band's; one that is None is no limit on that side.
+    """
+    if band not in set(Band):
+        return PlanRefused(field="band", why=f"must be one of {', '.join(Band)}")
+    for name, value in overrides.items():
+        if why := _wrong(name, value):
+            return PlanRefused(field=name, why=why)
+    limits = _limits(BANDS[Band(band)], overrides)
+    if isinstance(limits, PlanRefused):
+        return limits
+    given: dict[str, Any] = {name: overrides[name] for name in ("deadband_c", "delta_h_kj_mol") if name in overrides}
+    for name in ("on_delay", "budget", "max_gap"):
+        if (seconds := overrides.get(f"{name}_s")) is not None:
+            given[name] = round(seconds * SECOND)
+    return Plan(band=Band(band), limits=limits, **given)
+
+
+def _wrong(name: str, value: Any) -> str | None:
+    """Say what is wrong with one field by itself."""
+    allowed = _RANGES.get(name)
+    if allowed is None:
+        return "is no field of a plan"
+    if value is None and allowed.nullable:
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and allowed.least <= value <= allowed.most:  # NaN is in no range
+        return None
+    return f"must be a number {allowed.says}"
+
+
+def _limits(band: Limits, overrides: Mapping[str, Any]) -> Limits | PlanRefused:
+    """Lay the overrides over the band's limits, and see whether they make sense together."""
+    lower, upper = overrides.get("lower_c", band.lower_c), overrides.get("upper_c", band.upper_c)
+    if lower is None and upper is None:
+        return PlanRefused(field="upper_c", why="or lower_c must be a number: a plan without a limit guards nothing")
+    if lower is not None and upper is not None and lower >= upper:
+        field = "lower_c" if "lower_c" in overrides else "upper_c"
+        return PlanRefused(field=field, why=f"leaves no band: lower_c {lower:g} must be below upper_c {upper:g}")
+    # A critical limit that nobody gave yields to the limit that somebody did. That judges the same: every run
+    # has a reading beyond its limit, and so beyond any critical limit inside the band.
+    low = overrides.get("critical_low_c", _outermost(min, band.critical_low_c, lower))
+    high = overrides.get("critical_high_c", _outermost(max, band.critical_high_c, upper))
+    if low is not None and (lower is None or low > lower):
+        return PlanRefused(field="critical_low_c", why=f"must be at or below lower_c, which is {_plain(lower)}")
+    if high is not None and (upper is None or high < upper):
+        return PlanRefused(field="critical_high_c", why=f"must be at or above upper_c, which is {_plain(upper)}")
+    return Limits(lower_c=lower, upper_c=upper, critical_low_c=low, critical_high_c=high)
+
+
+def _outermost(pick: Callable[[float, float], float], critical: float | None, limit: float | None) -> float | None:
+    return None if critical is None or limit is None else pick(critical, limit)
+
+
+def _plain(limit: float | None) -> str:
+    return "not set" if limit is None else f"{limit:g}"
+
+
+def _decimal(limit: float | None, absent: str) -> Decimal:
+    return Decimal(absent if limit is None else str(limit))
+
+
+def _seconds(duration: Duration) -> float:
+    """Give whole seconds as an int, since that is what people wrote."""
+    return duration / SECOND if duration % SECOND else duration // SECOND

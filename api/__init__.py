@@ -1,0 +1,1 @@
+"""Everything that faces outward: settings, commands, HTTP, and the composition root."""

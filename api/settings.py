@@ -1,0 +1,86 @@
+"""The only reader of the environment: every setting, with its default, its unit and its check."""
+
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "DEWARWATCH_"
+
+
+class SettingsError(Exception):
+    """A wrong or missing setting; the text is one line that names it."""
+
+
+class Settings(BaseSettings):
+    """What a process of the service needs to know, from `DEWARWATCH_…` and an optional `.env` file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+    )
+
+    database_url: str | None = None
+    database_pool: Annotated[int, Field(ge=2, le=200)] = 10
+    mqtt_url: str | None = None
+    mqtt_public_url: str | None = None
+    """What loggers are told to connect to, where it differs from MQTT_URL; without user and password."""
+    http_host: str = "127.0.0.1"
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    admin_key: SecretStr | None = None
+    webhook_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    outbox_retention_days: Annotated[float, Field(gt=0)] = 30.0
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, value: str | None) -> str | None:
+        return _checked(value, ("postgresql",))
+
+    @field_validator("mqtt_url", "mqtt_public_url")
+    @classmethod
+    def _is_mqtt(cls, value: str | None) -> str | None:
+        return _checked(value, ("mqtt", "mqtts"))
+
+    @field_validator("admin_key")
+    @classmethod
+    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
+            raise ValueError("must have at least 32 characters")
+        return value
+
+    @field_validator("webhook_allow_networks", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
+
+
+def _checked(value: str | None, schemes: tuple[str, ...]) -> str | None:
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ValueError(f"must look like {schemes[0]}://user:password@host:port")
+    _ = parts.port  # raises ValueError where it is no number from 0 to 65535
+    return value
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings; raise SettingsError with one line that names the first wrong one."""
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = PREFIX + str(first["loc"][0]).upper()
+        raise SettingsError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def required(value: str | None, name: str, hint: str) -> str:
+    """Give the setting's value, or raise SettingsError that says how to set it."""
+    if value is None:
+        raise SettingsError(f"{PREFIX}{name} is not set: {hint}")
+    return value

@@ -1,0 +1,9 @@
+"""The one MetaData, with the tables of every package in it."""
+
+import alerts.tables
+import api.tables
+import telemetry.tables
+
+metadata = telemetry.tables.metadata
+
+__all__ = ["alerts", "api", "metadata"]

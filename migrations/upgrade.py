@@ -1,0 +1,71 @@
+"""Brings a database to the newest revision, and to what its server's level adds."""
+
+from pathlib import Path
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from telemetry.server import MIGRATION_LOCK, Server, apply_level, inspect
+
+
+def alembic_config() -> Config:
+    """Where the revisions lie, without a file of settings."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+async def upgrade(database_url: str) -> Server:
+    """Bring the schema to the newest revision; safe to run twice, and by two at once (the second waits).
+
+    Raises UnfitServerError before anything is changed where the server would lose data.
+    """
+    lock = await asyncpg.connect(database_url)
+    try:
+        await inspect(lock)
+        await lock.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+        await _run_revisions(database_url)
+        return await apply_level(lock)
+    finally:
+        await lock.close()
+
+
+async def _run_revisions(database_url: str) -> None:
+    engine = create_async_engine(sqlalchemy_url(database_url), poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_upgrade_on)
+    finally:
+        await engine.dispose()
+
+
+def _upgrade_on(connection: Connection) -> None:
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+async def pending(database_url: str) -> str | None:
+    """Say what is missing until the schema is the one that this version expects; None where nothing is."""
+    engine = create_async_engine(sqlalchemy_url(database_url), poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            present = await connection.run_sync(
+                lambda sync: MigrationContext.configure(sync).get_current_revision()
+            )
+    finally:
+        await engine.dispose()
+    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    return None if present == head else f"the schema is at {present or 'nothing'}, this version needs {head}"
+
+
+def sqlalchemy_url(database_url: str) -> str:
+    """The same address, for SQLAlchemy through asyncpg."""
+    return database_url.replace("postgresql://", "postgresql+asyncpg://", 1)

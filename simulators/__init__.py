@@ -1,0 +1,1 @@
+"""Simulated loggers, lanes and dewars; independent of the service that they exercise."""

@@ -1,0 +1,1 @@
+"""From a logger's bytes to trusted, stored readings."""

@@ -1,0 +1,87 @@
+"""The database server: which of the three levels it is, whether it keeps what it is given, and what its level adds."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import asyncpg
+import structlog
+
+log = structlog.get_logger(__name__)
+
+OLDEST_POSTGRESQL = 150000
+MIGRATION_LOCK = 0x6465776172  # "dewar": one advisory lock for everything that changes the schema
+
+
+class Level(StrEnum):
+    """What a server can do beyond plain PostgreSQL."""
+
+    COMMUNITY = "community"
+    APACHE = "apache"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What was found out about a database server."""
+
+    level: Level
+    postgresql: str
+    timescaledb: str | None
+
+    def __str__(self) -> str:
+        extension = f" with TimescaleDB {self.timescaledb}" if self.timescaledb else ""
+        return f"PostgreSQL {self.postgresql}{extension}, level {self.level}"
+
+
+class UnfitServerError(Exception):
+    """The server would lose data, or is too old; the text says which setting to change."""
+
+
+async def inspect(connection: asyncpg.Connection) -> Server:
+    """Find out the server's level; raise UnfitServerError where it would not keep what it acknowledges."""
+    settings = {
+        row["name"]: row["setting"]
+        for row in await connection.fetch(
+            "SELECT name, setting FROM pg_settings WHERE name = ANY($1::text[])",
+            ["fsync", "full_page_writes", "synchronous_commit", "server_version", "server_version_num"],
+        )
+    }
+    if int(settings["server_version_num"]) < OLDEST_POSTGRESQL:
+        raise UnfitServerError(f"PostgreSQL {settings['server_version']} is too old: 15 or later is needed")
+    for name in ("fsync", "full_page_writes", "synchronous_commit"):
+        if settings[name] == "off":
+            raise UnfitServerError(f"the database server has {name} = off and would lose readings: set it on")
+    version = await connection.fetchval("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
+    return Server(
+        level=await _level(connection) if version else Level.PLAIN,
+        postgresql=settings["server_version"].split(" ")[0],
+        timescaledb=version,
+    )
+
+
+async def _level(connection: asyncpg.Connection) -> Level:
+    licence = await connection.fetchval("SELECT current_setting('timescaledb.license', true)")
+    return Level.COMMUNITY if licence == "timescale" else Level.APACHE
+
+
+async def apply_level(connection: asyncpg.Connection) -> Server:
+    """Apply what the server's level adds to the schema; safe to repeat, and after a move up a level."""
+    await _create_extension(connection)
+    server = await inspect(connection)
+    if server.level is not Level.PLAIN:
+        await connection.execute(
+            "SELECT create_hypertable('readings', 'measured_at', chunk_time_interval => interval '7 days', "
+            "create_default_indexes => false, if_not_exists => true, migrate_data => true)"
+        )
+    return server
+
+
+async def _create_extension(connection: asyncpg.Connection) -> None:
+    """Create the extension only where it is preloaded: elsewhere the attempt kills the connection."""
+    preloaded = await connection.fetchval("SELECT current_setting('shared_preload_libraries', true)")
+    if "timescaledb" not in (preloaded or ""):
+        return
+    try:
+        await connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    except asyncpg.InsufficientPrivilegeError:
+        log.warning("timescaledb_not_created", hint="a superuser must run CREATE EXTENSION timescaledb once")

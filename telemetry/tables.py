@@ -1,0 +1,204 @@
+"""The tables of telemetry and of the registry, and the one MetaData that all tables share."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSONB, TIMESTAMP
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+Instant = TIMESTAMP(timezone=True)
+Identifier = Text(collation="C")
+"""Ids are compared byte by byte: faster than by language, and the same on every server."""
+
+organizations = Table(
+    "organizations",
+    metadata,
+    Column("slug", Identifier, primary_key=True),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("device_id", Identifier, primary_key=True),
+    Column("model", Text),
+    Column("interval_s", Double),
+    Column("calibration_due", Instant),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+)
+
+dewars = Table(
+    "dewars",
+    metadata,
+    Column("dewar_id", Identifier, primary_key=True),
+    Column("model", Text),
+    Column("hold_time_h", Double),
+    Column("ln2_capacity_kg", Double),
+    Column("last_charged_at", Instant),
+    Column("qualified_until", Instant),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+)
+
+shipments = Table(
+    "shipments",
+    metadata,
+    Column("shipment_id", Identifier, primary_key=True),
+    Column("organization", Identifier, ForeignKey("organizations.slug"), index=True),
+    Column("band", Text, nullable=False),
+    Column("plan", JSONB, nullable=False, comment="every limit and time of the plan, resolved"),
+    Column("plan_revision", Integer, nullable=False, server_default="1"),
+    Column("dewar_id", Identifier, ForeignKey("dewars.dewar_id")),
+    Column("product_id", Identifier),
+    Column("origin", Text),
+    Column("destination", Text),
+    Column("legs", JSONB, nullable=False, server_default="[]"),
+    Column("planned_departure", Instant),
+    Column("planned_arrival", Instant),
+    Column("packed_out_at", Instant),
+    Column("use_by", Instant),
+    Column("drill", Boolean, nullable=False, server_default=text("false")),
+    Column("departed_at", Instant),
+    Column("delivered_at", Instant),
+    Column("cancelled_at", Instant),
+    Column(
+        "status",
+        Text,
+        Computed(
+            "CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled' WHEN delivered_at IS NOT NULL THEN 'delivered' "
+            "WHEN departed_at IS NOT NULL THEN 'in_transit' ELSE 'planned' END",
+            persisted=True,
+        ),
+        nullable=False,
+    ),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Index(None, "created_at", "shipment_id"),
+    Index(None, "status"),
+)
+
+device_assignments = Table(
+    "device_assignments",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("device_id", Identifier, ForeignKey("devices.device_id"), nullable=False),
+    Column("shipment_id", Identifier, ForeignKey("shipments.shipment_id"), nullable=False),
+    Column("starts_at", Instant, nullable=False),
+    Column("ends_at", Instant, comment="half open; null while the shipment is under way"),
+    UniqueConstraint("shipment_id", "device_id"),
+    Index(None, "device_id", "starts_at"),
+    comment="never two at one instant for one device: registry.assign locks the device's row and looks",
+)
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("device_id", Identifier, nullable=False),
+    Column("measured_at", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("temperature_c", Double),
+    Column("probe_ok", Boolean, nullable=False),
+    Column("seq", BigInteger),
+    Column("boot", BigInteger),
+    Column("lat", Double),
+    Column("lon", Double),
+    Column("accuracy_m", Double),
+    Column("ambient_c", Double),
+    Column("battery_pct", Double),
+    Column("tilt_deg", Double),
+    Column("shock_g", Double),
+    Column("lid_open", Boolean),
+    Column("ln2_kg", Double),
+    Column("pressure_hpa", Double),
+    Column("humidity_pct", Double),
+    Column("flight_mode_until", Instant),
+    Column("extra", JSONB),
+    PrimaryKeyConstraint("device_id", "measured_at"),
+    comment="a hypertable on measured_at wherever TimescaleDB is there; rows are never updated",
+)
+
+device_states = Table(
+    "device_states",
+    metadata,
+    Column("device_id", Identifier, ForeignKey("devices.device_id"), primary_key=True),
+    Column("last_received_at", Instant),
+    Column("measured_at", Instant, comment="of the latest reading; the values below are that reading's"),
+    Column("temperature_c", Double),
+    Column("probe_ok", Boolean),
+    Column("battery_pct", Double),
+    Column("flight_mode_until", Instant),
+    Column("position_at", Instant, comment="the latest reading that carried a position"),
+    Column("lat", Double),
+    Column("lon", Double),
+    Column("connection", Text, comment="online or offline, as the logger's status topic says"),
+    Column("connection_at", Instant),
+    postgresql_with={"fillfactor": "70"},
+    comment="the last known state of each device; made with the device, updated with each batch",
+)
+
+logger_sequences = Table(
+    "logger_sequences",
+    metadata,
+    Column("device_id", Identifier, nullable=False),
+    Column("boot", BigInteger, nullable=False),
+    Column("received", INT8MULTIRANGE, nullable=False, comment="every seq stored or kept as refused"),
+    PrimaryKeyConstraint("device_id", "boot"),
+    postgresql_with={"fillfactor": "70"},
+)
+
+refused_messages = Table(
+    "refused_messages",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("received_at", Instant, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("origin", Text, nullable=False, comment="the MQTT topic, or the HTTP caller"),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("message_id", BigInteger, ForeignKey("refused_messages.id"), nullable=False, index=True),
+    Column("position", Integer, comment="its place in the array; null where the whole message is refused"),
+    Column("reason", Text, nullable=False, index=True),
+    Column("detail", Text, nullable=False),
+    Column("device_id", Text, index=True),
+)
+
+evaluation_marks = Table(
+    "evaluation_marks",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("shipment_id", Identifier, nullable=False, index=True),
+    Column("device_id", Identifier, comment="null: all devices of the shipment"),
+    Column("dirty_from", Instant, comment="the earliest new reading; null: from the start"),
+    Column("marked_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+    postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000"},
+    comment="the seam: storing appends a mark, evaluating takes it away, and neither waits for the other",
+)
