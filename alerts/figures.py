@@ -13,7 +13,8 @@ GAS_CONSTANT_KJ_MOL_K = 8.3144e-3
 class Figures:
     """One device's figures over the window so far; the first three durations add up to exactly its length.
 
-    Temperatures are those of the valid readings, `mean_c` their plain mean; None where there is nothing to tell.
+    `readings` counts those of a broken probe too. Temperatures are those of the valid ones, `mean_c` their plain
+    mean; None where there is nothing to tell.
     """
 
     in_range: Duration
@@ -28,21 +29,47 @@ class Figures:
     mkt_c: float | None
 
 
-def exhaustion(plan: Plan, used: Duration, start: Instant) -> Instant | None:
-    """Give the instant at which a run from `start` on uses up what runs before it have left of the budget.
+def exhaustion(budget: Duration, used: Duration, start: Instant) -> Instant:
+    """Give when a run from `start` on uses up what earlier runs, `used` in all, have left of the budget.
 
-    A budget of 0 tolerates no time at all: it is exhausted by the start of the first run.
+    A budget of 0 tolerates no time at all: the start of the first run exhausts it.
     """
-    return None if plan.budget is None else start + plan.budget - used
+    return start + budget - used
 
 
-# Σ w·exp(-ΔH/(R·T)), scaled by exp(ΔH/(R·T)) of the warmest temperature weighed so far and given together with it:
-# unscaled, the sum is 0 in floats for anything colder than about 13 K, and its logarithm a fault.
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrhenius:
-    sum: float = 0.0
-    warmest_c: float = COLDEST_C
+# The mean kinetic temperature needs Σ w·exp(-ΔH/(R·T)). As it stands, that underflows to 0 below about 13 K, so the
+# sum is kept relative to the warmest temperature weighed so far: it is at least 1 and its logarithm always exists.
 
 
-def weigh(plan: Plan, weighed: tuple[float, float], celsius: float, hold: Duration) -> tuple[float, float]:
-    """x"""
+def warmth(plan: Plan) -> float:
+    """Give ΔH/R in kelvin."""
+    return plan.delta_h_kj_mol / GAS_CONSTANT_KJ_MOL_K
+
+
+def weigh(
+    warmth_k: float, total: float, warmest_c: float, celsius: float, hold: Duration
+) -> tuple[float, float]:
+    """Add a reading that held for `hold` > 0 to a sum, from 0.0 and COLDEST_C on; give the new (total, warmest_c)."""
+    if celsius > warmest_c:
+        return total * _rate(warmth_k, warmest_c, celsius) + hold, celsius
+    return total + hold * _rate(warmth_k, celsius, warmest_c), warmest_c
+
+
+def _rate(warmth_k: float, celsius: float, warmest_c: float) -> float:
+    """Give how fast things age at a temperature, relative to a warmer one or the same (Arrhenius)."""
+    if celsius <= COLDEST_C:  # at 0 K nothing ages, and nothing can be divided by it
+        return 0.0
+    return exp(warmth_k / (warmest_c - COLDEST_C) - warmth_k / (celsius - COLDEST_C))
+
+
+def mean_kinetic_c(plan: Plan, total: float, warmest_c: float, held: Duration) -> float | None:
+    """Give the mean kinetic temperature in °C of readings that `weigh` summed and that held for `held` in all.
+
+    None where the plan refuses it or nothing has held yet. Source: USP <1079.2>.
+    """
+    if not plan.has_mkt or held == 0:
+        return None
+    if warmest_c <= COLDEST_C:
+        return COLDEST_C
+    warmth_k = warmth(plan)
+    return warmth_k / (warmth_k / (warmest_c - COLDEST_C) - log(total / held)) + COLDEST_C

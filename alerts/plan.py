@@ -59,7 +59,7 @@ class Plan:
     def recovery_points(self) -> tuple[float, float]:
         """Give how warm a low run must become, and how cold a high one, to count as recovered, in °C.
 
-        In decimals, as people write limits: 8.1 - 0.3 is 7.8, which floats miss, and 7.8 must recover.
+        In decimals, as people write limits: 8.2 - 0.3 is 7.9, which floats miss, and 7.9 must recover.
         """
         lower, upper = _decimal(self.limits.lower_c, "-inf"), _decimal(self.limits.upper_c, "inf")
         deadband = Decimal(str(self.deadband_c))
@@ -71,7 +71,10 @@ class Plan:
     def severity(self, side: Side, peak_c: float) -> Severity:
         """Judge a run by its extreme reading: no other can lie beyond a critical limit if this does not."""
         low, high = self.limits.critical_low_c, self.limits.critical_high_c
-        beyond = (low is not None and peak_c < low) if side is Side.LOW else (high is not None and peak_c > high)
+        if side is Side.LOW:
+            beyond = low is not None and peak_c < low
+        else:
+            beyond = high is not None and peak_c > high
         return Severity.CRITICAL if beyond else Severity.MAJOR
 
     def to_json(self) -> dict[str, Any]:
@@ -94,7 +97,7 @@ class Plan:
         """Read back what `to_json` gave; anything that is no plan raises ValueError."""
         plan = make_plan(data["band"], {name: value for name, value in data.items() if name != "band"})
         if isinstance(plan, PlanRefused):
-            raise ValueError(f"{plan.field} {plan.why}")  # noqa: TRY004: it is the value that is wrong
+            raise ValueError(f"{plan.field} {plan.why}")  # noqa: TRY004 - the value is wrong, not its type
         return plan
 
 
@@ -115,7 +118,9 @@ class _Range:
 
 
 _TEN_YEARS_S = 10 * 366 * 86400  # longer is a slip, and could leave what a database calls a time
-_LIMIT = _Range(least=COLDEST_C, most=HOTTEST_C, says="from -273.15 to 150 °C, or null for none", nullable=True)
+_LIMIT = _Range(
+    least=COLDEST_C, most=HOTTEST_C, says="from -273.15 to 150 °C, or null for none", nullable=True
+)
 _RANGES: Mapping[str, _Range] = {
     "lower_c": _LIMIT,
     "upper_c": _LIMIT,
@@ -123,7 +128,9 @@ _RANGES: Mapping[str, _Range] = {
     "critical_high_c": _LIMIT,
     "deadband_c": _Range(least=0, most=HOTTEST_C - COLDEST_C, says="of °C, 0 or more"),
     "on_delay_s": _Range(least=0, most=_TEN_YEARS_S, says="of seconds, from 0 to ten years"),
-    "budget_s": _Range(least=0, most=_TEN_YEARS_S, says="of seconds, from 0 to ten years, or null", nullable=True),
+    "budget_s": _Range(
+        least=0, most=_TEN_YEARS_S, says="of seconds, from 0 to ten years, or null", nullable=True
+    ),
     "max_gap_s": _Range(least=1 / SECOND, most=_TEN_YEARS_S, says="of seconds, above 0, up to ten years"),
     "delta_h_kj_mol": _Range(least=1, most=1000, says="of kJ/mol, from 1 to 1000"),
 }
@@ -142,7 +149,9 @@ def make_plan(band: str, overrides: Mapping[str, Any]) -> Plan | PlanRefused:
     limits = _limits(BANDS[Band(band)], overrides)
     if isinstance(limits, PlanRefused):
         return limits
-    given: dict[str, Any] = {name: overrides[name] for name in ("deadband_c", "delta_h_kj_mol") if name in overrides}
+    given: dict[str, Any] = {
+        name: overrides[name] for name in ("deadband_c", "delta_h_kj_mol") if name in overrides
+    }
     for name in ("on_delay", "budget", "max_gap"):
         if (seconds := overrides.get(f"{name}_s")) is not None:
             given[name] = round(seconds * SECOND)
@@ -166,22 +175,32 @@ def _limits(band: Limits, overrides: Mapping[str, Any]) -> Limits | PlanRefused:
     """Lay the overrides over the band's limits, and see whether they make sense together."""
     lower, upper = overrides.get("lower_c", band.lower_c), overrides.get("upper_c", band.upper_c)
     if lower is None and upper is None:
-        return PlanRefused(field="upper_c", why="or lower_c must be a number: a plan without a limit guards nothing")
+        return PlanRefused(
+            field="upper_c", why="or lower_c must be a number: a plan without a limit guards nothing"
+        )
     if lower is not None and upper is not None and lower >= upper:
         field = "lower_c" if "lower_c" in overrides else "upper_c"
-        return PlanRefused(field=field, why=f"leaves no band: lower_c {lower:g} must be below upper_c {upper:g}")
+        return PlanRefused(
+            field=field, why=f"leaves no band: lower_c {lower:g} must be below upper_c {upper:g}"
+        )
     # A critical limit that nobody gave yields to the limit that somebody did. That judges the same: every run
     # has a reading beyond its limit, and so beyond any critical limit inside the band.
     low = overrides.get("critical_low_c", _outermost(min, band.critical_low_c, lower))
     high = overrides.get("critical_high_c", _outermost(max, band.critical_high_c, upper))
     if low is not None and (lower is None or low > lower):
-        return PlanRefused(field="critical_low_c", why=f"must be at or below lower_c, which is {_plain(lower)}")
+        return PlanRefused(
+            field="critical_low_c", why=f"must be at or below lower_c, which is {_plain(lower)}"
+        )
     if high is not None and (upper is None or high < upper):
-        return PlanRefused(field="critical_high_c", why=f"must be at or above upper_c, which is {_plain(upper)}")
+        return PlanRefused(
+            field="critical_high_c", why=f"must be at or above upper_c, which is {_plain(upper)}"
+        )
     return Limits(lower_c=lower, upper_c=upper, critical_low_c=low, critical_high_c=high)
 
 
-def _outermost(pick: Callable[[float, float], float], critical: float | None, limit: float | None) -> float | None:
+def _outermost(
+    pick: Callable[[float, float], float], critical: float | None, limit: float | None
+) -> float | None:
     return None if critical is None or limit is None else pick(critical, limit)
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.types import UserDefinedType
 
 from telemetry.tables import Identifier, Instant, metadata
@@ -33,6 +34,8 @@ class TransactionId(UserDefinedType[int]):
     def get_col_spec(self, **_: Any) -> str:
         return "xid8"
 
+
+ischema_names["xid8"] = TransactionId  # so that alembic recognizes it when it compares
 
 evaluations = Table(
     "evaluations",
@@ -120,6 +123,7 @@ alerts = Table(
     Column("message", Text, nullable=False),
     Column("since", Instant, nullable=False, comment="event time: when the condition began"),
     Column("until", Instant, comment="event time: when the condition ended"),
+    Column("withdrawn", Boolean, nullable=False, comment="it turned out that the condition never was"),
     Column("raised_at", Instant, nullable=False, comment="when we first knew of it"),
     Column("acknowledged_at", Instant),
     Column("acknowledged_by", Text),

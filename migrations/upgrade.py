@@ -1,5 +1,6 @@
 """Brings a database to the newest revision, and to what its server's level adds."""
 
+from functools import cache
 from pathlib import Path
 
 import asyncpg
@@ -62,8 +63,13 @@ async def pending(database_url: str) -> str | None:
             )
     finally:
         await engine.dispose()
-    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    return None if present == head else f"the schema is at {present or 'nothing'}, this version needs {head}"
+    return None if present == head() else f"the schema is at {present or 'nothing'}, this version needs {head()}"
+
+
+@cache
+def head() -> str | None:
+    """The revision that this version expects."""
+    return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
 def sqlalchemy_url(database_url: str) -> str:

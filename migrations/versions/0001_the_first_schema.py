@@ -413,6 +413,12 @@ def upgrade() -> None:
             comment="event time: when the condition ended",
         ),
         sa.Column(
+            "withdrawn",
+            sa.Boolean(),
+            nullable=False,
+            comment="it turned out that the condition never was",
+        ),
+        sa.Column(
             "raised_at",
             postgresql.TIMESTAMP(timezone=True),
             nullable=False,

@@ -1,0 +1,46 @@
+"""The delivery loop: what the outbox holds becomes readable by the stream; here its age is watched and its end cut off."""
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+
+from alerts import metrics
+from alerts.wakeup import first_of, outlast
+
+LOOK_EVERY_S = 5.0
+_CHUNK = 10_000
+
+# An event can be read as soon as no transaction older than its own is running.
+AGE = """
+SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0) FROM outbox
+WHERE transaction_id >= pg_snapshot_xmin(pg_current_snapshot())
+"""
+
+PRUNE = """
+DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE created_at < now() - $1::interval ORDER BY id LIMIT $2)
+"""
+
+MARKS = "SELECT count(*) FROM evaluation_marks"
+
+
+async def run_deliver(pool: asyncpg.Pool, stop: asyncio.Event, retention: timedelta) -> None:
+    """Watch the outbox and remove what is older than `retention`, until `stop` is set.
+
+    The event stream, the one channel of this version, reads the outbox by itself, in every process that serves it.
+    """
+    while not stop.is_set():
+        removed = await outlast(lambda: look_after(pool, retention), stop, "deliver")
+        if removed != _CHUNK:
+            await first_of(stop, patience_s=LOOK_EVERY_S)
+
+
+async def look_after(pool: asyncpg.Pool, retention: timedelta) -> int:
+    """Measure the outbox's age, remove a chunk of what is past its retention, and give the number removed."""
+    async with pool.acquire() as connection:
+        metrics.OUTBOX_AGE_SECONDS.set(float(await connection.fetchval(AGE)))
+        metrics.MARKS_WAITING.set(await connection.fetchval(MARKS))
+        done = await connection.execute(PRUNE, retention, _CHUNK)
+    removed = int(done.split()[-1])
+    metrics.OUTBOX_PRUNED.inc(removed)
+    return removed

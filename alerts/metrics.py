@@ -1,0 +1,30 @@
+"""What operators can see of evaluation and delivery."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_DELAYS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
+
+EVALUATED = Counter("dewarwatch_shipments_evaluated_total", "Evaluations of a shipment")
+EVALUATION_FAILED = Counter(
+    "dewarwatch_evaluations_failed_total", "Evaluations of a shipment that raised an error"
+)
+CYCLE_SECONDS = Histogram(
+    "dewarwatch_evaluation_cycle_seconds", "One claim, load, fold, save", buckets=_DELAYS
+)
+EVALUATION_LAG_SECONDS = Histogram(
+    "dewarwatch_evaluation_lag_seconds", "From a reading's transaction to its evaluation", buckets=_DELAYS
+)
+DETECTION_DELAY_SECONDS = Histogram(
+    "dewarwatch_detection_delay_seconds",
+    "From the receipt of the newest reading of a device to the record of an excursion it opened",
+    buckets=_DELAYS,
+)
+EXCURSION_CHANGES = Counter("dewarwatch_excursion_changes_total", "Steps in excursions' records", ["kind"])
+ALERT_CHANGES = Counter("dewarwatch_alert_changes_total", "Decisions about alerts", ["kind", "state"])
+MARKS_WAITING = Gauge(
+    "dewarwatch_evaluation_marks_waiting", "Marks of new readings that are not evaluated yet"
+)
+OUTBOX_AGE_SECONDS = Gauge(
+    "dewarwatch_outbox_age_seconds", "Age of the oldest event that is not readable yet; 0 where none waits"
+)
+OUTBOX_PRUNED = Counter("dewarwatch_outbox_pruned_total", "Events removed after their retention")

@@ -1,0 +1,106 @@
+"""The outbox: what is to be told is written with what it tells of, and read by position so that nothing is skipped.
+
+Transactions commit in another order than their rows were numbered, so "after the last id" skips rows. A row is
+settled once no transaction as old as its own can still commit; up to there (transaction_id, id) is a safe position.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import asyncpg
+import orjson
+from sqlalchemy import func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.due import Connection
+from alerts.events import rfc3339
+from alerts.record import OUTBOX_CHANNEL
+from alerts.tables import outbox
+from telemetry.model import JsonObject
+
+LARGEST_ID = 2**63 - 1
+
+
+class Position(NamedTuple):
+    """A place in the outbox; everything settled up to it has been read."""
+
+    transaction_id: int
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.transaction_id}-{self.id}"
+
+    @classmethod
+    def parse(cls, text_: str) -> "Position | None":
+        """Read what `str` gave; None where it is something else."""
+        found = re.fullmatch(r"([0-9]{1,20})-([0-9]{1,19})", text_, re.ASCII)
+        if found is None:
+            return None
+        position = cls(int(found[1]), int(found[2]))
+        return position if position.transaction_id < 2**64 and position.id <= LARGEST_ID else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that was told."""
+
+    position: Position
+    created_at: datetime
+    type: str
+    shipment_id: str | None
+    organization: str | None
+    data: JsonObject
+
+    def body(self) -> dict[str, Any]:
+        """Give what is sent: the same to everybody who may see it."""
+        return {"type": self.type, "timestamp": rfc3339(self.created_at), "data": self.data}
+
+
+async def tell(
+    connection: AsyncConnection,
+    *,
+    type: str,  # noqa: A002 - the word of the contract
+    shipment_id: str | None,
+    organization: str | None,
+    data: JsonObject,
+) -> None:
+    """Write an event, to be told if and when the transaction commits."""
+    await connection.execute(
+        insert(outbox).values(type=type, shipment_id=shipment_id, organization=organization, data=data)
+    )
+    await connection.execute(select(func.pg_notify(OUTBOX_CHANNEL, "")))
+
+
+_HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
+
+_AFTER = """
+SELECT transaction_id::text, id, created_at, type, shipment_id, organization, data,
+       transaction_id < pg_snapshot_xmin(pg_current_snapshot()) AS settled
+FROM outbox WHERE (transaction_id, id) > ($1::text::xid8, $2)
+ORDER BY outbox.transaction_id, outbox.id LIMIT $3
+"""
+
+
+async def end(connection: Connection) -> Position:
+    """Give the position after everything that is settled now."""
+    return Position(int(await connection.fetchval(_HORIZON)) - 1, LARGEST_ID)
+
+
+async def read(connection: Connection, after: Position, limit: int) -> tuple[list[Event], bool]:
+    """Give the settled events after a position, and whether there are more that will settle soon."""
+    rows = await connection.fetch(_AFTER, str(after.transaction_id), after.id, limit)
+    events = [_event(row) for row in rows if row["settled"]]
+    return events, len(events) < len(rows)
+
+
+def _event(row: asyncpg.Record) -> Event:
+    return Event(
+        position=Position(int(row["transaction_id"]), row["id"]),
+        created_at=row["created_at"],
+        type=row["type"],
+        shipment_id=row["shipment_id"],
+        organization=row["organization"],
+        data=orjson.loads(row["data"]),
+    )

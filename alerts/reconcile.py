@@ -1,0 +1,139 @@
+"""Pure: from the excursions on record and the runs that hold now to what has to change in the record."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields, replace
+from math import inf
+
+from alerts.model import (
+    LIVE,
+    Change,
+    ChangeKind,
+    EndedBy,
+    Excursion,
+    ExcursionId,
+    ExcursionState,
+    Instant,
+    Reason,
+    Run,
+    Severity,
+    Side,
+)
+
+CLOSING = {
+    EndedBy.RECOVERY: Reason.RECOVERED,
+    EndedBy.REVERSAL: Reason.REVERSED,
+    EndedBy.DELIVERY: Reason.DELIVERED,
+}
+
+
+def reconcile(
+    stored: Iterable[Excursion],
+    runs: Iterable[Run],
+    *,
+    now: Instant,
+    new_id: Callable[[], ExcursionId],
+    cause: Reason = Reason.LATE_DATA,
+) -> list[Change]:
+    """Give what has to change so that the live excursions of one device are exactly `runs`.
+
+    `stored` are its live excursions that `runs` covers: all of them after a fold from the start, the `unsettled` ones
+    after a fold that went on. `cause` is why what was already told may change, and `now` dates new records.
+    Excursions that go come first, so that at no step two of them claim the same run.
+    """
+    stored, runs = list(stored), sorted(runs, key=lambda run: run.start)
+    if any(excursion.state not in LIVE for excursion in stored):
+        raise ValueError("an excursion that was withdrawn or superseded is no longer reconciled")
+    keepers: list[Excursion | None] = []
+    heir: dict[
+        ExcursionId, ExcursionId
+    ] = {}  # to each stored excursion, the keeper of the first run it overlaps
+    kept: set[ExcursionId] = set()
+    for touching in _overlapping(stored, runs):
+        free = [excursion for excursion in touching if excursion.id not in kept]
+        keeper = min(free, key=lambda excursion: (excursion.opened_at, excursion.id), default=None)
+        keepers.append(keeper)
+        if keeper is not None:
+            kept.add(keeper.id)
+            for excursion in touching:
+                heir.setdefault(excursion.id, keeper.id)
+    gone = [
+        _retired(excursion, heir.get(excursion.id), cause) for excursion in stored if excursion.id not in kept
+    ]
+    stay = [
+        _opened(run, now, new_id) if keeper is None else _followed(keeper, run, cause)
+        for run, keeper in zip(runs, keepers, strict=True)
+    ]
+    return gone + [change for change in stay if change is not None]
+
+
+def unsettled(stored: Iterable[Excursion]) -> list[Excursion]:
+    """Pick those whose end no reading has set, delivery included: a fold that goes on gives their runs again."""
+    return [excursion for excursion in stored if excursion.run.ended_by in {None, EndedBy.DELIVERY}]
+
+
+def _overlapping(stored: Iterable[Excursion], runs: Iterable[Run]) -> Iterator[list[Excursion]]:
+    """Give for each run, by start, the excursions of its side that share an instant with it."""
+    by_start = sorted(stored, key=lambda excursion: excursion.run.start)
+    ahead = {side: deque(e for e in by_start if e.run.side == side) for side in Side}
+    for run in runs:
+        queue = ahead[run.side]
+        while queue and _end(queue[0].run) <= run.start:  # and so before all later runs too
+            queue.popleft()
+        touching = []
+        for excursion in queue:
+            if excursion.run.start >= _end(run):
+                break
+            if run.start < _end(excursion.run):
+                touching.append(excursion)
+        yield touching
+
+
+def _end(run: Run) -> float:
+    return inf if run.end is None else run.end
+
+
+def _state(run: Run) -> ExcursionState:
+    return ExcursionState.OPEN if run.end is None else ExcursionState.CLOSED
+
+
+def _opened(run: Run, now: Instant, new_id: Callable[[], ExcursionId]) -> Change:
+    after = Excursion(id=new_id(), opened_at=now, revision=1, state=_state(run), run=run)
+    return Change(kind=ChangeKind.OPENED, reason=Reason.LIMIT_EXCEEDED, before=None, after=after)
+
+
+def _retired(before: Excursion, heir: ExcursionId | None, cause: Reason) -> Change:
+    state = ExcursionState.WITHDRAWN if heir is None else ExcursionState.SUPERSEDED
+    after = replace(before, revision=before.revision + 1, state=state, superseded_by=heir)
+    if heir is None:
+        return Change(kind=ChangeKind.WITHDRAWN, reason=cause, before=before, after=after)
+    return Change(kind=ChangeKind.SUPERSEDED, reason=Reason.MERGED, before=before, after=after)
+
+
+def _followed(before: Excursion, run: Run, cause: Reason) -> Change | None:
+    """Give the change of an excursion that keeps a run; None where nothing told of it has changed."""
+    changed = tuple(f.name for f in fields(Run) if getattr(before.run, f.name) != getattr(run, f.name))
+    if not changed:
+        return None
+    after = replace(before, revision=before.revision + 1, state=_state(run), run=run)
+    kind, reason = _development(before.run, run, cause)
+    return Change(kind=kind, reason=reason, before=before, after=after, fields=changed)
+
+
+def _development(told: Run, run: Run, cause: Reason) -> tuple[ChangeKind, Reason]:
+    """Tell what a run naturally comes to from the correction of something already told."""
+    outermost = max if run.side is Side.HIGH else min
+    natural = (
+        told.end is None
+        and run.start == told.start
+        and run.peak_c == outermost(run.peak_c, told.peak_c)
+        and (run.has_gap or not told.has_gap)
+        and (run.severity is Severity.CRITICAL or told.severity is Severity.MAJOR)
+    )
+    if not natural:
+        return ChangeKind.AMENDED, cause
+    if run.ended_by is not None:
+        return ChangeKind.CLOSED, CLOSING[run.ended_by]
+    if run.severity != told.severity:
+        return ChangeKind.WORSENED, Reason.BECAME_CRITICAL
+    return ChangeKind.WORSENED, Reason.PEAK_MOVED if run.peak_c != told.peak_c else Reason.GAP_IN_READINGS

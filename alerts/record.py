@@ -1,0 +1,188 @@
+"""Saves what was decided of due shipments, with the events that tell of it, in the transaction of the claim."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Table
+
+from alerts.alert import Alert
+from alerts.due import Connection
+from alerts.events import alert_event, excursion_event, instant_text
+from alerts.judge import AlertStep, DeviceVerdict, Verdict
+from alerts.model import Change, Excursion, ExcursionState, Instant
+from alerts.tables import (
+    alert_revisions,
+    alerts,
+    evaluation_states,
+    excursion_revisions,
+    excursions,
+    outbox,
+)
+
+OUTBOX_CHANNEL = "dewarwatch_outbox"
+
+Row = dict[str, Any]
+
+
+def _write(table: Table, columns: Sequence[str], key: Sequence[str] = ()) -> str:
+    """Give the statement that writes rows from one JSON array; with `key`, rows that are there are overwritten."""
+    names = ", ".join(f'"{name}"' for name in columns)
+    source = f"jsonb_populate_recordset(NULL::{table.name}, $1)"
+    statement = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {source}"  # noqa: S608  # our own tables' names
+    if not key:
+        return statement
+    updates = ", ".join(f'"{name}" = EXCLUDED."{name}"' for name in columns if name not in key)
+    return f"{statement} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates}"
+
+
+WRITE_STATES = _write(evaluation_states, evaluation_states.columns.keys(), ["shipment_id", "device_id"])
+WRITE_EXCURSIONS = _write(excursions, excursions.columns.keys(), ["id"])
+WRITE_EXCURSION_REVISIONS = _write(excursion_revisions, excursion_revisions.columns.keys())
+WRITE_ALERTS = _write(alerts, alerts.columns.keys(), ["id"])
+WRITE_ALERT_REVISIONS = _write(alert_revisions, alert_revisions.columns.keys())
+WRITE_EVENTS = _write(outbox, ["type", "shipment_id", "organization", "data"])
+
+WRITE_DEADLINES = """
+UPDATE evaluations AS e SET evaluate_at = d.evaluate_at, evaluated_at = $3, failures = 0, error = NULL
+FROM unnest($1::text[], $2::timestamptz[]) AS d(shipment_id, evaluate_at) WHERE e.shipment_id = d.shipment_id
+"""
+
+
+async def save(connection: Connection, verdicts: Sequence[Verdict], now: Instant) -> int:
+    """Write all that the verdicts changed, and give the number of events told."""
+    changes = [
+        (verdict, device, change)
+        for verdict in verdicts
+        for device in verdict.devices
+        for change in device.changes
+    ]
+    steps = [step for verdict in verdicts for step in verdict.alerts]
+    events = list(_events(verdicts))
+    writes: list[tuple[str, list[Row]]] = [
+        (WRITE_STATES, [_state_row(v, d) for v in verdicts for d in v.devices if d.state is not None]),
+        (WRITE_EXCURSIONS, _excursion_rows(changes, now)),
+        (WRITE_EXCURSION_REVISIONS, [_revision_row(change, now) for _, _, change in changes]),
+        (WRITE_ALERTS, _alert_rows(steps)),
+        (WRITE_ALERT_REVISIONS, [_alert_revision_row(step, now) for step in steps]),
+        (WRITE_EVENTS, events),
+    ]
+    for statement, rows in writes:
+        if rows:
+            await connection.execute(statement, orjson.dumps(rows).decode())
+    if events:
+        await connection.execute(f"NOTIFY {OUTBOX_CHANNEL}")
+    return len(events)
+
+
+def _state_row(verdict: Verdict, device: DeviceVerdict) -> Row:
+    assert device.state is not None
+    return {
+        "shipment_id": verdict.shipment.shipment_id,
+        "device_id": device.device_id,
+        "plan_revision": verdict.shipment.plan_revision,
+        "through": instant_text(device.state.seen),
+        "state": device.state.to_json(),
+    }
+
+
+def _excursion_rows(changes: Iterable[tuple[Verdict, DeviceVerdict, Change]], now: Instant) -> list[Row]:
+    """Give the last state of each excursion, open ones at the end: a run may open only where another has closed."""
+    latest = {
+        change.after.id: {
+            "id": change.after.id,
+            "shipment_id": verdict.shipment.shipment_id,
+            "device_id": device.device_id,
+            "revision": change.after.revision,
+            "opened_at": instant_text(change.after.opened_at),
+            **_excursion_fields(change, now),
+        }
+        for verdict, device, change in changes
+    }
+    return sorted(latest.values(), key=lambda row: row["state"] == ExcursionState.OPEN)
+
+
+def _revision_row(change: Change, now: Instant) -> Row:
+    return {
+        "excursion_id": change.after.id,
+        "revision": change.after.revision,
+        **_excursion_fields(change, now),
+    }
+
+
+def _excursion_fields(change: Change, now: Instant) -> Row:
+    excursion: Excursion = change.after
+    run = excursion.run
+    return {
+        "side": run.side,
+        "start_at": instant_text(run.start),
+        "end_at": instant_text(run.end),
+        "ended_by": run.ended_by,
+        "peak_c": run.peak_c,
+        "severity": run.severity,
+        "has_gap": run.has_gap,
+        "state": excursion.state,
+        "reason": change.reason,
+        "superseded_by": excursion.superseded_by,
+        "recorded_at": instant_text(now),
+    }
+
+
+def _alert_rows(steps: Iterable[AlertStep]) -> list[Row]:
+    latest: dict[str, Row] = {step.change.alert.id: _alert_row(step.change.alert) for step in steps}
+    return list(latest.values())
+
+
+def _alert_row(alert: Alert) -> Row:
+    condition = alert.condition
+    return {
+        "id": alert.id,
+        "shipment_id": alert.shipment_id,
+        "subject": condition.subject,
+        "kind": condition.kind,
+        "severity": condition.severity,
+        "state": alert.state,
+        "device_id": condition.device_id,
+        "excursion_id": condition.excursion_id,
+        "message": condition.message,
+        "since": instant_text(condition.since),
+        "until": instant_text(condition.until),
+        "withdrawn": condition.withdrawn,
+        "raised_at": instant_text(alert.raised_at),
+        "acknowledged_at": instant_text(alert.acknowledged_at),
+        "acknowledged_by": alert.acknowledged_by,
+        "resolved_at": instant_text(alert.resolved_at),
+        "revision": alert.revision,
+    }
+
+
+def _alert_revision_row(step: AlertStep, now: Instant) -> Row:
+    alert = step.change.alert
+    return {
+        "alert_id": alert.id,
+        "revision": alert.revision,
+        "state": alert.state,
+        "severity": alert.condition.severity,
+        "message": alert.condition.message,
+        "by": f"rule:{alert.condition.kind}",
+        "reason": step.change.reason,
+        "recorded_at": instant_text(now),
+    }
+
+
+def _events(verdicts: Iterable[Verdict]) -> Iterator[Row]:
+    for verdict in verdicts:
+        shipment = verdict.shipment
+        told = [
+            excursion_event(change, shipment_id=shipment.shipment_id, device_id=device.device_id)
+            for device in verdict.devices
+            for change in device.changes
+        ]
+        told += [event for step in verdict.alerts if (event := alert_event(step.before, step.change))]
+        for type_, data in told:
+            yield {
+                "type": type_,
+                "shipment_id": shipment.shipment_id,
+                "organization": shipment.organization,
+                "data": {**data, "organization": shipment.organization, "drill": shipment.drill},
+            }

@@ -1,0 +1,103 @@
+"""What the loops wait with: a notification where one comes, a poll where none does, patience while the database is away."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import asyncpg
+import structlog
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+DATABASE_AWAY = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    TimeoutError,
+)
+TRY_AGAIN = (*DATABASE_AWAY, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 5.0
+
+
+class Wakeup:
+    """Listens on a channel of the database; a lost connection is made again, and meanwhile polling goes on."""
+
+    def __init__(self, pool: asyncpg.Pool, channel: str) -> None:
+        self._pool = pool
+        self._channel = channel
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._listen(), name=f"listen:{self._channel}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    def clear(self) -> None:
+        """Forget wake-ups so far; to be called before looking for work, so that none is missed."""
+        self._woken.clear()
+
+    async def wait(self, patience_s: float, stop: asyncio.Event) -> None:
+        """Return at a notification, at `stop`, or after `patience_s` seconds."""
+        await first_of(self._woken, stop, patience_s=patience_s)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._listen_once()
+            except TRY_AGAIN as error:
+                log.debug("listening_interrupted", channel=self._channel, error=repr(error))
+                await asyncio.sleep(_LONGEST_BACKOFF_S / 5)
+
+    async def _listen_once(self) -> None:
+        closed = asyncio.Event()
+        async with self._pool.acquire() as connection:
+            connection.add_termination_listener(lambda _: closed.set())
+            await connection.add_listener(self._channel, self._wake)
+            self._woken.set()  # whatever was told while nobody listened
+            try:
+                await closed.wait()
+            finally:
+                if not connection.is_closed():
+                    await connection.remove_listener(self._channel, self._wake)
+
+    def _wake(self, *_: Any) -> None:
+        self._woken.set()
+
+
+async def first_of(*events: asyncio.Event, patience_s: float) -> None:
+    """Return as soon as one of the events is set, or after `patience_s` seconds."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def outlast(work: Callable[[], Awaitable[T]], stop: asyncio.Event, what: str) -> T | None:
+    """Do the work, again and again while the database is away; None where `stop` came first."""
+    backoff = _FIRST_BACKOFF_S
+    while not stop.is_set():
+        try:
+            return await work()
+        except TRY_AGAIN as error:
+            log.warning("database_away", during=what, error=repr(error), retry_in_s=backoff)
+            await first_of(stop, patience_s=backoff)
+            backoff = min(backoff * 2, _LONGEST_BACKOFF_S)
+    return None

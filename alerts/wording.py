@@ -1,0 +1,42 @@
+"""Pure: the words in which people are told what happened; one way to print a temperature, a time, a duration."""
+
+from datetime import datetime
+
+from alerts.model import SECOND, Duration, Run, Severity, Side
+from alerts.plan import Plan
+
+
+def temperature(celsius: float) -> str:
+    """Print `−150 °C` or `−128.1 °C`: a true minus sign, and no digit more than was measured to a tenth."""
+    return f"{celsius:.1f}".removesuffix(".0").replace("-", "−") + " °C"
+
+
+def time(when: datetime) -> str:
+    """Print `2026-11-21 03:45 UTC`."""
+    return f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def duration(length: Duration) -> str:
+    """Print the two largest units: `3 h 05 min`, `4 min 10 s`, `7 s`."""
+    seconds = round(length / SECOND)
+    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
+    if days:
+        return f"{days} d {hours:02} h"
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    if minutes:
+        return f"{minutes} min {seconds % 60:02} s"
+    return f"{seconds} s"
+
+
+def excursion(plan: Plan, run: Run) -> str:
+    """Say what an excursion is: `Payload above −150 °C, peak −128.1 °C; presumed lost above −135 °C`."""
+    high = run.side is Side.HIGH
+    limit = plan.limits.upper_c if high else plan.limits.lower_c
+    critical = plan.limits.critical_high_c if high else plan.limits.critical_low_c
+    word = "above" if high else "below"
+    assert limit is not None  # a run on a side without a limit does not exist
+    text = f"Payload {word} {temperature(limit)}, peak {temperature(run.peak_c)}"
+    if run.severity is Severity.CRITICAL and critical is not None:
+        text += f", beyond the critical {temperature(critical)}"
+    return text

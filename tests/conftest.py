@@ -1,0 +1,140 @@
+"""Real servers for every test that needs one: a database cloned from a migrated template, a broker of its own."""
+
+import asyncio
+import itertools
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from api.embedded.find import find_broker
+from api.embedded.mosquitto import Mosquitto
+from api.embedded.postgres import Postgres
+from api.embedded.process import Supervisor
+
+_TEMPLATE = "migrated"
+_numbers = itertools.count(1)
+
+
+def in_its_own_loop(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Runs a coroutine to its end on another thread, out of the way of pytest-asyncio's loops."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, coroutine).result()
+
+
+def another_database(url: str, name: str) -> str:
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def _execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def servers_dir() -> Iterator[Path]:
+    """A short-lived folder that root's servers can reach, too, which pytest's own are closed to."""
+    folder = Path(tempfile.mkdtemp(prefix="dewarwatch-test-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def start_postgres(servers_dir: Path) -> Iterator[Callable[[], Supervisor]]:
+    """Starts one more PostgreSQL, durable like the service's own; all are stopped at the end."""
+    started: list[Supervisor] = []
+
+    def start() -> Supervisor:
+        folder = servers_dir / f"postgres-{next(_numbers)}"
+        started.append(Supervisor(Postgres(folder, password="secret", port=free_port()), print))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_postgres(start_postgres: Callable[[], Supervisor]) -> Supervisor:
+    """The PostgreSQL that all tests of this worker share, each with a database of its own."""
+    return start_postgres()
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(shared_postgres: Supervisor) -> Supervisor:
+    """The same, with the migrated template in it."""
+    server = shared_postgres
+    template = another_database(server.url, _TEMPLATE)
+
+    async def migrate() -> None:
+        from migrations.upgrade import upgrade
+
+        await _execute(server.url, f"CREATE DATABASE {_TEMPLATE}")
+        await upgrade(template)
+        # TimescaleDB's scheduler keeps away from templates; while it is connected, nothing can be cloned.
+        await _execute(
+            server.url,
+            f"ALTER DATABASE {_TEMPLATE} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false",
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{_TEMPLATE}'",
+        )
+
+    in_its_own_loop(migrate())
+    return server
+
+
+@pytest.fixture
+def database_url(migrated_postgres: Supervisor) -> Iterator[str]:
+    """A database with the newest schema and nothing in it, for this test alone."""
+    name = f"test_{next(_numbers)}"
+    in_its_own_loop(_execute(migrated_postgres.url, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}"))
+    yield another_database(migrated_postgres.url, name)
+    in_its_own_loop(_execute(migrated_postgres.url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def empty_database_url(shared_postgres: Supervisor) -> Iterator[str]:
+    """A database without any schema, for tests of the migrations themselves."""
+    name = f"empty_{next(_numbers)}"
+    in_its_own_loop(_execute(shared_postgres.url, f"CREATE DATABASE {name}"))
+    yield another_database(shared_postgres.url, name)
+    in_its_own_loop(_execute(shared_postgres.url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def postgres(start_postgres: Callable[[], Supervisor]) -> Iterator[Supervisor]:
+    """A PostgreSQL of the test's own, to `restart()`, `kill()` and `start()`; its database is empty."""
+    server = start_postgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def broker(servers_dir: Path) -> Iterator[Supervisor]:
+    """A mosquitto of the test's own, to `restart()`, `kill()`, `stop()` and `start()`; `url` is the service's."""
+    programs = find_broker()
+    assert programs is not None
+    assert programs.plugin, "the tests run against mosquitto: run `make setup`"
+    folder = servers_dir / f"broker-{next(_numbers)}"
+    server = Supervisor(Mosquitto(folder, programs, password="secret", port=free_port()), print)
+    server.start()
+    yield server
+    server.stop()

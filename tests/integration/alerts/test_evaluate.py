@@ -1,0 +1,249 @@
+"""The evaluation loop against the real database: order, concurrency, the clock, faults, and what is told."""
+
+import asyncio
+import random
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from alerts import due, evaluate
+from alerts.evaluate import evaluate_due, run_evaluate
+from simulators.truth import TruePlan
+
+from .conftest import DEPARTED, Desk, minute, truth
+
+CRYOGENIC = TruePlan(
+    lower_c=None,
+    upper_c=-150,
+    critical_low_c=None,
+    critical_high_c=-135,
+    deadband_c=0.5,
+    on_delay_s=0,
+    budget_s=None,
+    max_gap_s=1800,
+    departed_at=DEPARTED,
+    delivered_at=minute(1000),
+)
+
+
+def jagged_trace(seed: int, count: int) -> list[tuple[datetime, float | None]]:
+    chance = random.Random(seed)
+    temperatures: list[float | None] = [-190.0, -150.0, -149.9, -150.4, -150.5, -140.0, -130.0, None]
+    at, trace = 0.0, []
+    for _ in range(count):
+        at += chance.choice([1, 1, 1, 5, 31])
+        trace.append((minute(at), chance.choice(temperatures)))
+    return trace
+
+
+async def test_in_order_readings_open_raise_and_close_one_excursion(desk: Desk) -> None:
+    await desk.ship()
+    for number, celsius in enumerate([-190.0, -149.0, -130.0, -190.0]):
+        await desk.store([(minute(number), celsius)])
+        await desk.evaluate()
+    [excursion] = await desk.excursions()
+    assert (excursion["start_at"], excursion["end_at"]) == (minute(1), minute(3))
+    assert (excursion["state"], excursion["severity"], excursion["peak_c"]) == ("closed", "critical", -130)
+    revisions = await desk.pool.fetch("SELECT revision, reason FROM excursion_revisions ORDER BY revision")
+    assert [row["revision"] for row in revisions] == list(range(1, len(revisions) + 1))
+    types = [type_ for type_, _ in await desk.told()]
+    assert types[:2] == ["excursion.opened", "alert.firing"]
+    assert types[-2:] == ["excursion.closed", "alert.resolved"]
+
+
+async def test_only_what_is_new_is_folded_when_readings_come_in_order(desk: Desk) -> None:
+    await desk.ship()
+    await desk.store([(minute(n), -190.0) for n in range(50)])
+    await desk.evaluate()
+    await desk.store([(minute(50), -190.0)])
+    async with desk.pool.acquire() as connection, connection.transaction():
+        batch = await due.claim(connection, 10)
+    assert batch is not None
+    assert [len(samples) for samples in batch.samples["S1"].values()] == [1]
+
+
+async def test_late_data_splits_an_excursion_and_tells_of_it(desk: Desk) -> None:
+    await desk.ship()
+    await desk.store([(minute(0), -140.0), (minute(20), -140.0), (minute(30), -190.0)])
+    await desk.evaluate()
+    await desk.store([(minute(10), -190.0)])
+    await desk.evaluate()
+    first, second = await desk.excursions()
+    assert (first["start_at"], first["end_at"], first["revision"]) == (minute(0), minute(10), 2)
+    assert (second["start_at"], second["end_at"], second["revision"]) == (minute(20), minute(30), 1)
+    assert "excursion.amended" in [type_ for type_, _ in await desk.told()]
+
+
+async def test_late_data_withdraws_what_recovered_within_the_on_delay(desk: Desk) -> None:
+    await desk.ship(on_delay_s=600)
+    await desk.store([(minute(0), -140.0)])
+    await desk.evaluate()
+    assert [e["state"] for e in await desk.excursions()] == ["open"]
+    await desk.store([(minute(5), -190.0)])
+    await desk.evaluate()
+    [excursion] = await desk.excursions()
+    assert (excursion["state"], excursion["revision"]) == ("withdrawn", 2)
+    alert = (await desk.alerts())["excursion"]
+    assert (alert["state"], alert["withdrawn"]) == ("resolved", True)
+    assert "excursion.withdrawn" in [type_ for type_, _ in await desk.told()]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_any_arrival_order_and_several_evaluators_agree_with_the_oracle(desk: Desk, seed: int) -> None:
+    await desk.ship()
+    trace = jagged_trace(seed, 120)
+    chance = random.Random(seed)
+    pieces = [trace[n : n + 7] for n in range(0, len(trace), 7)]
+    chance.shuffle(pieces)
+    pieces += chance.sample(pieces, 3)  # sent again
+
+    async def evaluators(done: asyncio.Event) -> None:
+        while not done.is_set():
+            await asyncio.gather(*(evaluate_due(desk.pool) for _ in range(3)))
+
+    done = asyncio.Event()
+    running = asyncio.create_task(evaluators(done))
+    for piece in pieces:
+        await desk.store(piece)
+    done.set()
+    await running
+    await desk.deliver(minute(1000))
+    await desk.evaluate()
+    assert await desk.live() == truth(trace, CRYOGENIC)
+    gaps = await desk.pool.fetchval(
+        "SELECT count(*) FROM excursions e WHERE revision <> "
+        "(SELECT count(*) FROM excursion_revisions r WHERE r.excursion_id = e.id)"
+    )
+    assert gaps == 0
+
+
+async def test_an_open_run_becomes_an_excursion_by_the_clock_alone(desk: Desk) -> None:
+    await desk.ship(on_delay_s=2)
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_evaluate(desk.pool, stop))
+    began = datetime.now(UTC)
+    await desk.store([(began, -140.0)])
+    await _until(lambda: _state_of_first(desk), "open")
+    assert datetime.now(UTC) - began >= timedelta(seconds=2)
+    stop.set()
+    await asyncio.wait_for(running, 5)
+
+
+async def _state_of_first(desk: Desk) -> str | None:
+    found = await desk.excursions()
+    return found[0]["state"] if found else None
+
+
+async def _until(look, wanted: object, within_s: float = 10) -> None:
+    async with asyncio.timeout(within_s):
+        while await look() != wanted:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_budget_is_exhausted_at_its_exact_instant(desk: Desk) -> None:
+    await desk.ship(budget_s=90)
+    await desk.store([(minute(0), -140.0), (minute(1), -190.0), (minute(2), -140.0), (minute(4), -190.0)])
+    await desk.evaluate()
+    alert = (await desk.alerts())["budget_exhausted"]
+    assert alert["since"] == minute(2.5)
+    assert (alert["severity"], alert["state"]) == ("critical", "firing")
+
+
+async def test_a_broken_probe_is_told_and_is_no_excursion(desk: Desk) -> None:
+    await desk.ship()
+    await desk.store([(minute(0), -190.0), (minute(1), None), (minute(2), 900.0)])
+    await desk.evaluate()
+    assert await desk.excursions() == []
+    alert = (await desk.alerts())["probe_fault"]
+    assert (alert["state"], alert["since"]) == ("firing", minute(1))
+    await desk.store([(minute(3), -190.0)])
+    await desk.evaluate()
+    assert (await desk.alerts())["probe_fault"]["state"] == "resolved"
+
+
+async def test_readings_outside_the_window_make_no_excursion(desk: Desk) -> None:
+    await desk.ship()
+    await desk.store([(minute(-5), 20.0), (minute(0), -190.0), (minute(10), 20.0)])
+    await desk.deliver(minute(10))
+    await desk.evaluate()
+    assert await desk.excursions() == []
+
+
+async def test_a_shipment_that_cannot_be_judged_is_set_aside_and_harms_no_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.ship("S1", "D1")
+    await desk.ship("S2", "D2")
+    judge = evaluate.judge
+
+    def faulty(shipment, samples, now, new_id):
+        if shipment.shipment_id == "S1":
+            raise ZeroDivisionError("poison")
+        return judge(shipment, samples, now, new_id)
+
+    monkeypatch.setattr(evaluate, "judge", faulty)
+    await desk.store([(minute(0), -140.0)], "S1", "D1")
+    await desk.store([(minute(0), -140.0)], "S2", "D2")
+    await evaluate_due(desk.pool)
+    assert len(await desk.excursions("S2")) == 1
+    row = await desk.pool.fetchrow("SELECT * FROM evaluations WHERE shipment_id = 'S1'")
+    assert (row["failures"], row["error"]) == (1, "ZeroDivisionError: poison")
+
+    monkeypatch.setattr(evaluate, "judge", judge)
+    await desk.pool.execute("UPDATE evaluations SET evaluate_at = now() WHERE shipment_id = 'S1'")
+    await desk.evaluate()
+    assert len(await desk.excursions("S1")) == 1
+    assert await desk.pool.fetchval("SELECT failures FROM evaluations WHERE shipment_id = 'S1'") == 0
+
+
+async def test_an_acknowledgement_survives_until_it_gets_critical(desk: Desk) -> None:
+    await desk.ship()
+    await desk.store([(minute(0), -149.0)])
+    await desk.evaluate()
+    await desk.pool.execute("UPDATE alerts SET state = 'acknowledged', acknowledged_at = now(), revision = 2")
+    await desk.store([(minute(1), -148.0)])
+    await desk.evaluate()
+    assert (await desk.alerts())["excursion"]["state"] == "acknowledged"
+    await desk.store([(minute(2), -130.0)])
+    await desk.evaluate()
+    alert = (await desk.alerts())["excursion"]
+    assert (alert["state"], alert["severity"], alert["acknowledged_at"]) == ("firing", "critical", None)
+
+
+async def test_a_crash_in_the_middle_changes_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await desk.ship()
+    await desk.store([(minute(0), -140.0)])
+
+    async def crash(*_: object) -> None:
+        raise asyncpg.ConnectionDoesNotExistError("gone")
+
+    monkeypatch.setattr(evaluate, "_set_deadlines", crash)
+    with pytest.raises(asyncpg.ConnectionDoesNotExistError):
+        await evaluate_due(desk.pool)
+    assert await desk.excursions() == []
+    assert await desk.told() == []
+    monkeypatch.undo()
+    await desk.evaluate()
+    assert len(await desk.excursions()) == 1
+
+
+async def test_evaluating_again_after_delivery_changes_nothing(desk: Desk) -> None:
+    await desk.ship()
+    await desk.store([(minute(0), -140.0)])
+    await desk.deliver(minute(10))
+    await desk.evaluate()
+    before = [dict(row) for row in await desk.excursions()]
+    await desk.pool.execute("UPDATE evaluations SET evaluate_at = now()")
+    await desk.evaluate()
+    assert [dict(row) for row in await desk.excursions()] == before
+    assert before[0]["ended_by"] == "delivery"
+
+
+async def test_a_probe_that_was_broken_from_the_start_is_no_obstacle(desk: Desk) -> None:
+    await desk.ship()
+    await desk.store([(minute(0), None)])
+    await desk.evaluate()
+    await desk.store([(minute(1), -140.0)])
+    await desk.evaluate()
+    assert [e["start_at"] for e in await desk.excursions()] == [minute(1)]
