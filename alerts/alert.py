@@ -107,14 +107,20 @@ def advance(alert: Alert, condition: Condition, now: Instant) -> list[AlertChang
     if over and alert.state is not AlertState.RESOLVED:
         reason = AlertReason.CONDITION_WITHDRAWN if condition.withdrawn else AlertReason.CONDITION_ENDED
         return [_changed(alert, condition, reason, state=AlertState.RESOLVED, resolved_at=now)]
-    if not over and alert.state is AlertState.RESOLVED:
-        return [_refired(alert, condition, AlertReason.CONDITION_CAME_BACK)]
+    if alert.state is AlertState.RESOLVED and (not over or _came_anew(alert.condition, condition)):
+        again = _refired(alert, condition, AlertReason.CONDITION_CAME_BACK)
+        return [again, *(advance(again.alert, condition, now) if over else ())]
     rose = condition.severity is Severity.CRITICAL and alert.condition.severity is not Severity.CRITICAL
     if not over and rose:
         return [_refired(alert, condition, AlertReason.SEVERITY_ROSE)]
     if condition != alert.condition:
         return [_changed(alert, condition, AlertReason.DETAILS_CHANGED)]
     return []
+
+
+def _came_anew(before: Condition, after: Condition) -> bool:
+    """Tell a condition that came again, and went, from the same one whose times were corrected."""
+    return not after.withdrawn and before.until is not None and after.since >= before.until
 
 
 def _changed(
@@ -179,7 +185,7 @@ def budget_condition(plan: Plan, device_id: str, evaluation: Evaluation) -> Cond
 
 
 def probe_condition(device_id: str, state: State) -> Condition | None:
-    """Give the broken probe as a condition; None while the newest reading is valid."""
+    """Give the newest stretch of a broken probe as a condition; None where there never was one."""
     if state.fault_since is None:
         return None
     return Condition(
@@ -189,9 +195,10 @@ def probe_condition(device_id: str, state: State) -> Condition | None:
         device_id=device_id,
         message="The probe is broken: the payload's temperature is not known",
         since=state.fault_since,
+        until=state.fault_until,
     )
 
 
-def ended(condition: Condition, now: Instant, *, withdrawn: bool) -> Condition:
-    """Give a condition as it is once its rule finds it no longer."""
-    return replace(condition, until=condition.until or now, withdrawn=withdrawn)
+def withdrawn(condition: Condition) -> Condition:
+    """Give a condition that its rule finds no longer, although it has not ended."""
+    return replace(condition, withdrawn=True)

@@ -57,7 +57,8 @@ class State:
     """
 
     seen: Instant | None = None  # the newest reading, of a broken probe too
-    fault_since: Instant | None = None  # the first reading of a broken probe since the last valid one
+    fault_since: Instant | None = None  # the first reading of the newest stretch of a broken probe,
+    fault_until: Instant | None = None  # and the first valid one after it
     last_at: Instant = 0
     last_c: float = 0.0
     phase: int = IN_RANGE
@@ -158,7 +159,8 @@ def _admit(
     """Note what was seen, and pick the readings that count: in the window, and of a probe that works."""
     departed_at = window.departed_at
     delivered_at = inf if window.delivered_at is None else window.delivered_at
-    readings, seen, fault_since = state.readings, state.seen, state.fault_since
+    readings, seen = state.readings, state.seen
+    since, until = state.fault_since, state.fault_until
     valid: list[tuple[Instant, float]] = []
     for at, celsius in samples:
         if not departed_at <= at < delivered_at:
@@ -168,10 +170,11 @@ def _admit(
         readings, seen = readings + 1, at
         if celsius is not None and COLDEST_C <= celsius <= HOTTEST_C:
             valid.append((at, celsius))
-            fault_since = None
-        elif fault_since is None:
-            fault_since = at
-    return replace(state, readings=readings, seen=seen, fault_since=fault_since), valid
+            if since is not None and until is None:
+                until = at
+        elif since is None or until is not None:
+            since, until = at, None
+    return replace(state, readings=readings, seen=seen, fault_since=since, fault_until=until), valid
 
 
 def _run_through(

@@ -9,10 +9,10 @@ from alerts.alert import (
     Condition,
     advance,
     budget_condition,
-    ended,
     excursion_condition,
     probe_condition,
     raise_alert,
+    withdrawn,
 )
 from alerts.excursion import Evaluation, State, finish, fold
 from alerts.model import Change, Excursion, Instant, Sample, Window
@@ -102,12 +102,12 @@ class _Alerts:
             self.steps.append(AlertStep(before=before, change=change))
             before = change.alert
 
-    def hold_or_end(self, subject: str, condition: Condition | None, *, withdrawn: bool) -> None:
+    def hold_or_withdraw(self, subject: str, condition: Condition | None) -> None:
         """Do the same for a condition that its rule may find no longer."""
         if condition is not None:
             self.hold(condition)
-        elif (alert := self.shipment.alerts.get(subject)) is not None and alert.condition.until is None:
-            self.hold(ended(alert.condition, self.now, withdrawn=withdrawn))
+        elif (alert := self.shipment.alerts.get(subject)) is not None:
+            self.hold(withdrawn(alert.condition))
 
 
 def judge(
@@ -159,8 +159,6 @@ def _alert_device(alerts: _Alerts, device: Device, verdict: DeviceVerdict, evalu
     plan, device_id = alerts.shipment.plan, device.device_id
     for change in verdict.changes:
         alerts.hold(excursion_condition(plan, device_id, change.after))
-    alerts.hold_or_end(
-        f"budget_exhausted:{device_id}", budget_condition(plan, device_id, evaluation), withdrawn=True
-    )
     assert verdict.state is not None
-    alerts.hold_or_end(f"probe_fault:{device_id}", probe_condition(device_id, verdict.state), withdrawn=False)
+    alerts.hold_or_withdraw(f"budget_exhausted:{device_id}", budget_condition(plan, device_id, evaluation))
+    alerts.hold_or_withdraw(f"probe_fault:{device_id}", probe_condition(device_id, verdict.state))

@@ -8,7 +8,8 @@ from alerts.plan import Plan
 
 def temperature(celsius: float) -> str:
     """Print `−150 °C` or `−128.1 °C`: a true minus sign, and no digit more than was measured to a tenth."""
-    return f"{celsius:.1f}".removesuffix(".0").replace("-", "−") + " °C"
+    tenths = round(celsius, 1) or 0.0  # never "−0"
+    return f"{tenths:.1f}".removesuffix(".0").replace("-", "−") + " °C"
 
 
 def time(when: datetime) -> str:

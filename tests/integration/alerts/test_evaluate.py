@@ -159,7 +159,8 @@ async def test_a_broken_probe_is_told_and_is_no_excursion(desk: Desk) -> None:
     assert (alert["state"], alert["since"]) == ("firing", minute(1))
     await desk.store([(minute(3), -190.0)])
     await desk.evaluate()
-    assert (await desk.alerts())["probe_fault"]["state"] == "resolved"
+    alert = (await desk.alerts())["probe_fault"]
+    assert (alert["state"], alert["until"]) == ("resolved", minute(3))
 
 
 async def test_readings_outside_the_window_make_no_excursion(desk: Desk) -> None:

@@ -296,8 +296,9 @@ def test_a_probe_fault_lasts_from_its_first_reading_to_the_next_valid_one():
     state, seen = State(), []
     for sample in samples({-1: None, 0: 5.0, 1: None, 2: 200.0, 3: 5.0, 4: None}):
         state, _ = step(plan(), window(), state, sample)
-        seen.append(None if state.fault_since is None else state.fault_since // MINUTE)
-    assert seen == [None, None, 1, 1, None, 4]
+        times = state.fault_since, state.fault_until
+        seen.append(tuple(None if at is None else at // MINUTE for at in times))
+    assert seen == [(None, None), (None, None), (1, None), (1, None), (1, 3), (4, None)]
 
 
 def test_step_gives_the_excursion_that_a_reading_closes():

@@ -1,0 +1,141 @@
+"""Pure: a logger's memory of what the service has not yet confirmed, and when to send what of it.
+
+Only sequence numbers are kept, as inclusive ranges: any reading can be computed again. Every number is either
+waiting to be sent, out (sent, not confirmed), or gone (confirmed).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+Range = tuple[int, int]
+
+# So many times the time-out doubles while the service answers, however often the same readings have got lost.
+PATIENCE = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ack:
+    """What the service has of one boot: up to `highest` all but `missing`."""
+
+    boot: int
+    missing: tuple[Range, ...]
+    highest: int
+
+
+@dataclass(slots=True)
+class _Sent:
+    ranges: list[Range]
+    due_s: float
+    tries: int
+
+
+class Buffer:
+    """The unconfirmed readings of one boot. Times are seconds of any one steadily growing clock, given by the caller."""
+
+    def __init__(
+        self, *, batch: int, window: int = 4, timeout_s: float = 10.0, longest_s: float = 300.0
+    ) -> None:
+        self.batch = batch
+        self._window = window
+        self._timeout_s = timeout_s
+        self._longest_s = longest_s
+        self._count = 0
+        self._waiting: list[Range] = []
+        self._out: list[_Sent] = []
+
+    @property
+    def unconfirmed(self) -> int:
+        return size(self._waiting) + sum(size(sent.ranges) for sent in self._out)
+
+    def fill(self, count: int) -> None:
+        """Take in the readings newly taken, `count` being how many there have been since the boot."""
+        if count > self._count:
+            self._waiting = _joined([*self._waiting, (self._count, count - 1)])
+            self._count = count
+
+    def take(self, now_s: float) -> list[list[Range]]:
+        """Return the batches to send now: those whose confirmation is overdue, then as many new ones as the window lets."""
+        batches = []
+        for sent in self._out:
+            if sent.due_s <= now_s:
+                sent.tries += 1
+                sent.due_s = now_s + min(self._timeout_s * 2**sent.tries, self._longest_s)
+                batches.append(sent.ranges)
+        while self._waiting and len(self._out) < self._window:
+            ranges, self._waiting = _split(self._waiting, self.batch)
+            self._out.append(_Sent(ranges, now_s + self._timeout_s, 0))
+            batches.append(ranges)
+        return batches
+
+    def confirm(self, ack: Ack, now_s: float) -> int:
+        """Forget what the service has stored, and return how many readings that were."""
+        before = self.unconfirmed
+        absent = _joined([*ack.missing, (ack.highest + 1, self._count)])
+        self._waiting = _common(self._waiting, absent)
+        for sent in self._out:
+            sent.ranges = _common(sent.ranges, absent)
+        self._out = [sent for sent in self._out if sent.ranges]
+        confirmed = before - self.unconfirmed
+        if confirmed:
+            # The service is there after all; what it lacks need not wait for as long as if it were away.
+            for sent in self._out:
+                sent.tries = min(sent.tries, PATIENCE)
+                sent.due_s = min(sent.due_s, now_s + self._timeout_s * 2**PATIENCE)
+        return confirmed
+
+    def recall(self) -> None:
+        """Take back all that is out, to be sent anew: after a silence nobody answers what was sent before it."""
+        self._waiting = _joined([*self._waiting, *(r for sent in self._out for r in sent.ranges)])
+        self._out = []
+
+    def due_s(self) -> float | None:
+        """Return when the next confirmation is overdue; None while nothing is out."""
+        return min((sent.due_s for sent in self._out), default=None)
+
+
+def parse_ack(payload: bytes) -> Ack | None:
+    """Read an acknowledgement; None where it is not one, for which a logger just goes on waiting."""
+    try:
+        said = orjson.loads(payload)
+        missing = tuple((int(first), int(last)) for first, last in said.get("missing", ()))
+        highest = max(int(said["through"]), int(said.get("highest", -1)), *(last for _, last in missing), -1)
+        return Ack(boot=int(said.get("boot", 0)), missing=missing, highest=highest)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def seqs(ranges: Iterable[Range]) -> list[int]:
+    return [seq for first, last in ranges for seq in range(first, last + 1)]
+
+
+def size(ranges: Iterable[Range]) -> int:
+    return sum(last - first + 1 for first, last in ranges)
+
+
+def _joined(ranges: Iterable[Range]) -> list[Range]:
+    joined: list[Range] = []
+    for first, last in sorted(ranges):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _common(left: Sequence[Range], right: Sequence[Range]) -> list[Range]:
+    pairs = ((max(a[0], b[0]), min(a[1], b[1])) for a in left for b in right)
+    return [(first, last) for first, last in pairs if first <= last]
+
+
+def _split(ranges: list[Range], size: int) -> tuple[list[Range], list[Range]]:
+    """Cut sorted ranges after so many numbers."""
+    taken: list[Range] = []
+    for position, (first, last) in enumerate(ranges):
+        if last - first + 1 > size:
+            head = [(first, first + size - 1)] if size else []
+            return taken + head, [(first + size, last), *ranges[position + 1 :]]
+        taken.append((first, last))
+        size -= last - first + 1
+    return taken, []

@@ -1,0 +1,37 @@
+"""Pure: the journey's own clock, which runs `speed` times as fast as the clock on the wall."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyClock:
+    """Turns seconds of the journeys into the wall's epoch milliseconds, in which readings carry their time.
+
+    Whole milliseconds, so that a reading sent, sent again and recomputed for the truth has one and the same time.
+    """
+
+    start_ms: int
+    speed: float
+
+    def wall_ms(self, journey_s: float) -> int:
+        return self.start_ms + int(journey_s * 1000 / self.speed)
+
+    def shortened(self, seconds: float) -> float:
+        """Return a length of time of the journey, such as an on-delay, as it passes on the wall."""
+        return round(seconds / self.speed, 3)
+
+
+def moment(epoch_ms: int) -> datetime:
+    return EPOCH + epoch_ms * MILLISECOND
+
+
+def milliseconds(instant: datetime) -> int:
+    return (instant - EPOCH) // MILLISECOND
+
+
+def rfc3339(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

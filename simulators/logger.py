@@ -1,0 +1,125 @@
+"""Pure: one logger over all its journeys: what it would send at a given time, and what an answer changes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from simulators.buffer import Ack, Buffer, Range, seqs, size
+from simulators.fleet import Fleet, Journey
+from simulators.sampling import measured_ms, payload, taken_by
+
+# Loggers differ in how much they send at once after a silence.
+BATCHES = (100, 200, 500, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Readings of one journey that go into one message."""
+
+    journey: Journey
+    ranges: list[Range]
+
+    @property
+    def readings(self) -> int:
+        return size(self.ranges)
+
+    def payload(self) -> bytes:
+        return payload(self.journey, seqs(self.ranges))
+
+
+@dataclass(slots=True)
+class _Trip:
+    """A journey, how many of its readings have been taken, and those of them that are not confirmed."""
+
+    journey: Journey
+    buffer: Buffer
+    taken: int = 0
+
+
+class Logger:
+    """A logger, whose memory at its start holds the journey under way and the one before.
+
+    Times are epoch milliseconds of the wall, given by the caller; no reading is taken after `until_ms`.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        index: int,
+        now_ms: int,
+        until_ms: int | None = None,
+        *,
+        ack_timeout_s: float = 10.0,
+    ) -> None:
+        self.device_id = fleet.device_id(index)
+        self.online = False
+        self.taken = 0
+        self._batch = BATCHES[index % len(BATCHES)]
+        self._ack_timeout_s = ack_timeout_s
+        self._until_ms = until_ms
+        self._sampled_ms = 0
+        self._trips: list[_Trip] = []
+        self._coming: Iterator[Journey] = fleet.journeys_from(index, now_ms)
+        self._next = next(self._coming, None)
+
+    @property
+    def unconfirmed(self) -> int:
+        return sum(trip.buffer.unconfirmed for trip in self._trips)
+
+    @property
+    def finished(self) -> bool:
+        """Whether no reading is to be taken any more, and every one is confirmed."""
+        stopped = self._until_ms is not None and self._sampled_ms >= self._until_ms
+        over = self._next is None and all(trip.taken == trip.journey.readings for trip in self._trips)
+        return (stopped or over) and not self.unconfirmed
+
+    def take(self, now_ms: int) -> list[Batch]:
+        """Take the readings due by now, see whether there is a connection, and return what is to be sent."""
+        self._sample(now_ms if self._until_ms is None else min(now_ms, self._until_ms))
+        was_online, self.online = self.online, self._reachable(now_ms)
+        if not self.online:
+            return []
+        if not was_online:
+            for trip in self._trips:
+                trip.buffer.recall()
+        return [Batch(t.journey, ranges) for t in self._trips for ranges in t.buffer.take(now_ms / 1000)]
+
+    def confirm(self, ack: Ack, now_ms: int) -> int:
+        """Forget what the service has, and return how many readings that were."""
+        trips = [trip for trip in self._trips if trip.journey.boot == ack.boot]
+        return sum(trip.buffer.confirm(ack, now_ms / 1000) for trip in trips)
+
+    def due_ms(self, now_ms: int) -> int | None:
+        """Return when there is something to do after now, if nothing is heard before; None for nothing."""
+        times = [self._next.on_ms] if self._next is not None else []
+        for trip in self._trips:
+            if trip.taken < trip.journey.readings:
+                times.append(trip.journey.lands_ms(now_ms) or measured_ms(trip.journey, trip.taken))
+            overdue_s = trip.buffer.due_s()
+            if self.online and overdue_s is not None:
+                times.append(int(overdue_s * 1000) + 1)
+        if self._until_ms is not None:
+            times.append(self._until_ms + 1)
+        return min((time for time in times if time > now_ms), default=None)
+
+    def _sample(self, now_ms: int) -> None:
+        self._sampled_ms = now_ms
+        while self._next is not None and self._next.on_ms <= now_ms:
+            buffer = Buffer(batch=self._batch, timeout_s=self._ack_timeout_s)
+            self._trips.append(_Trip(self._next, buffer))
+            self._next = next(self._coming, None)
+        for trip in self._trips:
+            taken = taken_by(trip.journey, now_ms)
+            self.taken += taken - trip.taken
+            trip.taken = taken
+            trip.buffer.fill(taken)
+        # An earlier journey is forgotten once all of it is confirmed; the newest says where the logger is.
+        self._trips = [trip for trip in self._trips if trip.buffer.unconfirmed or trip is self._trips[-1]]
+
+    def _reachable(self, now_ms: int) -> bool:
+        if not self._trips:
+            return False
+        journey = self._trips[-1].journey
+        if now_ms >= journey.off_ms or (self._until_ms is not None and now_ms > self._until_ms):
+            # Somebody holds it in their hands and reads it out.
+            return self.unconfirmed > 0
+        return journey.lands_ms(now_ms) is None

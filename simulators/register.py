@@ -1,0 +1,171 @@
+"""Registers the fleet's devices, dewars and shipments through the public HTTP API, and departs and delivers them.
+
+What is there already is taken as it is, so that a simulation that is started again goes on with its shipments.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from itertools import chain, islice, repeat
+from typing import Any
+
+import httpx
+import structlog
+
+from simulators.clock import moment, rfc3339
+from simulators.fleet import Fleet, Journey
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 8
+FORBIDDEN = {401: "it does not know the key", 403: "that takes a key of role ops or admin"}
+NOT_NOW = {429, 502, 503, 504}
+
+
+class RegistrationRefusedError(Exception):
+    """The API does not let this key register anything; its text says so to a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A call that is due at a time on the wall, in epoch milliseconds."""
+
+    due_ms: int
+    path: str
+    body: dict[str, Any]
+
+
+def api_client(url: str, key: str) -> httpx.AsyncClient:
+    # Straight to the service: a proxy that the environment names for the web would not find it.
+    return httpx.AsyncClient(
+        base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False
+    )
+
+
+class Registrar:
+    """Makes the calls of a fleet as they fall due; no shipment's call overtakes an earlier one of its logger."""
+
+    def __init__(self, fleet: Fleet, api: httpx.AsyncClient, *, organization: str) -> None:
+        self.refused = 0
+        self._fleet = fleet
+        self._api = api
+        self._organization = organization
+        self._free = asyncio.Semaphore(AT_ONCE)
+
+    async def register_devices(self) -> None:
+        """Register all loggers, without which the service would refuse their readings."""
+        bodies = (device(self._fleet, index) for index in range(self._fleet.size))
+        await asyncio.gather(*(self._call(Step(0, "/v1/devices", body)) for body in bodies))
+
+    async def follow(self, from_ms: int, until_ms: int | None) -> None:
+        """Make the calls of each journey that a logger knows of at `from_ms`, each in its time, up to `until_ms`."""
+        fleet = self._fleet
+        coming = [steps(fleet, index, from_ms, self._organization) for index in range(fleet.size)]
+        queue = [(step.due_ms, index, step) for index, each in enumerate(coming) for step in islice(each, 1)]
+        heapify(queue)
+        while queue and (until_ms is None or queue[0][0] <= until_ms):
+            await asyncio.sleep(queue[0][0] / 1000 - time.time())
+            by_ms = time.time() * 1000 if until_ms is None else min(time.time() * 1000, until_ms)
+            due: dict[int, list[Step]] = {}
+            while queue and queue[0][0] <= by_ms:
+                _, index, step = heappop(queue)
+                due.setdefault(index, []).append(step)
+                for later in islice(coming[index], 1):
+                    heappush(queue, (later.due_ms, index, later))
+            await asyncio.gather(*(self._make(each) for each in due.values()))
+
+    async def _make(self, calls: list[Step]) -> None:
+        for step in calls:
+            await self._call(step)
+
+    async def _call(self, step: Step) -> None:
+        waits_s = chain((1, 2, 5, 10), repeat(15))
+        while (answer := await self._post(step)) is None or answer.status_code in NOT_NOW:  # noqa: ASYNC110 (no event tells)
+            await asyncio.sleep(next(waits_s))
+        if answer.status_code in FORBIDDEN and step.path == "/v1/devices":
+            raise RegistrationRefusedError(
+                f"the API at {self._api.base_url} refuses to register loggers: {FORBIDDEN[answer.status_code]}"
+            )
+        if answer.status_code == httpx.codes.CONFLICT:
+            log.debug("already_registered", path=step.path, answer=answer.text[:300])
+        elif answer.is_error:
+            self.refused += 1
+            log.warning(
+                "registration_refused", path=step.path, status=answer.status_code, answer=answer.text[:300]
+            )
+
+    async def _post(self, step: Step) -> httpx.Response | None:
+        async with self._free:
+            try:
+                return await self._api.post(step.path, json=step.body)
+            except httpx.TransportError as fault:
+                log.warning("api_not_reached", path=step.path, why=str(fault) or type(fault).__name__)
+                return None
+
+
+def device(fleet: Fleet, index: int) -> dict[str, Any]:
+    return {
+        "device_id": fleet.device_id(index),
+        "model": "simulated logger",
+        "interval_s": fleet.clock.shortened(fleet.interval_s),
+    }
+
+
+def steps(fleet: Fleet, index: int, from_ms: int, organization: str) -> Iterator[Step]:
+    """Yield the calls for one logger's journeys, in the order of time."""
+    for journey in fleet.journeys_from(index, from_ms):
+        path = f"/v1/shipments/{journey.shipment_id}"
+        departed_ms = fleet.clock.wall_ms(journey.departed_s)
+        delivered_ms = fleet.clock.wall_ms(journey.delivered_s)
+        yield Step(journey.on_ms, "/v1/dewars", dewar(journey))
+        yield Step(journey.on_ms, "/v1/shipments", shipment(journey, organization))
+        yield Step(departed_ms, f"{path}/depart", {"at": rfc3339(moment(departed_ms))})
+        yield Step(delivered_ms, f"{path}/deliver", {"at": rfc3339(moment(delivered_ms))})
+
+
+def dewar(journey: Journey) -> dict[str, Any]:
+    shipper = journey.shipper
+    return {
+        "dewar_id": journey.dewar_id,
+        "model": shipper.model,
+        "hold_time_h": shipper.hold_time_h,
+        "last_charged_at": rfc3339(moment(journey.on_ms)),
+    }
+
+
+def shipment(journey: Journey, organization: str) -> dict[str, Any]:
+    """Return a shipment as it is registered: its band's limits but for the overrides, its plan's times in full."""
+    plan = journey.plan()
+
+    def wall(journey_s: float) -> str:
+        return rfc3339(moment(journey.clock.wall_ms(journey_s)))
+
+    return {
+        "shipment_id": journey.shipment_id,
+        "organization": organization,
+        "band": journey.shipper.band,
+        **journey.shipper.overrides,
+        "deadband_c": plan.deadband_c,
+        "on_delay_s": plan.on_delay_s,
+        "budget_s": plan.budget_s,
+        "max_gap_s": plan.max_gap_s,
+        "device_ids": [journey.device_id],
+        "dewar_id": journey.dewar_id,
+        "origin": journey.legs[0].origin.name,
+        "destination": journey.legs[-1].destination.name,
+        "legs": [
+            {
+                "from": leg.origin.name,
+                "to": leg.destination.name,
+                "planned_departure": wall(leg.begins_s),
+                "planned_arrival": wall(leg.ends_s),
+            }
+            for leg in journey.legs
+            if leg.origin != leg.destination
+        ],
+        "planned_departure": wall(journey.departed_s),
+        "planned_arrival": wall(journey.delivered_s),
+        "packed_out_at": wall(journey.on_s),
+    }

@@ -1,0 +1,210 @@
+"""Runs a simulated fleet against a broker, and if asked registers it and writes down the truth."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import orjson
+
+from simulators.airports import load_airports
+from simulators.clock import JourneyClock, milliseconds
+from simulators.fleet import Fleet
+from simulators.logger import Logger
+from simulators.publish import Publisher
+from simulators.register import Registrar, api_client
+from simulators.scenarios import SCENARIOS
+from simulators.truth_file import truth_of
+from simulators.upload import Uploads, now_ms
+
+PROGRESS_EVERY_S = 0.5
+SIGN_OFF_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimulationSettings:
+    """What to simulate, and where to.
+
+    `start` is when the journeys' clock stands at zero: with the same seed, speed and start a simulation goes on where
+    it was. `duration_s` is on the wall; None is until the last journey ends, or with `waves` without end. When it has
+    passed, all loggers are read out, for which they have `read_out_s`. Without `api_url` nothing is registered.
+    """
+
+    mqtt_url: str = field(repr=False)
+    start: datetime
+    scenario: str = "demo"
+    fleet: int = 24
+    speed: float = 60.0
+    seed: int = 1
+    interval_s: float = 60.0
+    duration_s: float | None = None
+    read_out_s: float = 30.0
+    waves: bool = False
+    api_url: str | None = None
+    api_key: str = field(default="", repr=False)
+    organization: str = "simulated"
+    truth: Path | None = None
+    messages_under_way: int = 1000
+    ack_timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimulationSummary:
+    """How far a simulation has come. Readings sent twice count twice in `readings_sent`, once everywhere else."""
+
+    loggers: int
+    online: int
+    readings_taken: int
+    readings_sent: int
+    readings_confirmed: int
+    readings_unconfirmed: int
+    messages: int
+    registrations_refused: int
+    connected: bool
+    elapsed_s: float
+
+
+def check(settings: SimulationSettings) -> None:
+    """Raise a ValueError that tells a person what is wrong with the settings."""
+    if settings.scenario not in SCENARIOS:
+        raise ValueError(
+            f"there is no scenario {settings.scenario!r}; there are {', '.join(sorted(SCENARIOS))}"
+        )
+    if settings.fleet < 1:
+        raise ValueError("the fleet needs at least one logger")
+    if settings.seed < 0:
+        raise ValueError("the seed must not be negative")
+    if settings.speed <= 0 or settings.interval_s <= 0:
+        raise ValueError("speed and interval must be above 0")
+    if settings.interval_s / settings.speed < 0.001:
+        raise ValueError(
+            "a logger would take more than 1000 readings a second: lower the speed or raise the interval"
+        )
+    if settings.start.tzinfo is None:
+        raise ValueError("the start needs a time zone")
+
+
+def fleet_of(settings: SimulationSettings) -> Fleet:
+    return Fleet(
+        scenario=SCENARIOS[settings.scenario],
+        size=settings.fleet,
+        seed=settings.seed,
+        clock=JourneyClock(milliseconds(settings.start), settings.speed),
+        interval_s=settings.interval_s,
+        waves=settings.waves,
+        airports=load_airports(),
+    )
+
+
+async def run(
+    settings: SimulationSettings,
+    *,
+    on_progress: Callable[[SimulationSummary], None] | None = None,
+    stop: asyncio.Event,
+) -> SimulationSummary:
+    """Simulate until the end, or until `stop` is set, and return how far it came.
+
+    Raises ValueError for settings that make no sense, BrokerRefusedError and RegistrationRefusedError where an account
+    is refused. A broker or an API that is not there is waited for.
+    """
+    check(settings)
+    simulation = _Simulation(settings, on_progress)
+    work, stopped = asyncio.create_task(simulation.work()), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+    finally:
+        work.cancel()
+        stopped.cancel()
+        await asyncio.gather(work, stopped, return_exceptions=True)
+        summary = simulation.summary()
+        await simulation.close()
+    simulation.write_truth()
+    return summary
+
+
+class _Simulation:
+    def __init__(
+        self, settings: SimulationSettings, on_progress: Callable[[SimulationSummary], None] | None
+    ) -> None:
+        self._settings = settings
+        self._on_progress = on_progress
+        self._began = time.monotonic()
+        self._from_ms = now_ms()
+        self._until_ms: int | None = None
+        if settings.duration_s is not None:
+            self._until_ms = milliseconds(settings.start) + int(settings.duration_s * 1000)
+        self._fleet = fleet_of(settings)
+        loggers = [
+            Logger(self._fleet, index, self._from_ms, self._until_ms, ack_timeout_s=settings.ack_timeout_s)
+            for index in range(settings.fleet)
+        ]
+        self._uploads = Uploads(loggers)
+        self._publisher = Publisher(
+            settings.mqtt_url,
+            limit=settings.messages_under_way,
+            on_ack=self._uploads.hear,
+            on_change=self._uploads.wake,
+        )
+        self._api: httpx.AsyncClient | None = None
+        self._registrar: Registrar | None = None
+        if settings.api_url is not None:
+            self._api = api_client(settings.api_url, settings.api_key)
+            self._registrar = Registrar(self._fleet, self._api, organization=settings.organization)
+
+    async def work(self) -> None:
+        if self._registrar is not None:
+            await self._registrar.register_devices()
+        await self._publisher.start()
+        async with asyncio.TaskGroup() as tasks:
+            uploads = tasks.create_task(self._uploads.run(self._publisher))
+            registering = tasks.create_task(self._register())
+            while not self._is_over():
+                await asyncio.sleep(PROGRESS_EVERY_S)
+                if self._on_progress is not None:
+                    self._on_progress(self.summary())
+            uploads.cancel()
+            await asyncio.wait({registering}, timeout=self._settings.read_out_s)
+            registering.cancel()
+
+    async def _register(self) -> None:
+        if self._registrar is not None:
+            await self._registrar.follow(self._from_ms, self._until_ms)
+
+    def _is_over(self) -> bool:
+        read_out_ms = self._settings.read_out_s * 1000
+        if self._until_ms is not None and now_ms() > self._until_ms + read_out_ms:
+            return True
+        return all(logger.finished for logger in self._uploads.loggers)
+
+    async def close(self) -> None:
+        if self._publisher.connected:
+            await self._uploads.sign_off(self._publisher, SIGN_OFF_S)
+        await self._publisher.stop()
+        if self._api is not None:
+            await self._api.aclose()
+
+    def write_truth(self) -> None:
+        if self._settings.truth is not None:
+            evaluated_ms = now_ms() if self._until_ms is None else min(now_ms(), self._until_ms)
+            truth = truth_of(self._fleet, self._from_ms, evaluated_ms)
+            self._settings.truth.write_bytes(orjson.dumps(truth, option=orjson.OPT_INDENT_2))
+
+    def summary(self) -> SimulationSummary:
+        loggers = self._uploads.loggers
+        return SimulationSummary(
+            loggers=len(loggers),
+            online=sum(logger.online for logger in loggers),
+            readings_taken=sum(logger.taken for logger in loggers),
+            readings_sent=self._uploads.readings_sent,
+            readings_confirmed=self._uploads.confirmed,
+            readings_unconfirmed=sum(logger.unconfirmed for logger in loggers),
+            messages=self._publisher.published,
+            registrations_refused=0 if self._registrar is None else self._registrar.refused,
+            connected=self._publisher.connected,
+            elapsed_s=time.monotonic() - self._began,
+        )

@@ -1,0 +1,153 @@
+"""Loggers and dewars: registered once, with what the logger needs to reach the broker."""
+
+import asyncio
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from api.device_credentials import DeviceCredentials
+from api.embedded.process import Supervisor
+from tests.integration.api.conftest import Desk, MakeDesk, MakeServices, problem
+
+
+def may_connect(broker_url: str, username: str, password: str) -> bool:
+    """Whether the broker lets a client in."""
+    found: list[bool] = []
+
+    def on_connect(client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        found.append(not reason.is_failure)
+        client.disconnect()
+
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    client.username_pw_set(username, password)
+    client.on_connect = on_connect
+    host, port = broker_url.rpartition("@")[2].split(":")
+    client.connect(host, int(port))
+    client.loop_forever()
+    return found[0]
+
+
+@pytest.fixture
+async def managed(make_desk: MakeDesk, make_services: MakeServices, broker: Supervisor) -> Desk:
+    credentials = DeviceCredentials(broker.url, patience_s=1)
+    return await make_desk(make_services(device_credentials=credentials))
+
+
+async def test_a_registered_logger_reaches_the_broker(managed: Desk, broker: Supervisor) -> None:
+    made = await managed.admin.post("/v1/devices", json={"device_id": "D1", "model": "TX", "interval_s": 60})
+    assert made.status_code == 201
+    assert made.headers["location"] == "/v1/devices/D1"
+    access = made.json()["mqtt"]
+    assert access["url"] == "mqtt://broker.example.org:1883"
+    assert access["username"] == "D1"
+    assert access["provisioned"] is True
+    assert await asyncio.to_thread(may_connect, broker.url, "D1", access["password"])
+    assert not await asyncio.to_thread(may_connect, broker.url, "D1", "guessed")
+    shown = (await managed.admin.get("/v1/devices/D1")).json()
+    assert "mqtt" not in shown
+    assert shown["health"] == "never_seen"
+
+    rotated = (await managed.admin.post("/v1/devices/D1/rotate-credentials")).json()["mqtt"]
+    assert rotated["password"] != access["password"]
+    assert await asyncio.to_thread(may_connect, broker.url, "D1", rotated["password"])
+    assert not await asyncio.to_thread(may_connect, broker.url, "D1", access["password"])
+
+
+async def test_a_logger_is_registered_once(managed: Desk, broker: Supervisor) -> None:
+    first = await managed.admin.post("/v1/devices", json={"device_id": "D1"})
+    again = problem(await managed.admin.post("/v1/devices", json={"device_id": "D1"}), 409)
+    assert "/v1/devices/D1/rotate-credentials" in again["detail"]
+    assert await asyncio.to_thread(may_connect, broker.url, "D1", first.json()["mqtt"]["password"])
+
+
+async def test_without_the_broker_nothing_is_registered(managed: Desk, broker: Supervisor) -> None:
+    await asyncio.to_thread(broker.stop)
+    answer = await managed.admin.post("/v1/devices", json={"device_id": "D1"})
+    assert "broker" in problem(answer, 503)["detail"]
+    assert answer.headers["retry-after"]
+    assert await managed.items("/v1/devices") == []
+    await asyncio.to_thread(broker.start)
+    assert (await managed.admin.post("/v1/devices", json={"device_id": "D1"})).status_code == 201
+
+
+async def test_the_services_own_user_is_no_logger(managed: Desk, broker: Supervisor) -> None:
+    own = broker.url.removeprefix("mqtt://").partition(":")[0]
+    problem(await managed.admin.post("/v1/devices", json={"device_id": own}), 409)
+    assert await managed.items("/v1/devices") == []
+
+
+async def test_where_the_broker_is_not_ours_to_manage(desk: Desk) -> None:
+    made = (await desk.admin.post("/v1/devices", json={"device_id": "D1"})).json()
+    assert made["mqtt"]["provisioned"] is False
+    assert made["mqtt"]["password"] is None
+    assert "at the broker itself" in made["mqtt"]["note"]
+    problem(await desk.admin.post("/v1/devices/D2/rotate-credentials"), 404)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"device_id": "a/b"},
+        {"device_id": "x" * 300},
+        {"device_id": ""},
+        {"device_id": "é"},
+        {"device_id": "D1\n"},
+        {"device_id": 1},
+        {"device_id": "D1", "interval_s": 0},
+        {"device_id": "D1", "interval_s": "60"},
+        {"device_id": "D1", "model": "\0"},
+        {"device_id": "D1", "model": ""},
+        {"device_id": "D1", "calibration_due": "soon"},
+        {"device_id": "D1", "colour": "red"},
+    ],
+)
+async def test_wrong_devices(desk: Desk, body: Any) -> None:
+    problem(await desk.admin.post("/v1/devices", json=body), 422)
+    assert await desk.items("/v1/devices") == []
+
+
+async def test_health_and_text(desk: Desk) -> None:
+    await desk.device("D1", "D2", "D3", "D4")
+    for device_id, minutes, probe_ok, battery in (
+        ("D1", 1, True, 80),
+        ("D2", 1, False, 80),
+        ("D3", 1, True, 19),
+        ("D4", 31, True, 80),
+    ):
+        await desk.pool.execute(
+            "UPDATE device_states SET last_received_at = now() - $2 * interval '1 min', probe_ok = $3, "
+            "battery_pct = $4 WHERE device_id = $1",
+            device_id,
+            minutes,
+            probe_ok,
+            battery,
+        )
+    shown = {item["device_id"]: item["health"] for item in await desk.items("/v1/devices")}
+    assert shown == {"D1": "normal", "D2": "probe_fault", "D3": "low_battery", "D4": "no_signal"}
+    assert [item["device_id"] for item in await desk.items("/v1/devices", q="d2")] == ["D2"]
+    await desk.ship("S1", "D1")
+    assert (await desk.admin.get("/v1/devices/D1")).json()["shipment_id"] == "S1"
+
+
+async def test_dewars(desk: Desk) -> None:
+    given = {
+        "dewar_id": "W-1.a",
+        "model": "dry shipper",
+        "hold_time_h": 240,
+        "ln2_capacity_kg": 4.5,
+        "last_charged_at": "2026-11-20T10:00:00+02:00",
+        "qualified_until": "2027-01-01T00:00:00Z",
+    }
+    made = await desk.admin.post("/v1/dewars", json=given)
+    assert made.status_code == 201
+    shown = (await desk.admin.get(made.headers["location"])).json()
+    assert shown == made.json()
+    assert shown["last_charged_at"] == "2026-11-20T08:00:00Z"
+    assert {**shown, **given} | {"last_charged_at": shown["last_charged_at"]} == shown
+    problem(await desk.admin.post("/v1/dewars", json=given), 409)
+    problem(await desk.admin.get("/v1/dewars/W2"), 404)
+    problem(await desk.admin.post("/v1/dewars", json={"dewar_id": "W2", "hold_time_h": -1}), 422)

@@ -1,0 +1,66 @@
+"""Settings: read from the environment, and refused with one line that names the wrong one."""
+
+import pytest
+
+from api.roles import ALL_ROLES, Role, parse_roles
+from api.settings import SettingsError, load, required
+
+
+def test_defaults_are_those_of_a_single_machine(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    settings = load()
+    assert (settings.http_host, settings.http_port, settings.database_url) == ("127.0.0.1", 8080, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("DATABASE_URL", "mysql://x/y", "postgresql://"),
+        ("DATABASE_URL", "postgresql:///nohost", "postgresql://"),
+        ("MQTT_URL", "localhost:1883", "mqtt://"),
+        ("MQTT_URL", "mqtt://host:port", "ort"),
+        ("HTTP_PORT", "eighty", "integer"),
+        ("HTTP_PORT", "70000", "65535"),
+        ("ADMIN_KEY", "short", "at least 32"),
+        ("WEBHOOK_ALLOW_NETWORKS", "127.0.0.0/8,home", "network"),
+        ("LOG_FORMAT", "xml", "json"),
+    ],
+)
+def test_a_wrong_one_is_named_in_one_line(monkeypatch, name, value, says):
+    monkeypatch.setenv(f"DEWARWATCH_{name}", value)
+    with pytest.raises(SettingsError) as error:
+        load()
+    assert str(error.value).startswith(f"DEWARWATCH_{name}: ")
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_secrets_do_not_show(monkeypatch):
+    monkeypatch.setenv("DEWARWATCH_ADMIN_KEY", "k" * 40)
+    assert "kkk" not in repr(load())
+
+
+def test_networks_are_separated_by_commas(monkeypatch):
+    monkeypatch.setenv("DEWARWATCH_WEBHOOK_ALLOW_NETWORKS", "127.0.0.0/8, ::1/128")
+    assert [str(network) for network in load().webhook_allow_networks] == ["127.0.0.0/8", "::1/128"]
+
+
+def test_an_env_file_is_read_and_the_environment_wins(monkeypatch, tmp_path):
+    (tmp_path / ".env").write_text("DEWARWATCH_HTTP_PORT=1234\nDEWARWATCH_LOG_LEVEL=debug\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DEWARWATCH_HTTP_PORT", "4321")
+    settings = load()
+    assert (settings.http_port, settings.log_level) == (4321, "debug")
+
+
+def test_what_is_missing_says_how_to_set_it():
+    with pytest.raises(SettingsError, match=r"DEWARWATCH_MQTT_URL is not set: mqtt://…"):
+        required(None, "MQTT_URL", "mqtt://…")
+
+
+def test_roles():
+    assert parse_roles("api, ingest") == {Role.API, Role.INGEST}
+    assert parse_roles(",".join(Role)) == ALL_ROLES
+    for wrong in ("", "api,web"):
+        with pytest.raises(ValueError, match="choose from api, ingest, evaluate, deliver"):
+            parse_roles(wrong)
