@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import Literal
 
@@ -180,15 +181,18 @@ def _outside(plan: TruePlan, celsius: float) -> Side | None:
 
 
 def _recovered(plan: TruePlan, side: Side, celsius: float) -> bool:
-    lower, upper = plan.lower_c, plan.upper_c
-    if lower is not None and upper is not None and upper - lower < 2 * plan.deadband_c:
+    """Compute as people write: 8.2 - 0.3 is 7.9, and a reading of 7.9 has recovered, which floats would deny."""
+    lower = None if plan.lower_c is None else Decimal(str(plan.lower_c))
+    upper = None if plan.upper_c is None else Decimal(str(plan.upper_c))
+    deadband, reading = Decimal(str(plan.deadband_c)), Decimal(str(celsius))
+    if lower is not None and upper is not None and upper - lower < 2 * deadband:
         middle = (lower + upper) / 2
-        return celsius <= middle if side == "high" else celsius >= middle
+        return reading <= middle if side == "high" else reading >= middle
     if side == "high":
         assert upper is not None
-        return celsius <= upper - plan.deadband_c
+        return reading <= upper - deadband
     assert lower is not None
-    return celsius >= lower + plan.deadband_c
+    return reading >= lower + deadband
 
 
 def _excursion(plan: TruePlan, run: _Run) -> TrueExcursion:

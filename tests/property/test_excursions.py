@@ -30,13 +30,13 @@ MINUTE = 60 * SECOND
 
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
-    """Any plan that people can write, on a grid that floats hold exactly."""
+    """Any plan that people can write, in tenths, which floats do not hold exactly."""
     overrides = {
-        "lower_c": st.integers(-20, 20).map(lambda quarters: quarters / 4) | st.none(),
-        "upper_c": st.integers(-20, 40).map(lambda quarters: quarters / 4) | st.none(),
-        "critical_low_c": st.integers(-60, 20).map(lambda quarters: quarters / 4) | st.none(),
-        "critical_high_c": st.integers(-20, 90).map(lambda quarters: quarters / 4) | st.none(),
-        "deadband_c": st.sampled_from([0, 0.25, 0.5, 1, 3, 500 / 4]),
+        "lower_c": st.integers(-50, 50).map(lambda tenths: tenths / 10) | st.none(),
+        "upper_c": st.integers(-50, 100).map(lambda tenths: tenths / 10) | st.none(),
+        "critical_low_c": st.integers(-150, 50).map(lambda tenths: tenths / 10) | st.none(),
+        "critical_high_c": st.integers(-50, 220).map(lambda tenths: tenths / 10) | st.none(),
+        "deadband_c": st.sampled_from([0, 0.1, 0.3, 0.5, 1, 3, 125]),
         "on_delay_s": st.sampled_from([0, 1, 60, 300, 3600]),
         "budget_s": st.sampled_from([None, 0, 60, 600, 3600]),
         "max_gap_s": st.sampled_from([1, 60, 600, 1800]),
@@ -59,7 +59,9 @@ def traces(draw: st.DrawFn) -> tuple[Plan, Window, list[Sample], Instant]:
         c for c in (*asdict(plan.limits).values(), *plan.recovery_points()) if c is not None and abs(c) < 500
     ]
     celsius = st.one_of(
-        st.sampled_from(edges).flatmap(lambda edge: st.sampled_from([edge, edge - 0.25, edge + 0.25])),
+        st.sampled_from(edges).flatmap(
+            lambda edge: st.sampled_from([edge, round(edge - 0.1, 2), round(edge + 0.1, 2)])
+        ),
         st.sampled_from([-273.15, 150.0, -273.25, 150.25]),
         st.floats(-274, 151, allow_nan=False),
         st.none(),

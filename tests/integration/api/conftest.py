@@ -18,6 +18,7 @@ from api.app import create_app
 from api.auth import Authenticator
 from api.services import Services
 from api.stream import EventHub
+from api.web import Web, bind
 from migrations.upgrade import sqlalchemy_url
 from telemetry.ingest import Ingest
 
@@ -173,3 +174,33 @@ async def until(condition: Callable[[], Awaitable[bool]], patience_s: float = 10
     async with asyncio.timeout(patience_s):
         while not await condition():
             await asyncio.sleep(0.01)
+
+
+@dataclass
+class Served:
+    """The application behind a real server, and its event hub at work."""
+
+    url: str
+    web: Web
+    stop: asyncio.Event
+    tasks: list[asyncio.Task[None]]
+
+    async def end(self) -> None:
+        """Stops as the service does: the hub first, so that no stream holds the server up."""
+        self.stop.set()
+        self.web.should_exit = True
+        await asyncio.wait_for(asyncio.gather(*self.tasks), 10)
+
+
+@pytest.fixture
+async def served(desk: Desk) -> AsyncIterator[Served]:
+    listener = bind("127.0.0.1", 0)
+    web, stop = Web(desk.app, listener), asyncio.Event()
+    tasks = [
+        asyncio.create_task(web.run_until_stopped()),
+        asyncio.create_task(desk.services.hub.run(stop)),
+    ]
+    served = Served(url=web.url, web=web, stop=stop, tasks=tasks)
+    yield served
+    await served.end()
+    listener.close()

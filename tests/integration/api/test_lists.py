@@ -84,8 +84,23 @@ def cursor(json: str) -> str:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["", "x", "é", "%00", "a" * 2000, cursor("[]"), cursor("{}"), cursor("[1,2]"), cursor('["a","b"]'), cursor("null")]
-    + [cursor('["2026-01-01T00:00:00Z","a","b"]'), cursor('["9999-01-01T00:00:00Z","a"]'), cursor('["x\\u0000"]')],
+    [
+        "",
+        "x",
+        "é",
+        "%00",
+        "a" * 2000,
+        cursor("[]"),
+        cursor("{}"),
+        cursor("[1,2]"),
+        cursor('["a","b"]'),
+        cursor("null"),
+    ]
+    + [
+        cursor('["2026-01-01T00:00:00Z","a","b"]'),
+        cursor('["9999-01-01T00:00:00Z","a"]'),
+        cursor('["x\\u0000"]'),
+    ],
 )
 async def test_wrong_cursors(desk: Desk, wrong: str) -> None:
     for url in LISTS:

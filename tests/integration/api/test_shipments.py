@@ -54,7 +54,9 @@ async def test_all_fields_come_back(desk: Desk, hours_ago: HoursAgo) -> None:
         "product_id": "car-t",
         "origin": "FRA",
         "destination": "Clinic, Boston",
-        "legs": [{"from": "FRA", "to": "BOS", "carrier": "LH", "planned_departure": "2026-11-21T03:45:00+01:00"}],
+        "legs": [
+            {"from": "FRA", "to": "BOS", "carrier": "LH", "planned_departure": "2026-11-21T03:45:00+01:00"}
+        ],
         "planned_departure": "2026-11-21T03:45:00.5+01:00",
         "planned_arrival": "2026-11-22T00:00:00Z",
         "packed_out_at": text(hours_ago(3)),

@@ -42,7 +42,9 @@ async def test_readings_are_a_hypertable_on_timescaledb(database_url: str) -> No
     assert [row["hypertable_name"] for row in tables] == ["readings"]
 
 
-async def test_a_server_that_would_lose_data_is_refused_with_the_setting_to_change(empty_database_url: str) -> None:
+async def test_a_server_that_would_lose_data_is_refused_with_the_setting_to_change(
+    empty_database_url: str,
+) -> None:
     connection = await asyncpg.connect(empty_database_url)
     name = await connection.fetchval("SELECT current_database()")
     await connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
