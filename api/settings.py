@@ -23,6 +23,8 @@ class Settings(BaseSettings):
 
     database_url: str | None = None
     database_pool: Annotated[int, Field(ge=2, le=200)] = 10
+    start_patience_s: Annotated[float, Field(gt=0)] = 60.0
+    """For how long a start waits for a database that is not there yet."""
     mqtt_url: str | None = None
     mqtt_public_url: str | None = None
     """What loggers are told to connect to, where it differs from MQTT_URL; without user and password."""

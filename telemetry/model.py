@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 DEVICE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What a device id looks like; use `fullmatch`."""
@@ -69,6 +69,14 @@ class Reading(NamedTuple):
     humidity_pct: float | None = None
     flight_mode_until: datetime | None = None
     extra: JsonObject | None = None
+
+
+class Status(NamedTuple):
+    """What a logger's status topic said of its connection."""
+
+    device_id: str
+    connection: Literal["online", "offline"]
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,22 +52,20 @@ async def test_every_call_for_every_role(desk: Desk) -> None:
                 assert "takes admin" in problem(answer, 403)["detail"], (role, rule)
 
 
-@pytest.mark.parametrize("rule", RULES)
-async def test_every_call_needs_a_key(desk: Desk, rule: str) -> None:
-    method, path = call_of(rule)
+async def test_every_call_needs_a_key(desk: Desk) -> None:
     stranger = await desk.client()
-    refused = await stranger.request(method, path, content=b"{", headers={"Content-Type": "application/json"})
-    problem(refused, 401)
-    assert refused.headers["www-authenticate"] == 'Bearer realm="dewarwatch"'
+    for rule in RULES:
+        method, path = call_of(rule)
+        refused = await stranger.request(method, path, content=b"{", headers={"Content-Type": "text/json"})
+        problem(refused, 401)
+        assert refused.headers["www-authenticate"] == 'Bearer realm="dewarwatch"'
 
 
-@pytest.mark.parametrize(
-    "header",
-    ["Bearer", "Bearer ", "Basic YTpi", ADMIN_KEY, f"Bearer {ADMIN_KEY}x", "Bearer dw_00000000_" + "a" * 43],
-)
-async def test_no_key_or_a_wrong_one(desk: Desk, header: str) -> None:
+async def test_no_key_or_a_wrong_one(desk: Desk) -> None:
     stranger = await desk.client()
-    problem(await stranger.get("/v1/shipments", headers={"Authorization": header}), 401)
+    unknown = "Bearer dw_00000000_" + "a" * 43
+    for header in ("Bearer", "Bearer ", "Basic YTpi", ADMIN_KEY, f"Bearer {ADMIN_KEY}x", unknown):
+        problem(await stranger.get("/v1/shipments", headers={"Authorization": header}), 401)
 
 
 async def test_the_admin_key_needs_no_row(desk: Desk) -> None:
@@ -130,25 +128,25 @@ async def test_asking_is_remembered(desk: Desk) -> None:
     assert (await client.get("/v1/dewars")).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({"role": "boss"}, "role"),
-        ({"role": "viewer"}, "organization"),
-        ({"role": "partner"}, "organization"),
-        ({"role": "courier"}, "shipment_ids"),
-        ({"role": "courier", "shipment_ids": []}, "shipment_ids"),
-        ({"role": "device"}, "device_ids"),
-        ({"role": "ops", "device_ids": ["D1"]}, "device_ids"),
-        ({"role": "admin", "organization": "acme"}, "role"),
-        ({"role": "ops", "organization": "ACME"}, "organization"),
-        ({"role": "ops", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
-        ({"role": "ops", "expires_at": "2020-01-01T00:00:00"}, "expires_at"),
-    ],
-)
-async def test_keys_that_make_no_sense(desk: Desk, body: dict[str, object], field: str) -> None:
-    refused = problem(await desk.admin.post("/v1/keys", json=body), 422)
-    assert refused["errors"][0]["field"].startswith(field)
+KEYS_THAT_MAKE_NO_SENSE: list[tuple[dict[str, object], str]] = [
+    ({"role": "boss"}, "role"),
+    ({"role": "viewer"}, "organization"),
+    ({"role": "partner"}, "organization"),
+    ({"role": "courier"}, "shipment_ids"),
+    ({"role": "courier", "shipment_ids": []}, "shipment_ids"),
+    ({"role": "device"}, "device_ids"),
+    ({"role": "ops", "device_ids": ["D1"]}, "device_ids"),
+    ({"role": "admin", "organization": "acme"}, "role"),
+    ({"role": "ops", "organization": "ACME"}, "organization"),
+    ({"role": "ops", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
+    ({"role": "ops", "expires_at": "2020-01-01T00:00:00"}, "expires_at"),
+]
+
+
+async def test_keys_that_make_no_sense(desk: Desk) -> None:
+    for body, field in KEYS_THAT_MAKE_NO_SENSE:
+        refused = problem(await desk.admin.post("/v1/keys", json=body), 422)
+        assert refused["errors"][0]["field"].startswith(field), body
     assert await desk.items("/v1/keys") == []
 
 

@@ -3,8 +3,6 @@
 import base64
 from typing import Any
 
-import pytest
-
 from tests.integration.api.conftest import Desk, problem
 
 LISTS = {
@@ -82,29 +80,26 @@ def cursor(json: str) -> str:
     return base64.urlsafe_b64encode(json.encode()).decode()
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        "",
-        "x",
-        "é",
-        "%00",
-        "a" * 2000,
-        cursor("[]"),
-        cursor("{}"),
-        cursor("[1,2]"),
-        cursor('["a","b"]'),
-        cursor("null"),
-    ]
-    + [
-        cursor('["2026-01-01T00:00:00Z","a","b"]'),
-        cursor('["9999-01-01T00:00:00Z","a"]'),
-        cursor('["x\\u0000"]'),
-    ],
-)
-async def test_wrong_cursors(desk: Desk, wrong: str) -> None:
+WRONG = [
+    "",
+    "x",
+    "é",
+    "%00",
+    "a" * 2000,
+    cursor("[]"),
+    cursor("{}"),
+    cursor("[1,2]"),
+    cursor('["a","b"]'),
+    cursor("null"),
+    cursor('["2026-01-01T00:00:00Z","a","b"]'),
+    cursor('["2026-13-01T00:00:00Z","a"]'),
+    cursor('["x\\u0000"]'),
+]
+
+
+async def test_wrong_cursors(desk: Desk) -> None:
+    await desk.ship("S00")
     for url in LISTS:
-        if url.endswith("S00/excursions"):
-            continue
-        refused = problem(await desk.admin.get(url, params={"cursor": wrong}), 422)
-        assert refused["errors"][0]["field"] == "cursor"
+        for wrong in WRONG:
+            refused = problem(await desk.admin.get(url, params={"cursor": wrong}), 422)
+            assert refused["errors"][0]["field"] == "cursor"

@@ -1,0 +1,59 @@
+"""The HTTP application: routes, what surrounds them, and how errors leave."""
+
+from collections.abc import Collection
+from functools import partial
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.staticfiles import StaticFiles
+
+from api import openapi, problems
+from api.middleware import BodyLimit, Surroundings
+from api.roles import ALL_ROLES, Role
+from api.routes import (
+    alerts,
+    devices,
+    dewars,
+    excursions,
+    keys,
+    operations,
+    readings,
+    rejected,
+    shipments,
+    stream,
+    summary,
+)
+from api.services import Services
+
+_NOUNS = (
+    shipments,
+    summary,
+    readings,
+    excursions,
+    alerts,
+    stream,
+    devices,
+    dewars,
+    rejected,
+    keys,
+    operations,
+)
+
+
+def create_app(services: Services, *, serves: Collection[Role] = ALL_ROLES) -> FastAPI:
+    """Make the application that works with these services; without the role api, what operators need is all of it."""
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        generate_unique_id_function=lambda route: route.name,
+        redirect_slashes=False,
+        middleware=[Middleware(Surroundings), Middleware(BodyLimit, limit=services.body_limit)],
+    )
+    app.state.services = services
+    problems.install(app)
+    for noun in _NOUNS if Role.API in serves else (operations,):
+        app.include_router(noun.router)
+    app.mount("/static", StaticFiles(directory=operations.STATIC))
+    app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]  # FastAPI's own way to change it
+    return app

@@ -1,0 +1,152 @@
+"""The composition root: from settings to running roles, in one straight line."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import structlog
+from sqlalchemy.ext.asyncio import create_async_engine
+from telemetry.mqtt import Bridge
+
+from alerts.deliver import run_deliver
+from alerts.evaluate import run_evaluate
+from alerts.wakeup import unless
+from api.app import create_app
+from api.auth import Authenticator
+from api.database import check_database
+from api.device_credentials import device_credentials
+from api.embedded import Servers
+from api.errors import StoppedError
+from api.roles import Role
+from api.services import Services
+from api.settings import Settings, required
+from api.stream import EventHub
+from api.web import Web, bind
+from migrations.upgrade import sqlalchemy_url
+from telemetry.ingest import Ingest
+from telemetry.server import Server
+
+log = structlog.get_logger(__name__)
+
+_STATEMENT_TIMEOUT_S = 60.0  # a database that hangs is a database that is away
+_CLOSE_WITHIN_S = 5.0
+_LISTENERS = 3  # connections that only listen: evaluate, the stream, and one to spare
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A running service, as its owner sees it."""
+
+    url: str
+    server: Server
+    pool: asyncpg.Pool
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings,
+    roles: frozenset[Role],
+    *,
+    interrupted: asyncio.Event,
+    embedded: Servers | None = None,
+) -> AsyncIterator[Running]:
+    """Run the roles for as long as the block lasts, then stop them in order, losing nothing.
+
+    Raises SettingsError or StartError, each one line, where they cannot start, and StoppedError where `interrupted` is
+    set before the database is there; a role that dies ends the block with its exception.
+    """
+    database_url = required(
+        settings.database_url, "DATABASE_URL", "postgresql://user:password@host:5432/database"
+    )
+    mqtt_url = _mqtt_url(settings, roles)
+    async with AsyncExitStack() as until_the_end:
+        check = check_database(database_url, patience_s=settings.start_patience_s)
+        server = await unless(interrupted, check)
+        if server is None:
+            raise StoppedError
+        log.info("database", server=str(server))
+        listener = until_the_end.enter_context(bind(settings.http_host, settings.http_port))
+        pool = await asyncpg.create_pool(
+            database_url,
+            min_size=0,
+            max_size=settings.database_pool + _LISTENERS,
+            command_timeout=_STATEMENT_TIMEOUT_S,
+            server_settings={"application_name": "dewarwatch"},
+        )
+        until_the_end.push_async_callback(_close, pool)
+        engine = create_async_engine(
+            sqlalchemy_url(database_url), pool_size=settings.database_pool, pool_pre_ping=True
+        )
+        until_the_end.push_async_callback(engine.dispose)
+
+        broker = None if embedded is None else embedded.broker.program
+        bridge = Bridge(mqtt_url, pool) if Role.INGEST in roles and mqtt_url is not None else None
+        hub = EventHub(pool)
+        admin_key = None if settings.admin_key is None else settings.admin_key.get_secret_value()
+        tasks: dict[str, asyncio.Task[None]] = {}
+        services = Services(
+            engine=engine,
+            ingest=Ingest(pool),
+            authenticator=Authenticator(engine, admin_key=admin_key, clock=_clock),
+            hub=hub,
+            device_credentials=None if mqtt_url is None else device_credentials(mqtt_url, broker),
+            mqtt_public_url=settings.mqtt_public_url or _without_account(mqtt_url),
+            probes={} if bridge is None else {"ingest": bridge.probe},
+            alive=lambda: {name: not task.done() for name, task in tasks.items()},
+            clock=_clock,
+        )
+        web = Web(create_app(services, serves=roles), listener)
+        stop = asyncio.Event()
+        work: dict[str, Coroutine[Any, Any, None]] = {"web": web.run_until_stopped()}
+        if Role.API in roles:
+            work["stream"] = hub.run(stop)
+        if bridge is not None:
+            work["ingest"] = bridge.run(stop)
+        if Role.EVALUATE in roles:
+            work["evaluate"] = run_evaluate(pool, stop)
+        if Role.DELIVER in roles:
+            work["deliver"] = run_deliver(pool, stop, timedelta(days=settings.outbox_retention_days))
+
+        async with asyncio.TaskGroup() as group:
+            tasks |= {name: group.create_task(loop, name=name) for name, loop in work.items()}
+            log.info("started", roles=sorted(roles), url=web.url)
+            try:
+                yield Running(url=web.url, server=server, pool=pool)
+            finally:
+                log.info("stopping")
+                stop.set()
+                hub.close()
+                web.should_exit = True
+    log.info("stopped")
+
+
+async def _close(pool: asyncpg.Pool) -> None:
+    """Close connections in order; one that does not come back in time is cut."""
+    try:
+        async with asyncio.timeout(_CLOSE_WITHIN_S):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+def _clock() -> datetime:
+    return datetime.now(UTC)
+
+
+def _mqtt_url(settings: Settings, roles: frozenset[Role]) -> str | None:
+    """Give the broker's address where a role needs it: to ingest, and to give loggers their passwords."""
+    if not roles & {Role.INGEST, Role.API}:
+        return settings.mqtt_url
+    return required(settings.mqtt_url, "MQTT_URL", "mqtt://user:password@host:1883")
+
+
+def _without_account(url: str | None) -> str | None:
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -1,0 +1,65 @@
+"""Whether the database is there, fit and migrated: asked once before a role starts, and by /readyz."""
+
+import asyncio
+
+import asyncpg
+import structlog
+
+from api.errors import StartError
+from api.settings import SettingsError
+from migrations.upgrade import pending
+from telemetry.server import Server, UnfitServerError, inspect
+
+log = structlog.get_logger(__name__)
+
+_RETRY_S = 1.0
+
+# What waiting does not mend.
+_REFUSED = (
+    asyncpg.InvalidPasswordError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+
+
+async def check_database(database_url: str, *, patience_s: float) -> Server:
+    """Wait for the database, and see that it loses nothing and has the schema of this version.
+
+    Raises SettingsError where it refuses us, StartError where it does not come within `patience_s`, is unfit or
+    not migrated.
+    """
+    server = await first_contact(database_url, patience_s=patience_s)
+    if missing := await pending(database_url):
+        raise StartError(f"{missing}: run `dewarwatch migrate`")
+    return server
+
+
+async def first_contact(database_url: str, *, patience_s: float) -> Server:
+    """Wait for the database, and see that it loses nothing; raises as `check_database` does."""
+    try:
+        async with asyncio.timeout(patience_s):
+            connection = await _connect(database_url)
+    except TimeoutError:
+        raise StartError(f"the database did not answer within {patience_s:g} s: is it running?") from None
+    try:
+        return await inspect(connection)
+    except UnfitServerError as error:
+        raise StartError(str(error)) from None
+    finally:
+        await connection.close()
+
+
+async def _connect(database_url: str) -> asyncpg.Connection:
+    said = False
+    while True:
+        try:
+            return await asyncpg.connect(database_url, timeout=10)
+        except _REFUSED as error:
+            raise SettingsError(f"DEWARWATCH_DATABASE_URL: the database refuses it: {error}") from None
+        except asyncpg.InterfaceError as error:
+            raise SettingsError(f"DEWARWATCH_DATABASE_URL: {error}") from None
+        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+            if not said:
+                log.warning("database_away", error=str(error) or repr(error))
+            said = True
+        await asyncio.sleep(_RETRY_S)

@@ -1,0 +1,243 @@
+"""The loggers' users at the broker: let in, given a new password, and shut out while everything runs."""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from api.embedded.nats import USER, Nats
+
+_REQUESTS = "$CONTROL/dynamic-security/v1"
+_RESPONSES = f"{_REQUESTS}/response"
+_ANSWER_WITHIN_S = 3.0  # the plugin answers at once: without an answer there is no plugin
+
+
+class CredentialsError(Exception):
+    """A logger's user could not be changed; the text says why."""
+
+
+class BrokerUnreachableError(CredentialsError, ConnectionError):
+    """The broker does not answer: try again later."""
+
+
+class BrokerRefusedError(CredentialsError):
+    """The broker does not let us manage users, or refused this change."""
+
+
+class BrokerUnmanagedError(BrokerRefusedError):
+    """The broker has no dynamic security: its users are kept by somebody else."""
+
+
+class DeviceCredentials:
+    """Manages users through mosquitto's dynamic security plugin, over a connection of its own for each change.
+
+    Every change says the whole state it wants, so that a lost answer is simply asked for again.
+    """
+
+    def __init__(self, mqtt_url: str, *, patience_s: float = 10.0) -> None:
+        """`patience_s` bounds each call, and is how long a broker may take to restart."""
+        self._url = mqtt_url
+        self._patience_s = patience_s
+
+    async def grant(self, device_id: str, password: str) -> None:
+        """Let the logger in with this password and with no other; one connected with another is sent away."""
+        roles = [{"rolename": _role(device_id), "priority": 0}]
+        right = {"rolename": _role(device_id), "acls": _rights(device_id)}
+        await self._own_or_absent(device_id)
+        made, _, created = await self._ask(
+            {"command": "createRole", **right},
+            {"command": "modifyRole", **right},
+            {"command": "createClient", "username": device_id, "password": password, "roles": roles},
+        )
+        _only(made, "already exists")
+        if "error" in created:
+            _only(created, "already exists")
+            (changed,) = await self._ask(
+                {"command": "modifyClient", "username": device_id, "password": password, "roles": roles}
+            )
+            _only(changed)
+
+    async def revoke(self, device_id: str) -> None:
+        """Shut the logger out, at once; harmless where it is not known."""
+        await self._own_or_absent(device_id)
+        for answer in await self._ask(
+            {"command": "deleteClient", "username": device_id},
+            {"command": "deleteRole", "rolename": _role(device_id)},
+        ):
+            _only(answer, "not found")
+
+    async def probe(self) -> bool:
+        """Whether the broker lets us manage its users; BrokerUnreachableError where it does not answer."""
+        try:
+            (answer,) = await self._ask({"command": "getDefaultACLAccess"})
+        except BrokerRefusedError:
+            return False
+        return "error" not in answer
+
+    async def _own_or_absent(self, device_id: str) -> None:
+        """Keep a logger named like a user who is none, such as the service itself, from taking that one over."""
+        (answer,) = await self._ask({"command": "getClient", "username": device_id})
+        held = answer.get("data", {}).get("client", {}).get("roles", [])
+        if "error" not in answer and [role["rolename"] for role in held] != [_role(device_id)]:
+            raise BrokerRefusedError(f"the broker's user {device_id} is not a logger's")
+
+    async def _ask(self, *commands: dict[str, Any]) -> list[dict[str, Any]]:
+        return await asyncio.to_thread(self._ask_until_answered, commands)
+
+    def _ask_until_answered(self, commands: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return _Conversation(self._url, commands).run(deadline)
+            except OSError as error:
+                if time.monotonic() > deadline - 0.2:
+                    raise BrokerUnreachableError(f"the broker does not answer: {error}") from error
+                time.sleep(0.2)
+
+
+class NatsDeviceCredentials:
+    """The same for the embedded NATS server, which has its users in a file."""
+
+    def __init__(self, server: Nats) -> None:
+        self._server = server
+        self._one_at_a_time = asyncio.Lock()
+
+    async def grant(self, device_id: str, password: str) -> None:
+        """Let the logger in with this password and with no other."""
+        if device_id == USER:
+            raise BrokerRefusedError(f"the broker's user {device_id} is not a logger's")
+        async with self._one_at_a_time:
+            await asyncio.to_thread(self._server.put_user, device_id, password)
+
+    async def revoke(self, device_id: str) -> None:
+        """Shut the logger out, at once."""
+        async with self._one_at_a_time:
+            await asyncio.to_thread(self._server.remove_user, device_id)
+
+    async def probe(self) -> bool:
+        """Say yes: the file is ours."""
+        return True
+
+
+def device_credentials(mqtt_url: str, embedded: object = None) -> DeviceCredentials | NatsDeviceCredentials:
+    """Whatever manages the users of this broker; `embedded` is the program of an embedded one."""
+    return NatsDeviceCredentials(embedded) if isinstance(embedded, Nats) else DeviceCredentials(mqtt_url)
+
+
+def _role(device_id: str) -> str:
+    return f"logger-{device_id}"
+
+
+def _rights(device_id: str) -> list[dict[str, Any]]:
+    """Give a logger its own topics, in a role of its own: mosquitto 2.0 knows no %u in roles."""
+    topic = f"dewar/v1/{device_id}"
+    rights = (
+        ("publishClientSend", f"{topic}/readings"),
+        ("publishClientSend", f"{topic}/status"),
+        ("publishClientReceive", f"{topic}/ack"),
+        ("subscribeLiteral", f"{topic}/ack"),
+    )
+    return [{"acltype": kind, "topic": where, "priority": 0, "allow": True} for kind, where in rights]
+
+
+def _only(answer: dict[str, Any], *harmless: str) -> None:
+    said = answer.get("error")
+    if said and not any(words in said for words in harmless):
+        raise BrokerRefusedError(f"the broker refused {answer.get('command', 'the change')}: {said}")
+
+
+class _Conversation:
+    """One connection to the broker: ask, wait for the answers, leave."""
+
+    def __init__(self, url: str, commands: Sequence[dict[str, Any]]) -> None:
+        self._parts = urlsplit(url)
+        self._mark = secrets.token_hex(8)  # everybody who listens gets every answer
+        self._request = json.dumps(
+            {"commands": [{**command, "correlationData": self._mark} for command in commands]}
+        )
+        self._answers: list[dict[str, Any]] | None = None
+        self._refusal: BrokerRefusedError | None = None
+        self._published_at: float | None = None
+        self._client = self._make_client()
+
+    def run(self, deadline: float) -> list[dict[str, Any]]:
+        """Give an answer for each command; raises OSError where the connection fails, BrokerRefusedError on a no."""
+        secure = self._parts.scheme == "mqtts"
+        self._client.connect(
+            self._parts.hostname or "localhost", self._parts.port or (8883 if secure else 1883)
+        )
+        try:
+            while self._answers is None and self._refusal is None:
+                self._await_more(deadline)
+        finally:
+            self._client.disconnect()
+        if self._answers is None:
+            assert self._refusal is not None
+            raise self._refusal
+        return self._answers
+
+    def _await_more(self, deadline: float) -> None:
+        if (failed := self._client.loop(0.1)) and self._answers is None and self._refusal is None:
+            raise ConnectionError(f"the connection broke off ({failed.name})")
+        now = time.monotonic()
+        if self._published_at and now > self._published_at + _ANSWER_WITHIN_S:
+            self._refusal = BrokerUnmanagedError("the broker has no dynamic security")
+        elif now > deadline:
+            raise TimeoutError("no answer in time")
+
+    def _make_client(self) -> Client:
+        client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        client.username_pw_set(unquote(self._parts.username or ""), unquote(self._parts.password or ""))
+        if self._parts.scheme == "mqtts":
+            client.tls_set()
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        return client
+
+    def _on_connect(
+        self,
+        client: Client,
+        _data: object,
+        _flags: ConnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            self._refusal = BrokerRefusedError(f"the broker does not let us in: {reason}")
+        else:
+            client.subscribe(_RESPONSES, qos=1)
+
+    def _on_subscribe(
+        self,
+        client: Client,
+        _data: object,
+        _mid: int,
+        reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        if reasons[0].is_failure:
+            self._refusal = BrokerUnmanagedError(f"the broker does not let us manage users: {reasons[0]}")
+        else:
+            client.publish(_REQUESTS, self._request, qos=1)
+
+    def _on_publish(
+        self, _client: Client, _data: object, _mid: int, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        self._published_at = time.monotonic()
+        if reason.is_failure:
+            self._refusal = BrokerRefusedError(f"the broker does not let us manage users: {reason}")
+
+    def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        answers: list[dict[str, Any]] = json.loads(message.payload).get("responses", [])
+        if answers and all(answer.get("correlationData") == self._mark for answer in answers):
+            self._answers = answers

@@ -1,0 +1,136 @@
+"""Debian packages without installing them: fetched from the machine's own mirror and unpacked below a folder."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+_CONFIGURATION = """\
+Dir::State "{folder}/state";
+Dir::State::status "/var/lib/dpkg/status";
+Dir::Cache "{folder}/cache";
+Dir::Etc::sourcelist "{folder}/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+APT::Sandbox::User "root";
+APT::Install-Recommends "false";
+Acquire::Retries "3";
+Acquire::Languages "none";
+"""
+_KEYRINGS = ("debian-archive-keyring.gpg", "debian-archive-keyring.pgp")
+
+
+class AptError(Exception):
+    """The machine's packages cannot be had; the text says why."""
+
+
+class Apt:
+    """apt with its state in a folder of ours: no root, nothing changed on the machine, its proxies and keys kept."""
+
+    def __init__(self, folder: Path, *, sources_of: str | None = None) -> None:
+        """Read the package lists; `sources_of` names a Debian release to have source packages of, too."""
+        mirrors = _mirrors()
+        for needed in ("state/lists/partial", "cache/archives/partial"):
+            (folder / needed).mkdir(parents=True)
+        keys = (path for name in _KEYRINGS if (path := Path("/usr/share/keyrings", name)).exists())
+        signed = next((f" [signed-by={path}]" for path in keys), "")
+        lines = [f"deb{signed} {address} {release} main" for address, release in mirrors]
+        if sources_of:
+            lines.append(f"deb-src{signed} {mirrors[0][0]} {sources_of} main")
+        (folder / "sources.list").write_text("\n".join(lines) + "\n")
+        (folder / "apt.conf").write_text(_CONFIGURATION.format(folder=folder))
+        self._folder = folder
+        self._run("update")
+
+    def missing(self, *packages: str) -> list[str]:
+        """Tell what would have to be installed for these to work, themselves included."""
+        plan = self._run("--simulate", "install", *packages)
+        return re.findall(r"^Inst (\S+) \(", plan, re.MULTILINE)  # an upgrade has the old version in between
+
+    def install(self, *packages: str) -> None:
+        """Install them on the machine, which takes root."""
+        self._run("install", "--yes", "--no-upgrade", *packages)
+
+    def unpack(self, packages: Sequence[str], into: Path) -> None:
+        """Unpack exactly these packages, installed or not."""
+        fetched = self._folder / "fetched"
+        fetched.mkdir(exist_ok=True)
+        self._run("download", *packages, within=fetched)
+        for package in fetched.glob("*.deb"):
+            run("dpkg-deb", "--extract", str(package), str(into))
+            package.unlink()
+
+    def source(self, package: str, into: Path, environment: dict[str, str]) -> Path:
+        """Unpack a source package, its patches applied, with the tools of that environment."""
+        self._run("source", package, within=into, environment=environment)
+        return next(path for path in into.glob(f"{package}-*") if path.is_dir())
+
+    def _run(
+        self, *arguments: str, within: Path | None = None, environment: dict[str, str] | None = None
+    ) -> str:
+        ours = {"APT_CONFIG": str(self._folder / "apt.conf"), "DEBIAN_FRONTEND": "noninteractive"}
+        return run(
+            "apt-get", "-qq", *arguments, within=within, environment={**(environment or os.environ), **ours}
+        )
+
+
+def run(*command: str, within: Path | None = None, environment: dict[str, str] | None = None) -> str:
+    """Run a program and give what it prints; AptError with its last words where it fails."""
+    try:
+        ran = subprocess.run(  # noqa: S603 -- our own words
+            command,
+            cwd=within,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise AptError(f"{command[0]}: {error.strerror}") from error
+    if ran.returncode != 0:
+        said = [line for line in (ran.stderr or ran.stdout).split("\n") if line.strip()] or [
+            f"status {ran.returncode}"
+        ]
+        telling = [line for line in said if re.match(r"E:|.*error", line, re.IGNORECASE)] or said[-1:]
+        raise AptError(f"{command[0]}: {telling[0].strip()}")
+    return ran.stdout
+
+
+def debian_codename() -> str:
+    """Name the release this machine runs, such as bookworm; AptError where it is not Debian."""
+    release: dict[str, str] = dict(
+        re.findall(r'^(\w+)="?([^"\n]*)', Path("/etc/os-release").read_text(), re.MULTILINE)
+    )
+    if release.get("ID") != "debian" or not release.get("VERSION_CODENAME"):
+        raise AptError("not a Debian machine")
+    return release["VERSION_CODENAME"]
+
+
+def _mirrors() -> list[tuple[str, str]]:
+    """Address and release of Debian's own among the machine's sources, the plain release first."""
+    format_ = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
+    targets = run("apt-get", "indextargets", "--format", format_, "Created-By: Packages")
+    ours = re.compile(rf"(\S+) ((?:{debian_codename()}|stable|oldstable)(?:[-/](?:updates|security))?) main")
+    found = {match.groups() for line in targets.split("\n") if (match := ours.fullmatch(line))}
+    if not any("-" not in release for _, release in found):
+        raise AptError("no Debian mirror among the machine's apt sources")
+    return sorted(((address, release) for address, release in found), key=lambda one: (len(one[1]), one))
+
+
+def main() -> int:
+    """Unpack one package: `python -m api.embedded.apt PACKAGE DIR`."""
+    package, into = sys.argv[1:]
+    try:
+        with tempfile.TemporaryDirectory() as state:
+            Apt(Path(state)).unpack([package], Path(into))
+    except AptError as error:
+        print(f"apt: {error}", file=sys.stderr)  # noqa: T201 -- a command's own words
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

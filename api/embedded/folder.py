@@ -1,0 +1,127 @@
+"""The data folder of embedded servers: one owner at a time, and the secrets and ports that outlive it."""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from api.embedded.process import EmbeddedError
+
+
+def _secret() -> str:
+    return secrets.token_urlsafe(24)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """What a data folder must find again: kept in `secrets.json`, which only its owner can read."""
+
+    database_password: str = field(default_factory=_secret)
+    broker_password: str = field(default_factory=_secret)
+    database_port: int = 0
+    broker_port: int = 0
+
+
+@contextlib.contextmanager
+def owned(folder: Path) -> Iterator[Path]:
+    """Give the folder, made if need be, to this process alone; the lock goes with the process, however it ends."""
+    folder = folder.resolve()
+    with usable(folder):
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            folder.chmod(0o711)  # for root's servers, run as another user; what is in it is private by itself
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _take(lock, folder)
+        yield folder
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def usable(folder: Path) -> Iterator[None]:
+    """Turn what the file system refuses into one line about the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise EmbeddedError(f"the data folder {folder} cannot be used: {error.strerror or error}") from error
+
+
+def _take(lock: int, folder: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.pread(lock, 20, 0).decode().strip() or "another one"
+        raise EmbeddedError(
+            f"the data folder {folder} is in use by process {holder}: stop that one, or choose another folder with --data"
+        ) from error
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def recall(folder: Path) -> Secrets:
+    """Read the folder's secrets, made up at its first use."""
+    kept = folder / "secrets.json"
+    try:
+        return Secrets(**json.loads(kept.read_text()))
+    except FileNotFoundError:
+        made = Secrets()
+        remember(folder, made)
+        return made
+    except (ValueError, TypeError) as error:
+        raise EmbeddedError(f"{kept} is not readable as the secrets of a data folder: {error}") from error
+
+
+def remember(folder: Path, made: Secrets) -> None:
+    """Write the secrets whole or not at all."""
+    write_private(folder / "secrets.json", json.dumps(asdict(made), indent=1))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def with_ports(kept: Secrets) -> tuple[Secrets, tuple[str, ...]]:
+    """Keep the ports of last time where they are free, else take others, with a line for each that moved."""
+    database, broker = _port(kept.database_port), _port(kept.broker_port)
+    moved = [
+        f"port {before} is taken: the {what} now answers on {now}"
+        for what, before, now in (
+            ("database", kept.database_port, database),
+            ("broker", kept.broker_port, broker),
+        )
+        if before not in (0, now)
+    ]
+    return replace(kept, database_port=database, broker_port=broker), tuple(moved)
+
+
+def _port(before: int) -> int:
+    return before if before and _is_free(before) else _free_port()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,69 @@
+"""The embedded broker: mosquitto with a generated configuration that loses nothing and lets nobody in unknown."""
+
+import signal
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from api.embedded.account import account_for
+from api.embedded.broker_users import initial_users
+from api.embedded.find import BrokerPrograms
+from api.embedded.folder import write_private
+
+USER = "dewarwatch"
+_CONFIGURATION = """\
+listener {port} 127.0.0.1
+allow_anonymous false
+plugin {plugin}
+plugin_opt_config_file {folder}/dynamic-security.json
+
+persistence true
+persistence_location {folder}/
+autosave_interval 1
+max_queued_messages 10000000
+max_inflight_messages 1000
+max_packet_size 1200000
+set_tcp_nodelay true
+
+log_dest stderr
+log_type error
+log_type warning
+connection_messages false
+"""
+
+
+class Mosquitto:
+    """A broker below `folder`, whose users are managed at run time through its dynamic security plugin."""
+
+    name = "mosquitto"
+    executable = "mosquitto"
+    stop_signal = signal.SIGTERM
+
+    def __init__(self, folder: Path, programs: BrokerPrograms, *, password: str, port: int) -> None:
+        assert programs.plugin is not None
+        self.folder = folder
+        self.programs = programs
+        self._password = password
+        self._port = port
+        self._account = account_for(folder, programs.plugin.parent)
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://{USER}:{self._password}@127.0.0.1:{self._port}"
+
+    def prepare(self) -> Sequence[str]:
+        self._account.make(self.folder)
+        settings = self.folder / "mosquitto.conf"
+        write_private(
+            settings, _CONFIGURATION.format(port=self._port, plugin=self.programs.plugin, folder=self.folder)
+        )
+        users = self.folder / "dynamic-security.json"
+        if not users.exists():  # from here on it is mosquitto's own, with all the loggers in it
+            write_private(users, initial_users(USER, self._password))
+        for path in (settings, users):
+            self._account.give(path)
+        return self._account.command(self.programs.command("-c", settings), dies_by="TERM")
+
+    def ready(self, pid: int) -> bool:  # noqa: ARG002 -- nobody else can listen there while it runs
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self._port)) == 0

@@ -1,0 +1,131 @@
+"""The embedded database: a PostgreSQL cluster in a folder, made once, safe against power cuts, local only."""
+
+import contextlib
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from api.embedded.account import account_for
+from api.embedded.find import PostgresPrograms, find_postgres
+from api.embedded.folder import write_private
+from api.embedded.process import EmbeddedError
+
+USER = "dewarwatch"
+_NEEDS_TIMESCALEDB = "dewarwatch.timescaledb"  # a mark in the cluster: its tables may be hypertables
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "100",
+    # What PUBACK and the ack topic promise rests on these three; stated, so that no file can say otherwise.
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "random_page_cost": "1.1",
+    "jit": "off",
+    "log_min_messages": "warning",
+    "log_checkpoints": "off",
+    "log_line_prefix": "%m [%p] ",
+    "timezone": "UTC",
+}
+
+
+class Postgres:
+    """A cluster below `folder`, with one database and one superuser, both named dewarwatch."""
+
+    name = "PostgreSQL"
+    executable = "postgres"
+    stop_signal = signal.SIGINT  # fast shutdown: clients are sent away, everything is written
+
+    def __init__(
+        self, folder: Path, *, password: str, port: int, installed: Sequence[PostgresPrograms] | None = None
+    ) -> None:
+        """Choose among what is `installed`, by default all that the machine has."""
+        self.folder = folder
+        self.programs = choose(folder, find_postgres() if installed is None else installed)
+        self._account = account_for(folder, self.programs.bin)
+        self._password = password
+        self._port = port
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://{USER}:{self._password}@127.0.0.1:{self._port}/{USER}"
+
+    def prepare(self) -> Sequence[str]:
+        if not self.folder.exists():
+            self._make(self.folder.with_name(self.folder.name + ".new"))
+        self._account.give(self.folder)
+        # Whatever ran here is gone by now; the number in its pid file may be some other process's today.
+        (self.folder / "postmaster.pid").unlink(missing_ok=True)
+        settings = {**_SETTINGS, "port": str(self._port)}
+        if self.programs.timescaledb:
+            settings |= {"shared_preload_libraries": "timescaledb", "timescaledb.telemetry_level": "off"}
+            (self.folder / _NEEDS_TIMESCALEDB).touch()
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return self._account.command(
+            self.programs.command("postgres", "-D", self.folder, *options), dies_by="INT"
+        )
+
+    def ready(self, pid: int) -> bool:
+        """Line 8 of the pid file is how `pg_ctl` knows it, too."""
+        with contextlib.suppress(OSError, IndexError):
+            lines = (self.folder / "postmaster.pid").read_text().split("\n")
+            return lines[0] == str(pid) and lines[7].strip() == "ready"
+        return False
+
+    def _make(self, new: Path) -> None:
+        """Make the cluster under another name first: one half made is never taken for a whole one."""
+        shutil.rmtree(new, ignore_errors=True)
+        self._account.make(new)
+        password = new.with_suffix(".password")
+        write_private(password, self._password)
+        self._account.give(password)
+        try:
+            self._run(
+                *(
+                    "initdb",
+                    "--pgdata",
+                    new,
+                    "--username",
+                    USER,
+                    "--pwfile",
+                    password,
+                    "--auth",
+                    "scram-sha-256",
+                ),
+                *("--encoding", "UTF8", "--locale", "C.UTF-8", "--data-checksums", "--no-instructions"),
+            )
+        finally:
+            password.unlink()
+        self._run("postgres", "--single", "-D", new, "postgres", stdin=f"CREATE DATABASE {USER};\n")
+        new.rename(self.folder)
+
+    def _run(self, program: str, *arguments: object, stdin: str = "") -> None:
+        command = self._account.command(self.programs.command(program, *arguments), dies_by="KILL")
+        ran = subprocess.run(command, input=stdin, cwd="/", capture_output=True, text=True, check=False)  # noqa: S603 -- our own words
+        if ran.returncode != 0:
+            raise EmbeddedError(f"{program} failed: {_reason(ran.stderr or ran.stdout)}")
+
+
+def choose(cluster: Path, installed: Sequence[PostgresPrograms]) -> PostgresPrograms:
+    """Pick the best installation that can run the cluster, or make one where there is none yet."""
+    made_by = cluster / "PG_VERSION"
+    major = int(made_by.read_text()) if made_by.exists() else None
+    needs_extension = (cluster / _NEEDS_TIMESCALEDB).exists()
+    for one in installed:
+        if major in (None, one.major) and (one.timescaledb or not needs_extension):
+            return one
+    if major is None:
+        raise EmbeddedError("there is no PostgreSQL server on this machine: run `make setup`")
+    wanted = f"PostgreSQL {major}{' with TimescaleDB' if needs_extension else ''}"
+    raise EmbeddedError(f"{cluster} was made by {wanted}, which this machine no longer has: run `make setup`")
+
+
+def _reason(output: str) -> str:
+    lines = [line.strip() for line in output.split("\n") if line.strip()]
+    telling = [line for line in lines if "error:" in line or "FATAL" in line or "could not" in line]
+    return (telling or lines or ["it gave no reason"])[0]

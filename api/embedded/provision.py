@@ -1,0 +1,80 @@
+"""`python -m api.embedded.provision`: gets the servers that this machine lacks, and says which it will use."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from api.embedded.apt import Apt, AptError
+from api.embedded.find import find_broker, find_postgres, servers_folder
+from api.embedded.timescaledb import unpack_timescaledb
+
+_Maker = Callable[[Path, Path, Callable[[str], None]], str]
+_NOT_AGAIN_FOR_S = 86_400
+
+
+def main() -> int:
+    os.umask(0o022)  # root's servers read them as another user
+    folder = servers_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        if not any(one.timescaledb for one in find_postgres()):
+            _provide("PostgreSQL with TimescaleDB", folder, unpack_timescaledb)
+        broker = find_broker()
+        if broker is None or broker.plugin is None:
+            _provide("mosquitto", folder, _unpack_mosquitto)
+    postgres, broker = next(iter(find_postgres()), None), find_broker()
+    _say(f"database: {postgres or 'none'}")
+    _say(f"broker: {broker or 'none'}")
+    return 0 if postgres and broker else 1
+
+
+def _say(line: str) -> None:
+    print(f"servers: {line}", flush=True)  # noqa: T201 -- what this command is for
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One at a time; what a killed one left half made goes."""
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for half_made in folder.glob("making-*"):
+            shutil.rmtree(half_made)
+        yield
+
+
+def _provide(what: str, folder: Path, make: _Maker) -> None:
+    """Make a tree aside and move it into place whole; what failed is not tried again for a day."""
+    failed = folder / f"{make.__name__.strip('_')}.failed"
+    if failed.exists() and time.time() - failed.stat().st_mtime < _NOT_AGAIN_FOR_S:
+        _say(f"{what} could not be had ({failed.read_text()}); to try again today, remove {failed}")
+        return
+    _say(f"{what} is not here: fetching it")
+    aside = Path(tempfile.mkdtemp(prefix="making-", dir=folder))
+    tree = aside / "tree"
+    tree.mkdir()
+    try:
+        name = make(tree, aside, _say)
+        shutil.rmtree(folder / name, ignore_errors=True)
+        tree.rename(folder / name)
+        failed.unlink(missing_ok=True)
+    except AptError as error:
+        failed.write_text(str(error))
+        _say(f"{what} cannot be had here ({error})")
+    finally:
+        shutil.rmtree(aside)
+
+
+def _unpack_mosquitto(tree: Path, aside: Path, _say: Callable[[str], None]) -> str:
+    apt = Apt(aside / "apt")
+    apt.unpack(["mosquitto", *(name for name in apt.missing("mosquitto") if name.startswith("lib"))], tree)
+    return "mosquitto-2"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

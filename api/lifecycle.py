@@ -1,0 +1,203 @@
+"""The life of a shipment: each step one transaction, which changes it, makes it due and tells of it."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import orjson
+from sqlalchemy import RowMapping
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts import outbox
+from alerts.events import rfc3339
+from alerts.plan import Plan, PlanRefused, make_plan
+from alerts.tables import evaluations
+from api.access import Principal, visible_shipments
+from api.problems import Problem, invalid, not_found
+from api.schemas.shipments import ShipmentIn, ShipmentState
+from telemetry.registry import assignments, dewars, organizations, shipments
+from telemetry.registry.assignments import Occupied, Unregistered
+
+AHEAD_AT_MOST = timedelta(minutes=5)
+
+_COPIED = (
+    "shipment_id",
+    "dewar_id",
+    "product_id",
+    "origin",
+    "destination",
+    "planned_departure",
+    "planned_arrival",
+    "packed_out_at",
+    "use_by",
+    "drill",
+    "departed_at",
+)
+
+
+async def create(connection: AsyncConnection, caller: Principal, body: ShipmentIn, now: datetime) -> None:
+    """Make a shipment with its plan, put its loggers on it, and let it depart if it already has."""
+    plan = _plan(body)
+    organization = _organization(caller, body.organization)
+    for name in ("departed_at", "packed_out_at"):
+        _not_ahead(name, getattr(body, name), now)
+    if body.dewar_id is not None and await dewars.get(connection, body.dewar_id) is None:
+        raise invalid("dewar_id", f"names no dewar that is registered: {body.dewar_id}")
+    if organization is not None:
+        await organizations.ensure(connection, organization)
+    values = {name: getattr(body, name) for name in _COPIED} | {
+        "organization": organization,
+        "band": plan.band,
+        "plan": plan.to_json(),
+        "legs": [orjson.loads(leg.model_dump_json(by_alias=True)) for leg in body.legs],
+    }
+    row = await shipments.add(connection, values)
+    if row is None:
+        raise Problem(409, f"The shipment id {body.shipment_id} is taken.")
+    starts_at = min(at for at in (now, body.departed_at, body.packed_out_at) if at is not None)
+    found = await assignments.assign(
+        connection, shipment_id=body.shipment_id, device_ids=body.device_ids, starts_at=starts_at
+    )
+    await _stop_if_not_free(connection, caller, found)
+    await connection.execute(
+        insert(evaluations).values(shipment_id=body.shipment_id).on_conflict_do_nothing()
+    )
+    await assignments.mark(connection, body.shipment_id)
+    if body.departed_at is not None:
+        await _tell(connection, "shipment.departed", row, body.device_ids)
+
+
+async def depart(
+    connection: AsyncConnection, caller: Principal, shipment_id: str, at: datetime | None, now: datetime
+) -> None:
+    """Let a shipment depart; from then on its readings are judged. The same again changes nothing."""
+    row = await _locked(connection, caller, shipment_id)
+    at = _moment(at, now)
+    if row["departed_at"] == at and row["cancelled_at"] is None:
+        return
+    _stop_unless(row, {"planned"}, "depart")
+    await _stop_if_not_free(connection, caller, await assignments.start_earlier(connection, shipment_id, at))
+    row = await shipments.change(connection, shipment_id, departed_at=at)
+    await _changed(connection, row, "shipment.departed")
+
+
+async def deliver(
+    connection: AsyncConnection, caller: Principal, shipment_id: str, at: datetime | None, now: datetime
+) -> None:
+    """Let a shipment arrive; its loggers are free from then on. The same again changes nothing."""
+    row = await _locked(connection, caller, shipment_id)
+    at = _moment(at, now)
+    if row["delivered_at"] == at:
+        return
+    _stop_unless(row, {"in_transit"}, "be delivered")
+    _not_before_departure(row, at)
+    await assignments.release(connection, shipment_id, at)
+    row = await shipments.change(connection, shipment_id, delivered_at=at)
+    await _changed(connection, row, "shipment.delivered")
+
+
+async def cancel(
+    connection: AsyncConnection, caller: Principal, shipment_id: str, at: datetime | None, now: datetime
+) -> None:
+    """Call a shipment off, before it departs or on its way. The same again changes nothing."""
+    row = await _locked(connection, caller, shipment_id)
+    at = _moment(at, now)
+    if row["cancelled_at"] == at:
+        return
+    _stop_unless(row, {"planned", "in_transit"}, "be cancelled")
+    _not_before_departure(row, at)
+    await assignments.release(connection, shipment_id, at)
+    row = await shipments.change(connection, shipment_id, cancelled_at=at)
+    await _changed(connection, row, None)
+
+
+def _plan(body: ShipmentIn) -> Plan:
+    plan = make_plan(body.band, body.overrides())
+    if isinstance(plan, PlanRefused):
+        raise invalid(plan.field, plan.why)
+    return plan
+
+
+def _organization(caller: Principal, named: str | None) -> str | None:
+    if caller.organization is None:
+        return named
+    if named not in {None, caller.organization}:
+        raise Problem(403, f"This key makes shipments of {caller.organization} only.")
+    return caller.organization
+
+
+async def _locked(connection: AsyncConnection, caller: Principal, shipment_id: str) -> RowMapping:
+    row = await shipments.lock(connection, shipment_id, visible_shipments(caller))
+    if row is None:
+        raise not_found("shipment", shipment_id)
+    return row
+
+
+def _moment(at: datetime | None, now: datetime) -> datetime:
+    _not_ahead("at", at, now)
+    return at or now
+
+
+def _not_ahead(field: str, at: datetime | None, now: datetime) -> None:
+    if at is not None and at > now + AHEAD_AT_MOST:
+        raise invalid(field, "lies more than 5 minutes ahead: tell of it once it has happened")
+
+
+def _not_before_departure(row: RowMapping, at: datetime) -> None:
+    departed_at = row["departed_at"]
+    if departed_at is not None and at < departed_at:
+        raise invalid("at", f"is before the departure at {rfc3339(departed_at)}")
+
+
+_RECORDED = {
+    "planned": "it has not departed yet",
+    "in_transit": "it departed at {departed_at}",
+    "delivered": "it was delivered at {delivered_at}",
+    "cancelled": "it was cancelled at {cancelled_at}",
+}
+
+
+def _stop_unless(row: RowMapping, statuses: set[str], step: str) -> None:
+    if row["status"] in statuses:
+        return
+    times = {
+        name: rfc3339(row[name]) for name in ("departed_at", "delivered_at", "cancelled_at") if row[name]
+    }
+    recorded = _RECORDED[row["status"]].format_map(times)
+    raise Problem(409, f"{row['shipment_id']} cannot {step}: {recorded}.")
+
+
+async def _stop_if_not_free(
+    connection: AsyncConnection, caller: Principal, found: Unregistered | Occupied | None
+) -> None:
+    if isinstance(found, Unregistered):
+        raise invalid("device_ids", f"names loggers that are not registered: {', '.join(found.device_ids)}")
+    if isinstance(found, Occupied):
+        other = await shipments.get(connection, found.shipment_id, visible_shipments(caller))
+        which = f"shipment {found.shipment_id}" if other else "a shipment of another organization"
+        raise Problem(
+            409, f"Logger {found.device_id} is on {which} at that time: deliver or cancel it first."
+        )
+
+
+async def _changed(
+    connection: AsyncConnection,
+    row: RowMapping,
+    event: Literal["shipment.departed", "shipment.delivered"] | None,
+) -> None:
+    await assignments.mark(connection, row["shipment_id"])
+    if event is not None:
+        devices = await shipments.devices_on(connection, [row["shipment_id"]])
+        await _tell(connection, event, row, [device["device_id"] for device in devices[row["shipment_id"]]])
+
+
+async def _tell(connection: AsyncConnection, event: str, row: RowMapping, device_ids: Sequence[str]) -> None:
+    data: dict[str, Any] = ShipmentState.of(row, device_ids).model_dump(mode="json", by_alias=True)
+    await outbox.tell(
+        connection,
+        type=event,
+        shipment_id=row["shipment_id"],
+        organization=row["organization"],
+        data=data,
+    )

@@ -1,0 +1,137 @@
+"""What the demo shows while it runs: the state of the service in a few lines, renewed every second."""
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+from typing import Any
+
+import asyncpg
+import orjson
+from prometheus_client import REGISTRY
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from alerts import wording
+from telemetry.model import Source
+
+EVENTS_SHOWN = 8
+_RATE_OVER_S = 5.0
+
+COUNTS = """
+SELECT (SELECT count(*) FROM shipments WHERE status = 'in_transit') AS in_transit,
+       (SELECT count(*) FROM shipments WHERE status = 'delivered') AS delivered,
+       (SELECT count(*) FROM excursions WHERE state = 'open') AS open,
+       (SELECT count(*) FROM excursions WHERE state = 'closed') AS closed,
+       (SELECT count(*) FROM alerts WHERE state = 'firing') AS firing,
+       (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(marked_at)), 0)
+        FROM evaluation_marks) AS lag_s
+"""
+
+LAST_EVENTS = """
+SELECT created_at, type, shipment_id, data FROM outbox ORDER BY id DESC LIMIT $1
+"""
+
+COLOURS = {"excursion.opened": "bold red", "alert.firing": "red", "excursion.amended": "yellow"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One event, in a line."""
+
+    at: datetime
+    type: str
+    shipment_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The service at one moment."""
+
+    in_transit: int
+    delivered: int
+    open: int
+    closed: int
+    firing: int
+    lag_s: float
+    readings: int
+    readings_per_s: float
+    events: tuple[Told, ...]
+
+    def line(self) -> str:
+        """Give it as one plain line."""
+        return (
+            f"shipments {self.in_transit} in transit, {self.delivered} delivered; "
+            f"readings {self.readings} ({self.readings_per_s:.0f}/s); evaluation lag {self.lag_s:.2f} s; "
+            f"excursions {self.open} open, {self.closed} closed; alerts firing {self.firing}"
+        )
+
+    def render(self) -> RenderableType:
+        """Give it as a small table with the last events below."""
+        events = Table(box=None, padding=(0, 1), show_header=False)
+        for told in self.events:
+            style = COLOURS.get(told.type, "dim")
+            events.add_row(
+                f"{told.at:%H:%M:%S}", Text(told.type, style=style), told.shipment_id, Text(told.text)
+            )
+        return Group(
+            Text(self.line(), style="bold"), events if self.events else Text("no event yet", style="dim")
+        )
+
+
+class Watch:
+    """Takes snapshots of one service; keeps what it needs to tell a rate."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._counts: deque[tuple[float, int]] = deque()
+
+    async def snapshot(self) -> Snapshot:
+        """Look at the service now."""
+        counts = await self._pool.fetchrow(COUNTS)
+        events = await self._pool.fetch(LAST_EVENTS, EVENTS_SHOWN)
+        assert counts is not None
+        readings = _readings_stored()
+        return Snapshot(
+            in_transit=counts["in_transit"],
+            delivered=counts["delivered"],
+            open=counts["open"],
+            closed=counts["closed"],
+            firing=counts["firing"],
+            lag_s=float(counts["lag_s"]),
+            readings=readings,
+            readings_per_s=self._rate(readings),
+            events=tuple(_told(row) for row in reversed(events)),
+        )
+
+    def _rate(self, readings: int) -> float:
+        now = monotonic()
+        self._counts.append((now, readings))
+        while len(self._counts) > 2 and now - self._counts[0][0] > _RATE_OVER_S:
+            self._counts.popleft()
+        since, before = self._counts[0]
+        return (readings - before) / (now - since) if now > since else 0.0
+
+
+def _readings_stored() -> int:
+    counts = (REGISTRY.get_sample_value("dewarwatch_readings_stored_total", {"source": way}) for way in Source)
+    return int(sum(count or 0 for count in counts))
+
+
+def _told(row: asyncpg.Record) -> Told:
+    return Told(
+        at=row["created_at"],
+        type=row["type"],
+        shipment_id=row["shipment_id"] or "",
+        text=_text(orjson.loads(row["data"])),
+    )
+
+
+def _text(data: dict[str, Any]) -> str:
+    if "message" in data:
+        return str(data["message"])
+    if "peak_c" in data:
+        return f"{data['side']} since {data['start'][:19]}Z, peak {wording.temperature(data['peak_c'])}, {data['severity']}"
+    return str(data.get("status", ""))

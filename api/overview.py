@@ -1,0 +1,88 @@
+"""Shipments as a list shows them: the row, the health, the counts and the loggers, in two queries a page."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, exists, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.health import health, open_excursions, worst_severity
+from api.schemas.shipments import ShipmentOut
+from telemetry.paging import Page, fetch_page
+from telemetry.registry.shipments import ORDER, devices_on
+from telemetry.tables import device_assignments, shipments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which shipments to list; None or nothing leaves a thing open."""
+
+    statuses: Collection[str] = ()
+    bands: Collection[str] = ()
+    healths: Collection[str] = ()
+    organization: str | None = None
+    text: str | None = None
+
+    def conditions(self, now: datetime) -> list[ColumnElement[bool]]:
+        """Give what must hold for a row of `shipments`."""
+        found: list[ColumnElement[bool]] = []
+        if self.statuses:
+            found.append(shipments.c.status.in_(self.statuses))
+        if self.bands:
+            found.append(shipments.c.band.in_(self.bands))
+        if self.healths:
+            found.append(health(now).in_(self.healths))
+        if self.organization is not None:
+            found.append(shipments.c.organization == self.organization)
+        if self.text is not None:
+            found.append(_mentions(self.text))
+        return found
+
+
+def _mentions(text: str) -> ColumnElement[bool]:
+    columns = ("shipment_id", "organization", "origin", "destination", "dewar_id", "product_id")
+    on = device_assignments
+    return or_(
+        *(shipments.c[name].icontains(text, autoescape=True) for name in columns),
+        exists().where(
+            on.c.shipment_id == shipments.c.shipment_id, on.c.device_id.icontains(text, autoescape=True)
+        ),
+    )
+
+
+async def shipment_page(
+    connection: AsyncConnection,
+    visible: ColumnElement[bool],
+    wanted: Filter,
+    *,
+    now: datetime,
+    after: Sequence[Any] | None,
+    limit: int,
+) -> tuple[Page, dict[str, ShipmentOut]]:
+    """Give a page of shipments, the newest first, and each of them by id as it is shown."""
+    query = _shipments(now).where(visible, *wanted.conditions(now))
+    page = await fetch_page(connection, query, ORDER, after=after, limit=limit)
+    devices = await devices_on(connection, [row["shipment_id"] for row in page.rows])
+    return page, {row["shipment_id"]: ShipmentOut.seen(row, devices[row["shipment_id"]]) for row in page.rows}
+
+
+async def shipment(
+    connection: AsyncConnection, visible: ColumnElement[bool], shipment_id: str, now: datetime
+) -> ShipmentOut | None:
+    """Give one shipment; None where the caller sees none of this id."""
+    query = _shipments(now).where(visible, shipments.c.shipment_id == shipment_id)
+    row = (await connection.execute(query)).mappings().first()
+    if row is None:
+        return None
+    return ShipmentOut.seen(row, (await devices_on(connection, [shipment_id]))[shipment_id])
+
+
+def _shipments(now: datetime) -> Select[Any]:
+    return select(
+        shipments,
+        health(now).label("health"),
+        open_excursions().label("open_excursions"),
+        worst_severity().label("worst_severity"),
+    )

@@ -1,0 +1,106 @@
+"""Shipments: made, sent off, delivered, called off, and found again."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Query, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.health import Health
+from alerts.plan import Band
+from api import lifecycle, overview
+from api.access import Principal, visible_shipments
+from api.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
+from api.problems import not_found
+from api.routing import Call, Caller, Here
+from api.schemas.fields import Id, ListOf, OrganizationSlug, Words
+from api.schemas.shipments import MomentIn, ShipmentIn, ShipmentOut, Status
+from api.services import Services
+from telemetry.registry import shipments
+
+router = APIRouter(route_class=Call, tags=["shipments"])
+
+Moment = Annotated[MomentIn, Body()]
+_NOW = MomentIn()
+
+
+@router.post("/v1/shipments", status_code=201)
+async def create_shipment(
+    body: ShipmentIn, caller: Caller, services: Here, response: Response
+) -> ShipmentOut:
+    """Plan a shipment and put its loggers on it; with `departed_at` it departs at once."""
+    async with services.engine.begin() as connection:
+        await lifecycle.create(connection, caller, body, services.clock())
+        made = await _shown(connection, services, caller, body.shipment_id)
+    response.headers["Location"] = f"/v1/shipments/{body.shipment_id}"
+    return made
+
+
+@router.get("/v1/shipments")
+async def list_shipments(
+    caller: Caller,
+    services: Here,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    status: Annotated[list[Status] | None, Query(description="One or several.")] = None,
+    band: Annotated[list[Band] | None, Query(description="One or several.")] = None,
+    health: Annotated[list[Health] | None, Query(description="One or several.")] = None,
+    organization: Annotated[OrganizationSlug | None, Query()] = None,
+    q: Annotated[
+        Words | None, Query(description="Part of an id, organization, place, dewar, product or logger.")
+    ] = None,
+) -> ListOf[ShipmentOut]:
+    """List shipments, the newest first."""
+    after = read_cursor(cursor, shipments.ORDER)
+    wanted = overview.Filter(
+        statuses=status or (), bands=band or (), healths=health or (), organization=organization, text=q
+    )
+    async with services.engine.connect() as connection:
+        page, shown = await overview.shipment_page(
+            connection,
+            visible_shipments(caller),
+            wanted,
+            now=services.clock(),
+            after=after,
+            limit=limit,
+        )
+    return answer(page, lambda row: shown[row["shipment_id"]])
+
+
+@router.get("/v1/shipments/{shipment_id}")
+async def get_shipment(shipment_id: Id, caller: Caller, services: Here) -> ShipmentOut:
+    """Show one shipment: plan, times, health, and its loggers with their last known state."""
+    async with services.engine.connect() as connection:
+        return await _shown(connection, services, caller, shipment_id)
+
+
+@router.post("/v1/shipments/{shipment_id}/depart")
+async def depart(shipment_id: Id, caller: Caller, services: Here, body: Moment = _NOW) -> ShipmentOut:
+    """Record the departure: from then on readings are judged. The same instant again changes nothing."""
+    async with services.engine.begin() as connection:
+        await lifecycle.depart(connection, caller, shipment_id, body.at, services.clock())
+        return await _shown(connection, services, caller, shipment_id)
+
+
+@router.post("/v1/shipments/{shipment_id}/deliver")
+async def deliver(shipment_id: Id, caller: Caller, services: Here, body: Moment = _NOW) -> ShipmentOut:
+    """Record the delivery: its loggers are free from then on. The same instant again changes nothing."""
+    async with services.engine.begin() as connection:
+        await lifecycle.deliver(connection, caller, shipment_id, body.at, services.clock())
+        return await _shown(connection, services, caller, shipment_id)
+
+
+@router.post("/v1/shipments/{shipment_id}/cancel")
+async def cancel(shipment_id: Id, caller: Caller, services: Here, body: Moment = _NOW) -> ShipmentOut:
+    """Call a shipment off; its loggers are free from then on. The same instant again changes nothing."""
+    async with services.engine.begin() as connection:
+        await lifecycle.cancel(connection, caller, shipment_id, body.at, services.clock())
+        return await _shown(connection, services, caller, shipment_id)
+
+
+async def _shown(
+    connection: AsyncConnection, services: Services, caller: Principal, shipment_id: str
+) -> ShipmentOut:
+    shown = await overview.shipment(connection, visible_shipments(caller), shipment_id, services.clock())
+    if shown is None:
+        raise not_found("shipment", shipment_id)
+    return shown

@@ -1,0 +1,28 @@
+"""Dewars as they cross the HTTP interface."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from api.schemas.fields import Given, Id, Shown, Time, Words
+
+
+class DewarIn(Given):
+    dewar_id: Id
+    model: Words | None = None
+    hold_time_h: Annotated[float, Field(ge=0, le=10_000)] | None = Field(
+        None, description="How long a full charge keeps it cold, in hours, as qualified."
+    )
+    ln2_capacity_kg: Annotated[float, Field(ge=0, le=10_000)] | None = None
+    last_charged_at: Time | None = None
+    qualified_until: Time | None = None
+
+
+class DewarOut(Shown):
+    dewar_id: str
+    model: str | None
+    hold_time_h: float | None
+    ln2_capacity_kg: float | None
+    last_charged_at: Time | None
+    qualified_until: Time | None
+    created_at: Time

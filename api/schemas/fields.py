@@ -1,0 +1,95 @@
+"""The kinds of field that bodies, parameters and answers share."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from alerts.events import rfc3339
+from telemetry.model import DEVICE_ID
+from telemetry.registry.organizations import SLUG
+from telemetry.validate import instant
+
+T = TypeVar("T")
+
+
+class Given(BaseModel):
+    """A body: JSON types as they are, and no field that we would ignore."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class Shown(BaseModel):
+    """An answer."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+
+def parse_time(value: Any) -> datetime:
+    """Read an RFC 3339 time with an offset as UTC; raise ValueError that says how to write one."""
+    if isinstance(value, datetime):
+        return value
+    time = instant(str(value))
+    if isinstance(time, str):
+        raise ValueError(time)  # noqa: TRY004 - what pydantic expects of a validator
+    return time
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain NUL characters")
+    return text
+
+
+def _identifier(pattern: re.Pattern[str], says: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(f"must be {says}")
+        return text
+
+    return AfterValidator(check)
+
+
+Time = Annotated[
+    datetime,
+    BeforeValidator(parse_time),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-21T03:45:00Z"]),
+]
+"""RFC 3339 with an offset in, UTC with Z out."""
+
+Words = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_no_nul)]
+"""Free text of one line."""
+
+DeviceId = Annotated[
+    str, _identifier(DEVICE_ID, "1 to 64 letters, digits, _ or -"), Field(examples=["LOG-4711"])
+]
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+Id = Annotated[
+    str,
+    _identifier(_ID, "1 to 64 letters, digits, ., _ or -, beginning with a letter or digit"),
+    Field(examples=["SH-2026-0042"]),
+]
+"""The id of a shipment, a dewar or a product."""
+
+OrganizationSlug = Annotated[
+    str,
+    _identifier(SLUG, "a slug: 1 to 64 small letters, digits and -, such as acme-cell-therapy"),
+    Field(examples=["acme-cell-therapy"]),
+]
+
+
+class ListOf(Shown, Generic[T]):
+    """A page of a list."""
+
+    items: list[T]
+    next_cursor: str | None = Field(
+        description="Give it as `cursor` for the next page; null where this is the last."
+    )
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """Name the pages of each noun for the OpenAPI document."""
+        return f"{params[0].__name__.removesuffix('Out')}Page"

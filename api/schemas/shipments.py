@@ -1,0 +1,167 @@
+"""Shipments as they cross the HTTP interface."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator
+
+from alerts.health import Health
+from alerts.model import Severity
+from alerts.plan import Band
+from api.schemas.devices import Latest, PositionOut, latest_of, position_of
+from api.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, Words
+
+Status = Literal["planned", "in_transit", "delivered", "cancelled"]
+PLAN_FIELDS = (
+    "lower_c",
+    "upper_c",
+    "critical_low_c",
+    "critical_high_c",
+    "deadband_c",
+    "on_delay_s",
+    "budget_s",
+    "max_gap_s",
+    "delta_h_kj_mol",
+)
+
+
+class LegIn(Given):
+    from_: Annotated[Words, Field(alias="from")]
+    to: Words
+    carrier: Words | None = None
+    planned_departure: Time | None = None
+    planned_arrival: Time | None = None
+
+
+class ShipmentIn(Given):
+    shipment_id: Id
+    organization: OrganizationSlug | None = Field(
+        None, description="Who may see it; made when it is first named. By default that of the key."
+    )
+    band: Annotated[Band, Field(strict=False)]
+    lower_c: float | None = Field(None, description="Overrides the band's limit; null: no limit.")
+    upper_c: float | None = None
+    critical_low_c: float | None = None
+    critical_high_c: float | None = None
+    deadband_c: float | None = Field(None, description="0.5 by default.")
+    on_delay_s: float | None = Field(None, description="0 by default.")
+    budget_s: float | None = Field(None, description="Total time out of range that the product tolerates.")
+    max_gap_s: float | None = Field(None, description="1800 by default.")
+    delta_h_kj_mol: float | None = Field(None, description="Activation energy, 83.144 by default.")
+    device_ids: list[DeviceId] = Field(min_length=1, max_length=50)
+    dewar_id: Id | None = None
+    product_id: Id | None = None
+    origin: Words | None = None
+    destination: Words | None = None
+    legs: list[LegIn] = Field(default=[], max_length=20)
+    planned_departure: Time | None = None
+    planned_arrival: Time | None = None
+    packed_out_at: Time | None = None
+    use_by: Time | None = None
+    drill: bool = False
+    departed_at: Time | None = Field(None, description="Departs at once, then.")
+
+    @field_validator("device_ids")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("must name each device once")
+        return value
+
+    def overrides(self) -> dict[str, Any]:
+        """Give the fields of the plan that were sent; null is not the same as absent."""
+        return {name: getattr(self, name) for name in PLAN_FIELDS if name in self.model_fields_set}
+
+
+class MomentIn(Given):
+    at: Time | None = Field(None, description="Now, by default; at most 5 minutes ahead.")
+
+
+class PlanOut(Shown):
+    band: Band
+    lower_c: float | None
+    upper_c: float | None
+    critical_low_c: float | None
+    critical_high_c: float | None
+    deadband_c: float
+    on_delay_s: float
+    budget_s: float | None
+    max_gap_s: float
+    delta_h_kj_mol: float
+
+
+class LegOut(Shown):
+    from_: str = Field(alias="from")
+    to: str
+    carrier: str | None = None
+    planned_departure: Time | None = None
+    planned_arrival: Time | None = None
+
+
+class ShipmentState(Shown):
+    """A shipment, as events tell of it."""
+
+    shipment_id: str
+    organization: str | None
+    status: Status
+    band: Band
+    plan: PlanOut = Field(description="Every limit and time of the plan, spelled out.")
+    plan_revision: int
+    device_ids: list[str]
+    dewar_id: str | None
+    product_id: str | None
+    origin: str | None
+    destination: str | None
+    legs: list[LegOut]
+    planned_departure: Time | None
+    planned_arrival: Time | None
+    packed_out_at: Time | None
+    use_by: Time | None
+    drill: bool
+    departed_at: Time | None
+    delivered_at: Time | None
+    cancelled_at: Time | None
+    created_at: Time
+
+    @classmethod
+    def of(cls, row: Any, device_ids: Sequence[str]) -> Self:
+        """Make it of a row of the registry."""
+        return cls(**row, device_ids=list(device_ids))
+
+
+class ShipmentDevice(Shown):
+    device_id: str
+    starts_at: Time = Field(description="From when on its readings belong to the shipment.")
+    ends_at: Time | None
+    last_seen: Time | None = Field(description="Only while it is on this shipment, like all that follows.")
+    latest: Latest | None
+    position: PositionOut | None
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Make it of a row of the registry."""
+        return cls(
+            device_id=row["device_id"],
+            starts_at=row["starts_at"],
+            ends_at=row["ends_at"],
+            last_seen=row["last_received_at"],
+            latest=latest_of(row),
+            position=position_of(row, since=row["starts_at"]),
+        )
+
+
+class ShipmentOut(ShipmentState):
+    health: Health = Field(
+        description="What needs attention now. `critical`: an open excursion beyond the critical limit, or an "
+        "unresolved critical alert; `warning`: any other of them; `no_signal`: on its way, and nothing received "
+        "from one of its loggers for longer than `max_gap_s`, without announcement; else `normal`."
+    )
+    open_excursions: int
+    worst_severity: Severity | None = Field(description="Of all its excursions so far.")
+    devices: list[ShipmentDevice]
+
+    @classmethod
+    def seen(cls, row: Any, devices: Sequence[Any]) -> Self:
+        """Make it of a row with health and counts, and the rows of its devices."""
+        shown = [ShipmentDevice.of(device) for device in devices]
+        return cls(**row, device_ids=[device.device_id for device in shown], devices=shown)

@@ -1,0 +1,49 @@
+"""What the routes work with, put together by the composition root."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api.auth import Authenticator
+from api.stream import EventHub
+from telemetry.ingest import Ingest
+from telemetry.model import JsonObject
+
+
+class DeviceCredentials(Protocol):
+    """Whatever keeps the loggers' passwords at the broker; raises OSError where it cannot be reached."""
+
+    async def grant(self, device_id: str, password: str) -> None:
+        """Let the device in with this password, and with no other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What one part of the process says of itself when asked whether it is ready."""
+
+    ok: bool
+    detail: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that a route may touch; `create_app` gets one and keeps nothing of its own."""
+
+    engine: AsyncEngine
+    ingest: Ingest
+    authenticator: Authenticator
+    hub: EventHub
+    """Run by the composition root (`hub.run()`), closed by it before the server stops (`hub.close()`)."""
+    device_credentials: DeviceCredentials | None = None
+    """None where the broker's users are kept by somebody else."""
+    mqtt_public_url: str | None = None
+    """Where loggers connect to, without user and password."""
+    body_limit: int = 1_100_000
+    probes: Mapping[str, Callable[[], Awaitable[Probe]]] = field(default_factory=dict)
+    """For `/readyz`, by name, next to the database's own: the broker, the roles of this process."""
+    alive: Callable[[], Mapping[str, bool]] = dict
+    """For `/livez`: whether each task of this process still runs."""
+    clock: Callable[[], datetime]

@@ -1,0 +1,72 @@
+"""The HTTP server inside our own event loop: bound before it starts, stopped by whoever runs it."""
+
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from api.errors import StartError
+
+GRACE_S = 5
+_BACKLOG = 2048
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the port now, so that one that is in use stops the start with a line that says so."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(
+            _BACKLOG
+        )  # else another program could still have the port, and we would learn it too late
+    except OSError as error:
+        listener.close()
+        raise StartError(_why(error, host, port)) from None
+    return listener
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use by another program: choose another HTTP port"
+    if error.errno == errno.EACCES:
+        return f"no right to listen on port {port}: choose one from 1024 on"
+    return f"cannot listen on {host}:{port}: {error.strerror or error}"
+
+
+class Web(uvicorn.Server):
+    """uvicorn without signal handlers of its own: the process has one owner of signals."""
+
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                timeout_graceful_shutdown=GRACE_S,
+                timeout_keep_alive=30,
+            )
+        )
+        self._listener = listener
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process."""
+        yield
+
+    @property
+    def url(self) -> str:
+        """Where a browser on this machine finds it."""
+        host, port = self._listener.getsockname()[:2]
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  # recognized, not bound
+        return f"http://{shown}:{port}"
+
+    async def run_until_stopped(self) -> None:
+        """Serve until `should_exit`; connections get a few seconds to finish."""
+        await self.serve(sockets=[self._listener])

@@ -1,0 +1,103 @@
+"""Pure: a message to what of it can be stored, and what is refused."""
+
+from collections.abc import Callable, Container, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from telemetry.decode import Decoded, address, decode
+from telemetry.model import DEVICE_ID, Message, Reading, RefusalReason, Refused, Status
+from telemetry.validate import instant, shown, validate
+
+
+class Examined(NamedTuple):
+    """A message taken apart; each reading has its place in the array that was sent, None where there was none."""
+
+    message: Message
+    readings: Sequence[Reading] = ()
+    places: Sequence[int | None] = ()
+    status: Status | None = None
+    refused: Sequence[Refused] = ()
+
+
+def examine(message: Message, registered: Container[str]) -> Examined:
+    """Take apart what came by MQTT."""
+    device_id, kind = address(message.origin)
+    if device_id not in registered:
+        return Examined(message, refused=[_unknown(device_id)])
+    if kind == "status" and not message.payload:
+        return Examined(message)  # how a retained message is taken back
+    decoded = decode(message.payload)
+    if isinstance(decoded, Refused):
+        return Examined(message, refused=[replace(decoded, device_id=device_id)])
+    if kind == "status":
+        return _examine_status(message, device_id, decoded)
+    judged = [
+        validate(raw, device_id=device_id, received_at=message.received_at, suspect=decoded.suspect)
+        for raw in decoded.items
+    ]
+    return _sorted_out(message, judged, numbered=decoded.is_array)
+
+
+def examine_many(
+    message: Message, raws: Sequence[Any], registered: Container[str], allowed: Callable[[str], bool]
+) -> Examined:
+    """Take apart what came by HTTP: readings that each name their device, of which the caller may send some."""
+    judged = [
+        _of_named_device(raw, registered, allowed)
+        or validate(raw, device_id=raw["device_id"], received_at=message.received_at, suspect=True)
+        for raw in raws
+    ]
+    return _sorted_out(message, judged, numbered=True)
+
+
+def named_device(raw: Any) -> str | None:
+    """Give the device id that a reading names, if it looks like one."""
+    named = raw.get("device_id") if isinstance(raw, dict) else None
+    return named if isinstance(named, str) and DEVICE_ID.fullmatch(named) else None
+
+
+def _of_named_device(raw: Any, registered: Container[str], allowed: Callable[[str], bool]) -> Refused | None:
+    if not isinstance(raw, dict) or raw.get("device_id") is None:
+        what = (
+            "device_id is missing" if isinstance(raw, dict) else f"a reading is an object, not {shown(raw)}"
+        )
+        return Refused(reason=RefusalReason.INVALID_READING, detail=what)
+    device_id = named_device(raw)
+    if device_id is None:
+        return _unknown(raw["device_id"])
+    return None if device_id in registered and allowed(device_id) else _unknown(device_id)
+
+
+def _unknown(device_id: Any) -> Refused:
+    if not isinstance(device_id, str) or not DEVICE_ID.fullmatch(device_id):
+        detail = f"{shown(device_id)} is no device id: 1 to 64 of A-Z a-z 0-9 _ - are needed"
+        return Refused(reason=RefusalReason.UNKNOWN_DEVICE, detail=detail)
+    detail = f"{device_id} is not a device that we know: register it with POST /v1/devices"
+    return Refused(reason=RefusalReason.UNKNOWN_DEVICE, detail=detail, device_id=device_id)
+
+
+def _sorted_out(message: Message, judged: Sequence[Reading | Refused], *, numbered: bool) -> Examined:
+    places = range(len(judged)) if numbered else [None]
+    good = [(one, place) for one, place in zip(judged, places, strict=True) if isinstance(one, Reading)]
+    bad = [
+        replace(one, index=place)
+        for one, place in zip(judged, places, strict=True)
+        if isinstance(one, Refused)
+    ]
+    return Examined(message, [one for one, _ in good], [place for _, place in good], refused=bad)
+
+
+def _examine_status(message: Message, device_id: str, decoded: Decoded) -> Examined:
+    raw = decoded.items[0]
+    connection = raw.get("state") if isinstance(raw, dict) else None
+    if decoded.is_array or connection not in ("online", "offline"):
+        return _bad_status(message, device_id, 'a status is an object whose state is "online" or "offline"')
+    at = message.received_at if raw.get("at") is None else instant(raw["at"])
+    if isinstance(at, str):
+        return _bad_status(message, device_id, f"at {at}, or milliseconds since 1970")
+    return Examined(message, status=Status(device_id, connection, min(at, message.received_at)))
+
+
+def _bad_status(message: Message, device_id: str, detail: str) -> Examined:
+    refused = Refused(reason=RefusalReason.INVALID_READING, detail=detail, device_id=device_id)
+    return Examined(message, refused=[refused])

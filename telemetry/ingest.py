@@ -1,0 +1,245 @@
+"""Judge, store, answer: each batch one transaction, and no answer before it is committed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from time import monotonic, perf_counter
+from typing import Any, NamedTuple, TypeVar
+
+import asyncpg
+import structlog
+
+from telemetry import metrics, store
+from telemetry.decode import address
+from telemetry.examine import Examined, examine, examine_many, named_device
+from telemetry.model import Message, Reading, RefusalReason, Refused, Source
+from telemetry.repeats import Key, tell_apart
+from telemetry.sequences import Acknowledgement
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+TRANSACTION_LIMIT_S = 60.0
+CONNECT_LIMIT_S = 10.0
+HTTP_PATIENCE_S = 5.0
+_FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.05, 5.0
+
+DATA_ERRORS = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+"""The data's fault: trying again does not help, and it must not stop the rest."""
+
+
+class VanishedError(Exception):
+    """What a reading repeats was removed in between, so that it is neither stored nor a repetition."""
+
+
+FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, VanishedError)
+"""Everything else that a database can do to us: nothing is answered until it has passed."""
+
+
+class StorageAwayError(Exception):
+    """The database did not take it in time; nothing is known to be stored, and sending again is safe."""
+
+
+class MessageOutcome(NamedTuple):
+    """What became of one message."""
+
+    accepted: int = 0
+    """Stored now."""
+    duplicates: int = 0
+    refused: Sequence[Refused] = ()
+
+
+class BatchOutcome(NamedTuple):
+    """What became of a batch; committed."""
+
+    messages: Sequence[MessageOutcome]
+    acknowledgements: Sequence[Acknowledgement]
+
+
+class Ingest:
+    """The one way of readings into the database, whether they come by MQTT or by HTTP."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._registered: set[str] = set()
+
+    async def store(self, messages: Sequence[Message]) -> BatchOutcome:
+        """Judge and store what came by MQTT; returns once it is committed, however long that takes."""
+        return await self.commit(await self.judge(messages))
+
+    async def store_readings(
+        self,
+        raws: Sequence[Any],
+        *,
+        payload: bytes,
+        caller: str,
+        received_at: datetime,
+        allowed: Callable[[str], bool] = lambda _: True,
+    ) -> MessageOutcome:
+        """Judge and store what came by HTTP: parsed readings, each of which names its device, and the body's bytes.
+
+        `allowed` tells which devices the caller may send for. Raises StorageAwayError where the database does not
+        take it within a few seconds.
+        """
+        message = Message(source=Source.HTTP, origin=caller, payload=payload, received_at=received_at)
+        named = {device_id for raw in raws if (device_id := named_device(raw))}
+        await self._look_up(named, patience_s=HTTP_PATIENCE_S)
+        examined = examine_many(message, raws, self._registered, allowed)
+        return (await self.commit([examined], patience_s=HTTP_PATIENCE_S)).messages[0]
+
+    async def judge(self, messages: Sequence[Message]) -> list[Examined]:
+        """Take MQTT messages apart; asks the database only about devices that are not known yet."""
+        await self._look_up({address(message.origin)[0] for message in messages})
+        return [_examine(message, self._registered) for message in messages]
+
+    async def commit(self, examined: Sequence[Examined], *, patience_s: float | None = None) -> BatchOutcome:
+        """Store what was judged, in one transaction; what the database does not take is found by halving, and refused.
+
+        Tries again for as long as it takes, or raises StorageAwayError after `patience_s` seconds.
+        """
+        try:
+            return await self._outlast(lambda: self._transact(examined), patience_s)
+        except DATA_ERRORS as error:
+            if len(examined) > 1:
+                middle = len(examined) // 2
+                first = await self.commit(examined[:middle], patience_s=patience_s)
+                second = await self.commit(examined[middle:], patience_s=patience_s)
+                return BatchOutcome(
+                    [*first.messages, *second.messages], [*first.acknowledgements, *second.acknowledgements]
+                )
+            if not examined[0].readings:
+                raise
+            log.exception("reading_poisoned", origin=examined[0].message.origin)
+            metrics.POISONED.inc()
+            return await self.commit([_poisoned(examined[0], error)], patience_s=patience_s)
+
+    async def _look_up(self, device_ids: set[str], patience_s: float | None = None) -> None:
+        unknown = device_ids - self._registered
+        if unknown:
+            ask = partial(store.known_devices, self._pool, unknown)
+            self._registered |= await self._outlast(ask, patience_s)
+
+    async def _transact(self, examined: Sequence[Examined]) -> BatchOutcome:
+        started = perf_counter()
+        readings = [reading for one in examined for reading in one.readings]
+        arrivals = [one.message.received_at for one in examined for _ in one.readings]
+        statuses = [one.status for one in examined if one.status]
+        async with (
+            asyncio.timeout(TRANSACTION_LIMIT_S),
+            self._pool.acquire(timeout=CONNECT_LIMIT_S) as connection,
+            connection.transaction(),
+        ):
+            await store.update_states(connection, readings, arrivals, statuses)
+            first = await _insert(connection, readings, arrivals, examined[0].message.source)
+            messages = [_outcome(one, first) for one in examined]
+            acknowledgements = await store.add_sequences(connection, _numbers(readings, messages))
+            evidence = [
+                (one.message, outcome.refused)
+                for one, outcome in zip(examined, messages, strict=True)
+                if outcome.refused
+            ]
+            if evidence:
+                await store.keep_refused(connection, evidence)
+        outcome = BatchOutcome(messages, acknowledgements)
+        _count(examined, readings, outcome, perf_counter() - started)
+        return outcome
+
+    async def _outlast(self, work: Callable[[], Awaitable[T]], patience_s: float | None) -> T:
+        """Do the work again until the database takes it, waiting longer each time."""
+        started, backoff_s = monotonic(), _FIRST_BACKOFF_S
+        while True:
+            try:
+                return await work()
+            except DATA_ERRORS:
+                raise
+            except FAULTS as error:
+                if patience_s is not None and monotonic() - started + backoff_s > patience_s:
+                    raise StorageAwayError("the database did not take it in time") from error
+                log.warning("storing_failed", error=str(error) or repr(error), retry_in_s=backoff_s)
+                metrics.RETRIES.labels(type(error).__name__).inc()
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, _LONGEST_BACKOFF_S)
+
+
+async def _insert(
+    connection: store.Connection, readings: Sequence[Reading], arrivals: Sequence[datetime], source: Source
+) -> dict[Key, Reading] | None:
+    """Store readings; give those that were there before under the same keys, None where all are new."""
+    new = await store.insert_readings(connection, readings, arrivals, source) if readings else None
+    if new is None:
+        return None
+    repeated = {reading[:2] for reading in readings} - new
+    stored = await store.stored_readings(connection, repeated) if repeated else {}
+    if len(stored) < len(repeated):
+        raise VanishedError
+    return stored
+
+
+def _examine(message: Message, registered: Container[str]) -> Examined:
+    """Examine, and refuse what makes our own code stumble: one message must never stop all the others."""
+    try:
+        return examine(message, registered)
+    except Exception as error:
+        log.exception("examining_failed", origin=message.origin)
+        metrics.POISONED.inc()
+        detail = f"it could not be judged, which is our fault: {error!r}"
+        return Examined(message, refused=[Refused(reason=RefusalReason.INVALID_READING, detail=detail)])
+
+
+def _outcome(one: Examined, first: dict[Key, Reading] | None) -> MessageOutcome:
+    if first is None:
+        return MessageOutcome(len(one.readings), 0, one.refused)
+    accepted, duplicates, conflicts = tell_apart(one.readings, one.places, first)
+    return MessageOutcome(accepted, duplicates, [*one.refused, *conflicts])
+
+
+def _numbers(
+    readings: Sequence[Reading], messages: Sequence[MessageOutcome]
+) -> Iterator[tuple[str, int, int]]:
+    """Give (device id, boot, seq) of all that need not be sent again: the refused is kept, too."""
+    for reading in readings:
+        if reading.seq is not None:
+            yield reading.device_id, reading.boot or 0, reading.seq
+    for outcome in messages:
+        for refused in outcome.refused:
+            if refused.device_id is not None and refused.seq is not None:
+                yield refused.device_id, refused.boot or 0, refused.seq
+
+
+def _poisoned(one: Examined, error: Exception) -> Examined:
+    refused = [
+        Refused(
+            reason=RefusalReason.INVALID_READING,
+            detail=f"the database does not take it: {error}",
+            index=place,
+            device_id=reading.device_id,
+            boot=reading.boot,
+            seq=reading.seq,
+        )
+        for reading, place in zip(one.readings, one.places, strict=True)
+    ]
+    return Examined(one.message, refused=[*one.refused, *refused])
+
+
+def _count(
+    examined: Sequence[Examined], readings: Sequence[Reading], outcome: BatchOutcome, took_s: float
+) -> None:
+    source, now = examined[0].message.source, datetime.now(UTC)
+    metrics.MESSAGES.labels(source).inc(len(examined))
+    metrics.STORED.labels(source).inc(sum(message.accepted for message in outcome.messages))
+    metrics.DUPLICATES.labels(source).inc(sum(message.duplicates for message in outcome.messages))
+    for message in outcome.messages:
+        for refused in message.refused:
+            metrics.REFUSED.labels(refused.reason).inc()
+    metrics.BATCH_READINGS.observe(len(readings))
+    metrics.COMMIT_SECONDS.observe(took_s)
+    metrics.COMMIT_LAG_SECONDS.observe((now - examined[0].message.received_at).total_seconds())
+    if readings:
+        newest = max(reading.measured_at for reading in readings)
+        metrics.READING_AGE_SECONDS.observe((now - newest).total_seconds())

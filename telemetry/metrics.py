@@ -1,0 +1,35 @@
+"""What operators can see of ingest."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_DELAYS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
+_AGES = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86400, 7 * 86400, 30 * 86400)
+_SIZES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
+
+MESSAGES = Counter("dewarwatch_messages_received_total", "Messages and HTTP calls judged", ["source"])
+STORED = Counter("dewarwatch_readings_stored_total", "Readings stored", ["source"])
+DUPLICATES = Counter("dewarwatch_readings_duplicate_total", "Readings that were stored already", ["source"])
+REFUSED = Counter("dewarwatch_refused_total", "Messages and readings refused", ["reason"])
+BATCH_READINGS = Histogram("dewarwatch_batch_readings", "Readings of one transaction", buckets=_SIZES)
+COMMIT_SECONDS = Histogram(
+    "dewarwatch_commit_seconds", "One transaction that stores readings", buckets=_DELAYS
+)
+COMMIT_LAG_SECONDS = Histogram(
+    "dewarwatch_commit_lag_seconds",
+    "From receipt to commit, of the oldest message of each batch",
+    buckets=_DELAYS,
+)
+READING_AGE_SECONDS = Histogram(
+    "dewarwatch_reading_age_seconds", "Age of the newest reading of each batch at its commit", buckets=_AGES
+)
+RETRIES = Counter(
+    "dewarwatch_ingest_retries_total", "Transactions tried again: database away, deadlock, …", ["error"]
+)
+POISONED = Counter(
+    "dewarwatch_ingest_poisoned_total", "Messages that only the database refused: a gap in the validation"
+)
+UNACKNOWLEDGED = Gauge("dewarwatch_mqtt_unacknowledged", "Messages received and not yet committed")
+UNACKNOWLEDGED_BYTES = Gauge("dewarwatch_mqtt_unacknowledged_bytes", "Their payloads")
+CONNECTED = Gauge("dewarwatch_mqtt_connected", "1 while subscribed at the broker")
+CONNECTIONS = Counter("dewarwatch_mqtt_connections_total", "Connections made to the broker")
+ACKS_SENT = Counter("dewarwatch_mqtt_acks_sent_total", "Messages sent on ack topics")

@@ -1,0 +1,101 @@
+"""Faults of ours: the database away, or a bug; never told in detail, never mistaken for the caller's."""
+
+import asyncio
+
+import asyncpg
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from api.access import RULES
+from api.auth import Authenticator
+from api.embedded.process import Supervisor
+from api.problems import is_passing
+from migrations.upgrade import sqlalchemy_url, upgrade
+from telemetry.ingest import Ingest
+from tests.integration.api.conftest import ADMIN_KEY, Desk, MakeDesk, MakeServices, problem
+from tests.integration.api.test_auth import call_of
+
+BODIES = {
+    "POST /v1/devices": {"device_id": "D1"},
+    "POST /v1/dewars": {"dewar_id": "W1"},
+    "POST /v1/shipments": {"shipment_id": "S1", "band": "room", "device_ids": ["D1"]},
+    "POST /v1/readings": {
+        "readings": [{"device_id": "D1", "measured_at": "2026-11-01T00:00:00Z", "temperature_c": -180}]
+    },
+    "POST /v1/keys": {"role": "ops"},
+}
+
+
+async def test_every_call_while_the_database_is_away(
+    postgres: Supervisor, make_desk: MakeDesk, make_services: MakeServices
+) -> None:
+    await upgrade(postgres.url)
+    engine = create_async_engine(sqlalchemy_url(postgres.url))
+    async with asyncpg.create_pool(postgres.url, min_size=1) as pool:
+        services = make_services(
+            engine=engine,
+            ingest=Ingest(pool),
+            authenticator=Authenticator(engine, admin_key=ADMIN_KEY, clock=make_services().clock),
+        )
+        desk = await make_desk(services)
+        await desk.device("D1")
+        ops = await desk.caller("ops")
+        assert (await ops.get("/v1/shipments")).status_code == 200
+        await asyncio.to_thread(postgres.kill)
+        for rule in RULES:
+            if rule == "GET /v1/stream":
+                continue
+            method, path = call_of(rule)
+            for client in (desk.admin, ops):
+                answer = await client.request(method, path, json=BODIES.get(rule))
+                if answer.status_code == 403:
+                    continue
+                assert "database" in problem(answer, 503)["detail"], rule
+                assert int(answer.headers["retry-after"]) > 0
+        ready = await desk.admin.get("/readyz")
+        assert ready.status_code == 503
+        assert ready.json()["parts"]["database"]["ok"] is False
+        assert (await desk.admin.get("/livez")).status_code == 200
+        await asyncio.to_thread(postgres.start)
+        assert (await desk.admin.get("/v1/devices")).status_code in {
+            200,
+            503,
+        }  # a pooled connection may be stale
+        assert (await desk.admin.get("/v1/devices")).json()["items"][0]["device_id"] == "D1"
+        assert (await desk.admin.get("/readyz")).status_code == 200
+        await engine.dispose()
+
+
+async def test_a_bug_is_a_500_that_says_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the secret of the house")
+
+    monkeypatch.setattr("telemetry.registry.dewars.page", broken)
+    answer = await desk.admin.get("/v1/dewars")
+    assert "secret" not in answer.text
+    problem(answer, 500)
+
+
+async def test_what_the_database_refuses_is_our_bug_and_not_its_absence(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for statement, values in (("SELECT 1/0", {}), ("SELECT CAST(:x AS int)", {"x": 2**40}), ("SELEC 1", {})):
+        with pytest.raises(Exception) as caught:
+            async with desk.services.engine.connect() as connection:
+                await connection.execute(text(statement), values)
+        assert not is_passing(caught.value), statement
+
+
+async def test_a_lock_that_is_not_had_in_time_is_a_503(desk: Desk) -> None:
+    await desk.ship("S1")
+    await desk.pool.execute("ALTER ROLE CURRENT_USER SET lock_timeout = '100ms'")
+    try:
+        await desk.services.engine.dispose()
+        async with desk.pool.acquire() as holder, holder.transaction():
+            await holder.execute("SELECT 1 FROM shipments FOR UPDATE")
+            answer: httpx.Response = await desk.admin.post("/v1/shipments/S1/depart")
+        problem(answer, 503)
+    finally:
+        await desk.pool.execute("ALTER ROLE CURRENT_USER RESET lock_timeout")

@@ -1,0 +1,253 @@
+"""The event stream: nothing skipped, nothing twice, nothing that is somebody else's; over a real server."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from api import stream
+from api.access import KeyRole, Principal
+from api.stream import EventHub, Listener, Wanted
+from tests.integration.api.conftest import ADMIN_KEY, Desk, Served, problem, until
+
+Frame = dict[str, str]
+
+
+class Reader:
+    """What a browser's EventSource makes of a stream."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self._lines = answer.aiter_lines()
+        self.last_event_id = ""
+
+    async def frame(self) -> Frame:
+        """The next frame, with or without an event."""
+        fields: Frame = {}
+        async for line in self._lines:
+            if line == "" and fields:
+                self.last_event_id = fields.get("id", self.last_event_id)
+                return fields
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+        raise EOFError
+
+    async def forever(self) -> None:
+        """Frames until the stream ends, which is an EOFError."""
+        while True:
+            await self.frame()
+
+    async def event(self) -> dict[str, Any]:
+        """The next event."""
+        async with asyncio.timeout(10):
+            while "data" not in (frame := await self.frame()):
+                pass
+        body: dict[str, Any] = json.loads(frame["data"])
+        assert body["type"] == frame["event"]
+        return body
+
+    async def ids(self, count: int) -> list[str]:
+        return [(await self.event())["data"]["shipment_id"] for _ in range(count)]
+
+
+@asynccontextmanager
+async def reading(
+    served: Served, *, key: str = ADMIN_KEY, after: str | None = None, **params: Any
+) -> AsyncIterator[Reader]:
+    headers = {"Authorization": f"Bearer {key}"} | ({} if after is None else {"Last-Event-ID": after})
+    async with (
+        httpx.AsyncClient(base_url=served.url, timeout=10) as client,
+        client.stream("GET", "/v1/stream", headers=headers, params=params) as answer,
+    ):
+        assert answer.status_code == 200, await answer.aread()
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        reader = Reader(answer)
+        await reader.frame()  # retry
+        await reader.frame()  # where we are: from here on nothing is missed
+        yield reader
+
+
+async def tell(desk: Desk, shipment_id: str, organization: str | None = None) -> None:
+    await desk.pool.execute(
+        "INSERT INTO outbox (type, shipment_id, organization, data) VALUES ('shipment.departed', $1, $2, $3)",
+        shipment_id,
+        organization,
+        json.dumps({"shipment_id": shipment_id}),
+    )
+    await desk.pool.execute("NOTIFY dewarwatch_outbox")
+
+
+async def test_what_happens_is_told_as_it_happens(desk: Desk, served: Served) -> None:
+    async with reading(served) as reader:
+        await desk.ship("S1", organization="acme", departed_at="2026-01-01T00:00:00Z")
+        event = await reader.event()
+    assert event["type"] == "shipment.departed"
+    assert event["data"]["departed_at"] == "2026-01-01T00:00:00Z"
+    assert event["timestamp"].endswith("Z")
+
+
+async def test_goes_on_after_the_last_event(desk: Desk, served: Served) -> None:
+    async with reading(served) as reader:
+        await tell(desk, "S1")
+        assert await reader.ids(1) == ["S1"]
+        last = reader.last_event_id
+    for number in range(2, 5):
+        await tell(desk, f"S{number}")
+    async with reading(served, after=last) as reader:
+        assert await reader.ids(3) == ["S2", "S3", "S4"]
+        await tell(desk, "S5")
+        assert await reader.ids(1) == ["S5"]
+
+
+async def test_a_reader_of_nothing_can_go_on_too(desk: Desk, served: Served) -> None:
+    async with reading(served) as reader:
+        here = reader.last_event_id
+    assert here
+    await tell(desk, "S1")
+    async with reading(served, after=here) as reader:
+        assert await reader.ids(1) == ["S1"]
+
+
+async def test_goes_on_over_more_than_a_page(
+    desk: Desk, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_PAGE", 3)
+    async with reading(served) as reader:
+        here = reader.last_event_id
+    for number in range(10):
+        await tell(desk, f"S{number}")
+    async with reading(served, after=here) as reader:
+        assert await reader.ids(10) == [f"S{number}" for number in range(10)]
+
+
+async def test_events_that_commit_out_of_order_are_not_skipped(desk: Desk, served: Served) -> None:
+    insert = "INSERT INTO outbox (type, shipment_id, data) VALUES ('shipment.departed', $1, $2)"
+    async with reading(served) as reader, desk.pool.acquire() as early:
+        transaction = early.transaction()
+        await transaction.start()
+        await early.execute(insert, "early", '{"shipment_id": "early"}')
+        await tell(desk, "late")  # committed first, and held back until the early one is settled
+        coming = asyncio.ensure_future(reader.ids(2))
+        done, _ = await asyncio.wait([coming], timeout=0.3)
+        assert not done
+        await transaction.commit()
+        assert await asyncio.wait_for(coming, 3) == ["early", "late"]
+
+
+async def test_only_what_one_may_see_and_wants(desk: Desk, served: Served) -> None:
+    viewer = await desk.key("viewer", organization="acme")
+    courier = await desk.key("courier", shipment_ids=["S2", "S4"])
+    async with (
+        reading(served, key=viewer) as acme,
+        reading(served, key=courier) as on_the_way,
+        reading(served, shipment_id="S3") as third,
+        reading(served, types=["excursion.opened"]) as excursions,
+    ):
+        for shipment_id, organization in (("S1", "acme"), ("S2", "bcell"), ("S3", None), ("S4", "acme")):
+            await tell(desk, shipment_id, organization)
+        await desk.pool.execute(
+            "INSERT INTO outbox (type, data) VALUES ('excursion.opened', '{\"shipment_id\": \"-\"}')"
+        )
+        assert await acme.ids(2) == ["S1", "S4"]
+        assert await on_the_way.ids(2) == ["S2", "S4"]
+        assert await third.ids(1) == ["S3"]
+        assert await excursions.ids(1) == ["-"]
+    async with reading(served, key=viewer, after="1-1") as acme:
+        assert await acme.ids(2) == ["S1", "S4"]
+
+
+async def test_silence_is_filled_and_moves_the_position(
+    desk: Desk, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.05)
+    viewer = await desk.key("viewer", organization="acme")
+    async with reading(served, key=viewer) as acme, reading(served) as all_:
+        await tell(desk, "S1", "bcell")
+        await all_.event()
+        theirs = all_.last_event_id
+
+        async def has_moved() -> bool:
+            await acme.frame()
+            return acme.last_event_id == theirs
+
+        await until(has_moved)
+
+
+async def test_a_revoked_key_loses_its_stream(
+    desk: Desk, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr("api.routes.stream.HEARTBEAT_S", 0.05)
+    monkeypatch.setattr("api.auth.REMEMBERED_S", 0)
+    viewer = await desk.key("viewer", organization="acme")
+    async with reading(served, key=viewer) as reader:
+        await desk.pool.execute("UPDATE api_keys SET revoked_at = now()")
+        with pytest.raises(EOFError):
+            await asyncio.wait_for(reader.forever(), 10)
+
+
+async def test_wrong_last_event_ids_and_types(desk: Desk) -> None:
+    for wrong in ("x", "1", "1-", "-1-1", "1-1-1", f"{2**64}-1", f"1-{2**63}", "1" * 30 + "-1"):
+        problem(await desk.admin.get("/v1/stream", headers={"Last-Event-ID": wrong}), 422)
+    problem(await desk.admin.get("/v1/stream", params={"types": "excursion.openned"}), 422)
+    device = await desk.caller("device", device_ids=["D1"])
+    problem(await device.get("/v1/stream"), 403)
+
+
+async def test_the_end_of_the_service_ends_all_streams_at_once(served: Served) -> None:
+    async with reading(served) as first, reading(served) as second:
+        ending = asyncio.create_task(served.end())
+        for reader in (first, second):
+            with pytest.raises(EOFError):
+                await asyncio.wait_for(reader.forever(), 3)
+    await asyncio.wait_for(ending, 3)
+
+
+async def test_a_client_that_leaves_is_forgotten(desk: Desk, served: Served) -> None:
+    hub = desk.services.hub
+    async with reading(served):
+        assert len(hub._listeners) == 1
+
+    async def forgotten() -> bool:
+        return not hub._listeners
+
+    await until(forgotten)
+
+
+async def test_a_listener_that_does_not_listen_is_cut_off_and_hurts_nobody(
+    desk: Desk, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = desk.services.hub
+    everything = Wanted(principal=Principal(name="x", role=KeyRole.ADMIN))
+    async with reading(served) as reader:
+        lazy = Listener(wanted=everything, begins=stream.Position(0, 0), queue=asyncio.Queue(2))
+        hub._listeners.add(lazy)
+        for number in range(5):
+            await tell(desk, f"S{number}")
+        assert await reader.ids(5) == [f"S{number}" for number in range(5)]
+    assert lazy.over.is_set()
+    assert lazy.queue.qsize() == 2
+
+
+async def test_the_database_may_go_and_come_back(desk: Desk, served: Served) -> None:
+    async with reading(served) as reader:
+        await desk.pool.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await tell(desk, "S1")
+        assert await reader.ids(1) == ["S1"]
+
+
+async def test_a_hub_that_never_saw_the_database_still_ends(pool: asyncpg.Pool) -> None:
+    hub = EventHub(pool)
+    waiting = asyncio.create_task(
+        anext(hub.listen(Wanted(principal=Principal(name="x", role=KeyRole.ADMIN)), None), None)
+    )
+    await asyncio.sleep(0)
+    hub.close()
+    assert await asyncio.wait_for(waiting, 1) is None

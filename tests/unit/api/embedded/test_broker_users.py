@@ -1,0 +1,35 @@
+"""The broker that operators run themselves starts like the embedded one."""
+
+import json
+import sys
+from pathlib import Path
+
+from api.embedded import broker_users
+from api.embedded.mosquitto import _CONFIGURATION
+
+DEPLOY = Path(__file__).parents[4] / "deploy"
+
+
+def settings(text: str) -> set[str]:
+    """Everything but places and addresses, which differ."""
+    lines = {line.strip() for line in text.split("\n") if line.strip() and not line.startswith("#")}
+    return {line for line in lines if not line.startswith(("listener", "plugin", "persistence_location"))}
+
+
+def test_users_are_written_once_and_then_left_to_the_broker(tmp_path, monkeypatch):
+    path = tmp_path / "dynamic-security.json"
+    for password in ("first", "second"):
+        monkeypatch.setattr(sys, "argv", ["", str(path), f"mqtt://service:{password}@broker"])
+        broker_users.main()
+        made = path.read_text()
+        path.write_text(made.replace("first", "unchanged"))
+    assert [client["username"] for client in json.loads(made)["clients"]] == ["service"]
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_no_password_stands_in_the_file():
+    assert "open sesame" not in broker_users.initial_users("service", "open sesame")
+
+
+def test_both_brokers_have_the_same_settings():
+    assert settings((DEPLOY / "mosquitto.conf").read_text()) == settings(_CONFIGURATION)
