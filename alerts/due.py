@@ -11,7 +11,7 @@ import orjson
 
 from alerts.excursion import State
 from alerts.judge import Device, DueShipment
-from alerts.model import Instant, Sample, Window, to_datetime, to_instant
+from alerts.model import Instant, Reason, Sample, Window, to_datetime, to_instant
 from alerts.plan import Plan
 from alerts.rows import alert_from_row, excursion_from_row, instant
 
@@ -152,6 +152,7 @@ def _due_shipments(
                         starts_at=to_instant(device["starts_at"]),
                         ends_at=instant(device["ends_at"]),
                         state=_usable_state(device, row["plan_revision"], window, dirty),
+                        cause=_cause(device, row["plan_revision"], dirty),
                         excursions=tuple(
                             excursion_from_row(e) for e in on_record[(id_, device["device_id"])]
                         ),
@@ -191,6 +192,15 @@ def _usable_state(
         return None
     ended = window.delivered_at is not None and state.seen >= window.delivered_at
     return None if ended else state
+
+
+def _cause(
+    row: asyncpg.Record, plan_revision: int, dirty: Mapping[tuple[str, str | None], datetime]
+) -> Reason:
+    """Tell why a device is folded from the start, if it is."""
+    if row["plan_revision"] not in {None, plan_revision}:
+        return Reason.PLAN_CHANGED
+    return Reason.WINDOW_CHANGED if (row["shipment_id"], None) in dirty else Reason.LATE_DATA
 
 
 async def _load_samples(

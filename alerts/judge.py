@@ -15,7 +15,7 @@ from alerts.alert import (
     withdrawn,
 )
 from alerts.excursion import Evaluation, State, finish, fold
-from alerts.model import Change, Excursion, Instant, Sample, Window
+from alerts.model import Change, Excursion, Instant, Reason, Sample, Window
 from alerts.plan import Plan
 from alerts.reconcile import reconcile, unsettled
 
@@ -31,6 +31,8 @@ class Device:
     """Folded so far; None where it must be folded from the start."""
     excursions: tuple[Excursion, ...] = ()
     """Those that are live on record."""
+    cause: Reason = Reason.LATE_DATA
+    """Why it is folded from the start, if it is: what was told before may change for this reason."""
 
     def admits(self, window: Window) -> tuple[Instant, Instant | None]:
         """Give the stretch, half open, whose readings count: on this shipment, and in its window."""
@@ -151,7 +153,7 @@ def _judge_device(
     state, closed = fold(shipment.plan, window, device.state or State(), samples)
     evaluation = finish(shipment.plan, window, state, now, closed)
     on_record = device.excursions if device.state is None else unsettled(device.excursions)
-    changes = reconcile(on_record, evaluation.excursions, now=now, new_id=new_id)
+    changes = reconcile(on_record, evaluation.excursions, now=now, new_id=new_id, cause=device.cause)
     return DeviceVerdict(device_id=device.device_id, state=state, changes=tuple(changes)), evaluation
 
 

@@ -3,15 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
-from sqlalchemy.ext.asyncio import create_async_engine
-from telemetry.mqtt import Bridge
 
 from alerts.deliver import run_deliver
 from alerts.evaluate import run_evaluate
@@ -23,16 +21,18 @@ from api.device_credentials import device_credentials
 from api.embedded import Servers
 from api.errors import StoppedError
 from api.roles import Role
-from api.services import Services
+from api.services import Probe, Services
 from api.settings import Settings, required
 from api.stream import EventHub
 from api.web import Web, bind
-from migrations.upgrade import sqlalchemy_url
+from migrations.upgrade import engine_for
 from telemetry.ingest import Ingest
+from telemetry.mqtt import IngestState, run_ingest
 from telemetry.server import Server
 
 log = structlog.get_logger(__name__)
 
+_PATIENCE_S = 10.0  # for a connection or a lock; then the caller of the HTTP interface is told to try again
 _STATEMENT_TIMEOUT_S = 60.0  # a database that hangs is a database that is away
 _CLOSE_WITHIN_S = 5.0
 _LISTENERS = 3  # connections that only listen: evaluate, the stream, and one to spare
@@ -79,13 +79,24 @@ async def running(
             server_settings={"application_name": "dewarwatch"},
         )
         until_the_end.push_async_callback(_close, pool)
-        engine = create_async_engine(
-            sqlalchemy_url(database_url), pool_size=settings.database_pool, pool_pre_ping=True
+        engine = engine_for(
+            database_url,
+            pool_size=settings.database_pool,
+            pool_timeout=_PATIENCE_S,
+            pool_pre_ping=True,
+            connecting={
+                "timeout": _PATIENCE_S,
+                "command_timeout": _STATEMENT_TIMEOUT_S,
+                "server_settings": {
+                    "application_name": "dewarwatch-api",
+                    "lock_timeout": f"{_PATIENCE_S:.0f}s",
+                },
+            },
         )
         until_the_end.push_async_callback(engine.dispose)
 
         broker = None if embedded is None else embedded.broker.program
-        bridge = Bridge(mqtt_url, pool) if Role.INGEST in roles and mqtt_url is not None else None
+        ingesting = _IngestProbe()
         hub = EventHub(pool)
         admin_key = None if settings.admin_key is None else settings.admin_key.get_secret_value()
         tasks: dict[str, asyncio.Task[None]] = {}
@@ -96,7 +107,7 @@ async def running(
             hub=hub,
             device_credentials=None if mqtt_url is None else device_credentials(mqtt_url, broker),
             mqtt_public_url=settings.mqtt_public_url or _without_account(mqtt_url),
-            probes={} if bridge is None else {"ingest": bridge.probe},
+            probes={"ingest": ingesting.probe} if Role.INGEST in roles else {},
             alive=lambda: {name: not task.done() for name, task in tasks.items()},
             clock=_clock,
         )
@@ -105,8 +116,9 @@ async def running(
         work: dict[str, Coroutine[Any, Any, None]] = {"web": web.run_until_stopped()}
         if Role.API in roles:
             work["stream"] = hub.run(stop)
-        if bridge is not None:
-            work["ingest"] = bridge.run(stop)
+        if Role.INGEST in roles:
+            assert mqtt_url is not None
+            work["ingest"] = run_ingest(mqtt_url=mqtt_url, pool=pool, stop=stop, on_state=ingesting.hear)
         if Role.EVALUATE in roles:
             work["evaluate"] = run_evaluate(pool, stop)
         if Role.DELIVER in roles:
@@ -123,6 +135,21 @@ async def running(
                 hub.close()
                 web.should_exit = True
     log.info("stopped")
+
+
+class _IngestProbe:
+    """Answers for ingest with what it last said of itself."""
+
+    def __init__(self) -> None:
+        self._state: IngestState | None = None
+
+    def hear(self, state: IngestState) -> None:
+        self._state = state
+
+    async def probe(self) -> Probe:
+        if self._state is None:
+            return Probe(ok=False, detail={"problem": "not started yet"})
+        return Probe(ok=self._state.connected, detail=asdict(self._state))
 
 
 async def _close(pool: asyncpg.Pool) -> None:

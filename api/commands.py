@@ -14,7 +14,6 @@ from typing import Any
 import structlog
 import typer
 from pydantic import SecretStr
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from api import keys, logs
 from api.access import KeyRole
@@ -24,7 +23,7 @@ from api.embedded import Servers, embedded_servers
 from api.errors import StartError, StoppedError
 from api.roles import Role
 from api.settings import Settings, SettingsError, required
-from migrations.upgrade import sqlalchemy_url, upgrade
+from migrations.upgrade import engine_for, upgrade
 from simulators.publish import BrokerRefusedError
 from simulators.register import RegistrationRefusedError
 from simulators.run import SimulationSettings, SimulationSummary
@@ -122,7 +121,7 @@ async def create_key(settings: Settings, *, role: str, organization: str | None)
         raise SettingsError(f"--role {role}: must be one of {', '.join(KeyRole)}")
     url = required(settings.database_url, "DATABASE_URL", DATABASE_HINT)
     await check_database(url, patience_s=settings.start_patience_s)
-    engine = create_async_engine(sqlalchemy_url(url))
+    engine = engine_for(url)
     try:
         async with engine.begin() as connection:
             new = await keys.create(

@@ -36,11 +36,13 @@ async def check_database(database_url: str, *, patience_s: float) -> Server:
 
 async def first_contact(database_url: str, *, patience_s: float) -> Server:
     """Wait for the database, and see that it loses nothing; raises as `check_database` does."""
+    away: list[str] = []
     try:
         async with asyncio.timeout(patience_s):
-            connection = await _connect(database_url)
+            connection = await _connect(database_url, away)
     except TimeoutError:
-        raise StartError(f"the database did not answer within {patience_s:g} s: is it running?") from None
+        why = away[-1] if away else "no answer"
+        raise StartError(f"the database cannot be reached, after {patience_s:g} s of trying: {why}") from None
     try:
         return await inspect(connection)
     except UnfitServerError as error:
@@ -49,8 +51,8 @@ async def first_contact(database_url: str, *, patience_s: float) -> Server:
         await connection.close()
 
 
-async def _connect(database_url: str) -> asyncpg.Connection:
-    said = False
+async def _connect(database_url: str, away: list[str]) -> asyncpg.Connection:
+    """Connect, however often that takes; `away` is told why it does not work yet."""
     while True:
         try:
             return await asyncpg.connect(database_url, timeout=10)
@@ -59,7 +61,7 @@ async def _connect(database_url: str) -> asyncpg.Connection:
         except asyncpg.InterfaceError as error:
             raise SettingsError(f"DEWARWATCH_DATABASE_URL: {error}") from None
         except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-            if not said:
+            if not away:
                 log.warning("database_away", error=str(error) or repr(error))
-            said = True
+            away.append(str(error) or repr(error))
         await asyncio.sleep(_RETRY_S)

@@ -116,7 +116,9 @@ class Watch:
 
 
 def _readings_stored() -> int:
-    counts = (REGISTRY.get_sample_value("dewarwatch_readings_stored_total", {"source": way}) for way in Source)
+    counts = (
+        REGISTRY.get_sample_value("dewarwatch_readings_stored_total", {"source": way}) for way in Source
+    )
     return int(sum(count or 0 for count in counts))
 
 

@@ -1,5 +1,6 @@
 """The OpenAPI document: what FastAPI makes of the routes, with who may call, how, and what can go wrong."""
 
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
@@ -91,6 +92,7 @@ def _complete(made: dict[str, Any]) -> None:
         for field in schema.get("properties", {}).values():
             field.pop("title", None)  # "Temperature C" says less than temperature_c
     schemas["Problem"] = _PROBLEM
+    made["components"]["responses"] = {f"Problem{status}": _problem(status) for status in _ANSWERS}
     made["components"]["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "bearerFormat": "dw_…"}
     }
@@ -98,6 +100,8 @@ def _complete(made: dict[str, Any]) -> None:
         for method, operation in operations.items():
             operation["responses"].pop("422", None)
             operation["summary"] = operation["summary"].capitalize()
+            for answer in operation["responses"].values():
+                answer["description"] = answer["description"].replace("Successful Response", "Done.")
             if rule := RULES.get(f"{method.upper()} {path}"):
                 operation["security"] = [{"key": []}]
                 roles = ", ".join(role for role in KeyRole if role in rule.roles)
@@ -114,7 +118,11 @@ def _add_problems(path: str, method: str, operation: dict[str, Any]) -> None:
     if "requestBody" in operation:
         statuses |= {400, 413}
     for status in sorted(statuses):
-        operation["responses"][str(status)] = {
-            "description": _ANSWERS[status],
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
+        operation["responses"][str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    detail = _ANSWERS[status]
+    example = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
+    return {"description": detail, "content": {MEDIA_TYPE: content}}

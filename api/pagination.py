@@ -33,16 +33,21 @@ def read_cursor(cursor: str | None, order: Order) -> list[Any] | None:
     if cursor is None:
         return None
     try:
-        parts = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if not isinstance(parts, list):
-            raise TypeError
         return [
-            _READERS[column.type.python_type](part) for part, column in zip(parts, order.columns, strict=True)
+            _READERS[column.type.python_type](part)
+            for part, column in zip(_parts(cursor), order.columns, strict=True)
         ]
     except (ValueError, TypeError, binascii.Error):
         raise invalid(
             "cursor", "is not one that this list gave: begin again without it", place="query"
         ) from None
+
+
+def _parts(cursor: str) -> list[Any]:
+    parts = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    if not isinstance(parts, list):
+        raise TypeError
+    return parts
 
 
 def _text(part: Any) -> str:

@@ -24,6 +24,7 @@ class Call(APIRoute):
     """A route that needs a key; the table in `api.access` says which roles may use it."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        assert self.methods is not None
         (method,) = self.methods
         rule = RULES[f"{method} {self.path}"]
         known = {parameter.alias for parameter in self.dependant.query_params}

@@ -1,7 +1,9 @@
 """Brings a database to the newest revision, and to what its server's level adds."""
 
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 from alembic import command
@@ -9,7 +11,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from telemetry.server import MIGRATION_LOCK, Server, apply_level, inspect
@@ -39,7 +41,7 @@ async def upgrade(database_url: str) -> Server:
 
 
 async def _run_revisions(database_url: str) -> None:
-    engine = create_async_engine(sqlalchemy_url(database_url), poolclass=NullPool)
+    engine = engine_for(database_url, poolclass=NullPool)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_upgrade_on)
@@ -55,7 +57,7 @@ def _upgrade_on(connection: Connection) -> None:
 
 async def pending(database_url: str) -> str | None:
     """Say what is missing until the schema is the one that this version expects; None where nothing is."""
-    engine = create_async_engine(sqlalchemy_url(database_url), poolclass=NullPool)
+    engine = engine_for(database_url, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
             present = await connection.run_sync(
@@ -63,7 +65,9 @@ async def pending(database_url: str) -> str | None:
             )
     finally:
         await engine.dispose()
-    return None if present == head() else f"the schema is at {present or 'nothing'}, this version needs {head()}"
+    return (
+        None if present == head() else f"the schema is at {present or 'nothing'}, this version needs {head()}"
+    )
 
 
 @cache
@@ -72,6 +76,10 @@ def head() -> str | None:
     return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
-def sqlalchemy_url(database_url: str) -> str:
-    """The same address, for SQLAlchemy through asyncpg."""
-    return database_url.replace("postgresql://", "postgresql+asyncpg://", 1)
+def engine_for(database_url: str, connecting: Mapping[str, Any] | None = None, **options: Any) -> AsyncEngine:
+    """Give SQLAlchemy's engine, with `connecting` for asyncpg, which itself reads the address.
+
+    SQLAlchemy would not understand `?sslmode=require` and the like, which every vendor's addresses have.
+    """
+    connect = partial(asyncpg.connect, database_url, **(connecting or {}))
+    return create_async_engine("postgresql+asyncpg://", async_creator=connect, **options)

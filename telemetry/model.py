@@ -32,8 +32,7 @@ class RefusalReason(StrEnum):
     CONFLICT = "conflict"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(NamedTuple):
     """What arrived, before anybody looked inside: bytes, where from, and when."""
 
     source: Source

@@ -2,13 +2,14 @@
 
 import asyncio
 import itertools
+import os
 import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -46,6 +47,17 @@ async def _execute(url: str, *statements: str) -> None:
             await connection.execute(statement)
     finally:
         await connection.close()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: takes minutes, and runs with `make test-long`")
+
+
+def missing(server: str) -> NoReturn:
+    """Skip the test on a machine that cannot have the server; in CI, which must have it, fail."""
+    if os.environ.get("DEWARWATCH_TEST_SERVERS") == "real":
+        pytest.fail(f"CI must run on {server}, and this machine has none")
+    pytest.skip(f"this machine has no {server}")
 
 
 @pytest.fixture(scope="session")
@@ -131,8 +143,8 @@ def postgres(start_postgres: Callable[[], Supervisor]) -> Iterator[Supervisor]:
 def broker(servers_dir: Path) -> Iterator[Supervisor]:
     """A mosquitto of the test's own, to `restart()`, `kill()`, `stop()` and `start()`; `url` is the service's."""
     programs = find_broker()
-    assert programs is not None
-    assert programs.plugin, "the tests run against mosquitto: run `make setup`"
+    if programs is None or programs.plugin is None:
+        missing("mosquitto")
     folder = servers_dir / f"broker-{next(_numbers)}"
     server = Supervisor(Mosquitto(folder, programs, password="secret", port=free_port()), print)
     server.start()

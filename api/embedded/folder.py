@@ -55,7 +55,7 @@ def usable(folder: Path) -> Iterator[None]:
 def _take(lock: int, folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         holder = os.pread(lock, 20, 0).decode().strip() or "another one"
         raise EmbeddedError(
             f"the data folder {folder} is in use by process {holder}: stop that one, or choose another folder with --data"

@@ -44,7 +44,7 @@ def _alone(folder: Path) -> Iterator[None]:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for half_made in folder.glob("making-*"):
-            shutil.rmtree(half_made)
+            shutil.rmtree(half_made, ignore_errors=True)  # what it started may be about to end
         yield
 
 
@@ -67,7 +67,7 @@ def _provide(what: str, folder: Path, make: _Maker) -> None:
         failed.write_text(str(error))
         _say(f"{what} cannot be had here ({error})")
     finally:
-        shutil.rmtree(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _unpack_mosquitto(tree: Path, aside: Path, _say: Callable[[str], None]) -> str:
@@ -77,4 +77,7 @@ def _unpack_mosquitto(tree: Path, aside: Path, _say: Callable[[str], None]) -> s
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

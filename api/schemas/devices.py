@@ -5,11 +5,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
-from api.schemas.fields import DeviceId, Given, Shown, Time, Words
+from api.schemas.fields import DeviceId, Given, Shown, Time, Words, example
 from telemetry.registry.devices import DeviceHealth, health
 
 
 class DeviceIn(Given):
+    model_config = example(device_id="LOG-4711", model="TX-9", interval_s=60)
+
     device_id: DeviceId
     model: Words | None = None
     interval_s: Annotated[float, Field(gt=0, le=86_400 * 366)] | None = Field(

@@ -4,10 +4,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api.schemas.fields import Given, Id, Shown, Time, Words
+from api.schemas.fields import Given, Id, Shown, Time, Words, example
 
 
 class DewarIn(Given):
+    model_config = example(dewar_id="DW-17", model="dry shipper, 4.3 l", hold_time_h=240, ln2_capacity_kg=3.5)
+
     dewar_id: Id
     model: Words | None = None
     hold_time_h: Annotated[float, Field(ge=0, le=10_000)] | None = Field(

@@ -20,6 +20,11 @@ class Given(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
 
 
+def example(**fields: Any) -> ConfigDict:
+    """Give the configuration of a body that shows an example of itself in the documents."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
 class Shown(BaseModel):
     """An answer."""
 

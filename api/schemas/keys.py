@@ -6,10 +6,12 @@ from uuid import UUID
 from pydantic import Field
 
 from api.access import KeyRole
-from api.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time
+from api.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, example
 
 
 class KeyIn(Given):
+    model_config = example(role="viewer", organization="acme-cell-therapy")
+
     role: Annotated[KeyRole, Field(strict=False)]
     organization: OrganizationSlug | None = Field(
         None, description="Binds the key to what this organization owns; required for partner and viewer."

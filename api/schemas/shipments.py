@@ -9,7 +9,7 @@ from alerts.health import Health
 from alerts.model import Severity
 from alerts.plan import Band
 from api.schemas.devices import Latest, PositionOut, latest_of, position_of
-from api.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, Words
+from api.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, Words, example
 
 Status = Literal["planned", "in_transit", "delivered", "cancelled"]
 PLAN_FIELDS = (
@@ -34,6 +34,17 @@ class LegIn(Given):
 
 
 class ShipmentIn(Given):
+    model_config = example(
+        shipment_id="SH-2026-0042",
+        organization="acme-cell-therapy",
+        band="cryogenic",
+        device_ids=["LOG-4711"],
+        origin="FRA",
+        destination="JFK",
+        budget_s=7200,
+        departed_at="2026-11-21T03:45:00Z",
+    )
+
     shipment_id: Id
     organization: OrganizationSlug | None = Field(
         None, description="Who may see it; made when it is first named. By default that of the key."
@@ -74,6 +85,8 @@ class ShipmentIn(Given):
 
 
 class MomentIn(Given):
+    model_config = example(at="2026-11-21T03:45:00Z")
+
     at: Time | None = Field(None, description="Now, by default; at most 5 minutes ahead.")
 
 

@@ -248,3 +248,14 @@ async def test_a_probe_that_was_broken_from_the_start_is_no_obstacle(desk: Desk)
     await desk.store([(minute(1), -140.0)])
     await desk.evaluate()
     assert [e["start_at"] for e in await desk.excursions()] == [minute(1)]
+
+
+async def test_a_delivery_that_cuts_an_excursion_short_says_so(desk: Desk) -> None:
+    await desk.ship()
+    await desk.store([(minute(0), -140.0), (minute(30), -190.0)])
+    await desk.evaluate()
+    await desk.deliver(minute(20))
+    await desk.evaluate()
+    [excursion] = await desk.excursions()
+    assert (excursion["end_at"], excursion["ended_by"]) == (minute(20), "delivery")
+    assert excursion["reason"] == "window_changed"

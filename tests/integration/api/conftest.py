@@ -11,7 +11,7 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from alerts.evaluate import evaluate_due
 from api.app import create_app
@@ -19,7 +19,7 @@ from api.auth import Authenticator
 from api.services import Services
 from api.stream import EventHub
 from api.web import Web, bind
-from migrations.upgrade import sqlalchemy_url
+from migrations.upgrade import engine_for
 from telemetry.ingest import Ingest
 
 ADMIN_KEY = "an-admin-key-of-at-least-32-characters"
@@ -107,7 +107,7 @@ def problem(answer: Answer, status: int) -> dict[str, Any]:
 
 @pytest.fixture
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(sqlalchemy_url(database_url))
+    engine = engine_for(database_url)
     yield engine
     await engine.dispose()
 

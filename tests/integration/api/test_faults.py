@@ -6,13 +6,12 @@ import asyncpg
 import httpx
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from api.access import RULES
 from api.auth import Authenticator
 from api.embedded.process import Supervisor
 from api.problems import is_passing
-from migrations.upgrade import sqlalchemy_url, upgrade
+from migrations.upgrade import engine_for, upgrade
 from telemetry.ingest import Ingest
 from tests.integration.api.conftest import ADMIN_KEY, Desk, MakeDesk, MakeServices, problem
 from tests.integration.api.test_auth import call_of
@@ -32,7 +31,7 @@ async def test_every_call_while_the_database_is_away(
     postgres: Supervisor, make_desk: MakeDesk, make_services: MakeServices
 ) -> None:
     await upgrade(postgres.url)
-    engine = create_async_engine(sqlalchemy_url(postgres.url))
+    engine = engine_for(postgres.url)
     async with asyncpg.create_pool(postgres.url, min_size=1) as pool:
         services = make_services(
             engine=engine,

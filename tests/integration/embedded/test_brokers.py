@@ -41,9 +41,10 @@ class Peer:
     ):
         self.answers: queue.Queue[int] = queue.Queue()
         self.messages: queue.Queue[mqtt.MQTTMessage] = queue.Queue()
-        persistent = {} if version == 5 else {"clean_session": clean}
+        options = {} if version == 5 else {"clean_session": clean}
+        protocol = mqtt.MQTTProtocolVersion(version)
         self.client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTProtocolVersion(version), **persistent
+            CallbackAPIVersion.VERSION2, client_id, protocol=protocol, reconnect_on_failure=False, **options
         )
         if user:
             self.client.username_pw_set(user, password)
@@ -51,7 +52,6 @@ class Peer:
         self.client.on_subscribe = lambda _c, _d, _m, reasons, _p: self.answers.put(reasons[0].value)
         self.client.on_publish = lambda _c, _d, _m, reason, _p: self.answers.put(reason.value)
         self.client.on_message = lambda _c, _d, message: self.messages.put(message)
-        self.client.reconnect_delay_set(60)
         parts = urlsplit(url)
         if version == 5 and not clean:
             properties = mqtt.Properties(mqtt.PacketTypes.CONNECT)

@@ -17,6 +17,7 @@ import pytest
 
 from api.embedded import EmbeddedError, embedded_servers
 from api.embedded.folder import owned, recall
+from tests.conftest import missing
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ async def test_a_second_start_goes_on_with_the_same_data_on_the_same_ports(data)
         assert await execute(second.database_url, "SELECT number FROM kept") == 4711
 
 
-async def test_the_database_is_real_and_durable(postgres):
+async def test_the_database_is_durable_and_keeps_to_itself(postgres):
     settings = {
         name: await execute(postgres.url, f"SHOW {name}")
         for name in (
@@ -92,10 +93,15 @@ async def test_the_database_is_real_and_durable(postgres):
         "password_encryption": "scram-sha-256",
         "listen_addresses": "127.0.0.1",
     }
-    assert (
-        await execute(postgres.url, "SELECT count(*) FROM pg_available_extensions WHERE name = 'timescaledb'")
-        == 1
-    )
+
+
+async def test_timescaledb_is_loaded_and_makes_hypertables(postgres):
+    if postgres.program.programs.timescaledb is None:
+        missing("TimescaleDB")
+    await execute(postgres.url, "CREATE EXTENSION timescaledb")
+    await execute(postgres.url, "CREATE TABLE traces (at timestamptz NOT NULL, temperature_c float8)")
+    made = "SELECT created FROM create_hypertable('traces', by_range('at'))"
+    assert await execute(postgres.url, made) is True
 
 
 async def test_the_database_wants_its_password(postgres):
@@ -110,17 +116,17 @@ def test_only_its_owner_can_read_the_secrets(data):
 
 
 def test_a_folder_in_use_names_the_process_that_uses_it(data):
-    with owned(data), pytest.raises(EmbeddedError, match=rf"in use by process {os.getpid()}\b") as caught:
-        with embedded_servers(data, print):
-            pass
+    told = rf"in use by process {os.getpid()}\b"
+    with owned(data), pytest.raises(EmbeddedError, match=told) as caught, embedded_servers(data, print):
+        pass
     assert "\n" not in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_made_gives_one_line(data):
     data.write_text("a file where the folder should be")
-    with pytest.raises(EmbeddedError, match=r"cannot be used: Not a directory") as caught:
-        with embedded_servers(data / "below", print):
-            pass
+    told = "cannot be used: Not a directory"
+    with pytest.raises(EmbeddedError, match=told) as caught, embedded_servers(data / "below", print):
+        pass
     assert "\n" not in str(caught.value)
 
 
@@ -140,11 +146,13 @@ def test_a_port_that_was_taken_meanwhile_is_exchanged_and_said(data):
 async def test_a_server_that_dies_is_reported_and_comes_back(data):
     reports: queue.Queue[str] = queue.Queue()
     with embedded_servers(data, reports.put) as servers:
-        for server, name in ((servers.database, "PostgreSQL"), (servers.broker, "mosquitto")):
+        for server in (servers.database, servers.broker):
             killed = server.pid
             assert killed
             os.kill(killed, signal.SIGKILL)
-            assert reports.get(timeout=10).startswith(f"{name} ended (SIGKILL) and is started again")
+            assert reports.get(timeout=10).startswith(
+                f"{server.program.name} ended (SIGKILL) and is started again"
+            )
             wait_for(
                 lambda server=server, killed=killed: (
                     server.pid not in (None, killed) and server.program.ready(server.pid)
@@ -161,6 +169,22 @@ def test_kill_9_of_the_owner_leaves_nothing_and_the_next_start_works(data):
         process.kill()
         wait_for(lambda: not processes_below(data), within_s=5.0)
     with embedded_servers(data, print):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers run as somebody else")
+def test_root_s_servers_also_work_below_a_private_folder(data):
+    data.mkdir(mode=0o700)
+    probe = ["unshare", "--user", "--map-user=65534", "true"]
+    if subprocess.run(probe, capture_output=True, check=False).returncode != 0:  # as in a container
+        told = "below a private folder"
+        with pytest.raises(EmbeddedError, match=told), embedded_servers(data / "below", print):
+            pass
+        return
+    with run_as_a_program(data / "below") as process:
+        process.kill()
+        wait_for(lambda: not processes_below(data), within_s=5.0)
+    with embedded_servers(data / "below", print):
         pass
 
 

@@ -6,10 +6,9 @@ import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from migrations.metadata import metadata
-from migrations.upgrade import pending, sqlalchemy_url, upgrade
+from migrations.upgrade import engine_for, pending, upgrade
 from telemetry.server import Level, UnfitServerError
 
 
@@ -22,7 +21,7 @@ async def test_two_at_once_and_once_more(empty_database_url: str) -> None:
 
 
 async def test_the_migrated_schema_is_that_of_the_tables(database_url: str) -> None:
-    engine = create_async_engine(sqlalchemy_url(database_url))
+    engine = engine_for(database_url)
     try:
         async with engine.connect() as connection:
             difference = await connection.run_sync(

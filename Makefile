@@ -1,0 +1,49 @@
+# `make demo` and `make test` do all the set-up by themselves, on a fresh Debian 12 or 13, as root or not.
+
+BIN := .venv/bin
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+.PHONY: help setup openapi demo test test-long chaos bench lint format lock clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+
+setup:  ## virtual environment from the lock file, and the servers; a second run takes no time
+	@deploy/setup.sh
+
+demo: setup  ## database, broker, all roles and a simulated fleet; ARGS="--fleet 100 --speed 60"
+	@exec $(BIN)/dewarwatch demo $(ARGS)
+
+test: setup lint  ## everything that CI checks
+	$(BIN)/pytest -m "not long" --numprocesses auto --maxprocesses 4 --cov --cov-report term $(ARGS)
+
+test-long: setup  ## the tests that take minutes
+	$(BIN)/pytest -m long $(ARGS)
+
+chaos: setup  ## kill -9, restarts and absences under load, short and long
+	$(BIN)/pytest tests/chaos $(ARGS)
+
+bench: setup  ## the figures of docs/performance.md, each with its limit
+	$(BIN)/python -m bench $(ARGS)
+
+lint: setup  ## ruff, mypy, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## write the code the one way
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: setup  ## pin what pyproject.toml asks for, with hashes; UPGRADE=--upgrade takes the newest
+	$(BIN)/uv pip compile $(LOCK) $(UPGRADE) --all-extras pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile $(LOCK) --constraints requirements.lock pyproject.toml -o deploy/runtime.lock
+
+openapi: setup  ## docs/openapi.json, as the service answers it
+	$(BIN)/python -m tests.openapi
+
+clean:  ## remove what was made here; the servers' programs stay in the cache
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

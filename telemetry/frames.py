@@ -1,0 +1,80 @@
+"""Pure: MQTT packets in a stream of bytes: PUBLISH taken apart, the others left whole (MQTT 5.0, 2.1 and 3.3)."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+PUBLISH, PUBACK = 0x30, 0x40
+_MAX_LENGTH_BYTES = 4
+
+
+class MalformedPacketError(Exception):
+    """The stream is not MQTT, so nothing after this point can be trusted."""
+
+
+class Publish(NamedTuple):
+    """A message of the broker; `packet_id` is 0 where it wants no acknowledgement."""
+
+    topic: str
+    packet_id: int
+    payload: bytes
+
+
+class Packets(NamedTuple):
+    """The whole packets at the beginning of a buffer."""
+
+    publishes: list[Publish]
+    others: bytes
+    size: int
+    """How many bytes of the buffer these are."""
+
+
+def split(data: bytes, *, properties: bool) -> Packets:
+    """Take the whole packets at the beginning of `data`; `properties` says whether PUBLISH has some, as in MQTT 5."""
+    publishes: list[Publish] = []
+    others: list[bytes] = []
+    start = 0
+    while (length := _variable_integer(data, start + 1)) is not None:
+        size, body = length
+        end = body + size
+        if end > len(data):
+            break
+        if data[start] & 0xF0 == PUBLISH:
+            publishes.append(_publish(data, start, body, end, properties=properties))
+        else:
+            others.append(data[start:end])
+        start = end
+    return Packets(publishes, b"".join(others), start)
+
+
+def pubacks(packet_ids: Iterable[int]) -> bytes:
+    """Write acknowledgements of messages, all of them successful."""
+    return b"".join([b"\x40\x02" + packet_id.to_bytes(2, "big") for packet_id in packet_ids])
+
+
+def _publish(data: bytes, start: int, body: int, end: int, *, properties: bool) -> Publish:
+    at = body + 2
+    topic_end = at + int.from_bytes(data[body:at], "big")
+    topic = data[at:topic_end].decode(errors="backslashreplace")
+    packet_id, at = 0, topic_end
+    if data[start] & 0x06:
+        at += 2
+        packet_id = int.from_bytes(data[topic_end:at], "big")
+    if properties:
+        length = _variable_integer(data, at)
+        at = sum(length) if length else end + 1
+    if at > end:
+        raise MalformedPacketError("a PUBLISH packet ends within its header")
+    return Publish(topic, packet_id, data[at:end])
+
+
+def _variable_integer(data: bytes, at: int) -> tuple[int, int] | None:
+    """Give a number of one to four bytes and where it ends; None where the data ends first."""
+    value = 0
+    for position in range(_MAX_LENGTH_BYTES):
+        if at + position >= len(data):
+            return None
+        byte = data[at + position]
+        value |= (byte & 0x7F) << 7 * position
+        if byte < 0x80:  # no bit that says that more follows
+            return value, at + position + 1
+    raise MalformedPacketError("a length has more than four bytes")

@@ -1,0 +1,271 @@
+"""The bridge from the broker to ingest: received, stored, and only then acknowledged."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby, islice
+from operator import attrgetter
+from time import monotonic
+from typing import Any
+
+import asyncpg
+import orjson
+import structlog
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from telemetry import metrics
+from telemetry.broker import BrokerError, Connection, UnsupportedVersionError
+from telemetry.examine import Examined
+from telemetry.frames import Publish
+from telemetry.inbox import Delivery, Inbox
+from telemetry.ingest import Ingest
+from telemetry.sequences import Acknowledgement
+from telemetry.slots import Slot
+
+log = structlog.get_logger(__name__)
+
+# A device id with slashes in it is no id, but whoever sends one shall find it among what was refused.
+READINGS = ("dewar/v1/+/readings", "dewar/v1/+/+/readings", "dewar/v1/+/+/+/readings")
+STATUS = "dewar/v1/+/status"
+SHARE = "$share/dewarwatch/"
+LINGER_S = 0.004
+"""How long a batch that is not full waits for more, while none is being committed."""
+ACKS_EVERY_S = 0.1
+ACKS_AT_ONCE = 200
+DRAIN_LIMIT_S = 10.0
+QUIET_S = 0.5
+"""A broker that has sent nothing for so long after an unsubscription has nothing more."""
+_FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestState:
+    """How ingest is, for readiness."""
+
+    connected: bool
+    """Subscribed at the broker."""
+    problem: str | None
+    """Why it is not connected."""
+    slot: int | None
+    waiting: int
+    """Messages received and not committed."""
+    waiting_bytes: int
+
+
+async def run_ingest(
+    *,
+    mqtt_url: str,
+    pool: asyncpg.Pool,
+    stop: asyncio.Event,
+    on_state: Callable[[IngestState], None] | None = None,
+) -> None:
+    """Take what loggers send into the database until `stop` is set, over every outage of broker and database.
+
+    At the end commits what has been received, for at most DRAIN_LIMIT_S seconds; what is not committed by then stays
+    at the broker. Keeps one connection of the pool to itself. `on_state` is called about once a second.
+    """
+    await Bridge(mqtt_url, pool, on_state or (lambda _: None)).run(stop)
+
+
+class Bridge:
+    """Five tasks that share an inbox: one holds the slot, one the connection, one stores, one answers, one reports."""
+
+    def __init__(self, mqtt_url: str, pool: asyncpg.Pool, on_state: Callable[[IngestState], None]) -> None:
+        self._url = mqtt_url
+        self._on_state = on_state
+        self._ingest = Ingest(pool)
+        self._inbox = Inbox()
+        self._slot = Slot(pool)
+        self._protocol = MQTTProtocolVersion.MQTTv5
+        self._connection: Connection | None = None
+        self._problem: str | None = "not connected yet"
+        self._receiving = True
+        self._committing = False
+        self._acks: dict[tuple[str, int], Acknowledgement] = {}
+        self._acks_wanted = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set; an error of our own code in any part ends all of it."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                connecting = group.create_task(self._stay_connected(), name="ingest:connection")
+                others = [
+                    group.create_task(self._slot.hold(), name="ingest:slot"),
+                    group.create_task(self._store(), name="ingest:store"),
+                    group.create_task(self._answer(), name="ingest:acks"),
+                    group.create_task(self._report(), name="ingest:report"),
+                ]
+                await stop.wait()
+                connecting.cancel()
+                await self._drain()
+                for task in others:
+                    task.cancel()
+        finally:
+            self._lose_connection()
+
+    # The connection.
+
+    async def _stay_connected(self) -> None:
+        backoff_s = _FIRST_BACKOFF_S
+        while True:
+            while self._slot.number is None:
+                await self._slot.changed()
+            while self._inbox.crowded:  # everything unacknowledged comes again at once
+                await self._inbox.change()
+            since = monotonic()
+            try:
+                await self._be_connected(self._slot.number)
+            except BrokerError as error:
+                self._problem = str(error)
+            self._lose_connection()
+            if monotonic() - since > _LONGEST_BACKOFF_S:
+                backoff_s = _FIRST_BACKOFF_S
+            log.warning("broker_away", problem=self._problem, retry_in_s=backoff_s)
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
+
+    async def _be_connected(self, slot: int) -> None:
+        """Connect and subscribe; returns when the connection has ended, or when the slot is ours no longer."""
+        try:
+            self._connection = connection = await Connection.open(
+                self._url,
+                client_id=f"dewarwatch-ingest-{slot}",
+                protocol=self._protocol,
+                deliver=self._deliver,
+            )
+        except UnsupportedVersionError:
+            older = self._protocol == MQTTProtocolVersion.MQTTv5
+            self._protocol = MQTTProtocolVersion.MQTTv311 if older else MQTTProtocolVersion.MQTTv5
+            raise
+        await connection.subscribe(self._topics(slot))
+        metrics.CONNECTIONS.inc()
+        metrics.CONNECTED.set(1)
+        self._problem = None
+        self._tell()
+        log.info("broker_connected", slot=slot, protocol=self._protocol.name)
+        moved = asyncio.ensure_future(self._slot.changed())
+        try:
+            either: list[asyncio.Future[Any]] = [connection.closed, moved]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            moved.cancel()
+        self._problem = (
+            connection.closed.result() if connection.closed.done() else "another ingester has its slot"
+        )
+
+    def _topics(self, slot: int) -> list[str]:
+        """Share readings between all ingesters; statuses are for one of them, which so hears them in order."""
+        share = SHARE if self._protocol == MQTTProtocolVersion.MQTTv5 else ""
+        return [*(share + topic for topic in READINGS), *([STATUS] if slot == 0 else [])]
+
+    def _lose_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+        metrics.CONNECTED.set(0)
+        self._tell()
+
+    def _deliver(self, connection: Connection, publishes: list[Publish]) -> None:
+        if self._receiving:
+            self._inbox.add(connection, publishes, datetime.now(UTC))
+
+    # Into the database.
+
+    async def _store(self) -> None:
+        """Judge a batch while the one before it is being committed, and commit in the order of receipt."""
+        committing: asyncio.Task[None] | None = None
+        async with asyncio.TaskGroup() as group:
+            while True:
+                batch = await self._next_batch()
+                examined = await self._ingest.judge([delivery.message for delivery in batch])
+                if committing is not None:
+                    await committing
+                self._committing = True
+                committing = group.create_task(self._commit(batch, examined), name="ingest:commit")
+
+    async def _next_batch(self) -> list[Delivery]:
+        """Wait for a full batch, or while nothing is being committed for whatever comes within a few ms."""
+        while not self._inbox.full:
+            if not self._inbox.empty and not self._committing:
+                await asyncio.sleep(LINGER_S)
+                break
+            await self._inbox.change()
+        return self._inbox.take()
+
+    async def _commit(self, batch: list[Delivery], examined: list[Examined]) -> None:
+        outcome = await self._ingest.commit(examined)
+        for connection, deliveries in groupby(batch, attrgetter("connection")):
+            connection.acknowledge([delivery.packet_id for delivery in deliveries if delivery.packet_id])
+        self._acks |= {(ack.device_id, ack.boot): ack for ack in outcome.acknowledgements}
+        self._acks_wanted.set()
+        self._committing = False
+        self._inbox.settle(batch)
+
+    # Back to the loggers.
+
+    async def _answer(self) -> None:
+        while True:
+            await self._acks_wanted.wait()
+            self._send_acks()
+            await asyncio.sleep(ACKS_EVERY_S)
+
+    def _send_acks(self) -> None:
+        """Send what is newest of each logger, oldest first, as many as the broker takes."""
+        connection = self._connection
+        for key in list(islice(self._acks, ACKS_AT_ONCE)):
+            if connection is None or not connection.may_publish():
+                return
+            ack = self._acks.pop(key)
+            connection.publish(f"dewar/v1/{ack.device_id}/ack", orjson.dumps(ack.content()))
+            metrics.ACKS_SENT.inc()
+        if not self._acks:
+            self._acks_wanted.clear()
+
+    # The rest.
+
+    async def _drain(self) -> None:
+        """Commit and acknowledge what has been received; an ingester that is not the first gives back its session."""
+        connection, leaving, left = self._connection, bool(self._slot.number), False
+        self._receiving = leaving
+        with suppress(TimeoutError, BrokerError):
+            async with asyncio.timeout(DRAIN_LIMIT_S):
+                if connection is not None and leaving:
+                    await connection.unsubscribe(self._topics(self._slot.number or 0))
+                await self._settled()
+                while leaving and not await self._quiet():
+                    await self._settled()
+                left = leaving
+        self._send_acks()
+        if connection is not None:
+            connection.close(end_session=left)
+        if self._inbox.messages:
+            log.warning("stopped_before_all_was_stored", messages=self._inbox.messages, kept_by="the broker")
+
+    async def _settled(self) -> None:
+        while self._inbox.messages:
+            await self._inbox.change()
+
+    async def _quiet(self) -> bool:
+        try:
+            await asyncio.wait_for(self._inbox.change(), QUIET_S)
+        except TimeoutError:
+            return True
+        return False
+
+    async def _report(self) -> None:
+        while True:
+            self._tell()
+            await asyncio.sleep(1)
+
+    def _tell(self) -> None:
+        self._on_state(
+            IngestState(
+                connected=self._problem is None,
+                problem=self._problem,
+                slot=self._slot.number,
+                waiting=self._inbox.messages,
+                waiting_bytes=self._inbox.bytes,
+            )
+        )

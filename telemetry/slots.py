@@ -1,0 +1,66 @@
+"""Which of the ingesters this one is: a number that a lock in the database keeps to one of them."""
+
+import asyncio
+from contextlib import suppress
+from itertools import chain, count
+
+import asyncpg
+import structlog
+
+from telemetry.ingest import FAULTS
+from telemetry.store import Connection
+
+log = structlog.get_logger(__name__)
+
+_LOCKS = 0x64776967  # "dwig": the space of these locks
+_CHECK_S = 15.0
+_ANSWER_LIMIT_S = 5.0
+_RETRY_S = 1.0
+
+
+class Slot:
+    """The lowest number that no other ingester has, from 0 on: one that comes back takes up the session it left.
+
+    While the database is away the number is kept; if another ingester has taken it when it is back, it changes.
+    """
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._changed = asyncio.Event()
+        self.number: int | None = None
+
+    async def hold(self) -> None:
+        """Get a number and keep it, until cancelled."""
+        while True:
+            try:
+                async with self._pool.acquire(timeout=_ANSWER_LIMIT_S) as connection:
+                    await self._take(connection)
+                    await _until_lost(connection)
+            except FAULTS as error:
+                log.warning("slot_lock_lost", slot=self.number, error=str(error) or repr(error))
+            await asyncio.sleep(_RETRY_S)
+
+    async def changed(self) -> None:
+        """Wait until the number becomes another one."""
+        await self._changed.wait()
+
+    async def _take(self, connection: Connection) -> None:
+        before = [] if self.number is None else [self.number]
+        for number in chain(before, count()):
+            if await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", _LOCKS, number):
+                break
+        if number != self.number:
+            log.info("slot_taken", slot=number, before=self.number)
+            self.number = number
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+
+async def _until_lost(connection: Connection) -> None:
+    lost = asyncio.Event()
+    connection.add_termination_listener(lambda _: lost.set())
+    while not lost.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(lost.wait(), _CHECK_S)
+        # A network that went away says nothing until it is used.
+        await connection.execute("SELECT 1", timeout=_ANSWER_LIMIT_S)

@@ -1,0 +1,42 @@
+"""A folder for each test, in which commands run; a process that is left when the test ends is a failure."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command import Command, Commands, eventually, processes_of
+
+
+@pytest.fixture
+def folder(servers_dir: Path, request: pytest.FixtureRequest) -> Path:
+    folder = servers_dir / f"{request.function.__name__}-{id(request)}"
+    folder.mkdir(mode=0o711)
+    return folder
+
+
+@pytest.fixture
+def commands(folder: Path) -> Iterator[Commands]:
+    """Starts commands in the test's folder."""
+    yield from _commands(folder)
+
+
+@pytest.fixture(scope="session")
+def embedded_data(servers_dir: Path) -> Path:
+    """Where `embedded` has its data."""
+    return servers_dir / "embedded" / "data"
+
+
+@pytest.fixture(scope="session")
+def embedded(embedded_data: Path) -> Iterator[Command]:
+    """One `serve --embedded` for all tests that only talk to it."""
+    embedded_data.parent.mkdir(mode=0o711)
+    for commands in _commands(embedded_data.parent):
+        yield commands.start("serve", "--embedded", embedded_data).ready()
+
+
+def _commands(folder: Path) -> Iterator[Commands]:
+    commands = Commands(folder)
+    yield commands
+    commands.close()
+    eventually(lambda: not processes_of(folder), 5.0, lambda: f"left behind: {processes_of(folder)}")

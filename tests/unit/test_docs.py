@@ -1,0 +1,175 @@
+"""The documentation names what is there: links, commands, settings, metrics, calls, events, reasons, the OpenAPI document."""
+
+import json
+import re
+from pathlib import Path
+from typing import get_args
+from urllib.parse import unquote
+
+import pytest
+from prometheus_client import REGISTRY
+from pydantic.fields import FieldInfo
+
+import api.bootstrap  # noqa: F401 -- with it comes every metric that a process has
+from alerts.alert import AlertKind
+from alerts.model import ExcursionState, Reason
+from alerts.plan import BANDS, Band, Plan, make_plan
+from api.access import RULES, KeyRole
+from api.cli import app as command
+from api.routes.stream import EventType
+from api.settings import PREFIX, Settings
+from telemetry.model import Reading, RefusalReason
+from tests import openapi
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+ALL = "\n".join(page.read_text() for page in PAGES)
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
+def rows(text: str) -> list[list[str]]:
+    """The tables of a page, cell by cell."""
+    found = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("| ---")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in found]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def anchors(text: str) -> set[str]:
+    """What GitHub makes of the headings."""
+    without_code = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", without_code, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("source", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_resolve(source: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", source.read_text()):
+        if re.match(r"https?:", target):
+            continue
+        file, _, anchor = unquote(target).partition("#")
+        there = (source.parent / file).resolve() if file else source
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there.read_text()), target
+
+
+@pytest.mark.parametrize("source", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_json_is_json(source: Path) -> None:
+    for block in blocks(source.read_text(), "json"):
+        json.loads(block)
+
+
+def test_the_openapi_document_is_what_the_service_answers() -> None:
+    assert openapi.FILE.read_text() == openapi.text(), "run `make openapi`"
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", ALL, re.MULTILINE))
+    assert named <= targets
+    assert {"demo", "test"} <= named
+
+
+def test_commands_exist() -> None:
+    known = {info.name or info.callback.__name__ for info in command.registered_commands if info.callback}
+    known |= {group.name for group in command.registered_groups}
+    assert (
+        set(re.findall(r"dewarwatch ([a-z]+)", " ".join(re.findall(r"`(dewarwatch [^`]+)`", ALL)))) <= known
+    )
+
+
+def test_modules_that_are_called_exist() -> None:
+    for module in re.findall(r"python -m ([a-z_.]+)", ALL):
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+def test_every_setting_stands_in_the_operators_guide_with_its_default() -> None:
+    told = {
+        row[0].strip("`"): row[1]
+        for row in rows(page("operator.md"))
+        if re.fullmatch(f"`{PREFIX}[A-Z_]+`", row[0])
+    }
+    for name, field in Settings.model_fields.items():
+        default = told.pop(PREFIX + name.upper()).strip("`")
+        assert name == "mqtt_public_url" or default.startswith(_default(field)), name
+    assert told == {}
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default in (None, ()):
+        return "none"
+    return f"{field.default:g}" if isinstance(field.default, int | float) else str(field.default)
+
+
+def test_every_metric_stands_in_the_operators_guide_and_no_other() -> None:
+    ours = {
+        metric.name + ("_total" if metric.type == "counter" else "")
+        for metric in REGISTRY.collect()
+        if metric.name.startswith("dewarwatch_")
+    }
+    told = {row[0].strip("`") for row in rows(page("operator.md")) if row[0].startswith("`dewarwatch_")}
+    assert {name for name in told if re.fullmatch("[a-z_]+", name)} == ours
+    named = set(re.findall(r"dewarwatch_[a-z_]+", ALL)) - {"dewarwatch_evaluate", "dewarwatch_outbox"}
+    assert {name.removesuffix("_bucket") for name in named} == ours
+
+
+def test_every_call_stands_in_the_api_page_with_its_roles() -> None:
+    table = {row[0].strip("`"): row[1] for row in rows(page("api.md")) if re.match(r"`[A-Z]+ /v1/", row[0])}
+    assert set(table) == set(RULES)
+    for call, rule in RULES.items():
+        told = {word for word in table[call].split(", ") if word}
+        assert told | {KeyRole.ADMIN} == set(rule.roles), call
+
+
+def test_every_event_and_word_of_the_contract_is_told() -> None:
+    api, qa, logger = page("api.md"), page("qa.md"), page("logger.md")
+    words = {
+        "api.md": (api, [*get_args(EventType), *KeyRole]),
+        "qa.md": (qa, [*AlertKind, *ExcursionState, *Band, *_plan_fields()]),
+        "logger.md": (logger, [*RefusalReason, *_reading_fields()]),
+    }
+    for name, (text, needed) in words.items():
+        assert [word for word in needed if f"`{word}`" not in text] == [], name
+
+
+def test_every_reason_of_a_revision_is_told() -> None:
+    planned = {Reason.PLAN_CHANGED, Reason.WINDOW_CHANGED}  # of the core; nothing gives them yet
+    assert [reason for reason in Reason if f"`{reason}`" not in page("qa.md")] == sorted(planned)
+
+
+def test_the_limits_of_the_bands_are_those_of_the_code() -> None:
+    table = {row[0].strip("`"): row[1:] for row in rows(page("qa.md")) if row[0].strip("`") in set(Band)}
+    for band, limits in BANDS.items():
+        lower, upper, critical = table[band]
+        assert (lower, upper) == (_limit(limits.lower_c), _limit(limits.upper_c)), band
+        assert [_limit(c) for c in (limits.critical_low_c, limits.critical_high_c) if c is not None] == (
+            re.findall(r"−?\d+", critical.split("(glass")[0])
+        ), band
+
+
+def _limit(celsius: float | None) -> str:
+    return "none" if celsius is None else f"{celsius:g}".replace("-", "−")
+
+
+def _plan_fields() -> set[str]:
+    plan = make_plan("cryogenic", {})
+    assert isinstance(plan, Plan)
+    return set(plan.to_json())
+
+
+def _reading_fields() -> set[str]:
+    return set(Reading._fields) - {"device_id", "extra"}
+
+
+def test_every_decision_is_listed_under_its_title() -> None:
+    listed = page("decisions/README.md")
+    for file in (ROOT / "docs" / "decisions").glob("[0-9]*.md"):
+        number, title = file.read_text().splitlines()[0].removeprefix("# ").split(". ", 1)
+        assert file.name.startswith(f"{int(number):04}-")
+        assert f"{number}. [{title}]({file.name})" in listed
