@@ -1,6 +1,7 @@
 """What the demo shows while it runs: the state of the service in a few lines, renewed every second."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -9,6 +10,7 @@ from typing import Any
 import asyncpg
 import orjson
 from prometheus_client import REGISTRY
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -69,16 +71,25 @@ class Snapshot:
         )
 
     def render(self) -> RenderableType:
-        """Give it as a small table with the last events below."""
-        events = Table(box=None, padding=(0, 1), show_header=False)
+        """Give it as a row of figures with the last events below."""
+        figures = Table(box=SIMPLE_HEAD, header_style="dim", padding=(0, 2, 0, 0))
+        shown = list(self._figures())
+        for heading, _, _ in shown:
+            figures.add_column(heading)
+        figures.add_row(*(Text(value, style=style) for _, value, style in shown))
+        events = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         for told in self.events:
-            style = COLOURS.get(told.type, "dim")
-            events.add_row(
-                f"{told.at:%H:%M:%S}", Text(told.type, style=style), told.shipment_id, Text(told.text)
-            )
-        return Group(
-            Text(self.line(), style="bold"), events if self.events else Text("no event yet", style="dim")
-        )
+            name = Text(told.type, style=COLOURS.get(told.type, "dim"))
+            events.add_row(f"{told.at:%H:%M:%S}", name, told.shipment_id, Text(told.text))
+        return Group(figures, events if self.events else Text("no event yet", style="dim"))
+
+    def _figures(self) -> Iterable[tuple[str, str, str]]:
+        """Give heading, value and style of each figure: what needs somebody stands out, the rest does not."""
+        yield "shipments", f"{self.in_transit} in transit, {self.delivered} delivered", ""
+        yield "readings stored", f"{self.readings} ({self.readings_per_s:.0f}/s)", ""
+        yield "evaluation lag", f"{self.lag_s:.2f} s", "yellow" if self.lag_s > 1 else ""
+        yield "excursions", f"{self.open} open, {self.closed} closed", "bold red" if self.open else ""
+        yield "alerts", f"{self.firing} firing", "bold red" if self.firing else ""
 
 
 class Watch:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import throughput
+from bench import detection, evaluation, memory, throughput
 from bench.ground import Ground, ground
 from bench.machine import QUIET_LOAD, facts, load
 from bench.report import BenchError, Result, progress
@@ -17,6 +17,9 @@ from bench.report import BenchError, Result, progress
 BENCHMARKS: dict[str, Callable[[Ground], Awaitable[Result]]] = {
     "singles": throughput.singles,
     "batches": throughput.batches,
+    "detection": detection.detection,
+    "memory": memory.memory,
+    "evaluation": evaluation.evaluation,
 }
 
 

@@ -29,7 +29,7 @@ WITH new AS (
     INSERT INTO readings ({", ".join(COLUMNS)}) VALUES ({", ".join(f"${n}" for n in range(1, len(COLUMNS) + 1))})
     ON CONFLICT DO NOTHING RETURNING device_id, measured_at, temperature_c
 )
-SELECT pg_notify('{PEER_CHANNEL}', device_id || ' ' || extract(epoch FROM measured_at)) FROM new
+SELECT pg_notify('{PEER_CHANNEL}', device_id || ' ' || (extract(epoch FROM measured_at) * 1000)::bigint) FROM new
 WHERE temperature_c > {_LIMIT_C}
 """
 
@@ -72,8 +72,9 @@ def plain(pipe: Connection, counts: Sequence[int], url: str, version: int, datab
     It checks nothing, knows no shipments, and takes a reading above the limit for an excursion.
     """
     with asyncio.Runner() as runner:
-        connection = runner.run(asyncpg.connect(database_url))
-        _consume(pipe, counts, url, version, lambda message: runner.run(_insert(connection, message)))
+        run = runner.get_loop().run_until_complete
+        connection = run(asyncpg.connect(database_url))
+        _consume(pipe, counts, url, version, lambda message: run(_insert(connection, message)))
 
 
 async def _insert(connection: asyncpg.Connection, message: MQTTMessage) -> None:

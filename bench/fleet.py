@@ -58,6 +58,7 @@ def reading(number: int, measured_ms: int, celsius: float, noise: random.Random)
         "lon": round(noise.uniform(6, 12), 5),
         "battery_pct": round(noise.uniform(60, 100), 1),
         "ambient_c": round(noise.uniform(10, 30), 1),
+        "humidity_pct": round(noise.uniform(30, 60), 1),
     }
 
 
@@ -120,6 +121,6 @@ def rows(messages: Sequence[Message], received_at: datetime) -> Iterator[tuple[o
 
 COLUMNS = (
     *("device_id", "measured_at", "received_at", "source", "probe_ok"),
-    *("temperature_c", "seq", "boot", "lat", "lon", "battery_pct", "ambient_c"),
+    *("temperature_c", "seq", "boot", "lat", "lon", "battery_pct", "ambient_c", "humidity_pct"),
 )
 """Those that our readings fill."""

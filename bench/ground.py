@@ -33,6 +33,10 @@ _POLL_S = 0.005
 _READY_WITHIN_S = 60.0
 
 
+class LateError(BenchError):
+    """What was waited for did not come in time."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """A running `dewarwatch serve`."""
@@ -123,11 +127,11 @@ async def _migrate(url: str) -> None:
 async def eventually(
     condition: Callable[[], Awaitable[T | None]], what: str, within_s: float = _READY_WITHIN_S
 ) -> T:
-    """Give the first true value of a condition, which other processes bring about."""
+    """Give the first true value of a condition that others bring about; raises LateError."""
     deadline = time.monotonic() + within_s
     while not (found := await condition()):
         if time.monotonic() > deadline:
-            raise BenchError(f"not within {within_s:g} s: {what}")
+            raise LateError(f"not within {within_s:g} s: {what}")
         await asyncio.sleep(_POLL_S)
     return found
 

@@ -105,6 +105,7 @@ def _serve(pipe: Connection, url: str) -> None:
 def _connected(url: str) -> socket.socket:
     parts = urlsplit(url)
     link = socket.create_connection((parts.hostname or "", parts.port or 1883), timeout=_PATIENCE_S)
+    link.settimeout(None)  # with a time limit, MSG_WAITALL does not wait
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     names = [b"dewarwatch-bench-publisher", unquote(parts.username or "").encode()]
     fields = [*names, unquote(parts.password or "").encode()]

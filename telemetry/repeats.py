@@ -83,8 +83,9 @@ def tell_apart(
     accepted = duplicates = 0
     conflicts = []
     for reading, place in zip(readings, places, strict=True):
-        stored = first.setdefault(reading[:2], reading)
-        if stored is reading:
+        stored = first.get(reading[:2])
+        if stored is None:
+            first[reading[:2]] = reading
             accepted += 1
         elif (refused := conflict(reading, stored)) is None:
             duplicates += 1

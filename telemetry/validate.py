@@ -21,7 +21,7 @@ _RFC_3339 = re.compile(
 )
 _MAX_DEPTH = 32
 _SHOWN = 60
-_TIME_NEEDED = "a time as in RFC 3339 from 1970 on, with its offset, is needed, such as 2026-11-21T03:45:00Z"
+_TIME_NEEDED = "a time from 1970 on with its offset is needed, such as 2026-11-21T03:45:00Z"
 _MOST = sys.float_info.max
 _NUMBER, _INTEGER, _BOOL = (float, int), (int,), (bool,)
 

@@ -1,11 +1,13 @@
 """Real servers for every test that needs one: a database cloned from a migrated template, a broker of its own."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +17,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from api.embedded import EmbeddedError
 from api.embedded.find import find_broker
+from api.embedded.folder import owned
 from api.embedded.mosquitto import Mosquitto
 from api.embedded.postgres import Postgres
 from api.embedded.process import Supervisor
@@ -63,9 +67,17 @@ def missing(server: str) -> NoReturn:
 @pytest.fixture(scope="session")
 def servers_dir() -> Iterator[Path]:
     """A short-lived folder that root's servers can reach, too, which pytest's own are closed to."""
+    for left in Path(tempfile.gettempdir()).glob("dewarwatch-test-*"):  # by runs that were killed
+        with contextlib.suppress(
+            FileNotFoundError, EmbeddedError
+        ):  # another worker was first, or it is in use
+            if time.time() - left.stat().st_mtime > 3600:
+                with owned(left):
+                    shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix="dewarwatch-test-"))
     folder.chmod(0o711)
-    yield folder
+    with owned(folder):
+        yield folder
     shutil.rmtree(folder)
 
 

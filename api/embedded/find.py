@@ -58,7 +58,7 @@ class BrokerPrograms:
     def __str__(self) -> str:
         if self.plugin:
             return f"mosquitto ({self.origin})"
-        return f"NATS server ({self.origin}): MQTT 3.1.1 only, without shared subscriptions; mosquitto is not here"
+        return f"NATS server ({self.origin}), in place of mosquitto: MQTT 3.1.1 only, without shared subscriptions"
 
     def command(self, *arguments: object) -> list[str]:
         return [*_with_libraries(self.libraries), str(self.program), *map(str, arguments)]
@@ -125,9 +125,8 @@ def _timescaledb_of(bin_: Path, major: int) -> str | None:
 
 
 def _mosquitto_of_the_machine() -> BrokerPrograms | None:
-    program = shutil.which(
-        "mosquitto", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
-    )
+    searched = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
+    program = shutil.which("mosquitto", path=searched)
     plugins = [
         *Path("/usr/lib").glob(f"*/{_PLUGIN}"),
         *Path("/usr/lib").glob(_PLUGIN),
@@ -155,11 +154,8 @@ def nats_of_the_wheel() -> BrokerPrograms | None:
 
 def libraries_of(tree: Path) -> tuple[Path, ...]:
     """Give the folders of an unpacked tree in which shared libraries lie."""
-    return tuple(
-        sorted(
-            {path.parent for place in ("lib", "usr/lib") for path in tree.glob(f"{place}/*-linux-*/*.so*")}
-        )
-    )
+    found = (path.parent for place in ("lib", "usr/lib") for path in tree.glob(f"{place}/*-linux-*/*.so*"))
+    return tuple(sorted(set(found)))
 
 
 def _with_libraries(libraries: tuple[Path, ...]) -> list[str]:

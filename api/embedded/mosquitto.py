@@ -11,6 +11,7 @@ from api.embedded.find import BrokerPrograms
 from api.embedded.folder import write_private
 
 USER = "dewarwatch"
+MOSQUITTO_USERS = "dynamic-security.json"
 _CONFIGURATION = """\
 listener {port} 127.0.0.1
 allow_anonymous false
@@ -57,7 +58,7 @@ class Mosquitto:
         write_private(
             settings, _CONFIGURATION.format(port=self._port, plugin=self.programs.plugin, folder=self.folder)
         )
-        users = self.folder / "dynamic-security.json"
+        users = self.folder / MOSQUITTO_USERS
         if not users.exists():  # from here on it is mosquitto's own, with all the loggers in it
             write_private(users, initial_users(USER, self._password))
         for path in (settings, users):

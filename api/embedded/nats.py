@@ -13,6 +13,7 @@ from api.embedded.find import BrokerPrograms
 from api.embedded.folder import write_private
 
 USER = "dewarwatch"
+NATS_USERS = "users.json"
 _CONFIGURATION = """\
 server_name: dewarwatch
 listen: "127.0.0.1:-1"
@@ -75,13 +76,13 @@ class Nats:
         self._read_again()
 
     def _users(self) -> dict[str, dict[str, Any]]:
-        path = self.folder / "users.json"
+        path = self.folder / NATS_USERS
         if not path.exists():
             return {}
         return {user["user"]: user for user in json.loads(path.read_text())["users"]}
 
     def _write(self, users: dict[str, dict[str, Any]]) -> None:
-        path = self.folder / "users.json"
+        path = self.folder / NATS_USERS
         write_private(path, json.dumps({"users": list(users.values())}))
         self._account.give(path)
 

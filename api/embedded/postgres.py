@@ -14,6 +14,13 @@ from api.embedded.process import EmbeddedError
 
 USER = "dewarwatch"
 _NEEDS_TIMESCALEDB = "dewarwatch.timescaledb"  # a mark in the cluster: its tables may be hypertables
+_MADE_WITH = (
+    "--auth=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale=C.UTF-8",
+    "--data-checksums",
+    "--no-instructions",
+)
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -59,8 +66,7 @@ class Postgres:
         if not self.folder.exists():
             self._make(self.folder.with_name(self.folder.name + ".new"))
         self._account.give(self.folder)
-        # Whatever ran here is gone by now; the number in its pid file may be some other process's today.
-        (self.folder / "postmaster.pid").unlink(missing_ok=True)
+        self._forget_foreign_pid()
         settings = {**_SETTINGS, "port": str(self._port)}
         if self.programs.timescaledb:
             settings |= {"shared_preload_libraries": "timescaledb", "timescaledb.telemetry_level": "off"}
@@ -77,6 +83,13 @@ class Postgres:
             return lines[0] == str(pid) and lines[7].strip() == "ready"
         return False
 
+    def _forget_foreign_pid(self) -> None:
+        """Remove a pid file whose number is some other process's today: PostgreSQL would take that for a server."""
+        pid_file = self.folder / "postmaster.pid"
+        with contextlib.suppress(FileNotFoundError):
+            if Path("/proc", pid_file.read_text().split("\n")[0]).exists():  # none of ours is left by now
+                pid_file.unlink()
+
     def _make(self, new: Path) -> None:
         """Make the cluster under another name first: one half made is never taken for a whole one."""
         shutil.rmtree(new, ignore_errors=True)
@@ -85,20 +98,7 @@ class Postgres:
         write_private(password, self._password)
         self._account.give(password)
         try:
-            self._run(
-                *(
-                    "initdb",
-                    "--pgdata",
-                    new,
-                    "--username",
-                    USER,
-                    "--pwfile",
-                    password,
-                    "--auth",
-                    "scram-sha-256",
-                ),
-                *("--encoding", "UTF8", "--locale", "C.UTF-8", "--data-checksums", "--no-instructions"),
-            )
+            self._run("initdb", f"--pgdata={new}", f"--username={USER}", f"--pwfile={password}", *_MADE_WITH)
         finally:
             password.unlink()
         self._run("postgres", "--single", "-D", new, "postgres", stdin=f"CREATE DATABASE {USER};\n")

@@ -70,7 +70,9 @@ class Supervisor:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Return once the server answers; raise EmbeddedError if it does not."""
+        """Return once the server answers; raise EmbeddedError if it does not; harmless where one runs."""
+        if self._thread is not None and self._thread.is_alive():
+            return
         self._stopping.clear()
         started: Future[None] = Future()
         self._thread = threading.Thread(
@@ -126,7 +128,7 @@ class Supervisor:
             try:
                 self._launch()
                 backoff = _FIRST_BACKOFF_S
-            except (EmbeddedError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 -- whatever it is, the service must get its server back
                 self._end()
                 self._report(f"{self.program.name} does not start again yet: {error}")
                 backoff = min(2 * backoff, _LONGEST_BACKOFF_S)
@@ -224,8 +226,7 @@ def _left_behind(program: Program) -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended meanwhile, or is somebody else's
-            if (process / "cwd").readlink() == program.folder and (
-                process / "exe"
-            ).readlink().name.startswith(program.executable):
+            here = (process / "cwd").readlink() == program.folder
+            if here and (process / "exe").readlink().name.startswith(program.executable):
                 found.append(int(process.name))
     return found

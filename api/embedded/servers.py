@@ -1,14 +1,14 @@
 """Database and broker together, below one data folder, for as long as a `with` block lasts."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.embedded.find import find_broker
+from api.embedded.find import BrokerPrograms, find_broker, nats_of_the_wheel
 from api.embedded.folder import Secrets, owned, recall, remember, usable, with_ports
-from api.embedded.mosquitto import Mosquitto
-from api.embedded.nats import Nats
+from api.embedded.mosquitto import MOSQUITTO_USERS, Mosquitto
+from api.embedded.nats import NATS_USERS, Nats
 from api.embedded.postgres import Postgres
 from api.embedded.process import EmbeddedError, Supervisor
 
@@ -57,8 +57,18 @@ def embedded_servers(data: Path, report: Callable[[str], None]) -> Iterator[Serv
 
 
 def _broker(folder: Path, kept: Secrets) -> Mosquitto | Nats:
-    programs = find_broker()
-    if programs is None:
-        raise EmbeddedError("there is no MQTT broker on this machine: run `make setup`")
+    programs = choose_broker(folder, [one for one in (find_broker(), nats_of_the_wheel()) if one])
     kind = Mosquitto if programs.plugin else Nats
     return kind(folder, programs, password=kept.broker_password, port=kept.broker_port)
+
+
+def choose_broker(folder: Path, installed: Sequence[BrokerPrograms]) -> BrokerPrograms:
+    """Pick the best broker, or the one that made the folder: it has the loggers' passwords."""
+    made_by_nats, made_by_mosquitto = (folder / NATS_USERS).exists(), (folder / MOSQUITTO_USERS).exists()
+    for one in installed:
+        if not (made_by_mosquitto if one.plugin is None else made_by_nats):
+            return one
+    if not installed:
+        raise EmbeddedError("there is no MQTT broker on this machine: run `make setup`")
+    wanted = "mosquitto" if made_by_mosquitto else "the NATS server"
+    raise EmbeddedError(f"{folder} was made by {wanted}, which this machine no longer has: run `make setup`")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
@@ -62,12 +62,17 @@ class Command:
     def err(self) -> str:
         return self.complained.read_text()
 
+    @property
+    def log(self) -> str:
+        """The last that it says of itself, less the requests."""
+        return "\n".join([line for line in self.err.splitlines() if '"event": "request"' not in line][-30:])
+
     def ended(self, within_s: float = 15.0) -> int:
         """Gives its exit status, for which it gets so long."""
         try:
             return self.process.wait(within_s)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"still running after {within_s:g} s\n{self.out}\n{self.err}") from None
+            raise AssertionError(f"still running after {within_s:g} s\n{self.out}\n{self.log}") from None
 
     def stopped(self, by: signal.Signals = signal.SIGTERM, within_s: float = 15.0) -> int:
         """Tells it to stop, and gives its exit status."""
@@ -90,10 +95,10 @@ class Command:
         def found() -> re.Match[str] | None:
             match = re.search(pattern, self.out, re.MULTILINE)
             if match is None and self.process.poll() is not None:
-                raise AssertionError(f"ended without {pattern!r}\n{self.out}\n{self.err}")
+                raise AssertionError(f"ended without {pattern!r}\n{self.out}\n{self.log}")
             return match
 
-        return eventually(found, within_s, lambda: f"{pattern!r} in\n{self.out}\n{self.err}")
+        return eventually(found, within_s, lambda: f"{pattern!r} in\n{self.out}\n{self.log}")
 
     @property
     def url(self) -> str:
@@ -104,12 +109,12 @@ class Command:
 
     def ready(self, within_s: float = 30.0) -> "Command":
         """Waits until it says that it is ready."""
-        eventually(self.is_ready, within_s, lambda: f"ready\n{self.out}\n{self.err}")
+        eventually(self.is_ready, within_s, lambda: f"ready\n{self.out}\n{self.log}")
         return self
 
     def is_ready(self) -> bool:
         if self.process.poll() is not None:
-            raise AssertionError(f"ended with {self.process.returncode}\n{self.out}\n{self.err}")
+            raise AssertionError(f"ended with {self.process.returncode}\n{self.out}\n{self.log}")
         with contextlib.suppress(AssertionError, httpx.TransportError):
             return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200
         return False
@@ -154,11 +159,13 @@ class Commands:
         return status, command.out, command.err
 
     def close(self) -> None:
-        for command in self._started:
-            if command.process.poll() is None:
-                with contextlib.suppress(AssertionError):
+        """Stops what still runs; a command that does not listen to that is a failure."""
+        try:
+            for command in self._started:
+                if command.process.poll() is None:
                     command.stopped()
-                    continue
+        finally:
+            for command in self._started:
                 command.killed()
 
 
@@ -173,6 +180,16 @@ def processes_of(folder: Path, sessions: Sequence[int] = ()) -> dict[int, str]:
             if words and (inside or session in sessions) and int(process.name) != os.getpid():
                 found[int(process.name)] = words
     return found
+
+
+def items(client: httpx.Client, path: str, **params: object) -> Iterator[dict[str, Any]]:
+    """Gives all items of a list, page by page."""
+    cursor: str | None = ""
+    while cursor is not None:
+        page = client.get(path, params={"limit": 500, **params, **({"cursor": cursor} if cursor else {})})
+        assert page.is_success, page.text
+        yield from page.json()["items"]
+        cursor = page.json()["next_cursor"]
 
 
 def embedded_urls(data: Path) -> tuple[str, str]:

@@ -23,6 +23,7 @@ class Link:
         self.connected: ReasonCode | None = None
         self.acks: list[tuple[str, dict[str, Any]]] = []
         self.answered = 0
+        self._topics: list[str] = []
         self._answers: dict[int, ReasonCode] = {}
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.username_pw_set(username or at.username, password or at.password)
@@ -60,7 +61,8 @@ class Link:
         return self._answer_to(self.send(topic, body))
 
     def subscribe(self, topic: str) -> ReasonCode:
-        """Subscribes, and gives the broker's answer."""
+        """Subscribes, again after every reconnection, and gives the broker's answer."""
+        self._topics.append(topic)
         _, mid = self._client.subscribe(topic, qos=1)
         assert mid is not None
         return self._answer_to(mid)
@@ -88,10 +90,10 @@ class Link:
 
     # Called on paho's thread.
 
-    def _on_connect(
-        self, _client: Client, _u: object, _flags: object, reason: ReasonCode, _p: object
-    ) -> None:
+    def _on_connect(self, client: Client, _u: object, _flags: object, reason: ReasonCode, _p: object) -> None:
         with self.heard:
+            for topic in self._topics:
+                client.subscribe(topic, qos=1)
             self.connected = reason
             self.heard.notify_all()
 

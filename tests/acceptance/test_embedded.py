@@ -11,7 +11,7 @@ import httpx
 import orjson
 import pytest
 
-from tests.acceptance.command import Command, Commands, eventually, one_line, processes_of
+from tests.acceptance.command import Command, Commands, eventually, items, one_line, processes_of
 from tests.acceptance.logger import Link, Logger
 
 
@@ -42,13 +42,6 @@ def shipped(ops: httpx.Client, name: str) -> dict[str, Any]:
     return mqtt
 
 
-def items(ops: httpx.Client, path: str) -> list[dict[str, Any]]:
-    answer = ops.get(path)
-    assert answer.status_code == 200, answer.text
-    found: list[dict[str, Any]] = answer.json()["items"]
-    return found
-
-
 def told(stream: httpx.Response) -> Iterator[dict[str, Any]]:
     """What a stream tells; it says something at least every 15 seconds, or httpx gives up."""
     return (
@@ -72,7 +65,7 @@ def test_from_a_loggers_message_to_an_excursion_that_somebody_takes_care_of(embe
                 assert (ack["boot"], ack["through"], ack["missing"]) == (0, 2, [])
 
                 opened = next(event for event in events if event["type"] == "excursion.opened")["data"]
-                (excursion,) = items(ops, "/v1/excursions?shipment_id=main")
+                (excursion,) = items(ops, "/v1/excursions", shipment_id="main")
                 assert {name: excursion[name] for name in opened if name in excursion} == {
                     name: opened[name] for name in opened if name in excursion
                 }
@@ -88,7 +81,7 @@ def test_from_a_loggers_message_to_an_excursion_that_somebody_takes_care_of(embe
                     "open",
                 )
 
-                (alert,) = items(ops, "/v1/alerts?shipment_id=main&state=firing")
+                (alert,) = items(ops, "/v1/alerts", shipment_id="main", state="firing")
                 assert alert["excursion_id"] == excursion["id"]
                 taken = ops.post(f"/v1/alerts/{alert['id']}/acknowledge")
                 assert taken.json()["state"] == "acknowledged"
@@ -116,7 +109,7 @@ def test_a_logger_has_its_own_topics_alone(embedded):
             assert logger.subscribe("dewar/v1/#").is_failure
             assert not logger.publish(logger.topic, warm(0, -180.0, 0.5)).is_failure
             logger.acknowledged("mine-logger", 0, 0)
-        assert items(ops, "/v1/shipments/others/readings") == []
+        assert not list(items(ops, "/v1/shipments/others/readings"))
     for username, password in (
         ("mine-logger", "guessed"),
         ("mine-logger", others["password"]),
@@ -167,13 +160,11 @@ def test_kill_9_leaves_nothing_and_the_next_start_has_everything(commands, folde
 
     service = start(commands, data).ready()
     with service.client() as ops:
-        assert len(items(ops, "/v1/shipments/killed/readings")) == 2
+        assert len(list(items(ops, "/v1/shipments/killed/readings"))) == 2
         with Logger("killed-logger", mqtt) as logger:  # the broker still knows it
             logger.publish(logger.topic, warm(2, -160.0, 0.7))
             logger.acknowledged("killed-logger", 0, 2)
-        eventually(
-            lambda: items(ops, "/v1/excursions?state=closed"), 10, lambda: items(ops, "/v1/excursions")
-        )
+        eventually(lambda: list(items(ops, "/v1/excursions", state="closed")), 10, "the excursion has ended")
     assert service.stopped() == 0
 
 

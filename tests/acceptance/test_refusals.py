@@ -7,7 +7,7 @@ from typing import NamedTuple
 import orjson
 import pytest
 
-from tests.acceptance.command import embedded_urls, eventually
+from tests.acceptance.command import embedded_urls, eventually, items
 from tests.acceptance.logger import Link
 
 NOW = datetime.now(UTC)
@@ -85,9 +85,8 @@ def device(embedded, request):
 
 
 def refused(ops, broker_topic, reason):
-    """The newest refusals of that reason which came by that topic."""
-    found = ops.get("/v1/rejected", params={"reason": reason, "limit": 50}).json()["items"]
-    return [each for each in found if each["topic"] == broker_topic]
+    """The refusals of that reason which came by that topic."""
+    return [each for each in items(ops, "/v1/rejected", reason=reason) if each["topic"] == broker_topic]
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
@@ -104,7 +103,7 @@ def test_it_is_refused_kept_and_costs_nothing(broker, device, bad):
     whole = ops.get(f"/v1/rejected/{kept['id']}").json()
     assert base64.b64decode(whole["payload_base64"]) == bad.payload
     assert kept["payload_bytes"] == len(bad.payload)
-    trace = ops.get(f"/v1/shipments/{device_id}/readings").json()["items"]
+    trace = items(ops, f"/v1/shipments/{device_id}/readings")
     assert [each["temperature_c"] for each in trace] == [-180.0]
 
 
@@ -128,7 +127,7 @@ def test_one_bad_reading_among_999_good_ones_is_refused_alone(broker, device):
     assert "without quotes" in kept["detail"]
     whole = ops.get(f"/v1/rejected/{kept['id']}").json()
     assert orjson.loads(base64.b64decode(whole["payload_base64"])) == readings
-    trace = ops.get(f"/v1/shipments/{device_id}/readings", params={"limit": 1000}).json()["items"]
+    trace = items(ops, f"/v1/shipments/{device_id}/readings")
     assert [each["seq"] for each in trace] == [seq for seq in range(1000) if seq != 500]
 
 
@@ -140,7 +139,7 @@ def test_the_first_of_two_contradicting_readings_stays(broker, device):
     broker.publish(topic, reading(seq=0, temperature_c=20.0))
     (kept,) = eventually(lambda: refused(ops, topic, "conflict"), 10, "the conflict is kept")
     assert "temperature_c is 20.0, stored is -180.0" in kept["detail"]
-    trace = ops.get(f"/v1/shipments/{device_id}/readings").json()["items"]
+    trace = items(ops, f"/v1/shipments/{device_id}/readings")
     assert [each["temperature_c"] for each in trace] == [-180.0]
 
 

@@ -18,7 +18,7 @@ def sail(commands: Commands, postgres: Supervisor, broker: Supervisor) -> Sail: 
     """Starts the service on a new database, and registers journeys of that size."""
 
     def start(size: Size) -> Voyage:
-        settings = {"DATABASE_URL": postgres.url, "MQTT_URL": broker.url, "LOG_LEVEL": "warning"}
+        settings = {"DATABASE_URL": postgres.url, "MQTT_URL": broker.url}
         assert commands.run("migrate", **settings)[0] == 0
         return Voyage(lambda: commands.start("serve", **settings), lambda: postgres.url, size)
 

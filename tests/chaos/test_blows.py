@@ -94,7 +94,7 @@ def test_the_service_stops_when_told_while_the_database_is_away(sail, broker, po
         loggers.start()
         postgres.stop()
         assert loggers.all_sent.wait(PATIENCE_S)
-        assert voyage.service.stopped(within_s=10) == 0
+        assert voyage.service.stopped(within_s=15) == 0
         postgres.start()
         voyage.start_again()
         voyage.arrives(PATIENCE_S)

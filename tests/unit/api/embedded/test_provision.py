@@ -32,7 +32,7 @@ def test_without_apt_the_wheels_serve(bare, capsys):
     said = capsys.readouterr().out
     assert "PostgreSQL with TimescaleDB cannot be had here (apt-get: No such file or directory)" in said
     assert re.search(r"database: PostgreSQL \d+ without TimescaleDB \(from a wheel\)", said)
-    assert "broker: NATS server (from a wheel): MQTT 3.1.1 only, without shared subscriptions" in said
+    assert "broker: NATS server (from a wheel), in place of mosquitto: MQTT 3.1.1 only" in said
 
 
 def test_what_failed_is_not_tried_again_the_same_day(bare, capsys):

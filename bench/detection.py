@@ -1,0 +1,247 @@
+"""Detection delay: from the publish of a reading above the limit to `excursion.opened` on an open stream.
+
+In the same run, from the publish of a reading to its committed row. That is seen without polling: each commit of
+ingest notifies the evaluators, so a listener on that channel looks up the readings under way whenever one has
+happened. A row counts from the arrival of the notification, so that looking it up is not part of the delay.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import asyncpg
+import httpx
+import orjson
+
+from alerts.evaluate import EVALUATE_CHANNEL
+from bench import consumers, fleet
+from bench.consumers import Consumer
+from bench.fleet import SAFE_C, WARM_C
+from bench.ground import Ground, LateError, Service, eventually
+from bench.publisher import Message, Publisher
+from bench.report import BenchError, Measure, Result, Verdict, percentile, progress
+
+LOGGERS = 200
+RATE = 500.0
+SECONDS, PEER_SECONDS, WARMUP_S = 30, 15, 5
+CYCLE, WARM = 50, 5
+"""Of so many readings of a logger, so many in a row are above the limit: an excursion opens ten times a second."""
+SAMPLED = 10
+"""Every so many-th reading is watched until its row is committed, and all that open an excursion."""
+_LEAD_S = 2.0
+_PATIENCE_S = 10.0
+
+Key = tuple[str, datetime]
+"""Device id and measured_at."""
+
+_THERE = """
+SELECT device_id, measured_at FROM unnest($1::text[], $2::timestamptz[]) AS sent (device_id, measured_at)
+JOIN readings USING (device_id, measured_at)
+"""
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """Which readings are watched, and when what became of them was seen, on the monotonic clock."""
+
+    planned: Mapping[Key, float]
+    """When each is to be published, in that order."""
+    opening: frozenset[Key]
+    """Those of them that open an excursion."""
+    committed: dict[Key, float] = field(default_factory=dict)
+    opened: dict[Key, float] = field(default_factory=dict)
+
+    def told(self) -> bool:
+        return self.opened.keys() >= self.opening
+
+    def complete(self) -> bool:
+        return self.told() and self.committed.keys() >= self.planned.keys()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What is published evenly from an instant of the monotonic clock on."""
+
+    start_at: float
+    messages: Sequence[Message]
+    watch: Watch
+
+    def delays(self, seen: Mapping[Key, float], keys: Iterable[Key], sent: Sequence[float]) -> list[float]:
+        at = dict(zip((fleet.last_key(message) for message in self.messages), sent, strict=True))
+        return [seen[key] - at[key] for key in keys if key in seen]
+
+
+async def detection(ground: Ground) -> Result:
+    """Measure at a steady rate, with all roles in one process; then the same load with the peer."""
+    delays = await _serve(ground)
+    commit, opened = delays["commit"], delays["opened"]
+    peer, of_peer = await _peer(ground)
+    after = [delay - before for delay, before in zip(opened, delays["commit of those"], strict=True)]
+    return Result(
+        title=f"Detection delay: {RATE:.0f} readings/s, {LOGGERS} loggers, all roles in one process, {len(opened)} excursions",
+        measures=[
+            *_percentiles("limit: publish to committed row", commit),
+            *_percentiles("publish to excursion.opened on the stream", opened),
+            *_percentiles("of that, after the commit", after),
+            *_percentiles("peer: plain ingester, compares on arrival", peer),
+        ],
+        verdicts=[
+            Verdict(
+                what="multiple of the limit, p99",
+                value=percentile(opened, 99) / percentile(commit, 99),
+                target=4,
+                at_most=True,
+            )
+        ],
+        notes=[f"the peer found {len(peer)} of {of_peer} within {_PATIENCE_S:.0f} s of the end"],
+    )
+
+
+def _percentiles(what: str, delays: Sequence[float]) -> list[Measure]:
+    parts = (("p50", percentile(delays, 50)), ("p99", percentile(delays, 99)), ("max", max(delays)))
+    return [Measure(what=f"{what}, {name}", unit="ms", runs=[delay * 1000]) for name, delay in parts]
+
+
+async def _serve(ground: Ground) -> dict[str, list[float]]:
+    await ground.clear(fleet.device_ids(LOGGERS))
+    async with ground.serving() as service, ground.connected() as connection:
+        with Publisher(ground.servers.mqtt_url) as publisher:
+            load = _plan(SECONDS)
+            watch = load.watch
+            async with _following(service, watch), _looking(connection, watch):
+                sent = await _publish(publisher, load, watch.complete)
+    if not watch.complete():
+        raise BenchError(
+            f"{len(watch.opening - watch.opened.keys())} excursions were not told, "
+            f"{len(watch.planned.keys() - watch.committed.keys())} readings not found"
+        )
+    return {
+        "commit": load.delays(watch.committed, watch.planned, sent),
+        "opened": load.delays(watch.opened, watch.opening, sent),
+        "commit of those": load.delays(watch.committed, watch.opening, sent),
+    }
+
+
+async def _peer(ground: Ground) -> tuple[list[float], int]:
+    """Give the delays of what the peer found, and how many there were to find."""
+    await ground.clear(fleet.device_ids(LOGGERS))
+    servers = ground.servers
+    account = servers.mqtt_url, servers.mqtt_version, servers.database_url
+    with Consumer(consumers.plain, (), *account), Publisher(servers.mqtt_url) as publisher:
+        async with ground.connected() as connection:
+            load = _plan(PEER_SECONDS)
+            watch = load.watch
+
+            def hear(_c: object, _pid: int, _channel: str, told: object) -> None:
+                device_id, epoch_ms = str(told).split()
+                measured_at = datetime.fromtimestamp(int(epoch_ms) / 1000, UTC)
+                watch.opened.setdefault((device_id, measured_at), time.monotonic())
+
+            await connection.add_listener(consumers.PEER_CHANNEL, hear)
+            sent = await _publish(publisher, load, watch.told)
+    return load.delays(watch.opened, watch.opening, sent), len(watch.opening)
+
+
+def _plan(seconds: int) -> Load:
+    noise = random.Random(1)
+    loggers = fleet.device_ids(LOGGERS)
+    offsets = [noise.randrange(CYCLE) for _ in loggers]
+    start_at, clock = time.monotonic() + _LEAD_S, time.time() + _LEAD_S
+    messages, planned, opening = [], {}, set()
+    for place in range(int((seconds + WARMUP_S) * RATE)):
+        nth, logger = divmod(place, LOGGERS)
+        warm_for = (nth + offsets[logger]) % CYCLE - (CYCLE - WARM)
+        # A cycle that would begin above the limit is cool: each excursion is seen from its first reading on.
+        celsius = WARM_C if 0 <= warm_for <= nth else SAFE_C
+        due_s = place / RATE
+        reading = fleet.reading(nth + 1, int((clock + due_s) * 1000), celsius, noise)
+        messages.append(Message(fleet.topic(loggers[logger]), orjson.dumps(reading)))
+        if due_s >= WARMUP_S and (warm_for == 0 or place % SAMPLED == 0):
+            planned[fleet.last_key(messages[-1])] = start_at + due_s
+            if warm_for == 0:
+                opening.add(fleet.last_key(messages[-1]))
+    watch = Watch(planned=planned, opening=frozenset(opening))
+    return Load(start_at=start_at, messages=messages, watch=watch)
+
+
+async def _publish(publisher: Publisher, load: Load, complete: Callable[[], bool]) -> Sequence[float]:
+    """Publish, wait a while for all that is watched to be seen, and give when each message was published."""
+    publisher.load(load.messages)
+    await asyncio.sleep(load.start_at - time.monotonic())
+    publisher.start(RATE)
+    await asyncio.sleep(len(load.messages) / RATE)
+
+    async def seen() -> bool:
+        return complete()
+
+    with contextlib.suppress(LateError):
+        await eventually(seen, "everything seen", _PATIENCE_S)
+    sent = publisher.result()
+    late = max(at - (sent.began + place / RATE) for place, at in enumerate(sent.at))
+    progress(f"the publisher was at most {late * 1000:.1f} ms late")
+    return sent.at
+
+
+@contextlib.asynccontextmanager
+async def _following(service: Service, watch: Watch) -> AsyncIterator[None]:
+    """Take down when each excursion is told on the stream, for as long as the block lasts."""
+    connected = asyncio.Event()
+    following = asyncio.create_task(_follow(service, watch, connected))
+    try:
+        await asyncio.wait_for(connected.wait(), 10)
+        yield
+        if following.done():
+            raise BenchError("the stream has ended")
+    finally:
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+
+
+async def _follow(service: Service, watch: Watch, connected: asyncio.Event) -> None:
+    wanted = {"types": "excursion.opened"}
+    async with (
+        httpx.AsyncClient(
+            base_url=service.url, headers=service.headers, timeout=None, trust_env=False
+        ) as client,
+        client.stream("GET", "/v1/stream", params=wanted) as response,
+    ):
+        async for line in response.aiter_lines():
+            now = time.monotonic()
+            connected.set()
+            if line.startswith("data:"):
+                told = orjson.loads(line[5:])["data"]
+                watch.opened[told["device_id"], datetime.fromisoformat(told["start"])] = now
+
+
+@contextlib.asynccontextmanager
+async def _looking(connection: asyncpg.Connection, watch: Watch) -> AsyncIterator[None]:
+    """Take down when each watched row is committed, for as long as the block lasts."""
+    heard: asyncio.Queue[float] = asyncio.Queue()
+    await connection.add_listener(EVALUATE_CHANNEL, lambda *_: heard.put_nowait(time.monotonic()))
+    looking = asyncio.create_task(_look(connection, heard, watch))
+    try:
+        yield
+    finally:
+        looking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await looking
+
+
+async def _look(connection: asyncpg.Connection, heard: "asyncio.Queue[float]", watch: Watch) -> None:
+    ahead = deque(watch.planned.items())
+    under_way: set[Key] = set()
+    while True:
+        at = await heard.get()
+        while ahead and ahead[0][1] <= at:
+            under_way.add(ahead.popleft()[0])
+        if under_way:
+            device_ids, instants = zip(*under_way, strict=True)
+            found = {tuple(row) for row in await connection.fetch(_THERE, device_ids, instants)}
+            watch.committed |= dict.fromkeys(found, at)
+            under_way -= found

@@ -1,0 +1,139 @@
+"""Resident memory of `serve` with all roles: idle, with many loggers, and under load while the database is away."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bench import fleet
+from bench.ground import Ground, Service, committed, eventually
+from bench.publisher import Publisher
+from bench.report import BenchError, Measure, Result, Verdict, progress
+
+LOGGERS = 10_000
+READINGS_EACH = 3
+AWAY_S = 60
+PUSHED = 300_000
+"""Messages published while the database is away, as fast as the broker takes them."""
+ALLOWED_MIB = 128.0
+"""Above what many loggers take: the ingester's own limit on what it holds is 64 MiB of payload."""
+
+_IMPORTS = "import api.bootstrap, uvloop; print(open('/proc/self/smaps_rollup').read())"
+
+
+async def memory(ground: Ground) -> Result:
+    """Measure what is resident, and that what was published meanwhile is all stored in the end."""
+    await ground.clear(fleet.device_ids(LOGGERS))
+    floor = await _imports()
+    async with ground.serving() as service:
+        idle = _resident(service)
+        with Publisher(ground.servers.mqtt_url) as publisher:
+            began = datetime.now(UTC) - timedelta(hours=20)
+            used = await _with_loggers(ground, service, publisher, began)
+            away, back = await _without_database(ground, service, publisher, began)
+    peak = max(away["Peak"], back["Peak"])
+    return Result(
+        title=f"Resident memory of serve, all roles: {LOGGERS:,} loggers on as many shipments",
+        measures=[
+            _mib("limit: the same modules imported, nothing done", floor["Rss"]),
+            _mib("idle after the start", idle["Rss"]),
+            _mib("idle, without what other processes share (PSS)", idle["Pss"]),
+            _mib(f"{READINGS_EACH} readings of each logger stored and evaluated", used["Rss"]),
+            _mib("that, PSS", used["Pss"]),
+            _mib(f"highest, database away {AWAY_S} s, {PUSHED:,} messages pushed", away["Peak"]),
+            _mib("highest while these are stored and evaluated afterwards", back["Peak"]),
+            _mib("after all is stored and evaluated", back["Rss"]),
+        ],
+        verdicts=[
+            Verdict(
+                what="MiB more than with many loggers, at the most",
+                value=peak - used["Rss"],
+                target=ALLOWED_MIB,
+                at_most=True,
+            )
+        ],
+        notes=[f"all {LOGGERS * READINGS_EACH + PUSHED:,} readings are stored"],
+    )
+
+
+def _mib(what: str, value: float) -> Measure:
+    return Measure(what=what, unit="MiB", runs=[value])
+
+
+async def _with_loggers(
+    ground: Ground, service: Service, publisher: Publisher, began: datetime
+) -> dict[str, float]:
+    messages = fleet.singles(fleet.device_ids(LOGGERS), LOGGERS * READINGS_EACH, after=began)
+    publisher.load(messages)
+    publisher.start()
+    async with ground.connected() as connection:
+        await committed(connection, fleet.last_key(messages[-1]), len(messages))
+    publisher.result()
+    await _evaluated(ground)
+    return _resident(service)
+
+
+async def _without_database(
+    ground: Ground, service: Service, publisher: Publisher, began: datetime
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Give what was resident while the database was away, and afterwards."""
+    later = began + timedelta(hours=1)
+    messages = fleet.singles(fleet.device_ids(LOGGERS), PUSHED, after=later, seed=2)
+    publisher.load(messages)
+    await asyncio.to_thread(ground.servers.database.stop)
+    _forget_peak(service)
+    stopped_at = time.monotonic()
+    publisher.start()
+    progress("the database is stopped, and the publisher pushes")
+    sent = await asyncio.to_thread(publisher.result, AWAY_S * 3)
+    progress(f"all pushed after {sent.ended - sent.began:.0f} s")
+    await asyncio.sleep(stopped_at + AWAY_S - time.monotonic())
+    away = _resident(service)
+    _forget_peak(service)
+    await asyncio.to_thread(ground.servers.database.start)
+    started_at = time.monotonic()
+    total = LOGGERS * READINGS_EACH + PUSHED
+    async with ground.connected() as connection:
+        ended = await committed(connection, fleet.last_key(messages[-1]), total)
+    await _evaluated(ground)
+    progress(
+        f"all stored {ended - started_at:.0f} s after the database came back, "
+        f"all evaluated after {time.monotonic() - started_at:.0f} s"
+    )
+    return away, _resident(service)
+
+
+async def _evaluated(ground: Ground) -> None:
+    async with ground.connected() as connection:
+
+        async def nothing_marked() -> bool:
+            return not await connection.fetchval("SELECT EXISTS (SELECT FROM evaluation_marks)")
+
+        await eventually(nothing_marked, "all shipments evaluated", 180)
+
+
+async def _imports() -> dict[str, float]:
+    ran = await asyncio.create_subprocess_exec(sys.executable, "-c", _IMPORTS, stdout=subprocess.PIPE)
+    out, _ = await ran.communicate()
+    if ran.returncode != 0:
+        raise BenchError("the modules of the service cannot be imported: see above")
+    return _parsed(out.decode())
+
+
+def _resident(service: Service) -> dict[str, float]:
+    """Give Rss and Pss now, and the highest Rss since the peak was forgotten, in MiB."""
+    process = Path("/proc") / str(service.pid)
+    status = _parsed((process / "status").read_text())
+    return {**_parsed((process / "smaps_rollup").read_text()), "Peak": status["VmHWM"]}
+
+
+def _forget_peak(service: Service) -> None:
+    (Path("/proc") / str(service.pid) / "clear_refs").write_text("5")
+
+
+def _parsed(text: str) -> dict[str, float]:
+    """Give the sizes in one of the kernel's listings, in MiB."""
+    rows = (line.split() for line in text.splitlines())
+    return {row[0].rstrip(":"): int(row[1]) / 1024 for row in rows if row[-1:] == ["kB"]}
