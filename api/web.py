@@ -33,7 +33,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 def _why(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is in use by another program: choose another HTTP port"
+        return f"port {port} on {host} is in use by another program: choose another with --port or DEWARWATCH_HTTP_PORT"
     if error.errno == errno.EACCES:
         return f"no right to listen on port {port}: choose one from 1024 on"
     return f"cannot listen on {host}:{port}: {error.strerror or error}"

@@ -1,0 +1,17 @@
+"""An ingester in a process of its own, to be killed: `python -m tests.integration.telemetry.process MQTT_URL DATABASE_URL`."""
+
+import asyncio
+import sys
+
+import asyncpg
+
+from telemetry.mqtt import run_ingest
+
+
+async def main(mqtt_url: str, database_url: str) -> None:
+    async with asyncpg.create_pool(database_url, min_size=1, max_size=5) as pool:
+        await run_ingest(mqtt_url=mqtt_url, pool=pool, stop=asyncio.Event())
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
