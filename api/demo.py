@@ -28,7 +28,12 @@ PLAIN_EVERY_S = 5.0
 
 
 def default_data() -> Path:
-    """Where the demo's data lies unless told otherwise: the user's own data folder."""
+    """Where the demo's data lies unless told otherwise: the user's own data folder.
+
+    Not so for root, whose servers run as another user, to whom root's own folders are closed.
+    """
+    if os.geteuid() == 0:
+        return Path("/var/lib/dewarwatch/demo")
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "dewarwatch" / "demo"
 
