@@ -184,8 +184,11 @@ def budget_condition(plan: Plan, device_id: str, evaluation: Evaluation) -> Cond
     )
 
 
-def probe_condition(device_id: str, state: State) -> Condition | None:
-    """Give the newest stretch of a broken probe as a condition; None where there never was one."""
+def probe_condition(device_id: str, state: State, over: Instant | None) -> Condition | None:
+    """Give the newest stretch of a broken probe as a condition; None where there never was one.
+
+    `over` is when the shipment ended, if it has: from then on the probe is not on it.
+    """
     if state.fault_since is None:
         return None
     return Condition(
@@ -195,7 +198,7 @@ def probe_condition(device_id: str, state: State) -> Condition | None:
         device_id=device_id,
         message="The probe is broken: the payload's temperature is not known",
         since=state.fault_since,
-        until=state.fault_until,
+        until=over if state.fault_until is None else state.fault_until,
     )
 
 

@@ -13,8 +13,9 @@ _CHUNK = 10_000
 
 # An event can be read as soon as no transaction older than its own is running.
 AGE = """
-SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0) FROM outbox
-WHERE transaction_id >= pg_snapshot_xmin(pg_current_snapshot())
+SELECT coalesce(extract(epoch FROM clock_timestamp() - (
+    SELECT created_at FROM outbox WHERE transaction_id >= pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY transaction_id, id LIMIT 1)), 0)
 """
 
 PRUNE = """

@@ -19,18 +19,21 @@ Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 Rows: TypeAlias = Sequence[asyncpg.Record]
 
 _FROM_THE_START = datetime.min.replace(tzinfo=UTC)
+_FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 # The database's clock is everybody's, and even that may be set back: time never goes back for a shipment.
+# Who has waited longest comes first: by id, the end of the alphabet would wait for as long as the beginning is busy.
 CLAIM = """
-SELECT shipment_id, greatest(clock_timestamp(), evaluated_at) AS now FROM evaluations
-WHERE shipment_id IN (
-    SELECT shipment_id FROM (SELECT shipment_id FROM evaluation_marks ORDER BY id LIMIT 10000) AS marked
-    UNION
-    SELECT shipment_id FROM (
-        SELECT shipment_id FROM evaluations WHERE evaluate_at <= now() ORDER BY evaluate_at LIMIT $1
-    ) AS timed)
-ORDER BY shipment_id LIMIT $1
-FOR UPDATE SKIP LOCKED
+SELECT e.shipment_id, greatest(clock_timestamp(), e.evaluated_at) AS now
+FROM evaluations AS e JOIN (
+    SELECT shipment_id, min(since) AS since FROM (
+        (SELECT shipment_id, marked_at AS since FROM evaluation_marks ORDER BY id LIMIT 10 * $1)
+        UNION ALL
+        (SELECT shipment_id, evaluate_at FROM evaluations WHERE evaluate_at <= now() ORDER BY evaluate_at LIMIT $1)
+    ) AS due GROUP BY shipment_id
+) AS waiting ON waiting.shipment_id = e.shipment_id
+ORDER BY waiting.since LIMIT $1
+FOR UPDATE OF e SKIP LOCKED
 """
 
 TAKE_MARKS = """
@@ -56,6 +59,7 @@ SELECT * FROM excursions WHERE shipment_id = ANY($1::text[]) AND state IN ('open
 
 LOAD_ALERTS = "SELECT * FROM alerts WHERE shipment_id = ANY($1::text[]) ORDER BY id FOR UPDATE"
 
+# $6 and $7 bound all of the stretches: constants tell the planner which chunks of the hypertable can be left out.
 LOAD_READINGS = """
 SELECT wanted.position, r.measured_at, CASE WHEN r.probe_ok THEN r.temperature_c END AS temperature_c, r.received_at
 FROM unnest($1::int[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
@@ -63,7 +67,7 @@ FROM unnest($1::int[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::tim
 CROSS JOIN LATERAL (
     SELECT measured_at, temperature_c, probe_ok, received_at FROM readings
     WHERE device_id = wanted.device_id AND measured_at >= wanted.starting AND measured_at > wanted.after
-      AND measured_at < wanted.before
+      AND measured_at < wanted.before AND measured_at >= $6 AND measured_at < $7
 ) AS r
 ORDER BY wanted.position, r.measured_at
 """
@@ -212,13 +216,18 @@ async def _load_samples(
         if shipment.window is not None
         for device in shipment.devices
     ]
+    starting = [to_datetime(start) for _, _, start, _ in wanted]
+    after = [_after(device.state) for _, device, _, _ in wanted]
+    before = [_FOR_EVER if end is None else to_datetime(end) for *_, end in wanted]
     rows = await connection.fetch(
         LOAD_READINGS,
         range(len(wanted)),
         [device.device_id for _, device, _, _ in wanted],
-        [to_datetime(start) for _, _, start, _ in wanted],
-        [_after(device.state) for _, device, _, _ in wanted],
-        [datetime.max.replace(tzinfo=UTC) if end is None else to_datetime(end) for *_, end in wanted],
+        starting,
+        after,
+        before,
+        min(map(max, starting, after), default=_FOR_EVER),
+        max(before, default=_FROM_THE_START),
     )
     samples: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     received_at: dict[tuple[str, str], Instant] = {}

@@ -20,11 +20,13 @@ log = structlog.get_logger(__name__)
 
 EVALUATE_CHANNEL = "dewarwatch_evaluate"
 POLL_S = 1.0
+LEAST_WAIT_S = 0.02
+"""What is overdue and cannot be claimed is in another evaluator's hands: looking again at once only costs."""
 BATCH = 200
 _LONGEST_BACKOFF_S = 600.0
 
 SET_ASIDE = """
-UPDATE evaluations AS e SET evaluate_at = now() + least(power(2, e.failures), $3) * interval '1 second',
+UPDATE evaluations AS e SET evaluate_at = now() + least(power(2, least(e.failures, 30)), $3) * interval '1 second',
     failures = e.failures + 1, error = f.error
 FROM unnest($1::text[], $2::text[]) AS f(shipment_id, error) WHERE e.shipment_id = f.shipment_id
 """
@@ -36,10 +38,23 @@ NEXT_DEADLINE = "SELECT extract(epoch FROM min(evaluate_at) - clock_timestamp())
 
 async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
     """Evaluate whatever becomes due until `stop` is set; outlasts a database that is away."""
+    limit = BATCH
+
+    async def evaluate_some() -> int:
+        """Evaluate fewer at once where a batch took longer than a statement may: it would the next time, too."""
+        nonlocal limit
+        try:
+            found = await evaluate_due(pool, limit)
+        except (TimeoutError, asyncpg.QueryCanceledError):
+            limit = max(limit // 2, 1)
+            raise
+        limit = min(limit + 1, BATCH)
+        return found
+
     async with Wakeup(pool, EVALUATE_CHANNEL) as wakeup:
         while not stop.is_set():
             wakeup.clear()
-            found = await outlast(lambda: evaluate_due(pool), stop, "evaluate")
+            found = await outlast(evaluate_some, stop, "evaluate")
             if not found:
                 await wakeup.wait(await outlast(lambda: _patience(pool), stop, "evaluate") or POLL_S, stop)
 
@@ -93,7 +108,7 @@ async def _set_aside(connection: Connection, failures: Sequence[tuple[DueShipmen
 async def _patience(pool: asyncpg.Pool) -> float:
     """Give the seconds until the next deadline, or until the next poll where that is sooner."""
     until = await pool.fetchval(NEXT_DEADLINE)
-    return POLL_S if until is None else min(max(float(until), 0.001), POLL_S)
+    return POLL_S if until is None else min(max(float(until), LEAST_WAIT_S), POLL_S)
 
 
 def _count(batch: Batch, verdicts: Sequence[Verdict], failures: Sequence[tuple[DueShipment, str]]) -> None:

@@ -131,8 +131,10 @@ def judge(
             verdict, evaluation = _judge_device(
                 shipment, device, shipment.window, samples.get(device.device_id, ()), now, new_id
             )
-            deadlines.append(evaluation.next_deadline)
-            _alert_device(alerts, device, verdict, evaluation)
+            ends_at = shipment.window.delivered_at
+            over = ends_at if evaluation.through == ends_at else None
+            deadlines += [evaluation.next_deadline, ends_at if over is None else None]
+            _alert_device(alerts, device, verdict, evaluation, over)
         devices.append(verdict)
     return Verdict(
         shipment=shipment,
@@ -157,10 +159,12 @@ def _judge_device(
     return DeviceVerdict(device_id=device.device_id, state=state, changes=tuple(changes)), evaluation
 
 
-def _alert_device(alerts: _Alerts, device: Device, verdict: DeviceVerdict, evaluation: Evaluation) -> None:
+def _alert_device(
+    alerts: _Alerts, device: Device, verdict: DeviceVerdict, evaluation: Evaluation, over: Instant | None
+) -> None:
     plan, device_id = alerts.shipment.plan, device.device_id
     for change in verdict.changes:
         alerts.hold(excursion_condition(plan, device_id, change.after))
     assert verdict.state is not None
     alerts.hold_or_withdraw(f"budget_exhausted:{device_id}", budget_condition(plan, device_id, evaluation))
-    alerts.hold_or_withdraw(f"probe_fault:{device_id}", probe_condition(device_id, verdict.state))
+    alerts.hold_or_withdraw(f"probe_fault:{device_id}", probe_condition(device_id, verdict.state, over))

@@ -13,17 +13,19 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-DATABASE_AWAY = (
+TRY_AGAIN = (
     OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
     TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg says of a connection that broke at an unlucky moment
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shutdown, crash, start, a statement that took too long
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby that is about to take over
+    asyncpg.TransactionRollbackError,  # deadlock, serialization
 )
-TRY_AGAIN = (*DATABASE_AWAY, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+"""What passes: the database is away or busy, and the same work may succeed later."""
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 5.0
 
 
@@ -55,6 +57,8 @@ class Wakeup:
     async def wait(self, patience_s: float, stop: asyncio.Event) -> None:
         """Return at a notification, at `stop`, or after `patience_s` seconds."""
         await first_of(self._woken, stop, patience_s=patience_s)
+        if self._task is not None and self._task.done():
+            self._task.result()  # an error of our own must not turn into silent polling
 
     async def _listen(self) -> None:
         while True:

@@ -163,6 +163,22 @@ async def test_a_broken_probe_is_told_and_is_no_excursion(desk: Desk) -> None:
     assert (alert["state"], alert["until"]) == ("resolved", minute(3))
 
 
+async def test_a_broken_probe_is_told_until_the_shipment_ends(desk: Desk) -> None:
+    await desk.ship()
+    await desk.store([(minute(1), None)])
+    soon = datetime.now(UTC) + timedelta(minutes=4)
+    await desk.deliver(soon)
+    await desk.evaluate()
+    assert (await desk.alerts())["probe_fault"]["state"] == "firing"
+    assert await desk.pool.fetchval("SELECT evaluate_at FROM evaluations") == soon
+
+    await desk.deliver(minute(10))
+    await desk.evaluate()
+    alert = (await desk.alerts())["probe_fault"]
+    assert (alert["state"], alert["until"]) == ("resolved", minute(10))
+    assert await desk.pool.fetchval("SELECT evaluate_at FROM evaluations") is None
+
+
 async def test_readings_outside_the_window_make_no_excursion(desk: Desk) -> None:
     await desk.ship()
     await desk.store([(minute(-5), 20.0), (minute(0), -190.0), (minute(10), 20.0)])
@@ -196,6 +212,62 @@ async def test_a_shipment_that_cannot_be_judged_is_set_aside_and_harms_no_other(
     await desk.evaluate()
     assert len(await desk.excursions("S1")) == 1
     assert await desk.pool.fetchval("SELECT failures FROM evaluations WHERE shipment_id = 'S1'") == 0
+
+
+async def test_a_shipment_that_fails_a_thousand_times_still_harms_no_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(*_: object) -> None:
+        raise ZeroDivisionError("poison")
+
+    await desk.ship()
+    await desk.pool.execute("UPDATE evaluations SET failures = 5000")
+    await desk.store([(minute(0), -140.0)])
+    monkeypatch.setattr(evaluate, "judge", faulty)
+    assert await evaluate_due(desk.pool) == 1
+    row = await desk.pool.fetchrow("SELECT failures, evaluate_at - now() AS away FROM evaluations")
+    assert row["failures"] == 5001
+    assert timedelta(minutes=9) < row["away"] <= timedelta(minutes=10)
+
+
+async def test_a_batch_that_takes_too_long_is_tried_again_smaller(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, limits = asyncio.Event(), []
+
+    async def slow(_: asyncpg.Pool, limit: int) -> int:
+        limits.append(limit)
+        if limit > 50:
+            raise TimeoutError
+        stop.set()
+        return limit
+
+    monkeypatch.setattr(evaluate, "evaluate_due", slow)
+    await asyncio.wait_for(run_evaluate(desk.pool, stop), 10)
+    assert limits == [200, 100, 50]
+
+
+async def test_who_has_waited_longest_comes_first(desk: Desk) -> None:
+    for number in "123":
+        await desk.ship(f"S{number}", f"D{number}")
+    await desk.store([(minute(0), -140.0)], "S3", "D3")
+    await desk.pool.execute("UPDATE evaluations SET evaluate_at = now() WHERE shipment_id = 'S2'")
+    for at in range(15):
+        await desk.store([(minute(at), -140.0)], "S1", "D1")
+    order = []
+    while await evaluate_due(desk.pool, limit=1):
+        done = await desk.pool.fetch("SELECT shipment_id FROM evaluations WHERE evaluated_at IS NOT NULL")
+        order += [row["shipment_id"] for row in done if row["shipment_id"] not in order]
+    assert order == ["S3", "S2", "S1"]
+
+
+async def test_what_another_evaluator_has_in_hand_is_not_asked_for_without_pause(desk: Desk) -> None:
+    await desk.ship()
+    await desk.pool.execute("UPDATE evaluations SET evaluate_at = now()")
+    async with desk.pool.acquire() as other, other.transaction():
+        await other.execute("SELECT FROM evaluations FOR UPDATE")
+        assert await evaluate_due(desk.pool) == 0
+        assert await evaluate._patience(desk.pool) >= 0.02
 
 
 async def test_an_acknowledgement_survives_until_it_gets_critical(desk: Desk) -> None:
