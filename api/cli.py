@@ -188,10 +188,24 @@ def simulate(
 def create_key(
     role: Annotated[str, typer.Option(help="admin, ops, qa, courier, partner, device or viewer")],
     organization: Annotated[str | None, typer.Option(help="whose shipments the key may see")] = None,
+    shipment_ids: Annotated[
+        list[str] | None, typer.Option(help="only this shipment; once for each. A courier needs one")
+    ] = None,
+    device_ids: Annotated[
+        list[str] | None, typer.Option(help="for the role device: this logger; once for each")
+    ] = None,
 ) -> None:
     """Print a new API key, once."""
     settings = load()
     from api import commands
 
     commands.configure_logs(settings)
-    _run(commands.create_key(settings, role=role, organization=organization))
+    _run(
+        commands.create_key(
+            settings,
+            role=role,
+            organization=organization,
+            shipment_ids=shipment_ids or None,
+            device_ids=device_ids or None,
+        )
+    )

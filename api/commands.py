@@ -115,7 +115,14 @@ async def migrate(settings: Settings) -> None:
     log.info("migrated", server=str(server))
 
 
-async def create_key(settings: Settings, *, role: str, organization: str | None) -> None:
+async def create_key(
+    settings: Settings,
+    *,
+    role: str,
+    organization: str | None,
+    shipment_ids: list[str] | None = None,
+    device_ids: list[str] | None = None,
+) -> None:
     """Make a key and print it, alone on standard output."""
     if role not in set(KeyRole):
         raise SettingsError(f"--role {role}: must be one of {', '.join(KeyRole)}")
@@ -125,7 +132,12 @@ async def create_key(settings: Settings, *, role: str, organization: str | None)
     try:
         async with engine.begin() as connection:
             new = await keys.create(
-                connection, role=KeyRole(role), organization=organization, created_by="command line"
+                connection,
+                role=KeyRole(role),
+                organization=organization,
+                shipment_ids=shipment_ids,
+                device_ids=device_ids,
+                created_by="command line",
             )
     finally:
         await engine.dispose()

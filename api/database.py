@@ -58,9 +58,9 @@ async def _connect(database_url: str, away: list[str]) -> asyncpg.Connection:
             return await asyncpg.connect(database_url, timeout=10)
         except _REFUSED as error:
             raise SettingsError(f"DEWARWATCH_DATABASE_URL: the database refuses it: {error}") from None
-        except asyncpg.InterfaceError as error:
+        except asyncpg.exceptions.ClientConfigurationError as error:
             raise SettingsError(f"DEWARWATCH_DATABASE_URL: {error}") from None
-        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+        except (OSError, asyncpg.PostgresError, asyncpg.InternalClientError, TimeoutError) as error:
             if not away:
                 log.warning("database_away", error=str(error) or repr(error))
             away.append(str(error) or repr(error))

@@ -107,7 +107,7 @@ async def cancel(
         return
     _stop_unless(row, {"planned", "in_transit"}, "be cancelled")
     _not_before_departure(row, at)
-    await assignments.release(connection, shipment_id, at)
+    await assignments.release(connection, shipment_id, None if row["departed_at"] is None else at)
     row = await shipments.change(connection, shipment_id, cancelled_at=at)
     await _changed(connection, row, None)
 
@@ -176,9 +176,11 @@ async def _stop_if_not_free(
     if isinstance(found, Occupied):
         other = await shipments.get(connection, found.shipment_id, visible_shipments(caller))
         which = f"shipment {found.shipment_id}" if other else "a shipment of another organization"
-        raise Problem(
-            409, f"Logger {found.device_id} is on {which} at that time: deliver or cancel it first."
-        )
+        if found.ends_at is None:
+            told = f"is on {which} at that time: deliver or cancel it first"
+        else:
+            told = f"was on {which} until {rfc3339(found.ends_at)}: its time on this one begins then at the earliest"
+        raise Problem(409, f"Logger {found.device_id} {told}.")
 
 
 async def _changed(

@@ -113,7 +113,7 @@ def is_passing(error: BaseException) -> bool:
         root = cause
     if isinstance(root, asyncpg.DataError):
         return False  # an InterfaceError too, but the fault of what we asked
-    if isinstance(root, OSError | PoolTimeoutError | asyncpg.InterfaceError):
+    if isinstance(root, OSError | PoolTimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError):
         return True
     return (getattr(root, "sqlstate", None) or "").startswith(_PASSING_STATES)
 
@@ -167,6 +167,8 @@ def _detail(request: Request, error: dict[str, Any], path: list[Any]) -> str:
         return "is required" if path else "is missing: it must be a JSON object"
     if error["type"] in {"model_attributes_type", "dict_type", "model_type"} and not path:
         return "must be a JSON object, sent with Content-Type: application/json"
+    if error["type"] == "too_short":
+        return f"must name at least {error['ctx']['min_length']}"
     return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
 
 

@@ -5,16 +5,18 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench import detection, evaluation, memory, throughput
 from bench.ground import Ground, ground
-from bench.machine import QUIET_LOAD, facts, load
+from bench.machine import QUIET_LOAD, Others, facts
 from bench.report import BenchError, Result, progress
 
-BENCHMARKS: dict[str, Callable[[Ground], Awaitable[Result]]] = {
+BENCHMARKS: dict[str, Callable[[Ground], Coroutine[Any, Any, Result]]] = {
     "singles": throughput.singles,
     "batches": throughput.batches,
     "detection": detection.detection,
@@ -27,47 +29,46 @@ def main() -> int:
     """Give 0 where all were taken, whether or not targets were met: the figures say that."""
     arguments = _arguments()
     machine = facts()
-    print(", ".join(f"{name} {value}" for name, value in machine.items()))
+    print("\n".join(f"{name:<12} {value}" for name, value in machine.items()))
+    if machine["load_before"] > QUIET_LOAD:
+        progress("the machine is busy with something else: take the figures again when it is not")
     found = {}
     try:
         for name in arguments.names or BENCHMARKS:
-            found[name] = _take(name)
+            found[name], machine["database"] = _take(name)
     except (BenchError, KeyboardInterrupt) as error:
         print(f"bench: {error or 'interrupted'}", file=sys.stderr)
         return 1
     missed = [name for name, result in found.items() if not all(verdict.met for verdict in result.verdicts)]
-    print(f"\ntargets missed: {', '.join(missed)}" if missed else "\nall targets met")
+    print(f"\n{machine['database']}\ntargets missed: {', '.join(missed) or 'none'}")
     if arguments.json:
-        document = {"taken_at": datetime.now(UTC).isoformat(), "machine": machine}
         results = {name: result.to_json() for name, result in found.items()}
-        arguments.json.write_text(json.dumps({**document, "results": results}, indent=1) + "\n")
+        document = {"taken_at": datetime.now(UTC).isoformat(), "machine": machine, "results": results}
+        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
     return 0
 
 
-def _take(name: str) -> Result:
-    began, others = time.monotonic(), load()
-    progress(f"{name}: load average {others}")
-    if others > QUIET_LOAD and name == next(iter(BENCHMARKS)):
-        progress("the machine is busy with something else: take the figures again when it is not")
+def _take(name: str) -> tuple[Result, str]:
+    """Run one on servers of its own, print what it found, and give it with the database's version."""
+    began, others = time.monotonic(), Others()
+    progress(f"{name}:")
     with ground() as ready:
-        progress(ready.description)
-        result = asyncio.run(_run(BENCHMARKS[name], ready))
-    print("\n" + "\n".join(result.lines()))
+        result = asyncio.run(BENCHMARKS[name](ready))
+    note = f"meanwhile other programs took {others.share():.0%} of the machine"
+    result = replace(result, notes=[*result.notes, note])
+    print("\n" + "\n".join(result.lines()), flush=True)
     progress(f"{name} took {time.monotonic() - began:.0f} s")
-    return result
-
-
-async def _run(benchmark: Callable[[Ground], Awaitable[Result]], ready: Ground) -> Result:
-    return await benchmark(ready)
+    return result, ready.database
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=", ".join(BENCHMARKS)
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.names if name not in BENCHMARKS]:
+        parser.error(f"there is no benchmark {unknown[0]}: choose from {', '.join(BENCHMARKS)}")
+    return arguments
 
 
 if __name__ == "__main__":

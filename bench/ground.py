@@ -59,10 +59,8 @@ class Ground:
 
     servers: Servers
     folder: Path
-
-    @property
-    def description(self) -> str:
-        return "; ".join(self.servers.description[:2])
+    database: str
+    """Its version and level."""
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[asyncpg.Connection]:
@@ -112,16 +110,12 @@ def ground() -> Iterator[Ground]:
     folder.chmod(0o711)  # root's servers run as another user
     try:
         with embedded_servers(folder / "data", progress) as servers:
-            asyncio.run(_migrate(servers.database_url))
-            yield Ground(servers=servers, folder=folder)
+            database = asyncio.run(upgrade(servers.database_url))
+            yield Ground(servers=servers, folder=folder, database=str(database))
     except EmbeddedError as error:
         raise BenchError(str(error)) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _migrate(url: str) -> None:
-    await upgrade(url)
 
 
 async def eventually(

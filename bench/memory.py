@@ -15,10 +15,12 @@ from bench.report import BenchError, Measure, Result, Verdict, progress
 LOGGERS = 10_000
 READINGS_EACH = 3
 AWAY_S = 60
-PUSHED = 300_000
-"""Messages published while the database is away, as fast as the broker takes them."""
+LARGE, LARGE_READINGS, SMALL = 600, 1000, 50_000
+"""Published while the database is away, as fast as the broker takes them: messages as large as they may be, more
+than the ingester's own limit of 64 MiB lets in, and then small ones."""
+PUSHED = LARGE * LARGE_READINGS + SMALL
 ALLOWED_MIB = 128.0
-"""Above what many loggers take: the ingester's own limit on what it holds is 64 MiB of payload."""
+"""Above what many loggers take: the limit once for what is held, and once for what is made of it."""
 
 _IMPORTS = "import api.bootstrap, uvloop; print(open('/proc/self/smaps_rollup').read())"
 
@@ -42,7 +44,7 @@ async def memory(ground: Ground) -> Result:
             _mib("idle, without what other processes share (PSS)", idle["Pss"]),
             _mib(f"{READINGS_EACH} readings of each logger stored and evaluated", used["Rss"]),
             _mib("that, PSS", used["Pss"]),
-            _mib(f"highest, database away {AWAY_S} s, {PUSHED:,} messages pushed", away["Peak"]),
+            _mib(f"highest, database away {AWAY_S} s, {PUSHED:,} readings pushed", away["Peak"]),
             _mib("highest while these are stored and evaluated afterwards", back["Peak"]),
             _mib("after all is stored and evaluated", back["Rss"]),
         ],
@@ -79,14 +81,18 @@ async def _without_database(
     ground: Ground, service: Service, publisher: Publisher, began: datetime
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Give what was resident while the database was away, and afterwards."""
-    later = began + timedelta(hours=1)
-    messages = fleet.singles(fleet.device_ids(LOGGERS), PUSHED, after=later, seed=2)
+    loggers = fleet.device_ids(LOGGERS)
+    messages = [
+        *fleet.batches(loggers, LARGE, LARGE_READINGS, after=began + timedelta(hours=2), seed=2),
+        *fleet.singles(loggers, SMALL, after=began + timedelta(hours=1), seed=3),
+    ]
+    size = sum(len(message.payload) for message in messages) / 2**20
     publisher.load(messages)
     await asyncio.to_thread(ground.servers.database.stop)
     _forget_peak(service)
     stopped_at = time.monotonic()
     publisher.start()
-    progress("the database is stopped, and the publisher pushes")
+    progress(f"the database is stopped, and the publisher pushes {size:.0f} MiB")
     sent = await asyncio.to_thread(publisher.result, AWAY_S * 3)
     progress(f"all pushed after {sent.ended - sent.began:.0f} s")
     await asyncio.sleep(stopped_at + AWAY_S - time.monotonic())

@@ -167,7 +167,7 @@ class Connection:
 
     async def _answer_with(self, mid: int | None) -> list[ReasonCode]:
         if mid is None:
-            raise BrokerError("the connection has ended")
+            raise BrokerError("ended the connection")
         answer = self._answers[mid] = self._loop.create_future()
         return await self._answer_to(answer)
 

@@ -48,9 +48,14 @@ def decode(payload: bytes) -> Decoded | Refused:
     if not 1 <= len(items) <= MAX_READINGS:
         detail = f"an array of {len(items)} readings: an array of 1 to {MAX_READINGS} is needed"
         return Refused(reason=RefusalReason.INVALID_READING, detail=detail)
-    if len(payload) > MAX_BYTES and len(payload) > len(items) * MAX_BYTES_PER_READING:
-        return _too_large(payload)
-    return Decoded(items, is_array, suspect)
+    return oversized(payload, len(items)) or Decoded(items, is_array, suspect)
+
+
+def oversized(payload: bytes, readings: int) -> Refused | None:
+    """Refuse a payload of more bytes than that many readings may have."""
+    if len(payload) <= max(MAX_BYTES, readings * MAX_BYTES_PER_READING):
+        return None
+    return _too_large(payload)
 
 
 def parse(payload: bytes) -> tuple[Any, bool] | Refused:

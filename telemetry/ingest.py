@@ -1,7 +1,7 @@
 """Judge, store, answer: each batch one transaction, and no answer before it is committed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic, perf_counter
@@ -11,11 +11,13 @@ import asyncpg
 import structlog
 
 from telemetry import metrics, store
+from telemetry.batch import Batch, prepare
 from telemetry.decode import address
 from telemetry.examine import Examined, examine, examine_many, named_device
 from telemetry.model import Message, Reading, RefusalReason, Refused, Source
 from telemetry.repeats import Key, tell_apart
 from telemetry.sequences import Acknowledgement
+from telemetry.store import Connection
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +26,7 @@ T = TypeVar("T")
 TRANSACTION_LIMIT_S = 60.0
 CONNECT_LIMIT_S = 10.0
 HTTP_PATIENCE_S = 5.0
+_SLICE_S = 0.002
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.05, 5.0
 
 DATA_ERRORS = (
@@ -38,7 +41,14 @@ class VanishedError(Exception):
     """What a reading repeats was removed in between, so that it is neither stored nor a repetition."""
 
 
-FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, VanishedError)
+FAULTS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg says of a connection that broke at an unlucky moment
+    OSError,
+    TimeoutError,
+    VanishedError,
+)
 """Everything else that a database can do to us: nothing is answered until it has passed."""
 
 
@@ -71,7 +81,7 @@ class Ingest:
 
     async def store(self, messages: Sequence[Message]) -> BatchOutcome:
         """Judge and store what came by MQTT; returns once it is committed, however long that takes."""
-        return await self.commit(await self.judge(messages))
+        return await self.commit_batch(await self.judge(messages))
 
     async def store_readings(
         self,
@@ -93,31 +103,41 @@ class Ingest:
         examined = examine_many(message, raws, self._registered, allowed)
         return (await self.commit([examined], patience_s=HTTP_PATIENCE_S)).messages[0]
 
-    async def judge(self, messages: Sequence[Message]) -> list[Examined]:
-        """Take MQTT messages apart; asks the database only about devices that are not known yet."""
+    async def judge(self, messages: Sequence[Message]) -> Batch:
+        """Take MQTT messages apart, letting others run in between; asks the database only about unknown devices."""
         await self._look_up({address(message.origin)[0] for message in messages})
-        return [_examine(message, self._registered) for message in messages]
+        examined, pause_at = [], monotonic() + _SLICE_S
+        for message in messages:
+            examined.append(_examine(message, self._registered))
+            if monotonic() > pause_at:
+                await asyncio.sleep(0)
+                pause_at = monotonic() + _SLICE_S
+        return prepare(examined)
 
     async def commit(self, examined: Sequence[Examined], *, patience_s: float | None = None) -> BatchOutcome:
+        """Store messages of one source that were examined; otherwise as `commit_batch`."""
+        return await self.commit_batch(prepare(examined), patience_s=patience_s)
+
+    async def commit_batch(self, batch: Batch, *, patience_s: float | None = None) -> BatchOutcome:
         """Store what was judged, in one transaction; what the database does not take is found by halving, and refused.
 
         Tries again for as long as it takes, or raises StorageAwayError after `patience_s` seconds.
         """
         try:
-            return await self._outlast(lambda: self._transact(examined), patience_s)
+            return await self._outlast(lambda: self._transact(batch), patience_s)
         except DATA_ERRORS as error:
-            if len(examined) > 1:
-                middle = len(examined) // 2
-                first = await self.commit(examined[:middle], patience_s=patience_s)
-                second = await self.commit(examined[middle:], patience_s=patience_s)
+            if len(batch.examined) > 1:
+                middle = len(batch.examined) // 2
+                first = await self.commit(batch.examined[:middle], patience_s=patience_s)
+                second = await self.commit(batch.examined[middle:], patience_s=patience_s)
                 return BatchOutcome(
                     [*first.messages, *second.messages], [*first.acknowledgements, *second.acknowledgements]
                 )
-            if not examined[0].readings:
+            if not batch.readings:
                 raise
-            log.exception("reading_poisoned", origin=examined[0].message.origin)
+            log.exception("reading_poisoned", origin=batch.examined[0].message.origin)
             metrics.POISONED.inc()
-            return await self.commit([_poisoned(examined[0], error)], patience_s=patience_s)
+            return await self.commit([_poisoned(batch.examined[0], error)], patience_s=patience_s)
 
     async def _look_up(self, device_ids: set[str], patience_s: float | None = None) -> None:
         unknown = device_ids - self._registered
@@ -125,29 +145,23 @@ class Ingest:
             ask = partial(store.known_devices, self._pool, unknown)
             self._registered |= await self._outlast(ask, patience_s)
 
-    async def _transact(self, examined: Sequence[Examined]) -> BatchOutcome:
+    async def _transact(self, batch: Batch) -> BatchOutcome:
         started = perf_counter()
-        readings = [reading for one in examined for reading in one.readings]
-        arrivals = [one.message.received_at for one in examined for _ in one.readings]
-        statuses = [one.status for one in examined if one.status]
-        async with (
-            asyncio.timeout(TRANSACTION_LIMIT_S),
-            self._pool.acquire(timeout=CONNECT_LIMIT_S) as connection,
-            connection.transaction(),
-        ):
-            await store.update_states(connection, readings, arrivals, statuses)
-            first = await _insert(connection, readings, arrivals, examined[0].message.source)
-            messages = [_outcome(one, first) for one in examined]
-            acknowledgements = await store.add_sequences(connection, _numbers(readings, messages))
+        async with self._pool.acquire(timeout=CONNECT_LIMIT_S) as connection, connection.transaction():
+            await store.update_states(connection, batch)
+            new = await store.insert_readings(connection, batch)
+            first = None if new is None else await _stored_before(connection, batch, new)
+            messages = [_outcome(one, first) for one in batch.examined]
+            acknowledgements = await store.add_sequences(connection, batch)
             evidence = [
                 (one.message, outcome.refused)
-                for one, outcome in zip(examined, messages, strict=True)
+                for one, outcome in zip(batch.examined, messages, strict=True)
                 if outcome.refused
             ]
             if evidence:
                 await store.keep_refused(connection, evidence)
         outcome = BatchOutcome(messages, acknowledgements)
-        _count(examined, readings, outcome, perf_counter() - started)
+        _count(batch, outcome, perf_counter() - started)
         return outcome
 
     async def _outlast(self, work: Callable[[], Awaitable[T]], patience_s: float | None) -> T:
@@ -155,7 +169,8 @@ class Ingest:
         started, backoff_s = monotonic(), _FIRST_BACKOFF_S
         while True:
             try:
-                return await work()
+                async with asyncio.timeout(patience_s or TRANSACTION_LIMIT_S):
+                    return await work()
             except DATA_ERRORS:
                 raise
             except FAULTS as error:
@@ -167,14 +182,9 @@ class Ingest:
             backoff_s = min(backoff_s * 2, _LONGEST_BACKOFF_S)
 
 
-async def _insert(
-    connection: store.Connection, readings: Sequence[Reading], arrivals: Sequence[datetime], source: Source
-) -> dict[Key, Reading] | None:
-    """Store readings; give those that were there before under the same keys, None where all are new."""
-    new = await store.insert_readings(connection, readings, arrivals, source) if readings else None
-    if new is None:
-        return None
-    repeated = {reading[:2] for reading in readings} - new
+async def _stored_before(connection: Connection, batch: Batch, new: set[Key]) -> dict[Key, Reading]:
+    """Give what was there before under the keys of readings that are not new."""
+    repeated = {reading[:2] for reading in batch.readings} - new
     stored = await store.stored_readings(connection, repeated) if repeated else {}
     if len(stored) < len(repeated):
         raise VanishedError
@@ -199,19 +209,6 @@ def _outcome(one: Examined, first: dict[Key, Reading] | None) -> MessageOutcome:
     return MessageOutcome(accepted, duplicates, [*one.refused, *conflicts])
 
 
-def _numbers(
-    readings: Sequence[Reading], messages: Sequence[MessageOutcome]
-) -> Iterator[tuple[str, int, int]]:
-    """Give (device id, boot, seq) of all that need not be sent again: the refused is kept, too."""
-    for reading in readings:
-        if reading.seq is not None:
-            yield reading.device_id, reading.boot or 0, reading.seq
-    for outcome in messages:
-        for refused in outcome.refused:
-            if refused.device_id is not None and refused.seq is not None:
-                yield refused.device_id, refused.boot or 0, refused.seq
-
-
 def _poisoned(one: Examined, error: Exception) -> Examined:
     refused = [
         Refused(
@@ -227,19 +224,17 @@ def _poisoned(one: Examined, error: Exception) -> Examined:
     return Examined(one.message, refused=[*one.refused, *refused])
 
 
-def _count(
-    examined: Sequence[Examined], readings: Sequence[Reading], outcome: BatchOutcome, took_s: float
-) -> None:
-    source, now = examined[0].message.source, datetime.now(UTC)
-    metrics.MESSAGES.labels(source).inc(len(examined))
-    metrics.STORED.labels(source).inc(sum(message.accepted for message in outcome.messages))
-    metrics.DUPLICATES.labels(source).inc(sum(message.duplicates for message in outcome.messages))
+def _count(batch: Batch, outcome: BatchOutcome, took_s: float) -> None:
+    now = datetime.now(UTC)
+    metrics.MESSAGES.labels(batch.source).inc(len(batch.examined))
+    metrics.STORED.labels(batch.source).inc(sum(message.accepted for message in outcome.messages))
+    metrics.DUPLICATES.labels(batch.source).inc(sum(message.duplicates for message in outcome.messages))
     for message in outcome.messages:
         for refused in message.refused:
             metrics.REFUSED.labels(refused.reason).inc()
-    metrics.BATCH_READINGS.observe(len(readings))
+    metrics.BATCH_READINGS.observe(len(batch.readings))
     metrics.COMMIT_SECONDS.observe(took_s)
-    metrics.COMMIT_LAG_SECONDS.observe((now - examined[0].message.received_at).total_seconds())
-    if readings:
-        newest = max(reading.measured_at for reading in readings)
+    metrics.COMMIT_LAG_SECONDS.observe((now - batch.examined[0].message.received_at).total_seconds())
+    if batch.readings:
+        newest = max(reading.measured_at for reading in batch.readings)
         metrics.READING_AGE_SECONDS.observe((now - newest).total_seconds())

@@ -16,8 +16,8 @@ import structlog
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from telemetry import metrics
+from telemetry.batch import Batch
 from telemetry.broker import BrokerError, Connection, UnsupportedVersionError
-from telemetry.examine import Examined
 from telemetry.frames import Publish
 from telemetry.inbox import Delivery, Inbox
 from telemetry.ingest import Ingest
@@ -34,6 +34,7 @@ LINGER_S = 0.004
 """How long a batch that is not full waits for more, while none is being committed."""
 ACKS_EVERY_S = 0.1
 ACKS_AT_ONCE = 200
+MOST_ACKS = 100_000
 DRAIN_LIMIT_S = 10.0
 QUIET_S = 0.5
 """A broker that has sent nothing for so long after an unsubscription has nothing more."""
@@ -103,7 +104,7 @@ class Bridge:
                 for task in others:
                     task.cancel()
         finally:
-            self._lose_connection()
+            self._lose_connection("stopped")
 
     # The connection.
 
@@ -112,22 +113,22 @@ class Bridge:
         while True:
             while self._slot.number is None:
                 await self._slot.changed()
-            while self._inbox.crowded:  # everything unacknowledged comes again at once
+            while self._inbox.crowded:  # what is not acknowledged would come again on top of it
                 await self._inbox.change()
             since = monotonic()
             try:
-                await self._be_connected(self._slot.number)
+                problem = await self._be_connected(self._slot.number)
             except BrokerError as error:
-                self._problem = str(error)
-            self._lose_connection()
+                problem = f"the broker {error}"
+            self._lose_connection(problem)
             if monotonic() - since > _LONGEST_BACKOFF_S:
                 backoff_s = _FIRST_BACKOFF_S
-            log.warning("broker_away", problem=self._problem, retry_in_s=backoff_s)
+            log.warning("broker_away", problem=problem, retry_in_s=backoff_s)
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
 
-    async def _be_connected(self, slot: int) -> None:
-        """Connect and subscribe; returns when the connection has ended, or when the slot is ours no longer."""
+    async def _be_connected(self, slot: int) -> str:
+        """Connect and subscribe; say why when the connection has ended, or the slot is ours no longer."""
         try:
             self._connection = connection = await Connection.open(
                 self._url,
@@ -136,34 +137,33 @@ class Bridge:
                 deliver=self._deliver,
             )
         except UnsupportedVersionError:
-            older = self._protocol == MQTTProtocolVersion.MQTTv5
-            self._protocol = MQTTProtocolVersion.MQTTv311 if older else MQTTProtocolVersion.MQTTv5
+            newer = self._protocol == MQTTProtocolVersion.MQTTv5
+            self._protocol = MQTTProtocolVersion.MQTTv311 if newer else MQTTProtocolVersion.MQTTv5
             raise
         await connection.subscribe(self._topics(slot))
         metrics.CONNECTIONS.inc()
         metrics.CONNECTED.set(1)
+        log.info("broker_connected", slot=slot, protocol=self._protocol.name)
         self._problem = None
         self._tell()
-        log.info("broker_connected", slot=slot, protocol=self._protocol.name)
         moved = asyncio.ensure_future(self._slot.changed())
+        either: list[asyncio.Future[Any]] = [connection.closed, moved]
         try:
-            either: list[asyncio.Future[Any]] = [connection.closed, moved]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             moved.cancel()
-        self._problem = (
-            connection.closed.result() if connection.closed.done() else "another ingester has its slot"
-        )
+        return connection.closed.result() if connection.closed.done() else "another ingester has our slot"
 
     def _topics(self, slot: int) -> list[str]:
         """Share readings between all ingesters; statuses are for one of them, which so hears them in order."""
         share = SHARE if self._protocol == MQTTProtocolVersion.MQTTv5 else ""
         return [*(share + topic for topic in READINGS), *([STATUS] if slot == 0 else [])]
 
-    def _lose_connection(self) -> None:
+    def _lose_connection(self, problem: str) -> None:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+        self._problem = problem
         metrics.CONNECTED.set(0)
         self._tell()
 
@@ -179,11 +179,11 @@ class Bridge:
         async with asyncio.TaskGroup() as group:
             while True:
                 batch = await self._next_batch()
-                examined = await self._ingest.judge([delivery.message for delivery in batch])
+                judged = await self._ingest.judge([delivery.message for delivery in batch])
                 if committing is not None:
                     await committing
                 self._committing = True
-                committing = group.create_task(self._commit(batch, examined), name="ingest:commit")
+                committing = group.create_task(self._commit(batch, judged), name="ingest:commit")
 
     async def _next_batch(self) -> list[Delivery]:
         """Wait for a full batch, or while nothing is being committed for whatever comes within a few ms."""
@@ -194,11 +194,13 @@ class Bridge:
             await self._inbox.change()
         return self._inbox.take()
 
-    async def _commit(self, batch: list[Delivery], examined: list[Examined]) -> None:
-        outcome = await self._ingest.commit(examined)
+    async def _commit(self, batch: list[Delivery], judged: Batch) -> None:
+        outcome = await self._ingest.commit_batch(judged)
         for connection, deliveries in groupby(batch, attrgetter("connection")):
             connection.acknowledge([delivery.packet_id for delivery in deliveries if delivery.packet_id])
         self._acks |= {(ack.device_id, ack.boot): ack for ack in outcome.acknowledgements}
+        while len(self._acks) > MOST_ACKS:  # a logger that misses one sends again, and hears more
+            del self._acks[next(iter(self._acks))]
         self._acks_wanted.set()
         self._committing = False
         self._inbox.settle(batch)

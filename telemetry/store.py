@@ -5,20 +5,16 @@ for each other in a circle, and a reading is stored either before an assignment 
 it (see registry.assignments). Then the readings, with the marks that make shipments due for evaluation.
 """
 
-import json
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
-from operator import attrgetter
-from typing import Any, TypeAlias
+from collections.abc import Collection, Sequence
+from typing import TypeAlias
 
 import asyncpg
-import orjson
 
-from telemetry.model import JsonObject, Message, Reading, Refused, Source, Status
+from telemetry.batch import Batch, array
+from telemetry.model import Message, Reading, Refused
 from telemetry.registry.assignments import EVALUATE_CHANNEL
 from telemetry.repeats import Key
-from telemetry.sequences import MAX_LOOKED_AT, Acknowledgement, ranges
+from telemetry.sequences import MAX_LOOKED_AT, Acknowledgement
 
 Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
@@ -109,62 +105,24 @@ INSERT INTO refusals (message_id, position, reason, detail, device_id)
 SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[])
 """
 
-_state = attrgetter("measured_at", "temperature_c", "probe_ok", "battery_pct", "flight_mode_until")
-_position = attrgetter("measured_at", "lat", "lon")
-
 
 async def known_devices(connection: Connection | asyncpg.Pool, device_ids: Collection[str]) -> set[str]:
     """Tell which of the devices are registered."""
     return {row["device_id"] for row in await connection.fetch(KNOWN_DEVICES, list(device_ids))}
 
 
-async def update_states(
-    connection: Connection,
-    readings: Sequence[Reading],
-    arrivals: Sequence[datetime],
-    statuses: Iterable[Status],
-) -> None:
-    """Lock the devices of a batch, and bring their last known states up to date; `arrivals` are the readings'."""
-    newest: dict[str, Reading] = {}
-    placed: dict[str, Reading] = {}
-    for reading in readings:
-        device_id = reading.device_id
-        if device_id not in newest or reading.measured_at > newest[device_id].measured_at:
-            newest[device_id] = reading
-        if reading.lat is not None and (
-            device_id not in placed or reading.measured_at > placed[device_id].measured_at
-        ):
-            placed[device_id] = reading
-    seen = {reading.device_id: at for reading, at in zip(readings, arrivals, strict=True)}
-    said = {status.device_id: status for status in statuses}
-    rows = [
-        (
-            device_id,
-            seen.get(device_id),
-            *(_state(newest[device_id]) if device_id in newest else (None,) * 5),
-            *(_position(placed[device_id]) if device_id in placed else (None,) * 3),
-            *(said[device_id][1:] if device_id in said else (None,) * 2),
-        )
-        for device_id in sorted(seen.keys() | said.keys())
-    ]
-    if rows:
-        await connection.execute(UPDATE_STATES, *_arrays(rows))
+async def update_states(connection: Connection, batch: Batch) -> None:
+    """Lock the devices of a batch, and bring their last known states up to date."""
+    if batch.states:
+        await connection.execute(UPDATE_STATES, *batch.states)
 
 
-async def insert_readings(
-    connection: Connection, readings: Sequence[Reading], arrivals: Sequence[datetime], source: Source
-) -> set[Key] | None:
+async def insert_readings(connection: Connection, batch: Batch) -> set[Key] | None:
     """Store what is not there yet, and mark the shipments it belongs to; give the new keys, None for all of them."""
-    *columns, extras = zip(*readings, strict=True)
-    texts = [None if extra is None else _json(extra) for extra in extras]
+    if not batch.readings:
+        return None
     row = await connection.fetchrow(
-        INSERT_READINGS,
-        *map(_array, columns),
-        _array(texts),
-        _array(arrivals),
-        source,
-        len(readings),
-        EVALUATE_CHANNEL,
+        INSERT_READINGS, *batch.rows, batch.source, len(batch.readings), EVALUATE_CHANNEL
     )
     assert row is not None
     return None if row["device_ids"] is None else set(zip(row["device_ids"], row["instants"], strict=True))
@@ -174,25 +132,20 @@ async def stored_readings(connection: Connection, keys: Collection[Key]) -> dict
     """Give the readings that are stored under these keys, with `extra` as JSON text."""
     device_ids, instants = zip(*keys, strict=True)
     rows = await connection.fetch(
-        STORED_READINGS, _array(device_ids), _array(instants), min(instants), max(instants)
+        STORED_READINGS, array(device_ids), array(instants), min(instants), max(instants)
     )
     return {(row["device_id"], row["measured_at"]): Reading._make(row) for row in rows}
 
 
-async def add_sequences(
-    connection: Connection, numbers: Iterable[tuple[str, int, int]]
-) -> list[Acknowledgement]:
-    """Note which (device id, boot, seq) have arrived; give what is now known of each device and boot."""
-    seqs: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
-    for device_id, boot, seq in numbers:
-        seqs[device_id, boot].append(seq)
-    rows = [(*counter, *range_) for counter, arrived in sorted(seqs.items()) for range_ in ranges(arrived)]
-    if not rows:
+async def add_sequences(connection: Connection, batch: Batch) -> list[Acknowledgement]:
+    """Note which numbers have arrived; give what is now known of each device and boot."""
+    if not batch.sequences:
         return []
-    known = await connection.fetch(ADD_SEQUENCES, *_arrays(rows), MAX_LOOKED_AT)
     return [
-        Acknowledgement(device_id, boot, ranges_ or [(first, last)])
-        for device_id, boot, first, last, ranges_ in known
+        Acknowledgement(device_id, boot, several or [(first, last)])
+        for device_id, boot, first, last, several in await connection.fetch(
+            ADD_SEQUENCES, *batch.sequences, MAX_LOOKED_AT
+        )
     ]
 
 
@@ -207,32 +160,6 @@ async def keep_refused(connection: Connection, evidence: Sequence[tuple[Message,
         for refused in refusals_
     ]
     await connection.execute(KEEP_REFUSALS, *zip(*refusals, strict=True))
-
-
-def _arrays(rows: Iterable[Sequence[Any]]) -> list[str | None]:
-    return [_array(column) for column in zip(*rows, strict=True)]
-
-
-def _array(column: Sequence[Any]) -> str | None:
-    """Write values as the text of an array; None where all are absent, which the server fills up with nulls.
-
-    PostgreSQL's own format is JSON's but for the brackets, as long as no text has control characters, and ours have
-    none. The driver's encoder takes four times as long as the rest of a transaction does in this process.
-    """
-    if column.count(None) == len(column):
-        return None
-    try:
-        text = orjson.dumps(column).decode()
-    except TypeError:  # an integer beyond 64 bits
-        text = json.dumps(column, default=str)
-    return f"{{{text[1:-1]}}}"
-
-
-def _json(extra: JsonObject) -> str:
-    try:
-        return orjson.dumps(extra).decode()
-    except TypeError:  # an integer beyond 64 bits
-        return json.dumps(extra)
 
 
 def _text(value: str) -> str:

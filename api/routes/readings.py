@@ -1,5 +1,6 @@
 """Readings, in and out."""
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -14,10 +15,10 @@ from api.schemas.fields import DeviceId, Id, Time
 from api.schemas.readings import READINGS_BODY, ReadingsStored, RejectedReading, Trace, shown
 from api.services import Services
 from telemetry import history
-from telemetry.decode import MAX_READINGS, parse
+from telemetry.decode import MAX_READINGS, oversized, parse
 from telemetry.examine import Examined, named_device
 from telemetry.ingest import HTTP_PATIENCE_S, StorageAwayError
-from telemetry.model import Message, Refused, Source
+from telemetry.model import Message, RefusalReason, Refused, Source
 from telemetry.registry import shipments
 from telemetry.registry.assignments import devices_of
 
@@ -60,7 +61,15 @@ async def get_trace(
             rows, width = await history.thinned(connection, stretch, points=points)
             trace["bucket_s"] = None if width is None else width.total_seconds()
     trace["items"] = [shown(row) for row in rows]
-    return Response(orjson.dumps(trace), media_type="application/json")
+    return Response(_json(trace), media_type="application/json")
+
+
+def _json(trace: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(trace)
+    except TypeError:
+        # A field that we do not know may hold an integer of more than 64 bits, which only the slow way writes.
+        return json.dumps(trace, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 @router.post("/v1/readings", openapi_extra=READINGS_BODY)
@@ -74,11 +83,13 @@ async def send_readings(request: Request, caller: Caller, services: Here) -> Rea
     message = Message(source=Source.HTTP, origin=caller.name, payload=body, received_at=received_at)
     parsed = parse(body)
     try:
-        if isinstance(parsed, Refused):
+        raws = [] if isinstance(parsed, Refused) else _readings(parsed[0])
+        refused = parsed if isinstance(parsed, Refused) else oversized(body, len(raws))
+        if refused is not None:
             # Kept as evidence, like a message of a logger that nobody can read.
-            await services.ingest.commit([Examined(message, refused=[parsed])], patience_s=HTTP_PATIENCE_S)
-            raise Problem(400, f"The readings were not stored: {parsed.detail}.")
-        raws = _readings(parsed[0])
+            await services.ingest.commit([Examined(message, refused=[refused])], patience_s=HTTP_PATIENCE_S)
+            status = 413 if refused.reason is RefusalReason.TOO_LARGE else 400
+            raise Problem(status, f"The readings were not stored: {refused.detail}.")
         stored = await services.ingest.store_readings(
             raws,
             payload=body,
@@ -91,8 +102,7 @@ async def send_readings(request: Request, caller: Caller, services: Here) -> Rea
             "The database cannot be reached right now; nothing is known to be stored."
         ) from None
     rejected = [
-        RejectedReading(index=refused.index or 0, reason=refused.reason, detail=refused.detail)
-        for refused in stored.refused
+        RejectedReading(index=one.index or 0, reason=one.reason, detail=one.detail) for one in stored.refused
     ]
     return ReadingsStored(accepted=stored.accepted, duplicates=stored.duplicates, rejected=rejected)
 

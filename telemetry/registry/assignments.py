@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.tables import device_assignments as on
@@ -27,10 +27,11 @@ class Unregistered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occupied:
-    """A device that is on another shipment at that time."""
+    """A device that is on another shipment at that time; `ends_at` is null where it still is."""
 
     device_id: str
     shipment_id: str
+    ends_at: datetime | None
 
 
 async def assign(
@@ -72,14 +73,17 @@ async def start_earlier(
     return None
 
 
-async def release(connection: AsyncConnection, shipment_id: str, ends_at: datetime) -> None:
-    """Take a shipment's devices off it: what they measure from this instant on belongs to it no longer."""
+async def release(connection: AsyncConnection, shipment_id: str, ends_at: datetime | None) -> None:
+    """Take a shipment's devices off it: what they measure from this instant on belongs to it no longer.
+
+    Without an instant they never were on it, and their time is free for another.
+    """
     mine = await connection.scalars(select(on.c.device_id).where(on.c.shipment_id == shipment_id))
     await _lock(connection, mine.all())
     await connection.execute(
         update(on)
         .where(on.c.shipment_id == shipment_id)
-        .values(ends_at=func.greatest(on.c.starts_at, ends_at))
+        .values(ends_at=func.greatest(on.c.starts_at, ends_at))  # which passes over null
     )
 
 
@@ -102,7 +106,8 @@ async def mark(connection: AsyncConnection, shipment_id: str) -> None:
 
 
 def _ends_after(instant: datetime) -> ColumnElement[bool]:
-    return or_(on.c.ends_at.is_(None), on.c.ends_at > instant)
+    lasted = on.c.ends_at > on.c.starts_at  # not so where the shipment was called off before it departed
+    return or_(on.c.ends_at.is_(None), and_(lasted, on.c.ends_at > instant))
 
 
 async def _lock(connection: AsyncConnection, device_ids: Collection[str]) -> set[str]:
@@ -120,10 +125,10 @@ async def _occupied(
     connection: AsyncConnection, shipment_id: str, device_ids: Collection[str], when: ColumnElement[bool]
 ) -> Occupied | None:
     found = await connection.execute(
-        select(on.c.device_id, on.c.shipment_id)
+        select(on.c.device_id, on.c.shipment_id, on.c.ends_at)
         .where(on.c.device_id.in_(device_ids), on.c.shipment_id != shipment_id, when)
         .order_by(on.c.device_id, on.c.starts_at)
         .limit(1)
     )
     row = found.first()
-    return None if row is None else Occupied(device_id=row.device_id, shipment_id=row.shipment_id)
+    return None if row is None else Occupied(**row._asdict())

@@ -55,6 +55,10 @@ WRONG_CALLS = {
         ["keys", "create", "--role", "viewer"],
         "--organization is required for the role viewer",
     ),
+    "courier's key without its shipments": (
+        ["keys", "create", "--role", "courier"],
+        "--shipment-ids is required for the role courier",
+    ),
     "simulation without a broker": (["simulate"], "DEWARWATCH_MQTT_URL is not set"),
 }
 

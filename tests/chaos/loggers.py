@@ -15,8 +15,8 @@ class Loggers(Link):
     """Publishes messages at a pace from a thread of its own; what nobody confirms is sent again if `patient` is false."""
 
     def __init__(self, url: str, messages: Sequence[Message], *, per_s: float, patient: bool) -> None:
+        self._messages = messages
         self._memory = dict(enumerate(messages))  # what is not confirmed yet
-        self._numbers = [set(message.numbers) for message in messages]
         self._told: dict[tuple[str, int], Ack] = {}
         self._pace_s = 1 / per_s
         self._patient = patient
@@ -26,7 +26,7 @@ class Loggers(Link):
         super().__init__(url)
         self.until(lambda: self.connected is not None)
         assert not self.subscribe("dewar/v1/+/ack").is_failure
-        self._thread = threading.Thread(target=self._publish, args=(messages,), name="loggers")
+        self._thread = threading.Thread(target=self._publish, name="loggers")
 
     def __exit__(self, *_: object) -> None:
         self._closing.set()
@@ -38,7 +38,11 @@ class Loggers(Link):
 
     @property
     def share_sent(self) -> float:
-        return self.sent / len(self._numbers)
+        return self.sent / len(self._messages)
+
+    @property
+    def readings_sent(self) -> int:
+        return sum(len(message.numbers) for message in self._messages[: self.sent])
 
     def unconfirmed(self) -> int:
         """Gives how many messages wait for their confirmation, and forgets those that have it."""
@@ -49,9 +53,9 @@ class Loggers(Link):
                 del self._memory[number]
         return len(self._memory)
 
-    def _publish(self, messages: Sequence[Message]) -> None:
+    def _publish(self) -> None:
         started = time.monotonic()
-        for number, message in enumerate(messages):
+        for number, message in enumerate(self._messages):
             if self._closing.wait(max(0.0, started + number * self._pace_s - time.monotonic())):
                 return
             self._send(message)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 
@@ -22,8 +22,6 @@ class Size:
     messages_per_s: float
     blows: int
     """How often the service is hit while the readings flow in."""
-    padding: int
-    """Bytes added to each message where memory is to be filled."""
 
     def shares(self) -> list[float]:
         """When it is hit, as shares of what has been sent."""
@@ -42,7 +40,8 @@ class Voyage:
         self.service = start().ready()
         self._register()
 
-    def start_again(self) -> None:
+    def kill_and_start_again(self) -> None:
+        self.service.killed()
         self.service = self._start().ready()
 
     def _register(self) -> None:
@@ -81,6 +80,7 @@ class Voyage:
             within_s,
             lambda: f"{self.stored()} of {self.total} stored\n{self.service.log}",
         )
+        self.note(f"all {self.total} readings of {len(self.messages)} messages are stored")
         self._deliver(self.journeys[2::3])
         assert self._readings() == sorted(
             (journey.device_id, each.boot, each.seq, each.at, each.celsius, each.probe_ok)
@@ -90,6 +90,7 @@ class Voyage:
         assert self.fetch("SELECT * FROM refused_messages") == []
         true = sorted(found for journey in self.journeys for found in journey.excursions(self.began))
         eventually(lambda: self.excursions() == true, within_s, lambda: _difference(self.excursions(), true))
+        self.note(f"all {len(true)} excursions are found")
         self._told_once()
         assert "Traceback" not in self.service.err, self.service.err
 
@@ -117,14 +118,15 @@ class Voyage:
         )
         assert self.fetch(alerts) == []
 
-    def peak_mib(self) -> float:
-        """The most memory that the service ever had, as the kernel says."""
-        return memory_mib(self.service.pid, "VmHWM")
+    def memory_mib(self, kind: Literal["VmRSS", "VmHWM"]) -> float:
+        """The memory that the service has now, or has ever had, as the kernel says."""
+        lines = Path(f"/proc/{self.service.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(kind))
 
-
-def memory_mib(pid: int, kind: str) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(kind))
+    def note(self, line: str) -> None:
+        """For who runs it with -rP or -s."""
+        elapsed_s = (datetime.now(UTC) - self.began).total_seconds()
+        print(f"after {elapsed_s:.1f} s: {line}")  # noqa: T201 -- for that
 
 
 def _found(item: dict[str, Any]) -> Found:

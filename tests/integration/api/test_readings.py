@@ -60,6 +60,20 @@ async def test_stored_once_and_read_back(desk: Desk, hours_ago: HoursAgo) -> Non
     assert device["position"]["lat"] == 50.03
 
 
+async def test_unknown_fields_may_hold_any_number(desk: Desk, hours_ago: HoursAgo) -> None:
+    await desk.ship("S1", departed_at=text(hours_ago(3)))
+    sent = reading(
+        hours_ago(2), device_id="S1-logger", serial=2**64, large=1e300, small=1e-300, place="Zürich"
+    )
+    assert (await send(desk.admin, sent))["accepted"] == 1
+    assert (await send(desk.admin, sent))["duplicates"] == 1
+    for query in ({}, {"points": 2}):
+        answer = await desk.admin.get("/v1/shipments/S1/readings", params=query)
+        assert answer.status_code == 200
+        (shown,) = answer.json()["items"]
+        assert shown["extra"] == {"serial": 2**64, "large": 10**300, "small": 1e-300, "place": "Zürich"}
+
+
 async def test_bad_ones_cost_the_good_ones_nothing(desk: Desk, hours_ago: HoursAgo) -> None:
     await desk.device("D1")
     await send(desk.admin, reading(hours_ago(9), -180))
@@ -242,3 +256,32 @@ async def test_of_long_messages_a_list_shows_the_beginning(desk: Desk) -> None:
     assert base64.b64decode(whole["payload_base64"]) == body
     problem(await desk.admin.get("/v1/rejected/99"), 404)
     problem(await desk.admin.get("/v1/rejected/x"), 422)
+
+
+async def test_a_body_that_is_too_large_is_refused_and_kept(desk: Desk, hours_ago: HoursAgo) -> None:
+    await desk.device("D1")
+    reading = {
+        "device_id": "D1",
+        "measured_at": text(hours_ago(1)),
+        "temperature_c": -180,
+        "pad": "x" * 70_000,
+    }
+    refused = problem(await desk.admin.post("/v1/readings", json={"readings": [reading]}), 413)
+    assert "65536 bytes" in refused["detail"]
+    (kept,) = await desk.items("/v1/rejected", reason="too_large")
+    assert kept["payload_bytes"] > 70_000
+
+
+async def test_as_many_readings_as_are_allowed_fit_into_a_body(desk: Desk, hours_ago: HoursAgo) -> None:
+    await desk.device("D1")
+    readings = [
+        {
+            "device_id": "D1",
+            "measured_at": text(hours_ago(1 + n / 3600)),
+            "temperature_c": -180,
+            "pad": "x" * 500,
+        }
+        for n in range(1000)
+    ]
+    answer = await desk.admin.post("/v1/readings", json={"readings": readings})
+    assert answer.json()["accepted"] == 1000

@@ -10,19 +10,29 @@ import pytest
 from migrations.upgrade import upgrade
 from telemetry.broker import RECEIVE_MAXIMUM
 from telemetry.inbox import MOST_MESSAGES
-from tests.integration.telemetry.conftest import connected, ingesters, open_store, reading
+from tests.integration.telemetry.conftest import PATIENCE_S, connected, ingesters, open_store, reading
 
 COUNT = 5000
 
 
 @asynccontextmanager
-async def killed_at_the_end(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", *arguments)
+async def to_be_killed(*arguments: str) -> AsyncIterator[None]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.integration.telemetry.process",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+    )
     try:
-        yield process
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE_S):
+            while await process.stdout.readline() != b"connected\n":
+                assert process.returncode is None
+        yield
     finally:
         process.kill()
-        await process.wait()
+        await process.communicate()
 
 
 async def all_stored_once(store, count=COUNT):
@@ -35,13 +45,14 @@ async def all_stored_once(store, count=COUNT):
 
 
 async def test_the_ingester_is_killed(broker, store, loggers):
-    process = "tests.integration.telemetry.process", broker.url, store.url
-    for seq in range(COUNT):
-        loggers.publish(reading(seq, seq=seq))
-    for stored in (1, COUNT // 4, COUNT // 2):
-        async with killed_at_the_end(*process):
+    async with to_be_killed(broker.url, store.url):
+        for seq in range(COUNT):
+            loggers.publish(reading(seq, seq=seq))
+        await store.until_stored(1)
+    for stored in (COUNT // 4, COUNT // 2):
+        async with to_be_killed(broker.url, store.url):
             await store.until_stored(stored)
-    async with killed_at_the_end(*process):
+    async with to_be_killed(broker.url, store.url):
         await all_stored_once(store)
         await loggers.acknowledged(lambda ack: ack["through"] == COUNT - 1)
 

@@ -198,7 +198,9 @@ def test_what_is_no_time(sent):
 
 
 def test_a_time_must_be_there():
-    assert detail({"temperature_c": 1}).startswith("measured_at is missing: a time from 1970 on with its offset is needed")
+    assert detail({"temperature_c": 1}).startswith(
+        "measured_at is missing: a time from 1970 on with its offset is needed"
+    )
 
 
 def test_a_clock_may_be_five_minutes_ahead_and_not_more():
