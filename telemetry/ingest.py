@@ -14,7 +14,7 @@ from telemetry import metrics, store
 from telemetry.batch import Batch, prepare
 from telemetry.decode import address
 from telemetry.examine import Examined, examine, examine_many, named_device
-from telemetry.model import Message, Reading, RefusalReason, Refused, Source
+from telemetry.model import DEVICE_ID, Message, Reading, RefusalReason, Refused, Source
 from telemetry.repeats import Key, tell_apart
 from telemetry.sequences import Acknowledgement
 from telemetry.store import Connection
@@ -140,7 +140,8 @@ class Ingest:
             return await self.commit([_poisoned(batch.examined[0], error)], patience_s=patience_s)
 
     async def _look_up(self, device_ids: set[str], patience_s: float | None = None) -> None:
-        unknown = device_ids - self._registered
+        # What is no id is in no table, and may be a text that no database takes.
+        unknown = {device_id for device_id in device_ids - self._registered if DEVICE_ID.fullmatch(device_id)}
         if unknown:
             ask = partial(store.known_devices, self._pool, unknown)
             self._registered |= await self._outlast(ask, patience_s)

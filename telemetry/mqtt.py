@@ -5,10 +5,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from itertools import groupby, islice
 from operator import attrgetter
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import orjson
@@ -132,7 +134,7 @@ class Bridge:
         try:
             self._connection = connection = await Connection.open(
                 self._url,
-                client_id=f"dewarwatch-ingest-{slot}",
+                client_id=_client_id(self._url, slot),
                 protocol=self._protocol,
                 deliver=self._deliver,
             )
@@ -271,3 +273,9 @@ class Bridge:
                 waiting_bytes=self._inbox.bytes,
             )
         )
+
+
+def _client_id(url: str, slot: int) -> str:
+    """Name the session: the same after a restart, and not to be guessed by a logger, which could take it over."""
+    account = urlsplit(url).netloc.rpartition("@")[0]
+    return f"dewarwatch-ingest-{slot}-{sha256(account.encode()).hexdigest()[:12]}"

@@ -381,3 +381,19 @@ async def test_nothing_is_told_before_it_is_committed(store):
         for number in range(5):
             await store.store(message(reading(number)))
             assert await connection.fetchval("SELECT count(*) FROM readings") == number + 1
+
+
+async def test_every_character_can_be_kept(store):
+    letters = [chr(code) for code in range(1, 0x10000) if not 0xD800 <= code < 0xE000] + ["\U0001f600"]
+    texts = ["".join(letters[start : start + 1000]) for start in range(0, len(letters), 1000)]
+    for number, text in enumerate(texts):
+        outcome = await store.store(message(reading(number, **{f"key {text}": [text, {"in": text}]})))
+        assert outcome.messages[0].accepted == 1, outcome
+    stored = [json.loads(extra) for (extra,) in await store.readings("extra")]
+    assert stored == [{f"key {text}": [text, {"in": text}]} for text in texts]
+
+
+async def test_a_topic_that_no_database_takes_is_refused_like_any_other_that_is_no_device(store):
+    outcome = await store.store(message(reading(1), "a\0b"), message(reading(2)))
+    assert [answer.accepted for answer in outcome.messages] == [0, 1]
+    assert [reason for reason, *_ in await store.refused("reason")] == ["unknown_device"]

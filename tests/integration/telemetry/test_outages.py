@@ -95,3 +95,23 @@ async def test_the_database_is_away_under_load(broker, postgres):
             await asyncio.to_thread(postgres.start)
             await all_stored_once(store)
             await loggers.acknowledged(lambda ack: ack["through"] == COUNT - 1)
+
+
+async def test_a_stop_while_the_database_is_away_leaves_everything_at_the_broker(
+    broker, postgres, monkeypatch
+):
+    monkeypatch.setattr("telemetry.mqtt.DRAIN_LIMIT_S", 0.2)
+    await upgrade(postgres.url)
+    async with open_store(postgres.url) as store, ingesters(broker.url, postgres.url) as start:
+        await store.register("LOG-1")
+        ingester = await start()
+        await asyncio.to_thread(postgres.stop)
+        with connected(broker.url) as loggers:
+            for seq in range(20):
+                loggers.publish(reading(seq, seq=seq))
+            await ingester.until(lambda state: state.waiting == 20)
+            await ingester.stopped()
+            assert not ingester.states[-1].connected
+            await asyncio.to_thread(postgres.start)
+            await start()
+            await all_stored_once(store, 20)
