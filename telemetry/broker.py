@@ -105,7 +105,7 @@ class Connection:
             raise
         connection = cls(client, deliver)
         try:
-            reason, properties = await connection._answer_to(connection._connack)
+            reason, properties = await connection._answer_to(connection._connack, limit_s=ANSWER_LIMIT_S)
         except BaseException:
             connection.close()
             raise
@@ -169,16 +169,18 @@ class Connection:
         if mid is None:
             raise BrokerError("ended the connection")
         answer = self._answers[mid] = self._loop.create_future()
+        # Without a limit: it comes behind all messages that the broker had under way to us, and to give up while
+        # these are being stored would bring all of them again. A connection that is dead ends by its keepalive.
         return await self._answer_to(answer)
 
-    async def _answer_to(self, answer: asyncio.Future[T]) -> T:
+    async def _answer_to(self, answer: asyncio.Future[T], *, limit_s: float | None = None) -> T:
         either: list[asyncio.Future[Any]] = [answer, self.closed]
-        await asyncio.wait(either, timeout=ANSWER_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         if answer.done():
             return answer.result()
         if self.closed.done():
             raise BrokerError(f"ended the connection: {self.closed.result()}")
-        raise BrokerError(f"did not answer within {ANSWER_LIMIT_S:.0f} s")
+        raise BrokerError(f"did not answer within {limit_s:.0f} s")
 
     # Called by the event loop.
 

@@ -14,7 +14,7 @@ from telemetry.model import Message, Source
 BATCH_MESSAGES = 1000
 BATCH_BYTES = 512 * 1024
 MOST_MESSAGES = 2 * RECEIVE_MAXIMUM
-MOST_BYTES = 64 * 2**20
+MOST_BYTES = 32 * 2**20
 
 
 class Delivery(NamedTuple):
