@@ -73,6 +73,11 @@ class Connection:
         self._answers: dict[int, asyncio.Future[list[ReasonCode]]] = {}
         self._publish_limit = _PUBLISH_LIMIT
         self._publishing = 0
+        self.paused = False
+        self.received = 0
+        """Messages delivered so far."""
+        self.session_present = False
+        """Whether the broker had kept a session for us."""
         self.closed: asyncio.Future[str] = self._loop.create_future()
         """Done with the reason once the connection has ended; with an exception where our own code failed."""
         client.on_connect = self._hear_connack
@@ -149,10 +154,12 @@ class Connection:
 
     def pause(self) -> None:
         """Leave what comes at the broker; after a while it hangs up, and keeps it for the next connection."""
+        self.paused = True
         self._loop.remove_reader(self._fileno)
 
     def resume(self) -> None:
         """Read again."""
+        self.paused = False
         if not self.closed.done():
             self._loop.add_reader(self._fileno, self._read)
 
@@ -188,6 +195,7 @@ class Connection:
         with self._failing():
             publishes = self._socket.receive()
             if publishes:
+                self.received += len(publishes)
                 self._deliver(self, publishes)
         self._turn()
 
@@ -229,8 +237,9 @@ class Connection:
     # Called by paho, from within the above.
 
     def _hear_connack(
-        self, _client: Client, _: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
+        self, _client: Client, _: Any, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
+        self.session_present = flags.session_present
         if not self._connack.done():
             self._connack.set_result((reason, properties))
 

@@ -1,8 +1,8 @@
 """What has been received and is not committed yet: bounded, in the order of receipt."""
 
 import asyncio
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ class Inbox:
     def __init__(self) -> None:
         self._waiting: deque[Delivery] = deque()
         self._waiting_bytes = 0
+        self._held: Counter[Connection] = Counter()
         self._paused: set[Connection] = set()
         self._changed = asyncio.Event()
         self.messages = 0
@@ -56,13 +57,14 @@ class Inbox:
     def _above(self, part: float) -> bool:
         return self.messages > MOST_MESSAGES * part or self.bytes > MOST_BYTES * part
 
-    def add(self, connection: Connection, publishes: Iterable[Publish], received_at: datetime) -> None:
+    def add(self, connection: Connection, publishes: Sequence[Publish], received_at: datetime) -> None:
         """Take in what arrived at once on a connection."""
+        self._held[connection] += len(publishes)
+        self.messages += len(publishes)
         for topic, packet_id, payload in publishes:
             message = Message(Source.MQTT, topic, payload, received_at)
             self._waiting.append(Delivery(message, connection, packet_id))
             self._waiting_bytes += len(payload)
-            self.messages += 1
             self.bytes += len(payload)
         if self._above(1):
             self._paused.add(connection)
@@ -83,10 +85,18 @@ class Inbox:
         """Forget a batch that is committed; once half of what is allowed is free, connections read again."""
         self.messages -= len(batch)
         self.bytes -= sum(len(delivery.message.payload) for delivery in batch)
+        self._held -= Counter(
+            delivery.connection for delivery in batch
+        )  # which also forgets those with none left
         if not self._above(0.5):
             while self._paused:
                 self._paused.pop().resume()
         self._tell()
+
+    async def settled(self, connection: Connection) -> None:
+        """Wait until all that this connection brought is settled."""
+        while self._held[connection]:
+            await self.change()
 
     async def change(self) -> None:
         """Wait until something is added or settled."""

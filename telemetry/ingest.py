@@ -26,7 +26,11 @@ T = TypeVar("T")
 TRANSACTION_LIMIT_S = 60.0
 CONNECT_LIMIT_S = 10.0
 HTTP_PATIENCE_S = 5.0
-_SLICE_S = 0.002
+HOPEFUL_FROM = 500
+"""Readings of a batch that is first tried as if all of them were new."""
+CAREFUL_BATCHES = 20
+"""How many are not, after one in which something was there already."""
+_SLICE_S = 0.001
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.05, 5.0
 
 DATA_ERRORS = (
@@ -78,6 +82,7 @@ class Ingest:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._registered: set[str] = set()
+        self._repetitions_expected = 0
 
     async def store(self, messages: Sequence[Message]) -> BatchOutcome:
         """Judge and store what came by MQTT; returns once it is committed, however long that takes."""
@@ -124,7 +129,7 @@ class Ingest:
         Tries again for as long as it takes, or raises StorageAwayError after `patience_s` seconds.
         """
         try:
-            return await self._outlast(lambda: self._transact(batch), patience_s)
+            return await self._outlast(lambda: self._store_batch(batch), patience_s)
         except DATA_ERRORS as error:
             if len(batch.examined) > 1:
                 middle = len(batch.examined) // 2
@@ -146,11 +151,22 @@ class Ingest:
             ask = partial(store.known_devices, self._pool, unknown)
             self._registered |= await self._outlast(ask, patience_s)
 
-    async def _transact(self, batch: Batch) -> BatchOutcome:
+    async def _store_batch(self, batch: Batch) -> BatchOutcome:
+        """Expect all of a large batch to be new, unless there was a repetition not long ago: they seldom come alone."""
+        if len(batch.readings) < HOPEFUL_FROM or self._repetitions_expected:
+            self._repetitions_expected = max(0, self._repetitions_expected - 1)
+            return await self._transact(batch, all_new=False)
+        try:
+            return await self._transact(batch, all_new=True)
+        except asyncpg.UniqueViolationError:
+            self._repetitions_expected = CAREFUL_BATCHES
+            return await self._transact(batch, all_new=False)
+
+    async def _transact(self, batch: Batch, *, all_new: bool) -> BatchOutcome:
         started = perf_counter()
         async with self._pool.acquire(timeout=CONNECT_LIMIT_S) as connection, connection.transaction():
             await store.update_states(connection, batch)
-            new = await store.insert_readings(connection, batch)
+            new = await store.insert_readings(connection, batch, all_new=all_new)
             first = None if new is None else await _stored_before(connection, batch, new)
             messages = [_outcome(one, first) for one in batch.examined]
             acknowledgements = await store.add_sequences(connection, batch)

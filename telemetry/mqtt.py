@@ -5,12 +5,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from itertools import groupby, islice
 from operator import attrgetter
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import orjson
@@ -24,22 +22,17 @@ from telemetry.frames import Publish
 from telemetry.inbox import Delivery, Inbox
 from telemetry.ingest import Ingest
 from telemetry.sequences import Acknowledgement
+from telemetry.sessions import adopt, client_id, empty, topics
 from telemetry.slots import Slot
 
 log = structlog.get_logger(__name__)
 
-# A device id with slashes in it is no id, but whoever sends one shall find it among what was refused.
-READINGS = ("dewar/v1/+/readings", "dewar/v1/+/+/readings", "dewar/v1/+/+/+/readings")
-STATUS = "dewar/v1/+/status"
-SHARE = "$share/dewarwatch/"
 LINGER_S = 0.004
 """How long a batch that is not full waits for more, while none is being committed."""
 ACKS_EVERY_S = 0.1
 ACKS_AT_ONCE = 200
 MOST_ACKS = 100_000
 DRAIN_LIMIT_S = 10.0
-QUIET_S = 0.5
-"""A broker that has sent nothing for so long after an unsubscription has nothing more."""
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 5.0
 
 
@@ -73,7 +66,7 @@ async def run_ingest(
 
 
 class Bridge:
-    """Five tasks that share an inbox: one holds the slot, one the connection, one stores, one answers, one reports."""
+    """Tasks that share an inbox: each holds the slot, or the connection, or stores, or answers, or looks around."""
 
     def __init__(self, mqtt_url: str, pool: asyncpg.Pool, on_state: Callable[[IngestState], None]) -> None:
         self._url = mqtt_url
@@ -94,6 +87,9 @@ class Bridge:
         try:
             async with asyncio.TaskGroup() as group:
                 connecting = group.create_task(self._stay_connected(), name="ingest:connection")
+                adopting = group.create_task(
+                    adopt(self._url, self._slot, self._inbox, self._deliver), name="ingest:adopt"
+                )
                 others = [
                     group.create_task(self._slot.hold(), name="ingest:slot"),
                     group.create_task(self._store(), name="ingest:store"),
@@ -102,6 +98,7 @@ class Bridge:
                 ]
                 await stop.wait()
                 connecting.cancel()
+                adopting.cancel()
                 await self._drain()
                 for task in others:
                     task.cancel()
@@ -134,7 +131,7 @@ class Bridge:
         try:
             self._connection = connection = await Connection.open(
                 self._url,
-                client_id=_client_id(self._url, slot),
+                client_id=client_id(self._url, slot),
                 protocol=self._protocol,
                 deliver=self._deliver,
             )
@@ -142,7 +139,7 @@ class Bridge:
             newer = self._protocol == MQTTProtocolVersion.MQTTv5
             self._protocol = MQTTProtocolVersion.MQTTv311 if newer else MQTTProtocolVersion.MQTTv5
             raise
-        await connection.subscribe(self._topics(slot))
+        await connection.subscribe(topics(slot, self._protocol))
         metrics.CONNECTIONS.inc()
         metrics.CONNECTED.set(1)
         log.info("broker_connected", slot=slot, protocol=self._protocol.name)
@@ -155,11 +152,6 @@ class Bridge:
         finally:
             moved.cancel()
         return connection.closed.result() if connection.closed.done() else "another ingester has our slot"
-
-    def _topics(self, slot: int) -> list[str]:
-        """Share readings between all ingesters; statuses are for one of them, which so hears them in order."""
-        share = SHARE if self._protocol == MQTTProtocolVersion.MQTTv5 else ""
-        return [*(share + topic for topic in READINGS), *([STATUS] if slot == 0 else [])]
 
     def _lose_connection(self, problem: str) -> None:
         if self._connection is not None:
@@ -231,32 +223,20 @@ class Bridge:
 
     async def _drain(self) -> None:
         """Commit and acknowledge what has been received; an ingester that is not the first gives back its session."""
-        connection, leaving, left = self._connection, bool(self._slot.number), False
-        self._receiving = leaving
+        connection, slot, left = self._connection, self._slot.number, False
+        self._receiving = bool(slot)
         with suppress(TimeoutError, BrokerError):
             async with asyncio.timeout(DRAIN_LIMIT_S):
-                if connection is not None and leaving:
-                    await connection.unsubscribe(self._topics(self._slot.number or 0))
-                await self._settled()
-                while leaving and not await self._quiet():
-                    await self._settled()
-                left = leaving
+                if connection is not None and slot:
+                    await empty(connection, topics(slot, self._protocol), self._inbox)
+                    left = True
+                while self._inbox.messages:
+                    await self._inbox.change()
         self._send_acks()
         if connection is not None:
             connection.close(end_session=left)
         if self._inbox.messages:
             log.warning("stopped_before_all_was_stored", messages=self._inbox.messages, kept_by="the broker")
-
-    async def _settled(self) -> None:
-        while self._inbox.messages:
-            await self._inbox.change()
-
-    async def _quiet(self) -> bool:
-        try:
-            await asyncio.wait_for(self._inbox.change(), QUIET_S)
-        except TimeoutError:
-            return True
-        return False
 
     async def _report(self) -> None:
         while True:
@@ -273,9 +253,3 @@ class Bridge:
                 waiting_bytes=self._inbox.bytes,
             )
         )
-
-
-def _client_id(url: str, slot: int) -> str:
-    """Name the session: the same after a restart, and not to be guessed by a logger, which could take it over."""
-    account = urlsplit(url).netloc.rpartition("@")[0]
-    return f"dewarwatch-ingest-{slot}-{sha256(account.encode()).hexdigest()[:12]}"

@@ -1,7 +1,8 @@
 """Which of the ingesters this one is: a number that a lock in the database keeps to one of them."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from itertools import chain, count
 
 import asyncpg
@@ -13,6 +14,7 @@ from telemetry.store import Connection
 log = structlog.get_logger(__name__)
 
 _LOCKS = 0x64776967  # "dwig": the space of these locks
+_TRY = "SELECT pg_try_advisory_lock($1, $2)"
 _CHECK_S = 15.0
 _ANSWER_LIMIT_S = 5.0
 _RETRY_S = 1.0
@@ -40,6 +42,20 @@ class Slot:
                 log.warning("slot_lock_lost", slot=self.number, error=str(error) or repr(error))
             await asyncio.sleep(_RETRY_S)
 
+    @asynccontextmanager
+    async def borrowed(self, number: int) -> AsyncIterator[bool]:
+        """Have another number for as long as the block lasts; false where it is in use, or the database is away."""
+        connection, free = None, False
+        with suppress(*FAULTS):
+            connection = await self._pool.acquire(timeout=_ANSWER_LIMIT_S)
+            free = bool(await connection.fetchval(_TRY, _LOCKS, number))
+        try:
+            yield free
+        finally:
+            if connection is not None:
+                with suppress(*FAULTS):
+                    await self._pool.release(connection)  # with which its locks go
+
     async def changed(self) -> None:
         """Wait until the number becomes another one."""
         await self._changed.wait()
@@ -47,7 +63,7 @@ class Slot:
     async def _take(self, connection: Connection) -> None:
         before = [] if self.number is None else [self.number]
         for number in chain(before, count()):
-            if await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", _LOCKS, number):
+            if await connection.fetchval(_TRY, _LOCKS, number):
                 break
         if number != self.number:
             log.info("slot_taken", slot=number, before=self.number)

@@ -74,6 +74,9 @@ SELECT CASE WHEN (SELECT count(*) FROM new) < $22 THEN ARRAY(SELECT device_id FR
     (SELECT pg_notify($23, '') FROM marks LIMIT 1) AS told
 """
 
+# A quarter faster, and fails where anything is there already.
+INSERT_NEW_READINGS = INSERT_READINGS.replace("ON CONFLICT DO NOTHING", "")
+
 STORED_READINGS = f"""
 SELECT {", ".join(Reading._fields)} FROM unnest($1::text::text[], $2::text::timestamptz[]) AS sent (device_id, measured_at)
 JOIN readings USING (device_id, measured_at) WHERE measured_at BETWEEN $3 AND $4
@@ -117,12 +120,16 @@ async def update_states(connection: Connection, batch: Batch) -> None:
         await connection.execute(UPDATE_STATES, *batch.states)
 
 
-async def insert_readings(connection: Connection, batch: Batch) -> set[Key] | None:
-    """Store what is not there yet, and mark the shipments it belongs to; give the new keys, None for all of them."""
+async def insert_readings(connection: Connection, batch: Batch, *, all_new: bool) -> set[Key] | None:
+    """Store what is not there yet, and mark the shipments it belongs to; give the new keys, None for all of them.
+
+    With `all_new`, raises UniqueViolationError where that is not so.
+    """
     if not batch.readings:
         return None
+    statement = INSERT_NEW_READINGS if all_new else INSERT_READINGS
     row = await connection.fetchrow(
-        INSERT_READINGS, *batch.rows, batch.source, len(batch.readings), EVALUATE_CHANNEL
+        statement, *batch.rows, batch.source, len(batch.readings), EVALUATE_CHANNEL
     )
     assert row is not None
     return None if row["device_ids"] is None else set(zip(row["device_ids"], row["instants"], strict=True))

@@ -397,3 +397,18 @@ async def test_a_topic_that_no_database_takes_is_refused_like_any_other_that_is_
     outcome = await store.store(message(reading(1), "a\0b"), message(reading(2)))
     assert [answer.accepted for answer in outcome.messages] == [0, 1]
     assert [reason for reason, *_ in await store.refused("reason")] == ["unknown_device"]
+
+
+async def test_repetitions_in_large_batches(store):
+    def batch(first, **fields):
+        return [message([reading(second, seq=second, **fields) for second in range(first, first + 600)])]
+
+    assert (await store.store(*batch(0))).messages[0].accepted == 600
+    for _ in range(2):
+        (outcome,) = (await store.store(*batch(300))).messages
+        assert outcome.accepted + outcome.duplicates == 600
+    (outcome,) = (await store.store(*batch(600, ambient_c=20))).messages
+    assert (outcome.accepted, len(outcome.refused)) == (300, 300)
+    first, again = (await store.store(*batch(1200), *batch(1200))).messages
+    assert (first.accepted, again.duplicates) == (600, 600)
+    assert await store.readings("seq") == [(seq,) for seq in range(1800)]

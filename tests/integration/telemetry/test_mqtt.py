@@ -136,6 +136,27 @@ async def test_one_that_comes_back_takes_up_what_was_left(start, store, loggers)
     assert not first.task.done()
 
 
+async def test_what_one_left_that_never_comes_back_is_taken_over(start, store, loggers, monkeypatch):
+    first, second = await start(), await start()
+    second.task.cancel()
+    await asyncio.wait([second.task])
+    for number in range(100):
+        loggers.publish(reading(number))
+    await loggers.published()
+    assert len(await store.readings("seq")) < 100
+    monkeypatch.setattr("telemetry.sessions.LOOK_EVERY_S", 0.1)
+    await first.stopped()
+    await start()
+    await store.until_stored(100)
+    await store.until(
+        "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = $1", 0x64776967
+    )
+    monkeypatch.undo()
+    for number in range(100, 200):
+        loggers.publish(reading(number))
+    await store.until_stored(200)
+
+
 async def test_one_whose_slot_is_taken_takes_another(start, store):
     ingester = await start()
     async with store.another_connection() as other:
