@@ -1,8 +1,9 @@
-"""`python -m bench [NAME…] [--json FILE]`: run the benchmarks, all of them by default, and print what they found."""
+"""`python -m bench [NAME…] [--json FILE] [--patience SECONDS]`: run the benchmarks, all of them by default, and print what they found."""
 
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -13,7 +14,7 @@ from typing import Any
 
 from bench import detection, evaluation, memory, throughput
 from bench.ground import Ground, ground
-from bench.machine import QUIET_LOAD, Others, facts
+from bench.machine import Others, facts
 from bench.report import BenchError, Result, progress
 
 BENCHMARKS: dict[str, Callable[[Ground], Coroutine[Any, Any, Result]]] = {
@@ -28,14 +29,15 @@ BENCHMARKS: dict[str, Callable[[Ground], Coroutine[Any, Any, Result]]] = {
 def main() -> int:
     """Give 0 where all were taken, whether or not targets were met: the figures say that."""
     arguments = _arguments()
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # so that servers and folders go whatever ends us
     machine = facts()
     print("\n".join(f"{name:<12} {value}" for name, value in machine.items()))
-    if machine["load_before"] > QUIET_LOAD:
-        progress("the machine is busy with something else: take the figures again when it is not")
     found = {}
     try:
         for name in arguments.names or BENCHMARKS:
-            found[name], machine["database"] = _take(name)
+            found[name], machine["database"] = _take(name, arguments.patience)
     except (BenchError, KeyboardInterrupt) as error:
         print(f"bench: {error or 'interrupted'}", file=sys.stderr)
         return 1
@@ -48,11 +50,11 @@ def main() -> int:
     return 0
 
 
-def _take(name: str) -> tuple[Result, str]:
+def _take(name: str, patience_s: float) -> tuple[Result, str]:
     """Run one on servers of its own, print what it found, and give it with the database's version."""
     began, others = time.monotonic(), Others()
     progress(f"{name}:")
-    with ground() as ready:
+    with ground(patience_s) as ready:
         result = asyncio.run(BENCHMARKS[name](ready))
     note = f"meanwhile other programs took {others.share():.0%} of the machine"
     result = replace(result, notes=[*result.notes, note])
@@ -65,6 +67,13 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument(
+        *("--patience", "-p"),
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="for so long each benchmark waits until other programs are quiet, and repeats runs that they disturbed",
+    )
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.names if name not in BENCHMARKS]:
         parser.error(f"there is no benchmark {unknown[0]}: choose from {', '.join(BENCHMARKS)}")

@@ -21,6 +21,7 @@ import httpx
 from api.embedded import EmbeddedError, embedded_servers
 from api.embedded.servers import Servers
 from bench import fleet
+from bench.machine import Patience
 from bench.report import BenchError, progress
 from migrations.upgrade import upgrade
 from telemetry.tables import metadata
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 _DEWARWATCH = Path(sys.executable).with_name("dewarwatch")
 _ADMIN_KEY = "an-admin-key-for-benchmarks-of-32-characters"
-_POLL_S = 0.005
+_POLL_S = 0.02
 _READY_WITHIN_S = 60.0
 
 
@@ -61,6 +62,7 @@ class Ground:
     folder: Path
     database: str
     """Its version and level."""
+    patience: Patience
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[asyncpg.Connection]:
@@ -104,14 +106,16 @@ class Ground:
 
 
 @contextlib.contextmanager
-def ground() -> Iterator[Ground]:
+def ground(patience_s: float = 0) -> Iterator[Ground]:
     """Start database and broker in a folder that goes with them, and make the schema."""
     folder = Path(tempfile.mkdtemp(prefix="dewarwatch-bench-"))
     folder.chmod(0o711)  # root's servers run as another user
     try:
         with embedded_servers(folder / "data", progress) as servers:
             database = asyncio.run(upgrade(servers.database_url))
-            yield Ground(servers=servers, folder=folder, database=str(database))
+            yield Ground(
+                servers=servers, folder=folder, database=str(database), patience=Patience(patience_s)
+            )
     except EmbeddedError as error:
         raise BenchError(str(error)) from error
     finally:
@@ -135,7 +139,7 @@ async def committed(
 ) -> float:
     """Wait until the reading published last and all others are there; give when, on the monotonic clock.
 
-    Looking for one row by its key every few ms costs the database nothing worth mentioning.
+    Looking for one row by its key now and then costs the database nothing worth mentioning.
     """
 
     async def there() -> bool:

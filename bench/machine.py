@@ -1,17 +1,26 @@
 """What the figures were taken on: without it they mean nothing."""
 
+import asyncio
+import contextlib
 import os
 import platform
 import subprocess
 import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from api.embedded.find import find_broker
+from bench.report import progress
 
-QUIET_LOAD = 0.5
-"""Load average of the last minute up to which nobody else takes much."""
+T = TypeVar("T")
+
+QUIET = 0.1
+"""The part of all cores that others may take without the figures being about them."""
+_LOOK_S = 1.0
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def facts() -> dict[str, Any]:
@@ -24,12 +33,11 @@ def facts() -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: version(name) for name in ("paho-mqtt", "asyncpg", "uvloop")},
         "broker": _broker(),
-        "load_before": round(os.getloadavg()[0], 2),
     }
 
 
 class Others:
-    """How much of the machine other processes took, from the making of this on; all of ours must have ended by then."""
+    """How much of the machine all processes but ours and those below it take, from the making of this on."""
 
     def __init__(self) -> None:
         self._began, self._busy_s, self._ours_s = time.monotonic(), _busy_s(), _ours_s()
@@ -40,14 +48,48 @@ class Others:
         return max(0.0, theirs_s / (time.monotonic() - self._began) / (os.cpu_count() or 1))
 
 
+class Patience:
+    """Waits until others are quiet and repeats what they disturbed, for so many seconds in all."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    async def undisturbed(self, run: Callable[[], Awaitable[T]]) -> T:
+        """Give what the run gives: of one that others disturbed, once patience has come to its end."""
+        while True:
+            await self._quiet()
+            others = Others()
+            found = await run()
+            if (share := others.share()) <= QUIET or time.monotonic() > self._until:
+                return found
+            progress(f"others took {share:.0%} of the machine meanwhile: once more")
+
+    async def _quiet(self) -> None:
+        while time.monotonic() < self._until:
+            others = Others()
+            await asyncio.sleep(_LOOK_S)
+            if others.share() <= QUIET:
+                return
+
+
 def _busy_s() -> float:
-    """Give what the processors were busy, stolen time included: all but idle and waiting for disks (proc(5))."""
+    """Give for how long processors were busy, or taken away, since the start of the machine (proc(5))."""
     user, nice, system, _idle, _iowait, *rest = map(int, _first("/proc/stat", "cpu ", " ").split())
-    return (user + nice + system + sum(rest[:3])) / os.sysconf("SC_CLK_TCK")
+    return (user + nice + system + sum(rest[:3])) / _TICKS
 
 
 def _ours_s() -> float:
-    return sum(os.times()[:4])
+    """Give how long this process and all below it ran, those included that have ended and were waited for."""
+    ran, children = {}, defaultdict(list)
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            ran[process.name] = sum(map(int, fields[11:15])) / _TICKS
+            children[fields[1]].append(process.name)
+    ours = [str(os.getpid())]
+    for pid in ours:
+        ours += children[pid]
+    return sum(ran.get(pid, 0.0) for pid in ours)
 
 
 def _broker() -> str:

@@ -116,13 +116,13 @@ async def _alternate(
     runs: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(ROUNDS):
         for name, run in contestants.items():
-            await ground.clear(fleet.device_ids(LOGGERS))
-            runs[name].append(await run())
+            runs[name].append(await ground.patience.undisturbed(run))
             progress(f"round {turn + 1} of {ROUNDS}, {name}: {runs[name][-1]:,.0f} readings/s")
     return runs
 
 
 async def _serve(ground: Ground, load: Load) -> float:
+    await ground.clear(fleet.device_ids(LOGGERS))
     async with ground.serving("ingest"), ground.connected() as connection:
         with Publisher(ground.servers.mqtt_url) as publisher:
             stored = 0
@@ -136,6 +136,7 @@ async def _serve(ground: Ground, load: Load) -> float:
 
 
 async def _consumer(ground: Ground, load: Load, work: Callable[..., None], *arguments: str) -> float:
+    await ground.clear(fleet.device_ids(LOGGERS))
     servers = ground.servers
     counts = [len(load.warmup), len(load.messages)]
     with (
@@ -151,6 +152,7 @@ async def _consumer(ground: Ground, load: Load, work: Callable[..., None], *argu
 
 
 async def _publisher(ground: Ground, load: Load) -> float:
+    await ground.clear(fleet.device_ids(LOGGERS))
     with Publisher(ground.servers.mqtt_url) as publisher:
         publisher.load(load.messages)
         publisher.start()
@@ -160,6 +162,7 @@ async def _publisher(ground: Ground, load: Load) -> float:
 
 async def _copy(ground: Ground, load: Load, at_once: int) -> float:
     """COPY rows that are ready in memory, each lot a transaction, as the fastest that this table can be filled."""
+    await ground.clear(fleet.device_ids(LOGGERS))
     rows = list(fleet.rows(load.messages, datetime.now(UTC)))
     async with ground.connected() as connection:
         warmup = list(fleet.rows(load.warmup, datetime.now(UTC)))
