@@ -58,7 +58,7 @@ def _take(lock: int, folder: Path) -> None:
     except BlockingIOError as error:
         holder = os.pread(lock, 20, 0).decode().strip() or "another one"
         raise EmbeddedError(
-            f"the data folder {folder} is in use by process {holder}: stop that one, or choose another folder with --data"
+            f"the data folder {folder} is in use by process {holder}: stop that one, or choose another folder"
         ) from error
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)

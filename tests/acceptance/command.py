@@ -141,7 +141,12 @@ class Commands:
         env = environment(**settings)
         with said.open("wb") as out, complained.open("wb") as err:
             process = subprocess.Popen(
-                [*(() if terminal is None else ("setsid", "--ctty")), DEWARWATCH, *arguments],
+                [
+                    *(() if terminal is None else ("setsid", "--ctty")),
+                    *("setpriv", "--pdeathsig", "KILL"),  # should the tests themselves be killed
+                    DEWARWATCH,
+                    *arguments,
+                ],
                 cwd=self.folder,
                 env=env,
                 stdin=subprocess.DEVNULL if terminal is None else terminal,

@@ -51,10 +51,6 @@ WRONG_CALLS = {
     "scenario": (["simulate", "--scenario", "picnic"], "'picnic' is no scenario"),
     "number": (["demo", "--fleet", "none"], "--fleet"),
     "key role": (["keys", "create", "--role", "boss"], "--role boss: must be one of admin, ops, qa"),
-    "key without its organization": (
-        ["keys", "create", "--role", "viewer"],
-        "--organization is required for the role viewer",
-    ),
     "courier's key without its shipments": (
         ["keys", "create", "--role", "courier"],
         "--shipment-ids is required for the role courier",

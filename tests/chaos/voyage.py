@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import asyncpg
+import orjson
 
 from tests.acceptance.command import Command, eventually, items
 from tests.chaos.traces import Found, Journey, Message, journeys, messages
@@ -21,7 +22,9 @@ class Size:
     readings: int  # of each
     messages_per_s: float
     blows: int
-    """How often the service is hit while the readings flow in."""
+    """How often something is struck down while the readings flow in."""
+    patience_s: float
+    """How long any one thing may take on a machine that has others to do."""
 
     def shares(self) -> list[float]:
         """When it is hit, as shares of what has been sent."""
@@ -102,6 +105,13 @@ class Voyage:
         """Those that somebody sees who asks for them."""
         with self.service.client() as viewer:
             return sorted(_found(each) for each in items(viewer, "/v1/excursions", state=["open", "closed"]))
+
+    def told(self) -> list[dict[str, Any]]:
+        """Everything that the stream has to tell of excursions and alerts, in order."""
+        rows = self.fetch(
+            "SELECT data FROM outbox WHERE type ~ '^(excursion|alert)' ORDER BY transaction_id, id"
+        )
+        return [orjson.loads(row["data"]) for row in rows]
 
     def _told_once(self) -> None:
         """Each step of each excursion was told exactly once, and each live one has exactly one alert."""
