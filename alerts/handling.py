@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.alert import Alert, AlertChange, AlertReason, AlertState
 from alerts.events import alert_event
 from alerts.findings import alert_for_change
-from alerts.model import to_instant
+from alerts.model import to_datetime, to_instant
 from alerts.outbox import tell
 from alerts.rows import alert_from_row
 from alerts.tables import alert_revisions, alerts
@@ -69,6 +69,11 @@ async def _write(connection: AsyncConnection, id_: UUID, alert: Alert, *, by: st
             state=alert.state,
             severity=alert.condition.severity,
             message=alert.condition.message,
+            since=to_datetime(alert.condition.since),
+            until=None if alert.condition.until is None else to_datetime(alert.condition.until),
+            withdrawn=alert.condition.withdrawn,
+            acknowledged_at=now,
+            acknowledged_by=by,
             by=by,
             reason=AlertReason.ACKNOWLEDGED,
             recorded_at=now,

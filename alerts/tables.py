@@ -64,6 +64,19 @@ evaluation_states = Table(
 )
 
 
+evaluation_safe_points = Table(
+    "evaluation_safe_points",
+    metadata,
+    Column("shipment_id", Identifier, ForeignKey("shipments.shipment_id"), nullable=False),
+    Column("device_id", Identifier, nullable=False),
+    Column("seen", Instant, nullable=False, comment="measured_at of the last reading folded into the state"),
+    Column("plan_revision", Integer, nullable=False),
+    Column("state", JSONB, nullable=False),
+    PrimaryKeyConstraint("shipment_id", "device_id", "seen"),
+    comment="folded states along a trace: late data is folded from the last one before it, not from the start",
+)
+
+
 def _excursion_fields() -> list[Column[Any]]:
     return [
         Column("side", Text, nullable=False),
@@ -142,10 +155,17 @@ alert_revisions = Table(
     Column("state", Text, nullable=False),
     Column("severity", Text, nullable=False),
     Column("message", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant),
+    Column("withdrawn", Boolean, nullable=False),
+    Column("acknowledged_at", Instant),
+    Column("acknowledged_by", Text),
+    Column("resolved_at", Instant),
     Column("by", Text, nullable=False, comment="a key's name, or the rule"),
     Column("reason", Text),
     Column("recorded_at", Instant, nullable=False),
     PrimaryKeyConstraint("alert_id", "revision"),
+    comment="every state an alert was ever in; nothing is deleted",
 )
 
 outbox = Table(

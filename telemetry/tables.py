@@ -100,6 +100,25 @@ shipments = Table(
     Index(None, "status"),
 )
 
+shipment_revisions = Table(
+    "shipment_revisions",
+    metadata,
+    Column("shipment_id", Identifier, ForeignKey("shipments.shipment_id"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Column("step", Text, nullable=False, comment="created, departed, delivered, cancelled or plan_changed"),
+    Column("by", Text, nullable=False, comment="a key's name"),
+    Column("reason", Text, comment="in the words of whoever changed the plan"),
+    Column("plan", JSONB, nullable=False),
+    Column("plan_revision", Integer, nullable=False),
+    Column("departed_at", Instant),
+    Column("delivered_at", Instant),
+    Column("cancelled_at", Instant),
+    Column("devices", JSONB, nullable=False, comment="[{device_id, starts_at, ends_at}], as assigned then"),
+    PrimaryKeyConstraint("shipment_id", "revision"),
+    comment="all that a judgement depends on but the readings, as it was ever known; nothing is deleted",
+)
+
 device_assignments = Table(
     "device_assignments",
     metadata,
