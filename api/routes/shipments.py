@@ -14,7 +14,6 @@ from api.problems import not_found
 from api.routing import Call, Caller, Here
 from api.schemas.fields import Id, ListOf, OrganizationSlug, Words
 from api.schemas.shipments import MomentIn, ShipmentIn, ShipmentOut, Status
-from api.services import Services
 from telemetry.registry import shipments
 
 router = APIRouter(route_class=Call, tags=["shipments"])
@@ -30,7 +29,7 @@ async def create_shipment(
     """Plan a shipment and put its loggers on it; with `departed_at` it departs at once."""
     async with services.engine.begin() as connection:
         await lifecycle.create(connection, caller, body, services.clock())
-        made = await _shown(connection, services, caller, body.shipment_id)
+        made = await _shown(connection, caller, body.shipment_id)
     response.headers["Location"] = f"/v1/shipments/{body.shipment_id}"
     return made
 
@@ -59,7 +58,6 @@ async def list_shipments(
             connection,
             visible_shipments(caller),
             wanted,
-            now=services.clock(),
             after=after,
             limit=limit,
         )
@@ -70,7 +68,7 @@ async def list_shipments(
 async def get_shipment(shipment_id: Id, caller: Caller, services: Here) -> ShipmentOut:
     """Show one shipment: plan, times, health, and its loggers with their last known state."""
     async with services.engine.connect() as connection:
-        return await _shown(connection, services, caller, shipment_id)
+        return await _shown(connection, caller, shipment_id)
 
 
 @router.post("/v1/shipments/{shipment_id}/depart")
@@ -78,7 +76,7 @@ async def depart(shipment_id: Id, caller: Caller, services: Here, body: Moment =
     """Record the departure: from then on readings are judged. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
         await lifecycle.depart(connection, caller, shipment_id, body.at, services.clock())
-        return await _shown(connection, services, caller, shipment_id)
+        return await _shown(connection, caller, shipment_id)
 
 
 @router.post("/v1/shipments/{shipment_id}/deliver")
@@ -86,7 +84,7 @@ async def deliver(shipment_id: Id, caller: Caller, services: Here, body: Moment 
     """Record the delivery: its loggers are free from then on. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
         await lifecycle.deliver(connection, caller, shipment_id, body.at, services.clock())
-        return await _shown(connection, services, caller, shipment_id)
+        return await _shown(connection, caller, shipment_id)
 
 
 @router.post("/v1/shipments/{shipment_id}/cancel")
@@ -94,13 +92,11 @@ async def cancel(shipment_id: Id, caller: Caller, services: Here, body: Moment =
     """Call a shipment off; its loggers are free from then on. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
         await lifecycle.cancel(connection, caller, shipment_id, body.at, services.clock())
-        return await _shown(connection, services, caller, shipment_id)
+        return await _shown(connection, caller, shipment_id)
 
 
-async def _shown(
-    connection: AsyncConnection, services: Services, caller: Principal, shipment_id: str
-) -> ShipmentOut:
-    shown = await overview.shipment(connection, visible_shipments(caller), shipment_id, services.clock())
+async def _shown(connection: AsyncConnection, caller: Principal, shipment_id: str) -> ShipmentOut:
+    shown = await overview.shipment(connection, visible_shipments(caller), shipment_id)
     if shown is None:
         raise not_found("shipment", shipment_id)
     return shown

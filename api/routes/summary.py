@@ -18,6 +18,7 @@ router = APIRouter(route_class=Call, tags=["shipments"])
 async def get_summary(shipment_id: Id, caller: Caller, services: Here) -> SummaryOut:
     """Give the time proof: in range, out of range, unobserved, and what of the budget is used; for each logger."""
     async with services.engine.connect() as connection:
+        await connection.execution_options(isolation_level="REPEATABLE READ")
         row = await shipments.get(connection, shipment_id, visible_shipments(caller))
         if row is None:
             raise not_found("shipment", shipment_id)
