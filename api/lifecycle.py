@@ -113,7 +113,7 @@ async def cancel(
 
 
 def _plan(body: ShipmentIn) -> Plan:
-    plan = make_plan(body.band, body.overrides())
+    plan = make_plan(body.band, body.plan_fields())
     if isinstance(plan, PlanRefused):
         raise invalid(plan.field, plan.why)
     return plan

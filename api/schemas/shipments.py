@@ -12,17 +12,6 @@ from api.schemas.devices import Latest, PositionOut, latest_of, position_of
 from api.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, Words, example
 
 Status = Literal["planned", "in_transit", "delivered", "cancelled"]
-PLAN_FIELDS = (
-    "lower_c",
-    "upper_c",
-    "critical_low_c",
-    "critical_high_c",
-    "deadband_c",
-    "on_delay_s",
-    "budget_s",
-    "max_gap_s",
-    "delta_h_kj_mol",
-)
 
 
 class LegIn(Given):
@@ -33,7 +22,27 @@ class LegIn(Given):
     planned_arrival: Time | None = None
 
 
-class ShipmentIn(Given):
+class PlanFields(Given):
+    """What can be said of a plan, beside its band."""
+
+    lower_c: float | None = Field(None, description="Overrides the band's limit; null: no limit.")
+    upper_c: float | None = None
+    critical_low_c: float | None = None
+    critical_high_c: float | None = None
+    deadband_c: float | None = Field(None, description="0.5 by default.")
+    on_delay_s: float | None = Field(None, description="0 by default.")
+    budget_s: float | None = Field(None, description="Total time out of range that the product tolerates.")
+    max_gap_s: float | None = Field(None, description="1800 by default.")
+    delta_h_kj_mol: float | None = Field(None, description="Activation energy, 83.144 by default.")
+
+    def plan_fields(self) -> dict[str, Any]:
+        """Give the fields of the plan that were sent; null is not the same as absent."""
+        return {
+            name: getattr(self, name) for name in PlanFields.model_fields if name in self.model_fields_set
+        }
+
+
+class ShipmentIn(PlanFields):
     model_config = example(
         shipment_id="SH-2026-0042",
         organization="acme-cell-therapy",
@@ -50,15 +59,6 @@ class ShipmentIn(Given):
         None, description="Who may see it; made when it is first named. By default that of the key."
     )
     band: Annotated[Band, Field(strict=False)]
-    lower_c: float | None = Field(None, description="Overrides the band's limit; null: no limit.")
-    upper_c: float | None = None
-    critical_low_c: float | None = None
-    critical_high_c: float | None = None
-    deadband_c: float | None = Field(None, description="0.5 by default.")
-    on_delay_s: float | None = Field(None, description="0 by default.")
-    budget_s: float | None = Field(None, description="Total time out of range that the product tolerates.")
-    max_gap_s: float | None = Field(None, description="1800 by default.")
-    delta_h_kj_mol: float | None = Field(None, description="Activation energy, 83.144 by default.")
     device_ids: list[DeviceId] = Field(min_length=1, max_length=50)
     dewar_id: Id | None = None
     product_id: Id | None = None
@@ -78,10 +78,6 @@ class ShipmentIn(Given):
         if len(set(value)) < len(value):
             raise ValueError("must name each device once")
         return value
-
-    def overrides(self) -> dict[str, Any]:
-        """Give the fields of the plan that were sent; null is not the same as absent."""
-        return {name: getattr(self, name) for name in PLAN_FIELDS if name in self.model_fields_set}
 
 
 class MomentIn(Given):
