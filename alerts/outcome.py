@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from heapq import heappush, heappushpop
 from typing import TypeAlias
 
 from alerts.backtest import Comparison, Effect, Pair, Tally
@@ -73,7 +72,7 @@ class Findings:
     differences: list[Difference] = field(default_factory=list)
     """The first of them."""
     unjudged: list[Unjudged] = field(default_factory=list)
-    _worst: list[tuple[tuple[int, int, int, str], Outcome]] = field(default_factory=list)
+    _worst: list[Outcome] = field(default_factory=list)
 
     def add(self, found: Outcome | Unjudged) -> None:
         """Take in one shipment."""
@@ -101,7 +100,8 @@ class Findings:
 
     def worst(self) -> list[Outcome]:
         """Give the shipments of which most differs, then those with the most alarms, the worst first."""
-        return [outcome for _, outcome in sorted(self._worst, key=lambda one: one[0], reverse=True)]
+        self._worst.sort(key=_rank)
+        return self._worst[: self.keep_shipments]
 
     def weeks(self) -> list[Monday]:
         """Give every week from the first alarm under either plan to the last, also those without any."""
@@ -112,14 +112,15 @@ class Findings:
         return [first + timedelta(weeks=n) for n in range((last - first).days // 7 + 1)]
 
     def _keep(self, found: Outcome) -> None:
-        comparison = found.comparison
-        rank = differing(comparison), comparison.proposed.alarms, comparison.today.alarms, found.shipment_id
-        only = replace(comparison, pairs=comparison.differences, alarms_today=(), alarms_proposed=())
-        kept = rank, replace(found, comparison=only)
-        if len(self._worst) < self.keep_shipments:
-            heappush(self._worst, kept)
-        elif self._worst:
-            heappushpop(self._worst, kept)
+        only = replace(found.comparison, pairs=found.comparison.differences)
+        self._worst.append(replace(found, comparison=only))
+        if len(self._worst) >= 2 * self.keep_shipments:  # not for each: a sort costs little now and then
+            self._worst = self.worst()
+
+
+def _rank(outcome: Outcome) -> tuple[int, int, int, str]:
+    comparison = outcome.comparison
+    return -differing(comparison), -comparison.proposed.alarms, -comparison.today.alarms, outcome.shipment_id
 
 
 def differing(comparison: Comparison) -> int:

@@ -202,7 +202,9 @@ def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -
         for row in (headings, *rows):
             typer.echo("  " + "  ".join(cell or "-" for cell in row))
         return
-    table = Table(box=SIMPLE_HEAD, header_style="dim", title=title, title_justify="left")
+    table = Table(
+        box=SIMPLE_HEAD, header_style="dim", title=f"\n{title}", title_style="bold", title_justify="left"
+    )
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:

@@ -229,7 +229,7 @@ def _change_row(one: RecordChange) -> Row:
         one.device_id,
         change.kind,
         change.reason,
-        _from_to(_excursion_parts(change.before), _excursion_parts(change.after)),
+        _from_to(_excursion_parts(change.before), _excursion_parts(change.after), always="start"),
     )
 
 
@@ -260,12 +260,12 @@ def _state_parts(state: State | None) -> dict[str, str]:
     return {} if state is None else {"readings": str(state.readings), "through": _time(state.seen)}
 
 
-def _from_to(before: dict[str, str], after: dict[str, str]) -> str:
-    """Give what differs as `name: from → to`; what is new, without the from."""
+def _from_to(before: dict[str, str], after: dict[str, str], always: str = "") -> str:
+    """Give what differs as `name from → to`; what is new, and what is `always` given, without the from."""
     return ", ".join(
-        f"{name} {value}" if name not in before else f"{name} {before[name]} → {value}"
+        f"{name} {value}" if before.get(name, value) == value else f"{name} {before[name]} → {value}"
         for name, value in after.items()
-        if before.get(name) != value
+        if name == always or before.get(name) != value
     )
 
 

@@ -52,7 +52,7 @@ async def test_a_look_and_then_the_mending(commands, database_url, desk):
     await shipped(desk, "S1", "S2")
     await desk.pool.execute("UPDATE excursions SET peak_c = -100 WHERE shipment_id = 'S1'")
     await desk.pool.execute("DELETE FROM evaluation_states WHERE shipment_id = 'S2'")
-    change = "S1  S1-logger  amended  reevaluated  peak −100 °C → −140 °C"
+    change = "S1  S1-logger  amended  reevaluated  start 2026-11-01 00:10:00Z, peak −100 °C → −140 °C"
     state = "S2  S2-logger  state  rebuilt  readings 40, through 2026-11-01 00:39:00Z"
     status, out, err = await run(commands, database_url, "--all", "--dry-run")
     assert (status, err) == (0, "")
@@ -134,7 +134,10 @@ async def test_a_signal_stops_it_after_the_set_under_way(commands, database_url,
         await transaction.rollback()
     assert await asyncio.to_thread(command.ended) == 1
     assert one_line(command.err) == "stopped after 100 of 121 shipments; what was done stays"
-    assert command.out.splitlines()[0] == "S1  S1-logger  amended  reevaluated  peak −100 °C → −140 °C"
+    assert (
+        command.out.splitlines()[0]
+        == "S1  S1-logger  amended  reevaluated  start 2026-11-01 00:10:00Z, peak −100 °C → −140 °C"
+    )
     assert command.out.splitlines()[-1].startswith("100 shipments judged, 40 readings folded in ")
     assert (await desk.excursions())[0]["peak_c"] == -140
 

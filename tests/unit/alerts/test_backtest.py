@@ -124,7 +124,7 @@ def test_findings_add_up_and_keep_what_is_worst():
         findings.add(Outcome(shipment_id=f"S{number}", comparison=comparison))
     findings.add(Unjudged(shipment_id="S9", field="upper_c", why="is wrong"))
     assert (findings.shipments, findings.seen, findings.affected, findings.readings) == (3, 4, 1, 8)
-    assert [one.shipment_id for one in findings.worst()] == ["S1", "S2"]
+    assert [one.shipment_id for one in findings.worst()] == ["S1", "S0"]
     assert findings.excursions == {Effect.LOST: 2}
     assert [one.shipment_id for one in findings.differences] == ["S1"]
     assert (findings.today.tally.alarms, findings.proposed.tally.alarms) == (2, 0)
