@@ -32,7 +32,13 @@ class Wanted:
     kind: str | None = None
 
 
-def _as_of(table: Table, revisions: Table, key: ColumnElement[Any], as_of: datetime | None) -> FromClause:
+def _as_of(
+    table: Table,
+    revisions: Table,
+    key: ColumnElement[Any],
+    first_known: ColumnElement[datetime],
+    as_of: datetime | None,
+) -> FromClause:
     """Give the rows of a table as each was at an instant, by its newest revision then; None: as they are."""
     if as_of is None:
         return table
@@ -45,15 +51,17 @@ def _as_of(table: Table, revisions: Table, key: ColumnElement[Any], as_of: datet
         .lateral("newest")
     )
     columns = [(newest if column.name in newest.c else table).c[column.name] for column in table.c]
-    return select(*columns).join(newest, true()).subquery(f"{table.name}_then")
+    # Newer ones have no revision of then either, but an index may pass over them all at once.
+    return select(*columns).join(newest, true()).where(first_known <= as_of).subquery(f"{table.name}_then")
 
 
 def _excursions(as_of: datetime | None) -> FromClause:
-    return _as_of(excursions, excursion_revisions, excursion_revisions.c.excursion_id, as_of)
+    key, first_known = excursion_revisions.c.excursion_id, excursions.c.opened_at
+    return _as_of(excursions, excursion_revisions, key, first_known, as_of)
 
 
 def _alerts(as_of: datetime | None) -> FromClause:
-    return _as_of(alerts, alert_revisions, alert_revisions.c.alert_id, as_of)
+    return _as_of(alerts, alert_revisions, alert_revisions.c.alert_id, alerts.c.raised_at, as_of)
 
 
 def _excursion_order(known: FromClause) -> Order:
