@@ -4,17 +4,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
-from alerts import wording
-from alerts.excursion import Evaluation, State
-from alerts.model import (
-    LIVE,
-    Excursion,
-    ExcursionId,
-    ExcursionState,
-    Instant,
-    Severity,
-)
-from alerts.plan import Plan
+from alerts.model import ExcursionId, Instant, Severity
 
 AlertId: TypeAlias = str
 
@@ -25,6 +15,8 @@ class AlertKind(StrEnum):
     EXCURSION = "excursion"
     BUDGET_EXHAUSTED = "budget_exhausted"
     PROBE_FAULT = "probe_fault"
+    SIGNAL_LOST = "signal_lost"
+    EVALUATION_FAILED = "evaluation_failed"
 
 
 class AlertState(StrEnum):
@@ -55,7 +47,8 @@ class Condition:
     subject: str
     kind: AlertKind
     severity: Severity
-    device_id: str
+    device_id: str | None
+    """None where it is about the whole shipment."""
     message: str
     since: Instant
     until: Instant | None = None
@@ -152,56 +145,3 @@ def _refired(alert: Alert, condition: Condition, reason: AlertReason) -> AlertCh
         revision=alert.revision + 1,
     )
     return AlertChange(alert=fired, reason=reason)
-
-
-def excursion_condition(plan: Plan, device_id: str, excursion: Excursion) -> Condition:
-    """Give the condition that an excursion's alert stands for."""
-    return Condition(
-        subject=f"excursion:{excursion.id}",
-        kind=AlertKind.EXCURSION,
-        severity=excursion.run.severity,
-        device_id=device_id,
-        message=wording.excursion(plan, excursion.run),
-        since=excursion.run.start,
-        until=excursion.run.end if excursion.state is ExcursionState.CLOSED else None,
-        withdrawn=excursion.state not in LIVE,
-        excursion_id=excursion.id,
-    )
-
-
-def budget_condition(plan: Plan, device_id: str, evaluation: Evaluation) -> Condition | None:
-    """Give the exhausted stability budget as a condition; None while some of it is left."""
-    at = evaluation.figures.budget_exhausted_at
-    if at is None or plan.budget is None:
-        return None
-    return Condition(
-        subject=f"budget_exhausted:{device_id}",
-        kind=AlertKind.BUDGET_EXHAUSTED,
-        severity=Severity.CRITICAL,
-        device_id=device_id,
-        message=f"Stability budget of {wording.duration(plan.budget)} out of range used up",
-        since=at,
-    )
-
-
-def probe_condition(device_id: str, state: State, over: Instant | None) -> Condition | None:
-    """Give the newest stretch of a broken probe as a condition; None where there never was one.
-
-    `over` is when the shipment ended, if it has: from then on the probe is not on it.
-    """
-    if state.fault_since is None:
-        return None
-    return Condition(
-        subject=f"probe_fault:{device_id}",
-        kind=AlertKind.PROBE_FAULT,
-        severity=Severity.MAJOR,
-        device_id=device_id,
-        message="The probe is broken: the payload's temperature is not known",
-        since=state.fault_since,
-        until=over if state.fault_until is None else state.fault_until,
-    )
-
-
-def withdrawn(condition: Condition) -> Condition:
-    """Give a condition that its rule finds no longer, although it has not ended."""
-    return replace(condition, withdrawn=True)

@@ -1,25 +1,23 @@
 """Claims due shipments and loads what their judgement depends on: a set of them at a time, never one by one."""
 
+import traceback
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TypeAlias
 
 import asyncpg
 import orjson
 
-from alerts.excursion import State
-from alerts.judge import Device, DueShipment
-from alerts.model import Instant, Reason, Sample, Window, to_datetime, to_instant
+from alerts.alert import Alert
+from alerts.judge import Device, DueShipment, Identity
+from alerts.model import Instant, Reason, to_datetime, to_instant
 from alerts.plan import Plan
-from alerts.rows import alert_from_row, excursion_from_row, instant
+from alerts.resume import Dirty, Folding, Resumed, resume, window_of
+from alerts.rows import alert_from_row, excursion_from_row
+from alerts.traces import FROM_THE_START, Connection
 
-Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 Rows: TypeAlias = Sequence[asyncpg.Record]
-
-_FROM_THE_START = datetime.min.replace(tzinfo=UTC)
-_FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 # The database's clock is everybody's, and even that may be set back: time never goes back for a shipment.
 # Who has waited longest comes first: by id, the end of the alphabet would wait for as long as the beginning is busy.
@@ -36,14 +34,18 @@ ORDER BY waiting.since LIMIT $1
 FOR UPDATE OF e SKIP LOCKED
 """
 
+CLAIM_THESE = """
+SELECT shipment_id, greatest(clock_timestamp(), evaluated_at) AS now
+FROM evaluations WHERE shipment_id = ANY($1::text[]) ORDER BY shipment_id
+"""
+
 TAKE_MARKS = """
 DELETE FROM evaluation_marks WHERE shipment_id = ANY($1::text[])
 RETURNING shipment_id, device_id, dirty_from, marked_at
 """
 
 LOAD_SHIPMENTS = """
-SELECT shipment_id, organization, drill, plan, plan_revision, departed_at,
-       coalesce(delivered_at, cancelled_at) AS ended_at
+SELECT shipment_id, organization, drill, plan, plan_revision, departed_at, delivered_at, cancelled_at, created_at
 FROM shipments WHERE shipment_id = ANY($1::text[])
 """
 
@@ -53,38 +55,44 @@ FROM device_assignments AS a LEFT JOIN evaluation_states AS s USING (shipment_id
 WHERE a.shipment_id = ANY($1::text[]) ORDER BY a.shipment_id, a.device_id
 """
 
+# What readings up to the resumed state have ended stays as it is, and is not looked at.
 LOAD_EXCURSIONS = """
-SELECT * FROM excursions WHERE shipment_id = ANY($1::text[]) AND state IN ('open', 'closed')
+SELECT e.* FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS w(shipment_id, device_id, settled)
+JOIN excursions AS e ON e.shipment_id = w.shipment_id AND e.device_id = w.device_id
+WHERE e.state IN ('open', 'closed') AND (e.end_at IS NULL OR e.end_at > w.settled)
 """
 
-LOAD_ALERTS = "SELECT * FROM alerts WHERE shipment_id = ANY($1::text[]) ORDER BY id FOR UPDATE"
-
-# $6 and $7 bound all of the stretches: constants tell the planner which chunks of the hypertable can be left out.
-LOAD_READINGS = """
-SELECT wanted.position, r.measured_at, CASE WHEN r.probe_ok THEN r.temperature_c END AS temperature_c, r.received_at
-FROM unnest($1::int[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
-         AS wanted(position, device_id, starting, after, before)
-CROSS JOIN LATERAL (
-    SELECT measured_at, temperature_c, probe_ok, received_at FROM readings
-    WHERE device_id = wanted.device_id AND measured_at >= wanted.starting AND measured_at > wanted.after
-      AND measured_at < wanted.before AND measured_at >= $6 AND measured_at < $7
-) AS r
-ORDER BY wanted.position, r.measured_at
+LOAD_ALERTS = """
+SELECT * FROM alerts WHERE shipment_id = ANY($1::text[])
+    AND (state <> 'resolved' OR kind <> 'excursion' OR excursion_id = ANY($2::uuid[]))
+ORDER BY id
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Poisoned:
+    """A shipment whose judgement fails, and with what."""
+
+    identity: Identity
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Due shipments under this transaction's lock, with what their judgement depends on."""
+    """Due shipments, with what their judgement depends on."""
 
     now: Instant
     shipments: tuple[DueShipment, ...]
-    samples: Mapping[str, Mapping[str, list[Sample]]]
-    """By shipment and device: the readings that are not folded in yet."""
+    poisoned: tuple[Poisoned, ...]
     received_at: Mapping[tuple[str, str], Instant]
-    """When the newest of them was received."""
+    """When the newest of a logger's new readings was received."""
     marked_at: Mapping[str, Instant]
     """The oldest mark of each shipment."""
+
+    @property
+    def readings(self) -> int:
+        """How many are to be folded."""
+        return sum(len(device.trace) for shipment in self.shipments for device in shipment.devices)
 
 
 async def claim(connection: Connection, limit: int) -> Batch | None:
@@ -92,159 +100,181 @@ async def claim(connection: Connection, limit: int) -> Batch | None:
     claimed = await connection.fetch(CLAIM, limit)
     if not claimed:
         return None
+    return await _take(connection, claimed, from_the_start=False)
+
+
+async def claim_these(connection: Connection, shipment_ids: Sequence[str]) -> Batch | None:
+    """Wait for and lock certain shipments, and load them to be folded from the start; None where there are none."""
+    claimed = await connection.fetch(f"{CLAIM_THESE} FOR UPDATE", shipment_ids)
+    if not claimed:
+        return None
+    return await _take(connection, claimed, from_the_start=True)
+
+
+async def look_at(connection: Connection, shipment_ids: Sequence[str]) -> Batch | None:
+    """Load certain shipments to be folded from the start, and take nothing away: for a look without consequences."""
+    found = await connection.fetch(CLAIM_THESE, shipment_ids)
+    return await _load(connection, found, (), from_the_start=True, lock="") if found else None
+
+
+async def _take(connection: Connection, claimed: Rows, *, from_the_start: bool) -> Batch:
+    # Each statement sees what was committed before it: the readings of every mark taken here are visible to those that
+    # follow. A reading that comes in between can be folded already; its mark stays, and has it folded once more.
+    marks = await connection.fetch(TAKE_MARKS, [row["shipment_id"] for row in claimed])
+    return await _load(connection, claimed, marks, from_the_start=from_the_start, lock="FOR UPDATE")
+
+
+async def _load(
+    connection: Connection, claimed: Rows, marks: Rows, *, from_the_start: bool, lock: str
+) -> Batch:
     ids = [row["shipment_id"] for row in claimed]
-    now = max(row["now"] for row in claimed)
-    # Each statement sees what was committed before it: the readings of every mark taken here are visible below.
-    marks = await connection.fetch(TAKE_MARKS, ids)
-    shipments = _due_shipments(
-        shipments=await connection.fetch(LOAD_SHIPMENTS, ids),
-        devices=await connection.fetch(LOAD_DEVICES, ids),
-        excursions=await connection.fetch(LOAD_EXCURSIONS, ids),
-        alerts=await connection.fetch(LOAD_ALERTS, ids),
-        dirty=_dirty(marks),
+    shipments = {row["shipment_id"]: row for row in await connection.fetch(LOAD_SHIPMENTS, ids)}
+    dirty = Dirty.everything(ids) if from_the_start else Dirty.of(marks)
+    foldings, broken = _foldings(shipments, await connection.fetch(LOAD_DEVICES, ids), dirty)
+    resumed = await resume(connection, foldings)
+    on_record = await _excursions(connection, resumed)
+    excursion_ids = [row["id"] for row in on_record]
+    alerts = await connection.fetch(f"{LOAD_ALERTS} {lock}", ids, excursion_ids)
+    causes = _Causes(dirty, reevaluated=from_the_start)
+    due, poisoned = _Making(shipments, resumed, on_record, alerts, causes).all(broken)
+    return Batch(
+        now=to_instant(max(row["now"] for row in claimed)),
+        shipments=due,
+        poisoned=poisoned,
+        received_at={
+            (one.folding.shipment_id, one.folding.device_id): one.loaded.received_at
+            for one in resumed
+            if one.loaded.received_at is not None
+        },
+        marked_at=_oldest(marks),
     )
-    samples, received_at = await _load_samples(connection, shipments)
-    marked_at: dict[str, Instant] = {}
+
+
+def _oldest(marks: Rows) -> dict[str, Instant]:
+    oldest: dict[str, Instant] = {}
     for mark in marks:
         at = to_instant(mark["marked_at"])
-        marked_at[mark["shipment_id"]] = min(at, marked_at.get(mark["shipment_id"], at))
-    return Batch(
-        now=to_instant(now),
-        shipments=shipments,
-        samples=samples,
-        received_at=received_at,
-        marked_at=marked_at,
+        oldest[mark["shipment_id"]] = min(at, oldest.get(mark["shipment_id"], at))
+    return oldest
+
+
+def _foldings(
+    shipments: Mapping[str, asyncpg.Record], devices: Rows, dirty: Dirty
+) -> tuple[list[Folding], dict[str, str]]:
+    """Give what is to be folded of each device of a shipment that has departed, and what cannot be read at all."""
+    foldings, broken = [], {}
+    for row in devices:
+        shipment = shipments[row["shipment_id"]]
+        try:
+            folding = Folding.of(row, shipment, dirty)
+        except Exception as error:  # noqa: BLE001 -- a row that cannot be read must not stop the others
+            broken[row["shipment_id"]] = told(error)
+            continue
+        if folding is not None:
+            foldings.append(folding)
+    return foldings, broken
+
+
+async def _excursions(connection: Connection, resumed: Iterable[Resumed]) -> Rows:
+    keys = [(r.folding.shipment_id, r.folding.device_id, r.state.seen) for r in resumed]
+    return await connection.fetch(
+        LOAD_EXCURSIONS,
+        [shipment_id for shipment_id, _, _ in keys],
+        [device_id for _, device_id, _ in keys],
+        [FROM_THE_START if seen is None else to_datetime(seen) for _, _, seen in keys],
     )
 
 
-def _dirty(marks: Rows) -> Mapping[tuple[str, str | None], datetime]:
-    """Give the earliest new reading by shipment and device; device None stands for all of them."""
-    dirty: dict[tuple[str, str | None], datetime] = {}
-    for mark in marks:
-        key = mark["shipment_id"], mark["device_id"]
-        since = mark["dirty_from"] or _FROM_THE_START
-        dirty[key] = min(since, dirty.get(key, since))
-    return dirty
+class _Making:
+    """Puts shipments together from rows; one whose rows make no sense is poisoned, and costs the others nothing."""
 
+    def __init__(
+        self,
+        shipments: Mapping[str, asyncpg.Record],
+        resumed: Iterable[Resumed],
+        on_record: Rows,
+        alerts: Rows,
+        causes: "_Causes",
+    ) -> None:
+        self._shipments = shipments
+        self._causes = causes
+        self._resumed = defaultdict(list)
+        for one in resumed:
+            self._resumed[one.folding.shipment_id].append(one)
+        self._on_record = defaultdict(list)
+        for row in on_record:
+            self._on_record[row["shipment_id"], row["device_id"]].append(row)
+        self._alerts = defaultdict(list)
+        for row in alerts:
+            self._alerts[row["shipment_id"]].append(row)
 
-def _due_shipments(
-    *,
-    shipments: Rows,
-    devices: Rows,
-    excursions: Rows,
-    alerts: Rows,
-    dirty: Mapping[tuple[str, str | None], datetime],
-) -> tuple[DueShipment, ...]:
-    by_shipment = _grouped(devices, "shipment_id")
-    alerts_of = _grouped(alerts, "shipment_id")
-    on_record = _grouped(excursions, "shipment_id", "device_id")
-    due = []
-    for row in shipments:
-        id_ = row["shipment_id"]
-        window = _window(row)
-        due.append(
-            DueShipment(
-                shipment_id=id_,
-                organization=row["organization"],
-                drill=row["drill"],
-                plan=Plan.from_json(orjson.loads(row["plan"])),
-                plan_revision=row["plan_revision"],
-                window=window,
-                devices=tuple(
-                    Device(
-                        device_id=device["device_id"],
-                        starts_at=to_instant(device["starts_at"]),
-                        ends_at=instant(device["ends_at"]),
-                        state=_usable_state(device, row["plan_revision"], window, dirty),
-                        cause=_cause(device, row["plan_revision"], dirty),
-                        excursions=tuple(
-                            excursion_from_row(e) for e in on_record[(id_, device["device_id"])]
-                        ),
-                    )
-                    for device in by_shipment[(id_,)]
-                ),
-                alerts={a["subject"]: alert_from_row(a) for a in alerts_of[(id_,)]},
-            )
+    def all(self, broken: Mapping[str, str]) -> tuple[tuple[DueShipment, ...], tuple[Poisoned, ...]]:
+        """Give those that can be judged, and those that cannot."""
+        due, poisoned = [], []
+        for shipment_id, row in self._shipments.items():
+            identity = _identity(row, {})
+            try:
+                identity = _identity(
+                    row, {a["subject"]: alert_from_row(a) for a in self._alerts[shipment_id]}
+                )
+                if shipment_id in broken:
+                    poisoned.append(Poisoned(identity=identity, error=broken[shipment_id]))
+                else:
+                    due.append(self._due(row, identity))
+            except Exception as error:  # noqa: BLE001 -- as above
+                poisoned.append(Poisoned(identity=identity, error=told(error)))
+        return tuple(due), tuple(poisoned)
+
+    def _due(self, row: asyncpg.Record, identity: Identity) -> DueShipment:
+        departed_at = row["departed_at"]
+        return DueShipment(
+            identity=identity,
+            plan=Plan.from_json(orjson.loads(row["plan"])),
+            plan_revision=row["plan_revision"],
+            window=window_of(row),
+            watched_from=to_instant(
+                row["created_at"] if departed_at is None else max(departed_at, row["created_at"])
+            ),
+            devices=tuple(self._device(one) for one in self._resumed[row["shipment_id"]]),
         )
-    return tuple(due)
+
+    def _device(self, one: Resumed) -> Device:
+        folding = one.folding
+        return Device(
+            device_id=folding.device_id,
+            state=one.state,
+            trace=one.loaded.trace,
+            quiet_until=one.loaded.quiet_until,
+            refolds=one.refolds,
+            excursions=tuple(
+                excursion_from_row(row) for row in self._on_record[folding.shipment_id, folding.device_id]
+            ),
+            cause=self._causes.of(folding),
+        )
 
 
-def _window(row: asyncpg.Record) -> Window | None:
-    if row["departed_at"] is None:
-        return None
-    return Window(departed_at=to_instant(row["departed_at"]), delivered_at=instant(row["ended_at"]))
+@dataclass(frozen=True, slots=True)
+class _Causes:
+    """Tells why what was told of a device before may change."""
+
+    dirty: Dirty
+    reevaluated: bool
+
+    def of(self, folding: Folding) -> Reason:
+        if folding.stored_under not in {None, folding.plan_revision}:
+            return Reason.PLAN_CHANGED
+        if self.reevaluated:
+            return Reason.REEVALUATED
+        window_moved = self.dirty.whole_shipment(folding.shipment_id)
+        return Reason.WINDOW_CHANGED if window_moved else Reason.LATE_DATA
 
 
-def _usable_state(
-    row: asyncpg.Record,
-    plan_revision: int,
-    window: Window | None,
-    dirty: Mapping[tuple[str, str | None], datetime],
-) -> State | None:
-    """Give the folded state that new readings can go on from; None where all must be folded again.
-
-    That is so after late data, after a change of the plan or the window, and after a change of the fold itself.
-    """
-    shipment_id, device_id = row["shipment_id"], row["device_id"]
-    if row["state"] is None or row["plan_revision"] != plan_revision or (shipment_id, None) in dirty:
-        return None
-    state = State.from_json(orjson.loads(row["state"]))
-    if state is None or state.seen is None or window is None:
-        return state
-    late = dirty.get((shipment_id, device_id))
-    if late is not None and late <= to_datetime(state.seen):
-        return None
-    ended = window.delivered_at is not None and state.seen >= window.delivered_at
-    return None if ended else state
-
-
-def _cause(
-    row: asyncpg.Record, plan_revision: int, dirty: Mapping[tuple[str, str | None], datetime]
-) -> Reason:
-    """Tell why a device is folded from the start, if it is."""
-    if row["plan_revision"] not in {None, plan_revision}:
-        return Reason.PLAN_CHANGED
-    return Reason.WINDOW_CHANGED if (row["shipment_id"], None) in dirty else Reason.LATE_DATA
-
-
-async def _load_samples(
-    connection: Connection, shipments: Iterable[DueShipment]
-) -> tuple[dict[str, dict[str, list[Sample]]], dict[tuple[str, str], Instant]]:
-    wanted = [
-        (shipment.shipment_id, device, *device.admits(shipment.window))
-        for shipment in shipments
-        if shipment.window is not None
-        for device in shipment.devices
-    ]
-    starting = [to_datetime(start) for _, _, start, _ in wanted]
-    after = [_after(device.state) for _, device, _, _ in wanted]
-    before = [_FOR_EVER if end is None else to_datetime(end) for *_, end in wanted]
-    rows = await connection.fetch(
-        LOAD_READINGS,
-        range(len(wanted)),
-        [device.device_id for _, device, _, _ in wanted],
-        starting,
-        after,
-        before,
-        min(map(max, starting, after), default=_FOR_EVER),
-        max(before, default=_FROM_THE_START),
+def _identity(row: asyncpg.Record, alerts: Mapping[str, Alert]) -> Identity:
+    return Identity(
+        shipment_id=row["shipment_id"], organization=row["organization"], drill=row["drill"], alerts=alerts
     )
-    samples: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
-    received_at: dict[tuple[str, str], Instant] = {}
-    for position, measured_at, celsius, received in rows:
-        shipment_id, device, _, _ = wanted[position]
-        samples[shipment_id][device.device_id].append(Sample(to_instant(measured_at), celsius))
-        key, at = (shipment_id, device.device_id), to_instant(received)
-        received_at[key] = max(at, received_at.get(key, at))
-    return samples, received_at
 
 
-def _after(state: State | None) -> datetime:
-    return _FROM_THE_START if state is None or state.seen is None else to_datetime(state.seen)
-
-
-def _grouped(rows: Rows, *names: str) -> Mapping[tuple[str, ...], list[asyncpg.Record]]:
-    groups: dict[tuple[str, ...], list[asyncpg.Record]] = defaultdict(list)
-    for row in rows:
-        groups[tuple(row[name] for name in names)].append(row)
-    return groups
+def told(error: Exception) -> str:
+    """Say what an error is, in one line."""
+    return "".join(traceback.format_exception_only(error)).strip()

@@ -1,8 +1,7 @@
 """The evaluation loop: claim due shipments, load, fold and judge them, save; over and over, beside any number of its like."""
 
 import asyncio
-import traceback
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from uuid import uuid4
 
@@ -10,10 +9,11 @@ import asyncpg
 import structlog
 
 from alerts import metrics
-from alerts.due import Batch, Connection, claim
-from alerts.judge import DueShipment, Verdict, judge
-from alerts.model import ChangeKind, to_datetime
-from alerts.record import WRITE_DEADLINES, save
+from alerts.due import Batch, Poisoned, claim, claim_these, told
+from alerts.judge import Verdict, judge, set_aside
+from alerts.model import ChangeKind, Instant
+from alerts.record import save, write_deadlines
+from alerts.traces import Connection
 from alerts.wakeup import Wakeup, outlast
 
 log = structlog.get_logger(__name__)
@@ -23,7 +23,12 @@ POLL_S = 1.0
 LEAST_WAIT_S = 0.02
 """What is overdue and cannot be claimed is in another evaluator's hands: looking again at once only costs."""
 BATCH = 200
+ASIDE_FROM = 2_000
+"""Readings to fold from which on it is done beside the event loop, which others share."""
 _LONGEST_BACKOFF_S = 600.0
+
+# What a statement refuses because of the values in it: the same again would fail again.
+_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 
 SET_ASIDE = """
 UPDATE evaluations AS e SET evaluate_at = now() + least(power(2, least(e.failures, 30)), $3) * interval '1 second',
@@ -31,7 +36,8 @@ UPDATE evaluations AS e SET evaluate_at = now() + least(power(2, least(e.failure
 FROM unnest($1::text[], $2::text[]) AS f(shipment_id, error) WHERE e.shipment_id = f.shipment_id
 """
 
-FORGET_STATES = "DELETE FROM evaluation_states WHERE shipment_id = ANY($1::text[])"
+# What is no state of any version is folded from the start.
+FORGET_STATES = "UPDATE evaluation_states SET state = '{}' WHERE shipment_id = ANY($1::text[])"
 
 NEXT_DEADLINE = "SELECT extract(epoch FROM min(evaluate_at) - clock_timestamp()) FROM evaluations"
 
@@ -66,43 +72,79 @@ async def evaluate_due(pool: asyncpg.Pool, limit: int = BATCH) -> int:
         batch = await claim(connection, limit)
         if batch is None:
             return 0
-        verdicts, failures = _judge_each(batch)
-        await save(connection, verdicts, batch.now)
-        await _set_deadlines(connection, batch, verdicts)
-        await _set_aside(connection, failures)
-    _count(batch, verdicts, failures)
+        verdicts, poisoned = await _evaluate(connection, batch)
+    _count(batch, verdicts, poisoned)
     metrics.CYCLE_SECONDS.observe(perf_counter() - started)
-    return len(batch.shipments)
+    return len(verdicts) + len(poisoned)
 
 
-def _judge_each(batch: Batch) -> tuple[list[Verdict], list[tuple[DueShipment, str]]]:
+async def evaluate_again(
+    connection: Connection, shipment_ids: Sequence[str]
+) -> tuple[list[Verdict], list[Poisoned]]:
+    """Evaluate certain shipments from the start, in the transaction of the caller; give what became of them."""
+    batch = await claim_these(connection, shipment_ids)
+    return ([], []) if batch is None else await _evaluate(connection, batch)
+
+
+async def judge_batch(batch: Batch) -> tuple[list[Verdict], list[Poisoned]]:
+    """Judge every shipment of a batch; long traces are folded beside the event loop."""
+    return await asyncio.to_thread(_judge_each, batch) if batch.readings > ASIDE_FROM else _judge_each(batch)
+
+
+async def _evaluate(connection: Connection, batch: Batch) -> tuple[list[Verdict], list[Poisoned]]:
+    verdicts, failures = await judge_batch(batch)
+
+    async def write(some: Sequence[Verdict]) -> None:
+        await save(connection, some, batch.now)
+        await write_deadlines(connection, some, batch.now)
+
+    saved, refused = await _save(connection, verdicts, write)
+    failures += refused
+    await _set_aside(connection, failures, batch.now)
+    return saved, failures
+
+
+def _judge_each(batch: Batch) -> tuple[list[Verdict], list[Poisoned]]:
     """Judge every shipment; one whose judgement raises is set aside and costs the others nothing."""
-    verdicts, failures = [], []
+    verdicts, failures = [], list(batch.poisoned)
     for shipment in batch.shipments:
         try:
-            samples = batch.samples.get(shipment.shipment_id, {})
-            verdicts.append(judge(shipment, samples, batch.now, lambda: str(uuid4())))
+            verdicts.append(judge(shipment, batch.now, _new_id))
         except Exception as error:  # whatever it is, the other shipments must not wait for it
-            log.exception("evaluation_failed", shipment_id=shipment.shipment_id)
-            failures.append((shipment, "".join(traceback.format_exception_only(error)).strip()))
+            log.exception("evaluation_failed", shipment_id=shipment.identity.shipment_id)
+            failures.append(Poisoned(identity=shipment.identity, error=told(error)))
     return verdicts, failures
 
 
-async def _set_deadlines(connection: Connection, batch: Batch, verdicts: Sequence[Verdict]) -> None:
-    await connection.execute(
-        WRITE_DEADLINES,
-        [verdict.shipment.shipment_id for verdict in verdicts],
-        [None if v.evaluate_at is None else to_datetime(v.evaluate_at) for v in verdicts],
-        to_datetime(batch.now),
-    )
+def _new_id() -> str:
+    return str(uuid4())
 
 
-async def _set_aside(connection: Connection, failures: Sequence[tuple[DueShipment, str]]) -> None:
-    """Try again later, from the start: the marks are gone, and the folded state may be what is wrong."""
-    if failures:
-        ids = [shipment.shipment_id for shipment, _ in failures]
-        await connection.execute(SET_ASIDE, ids, [error for _, error in failures], _LONGEST_BACKOFF_S)
-        await connection.execute(FORGET_STATES, ids)
+async def _save(
+    connection: Connection, verdicts: list[Verdict], write: Callable[[Sequence[Verdict]], Awaitable[None]]
+) -> tuple[list[Verdict], list[Poisoned]]:
+    """Write verdicts, all at once; where the database refuses something in them, one by one to find out in which."""
+    try:
+        async with connection.transaction():  # a savepoint
+            await write(verdicts)
+    except _REFUSED as error:
+        if len(verdicts) == 1:
+            log.exception("verdict_refused", shipment_id=verdicts[0].identity.shipment_id)
+            return [], [Poisoned(identity=verdicts[0].identity, error=told(error))]
+        parts = [await _save(connection, [verdict], write) for verdict in verdicts]
+        return [v for saved, _ in parts for v in saved], [p for _, refused in parts for p in refused]
+    return verdicts, []
+
+
+async def _set_aside(connection: Connection, failures: Sequence[Poisoned], now: Instant) -> None:
+    """Try again later, from the start: the marks are gone, and the state may be what is wrong. Somebody is told."""
+    if not failures:
+        return
+    ids = [one.identity.shipment_id for one in failures]
+    await connection.execute(SET_ASIDE, ids, [one.error for one in failures], _LONGEST_BACKOFF_S)
+    await connection.execute(FORGET_STATES, ids)
+    verdicts = [set_aside(one.identity, one.error, now, _new_id) for one in failures]
+    await _save(connection, verdicts, lambda some: save(connection, some, now))
 
 
 async def _patience(pool: asyncpg.Pool) -> float:
@@ -111,16 +153,19 @@ async def _patience(pool: asyncpg.Pool) -> float:
     return POLL_S if until is None else min(max(float(until), LEAST_WAIT_S), POLL_S)
 
 
-def _count(batch: Batch, verdicts: Sequence[Verdict], failures: Sequence[tuple[DueShipment, str]]) -> None:
+def _count(batch: Batch, verdicts: Sequence[Verdict], poisoned: Sequence[Poisoned]) -> None:
     metrics.EVALUATED.inc(len(verdicts))
-    metrics.EVALUATION_FAILED.inc(len(failures))
+    metrics.EVALUATION_FAILED.inc(len(poisoned))
+    metrics.READINGS_FOLDED.inc(batch.readings)
     for at in batch.marked_at.values():
         metrics.EVALUATION_LAG_SECONDS.observe(max(0, batch.now - at) / 1e6)
     for verdict in verdicts:
         for device in verdict.devices:
+            if device.device.refolds:
+                metrics.REFOLDED.inc()
             for change in device.changes:
                 metrics.EXCURSION_CHANGES.labels(kind=change.kind).inc()
-                received = batch.received_at.get((verdict.shipment.shipment_id, device.device_id))
+                received = batch.received_at.get((verdict.identity.shipment_id, device.device.device_id))
                 if change.kind is ChangeKind.OPENED and received is not None:
                     metrics.DETECTION_DELAY_SECONDS.observe(max(0, batch.now - received) / 1e6)
         for step in verdict.alerts:

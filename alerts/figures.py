@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from math import exp, log
 
+import numpy as np
+from numpy.typing import NDArray
+
 from alerts.model import COLDEST_C, Duration, Instant
 from alerts.plan import Plan
 
@@ -53,6 +56,24 @@ def weigh(
     if celsius > warmest_c:
         return total * _rate(warmth_k, warmest_c, celsius) + hold, celsius
     return total + hold * _rate(warmth_k, celsius, warmest_c), warmest_c
+
+
+def weigh_many(
+    warmth_k: float, total: float, warmest_c: float, celsius: NDArray[np.float64], holds: NDArray[np.int64]
+) -> tuple[float, float]:
+    """Add several readings, each of which held for `holds` >= 0, to a sum; give the new (total, warmest_c)."""
+    held = holds > 0
+    celsius, holds = celsius[held], holds[held]
+    if not celsius.size:
+        return total, warmest_c
+    warmest = float(celsius.max())
+    if warmest > warmest_c:
+        total, warmest_c = total * _rate(warmth_k, warmest_c, warmest), warmest
+    ages = celsius > COLDEST_C
+    if ages.any():
+        rates = np.exp(warmth_k / (warmest_c - COLDEST_C) - warmth_k / (celsius[ages] - COLDEST_C))
+        total += float(rates @ holds[ages])
+    return total, warmest_c
 
 
 def _rate(warmth_k: float, celsius: float, warmest_c: float) -> float:

@@ -1,14 +1,13 @@
 """The health of a shipment, as one expression that lists show and filter by."""
 
-from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Double, and_, case, cast, exists, func, literal, not_, or_, select
+from sqlalchemy import ColumnElement, case, exists, func, literal, or_, select
 
-from alerts.alert import AlertState
+from alerts.alert import AlertKind, AlertState
 from alerts.model import LIVE, ExcursionState, Severity
 from alerts.tables import alerts, excursions
-from telemetry.tables import device_assignments, device_states, shipments
+from telemetry.tables import shipments
 
 
 class Health(StrEnum):
@@ -19,21 +18,16 @@ class Health(StrEnum):
     WARNING = "warning"
     """Any other open excursion, or alert that has not ended."""
     NO_SIGNAL = "no_signal"
-    """On its way, and of one of its loggers nothing came for longer than a reading holds (`max_gap_s`),
-    unless that logger announced the silence."""
+    """Of one of its loggers there is no reading for longer than one holds (`max_gap_s`), unless it announced that."""
     NORMAL = "normal"
 
 
-SIGNAL_LOST = "signal_lost"
-"""The kind of alert that is about silence, which is a state of its own and not a warning."""
-
-
-def health(now: datetime) -> ColumnElement[str]:
-    """Give the health of each row of `shipments` at `now`."""
+def health() -> ColumnElement[str]:
+    """Give the health of each row of `shipments`."""
     return case(
         (or_(_open_excursion(Severity.CRITICAL), _live_alert(Severity.CRITICAL)), literal(Health.CRITICAL)),
         (or_(_open_excursion(), _live_alert()), literal(Health.WARNING)),
-        (_silent(now), literal(Health.NO_SIGNAL)),
+        (_live_alert(silence=True), literal(Health.NO_SIGNAL)),
         else_=literal(Health.NORMAL),
     )
 
@@ -48,29 +42,17 @@ def _open_excursion(severity: Severity | None = None) -> ColumnElement[bool]:
     return exists().where(*conditions)
 
 
-def _live_alert(severity: Severity | None = None) -> ColumnElement[bool]:
+def _live_alert(severity: Severity | None = None, *, silence: bool = False) -> ColumnElement[bool]:
+    """Tell whether an alert has not ended: of silence, which is a state of its own, or of anything else."""
+    kind = alerts.c.kind
     conditions = [
         alerts.c.shipment_id == shipments.c.shipment_id,
         alerts.c.state != AlertState.RESOLVED,
-        alerts.c.kind != SIGNAL_LOST,
+        kind == AlertKind.SIGNAL_LOST if silence else kind != AlertKind.SIGNAL_LOST,
     ]
     if severity is not None:
         conditions.append(alerts.c.severity == severity)
     return exists().where(*conditions)
-
-
-def _silent(now: datetime) -> ColumnElement[bool]:
-    on, state = device_assignments, device_states
-    longest = cast(shipments.c.plan["max_gap_s"].astext, Double) * literal(timedelta(seconds=1))
-    heard = func.greatest(state.c.last_received_at, shipments.c.departed_at, shipments.c.created_at)
-    announced = func.coalesce(state.c.flight_mode_until > now, False)
-    silent = exists().where(
-        on.c.shipment_id == shipments.c.shipment_id,
-        on.c.device_id == state.c.device_id,
-        heard < literal(now) - longest,
-        not_(announced),
-    )
-    return and_(shipments.c.status == "in_transit", silent)
 
 
 def open_excursions() -> ColumnElement[int]:

@@ -1,68 +1,70 @@
 """Pure: from what is known of a due shipment to what has to be written and told."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
-from alerts.alert import (
-    Alert,
-    AlertChange,
-    Condition,
-    advance,
-    budget_condition,
-    excursion_condition,
-    probe_condition,
-    raise_alert,
-    withdrawn,
-)
-from alerts.excursion import Evaluation, State, finish, fold
-from alerts.model import Change, Excursion, Instant, Reason, Sample, Window
+from alerts import conditions
+from alerts.alert import Alert, AlertChange, AlertState, Condition, advance, raise_alert
+from alerts.excursion import Evaluation, State, finish
+from alerts.folding import bring_forward
+from alerts.model import Change, Excursion, Instant, Reason, Window
 from alerts.plan import Plan
 from alerts.reconcile import reconcile, unsettled
+from alerts.trace import Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
-    """One logger of a due shipment: when it was on it, how far it was folded, and what is on record."""
-
-    device_id: str
-    starts_at: Instant
-    ends_at: Instant | None
-    state: State | None
-    """Folded so far; None where it must be folded from the start."""
-    excursions: tuple[Excursion, ...] = ()
-    """Those that are live on record."""
-    cause: Reason = Reason.LATE_DATA
-    """Why it is folded from the start, if it is: what was told before may change for this reason."""
-
-    def admits(self, window: Window) -> tuple[Instant, Instant | None]:
-        """Give the stretch, half open, whose readings count: on this shipment, and in its window."""
-        ends = [end for end in (self.ends_at, window.delivered_at) if end is not None]
-        return max(self.starts_at, window.departed_at), min(ends, default=None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DueShipment:
-    """A shipment that is to be evaluated, with all that its judgement depends on but the readings."""
+class Identity:
+    """Which shipment it is, and who may hear of it."""
 
     shipment_id: str
     organization: str | None
     drill: bool
+    alerts: Mapping[str, Alert]
+    """Those on record that this judgement may change, by subject."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One logger of a due shipment: how far it was folded, what came since then, and what is on record."""
+
+    device_id: str
+    state: State
+    """That of the last safe point before everything that is new; an empty one where there is none."""
+    trace: Trace
+    """All readings after that state that were measured while the logger was on this shipment."""
+    quiet_until: Instant | None = None
+    """How long a silence the newest of them announced."""
+    refolds: bool = False
+    """The state is not the newest one that was stored: what was folded after it is no longer true."""
+    excursions: tuple[Excursion, ...] = ()
+    """Those that are live on record, at least all that no reading up to the state has ended."""
+    cause: Reason = Reason.LATE_DATA
+    """Why what was told before may change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueShipment:
+    """A shipment that is to be evaluated, with all that its judgement depends on."""
+
+    identity: Identity
     plan: Plan
     plan_revision: int
     window: Window | None
     """None until departure, and for one that was cancelled before it."""
+    watched_from: Instant
+    """Since when it is known that it departed: before that nobody could miss its loggers."""
     devices: tuple[Device, ...]
-    alerts: Mapping[str, Alert]
-    """By subject."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceVerdict:
     """What became of one device."""
 
-    device_id: str
-    state: State | None
+    device: Device
+    state: State
     changes: tuple[Change, ...]
+    safe_points: tuple[State, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,8 @@ class AlertStep:
 class Verdict:
     """What has to be written and told of one shipment, and when to look again if no reading comes first."""
 
-    shipment: DueShipment
+    identity: Identity
+    plan_revision: int
     devices: tuple[DeviceVerdict, ...]
     alerts: tuple[AlertStep, ...]
     evaluate_at: Instant | None
@@ -87,16 +90,16 @@ class Verdict:
 class _Alerts:
     """The shipment's alerts as they change under one judgement."""
 
-    shipment: DueShipment
+    identity: Identity
     now: Instant
     new_id: Callable[[], str]
     steps: list[AlertStep] = field(default_factory=list)
 
     def hold(self, condition: Condition) -> None:
         """Bring the alert of a condition to what the condition is now."""
-        before = self.shipment.alerts.get(condition.subject)
+        before = self.identity.alerts.get(condition.subject)
         changes = (
-            raise_alert(self.new_id(), self.shipment.shipment_id, condition, self.now)
+            raise_alert(self.new_id(), self.identity.shipment_id, condition, self.now)
             if before is None
             else advance(before, condition, self.now)
         )
@@ -108,63 +111,106 @@ class _Alerts:
         """Do the same for a condition that its rule may find no longer."""
         if condition is not None:
             self.hold(condition)
-        elif (alert := self.shipment.alerts.get(subject)) is not None:
-            self.hold(withdrawn(alert.condition))
+        elif (alert := self.identity.alerts.get(subject)) is not None:
+            self.hold(conditions.withdrawn(alert.condition))
+
+    def end(self, subject: str) -> None:
+        """End the alert of a condition that is over, where there is one."""
+        alert = self.identity.alerts.get(subject)
+        if alert is not None and alert.state is not AlertState.RESOLVED:
+            self.hold(replace(alert.condition, until=max(self.now, alert.condition.since)))
 
 
-def judge(
-    shipment: DueShipment,
-    samples: Mapping[str, Sequence[Sample]],
-    now: Instant,
-    new_id: Callable[[], str],
-) -> Verdict:
-    """Fold in the new readings of each device, and give every change that follows.
-
-    `samples` are, by device, the readings after its folded state, or all of its stretch where it has none.
-    """
-    alerts = _Alerts(shipment, now, new_id)
-    devices, deadlines = [], []
-    for device in shipment.devices:
-        if shipment.window is None:
-            verdict = DeviceVerdict(device_id=device.device_id, state=None, changes=())
-        else:
-            verdict, evaluation = _judge_device(
-                shipment, device, shipment.window, samples.get(device.device_id, ()), now, new_id
-            )
-            ends_at = shipment.window.delivered_at
-            over = ends_at if evaluation.through == ends_at else None
-            deadlines += [evaluation.next_deadline, ends_at if over is None else None]
-            _alert_device(alerts, device, verdict, evaluation, over)
-        devices.append(verdict)
+def judge(shipment: DueShipment, now: Instant, new_id: Callable[[], str]) -> Verdict:
+    """Fold in the new readings of each device, and give every change that follows."""
+    alerts = _Alerts(shipment.identity, now, new_id)
+    alerts.end(conditions.EVALUATION_FAILED)
+    devices: list[DeviceVerdict] = []
+    deadlines: list[Instant] = []
+    window = shipment.window
+    if window is not None:
+        for device in shipment.devices:
+            verdict, evaluation = _judge_device(shipment, device, window, now, new_id)
+            over = window.delivered_at if evaluation.through == window.delivered_at else None
+            _alert_device(alerts, shipment, verdict, evaluation, over)
+            if over is None:
+                deadlines += _deadlines(shipment, window, verdict, evaluation)
+            devices.append(verdict)
     return Verdict(
-        shipment=shipment,
+        identity=shipment.identity,
+        plan_revision=shipment.plan_revision,
         devices=tuple(devices),
         alerts=tuple(alerts.steps),
-        evaluate_at=min((at for at in deadlines if at is not None), default=None),
+        evaluate_at=min(deadlines, default=None),
+    )
+
+
+def _deadlines(
+    shipment: DueShipment, window: Window, verdict: DeviceVerdict, evaluation: Evaluation
+) -> list[Instant]:
+    """Give the instants at which something changes for a device although no reading comes."""
+    heard_until = conditions.heard_until(shipment.plan, verdict.state, shipment.watched_from)
+    return [
+        at
+        for at in (evaluation.next_deadline, window.delivered_at, heard_until)
+        if at is not None and at > evaluation.through
+    ]
+
+
+def set_aside(identity: Identity, error: str, now: Instant, new_id: Callable[[], str]) -> Verdict:
+    """Tell of a shipment whose judgement failed: the first failure fires, and later ones add nothing."""
+    before = identity.alerts.get(conditions.EVALUATION_FAILED)
+    alerts = _Alerts(identity, now, new_id)
+    if before is None or before.state is AlertState.RESOLVED:
+        alerts.hold(conditions.failed_condition(error, now))
+    return Verdict(
+        identity=identity, plan_revision=0, devices=(), alerts=tuple(alerts.steps), evaluate_at=None
     )
 
 
 def _judge_device(
-    shipment: DueShipment,
-    device: Device,
-    window: Window,
-    samples: Iterable[Sample],
-    now: Instant,
-    new_id: Callable[[], str],
+    shipment: DueShipment, device: Device, window: Window, now: Instant, new_id: Callable[[], str]
 ) -> tuple[DeviceVerdict, Evaluation]:
-    state, closed = fold(shipment.plan, window, device.state or State(), samples)
-    evaluation = finish(shipment.plan, window, state, now, closed)
-    on_record = device.excursions if device.state is None else unsettled(device.excursions)
-    changes = reconcile(on_record, evaluation.excursions, now=now, new_id=new_id, cause=device.cause)
-    return DeviceVerdict(device_id=device.device_id, state=state, changes=tuple(changes)), evaluation
+    folded = bring_forward(shipment.plan, window, device.state, device.trace)
+    state = folded.state
+    if state.seen != device.state.seen:  # something was folded in, the newest reading among it
+        state = replace(state, quiet_until=device.quiet_until)
+    evaluation = finish(shipment.plan, window, state, now, folded.closed)
+    changes = reconcile(
+        unsettled(device.excursions, device.state.seen),
+        evaluation.excursions,
+        now=now,
+        new_id=new_id,
+        cause=device.cause,
+    )
+    verdict = DeviceVerdict(
+        device=device, state=state, changes=tuple(changes), safe_points=folded.safe_points
+    )
+    return verdict, evaluation
 
 
 def _alert_device(
-    alerts: _Alerts, device: Device, verdict: DeviceVerdict, evaluation: Evaluation, over: Instant | None
+    alerts: _Alerts,
+    shipment: DueShipment,
+    verdict: DeviceVerdict,
+    evaluation: Evaluation,
+    over: Instant | None,
 ) -> None:
-    plan, device_id = alerts.shipment.plan, device.device_id
+    plan, device_id = shipment.plan, verdict.device.device_id
     for change in verdict.changes:
-        alerts.hold(excursion_condition(plan, device_id, change.after))
-    assert verdict.state is not None
-    alerts.hold_or_withdraw(f"budget_exhausted:{device_id}", budget_condition(plan, device_id, evaluation))
-    alerts.hold_or_withdraw(f"probe_fault:{device_id}", probe_condition(device_id, verdict.state, over))
+        alerts.hold(conditions.excursion_condition(plan, device_id, change.after))
+    budget = conditions.budget_condition(plan, device_id, evaluation)
+    alerts.hold_or_withdraw(f"budget_exhausted:{device_id}", budget)
+    probe = conditions.probe_condition(device_id, verdict.state, over)
+    alerts.hold_or_withdraw(f"probe_fault:{device_id}", probe)
+    signal = conditions.signal_condition(
+        plan,
+        device_id,
+        verdict.state,
+        watched_from=shipment.watched_from,
+        through=evaluation.through,
+        over=over,
+        alert=shipment.identity.alerts.get(f"signal_lost:{device_id}"),
+    )
+    if signal is not None:
+        alerts.hold(signal)

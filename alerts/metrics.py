@@ -8,6 +8,11 @@ EVALUATED = Counter("dewarwatch_shipments_evaluated_total", "Evaluations of a sh
 EVALUATION_FAILED = Counter(
     "dewarwatch_evaluations_failed_total", "Evaluations of a shipment that raised an error"
 )
+READINGS_FOLDED = Counter("dewarwatch_readings_folded_total", "Readings folded, again ones included")
+REFOLDED = Counter(
+    "dewarwatch_loggers_refolded_total",
+    "Evaluations of a logger that began from a safe point or from the start, since something late came",
+)
 CYCLE_SECONDS = Histogram(
     "dewarwatch_evaluation_cycle_seconds", "One claim, load, fold, save", buckets=_DELAYS
 )

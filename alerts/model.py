@@ -123,6 +123,7 @@ class Reason(StrEnum):
     LATE_DATA = "late_data"
     PLAN_CHANGED = "plan_changed"
     WINDOW_CHANGED = "window_changed"
+    REEVALUATED = "reevaluated"
     MERGED = "merged"
 
 

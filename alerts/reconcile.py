@@ -37,8 +37,7 @@ def reconcile(
 ) -> list[Change]:
     """Give what has to change so that the live excursions of one device are exactly `runs`.
 
-    `stored` are its live excursions that `runs` covers: all of them after a fold from the start, the `unsettled` ones
-    after a fold that went on. `cause` is why what was already told may change, and `now` dates new records.
+    `stored` are its live excursions that `runs` covers: those that are `unsettled` by the state the fold began from. `cause` is why what was already told may change, and `now` dates new records.
     Excursions that go come first, so that at no step two of them claim the same run.
     """
     stored, runs = list(stored), sorted(runs, key=lambda run: run.start)
@@ -67,9 +66,12 @@ def reconcile(
     return gone + [change for change in stay if change is not None]
 
 
-def unsettled(stored: Iterable[Excursion]) -> list[Excursion]:
-    """Pick those whose end no reading has set, delivery included: a fold that goes on gives their runs again."""
-    return [excursion for excursion in stored if excursion.run.ended_by in {None, EndedBy.DELIVERY}]
+def unsettled(stored: Iterable[Excursion], seen: Instant | None) -> list[Excursion]:
+    """Pick those that no reading up to `seen` has ended: a fold that goes on from there gives their runs again.
+
+    A delivery ends a run after all readings, and so is settled by none.
+    """
+    return [e for e in stored if seen is None or e.run.end is None or e.run.end > seen]
 
 
 def _overlapping(stored: Iterable[Excursion], runs: Iterable[Run]) -> Iterator[list[Excursion]]:

@@ -7,18 +7,20 @@ import orjson
 from sqlalchemy import Table
 
 from alerts.alert import Alert
-from alerts.due import Connection
 from alerts.events import alert_event, excursion_event, instant_text
+from alerts.excursion import State
 from alerts.judge import AlertStep, DeviceVerdict, Verdict
-from alerts.model import Change, Excursion, ExcursionState, Instant
+from alerts.model import Change, Excursion, ExcursionState, Instant, to_datetime
 from alerts.tables import (
     alert_revisions,
     alerts,
+    evaluation_safe_points,
     evaluation_states,
     excursion_revisions,
     excursions,
     outbox,
 )
+from alerts.traces import FROM_THE_START, Connection
 
 OUTBOX_CHANNEL = "dewarwatch_outbox"
 
@@ -37,11 +39,22 @@ def _write(table: Table, columns: Sequence[str], key: Sequence[str] = ()) -> str
 
 
 WRITE_STATES = _write(evaluation_states, evaluation_states.columns.keys(), ["shipment_id", "device_id"])
+WRITE_SAFE_POINTS = _write(
+    evaluation_safe_points,
+    evaluation_safe_points.columns.keys(),
+    [column.name for column in evaluation_safe_points.primary_key],
+)
 WRITE_EXCURSIONS = _write(excursions, excursions.columns.keys(), ["id"])
 WRITE_EXCURSION_REVISIONS = _write(excursion_revisions, excursion_revisions.columns.keys())
 WRITE_ALERTS = _write(alerts, alerts.columns.keys(), ["id"])
 WRITE_ALERT_REVISIONS = _write(alert_revisions, alert_revisions.columns.keys())
 WRITE_EVENTS = _write(outbox, ["type", "shipment_id", "organization", "data"])
+
+DROP_SAFE_POINTS = """
+DELETE FROM evaluation_safe_points AS s
+USING unnest($1::text[], $2::text[], $3::timestamptz[]) AS refolded(shipment_id, device_id, after)
+WHERE s.shipment_id = refolded.shipment_id AND s.device_id = refolded.device_id AND s.seen > refolded.after
+"""
 
 WRITE_DEADLINES = """
 UPDATE evaluations AS e SET evaluate_at = d.evaluate_at, evaluated_at = $3, failures = 0, error = NULL
@@ -49,18 +62,16 @@ FROM unnest($1::text[], $2::timestamptz[]) AS d(shipment_id, evaluate_at) WHERE 
 """
 
 
-async def save(connection: Connection, verdicts: Sequence[Verdict], now: Instant) -> int:
-    """Write all that the verdicts changed, and give the number of events told."""
-    changes = [
-        (verdict, device, change)
-        for verdict in verdicts
-        for device in verdict.devices
-        for change in device.changes
-    ]
+async def save(connection: Connection, verdicts: Sequence[Verdict], now: Instant) -> None:
+    """Write all that the verdicts changed and tell of it, in a number of statements that does not grow with theirs."""
+    devices = [(verdict, device) for verdict in verdicts for device in verdict.devices]
+    changes = [(verdict, device, change) for verdict, device in devices for change in device.changes]
     steps = [step for verdict in verdicts for step in verdict.alerts]
     events = list(_events(verdicts))
+    await _drop_safe_points(connection, devices)
     writes: list[tuple[str, list[Row]]] = [
-        (WRITE_STATES, [_state_row(v, d) for v in verdicts for d in v.devices if d.state is not None]),
+        (WRITE_STATES, [_state_row(verdict, device) for verdict, device in devices if _moved(device)]),
+        (WRITE_SAFE_POINTS, [_safe_point_row(v, d, state) for v, d in devices for state in d.safe_points]),
         (WRITE_EXCURSIONS, _excursion_rows(changes, now)),
         (WRITE_EXCURSION_REVISIONS, [_revision_row(change, now) for _, _, change in changes]),
         (WRITE_ALERTS, _alert_rows(steps)),
@@ -72,17 +83,48 @@ async def save(connection: Connection, verdicts: Sequence[Verdict], now: Instant
             await connection.execute(statement, orjson.dumps(rows).decode())
     if events:
         await connection.execute(f"NOTIFY {OUTBOX_CHANNEL}")
-    return len(events)
+
+
+async def write_deadlines(connection: Connection, verdicts: Sequence[Verdict], now: Instant) -> None:
+    """Note that the shipments were evaluated, and when to look at them again if no reading comes first."""
+    await connection.execute(
+        WRITE_DEADLINES,
+        [verdict.identity.shipment_id for verdict in verdicts],
+        [None if v.evaluate_at is None else to_datetime(v.evaluate_at) for v in verdicts],
+        to_datetime(now),
+    )
+
+
+def _moved(verdict: DeviceVerdict) -> bool:
+    return verdict.device.refolds or verdict.state != verdict.device.state
+
+
+async def _drop_safe_points(connection: Connection, devices: Iterable[tuple[Verdict, DeviceVerdict]]) -> None:
+    """Remove the safe points that lie after what a device was folded from again: they are not true any more."""
+    refolded = [(v.identity.shipment_id, d.device) for v, d in devices if d.device.refolds]
+    if refolded:
+        await connection.execute(
+            DROP_SAFE_POINTS,
+            [shipment_id for shipment_id, _ in refolded],
+            [device.device_id for _, device in refolded],
+            [FROM_THE_START if d.state.seen is None else to_datetime(d.state.seen) for _, d in refolded],
+        )
 
 
 def _state_row(verdict: Verdict, device: DeviceVerdict) -> Row:
-    assert device.state is not None
+    return _folded_fields(verdict, device, device.state) | {"through": instant_text(device.state.seen)}
+
+
+def _safe_point_row(verdict: Verdict, device: DeviceVerdict, state: State) -> Row:
+    return _folded_fields(verdict, device, state) | {"seen": instant_text(state.seen)}
+
+
+def _folded_fields(verdict: Verdict, device: DeviceVerdict, state: State) -> Row:
     return {
-        "shipment_id": verdict.shipment.shipment_id,
-        "device_id": device.device_id,
-        "plan_revision": verdict.shipment.plan_revision,
-        "through": instant_text(device.state.seen),
-        "state": device.state.to_json(),
+        "shipment_id": verdict.identity.shipment_id,
+        "device_id": device.device.device_id,
+        "plan_revision": verdict.plan_revision,
+        "state": state.to_json(),
     }
 
 
@@ -91,8 +133,8 @@ def _excursion_rows(changes: Iterable[tuple[Verdict, DeviceVerdict, Change]], no
     latest = {
         change.after.id: {
             "id": change.after.id,
-            "shipment_id": verdict.shipment.shipment_id,
-            "device_id": device.device_id,
+            "shipment_id": verdict.identity.shipment_id,
+            "device_id": device.device.device_id,
             "revision": change.after.revision,
             "opened_at": instant_text(change.after.opened_at),
             **_excursion_fields(change, now),
@@ -178,9 +220,9 @@ def _alert_revision_row(step: AlertStep, now: Instant) -> Row:
 
 def _events(verdicts: Iterable[Verdict]) -> Iterator[Row]:
     for verdict in verdicts:
-        shipment = verdict.shipment
+        shipment = verdict.identity
         told = [
-            excursion_event(change, shipment_id=shipment.shipment_id, device_id=device.device_id)
+            excursion_event(change, shipment_id=shipment.shipment_id, device_id=device.device.device_id)
             for device in verdict.devices
             for change in device.changes
         ]

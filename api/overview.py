@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, exists, or_, select
@@ -25,7 +24,7 @@ class Filter:
     organization: str | None = None
     text: str | None = None
 
-    def conditions(self, now: datetime) -> list[ColumnElement[bool]]:
+    def conditions(self) -> list[ColumnElement[bool]]:
         """Give what must hold for a row of `shipments`."""
         found: list[ColumnElement[bool]] = []
         if self.statuses:
@@ -33,7 +32,7 @@ class Filter:
         if self.bands:
             found.append(shipments.c.band.in_(self.bands))
         if self.healths:
-            found.append(health(now).in_(self.healths))
+            found.append(health().in_(self.healths))
         if self.organization is not None:
             found.append(shipments.c.organization == self.organization)
         if self.text is not None:
@@ -57,32 +56,31 @@ async def shipment_page(
     visible: ColumnElement[bool],
     wanted: Filter,
     *,
-    now: datetime,
     after: Sequence[Any] | None,
     limit: int,
 ) -> tuple[Page, dict[str, ShipmentOut]]:
     """Give a page of shipments, the newest first, and each of them by id as it is shown."""
-    query = _shipments(now).where(visible, *wanted.conditions(now))
+    query = _shipments().where(visible, *wanted.conditions())
     page = await fetch_page(connection, query, ORDER, after=after, limit=limit)
     devices = await devices_on(connection, [row["shipment_id"] for row in page.rows])
     return page, {row["shipment_id"]: ShipmentOut.seen(row, devices[row["shipment_id"]]) for row in page.rows}
 
 
 async def shipment(
-    connection: AsyncConnection, visible: ColumnElement[bool], shipment_id: str, now: datetime
+    connection: AsyncConnection, visible: ColumnElement[bool], shipment_id: str
 ) -> ShipmentOut | None:
     """Give one shipment; None where the caller sees none of this id."""
-    query = _shipments(now).where(visible, shipments.c.shipment_id == shipment_id)
+    query = _shipments().where(visible, shipments.c.shipment_id == shipment_id)
     row = (await connection.execute(query)).mappings().first()
     if row is None:
         return None
     return ShipmentOut.seen(row, (await devices_on(connection, [shipment_id]))[shipment_id])
 
 
-def _shipments(now: datetime) -> Select[Any]:
+def _shipments() -> Select[Any]:
     return select(
         shipments,
-        health(now).label("health"),
+        health().label("health"),
         open_excursions().label("open_excursions"),
         worst_severity().label("worst_severity"),
     )

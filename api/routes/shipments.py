@@ -21,7 +21,6 @@ from api.schemas.shipments import (
     ShipmentRevision,
     Status,
 )
-from api.services import Services
 from telemetry.registry import revisions, shipments
 
 router = APIRouter(route_class=Call, tags=["shipments"])
@@ -37,7 +36,7 @@ async def create_shipment(
     """Plan a shipment and put its loggers on it; with `departed_at` it departs at once."""
     async with services.engine.begin() as connection:
         await lifecycle.create(connection, caller, body, services.clock())
-        made = await _shown(connection, services, caller, body.shipment_id)
+        made = await _shown(connection, caller, body.shipment_id)
     response.headers["Location"] = f"/v1/shipments/{body.shipment_id}"
     return made
 
@@ -66,7 +65,6 @@ async def list_shipments(
             connection,
             visible_shipments(caller),
             wanted,
-            now=services.clock(),
             after=after,
             limit=limit,
         )
@@ -77,7 +75,7 @@ async def list_shipments(
 async def get_shipment(shipment_id: Id, caller: Caller, services: Here) -> ShipmentOut:
     """Show one shipment: plan, times, health, and its loggers with their last known state."""
     async with services.engine.connect() as connection:
-        return await _shown(connection, services, caller, shipment_id)
+        return await _shown(connection, caller, shipment_id)
 
 
 @router.post("/v1/shipments/{shipment_id}/depart")
@@ -85,7 +83,7 @@ async def depart(shipment_id: Id, caller: Caller, services: Here, body: Moment =
     """Record the departure: from then on readings are judged. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
         await lifecycle.depart(connection, caller, shipment_id, body.at, services.clock())
-        return await _shown(connection, services, caller, shipment_id)
+        return await _shown(connection, caller, shipment_id)
 
 
 @router.post("/v1/shipments/{shipment_id}/deliver")
@@ -93,7 +91,7 @@ async def deliver(shipment_id: Id, caller: Caller, services: Here, body: Moment 
     """Record the delivery: its loggers are free from then on. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
         await lifecycle.deliver(connection, caller, shipment_id, body.at, services.clock())
-        return await _shown(connection, services, caller, shipment_id)
+        return await _shown(connection, caller, shipment_id)
 
 
 @router.post("/v1/shipments/{shipment_id}/cancel")
@@ -101,7 +99,7 @@ async def cancel(shipment_id: Id, caller: Caller, services: Here, body: Moment =
     """Call a shipment off; its loggers are free from then on. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
         await lifecycle.cancel(connection, caller, shipment_id, body.at, services.clock())
-        return await _shown(connection, services, caller, shipment_id)
+        return await _shown(connection, caller, shipment_id)
 
 
 @router.post("/v1/shipments/{shipment_id}/plan")
@@ -112,7 +110,7 @@ async def change_plan(shipment_id: Id, body: PlanChangeIn, caller: Caller, servi
     """
     async with services.engine.begin() as connection:
         await lifecycle.change_plan(connection, caller, shipment_id, body)
-        return await _shown(connection, services, caller, shipment_id)
+        return await _shown(connection, caller, shipment_id)
 
 
 @router.get("/v1/shipments/{shipment_id}/revisions")
@@ -128,10 +126,8 @@ async def list_revisions(
     return answer(page, ShipmentRevision.of)
 
 
-async def _shown(
-    connection: AsyncConnection, services: Services, caller: Principal, shipment_id: str
-) -> ShipmentOut:
-    shown = await overview.shipment(connection, visible_shipments(caller), shipment_id, services.clock())
+async def _shown(connection: AsyncConnection, caller: Principal, shipment_id: str) -> ShipmentOut:
+    shown = await overview.shipment(connection, visible_shipments(caller), shipment_id)
     if shown is None:
         raise not_found("shipment", shipment_id)
     return shown

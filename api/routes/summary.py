@@ -23,6 +23,7 @@ async def get_summary(
     now = services.clock()
     response.headers.update(stands_for(as_of, now))
     async with services.engine.connect() as connection:
+        await connection.execution_options(isolation_level="REPEATABLE READ")
         row = await shipments.get(connection, shipment_id, visible_shipments(caller))
         if row is None:
             raise not_found("shipment", shipment_id)

@@ -294,16 +294,22 @@ async def test_health_of_silent_loggers(desk: Desk, hours_ago: HoursAgo) -> None
     for number in range(5):
         await desk.ship(f"S{number}", departed_at=text(hours_ago(5)))
     await desk.pool.execute("UPDATE shipments SET created_at = $1", hours_ago(5))
-    seen = "UPDATE device_states SET last_received_at = $2, flight_mode_until = $3 WHERE device_id = $1"
-    await desk.pool.execute(seen, "S1-logger", hours_ago(0.1), None)
-    await desk.pool.execute(seen, "S2-logger", hours_ago(1), None)
-    await desk.pool.execute(seen, "S3-logger", hours_ago(1), hours_ago(-1))
-    await desk.pool.execute(seen, "S4-logger", hours_ago(2), hours_ago(1))
+    for device, hours, announced in (("S1", 0.1, None), ("S2", 1, None), ("S3", 1, -1), ("S4", 2, 1)):
+        await desk.store(f"{device}-logger", (hours_ago(hours), -190))
+        until = None if announced is None else hours_ago(announced)
+        await desk.pool.execute(
+            "UPDATE readings SET flight_mode_until = $2 WHERE device_id = $1", f"{device}-logger", until
+        )
+    await desk.evaluate()
     silent = [item["shipment_id"] for item in await desk.items("/v1/shipments", health="no_signal")]
     assert sorted(silent) == ["S0", "S2", "S4"]
     shown = {item["shipment_id"]: item["health"] for item in await desk.items("/v1/shipments")}
     assert shown["S1"] == shown["S3"] == "normal"
+    since = {a["shipment_id"]: a["since"] for a in await desk.items("/v1/alerts", kind="signal_lost")}
+    silences = {"S0": hours_ago(4.5), "S2": hours_ago(0.5), "S4": hours_ago(1)}
+    assert {id_: datetime.fromisoformat(at) for id_, at in since.items()} == silences
     await step(desk, "S0", "deliver")
+    await desk.evaluate()
     assert (await desk.admin.get("/v1/shipments/S0")).json()["health"] == "normal"
 
 

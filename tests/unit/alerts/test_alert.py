@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from alerts.alert import Alert, AlertKind, AlertReason, AlertState, Condition, advance, raise_alert, withdrawn
+from alerts.alert import Alert, AlertKind, AlertReason, AlertState, Condition, advance, raise_alert
+from alerts.conditions import withdrawn
 from alerts.model import Severity
 
 HOLDS = Condition(

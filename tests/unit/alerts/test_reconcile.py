@@ -173,10 +173,11 @@ def test_what_is_no_longer_live_is_not_reconciled():
         changes([dead], [])
 
 
-def test_unsettled_are_those_whose_end_no_reading_has_set():
+def test_unsettled_are_those_that_no_reading_so_far_has_ended():
     open_, delivered = stored("a", run(0)), stored("b", run(0, 9, ended_by=EndedBy.DELIVERY))
-    settled = [stored("c", run(0, 9)), stored("d", run(0, 9, ended_by=EndedBy.REVERSAL))]
-    assert unsettled([open_, *settled, delivered]) == [open_, delivered]
+    before, later = stored("c", run(0, 7)), stored("d", run(0, 8, ended_by=EndedBy.REVERSAL))
+    assert unsettled([open_, before, later, delivered], 7) == [open_, later, delivered]
+    assert unsettled([before], None) == [before]
 
 
 def test_thousands_of_excursions_are_reconciled_at_once():

@@ -1,0 +1,43 @@
+"""Pure: brings a device's state forward by whatever came, few readings or many, and leaves safe points on the way."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from alerts.excursion import Evaluation, State, finish, fold
+from alerts.model import Instant, Run, Window
+from alerts.plan import Plan
+from alerts.trace import Trace
+from alerts.vector import fold_trace
+
+SAFE_POINT_EVERY: Final = 256
+"""Readings between two safe points: late data costs at most so many more than those after it."""
+COLUMNS_FROM: Final = 64
+"""Readings from which on folding by columns is faster than one by one, as `bench fold` shows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """A state brought forward, the excursions that were closed on the way, and the safe points that were passed."""
+
+    state: State
+    closed: tuple[Run, ...]
+    safe_points: tuple[State, ...]
+
+
+def bring_forward(plan: Plan, window: Window, state: State, trace: Trace) -> Folded:
+    """Fold readings in, in strict order of time and after `state.seen`; anything else raises ValueError."""
+    trace = trace.within(window.departed_at, window.delivered_at)
+    counts = range(SAFE_POINT_EVERY - state.readings % SAFE_POINT_EVERY, len(trace) + 1, SAFE_POINT_EVERY)
+    if len(trace) >= COLUMNS_FROM:
+        state, closed, safe_points = fold_trace(plan, window, state, trace, counts)
+        return Folded(state=state, closed=tuple(closed), safe_points=tuple(safe_points))
+    first = counts[0] if counts else 0  # there is room for one at most
+    at_first, closed = fold(plan, window, state, trace[:first].samples())
+    state, later = fold(plan, window, at_first, trace[first:].samples())
+    return Folded(state=state, closed=(*closed, *later), safe_points=(at_first,) if counts else ())
+
+
+def evaluate_trace(plan: Plan, window: Window, trace: Trace, now: Instant) -> Evaluation:
+    """Judge a whole trace at once, as `excursion.evaluate` does one that is no trace."""
+    folded = bring_forward(plan, window, State(), trace)
+    return finish(plan, window, folded.state, now, folded.closed)

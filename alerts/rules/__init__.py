@@ -1,1 +1,0 @@
-"""The rules beside the excursion itself, one file each."""

@@ -1,0 +1,49 @@
+"""Pure: one device's readings as two columns, which cost little however many they are."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.model import Instant, Sample
+
+Instants: TypeAlias = NDArray[np.int64]
+Celsius: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Readings in strict order of time, as microseconds since the epoch and °C; NaN is a broken probe."""
+
+    at: Instants
+    celsius: Celsius
+
+    @classmethod
+    def of(cls, samples: Iterable[tuple[Instant, float | None]]) -> Self:
+        """Make it of samples that are in order."""
+        rows = list(samples)
+        return cls(
+            np.fromiter((at for at, _ in rows), np.int64, len(rows)),
+            np.fromiter((np.nan if c is None else c for _, c in rows), np.float64, len(rows)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def __getitem__(self, part: slice) -> "Trace":
+        return Trace(self.at[part], self.celsius[part])
+
+    def samples(self) -> Iterator[Sample]:
+        """Give the readings one by one; where the probe is broken, with NaN."""
+        return map(Sample, self.at.tolist(), self.celsius.tolist())
+
+    def within(self, start: Instant, end: Instant | None) -> "Trace":
+        """Give the part of it that was measured in `start <= at < end`."""
+        first = int(np.searchsorted(self.at, start))
+        last = len(self.at) if end is None else int(np.searchsorted(self.at, end))
+        return self if first == 0 and last == len(self.at) else self[first : max(first, last)]
+
+
+EMPTY = Trace.of(())
