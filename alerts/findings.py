@@ -7,14 +7,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, RowMapping, Select, Table, select, true
+from sqlalchemy import ColumnElement, FromClause, RowMapping, Select, Table, select, true, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.tables import alert_revisions, alerts, excursion_revisions, excursions
 from telemetry.paging import Order, Page, fetch_page
 from telemetry.tables import shipments
 
-Row = RowMapping
 Rows = Sequence[RowMapping]
 
 
@@ -32,16 +31,8 @@ class Wanted:
     kind: str | None = None
 
 
-def _as_of(
-    table: Table,
-    revisions: Table,
-    key: ColumnElement[Any],
-    first_known: ColumnElement[datetime],
-    as_of: datetime | None,
-) -> FromClause:
-    """Give the rows of a table as each was at an instant, by its newest revision then; None: as they are."""
-    if as_of is None:
-        return table
+def _then(table: Table, revisions: Table, key: ColumnElement[Any], as_of: datetime) -> Select[Any]:
+    """Select the rows of a table as each was at an instant, by its newest revision then."""
     newest = (
         select(revisions)
         .where(key == table.c.id, revisions.c.recorded_at <= as_of)
@@ -51,17 +42,30 @@ def _as_of(
         .lateral("newest")
     )
     columns = [(newest if column.name in newest.c else table).c[column.name] for column in table.c]
-    # Newer ones have no revision of then either, but an index may pass over them all at once.
-    return select(*columns).join(newest, true()).where(first_known <= as_of).subquery(f"{table.name}_then")
+    return select(*columns).join(newest, true())
 
 
 def _excursions(as_of: datetime | None) -> FromClause:
-    key, first_known = excursion_revisions.c.excursion_id, excursions.c.opened_at
-    return _as_of(excursions, excursion_revisions, key, first_known, as_of)
+    """Give excursions as they were known at an instant; None: as they are.
+
+    Most are what they were then: these come in the order of an index, and only the others are looked up.
+    """
+    if as_of is None:
+        return excursions
+    same, now = select(excursions), excursions.c
+    others = _then(excursions, excursion_revisions, excursion_revisions.c.excursion_id, as_of)
+    return union_all(
+        same.where(now.recorded_at <= as_of),
+        others.where(now.recorded_at > as_of, now.opened_at <= as_of),
+    ).subquery("excursions_then")
 
 
 def _alerts(as_of: datetime | None) -> FromClause:
-    return _as_of(alerts, alert_revisions, alert_revisions.c.alert_id, alerts.c.raised_at, as_of)
+    """Give alerts likewise; their order never changes, so that an index passes over what was raised later."""
+    if as_of is None:
+        return alerts
+    then = _then(alerts, alert_revisions, alert_revisions.c.alert_id, as_of)
+    return then.where(alerts.c.raised_at <= as_of).subquery("alerts_then")
 
 
 def _excursion_order(known: FromClause) -> Order:
@@ -117,7 +121,7 @@ def _filtered(known: FromClause, wanted: Wanted) -> Select[Any]:
 
 async def excursion(
     connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool], as_of: datetime | None
-) -> tuple[Row, Rows] | None:
+) -> tuple[RowMapping, Rows] | None:
     """Give one excursion and its revisions up to then, the first one first; None where it was not known."""
     known = _excursions(as_of)
     row = (
@@ -137,7 +141,7 @@ async def excursion_history(
 
 async def alert(
     connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool], as_of: datetime | None
-) -> tuple[Row, Rows] | None:
+) -> tuple[RowMapping, Rows] | None:
     """Give one alert and its revisions up to then, the first one first; None where it was not known."""
     known = _alerts(as_of)
     row = (
@@ -159,7 +163,7 @@ async def _history(
     query = select(revisions).where(key.in_(ids)).order_by(key, revisions.c.revision)
     if as_of is not None:
         query = query.where(revisions.c.recorded_at <= as_of)
-    found: dict[UUID, list[Row]] = defaultdict(list)
+    found: dict[UUID, list[RowMapping]] = defaultdict(list)
     for row in (await connection.execute(query)).mappings():
         found[row[key]].append(row)
     return found
@@ -167,8 +171,8 @@ async def _history(
 
 async def alert_for_change(
     connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]
-) -> Row | None:
+) -> RowMapping | None:
     """Give one alert, which nobody else changes until the transaction ends."""
     query = _with_shipment(alerts).where(alerts.c.id == id_, visible).with_for_update(of=alerts)
-    row: Row | None = (await connection.execute(query)).mappings().first()
+    row: RowMapping | None = (await connection.execute(query)).mappings().first()
     return row
