@@ -121,6 +121,7 @@ _TEN_YEARS_S = 10 * 366 * 86400  # longer is a slip, and could leave what a data
 _LIMIT = _Range(
     least=COLDEST_C, most=HOTTEST_C, says="from -273.15 to 150 °C, or null for none", nullable=True
 )
+_LIMIT_FIELDS = frozenset({"lower_c", "upper_c", "critical_low_c", "critical_high_c"})
 _RANGES: Mapping[str, _Range] = {
     "lower_c": _LIMIT,
     "upper_c": _LIMIT,
@@ -136,17 +137,17 @@ _RANGES: Mapping[str, _Range] = {
 }
 
 
-def make_plan(band: str, overrides: Mapping[str, Any]) -> Plan | PlanRefused:
+def make_plan(band: str, overrides: Mapping[str, Any], defaults: Limits | None = None) -> Plan | PlanRefused:
     """Make the plan of a band with `overrides`: plan fields by their names in the HTTP interface.
 
-    A limit that is absent is the band's; one that is None is no limit on that side.
+    A limit that is absent is the band's, or that of `defaults`; one that is None is no limit on that side.
     """
     if band not in set(Band):
         return PlanRefused(field="band", why=f"must be one of {', '.join(Band)}")
     for name, value in overrides.items():
         if why := _wrong(name, value):
             return PlanRefused(field=name, why=why)
-    limits = _limits(BANDS[Band(band)], overrides)
+    limits = _limits(defaults or BANDS[Band(band)], overrides)
     if isinstance(limits, PlanRefused):
         return limits
     given: dict[str, Any] = {
@@ -156,6 +157,17 @@ def make_plan(band: str, overrides: Mapping[str, Any]) -> Plan | PlanRefused:
         if (seconds := overrides.get(f"{name}_s")) is not None:
             given[name] = round(seconds * SECOND)
     return Plan(band=Band(band), limits=limits, **given)
+
+
+def changed_plan(plan: Plan, changes: Mapping[str, Any]) -> Plan | PlanRefused:
+    """Give the plan with `changes` laid over it: `band`, and plan fields by their names in the HTTP interface.
+
+    What is absent stays as it is, but that another band brings its own limits.
+    """
+    kept = {name: value for name, value in plan.to_json().items() if name not in _LIMIT_FIELDS}
+    fields = {**kept, **changes}
+    band = fields.pop("band")
+    return make_plan(band, fields, plan.limits if band == plan.band else None)
 
 
 def _wrong(name: str, value: Any) -> str | None:

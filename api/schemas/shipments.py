@@ -10,19 +10,9 @@ from alerts.model import Severity
 from alerts.plan import Band
 from api.schemas.devices import Latest, PositionOut, latest_of, position_of
 from api.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, Words, example
+from telemetry.registry.revisions import Step
 
 Status = Literal["planned", "in_transit", "delivered", "cancelled"]
-PLAN_FIELDS = (
-    "lower_c",
-    "upper_c",
-    "critical_low_c",
-    "critical_high_c",
-    "deadband_c",
-    "on_delay_s",
-    "budget_s",
-    "max_gap_s",
-    "delta_h_kj_mol",
-)
 
 
 class LegIn(Given):
@@ -33,7 +23,27 @@ class LegIn(Given):
     planned_arrival: Time | None = None
 
 
-class ShipmentIn(Given):
+class PlanFields(Given):
+    """What can be said of a plan, beside its band."""
+
+    lower_c: float | None = Field(None, description="Overrides the band's limit; null: no limit.")
+    upper_c: float | None = None
+    critical_low_c: float | None = None
+    critical_high_c: float | None = None
+    deadband_c: float | None = Field(None, description="0.5 by default.")
+    on_delay_s: float | None = Field(None, description="0 by default.")
+    budget_s: float | None = Field(None, description="Total time out of range that the product tolerates.")
+    max_gap_s: float | None = Field(None, description="1800 by default.")
+    delta_h_kj_mol: float | None = Field(None, description="Activation energy, 83.144 by default.")
+
+    def plan_fields(self) -> dict[str, Any]:
+        """Give the fields of the plan that were sent; null is not the same as absent."""
+        return {
+            name: getattr(self, name) for name in PlanFields.model_fields if name in self.model_fields_set
+        }
+
+
+class ShipmentIn(PlanFields):
     model_config = example(
         shipment_id="SH-2026-0042",
         organization="acme-cell-therapy",
@@ -50,15 +60,6 @@ class ShipmentIn(Given):
         None, description="Who may see it; made when it is first named. By default that of the key."
     )
     band: Annotated[Band, Field(strict=False)]
-    lower_c: float | None = Field(None, description="Overrides the band's limit; null: no limit.")
-    upper_c: float | None = None
-    critical_low_c: float | None = None
-    critical_high_c: float | None = None
-    deadband_c: float | None = Field(None, description="0.5 by default.")
-    on_delay_s: float | None = Field(None, description="0 by default.")
-    budget_s: float | None = Field(None, description="Total time out of range that the product tolerates.")
-    max_gap_s: float | None = Field(None, description="1800 by default.")
-    delta_h_kj_mol: float | None = Field(None, description="Activation energy, 83.144 by default.")
     device_ids: list[DeviceId] = Field(min_length=1, max_length=50)
     dewar_id: Id | None = None
     product_id: Id | None = None
@@ -79,9 +80,25 @@ class ShipmentIn(Given):
             raise ValueError("must name each device once")
         return value
 
-    def overrides(self) -> dict[str, Any]:
-        """Give the fields of the plan that were sent; null is not the same as absent."""
-        return {name: getattr(self, name) for name in PLAN_FIELDS if name in self.model_fields_set}
+
+class PlanChangeIn(PlanFields):
+    """What to change of a plan: what is absent stays as it is, but that another band brings its own limits."""
+
+    model_config = example(
+        reason="Stability data of 2026-11: the product tolerates four hours", budget_s=14400, plan_revision=1
+    )
+
+    reason: Words = Field(description="Why, for the record.")
+    plan_revision: int | None = Field(
+        None,
+        ge=1,
+        description="That of the plan which you saw; where it is another by now, nothing is changed.",
+    )
+    band: Annotated[Band | None, Field(strict=False)] = None
+
+    def plan_fields(self) -> dict[str, Any]:
+        """Give the fields of the plan that were sent, the band among them."""
+        return ({"band": self.band} if "band" in self.model_fields_set else {}) | super().plan_fields()
 
 
 class MomentIn(Given):
@@ -101,6 +118,31 @@ class PlanOut(Shown):
     budget_s: float | None
     max_gap_s: float
     delta_h_kj_mol: float
+
+
+class AssignedDevice(Shown):
+    device_id: str
+    starts_at: Time = Field(description="From when on its readings belong to the shipment.")
+    ends_at: Time | None
+
+
+class ShipmentRevision(Shown):
+    revision: int
+    recorded_at: Time = Field(description="When it was recorded; `as_of` counts by it.")
+    step: Step
+    by: str = Field(description="`key:PREFIX` of the key that made the step.")
+    reason: str | None = Field(description="Why the plan was changed.")
+    plan: PlanOut
+    plan_revision: int
+    departed_at: Time | None
+    delivered_at: Time | None
+    cancelled_at: Time | None
+    devices: list[AssignedDevice]
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Make it of a row."""
+        return cls(**row)
 
 
 class LegOut(Shown):
@@ -142,10 +184,7 @@ class ShipmentState(Shown):
         return cls(**row, device_ids=list(device_ids))
 
 
-class ShipmentDevice(Shown):
-    device_id: str
-    starts_at: Time = Field(description="From when on its readings belong to the shipment.")
-    ends_at: Time | None
+class ShipmentDevice(AssignedDevice):
     last_seen: Time | None = Field(description="Only while it is on this shipment, like all that follows.")
     latest: Latest | None
     position: PositionOut | None

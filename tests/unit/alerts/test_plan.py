@@ -3,7 +3,7 @@ import json
 import pytest
 
 from alerts.model import SECOND, Severity, Side
-from alerts.plan import BANDS, Band, Limits, Plan, PlanRefused, make_plan
+from alerts.plan import BANDS, Band, Limits, Plan, PlanRefused, changed_plan, make_plan
 
 DEFAULTS = {
     "deadband_c": 0.5,
@@ -159,3 +159,55 @@ def test_severity_looks_at_the_runs_own_side():
     assert plan.severity(Side.LOW, 1.9) is Severity.CRITICAL
     unlimited = Plan(band=Band.CUSTOM, limits=Limits(lower_c=2, upper_c=8))
     assert unlimited.severity(Side.LOW, -273.15) is Severity.MAJOR
+
+
+OWN = {"deadband_c": 0.2, "on_delay_s": 90, "budget_s": 3600, "max_gap_s": 600, "delta_h_kj_mol": 80}
+
+
+@pytest.mark.parametrize(
+    ("band", "overrides", "changes", "expected"),
+    [
+        ("room", {"upper_c": 24}, {}, (15, 24, 2, 40)),
+        ("room", {"upper_c": 24}, {"lower_c": 16}, (16, 24, 2, 40)),
+        ("room", {"upper_c": 24}, {"upper_c": None, "critical_high_c": None}, (15, None, 2, None)),
+        # Another band brings its own limits, also where this one had others.
+        ("room", {"upper_c": 24}, {"band": "refrigerated"}, (2, 8, 0, 25)),
+        ("room", {"upper_c": 24}, {"band": "refrigerated", "upper_c": 9}, (2, 9, 0, 25)),
+        ("room", {"upper_c": 24}, {"band": "room"}, (15, 24, 2, 40)),
+        ("custom", {"upper_c": -20}, {"critical_high_c": -10}, (None, -20, None, -10)),
+        # A critical limit that nobody gives yields, as it does where a plan is made.
+        ("cryogenic", {}, {"upper_c": -130}, (None, -130, None, -130)),
+        ("controlled", {}, {"lower_c": None}, (None, 25, None, 40)),
+    ],
+)
+def test_a_change_leaves_the_rest_as_it_is(band, overrides, changes, expected):
+    plan = make_plan(band, {**overrides, **OWN})
+    changed = changed_plan(plan, changes)
+    found = changed.limits
+    assert (found.lower_c, found.upper_c, found.critical_low_c, found.critical_high_c) == expected
+    assert {name: value for name, value in changed.to_json().items() if name in OWN} == OWN
+
+
+def test_a_change_of_times_leaves_the_limits_as_they_are():
+    plan = make_plan("room", {"upper_c": 24, "budget_s": 60})
+    changed = changed_plan(plan, {"budget_s": None, "on_delay_s": 30})
+    assert changed == make_plan("room", {"upper_c": 24, "on_delay_s": 30})
+    assert changed_plan(plan, plan.to_json()) == plan
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"upper_c": 1}, "upper_c"),
+        ({"lower_c": 30}, "lower_c"),
+        ({"critical_high_c": 20}, "critical_high_c"),
+        ({"max_gap_s": None}, "max_gap_s"),
+        ({"band": None}, "band"),
+        ({"band": "custom"}, "upper_c"),
+        ({"color": 1}, "color"),
+    ],
+)
+def test_a_change_that_makes_no_plan(changes, field):
+    refused = changed_plan(make_plan("room", {}), changes)
+    assert isinstance(refused, PlanRefused)
+    assert refused.field == field
