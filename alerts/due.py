@@ -19,9 +19,8 @@ from alerts.traces import FROM_THE_START, Connection
 
 Rows: TypeAlias = Sequence[asyncpg.Record]
 
-# The database's clock is everybody's, and even that may be set back: time never goes back for a shipment.
 _CLAIM = """
-SELECT e.shipment_id, greatest(clock_timestamp(), e.evaluated_at) AS now
+SELECT e.shipment_id, e.evaluated_at
 FROM evaluations AS e JOIN (
     SELECT shipment_id, min(since) AS since FROM ({due}) AS due GROUP BY shipment_id
 ) AS waiting ON waiting.shipment_id = e.shipment_id
@@ -45,8 +44,7 @@ LATE_PART = 4
 """One in so many of a cycle's shipments, at least, may be one with readings of the past."""
 
 CLAIM_THESE = """
-SELECT shipment_id, greatest(clock_timestamp(), evaluated_at) AS now
-FROM evaluations WHERE shipment_id = ANY($1::text[]) ORDER BY shipment_id
+SELECT shipment_id, evaluated_at FROM evaluations WHERE shipment_id = ANY($1::text[]) ORDER BY shipment_id
 """
 
 TAKE_MARKS = """
@@ -153,7 +151,7 @@ async def _load(
     causes = _Causes(dirty, reevaluated=from_the_start)
     due, poisoned = _Making(shipments, resumed, on_record, alerts, causes).all(broken)
     return Batch(
-        now=to_instant(max(row["now"] for row in claimed)),
+        now=await _now(connection, claimed),
         shipments=due,
         poisoned=poisoned,
         received_at={
@@ -163,6 +161,15 @@ async def _load(
         },
         marked_at=_oldest(marks),
     )
+
+
+async def _now(connection: Connection, claimed: Rows) -> Instant:
+    """Give the instant at which all that was loaded was known: what follows from it was not known before.
+
+    The database's clock is everybody's, and even that may be set back: time never goes back for a shipment.
+    """
+    clock = await connection.fetchval("SELECT clock_timestamp()")
+    return to_instant(max(clock, *(row["evaluated_at"] or clock for row in claimed)))
 
 
 def _oldest(marks: Rows) -> dict[str, Instant]:
