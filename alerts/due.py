@@ -19,24 +19,32 @@ from alerts.traces import FROM_THE_START, Connection
 
 Rows: TypeAlias = Sequence[asyncpg.Record]
 
-# The database's clock is everybody's, and even that may be set back: time never goes back for a shipment.
-# Who has waited longest comes first: by id, the end of the alphabet would wait for as long as the beginning is busy.
-CLAIM = """
-SELECT e.shipment_id, greatest(clock_timestamp(), e.evaluated_at) AS now
+_CLAIM = """
+SELECT e.shipment_id, e.evaluated_at
 FROM evaluations AS e JOIN (
-    SELECT shipment_id, min(since) AS since FROM (
-        (SELECT shipment_id, marked_at AS since FROM evaluation_marks ORDER BY id LIMIT 10 * $1)
-        UNION ALL
-        (SELECT shipment_id, evaluate_at FROM evaluations WHERE evaluate_at <= now() ORDER BY evaluate_at LIMIT $1)
-    ) AS due GROUP BY shipment_id
+    SELECT shipment_id, min(since) AS since FROM ({due}) AS due GROUP BY shipment_id
 ) AS waiting ON waiting.shipment_id = e.shipment_id
-ORDER BY waiting.since LIMIT $1
+{where} ORDER BY waiting.since LIMIT $1
 FOR UPDATE OF e SKIP LOCKED
 """
 
+_MARKS = """
+(SELECT shipment_id, marked_at AS since FROM evaluation_marks WHERE {late} ORDER BY id LIMIT 10 * $1)
+"""
+
+# Who has waited longest comes first: by id, the end of the alphabet would wait for as long as the beginning is busy.
+_DEADLINES = """
+(SELECT shipment_id, evaluate_at FROM evaluations WHERE evaluate_at <= now() ORDER BY evaluate_at LIMIT $1)
+"""
+CLAIM_LIVE = _CLAIM.format(due=" UNION ALL ".join((_MARKS.format(late="NOT late"), _DEADLINES)), where="")
+
+# What loggers bring back from a flight is much, and hours old: it has a share of each cycle, and live data never waits.
+CLAIM_LATE = _CLAIM.format(due=_MARKS.format(late="late"), where="WHERE e.shipment_id <> ALL($2::text[])")
+LATE_PART = 4
+"""One in so many of a cycle's shipments, at least, may be one with readings of the past."""
+
 CLAIM_THESE = """
-SELECT shipment_id, greatest(clock_timestamp(), evaluated_at) AS now
-FROM evaluations WHERE shipment_id = ANY($1::text[]) ORDER BY shipment_id
+SELECT shipment_id, evaluated_at FROM evaluations WHERE shipment_id = ANY($1::text[]) ORDER BY shipment_id
 """
 
 TAKE_MARKS = """
@@ -96,11 +104,16 @@ class Batch:
 
 
 async def claim(connection: Connection, limit: int) -> Batch | None:
-    """Lock up to `limit` due shipments that nobody else is at, and load them; None where none is due."""
-    claimed = await connection.fetch(CLAIM, limit)
-    if not claimed:
+    """Lock due shipments that nobody else is at, and load them; None where none is due.
+
+    At most `limit` of them with live data or a deadline, and some with readings of the past.
+    """
+    live = await connection.fetch(CLAIM_LIVE, limit)
+    room = max(limit - len(live), limit // LATE_PART, 1)
+    late = await connection.fetch(CLAIM_LATE, room, [row["shipment_id"] for row in live])
+    if not live and not late:
         return None
-    return await _take(connection, claimed, from_the_start=False)
+    return await _take(connection, [*live, *late], from_the_start=False)
 
 
 async def claim_these(connection: Connection, shipment_ids: Sequence[str]) -> Batch | None:
@@ -138,7 +151,7 @@ async def _load(
     causes = _Causes(dirty, reevaluated=from_the_start)
     due, poisoned = _Making(shipments, resumed, on_record, alerts, causes).all(broken)
     return Batch(
-        now=to_instant(max(row["now"] for row in claimed)),
+        now=await _now(connection, claimed),
         shipments=due,
         poisoned=poisoned,
         received_at={
@@ -148,6 +161,15 @@ async def _load(
         },
         marked_at=_oldest(marks),
     )
+
+
+async def _now(connection: Connection, claimed: Rows) -> Instant:
+    """Give the instant at which all that was loaded was known: what follows from it was not known before.
+
+    The database's clock is everybody's, and even that may be set back: time never goes back for a shipment.
+    """
+    clock = await connection.fetchval("SELECT clock_timestamp()")
+    return to_instant(max(clock, *(row["evaluated_at"] or clock for row in claimed)))
 
 
 def _oldest(marks: Rows) -> dict[str, Instant]:

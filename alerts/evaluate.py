@@ -23,6 +23,9 @@ POLL_S = 1.0
 LEAST_WAIT_S = 0.02
 """What is overdue and cannot be claimed is in another evaluator's hands: looking again at once only costs."""
 BATCH = 200
+LEAST_BATCH = 8
+CYCLE_S = 0.04
+"""How long a cycle should take: longer ones make live data wait, shorter ones spend their time on beginning and end."""
 ASIDE_FROM = 2_000
 """Readings to fold from which on it is done beside the event loop, which others share."""
 _LONGEST_BACKOFF_S = 600.0
@@ -47,14 +50,15 @@ async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
     limit = BATCH
 
     async def evaluate_some() -> int:
-        """Evaluate fewer at once where a batch took longer than a statement may: it would the next time, too."""
+        """Evaluate as many at once as a cycle has time for: whoever becomes due meanwhile waits for its end."""
         nonlocal limit
+        started = perf_counter()
         try:
             found = await evaluate_due(pool, limit)
         except (TimeoutError, asyncpg.QueryCanceledError):
             limit = max(limit // 2, 1)
             raise
-        limit = min(limit + 1, BATCH)
+        limit = next_limit(limit, perf_counter() - started)
         return found
 
     async with Wakeup(pool, EVALUATE_CHANNEL) as wakeup:
@@ -63,6 +67,13 @@ async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
             found = await outlast(evaluate_some, stop, "evaluate")
             if not found:
                 await wakeup.wait(await outlast(lambda: _patience(pool), stop, "evaluate") or POLL_S, stop)
+
+
+def next_limit(limit: int, took_s: float) -> int:
+    """Give how many shipments the next cycle may take, after one that took so long."""
+    if took_s > 2 * CYCLE_S:
+        return max(limit // 2, LEAST_BATCH)
+    return min(limit + limit // 4 + 1, BATCH) if took_s < CYCLE_S else limit
 
 
 async def evaluate_due(pool: asyncpg.Pool, limit: int = BATCH) -> int:

@@ -1,19 +1,20 @@
-"""What was found, read back for people: excursions with their revisions, and alerts."""
+"""What was found, read back for people: excursions and alerts with their revisions, as known now or at an instant."""
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, Select, select
+from sqlalchemy import ColumnElement, FromClause, RowMapping, Select, Table, select, true, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.tables import alert_revisions, alerts, excursion_revisions, excursions
 from telemetry.paging import Order, Page, fetch_page
 from telemetry.tables import shipments
 
-EXCURSION_ORDER = Order(columns=(excursions.c.start_at, excursions.c.id), descending=True)
-ALERT_ORDER = Order(columns=(alerts.c.raised_at, alerts.c.id), descending=True)
+Rows = Sequence[RowMapping]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,8 @@ class Wanted:
     """Which of them to give; None leaves a thing open. `visible` is a condition on `shipments`."""
 
     visible: ColumnElement[bool]
+    as_of: datetime | None = None
+    """As they were known then, and those that were; the other conditions are on what they were then."""
     shipment_id: str | None = None
     device_id: str | None = None
     states: Collection[str] | None = None
@@ -28,77 +31,148 @@ class Wanted:
     kind: str | None = None
 
 
-_EXCURSIONS: Select[Any] = select(excursions, shipments.c.organization, shipments.c.drill).join(
-    shipments, shipments.c.shipment_id == excursions.c.shipment_id
-)
-_ALERTS: Select[Any] = select(alerts, shipments.c.organization, shipments.c.drill).join(
-    shipments, shipments.c.shipment_id == alerts.c.shipment_id
-)
+def _then(table: Table, revisions: Table, key: ColumnElement[Any], as_of: datetime) -> Select[Any]:
+    """Select the rows of a table as each was at an instant, by its newest revision then."""
+    newest = (
+        select(revisions)
+        .where(key == table.c.id, revisions.c.recorded_at <= as_of)
+        .order_by(revisions.c.revision.desc())
+        .limit(1)
+        .correlate(table)
+        .lateral("newest")
+    )
+    columns = [(newest if column.name in newest.c else table).c[column.name] for column in table.c]
+    return select(*columns).join(newest, true())
+
+
+def _excursions(as_of: datetime | None) -> FromClause:
+    """Give excursions as they were known at an instant; None: as they are.
+
+    Most are what they were then: these come in the order of an index, and only the others are looked up.
+    """
+    if as_of is None:
+        return excursions
+    same, now = select(excursions), excursions.c
+    others = _then(excursions, excursion_revisions, excursion_revisions.c.excursion_id, as_of)
+    return union_all(
+        same.where(now.recorded_at <= as_of),
+        others.where(now.recorded_at > as_of, now.opened_at <= as_of),
+    ).subquery("excursions_then")
+
+
+def _alerts(as_of: datetime | None) -> FromClause:
+    """Give alerts likewise; their order never changes, so that an index passes over what was raised later."""
+    if as_of is None:
+        return alerts
+    then = _then(alerts, alert_revisions, alert_revisions.c.alert_id, as_of)
+    return then.where(alerts.c.raised_at <= as_of).subquery("alerts_then")
+
+
+def _excursion_order(known: FromClause) -> Order:
+    return Order(columns=(known.c.start_at, known.c.id), descending=True)
+
+
+def _alert_order(known: FromClause) -> Order:
+    return Order(columns=(known.c.raised_at, known.c.id), descending=True)
+
+
+EXCURSION_ORDER = _excursion_order(excursions)
+ALERT_ORDER = _alert_order(alerts)
+
+
+def _with_shipment(known: FromClause) -> Select[Any]:
+    return select(known, shipments.c.organization, shipments.c.drill).join(
+        shipments, shipments.c.shipment_id == known.c.shipment_id
+    )
 
 
 async def excursion_page(
     connection: AsyncConnection, wanted: Wanted, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
     """Give a page of excursions, the latest start first."""
-    query = _filtered(_EXCURSIONS, excursions.c, wanted)
-    return await fetch_page(connection, query, EXCURSION_ORDER, after=after, limit=limit)
+    known = _excursions(wanted.as_of)
+    query = _filtered(known, wanted)
+    return await fetch_page(connection, query, _excursion_order(known), after=after, limit=limit)
 
 
 async def alert_page(
     connection: AsyncConnection, wanted: Wanted, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
     """Give a page of alerts, the latest raised first."""
-    query = _filtered(_ALERTS, alerts.c, wanted)
+    known = _alerts(wanted.as_of)
+    query = _filtered(known, wanted)
     if wanted.kind is not None:
-        query = query.where(alerts.c.kind == wanted.kind)
-    return await fetch_page(connection, query, ALERT_ORDER, after=after, limit=limit)
+        query = query.where(known.c.kind == wanted.kind)
+    return await fetch_page(connection, query, _alert_order(known), after=after, limit=limit)
 
 
-def _filtered(query: Select[Any], columns: Any, wanted: Wanted) -> Select[Any]:
-    query = query.where(wanted.visible)
+def _filtered(known: FromClause, wanted: Wanted) -> Select[Any]:
+    query = _with_shipment(known).where(wanted.visible)
     if wanted.shipment_id is not None:
-        query = query.where(columns.shipment_id == wanted.shipment_id)
+        query = query.where(known.c.shipment_id == wanted.shipment_id)
     if wanted.device_id is not None:
-        query = query.where(columns.device_id == wanted.device_id)
+        query = query.where(known.c.device_id == wanted.device_id)
     if wanted.states:
-        query = query.where(columns.state.in_(wanted.states))
+        query = query.where(known.c.state.in_(wanted.states))
     if wanted.severity is not None:
-        query = query.where(columns.severity == wanted.severity)
+        query = query.where(known.c.severity == wanted.severity)
     return query
 
 
 async def excursion(
-    connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]
-) -> tuple[RowMapping, Sequence[RowMapping]] | None:
-    """Give one excursion and all its revisions, the first one first."""
-    row = (await connection.execute(_EXCURSIONS.where(excursions.c.id == id_, visible))).mappings().first()
+    connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool], as_of: datetime | None
+) -> tuple[RowMapping, Rows] | None:
+    """Give one excursion and its revisions up to then, the first one first; None where it was not known."""
+    known = _excursions(as_of)
+    row = (
+        (await connection.execute(_with_shipment(known).where(known.c.id == id_, visible))).mappings().first()
+    )
     if row is None:
         return None
-    revisions = await connection.execute(
-        select(excursion_revisions)
-        .where(excursion_revisions.c.excursion_id == id_)
-        .order_by(excursion_revisions.c.revision)
-    )
-    return row, revisions.mappings().all()
+    return row, (await excursion_history(connection, [id_], as_of))[id_]
+
+
+async def excursion_history(
+    connection: AsyncConnection, ids: Collection[UUID], as_of: datetime | None
+) -> Mapping[UUID, Rows]:
+    """Give the revisions up to then of each of the excursions, the first one first."""
+    return await _history(connection, excursion_revisions, excursion_revisions.c.excursion_id, ids, as_of)
 
 
 async def alert(
-    connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]
-) -> tuple[RowMapping, Sequence[RowMapping]] | None:
-    """Give one alert and all its revisions, the first one first."""
-    row = (await connection.execute(_ALERTS.where(alerts.c.id == id_, visible))).mappings().first()
+    connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool], as_of: datetime | None
+) -> tuple[RowMapping, Rows] | None:
+    """Give one alert and its revisions up to then, the first one first; None where it was not known."""
+    known = _alerts(as_of)
+    row = (
+        (await connection.execute(_with_shipment(known).where(known.c.id == id_, visible))).mappings().first()
+    )
     if row is None:
         return None
-    revisions = await connection.execute(
-        select(alert_revisions).where(alert_revisions.c.alert_id == id_).order_by(alert_revisions.c.revision)
-    )
-    return row, revisions.mappings().all()
+    history = await _history(connection, alert_revisions, alert_revisions.c.alert_id, [id_], as_of)
+    return row, history[id_]
+
+
+async def _history(
+    connection: AsyncConnection,
+    revisions: Table,
+    key: ColumnElement[Any],
+    ids: Collection[UUID],
+    as_of: datetime | None,
+) -> Mapping[UUID, Rows]:
+    query = select(revisions).where(key.in_(ids)).order_by(key, revisions.c.revision)
+    if as_of is not None:
+        query = query.where(revisions.c.recorded_at <= as_of)
+    found: dict[UUID, list[RowMapping]] = defaultdict(list)
+    for row in (await connection.execute(query)).mappings():
+        found[row[key]].append(row)
+    return found
 
 
 async def alert_for_change(
     connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]
 ) -> RowMapping | None:
     """Give one alert, which nobody else changes until the transaction ends."""
-    query = _ALERTS.where(alerts.c.id == id_, visible).with_for_update(of=alerts)
+    query = _with_shipment(alerts).where(alerts.c.id == id_, visible).with_for_update(of=alerts)
     row: RowMapping | None = (await connection.execute(query)).mappings().first()
     return row

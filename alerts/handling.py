@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, insert, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.alert import Alert, AlertChange, AlertReason, AlertState
@@ -24,7 +24,7 @@ class AlreadyResolved:
 
 
 async def acknowledge(
-    connection: AsyncConnection, id_: UUID, *, visible: ColumnElement[bool], by: str, now: datetime
+    connection: AsyncConnection, id_: UUID, *, visible: ColumnElement[bool], by: str
 ) -> Alert | AlreadyResolved | None:
     """Note that somebody has taken the alert; one that is acknowledged stays as it is. None where there is none."""
     row = await alert_for_change(connection, id_, visible)
@@ -35,6 +35,8 @@ async def acknowledge(
         return AlreadyResolved(alert=before)
     if before.state is AlertState.ACKNOWLEDGED:
         return before
+    # The database's clock, like that of all revisions by rule, and only now that nobody else can make one.
+    now = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
     after = replace(
         before,
         state=AlertState.ACKNOWLEDGED,

@@ -11,7 +11,7 @@ EVALUATION_FAILED = Counter(
 READINGS_FOLDED = Counter("dewarwatch_readings_folded_total", "Readings folded, again ones included")
 REFOLDED = Counter(
     "dewarwatch_loggers_refolded_total",
-    "Evaluations of a logger that began from a safe point or from the start, since something late came",
+    "Evaluations of a logger that went on from another state than its newest: the first, and after late data",
 )
 CYCLE_SECONDS = Histogram(
     "dewarwatch_evaluation_cycle_seconds", "One claim, load, fold, save", buckets=_DELAYS

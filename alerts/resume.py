@@ -10,7 +10,7 @@ import orjson
 from alerts.excursion import State
 from alerts.model import Instant, Window, to_datetime, to_instant
 from alerts.rows import Row, instant
-from alerts.traces import FROM_THE_START, Connection, Loaded, Wanted, load
+from alerts.traces import FOR_EVER, FROM_THE_START, Connection, Loaded, Wanted, load
 
 # Of each logger that something late came for: the last safe point before it.
 _SAFE_POINTS = """
@@ -96,7 +96,7 @@ class Folding:
         if self.newest is None or self.stored_under != self.plan_revision:
             return None
         ends = [at for at in (self.dirty_from, None if self.end is None else to_datetime(self.end)) if at]
-        return min(ends, default=datetime.max.replace(tzinfo=FROM_THE_START.tzinfo))
+        return min(ends, default=FOR_EVER)
 
     def goes_on(self) -> State | None:
         """Give the newest state, if nothing that came is late for it."""

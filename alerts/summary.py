@@ -13,7 +13,7 @@ from alerts.folding import bring_forward
 from alerts.model import Instant, to_instant
 from alerts.plan import Plan
 from alerts.resume import Dirty, Folding, resume, window_of
-from alerts.tables import evaluation_states
+from alerts.tables import evaluation_states, evaluations
 from telemetry.tables import device_assignments, evaluation_marks
 
 
@@ -41,6 +41,7 @@ async def summarize(connection: AsyncConnection, shipment: RowMapping, now: date
         return []
     plan = Plan.from_json(shipment["plan"])
     dirty = Dirty.of(await _marks(connection, shipment["shipment_id"]))
+    failing = await _failing(connection, shipment["shipment_id"])
     rows = await _devices(connection, shipment["shipment_id"])
     foldings = [folding for row in rows if (folding := Folding.of(row, shipment, dirty)) is not None]
     driver = (await connection.get_raw_connection()).driver_connection
@@ -55,7 +56,7 @@ async def summarize(connection: AsyncConnection, shipment: RowMapping, now: date
                 figures=evaluation.figures,
                 evaluated_through=evaluation.through,
                 last_measured_at=folded.state.seen,
-                pending=one.folding.dirty_from is not None or (one.refolds and folded.state.seen is not None),
+                pending=failing or one.folding.dirty_from is not None,
             )
         )
     return found
@@ -77,6 +78,12 @@ def worst(devices: Sequence[DeviceSummary]) -> DeviceSummary | None:
 async def _marks(connection: AsyncConnection, shipment_id: str) -> Sequence[RowMapping]:
     marks = select(evaluation_marks).where(evaluation_marks.c.shipment_id == shipment_id)
     return (await connection.execute(marks)).mappings().all()
+
+
+async def _failing(connection: AsyncConnection, shipment_id: str) -> bool:
+    """Tell whether it was set aside: its marks are gone, and what they stood for is not evaluated."""
+    failures = select(evaluations.c.failures).where(evaluations.c.shipment_id == shipment_id)
+    return bool(await connection.scalar(failures))
 
 
 async def _devices(connection: AsyncConnection, shipment_id: str) -> Sequence[RowMapping]:

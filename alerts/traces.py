@@ -39,6 +39,8 @@ CROSS JOIN LATERAL (
 WHERE r.instants IS NOT NULL
 """
 
+_LOAD_KNOWN = _LOAD.replace("AND measured_at < $7", "AND measured_at < $7 AND received_at <= $8")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -64,8 +66,10 @@ class Loaded:
 _NOTHING: Final = Loaded(trace=EMPTY, received_at=None, quiet_until=None)
 
 
-async def load(connection: Connection, stretches: Sequence[Wanted]) -> list[Loaded]:
-    """Load stretches, each in the order of time."""
+async def load(
+    connection: Connection, stretches: Sequence[Wanted], known_at: datetime | None = None
+) -> list[Loaded]:
+    """Load stretches, each in the order of time; with `known_at`, only what had been received then."""
     loaded = [_NOTHING] * len(stretches)
     if not stretches:
         return loaded
@@ -73,7 +77,7 @@ async def load(connection: Connection, stretches: Sequence[Wanted]) -> list[Load
     after = [FROM_THE_START if one.after is None else to_datetime(one.after) for one in stretches]
     before = [FOR_EVER if one.before is None else to_datetime(one.before) for one in stretches]
     rows = await connection.fetch(
-        _LOAD,
+        _LOAD if known_at is None else _LOAD_KNOWN,
         range(len(stretches)),
         [one.device_id for one in stretches],
         starting,
@@ -81,6 +85,7 @@ async def load(connection: Connection, stretches: Sequence[Wanted]) -> list[Load
         before,
         min(map(max, starting, after)),
         max(before),
+        *([] if known_at is None else [known_at]),
     )
     for position, instants, celsius, received_at, quiet_until in rows:
         loaded[position] = Loaded(

@@ -78,6 +78,8 @@ RULES: Mapping[str, Rule] = {
     "POST /v1/shipments/{shipment_id}/depart": _ON_THE_WAY,
     "POST /v1/shipments/{shipment_id}/deliver": _ON_THE_WAY,
     "POST /v1/shipments/{shipment_id}/cancel": _ON_THE_WAY,
+    "POST /v1/shipments/{shipment_id}/plan": _rule(KeyRole.OPS),
+    "GET /v1/shipments/{shipment_id}/revisions": _ALL,
     "GET /v1/shipments/{shipment_id}/readings": _ALL,
     "GET /v1/shipments/{shipment_id}/excursions": _ALL,
     "GET /v1/shipments/{shipment_id}/summary": _ALL,

@@ -76,7 +76,11 @@ async def running(
             min_size=0,
             max_size=settings.database_pool + _LISTENERS,
             command_timeout=_STATEMENT_TIMEOUT_S,
-            server_settings={"application_name": "dewarwatch"},
+            server_settings={
+                "application_name": "dewarwatch",
+                # What a process holds that hangs, or that a network has cut off, must not be held for ever.
+                "idle_in_transaction_session_timeout": f"{_STATEMENT_TIMEOUT_S:.0f}s",
+            },
         )
         until_the_end.push_async_callback(_close, pool)
         engine = engine_for(

@@ -1,8 +1,7 @@
 """The life of a shipment: each step one transaction, which changes it, makes it due and tells of it."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from sqlalchemy import RowMapping
@@ -11,13 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts import outbox
 from alerts.events import rfc3339
-from alerts.plan import Plan, PlanRefused, make_plan
+from alerts.plan import Plan, PlanRefused, changed_plan, make_plan
 from alerts.tables import evaluations
 from api.access import Principal, visible_shipments
 from api.problems import Problem, invalid, not_found
-from api.schemas.shipments import ShipmentIn, ShipmentState
-from telemetry.registry import assignments, dewars, organizations, shipments
+from api.schemas.shipments import PlanChangeIn, ShipmentIn, ShipmentState
+from telemetry.registry import assignments, dewars, organizations, revisions, shipments
 from telemetry.registry.assignments import Occupied, Unregistered
+from telemetry.registry.revisions import Step
 
 AHEAD_AT_MOST = timedelta(minutes=5)
 
@@ -38,7 +38,7 @@ _COPIED = (
 
 async def create(connection: AsyncConnection, caller: Principal, body: ShipmentIn, now: datetime) -> None:
     """Make a shipment with its plan, put its loggers on it, and let it depart if it already has."""
-    plan = _plan(body)
+    plan = _sound(make_plan(body.band, body.plan_fields()))
     organization = _organization(caller, body.organization)
     for name in ("departed_at", "packed_out_at"):
         _not_ahead(name, getattr(body, name), now)
@@ -63,9 +63,9 @@ async def create(connection: AsyncConnection, caller: Principal, body: ShipmentI
     await connection.execute(
         insert(evaluations).values(shipment_id=body.shipment_id).on_conflict_do_nothing()
     )
-    await assignments.mark(connection, body.shipment_id)
+    await _record(connection, caller, row, Step.CREATED)
     if body.departed_at is not None:
-        await _tell(connection, "shipment.departed", row, body.device_ids)
+        await _tell(connection, "shipment.departed", row)
 
 
 async def depart(
@@ -79,7 +79,8 @@ async def depart(
     _stop_unless(row, {"planned"}, "depart")
     await _stop_if_not_free(connection, caller, await assignments.start_earlier(connection, shipment_id, at))
     row = await shipments.change(connection, shipment_id, departed_at=at)
-    await _changed(connection, row, "shipment.departed")
+    await _record(connection, caller, row, Step.DEPARTED)
+    await _tell(connection, "shipment.departed", row)
 
 
 async def deliver(
@@ -94,7 +95,8 @@ async def deliver(
     _not_before_departure(row, at)
     await assignments.release(connection, shipment_id, at)
     row = await shipments.change(connection, shipment_id, delivered_at=at)
-    await _changed(connection, row, "shipment.delivered")
+    await _record(connection, caller, row, Step.DELIVERED, dirty_from=at)
+    await _tell(connection, "shipment.delivered", row)
 
 
 async def cancel(
@@ -109,11 +111,36 @@ async def cancel(
     _not_before_departure(row, at)
     await assignments.release(connection, shipment_id, None if row["departed_at"] is None else at)
     row = await shipments.change(connection, shipment_id, cancelled_at=at)
-    await _changed(connection, row, None)
+    await _record(connection, caller, row, Step.CANCELLED, dirty_from=at)
 
 
-def _plan(body: ShipmentIn) -> Plan:
-    plan = make_plan(body.band, body.plan_fields())
+async def change_plan(
+    connection: AsyncConnection, caller: Principal, shipment_id: str, body: PlanChangeIn
+) -> None:
+    """Judge a shipment by another plan from its start on; what had been told stays on record.
+
+    A change that changes nothing is none, also where the caller saw an older plan: it may have been the same call.
+    """
+    row = await _locked(connection, caller, shipment_id)
+    _stop_unless(row, {"planned", "in_transit", "delivered"}, "get another plan")
+    plan = Plan.from_json(row["plan"])
+    changed = _sound(changed_plan(plan, body.plan_fields()))
+    if changed == plan:
+        return
+    revision = row["plan_revision"]
+    if body.plan_revision not in {None, revision}:
+        seen = (
+            f"its plan is at revision {revision}, and this change was made to revision {body.plan_revision}"
+        )
+        raise Problem(409, f"{shipment_id} has another plan by now: {seen}. Look at it and decide again.")
+    row = await shipments.change(
+        connection, shipment_id, band=changed.band, plan=changed.to_json(), plan_revision=revision + 1
+    )
+    await _record(connection, caller, row, Step.PLAN_CHANGED, reason=body.reason)
+    await _tell(connection, "shipment.plan_changed", row, reason=body.reason)
+
+
+def _sound(plan: Plan | PlanRefused) -> Plan:
     if isinstance(plan, PlanRefused):
         raise invalid(plan.field, plan.why)
     return plan
@@ -183,23 +210,29 @@ async def _stop_if_not_free(
         raise Problem(409, f"Logger {found.device_id} {told}.")
 
 
-async def _changed(
+async def _record(
     connection: AsyncConnection,
+    caller: Principal,
     row: RowMapping,
-    event: Literal["shipment.departed", "shipment.delivered"] | None,
+    step: Step,
+    *,
+    dirty_from: datetime | None = None,
+    reason: str | None = None,
 ) -> None:
-    await assignments.mark(connection, row["shipment_id"])
-    if event is not None:
-        devices = await shipments.devices_on(connection, [row["shipment_id"]])
-        await _tell(connection, event, row, [device["device_id"] for device in devices[row["shipment_id"]]])
+    """Write down what a step has made of the shipment, and make it due from the instant on that the step touches."""
+    by = f"key:{caller.name}"
+    await revisions.add(connection, row["shipment_id"], step=step, by=by, reason=reason)
+    await assignments.mark(connection, row["shipment_id"], dirty_from)
 
 
-async def _tell(connection: AsyncConnection, event: str, row: RowMapping, device_ids: Sequence[str]) -> None:
+async def _tell(connection: AsyncConnection, event: str, row: RowMapping, **more: Any) -> None:
+    devices = await shipments.devices_on(connection, [row["shipment_id"]])
+    device_ids = [device["device_id"] for device in devices[row["shipment_id"]]]
     data: dict[str, Any] = ShipmentState.of(row, device_ids).model_dump(mode="json", by_alias=True)
     await outbox.tell(
         connection,
         type=event,
         shipment_id=row["shipment_id"],
         organization=row["organization"],
-        data=data,
+        data={**data, **more},
     )

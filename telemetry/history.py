@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
     Interval,
     RowMapping,
     Select,
@@ -20,8 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.paging import Order, Page, fetch_page, page_of
-from telemetry.tables import device_assignments as on
-from telemetry.tables import readings, refusals, refused_messages
+from telemetry.registry import revisions
+from telemetry.tables import device_assignments, readings, refusals, refused_messages
 
 TRACE_ORDER = Order(columns=(readings.c.measured_at, readings.c.device_id))
 REFUSAL_ORDER = Order(columns=(refusals.c.id,), descending=True)
@@ -29,17 +30,25 @@ REFUSAL_ORDER = Order(columns=(refusals.c.id,), descending=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """Which part of a shipment's trace: `since <= measured_at < until`, of one logger or of all."""
+    """Which part of a shipment's trace: `since <= measured_at < until`, of one logger or of all, as known when."""
 
     shipment_id: str
     since: datetime | None = None
     until: datetime | None = None
     device_id: str | None = None
+    as_of: datetime | None = None
+    """Only what was known then; None: all that is known."""
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """Give what holds for an assignment and for each reading that belongs to the shipment by it."""
+    def assigned(self) -> FromClause:
+        """Give the shipment's assignments, to select from."""
+        if self.as_of is not None:
+            return revisions.assigned(self.shipment_id, self.as_of)
+        mine = device_assignments.c.shipment_id == self.shipment_id
+        return select(device_assignments).where(mine).subquery("assigned")
+
+    def conditions(self, on: FromClause) -> list[ColumnElement[bool]]:
+        """Give what holds for one of the assignments and for each reading that belongs to the shipment by it."""
         found = [
-            on.c.shipment_id == self.shipment_id,
             readings.c.device_id == on.c.device_id,
             readings.c.measured_at >= on.c.starts_at,
             or_(on.c.ends_at.is_(None), readings.c.measured_at < on.c.ends_at),
@@ -50,6 +59,8 @@ class Stretch:
             found.append(readings.c.measured_at < self.until)
         if self.device_id is not None:
             found.append(on.c.device_id == self.device_id)
+        if self.as_of is not None:
+            found.append(readings.c.received_at <= self.as_of)
         return found
 
 
@@ -57,13 +68,14 @@ async def trace_page(
     connection: AsyncConnection, stretch: Stretch, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
     """Give a page of the trace, oldest first; of each logger no more is read than the page can hold."""
-    inner = select(readings).where(*stretch.conditions()).correlate(on)
+    on = stretch.assigned()
+    inner = select(readings).where(*stretch.conditions(on)).correlate(on)
     if after is not None:
         # The first condition is what the index can use, the second what makes it exact.
         inner = inner.where(readings.c.measured_at >= after[0], TRACE_ORDER.after(after))
     each = inner.order_by(readings.c.measured_at).limit(limit + 1).lateral("each")
     order = Order(columns=(each.c.measured_at, each.c.device_id))
-    query = select(each).select_from(on.join(each, true())).where(on.c.shipment_id == stretch.shipment_id)
+    query = select(each).select_from(on.join(each, true()))
     rows = (await connection.execute(query.order_by(*order.by).limit(limit + 1))).mappings().all()
     return page_of(rows, order, limit)
 
@@ -76,7 +88,8 @@ async def thinned(
     Of each logger and bucket the coldest and the warmest reading are kept, so that no peak is lost, and the
     first one of a broken probe, so that a fault stays visible.
     """
-    whole = select(readings).join(on, true()).where(*stretch.conditions())
+    on = stretch.assigned()
+    whole = select(readings).join(on, true()).where(*stretch.conditions(on))
     all_ = whole.subquery()
     extent = (
         await connection.execute(

@@ -218,6 +218,14 @@ evaluation_marks = Table(
     Column("device_id", Identifier, comment="null: all devices of the shipment"),
     Column("dirty_from", Instant, comment="the earliest new reading; null: from the start"),
     Column("marked_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+    Column(
+        "late",
+        Boolean,
+        Computed("coalesce(marked_at - dirty_from > interval '5 minutes', false)", persisted=True),
+        nullable=False,
+        comment="readings of the past, as after a flight: what is live comes before them",
+    ),
+    Index(None, "late", "id"),
     postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000"},
     comment="the seam: storing appends a mark, evaluating takes it away, and neither waits for the other",
 )

@@ -8,6 +8,7 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 
 from api.access import KeyRole, Principal, visible_shipments
+from api.as_of import AsOf, stands_for
 from api.pagination import DEFAULT_LIMIT, Cursor, Limit, read_cursor, write_cursor
 from api.problems import Problem, invalid, not_found, unavailable
 from api.routing import Call, Caller, Here
@@ -45,10 +46,14 @@ async def get_trace(
             description="Instead of pages, about so many readings of the whole stretch, with every peak.",
         ),
     ] = None,
+    as_of: AsOf = None,
 ) -> Response:
     """Give the shipment's trace, oldest first: all readings of its loggers while they were on it."""
     after = read_cursor(cursor, history.TRACE_ORDER)
-    stretch = history.Stretch(shipment_id=shipment_id, since=since, until=until, device_id=device_id)
+    headers = stands_for(as_of, services.clock())
+    stretch = history.Stretch(
+        shipment_id=shipment_id, since=since, until=until, device_id=device_id, as_of=as_of
+    )
     trace: dict[str, Any] = {"items": [], "next_cursor": None, "bucket_s": None}
     async with services.engine.connect() as connection:
         if await shipments.get(connection, shipment_id, visible_shipments(caller)) is None:
@@ -61,7 +66,7 @@ async def get_trace(
             rows, width = await history.thinned(connection, stretch, points=points)
             trace["bucket_s"] = None if width is None else width.total_seconds()
     trace["items"] = [shown(row) for row in rows]
-    return Response(_json(trace), media_type="application/json")
+    return Response(_json(trace), media_type="application/json", headers=headers)
 
 
 def _json(trace: dict[str, Any]) -> bytes:

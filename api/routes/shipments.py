@@ -13,8 +13,15 @@ from api.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.problems import not_found
 from api.routing import Call, Caller, Here
 from api.schemas.fields import Id, ListOf, OrganizationSlug, Words
-from api.schemas.shipments import MomentIn, ShipmentIn, ShipmentOut, Status
-from telemetry.registry import shipments
+from api.schemas.shipments import (
+    MomentIn,
+    PlanChangeIn,
+    ShipmentIn,
+    ShipmentOut,
+    ShipmentRevision,
+    Status,
+)
+from telemetry.registry import revisions, shipments
 
 router = APIRouter(route_class=Call, tags=["shipments"])
 
@@ -93,6 +100,30 @@ async def cancel(shipment_id: Id, caller: Caller, services: Here, body: Moment =
     async with services.engine.begin() as connection:
         await lifecycle.cancel(connection, caller, shipment_id, body.at, services.clock())
         return await _shown(connection, caller, shipment_id)
+
+
+@router.post("/v1/shipments/{shipment_id}/plan")
+async def change_plan(shipment_id: Id, body: PlanChangeIn, caller: Caller, services: Here) -> ShipmentOut:
+    """Judge a shipment by another plan, from its start on. What had been told stays on record, and is amended.
+
+    To see first what it would change, ask for a backtest. A change that changes nothing makes no revision.
+    """
+    async with services.engine.begin() as connection:
+        await lifecycle.change_plan(connection, caller, shipment_id, body)
+        return await _shown(connection, caller, shipment_id)
+
+
+@router.get("/v1/shipments/{shipment_id}/revisions")
+async def list_revisions(
+    shipment_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> ListOf[ShipmentRevision]:
+    """List every state in which a shipment was ever known, oldest first: plan, times, loggers; who made it, and why."""
+    after = read_cursor(cursor, revisions.ORDER)
+    async with services.engine.connect() as connection:
+        if await shipments.get(connection, shipment_id, visible_shipments(caller)) is None:
+            raise not_found("shipment", shipment_id)
+        page = await revisions.page(connection, shipment_id, after=after, limit=limit)
+    return answer(page, ShipmentRevision.of)
 
 
 async def _shown(connection: AsyncConnection, caller: Principal, shipment_id: str) -> ShipmentOut:

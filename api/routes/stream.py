@@ -29,6 +29,7 @@ EventType = Literal[
     "alert.resolved",
     "shipment.departed",
     "shipment.delivered",
+    "shipment.plan_changed",
 ]
 
 _EXAMPLE = """id: 74211-3807

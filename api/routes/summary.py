@@ -1,10 +1,11 @@
 """The figures of a shipment."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
-from alerts import summary
+from alerts import known, summary
 from alerts.events import instant_text
 from api.access import visible_shipments
+from api.as_of import AsOf, stands_for
 from api.problems import not_found
 from api.routing import Call, Caller, Here
 from api.schemas.fields import Id
@@ -15,17 +16,25 @@ router = APIRouter(route_class=Call, tags=["shipments"])
 
 
 @router.get("/v1/shipments/{shipment_id}/summary")
-async def get_summary(shipment_id: Id, caller: Caller, services: Here) -> SummaryOut:
+async def get_summary(
+    shipment_id: Id, caller: Caller, services: Here, response: Response, as_of: AsOf = None
+) -> SummaryOut:
     """Give the time proof: in range, out of range, unobserved, and what of the budget is used; for each logger."""
+    now = services.clock()
+    response.headers.update(stands_for(as_of, now))
     async with services.engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ")
         row = await shipments.get(connection, shipment_id, visible_shipments(caller))
         if row is None:
             raise not_found("shipment", shipment_id)
-        devices = await summary.summarize(connection, row, services.clock())
+        if as_of is None:
+            devices = await summary.summarize(connection, row, now)
+        else:
+            devices = await known.summarize(connection, shipment_id, as_of)
     worst = summary.worst(devices)
     return SummaryOut(
         shipment_id=shipment_id,
+        as_of=as_of or now,
         pending=any(device.pending for device in devices),
         evaluated_through=instant_text(min((d.evaluated_through for d in devices), default=None)),
         devices=[DeviceSummaryOut.of(device) for device in devices],

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from pydantic import Field, field_validator
 
@@ -11,9 +11,8 @@ from alerts import outcome
 from alerts.backtest import Effect, Exhaustion, Pair, Tally
 from alerts.events import instant_text
 from alerts.model import EndedBy, Run, Severity, Side
-from alerts.plan import Band
 from api.schemas.fields import Given, Id, Shown, Time, example
-from api.schemas.shipments import PlanFields
+from api.schemas.shipments import PlanChanges
 from api.schemas.summary import Seconds, seconds
 
 AT_MOST = 500
@@ -21,22 +20,12 @@ AT_MOST = 500
 DIFFERENCES_SHOWN = 20
 
 
-class ProposedPlanIn(PlanFields):
-    """What is proposed: what is absent stays as in each shipment's own plan, but that another band brings its own limits."""
-
-    band: Annotated[Band | None, Field(strict=False)] = None
-
-    def plan_fields(self) -> dict[str, Any]:
-        """Give the fields of the plan that were sent, the band among them."""
-        return ({"band": self.band} if "band" in self.model_fields_set else {}) | super().plan_fields()
-
-
 class BacktestIn(Given):
     model_config = example(
         plan={"upper_c": -155, "on_delay_s": 300}, since="2026-10-01T00:00:00Z", until="2026-11-01T00:00:00Z"
     )
 
-    plan: ProposedPlanIn
+    plan: PlanChanges
     shipment_ids: list[Id] | None = Field(
         None, min_length=1, max_length=AT_MOST, description="By default all that were on their way then."
     )
@@ -48,7 +37,7 @@ class BacktestIn(Given):
 
     @field_validator("plan")
     @classmethod
-    def _proposes_something(cls, plan: ProposedPlanIn) -> ProposedPlanIn:
+    def _proposes_something(cls, plan: PlanChanges) -> PlanChanges:
         if not plan.model_fields_set:
             raise ValueError("must propose something: at least one field of a plan")
         return plan

@@ -1,5 +1,6 @@
 """Excursions and alerts as they cross the HTTP interface."""
 
+from collections.abc import Iterable
 from typing import Any, Self
 from uuid import UUID
 
@@ -50,6 +51,9 @@ class ExcursionOut(Shown):
     superseded_by: UUID | None
     opened_at: Time = Field(description="When we first knew of it.")
     recorded_at: Time = Field(description="When we knew of this revision.")
+    revisions: list[ExcursionRevision] | None = Field(
+        None, description="With `revisions=true`: every state it was ever known in, oldest first."
+    )
 
     @classmethod
     def fields(cls, row: Any) -> dict[str, Any]:
@@ -60,9 +64,10 @@ class ExcursionOut(Shown):
         return {name: row[name] for name in ("organization", "reason", "recorded_at")} | data
 
     @classmethod
-    def of(cls, row: Any) -> Self:
-        """Make it of a row."""
-        return cls(**cls.fields(row))
+    def of(cls, row: Any, revisions: Iterable[Any] | None = None) -> Self:
+        """Make it of a row, and of those of its revisions where they are asked for."""
+        history = {} if revisions is None else {"revisions": [ExcursionRevision.of(one) for one in revisions]}
+        return cls(**cls.fields(row), **history)
 
 
 class ExcursionWithHistory(ExcursionOut):
@@ -77,6 +82,8 @@ class AlertRevision(Shown):
     state: AlertState
     severity: Severity
     message: str
+    since: Time
+    until: Time | None
 
 
 class AlertOut(Shown):

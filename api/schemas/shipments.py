@@ -10,6 +10,7 @@ from alerts.model import Severity
 from alerts.plan import Band
 from api.schemas.devices import Latest, PositionOut, latest_of, position_of
 from api.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, Words, example
+from telemetry.registry.revisions import Step
 
 Status = Literal["planned", "in_transit", "delivered", "cancelled"]
 
@@ -80,6 +81,29 @@ class ShipmentIn(PlanFields):
         return value
 
 
+class PlanChanges(PlanFields):
+    """What to change of a plan: what is absent stays as it is, but that another band brings its own limits."""
+
+    band: Annotated[Band | None, Field(strict=False)] = None
+
+    def plan_fields(self) -> dict[str, Any]:
+        """Give the fields of the plan that were sent, the band among them."""
+        return ({"band": self.band} if "band" in self.model_fields_set else {}) | super().plan_fields()
+
+
+class PlanChangeIn(PlanChanges):
+    model_config = example(
+        reason="Stability data of 2026-11: the product tolerates four hours", budget_s=14400, plan_revision=1
+    )
+
+    reason: Words = Field(description="Why, for the record.")
+    plan_revision: int | None = Field(
+        None,
+        ge=1,
+        description="That of the plan which you saw; where it is another by now, nothing is changed.",
+    )
+
+
 class MomentIn(Given):
     model_config = example(at="2026-11-21T03:45:00Z")
 
@@ -97,6 +121,31 @@ class PlanOut(Shown):
     budget_s: float | None
     max_gap_s: float
     delta_h_kj_mol: float
+
+
+class AssignedDevice(Shown):
+    device_id: str
+    starts_at: Time = Field(description="From when on its readings belong to the shipment.")
+    ends_at: Time | None
+
+
+class ShipmentRevision(Shown):
+    revision: int
+    recorded_at: Time = Field(description="When it was recorded; `as_of` counts by it.")
+    step: Step
+    by: str = Field(description="`key:PREFIX` of the key that made the step.")
+    reason: str | None = Field(description="Why the plan was changed.")
+    plan: PlanOut
+    plan_revision: int
+    departed_at: Time | None
+    delivered_at: Time | None
+    cancelled_at: Time | None
+    devices: list[AssignedDevice]
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Make it of a row."""
+        return cls(**row)
 
 
 class LegOut(Shown):
@@ -138,10 +187,7 @@ class ShipmentState(Shown):
         return cls(**row, device_ids=list(device_ids))
 
 
-class ShipmentDevice(Shown):
-    device_id: str
-    starts_at: Time = Field(description="From when on its readings belong to the shipment.")
-    ends_at: Time | None
+class ShipmentDevice(AssignedDevice):
     last_seen: Time | None = Field(description="Only while it is on this shipment, like all that follows.")
     latest: Latest | None
     position: PositionOut | None

@@ -52,6 +52,9 @@ class DeviceSummaryOut(Shown):
 
 class SummaryOut(Shown):
     shipment_id: str
+    as_of: Time = Field(
+        description="The instant for which the answer stands: ask with it for the same again."
+    )
     pending: bool = Field(description="True while stored readings of any logger are not evaluated yet.")
     evaluated_through: Time | None = Field(
         description="The instant up to which the figures account; null before departure."

@@ -83,6 +83,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("shipment_id", "device_id", "seen", name=op.f("evaluation_safe_points_pkey")),
         comment="folded states along a trace: late data is folded from the last one before it, not from the start",
     )
+    op.add_column(
+        "evaluation_marks",
+        sa.Column(
+            "late",
+            sa.Boolean(),
+            sa.Computed("coalesce(marked_at - dirty_from > interval '5 minutes', false)", persisted=True),
+            nullable=False,
+            comment="readings of the past, as after a flight: what is live comes before them",
+        ),
+    )
+    op.create_index(op.f("evaluation_marks_late_id_idx"), "evaluation_marks", ["late", "id"])
     for column in (
         sa.Column("since", INSTANT),
         sa.Column("until", INSTANT),
@@ -104,5 +115,7 @@ def downgrade() -> None:
     )
     for name in ("resolved_at", "acknowledged_by", "acknowledged_at", "withdrawn", "until", "since"):
         op.drop_column("alert_revisions", name)
+    op.drop_index(op.f("evaluation_marks_late_id_idx"), table_name="evaluation_marks")
+    op.drop_column("evaluation_marks", "late")
     op.drop_table("evaluation_safe_points")
     op.drop_table("shipment_revisions")

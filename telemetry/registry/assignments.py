@@ -99,9 +99,9 @@ async def devices_of(
     return set(found.all())
 
 
-async def mark(connection: AsyncConnection, shipment_id: str) -> None:
-    """Make a shipment due for evaluation, all of its devices and from the start."""
-    await connection.execute(insert(evaluation_marks).values(shipment_id=shipment_id))
+async def mark(connection: AsyncConnection, shipment_id: str, dirty_from: datetime | None) -> None:
+    """Make a shipment due for evaluation, all of its devices, from an instant on or, with None, from the start."""
+    await connection.execute(insert(evaluation_marks).values(shipment_id=shipment_id, dirty_from=dirty_from))
     await connection.execute(select(func.pg_notify(EVALUATE_CHANNEL, "")))
 
 

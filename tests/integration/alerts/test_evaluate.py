@@ -256,15 +256,38 @@ async def test_a_batch_that_takes_too_long_is_tried_again_smaller(
 async def test_who_has_waited_longest_comes_first(desk: Desk) -> None:
     for number in "123":
         await desk.ship(f"S{number}", f"D{number}")
-    await desk.store([(minute(0), -140.0)], "S3", "D3")
+    await desk.store([(datetime.now(UTC), -140.0)], "S3", "D3")
     await desk.pool.execute("UPDATE evaluations SET evaluate_at = now() WHERE shipment_id = 'S2'")
-    for at in range(15):
-        await desk.store([(minute(at), -140.0)], "S1", "D1")
+    for _ in range(15):
+        await desk.store([(datetime.now(UTC), -140.0)], "S1", "D1")
     order = []
     while await evaluate_due(desk.pool, limit=1):
         done = await desk.pool.fetch("SELECT shipment_id FROM evaluations WHERE evaluated_at IS NOT NULL")
         order += [row["shipment_id"] for row in done if row["shipment_id"] not in order]
     assert order == ["S3", "S2", "S1"]
+
+
+async def test_live_data_never_waits_for_what_comes_back_from_a_flight(desk: Desk) -> None:
+    for number in range(30):
+        await desk.ship(f"S{number}", f"D{number}")
+        await desk.store([(minute(0), -140.0)], f"S{number}", f"D{number}")
+    await desk.ship("live", "D-live")
+    await desk.store([(datetime.now(UTC), -140.0)], "live", "D-live")
+    assert await evaluate_due(desk.pool, limit=8) == 8
+    assert len(await desk.excursions("live")) == 1
+    assert await desk.pool.fetchval("SELECT count(*) FROM evaluation_marks") == 23
+    for number in range(8):  # and the past has its share, however busy the present is
+        await desk.store([(datetime.now(UTC), -140.0)], "live", "D-live")
+        await desk.pool.execute("UPDATE evaluations SET evaluate_at = now() WHERE evaluated_at IS NOT NULL")
+        assert await evaluate_due(desk.pool, limit=1) == 2, number
+
+
+def test_a_cycle_takes_as_many_as_it_has_time_for() -> None:
+    assert evaluate.next_limit(200, 0.001) == 200
+    assert evaluate.next_limit(200, 0.05) == 200
+    assert evaluate.next_limit(200, 0.09) == 100
+    assert evaluate.next_limit(9, 10) == evaluate.LEAST_BATCH
+    assert evaluate.next_limit(8, 0.001) == 11
 
 
 async def test_what_another_evaluator_has_in_hand_is_not_asked_for_without_pause(desk: Desk) -> None:

@@ -157,12 +157,14 @@ async def test_departs_at_once(desk: Desk, hours_ago: HoursAgo) -> None:
 async def test_each_step_makes_it_due_and_tells(desk: Desk, hours_ago: HoursAgo) -> None:
     await desk.ship("S1", organization="acme")
     assert await desk.pool.fetchval("SELECT count(*) FROM evaluations") == 1
-    steps = [("depart", 3), ("deliver", 1)]
-    for number, (name, hours) in enumerate(steps, start=2):
+    dirty_from = [None]
+    for name, hours, since in (("depart", 3, None), ("deliver", 1, hours_ago(1))):
         shown = await step(desk, "S1", name, hours_ago(hours))
-        marks = await desk.pool.fetch("SELECT * FROM evaluation_marks")
-        assert len(marks) == number
-        assert all(mark["device_id"] is None and mark["dirty_from"] is None for mark in marks)
+        dirty_from.append(since)
+        marks = await desk.pool.fetch("SELECT * FROM evaluation_marks ORDER BY id")
+        assert [(mark["device_id"], mark["dirty_from"]) for mark in marks] == [
+            (None, since) for since in dirty_from
+        ]
         kind, data = (await told(desk))[-1]
         assert data["status"] == shown["status"]
         assert kind == ("shipment.departed" if name == "depart" else "shipment.delivered")

@@ -1,16 +1,24 @@
 """The schema's history: repeatable, safe for two at once, equal to the tables, and refused where data would be lost."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import Connection, true
 
+from alerts import findings, known
 from migrations.metadata import metadata
-from migrations.upgrade import engine_for, pending, upgrade
+from migrations.upgrade import alembic_config, engine_for, pending, upgrade
+from telemetry import history
 from telemetry.server import Level, UnfitServerError
 from tests.conftest import missing
+
+FIRST_VERSION = (Path(__file__).parent / "first_version.sql").read_text()
 
 
 async def test_two_at_once_and_once_more(empty_database_url: str) -> None:
@@ -53,3 +61,46 @@ async def test_a_server_that_would_lose_data_is_refused_with_the_setting_to_chan
     with pytest.raises(UnfitServerError, match="synchronous_commit = off"):
         await upgrade(empty_database_url)
     assert "nothing" in str(await pending(empty_database_url))
+
+
+def day(number: float) -> datetime:
+    return datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=number)
+
+
+def _upgrade_to_the_first(connection: Connection) -> None:
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0001")
+
+
+async def test_what_the_first_version_kept_is_known_as_of_then(empty_database_url: str) -> None:
+    engine = engine_for(empty_database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(_upgrade_to_the_first)
+    filling = await asyncpg.connect(empty_database_url)
+    await filling.execute(FIRST_VERSION)
+    await filling.close()
+    await upgrade(empty_database_url)
+    async with engine.connect() as connection:
+        revisions = (
+            await connection.exec_driver_sql("SELECT * FROM shipment_revisions ORDER BY 1")
+        ).mappings()
+        first, second = revisions.all()
+        assert (first["shipment_id"], first["revision"], first["step"]) == ("S1", 1, "created")
+        assert (first["recorded_at"], first["departed_at"], first["delivered_at"]) == (day(0), day(1), day(4))
+        assert [device["device_id"] for device in first["devices"]] == ["D1"]
+        assert second["devices"] == []
+
+        wanted = findings.Wanted(visible=true(), as_of=day(2.5))
+        (excursion,) = (await findings.excursion_page(connection, wanted, after=None, limit=9)).rows
+        assert (excursion["state"], excursion["end_at"], excursion["revision"]) == ("open", None, 1)
+        (alert,) = (await findings.alert_page(connection, wanted, after=None, limit=9)).rows
+        assert (alert["state"], alert["message"], alert["revision"]) == ("acknowledged", "it began", 2)
+        assert (alert["acknowledged_by"], alert["since"]) == ("key:dw_1", day(2))
+        assert alert["until"] is alert["resolved_at"] is None
+        stretch = history.Stretch(shipment_id="S1", as_of=day(2.5))
+        trace = (await history.trace_page(connection, stretch, after=None, limit=9)).rows
+        assert [reading["temperature_c"] for reading in trace] == [-180, -140]
+        (device,) = await known.summarize(connection, "S1", day(2.5))
+        assert (device.figures.readings, device.figures.max_c) == (2, -140)
+    await engine.dispose()

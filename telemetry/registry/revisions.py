@@ -1,0 +1,86 @@
+"""What was known of a shipment when: each step of its life leaves a whole revision, and none is ever changed."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import FromClause, RowMapping, Select, Text, column, func, select, text, true
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from telemetry.paging import Order, Page, fetch_page
+from telemetry.tables import Instant
+from telemetry.tables import shipment_revisions as revisions
+
+ORDER = Order(columns=(revisions.c.revision,))
+
+
+class Step(StrEnum):
+    """What happened to a shipment."""
+
+    CREATED = "created"
+    DEPARTED = "departed"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+    PLAN_CHANGED = "plan_changed"
+
+
+# The database's clock is everybody's, and even that may be set back: time never goes back for a shipment.
+_ADD = text(
+    """
+    INSERT INTO shipment_revisions (shipment_id, revision, recorded_at, step, "by", reason, plan, plan_revision,
+        departed_at, delivered_at, cancelled_at, devices)
+    SELECT s.shipment_id, coalesce(max(r.revision), 0) + 1, greatest(clock_timestamp(), max(r.recorded_at)),
+        :step, :by, :reason, s.plan, s.plan_revision, s.departed_at, s.delivered_at, s.cancelled_at,
+        coalesce((
+            SELECT jsonb_agg(jsonb_build_object('device_id', a.device_id, 'starts_at', a.starts_at,
+                                                'ends_at', a.ends_at) ORDER BY a.device_id)
+            FROM device_assignments AS a WHERE a.shipment_id = s.shipment_id
+        ), '[]')
+    FROM shipments AS s LEFT JOIN shipment_revisions AS r USING (shipment_id)
+    WHERE s.shipment_id = :shipment_id GROUP BY s.shipment_id
+    """
+)
+
+
+async def add(
+    connection: AsyncConnection, shipment_id: str, *, step: Step, by: str, reason: str | None = None
+) -> None:
+    """Write down the shipment, and who is on it, as a step has left them; whoever calls holds the shipment's lock."""
+    await connection.execute(
+        _ADD, {"shipment_id": shipment_id, "step": str(step), "by": by, "reason": reason}
+    )
+
+
+async def page(
+    connection: AsyncConnection, shipment_id: str, *, after: Sequence[Any] | None, limit: int
+) -> Page:
+    """Give a page of a shipment's revisions, the first one first."""
+    query = select(revisions).where(revisions.c.shipment_id == shipment_id)
+    return await fetch_page(connection, query, ORDER, after=after, limit=limit)
+
+
+async def known(connection: AsyncConnection, shipment_id: str, as_of: datetime) -> RowMapping | None:
+    """Give the revision that was the newest at an instant; None before the shipment was made."""
+    row: RowMapping | None = (await connection.execute(_newest(shipment_id, as_of))).mappings().first()
+    return row
+
+
+def assigned(shipment_id: str, as_of: datetime) -> FromClause:
+    """Give the shipment's assignments as they were known at an instant, to select from."""
+    newest = _newest(shipment_id, as_of).subquery()
+    each = (
+        func.jsonb_to_recordset(newest.c.devices)
+        .table_valued(column("device_id", Text), column("starts_at", Instant), column("ends_at", Instant))
+        .render_derived("each", with_types=True)
+    )
+    return select(each).select_from(newest.join(each, true())).subquery("assigned")
+
+
+def _newest(shipment_id: str, as_of: datetime) -> Select[Any]:
+    return (
+        select(revisions)
+        .where(revisions.c.shipment_id == shipment_id, revisions.c.recorded_at <= as_of)
+        .order_by(revisions.c.revision.desc())
+        .limit(1)
+    )
