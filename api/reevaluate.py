@@ -189,7 +189,7 @@ class _Lines:
     """A table at a terminal, when all is done; elsewhere plain lines as they come."""
 
     def __init__(self, *, dry_run: bool) -> None:
-        self._console = Console(highlight=False)
+        self._console = Console(highlight=False, markup=False)
         self._heading = "What would change" if dry_run else "What was changed"
         self._rows: list[Row] = []
         self._left_out = 0
@@ -210,7 +210,7 @@ class _Lines:
                 table.add_column(heading, overflow="fold")
             for row in self._rows:
                 table.add_row(*row)
-            self._console.print(table, markup=False)
+            self._console.print(table)
         if self._left_out:
             typer.echo(f"and {self._left_out} more: redirect the output to see them all")
         typer.echo(totals.line())

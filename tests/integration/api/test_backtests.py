@@ -221,3 +221,22 @@ async def test_too_many_are_refused_and_a_set_after_the_other_is_read(
     told = problem(await desk.admin.post("/v1/backtests", json={"plan": {"upper_c": -155}}), 422)
     assert told["detail"].startswith("More than 500 shipments were on their way then: narrow it")
     assert (await run(desk, plan={"upper_c": -155}, shipment_ids=["S2"]))["shipments"] == 1
+
+
+async def test_what_it_foretold_is_what_the_change_then_does(desk: Desk, hours_ago: HoursAgo) -> None:
+    plan = {"upper_c": -155, "on_delay_s": 900, "budget_s": 3600}
+    await shipped(desk, "S1", hours_ago(5), max_gap_s=600)
+    await desk.admin.post("/v1/shipments/S1/deliver", json={"at": text(hours_ago(3))})
+    await desk.evaluate()
+    found = await run(desk, plan=plan)
+    [foretold] = found["by_shipment"]
+    changed = await desk.admin.post("/v1/shipments/S1/plan", json={"reason": "it was foretold", **plan})
+    assert changed.status_code == 200, changed.text
+    await desk.evaluate()
+    [recorded] = await desk.items("/v1/excursions", state=["open", "closed"])
+    assert foretold["differences"][0]["proposed"].items() <= recorded.items()
+    [alert] = await desk.items("/v1/alerts", kind="budget_exhausted")
+    assert alert["since"] == foretold["budget_exhaustions"][0]["proposed"]
+    again = await run(desk, plan=plan)
+    assert (again["affected"], again["excursions"]["same"]) == (0, 1)
+    assert again["today"] == again["proposed"] == found["proposed"]
