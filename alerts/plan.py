@@ -170,6 +170,16 @@ def changed_plan(plan: Plan, changes: Mapping[str, Any]) -> Plan | PlanRefused:
     return make_plan(band, fields, plan.limits if band == plan.band else None)
 
 
+def refused_change(changes: Mapping[str, Any]) -> PlanRefused | None:
+    """Say which of some changes is wrong whatever plan they are laid over; None where each makes sense by itself."""
+    for name, value in changes.items():
+        if name == "band" and not (isinstance(value, str) and value in set(Band)):
+            return PlanRefused(field="band", why=f"must be one of {', '.join(Band)}")
+        if name != "band" and (why := _wrong(name, value)):
+            return PlanRefused(field=name, why=why)
+    return None
+
+
 def _wrong(name: str, value: Any) -> str | None:
     """Say what is wrong with one field by itself."""
     allowed = _RANGES.get(name)

@@ -89,6 +89,7 @@ RULES: Mapping[str, Rule] = {
     "GET /v1/alerts": _ALL,
     "GET /v1/alerts/{alert_id}": _ALL,
     "POST /v1/alerts/{alert_id}/acknowledge": _rule(KeyRole.OPS),
+    "POST /v1/backtests": _rule(KeyRole.OPS, KeyRole.QA),
     "GET /v1/rejected": _FLEET,
     "GET /v1/rejected/{rejected_id}": _FLEET,
     "GET /v1/stream": _ALL,

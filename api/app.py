@@ -12,6 +12,7 @@ from api.middleware import BodyLimit, Surroundings
 from api.roles import ALL_ROLES, Role
 from api.routes import (
     alerts,
+    backtests,
     devices,
     dewars,
     excursions,
@@ -31,6 +32,7 @@ _NOUNS = (
     readings,
     excursions,
     alerts,
+    backtests,
     stream,
     devices,
     dewars,

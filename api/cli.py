@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from api.embedded import EmbeddedError
-from api.errors import StartError
+from api.errors import StartError, UnfinishedError
 from api.roles import ALL_ROLES, Role, parse_roles
 from api.settings import SettingsError, load
 from simulators.scenarios import SCENARIOS
@@ -32,6 +32,7 @@ FAILED, WRONG_CALL = 1, 2
 STATUS: dict[type[Exception], int] = {
     SettingsError: WRONG_CALL,
     StartError: FAILED,
+    UnfinishedError: FAILED,
     EmbeddedError: FAILED,
 }
 
@@ -182,6 +183,53 @@ def simulate(
         start=datetime.now(UTC) if start is None else start.replace(tzinfo=UTC),
     )
     _run(commands.simulate(settings, lambda mqtt_url: simulation(mqtt_url=mqtt_url)))
+
+
+@app.command()
+def reevaluate(
+    *,
+    shipment: Annotated[
+        list[str] | None, typer.Option(help="judge this shipment again; once for each")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="judge all of them again")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only tell what would change; changes and locks nothing")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="print one JSON object a line")] = False,
+) -> None:
+    """Judge shipments again from their first reading, and tell what that changes. Safe beside running evaluators."""
+    settings = load()
+    from api import commands
+    from api.reevaluate import reevaluate as judge_again
+
+    commands.configure_logs(settings)
+    _run(
+        judge_again(settings, shipment_ids=shipment or [], everything=everything, dry_run=dry_run, json=json)
+    )
+
+
+@app.command()
+def backtest(
+    *,
+    plan: Annotated[Path, typer.Option(help='a JSON file with what is proposed, such as {"upper_c": -155}')],
+    shipments: Annotated[
+        list[str] | None, typer.Option(help="only these: once for each, or separated by commas")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="count alarms from then on, such as 2026-10-01T00:00:00Z")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="judge as of then; now by default")] = None,
+    json: Annotated[bool, typer.Option("--json", help="print what POST /v1/backtests answers")] = False,
+) -> None:
+    """Tell what another plan would have done on history, beside today's plans; changes nothing."""
+    settings = load()
+    from api import commands
+    from api.backtest import Call, run_backtest
+
+    commands.configure_logs(settings)
+    named = [one.strip() for words in shipments or [] for one in words.split(",") if one.strip()]
+    call = Call(plan=plan, shipment_ids=named, since=since, until=until, json=json)
+    _run(run_backtest(settings, call))
 
 
 @keys.command("create")

@@ -7,3 +7,7 @@ class StoppedError(Exception):
 
 class StartError(Exception):
     """The service cannot start, through no fault of its settings; the text is one line that says what to do."""
+
+
+class UnfinishedError(Exception):
+    """The command did what it could, and that was not all; the text is one line that says what is left."""

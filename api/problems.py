@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
@@ -162,7 +163,7 @@ def _field_error(request: Request, error: dict[str, Any]) -> FieldError:
 
 def _detail(request: Request, error: dict[str, Any], path: list[Any]) -> str:
     if error["type"] == "extra_forbidden":
-        return "is not known here" + hint(str(path[-1]), _known_fields(request))
+        return "is not known here" + hint(str(path[-1]), _known_fields(request, path[:-1]))
     if error["type"] == "missing":
         return "is required" if path else "is missing: it must be a JSON object"
     if error["type"] in {"model_attributes_type", "dict_type", "model_type"} and not path:
@@ -178,10 +179,15 @@ def hint(name: str, known: Sequence[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _known_fields(request: Request) -> Sequence[str]:
+def _known_fields(request: Request, inside: Sequence[Any]) -> Sequence[str]:
+    """Give the fields of the body, or of the object at a path inside it."""
     route = request.scope.get("route")
     field = route.body_field if isinstance(route, APIRoute) else None
     model = field.field_info.annotation if field else None
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        return ()
-    return [info.alias or name for name, info in model.model_fields.items()]
+    for part in inside:
+        model = _fields(model)[part].annotation if part in _fields(model) else None
+    return [info.alias or name for name, info in _fields(model).items()]
+
+
+def _fields(model: Any) -> dict[str, FieldInfo]:
+    return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}

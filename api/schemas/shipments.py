@@ -81,9 +81,17 @@ class ShipmentIn(PlanFields):
         return value
 
 
-class PlanChangeIn(PlanFields):
+class PlanChanges(PlanFields):
     """What to change of a plan: what is absent stays as it is, but that another band brings its own limits."""
 
+    band: Annotated[Band | None, Field(strict=False)] = None
+
+    def plan_fields(self) -> dict[str, Any]:
+        """Give the fields of the plan that were sent, the band among them."""
+        return ({"band": self.band} if "band" in self.model_fields_set else {}) | super().plan_fields()
+
+
+class PlanChangeIn(PlanChanges):
     model_config = example(
         reason="Stability data of 2026-11: the product tolerates four hours", budget_s=14400, plan_revision=1
     )
@@ -94,11 +102,6 @@ class PlanChangeIn(PlanFields):
         ge=1,
         description="That of the plan which you saw; where it is another by now, nothing is changed.",
     )
-    band: Annotated[Band | None, Field(strict=False)] = None
-
-    def plan_fields(self) -> dict[str, Any]:
-        """Give the fields of the plan that were sent, the band among them."""
-        return ({"band": self.band} if "band" in self.model_fields_set else {}) | super().plan_fields()
 
 
 class MomentIn(Given):

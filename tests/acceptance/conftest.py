@@ -1,11 +1,13 @@
 """A folder for each test, in which commands run; a process that is left when the test ends is a failure."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from tests.acceptance.command import Command, Commands, eventually, processes_of
+from tests.integration.alerts.conftest import Desk
 
 
 @pytest.fixture
@@ -40,3 +42,10 @@ def _commands(folder: Path) -> Iterator[Commands]:
     yield commands
     commands.close()
     eventually(lambda: not processes_of(folder), 5.0, lambda: f"left behind: {processes_of(folder)}")
+
+
+@pytest.fixture
+async def desk(database_url: str) -> AsyncIterator[Desk]:
+    """Shipments and readings in the database of the commands."""
+    async with asyncpg.create_pool(database_url, min_size=1, max_size=3) as pool:
+        yield Desk(pool)

@@ -21,6 +21,7 @@ BODIES = {
     "POST /v1/dewars": {"dewar_id": "W1"},
     "POST /v1/shipments": {"shipment_id": "S1", "band": "room", "device_ids": ["D1"]},
     "POST /v1/shipments/{shipment_id}/plan": {"reason": "x", "budget_s": 60},
+    "POST /v1/backtests": {"plan": {"upper_c": -155}},
     "POST /v1/readings": {
         "readings": [{"device_id": "D1", "measured_at": "2026-11-01T00:00:00Z", "temperature_c": -180}]
     },

@@ -1,0 +1,52 @@
+"""How far a command has come that works through many shipments, told on standard error."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_LINE_EVERY_S: Final = 10.0
+
+
+@contextlib.contextmanager
+def progress(total: int, doing: str) -> Iterator[Callable[[int], None]]:
+    """Give what is to be called with the number of shipments that are done.
+
+    It shows a bar at a terminal, which goes when all is done, and a line now and then elsewhere.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(total)
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("shipments"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as bar:
+        task = bar.add_task(doing, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _lines(total: int) -> Callable[[int], None]:
+    printed_at = perf_counter()
+
+    def advance(done: int) -> None:
+        nonlocal printed_at
+        if perf_counter() - printed_at >= _LINE_EVERY_S:
+            printed_at = perf_counter()
+            print(f"{done} of {count(total, 'shipment')}", file=sys.stderr)  # noqa: T201 -- this is for people
+
+    return advance
+
+
+def count(number: int, what: str) -> str:
+    """Print `1 shipment`, `2 shipments`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
