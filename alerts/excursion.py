@@ -10,7 +10,7 @@ For long stretches vector.py gives the same, some fifty times as fast.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache, reduce
 from math import inf, nextafter
 from operator import add
@@ -86,8 +86,12 @@ class State:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "State | None":
         """Read a stored state back; None if another version of the fold wrote it: then fold from the start."""
-        fields = dict(data)
-        return cls(**fields) if fields.pop("version", None) == STATE_VERSION else None
+        values = dict(data)
+        written_by = values.pop("version", None)
+        return cls(**values) if written_by == STATE_VERSION and values.keys() == _FIELDS else None
+
+
+_FIELDS: Final = {field.name for field in fields(State)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

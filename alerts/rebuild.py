@@ -192,10 +192,7 @@ class _Stored:
 
 
 def _state(stored: str) -> State | None:
-    try:
-        return State.from_json(orjson.loads(stored))
-    except TypeError:  # it has other fields than a state
-        return None
+    return State.from_json(orjson.loads(stored))
 
 
 def _told(stored: _Stored, verdicts: Sequence[Verdict], poisoned: Sequence[Poisoned]) -> Rebuilt:
