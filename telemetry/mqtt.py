@@ -19,6 +19,7 @@ from telemetry import metrics
 from telemetry.batch import Batch
 from telemetry.broker import BrokerError, Connection, UnsupportedVersionError
 from telemetry.frames import Publish
+from telemetry.fresh import Fresh
 from telemetry.inbox import Delivery, Inbox
 from telemetry.ingest import Ingest
 from telemetry.sequences import Acknowledgement
@@ -188,7 +189,7 @@ class Bridge:
             await self._inbox.change()
         return self._inbox.take()
 
-    async def _commit(self, batch: list[Delivery], judged: Batch) -> None:
+    async def _commit(self, batch: list[Delivery], judged: Batch | Fresh) -> None:
         outcome = await self._ingest.commit_batch(judged)
         for connection, deliveries in groupby(batch, attrgetter("connection")):
             connection.acknowledge([delivery.packet_id for delivery in deliveries if delivery.packet_id])
