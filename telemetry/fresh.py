@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,27 +50,29 @@ class _Newest(NamedTuple):
     """Its id, and when its earliest and its latest reading were measured."""
 
 
-def prepare_fresh(taken: Sequence[Examined | Parcel], columns: Columns | None = None) -> Fresh:
-    """Put messages of one source together, with one reading at least; `columns` has those of the parcels."""
+def prepare_fresh(taken: Sequence[Examined | Parcel], judged: Sequence[Columns] = ()) -> Fresh:
+    """Put messages of one source together, with one reading at least; `judged` has those of the parcels."""
     examined = [one for one in taken if isinstance(one, Examined)]
     singly = [(reading, one.message.received_at) for one in examined for reading in one.readings]
     readings = [reading for reading, _ in singly]
     source = taken[0].message.source
-    newest = _newest(columns) if columns else _Newest((), ())
-    touched = _touched([*newest.spans, *((r.device_id, r.measured_at, r.measured_at) for r in readings)])
+    newest = [_newest(columns) for columns in judged]
+    spans = chain.from_iterable(one.spans for one in newest)
+    touched = _touched([*spans, *((r.device_id, r.measured_at, r.measured_at) for r in readings)])
     heard = dict(_heard(taken))
     statuses = [one.status for one in examined if one.status]
-    lots = [*(_of_block(columns, block) for block in columns.blocks)] if columns else []
+    latest = chain.from_iterable(one.readings for one in newest)
+    lots = [_of_block(columns, block) for columns in judged for block in columns.blocks]
     return Fresh(
         examined=taken,
         source=source,
         size=len(readings) + sum(len(lot.measured) for lot in lots),
         newest=max(last for _, _, last in touched),
-        states=arrays(states([*newest.readings, *readings], heard, statuses)),
+        states=arrays(states([*latest, *readings], heard, statuses)),
         copy=copy([*lots, *_of_readings(singly)], source),
         touched=arrays(touched),
         sequences=arrays(
-            [*(_ranges(columns) if columns else ()), *sequences(numbers(readings, examined))],
+            [*chain.from_iterable(map(_ranges, judged)), *sequences(numbers(readings, examined))],
         ),
     )
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Container, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,7 +13,7 @@ import structlog
 
 from telemetry import metrics, store
 from telemetry.batch import Batch, prepare
-from telemetry.columns import judge
+from telemetry.columns import judge, lots
 from telemetry.decode import address
 from telemetry.examine import Examined, Parcel, examine_many, examine_parcel, named_device, unpack
 from telemetry.fresh import Fresh, prepare_fresh
@@ -116,17 +117,13 @@ class Ingest:
         await self._look_up({address(message.origin)[0] for message in messages})
         opened = await _in_slices(partial(_unpack, registered=self._registered), messages)
         if self._all_may_be_new(sum(one.size for one in opened)):
-            columns = _attempt(lambda: judge([one for one in opened if isinstance(one, Parcel)]))
-            await asyncio.sleep(0)
-            good = iter(columns.good.tolist() if columns else ())
-            taken = await _in_slices(
-                lambda one: one if isinstance(one, Parcel) and next(good, False) else _examined(one), opened
-            )
-            fresh = (
-                _attempt(lambda: prepare_fresh(taken, columns)) if any(one.size for one in taken) else None
-            )
-            if fresh is not None:
-                return fresh
+            try:
+                fresh = await _judge_at_once(opened)
+            except Exception:
+                log.exception("large_batch_failed", hint="its readings are judged one by one")
+            else:
+                if fresh is not None:
+                    return fresh
         return prepare(await _in_slices(_examined, opened))
 
     async def commit(self, examined: Sequence[Examined], *, patience_s: float | None = None) -> BatchOutcome:
@@ -135,32 +132,41 @@ class Ingest:
         batch = prepare_fresh(examined) if fresh else prepare(examined)
         return await self.commit_batch(batch, patience_s=patience_s)
 
-    async def commit_batch(self, batch: Batch | Fresh, *, patience_s: float | None = None) -> BatchOutcome:
+    async def commit_batch(
+        self,
+        batch: Batch | Fresh,
+        *,
+        patience_s: float | None = None,
+        on_sent: Callable[[], None] = lambda: None,
+    ) -> BatchOutcome:
         """Store what was judged, in one transaction; what the database does not take is found by halving, and refused.
 
-        Tries again for as long as it takes, or raises StorageAwayError after `patience_s` seconds.
+        Tries again for as long as it takes, or raises StorageAwayError after `patience_s` seconds. `on_sent` is called
+        whenever the database has got readings, and is busy for a while.
         """
         if isinstance(batch, Fresh):
             try:
                 if not self._repetitions_expected:
-                    return await self._outlast(lambda: self._transact(batch), patience_s)
+                    return await self._outlast(lambda: self._transact(batch, on_sent), patience_s)
             except asyncpg.UniqueViolationError:
                 self._repetitions_expected = CAREFUL_BATCHES
             except DATA_ERRORS as error:
                 log.warning("copy_refused", error=str(error), hint="what it is about is looked for")
             return await self._commit_carefully(
-                prepare(await _in_slices(_examined, batch.examined)), patience_s
+                prepare(await _in_slices(_examined, batch.examined)), patience_s, on_sent
             )
-        return await self._commit_carefully(batch, patience_s)
+        return await self._commit_carefully(batch, patience_s, on_sent)
 
-    async def _commit_carefully(self, batch: Batch, patience_s: float | None) -> BatchOutcome:
+    async def _commit_carefully(
+        self, batch: Batch, patience_s: float | None, on_sent: Callable[[], None]
+    ) -> BatchOutcome:
         try:
-            return await self._outlast(lambda: self._transact(batch), patience_s)
+            return await self._outlast(lambda: self._transact(batch, on_sent), patience_s)
         except DATA_ERRORS as error:
             if len(batch.examined) > 1:
                 middle = len(batch.examined) // 2
-                first = await self._commit_carefully(prepare(batch.examined[:middle]), patience_s)
-                second = await self._commit_carefully(prepare(batch.examined[middle:]), patience_s)
+                halves = prepare(batch.examined[:middle]), prepare(batch.examined[middle:])
+                first, second = [await self._commit_carefully(half, patience_s, on_sent) for half in halves]
                 return BatchOutcome(
                     [*first.messages, *second.messages], [*first.acknowledgements, *second.acknowledgements]
                 )
@@ -169,7 +175,7 @@ class Ingest:
             log.exception("reading_poisoned", origin=batch.examined[0].message.origin)
             metrics.POISONED.inc()
             poisoned = prepare([_poisoned(batch.examined[0], error)])
-            return await self._commit_carefully(poisoned, patience_s)
+            return await self._commit_carefully(poisoned, patience_s, on_sent)
 
     def _all_may_be_new(self, readings: int) -> bool:
         """Expect it of a large batch, unless there was a repetition not long ago: they seldom come alone."""
@@ -184,11 +190,11 @@ class Ingest:
             ask = partial(store.known_devices, self._pool, unknown)
             self._registered |= await self._outlast(ask, patience_s)
 
-    async def _transact(self, batch: Batch | Fresh) -> BatchOutcome:
+    async def _transact(self, batch: Batch | Fresh, on_sent: Callable[[], None]) -> BatchOutcome:
         started = perf_counter()
         async with self._pool.acquire(timeout=CONNECT_LIMIT_S) as connection, connection.transaction():
             await store.update_states(connection, batch.states)
-            messages = await _store_readings(connection, batch)
+            messages = await _store_readings(connection, batch, on_sent)
             acknowledgements = await store.add_sequences(connection, batch.sequences)
             evidence = [
                 (one.message, outcome.refused)
@@ -219,10 +225,13 @@ class Ingest:
             backoff_s = min(backoff_s * 2, _LONGEST_BACKOFF_S)
 
 
-async def _store_readings(connection: Connection, batch: Batch | Fresh) -> list[MessageOutcome]:
+async def _store_readings(
+    connection: Connection, batch: Batch | Fresh, on_sent: Callable[[], None]
+) -> list[MessageOutcome]:
     if isinstance(batch, Fresh):
-        await store.copy_readings(connection, batch)
+        await store.copy_readings(connection, batch, on_sent)
         return [MessageOutcome(one.size, 0, one.refused) for one in batch.examined]
+    on_sent()  # whoever hears it comes to run once the statement is on its way
     new = await store.insert_readings(connection, batch)
     first = None if new is None else await _stored_before(connection, batch, new)
     return [_outcome(one, first) for one in batch.examined]
@@ -246,6 +255,16 @@ async def _in_slices(work: Callable[[A], T], items: Sequence[A]) -> list[T]:
             await asyncio.sleep(0)
             pause_at = monotonic() + _SLICE_S
     return done
+
+
+async def _judge_at_once(opened: Sequence[Parcel | Examined]) -> Fresh | None:
+    """Judge what can be in lots and the rest one by one; None where nothing is left that can be stored."""
+    judged = await _in_slices(judge, list(lots(one for one in opened if isinstance(one, Parcel))))
+    good = chain.from_iterable(columns.good.tolist() for columns in judged)
+    taken = await _in_slices(
+        lambda one: one if isinstance(one, Parcel) and next(good) else _examined(one), opened
+    )
+    return prepare_fresh(taken, judged) if any(one.size for one in taken) else None
 
 
 def _unpack(message: Message, registered: Container[str]) -> Parcel | Examined:
@@ -272,15 +291,6 @@ def _stumbled(message: Message, error: Exception) -> Examined:
     metrics.POISONED.inc()
     detail = f"it could not be judged, which is our fault: {error!r}"
     return Examined(message, refused=[Refused(reason=RefusalReason.INVALID_READING, detail=detail)])
-
-
-def _attempt(work: Callable[[], T]) -> T | None:
-    """Do for all readings at once what can be done for each as well; None where our own code stumbles at it."""
-    try:
-        return work()
-    except Exception:
-        log.exception("large_batch_failed", hint="its readings are stored in the ordinary way")
-        return None
 
 
 def _outcome(one: Examined, first: dict[Key, Reading] | None) -> MessageOutcome:

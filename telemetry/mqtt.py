@@ -169,7 +169,7 @@ class Bridge:
     # Into the database.
 
     async def _store(self) -> None:
-        """Judge a batch while the one before it is being committed, and commit in the order of receipt."""
+        """Judge a batch while the database stores the one before it, and commit in the order of receipt."""
         committing: asyncio.Task[None] | None = None
         async with asyncio.TaskGroup() as group:
             while True:
@@ -178,7 +178,9 @@ class Bridge:
                 if committing is not None:
                     await committing
                 self._committing = True
-                committing = group.create_task(self._commit(batch, judged), name="ingest:commit")
+                sent = asyncio.Event()
+                committing = group.create_task(self._commit(batch, judged, sent), name="ingest:commit")
+                await sent.wait()  # each answer of the database would have to wait for a piece of judging
 
     async def _next_batch(self) -> list[Delivery]:
         """Wait for a full batch, or while nothing is being committed for whatever comes within a few ms."""
@@ -189,8 +191,8 @@ class Bridge:
             await self._inbox.change()
         return self._inbox.take()
 
-    async def _commit(self, batch: list[Delivery], judged: Batch | Fresh) -> None:
-        outcome = await self._ingest.commit_batch(judged)
+    async def _commit(self, batch: list[Delivery], judged: Batch | Fresh, sent: asyncio.Event) -> None:
+        outcome = await self._ingest.commit_batch(judged, on_sent=sent.set)
         for connection, deliveries in groupby(batch, attrgetter("connection")):
             connection.acknowledge([delivery.packet_id for delivery in deliveries if delivery.packet_id])
         self._acks |= {(ack.device_id, ack.boot): ack for ack in outcome.acknowledgements}

@@ -5,7 +5,7 @@ for each other in a circle, and a reading is stored either before an assignment 
 it (see registry.assignments). Then the readings, with the marks that make shipments due for evaluation.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import TypeAlias
 
 import asyncpg
@@ -131,13 +131,15 @@ async def update_states(connection: Connection, states: Arrays) -> None:
         await connection.execute(UPDATE_STATES, *states)
 
 
-async def copy_readings(connection: Connection, batch: Fresh) -> None:
-    """Store readings that are all new, and mark the shipments they belong to.
+async def copy_readings(connection: Connection, batch: Fresh, on_sent: Callable[[], None]) -> None:
+    """Store readings that are all new, and mark the shipments they belong to; tell when they are on their way.
 
     Raises UniqueViolationError where one of them is there already, or comes twice.
     """
     columns, data = batch.copy
-    await connection.copy_to_table("readings", source=_at_once(data), columns=columns, format="binary")
+    await connection.copy_to_table(
+        "readings", source=_at_once(data, on_sent), columns=columns, format="binary"
+    )
     await connection.execute(MARK, *batch.touched, EVALUATE_CHANNEL)
 
 
@@ -186,8 +188,9 @@ async def keep_refused(connection: Connection, evidence: Sequence[tuple[Message,
     await connection.execute(KEEP_REFUSALS, *zip(*refusals, strict=True))
 
 
-async def _at_once(data: bytes) -> AsyncIterator[bytes]:
+async def _at_once(data: bytes, on_sent: Callable[[], None]) -> AsyncIterator[bytes]:
     yield data
+    on_sent()
 
 
 def _text(value: str) -> str:

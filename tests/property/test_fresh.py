@@ -110,18 +110,19 @@ def messages(draw):
 
 @pytest.fixture(autouse=True, scope="module")
 def _few():
-    """Columns are made of any number of readings."""
-    few, columns.FEW = columns.FEW, 1
+    """Columns are made of any number of readings, and not of many."""
+    before = columns.FEW, columns.LOT
+    columns.FEW, columns.LOT = 1, 8
     yield
-    columns.FEW = few
+    columns.FEW, columns.LOT = before
 
 
 def fresh_of(sent):
     """What is made ready, and how many messages were found good at once."""
     opened = [unpack(message, DEVICES) for message in sent]
     parcels = [one for one in opened if isinstance(one, Parcel)]
-    judged = columns.judge(parcels)
-    good = iter(judged.good.tolist())
+    judged = [columns.judge(lot) for lot in columns.lots(parcels)]
+    good = iter([one for each in judged for one in each.good.tolist()])
     taken = [
         one
         if isinstance(one, Parcel) and next(good)
@@ -132,7 +133,7 @@ def fresh_of(sent):
     ]
     if not any(one.size for one in taken):
         return None, 0
-    return prepare_fresh(taken, judged), int(judged.good.sum())
+    return prepare_fresh(taken, judged), sum(int(each.good.sum()) for each in judged)
 
 
 def copied(copy):
