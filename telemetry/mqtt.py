@@ -111,12 +111,12 @@ class Bridge:
     async def _stay_connected(self) -> None:
         backoff_s = _FIRST_BACKOFF_S
         while True:
-            while self._slot.number is None:
-                await self._slot.changed()
+            await self._slot.other_than(None)
             while self._inbox.crowded:  # what is not acknowledged would come again on top of it
                 await self._inbox.change()
             since = monotonic()
             try:
+                assert self._slot.number is not None
                 problem = await self._be_connected(self._slot.number)
             except BrokerError as error:
                 problem = f"the broker {error}"
@@ -146,7 +146,7 @@ class Bridge:
         log.info("broker_connected", slot=slot, protocol=self._protocol.name)
         self._problem = None
         self._tell()
-        moved = asyncio.ensure_future(self._slot.changed())
+        moved = asyncio.ensure_future(self._slot.other_than(slot))
         either: list[asyncio.Future[Any]] = [connection.closed, moved]
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
