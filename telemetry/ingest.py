@@ -1,10 +1,9 @@
 """Judge, store, answer: each batch one transaction, and no answer before it is committed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,10 +12,10 @@ import structlog
 
 from telemetry import metrics, store
 from telemetry.batch import Batch, prepare
-from telemetry.columns import judge, lots
 from telemetry.decode import address
-from telemetry.examine import Examined, Parcel, examine_many, examine_parcel, named_device, unpack
+from telemetry.examine import Examined, examine_many, named_device
 from telemetry.fresh import Fresh, prepare_fresh
+from telemetry.judging import judge_at_once, judge_one_by_one, open_all
 from telemetry.model import DEVICE_ID, Message, Reading, RefusalReason, Refused, Source
 from telemetry.repeats import Key, tell_apart
 from telemetry.sequences import Acknowledgement
@@ -24,7 +23,6 @@ from telemetry.store import Connection
 
 log = structlog.get_logger(__name__)
 
-A = TypeVar("A")
 T = TypeVar("T")
 
 TRANSACTION_LIMIT_S = 60.0
@@ -34,7 +32,6 @@ HOPEFUL_FROM = 500
 """Readings of a batch that is first tried as if all of them were new."""
 CAREFUL_BATCHES = 20
 """How many are not, after one in which something was there already."""
-_SLICE_S = 0.001
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.05, 5.0
 
 DATA_ERRORS = (
@@ -115,16 +112,12 @@ class Ingest:
     async def judge(self, messages: Sequence[Message]) -> Batch | Fresh:
         """Take MQTT messages apart, letting others run in between; asks the database only about unknown devices."""
         await self._look_up({address(message.origin)[0] for message in messages})
-        opened = await _in_slices(partial(_unpack, registered=self._registered), messages)
+        opened = await open_all(messages, self._registered)
         if self._all_may_be_new(sum(one.size for one in opened)):
-            try:
-                fresh = await _judge_at_once(opened)
-            except Exception:
-                log.exception("large_batch_failed", hint="its readings are judged one by one")
-            else:
-                if fresh is not None:
-                    return fresh
-        return prepare(await _in_slices(_examined, opened))
+            fresh = await judge_at_once(opened)
+            if fresh is not None:
+                return fresh
+        return await judge_one_by_one(opened)
 
     async def commit(self, examined: Sequence[Examined], *, patience_s: float | None = None) -> BatchOutcome:
         """Store messages of one source that were examined; otherwise as `commit_batch`."""
@@ -152,9 +145,7 @@ class Ingest:
                 self._repetitions_expected = CAREFUL_BATCHES
             except DATA_ERRORS as error:
                 log.warning("copy_refused", error=str(error), hint="what it is about is looked for")
-            return await self._commit_carefully(
-                prepare(await _in_slices(_examined, batch.examined)), patience_s, on_sent
-            )
+            return await self._commit_carefully(await judge_one_by_one(batch.examined), patience_s, on_sent)
         return await self._commit_carefully(batch, patience_s, on_sent)
 
     async def _commit_carefully(
@@ -244,53 +235,6 @@ async def _stored_before(connection: Connection, batch: Batch, new: set[Key]) ->
     if len(stored) < len(repeated):
         raise VanishedError
     return stored
-
-
-async def _in_slices(work: Callable[[A], T], items: Sequence[A]) -> list[T]:
-    """Do something with each, letting others run in between."""
-    done, pause_at = [], monotonic() + _SLICE_S
-    for item in items:
-        done.append(work(item))
-        if monotonic() > pause_at:
-            await asyncio.sleep(0)
-            pause_at = monotonic() + _SLICE_S
-    return done
-
-
-async def _judge_at_once(opened: Sequence[Parcel | Examined]) -> Fresh | None:
-    """Judge what can be in lots and the rest one by one; None where nothing is left that can be stored."""
-    judged = await _in_slices(judge, list(lots(one for one in opened if isinstance(one, Parcel))))
-    good = chain.from_iterable(columns.good.tolist() for columns in judged)
-    taken = await _in_slices(
-        lambda one: one if isinstance(one, Parcel) and next(good) else _examined(one), opened
-    )
-    return prepare_fresh(taken, judged) if any(one.size for one in taken) else None
-
-
-def _unpack(message: Message, registered: Container[str]) -> Parcel | Examined:
-    """Unpack, and refuse what makes our own code stumble: one message must never stop all the others."""
-    try:
-        return unpack(message, registered)
-    except Exception as error:
-        log.exception("examining_failed", origin=message.origin)
-        return _stumbled(message, error)
-
-
-def _examined(one: Parcel | Examined) -> Examined:
-    """Examine what is not yet, and refuse what makes our own code stumble."""
-    if isinstance(one, Examined):
-        return one
-    try:
-        return examine_parcel(one)
-    except Exception as error:
-        log.exception("examining_failed", origin=one.message.origin)
-        return _stumbled(one.message, error)
-
-
-def _stumbled(message: Message, error: Exception) -> Examined:
-    metrics.POISONED.inc()
-    detail = f"it could not be judged, which is our fault: {error!r}"
-    return Examined(message, refused=[Refused(reason=RefusalReason.INVALID_READING, detail=detail)])
 
 
 def _outcome(one: Examined, first: dict[Key, Reading] | None) -> MessageOutcome:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from telemetry import ingest, metrics
+from telemetry import ingest, judging, metrics
 from telemetry.batch import Batch
 from telemetry.fresh import Fresh
 from telemetry.ingest import Ingest, StorageAwayError
@@ -246,12 +246,12 @@ async def test_what_only_the_database_refuses_is_found_and_costs_the_others_noth
 
 
 async def test_a_message_at_which_our_own_code_stumbles_is_kept_as_evidence(store, monkeypatch):
-    examine = ingest.examine_parcel
+    examine = judging.examine_parcel
 
     def stumble(parcel):
         return 1 / 0 if b"666" in parcel.message.payload else examine(parcel)
 
-    monkeypatch.setattr(ingest, "examine_parcel", stumble)
+    monkeypatch.setattr(judging, "examine_parcel", stumble)
     await store.store(message(reading(1)), message(reading(2, 666)), message(reading(3)))
     assert len(await store.readings("seq")) == 2
     assert await store.refused("reason", "detail") == [
@@ -501,7 +501,7 @@ async def test_what_comes_twice_or_was_there_in_a_large_batch_marks_nothing_anew
 
 @pytest.mark.parametrize("part", ["judge", "prepare_fresh"])
 async def test_columns_at_which_our_own_code_stumbles_are_judged_one_by_one(store, monkeypatch, part):
-    monkeypatch.setattr(ingest, part, lambda *_: 1 / 0)
+    monkeypatch.setattr(judging, part, lambda *_: 1 / 0)
     lot = message([*(reading(second) for second in range(600)), reading(1000, "cold")])
     (outcome,) = (await store.store(lot)).messages
     assert (outcome.accepted, len(outcome.refused)) == (600, 1)
