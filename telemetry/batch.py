@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
@@ -34,19 +34,30 @@ class Batch(NamedTuple):
     sequences: Arrays
     """Device id, boot, first and last seq of all that need not be sent again: what is refused is kept, too."""
 
+    @property
+    def size(self) -> int:
+        """How many readings it has."""
+        return len(self.readings)
+
+    @property
+    def newest(self) -> datetime | None:
+        """When the latest of its readings was measured."""
+        return max((reading.measured_at for reading in self.readings), default=None)
+
 
 def prepare(examined: Sequence[Examined]) -> Batch:
     """Put judged messages of one source together."""
     readings = [reading for one in examined for reading in one.readings]
     arrivals = [one.message.received_at for one in examined for _ in one.readings]
+    heard = {reading.device_id: at for reading, at in zip(readings, arrivals, strict=True)}
     statuses = [one.status for one in examined if one.status]
     return Batch(
         examined=examined,
         source=examined[0].message.source,
         readings=readings,
-        states=_arrays(_states(readings, arrivals, statuses)),
+        states=arrays(states(readings, heard, statuses)),
         rows=_reading_arrays(readings, arrivals) if readings else (),
-        sequences=_arrays(_sequences(_numbers(readings, examined))),
+        sequences=arrays(sequences(numbers(readings, examined))),
     )
 
 
@@ -65,19 +76,21 @@ def array(column: Sequence[Any]) -> str | None:
     return f"{{{text[1:-1]}}}"
 
 
-def _arrays(rows: Iterable[Sequence[Any]]) -> Arrays:
+def arrays(rows: Iterable[Sequence[Any]]) -> Arrays:
+    """Write the columns of rows as arrays; nothing where there are no rows."""
     return [array(column) for column in zip(*rows, strict=True)]
 
 
 def _reading_arrays(readings: Sequence[Reading], arrivals: Sequence[datetime]) -> Arrays:
     *columns, extras = zip(*readings, strict=True)
-    texts = [None if extra is None else _json(extra) for extra in extras]
+    texts = [None if extra is None else json_text(extra) for extra in extras]
     return [*map(array, columns), array(texts), array(arrivals)]
 
 
-def _states(
-    readings: Sequence[Reading], arrivals: Sequence[datetime], statuses: Iterable[Status]
+def states(
+    readings: Sequence[Reading], heard: Mapping[str, datetime], statuses: Iterable[Status]
 ) -> Iterator[tuple[Any, ...]]:
+    """Give the rows of `Batch.states`; `heard` tells when each device was."""
     newest: dict[str, Reading] = {}
     placed: dict[str, Reading] = {}
     for reading in readings:
@@ -88,7 +101,6 @@ def _states(
             device_id not in placed or reading.measured_at > placed[device_id].measured_at
         ):
             placed[device_id] = reading
-    heard = {reading.device_id: at for reading, at in zip(readings, arrivals, strict=True)}
     said = {status.device_id: status for status in statuses}
     for device_id in sorted(heard.keys() | said.keys()):
         yield (
@@ -100,7 +112,8 @@ def _states(
         )
 
 
-def _numbers(readings: Iterable[Reading], examined: Iterable[Examined]) -> Iterator[tuple[str, int, int]]:
+def numbers(readings: Iterable[Reading], examined: Iterable[Examined]) -> Iterator[tuple[str, int, int]]:
+    """Give device id, boot and seq of readings, and of all that is refused in the messages."""
     for reading in readings:
         if reading.seq is not None:
             yield reading.device_id, reading.boot or 0, reading.seq
@@ -110,16 +123,18 @@ def _numbers(readings: Iterable[Reading], examined: Iterable[Examined]) -> Itera
                 yield refused.device_id, refused.boot or 0, refused.seq
 
 
-def _sequences(numbers: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str, int, int, int]]:
+def sequences(arrivals: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str, int, int, int]]:
+    """Give the rows of `Batch.sequences`."""
     seqs: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
-    for device_id, boot, seq in numbers:
+    for device_id, boot, seq in arrivals:
         seqs[device_id, boot].append(seq)
     for (device_id, boot), arrived in sorted(seqs.items()):
         for first, last in ranges(arrived):
             yield device_id, boot, first, last
 
 
-def _json(extra: JsonObject) -> str:
+def json_text(extra: JsonObject) -> str:
+    """Write unknown fields as they are stored."""
     try:
         return orjson.dumps(extra).decode()
     except TypeError:  # an integer beyond 64 bits

@@ -18,9 +18,38 @@ class Examined(NamedTuple):
     status: Status | None = None
     refused: Sequence[Refused] = ()
 
+    @property
+    def size(self) -> int:
+        """How many readings can be stored."""
+        return len(self.readings)
+
+
+class Parcel(NamedTuple):
+    """Readings of a known device, parsed and not judged yet."""
+
+    message: Message
+    device_id: str
+    items: Sequence[Any]
+    is_array: bool
+    suspect: bool
+    """As in Decoded."""
+    refused: Sequence[Refused] = ()
+    """Always empty: a parcel is stored as it is only where all of it is good."""
+
+    @property
+    def size(self) -> int:
+        """How many readings it has."""
+        return len(self.items)
+
 
 def examine(message: Message, registered: Container[str]) -> Examined:
     """Take apart what came by MQTT."""
+    opened = unpack(message, registered)
+    return examine_parcel(opened) if isinstance(opened, Parcel) else opened
+
+
+def unpack(message: Message, registered: Container[str]) -> Parcel | Examined:
+    """Take apart what came by MQTT as far as the readings, if it is readings that came."""
     device_id, kind = address(message.origin)
     if device_id not in registered:
         return Examined(message, refused=[_unknown(device_id)])
@@ -31,11 +60,23 @@ def examine(message: Message, registered: Container[str]) -> Examined:
         return Examined(message, refused=[replace(decoded, device_id=device_id)])
     if kind == "status":
         return _examine_status(message, device_id, decoded)
-    judged = [
-        validate(raw, device_id=device_id, received_at=message.received_at, suspect=decoded.suspect)
-        for raw in decoded.items
-    ]
-    return _sorted_out(message, judged, numbered=decoded.is_array)
+    return Parcel(message, device_id, decoded.items, decoded.is_array, decoded.suspect)
+
+
+def examine_parcel(parcel: Parcel) -> Examined:
+    """Judge the readings of a parcel one by one."""
+    judged = [judge_one(parcel, raw) for raw in parcel.items]
+    return _sorted_out(parcel.message, judged, numbered=parcel.is_array)
+
+
+def judge_one(parcel: Parcel, raw: Any) -> Reading | Refused:
+    """Judge one reading of a parcel."""
+    return validate(
+        raw,
+        device_id=parcel.device_id,
+        received_at=parcel.message.received_at,
+        suspect=parcel.suspect,
+    )
 
 
 def examine_many(

@@ -1,7 +1,7 @@
 """Judge, store, answer: each batch one transaction, and no answer before it is committed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic, perf_counter
@@ -13,7 +13,9 @@ import structlog
 from telemetry import metrics, store
 from telemetry.batch import Batch, prepare
 from telemetry.decode import address
-from telemetry.examine import Examined, examine, examine_many, named_device
+from telemetry.examine import Examined, examine_many, named_device
+from telemetry.fresh import Fresh, prepare_fresh
+from telemetry.judging import judge_at_once, judge_one_by_one, open_all
 from telemetry.model import DEVICE_ID, Message, Reading, RefusalReason, Refused, Source
 from telemetry.repeats import Key, tell_apart
 from telemetry.sequences import Acknowledgement
@@ -30,7 +32,6 @@ HOPEFUL_FROM = 500
 """Readings of a batch that is first tried as if all of them were new."""
 CAREFUL_BATCHES = 20
 """How many are not, after one in which something was there already."""
-_SLICE_S = 0.001
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.05, 5.0
 
 DATA_ERRORS = (
@@ -108,33 +109,55 @@ class Ingest:
         examined = examine_many(message, raws, self._registered, allowed)
         return (await self.commit([examined], patience_s=HTTP_PATIENCE_S)).messages[0]
 
-    async def judge(self, messages: Sequence[Message]) -> Batch:
+    async def judge(self, messages: Sequence[Message]) -> Batch | Fresh:
         """Take MQTT messages apart, letting others run in between; asks the database only about unknown devices."""
         await self._look_up({address(message.origin)[0] for message in messages})
-        examined, pause_at = [], monotonic() + _SLICE_S
-        for message in messages:
-            examined.append(_examine(message, self._registered))
-            if monotonic() > pause_at:
-                await asyncio.sleep(0)
-                pause_at = monotonic() + _SLICE_S
-        return prepare(examined)
+        opened = await open_all(messages, self._registered)
+        if self._all_may_be_new(sum(one.size for one in opened)):
+            fresh = await judge_at_once(opened)
+            if fresh is not None:
+                return fresh
+        return await judge_one_by_one(opened)
 
     async def commit(self, examined: Sequence[Examined], *, patience_s: float | None = None) -> BatchOutcome:
         """Store messages of one source that were examined; otherwise as `commit_batch`."""
-        return await self.commit_batch(prepare(examined), patience_s=patience_s)
+        fresh = self._all_may_be_new(sum(one.size for one in examined))
+        batch = prepare_fresh(examined) if fresh else prepare(examined)
+        return await self.commit_batch(batch, patience_s=patience_s)
 
-    async def commit_batch(self, batch: Batch, *, patience_s: float | None = None) -> BatchOutcome:
+    async def commit_batch(
+        self,
+        batch: Batch | Fresh,
+        *,
+        patience_s: float | None = None,
+        on_sent: Callable[[], None] = lambda: None,
+    ) -> BatchOutcome:
         """Store what was judged, in one transaction; what the database does not take is found by halving, and refused.
 
-        Tries again for as long as it takes, or raises StorageAwayError after `patience_s` seconds.
+        Tries again for as long as it takes, or raises StorageAwayError after `patience_s` seconds. `on_sent` is called
+        whenever the database has got readings, and is busy for a while.
         """
+        if isinstance(batch, Fresh):
+            try:
+                if not self._repetitions_expected:
+                    return await self._outlast(lambda: self._transact(batch, on_sent), patience_s)
+            except asyncpg.UniqueViolationError:
+                self._repetitions_expected = CAREFUL_BATCHES
+            except DATA_ERRORS as error:
+                log.warning("copy_refused", error=str(error), hint="what it is about is looked for")
+            return await self._commit_carefully(await judge_one_by_one(batch.examined), patience_s, on_sent)
+        return await self._commit_carefully(batch, patience_s, on_sent)
+
+    async def _commit_carefully(
+        self, batch: Batch, patience_s: float | None, on_sent: Callable[[], None]
+    ) -> BatchOutcome:
         try:
-            return await self._outlast(lambda: self._store_batch(batch), patience_s)
+            return await self._outlast(lambda: self._transact(batch, on_sent), patience_s)
         except DATA_ERRORS as error:
             if len(batch.examined) > 1:
                 middle = len(batch.examined) // 2
-                first = await self.commit(batch.examined[:middle], patience_s=patience_s)
-                second = await self.commit(batch.examined[middle:], patience_s=patience_s)
+                halves = prepare(batch.examined[:middle]), prepare(batch.examined[middle:])
+                first, second = [await self._commit_carefully(half, patience_s, on_sent) for half in halves]
                 return BatchOutcome(
                     [*first.messages, *second.messages], [*first.acknowledgements, *second.acknowledgements]
                 )
@@ -142,7 +165,14 @@ class Ingest:
                 raise
             log.exception("reading_poisoned", origin=batch.examined[0].message.origin)
             metrics.POISONED.inc()
-            return await self.commit([_poisoned(batch.examined[0], error)], patience_s=patience_s)
+            poisoned = prepare([_poisoned(batch.examined[0], error)])
+            return await self._commit_carefully(poisoned, patience_s, on_sent)
+
+    def _all_may_be_new(self, readings: int) -> bool:
+        """Expect it of a large batch, unless there was a repetition not long ago: they seldom come alone."""
+        careful = self._repetitions_expected > 0
+        self._repetitions_expected = max(0, self._repetitions_expected - 1)
+        return readings >= HOPEFUL_FROM and not careful
 
     async def _look_up(self, device_ids: set[str], patience_s: float | None = None) -> None:
         # What is no id is in no table, and may be a text that no database takes.
@@ -151,25 +181,12 @@ class Ingest:
             ask = partial(store.known_devices, self._pool, unknown)
             self._registered |= await self._outlast(ask, patience_s)
 
-    async def _store_batch(self, batch: Batch) -> BatchOutcome:
-        """Expect all of a large batch to be new, unless there was a repetition not long ago: they seldom come alone."""
-        if len(batch.readings) < HOPEFUL_FROM or self._repetitions_expected:
-            self._repetitions_expected = max(0, self._repetitions_expected - 1)
-            return await self._transact(batch, all_new=False)
-        try:
-            return await self._transact(batch, all_new=True)
-        except asyncpg.UniqueViolationError:
-            self._repetitions_expected = CAREFUL_BATCHES
-            return await self._transact(batch, all_new=False)
-
-    async def _transact(self, batch: Batch, *, all_new: bool) -> BatchOutcome:
+    async def _transact(self, batch: Batch | Fresh, on_sent: Callable[[], None]) -> BatchOutcome:
         started = perf_counter()
         async with self._pool.acquire(timeout=CONNECT_LIMIT_S) as connection, connection.transaction():
-            await store.update_states(connection, batch)
-            new = await store.insert_readings(connection, batch, all_new=all_new)
-            first = None if new is None else await _stored_before(connection, batch, new)
-            messages = [_outcome(one, first) for one in batch.examined]
-            acknowledgements = await store.add_sequences(connection, batch)
+            await store.update_states(connection, batch.states)
+            messages = await _store_readings(connection, batch, on_sent)
+            acknowledgements = await store.add_sequences(connection, batch.sequences)
             evidence = [
                 (one.message, outcome.refused)
                 for one, outcome in zip(batch.examined, messages, strict=True)
@@ -199,6 +216,18 @@ class Ingest:
             backoff_s = min(backoff_s * 2, _LONGEST_BACKOFF_S)
 
 
+async def _store_readings(
+    connection: Connection, batch: Batch | Fresh, on_sent: Callable[[], None]
+) -> list[MessageOutcome]:
+    if isinstance(batch, Fresh):
+        await store.copy_readings(connection, batch, on_sent)
+        return [MessageOutcome(one.size, 0, one.refused) for one in batch.examined]
+    on_sent()  # whoever hears it comes to run once the statement is on its way
+    new = await store.insert_readings(connection, batch)
+    first = None if new is None else await _stored_before(connection, batch, new)
+    return [_outcome(one, first) for one in batch.examined]
+
+
 async def _stored_before(connection: Connection, batch: Batch, new: set[Key]) -> dict[Key, Reading]:
     """Give what was there before under the keys of readings that are not new."""
     repeated = {reading[:2] for reading in batch.readings} - new
@@ -206,17 +235,6 @@ async def _stored_before(connection: Connection, batch: Batch, new: set[Key]) ->
     if len(stored) < len(repeated):
         raise VanishedError
     return stored
-
-
-def _examine(message: Message, registered: Container[str]) -> Examined:
-    """Examine, and refuse what makes our own code stumble: one message must never stop all the others."""
-    try:
-        return examine(message, registered)
-    except Exception as error:
-        log.exception("examining_failed", origin=message.origin)
-        metrics.POISONED.inc()
-        detail = f"it could not be judged, which is our fault: {error!r}"
-        return Examined(message, refused=[Refused(reason=RefusalReason.INVALID_READING, detail=detail)])
 
 
 def _outcome(one: Examined, first: dict[Key, Reading] | None) -> MessageOutcome:
@@ -241,7 +259,7 @@ def _poisoned(one: Examined, error: Exception) -> Examined:
     return Examined(one.message, refused=[*one.refused, *refused])
 
 
-def _count(batch: Batch, outcome: BatchOutcome, took_s: float) -> None:
+def _count(batch: Batch | Fresh, outcome: BatchOutcome, took_s: float) -> None:
     now = datetime.now(UTC)
     metrics.MESSAGES.labels(batch.source).inc(len(batch.examined))
     metrics.STORED.labels(batch.source).inc(sum(message.accepted for message in outcome.messages))
@@ -249,9 +267,8 @@ def _count(batch: Batch, outcome: BatchOutcome, took_s: float) -> None:
     for message in outcome.messages:
         for refused in message.refused:
             metrics.REFUSED.labels(refused.reason).inc()
-    metrics.BATCH_READINGS.observe(len(batch.readings))
+    metrics.BATCH_READINGS.observe(batch.size)
     metrics.COMMIT_SECONDS.observe(took_s)
     metrics.COMMIT_LAG_SECONDS.observe((now - batch.examined[0].message.received_at).total_seconds())
-    if batch.readings:
-        newest = max(reading.measured_at for reading in batch.readings)
-        metrics.READING_AGE_SECONDS.observe((now - newest).total_seconds())
+    if batch.newest is not None:
+        metrics.READING_AGE_SECONDS.observe((now - batch.newest).total_seconds())

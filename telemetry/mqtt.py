@@ -19,6 +19,7 @@ from telemetry import metrics
 from telemetry.batch import Batch
 from telemetry.broker import BrokerError, Connection, UnsupportedVersionError
 from telemetry.frames import Publish
+from telemetry.fresh import Fresh
 from telemetry.inbox import Delivery, Inbox
 from telemetry.ingest import Ingest
 from telemetry.sequences import Acknowledgement
@@ -110,12 +111,12 @@ class Bridge:
     async def _stay_connected(self) -> None:
         backoff_s = _FIRST_BACKOFF_S
         while True:
-            while self._slot.number is None:
-                await self._slot.changed()
+            await self._slot.other_than(None)
             while self._inbox.crowded:  # what is not acknowledged would come again on top of it
                 await self._inbox.change()
             since = monotonic()
             try:
+                assert self._slot.number is not None
                 problem = await self._be_connected(self._slot.number)
             except BrokerError as error:
                 problem = f"the broker {error}"
@@ -145,7 +146,7 @@ class Bridge:
         log.info("broker_connected", slot=slot, protocol=self._protocol.name)
         self._problem = None
         self._tell()
-        moved = asyncio.ensure_future(self._slot.changed())
+        moved = asyncio.ensure_future(self._slot.other_than(slot))
         either: list[asyncio.Future[Any]] = [connection.closed, moved]
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -168,7 +169,7 @@ class Bridge:
     # Into the database.
 
     async def _store(self) -> None:
-        """Judge a batch while the one before it is being committed, and commit in the order of receipt."""
+        """Judge a batch while the database stores the one before it, and commit in the order of receipt."""
         committing: asyncio.Task[None] | None = None
         async with asyncio.TaskGroup() as group:
             while True:
@@ -177,7 +178,9 @@ class Bridge:
                 if committing is not None:
                     await committing
                 self._committing = True
-                committing = group.create_task(self._commit(batch, judged), name="ingest:commit")
+                sent = asyncio.Event()
+                committing = group.create_task(self._commit(batch, judged, sent), name="ingest:commit")
+                await sent.wait()  # each answer of the database would have to wait for a piece of judging
 
     async def _next_batch(self) -> list[Delivery]:
         """Wait for a full batch, or while nothing is being committed for whatever comes within a few ms."""
@@ -188,8 +191,8 @@ class Bridge:
             await self._inbox.change()
         return self._inbox.take()
 
-    async def _commit(self, batch: list[Delivery], judged: Batch) -> None:
-        outcome = await self._ingest.commit_batch(judged)
+    async def _commit(self, batch: list[Delivery], judged: Batch | Fresh, sent: asyncio.Event) -> None:
+        outcome = await self._ingest.commit_batch(judged, on_sent=sent.set)
         for connection, deliveries in groupby(batch, attrgetter("connection")):
             connection.acknowledge([delivery.packet_id for delivery in deliveries if delivery.packet_id])
         self._acks |= {(ack.device_id, ack.boot): ack for ack in outcome.acknowledgements}

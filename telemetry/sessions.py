@@ -51,24 +51,33 @@ async def empty(connection: Connection, subscriptions: Sequence[str], inbox: Inb
         received = connection.received
         await inbox.settled(connection)
         await asyncio.sleep(QUIET_S)
-        await asyncio.sleep(0)  # an event loop that was busy meanwhile reads now
-    if connection.closed.done():
-        raise BrokerError(f"ended the connection: {connection.closed.result()}")
+        # The answer comes behind all that our acknowledgements let go, however long a busy broker takes for it.
+        await connection.unsubscribe(subscriptions)
 
 
 async def adopt(url: str, slot: Slot, inbox: Inbox, deliver: Deliver) -> None:
-    """Look now and then for sessions whose ingester is gone, and empty and end them; only where MQTT 5 is spoken."""
+    """Look now and then for sessions whose ingester is gone, and empty and end them; only where MQTT 5 is spoken.
+
+    It is gone if its number is free at two looks: after the database was away, all numbers are free for a moment.
+    """
+    were_free: set[int] = set()
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
+        are_free = set()
         try:
             for number in range(LOOKED_AT):
+                if number == slot.number:
+                    continue
                 async with slot.borrowed(number) as free:
                     if free:
+                        are_free.add(number)
+                    if free and number in were_free:
                         await _end_session(url, number, inbox, deliver)
         except UnsupportedVersionError:
             return
         except BrokerError as error:
             log.warning("sessions_not_looked_at", problem=f"the broker {error}")
+        were_free = are_free
 
 
 async def _end_session(url: str, number: int, inbox: Inbox, deliver: Deliver) -> None:

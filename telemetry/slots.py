@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import chain, count
 
 import asyncpg
@@ -45,20 +45,23 @@ class Slot:
     @asynccontextmanager
     async def borrowed(self, number: int) -> AsyncIterator[bool]:
         """Have another number for as long as the block lasts; false where it is in use, or the database is away."""
-        connection, free = None, False
-        with suppress(*FAULTS):
-            connection = await self._pool.acquire(timeout=_ANSWER_LIMIT_S)
-            free = bool(await connection.fetchval(_TRY, _LOCKS, number))
-        try:
+        async with AsyncExitStack() as until_the_end:
+            free = False
+            with suppress(*FAULTS):
+                connection = await self._pool.acquire(timeout=_ANSWER_LIMIT_S)
+                until_the_end.push_async_callback(self._give_back, connection)
+                free = bool(await connection.fetchval(_TRY, _LOCKS, number))
             yield free
-        finally:
-            if connection is not None:
-                with suppress(*FAULTS):
-                    await self._pool.release(connection)  # with which its locks go
 
-    async def changed(self) -> None:
-        """Wait until the number becomes another one."""
-        await self._changed.wait()
+    async def _give_back(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
+        with suppress(*FAULTS):
+            await self._pool.release(connection)  # with which its locks go
+
+    async def other_than(self, number: int | None) -> int | None:
+        """Wait until the number is another one."""
+        while self.number == number:
+            await self._changed.wait()
+        return self.number
 
     async def _take(self, connection: Connection) -> None:
         before = [] if self.number is None else [self.number]

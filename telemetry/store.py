@@ -1,16 +1,17 @@
-"""The writes of one batch, each one statement over arrays, called in the order in which they stand here.
+"""The writes of one batch, each one statement over arrays or one COPY, called in the order in which they stand here.
 
 First the states of the devices, in the order of their ids: their rows are the locks. So two ingesters never wait
 for each other in a circle, and a reading is stored either before an assignment changes or after it, never beside
 it (see registry.assignments). Then the readings, with the marks that make shipments due for evaluation.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import TypeAlias
 
 import asyncpg
 
-from telemetry.batch import Batch, array
+from telemetry.batch import Arrays, Batch, array
+from telemetry.fresh import Fresh
 from telemetry.model import Message, Reading, Refused
 from telemetry.registry.assignments import EVALUATE_CHANNEL
 from telemetry.repeats import Key
@@ -74,8 +75,18 @@ SELECT CASE WHEN (SELECT count(*) FROM new) < $22 THEN ARRAY(SELECT device_id FR
     (SELECT pg_notify($23, '') FROM marks LIMIT 1) AS told
 """
 
-# A quarter faster, and fails where anything is there already.
-INSERT_NEW_READINGS = INSERT_READINGS.replace("ON CONFLICT DO NOTHING", "")
+# The marks of readings that COPY has stored.
+MARK = """
+WITH marks AS (
+    INSERT INTO evaluation_marks (shipment_id, device_id, dirty_from)
+    SELECT a.shipment_id, device_id, greatest(first, a.starts_at)
+    FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::timestamptz[]) AS touched (device_id, first, last)
+    JOIN device_assignments AS a USING (device_id)
+    WHERE a.starts_at <= last AND (a.ends_at IS NULL OR a.ends_at > first)
+    RETURNING id
+)
+SELECT pg_notify($4, '') FROM marks LIMIT 1
+"""
 
 STORED_READINGS = f"""
 SELECT {", ".join(Reading._fields)} FROM unnest($1::text::text[], $2::text::timestamptz[]) AS sent (device_id, measured_at)
@@ -114,22 +125,30 @@ async def known_devices(connection: Connection | asyncpg.Pool, device_ids: Colle
     return {row["device_id"] for row in await connection.fetch(KNOWN_DEVICES, list(device_ids))}
 
 
-async def update_states(connection: Connection, batch: Batch) -> None:
+async def update_states(connection: Connection, states: Arrays) -> None:
     """Lock the devices of a batch, and bring their last known states up to date."""
-    if batch.states:
-        await connection.execute(UPDATE_STATES, *batch.states)
+    if states:
+        await connection.execute(UPDATE_STATES, *states)
 
 
-async def insert_readings(connection: Connection, batch: Batch, *, all_new: bool) -> set[Key] | None:
-    """Store what is not there yet, and mark the shipments it belongs to; give the new keys, None for all of them.
+async def copy_readings(connection: Connection, batch: Fresh, on_sent: Callable[[], None]) -> None:
+    """Store readings that are all new, and mark the shipments they belong to; tell when they are on their way.
 
-    With `all_new`, raises UniqueViolationError where that is not so.
+    Raises UniqueViolationError where one of them is there already, or comes twice.
     """
+    columns, data = batch.copy
+    await connection.copy_to_table(
+        "readings", source=_at_once(data, on_sent), columns=columns, format="binary"
+    )
+    await connection.execute(MARK, *batch.touched, EVALUATE_CHANNEL)
+
+
+async def insert_readings(connection: Connection, batch: Batch) -> set[Key] | None:
+    """Store what is not there yet, and mark the shipments it belongs to; give the new keys, None for all of them."""
     if not batch.readings:
         return None
-    statement = INSERT_NEW_READINGS if all_new else INSERT_READINGS
     row = await connection.fetchrow(
-        statement, *batch.rows, batch.source, len(batch.readings), EVALUATE_CHANNEL
+        INSERT_READINGS, *batch.rows, batch.source, len(batch.readings), EVALUATE_CHANNEL
     )
     assert row is not None
     return None if row["device_ids"] is None else set(zip(row["device_ids"], row["instants"], strict=True))
@@ -144,14 +163,14 @@ async def stored_readings(connection: Connection, keys: Collection[Key]) -> dict
     return {(row["device_id"], row["measured_at"]): Reading._make(row) for row in rows}
 
 
-async def add_sequences(connection: Connection, batch: Batch) -> list[Acknowledgement]:
+async def add_sequences(connection: Connection, sequences: Arrays) -> list[Acknowledgement]:
     """Note which numbers have arrived; give what is now known of each device and boot."""
-    if not batch.sequences:
+    if not sequences:
         return []
     return [
         Acknowledgement(device_id, boot, several or [(first, last)])
         for device_id, boot, first, last, several in await connection.fetch(
-            ADD_SEQUENCES, *batch.sequences, MAX_LOOKED_AT
+            ADD_SEQUENCES, *sequences, MAX_LOOKED_AT
         )
     ]
 
@@ -167,6 +186,11 @@ async def keep_refused(connection: Connection, evidence: Sequence[tuple[Message,
         for refused in refusals_
     ]
     await connection.execute(KEEP_REFUSALS, *zip(*refusals, strict=True))
+
+
+async def _at_once(data: bytes, on_sent: Callable[[], None]) -> AsyncIterator[bytes]:
+    yield data
+    on_sent()
 
 
 def _text(value: str) -> str:

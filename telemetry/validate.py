@@ -15,7 +15,7 @@ MAX_COUNTER = 2**53 - 1
 """The greatest integer that every JSON library keeps exactly."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_MILLISECOND = 253_402_300_799_999  # of the year 9999
+LAST_MILLISECOND = 253_402_300_799_999  # of the year 9999
 _RFC_3339 = re.compile(
     r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:)(\d\d)(?:\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
 )
@@ -26,7 +26,7 @@ _MOST = sys.float_info.max
 _NUMBER, _INTEGER, _BOOL = (float, int), (int,), (bool,)
 
 
-class _Field(NamedTuple):
+class Field(NamedTuple):
     """What a known field may be; `types` is compared exactly, because to Python a bool is an int."""
 
     position: int
@@ -36,11 +36,11 @@ class _Field(NamedTuple):
     needed: str
 
 
-def _field(name: str, types: tuple[type, ...], low: float, high: float, needed: str) -> tuple[str, _Field]:
-    return name, _Field(Reading._fields.index(name), types, low, high, needed)
+def _field(name: str, types: tuple[type, ...], low: float, high: float, needed: str) -> tuple[str, Field]:
+    return name, Field(Reading._fields.index(name), types, low, high, needed)
 
 
-_FIELDS: Mapping[str, _Field] = dict(
+FIELDS: Mapping[str, Field] = dict(
     [
         _field("temperature_c", _NUMBER, -_MOST, _MOST, "a number of °C"),
         _field("probe_ok", _BOOL, 0, 1, "true or false"),
@@ -108,7 +108,7 @@ def _fill_measured_at(values: list[Any], raw: JsonObject, received_at: datetime)
 def _fill_fields(values: list[Any], raw: JsonObject, *, suspect: bool) -> _Problem | None:
     extra: dict[str, Any] = {}
     for name, value in raw.items():
-        field = _FIELDS.get(name)
+        field = FIELDS.get(name)
         if field is None:
             if name not in _JUDGED_APART:
                 extra[name] = value
@@ -147,7 +147,7 @@ def instant(value: Any) -> datetime | str:
     if type(value) is str:
         return _from_text(value)
     if type(value) is int and value >= 0:
-        if value > _LAST_MILLISECOND:
+        if value > LAST_MILLISECOND:
             return datetime.max.replace(tzinfo=UTC)
         seconds, milliseconds = divmod(value, 1000)
         return _EPOCH + timedelta(0, seconds, milliseconds * 1000)
@@ -201,7 +201,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
-def _wrong(name: str, value: Any, field: _Field) -> str:
+def _wrong(name: str, value: Any, field: Field) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return f"{name} is not a finite number: {shown(value)} was sent, {field.needed} is needed"
     without_quotes = ", without quotes" if isinstance(value, str) else ""

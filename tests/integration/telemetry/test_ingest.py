@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from telemetry import metrics
+from telemetry import ingest, judging, metrics
+from telemetry.batch import Batch
+from telemetry.fresh import Fresh
 from telemetry.ingest import Ingest, StorageAwayError
 from telemetry.model import RefusalReason, Source
 from tests.integration.telemetry.conftest import RECEIVED_AT, START, at, message, open_store, reading
@@ -244,14 +246,12 @@ async def test_what_only_the_database_refuses_is_found_and_costs_the_others_noth
 
 
 async def test_a_message_at_which_our_own_code_stumbles_is_kept_as_evidence(store, monkeypatch):
-    from telemetry import ingest
+    examine = judging.examine_parcel
 
-    examine = ingest.examine
+    def stumble(parcel):
+        return 1 / 0 if b"666" in parcel.message.payload else examine(parcel)
 
-    def stumble(each, registered):
-        return 1 / 0 if b"666" in each.payload else examine(each, registered)
-
-    monkeypatch.setattr(ingest, "examine", stumble)
+    monkeypatch.setattr(judging, "examine_parcel", stumble)
     await store.store(message(reading(1)), message(reading(2, 666)), message(reading(3)))
     assert len(await store.readings("seq")) == 2
     assert await store.refused("reason", "detail") == [
@@ -412,3 +412,96 @@ async def test_repetitions_in_large_batches(store):
     first, again = (await store.store(*batch(1200), *batch(1200))).messages
     assert (first.accepted, again.duplicates) == (600, 600)
     assert await store.readings("seq") == [(seq,) for seq in range(1800)]
+
+
+_TABLES = {
+    "readings": "SELECT * FROM readings ORDER BY device_id, measured_at",
+    "device_states": "SELECT * FROM device_states ORDER BY device_id",
+    "logger_sequences": "SELECT * FROM logger_sequences ORDER BY device_id, boot",
+    "evaluation_marks": "SELECT shipment_id, device_id, dirty_from FROM evaluation_marks ORDER BY 1, 2",
+    "refusals": "SELECT position, reason, detail, device_id FROM refusals ORDER BY 2, 4, 1",
+}
+
+
+async def test_a_large_batch_is_stored_by_copy_as_a_small_one_is_by_insert(store, monkeypatch):
+    await store.assign("LOG-1", "S-1", at(100), at(200))
+    await store.assign("LOG-1", "S-2", at(200))
+    await store.assign("LOG-2", "S-3", at(-10), at(0))
+    noise = random.Random(7)
+
+    def odd(second):
+        return noise.choice(
+            [
+                {"note": 'quotes " and \\ and ],[ and {braces}, ünï😀', "big": 2**70},
+                {"flight_mode_until": at(second + 60).isoformat(), "battery_pct": None},
+                {"probe_ok": False, "temperature_c": None, "lid_open": True},
+                {
+                    "lat": 50.03,
+                    "lon": 8,
+                    "shock_g": 0,
+                    "pressure_hpa": 5e-324,
+                    "ambient_c": 1.7976931348623157e308,
+                },
+                {"measured_at": int(at(second).timestamp() * 1000), "ambient_c": 2**53 + 1},
+                {"temperature_c": "-178"},
+            ]
+        )
+
+    plain = [
+        message(
+            [
+                reading(second, -second / 7, seq=second, boot=second // 500)
+                for second in range(start, start + 100)
+            ]
+        )
+        for start in range(0, 1000, 100)
+    ]
+    mixed = [
+        message([reading(second, seq=second) | odd(second) for second in range(start, start + 50)], "LOG-2")
+        for start in range(0, 500, 50)
+    ]
+    sent = [*plain, *mixed, message({"state": "offline"}, "LOG-2", "status"), message([reading(9000)])]
+    found = []
+    for copied in (True, False):
+        await store.pool.execute(f"TRUNCATE {', '.join(_TABLES)}, refused_messages")
+        await store.pool.execute("INSERT INTO device_states (device_id) SELECT device_id FROM devices")
+        monkeypatch.setattr(ingest, "HOPEFUL_FROM", 500 if copied else 10_000)
+        ingester = Ingest(store.pool)
+        assert isinstance(await ingester.judge(sent), Fresh if copied else Batch)
+        outcome = await ingester.store(sent)
+        acks = sorted(
+            (ack.device_id, ack.boot, [list(one) for one in ack.ranges]) for ack in outcome.acknowledgements
+        )
+        tables = {
+            name: [tuple(row) for row in await store.pool.fetch(query)] for name, query in _TABLES.items()
+        }
+        answers = [(one.accepted, one.duplicates, list(one.refused)) for one in outcome.messages]
+        found.append((answers, acks, tables))
+    first, second = found
+    assert first[0] == second[0]
+    assert first[1] == second[1]
+    assert first[2] == second[2]
+    assert len(first[2]["readings"]) > 1300
+    assert len(first[2]["evaluation_marks"]) == 2
+
+
+async def test_what_comes_twice_or_was_there_in_a_large_batch_marks_nothing_anew(store):
+    await store.assign("LOG-1", "S-1", at(0))
+    lot = message([reading(second, seq=second) for second in range(600)])
+    await store.store(lot)
+    await store.pool.execute("DELETE FROM evaluation_marks")
+    await store.store(lot)
+    assert not await store.pool.fetchval("SELECT count(*) FROM evaluation_marks")
+    later = message([reading(second, seq=second) for second in range(300, 900)])
+    await Ingest(store.pool).store([later])  # one that does not expect repetitions
+    assert [tuple(mark) for mark in await store.pool.fetch("SELECT dirty_from FROM evaluation_marks")] == [
+        (at(600),)
+    ]
+
+
+@pytest.mark.parametrize("part", ["judge", "prepare_fresh"])
+async def test_columns_at_which_our_own_code_stumbles_are_judged_one_by_one(store, monkeypatch, part):
+    monkeypatch.setattr(judging, part, lambda *_: 1 / 0)
+    lot = message([*(reading(second) for second in range(600)), reading(1000, "cold")])
+    (outcome,) = (await store.store(lot)).messages
+    assert (outcome.accepted, len(outcome.refused)) == (600, 1)

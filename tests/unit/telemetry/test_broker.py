@@ -3,28 +3,38 @@
 import asyncio
 import contextlib
 import struct
+from datetime import UTC, datetime
 
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from telemetry.broker import BrokerError, Connection, UnsupportedVersionError
 from telemetry.frames import Publish
+from telemetry.inbox import Inbox
+from telemetry.sessions import empty
 
-CONNECT, SUBSCRIBE, PUBACK, DISCONNECT = 0x10, 0x82, 0x40, 0xE0
+CONNECT, SUBSCRIBE, UNSUBSCRIBE, PUBACK, DISCONNECT = 0x10, 0x82, 0xA2, 0x40, 0xE0
 
 
 def publish(packet_id, payload=b"{}"):
     body = struct.pack("!H", 1) + b"t" + struct.pack("!H", packet_id) + b"\x00" + payload
-    return bytes([0x32, len(body)]) + body
+    length, rest = b"", len(body)
+    while rest > 127:
+        length, rest = length + bytes([rest % 128 | 128]), rest // 128
+    return b"\x32" + length + bytes([rest]) + body
 
 
 class Peer:
-    """A broker of which only the first words are fixed: it lets in, or refuses, and grants or not."""
+    """A broker of which only the first words are fixed: it lets in, or refuses, and grants or not.
 
-    def __init__(self, *, connack=0, suback=1):
+    What was `redelivered` it sends before it grants; of what is `queued`, one after each acknowledgement.
+    """
+
+    def __init__(self, *, connack=0, suback=1, redelivered=b"", queued=()):
         self.packets = asyncio.Queue()
         self.writers = []
         self._connack, self._suback = connack, suback
+        self._redelivered, self._queued = redelivered, list(queued)
 
     async def serve(self, reader, writer):
         self.writers.append(writer)
@@ -34,8 +44,12 @@ class Peer:
                 body = await reader.readexactly(size)
                 if kind == CONNECT:
                     writer.write(bytes([0x20, 3, 0, self._connack, 0]))
+                elif kind == UNSUBSCRIBE:
+                    writer.write(bytes([0xB0, 4]) + body[:2] + bytes([0, 0]))
+                elif kind == PUBACK and self._queued:
+                    writer.write(self._queued.pop(0))
                 elif kind == SUBSCRIBE:
-                    writer.write(bytes([0x90, 4]) + body[:2] + bytes([0, self._suback]))
+                    writer.write(self._redelivered + bytes([0x90, 4]) + body[:2] + bytes([0, self._suback]))
                 else:
                     self.packets.put_nowait((kind, body))
         writer.close()
@@ -207,3 +221,79 @@ async def test_a_subscription_on_a_connection_that_has_ended():
         await ended(connection)
         with pytest.raises(BrokerError):
             await connection.subscribe(["t"])
+
+
+class Keeper(Owner):
+    """An owner that keeps what is delivered in an inbox, and stores it when told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.inbox = Inbox()
+
+    def deliver(self, connection, publishes):
+        super().deliver(connection, publishes)
+        self.inbox.add(connection, publishes, datetime.now(UTC))
+
+    def store(self):
+        batch = self.inbox.take()
+        for delivery in batch:
+            delivery.connection.acknowledge([delivery.packet_id])
+        self.inbox.settle(batch)
+
+
+async def test_an_answer_behind_more_messages_than_are_held_is_waited_for(monkeypatch):
+    """To give up would bring all of them again, for ever: so it was once, after the database had been away."""
+    monkeypatch.setattr("telemetry.broker.ANSWER_LIMIT_S", 0.5)
+    monkeypatch.setattr("telemetry.inbox.MOST_MESSAGES", 4)
+    count, size = 12, 50_000  # more than is read at once, so that the answer stays at the broker
+    async with peer(redelivered=b"".join(publish(n + 1, b"x" * size) for n in range(count))) as broker:
+        keeper = Keeper()
+        connection = await keeper.connect(broker.url)
+        subscribing = asyncio.ensure_future(connection.subscribe(["t"]))
+        while not connection.paused:
+            await keeper.inbox.change()
+        # The database is away for longer than any other answer is waited for: nothing is stored, nothing given up.
+        given_up, _ = await asyncio.wait(
+            [subscribing, connection.closed], timeout=0.8, return_when=asyncio.FIRST_COMPLETED
+        )
+        assert not given_up
+        while not subscribing.done():
+            keeper.store()
+            await asyncio.wait([subscribing], timeout=0.01)
+        await subscribing
+        keeper.store()
+        acknowledged = [await broker.packet() for _ in range(count)]
+        assert acknowledged == [(PUBACK, struct.pack("!H", n + 1)) for n in range(count)]
+        assert len(broker.writers) == 1
+        connection.close()
+
+
+async def test_a_session_is_empty_only_when_a_slow_broker_says_so(monkeypatch):
+    monkeypatch.setattr("telemetry.sessions.QUIET_S", 0)
+    async with peer(queued=[publish(n) for n in range(2, 8)]) as broker:
+        keeper = Keeper()
+        connection = await keeper.connect(broker.url)
+        broker.send(publish(1))
+        await keeper.message()
+        emptying = asyncio.ensure_future(empty(connection, ["t"], keeper.inbox))
+        while not emptying.done():
+            keeper.store()
+            await asyncio.sleep(0)
+        await emptying
+        assert connection.received == 7
+        connection.close()
+
+
+async def test_a_connection_that_ends_while_its_session_is_emptied(monkeypatch):
+    monkeypatch.setattr("telemetry.sessions.QUIET_S", 0)
+    async with peer() as broker:
+        keeper = Keeper()
+        connection = await keeper.connect(broker.url)
+        broker.send(publish(1))
+        await keeper.message()
+        emptying = asyncio.ensure_future(empty(connection, ["t"], keeper.inbox))
+        broker.hang_up()
+        await ended(connection)
+        keeper.store()
+        with pytest.raises(BrokerError):
+            await emptying
