@@ -14,8 +14,13 @@ LONGEST_SILENCE: Duration = 24 * 3600 * SECOND
 """So long a silence may be announced: no flight lasts longer, and a logger that is confused must not hide itself."""
 
 
-def excursion_condition(plan: Plan, device_id: str, excursion: Excursion) -> Condition:
-    """Give the condition that an excursion's alert stands for."""
+def excursion_condition(plan: Plan, device_id: str, excursion: Excursion) -> Condition | None:
+    """Give the condition that an excursion's alert stands for; None for one that is live no longer.
+
+    A plan that has changed may have no words for that one: it may have no limit on its side.
+    """
+    if excursion.state not in LIVE:
+        return None
     return Condition(
         subject=f"excursion:{excursion.id}",
         kind=AlertKind.EXCURSION,
@@ -24,7 +29,6 @@ def excursion_condition(plan: Plan, device_id: str, excursion: Excursion) -> Con
         message=wording.excursion(plan, excursion.run),
         since=excursion.run.start,
         until=excursion.run.end if excursion.state is ExcursionState.CLOSED else None,
-        withdrawn=excursion.state not in LIVE,
         excursion_id=excursion.id,
     )
 

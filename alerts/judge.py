@@ -198,7 +198,8 @@ def _alert_device(
 ) -> None:
     plan, device_id = shipment.plan, verdict.device.device_id
     for change in verdict.changes:
-        alerts.hold(conditions.excursion_condition(plan, device_id, change.after))
+        condition = conditions.excursion_condition(plan, device_id, change.after)
+        alerts.hold_or_withdraw(f"excursion:{change.after.id}", condition)
     budget = conditions.budget_condition(plan, device_id, evaluation)
     alerts.hold_or_withdraw(f"budget_exhausted:{device_id}", budget)
     probe = conditions.probe_condition(device_id, verdict.state, over)

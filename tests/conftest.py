@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import random
 import shutil
 import socket
 import tempfile
@@ -25,6 +26,7 @@ from api.embedded.postgres import Postgres
 from api.embedded.process import Supervisor
 
 _TEMPLATE = "migrated"
+_SEED = "DEWARWATCH_SEED"
 _numbers = itertools.count(1)
 
 
@@ -55,6 +57,19 @@ async def _execute(url: str, *statements: str) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: takes minutes, and runs with `make test-long`")
+    os.environ.setdefault(
+        _SEED, str(random.randrange(10**9))
+    )  # before the workers are started, which inherit it
+
+
+def pytest_report_header() -> str:
+    return f"seed: the same again with {_SEED}={os.environ[_SEED]}"
+
+
+@pytest.fixture(scope="session")
+def run_seed() -> int:
+    """The number that this run's random tests count their seeds from."""
+    return int(os.environ[_SEED])
 
 
 def missing(server: str) -> NoReturn:

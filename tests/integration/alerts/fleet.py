@@ -1,0 +1,382 @@
+"""Shipments on a stage: what happens to them by the service's own code, and what then has to be true."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.alert import AlertState
+from alerts.evaluate import evaluate_due
+from alerts.excursion import Figures
+from alerts.model import SECOND, to_instant
+from alerts.plan import Plan
+from alerts.summary import summarize
+from simulators.truth import TruePlan, TrueReading, true_excursions, true_summary
+from telemetry.ingest import Ingest
+from telemetry.model import Message, Source
+from telemetry.validate import MAX_AHEAD
+
+from .stage import Program, Stage, Taking
+
+EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
+ONE_US = timedelta(microseconds=1)
+AT_REST_AFTER = 40
+"""Rounds of evaluation, far more than it takes until nothing is due."""
+
+
+@dataclass
+class Course:
+    """What a test knows of one shipment."""
+
+    shipment_id: str
+    plan: Plan
+    base: datetime
+    """What its slots of time are counted from."""
+    unit: timedelta
+    loggers: tuple[str, ...]
+    starts_at: datetime
+    departed_at: datetime | None
+    ended_at: datetime | None = None
+    plan_revision: int = 1
+
+    def slot(self, number: int, more_us: int = 0) -> datetime:
+        return self.base + number * self.unit + more_us * ONE_US
+
+
+@dataclass
+class Fleet:
+    """Shipments, and all that was ever sent by their loggers."""
+
+    stage: Stage
+    reader: AsyncConnection
+    now: datetime = EPOCH
+    courses: list[Course] = field(default_factory=list)
+    stored: dict[str, dict[datetime, float | None]] = field(default_factory=dict)
+    sent: list[tuple[str, list[dict[str, Any]]]] = field(default_factory=list)
+
+    async def set_clock(self, at: datetime) -> None:
+        self.now = at
+        await self.stage.set_clock(at)
+
+    async def add(self, courses: Sequence[Course]) -> None:
+        """Registers shipments with their loggers, as the registry does."""
+        self.courses += courses
+        director = self.stage.director
+        on = [(c, logger) for c in courses for logger in c.loggers]
+        new = sorted({logger for _, logger in on} - self.stored.keys())
+        self.stored |= {logger: {} for logger in new}
+        async with director.transaction():
+            await director.execute("INSERT INTO devices (device_id) SELECT unnest($1::text[])", new)
+            await director.execute("INSERT INTO device_states (device_id) SELECT unnest($1::text[])", new)
+            await director.execute(
+                "INSERT INTO shipments (shipment_id, band, plan, departed_at, created_at) "
+                "SELECT id, 'custom', plan, departed_at, clock_timestamp() "
+                "FROM unnest($1::text[], $2::jsonb[], $3::timestamptz[]) AS s(id, plan, departed_at)",
+                [c.shipment_id for c in courses],
+                [json.dumps(c.plan.to_json()) for c in courses],
+                [c.departed_at for c in courses],
+            )
+            await director.execute(
+                "INSERT INTO device_assignments (device_id, shipment_id, starts_at) "
+                "SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[])",
+                [logger for _, logger in on],
+                [c.shipment_id for c, _ in on],
+                [c.starts_at for c, _ in on],
+            )
+            ids = [c.shipment_id for c in courses]
+            await director.execute("INSERT INTO evaluations (shipment_id) SELECT unnest($1::text[])", ids)
+            await director.execute(
+                "INSERT INTO evaluation_marks (shipment_id) SELECT unnest($1::text[])", ids
+            )
+
+    def receive(self, batches: Sequence[tuple[str, list[dict[str, Any]]]]) -> Program:
+        """Messages of loggers, one each, stored in one transaction by ingest itself."""
+
+        async def program(hand: Taking) -> None:
+            messages = [
+                Message(Source.MQTT, f"dewar/v1/{logger}/readings", json.dumps(readings).encode(), self.now)
+                for logger, readings in batches
+            ]
+            await Ingest(hand).store(messages)  # type: ignore[arg-type]
+            for logger, readings in batches:
+                for reading in readings:
+                    at = datetime.fromisoformat(reading["measured_at"])
+                    if at <= self.now + MAX_AHEAD:
+                        celsius = reading.get("temperature_c") if reading.get("probe_ok", True) else None
+                        self.stored[logger].setdefault(at, celsius)
+
+        self.sent += batches
+        return program
+
+    def depart(self, course: Course, at: datetime) -> Program:
+        at = max(at, course.starts_at)
+        return self._step(course, "departed_at = $2", at, lambda: setattr(course, "departed_at", at))
+
+    def end(self, course: Course, at: datetime, how: str) -> Program:
+        """Delivered or cancelled: its loggers are free from then on."""
+        ends_at = course.starts_at if course.departed_at is None else at
+
+        async def release(hand: Taking) -> None:
+            await hand.fetch(
+                "SELECT FROM device_states WHERE device_id = ANY($1::text[]) ORDER BY device_id FOR NO KEY UPDATE",
+                list(course.loggers),
+            )
+            await hand.execute(
+                "UPDATE device_assignments SET ends_at = greatest(starts_at, $2) WHERE shipment_id = $1",
+                course.shipment_id,
+                ends_at,
+            )
+
+        return self._step(course, f"{how}_at = $2", at, lambda: setattr(course, "ended_at", at), release)
+
+    def replan(self, course: Course, plan: Plan) -> Program:
+        def known() -> None:
+            course.plan, course.plan_revision = plan, course.plan_revision + 1
+
+        return self._step(
+            course, "plan = $2::jsonb, plan_revision = plan_revision + 1", json.dumps(plan.to_json()), known
+        )
+
+    def _step(self, course: Course, change: str, value: Any, known: Any, before: Any = None) -> Program:
+        async def program(hand: Taking) -> None:
+            async with hand.transaction():
+                await hand.fetch(
+                    "SELECT FROM shipments WHERE shipment_id = $1 FOR NO KEY UPDATE", course.shipment_id
+                )
+                if before is not None:
+                    await before(hand)
+                await hand.execute(
+                    f"UPDATE shipments SET {change} WHERE shipment_id = $1", course.shipment_id, value
+                )
+                await hand.execute(
+                    "INSERT INTO evaluation_marks (shipment_id) VALUES ($1)", course.shipment_id
+                )
+            known()
+
+        return program
+
+    async def come_to_rest(self) -> None:
+        """Evaluates until nothing is due, also what was set aside."""
+        for _ in range(AT_REST_AFTER):
+            [found] = await self.stage.play([(evaluate_due, None)])  # type: ignore[list-item]
+            if not found:
+                if not await self.stage.director.fetchval(
+                    "SELECT count(*) FROM evaluations WHERE failures > 0"
+                ):
+                    return
+                await self.set_clock(self.now + timedelta(minutes=20))
+        pytest.fail("evaluation does not come to rest")
+
+    async def told(self) -> tuple[int, int]:
+        """How much has been told."""
+        return tuple(  # type: ignore[return-value]
+            await self.stage.director.fetchrow(
+                "SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM excursion_revisions)"
+            )
+        )
+
+    async def nothing_changes_by_looking_again(self) -> None:
+        before = await self.told()
+        await self.stage.director.execute(
+            "UPDATE evaluations SET evaluate_at = $2 WHERE shipment_id = ANY($1::text[])", self.ids, self.now
+        )
+        await self.come_to_rest()
+        assert await self.told() == before
+
+    def with_readings(self) -> int:
+        """How many shipments have at least one."""
+        return sum(any(self.readings(course, logger) for logger in course.loggers) for course in self.courses)
+
+    async def leave(self) -> None:
+        """Lets nothing of these shipments become due again."""
+        await self.reader.rollback()
+        await self.stage.director.execute(
+            "WITH forgotten AS (DELETE FROM evaluation_marks) UPDATE evaluations SET evaluate_at = NULL, failures = 0 "
+            "WHERE shipment_id = ANY($1::text[])",
+            self.ids,
+        )
+
+    @property
+    def ids(self) -> list[str]:
+        return [course.shipment_id for course in self.courses]
+
+    def true_plan(self, course: Course) -> TruePlan:
+        plan, limits = course.plan, course.plan.limits
+        assert course.departed_at is not None
+        return TruePlan(
+            lower_c=limits.lower_c,
+            upper_c=limits.upper_c,
+            critical_low_c=limits.critical_low_c,
+            critical_high_c=limits.critical_high_c,
+            deadband_c=plan.deadband_c,
+            on_delay_s=plan.on_delay / SECOND,
+            budget_s=None if plan.budget is None else plan.budget / SECOND,
+            max_gap_s=plan.max_gap / SECOND,
+            departed_at=course.departed_at,
+            delivered_at=course.ended_at,
+        )
+
+    def readings(self, course: Course, logger: str) -> list[TrueReading]:
+        """Those of a logger while it was on the shipment."""
+        return [
+            TrueReading(at, celsius, celsius is not None)
+            for at, celsius in self.stored[logger].items()
+            if course.starts_at <= at and (course.ended_at is None or at < course.ended_at)
+        ]
+
+    async def record_equals_truth(self) -> None:
+        """The excursions that are live are those of the oracle, and every record and alert is whole."""
+        await self._readings_are_as_sent()
+        rows = await self.stage.director.fetch(_RECORD, self.ids)
+        live: dict[tuple[str, str], list[Any]] = {}
+        for row in rows:
+            numbers = list(range(1, row["revision"] + 1))
+            assert row["revisions"] == numbers, f"revisions of {row}"
+            assert row["told"] == numbers, f"told of {row}"
+            assert row["last_is_current"], f"the last revision is another state: {row}"
+            if row["state"] in {"open", "closed"}:
+                assert (row["state"] == "open") == (row["end_at"] is None), row
+                live.setdefault((row["shipment_id"], row["device_id"]), []).append(
+                    tuple(row[name] for name in _DEFINED)
+                )
+            self._alert_follows(row)
+        for course in self.courses:
+            for logger in course.loggers:
+                expected = []
+                if course.departed_at is not None:
+                    found = true_excursions(self.true_plan(course), self.readings(course, logger), self.now)
+                    expected = [
+                        (e.side, e.start, e.end, e.ended_by, e.peak_c, e.severity, e.has_gap) for e in found
+                    ]
+                assert live.get((course.shipment_id, logger), []) == expected, (course, logger)
+        await self._alerts_are_whole()
+
+    def _alert_follows(self, row: Any) -> None:
+        assert row["alerts"] == 1, f"{row['alerts']} alerts of {row}"
+        over = (
+            {AlertState.RESOLVED} if row["state"] != "open" else {AlertState.FIRING, AlertState.ACKNOWLEDGED}
+        )
+        assert row["alert_state"] in over, row
+        assert row["withdrawn"] == (row["state"] in {"withdrawn", "superseded"}), row
+        if row["state"] in {"open", "closed"}:
+            assert (row["since"], row["until"], row["alert_severity"]) == (
+                row["start_at"],
+                row["end_at"],
+                row["severity"],
+            ), row
+
+    async def _readings_are_as_sent(self) -> None:
+        assert await self._found() == self.stored
+
+    async def learn(self) -> None:
+        """Takes what the database holds for what came first, and for the plan that came last, where writers raced."""
+        self.stored = await self._found()
+        rows = await self.stage.director.fetch(
+            "SELECT shipment_id, plan FROM shipments WHERE shipment_id = ANY($1::text[])", self.ids
+        )
+        plans = {row["shipment_id"]: Plan.from_json(json.loads(row["plan"])) for row in rows}
+        for course in self.courses:
+            course.plan = plans[course.shipment_id]
+
+    async def _found(self) -> dict[str, dict[datetime, float | None]]:
+        rows = await self.stage.director.fetch(
+            "SELECT device_id, measured_at, CASE WHEN probe_ok THEN temperature_c END AS celsius "
+            "FROM readings WHERE device_id = ANY($1::text[])",
+            list(self.stored),
+        )
+        found: dict[str, dict[datetime, float | None]] = {logger: {} for logger in self.stored}
+        for row in rows:
+            found[row["device_id"]][row["measured_at"]] = row["celsius"]
+        return found
+
+    async def _alerts_are_whole(self) -> None:
+        for row in await self.stage.director.fetch(_ALERTS, self.ids):
+            numbers = list(range(1, row["revision"] + 1))
+            assert row["revisions"] == numbers, f"revisions of {row}"
+            assert len(set(row["told"])) == len(row["told"]), f"told twice: {row}"
+            assert row["told"] == row["moves"], f"told {row}"
+
+    async def figures_equal_truth(self) -> None:
+        """The summary is the oracle's, over what is stored now, evaluated or not."""
+        found = await self.reader.execute(
+            text("SELECT * FROM shipments WHERE shipment_id = ANY(:ids)"), {"ids": self.ids}
+        )
+        rows = {row["shipment_id"]: row for row in found.mappings()}
+        for course in self.courses:
+            devices = await summarize(self.reader, rows[course.shipment_id], self.now)
+            expected = () if course.departed_at is None else sorted(course.loggers)
+            assert [device.device_id for device in devices] == list(expected)
+            for device in devices:
+                truth = true_summary(
+                    self.true_plan(course), self.readings(course, device.device_id), self.now
+                )
+                assert_figures(device.figures, truth)
+        await self.reader.rollback()
+
+
+def assert_figures(found: Figures, truth: Any) -> None:
+    """Durations and instants are equal to the microsecond, means to the rounding of floats."""
+    exhausted_at = truth.budget_exhausted_at
+    assert (
+        found.in_range,
+        found.out_of_range,
+        found.unobserved,
+        found.budget_used,
+        found.budget_exhausted_at,
+        found.readings,
+        found.min_c,
+        found.max_c,
+    ) == (
+        truth.in_range_us,
+        truth.out_of_range_us,
+        truth.unobserved_us,
+        truth.budget_used_us,
+        None if exhausted_at is None else to_instant(exhausted_at),
+        truth.readings,
+        truth.min_c,
+        truth.max_c,
+    )
+    for mine, theirs in ((found.mean_c, truth.mean_c), (found.mkt_c, truth.mkt_c)):
+        assert mine == (theirs if theirs is None else pytest.approx(theirs, rel=1e-9, abs=1e-6))
+
+
+_DEFINED = ("side", "start_at", "end_at", "ended_by", "peak_c", "severity", "has_gap")
+
+_RECORD = """
+SELECT e.*, r.revisions, t.told, last.is_current AS last_is_current, a.alerts, a.alert_state, a.withdrawn,
+    a.since, a.until, a.alert_severity
+FROM excursions AS e
+CROSS JOIN LATERAL (SELECT array_agg(revision ORDER BY revision) AS revisions
+    FROM excursion_revisions WHERE excursion_id = e.id) AS r
+CROSS JOIN LATERAL (SELECT array_agg((data->>'revision')::int ORDER BY id) AS told
+    FROM outbox WHERE shipment_id = e.shipment_id AND type LIKE 'excursion.%' AND data->>'id' = e.id::text) AS t
+CROSS JOIN LATERAL (SELECT (side, start_at, end_at, ended_by, peak_c, severity, has_gap, state, superseded_by)
+        IS NOT DISTINCT FROM (e.side, e.start_at, e.end_at, e.ended_by, e.peak_c, e.severity, e.has_gap, e.state,
+        e.superseded_by) AS is_current
+    FROM excursion_revisions WHERE excursion_id = e.id ORDER BY revision DESC LIMIT 1) AS last
+CROSS JOIN LATERAL (SELECT count(*) AS alerts, min(state) AS alert_state, bool_or(withdrawn) AS withdrawn,
+        min(since) AS since, min(until) AS until, min(severity) AS alert_severity
+    FROM alerts WHERE excursion_id = e.id) AS a
+WHERE e.shipment_id = ANY($1::text[]) ORDER BY e.shipment_id, e.device_id, e.start_at
+"""
+
+# An alert is told of where its state or its severity moves, and of nothing else.
+_ALERTS = """
+SELECT a.*, r.revisions, r.moves, coalesce(t.told, '{}') AS told
+FROM alerts AS a
+CROSS JOIN LATERAL (
+    SELECT array_agg(revision ORDER BY revision) AS revisions,
+        array_agg(revision ORDER BY revision) FILTER (WHERE moved) AS moves
+    FROM (SELECT revision, (state, severity) IS DISTINCT FROM
+            (lag(state) OVER (ORDER BY revision), lag(severity) OVER (ORDER BY revision)) AS moved
+        FROM alert_revisions WHERE alert_id = a.id) AS each
+) AS r
+CROSS JOIN LATERAL (SELECT array_agg((data->>'revision')::int ORDER BY id) AS told
+    FROM outbox WHERE shipment_id = a.shipment_id AND type LIKE 'alert.%' AND data->>'id' = a.id::text) AS t
+WHERE a.shipment_id = ANY($1::text[])
+"""
