@@ -25,6 +25,8 @@ chaos: setup  ## kill -9, restarts and absences under load, short and long
 	$(BIN)/pytest tests/chaos $(ARGS)
 
 bench: setup  ## the figures of docs/performance.md, each with its limit
+	@$(BIN)/uv pip install --quiet --require-hashes -r bench/peers.lock || \
+	    $(BIN)/python -m pip install --quiet --require-hashes -r bench/peers.lock
 	$(BIN)/python -m bench $(ARGS)
 
 lint: setup  ## ruff, mypy, import-linter
@@ -40,6 +42,7 @@ format: setup  ## write the code the one way
 lock: setup  ## pin what pyproject.toml asks for, with hashes; UPGRADE=--upgrade takes the newest
 	$(BIN)/uv pip compile $(LOCK) $(UPGRADE) --all-extras pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile $(LOCK) --constraints requirements.lock pyproject.toml -o deploy/runtime.lock
+	$(BIN)/uv pip compile $(LOCK) --constraints requirements.lock --group bench -o bench/peers.lock
 
 openapi: setup  ## docs/openapi.json, as the service answers it
 	$(BIN)/python -m tests.openapi

@@ -5,7 +5,7 @@ is a phase of the device: `PHASES` says which zone leads from which phase to whi
 `fold` brings a `State` forward by readings; `finish` judges it at an instant and leaves it as it was. Both depend on
 nothing but the set of readings: however a trace is cut into calls of `fold`, the state is the same to the last bit.
 A reading that arrives late, not after `State.seen`, cannot be folded in: the caller folds again from a state before it.
-For long stretches vector.py gives the same, some fifty times as fast.
+For long stretches vector.py gives the same, some fifteen times as fast.
 """
 
 from bisect import bisect_right
@@ -33,6 +33,7 @@ PHASES: Final = (
 )
 
 STATE_VERSION: Final = 2
+_NEVER: Final[Instant] = 2**63
 
 
 @lru_cache(maxsize=1024)
@@ -164,7 +165,7 @@ def _admit(
 ) -> tuple[State, list[tuple[Instant, float]]]:
     """Note what was seen, and pick the readings that count: in the window, and of a probe that works."""
     departed_at = window.departed_at
-    delivered_at = inf if window.delivered_at is None else window.delivered_at
+    delivered_at = _NEVER if window.delivered_at is None else window.delivered_at
     readings, seen = state.readings, state.seen
     since, until = state.fault_since, state.fault_until
     valid: list[tuple[Instant, float]] = []
@@ -173,7 +174,8 @@ def _admit(
             continue
         if seen is not None and at <= seen:
             raise ValueError(f"a reading of {at} after one of {seen}: fold again from before it")
-        readings, seen = readings + 1, at
+        readings += 1
+        seen = at
         if celsius is not None and COLDEST_C <= celsius <= HOTTEST_C:
             valid.append((at, celsius))
             if since is not None and until is None:
@@ -189,22 +191,26 @@ def _run_through(
     """Bring the phase, and what the readings prove, forward by valid readings; give the runs that end, and when."""
     # Locals, since an evaluation spends most of its time in this loop.
     limits, max_gap, has_mkt, warmth_k = zones(plan), plan.max_gap, plan.has_mkt, warmth(plan)
+    _, well_inside, no_longer, _ = limits
     last_at, last_c, phase = state.last_at, state.last_c, state.phase
     start, peak_c, has_gap = state.start, state.peak_c, state.has_gap
     held_in, held_out, weighed, warmest_c = state.held_in, state.held_out, state.weighed, state.warmest_c
     ended: list[tuple[Run, Instant]] = []
     for at, celsius in valid:
         # The reading before this one has held until now...
-        silence = at - last_at
-        hold = min(silence, max_gap)
+        hold = at - last_at
+        if hold > max_gap:
+            hold, has_gap = max_gap, has_gap or phase != IN_RANGE
         if phase:
             held_out += hold
-            has_gap = has_gap or silence > max_gap
         else:
             held_in += hold
         if has_mkt and hold:
             weighed, warmest_c = weigh(warmth_k, weighed, warmest_c, last_c, hold)
+        last_at, last_c = at, celsius
         # ... and this one ends a run, starts one or goes on with one.
+        if not phase and well_inside <= celsius < no_longer:
+            continue
         after = PHASES[phase][bisect_right(limits, celsius)]
         if after != phase:
             if phase:
@@ -213,7 +219,6 @@ def _run_through(
             phase, start, peak_c, has_gap = after, at, celsius, False
         elif phase and (celsius > peak_c if phase == HIGH else celsius < peak_c):
             peak_c = celsius
-        last_at, last_c = at, celsius
     state = replace(
         state, last_at=last_at, last_c=last_c, phase=phase, start=start, peak_c=peak_c, has_gap=has_gap
     )

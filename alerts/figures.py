@@ -59,21 +59,31 @@ def weigh(
 
 
 def weigh_many(
-    warmth_k: float, total: float, warmest_c: float, celsius: NDArray[np.float64], holds: NDArray[np.int64]
-) -> tuple[float, float]:
-    """Add several readings, each of which held for `holds` >= 0, to a sum; give the new (total, warmest_c)."""
-    held = holds > 0
-    celsius, holds = celsius[held], holds[held]
-    if not celsius.size:
-        return total, warmest_c
-    warmest = float(celsius.max())
-    if warmest > warmest_c:
-        total, warmest_c = total * _rate(warmth_k, warmest_c, warmest), warmest
-    ages = celsius > COLDEST_C
-    if ages.any():
-        rates = np.exp(warmth_k / (warmest_c - COLDEST_C) - warmth_k / (celsius[ages] - COLDEST_C))
-        total += float(rates @ holds[ages])
-    return total, warmest_c
+    warmth_k: float,
+    total: float,
+    warmest_c: float,
+    celsius: NDArray[np.float64],
+    holds: NDArray[np.int64],
+    starts: NDArray[np.int64],
+) -> list[tuple[float, float]]:
+    """Add stretches of readings, each of which held for `holds` >= 0, to a sum; give (total, warmest_c) after each.
+
+    `starts` are the first places of the stretches, none of which is empty.
+    """
+    celsius = np.where(holds > 0, celsius, COLDEST_C)  # at which nothing ages
+    warmest = np.maximum.accumulate(np.maximum(np.maximum.reduceat(celsius, starts), warmest_c))
+    with np.errstate(divide="ignore"):  # at 0 K the exponent is without bounds, and nothing ages
+        least = np.where(warmest > COLDEST_C, warmth_k / (warmest - COLDEST_C), 0)
+        exponents = warmth_k / (celsius - COLDEST_C)
+    lengths = np.diff(starts, append=len(celsius))
+    aged = np.add.reduceat(np.exp(np.repeat(least, lengths) - exponents) * holds, starts)
+    sums = []
+    for new, new_warmest_c in zip(aged.tolist(), warmest.tolist(), strict=True):
+        if new_warmest_c > warmest_c:
+            total, warmest_c = total * _rate(warmth_k, warmest_c, new_warmest_c), new_warmest_c
+        total += new
+        sums.append((total, warmest_c))
+    return sums
 
 
 def _rate(warmth_k: float, celsius: float, warmest_c: float) -> float:

@@ -11,7 +11,7 @@ from alerts.vector import fold_trace
 
 SAFE_POINT_EVERY: Final = 256
 """Readings between two safe points: late data costs at most so many more than those after it."""
-COLUMNS_FROM: Final = 64
+COLUMNS_FROM: Final = 96
 """Readings from which on folding by columns is faster than one by one, as `bench fold` shows."""
 
 

@@ -2,16 +2,18 @@
 
 Theory of operation. It follows the same table `PHASES`. Some zones settle the phase, whatever it was before; after the
 last of them only a zone that leaves this phase can still change it, to IN_RANGE, which nothing but a settling zone
-ends. So the phase after every reading follows from running maxima of positions. Everything else is a sum along the
-trace, or an extreme of a stretch that is in one phase. So the state after any reading in the middle is there, too:
-those are the safe points.
+ends. So the phase after every reading follows from running maxima of positions. And since well inside the band the
+phase is settled, only the readings elsewhere, and those right after them, need be looked at: few, as a rule. The same
+holds for silences that are too long. All else is a sum along the trace, or an extreme of a stretch of it; so the
+state after any reading in the middle is there, too: those are the safe points.
 
 It gives what `excursion.fold` gives to the last bit, but for `State.weighed`: that sum is added up in another order.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -19,9 +21,9 @@ from numpy.typing import NDArray
 
 from alerts.excursion import HIGH, IN_RANGE, PHASES, State, make_run, spend, zones
 from alerts.figures import warmth, weigh_many
-from alerts.model import COLDEST_C, HOTTEST_C, EndedBy, Instant, Run, Window
+from alerts.model import COLDEST_C, HOTTEST_C, Duration, EndedBy, Instant, Run, Window
 from alerts.plan import Plan
-from alerts.trace import Trace
+from alerts.trace import Celsius, Trace
 
 Column: TypeAlias = NDArray[Any]
 
@@ -29,10 +31,15 @@ _TABLE: Final = np.array(PHASES, dtype=np.int8)
 _PHASES: Final = np.arange(len(PHASES), dtype=np.int8)[:, None]
 _SETTLES: Final = (_TABLE[0] == _TABLE).all(axis=0)
 _LEAVES: Final = (_TABLE != _PHASES) & ~_SETTLES
+_WELL_INSIDE: Final = 2
+
+_NONE: Final = np.zeros(0, np.intp)
 
 # What the running maxima rely on: a zone that does not settle the phase keeps it or ends it, and never begins one.
 assert ((_TABLE == _PHASES) | (_TABLE == IN_RANGE) | _SETTLES).all()
 assert not _LEAVES[IN_RANGE].any()
+# And what leaving out most of the readings relies on.
+assert (_TABLE[:, _WELL_INSIDE] == IN_RANGE).all()
 
 
 def fold_trace(
@@ -46,62 +53,48 @@ def fold_trace(
     trace = trace.within(window.departed_at, window.delivered_at)
     if not len(trace):
         return state, [], []
-    if (state.seen is not None and trace.at[0] <= state.seen) or (np.diff(trace.at) <= 0).any():
+    if (state.seen is not None and trace.at[0] <= state.seen) or (trace.at[1:] <= trace.at[:-1]).any():
         raise ValueError(f"readings not in order, or not after {state.seen}: fold again from before them")
     work = _Work(plan, state, trace)
-    states = [work.state_after(count) for count in (*safe_after, len(trace))]
+    states = list(work.states([*safe_after, len(trace)]))
     closed = [run for run, end in work.ended if end - run.start >= plan.on_delay]
     return states[-1], closed, states[:-1]
 
 
 class _Work:
-    """One trace under way: columns over all of it, and the state after the readings so far."""
+    """One trace under way."""
 
     def __init__(self, plan: Plan, state: State, trace: Trace) -> None:
-        self._plan, self._before, self._state = plan, state, state
-        self._at = trace.at
-        valid = (trace.celsius >= COLDEST_C) & (trace.celsius <= HOTTEST_C)  # NaN is neither
-        all_valid = bool(valid.all())
-        self._faults = _Faults.of(state, trace.at, valid)
-        self._valid_so_far = np.cumsum(valid)
-        self._places = (
-            0,
-            0,
-        )  # of the valid readings, and of the runs that have ended, up to which the state is
-        counted = trace if all_valid else Trace(trace.at[valid], trace.celsius[valid])
-        self._valid = _Valid.of(plan, state, counted.at, counted.celsius) if len(counted) else None
-        self.ended = [] if self._valid is None else self._valid.ended(plan, state)
+        self._plan, self._before, self._at = plan, state, trace.at
+        counted, broken = trace, _NONE
+        coldest, warmest = trace.celsius.min(), trace.celsius.max()  # NaN where there is one
+        if not (coldest >= COLDEST_C and warmest <= HOTTEST_C):
+            valid = (trace.celsius >= COLDEST_C) & (trace.celsius <= HOTTEST_C)
+            counted, broken = Trace(trace.at[valid], trace.celsius[valid]), np.flatnonzero(~valid)
+        self._broken = broken
+        self._faults = _Faults.of(state, trace.at, broken)
+        self._valid = _Valid(plan, state, counted) if len(counted) else None
+        self.ended = [] if self._valid is None else self._valid.ended()
 
-    def state_after(self, count: int) -> State:
-        """Give the state after so many readings; to be asked in ascending order."""
-        since, until = self._faults.after(count)
-        self._state = replace(
-            self._state,
-            seen=int(self._at[count - 1]),
-            fault_since=since,
-            fault_until=until,
-            readings=self._before.readings + count,
-        )
-        valid = int(self._valid_so_far[count - 1])
-        if self._valid is not None and valid:
-            self._bring_to(self._valid, valid)
-        return self._state
-
-    def _bring_to(self, columns: "_Valid", valid: int) -> None:
-        """Account for the valid readings up to a number of them."""
-        first, over = self._places
-        state = replace(self._state, **columns.values_after(self._before, valid))
-        celsius = columns.celsius[first:valid]
-        if len(celsius):
-            coldest, warmest = float(celsius.min()), float(celsius.max())
-            state = replace(state, min_c=min(state.min_c, coldest), max_c=max(state.max_c, warmest))
-        now_over = bisect_right(self.ended, state.last_at, lo=over, key=lambda run_and_end: run_and_end[1])
-        state = spend(self._plan, state, ((run.start, end) for run, end in self.ended[over:now_over]))
-        if self._plan.has_mkt:
-            held, holds = columns.held[first:valid], columns.hold[first:valid]
-            weighed = weigh_many(warmth(self._plan), state.weighed, state.warmest_c, held, holds)
-            state = replace(state, weighed=weighed[0], warmest_c=weighed[1])
-        self._state, self._places = state, (valid, now_over)
+    def states(self, counts: Sequence[int]) -> Iterator[State]:
+        """Give the states after so many readings, ascending, the last being all of them."""
+        ends = np.array(counts)
+        valid: list[int] = (ends - np.searchsorted(self._broken, ends)).tolist()
+        some = sorted({*valid} - {0})
+        values = iter(()) if self._valid is None else self._valid.values_after(some)
+        state, counted, over = self._before, 0, 0
+        for count, seen, of_valid in zip(counts, self._at[ends - 1].tolist(), valid, strict=True):
+            since, until = self._faults.after(count)
+            new = next(values) if of_valid > counted else {}
+            readings = self._before.readings + count
+            state = replace(state, seen=seen, fault_since=since, fault_until=until, readings=readings, **new)
+            now_over = bisect_right(
+                self.ended, state.last_at, lo=over, key=lambda run_and_end: run_and_end[1]
+            )
+            if now_over > over:
+                state = spend(self._plan, state, ((run.start, end) for run, end in self.ended[over:now_over]))
+            yield state
+            counted, over = of_valid, now_over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +107,15 @@ class _Faults:
     ends: list[int]
 
     @classmethod
-    def of(cls, state: State, at: Column, valid: Column) -> "_Faults":
-        broken = ~valid
+    def of(cls, state: State, at: Column, broken: Column) -> "_Faults":
         was = state.fault_since is not None and state.fault_until is None
-        before = np.concatenate(([was], broken[:-1]))
-        begins, ends = np.flatnonzero(broken & ~before), np.flatnonzero(valid & before)
-        return cls(before=state, at=at, begins=begins.tolist(), ends=ends.tolist())
+        if not len(broken):
+            return cls(before=state, at=at, begins=[], ends=[0] if was else [])
+        apart = np.diff(broken) > 1
+        begins = broken[np.concatenate(([not (was and broken[0] == 0)], apart))]
+        ends = broken[np.concatenate((apart, [broken[-1] + 1 < len(at)]))] + 1
+        before = [0] if was and broken[0] else []
+        return cls(before=state, at=at, begins=begins.tolist(), ends=[*before, *ends.tolist()])
 
     def after(self, count: int) -> tuple[Instant | None, Instant | None]:
         """Give when the newest stretch of a broken probe began and ended, after so many readings."""
@@ -132,118 +128,161 @@ class _Faults:
         return since, until
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Valid:
-    """Columns over the valid readings: a place in one is the place of a reading."""
+    """The valid readings: a place is the place of a reading among them."""
 
-    at: Column
-    celsius: Column
-    phase: Column
-    """After the reading."""
-    changes: list[int]
-    """Places at which the phase became another."""
-    silent: Column
-    """Whether the time before the reading was longer than a reading holds."""
-    hold: Column
-    """For how long the reading before this one held, and its temperature:"""
-    held: Column
-    held_in: Column
-    held_out: Column
-    total_c: Column
+    def __init__(self, plan: Plan, before: State, counted: Trace) -> None:
+        self._plan, self._before = plan, before
+        self._at, self._celsius = counted.at, counted.celsius
+        self._since = before.last_at if before.valid else int(counted.at[0])
+        self._silence = silence = np.diff(counted.at, prepend=self._since)
+        self._gaps: list[int] = []
+        """Places before which the silence was longer than a reading holds."""
+        self._lost = np.zeros(1, np.int64)
+        """How much longer, of so many first gaps together."""
+        if silence.max() > plan.max_gap:
+            gaps = np.flatnonzero(silence > plan.max_gap)
+            self._gaps = gaps.tolist()
+            self._lost = np.concatenate(([0], np.cumsum(silence[gaps] - plan.max_gap)))
+        self._places, self._phases = _changes(plan, before.phase, counted.celsius)
+        """At which readings the phase became another, and which."""
+        changed = np.array(self._places, np.intp)
+        self._changed_at: list[Instant] = counted.at[changed].tolist()
+        self._held_at_change = self._held_until(changed)
+        self._out_at_change = self._out_at_changes()
 
-    @classmethod
-    def of(cls, plan: Plan, state: State, at: Column, celsius: Column) -> "_Valid":
-        last_at, last_c = (state.last_at, state.last_c) if state.valid else (at[0], celsius[0])
-        silence = np.diff(at, prepend=last_at)
-        hold = np.minimum(silence, plan.max_gap)
-        phase = _phases(plan, state.phase, celsius)
-        before = np.concatenate((np.array([state.phase], np.int8), phase[:-1]))
-        out = np.where(before, hold, 0)
-        return cls(
-            at=at,
-            celsius=celsius,
-            phase=phase,
-            changes=np.flatnonzero(phase != before).tolist(),
-            silent=silence > plan.max_gap,
-            hold=hold,
-            held=np.concatenate(([last_c], celsius[:-1])),
-            held_in=state.held_in + np.cumsum(hold - out),
-            held_out=state.held_out + np.cumsum(out),
-            # Added up one by one, as the plain fold does: a pairwise sum would differ in the last bits.
-            total_c=np.add.accumulate(np.concatenate(([state.sum_c], celsius)))[1:],
+    def values_after(self, counts: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Give what states are after so many readings, ascending, the last being all of them."""
+        before, ends = self._before, np.array(counts)
+        starts = np.concatenate(([0], ends[:-1]))
+        # Added up one by one, as the plain fold does: a pairwise sum would differ in the last bits.
+        total_c = np.add.accumulate(np.concatenate(([before.sum_c], self._celsius)))[ends]
+        coldest = np.minimum.accumulate(np.minimum.reduceat(self._celsius, starts))
+        warmest = np.maximum.accumulate(np.maximum.reduceat(self._celsius, starts))
+        columns = zip(
+            counts,
+            self._at[ends - 1].tolist(),
+            self._celsius[ends - 1].tolist(),
+            self._held_until(ends - 1),
+            np.minimum(coldest, before.min_c).tolist(),
+            np.maximum(warmest, before.max_c).tolist(),
+            total_c.tolist(),
+            self._weighed(starts),
+            strict=True,
         )
+        for count, last_at, last_c, held, min_c, max_c, sum_c, (weighed, warmest_c) in columns:
+            phase, start, peak_c, has_gap, held_out = self._phase_after(count - 1, held)
+            yield {
+                "last_at": last_at,
+                "last_c": last_c,
+                "phase": phase,
+                "start": start,
+                "peak_c": peak_c,
+                "has_gap": has_gap,
+                "held_in": before.held_in + held - held_out,
+                "held_out": before.held_out + held_out,
+                "valid": before.valid + count,
+                "min_c": min_c,
+                "max_c": max_c,
+                "sum_c": sum_c,
+                "weighed": weighed,
+                "warmest_c": warmest_c,
+            }
 
-    def values_after(self, before: State, valid: int) -> dict[str, Any]:
-        """Give what a state is after so many of the readings, but for what runs that ended took of the budget."""
-        last = valid - 1
-        phase, start, peak_c, has_gap = self._phase_after(before, last)
-        return {
-            "last_at": int(self.at[last]),
-            "last_c": float(self.celsius[last]),
-            "phase": phase,
-            "start": start,
-            "peak_c": peak_c,
-            "has_gap": has_gap,
-            "held_in": int(self.held_in[last]),
-            "held_out": int(self.held_out[last]),
-            "valid": before.valid + valid,
-            "sum_c": float(self.total_c[last]),
-        }
+    def _held_until(self, places: Column) -> list[Duration]:
+        """Give for how long readings held in all until those at some places were made."""
+        lost = self._lost[np.searchsorted(self._gaps, places, side="right")] if self._gaps else 0
+        held: list[Duration] = (self._at[places] - self._since - lost).tolist()
+        return held
 
-    def _phase_after(self, before: State, last: int) -> tuple[int, Instant, float, bool]:
-        """Give the phase after a reading, and of the run that is then on its start, its peak and whether it has a gap."""
-        phase = int(self.phase[last])
-        changed = bisect_right(self.changes, last)
-        if not changed:
-            if not phase:
-                return phase, before.start, before.peak_c, before.has_gap
-            peak_c = _outermost(phase, before.peak_c, _peak(phase, self.celsius[: last + 1]))
-            return phase, before.start, peak_c, before.has_gap or bool(self.silent[: last + 1].any())
-        first = self.changes[changed - 1]
-        peak_c = _peak(phase, self.celsius[first : last + 1]) if phase else float(self.celsius[first])
-        has_gap = bool(phase) and bool(self.silent[first + 1 : last + 1].any())
-        return phase, int(self.at[first]), peak_c, has_gap
+    def _out_at_changes(self) -> list[Duration]:
+        """Give for how long readings out of range held until each change of the phase."""
+        held = zip(
+            [0, *self._held_at_change],
+            self._held_at_change,
+            [self._before.phase, *self._phases],
+            strict=False,
+        )
+        return list(accumulate(until - since if phase else 0 for since, until, phase in held))
 
-    def ended(self, plan: Plan, before: State) -> list[tuple[Run, Instant]]:
-        """Give the runs that the readings end, and when."""
-        if not self.changes:
-            return []
-        ends = self.at[self.changes].tolist()
-        after = self.phase[self.changes].tolist()
-        runs = []
+    def _weighed(self, starts: Column) -> Sequence[tuple[float, float]]:
+        before = self._before
+        if not self._plan.has_mkt:
+            return [(before.weighed, before.warmest_c)] * len(starts)
+        held = np.concatenate(([before.last_c if before.valid else self._celsius[0]], self._celsius[:-1]))
+        holds = np.minimum(self._silence, self._plan.max_gap)
+        return weigh_many(warmth(self._plan), before.weighed, before.warmest_c, held, holds, starts)
+
+    def _phase_after(self, last: int, held: Duration) -> tuple[int, Instant, float, bool, Duration]:
+        """Give the phase after a reading, the start of its run, the peak, whether it has a gap, and all time out."""
+        number = bisect_right(self._places, last) - 1
+        if number < 0:
+            phase, start, peak_c, has_gap = self._run_before(last + 1, last)
+            return phase, start, peak_c, has_gap, held if phase else 0
+        first, phase, out = self._places[number], self._phases[number], self._out_at_change[number]
+        start = self._changed_at[number]
+        if not phase:
+            return phase, start, float(self._celsius[first]), False, out
+        out += held - self._held_at_change[number]
+        return phase, start, _peak(phase, self._celsius[first : last + 1]), self._silent(first, last), out
+
+    def _run_before(self, end: int, last: int) -> tuple[int, Instant, float, bool]:
+        """Give the phase before the trace as the readings before `end` and the silences up to `last` leave it."""
+        before = self._before
+        peak_c, has_gap = before.peak_c, before.has_gap
         if before.phase:
-            _, start, peak_c, has_gap = self._before_change(before)
-            by = EndedBy.REVERSAL if after[0] else EndedBy.RECOVERY
-            run = make_run(plan, before.phase, start, ends[0], by, peak_c, has_gap=has_gap)
-            runs.append((run, ends[0]))
-        coldest = np.minimum.reduceat(self.celsius, self.changes).tolist()
-        warmest = np.maximum.reduceat(self.celsius, self.changes).tolist()
-        # The silence before the reading that ends a run belongs to the run.
-        silent = np.logical_or.reduceat(np.concatenate((self.silent[1:], [False])), self.changes).tolist()
-        for number, phase in enumerate(after[:-1]):
-            if phase:
-                by = EndedBy.REVERSAL if after[number + 1] else EndedBy.RECOVERY
-                start, end = ends[number], ends[number + 1]
-                peak_c = warmest[number] if phase == HIGH else coldest[number]
-                run = make_run(plan, phase, start, end, by, peak_c, has_gap=silent[number])
-                runs.append((run, end))
-        return runs
-
-    def _before_change(self, before: State) -> tuple[int, Instant, float, bool]:
-        """Give what is known of the run that was on before the trace, when the first change ends it."""
-        first = self.changes[0]
-        has_gap = before.has_gap or bool(self.silent[: first + 1].any())
-        if not first:
-            return before.phase, before.start, before.peak_c, has_gap
-        peak_c = _outermost(before.phase, before.peak_c, _peak(before.phase, self.celsius[:first]))
+            has_gap = has_gap or self._silent(-1, last)
+            if end:
+                peak_c = _outermost(before.phase, peak_c, _peak(before.phase, self._celsius[:end]))
         return before.phase, before.start, peak_c, has_gap
 
+    def _silent(self, first: int, last: int) -> bool:
+        """Tell whether there is a gap after the first reading of a stretch."""
+        return bisect_right(self._gaps, first) < bisect_right(self._gaps, last)
 
-def _phases(plan: Plan, phase: int, celsius: Column) -> Column:
-    """Give the phase after each reading, the one before the first being `phase`."""
+    def ended(self) -> list[tuple[Run, Instant]]:
+        """Give the runs that the readings end, and when."""
+        runs = []
+        coldest, warmest = self._extremes()
+        first = self._places[0] if self._places else 0
+        phase, start, peak_c, has_gap = self._run_before(first, first)
+        for number, (place, at, after) in enumerate(
+            zip(self._places, self._changed_at, self._phases, strict=True)
+        ):
+            if phase:
+                has_gap = has_gap or (number > 0 and self._silent(self._places[number - 1], place))
+                by = EndedBy.REVERSAL if after else EndedBy.RECOVERY
+                runs.append((make_run(self._plan, phase, start, at, by, peak_c, has_gap=has_gap), at))
+            phase, start, has_gap = after, at, False
+            peak_c = warmest[number] if after == HIGH else coldest[number]
+        return runs
+
+    def _extremes(self) -> tuple[list[float], list[float]]:
+        """Give the lowest and the highest temperature from each change of the phase to the next."""
+        if not self._places:
+            return [], []
+        low, high = np.minimum.reduceat, np.maximum.reduceat
+        return low(self._celsius, self._places).tolist(), high(self._celsius, self._places).tolist()
+
+
+def _changes(plan: Plan, phase: int, celsius: Celsius) -> tuple[list[int], list[int]]:
+    """Give the places at which the phase becomes another, the one before the first being `phase`, and which."""
     limits = zones(plan)
-    if celsius.min() >= limits[1] and celsius.max() < limits[2]:  # well inside, as most are
-        return np.full(len(celsius), IN_RANGE, np.int8)
+    elsewhere = (celsius < limits[1]) | (celsius >= limits[2])
+    if not phase and not elsewhere.any():
+        return [], []
+    # Well inside after well inside changes nothing.
+    looked_at = elsewhere.copy()
+    looked_at[1:] |= elsewhere[:-1]
+    looked_at[0] = True
+    places = np.flatnonzero(looked_at)
+    phases = _phases(limits, phase, celsius[places])
+    changed = phases != np.concatenate((np.array([phase], np.int8), phases[:-1]))
+    return places[changed].tolist(), phases[changed].tolist()
+
+
+def _phases(limits: tuple[float, float, float, float], phase: int, celsius: Column) -> Column:
+    """Give the phase after each reading, the one before the first being `phase`."""
     zone = np.zeros(len(celsius), np.intp)
     for limit in limits:
         zone += celsius >= limit

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import detection, evaluation, memory, throughput
+from bench import detection, fold, memory, recovery, scale, storm, throughput
 from bench.ground import Ground, ground
 from bench.machine import Others, facts
 from bench.report import BenchError, Result, progress
@@ -22,7 +22,10 @@ BENCHMARKS: dict[str, Callable[[Ground], Coroutine[Any, Any, Result]]] = {
     "batches": throughput.batches,
     "detection": detection.detection,
     "memory": memory.memory,
-    "evaluation": evaluation.evaluation,
+    "fold": fold.rule,
+    "scale": scale.scale,
+    "storm": storm.storm,
+    "recovery": recovery.recovery,
 }
 
 

@@ -103,10 +103,10 @@ async def detection(ground: Ground) -> Result:
     return Result(
         title=f"Detection delay: {RATE:.0f} readings/s, {LOGGERS} loggers, all roles in one process, {len(opened)} excursions",
         measures=[
-            *_percentiles("limit: publish to committed row", commit),
-            *_percentiles("publish to excursion.opened on the stream", opened),
-            *_percentiles("of that, after the commit", after),
-            *_percentiles(
+            *percentiles("limit: publish to committed row", commit),
+            *percentiles("publish to excursion.opened on the stream", opened),
+            *percentiles("of that, after the commit", after),
+            *percentiles(
                 "peer: plain ingester, compares on arrival", [delay for one in peers for delay in one.opened]
             ),
         ],
@@ -124,7 +124,8 @@ async def detection(ground: Ground) -> Result:
     )
 
 
-def _percentiles(what: str, delays: Sequence[float]) -> list[Measure]:
+def percentiles(what: str, delays: Sequence[float]) -> list[Measure]:
+    """Tell delays in seconds by how long the most of them were at the most, in milliseconds."""
     parts = (("p50", percentile(delays, 50)), ("p99", percentile(delays, 99)), ("max", max(delays)))
     return [Measure(what=f"{what}, {name}", unit="ms", runs=[delay * 1000]) for name, delay in parts]
 
@@ -133,9 +134,9 @@ async def _serve(ground: Ground) -> Delays:
     await ground.clear(fleet.device_ids(LOGGERS))
     async with ground.serving() as service, ground.connected() as connection:
         with Publisher(ground.servers.mqtt_url) as publisher:
-            load = _plan(SECONDS)
+            load = plan(SECONDS + WARMUP_S, WARMUP_S)
             watch = load.watch
-            async with _following(service, watch), _looking(connection, watch):
+            async with following(service, watch), looking(connection, watch):
                 sent = await _publish(publisher, load, watch.complete)
     if not watch.complete():
         raise BenchError(
@@ -157,7 +158,7 @@ async def _peer(ground: Ground) -> Delays:
     account = servers.mqtt_url, servers.mqtt_version, servers.database_url
     with Consumer(consumers.plain, (), *account), Publisher(servers.mqtt_url) as publisher:
         async with ground.connected() as connection:
-            load = _plan(PEER_SECONDS)
+            load = plan(PEER_SECONDS + WARMUP_S, WARMUP_S)
             watch = load.watch
 
             def hear(_c: object, _pid: int, _channel: str, told: object) -> None:
@@ -171,21 +172,22 @@ async def _peer(ground: Ground) -> Delays:
     return Delays(commit=(), opened=opened, told=f"{len(opened)} of {len(watch.opening)}")
 
 
-def _plan(seconds: int) -> Load:
+def plan(seconds: float, skip_s: float, loggers: int = LOGGERS, rate: float = RATE) -> Load:
+    """Make the messages of a steady stream, of which what comes in the first seconds is not watched."""
     noise = random.Random(1)
-    loggers = fleet.device_ids(LOGGERS)
-    offsets = [noise.randrange(CYCLE) for _ in loggers]
+    names = fleet.device_ids(loggers)
+    offsets = [noise.randrange(CYCLE) for _ in names]
     start_at, clock = time.monotonic() + _LEAD_S, time.time() + _LEAD_S
     messages, planned, opening = [], {}, set()
-    for place in range(int((seconds + WARMUP_S) * RATE)):
-        nth, logger = divmod(place, LOGGERS)
+    for place in range(int(seconds * rate)):
+        nth, logger = divmod(place, loggers)
         warm_for = (nth + offsets[logger]) % CYCLE - (CYCLE - WARM)
         # A cycle that would begin above the limit is cool: each excursion is seen from its first reading on.
         celsius = WARM_C if 0 <= warm_for <= nth else SAFE_C
-        due_s = place / RATE
+        due_s = place / rate
         reading = fleet.reading(nth + 1, int((clock + due_s) * 1000), celsius, noise)
-        messages.append(Message(fleet.topic(loggers[logger]), orjson.dumps(reading)))
-        if due_s >= WARMUP_S and (warm_for == 0 or place % SAMPLED == 0):
+        messages.append(Message(fleet.topic(names[logger]), orjson.dumps(reading)))
+        if due_s >= skip_s and (warm_for == 0 or place % SAMPLED == 0):
             planned[fleet.last_key(messages[-1])] = start_at + due_s
             if warm_for == 0:
                 opening.add(fleet.last_key(messages[-1]))
@@ -213,7 +215,7 @@ async def _publish(publisher: Publisher, load: Load, complete: Callable[[], bool
 
 
 @contextlib.asynccontextmanager
-async def _following(service: Service, watch: Watch) -> AsyncIterator[None]:
+async def following(service: Service, watch: Watch) -> AsyncIterator[None]:
     """Take down when each excursion is told on the stream, for as long as the block lasts."""
     connected = asyncio.Event()
     following = asyncio.create_task(_follow(service, watch, connected))
@@ -245,7 +247,7 @@ async def _follow(service: Service, watch: Watch, connected: asyncio.Event) -> N
 
 
 @contextlib.asynccontextmanager
-async def _looking(connection: asyncpg.Connection, watch: Watch) -> AsyncIterator[None]:
+async def looking(connection: asyncpg.Connection, watch: Watch) -> AsyncIterator[None]:
     """Take down when each watched row is committed, for as long as the block lasts."""
     heard: asyncio.Queue[float] = asyncio.Queue()
     await connection.add_listener(EVALUATE_CHANNEL, lambda *_: heard.put_nowait(time.monotonic()))

@@ -33,11 +33,13 @@ def device_ids(count: int) -> list[str]:
     return [f"bench-{number:05}" for number in range(count)]
 
 
-async def ship(connection: asyncpg.Connection, loggers: Sequence[str]) -> None:
+async def ship(
+    connection: asyncpg.Connection, loggers: Sequence[str], departed_at: datetime | None = None
+) -> None:
     """Register loggers, and put each on a shipment of its own that has departed."""
     plan = make_plan(BAND, {})
     assert isinstance(plan, Plan)
-    departed_at = datetime.now(UTC) - _DEPARTED_AGO
+    departed_at = departed_at or datetime.now(UTC) - _DEPARTED_AGO
     async with connection.transaction():
         for statement in _REGISTER:
             await connection.execute(statement, loggers)

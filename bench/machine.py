@@ -72,6 +72,11 @@ class Patience:
                 return
 
 
+def cpu_s(pid: int) -> float:
+    """Give for how long the first thread of a process ran, to the nanosecond (proc(5), schedstat)."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
 def _busy_s() -> float:
     """Give for how long processors were busy, or taken away, since the start of the machine (proc(5))."""
     user, nice, system, _idle, _iowait, *rest = map(int, _first("/proc/stat", "cpu ", " ").split())

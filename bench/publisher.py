@@ -4,6 +4,7 @@ Runs in a process of its own. Speaks MQTT 3.1.1 with QoS 1, and has at most two 
 """
 
 import multiprocessing
+import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -107,7 +108,7 @@ def _connected(url: str) -> socket.socket:
     link = socket.create_connection((parts.hostname or "", parts.port or 1883), timeout=_PATIENCE_S)
     link.settimeout(None)  # with a time limit, MSG_WAITALL does not wait
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    names = [b"dewarwatch-bench-publisher", unquote(parts.username or "").encode()]
+    names = [f"dewarwatch-bench-{os.getpid()}".encode(), unquote(parts.username or "").encode()]
     fields = [*names, unquote(parts.password or "").encode()]
     body = b"\x00\x04MQTT\x04\xc2\x00\x00" + b"".join(len(f).to_bytes(2, "big") + f for f in fields)
     link.sendall(b"\x10" + _length(len(body)) + body)
