@@ -89,7 +89,7 @@ def test_from_a_loggers_message_to_an_excursion_that_somebody_takes_care_of(embe
                     "open",
                 )
 
-                (alert,) = items(ops, "/v1/alerts", shipment_id="main", state="firing")
+                (alert,) = items(ops, "/v1/alerts", shipment_id="main", state="firing", kind="excursion")
                 assert alert["excursion_id"] == excursion["id"]
                 taken = ops.post(f"/v1/alerts/{alert['id']}/acknowledge")
                 assert taken.json()["state"] == "acknowledged"
