@@ -1,7 +1,7 @@
 """Shipments on a stage: what happens to them by the service's own code, and what then has to be true."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -42,7 +42,7 @@ class Course:
     starts_at: datetime
     departed_at: datetime | None
     ended_at: datetime | None = None
-    plan_revision: int = 1
+    known_since: datetime = EPOCH
 
     def slot(self, number: int, more_us: int = 0) -> datetime:
         return self.base + number * self.unit + more_us * ONE_US
@@ -66,6 +66,8 @@ class Fleet:
     async def add(self, courses: Sequence[Course]) -> None:
         """Registers shipments with their loggers, as the registry does."""
         self.courses += courses
+        for course in courses:
+            course.known_since = self.now
         director = self.stage.director
         on = [(c, logger) for c in courses for logger in c.loggers]
         new = sorted({logger for _, logger in on} - self.stored.keys())
@@ -135,12 +137,8 @@ class Fleet:
         return self._step(course, f"{how}_at = $2", at, lambda: setattr(course, "ended_at", at), release)
 
     def replan(self, course: Course, plan: Plan) -> Program:
-        def known() -> None:
-            course.plan, course.plan_revision = plan, course.plan_revision + 1
-
-        return self._step(
-            course, "plan = $2::jsonb, plan_revision = plan_revision + 1", json.dumps(plan.to_json()), known
-        )
+        change = "plan = $2::jsonb, plan_revision = plan_revision + 1"
+        return self._step(course, change, json.dumps(plan.to_json()), lambda: setattr(course, "plan", plan))
 
     def _step(self, course: Course, change: str, value: Any, known: Any, before: Any = None) -> Program:
         async def program(hand: Taking) -> None:
@@ -254,7 +252,7 @@ class Fleet:
                         (e.side, e.start, e.end, e.ended_by, e.peak_c, e.severity, e.has_gap) for e in found
                     ]
                 assert live.get((course.shipment_id, logger), []) == expected, (course, logger)
-        await self._alerts_are_whole()
+        await self._alerts_are_whole_and_true()
 
     def _alert_follows(self, row: Any) -> None:
         assert row["alerts"] == 1, f"{row['alerts']} alerts of {row}"
@@ -294,12 +292,40 @@ class Fleet:
             found[row["device_id"]][row["measured_at"]] = row["celsius"]
         return found
 
-    async def _alerts_are_whole(self) -> None:
-        for row in await self.stage.director.fetch(_ALERTS, self.ids):
+    async def _alerts_are_whole_and_true(self) -> None:
+        rows = await self.stage.director.fetch(_ALERTS, self.ids)
+        for row in rows:
             numbers = list(range(1, row["revision"] + 1))
             assert row["revisions"] == numbers, f"revisions of {row}"
-            assert len(set(row["told"])) == len(row["told"]), f"told twice: {row}"
             assert row["told"] == row["moves"], f"told {row}"
+        found = {
+            (row["shipment_id"], row["kind"], row["device_id"]): row for row in rows if not row["withdrawn"]
+        }
+        for course in self.courses:
+            for logger in course.loggers if course.departed_at is not None else ():
+                self._alerts_of_a_logger_are_true(course, logger, found)
+
+    def _alerts_of_a_logger_are_true(self, course: Course, logger: str, found: Mapping[Any, Any]) -> None:
+        """Budget, probe and silence, each as one would see it by looking at all readings at once."""
+        readings = sorted(self.readings(course, logger), key=lambda reading: reading.measured_at)
+        budget = found.get((course.shipment_id, "budget_exhausted", logger))
+        exhausted_at = true_summary(self.true_plan(course), readings, self.now).budget_exhausted_at
+        assert (None if budget is None else budget["since"]) == exhausted_at, (course, budget)
+
+        assert course.departed_at is not None
+        counted = [reading for reading in readings if reading.measured_at >= course.departed_at]
+        now = max([self.now, *(reading.measured_at for reading in counted)])
+        over = course.ended_at if course.ended_at is not None and course.ended_at <= now else None
+        probe = found.get((course.shipment_id, "probe_fault", logger))
+        assert (None if probe is None else (probe["since"], probe["until"])) == _newest_fault(counted, over)
+
+        max_gap = timedelta(microseconds=course.plan.max_gap)
+        heard = counted[-1].measured_at if counted else max(course.departed_at, course.known_since)
+        silence = found.get((course.shipment_id, "signal_lost", logger))
+        is_silent = silence is not None and silence["state"] != AlertState.RESOLVED
+        assert is_silent == (over is None and now >= heard + max_gap), (course, silence)
+        if silence is not None and is_silent:
+            assert silence["since"] == heard + max_gap
 
     async def figures_equal_truth(self) -> None:
         """The summary is the oracle's, over what is stored now, evaluated or not."""
@@ -317,6 +343,20 @@ class Fleet:
                 )
                 assert_figures(device.figures, truth)
         await self.reader.rollback()
+
+
+def _newest_fault(
+    readings: Sequence[TrueReading], over: datetime | None
+) -> tuple[datetime, datetime | None] | None:
+    """When the probe was broken last, and until when: until the shipment ended, if it never worked again."""
+    since = until = None
+    for reading in readings:
+        celsius = reading.temperature_c
+        if celsius is not None and -273.15 <= celsius <= 150:
+            until = until or (reading.measured_at if since is not None else None)
+        elif since is None or until is not None:
+            since, until = reading.measured_at, None
+    return None if since is None else (since, until or over)
 
 
 def assert_figures(found: Figures, truth: Any) -> None:

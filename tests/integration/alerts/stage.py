@@ -19,6 +19,8 @@ CREATE FUNCTION clock.now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT a
 """
 SETTINGS = {"search_path": "clock, pg_catalog, public", "synchronous_commit": "off", "jit": "off"}
 
+TOO_LONG_S = 60.0
+
 
 class Killed(Exception):  # noqa: N818 -- it is what happened to the program
     """The program ended between two statements, and its connection with it."""
@@ -149,7 +151,10 @@ class Stage:
             Taking(connection, turns, number, fault)
             for number, (connection, (_, fault)) in enumerate(zip(self.connections, programs, strict=False))
         ]
-        found = await turns.run([program(hand) for hand, (program, _) in zip(hands, programs, strict=True)])
+        async with asyncio.timeout(TOO_LONG_S):  # one that waits for a lock would wait for ever
+            found = await turns.run(
+                [program(hand) for hand, (program, _) in zip(hands, programs, strict=True)]
+            )
         for result, (_, fault) in zip(found, programs, strict=True):
             if isinstance(result, BaseException) and (fault is None or not isinstance(result, fault.error)):
                 raise result

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import count
+from itertools import count, cycle
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -44,6 +44,13 @@ SHORT, LONG = 1, 300
 places = st.integers(0, SHIPMENTS - 1)
 slots = st.integers(-2, 24)
 units = st.sampled_from([1, 30, 60, 300, 600, 1800]).map(lambda seconds: timedelta(seconds=seconds))
+
+silences = st.lists(
+    st.sampled_from([1, 59, 60, 241, 300, 600, 1200, 1800]).map(lambda seconds: timedelta(seconds=seconds)),
+    min_size=2,
+    max_size=4,
+)
+"""What the clock does when no reading comes any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +88,7 @@ sent = st.builds(
     first=st.none() | slots,
     step=st.sampled_from([1, 1, 2, 7]),
     more_us=st.sampled_from([0, 0, 0, 1]),
-    shades=st.lists(st.integers(0, 15), min_size=1, max_size=6),
+    shades=st.lists(st.integers(0, 15), min_size=1, max_size=9),
 )
 tweaks = st.fixed_dictionaries(
     {},
@@ -112,6 +119,8 @@ faults = st.none() | st.builds(
     st.integers(0, 24),
     st.sampled_from([Killed, asyncpg.CheckViolationError]),
 )
+orders = st.lists(st.integers(0, 3), max_size=9)
+"""Whose turn it is, over and over."""
 killed = st.none() | st.builds(lambda at: Fault(at=at), st.integers(0, 24))
 
 
@@ -158,9 +167,11 @@ class Courses(RuleBasedStateMachine):
     def do(self, coroutine: Any) -> Any:
         return self.world.loop.run_until_complete(coroutine)
 
-    @initialize(unit=units, begins=st.lists(beginnings, min_size=SHIPMENTS, max_size=SHIPMENTS))
-    def register(self, unit: timedelta, begins: list[dict[str, Any]]) -> None:
-        self.unit = unit
+    @initialize(
+        unit=units, begins=st.lists(beginnings, min_size=SHIPMENTS, max_size=SHIPMENTS), silence=silences
+    )
+    def register(self, unit: timedelta, begins: list[dict[str, Any]], silence: list[timedelta]) -> None:
+        self.unit, self.silence = unit, silence
         self.current = [self._course(begin, EPOCH) for begin in begins]
         self.ahead = [list(begin["acts"]) for begin in begins]
         self.do(self.fleet.set_clock(EPOCH))
@@ -179,17 +190,20 @@ class Courses(RuleBasedStateMachine):
             departed_at=None if departs is None else base + departs * self.unit,
         )
 
-    @rule(live=st.booleans(), fault=killed, evaluator=faults, order=st.lists(st.integers(0, 1), max_size=20))
-    def go_on(self, live: bool, fault: Fault | None, evaluator: Fault | None, order: list[int]) -> None:
-        """The next event of each shipment, and beside it an evaluator."""
+    @rule(live=st.booleans(), evaluator=faults, order=orders, look=st.booleans())
+    def go_on(self, live: bool, evaluator: Fault | None, order: list[int], look: bool) -> None:
+        """The next event of each shipment, and beside it an evaluator; perhaps the record is looked at then."""
         self._proceed(live=live)
-        self._run([(200, evaluator)], fault, order)
+        self._run([(200, evaluator)], None, order)
+        if look:
+            self.check(evaluated=True)
 
     @rule(
         live=st.booleans(),
         fault=killed,
         evaluators=st.lists(st.tuples(st.sampled_from([200, 1, 3]), faults), min_size=2, max_size=3),
-        order=st.lists(st.integers(0, 3), max_size=60),
+        order=orders,
+        look=st.booleans(),
     )
     def race(
         self,
@@ -197,10 +211,13 @@ class Courses(RuleBasedStateMachine):
         fault: Fault | None,
         evaluators: list[tuple[int, Fault | None]],
         order: list[int],
+        look: bool,
     ) -> None:
-        """The same, with several evaluators."""
+        """The same, with several evaluators, and what happens to the shipments cut off somewhere."""
         self._proceed(live=live)
         self._run(evaluators, fault, order)
+        if look:
+            self.check(evaluated=True)
 
     def _proceed(self, *, live: bool) -> None:
         """Prepare the next event of each; live readings come as soon as they are measured."""
@@ -259,7 +276,7 @@ class Courses(RuleBasedStateMachine):
             return lambda hand: evaluate_due(hand, limit)  # type: ignore[arg-type]
 
         programs = [(evaluator(limit), fault) for limit, fault in evaluators]
-        for found in self.do(self.fleet.stage.play([*programs, (writer, fault)], order)):
+        for found in self.do(self.fleet.stage.play([*programs, (writer, fault)], cycle(order))):
             if isinstance(found, Exception):
                 self.world.happened[type(found).__name__] += 1
         self.waiting = waiting[done:]  # what was cut off is done again
@@ -304,7 +321,7 @@ class Courses(RuleBasedStateMachine):
         )
         if ids:
             id_ = ids[which % len(ids)]["id"]
-            await acknowledge(self.fleet.reader, id_, visible=true(), by="somebody", now=self.fleet.now)
+            await acknowledge(self.fleet.reader, id_, visible=true(), by="somebody")
             await self.fleet.reader.commit()
 
     @rule(evaluated=st.booleans())
@@ -323,7 +340,9 @@ class Courses(RuleBasedStateMachine):
                 while any(self.ahead):
                     self._proceed(live=True)
                     self._run([(200, None)], None, [])
-                self.check(evaluated=True)
+                for length in [timedelta(), *self.silence]:
+                    self.do(self.fleet.set_clock(self.fleet.now + length))
+                    self.check(evaluated=True)
                 self.do(self.fleet.nothing_changes_by_looking_again())
                 self.check(evaluated=False)
                 self.world.courses += self.fleet.with_readings()
@@ -351,8 +370,8 @@ _LOSSES = [
 @pytest.fixture
 def short_traces_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Safe points and folding by columns begin with a few readings."""
-    monkeypatch.setattr(folding, "SAFE_POINT_EVERY", 3)
-    monkeypatch.setattr(folding, "COLUMNS_FROM", 4)
+    monkeypatch.setattr(folding, "SAFE_POINT_EVERY", 2)
+    monkeypatch.setattr(folding, "COLUMNS_FROM", 5)
 
 
 @pytest.fixture

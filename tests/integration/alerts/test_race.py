@@ -117,7 +117,7 @@ class Race:
             ids = await connection.exec_driver_sql("SELECT id FROM alerts WHERE state = 'firing' LIMIT 20")
             if found := ids.scalars().all():
                 id_ = self.chance.choice(found)
-                await acknowledge(connection, id_, visible=true(), by="somebody", now=self.fleet.now)
+                await acknowledge(connection, id_, visible=true(), by="somebody")
 
     async def change_a_plan(self, connection: asyncpg.Connection) -> None:
         """Now and then; two changes of one shipment wait for each other, as in the registry."""
