@@ -4,6 +4,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import asyncpg
@@ -251,7 +252,7 @@ class _Making:
         departed_at = row["departed_at"]
         return DueShipment(
             identity=identity,
-            plan=Plan.from_json(orjson.loads(row["plan"])),
+            plan=_plan(row["plan"]),
             plan_revision=row["plan_revision"],
             window=window_of(row),
             watched_from=to_instant(
@@ -289,6 +290,12 @@ class _Causes:
             return Reason.REEVALUATED
         window_moved = self.dirty.whole_shipment(folding.shipment_id)
         return Reason.WINDOW_CHANGED if window_moved else Reason.LATE_DATA
+
+
+@lru_cache(maxsize=1024)
+def _plan(stored: str) -> Plan:
+    """Read a stored plan; most shipments have one that many have."""
+    return Plan.from_json(orjson.loads(stored))
 
 
 def _identity(row: asyncpg.Record, alerts: Mapping[str, Alert]) -> Identity:

@@ -10,10 +10,10 @@ For long stretches vector.py gives the same, some fifteen times as fast.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache, reduce
 from math import inf, nextafter
-from operator import add
+from operator import add, attrgetter
 from typing import Any, Final
 
 from alerts.figures import Figures, exhaustion, mean_kinetic_c, warmth, weigh
@@ -82,17 +82,18 @@ class State:
 
     def to_json(self) -> dict[str, Any]:
         """Give the state for storage."""
-        return {"version": STATE_VERSION, **asdict(self)}
+        return {"version": STATE_VERSION, **dict(zip(_FIELDS, _values(self), strict=True))}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "State | None":
         """Read a stored state back; None if another version of the fold wrote it: then fold from the start."""
         values = dict(data)
         written_by = values.pop("version", None)
-        return cls(**values) if written_by == STATE_VERSION and values.keys() == _FIELDS else None
+        return cls(**values) if written_by == STATE_VERSION and values.keys() == set(_FIELDS) else None
 
 
-_FIELDS: Final = {field.name for field in fields(State)}
+_FIELDS: Final = tuple(field.name for field in fields(State))
+_values: Final = attrgetter(*_FIELDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +133,8 @@ def fold(plan: Plan, window: Window, state: State, samples: Iterable[Sample]) ->
         state = replace(state, last_at=valid[0][0], last_c=valid[0][1])
     state, ended = _run_through(plan, state, valid)
     state = _measure(state, [celsius for _, celsius in valid])
-    state = spend(plan, state, ((run.start, end) for run, end in ended))
+    if ended:
+        state = spend(plan, state, ((run.start, end) for run, end in ended))
     return state, [run for run, end in ended if end - run.start >= plan.on_delay]
 
 
@@ -220,9 +222,19 @@ def _run_through(
         elif phase and (celsius > peak_c if phase == HIGH else celsius < peak_c):
             peak_c = celsius
     state = replace(
-        state, last_at=last_at, last_c=last_c, phase=phase, start=start, peak_c=peak_c, has_gap=has_gap
+        state,
+        last_at=last_at,
+        last_c=last_c,
+        phase=phase,
+        start=start,
+        peak_c=peak_c,
+        has_gap=has_gap,
+        held_in=held_in,
+        held_out=held_out,
+        weighed=weighed,
+        warmest_c=warmest_c,
     )
-    return replace(state, held_in=held_in, held_out=held_out, weighed=weighed, warmest_c=warmest_c), ended
+    return state, ended
 
 
 def make_run(

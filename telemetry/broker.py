@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self, TypeAlias, TypeVar
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Deliver: TypeAlias = Callable[["Connection", list[Publish]], None]
 
-RECEIVE_MAXIMUM = 2000
+RECEIVE_MAXIMUM = 10_000
 """Messages that the broker may have under way to us; some brokers exceed it."""
 MAX_PACKET_BYTES = 4 * 2**20
 KEEPALIVE_S = 30
@@ -137,9 +137,9 @@ class Connection:
         _, mid = self._client.unsubscribe(list(topics))
         await self._answer_with(mid)
 
-    def acknowledge(self, packet_ids: Iterable[int]) -> None:
+    def acknowledge(self, packet_ids: Sequence[int]) -> None:
         """Tell the broker that it need not keep these messages; in the order in which they came."""
-        if not self.closed.done():
+        if packet_ids and not self.closed.done():
             self._socket.send(pubacks(packet_ids))
             self._turn()
 

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby, islice
-from operator import attrgetter
+from itertools import islice
 from time import monotonic
 from typing import Any
 
@@ -193,14 +192,13 @@ class Bridge:
 
     async def _commit(self, batch: list[Delivery], judged: Batch | Fresh, sent: asyncio.Event) -> None:
         outcome = await self._ingest.commit_batch(judged, on_sent=sent.set)
-        for connection, deliveries in groupby(batch, attrgetter("connection")):
-            connection.acknowledge([delivery.packet_id for delivery in deliveries if delivery.packet_id])
+        for connection, packet_ids in self._inbox.settle(batch).items():
+            connection.acknowledge(packet_ids)
         self._acks |= {(ack.device_id, ack.boot): ack for ack in outcome.acknowledgements}
         while len(self._acks) > MOST_ACKS:  # a logger that misses one sends again, and hears more
             del self._acks[next(iter(self._acks))]
         self._acks_wanted.set()
         self._committing = False
-        self._inbox.settle(batch)
 
     # Back to the loggers.
 

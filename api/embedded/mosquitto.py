@@ -22,7 +22,7 @@ persistence true
 persistence_location {folder}/
 autosave_interval 1
 max_queued_messages 10000000
-max_inflight_messages 1000
+max_inflight_messages 10000
 max_packet_size 1200000
 set_tcp_nodelay true
 

@@ -4,7 +4,15 @@ import asyncio
 from datetime import UTC, datetime
 
 from telemetry.frames import Publish
-from telemetry.inbox import BATCH_BYTES, BATCH_MESSAGES, MOST_BYTES, MOST_MESSAGES, Inbox
+from telemetry.inbox import (
+    BATCH_BYTES,
+    BATCH_MESSAGES,
+    MOST_BYTES,
+    MOST_MESSAGES,
+    READ_AGAIN_BELOW,
+    SMALL_BYTES,
+    Inbox,
+)
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -21,8 +29,16 @@ class Reader:
         self.reading = True
 
 
-def publishes(count, payload=b"{}"):
-    return [Publish("dewar/v1/LOG-1/readings", packet_id, payload) for packet_id in range(1, count + 1)]
+LARGE = b"x" * (SMALL_BYTES + 1)
+
+
+def publishes(count, payload=b"{}", logger="LOG-1", first=1):
+    topic = f"dewar/v1/{logger}/readings"
+    return [Publish(topic, packet_id, payload) for packet_id in range(first, first + count)]
+
+
+def ids(batch):
+    return [delivery.packet_id for delivery in batch]
 
 
 def drain(inbox):
@@ -48,14 +64,14 @@ def test_a_batch_is_bounded_in_bytes_and_takes_at_least_one():
     assert [len(inbox.take()) for _ in range(4)] == [1, 1, 1, 0]
 
 
-def test_too_many_messages_stop_the_reading_until_half_of_them_are_stored():
+def test_too_many_messages_stop_the_reading_until_some_of_them_are_stored():
     inbox, connection = Inbox(), Reader()
     inbox.add(connection, publishes(MOST_MESSAGES), NOW)
     assert connection.reading
     inbox.add(connection, publishes(1), NOW)
     assert not connection.reading
     assert inbox.crowded
-    while inbox.messages > MOST_MESSAGES / 2:
+    while inbox.messages > MOST_MESSAGES * READ_AGAIN_BELOW:
         assert not connection.reading
         inbox.settle(inbox.take())
     assert connection.reading
@@ -69,6 +85,60 @@ def test_too_many_bytes_stop_the_reading():
     drain(inbox)
     assert connection.reading
     assert (inbox.messages, inbox.bytes) == (0, 0)
+
+
+def test_a_live_reading_overtakes_what_another_logger_brings_back_from_a_flight():
+    inbox, connection = Inbox(), Reader()
+    many = 3 * BATCH_BYTES // len(LARGE)
+    inbox.add(connection, publishes(many, LARGE), NOW)
+    inbox.add(connection, publishes(2, logger="LOG-2", first=many + 1), NOW)
+    batch = ids(inbox.take())
+    assert batch[:3] == [many + 1, many + 2, 1]
+    assert len(batch) > 100  # the flight goes on, too
+
+
+def test_however_much_is_live_the_flight_has_half_of_each_batch():
+    inbox, connection = Inbox(), Reader()
+    inbox.add(connection, publishes(40, LARGE), NOW)
+    inbox.add(connection, publishes(5 * BATCH_MESSAGES, logger="LOG-2", first=41), NOW)
+    batch = ids(inbox.take())
+    assert len(batch) == BATCH_MESSAGES
+    assert set(range(1, 41)) < set(batch)
+
+
+def test_messages_of_one_topic_keep_their_order():
+    inbox, connection = Inbox(), Reader()
+    inbox.add(connection, publishes(2, LARGE), NOW)
+    inbox.add(connection, publishes(2, first=3), NOW)
+    inbox.add(connection, publishes(1, logger="LOG-2", first=5), NOW)
+    assert ids(inbox.take()) == [5, 1, 2, 3, 4]
+    inbox.add(connection, publishes(1, first=6), NOW)
+    inbox.add(connection, publishes(1, LARGE, logger="LOG-2", first=7), NOW)
+    assert ids(inbox.take()) == [6, 7]  # nothing large of it waits any more
+
+
+def test_receipts_are_confirmed_in_the_order_of_receipt():
+    inbox, connection, other = Inbox(), Reader(), Reader()
+    inbox.add(connection, publishes(BATCH_BYTES // len(LARGE) + 10, LARGE), NOW)
+    inbox.add(other, publishes(1, logger="LOG-2"), NOW)
+    inbox.add(connection, publishes(1, logger="LOG-3", first=9000), NOW)
+    first, second = inbox.take(), inbox.take()
+    assert 9000 in ids(first)
+    confirmed = inbox.settle(first)
+    assert confirmed[other] == [1]
+    large = [packet_id for packet_id in ids(second) if packet_id != 9000]
+    assert confirmed[connection] == [*range(1, large[0])]  # the live one waits for those before it
+    assert inbox.settle(second) == {connection: [*large, 9000]}
+    assert inbox.messages == 0
+
+
+def test_what_needs_no_receipt_is_confirmed_to_nobody():
+    inbox, connection = Inbox(), Reader()
+    inbox.add(connection, [Publish("dewar/v1/LOG-1/readings", 0, b"{}")], NOW)
+    first = inbox.take()
+    inbox.add(connection, [Publish("dewar/v1/LOG-1/readings", 0, b"{}")], NOW)
+    assert inbox.settle(first) == {connection: []}
+    assert inbox.settle(inbox.take()) == {connection: []}
 
 
 async def test_whoever_waits_hears_of_every_change():
