@@ -75,6 +75,7 @@ async def test_the_database_dies(broker, postgres, blow):
 
 
 async def test_the_database_is_away_under_load(broker, postgres):
+    many = RECEIVE_MAXIMUM + 2_000
     await upgrade(postgres.url)
     async with open_store(postgres.url) as store, ingesters(broker.url, postgres.url) as start:
         await store.register("LOG-1")
@@ -83,7 +84,7 @@ async def test_the_database_is_away_under_load(broker, postgres):
             loggers.publish(reading(0, seq=0))
             await loggers.acknowledged(lambda ack: ack["through"] == 0)
             await asyncio.to_thread(postgres.stop)
-            for seq in range(1, COUNT):
+            for seq in range(1, many):
                 loggers.publish(reading(seq, seq=seq))
             await loggers.published()
             await ingester.until(lambda state: state.waiting >= RECEIVE_MAXIMUM)
@@ -93,8 +94,8 @@ async def test_the_database_is_away_under_load(broker, postgres):
             assert max(state.waiting for state in ingester.states) <= MOST_MESSAGES + 1000
             assert len(loggers.acks) == 1
             await asyncio.to_thread(postgres.start)
-            await all_stored_once(store)
-            await loggers.acknowledged(lambda ack: ack["through"] == COUNT - 1)
+            await all_stored_once(store, many)
+            await loggers.acknowledged(lambda ack: ack["through"] == many - 1)
 
 
 async def test_a_stop_while_the_database_is_away_leaves_everything_at_the_broker(
