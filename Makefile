@@ -18,8 +18,8 @@ demo: setup  ## database, broker, all roles and a simulated fleet; ARGS="--fleet
 test: setup lint  ## everything that CI checks
 	$(BIN)/pytest -m "not long" --numprocesses auto --maxprocesses 4 --cov --cov-report term $(ARGS)
 
-test-long: setup  ## the tests that take minutes
-	$(BIN)/pytest -m long $(ARGS)
+test-long: setup  ## the tests that take minutes, an hour and more in all; DEWARWATCH_SEED=N repeats a run
+	$(BIN)/pytest -m long --numprocesses auto --maxprocesses 4 $(ARGS)
 
 chaos: setup  ## kill -9, restarts and absences under load, short and long
 	$(BIN)/pytest tests/chaos $(ARGS)
