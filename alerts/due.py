@@ -4,6 +4,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -39,10 +40,10 @@ _DEADLINES = """
 """
 CLAIM_LIVE = _CLAIM.format(due=" UNION ALL ".join((_MARKS.format(late="NOT late"), _DEADLINES)), where="")
 
-# What loggers bring back from a flight is much, and hours old: it has a share of each cycle, and live data never waits.
-CLAIM_LATE = _CLAIM.format(due=_MARKS.format(late="late"), where="WHERE e.shipment_id <> ALL($2::text[])")
-LATE_PART = 4
-"""One in so many of a cycle's shipments, at least, may be one with readings of the past."""
+# What loggers bring back from a flight is much, and hours old: live data does not wait for it.
+CLAIM_PAST = _CLAIM.format(due=_MARKS.format(late="late"), where="WHERE e.shipment_id <> ALL($2::text[])")
+PAST_PART = 4
+"""Where both are claimed, one in so many shipments, at least, may be one with readings of the past."""
 
 CLAIM_THESE = """
 SELECT shipment_id, evaluated_at FROM evaluations WHERE shipment_id = ANY($1::text[]) ORDER BY shipment_id
@@ -104,17 +105,27 @@ class Batch:
         return sum(len(device.trace) for shipment in self.shipments for device in shipment.devices)
 
 
-async def claim(connection: Connection, limit: int) -> Batch | None:
-    """Lock due shipments that nobody else is at, and load them; None where none is due.
+class Share(StrEnum):
+    """Which of the due shipments to claim."""
 
-    At most `limit` of them with live data or a deadline, and some with readings of the past.
-    """
-    live = await connection.fetch(CLAIM_LIVE, limit)
-    room = max(limit - len(live), limit // LATE_PART, 1)
-    late = await connection.fetch(CLAIM_LATE, room, [row["shipment_id"] for row in live])
-    if not live and not late:
+    LIVE = "live"
+    """Those with live data, or a deadline."""
+    PAST = "past"
+    """Those with readings of the past, as after a flight."""
+    ALL = "all"
+    """Both; of the second fewer where there are many of the first."""
+
+
+async def claim(connection: Connection, limit: int, share: Share = Share.ALL) -> Batch | None:
+    """Lock due shipments that nobody else is at, about `limit` of them, and load them; None where none is due."""
+    live = [] if share is Share.PAST else await connection.fetch(CLAIM_LIVE, limit)
+    past: Rows = ()
+    if share is not Share.LIVE:
+        room = max(limit - len(live), limit // PAST_PART, 1)
+        past = await connection.fetch(CLAIM_PAST, room, [row["shipment_id"] for row in live])
+    if not live and not past:
         return None
-    return await _take(connection, [*live, *late], from_the_start=False)
+    return await _take(connection, [*live, *past], from_the_start=False)
 
 
 async def claim_these(connection: Connection, shipment_ids: Sequence[str]) -> Batch | None:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from math import inf
 from time import perf_counter
 from uuid import uuid4
 
@@ -9,7 +11,7 @@ import asyncpg
 import structlog
 
 from alerts import metrics
-from alerts.due import Batch, Poisoned, claim, claim_these, told
+from alerts.due import Batch, Poisoned, Share, claim, claim_these, told
 from alerts.judge import Verdict, judge, set_aside
 from alerts.model import ChangeKind, Instant
 from alerts.record import save, write_deadlines
@@ -26,8 +28,10 @@ BATCH = 200
 LEAST_BATCH = 8
 CYCLE_S = 0.04
 """How long a cycle should take: longer ones make live data wait, shorter ones spend their time on beginning and end."""
-ASIDE_FROM = 2_000
-"""Readings to fold from which on it is done beside the event loop, which others share."""
+BESIDE_LIVE_S = 0.01
+"""The same for shipments with readings of the past while there are live ones, which share processor and database."""
+ALONE_AFTER_S = 1.0
+_SLICE_S = 0.001
 _LONGEST_BACKOFF_S = 600.0
 
 # What a statement refuses because of the values in it: the same again would fail again.
@@ -46,21 +50,28 @@ NEXT_DEADLINE = "SELECT extract(epoch FROM min(evaluate_at) - clock_timestamp())
 
 
 async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
-    """Evaluate whatever becomes due until `stop` is set; outlasts a database that is away."""
-    limit = BATCH
+    """Evaluate whatever becomes due until `stop` is set; outlasts a database that is away.
 
-    async def evaluate_some() -> int:
-        """Evaluate as many at once as a cycle has time for: whoever becomes due meanwhile waits for its end."""
-        nonlocal limit
-        started = perf_counter()
-        try:
-            found = await evaluate_due(pool, limit)
-        except (TimeoutError, asyncpg.QueryCanceledError):
-            limit = max(limit // 2, 1)
-            raise
-        limit = next_limit(limit, perf_counter() - started)
+    In two loops beside each other, so that what happens now never waits for what happened hours ago.
+    """
+    live, past = _Pace(CYCLE_S), _Pace(CYCLE_S)
+
+    async def live_data() -> int:
+        found = await live.cycle(pool, Share.LIVE)
+        if found:
+            past.cycle_s, past.hurries_at = BESIDE_LIVE_S, perf_counter() + ALONE_AFTER_S
         return found
 
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_evaluate_all(pool, live_data, stop), name="evaluate:live")
+        group.create_task(
+            _evaluate_all(pool, lambda: past.cycle(pool, Share.PAST), stop), name="evaluate:past"
+        )
+
+
+async def _evaluate_all(
+    pool: asyncpg.Pool, evaluate_some: Callable[[], Awaitable[int]], stop: asyncio.Event
+) -> None:
     async with Wakeup(pool, EVALUATE_CHANNEL) as wakeup:
         while not stop.is_set():
             wakeup.clear()
@@ -69,18 +80,42 @@ async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
                 await wakeup.wait(await outlast(lambda: _patience(pool), stop, "evaluate") or POLL_S, stop)
 
 
-def next_limit(limit: int, took_s: float) -> int:
-    """Give how many shipments the next cycle may take, after one that took so long."""
-    if took_s > 2 * CYCLE_S:
+@dataclass(slots=True)
+class _Pace:
+    """Takes as many shipments at once as a cycle has time for: whoever becomes due meanwhile waits for its end."""
+
+    cycle_s: float
+    limit: int = BATCH
+    hurries_at: float = inf
+    """When a cycle that was made short for the sake of others may be long again."""
+
+    async def cycle(self, pool: asyncpg.Pool, share: Share) -> int:
+        """Evaluate some of what is due; give how many there were."""
+        started = perf_counter()
+        if started > self.hurries_at:
+            self.cycle_s, self.hurries_at = CYCLE_S, inf
+        try:
+            found = await evaluate_due(pool, self.limit, share)
+        except (TimeoutError, asyncpg.QueryCanceledError):
+            self.limit = max(self.limit // 2, 1)
+            raise
+        if found:
+            self.limit = next_limit(self.limit, perf_counter() - started, self.cycle_s)
+        return found
+
+
+def next_limit(limit: int, took_s: float, cycle_s: float = CYCLE_S) -> int:
+    """Give how many shipments the next cycle may take, after one that took so long and should take `cycle_s`."""
+    if took_s > 2 * cycle_s:
         return max(limit // 2, LEAST_BATCH)
-    return min(limit + limit // 4 + 1, BATCH) if took_s < CYCLE_S else limit
+    return min(limit + limit // 4 + 1, BATCH) if took_s < cycle_s else limit
 
 
-async def evaluate_due(pool: asyncpg.Pool, limit: int = BATCH) -> int:
-    """Evaluate up to `limit` due shipments in one transaction; give how many there were."""
+async def evaluate_due(pool: asyncpg.Pool, limit: int = BATCH, share: Share = Share.ALL) -> int:
+    """Evaluate about `limit` due shipments in one transaction; give how many there were."""
     started = perf_counter()
     async with pool.acquire() as connection, connection.transaction():
-        batch = await claim(connection, limit)
+        batch = await claim(connection, limit, share)
         if batch is None:
             return 0
         verdicts, poisoned = await _evaluate(connection, batch)
@@ -98,8 +133,22 @@ async def evaluate_again(
 
 
 async def judge_batch(batch: Batch) -> tuple[list[Verdict], list[Poisoned]]:
-    """Judge every shipment of a batch; long traces are folded beside the event loop."""
-    return await asyncio.to_thread(_judge_each, batch) if batch.readings > ASIDE_FROM else _judge_each(batch)
+    """Judge every shipment, letting others run in between; one whose judgement raises costs the others nothing.
+
+    Not in a thread: that one would keep the event loop waiting for five milliseconds at every turn (the interpreter's
+    switch interval), and the loop has many turns.
+    """
+    verdicts, failures, pause_at = [], list(batch.poisoned), perf_counter() + _SLICE_S
+    for shipment in batch.shipments:
+        try:
+            verdicts.append(judge(shipment, batch.now, _new_id))
+        except Exception as error:  # whatever it is, the other shipments must not wait for it
+            log.exception("evaluation_failed", shipment_id=shipment.identity.shipment_id)
+            failures.append(Poisoned(identity=shipment.identity, error=told(error)))
+        if perf_counter() > pause_at:
+            await asyncio.sleep(0)
+            pause_at = perf_counter() + _SLICE_S
+    return verdicts, failures
 
 
 async def _evaluate(connection: Connection, batch: Batch) -> tuple[list[Verdict], list[Poisoned]]:
@@ -113,18 +162,6 @@ async def _evaluate(connection: Connection, batch: Batch) -> tuple[list[Verdict]
     failures += refused
     await _set_aside(connection, failures, batch.now)
     return saved, failures
-
-
-def _judge_each(batch: Batch) -> tuple[list[Verdict], list[Poisoned]]:
-    """Judge every shipment; one whose judgement raises is set aside and costs the others nothing."""
-    verdicts, failures = [], list(batch.poisoned)
-    for shipment in batch.shipments:
-        try:
-            verdicts.append(judge(shipment, batch.now, _new_id))
-        except Exception as error:  # whatever it is, the other shipments must not wait for it
-            log.exception("evaluation_failed", shipment_id=shipment.identity.shipment_id)
-            failures.append(Poisoned(identity=shipment.identity, error=told(error)))
-    return verdicts, failures
 
 
 def _new_id() -> str:

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from telemetry import metrics
@@ -14,9 +14,12 @@ from telemetry.model import Message, Source
 BATCH_MESSAGES = 1000
 BATCH_BYTES = 512 * 1024
 MOST_MESSAGES = 2 * RECEIVE_MAXIMUM
-MOST_BYTES = 32 * 2**20
+MOST_BYTES = 48 * 2**20
 SMALL_BYTES = 2 * 1024
 """What a logger sends that is under way. Larger messages are the past of one that was away, and can wait."""
+LARGE_BYTES_BESIDE_LIVE = 96 * 1024
+"""So much of the large ones makes a batch while there are small ones, which wait for no more than that."""
+_LIVE_FOR = timedelta(seconds=1)
 READ_AGAIN_BELOW = 0.9
 """The part of what may be held below which a connection that was stopped reads again."""
 
@@ -32,9 +35,9 @@ class Delivery(NamedTuple):
 class Inbox:
     """Deliveries on their way into the database; above its limits, connections stop reading.
 
-    Where hundreds of loggers hand in a whole flight, live readings do not queue up behind it: small messages are taken
-    first, up to half of each batch, so that large ones come on, too. Messages of one topic keep their order, and
-    receipts are confirmed in the order of receipt (MQTT 5.0, 4.6).
+    Where hundreds of loggers hand in a whole flight, live readings do not queue up behind it: every other batch is of
+    small messages, and those of large ones are short. Messages of one topic keep their order, and receipts are
+    confirmed in the order of receipt (MQTT 5.0, 4.6).
     """
 
     def __init__(self) -> None:
@@ -42,6 +45,9 @@ class Inbox:
         self._large: deque[Delivery] = deque()
         self._large_of: Counter[str] = Counter()
         """How many large messages of a topic wait: its small ones must not overtake them."""
+        self._large_next = False
+        self._live_until = datetime.min.replace(tzinfo=UTC)
+        self._newest = self._live_until
         self._waiting_bytes = 0
         self._held: Counter[Connection] = Counter()
         self._unconfirmed: dict[Connection, deque[int]] = {}
@@ -73,6 +79,7 @@ class Inbox:
 
     def add(self, connection: Connection, publishes: Sequence[Publish], received_at: datetime) -> None:
         """Take in what arrived at once on a connection."""
+        self._newest = received_at
         self._held[connection] += len(publishes)
         self.messages += len(publishes)
         for topic, packet_id, payload in publishes:
@@ -82,6 +89,7 @@ class Inbox:
                 self._large_of[topic] += 1
             else:
                 self._small.append(delivery)
+                self._live_until = received_at + _LIVE_FOR
             self._waiting_bytes += len(payload)
             self.bytes += len(payload)
         self._unconfirmed.setdefault(connection, deque()).extend(
@@ -94,14 +102,17 @@ class Inbox:
 
     def take(self) -> list[Delivery]:
         """Give the next batch, which is empty only where nothing waits."""
+        large = bool(self._large) and (self._large_next or not self._small)
+        lane = self._large if large else self._small
+        most = LARGE_BYTES_BESIDE_LIVE if large and self._newest < self._live_until else BATCH_BYTES
+        self._large_next = not large
         batch: list[Delivery] = []
         size = 0
-        for lane, part in ((self._small, 2 if self._large else 1), (self._large, 1), (self._small, 1)):
-            while lane and len(batch) < BATCH_MESSAGES // part and size < BATCH_BYTES // part:
-                batch.append(lane.popleft())
-                size += len(batch[-1].message.payload)
-                if lane is self._large:
-                    self._forget_large(batch[-1].message.origin)
+        while lane and len(batch) < BATCH_MESSAGES and size < most:
+            batch.append(lane.popleft())
+            size += len(batch[-1].message.payload)
+            if large:
+                self._forget_large(batch[-1].message.origin)
         self._waiting_bytes -= size
         return batch
 

@@ -6,6 +6,8 @@ from typing import Any
 from telemetry.frames import MalformedPacketError, Publish, split
 
 _READ_BYTES = 32 * 1024
+_ENOUGH_MESSAGES, _ENOUGH_BYTES = 100, 512 * 1024
+"""What is taken in at once, about: so many take less than a millisecond to receive, however large they are."""
 _NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -35,21 +37,37 @@ class PacketSocket:
 
     def receive(self) -> list[Publish]:
         """Read what has arrived, a limited amount; gives the messages, and keeps the other packets for paho."""
+        publishes: list[Publish] = []
+        size = 0
+        while len(publishes) < _ENOUGH_MESSAGES and size < _ENOUGH_BYTES:
+            data = self._read()
+            if not data:
+                break
+            try:
+                packets = split(self._unread + data, properties=self._properties)
+            except MalformedPacketError as error:
+                self._ended = ConnectionError(str(error))
+                break
+            self._unread = (self._unread + data)[packets.size :]
+            self._for_paho += packets.others
+            publishes += packets.publishes
+            size += len(data)
+        return publishes
+
+    def _read(self) -> bytes:
+        """Give some of what has arrived; nothing where there is none, or the connection has ended."""
         try:
-            data = self._inner.recv(_READ_BYTES)
+            data: bytes = self._inner.recv(_READ_BYTES)
             while isinstance(self._inner, ssl.SSLSocket) and self._inner.pending():
                 data += self._inner.recv(self._inner.pending())
             if not data:
                 raise ConnectionResetError("the broker closed the connection")
-            packets = split(self._unread + data, properties=self._properties)
         except _NOTHING_YET:
-            return []
-        except (OSError, MalformedPacketError) as error:
-            self._ended = error if isinstance(error, OSError) else ConnectionError(str(error))
-            return []
-        self._unread = (self._unread + data)[packets.size :]
-        self._for_paho += packets.others
-        return packets.publishes
+            return b""
+        except OSError as error:
+            self._ended = error
+            return b""
+        return data
 
     def flush(self) -> None:
         """Write what was sent, as much as the network takes."""
