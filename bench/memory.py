@@ -17,7 +17,7 @@ READINGS_EACH = 3
 AWAY_S = 60
 LARGE, LARGE_READINGS, SMALL = 600, 1000, 50_000
 """Published while the database is away, as fast as the broker takes them: messages as large as they may be, more
-than the ingester's own limit of 32 MiB lets in, and then small ones."""
+than the ingester's own limit of 48 MiB lets in, and then small ones."""
 PUSHED = LARGE * LARGE_READINGS + SMALL
 ALLOWED_MIB = 128.0
 """Above what many loggers take: the limit once for what is held, and once for what is made of it."""

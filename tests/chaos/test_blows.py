@@ -29,7 +29,7 @@ SIZES = [
 ]
 BLOWS = {"killed": kill, "restarted": Supervisor.restart}
 PILE_MIB = 160
-"""So much is sent while the database is away; the service itself keeps at most 32 MiB of it."""
+"""So much is sent while the database is away; the service itself keeps at most 48 MiB of it."""
 
 
 def strike(voyage: Voyage, loggers: Loggers, blow: Callable[[], None]) -> None:
