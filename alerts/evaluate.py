@@ -1,4 +1,4 @@
-"""The evaluation loop: claim due shipments, load, fold and judge them, save; over and over, beside any number of its like."""
+"""The evaluation loops: claim due shipments, load, fold and judge them, save; over and over, beside any number of its like."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

@@ -43,7 +43,7 @@ async def judge_at_once(opened: Sequence[Parcel | Examined]) -> Fresh | None:
             lambda one: one if isinstance(one, Parcel) and next(good) else _examined(one), opened
         )
         return prepare_fresh(taken, judged) if any(one.size for one in taken) else None
-    except Exception:
+    except Exception:  # the ordinary way judges the same, and finds out which message it is
         log.exception("large_batch_failed", hint="its readings are judged one by one")
         return None
 
@@ -62,7 +62,7 @@ def _unpack(message: Message, registered: Container[str]) -> Parcel | Examined:
     """Unpack, and refuse what makes our own code stumble: one message must never stop all the others."""
     try:
         return unpack(message, registered)
-    except Exception as error:
+    except Exception as error:  # whatever it is, the other messages must not wait for it
         log.exception("examining_failed", origin=message.origin)
         return _stumbled(message, error)
 
@@ -73,7 +73,7 @@ def _examined(one: Parcel | Examined) -> Examined:
         return one
     try:
         return examine_parcel(one)
-    except Exception as error:
+    except Exception as error:  # whatever it is, the other messages must not wait for it
         log.exception("examining_failed", origin=one.message.origin)
         return _stumbled(one.message, error)
 
