@@ -16,6 +16,18 @@ class AlertKind(StrEnum):
     BUDGET_EXHAUSTED = "budget_exhausted"
     PROBE_FAULT = "probe_fault"
     SIGNAL_LOST = "signal_lost"
+    EXCURSION_PREDICTED = "excursion_predicted"
+    HOLD_TIME_SHORT = "hold_time_short"
+    TILTED = "tilted"
+    SHOCK = "shock"
+    LID_OPEN = "lid_open"
+    LOW_BATTERY = "low_battery"
+    OFF_ROUTE = "off_route"
+    LATE = "late"
+    USE_BY_AT_RISK = "use_by_at_risk"
+    SITE_NOT_READY = "site_not_ready"
+    CLOCK_SKEW = "clock_skew"
+    LOGGER_MEMORY_GAP = "logger_memory_gap"
     EVALUATION_FAILED = "evaluation_failed"
 
 

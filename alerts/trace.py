@@ -1,7 +1,8 @@
 """Pure: one device's readings as two columns, which cost little however many they are."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -13,12 +14,35 @@ Instants: TypeAlias = NDArray[np.int64]
 Celsius: TypeAlias = NDArray[np.float64]
 
 
+class Channel(StrEnum):
+    """What a reading may carry beside the payload's temperature, each as a float; `lid_open` as 0 or 1."""
+
+    SECOND_C = "temperature_2_c"
+    AMBIENT_C = "ambient_c"
+    BATTERY_PCT = "battery_pct"
+    TILT_DEG = "tilt_deg"
+    SHOCK_G = "shock_g"
+    LID_OPEN = "lid_open"
+    LN2_KG = "ln2_kg"
+    LAT = "lat"
+    LON = "lon"
+    ACCURACY_M = "accuracy_m"
+    SEQ = "seq"
+    BOOT = "boot"
+    RECEIVED_AT = "received_at"
+    """An instant; it, seq and boot are below 2^53, so exact."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Readings in strict order of time, as microseconds since the epoch and °C; NaN is a broken probe."""
+    """Readings in strict order of time, as microseconds since the epoch and °C; NaN is a broken probe.
+
+    `channels` has those that at least one of the readings carries, as columns of the same length, NaN where it does not.
+    """
 
     at: Instants
     celsius: Celsius
+    channels: Mapping[Channel, NDArray[np.float64]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, samples: Iterable[tuple[Instant, float | None]]) -> Self:
@@ -33,7 +57,8 @@ class Trace:
         return len(self.at)
 
     def __getitem__(self, part: slice) -> "Trace":
-        return Trace(self.at[part], self.celsius[part])
+        channels = {name: values[part] for name, values in self.channels.items()}
+        return Trace(self.at[part], self.celsius[part], channels)
 
     def samples(self) -> Iterator[Sample]:
         """Give the readings one by one; where the probe is broken, with NaN."""

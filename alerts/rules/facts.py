@@ -1,0 +1,73 @@
+"""Pure: what a rule knows of a shipment beside its readings: plan, window, dewar, route and times."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, time
+
+from alerts.model import Duration, Instant, Window
+from alerts.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """A filling with nitrogen; `ln2_kg` is what it held then, None where that is its capacity."""
+
+    at: Instant
+    ln2_kg: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dewar:
+    """The shipper: hold time as its maker states it, standing upright; charges oldest first."""
+
+    dewar_id: str
+    hold_time: Duration | None = None
+    ln2_capacity_kg: float | None = None
+    charges: tuple[Charge, ...] = ()
+    qualified_until: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A site, or an airport that a leg names; degrees of WGS 84. Hours are local spans by weekday, Monday first.
+
+    `hours` None is always open, `stores` None is not known.
+    """
+
+    name: str
+    lat: float | None = None
+    lon: float | None = None
+    radius_m: float = 5000
+    timezone: str | None = None
+    stores: frozenset[str] | None = None
+    hours: tuple[tuple[tuple[time, time], ...], ...] | None = None
+    closed_dates: frozenset[date] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """A part of the way as it is planned."""
+
+    start: Place
+    end: Place
+    carrier: str | None = None
+    planned_departure: Instant | None = None
+    planned_arrival: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All of it. What is not known is None or empty, and a rule that needs it then finds nothing."""
+
+    plan: Plan
+    window: Window
+    dewar: Dewar | None = None
+    origin: Place | None = None
+    destination: Place | None = None
+    legs: tuple[Leg, ...] = ()
+    planned_departure: Instant | None = None
+    planned_arrival: Instant | None = None
+    packed_out_at: Instant | None = None
+    use_by: Instant | None = None
+    interval: Mapping[str, Duration] = field(default_factory=dict)
+    """How often each logger measures, as registered."""

@@ -1,0 +1,135 @@
+"""Pure: what a rule is: a fold over one logger's readings, and a look at what was folded.
+
+Theory of operation. A rule is, like an excursion, a function of the set of readings, of what is planned (`Facts`) and of
+the instant at which somebody looks. `fold` brings its state forward by readings in strict order of time; however a trace
+is cut into calls, the state is the same. `look` judges states at an instant and leaves them as they are. Late data is
+folded again from a state before it, and where facts change, from the start. So whatever has to do with hysteresis lies
+in the fold, on event time, and never in when somebody happened to look.
+
+A state is a flat frozen dataclass: each field a number, text, bool, None or a (named) tuple of such, each with a default.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any, ClassVar, Generic, TypeVar
+
+from alerts.alert import AlertKind
+from alerts.model import Instant, Severity
+from alerts.rules.facts import Facts
+from alerts.trace import Channel, Trace
+
+P = TypeVar("P", bound="Tuning")
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """What can be tuned of a rule for a shipment; each rule adds numbers with defaults, units in their names."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """When somebody looks."""
+
+    through: Instant
+    """Now, or the end of the shipment's window where that is over, or the newest reading where its clock runs ahead."""
+    watched_from: Instant
+    """Since when it is known that the shipment departed."""
+    over: Instant | None = None
+    """When the shipment ended, if it has: from then on nothing is found anew, and what held ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a rule finds: the newest stretch of time for which its condition held; `until` is None while it holds.
+
+    `message` is a sentence for people, with the reason in it. It and `details` (figures under names with units, times
+    as text) must not change with every reading: each change is a revision of the alert.
+    """
+
+    severity: Severity
+    message: str
+    since: Instant
+    until: Instant | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a look gave, and when to look again although no reading comes."""
+
+    found: Found | None = None
+    again_at: Instant | None = None
+
+
+NOTHING = Look()
+
+
+class Rule(ABC, Generic[P, S]):
+    """Any rule; either a `DeviceRule` or a `ShipmentRule`."""
+
+    kind: ClassVar[AlertKind]
+    tuning: type[P]
+    state: type[S]
+    version: ClassVar[int] = 1
+    """Raised when states of before mean something else: then all is folded from the start."""
+    reads: ClassVar[frozenset[Channel]] = frozenset()
+    """The channels it needs; `fold` is only called for traces that have one of them, or for all where it is empty."""
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    """The least and most that each number of the tuning may be."""
+
+    @abstractmethod
+    def fold(self, tuning: P, facts: Facts, state: S, trace: Trace) -> S:
+        """Bring the state forward by readings in strict order of time, all after those folded before."""
+
+
+class DeviceRule(Rule[P, S]):
+    """A rule about one logger: its subject is `kind:device_id`."""
+
+    @abstractmethod
+    def look(self, tuning: P, facts: Facts, state: S, moment: Moment) -> Look:
+        """Judge what was folded of one logger."""
+
+
+class ShipmentRule(Rule[P, S]):
+    """A rule about the whole shipment, whatever logger tells of it: its subject is its kind."""
+
+    @abstractmethod
+    def look(self, tuning: P, facts: Facts, states: Sequence[S], moment: Moment) -> Look:
+        """Judge what was folded of all its loggers, at least one; those without a reading have an empty state."""
+
+
+def dump(state: Any) -> list[Any]:
+    """Give a rule's state for storage as JSON."""
+    return [list(value) if isinstance(value, tuple) else value for value in _values(state)]
+
+
+def load(state: type[S], values: Sequence[Any]) -> S:
+    """Read back what `dump` gave; anything else raises TypeError or ValueError."""
+    defaults = _defaults(state)
+    if len(values) != len(defaults):
+        raise ValueError(f"{len(values)} values for the {len(defaults)} of {state.__name__}")
+    return state(
+        **{
+            name: _tuple(default, value) if isinstance(value, list) else value
+            for (name, default), value in zip(defaults.items(), values, strict=True)
+        }
+    )
+
+
+def _values(state: Any) -> list[Any]:
+    return [getattr(state, name) for name in _defaults(type(state))]
+
+
+@cache
+def _defaults(state: Any) -> Mapping[str, Any]:
+    return {one.name: one.default for one in fields(state)}
+
+
+def _tuple(default: Any, values: list[Any]) -> Any:
+    named = hasattr(default, "_fields")
+    return type(default)(*values) if named else tuple(tuple(v) if isinstance(v, list) else v for v in values)
