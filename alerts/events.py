@@ -1,26 +1,16 @@
 """Pure: what the stream and webhooks are told: each event carries the full state, so that order does not matter."""
 
-from datetime import datetime
 from typing import Any
 
 from alerts.alert import Alert, AlertChange, AlertState
-from alerts.model import LIVE, Change, Excursion, ExcursionState, Instant, to_datetime
+from alerts.model import LIVE, Change, Excursion, ExcursionState
+from alerts.wording import instant_text
 
 ALERT_EVENTS = {
     AlertState.FIRING: "alert.firing",
     AlertState.ACKNOWLEDGED: "alert.acknowledged",
     AlertState.RESOLVED: "alert.resolved",
 }
-
-
-def rfc3339(time: datetime) -> str:
-    """Print a UTC time with `Z`, to the microsecond where it has any."""
-    return time.isoformat().replace("+00:00", "Z")
-
-
-def instant_text(instant: Instant | None) -> str | None:
-    """Print an instant likewise; None stays None."""
-    return None if instant is None else rfc3339(to_datetime(instant))
 
 
 def excursion_data(excursion: Excursion, *, shipment_id: str, device_id: str) -> dict[str, Any]:

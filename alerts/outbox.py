@@ -14,10 +14,10 @@ import orjson
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.events import rfc3339
 from alerts.record import OUTBOX_CHANNEL
 from alerts.tables import outbox
 from alerts.traces import Connection
+from alerts.wording import rfc3339
 from telemetry.model import JsonObject
 
 LARGEST_ID = 2**63 - 1

@@ -7,7 +7,7 @@ import orjson
 from sqlalchemy import Table
 
 from alerts.alert import Alert
-from alerts.events import alert_event, excursion_event, instant_text
+from alerts.events import alert_event, excursion_event
 from alerts.excursion import State
 from alerts.judge import AlertStep, DeviceVerdict, Verdict
 from alerts.model import Change, Excursion, ExcursionState, Instant, to_datetime
@@ -21,6 +21,7 @@ from alerts.tables import (
     outbox,
 )
 from alerts.traces import FROM_THE_START, Connection
+from alerts.wording import instant_text
 
 OUTBOX_CHANNEL = "dewarwatch_outbox"
 

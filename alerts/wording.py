@@ -1,8 +1,9 @@
 """Pure: the words in which people are told what happened; one way to print a temperature, a time, a duration."""
 
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
-from alerts.model import SECOND, Duration, Run, Severity, Side
+from alerts.model import SECOND, Duration, Instant, Run, Severity, Side, to_datetime
 from alerts.plan import Plan
 
 
@@ -15,6 +16,23 @@ def temperature(celsius: float) -> str:
 def time(when: datetime) -> str:
     """Print `2026-11-21 03:45 UTC`."""
     return f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def rfc3339(time: datetime) -> str:
+    """Print a UTC time with `Z`, to the microsecond where it has any."""
+    return time.isoformat().replace("+00:00", "Z")
+
+
+def instant_text(instant: Instant | None) -> str | None:
+    """Print an instant likewise; None stays None."""
+    return None if instant is None else rfc3339(to_datetime(instant))
+
+
+def instant(when: Instant, zone: ZoneInfo | None = None) -> str:
+    """Print an instant as `time` does; with a zone, by its clock as well: `… UTC (Sun 23:45 America/New_York)`."""
+    utc = to_datetime(when)
+    local = "" if zone is None else f" ({utc.astimezone(zone):%a %H:%M} {zone.key})"
+    return time(utc) + local
 
 
 def duration(length: Duration) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from alerts.events import rfc3339
+from alerts.wording import rfc3339
 from api.problems import Problem, invalid
 from api.schemas.fields import Time
 

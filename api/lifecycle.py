@@ -9,9 +9,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts import outbox
-from alerts.events import rfc3339
 from alerts.plan import Plan, PlanRefused, changed_plan, make_plan
 from alerts.tables import evaluations
+from alerts.wording import rfc3339
 from api.access import Principal, visible_shipments
 from api.problems import Problem, invalid, not_found
 from api.schemas.shipments import PlanChangeIn, ShipmentIn, ShipmentState

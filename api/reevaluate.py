@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from alerts import wording
-from alerts.events import excursion_data, instant_text
+from alerts.events import excursion_data
 from alerts.excursion import State
 from alerts.model import Excursion, Instant, to_datetime
 from alerts.rebuild import (
@@ -26,6 +26,7 @@ from alerts.rebuild import (
     rebuild,
     unknown_shipments,
 )
+from alerts.wording import instant_text
 from api.commands import DATABASE_HINT, stopped_by_signals
 from api.database import check_database
 from api.errors import StartError, UnfinishedError

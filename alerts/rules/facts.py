@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, time
 
 from alerts.model import Duration, Instant, Window
 from alerts.plan import Plan
+from telemetry.registry.hours import ReceivingHours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,19 +29,15 @@ class Dewar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A site, or an airport that a leg names; degrees of WGS 84. Hours are local spans by weekday, Monday first.
-
-    `hours` None is always open, `stores` None is not known.
-    """
+    """A site, or an airport that a leg names; degrees of WGS 84. `hours` None is always open, `stores` None not known."""
 
     name: str
     lat: float | None = None
     lon: float | None = None
     radius_m: float = 5000
-    timezone: str | None = None
+    airport: bool = False
     stores: frozenset[str] | None = None
-    hours: tuple[tuple[tuple[time, time], ...], ...] | None = None
-    closed_dates: frozenset[date] = frozenset()
+    hours: ReceivingHours | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,5 +131,5 @@ def _defaults(state: Any) -> Mapping[str, Any]:
 
 
 def _tuple(default: Any, values: list[Any]) -> Any:
-    named = hasattr(default, "_fields")
-    return type(default)(*values) if named else tuple(tuple(v) if isinstance(v, list) else v for v in values)
+    plain = tuple(tuple(value) if isinstance(value, list) else value for value in values)
+    return type(default)(*plain) if hasattr(default, "_fields") else plain

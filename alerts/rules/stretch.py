@@ -6,7 +6,7 @@ Values that are NaN say nothing and are passed over. For what falls instead, giv
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,9 @@ class Stretch(NamedTuple):
     def counts_at(self, levels: Levels) -> Instant | None:
         """Give when the stretch that is on counts, or has counted from; None where none is on."""
         return None if self.since is None else self.since + levels.dwell
+
+
+NEVER: Final = Stretch()
 
 
 def stretch(levels: Levels, before: Stretch, at: Instants, values: NDArray[np.float64]) -> Stretch:

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Response
 
 from alerts import findings, handling
 from alerts.alert import AlertKind, AlertState
-from alerts.events import instant_text
 from alerts.handling import AlreadyResolved
 from alerts.model import Severity
+from alerts.wording import instant_text
 from api.access import Principal, visible_shipments
 from api.as_of import AsOf, stands_for, unknown
 from api.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from alerts import known, summary
-from alerts.events import instant_text
+from alerts.wording import instant_text
 from api.access import visible_shipments
 from api.as_of import AsOf, stands_for
 from api.problems import not_found

@@ -9,8 +9,8 @@ from pydantic import Field, field_validator
 
 from alerts import outcome
 from alerts.backtest import Effect, Exhaustion, Pair, Tally
-from alerts.events import instant_text
 from alerts.model import EndedBy, Run, Severity, Side
+from alerts.wording import instant_text
 from api.schemas.fields import Given, Id, Shown, Time, example
 from api.schemas.shipments import PlanChanges
 from api.schemas.summary import Seconds, seconds

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from alerts.events import rfc3339
+from alerts.wording import rfc3339
 from telemetry.model import DEVICE_ID
 from telemetry.registry.organizations import SLUG
 from telemetry.validate import instant

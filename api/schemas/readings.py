@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from alerts.events import rfc3339
+from alerts.wording import rfc3339
 from api.schemas.fields import Shown, Time
 from telemetry.model import RefusalReason
 

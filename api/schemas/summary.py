@@ -4,9 +4,9 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from alerts.events import instant_text
 from alerts.model import SECOND, Duration
 from alerts.summary import DeviceSummary
+from alerts.wording import instant_text
 from api.schemas.fields import Shown, Time
 
 Seconds = Annotated[float | int, Field(description="Seconds, exact to the microsecond.")]

@@ -1,0 +1,52 @@
+"""Pure: distances on the sphere, in metres and degrees of WGS 84; off by half a percent at most, which no rule notices."""
+
+from functools import lru_cache
+from math import asin, atan2, cos, hypot, radians, sin
+from typing import TypeAlias
+
+EARTH_M = 6_371_008.8
+"""The mean radius of the Earth (IUGG)."""
+
+Vector: TypeAlias = tuple[float, float, float]
+
+
+@lru_cache(maxsize=4096)
+def on_sphere(lat: float, lon: float) -> Vector:
+    """Give a position as a point of the unit sphere: no longitude is special there, and no pole."""
+    phi, theta = radians(lat), radians(lon)
+    return cos(phi) * cos(theta), cos(phi) * sin(theta), sin(phi)
+
+
+def distance_m(a: Vector, b: Vector) -> float:
+    """Give the distance along the great circle; by atan2, which is exact for near points and for opposite ones."""
+    return EARTH_M * _angle(a, b)
+
+
+def distance_to_path_m(point: Vector, start: Vector, end: Vector) -> float:
+    """Give the distance from a point to the shorter great circle between two others, its ends included.
+
+    Between the ends it is the cross-track distance, asin(n·p) with n normal to the circle; beyond them that to the
+    nearer end. Of two opposite points, whose circle is not determined, it is that to the nearer one too.
+    """
+    normal = _cross(start, end)
+    length = hypot(*normal)
+    nearest_end = min(_angle(point, start), _angle(point, end))
+    if length < 1e-12:
+        return EARTH_M * nearest_end
+    beside_start = _dot(_cross(normal, start), point) >= 0
+    beside_end = _dot(_cross(end, normal), point) >= 0
+    if not (beside_start and beside_end):
+        return EARTH_M * nearest_end
+    return EARTH_M * abs(asin(max(-1.0, min(1.0, _dot(normal, point) / length))))
+
+
+def _angle(a: Vector, b: Vector) -> float:
+    return atan2(hypot(*_cross(a, b)), _dot(a, b))
+
+
+def _dot(a: Vector, b: Vector) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _cross(a: Vector, b: Vector) -> Vector:
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]

@@ -1,0 +1,228 @@
+"""Pure: how far a shipment has come on its planned way, and when it will arrive.
+
+Theory of operation. The way is a chain of stops, joined by legs. Positions that lie in the geofence of a stop tell that
+it was reached, and those outside that it was left; a stop may be passed unseen, as in flight mode. A position is looked
+at once in a while only (`Sampling.every`), in event time, so that cuts and order of arrival change nothing. From the last
+thing that is known the plan is continued: a delay moves on to the next leg, less the slack between them, and whoever comes
+too late for a flight takes the same one of the next day.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from alerts.model import SECOND, Duration, Instant
+from alerts.rules.facts import Facts, Leg, Place
+from alerts.rules.geodesy import Vector, distance_m, on_sphere
+from alerts.trace import Channel, Trace
+
+LEAVES_AT = 1.2
+"""Times the radius of a geofence: only so far away has a stop been left, or noise would leave it again and again."""
+FASTEST_M_S = 340.0
+"""No airliner is faster over ground, jet stream included; what seems so is a wrong position."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How often a position is looked at, and how accurate it must say that it is, in metres."""
+
+    every: Duration
+    accuracy_m: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Custom:
+    """What is customary on the way: how long before departure an aircraft takes freight, and how often there is one."""
+
+    cut_off: Duration
+    service_every: Duration
+
+
+class Progress(NamedTuple):
+    """What positions have told so far. `stop` is the last stop reached, 0 being the origin.
+
+    `seen` is the newest position, at `lat` and `lon`; `here` the newest in the geofence of that stop; `reached` when it was
+    reached, and `left` when it was left, None while it is not known. A position too far from the one before to be true
+    is `doubted` until another one agrees with it.
+    """
+
+    looked_at: Instant | None = None
+    seen: Instant | None = None
+    lat: float = 0.0
+    lon: float = 0.0
+    stop: int = 0
+    reached: Instant | None = None
+    here: Instant | None = None
+    left: Instant | None = None
+    doubted: Instant | None = None
+    doubted_lat: float = 0.0
+    doubted_lon: float = 0.0
+
+
+AT_ORIGIN: Final = Progress()
+
+
+class Position(NamedTuple):
+    """Where a logger was."""
+
+    at: Instant
+    lat: float
+    lon: float
+
+
+def stops(facts: Facts) -> tuple[Place, ...]:
+    """Give the stops of the way, origin first; empty where nothing is planned."""
+    if facts.legs:
+        return (facts.legs[0].start, *(leg.end for leg in facts.legs))
+    return tuple(place for place in (facts.origin, facts.destination) if place is not None)
+
+
+def positions(sampling: Sampling, after: Instant | None, trace: Trace) -> Iterator[Position]:
+    """Give the first good position of each stretch of `sampling.every` in which none was looked at before."""
+    lats, lons = trace.channels.get(Channel.LAT), trace.channels.get(Channel.LON)
+    if lats is None or lons is None or not len(trace) or not _is_later(sampling, int(trace.at[-1]), after):
+        return
+    good = ~np.isnan(lats + lons)
+    if (accuracy := trace.channels.get(Channel.ACCURACY_M)) is not None:
+        good &= ~(accuracy > sampling.accuracy_m)
+    places = np.flatnonzero(good)
+    if len(places) > 1:
+        _, first = np.unique(trace.at[places] // sampling.every, return_index=True)
+        places = places[first]
+    for at, lat, lon in zip(
+        trace.at[places].tolist(), lats[places].tolist(), lons[places].tolist(), strict=True
+    ):
+        if _is_later(sampling, at, after):
+            yield Position(at, lat, lon)
+
+
+def _is_later(sampling: Sampling, at: Instant, after: Instant | None) -> bool:
+    return after is None or at // sampling.every > after // sampling.every
+
+
+def advance(facts: Facts, progress: Progress, position: Position) -> Progress:
+    """Take in one more position, later than those before."""
+    progress = progress._replace(looked_at=position.at)
+    if progress.seen is not None and not _plausible(
+        Position(progress.seen, progress.lat, progress.lon), position
+    ):
+        doubted = progress.doubted
+        before = None if doubted is None else Position(doubted, progress.doubted_lat, progress.doubted_lon)
+        if before is None or not _plausible(before, position):
+            return progress._replace(doubted=position.at, doubted_lat=position.lat, doubted_lon=position.lon)
+    progress = progress._replace(seen=position.at, lat=position.lat, lon=position.lon, doubted=None)
+    here = on_sphere(position.lat, position.lon)
+    way = stops(facts)
+    reached = _reached(way, progress.stop, here)
+    if reached is None:
+        away = progress.left is None and progress.stop < len(way) and _outside(way[progress.stop], here)
+        return progress._replace(left=position.at) if away else progress
+    if reached == progress.stop:
+        since = position.at if progress.reached is None else progress.reached
+        return progress._replace(reached=since, here=position.at, left=None)
+    return progress._replace(stop=reached, reached=position.at, here=position.at, left=None)
+
+
+def _plausible(before: Position, after: Position) -> bool:
+    way_m = distance_m(on_sphere(before.lat, before.lon), on_sphere(after.lat, after.lon))
+    return way_m <= FASTEST_M_S * (after.at - before.at) / SECOND + 5000  # both may be off by some kilometres
+
+
+def _reached(way: tuple[Place, ...], stop: int, here: Vector) -> int | None:
+    """Give the stop in whose geofence a position lies: the one that was reached last, or else the first after it."""
+    for number in range(stop, len(way)):
+        if (centre := _centre(way[number])) is not None and distance_m(centre, here) <= way[number].radius_m:
+            return number
+    return None
+
+
+def _outside(place: Place, here: Vector) -> bool:
+    centre = _centre(place)
+    return centre is not None and distance_m(centre, here) > LEAVES_AT * place.radius_m
+
+
+def _centre(place: Place) -> Vector | None:
+    return None if place.lat is None or place.lon is None else on_sphere(place.lat, place.lon)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """When a shipment will arrive, as of an instant."""
+
+    arrival: Instant
+    planned: Instant
+    missed: Leg | None = None
+    """The first connection that it cannot reach; the arrival then is with the next service."""
+    overdue: bool = False
+    """It should have arrived by now and nobody knows why it has not: the arrival is not before now."""
+
+    @property
+    def delay(self) -> Duration:
+        """Give by how much it comes too late; negative where it comes early."""
+        return self.arrival - self.planned
+
+
+def forecast(facts: Facts, progress: Progress, custom: Custom, through: Instant) -> Forecast | None:
+    """Give when the shipment will arrive; None where nobody planned an arrival."""
+    planned = planned_arrival(facts)
+    if planned is None:
+        return None
+    arrival, missed = planned, None
+    if facts.legs and all(leg.planned_departure and leg.planned_arrival for leg in facts.legs):
+        if progress.stop >= len(facts.legs):  # at its destination, and to be handed over
+            arrival = progress.reached or planned
+        else:
+            arrival, missed = _continued(facts, progress, custom)
+        arrival += planned - (facts.legs[-1].planned_arrival or planned)  # from the last airport to the site
+    elif facts.planned_departure is not None:
+        arrival += max(0, facts.window.departed_at - facts.planned_departure)
+    overdue = arrival < through
+    return Forecast(arrival=max(arrival, through), planned=planned, missed=missed, overdue=overdue)
+
+
+def planned_arrival(facts: Facts) -> Instant | None:
+    """Give when the shipment is to arrive, as planned; None where nobody planned it."""
+    if facts.planned_arrival is not None:
+        return facts.planned_arrival
+    return facts.legs[-1].planned_arrival if facts.legs else None
+
+
+def _continued(facts: Facts, progress: Progress, custom: Custom) -> tuple[Instant, Leg | None]:
+    """Continue the plan from the stop that was reached last; all legs have their times."""
+    first = facts.legs[progress.stop]
+    ready: Instant | None = progress.reached
+    missed: Leg | None = None
+    arrival: Instant = 0
+    for leg in facts.legs[progress.stop :]:
+        departs, arrives = leg.planned_departure or 0, leg.planned_arrival or 0
+        if leg is first and progress.left is not None:
+            leaves = max(departs, progress.left)
+        elif (
+            leg is first and progress.here is not None and departs < progress.here <= departs + custom.cut_off
+        ):
+            leaves = progress.here  # aircraft leave late, too
+        elif leg is first and progress.here is not None and progress.here > departs:
+            leaves = _catches(leg, progress.here, custom)
+        elif leg is first and progress.stop == 0:
+            leaves = max(departs, facts.window.departed_at)
+        else:
+            leaves = departs if ready is None else _catches(leg, ready, custom)
+        if leaves > departs + custom.cut_off and _flies(leg) and progress.left is None:
+            missed = missed or leg
+        arrival = ready = arrives + leaves - departs
+    return arrival, missed
+
+
+def _catches(leg: Leg, ready: Instant, custom: Custom) -> Instant:
+    """Give when a leg begins for what is ready then: as planned, or with the next service; by road, at once."""
+    departs = leg.planned_departure or 0
+    if not _flies(leg):
+        return max(departs, ready)
+    late = ready + custom.cut_off - departs
+    return departs if late <= 0 else departs + -(-late // custom.service_every) * custom.service_every
+
+
+def _flies(leg: Leg) -> bool:
+    return leg.start.airport and leg.end.airport
