@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, and_, true
+from sqlalchemy import ColumnElement, and_, or_, true
 
 from telemetry.tables import shipments
 
@@ -61,6 +61,7 @@ def _rule(*roles: KeyRole, operator_only: bool = False) -> Rule:
 _ALL = _rule(KeyRole.OPS, KeyRole.QA, KeyRole.COURIER, KeyRole.PARTNER, KeyRole.VIEWER)
 _FLEET = _rule(KeyRole.OPS, operator_only=True)
 _SEE_FLEET = _rule(KeyRole.OPS, KeyRole.QA, operator_only=True)
+_SEE_REGISTER = _rule(KeyRole.OPS, KeyRole.QA)
 _ON_THE_WAY = _rule(KeyRole.OPS, KeyRole.COURIER)
 _ADMIN = _rule(operator_only=True)
 
@@ -72,6 +73,18 @@ RULES: Mapping[str, Rule] = {
     "POST /v1/dewars": _FLEET,
     "GET /v1/dewars": _SEE_FLEET,
     "GET /v1/dewars/{dewar_id}": _SEE_FLEET,
+    "POST /v1/dewars/{dewar_id}/charge": _FLEET,
+    "GET /v1/dewars/{dewar_id}/charges": _SEE_FLEET,
+    "POST /v1/sites": _rule(KeyRole.OPS),
+    "GET /v1/sites": _SEE_REGISTER,
+    "GET /v1/sites/{site_id}": _SEE_REGISTER,
+    "PATCH /v1/sites/{site_id}": _rule(KeyRole.OPS),
+    "GET /v1/sites/{site_id}/revisions": _SEE_REGISTER,
+    "POST /v1/products": _rule(KeyRole.OPS),
+    "GET /v1/products": _SEE_REGISTER,
+    "GET /v1/products/{product_id}": _SEE_REGISTER,
+    "PATCH /v1/products/{product_id}": _rule(KeyRole.OPS),
+    "GET /v1/products/{product_id}/revisions": _SEE_REGISTER,
     "POST /v1/shipments": _rule(KeyRole.OPS),
     "GET /v1/shipments": _ALL,
     "GET /v1/shipments/{shipment_id}": _ALL,
@@ -79,6 +92,7 @@ RULES: Mapping[str, Rule] = {
     "POST /v1/shipments/{shipment_id}/deliver": _ON_THE_WAY,
     "POST /v1/shipments/{shipment_id}/cancel": _ON_THE_WAY,
     "POST /v1/shipments/{shipment_id}/plan": _rule(KeyRole.OPS),
+    "POST /v1/shipments/{shipment_id}/schedule": _rule(KeyRole.OPS),
     "GET /v1/shipments/{shipment_id}/revisions": _ALL,
     "GET /v1/shipments/{shipment_id}/readings": _ALL,
     "GET /v1/shipments/{shipment_id}/excursions": _ALL,
@@ -125,6 +139,16 @@ def visible_shipments(principal: Principal) -> ColumnElement[bool]:
     if shipment_ids is not None:
         conditions.append(shipments.c.shipment_id.in_(sorted(shipment_ids)))
     return and_(true(), *conditions)
+
+
+def visible_entries(principal: Principal, owner: ColumnElement[str | None]) -> ColumnElement[bool]:
+    """Give the condition on the owner of sites and products that holds for what the caller may see.
+
+    Those without an owner are everybody's.
+    """
+    if principal.is_operator:
+        return true()
+    return or_(owner.is_(None), owner == principal.organization)
 
 
 def sees(principal: Principal, *, shipment_id: str | None, organization: str | None) -> bool:

@@ -1,5 +1,6 @@
 """The life of a shipment: each step one transaction, which changes it, makes it due and tells of it."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,12 +10,20 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts import outbox
+<<<<<<< HEAD
 from alerts.plan import Plan, PlanRefused, changed_plan, make_plan
 from alerts.tables import evaluations
 from alerts.wording import rfc3339
+=======
+from alerts.events import rfc3339
+from alerts.plan import Plan, changed_plan
+from alerts.tables import evaluations
+from api import planning
+>>>>>>> sites
 from api.access import Principal, visible_shipments
 from api.problems import Problem, invalid, not_found
-from api.schemas.shipments import PlanChangeIn, ShipmentIn, ShipmentState
+from api.registering import by
+from api.schemas.shipments import LegIn, PlanChangeIn, ScheduleChangeIn, ShipmentIn, ShipmentState
 from telemetry.registry import assignments, dewars, organizations, revisions, shipments
 from telemetry.registry.assignments import Occupied, Unregistered
 from telemetry.registry.revisions import Step
@@ -30,7 +39,6 @@ _COPIED = (
     "planned_departure",
     "planned_arrival",
     "packed_out_at",
-    "use_by",
     "drill",
     "departed_at",
 )
@@ -38,19 +46,20 @@ _COPIED = (
 
 async def create(connection: AsyncConnection, caller: Principal, body: ShipmentIn, now: datetime) -> None:
     """Make a shipment with its plan, put its loggers on it, and let it depart if it already has."""
-    plan = _sound(make_plan(body.band, body.plan_fields()))
     organization = _organization(caller, body.organization)
     for name in ("departed_at", "packed_out_at"):
-        _not_ahead(name, getattr(body, name), now)
+        not_ahead(name, getattr(body, name), now)
     if body.dewar_id is not None and await dewars.get(connection, body.dewar_id) is None:
         raise invalid("dewar_id", f"names no dewar that is registered: {body.dewar_id}")
+    plan, taken = await planning.resolve(connection, caller, body, organization)
     if organization is not None:
         await organizations.ensure(connection, organization)
     values = {name: getattr(body, name) for name in _COPIED} | {
+        **taken,
         "organization": organization,
         "band": plan.band,
         "plan": plan.to_json(),
-        "legs": [orjson.loads(leg.model_dump_json(by_alias=True)) for leg in body.legs],
+        "legs": _stored(body.legs),
     }
     row = await shipments.add(connection, values)
     if row is None:
@@ -124,7 +133,7 @@ async def change_plan(
     row = await _locked(connection, caller, shipment_id)
     _stop_unless(row, {"planned", "in_transit", "delivered"}, "get another plan")
     plan = Plan.from_json(row["plan"])
-    changed = _sound(changed_plan(plan, body.plan_fields()))
+    changed = planning.sound(changed_plan(plan, body.plan_fields()))
     if changed == plan:
         return
     revision = row["plan_revision"]
@@ -140,10 +149,45 @@ async def change_plan(
     await _tell(connection, "shipment.plan_changed", row, reason=body.reason)
 
 
-def _sound(plan: Plan | PlanRefused) -> Plan:
-    if isinstance(plan, PlanRefused):
-        raise invalid(plan.field, plan.why)
-    return plan
+async def change_schedule(
+    connection: AsyncConnection, caller: Principal, shipment_id: str, body: ScheduleChangeIn, now: datetime
+) -> None:
+    """Change where a shipment goes, how and until when; what was planned before stays on record.
+
+    A change that changes nothing is none.
+    """
+    row = await _locked(connection, caller, shipment_id)
+    _stop_unless(row, {"planned", "in_transit"}, "get another schedule")
+    not_ahead("packed_out_at", body.packed_out_at, now)
+    values = {name: getattr(body, name) for name in body.fields()}
+    if "legs" in values:
+        values["legs"] = _stored(body.legs)
+    if "packed_out_at" in values and "use_by" not in values and _use_by_follows(row):
+        values["use_by"] = planning.use_by(body.packed_out_at, row["use_within_h"])
+    changed = {name: value for name, value in values.items() if row[name] != value}
+    if not changed:
+        return
+    if body.packed_out_at is not None:
+        found = await assignments.start_earlier(connection, shipment_id, body.packed_out_at)
+        await _stop_if_not_free(connection, caller, found)
+    row = await shipments.change(connection, shipment_id, **changed)
+    await _record(connection, caller, row, Step.SCHEDULE_CHANGED, dirty_from=now, reason=body.reason)
+    await _tell(connection, "shipment.schedule_changed", row, reason=body.reason)
+
+
+def not_ahead(field: str, at: datetime | None, now: datetime) -> None:
+    """Refuse what is told before it has happened; clocks differ by some minutes at most."""
+    if at is not None and at > now + AHEAD_AT_MOST:
+        raise invalid(field, "lies more than 5 minutes ahead: tell of it once it has happened")
+
+
+def _use_by_follows(row: RowMapping) -> bool:
+    """Tell whether a shipment's use-by is counted from its pack-out, and not one that somebody gave."""
+    return row["use_by"] in {None, planning.use_by(row["packed_out_at"], row["use_within_h"])}
+
+
+def _stored(legs: Sequence[LegIn]) -> list[Any]:
+    return [orjson.loads(leg.model_dump_json(by_alias=True)) for leg in legs]
 
 
 def _organization(caller: Principal, named: str | None) -> str | None:
@@ -162,13 +206,8 @@ async def _locked(connection: AsyncConnection, caller: Principal, shipment_id: s
 
 
 def _moment(at: datetime | None, now: datetime) -> datetime:
-    _not_ahead("at", at, now)
+    not_ahead("at", at, now)
     return at or now
-
-
-def _not_ahead(field: str, at: datetime | None, now: datetime) -> None:
-    if at is not None and at > now + AHEAD_AT_MOST:
-        raise invalid(field, "lies more than 5 minutes ahead: tell of it once it has happened")
 
 
 def _not_before_departure(row: RowMapping, at: datetime) -> None:
@@ -220,8 +259,7 @@ async def _record(
     reason: str | None = None,
 ) -> None:
     """Write down what a step has made of the shipment, and make it due from the instant on that the step touches."""
-    by = f"key:{caller.name}"
-    await revisions.add(connection, row["shipment_id"], step=step, by=by, reason=reason)
+    await revisions.add(connection, row["shipment_id"], step=step, by=by(caller), reason=reason)
     await assignments.mark(connection, row["shipment_id"], dirty_from)
 
 

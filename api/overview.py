@@ -1,16 +1,17 @@
-"""Shipments as a list shows them: the row, the health, the counts and the loggers, in two queries a page."""
+"""Shipments as a list shows them: the row, the health, the counts, the loggers and the sites, in three queries a page."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, or_, select
+from sqlalchemy import ColumnElement, RowMapping, Select, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.health import health, open_excursions, worst_severity
 from api.schemas.shipments import ShipmentOut
 from telemetry.paging import Page, fetch_page
 from telemetry.registry.shipments import ORDER, devices_on
+from telemetry.registry.sites import is_meant, named, places_of
 from telemetry.tables import device_assignments, shipments
 
 
@@ -62,8 +63,7 @@ async def shipment_page(
     """Give a page of shipments, the newest first, and each of them by id as it is shown."""
     query = _shipments().where(visible, *wanted.conditions())
     page = await fetch_page(connection, query, ORDER, after=after, limit=limit)
-    devices = await devices_on(connection, [row["shipment_id"] for row in page.rows])
-    return page, {row["shipment_id"]: ShipmentOut.seen(row, devices[row["shipment_id"]]) for row in page.rows}
+    return page, {shown.shipment_id: shown for shown in await _shown(connection, page.rows)}
 
 
 async def shipment(
@@ -71,10 +71,28 @@ async def shipment(
 ) -> ShipmentOut | None:
     """Give one shipment; None where the caller sees none of this id."""
     query = _shipments().where(visible, shipments.c.shipment_id == shipment_id)
-    row = (await connection.execute(query)).mappings().first()
-    if row is None:
-        return None
-    return ShipmentOut.seen(row, (await devices_on(connection, [shipment_id]))[shipment_id])
+    rows = (await connection.execute(query)).mappings().all()
+    return next(iter(await _shown(connection, rows)), None)
+
+
+async def _shown(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[ShipmentOut]:
+    devices = await devices_on(connection, [row["shipment_id"] for row in rows])
+    places = [places_of(row) for row in rows]
+    sites = await named(connection, set().union(*places))
+    return [
+        ShipmentOut.seen(row, devices[row["shipment_id"]], _meant(row, sites, mentioned))
+        for row, mentioned in zip(rows, places, strict=True)
+    ]
+
+
+def _meant(
+    shipment: RowMapping, sites: Mapping[str, RowMapping], places: Collection[str]
+) -> dict[str, RowMapping]:
+    return {
+        place: sites[place]
+        for place in sorted(places)
+        if place in sites and is_meant(sites[place]["organization"], shipment["organization"])
+    }
 
 
 def _shipments() -> Select[Any]:

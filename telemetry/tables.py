@@ -19,7 +19,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, INT8MULTIRANGE, JSONB, TIMESTAMP
 
 metadata = MetaData(
     naming_convention={
@@ -64,6 +64,81 @@ dewars = Table(
     Column("created_at", Instant, nullable=False, server_default=func.now()),
 )
 
+dewar_charges = Table(
+    "dewar_charges",
+    metadata,
+    Column("dewar_id", Identifier, ForeignKey("dewars.dewar_id"), nullable=False),
+    Column("charged_at", Instant, nullable=False),
+    Column("ln2_kg", Double, comment="nitrogen in it after the charge"),
+    Column("recorded_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+    Column("by", Text, nullable=False, comment="a key's name"),
+    PrimaryKeyConstraint("dewar_id", "charged_at"),
+    comment="rows are only added; the newest is last_charged_at of the dewar",
+)
+
+sites = Table(
+    "sites",
+    metadata,
+    Column("site_id", Identifier, primary_key=True),
+    Column("organization", Identifier, ForeignKey("organizations.slug"), comment="null: everybody's"),
+    Column("name", Text, nullable=False),
+    Column("kind", Text),
+    Column("lat", Double, nullable=False),
+    Column("lon", Double, nullable=False),
+    Column("radius_m", Double, nullable=False, comment="of the geofence"),
+    Column("timezone", Text, nullable=False, comment="IANA name"),
+    Column("stores", ARRAY(Text), comment="bands; null: not known"),
+    Column("receiving_hours", JSONB(none_as_null=True), comment="null: always open"),
+    Column("contacts", JSONB, nullable=False, server_default="[]"),
+    Column("note", Text),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    Column("updated_by", Text, nullable=False, comment="a key's name"),
+)
+
+site_revisions = Table(
+    "site_revisions",
+    metadata,
+    Column("site_id", Identifier, ForeignKey("sites.site_id"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Column("by", Text, nullable=False, comment="a key's name"),
+    Column("reason", Text),
+    Column("content", JSONB, nullable=False, comment="the whole row of sites"),
+    PrimaryKeyConstraint("site_id", "revision"),
+    comment="every state a site was ever in; nothing is deleted",
+)
+
+products = Table(
+    "products",
+    metadata,
+    Column("product_id", Identifier, primary_key=True),
+    Column("organization", Identifier, ForeignKey("organizations.slug"), comment="null: everybody's"),
+    Column("name", Text),
+    Column("band", Text, nullable=False),
+    Column("plan", JSONB, nullable=False, comment="every limit and time of the plan, resolved"),
+    Column("use_within_h", Double, comment="from pack-out to use"),
+    Column("note", Text),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    Column("updated_by", Text, nullable=False, comment="a key's name"),
+)
+
+product_revisions = Table(
+    "product_revisions",
+    metadata,
+    Column("product_id", Identifier, ForeignKey("products.product_id"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Column("by", Text, nullable=False, comment="a key's name"),
+    Column("reason", Text),
+    Column("content", JSONB, nullable=False, comment="the whole row of products"),
+    PrimaryKeyConstraint("product_id", "revision"),
+    comment="every state a product was ever in; nothing is deleted",
+)
+
 shipments = Table(
     "shipments",
     metadata,
@@ -81,6 +156,7 @@ shipments = Table(
     Column("planned_arrival", Instant),
     Column("packed_out_at", Instant),
     Column("use_by", Instant),
+    Column("use_within_h", Double, comment="the product's when the shipment was made"),
     Column("drill", Boolean, nullable=False, server_default=text("false")),
     Column("departed_at", Instant),
     Column("delivered_at", Instant),
@@ -106,11 +182,24 @@ shipment_revisions = Table(
     Column("shipment_id", Identifier, ForeignKey("shipments.shipment_id"), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("recorded_at", Instant, nullable=False),
-    Column("step", Text, nullable=False, comment="created, departed, delivered, cancelled or plan_changed"),
+    Column(
+        "step",
+        Text,
+        nullable=False,
+        comment="created, departed, delivered, cancelled, plan_changed or schedule_changed",
+    ),
     Column("by", Text, nullable=False, comment="a key's name"),
-    Column("reason", Text, comment="in the words of whoever changed the plan"),
+    Column("reason", Text, comment="in the words of whoever changed the plan or the schedule"),
     Column("plan", JSONB, nullable=False),
     Column("plan_revision", Integer, nullable=False),
+    Column("dewar_id", Identifier),
+    Column("origin", Text),
+    Column("destination", Text),
+    Column("legs", JSONB, nullable=False, server_default="[]"),
+    Column("planned_departure", Instant),
+    Column("planned_arrival", Instant),
+    Column("packed_out_at", Instant),
+    Column("use_by", Instant),
     Column("departed_at", Instant),
     Column("delivered_at", Instant),
     Column("cancelled_at", Instant),

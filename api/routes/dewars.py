@@ -1,22 +1,32 @@
-"""Dewars: the shippers."""
+"""Dewars: the shippers, and their charges with nitrogen."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated
 
+from fastapi import APIRouter, Body, Query, Response
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.events import rfc3339
+from api.lifecycle import not_ahead
 from api.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
-from api.problems import Problem, not_found
-from api.routing import Call, Here
-from api.schemas.dewars import DewarIn, DewarOut
-from api.schemas.fields import Id, ListOf
-from telemetry.registry import dewars
+from api.problems import Problem, invalid, not_found
+from api.registering import by
+from api.routing import Call, Caller, Here
+from api.schemas.dewars import ChargeIn, ChargeOut, DewarIn, DewarOut
+from api.schemas.fields import Id, ListOf, Words
+from telemetry.registry import assignments, dewars
+from telemetry.tables import shipments
 
 router = APIRouter(route_class=Call, tags=["dewars"])
 
+_NOW = ChargeIn()
+
 
 @router.post("/v1/dewars", status_code=201)
-async def register_dewar(body: DewarIn, services: Here, response: Response) -> DewarOut:
+async def register_dewar(body: DewarIn, caller: Caller, services: Here, response: Response) -> DewarOut:
     """Register a shipper."""
     async with services.engine.begin() as connection:
-        row = await dewars.add(connection, body.model_dump())
+        row = await dewars.add(connection, body.model_dump(), by=by(caller))
     if row is None:
         raise Problem(409, f"There is a dewar {body.dewar_id} already.")
     response.headers["Location"] = f"/v1/dewars/{body.dewar_id}"
@@ -25,12 +35,15 @@ async def register_dewar(body: DewarIn, services: Here, response: Response) -> D
 
 @router.get("/v1/dewars")
 async def list_dewars(
-    services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    services: Here,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    q: Annotated[Words | None, Query(description="Part of an id or a model.")] = None,
 ) -> ListOf[DewarOut]:
     """List the shippers by id."""
     after = read_cursor(cursor, dewars.ORDER)
     async with services.engine.connect() as connection:
-        page = await dewars.page(connection, after=after, limit=limit)
+        page = await dewars.page(connection, q=q, after=after, limit=limit)
     return answer(page, lambda row: DewarOut(**row))
 
 
@@ -38,7 +51,59 @@ async def list_dewars(
 async def get_dewar(dewar_id: Id, services: Here) -> DewarOut:
     """Show one shipper."""
     async with services.engine.connect() as connection:
-        row = await dewars.get(connection, dewar_id)
+        return DewarOut(**await _found(connection, dewar_id))
+
+
+@router.post("/v1/dewars/{dewar_id}/charge")
+async def charge_dewar(
+    dewar_id: Id, caller: Caller, services: Here, response: Response, body: Annotated[ChargeIn, Body()] = _NOW
+) -> ChargeOut:
+    """Record that a shipper was charged with nitrogen; 201 where that is new. The same instant again changes nothing.
+
+    Shipments under way in it are judged by the charge.
+    """
+    now = services.clock()
+    not_ahead("at", body.at, now)
+    at = body.at or now
+    async with services.engine.begin() as connection:
+        dewar = await _found(connection, dewar_id)
+        _not_overfull(dewar, body.ln2_kg)
+        charge, is_new = await dewars.charge(connection, dewar_id, at=at, ln2_kg=body.ln2_kg, by=by(caller))
+        if is_new:
+            await assignments.mark_under_way(connection, shipments.c.dewar_id == dewar_id, at)
+    if body.ln2_kg not in {None, charge["ln2_kg"]}:
+        raise Problem(
+            409, f"The charge of {dewar_id} at {rfc3339(at)} is recorded with {_kg(charge['ln2_kg'])}."
+        )
+    response.status_code = 201 if is_new else 200
+    return ChargeOut(**charge)
+
+
+@router.get("/v1/dewars/{dewar_id}/charges")
+async def list_charges(
+    dewar_id: Id, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> ListOf[ChargeOut]:
+    """List the charges of a shipper, the latest first."""
+    after = read_cursor(cursor, dewars.CHARGE_ORDER)
+    async with services.engine.connect() as connection:
+        await _found(connection, dewar_id)
+        page = await dewars.charge_page(connection, dewar_id, after=after, limit=limit)
+    return answer(page, lambda row: ChargeOut(**row))
+
+
+async def _found(connection: AsyncConnection, dewar_id: str) -> RowMapping:
+    row = await dewars.get(connection, dewar_id)
     if row is None:
         raise not_found("dewar", dewar_id)
-    return DewarOut(**row)
+    return row
+
+
+def _not_overfull(dewar: RowMapping, ln2_kg: float | None) -> None:
+    """Refuse what cannot be in it, such as grams; scales and data sheets differ by less than a tenth."""
+    capacity = dewar["ln2_capacity_kg"]
+    if ln2_kg is not None and capacity and ln2_kg > 1.1 * capacity:
+        raise invalid("ln2_kg", f"is more than the dewar holds, which is {_kg(capacity)}")
+
+
+def _kg(mass: float | None) -> str:
+    return "no mass" if mass is None else f"{mass:g} kg"

@@ -16,6 +16,7 @@ from api.schemas.fields import Id, ListOf, OrganizationSlug, Words
 from api.schemas.shipments import (
     MomentIn,
     PlanChangeIn,
+    ScheduleChangeIn,
     ShipmentIn,
     ShipmentOut,
     ShipmentRevision,
@@ -113,11 +114,24 @@ async def change_plan(shipment_id: Id, body: PlanChangeIn, caller: Caller, servi
         return await _shown(connection, caller, shipment_id)
 
 
+@router.post("/v1/shipments/{shipment_id}/schedule")
+async def change_schedule(
+    shipment_id: Id, body: ScheduleChangeIn, caller: Caller, services: Here
+) -> ShipmentOut:
+    """Change where a shipment goes, how and until when, before it departs or on its way, with the reason.
+
+    A change that changes nothing makes no revision.
+    """
+    async with services.engine.begin() as connection:
+        await lifecycle.change_schedule(connection, caller, shipment_id, body, services.clock())
+        return await _shown(connection, caller, shipment_id)
+
+
 @router.get("/v1/shipments/{shipment_id}/revisions")
 async def list_revisions(
     shipment_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ListOf[ShipmentRevision]:
-    """List every state in which a shipment was ever known, oldest first: plan, times, loggers; who made it, and why."""
+    """List every state in which a shipment was ever known, oldest first: plan, schedule, loggers; who made it, and why."""
     after = read_cursor(cursor, revisions.ORDER)
     async with services.engine.connect() as connection:
         if await shipments.get(connection, shipment_id, visible_shipments(caller)) is None:

@@ -30,6 +30,7 @@ EventType = Literal[
     "shipment.departed",
     "shipment.delivered",
     "shipment.plan_changed",
+    "shipment.schedule_changed",
 ]
 
 _EXAMPLE = """id: 74211-3807

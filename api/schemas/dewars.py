@@ -28,3 +28,20 @@ class DewarOut(Shown):
     last_charged_at: Time | None
     qualified_until: Time | None
     created_at: Time
+
+
+class ChargeIn(Given):
+    model_config = example(at="2026-11-20T08:00:00Z", ln2_kg=3.4)
+
+    at: Time | None = Field(None, description="Now, by default; at most 5 minutes ahead.")
+    ln2_kg: Annotated[float, Field(ge=0, le=10_000)] | None = Field(
+        None, description="How much nitrogen is in it after the charge, as weighed."
+    )
+
+
+class ChargeOut(Shown):
+    dewar_id: str
+    charged_at: Time
+    ln2_kg: float | None
+    recorded_at: Time
+    by: str = Field(description="`key:PREFIX` of the key that recorded it; `migration`: known since before.")

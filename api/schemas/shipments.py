@@ -1,15 +1,16 @@
 """Shipments as they cross the HTTP interface."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from alerts.health import Health
 from alerts.model import Severity
 from alerts.plan import Band
 from api.schemas.devices import Latest, PositionOut, latest_of, position_of
 from api.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, Words, example
+from api.schemas.sites import SitePlace
 from telemetry.registry.revisions import Step
 
 Status = Literal["planned", "in_transit", "delivered", "cancelled"]
@@ -59,17 +60,25 @@ class ShipmentIn(PlanFields):
     organization: OrganizationSlug | None = Field(
         None, description="Who may see it; made when it is first named. By default that of the key."
     )
-    band: Annotated[Band, Field(strict=False)]
+    band: Annotated[Band | None, Field(strict=False)] = Field(
+        None, description="Required, unless `product_id` names a product, whose band it then is by default."
+    )
     device_ids: list[DeviceId] = Field(min_length=1, max_length=50)
     dewar_id: Id | None = None
-    product_id: Id | None = None
-    origin: Words | None = None
+    product_id: Id | None = Field(
+        None,
+        description="A registered product: brings the band and the fields of the plan that are not given here.",
+    )
+    origin: Words | None = Field(None, description="The id of a site, or free text, as all places.")
     destination: Words | None = None
     legs: list[LegIn] = Field(default=[], max_length=20)
     planned_departure: Time | None = None
     planned_arrival: Time | None = None
     packed_out_at: Time | None = None
-    use_by: Time | None = None
+    use_by: Time | None = Field(
+        None,
+        description="By default `packed_out_at` and `use_within_h` of the product, where both are there.",
+    )
     drill: bool = False
     departed_at: Time | None = Field(None, description="Departs at once, then.")
 
@@ -104,6 +113,40 @@ class PlanChangeIn(PlanChanges):
     )
 
 
+class ScheduleChangeIn(Given):
+    """What to change of where a shipment goes, how and until when: what is absent stays as it is."""
+
+    model_config = example(
+        reason="LH 400 missed, rebooked on LH 404",
+        planned_arrival="2026-11-22T18:30:00Z",
+        destination="CLINIC-BOS",
+    )
+
+    reason: Words = Field(description="Why, for the record.")
+    planned_departure: Time | None = None
+    planned_arrival: Time | None = None
+    packed_out_at: Time | None = Field(
+        None,
+        description="At most 5 minutes ahead. `use_by` goes with it, unless it is given or somebody has given it.",
+    )
+    use_by: Time | None = None
+    destination: Words | None = None
+    legs: list[LegIn] = Field(default=[], max_length=20, description="All of them, anew.")
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        if not self.fields():
+            raise ValueError(
+                "names nothing to change: give at least one of "
+                + ", ".join(name for name in ScheduleChangeIn.model_fields if name != "reason")
+            )
+        return self
+
+    def fields(self) -> set[str]:
+        """Give the names of the fields that were sent; null takes a time or the destination away."""
+        return self.model_fields_set - {"reason"}
+
+
 class MomentIn(Given):
     model_config = example(at="2026-11-21T03:45:00Z")
 
@@ -129,14 +172,30 @@ class AssignedDevice(Shown):
     ends_at: Time | None
 
 
+class LegOut(Shown):
+    from_: str = Field(alias="from")
+    to: str
+    carrier: str | None = None
+    planned_departure: Time | None = None
+    planned_arrival: Time | None = None
+
+
 class ShipmentRevision(Shown):
     revision: int
     recorded_at: Time = Field(description="When it was recorded; `as_of` counts by it.")
     step: Step
     by: str = Field(description="`key:PREFIX` of the key that made the step.")
-    reason: str | None = Field(description="Why the plan was changed.")
+    reason: str | None = Field(description="Why the plan or the schedule was changed.")
     plan: PlanOut
     plan_revision: int
+    dewar_id: str | None
+    origin: str | None
+    destination: str | None
+    legs: list[LegOut]
+    planned_departure: Time | None
+    planned_arrival: Time | None
+    packed_out_at: Time | None
+    use_by: Time | None
     departed_at: Time | None
     delivered_at: Time | None
     cancelled_at: Time | None
@@ -146,14 +205,6 @@ class ShipmentRevision(Shown):
     def of(cls, row: Any) -> Self:
         """Make it of a row."""
         return cls(**row)
-
-
-class LegOut(Shown):
-    from_: str = Field(alias="from")
-    to: str
-    carrier: str | None = None
-    planned_departure: Time | None = None
-    planned_arrival: Time | None = None
 
 
 class ShipmentState(Shown):
@@ -175,6 +226,7 @@ class ShipmentState(Shown):
     planned_arrival: Time | None
     packed_out_at: Time | None
     use_by: Time | None
+    use_within_h: float | None = Field(description="The product's when the shipment was made.")
     drill: bool
     departed_at: Time | None
     delivered_at: Time | None
@@ -214,9 +266,13 @@ class ShipmentOut(ShipmentState):
     open_excursions: int
     worst_severity: Severity | None = Field(description="Of all its excursions so far.")
     devices: list[ShipmentDevice]
+    sites: dict[str, SitePlace] = Field(
+        description="Those of its places (`origin`, `destination`, `from` and `to` of the legs) that are sites, by id."
+    )
 
     @classmethod
-    def seen(cls, row: Any, devices: Sequence[Any]) -> Self:
-        """Make it of a row with health and counts, and the rows of its devices."""
+    def seen(cls, row: Any, devices: Sequence[Any], sites: Mapping[str, Any]) -> Self:
+        """Make it of a row with health and counts, the rows of its devices, and those of its sites by id."""
         shown = [ShipmentDevice.of(device) for device in devices]
-        return cls(**row, device_ids=[device.device_id for device in shown], devices=shown)
+        places = {site_id: SitePlace(**site) for site_id, site in sites.items()}
+        return cls(**row, device_ids=[device.device_id for device in shown], devices=shown, sites=places)

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.tables import device_assignments as on
@@ -102,6 +102,15 @@ async def devices_of(
 async def mark(connection: AsyncConnection, shipment_id: str, dirty_from: datetime | None) -> None:
     """Make a shipment due for evaluation, all of its devices, from an instant on or, with None, from the start."""
     await connection.execute(insert(evaluation_marks).values(shipment_id=shipment_id, dirty_from=dirty_from))
+    await connection.execute(select(func.pg_notify(EVALUATE_CHANNEL, "")))
+
+
+async def mark_under_way(connection: AsyncConnection, which: ColumnElement[bool], since: datetime) -> None:
+    """Make those shipments due, from an instant on, that are planned or on their way and for which `which` holds."""
+    due = select(shipments.c.shipment_id, literal(since)).where(
+        shipments.c.status.in_(("planned", "in_transit")), which
+    )
+    await connection.execute(insert(evaluation_marks).from_select(["shipment_id", "dirty_from"], due))
     await connection.execute(select(func.pg_notify(EVALUATE_CHANNEL, "")))
 
 

@@ -1,22 +1,27 @@
-"""Dewars: the shippers."""
+"""Dewars: the shippers, and when each was charged with nitrogen."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.paging import Order, Page, fetch_page
+from telemetry.tables import dewar_charges as charges
 from telemetry.tables import dewars
 
 ORDER = Order(columns=(dewars.c.dewar_id,))
+CHARGE_ORDER = Order(columns=(charges.c.charged_at,), descending=True)
 
 
-async def add(connection: AsyncConnection, values: Mapping[str, Any]) -> RowMapping | None:
-    """Register a dewar and give its row; None where its id is taken."""
+async def add(connection: AsyncConnection, values: Mapping[str, Any], *, by: str) -> RowMapping | None:
+    """Register a dewar, with its last charge, and give its row; None where its id is taken."""
     query = insert(dewars).values(**values).on_conflict_do_nothing().returning(dewars)
     row: RowMapping | None = (await connection.execute(query)).mappings().first()
+    if row is not None and row["last_charged_at"] is not None:
+        await _write_charge(connection, row["dewar_id"], row["last_charged_at"], None, by)
     return row
 
 
@@ -26,6 +31,49 @@ async def get(connection: AsyncConnection, dewar_id: str) -> RowMapping | None:
     return (await connection.execute(query)).mappings().first()
 
 
-async def page(connection: AsyncConnection, *, after: Sequence[Any] | None, limit: int) -> Page:
-    """Give a page of dewars."""
-    return await fetch_page(connection, select(dewars), ORDER, after=after, limit=limit)
+async def page(
+    connection: AsyncConnection, *, q: str | None, after: Sequence[Any] | None, limit: int
+) -> Page:
+    """Give a page of dewars, or of those whose id or model contains a text."""
+    query = select(dewars)
+    if q is not None:
+        query = query.where(
+            dewars.c.dewar_id.icontains(q, autoescape=True) | dewars.c.model.icontains(q, autoescape=True)
+        )
+    return await fetch_page(connection, query, ORDER, after=after, limit=limit)
+
+
+async def charge(
+    connection: AsyncConnection, dewar_id: str, *, at: datetime, ln2_kg: float | None, by: str
+) -> tuple[RowMapping, bool]:
+    """Record a charge of a dewar that exists, and give its row and whether it is new; an instant has one charge."""
+    is_new = await _write_charge(connection, dewar_id, at, ln2_kg, by)
+    if is_new:
+        # A charge that is told late does not take back a later one; greatest passes over null.
+        await connection.execute(
+            update(dewars)
+            .where(dewars.c.dewar_id == dewar_id)
+            .values(last_charged_at=func.greatest(dewars.c.last_charged_at, at))
+        )
+    written = select(charges).where(charges.c.dewar_id == dewar_id, charges.c.charged_at == at)
+    return (await connection.execute(written)).mappings().one(), is_new
+
+
+async def charge_page(
+    connection: AsyncConnection, dewar_id: str, *, after: Sequence[Any] | None, limit: int
+) -> Page:
+    """Give a page of a dewar's charges, the latest first."""
+    query = select(charges).where(charges.c.dewar_id == dewar_id)
+    return await fetch_page(connection, query, CHARGE_ORDER, after=after, limit=limit)
+
+
+async def _write_charge(
+    connection: AsyncConnection, dewar_id: str, at: datetime, ln2_kg: float | None, by: str
+) -> bool:
+    query = (
+        insert(charges)
+        .values(dewar_id=dewar_id, charged_at=at, ln2_kg=ln2_kg, by=by)
+        .on_conflict_do_nothing()
+        .returning(charges.c.dewar_id)
+    )
+    return (await connection.execute(query)).first() is not None

@@ -105,6 +105,11 @@ def receiving_hours(timezone: str, hours: Mapping[str, Any] | None) -> Receiving
         for number, name in enumerate(WEEKDAYS)
         if name in hours
     }
+    if not any(week.values()):
+        raise ValueError(
+            "names no time at which the site receives: leave it out where it always does, "
+            'or give each day ["00:00", "24:00"]'
+        )
     closed = frozenset(date.fromisoformat(day) for day in hours.get("closed_dates", ()))
     round_the_clock = len(week) == 7 and all((timedelta(), _DAY) in spans for spans in week.values())
     return ReceivingHours(zone=zone, week=week, closed_dates=closed, always=round_the_clock and not closed)
@@ -150,7 +155,7 @@ def _span(day: str, pair: Any) -> Span:
     if not (isinstance(pair, list | tuple) and len(pair) == 2):
         raise ValueError(f'{day}: a span is a pair such as ["08:00", "17:00"]')
     starts, ends = (_since_midnight(day, clock) for clock in pair)
-    if starts == ends or starts == _DAY:
+    if starts in {ends, _DAY}:
         raise ValueError(f'{day}: a span from {pair[0]} to {pair[1]} is empty; all day is ["00:00", "24:00"]')
     return starts, ends if ends > starts else ends + _DAY
 

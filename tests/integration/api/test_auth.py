@@ -13,6 +13,8 @@ PATHS = {
     "{device_id}": "D1",
     "{dewar_id}": "W1",
     "{shipment_id}": "S1",
+    "{site_id}": "FRA",
+    "{product_id}": "P1",
     "{rejected_id}": "1",
     "{excursion_id}": str(uuid4()),
     "{alert_id}": str(uuid4()),

@@ -20,6 +20,17 @@ BODIES = {
     "POST /v1/devices": {"device_id": "D1"},
     "POST /v1/dewars": {"dewar_id": "W1"},
     "POST /v1/shipments": {"shipment_id": "S1", "band": "room", "device_ids": ["D1"]},
+    "POST /v1/sites": {
+        "site_id": "FRA",
+        "name": "Frankfurt",
+        "lat": 50,
+        "lon": 8.6,
+        "timezone": "Europe/Berlin",
+    },
+    "PATCH /v1/sites/{site_id}": {"name": "Frankfurt am Main"},
+    "POST /v1/products": {"product_id": "P1", "band": "room"},
+    "PATCH /v1/products/{product_id}": {"budget_s": 60},
+    "POST /v1/shipments/{shipment_id}/schedule": {"reason": "x", "destination": "JFK"},
     "POST /v1/shipments/{shipment_id}/plan": {"reason": "x", "budget_s": 60},
     "POST /v1/backtests": {"plan": {"upper_c": -155}},
     "POST /v1/readings": {

@@ -8,6 +8,11 @@ from tests.integration.api.conftest import Desk, problem
 LISTS = {
     "/v1/devices": "device_id",
     "/v1/dewars": "dewar_id",
+    "/v1/dewars/W0/charges": "charged_at",
+    "/v1/sites": "site_id",
+    "/v1/sites/P0/revisions": "revision",
+    "/v1/products": "product_id",
+    "/v1/products/M0/revisions": "revision",
     "/v1/shipments": "shipment_id",
     "/v1/keys": "id",
     "/v1/excursions": "id",
@@ -22,6 +27,14 @@ async def fill(desk: Desk) -> None:
         await desk.ship(f"S{number:02}")
         await desk.admin.post("/v1/dewars", json={"dewar_id": f"W{number}"})
         await desk.key("ops")
+        place = {"name": f"place {number}", "lat": 0, "lon": 0, "timezone": "UTC"}
+        await desk.admin.post("/v1/sites", json={"site_id": f"P{number}", **place})
+        await desk.admin.patch("/v1/sites/P0", json={"note": f"note {number}"} if number else {})
+        await desk.admin.post("/v1/products", json={"product_id": f"M{number}", "band": "room"})
+        await desk.admin.patch("/v1/products/M0", json={"note": f"note {number}"} if number else {})
+    for number in range(7):
+        charge = {"at": f"2026-11-0{number + 1}T00:00:00Z"}
+        await desk.admin.post("/v1/dewars/W0/charge", json=charge)
     # Three of each at the same instant, so that it takes the id to tell them apart.
     await desk.pool.execute("UPDATE shipments SET created_at = now() WHERE shipment_id < 'S04'")
     await desk.pool.execute("UPDATE api_keys SET created_at = now()")

@@ -52,7 +52,8 @@ RAW = [
     b'{"a":' * 5000,
 ]
 
-POSTS = [rule for rule in RULES if rule.startswith("POST")]
+POSTS = [rule for rule in RULES if rule.startswith(("POST", "PATCH"))]
+SITE = ["name", "kind", "lat", "lon", "radius_m", "timezone", "stores", "receiving_hours", "contacts", "note"]
 FIELDS = {
     "POST /v1/devices": ["device_id", "model", "interval_s", "calibration_due"],
     "POST /v1/dewars": ["dewar_id", "model", "hold_time_h", "last_charged_at"],
@@ -69,7 +70,14 @@ FIELDS = {
         "drill",
         "departed_at",
         "origin",
+        "product_id",
+        "packed_out_at",
     ],
+    "POST /v1/sites": ["site_id", "organization", *SITE],
+    "PATCH /v1/sites/{site_id}": ["reason", "revision", *SITE],
+    "POST /v1/products": ["product_id", "band", "name", "upper_c", "use_within_h", "note"],
+    "PATCH /v1/products/{product_id}": ["band", "name", "upper_c", "use_within_h", "note", "revision"],
+    "POST /v1/shipments/{shipment_id}/schedule": ["reason", "planned_arrival", "packed_out_at", "legs"],
     "POST /v1/readings": ["readings"],
     "POST /v1/keys": ["role", "organization", "expires_at", "shipment_ids", "device_ids"],
 }
@@ -99,6 +107,9 @@ async def test_odd_bodies(desk: Desk) -> None:
 
 async def test_odd_fields(desk: Desk) -> None:
     await desk.device("D1")
+    await desk.ship("S1", "D1")
+    for rule in ("POST /v1/sites", "POST /v1/products"):
+        await answers(desk, rule, encoded(BODIES[rule]))
     for rule, fields in FIELDS.items():
         for field in (*fields, "unknown"):
             for value in ODD_VALUES:
@@ -115,9 +126,12 @@ async def test_odd_readings(desk: Desk) -> None:
 
 async def test_odd_moments(desk: Desk) -> None:
     await desk.ship("S1")
+    await desk.admin.post("/v1/dewars", json={"dewar_id": "W1"})
     for value in ODD_VALUES:
         for step in ("depart", "deliver", "cancel"):
             await answers(desk, f"POST /v1/shipments/{{shipment_id}}/{step}", encoded({"at": value}))
+        for charge in ({"at": value}, {"ln2_kg": value}):
+            await answers(desk, "POST /v1/dewars/{dewar_id}/charge", encoded(charge))
 
 
 async def test_odd_addresses_and_parameters(desk: Desk) -> None:

@@ -39,6 +39,7 @@ async def told(desk: Desk) -> list[tuple[str, dict[str, Any]]]:
 async def test_all_fields_come_back(desk: Desk, hours_ago: HoursAgo) -> None:
     await desk.device("D1", "D2")
     await desk.admin.post("/v1/dewars", json={"dewar_id": "W1", "hold_time_h": 240})
+    await desk.admin.post("/v1/products", json={"product_id": "car-t", "band": "cryogenic", "on_delay_s": 7})
     given = {
         "shipment_id": "S1",
         "organization": "acme",
@@ -110,6 +111,8 @@ WRONG_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"device_ids": ["D/1"]}, "device_ids[0]", "letters"),
     ({"device_ids": "D1"}, "device_ids", "valid list"),
     ({"dewar_id": "nowhere"}, "dewar_id", "nowhere"),
+    ({"product_id": "nothing"}, "product_id", "no product that is registered: nothing"),
+    ({"band": None}, "band", "is required"),
     ({"shipment_id": "a b"}, "shipment_id", "letters"),
     ({"shipment_id": "x" * 65}, "shipment_id", "1 to 64"),
     ({"organization": "Acme Inc"}, "organization", "slug"),

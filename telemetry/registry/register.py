@@ -1,0 +1,122 @@
+"""A register of things that are described and described anew: each description stays on record, with who made it and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, Table, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from telemetry.paging import Order, Page, fetch_page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Register:
+    """The tables of one noun; the one of its revisions takes the whole row, as `content`, at each change."""
+
+    table: Table
+    revisions: Table
+    key: ColumnElement[str]
+    mentions: tuple[ColumnElement[str], ...]
+    """What a text is looked for in."""
+
+    @property
+    def order(self) -> Order:
+        """Give the order of the list."""
+        return Order(columns=(self.key,))
+
+    @property
+    def history_order(self) -> Order:
+        """Give the order of the revisions."""
+        return Order(columns=(self.revisions.c.revision,))
+
+    async def add(
+        self, connection: AsyncConnection, values: Mapping[str, Any], *, by: str
+    ) -> RowMapping | None:
+        """Register one and give its row; None where its id is taken."""
+        query = insert(self.table).values(**values, updated_by=by).on_conflict_do_nothing()
+        row: RowMapping | None = (await connection.execute(query.returning(self.table))).mappings().first()
+        if row is not None:
+            await self._record(connection, row, by, None)
+        return row
+
+    async def get(
+        self, connection: AsyncConnection, id_: str, visible: ColumnElement[bool]
+    ) -> RowMapping | None:
+        """Give one, if the caller may see it."""
+        query = select(self.table).where(self.key == id_, visible)
+        return (await connection.execute(query)).mappings().first()
+
+    async def lock(
+        self, connection: AsyncConnection, id_: str, visible: ColumnElement[bool]
+    ) -> RowMapping | None:
+        """Give one that nobody else changes until the transaction ends, if the caller may see it."""
+        query = select(self.table).where(self.key == id_, visible).with_for_update(key_share=True)
+        return (await connection.execute(query)).mappings().first()
+
+    async def change(
+        self,
+        connection: AsyncConnection,
+        row: RowMapping,
+        values: Mapping[str, Any],
+        *,
+        by: str,
+        reason: str | None,
+    ) -> RowMapping:
+        """Describe one anew, which the caller has locked, and give its row."""
+        table = self.table
+        # The database's clock may be set back: time never goes back for a row.
+        now = func.greatest(func.clock_timestamp(), table.c.updated_at)
+        query = (
+            update(table)
+            .where(self.key == row[self.key])
+            .values(**values, revision=table.c.revision + 1, updated_at=now, updated_by=by)
+            .returning(table)
+        )
+        changed: RowMapping = (await connection.execute(query)).mappings().one()
+        await self._record(connection, changed, by, reason)
+        return changed
+
+    async def page(
+        self,
+        connection: AsyncConnection,
+        *,
+        q: str | None,
+        visible: ColumnElement[bool],
+        after: Sequence[Any] | None,
+        limit: int,
+    ) -> Page:
+        """Give a page of those that the caller may see, or of those of them that mention a text."""
+        query = select(self.table).where(visible)
+        if q is not None:
+            query = query.where(or_(*(column.icontains(q, autoescape=True) for column in self.mentions)))
+        return await fetch_page(connection, query, self.order, after=after, limit=limit)
+
+    async def history(
+        self, connection: AsyncConnection, id_: str, *, after: Sequence[Any] | None, limit: int
+    ) -> Page:
+        """Give a page of the revisions of one, the first one first."""
+        revisions = self.revisions
+        query = select(revisions).where(revisions.c[self._key_name] == id_)
+        return await fetch_page(connection, query, self.history_order, after=after, limit=limit)
+
+    @property
+    def _key_name(self) -> str:
+        (column,) = self.table.primary_key.columns
+        return column.name
+
+    async def _record(
+        self, connection: AsyncConnection, row: RowMapping, by: str, reason: str | None
+    ) -> None:
+        table, name = self.table, self._key_name
+        content = select(
+            self.key,
+            table.c.revision,
+            table.c.updated_at,
+            literal(by),
+            literal(reason),
+            func.to_jsonb(table.table_valued()),
+        ).where(self.key == row[self.key])
+        columns = [name, "revision", "recorded_at", "by", "reason", "content"]
+        await connection.execute(insert(self.revisions).from_select(columns, content))
