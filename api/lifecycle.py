@@ -10,16 +10,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts import outbox
-<<<<<<< HEAD
-from alerts.plan import Plan, PlanRefused, changed_plan, make_plan
-from alerts.tables import evaluations
-from alerts.wording import rfc3339
-=======
-from alerts.events import rfc3339
 from alerts.plan import Plan, changed_plan
 from alerts.tables import evaluations
+from alerts.wording import rfc3339
 from api import planning
->>>>>>> sites
 from api.access import Principal, visible_shipments
 from api.problems import Problem, invalid, not_found
 from api.registering import by
@@ -46,6 +40,7 @@ _COPIED = (
 
 async def create(connection: AsyncConnection, caller: Principal, body: ShipmentIn, now: datetime) -> None:
     """Make a shipment with its plan, put its loggers on it, and let it depart if it already has."""
+    planning.tunable(body.rules)
     organization = _organization(caller, body.organization)
     for name in ("departed_at", "packed_out_at"):
         not_ahead(name, getattr(body, name), now)
@@ -132,6 +127,7 @@ async def change_plan(
     """
     row = await _locked(connection, caller, shipment_id)
     _stop_unless(row, {"planned", "in_transit", "delivered"}, "get another plan")
+    planning.tunable(body.rules)
     plan = Plan.from_json(row["plan"])
     changed = planning.sound(changed_plan(plan, body.plan_fields()))
     if changed == plan:

@@ -1,5 +1,6 @@
 """What a new shipment is judged by: its plan and its use-by, from what was asked for and from its product."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.plan import Plan, PlanRefused, changed_plan, make_plan
+from alerts.rules.registry import refusal
 from api.access import Principal, visible_entries
 from api.problems import invalid
 from api.schemas.shipments import ShipmentIn
@@ -40,6 +42,12 @@ def sound(plan: Plan | PlanRefused) -> Plan:
     if isinstance(plan, PlanRefused):
         raise invalid(plan.field, plan.why)
     return plan
+
+
+def tunable(rules: Mapping[str, Mapping[str, Any] | None] | None) -> None:
+    """Raise Problem 422 that names the rule or parameter that cannot be tuned so."""
+    if refused := refusal(rules):
+        raise invalid(refused.field, refused.why)
 
 
 def _plan(body: ShipmentIn, product: RowMapping | None) -> Plan:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Query, Response
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.events import rfc3339
+from alerts.wording import rfc3339
 from api.lifecycle import not_ahead
 from api.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.problems import Problem, invalid, not_found

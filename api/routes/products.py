@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from alerts.plan import Plan, changed_plan, make_plan
 from api.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
-from api.planning import sound
+from api.planning import sound, tunable
 from api.registering import PRODUCT
 from api.routing import Call, Caller, Here
 from api.schemas.fields import Id, ListOf, Words
@@ -19,6 +19,7 @@ router = APIRouter(route_class=Call, tags=["products"])
 @router.post("/v1/products", status_code=201)
 async def register_product(body: ProductIn, caller: Caller, services: Here, response: Response) -> ProductOut:
     """Register a product: shipments that name it take from it what they do not give themselves."""
+    tunable(body.rules)
     plan = sound(make_plan(body.band, body.plan_fields()))
     values = body.model_dump(include={"product_id", "organization", "name", "use_within_h", "note"})
     async with services.engine.begin() as connection:
@@ -54,6 +55,7 @@ async def get_product(product_id: Id, caller: Caller, services: Here) -> Product
 @router.patch("/v1/products/{product_id}")
 async def change_product(product_id: Id, body: ProductChangeIn, caller: Caller, services: Here) -> ProductOut:
     """Change what is given of a product, for shipments to come: those that exist keep what they took from it."""
+    tunable(body.rules)
     async with services.engine.begin() as connection:
         row = await PRODUCT.lock(connection, caller, product_id)
         plan = sound(changed_plan(Plan.from_json(row["plan"]), body.plan_fields()))

@@ -6,12 +6,12 @@ from pydantic import Field
 
 from alerts.plan import Band
 from api.schemas.fields import Id, OrganizationSlug, Time, Words, example
-from api.schemas.shipments import PlanChanges, PlanFields, PlanOut
+from api.schemas.shipments import PlanChanges, PlanOut, TunedPlanFields
 
 UseWithin = Annotated[float, Field(gt=0, le=10 * 366 * 24)]
 
 
-class ProductIn(PlanFields):
+class ProductIn(TunedPlanFields):
     model_config = example(
         product_id="CAR-T-19",
         name="Autologous CD19 CAR-T, cryopreserved",
@@ -32,7 +32,7 @@ class ProductIn(PlanFields):
     note: Words | None = None
 
 
-class ProductChangeIn(PlanChanges):
+class ProductChangeIn(PlanChanges, TunedPlanFields):
     """What to change of a product: what is absent stays as it is, but that another band brings its own limits."""
 
     model_config = example(reason="Stability data of 2026-11", budget_s=14400, revision=1)

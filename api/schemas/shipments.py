@@ -44,7 +44,22 @@ class PlanFields(Given):
         }
 
 
-class ShipmentIn(PlanFields):
+class TunedPlanFields(PlanFields):
+    """The same, and how the rules are tuned."""
+
+    rules: dict[str, dict[str, bool | float | None] | None] | None = Field(
+        None,
+        description="Rules that are off or tuned, by kind of alert; the others are as by default. Null gives a rule its "
+        "defaults back.",
+        examples=[{"signal_lost": {"max_gap_s": 3600}}],
+    )
+
+    def plan_fields(self) -> dict[str, Any]:
+        """Give the fields of the plan that were sent, what is tuned of rules among them."""
+        return super().plan_fields() | ({} if self.rules is None else {"rules": self.rules})
+
+
+class ShipmentIn(TunedPlanFields):
     model_config = example(
         shipment_id="SH-2026-0042",
         organization="acme-cell-therapy",
@@ -100,7 +115,7 @@ class PlanChanges(PlanFields):
         return ({"band": self.band} if "band" in self.model_fields_set else {}) | super().plan_fields()
 
 
-class PlanChangeIn(PlanChanges):
+class PlanChangeIn(PlanChanges, TunedPlanFields):
     model_config = example(
         reason="Stability data of 2026-11: the product tolerates four hours", budget_s=14400, plan_revision=1
     )
@@ -164,6 +179,9 @@ class PlanOut(Shown):
     budget_s: float | None
     max_gap_s: float
     delta_h_kj_mol: float
+    rules: dict[str, dict[str, bool | float | None]] = Field(
+        {}, description="What is tuned of rules for this shipment; all else is as by default."
+    )
 
 
 class AssignedDevice(Shown):
