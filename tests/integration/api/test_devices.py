@@ -200,3 +200,29 @@ async def test_wrong_charges(desk: Desk) -> None:
     problem(await desk.admin.get("/v1/dewars/W2/charges"), 404)
     assert [item["dewar_id"] for item in await desk.items("/v1/dewars", q="w")] == ["W1"]
     assert await desk.items("/v1/dewars", q="x") == []
+
+
+async def test_a_dewar_is_described_anew(desk: Desk) -> None:
+    made = (await desk.admin.post("/v1/dewars", json={"dewar_id": "W1", "hold_time_h": 240})).json()
+    await desk.ship("S1", dewar_id="W1")
+    await desk.pool.execute("DELETE FROM evaluation_marks")
+    body = {
+        "reason": "requalified",
+        "hold_time_h": 216,
+        "qualified_until": "2027-11-01T00:00:00Z",
+        "revision": 1,
+    }
+    changed = (await desk.admin.patch("/v1/dewars/W1", json=body)).json()
+    assert (changed["hold_time_h"], changed["qualified_until"]) == (216, "2027-11-01T00:00:00Z")
+    assert (made["revision"], changed["revision"]) == (1, 2)
+    marks = await desk.pool.fetch("SELECT shipment_id FROM evaluation_marks")
+    assert [mark["shipment_id"] for mark in marks] == ["S1"]
+    assert (await desk.admin.patch("/v1/dewars/W1", json=body)).json() == changed
+    assert await desk.pool.fetchval("SELECT count(*) FROM evaluation_marks") == 1
+    problem(await desk.admin.patch("/v1/dewars/W1", json={"model": "x", "revision": 1}), 409)
+    history = await desk.items("/v1/dewars/W1/revisions")
+    assert history == [{**made, "reason": None}, {**changed, "reason": "requalified"}]
+    for wrong in ({"hold_time_h": -1}, {"last_charged_at": None}, {"dewar_id": "W2"}):
+        problem(await desk.admin.patch("/v1/dewars/W1", json=wrong), 422)
+    problem(await desk.admin.patch("/v1/dewars/W2", json={}), 404)
+    problem(await desk.admin.get("/v1/dewars/W2/revisions"), 404)

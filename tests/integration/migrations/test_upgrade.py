@@ -133,6 +133,9 @@ async def test_schedules_and_charges_from_before_are_on_record(empty_database_ur
         (charge,) = (await connection.exec_driver_sql("SELECT * FROM dewar_charges")).mappings().all()
         assert (charge["dewar_id"], charge["charged_at"], charge["ln2_kg"]) == ("W1", day(0), None)
         assert (charge["recorded_at"], charge["by"]) == (day(0.5), "migration")
+        dewars = (await connection.exec_driver_sql("SELECT * FROM dewar_revisions ORDER BY 1")).mappings()
+        kept = [(row["dewar_id"], row["revision"], row["recorded_at"], row["by"]) for row in dewars]
+        assert kept == [(name, 1, day(0.5), "migration") for name in ("W1", "W2")]
     await engine.dispose()
 
 
