@@ -85,8 +85,8 @@ async def test_a_bug_is_a_500_that_says_nothing(desk: Desk, monkeypatch: pytest.
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the secret of the house")
 
-    monkeypatch.setattr("telemetry.registry.dewars.page", broken)
-    answer = await desk.admin.get("/v1/dewars")
+    monkeypatch.setattr("telemetry.registry.devices.page", broken)
+    answer = await desk.admin.get("/v1/devices")
     assert "secret" not in answer.text
     problem(answer, 500)
 
