@@ -73,6 +73,8 @@ RULES: Mapping[str, Rule] = {
     "POST /v1/dewars": _FLEET,
     "GET /v1/dewars": _SEE_FLEET,
     "GET /v1/dewars/{dewar_id}": _SEE_FLEET,
+    "PATCH /v1/dewars/{dewar_id}": _FLEET,
+    "GET /v1/dewars/{dewar_id}/revisions": _SEE_FLEET,
     "POST /v1/dewars/{dewar_id}/charge": _FLEET,
     "GET /v1/dewars/{dewar_id}/charges": _SEE_FLEET,
     "POST /v1/sites": _rule(KeyRole.OPS),

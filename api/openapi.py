@@ -29,6 +29,8 @@ _TAGS = [
     {"name": "stream", "description": "What happens, as it happens."},
     {"name": "devices", "description": "Loggers."},
     {"name": "dewars", "description": "Shippers."},
+    {"name": "sites", "description": "Where shipments come from, go through and go to."},
+    {"name": "products", "description": "Templates for the plans of shipments."},
     {"name": "rejected", "description": "What was refused, kept whole as evidence."},
     {"name": "keys", "description": "API keys and their roles."},
     {"name": "operations", "description": "For those who run the service."},

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 import asyncpg
 import orjson
@@ -185,9 +185,14 @@ def _known_fields(request: Request, inside: Sequence[Any]) -> Sequence[str]:
     field = route.body_field if isinstance(route, APIRoute) else None
     model = field.field_info.annotation if field else None
     for part in inside:
-        model = _fields(model)[part].annotation if part in _fields(model) else None
+        if isinstance(part, str):  # numbers are places in a list, whose items are all of one model
+            fields = _fields(model)
+            model = fields[part].annotation if part in fields else None
     return [info.alias or name for name, info in _fields(model).items()]
 
 
-def _fields(model: Any) -> dict[str, FieldInfo]:
-    return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+def _fields(annotation: Any) -> dict[str, FieldInfo]:
+    """Give the fields of a model, or of the one in a list or a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation.model_fields
+    return next(filter(None, map(_fields, get_args(annotation))), {})

@@ -1,16 +1,17 @@
-"""Sites and products: whose they are, who may describe them anew, and what that needs."""
+"""Dewars, sites and products: whose they are, who may describe them anew, and what that needs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping
+from sqlalchemy import ColumnElement, RowMapping, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.access import Principal, visible_entries
 from api.problems import Problem, not_found
 from telemetry.paging import Page
 from telemetry.registry import organizations
+from telemetry.registry.dewars import DEWARS
 from telemetry.registry.products import PRODUCTS
 from telemetry.registry.register import Register
 from telemetry.registry.sites import SITES
@@ -92,10 +93,13 @@ class Noun:
             connection, q=q, visible=self._visible(caller), after=after, limit=limit
         )
 
-    def _visible(self, caller: Principal) -> Any:
-        return visible_entries(caller, self.register.table.c.organization)
+    def _visible(self, caller: Principal) -> ColumnElement[bool]:
+        owner = self.register.table.c.get("organization")
+        return true() if owner is None else visible_entries(caller, owner)
 
 
+DEWAR = Noun(name="dewar", register=DEWARS)
+"""Nobody's but the operating organization's: only its keys get as far as here."""
 SITE = Noun(name="site", register=SITES)
 PRODUCT = Noun(name="product", register=PRODUCTS)
 

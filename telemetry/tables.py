@@ -62,6 +62,22 @@ dewars = Table(
     Column("last_charged_at", Instant),
     Column("qualified_until", Instant),
     Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    Column("updated_by", Text, comment="a key's name; null: registered before that was kept"),
+)
+
+dewar_revisions = Table(
+    "dewar_revisions",
+    metadata,
+    Column("dewar_id", Identifier, ForeignKey("dewars.dewar_id"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Column("by", Text, nullable=False, comment="a key's name"),
+    Column("reason", Text),
+    Column("content", JSONB, nullable=False, comment="the whole row of dewars"),
+    PrimaryKeyConstraint("dewar_id", "revision"),
+    comment="every state a dewar was ever in; nothing is deleted",
 )
 
 dewar_charges = Table(

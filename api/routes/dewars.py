@@ -10,11 +10,12 @@ from alerts.wording import rfc3339
 from api.lifecycle import not_ahead
 from api.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.problems import Problem, invalid, not_found
-from api.registering import by
+from api.registering import DEWAR, by
 from api.routing import Call, Caller, Here
-from api.schemas.dewars import ChargeIn, ChargeOut, DewarIn, DewarOut
+from api.schemas.dewars import ChargeIn, ChargeOut, DewarChangeIn, DewarIn, DewarOut, DewarRevision
 from api.schemas.fields import Id, ListOf, Words
 from telemetry.registry import assignments, dewars
+from telemetry.registry.dewars import DEWARS
 from telemetry.tables import shipments
 
 router = APIRouter(route_class=Call, tags=["dewars"])
@@ -35,15 +36,16 @@ async def register_dewar(body: DewarIn, caller: Caller, services: Here, response
 
 @router.get("/v1/dewars")
 async def list_dewars(
+    caller: Caller,
     services: Here,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     q: Annotated[Words | None, Query(description="Part of an id or a model.")] = None,
 ) -> ListOf[DewarOut]:
     """List the shippers by id."""
-    after = read_cursor(cursor, dewars.ORDER)
+    after = read_cursor(cursor, DEWARS.order)
     async with services.engine.connect() as connection:
-        page = await dewars.page(connection, q=q, after=after, limit=limit)
+        page = await DEWAR.page(connection, caller, q=q, after=after, limit=limit)
     return answer(page, lambda row: DewarOut(**row))
 
 
@@ -52,6 +54,35 @@ async def get_dewar(dewar_id: Id, services: Here) -> DewarOut:
     """Show one shipper."""
     async with services.engine.connect() as connection:
         return DewarOut(**await _found(connection, dewar_id))
+
+
+@router.patch("/v1/dewars/{dewar_id}")
+async def change_dewar(dewar_id: Id, body: DewarChangeIn, caller: Caller, services: Here) -> DewarOut:
+    """Change what is given of a shipper, as after a requalification. What it was before stays on record.
+
+    Shipments under way in it are judged by the new description from now on.
+    """
+    async with services.engine.begin() as connection:
+        row = await DEWAR.lock(connection, caller, dewar_id)
+        changed = await DEWAR.change(
+            connection, caller, row, body.values(), seen=body.revision, reason=body.reason
+        )
+        if changed["revision"] != row["revision"]:
+            inside = shipments.c.dewar_id == dewar_id
+            await assignments.mark_under_way(connection, inside, services.clock())
+    return DewarOut(**changed)
+
+
+@router.get("/v1/dewars/{dewar_id}/revisions")
+async def list_dewar_revisions(
+    dewar_id: Id, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> ListOf[DewarRevision]:
+    """List every description that a shipper ever had, oldest first, with who made it and when."""
+    after = read_cursor(cursor, DEWARS.history_order)
+    async with services.engine.connect() as connection:
+        await _found(connection, dewar_id)
+        page = await DEWARS.history(connection, dewar_id, after=after, limit=limit)
+    return answer(page, DewarRevision.of)
 
 
 @router.post("/v1/dewars/{dewar_id}/charge")

@@ -1,10 +1,13 @@
 """Dewars as they cross the HTTP interface."""
 
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from pydantic import Field
 
 from api.schemas.fields import Given, Id, Shown, Time, Words, example
+
+HoldTime = Annotated[float, Field(ge=0, le=10_000)]
+Nitrogen = Annotated[float, Field(ge=0, le=10_000)]
 
 
 class DewarIn(Given):
@@ -12,12 +15,31 @@ class DewarIn(Given):
 
     dewar_id: Id
     model: Words | None = None
-    hold_time_h: Annotated[float, Field(ge=0, le=10_000)] | None = Field(
+    hold_time_h: HoldTime | None = Field(
         None, description="How long a full charge keeps it cold, in hours, as qualified."
     )
-    ln2_capacity_kg: Annotated[float, Field(ge=0, le=10_000)] | None = None
+    ln2_capacity_kg: Nitrogen | None = None
     last_charged_at: Time | None = None
     qualified_until: Time | None = None
+
+
+class DewarChangeIn(Given):
+    """What to change of a shipper: what is absent stays as it is, null takes it away. Charges have their own call."""
+
+    model_config = example(reason="Requalified", hold_time_h=216, qualified_until="2027-11-01T00:00:00Z")
+
+    reason: Words | None = Field(None, description="Why, for the record.")
+    revision: int | None = Field(
+        None, ge=1, description="That which you saw; where it is another by now, nothing is changed."
+    )
+    model: Words | None = None
+    hold_time_h: HoldTime | None = None
+    ln2_capacity_kg: Nitrogen | None = None
+    qualified_until: Time | None = None
+
+    def values(self) -> dict[str, Any]:
+        """Give what is to be changed."""
+        return self.model_dump(include=self.model_fields_set - {"reason", "revision"})
 
 
 class DewarOut(Shown):
@@ -28,13 +50,27 @@ class DewarOut(Shown):
     last_charged_at: Time | None
     qualified_until: Time | None
     created_at: Time
+    revision: int
+    updated_at: Time
+    updated_by: str | None = Field(
+        description="`key:PREFIX` of the key that described it last; null: registered before that was kept."
+    )
+
+
+class DewarRevision(DewarOut):
+    reason: str | None = Field(description="Why it was changed.")
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Make it of a row of the register's history."""
+        return cls(**row["content"], reason=row["reason"])
 
 
 class ChargeIn(Given):
     model_config = example(at="2026-11-20T08:00:00Z", ln2_kg=3.4)
 
     at: Time | None = Field(None, description="Now, by default; at most 5 minutes ahead.")
-    ln2_kg: Annotated[float, Field(ge=0, le=10_000)] | None = Field(
+    ln2_kg: Nitrogen | None = Field(
         None, description="How much nitrogen is in it after the charge, as weighed."
     )
 

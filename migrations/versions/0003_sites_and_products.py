@@ -1,4 +1,4 @@
-"""Sites and products with their revisions, charges of dewars, and the schedule in the revisions of shipments."""
+"""Sites, products and dewars with their revisions, charges of dewars, and the schedule in the revisions of shipments."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -33,8 +33,16 @@ SELECT dewar_id, last_charged_at, created_at, 'migration' FROM dewars WHERE last
 """
 
 
+FILL_DEWAR_REVISIONS = """
+UPDATE dewars SET updated_at = created_at;
+INSERT INTO dewar_revisions (dewar_id, revision, recorded_at, "by", content)
+SELECT dewar_id, 1, created_at, 'migration', to_jsonb(dewars) FROM dewars
+"""
+
+
 def upgrade() -> None:
     _make_dewar_charges()
+    _make_dewar_revisions()
     _make_sites()
     _make_products()
     for column in _schedule():
@@ -55,8 +63,17 @@ def downgrade() -> None:
     op.alter_column("shipment_revisions", "step", comment=STEPS_BEFORE, existing_comment=STEPS)
     for column in reversed(_schedule()):
         op.drop_column("shipment_revisions", column.name)
-    for table in ("product_revisions", "products", "site_revisions", "sites", "dewar_charges"):
+    for table in (
+        "product_revisions",
+        "products",
+        "site_revisions",
+        "sites",
+        "dewar_revisions",
+        "dewar_charges",
+    ):
         op.drop_table(table)
+    for name in ("updated_by", "updated_at", "revision"):
+        op.drop_column("dewars", name)
 
 
 def _schedule() -> list[sa.Column[object]]:
@@ -85,6 +102,18 @@ def _make_dewar_charges() -> None:
         comment="rows are only added; the newest is last_charged_at of the dewar",
     )
     op.execute(FILL_DEWAR_CHARGES)
+
+
+def _make_dewar_revisions() -> None:
+    op.add_column("dewars", sa.Column("revision", sa.Integer(), server_default="1", nullable=False))
+    op.add_column("dewars", sa.Column("updated_at", INSTANT, server_default=sa.func.now(), nullable=False))
+    op.add_column(
+        "dewars",
+        sa.Column("updated_by", sa.Text(), comment="a key's name; null: registered before that was kept"),
+    )
+    _make_revisions("dewar")
+    for statement in FILL_DEWAR_REVISIONS.split(";"):
+        op.execute(statement)
 
 
 def _make_sites() -> None:

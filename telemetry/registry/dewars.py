@@ -4,22 +4,27 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, func, select, update
+from sqlalchemy import RowMapping, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.paging import Order, Page, fetch_page
+from telemetry.registry.register import Register
 from telemetry.tables import dewar_charges as charges
-from telemetry.tables import dewars
+from telemetry.tables import dewar_revisions, dewars
 
-ORDER = Order(columns=(dewars.c.dewar_id,))
+DEWARS = Register(
+    table=dewars,
+    revisions=dewar_revisions,
+    key=dewars.c.dewar_id,
+    mentions=(dewars.c.dewar_id, dewars.c.model),
+)
 CHARGE_ORDER = Order(columns=(charges.c.charged_at,), descending=True)
 
 
 async def add(connection: AsyncConnection, values: Mapping[str, Any], *, by: str) -> RowMapping | None:
     """Register a dewar, with its last charge, and give its row; None where its id is taken."""
-    query = insert(dewars).values(**values).on_conflict_do_nothing().returning(dewars)
-    row: RowMapping | None = (await connection.execute(query)).mappings().first()
+    row = await DEWARS.add(connection, values, by=by)
     if row is not None and row["last_charged_at"] is not None:
         await _write_charge(connection, row["dewar_id"], row["last_charged_at"], None, by)
     return row
@@ -27,20 +32,7 @@ async def add(connection: AsyncConnection, values: Mapping[str, Any], *, by: str
 
 async def get(connection: AsyncConnection, dewar_id: str) -> RowMapping | None:
     """Give one dewar."""
-    query = select(dewars).where(dewars.c.dewar_id == dewar_id)
-    return (await connection.execute(query)).mappings().first()
-
-
-async def page(
-    connection: AsyncConnection, *, q: str | None, after: Sequence[Any] | None, limit: int
-) -> Page:
-    """Give a page of dewars, or of those whose id or model contains a text."""
-    query = select(dewars)
-    if q is not None:
-        query = query.where(
-            dewars.c.dewar_id.icontains(q, autoescape=True) | dewars.c.model.icontains(q, autoescape=True)
-        )
-    return await fetch_page(connection, query, ORDER, after=after, limit=limit)
+    return await DEWARS.get(connection, dewar_id, true())
 
 
 async def charge(

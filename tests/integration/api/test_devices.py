@@ -1,6 +1,8 @@
 """Loggers and dewars: registered once, with what the logger needs to reach the broker."""
 
 import asyncio
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -9,7 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from api.device_credentials import DeviceCredentials
 from api.embedded.process import Supervisor
-from tests.integration.api.conftest import Desk, MakeDesk, MakeServices, problem
+from tests.integration.api.conftest import Desk, MakeDesk, MakeServices, problem, text
 
 
 def may_connect(broker_url: str, username: str, password: str) -> bool:
@@ -151,3 +153,76 @@ async def test_dewars(desk: Desk) -> None:
     problem(await desk.admin.post("/v1/dewars", json=given), 409)
     problem(await desk.admin.get("/v1/dewars/W2"), 404)
     problem(await desk.admin.post("/v1/dewars", json={"dewar_id": "W2", "hold_time_h": -1}), 422)
+
+
+async def test_charges_of_a_dewar(desk: Desk, hours_ago: Callable[[float], datetime]) -> None:
+    dewar = {"dewar_id": "W1", "ln2_capacity_kg": 4, "last_charged_at": text(hours_ago(50))}
+    await desk.admin.post("/v1/dewars", json=dewar)
+    await desk.ship("S1", dewar_id="W1", departed_at=text(hours_ago(9)))
+    await desk.ship("S2", dewar_id="W1")
+    await desk.ship("S3")
+    await desk.pool.execute("DELETE FROM evaluation_marks")
+    ops = await desk.caller("ops")
+    charge = {"at": text(hours_ago(1)), "ln2_kg": 3.9}
+    made = await ops.post("/v1/dewars/W1/charge", json=charge)
+    assert (made.status_code, made.json()["ln2_kg"]) == (201, 3.9)
+    assert made.json()["by"].startswith("key:dw_")
+    marks = await desk.pool.fetch("SELECT shipment_id, dirty_from FROM evaluation_marks ORDER BY shipment_id")
+    assert [tuple(mark) for mark in marks] == [("S1", hours_ago(1)), ("S2", hours_ago(1))]
+    again = await ops.post("/v1/dewars/W1/charge", json=charge)
+    assert (again.status_code, again.json()) == (200, made.json())
+    assert await desk.pool.fetchval("SELECT count(*) FROM evaluation_marks") == 2
+    other = problem(await ops.post("/v1/dewars/W1/charge", json={**charge, "ln2_kg": 2}), 409)
+    assert "recorded with 3.9 kg" in other["detail"]
+
+    await ops.post("/v1/dewars/W1/charge", json={"at": text(hours_ago(20))})  # told late
+    shown = (await desk.admin.get("/v1/dewars/W1")).json()
+    assert datetime.fromisoformat(shown["last_charged_at"]) == hours_ago(1)
+    charges = await desk.items("/v1/dewars/W1/charges")
+    times = [datetime.fromisoformat(one["charged_at"]) for one in charges]
+    assert times == [hours_ago(1), hours_ago(20), hours_ago(50)]
+    assert [one["ln2_kg"] for one in charges] == [3.9, None, None]
+    assert (await ops.post("/v1/dewars/W1/charge")).status_code == 201  # now
+
+
+async def test_wrong_charges(desk: Desk) -> None:
+    await desk.admin.post("/v1/dewars", json={"dewar_id": "W1", "ln2_capacity_kg": 4})
+    for body, field in (
+        ({"at": "2100-01-01T00:00:00Z"}, "at"),
+        ({"ln2_kg": 3500}, "ln2_kg"),
+        ({"ln2_kg": -1}, "ln2_kg"),
+        ({"kg": 1}, "kg"),
+    ):
+        found = problem(await desk.admin.post("/v1/dewars/W1/charge", json=body), 422)
+        assert found["errors"][0]["field"] == field
+    assert await desk.items("/v1/dewars/W1/charges") == []
+    problem(await desk.admin.post("/v1/dewars/W2/charge", json={}), 404)
+    problem(await desk.admin.get("/v1/dewars/W2/charges"), 404)
+    assert [item["dewar_id"] for item in await desk.items("/v1/dewars", q="w")] == ["W1"]
+    assert await desk.items("/v1/dewars", q="x") == []
+
+
+async def test_a_dewar_is_described_anew(desk: Desk) -> None:
+    made = (await desk.admin.post("/v1/dewars", json={"dewar_id": "W1", "hold_time_h": 240})).json()
+    await desk.ship("S1", dewar_id="W1")
+    await desk.pool.execute("DELETE FROM evaluation_marks")
+    body = {
+        "reason": "requalified",
+        "hold_time_h": 216,
+        "qualified_until": "2027-11-01T00:00:00Z",
+        "revision": 1,
+    }
+    changed = (await desk.admin.patch("/v1/dewars/W1", json=body)).json()
+    assert (changed["hold_time_h"], changed["qualified_until"]) == (216, "2027-11-01T00:00:00Z")
+    assert (made["revision"], changed["revision"]) == (1, 2)
+    marks = await desk.pool.fetch("SELECT shipment_id FROM evaluation_marks")
+    assert [mark["shipment_id"] for mark in marks] == ["S1"]
+    assert (await desk.admin.patch("/v1/dewars/W1", json=body)).json() == changed
+    assert await desk.pool.fetchval("SELECT count(*) FROM evaluation_marks") == 1
+    problem(await desk.admin.patch("/v1/dewars/W1", json={"model": "x", "revision": 1}), 409)
+    history = await desk.items("/v1/dewars/W1/revisions")
+    assert history == [{**made, "reason": None}, {**changed, "reason": "requalified"}]
+    for wrong in ({"hold_time_h": -1}, {"last_charged_at": None}, {"dewar_id": "W2"}):
+        problem(await desk.admin.patch("/v1/dewars/W1", json=wrong), 422)
+    problem(await desk.admin.patch("/v1/dewars/W2", json={}), 404)
+    problem(await desk.admin.get("/v1/dewars/W2/revisions"), 404)

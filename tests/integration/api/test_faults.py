@@ -20,6 +20,7 @@ BODIES = {
     "POST /v1/devices": {"device_id": "D1"},
     "POST /v1/dewars": {"dewar_id": "W1"},
     "POST /v1/shipments": {"shipment_id": "S1", "band": "room", "device_ids": ["D1"]},
+    "PATCH /v1/dewars/{dewar_id}": {"hold_time_h": 200},
     "POST /v1/sites": {
         "site_id": "FRA",
         "name": "Frankfurt",
@@ -84,8 +85,8 @@ async def test_a_bug_is_a_500_that_says_nothing(desk: Desk, monkeypatch: pytest.
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the secret of the house")
 
-    monkeypatch.setattr("telemetry.registry.dewars.page", broken)
-    answer = await desk.admin.get("/v1/dewars")
+    monkeypatch.setattr("telemetry.registry.devices.page", broken)
+    answer = await desk.admin.get("/v1/devices")
     assert "secret" not in answer.text
     problem(answer, 500)
 

@@ -9,6 +9,7 @@ LISTS = {
     "/v1/devices": "device_id",
     "/v1/dewars": "dewar_id",
     "/v1/dewars/W0/charges": "charged_at",
+    "/v1/dewars/W0/revisions": "revision",
     "/v1/sites": "site_id",
     "/v1/sites/P0/revisions": "revision",
     "/v1/products": "product_id",
@@ -26,6 +27,7 @@ async def fill(desk: Desk) -> None:
     for number in range(7):
         await desk.ship(f"S{number:02}")
         await desk.admin.post("/v1/dewars", json={"dewar_id": f"W{number}"})
+        await desk.admin.patch("/v1/dewars/W0", json={"hold_time_h": 240 - number} if number else {})
         await desk.key("ops")
         place = {"name": f"place {number}", "lat": 0, "lon": 0, "timezone": "UTC"}
         await desk.admin.post("/v1/sites", json={"site_id": f"P{number}", **place})

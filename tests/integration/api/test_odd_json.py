@@ -73,6 +73,7 @@ FIELDS = {
         "product_id",
         "packed_out_at",
     ],
+    "PATCH /v1/dewars/{dewar_id}": ["reason", "model", "hold_time_h", "qualified_until"],
     "POST /v1/sites": ["site_id", "organization", *SITE],
     "PATCH /v1/sites/{site_id}": ["reason", "revision", *SITE],
     "POST /v1/products": ["product_id", "band", "name", "upper_c", "use_within_h", "note"],
@@ -108,7 +109,7 @@ async def test_odd_bodies(desk: Desk) -> None:
 async def test_odd_fields(desk: Desk) -> None:
     await desk.device("D1")
     await desk.ship("S1", "D1")
-    for rule in ("POST /v1/sites", "POST /v1/products"):
+    for rule in ("POST /v1/dewars", "POST /v1/sites", "POST /v1/products"):
         await answers(desk, rule, encoded(BODIES[rule]))
     for rule, fields in FIELDS.items():
         for field in (*fields, "unknown"):

@@ -19,6 +19,7 @@ from telemetry.server import Level, UnfitServerError
 from tests.conftest import missing
 
 FIRST_VERSION = (Path(__file__).parent / "first_version.sql").read_text()
+SECOND_VERSION = (Path(__file__).parent / "second_version.sql").read_text()
 
 
 async def test_two_at_once_and_once_more(empty_database_url: str) -> None:
@@ -67,16 +68,22 @@ def day(number: float) -> datetime:
     return datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=number)
 
 
-def _upgrade_to_the_first(connection: Connection) -> None:
+def _upgrade_to(connection: Connection, revision: str) -> None:
     config = alembic_config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "0001")
+    command.upgrade(config, revision)
+
+
+def _downgrade_to(connection: Connection, revision: str) -> None:
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    command.downgrade(config, revision)
 
 
 async def test_what_the_first_version_kept_is_known_as_of_then(empty_database_url: str) -> None:
     engine = engine_for(empty_database_url)
     async with engine.begin() as connection:
-        await connection.run_sync(_upgrade_to_the_first)
+        await connection.run_sync(_upgrade_to, "0001")
     filling = await asyncpg.connect(empty_database_url)
     await filling.execute(FIRST_VERSION)
     await filling.close()
@@ -104,3 +111,42 @@ async def test_what_the_first_version_kept_is_known_as_of_then(empty_database_ur
         (device,) = await known.summarize(connection, "S1", day(2.5))
         assert (device.figures.readings, device.figures.max_c) == (2, -140)
     await engine.dispose()
+
+
+async def test_schedules_and_charges_from_before_are_on_record(empty_database_url: str) -> None:
+    engine = engine_for(empty_database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(_upgrade_to, "0002")
+    filling = await asyncpg.connect(empty_database_url)
+    await filling.execute(SECOND_VERSION)
+    await filling.close()
+    await upgrade(empty_database_url)
+    async with engine.connect() as connection:
+        rows = (await connection.exec_driver_sql("SELECT * FROM shipment_revisions ORDER BY 1, 2")).mappings()
+        first, second, other = rows.all()
+        for row in (first, second):
+            assert (row["dewar_id"], row["origin"], row["destination"]) == ("W1", "FRA", "JFK")
+            assert row["legs"] == [{"from": "FRA", "to": "JFK"}]
+            assert (row["planned_departure"], row["planned_arrival"]) == (day(1), day(2))
+            assert (row["packed_out_at"], row["use_by"]) == (day(0), day(9))
+        assert (other["legs"], other["dewar_id"], other["use_by"]) == ([], None, None)
+        (charge,) = (await connection.exec_driver_sql("SELECT * FROM dewar_charges")).mappings().all()
+        assert (charge["dewar_id"], charge["charged_at"], charge["ln2_kg"]) == ("W1", day(0), None)
+        assert (charge["recorded_at"], charge["by"]) == (day(0.5), "migration")
+        dewars = (await connection.exec_driver_sql("SELECT * FROM dewar_revisions ORDER BY 1")).mappings()
+        kept = [(row["dewar_id"], row["revision"], row["recorded_at"], row["by"]) for row in dewars]
+        assert kept == [(name, 1, day(0.5), "migration") for name in ("W1", "W2")]
+    await engine.dispose()
+
+
+async def test_down_and_up_again_gives_the_same_schema(database_url: str) -> None:
+    engine = engine_for(database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(_downgrade_to, "0002")
+    await upgrade(database_url)
+    async with engine.connect() as connection:
+        difference = await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
+        )
+    await engine.dispose()
+    assert difference == []

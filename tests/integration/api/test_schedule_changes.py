@@ -1,0 +1,139 @@
+"""Another schedule for a shipment: with a reason, on record, and judged by from then on."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.integration.api.conftest import Desk, problem, text
+
+HoursAgo = Callable[[float], datetime]
+LEGS = [
+    {
+        "from": "FRA",
+        "to": "BOS",
+        "carrier": "LH",
+        "planned_departure": "2026-11-21T03:00:00Z",
+        "planned_arrival": None,
+    }
+]
+
+
+async def change(desk: Desk, shipment_id: str = "S1", **fields: Any) -> dict[str, Any]:
+    body = {"reason": "flight missed", **fields}
+    done = await desk.admin.post(f"/v1/shipments/{shipment_id}/schedule", json=body)
+    assert done.status_code == 200, done.text
+    return dict(done.json())
+
+
+async def test_it_is_on_record_with_who_and_why(desk: Desk, hours_ago: HoursAgo) -> None:
+    await desk.admin.post("/v1/dewars", json={"dewar_id": "W1"})
+    times = {"planned_departure": "2026-11-20T00:00:00Z", "planned_arrival": "2026-11-22T00:00:00Z"}
+    packed = text(hours_ago(9)).replace("+00:00", "Z")
+    first = {"dewar_id": "W1", "origin": "FRA", "destination": "BOS", "use_by": "2026-12-01T00:00:00Z"}
+    made = await desk.ship("S1", **first, **times, legs=LEGS, packed_out_at=packed)
+    await desk.admin.post("/v1/shipments/S1/depart", json={"at": text(hours_ago(3))})
+    ops = await desk.caller("ops")
+    new = {"planned_arrival": "2026-11-23T00:00:00Z", "destination": None, "use_by": None, "legs": []}
+    answer = await ops.post("/v1/shipments/S1/schedule", json={"reason": "rebooked", **new})
+    shown = answer.json()
+    assert {**made, **new} | {name: shown[name] for name in ("status", "departed_at", "devices")} == shown
+    created, departed, changed = await desk.items("/v1/shipments/S1/revisions")
+    assert [one["step"] for one in (created, departed, changed)] == [
+        "created",
+        "departed",
+        "schedule_changed",
+    ]
+    assert {**created, **first, **times, "legs": LEGS, "packed_out_at": packed} == created
+    for name in ("destination", "legs", "use_by", "planned_arrival"):
+        assert departed[name] == created[name]
+    assert {**changed, **new, "planned_departure": times["planned_departure"], "origin": "FRA"} == changed
+    assert (changed["reason"], departed["reason"]) == ("rebooked", None)
+    assert changed["by"].startswith("key:dw_")
+    assert changed["plan_revision"] == 1
+
+
+async def test_it_is_told_and_makes_the_shipment_due_from_now(desk: Desk, hours_ago: HoursAgo) -> None:
+    await desk.ship("S1", organization="acme", departed_at=text(hours_ago(2)))
+    await desk.pool.execute("DELETE FROM evaluation_marks")
+    shown = await change(desk, planned_arrival="2026-11-23T00:00:00Z")
+    (mark,) = await desk.pool.fetch("SELECT * FROM evaluation_marks")
+    assert (mark["shipment_id"], mark["device_id"], mark["late"]) == ("S1", None, False)
+    assert mark["dirty_from"] > hours_ago(0)
+    event = await desk.pool.fetchrow("SELECT * FROM outbox ORDER BY id DESC LIMIT 1")
+    assert event is not None
+    assert (event["type"], event["organization"]) == ("shipment.schedule_changed", "acme")
+    data = json.loads(event["data"])
+    assert data.pop("reason") == "flight missed"
+    assert data.items() <= shown.items()
+    await desk.evaluate()
+    assert await desk.pool.fetchval("SELECT count(*) FROM evaluation_marks") == 0
+
+
+async def test_a_change_that_changes_nothing_is_none(desk: Desk) -> None:
+    made = await desk.ship("S1", legs=LEGS, planned_arrival="2026-11-22T00:00:00Z")
+    for fields in ({"legs": LEGS}, {"planned_arrival": "2026-11-22T01:00:00+01:00"}, {"destination": None}):
+        assert await change(desk, **fields) == made
+    assert len(await desk.items("/v1/shipments/S1/revisions")) == 1
+    assert await desk.pool.fetchval("SELECT count(*) FROM outbox") == 0
+
+
+async def test_use_by_goes_with_the_pack_out_until_somebody_gives_one(
+    desk: Desk, hours_ago: HoursAgo
+) -> None:
+    product = {"product_id": "P", "band": "cryogenic", "use_within_h": 48}
+    await desk.admin.post("/v1/products", json=product)
+    await desk.ship("S1", product_id="P")
+    for hours in (5, 4):
+        shown = await change(desk, packed_out_at=text(hours_ago(hours)))
+        assert datetime.fromisoformat(shown["use_by"]) == hours_ago(hours) + timedelta(hours=48)
+    row = await desk.pool.fetchrow("SELECT starts_at FROM device_assignments")
+    assert row is not None
+    assert row["starts_at"] == hours_ago(5)  # its loggers are on it from the first pack-out on
+    await desk.admin.patch("/v1/products/P", json={"use_within_h": 1})
+    await change(desk, use_by="2026-12-24T00:00:00Z")
+    shown = await change(desk, packed_out_at=text(hours_ago(3)))
+    assert shown["use_by"] == "2026-12-24T00:00:00Z"
+    shown = await change(desk, packed_out_at=text(hours_ago(2)), use_by=None)
+    assert shown["use_by"] is None
+
+
+async def test_who_may_and_when(desk: Desk, hours_ago: HoursAgo) -> None:
+    await desk.ship("S1", organization="acme", departed_at=text(hours_ago(2)))
+    body = {"reason": "x", "destination": "BOS"}
+    stranger = await desk.caller("ops", organization="bcell")
+    problem(await stranger.post("/v1/shipments/S1/schedule", json=body), 404)
+    courier = await desk.caller("courier", shipment_ids=["S1"])
+    problem(await courier.post("/v1/shipments/S1/schedule", json=body), 403)
+    await desk.admin.post("/v1/shipments/S1/deliver", json={})
+    refused = problem(await desk.admin.post("/v1/shipments/S1/schedule", json=body), 409)
+    assert "cannot get another schedule: it was delivered" in refused["detail"]
+
+
+async def test_wrong_fields_are_named(desk: Desk) -> None:
+    await desk.ship("S1")
+    good = {"reason": "x", "destination": "BOS"}
+    for wrong, field in (
+        ({"reason": "x"}, "body"),
+        ({"destination": "BOS"}, "reason"),
+        ({**good, "reason": None}, "reason"),
+        ({**good, "legs": None}, "legs"),
+        ({**good, "legs": [{"from": "FRA"}]}, "legs[0].to"),
+        ({**good, "origin": "FRA"}, "origin"),
+        ({**good, "packed_out_at": "2100-01-01T00:00:00Z"}, "packed_out_at"),
+        ({**good, "use_by": "tomorrow"}, "use_by"),
+    ):
+        found = problem(await desk.admin.post("/v1/shipments/S1/schedule", json=wrong), 422)
+        assert found["errors"][0]["field"] == field, wrong
+    assert len(await desk.items("/v1/shipments/S1/revisions")) == 1
+
+
+async def test_a_pack_out_while_its_logger_was_elsewhere(desk: Desk, hours_ago: HoursAgo) -> None:
+    await desk.device("D1")
+    await desk.ship("S1", "D1", departed_at=text(hours_ago(9)))
+    await desk.admin.post("/v1/shipments/S1/deliver", json={"at": text(hours_ago(2))})
+    await desk.ship("S2", "D1")
+    body = {"reason": "x", "packed_out_at": text(hours_ago(3))}
+    refused = problem(await desk.admin.post("/v1/shipments/S2/schedule", json=body), 409)
+    assert "D1 was on shipment S1" in refused["detail"]
+    assert (await desk.admin.get("/v1/shipments/S2")).json()["packed_out_at"] is None
