@@ -15,7 +15,7 @@ from alerts.model import Instant, Reason, to_datetime, to_instant
 from alerts.resume import Dirty, Folding, Resumed, resume
 from alerts.rows import alert_from_row, excursion_from_row
 from alerts.rules.registry import CHANNELS, tuned
-from alerts.surroundings import LOAD_SHIPMENTS, Surroundings, facts_of, load_surroundings, plan_of
+from alerts.surroundings import Surroundings, facts_of, held_back, load_shipments, load_surroundings, plan_of
 from alerts.traces import FROM_THE_START, Connection
 
 Rows: TypeAlias = Sequence[asyncpg.Record]
@@ -148,7 +148,7 @@ async def _load(
     connection: Connection, claimed: Rows, marks: Rows, *, from_the_start: bool, lock: str
 ) -> Batch:
     ids = [row["shipment_id"] for row in claimed]
-    shipments = {row["shipment_id"]: row for row in await connection.fetch(LOAD_SHIPMENTS, ids)}
+    shipments = await load_shipments(connection, ids)
     around = await load_surroundings(connection, shipments.values())
     dirty = Dirty.everything(ids) if from_the_start else Dirty.of(marks)
     devices = await connection.fetch(LOAD_DEVICES, ids)
@@ -273,6 +273,7 @@ class _Making:
                 row["created_at"] if departed_at is None else max(departed_at, row["created_at"])
             ),
             devices=tuple(self._device(one) for one in self._resumed[row["shipment_id"]]),
+            held_back=held_back(row),
         )
 
     def _device(self, one: Resumed) -> Device:

@@ -12,6 +12,7 @@ import structlog
 
 from alerts import metrics
 from alerts.due import Batch, Poisoned, Share, claim, claim_these, told
+from alerts.fleet import hear_fleet, watch_fleet
 from alerts.judge import Verdict, judge, set_aside
 from alerts.model import ChangeKind, Instant
 from alerts.record import save, write_deadlines
@@ -52,7 +53,8 @@ NEXT_DEADLINE = "SELECT extract(epoch FROM min(evaluate_at) - clock_timestamp())
 async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
     """Evaluate whatever becomes due until `stop` is set; outlasts a database that is away.
 
-    In two loops beside each other, so that what happens now never waits for what happened hours ago.
+    In two loops beside each other, so that what happens now never waits for what happened hours ago; a third one
+    sees whether the fleet as a whole is heard.
     """
     live, past = _Pace(CYCLE_S), _Pace(CYCLE_S)
 
@@ -62,7 +64,10 @@ async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
             past.cycle_s, past.hurries_at = BESIDE_LIVE_S, perf_counter() + ALONE_AFTER_S
         return found
 
+    # First of all: what is due after an outage must not be told of one by one.
+    await outlast(lambda: hear_fleet(pool), stop, "fleet")
     async with asyncio.TaskGroup() as group:
+        group.create_task(watch_fleet(pool, stop), name="evaluate:fleet")
         group.create_task(_evaluate_all(pool, live_data, stop), name="evaluate:live")
         group.create_task(
             _evaluate_all(pool, lambda: past.cycle(pool, Share.PAST), stop), name="evaluate:past"
@@ -224,6 +229,7 @@ def _count(batch: Batch, verdicts: Sequence[Verdict], poisoned: Sequence[Poisone
                 received = batch.received_at.get((verdict.identity.shipment_id, device.device.device_id))
                 if change.kind is ChangeKind.OPENED and received is not None:
                     metrics.DETECTION_DELAY_SECONDS.observe(max(0, batch.now - received) / 1e6)
+        metrics.ALERTS_HELD_BACK.inc(verdict.held_back)
         for kind in verdict.errors:
             metrics.RULE_FAILED.labels(rule=kind).inc()
         for step in verdict.alerts:

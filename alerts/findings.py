@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, RowMapping, Select, Table, select, true, union_all
+from sqlalchemy import ColumnElement, FromClause, RowMapping, Select, Table, func, select, true, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.tables import alert_revisions, alerts, excursion_revisions, excursions
@@ -81,8 +81,10 @@ ALERT_ORDER = _alert_order(alerts)
 
 
 def _with_shipment(known: FromClause) -> Select[Any]:
-    return select(known, shipments.c.organization, shipments.c.drill).join(
-        shipments, shipments.c.shipment_id == known.c.shipment_id
+    """Give findings with their shipments; what is about the whole fleet has none, and a condition on it hides that."""
+    drill = func.coalesce(shipments.c.drill, False).label("drill")
+    return select(known, shipments.c.organization, drill).join(
+        shipments, shipments.c.shipment_id == known.c.shipment_id, isouter=True
     )
 
 

@@ -1,13 +1,15 @@
 """The health of a shipment, as one expression that lists show and filter by."""
 
+from datetime import timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, case, exists, func, literal, or_, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal, or_, select
 
 from alerts.alert import AlertKind, AlertState
 from alerts.model import LIVE, ExcursionState, Severity
+from alerts.outage import GRACE, SUBJECT
 from alerts.tables import alerts, excursions
-from telemetry.tables import shipments
+from telemetry.tables import device_assignments, device_states, shipments
 
 
 class Health(StrEnum):
@@ -27,7 +29,7 @@ def health() -> ColumnElement[str]:
     return case(
         (or_(_open_excursion(Severity.CRITICAL), _live_alert(Severity.CRITICAL)), literal(Health.CRITICAL)),
         (or_(_open_excursion(), _live_alert()), literal(Health.WARNING)),
-        (_live_alert(silence=True), literal(Health.NO_SIGNAL)),
+        (or_(_live_alert(silence=True), _silent_with_the_fleet()), literal(Health.NO_SIGNAL)),
         else_=literal(Health.NORMAL),
     )
 
@@ -53,6 +55,24 @@ def _live_alert(severity: Severity | None = None, *, silence: bool = False) -> C
     if severity is not None:
         conditions.append(alerts.c.severity == severity)
     return exists().where(*conditions)
+
+
+def _silent_with_the_fleet() -> ColumnElement[bool]:
+    """Tell whether one of its loggers is silent while the alert for the fleet stands for those of all shipments."""
+    on, last, now = device_assignments.c, device_states.c, func.clock_timestamp()
+    max_gap = shipments.c.plan["max_gap_s"].as_float() * literal(timedelta(seconds=1))
+    held_back = exists().where(
+        alerts.c.shipment_id.is_(None),
+        alerts.c.subject == SUBJECT,
+        or_(alerts.c.resolved_at.is_(None), alerts.c.resolved_at > now - timedelta(microseconds=GRACE)),
+    )
+    silent = (
+        exists()
+        .where(on.shipment_id == shipments.c.shipment_id, on.ends_at.is_(None))
+        .where(last.device_id == on.device_id)
+        .where(func.greatest(last.measured_at + max_gap, last.flight_mode_until) < now)
+    )
+    return and_(shipments.c.status == "in_transit", held_back, silent)
 
 
 def open_excursions() -> ColumnElement[int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from alerts import conditions
 from alerts.alert import Alert, AlertChange, AlertKind, AlertState, Condition, advance, raise_alert
 from alerts.excursion import Evaluation, State, finish
-from alerts.looking import Logger, look_around
+from alerts.looking import Logger, Looked, look_around
 from alerts.model import Change, Excursion, Instant, Reason, Window
 from alerts.plan import Plan
 from alerts.reconcile import reconcile, unsettled
@@ -61,6 +61,8 @@ class DueShipment:
     watched_from: Instant
     """Since when it is known that it departed: before that nobody could miss its loggers."""
     devices: tuple[Device, ...]
+    held_back: frozenset[AlertKind] = frozenset()
+    """What is not told of anew for now, since one alert for the whole fleet tells of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,28 @@ class Verdict:
     evaluate_at: Instant | None
     errors: Mapping[AlertKind, Exception] = field(default_factory=dict)
     """The rules that failed, and with what."""
+    held_back: int = 0
+    """How many alerts were not raised, since one for the whole fleet tells of them."""
+
+
+def follow(
+    before: Alert | None,
+    shipment_id: str | None,
+    condition: Condition,
+    now: Instant,
+    new_id: Callable[[], str],
+) -> list[AlertStep]:
+    """Bring an alert, or a new one, to what its condition is now."""
+    steps = []
+    changes = (
+        raise_alert(new_id(), shipment_id, condition, now)
+        if before is None
+        else advance(before, condition, now)
+    )
+    for change in changes:
+        steps.append(AlertStep(before=before, change=change))
+        before = change.alert
+    return steps
 
 
 @dataclass(slots=True)
@@ -111,14 +135,7 @@ class _Alerts:
     def hold(self, condition: Condition) -> None:
         """Bring the alert of a condition to what the condition is now."""
         before = self.identity.alerts.get(condition.subject)
-        changes = (
-            raise_alert(self.new_id(), self.identity.shipment_id, condition, self.now)
-            if before is None
-            else advance(before, condition, self.now)
-        )
-        for change in changes:
-            self.steps.append(AlertStep(before=before, change=change))
-            before = change.alert
+        self.steps += follow(before, self.identity.shipment_id, condition, self.now, self.new_id)
 
     def hold_or_withdraw(self, subject: str, condition: Condition | None) -> None:
         """Do the same for a condition that its rule may find no longer."""
@@ -148,6 +165,7 @@ def judge(shipment: DueShipment, now: Instant, new_id: Callable[[], str]) -> Ver
     devices: list[DeviceVerdict] = []
     deadlines: list[Instant] = []
     errors: dict[AlertKind, Exception] = {}
+    held_back = 0
     facts = shipment.facts
     if facts is not None:
         watching = tuned(facts.plan)
@@ -161,7 +179,12 @@ def judge(shipment: DueShipment, now: Instant, new_id: Callable[[], str]) -> Ver
                 deadlines += _deadlines(facts.window, evaluation)
             devices.append(verdict)
             loggers.append(Logger(standing=verdict.standing, moment=moment))
-        deadlines += _look(alerts, facts, watching, loggers, errors)
+        if loggers:
+            looked = _look(alerts, shipment.held_back, facts, watching, loggers)
+            errors |= looked.errors
+            deadlines += looked.deadlines
+            held_back = looked.held_back
+            deadlines += _tell_of_failures(alerts, watching, loggers, errors)
     return Verdict(
         identity=shipment.identity,
         plan_revision=shipment.plan_revision,
@@ -169,6 +192,7 @@ def judge(shipment: DueShipment, now: Instant, new_id: Callable[[], str]) -> Ver
         alerts=tuple(alerts.steps),
         evaluate_at=min(deadlines, default=None),
         errors=errors,
+        held_back=held_back,
     )
 
 
@@ -193,22 +217,29 @@ def _deadlines(window: Window, evaluation: Evaluation) -> list[Instant]:
 
 def _look(
     alerts: _Alerts,
+    held_back: frozenset[AlertKind],
     facts: Facts,
     watching: Sequence[Tuned],
     loggers: Sequence[Logger],
-    errors: dict[AlertKind, Exception],
-) -> Iterator[Instant]:
-    """Let alerts follow what the rules find; give when to look again. `errors` are those of folding, and get more."""
-    if not loggers:
-        return
+) -> Looked:
+    """Let alerts follow what the rules find."""
     latest = max((logger.moment for logger in loggers), key=lambda moment: moment.through)
-    looked = look_around(facts, watching, loggers, replace(latest, device_id=None), alerts.identity.alerts)
-    errors |= looked.errors
+    whole = replace(latest, device_id=None)
+    looked = look_around(facts, watching, loggers, whole, alerts.identity.alerts, held_back)
     for condition in looked.conditions:
         alerts.hold(condition)
-    yield from looked.deadlines
+    return looked
+
+
+def _tell_of_failures(
+    alerts: _Alerts,
+    watching: Sequence[Tuned],
+    loggers: Sequence[Logger],
+    errors: Mapping[AlertKind, Exception],
+) -> Iterator[Instant]:
+    """Tell of rules that fail, and of those that do no longer; give when to try again."""
     waiting = {kind for logger in loggers for kind in logger.standing.failed}
-    for kind in waiting | errors.keys():
+    for kind in sorted(waiting | errors.keys()):
         yield alerts.now + RETRY_AFTER
         alerts.failed(kind, errors.get(kind))
     for one in watching:

@@ -9,6 +9,7 @@ import orjson
 from alerts.alert import Alert, AlertKind, AlertState, Condition
 from alerts.conditions import withdrawn
 from alerts.model import Instant
+from alerts.outage import LOOK_AGAIN_AFTER
 from alerts.rules.facts import Facts
 from alerts.rules.registry import RULES, Tuned
 from alerts.rules.rule import DeviceRule, Found, Look, Moment
@@ -26,6 +27,8 @@ class Looked:
     deadlines: Sequence[Instant]
     errors: Mapping[AlertKind, Exception]
     """The rules that failed; of those nothing is among the conditions."""
+    held_back: int
+    """How many alerts were not raised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,9 @@ class _Looking:
     loggers: Sequence[Logger]
     whole: Moment
     on_record: Mapping[str, Alert]
+    kinds_held_back: frozenset[AlertKind]
     deadlines: list[Instant] = field(default_factory=list)
+    held_back: int = 0
 
     def by(self, one: Tuned) -> Iterator[Condition]:
         """Give the conditions of one rule; what it is to be folded for again is left as it is."""
@@ -71,12 +76,21 @@ class _Looking:
             told = None if each is None else _condition(one.kind, of_subject, moment.device_id, each)
             if moment.over is not None:
                 condition = _over(alert, told, moment.over)
+            elif told is not None and self._is_held_back(told, alert):
+                self.held_back += 1
+                self.deadlines.append(moment.through + LOOK_AGAIN_AFTER)
+                continue
             elif told is not None or alert is None:
                 condition = told
             else:
                 condition = _gone(one, states, name, alert)
             if condition is not None:
                 yield condition
+
+    def _is_held_back(self, told: Condition, alert: Alert | None) -> bool:
+        """Tell whether an alert would be raised that another one for the whole fleet stands for."""
+        raised = alert is not None and alert.state is not AlertState.RESOLVED
+        return told.kind in self.kinds_held_back and told.until is None and not raised
 
 
 def look_around(
@@ -85,16 +99,19 @@ def look_around(
     loggers: Sequence[Logger],
     whole: Moment,
     on_record: Mapping[str, Alert],
+    held_back: frozenset[AlertKind] = frozenset(),
 ) -> Looked:
     """Let each rule look at each logger, or at all of them at once; one that raises is told of, and costs no other."""
-    looking, conditions, errors = _Looking(facts, loggers, whole, on_record), [], {}
+    looking, conditions, errors = _Looking(facts, loggers, whole, on_record, held_back), [], {}
     for one in tuned:
         try:
             conditions += list(looking.by(one))
         except Exception as error:  # noqa: BLE001 -- whatever it is, other rules must not fail with it
             errors[one.kind] = error
     conditions += _switched_off(tuned, on_record)
-    return Looked(conditions=conditions, deadlines=looking.deadlines, errors=errors)
+    return Looked(
+        conditions=conditions, deadlines=looking.deadlines, errors=errors, held_back=looking.held_back
+    )
 
 
 def _condition(kind: AlertKind, subject: str, device_id: str | None, found: Found) -> Condition:

@@ -26,6 +26,9 @@ DETECTION_DELAY_SECONDS = Histogram(
 )
 EXCURSION_CHANGES = Counter("dewarwatch_excursion_changes_total", "Steps in excursions' records", ["kind"])
 RULE_FAILED = Counter("dewarwatch_rule_failures_total", "Rules that failed on a shipment", ["rule"])
+ALERTS_HELD_BACK = Counter(
+    "dewarwatch_alerts_held_back_total", "Looks at a silence that one alert for the fleet stands for"
+)
 ALERT_CHANGES = Counter("dewarwatch_alert_changes_total", "Decisions about alerts", ["kind", "state"])
 MARKS_WAITING = Gauge(
     "dewarwatch_evaluation_marks_waiting", "Marks of new readings that are not evaluated yet"

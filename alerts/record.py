@@ -68,7 +68,6 @@ async def save(connection: Connection, verdicts: Sequence[Verdict], now: Instant
     devices = [(verdict, device) for verdict in verdicts for device in verdict.devices]
     changes = [(verdict, device, change) for verdict, device in devices for change in device.changes]
     steps = [step for verdict in verdicts for step in verdict.alerts]
-    events = list(_events(verdicts))
     await _drop_safe_points(connection, devices)
     writes: list[tuple[str, list[Row]]] = [
         (WRITE_STATES, [_state_row(verdict, device) for verdict, device in devices if _moved(device)]),
@@ -77,13 +76,35 @@ async def save(connection: Connection, verdicts: Sequence[Verdict], now: Instant
         (WRITE_EXCURSION_REVISIONS, [_revision_row(change, now) for _, _, change in changes]),
         (WRITE_ALERTS, _alert_rows(steps)),
         (WRITE_ALERT_REVISIONS, [_alert_revision_row(step, now) for step in steps]),
-        (WRITE_EVENTS, events),
+        (WRITE_EVENTS, list(_events(verdicts))),
     ]
+    await _execute(connection, writes)
+
+
+async def save_fleet(connection: Connection, steps: Sequence[AlertStep], now: Instant) -> None:
+    """Write what became of an alert about the whole fleet, and tell of it."""
+    told = [event for step in steps if (event := alert_event(step.before, step.change))]
+    nobodys = {"shipment_id": None, "organization": None}
+    writes: list[tuple[str, list[Row]]] = [
+        (WRITE_ALERTS, _alert_rows(steps)),
+        (WRITE_ALERT_REVISIONS, [_alert_revision_row(step, now) for step in steps]),
+        (
+            WRITE_EVENTS,
+            [
+                {"type": type_, **nobodys, "data": {**data, "organization": None, "drill": False}}
+                for type_, data in told
+            ],
+        ),
+    ]
+    await _execute(connection, writes)
+
+
+async def _execute(connection: Connection, writes: Iterable[tuple[str, list[Row]]]) -> None:
     for statement, rows in writes:
         if rows:
             await connection.execute(statement, orjson.dumps(rows).decode())
-    if events:
-        await connection.execute(f"NOTIFY {OUTBOX_CHANNEL}")
+            if statement is WRITE_EVENTS:
+                await connection.execute(f"NOTIFY {OUTBOX_CHANNEL}")
 
 
 async def write_deadlines(connection: Connection, verdicts: Sequence[Verdict], now: Instant) -> None:

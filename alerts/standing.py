@@ -97,7 +97,7 @@ def go_forward(
     """
     trace = trace.within(facts.window.departed_at, facts.window.delivered_at)
     folded = bring_forward(facts.plan, facts.window, standing.state, trace)
-    ends = [*safe_counts(standing.state, trace), len(trace)]
+    ends = [*safe_counts(standing.state, trace)[: len(folded.safe_points)], len(trace)]
     failed = {kind: at for kind, at in standing.failed.items() if kind not in standing.rules}
     columns, errors = {}, {}
     for one in tuned:

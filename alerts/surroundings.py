@@ -1,15 +1,18 @@
 """Reads what is known of shipments beside their readings: plan, window, dewar, way and times."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
+import asyncpg
 import orjson
 
+from alerts.alert import AlertKind
 from alerts.model import SECOND, Instant, to_instant
+from alerts.outage import GRACE, SUBJECT
 from alerts.places import airports
 from alerts.plan import Plan
 from alerts.resume import window_of
@@ -22,9 +25,27 @@ from telemetry.registry.sites import is_meant
 LOAD_SHIPMENTS: Final = """
 SELECT s.shipment_id, s.organization, s.drill, s.plan, s.plan_revision, s.departed_at, s.delivered_at, s.cancelled_at,
     s.created_at, s.origin, s.destination, s.legs, s.planned_departure, s.planned_arrival, s.packed_out_at, s.use_by,
-    s.dewar_id, d.hold_time_h, d.ln2_capacity_kg, d.last_charged_at, d.qualified_until, clock_timestamp() AS looked_at
+    s.dewar_id, d.hold_time_h, d.ln2_capacity_kg, d.last_charged_at, d.qualified_until, clock_timestamp() AS looked_at,
+    EXISTS (
+        SELECT FROM alerts WHERE shipment_id IS NULL AND subject = $2 AND (resolved_at IS NULL
+            OR resolved_at > clock_timestamp() - $3::interval)
+    ) AS fleet_is_silent
 FROM shipments AS s LEFT JOIN dewars AS d USING (dewar_id) WHERE s.shipment_id = ANY($1::text[])
 """
+
+
+async def load_shipments(connection: Connection, shipment_ids: Sequence[str]) -> Mapping[str, asyncpg.Record]:
+    """Load shipments with their dewars, by id."""
+    rows = await connection.fetch(LOAD_SHIPMENTS, shipment_ids, SUBJECT, timedelta(microseconds=GRACE))
+    return {row["shipment_id"]: row for row in rows}
+
+
+def held_back(shipment: Row) -> frozenset[AlertKind]:
+    """Give what is not told of single shipments now, since one alert for the whole fleet tells of it."""
+    return _SILENCE if shipment["fleet_is_silent"] else frozenset()
+
+
+_SILENCE: Final = frozenset({AlertKind.SIGNAL_LOST})
 
 
 # A site is read from its text once for each revision, not for each shipment and cycle: hence the text.

@@ -168,7 +168,11 @@ class Fleet:
                 ):
                     return
                 await self.set_clock(self.now + timedelta(minutes=20))
-        pytest.fail("evaluation does not come to rest")
+        still = await self.stage.director.fetch(
+            "SELECT shipment_id, evaluate_at, error FROM evaluations WHERE evaluate_at <= $1 OR failures > 0",
+            self.now,
+        )
+        pytest.fail(f"evaluation does not come to rest: {still}")
 
     async def told(self) -> tuple[int, int]:
         """How much has been told."""

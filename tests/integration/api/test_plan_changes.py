@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from tests.integration.api.conftest import Desk, problem, text
 
 HoursAgo = Callable[[float], datetime]
@@ -98,9 +100,62 @@ async def test_what_is_absent_stays(desk: Desk) -> None:
         "critical_low_c": 0,
         "critical_high_c": 25,
         "budget_s": None,
+        "rules": {},
         **own,
     }
     assert await desk.items("/v1/shipments", band="refrigerated") == [changed]
+
+
+async def test_rules_are_tuned_one_by_one_with_a_reason_and_are_on_record(desk: Desk) -> None:
+    made = await desk.ship("S1", rules={"signal_lost": {"max_gap_s": 3600}})
+    assert made["plan"]["rules"] == {"signal_lost": {"max_gap_s": 3600}}
+    assert await change(desk, rules={}) == made
+    changed = await change(desk, rules={"signal_lost": {"enabled": False}})
+    assert changed["plan"]["rules"] == {"signal_lost": {"enabled": False}}
+    assert (changed["plan_revision"], await steps(desk)) == (2, ["created", "plan_changed"])
+    assert (await change(desk, upper_c=-155))["plan"]["rules"] == {"signal_lost": {"enabled": False}}
+    assert (await change(desk, rules={"signal_lost": None}))["plan"]["rules"] == {}
+
+
+async def test_a_rule_that_is_switched_off_takes_its_alerts_with_it(desk: Desk, hours_ago: HoursAgo) -> None:
+    await desk.ship("S1", departed_at=text(hours_ago(2)))
+    await desk.evaluate()
+    # The shipment was made just now, and is watched from then on: as if it had been watched all the time.
+    await desk.pool.execute("UPDATE shipments SET created_at = departed_at")
+    await desk.pool.execute("UPDATE evaluations SET evaluate_at = now()")
+    await desk.evaluate()
+    [alert] = await desk.items("/v1/alerts")
+    assert (alert["kind"], alert["state"]) == ("signal_lost", "firing")
+    await change(desk, rules={"signal_lost": {"enabled": False}})
+    await desk.evaluate()
+    [alert] = await desk.items("/v1/alerts")
+    assert alert["state"] == "resolved"
+    await change(desk, rules={"signal_lost": {"max_gap_s": 3600}})
+    await desk.evaluate()
+    [alert] = await desk.items("/v1/alerts")
+    assert (alert["state"], datetime.fromisoformat(alert["since"])) == ("firing", hours_ago(1))
+
+
+@pytest.mark.parametrize(
+    ("rules", "field", "says"),
+    [
+        ({"tlited": {"enabled": False}}, "rules.tlited", "is no rule; there are"),
+        ({"signal_lost": {"gap": 1}}, "rules.signal_lost.gap", "is no parameter of signal_lost"),
+        ({"signal_lost": {"enabled": 1}}, "rules.signal_lost.enabled", "must be true or false"),
+        ({"signal_lost": {"max_gap_s": 0}}, "rules.signal_lost.max_gap_s", "must be a number from 1 to"),
+    ],
+)
+async def test_a_tuning_that_cannot_be_is_refused(
+    desk: Desk, rules: dict[str, object], field: str, says: str
+) -> None:
+    await desk.ship("S1")
+    path = "/v1/shipments/S1/plan"
+    [error] = problem(await desk.admin.post(path, json={"reason": "r", "rules": rules}), 422)["errors"]
+    assert error["field"] == field
+    assert says in error["detail"]
+    shipment = {"shipment_id": "S2", "band": "cryogenic", "device_ids": ["D9"], "rules": rules}
+    [error] = problem(await desk.admin.post("/v1/shipments", json=shipment), 422)["errors"]
+    assert error["field"] == field
 
 
 async def test_a_change_that_changes_nothing_is_none(desk: Desk) -> None:

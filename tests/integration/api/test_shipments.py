@@ -77,6 +77,7 @@ async def test_all_fields_come_back(desk: Desk, hours_ago: HoursAgo) -> None:
         "budget_s": 3600,
         "max_gap_s": 1800,
         "delta_h_kj_mol": 83.144,
+        "rules": {},
     }
     for name in ("organization", "band", "dewar_id", "product_id", "origin", "destination", "drill"):
         assert shown[name] == given[name]
