@@ -7,7 +7,7 @@ from typing import Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.model import Instant, Sample
+from alerts.model import Instant
 
 Instants: TypeAlias = NDArray[np.int64]
 Celsius: TypeAlias = NDArray[np.float64]
@@ -35,9 +35,9 @@ class Trace:
     def __getitem__(self, part: slice) -> "Trace":
         return Trace(self.at[part], self.celsius[part])
 
-    def samples(self) -> Iterator[Sample]:
+    def samples(self) -> Iterator[tuple[Instant, float]]:
         """Give the readings one by one; where the probe is broken, with NaN."""
-        return map(Sample, self.at.tolist(), self.celsius.tolist())
+        return zip(self.at.tolist(), self.celsius.tolist(), strict=True)
 
     def within(self, start: Instant, end: Instant | None) -> "Trace":
         """Give the part of it that was measured in `start <= at < end`."""
