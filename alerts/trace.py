@@ -41,8 +41,8 @@ class Trace:
 
     def within(self, start: Instant, end: Instant | None) -> "Trace":
         """Give the part of it that was measured in `start <= at < end`."""
-        first = int(np.searchsorted(self.at, start))
-        last = len(self.at) if end is None else int(np.searchsorted(self.at, end))
+        first = int(self.at.searchsorted(start))
+        last = len(self.at) if end is None else int(self.at.searchsorted(end))
         return self if first == 0 and last == len(self.at) else self[first : max(first, last)]
 
 

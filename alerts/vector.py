@@ -14,12 +14,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from math import inf, isfinite
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.excursion import HIGH, IN_RANGE, PHASES, State, make_run, spend, zones
+from alerts.excursion import HIGH, PHASES, State, make_run, spend, zones
 from alerts.figures import warmth, weigh_many
 from alerts.model import COLDEST_C, HOTTEST_C, Duration, EndedBy, Instant, Run, Window
 from alerts.plan import Plan
@@ -27,19 +28,10 @@ from alerts.trace import Celsius, Trace
 
 Column: TypeAlias = NDArray[Any]
 
-_TABLE: Final = np.array(PHASES, dtype=np.int8)
-_PHASES: Final = np.arange(len(PHASES), dtype=np.int8)[:, None]
-_SETTLES: Final = (_TABLE[0] == _TABLE).all(axis=0)
-_LEAVES: Final = (_TABLE != _PHASES) & ~_SETTLES
-_WELL_INSIDE: Final = 2
-
 _NONE: Final = np.zeros(0, np.intp)
 
-# What the running maxima rely on: a zone that does not settle the phase keeps it or ends it, and never begins one.
-assert ((_TABLE == _PHASES) | (_TABLE == IN_RANGE) | _SETTLES).all()
-assert not _LEAVES[IN_RANGE].any()
-# And what leaving out most of the readings relies on.
-assert (_TABLE[:, _WELL_INSIDE] == IN_RANGE).all()
+# What looking only where the zone becomes another relies on: a second reading in a zone changes nothing.
+assert all(PHASES[row[zone]][zone] == row[zone] for row in PHASES for zone in range(len(row)))
 
 
 def fold_trace(
@@ -67,9 +59,8 @@ class _Work:
     def __init__(self, plan: Plan, state: State, trace: Trace) -> None:
         self._plan, self._before, self._at = plan, state, trace.at
         counted, broken = trace, _NONE
-        coldest, warmest = trace.celsius.min(), trace.celsius.max()  # NaN where there is one
-        if not (coldest >= COLDEST_C and warmest <= HOTTEST_C):
-            valid = (trace.celsius >= COLDEST_C) & (trace.celsius <= HOTTEST_C)
+        valid = (trace.celsius >= COLDEST_C) & (trace.celsius <= HOTTEST_C)
+        if not valid.all():
             counted, broken = Trace(trace.at[valid], trace.celsius[valid]), np.flatnonzero(~valid)
         self._broken = broken
         self._faults = _Faults.of(state, trace.at, broken)
@@ -79,7 +70,7 @@ class _Work:
     def states(self, counts: Sequence[int]) -> Iterator[State]:
         """Give the states after so many readings, ascending, the last being all of them."""
         ends = np.array(counts)
-        valid: list[int] = (ends - np.searchsorted(self._broken, ends)).tolist()
+        valid: list[int] = (ends - self._broken.searchsorted(ends)).tolist()
         some = sorted({*valid} - {0})
         values = iter(()) if self._valid is None else self._valid.values_after(some)
         state, counted, over = self._before, 0, 0
@@ -135,7 +126,9 @@ class _Valid:
         self._plan, self._before = plan, before
         self._at, self._celsius = counted.at, counted.celsius
         self._since = before.last_at if before.valid else int(counted.at[0])
-        self._silence = silence = np.diff(counted.at, prepend=self._since)
+        self._silence = silence = np.empty_like(counted.at)
+        silence[0] = counted.at[0] - self._since
+        np.subtract(counted.at[1:], counted.at[:-1], out=silence[1:])
         self._gaps: list[int] = []
         """Places before which the silence was longer than a reading holds."""
         self._lost = np.zeros(1, np.int64)
@@ -155,8 +148,7 @@ class _Valid:
         """Give what states are after so many readings, ascending, the last being all of them."""
         before, ends = self._before, np.array(counts)
         starts = np.concatenate(([0], ends[:-1]))
-        # Added up one by one, as the plain fold does: a pairwise sum would differ in the last bits.
-        total_c = np.add.accumulate(np.concatenate(([before.sum_c], self._celsius)))[ends]
+        total_c = _sums(before.sum_c, self._celsius, ends)
         coldest = np.minimum.accumulate(np.minimum.reduceat(self._celsius, starts))
         warmest = np.maximum.accumulate(np.maximum.reduceat(self._celsius, starts))
         columns = zip(
@@ -166,7 +158,7 @@ class _Valid:
             self._held_until(ends - 1),
             np.minimum(coldest, before.min_c).tolist(),
             np.maximum(warmest, before.max_c).tolist(),
-            total_c.tolist(),
+            total_c,
             self._weighed(starts),
             strict=True,
         )
@@ -268,32 +260,31 @@ class _Valid:
 def _changes(plan: Plan, phase: int, celsius: Celsius) -> tuple[list[int], list[int]]:
     """Give the places at which the phase becomes another, the one before the first being `phase`, and which."""
     limits = zones(plan)
-    elsewhere = (celsius < limits[1]) | (celsius >= limits[2])
-    if not phase and not elsewhere.any():
-        return [], []
-    # Well inside after well inside changes nothing.
-    looked_at = elsewhere.copy()
-    looked_at[1:] |= elsewhere[:-1]
-    looked_at[0] = True
-    places = np.flatnonzero(looked_at)
-    phases = _phases(limits, phase, celsius[places])
-    changed = phases != np.concatenate((np.array([phase], np.int8), phases[:-1]))
-    return places[changed].tolist(), phases[changed].tolist()
-
-
-def _phases(limits: tuple[float, float, float, float], phase: int, celsius: Column) -> Column:
-    """Give the phase after each reading, the one before the first being `phase`."""
-    zone = np.zeros(len(celsius), np.intp)
+    zone = np.full(len(celsius), limits.count(-inf), np.int8)
     for limit in limits:
-        zone += celsius >= limit
-    place = np.arange(len(celsius))
-    settled = np.maximum.accumulate(np.where(_SETTLES[zone], place, -1))
-    base = np.where(settled < 0, np.int8(phase), _TABLE[0][zone[settled]])
-    for each in range(len(PHASES)):
-        if _LEAVES[each].any() and (base == each).any():
-            left = np.maximum.accumulate(np.where(_LEAVES[each][zone], place, -1))
-            base = np.where((base == each) & (left > settled), np.int8(IN_RANGE), base)
-    return base
+        if isfinite(limit):
+            zone += celsius >= limit
+    crossed = zone[1:] != zone[:-1]
+    entered = [0, *(np.flatnonzero(crossed) + 1).tolist()]
+    places, phases = [], []
+    for place, into in zip(entered, zone[entered].tolist(), strict=True):
+        after = PHASES[phase][into]
+        if after != phase:
+            phase = after
+            places.append(place)
+            phases.append(after)
+    return places, phases
+
+
+def _sums(total_c: float, celsius: Celsius, ends: Column) -> list[float]:
+    """Give the sum after so many readings, ascending, the last being all of them, added up one by one as the plain fold does.
+
+    A pairwise sum, which is what NumPy makes of additions, would differ in the last bits; subtractions it does in turn.
+    """
+    if len(ends) == 1:
+        return [-float(np.subtract.reduce(celsius, initial=-total_c))]
+    sums: list[float] = np.add.accumulate(np.concatenate(([total_c], celsius)))[ends].tolist()
+    return sums
 
 
 def _peak(phase: int, celsius: Column) -> float:
