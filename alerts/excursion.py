@@ -96,7 +96,11 @@ class State:
 
     def to_json(self) -> dict[str, Any]:
         """Give the state for storage."""
-        return {"version": STATE_VERSION, **dict(zip(_FIELDS, _values(self), strict=True))}
+        return {"version": STATE_VERSION, **self.fields()}
+
+    def fields(self) -> dict[str, Any]:
+        """Give all of it by name."""
+        return dict(zip(_FIELDS, _values(self), strict=True))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "State | None":

@@ -1,6 +1,6 @@
 """Pure: what a trace sums up to: time proof, budget, extremes and mean kinetic temperature."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import exp, log
 
@@ -72,7 +72,7 @@ def weigh_many(
     warmest_c: float,
     celsius: NDArray[np.float64],
     holds: NDArray[np.int64],
-    starts: NDArray[np.int64],
+    starts: Sequence[int],
 ) -> list[tuple[float, float]]:
     """Add stretches of readings, each of which held for `holds` >= 0, to a sum; give (total, warmest_c) after each.
 

@@ -12,15 +12,16 @@ It gives what `excursion.fold` gives to the last bit, but for `State.weighed`: t
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import accumulate
+from dataclasses import dataclass
+from itertools import accumulate, islice, pairwise
 from math import inf, isfinite
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.excursion import HIGH, PHASES, State, make_run, spend, zones
+from alerts.excursion import HIGH, LOW, PHASES, State, make_run, spend, zones
 from alerts.figures import warmth, weigh_many
 from alerts.model import COLDEST_C, HOTTEST_C, Duration, EndedBy, Instant, Run, Window
 from alerts.plan import Plan
@@ -28,7 +29,7 @@ from alerts.trace import Celsius, Trace
 
 Column: TypeAlias = NDArray[Any]
 
-_NONE: Final = np.zeros(0, np.intp)
+_MANY: Final = 32
 
 # What looking only where the zone becomes another relies on: a second reading in a zone changes nothing.
 assert all(PHASES[row[zone]][zone] == row[zone] for row in PHASES for zone in range(len(row)))
@@ -58,34 +59,48 @@ class _Work:
 
     def __init__(self, plan: Plan, state: State, trace: Trace) -> None:
         self._plan, self._before, self._at = plan, state, trace.at
-        counted, broken = trace, _NONE
-        valid = (trace.celsius >= COLDEST_C) & (trace.celsius <= HOTTEST_C)
-        if not valid.all():
-            counted, broken = Trace(trace.at[valid], trace.celsius[valid]), np.flatnonzero(~valid)
-        self._broken = broken
+        self._is_valid = (trace.celsius >= COLDEST_C) & (trace.celsius <= HOTTEST_C)
+        valid, broken = _stretches(self._is_valid)
         self._faults = _Faults.of(state, trace.at, broken)
-        self._valid = _Valid(plan, state, counted) if len(counted) else None
+        self._valid = _Valid(plan, state, _only(valid, self._is_valid, trace)) if valid else None
         self.ended = [] if self._valid is None else self._valid.ended()
 
     def states(self, counts: Sequence[int]) -> Iterator[State]:
         """Give the states after so many readings, ascending, the last being all of them."""
-        ends = np.array(counts)
-        valid: list[int] = (ends - self._broken.searchsorted(ends)).tolist()
-        some = sorted({*valid} - {0})
-        values = iter(()) if self._valid is None else self._valid.values_after(some)
-        state, counted, over = self._before, 0, 0
-        for count, seen, of_valid in zip(counts, self._at[ends - 1].tolist(), valid, strict=True):
-            since, until = self._faults.after(count)
-            new = next(values) if of_valid > counted else {}
-            readings = self._before.readings + count
-            state = replace(state, seen=seen, fault_since=since, fault_until=until, readings=readings, **new)
-            now_over = bisect_right(
-                self.ended, state.last_at, lo=over, key=lambda run_and_end: run_and_end[1]
-            )
+        stretches = pairwise((0, *counts))
+        valid = list(accumulate(np.count_nonzero(self._is_valid[start:end]) for start, end in stretches))
+        values = iter(()) if self._valid is None else self._valid.values_after(sorted({*valid} - {0}))
+        seen = self._at[np.array(counts) - 1].tolist()
+        fields, counted, over = self._before.fields(), 0, 0
+        for count, fields["seen"], of_valid in zip(counts, seen, valid, strict=True):
+            fields["fault_since"], fields["fault_until"] = self._faults.after(count)
+            fields["readings"] = self._before.readings + count
+            if of_valid > counted:
+                fields |= next(values)
+            state = State(**fields)
+            now_over = bisect_right(self.ended, state.last_at, lo=over, key=itemgetter(1))
             if now_over > over:
                 state = spend(self._plan, state, ((run.start, end) for run, end in self.ended[over:now_over]))
+                fields["used"], fields["exhausted_at"] = state.used, state.exhausted_at
             yield state
             counted, over = of_valid, now_over
+
+
+def _stretches(valid: Column) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Give where the stretches of readings that are valid begin and end, and where those of others do."""
+    turns = ((valid[1:] != valid[:-1]).nonzero()[0] + 1).tolist()
+    stretches = list(pairwise((0, *turns, len(valid))))
+    return (stretches[::2], stretches[1::2]) if valid[0] else (stretches[1::2], stretches[::2])
+
+
+def _only(stretches: list[tuple[int, int]], valid: Column, trace: Trace) -> Trace:
+    """Give the valid readings; copying a stretch at once is faster, but not copying a great many."""
+    if len(stretches) == 1:
+        return trace[slice(*stretches[0])]
+    if len(stretches) > _MANY:
+        return Trace(trace.at[valid], trace.celsius[valid])
+    at, celsius = ([column[start:end] for start, end in stretches] for column in (trace.at, trace.celsius))
+    return Trace(np.concatenate(at), np.concatenate(celsius))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,15 +113,12 @@ class _Faults:
     ends: list[int]
 
     @classmethod
-    def of(cls, state: State, at: Column, broken: Column) -> "_Faults":
+    def of(cls, state: State, at: Column, broken: list[tuple[int, int]]) -> "_Faults":
         was = state.fault_since is not None and state.fault_until is None
-        if not len(broken):
-            return cls(before=state, at=at, begins=[], ends=[0] if was else [])
-        apart = np.diff(broken) > 1
-        begins = broken[np.concatenate(([not (was and broken[0] == 0)], apart))]
-        ends = broken[np.concatenate((apart, [broken[-1] + 1 < len(at)]))] + 1
-        before = [0] if was and broken[0] else []
-        return cls(before=state, at=at, begins=begins.tolist(), ends=[*before, *ends.tolist()])
+        begins = [begin for begin, _ in broken if begin or not was]
+        ends = [end for _, end in broken if end < len(at)]
+        over = [0] if was and not (broken and broken[0][0] == 0) else []
+        return cls(before=state, at=at, begins=begins, ends=[*over, *ends])
 
     def after(self, count: int) -> tuple[Instant | None, Instant | None]:
         """Give when the newest stretch of a broken probe began and ended, after so many readings."""
@@ -134,7 +146,7 @@ class _Valid:
         self._lost = np.zeros(1, np.int64)
         """How much longer, of so many first gaps together."""
         if silence.max() > plan.max_gap:
-            gaps = np.flatnonzero(silence > plan.max_gap)
+            gaps = (silence > plan.max_gap).nonzero()[0]
             self._gaps = gaps.tolist()
             self._lost = np.concatenate(([0], np.cumsum(silence[gaps] - plan.max_gap)))
         self._places, self._phases = _changes(plan, before.phase, counted.celsius)
@@ -147,18 +159,17 @@ class _Valid:
     def values_after(self, counts: Sequence[int]) -> Iterator[dict[str, Any]]:
         """Give what states are after so many readings, ascending, the last being all of them."""
         before, ends = self._before, np.array(counts)
-        starts = np.concatenate(([0], ends[:-1]))
-        total_c = _sums(before.sum_c, self._celsius, ends)
-        coldest = np.minimum.accumulate(np.minimum.reduceat(self._celsius, starts))
-        warmest = np.maximum.accumulate(np.maximum.reduceat(self._celsius, starts))
+        starts, last = [0, *counts[:-1]], ends - 1
+        coldest = np.minimum.reduceat(self._celsius, starts).tolist()
+        warmest = np.maximum.reduceat(self._celsius, starts).tolist()
         columns = zip(
             counts,
-            self._at[ends - 1].tolist(),
-            self._celsius[ends - 1].tolist(),
-            self._held_until(ends - 1),
-            np.minimum(coldest, before.min_c).tolist(),
-            np.maximum(warmest, before.max_c).tolist(),
-            total_c,
+            self._at[last].tolist(),
+            self._celsius[last].tolist(),
+            self._held_until(last),
+            islice(accumulate(coldest, min, initial=before.min_c), 1, None),
+            islice(accumulate(warmest, max, initial=before.max_c), 1, None),
+            _sums(before.sum_c, self._celsius, ends),
             self._weighed(starts),
             strict=True,
         )
@@ -197,7 +208,7 @@ class _Valid:
         )
         return list(accumulate(until - since if phase else 0 for since, until, phase in held))
 
-    def _weighed(self, starts: Column) -> Sequence[tuple[float, float]]:
+    def _weighed(self, starts: Sequence[int]) -> Sequence[tuple[float, float]]:
         before = self._before
         if not self._plan.has_mkt:
             return [(before.weighed, before.warmest_c)] * len(starts)
@@ -235,26 +246,28 @@ class _Valid:
     def ended(self) -> list[tuple[Run, Instant]]:
         """Give the runs that the readings end, and when."""
         runs = []
-        coldest, warmest = self._extremes()
         first = self._places[0] if self._places else 0
         phase, start, peak_c, has_gap = self._run_before(first, first)
-        for number, (place, at, after) in enumerate(
-            zip(self._places, self._changed_at, self._phases, strict=True)
-        ):
+        changes = zip(self._places, self._changed_at, self._phases, self._extremes(), strict=True)
+        before = -1
+        for place, at, after, extreme_c in changes:
             if phase:
-                has_gap = has_gap or (number > 0 and self._silent(self._places[number - 1], place))
+                has_gap = has_gap or self._silent(before, place)
                 by = EndedBy.REVERSAL if after else EndedBy.RECOVERY
                 runs.append((make_run(self._plan, phase, start, at, by, peak_c, has_gap=has_gap), at))
-            phase, start, has_gap = after, at, False
-            peak_c = warmest[number] if after == HIGH else coldest[number]
+            before, phase, start, peak_c, has_gap = place, after, at, extreme_c, False
         return runs
 
-    def _extremes(self) -> tuple[list[float], list[float]]:
-        """Give the lowest and the highest temperature from each change of the phase to the next."""
+    def _extremes(self) -> list[float]:
+        """Give the temperature furthest out from each change of the phase to the next."""
         if not self._places:
-            return [], []
-        low, high = np.minimum.reduceat, np.maximum.reduceat
-        return low(self._celsius, self._places).tolist(), high(self._celsius, self._places).tolist()
+            return []
+        warmest: list[float] = np.maximum.reduceat(self._celsius, self._places).tolist()
+        if LOW not in self._phases:
+            return warmest
+        coldest: list[float] = np.minimum.reduceat(self._celsius, self._places).tolist()
+        both = zip(self._phases, coldest, warmest, strict=True)
+        return [low if phase == LOW else high for phase, low, high in both]
 
 
 def _changes(plan: Plan, phase: int, celsius: Celsius) -> tuple[list[int], list[int]]:
@@ -263,9 +276,8 @@ def _changes(plan: Plan, phase: int, celsius: Celsius) -> tuple[list[int], list[
     zone = np.full(len(celsius), limits.count(-inf), np.int8)
     for limit in limits:
         if isfinite(limit):
-            zone += celsius >= limit
-    crossed = zone[1:] != zone[:-1]
-    entered = [0, *(np.flatnonzero(crossed) + 1).tolist()]
+            zone += (celsius >= limit).view(np.int8)
+    entered = [0, *((zone[1:] != zone[:-1]).nonzero()[0] + 1).tolist()]
     places, phases = [], []
     for place, into in zip(entered, zone[entered].tolist(), strict=True):
         after = PHASES[phase][into]
