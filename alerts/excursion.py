@@ -5,113 +5,45 @@ is a phase of the device: `PHASES` says which zone leads from which phase to whi
 `fold` brings a `State` forward by readings; `finish` judges it at an instant and leaves it as it was. Both depend on
 nothing but the set of readings: however a trace is cut into calls of `fold`, the state is the same to the last bit.
 A reading that arrives late, not after `State.seen`, cannot be folded in: the caller folds again from a state before it.
-For long stretches vector.py gives the same, some fifteen times as fast.
+
+Of most readings nothing comes: the probe works as it did, the silence before was not too long, and the phase stays. So
+they are only told from the others, and what they amount to is found afterwards: `_stays` says between which
+temperatures a phase stays, `_Course._turn` is the full rule, and time is entered as the difference of two instants.
+For long stretches vector.py gives the same, some twelve times as fast.
 """
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from math import inf, nextafter
-from operator import attrgetter
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from alerts.figures import Figures, exhaustion, mean_kinetic_c, warmth, weigh
-from alerts.model import COLDEST_C, HOTTEST_C, Duration, EndedBy, Instant, Run, Sample, Side, Window
+from alerts.model import COLDEST_C, HOTTEST_C, Duration, EndedBy, Instant, Run, Sample, Window
 from alerts.plan import Plan
+from alerts.state import HIGH, IN_RANGE, PHASES, State, make_run, spend, zones
 
-IN_RANGE: Final = 0
-LOW: Final = 1
-HIGH: Final = 2
-
-# A row for each phase, a column for the zone of the next reading. Inside its own deadband a run goes on.
-PHASES: Final = (
-    # below, low deadband, well inside, high deadband, above
-    (LOW, IN_RANGE, IN_RANGE, IN_RANGE, HIGH),  # IN_RANGE
-    (LOW, LOW, IN_RANGE, IN_RANGE, HIGH),  # LOW
-    (LOW, IN_RANGE, IN_RANGE, HIGH, HIGH),  # HIGH
-)
-
-STATE_VERSION: Final = 2
 _NEVER: Final[Instant] = 2**63
 _NOWHERE: Final = (inf, -inf)
+
+_OWN: Final = [[zone for zone, to in enumerate(row) if to == phase] for phase, row in enumerate(PHASES)]
+"""For each phase the zones in which it stays."""
+
+# What telling them by two temperatures relies on: they lie side by side.
+assert all(own == list(range(own[0], own[-1] + 1)) for own in _OWN)
 
 _Samples: TypeAlias = Sequence[tuple[Instant, float | None]]
 
 
 @lru_cache(maxsize=1024)
-def zones(plan: Plan) -> tuple[float, float, float, float]:
-    """Give the lowest temperature of each zone but the first, so that `bisect_right` finds a reading's zone."""
-    lower_c, upper_c = plan.limits.lower_c, plan.limits.upper_c
-    low_recovers, high_recovers = plan.recovery_points()
-    # Limits are inclusive: what lies beyond an upper one begins at the next float.
-    return (
-        -inf if lower_c is None else lower_c,
-        low_recovers,
-        nextafter(high_recovers, inf),
-        inf if upper_c is None else nextafter(upper_c, inf),
-    )
-
-
-@lru_cache(maxsize=1024)
 def _stays(limits: tuple[float, float, float, float]) -> tuple[tuple[float, float], ...]:
-    """Give for each phase from and below which temperatures it stays as it is, given what `zones` gives."""
-    bounds = [COLDEST_C, *limits, nextafter(HOTTEST_C, inf)]
-    within = [float(min(max(bound, bounds[0]), bounds[-1])) for bound in bounds]
-    own = [[zone for zone, after in enumerate(row) if after == phase] for phase, row in enumerate(PHASES)]
-    return tuple((within[zones_[0]], within[zones_[-1] + 1]) for zones_ in own)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """All that the fold needs to go on, in plain numbers.
-
-    While `valid` is 0, what describes the last valid reading means nothing; while `phase` is IN_RANGE, what
-    describes the run.
-    """
-
-    seen: Instant | None = None  # the newest reading, of a broken probe too
-    fault_since: Instant | None = None  # the first reading of the newest stretch of a broken probe,
-    fault_until: Instant | None = None  # and the first valid one after it
-    quiet_until: Instant | None = None  # how long a silence the newest reading announced; kept by the caller
-    last_at: Instant = 0
-    last_c: float = 0.0
-    phase: int = IN_RANGE
-    start: Instant = 0
-    peak_c: float = 0.0
-    has_gap: bool = False
-    held_in: Duration = 0  # what all readings but the last prove: time in range,
-    held_out: Duration = 0  # and time in runs
-    used: Duration = 0  # what closed runs took of the budget,
-    exhausted_at: Instant | None = None  # and where one exhausted it
-    readings: int = 0  # all of them, and the valid ones:
-    valid: int = 0
-    min_c: float = HOTTEST_C
-    max_c: float = COLDEST_C
-    sum_c: float = 0.0
-    weighed: float = 0.0
-    warmest_c: float = COLDEST_C
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the state for storage."""
-        return {"version": STATE_VERSION, **self.fields()}
-
-    def fields(self) -> dict[str, Any]:
-        """Give all of it by name."""
-        return dict(zip(_FIELDS, _values(self), strict=True))
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "State | None":
-        """Read a stored state back; None if another version of the fold wrote it: then fold from the start."""
-        values = dict(data)
-        written_by = values.pop("version", None)
-        return cls(**values) if written_by == STATE_VERSION and values.keys() == set(_FIELDS) else None
-
-
-_FIELDS: Final = tuple(field.name for field in fields(State))
-_values: Final = attrgetter(*_FIELDS)
+    """Give for each phase from and below which valid temperatures it stays as it is; `limits` are the plan's `zones`."""
+    coldest_c, beyond_c = COLDEST_C, nextafter(HOTTEST_C, inf)
+    bounds = [coldest_c, *(float(min(max(limit, coldest_c), beyond_c)) for limit in limits), beyond_c]
+    return tuple((bounds[own[0]], bounds[own[-1] + 1]) for own in _OWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,34 +270,6 @@ def _weigh(plan: Plan, state: State, held: Iterable[tuple[float, Duration]]) -> 
         return state
     weighed, warmest_c = weigh(warmth(plan), state.weighed, state.warmest_c, held)
     return replace(state, weighed=weighed, warmest_c=warmest_c)
-
-
-def make_run(
-    plan: Plan,
-    phase: int,
-    start: Instant,
-    end: Instant | None,
-    ended_by: EndedBy | None,
-    peak_c: float,
-    *,
-    has_gap: bool,
-) -> Run:
-    """Make a run of what is known of a phase that is not IN_RANGE."""
-    side = Side.HIGH if phase == HIGH else Side.LOW
-    severity = plan.severity(side, peak_c)
-    return Run(
-        side=side, start=start, end=end, ended_by=ended_by, peak_c=peak_c, severity=severity, has_gap=has_gap
-    )
-
-
-def spend(plan: Plan, state: State, runs: Iterable[tuple[Instant, Instant]]) -> State:
-    """Take the lengths of runs, given as start and end, from the budget."""
-    used, exhausted_at = state.used, state.exhausted_at
-    for start, end in runs:
-        if exhausted_at is None and plan.budget is not None and used + end - start >= plan.budget:
-            exhausted_at = exhaustion(plan.budget, used, start)
-        used += end - start
-    return replace(state, used=used, exhausted_at=exhausted_at)
 
 
 def _through(window: Window, state: State, now: Instant) -> Instant:

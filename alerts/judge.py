@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 
 from alerts import conditions
 from alerts.alert import Alert, AlertChange, AlertState, Condition, advance, raise_alert
-from alerts.excursion import Evaluation, State, finish
+from alerts.excursion import Evaluation, finish
 from alerts.folding import bring_forward
 from alerts.model import Change, Excursion, Instant, Reason, Window
 from alerts.plan import Plan
 from alerts.reconcile import reconcile, unsettled
+from alerts.state import State
 from alerts.trace import Trace
 
 

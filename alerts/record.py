@@ -8,9 +8,9 @@ from sqlalchemy import Table
 
 from alerts.alert import Alert
 from alerts.events import alert_event, excursion_event, instant_text
-from alerts.excursion import State
 from alerts.judge import AlertStep, DeviceVerdict, Verdict
 from alerts.model import Change, Excursion, ExcursionState, Instant, to_datetime
+from alerts.state import State
 from alerts.tables import (
     alert_revisions,
     alerts,

@@ -7,9 +7,9 @@ from typing import Any, Self
 
 import orjson
 
-from alerts.excursion import State
 from alerts.model import Instant, Window, to_datetime, to_instant
 from alerts.rows import Row, instant
+from alerts.state import State
 from alerts.traces import FOR_EVER, FROM_THE_START, Connection, Loaded, Wanted, load
 
 # Of each logger that something late came for: the last safe point before it.

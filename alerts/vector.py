@@ -1,11 +1,9 @@
 """Pure: the fold of excursion.py over whole columns at once, for stretches that are long.
 
-Theory of operation. It follows the same table `PHASES`. Some zones settle the phase, whatever it was before; after the
-last of them only a zone that leaves this phase can still change it, to IN_RANGE, which nothing but a settling zone
-ends. So the phase after every reading follows from running maxima of positions. And since well inside the band the
-phase is settled, only the readings elsewhere, and those right after them, need be looked at: few, as a rule. The same
-holds for silences that are too long. All else is a sum along the trace, or an extreme of a stretch of it; so the
-state after any reading in the middle is there, too: those are the safe points.
+Theory of operation. It follows the same table `PHASES`. A second reading in the zone of the one before it changes no
+phase, so the table is followed, one by one, only where the zone becomes another: few places, as a rule. The same holds
+for silences that are too long, and for where a probe breaks or works again. All else is a sum along the trace, or an
+extreme of a stretch of it; so the state after any reading in the middle is there, too: those are the safe points.
 
 It gives what `excursion.fold` gives to the last bit, but for `State.weighed`: that sum is added up in another order.
 """
@@ -21,15 +19,16 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.excursion import HIGH, LOW, PHASES, State, make_run, spend, zones
 from alerts.figures import warmth, weigh_many
 from alerts.model import COLDEST_C, HOTTEST_C, Duration, EndedBy, Instant, Run, Window
 from alerts.plan import Plan
+from alerts.state import HIGH, LOW, PHASES, State, make_run, spend, zones
 from alerts.trace import Celsius, Trace
 
 Column: TypeAlias = NDArray[Any]
 
 _MANY: Final = 32
+"""Stretches; to pick the readings out one by one is faster from some such number on."""
 
 # What looking only where the zone becomes another relies on: a second reading in a zone changes nothing.
 assert all(PHASES[row[zone]][zone] == row[zone] for row in PHASES for zone in range(len(row)))
@@ -68,7 +67,7 @@ class _Work:
     def states(self, counts: Sequence[int]) -> Iterator[State]:
         """Give the states after so many readings, ascending, the last being all of them."""
         stretches = pairwise((0, *counts))
-        valid = list(accumulate(np.count_nonzero(self._is_valid[start:end]) for start, end in stretches))
+        valid = list(accumulate(int(np.count_nonzero(self._is_valid[start:end])) for start, end in stretches))
         values = iter(()) if self._valid is None else self._valid.values_after(sorted({*valid} - {0}))
         seen = self._at[np.array(counts) - 1].tolist()
         fields, counted, over = self._before.fields(), 0, 0
@@ -294,7 +293,7 @@ def _sums(total_c: float, celsius: Celsius, ends: Column) -> list[float]:
     A pairwise sum, which is what NumPy makes of additions, would differ in the last bits; subtractions it does in turn.
     """
     if len(ends) == 1:
-        return [-float(np.subtract.reduce(celsius, initial=-total_c))]
+        return [0.0 - float(np.subtract.reduce(celsius, initial=-total_c))]
     sums: list[float] = np.add.accumulate(np.concatenate(([total_c], celsius)))[ends].tolist()
     return sums
 

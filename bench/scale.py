@@ -14,8 +14,9 @@ import asyncpg
 import orjson
 
 from alerts.evaluate import evaluate_due
-from alerts.excursion import State, fold
+from alerts.excursion import fold
 from alerts.model import Window, to_instant
+from alerts.state import State
 from bench import fleet
 from bench.ground import Ground
 from bench.machine import cpu_s

@@ -6,9 +6,9 @@ import pytest
 
 from alerts.alert import Alert, AlertKind, AlertState, Condition
 from alerts.conditions import LONGEST_SILENCE, failed_condition, heard_until, signal_condition
-from alerts.excursion import State
 from alerts.model import SECOND, Severity
 from alerts.plan import Plan, make_plan
+from alerts.state import State
 
 plan = make_plan("cryogenic", {"max_gap_s": 600})
 assert isinstance(plan, Plan)

@@ -5,10 +5,10 @@ from itertools import count
 
 from alerts.alert import Alert, AlertState
 from alerts.conditions import EVALUATION_FAILED
-from alerts.excursion import State
 from alerts.judge import Device, DueShipment, Identity, Verdict, judge, set_aside
 from alerts.model import SECOND, Window
 from alerts.plan import Plan, make_plan
+from alerts.state import State
 from alerts.trace import Trace
 
 HOUR = 3600 * SECOND
