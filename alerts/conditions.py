@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from alerts import wording
 from alerts.alert import AlertKind, Condition
-from alerts.excursion import Evaluation, State
+from alerts.excursion import Evaluation
 from alerts.model import LIVE, Excursion, ExcursionState, Instant, Severity
 from alerts.plan import Plan
+from alerts.state import State
 
 EVALUATION_FAILED = "evaluation_failed"
 """The subject of the alert for a shipment that could not be judged; it has one at most."""

@@ -5,94 +5,45 @@ is a phase of the device: `PHASES` says which zone leads from which phase to whi
 `fold` brings a `State` forward by readings; `finish` judges it at an instant and leaves it as it was. Both depend on
 nothing but the set of readings: however a trace is cut into calls of `fold`, the state is the same to the last bit.
 A reading that arrives late, not after `State.seen`, cannot be folded in: the caller folds again from a state before it.
-For long stretches vector.py gives the same, some fifteen times as fast.
+
+Of most readings nothing comes: the probe works as it did, the silence before was not too long, and the phase stays. So
+they are only told from the others, and what they amount to is found afterwards: `_stays` says between which
+temperatures a phase stays, `_Course._turn` is the full rule, and time is entered as the difference of two instants.
+For long stretches vector.py gives the same, some twelve times as fast.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
-from functools import lru_cache, reduce
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import accumulate
 from math import inf, nextafter
-from operator import add, attrgetter
-from typing import Any, Final
+from typing import Final, TypeAlias
 
 from alerts.figures import Figures, exhaustion, mean_kinetic_c, warmth, weigh
-from alerts.model import COLDEST_C, HOTTEST_C, Duration, EndedBy, Instant, Run, Sample, Side, Window
+from alerts.model import COLDEST_C, HOTTEST_C, Duration, EndedBy, Instant, Run, Sample, Window
 from alerts.plan import Plan
+from alerts.state import HIGH, IN_RANGE, PHASES, State, make_run, spend, zones
 
-IN_RANGE: Final = 0
-LOW: Final = 1
-HIGH: Final = 2
-
-# A row for each phase, a column for the zone of the next reading. Inside its own deadband a run goes on.
-PHASES: Final = (
-    # below, low deadband, well inside, high deadband, above
-    (LOW, IN_RANGE, IN_RANGE, IN_RANGE, HIGH),  # IN_RANGE
-    (LOW, LOW, IN_RANGE, IN_RANGE, HIGH),  # LOW
-    (LOW, IN_RANGE, IN_RANGE, HIGH, HIGH),  # HIGH
-)
-
-STATE_VERSION: Final = 3
 _NEVER: Final[Instant] = 2**63
+_NOWHERE: Final = (inf, -inf)
+
+_OWN: Final = [[zone for zone, to in enumerate(row) if to == phase] for phase, row in enumerate(PHASES)]
+"""For each phase the zones in which it stays."""
+
+# What telling them by two temperatures relies on: they lie side by side.
+assert all(own == list(range(own[0], own[-1] + 1)) for own in _OWN)
+
+_Samples: TypeAlias = Sequence[tuple[Instant, float | None]]
 
 
 @lru_cache(maxsize=1024)
-def zones(plan: Plan) -> tuple[float, float, float, float]:
-    """Give the lowest temperature of each zone but the first, so that `bisect_right` finds a reading's zone."""
-    lower_c, upper_c = plan.limits.lower_c, plan.limits.upper_c
-    low_recovers, high_recovers = plan.recovery_points()
-    # Limits are inclusive: what lies beyond an upper one begins at the next float.
-    return (
-        -inf if lower_c is None else lower_c,
-        low_recovers,
-        nextafter(high_recovers, inf),
-        inf if upper_c is None else nextafter(upper_c, inf),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """All that the fold needs to go on, in plain numbers.
-
-    While `valid` is 0, what describes the last valid reading means nothing; while `phase` is IN_RANGE, what
-    describes the run.
-    """
-
-    seen: Instant | None = None  # the newest reading, of a broken probe too
-    fault_since: Instant | None = None  # the first reading of the newest stretch of a broken probe,
-    fault_until: Instant | None = None  # and the first valid one after it
-    last_at: Instant = 0
-    last_c: float = 0.0
-    phase: int = IN_RANGE
-    start: Instant = 0
-    peak_c: float = 0.0
-    has_gap: bool = False
-    held_in: Duration = 0  # what all readings but the last prove: time in range,
-    held_out: Duration = 0  # and time in runs
-    used: Duration = 0  # what closed runs took of the budget,
-    exhausted_at: Instant | None = None  # and where one exhausted it
-    readings: int = 0  # all of them, and the valid ones:
-    valid: int = 0
-    min_c: float = HOTTEST_C
-    max_c: float = COLDEST_C
-    sum_c: float = 0.0
-    weighed: float = 0.0
-    warmest_c: float = COLDEST_C
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the state for storage."""
-        return {"version": STATE_VERSION, **dict(zip(_FIELDS, _values(self), strict=True))}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "State | None":
-        """Read a stored state back; None if another version of the fold wrote it: then fold from the start."""
-        values = dict(data)
-        written_by = values.pop("version", None)
-        return cls(**values) if written_by == STATE_VERSION and values.keys() == set(_FIELDS) else None
-
-
-_FIELDS: Final = tuple(field.name for field in fields(State))
-_values: Final = attrgetter(*_FIELDS)
+def _stays(limits: tuple[float, float, float, float]) -> tuple[tuple[float, float], ...]:
+    """Give for each phase from and below which valid temperatures it stays as it is; `limits` are the plan's `zones`."""
+    coldest_c, beyond_c = COLDEST_C, nextafter(HOTTEST_C, inf)
+    bounds = [coldest_c, *(float(min(max(limit, coldest_c), beyond_c)) for limit in limits), beyond_c]
+    return tuple((bounds[own[0]], bounds[own[-1] + 1]) for own in _OWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,21 +71,21 @@ def step(plan: Plan, window: Window, state: State, sample: Sample) -> tuple[Stat
     return state, closed[0] if closed else None
 
 
-def fold(plan: Plan, window: Window, state: State, samples: Iterable[Sample]) -> tuple[State, list[Run]]:
+def fold(
+    plan: Plan, window: Window, state: State, samples: Iterable[tuple[Instant, float | None]]
+) -> tuple[State, list[Run]]:
     """Bring the state forward by readings in strict order of time; give the excursions that they close.
 
     Readings outside the window are passed over. One that is not after `state.seen` raises ValueError.
     """
-    state, valid = _admit(window, state, samples)
-    if not valid:
+    counted = _within(window, samples)
+    if not counted:
         return state, []
-    if not state.valid:
-        state = replace(state, last_at=valid[0][0], last_c=valid[0][1])
-    state, ended = _run_through(plan, state, valid)
-    state = _measure(state, [celsius for _, celsius in valid])
-    if ended:
-        state = spend(plan, state, ((run.start, end) for run, end in ended))
-    return state, [run for run, end in ended if end - run.start >= plan.on_delay]
+    course = _Course(plan, state)
+    after = _weigh(plan, course.follow(counted), _holds(plan, state, counted))
+    if course.ended:
+        after = spend(plan, after, ((run.start, end) for run, end in course.ended))
+    return after, [run for run, end in course.ended if end - run.start >= plan.on_delay]
 
 
 def finish(plan: Plan, window: Window, state: State, now: Instant, closed: Iterable[Run] = ()) -> Evaluation:
@@ -144,8 +95,8 @@ def finish(plan: Plan, window: Window, state: State, now: Instant, closed: Itera
     """
     through = _through(window, state, now)
     next_deadline = _next_deadline(plan, window, state, through)
-    if state.valid:  # the last reading holds on, just as if it were made again
-        state, _ = _run_through(plan, state, [(through, state.last_c)])
+    if state.valid:
+        state = _hold_on(plan, state, through)
     excursions = tuple(closed)
     if state.phase:
         state = spend(plan, state, [(state.start, through)])
@@ -161,119 +112,164 @@ def finish(plan: Plan, window: Window, state: State, now: Instant, closed: Itera
     )
 
 
-def _admit(
-    window: Window, state: State, samples: Iterable[Sample]
-) -> tuple[State, list[tuple[Instant, float]]]:
-    """Note what was seen, and pick the readings that count: in the window, and of a probe that works."""
+def _within(window: Window, samples: Iterable[tuple[Instant, float | None]]) -> _Samples:
+    """Give the readings in the window: all of them where the first and the last are in it, since they are in order."""
+    readings = samples if isinstance(samples, list | tuple) else list(samples)
     departed_at = window.departed_at
     delivered_at = _NEVER if window.delivered_at is None else window.delivered_at
-    readings, seen = state.readings, state.seen
-    since, until = state.fault_since, state.fault_until
-    valid: list[tuple[Instant, float]] = []
-    for at, celsius in samples:
-        if not departed_at <= at < delivered_at:
-            continue
-        if seen is not None and at <= seen:
-            raise ValueError(f"a reading of {at} after one of {seen}: fold again from before it")
-        readings += 1
-        seen = at
-        if celsius is not None and COLDEST_C <= celsius <= HOTTEST_C:
-            valid.append((at, celsius))
-            if since is not None and until is None:
-                until = at
-        elif since is None or until is not None:
-            since, until = at, None
-    return replace(state, readings=readings, seen=seen, fault_since=since, fault_until=until), valid
+    if not readings or (departed_at <= readings[0][0] and readings[-1][0] < delivered_at):
+        return readings
+    return [reading for reading in readings if departed_at <= reading[0] < delivered_at]
 
 
-def _run_through(
-    plan: Plan, state: State, valid: Iterable[tuple[Instant, float]]
-) -> tuple[State, list[tuple[Run, Instant]]]:
-    """Bring the phase, and what the readings prove, forward by valid readings; give the runs that end, and when."""
-    # Locals, since an evaluation spends most of its time in this loop.
-    limits, max_gap, has_mkt, warmth_k = zones(plan), plan.max_gap, plan.has_mkt, warmth(plan)
-    _, well_inside, no_longer, _ = limits
-    last_at, last_c, phase = state.last_at, state.last_c, state.phase
-    start, peak_c, has_gap = state.start, state.peak_c, state.has_gap
-    held_in, held_out, weighed, warmest_c = state.held_in, state.held_out, state.weighed, state.warmest_c
-    ended: list[tuple[Run, Instant]] = []
-    for at, celsius in valid:
-        # The reading before this one has held until now...
-        hold = at - last_at
-        if hold > max_gap:
-            hold, has_gap = max_gap, has_gap or phase != IN_RANGE
-        if phase:
-            held_out += hold
+class _Course:
+    """A state under way."""
+
+    def __init__(self, plan: Plan, before: State) -> None:
+        self._plan, self._before = plan, before
+        self._limits = zones(plan)
+        self._stays = _stays(self._limits)
+        self._since, self._until = before.fault_since, before.fault_until
+        self._works = before.valid > 0 and (self._since is None or self._until is not None)
+        """Whether the newest reading is a valid one."""
+        self._last_at = before.last_at
+        self._phase, self._start = before.phase, before.start
+        self._peak_c, self._has_gap = before.peak_c, before.has_gap
+        self._held_in, self._held_out = before.held_in, before.held_out
+        self._held_from = before.last_at
+        """Since when readings have held that are in neither of these yet; later by what silences were too long."""
+        self._valid: list[float] = []
+        self._first = 0
+        """Which of them was the first of the phase."""
+        self.ended: list[tuple[Run, Instant]] = []
+
+    def follow(self, samples: _Samples) -> State:
+        """Give the state after readings in the window, but for what it tells of budget and mean kinetic temperature."""
+        max_gap, valid = self._plan.max_gap, self._valid
+        seen = -_NEVER if self._before.seen is None else self._before.seen
+        lowest_c, below_c = self._stays[self._phase] if self._works else _NOWHERE
+        for at, celsius in samples:
+            # Of most readings nothing comes, so it is these two lines that an evaluation spends its time on.
+            if celsius is not None and lowest_c <= celsius < below_c and 0 < at - seen <= max_gap:
+                valid.append(celsius)
+            elif at > seen:
+                lowest_c, below_c = self._turn(seen, at, celsius)
+            else:
+                raise ValueError(f"a reading of {at} after one of {seen}: fold again from before it")
+            seen = at
+        return self._after(seen, len(samples))
+
+    def _turn(self, seen: Instant, at: Instant, celsius: float | None) -> tuple[float, float]:
+        """Take one reading by the full rule; give from and below which temperatures nothing comes of the next."""
+        if self._works:
+            self._last_at = seen
+        self._works = celsius is not None and COLDEST_C <= celsius <= HOTTEST_C
+        if celsius is None or not self._works:
+            if self._since is None or self._until is not None:
+                self._since, self._until = at, None
+            return _NOWHERE
+        if self._since is not None and self._until is None:
+            self._until = at
+        self._hold(at)
+        after = PHASES[self._phase][bisect_right(self._limits, celsius)]
+        if after != self._phase:
+            self._change(after, at, celsius)
+        self._valid.append(celsius)
+        return self._stays[after]
+
+    def _hold(self, at: Instant) -> None:
+        """Let the valid reading before this one hold until now, but not for too long."""
+        if not self._before.valid and not self._valid:
+            self._held_from = at
+        elif (lost := at - self._last_at - self._plan.max_gap) > 0:
+            self._held_from += lost
+            self._has_gap = self._has_gap or self._phase != IN_RANGE
+
+    def _change(self, after: int, at: Instant, celsius: float) -> None:
+        """End a run, start one, or both."""
+        if self._phase:
+            by = EndedBy.REVERSAL if after else EndedBy.RECOVERY
+            peak_c, has_gap = self._peak(), self._has_gap
+            run = make_run(self._plan, self._phase, self._start, at, by, peak_c, has_gap=has_gap)
+            self.ended.append((run, at))
+        self._prove(at)
+        self._phase, self._start, self._peak_c, self._has_gap = after, at, celsius, False
+        self._first = len(self._valid)
+
+    def _prove(self, until: Instant) -> None:
+        """Enter for how long readings have held in this phase."""
+        if self._phase:
+            self._held_out += until - self._held_from
         else:
-            held_in += hold
-        if has_mkt and hold:
-            weighed, warmest_c = weigh(warmth_k, weighed, warmest_c, last_c, hold)
-        last_at, last_c = at, celsius
-        # ... and this one ends a run, starts one or goes on with one.
-        if not phase and well_inside <= celsius < no_longer:
-            continue
-        after = PHASES[phase][bisect_right(limits, celsius)]
-        if after != phase:
-            if phase:
-                ended_by = EndedBy.REVERSAL if after else EndedBy.RECOVERY
-                ended.append((make_run(plan, phase, start, at, ended_by, peak_c, has_gap=has_gap), at))
-            phase, start, peak_c, has_gap = after, at, celsius, False
-        elif phase and (celsius > peak_c if phase == HIGH else celsius < peak_c):
-            peak_c = celsius
+            self._held_in += until - self._held_from
+        self._held_from = until
+
+    def _peak(self) -> float:
+        """Give the extreme reading of the run that is on; in range, what began it."""
+        if not self._phase:
+            return self._peak_c
+        return (max if self._phase == HIGH else min)((self._peak_c, *self._valid[self._first :]))
+
+    def _after(self, seen: Instant, readings: int) -> State:
+        """Give the state after so many readings, the newest of `seen`."""
+        before, valid = self._before, self._valid
+        last_at = seen if self._works else self._last_at
+        self._prove(last_at)
+        return replace(
+            before,
+            seen=seen,
+            fault_since=self._since,
+            fault_until=self._until,
+            last_at=last_at,
+            last_c=valid[-1] if valid else before.last_c,
+            phase=self._phase,
+            start=self._start,
+            peak_c=self._peak(),
+            has_gap=self._has_gap,
+            held_in=self._held_in,
+            held_out=self._held_out,
+            readings=before.readings + readings,
+            valid=before.valid + len(valid),
+            min_c=min((before.min_c, *valid)),
+            max_c=max((before.max_c, *valid)),
+            # One after the other, for any cut of a trace to give the same; from Python 3.12 on sum() does not.
+            sum_c=deque(accumulate(valid, initial=before.sum_c), maxlen=1).pop(),
+        )
+
+
+def _hold_on(plan: Plan, state: State, through: Instant) -> State:
+    """Let the last valid reading hold on until `through`, just as if it were made again."""
+    silence = through - state.last_at
+    hold = min(silence, plan.max_gap)
     state = replace(
         state,
-        last_at=last_at,
-        last_c=last_c,
-        phase=phase,
-        start=start,
-        peak_c=peak_c,
-        has_gap=has_gap,
-        held_in=held_in,
-        held_out=held_out,
-        weighed=weighed,
-        warmest_c=warmest_c,
+        last_at=through,
+        has_gap=state.has_gap or (state.phase != IN_RANGE and silence > hold),
+        held_in=state.held_in + (0 if state.phase else hold),
+        held_out=state.held_out + (hold if state.phase else 0),
     )
-    return state, ended
+    return _weigh(plan, state, [(state.last_c, hold)])
 
 
-def make_run(
-    plan: Plan,
-    phase: int,
-    start: Instant,
-    end: Instant | None,
-    ended_by: EndedBy | None,
-    peak_c: float,
-    *,
-    has_gap: bool,
-) -> Run:
-    """Make a run of what is known of a phase that is not IN_RANGE."""
-    side = Side.HIGH if phase == HIGH else Side.LOW
-    severity = plan.severity(side, peak_c)
-    return Run(
-        side=side, start=start, end=end, ended_by=ended_by, peak_c=peak_c, severity=severity, has_gap=has_gap
-    )
+def _holds(
+    plan: Plan, state: State, samples: Iterable[tuple[Instant, float | None]]
+) -> Iterator[tuple[float, Duration]]:
+    """Give the valid readings and for how long they have held, from the last one of the state on."""
+    last_at, last_c, max_gap = state.last_at, state.last_c if state.valid else None, plan.max_gap
+    for at, celsius in samples:
+        if celsius is not None and COLDEST_C <= celsius <= HOTTEST_C:
+            if last_c is not None:
+                hold = at - last_at
+                yield last_c, max_gap if hold > max_gap else hold  # noqa: FURB136  # min() takes twice as long
+            last_at, last_c = at, celsius
 
 
-def _measure(state: State, celsius: list[float]) -> State:
-    """Take valid readings into the plain figures."""
-    return replace(
-        state,
-        valid=state.valid + len(celsius),
-        min_c=min(state.min_c, *celsius),
-        max_c=max(state.max_c, *celsius),
-        # Not sum(): from Python 3.12 on it rounds differently for different cuts of the same trace.
-        sum_c=reduce(add, celsius, state.sum_c),
-    )
-
-
-def spend(plan: Plan, state: State, runs: Iterable[tuple[Instant, Instant]]) -> State:
-    """Take the lengths of runs, given as start and end, from the budget."""
-    used, exhausted_at = state.used, state.exhausted_at
-    for start, end in runs:
-        if exhausted_at is None and plan.budget is not None and used + end - start >= plan.budget:
-            exhausted_at = exhaustion(plan.budget, used, start)
-        used += end - start
-    return replace(state, used=used, exhausted_at=exhausted_at)
+def _weigh(plan: Plan, state: State, held: Iterable[tuple[float, Duration]]) -> State:
+    """Take readings and for how long they held into the sum of the mean kinetic temperature, if the plan has one."""
+    if not plan.has_mkt:
+        return state
+    weighed, warmest_c = weigh(warmth(plan), state.weighed, state.warmest_c, held)
+    return replace(state, weighed=weighed, warmest_c=warmest_c)
 
 
 def _through(window: Window, state: State, now: Instant) -> Instant:

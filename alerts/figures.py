@@ -1,5 +1,6 @@
 """Pure: what a trace sums up to: time proof, budget, extremes and mean kinetic temperature."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import exp, log
 
@@ -50,12 +51,19 @@ def warmth(plan: Plan) -> float:
 
 
 def weigh(
-    warmth_k: float, total: float, warmest_c: float, celsius: float, hold: Duration
+    warmth_k: float, total: float, warmest_c: float, held: Iterable[tuple[float, Duration]]
 ) -> tuple[float, float]:
-    """Add a reading that held for `hold` > 0 to a sum, from 0.0 and COLDEST_C on; give the new (total, warmest_c)."""
-    if celsius > warmest_c:
-        return total * _rate(warmth_k, warmest_c, celsius) + hold, celsius
-    return total + hold * _rate(warmth_k, celsius, warmest_c), warmest_c
+    """Add readings, as °C and for how long each held, to a sum, from 0.0 and COLDEST_C on; give (total, warmest_c)."""
+    least = warmth_k / (warmest_c - COLDEST_C) if warmest_c > COLDEST_C else 0.0
+    for celsius, hold in held:
+        if not hold or celsius <= COLDEST_C:  # at 0 K nothing ages
+            continue
+        exponent = warmth_k / (celsius - COLDEST_C)
+        if celsius > warmest_c:
+            total *= _rate(warmth_k, warmest_c, celsius)
+            warmest_c, least = celsius, exponent
+        total += hold * exp(least - exponent)
+    return total, warmest_c
 
 
 def weigh_many(
@@ -64,7 +72,7 @@ def weigh_many(
     warmest_c: float,
     celsius: NDArray[np.float64],
     holds: NDArray[np.int64],
-    starts: NDArray[np.int64],
+    starts: Sequence[int],
 ) -> list[tuple[float, float]]:
     """Add stretches of readings, each of which held for `holds` >= 0, to a sum; give (total, warmest_c) after each.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from alerts import conditions
 from alerts.alert import Alert, AlertChange, AlertKind, AlertState, Condition, advance, raise_alert
-from alerts.excursion import Evaluation, State, finish
+from alerts.excursion import Evaluation, finish
 from alerts.looking import Logger, Looked, look_around
 from alerts.model import Change, Excursion, Instant, Reason, Window
 from alerts.plan import Plan
@@ -14,6 +14,7 @@ from alerts.rules.facts import Facts
 from alerts.rules.registry import Tuned, tuned
 from alerts.rules.rule import Moment
 from alerts.standing import RETRY_AFTER, Standing, go_forward
+from alerts.state import State
 from alerts.trace import Trace
 
 

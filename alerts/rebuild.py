@@ -12,11 +12,11 @@ import asyncpg
 
 from alerts.due import CLAIM_THESE, Poisoned, look_at
 from alerts.evaluate import evaluate_again, judge_batch
-from alerts.excursion import State
 from alerts.judge import DeviceVerdict, Verdict
 from alerts.model import Change, Instant, to_instant
 from alerts.resume import standing
 from alerts.standing import Standing
+from alerts.state import State
 from alerts.traces import Connection
 from alerts.wakeup import outlast
 

@@ -8,11 +8,11 @@ from typing import Any, Self
 import orjson
 
 from alerts.alert import AlertKind
-from alerts.excursion import State
 from alerts.model import Instant, Window, to_datetime, to_instant
 from alerts.rows import Row, instant
 from alerts.rules.registry import Tuned
 from alerts.standing import Standing
+from alerts.state import State
 from alerts.trace import Channel
 from alerts.traces import FOR_EVER, FROM_THE_START, Connection, Loaded, Wanted, load
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from alerts.alert import AlertKind
-from alerts.excursion import State
 from alerts.folding import Folded, bring_forward, safe_counts
 from alerts.model import SECOND, Duration, Instant
 from alerts.rules.facts import Facts
 from alerts.rules.registry import RULES, AnyRule, Tuned
 from alerts.rules.rule import dump, load
+from alerts.state import State
 from alerts.trace import Trace
 
 States: TypeAlias = Mapping[AlertKind, Any]

@@ -8,7 +8,7 @@ from typing import Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.model import Instant, Sample
+from alerts.model import Instant
 
 Instants: TypeAlias = NDArray[np.int64]
 Celsius: TypeAlias = NDArray[np.float64]
@@ -61,14 +61,14 @@ class Trace:
         channels = {name: values[part] for name, values in self.channels.items()}
         return Trace(self.at[part], self.celsius[part], channels)
 
-    def samples(self) -> Iterator[Sample]:
+    def samples(self) -> Iterator[tuple[Instant, float]]:
         """Give the readings one by one; where the probe is broken, with NaN."""
-        return map(Sample, self.at.tolist(), self.celsius.tolist())
+        return zip(self.at.tolist(), self.celsius.tolist(), strict=True)
 
     def within(self, start: Instant, end: Instant | None) -> "Trace":
         """Give the part of it that was measured in `start <= at < end`."""
-        first = int(np.searchsorted(self.at, start))
-        last = len(self.at) if end is None else int(np.searchsorted(self.at, end))
+        first = int(self.at.searchsorted(start))
+        last = len(self.at) if end is None else int(self.at.searchsorted(end))
         return self if first == 0 and last == len(self.at) else self[first : max(first, last)]
 
 

@@ -1,45 +1,37 @@
 """Pure: the fold of excursion.py over whole columns at once, for stretches that are long.
 
-Theory of operation. It follows the same table `PHASES`. Some zones settle the phase, whatever it was before; after the
-last of them only a zone that leaves this phase can still change it, to IN_RANGE, which nothing but a settling zone
-ends. So the phase after every reading follows from running maxima of positions. And since well inside the band the
-phase is settled, only the readings elsewhere, and those right after them, need be looked at: few, as a rule. The same
-holds for silences that are too long. All else is a sum along the trace, or an extreme of a stretch of it; so the
-state after any reading in the middle is there, too: those are the safe points.
+Theory of operation. It follows the same table `PHASES`. A second reading in the zone of the one before it changes no
+phase, so the table is followed, one by one, only where the zone becomes another: few places, as a rule. The same holds
+for silences that are too long, and for where a probe breaks or works again. All else is a sum along the trace, or an
+extreme of a stretch of it; so the state after any reading in the middle is there, too: those are the safe points.
 
 It gives what `excursion.fold` gives to the last bit, but for `State.weighed`: that sum is added up in another order.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import accumulate
+from dataclasses import dataclass
+from itertools import accumulate, islice, pairwise
+from math import inf, isfinite
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.excursion import HIGH, IN_RANGE, PHASES, State, make_run, spend, zones
 from alerts.figures import warmth, weigh_many
 from alerts.model import COLDEST_C, HOTTEST_C, Duration, EndedBy, Instant, Run, Window
 from alerts.plan import Plan
+from alerts.state import HIGH, LOW, PHASES, State, make_run, spend, zones
 from alerts.trace import Celsius, Trace
 
 Column: TypeAlias = NDArray[Any]
 
-_TABLE: Final = np.array(PHASES, dtype=np.int8)
-_PHASES: Final = np.arange(len(PHASES), dtype=np.int8)[:, None]
-_SETTLES: Final = (_TABLE[0] == _TABLE).all(axis=0)
-_LEAVES: Final = (_TABLE != _PHASES) & ~_SETTLES
-_WELL_INSIDE: Final = 2
+_MANY: Final = 32
+"""Stretches; to pick the readings out one by one is faster from some such number on."""
 
-_NONE: Final = np.zeros(0, np.intp)
-
-# What the running maxima rely on: a zone that does not settle the phase keeps it or ends it, and never begins one.
-assert ((_TABLE == _PHASES) | (_TABLE == IN_RANGE) | _SETTLES).all()
-assert not _LEAVES[IN_RANGE].any()
-# And what leaving out most of the readings relies on.
-assert (_TABLE[:, _WELL_INSIDE] == IN_RANGE).all()
+# What looking only where the zone becomes another relies on: a second reading in a zone changes nothing.
+assert all(PHASES[row[zone]][zone] == row[zone] for row in PHASES for zone in range(len(row)))
 
 
 def fold_trace(
@@ -66,35 +58,48 @@ class _Work:
 
     def __init__(self, plan: Plan, state: State, trace: Trace) -> None:
         self._plan, self._before, self._at = plan, state, trace.at
-        counted, broken = trace, _NONE
-        coldest, warmest = trace.celsius.min(), trace.celsius.max()  # NaN where there is one
-        if not (coldest >= COLDEST_C and warmest <= HOTTEST_C):
-            valid = (trace.celsius >= COLDEST_C) & (trace.celsius <= HOTTEST_C)
-            counted, broken = Trace(trace.at[valid], trace.celsius[valid]), np.flatnonzero(~valid)
-        self._broken = broken
+        self._is_valid = (trace.celsius >= COLDEST_C) & (trace.celsius <= HOTTEST_C)
+        valid, broken = _stretches(self._is_valid)
         self._faults = _Faults.of(state, trace.at, broken)
-        self._valid = _Valid(plan, state, counted) if len(counted) else None
+        self._valid = _Valid(plan, state, _only(valid, self._is_valid, trace)) if valid else None
         self.ended = [] if self._valid is None else self._valid.ended()
 
     def states(self, counts: Sequence[int]) -> Iterator[State]:
         """Give the states after so many readings, ascending, the last being all of them."""
-        ends = np.array(counts)
-        valid: list[int] = (ends - np.searchsorted(self._broken, ends)).tolist()
-        some = sorted({*valid} - {0})
-        values = iter(()) if self._valid is None else self._valid.values_after(some)
-        state, counted, over = self._before, 0, 0
-        for count, seen, of_valid in zip(counts, self._at[ends - 1].tolist(), valid, strict=True):
-            since, until = self._faults.after(count)
-            new = next(values) if of_valid > counted else {}
-            readings = self._before.readings + count
-            state = replace(state, seen=seen, fault_since=since, fault_until=until, readings=readings, **new)
-            now_over = bisect_right(
-                self.ended, state.last_at, lo=over, key=lambda run_and_end: run_and_end[1]
-            )
+        stretches = pairwise((0, *counts))
+        valid = list(accumulate(int(np.count_nonzero(self._is_valid[start:end])) for start, end in stretches))
+        values = iter(()) if self._valid is None else self._valid.values_after(sorted({*valid} - {0}))
+        seen = self._at[np.array(counts) - 1].tolist()
+        fields, counted, over = self._before.fields(), 0, 0
+        for count, fields["seen"], of_valid in zip(counts, seen, valid, strict=True):
+            fields["fault_since"], fields["fault_until"] = self._faults.after(count)
+            fields["readings"] = self._before.readings + count
+            if of_valid > counted:
+                fields |= next(values)
+            state = State(**fields)
+            now_over = bisect_right(self.ended, state.last_at, lo=over, key=itemgetter(1))
             if now_over > over:
                 state = spend(self._plan, state, ((run.start, end) for run, end in self.ended[over:now_over]))
+                fields["used"], fields["exhausted_at"] = state.used, state.exhausted_at
             yield state
             counted, over = of_valid, now_over
+
+
+def _stretches(valid: Column) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Give where the stretches of readings that are valid begin and end, and where those of others do."""
+    turns = ((valid[1:] != valid[:-1]).nonzero()[0] + 1).tolist()
+    stretches = list(pairwise((0, *turns, len(valid))))
+    return (stretches[::2], stretches[1::2]) if valid[0] else (stretches[1::2], stretches[::2])
+
+
+def _only(stretches: list[tuple[int, int]], valid: Column, trace: Trace) -> Trace:
+    """Give the valid readings; copying a stretch at once is faster, but not copying a great many."""
+    if len(stretches) == 1:
+        return trace[slice(*stretches[0])]
+    if len(stretches) > _MANY:
+        return Trace(trace.at[valid], trace.celsius[valid])
+    at, celsius = ([column[start:end] for start, end in stretches] for column in (trace.at, trace.celsius))
+    return Trace(np.concatenate(at), np.concatenate(celsius))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,15 +112,12 @@ class _Faults:
     ends: list[int]
 
     @classmethod
-    def of(cls, state: State, at: Column, broken: Column) -> "_Faults":
+    def of(cls, state: State, at: Column, broken: list[tuple[int, int]]) -> "_Faults":
         was = state.fault_since is not None and state.fault_until is None
-        if not len(broken):
-            return cls(before=state, at=at, begins=[], ends=[0] if was else [])
-        apart = np.diff(broken) > 1
-        begins = broken[np.concatenate(([not (was and broken[0] == 0)], apart))]
-        ends = broken[np.concatenate((apart, [broken[-1] + 1 < len(at)]))] + 1
-        before = [0] if was and broken[0] else []
-        return cls(before=state, at=at, begins=begins.tolist(), ends=[*before, *ends.tolist()])
+        begins = [begin for begin, _ in broken if begin or not was]
+        ends = [end for _, end in broken if end < len(at)]
+        over = [0] if was and not (broken and broken[0][0] == 0) else []
+        return cls(before=state, at=at, begins=begins, ends=[*over, *ends])
 
     def after(self, count: int) -> tuple[Instant | None, Instant | None]:
         """Give when the newest stretch of a broken probe began and ended, after so many readings."""
@@ -135,13 +137,15 @@ class _Valid:
         self._plan, self._before = plan, before
         self._at, self._celsius = counted.at, counted.celsius
         self._since = before.last_at if before.valid else int(counted.at[0])
-        self._silence = silence = np.diff(counted.at, prepend=self._since)
+        self._silence = silence = np.empty_like(counted.at)
+        silence[0] = counted.at[0] - self._since
+        np.subtract(counted.at[1:], counted.at[:-1], out=silence[1:])
         self._gaps: list[int] = []
         """Places before which the silence was longer than a reading holds."""
         self._lost = np.zeros(1, np.int64)
         """How much longer, of so many first gaps together."""
         if silence.max() > plan.max_gap:
-            gaps = np.flatnonzero(silence > plan.max_gap)
+            gaps = (silence > plan.max_gap).nonzero()[0]
             self._gaps = gaps.tolist()
             self._lost = np.concatenate(([0], np.cumsum(silence[gaps] - plan.max_gap)))
         self._places, self._phases = _changes(plan, before.phase, counted.celsius)
@@ -154,19 +158,17 @@ class _Valid:
     def values_after(self, counts: Sequence[int]) -> Iterator[dict[str, Any]]:
         """Give what states are after so many readings, ascending, the last being all of them."""
         before, ends = self._before, np.array(counts)
-        starts = np.concatenate(([0], ends[:-1]))
-        # Added up one by one, as the plain fold does: a pairwise sum would differ in the last bits.
-        total_c = np.add.accumulate(np.concatenate(([before.sum_c], self._celsius)))[ends]
-        coldest = np.minimum.accumulate(np.minimum.reduceat(self._celsius, starts))
-        warmest = np.maximum.accumulate(np.maximum.reduceat(self._celsius, starts))
+        starts, last = [0, *counts[:-1]], ends - 1
+        coldest = np.minimum.reduceat(self._celsius, starts).tolist()
+        warmest = np.maximum.reduceat(self._celsius, starts).tolist()
         columns = zip(
             counts,
-            self._at[ends - 1].tolist(),
-            self._celsius[ends - 1].tolist(),
-            self._held_until(ends - 1),
-            np.minimum(coldest, before.min_c).tolist(),
-            np.maximum(warmest, before.max_c).tolist(),
-            total_c.tolist(),
+            self._at[last].tolist(),
+            self._celsius[last].tolist(),
+            self._held_until(last),
+            islice(accumulate(coldest, min, initial=before.min_c), 1, None),
+            islice(accumulate(warmest, max, initial=before.max_c), 1, None),
+            _sums(before.sum_c, self._celsius, ends),
             self._weighed(starts),
             strict=True,
         )
@@ -205,7 +207,7 @@ class _Valid:
         )
         return list(accumulate(until - since if phase else 0 for since, until, phase in held))
 
-    def _weighed(self, starts: Column) -> Sequence[tuple[float, float]]:
+    def _weighed(self, starts: Sequence[int]) -> Sequence[tuple[float, float]]:
         before = self._before
         if not self._plan.has_mkt:
             return [(before.weighed, before.warmest_c)] * len(starts)
@@ -243,57 +245,57 @@ class _Valid:
     def ended(self) -> list[tuple[Run, Instant]]:
         """Give the runs that the readings end, and when."""
         runs = []
-        coldest, warmest = self._extremes()
         first = self._places[0] if self._places else 0
         phase, start, peak_c, has_gap = self._run_before(first, first)
-        for number, (place, at, after) in enumerate(
-            zip(self._places, self._changed_at, self._phases, strict=True)
-        ):
+        changes = zip(self._places, self._changed_at, self._phases, self._extremes(), strict=True)
+        before = -1
+        for place, at, after, extreme_c in changes:
             if phase:
-                has_gap = has_gap or (number > 0 and self._silent(self._places[number - 1], place))
+                has_gap = has_gap or self._silent(before, place)
                 by = EndedBy.REVERSAL if after else EndedBy.RECOVERY
                 runs.append((make_run(self._plan, phase, start, at, by, peak_c, has_gap=has_gap), at))
-            phase, start, has_gap = after, at, False
-            peak_c = warmest[number] if after == HIGH else coldest[number]
+            before, phase, start, peak_c, has_gap = place, after, at, extreme_c, False
         return runs
 
-    def _extremes(self) -> tuple[list[float], list[float]]:
-        """Give the lowest and the highest temperature from each change of the phase to the next."""
+    def _extremes(self) -> list[float]:
+        """Give the temperature furthest out from each change of the phase to the next."""
         if not self._places:
-            return [], []
-        low, high = np.minimum.reduceat, np.maximum.reduceat
-        return low(self._celsius, self._places).tolist(), high(self._celsius, self._places).tolist()
+            return []
+        warmest: list[float] = np.maximum.reduceat(self._celsius, self._places).tolist()
+        if LOW not in self._phases:
+            return warmest
+        coldest: list[float] = np.minimum.reduceat(self._celsius, self._places).tolist()
+        both = zip(self._phases, coldest, warmest, strict=True)
+        return [low if phase == LOW else high for phase, low, high in both]
 
 
 def _changes(plan: Plan, phase: int, celsius: Celsius) -> tuple[list[int], list[int]]:
     """Give the places at which the phase becomes another, the one before the first being `phase`, and which."""
     limits = zones(plan)
-    elsewhere = (celsius < limits[1]) | (celsius >= limits[2])
-    if not phase and not elsewhere.any():
-        return [], []
-    # Well inside after well inside changes nothing.
-    looked_at = elsewhere.copy()
-    looked_at[1:] |= elsewhere[:-1]
-    looked_at[0] = True
-    places = np.flatnonzero(looked_at)
-    phases = _phases(limits, phase, celsius[places])
-    changed = phases != np.concatenate((np.array([phase], np.int8), phases[:-1]))
-    return places[changed].tolist(), phases[changed].tolist()
-
-
-def _phases(limits: tuple[float, float, float, float], phase: int, celsius: Column) -> Column:
-    """Give the phase after each reading, the one before the first being `phase`."""
-    zone = np.zeros(len(celsius), np.intp)
+    zone = np.full(len(celsius), limits.count(-inf), np.int8)
     for limit in limits:
-        zone += celsius >= limit
-    place = np.arange(len(celsius))
-    settled = np.maximum.accumulate(np.where(_SETTLES[zone], place, -1))
-    base = np.where(settled < 0, np.int8(phase), _TABLE[0][zone[settled]])
-    for each in range(len(PHASES)):
-        if _LEAVES[each].any() and (base == each).any():
-            left = np.maximum.accumulate(np.where(_LEAVES[each][zone], place, -1))
-            base = np.where((base == each) & (left > settled), np.int8(IN_RANGE), base)
-    return base
+        if isfinite(limit):
+            zone += (celsius >= limit).view(np.int8)
+    entered = [0, *((zone[1:] != zone[:-1]).nonzero()[0] + 1).tolist()]
+    places, phases = [], []
+    for place, into in zip(entered, zone[entered].tolist(), strict=True):
+        after = PHASES[phase][into]
+        if after != phase:
+            phase = after
+            places.append(place)
+            phases.append(after)
+    return places, phases
+
+
+def _sums(total_c: float, celsius: Celsius, ends: Column) -> list[float]:
+    """Give the sum after so many readings, ascending, the last being all of them, added up one by one as the plain fold does.
+
+    A pairwise sum, which is what NumPy makes of additions, would differ in the last bits; subtractions it does in turn.
+    """
+    if len(ends) == 1:
+        return [0.0 - float(np.subtract.reduce(celsius, initial=-total_c))]
+    sums: list[float] = np.add.accumulate(np.concatenate(([total_c], celsius)))[ends].tolist()
+    return sums
 
 
 def _peak(phase: int, celsius: Column) -> float:

@@ -15,7 +15,6 @@ from rich.table import Table
 
 from alerts import wording
 from alerts.events import excursion_data
-from alerts.excursion import State
 from alerts.model import Excursion, Instant, to_datetime
 from alerts.rebuild import (
     Failure,
@@ -26,6 +25,7 @@ from alerts.rebuild import (
     rebuild,
     unknown_shipments,
 )
+from alerts.state import State
 from alerts.wording import instant_text
 from api.commands import DATABASE_HINT, stopped_by_signals
 from api.database import check_database

@@ -11,9 +11,10 @@ from math import inf
 from statistics import median
 from typing import Any
 
-from alerts.excursion import State, fold
+from alerts.excursion import fold
 from alerts.folding import COLUMNS_FROM, bring_forward, evaluate_trace
 from alerts.model import COLDEST_C, HOTTEST_C, Run, Window
+from alerts.state import State
 from alerts.trace import Trace
 from alerts.vector import fold_trace
 from bench.ground import Ground
@@ -22,7 +23,7 @@ from bench.traces import STARTED, plan_of, traces
 
 TRACES, ROUNDS = 10, 7
 WHOLE_MS = 10.0
-LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128)
+LENGTHS = (32, 64, 128, 192, 256, 320, 384, 512)
 """Of the stretches on which both forms are compared."""
 _STRETCHES = 300
 _WINDOW = Window(departed_at=STARTED)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.excursion import Evaluation, State, evaluate, finish, fold
+from alerts.excursion import Evaluation, evaluate, finish, fold
 from alerts.model import (
     LIVE,
     SECOND,
@@ -21,6 +21,7 @@ from alerts.model import (
 )
 from alerts.plan import Plan
 from alerts.reconcile import reconcile, unsettled
+from alerts.state import State
 from simulators.truth import TruePlan, TrueReading, true_excursions, true_summary
 
 from .traces import DEPARTED, MINUTE, traces

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts import folding
-from alerts.excursion import State, evaluate, fold
+from alerts import folding, vector
+from alerts.excursion import evaluate, fold
 from alerts.folding import bring_forward, evaluate_trace
 from alerts.model import Window
 from alerts.plan import Plan, make_plan
+from alerts.state import State
 from alerts.trace import Trace
 from alerts.vector import fold_trace
 
@@ -36,7 +37,9 @@ def test_columns_give_what_the_plain_fold_gives(trace, data):
     counted = Trace.of(rest).within(window.departed_at, window.delivered_at)
     counts = sorted(data.draw(st.sets(st.integers(1, len(counted))))) if len(counted) else []
     expected, closed = fold(plan, window, began, rest)
-    state, by_columns, safe_points = fold_trace(plan, window, began, Trace.of(rest), counts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vector, "_MANY", data.draw(st.sampled_from([1, 1000])))
+        state, by_columns, safe_points = fold_trace(plan, window, began, Trace.of(rest), counts)
     assert by_columns == closed
     assert_same(state, expected)
     for count, safe_point in zip(counts, safe_points, strict=True):
@@ -50,7 +53,7 @@ def test_a_fold_that_resumes_from_a_safe_point_ends_where_one_from_the_start_doe
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folding, "SAFE_POINT_EVERY", every)
         patch.setattr(folding, "COLUMNS_FROM", columns_from)
-        whole = bring_forward(plan, window, State(), Trace.of(samples)) if columns_from == 1 else None
+        whole = bring_forward(plan, window, State(), Trace.of(samples))
         state, safe_points = State(), []
         for begin in range(
             0, len(samples), every
@@ -58,8 +61,9 @@ def test_a_fold_that_resumes_from_a_safe_point_ends_where_one_from_the_start_doe
             folded = bring_forward(plan, window, state, Trace.of(samples[begin : begin + every]))
             state, safe_points = folded.state, [*safe_points, *folded.safe_points]
         assert [point.readings for point in safe_points] == list(range(every, state.readings + 1, every))
-        if whole is not None:
-            assert len(whole.safe_points) == len(safe_points)
+        assert_same(whole.state, state)
+        for point, expected in zip(whole.safe_points, safe_points, strict=True):
+            assert_same(point, expected)
         for point in safe_points:
             later = Trace.of([sample for sample in samples if sample.at > (point.seen or 0)])
             assert_same(bring_forward(plan, window, point, later).state, state)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.alert import AlertState
 from alerts.evaluate import evaluate_due
-from alerts.excursion import Figures
+from alerts.figures import Figures
 from alerts.model import SECOND, to_instant
 from alerts.plan import Plan
 from alerts.summary import summarize

@@ -9,21 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from alerts.excursion import (
-    HIGH,
-    IN_RANGE,
-    LOW,
-    PHASES,
-    Evaluation,
-    State,
-    evaluate,
-    finish,
-    fold,
-    step,
-    zones,
-)
+from alerts.excursion import Evaluation, evaluate, finish, fold, step
 from alerts.model import SECOND, EndedBy, Run, Sample, Severity, Side, Window
 from alerts.plan import Plan, make_plan
+from alerts.state import HIGH, IN_RANGE, LOW, PHASES, State, zones
 
 MINUTE = 60 * SECOND
 HIGH_SIDE, LOW_SIDE = Side.HIGH, Side.LOW
