@@ -30,6 +30,7 @@ _UNITS: dict[str, Unit] = {
     "f": "F", "°f": "F", "ºf": "F", "degf": "F", "deg f": "F", "deg. f": "F", "fahrenheit": "F", "℉": "F",
     "k": "K", "°k": "K", "kelvin": "K",
 }  # fmt: skip
+_TOO_MUCH = Decimal(10) ** 9
 _KELVIN_AT_0_C = Decimal("273.15")
 
 
@@ -59,7 +60,7 @@ def uses_decimal_point(cell: str) -> bool:
 
 
 def number(cell: str, *, decimal_comma: bool) -> Number | None:
-    """Read a cell; None where it is no number of this kind, or is followed by something that is no unit."""
+    """Read a cell; None where it is no number of this kind, is followed by something that is no unit, or is beyond all sense."""
     match = _NUMBER.fullmatch(cell.translate(_MINUS).strip())
     if match is None:
         return None
@@ -70,7 +71,7 @@ def number(cell: str, *, decimal_comma: bool) -> Number | None:
     if behind and unit is None:
         return None
     value = Decimal(f"{sign}{digits.replace(',', '.')}e{exponent or 0}")
-    return Number(value, unit)
+    return Number(value, unit) if abs(value) < _TOO_MUCH else None
 
 
 def unit_of(text: str) -> Unit | None:

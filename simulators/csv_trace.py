@@ -1,5 +1,6 @@
 """Pure: a CSV of a real logger, read: its readings, and of each line that is not as it should be, why."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
@@ -68,7 +69,7 @@ class Trace:
 
 def read_trace(content: bytes, choices: Choices) -> Trace:
     """Read a file; what people must state first is a TraceRefusedError, what is wrong with single lines a Remark."""
-    lines = text_of(content).splitlines()
+    lines = re.split(r"\r\n|\n|\r", text_of(content))
     found = layout(lines, choices)
     body = body_of(lines, found)
     remarks: list[Remark] = []

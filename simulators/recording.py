@@ -51,12 +51,13 @@ class Recorder:
     def __init__(self, file: Path, began_ms: int) -> None:
         self.messages = 0
         try:
-            # Without a time stamp, so that equal traffic gives equal bytes.
-            self._file: gzip.GzipFile | BufferedWriter = (
-                gzip.GzipFile(file, "wb", 5, mtime=0) if file.suffix == ".gz" else file.open("wb")
-            )
+            self._raw = file.open("wb")
         except OSError as fault:
             raise RecordingError(f"{file}: cannot be written: {fault.strerror}") from None
+        self._file: gzip.GzipFile | BufferedWriter = self._raw
+        if file.suffix == ".gz":
+            # Without name and time, so that equal traffic gives equal bytes.
+            self._file = gzip.GzipFile("", "wb", 5, self._raw, mtime=0)
         self._write({HEADER: VERSION, "began": rfc3339(moment(began_ms))})
 
     def record(self, message: Recorded) -> None:
@@ -74,6 +75,7 @@ class Recorder:
     def close(self) -> None:
         """Finish the file; what is not closed can be read up to where it breaks off."""
         self._file.close()
+        self._raw.close()
 
     def _write(self, line: dict[str, Any]) -> None:
         self._file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))

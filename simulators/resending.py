@@ -1,7 +1,7 @@
 """Pure: recorded messages made ready to be sent again: in which order, when, and with which times inside."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from random import Random
 from typing import Any, Literal, get_args
@@ -97,16 +97,13 @@ def paced(messages: Iterable[Recorded], instants_ms: Iterable[int]) -> Iterator[
 
 
 def shifted(message: Recorded, by_ms: int) -> Recorded:
-    """Return a message with all its instants so much later; one that is not JSON stays as it is."""
+    """Return a message with all its instants so much later; a payload that is not JSON stays as it is."""
     try:
         said = orjson.loads(message.payload)
     except orjson.JSONDecodeError:
-        return message
-    many = isinstance(said, list)
-    later = [_later(each, by_ms) for each in (said if many else [said])]
-    return Recorded(
-        message.at_ms + by_ms, message.topic, orjson.dumps(later if many else later[0]), message.retain
-    )
+        return replace(message, at_ms=message.at_ms + by_ms)
+    later = [_later(each, by_ms) for each in said] if isinstance(said, list) else _later(said, by_ms)
+    return replace(message, at_ms=message.at_ms + by_ms, payload=orjson.dumps(later))
 
 
 def _later(said: Any, by_ms: int) -> Any:
