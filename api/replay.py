@@ -48,12 +48,11 @@ class Call:
 async def run_replay(settings: Settings, call: Call) -> None:
     """Send what the file holds, and print what was sent; with `dry_run` only what would be."""
     try:
-        if is_recording(call.file):
-            await _recording(settings, call)
-        else:
-            await _csv(settings, call)
+        of_a_fleet = is_recording(call.file)
     except OSError as fault:
         raise SettingsError(f"{call.file}: cannot be read: {fault.strerror or fault}") from None
+    try:
+        await (_recording if of_a_fleet else _csv)(settings, call)
     except RecordingError as error:
         raise StartError(str(error)) from None
     except TraceRefusedError as error:
@@ -131,17 +130,18 @@ async def _publish(
         wait_s=call.wait_s,
     )
     with stopped_by_signals() as stop, progress(found.messages, "Sending", "message") as advance:
+        typer.echo(f"sending to {urlsplit(chosen.mqtt_url).hostname}, in {call.order} order")
         summary = await replay(
             chosen, paced(messages, instants), on_progress=lambda so_far: advance(so_far.messages), stop=stop
         )
-    broker = urlsplit(chosen.mqtt_url).hostname
-    typer.echo(f"{_sent(summary)} to {broker} in {summary.elapsed_s:.1f} s, in {call.order} order")
+    sent = f"{count(summary.messages, 'message')} with {count(summary.readings, 'reading')} sent"
+    typer.echo(f"{sent} in {summary.elapsed_s:.1f} s")
     _complete(summary, found, call)
 
 
 def _complete(summary: ReplaySummary, found: Survey, call: Call) -> None:
     """Say what the service has, and end with an error where that is not all."""
-    if summary.numbered:
+    if summary.numbered and call.wait_s:
         typer.echo(
             f"{summary.confirmed} of {count(summary.numbered, 'numbered reading')} confirmed as stored"
         )
@@ -181,7 +181,3 @@ def _surveyed(found: Survey) -> str:
         span = f", measured from {rfc3339(moment(found.oldest_ms))} to {rfc3339(moment(found.newest_ms))}"
     loggers = count(found.devices, "logger")
     return f"{count(found.messages, 'message')} with {count(found.readings, 'reading')} of {loggers}{span}"
-
-
-def _sent(summary: ReplaySummary) -> str:
-    return f"{count(summary.messages, 'message')} with {count(summary.readings, 'reading')} sent"

@@ -1,6 +1,6 @@
 """Recordings of what was published: JSON lines, gzip'd where the name ends in .gz, written and read as a stream.
 
-The first line says what the file is: `{"dewarwatch_recording": 1, "began": "2026-11-21T03:45:00.000Z"}`. Each other
+The first line says what the file is: `{"recording": 1, "began": "2026-11-21T03:45:00.000Z"}`. Each other
 line is one message: `{"at": 1795232700000, "topic": "dewar/v1/LOG-1/readings", "payload": "…"}`, with the instant of
 sending in epoch milliseconds and the payload as text, character by character as it was sent. What is not UTF-8 stands
 in `payload_base64` instead, and a retained message has `"retain": true`.
@@ -21,7 +21,7 @@ import orjson
 from simulators.clock import moment, rfc3339
 
 VERSION = 1
-HEADER = "dewarwatch_recording"
+HEADER = "recording"
 _GZIP = b"\x1f\x8b"
 
 
@@ -85,7 +85,7 @@ def is_recording(file: Path) -> bool:
     """Whether a file begins as a recording does; OSError where it cannot be read."""
     try:
         with _opened(file) as lines:
-            return HEADER.encode() in lines.readline(200)
+            return lines.readline(200).replace(b" ", b"").startswith(b'{"recording":')
     except (EOFError, gzip.BadGzipFile, zlib.error):
         return False
 

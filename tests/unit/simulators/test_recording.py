@@ -35,7 +35,7 @@ def test_there_and_back(file):
 
 def test_the_lines_are_what_the_docs_say(tmp_path):
     header, first, status, raw, _ = map(orjson.loads, write(tmp_path / "f.jsonl").read_bytes().splitlines())
-    assert header == {"dewarwatch_recording": 1, "began": "2026-11-21T03:45:00.000Z"}
+    assert header == {"recording": 1, "began": "2026-11-21T03:45:00.000Z"}
     assert list(first) == ["at", "topic", "payload"]
     assert status["retain"] is True
     assert raw["payload_base64"] == "/wAgbm90IHRleHQ="
@@ -68,10 +68,10 @@ def test_one_that_breaks_off_gives_what_it_has(tmp_path):
     [
         ("Time,Temp\n", "is not a recording"),
         ("", "is not a recording"),
-        ('{"dewarwatch_recording": 2}\n', "version 2; 1 can be read"),
-        ('{"dewarwatch_recording": 1}\n{"at": 1, "topic": "a"}\n', "line 2 is not a recorded message"),
-        ('{"dewarwatch_recording": 1}\n{"at": 1, "to', "line 2 is not a recorded message"),
-        ('{"dewarwatch_recording": 1}\n[]\n', "line 2 is not a recorded message"),
+        ('{"recording": 2}\n', "version 2; 1 can be read"),
+        ('{"recording": 1}\n{"at": 1, "topic": "a"}\n', "line 2 is not a recorded message"),
+        ('{"recording": 1}\n{"at": 1, "to', "line 2 is not a recorded message"),
+        ('{"recording": 1}\n[]\n', "line 2 is not a recorded message"),
     ],
 )
 def test_what_is_no_recording(tmp_path, text, says):
