@@ -13,6 +13,10 @@ from simulators.resending import Unconfirmed
 
 PROGRESS_EVERY_S = 0.25
 SLICE_S = 0.05
+# So many readings may be without confirmation. A broker drops what a service cannot take as fast as it comes.
+WINDOW = 20_000
+# After so long a silence what is not confirmed is sent again, as a logger would.
+AGAIN_AFTER_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +34,7 @@ class ReplaySettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplaySummary:
-    """How far a replay has come. Readings without a `seq` are never confirmed by the service, and not counted there."""
+    """How far a replay has come; what was sent a second time counts once. Readings without a `seq` are never confirmed by the service, and not counted there."""
 
     messages: int
     readings: int
@@ -81,7 +85,9 @@ class _Replay:
         self._began = self._shown_at = time.monotonic()
         self._wake = asyncio.Event()
         self._unconfirmed = Unconfirmed()
-        self._readings = 0
+        self._messages_sent = self._readings = 0
+        self._listening = settings.wait_s > 0
+        self._kept: list[Recorded] = []
         self.publisher = Publisher(
             settings.mqtt_url,
             limit=settings.messages_under_way,
@@ -97,10 +103,8 @@ class _Replay:
                 due = began + due_ms / 1000 / self._settings.speed
                 while (left_s := due - time.monotonic()) > 0:
                     await self._rest(left_s)
-            while not self.publisher.has_room():
-                await self._rest(PROGRESS_EVERY_S)
-            self._readings += self._unconfirmed.sent(message)
-            self.publisher.publish(message.topic, message.payload, retain=message.retain)
+            await self._window()
+            await self._send(message)
             if time.monotonic() - let_others > SLICE_S:
                 await asyncio.sleep(0)
                 let_others = time.monotonic()
@@ -108,13 +112,41 @@ class _Replay:
         await self.publisher.flushed()
         await self._confirmed()
 
-    async def _confirmed(self) -> None:
-        """Wait for the service to confirm the rest, as long as it goes on doing so."""
-        stored, since = self._unconfirmed.stored, time.monotonic()
-        while self._unconfirmed.left and time.monotonic() - since < self._settings.wait_s:
+    async def _send(self, message: Recorded) -> None:
+        while not self.publisher.has_room():
+            await self._rest(PROGRESS_EVERY_S)
+        self.publisher.publish(message.topic, message.payload, retain=message.retain)
+        self._messages_sent += 1
+        self._readings += self._unconfirmed.sent(message)
+        if self._listening:
+            self._kept.append(message)
+
+    async def _window(self) -> None:
+        """Wait while too much is without confirmation, unless nobody confirms anything."""
+        if self._listening and self._unconfirmed.left > WINDOW:
+            await self._confirmed(WINDOW // 2)
+            self._kept = [message for message in self._kept if self._unconfirmed.lacks(message)]
+            if self._unconfirmed.left > WINDOW // 2:
+                self._listening = False
+                self._kept.clear()
+
+    async def _confirmed(self, left: int = 0) -> None:
+        """Wait until no more than that is left to be confirmed, for as long as the service goes on confirming."""
+        stored, since, again = self._unconfirmed.stored, time.monotonic(), False
+        while self._unconfirmed.left > left and time.monotonic() - since < self._settings.wait_s:
             await self._rest(PROGRESS_EVERY_S)
             if self._unconfirmed.stored > stored:
-                stored, since = self._unconfirmed.stored, time.monotonic()
+                stored, since, again = self._unconfirmed.stored, time.monotonic(), False
+            elif not again and time.monotonic() - since > AGAIN_AFTER_S:
+                again = True
+                await self._send_again()
+
+    async def _send_again(self) -> None:
+        self._kept = [message for message in self._kept if self._unconfirmed.lacks(message)]
+        for message in self._kept:
+            while not self.publisher.has_room():
+                await self._rest(PROGRESS_EVERY_S)
+            self.publisher.publish(message.topic, message.payload, retain=message.retain)
 
     async def _rest(self, seconds: float) -> None:
         """Wait so long, or until something has changed, and show how far it has come."""
@@ -136,7 +168,7 @@ class _Replay:
 
     def summary(self) -> ReplaySummary:
         return ReplaySummary(
-            messages=self.publisher.published,
+            messages=self._messages_sent,
             readings=self._readings,
             numbered=self._unconfirmed.numbered,
             confirmed=self._unconfirmed.stored,

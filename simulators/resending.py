@@ -134,10 +134,7 @@ class Unconfirmed:
     def sent(self, message: Recorded) -> int:
         """Take in a message that is being sent, and return how many readings it has; sent twice, one counts once here."""
         readings = readings_in(message)
-        for reading in readings:
-            seq, boot = reading.get("seq"), reading.get("boot", 0)
-            if type(seq) is not int or type(boot) is not int:
-                continue
+        for boot, seq in _numbers(readings):
             sent = self._sent.setdefault((message.device_id, boot), set())
             if seq not in sent:
                 sent.add(seq)
@@ -145,10 +142,29 @@ class Unconfirmed:
                 self.numbered += 1
         return len(readings)
 
+    def lacks(self, message: Recorded) -> bool:
+        """Whether a message has a reading that is not confirmed."""
+        return any(
+            seq in self._open.get((message.device_id, boot), ())
+            for boot, seq in _numbers(readings_in(message))
+        )
+
     def confirm(self, device_id: str, ack: Ack) -> None:
         """Take in what the service says to have."""
         waiting = self._open.get((device_id, ack.boot), set())
-        absent = {seq for first, last in ack.missing for seq in waiting if first <= seq <= last}
+        absent: set[int] = set()
+        for first, last in ack.missing:
+            # Whichever is shorter: a stretch that is missing, or what is waited for.
+            few = range(first, last + 1) if last - first < len(waiting) else waiting
+            absent.update(seq for seq in few if first <= seq <= last)
         here = {seq for seq in waiting if seq <= ack.highest} - absent
         self.stored += len(here)
         waiting -= here
+
+
+def _numbers(readings: list[dict[str, Any]]) -> Iterator[tuple[int, int]]:
+    """Yield boot and seq of those that have them."""
+    for reading in readings:
+        boot, seq = reading.get("boot", 0), reading.get("seq")
+        if type(seq) is int and type(boot) is int:
+            yield boot, seq

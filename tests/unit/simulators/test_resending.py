@@ -81,6 +81,7 @@ def test_what_the_service_confirms():
     assert (waiting.numbered, waiting.left) == (4, 4)
     waiting.confirm("A", Ack(boot=3, missing=((0, 0),), highest=1))
     assert (waiting.stored, waiting.left) == (1, 3)
+    assert [waiting.lacks(each) for each in MESSAGES] == [True, True, True, False, False]
     waiting.confirm("A", Ack(boot=4, missing=(), highest=9))
     waiting.confirm("Z", Ack(boot=3, missing=(), highest=9))
     assert waiting.left == 3
@@ -88,6 +89,7 @@ def test_what_the_service_confirms():
         waiting.confirm("B", Ack(boot=3, missing=(), highest=9))
     waiting.confirm("A", Ack(boot=3, missing=(), highest=1))
     assert (waiting.stored, waiting.left) == (4, 0)
+    assert not any(map(waiting.lacks, MESSAGES))
 
 
 def test_readings_without_a_number_are_not_waited_for():
