@@ -1,7 +1,7 @@
 """`dewarwatch replay`: sends recorded traffic, or the CSV of a real logger, and says what came of it."""
 
 import gzip
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,8 +53,6 @@ async def run_replay(settings: Settings, call: Call) -> None:
         raise SettingsError(f"{call.file}: cannot be read: {fault.strerror or fault}") from None
     try:
         await (_recording if of_a_fleet else _csv)(settings, call)
-    except RecordingError as error:
-        raise StartError(str(error)) from None
     except TraceRefusedError as error:
         raise SettingsError(f"{call.file}: {error}") from None
     except (BrokerRefusedError, PostRefusedError) as error:
@@ -64,19 +62,32 @@ async def run_replay(settings: Settings, call: Call) -> None:
 async def _recording(settings: Settings, call: Call) -> None:
     if call.api_url is not None:
         raise SettingsError("--api is for a CSV: a recording is sent over MQTT")
-    found = survey(recorded(call.file))
+    damage: list[str] = []
+    found = survey(_intact(call.file, damage))
+    if damage and not found.messages:
+        raise StartError(damage[0])
     typer.echo(f"{call.file}: a recording of {_surveyed(found)}")
     by_ms = _shift_ms(call, found.newest_ms)
     if call.order == "recorded":
         # As a stream, however long it is.
-        messages: Iterable[Recorded] = recorded(call.file)
-        instants: Iterable[int] = (message.at_ms for message in recorded(call.file))
+        messages: Iterable[Recorded] = _intact(call.file, [])
+        instants: Iterable[int] = (message.at_ms for message in _intact(call.file, []))
     else:
-        kept = list(recorded(call.file))
+        kept = list(_intact(call.file, []))
         messages, instants = in_order(kept, call.order, call.seed), [message.at_ms for message in kept]
     if by_ms:
         messages = (shifted(message, by_ms) for message in messages)
     await _publish(settings, call, messages, instants, found)
+    if damage:
+        raise UnfinishedError(f"{damage[0]}; only what stands before that is there to send")
+
+
+def _intact(file: Path, damage: list[str]) -> Iterator[Recorded]:
+    """Yield the messages up to where a recording is damaged, and say there what is wrong."""
+    try:
+        yield from recorded(file)
+    except RecordingError as error:
+        damage.append(str(error))
 
 
 async def _csv(settings: Settings, call: Call) -> None:

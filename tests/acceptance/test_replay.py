@@ -100,6 +100,16 @@ def test_a_replay_that_is_stopped_says_how_far_it_came(recording, broker, comman
     assert one_line(replaying.err).startswith("stopped after ")
 
 
+def test_a_recording_that_breaks_off_is_sent_up_to_there(recording, broker, commands, folder):
+    whole = recording.read_bytes().splitlines(keepends=True)
+    (folder / "part.jsonl").write_bytes(b"".join(whole[:6]) + whole[6][:20])
+    call = ("replay", "part.jsonl", "--wait", "0")
+    status, out, err = commands.run(*call, MQTT_URL=broker.url, **QUIET)
+    assert status == 1
+    assert out.splitlines()[-1].startswith("5 messages with ")
+    assert one_line(err).startswith("part.jsonl: line 7 is not a recorded message; only what stands before")
+
+
 TRACE = """Cold box logger;SN 0318
 Datum;Uhrzeit;Sonde 1 Temperatur [°C];Sonde 2 Temperatur [°C]
 21.11.2025;03:45:00;-178,4;-165,2
