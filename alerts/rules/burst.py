@@ -29,11 +29,14 @@ class Burst(NamedTuple):
     since: Instant | None = None
     last: Instant = 0
     peak: float = 0.0
-    count: int = 0
+    times: int = 0
 
     def until(self, pace: Pace, through: Instant) -> Instant | None:
         """Give when it was over; None while it is on at `through`."""
         return self.last + pace.quiet if through - self.last >= pace.quiet else None
+
+
+NO_BURST = Burst()
 
 
 def burst(pace: Pace, before: Burst, at: Instants, values: NDArray[np.float64]) -> Burst:
@@ -41,12 +44,12 @@ def burst(pace: Pace, before: Burst, at: Instants, values: NDArray[np.float64]) 
     keep = values >= pace.keep_at
     if not keep.any():
         return before
-    since, last, peak, count = before
+    since, last, peak, times = before
     for place in np.flatnonzero(keep).tolist():
         now, value = int(at[place]), float(values[place])
         if since is None or now - last >= pace.quiet:
             if value >= pace.raise_at:
-                since, last, peak, count = now, now, value, 1
+                since, last, peak, times = now, now, value, 1
         else:
-            last, peak, count = now, max(peak, value), count + 1
-    return Burst(since, last, peak, count)
+            last, peak, times = now, max(peak, value), times + 1
+    return Burst(since, last, peak, times)

@@ -12,6 +12,7 @@ seq then falls. One fall by itself, in a logger that does not number its restart
 """
 
 from dataclasses import dataclass
+from math import isnan
 from typing import ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from alerts import wording
 from alerts.alert import AlertKind
 from alerts.model import SECOND, Duration, Instant, Severity
-from alerts.rules.burst import Burst, Pace, burst
+from alerts.rules.burst import NO_BURST, Burst, Pace, burst
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
 from alerts.rules.signs import Sign, together
@@ -88,17 +89,20 @@ class Counted(NamedTuple):
     seq: float = NEVER
 
 
+_ON_TIME, _NONE, _UNCOUNTED = Late(), Newest(), Counted()
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """Bursts of readings from the future (seconds) and of numbers that fall; the late run, and the newest that counted."""
 
-    ahead: Burst = Burst()
-    falls: Burst = Burst()
-    late: Late = Late()
-    told: Late = Late()
+    ahead: Burst = NO_BURST
+    falls: Burst = NO_BURST
+    late: Late = _ON_TIME
+    told: Late = _ON_TIME
     told_until: Instant | None = None
-    newest: Newest = Newest()
-    counted: Counted = Counted()
+    newest: Newest = _NONE
+    counted: Counted = _UNCOUNTED
 
 
 class ClockSkew(DeviceRule[Skew, State]):
@@ -108,6 +112,7 @@ class ClockSkew(DeviceRule[Skew, State]):
     tuning = Skew
     state = State
     reads = frozenset({Channel.RECEIVED_AT, Channel.SEQ})
+    also_reads = frozenset({Channel.BOOT})
     ranges: ClassVar = {
         "ahead_seconds": (5, 300),
         "behind_minutes": (2, 1440),
@@ -121,13 +126,15 @@ class ClockSkew(DeviceRule[Skew, State]):
         del facts
         if len(trace) == 1 and (after := _usual(tuning, state, trace)) is not None:
             return after
+        if not trace.channels.keys() & self.reads:
+            return state
         received, seq = trace.channels.get(Channel.RECEIVED_AT), trace.channels.get(Channel.SEQ)
         nothing = np.full(len(trace), np.nan)
         seq = nothing if seq is None else seq
         boot = np.nan_to_num(trace.channels.get(Channel.BOOT, nothing), nan=NEVER)
         falls, counted = _fallen(tuning, state, trace.at, boot, seq)
         ahead, told = state.ahead, (state.late, state.told, state.told_until, state.newest)
-        if received is not None and len(known := np.flatnonzero(received == received)):
+        if received is not None and len(known := np.flatnonzero(~np.isnan(received))):
             at, arrived = trace.at[known], received[known].astype(np.int64)
             ahead = burst(_ahead(tuning), ahead, at, (at - arrived) / SECOND)
             numbers = np.nan_to_num(seq[known], nan=NEVER)
@@ -141,7 +148,7 @@ class ClockSkew(DeviceRule[Skew, State]):
         seen = max(state.newest.at, state.ahead.last, state.falls.last)
         if state.ahead.since is not None:
             signs.append(_sign_ahead(state.ahead, state.ahead.until(_ahead(tuning), seen)))
-        if state.falls.since is not None and max(state.falls.peak, state.falls.count) >= 2:
+        if state.falls.since is not None and max(state.falls.peak, state.falls.times) >= 2:
             signs.append(_sign_set_back(state.falls, state.falls.until(_set_back(tuning), seen)))
         if _counts(tuning, state.late):
             signs.append(_sign_behind(state.late, None))
@@ -158,7 +165,7 @@ def _usual(tuning: Skew, state: State, trace: Trace) -> State | None:
     at, arrived = int(trace.at[0]), float(channels[Channel.RECEIVED_AT][0])
     boot = float(channels[Channel.BOOT][0]) if Channel.BOOT in channels else NEVER
     seq = float(channels[Channel.SEQ][0]) if Channel.SEQ in channels else NEVER
-    boot, seq = boot if boot == boot else NEVER, seq if seq == seq else NEVER
+    boot, seq = NEVER if isnan(boot) else boot, NEVER if isnan(seq) else seq
     before, limit = state.newest, tuning.behind_minutes * MINUTE
     if not -0.5 * tuning.ahead_seconds * SECOND < arrived - at < limit:  # or NaN
         return None
@@ -180,7 +187,7 @@ def _follow(boot_before: float, before: float, boot: float, seq: float) -> bool:
 
 def _fallen(tuning: Skew, state: State, at: Instants, boot: Numbers, seq: Numbers) -> tuple[Burst, Counted]:
     """Find where numbers fall although time grows: twice as telling where restarts are numbered."""
-    known = np.flatnonzero(seq == seq)
+    known = np.flatnonzero(~np.isnan(seq))
     if not len(known):
         return state.falls, state.counted
     boots, numbers = np.append(state.counted.boot, boot[known]), np.append(state.counted.seq, seq[known])
@@ -226,7 +233,7 @@ def _then(tuning: Skew, late: Late, at: Instant, delay: Duration, *, queued: boo
     """Give the run after one more upload, the newest reading of which came `delay` after it was measured."""
     differ = tuning.differ_minutes * MINUTE
     if delay < tuning.behind_minutes * MINUTE:
-        return Late()
+        return _ON_TIME
     if late.since is not None and max(late.most, delay) - min(late.least, delay) <= differ:
         least, most = min(late.least, delay), max(late.most, delay)
         return Late(late.since, late.uploads + 1, least, most, at, late.explained)

@@ -54,7 +54,7 @@ class Levels(NamedTuple):
 
 def firsts(last: Instant | None, at: Instants, values: NDArray[np.float64]) -> list[int]:
     """Give where the first known value of each two hours is, of those after that of `last`."""
-    known = np.flatnonzero(values == values)
+    known = np.flatnonzero(~np.isnan(values))
     spans = at[known] // APART
     new = np.diff(spans, prepend=-1 if last is None else last // APART) > 0
     chosen: list[int] = known[new].tolist()

@@ -31,13 +31,16 @@ class Held(NamedTuple):
         return None if self.told_since is None else (self.told_since, self.told_until, self.told_peak)
 
 
+NOT_HELD = Held()
+
+
 def held(levels: Levels, before: Held, at: Instants, values: NDArray[np.float64]) -> Held:
     """Bring it forward by values in order of time; NaN says nothing; however they are cut, the result is the same."""
     since, last, peak, told = before.since, before.last, before.peak, before[3:]
     high = values >= levels.raise_at
     if since is None and not high.any():
         return before
-    known = np.flatnonzero(values == values)
+    known = np.flatnonzero(~np.isnan(values))
     at, values, high = at[known], values[known], high[known]
     low = values <= levels.clear_at
     place, end = 0, len(values)

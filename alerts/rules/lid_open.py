@@ -25,11 +25,14 @@ class Opening(Tuning):
     critical_minutes: float = 15.0
 
 
+_SHUT = Stretch()
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """How long it is open."""
 
-    open: Stretch = Stretch()
+    open: Stretch = _SHUT
 
 
 class LidOpen(DeviceRule[Opening, State]):

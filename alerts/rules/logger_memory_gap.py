@@ -6,6 +6,7 @@ while after it came to light. A restart begins to count anew; numbers that fall 
 """
 
 from dataclasses import dataclass
+from math import isnan
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -68,6 +69,7 @@ class LoggerMemoryGap(DeviceRule[Missing, State]):
     tuning = Missing
     state = State
     reads = frozenset({Channel.SEQ})
+    also_reads = frozenset({Channel.BOOT, Channel.RECEIVED_AT})
     ranges: ClassVar = {"patience_hours": (0, 720), "least_missing": (1, 1_000_000)}
 
     def fold(self, tuning: Missing, facts: Facts, state: State, trace: Trace) -> State:
@@ -123,11 +125,9 @@ def _next(state: State, trace: Trace) -> State | None:
     channels = trace.channels
     seq = float(channels[Channel.SEQ][0])
     boot = float(channels[Channel.BOOT][0]) if Channel.BOOT in channels else UNNUMBERED
-    if (
-        seq != state.seq + 1
-        or state.seq == UNNUMBERED
-        or (boot if boot == boot else UNNUMBERED) != state.boot
-    ):
+    if seq != state.seq + 1 or state.seq == UNNUMBERED or (UNNUMBERED if isnan(boot) else boot) != state.boot:
+        return None
+    if any(hole[1] >= seq for hole in state.holes):
         return None
     return State(state.boot, seq, int(trace.at[0]), state.holes, state.older, state.older_since)
 
@@ -135,7 +135,7 @@ def _next(state: State, trace: Trace) -> State | None:
 def _follow(state: State, trace: Trace) -> State:
     """Follow numbers; only those that are not the next are looked at one by one."""
     seq = trace.channels[Channel.SEQ]
-    known = np.flatnonzero(seq == seq)
+    known = np.flatnonzero(~np.isnan(seq))
     if not len(known):
         return state
     none = np.full(len(trace), np.nan)
@@ -151,7 +151,7 @@ def _follow(state: State, trace: Trace) -> State:
             book.run(float(seq[place]), float(seq[turn - 1]), int(at[turn - 1]))
         if turn < len(seq):
             arrived = received[turn]
-            known_at = int(arrived) if arrived == arrived else int(at[turn])
+            known_at = int(at[turn]) if isnan(arrived) else int(arrived)
             book.turn(float(boot[turn]), float(seq[turn]), int(at[turn]), known_at)
         place = turn + 1
     return book.state()
@@ -173,7 +173,7 @@ class _Book:
             if 0 < seq - self._seq - 1 <= (at - self._at) / FASTEST:
                 self._open(Hole(int(self._seq) + 1, int(seq) - 1, self._at, at, known_at, boot))
             self._seq, self._at = seq, at
-        else:
+        if self._holes:
             self._fill(int(seq), int(seq))
 
     def run(self, first: float, last: float, at: Instant) -> None:

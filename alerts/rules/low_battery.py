@@ -37,6 +37,9 @@ class Charge(Tuning):
     margin_hours: float = 12.0
 
 
+_NONE = Stretch()
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """Levels of the last days; how long it is low and almost empty; for how long a forecast says it will not last.
@@ -46,10 +49,10 @@ class State:
 
     at: tuple[Instant, ...] = ()
     pct: tuple[float, ...] = ()
-    low: Stretch = Stretch()
-    critical: Stretch = Stretch()
-    short: Stretch = Stretch()
-    dies: Stretch = Stretch()
+    low: Stretch = _NONE
+    critical: Stretch = _NONE
+    short: Stretch = _NONE
+    dies: Stretch = _NONE
 
 
 class LowBattery(DeviceRule[Charge, State]):

@@ -53,7 +53,7 @@ def impossible(medium: Medium, before_c: float, after_c: float, ambient_c: float
         return False
     minutes = apart / MINUTE
     if change > 0:
-        around = ambient_c if ambient_c > WARMEST_AROUND_C else WARMEST_AROUND_C
+        around = max(WARMEST_AROUND_C, ambient_c)  # NaN is not more
         follows = max(around - before_c, 0.0) * (1 - exp(-minutes / medium.warms_min))
     else:
         follows = max(before_c - medium.coldest_c, 0.0) * (1 - exp(-minutes / medium.cools_min))

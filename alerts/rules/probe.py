@@ -5,7 +5,7 @@ in no way remarkable it only counts; so `follow` counts such stretches in column
 """
 
 from dataclasses import dataclass
-from math import nan
+from math import isnan, nan
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -89,6 +89,8 @@ class Probe(NamedTuple):
         return signs == (None, None, None, None, None)
 
 
+UNSEEN = Probe()
+
 FEWEST_TRIPLES, FEWEST_SWINGS = 20, 5
 NOISY, VERY_NOISY = 0.04, 0.15
 """Shares of triples that swing by two steps: of a noise of half a step and of 0.8 steps. A coarser logger may honestly
@@ -136,7 +138,7 @@ def follow(doubt: Doubt, probe: Probe, at: Instants, values: Floats, air: Floats
 
 def _take(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
     """Follow one reading."""
-    if air_c != air_c:
+    if isnan(air_c):
         air_c = UNKNOWN_C
     if not COLDEST_C <= c <= HOTTEST_C:
         return probe if probe.broken_since is not None else probe._replace(broken_since=at)
@@ -152,6 +154,11 @@ def _take(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Pr
         probe = _jump(doubt, _spike(doubt, probe, at, c), at, c, air_c)
     if probe.near_since is not None or _is_near(doubt, c, air_c):
         probe = _near(doubt, probe, at, c, air_c)
+    return _counted(doubt, probe, at, c, air_c)
+
+
+def _counted(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
+    """Count a reading that can be true, and see whether the probe is stuck."""
     same = c == probe.c and probe.at != NEVER
     if probe.stuck_since is not None and not same:
         probe = probe._replace(stuck_since=None, stuck_from=probe.stuck_since, stuck_until=at)
@@ -162,9 +169,11 @@ def _take(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Pr
         step = min(step, max(abs(now), LEAST_STEP_C))
     if probe.at_before != NEVER and count <= COUNTED_SAME:
         triples += 1
-        swings += last * now < 0 and 1.9 * step <= max(abs(last), abs(now)) <= floor
+        swings += last * now < 0 and 1.9 * step <= max(abs(last), abs(now)) <= doubt.medium.floor_c
     since = probe.same_since if same else at
-    after = Probe(*probe[:_CHANGES], at, c, air_c, probe.at, probe.c, step, triples, swings, since, count)
+    after = Probe._make(
+        (*probe[:_CHANGES], at, c, air_c, probe.at, probe.c, step, triples, swings, since, count)
+    )
     if count >= SAME and after.stuck_since is None and is_stuck(doubt, count, at - since, triples, swings):
         after = after._replace(stuck_since=since)
     return after
@@ -284,18 +293,20 @@ def _count(probe: Probe, place: int, at: Instants, values: Floats, around: Float
     if place and counts.last[place - 1] == of - 1 and of > 0:
         earlier = int(np.searchsorted(counts.last, of - 1))
         at_before, c_before = int(at[earlier]), float(values[earlier])
-    return Probe(
-        *probe[:_CHANGES],
-        int(at[place]),
-        float(values[place]),
-        float(around[place]),
-        at_before,
-        c_before,
-        float(counts.step[of]),
-        int(counts.triples[of]),
-        int(counts.swings[of]),
-        int(counts.since[of]),
-        int(counts.same[of]),
+    return Probe._make(
+        (
+            *probe[:_CHANGES],
+            int(at[place]),
+            float(values[place]),
+            float(around[place]),
+            at_before,
+            c_before,
+            float(counts.step[of]),
+            int(counts.triples[of]),
+            int(counts.swings[of]),
+            int(counts.since[of]),
+            int(counts.same[of]),
+        )
     )
 
 

@@ -16,9 +16,9 @@ from alerts.alert import AlertKind
 from alerts.model import Duration, Instant, Severity
 from alerts.plan import Plan
 from alerts.rules.facts import Facts
-from alerts.rules.held import Held, held
+from alerts.rules.held import NOT_HELD, Held, held
 from alerts.rules.payload import MINUTE, PACKS, medium
-from alerts.rules.probe import HOUR, NEVER, Doubt, Floats, Probe, follow, near_counts
+from alerts.rules.probe import HOUR, NEVER, UNSEEN, Doubt, Floats, Probe, follow, near_counts
 from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
 from alerts.rules.signs import Sign, together
 from alerts.rules.stretch import Levels
@@ -54,11 +54,11 @@ class Distrust(Tuning):
 class State:
     """What both probes show, by how much the payload's was warmer at first (a sum over the first), and since."""
 
-    payload: Probe = Probe()
-    second: Probe = Probe()
+    payload: Probe = UNSEEN
+    second: Probe = UNSEEN
     learned: int = 0
     warmer_c: float = 0.0
-    differ: Held = Held()
+    differ: Held = NOT_HELD
 
 
 class ProbeFault(DeviceRule[Distrust, State]):
@@ -92,6 +92,10 @@ class ProbeFault(DeviceRule[Distrust, State]):
             if state.learned < LEARNED or state.second.broken_since is not None:
                 return State(payload, state.second, state.learned, state.warmer_c, state.differ)
             second = np.full(len(trace), np.nan)
+        if len(trace) == 1 and (
+            after := _usual(tuning, second_doubt, state, payload, trace, float(second[0]))
+        ):
+            return after
         return _both(tuning, second_doubt, state, payload, trace, second)
 
     def look(self, tuning: Distrust, facts: Facts, state: State, moment: Moment) -> Look:
@@ -162,9 +166,8 @@ def _second_signs(tuning: Distrust, state: State) -> Stretches:
     silent = _duration(tuning.second_silent_minutes)
     if probe.broken_since is not None and seen - probe.broken_since >= silent:
         yield _SECOND, probe.broken_since, None
-    elif probe.broken_from is not None and probe.broken_until is not None:
-        if probe.broken_until - probe.broken_from >= silent:
-            yield _SECOND, probe.broken_from, probe.broken_until
+    elif (probe.broken_until or 0) - (probe.broken_from or 0) >= silent:
+        yield from _sign(_SECOND, None, probe.broken_from, probe.broken_until)
     yield from _sign(_SECOND, probe.beyond_since, probe.beyond_from, probe.beyond_until)
     yield from _sign(_SECOND_STUCK, probe.stuck_since, probe.stuck_from, probe.stuck_until)
     if probe.spike_since is not None:
@@ -200,11 +203,30 @@ def _doubts(tuning: Distrust, plan: Plan) -> tuple[Doubt, Doubt]:
     return payload, second
 
 
+def _usual(
+    tuning: Distrust, doubt: Doubt, state: State, payload: Probe, trace: Trace, second: float
+) -> State | None:
+    """Take a single reading of both, the payload's not the warmer, which is what is folded most often; else None."""
+    celsius = float(trace.celsius[0])
+    if (
+        state.learned < LEARNED
+        or state.differ.since is not None
+        or not doubt.medium.coldest_c <= celsius <= doubt.hottest_c
+    ):
+        return None
+    if not doubt.medium.coldest_c <= second <= doubt.hottest_c:
+        return None
+    if celsius - second - max(state.warmer_c / LEARNED, 0.0) >= tuning.differ_c:
+        return None
+    probe = follow(doubt, state.second, trace.at, np.array((second,)), None)
+    return State(payload, probe, LEARNED, state.warmer_c, state.differ)
+
+
 def _both(
     tuning: Distrust, doubt: Doubt, state: State, payload: Probe, trace: Trace, second: Floats
 ) -> State:
     """Follow the second probe, which may be absent until it has come often; and the payload's against it."""
-    celsius, given = trace.celsius, second == second
+    celsius, given = trace.celsius, ~np.isnan(second)
     coldest, hottest = doubt.medium.coldest_c, doubt.hottest_c
     both = (celsius >= coldest) & (celsius <= hottest) & (second >= coldest) & (second <= hottest)
     before = state.learned + np.cumsum(both) - both

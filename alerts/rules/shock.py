@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from alerts.alert import AlertKind
 from alerts.model import SECOND, Instant, Severity
-from alerts.rules.burst import Burst, Pace, burst
+from alerts.rules.burst import NO_BURST, Burst, Pace, burst
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
 from alerts.rules.window import in_window
@@ -29,7 +29,7 @@ class Blows(Tuning):
 class State:
     """The newest burst of blows."""
 
-    blows: Burst = Burst()
+    blows: Burst = NO_BURST
 
 
 class Shock(DeviceRule[Blows, State]):
@@ -65,7 +65,7 @@ class Shock(DeviceRule[Blows, State]):
 def _found(tuning: Blows, blows: Burst, since: Instant, until: Instant | None) -> Found:
     critical = blows.peak >= tuning.critical_g
     what = (
-        f"Shock of {blows.peak:.0f} g" if blows.count == 1 else f"Repeated shocks of up to {blows.peak:.0f} g"
+        f"Shock of {blows.peak:.0f} g" if blows.times == 1 else f"Repeated shocks of up to {blows.peak:.0f} g"
     )
     means = "the vacuum may be lost and the payload damaged" if critical else "the vacuum may have suffered"
     do = "look for damage, and for frost or sweat outside, which a dewar without its vacuum shows"

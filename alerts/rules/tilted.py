@@ -9,7 +9,7 @@ from alerts import wording
 from alerts.alert import AlertKind
 from alerts.model import SECOND, Instant, Severity
 from alerts.rules.facts import Facts
-from alerts.rules.held import Held, held
+from alerts.rules.held import NOT_HELD, Held, held
 from alerts.rules.rule import DeviceRule, Look, Moment, Tuning
 from alerts.rules.signs import Sign, together
 from alerts.rules.stretch import Levels
@@ -41,8 +41,8 @@ class Tilting(Tuning):
 class State:
     """How long it lies, in degrees from upright; and how long upside down."""
 
-    lying: Held = Held()
-    inverted: Held = Held()
+    lying: Held = NOT_HELD
+    inverted: Held = NOT_HELD
 
 
 class Tilted(DeviceRule[Tilting, State]):
