@@ -40,13 +40,13 @@ NEVER = -1.0
 class Skew(Tuning):
     """From when on a clock is wrong.
 
-    Quartz clocks lose or gain 4 to 11 s a day, more in the cold, so that 60 s is a week's worth; 5 minutes ahead, readings
+    Quartz clocks lose or gain 4 to 11 s a day, so that 120 s is more than a long journey; 5 minutes ahead, readings
     are refused. Being behind is told from 20 minutes on, since mobile networks delay by some, and only after 3 hours
     of uploads whose delays differ by at most 10 minutes. What was ahead or jumped is told until it has been
     right for 6 hours.
     """
 
-    ahead_seconds: float = 60.0
+    ahead_seconds: float = 120.0
     behind_minutes: float = 20.0
     differ_minutes: float = 10.0
     lasts_hours: float = 3.0

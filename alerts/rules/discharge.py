@@ -14,6 +14,8 @@ MOST = 25
 """So many levels, two hours apart, are looked at: two days show what nights and flights cost."""
 FEWEST, LEAST_SPAN, LEAST_STEPS = 4, 6 * HOUR, 2.5
 """With fewer of them, over a shorter time or fewer steps of its scale, one step would look like a trend."""
+LEAST_SHARE = 0.2
+"""So much of the loss must lie in either half of the time: a battery that gets cold shows less at once, and no trend."""
 RECHARGED_PCT = 10.0
 """A level that has risen by so much says that the battery was charged or changed: what was before tells nothing."""
 
@@ -41,6 +43,9 @@ class Levels(NamedTuple):
         at, pct = np.array(self.at), np.array(self.pct)
         steps = np.abs(np.diff(pct))
         if pct[0] - pct[-1] < LEAST_STEPS * steps.min(where=steps > 0, initial=100.0):
+            return None
+        middle = pct[len(pct) // 2]
+        if min(pct[0] - middle, middle - pct[-1]) < LEAST_SHARE * (pct[0] - pct[-1]):
             return None
         apart = at[None, :] - at[:, None]
         pairs = apart >= (at[-1] - at[0]) / 2

@@ -5,12 +5,15 @@ from typing import ClassVar
 
 from alerts import wording
 from alerts.alert import AlertKind
-from alerts.model import SECOND, Duration, Severity
+from alerts.model import SECOND, Duration, Instant, Severity
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
 from alerts.rules.stretch import Levels, Stretch, stretch
 from alerts.rules.window import in_window
 from alerts.trace import Channel, Trace
+
+AROUND_A_CHARGE: Duration = 30 * 60 * SECOND
+"""A charge is written down as of its beginning or its end, by people with other things to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +61,10 @@ class LidOpen(DeviceRule[Opening, State]):
 
     def look(self, tuning: Opening, facts: Facts, state: State, moment: Moment) -> Look:
         """Tell the newest time that it was open for too long; the clock raises it and makes it critical."""
-        del facts
         levels, critical_after = _levels(tuning), _duration(max(tuning.critical_minutes, tuning.minutes))
         newest = state.open.newest(levels, moment.through)
+        if newest is not None and _is_recharge(facts, newest[0], newest[1] or moment.through):
+            newest = None
         found = None
         if newest is not None:
             since, until, _ = newest
@@ -70,6 +74,12 @@ class LidOpen(DeviceRule[Opening, State]):
             return Look(found=found) if found is not None else NOTHING
         turns = (state.open.since + levels.dwell, state.open.since + critical_after)
         return Look(found=found, again_at=min((at for at in turns if at > moment.through), default=None))
+
+
+def _is_recharge(facts: Facts, since: Instant, until: Instant) -> bool:
+    """Say whether it was opened to be filled: a charge is on record for then, or for shortly after."""
+    charges = facts.dewar.charges if facts.dewar is not None else ()
+    return any(since - AROUND_A_CHARGE <= charge.at <= until + AROUND_A_CHARGE for charge in charges)
 
 
 def _found(tuning: Opening, since: int, until: int | None, *, critical: bool) -> Found:

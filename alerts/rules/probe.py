@@ -27,8 +27,8 @@ HOUR: Duration = 60 * MINUTE
 class Doubt:
     """What is believed of a probe and what is not.
 
-    `hottest_c` is more than any payload ever is. A probe reads `near_c` around the air although that is `far_c` outside of
-    the band from `lower_c` to `upper_c`; it shows exactly one value for `stuck`; a spike is up and down again in `spikes_within`, and spikes are one trouble where they come
+    `hottest_c` is more than any payload ever is. A probe reads the air if it is `near_c` around it and came there, or
+    followed it, as no payload does; or is there at first, and `far_c` outside of the band from `lower_c` to `upper_c`. It shows exactly one value for `stuck`; a spike is up and down again in `spikes_within`, and spikes are one trouble where they come
     within `spikes_quiet`.
     """
 
@@ -38,6 +38,7 @@ class Doubt:
     upper_c: float
     near_c: float
     far_c: float
+    shifts: bool
     stuck: Duration
     spikes_within: Duration
     spikes_quiet: Duration
@@ -56,7 +57,11 @@ class Probe(NamedTuple):
     off_from: Instant | None = None
     off_until: Instant | None = None
     off_c: float = 0.0  # from here,
+    off_within_c: float = 0.0  # and is back so near to it;
     off_up: bool = False  # upwards
+    shift_since: Instant | None = None  # it rose at once and then stayed: not told before it did so
+    shift_c: float = 0.0
+    shift_from_c: float = 0.0
     stuck_since: Instant | None = None
     stuck_from: Instant | None = None
     stuck_until: Instant | None = None
@@ -85,21 +90,29 @@ class Probe(NamedTuple):
     @property
     def calm(self) -> bool:
         """Whether no sign is on."""
-        signs = (self.broken_since, self.beyond_since, self.off_since, self.stuck_since, self.near_since)
-        return signs == (None, None, None, None, None)
+        return (
+            self.broken_since is None
+            and self.beyond_since is None
+            and self.off_since is None
+            and self.stuck_since is None
+            and self.near_since is None
+            and self.shift_since is None
+        )
 
 
 UNSEEN = Probe()
 
-FEWEST_TRIPLES, FEWEST_SWINGS = 20, 5
+FEWEST_TRIPLES, FEWEST_SWINGS = 15, 3
 NOISY, VERY_NOISY = 0.04, 0.15
 """Shares of triples that swing by two steps: of a noise of half a step and of 0.8 steps. A coarser logger may honestly
 show one value for days; of these, 40 and 18 equal ones in a row happen once in a million."""
 MANY_SAME, SAME = 40, 18
 LEAST_STEP_C = 0.001
 COUNTED_SAME = 5  # after so many equal ones a triple says nothing of noise any more
+SHIFT_C, STAYS = 4.0, 60 * MINUTE
+"""A step up between two readings, and for how long it must stay: a payload with a time constant of 20 minutes or more
+would rise by a tenth in the first two minutes of that hour."""
 _STEPPED_C, _STEPPED_WITHIN = 4.0, 35 * MINUTE
-_FAR_AT_FIRST_C = 20.0
 _LEAST_NEAR, _NEAR_FOR = 3, 10 * MINUTE
 
 
@@ -114,7 +127,9 @@ def is_stuck(doubt: Doubt, same: int, lasted: Duration, triples: int, swings: in
     """Say whether noise, as it was seen before, would have changed a value by now."""
     if same < SAME or triples < FEWEST_TRIPLES or swings < FEWEST_SWINGS or lasted < doubt.stuck:
         return False
-    return swings >= VERY_NOISY * triples or (same >= MANY_SAME and swings >= NOISY * triples)
+    return (swings >= VERY_NOISY * triples and swings >= 2 * FEWEST_SWINGS) or (
+        same >= MANY_SAME and swings >= NOISY * triples
+    )
 
 
 def follow(doubt: Doubt, probe: Probe, at: Instants, values: Floats, air: Floats | None) -> Probe:
@@ -152,7 +167,9 @@ def _take(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Pr
     jumped = probe.at != NEVER and not -floor <= c - probe.c <= floor
     if jumped or probe.off_since is not None:
         probe = _jump(doubt, _spike(doubt, probe, at, c), at, c, air_c)
-    if probe.near_since is not None or _is_near(doubt, c, air_c):
+    if probe.shift_since is not None or c - probe.c >= SHIFT_C:
+        probe = _shift(doubt, probe, at, c)
+    if probe.near_since is not None or -doubt.near_c <= c - air_c <= doubt.near_c:
         probe = _near(doubt, probe, at, c, air_c)
     return _counted(doubt, probe, at, c, air_c)
 
@@ -198,25 +215,40 @@ def _spike(doubt: Doubt, probe: Probe, at: Instant, c: float) -> Probe:
     )
 
 
+def _shift(doubt: Doubt, probe: Probe, at: Instant, c: float) -> Probe:
+    """Follow it after a step up: what warms a payload goes on to warm it, and one that is shut again cools."""
+    if probe.off_since is not None or not doubt.shifts:
+        return probe._replace(shift_since=None)
+    if probe.shift_since is None:
+        steady = probe.at_before != NEVER and abs(probe.c - probe.c_before) <= SHIFT_C / 4
+        soon = at - probe.at <= _STEPPED_WITHIN
+        return probe._replace(shift_since=at, shift_c=c, shift_from_c=probe.c) if steady and soon else probe
+    height = probe.shift_c - probe.shift_from_c
+    if abs(c - probe.shift_c) > max(0.1 * height, SHIFT_C / 4):
+        return probe._replace(shift_since=None)
+    if at - probe.shift_since < STAYS:
+        return probe
+    return probe._replace(
+        shift_since=None,
+        off_since=probe.shift_since,
+        off_c=probe.shift_from_c,
+        off_within_c=0.3 * height,
+        off_up=True,
+    )
+
+
 def _jump(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
     """Follow it away from where a payload can be, and back: to where it came from, or by another such jump."""
     cannot = probe.at != NEVER and impossible(doubt.medium, probe.c, c, _air(air_c), at - probe.at)
     if probe.off_since is not None:
-        back = abs(c - probe.off_c) <= 0.6 * doubt.medium.floor_c or (
-            cannot and (c < probe.c) == probe.off_up
-        )
+        back = abs(c - probe.off_c) <= probe.off_within_c or (cannot and (c < probe.c) == probe.off_up)
         return probe._replace(off_since=None, off_from=probe.off_since, off_until=at) if back else probe
     # From outside of the band into it: rather it was wrong before, and shows the payload again.
     returns = doubt.lower_c <= c <= doubt.upper_c and not doubt.lower_c <= probe.c <= doubt.upper_c
     if not cannot or returns or probe.near_since is not None:
         return probe
-    return probe._replace(off_since=at, off_c=probe.c, off_up=c > probe.c)
-
-
-def _is_near(doubt: Doubt, c: float, air_c: float) -> bool:
-    if not -doubt.near_c <= c - air_c <= doubt.near_c:
-        return False
-    return air_c >= doubt.upper_c + doubt.far_c or air_c <= doubt.lower_c - doubt.far_c
+    within = 0.6 * doubt.medium.floor_c
+    return probe._replace(off_since=at, off_c=probe.c, off_within_c=within, off_up=c > probe.c)
 
 
 def _near(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
@@ -240,7 +272,7 @@ def _near(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Pr
 def _stepped(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> bool:
     """Say whether it came to the air's temperature as no payload does; or was there at first, far from its band."""
     if probe.at == NEVER:
-        return air_c >= doubt.upper_c + _FAR_AT_FIRST_C or air_c <= doubt.lower_c - _FAR_AT_FIRST_C
+        return air_c >= doubt.upper_c + doubt.far_c or air_c <= doubt.lower_c - doubt.far_c
     if impossible(doubt.medium, probe.c, c, air_c, at - probe.at):
         return True
     soon = at - probe.at <= _STEPPED_WITHIN and probe.air_c != UNKNOWN_C
@@ -313,7 +345,7 @@ def _count(probe: Probe, place: int, at: Instants, values: Floats, around: Float
 def _remarkable(doubt: Doubt, values: Floats, around: Floats, counts: _Counts) -> Bools:
     """Say which readings may change more than counts; rather one too many than too few."""
     odd = np.abs(values - around) <= doubt.near_c
-    jumps = np.abs(counts.change) > doubt.medium.floor_c
+    jumps = (np.abs(counts.change) > doubt.medium.floor_c) | (counts.change >= SHIFT_C)
     stuck = counts.same >= SAME
     if jumps.any() or stuck.any():
         stuck &= (counts.swings >= NOISY * counts.triples) & (counts.swings >= FEWEST_SWINGS)

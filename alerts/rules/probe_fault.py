@@ -27,6 +27,8 @@ from alerts.trace import Channel, Trace
 
 LEARNED = 12
 """From so many readings of both probes it is known how they differ."""
+MOST_WARMER_C = 4.0
+"""Under the payload it is colder by no more: over liquid nitrogen the bottom is at −195 °C. What is more is the neck."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +36,14 @@ class Distrust(Tuning):
     """From when on a probe is not believed.
 
     `hottest_c` is what a closed vehicle in the sun does not reach. Probes and their loggers are off by some 0.5 °C each, so
-    that within 1.5 °C of the air is the air, where the band is 5 °C away. The payload is not warmer than the neck above
+    that within 1.5 °C of the air is the air, if it came there at once or the band is 20 °C away. The payload is not warmer than the neck above
     it by 4 °C for 30 minutes, since heat comes from outside. A fault of the only probe is critical after 30 minutes,
     which is as long as a reading holds. `second_silent_minutes` is for loggers that send the second probe seldom.
     """
 
     hottest_c: float = 85.0
     near_c: float = 1.5
-    far_c: float = 5.0
+    far_c: float = 20.0
     stuck_minutes: float = 20.0
     differ_c: float = 4.0
     differ_minutes: float = 30.0
@@ -127,7 +129,7 @@ _BROKEN = f"The probe is broken: {_NOT_KNOWN}; {_CHECK}"
 _BEYOND = (
     f"The probe reads what no payload can have, as a broken or shorted lead does: {_NOT_KNOWN}; {_CHECK}"
 )
-_OFF = f"The probe jumped faster than any payload can: {_NOT_KNOWN} since; {_CHECK}"
+_OFF = f"The probe jumped as no payload can: {_NOT_KNOWN} since; {_CHECK}"
 _STUCK = f"The probe is stuck at one value, without the noise that it had: {_NOT_KNOWN} since; {_CHECK}"
 _AIR = f"The probe reads the air outside and not the payload: {_NOT_KNOWN}; see whether it has slipped out, and put it back"
 _SPIKES = (
@@ -194,13 +196,21 @@ def _doubts(tuning: Distrust, plan: Plan) -> tuple[Doubt, Doubt]:
         upper_c=inf if limits.upper_c is None else limits.upper_c,
         near_c=tuning.near_c,
         far_c=tuning.far_c,
+        shifts=True,
         stuck=_duration(tuning.stuck_minutes),
         spikes_within=HOUR,
         spikes_quiet=_duration(tuning.spikes_quiet_minutes),
     )
     fast = payload.medium._replace(warms_min=1.0, cools_min=1.0)
-    second = replace(payload, medium=fast, lower_c=-inf, upper_c=inf, near_c=-1.0, spikes_within=4 * MINUTE)
+    second = replace(
+        payload, medium=fast, lower_c=-inf, upper_c=inf, near_c=-1.0, shifts=False, spikes_within=4 * MINUTE
+    )
     return payload, second
+
+
+def _usually(warmer_c: float) -> float:
+    """Give by how much the payload's probe may always be warmer: the second may hang below it, but not in the neck."""
+    return min(max(warmer_c / LEARNED, 0.0), MOST_WARMER_C)
 
 
 def _usual(
@@ -216,7 +226,7 @@ def _usual(
         return None
     if not doubt.medium.coldest_c <= second <= doubt.hottest_c:
         return None
-    if celsius - second - max(state.warmer_c / LEARNED, 0.0) >= tuning.differ_c:
+    if celsius - second - _usually(state.warmer_c) >= tuning.differ_c:
         return None
     probe = follow(doubt, state.second, trace.at, np.array((second,)), None)
     return State(payload, probe, LEARNED, state.warmer_c, state.differ)
@@ -241,7 +251,7 @@ def _both(
     learned = min(LEARNED, int(before[-1]) + int(both[-1]))
     if learned < LEARNED:
         return State(payload, probe, learned, warmer_c, state.differ)
-    more = warmer - max(warmer_c / LEARNED, 0.0)
+    more = warmer - _usually(warmer_c)
     air = trace.channels.get(Channel.AMBIENT_C)
     if doubt.medium.coldest_c >= PACKS.coldest_c:  # the air may be colder than the payload
         more = np.minimum(more, celsius - air if air is not None else np.nan)
