@@ -7,7 +7,6 @@ from alerts.alert import AlertKind, Condition
 from alerts.excursion import Evaluation
 from alerts.model import LIVE, Excursion, ExcursionState, Instant, Severity
 from alerts.plan import Plan
-from alerts.state import State
 
 EVALUATION_FAILED = "evaluation_failed"
 """The subject of the alert for a shipment that could not be judged; it has one at most."""
@@ -44,24 +43,6 @@ def budget_condition(plan: Plan, device_id: str, evaluation: Evaluation) -> Cond
         device_id=device_id,
         message=f"Stability budget of {wording.duration(plan.budget)} out of range used up",
         since=at,
-    )
-
-
-def probe_condition(device_id: str, state: State, over: Instant | None) -> Condition | None:
-    """Give the newest stretch of a broken probe as a condition; None where there never was one.
-
-    `over` is when the shipment ended, if it has: from then on the probe is not on it.
-    """
-    if state.fault_since is None:
-        return None
-    return Condition(
-        subject=f"probe_fault:{device_id}",
-        kind=AlertKind.PROBE_FAULT,
-        severity=Severity.MAJOR,
-        device_id=device_id,
-        message="The probe is broken: the payload's temperature is not known",
-        since=state.fault_since,
-        until=over if state.fault_until is None else state.fault_until,
     )
 
 

@@ -175,7 +175,7 @@ def judge(shipment: DueShipment, now: Instant, new_id: Callable[[], str]) -> Ver
             verdict, evaluation, failed = _judge_device(facts, watching, device, now, new_id)
             errors |= failed
             moment = _moment(shipment, facts, evaluation, device.device_id)
-            _alert_device(alerts, facts.plan, verdict, evaluation, moment.over)
+            _alert_device(alerts, facts.plan, verdict, evaluation)
             if moment.over is None:
                 deadlines += _deadlines(facts.window, evaluation)
             devices.append(verdict)
@@ -280,14 +280,10 @@ def _judge_device(
     return verdict, evaluation, forward.errors
 
 
-def _alert_device(
-    alerts: _Alerts, plan: Plan, verdict: DeviceVerdict, evaluation: Evaluation, over: Instant | None
-) -> None:
+def _alert_device(alerts: _Alerts, plan: Plan, verdict: DeviceVerdict, evaluation: Evaluation) -> None:
     device_id = verdict.device.device_id
     for change in verdict.changes:
         condition = conditions.excursion_condition(plan, device_id, change.after)
         alerts.hold_or_withdraw(f"excursion:{change.after.id}", condition)
     budget = conditions.budget_condition(plan, device_id, evaluation)
     alerts.hold_or_withdraw(f"budget_exhausted:{device_id}", budget)
-    probe = conditions.probe_condition(device_id, verdict.state, over)
-    alerts.hold_or_withdraw(f"probe_fault:{device_id}", probe)

@@ -7,17 +7,37 @@ from typing import Any, Final, TypeAlias
 
 from alerts.alert import AlertKind
 from alerts.plan import Plan, PlanRefused
+from alerts.rules.clock_skew import CLOCK_SKEW
 from alerts.rules.late import LATE
+from alerts.rules.lid_open import LID_OPEN
+from alerts.rules.logger_memory_gap import LOGGER_MEMORY_GAP
+from alerts.rules.low_battery import LOW_BATTERY
 from alerts.rules.off_route import OFF_ROUTE
+from alerts.rules.probe_fault import PROBE_FAULT
 from alerts.rules.rule import DeviceRule, ShipmentRule, Tuning
+from alerts.rules.shock import SHOCK
 from alerts.rules.signal_lost import SignalLost
 from alerts.rules.site_not_ready import SITE_NOT_READY
+from alerts.rules.tilted import TILTED
 from alerts.rules.use_by_at_risk import USE_BY_AT_RISK
 from alerts.trace import Channel
 
 AnyRule: TypeAlias = DeviceRule[Any, Any] | ShipmentRule[Any, Any]
 
-RULES: Final[tuple[AnyRule, ...]] = (SignalLost(), OFF_ROUTE, LATE, USE_BY_AT_RISK, SITE_NOT_READY)
+RULES: Final[tuple[AnyRule, ...]] = (
+    SignalLost(),
+    PROBE_FAULT,
+    TILTED,
+    SHOCK,
+    LID_OPEN,
+    LOW_BATTERY,
+    OFF_ROUTE,
+    LATE,
+    USE_BY_AT_RISK,
+    SITE_NOT_READY,
+    CLOCK_SKEW,
+    LOGGER_MEMORY_GAP,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
