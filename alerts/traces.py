@@ -45,7 +45,7 @@ WHERE r.instants IS NOT NULL
 _MATRIX = """, string_agg(carried, ''::bytea) AS carried,
         CASE WHEN count(carried) < count(*)
             THEN array_send(array_agg(measured_at) FILTER (WHERE carried IS NOT NULL)) END AS carried_at"""
-_COLUMN = ", array_send(array_agg({name}_)) AS {name}"
+_COLUMN = ", array_send(array_agg({name}_)) AS {name}_"
 
 _MICROSECONDS = "(extract(epoch FROM {name}) * 1000000)::float8"
 _VALUES: Final[Mapping[Channel, str]] = {
@@ -147,7 +147,7 @@ def _channels(
     channels: frozenset[Channel], row: asyncpg.Record, at: Instants
 ) -> dict[Channel, NDArray[np.float64]]:
     """Give those channels that any of the readings carries."""
-    found = {name: _floats(row[name]) for name in _dense(channels)}
+    found = {name: _floats(row[f"{name}_"]) for name in _dense(channels)}
     names, carried = _sparse(channels), row["carried"]
     if carried is not None:
         matrix = np.frombuffer(carried, ">f8").reshape(-1, len(names)).astype(np.float64)
