@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.model import Instant, to_datetime, to_instant
-from alerts.trace import EMPTY, Channel, Trace
+from alerts.trace import EMPTY, Channel, Instants, Trace
 
 Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
@@ -20,17 +20,19 @@ FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 
 # The columns come as the bytes that the server would send for an array, which are read in one go: an object for each
 # value would take most of the time of an evaluation. $6 and $7 bound all of the stretches: constants tell the planner
-# which chunks of the hypertable can be left out. What no reading of a stretch carries is not sent.
+# which chunks of the hypertable can be left out. The channels come as one row of a matrix for each reading that has any
+# of them, and where not all have, with the instants of those that do: a column for each channel would cost many times
+# as much where readings have none.
 _LOAD = """
 SELECT wanted.position, r.*
 FROM unnest($1::int[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
          AS wanted(position, device_id, starting, after, before)
 CROSS JOIN LATERAL (
-    SELECT array_send(array_agg(measured_at)) AS instants,
-        array_send(array_agg(CASE WHEN probe_ok THEN coalesce(temperature_c, 'NaN') ELSE 'NaN' END)) AS celsius,
+    SELECT array_send(array_agg(measured_at)) AS instants, array_send(array_agg(celsius)) AS celsius,
         max(received_at) AS received_at{aggregates}
     FROM (
-        SELECT measured_at, probe_ok, temperature_c, received_at{values}
+        SELECT measured_at, CASE WHEN probe_ok THEN coalesce(temperature_c, 'NaN') ELSE 'NaN' END AS celsius,
+            received_at{values}
         FROM readings WHERE device_id = wanted.device_id AND measured_at >= wanted.starting
             AND measured_at > wanted.after AND measured_at < wanted.before AND measured_at >= $6 AND measured_at < $7
             {known}
@@ -40,7 +42,10 @@ CROSS JOIN LATERAL (
 WHERE r.instants IS NOT NULL
 """
 
-_AGGREGATE = "CASE WHEN count({name}_) > 0 THEN array_send(array_agg(coalesce({name}_, 'NaN'))) END AS {name}"
+_MATRIX = """, string_agg(carried, ''::bytea) AS carried,
+        CASE WHEN count(carried) < count(*)
+            THEN array_send(array_agg(measured_at) FILTER (WHERE carried IS NOT NULL)) END AS carried_at"""
+_COLUMN = ", array_send(array_agg({name}_)) AS {name}_"
 
 _MICROSECONDS = "(extract(epoch FROM {name}) * 1000000)::float8"
 _VALUES: Final[Mapping[Channel, str]] = {
@@ -54,14 +59,31 @@ _VALUES: Final[Mapping[Channel, str]] = {
     Channel.FLIGHT_MODE_UNTIL: _MICROSECONDS.format(name="flight_mode_until"),
 }
 """Of those that are not just columns of their names."""
+_COLUMNS: Final = {Channel.SECOND_C: "extra"}
+"""What is null where a channel is not carried, where that is not a column of its name."""
+_ALWAYS_SENT: Final = frozenset({Channel.SEQ, Channel.BOOT, Channel.RECEIVED_AT})
+"""Nearly always there, so that they are columns of their own."""
+
+
+def _sparse(channels: frozenset[Channel]) -> list[Channel]:
+    return sorted(channels - _ALWAYS_SENT)
+
+
+def _dense(channels: frozenset[Channel]) -> list[Channel]:
+    return sorted(channels & _ALWAYS_SENT)
 
 
 @cache
 def _statement(channels: frozenset[Channel], *, known: bool) -> str:
-    names = sorted(channels)
+    sparse, dense = _sparse(channels), _dense(channels)
+    values = [f"coalesce({_VALUES[name]}, 'NaN') AS {name}_" for name in dense]
+    if sparse:
+        any_ = " OR ".join(f"{_COLUMNS.get(name, name)} IS NOT NULL" for name in sparse)
+        row = " || ".join(f"float8send(coalesce({_VALUES.get(name, name)}, 'NaN'))" for name in sparse)
+        values.append(f"CASE WHEN {any_} THEN {row} END AS carried")
     return _LOAD.format(
-        aggregates="".join(f",\n        {_AGGREGATE.format(name=name)}" for name in names),
-        values="".join(f", {_VALUES.get(name, name)} AS {name}_" for name in names),
+        aggregates="".join(_COLUMN.format(name=name) for name in dense) + (_MATRIX if sparse else ""),
+        values="".join(f", {value}" for value in values),
         known="AND received_at <= $8" if known else "",
     )
 
@@ -112,27 +134,44 @@ async def load(
         max(before),
         *([] if known_at is None else [known_at]),
     )
-    names = sorted(channels)
-    for position, instants, celsius, received_at, *values in rows:
-        loaded[position] = Loaded(
-            trace=Trace(
-                _values(instants, ">i8").astype(np.int64) + _POSTGRES_EPOCH,
-                _values(celsius, ">f8").astype(np.float64),
-                {
-                    name: _values(column, ">f8").astype(np.float64)
-                    for name, column in zip(names, values, strict=True)
-                    if column is not None
-                },
-            ),
-            received_at=to_instant(received_at),
+    for row in rows:
+        at = _instants(row["instants"])
+        loaded[row["position"]] = Loaded(
+            trace=Trace(at, _floats(row["celsius"]), _channels(channels, row, at) if channels else {}),
+            received_at=to_instant(row["received_at"]),
         )
     return loaded
+
+
+def _channels(
+    channels: frozenset[Channel], row: asyncpg.Record, at: Instants
+) -> dict[Channel, NDArray[np.float64]]:
+    """Give those channels that any of the readings carries."""
+    found = {name: _floats(row[f"{name}_"]) for name in _dense(channels)}
+    names, carried = _sparse(channels), row["carried"]
+    if carried is not None:
+        matrix = np.frombuffer(carried, ">f8").reshape(-1, len(names)).astype(np.float64)
+        places: Any = slice(None)
+        if row["carried_at"] is not None:
+            places = np.searchsorted(at, _instants(row["carried_at"]))
+        for number in np.flatnonzero(~np.isnan(matrix).all(axis=0)).tolist():
+            found[names[number]] = column = np.full(len(at), np.nan)
+            column[places] = matrix[:, number]
+    return {name: values for name, values in found.items() if not np.isnan(values).all()}
 
 
 # PostgreSQL counts microseconds from another year on.
 _POSTGRES_EPOCH: Final = to_instant(datetime(2000, 1, 1, tzinfo=UTC))
 _HEADER_BYTES: Final = 20
 """Dimensions, flags, type, and of the one dimension its length and lowest index; 4 bytes each (array_send)."""
+
+
+def _instants(array: bytes) -> Instants:
+    return _values(array, ">i8").astype(np.int64) + _POSTGRES_EPOCH
+
+
+def _floats(array: bytes) -> NDArray[np.float64]:
+    return _values(array, ">f8").astype(np.float64)
 
 
 def _values(array: bytes, type_: str) -> NDArray[Any]:

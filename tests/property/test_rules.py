@@ -1,0 +1,114 @@
+"""All rules there are: cut anywhere, stored and read back, resumed from any safe point, their folds agree."""
+
+import numpy as np
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alerts import folding
+from alerts.model import SECOND, Window
+from alerts.plan import Plan, make_plan
+from alerts.rules.facts import Charge, Dewar, Facts, Leg, Place
+from alerts.rules.registry import CHANNELS, tuned
+from alerts.standing import Forward, Standing, go_forward
+from alerts.trace import Channel, Trace
+
+HOUR, DEPARTED = 3600 * SECOND, 1_764_000_000 * SECOND
+plan = make_plan("cryogenic", {})
+assert isinstance(plan, Plan)
+FRA, JFK = Place(name="FRA", lat=50.03, lon=8.57), Place(name="JFK", lat=40.64, lon=-73.78)
+FACTS = Facts(
+    plan=plan,
+    window=Window(departed_at=DEPARTED),
+    dewar=Dewar(
+        dewar_id="W1", hold_time=200 * HOUR, ln2_capacity_kg=12, charges=(Charge(at=DEPARTED - 5 * HOUR),)
+    ),
+    origin=FRA,
+    destination=JFK,
+    legs=(Leg(start=FRA, end=JFK, planned_departure=DEPARTED, planned_arrival=DEPARTED + 30 * HOUR),),
+    planned_departure=DEPARTED,
+    planned_arrival=DEPARTED + 30 * HOUR,
+    packed_out_at=DEPARTED - 4 * HOUR,
+    use_by=DEPARTED + 40 * HOUR,
+    interval={"D1": 300 * SECOND},
+)
+LEVELS = {
+    Channel.SECOND_C: (-190.0, -170.0, -140.0, 900.0),
+    Channel.AMBIENT_C: (-20.0, 21.0, 45.0),
+    Channel.BATTERY_PCT: (100.0, 40.0, 19.0, 9.0, 0.0),
+    Channel.TILT_DEG: (0.0, 29.0, 46.0, 120.0),
+    Channel.SHOCK_G: (0.1, 4.0, 12.0, 40.0),
+    Channel.LID_OPEN: (0.0, 1.0),
+    Channel.LN2_KG: (12.0, 6.0, 1.0, 0.0),
+    Channel.LAT: (50.03, 48.0, 40.64, -33.0),
+    Channel.LON: (8.57, -20.0, -73.78, 151.0),
+    Channel.ACCURACY_M: (5.0, 500.0, 50_000.0),
+    Channel.BOOT: (1.0, 2.0),
+}
+
+
+@st.composite
+def tracks(draw: st.DrawFn) -> Trace:
+    """Readings whose channels stay at a level for a while, are not there for a while, and go on to another level."""
+    steps = draw(st.lists(st.sampled_from([1, 300, 300, 300, 1800, 7200, 40_000]), min_size=1, max_size=50))
+    at = DEPARTED + np.cumsum(np.array(steps, np.int64)) * SECOND
+    chance = np.random.default_rng(draw(st.integers(0, 2**32)))
+    celsius = chance.choice([-190.0, -188.0, -149.0, -120.0, np.nan], len(at), p=[0.6, 0.2, 0.1, 0.05, 0.05])
+    channels = {}
+    for name in draw(st.sets(st.sampled_from(sorted(LEVELS)))):
+        length = int(chance.integers(1, 12))
+        values = np.repeat(chance.choice(LEVELS[name], len(at) // length + 1), length)[: len(at)]
+        gaps = np.repeat(chance.random(len(at) // length + 1) < 0.2, length)[: len(at)]
+        channels[name] = np.where(gaps, np.nan, values)
+    channels[Channel.RECEIVED_AT] = at + chance.choice([1.0, 90.0, 40_000.0], len(at)) * SECOND
+    channels[Channel.SEQ] = np.cumsum(chance.choice([1.0, 1.0, 1.0, 7.0], len(at)))
+    flights = np.where(chance.random(len(at)) < 0.1, at + 9.0 * HOUR, np.nan)
+    channels[Channel.FLIGHT_MODE_UNTIL] = flights
+    carried = {name: values for name, values in channels.items() if not np.isnan(values).all()}
+    return Trace(at, celsius, {name: values for name, values in carried.items() if name in CHANNELS})
+
+
+def part(trace: Trace, first: int, last: int) -> Trace:
+    """Readings as they would be loaded: without channels that none of them carries."""
+    cut = trace[first:last]
+    return Trace(cut.at, cut.celsius, {n: v for n, v in cut.channels.items() if not np.isnan(v).all()})
+
+
+def forward(standing: Standing, trace: Trace) -> Forward:
+    found = go_forward(FACTS, tuned(FACTS.plan), standing, trace, 0)
+    assert found.errors == {}
+    return found
+
+
+def stored(standing: Standing) -> Standing:
+    """It goes through the database, where numbers may lose nothing."""
+    read = Standing.from_json(orjson.loads(orjson.dumps(standing.to_json())))
+    assert read == standing
+    return read
+
+
+@given(tracks(), st.data())
+@settings(deadline=None)
+def test_wherever_a_trace_is_cut_the_standing_is_the_same(trace: Trace, data: st.DataObject) -> None:
+    whole = forward(Standing(), trace).standing
+    assert whole.rules.keys() == {one.kind for one in tuned(FACTS.plan)}
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(trace)), max_size=5)))
+    standing, first = Standing(), 0
+    for last in [*cuts, len(trace)]:
+        standing, first = stored(forward(standing, part(trace, first, last)).standing), last
+    assert standing.rules == whole.rules
+
+
+@given(tracks())
+@settings(deadline=None)
+def test_from_every_safe_point_one_comes_to_the_same_standing(trace: Trace) -> None:
+    before = folding.SAFE_POINT_EVERY, folding.COLUMNS_FROM
+    folding.SAFE_POINT_EVERY, folding.COLUMNS_FROM = 7, 1
+    try:
+        found = forward(Standing(), trace)
+        assert len(found.safe_points) == len(trace) // 7
+        for number, point in enumerate(found.safe_points, 1):
+            rest = part(trace, 7 * number, len(trace))
+            assert forward(stored(point), rest).standing.rules == found.standing.rules
+    finally:
+        folding.SAFE_POINT_EVERY, folding.COLUMNS_FROM = before
