@@ -46,11 +46,11 @@ class Skew(Tuning):
     right for 6 hours.
     """
 
-    ahead_seconds: float = 120.0
-    behind_minutes: float = 20.0
-    differ_minutes: float = 10.0
-    lasts_hours: float = 3.0
-    quiet_hours: float = 6.0
+    ahead_s: float = 120
+    behind_s: float = 1200
+    differ_s: float = 600
+    lasts_s: float = 10_800
+    quiet_s: float = 21_600
 
 
 class Late(NamedTuple):
@@ -114,11 +114,11 @@ class ClockSkew(DeviceRule[Skew, State]):
     reads = frozenset({Channel.RECEIVED_AT, Channel.SEQ})
     also_reads = frozenset({Channel.BOOT})
     ranges: ClassVar = {
-        "ahead_seconds": (5, 300),
-        "behind_minutes": (2, 1440),
-        "differ_minutes": (1, 1440),
-        "lasts_hours": (0.25, 168),
-        "quiet_hours": (0.25, 168),
+        "ahead_s": (1, 300),
+        "behind_s": (1, 86_400),
+        "differ_s": (1, 86_400),
+        "lasts_s": (1, 604_800),
+        "quiet_s": (1, 604_800),
     }
 
     def fold(self, tuning: Skew, facts: Facts, state: State, trace: Trace) -> State:
@@ -166,8 +166,8 @@ def _usual(tuning: Skew, state: State, trace: Trace) -> State | None:
     boot = float(channels[Channel.BOOT][0]) if Channel.BOOT in channels else NEVER
     seq = float(channels[Channel.SEQ][0]) if Channel.SEQ in channels else NEVER
     boot, seq = NEVER if isnan(boot) else boot, NEVER if isnan(seq) else seq
-    before, limit = state.newest, tuning.behind_minutes * MINUTE
-    if not -0.5 * tuning.ahead_seconds * SECOND < arrived - at < limit:  # or NaN
+    before, limit = state.newest, tuning.behind_s * SECOND
+    if not -0.5 * tuning.ahead_s * SECOND < arrived - at < limit:  # or NaN
         return None
     if before.received_at - before.at >= limit or (
         seq != NEVER and boot == state.counted.boot and seq <= state.counted.seq
@@ -214,7 +214,7 @@ def _uploads(
     follows = (np.diff(numbers[0]) == 0) & (np.diff(numbers[1]) == 1) & (numbers[1, :-1] != NEVER)
     late, told, until = state.late, state.told, state.told_until
     ended, follow = before.ended, before.follows
-    if late.since is not None or (len(ends) and delays.max() >= tuning.behind_minutes * MINUTE):
+    if late.since is not None or (len(ends) and delays.max() >= tuning.behind_s * SECOND):
         for place, delay in zip(ends.tolist(), delays.tolist(), strict=True):
             at = int(measured[place])
             after = _then(tuning, late, at, delay, queued=follow, grew=delay - ended if ended != NEVER else 0)
@@ -231,8 +231,8 @@ def _uploads(
 
 def _then(tuning: Skew, late: Late, at: Instant, delay: Duration, *, queued: bool, grew: float) -> Late:
     """Give the run after one more upload, the newest reading of which came `delay` after it was measured."""
-    differ = tuning.differ_minutes * MINUTE
-    if delay < tuning.behind_minutes * MINUTE:
+    differ = tuning.differ_s * SECOND
+    if delay < tuning.behind_s * SECOND:
         return _ON_TIME
     if late.since is not None and max(late.most, delay) - min(late.least, delay) <= differ:
         least, most = min(late.least, delay), max(late.most, delay)
@@ -244,7 +244,7 @@ def _then(tuning: Skew, late: Late, at: Instant, delay: Duration, *, queued: boo
 def _counts(tuning: Skew, late: Late) -> bool:
     if late.since is None or late.explained or late.uploads < UPLOADS:
         return False
-    return late.last - late.since >= tuning.lasts_hours * HOUR
+    return late.last - late.since >= tuning.lasts_s * SECOND
 
 
 def _sign_ahead(ahead: Burst, until: Instant | None) -> Sign:
@@ -289,12 +289,12 @@ _MEANS = "the times of its excursions are wrong by that; set it, and note it in 
 
 
 def _ahead(tuning: Skew) -> Pace:
-    quiet = round(tuning.quiet_hours * HOUR)
-    return Pace(raise_at=tuning.ahead_seconds, keep_at=tuning.ahead_seconds / 2, quiet=quiet)
+    quiet = round(tuning.quiet_s * SECOND)
+    return Pace(raise_at=tuning.ahead_s, keep_at=tuning.ahead_s / 2, quiet=quiet)
 
 
 def _set_back(tuning: Skew) -> Pace:
-    return Pace(raise_at=1.0, keep_at=1.0, quiet=round(tuning.quiet_hours * HOUR))
+    return Pace(raise_at=1.0, keep_at=1.0, quiet=round(tuning.quiet_s * SECOND))
 
 
 CLOCK_SKEW = ClockSkew()

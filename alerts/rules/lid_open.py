@@ -24,8 +24,8 @@ class Opening(Tuning):
     shippers show, a payload at −190 °C passes −150 °C some 10 minutes later: hence critical after 15.
     """
 
-    minutes: float = 5.0
-    critical_minutes: float = 15.0
+    dwell_s: float = 300
+    critical_s: float = 900
 
 
 _SHUT = Stretch()
@@ -48,7 +48,7 @@ class LidOpen(DeviceRule[Opening, State]):
     tuning = Opening
     state = State
     reads = frozenset({Channel.LID_OPEN})
-    ranges: ClassVar = {"minutes": (0, 1440), "critical_minutes": (0, 10_080)}
+    ranges: ClassVar = {"dwell_s": (0, 86_400), "critical_s": (0, 604_800)}
 
     def fold(self, tuning: Opening, facts: Facts, state: State, trace: Trace) -> State:
         """Follow the lid."""
@@ -61,7 +61,7 @@ class LidOpen(DeviceRule[Opening, State]):
 
     def look(self, tuning: Opening, facts: Facts, state: State, moment: Moment) -> Look:
         """Tell the newest time that it was open for too long; the clock raises it and makes it critical."""
-        levels, critical_after = _levels(tuning), _duration(max(tuning.critical_minutes, tuning.minutes))
+        levels, critical_after = _levels(tuning), _duration(max(tuning.critical_s, tuning.dwell_s))
         newest = state.open.newest(levels, moment.through)
         if newest is not None and _is_recharge(facts, newest[0], newest[1] or moment.through):
             newest = None
@@ -83,7 +83,7 @@ def _is_recharge(facts: Facts, since: Instant, until: Instant) -> bool:
 
 
 def _found(tuning: Opening, since: int, until: int | None, *, critical: bool) -> Found:
-    longer = wording.duration(_duration(tuning.critical_minutes if critical else tuning.minutes))
+    longer = wording.duration(_duration(tuning.critical_s if critical else tuning.dwell_s))
     means = "the payload is warming, and its coolant is being lost" if critical else "the payload will warm"
     return Found(
         severity=Severity.CRITICAL if critical else Severity.MAJOR,
@@ -94,11 +94,11 @@ def _found(tuning: Opening, since: int, until: int | None, *, critical: bool) ->
 
 
 def _levels(tuning: Opening) -> Levels:
-    return Levels(raise_at=1.0, clear_at=0.0, dwell=_duration(tuning.minutes))
+    return Levels(raise_at=1.0, clear_at=0.0, dwell=_duration(tuning.dwell_s))
 
 
-def _duration(minutes: float) -> Duration:
-    return round(minutes * 60 * SECOND)
+def _duration(seconds: float) -> Duration:
+    return round(seconds * SECOND)
 
 
 LID_OPEN = LidOpen()

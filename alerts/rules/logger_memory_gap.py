@@ -35,7 +35,7 @@ class Missing(Tuning):
     counts, since a record for a batch release is complete or it is not.
     """
 
-    patience_hours: float = 3.0
+    patience_s: float = 10_800
     least_missing: float = 1.0
 
 
@@ -70,7 +70,7 @@ class LoggerMemoryGap(DeviceRule[Missing, State]):
     state = State
     reads = frozenset({Channel.SEQ})
     also_reads = frozenset({Channel.BOOT, Channel.RECEIVED_AT})
-    ranges: ClassVar = {"patience_hours": (0, 720), "least_missing": (1, 1_000_000)}
+    ranges: ClassVar = {"patience_s": (0, 2_592_000), "least_missing": (1, 1_000_000)}
 
     def fold(self, tuning: Missing, facts: Facts, state: State, trace: Trace) -> State:
         """Follow the numbers."""
@@ -87,7 +87,7 @@ class LoggerMemoryGap(DeviceRule[Missing, State]):
         del facts
         if not state.holes and not state.older:
             return NOTHING
-        patience = round(tuning.patience_hours * 3600 * SECOND)
+        patience = round(tuning.patience_s * SECOND)
         holes = [Hole(*hole) for hole in state.holes]
         told = [hole for hole in holes if moment.through - hole.known_at >= patience]
         again_at = min((hole.known_at + patience for hole in holes if hole not in told), default=None)

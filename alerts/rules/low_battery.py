@@ -7,7 +7,7 @@ import numpy as np
 
 from alerts import wording
 from alerts.alert import AlertKind
-from alerts.model import Duration, Instant, Severity, to_datetime
+from alerts.model import SECOND, Duration, Instant, Severity, to_datetime
 from alerts.rules.discharge import APART, HOUR, Levels, firsts
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
@@ -27,14 +27,14 @@ class Charge(Tuning):
     """From when on a battery is low.
 
     Lithium cells hold their voltage to some 10 % and then fall within hours, in the cold sooner; a fifth leaves time to
-    have it changed at the next hub. `margin_hours` is for a shipment that is late by a missed connection. Loggers
+    have it changed at the next hub. `margin_s` is for a shipment that is late by a missed connection. Loggers
     switch off at `empty_pct`.
     """
 
     low_pct: float = 20.0
     critical_pct: float = 8.0
     empty_pct: float = 3.0
-    margin_hours: float = 12.0
+    margin_s: float = 43_200
 
 
 _NONE = Stretch()
@@ -66,7 +66,7 @@ class LowBattery(DeviceRule[Charge, State]):
         "low_pct": (0, 95),
         "critical_pct": (0, 95),
         "empty_pct": (0, 50),
-        "margin_hours": (1, 720),
+        "margin_s": (1, 2_592_000),
     }
 
     def fold(self, tuning: Charge, facts: Facts, state: State, trace: Trace) -> State:
@@ -97,7 +97,7 @@ class LowBattery(DeviceRule[Charge, State]):
         ]
         arrival = _arrival(facts)
         if arrival is not None:
-            margin = round(tuning.margin_hours * HOUR)
+            margin = round(tuning.margin_s * SECOND)
             signs += _forecast_signs(arrival, arrival + margin, Severity.MAJOR, state.short, moment)
             signs += _forecast_signs(arrival, arrival, Severity.CRITICAL, state.dies, moment)
         return Look(found=together(signs, moment.over)) if signs else NOTHING
@@ -121,7 +121,7 @@ def _forecast(
         return short, dies  # nothing can be said; how low it is says the rest
     # The only level there is says that the battery is new, which ends what was said of the old one.
     missing_h = -1e6 if empty_at is None else (arrival - empty_at) / HOUR
-    now, margin = np.array([at]), tuning.margin_hours
+    now, margin = np.array([at]), tuning.margin_s / 3600
     return (
         stretch(Limits(raise_at=0.0, clear_at=-margin), short, now, np.array([missing_h + margin])),
         stretch(Limits(raise_at=0.0, clear_at=-margin / 2), dies, now, np.array([missing_h])),

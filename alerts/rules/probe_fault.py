@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from alerts.alert import AlertKind
-from alerts.model import Duration, Instant, Severity
+from alerts.model import SECOND, Duration, Instant, Severity
 from alerts.plan import Plan
 from alerts.rules.facts import Facts
 from alerts.rules.held import NOT_HELD, Held, held
@@ -39,18 +39,18 @@ class Distrust(Tuning):
     `hottest_c` is what a closed vehicle in the sun does not reach. Probes and their loggers are off by some 0.5 °C each, so
     that within 1.5 °C of the air is the air, if it came there at once or the band is 20 °C away. The payload is not warmer than the neck above
     it by 4 °C for 30 minutes, since heat comes from outside. A fault of the only probe is critical after 30 minutes,
-    which is as long as a reading holds. `second_silent_minutes` is for loggers that send the second probe seldom.
+    which is as long as a reading holds. `second_silent_s` is for loggers that send the second probe seldom.
     """
 
     hottest_c: float = 85.0
     near_c: float = 1.5
     far_c: float = 20.0
-    stuck_minutes: float = 20.0
+    stuck_s: float = 1200
     differ_c: float = 4.0
-    differ_minutes: float = 30.0
-    second_silent_minutes: float = 60.0
-    spikes_quiet_minutes: float = 360.0
-    critical_minutes: float = 30.0
+    differ_s: float = 1800
+    second_silent_s: float = 3600
+    spikes_quiet_s: float = 21_600
+    critical_s: float = 1800
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +74,12 @@ class ProbeFault(DeviceRule[Distrust, State]):
         "hottest_c": (30, 150),
         "near_c": (0.1, 10),
         "far_c": (0, 100),
-        "stuck_minutes": (0, 10_080),
+        "stuck_s": (0, 604_800),
         "differ_c": (0.5, 200),
-        "differ_minutes": (0, 10_080),
-        "second_silent_minutes": (0, 10_080),
-        "spikes_quiet_minutes": (1, 10_080),
-        "critical_minutes": (0, 10_080),
+        "differ_s": (0, 604_800),
+        "second_silent_s": (0, 604_800),
+        "spikes_quiet_s": (1, 604_800),
+        "critical_s": (0, 604_800),
     }
 
     def fold(self, tuning: Distrust, facts: Facts, state: State, trace: Trace) -> State:
@@ -105,7 +105,7 @@ class ProbeFault(DeviceRule[Distrust, State]):
         """Tell all signs together; of the only probe the clock makes a fault critical."""
         del facts
         alone = state.second.at == NEVER
-        critical_after = _duration(tuning.critical_minutes)
+        critical_after = _duration(tuning.critical_s)
         signs: list[Sign] = []
         again: list[Instant] = []
         for message, since, until in _payload_signs(tuning, state):
@@ -158,16 +158,16 @@ def _payload_signs(tuning: Distrust, state: State) -> Stretches:
     yield from _sign(_OFF, probe.off_since, probe.off_from, probe.off_until)
     yield from _sign(_STUCK, probe.stuck_since, probe.stuck_from, probe.stuck_until)
     if probe.spike_since is not None:
-        ends = probe.spike_last + _duration(tuning.spikes_quiet_minutes)
+        ends = probe.spike_last + _duration(tuning.spikes_quiet_s)
         yield _SPIKES, probe.spike_since, ends if probe.at >= ends else None
-    if (differ := state.differ.newest(_duration(tuning.differ_minutes))) is not None:
+    if (differ := state.differ.newest(_duration(tuning.differ_s))) is not None:
         yield _DIFFER, differ[0], differ[1]
 
 
 def _second_signs(tuning: Distrust, state: State) -> Stretches:
     probe = state.second
     seen = max(state.payload.at, probe.at)
-    silent = _duration(tuning.second_silent_minutes)
+    silent = _duration(tuning.second_silent_s)
     if probe.broken_since is not None and seen - probe.broken_since >= silent:
         yield _SECOND, probe.broken_since, None
     elif (probe.broken_until or 0) - (probe.broken_from or 0) >= silent:
@@ -175,7 +175,7 @@ def _second_signs(tuning: Distrust, state: State) -> Stretches:
     yield from _sign(_SECOND, probe.beyond_since, probe.beyond_from, probe.beyond_until)
     yield from _sign(_SECOND_STUCK, probe.stuck_since, probe.stuck_from, probe.stuck_until)
     if probe.spike_since is not None:
-        ends = probe.spike_last + _duration(tuning.spikes_quiet_minutes)
+        ends = probe.spike_last + _duration(tuning.spikes_quiet_s)
         yield _SECOND, probe.spike_since, ends if seen >= ends else None
 
 
@@ -199,9 +199,9 @@ def _doubts(tuning: Distrust, plan: Plan) -> tuple[Doubt, Doubt]:
         near_c=tuning.near_c,
         far_c=tuning.far_c,
         shifts=True,
-        stuck=_duration(tuning.stuck_minutes),
+        stuck=_duration(tuning.stuck_s),
         spikes_within=HOUR,
-        spikes_quiet=_duration(tuning.spikes_quiet_minutes),
+        spikes_quiet=_duration(tuning.spikes_quiet_s),
     )
     fast = payload.medium._replace(warms_min=1.0, cools_min=1.0)
     second = replace(
@@ -258,14 +258,12 @@ def _both(
     if doubt.medium.coldest_c >= PACKS.coldest_c:  # the air may be colder than the payload
         more = np.minimum(more, celsius - air if air is not None else np.nan)
     more = np.where(both & (before >= LEARNED), more, np.nan)
-    levels = Levels(
-        raise_at=tuning.differ_c, clear_at=tuning.differ_c / 2, dwell=_duration(tuning.differ_minutes)
-    )
+    levels = Levels(raise_at=tuning.differ_c, clear_at=tuning.differ_c / 2, dwell=_duration(tuning.differ_s))
     return State(payload, probe, learned, warmer_c, held(levels, state.differ, trace.at, more))
 
 
-def _duration(minutes: float) -> Duration:
-    return round(minutes * MINUTE)
+def _duration(seconds: float) -> Duration:
+    return round(seconds * SECOND)
 
 
 PROBE_FAULT = ProbeFault()

@@ -22,7 +22,7 @@ class Blows(Tuning):
 
     g: float = 8.0
     critical_g: float = 25.0
-    quiet_minutes: float = 60.0
+    quiet_s: float = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Shock(DeviceRule[Blows, State]):
     tuning = Blows
     state = State
     reads = frozenset({Channel.SHOCK_G})
-    ranges: ClassVar = {"g": (1, 500), "critical_g": (1, 1000), "quiet_minutes": (1, 10_080)}
+    ranges: ClassVar = {"g": (1, 500), "critical_g": (1, 1000), "quiet_s": (1, 604_800)}
 
     def fold(self, tuning: Blows, facts: Facts, state: State, trace: Trace) -> State:
         """Add blows to the burst that is on, or begin one."""
@@ -79,7 +79,7 @@ def _found(tuning: Blows, blows: Burst, since: Instant, until: Instant | None) -
 
 
 def _pace(tuning: Blows) -> Pace:
-    return Pace(raise_at=tuning.g, keep_at=tuning.g, quiet=round(tuning.quiet_minutes * 60 * SECOND))
+    return Pace(raise_at=tuning.g, keep_at=tuning.g, quiet=round(tuning.quiet_s * SECOND))
 
 
 SHOCK = Shock()

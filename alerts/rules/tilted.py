@@ -32,9 +32,9 @@ class Tilting(Tuning):
     """
 
     degrees: float = 45.0
-    minutes: float = 10.0
+    dwell_s: float = 600
     inverted_degrees: float = 135.0
-    inverted_minutes: float = 2.0
+    inverted_dwell_s: float = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class Tilted(DeviceRule[Tilting, State]):
     reads = frozenset({Channel.TILT_DEG})
     ranges: ClassVar = {
         "degrees": (15, 120),
-        "minutes": (0, 1440),
+        "dwell_s": (0, 86_400),
         "inverted_degrees": (90, 175),
-        "inverted_minutes": (0, 1440),
+        "inverted_dwell_s": (0, 86_400),
     }
 
     def fold(self, tuning: Tilting, facts: Facts, state: State, trace: Trace) -> State:
@@ -69,16 +69,16 @@ class Tilted(DeviceRule[Tilting, State]):
             least = min(tuning.degrees, tuning.inverted_degrees)
             if not (degrees >= least).any():
                 return state
-        lying = held(_levels(tuning.degrees, tuning.minutes), state.lying, trace.at, degrees)
-        levels = _levels(tuning.inverted_degrees, tuning.inverted_minutes)
+        lying = held(_levels(tuning.degrees, tuning.dwell_s), state.lying, trace.at, degrees)
+        levels = _levels(tuning.inverted_degrees, tuning.inverted_dwell_s)
         return State(lying, held(levels, state.inverted, trace.at, degrees))
 
     def look(self, tuning: Tilting, facts: Facts, state: State, moment: Moment) -> Look:
         """Tell the newest stretch; one with the head down in it is critical."""
         signs = []
-        if (lying := state.lying.newest(_duration(tuning.minutes))) is not None:
+        if (lying := state.lying.newest(_duration(tuning.dwell_s))) is not None:
             signs.append(_sign(facts, Severity.MAJOR, *lying))
-        if (inverted := state.inverted.newest(_duration(tuning.inverted_minutes))) is not None:
+        if (inverted := state.inverted.newest(_duration(tuning.inverted_dwell_s))) is not None:
             signs.append(_sign(facts, Severity.CRITICAL, *inverted))
             if (
                 state.lying.since is not None and state.lying.since <= inverted[0]
@@ -108,12 +108,12 @@ def _sign(facts: Facts, severity: Severity, since: Instant, until: Instant | Non
     )
 
 
-def _levels(degrees: float, minutes: float) -> Levels:
-    return Levels(raise_at=degrees, clear_at=degrees - CLEARS_BELOW_DEG, dwell=_duration(minutes))
+def _levels(degrees: float, dwell_s: float) -> Levels:
+    return Levels(raise_at=degrees, clear_at=degrees - CLEARS_BELOW_DEG, dwell=_duration(dwell_s))
 
 
-def _duration(minutes: float) -> int:
-    return round(minutes * MINUTE)
+def _duration(seconds: float) -> int:
+    return round(seconds * SECOND)
 
 
 TILTED = Tilted()

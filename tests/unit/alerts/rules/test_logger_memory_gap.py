@@ -79,7 +79,7 @@ def test_holes_of_a_boot_before_stay_open_whatever_comes_after():
 def test_few_can_be_tolerated():
     readings = numbered([5, 7], every=2 * MINUTE)
     assert look(LOGGER_MEMORY_GAP, readings, later=LATER, least_missing=2.0).found is None
-    assert look(LOGGER_MEMORY_GAP, readings, later=LATER, patience_hours=6.0).found is None
+    assert look(LOGGER_MEMORY_GAP, readings, later=LATER, patience_s=21_600).found is None
 
 
 def test_a_shipment_that_is_over_ends_it():

@@ -76,4 +76,4 @@ def test_the_message_names_the_hold_time_of_the_dewar():
 
 def test_it_can_be_tuned():
     assert look(TILTED, tilts(*[40] * 12), degrees=30.0).found is not None
-    assert look(TILTED, tilts(*[90] * 12), minutes=30.0).found is None
+    assert look(TILTED, tilts(*[90] * 12), dwell_s=1800).found is None
