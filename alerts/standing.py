@@ -96,7 +96,8 @@ def go_forward(
     A rule that raises is left behind, without a state from here on, and nothing else fails with it.
     """
     trace = trace.within(facts.window.departed_at, facts.window.delivered_at)
-    folded = bring_forward(facts.plan, facts.window, standing.state, trace)
+    only_celsius = Trace(trace.at, trace.celsius)  # what cuts it up need not cut up the channels
+    folded = bring_forward(facts.plan, facts.window, standing.state, only_celsius)
     ends = [*safe_counts(standing.state, trace)[: len(folded.safe_points)], len(trace)]
     failed = {kind: at for kind, at in standing.failed.items() if kind not in standing.rules}
     columns, errors = {}, {}
