@@ -158,7 +158,7 @@ def _channels(
         names = _sparse(channels)
         columns = np.frombuffer(row["carried"], ">f8").reshape(-1, len(names)).T.astype(np.float64, order="C")
         places = None if row["carried_at"] is None else np.searchsorted(at, _instants(row["carried_at"]))
-        for number in (~np.isnan(columns)).any(axis=1).nonzero()[0].tolist():
+        for number in np.flatnonzero(~np.isnan(columns).all(axis=1)).tolist():
             found[names[number]] = _spread(columns[number], places, len(at))
     return found
 
