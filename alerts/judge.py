@@ -243,7 +243,8 @@ def _tell_of_failures(
     for kind in sorted(waiting | errors.keys()):
         yield alerts.now + RETRY_AFTER
         alerts.failed(kind, errors.get(kind))
-    for one in watching:
+    told_of = [name for name in alerts.identity.alerts if name.startswith(conditions.EVALUATION_FAILED)]
+    for one in watching if told_of else ():
         if one.kind not in waiting and one.kind not in errors:
             alerts.end(conditions.rule_failed(one.kind))
 

@@ -66,7 +66,9 @@ class _Looking:
     def _follow(self, one: Tuned, look: Look, states: Sequence[Any], moment: Moment) -> Iterator[Condition]:
         if moment.over is None and look.again_at is not None and look.again_at > moment.through:
             self.deadlines.append(look.again_at)
-        subject = one.kind if moment.device_id is None else f"{one.kind}:{moment.device_id}"
+        subject = one.kind.value if moment.device_id is None else f"{one.kind}:{moment.device_id}"
+        if look.found is None and subject not in self.on_record and not one.rule.apart:
+            return  # as nearly always
         found: list[tuple[str, str | None, Found | None]] = [(subject, None, look.found)]
         found += [(f"{subject}:{name}", name, look.apart.get(name)) for name in one.rule.apart]
         for of_subject, name, each in found:

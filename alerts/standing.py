@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 from alerts.alert import AlertKind
@@ -30,7 +31,7 @@ class Standing:
 
     def to_json(self) -> dict[str, Any]:
         """Give it for storage; of a state that is as it began, only the version."""
-        rules = {kind.value: [_BY_KIND[kind].version, *_values(state)] for kind, state in self.rules.items()}
+        rules = {kind.value: _stored(_BY_KIND[kind], state) for kind, state in self.rules.items()}
         failed = {"failed": {kind.value: at for kind, at in self.failed.items()}} if self.failed else {}
         return {**self.state.to_json(), "rules": rules, **failed}
 
@@ -64,8 +65,14 @@ class Standing:
 _BY_KIND: Final[Mapping[AlertKind, AnyRule]] = {rule.kind: rule for rule in RULES}
 
 
-def _values(state: Any) -> list[Any]:
-    return [] if state == type(state)() else dump(state)
+def _stored(rule: AnyRule, state: Any) -> list[Any]:
+    return [rule.version] if state == _empty(rule) else [rule.version, *dump(state)]
+
+
+@cache
+def _empty(rule: AnyRule) -> Any:
+    """Give the state of a rule before any reading."""
+    return rule.state()
 
 
 def _loaded(rule: AnyRule, stored: Sequence[Any] | None) -> Any:
@@ -73,7 +80,7 @@ def _loaded(rule: AnyRule, stored: Sequence[Any] | None) -> Any:
     if not stored or stored[0] != rule.version:
         return None
     try:
-        return load(rule.state, stored[1:]) if len(stored) > 1 else rule.state()
+        return load(rule.state, stored[1:]) if len(stored) > 1 else _empty(rule)
     except (TypeError, ValueError):  # what cannot be read is folded again
         return None
 
@@ -96,7 +103,8 @@ def go_forward(
     A rule that raises is left behind, without a state from here on, and nothing else fails with it.
     """
     trace = trace.within(facts.window.departed_at, facts.window.delivered_at)
-    folded = bring_forward(facts.plan, facts.window, standing.state, trace)
+    only_celsius = Trace(trace.at, trace.celsius)  # what cuts it up need not cut up the channels
+    folded = bring_forward(facts.plan, facts.window, standing.state, only_celsius)
     ends = [*safe_counts(standing.state, trace)[: len(folded.safe_points)], len(trace)]
     failed = {kind: at for kind, at in standing.failed.items() if kind not in standing.rules}
     columns, errors = {}, {}
@@ -126,7 +134,7 @@ def _begins(standing: Standing, one: Tuned) -> Any:
     """Give the state that a rule goes on from; None where it has to wait for an earlier standing."""
     if one.kind in standing.rules:
         return standing.rules[one.kind]
-    return one.rule.state() if standing.state.seen is None else None
+    return _empty(one.rule) if standing.state.seen is None else None
 
 
 def _fold(one: Tuned, facts: Facts, state: Any, trace: Trace, ends: Sequence[int]) -> list[Any]:

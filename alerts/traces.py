@@ -65,10 +65,12 @@ _ALWAYS_SENT: Final = frozenset({Channel.SEQ, Channel.BOOT, Channel.RECEIVED_AT}
 """Nearly always there, so that they are columns of their own."""
 
 
+@cache
 def _sparse(channels: frozenset[Channel]) -> list[Channel]:
     return sorted(channels - _ALWAYS_SENT)
 
 
+@cache
 def _dense(channels: frozenset[Channel]) -> list[Channel]:
     return sorted(channels & _ALWAYS_SENT)
 
@@ -147,17 +149,27 @@ def _channels(
     channels: frozenset[Channel], row: asyncpg.Record, at: Instants
 ) -> dict[Channel, NDArray[np.float64]]:
     """Give those channels that any of the readings carries."""
-    found = {name: _floats(row[f"{name}_"]) for name in _dense(channels)}
-    names, carried = _sparse(channels), row["carried"]
-    if carried is not None:
-        matrix = np.frombuffer(carried, ">f8").reshape(-1, len(names)).astype(np.float64)
-        places: Any = slice(None)
-        if row["carried_at"] is not None:
-            places = np.searchsorted(at, _instants(row["carried_at"]))
-        for number in np.flatnonzero(~np.isnan(matrix).all(axis=0)).tolist():
-            found[names[number]] = column = np.full(len(at), np.nan)
-            column[places] = matrix[:, number]
-    return {name: values for name, values in found.items() if not np.isnan(values).all()}
+    found = {}
+    for name in _dense(channels):
+        values = _floats(row[f"{name}_"])
+        if not np.isnan(values).all():
+            found[name] = values
+    if row["carried"] is not None:
+        names = _sparse(channels)
+        columns = np.frombuffer(row["carried"], ">f8").reshape(-1, len(names)).T.astype(np.float64, order="C")
+        places = None if row["carried_at"] is None else np.searchsorted(at, _instants(row["carried_at"]))
+        for number in np.flatnonzero(~np.isnan(columns).all(axis=1)).tolist():
+            found[names[number]] = _spread(columns[number], places, len(at))
+    return found
+
+
+def _spread(values: NDArray[np.float64], places: NDArray[np.intp] | None, length: int) -> NDArray[np.float64]:
+    """Give a column of so many values, those given being at some places, or all of them."""
+    if places is None:
+        return values
+    column = np.full(length, np.nan)
+    column[places] = values
+    return column
 
 
 # PostgreSQL counts microseconds from another year on.

@@ -46,11 +46,7 @@ class Tuned:
 
     rule: AnyRule
     tuning: Tuning
-
-    @property
-    def kind(self) -> AlertKind:
-        """What it finds."""
-        return self.rule.kind
+    kind: AlertKind
 
 
 _ONLY_WHERE_READ: Final = frozenset(
@@ -74,7 +70,10 @@ def tuned(plan: Plan) -> tuple[Tuned, ...]:
     What a plan says of rules or parameters that are not there (any more) is passed over.
     """
     given = dict(plan.rules)
-    every = (Tuned(rule=rule, tuning=_tuning(rule, dict(given.get(rule.kind, ())))) for rule in RULES)
+    every = (
+        Tuned(rule=rule, tuning=_tuning(rule, dict(given.get(rule.kind, ()))), kind=rule.kind)
+        for rule in RULES
+    )
     return tuple(one for one in every if one.tuning.enabled)
 
 

@@ -10,10 +10,11 @@ A state is a flat frozen dataclass: each field a number, text, bool, None or a (
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
-from typing import Any, ClassVar, Generic, TypeVar
+from operator import attrgetter
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from alerts.alert import AlertKind
 from alerts.model import Instant, Severity
@@ -125,38 +126,48 @@ class ShipmentRule(Rule[P, S]):
 
 def dump(state: Any) -> list[Any]:
     """Give a rule's state for storage as JSON."""
-    return [list(value) if isinstance(value, tuple) else value for value in _values(state)]
+    return [list(value) if isinstance(value, tuple) else value for value in _shape(type(state)).values(state)]
 
 
 def load(state: type[S], values: Sequence[Any]) -> S:
     """Read back what `dump` gave; anything else raises TypeError or ValueError."""
-    defaults = _defaults(state)
-    if len(values) != len(defaults):
-        raise ValueError(f"{len(values)} values for the {len(defaults)} of {state.__name__}")
-    return state(
-        **{
-            name: _tuple(default, value) if isinstance(value, list) else value
-            for (name, default), value in zip(defaults.items(), values, strict=True)
-        }
-    )
+    shape = _shape(state)
+    if len(values) != len(shape.names):
+        raise ValueError(f"{len(values)} values for the {len(shape.names)} of {state.__name__}")
+    if list in map(type, values):
+        values = [
+            _tuple(default, value) if type(value) is list else value
+            for default, value in zip(shape.defaults, values, strict=True)
+        ]
+    return state(**dict(zip(shape.names, values, strict=True)))
 
 
-def _values(state: Any) -> list[Any]:
-    return [getattr(state, name) for name in _defaults(type(state))]
+class _Shape(NamedTuple):
+    """The fields of a class of states, which are read with every reading of every logger."""
+
+    names: tuple[str, ...]
+    defaults: tuple[Any, ...]
+    values: Callable[[Any], Iterable[Any]]
 
 
-def _defaults(state: Any) -> Mapping[str, Any]:
-    """Give the defaults of a class of states by name."""
-    return _read_defaults(state)
+def _shape(state: Any) -> _Shape:
+    return _read_shape(state)
 
 
 @cache
-def _read_defaults(state: Hashable) -> Mapping[str, Any]:
+def _read_shape(state: Hashable) -> _Shape:
     assert isinstance(state, type)
     assert is_dataclass(state)
-    return {one.name: one.default for one in fields(state)}
+    names = tuple(one.name for one in fields(state))
+    one_or_more = attrgetter(*names) if names else lambda _: ()
+    values = one_or_more if len(names) != 1 else lambda each: (one_or_more(each),)
+    return _Shape(names, tuple(one.default for one in fields(state)), values)
 
 
 def _tuple(default: Any, values: list[Any]) -> Any:
-    plain = tuple(tuple(value) if isinstance(value, list) else value for value in values)
-    return type(default)(*plain) if hasattr(default, "_fields") else plain
+    plain = (
+        [tuple(value) if type(value) is list else value for value in values]
+        if list in map(type, values)
+        else values
+    )
+    return type(default)(*plain) if hasattr(default, "_fields") else tuple(plain)

@@ -279,7 +279,8 @@ class ShipmentOut(ShipmentState):
     health: Health = Field(
         description="What needs attention now. `critical`: an open excursion beyond the critical limit, or an "
         "unresolved critical alert; `warning`: any other of them; `no_signal`: no reading of one of its loggers "
-        "for longer than `max_gap_s`, without announcement (an unresolved `signal_lost` alert); else `normal`."
+        "for longer than `max_gap_s`, without announcement (an unresolved `signal_lost` alert, of it or of the whole fleet); "
+        "else `normal`."
     )
     open_excursions: int
     worst_severity: Severity | None = Field(description="Of all its excursions so far.")

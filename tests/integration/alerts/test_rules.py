@@ -102,7 +102,7 @@ def overdue(monkeypatch: pytest.MonkeyPatch) -> Overdue:
 
 
 def rules_are(monkeypatch: pytest.MonkeyPatch, rule):
-    rules = (*registry.RULES, rule)
+    rules = (*(one for one in registry.RULES if one.kind != rule.kind), rule)
     monkeypatch.setattr(registry, "RULES", rules)
     monkeypatch.setattr(standing, "_BY_KIND", {one.kind: one for one in rules})
     monkeypatch.setattr(looking, "_KINDS", frozenset(one.kind for one in rules))
