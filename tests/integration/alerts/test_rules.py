@@ -102,13 +102,20 @@ def overdue(monkeypatch: pytest.MonkeyPatch) -> Overdue:
 
 
 def rules_are(monkeypatch: pytest.MonkeyPatch, rule):
-    rules = (*(one for one in registry.RULES if one.kind != rule.kind), rule)
+    install(monkeypatch, (*without(rule.kind), rule))
+    return rule
+
+
+def without(kind: AlertKind):
+    return tuple(one for one in registry.RULES if one.kind != kind)
+
+
+def install(monkeypatch: pytest.MonkeyPatch, rules) -> None:
     monkeypatch.setattr(registry, "RULES", rules)
     monkeypatch.setattr(standing, "_BY_KIND", {one.kind: one for one in rules})
     monkeypatch.setattr(looking, "_KINDS", frozenset(one.kind for one in rules))
     registry.tuned.cache_clear()
     monkeypatch.setattr("alerts.judge.RETRY_AFTER", 0)
-    return rule
 
 
 @pytest.fixture(autouse=True)
@@ -179,6 +186,7 @@ async def test_a_shipment_that_is_over_when_it_is_first_looked_at_raises_nothing
 async def test_states_stored_before_a_rule_was_there_are_folded_again(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    install(monkeypatch, without(AlertKind.LID_OPEN))
     await desk.ship()
     await desk.store([(minute(n), -190.0) for n in range(6)])
     await lid_is_open(desk, 1, 2, 3)
