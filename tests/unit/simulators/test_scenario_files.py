@@ -1,9 +1,12 @@
 """Scenarios as files: the library is whole, others can be added, and what is wrong with one is said."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from simulators.scenario_files import library, parse, scenario
-from simulators.scenarios import ScenarioError
+from simulators.scenarios import WHATS, ScenarioError
 
 SAYS = 'says = "Something happens."\n'
 
@@ -100,3 +103,28 @@ def test_names_that_lead_nowhere_are_said(tmp_path, text, told):
 def test_what_is_not_there_is_said(name, told):
     with pytest.raises(ScenarioError, match=told):
         scenario(name)
+
+
+GUIDE = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text()
+
+
+def test_the_guide_lists_the_scenarios_with_what_they_say():
+    rows = re.findall(r"^\| `([a-z-]+)` \| (.+\.) \|$", GUIDE, re.MULTILINE)
+    assert {name: says for name, says in rows if name in library()} == {
+        name: sheet.says for name, sheet in library().items()
+    }
+
+
+def test_the_guide_lists_what_can_happen():
+    assert all(f"| `{what}` |" in GUIDE for what in WHATS)
+
+
+def test_the_guides_examples_work(tmp_path, capsys):
+    (written,) = re.findall(r"```toml\n(.+?)```", GUIDE, re.DOTALL)
+    own = tmp_path / "my-lane.toml"
+    own.write_text(written)
+    ((_, story),) = scenario(str(own)).mix
+    assert [each.what for each in story.happenings] == ["missed_connection", "tipped"]
+    (program,) = re.findall(r"```python\n(.+?)```", GUIDE, re.DOTALL)
+    exec(program, {})
+    assert capsys.readouterr().out.count("SIM-7-") == 3
