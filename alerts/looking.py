@@ -11,6 +11,7 @@ from alerts.conditions import withdrawn
 from alerts.model import Instant
 from alerts.outage import LOOK_AGAIN_AFTER
 from alerts.rules.facts import Facts
+from alerts.rules.pace import on_the_clock, stretched, stretched_moment
 from alerts.rules.registry import RULES, Tuned
 from alerts.rules.rule import DeviceRule, Found, Look, Moment
 from alerts.standing import Standing
@@ -42,6 +43,8 @@ class Logger:
 @dataclass(slots=True)
 class _Looking:
     facts: Facts
+    journey: Facts
+    """The same in the time of the journey, in which rules reckon."""
     loggers: Sequence[Logger]
     whole: Moment
     on_record: Mapping[str, Alert]
@@ -56,14 +59,15 @@ class _Looking:
         if isinstance(rule, DeviceRule):
             for logger in known:
                 state, moment = logger.standing.rules[one.kind], logger.moment
-                look = rule.look(one.tuning, self.facts, state, moment)
+                look = rule.look(one.tuning, self.journey, state, stretched_moment(self.facts, moment))
                 yield from self._follow(one, look, [state], moment)
         elif len(known) == len(self.loggers):
             states = [logger.standing.rules[one.kind] for logger in known]
-            look = rule.look(one.tuning, self.facts, states, self.whole)
+            look = rule.look(one.tuning, self.journey, states, stretched_moment(self.facts, self.whole))
             yield from self._follow(one, look, states, self.whole)
 
     def _follow(self, one: Tuned, look: Look, states: Sequence[Any], moment: Moment) -> Iterator[Condition]:
+        look = on_the_clock(self.facts, look)
         if moment.over is None and look.again_at is not None and look.again_at > moment.through:
             self.deadlines.append(look.again_at)
         subject = one.kind.value if moment.device_id is None else f"{one.kind}:{moment.device_id}"
@@ -85,7 +89,7 @@ class _Looking:
             elif told is not None or alert is None:
                 condition = told
             else:
-                condition = _gone(one, states, name, alert)
+                condition = _gone(self.facts, one, states, name, alert)
             if condition is not None:
                 yield condition
 
@@ -104,7 +108,11 @@ def look_around(
     held_back: frozenset[AlertKind] = frozenset(),
 ) -> Looked:
     """Let each rule look at each logger, or at all of them at once; one that raises is told of, and costs no other."""
-    looking, conditions, errors = _Looking(facts, loggers, whole, on_record, held_back), [], {}
+    looking, conditions, errors = (
+        _Looking(facts, stretched(facts), loggers, whole, on_record, held_back),
+        [],
+        {},
+    )
     for one in tuned:
         try:
             conditions += list(looking.by(one))
@@ -137,13 +145,16 @@ def _over(alert: Alert | None, told: Condition | None, over: Instant) -> Conditi
     return last if last.until is not None else replace(last, until=max(over, last.since))
 
 
-def _gone(one: Tuned, states: Sequence[Any], name: str | None, alert: Alert) -> Condition | None:
+def _gone(
+    facts: Facts, one: Tuned, states: Sequence[Any], name: str | None, alert: Alert
+) -> Condition | None:
     """Give what becomes of a condition that its rule finds no longer."""
     if not one.rule.about_now:
         return withdrawn(alert.condition)
     if alert.state is AlertState.RESOLVED:
         return None
-    until = one.rule.ended(states, alert.condition.since, name)
+    until = one.rule.ended(states, facts.stretch(alert.condition.since), name)
+    until = None if until is None else facts.on_the_clock(until)
     return withdrawn(alert.condition) if until is None else replace(alert.condition, until=until)
 
 

@@ -54,6 +54,7 @@ class Plan:
     budget: Duration | None = None
     max_gap: Duration = 1800 * SECOND
     delta_h_kj_mol: float = 83.144  # activation energy, for the mean kinetic temperature
+    time_lapse: float = 1  # so many times as fast as real its journey passes; other than 1 for simulated ones
     rules: Tunings = ()
     """Other than by default; what each may be is known to the registry of rules alone."""
 
@@ -96,6 +97,7 @@ class Plan:
             "budget_s": None if self.budget is None else _seconds(self.budget),
             "max_gap_s": _seconds(self.max_gap),
             "delta_h_kj_mol": self.delta_h_kj_mol,
+            "time_lapse": self.time_lapse,
             "rules": {name: dict(parameters) for name, parameters in self.rules},
         }
 
@@ -141,6 +143,7 @@ _RANGES: Mapping[str, _Range] = {
     ),
     "max_gap_s": _Range(least=1 / SECOND, most=_TEN_YEARS_S, says="of seconds, above 0, up to ten years"),
     "delta_h_kj_mol": _Range(least=1, most=1000, says="of kJ/mol, from 1 to 1000"),
+    "time_lapse": _Range(least=0.01, most=3600, says="of times, from 0.01 to 3600"),
 }
 
 
@@ -158,7 +161,7 @@ def make_plan(band: str, overrides: Mapping[str, Any], defaults: Limits | None =
     if isinstance(limits, PlanRefused):
         return limits
     given: dict[str, Any] = {
-        name: overrides[name] for name in ("deadband_c", "delta_h_kj_mol") if name in overrides
+        name: overrides[name] for name in ("deadband_c", "delta_h_kj_mol", "time_lapse") if name in overrides
     }
     if "rules" in overrides:
         given["rules"] = _tunings(overrides["rules"])

@@ -9,6 +9,7 @@ from alerts.alert import AlertKind
 from alerts.folding import Folded, bring_forward, safe_counts
 from alerts.model import SECOND, Duration, Instant
 from alerts.rules.facts import Facts
+from alerts.rules.pace import stretched, stretched_trace
 from alerts.rules.registry import RULES, AnyRule, Tuned
 from alerts.rules.rule import dump, load
 from alerts.state import State
@@ -108,13 +109,14 @@ def go_forward(
     ends = [*safe_counts(standing.state, trace)[: len(folded.safe_points)], len(trace)]
     failed = {kind: at for kind, at in standing.failed.items() if kind not in standing.rules}
     columns, errors = {}, {}
+    journey, of_journey = stretched(facts), stretched_trace(facts, trace)
     for one in tuned:
         state = _begins(standing, one)
         if state is None:
             continue  # it is left alone for now
         failed.pop(one.kind, None)
         try:
-            columns[one.kind] = _fold(one, facts, state, trace, ends)
+            columns[one.kind] = _fold(one, journey, state, of_journey, ends)
         except Exception as error:  # noqa: BLE001 -- whatever it is, excursions and other rules must not fail with it
             errors[one.kind] = error
             failed[one.kind] = retry_at

@@ -51,12 +51,13 @@ ELSEWHERE = ("CGN", "LEJ", "SDF", "MEM", "DXB", "HKG", "ANC", "LUX")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Somewhere on the way; `timezone` is its name in the tz database."""
+    """Somewhere on the way; `timezone` is its name in the tz database, `airport` its IATA code where it is one."""
 
     name: str
     lat: float
     lon: float
     timezone: str = "UTC"
+    airport: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +71,7 @@ class Airport:
 
     @property
     def place(self) -> Place:
-        return Place(f"{self.city} ({self.code})", self.lat, self.lon, self.timezone)
+        return Place(f"{self.city} ({self.code})", self.lat, self.lon, self.timezone, self.code)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,8 @@ import structlog
 
 from simulators.clock import moment, rfc3339
 from simulators.fleet import Fleet
-from simulators.registration import device, dewar, shipment
+from simulators.journey import Journey
+from simulators.registration import charges, device, dewar, ends, shipment
 
 log = structlog.get_logger(__name__)
 
@@ -106,6 +107,10 @@ class Registrar:
                 return None
 
 
+def _charge(journey: Journey, at_ms: int) -> Step:
+    return Step(at_ms, f"/v1/dewars/{journey.dewar_id}/charge", {"at": rfc3339(moment(at_ms))})
+
+
 def steps(fleet: Fleet, index: int, from_ms: int, organization: str) -> Iterator[Step]:
     """Yield the calls for one logger's journeys, in the order of time."""
     for journey in fleet.journeys_from(index, from_ms):
@@ -113,6 +118,12 @@ def steps(fleet: Fleet, index: int, from_ms: int, organization: str) -> Iterator
         departed_ms = fleet.clock.wall_ms(journey.departed_s)
         delivered_ms = fleet.clock.wall_ms(journey.delivered_s)
         yield Step(journey.on_ms, "/v1/dewars", dewar(journey))
+        for site in ends(journey, organization):
+            yield Step(journey.on_ms, "/v1/sites", site)
+        full, *recharged = charges(journey)
+        yield _charge(journey, full)
         yield Step(journey.on_ms, "/v1/shipments", shipment(journey, organization))
         yield Step(departed_ms, f"{path}/depart", {"at": rfc3339(moment(departed_ms))})
+        for at_ms in recharged:
+            yield _charge(journey, at_ms)
         yield Step(delivered_ms, f"{path}/deliver", {"at": rfc3339(moment(delivered_ms))})

@@ -5,7 +5,7 @@ from typing import Any
 from simulators.clock import moment, rfc3339
 from simulators.fleet import Fleet
 from simulators.journey import Journey
-from simulators.lanes import Leg
+from simulators.lanes import Leg, Place
 
 
 def device(fleet: Fleet, index: int) -> dict[str, Any]:
@@ -43,19 +43,20 @@ def shipment(journey: Journey, organization: str) -> dict[str, Any]:
         "max_gap_s": plan.max_gap_s,
         "device_ids": [journey.device_id],
         "dewar_id": journey.dewar_id,
-        "origin": planned[0].origin.name,
-        "destination": planned[-1].destination.name,
+        "origin": place(journey, planned[0].origin),
+        "destination": place(journey, planned[-1].destination),
         "legs": [leg(journey, each) for each in planned if each.origin != each.destination],
         "planned_departure": wall(journey, planned[0].begins_s),
         "planned_arrival": wall(journey, planned[-1].ends_s),
         "packed_out_at": wall(journey, journey.on_s),
+        "time_lapse": journey.clock.speed,
     }
 
 
 def leg(journey: Journey, planned: Leg) -> dict[str, Any]:
     return {
-        "from": planned.origin.name,
-        "to": planned.destination.name,
+        "from": place(journey, planned.origin),
+        "to": place(journey, planned.destination),
         "planned_departure": wall(journey, planned.begins_s),
         "planned_arrival": wall(journey, planned.ends_s),
     }
@@ -73,6 +74,35 @@ def sites(journey: Journey) -> list[dict[str, Any]]:
         }
         for place in dict.fromkeys(ends)
     ]
+
+
+def ends(journey: Journey, organization: str) -> list[dict[str, Any]]:
+    """Return the sites to register: where it comes from and goes to; airports are known by their codes."""
+    return [
+        {
+            "site_id": place(journey, end),
+            "organization": organization,
+            "name": end.name,
+            "lat": round(end.lat, 6),
+            "lon": round(end.lon, 6),
+            "timezone": end.timezone,
+        }
+        for end in (journey.planned[0].origin, journey.planned[-1].destination)
+        if end.airport is None
+    ]
+
+
+def charges(journey: Journey) -> list[int]:
+    """Return when its dewar is charged, in epoch milliseconds: before it is packed, and once it is on its way."""
+    on_the_way = [event.until_s for event in journey.events if event.what == "recharged"]
+    return [journey.on_ms, *(journey.clock.wall_ms(at_s) for at_s in on_the_way)]
+
+
+def place(journey: Journey, named: Place) -> str:
+    """Return what a shipment calls a place: an airport's code, or the id of a site of its own."""
+    if named.airport is not None:
+        return named.airport
+    return f"{journey.shipment_id}-{'FROM' if named == journey.planned[0].origin else 'TO'}"
 
 
 def wall(journey: Journey, journey_s: float) -> str:

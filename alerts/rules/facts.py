@@ -67,3 +67,13 @@ class Facts:
     use_by: Instant | None = None
     interval: Mapping[str, Duration] = field(default_factory=dict)
     """How often each logger measures, as registered."""
+
+    def stretch(self, at: Instant) -> Instant:
+        """Give an instant as it is in the time of the journey, which passes `plan.time_lapse` times as fast."""
+        start = self.window.departed_at
+        return start + round((at - start) * self.plan.time_lapse)
+
+    def on_the_clock(self, at: Instant) -> Instant:
+        """Give an instant of the time of the journey as the clock shows it: what people are told."""
+        start = self.window.departed_at
+        return start + round((at - start) / self.plan.time_lapse)

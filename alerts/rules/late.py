@@ -37,15 +37,13 @@ class Late(ArrivalRule[LateTuning]):
 
     def tell(self, tuning: LateTuning, facts: Facts, expected: Forecast, since: Instant) -> Found:  # noqa: ARG002
         """Say when it comes, why so late, and what to do."""
-        planned = wording.instant(expected.planned)
-        details = {"planned_arrival": wording.instant_text(expected.planned)}
+        planned = wording.instant(facts.on_the_clock(expected.planned))
+        details = {"planned_arrival": wording.instant_text(facts.on_the_clock(expected.planned))}
         if expected.overdue:
             message = f"Was to arrive {planned} and is not delivered: ask whoever holds it where it is"
             return Found(severity=Severity.MAJOR, message=message, since=since, details=details)
-        message = (
-            f"Will arrive about {wording.instant(expected.arrival)}, {wording.duration(expected.delay)} late"
-        )
-        details["forecast_arrival"] = wording.instant_text(expected.arrival)
+        message = f"Will arrive about {wording.instant(facts.on_the_clock(expected.arrival))}, {wording.duration(expected.delay)} late"
+        details["forecast_arrival"] = wording.instant_text(facts.on_the_clock(expected.arrival))
         if expected.missed is not None:
             leg = f"{expected.missed.start.name} to {expected.missed.end.name}"
             message += f": it misses the connection from {leg}. Rebook it, and tell the destination"

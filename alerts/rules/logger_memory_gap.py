@@ -13,7 +13,7 @@ import numpy as np
 
 from alerts import wording
 from alerts.alert import AlertKind
-from alerts.model import SECOND, Duration, Instant, Severity, to_datetime
+from alerts.model import SECOND, Duration, Instant, Severity
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
 from alerts.rules.window import in_window
@@ -84,7 +84,6 @@ class LoggerMemoryGap(DeviceRule[Missing, State]):
 
     def look(self, tuning: Missing, facts: Facts, state: State, moment: Moment) -> Look:
         """Tell what has been missing for long enough; the clock raises it, and only the readings themselves end it."""
-        del facts
         if not state.holes and not state.older:
             return NOTHING
         patience = round(tuning.patience_s * SECOND)
@@ -95,15 +94,15 @@ class LoggerMemoryGap(DeviceRule[Missing, State]):
         found = None
         if missing >= max(tuning.least_missing, 1):
             since = min([hole.since for hole in told] if state.older_since is None else [state.older_since])
-            found = _found(missing, since, told, moment.over)
+            found = _found(facts, missing, since, told, moment.over)
         return Look(found=found, again_at=None if moment.over is not None else again_at)
 
 
-def _found(missing: int, since: Instant, told: list[Hole], over: Instant | None) -> Found:
+def _found(facts: Facts, missing: int, since: Instant, told: list[Hole], over: Instant | None) -> Found:
     details: dict[str, object] = {"missing": missing}
     where = ""
     if told:
-        start, end = (wording.time(to_datetime(at)) for at in (told[-1].since, told[-1].until))
+        start, end = (wording.instant(facts.on_the_clock(at)) for at in (told[-1].since, told[-1].until))
         details |= {"newest_from": start, "newest_until": end}
         where = (
             f" between {start} and {end}"

@@ -7,7 +7,7 @@ import numpy as np
 
 from alerts import wording
 from alerts.alert import AlertKind
-from alerts.model import SECOND, Duration, Instant, Severity, to_datetime
+from alerts.model import SECOND, Duration, Instant, Severity
 from alerts.rules.discharge import APART, HOUR, Levels, firsts
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
@@ -98,8 +98,8 @@ class LowBattery(DeviceRule[Charge, State]):
         arrival = _arrival(facts)
         if arrival is not None:
             margin = round(tuning.margin_s * SECOND)
-            signs += _forecast_signs(arrival, arrival + margin, Severity.MAJOR, state.short, moment)
-            signs += _forecast_signs(arrival, arrival, Severity.CRITICAL, state.dies, moment)
+            signs += _forecast_signs(facts, arrival, arrival + margin, Severity.MAJOR, state.short, moment)
+            signs += _forecast_signs(facts, arrival, arrival, Severity.CRITICAL, state.dies, moment)
         return Look(found=together(signs, moment.over)) if signs else NOTHING
 
 
@@ -141,17 +141,17 @@ def _level_signs(level: float, severity: Severity, newest: Stretch, moment: Mome
 
 
 def _forecast_signs(
-    arrival: Instant, needed: Instant, severity: Severity, newest: Stretch, moment: Moment
+    facts: Facts, arrival: Instant, needed: Instant, severity: Severity, newest: Stretch, moment: Moment
 ) -> list[Sign]:
     told = newest.newest(Limits(raise_at=0.0, clear_at=-1.0), moment.through)
     if told is None:
         return []
     since, until, missing_h = told
     empty_at = round(needed - missing_h * HOUR) // STEP * STEP  # by the worst forecast there was
-    when = wording.time(to_datetime(empty_at))
+    when = wording.instant(facts.on_the_clock(empty_at))
     before = "before" if severity is Severity.CRITICAL else "too close to"
     message = (
-        f"Logger's battery will be empty about {when}, {before} the planned arrival at {wording.time(to_datetime(arrival))}: "
+        f"Logger's battery will be empty about {when}, {before} the planned arrival at {wording.instant(facts.on_the_clock(arrival))}: "
         "nothing will be known of the payload from then on; charge or change it on the way"
     )
     return [Sign(severity=severity, message=message, since=since, until=until, details={"empty_at": when})]

@@ -12,7 +12,7 @@ import numpy as np
 
 from alerts import wording
 from alerts.alert import AlertKind
-from alerts.model import SECOND, Duration, Instant, Severity, to_datetime
+from alerts.model import SECOND, Duration, Instant, Severity
 from alerts.rules.facts import Facts
 from alerts.rules.rule import DeviceRule, Found, Look, Moment, Tuning
 from alerts.trace import Channel, Trace
@@ -78,12 +78,12 @@ class SignalLost(DeviceRule[SignalLostTuning, Heard]):
 
     def look(self, tuning: SignalLostTuning, facts: Facts, state: Heard, moment: Moment) -> Look:
         """Find a logger silent from the end of what its newest reading proves or announced on."""
-        position = self._position(tuning, state)
+        position = self._position(tuning, facts, state)
         apart = {} if position is None else {POSITION: position}
         since = heard_until(_limit(tuning, facts, moment.device_id), state, moment.watched_from)
         if moment.through < since:
             return Look(again_at=since, apart=apart)
-        return Look(found=_silence(state, since), apart=apart)
+        return Look(found=_silence(facts, state, since), apart=apart)
 
     def ended(self, states: Sequence[Heard], since: Instant, name: str | None = None) -> Instant | None:
         """Give the newest reading, or position, as the end; a silence after which nothing was heard never was."""
@@ -91,7 +91,7 @@ class SignalLost(DeviceRule[SignalLostTuning, Heard]):
         last = state.position_at if name == POSITION else state.seen
         return None if last is None or last < since else last
 
-    def _position(self, tuning: SignalLostTuning, state: Heard) -> Found | None:
+    def _position(self, tuning: SignalLostTuning, facts: Facts, state: Heard) -> Found | None:
         """Find the position missing by the logger's own readings: where it is silent altogether, that is told."""
         if state.position_at is None or state.seen is None:
             return None  # it may be one that never tells
@@ -99,7 +99,7 @@ class SignalLost(DeviceRule[SignalLostTuning, Heard]):
         since = from_ + round(tuning.position_max_gap_s * SECOND)
         if state.seen < since:
             return None
-        last = wording.time(to_datetime(state.position_at))
+        last = wording.instant(facts.on_the_clock(state.position_at))
         return Found(
             severity=Severity.MAJOR,
             message=f"No position since {last}, though the logger is heard",
@@ -126,10 +126,10 @@ def heard_until(limit: Duration, state: Heard, watched_from: Instant) -> Instant
     return max(state.seen + limit, state.quiet_until or state.seen)
 
 
-def _silence(state: Heard, since: Instant) -> Found:
+def _silence(facts: Facts, state: Heard, since: Instant) -> Found:
     if state.seen is None:
         return Found(severity=Severity.MAJOR, message="No reading since departure", since=since)
-    message = f"No reading since {wording.time(to_datetime(state.seen))}"
+    message = f"No reading since {wording.instant(facts.on_the_clock(state.seen))}"
     if state.quiet_until == since:
-        message += f"; the silence it announced ended {wording.time(to_datetime(since))}"
+        message += f"; the silence it announced ended {wording.instant(facts.on_the_clock(since))}"
     return Found(severity=Severity.MAJOR, message=message, since=since)

@@ -63,12 +63,14 @@ class SiteNotReady(ArrivalRule[SiteTuning]):
         if expected.overdue:
             message = f"{place.name} is closed, and the shipment has not arrived yet"
         else:
-            message = f"{place.name} is closed when it arrives, about {wording.instant(expected.arrival, place.hours.zone)}"
-            details["forecast_arrival"] = wording.instant_text(expected.arrival)
+            message = f"{place.name} is closed when it arrives, about {wording.instant(facts.on_the_clock(expected.arrival), place.hours.zone)}"
+            details["forecast_arrival"] = wording.instant_text(facts.on_the_clock(expected.arrival))
             received = received_at(facts, expected.arrival)
-            details["opens_at"] = wording.instant_text(received)
+            details["opens_at"] = wording.instant_text(
+                None if received is None else facts.on_the_clock(received)
+            )
             if received is not None:
-                message += f"; it opens {wording.instant(received, place.hours.zone)}"
+                message += f"; it opens {wording.instant(facts.on_the_clock(received), place.hours.zone)}"
         message += ". Agree with the site who receives it"
         return Found(severity=Severity.MAJOR, message=message, since=since, details=details)
 

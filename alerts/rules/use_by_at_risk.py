@@ -46,17 +46,19 @@ class UseByAtRisk(ArrivalRule[UseByTuning]):
         received = received_at(facts, expected.arrival)
         lost = received is None or received >= facts.use_by
         details = {
-            "use_by": wording.instant_text(facts.use_by),
+            "use_by": wording.instant_text(facts.on_the_clock(facts.use_by)),
             "needed_before_use_h": tuning.margin_s / 3600,
         }
-        use_by = f"To be used by {wording.instant(facts.use_by)}"
+        use_by = f"To be used by {wording.instant(facts.on_the_clock(facts.use_by))}"
         if expected.overdue:
-            message = f"{use_by}, was to arrive {wording.instant(expected.planned)}, and is not delivered"
+            message = f"{use_by}, was to arrive {wording.instant(facts.on_the_clock(expected.planned))}, and is not delivered"
         elif received is None:
             message = f"{use_by}, and the destination does not say when it can receive it"
         else:
-            details["forecast_received"] = wording.instant_text(received)
-            message = f"{use_by}, and received {wording.instant(received)} at the earliest"
+            details["forecast_received"] = wording.instant_text(facts.on_the_clock(received))
+            message = (
+                f"{use_by}, and received {wording.instant(facts.on_the_clock(received))} at the earliest"
+            )
             if not lost:
                 message += f": {wording.duration(facts.use_by - received)} left, {wording.duration(duration_of(tuning.margin_s))} needed"
         message += ". Speed it up, or ask the treating physician and the maker"

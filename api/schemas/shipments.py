@@ -36,6 +36,10 @@ class PlanFields(Given):
     budget_s: float | None = Field(None, description="Total time out of range that the product tolerates.")
     max_gap_s: float | None = Field(None, description="1800 by default.")
     delta_h_kj_mol: float | None = Field(None, description="Activation energy, 83.144 by default.")
+    time_lapse: float | None = Field(
+        None,
+        description="For simulated shipments: so many times as fast as real their journey passes. 1 by default.",
+    )
 
     def plan_fields(self) -> dict[str, Any]:
         """Give the fields of the plan that were sent; null is not the same as absent."""
@@ -179,6 +183,7 @@ class PlanOut(Shown):
     budget_s: float | None
     max_gap_s: float
     delta_h_kj_mol: float
+    time_lapse: float = Field(1, description="1, but for simulated shipments.")
     rules: dict[str, dict[str, bool | float | None]] = Field(
         {}, description="What is tuned of rules for this shipment; all else is as by default."
     )

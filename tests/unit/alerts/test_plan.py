@@ -126,6 +126,7 @@ def test_a_stored_plan_speaks_as_people_do():
         "budget_s": None,
         "max_gap_s": 1800,
         "delta_h_kj_mol": 83.144,
+        "time_lapse": 1,
         "rules": {},
     }
 

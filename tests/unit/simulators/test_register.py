@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from simulators.register import Registrar, RegistrationRefusedError, steps
-from simulators.registration import dewar, shipment, sites
+from simulators.registration import charges, dewar, ends, place, shipment, sites
 
 
 class Api:
@@ -44,13 +44,16 @@ def test_the_calls_of_a_journey_in_order(fleet_in, journey):
     path = f"/v1/shipments/{journey.shipment_id}"
     assert [step.path for step in made] == [
         "/v1/dewars",
+        "/v1/sites",
+        "/v1/sites",
+        f"/v1/dewars/{journey.dewar_id}/charge",
         "/v1/shipments",
         f"{path}/depart",
         f"{path}/deliver",
     ]
     assert [step.due_ms for step in made] == sorted(step.due_ms for step in made)
     assert [journey.clock.wall_ms(at) for at in (journey.departed_s, journey.delivered_s)] == [
-        step.due_ms for step in made[2:]
+        step.due_ms for step in made[-2:]
     ]
 
 
@@ -61,7 +64,9 @@ def test_a_shipment_carries_the_plan_that_the_truth_is_held_against(journey):
         assert body[name] == getattr(plan, name)
     assert "lower_c" not in body
     assert body["device_ids"] == [journey.device_id]
-    assert body["origin"].startswith("Collection site")
+    assert body["time_lapse"] == journey.clock.speed
+    assert [site["site_id"] for site in ends(journey, "acme")] == [body["origin"], body["destination"]]
+    assert ends(journey, "acme")[0]["name"].startswith("Collection site")
     assert body["legs"][0]["from"] == body["origin"]
     assert body["legs"][-1]["to"] == body["destination"]
 
@@ -77,13 +82,24 @@ def test_what_is_planned_is_registered_whatever_happens(fleet_in):
     body = shipment(journey, "acme")
     assert len(journey.legs) == len(journey.planned) + 2
     assert [(leg["from"], leg["to"]) for leg in body["legs"]] == [
-        (leg.origin.name, leg.destination.name)
+        (place(journey, leg.origin), place(journey, leg.destination))
         for leg in journey.planned
         if leg.stage in ("pick-up", "flight", "delivery")
     ]
-    assert [site["name"] for site in sites(journey)] == list(
-        dict.fromkeys([body["origin"], *(leg["to"] for leg in body["legs"])])
-    )
+    way = list(dict.fromkeys([body["origin"], *(leg["to"] for leg in body["legs"])]))
+    assert len(sites(journey)) == len(way)
+    # What is no site of its own is an airport, and called by its code.
+    assert all(len(name) == 3 for name in way[1:-1])
+
+
+def test_a_charge_on_the_way_is_told(fleet_in):
+    (journey,) = fleet_in("recharge-at-hub").journeys(0)
+    full, again = charges(journey)
+    assert full == journey.on_ms < again
+    told = [
+        step for step in steps(fleet_in("recharge-at-hub"), 0, 0, "acme") if step.path.endswith("/charge")
+    ]
+    assert [step.due_ms for step in told] == [full, again]
 
 
 def test_dry_ice_has_no_lower_limit(fleet_in):
@@ -112,7 +128,7 @@ async def test_a_refused_call_is_counted_and_the_rest_goes_on(fleet_in, registra
     registrar = registrar_of(fleet_in(size=2, start_ms=start_ms), api)
     await registrar.follow(start_ms, None)
     assert registrar.refused == 1
-    assert len(api.calls) == 8
+    assert len(api.calls) == 14
 
 
 async def test_an_api_that_is_away_is_waited_for(fleet_in, registrar_of, monkeypatch):
@@ -132,4 +148,11 @@ async def test_nothing_is_done_ahead_of_its_time_or_after_the_end(fleet_in, regi
     start_ms = int(time.time() * 1000) - 10_000
     api = Api()
     await registrar_of(fleet_in("demo", size=1, start_ms=start_ms), api).follow(start_ms, start_ms + 9_000)
-    assert [path.rsplit("/")[-1] for path, _ in api.calls] == ["dewars", "shipments", "depart"]
+    assert [path.rsplit("/")[-1] for path, _ in api.calls] == [
+        "dewars",
+        "sites",
+        "sites",
+        "charge",
+        "shipments",
+        "depart",
+    ]
