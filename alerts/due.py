@@ -40,7 +40,12 @@ _DEADLINES = """
 CLAIM_LIVE = _CLAIM.format(due=" UNION ALL ".join((_MARKS.format(late="NOT late"), _DEADLINES)), where="")
 
 # What loggers bring back from a flight is much, and hours old: live data does not wait for it.
-CLAIM_PAST = _CLAIM.format(due=_MARKS.format(late="late"), where="WHERE e.shipment_id <> ALL($2::text[])")
+# A mark from the future has waited: the clock was set back.
+_WAITED = """
+WHERE e.shipment_id <> ALL($2::text[]) AND NOT (
+    waiting.since > statement_timestamp() - $3 * interval '1 second' AND waiting.since <= statement_timestamp())
+"""
+CLAIM_PAST = _CLAIM.format(due=_MARKS.format(late="late"), where=_WAITED)
 PAST_PART = 4
 """Where both are claimed, one in so many shipments, at least, may be one with readings of the past."""
 
@@ -111,13 +116,18 @@ class Share(StrEnum):
     """Both; of the second fewer where there are many of the first."""
 
 
-async def claim(connection: Connection, limit: int, share: Share = Share.ALL) -> Batch | None:
-    """Lock due shipments that nobody else is at, about `limit` of them, and load them; None where none is due."""
+async def claim(
+    connection: Connection, limit: int, share: Share = Share.ALL, late_wait_s: float = 0
+) -> Batch | None:
+    """Lock due shipments that nobody else is at, about `limit` of them, and load them; None where none is due.
+
+    Those with readings of the past are due once they have waited for `late_wait_s` seconds.
+    """
     live = [] if share is Share.PAST else await connection.fetch(CLAIM_LIVE, limit)
     past: Rows = ()
     if share is not Share.LIVE:
         room = max(limit - len(live), limit // PAST_PART, 1)
-        past = await connection.fetch(CLAIM_PAST, room, [row["shipment_id"] for row in live])
+        past = await connection.fetch(CLAIM_PAST, room, [row["shipment_id"] for row in live], late_wait_s)
     if not live and not past:
         return None
     return await _take(connection, [*live, *past], from_the_start=False)

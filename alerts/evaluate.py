@@ -13,11 +13,12 @@ import structlog
 from alerts import metrics
 from alerts.due import Batch, Poisoned, Share, claim, claim_these, told
 from alerts.fleet import hear_fleet, watch_fleet
-from alerts.judge import Verdict, judge, set_aside
+from alerts.judge import DueShipment, Verdict, judge, set_aside
 from alerts.model import ChangeKind, Instant
 from alerts.record import save, write_deadlines
 from alerts.traces import Connection
-from alerts.wakeup import Wakeup, outlast
+from alerts.wakeup import Wakeup, first_of, outlast
+from telemetry.slices import can_wait, in_slices
 
 log = structlog.get_logger(__name__)
 
@@ -29,10 +30,15 @@ BATCH = 200
 LEAST_BATCH = 8
 CYCLE_S = 0.04
 """How long a cycle should take: longer ones make live data wait, shorter ones spend their time on beginning and end."""
-BESIDE_LIVE_S = 0.01
+BESIDE_LIVE_S = 0.015
 """The same for shipments with readings of the past while there are live ones, which share processor and database."""
+REST_S = 0.015
+"""So long a pause is between such cycles."""
+LATE_WAIT_S = 1.0
+"""And so long a shipment waits for what else its loggers hand in of the past: once is less work than many times."""
+LOOK_PAST_EVERY_S = 0.1
+"""How often it is looked for late marks beside live ones, which wake both loops."""
 ALONE_AFTER_S = 1.0
-_SLICE_S = 0.001
 _LONGEST_BACKOFF_S = 600.0
 
 # What a statement refuses because of the values in it: the same again would fail again.
@@ -56,12 +62,24 @@ async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
     In two loops beside each other, so that what happens now never waits for what happened hours ago; a third one
     sees whether the fleet as a whole is heard.
     """
-    live, past = _Pace(CYCLE_S), _Pace(CYCLE_S)
+    live, past, past_beside_live = _Pace(), _Pace(), _Pace(limit=LEAST_BATCH)
+    alone_at = -inf
 
     async def live_data() -> int:
-        found = await live.cycle(pool, Share.LIVE)
+        nonlocal alone_at
+        found = await live.cycle(lambda limit: evaluate_due(pool, limit, Share.LIVE), CYCLE_S)
         if found:
-            past.cycle_s, past.hurries_at = BESIDE_LIVE_S, perf_counter() + ALONE_AFTER_S
+            alone_at = perf_counter() + ALONE_AFTER_S
+        return found
+
+    async def past_data() -> int:
+        can_wait.set(True)
+        if perf_counter() > alone_at:
+            return await past.cycle(lambda limit: evaluate_due(pool, limit, Share.PAST), CYCLE_S)
+        found = await past_beside_live.cycle(
+            lambda limit: evaluate_due(pool, limit, Share.PAST, LATE_WAIT_S), BESIDE_LIVE_S
+        )
+        await first_of(stop, patience_s=REST_S if found else LOOK_PAST_EVERY_S)
         return found
 
     # First of all: what is due after an outage must not be told of one by one.
@@ -69,9 +87,7 @@ async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(watch_fleet(pool, stop), name="evaluate:fleet")
         group.create_task(_evaluate_all(pool, live_data, stop), name="evaluate:live")
-        group.create_task(
-            _evaluate_all(pool, lambda: past.cycle(pool, Share.PAST), stop), name="evaluate:past"
-        )
+        group.create_task(_evaluate_all(pool, past_data, stop), name="evaluate:past")
 
 
 async def _evaluate_all(
@@ -89,23 +105,18 @@ async def _evaluate_all(
 class _Pace:
     """Takes as many shipments at once as a cycle has time for: whoever becomes due meanwhile waits for its end."""
 
-    cycle_s: float
     limit: int = BATCH
-    hurries_at: float = inf
-    """When a cycle that was made short for the sake of others may be long again."""
 
-    async def cycle(self, pool: asyncpg.Pool, share: Share) -> int:
-        """Evaluate some of what is due; give how many there were."""
+    async def cycle(self, evaluate_some: Callable[[int], Awaitable[int]], cycle_s: float) -> int:
+        """Evaluate some of what is due, which should take `cycle_s` seconds; give how many there were."""
         started = perf_counter()
-        if started > self.hurries_at:
-            self.cycle_s, self.hurries_at = CYCLE_S, inf
         try:
-            found = await evaluate_due(pool, self.limit, share)
+            found = await evaluate_some(self.limit)
         except (TimeoutError, asyncpg.QueryCanceledError):
             self.limit = max(self.limit // 2, 1)
             raise
         if found:
-            self.limit = next_limit(self.limit, perf_counter() - started, self.cycle_s)
+            self.limit = next_limit(self.limit, perf_counter() - started, cycle_s)
         return found
 
 
@@ -116,11 +127,16 @@ def next_limit(limit: int, took_s: float, cycle_s: float = CYCLE_S) -> int:
     return min(limit + limit // 4 + 1, BATCH) if took_s < cycle_s else limit
 
 
-async def evaluate_due(pool: asyncpg.Pool, limit: int = BATCH, share: Share = Share.ALL) -> int:
-    """Evaluate about `limit` due shipments in one transaction; give how many there were."""
+async def evaluate_due(
+    pool: asyncpg.Pool, limit: int = BATCH, share: Share = Share.ALL, late_wait_s: float = 0
+) -> int:
+    """Evaluate about `limit` due shipments in one transaction; give how many there were.
+
+    Those with readings of the past only once they have waited for `late_wait_s` seconds.
+    """
     started = perf_counter()
     async with pool.acquire() as connection, connection.transaction():
-        batch = await claim(connection, limit, share)
+        batch = await claim(connection, limit, share, late_wait_s)
         if batch is None:
             return 0
         verdicts, poisoned = await _evaluate(connection, batch)
@@ -138,13 +154,10 @@ async def evaluate_again(
 
 
 async def judge_batch(batch: Batch) -> tuple[list[Verdict], list[Poisoned]]:
-    """Judge every shipment, letting others run in between; one whose judgement raises costs the others nothing.
+    """Judge every shipment, letting others run in between; one whose judgement raises costs the others nothing."""
+    verdicts, failures = [], list(batch.poisoned)
 
-    Not in a thread: that one would keep the event loop waiting for five milliseconds at every turn (the interpreter's
-    switch interval), and the loop has many turns.
-    """
-    verdicts, failures, pause_at = [], list(batch.poisoned), perf_counter() + _SLICE_S
-    for shipment in batch.shipments:
+    def judge_one(shipment: DueShipment) -> None:
         try:
             verdict = judge(shipment, batch.now, _new_id)
         except Exception as error:  # whatever it is, the other shipments must not wait for it
@@ -153,9 +166,8 @@ async def judge_batch(batch: Batch) -> tuple[list[Verdict], list[Poisoned]]:
         else:
             verdicts.append(verdict)
             _log_rules(verdict)
-        if perf_counter() > pause_at:
-            await asyncio.sleep(0)
-            pause_at = perf_counter() + _SLICE_S
+
+    await in_slices(judge_one, batch.shipments)
     return verdicts, failures
 
 

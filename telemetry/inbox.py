@@ -1,9 +1,10 @@
-"""What has been received and is not committed yet: bounded, small messages before large ones that came earlier."""
+"""What has been received and is not committed yet: bounded, small messages apart from large ones."""
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import NamedTuple
 
 from telemetry import metrics
@@ -17,11 +18,24 @@ MOST_MESSAGES = 2 * RECEIVE_MAXIMUM
 MOST_BYTES = 48 * 2**20
 SMALL_BYTES = 2 * 1024
 """What a logger sends that is under way. Larger messages are the past of one that was away, and can wait."""
-LARGE_BYTES_BESIDE_LIVE = 96 * 1024
-"""So much of the large ones makes a batch while there are small ones, which wait for no more than that."""
+LARGE_BYTES_BESIDE_LIVE = 256 * 1024
+"""So much of the large ones makes a batch while there are small ones, which share processor and database with it."""
 _LIVE_FOR = timedelta(seconds=1)
+POURING_FOR = timedelta(milliseconds=20)
+"""Large messages are still pouring in if the newest of them is no older,"""
+POURING_AT_MOST = timedelta(milliseconds=500)
+"""and the oldest that waits is no older than this,"""
+POURING_BELOW = 0.8
+"""and no larger part of what may be held is."""
 READ_AGAIN_BELOW = 0.9
 """The part of what may be held below which a connection that was stopped reads again."""
+
+
+class Lane(StrEnum):
+    """Which messages: both lanes are stored beside each other, so that neither waits for the other."""
+
+    SMALL = "small"
+    LARGE = "large"
 
 
 class Delivery(NamedTuple):
@@ -35,20 +49,18 @@ class Delivery(NamedTuple):
 class Inbox:
     """Deliveries on their way into the database; above its limits, connections stop reading.
 
-    Where hundreds of loggers hand in a whole flight, live readings do not queue up behind it: every other batch is of
-    small messages, and those of large ones are short. Messages of one topic keep their order, and receipts are
-    confirmed in the order of receipt (MQTT 5.0, 4.6).
+    Where hundreds of loggers hand in a whole flight, live readings do not queue up behind it: small and large messages
+    are taken apart from each other, and batches of large ones are short while there are small ones. A small message
+    does not overtake a large one of its topic, and receipts are confirmed in the order of receipt (MQTT 5.0, 4.6).
     """
 
     def __init__(self) -> None:
-        self._small: deque[Delivery] = deque()
-        self._large: deque[Delivery] = deque()
+        self._waiting: dict[Lane, deque[Delivery]] = {lane: deque() for lane in Lane}
+        self._waiting_bytes: Counter[Lane] = Counter()
         self._large_of: Counter[str] = Counter()
-        """How many large messages of a topic wait: its small ones must not overtake them."""
-        self._large_next = False
+        """How many messages of a topic in the large lane are not settled: its small ones must not overtake them."""
         self._live_until = datetime.min.replace(tzinfo=UTC)
         self._newest = self._live_until
-        self._waiting_bytes = 0
         self._held: Counter[Connection] = Counter()
         self._unconfirmed: dict[Connection, deque[int]] = {}
         self._committed: dict[Connection, set[int]] = {}
@@ -59,15 +71,29 @@ class Inbox:
         self.bytes = 0
         """Their payloads."""
 
-    @property
-    def full(self) -> bool:
-        """Whether as much waits as fits into a batch."""
-        return len(self._small) + len(self._large) >= BATCH_MESSAGES or self._waiting_bytes >= BATCH_BYTES
+    def full(self, lane: Lane) -> bool:
+        """Tell whether as much waits as fits into a batch."""
+        return len(self._waiting[lane]) >= BATCH_MESSAGES or self._waiting_bytes[lane] >= BATCH_BYTES
+
+    def empty(self, lane: Lane) -> bool:
+        """Tell whether nothing waits to be taken."""
+        return not self._waiting[lane]
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing waits to be taken."""
-        return not (self._small or self._large)
+    def beside_live(self) -> bool:
+        """Whether small messages were among what came in the last second."""
+        return self._newest < self._live_until
+
+    def pouring(self, now: datetime) -> bool:
+        """Tell whether so many large messages are arriving that only small ones should be stored meanwhile."""
+        large = self._waiting[Lane.LARGE]
+        return (
+            now < self._live_until
+            and bool(large)
+            and now < large[-1].message.received_at + POURING_FOR
+            and now < large[0].message.received_at + POURING_AT_MOST
+            and not self._above(POURING_BELOW)
+        )
 
     @property
     def crowded(self) -> bool:
@@ -84,13 +110,13 @@ class Inbox:
         self.messages += len(publishes)
         for topic, packet_id, payload in publishes:
             delivery = Delivery(Message(Source.MQTT, topic, payload, received_at), connection, packet_id)
-            if len(payload) > SMALL_BYTES or topic in self._large_of:
-                self._large.append(delivery)
+            lane = Lane.LARGE if len(payload) > SMALL_BYTES or topic in self._large_of else Lane.SMALL
+            if lane is Lane.LARGE:
                 self._large_of[topic] += 1
             else:
-                self._small.append(delivery)
                 self._live_until = received_at + _LIVE_FOR
-            self._waiting_bytes += len(payload)
+            self._waiting[lane].append(delivery)
+            self._waiting_bytes[lane] += len(payload)
             self.bytes += len(payload)
         self._unconfirmed.setdefault(connection, deque()).extend(
             packet_id for _, packet_id, _ in publishes if packet_id
@@ -100,32 +126,27 @@ class Inbox:
             connection.pause()
         self._tell()
 
-    def take(self) -> list[Delivery]:
+    def take(self, lane: Lane) -> list[Delivery]:
         """Give the next batch, which is empty only where nothing waits."""
-        large = bool(self._large) and (self._large_next or not self._small)
-        lane = self._large if large else self._small
-        most = LARGE_BYTES_BESIDE_LIVE if large and self._newest < self._live_until else BATCH_BYTES
-        self._large_next = not large
+        most = LARGE_BYTES_BESIDE_LIVE if lane is Lane.LARGE and self.beside_live else BATCH_BYTES
+        waiting = self._waiting[lane]
         batch: list[Delivery] = []
         size = 0
-        while lane and len(batch) < BATCH_MESSAGES and size < most:
-            batch.append(lane.popleft())
+        while waiting and len(batch) < BATCH_MESSAGES and size < most:
+            batch.append(waiting.popleft())
             size += len(batch[-1].message.payload)
-            if large:
-                self._forget_large(batch[-1].message.origin)
-        self._waiting_bytes -= size
+        self._waiting_bytes[lane] -= size
         return batch
 
-    def _forget_large(self, topic: str) -> None:
-        self._large_of[topic] -= 1
-        if not self._large_of[topic]:
-            del self._large_of[topic]
-
-    def settle(self, batch: Sequence[Delivery]) -> dict[Connection, list[int]]:
+    def settle(self, lane: Lane, batch: Sequence[Delivery]) -> dict[Connection, list[int]]:
         """Forget a batch that is committed, and give the receipts that can be confirmed now, in their order.
 
         Once some of what is allowed is free, connections read again.
         """
+        if lane is Lane.LARGE:
+            self._large_of -= Counter(
+                delivery.message.origin for delivery in batch
+            )  # which forgets those without any
         self.messages -= len(batch)
         self.bytes -= sum(len(delivery.message.payload) for delivery in batch)
         self._held -= Counter(

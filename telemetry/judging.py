@@ -1,11 +1,8 @@
 """Messages to a batch, in slices that let others run in between, whatever our own code stumbles at."""
 
-import asyncio
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from functools import partial
 from itertools import chain
-from time import monotonic
-from typing import TypeVar
 
 import structlog
 
@@ -15,47 +12,33 @@ from telemetry.columns import judge, lots
 from telemetry.examine import Examined, Parcel, examine_parcel, unpack
 from telemetry.fresh import Fresh, prepare_fresh
 from telemetry.model import Message, RefusalReason, Refused
+from telemetry.slices import in_slices
 
 log = structlog.get_logger(__name__)
-
-A = TypeVar("A")
-B = TypeVar("B")
-
-_SLICE_S = 0.001
 
 
 async def open_all(messages: Sequence[Message], registered: Container[str]) -> list[Parcel | Examined]:
     """Unpack what came by MQTT."""
-    return await _in_slices(partial(_unpack, registered=registered), messages)
+    return await in_slices(partial(_unpack, registered=registered), messages)
 
 
 async def judge_one_by_one(opened: Sequence[Parcel | Examined]) -> Batch:
     """Judge each reading by itself."""
-    return prepare(await _in_slices(_examined, opened))
+    return prepare(await in_slices(_examined, opened))
 
 
 async def judge_at_once(opened: Sequence[Parcel | Examined]) -> Fresh | None:
     """Judge what can be in lots and the rest one by one; None where it fails, or nothing is left that can be stored."""
     try:
-        judged = await _in_slices(judge, list(lots(one for one in opened if isinstance(one, Parcel))))
+        judged = await in_slices(judge, list(lots(one for one in opened if isinstance(one, Parcel))))
         good = chain.from_iterable(columns.good.tolist() for columns in judged)
-        taken = await _in_slices(
+        taken = await in_slices(
             lambda one: one if isinstance(one, Parcel) and next(good) else _examined(one), opened
         )
         return prepare_fresh(taken, judged) if any(one.size for one in taken) else None
     except Exception:  # the ordinary way judges the same, and finds out which message it is
         log.exception("large_batch_failed", hint="its readings are judged one by one")
         return None
-
-
-async def _in_slices(work: Callable[[A], B], items: Sequence[A]) -> list[B]:
-    done, pause_at = [], monotonic() + _SLICE_S
-    for item in items:
-        done.append(work(item))
-        if monotonic() > pause_at:
-            await asyncio.sleep(0)
-            pause_at = monotonic() + _SLICE_S
-    return done
 
 
 def _unpack(message: Message, registered: Container[str]) -> Parcel | Examined:

@@ -19,16 +19,19 @@ from telemetry.batch import Batch
 from telemetry.broker import BrokerError, Connection, UnsupportedVersionError
 from telemetry.frames import Publish
 from telemetry.fresh import Fresh
-from telemetry.inbox import Delivery, Inbox
+from telemetry.inbox import Delivery, Inbox, Lane
 from telemetry.ingest import Ingest
 from telemetry.sequences import Acknowledgement
 from telemetry.sessions import adopt, client_id, empty, topics
+from telemetry.slices import can_wait
 from telemetry.slots import Slot
 
 log = structlog.get_logger(__name__)
 
 LINGER_S = 0.004
 """How long a batch that is not full waits for more, while none is being committed."""
+REST_S = 0.015
+"""How long the lane of large messages rests after a batch beside live ones, which share processor and database."""
 ACKS_EVERY_S = 0.1
 ACKS_AT_ONCE = 200
 MOST_ACKS = 100_000
@@ -78,7 +81,7 @@ class Bridge:
         self._connection: Connection | None = None
         self._problem: str | None = "not connected yet"
         self._receiving = True
-        self._committing = False
+        self._committing: set[Lane] = set()
         self._acks: dict[tuple[str, int], Acknowledgement] = {}
         self._acks_wanted = asyncio.Event()
 
@@ -92,7 +95,7 @@ class Bridge:
                 )
                 others = [
                     group.create_task(self._slot.hold(), name="ingest:slot"),
-                    group.create_task(self._store(), name="ingest:store"),
+                    *(group.create_task(self._store(lane), name=f"ingest:store:{lane}") for lane in Lane),
                     group.create_task(self._answer(), name="ingest:acks"),
                     group.create_task(self._report(), name="ingest:report"),
                 ]
@@ -167,38 +170,53 @@ class Bridge:
 
     # Into the database.
 
-    async def _store(self) -> None:
-        """Judge a batch while the database stores the one before it, and commit in the order of receipt."""
+    async def _store(self, lane: Lane) -> None:
+        """Judge a batch while the database stores the one before it, and commit in the order of receipt.
+
+        The lanes do not wait for each other. Where both have something of one logger, the database has the later
+        transaction wait for the row of its state (see store).
+        """
+        can_wait.set(lane is Lane.LARGE)
         committing: asyncio.Task[None] | None = None
         async with asyncio.TaskGroup() as group:
             while True:
-                batch = await self._next_batch()
+                batch = await self._next_batch(lane)
                 judged = await self._ingest.judge([delivery.message for delivery in batch])
                 if committing is not None:
                     await committing
-                self._committing = True
+                self._committing.add(lane)
                 sent = asyncio.Event()
-                committing = group.create_task(self._commit(batch, judged, sent), name="ingest:commit")
+                committing = group.create_task(self._commit(lane, batch, judged, sent), name="ingest:commit")
                 await sent.wait()  # each answer of the database would have to wait for a piece of judging
+                if lane is Lane.LARGE and self._inbox.beside_live:
+                    await committing
+                    await asyncio.sleep(REST_S)
 
-    async def _next_batch(self) -> list[Delivery]:
-        """Wait for a full batch, or while nothing is being committed for whatever comes within a few ms."""
-        while not self._inbox.full:
-            if not self._inbox.empty and not self._committing:
+    async def _next_batch(self, lane: Lane) -> list[Delivery]:
+        """Wait for a full batch, or while nothing is being committed for whatever comes within a few ms.
+
+        Large messages that are still pouring in are left where they are: to receive them is enough to do.
+        """
+        while not self._inbox.full(lane):
+            if not self._inbox.empty(lane) and lane not in self._committing:
                 await asyncio.sleep(LINGER_S)
                 break
             await self._inbox.change()
-        return self._inbox.take()
+        while lane is Lane.LARGE and self._inbox.pouring(datetime.now(UTC)):  # noqa: ASYNC110 -- it ends by itself
+            await asyncio.sleep(LINGER_S)
+        return self._inbox.take(lane)
 
-    async def _commit(self, batch: list[Delivery], judged: Batch | Fresh, sent: asyncio.Event) -> None:
+    async def _commit(
+        self, lane: Lane, batch: list[Delivery], judged: Batch | Fresh, sent: asyncio.Event
+    ) -> None:
         outcome = await self._ingest.commit_batch(judged, on_sent=sent.set)
-        for connection, packet_ids in self._inbox.settle(batch).items():
+        for connection, packet_ids in self._inbox.settle(lane, batch).items():
             connection.acknowledge(packet_ids)
         self._acks |= {(ack.device_id, ack.boot): ack for ack in outcome.acknowledgements}
         while len(self._acks) > MOST_ACKS:  # a logger that misses one sends again, and hears more
             del self._acks[next(iter(self._acks))]
         self._acks_wanted.set()
-        self._committing = False
+        self._committing.discard(lane)
 
     # Back to the loggers.
 

@@ -6,7 +6,7 @@ from typing import Any
 from telemetry.frames import MalformedPacketError, Publish, split
 
 _READ_BYTES = 32 * 1024
-_ENOUGH_MESSAGES, _ENOUGH_BYTES = 100, 512 * 1024
+_ENOUGH_MESSAGES, _ENOUGH_BYTES = 100, 64 * 1024
 """What is taken in at once, about: so many take less than a millisecond to receive, however large they are."""
 _NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 

@@ -241,7 +241,7 @@ async def test_a_batch_that_takes_too_long_is_tried_again_smaller(
 ) -> None:
     stop, limits = asyncio.Event(), []
 
-    async def slow(_: asyncpg.Pool, limit: int, share: due.Share) -> int:
+    async def slow(_: asyncpg.Pool, limit: int, share: due.Share, _late_wait_s: float = 0) -> int:
         if share is due.Share.PAST:
             return 0
         limits.append(limit)
@@ -282,6 +282,51 @@ async def test_live_data_never_waits_for_what_comes_back_from_a_flight(desk: Des
         await desk.store([(datetime.now(UTC), -140.0)], "live", "D-live")
         await desk.pool.execute("UPDATE evaluations SET evaluate_at = now() WHERE evaluated_at IS NOT NULL")
         assert await evaluate_due(desk.pool, limit=1) == 2, number
+
+
+async def test_readings_of_the_past_wait_for_more_of_their_kind_and_live_ones_for_nothing(desk: Desk) -> None:
+    await desk.ship()
+    await desk.ship("live", "D-live")
+    await desk.store([(minute(0), -140.0)])
+    await desk.store([(datetime.now(UTC), -140.0)], "live", "D-live")
+    assert await evaluate_due(desk.pool, share=due.Share.PAST, late_wait_s=60) == 0
+    assert await evaluate_due(desk.pool, share=due.Share.ALL, late_wait_s=60) == 1
+    assert len(await desk.excursions("live")) == 1
+    await desk.pool.execute("UPDATE evaluation_marks SET marked_at = marked_at - interval '1 minute'")
+    await desk.store([(minute(1), -140.0)])  # has come just now, and is judged with the one before
+    assert await evaluate_due(desk.pool, share=due.Share.PAST, late_wait_s=60) == 1
+    assert await desk.pool.fetchval("SELECT count(*) FROM evaluation_marks") == 0
+
+
+async def test_beside_live_data_the_past_is_evaluated_once_it_has_waited(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "LATE_WAIT_S", 0.2)
+    stop, waited = asyncio.Event(), []
+
+    async def noted(_: asyncpg.Pool, _limit: int, share: due.Share, late_wait_s: float = 0) -> int:
+        await asyncio.sleep(0)
+        if share is due.Share.PAST:
+            waited.append(late_wait_s)
+            if late_wait_s:
+                stop.set()
+        return 1
+
+    monkeypatch.setattr(evaluate, "evaluate_due", noted)
+    await asyncio.wait_for(run_evaluate(desk.pool, stop), 10)
+    assert waited[-1] == 0.2
+    stop.clear()
+
+    async def nothing_live(pool: asyncpg.Pool, limit: int, share: due.Share, late_wait_s: float = 0) -> int:
+        if share is due.Share.LIVE:
+            return 0
+        await noted(pool, limit, share, late_wait_s)
+        stop.set()
+        return 1
+
+    monkeypatch.setattr(evaluate, "evaluate_due", nothing_live)
+    await asyncio.wait_for(run_evaluate(desk.pool, stop), 10)
+    assert waited[-1] == 0  # and alone at once
 
 
 def test_a_cycle_takes_as_many_as_it_has_time_for() -> None:

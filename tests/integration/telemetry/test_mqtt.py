@@ -68,6 +68,25 @@ async def test_what_is_refused_is_kept_and_does_not_stop_the_rest(start, store, 
     assert await store.readings("measured_at") == [(at(2),)]
 
 
+async def test_a_live_reading_does_not_wait_for_the_flight_of_another_logger(start, store, loggers):
+    await start()
+    async with store.another_connection() as other:
+        holding = other.transaction()
+        await holding.start()
+        await other.execute("SELECT FROM device_states WHERE device_id = 'LOG-2' FOR UPDATE")
+        loggers.publish([reading(n, seq=n) for n in range(100)], "dewar/v1/LOG-2/readings")
+        await store.until(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"
+        )
+        for second in range(3):
+            loggers.publish(reading(second, seq=second))
+            await loggers.acknowledged(lambda ack, through=second: ack["through"] == through)
+        assert len(await store.readings("seq")) == 3
+        await holding.rollback()
+    await loggers.acknowledged(lambda ack: ack["through"] == 99, "LOG-2")
+    await store.until_stored(103)
+
+
 async def test_what_was_published_while_nobody_listened_comes_later(start, store, loggers):
     ingester = await start()
     await ingester.stopped()

@@ -10,7 +10,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from telemetry.broker import BrokerError, Connection, UnsupportedVersionError
 from telemetry.frames import Publish
-from telemetry.inbox import Inbox
+from telemetry.inbox import Inbox, Lane
 from telemetry.sessions import empty
 
 CONNECT, SUBSCRIBE, UNSUBSCRIBE, PUBACK, DISCONNECT = 0x10, 0x82, 0xA2, 0x40, 0xE0
@@ -235,10 +235,11 @@ class Keeper(Owner):
         self.inbox.add(connection, publishes, datetime.now(UTC))
 
     def store(self):
-        batch = self.inbox.take()
-        for delivery in batch:
-            delivery.connection.acknowledge([delivery.packet_id])
-        self.inbox.settle(batch)
+        for lane in Lane:
+            batch = self.inbox.take(lane)
+            for delivery in batch:
+                delivery.connection.acknowledge([delivery.packet_id])
+            self.inbox.settle(lane, batch)
 
 
 async def test_an_answer_behind_more_messages_than_are_held_is_waited_for(monkeypatch):

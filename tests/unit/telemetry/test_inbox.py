@@ -10,9 +10,13 @@ from telemetry.inbox import (
     LARGE_BYTES_BESIDE_LIVE,
     MOST_BYTES,
     MOST_MESSAGES,
+    POURING_AT_MOST,
+    POURING_BELOW,
+    POURING_FOR,
     READ_AGAIN_BELOW,
     SMALL_BYTES,
     Inbox,
+    Lane,
 )
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -43,26 +47,27 @@ def ids(batch):
 
 
 def drain(inbox):
-    while batch := inbox.take():
-        inbox.settle(batch)
+    for lane in Lane:
+        while batch := inbox.take(lane):
+            inbox.settle(lane, batch)
 
 
 def test_batches_come_in_the_order_of_receipt():
     inbox, connection = Inbox(), Reader()
     inbox.add(connection, publishes(BATCH_MESSAGES + 5), NOW)
-    assert inbox.full
-    assert [delivery.packet_id for delivery in inbox.take()] == [*range(1, BATCH_MESSAGES + 1)]
-    assert [delivery.packet_id for delivery in inbox.take()] == [
-        *range(BATCH_MESSAGES + 1, BATCH_MESSAGES + 6)
-    ]
-    assert inbox.empty
-    assert inbox.take() == []
+    assert inbox.full(Lane.SMALL)
+    assert ids(inbox.take(Lane.SMALL)) == [*range(1, BATCH_MESSAGES + 1)]
+    assert not inbox.full(Lane.SMALL)
+    assert ids(inbox.take(Lane.SMALL)) == [*range(BATCH_MESSAGES + 1, BATCH_MESSAGES + 6)]
+    assert inbox.empty(Lane.SMALL)
+    assert inbox.take(Lane.SMALL) == []
 
 
 def test_a_batch_is_bounded_in_bytes_and_takes_at_least_one():
     inbox = Inbox()
     inbox.add(Reader(), publishes(3, b"x" * BATCH_BYTES), NOW)
-    assert [len(inbox.take()) for _ in range(4)] == [1, 1, 1, 0]
+    assert inbox.full(Lane.LARGE)
+    assert [len(inbox.take(Lane.LARGE)) for _ in range(4)] == [1, 1, 1, 0]
 
 
 def test_too_many_messages_stop_the_reading_until_some_of_them_are_stored():
@@ -74,7 +79,7 @@ def test_too_many_messages_stop_the_reading_until_some_of_them_are_stored():
     assert inbox.crowded
     while inbox.messages > MOST_MESSAGES * READ_AGAIN_BELOW:
         assert not connection.reading
-        inbox.settle(inbox.take())
+        inbox.settle(Lane.SMALL, inbox.take(Lane.SMALL))
     assert connection.reading
     assert not inbox.crowded
 
@@ -88,35 +93,60 @@ def test_too_many_bytes_stop_the_reading():
     assert (inbox.messages, inbox.bytes) == (0, 0)
 
 
-def test_a_live_reading_overtakes_what_another_logger_brings_back_from_a_flight():
+def test_a_live_reading_does_not_wait_for_what_another_logger_brings_back_from_a_flight():
     inbox, connection = Inbox(), Reader()
     many = 3 * BATCH_BYTES // len(LARGE)
     inbox.add(connection, publishes(many, LARGE), NOW)
+    assert not inbox.beside_live
     inbox.add(connection, publishes(2, logger="LOG-2", first=many + 1), NOW)
-    assert ids(inbox.take()) == [many + 1, many + 2]
-    beside_live = ids(inbox.take())
+    assert inbox.beside_live
+    beside_live = ids(inbox.take(Lane.LARGE))
     assert beside_live[0] == 1
     assert len(beside_live) * len(LARGE) < LARGE_BYTES_BESIDE_LIVE + len(LARGE)
+    assert ids(inbox.take(Lane.SMALL)) == [many + 1, many + 2]
     inbox.add(connection, publishes(1, LARGE, first=many + 3), NOW + timedelta(seconds=2))
-    assert len(ids(inbox.take())) * len(LARGE) >= BATCH_BYTES  # nothing live any more
+    assert not inbox.beside_live
+    assert len(inbox.take(Lane.LARGE)) * len(LARGE) >= BATCH_BYTES
 
 
-def test_however_much_is_live_the_flight_has_every_other_batch():
+def test_large_messages_are_left_while_they_are_pouring_in_beside_live_ones():
     inbox, connection = Inbox(), Reader()
-    inbox.add(connection, publishes(1000, LARGE), NOW)
-    inbox.add(connection, publishes(5 * BATCH_MESSAGES, logger="LOG-2", first=1001), NOW)
-    assert [inbox.take()[0].packet_id > 1000 for _ in range(6)] == [True, False] * 3
+    inbox.add(connection, publishes(2, LARGE), NOW)
+    assert not inbox.pouring(NOW)  # nothing would be disturbed
+    inbox.add(connection, publishes(1, logger="LOG-2"), NOW)
+    assert inbox.pouring(NOW)
+    assert not inbox.pouring(NOW + POURING_FOR)
+    for tenths in range(1, 10):  # a stream that does not end has to be stored, too
+        inbox.add(connection, publishes(1, LARGE), NOW + POURING_AT_MOST * tenths / 10)
+        assert inbox.pouring(NOW + POURING_AT_MOST * tenths / 10)
+    inbox.add(connection, publishes(1, LARGE), NOW + POURING_AT_MOST)
+    assert not inbox.pouring(NOW + POURING_AT_MOST)
 
 
-def test_messages_of_one_topic_keep_their_order():
+def test_large_messages_are_not_left_until_no_more_can_be_received():
+    inbox, connection = Inbox(), Reader()
+    inbox.add(connection, publishes(1, logger="LOG-2"), NOW)
+    inbox.add(connection, publishes(1, b"x" * int(MOST_BYTES * POURING_BELOW - 100)), NOW)
+    assert inbox.pouring(NOW)
+    inbox.add(connection, publishes(1, LARGE), NOW)
+    assert not inbox.pouring(NOW)
+    assert connection.reading
+
+
+def test_a_small_message_does_not_overtake_a_large_one_of_its_logger():
     inbox, connection = Inbox(), Reader()
     inbox.add(connection, publishes(2, LARGE), NOW)
     inbox.add(connection, publishes(2, first=3), NOW)
     inbox.add(connection, publishes(1, logger="LOG-2", first=5), NOW)
-    assert [ids(inbox.take()) for _ in range(2)] == [[5], [1, 2, 3, 4]]
-    inbox.add(connection, publishes(1, first=6), NOW)
-    inbox.add(connection, publishes(1, LARGE, logger="LOG-2", first=7), NOW)
-    assert [ids(inbox.take()) for _ in range(2)] == [[6], [7]]  # nothing large of it waits any more
+    assert ids(inbox.take(Lane.SMALL)) == [5]
+    flight = inbox.take(Lane.LARGE)
+    assert ids(flight) == [1, 2, 3, 4]
+    inbox.add(connection, publishes(1, first=6), NOW)  # while the database has it
+    assert inbox.empty(Lane.SMALL)
+    inbox.settle(Lane.LARGE, flight)
+    inbox.settle(Lane.LARGE, inbox.take(Lane.LARGE))
+    inbox.add(connection, publishes(1, first=7), NOW)
+    assert ids(inbox.take(Lane.SMALL)) == [7]
 
 
 def test_receipts_are_confirmed_in_the_order_of_receipt():
@@ -124,20 +154,20 @@ def test_receipts_are_confirmed_in_the_order_of_receipt():
     inbox.add(connection, publishes(3, LARGE), NOW)
     inbox.add(other, publishes(1, logger="LOG-2"), NOW)
     inbox.add(connection, publishes(1, logger="LOG-3", first=4), NOW)
-    small, large = inbox.take(), inbox.take()
+    small, large = inbox.take(Lane.SMALL), inbox.take(Lane.LARGE)
     assert ids(small) == [1, 4]
-    assert inbox.settle(small) == {other: [1], connection: []}  # the live one waits for those before it
-    assert inbox.settle(large) == {connection: [1, 2, 3, 4]}
+    assert inbox.settle(Lane.SMALL, small) == {other: [1], connection: []}  # it waits for those before it
+    assert inbox.settle(Lane.LARGE, large) == {connection: [1, 2, 3, 4]}
     assert inbox.messages == 0
 
 
 def test_what_needs_no_receipt_is_confirmed_to_nobody():
     inbox, connection = Inbox(), Reader()
     inbox.add(connection, [Publish("dewar/v1/LOG-1/readings", 0, b"{}")], NOW)
-    first = inbox.take()
+    first = inbox.take(Lane.SMALL)
     inbox.add(connection, [Publish("dewar/v1/LOG-1/readings", 0, b"{}")], NOW)
-    assert inbox.settle(first) == {connection: []}
-    assert inbox.settle(inbox.take()) == {connection: []}
+    assert inbox.settle(Lane.SMALL, first) == {connection: []}
+    assert inbox.settle(Lane.SMALL, inbox.take(Lane.SMALL)) == {connection: []}
 
 
 async def test_whoever_waits_hears_of_every_change():
@@ -148,5 +178,5 @@ async def test_whoever_waits_hears_of_every_change():
     await asyncio.wait_for(asyncio.gather(*changes), 5)
     change = asyncio.create_task(inbox.change())
     await asyncio.sleep(0)
-    inbox.settle(inbox.take())
+    inbox.settle(Lane.SMALL, inbox.take(Lane.SMALL))
     await asyncio.wait_for(change, 5)
