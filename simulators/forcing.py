@@ -1,0 +1,84 @@
+"""Pure: what acts on shippers from outside, as piecewise constant arrays, one row a shipper."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+SEA_LEVEL_HPA = 1013.25
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forcing:
+    """Segments of constant surroundings: arrays of shape (segments,), or stacked (shippers, segments).
+
+    `begins_s` counts from when the logger is switched on; a segment lasts until the next begins, the last one without
+    end. `tilt_deg` is from upright (180 is upside down), `leak` multiplies the heat leak (1 is a sound vacuum),
+    `air` is 1 in forced cold air and 0 in still air. `moving`, `lid_open` and `recharging` are 0 or 1.
+    """
+
+    begins_s: Floats
+    ambient_c: Floats
+    tilt_deg: Floats
+    pressure_hpa: Floats
+    leak: Floats
+    air: Floats
+    moving: NDArray[np.bool_]
+    lid_open: NDArray[np.bool_]
+    recharging: NDArray[np.bool_]
+
+    @classmethod
+    def still(cls, begins_s: Sequence[float] = (0.0,), **changes: object) -> Self:
+        """Return surroundings of 20 °C at sea level, upright and at rest, but for the changes (numbers or sequences)."""
+        usual = {
+            "ambient_c": 20.0,
+            "tilt_deg": 0.0,
+            "pressure_hpa": SEA_LEVEL_HPA,
+            "leak": 1.0,
+            "air": 0.0,
+            "moving": False,
+            "lid_open": False,
+            "recharging": False,
+        } | changes
+        flags = ("moving", "lid_open", "recharging")
+        arrays = {
+            name: np.broadcast_to(
+                np.asarray(value, bool if name in flags else np.float32), len(begins_s)
+            ).copy()
+            for name, value in usual.items()
+        }
+        return cls(begins_s=np.asarray(begins_s, np.float32), **arrays)
+
+    @classmethod
+    def stacked(cls, each: Sequence[Self]) -> Self:
+        """Put rows of different length below each other; what is too short is filled with its last segment.
+
+        A filling segment begins when the last one does, and lasts no time; so it changes nothing.
+        """
+        length = max(len(one.begins_s) for one in each)
+        return cls(
+            **{
+                field.name: np.stack([_filled(getattr(one, field.name), length) for one in each])
+                for field in fields(cls)
+            }
+        )
+
+    def row(self, index: int, segments: int) -> Self:
+        """Take the first segments of one shipper out of a stack, as arrays of their own."""
+        return type(self)(**{f.name: getattr(self, f.name)[index, :segments].copy() for f in fields(self)})
+
+    def during(self, at: tuple[NDArray[np.intp], ...] | NDArray[np.intp]) -> Self:
+        """Take the segments at these indices, in their order."""
+        return type(self)(**{f.name: getattr(self, f.name)[at] for f in fields(self)})
+
+    def column(self, segment: int) -> Self:
+        """Take one segment of every shipper of a stack."""
+        return type(self)(**{f.name: getattr(self, f.name)[:, segment] for f in fields(self)})
+
+
+def _filled(values: NDArray[np.generic], length: int) -> NDArray[np.generic]:
+    return np.concatenate([values, np.repeat(values[-1:], length - len(values))])
