@@ -1,0 +1,113 @@
+"""Pure: how a temperature goes on, from its last levels: a robust line or Newton's law, and when it reaches a limit.
+
+Far from its surroundings a payload warms nearly linearly, as a dry shipper does once its nitrogen is used up (Spijkers,
+Damas, Vanapalli, IIR Congress 2023, no. 0199); near them by Newton's law, which is a line in ln |surroundings - payload|.
+"""
+
+from collections.abc import Sequence
+from math import exp, inf, log, sqrt
+from statistics import median
+from typing import NamedTuple
+
+from alerts.model import Duration, Instant
+
+Point = tuple[Instant, float]
+"""When, and the level in °C."""
+_LENGTHS = (18, 12, 8, 6, 4)
+"""The longest of these stretches that is still straight is taken: after a turn the short ones follow sooner."""
+_FEWEST = _LENGTHS[-1]
+_Z = 1.645
+"""Of a normal distribution, 90 % lie so many standard deviations around the mean."""
+_ROUNDED_C = 0.03
+"""Levels are not known better than that: readings are rounded to tenths."""
+
+
+class Trend(NamedTuple):
+    """Where the temperature is, in °C, how fast it moves in °C per microsecond, how sure that is, and how it bends.
+
+    `bend` is the change of `slope` over the stretch as a share of it; `length` how long the stretch is.
+    """
+
+    at: Instant
+    celsius: float
+    slope: float
+    slope_sd: float
+    noise_c: float
+    bend: float
+    bend_sd: float
+    length: Duration
+
+
+def trend(points: Sequence[Point]) -> Trend | None:
+    """Give the trend at the last of the points, oldest first; None where they are too few."""
+    if len(points) < _FEWEST:
+        return None
+    noise = max(_noise(points), _ROUNDED_C)
+    for length in _LENGTHS:
+        if length > len(points):
+            continue
+        part = points[-length:]
+        celsius, slope, left, spread = _line(part)
+        if left <= 1.3 * noise or length == _FEWEST:
+            break
+    else:  # pragma: no cover - the shortest always ends it
+        raise AssertionError
+    sd = max(left, noise)
+    half = len(part) // 2
+    _, first, _, _ = _line(part[: half + 1])
+    _, last, _, spread_of_half = _line(part[-half - 1 :])
+    at = part[-1][0]
+    return Trend(
+        at=at,
+        celsius=celsius,
+        slope=slope,
+        slope_sd=sd / sqrt(spread),
+        noise_c=noise,
+        bend=(last - first) / slope if slope else 0.0,
+        bend_sd=1.5 * sd / sqrt(spread_of_half) / abs(slope) if slope else inf,
+        length=at - part[0][0],
+    )
+
+
+def reaches(
+    now: Trend, limit_c: float, surroundings_c: float | None, model_sd: float
+) -> tuple[Duration, Duration, Duration] | None:
+    """Give when it reaches a limit on its way: at the earliest, expected, at the latest; None where it does not.
+
+    The interval is lognormal: of how uncertain the slope is and, by `model_sd`, of how it will change.
+    """
+    ahead = limit_c - now.celsius
+    if not now.slope or (ahead > 0) != (now.slope > 0) or now.slope_sd >= abs(now.slope):
+        return None
+    linear = ahead / now.slope
+    expected = linear
+    if surroundings_c is not None:
+        away, then = surroundings_c - now.celsius, surroundings_c - limit_c
+        if away * now.slope <= 0 or then / away <= 0.02:
+            return None  # it tends to where the limit is not reached
+        expected = away / now.slope * log(away / then)
+    sd = sqrt((now.slope_sd / now.slope) ** 2 + model_sd**2)
+    low, high = expected * exp(-_Z * sd), expected * exp(_Z * sd)
+    return int(low), int(expected), int(high)
+
+
+def _line(points: Sequence[Point]) -> tuple[float, float, float, float]:
+    """Give the end and the slope of the line of least squares, how far points lie from it, and the spread of their times."""
+    count, base = len(points), points[-1][0]
+    times = [at - base for at, _ in points]
+    mean_at = sum(times) / count
+    mean_c = sum(celsius for _, celsius in points) / count
+    spread = sum((at - mean_at) ** 2 for at in times)
+    slope = sum((at - mean_at) * (c - mean_c) for at, (_, c) in zip(times, points, strict=True)) / spread
+    left = sum((c - mean_c - slope * (at - mean_at)) ** 2 for at, (_, c) in zip(times, points, strict=True))
+    return mean_c - slope * mean_at, slope, sqrt(left / max(1, count - 2)), spread
+
+
+def _noise(points: Sequence[Point]) -> float:
+    """Give the standard deviation of levels around any smooth course: by second differences, which a turn leaves alone."""
+    values = [celsius for _, celsius in points]
+    second = [
+        abs(before - 2 * here + after)
+        for before, here, after in zip(values, values[1:], values[2:], strict=False)
+    ]
+    return median(second) / 0.6745 / sqrt(6)
