@@ -15,7 +15,7 @@ from api.embedded import EmbeddedError
 from api.errors import StartError, UnfinishedError
 from api.roles import ALL_ROLES, Role, parse_roles
 from api.settings import SettingsError, load
-from simulators.scenarios import SCENARIOS
+from simulators.scenario_names import files
 
 app = typer.Typer(
     name="dewarwatch",
@@ -36,7 +36,12 @@ STATUS: dict[type[Exception], int] = {
     EmbeddedError: FAILED,
 }
 
-Scenario = Annotated[str, typer.Option(help=f"one of: {', '.join(SCENARIOS)}", show_default=True)]
+Scenario = Annotated[
+    str,
+    typer.Option(
+        help=f"one of: {', '.join(files())}; or a file of your own that ends in .toml", show_default=True
+    ),
+]
 Fleet = Annotated[
     int, typer.Option(min=1, max=100_000, help="number of loggers, each on a shipment of its own")
 ]
@@ -160,8 +165,13 @@ def simulate(
     ] = None,
 ) -> None:
     """Run a simulated fleet against any broker, the one of DEWARWATCH_MQTT_URL."""
-    if scenario not in SCENARIOS:
-        raise typer.BadParameter(f"{scenario!r} is no scenario: choose from {', '.join(SCENARIOS)}")
+    from simulators.scenario_files import scenario as written
+    from simulators.scenarios import ScenarioError
+
+    try:
+        written(scenario)
+    except ScenarioError as error:
+        raise typer.BadParameter(str(error)) from None
     if api and not key:
         raise typer.BadParameter("--api needs --key, or DEWARWATCH_ADMIN_KEY")
     settings = load()

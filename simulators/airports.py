@@ -1,21 +1,23 @@
-"""The airports of the lanes, read from the airportsdata package: the one place that loads it."""
+"""The airports of the world, read from the airportsdata package: the one place that loads it."""
+
+from functools import cache
 
 import airportsdata
 
-from simulators.lanes import LANES, Airport
+from simulators.lanes import Airport
 
 
+@cache
 def load_airports() -> dict[str, Airport]:
-    """Return the airports of all lanes by IATA code; an unknown code is a KeyError."""
-    known = airportsdata.load("IATA")
+    """Return all airports by IATA code."""
     return {
         code: Airport(
             code=code,
-            city=known[code]["city"],
-            country=known[code]["country"],
-            lat=known[code]["lat"],
-            lon=known[code]["lon"],
+            city=known["city"] or known["name"],
+            country=known["country"],
+            lat=known["lat"],
+            lon=known["lon"],
+            timezone=known["tz"],
         )
-        for lane in LANES
-        for code in lane
+        for code, known in airportsdata.load("IATA").items()
     }

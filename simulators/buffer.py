@@ -49,10 +49,14 @@ class Buffer:
     def unconfirmed(self) -> int:
         return size(self._waiting) + sum(size(sent.ranges) for sent in self._out)
 
-    def fill(self, count: int) -> None:
-        """Take in the readings newly taken, `count` being how many there have been since the boot."""
+    def fill(self, count: int, there: Iterable[Range] | None = None) -> None:
+        """Take in the readings newly taken, `count` being how many numbers there have been since the boot.
+
+        `there` are those of the new ones that there are to be sent; all without it.
+        """
         if count > self._count:
-            self._waiting = _joined([*self._waiting, (self._count, count - 1)])
+            new = [(self._count, count - 1)] if there is None else there
+            self._waiting = _joined([*self._waiting, *new])
             self._count = count
 
     def take(self, now_s: float) -> list[list[Range]]:

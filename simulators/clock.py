@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+from numpy.typing import NDArray
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -19,6 +22,10 @@ class JourneyClock:
 
     def wall_ms(self, journey_s: float) -> int:
         return self.start_ms + int(journey_s * 1000 / self.speed)
+
+    def walls_ms(self, journey_s: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Do the same for many; they may lie before the start, where somebody's clock is wrong."""
+        return self.start_ms + np.floor(journey_s * 1000 / self.speed).astype(np.int64)
 
     def shortened(self, seconds: float) -> float:
         """Return a length of time of the journey, such as an on-delay, as it passes on the wall."""

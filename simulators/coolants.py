@@ -21,13 +21,16 @@ Sources of the figures, by the names used below:
   enthalpy of 25.2 kJ/mol.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulators.forcing import SEA_LEVEL_HPA, Floats, Forcing
+
+Coolant = Literal["nitrogen", "dry-ice", "phase-change"]
 
 NITROGEN_BOILS_C = -195.8
 ROOM_C = 20.0
@@ -126,7 +129,7 @@ def nitrogen(unit: Unit, acts: Forcing, level: Floats, _celsius: Floats, lasts_s
 
     The heat leak grows with the distance of the surroundings from 77 K. The payload warms by 2 °C as the absorbent dries.
     With the lid off the vapour is gone in half an hour and the nitrogen boils eight times as fast. While somebody
-    recharges it, the level rises evenly up to the capacity within the segment.
+    recharges it, the level rises evenly up to the capacity within the segment, and what is poured keeps the payload cold.
     """
     ambient_c = acts.ambient_c.astype(np.float64)
     lost = (
@@ -144,8 +147,8 @@ def nitrogen(unit: Unit, acts: Forcing, level: Floats, _celsius: Floats, lasts_s
     rests_c = stratified_c(PAYLOAD_HEIGHT) + 2.0 * (1.0 - level / unit.capacity)
     return Course(
         rate=np.where(acts.recharging, filled, -lost),
-        tends_c=np.where(acts.lid_open, rests_c + 0.7 * (ambient_c - rests_c), rests_c),
-        tau_s=np.where(acts.lid_open, 1800.0, np.where(acts.recharging, 300.0, HOUR_S)),
+        tends_c=np.where(acts.lid_open & ~acts.recharging, rests_c + 0.7 * (ambient_c - rests_c), rests_c),
+        tau_s=np.where(acts.recharging, 300.0, np.where(acts.lid_open, 1800.0, HOUR_S)),
         turns_s=np.where(acts.recharging, np.inf, level / lost),
         turns_to=np.zeros_like(lost),
         then_rate=np.zeros_like(lost),
@@ -175,7 +178,7 @@ def dry_ice(unit: Unit, acts: Forcing, level: Floats, _celsius: Floats, lasts_s:
     filled = (unit.capacity - level) / np.maximum(lasts_s, 1.0)
     return Course(
         rate=np.where(acts.recharging, filled, -lost),
-        tends_c=np.where(acts.lid_open, rests_c + 0.9 * (ambient_c - rests_c), rests_c),
+        tends_c=np.where(acts.lid_open & ~acts.recharging, rests_c + 0.9 * (ambient_c - rests_c), rests_c),
         tau_s=np.where(acts.lid_open, HOUR_S, HOUR_S / 2),
         turns_s=np.where(acts.recharging, np.inf, level / lost),
         turns_to=np.zeros_like(lost),
@@ -189,7 +192,7 @@ def phase_change(unit: Unit, acts: Forcing, level: Floats, celsius: Floats, _las
     """Return the course of boxes with a phase-change material: a plateau by its latent heat, in both directions.
 
     The level is what is frozen; heat melts it, cold freezes it again. On the plateau 6 % of the difference to the
-    surroundings reach the payload. With all molten or all frozen the box drifts to the surroundings with its time
+    surroundings reach the payload, with the lid open 70 %. With all molten or all frozen the box drifts to the surroundings with its time
     constant; when it comes back to the melting point, the plateau begins anew.
     """
     ambient_c = acts.ambient_c.astype(np.float64)
@@ -206,8 +209,8 @@ def phase_change(unit: Unit, acts: Forcing, level: Floats, celsius: Floats, _las
         used_s = np.where(
             melts > 0.0, level / melts, np.where(melts < 0.0, (level - unit.capacity) / melts, np.inf)
         )
-    plateau_c = unit.holds_c + np.where(acts.lid_open, 0.5, 0.06) * (ambient_c - unit.holds_c)
-    plateau_s = np.where(acts.lid_open, HOUR_S, 1.5 * HOUR_S)
+    plateau_c = unit.holds_c + np.where(acts.lid_open, 0.7, 0.06) * (ambient_c - unit.holds_c)
+    plateau_s = np.where(acts.lid_open, 0.75, 1.5) * HOUR_S
     return Course(
         rate=np.where(drifts, 0.0, -melts),
         tends_c=np.where(drifts, ambient_c, plateau_c),
@@ -220,4 +223,8 @@ def phase_change(unit: Unit, acts: Forcing, level: Floats, celsius: Floats, _las
     )
 
 
-LAWS = {"nitrogen": nitrogen, "dry-ice": dry_ice, "phase-change": phase_change}
+LAWS: Mapping[Coolant, Callable[[Unit, Forcing, Floats, Floats, Floats], Course]] = {
+    "nitrogen": nitrogen,
+    "dry-ice": dry_ice,
+    "phase-change": phase_change,
+}

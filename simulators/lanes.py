@@ -1,4 +1,4 @@
-"""Pure: lanes between real airports, the legs of a journey along them, and where a shipper is at any time."""
+"""Pure: lanes between real airports, and the legs of a journey along them, as they are planned."""
 
 import math
 from bisect import bisect_right
@@ -6,20 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
-from typing import Literal
+from typing import Literal, get_args
 
 Stage = Literal["pick-up", "hub", "flight", "customs", "delivery"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+Pace = Literal["hours", "days"]
+Stays = Mapping[Stage, tuple[float, float]]
 
 EARTH_KM = 6371.0088
 CRUISE_KM_S = 850 / 3600
 TAXI_AND_CLIMB_S = 1800
 
 # How long a stage takes, in minutes, where a story does not say otherwise. A flight takes what its distance takes.
-STAYS_MIN: dict[Stage, tuple[float, float]] = {
-    "pick-up": (25, 60),
-    "hub": (45, 150),
-    "customs": (40, 240),
-    "delivery": (25, 75),
+# Within hours somebody who watches sees something; door to door most cell therapies take two to six days.
+STAYS_MIN: dict[Pace, dict[Stage, tuple[float, float]]] = {
+    "hours": {"pick-up": (25, 60), "hub": (45, 150), "customs": (40, 240), "delivery": (25, 75)},
+    "days": {"pick-up": (120, 420), "hub": (960, 2700), "customs": (960, 2880), "delivery": (120, 480)},
 }
 
 LANES = (
@@ -43,13 +45,18 @@ LANES = (
     ("BRU", "VIE"),
 )
 SHORT_LANES = (("ZRH", "AMS"), ("MUC", "CPH"), ("LHR", "FRA"))
+# Where what was put on the wrong aircraft turns up.
+ELSEWHERE = ("CGN", "LEJ", "SDF", "MEM", "DXB", "HKG", "ANC", "LUX")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
+    """Somewhere on the way; `timezone` is its name in the tz database."""
+
     name: str
     lat: float
     lon: float
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,33 +66,11 @@ class Airport:
     country: str
     lat: float
     lon: float
+    timezone: str = "UTC"
 
     @property
     def place(self) -> Place:
-        return Place(f"{self.city} ({self.code})", self.lat, self.lon)
-
-
-@dataclass(frozen=True, slots=True)
-class Arc:
-    """A stretch of great circle: the angle between its ends, and these as unit vectors from the earth's centre."""
-
-    angle: float
-    origin: tuple[float, float, float]
-    destination: tuple[float, float, float]
-
-    @classmethod
-    def between(cls, origin: Place, destination: Place) -> "Arc":
-        return cls(distance_km(origin, destination) / EARTH_KM, _vector(origin), _vector(destination))
-
-    def at(self, share: float) -> tuple[float, float]:
-        """Return latitude and longitude in degrees after `share` (0 to 1) of the way."""
-        if self.angle < 1e-9:
-            a, b = 1.0, 0.0
-        else:
-            a = math.sin((1 - share) * self.angle) / math.sin(self.angle)
-            b = math.sin(share * self.angle) / math.sin(self.angle)
-        x, y, z = (a * start + b * end for start, end in zip(self.origin, self.destination, strict=True))
-        return math.degrees(math.atan2(z, math.hypot(x, y))), math.degrees(math.atan2(y, x))
+        return Place(f"{self.city} ({self.code})", self.lat, self.lon, self.timezone)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,11 +82,22 @@ class Leg:
     destination: Place
     begins_s: float
     ends_s: float
-    arc: Arc
 
     def position(self, journey_s: float) -> tuple[float, float]:
+        """Return latitude and longitude in degrees on the great circle; before and after it the nearer end."""
         share = (journey_s - self.begins_s) / (self.ends_s - self.begins_s)
-        return self.arc.at(min(1.0, max(0.0, share)))
+        return along(self.origin, self.destination, min(1.0, max(0.0, share)))
+
+
+def along(origin: Place, destination: Place, share: float) -> tuple[float, float]:
+    """Return latitude and longitude after a share (0 to 1) of the great circle: spherical linear interpolation."""
+    angle = distance_km(origin, destination) / EARTH_KM
+    if angle < 1e-9:
+        a, b = 1.0, 0.0
+    else:
+        a, b = (math.sin(part * angle) / math.sin(angle) for part in (1 - share, share))
+    x, y, z = (a * start + b * end for start, end in zip(vector(origin), vector(destination), strict=True))
+    return math.degrees(math.atan2(z, math.hypot(x, y))), math.degrees(math.atan2(y, x))
 
 
 def distance_km(origin: Place, destination: Place) -> float:
@@ -112,46 +108,45 @@ def distance_km(origin: Place, destination: Place) -> float:
     return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(h)))
 
 
-def _vector(place: Place) -> tuple[float, float, float]:
+def vector(place: Place) -> tuple[float, float, float]:
+    """Return a place as a unit vector from the earth's centre."""
     lat, lon = math.radians(place.lat), math.radians(place.lon)
     return math.cos(lat) * math.cos(lon), math.cos(lat) * math.sin(lon), math.sin(lat)
+
+
+def flight_s(origin: Place, destination: Place) -> float:
+    return TAXI_AND_CLIMB_S + distance_km(origin, destination) / CRUISE_KM_S
 
 
 def route(
     lane: tuple[str, ...],
     airports: Mapping[str, Airport],
     departs_s: float,
-    stays_min: Mapping[Stage, tuple[float, float]],
+    stays_min: Stays,
     random: Random,
+    pace: Pace = "hours",
 ) -> tuple[Leg, ...]:
     """Return the legs from a site near the first airport to a site near the last, one after the other."""
     stops = [airports[code] for code in lane]
+    stays = STAYS_MIN[pace] | dict(stays_min)
     legs: list[Leg] = []
 
     def add(stage: Stage, origin: Place, destination: Place) -> None:
         begins_s = legs[-1].ends_s if legs else departs_s
-        if stage == "flight":
-            lasts_s = TAXI_AND_CLIMB_S + distance_km(origin, destination) / CRUISE_KM_S
-        else:
-            lasts_s = 60 * random.uniform(*stays_min.get(stage, STAYS_MIN[stage]))
+        lasts_s = flight_s(origin, destination) if stage == "flight" else 60 * random.uniform(*stays[stage])
+        ends_s = begins_s + lasts_s
         legs.append(
-            Leg(
-                stage=stage,
-                origin=origin,
-                destination=destination,
-                begins_s=begins_s,
-                ends_s=begins_s + lasts_s,
-                arc=Arc.between(origin, destination),
-            )
+            Leg(stage=stage, origin=origin, destination=destination, begins_s=begins_s, ends_s=ends_s)
         )
 
-    add("pick-up", _site("Collection site", stops[0], random), stops[0].place)
-    for here, there in pairwise(stops):
-        add("hub", here.place, here.place)
-        add("flight", here.place, there.place)
+    places = [stop.place for stop in stops]
+    add("pick-up", _site("Collection site", stops[0], random), places[0])
+    for here, there in pairwise(places):
+        add("hub", here, here)
+        add("flight", here, there)
     if stops[0].country != stops[-1].country:
-        add("customs", stops[-1].place, stops[-1].place)
-    add("delivery", stops[-1].place, _site("Treatment site", stops[-1], random))
+        add("customs", places[-1], places[-1])
+    add("delivery", places[-1], _site("Treatment site", stops[-1], random))
     return tuple(legs)
 
 
@@ -160,9 +155,17 @@ def leg_at(legs: tuple[Leg, ...], journey_s: float) -> Leg:
     return legs[min(len(legs) - 1, bisect_right(legs, journey_s, key=lambda leg: leg.ends_s))]
 
 
+def stage_leg(legs: tuple[Leg, ...], stage: Stage, which: int = 0) -> Leg | None:
+    """Return the so-manieth leg of a stage (-1 is the last), the last where there are fewer; None where there is none."""
+    found = [leg for leg in legs if leg.stage == stage]
+    if not found:
+        return None
+    return found[-1] if which < 0 else found[min(which, len(found) - 1)]
+
+
 def _site(kind: str, airport: Airport, random: Random) -> Place:
     # 5 to 25 km off in any direction; a degree of latitude is 111 km.
     bearing, km = random.uniform(0, 2 * math.pi), random.uniform(5, 25)
     lat = airport.lat + km / 111 * math.cos(bearing)
     lon = airport.lon + km / 111 * math.sin(bearing) / math.cos(math.radians(airport.lat))
-    return Place(f"{kind}, {airport.city}", lat, lon)
+    return Place(f"{kind}, {airport.city}", lat, lon, airport.timezone)

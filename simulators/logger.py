@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from simulators.buffer import Ack, Buffer, Range, seqs, size
-from simulators.fleet import Fleet, Journey
-from simulators.sampling import measured_ms, payload, taken_by
+from simulators.faults import Bools
+from simulators.fleet import Fleet
+from simulators.journey import Journey, Section
+from simulators.sampling import had, payload, taken_by, taken_ms
 
 # Loggers differ in how much they send at once after a silence.
 BATCHES = (100, 200, 500, 1000)
@@ -13,9 +17,10 @@ BATCHES = (100, 200, 500, 1000)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Readings of one journey that go into one message."""
+    """Readings of one journey and boot that go into one message; the ranges are sequence numbers."""
 
     journey: Journey
+    section: Section
     ranges: list[Range]
 
     @property
@@ -23,16 +28,39 @@ class Batch:
         return size(self.ranges)
 
     def payload(self) -> bytes:
-        return payload(self.journey, seqs(self.ranges))
+        return payload(self.journey, [self.section.first + seq for seq in seqs(self.ranges)])
 
 
 @dataclass(slots=True)
 class _Trip:
-    """A journey, how many of its readings have been taken, and those of them that are not confirmed."""
+    """A boot on a journey, how many of its readings have been taken, and those of them that are not confirmed.
+
+    `had` says of each tick of the journey whether there is such a reading at all; None is all.
+    """
 
     journey: Journey
+    section: Section
     buffer: Buffer
+    had: Bools | None
     taken: int = 0
+
+    @property
+    def over(self) -> bool:
+        return self.taken == self.section.end - self.section.first
+
+    def take(self, ticks: int) -> int:
+        """Take in that so many ticks of the journey have passed, and return how many new readings there are."""
+        taken = min(max(ticks, self.section.first), self.section.end) - self.section.first
+        if taken <= self.taken:
+            return 0
+        first, last = self.taken, taken - 1
+        self.taken = taken
+        if self.had is None:
+            self.buffer.fill(taken)
+            return last - first + 1
+        there = np.flatnonzero(self.had[self.section.first + first : self.section.first + taken]) + first
+        self.buffer.fill(taken, [(int(seq), int(seq)) for seq in there])
+        return len(there)
 
 
 class Logger:
@@ -62,6 +90,11 @@ class Logger:
         self._next = next(self._coming, None)
 
     @property
+    def coming(self) -> Journey | None:
+        """Return the next journey whose logger has not been switched on yet."""
+        return self._next
+
+    @property
     def unconfirmed(self) -> int:
         return sum(trip.buffer.unconfirmed for trip in self._trips)
 
@@ -69,7 +102,7 @@ class Logger:
     def finished(self) -> bool:
         """Whether no reading is to be taken any more, and every one is confirmed."""
         stopped = self._until_ms is not None and self._sampled_ms >= self._until_ms
-        over = self._next is None and all(trip.taken == trip.journey.readings for trip in self._trips)
+        over = self._next is None and all(trip.over for trip in self._trips)
         return (stopped or over) and not self.unconfirmed
 
     def take(self, now_ms: int) -> list[Batch]:
@@ -81,19 +114,25 @@ class Logger:
         if not was_online:
             for trip in self._trips:
                 trip.buffer.recall()
-        return [Batch(t.journey, ranges) for t in self._trips for ranges in t.buffer.take(now_ms / 1000)]
+        return [
+            Batch(t.journey, t.section, ranges)
+            for t in self._trips
+            for ranges in t.buffer.take(now_ms / 1000)
+        ]
 
     def confirm(self, ack: Ack, now_ms: int) -> int:
         """Forget what the service has, and return how many readings that were."""
-        trips = [trip for trip in self._trips if trip.journey.boot == ack.boot]
+        trips = [trip for trip in self._trips if trip.section.boot == ack.boot]
         return sum(trip.buffer.confirm(ack, now_ms / 1000) for trip in trips)
 
     def due_ms(self, now_ms: int) -> int | None:
         """Return when there is something to do after now, if nothing is heard before; None for nothing."""
         times = [self._next.on_ms] if self._next is not None else []
         for trip in self._trips:
-            if trip.taken < trip.journey.readings:
-                times.append(trip.journey.lands_ms(now_ms) or measured_ms(trip.journey, trip.taken))
+            if not trip.over:
+                times.append(
+                    trip.journey.speaks_ms(now_ms) or taken_ms(trip.journey, trip.section.first + trip.taken)
+                )
             overdue_s = trip.buffer.due_s()
             if self.online and overdue_s is not None:
                 times.append(int(overdue_s * 1000) + 1)
@@ -104,16 +143,16 @@ class Logger:
     def _sample(self, now_ms: int) -> None:
         self._sampled_ms = now_ms
         while self._next is not None and self._next.on_ms <= now_ms:
-            buffer = Buffer(batch=self._batch, timeout_s=self._ack_timeout_s)
-            self._trips.append(_Trip(self._next, buffer))
+            there = had(self._next)
+            for section in self._next.sections:
+                buffer = Buffer(batch=self._batch, timeout_s=self._ack_timeout_s)
+                self._trips.append(_Trip(self._next, section, buffer, None if there.all() else there))
             self._next = next(self._coming, None)
+        newest = self._trips[-1].journey if self._trips else None
         for trip in self._trips:
-            taken = taken_by(trip.journey, now_ms)
-            self.taken += taken - trip.taken
-            trip.taken = taken
-            trip.buffer.fill(taken)
+            self.taken += trip.take(taken_by(trip.journey, now_ms))
         # An earlier journey is forgotten once all of it is confirmed; the newest says where the logger is.
-        self._trips = [trip for trip in self._trips if trip.buffer.unconfirmed or trip is self._trips[-1]]
+        self._trips = [trip for trip in self._trips if trip.buffer.unconfirmed or trip.journey is newest]
 
     def _reachable(self, now_ms: int) -> bool:
         if not self._trips:
@@ -122,4 +161,4 @@ class Logger:
         if now_ms >= journey.off_ms or (self._until_ms is not None and now_ms > self._until_ms):
             # Somebody holds it in their hands and reads it out.
             return self.unconfirmed > 0
-        return journey.lands_ms(now_ms) is None
+        return journey.speaks_ms(now_ms) is None

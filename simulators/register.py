@@ -15,7 +15,8 @@ import httpx
 import structlog
 
 from simulators.clock import moment, rfc3339
-from simulators.fleet import Fleet, Journey
+from simulators.fleet import Fleet
+from simulators.registration import device, dewar, shipment
 
 log = structlog.get_logger(__name__)
 
@@ -105,14 +106,6 @@ class Registrar:
                 return None
 
 
-def device(fleet: Fleet, index: int) -> dict[str, Any]:
-    return {
-        "device_id": fleet.device_id(index),
-        "model": "simulated logger",
-        "interval_s": fleet.clock.shortened(fleet.interval_s),
-    }
-
-
 def steps(fleet: Fleet, index: int, from_ms: int, organization: str) -> Iterator[Step]:
     """Yield the calls for one logger's journeys, in the order of time."""
     for journey in fleet.journeys_from(index, from_ms):
@@ -123,49 +116,3 @@ def steps(fleet: Fleet, index: int, from_ms: int, organization: str) -> Iterator
         yield Step(journey.on_ms, "/v1/shipments", shipment(journey, organization))
         yield Step(departed_ms, f"{path}/depart", {"at": rfc3339(moment(departed_ms))})
         yield Step(delivered_ms, f"{path}/deliver", {"at": rfc3339(moment(delivered_ms))})
-
-
-def dewar(journey: Journey) -> dict[str, Any]:
-    shipper = journey.shipper
-    return {
-        "dewar_id": journey.dewar_id,
-        "model": shipper.model,
-        "hold_time_h": shipper.hold_time_h,
-        "last_charged_at": rfc3339(moment(journey.on_ms)),
-    }
-
-
-def shipment(journey: Journey, organization: str) -> dict[str, Any]:
-    """Return a shipment as it is registered: its band's limits but for the overrides, its plan's times in full."""
-    plan = journey.plan()
-
-    def wall(journey_s: float) -> str:
-        return rfc3339(moment(journey.clock.wall_ms(journey_s)))
-
-    return {
-        "shipment_id": journey.shipment_id,
-        "organization": organization,
-        "band": journey.shipper.band,
-        **journey.shipper.overrides,
-        "deadband_c": plan.deadband_c,
-        "on_delay_s": plan.on_delay_s,
-        "budget_s": plan.budget_s,
-        "max_gap_s": plan.max_gap_s,
-        "device_ids": [journey.device_id],
-        "dewar_id": journey.dewar_id,
-        "origin": journey.legs[0].origin.name,
-        "destination": journey.legs[-1].destination.name,
-        "legs": [
-            {
-                "from": leg.origin.name,
-                "to": leg.destination.name,
-                "planned_departure": wall(leg.begins_s),
-                "planned_arrival": wall(leg.ends_s),
-            }
-            for leg in journey.legs
-            if leg.origin != leg.destination
-        ],
-        "planned_departure": wall(journey.departed_s),
-        "planned_arrival": wall(journey.delivered_s),
-        "packed_out_at": wall(journey.on_s),
-    }

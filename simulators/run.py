@@ -13,10 +13,11 @@ import orjson
 from simulators.airports import load_airports
 from simulators.clock import JourneyClock, milliseconds
 from simulators.fleet import Fleet
+from simulators.journey import solve_together
 from simulators.logger import Logger
 from simulators.publish import Publisher
 from simulators.register import Registrar, api_client
-from simulators.scenarios import SCENARIOS
+from simulators.scenario_files import scenario
 from simulators.truth_file import truth_of
 from simulators.upload import Uploads, now_ms
 
@@ -68,11 +69,8 @@ class SimulationSummary:
 
 
 def check(settings: SimulationSettings) -> None:
-    """Raise a ValueError that tells a person what is wrong with the settings."""
-    if settings.scenario not in SCENARIOS:
-        raise ValueError(
-            f"there is no scenario {settings.scenario!r}; there are {', '.join(sorted(SCENARIOS))}"
-        )
+    """Raise a ValueError (for a scenario: a ScenarioError) that tells a person what is wrong with the settings."""
+    scenario(settings.scenario)
     if settings.fleet < 1:
         raise ValueError("the fleet needs at least one logger")
     if settings.seed < 0:
@@ -89,7 +87,7 @@ def check(settings: SimulationSettings) -> None:
 
 def fleet_of(settings: SimulationSettings) -> Fleet:
     return Fleet(
-        scenario=SCENARIOS[settings.scenario],
+        scenario=scenario(settings.scenario),
         size=settings.fleet,
         seed=settings.seed,
         clock=JourneyClock(milliseconds(settings.start), settings.speed),
@@ -143,6 +141,7 @@ class _Simulation:
             Logger(self._fleet, index, self._from_ms, self._until_ms, ack_timeout_s=settings.ack_timeout_s)
             for index in range(settings.fleet)
         ]
+        solve_together(logger.coming for logger in loggers if logger.coming is not None)
         self._uploads = Uploads(loggers)
         self._publisher = Publisher(
             settings.mqtt_url,

@@ -1,110 +1,232 @@
-"""Pure: the n-th reading of a journey's logger, computed from nothing but the journey and n."""
+"""Pure: the readings of a journey's logger, any of them computed from nothing but the journey and its number."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import orjson
 
-from simulators.clock import moment, rfc3339
-from simulators.fleet import Journey
-from simulators.lanes import Leg, leg_at
-from simulators.noise import gauss, uniform
-from simulators.thermal import DAY_S
+from simulators.clock import moment
+from simulators.equipment import Instrument
+from simulators.faults import Bools, of_kind
+from simulators.instrument import Columns, Truth, observe, with_held
+from simulators.journey import Journey
+from simulators.noise_columns import Floats, Ints, gauss, uniform
+from simulators.tracks import States
 from simulators.truth import TrueReading
+from simulators.upkeep import TURNOVER_C
+from simulators.whereabouts import Fixes, fixes
 
-DEGREE_M = 111_195.0
 FLIGHT_MODE_ANNOUNCED_S = 600
+# So many readings are computed at once where one is asked for: it costs little more, and the next ones come soon.
+BLOCK = 32
+BLOCKS_KEPT = 2048
+# A load cell under the absorbent: 10 g of noise, in steps of 10 g.
+LOAD_CELL_KG = 0.01
 
-_TEMPERATURE, _NORTH, _EAST, _ACCURACY = range(4)
+_TILT, _SHOCK, _LOAD = range(8, 11)
 
 
-def journey_s(journey: Journey, seq: int) -> float:
-    return journey.on_s + seq * journey.interval_s
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observed:
+    """Many readings as columns: what the instrument has, when and where it was, and what else is sent.
+
+    `measured_ms` is by the logger's clock, `taken_ms` when it truly was, both in epoch milliseconds of the wall.
+    `lands_ms` is -1 where no flight is announced. `states` is the truth.
+    """
+
+    columns: Columns
+    boot: Ints
+    measured_ms: Ints
+    taken_ms: Ints
+    fixes: Fixes
+    tilt_deg: Floats
+    shock_g: Floats
+    ln2_kg: Floats | None
+    lands_ms: Ints
+    states: States
+
+    def readings(self) -> list[dict[str, Any]]:
+        """Return the readings as they are sent, in the order of the columns."""
+        return list(_rows(self))
 
 
-def measured_ms(journey: Journey, seq: int) -> int:
-    """Return when the reading is taken, in epoch milliseconds of the wall."""
-    return journey.clock.wall_ms(journey_s(journey, seq))
+def taken_ms(journey: Journey, tick: int) -> int:
+    """Return when the reading is truly taken, in epoch milliseconds of the wall."""
+    return journey.clock.wall_ms(journey.on_s + tick * journey.interval_s)
 
 
 def taken_by(journey: Journey, now_ms: int) -> int:
-    """Return how many readings have been taken at `now_ms`, that one included: those with seq 0 to one less."""
+    """Return how many ticks have passed at `now_ms`, that one included: those with number 0 to one less."""
     elapsed_s = (now_ms - journey.clock.start_ms) * journey.clock.speed / 1000 - journey.on_s
     count = min(journey.readings, max(0, int(elapsed_s / journey.interval_s) + 2))
-    while count > 0 and measured_ms(journey, count - 1) > now_ms:
+    while count > 0 and taken_ms(journey, count - 1) > now_ms:
         count -= 1
     return count
 
 
-def temperature_c(journey: Journey, seq: int) -> float | None:
-    """Return what the logger records, to a tenth of a degree; None from a dead probe."""
-    at_s = journey_s(journey, seq)
-    if journey.suffers("probe_dead", at_s):
-        return None
-    noise_c = journey.shipper.noise_c * gauss(journey.noise_key, seq, _TEMPERATURE)
-    return round(journey.curve.at(at_s) + noise_c, 1)
+def observed(journey: Journey, ticks: Sequence[int] | Ints) -> Observed:
+    """Return these readings, in any order; each is what it would be alone, to the last bit."""
+    number = np.asarray(ticks, np.int64)
+    at_s = journey.instrument.at_s(number)
+    states = journey.track.at(at_s - journey.on_s)
+    columns = observe(_settled(journey), number, _truth(journey, states, at_s))
+    clock = journey.clock
+    return Observed(
+        columns=columns,
+        boot=journey.boot + columns.boot,
+        measured_ms=clock.walls_ms(columns.measured_s),
+        taken_ms=clock.walls_ms(at_s),
+        fixes=fixes(journey.legs, at_s, number, journey.noise_key),
+        tilt_deg=_tilt_deg(journey, states, number),
+        shock_g=_shock_g(journey, states, at_s, number),
+        ln2_kg=_ln2_kg(journey, states, number),
+        lands_ms=_lands_ms(journey, at_s),
+        states=states,
+    )
 
 
-def reading(journey: Journey, seq: int) -> dict[str, Any]:
-    """Return a reading as it is sent."""
-    at_s = journey_s(journey, seq)
-    leg = leg_at(journey.legs, at_s)
-    celsius = temperature_c(journey, seq)
-    sent = {
-        "measured_at": rfc3339(moment(measured_ms(journey, seq))),
-        "seq": seq,
-        "boot": journey.boot,
-        "temperature_c": celsius,
-        "ambient_c": _ambient_c(journey, at_s),
-        "battery_pct": round(100 - (at_s - journey.on_s) / 36_000, 1),
-        "lid_open": journey.suffers("lid_open", at_s),
-        **_position(journey, leg, at_s, seq),
-    }
-    if celsius is None:
-        del sent["temperature_c"]
-        sent["probe_ok"] = False
-    lands_s = _announced_landing_s(journey, at_s)
-    if lands_s is not None:
-        sent["flight_mode_until"] = rfc3339(moment(journey.clock.wall_ms(lands_s)))
-    return sent
+def readings(journey: Journey, ticks: Sequence[int] | Ints) -> list[dict[str, Any]]:
+    """Return readings as they are sent."""
+    if len(ticks) > BLOCK:
+        return observed(journey, ticks).readings()
+    return [_block(journey, tick // BLOCK)[tick % BLOCK] for tick in ticks]
 
 
-def payload(journey: Journey, seqs: list[int]) -> bytes:
+def reading(journey: Journey, tick: int) -> dict[str, Any]:
+    return readings(journey, [tick])[0]
+
+
+def payload(journey: Journey, ticks: Sequence[int]) -> bytes:
     """Return the message that carries these readings: one as an object, several as an array."""
-    if len(seqs) == 1:
-        return orjson.dumps(reading(journey, seqs[0]))
-    return orjson.dumps([reading(journey, seq) for seq in seqs])
+    sent = readings(journey, ticks)
+    return orjson.dumps(sent[0] if len(sent) == 1 else sent)
+
+
+def had(journey: Journey) -> Bools:
+    """Return for every tick whether the logger has that reading to send: it was running, and has not overwritten it."""
+    if not any(of_kind(journey.faults, "reboot", "battery_weak", "memory_overflow")):
+        return np.ones(journey.readings, dtype=np.bool_)
+    columns = observed(journey, np.arange(journey.readings)).columns
+    return np.asarray(columns.taken & ~columns.lost)
 
 
 def true_readings(journey: Journey, until_ms: int) -> Iterator[TrueReading]:
     """Yield all readings that have been taken by then, as the truth is evaluated over them."""
-    for seq in range(taken_by(journey, until_ms)):
-        celsius = temperature_c(journey, seq)
-        yield TrueReading(moment(measured_ms(journey, seq)), celsius, celsius is not None)
+    ticks = np.flatnonzero(had(journey)[: taken_by(journey, until_ms)])
+    if not len(ticks):
+        return
+    sent = observed(journey, ticks)
+    celsius, sound = sent.columns.temperature_c.tolist(), sent.columns.probe_ok.tolist()
+    for at_ms, each, ok in zip(sent.measured_ms.tolist(), celsius, sound, strict=True):
+        yield TrueReading(moment(at_ms), None if each != each else each, ok)  # noqa: PLR0124 (NaN is not itself)
 
 
-def _position(journey: Journey, leg: Leg, at_s: float, seq: int) -> dict[str, float]:
-    # Inside an aircraft little of the sky is seen.
-    accuracy_m = (60 if leg.stage == "flight" else 8) * (1 + uniform(journey.noise_key, seq, _ACCURACY))
-    lat, lon = leg.position(at_s)
-    north_m = accuracy_m / 2 * gauss(journey.noise_key, seq, _NORTH)
-    east_m = accuracy_m / 2 * gauss(journey.noise_key, seq, _EAST)
-    lon += east_m / (DEGREE_M * math.cos(math.radians(lat)))
-    return {
-        "lat": round(lat + north_m / DEGREE_M, 6),
-        "lon": round((lon + 180) % 360 - 180, 6),
-        "accuracy_m": round(accuracy_m, 1),
-    }
+@lru_cache(maxsize=BLOCKS_KEPT)
+def _block(journey: Journey, block: int) -> list[dict[str, Any]]:
+    return observed(journey, np.arange(block * BLOCK, (block + 1) * BLOCK)).readings()
 
 
-def _ambient_c(journey: Journey, at_s: float) -> float:
-    ambient_c = 19 + 5 * math.sin(2 * math.pi * at_s / DAY_S + journey.day_phase)
-    return round(ambient_c + (24 if journey.suffers("hot_tarmac", at_s) else 0), 1)
+def _settled(journey: Journey) -> Instrument:
+    """Return the instrument with what a stuck probe is stuck at, worked out once for a journey."""
+    known: Instrument | None = vars(journey).get("_settled")
+    if known is None:
+        known = with_held(journey.instrument, lambda ticks: _truth_at(journey, ticks))
+        vars(journey)["_settled"] = known
+    return known
 
 
-def _announced_landing_s(journey: Journey, at_s: float) -> float | None:
+def _truth_at(journey: Journey, ticks: Ints) -> Truth:
+    at_s = journey.instrument.at_s(ticks)
+    return _truth(journey, journey.track.at(at_s - journey.on_s), at_s)
+
+
+def _truth(journey: Journey, states: States, at_s: Floats) -> Truth:
+    return Truth(
+        payload_c=states.payload_c.astype(np.float64, copy=False),
+        ambient_c=states.acts.ambient_c.astype(np.float64),
+        second_c=states.neck_c.astype(np.float64, copy=False),
+        chill_k2_s=_chill_k2_s(journey, at_s),
+    )
+
+
+def _chill_k2_s(journey: Journey, at_s: Floats) -> Floats:
+    """Integrate (T - 25 °C)² of the surroundings, which are constant in each segment, from switching on."""
+    forcing = journey.track.forcing
+    begins_s = forcing.begins_s.astype(np.float64)
+    squared = (forcing.ambient_c.astype(np.float64) - TURNOVER_C) ** 2
+    through = np.concatenate([[0.0], np.cumsum(squared[:-1] * np.diff(begins_s))])
+    since_s = at_s - journey.on_s
+    segment = np.maximum(np.searchsorted(begins_s, since_s, side="right") - 1, 0)
+    return np.asarray(through[segment] + squared[segment] * (since_s - begins_s[segment]))
+
+
+def _tilt_deg(journey: Journey, states: States, ticks: Ints) -> Floats:
+    wobble = np.abs(gauss(journey.noise_key, ticks, _TILT)) * np.where(states.acts.moving, 2.0, 0.5)
+    tilt_deg = np.abs(states.acts.tilt_deg.astype(np.float64) - wobble)
+    return np.asarray(np.round(np.clip(tilt_deg, 0.0, 180.0)))
+
+
+def _shock_g(journey: Journey, states: States, at_s: Floats, ticks: Ints) -> Floats:
+    """Return the largest shock since the reading before."""
+    drawn = uniform(journey.noise_key, ticks, _SHOCK)
+    shock = 0.05 + np.where(states.acts.moving, 0.9, 0.15) * drawn * drawn
+    for event in journey.events:
+        if event.what in ("dropped", "handled"):
+            felt = (at_s > event.from_s) & (at_s <= event.from_s + journey.interval_s)
+            shock = np.where(
+                felt, np.maximum(shock, event.amount if event.what == "dropped" else event.amount / 20), shock
+            )
+    return np.round(shock, 1)
+
+
+def _ln2_kg(journey: Journey, states: States, ticks: Ints) -> Floats | None:
+    if not journey.shipper.load_cell:
+        return None
+    weighed = states.level + LOAD_CELL_KG * gauss(journey.noise_key, ticks, _LOAD)
+    return np.maximum(0.0, np.round(weighed / LOAD_CELL_KG) / (1 / LOAD_CELL_KG))
+
+
+def _lands_ms(journey: Journey, at_s: Floats) -> Ints:
+    lands = np.full(len(at_s), -1, np.int64)
     for flight in journey.flights:
-        if flight.begins_s - FLIGHT_MODE_ANNOUNCED_S <= at_s < flight.ends_s:
-            return flight.ends_s
-    return None
+        announced = (at_s >= flight.begins_s - FLIGHT_MODE_ANNOUNCED_S) & (at_s < flight.ends_s)
+        lands = np.where(announced, journey.clock.wall_ms(flight.ends_s), lands)
+    return lands
+
+
+def _rfc3339(epoch_ms: Ints) -> list[str]:
+    return [
+        f"{each}Z" for each in np.datetime_as_string(epoch_ms.astype("datetime64[ms]"), unit="ms").tolist()
+    ]
+
+
+def _rows(sent: Observed) -> Iterator[dict[str, Any]]:
+    columns, where = sent.columns, sent.fixes
+    lids, pressures = (
+        sent.states.acts.lid_open.tolist(),
+        np.round(sent.states.acts.pressure_hpa.astype(float), 1).tolist(),
+    )
+    times, landings = _rfc3339(sent.measured_ms), _rfc3339(np.maximum(sent.lands_ms, 0))
+    boots, tilts, shocks = sent.boot.tolist(), sent.tilt_deg.tolist(), sent.shock_g.tolist()
+    lats, lons, accuracies = where.lat.tolist(), where.lon.tolist(), where.accuracy_m.tolist()
+    weights = None if sent.ln2_kg is None else sent.ln2_kg.tolist()
+    for row in range(len(times)):
+        said = {
+            "measured_at": times[row],
+            "boot": boots[row],
+            **columns.sent(row),
+            "pressure_hpa": pressures[row],
+            "tilt_deg": tilts[row],
+            "shock_g": shocks[row],
+            "lid_open": lids[row],
+        }
+        if weights is not None:
+            said["ln2_kg"] = weights[row]
+        if where.known[row]:
+            said |= {"lat": lats[row], "lon": lons[row], "accuracy_m": accuracies[row]}
+        if sent.lands_ms[row] >= 0:
+            said["flight_mode_until"] = landings[row]
+        yield said

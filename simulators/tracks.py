@@ -8,15 +8,12 @@ shipper solved alone and one of 100,000 are the same to the last bit.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.coolants import LAWS, Course, Unit
+from simulators.coolants import LAWS, Coolant, Course, Unit
 from simulators.forcing import Floats, Forcing
-
-Coolant = Literal["nitrogen", "dry-ice", "phase-change"]
 
 # The second probe sits in the neck, or at the wall of a box: so much of the way to the surroundings, lid shut and open.
 NECK_SHARE, NECK_SHARE_OPEN = 0.06, 0.5
@@ -56,14 +53,15 @@ class Track:
         excess_c = _neck(acts, payload_c, self.neck_excess_c[segment].astype(np.float64), since_s)
         return States(level=level_then, payload_c=payload_then_c, neck_c=payload_then_c + excess_c, acts=acts)
 
-    def used_up_s(self) -> float | None:
-        """Return when the coolant is first used up; None where it outlasts the track."""
+    def used_up_s(self, before_s: float = math.inf) -> float | None:
+        """Return when the coolant is first used up; None where it outlasts the track, or that instant."""
         course, lasts_s, _ = self._courses()
         empties = (course.rate < 0.0) & (course.turns_to <= 0.0) & (course.turns_s <= lasts_s)
         if not empties.any():
             return None
         first = int(np.argmax(empties))
-        return float(self.forcing.begins_s[first]) + float(course.turns_s[first])
+        empty_s = float(self.forcing.begins_s[first]) + float(course.turns_s[first])
+        return empty_s if empty_s < before_s else None
 
     def leaves_s(
         self, lower_c: float | None, upper_c: float | None, from_s: float, until_s: float
@@ -93,20 +91,19 @@ class Track:
                 inside_s = middle_s
         return outside_s
 
-    def holds_s(self, from_s: float) -> float:
-        """Return for how long after an instant the coolant lasts, infinite where no heat comes in.
+    def empty_s(self, until_s: float) -> float:
+        """Return when the coolant is used up: as it truly goes until an instant, from then on at rest at 20 °C.
 
-        It is as it truly goes on this track; where that ends before, as it would go on at rest in a room of 20 °C.
+        It is infinite where no heat comes in there.
         """
-        empty_s = self.used_up_s()
-        if empty_s is not None:
-            return max(0.0, empty_s - from_s)
-        end_s = max(from_s, float(self.forcing.begins_s[-1]))
-        level, holds_c = self.at([end_s]).level, self.unit.holds_c
-        course = LAWS[self.coolant](self.unit, Forcing.still(), level, holds_c, np.array([math.inf]))
-        if course.rate[0] >= 0.0:
-            return math.inf
-        return end_s - from_s + float(level[0] / -course.rate[0])
+        gone_s = self.used_up_s(until_s)
+        if gone_s is not None:
+            return gone_s
+        level = self.at([until_s]).level
+        course = LAWS[self.coolant](
+            self.unit, Forcing.still(), level, self.unit.holds_c, np.array([math.inf])
+        )
+        return until_s + float(level[0] / -course.rate[0]) if course.rate[0] < 0.0 else math.inf
 
     def _courses(self) -> tuple[Course, Floats, Floats]:
         segments = np.arange(len(self.forcing.begins_s))

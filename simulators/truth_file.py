@@ -1,11 +1,15 @@
-"""Pure: the truth of a fleet as a document: every shipment with the excursions that must be found in its readings."""
+"""Pure: the truth of a fleet as a document: every shipment with what must be found in it, and what truly happened."""
 
+import math
 from datetime import datetime
 from typing import Any
 
 from simulators.clock import moment, rfc3339
-from simulators.fleet import Fleet, Journey
-from simulators.sampling import taken_by, true_readings
+from simulators.fleet import Fleet
+from simulators.journey import Journey
+from simulators.outcome import outcome
+from simulators.registration import sites, wall
+from simulators.sampling import had, taken_by, true_readings
 from simulators.truth import TrueExcursion, true_excursions
 
 
@@ -16,8 +20,9 @@ def truth_of(fleet: Fleet, from_ms: int, evaluated_ms: int) -> dict[str, Any]:
         for journey in fleet.journeys_from(index, from_ms):
             if fleet.clock.wall_ms(journey.departed_s) > evaluated_ms:
                 break
-            shipments.append(_shipment(journey, evaluated_ms))
+            shipments.append(truth_of_shipment(journey, evaluated_ms))
     return {
+        "scenario": fleet.scenario.name,
         "seed": fleet.seed,
         "speed": fleet.clock.speed,
         "start": rfc3339(moment(fleet.clock.start_ms)),
@@ -26,12 +31,15 @@ def truth_of(fleet: Fleet, from_ms: int, evaluated_ms: int) -> dict[str, Any]:
     }
 
 
-def _shipment(journey: Journey, evaluated_ms: int) -> dict[str, Any]:
+def truth_of_shipment(journey: Journey, evaluated_ms: int) -> dict[str, Any]:
+    """Return one shipment: the excursions in its readings as of an instant, and all that becomes of it to the end."""
     plan, now = journey.plan(), moment(evaluated_ms)
     return {
         "shipment_id": journey.shipment_id,
         "device_id": journey.device_id,
+        "dewar_id": journey.dewar_id,
         "story": journey.story,
+        "shipper": journey.shipper.name,
         "band": journey.shipper.band,
         "departed_at": rfc3339(plan.departed_at),
         "delivered_at": _time(plan.delivered_at if plan.delivered_at and plan.delivered_at <= now else None),
@@ -45,11 +53,66 @@ def _shipment(journey: Journey, evaluated_ms: int) -> dict[str, Any]:
             "budget_s": plan.budget_s,
             "max_gap_s": plan.max_gap_s,
         },
-        "readings": taken_by(journey, evaluated_ms),
+        "readings": int(had(journey)[: taken_by(journey, evaluated_ms)].sum()),
         "excursions": [
             _excursion(e) for e in true_excursions(plan, true_readings(journey, evaluated_ms), now)
         ],
+        "planned_arrival": wall(journey, journey.planned[-1].ends_s),
+        "arrival": wall(journey, journey.delivered_s),
+        **_fate(journey),
+        "happenings": _happenings(journey),
+        "faults": _faults(journey),
+        "sites": sites(journey),
     }
+
+
+def _fate(journey: Journey) -> dict[str, Any]:
+    true, particular, shipper = outcome(journey), journey.particular, journey.shipper
+    return {
+        "payload_leaves_band_at": _wall(journey, true.leaves_band_s),
+        "payload_critical_at": _wall(journey, true.critical_s),
+        "payload_outside_s": journey.clock.shortened(true.outside_s),
+        "lost": true.lost,
+        "coolant": {
+            "kind": shipper.coolant,
+            "capacity_kg": shipper.capacity_kg,
+            "charged_kg": round(shipper.capacity_kg * particular.charge, 4),
+            "heat_leak": round(particular.unit, 4),
+            "lasts_until": _wall(journey, true.coolant_until_s),
+        },
+    }
+
+
+def _happenings(journey: Journey) -> list[dict[str, Any]]:
+    """Return the troubles and detours of the way; being handled, and unpacked after delivery, is neither."""
+    troubles = [
+        {
+            "what": e.what,
+            "from": wall(journey, e.from_s),
+            "until": _ends(journey, e.until_s),
+            "amount": e.amount,
+        }
+        for e in journey.events
+        if e.what != "handled" and e.from_s < journey.delivered_s
+    ]
+    detours = [
+        {"what": d.kind, "stage": d.stage, "lasts_s": journey.clock.shortened(d.lasts_s)}
+        for d in journey.detours
+    ]
+    return troubles + detours
+
+
+def _faults(journey: Journey) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": fault.kind,
+            "probe": fault.probe,
+            "from": wall(journey, fault.from_s),
+            "until": _ends(journey, fault.until_s),
+            "amount": fault.amount,
+        }
+        for fault in journey.faults
+    ]
 
 
 def _excursion(excursion: TrueExcursion) -> dict[str, Any]:
@@ -66,3 +129,12 @@ def _excursion(excursion: TrueExcursion) -> dict[str, Any]:
 
 def _time(instant: datetime | None) -> str | None:
     return None if instant is None else rfc3339(instant)
+
+
+def _wall(journey: Journey, journey_s: float | None) -> str | None:
+    return None if journey_s is None else wall(journey, journey_s)
+
+
+def _ends(journey: Journey, until_s: float) -> str | None:
+    """Return when something ended; None where it lasted to the end of the journey."""
+    return wall(journey, until_s) if math.isfinite(until_s) and until_s < journey.off_s else None

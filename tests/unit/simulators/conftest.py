@@ -7,7 +7,7 @@ import pytest
 from simulators.airports import load_airports
 from simulators.clock import JourneyClock, milliseconds
 from simulators.fleet import Fleet
-from simulators.scenarios import SCENARIOS
+from simulators.scenario_files import scenario as written
 
 START_MS = milliseconds(datetime(2026, 3, 1, 8, tzinfo=UTC))
 
@@ -21,7 +21,7 @@ def airports():
 def fleet_in(airports):
     def fleet(scenario="quiet-but-fine", *, size=24, seed=1, speed=60, waves=False, start_ms=START_MS):
         return Fleet(
-            scenario=SCENARIOS[scenario],
+            scenario=written(scenario),
             size=size,
             seed=seed,
             clock=JourneyClock(start_ms, speed),

@@ -7,7 +7,8 @@ import httpx
 import orjson
 import pytest
 
-from simulators.register import Registrar, RegistrationRefusedError, shipment, steps
+from simulators.register import Registrar, RegistrationRefusedError, steps
+from simulators.registration import dewar, shipment, sites
 
 
 class Api:
@@ -63,6 +64,26 @@ def test_a_shipment_carries_the_plan_that_the_truth_is_held_against(journey):
     assert body["origin"].startswith("Collection site")
     assert body["legs"][0]["from"] == body["origin"]
     assert body["legs"][-1]["to"] == body["destination"]
+
+
+def test_a_dewar_is_registered_as_its_model_promises(journey):
+    body = dewar(journey)
+    assert (body["hold_time_h"], body["ln2_capacity_kg"]) == (4, 3.3)
+    assert body["last_charged_at"] == shipment(journey, "acme")["packed_out_at"]
+
+
+def test_what_is_planned_is_registered_whatever_happens(fleet_in):
+    (journey,) = fleet_in("wrong-hub").journeys(0)
+    body = shipment(journey, "acme")
+    assert len(journey.legs) == len(journey.planned) + 2
+    assert [(leg["from"], leg["to"]) for leg in body["legs"]] == [
+        (leg.origin.name, leg.destination.name)
+        for leg in journey.planned
+        if leg.stage in ("pick-up", "flight", "delivery")
+    ]
+    assert [site["name"] for site in sites(journey)] == list(
+        dict.fromkeys([body["origin"], *(leg["to"] for leg in body["legs"])])
+    )
 
 
 def test_dry_ice_has_no_lower_limit(fleet_in):

@@ -10,7 +10,7 @@ from simulators.run import SimulationSettings, check
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"scenario": "nope"}, "there is no scenario 'nope'; there are dead-probe, demo"),
+        ({"scenario": "nope"}, "'nope' is no scenario: choose from ambient-for-payload, "),
         ({"fleet": 0}, "at least one logger"),
         ({"seed": -1}, "seed"),
         ({"speed": 0}, "above 0"),

@@ -4,7 +4,7 @@ import pytest
 
 from simulators.clock import moment
 from simulators.sampling import true_readings
-from simulators.scenarios import SCENARIOS
+from simulators.scenario_files import library
 from simulators.truth import true_excursions
 
 
@@ -79,4 +79,4 @@ def test_most_of_the_demo_is_fine_and_one_is_amended_after_landing(fleet_in, see
 
 
 def test_every_scenario_says_what_it_is():
-    assert all(scenario.says.endswith(".") for scenario in SCENARIOS.values())
+    assert all(scenario.says.endswith(".") for scenario in library().values())
