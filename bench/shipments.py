@@ -25,7 +25,16 @@ HOUR = 3600 * SECOND
 CLOCK_AHEAD = 300 * SECOND
 ESTIMATE_EVERY = 2 * HOUR
 """So often the estimates are taken down, to see whether their intervals cover what then happens."""
-_PLAN = ("lower_c", "upper_c", "critical_low_c", "critical_high_c", "deadband_c", "on_delay_s", "budget_s", "max_gap_s")
+_PLAN = (
+    "lower_c",
+    "upper_c",
+    "critical_low_c",
+    "critical_high_c",
+    "deadband_c",
+    "on_delay_s",
+    "budget_s",
+    "max_gap_s",
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,16 +81,16 @@ def facts_of(case: Case) -> Facts:
     plan = make_plan(given["band"], {name: given[name] for name in _PLAN if name in given})
     assert not isinstance(plan, PlanRefused), plan
     dewar, journey = case.dewar, case.journey
-    fillings = [
-        Charge(at=wall(case, event.until_s)) for event in journey.events if event.what == "recharged"
-    ]
+    fillings = [Charge(at=wall(case, event.until_s)) for event in journey.events if event.what == "recharged"]
     places = {
         site["name"]: Place(name=site["name"], lat=site["lat"], lon=site["lon"], timezone=site["timezone"])
         for site in case.sites
     }
     return Facts(
         plan=plan,
-        window=Window(departed_at=wall(case, journey.departed_s), delivered_at=wall(case, journey.delivered_s)),
+        window=Window(
+            departed_at=wall(case, journey.departed_s), delivered_at=wall(case, journey.delivered_s)
+        ),
         dewar=Dewar(
             dewar_id=dewar["dewar_id"],
             hold_time=round(dewar["hold_time_h"] * HOUR),
@@ -270,9 +279,7 @@ class _Live:
                 continue
             if found is not None:
                 low, middle, high = (now + round(hours * HOUR) for hours in found)
-                into.append(
-                    Estimate(at=now, low=low, middle=middle, high=high, told=number in self._live)
-                )
+                into.append(Estimate(at=now, low=low, middle=middle, high=high, told=number in self._live))
 
 
 def _instant(text: str) -> Instant:

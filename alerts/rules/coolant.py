@@ -24,8 +24,9 @@ NEVER: Instant = 2**53
 
 
 class Left(NamedTuple):
-    """What is left at `at`, as a share of the capacity; how fast it goes as a multiple of what the maker says; and how
-    much faster still on its side (`tilts`); with variances and covariances of the three.
+    """What is left at `at`, how fast it goes, and how much faster on its side, with variances and covariances.
+
+    `share` is of the capacity, `rate` a multiple of what the maker says, and `tilts` is so many times more on its side.
     """
 
     at: Instant = 0
@@ -78,9 +79,13 @@ class Left(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ahead:
-    """What is assumed of the time to come: the heat, the tilt, and for how long it stays tilted: at least, as a median, at most."""
+    """What is assumed of the time to come: the heat, the tilt, and for how long it stays so: at least, as a median, at most.
+
+    `heat_sd` is by how much the heat will be another, as a share of it.
+    """
 
     heat: float
+    heat_sd: float = 0.0
     tilt: float = 0.0
     tilted_for: tuple[Duration, Duration, Duration] = (0, 0, 0)
 
@@ -94,7 +99,8 @@ def lasts(left: Left, hold_time: Duration, ahead: Ahead) -> tuple[Duration, Dura
     possible = (share > 0) & (rate > _SLOWEST)
     if possible.sum() < _FEWEST:
         return None
-    share, pace = share[possible], rate[possible] * ahead.heat / hold_time
+    heat = ahead.heat * np.exp(ahead.heat_sd * _Z[3][possible])
+    share, pace = share[possible], rate[possible] * heat / hold_time
     quantiles = []
     fast = pace * (1 + np.maximum(tilts[possible], 0) * ahead.tilt)
     for quantile, tilted_for in zip(_QUANTILES, reversed(ahead.tilted_for), strict=True):
@@ -127,7 +133,7 @@ def _halton(base: int, count: int) -> list[float]:
 
 _NORMAL = NormalDist()
 _Z: NDArray[np.float64] = np.array(
-    [[_NORMAL.inv_cdf(number) for number in _halton(base, 255)] for base in (2, 3, 5)]
+    [[_NORMAL.inv_cdf(number) for number in _halton(base, 255)] for base in (2, 3, 5, 7)]
 )
 
 
@@ -142,7 +148,7 @@ def _points(left: Left) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArr
     share = max(left.share_share - share_by_rate**2, 0.0) ** 0.5
     tilts_by_share = (left.share_tilts - share_by_rate * tilts_by_rate) / share if share > 1e-9 else 0.0
     tilts = max(left.tilts_tilts - tilts_by_rate**2 - tilts_by_share**2, 0.0) ** 0.5
-    first, second, third = _Z
+    first, second, third = _Z[:3]
     return (
         left.share + share_by_rate * first + share * second,
         left.rate + rate * first,

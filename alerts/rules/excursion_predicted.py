@@ -9,6 +9,7 @@ hold at a time, and both are answers to one question; so they are one alert.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -27,6 +28,8 @@ from alerts.trace import Channel, Trace
 
 _CELSIUS, _AMBIENT = range(2)
 _POINTS = 18
+_RESTS_OVER = 200
+"""Over so many bins the level is followed at which the payload rests. What comes back to it is no danger."""
 _HOUR = 3600 * SECOND
 
 
@@ -40,13 +43,21 @@ class ExcursionPredictedTuning(Tuning):
     clear_horizon_s: float = 9 * 3600
     """and no more when not within this."""
     confirm: float = 2
-    """So many bins in a row must say so, to begin and to end."""
+    """So many bins in a row must say so, to begin and to end;"""
+    certain: float = 12.0
+    """one is enough to begin where the slope is so many times its standard deviation."""
     sure: float = 4.0
     """The slope must be so many times its standard deviation,"""
     moved: float = 4.0
     """and the payload must have moved by so many times its noise."""
+    farthest: float = 3.5
+    """No further ahead is looked than so many times what has been seen of a trend,"""
+    box_farthest: float = 2.0
+    """and so many of a payload with two limits: a box settles on a new plateau within hours after each change outside."""
     model_sd: float = 0.3
     """How much a trend changes on its way, as a standard deviation of the logarithm of the time that it needs."""
+    dry_ice_c: float = -77.3
+    """Up to here it is dry ice that becomes warmer with the pressure, as after each flight (-78.5 °C at sea level)."""
     budget_share: float = 0.5
     """That a stability budget will be used up is told when so much of it is."""
     step_share: float = 0.15
@@ -66,6 +77,8 @@ class Course(NamedTuple):
     since: Instant = 0
     used: Duration = 0
     ambient_c: float | None = None
+    rests_c: float = 0.0
+    counted: int = 0
     short: int = 0
     long: int = 0
     stays_since: Instant | None = None
@@ -126,9 +139,13 @@ class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, PredictedState]):
         "horizon_s": (0, 7 * 86400),
         "clear_horizon_s": (0, 14 * 86400),
         "confirm": (1, 100),
+        "certain": (1, 1000),
         "sure": (1, 100),
         "moved": (0, 100),
+        "farthest": (0.1, 100),
+        "box_farthest": (0.1, 100),
         "model_sd": (0, 3),
+        "dry_ice_c": (-80, -60),
         "budget_share": (0, 1),
         "step_share": (0, 1),
         "step_s": (0, 86400),
@@ -246,29 +263,51 @@ def _forecast(tuning: ExcursionPredictedTuning, plan: Plan, course: Course, poin
         return course._replace(at=at, stays_since=None if recovers else course.stays_since or at)
     side = IN_RANGE
     soon = None
-    if now is not None and _is_sure(tuning, now):
+    counted = min(course.counted + 1, _RESTS_OVER)
+    rests_c = course.rests_c + (points[-1][1] - course.rests_c) / counted
+    course = course._replace(rests_c=rests_c, counted=counted)
+    if now is not None and _is_sure(tuning, plan, now) and (now.celsius > rests_c) == (now.slope > 0):
         side = HIGH if now.slope > 0 else LOW
         limit = plan.limits.upper_c if side == HIGH else plan.limits.lower_c
-        soon = None if limit is None else reaches(now, limit, course.ambient_c, tuning.model_sd)
+        soon = (
+            None
+            if limit is None
+            else reaches(now, limit, course.ambient_c, tuning.model_sd, _farthest(tuning, plan))
+        )
     if soon is None:
         return course._replace(at=at, side=IN_RANGE, short=0, long=course.long + 1)
     short = soon[1] <= tuning.horizon_s * SECOND
     long = soon[1] > tuning.clear_horizon_s * SECOND
     lo, mid, hi = (at + length for length in soon)
+    certain = now is not None and abs(now.slope) > tuning.certain * now.slope_sd
     return course._replace(
         at=at,
         side=side,
         lo=lo,
         mid=mid,
         hi=hi,
-        short=course.short + 1 if short and side in (course.side, IN_RANGE) else int(short),
+        short=(course.short if side == course.side else 0) + (round(tuning.confirm) if certain else 1)
+        if short
+        else 0,
         long=course.long + 1 if long else 0,
     )
 
 
-def _is_sure(tuning: ExcursionPredictedTuning, now: Trend) -> bool:
+def _is_sure(tuning: ExcursionPredictedTuning, plan: Plan, now: Trend) -> bool:
     moved = abs(now.slope) * now.length
+    if now.slope > 0 and _on_dry_ice(tuning, plan, now):
+        return False
     return abs(now.slope) > tuning.sure * now.slope_sd and moved > tuning.moved * now.noise_c
+
+
+def _farthest(tuning: ExcursionPredictedTuning, plan: Plan) -> float:
+    two_sided = plan.limits.lower_c is not None and plan.limits.upper_c is not None
+    return tuning.box_farthest if two_sided else tuning.farthest
+
+
+def _on_dry_ice(tuning: ExcursionPredictedTuning, plan: Plan, now: Trend) -> bool:
+    upper_c = plan.limits.upper_c
+    return upper_c is not None and tuning.dry_ice_c < upper_c <= -50 and now.celsius <= tuning.dry_ice_c
 
 
 def _recovers(tuning: ExcursionPredictedTuning, plan: Plan, course: Course, now: Trend) -> bool:
@@ -277,7 +316,7 @@ def _recovers(tuning: ExcursionPredictedTuning, plan: Plan, course: Course, now:
     exhausted_at = _exhausted_at(plan, course)
     if exhausted_at is None or abs(now.slope) <= 2 * now.slope_sd:
         return False
-    found = reaches(now, high if course.phase == HIGH else low, None, tuning.model_sd)
+    found = reaches(now, high if course.phase == HIGH else low, None, tuning.model_sd, inf)
     return found is not None and now.at + found[1] < exhausted_at
 
 

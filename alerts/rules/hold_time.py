@@ -29,20 +29,28 @@ class HoldTimeTuning(Tuning):
     """
 
     bin_s: float = 600
-    margin_s: float = 6 * 3600
+    margin_s: float = 4 * 3600
     """So long before it is used up it should have arrived, at the latest."""
     slide_s: float = 3 * 3600
     """What is overdue, or whose arrival is not known, is not expected sooner than this from now."""
     clear_s: float = 2 * 3600
     """So much more than what raises it is needed to end it."""
+    patience: float = 0.06
+    """It must have looked short for this share of what is left before it is told: far ahead there is time to be sure."""
     step_share: float = 0.15
     """The estimate is told anew when it has moved by more than this share of what is left,"""
     step_s: float = 1800
     """and by more than this."""
-    rate: float = 1.15
+    rate: float = 1.12
     """Loss as a multiple of what the maker says, as a mean: on the way it is more than at rest,"""
-    rate_sd: float = 0.2
+    rate_sd: float = 0.18
     """and its standard deviation from unit to unit."""
+    ahead_sd: float = 0.15
+    """The loss ahead differs from the loss so far by so much: at rest it is less than on the way."""
+    ice_rate: float = 0.8
+    """Loss of dry ice likewise: makers of boxes promise less than they hold in a room,"""
+    ice_rate_sd: float = 0.15
+    """and what is put in varies."""
     charge_sd: float = 0.03
     """Of a filling, as a share of the capacity."""
     tilt_loss: float = 14.0
@@ -56,13 +64,16 @@ class HoldTimeTuning(Tuning):
     """A tilt that has lasted for so long may last so many times as long again (Gott, Nature 363, 1993)."""
     lid_loss: float = 7.0
     """With the lid off the loss is so many times more."""
-    mass_sd: float = 0.01
-    """Of a measured mass in a bin, as a share of the capacity."""
+    mass_sd_kg: float = 0.02
+    """Of a measured mass: a load cell of 10 g on the move."""
     drift_sd: float = 0.15
     """The rate of loss drifts by so much in a tenth of the hold time."""
     warm_c: float = 6.0
-    """So far above its coldest the payload says that the nitrogen is used up, where that lasts for"""
+    """So far above where it rests the payload says that the nitrogen is used up, where it has risen through"""
     warm_bins: float = 3
+    """so many bins in a row, by at least"""
+    rise_c: float = 0.3
+    """in each."""
     dry_ice_warm_c: float = -73.0
     """Dry ice is at -78.5 °C at most; warmer than this it is used up."""
 
@@ -74,7 +85,7 @@ class Course(NamedTuple):
     usual_heat: float = 1.0
     tilt: float = 0.0
     tilted_since: Instant | None = None
-    coldest_c: float | None = None
+    rests_c: float | None = None
     last_c: float | None = None
     warm_bins: int = 0
     gone_since: Instant | None = None
@@ -135,7 +146,7 @@ def followed(
         tilt_known=course.tilt_known or one.columns[_TILT][0] > 0,
     )
     if vessel.dewar.ln2_capacity_kg and (kg := one.level(_KG)) is not None:
-        left, course = _weighed(tuning, vessel, left, course, kg / vessel.dewar.ln2_capacity_kg)
+        left, course = _weighed(tuning, vessel, left, course, kg, vessel.dewar.ln2_capacity_kg)
     course = _felt(tuning, vessel, course, one, lid)
     return left, _estimated(tuning, vessel, left, course)
 
@@ -149,8 +160,8 @@ def _begun(tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, at: Instant) ->
         at=charge.at,
         share=_charged(vessel, charge),
         share_share=tuning.charge_sd**2,
-        rate=tuning.rate,
-        rate_rate=tuning.rate_sd**2,
+        rate=tuning.rate if vessel.nitrogen else tuning.ice_rate,
+        rate_rate=(tuning.rate_sd if vessel.nitrogen else tuning.ice_rate_sd) ** 2,
         tilts=tuning.tilt_loss if vessel.nitrogen else 0.0,
         tilts_tilts=tuning.tilt_loss_sd**2 if vessel.nitrogen else 0.0,
     )
@@ -193,24 +204,27 @@ def _through(
         if left.at < charge.at <= until:
             left = left.after(charge.at, vessel.hold_time, heat, tilt)
             left = left.filled(charge.at, _charged(vessel, charge), tuning.charge_sd**2)
-            course = course._replace(filled_at=charge.at, gone_since=None, warm_bins=0, coldest_c=None)
+            course = course._replace(filled_at=charge.at, gone_since=None, warm_bins=0, rests_c=None)
     return (left.after(until, vessel.hold_time, heat, tilt) if until > left.at else left), course
 
 
 def _weighed(
-    tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: Course, share: float
+    tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: Course, kg: float, capacity_kg: float
 ) -> tuple[Left, Course]:
     """Take in a measured mass: a jump upwards is a filling that nobody recorded, a fast loss another rate."""
-    variance = tuning.mass_sd**2
+    share, variance = kg / capacity_kg, (tuning.mass_sd_kg / capacity_kg) ** 2
     expected = left.share_share + variance
     off = share - left.share
+    if not course.weighed and off * off > 9 * expected:
+        # It was filled with less than was thought, which says nothing of how fast it goes.
+        return left.filled(left.at, share, variance), course._replace(weighed=True)
     if course.weighed and off > max(0.08, 5 * expected**0.5):
         left = left.filled(left.at, share, variance)
-        return left, course._replace(filled_at=left.at, gone_since=None, warm_bins=0, coldest_c=None)
+        return left, course._replace(filled_at=left.at, gone_since=None, warm_bins=0, rests_c=None)
     forgets = tuning.drift_sd**2 * 10 * tuning.bin_s * SECOND / vessel.hold_time
     if course.weighed and off * off > 16 * expected:
         # It goes otherwise than anything that was held possible: so the rate is not what it was.
-        forgets += (off / 0.05) ** 2
+        forgets += left.rate**2
     return left.measured(share, variance, forgets), course._replace(weighed=True)
 
 
@@ -219,18 +233,21 @@ def _felt(tuning: HoldTimeTuning, vessel: Vessel, course: Course, one: Bin, lid:
     celsius = one.level(_CELSIUS)
     if celsius is None or lid > 0:
         return course
-    coldest_c = celsius if course.coldest_c is None else min(course.coldest_c, celsius)
-    warm_c = coldest_c + tuning.warm_c if vessel.nitrogen else tuning.dry_ice_warm_c
-    rising = course.last_c is not None and celsius >= course.last_c
-    if celsius <= warm_c:
-        course = course._replace(warm_bins=0, gone_since=None)
-    elif rising:
-        course = course._replace(warm_bins=course.warm_bins + 1)
-    else:
-        course = course._replace(warm_bins=0)
-    if course.gone_since is None and course.warm_bins >= tuning.warm_bins:
-        course = course._replace(gone_since=one.last_at)
-    return course._replace(coldest_c=coldest_c, last_c=celsius)
+    rests_c = _rests(vessel, course.rests_c, celsius)
+    warm_c = rests_c + tuning.warm_c if vessel.nitrogen else tuning.dry_ice_warm_c
+    rising = course.last_c is not None and celsius >= course.last_c + tuning.rise_c
+    warm_bins = course.warm_bins + 1 if rising and celsius > warm_c else 0
+    gone_since = course.gone_since if celsius > warm_c else None
+    if gone_since is None and warm_bins >= tuning.warm_bins:
+        gone_since = one.last_at
+    return course._replace(rests_c=rests_c, last_c=celsius, warm_bins=warm_bins, gone_since=gone_since)
+
+
+def _rests(vessel: Vessel, rests_c: float | None, celsius: float) -> float:
+    """Follow slowly where the payload rests, so that neither a spike nor the warming itself carries it along."""
+    if rests_c is None:
+        return max(celsius, vessel.cold_c)
+    return rests_c + min(0.05, max(-0.5, max(celsius, vessel.cold_c) - rests_c))
 
 
 def _estimated(tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: Course) -> Course:
@@ -239,7 +256,10 @@ def _estimated(tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: Cours
         return course._replace(lo=course.gone_since, mid=course.gone_since, hi=course.gone_since)
     tilted = 0 if course.tilted_since is None else left.at - course.tilted_since
     ahead = Ahead(
-        heat=course.usual_heat, tilt=course.tilt, tilted_for=(0, tilted, round(tuning.outlasts * tilted))
+        heat=course.usual_heat,
+        heat_sd=tuning.ahead_sd,
+        tilt=course.tilt,
+        tilted_for=(0, tilted, round(tuning.outlasts * tilted)),
     )
     found = lasts(left, vessel.hold_time, ahead)
     if found is None:  # by all that is known nothing can be left, though it is still cold: any moment now

@@ -23,11 +23,13 @@ _HOUR = 3600 * SECOND
 
 
 class Told(NamedTuple):
-    """What is told: since when it is short, until when it was, and the figures, which move in steps.
+    """What is told: since when, until when, and the figures, which move in steps; since when it looks short.
 
     The figures are of `at`, and mean nothing while `since` is None.
     """
 
+    looks_since: Instant | None = None
+    judged_at: Instant = 0
     since: Instant | None = None
     until: Instant | None = None
     critical: bool = False
@@ -84,10 +86,14 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeState]):
         "margin_s": (0, 30 * 86400),
         "slide_s": (0, 30 * 86400),
         "clear_s": (0, 30 * 86400),
+        "patience": (0, 1),
         "step_share": (0, 1),
         "step_s": (0, 86400),
         "rate": (0.25, 10),
         "rate_sd": (0, 5),
+        "ahead_sd": (0, 2),
+        "ice_rate": (0.25, 10),
+        "ice_rate_sd": (0, 5),
         "charge_sd": (0, 1),
         "tilt_loss": (0, 1000),
         "tilt_loss_sd": (0, 1000),
@@ -95,10 +101,11 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeState]):
         "upright_deg": (0, 89),
         "outlasts": (0, 100),
         "lid_loss": (0, 1000),
-        "mass_sd": (0.0001, 1),
+        "mass_sd_kg": (0.0001, 10),
         "drift_sd": (0, 10),
         "warm_c": (0.5, 100),
         "warm_bins": (1, 100),
+        "rise_c": (0, 100),
         "dry_ice_warm_c": (-78, -20),
     }
 
@@ -112,9 +119,9 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeState]):
         left, course, told = state.left, state.course, state.told
         for one in closed:
             if left.at:
-                told = _carried(tuning, facts, course, told, one.start)
+                told = _carried(tuning, facts, course, told, one.closed_at)
             left, course = followed(tuning, facts, vessel, left, course, one)
-            told = _judged(tuning, facts, course, told, left.at)
+            told = _judged(tuning, facts, course, told, one.closed_at)
         return HoldTimeState(bins, left, course, told)
 
     def look(
@@ -191,20 +198,27 @@ def _arrival(tuning: HoldTimeTuning, facts: Facts, at: Instant) -> Instant:
 
 
 def _turns(tuning: HoldTimeTuning, course: Course, told: Told) -> tuple[Instant, ...]:
-    """Say when a sliding arrival makes it short, and critical, if that is still to come."""
+    """Say when time alone changes what is told: it looks short, that is told, it is critical."""
     slide, margin = round(tuning.slide_s * SECOND), round(tuning.margin_s * SECOND)
-    short_at, critical_at = course.lo - margin - slide + 1, course.mid - slide + 1
-    if not told.on:
-        return (short_at,)
-    return () if told.critical else (critical_at,)
+    if told.on:
+        return () if told.critical else (course.mid - slide + 1,)
+    if told.looks_since is None:
+        return (course.lo - margin - slide + 1,)
+    return (_tells_at(tuning, course, told.looks_since),)
+
+
+def _tells_at(tuning: HoldTimeTuning, course: Course, looks_since: Instant) -> Instant:
+    """Say when it has looked short for so large a share of what is then left as patience asks for."""
+    spare = tuning.patience / (1 + tuning.patience)
+    return looks_since + max(0, round(spare * (course.lo - looks_since)))
 
 
 def _carried(tuning: HoldTimeTuning, facts: Facts, course: Course, told: Told, through: Instant) -> Told:
     """Carry what is told through a time without readings."""
-    for _ in range(2):  # short, then critical
+    for _ in range(3):  # it looks short, it is told, it is critical
         for at in _turns(tuning, course, told):
-            if told.at < at <= through:
-                told = _judged(tuning, facts, course, told, at)
+            if at <= through:
+                told = _judged(tuning, facts, course, told, max(at, told.judged_at))
     return told
 
 
@@ -213,13 +227,19 @@ def _judged(tuning: HoldTimeTuning, facts: Facts, course: Course, told: Told, at
     arrival = _arrival(tuning, facts, at)
     margin, clear = round(tuning.margin_s * SECOND), round(tuning.clear_s * SECOND)
     gone = course.gone_since is not None
-    short = gone or course.lo < arrival + margin + (clear if told.on else 0)
-    if not short:
-        return told._replace(until=at) if told.on else told
+    looks = told.looks_since is not None
+    if not gone and course.lo >= arrival + margin + (clear if looks else 0):
+        return told._replace(judged_at=at, looks_since=None, until=at if told.on else told.until)
+    told = told._replace(judged_at=at, looks_since=told.looks_since if looks else at)
+    assert told.looks_since is not None
+    if not told.on and not gone and at < _tells_at(tuning, course, told.looks_since):
+        return told
     critical = gone or course.mid < arrival + (clear if told.on and told.critical else 0)
     if told.on and critical == told.critical and gone == told.gone and not _moved(tuning, course, told, at):
         return told
     return Told(
+        looks_since=told.looks_since,
+        judged_at=at,
         since=told.since if told.on else at,
         critical=critical,
         at=at,

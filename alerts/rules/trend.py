@@ -13,11 +13,13 @@ from alerts.model import Duration, Instant
 
 Point = tuple[Instant, float]
 """When, and the level in °C."""
-_LENGTHS = (18, 12, 8, 6, 4)
+_LENGTHS = (18, 12, 8, 6, 4, 3)
 """The longest of these stretches that is still straight is taken: after a turn the short ones follow sooner."""
 _FEWEST = _LENGTHS[-1]
 _Z = 1.645
 """Of a normal distribution, 90 % lie so many standard deviations around the mean."""
+_STRAIGHT = 0.05
+"""A course whose slope changes by less than this share is taken for straight."""
 _ROUNDED_C = 0.03
 """Levels are not known better than that: readings are rounded to tenths."""
 
@@ -70,25 +72,38 @@ def trend(points: Sequence[Point]) -> Trend | None:
 
 
 def reaches(
-    now: Trend, limit_c: float, surroundings_c: float | None, model_sd: float
+    now: Trend, limit_c: float, surroundings_c: float | None, model_sd: float, farthest: float
 ) -> tuple[Duration, Duration, Duration] | None:
     """Give when it reaches a limit on its way: at the earliest, expected, at the latest; None where it does not.
 
-    The interval is lognormal: of how uncertain the slope is and, by `model_sd`, of how it will change.
+    No further ahead is looked than `farthest` times the length of the stretch that is known. The interval is lognormal: of how uncertain the slope is and, by `model_sd`, of how it will change.
     """
     ahead = limit_c - now.celsius
     if not now.slope or (ahead > 0) != (now.slope > 0) or now.slope_sd >= abs(now.slope):
         return None
     linear = ahead / now.slope
     expected = linear
+    if now.bend < -_STRAIGHT and not _gets_there(now, ahead):
+        return None
     if surroundings_c is not None:
         away, then = surroundings_c - now.celsius, surroundings_c - limit_c
         if away * now.slope <= 0 or then / away <= 0.02:
             return None  # it tends to where the limit is not reached
         expected = away / now.slope * log(away / then)
+    if abs(expected) > farthest * now.length:
+        return None
     sd = sqrt((now.slope_sd / now.slope) ** 2 + model_sd**2)
     low, high = expected * exp(-_Z * sd), expected * exp(_Z * sd)
     return int(low), int(expected), int(high)
+
+
+def _gets_there(now: Trend, ahead: float) -> bool:
+    """Say whether a course that slows down, as this one does, gets as far as that, by the ratio of slopes of its halves."""
+    first, last = now.slope * (1 - now.bend / 2), now.slope * (1 + now.bend / 2)
+    if last / now.slope <= 0:
+        return False
+    decays = log(first / last) / (now.length / 2)
+    return abs(last / decays) * exp(-decays * now.length / 4) > abs(ahead)
 
 
 def _line(points: Sequence[Point]) -> tuple[float, float, float, float]:
