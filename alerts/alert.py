@@ -1,8 +1,9 @@
 """Pure: alerts, and how a condition that begins, changes and ends moves them."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from alerts.model import ExcursionId, Instant, Severity
 
@@ -68,6 +69,8 @@ class Condition:
     withdrawn: bool = False
     """It turned out that it never was."""
     excursion_id: ExcursionId | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Figures under names with their units, as JSON has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,8 @@ class Alert:
     """One alert for one subject of one shipment, over its whole life."""
 
     id: AlertId
-    shipment_id: str
+    shipment_id: str | None
+    """None where it is about the whole fleet."""
     condition: Condition
     state: AlertState
     raised_at: Instant
@@ -93,7 +97,9 @@ class AlertChange:
     reason: AlertReason
 
 
-def raise_alert(id_: AlertId, shipment_id: str, condition: Condition, now: Instant) -> list[AlertChange]:
+def raise_alert(
+    id_: AlertId, shipment_id: str | None, condition: Condition, now: Instant
+) -> list[AlertChange]:
     """Raise the alert of a new condition; one found when it was already over fires too, and then resolves."""
     alert = Alert(
         id=id_, shipment_id=shipment_id, condition=condition, state=AlertState.FIRING, raised_at=now

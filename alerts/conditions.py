@@ -3,15 +3,13 @@
 from dataclasses import replace
 
 from alerts import wording
-from alerts.alert import Alert, AlertKind, AlertState, Condition
+from alerts.alert import AlertKind, Condition
 from alerts.excursion import Evaluation, State
-from alerts.model import LIVE, SECOND, Duration, Excursion, ExcursionState, Instant, Severity, to_datetime
+from alerts.model import LIVE, Excursion, ExcursionState, Instant, Severity
 from alerts.plan import Plan
 
 EVALUATION_FAILED = "evaluation_failed"
 """The subject of the alert for a shipment that could not be judged; it has one at most."""
-LONGEST_SILENCE: Duration = 24 * 3600 * SECOND
-"""So long a silence may be announced: no flight lasts longer, and a logger that is confused must not hide itself."""
 
 
 def excursion_condition(plan: Plan, device_id: str, excursion: Excursion) -> Condition | None:
@@ -71,53 +69,6 @@ def withdrawn(condition: Condition) -> Condition:
     return replace(condition, withdrawn=True)
 
 
-def heard_until(plan: Plan, state: State, watched_from: Instant) -> Instant:
-    """Give the instant up to which a logger is not missed: its newest reading holds, or announced a silence.
-
-    Where there is no reading yet, it is not missed before it has been watched for as long as a reading holds.
-    """
-    if state.seen is None:
-        return watched_from + plan.max_gap
-    announced = min(state.quiet_until or state.seen, state.seen + LONGEST_SILENCE)
-    return max(state.seen + plan.max_gap, announced)
-
-
-def signal_condition(
-    plan: Plan,
-    device_id: str,
-    state: State,
-    *,
-    watched_from: Instant,
-    through: Instant,
-    over: Instant | None,
-    alert: Alert | None,
-) -> Condition | None:
-    """Give the silence of a logger as a condition; None where it is heard and no alert says otherwise.
-
-    It is about now alone: a gap that stored readings have filled, or that was over before anybody looked, raises
-    nothing (the time proof shows it). So it needs `alert`, the one on record, to know that a silence has ended.
-    `over` is when the shipment ended, if it has.
-    """
-    since = heard_until(plan, state, watched_from)
-    if through >= since and over is None:
-        return Condition(
-            subject=f"signal_lost:{device_id}",
-            kind=AlertKind.SIGNAL_LOST,
-            severity=Severity.MAJOR,
-            device_id=device_id,
-            message=f"No reading since {'departure' if state.seen is None else wording.time(to_datetime(state.seen))}",
-            since=since,
-        )
-    if alert is None or alert.state is AlertState.RESOLVED:
-        return None
-    before = alert.condition
-    if over is not None:
-        return replace(before, until=max(over, before.since))
-    if state.seen is None or state.seen < before.since:
-        return withdrawn(before)  # it turned out that it was heard
-    return replace(before, until=state.seen)
-
-
 def failed_condition(error: str, now: Instant) -> Condition:
     """Give the failure of a judgement as a condition: what it would have found is not known."""
     return Condition(
@@ -128,3 +79,21 @@ def failed_condition(error: str, now: Instant) -> Condition:
         message=f"This shipment could not be judged, excursions may be missing: {error}",
         since=now,
     )
+
+
+def rule_failed_condition(kind: AlertKind, error: str, now: Instant) -> Condition:
+    """Give the failure of one rule as a condition; all else is judged."""
+    return Condition(
+        subject=rule_failed(kind),
+        kind=AlertKind.EVALUATION_FAILED,
+        severity=Severity.MAJOR,
+        device_id=None,
+        message=f"The rule {kind} could not be judged, and what it would find is not known: {error}",
+        since=now,
+        details={"rule": str(kind)},
+    )
+
+
+def rule_failed(kind: AlertKind) -> str:
+    """Give the subject of the alert for a rule that fails on a shipment."""
+    return f"{EVALUATION_FAILED}:{kind}"

@@ -5,18 +5,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from typing import TypeAlias
 
 import asyncpg
-import orjson
 
 from alerts.alert import Alert
 from alerts.judge import Device, DueShipment, Identity
 from alerts.model import Instant, Reason, to_datetime, to_instant
-from alerts.plan import Plan
-from alerts.resume import Dirty, Folding, Resumed, resume, window_of
+from alerts.resume import Dirty, Folding, Resumed, resume
 from alerts.rows import alert_from_row, excursion_from_row
+from alerts.rules.registry import CHANNELS, tuned
+from alerts.surroundings import LOAD_SHIPMENTS, facts_of, plan_of
 from alerts.traces import FROM_THE_START, Connection
 
 Rows: TypeAlias = Sequence[asyncpg.Record]
@@ -54,14 +53,10 @@ DELETE FROM evaluation_marks WHERE shipment_id = ANY($1::text[])
 RETURNING shipment_id, device_id, dirty_from, marked_at
 """
 
-LOAD_SHIPMENTS = """
-SELECT shipment_id, organization, drill, plan, plan_revision, departed_at, delivered_at, cancelled_at, created_at
-FROM shipments WHERE shipment_id = ANY($1::text[])
-"""
-
 LOAD_DEVICES = """
-SELECT a.shipment_id, a.device_id, a.starts_at, a.ends_at, s.state, s.plan_revision
-FROM device_assignments AS a LEFT JOIN evaluation_states AS s USING (shipment_id, device_id)
+SELECT a.shipment_id, a.device_id, a.starts_at, a.ends_at, s.state, s.plan_revision, d.interval_s
+FROM device_assignments AS a JOIN devices AS d USING (device_id)
+    LEFT JOIN evaluation_states AS s USING (shipment_id, device_id)
 WHERE a.shipment_id = ANY($1::text[]) ORDER BY a.shipment_id, a.device_id
 """
 
@@ -155,13 +150,14 @@ async def _load(
     ids = [row["shipment_id"] for row in claimed]
     shipments = {row["shipment_id"]: row for row in await connection.fetch(LOAD_SHIPMENTS, ids)}
     dirty = Dirty.everything(ids) if from_the_start else Dirty.of(marks)
-    foldings, broken = _foldings(shipments, await connection.fetch(LOAD_DEVICES, ids), dirty)
-    resumed = await resume(connection, foldings)
+    devices = await connection.fetch(LOAD_DEVICES, ids)
+    foldings, broken = _foldings(shipments, devices, dirty)
+    resumed = await resume(connection, foldings, CHANNELS)
     on_record = await _excursions(connection, resumed)
     excursion_ids = [row["id"] for row in on_record]
     alerts = await connection.fetch(f"{LOAD_ALERTS} {lock}", ids, excursion_ids)
     causes = _Causes(dirty, reevaluated=from_the_start)
-    due, poisoned = _Making(shipments, resumed, on_record, alerts, causes).all(broken)
+    due, poisoned = _Making(shipments, devices, resumed, on_record, alerts, causes).all(broken)
     return Batch(
         now=await _now(connection, claimed),
         shipments=due,
@@ -200,7 +196,8 @@ def _foldings(
     for row in devices:
         shipment = shipments[row["shipment_id"]]
         try:
-            folding = Folding.of(row, shipment, dirty)
+            watching = tuned(plan_of(shipment["plan"]))
+            folding = Folding.of(row, shipment, dirty, watching, to_instant(shipment["looked_at"]))
         except Exception as error:  # noqa: BLE001 -- a row that cannot be read must not stop the others
             broken[row["shipment_id"]] = told(error)
             continue
@@ -225,6 +222,7 @@ class _Making:
     def __init__(
         self,
         shipments: Mapping[str, asyncpg.Record],
+        devices: Rows,
         resumed: Iterable[Resumed],
         on_record: Rows,
         alerts: Rows,
@@ -232,6 +230,9 @@ class _Making:
     ) -> None:
         self._shipments = shipments
         self._causes = causes
+        self._devices = defaultdict(list)
+        for row in devices:
+            self._devices[row["shipment_id"]].append(row)
         self._resumed = defaultdict(list)
         for one in resumed:
             self._resumed[one.folding.shipment_id].append(one)
@@ -263,9 +264,8 @@ class _Making:
         departed_at = row["departed_at"]
         return DueShipment(
             identity=identity,
-            plan=_plan(row["plan"]),
             plan_revision=row["plan_revision"],
-            window=window_of(row),
+            facts=facts_of(row, self._devices[row["shipment_id"]]),
             watched_from=to_instant(
                 row["created_at"] if departed_at is None else max(departed_at, row["created_at"])
             ),
@@ -276,9 +276,8 @@ class _Making:
         folding = one.folding
         return Device(
             device_id=folding.device_id,
-            state=one.state,
+            standing=one.standing,
             trace=one.loaded.trace,
-            quiet_until=one.loaded.quiet_until,
             refolds=one.refolds,
             excursions=tuple(
                 excursion_from_row(row) for row in self._on_record[folding.shipment_id, folding.device_id]
@@ -301,12 +300,6 @@ class _Causes:
             return Reason.REEVALUATED
         window_moved = self.dirty.whole_shipment(folding.shipment_id)
         return Reason.WINDOW_CHANGED if window_moved else Reason.LATE_DATA
-
-
-@lru_cache(maxsize=1024)
-def _plan(stored: str) -> Plan:
-    """Read a stored plan; most shipments have one that many have."""
-    return Plan.from_json(orjson.loads(stored))
 
 
 def _identity(row: asyncpg.Record, alerts: Mapping[str, Alert]) -> Identity:

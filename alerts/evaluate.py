@@ -141,14 +141,22 @@ async def judge_batch(batch: Batch) -> tuple[list[Verdict], list[Poisoned]]:
     verdicts, failures, pause_at = [], list(batch.poisoned), perf_counter() + _SLICE_S
     for shipment in batch.shipments:
         try:
-            verdicts.append(judge(shipment, batch.now, _new_id))
+            verdict = judge(shipment, batch.now, _new_id)
         except Exception as error:  # whatever it is, the other shipments must not wait for it
             log.exception("evaluation_failed", shipment_id=shipment.identity.shipment_id)
             failures.append(Poisoned(identity=shipment.identity, error=told(error)))
+        else:
+            verdicts.append(verdict)
+            _log_rules(verdict)
         if perf_counter() > pause_at:
             await asyncio.sleep(0)
             pause_at = perf_counter() + _SLICE_S
     return verdicts, failures
+
+
+def _log_rules(verdict: Verdict) -> None:
+    for kind, error in verdict.errors.items():
+        log.error("rule_failed", rule=kind, shipment_id=verdict.identity.shipment_id, exc_info=error)
 
 
 async def _evaluate(connection: Connection, batch: Batch) -> tuple[list[Verdict], list[Poisoned]]:
@@ -216,6 +224,8 @@ def _count(batch: Batch, verdicts: Sequence[Verdict], poisoned: Sequence[Poisone
                 received = batch.received_at.get((verdict.identity.shipment_id, device.device.device_id))
                 if change.kind is ChangeKind.OPENED and received is not None:
                     metrics.DETECTION_DELAY_SECONDS.observe(max(0, batch.now - received) / 1e6)
+        for kind in verdict.errors:
+            metrics.RULE_FAILED.labels(rule=kind).inc()
         for step in verdict.alerts:
             alert = step.change.alert
             metrics.ALERT_CHANGES.labels(kind=alert.condition.kind, state=alert.state).inc()

@@ -72,6 +72,7 @@ def alert_data(alert: Alert) -> dict[str, Any]:
         "device_id": condition.device_id,
         "excursion_id": condition.excursion_id,
         "message": condition.message,
+        "details": condition.details,
         "since": instant_text(condition.since),
         "until": instant_text(condition.until),
         "raised_at": instant_text(alert.raised_at),

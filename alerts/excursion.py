@@ -32,7 +32,7 @@ PHASES: Final = (
     (LOW, IN_RANGE, IN_RANGE, HIGH, HIGH),  # HIGH
 )
 
-STATE_VERSION: Final = 2
+STATE_VERSION: Final = 3
 _NEVER: Final[Instant] = 2**63
 
 
@@ -61,7 +61,6 @@ class State:
     seen: Instant | None = None  # the newest reading, of a broken probe too
     fault_since: Instant | None = None  # the first reading of the newest stretch of a broken probe,
     fault_until: Instant | None = None  # and the first valid one after it
-    quiet_until: Instant | None = None  # how long a silence the newest reading announced; kept by the caller
     last_at: Instant = 0
     last_c: float = 0.0
     phase: int = IN_RANGE

@@ -27,7 +27,7 @@ class Folded:
 def bring_forward(plan: Plan, window: Window, state: State, trace: Trace) -> Folded:
     """Fold readings in, in strict order of time and after `state.seen`; anything else raises ValueError."""
     trace = trace.within(window.departed_at, window.delivered_at)
-    counts = range(SAFE_POINT_EVERY - state.readings % SAFE_POINT_EVERY, len(trace) + 1, SAFE_POINT_EVERY)
+    counts = safe_counts(state, trace)
     if len(trace) >= COLUMNS_FROM:
         state, closed, safe_points = fold_trace(plan, window, state, trace, counts)
         return Folded(state=state, closed=tuple(closed), safe_points=tuple(safe_points))
@@ -35,6 +35,11 @@ def bring_forward(plan: Plan, window: Window, state: State, trace: Trace) -> Fol
     at_first, closed = fold(plan, window, state, trace[:first].samples())
     state, later = fold(plan, window, at_first, trace[first:].samples())
     return Folded(state=state, closed=(*closed, *later), safe_points=(at_first,) if counts else ())
+
+
+def safe_counts(state: State, trace: Trace) -> range:
+    """Give after how many readings of a trace within the window there are safe points."""
+    return range(SAFE_POINT_EVERY - state.readings % SAFE_POINT_EVERY, len(trace) + 1, SAFE_POINT_EVERY)
 
 
 def evaluate_trace(plan: Plan, window: Window, trace: Trace, now: Instant) -> Evaluation:

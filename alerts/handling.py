@@ -74,6 +74,7 @@ async def _write(connection: AsyncConnection, id_: UUID, alert: Alert, *, by: st
             since=to_datetime(alert.condition.since),
             until=None if alert.condition.until is None else to_datetime(alert.condition.until),
             withdrawn=alert.condition.withdrawn,
+            details=alert.condition.details,
             acknowledged_at=now,
             acknowledged_by=by,
             by=by,

@@ -1,15 +1,19 @@
 """Pure: from what is known of a due shipment to what has to be written and told."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from alerts import conditions
-from alerts.alert import Alert, AlertChange, AlertState, Condition, advance, raise_alert
+from alerts.alert import Alert, AlertChange, AlertKind, AlertState, Condition, advance, raise_alert
 from alerts.excursion import Evaluation, State, finish
-from alerts.folding import bring_forward
+from alerts.looking import Logger, look_around
 from alerts.model import Change, Excursion, Instant, Reason, Window
 from alerts.plan import Plan
 from alerts.reconcile import reconcile, unsettled
+from alerts.rules.facts import Facts
+from alerts.rules.registry import Tuned, tuned
+from alerts.rules.rule import Moment
+from alerts.standing import RETRY_AFTER, Standing, go_forward
 from alerts.trace import Trace
 
 
@@ -29,18 +33,21 @@ class Device:
     """One logger of a due shipment: how far it was folded, what came since then, and what is on record."""
 
     device_id: str
-    state: State
+    standing: Standing
     """That of the last safe point before everything that is new; an empty one where there is none."""
     trace: Trace
-    """All readings after that state that were measured while the logger was on this shipment."""
-    quiet_until: Instant | None = None
-    """How long a silence the newest of them announced."""
+    """All readings after it that were measured while the logger was on this shipment."""
     refolds: bool = False
-    """The state is not the newest one that was stored: what was folded after it is no longer true."""
+    """The standing is not the newest one that was stored: what was folded after it is no longer true."""
     excursions: tuple[Excursion, ...] = ()
     """Those that are live on record, at least all that no reading up to the state has ended."""
     cause: Reason = Reason.LATE_DATA
     """Why what was told before may change."""
+
+    @property
+    def state(self) -> State:
+        """That of its excursions."""
+        return self.standing.state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +55,8 @@ class DueShipment:
     """A shipment that is to be evaluated, with all that its judgement depends on."""
 
     identity: Identity
-    plan: Plan
     plan_revision: int
-    window: Window | None
+    facts: Facts | None
     """None until departure, and for one that was cancelled before it."""
     watched_from: Instant
     """Since when it is known that it departed: before that nobody could miss its loggers."""
@@ -62,9 +68,14 @@ class DeviceVerdict:
     """What became of one device."""
 
     device: Device
-    state: State
+    standing: Standing
     changes: tuple[Change, ...]
-    safe_points: tuple[State, ...]
+    safe_points: tuple[Standing, ...]
+
+    @property
+    def state(self) -> State:
+        """That of its excursions."""
+        return self.standing.state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +95,8 @@ class Verdict:
     devices: tuple[DeviceVerdict, ...]
     alerts: tuple[AlertStep, ...]
     evaluate_at: Instant | None
+    errors: Mapping[AlertKind, Exception] = field(default_factory=dict)
+    """The rules that failed, and with what."""
 
 
 @dataclass(slots=True)
@@ -120,41 +133,87 @@ class _Alerts:
         if alert is not None and alert.state is not AlertState.RESOLVED:
             self.hold(replace(alert.condition, until=max(self.now, alert.condition.since)))
 
+    def failed(self, kind: AlertKind, error: Exception | None) -> None:
+        """Tell that a rule fails: the first failure fires, and later ones add nothing."""
+        before = self.identity.alerts.get(conditions.rule_failed(kind))
+        if error is not None and (before is None or before.state is AlertState.RESOLVED):
+            why = f"{type(error).__name__}: {error}"
+            self.hold(conditions.rule_failed_condition(kind, why, self.now))
+
 
 def judge(shipment: DueShipment, now: Instant, new_id: Callable[[], str]) -> Verdict:
-    """Fold in the new readings of each device, and give every change that follows."""
+    """Fold in the new readings of each device, let the rules look, and give every change that follows."""
     alerts = _Alerts(shipment.identity, now, new_id)
     alerts.end(conditions.EVALUATION_FAILED)
     devices: list[DeviceVerdict] = []
     deadlines: list[Instant] = []
-    window = shipment.window
-    if window is not None:
+    errors: dict[AlertKind, Exception] = {}
+    facts = shipment.facts
+    if facts is not None:
+        watching = tuned(facts.plan)
+        loggers = []
         for device in shipment.devices:
-            verdict, evaluation = _judge_device(shipment, device, window, now, new_id)
-            over = window.delivered_at if evaluation.through == window.delivered_at else None
-            _alert_device(alerts, shipment, verdict, evaluation, over)
-            if over is None:
-                deadlines += _deadlines(shipment, window, verdict, evaluation)
+            verdict, evaluation, failed = _judge_device(facts, watching, device, now, new_id)
+            errors |= failed
+            moment = _moment(shipment, facts, evaluation, device.device_id)
+            _alert_device(alerts, facts.plan, verdict, evaluation, moment.over)
+            if moment.over is None:
+                deadlines += _deadlines(facts.window, evaluation)
             devices.append(verdict)
+            loggers.append(Logger(standing=verdict.standing, moment=moment))
+        deadlines += _look(alerts, facts, watching, loggers, errors)
     return Verdict(
         identity=shipment.identity,
         plan_revision=shipment.plan_revision,
         devices=tuple(devices),
         alerts=tuple(alerts.steps),
         evaluate_at=min(deadlines, default=None),
+        errors=errors,
     )
 
 
-def _deadlines(
-    shipment: DueShipment, window: Window, verdict: DeviceVerdict, evaluation: Evaluation
-) -> list[Instant]:
-    """Give the instants at which something changes for a device although no reading comes."""
-    heard_until = conditions.heard_until(shipment.plan, verdict.state, shipment.watched_from)
+def _moment(shipment: DueShipment, facts: Facts, evaluation: Evaluation, device_id: str) -> Moment:
+    ended_at = facts.window.delivered_at
+    return Moment(
+        through=evaluation.through,
+        watched_from=shipment.watched_from,
+        over=ended_at if evaluation.through == ended_at else None,
+        device_id=device_id,
+    )
+
+
+def _deadlines(window: Window, evaluation: Evaluation) -> list[Instant]:
+    """Give the instants at which an excursion changes although no reading comes, and the end of the shipment."""
     return [
         at
-        for at in (evaluation.next_deadline, window.delivered_at, heard_until)
+        for at in (evaluation.next_deadline, window.delivered_at)
         if at is not None and at > evaluation.through
     ]
+
+
+def _look(
+    alerts: _Alerts,
+    facts: Facts,
+    watching: Sequence[Tuned],
+    loggers: Sequence[Logger],
+    errors: dict[AlertKind, Exception],
+) -> Iterator[Instant]:
+    """Let alerts follow what the rules find; give when to look again. `errors` are those of folding, and get more."""
+    if not loggers:
+        return
+    latest = max((logger.moment for logger in loggers), key=lambda moment: moment.through)
+    looked = look_around(facts, watching, loggers, replace(latest, device_id=None), alerts.identity.alerts)
+    errors |= looked.errors
+    for condition in looked.conditions:
+        alerts.hold(condition)
+    yield from looked.deadlines
+    waiting = {kind for logger in loggers for kind in logger.standing.failed}
+    for kind in waiting | errors.keys():
+        yield alerts.now + RETRY_AFTER
+        alerts.failed(kind, errors.get(kind))
+    for one in watching:
+        if one.kind not in waiting and one.kind not in errors:
+            alerts.end(conditions.rule_failed(one.kind))
 
 
 def set_aside(identity: Identity, error: str, now: Instant, new_id: Callable[[], str]) -> Verdict:
@@ -169,13 +228,10 @@ def set_aside(identity: Identity, error: str, now: Instant, new_id: Callable[[],
 
 
 def _judge_device(
-    shipment: DueShipment, device: Device, window: Window, now: Instant, new_id: Callable[[], str]
-) -> tuple[DeviceVerdict, Evaluation]:
-    folded = bring_forward(shipment.plan, window, device.state, device.trace)
-    state = folded.state
-    if state.seen != device.state.seen:  # something was folded in, the newest reading among it
-        state = replace(state, quiet_until=device.quiet_until)
-    evaluation = finish(shipment.plan, window, state, now, folded.closed)
+    facts: Facts, watching: Sequence[Tuned], device: Device, now: Instant, new_id: Callable[[], str]
+) -> tuple[DeviceVerdict, Evaluation, Mapping[AlertKind, Exception]]:
+    forward = go_forward(facts, watching, device.standing, device.trace, now + RETRY_AFTER)
+    evaluation = finish(facts.plan, facts.window, forward.standing.state, now, forward.folded.closed)
     changes = reconcile(
         unsettled(device.excursions, device.state.seen),
         evaluation.excursions,
@@ -184,19 +240,18 @@ def _judge_device(
         cause=device.cause,
     )
     verdict = DeviceVerdict(
-        device=device, state=state, changes=tuple(changes), safe_points=folded.safe_points
+        device=device,
+        standing=forward.standing,
+        changes=tuple(changes),
+        safe_points=forward.safe_points,
     )
-    return verdict, evaluation
+    return verdict, evaluation, forward.errors
 
 
 def _alert_device(
-    alerts: _Alerts,
-    shipment: DueShipment,
-    verdict: DeviceVerdict,
-    evaluation: Evaluation,
-    over: Instant | None,
+    alerts: _Alerts, plan: Plan, verdict: DeviceVerdict, evaluation: Evaluation, over: Instant | None
 ) -> None:
-    plan, device_id = shipment.plan, verdict.device.device_id
+    device_id = verdict.device.device_id
     for change in verdict.changes:
         condition = conditions.excursion_condition(plan, device_id, change.after)
         alerts.hold_or_withdraw(f"excursion:{change.after.id}", condition)
@@ -204,14 +259,3 @@ def _alert_device(
     alerts.hold_or_withdraw(f"budget_exhausted:{device_id}", budget)
     probe = conditions.probe_condition(device_id, verdict.state, over)
     alerts.hold_or_withdraw(f"probe_fault:{device_id}", probe)
-    signal = conditions.signal_condition(
-        plan,
-        device_id,
-        verdict.state,
-        watched_from=shipment.watched_from,
-        through=evaluation.through,
-        over=over,
-        alert=shipment.identity.alerts.get(f"signal_lost:{device_id}"),
-    )
-    if signal is not None:
-        alerts.hold(signal)

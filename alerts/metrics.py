@@ -25,6 +25,7 @@ DETECTION_DELAY_SECONDS = Histogram(
     buckets=_DELAYS,
 )
 EXCURSION_CHANGES = Counter("dewarwatch_excursion_changes_total", "Steps in excursions' records", ["kind"])
+RULE_FAILED = Counter("dewarwatch_rule_failures_total", "Rules that failed on a shipment", ["rule"])
 ALERT_CHANGES = Counter("dewarwatch_alert_changes_total", "Decisions about alerts", ["kind", "state"])
 MARKS_WAITING = Gauge(
     "dewarwatch_evaluation_marks_waiting", "Marks of new readings that are not evaluated yet"

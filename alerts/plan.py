@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 from alerts.model import COLDEST_C, HOTTEST_C, SECOND, Duration, Severity, Side
 
@@ -16,6 +16,10 @@ class Band(StrEnum):
     REFRIGERATED = "refrigerated"
     ROOM = "room"
     CUSTOM = "custom"
+
+
+Tunings: TypeAlias = tuple[tuple[str, tuple[tuple[str, bool | float | None], ...]], ...]
+"""What is tuned of rules, by their names and those of their parameters, in the order of the names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,8 @@ class Plan:
     budget: Duration | None = None
     max_gap: Duration = 1800 * SECOND
     delta_h_kj_mol: float = 83.144  # activation energy, for the mean kinetic temperature
+    rules: Tunings = ()
+    """Other than by default; what each may be is known to the registry of rules alone."""
 
     @property
     def has_mkt(self) -> bool:
@@ -90,6 +96,7 @@ class Plan:
             "budget_s": None if self.budget is None else _seconds(self.budget),
             "max_gap_s": _seconds(self.max_gap),
             "delta_h_kj_mol": self.delta_h_kj_mol,
+            "rules": {name: dict(parameters) for name, parameters in self.rules},
         }
 
     @classmethod
@@ -153,6 +160,8 @@ def make_plan(band: str, overrides: Mapping[str, Any], defaults: Limits | None =
     given: dict[str, Any] = {
         name: overrides[name] for name in ("deadband_c", "delta_h_kj_mol") if name in overrides
     }
+    if "rules" in overrides:
+        given["rules"] = _tunings(overrides["rules"])
     for name in ("on_delay", "budget", "max_gap"):
         if (seconds := overrides.get(f"{name}_s")) is not None:
             given[name] = round(seconds * SECOND)
@@ -162,10 +171,13 @@ def make_plan(band: str, overrides: Mapping[str, Any], defaults: Limits | None =
 def changed_plan(plan: Plan, changes: Mapping[str, Any]) -> Plan | PlanRefused:
     """Give the plan with `changes` laid over it: `band`, and plan fields by their names in the HTTP interface.
 
-    What is absent stays as it is, but that another band brings its own limits.
+    What is absent stays as it is, but that another band brings its own limits. Of `rules` each one that is named is
+    tuned anew, from its defaults; None gives it back its defaults.
     """
     kept = {name: value for name, value in plan.to_json().items() if name not in _LIMIT_FIELDS}
     fields = {**kept, **changes}
+    if isinstance(changed := changes.get("rules"), Mapping):
+        fields["rules"] = {**kept["rules"], **changed}
     band = fields.pop("band")
     return make_plan(band, fields, plan.limits if band == plan.band else None)
 
@@ -182,6 +194,8 @@ def refused_change(changes: Mapping[str, Any]) -> PlanRefused | None:
 
 def _wrong(name: str, value: Any) -> str | None:
     """Say what is wrong with one field by itself."""
+    if name == "rules":
+        return None if _are_tunings(value) else _TUNINGS_ARE
     allowed = _RANGES.get(name)
     if allowed is None:
         return "is no field of a plan"
@@ -191,6 +205,25 @@ def _wrong(name: str, value: Any) -> str | None:
     if is_number and allowed.least <= value <= allowed.most:  # NaN is in no range
         return None
     return f"must be a number {allowed.says}"
+
+
+_TUNINGS_ARE = 'must be an object of rules by name, each an object such as {"enabled": false} or null'
+
+
+def _are_tunings(value: Any) -> bool:
+    def is_tuning(one: Any) -> bool:
+        return isinstance(one, Mapping) and all(
+            isinstance(name, str) and (each is None or isinstance(each, bool | int | float))
+            for name, each in one.items()
+        )
+
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and (one is None or is_tuning(one)) for name, one in value.items()
+    )
+
+
+def _tunings(rules: Mapping[str, Mapping[str, bool | float | None] | None]) -> Tunings:
+    return tuple(sorted((name, tuple(sorted(one.items()))) for name, one in rules.items() if one))
 
 
 def _limits(band: Limits, overrides: Mapping[str, Any]) -> Limits | PlanRefused:

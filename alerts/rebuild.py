@@ -9,13 +9,14 @@ from math import isclose
 from typing import Final, Self, TypeAlias
 
 import asyncpg
-import orjson
 
 from alerts.due import CLAIM_THESE, Poisoned, look_at
 from alerts.evaluate import evaluate_again, judge_batch
 from alerts.excursion import State
 from alerts.judge import DeviceVerdict, Verdict
 from alerts.model import Change, Instant, to_instant
+from alerts.resume import standing
+from alerts.standing import Standing
 from alerts.traces import Connection
 from alerts.wakeup import outlast
 
@@ -151,21 +152,21 @@ class _Stored:
     """Shipments with something that is not evaluated yet."""
     live: bool
     """Readings may have come since this was read."""
-    states: Mapping[Key, State | None]
-    safe_points: Mapping[Key, Mapping[Instant | None, State | None]]
+    states: Mapping[Key, Standing | None]
+    safe_points: Mapping[Key, Mapping[Instant | None, Standing | None]]
 
     @classmethod
     async def load(cls, connection: Connection, shipment_ids: Sequence[str], *, live: bool) -> Self:
         marked = await connection.fetch(_MARKED, shipment_ids)
         states = await connection.fetch(_STATES, shipment_ids)
-        safe_points: dict[Key, dict[Instant | None, State | None]] = defaultdict(dict)
+        safe_points: dict[Key, dict[Instant | None, Standing | None]] = defaultdict(dict)
         for row in await connection.fetch(_SAFE_POINTS, shipment_ids):
             key = row["shipment_id"], row["device_id"]
-            safe_points[key][to_instant(row["seen"])] = _state(row["state"])
+            safe_points[key][to_instant(row["seen"])] = standing(row["state"])
         return cls(
             waiting=frozenset(row["shipment_id"] for row in marked),
             live=live,
-            states={(row["shipment_id"], row["device_id"]): _state(row["state"]) for row in states},
+            states={(row["shipment_id"], row["device_id"]): standing(row["state"]) for row in states},
             safe_points=safe_points,
         )
 
@@ -173,26 +174,23 @@ class _Stored:
         """Tell whether there are readings that evaluation has not seen yet."""
         before = self.states.get(key)
         return key[0] in self.waiting or (
-            self.live and before is not None and before.readings < after.readings
+            self.live and before is not None and before.state.readings < after.readings
         )
 
     def holds(self, key: Key, verdict: DeviceVerdict) -> bool:
         """Tell whether what is stored of a logger is what its readings give."""
         before = self.safe_points.get(key, {})
-        after = {state.seen: state for state in verdict.safe_points}
+        after = {one.state.seen: one for one in verdict.safe_points}
         return (
-            _same(self.states.get(key) or State(), verdict.state)  # of no readings nothing need be stored
+            _same(self.states.get(key) or _empty(verdict), verdict.standing)
             and before.keys() == after.keys()
-            # What a safe point says of an announced silence depends on how its readings came: the newest one counts.
-            and all(
-                _same(before[at], replace(state, quiet_until=_quiet(before[at])))
-                for at, state in after.items()
-            )
+            and all(_same(before[at], one) for at, one in after.items())
         )
 
 
-def _state(stored: str) -> State | None:
-    return State.from_json(orjson.loads(stored))
+def _empty(verdict: DeviceVerdict) -> Standing:
+    """Give what need not be stored: the standing after no readings."""
+    return Standing(rules=verdict.standing.rules if verdict.state.seen is None else {})
 
 
 def _told(stored: _Stored, verdicts: Sequence[Verdict], poisoned: Sequence[Poisoned]) -> Rebuilt:
@@ -217,22 +215,22 @@ def _state_changes(stored: _Stored, verdicts: Sequence[Verdict]) -> Iterator[Sta
             key = verdict.identity.shipment_id, device.device.device_id
             if not stored.is_behind(key, device.state) and not stored.holds(key, device):
                 shipment_id, device_id = key
+                before = stored.states.get(key)
                 yield StateChange(
                     shipment_id=shipment_id,
                     device_id=device_id,
-                    before=stored.states.get(key),
+                    before=None if before is None else before.state,
                     after=device.state,
                 )
 
 
-def _same(stored: State | None, state: State) -> bool:
-    """Tell whether two states are the same, but for the sum that is added up in another order for long traces."""
+def _same(stored: Standing | None, standing: Standing) -> bool:
+    """Tell whether two standings are the same, but for the sum that is added up in another order for long traces."""
+    if stored is None:
+        return False
+    before, after = stored.state, standing.state
     return (
-        stored is not None
-        and replace(stored, weighed=state.weighed) == state
-        and isclose(stored.weighed, state.weighed, rel_tol=1e-9)
+        replace(before, weighed=after.weighed) == after
+        and isclose(before.weighed, after.weighed, rel_tol=1e-9)
+        and stored.rules == standing.rules
     )
-
-
-def _quiet(state: State | None) -> Instant | None:
-    return None if state is None else state.quiet_until

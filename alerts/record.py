@@ -8,9 +8,9 @@ from sqlalchemy import Table
 
 from alerts.alert import Alert
 from alerts.events import alert_event, excursion_event, instant_text
-from alerts.excursion import State
 from alerts.judge import AlertStep, DeviceVerdict, Verdict
 from alerts.model import Change, Excursion, ExcursionState, Instant, to_datetime
+from alerts.standing import Standing
 from alerts.tables import (
     alert_revisions,
     alerts,
@@ -71,7 +71,7 @@ async def save(connection: Connection, verdicts: Sequence[Verdict], now: Instant
     await _drop_safe_points(connection, devices)
     writes: list[tuple[str, list[Row]]] = [
         (WRITE_STATES, [_state_row(verdict, device) for verdict, device in devices if _moved(device)]),
-        (WRITE_SAFE_POINTS, [_safe_point_row(v, d, state) for v, d in devices for state in d.safe_points]),
+        (WRITE_SAFE_POINTS, [_safe_point_row(v, d, one) for v, d in devices for one in d.safe_points]),
         (WRITE_EXCURSIONS, _excursion_rows(changes, now)),
         (WRITE_EXCURSION_REVISIONS, [_revision_row(change, now) for _, _, change in changes]),
         (WRITE_ALERTS, _alert_rows(steps)),
@@ -96,7 +96,7 @@ async def write_deadlines(connection: Connection, verdicts: Sequence[Verdict], n
 
 
 def _moved(verdict: DeviceVerdict) -> bool:
-    return verdict.device.refolds or verdict.state != verdict.device.state
+    return verdict.device.refolds or verdict.standing != verdict.device.standing
 
 
 async def _drop_safe_points(connection: Connection, devices: Iterable[tuple[Verdict, DeviceVerdict]]) -> None:
@@ -112,19 +112,19 @@ async def _drop_safe_points(connection: Connection, devices: Iterable[tuple[Verd
 
 
 def _state_row(verdict: Verdict, device: DeviceVerdict) -> Row:
-    return _folded_fields(verdict, device, device.state) | {"through": instant_text(device.state.seen)}
+    return _folded_fields(verdict, device, device.standing) | {"through": instant_text(device.state.seen)}
 
 
-def _safe_point_row(verdict: Verdict, device: DeviceVerdict, state: State) -> Row:
-    return _folded_fields(verdict, device, state) | {"seen": instant_text(state.seen)}
+def _safe_point_row(verdict: Verdict, device: DeviceVerdict, standing: Standing) -> Row:
+    return _folded_fields(verdict, device, standing) | {"seen": instant_text(standing.state.seen)}
 
 
-def _folded_fields(verdict: Verdict, device: DeviceVerdict, state: State) -> Row:
+def _folded_fields(verdict: Verdict, device: DeviceVerdict, standing: Standing) -> Row:
     return {
         "shipment_id": verdict.identity.shipment_id,
         "device_id": device.device.device_id,
         "plan_revision": verdict.plan_revision,
-        "state": state.to_json(),
+        "state": standing.to_json(),
     }
 
 
@@ -190,6 +190,7 @@ def _alert_row(alert: Alert) -> Row:
         "since": instant_text(condition.since),
         "until": instant_text(condition.until),
         "withdrawn": condition.withdrawn,
+        "details": condition.details,
         "raised_at": instant_text(alert.raised_at),
         "acknowledged_at": instant_text(alert.acknowledged_at),
         "acknowledged_by": alert.acknowledged_by,
@@ -209,6 +210,7 @@ def _alert_revision_row(step: AlertStep, now: Instant) -> Row:
         "since": instant_text(alert.condition.since),
         "until": instant_text(alert.condition.until),
         "withdrawn": alert.condition.withdrawn,
+        "details": alert.condition.details,
         "acknowledged_at": instant_text(alert.acknowledged_at),
         "acknowledged_by": alert.acknowledged_by,
         "resolved_at": instant_text(alert.resolved_at),

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any, Protocol
 
+import orjson
+
 from alerts.alert import Alert, AlertKind, AlertState, Condition
 from alerts.model import EndedBy, Excursion, ExcursionState, Instant, Run, Severity, Side, to_instant
 
@@ -48,6 +50,7 @@ def alert_from_row(row: Row) -> Alert:
             until=instant(row["until"]),
             withdrawn=row["withdrawn"],
             excursion_id=str(row["excursion_id"]) if row["excursion_id"] else None,
+            details=_json(row["details"]),
         ),
         state=AlertState(row["state"]),
         raised_at=to_instant(row["raised_at"]),
@@ -56,6 +59,11 @@ def alert_from_row(row: Row) -> Alert:
         resolved_at=instant(row["resolved_at"]),
         revision=row["revision"],
     )
+
+
+def _json(stored: Any) -> Any:
+    """Read JSON as either database library gives it: as text, or read already."""
+    return orjson.loads(stored) if isinstance(stored, str) else stored
 
 
 def instant(time: datetime | None) -> Instant | None:

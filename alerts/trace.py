@@ -30,7 +30,8 @@ class Channel(StrEnum):
     SEQ = "seq"
     BOOT = "boot"
     RECEIVED_AT = "received_at"
-    """An instant; it, seq and boot are below 2^53, so exact."""
+    FLIGHT_MODE_UNTIL = "flight_mode_until"
+    """Instants; they, seq and boot are below 2^53, so exact."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Loads stretches of stored readings as columns: one statement for any number of them, one row for each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.model import Instant, to_datetime, to_instant
-from alerts.trace import EMPTY, Trace
+from alerts.trace import EMPTY, Channel, Trace
 
 Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
@@ -19,27 +20,50 @@ FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 
 # The columns come as the bytes that the server would send for an array, which are read in one go: an object for each
 # value would take most of the time of an evaluation. $6 and $7 bound all of the stretches: constants tell the planner
-# which chunks of the hypertable can be left out.
+# which chunks of the hypertable can be left out. What no reading of a stretch carries is not sent.
 _LOAD = """
-SELECT wanted.position, array_send(r.instants) AS instants, array_send(r.celsius) AS celsius, r.received_at,
-    r.quiet_until[cardinality(r.quiet_until)] AS quiet_until
+SELECT wanted.position, r.*
 FROM unnest($1::int[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
          AS wanted(position, device_id, starting, after, before)
 CROSS JOIN LATERAL (
-    SELECT array_agg(measured_at) AS instants, array_agg(celsius) AS celsius, max(received_at) AS received_at,
-        array_agg(flight_mode_until) AS quiet_until
+    SELECT array_send(array_agg(measured_at)) AS instants,
+        array_send(array_agg(CASE WHEN probe_ok THEN coalesce(temperature_c, 'NaN') ELSE 'NaN' END)) AS celsius,
+        max(received_at) AS received_at{aggregates}
     FROM (
-        SELECT measured_at, CASE WHEN probe_ok THEN coalesce(temperature_c, 'NaN') ELSE 'NaN' END AS celsius,
-            received_at, flight_mode_until
+        SELECT measured_at, probe_ok, temperature_c, received_at{values}
         FROM readings WHERE device_id = wanted.device_id AND measured_at >= wanted.starting
             AND measured_at > wanted.after AND measured_at < wanted.before AND measured_at >= $6 AND measured_at < $7
+            {known}
         ORDER BY measured_at
     ) AS ordered
 ) AS r
 WHERE r.instants IS NOT NULL
 """
 
-_LOAD_KNOWN = _LOAD.replace("AND measured_at < $7", "AND measured_at < $7 AND received_at <= $8")
+_AGGREGATE = "CASE WHEN count({name}_) > 0 THEN array_send(array_agg(coalesce({name}_, 'NaN'))) END AS {name}"
+
+_MICROSECONDS = "(extract(epoch FROM {name}) * 1000000)::float8"
+_VALUES: Final[Mapping[Channel, str]] = {
+    # Clamped, since a number of JSON can be one that is no float.
+    Channel.SECOND_C: "CASE WHEN jsonb_typeof(extra->'temperature_2_c') = 'number' "
+    "THEN greatest(least((extra->'temperature_2_c')::numeric, 1e9), -1e9)::float8 END",
+    Channel.LID_OPEN: "lid_open::int::float8",
+    Channel.SEQ: "seq::float8",
+    Channel.BOOT: "boot::float8",
+    Channel.RECEIVED_AT: _MICROSECONDS.format(name="received_at"),
+    Channel.FLIGHT_MODE_UNTIL: _MICROSECONDS.format(name="flight_mode_until"),
+}
+"""Of those that are not just columns of their names."""
+
+
+@cache
+def _statement(channels: frozenset[Channel], *, known: bool) -> str:
+    names = sorted(channels)
+    return _LOAD.format(
+        aggregates="".join(f",\n        {_AGGREGATE.format(name=name)}" for name in names),
+        values="".join(f", {_VALUES.get(name, name)} AS {name}_" for name in names),
+        known="AND received_at <= $8" if known else "",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,17 +83,18 @@ class Loaded:
     trace: Trace
     received_at: Instant | None
     """When the newest arrival among them was received."""
-    quiet_until: Instant | None
-    """How long a silence the reading measured last announced."""
 
 
-_NOTHING: Final = Loaded(trace=EMPTY, received_at=None, quiet_until=None)
+_NOTHING: Final = Loaded(trace=EMPTY, received_at=None)
 
 
 async def load(
-    connection: Connection, stretches: Sequence[Wanted], known_at: datetime | None = None
+    connection: Connection,
+    stretches: Sequence[Wanted],
+    channels: frozenset[Channel] = frozenset(),
+    known_at: datetime | None = None,
 ) -> list[Loaded]:
-    """Load stretches, each in the order of time; with `known_at`, only what had been received then."""
+    """Load stretches with some channels, each in the order of time; with `known_at`, only what had been received then."""
     loaded = [_NOTHING] * len(stretches)
     if not stretches:
         return loaded
@@ -77,7 +102,7 @@ async def load(
     after = [FROM_THE_START if one.after is None else to_datetime(one.after) for one in stretches]
     before = [FOR_EVER if one.before is None else to_datetime(one.before) for one in stretches]
     rows = await connection.fetch(
-        _LOAD if known_at is None else _LOAD_KNOWN,
+        _statement(channels, known=known_at is not None),
         range(len(stretches)),
         [one.device_id for one in stretches],
         starting,
@@ -87,14 +112,19 @@ async def load(
         max(before),
         *([] if known_at is None else [known_at]),
     )
-    for position, instants, celsius, received_at, quiet_until in rows:
+    names = sorted(channels)
+    for position, instants, celsius, received_at, *values in rows:
         loaded[position] = Loaded(
             trace=Trace(
                 _values(instants, ">i8").astype(np.int64) + _POSTGRES_EPOCH,
                 _values(celsius, ">f8").astype(np.float64),
+                {
+                    name: _values(column, ">f8").astype(np.float64)
+                    for name, column in zip(names, values, strict=True)
+                    if column is not None
+                },
             ),
             received_at=to_instant(received_at),
-            quiet_until=None if quiet_until is None else to_instant(quiet_until),
         )
     return loaded
 

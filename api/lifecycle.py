@@ -1,5 +1,6 @@
 """The life of a shipment: each step one transaction, which changes it, makes it due and tells of it."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts import outbox
 from alerts.events import rfc3339
 from alerts.plan import Plan, PlanRefused, changed_plan, make_plan
+from alerts.rules.registry import refusal
 from alerts.tables import evaluations
 from api.access import Principal, visible_shipments
 from api.problems import Problem, invalid, not_found
@@ -38,6 +40,7 @@ _COPIED = (
 
 async def create(connection: AsyncConnection, caller: Principal, body: ShipmentIn, now: datetime) -> None:
     """Make a shipment with its plan, put its loggers on it, and let it depart if it already has."""
+    _tunable(body.rules)
     plan = _sound(make_plan(body.band, body.plan_fields()))
     organization = _organization(caller, body.organization)
     for name in ("departed_at", "packed_out_at"):
@@ -123,6 +126,7 @@ async def change_plan(
     """
     row = await _locked(connection, caller, shipment_id)
     _stop_unless(row, {"planned", "in_transit", "delivered"}, "get another plan")
+    _tunable(body.rules)
     plan = Plan.from_json(row["plan"])
     changed = _sound(changed_plan(plan, body.plan_fields()))
     if changed == plan:
@@ -144,6 +148,11 @@ def _sound(plan: Plan | PlanRefused) -> Plan:
     if isinstance(plan, PlanRefused):
         raise invalid(plan.field, plan.why)
     return plan
+
+
+def _tunable(rules: Mapping[str, Mapping[str, Any] | None] | None) -> None:
+    if refused := refusal(rules):
+        raise invalid(refused.field, refused.why)
 
 
 def _organization(caller: Principal, named: str | None) -> str | None:

@@ -14,8 +14,11 @@ import asyncpg
 import orjson
 
 from alerts.evaluate import evaluate_due
-from alerts.excursion import State, fold
 from alerts.model import Window, to_instant
+from alerts.rules.facts import Facts
+from alerts.rules.registry import tuned
+from alerts.standing import Standing, go_forward
+from alerts.trace import Trace
 from bench import fleet
 from bench.ground import Ground
 from bench.machine import cpu_s
@@ -111,8 +114,9 @@ async def _fill(connection: asyncpg.Connection, loggers: Sequence[str]) -> None:
     await connection.execute(_READINGS, loggers, began, fleet.SAFE_C, HISTORY, timeout=600)
     instants = [began + timedelta(minutes=nth) for nth in range(1, HISTORY + 1)]
     samples = [(to_instant(at), fleet.SAFE_C + nth % 3) for nth, at in enumerate(instants, 1)]
-    state, _ = fold(plan_of(fleet.BAND), Window(departed_at=to_instant(began)), State(), samples)
-    stored = orjson.dumps(state.to_json()).decode()
+    facts = Facts(plan=plan_of(fleet.BAND), window=Window(departed_at=to_instant(began)))
+    forward = go_forward(facts, tuned(facts.plan), Standing(), Trace.of(samples), 0)
+    stored = orjson.dumps(forward.standing.to_json()).decode()
     await connection.execute(_STATES, loggers, instants[-1], stored)
     await connection.execute(_DEADLINES)
     for table in _TABLES.split(", "):

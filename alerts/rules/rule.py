@@ -10,8 +10,8 @@ A state is a flat frozen dataclass: each field a number, text, bool, None or a (
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -26,7 +26,10 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """What can be tuned of a rule for a shipment; each rule adds numbers with defaults, units in their names."""
+    """What can be tuned of a rule for a shipment; each rule adds numbers with defaults, units in their names.
+
+    A number that is None by default may be None, and `enabled` is the only bool.
+    """
 
     enabled: bool = True
 
@@ -41,6 +44,8 @@ class Moment:
     """Since when it is known that the shipment departed."""
     over: Instant | None = None
     """When the shipment ended, if it has: from then on nothing is found anew, and what held ends."""
+    device_id: str | None = None
+    """The logger that is looked at; None where it is the whole shipment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +69,8 @@ class Look:
 
     found: Found | None = None
     again_at: Instant | None = None
+    apart: Mapping[str, Found] = field(default_factory=dict)
+    """What is found beside it, under names of `Rule.apart`: each is an alert of its own."""
 
 
 NOTHING = Look()
@@ -79,12 +86,25 @@ class Rule(ABC, Generic[P, S]):
     """Raised when states of before mean something else: then all is folded from the start."""
     reads: ClassVar[frozenset[Channel]] = frozenset()
     """The channels it needs; `fold` is only called for traces that have one of them, or for all where it is empty."""
+    also_reads: ClassVar[frozenset[Channel]] = frozenset()
+    """Those that it reads where they are there. Needed only for seq, boot and instants: others are loaded anyway."""
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
     """The least and most that each number of the tuning may be."""
+    about_now: ClassVar[bool] = False
+    """It finds nothing that is over: what it told of ends when it finds it no longer, as `ended` says."""
+    apart: ClassVar[tuple[str, ...]] = ()
+    """Names of what it finds apart from `Look.found`; the subject of each has its name at the end, after a colon."""
 
     @abstractmethod
     def fold(self, tuning: P, facts: Facts, state: S, trace: Trace) -> S:
         """Bring the state forward by readings in strict order of time, all after those folded before."""
+
+    def ended(self, states: Sequence[S], since: Instant, name: str | None = None) -> Instant | None:  # noqa: ARG002
+        """Give when what was told since then ended, now that `look` finds it no longer; None: it never was.
+
+        Asked only of a rule that is `about_now`; `states` is one for a `DeviceRule`, `name` that of what is `apart`.
+        """
+        return None
 
 
 class DeviceRule(Rule[P, S]):
@@ -125,8 +145,15 @@ def _values(state: Any) -> list[Any]:
     return [getattr(state, name) for name in _defaults(type(state))]
 
 
-@cache
 def _defaults(state: Any) -> Mapping[str, Any]:
+    """Give the defaults of a class of states by name."""
+    return _read_defaults(state)
+
+
+@cache
+def _read_defaults(state: Hashable) -> Mapping[str, Any]:
+    assert isinstance(state, type)
+    assert is_dataclass(state)
     return {one.name: one.default for one in fields(state)}
 
 

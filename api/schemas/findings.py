@@ -82,13 +82,14 @@ class AlertRevision(Shown):
     state: AlertState
     severity: Severity
     message: str
+    details: dict[str, Any]
     since: Time
     until: Time | None
 
 
 class AlertOut(Shown):
     id: UUID
-    shipment_id: str
+    shipment_id: str | None = Field(description="Null where it is about the whole fleet.")
     organization: str | None
     kind: AlertKind
     severity: Severity
@@ -96,6 +97,7 @@ class AlertOut(Shown):
     device_id: str | None
     excursion_id: UUID | None
     message: str = Field(description="What happened, in words.")
+    details: dict[str, Any] = Field(description="Figures of it, under names with their units.")
     since: Time = Field(description="When the condition began.")
     until: Time | None = Field(description="When the condition ended.")
     raised_at: Time = Field(description="When we first knew of it.")

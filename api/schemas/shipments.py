@@ -43,6 +43,17 @@ class PlanFields(Given):
         }
 
 
+RuleTunings = Annotated[
+    dict[str, dict[str, bool | float | None] | None] | None,
+    Field(
+        None,
+        description="Rules that are off or tuned for this shipment, by kind of alert; the others are as by default. "
+        "Null gives a rule its defaults back.",
+        examples=[{"signal_lost": {"max_gap_s": 3600}}],
+    ),
+]
+
+
 class ShipmentIn(PlanFields):
     model_config = example(
         shipment_id="SH-2026-0042",
@@ -72,6 +83,11 @@ class ShipmentIn(PlanFields):
     use_by: Time | None = None
     drill: bool = False
     departed_at: Time | None = Field(None, description="Departs at once, then.")
+    rules: RuleTunings
+
+    def plan_fields(self) -> dict[str, Any]:
+        """Give the fields of the plan that were sent, what is tuned of rules among them."""
+        return super().plan_fields() | _tuned(self.rules)
 
     @field_validator("device_ids")
     @classmethod
@@ -102,6 +118,15 @@ class PlanChangeIn(PlanChanges):
         ge=1,
         description="That of the plan which you saw; where it is another by now, nothing is changed.",
     )
+    rules: RuleTunings
+
+    def plan_fields(self) -> dict[str, Any]:
+        """Give the fields of the plan that were sent, what is tuned of rules among them."""
+        return super().plan_fields() | _tuned(self.rules)
+
+
+def _tuned(rules: dict[str, Any] | None) -> dict[str, Any]:
+    return {} if rules is None else {"rules": rules}
 
 
 class MomentIn(Given):
@@ -121,6 +146,9 @@ class PlanOut(Shown):
     budget_s: float | None
     max_gap_s: float
     delta_h_kj_mol: float
+    rules: dict[str, dict[str, bool | float | None]] = Field(
+        {}, description="What is tuned of rules for this shipment; all else is as by default."
+    )
 
 
 class AssignedDevice(Shown):

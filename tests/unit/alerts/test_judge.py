@@ -3,13 +3,16 @@
 from dataclasses import replace
 from itertools import count
 
+import numpy as np
+
 from alerts.alert import Alert, AlertState
 from alerts.conditions import EVALUATION_FAILED
-from alerts.excursion import State
 from alerts.judge import Device, DueShipment, Identity, Verdict, judge, set_aside
 from alerts.model import SECOND, Window
 from alerts.plan import Plan, make_plan
-from alerts.trace import Trace
+from alerts.rules.facts import Facts
+from alerts.standing import Standing
+from alerts.trace import Channel, Trace
 
 HOUR = 3600 * SECOND
 plan = make_plan("cryogenic", {"max_gap_s": 1800, "on_delay_s": 300})
@@ -18,12 +21,11 @@ PLAN = plan
 
 
 def shipment(*samples: tuple[int, float | None], **changes: object) -> DueShipment:
-    device = Device(device_id="D1", state=State(), trace=Trace.of(samples))
+    device = Device(device_id="D1", standing=Standing(), trace=Trace.of(samples))
     made = DueShipment(
         identity=Identity(shipment_id="S1", organization=None, drill=False, alerts={}),
-        plan=PLAN,
         plan_revision=1,
-        window=Window(departed_at=0),
+        facts=Facts(plan=PLAN, window=Window(departed_at=0)),
         watched_from=0,
         devices=(device,),
     )
@@ -42,24 +44,25 @@ def test_the_next_look_is_at_the_first_thing_that_changes_by_itself() -> None:
     assert judged(warm, 300 * SECOND).evaluate_at == HOUR // 2  # silence, and one µs later the gap
     assert judged(warm, HOUR // 2).evaluate_at == HOUR // 2 + 1
     assert judged(warm, HOUR).evaluate_at is None
-    over = replace(warm, window=Window(departed_at=0, delivered_at=2 * HOUR))
+    over = replace(warm, facts=Facts(plan=PLAN, window=Window(departed_at=0, delivered_at=2 * HOUR)))
     assert judged(over, HOUR).evaluate_at == 2 * HOUR
     assert judged(over, 3 * HOUR).evaluate_at is None
 
 
 def test_before_departure_there_is_nothing_to_judge() -> None:
-    verdict = judged(shipment(window=None, devices=()), HOUR)
+    verdict = judged(shipment(facts=None, devices=()), HOUR)
     assert (verdict.devices, verdict.alerts, verdict.evaluate_at) == ((), (), None)
 
 
 def test_the_newest_reading_says_how_long_its_logger_will_be_silent() -> None:
     due = shipment((0, -190.0))
-    device = replace(due.devices[0], quiet_until=8 * HOUR)
+    trace = replace(due.devices[0].trace, channels={Channel.FLIGHT_MODE_UNTIL: np.array([8.0 * HOUR])})
+    device = replace(due.devices[0], trace=trace)
     verdict = judged(replace(due, devices=(device,)), HOUR)
     assert (verdict.evaluate_at, verdict.alerts) == (8 * HOUR, ())
     # A look without new readings keeps what it said.
-    state = verdict.devices[0].state
-    again = replace(due, devices=(Device(device_id="D1", state=state, trace=Trace.of([])),))
+    standing = verdict.devices[0].standing
+    again = replace(due, devices=(Device(device_id="D1", standing=standing, trace=Trace.of([])),))
     assert judged(again, 2 * HOUR).evaluate_at == 8 * HOUR
 
 

@@ -126,7 +126,33 @@ def test_a_stored_plan_speaks_as_people_do():
         "budget_s": None,
         "max_gap_s": 1800,
         "delta_h_kj_mol": 83.144,
+        "rules": {},
     }
+
+
+def test_a_plan_stored_before_rules_could_be_tuned_is_read_with_their_defaults():
+    stored = make_plan("cryogenic", {}).to_json()
+    del stored["rules"]
+    assert Plan.from_json(stored) == make_plan("cryogenic", {})
+
+
+def test_what_is_tuned_of_rules_is_kept_and_changed_rule_by_rule():
+    rules = {"signal_lost": {"max_gap_s": 600, "enabled": True}, "tilted": {"enabled": False}}
+    plan = make_plan("cryogenic", {"rules": rules})
+    assert plan.to_json()["rules"] == rules
+    assert Plan.from_json(plan.to_json()) == plan
+    changed = changed_plan(plan, {"rules": {"signal_lost": {"intervals": 3}, "tilted": None}})
+    assert changed.to_json()["rules"] == {"signal_lost": {"intervals": 3}}
+    assert changed_plan(plan, {"upper_c": -155}).rules == plan.rules
+
+
+@pytest.mark.parametrize(
+    "rules", [None, [], {"tilted": True}, {"tilted": {"limit": "40"}}, {"tilted": {"a": []}}]
+)
+def test_what_is_no_tuning_of_rules_is_refused(rules):
+    refused = make_plan("cryogenic", {"rules": rules})
+    assert isinstance(refused, PlanRefused)
+    assert refused.field == "rules"
 
 
 def test_what_was_never_a_plan_is_not_read_as_one():

@@ -1,0 +1,101 @@
+"""Pure: all rules there are, and how each is tuned for a shipment."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+
+from alerts.alert import AlertKind
+from alerts.plan import Plan, PlanRefused
+from alerts.rules.rule import DeviceRule, ShipmentRule, Tuning
+from alerts.rules.signal_lost import SignalLost
+from alerts.trace import Channel
+
+AnyRule: TypeAlias = DeviceRule[Any, Any] | ShipmentRule[Any, Any]
+
+RULES: Final[tuple[AnyRule, ...]] = (SignalLost(),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tuned:
+    """A rule as it is for a shipment."""
+
+    rule: AnyRule
+    tuning: Tuning
+
+    @property
+    def kind(self) -> AlertKind:
+        """What it finds."""
+        return self.rule.kind
+
+
+_ONLY_WHERE_READ: Final = frozenset(
+    {Channel.SEQ, Channel.BOOT, Channel.RECEIVED_AT, Channel.FLIGHT_MODE_UNTIL}
+)
+CHANNELS: Final = frozenset(Channel) - (
+    _ONLY_WHERE_READ - frozenset().union(*(rule.reads | rule.also_reads for rule in RULES))
+)
+"""What has to be loaded with readings so that all rules can be folded."""
+
+
+def rule_of(kind: str) -> AnyRule | None:
+    """Give the rule of a kind of alert; None where no rule finds it."""
+    return next((rule for rule in RULES if rule.kind == kind), None)
+
+
+@lru_cache(maxsize=1024)
+def tuned(plan: Plan) -> tuple[Tuned, ...]:
+    """Give the rules that are enabled for a shipment.
+
+    What a plan says of rules or parameters that are not there (any more) is passed over.
+    """
+    given = dict(plan.rules)
+    every = (Tuned(rule=rule, tuning=_tuning(rule, dict(given.get(rule.kind, ())))) for rule in RULES)
+    return tuple(one for one in every if one.tuning.enabled)
+
+
+def _tuning(rule: AnyRule, given: Mapping[str, Any]) -> Tuning:
+    known = {name: value for name, value in given.items() if name in parameters(rule)}
+    made: Tuning = rule.tuning(**known)
+    return made
+
+
+def parameters(rule: AnyRule) -> Mapping[str, Any]:
+    """Give the defaults of what can be tuned of a rule, by name."""
+    return {one.name: one.default for one in fields(rule.tuning)}
+
+
+def refusal(rules: Mapping[str, Mapping[str, Any] | None] | None) -> PlanRefused | None:
+    """Say what is wrong with a tuning of rules; None where each can be tuned so."""
+    for kind, given in (rules or {}).items():
+        rule = rule_of(kind)
+        if rule is None:
+            return PlanRefused(field=f"rules.{kind}", why=f"is no rule; there are {_listed(_kinds())}")
+        for name, value in (given or {}).items():
+            if why := _wrong(rule, name, value):
+                return PlanRefused(field=f"rules.{kind}.{name}", why=why)
+    return None
+
+
+def _wrong(rule: AnyRule, name: str, value: Any) -> str | None:
+    known = parameters(rule)
+    if name not in known:
+        return f"is no parameter of {rule.kind}, which has {_listed(list(known))}"
+    if name == "enabled":
+        return None if isinstance(value, bool) else "must be true or false"
+    nullable = known[name] is None
+    if value is None and nullable:
+        return None
+    least, most = rule.ranges[name]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and least <= value <= most:  # NaN is in no range
+        return None
+    return f"must be a number from {least:g} to {most:g}{', or null' if nullable else ''}"
+
+
+def _kinds() -> list[str]:
+    return [rule.kind for rule in RULES]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
