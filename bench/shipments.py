@@ -4,6 +4,7 @@ After each upload all rules are folded and looked at, and again whenever one ask
 is told, is told when it would be. Readings that come late are folded again from the start, which gives the same state.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.model import SECOND, Instant, Severity, Window, to_instant
-from alerts.plan import Plan, PlanRefused, make_plan
+from alerts.plan import PlanRefused, make_plan
 from alerts.rules.excursion_predicted import EXCURSION_PREDICTED, time_to_limit
 from alerts.rules.facts import Charge, Dewar, Facts, Leg, Place
 from alerts.rules.hold_time_short import HOLD_TIME_SHORT, hold_time
@@ -289,4 +290,4 @@ def _instant(text: str) -> Instant:
 def cut(count: int, parts: int) -> Iterator[tuple[int, int]]:
     """Cut so many shipments into ranges of about the same size."""
     edges = np.linspace(0, count, parts + 1).astype(int).tolist()
-    yield from zip(edges, edges[1:], strict=False)
+    yield from itertools.pairwise(edges)

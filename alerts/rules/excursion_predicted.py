@@ -24,6 +24,7 @@ from alerts.rules.bins import Open, columns_of, fold_bins
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
 from alerts.rules.trend import Point, Trend, reaches, trend
+from alerts.rules.window import in_window
 from alerts.trace import Channel, Trace
 
 _CELSIUS, _AMBIENT = range(2)
@@ -155,6 +156,7 @@ class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, PredictedState]):
         self, tuning: ExcursionPredictedTuning, facts: Facts, state: PredictedState, trace: Trace
     ) -> PredictedState:
         """Fold readings into bins and runs, and what they tell, in order of time."""
+        trace = in_window(facts.window, trace)
         columns = columns_of(trace, (Channel.AMBIENT_C,))
         celsius = columns[_CELSIUS]
         assert celsius is not None

@@ -17,6 +17,7 @@ from alerts.rules.coolant import Left
 from alerts.rules.facts import Facts
 from alerts.rules.hold_time import CHANNELS, Course, HoldTimeTuning, Vessel, begun, followed, vessel_of
 from alerts.rules.rule import NOTHING, Found, Look, Moment, ShipmentRule
+from alerts.rules.window import in_window
 from alerts.trace import Trace
 
 _HOUR = 3600 * SECOND
@@ -114,6 +115,7 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeState]):
         vessel = vessel_of(facts)
         if vessel is None:
             return state
+        trace = in_window(facts.window, trace)
         columns = columns_of(trace, CHANNELS)
         bins, closed = fold_bins(round(tuning.bin_s * SECOND), state.bins, trace.at, columns)
         left, course, told = state.left, state.course, state.told

@@ -89,7 +89,8 @@ def reaches(
         away, then = surroundings_c - now.celsius, surroundings_c - limit_c
         if away * now.slope <= 0 or then / away <= 0.02:
             return None  # it tends to where the limit is not reached
-        expected = away / now.slope * log(away / then)
+        # The slope is that of the middle of the stretch.
+        expected = (away / now.slope + now.length / 2) * log(away / then)
     if abs(expected) > farthest * now.length:
         return None
     sd = sqrt((now.slope_sd / now.slope) ** 2 + model_sd**2)
