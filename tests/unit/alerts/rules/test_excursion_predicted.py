@@ -60,7 +60,7 @@ def runs_dry(hours: float) -> float:
 
 
 def test_a_dewar_that_has_run_dry_is_told_hours_before_the_limit():
-    state = folded(trace(runs_dry, 0, 11))
+    state = folded(trace(runs_dry, 0, 11, ambient=None))
     found = look(state, 11).found
     assert found is not None
     assert found.severity is Severity.MAJOR
