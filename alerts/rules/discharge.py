@@ -44,7 +44,8 @@ class Levels(NamedTuple):
         steps = np.abs(np.diff(pct))
         if pct[0] - pct[-1] < LEAST_STEPS * steps.min(where=steps > 0, initial=100.0):
             return None
-        middle = pct[len(pct) // 2]
+        half = len(pct) // 2
+        middle = float(np.median(pct[half - 1 : half + 2]))
         if min(pct[0] - middle, middle - pct[-1]) < LEAST_SHARE * (pct[0] - pct[-1]):
             return None
         apart = at[None, :] - at[:, None]

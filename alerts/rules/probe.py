@@ -1,23 +1,16 @@
 """Pure: what one probe's own readings show of it being broken: a fold over its values, with nothing but them and the air.
 
-Theory of operation. `_take` follows readings one by one, and is the definition. Where nothing is wrong and a reading is
-in no way remarkable it only counts; so `follow` counts such stretches in columns and walks through the rest.
+Theory of operation. `take` follows readings one by one, and is the definition. Where nothing is wrong and a reading is
+in no way remarkable it only counts; probe_columns.py counts such stretches in columns and walks through the rest.
 """
 
 from dataclasses import dataclass
 from math import isnan, nan
-from typing import NamedTuple, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from alerts.model import COLDEST_C, HOTTEST_C, Duration, Instant
 from alerts.rules.payload import MINUTE, Medium, impossible
-from alerts.trace import Instants
 
-Floats: TypeAlias = NDArray[np.float64]
-Integers: TypeAlias = NDArray[np.int64]
-Bools: TypeAlias = NDArray[np.bool_]
 NEVER: Instant = 0
 UNKNOWN_C = 1e9
 HOUR: Duration = 60 * MINUTE
@@ -70,6 +63,8 @@ class Probe(NamedTuple):
     near_until: Instant | None = None
     near_shown: bool = False  # and it did not get there as a payload would
     near_count: int = 0
+    near_at: Instant = NEVER  # at times it is noted what it reads then,
+    near_c: float = 0.0  # to see whether it goes on to follow the air
     spike_since: Instant | None = None
     spike_last: Instant = NEVER
     spikes: int = 0
@@ -79,6 +74,7 @@ class Probe(NamedTuple):
     air_c: float = UNKNOWN_C
     at_before: Instant = NEVER
     c_before: float = 0.0
+    moved_before: float = 0.0  # by how much it had changed at the one before,
     # the least change that was seen, of how many triples how many swung by two such steps,
     step: float = UNKNOWN_C
     triples: int = 0
@@ -113,6 +109,8 @@ SHIFT_C, STAYS = 4.0, 60 * MINUTE
 """A step up between two readings, and for how long it must stay: a payload with a time constant of 20 minutes or more
 would rise by a tenth in the first two minutes of that hour."""
 _STEPPED_C, _STEPPED_WITHIN = 4.0, 35 * MINUTE
+# At most twice `near_c` from the air, with the time constant of a closed box, 1.5 h or more, it follows by less.
+_FOLLOWS_WITHIN = 2 * HOUR
 _LEAST_NEAR, _NEAR_FOR = 3, 10 * MINUTE
 
 
@@ -132,26 +130,7 @@ def is_stuck(doubt: Doubt, same: int, lasted: Duration, triples: int, swings: in
     )
 
 
-def follow(doubt: Doubt, probe: Probe, at: Instants, values: Floats, air: Floats | None) -> Probe:
-    """Bring it forward by values in order of time, NaN where it is broken; however they are cut, the result is the same."""
-    if len(values) == 1:
-        return _take(doubt, probe, int(at[0]), float(values[0]), UNKNOWN_C if air is None else float(air[0]))
-    around = np.full(len(values), UNKNOWN_C) if air is None else np.nan_to_num(air, nan=UNKNOWN_C)
-    good = (values >= doubt.medium.coldest_c) & (values <= doubt.hottest_c)
-    counts = _counts(doubt, probe, at, values, good)
-    odd = np.append(np.flatnonzero(~good | _remarkable(doubt, values, around, counts)), len(values))
-    place = 0
-    while place < len(values):
-        if probe.calm and (turn := int(odd[np.searchsorted(odd, place)])) > place:
-            probe = _count(probe, turn - 1, at, values, around, counts)
-            place = turn
-        else:
-            probe = _take(doubt, probe, int(at[place]), float(values[place]), float(around[place]))
-            place += 1
-    return probe
-
-
-def _take(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
+def take(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
     """Follow one reading."""
     if isnan(air_c):
         air_c = UNKNOWN_C
@@ -181,6 +160,7 @@ def _counted(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) ->
         probe = probe._replace(stuck_since=None, stuck_from=probe.stuck_since, stuck_until=at)
     step, triples, swings = probe.step, probe.triples, probe.swings
     last, now = probe.c - probe.c_before, c - probe.c
+    moved = last if probe.at_before != NEVER else 0.0
     count = probe.same + 1 if same else 1
     if probe.at != NEVER and now:
         step = min(step, max(abs(now), LEAST_STEP_C))
@@ -189,14 +169,14 @@ def _counted(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) ->
         swings += last * now < 0 and 1.9 * step <= max(abs(last), abs(now)) <= doubt.medium.floor_c
     since = probe.same_since if same else at
     after = Probe._make(
-        (*probe[:_CHANGES], at, c, air_c, probe.at, probe.c, step, triples, swings, since, count)
+        (*probe[:CHANGES], at, c, air_c, probe.at, probe.c, moved, step, triples, swings, since, count)
     )
     if count >= SAME and after.stuck_since is None and is_stuck(doubt, count, at - since, triples, swings):
         after = after._replace(stuck_since=since)
     return after
 
 
-_CHANGES = Probe._fields.index("at")
+CHANGES = Probe._fields.index("at")
 
 
 def _spike(doubt: Doubt, probe: Probe, at: Instant, c: float) -> Probe:
@@ -205,7 +185,9 @@ def _spike(doubt: Doubt, probe: Probe, at: Instant, c: float) -> Probe:
     height = min(abs(up), abs(down))
     if probe.at_before == NEVER or at - probe.at_before > doubt.spikes_within or up * down <= 0:
         return probe
-    if height <= doubt.medium.floor_c or abs(c - probe.c_before) > max(3.0, height / 4):
+    # The peak of what truly warms and cools stands out of its neighbours too, but not out of what was steady.
+    agrees = max(3.0, height / 4)
+    if height <= doubt.medium.floor_c or max(abs(c - probe.c_before), abs(probe.moved_before)) > agrees:
         return probe
     again = probe.spike_since is not None and probe.at - probe.spike_last < doubt.spikes_quiet
     return probe._replace(
@@ -255,7 +237,9 @@ def _near(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Pr
     """Follow it while it reads what the air has; what a payload does slowly says nothing, a step does."""
     known = air_c != UNKNOWN_C
     if probe.near_since is None:
-        return probe._replace(near_since=at, near_count=1, near_shown=_stepped(doubt, probe, at, c, air_c))
+        return probe._replace(
+            near_since=at, near_count=1, near_shown=_stepped(doubt, probe, at, c, air_c), near_at=at, near_c=c
+        )
     if known and abs(c - air_c) > 2 * doubt.near_c:
         told = (probe.near_since, at) if near_counts(probe) else (probe.near_from, probe.near_until)
         return probe._replace(near_since=None, near_from=told[0], near_until=told[1], near_shown=False)
@@ -266,7 +250,13 @@ def _near(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Pr
         and abs(c - probe.c) >= _STEPPED_C
     )
     followed = together and at - probe.at <= _STEPPED_WITHIN
-    return probe._replace(near_count=probe.near_count + known, near_shown=probe.near_shown or followed)
+    shown, noted = probe.near_shown or followed, (probe.near_at, probe.near_c)
+    if known and abs(c - air_c) <= doubt.near_c:
+        shown = shown or abs(c - probe.near_c) >= _STEPPED_C
+        noted = (at, c) if at - probe.near_at >= _FOLLOWS_WITHIN else noted
+    return probe._replace(
+        near_count=probe.near_count + known, near_shown=shown, near_at=noted[0], near_c=noted[1]
+    )
 
 
 def _stepped(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> bool:
@@ -281,74 +271,3 @@ def _stepped(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) ->
 
 def _air(air_c: float) -> float:
     return nan if air_c == UNKNOWN_C else air_c
-
-
-class _Counts(NamedTuple):
-    """What `_take` would count up to each reading that can be true; columns over these, and where they are.
-
-    `last` gives for each reading of all which of these is the newest, -1 for none.
-    """
-
-    change: Floats
-    step: Floats
-    triples: Integers
-    swings: Integers
-    since: Integers
-    same: Integers
-    last: Integers
-
-
-def _counts(doubt: Doubt, probe: Probe, at: Instants, values: Floats, good: Bools) -> _Counts:
-    """Count in columns, in the same way as `_take` does."""
-    last = np.cumsum(good) - 1
-    at, values = at[good], values[good]
-    known = probe.at != NEVER
-    change = np.diff(values, prepend=probe.c if known else np.nan)
-    before = np.concatenate(([probe.c - probe.c_before if probe.at_before != NEVER else np.nan], change))[:-1]
-    moved = np.where(np.isnan(change) | (change == 0), UNKNOWN_C, np.maximum(np.abs(change), LEAST_STEP_C))
-    step = np.minimum(np.minimum.accumulate(moved), probe.step) if len(moved) else moved
-    places = np.arange(len(values))
-    first = np.maximum.accumulate(np.where(change == 0, -1, places)) if len(values) else places
-    same = np.where(first < 0, probe.same + places + 1, places - first + 1)
-    since = np.where(first < 0, probe.same_since, at[np.maximum(first, 0)])
-    triple = ~np.isnan(before) & ~np.isnan(change) & (same <= COUNTED_SAME)
-    size = np.maximum(np.abs(before), np.abs(change))
-    swing = triple & (before * change < 0) & (1.9 * step <= size) & (size <= doubt.medium.floor_c)
-    triples, swings = probe.triples + np.cumsum(triple), probe.swings + np.cumsum(swing)
-    return _Counts(change, step, triples, swings, since, same, last)
-
-
-def _count(probe: Probe, place: int, at: Instants, values: Floats, around: Floats, counts: _Counts) -> Probe:
-    """Give it after readings that only count, the last of which is at `place`; so is the one before it, or it is known."""
-    of = int(counts.last[place])
-    at_before, c_before = probe.at, probe.c
-    if place and counts.last[place - 1] == of - 1 and of > 0:
-        earlier = int(np.searchsorted(counts.last, of - 1))
-        at_before, c_before = int(at[earlier]), float(values[earlier])
-    return Probe._make(
-        (
-            *probe[:_CHANGES],
-            int(at[place]),
-            float(values[place]),
-            float(around[place]),
-            at_before,
-            c_before,
-            float(counts.step[of]),
-            int(counts.triples[of]),
-            int(counts.swings[of]),
-            int(counts.since[of]),
-            int(counts.same[of]),
-        )
-    )
-
-
-def _remarkable(doubt: Doubt, values: Floats, around: Floats, counts: _Counts) -> Bools:
-    """Say which readings may change more than counts; rather one too many than too few."""
-    odd = np.abs(values - around) <= doubt.near_c
-    jumps = (np.abs(counts.change) > doubt.medium.floor_c) | (counts.change >= SHIFT_C)
-    stuck = counts.same >= SAME
-    if jumps.any() or stuck.any():
-        stuck &= (counts.swings >= NOISY * counts.triples) & (counts.swings >= FEWEST_SWINGS)
-        where = np.searchsorted(counts.last, np.flatnonzero(jumps | stuck))
-        odd[where] = True
-    return odd

@@ -18,7 +18,8 @@ from alerts.plan import Plan
 from alerts.rules.facts import Facts
 from alerts.rules.held import NOT_HELD, Held, held
 from alerts.rules.payload import MINUTE, PACKS, medium
-from alerts.rules.probe import HOUR, NEVER, UNSEEN, Doubt, Floats, Probe, follow, near_counts
+from alerts.rules.probe import HOUR, NEVER, UNSEEN, Doubt, Probe, near_counts
+from alerts.rules.probe_columns import Floats, follow
 from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
 from alerts.rules.signs import Sign, together
 from alerts.rules.stretch import Levels
@@ -149,12 +150,13 @@ Stretches = Iterator[tuple[str, Instant, Instant | None]]
 
 def _payload_signs(tuning: Distrust, state: State) -> Stretches:
     probe = state.payload
+    # Of signs that began together, the first here gives its words.
+    near_since = probe.near_since if near_counts(probe) else None
+    yield from _sign(_AIR, near_since, probe.near_from, probe.near_until)
     yield from _sign(_BROKEN, probe.broken_since, probe.broken_from, probe.broken_until)
     yield from _sign(_BEYOND, probe.beyond_since, probe.beyond_from, probe.beyond_until)
     yield from _sign(_OFF, probe.off_since, probe.off_from, probe.off_until)
     yield from _sign(_STUCK, probe.stuck_since, probe.stuck_from, probe.stuck_until)
-    near_since = probe.near_since if near_counts(probe) else None
-    yield from _sign(_AIR, near_since, probe.near_from, probe.near_until)
     if probe.spike_since is not None:
         ends = probe.spike_last + _duration(tuning.spikes_quiet_minutes)
         yield _SPIKES, probe.spike_since, ends if probe.at >= ends else None
