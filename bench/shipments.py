@@ -4,8 +4,7 @@ After each upload all rules are folded and looked at, and again whenever one ask
 is told, is told when it would be. Readings that come late are folded again from the start, which gives the same state.
 """
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,16 +14,24 @@ from numpy.typing import NDArray
 
 from alerts.model import SECOND, Instant, Severity, Window, to_instant
 from alerts.plan import PlanRefused, make_plan
+from alerts.rules import registry
+from alerts.rules.clock_skew import CLOCK_SKEW
 from alerts.rules.excursion_predicted import EXCURSION_PREDICTED, time_to_limit
 from alerts.rules.facts import Charge, Dewar, Facts, Leg, Place
 from alerts.rules.hold_time_short import HOLD_TIME_SHORT, hold_time
+from alerts.rules.lid_open import LID_OPEN
+from alerts.rules.logger_memory_gap import LOGGER_MEMORY_GAP
+from alerts.rules.low_battery import LOW_BATTERY
+from alerts.rules.probe_fault import PROBE_FAULT
 from alerts.rules.rule import DeviceRule, Found, Look, Moment, Rule
+from alerts.rules.shock import SHOCK
+from alerts.rules.tilted import TILTED
 from alerts.trace import Channel, Trace
 from simulators.offline import Case
 
 HOUR = 3600 * SECOND
 CLOCK_AHEAD = 300 * SECOND
-ESTIMATE_EVERY = 2 * HOUR
+HOLD_TIME_EVERY, LIMIT_EVERY = 2 * HOUR, HOUR // 3
 """So often the estimates are taken down, to see whether their intervals cover what then happens."""
 _PLAN = (
     "lower_c",
@@ -43,6 +50,7 @@ class Alert:
     """An alert as it was: when it was told, since when what it tells of holds, when it ended, when it became critical."""
 
     kind: str
+    name: str
     raised: Instant
     since: Instant
     details: dict[str, Any]
@@ -60,8 +68,6 @@ class Estimate:
     low: Instant
     middle: Instant
     high: Instant
-    told: bool
-    """Whether an alert held."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -142,6 +148,7 @@ def arriving(case: Case) -> tuple[Trace, NDArray[np.int64]]:
         Channel.SEQ: columns.seq.astype(np.float64),
         Channel.BOOT: sent.boot.astype(np.float64),
         Channel.RECEIVED_AT: received.astype(np.float64),
+        Channel.FLIGHT_MODE_UNTIL: np.where(sent.lands_ms >= 0, sent.lands_ms * 1000.0, np.nan),
     }
     if columns.temperature_2_c is not None:
         channels[Channel.SECOND_C] = columns.temperature_2_c
@@ -157,7 +164,12 @@ def _taken(trace: Trace, rows: NDArray[Any]) -> Trace:
     return Trace(trace.at[rows], trace.celsius[rows], channels)
 
 
-RULES: tuple[Rule[Any, Any], ...] = (HOLD_TIME_SHORT, EXCURSION_PREDICTED)
+_HANDLING = (PROBE_FAULT, TILTED, SHOCK, LID_OPEN, LOW_BATTERY, CLOCK_SKEW, LOGGER_MEMORY_GAP)
+_BY_KIND: dict[str, Rule[Any, Any]] = {
+    rule.kind: rule for rule in (*registry.RULES, *_HANDLING, HOLD_TIME_SHORT, EXCURSION_PREDICTED)
+}
+RULES: tuple[Rule[Any, Any], ...] = tuple(_BY_KIND.values())
+"""All rules there are."""
 
 
 def course(case: Case, rules: Sequence[Rule[Any, Any]] = RULES) -> Course:
@@ -191,9 +203,9 @@ class _Live:
         self._tunings = [rule.tuning() for rule in rules]
         self.states: list[Any] = [rule.state() for rule in rules]
         self._again: list[Instant | None] = [None] * len(rules)
-        self._live: dict[int, Alert] = {}
+        self._live: dict[tuple[int, str], Alert] = {}
         self._newest = 0
-        self._estimated = 0
+        self._estimated = dict.fromkeys(range(len(rules)), 0)
         self._delivered = course.facts.window.delivered_at or 0
 
     def take(self, part: Trace, now: Instant) -> None:
@@ -207,9 +219,7 @@ class _Live:
             )
         for number in range(len(self._rules)):
             self._look(number, now)
-        if now - self._estimated >= ESTIMATE_EVERY and now < self._delivered:
-            self._estimated = now
-            self._estimate(now)
+            self._estimate(number, now)
 
     def wait(self, until: Instant) -> None:
         """Look where a rule has asked for it before the next upload."""
@@ -228,29 +238,33 @@ class _Live:
         if now >= self._delivered:
             return
         rule, facts = self._rules[number], self.course.facts
-        moment = Moment(through=max(now, self._newest), watched_from=facts.window.departed_at)
+        device_id = self.course.case.device["device_id"] if isinstance(rule, DeviceRule) else None
+        moment = Moment(
+            through=max(now, self._newest), watched_from=facts.window.departed_at, device_id=device_id
+        )
         state: Any = self.states[number] if isinstance(rule, DeviceRule) else [self.states[number]]
         look: Look = rule.look(self._tunings[number], facts, state, moment)  # type: ignore[attr-defined]
         again = look.again_at
         self._again[number] = again if again is not None and again > now else None
-        self._tell(number, look.found, now)
+        for name, found in (("", look.found), *((name, look.apart.get(name)) for name in rule.apart)):
+            self._tell(number, name, found, now)
 
-    def _tell(self, number: int, found: Found | None, now: Instant) -> None:
-        on = self._live.get(number)
+    def _tell(self, number: int, name: str, found: Found | None, now: Instant) -> None:
+        on = self._live.get((number, name))
         if on is not None and (found is None or found.until is not None):
             on.ended = now
-            del self._live[number]
+            del self._live[number, name]
             return
         if found is None:
             return
         if on is None:
-            told = [alert for alert in self.course.alerts if alert.kind == self._rules[number].kind]
+            kind = str(self._rules[number].kind)
+            told = [alert for alert in self.course.alerts if (alert.kind, alert.name) == (kind, name)]
             if found.until is not None and told and found.since <= (told[-1].ended or now):
-                return  # what was told and ended
-            if found.until is not None and found.since <= (told[-1].since if told else -1):
-                return
+                return  # it was told, and has ended
             on = Alert(
-                kind=self._rules[number].kind,
+                kind=kind,
+                name=name,
                 raised=now,
                 since=found.since,
                 details=dict(found.details),
@@ -260,34 +274,31 @@ class _Live:
             if found.until is not None:
                 on.ended = now
             else:
-                self._live[number] = on
+                self._live[number, name] = on
         elif on.message != found.message:
             on.revisions += 1
             on.message = found.message
         if on.critical is None and found.severity is Severity.CRITICAL:
             on.critical = now
 
-    def _estimate(self, now: Instant) -> None:
-        facts = self.course.facts
-        for number, rule in enumerate(self._rules):
-            if rule is HOLD_TIME_SHORT:
-                left = hold_time(self._tunings[number], facts, [self.states[number]], now)
-                into, found = self.course.hold_times, left and left.left_h
-            elif rule is EXCURSION_PREDICTED:
-                soon = time_to_limit(facts, self.states[number], now)
-                into, found = self.course.limits, soon and soon.hours
-            else:
-                continue
-            if found is not None:
-                low, middle, high = (now + round(hours * HOUR) for hours in found)
-                into.append(Estimate(at=now, low=low, middle=middle, high=high, told=number in self._live))
+    def _estimate(self, number: int, now: Instant) -> None:
+        rule, facts, state = self._rules[number], self.course.facts, self.states[number]
+        every = HOLD_TIME_EVERY if rule is HOLD_TIME_SHORT else LIMIT_EVERY
+        if now - self._estimated[number] < every or now >= self._delivered:
+            return
+        if rule is HOLD_TIME_SHORT:
+            left = hold_time(self._tunings[number], facts, [state], now)
+            into, found = self.course.hold_times, left and left.left_h
+        elif rule is EXCURSION_PREDICTED and (number, "") in self._live:
+            soon = time_to_limit(facts, state, now)
+            into, found = self.course.limits, soon and soon.hours
+        else:
+            return
+        if found is not None:
+            self._estimated[number] = now
+            low, middle, high = (now + round(hours * HOUR) for hours in found)
+            into.append(Estimate(at=now, low=low, middle=middle, high=high))
 
 
 def _instant(text: str) -> Instant:
     return to_instant(datetime.fromisoformat(text))
-
-
-def cut(count: int, parts: int) -> Iterator[tuple[int, int]]:
-    """Cut so many shipments into ranges of about the same size."""
-    edges = np.linspace(0, count, parts + 1).astype(int).tolist()
-    yield from itertools.pairwise(edges)
