@@ -12,6 +12,7 @@ from simulators.clock import moment, rfc3339
 PROBE_FAULTS = frozenset(
     {"probe_open", "probe_short", "probe_stuck", "probe_spikes", "ambient_instead", "probe_swapped"}
 )
+SWAPPED = "probe_swapped"
 RIGHTED = frozenset({"tipped", "upside_down", "recharged"})
 """What is undone on the way, or undoes what was wrong."""
 SEEN_AFTER = HOUR
@@ -53,6 +54,8 @@ class Judged:
     limits: tuple[int, int, int]
     """Likewise when the payload left its band; those that were delivered before the latest are in none."""
     faults: tuple[Fault, ...]
+    hidden: int
+    """Probes in the wrong place in loggers that have no other, which no reading shows."""
     doubted: int
     """Excursions of a sound probe during which a fault was told."""
     neither: int
@@ -110,6 +113,7 @@ def judged(course: Course) -> Judged:
             censored=True,
         ),
         faults=of_probe,
+        hidden=sum(f.kind == SWAPPED and not _shows(course, f.kind) for f in journey.faults),
         doubted=sum(any(_during(doubt, start) for doubt in doubts) for start in sound),
         neither=int(leaves is not None and delivered - leaves > HOUR and not found and not doubts),
         alerts=_counted(course, len(found)),
@@ -185,10 +189,15 @@ def _probe_faults(course: Course) -> tuple[Fault, ...]:
     faults = []
     for fault in case.journey.faults:
         begins = max(wall(case, fault.from_s), facts.window.departed_at)
-        if fault.kind in PROBE_FAULTS and begins + SEEN_AFTER < delivered:
+        if _shows(course, fault.kind) and begins + SEEN_AFTER < delivered:
             after = next((raised - begins for raised in told if raised >= begins), None)
             faults.append(Fault(kind=fault.kind, told_after=after))
     return tuple(faults)
+
+
+def _shows(course: Course, kind: str) -> bool:
+    """Say whether a fault of a probe can show: the only probe of a logger, put in the neck, reads what it might anywhere."""
+    return kind in PROBE_FAULTS and (kind != SWAPPED or course.case.sent.columns.temperature_2_c is not None)
 
 
 def _during(alert: Alert, at: Instant) -> bool:

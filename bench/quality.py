@@ -111,6 +111,11 @@ def result(every: Sequence[Judged], normal: Sequence[Judged]) -> Result:
                 runs=[sum(one.averted for one in every)],
             ),
             Measure(what="faults of probes", unit="", runs=[len(faults)]),
+            Measure(
+                what="beside these, the only probe in the wrong place, which no reading shows",
+                unit="",
+                runs=[sum(one.hidden for one in every)],
+            ),
             *(
                 Measure(
                     what=f"90 % interval of hold time covers, {name}", unit="share", runs=[_share(_sum(some))]

@@ -34,7 +34,9 @@ class HoldTimeTuning(Tuning):
     slide_s: float = 3 * 3600
     """What is overdue, or whose arrival is not known, is not expected sooner than this from now."""
     clear_s: float = 2 * 3600
-    """So much more than what raises it is needed to end it."""
+    """So much more than what raises it is needed to end it,"""
+    clear_share: float = 0.1
+    """and this share of what is left besides."""
     patience: float = 0.06
     """It must have looked short for this share of what is left before it is told: far ahead there is time to be sure."""
     step_share: float = 0.15

@@ -87,6 +87,7 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeState]):
         "margin_s": (0, 30 * 86400),
         "slide_s": (0, 30 * 86400),
         "clear_s": (0, 30 * 86400),
+        "clear_share": (0, 1),
         "patience": (0, 1),
         "step_share": (0, 1),
         "step_s": (0, 86400),
@@ -227,7 +228,8 @@ def _carried(tuning: HoldTimeTuning, facts: Facts, course: Course, told: Told, t
 def _judged(tuning: HoldTimeTuning, facts: Facts, course: Course, told: Told, at: Instant) -> Told:
     """Hold the estimate against the arrival, with hysteresis."""
     arrival = _arrival(tuning, facts, at)
-    margin, clear = round(tuning.margin_s * SECOND), round(tuning.clear_s * SECOND)
+    margin = round(tuning.margin_s * SECOND)
+    clear = round(tuning.clear_s * SECOND + tuning.clear_share * max(0, course.lo - at))
     gone = course.gone_since is not None
     looks = told.looks_since is not None
     if not gone and course.lo >= arrival + margin + (clear if looks else 0):
