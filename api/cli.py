@@ -1,18 +1,18 @@
 """The `dewarwatch` command: what it can be asked, and how its errors reach the person who asked."""
 
-import asyncio
 import signal
 import sys
-from collections.abc import Coroutine
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from api.cli_replay import replay
 from api.embedded import EmbeddedError
 from api.errors import StartError, UnfinishedError
+from api.loop import run_in_loop as _run
 from api.roles import ALL_ROLES, Role, parse_roles
 from api.settings import SettingsError, load
 from simulators.scenario_names import files
@@ -73,13 +73,6 @@ def _first(group: ExceptionGroup[Exception]) -> Exception:
 def _end(error: Exception) -> NoReturn:
     typer.secho(f"dewarwatch: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
     raise SystemExit(STATUS[type(error)])
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work)
 
 
 def _roles(text: str) -> frozenset[Role]:
@@ -160,6 +153,12 @@ def simulate(
         float | None, typer.Option(min=0, help="seconds of wall time; until the journeys end by default")
     ] = None,
     interval: Annotated[float, typer.Option(min=0.1, help="seconds of journey between two readings")] = 60.0,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="write all that is published to this file, for `dewarwatch replay`; .gz compresses"
+        ),
+    ] = None,
     start: Annotated[
         datetime | None, typer.Option(help="UTC instant at which the journeys began; now by default")
     ] = None,
@@ -190,9 +189,13 @@ def simulate(
         api_key=key or "",
         duration_s=duration,
         interval_s=interval,
+        record=record,
         start=datetime.now(UTC) if start is None else start.replace(tzinfo=UTC),
     )
     _run(commands.simulate(settings, lambda mqtt_url: simulation(mqtt_url=mqtt_url)))
+
+
+app.command()(replay)
 
 
 @app.command()

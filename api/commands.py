@@ -25,6 +25,7 @@ from api.roles import Role
 from api.settings import Settings, SettingsError, required
 from migrations.upgrade import engine_for, upgrade
 from simulators.publish import BrokerRefusedError
+from simulators.recording import RecordingError
 from simulators.register import RegistrationRefusedError
 from simulators.run import SimulationSettings, SimulationSummary
 from simulators.run import run as run_simulation
@@ -149,12 +150,13 @@ async def create_key(
 async def simulate(settings: Settings, simulation: Callable[[str], SimulationSettings]) -> None:
     """Run a simulated fleet until it ends, or until a signal, with progress on standard error."""
     chosen = simulation(required(settings.mqtt_url, "MQTT_URL", MQTT_HINT))
-    if chosen.truth is not None and not os.access(chosen.truth.parent, os.W_OK):
-        raise SettingsError(f"--truth {chosen.truth}: nothing can be written to {chosen.truth.parent}")
+    for option, file in (("--truth", chosen.truth), ("--record", chosen.record)):
+        if file is not None and (file.is_dir() or not os.access(file.parent, os.W_OK)):
+            raise SettingsError(f"{option} {file}: nothing can be written to {file.parent}")
     with stopped_by_signals() as stop:
         try:
             summary = await run_simulation(chosen, on_progress=Progress(), stop=stop)
-        except (BrokerRefusedError, RegistrationRefusedError) as error:
+        except (BrokerRefusedError, RecordingError, RegistrationRefusedError) as error:
             raise StartError(str(error)) from None
         except ValueError as error:
             raise SettingsError(str(error)) from None

@@ -1,4 +1,4 @@
-"""How far a command has come that works through many shipments, told on standard error."""
+"""How far a command has come that works through many shipments or messages, told on standard error."""
 
 import contextlib
 import sys
@@ -13,20 +13,20 @@ _LINE_EVERY_S: Final = 10.0
 
 
 @contextlib.contextmanager
-def progress(total: int, doing: str) -> Iterator[Callable[[int], None]]:
-    """Give what is to be called with the number of shipments that are done.
+def progress(total: int, doing: str, what: str = "shipment") -> Iterator[Callable[[int], None]]:
+    """Give what is to be called with the number of shipments, or `what` else, that are done.
 
     It shows a bar at a terminal, which goes when all is done, and a line now and then elsewhere.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _lines(total)
+        yield _lines(total, what)
         return
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("shipments"),
+        TextColumn(f"{what}s"),
         TimeRemainingColumn(),
         console=console,
         transient=True,
@@ -35,14 +35,14 @@ def progress(total: int, doing: str) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def _lines(total: int) -> Callable[[int], None]:
+def _lines(total: int, what: str) -> Callable[[int], None]:
     printed_at = perf_counter()
 
     def advance(done: int) -> None:
         nonlocal printed_at
         if perf_counter() - printed_at >= _LINE_EVERY_S:
             printed_at = perf_counter()
-            print(f"{done} of {count(total, 'shipment')}", file=sys.stderr)  # noqa: T201 -- this is for people
+            print(f"{done} of {count(total, what)}", file=sys.stderr)  # noqa: T201 -- this is for people
 
     return advance
 

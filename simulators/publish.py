@@ -30,10 +30,17 @@ class Publisher:
 
     paho's thread only appends what it hears to a queue and wakes the event loop. What the service acknowledges goes to
     `on_ack(device_id, payload)`, and `on_change()` is called when there is room again or a connection again.
+    `on_publish(topic, payload, retain)` is told of every message that is handed over.
     """
 
     def __init__(
-        self, url: str, *, limit: int, on_ack: Callable[[str, bytes], None], on_change: Callable[[], None]
+        self,
+        url: str,
+        *,
+        limit: int,
+        on_ack: Callable[[str, bytes], None],
+        on_change: Callable[[], None],
+        on_publish: Callable[[str, bytes, bool], None] | None = None,
     ) -> None:
         self.connected = False
         self.connections = 0
@@ -44,6 +51,7 @@ class Publisher:
         self._limit = limit
         self._on_ack = on_ack
         self._on_change = on_change
+        self._on_publish = on_publish
         self._loop = asyncio.get_running_loop()
         self._heard: deque[Callable[[], None]] = deque()
         self._woken = False
@@ -84,6 +92,8 @@ class Publisher:
         info = self._client.publish(topic, payload, qos=1, retain=retain)
         if info.rc in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
             self.published += 1
+            if self._on_publish is not None:
+                self._on_publish(topic, payload, retain)
 
     async def flushed(self) -> None:
         """Wait until the broker has confirmed all that was published."""

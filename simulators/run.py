@@ -16,6 +16,7 @@ from simulators.fleet import Fleet
 from simulators.journey import solve_together
 from simulators.logger import Logger
 from simulators.publish import Publisher
+from simulators.recording import Recorded, Recorder
 from simulators.register import Registrar, api_client
 from simulators.scenario_files import scenario
 from simulators.truth_file import truth_of
@@ -32,6 +33,7 @@ class SimulationSettings:
     `start` is when the journeys' clock stands at zero: with the same seed, speed and start a simulation goes on where
     it was. `duration_s` is on the wall; None is until the last journey ends, or with `waves` without end. When it has
     passed, all loggers are read out, for which they have `read_out_s`. Without `api_url` nothing is registered.
+    What is published is written to the file `record`.
     """
 
     mqtt_url: str = field(repr=False)
@@ -48,6 +50,7 @@ class SimulationSettings:
     api_key: str = field(default="", repr=False)
     organization: str = "simulated"
     truth: Path | None = None
+    record: Path | None = None
     messages_under_way: int = 1000
     ack_timeout_s: float = 10.0
 
@@ -148,7 +151,9 @@ class _Simulation:
             limit=settings.messages_under_way,
             on_ack=self._uploads.hear,
             on_change=self._uploads.wake,
+            on_publish=self._record,
         )
+        self._recorder = None if settings.record is None else Recorder(settings.record, self._from_ms)
         self._api: httpx.AsyncClient | None = None
         self._registrar: Registrar | None = None
         if settings.api_url is not None:
@@ -170,6 +175,10 @@ class _Simulation:
             await asyncio.wait({registering}, timeout=self._settings.read_out_s)
             registering.cancel()
 
+    def _record(self, topic: str, payload: bytes, retain: bool) -> None:  # noqa: FBT001 (as it is told)
+        if self._recorder is not None:
+            self._recorder.record(Recorded(now_ms(), topic, payload, retain))
+
     async def _register(self) -> None:
         if self._registrar is not None:
             await self._registrar.follow(self._from_ms, self._until_ms)
@@ -184,6 +193,8 @@ class _Simulation:
         if self._publisher.connected:
             await self._uploads.sign_off(self._publisher, SIGN_OFF_S)
         await self._publisher.stop()
+        if self._recorder is not None:
+            self._recorder.close()
         if self._api is not None:
             await self._api.aclose()
 

@@ -6,7 +6,15 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from simulators.airports import load_airports
 from simulators.faults import KINDS, Fault, Probe
@@ -16,6 +24,7 @@ from simulators.scenarios import (
     AMOUNTS,
     LANES_BY_NAME,
     LASTS_MIN,
+    WHATS,
     Bounds,
     Happening,
     Scenario,
@@ -32,6 +41,12 @@ def _rising(bounds: Bounds) -> Bounds:
     if bounds[0] > bounds[1]:
         raise ValueError(f"the range goes from {bounds[0]:g} down to {bounds[1]:g}")
     return bounds
+
+
+def _known(what: object) -> object:
+    if what not in WHATS:
+        raise ValueError(f"nothing called {what!r} can happen; there are {', '.join(WHATS)}")
+    return what
 
 
 def _positive(bounds: Bounds) -> Bounds:
@@ -51,7 +66,7 @@ class _Strict(BaseModel):
 class HappeningFile(_Strict):
     """One `[[happens]]` table."""
 
-    what: What
+    what: Annotated[What, BeforeValidator(_known)]
     stage: Stage
     which: int = 0
     after_min: Range = (0.0, 0.0)

@@ -1,5 +1,6 @@
 """The documentation names what is there: links, commands, settings, metrics, calls, events, reasons, the OpenAPI document."""
 
+import inspect
 import json
 import re
 from pathlib import Path
@@ -17,6 +18,7 @@ from alerts.plan import BANDS, Band, Plan, make_plan
 from api.access import RULES, KeyRole
 from api.as_of import HEADER
 from api.cli import app as command
+from api.cli_replay import replay
 from api.routes.stream import EventType
 from api.settings import PREFIX, Settings
 from telemetry.model import Reading, RefusalReason
@@ -174,3 +176,12 @@ def test_every_decision_is_listed_under_its_title() -> None:
         number, title = file.read_text().splitlines()[0].removeprefix("# ").split(". ", 1)
         assert file.name.startswith(f"{int(number):04}-")
         assert f"{number}. [{title}]({file.name})" in listed
+
+
+def test_every_option_of_a_replay_is_told() -> None:
+    (info,) = (each for each in command.registered_commands if each.callback is replay)
+    assert info.callback is not None
+    options = {f"--{name.replace('_', '-')}" for name in inspect.signature(info.callback).parameters} - {
+        "--file"
+    }
+    assert [option for option in options if f"{option}" not in page("replay.md")] == []
