@@ -102,7 +102,8 @@ FEWEST_TRIPLES, FEWEST_SWINGS = 15, 3
 NOISY, VERY_NOISY = 0.04, 0.15
 """Shares of triples that swing by two steps: of a noise of half a step and of 0.8 steps. A coarser logger may honestly
 show one value for days; of these, 40 and 18 equal ones in a row happen once in a million."""
-MANY_SAME, SAME = 40, 18
+VERY_MANY_SAME, MANY_SAME, SAME = 100, 40, 18
+"""The most is for a probe of which too little was seen before to say how noisy it is, but that it is."""
 LEAST_STEP_C = 0.001
 COUNTED_SAME = 5  # after so many equal ones a triple says nothing of noise any more
 SHIFT_C, STAYS = 4.0, 60 * MINUTE
@@ -123,11 +124,13 @@ def near_counts(probe: Probe) -> bool:
 
 def is_stuck(doubt: Doubt, same: int, lasted: Duration, triples: int, swings: int) -> bool:
     """Say whether noise, as it was seen before, would have changed a value by now."""
-    if same < SAME or triples < FEWEST_TRIPLES or swings < FEWEST_SWINGS or lasted < doubt.stuck:
+    if same < SAME or lasted < doubt.stuck or not swings or swings < NOISY * triples:
         return False
-    return (swings >= VERY_NOISY * triples and swings >= 2 * FEWEST_SWINGS) or (
-        same >= MANY_SAME and swings >= NOISY * triples
-    )
+    if same >= VERY_MANY_SAME:
+        return True
+    if triples < FEWEST_TRIPLES or swings < FEWEST_SWINGS:
+        return False
+    return same >= MANY_SAME or (swings >= VERY_NOISY * triples and swings >= 2 * FEWEST_SWINGS)
 
 
 def take(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Probe:

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from alerts.rules.probe import (
     CHANGES,
     COUNTED_SAME,
-    FEWEST_SWINGS,
     LEAST_STEP_C,
     NEVER,
     NOISY,
@@ -112,7 +111,7 @@ def _remarkable(doubt: Doubt, values: Floats, around: Floats, counts: _Counts) -
     jumps = (np.abs(counts.change) > doubt.medium.floor_c) | (counts.change >= SHIFT_C)
     stuck = counts.same >= SAME
     if jumps.any() or stuck.any():
-        stuck &= (counts.swings >= NOISY * counts.triples) & (counts.swings >= FEWEST_SWINGS)
+        stuck &= (counts.swings >= NOISY * counts.triples) & (counts.swings > 0)
         where = np.searchsorted(counts.last, np.flatnonzero(jumps | stuck))
         odd[where] = True
     return odd
