@@ -29,8 +29,8 @@ from alerts.trace import Channel, Trace
 
 _CELSIUS, _AMBIENT = range(2)
 _POINTS = 18
-_RESTS_OVER = 200
-"""Over so many bins the level is followed at which the payload rests. What comes back to it is no danger."""
+_FORGETS = 1 / 300
+"""Where a payload has been before it may well be again; that is forgotten by this share a bin, a day or two in all."""
 _HOUR = 3600 * SECOND
 
 
@@ -53,7 +53,7 @@ class ExcursionPredictedTuning(Tuning):
     """and the payload must have moved by so many times its noise."""
     farthest: float = 3.5
     """No further ahead is looked than so many times what has been seen of a trend,"""
-    box_farthest: float = 2.0
+    box_farthest: float = 1.25
     """and so many of a payload with two limits: a box settles on a new plateau within hours after each change outside."""
     model_sd: float = 0.3
     """How much a trend changes on its way, as a standard deviation of the logarithm of the time that it needs."""
@@ -70,7 +70,7 @@ class ExcursionPredictedTuning(Tuning):
 class Course(NamedTuple):
     """The run that is on: its phase, as in excursion.py, since when; what runs before it took of the budget; the trend.
 
-    `short` and `long` count bins in a row that say that a limit is reached soon, or is not. `stays_since` is since when
+    Between `coldest_c` and `warmest_c` it has been in range. `short` and `long` count bins in a row that say that a limit is reached soon, or is not. `stays_since` is since when
     the run that is on is not expected to end before the budget is used up.
     """
 
@@ -78,8 +78,8 @@ class Course(NamedTuple):
     since: Instant = 0
     used: Duration = 0
     ambient_c: float | None = None
-    rests_c: float = 0.0
-    counted: int = 0
+    coldest_c: float | None = None
+    warmest_c: float | None = None
     short: int = 0
     long: int = 0
     stays_since: Instant | None = None
@@ -181,6 +181,8 @@ class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, PredictedState]):
             if ambient_c is not None:
                 course = course._replace(ambient_c=ambient_c)
             if level is not None:
+                if len(points) == _POINTS and course.phase == IN_RANGE:
+                    course = _been(course, points[0][1])
                 points = (*points[1 - _POINTS :], (one.last_at, level))
                 course = _forecast(tuning, facts.plan, course, [(int(p), c) for p, c in points])
                 if course.phase == IN_RANGE:
@@ -265,10 +267,7 @@ def _forecast(tuning: ExcursionPredictedTuning, plan: Plan, course: Course, poin
         return course._replace(at=at, stays_since=None if recovers else course.stays_since or at)
     side = IN_RANGE
     soon = None
-    counted = min(course.counted + 1, _RESTS_OVER)
-    rests_c = course.rests_c + (points[-1][1] - course.rests_c) / counted
-    course = course._replace(rests_c=rests_c, counted=counted)
-    if now is not None and _is_sure(tuning, plan, now) and (now.celsius > rests_c) == (now.slope > 0):
+    if now is not None and _is_sure(tuning, plan, now) and _leads_away(course, now):
         side = HIGH if now.slope > 0 else LOW
         limit = plan.limits.upper_c if side == HIGH else plan.limits.lower_c
         soon = (
@@ -300,6 +299,23 @@ def _is_sure(tuning: ExcursionPredictedTuning, plan: Plan, now: Trend) -> bool:
     if now.slope > 0 and _on_dry_ice(tuning, plan, now):
         return False
     return abs(now.slope) > tuning.sure * now.slope_sd and moved > tuning.moved * now.noise_c
+
+
+def _leads_away(course: Course, now: Trend) -> bool:
+    """Say whether it goes beyond where it has been before: what comes back to its plateau is no danger."""
+    if now.slope > 0:
+        return course.warmest_c is None or now.celsius > course.warmest_c
+    return course.coldest_c is None or now.celsius < course.coldest_c
+
+
+def _been(course: Course, celsius: float) -> Course:
+    """Widen where it has been by a level from before the stretch of the trend, and forget some of the rest."""
+    coldest = celsius if course.coldest_c is None else course.coldest_c
+    warmest = celsius if course.warmest_c is None else course.warmest_c
+    return course._replace(
+        coldest_c=min(celsius, coldest + (celsius - coldest) * _FORGETS),
+        warmest_c=max(celsius, warmest + (celsius - warmest) * _FORGETS),
+    )
 
 
 def _farthest(tuning: ExcursionPredictedTuning, plan: Plan) -> float:

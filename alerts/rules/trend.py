@@ -5,7 +5,7 @@ Damas, Vanapalli, IIR Congress 2023, no. 0199); near them by Newton's law, which
 """
 
 from collections.abc import Sequence
-from math import exp, inf, log, sqrt
+from math import exp, log, sqrt
 from statistics import median
 from typing import NamedTuple
 
@@ -25,9 +25,9 @@ _ROUNDED_C = 0.03
 
 
 class Trend(NamedTuple):
-    """Where the temperature is, in °C, how fast it moves in °C per microsecond, how sure that is, and how it bends.
+    """Where the temperature is, in °C, how fast it moves in °C per microsecond, how sure that is, and how it slows down.
 
-    `bend` is the change of `slope` over the stretch as a share of it; `length` how long the stretch is.
+    `length` is how long the stretch is, `decays` by how much per microsecond the slope falls, as a share; 0 where it does not.
     """
 
     at: Instant
@@ -35,9 +35,9 @@ class Trend(NamedTuple):
     slope: float
     slope_sd: float
     noise_c: float
-    bend: float
-    bend_sd: float
+    decays: float
     length: Duration
+    spacing: Duration
 
 
 def trend(points: Sequence[Point]) -> Trend | None:
@@ -55,9 +55,6 @@ def trend(points: Sequence[Point]) -> Trend | None:
     else:  # pragma: no cover - the shortest always ends it
         raise AssertionError
     sd = max(left, noise)
-    half = len(part) // 2
-    _, first, _, _ = _line(part[: half + 1])
-    _, last, _, spread_of_half = _line(part[-half - 1 :])
     at = part[-1][0]
     return Trend(
         at=at,
@@ -65,9 +62,9 @@ def trend(points: Sequence[Point]) -> Trend | None:
         slope=slope,
         slope_sd=sd / sqrt(spread),
         noise_c=noise,
-        bend=(last - first) / slope if slope else 0.0,
-        bend_sd=1.5 * sd / sqrt(spread_of_half) / abs(slope) if slope else inf,
+        decays=_decays(points, len(part), slope),
         length=at - part[0][0],
+        spacing=at - part[-2][0],
     )
 
 
@@ -83,7 +80,7 @@ def reaches(
         return None
     linear = ahead / now.slope
     expected = linear
-    if now.bend < -_STRAIGHT and not _gets_there(now, ahead):
+    if now.decays and not _gets_there(now, ahead):
         return None
     if surroundings_c is not None:
         away, then = surroundings_c - now.celsius, surroundings_c - limit_c
@@ -95,16 +92,35 @@ def reaches(
         return None
     sd = sqrt((now.slope_sd / now.slope) ** 2 + model_sd**2)
     low, high = expected * exp(-_Z * sd), expected * exp(_Z * sd)
-    return int(low), int(expected), int(high)
+    # It is reached with a reading, and the next one may have to come first.
+    return int(low), int(expected), int(high) + now.spacing
+
+
+def _decays(points: Sequence[Point], length: int, slope: float) -> float:
+    """Say how fast the slope falls, by the halves of the stretch, or by the stretch before it; 0 where it does not fall.
+
+    The stretch was chosen for being straight: so what came before it often tells more.
+    """
+    part, half = points[-length:], length // 2
+    return max(
+        _falls(part[: half + 1], part[-half - 1 :], slope),
+        _falls(points[-2 * length + 1 : 1 - length], part, slope),
+    )
+
+
+def _falls(first: Sequence[Point], last: Sequence[Point], slope: float) -> float:
+    if len(first) < 3:
+        return 0.0
+    before, after = _line(first)[1], _line(last)[1]
+    if before * slope <= 0 or after * slope <= 0 or before / after <= 1 + _STRAIGHT:
+        return 0.0
+    apart = (last[-1][0] + last[0][0] - first[-1][0] - first[0][0]) / 2
+    return log(before / after) / apart
 
 
 def _gets_there(now: Trend, ahead: float) -> bool:
-    """Say whether a course that slows down, as this one does, gets as far as that, by the ratio of slopes of its halves."""
-    first, last = now.slope * (1 - now.bend / 2), now.slope * (1 + now.bend / 2)
-    if last / now.slope <= 0:
-        return False
-    decays = log(first / last) / (now.length / 2)
-    return abs(last / decays) * exp(-decays * now.length / 4) > abs(ahead)
+    """Say whether a course that slows down gets as far as that."""
+    return abs(now.slope / now.decays) * exp(-now.decays * now.length / 2) > abs(ahead)
 
 
 def _line(points: Sequence[Point]) -> tuple[float, float, float, float]:
