@@ -14,9 +14,9 @@ from alerts.rules.facts import Charge, Dewar, Facts
 from alerts.rules.rule import Tuning
 from alerts.trace import Channel
 
-CHANNELS = (Channel.LN2_KG, Channel.TILT_DEG, Channel.AMBIENT_C, Channel.LID_OPEN)
+CHANNELS = (Channel.LN2_KG, Channel.TILT_DEG, Channel.AMBIENT_C, Channel.LID_OPEN, Channel.SHOCK_G)
 """The columns of a bin after the payload's temperature."""
-_CELSIUS, _KG, _TILT, _AMBIENT, _LID = range(5)
+_CELSIUS, _KG, _TILT, _AMBIENT, _LID, _SHOCK = range(6)
 _ROOM_C = 20.0
 
 
@@ -66,6 +66,10 @@ class HoldTimeTuning(Tuning):
     """A tilt that has lasted for so long may last so many times as long again (Gott, Nature 363, 1993)."""
     lid_loss: float = 7.0
     """With the lid off the loss is so many times more."""
+    drop_g: float = 30.0
+    """A shock from here on may have cost the vacuum: nobody knows until the mass tells,"""
+    drop_sd: float = 2.0
+    """so that the loss may be more by so much, as a standard deviation in multiples of what the maker says."""
     mass_sd_kg: float = 0.02
     """Of a measured mass: a load cell of 10 g on the move."""
     drift_sd: float = 0.15
@@ -92,6 +96,7 @@ class Course(NamedTuple):
     warm_bins: int = 0
     gone_since: Instant | None = None
     weighed: bool = False
+    dropped_at: Instant | None = None
     tilt_known: bool = False
     filled_at: Instant = 0
     lo: Instant = NEVER
@@ -147,6 +152,10 @@ def followed(
         tilted_since=(course.tilted_since or one.start) if tilted else None,
         tilt_known=course.tilt_known or one.columns[_TILT][0] > 0,
     )
+    count, _, _, hardest = one.columns[_SHOCK]
+    if count and hardest >= tuning.drop_g and vessel.nitrogen:
+        left = left._replace(rate_rate=left.rate_rate + tuning.drop_sd**2)
+        course = course._replace(dropped_at=one.last_at)
     if vessel.dewar.ln2_capacity_kg and (kg := one.level(_KG)) is not None:
         left, course = _weighed(tuning, vessel, left, course, kg, vessel.dewar.ln2_capacity_kg)
     course = _felt(tuning, vessel, course, one, lid)

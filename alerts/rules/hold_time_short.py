@@ -41,6 +41,7 @@ class Told(NamedTuple):
     arrival: Instant = 0
     gone: bool = False
     on_its_side: bool = False
+    dropped_at: Instant | None = None
 
     @property
     def on(self) -> bool:
@@ -103,6 +104,8 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeState]):
         "upright_deg": (0, 89),
         "outlasts": (0, 100),
         "lid_loss": (0, 1000),
+        "drop_g": (1, 10_000),
+        "drop_sd": (0, 100),
         "mass_sd_kg": (0.0001, 10),
         "drift_sd": (0, 10),
         "warm_c": (0.5, 100),
@@ -253,6 +256,7 @@ def _judged(tuning: HoldTimeTuning, facts: Facts, course: Course, told: Told, at
         arrival=arrival,
         gone=gone,
         on_its_side=course.tilted_since is not None,
+        dropped_at=None if course.weighed else course.dropped_at,
     )
 
 
@@ -282,6 +286,8 @@ def _message(facts: Facts, vessel: Vessel, told: Told) -> str:
         )
     due = f"arrival planned for {when}" if _planned(facts) == told.arrival else f"no arrival before {when}"
     side = ", lying on its side" if told.on_its_side else ""
+    if told.dropped_at is not None:
+        side += f"; it was dropped {_time(told.dropped_at)}, and may have lost its vacuum"
     text = f"The {coolant} is expected to last until {_time(told.mid)}, at the earliest {_time(told.lo)}{side}; {due}"
     if told.critical:
         gap = wording.duration(max(0, told.arrival - told.mid))
@@ -292,6 +298,8 @@ def _message(facts: Facts, vessel: Vessel, told: Told) -> str:
 def _remedy(told: Told) -> str:
     if told.on_its_side:
         return "Have it stood upright at once, and plan a charge on the way"
+    if told.dropped_at is not None:
+        return "Have it weighed or looked after: frost on the outside says that the vacuum is gone; then charge or change it"
     return "Have it charged on the way, or bring it in sooner"
 
 

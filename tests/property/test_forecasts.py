@@ -22,6 +22,7 @@ CHANNELS = {
     Channel.LN2_KG: st.floats(0, 4, allow_nan=False),
     Channel.TILT_DEG: st.sampled_from([0.0, 15.0, 45.0, 90.0, 180.0]),
     Channel.AMBIENT_C: st.floats(-40, 60, allow_nan=False),
+    Channel.SHOCK_G: st.sampled_from([0.1, 0.5, 60.0]),
     Channel.LID_OPEN: st.sampled_from([0.0, 0.0, 1.0]),
 }
 

@@ -126,6 +126,19 @@ def test_a_measured_mass_makes_it_certain_in_both_directions():
     assert now.left_h[1] == pytest.approx(216, rel=0.1)
 
 
+def test_a_drop_may_have_cost_the_vacuum_until_the_mass_says_otherwise():
+    def dropped(h):
+        return 60.0 if h == 10 else 0.3
+
+    state = folded(trace(0, 24, shock_g=dropped))
+    found = look(state, 24).found
+    assert found is not None
+    assert found.severity is Severity.MAJOR
+    assert "may have lost its vacuum" in found.message
+    sound = folded(trace(0, 30, shock_g=dropped, ln2_kg=lambda h: 3.3 - 3.3 * h / 240))
+    assert look(sound, 30).found is None or look(sound, 30).found.until is not None
+
+
 def test_half_a_charge_is_seen_on_the_scales_and_says_nothing_of_the_rate():
     state = folded(trace(0, 6, ln2_kg=lambda h: 1.2 - 3.3 * h / 240))
     assert state.left.share == pytest.approx(1.2 / 3.3 - 6 / 240, abs=0.01)
