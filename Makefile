@@ -3,7 +3,7 @@
 BIN := .venv/bin
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: help setup openapi demo test test-long chaos bench lint format lock clean
+.PHONY: help setup openapi demo test test-long chaos bench bench-detection lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -28,6 +28,9 @@ bench: setup  ## the figures of docs/performance.md, each with its limit
 	@$(BIN)/uv pip install --quiet --require-hashes -r bench/peers.lock || \
 	    $(BIN)/python -m pip install --quiet --require-hashes -r bench/peers.lock
 	$(BIN)/python -m bench $(ARGS)
+
+bench-detection: setup  ## the figures of docs/detection.md: what the rules find, foresee and invent; ARGS="--count 200"
+	$(BIN)/python -m bench.quality $(ARGS)
 
 lint: setup  ## ruff, mypy, import-linter
 	$(BIN)/ruff check

@@ -8,6 +8,8 @@ from typing import Any, Final, TypeAlias
 from alerts.alert import AlertKind
 from alerts.plan import Plan, PlanRefused
 from alerts.rules.clock_skew import CLOCK_SKEW
+from alerts.rules.excursion_predicted import EXCURSION_PREDICTED
+from alerts.rules.hold_time_short import HOLD_TIME_SHORT
 from alerts.rules.late import LATE
 from alerts.rules.lid_open import LID_OPEN
 from alerts.rules.logger_memory_gap import LOGGER_MEMORY_GAP
@@ -26,6 +28,8 @@ AnyRule: TypeAlias = DeviceRule[Any, Any] | ShipmentRule[Any, Any]
 
 RULES: Final[tuple[AnyRule, ...]] = (
     SignalLost(),
+    HOLD_TIME_SHORT,
+    EXCURSION_PREDICTED,
     PROBE_FAULT,
     TILTED,
     SHOCK,

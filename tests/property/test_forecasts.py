@@ -1,0 +1,102 @@
+"""However readings are cut into calls, forecasts are in the same state: of bins, of what is left, and of what is told."""
+
+from functools import reduce
+
+import numpy as np
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from alerts.model import SECOND, Window
+from alerts.plan import Plan, make_plan
+from alerts.rules.excursion_predicted import EXCURSION_PREDICTED, ExcursionPredictedTuning
+from alerts.rules.facts import Charge, Dewar, Facts
+from alerts.rules.hold_time import HoldTimeTuning
+from alerts.rules.hold_time_short import HOLD_TIME_SHORT
+from alerts.rules.rule import Moment, dump, load
+from alerts.trace import Channel, Trace
+
+HOUR = 3600 * SECOND
+T0 = 1_790_000_000 * SECOND
+CHANNELS = {
+    Channel.LN2_KG: st.floats(0, 4, allow_nan=False),
+    Channel.TILT_DEG: st.sampled_from([0.0, 15.0, 45.0, 90.0, 180.0]),
+    Channel.AMBIENT_C: st.floats(-40, 60, allow_nan=False),
+    Channel.SHOCK_G: st.sampled_from([0.1, 0.5, 60.0]),
+    Channel.LID_OPEN: st.sampled_from([0.0, 0.0, 1.0]),
+}
+
+
+@st.composite
+def shipments(draw):
+    """Facts, a trace that wanders and jumps, and where to cut it."""
+    band, around = draw(st.sampled_from([("cryogenic", -190), ("ultra_low", -78), ("refrigerated", 5)]))
+    plan = make_plan(band, {"budget_s": draw(st.sampled_from([None, 3600]))})
+    assert isinstance(plan, Plan)
+    steps = draw(st.lists(st.sampled_from([60, 299, 300, 600, 3600, 40_000]), min_size=2, max_size=60))
+    at = T0 + np.cumsum(steps) * SECOND
+    rise = draw(st.sampled_from([0.0, 0.02, 1.0, -0.3]))
+    jumps = draw(
+        st.lists(st.sampled_from([0.0, 0.1, -0.1, 45.0, np.nan, 999.0]), min_size=len(at), max_size=len(at))
+    )
+    celsius = around + rise * np.arange(len(at)) + np.array(jumps)
+    channels = {
+        name: np.array(draw(st.lists(values | st.just(np.nan), min_size=len(at), max_size=len(at))))
+        for name, values in CHANNELS.items()
+        if draw(st.booleans())
+    }
+    dewar = Dewar(
+        dewar_id="D",
+        hold_time=draw(st.sampled_from([24, 240])) * HOUR,
+        ln2_capacity_kg=draw(st.sampled_from([None, 3.3])),
+        charges=tuple(Charge(at=T0 + hours * HOUR) for hours in draw(st.sampled_from([(), (-5,), (-5, 7)]))),
+    )
+    delivered = draw(st.none() | st.just(int(at[-1]) - HOUR))
+    facts = Facts(
+        plan=plan,
+        window=Window(departed_at=T0, delivered_at=None if delivered is None else max(delivered, T0)),
+        dewar=dewar,
+        planned_arrival=T0 + draw(st.sampled_from([1, 20, 300])) * HOUR,
+    )
+    cuts = sorted(draw(st.sets(st.integers(1, len(at) - 1))))
+    return facts, Trace(at, celsius, channels), cuts
+
+
+RULES = ((HOLD_TIME_SHORT, HoldTimeTuning()), (EXCURSION_PREDICTED, ExcursionPredictedTuning()))
+
+
+@given(shipments())
+@settings(deadline=None)
+def test_the_cuts_do_not_matter_and_a_look_changes_nothing(shipment):
+    facts, trace, cuts = shipment
+    parts = [trace[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(trace)], strict=True)]
+    for rule, tuning in RULES:
+        whole = rule.fold(tuning, facts, rule.state(), trace)
+
+        def step(state, part, rule=rule, tuning=tuning):
+            after = rule.fold(tuning, facts, state, part)
+            moment = Moment(through=int(part.at[-1]), watched_from=T0)
+            rule.look(tuning, facts, [after] if rule is HOLD_TIME_SHORT else after, moment)
+            return load(rule.state, orjson.loads(orjson.dumps(dump(after))))  # as it is stored
+
+        assert reduce(step, parts, rule.state()) == whole
+
+
+@given(shipments(), st.integers(0, 400))
+@settings(deadline=None)
+def test_what_is_found_begins_before_it_is_told_and_ends_after_it_began(shipment, hours):
+    facts, trace, _ = shipment
+    for rule, tuning in RULES:
+        state = rule.fold(tuning, facts, rule.state(), trace)
+        through = int(trace.at[-1]) + hours * HOUR
+        seen = rule.look(
+            tuning,
+            facts,
+            [state] if rule is HOLD_TIME_SHORT else state,
+            Moment(through=through, watched_from=T0),
+        )
+        assert seen.again_at is None or seen.again_at > through
+        if seen.found is not None:
+            assert seen.found.since <= through
+            assert seen.found.until is None or seen.found.since <= seen.found.until <= through
+            assert orjson.dumps(dict(seen.found.details))
