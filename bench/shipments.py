@@ -28,6 +28,7 @@ from alerts.rules.shock import SHOCK
 from alerts.rules.tilted import TILTED
 from alerts.trace import Channel, Trace
 from simulators.offline import Case
+from simulators.registration import place
 
 HOUR = 3600 * SECOND
 CLOCK_AHEAD = 300 * SECOND
@@ -90,8 +91,15 @@ def facts_of(case: Case) -> Facts:
     dewar, journey = case.dewar, case.journey
     fillings = [Charge(at=wall(case, event.until_s)) for event in journey.events if event.what == "recharged"]
     places = {
-        site["name"]: Place(name=site["name"], lat=site["lat"], lon=site["lon"], timezone=site["timezone"])
-        for site in case.sites
+        place(journey, end): Place(
+            name=end.name,
+            lat=end.lat,
+            lon=end.lon,
+            radius_m=1000 if end.airport is None else 5000,
+            airport=end.airport is not None,
+        )
+        for leg in journey.planned
+        for end in (leg.origin, leg.destination)
     }
     return Facts(
         plan=plan,

@@ -31,6 +31,8 @@ class SignalLostTuning(Tuning):
     intervals: float = 0.0
     """So many intervals of the logger, as registered, instead; 0: not by its interval."""
     position_max_gap_s: float = 4 * 3600.0
+    landing_s: float = 3600.0
+    """So long after an announced silence it is not missed yet: aircraft land late, and holds have no network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class SignalLost(DeviceRule[SignalLostTuning, Heard]):
         "max_gap_s": (1, 30 * 86400),
         "intervals": (0, 1000),
         "position_max_gap_s": (60, 30 * 86400),
+        "landing_s": (0, 86400),
     }
     about_now = True
     apart = (POSITION,)
@@ -80,7 +83,12 @@ class SignalLost(DeviceRule[SignalLostTuning, Heard]):
         """Find a logger silent from the end of what its newest reading proves or announced on."""
         position = self._position(tuning, facts, state)
         apart = {} if position is None else {POSITION: position}
-        since = heard_until(_limit(tuning, facts, moment.device_id), state, moment.watched_from)
+        since = heard_until(
+            _limit(tuning, facts, moment.device_id),
+            round(tuning.landing_s * SECOND),
+            state,
+            moment.watched_from,
+        )
         if moment.through < since:
             return Look(again_at=since, apart=apart)
         return Look(found=_silence(facts, state, since), apart=apart)
@@ -116,20 +124,24 @@ def _limit(tuning: SignalLostTuning, facts: Facts, device_id: str | None) -> Dur
     return facts.plan.max_gap if tuning.max_gap_s is None else round(tuning.max_gap_s * SECOND)
 
 
-def heard_until(limit: Duration, state: Heard, watched_from: Instant) -> Instant:
+def heard_until(limit: Duration, landing: Duration, state: Heard, watched_from: Instant) -> Instant:
     """Give the instant up to which a logger is not missed: its newest reading holds, or announced a silence.
 
     Where there is no reading yet, it is not missed before it has been watched for as long as a reading holds.
     """
     if state.seen is None:
         return watched_from + limit
-    return max(state.seen + limit, state.quiet_until or state.seen)
+    if state.quiet_until is None or state.quiet_until <= state.seen:
+        return state.seen + limit
+    return max(state.seen + limit, state.quiet_until + landing)
 
 
 def _silence(facts: Facts, state: Heard, since: Instant) -> Found:
     if state.seen is None:
         return Found(severity=Severity.MAJOR, message="No reading since departure", since=since)
     message = f"No reading since {wording.instant(facts.on_the_clock(state.seen))}"
-    if state.quiet_until == since:
-        message += f"; the silence it announced ended {wording.instant(facts.on_the_clock(since))}"
+    if state.quiet_until is not None and state.quiet_until < since:
+        message += (
+            f"; the silence it announced ended {wording.instant(facts.on_the_clock(state.quiet_until))}"
+        )
     return Found(severity=Severity.MAJOR, message=message, since=since)

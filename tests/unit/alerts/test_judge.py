@@ -59,11 +59,11 @@ def test_the_newest_reading_says_how_long_its_logger_will_be_silent() -> None:
     trace = replace(due.devices[0].trace, channels={Channel.FLIGHT_MODE_UNTIL: np.array([8.0 * HOUR])})
     device = replace(due.devices[0], trace=trace)
     verdict = judged(replace(due, devices=(device,)), HOUR)
-    assert (verdict.evaluate_at, verdict.alerts) == (8 * HOUR, ())
+    assert (verdict.evaluate_at, verdict.alerts) == (9 * HOUR, ())
     # A look without new readings keeps what it said.
     standing = verdict.devices[0].standing
     again = replace(due, devices=(Device(device_id="D1", standing=standing, trace=Trace.of([])),))
-    assert judged(again, 2 * HOUR).evaluate_at == 8 * HOUR
+    assert judged(again, 2 * HOUR).evaluate_at == 9 * HOUR
 
 
 def test_a_failure_is_told_once_and_ends_with_the_next_judgement() -> None:

@@ -37,14 +37,26 @@ def look(state: Heard, through: int, tuning: SignalLostTuning = PLAIN):
     return RULE.look(tuning, FACTS, state, moment)
 
 
+LANDING = 3600 * SECOND
+
+
 @pytest.mark.parametrize(
     ("state", "tuning", "expected"),
     [
         (Heard(), PLAIN, DEPARTED + GAP),  # nothing yet: watched from the departure on
         (heard(SEEN), PLAIN, SEEN + GAP),
-        (heard(SEEN, flight_mode_until={SEEN: SEEN + 5 * GAP}), PLAIN, SEEN + 5 * GAP),  # announced
-        (heard(SEEN, flight_mode_until={SEEN: SEEN + 1}), PLAIN, SEEN + GAP),  # never shortens
-        (heard(SEEN, flight_mode_until={SEEN: SEEN + 2 * LONGEST_SILENCE}), PLAIN, SEEN + LONGEST_SILENCE),
+        (heard(SEEN, flight_mode_until={SEEN: SEEN + 5 * GAP}), PLAIN, SEEN + 5 * GAP + LANDING),  # announced
+        (heard(SEEN, flight_mode_until={SEEN: SEEN}), PLAIN, SEEN + GAP),  # it has landed already
+        (
+            heard(SEEN, flight_mode_until={SEEN: SEEN + 1}),
+            SignalLostTuning(landing_s=0),
+            SEEN + GAP,
+        ),  # never shortens
+        (
+            heard(SEEN, flight_mode_until={SEEN: SEEN + 2 * LONGEST_SILENCE}),
+            PLAIN,
+            SEEN + LONGEST_SILENCE + LANDING,
+        ),
         # Only what the newest reading says counts.
         (heard(SEEN - 9, SEEN, flight_mode_until={SEEN - 9: SEEN + 5 * GAP}), PLAIN, SEEN + GAP),
         (heard(SEEN), SignalLostTuning(max_gap_s=1200), SEEN + 2 * GAP),
