@@ -236,6 +236,8 @@ def _count(batch: Batch, verdicts: Sequence[Verdict], poisoned: Sequence[Poisone
         for device in verdict.devices:
             if device.device.refolds:
                 metrics.REFOLDED.inc()
+            if verdict.identity.drill:
+                continue  # drills are in no statistics of what happens to shipments
             for change in device.changes:
                 metrics.EXCURSION_CHANGES.labels(kind=change.kind).inc()
                 received = batch.received_at.get((verdict.identity.shipment_id, device.device.device_id))
@@ -244,6 +246,6 @@ def _count(batch: Batch, verdicts: Sequence[Verdict], poisoned: Sequence[Poisone
         metrics.ALERTS_HELD_BACK.inc(verdict.held_back)
         for kind in verdict.errors:
             metrics.RULE_FAILED.labels(rule=kind).inc()
-        for step in verdict.alerts:
+        for step in () if verdict.identity.drill else verdict.alerts:
             alert = step.change.alert
             metrics.ALERT_CHANGES.labels(kind=alert.condition.kind, state=alert.state).inc()

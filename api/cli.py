@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from api.cli_drill import drill
 from api.cli_replay import replay
 from api.embedded import EmbeddedError
 from api.errors import StartError, UnfinishedError
@@ -196,6 +197,7 @@ def simulate(
 
 
 app.command()(replay)
+app.command()(drill)
 
 
 @app.command()

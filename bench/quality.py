@@ -154,7 +154,7 @@ def result(every: Sequence[Judged], normal: Sequence[Judged]) -> Result:
             ),
             Verdict(
                 what="false alarms of forecasts per 50 shipments",
-                value=50 * false.total() / len(every),
+                value=50 * false.total() / len(every) if every else 0.0,
                 target=1,
                 at_most=True,
             ),

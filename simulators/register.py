@@ -49,11 +49,14 @@ def api_client(url: str, key: str) -> httpx.AsyncClient:
 class Registrar:
     """Makes the calls of a fleet as they fall due; no shipment's call overtakes an earlier one of its logger."""
 
-    def __init__(self, fleet: Fleet, api: httpx.AsyncClient, *, organization: str) -> None:
+    def __init__(
+        self, fleet: Fleet, api: httpx.AsyncClient, *, organization: str, drill: bool = False
+    ) -> None:
         self.refused = 0
         self._fleet = fleet
         self._api = api
         self._organization = organization
+        self._drill = drill
         self._free = asyncio.Semaphore(AT_ONCE)
 
     async def register_devices(self) -> None:
@@ -64,7 +67,9 @@ class Registrar:
     async def follow(self, from_ms: int, until_ms: int | None) -> None:
         """Make the calls of each journey that a logger knows of at `from_ms`, each in its time, up to `until_ms`."""
         fleet = self._fleet
-        coming = [steps(fleet, index, from_ms, self._organization) for index in range(fleet.size)]
+        coming = [
+            steps(fleet, index, from_ms, self._organization, drill=self._drill) for index in range(fleet.size)
+        ]
         queue = [(step.due_ms, index, step) for index, each in enumerate(coming) for step in islice(each, 1)]
         heapify(queue)
         while queue and (until_ms is None or queue[0][0] <= until_ms):
@@ -111,7 +116,9 @@ def _charge(journey: Journey, at_ms: int) -> Step:
     return Step(at_ms, f"/v1/dewars/{journey.dewar_id}/charge", {"at": rfc3339(moment(at_ms))})
 
 
-def steps(fleet: Fleet, index: int, from_ms: int, organization: str) -> Iterator[Step]:
+def steps(
+    fleet: Fleet, index: int, from_ms: int, organization: str, *, drill: bool = False
+) -> Iterator[Step]:
     """Yield the calls for one logger's journeys, in the order of time."""
     for journey in fleet.journeys_from(index, from_ms):
         path = f"/v1/shipments/{journey.shipment_id}"
@@ -122,7 +129,7 @@ def steps(fleet: Fleet, index: int, from_ms: int, organization: str) -> Iterator
             yield Step(journey.on_ms, "/v1/sites", site)
         full, *recharged = charges(journey)
         yield _charge(journey, full)
-        yield Step(journey.on_ms, "/v1/shipments", shipment(journey, organization))
+        yield Step(journey.on_ms, "/v1/shipments", shipment(journey, organization, drill=drill))
         yield Step(departed_ms, f"{path}/depart", {"at": rfc3339(moment(departed_ms))})
         for at_ms in recharged:
             yield _charge(journey, at_ms)

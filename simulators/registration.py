@@ -29,7 +29,7 @@ def dewar(journey: Journey) -> dict[str, Any]:
     }
 
 
-def shipment(journey: Journey, organization: str) -> dict[str, Any]:
+def shipment(journey: Journey, organization: str, *, drill: bool = False) -> dict[str, Any]:
     """Return a shipment as it is registered: its band's limits but for the overrides, its plan's times in full."""
     plan, planned = journey.plan(), journey.planned
     return {
@@ -50,6 +50,7 @@ def shipment(journey: Journey, organization: str) -> dict[str, Any]:
         "planned_arrival": wall(journey, planned[-1].ends_s),
         "packed_out_at": wall(journey, journey.on_s),
         "time_lapse": journey.clock.speed,
+        "drill": drill,
     }
 
 

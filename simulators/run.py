@@ -19,6 +19,7 @@ from simulators.publish import Publisher
 from simulators.recording import Recorded, Recorder
 from simulators.register import Registrar, api_client
 from simulators.scenario_files import scenario
+from simulators.scenarios import on_lane
 from simulators.truth_file import truth_of
 from simulators.upload import Uploads, now_ms
 
@@ -33,7 +34,8 @@ class SimulationSettings:
     `start` is when the journeys' clock stands at zero: with the same seed, speed and start a simulation goes on where
     it was. `duration_s` is on the wall; None is until the last journey ends, or with `waves` without end. When it has
     passed, all loggers are read out, for which they have `read_out_s`. Without `api_url` nothing is registered.
-    What is published is written to the file `record`.
+    What is published is written to the file `record`. With a `lane`, airports by IATA code, all shipments take that
+    one; as `drill` they are registered as what they are: no statistics count them.
     """
 
     mqtt_url: str = field(repr=False)
@@ -51,6 +53,8 @@ class SimulationSettings:
     organization: str = "simulated"
     truth: Path | None = None
     record: Path | None = None
+    lane: tuple[str, ...] | None = None
+    drill: bool = False
     messages_under_way: int = 1000
     ack_timeout_s: float = 10.0
 
@@ -86,11 +90,19 @@ def check(settings: SimulationSettings) -> None:
         )
     if settings.start.tzinfo is None:
         raise ValueError("the start needs a time zone")
+    if settings.lane is not None:
+        if len(settings.lane) < 2:
+            raise ValueError("a lane needs two airports at least, such as ZRH-FRA-JFK")
+        if unknown := [code for code in settings.lane if code not in load_airports()]:
+            raise ValueError(
+                f"there is no airport {', '.join(unknown)}: a lane is of IATA codes, such as ZRH-FRA-JFK"
+            )
 
 
 def fleet_of(settings: SimulationSettings) -> Fleet:
+    chosen = scenario(settings.scenario)
     return Fleet(
-        scenario=scenario(settings.scenario),
+        scenario=chosen if settings.lane is None else on_lane(chosen, settings.lane),
         size=settings.fleet,
         seed=settings.seed,
         clock=JourneyClock(milliseconds(settings.start), settings.speed),
@@ -158,7 +170,9 @@ class _Simulation:
         self._registrar: Registrar | None = None
         if settings.api_url is not None:
             self._api = api_client(settings.api_url, settings.api_key)
-            self._registrar = Registrar(self._fleet, self._api, organization=settings.organization)
+            self._registrar = Registrar(
+                self._fleet, self._api, organization=settings.organization, drill=settings.drill
+            )
 
     async def work(self) -> None:
         if self._registrar is not None:

@@ -119,6 +119,15 @@ class Scenario:
     first: tuple[Story, ...] = ()
 
 
+def on_lane(scenario: Scenario, lane: tuple[str, ...]) -> Scenario:
+    """Return a scenario whose shipments all take one lane: airports in order, by IATA code."""
+    return replace(
+        scenario,
+        mix=tuple((weight, replace(story, lanes=(lane,))) for weight, story in scenario.mix),
+        first=tuple(replace(story, lanes=(lane,)) for story in scenario.first),
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sheet:
     """A scenario as it is written: its own story and the names of others that it adds to, mixes, and begins with."""

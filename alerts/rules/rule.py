@@ -3,7 +3,8 @@
 Theory of operation. A rule is, like an excursion, a function of the set of readings, of what is planned (`Facts`) and of
 the instant at which somebody looks. `fold` brings its state forward by readings in strict order of time; however a trace
 is cut into calls, the state is the same. `look` judges states at an instant and leaves them as they are. Late data is
-folded again from a state before it, and where facts change, from the start. So whatever has to do with hysteresis lies
+folded again from a state before it, and with another plan all of it from the start; of other facts that change on the way
+(a schedule, a site, a charge) those count that held when a reading was folded. So whatever has to do with hysteresis lies
 in the fold, on event time, and never in when somebody happened to look.
 
 A state is a flat frozen dataclass: each field a number, text, bool, None or a (named) tuple of such, each with a default.

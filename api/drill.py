@@ -1,0 +1,188 @@
+"""Drills: simulated shipments on a lane through the whole chain, and the report of what was told of them."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import httpx
+import orjson
+import typer
+
+from alerts.model import SECOND
+from alerts.wording import duration
+from api.commands import MQTT_HINT, Progress, stopped_by_signals
+from api.errors import StartError
+from api.settings import Settings, SettingsError, required
+from simulators.clock import milliseconds
+from simulators.publish import BrokerRefusedError
+from simulators.register import RegistrationRefusedError, api_client
+from simulators.run import SimulationSettings, fleet_of
+from simulators.run import run as run_simulation
+from simulators.truth_file import truth_of
+from simulators.upload import now_ms
+
+SETTLES_WITHIN_S = 30.0
+_LOOK_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to drill, and where."""
+
+    lane: tuple[str, ...]
+    scenario: str
+    api_url: str
+    api_key: str = field(repr=False)
+    fleet: int
+    speed: float
+    seed: int
+    interval_s: float
+    organization: str
+    start: datetime
+
+
+async def drill_lane(settings: Settings, wanted: Wanted, json_file: Path | None) -> None:
+    """Run the drill until all is delivered, or until a signal, and print its report."""
+    simulation = SimulationSettings(
+        mqtt_url=required(settings.mqtt_url, "MQTT_URL", MQTT_HINT),
+        start=wanted.start,
+        scenario=wanted.scenario,
+        fleet=wanted.fleet,
+        speed=wanted.speed,
+        seed=wanted.seed,
+        interval_s=wanted.interval_s,
+        api_url=wanted.api_url,
+        api_key=wanted.api_key,
+        organization=wanted.organization,
+        lane=wanted.lane,
+        drill=True,
+    )
+    with stopped_by_signals() as stop:
+        try:
+            await run_simulation(simulation, on_progress=Progress(), stop=stop)
+        except (BrokerRefusedError, RegistrationRefusedError) as error:
+            raise StartError(str(error)) from None
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+    truth = truth_of(fleet_of(simulation), milliseconds(wanted.start), now_ms())
+    async with api_client(wanted.api_url, wanted.api_key) as api:
+        told = [await _told(api, shipment) for shipment in truth["shipments"]]
+    report = {
+        "lane": "-".join(wanted.lane),
+        "scenario": wanted.scenario,
+        "speed": wanted.speed,
+        "shipments": told,
+    }
+    _show(report, json_file)
+
+
+def _show(report: Mapping[str, Any], json_file: Path | None) -> None:
+    for line in lines(report):
+        typer.echo(line)
+    if json_file is not None:
+        json_file.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+
+
+async def _told(api: httpx.AsyncClient, shipment: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what truly happened to a shipment, beside what the service says of it."""
+    shipment_id = shipment["shipment_id"]
+    await _settled(api, shipment_id)
+    alerts = await _all(api, "/v1/alerts", shipment_id=shipment_id)
+    histories = [(await _get(api, f"/v1/alerts/{alert['id']}")) for alert in alerts]
+    excursions = await _all(api, f"/v1/shipments/{shipment_id}/excursions")
+    return {
+        "truth": shipment,
+        "excursions": excursions,
+        "alerts": sorted(histories, key=lambda one: one["raised_at"]),
+    }
+
+
+async def _settled(api: httpx.AsyncClient, shipment_id: str) -> None:
+    """Wait until all stored readings are judged; for as long as it may take, not for ever."""
+    until = monotonic() + SETTLES_WITHIN_S
+    while monotonic() < until:
+        if not (await _get(api, f"/v1/shipments/{shipment_id}/summary"))["pending"]:
+            return
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _all(api: httpx.AsyncClient, path: str, **parameters: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        page = await _get(api, path, **parameters, **({} if cursor is None else {"cursor": cursor}))
+        items += page["items"]
+        if (cursor := page["next_cursor"]) is None:
+            return items
+
+
+async def _get(api: httpx.AsyncClient, path: str, **parameters: str) -> dict[str, Any]:
+    answer = await api.get(path, params=parameters)
+    if answer.is_error:
+        raise StartError(f"{path}: the service answers {answer.status_code}: {answer.text[:300]}")
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the report as people read it; lengths of time are of the journey, as at its real speed."""
+    yield f"Drill on {report['lane']}, {report['scenario']}, {report['speed']:g} times as fast as real"
+    for shipment in report["shipments"]:
+        yield ""
+        yield from _shipment_lines(shipment, report["speed"])
+
+
+def _shipment_lines(shipment: Mapping[str, Any], speed: float) -> Iterator[str]:
+    truth, alerts = shipment["truth"], shipment["alerts"]
+    departed_at = _time(truth["departed_at"])
+
+    def after(at: str) -> str:
+        seconds = max(0.0, (_time(at) - departed_at).total_seconds() * speed)
+        return f"+{duration(round(seconds * SECOND))}"
+
+    yield f"{truth['shipment_id']}: {truth['story']}, {truth['band']}"
+    yield "  what truly happened"
+    detours = [each for each in truth["happenings"] if "from" not in each]
+    happened = [
+        (each["from"], each["what"].replace("_", " ")) for each in truth["happenings"] if "from" in each
+    ]
+    happened += [(each["from"], f"fault: {each['kind'].replace('_', ' ')}") for each in truth["faults"]]
+    happened += [
+        (each["start"], f"excursion, {each['severity']}, peak {each['peak_c']} °C")
+        for each in truth["excursions"]
+    ]
+    if truth["payload_leaves_band_at"] is not None:
+        happened.append((truth["payload_leaves_band_at"], "the payload leaves its band"))
+    for at, what in sorted(happened):
+        yield f"    {after(at):>12}  {what}"
+    for each in detours:
+        yield f"    {'':>12}  {each['what'].replace('_', ' ')}, at {each['stage'].replace('_', ' ')}"
+    if not happened and not detours:
+        yield "    nothing"
+    yield "  what was told"
+    for alert in alerts:
+        yield f"    {after(alert['raised_at']):>12}  {alert['kind']}, {alert['severity']}: {alert['message']}"
+        yield from _step_lines(alert["revisions"], after)
+    if not alerts:
+        yield "    nothing"
+    found, true = len(_live(shipment["excursions"])), len(truth["excursions"])
+    yield f"  excursions: {found} on record, {true} in truth"
+
+
+def _step_lines(revisions: Sequence[Mapping[str, Any]], after: Any) -> Iterator[str]:
+    """Yield what became of an alert: who took it, or that nobody did before it ended."""
+    for revision in revisions[1:]:
+        if revision["state"] != "firing":
+            yield f"    {after(revision['recorded_at']):>12}    {revision['state']} by {revision['by']}"
+
+
+def _live(excursions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [one for one in excursions if one["state"] in {"open", "closed"}]
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
