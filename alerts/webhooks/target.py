@@ -1,0 +1,63 @@
+"""Pure: the URL of a webhook, taken apart; forms that different programs read differently are refused."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from yarl import URL
+
+from alerts.webhooks.addresses import address_of
+
+LONGEST: Final = 2000
+_UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\\]|\s")
+_NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)", re.IGNORECASE | re.ASCII)
+_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a webhook goes."""
+
+    url: str
+    """As it is connected to, in the one form that was checked."""
+    host: str
+    port: int
+    encrypted: bool
+    literal: bool
+    """Whether the host is an address, and not a name."""
+
+
+def parse(url: str) -> Target | str:
+    """Take a URL apart, or say what is wrong with it."""
+    if len(url) > LONGEST:
+        return f"must have at most {LONGEST} characters"
+    if _UNSAFE.search(url):
+        return "must not contain blanks, control characters or backslashes: encode them with %"
+    try:
+        parsed = URL(url)
+        host, port = (parsed.raw_host or "").lower(), parsed.port
+    except ValueError:
+        return "must be an address such as https://clinic.example/hooks/dewars"
+    if parsed.scheme not in {"https", "http"}:
+        return "must begin with https://"
+    if not host or port is None or not 0 < port < 65536:
+        return "must be an address such as https://clinic.example/hooks/dewars"
+    if parsed.raw_user is not None or parsed.raw_password is not None or "@" in parsed.raw_authority:
+        return "must not contain a user or password: messages are signed"
+    if "#" in url:
+        return "must not contain a fragment (#)"
+    literal = address_of(host) is not None
+    if not literal and (wrong := _wrong_name(host)):
+        return wrong
+    return Target(url=str(parsed), host=host, port=port, encrypted=parsed.scheme == "https", literal=literal)
+
+
+def _wrong_name(host: str) -> str | None:
+    labels = host.removesuffix(".").split(".")
+    if "%" in host or ":" in host:
+        return "must not name an interface (%) in its address"
+    if _NUMBER.fullmatch(labels[-1]):
+        return f"must write an IP address in its plain form, not as {host}"
+    if len(host) > 253 or not all(_NAME.fullmatch(label) for label in labels):
+        return f"has a host that is no name: {host[:100]}"
+    return None
