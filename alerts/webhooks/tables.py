@@ -122,7 +122,7 @@ webhook_deliveries = Table(
     Column("created_at", Instant, nullable=False, comment="of the event"),
     Column("first_tried_at", Instant),
     Column("finished_at", Instant),
-    UniqueConstraint("webhook_id", "message_id"),
+    UniqueConstraint("message_id", "webhook_id"),
     Index(
         "webhook_deliveries_due_key",
         "webhook_id",

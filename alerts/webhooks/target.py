@@ -9,6 +9,7 @@ from yarl import URL
 from alerts.webhooks.addresses import address_of
 
 LONGEST: Final = 2000
+_LIKE = "must be an address such as https://clinic.example/hooks/dewars"
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\\]|\s")
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)", re.IGNORECASE | re.ASCII)
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
@@ -37,19 +38,22 @@ def parse(url: str) -> Target | str:
         parsed = URL(url)
         host, port = (parsed.raw_host or "").lower(), parsed.port
     except ValueError:
-        return "must be an address such as https://clinic.example/hooks/dewars"
-    if parsed.scheme not in {"https", "http"}:
-        return "must begin with https://"
-    if not host or port is None or not 0 < port < 65536:
-        return "must be an address such as https://clinic.example/hooks/dewars"
-    if parsed.raw_user is not None or parsed.raw_password is not None or "@" in parsed.raw_authority:
-        return "must not contain a user or password: messages are signed"
-    if "#" in url:
-        return "must not contain a fragment (#)"
+        return _LIKE
     literal = address_of(host) is not None
-    if not literal and (wrong := _wrong_name(host)):
+    if wrong := _wrong_parts(url, parsed) or (None if literal else _wrong_name(host)):
         return wrong
+    assert port is not None  # http and https have one by themselves
     return Target(url=str(parsed), host=host, port=port, encrypted=parsed.scheme == "https", literal=literal)
+
+
+def _wrong_parts(url: str, parsed: URL) -> str | None:
+    checks = (
+        (parsed.scheme not in {"https", "http"}, "must begin with https://"),
+        (not parsed.raw_host or parsed.port == 0, _LIKE),
+        ("@" in parsed.raw_authority, "must not contain a user or password: messages are signed"),
+        ("#" in url, "must not contain a fragment (#)"),
+    )
+    return next((what for wrong, what in checks if wrong), None)
 
 
 def _wrong_name(host: str) -> str | None:

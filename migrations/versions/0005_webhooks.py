@@ -154,7 +154,7 @@ def _make_deliveries() -> None:
         sa.Column("first_tried_at", INSTANT),
         sa.Column("finished_at", INSTANT),
         sa.PrimaryKeyConstraint("id", name="webhook_deliveries_pkey"),
-        sa.UniqueConstraint("webhook_id", "message_id", name="webhook_deliveries_webhook_id_message_id_key"),
+        sa.UniqueConstraint("message_id", "webhook_id", name="webhook_deliveries_message_id_webhook_id_key"),
         comment="a row for each endpoint and message",
     )
     op.create_index(
