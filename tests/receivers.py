@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import json
-import struct
 import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Receiver:
     def ids(self) -> list[str]:
         return [one.id for one in self.got]
 
-    async def __aenter__(self) -> "Receiver":
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self

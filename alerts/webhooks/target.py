@@ -11,6 +11,7 @@ from alerts.webhooks.addresses import address_of
 LONGEST: Final = 2000
 _LIKE = "must be an address such as https://clinic.example/hooks/dewars"
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\\]|\s")
+_ACCOUNT = re.compile(r"[^/?#]*//[^/?#]*@")
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)", re.IGNORECASE | re.ASCII)
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 
@@ -50,7 +51,7 @@ def _wrong_parts(url: str, parsed: URL) -> str | None:
     checks = (
         (parsed.scheme not in {"https", "http"}, "must begin with https://"),
         (not parsed.raw_host or parsed.port == 0, _LIKE),
-        ("@" in parsed.raw_authority, "must not contain a user or password: messages are signed"),
+        (bool(_ACCOUNT.match(url)), "must not contain a user or password: messages are signed"),
         ("#" in url, "must not contain a fragment (#)"),
     )
     return next((what for wrong, what in checks if wrong), None)
