@@ -60,7 +60,9 @@ class Receiver(BaseHTTPRequestHandler):
         if not length.isdecimal() or int(length) > LARGEST_BODY:
             self.close_connection = True
             return self.answer(413)
-        body = self.rfile.read(int(length))  # the bytes as they came: parsed and written again they would differ
+        body = self.rfile.read(
+            int(length)
+        )  # the bytes as they came: parsed and written again they would differ
         try:
             message = webhook.verify(body, dict(self.headers))
         except Exception:  # the library raises several kinds for a message that is not ours
