@@ -59,7 +59,7 @@ PACE: Final = Pace()
 class _Endpoint:
     """What this process has in its hands for one endpoint, and what it knows of it."""
 
-    __slots__ = ("blocked", "fast", "in_flight", "noted_at", "saturated", "waiting")
+    __slots__ = ("blocked", "failed", "fast", "in_flight", "noted_at", "saturated", "waiting")
 
     def __init__(self) -> None:
         self.waiting: deque[tuple[Claimed, float]] = deque()
@@ -69,6 +69,8 @@ class _Endpoint:
         self.saturated = False
         """It may have more that is due than it had room for."""
         self.blocked = False
+        self.failed = 0
+        """Attempts that failed and are not recorded yet: until then nothing more is claimed for it."""
         self.noted_at = -_NOTE_SUCCESS_EVERY_S
 
     @property
@@ -139,7 +141,7 @@ class Dispatcher:
         slow_is_full = self._slow_in_flight >= self._pace.slow_in_flight
         held = {}
         for id_, endpoint in self._endpoints.items():
-            if slow_is_full and not endpoint.fast:
+            if endpoint.failed or (slow_is_full and not endpoint.fast):
                 held[id_] = self._pace.ahead
             elif endpoint.held:
                 held[id_] = endpoint.held + self._pace.ahead - self._room_of(endpoint)
@@ -215,6 +217,7 @@ class Dispatcher:
                 "webhook_attempt_failed", webhook=str(claimed.webhook_id), event_id=claimed.event_id
             )
             answer = Answer(seconds=0.0, error=f"a fault of the sender: {type(error).__name__}")
+        endpoint.failed += not answer.ok
         endpoint.fast = answer.status is not None and answer.seconds < self._pace.fast_s
         metrics.WEBHOOK_ATTEMPT_SECONDS.observe(answer.seconds)
         metrics.WEBHOOK_ATTEMPTS.labels(_outcome(answer)).inc()
@@ -238,6 +241,10 @@ class Dispatcher:
             fenced = await outlast(
                 partial(queue.record, self._pool, tried, self._noteworthy(tried)), give_up, "webhooks:record"
             )
+            for one in tried:
+                if not one.answer.ok:
+                    self._endpoints[one.claimed.webhook_id].failed -= 1
+                    self._room.set()
             metrics.WEBHOOKS_FENCED.inc(fenced or 0)
             metrics.WEBHOOKS_EXHAUSTED.inc(sum(one.state == "exhausted" for one in tried))
 

@@ -64,6 +64,7 @@ class Poster:
             family, type_, proto, _, address = info
             return self._targets.open_socket(family, type_, proto, str(address[0]), encrypted=encrypted)
 
+        # Of addresses that stand in the URL the resolver is not asked: for them `checked` is the look.
         connector = aiohttp.TCPConnector(
             resolver=CheckedResolver(self._targets, encrypted=encrypted),
             socket_factory=checked,
@@ -88,8 +89,6 @@ class Poster:
             return Answer(seconds=0.0, error=f"the URL {target}")
         status, retry_after, content, error = None, None, bytearray(), None
         try:
-            if target.literal:  # aiohttp would not ask the resolver
-                await self._targets.addresses(target.host, encrypted=target.encrypted)
             async with self._sessions[target.encrypted].post(
                 target.url, data=body, headers=headers, allow_redirects=False
             ) as response:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from yarl import URL
@@ -25,10 +26,9 @@ class Target:
     host: str
     port: int
     encrypted: bool
-    literal: bool
-    """Whether the host is an address, and not a name."""
 
 
+@lru_cache(maxsize=4096)
 def parse(url: str) -> Target | str:
     """Take a URL apart, or say what is wrong with it."""
     if len(url) > LONGEST:
@@ -40,11 +40,10 @@ def parse(url: str) -> Target | str:
         host, port = (parsed.raw_host or "").lower(), parsed.port
     except ValueError:
         return _LIKE
-    literal = address_of(host) is not None
-    if wrong := _wrong_parts(url, parsed) or (None if literal else _wrong_name(host)):
+    if wrong := _wrong_parts(url, parsed) or (None if address_of(host) else _wrong_name(host)):
         return wrong
     assert port is not None  # http and https have one by themselves
-    return Target(url=str(parsed), host=host, port=port, encrypted=parsed.scheme == "https", literal=literal)
+    return Target(url=str(parsed), host=host, port=port, encrypted=parsed.scheme == "https")
 
 
 def _wrong_parts(url: str, parsed: URL) -> str | None:

@@ -4,21 +4,21 @@ from alerts.webhooks.target import Target, parse
 
 
 @pytest.mark.parametrize(
-    ("url", "host", "port", "encrypted", "literal"),
+    ("url", "host", "port", "encrypted"),
     [
-        ("https://partner.example/hook?tenant=7", "partner.example", 443, True, False),
-        ("https://PARTNER.example:8443", "partner.example", 8443, True, False),
-        ("http://10.0.0.1/hook", "10.0.0.1", 80, False, True),
-        ("https://[2606:4700::1111]/", "2606:4700::1111", 443, True, True),
-        ("https://büro.example/", "xn--bro-hoa.example", 443, True, False),
-        ("https://my_host.example./x", "my_host.example.", 443, True, False),
-        ("https://4chan.example/", "4chan.example", 443, True, False),
+        ("https://partner.example/hook?tenant=7", "partner.example", 443, True),
+        ("https://PARTNER.example:8443", "partner.example", 8443, True),
+        ("http://10.0.0.1/hook", "10.0.0.1", 80, False),
+        ("https://[2606:4700::1111]/", "2606:4700::1111", 443, True),
+        ("https://büro.example/", "xn--bro-hoa.example", 443, True),
+        ("https://my_host.example./x", "my_host.example.", 443, True),
+        ("https://4chan.example/", "4chan.example", 443, True),
     ],
 )
-def test_a_url_is_taken_apart(url: str, host: str, port: int, encrypted: bool, literal: bool) -> None:
+def test_a_url_is_taken_apart(url: str, host: str, port: int, encrypted: bool) -> None:
     target = parse(url)
     assert isinstance(target, Target), target
-    assert (target.host, target.port, target.encrypted, target.literal) == (host, port, encrypted, literal)
+    assert (target.host, target.port, target.encrypted) == (host, port, encrypted)
 
 
 @pytest.mark.parametrize(
