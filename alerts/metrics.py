@@ -37,3 +37,21 @@ OUTBOX_AGE_SECONDS = Gauge(
     "dewarwatch_outbox_age_seconds", "Age of the oldest event that is not readable yet; 0 where none waits"
 )
 OUTBOX_PRUNED = Counter("dewarwatch_outbox_pruned_total", "Events removed after their retention")
+WEBHOOK_ATTEMPTS = Counter("dewarwatch_webhook_attempts_total", "Messages sent to an endpoint", ["outcome"])
+WEBHOOK_FIRST_ATTEMPT_SECONDS = Histogram(
+    "dewarwatch_webhook_first_attempt_seconds", "From an event to its first attempt", buckets=_DELAYS
+)
+WEBHOOK_ATTEMPT_SECONDS = Histogram(
+    "dewarwatch_webhook_attempt_seconds", "One attempt, answer included", buckets=_DELAYS
+)
+WEBHOOKS_WAITING = Gauge("dewarwatch_webhooks_waiting", "Messages that wait for an endpoint that is active")
+WEBHOOKS_OLDEST_SECONDS = Gauge(
+    "dewarwatch_webhooks_oldest_seconds", "Age of the oldest of them; 0 where none waits"
+)
+WEBHOOKS_EXHAUSTED = Counter(
+    "dewarwatch_webhooks_exhausted_total", "Messages that were tried for the last time, and kept"
+)
+WEBHOOKS_FENCED = Counter(
+    "dewarwatch_webhooks_fenced_total", "Attempts whose lease had ended: sent by somebody else as well"
+)
+WEBHOOKS_DISABLED = Counter("dewarwatch_webhooks_disabled_total", "Endpoints that were switched off")

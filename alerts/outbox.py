@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import asyncpg
 import orjson
 from sqlalchemy import func, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.record import OUTBOX_CHANNEL
-from alerts.tables import outbox
+from alerts.tables import event_sequences, outbox
 from alerts.traces import Connection
 from alerts.wording import rfc3339
 from telemetry.model import JsonObject
@@ -66,11 +67,24 @@ async def tell(
     organization: str | None,
     data: JsonObject,
 ) -> None:
-    """Write an event, to be told if and when the transaction commits."""
+    """Write an event, to be told if and when the transaction commits; one of a shipment gets its `sequence`."""
+    if shipment_id is not None:
+        data = {**data, "sequence": await _next_sequence(connection, shipment_id)}
     await connection.execute(
         insert(outbox).values(type=type, shipment_id=shipment_id, organization=organization, data=data)
     )
     await connection.execute(select(func.pg_notify(OUTBOX_CHANNEL, "")))
+
+
+async def _next_sequence(connection: AsyncConnection, shipment_id: str) -> int:
+    """Count on, as `record.WRITE_EVENTS` does; whoever else tells of the shipment waits until the commit."""
+    counted = (
+        upsert(event_sequences)
+        .values(shipment_id=shipment_id, last=1)
+        .on_conflict_do_update(index_elements=["shipment_id"], set_={"last": event_sequences.c.last + 1})
+        .returning(event_sequences.c.last)
+    )
+    return int((await connection.execute(counted)).scalar_one())
 
 
 _HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"

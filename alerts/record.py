@@ -18,7 +18,6 @@ from alerts.tables import (
     evaluation_states,
     excursion_revisions,
     excursions,
-    outbox,
 )
 from alerts.traces import FROM_THE_START, Connection
 from alerts.wording import instant_text
@@ -49,7 +48,27 @@ WRITE_EXCURSIONS = _write(excursions, excursions.columns.keys(), ["id"])
 WRITE_EXCURSION_REVISIONS = _write(excursion_revisions, excursion_revisions.columns.keys())
 WRITE_ALERTS = _write(alerts, alerts.columns.keys(), ["id"])
 WRITE_ALERT_REVISIONS = _write(alert_revisions, alert_revisions.columns.keys())
-WRITE_EVENTS = _write(outbox, ["type", "shipment_id", "organization", "data"])
+
+# The counters' rows are locked from here to the commit, in the order of the shipments' ids, so that what commits later
+# has the higher number; whoever else tells of a shipment waits, and nobody waits for another one's lock after that.
+WRITE_EVENTS = """
+WITH told AS MATERIALIZED (
+    SELECT place, type, shipment_id, organization, data,
+        row_number() OVER (PARTITION BY shipment_id ORDER BY place DESC) - 1 AS before_last
+    FROM ROWS FROM (jsonb_to_recordset($1) AS (type text, shipment_id text, organization text, data jsonb))
+        WITH ORDINALITY AS row(type, shipment_id, organization, data, place)
+), counted AS (
+    INSERT INTO event_sequences AS s (shipment_id, last)
+    SELECT shipment_id, count(*) FROM told WHERE shipment_id IS NOT NULL GROUP BY shipment_id ORDER BY shipment_id
+    ON CONFLICT (shipment_id) DO UPDATE SET last = s.last + EXCLUDED.last
+    RETURNING shipment_id, last
+)
+INSERT INTO outbox (type, shipment_id, organization, data)
+SELECT told.type, told.shipment_id, told.organization, CASE WHEN counted.shipment_id IS NULL THEN told.data
+    ELSE told.data || jsonb_build_object('sequence', counted.last - told.before_last) END
+FROM told LEFT JOIN counted ON counted.shipment_id = told.shipment_id ORDER BY told.place
+"""
+"""Tells events, given as one JSON array; those of a shipment are numbered by `sequence`, without a gap."""
 
 DROP_SAFE_POINTS = """
 DELETE FROM evaluation_safe_points AS s

@@ -190,3 +190,12 @@ outbox = Table(
     Index(None, "transaction_id", "id"),
     Index(None, "created_at"),
 )
+
+event_sequences = Table(
+    "event_sequences",
+    metadata,
+    Column("shipment_id", Identifier, primary_key=True),
+    Column("last", BigInteger, nullable=False, comment="`sequence` of the last event that was told of it"),
+    postgresql_with={"fillfactor": "70"},
+    comment="counts the events of each shipment; its lock makes numbers follow commits",
+)

@@ -54,9 +54,9 @@ class Wakeup:
         """Forget wake-ups so far; to be called before looking for work, so that none is missed."""
         self._woken.clear()
 
-    async def wait(self, patience_s: float, stop: asyncio.Event) -> None:
-        """Return at a notification, at `stop`, or after `patience_s` seconds."""
-        await first_of(self._woken, stop, patience_s=patience_s)
+    async def wait(self, patience_s: float, *others: asyncio.Event) -> None:
+        """Return at a notification, at one of the other events, or after `patience_s` seconds."""
+        await first_of(self._woken, *others, patience_s=patience_s)
         if self._task is not None and self._task.done():
             self._task.result()  # an error of our own must not turn into silent polling
 

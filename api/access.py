@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, and_, or_, true
+from sqlalchemy import ColumnElement, and_, cast, or_, true
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
+from alerts.webhooks.tables import webhooks
 from telemetry.tables import shipments
 
 
@@ -64,6 +66,7 @@ _SEE_FLEET = _rule(KeyRole.OPS, KeyRole.QA, operator_only=True)
 _SEE_REGISTER = _rule(KeyRole.OPS, KeyRole.QA)
 _ON_THE_WAY = _rule(KeyRole.OPS, KeyRole.COURIER)
 _ADMIN = _rule(operator_only=True)
+_WEBHOOKS = _rule(KeyRole.OPS, KeyRole.PARTNER)
 
 RULES: Mapping[str, Rule] = {
     "POST /v1/devices": _FLEET,
@@ -109,6 +112,18 @@ RULES: Mapping[str, Rule] = {
     "GET /v1/rejected": _FLEET,
     "GET /v1/rejected/{rejected_id}": _FLEET,
     "GET /v1/stream": _ALL,
+    "POST /v1/webhooks": _WEBHOOKS,
+    "GET /v1/webhooks": _WEBHOOKS,
+    "GET /v1/webhooks/{webhook_id}": _WEBHOOKS,
+    "PATCH /v1/webhooks/{webhook_id}": _WEBHOOKS,
+    "DELETE /v1/webhooks/{webhook_id}": _WEBHOOKS,
+    "POST /v1/webhooks/{webhook_id}/rotate-secret": _WEBHOOKS,
+    "POST /v1/webhooks/{webhook_id}/test": _WEBHOOKS,
+    "GET /v1/webhooks/{webhook_id}/deliveries": _WEBHOOKS,
+    "GET /v1/webhooks/{webhook_id}/deliveries/{event_id}": _WEBHOOKS,
+    "POST /v1/webhooks/{webhook_id}/replay": _WEBHOOKS,
+    "POST /v1/webhooks/{webhook_id}/pause": _WEBHOOKS,
+    "POST /v1/webhooks/{webhook_id}/resume": _WEBHOOKS,
     "POST /v1/keys": _ADMIN,
     "GET /v1/keys": _ADMIN,
     "GET /v1/keys/{key_id}": _ADMIN,
@@ -151,6 +166,18 @@ def visible_entries(principal: Principal, owner: ColumnElement[str | None]) -> C
     if principal.is_operator:
         return true()
     return or_(owner.is_(None), owner == principal.organization)
+
+
+def visible_webhooks(principal: Principal) -> ColumnElement[bool]:
+    """Give the condition on webhooks that holds for those that the caller may see: that tell nothing it may not see."""
+    if principal.is_operator:
+        return true()
+    organization, shipment_ids = _bounds(principal)
+    conditions: list[ColumnElement[bool]] = [webhooks.c.organization.is_not_distinct_from(organization)]
+    if shipment_ids is not None:
+        own = cast(sorted(shipment_ids), ARRAY(TEXT))
+        conditions.append(cast(webhooks.c.sees_shipment_ids, ARRAY(TEXT)).contained_by(own))
+    return and_(*conditions)
 
 
 def sees(principal: Principal, *, shipment_id: str | None, organization: str | None) -> bool:

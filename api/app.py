@@ -25,6 +25,7 @@ from api.routes import (
     sites,
     stream,
     summary,
+    webhooks,
 )
 from api.services import Services
 
@@ -41,6 +42,7 @@ _NOUNS = (
     sites,
     products,
     rejected,
+    webhooks,
     keys,
     operations,
 )

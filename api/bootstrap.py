@@ -15,6 +15,8 @@ import structlog
 from alerts.deliver import run_deliver
 from alerts.evaluate import run_evaluate
 from alerts.wakeup import unless
+from alerts.webhooks.resolve import Targets
+from alerts.webhooks.run import run_webhooks
 from api.app import create_app
 from api.auth import Authenticator
 from api.database import check_database
@@ -36,7 +38,7 @@ log = structlog.get_logger(__name__)
 _PATIENCE_S = 10.0  # for a connection or a lock; then the caller of the HTTP interface is told to try again
 _STATEMENT_TIMEOUT_S = 60.0  # a database that hangs is a database that is away
 _CLOSE_WITHIN_S = 5.0
-_LISTENERS = 4  # connections that only listen: evaluate (two), the stream, and one to spare
+_LISTENERS = 6  # connections that only listen: evaluate (two), the stream, webhooks (two), and one to spare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +106,15 @@ async def running(
         ingesting = _IngestProbe()
         hub = EventHub(pool)
         admin_key = None if settings.admin_key is None else settings.admin_key.get_secret_value()
+        targets = Targets(settings.webhook_allow_networks)
+        retention = timedelta(days=settings.outbox_retention_days)
         tasks: dict[str, asyncio.Task[None]] = {}
         services = Services(
             engine=engine,
             ingest=Ingest(pool),
             authenticator=Authenticator(engine, admin_key=admin_key, clock=_clock),
             hub=hub,
+            webhook_targets=targets,
             device_credentials=None if mqtt_url is None else device_credentials(mqtt_url, broker),
             mqtt_public_url=settings.mqtt_public_url or _without_account(mqtt_url),
             probes={"ingest": ingesting.probe} if Role.INGEST in roles else {},
@@ -127,7 +132,8 @@ async def running(
         if Role.EVALUATE in roles:
             work["evaluate"] = run_evaluate(pool, stop)
         if Role.DELIVER in roles:
-            work["deliver"] = run_deliver(pool, stop, timedelta(days=settings.outbox_retention_days))
+            work["deliver"] = run_deliver(pool, stop, retention)
+            work["webhooks"] = run_webhooks(pool, stop, targets=targets, retention=retention)
 
         async with asyncio.TaskGroup() as group:
             tasks |= {name: group.create_task(loop, name=name) for name, loop in work.items()}

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from alerts.webhooks.resolve import Targets
 from api.auth import Authenticator
 from api.stream import EventHub
 from telemetry.ingest import Ingest
@@ -41,6 +42,8 @@ class Services:
     """None where the broker's users are kept by somebody else."""
     mqtt_public_url: str | None = None
     """Where loggers connect to, without user and password."""
+    webhook_targets: Targets = field(default_factory=Targets)
+    """Decides where webhooks may lead."""
     body_limit: int = 1_100_000
     probes: Mapping[str, Callable[[], Awaitable[Probe]]] = field(default_factory=dict)
     """For `/readyz`, by name, next to the database's own: the broker, the roles of this process."""

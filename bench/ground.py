@@ -75,14 +75,17 @@ class Ground:
     async def clear(self, loggers: Sequence[str]) -> None:
         """Begin anew: nothing in the database but a fleet, nothing in the broker, nothing left to be written to disk."""
         await asyncio.to_thread(_empty_broker, self.servers)
-        names = ", ".join(table.name for table in metadata.sorted_tables)
+        # Up to where webhooks have read the outbox stays: without a position they would not go on.
+        names = ", ".join(table.name for table in metadata.sorted_tables if table.name != "webhook_fanout")
         async with self.connected() as connection:
             await connection.execute(f"TRUNCATE {names}")
             await fleet.ship(connection, loggers)
             await connection.execute("CHECKPOINT")
 
     @contextlib.asynccontextmanager
-    async def serving(self, roles: str = "api,ingest,evaluate,deliver") -> AsyncIterator[Service]:
+    async def serving(
+        self, roles: str = "api,ingest,evaluate,deliver", **settings: str
+    ) -> AsyncIterator[Service]:
         """Run the service as a user would, and wait until it is ready."""
         log = self.folder / "serve.log"
         env = {name: value for name, value in os.environ.items() if not name.startswith("DEWARWATCH_")}
@@ -91,6 +94,7 @@ class Ground:
             "DEWARWATCH_MQTT_URL": self.servers.mqtt_url,
             "DEWARWATCH_HTTP_PORT": "0",
             "DEWARWATCH_ADMIN_KEY": _ADMIN_KEY,
+            **{f"DEWARWATCH_{name}": value for name, value in settings.items()},
         }
         with log.open("wb") as err:
             process = await asyncio.to_thread(_start, roles, env, self.folder, err)

@@ -1,6 +1,7 @@
 """The one MetaData, with the tables of every package in it."""
 
 import alerts.tables
+import alerts.webhooks.tables
 import api.tables
 import telemetry.tables
 

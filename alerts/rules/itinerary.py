@@ -195,7 +195,8 @@ def _continued(facts: Facts, progress: Progress, custom: Custom) -> tuple[Instan
     ready: Instant | None = progress.reached
     missed: Leg | None = None
     arrival: Instant = 0
-    for leg in facts.legs[progress.stop :]:
+    for number, leg in enumerate(facts.legs[progress.stop :], progress.stop):
+        cut_off = _cut_off(facts, number, custom)
         departs, arrives = leg.planned_departure or 0, leg.planned_arrival or 0
         if leg is first and progress.left is not None:
             leaves = max(departs, progress.left)
@@ -204,23 +205,34 @@ def _continued(facts: Facts, progress: Progress, custom: Custom) -> tuple[Instan
         ):
             leaves = progress.here  # aircraft leave late, too
         elif leg is first and progress.here is not None and progress.here > departs:
-            leaves = _catches(leg, progress.here, custom)
+            leaves = _catches(leg, progress.here, cut_off, custom)
         elif leg is first and progress.stop == 0:
             leaves = max(departs, facts.window.departed_at)
         else:
-            leaves = departs if ready is None else _catches(leg, ready, custom)
+            leaves = departs if ready is None else _catches(leg, ready, cut_off, custom)
         if leaves > departs + custom.cut_off and _flies(leg) and progress.left is None:
             missed = missed or leg
         arrival = ready = arrives + leaves - departs
     return arrival, missed
 
 
-def _catches(leg: Leg, ready: Instant, custom: Custom) -> Instant:
+def _cut_off(facts: Facts, number: int, custom: Custom) -> Duration:
+    """Give how long before a leg's departure its freight must be there: no more than two thirds of the time that is planned."""
+    before, departs = (
+        facts.legs[number - 1].planned_arrival if number else None,
+        facts.legs[number].planned_departure,
+    )
+    if before is None or departs is None:
+        return custom.cut_off
+    return min(custom.cut_off, max(0, departs - before) * 2 // 3)
+
+
+def _catches(leg: Leg, ready: Instant, cut_off: Duration, custom: Custom) -> Instant:
     """Give when a leg begins for what is ready then: as planned, or with the next service; by road, at once."""
     departs = leg.planned_departure or 0
     if not _flies(leg):
         return max(departs, ready)
-    late = ready + custom.cut_off - departs
+    late = ready + cut_off - departs
     return departs if late <= 0 else departs + -(-late // custom.service_every) * custom.service_every
 
 

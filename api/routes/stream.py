@@ -31,6 +31,8 @@ EventType = Literal[
     "shipment.delivered",
     "shipment.plan_changed",
     "shipment.schedule_changed",
+    "webhook.failing",
+    "webhook.disabled",
 ]
 
 _EXAMPLE = """id: 74211-3807

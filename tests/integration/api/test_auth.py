@@ -10,6 +10,8 @@ from api.access import RULES, KeyRole
 from tests.integration.api.conftest import ADMIN_KEY, Desk, problem
 
 PATHS = {
+    "{webhook_id}": str(uuid4()),
+    "{event_id}": "1-1",
     "{device_id}": "D1",
     "{dewar_id}": "W1",
     "{shipment_id}": "S1",

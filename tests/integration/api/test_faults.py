@@ -37,6 +37,9 @@ BODIES = {
     "POST /v1/readings": {
         "readings": [{"device_id": "D1", "measured_at": "2026-11-01T00:00:00Z", "temperature_c": -180}]
     },
+    "POST /v1/webhooks": {"url": "https://8.8.8.8/hook"},
+    "PATCH /v1/webhooks/{webhook_id}": {"min_severity": "critical"},
+    "POST /v1/webhooks/{webhook_id}/replay": {"failed": True},
     "POST /v1/keys": {"role": "ops"},
 }
 

@@ -182,6 +182,7 @@ async def test_it_is_told_and_makes_the_shipment_due_from_its_start(desk: Desk, 
     )
     data = json.loads(event["data"])
     assert data.pop("reason") == "assay of lot 7"
+    assert data.pop("sequence") > 0
     assert data.items() <= shown.items()
     assert data["plan"]["upper_c"] == -140
 

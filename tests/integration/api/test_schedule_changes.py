@@ -65,6 +65,7 @@ async def test_it_is_told_and_makes_the_shipment_due_from_now(desk: Desk, hours_
     assert (event["type"], event["organization"]) == ("shipment.schedule_changed", "acme")
     data = json.loads(event["data"])
     assert data.pop("reason") == "flight missed"
+    assert data.pop("sequence") > 0
     assert data.items() <= shown.items()
     await desk.evaluate()
     assert await desk.pool.fetchval("SELECT count(*) FROM evaluation_marks") == 0

@@ -1,0 +1,158 @@
+"""Endpoints as their owners handle them: made, changed, paused, switched on again, given new secrets, removed."""
+
+import base64
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, insert, null, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.webhooks.fanout import DELIVERIES_CHANNEL
+from alerts.webhooks.message import SECRET_BYTES, SECRET_PREFIX
+from alerts.webhooks.tables import webhook_deliveries, webhooks
+from telemetry.paging import Order, Page, fetch_page
+
+ORDER: Final = Order(columns=(webhooks.c.created_at, webhooks.c.id), descending=True)
+OVERLAP: Final = timedelta(hours=24)
+"""For so long the previous secret signs as well."""
+MOST_OF_ONE: Final = 100
+"""Endpoints that an organization may have."""
+
+_SECRET = {"secret", "previous_secret"}
+
+
+def shown(secret: bytes) -> str:
+    """Write a secret as the standard has it."""
+    return SECRET_PREFIX + base64.b64encode(secret).decode()
+
+
+def _query() -> Select[Any]:
+    """Select endpoints, never with their secrets, and what waits for each."""
+    count = {
+        state: select(func.count())
+        .where(webhook_deliveries.c.webhook_id == webhooks.c.id, webhook_deliveries.c.state == state)
+        .scalar_subquery()
+        .label(state)
+        for state in ("waiting", "exhausted")
+    }
+    columns = [column for column in webhooks.c if column.name not in _SECRET]
+    return select(*columns, *count.values()).where(webhooks.c.deleted_at.is_(None))
+
+
+async def add(connection: AsyncConnection, values: Mapping[str, Any]) -> tuple[RowMapping, str] | None:
+    """Make an endpoint and its secret; None where its organization has as many as it may have."""
+    organization = values["organization"]
+    if organization is not None:
+        # Under the lock of the number, so that two at once do not both take the last place.
+        await connection.execute(
+            select(func.pg_advisory_xact_lock(func.hashtextextended(organization, 0x3EB)))
+        )
+        there = select(func.count()).where(
+            webhooks.c.organization == organization, webhooks.c.deleted_at.is_(None)
+        )
+        if (await connection.execute(there)).scalar_one() >= MOST_OF_ONE:
+            return None
+    id_, secret = uuid4(), secrets.token_bytes(SECRET_BYTES)
+    await connection.execute(insert(webhooks).values(**values, id=id_, secret=secret))
+    row = (await connection.execute(_query().where(webhooks.c.id == id_))).mappings().one()
+    return row, shown(secret)
+
+
+async def page(
+    connection: AsyncConnection, visible: ColumnElement[bool], *, after: Sequence[Any] | None, limit: int
+) -> Page:
+    """Give a page of endpoints, the newest first."""
+    return await fetch_page(connection, _query().where(visible), ORDER, after=after, limit=limit)
+
+
+async def get(connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]) -> RowMapping | None:
+    """Give one endpoint, if the caller may see it."""
+    found = await connection.execute(_query().where(webhooks.c.id == id_, visible))
+    row: RowMapping | None = found.mappings().first()
+    return row
+
+
+async def change(
+    connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool], values: Mapping[str, Any]
+) -> bool:
+    """Change what is given; False where there is no such endpoint."""
+    return await _update(connection, and_(webhooks.c.id == id_, visible), dict(values))
+
+
+async def pause(connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]) -> bool:
+    """Send nothing until it is resumed; what comes meanwhile is kept for it."""
+    here = and_(webhooks.c.id == id_, visible)
+    paused = {"state": "paused", "state_changed_at": func.now(), "disabled_reason": null()}
+    await _update(connection, and_(here, webhooks.c.state != "paused"), paused)
+    return await _is_there(connection, here)
+
+
+async def resume(connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]) -> bool:
+    """Send again, at once, what has waited, whether it was paused or switched off."""
+    here = and_(webhooks.c.id == id_, visible)
+    if not await _is_there(connection, here):
+        return False
+    begun = {
+        "state": "active",
+        "state_changed_at": func.now(),
+        "disabled_reason": null(),
+        "failures": 0,
+        "failing_since": null(),
+        "gone_at": null(),
+        "warned_at": null(),
+        "hold_until": null(),
+    }
+    await _update(connection, and_(here, webhooks.c.state != "active"), begun)
+    await connection.execute(
+        update(webhook_deliveries)
+        .where(webhook_deliveries.c.webhook_id == id_, webhook_deliveries.c.state == "waiting")
+        .where(webhook_deliveries.c.next_at > func.now())
+        .values(next_at=func.now())
+    )
+    await wake(connection)
+    return True
+
+
+async def remove(connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]) -> bool:
+    """Remove an endpoint for good, with its secrets; what was sent to it stays on record for its time."""
+    gone = {"deleted_at": func.now(), "secret": b"", "previous_secret": null()}
+    return await _update(connection, and_(webhooks.c.id == id_, visible), gone)
+
+
+async def rotate(
+    connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]
+) -> tuple[str, Any] | None:
+    """Give a new secret, and until when the one of before signs beside it."""
+    secret = secrets.token_bytes(SECRET_BYTES)
+    rotated = (
+        update(webhooks)
+        .where(webhooks.c.id == id_, webhooks.c.deleted_at.is_(None), visible)
+        .values(
+            previous_secret=webhooks.c.secret,
+            previous_secret_until=func.now() + OVERLAP,
+            secret=secret,
+        )
+        .returning(webhooks.c.previous_secret_until)
+    )
+    until = (await connection.execute(rotated)).scalar()
+    return None if until is None else (shown(secret), until)
+
+
+async def wake(connection: AsyncConnection) -> None:
+    """Let whoever sends look at once, after the commit."""
+    await connection.execute(select(func.pg_notify(DELIVERIES_CHANNEL, "")))
+
+
+async def _update(connection: AsyncConnection, here: ColumnElement[bool], values: Mapping[str, Any]) -> bool:
+    if not values:
+        return await _is_there(connection, here)
+    changed = update(webhooks).where(here, webhooks.c.deleted_at.is_(None)).values(**values)
+    return (await connection.execute(changed.returning(webhooks.c.id))).first() is not None
+
+
+async def _is_there(connection: AsyncConnection, here: ColumnElement[bool]) -> bool:
+    there = select(webhooks.c.id).where(here, webhooks.c.deleted_at.is_(None))
+    return (await connection.execute(there)).first() is not None

@@ -1,0 +1,220 @@
+"""The deliveries that are due: claimed under a lease with a fencing token, and recorded when they have been tried.
+
+A claim moves `next_at` to the end of its lease. So what a process that dies had in its hands is due again by itself,
+and `lease`, which each claim raises, tells a result that came too late from one that counts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from alerts.traces import Connection
+from alerts.webhooks import upkeep
+from alerts.webhooks.post import Answer
+
+LEASE: Final = timedelta(seconds=60)
+GONE: Final = 410
+
+# For each endpoint as many as there is room for, beginning after the endpoint at which the last claim ended.
+CLAIM = """
+WITH ready AS MATERIALIZED (
+    SELECT w.id, CASE WHEN w.failures >= $6 THEN 1 ELSE $5 END - coalesce(busy.held, 0) AS room
+    FROM webhooks AS w LEFT JOIN unnest($1::uuid[], $2::int[]) AS busy(id, held) ON busy.id = w.id
+    WHERE w.state = 'active' AND w.deleted_at IS NULL AND (w.hold_until IS NULL OR w.hold_until <= now())
+    ORDER BY w.id > $3 DESC, w.id
+), chosen AS (
+    SELECT due.id FROM ready CROSS JOIN LATERAL (
+        SELECT d.id FROM webhook_deliveries AS d
+        WHERE d.webhook_id = ready.id AND d.state = 'waiting' AND d.next_at <= now()
+        ORDER BY d.next_at, d.id LIMIT greatest(ready.room, 0) FOR UPDATE SKIP LOCKED
+    ) AS due LIMIT $4
+)
+UPDATE webhook_deliveries AS d
+SET lease = d.lease + 1, next_at = now() + $7::interval, first_tried_at = coalesce(d.first_tried_at, clock_timestamp())
+FROM chosen, webhook_messages AS m, webhooks AS w
+WHERE d.id = chosen.id AND m.id = d.message_id AND w.id = d.webhook_id
+RETURNING d.id, d.lease, d.tries, d.webhook_id, d.message_id, d.created_at, m.body, w.url, w.failures, w.secret,
+    extract(epoch FROM now() - w.failing_since)::float8 AS failing_for_s,
+    CASE WHEN w.previous_secret_until > now() THEN w.previous_secret END AS previous_secret
+"""
+
+RECORD = """
+WITH result AS (
+    SELECT * FROM unnest($1::bigint[], $2::int[], $3::timestamptz[], $4::float8[], $5::int[], $6::text[], $7::bytea[],
+        $8::text[], $9::float8[]) AS r(id, lease, started_at, seconds, status, error, answer, state, delay_s)
+), counted AS (
+    UPDATE webhook_deliveries AS d SET state = r.state, tries = d.tries + 1,
+        next_at = clock_timestamp() + coalesce(r.delay_s, 0) * interval '1 second',
+        finished_at = CASE WHEN r.state <> 'waiting' THEN clock_timestamp() END
+    FROM result AS r WHERE d.id = r.id AND d.lease = r.lease AND d.state = 'waiting'
+    RETURNING d.id, d.lease
+)
+INSERT INTO webhook_attempts (delivery_id, lease, started_at, seconds, status, error, answer, counted)
+SELECT r.id, r.lease, r.started_at, r.seconds, r.status, r.error, r.answer, c.id IS NOT NULL
+FROM result AS r LEFT JOIN counted AS c ON c.id = r.id AND c.lease = r.lease
+ON CONFLICT DO NOTHING
+RETURNING counted
+"""
+
+# In the order of their ids, so that two processes do not wait for each other in a circle.
+LOCK_ENDPOINTS = "SELECT FROM webhooks WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
+
+RECORD_HEALTH = """
+UPDATE webhooks AS w SET
+    failures = CASE WHEN h.succeeded THEN h.failures ELSE w.failures + h.failures END,
+    failing_since = CASE WHEN h.failures = 0 THEN NULL WHEN h.succeeded OR w.failing_since IS NULL THEN now()
+        ELSE w.failing_since END,
+    gone_at = CASE WHEN h.gone THEN now() END,
+    warned_at = CASE WHEN h.succeeded THEN NULL ELSE w.warned_at END,
+    last_success_at = CASE WHEN h.succeeded THEN now() ELSE w.last_success_at END,
+    hold_until = greatest(w.hold_until, now() + h.hold_s * interval '1 second')
+FROM unnest($1::uuid[], $2::bool[], $3::int[], $4::bool[], $5::float8[]) AS h(id, succeeded, failures, gone, hold_s)
+WHERE w.id = h.id
+"""
+
+RELEASE = """
+UPDATE webhook_deliveries AS d SET next_at = now() FROM unnest($1::bigint[], $2::int[]) AS r(id, lease)
+WHERE d.id = r.id AND d.lease = r.lease AND d.state = 'waiting'
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A message that is ours to send until the lease ends."""
+
+    id: int
+    lease: int
+    tries: int
+    """That it had before."""
+    webhook_id: UUID
+    event_id: str
+    created_at: datetime
+    """Of the event."""
+    body: str
+    url: str
+    failures: int
+    """Of the endpoint, in a row, when it was claimed."""
+    failing_for_s: float
+    secrets: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How much may be claimed."""
+
+    held: Mapping[UUID, int]
+    """What is in our hands, by endpoint."""
+    of_each: int
+    """How much one endpoint may have in our hands."""
+    at_most: int
+    after: UUID
+    """The endpoint at which the last claim ended."""
+    trips_at: int
+    """So many failures in a row leave an endpoint one at a time."""
+    lease: timedelta = LEASE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One attempt, and what follows from it."""
+
+    claimed: Claimed
+    started_at: datetime
+    answer: Answer
+    state: str
+    """What becomes of the delivery: delivered, waiting or exhausted."""
+    delay_s: float | None = None
+    """After which it is tried again, where it is waiting."""
+    hold_s: float | None = None
+    """For how long the endpoint is left alone."""
+
+
+async def claim(pool: asyncpg.Pool, room: Room) -> list[Claimed]:
+    """Take what is due, for no endpoint more than it has room for."""
+    rows = await pool.fetch(
+        CLAIM,
+        list(room.held),
+        list(room.held.values()),
+        room.after,
+        room.at_most,
+        room.of_each,
+        room.trips_at,
+        room.lease,
+    )
+    return [
+        Claimed(
+            id=row["id"],
+            lease=row["lease"],
+            tries=row["tries"],
+            webhook_id=row["webhook_id"],
+            event_id=row["message_id"],
+            created_at=row["created_at"],
+            body=row["body"],
+            url=row["url"],
+            failures=row["failures"],
+            failing_for_s=row["failing_for_s"] or 0.0,
+            secrets=tuple(filter(None, (row["secret"], row["previous_secret"]))),
+        )
+        for row in rows
+    ]
+
+
+async def record(pool: asyncpg.Pool, tried: Sequence[Tried], noteworthy: Sequence[UUID]) -> int:
+    """Write down attempts and what follows from them, for deliveries and for the endpoints that are `noteworthy`.
+
+    Gives how many came after their lease had ended: they are on record, and change nothing.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        if noteworthy:
+            await connection.execute(LOCK_ENDPOINTS, noteworthy)
+        counted = await connection.fetch(
+            RECORD,
+            [one.claimed.id for one in tried],
+            [one.claimed.lease for one in tried],
+            [one.started_at for one in tried],
+            [one.answer.seconds for one in tried],
+            [one.answer.status for one in tried],
+            [one.answer.error for one in tried],
+            [one.answer.content for one in tried],
+            [one.state for one in tried],
+            [one.delay_s for one in tried],
+        )
+        if noteworthy:
+            await _record_health(connection, tried, noteworthy)
+        return sum(not row["counted"] for row in counted)
+
+
+async def _record_health(connection: Connection, tried: Sequence[Tried], noteworthy: Sequence[UUID]) -> None:
+    of_each: dict[UUID, list[Tried]] = {id_: [] for id_ in noteworthy}
+    for one in tried:
+        if one.claimed.webhook_id in of_each:
+            of_each[one.claimed.webhook_id].append(one)
+    ids, succeeded, failures, gone, hold = [], [], [], [], []
+    for id_, attempts in of_each.items():
+        ids.append(id_)
+        succeeded.append(any(one.answer.ok for one in attempts))
+        failures.append(_failures_at_end(attempts))
+        gone.append(attempts[-1].answer.status == GONE)
+        hold.append(max((one.hold_s for one in attempts if one.hold_s is not None), default=None))
+    await connection.execute(RECORD_HEALTH, ids, succeeded, failures, gone, hold)
+    if left := [id_ for id_, is_gone in zip(ids, gone, strict=True) if is_gone]:
+        await upkeep.switch_off_gone(connection, left)
+
+
+def _failures_at_end(attempts: Sequence[Tried]) -> int:
+    """Count the failures after the last success."""
+    count = 0
+    for one in reversed(attempts):
+        if one.answer.ok:
+            break
+        count += 1
+    return count
+
+
+async def release(pool: asyncpg.Pool, claimed: Sequence[Claimed]) -> None:
+    """Give back what was claimed and not tried: it is due at once, for whoever looks next."""
+    await pool.execute(RELEASE, [one.id for one in claimed], [one.lease for one in claimed])

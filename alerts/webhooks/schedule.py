@@ -1,0 +1,69 @@
+"""Pure: when a message is tried again, and for how long an endpoint that fails is left alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+_HOUR_S: Final = 3600.0
+_TRIED_FOR_S: Final = 72 * _HOUR_S
+_SPREAD: Final = 0.2
+LONGEST_RETRY_AFTER_S: Final = 24 * _HOUR_S
+_FIRST_DELAYS_S: Final = (0.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """The delays before each try, seconds; the first is before the first try."""
+
+    delays_s: Sequence[float]
+
+    def delay_s(self, tries: int, chance: float) -> float | None:
+        """Give how long to wait after so many tries that failed; None where it was the last.
+
+        `chance`, from 0 to 1, spreads it by a fifth to either side, so that what failed together does not come back
+        together.
+        """
+        if tries >= len(self.delays_s):
+            return None
+        return self.delays_s[tries] * (1 + _SPREAD * (2 * chance - 1))
+
+
+def _contract() -> tuple[float, ...]:
+    """Give the contract's delays: hourly after the first ones, for as long as they add up to 72 hours at most."""
+    hourly = int((_TRIED_FOR_S - sum(_FIRST_DELAYS_S)) // _HOUR_S)
+    return (*_FIRST_DELAYS_S, *[_HOUR_S] * hourly)
+
+
+SCHEDULE: Final = Schedule(delays_s=_contract())
+
+
+def retry_after_s(header: str | None, now: datetime) -> float | None:
+    """Read a Retry-After, seconds or a date (RFC 9110, 10.2.3); None where it says nothing, and a day at most."""
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text[:9]), LONGEST_RETRY_AFTER_S)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return min(max(0.0, (at - now).total_seconds()), LONGEST_RETRY_AFTER_S)
+
+
+TRIPS_AT: Final = 5
+"""After so many failures in a row an endpoint gets one message at a time."""
+_SHORTEST_HOLD_S, _LONGEST_HOLD_S = 0.5, 60.0
+
+
+def hold_s(failures: int, failing_for_s: float) -> float:
+    """Give for how long an endpoint is left alone after a failure: a tenth of how long it has failed, in bounds.
+
+    The time counts and not the number, so that many messages that fail at once weigh as much as one.
+    """
+    if failures < TRIPS_AT:
+        return 0.0
+    return min(max(failing_for_s / 10, _SHORTEST_HOLD_S), _LONGEST_HOLD_S)

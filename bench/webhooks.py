@@ -1,0 +1,296 @@
+"""Webhooks: how soon an event is on its way to its endpoint, and how many a process delivers beside a bare client.
+
+The receiver is a process of its own that does next to nothing. The limit is aiohttp's client, in another process, that
+posts the same bodies to the same receiver, as many at a time, without a database, signatures or checks.
+"""
+
+import asyncio
+import multiprocessing
+import re
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any, Self
+from uuid import uuid4
+
+import aiohttp
+import asyncpg
+import orjson
+import uvloop
+
+from alerts.record import OUTBOX_CHANNEL, WRITE_EVENTS
+from alerts.webhooks.dispatch import PACE
+from bench.ground import Ground, eventually
+from bench.machine import cpu_s
+from bench.report import BenchError, Measure, Result, Verdict, percentile, progress
+
+ENDPOINTS, EVENTS, ROUNDS = 100, 200, 3
+"""Of a round of deliveries: each event goes to each endpoint."""
+MANY, RATE, SECONDS = 1000, 50, 20
+"""Endpoints, one of them dead; events a second, each for one of them; for so long."""
+_TEXT = "x" * 600
+"""So that a body has the size of an excursion's."""
+_LOOPBACK = "127.0.0.0/8"
+
+Arrivals = list[tuple[int, float]]
+"""The number of each event that came, and when, on the monotonic clock."""
+
+
+class Endpoint(asyncio.Protocol):
+    """One connection of the receiver: answers 204, or, for the path of the dead one, nothing."""
+
+    _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+    _NUMBER = re.compile(rb'"number":(\d+)')
+    _ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+    def __init__(self, arrivals: Arrivals) -> None:
+        self._arrivals, self._rest = arrivals, b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._rest += data
+        while (end := self._rest.find(b"\r\n\r\n")) >= 0:
+            length = self._LENGTH.search(self._rest, 0, end)
+            until = end + 4 + (int(length[1]) if length else 0)
+            if len(self._rest) < until:
+                return
+            request, self._rest = self._rest[:until], self._rest[until:]
+            if request.startswith(b"POST /dead "):
+                return
+            number = self._NUMBER.search(request, end)
+            self._arrivals.append((int(number[1]) if number else -1, time.monotonic()))
+            self._transport.write(self._ANSWER)
+
+
+def _receive(pipe: Connection) -> None:
+    async def serve() -> None:
+        arrivals: Arrivals = []
+        server = await asyncio.get_running_loop().create_server(lambda: Endpoint(arrivals), "127.0.0.1", 0)
+        pipe.send(server.sockets[0].getsockname()[1])
+
+        def tell() -> None:
+            """Answer what was asked; never wait for a question, which would hold up what arrives meanwhile."""
+            while pipe.poll():
+                what = pipe.recv()
+                if what < 0:
+                    arrivals.clear()
+                pipe.send(len(arrivals) if what else list(arrivals))
+
+        asyncio.get_running_loop().add_reader(pipe.fileno(), tell)
+        await server.serve_forever()
+
+    uvloop.run(serve())
+
+
+class Receiver:
+    """The receiver's process."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_receive, args=(theirs,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        self.url = f"http://127.0.0.1:{self._pipe.recv()}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.join()
+
+    def clear(self) -> None:
+        self._ask(-1)
+
+    def count(self) -> int:
+        return int(self._ask(1))
+
+    def arrivals(self) -> Arrivals:
+        found: Arrivals = self._ask(0)
+        return found
+
+    async def until(self, count: int, within_s: float = 120.0) -> Arrivals:
+        """Wait for so many, and give them."""
+
+        async def there() -> bool:
+            return self.count() >= count
+
+        await eventually(there, f"{count} requests at the receiver", within_s)
+        return self.arrivals()
+
+    def _ask(self, what: int) -> Any:
+        self._pipe.send(what)
+        return self._pipe.recv()
+
+
+def _post(pipe: Connection, url: str, count: int, body: bytes) -> None:
+    """The limit: a session of aiohttp that posts the same body again and again, as many at a time as we do."""
+
+    async def post() -> None:
+        left = count
+
+        async def one_after_the_other(session: aiohttp.ClientSession) -> None:
+            nonlocal left
+            while left > 0:
+                left -= 1
+                async with session.post(url, data=body) as response:
+                    await response.read()
+
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
+            for _ in range(PACE.in_flight):
+                group.create_task(one_after_the_other(session))
+
+    pipe.recv()
+    began, ran = time.monotonic(), time.process_time()
+    uvloop.run(post())
+    pipe.send((time.monotonic() - began, time.process_time() - ran))
+
+
+async def webhooks(ground: Ground) -> Result:
+    """Measure both, in turn with the limit."""
+    with Receiver() as receiver:
+        ours, theirs, cpu, their_cpu = [], [], [], []
+        for _ in range(ROUNDS):
+            limit, their_busy = await asyncio.to_thread(_limit, receiver)
+            theirs.append(limit)
+            their_cpu.append(their_busy)
+            rate, busy = await _deliveries(ground, receiver)
+            ours.append(rate)
+            cpu.append(busy)
+        delays, all_of_them = await _delays(ground, receiver)
+    return Result(
+        title=f"Webhooks: {ENDPOINTS * EVENTS:,} deliveries to {ENDPOINTS} endpoints; {MANY} endpoints, one of them dead",
+        measures=[
+            Measure(what="deliveries, one process", unit="/s", runs=ours),
+            Measure(what="limit: bare aiohttp client, same receiver", unit="/s", runs=theirs),
+            Measure(what="CPU of the process for each delivery", unit="µs", runs=cpu),
+            Measure(what="CPU of the bare client for each request", unit="µs", runs=their_cpu),
+            *_percentiles(f"event committed to first attempt, {RATE} events/s", delays),
+            *_percentiles(f"one event for all {MANY}, committed to first attempt", all_of_them),
+        ],
+        verdicts=[
+            Verdict(
+                what="deliveries to the limit",
+                value=Measure(what="", unit="", runs=ours).median
+                / Measure(what="", unit="", runs=theirs).median,
+                target=0.8,
+            )
+        ],
+    )
+
+
+def _percentiles(what: str, delays: Sequence[float]) -> list[Measure]:
+    return [
+        Measure(what=f"{what}, p{percent}", unit="ms", runs=[percentile(delays, percent) * 1000])
+        for percent in (50, 99)
+    ]
+
+
+def _limit(receiver: Receiver) -> tuple[float, float]:
+    """Give requests/s, and the client's CPU for each, µs."""
+    receiver.clear()
+    progress("the bare client")
+    body = orjson.dumps(
+        {"type": "alert.firing", "timestamp": "2026-11-21T08:30:00.012000Z", "data": _data(7)}
+    )
+    context = multiprocessing.get_context("spawn")
+    pipe, theirs = context.Pipe()
+    process = context.Process(target=_post, args=(theirs, receiver.url, ENDPOINTS * EVENTS, body))
+    process.start()
+    pipe.send("go")
+    took_s, busy_s = pipe.recv()
+    process.join()
+    count, rate = ENDPOINTS * EVENTS, _rate(receiver.arrivals())
+    # Two clocks tell of one thing: where they disagree, the receiver stood still and its stamps are worth nothing.
+    if not 0.7 < rate * took_s / count < 1.5:
+        raise BenchError(f"the receiver saw {rate:,.0f} requests/s, the client sent {count / took_s:,.0f}")
+    return rate, busy_s / count * 1e6
+
+
+async def _deliveries(ground: Ground, receiver: Receiver) -> tuple[float, float]:
+    """Give deliveries/s, and the process's CPU for each, µs; all of them are waiting when it starts."""
+    await ground.clear([])
+    receiver.clear()
+    count = ENDPOINTS * EVENTS
+    async with ground.connected() as connection:
+        for number in range(ENDPOINTS):
+            await _endpoint(connection, f"{receiver.url}/{number}")
+        for number in range(EVENTS):
+            await _tell(connection, [(number, None)])
+        progress(f"{count} deliveries")
+        async with ground.serving("deliver", WEBHOOK_ALLOW_NETWORKS=_LOOPBACK) as service:
+            began = cpu_s(service.pid)
+            arrivals = await receiver.until(count)
+            done = "SELECT count(*) = $1 FROM webhook_deliveries WHERE state = 'delivered'"
+            await eventually(lambda: connection.fetchval(done, count), "all is recorded")
+            busy = cpu_s(service.pid) - began
+    if len(arrivals) != count:
+        raise BenchError(f"{len(arrivals)} requests for {count} deliveries")
+    return _rate(arrivals), busy / count * 1e6
+
+
+def _rate(arrivals: Arrivals) -> float:
+    """Give requests/s over all but the first twentieth, in which connections are made and pages compiled."""
+    at = sorted(when for _, when in arrivals)[len(arrivals) // 20 :]
+    return (len(at) - 1) / (at[-1] - at[0])
+
+
+async def _delays(ground: Ground, receiver: Receiver) -> tuple[list[float], list[float]]:
+    """Give the delays of events for one endpoint each, while one endpoint is dead, and of one event for all."""
+    await ground.clear([])
+    receiver.clear()
+    total = RATE * SECONDS
+    async with ground.connected() as connection:
+        for number in range(MANY):
+            path = "dead" if number == 0 else number
+            await connection.execute("INSERT INTO organizations (slug) VALUES ($1)", f"o{number}")
+            await _endpoint(connection, f"{receiver.url}/{path}", f"o{number}")
+        async with ground.serving("deliver", WEBHOOK_ALLOW_NETWORKS=_LOOPBACK):
+            await _tell(connection, [(-1, "o0")] * 100)  # what the dead one has not taken so far
+            progress(f"{RATE} events/s for {SECONDS} s")
+            committed: dict[int, float] = {}
+            began = time.monotonic() + 2.0
+            for number in range(total):
+                await asyncio.sleep(max(0.0, began + number / RATE - time.monotonic()))
+                await _tell(connection, [(number, f"o{1 + number * 7 % (MANY - 1)}")])
+                committed[number] = time.monotonic()
+            one = await receiver.until(total)
+            delays = [at - committed[number] for number, at in one]
+            await connection.execute("UPDATE webhooks SET organization = NULL")
+            receiver.clear()
+            await _tell(connection, [(total, None)])
+            at_commit = time.monotonic()
+            every = await receiver.until(MANY - 1)
+    return delays, [at - at_commit for _, at in every]
+
+
+async def _endpoint(connection: asyncpg.Connection, url: str, organization: str | None = None) -> None:
+    await connection.execute(
+        "INSERT INTO webhooks (id, organization, url, secret, created_by) VALUES ($1, $2, $3, $4, 'bench')",
+        uuid4(),
+        organization,
+        url,
+        b"s" * 32,
+    )
+
+
+async def _tell(connection: asyncpg.Connection, events: Sequence[tuple[int, str | None]]) -> None:
+    rows = [
+        {
+            "type": "alert.firing",
+            "shipment_id": f"S{number % 100}",
+            "organization": organization,
+            "data": _data(number),
+        }
+        for number, organization in events
+    ]
+    async with connection.transaction():
+        await connection.execute(WRITE_EVENTS, orjson.dumps(rows).decode())
+        await connection.execute(f"NOTIFY {OUTBOX_CHANNEL}")
+
+
+def _data(number: int) -> dict[str, Any]:
+    return {"number": abs(number), "severity": "critical", "message": _TEXT}
