@@ -13,7 +13,7 @@ import orjson
 import typer
 
 from alerts.model import SECOND
-from alerts.wording import duration
+from alerts.wording import duration, temperature
 from api.commands import MQTT_HINT, Progress, stopped_by_signals
 from api.errors import StartError
 from api.settings import Settings, SettingsError, required
@@ -152,7 +152,7 @@ def _shipment_lines(shipment: Mapping[str, Any], speed: float) -> Iterator[str]:
     ]
     happened += [(each["from"], f"fault: {each['kind'].replace('_', ' ')}") for each in truth["faults"]]
     happened += [
-        (each["start"], f"excursion, {each['severity']}, peak {each['peak_c']} °C")
+        (each["start"], f"excursion, {each['severity']}, peak {temperature(each['peak_c'])}")
         for each in truth["excursions"]
     ]
     if truth["payload_leaves_band_at"] is not None:

@@ -83,6 +83,28 @@ def test_forecasts(says: str, where: tuple, now: str, arrival: str, missed: str 
     assert (expected.missed.start.name if expected.missed else None) == missed, says
 
 
+def test_a_plan_that_gives_a_van_all_day_takes_its_waiting() -> None:
+    # Planned from noon to ten at night for twenty kilometres: who leaves at three is there in time.
+    long = facts(
+        legs=(*facts().legs[:3], replace(facts().legs[3], planned_arrival=at("02 22:00"))),
+        planned_arrival=at("02 22:00"),
+    )
+    expected = forecast(long, come(long, seen(("02 11:00", JFK), ("02 15:00", JFK))), CUSTOM, at("02 15:00"))
+    assert expected is not None
+    assert expected.delay == 0
+
+
+def test_a_connection_that_is_planned_tightly_is_not_missed_by_its_plan() -> None:
+    legs = facts().legs
+    tight = facts(legs=(legs[0], legs[1], replace(legs[2], planned_departure=at("01 12:00")), legs[3]))
+    expected = forecast(tight, come(tight, seen(("01 11:10", FRA))), CUSTOM, at("01 11:10"))
+    assert expected is not None
+    assert expected.missed is None
+    expected = forecast(tight, come(tight, seen(("01 11:40", FRA))), CUSTOM, at("01 11:40"))
+    assert expected is not None
+    assert expected.missed == tight.legs[2]
+
+
 def test_a_late_departure_moves_on_to_the_arrival() -> None:
     # No legs: all that is known of the way is when it was to leave and to arrive.
     left = facts(legs=(), window=Window(departed_at=at("01 09:00")))
