@@ -310,7 +310,7 @@ class Fleet:
                 self._alerts_of_a_logger_are_true(course, logger, found)
 
     def _alerts_of_a_logger_are_true(self, course: Course, logger: str, found: Mapping[Any, Any]) -> None:
-        """Budget, probe and silence, each as one would see it by looking at all readings at once."""
+        """Budget and silence, each as one would see it by looking at all readings at once."""
         readings = sorted(self.readings(course, logger), key=lambda reading: reading.measured_at)
         budget = found.get((course.shipment_id, "budget_exhausted", logger))
         exhausted_at = true_summary(self.true_plan(course), readings, self.now).budget_exhausted_at
@@ -320,9 +320,6 @@ class Fleet:
         counted = [reading for reading in readings if reading.measured_at >= course.departed_at]
         now = max([self.now, *(reading.measured_at for reading in counted)])
         over = course.ended_at if course.ended_at is not None and course.ended_at <= now else None
-        probe = found.get((course.shipment_id, "probe_fault", logger))
-        assert (None if probe is None else (probe["since"], probe["until"])) == _newest_fault(counted, over)
-
         max_gap = timedelta(microseconds=course.plan.max_gap)
         heard = counted[-1].measured_at if counted else max(course.departed_at, course.known_since)
         silence = found.get((course.shipment_id, "signal_lost", logger))
@@ -347,20 +344,6 @@ class Fleet:
                 )
                 assert_figures(device.figures, truth)
         await self.reader.rollback()
-
-
-def _newest_fault(
-    readings: Sequence[TrueReading], over: datetime | None
-) -> tuple[datetime, datetime | None] | None:
-    """When the probe was broken last, and until when: until the shipment ended, if it never worked again."""
-    since = until = None
-    for reading in readings:
-        celsius = reading.temperature_c
-        if celsius is not None and -273.15 <= celsius <= 150:
-            until = until or (reading.measured_at if since is not None else None)
-        elif since is None or until is not None:
-            since, until = reading.measured_at, None
-    return None if since is None else (since, until or over)
 
 
 def assert_figures(found: Figures, truth: Any) -> None:

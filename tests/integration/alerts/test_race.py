@@ -19,6 +19,7 @@ from alerts.plan import Plan, make_plan
 from telemetry import metrics
 
 from .fleet import EPOCH, Course, Fleet
+from .ruling import only_silence
 from .stage import Stage, Taking
 
 STORING, EVALUATING, FROM_THE_START, TAKING, PLANNING = 36, 16, 4, 4, 4
@@ -163,6 +164,7 @@ def _retries() -> float:
 
 @pytest.fixture
 def short_traces_have_safe_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_silence(monkeypatch)
     monkeypatch.setattr(folding, "SAFE_POINT_EVERY", 16)
     monkeypatch.setattr(folding, "COLUMNS_FROM", 24)
 

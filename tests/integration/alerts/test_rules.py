@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from alerts import looking, standing
 from alerts.alert import AlertKind
 from alerts.evaluate import evaluate_due
 from alerts.model import SECOND, Severity, to_instant
@@ -17,6 +16,7 @@ from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, ShipmentRule, Tu
 from alerts.trace import Channel
 
 from .conftest import DEPARTED, Desk, minute
+from .ruling import install
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +108,6 @@ def rules_are(monkeypatch: pytest.MonkeyPatch, rule):
 
 def without(kind: AlertKind):
     return tuple(one for one in registry.RULES if one.kind != kind)
-
-
-def install(monkeypatch: pytest.MonkeyPatch, rules) -> None:
-    monkeypatch.setattr(registry, "RULES", rules)
-    monkeypatch.setattr(standing, "_BY_KIND", {one.kind: one for one in rules})
-    monkeypatch.setattr(looking, "_KINDS", frozenset(one.kind for one in rules))
-    registry.tuned.cache_clear()
-    monkeypatch.setattr("alerts.judge.RETRY_AFTER", 0)
 
 
 @pytest.fixture(autouse=True)

@@ -86,7 +86,7 @@ async def test_revisions_come_in_pages_to_those_who_see_the_shipment(desk: Desk)
 
 
 async def test_what_is_absent_stays(desk: Desk) -> None:
-    own = {"deadband_c": 0.2, "on_delay_s": 90, "max_gap_s": 600, "delta_h_kj_mol": 80}
+    own = {"deadband_c": 0.2, "on_delay_s": 90, "max_gap_s": 600, "delta_h_kj_mol": 80, "time_lapse": 60}
     made = await desk.ship("S1", band="room", upper_c=24, budget_s=3600, **own)
     changed = await change(desk, budget_s=None, critical_low_c=None)
     assert changed["plan"] == {**made["plan"], "budget_s": None, "critical_low_c": None}

@@ -77,6 +77,7 @@ async def test_all_fields_come_back(desk: Desk, hours_ago: HoursAgo) -> None:
         "budget_s": 3600,
         "max_gap_s": 1800,
         "delta_h_kj_mol": 83.144,
+        "time_lapse": 1,
         "rules": {},
     }
     for name in ("organization", "band", "dewar_id", "product_id", "origin", "destination", "drill"):
@@ -299,7 +300,7 @@ async def test_health_of_silent_loggers(desk: Desk, hours_ago: HoursAgo) -> None
     for number in range(5):
         await desk.ship(f"S{number}", departed_at=text(hours_ago(5)))
     await desk.pool.execute("UPDATE shipments SET created_at = $1", hours_ago(5))
-    for device, hours, announced in (("S1", 0.1, None), ("S2", 1, None), ("S3", 1, -1), ("S4", 2, 1)):
+    for device, hours, announced in (("S1", 0.1, None), ("S2", 1, None), ("S3", 1, -1), ("S4", 4, 2)):
         await desk.store(f"{device}-logger", (hours_ago(hours), -190))
         until = None if announced is None else hours_ago(announced)
         await desk.pool.execute(

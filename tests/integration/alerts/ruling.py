@@ -1,0 +1,23 @@
+"""Which rules there are, for a test: what it is about, and no more."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from alerts import looking, standing
+from alerts.rules import registry
+from alerts.rules.registry import AnyRule
+from alerts.rules.signal_lost import SignalLost
+
+
+def install(monkeypatch: pytest.MonkeyPatch, rules: Sequence[AnyRule]) -> None:
+    monkeypatch.setattr(registry, "RULES", rules)
+    monkeypatch.setattr(standing, "_BY_KIND", {one.kind: one for one in rules})
+    monkeypatch.setattr(looking, "_KINDS", frozenset(one.kind for one in rules))
+    registry.tuned.cache_clear()
+    monkeypatch.setattr("alerts.judge.RETRY_AFTER", 0)
+
+
+def only_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of excursions under blows: the other rules have theirs, and cost each judgement four times as much."""
+    install(monkeypatch, (SignalLost(),))
