@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +11,7 @@ import pytest
 
 from alerts.evaluate import evaluate_due
 from alerts.plan import Plan, make_plan
+from alerts.rules import registry
 from simulators.truth import TruePlan, TrueReading, true_excursions
 
 DEPARTED = datetime(2026, 11, 1, tzinfo=UTC)
@@ -114,6 +115,13 @@ def truth(readings: Sequence[tuple[datetime, float | None]], plan: TruePlan) -> 
         plan, [TrueReading(at, celsius, celsius is not None) for at, celsius in readings], datetime.now(UTC)
     )
     return [(e.side, e.start, e.end, e.ended_by, e.peak_c, e.severity, e.has_gap) for e in found]
+
+
+@pytest.fixture(autouse=True)
+def _tunings_are_read_again() -> Iterator[None]:
+    """What a test installed as rules must not be remembered for the plans of the next one."""
+    yield
+    registry.tuned.cache_clear()
 
 
 @pytest.fixture

@@ -110,12 +110,6 @@ def without(kind: AlertKind):
     return tuple(one for one in registry.RULES if one.kind != kind)
 
 
-@pytest.fixture(autouse=True)
-def _tunings_are_read_again():
-    yield
-    registry.tuned.cache_clear()
-
-
 async def lid_is_open(desk: Desk, *minutes: float) -> None:
     await desk.pool.execute(
         "UPDATE readings SET lid_open = measured_at = ANY($1::timestamptz[])",
