@@ -1,4 +1,4 @@
-"""The delivery loop: what the outbox holds becomes readable by the stream; here its age is watched and its end cut off."""
+"""Keeps the outbox: its age is watched, and its end cut off; streams and webhooks read what it holds."""
 
 import asyncio
 from datetime import timedelta
@@ -28,7 +28,7 @@ MARKS = "SELECT count(*) FROM evaluation_marks"
 async def run_deliver(pool: asyncpg.Pool, stop: asyncio.Event, retention: timedelta) -> None:
     """Watch the outbox and remove what is older than `retention`, until `stop` is set.
 
-    The event stream, the one channel of this version, reads the outbox by itself, in every process that serves it.
+    The event stream and the webhooks read the outbox by themselves: see api/stream.py and alerts/webhooks.
     """
     while not stop.is_set():
         removed = await outlast(lambda: look_after(pool, retention), stop, "deliver")

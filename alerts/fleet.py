@@ -12,16 +12,17 @@ from alerts.model import to_datetime, to_instant
 from alerts.outage import SUBJECT, Hearing, fleet_condition
 from alerts.record import save_fleet
 from alerts.rows import alert_from_row
-from alerts.rules.signal_lost import LONGEST_SILENCE
+from alerts.rules.signal_lost import LONGEST_SILENCE, SignalLostTuning
 from alerts.traces import Connection
 from alerts.wakeup import first_of, outlast
 
 EVERY_S: Final = 10.0
+_LANDING: Final = timedelta(seconds=SignalLostTuning().landing_s)
 _LOCK: Final = 0xF1EE7  # any number that nobody else takes a lock by
 
 # A logger is overdue at half of how long it may be silent, or after three of its intervals where they are known and
 # that is sooner: so much of a silent fleet is overdue before the first of its loggers would be told of by itself. Who
-# had been silent for a day before has no part in it.
+# had been silent for a day before has no part in it, nor has a drill.
 HEAR = """
 WITH live AS (
     SELECT a.shipment_id, d.measured_at,
@@ -30,8 +31,11 @@ WITH live AS (
     JOIN shipments AS s USING (shipment_id)
     JOIN device_states AS d USING (device_id)
     JOIN devices AS v USING (device_id)
-    WHERE a.ends_at IS NULL AND s.status = 'in_transit' AND d.measured_at > $2
-        AND NOT coalesce(d.flight_mode_until > $1 AND d.measured_at + $3 > $1, false)
+    WHERE a.ends_at IS NULL AND s.status = 'in_transit' AND NOT s.drill AND d.measured_at > $2
+        AND NOT coalesce(
+            least(d.flight_mode_until, d.measured_at + $3)
+                + $4::interval / coalesce((s.plan->>'time_lapse')::float8, 1) > $1
+            AND d.flight_mode_until > d.measured_at, false)
 )
 SELECT count(*) AS live, count(*) FILTER (WHERE overdue) AS silent,
     count(DISTINCT shipment_id) FILTER (WHERE overdue) AS shipments, max(measured_at) FILTER (WHERE overdue) AS newest
@@ -64,7 +68,7 @@ async def _hear(connection: Connection) -> Hearing:
     on = alert is not None and alert.resolved_at is None
     before = alert.condition.since if alert is not None and on else now
     silence = timedelta(microseconds=LONGEST_SILENCE)
-    heard = await connection.fetchrow(HEAR, clock, to_datetime(before - LONGEST_SILENCE), silence)
+    heard = await connection.fetchrow(HEAR, clock, to_datetime(before - LONGEST_SILENCE), silence, _LANDING)
     assert heard is not None
     newest = None if heard["newest"] is None else to_instant(heard["newest"])
     hearing = Hearing(live=heard["live"], silent=heard["silent"], shipments=heard["shipments"], newest=newest)

@@ -56,9 +56,11 @@ async def shipments_in(
     shipment_ids: Collection[str] | None = None,
     limit: int | None = None,
 ) -> list[str]:
-    """Give the ids of shipments that were on their way then, of those that are named if any are."""
+    """Give the ids of shipments that were on their way then: of those that are named, else of all that are no drill."""
     query = select(shipments.c.shipment_id).where(visible, *stretch.conditions())
-    if shipment_ids is not None:
+    if shipment_ids is None:
+        query = query.where(~shipments.c.drill)
+    else:
         query = query.where(shipments.c.shipment_id.in_(shipment_ids))
     return list((await connection.execute(query.order_by(shipments.c.shipment_id).limit(limit))).scalars())
 

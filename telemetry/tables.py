@@ -42,6 +42,24 @@ organizations = Table(
     Column("created_at", Instant, nullable=False, server_default=func.now()),
 )
 
+
+def _revisions_of(described: Table, noun: str) -> Table:
+    """Give the table that keeps every state a row of `described` was ever in."""
+    key = f"{noun}_id"
+    return Table(
+        f"{noun}_revisions",
+        metadata,
+        Column(key, Identifier, ForeignKey(described.c[key]), nullable=False),
+        Column("revision", Integer, nullable=False),
+        Column("recorded_at", Instant, nullable=False),
+        Column("by", Text, nullable=False, comment="a key's name"),
+        Column("reason", Text),
+        Column("content", JSONB, nullable=False, comment=f"the whole row of {described.name}"),
+        PrimaryKeyConstraint(key, "revision"),
+        comment=f"every state a {noun} was ever in; nothing is deleted",
+    )
+
+
 devices = Table(
     "devices",
     metadata,
@@ -67,18 +85,7 @@ dewars = Table(
     Column("updated_by", Text, comment="a key's name; null: registered before that was kept"),
 )
 
-dewar_revisions = Table(
-    "dewar_revisions",
-    metadata,
-    Column("dewar_id", Identifier, ForeignKey("dewars.dewar_id"), nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("recorded_at", Instant, nullable=False),
-    Column("by", Text, nullable=False, comment="a key's name"),
-    Column("reason", Text),
-    Column("content", JSONB, nullable=False, comment="the whole row of dewars"),
-    PrimaryKeyConstraint("dewar_id", "revision"),
-    comment="every state a dewar was ever in; nothing is deleted",
-)
+dewar_revisions = _revisions_of(dewars, "dewar")
 
 dewar_charges = Table(
     "dewar_charges",
@@ -113,18 +120,7 @@ sites = Table(
     Column("updated_by", Text, nullable=False, comment="a key's name"),
 )
 
-site_revisions = Table(
-    "site_revisions",
-    metadata,
-    Column("site_id", Identifier, ForeignKey("sites.site_id"), nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("recorded_at", Instant, nullable=False),
-    Column("by", Text, nullable=False, comment="a key's name"),
-    Column("reason", Text),
-    Column("content", JSONB, nullable=False, comment="the whole row of sites"),
-    PrimaryKeyConstraint("site_id", "revision"),
-    comment="every state a site was ever in; nothing is deleted",
-)
+site_revisions = _revisions_of(sites, "site")
 
 products = Table(
     "products",
@@ -142,18 +138,7 @@ products = Table(
     Column("updated_by", Text, nullable=False, comment="a key's name"),
 )
 
-product_revisions = Table(
-    "product_revisions",
-    metadata,
-    Column("product_id", Identifier, ForeignKey("products.product_id"), nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("recorded_at", Instant, nullable=False),
-    Column("by", Text, nullable=False, comment="a key's name"),
-    Column("reason", Text),
-    Column("content", JSONB, nullable=False, comment="the whole row of products"),
-    PrimaryKeyConstraint("product_id", "revision"),
-    comment="every state a product was ever in; nothing is deleted",
-)
+product_revisions = _revisions_of(products, "product")
 
 shipments = Table(
     "shipments",

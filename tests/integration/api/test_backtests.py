@@ -123,12 +123,15 @@ async def test_a_part_of_history(desk: Desk, hours_ago: HoursAgo) -> None:
     await desk.admin.post("/v1/shipments/S1/deliver", json={"at": text(hours_ago(40))})
     await shipped(desk, "S2", hours_ago(30))
     await desk.ship("S3")  # planned: it has no history
+    await shipped(desk, "S4", hours_ago(30), drill=True)  # counts only where it is named
 
     async def shipments(**stretch: datetime) -> set[str]:
         found = await run(desk, plan={"upper_c": -155}, **{name: text(at) for name, at in stretch.items()})
         return {one["shipment_id"] for one in found["by_shipment"]}
 
     assert await shipments() == {"S1", "S2"}
+    drill = await run(desk, plan={"upper_c": -155}, shipment_ids=["S4"])
+    assert [one["shipment_id"] for one in drill["by_shipment"]] == ["S4"]
     assert await shipments(since=hours_ago(39)) == {"S2"}
     assert await shipments(until=hours_ago(31)) == {"S1"}
     assert await shipments(since=hours_ago(39), until=hours_ago(31)) == set()

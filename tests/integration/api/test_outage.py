@@ -121,3 +121,26 @@ async def test_loggers_that_announced_silence_or_were_silent_all_day_are_no_outa
     assert hearing is not None
     assert (hearing.live, hearing.silent) == (0, 0)
     assert await desk.items("/v1/alerts") == []
+
+
+async def test_drills_and_who_has_just_landed_are_no_outage(desk: Desk, hours_ago: HoursAgo) -> None:
+    loggers = await under_way(desk, hours_ago(3), hours_ago(2))
+    await desk.pool.execute(
+        "UPDATE device_states SET flight_mode_until = $2 WHERE device_id = ANY($1)",
+        loggers[:12],
+        hours_ago(0.5),
+    )
+    await desk.pool.execute("UPDATE shipments SET drill = true WHERE shipment_id >= 'S18'")
+    heard = await hear_fleet(desk.pool)
+    assert heard is not None
+    assert (heard.live, heard.silent) == (6, 6)
+    # An hour after the announced landing they are missed.
+    await desk.pool.execute(
+        "UPDATE device_states SET flight_mode_until = $2 WHERE device_id = ANY($1)",
+        loggers[:12],
+        hours_ago(1.5),
+    )
+    heard = await hear_fleet(desk.pool)
+    assert heard is not None
+    assert (heard.live, heard.silent) == (18, 18)
+    assert await desk.items("/v1/alerts") == []  # fewer than twenty
