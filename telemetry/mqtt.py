@@ -154,7 +154,7 @@ class Bridge:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             moved.cancel()
-        return connection.closed.result() if connection.closed.done() else "another ingester has our slot"
+        return connection.closed.result() if connection.closed.done() else "our slot is another one now"
 
     def _lose_connection(self, problem: str) -> None:
         if self._connection is not None:

@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 READINGS = ("dewar/v1/+/readings", "dewar/v1/+/+/readings", "dewar/v1/+/+/+/readings")
 STATUS = "dewar/v1/+/status"
 SHARE = "$share/dewarwatch/"
+FIRST = 0
+"""The number that hears statuses."""
 QUIET_S = 0.5
 """A broker that has sent nothing for so long after an unsubscription has nothing more."""
 LOOK_EVERY_S = 60.0
@@ -40,7 +42,7 @@ def topics(slot: int, protocol: MQTTProtocolVersion) -> list[str]:
     share = (
         SHARE if protocol == MQTTProtocolVersion.MQTTv5 else ""
     )  # older brokers have no shared subscriptions
-    return [*(share + topic for topic in READINGS), *([STATUS] if slot == 0 else [])]
+    return [*(share + topic for topic in READINGS), *([STATUS] if slot == FIRST else [])]
 
 
 async def empty(connection: Connection, subscriptions: Sequence[str], inbox: Inbox) -> None:
@@ -59,6 +61,7 @@ async def adopt(url: str, slot: Slot, inbox: Inbox, deliver: Deliver) -> None:
     """Look now and then for sessions whose ingester is gone, and empty and end them; only where MQTT 5 is spoken.
 
     It is gone if its number is free at two looks: after the database was away, all numbers are free for a moment.
+    Number 0 is taken with all that waits in its session, since it alone hears statuses; what ours was is left to be found.
     """
     were_free: set[int] = set()
     while True:
@@ -71,8 +74,10 @@ async def adopt(url: str, slot: Slot, inbox: Inbox, deliver: Deliver) -> None:
                 async with slot.borrowed(number) as free:
                     if free:
                         are_free.add(number)
-                    if free and number in were_free:
+                    if free and number in were_free and number != FIRST:
                         await _end_session(url, number, inbox, deliver)
+            if FIRST in are_free & were_free:
+                slot.move_to(FIRST)
         except UnsupportedVersionError:
             return
         except BrokerError as error:

@@ -15,6 +15,7 @@ log = structlog.get_logger(__name__)
 
 _LOCKS = 0x64776967  # "dwig": the space of these locks
 _TRY = "SELECT pg_try_advisory_lock($1, $2)"
+_LET_GO = "SELECT pg_advisory_unlock($1, $2)"
 _CHECK_S = 15.0
 _ANSWER_LIMIT_S = 5.0
 _RETRY_S = 1.0
@@ -29,6 +30,8 @@ class Slot:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._changed = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._wanted: int | None = None
         self.number: int | None = None
 
     async def hold(self) -> None:
@@ -37,10 +40,15 @@ class Slot:
             try:
                 async with self._pool.acquire(timeout=_ANSWER_LIMIT_S) as connection:
                     await self._take(connection)
-                    await _until_lost(connection)
+                    await self._keep(connection)
             except FAULTS as error:
                 log.warning("slot_lock_lost", slot=self.number, error=str(error) or repr(error))
             await asyncio.sleep(_RETRY_S)
+
+    def move_to(self, number: int) -> None:
+        """Ask for another number; the one that is held is kept where somebody else is quicker."""
+        self._wanted = number
+        self._woken.set()
 
     @asynccontextmanager
     async def borrowed(self, number: int) -> AsyncIterator[bool]:
@@ -69,17 +77,35 @@ class Slot:
             if await connection.fetchval(_TRY, _LOCKS, number):
                 break
         if number != self.number:
-            log.info("slot_taken", slot=number, before=self.number)
-            self.number = number
-            self._changed.set()
-            self._changed = asyncio.Event()
+            self._have(number)
 
+    async def _keep(self, connection: Connection) -> None:
+        lost = asyncio.Event()
 
-async def _until_lost(connection: Connection) -> None:
-    lost = asyncio.Event()
-    connection.add_termination_listener(lambda _: lost.set())
-    while not lost.is_set():
-        with suppress(TimeoutError):
-            await asyncio.wait_for(lost.wait(), _CHECK_S)
-        # A network that went away says nothing until it is used.
-        await connection.execute("SELECT 1", timeout=_ANSWER_LIMIT_S)
+        def lose(_: object) -> None:
+            lost.set()
+            self._woken.set()
+
+        connection.add_termination_listener(lose)
+        while not lost.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), _CHECK_S)
+            self._woken.clear()
+            await self._move(connection)
+            # A network that went away says nothing until it is used.
+            await connection.execute("SELECT 1", timeout=_ANSWER_LIMIT_S)
+
+    async def _move(self, connection: Connection) -> None:
+        """Take the number that is wanted, and only then let go of the other."""
+        wanted, self._wanted = self._wanted, None
+        if wanted in {None, self.number}:
+            return
+        if await connection.fetchval(_TRY, _LOCKS, wanted, timeout=_ANSWER_LIMIT_S):
+            await connection.execute(_LET_GO, _LOCKS, self.number, timeout=_ANSWER_LIMIT_S)
+            self._have(wanted)
+
+    def _have(self, number: int) -> None:
+        log.info("slot_taken", slot=number, before=self.number)
+        self.number = number
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -92,3 +92,45 @@ async def test_only_a_session_that_is_free_twice_is_ended_and_never_our_own(stor
     others = range(1, sessions.LOOKED_AT)
     assert [number for number, _ in found] == [*others[1:]]
     assert [looks for _, looks in found] == [len(others) + number for number in others[1:]]
+
+
+async def test_one_that_runs_takes_the_first_number_and_its_statuses_over(broker, store, monkeypatch):
+    monkeypatch.setattr(sessions, "LOOK_EVERY_S", 0.1)
+    subscriptions, subscribe = asyncio.Queue(), Connection.subscribe
+
+    async def subscribed(self, topics):
+        await subscribe(self, topics)
+        subscriptions.put_nowait(topics)
+
+    monkeypatch.setattr(Connection, "subscribe", subscribed)
+    async with store.another_connection() as first:
+        await first.execute("SELECT pg_advisory_lock($1, 0)", LOCKS)
+        bridge = Bridge(broker.url, store.pool, lambda _: None)
+        running = asyncio.create_task(bridge.run(asyncio.Event()))
+        assert sessions.STATUS not in await asyncio.wait_for(subscriptions.get(), PATIENCE_S)
+        await first.execute("SELECT pg_advisory_unlock($1, 0)", LOCKS)
+        assert sessions.STATUS in await asyncio.wait_for(subscriptions.get(), PATIENCE_S)
+        held = await first.fetch(
+            "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND classid = $1::int::oid", LOCKS
+        )
+        running.cancel()
+        await asyncio.wait([running])
+    assert 1 not in [row["objid"] for row in held]
+
+
+async def test_a_number_that_somebody_else_was_quicker_to_take_leaves_ours(store):
+    slot = Slot(store.pool)
+    async with store.another_connection() as first:
+        await first.execute("SELECT pg_advisory_lock($1, 0)", LOCKS)
+        holding = asyncio.create_task(slot.hold())
+        await asyncio.wait_for(slot.other_than(None), PATIENCE_S)
+        slot.move_to(0)
+        async with asyncio.timeout(PATIENCE_S):
+            while slot._wanted is not None:
+                await asyncio.sleep(0)
+        assert slot.number == 1
+        await first.execute("SELECT pg_advisory_unlock($1, 0)", LOCKS)
+        slot.move_to(0)
+        assert await asyncio.wait_for(slot.other_than(1), PATIENCE_S) == 0
+        holding.cancel()
+        await asyncio.wait([holding])
