@@ -7,7 +7,7 @@ recovers before. Where runs begin and end is exact to the reading, by the table 
 hold at a time, and both are answers to one question; so they are one alert.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, ClassVar, NamedTuple
@@ -19,10 +19,10 @@ from alerts import wording
 from alerts.alert import AlertKind
 from alerts.model import SECOND, Duration, Instant, Severity
 from alerts.plan import Plan
-from alerts.rules.bins import Open, columns_of, fold_bins
+from alerts.rules.bins import Bin, Open, columns_of, fold_bins
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
-from alerts.rules.trend import Point, Trend, reaches, trend
+from alerts.rules.trend import Trend, reaches, slowing, straight
 from alerts.rules.window import in_window
 from alerts.state import HIGH, IN_RANGE, LOW, PHASES, zones
 from alerts.trace import Channel, Trace
@@ -115,7 +115,8 @@ class PredictedState:
     """Of one logger: the bin that is open, the levels of those before it, the run that is on, and what is told."""
 
     bins: Open = ()
-    points: tuple[tuple[float, ...], ...] = ()
+    at: tuple[Instant, ...] = ()
+    celsius: tuple[float, ...] = ()
     course: Course = _COURSE
     told: Told = _TOLD
 
@@ -163,31 +164,25 @@ class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, PredictedState]):
         bins, closed = fold_bins(round(tuning.bin_s * SECOND), state.bins, trace.at, columns)
         turns = list(_turns(facts.plan, state.course.phase, trace.at, celsius))
         if not closed and not turns:
-            return PredictedState(bins, state.points, state.course, state.told)
-        points, course, told = state.points, state.course, state.told
-        # A reading that closes a bin and begins a run: the bin was before.
-        for at, one, phase in sorted(
-            [
-                *((one.closed_at, one, IN_RANGE) for one in closed),
-                *((at, None, phase) for at, phase in turns),
-            ],
-            key=lambda event: (event[0], event[1] is None),
-        ):
-            told = _spending(tuning, facts.plan, course, told, at)
+            return PredictedState(bins, state.at, state.celsius, state.course, state.told)
+        levels, course, told = _Levels(list(state.at), list(state.celsius)), state.course, state.told
+        for at, one, phase in _in_order(closed, turns):
+            if course.phase != IN_RANGE or (told.of_budget and told.on):
+                told = _spending(tuning, facts.plan, course, told, at)
             if one is None:
                 course, told = _turned(course, told, at, phase)
                 continue
             ambient_c, level = one.level(_AMBIENT), one.level(_CELSIUS)
-            if ambient_c is not None:
+            if ambient_c is not None and ambient_c != course.ambient_c:
                 course = course._replace(ambient_c=ambient_c)
             if level is not None:
-                if len(points) == _POINTS and course.phase == IN_RANGE:
-                    course = _been(course, points[0][1])
-                points = (*points[1 - _POINTS :], (one.last_at, level))
-                course = _forecast(tuning, facts.plan, course, [(int(p), c) for p, c in points])
+                if len(levels.at) == _POINTS and course.phase == IN_RANGE:
+                    course = _been(course, levels.celsius[0])
+                levels.add(one.last_at, level)
+                course = _forecast(tuning, facts.plan, course, levels)
                 if course.phase == IN_RANGE:
                     told = _judged(tuning, course, told, one.last_at)
-        return PredictedState(bins, points, course, told)
+        return PredictedState(bins, tuple(levels.at), tuple(levels.celsius), course, told)
 
     def look(
         self, tuning: ExcursionPredictedTuning, facts: Facts, state: PredictedState, moment: Moment
@@ -221,6 +216,31 @@ def time_to_limit(facts: Facts, state: PredictedState, through: Instant) -> Time
         return None
     lo, mid, hi = (max(0.0, (at - through) / _HOUR) for at in (course.lo, course.mid, course.hi))
     return TimeToLimit(limit_c=_limit(facts.plan, course.side), at=course.at, hours=(lo, mid, hi))
+
+
+class _Levels(NamedTuple):
+    """The levels of the last bins, oldest first."""
+
+    at: list[Instant]
+    celsius: list[float]
+
+    def add(self, at: Instant, celsius: float) -> None:
+        """Add the newest one."""
+        if len(self.at) == _POINTS:
+            del self.at[0], self.celsius[0]
+        self.at.append(at)
+        self.celsius.append(celsius)
+
+
+def _in_order(
+    closed: Sequence[Bin], turns: Sequence[tuple[Instant, int]]
+) -> list[tuple[Instant, Bin | None, int]]:
+    """Give bins that are closed, and turns of the phase, in order; of a reading that does both, the bin was before."""
+    events: list[tuple[Instant, Bin | None, int]] = [(one.closed_at, one, IN_RANGE) for one in closed]
+    if turns:
+        events += [(at, None, phase) for at, phase in turns]
+        events.sort(key=lambda event: (event[0], event[1] is None))
+    return events
 
 
 def _turns(
@@ -258,29 +278,26 @@ def _limit(plan: Plan, side: int) -> float:
     return limit
 
 
-def _forecast(tuning: ExcursionPredictedTuning, plan: Plan, course: Course, points: list[Point]) -> Course:
+def _forecast(tuning: ExcursionPredictedTuning, plan: Plan, course: Course, levels: _Levels) -> Course:
     """Say when a limit is reached, or in a run when it recovers, by the trend of the last levels."""
-    now = trend(points)
-    at = points[-1][0]
+    now, at = straight(levels.at, levels.celsius), levels.at[-1]
     if course.phase != IN_RANGE:
-        recovers = now is not None and _recovers(tuning, plan, course, now)
+        recovers = now is not None and _recovers(tuning, plan, course, now, levels)
         return course._replace(at=at, stays_since=None if recovers else course.stays_since or at)
-    side = IN_RANGE
-    soon = None
-    if now is not None and _is_sure(tuning, plan, now) and _leads_away(course, now):
-        side = HIGH if now.slope > 0 else LOW
-        limit = plan.limits.upper_c if side == HIGH else plan.limits.lower_c
-        soon = (
-            None
-            if limit is None
-            else reaches(now, limit, course.ambient_c, tuning.model_sd, _farthest(tuning, plan))
-        )
+    if now is None or not _is_sure(tuning, plan, now) or not _leads_away(course, now):
+        return _nothing_ahead(course, at)
+    side = HIGH if now.slope > 0 else LOW
+    limit = plan.limits.upper_c if side == HIGH else plan.limits.lower_c
+    if limit is None:
+        return _nothing_ahead(course, at)
+    now = slowing(now, levels.at, levels.celsius)
+    soon = reaches(now, limit, course.ambient_c, tuning.model_sd, _farthest(tuning, plan))
     if soon is None:
-        return course._replace(at=at, side=IN_RANGE, short=0, long=course.long + 1)
+        return _nothing_ahead(course, at)
     short = soon[1] <= tuning.horizon_s * SECOND
     long = soon[1] > tuning.clear_horizon_s * SECOND
     lo, mid, hi = (at + length for length in soon)
-    certain = now is not None and abs(now.slope) > tuning.certain * now.slope_sd
+    certain = abs(now.slope) > tuning.certain * now.slope_sd
     return course._replace(
         at=at,
         side=side,
@@ -292,6 +309,11 @@ def _forecast(tuning: ExcursionPredictedTuning, plan: Plan, course: Course, poin
         else 0,
         long=course.long + 1 if long else 0,
     )
+
+
+def _nothing_ahead(course: Course, at: Instant) -> Course:
+    """Note a bin that says that no limit is reached."""
+    return Course._make((*course[:6], 0, course.long + 1, course.stays_since, at, *course[10:13], IN_RANGE))
 
 
 def _is_sure(tuning: ExcursionPredictedTuning, plan: Plan, now: Trend) -> bool:
@@ -312,10 +334,9 @@ def _been(course: Course, celsius: float) -> Course:
     """Widen where it has been by a level from before the stretch of the trend, and forget some of the rest."""
     coldest = celsius if course.coldest_c is None else course.coldest_c
     warmest = celsius if course.warmest_c is None else course.warmest_c
-    return course._replace(
-        coldest_c=min(celsius, coldest + (celsius - coldest) * _FORGETS),
-        warmest_c=max(celsius, warmest + (celsius - warmest) * _FORGETS),
-    )
+    coldest = min(celsius, coldest + (celsius - coldest) * _FORGETS)
+    warmest = max(celsius, warmest + (celsius - warmest) * _FORGETS)
+    return Course._make((*course[:4], coldest, warmest, *course[6:]))
 
 
 def _farthest(tuning: ExcursionPredictedTuning, plan: Plan) -> float:
@@ -328,12 +349,15 @@ def _on_dry_ice(tuning: ExcursionPredictedTuning, plan: Plan, now: Trend) -> boo
     return upper_c is not None and tuning.dry_ice_c < upper_c <= -50 and now.celsius <= tuning.dry_ice_c
 
 
-def _recovers(tuning: ExcursionPredictedTuning, plan: Plan, course: Course, now: Trend) -> bool:
+def _recovers(
+    tuning: ExcursionPredictedTuning, plan: Plan, course: Course, now: Trend, levels: _Levels
+) -> bool:
     """Say whether the trend ends the run before the budget is used up."""
     low, high = plan.recovery_points()
     exhausted_at = _exhausted_at(plan, course)
     if exhausted_at is None or abs(now.slope) <= 2 * now.slope_sd:
         return False
+    now = slowing(now, levels.at, levels.celsius)
     found = reaches(now, high if course.phase == HIGH else low, None, tuning.model_sd, inf)
     return found is not None and now.at + found[1] < exhausted_at
 
