@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -177,14 +178,14 @@ def go_forward(
     ends = [*safe_counts(standing.state, trace)[: len(folded.safe_points)], len(trace)]
     failed = {kind: at for kind, at in standing.failed.items() if kind not in standing.rules}
     columns, errors = {}, {}
-    journey, of_journey = stretched(facts), stretched_trace(facts, trace)
+    journey, parts = stretched(facts), _parts(stretched_trace(facts, trace), ends)
     for one in tuned:
         state = _begins(standing, one)
         if state is None:
             continue  # it is left alone for now
         failed.pop(one.kind, None)
         try:
-            columns[one.kind] = _fold(one, journey, state, of_journey, ends)
+            columns[one.kind] = _fold(one, journey, state, parts)
         except Exception as error:  # noqa: BLE001 -- whatever it is, excursions and other rules must not fail with it
             errors[one.kind] = error
             failed[one.kind] = retry_at
@@ -207,16 +208,18 @@ def _begins(standing: Standing, one: Tuned) -> Any:
     return _empty(one.rule) if standing.state.seen is None else None
 
 
-def _fold(one: Tuned, facts: Facts, state: Any, trace: Trace, ends: Sequence[int]) -> list[Any]:
-    """Give a rule's state after each of so many readings, ascending."""
-    rule, tuning = one.rule, one.tuning
-    if not len(trace) or (rule.reads and rule.reads.isdisjoint(trace.channels)):
-        return [state] * len(ends)
-    states, begin = [], 0
-    for end in ends:
-        if end > begin:
-            part = trace if len(ends) == 1 else trace[begin:end]
-            state = rule.fold(tuning, facts, state, part)
+def _parts(trace: Trace, ends: Sequence[int]) -> list[Trace]:
+    """Cut a trace after so many readings each, ascending; what was made of a part is for all rules."""
+    if len(ends) == 1:
+        return [trace]
+    return [trace[begin:end] for begin, end in pairwise((0, *ends))]
+
+
+def _fold(one: Tuned, facts: Facts, state: Any, parts: Sequence[Trace]) -> list[Any]:
+    """Give a rule's state after each part of a trace."""
+    rule, states = one.rule, []
+    for part in parts:
+        if len(part) and not (rule.reads and rule.reads.isdisjoint(part.channels)):
+            state = rule.fold(one.tuning, facts, state, part)
         states.append(state)
-        begin = end
     return states

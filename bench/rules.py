@@ -10,10 +10,12 @@ from statistics import median
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from alerts.looking import Logger, look_around
 from alerts.model import SECOND, Window
 from alerts.rules.facts import Charge, Dewar, Facts, Leg, Place
+from alerts.rules.geodesy import on_sphere
 from alerts.rules.registry import Tuned, tuned
 from alerts.rules.rule import Moment
 from alerts.standing import Standing, go_forward
@@ -91,7 +93,8 @@ def upload(seed: int, length: int, *, bare: bool = False) -> Trace:
     celsius = np.round(-185 + chance.normal(0, 0.2, length), 2)
     if bare:
         return Trace(at, celsius)
-    gone = np.arange(length) / (28 * 60)
+    gone = np.arange(length) / (10 * 60)
+    lat, lon = _great_circle(gone)
     return Trace(
         at,
         celsius,
@@ -103,14 +106,22 @@ def upload(seed: int, length: int, *, bare: bool = False) -> Trace:
             Channel.SHOCK_G: np.round(np.abs(chance.normal(0, 1, length)), 1),
             Channel.LID_OPEN: np.zeros(length),
             Channel.LN2_KG: np.round(12 - gone * 1.4 + chance.normal(0, 0.01, length), 2),
-            Channel.LAT: np.round(50.03 - gone * 9.4 + chance.normal(0, 0.01, length), 5),
-            Channel.LON: np.round(8.54 - gone * 82.3 + chance.normal(0, 0.01, length), 5),
+            Channel.LAT: np.round(lat + chance.normal(0, 0.01, length), 5),
+            Channel.LON: np.round(lon + chance.normal(0, 0.01, length), 5),
             Channel.ACCURACY_M: np.full(length, 12.0),
             Channel.SEQ: np.arange(1.0, length + 1),
             Channel.BOOT: np.ones(length),
             Channel.RECEIVED_AT: at + 1.0 * SECOND,
         },
     )
+
+
+def _great_circle(gone: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give latitudes and longitudes of so large parts of the way, from 0 to 1."""
+    ends = [np.array(on_sphere(place.lat or 0, place.lon or 0)) for place in (_FRA, _JFK)]
+    angle = np.arccos(ends[0] @ ends[1])
+    x, y, z = (np.outer(ends[0], np.sin((1 - gone) * angle)) + np.outer(ends[1], np.sin(gone * angle))) / np.sin(angle)
+    return np.degrees(np.arcsin(z)), np.degrees(np.arctan2(y, x))
 
 
 def _uploads(*, bare: bool = False) -> list[Trace]:

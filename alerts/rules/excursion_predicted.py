@@ -10,7 +10,7 @@ hold at a time, and both are answers to one question; so they are one alert.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,15 @@ from alerts.plan import Plan
 from alerts.rules.bins import Bin, Open, columns_of, fold_bins
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
-from alerts.rules.trend import Trend, reaches, slowing, straight
+from alerts.rules.trend import LONGEST, Trend, going_nowhere, reaches, slowing, straight
 from alerts.rules.window import in_window
 from alerts.state import HIGH, IN_RANGE, LOW, PHASES, zones
 from alerts.trace import Channel, Trace
 
 _CELSIUS, _AMBIENT = range(2)
-_POINTS = 18
+_POINTS = LONGEST
+_MANY = 8
+"""So many bins are looked at together first, in columns."""
 _FORGETS = 1 / 300
 """Where a payload has been before it may well be again; that is forgotten by this share a bin, a day or two in all."""
 _HOUR = 3600 * SECOND
@@ -165,7 +167,8 @@ class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, PredictedState]):
         turns = list(_turns(facts.plan, state.course.phase, trace.at, celsius))
         if not closed and not turns:
             return PredictedState(bins, state.at, state.celsius, state.course, state.told)
-        levels, course, told = _Levels(list(state.at), list(state.celsius)), state.course, state.told
+        course, told = state.course, state.told
+        levels = _Levels.of(tuning, state, closed)
         for at, one, phase in _in_order(closed, turns):
             if course.phase != IN_RANGE or (told.of_budget and told.on):
                 told = _spending(tuning, facts.plan, course, told, at)
@@ -173,16 +176,20 @@ class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, PredictedState]):
                 course, told = _turned(course, told, at, phase)
                 continue
             ambient_c, level = one.level(_AMBIENT), one.level(_CELSIUS)
-            if ambient_c is not None and ambient_c != course.ambient_c:
+            if ambient_c is None:
+                ambient_c = course.ambient_c
+            if level is None:
                 course = course._replace(ambient_c=ambient_c)
-            if level is not None:
-                if len(levels.at) == _POINTS and course.phase == IN_RANGE:
-                    course = _been(course, levels.celsius[0])
-                levels.add(one.last_at, level)
-                course = _forecast(tuning, facts.plan, course, levels)
-                if course.phase == IN_RANGE:
-                    told = _judged(tuning, course, told, one.last_at)
-        return PredictedState(bins, tuple(levels.at), tuple(levels.celsius), course, told)
+                continue
+            left_behind = levels.add()
+            course = _been(course, ambient_c, left_behind)
+            if course.phase == IN_RANGE and levels.go_nowhere():
+                course = _nothing_ahead(course, one.last_at)
+            else:
+                course = _forecast(tuning, facts.plan, course, *levels.last())
+            if course.phase == IN_RANGE and (told.on or course.short):
+                told = _judged(tuning, course, told, one.last_at)
+        return PredictedState(bins, *map(tuple, levels.last()), course, told)
 
     def look(
         self, tuning: ExcursionPredictedTuning, facts: Facts, state: PredictedState, moment: Moment
@@ -218,18 +225,36 @@ def time_to_limit(facts: Facts, state: PredictedState, through: Instant) -> Time
     return TimeToLimit(limit_c=_limit(facts.plan, course.side), at=course.at, hours=(lo, mid, hi))
 
 
-class _Levels(NamedTuple):
-    """The levels of the last bins, oldest first."""
+class _Levels:
+    """The levels of the last bins, oldest first, as they become more: all of them are known from the start."""
 
-    at: list[Instant]
-    celsius: list[float]
+    def __init__(self, at: list[Instant], celsius: list[float], end: int) -> None:
+        self._at, self._celsius, self._end = at, celsius, end
+        self._nowhere: Sequence[bool] = ()
 
-    def add(self, at: Instant, celsius: float) -> None:
-        """Add the newest one."""
-        if len(self.at) == _POINTS:
-            del self.at[0], self.celsius[0]
-        self.at.append(at)
-        self.celsius.append(celsius)
+    @classmethod
+    def of(cls, tuning: ExcursionPredictedTuning, state: PredictedState, closed: Sequence[Bin]) -> Self:
+        """Begin with those of the state; each of the bins that has a level will add it."""
+        new = [(one.last_at, level) for one in closed if (level := one.level(_CELSIUS)) is not None]
+        at, celsius = [*state.at, *(at for at, _ in new)], [*state.celsius, *(level for _, level in new)]
+        made = cls(at, celsius, len(state.at))
+        if len(new) >= _MANY and len(at) >= LONGEST:
+            made._nowhere = going_nowhere(at, celsius, tuning.sure, tuning.moved).tolist()
+        return made
+
+    def add(self) -> float | None:
+        """Add the next one; give the one that was pushed out."""
+        self._end += 1
+        return self._celsius[self._end - _POINTS - 1] if self._end > _POINTS else None
+
+    def go_nowhere(self) -> bool:
+        """Say whether it is known that they have no trend."""
+        return bool(self._nowhere) and self._end >= LONGEST and self._nowhere[self._end - LONGEST]
+
+    def last(self) -> tuple[list[Instant], list[float]]:
+        """Give them as instants and °C."""
+        first = max(0, self._end - _POINTS)
+        return self._at[first : self._end], self._celsius[first : self._end]
 
 
 def _in_order(
@@ -278,11 +303,17 @@ def _limit(plan: Plan, side: int) -> float:
     return limit
 
 
-def _forecast(tuning: ExcursionPredictedTuning, plan: Plan, course: Course, levels: _Levels) -> Course:
+def _forecast(
+    tuning: ExcursionPredictedTuning,
+    plan: Plan,
+    course: Course,
+    instants: Sequence[Instant],
+    celsius: Sequence[float],
+) -> Course:
     """Say when a limit is reached, or in a run when it recovers, by the trend of the last levels."""
-    now, at = straight(levels.at, levels.celsius), levels.at[-1]
+    now, at = straight(instants, celsius), instants[-1]
     if course.phase != IN_RANGE:
-        recovers = now is not None and _recovers(tuning, plan, course, now, levels)
+        recovers = now is not None and _recovers(tuning, plan, course, slowing(now, instants, celsius))
         return course._replace(at=at, stays_since=None if recovers else course.stays_since or at)
     if now is None or not _is_sure(tuning, plan, now) or not _leads_away(course, now):
         return _nothing_ahead(course, at)
@@ -290,7 +321,7 @@ def _forecast(tuning: ExcursionPredictedTuning, plan: Plan, course: Course, leve
     limit = plan.limits.upper_c if side == HIGH else plan.limits.lower_c
     if limit is None:
         return _nothing_ahead(course, at)
-    now = slowing(now, levels.at, levels.celsius)
+    now = slowing(now, instants, celsius)
     soon = reaches(now, limit, course.ambient_c, tuning.model_sd, _farthest(tuning, plan))
     if soon is None:
         return _nothing_ahead(course, at)
@@ -330,13 +361,17 @@ def _leads_away(course: Course, now: Trend) -> bool:
     return course.coldest_c is None or now.celsius < course.coldest_c
 
 
-def _been(course: Course, celsius: float) -> Course:
+def _been(course: Course, ambient_c: float | None, celsius: float | None) -> Course:
     """Widen where it has been by a level from before the stretch of the trend, and forget some of the rest."""
-    coldest = celsius if course.coldest_c is None else course.coldest_c
-    warmest = celsius if course.warmest_c is None else course.warmest_c
-    coldest = min(celsius, coldest + (celsius - coldest) * _FORGETS)
-    warmest = max(celsius, warmest + (celsius - warmest) * _FORGETS)
-    return Course._make((*course[:4], coldest, warmest, *course[6:]))
+    coldest, warmest = course.coldest_c, course.warmest_c
+    if celsius is not None and course.phase == IN_RANGE:
+        if coldest is None or celsius < (coldest := coldest + (celsius - coldest) * _FORGETS):
+            coldest = celsius
+        if warmest is None or celsius > (warmest := warmest + (celsius - warmest) * _FORGETS):
+            warmest = celsius
+    elif ambient_c == course.ambient_c:
+        return course
+    return Course._make((*course[:3], ambient_c, coldest, warmest, *course[6:]))
 
 
 def _farthest(tuning: ExcursionPredictedTuning, plan: Plan) -> float:
@@ -349,15 +384,12 @@ def _on_dry_ice(tuning: ExcursionPredictedTuning, plan: Plan, now: Trend) -> boo
     return upper_c is not None and tuning.dry_ice_c < upper_c <= -50 and now.celsius <= tuning.dry_ice_c
 
 
-def _recovers(
-    tuning: ExcursionPredictedTuning, plan: Plan, course: Course, now: Trend, levels: _Levels
-) -> bool:
+def _recovers(tuning: ExcursionPredictedTuning, plan: Plan, course: Course, now: Trend) -> bool:
     """Say whether the trend ends the run before the budget is used up."""
     low, high = plan.recovery_points()
     exhausted_at = _exhausted_at(plan, course)
     if exhausted_at is None or abs(now.slope) <= 2 * now.slope_sd:
         return False
-    now = slowing(now, levels.at, levels.celsius)
     found = reaches(now, high if course.phase == HIGH else low, None, tuning.model_sd, inf)
     return found is not None and now.at + found[1] < exhausted_at
 

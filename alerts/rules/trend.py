@@ -10,13 +10,18 @@ from math import exp, log, sqrt
 from operator import mul
 from typing import NamedTuple
 
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
 from alerts.model import Duration, Instant
 
 Point = tuple[Instant, float]
 """When, and the level in °C."""
 _LENGTHS = (18, 12, 8, 6, 4, 3)
 """The longest of these stretches that is still straight is taken: after a turn the short ones follow sooner."""
-_FEWEST = _LENGTHS[-1]
+LONGEST, _FEWEST = _LENGTHS[0], _LENGTHS[-1]
+_EDGE = 1 + 1e-6
 _Z = 1.645
 """Of a normal distribution, 90 % lie so many standard deviations around the mean."""
 _STRAIGHT = 0.05
@@ -72,6 +77,35 @@ def straight(at: Sequence[Instant], celsius: Sequence[float]) -> Trend | None:
         length=at[-1] - at[-length],
         spacing=at[-1] - at[-2],
     )
+
+
+def going_nowhere(
+    at: Sequence[Instant], celsius: Sequence[float], sure: float, moved: float
+) -> NDArray[np.bool_]:
+    """Say of each stretch of the greatest length, oldest first, whether `straight` surely gives a trend that means nothing.
+
+    That is one whose slope is at most `sure` times its standard deviation, or that moves by at most `moved` times its noise.
+    """
+    levels, times = np.array(celsius), np.array(at)
+    second = np.abs(np.diff(levels, 2))
+    half = (LONGEST - 2) // 2
+    sorted_ = np.partition(sliding_window_view(second, LONGEST - 2), (half - 1, half), axis=1)
+    noise = np.maximum((sorted_[:, half - 1] + sorted_[:, half]) / 2 / 0.6745 / sqrt(6), _ROUNDED_C)
+    ends, levels = sliding_window_view(times, LONGEST), sliding_window_view(levels, LONGEST)
+    apart = ends - ends.mean(axis=1, keepdims=True)
+    off = levels - levels.mean(axis=1, keepdims=True)
+    spread = np.einsum("ij,ij->i", apart, apart)
+    slope = np.abs(np.einsum("ij,ij->i", apart, off)) / spread
+    left = np.sqrt(
+        np.maximum(np.einsum("ij,ij->i", off, off) - slope * slope * spread, 0) / (LONGEST - 2)
+    )
+    # By a little more than rounding can move: what is near the edge is looked at by itself.
+    is_straight = left * _EDGE <= 1.3 * noise
+    unsure = slope * _EDGE <= sure * np.maximum(left, noise) / np.sqrt(spread)
+    length = ends[:, -1] - ends[:, 0]
+    still = slope * length * _EDGE <= moved * noise
+    nowhere: NDArray[np.bool_] = is_straight & (unsure | still)
+    return nowhere
 
 
 def slowing(now: Trend, at: Sequence[Instant], celsius: Sequence[float]) -> Trend:
