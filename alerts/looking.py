@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ from alerts.outage import LOOK_AGAIN_AFTER
 from alerts.rules.facts import Facts
 from alerts.rules.pace import on_the_clock, stretched, stretched_moment
 from alerts.rules.registry import RULES, Tuned
-from alerts.rules.rule import DeviceRule, Found, Look, Moment
+from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment
 from alerts.standing import Standing
 
 _KINDS = frozenset(rule.kind for rule in RULES)
@@ -52,27 +53,40 @@ class _Looking:
     deadlines: list[Instant] = field(default_factory=list)
     held_back: int = 0
 
-    def by(self, one: Tuned) -> Iterator[Condition]:
+    def by(self, one: Tuned) -> list[Condition]:
         """Give the conditions of one rule; what it is to be folded for again is left as it is."""
-        rule = one.rule
-        known = [logger for logger in self.loggers if one.kind in logger.standing.rules]
-        if isinstance(rule, DeviceRule):
-            for logger in known:
-                state, moment = logger.standing.rules[one.kind], logger.moment
-                look = rule.look(one.tuning, self.journey, state, stretched_moment(self.facts, moment))
-                yield from self._follow(one, look, [state], moment)
-        elif len(known) == len(self.loggers):
-            states = [logger.standing.rules[one.kind] for logger in known]
+        rule, found = one.rule, []
+        if _is_of_device(type(rule)):
+            for logger in self.loggers:
+                state = logger.standing.rules.get(one.kind)
+                if state is None:
+                    continue
+                look = rule.look(one.tuning, self.journey, state, stretched_moment(self.facts, logger.moment))
+                if look is not NOTHING or self._is_on_record(one, logger.moment):
+                    found += self._follow(one, look, [state], logger.moment)
+            return found
+        states = [
+            logger.standing.rules[one.kind]
+            for logger in self.loggers
+            if one.kind in logger.standing.rules
+        ]
+        if len(states) == len(self.loggers):
             look = rule.look(one.tuning, self.journey, states, stretched_moment(self.facts, self.whole))
-            yield from self._follow(one, look, states, self.whole)
+            if look is not NOTHING or self._is_on_record(one, self.whole):
+                found += self._follow(one, look, states, self.whole)
+        return found
+
+    def _is_on_record(self, one: Tuned, moment: Moment) -> bool:
+        """Tell whether there is an alert that may have to end; most shipments have none at all."""
+        return bool(self.on_record) and (bool(one.rule.apart) or _subject(one, moment) in self.on_record)
 
     def _follow(self, one: Tuned, look: Look, states: Sequence[Any], moment: Moment) -> Iterator[Condition]:
         look = on_the_clock(self.facts, look)
         if moment.over is None and look.again_at is not None and look.again_at > moment.through:
             self.deadlines.append(look.again_at)
-        subject = one.kind.value if moment.device_id is None else f"{one.kind}:{moment.device_id}"
-        if look.found is None and subject not in self.on_record and not one.rule.apart:
+        if look.found is None and not look.apart and not self._is_on_record(one, moment):
             return  # as nearly always
+        subject = _subject(one, moment)
         found: list[tuple[str, str | None, Found | None]] = [(subject, None, look.found)]
         found += [(f"{subject}:{name}", name, look.apart.get(name)) for name in one.rule.apart]
         for of_subject, name, each in found:
@@ -115,13 +129,22 @@ def look_around(
     )
     for one in tuned:
         try:
-            conditions += list(looking.by(one))
+            conditions += looking.by(one)
         except Exception as error:  # noqa: BLE001 -- whatever it is, other rules must not fail with it
             errors[one.kind] = error
     conditions += _switched_off(tuned, on_record)
     return Looked(
         conditions=conditions, deadlines=looking.deadlines, errors=errors, held_back=looking.held_back
     )
+
+
+@cache
+def _is_of_device(rule: type[Any]) -> bool:
+    return issubclass(rule, DeviceRule)
+
+
+def _subject(one: Tuned, moment: Moment) -> str:
+    return one.kind.value if moment.device_id is None else f"{one.kind.value}:{moment.device_id}"
 
 
 def _condition(kind: AlertKind, subject: str, device_id: str | None, found: Found) -> Condition:

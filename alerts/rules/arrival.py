@@ -19,6 +19,7 @@ from alerts.rules.itinerary import (
     followed,
     forecast,
     planned_arrival,
+    stops,
 )
 from alerts.rules.rule import NOTHING, Found, Look, Moment, ShipmentRule, Tuning
 from alerts.rules.stretch import NEVER, Levels, Stretch, step
@@ -85,13 +86,16 @@ class ArrivalRule(ShipmentRule[P, ArrivalState]):
 
     def fold(self, tuning: P, facts: Facts, state: ArrivalState, trace: Trace) -> ArrivalState:
         """Look at some of the positions, and measure at each of them what was to be expected then."""
+        planned = planned_arrival(facts)
+        if planned is None and not stops(facts):
+            return state
         looked = followed(facts, _sampling(tuning), state.progress, trace)
         if not looked:
             return state
         bad, told, levels = state.bad, state.told, self.levels(tuning)
         custom, step_us = _custom(tuning), duration_of(tuning.told_step_s)
         before, until = None, 0
-        for at, progress in looked if planned_arrival(facts) is not None else ():
+        for at, progress in () if planned is None else looked:
             known = progress[STOP:DOUBTED]
             if known == before and at <= until:
                 continue  # the forecast is the one at the position before

@@ -9,7 +9,9 @@ hold at a time, and both are answers to one question; so they are one alert.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import inf
+from operator import sub
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -29,6 +31,8 @@ from alerts.trace import Channel, Trace
 
 _CELSIUS, _AMBIENT = range(2)
 _POINTS = LONGEST
+_DIGITS = 4
+"""Levels are means, and their further digits say nothing."""
 _MANY = 8
 """So many bins are looked at together first, in columns."""
 _FORGETS = 1 / 300
@@ -118,6 +122,7 @@ class PredictedState:
 
     bins: Open = ()
     at: tuple[Instant, ...] = ()
+    """Of the first of them, and from each to the next."""
     celsius: tuple[float, ...] = ()
     course: Course = _COURSE
     told: Told = _TOLD
@@ -189,7 +194,7 @@ class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, PredictedState]):
                 course = _forecast(tuning, facts.plan, course, *levels.last())
             if course.phase == IN_RANGE and (told.on or course.short):
                 told = _judged(tuning, course, told, one.last_at)
-        return PredictedState(bins, *map(tuple, levels.last()), course, told)
+        return PredictedState(bins, *levels.stored(), course, told)
 
     def look(
         self, tuning: ExcursionPredictedTuning, facts: Facts, state: PredictedState, moment: Moment
@@ -236,7 +241,8 @@ class _Levels:
     def of(cls, tuning: ExcursionPredictedTuning, state: PredictedState, closed: Sequence[Bin]) -> Self:
         """Begin with those of the state; each of the bins that has a level will add it."""
         new = [(one.last_at, level) for one in closed if (level := one.level(_CELSIUS)) is not None]
-        at, celsius = [*state.at, *(at for at, _ in new)], [*state.celsius, *(level for _, level in new)]
+        at = [*accumulate(state.at), *(at for at, _ in new)]
+        celsius = [*state.celsius, *(round(level, _DIGITS) for _, level in new)]
         made = cls(at, celsius, len(state.at))
         if len(new) >= _MANY and len(at) >= LONGEST:
             made._nowhere = going_nowhere(at, celsius, tuning.sure, tuning.moved).tolist()
@@ -255,6 +261,11 @@ class _Levels:
         """Give them as instants and °C."""
         first = max(0, self._end - _POINTS)
         return self._at[first : self._end], self._celsius[first : self._end]
+
+    def stored(self) -> tuple[tuple[Instant, ...], tuple[float, ...]]:
+        """Give them as fields of a state."""
+        at, celsius = self.last()
+        return tuple(map(sub, at, [0, *at])), tuple(celsius)
 
 
 def _in_order(
