@@ -47,6 +47,8 @@ class _Looking:
     journey: Facts
     """The same in the time of the journey, in which rules reckon."""
     loggers: Sequence[Logger]
+    moments: Sequence[tuple[Logger, Moment]]
+    """Each of them, and its moment in that time."""
     whole: Moment
     on_record: Mapping[str, Alert]
     kinds_held_back: frozenset[AlertKind]
@@ -57,12 +59,12 @@ class _Looking:
         """Give the conditions of one rule; what it is to be folded for again is left as it is."""
         rule, found = one.rule, []
         if _is_of_device(type(rule)):
-            for logger in self.loggers:
+            for logger, moment in self.moments:
                 state = logger.standing.rules.get(one.kind)
                 if state is None:
                     continue
-                look = rule.look(one.tuning, self.journey, state, stretched_moment(self.facts, logger.moment))
-                if look is not NOTHING or self._is_on_record(one, logger.moment):
+                look = rule.look(one.tuning, self.journey, state, moment)
+                if look is not NOTHING or self.on_record:
                     found += self._follow(one, look, [state], logger.moment)
             return found
         states = [
@@ -72,21 +74,17 @@ class _Looking:
         ]
         if len(states) == len(self.loggers):
             look = rule.look(one.tuning, self.journey, states, stretched_moment(self.facts, self.whole))
-            if look is not NOTHING or self._is_on_record(one, self.whole):
+            if look is not NOTHING or self.on_record:
                 found += self._follow(one, look, states, self.whole)
         return found
 
-    def _is_on_record(self, one: Tuned, moment: Moment) -> bool:
-        """Tell whether there is an alert that may have to end; most shipments have none at all."""
-        return bool(self.on_record) and (bool(one.rule.apart) or _subject(one, moment) in self.on_record)
-
     def _follow(self, one: Tuned, look: Look, states: Sequence[Any], moment: Moment) -> Iterator[Condition]:
-        look = on_the_clock(self.facts, look)
+        look = look if look is NOTHING else on_the_clock(self.facts, look)
         if moment.over is None and look.again_at is not None and look.again_at > moment.through:
             self.deadlines.append(look.again_at)
-        if look.found is None and not look.apart and not self._is_on_record(one, moment):
+        subject = one.kind.value if moment.device_id is None else f"{one.kind}:{moment.device_id}"
+        if look.found is None and subject not in self.on_record and not one.rule.apart:
             return  # as nearly always
-        subject = _subject(one, moment)
         found: list[tuple[str, str | None, Found | None]] = [(subject, None, look.found)]
         found += [(f"{subject}:{name}", name, look.apart.get(name)) for name in one.rule.apart]
         for of_subject, name, each in found:
@@ -122,11 +120,10 @@ def look_around(
     held_back: frozenset[AlertKind] = frozenset(),
 ) -> Looked:
     """Let each rule look at each logger, or at all of them at once; one that raises is told of, and costs no other."""
-    looking, conditions, errors = (
-        _Looking(facts, stretched(facts), loggers, whole, on_record, held_back),
-        [],
-        {},
-    )
+    moments = [(logger, stretched_moment(facts, logger.moment)) for logger in loggers]
+    looking = _Looking(facts, stretched(facts), loggers, moments, whole, on_record, held_back)
+    conditions: list[Condition] = []
+    errors = {}
     for one in tuned:
         try:
             conditions += looking.by(one)
@@ -141,10 +138,6 @@ def look_around(
 @cache
 def _is_of_device(rule: type[Any]) -> bool:
     return issubclass(rule, DeviceRule)
-
-
-def _subject(one: Tuned, moment: Moment) -> str:
-    return one.kind.value if moment.device_id is None else f"{one.kind.value}:{moment.device_id}"
 
 
 def _condition(kind: AlertKind, subject: str, device_id: str | None, found: Found) -> Condition:

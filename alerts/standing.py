@@ -39,20 +39,18 @@ class Standing:
     def to_json(self) -> dict[str, Any]:
         """Give it for storage, the state of each rule as a text, since nobody but the rule reads it."""
         shared: list[tuple[Any, ...]] = []
-        rules = {kind.value: self._text(_BY_KIND[kind], state, shared) for kind, state in self.rules.items()}
+        rules, texts = {}, self.texts
+        for kind, state in self.rules.items():
+            kept = texts.get(kind)
+            rules[kind.value] = (
+                kept[1] if kept is not None and kept[0] is state else _text(_BY_KIND[kind], state, shared)
+            )
         more: dict[str, Any] = {"rules": rules}
         if shared:
             more["shared"] = orjson.dumps([list(one) for one in shared]).decode()
         if self.failed:
             more["failed"] = {kind.value: at for kind, at in self.failed.items()}
         return {**self.state.to_json(), **more}
-
-    def _text(self, rule: AnyRule, state: Any, shared: list[tuple[Any, ...]]) -> str:
-        if rule.shares:
-            return _text(rule, state, _shared(getattr(state, rule.shares), shared))
-        if (kept := self.texts.get(rule.kind)) is not None and kept[0] is state:
-            return kept[1]
-        return _text(rule, state, None)
 
     @classmethod
     def from_json(
@@ -71,8 +69,11 @@ class Standing:
         for kind in _BY_KIND if kinds is None else kinds:
             text = stored.get(kind)
             found = None if text is None else _loaded(_BY_KIND[kind], text, shared)
-            if found is not None:
-                rules[kind], texts[kind] = found, (found, text)
+            if found is None:
+                continue
+            rules[kind] = found
+            if not shared or not _BY_KIND[kind].shares:  # else it has a place that another one may get
+                texts[kind] = found, text
         return cls(
             state=state,
             rules=rules,
@@ -90,12 +91,12 @@ class Standing:
 _BY_KIND: Final[Mapping[AlertKind, AnyRule]] = {rule.kind: rule for rule in RULES}
 
 
-def _text(rule: AnyRule, state: Any, place: int | None) -> str:
-    """Write a rule's state; `place` is where what it shares stands, None where that is as it began."""
+def _text(rule: AnyRule, state: Any, shared: list[tuple[Any, ...]]) -> str:
+    """Write a rule's state; where it shares something, with the place of that among what is shared."""
     if state is _empty(rule):
         return _empty_text(rule)
     values = dump(state)
-    if place is not None:
+    if rule.shares and (place := _shared(getattr(state, rule.shares), shared)) is not None:
         values[shared_place(rule.state, rule.shares)] = place
     return orjson.dumps([rule.version, *values]).decode()
 
@@ -177,7 +178,8 @@ def go_forward(
     folded = bring_forward(facts.plan, facts.window, standing.state, only_celsius)
     ends = [*safe_counts(standing.state, trace)[: len(folded.safe_points)], len(trace)]
     failed = {kind: at for kind, at in standing.failed.items() if kind not in standing.rules}
-    columns, errors = {}, {}
+    columns: dict[AlertKind, list[Any]] = {}
+    errors = {}
     journey, parts = stretched(facts), _parts(stretched_trace(facts, trace), ends)
     for one in tuned:
         state = _begins(standing, one)
@@ -208,18 +210,19 @@ def _begins(standing: Standing, one: Tuned) -> Any:
     return _empty(one.rule) if standing.state.seen is None else None
 
 
-def _parts(trace: Trace, ends: Sequence[int]) -> list[Trace]:
-    """Cut a trace after so many readings each, ascending; what was made of a part is for all rules."""
+def _parts(trace: Trace, ends: Sequence[int]) -> list[Trace | None]:
+    """Cut a trace after so many readings each, ascending, None being no reading; what was made of a part is for all rules."""
     if len(ends) == 1:
-        return [trace]
-    return [trace[begin:end] for begin, end in pairwise((0, *ends))]
+        return [trace if ends[0] else None]
+    return [trace[begin:end] if end > begin else None for begin, end in pairwise((0, *ends))]
 
 
-def _fold(one: Tuned, facts: Facts, state: Any, parts: Sequence[Trace]) -> list[Any]:
+def _fold(one: Tuned, facts: Facts, state: Any, parts: Sequence[Trace | None]) -> list[Any]:
     """Give a rule's state after each part of a trace."""
     rule, states = one.rule, []
+    reads = rule.reads
     for part in parts:
-        if len(part) and not (rule.reads and rule.reads.isdisjoint(part.channels)):
+        if part is not None and not (reads and reads.isdisjoint(part.channels)):
             state = rule.fold(one.tuning, facts, state, part)
         states.append(state)
     return states

@@ -8,6 +8,7 @@ folded again from a state before it, and with another plan all of it from the st
 in the fold, on event time, and never in when somebody happened to look.
 
 A state is a flat frozen dataclass: each field a number, text, bool, None or a (named) tuple of such, each with a default.
+`SELDOM_CHANGES` may say of named tuples how many of their first fields are most often as they began, and need no room then.
 """
 
 from abc import ABC, abstractmethod
@@ -131,9 +132,12 @@ def dump(state: Any) -> list[Any]:
     """Give a rule's state for storage as JSON: a tuple that is as it began is None, and what is so at the end is left out."""
     shape = _shape(type(state))
     values = list(shape.values(state))
-    for place, default in shape.tuples:
+    for place, default, seldom in shape.tuples:
         value = values[place]
-        values[place] = None if value is default or value == default else list(value)
+        if value is default or value == default:
+            values[place] = None
+        else:
+            values[place] = list(value[seldom:] if value[:seldom] == default[:seldom] else value)
     last, plain = len(values), shape.plain
     while last and values[last - 1] == plain[last - 1]:
         last -= 1
@@ -147,11 +151,16 @@ def load(state: type[S], values: Sequence[Any]) -> S:
     if count > len(shape.names):
         raise ValueError(f"{count} values for the {len(shape.names)} of {state.__name__}")
     given = list(values)
-    for place, default in shape.tuples:
+    for place, default, seldom in shape.tuples:
         if place >= count:
             break
         value = given[place]
-        given[place] = default if value is None else _tuple(default, value)
+        if value is None:
+            given[place] = default
+        elif seldom and len(value) == len(default) - seldom:
+            given[place] = _tuple(default, [*default[:seldom], *value])
+        else:
+            given[place] = _tuple(default, value)
     return state(**dict(zip(shape.names, given, strict=False))) if shape.by_name else state(*given)
 
 
@@ -165,8 +174,8 @@ class _Shape(NamedTuple):
 
     names: tuple[str, ...]
     values: Callable[[Any], Iterable[Any]]
-    tuples: tuple[tuple[int, tuple[Any, ...]], ...]
-    """Where fields are tuples, with their defaults."""
+    tuples: tuple[tuple[int, tuple[Any, ...], int], ...]
+    """Where fields are tuples, with their defaults, and how many of their first fields seldom change."""
     plain: tuple[Any, ...]
     """Defaults as they are stored."""
     by_name: bool
@@ -180,13 +189,17 @@ def _shape(state: Any) -> _Shape:
 def _read_shape(state: Hashable) -> _Shape:
     assert isinstance(state, type)
     assert is_dataclass(state)
-    every = fields(state)
+    every, seldom = fields(state), getattr(state, "SELDOM_CHANGES", {})
     names, defaults = tuple(one.name for one in every), [one.default for one in every]
     one_or_more = attrgetter(*names) if names else lambda _: ()
     return _Shape(
         names,
         one_or_more if len(names) != 1 else lambda each: (one_or_more(each),),
-        tuple((place, default) for place, default in enumerate(defaults) if isinstance(default, tuple)),
+        tuple(
+            (place, default, seldom.get(names[place], 0))
+            for place, default in enumerate(defaults)
+            if isinstance(default, tuple)
+        ),
         tuple(None if isinstance(default, tuple) else default for default in defaults),
         any(one.kw_only for one in every),
     )
