@@ -57,7 +57,8 @@ class _Looking:
 
     def by(self, one: Tuned) -> list[Condition]:
         """Give the conditions of one rule; what it is to be folded for again is left as it is."""
-        rule, found = one.rule, []
+        rule = one.rule
+        found: list[Condition] = []
         if _is_of_device(type(rule)):
             for logger, moment in self.moments:
                 state = logger.standing.rules.get(one.kind)
@@ -68,9 +69,7 @@ class _Looking:
                     found += self._follow(one, look, [state], logger.moment)
             return found
         states = [
-            logger.standing.rules[one.kind]
-            for logger in self.loggers
-            if one.kind in logger.standing.rules
+            logger.standing.rules[one.kind] for logger in self.loggers if one.kind in logger.standing.rules
         ]
         if len(states) == len(self.loggers):
             look = rule.look(one.tuning, self.journey, states, stretched_moment(self.facts, self.whole))
@@ -123,7 +122,7 @@ def look_around(
     moments = [(logger, stretched_moment(facts, logger.moment)) for logger in loggers]
     looking = _Looking(facts, stretched(facts), loggers, moments, whole, on_record, held_back)
     conditions: list[Condition] = []
-    errors = {}
+    errors: dict[AlertKind, Exception] = {}
     for one in tuned:
         try:
             conditions += looking.by(one)

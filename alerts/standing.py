@@ -179,7 +179,7 @@ def go_forward(
     ends = [*safe_counts(standing.state, trace)[: len(folded.safe_points)], len(trace)]
     failed = {kind: at for kind, at in standing.failed.items() if kind not in standing.rules}
     columns: dict[AlertKind, list[Any]] = {}
-    errors = {}
+    errors: dict[AlertKind, Exception] = {}
     journey, parts = stretched(facts), _parts(stretched_trace(facts, trace), ends)
     for one in tuned:
         state = _begins(standing, one)

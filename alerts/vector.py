@@ -2,8 +2,8 @@
 
 Theory of operation. It follows the same table `PHASES`. A second reading in the zone of the one before it changes no
 phase, so the table is followed, one by one, only where the zone becomes another: few places, as a rule. The same holds
-for silences that are too long. All else is a sum along the trace, or an
-extreme of a stretch of it; so the state after any reading in the middle is there, too: those are the safe points.
+for silences that are too long. All else is a sum along the trace, or an extreme of a stretch of it; so the state after
+any reading in the middle is there, too: those are the safe points.
 
 It gives what `excursion.fold` gives to the last bit, but for `State.weighed`: that sum is added up in another order.
 """

@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from alerts.alert import AlertKind
 from alerts.looking import Logger, look_around
 from alerts.model import SECOND, Window
 from alerts.rules.facts import Charge, Dewar, Facts, Leg, Place
@@ -20,6 +21,7 @@ from alerts.rules.registry import Tuned, tuned
 from alerts.rules.rule import Moment
 from alerts.standing import Standing, go_forward
 from alerts.trace import Channel, Trace
+from api.bootstrap import spare_collections
 from bench.ground import Ground
 from bench.report import Measure, Result
 from bench.traces import STARTED, plan_of
@@ -63,6 +65,7 @@ PLANNED = Facts(
 async def rules(ground: Ground) -> Result:
     """Measure live readings and whole uploads, with all rules, with each by itself and with none."""
     await ground.patience.undisturbed(_nothing)
+    spare_collections()  # as the service does
     measures = [Measure(what="stored state", unit="bytes", runs=[_stored_bytes()])]
     for name, facts in (("everything known", PLANNED), ("nothing known", BARE)):
         for what, watching in _choices(facts):
@@ -120,7 +123,9 @@ def _great_circle(gone: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
     """Give latitudes and longitudes of so large parts of the way, from 0 to 1."""
     ends = [np.array(on_sphere(place.lat or 0, place.lon or 0)) for place in (_FRA, _JFK)]
     angle = np.arccos(ends[0] @ ends[1])
-    x, y, z = (np.outer(ends[0], np.sin((1 - gone) * angle)) + np.outer(ends[1], np.sin(gone * angle))) / np.sin(angle)
+    x, y, z = (
+        np.outer(ends[0], np.sin((1 - gone) * angle)) + np.outer(ends[1], np.sin(gone * angle))
+    ) / np.sin(angle)
     return np.degrees(np.arcsin(z)), np.degrees(np.arctan2(y, x))
 
 
@@ -147,7 +152,9 @@ def _live_us(facts: Facts, watching: Sequence[Tuned]) -> float:
         stored = orjson.dumps(before.to_json())
         parts = [trace[n : n + 1] for n in range(LENGTH - READINGS, LENGTH)]
 
-        def one_by_one(stored: bytes = stored, parts: list[Trace] = parts, kinds: list = kinds) -> None:
+        def one_by_one(
+            stored: bytes = stored, parts: list[Trace] = parts, kinds: list[AlertKind] = kinds
+        ) -> None:
             for part in parts:
                 stored = _live(facts, watching, kinds, stored, part)
 
@@ -155,7 +162,9 @@ def _live_us(facts: Facts, watching: Sequence[Tuned]) -> float:
     return median(took)
 
 
-def _live(facts: Facts, watching: Sequence[Tuned], kinds: list, stored: bytes, part: Trace) -> bytes:
+def _live(
+    facts: Facts, watching: Sequence[Tuned], kinds: list[AlertKind], stored: bytes, part: Trace
+) -> bytes:
     standing = Standing.from_json(orjson.loads(stored), kinds)
     assert standing is not None
     forward = go_forward(facts, watching, standing, part, 0)

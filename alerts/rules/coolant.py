@@ -41,7 +41,7 @@ class Left(NamedTuple):
     rate_tilts: float = 0.0
     tilts_tilts: float = 0.0
 
-    def after(self, at: Instant, hold_time: Duration, heat: float, tilt: float) -> Self:
+    def after(self, at: Instant, hold_time: Duration, heat: float, tilt: float) -> "Left":
         """Give what is left later, where so much more heat comes in than at rest in a room, at this tilt (1: on its side)."""
         before, share, rate, tilts, share_share, share_rate, share_tilts, *of_rates = self
         rate_rate, rate_tilts, tilts_tilts = of_rates
@@ -53,13 +53,11 @@ class Left(NamedTuple):
             + by_rate * (by_rate * rate_rate + 2 * by_tilts * rate_tilts)
             + by_tilts * by_tilts * tilts_tilts
         )
-        return self._make(
-            (
-                *(at, share + rate * by_rate, rate, tilts, variance),
-                share_rate + by_rate * rate_rate + by_tilts * rate_tilts,
-                share_tilts + by_rate * rate_tilts + by_tilts * tilts_tilts,
-                *of_rates,
-            )
+        return Left(
+            *(at, share + rate * by_rate, rate, tilts, variance),
+            share_rate + by_rate * rate_rate + by_tilts * rate_tilts,
+            share_tilts + by_rate * rate_tilts + by_tilts * tilts_tilts,
+            *of_rates,
         )
 
     def measured(self, share: float, variance: float, forgets: float) -> Self:
@@ -169,7 +167,8 @@ _FARTHEST = float(np.abs(_Z).max())
 @lru_cache(maxsize=64)
 def _heats(sd: float) -> NDArray[np.float64]:
     """Give by how much the heat may be another, as factors."""
-    return np.exp(sd * _Z[3])
+    factors: NDArray[np.float64] = np.exp(sd * _Z[3])
+    return factors
 
 
 def _points(left: Left) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -164,9 +164,9 @@ def load(state: type[S], values: Sequence[Any]) -> S:
     return state(**dict(zip(shape.names, given, strict=False))) if shape.by_name else state(*given)
 
 
-def shared_place(state: Hashable, field_name: str) -> int:
+def shared_place(state: type[Any], field_name: str) -> int:
     """Give where a field stands in what `dump` gives."""
-    return _read_shape(state).names.index(field_name)
+    return _shape(state).names.index(field_name)
 
 
 class _Shape(NamedTuple):
@@ -208,7 +208,7 @@ def _read_shape(state: Hashable) -> _Shape:
 def _tuple(default: tuple[Any, ...], values: Any) -> tuple[Any, ...]:
     if type(values) is not list:
         if type(values) is type(default):
-            return values  # type: ignore[no-any-return]  # it was read before
+            return values  # it was read before
         raise TypeError(f"{values!r} is no list")
     plain = (
         [tuple(value) if type(value) is list else value for value in values]
