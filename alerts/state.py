@@ -7,8 +7,6 @@ from math import inf, nextafter
 from operator import attrgetter
 from typing import Any, Final
 
-import orjson
-
 from alerts.figures import exhaustion
 from alerts.model import COLDEST_C, HOTTEST_C, Duration, EndedBy, Instant, Run, Side
 from alerts.plan import Plan
@@ -71,7 +69,7 @@ class State:
 
     def to_json(self) -> dict[str, Any]:
         """Give the state for storage."""
-        return {"version": STATE_VERSION, "values": orjson.dumps(_values(self)).decode()}
+        return {"version": STATE_VERSION, **self.fields()}
 
     def fields(self) -> dict[str, Any]:
         """Give all of it by name."""
@@ -80,13 +78,13 @@ class State:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "State | None":
         """Read a stored state back; None if another version of the fold wrote it: then fold from the start."""
-        if data.get("version") != STATE_VERSION:
+        if data.get("version") != STATE_VERSION or not data.keys() >= _NAMES:
             return None
-        values = orjson.loads(data.get("values", "[]"))
-        return cls(**dict(zip(_FIELDS, values, strict=True))) if len(values) == len(_FIELDS) else None
+        return cls(**{name: data[name] for name in _FIELDS})
 
 
 _FIELDS: Final = tuple(field.name for field in fields(State))
+_NAMES: Final = frozenset(_FIELDS)
 _values: Final = attrgetter(*_FIELDS)
 
 

@@ -297,7 +297,7 @@ def test_a_state_survives_storage_to_the_last_bit():
 def test_a_state_of_another_version_is_not_used():
     assert State.from_json({**State().to_json(), "version": 0, "other": 1}) is None
     assert State.from_json({}) is None
-    assert State.from_json({"version": STATE_VERSION, "values": "[1, 2]"}) is None
+    assert State.from_json({"version": STATE_VERSION, "seen": 1}) is None
 
 
 @pytest.mark.parametrize("again", [0, 1])
