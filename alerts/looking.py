@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ from alerts.outage import LOOK_AGAIN_AFTER
 from alerts.rules.facts import Facts
 from alerts.rules.pace import on_the_clock, stretched, stretched_moment
 from alerts.rules.registry import RULES, Tuned
-from alerts.rules.rule import DeviceRule, Found, Look, Moment
+from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment
 from alerts.standing import Standing
 
 _KINDS = frozenset(rule.kind for rule in RULES)
@@ -46,28 +47,38 @@ class _Looking:
     journey: Facts
     """The same in the time of the journey, in which rules reckon."""
     loggers: Sequence[Logger]
+    moments: Sequence[tuple[Logger, Moment]]
+    """Each of them, and its moment in that time."""
     whole: Moment
     on_record: Mapping[str, Alert]
     kinds_held_back: frozenset[AlertKind]
     deadlines: list[Instant] = field(default_factory=list)
     held_back: int = 0
 
-    def by(self, one: Tuned) -> Iterator[Condition]:
+    def by(self, one: Tuned) -> list[Condition]:
         """Give the conditions of one rule; what it is to be folded for again is left as it is."""
         rule = one.rule
-        known = [logger for logger in self.loggers if one.kind in logger.standing.rules]
-        if isinstance(rule, DeviceRule):
-            for logger in known:
-                state, moment = logger.standing.rules[one.kind], logger.moment
-                look = rule.look(one.tuning, self.journey, state, stretched_moment(self.facts, moment))
-                yield from self._follow(one, look, [state], moment)
-        elif len(known) == len(self.loggers):
-            states = [logger.standing.rules[one.kind] for logger in known]
+        found: list[Condition] = []
+        if _is_of_device(type(rule)):
+            for logger, moment in self.moments:
+                state = logger.standing.rules.get(one.kind)
+                if state is None:
+                    continue
+                look = rule.look(one.tuning, self.journey, state, moment)
+                if look is not NOTHING or self.on_record:
+                    found += self._follow(one, look, [state], logger.moment)
+            return found
+        states = [
+            logger.standing.rules[one.kind] for logger in self.loggers if one.kind in logger.standing.rules
+        ]
+        if len(states) == len(self.loggers):
             look = rule.look(one.tuning, self.journey, states, stretched_moment(self.facts, self.whole))
-            yield from self._follow(one, look, states, self.whole)
+            if look is not NOTHING or self.on_record:
+                found += self._follow(one, look, states, self.whole)
+        return found
 
     def _follow(self, one: Tuned, look: Look, states: Sequence[Any], moment: Moment) -> Iterator[Condition]:
-        look = on_the_clock(self.facts, look)
+        look = look if look is NOTHING else on_the_clock(self.facts, look)
         if moment.over is None and look.again_at is not None and look.again_at > moment.through:
             self.deadlines.append(look.again_at)
         subject = one.kind.value if moment.device_id is None else f"{one.kind}:{moment.device_id}"
@@ -108,20 +119,24 @@ def look_around(
     held_back: frozenset[AlertKind] = frozenset(),
 ) -> Looked:
     """Let each rule look at each logger, or at all of them at once; one that raises is told of, and costs no other."""
-    looking, conditions, errors = (
-        _Looking(facts, stretched(facts), loggers, whole, on_record, held_back),
-        [],
-        {},
-    )
+    moments = [(logger, stretched_moment(facts, logger.moment)) for logger in loggers]
+    looking = _Looking(facts, stretched(facts), loggers, moments, whole, on_record, held_back)
+    conditions: list[Condition] = []
+    errors: dict[AlertKind, Exception] = {}
     for one in tuned:
         try:
-            conditions += list(looking.by(one))
+            conditions += looking.by(one)
         except Exception as error:  # noqa: BLE001 -- whatever it is, other rules must not fail with it
             errors[one.kind] = error
     conditions += _switched_off(tuned, on_record)
     return Looked(
         conditions=conditions, deadlines=looking.deadlines, errors=errors, held_back=looking.held_back
     )
+
+
+@cache
+def _is_of_device(rule: type[Any]) -> bool:
+    return issubclass(rule, DeviceRule)
 
 
 def _condition(kind: AlertKind, subject: str, device_id: str | None, found: Found) -> Condition:

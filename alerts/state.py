@@ -23,7 +23,7 @@ PHASES: Final = (
     (LOW, IN_RANGE, IN_RANGE, HIGH, HIGH),  # HIGH
 )
 
-STATE_VERSION: Final = 3
+STATE_VERSION: Final = 4
 
 
 @lru_cache(maxsize=1024)
@@ -45,12 +45,10 @@ class State:
     """All that the fold needs to go on, in plain numbers.
 
     While `valid` is 0, what describes the last valid reading means nothing; while `phase` is IN_RANGE, what
-    describes the run.
+    describes the run. The newest reading is of a broken probe where it is not the last valid one.
     """
 
     seen: Instant | None = None  # the newest reading, of a broken probe too
-    fault_since: Instant | None = None  # the first reading of the newest stretch of a broken probe,
-    fault_until: Instant | None = None  # and the first valid one after it
     last_at: Instant = 0
     last_c: float = 0.0
     phase: int = IN_RANGE
@@ -80,12 +78,13 @@ class State:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "State | None":
         """Read a stored state back; None if another version of the fold wrote it: then fold from the start."""
-        values = dict(data)
-        written_by = values.pop("version", None)
-        return cls(**values) if written_by == STATE_VERSION and values.keys() == set(_FIELDS) else None
+        if data.get("version") != STATE_VERSION or not data.keys() >= _NAMES:
+            return None
+        return cls(**{name: data[name] for name in _FIELDS})
 
 
 _FIELDS: Final = tuple(field.name for field in fields(State))
+_NAMES: Final = frozenset(_FIELDS)
 _values: Final = attrgetter(*_FIELDS)
 
 

@@ -137,7 +137,7 @@ async def running(
 
         async with asyncio.TaskGroup() as group:
             tasks |= {name: group.create_task(loop, name=name) for name, loop in work.items()}
-            _spare_collections()
+            spare_collections()
             log.info("started", roles=sorted(roles), url=web.url)
             try:
                 yield Running(url=web.url, server=server, pool=pool)
@@ -149,7 +149,7 @@ async def running(
     log.info("stopped")
 
 
-def _spare_collections() -> None:
+def spare_collections() -> None:
     """Have the garbage collector leave alone what is there for good (a look at all of it takes 0.1 s), and look more seldom.
 
     Nothing else runs meanwhile. What one batch of readings is made of is gone again before it is looked at.

@@ -49,8 +49,6 @@ class _Full:
     valid: int = 0
     readings: int = 0
     last_at: int = 0
-    fault_since: int | None = None
-    fault_until: int | None = None
     held_in: int = 0
     held_out: int = 0
     min_c: float = 1e9
@@ -97,16 +95,12 @@ def full(rule: Rule, items: Sequence[tuple[str, Value]]) -> Found:  # noqa: C901
     """Find the excursions of readings, by key, as (start, end, peak, gap), and keep all figures in the state."""
     lower_c, low_recovers, high_recovers, upper_c, max_gap, coldest_c, hottest_c = rule
 
-    def step(state: _Full | None, value: Value) -> tuple[_Full, Iterable[tuple[Any, ...]]]:  # noqa: C901, PLR0912
+    def step(state: _Full | None, value: Value) -> tuple[_Full, Iterable[tuple[Any, ...]]]:  # noqa: C901
         state = state or _Full()
         at, celsius = value
         state.readings += 1
         if celsius is None or not coldest_c <= celsius <= hottest_c:
-            if state.fault_since is None or state.fault_until is not None:
-                state.fault_since, state.fault_until = at, None
             return state, ()
-        if state.fault_since is not None and state.fault_until is None:
-            state.fault_until = at
         phase = state.phase
         if state.valid:
             silence = at - state.last_at

@@ -3,7 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from alerts.rules.facts import Facts
 from alerts.rules.registry import tuned
 from alerts.standing import Standing, go_forward
 from alerts.trace import Trace
+from api.bootstrap import spare_collections
 from bench import fleet
 from bench.ground import Ground
 from bench.machine import cpu_s
@@ -127,18 +129,30 @@ async def _fill(connection: asyncpg.Connection, loggers: Sequence[str]) -> None:
 async def _rounds(pools: dict[int, asyncpg.Pool]) -> dict[int, Runs]:
     runs = {size: Runs() for size in pools}
     chance = random.Random(1)
+    sent: dict[int, Counter[str]] = {size: Counter() for size in pools}
+    spare_collections()  # as the service does
     for turn in range(WARM_UP + ROUNDS):
         for size, pool in pools.items():
             due = chance.sample(fleet.device_ids(size), DUE)
-            await _store(pool, due)
+            sent[size].update(due)
+            await _store(pool, {logger: HISTORY + sent[size][logger] for logger in due})
             await _cycle(pool, Runs() if turn < WARM_UP else runs[size])
     return runs
 
 
-async def _store(pool: asyncpg.Pool, loggers: Sequence[str]) -> None:
-    now = datetime.now(UTC)
-    messages = fleet.singles(loggers, len(loggers), after=now - timedelta(seconds=1))
-    await Ingest(pool).store([Message(Source.MQTT, *message, now) for message in messages])
+async def _store(pool: asyncpg.Pool, numbers: Mapping[str, int]) -> None:
+    """Store a reading of each logger, with its number."""
+    now, noise = datetime.now(UTC), random.Random(1)
+    readings = {
+        logger: fleet.reading(number, int(now.timestamp() * 1000), fleet.SAFE_C, noise)
+        for logger, number in numbers.items()
+    }
+    await Ingest(pool).store(
+        [
+            Message(Source.MQTT, fleet.topic(logger), orjson.dumps(one), now)
+            for logger, one in readings.items()
+        ]
+    )
 
 
 async def _cycle(pool: asyncpg.Pool, runs: Runs) -> None:

@@ -131,13 +131,13 @@ class ClockSkew(DeviceRule[Skew, State]):
         received, seq = trace.channels.get(Channel.RECEIVED_AT), trace.channels.get(Channel.SEQ)
         nothing = np.full(len(trace), np.nan)
         seq = nothing if seq is None else seq
-        boot = np.nan_to_num(trace.channels.get(Channel.BOOT, nothing), nan=NEVER)
+        boot = _or_never(trace.channels.get(Channel.BOOT, nothing))
         falls, counted = _fallen(tuning, state, trace.at, boot, seq)
         ahead, told = state.ahead, (state.late, state.told, state.told_until, state.newest)
         if received is not None and len(known := np.flatnonzero(~np.isnan(received))):
             at, arrived = trace.at[known], received[known].astype(np.int64)
             ahead = burst(_ahead(tuning), ahead, at, (at - arrived) / SECOND)
-            numbers = np.nan_to_num(seq[known], nan=NEVER)
+            numbers = _or_never(seq[known])
             told = _uploads(tuning, state, np.array((at, arrived)), np.array((boot[known], numbers)))
         return State(ahead, falls, *told, counted)
 
@@ -155,6 +155,10 @@ class ClockSkew(DeviceRule[Skew, State]):
         elif state.told.since is not None:
             signs.append(_sign_behind(state.told, state.told_until))
         return Look(found=together(signs, moment.over)) if signs else NOTHING
+
+
+def _or_never(numbers: Numbers) -> Numbers:
+    return np.where(np.isnan(numbers), NEVER, numbers)
 
 
 def _usual(tuning: Skew, state: State, trace: Trace) -> State | None:

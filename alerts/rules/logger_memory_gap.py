@@ -140,7 +140,8 @@ def _follow(state: State, trace: Trace) -> State:
     none = np.full(len(trace), np.nan)
     received = trace.channels.get(Channel.RECEIVED_AT, none)[known]
     at, seq = trace.at[known], seq[known]
-    boot = np.nan_to_num(trace.channels.get(Channel.BOOT, none)[known], nan=UNNUMBERED)
+    boot = trace.channels.get(Channel.BOOT, none)[known]
+    boot = np.where(np.isnan(boot), UNNUMBERED, boot)
     book = _Book(state)
     odd = (np.diff(seq, prepend=state.seq) != 1) | (np.diff(boot, prepend=state.boot) != 0)
     odd[0] |= state.seq == UNNUMBERED

@@ -29,7 +29,7 @@ def follow(doubt: Doubt, probe: Probe, at: Instants, values: Floats, air: Floats
     """Bring it forward by values in order of time, NaN where it is broken; however they are cut, the result is the same."""
     if len(values) == 1:
         return take(doubt, probe, int(at[0]), float(values[0]), UNKNOWN_C if air is None else float(air[0]))
-    around = np.full(len(values), UNKNOWN_C) if air is None else np.nan_to_num(air, nan=UNKNOWN_C)
+    around = np.full(len(values), UNKNOWN_C) if air is None else np.where(np.isnan(air), UNKNOWN_C, air)
     good = (values >= doubt.medium.coldest_c) & (values <= doubt.hottest_c)
     counts = _counts(doubt, probe, at, values, good)
     odd = np.append(np.flatnonzero(~good | _remarkable(doubt, values, around, counts)), len(values))
@@ -77,7 +77,7 @@ def _counts(doubt: Doubt, probe: Probe, at: Instants, values: Floats, good: Bool
     size = np.maximum(np.abs(before), np.abs(change))
     swing = triple & (before * change < 0) & (1.9 * step <= size) & (size <= doubt.medium.floor_c)
     triples, swings = probe.triples + np.cumsum(triple), probe.swings + np.cumsum(swing)
-    return _Counts(change, np.nan_to_num(before), step, triples, swings, since, same, last)
+    return _Counts(change, np.where(np.isnan(before), 0.0, before), step, triples, swings, since, same, last)
 
 
 def _count(probe: Probe, place: int, at: Instants, values: Floats, around: Floats, counts: _Counts) -> Probe:

@@ -4,7 +4,7 @@ A fault is never silent. One that breaks the readings themselves makes no excurs
 that only looks wrong leaves the excursions that its readings make, and says beside them not to believe the probe.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import inf
@@ -18,7 +18,7 @@ from alerts.plan import Plan
 from alerts.rules.facts import Facts
 from alerts.rules.held import NOT_HELD, Held, held
 from alerts.rules.payload import MINUTE, PACKS, medium
-from alerts.rules.probe import HOUR, NEVER, UNSEEN, Doubt, Probe, near_counts
+from alerts.rules.probe import CHANGES, HOUR, NEVER, UNSEEN, Doubt, Probe, near_counts
 from alerts.rules.probe_columns import Floats, follow
 from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
 from alerts.rules.signs import Sign, together
@@ -56,6 +56,8 @@ class Distrust(Tuning):
 @dataclass(frozen=True, slots=True)
 class State:
     """What both probes show, by how much the payload's was warmer at first (a sum over the first), and since."""
+
+    SELDOM_CHANGES: ClassVar[Mapping[str, int]] = {"payload": CHANGES, "second": CHANGES}
 
     payload: Probe = UNSEEN
     second: Probe = UNSEEN

@@ -68,6 +68,10 @@ class SignalLost(DeviceRule[SignalLostTuning, Heard]):
         seen = int(trace.at[-1])
         announced, lat = trace.channels.get(Channel.FLIGHT_MODE_UNTIL), trace.channels.get(Channel.LAT)
         position_at, grounded_at, place = state.position_at, state.grounded_at, 0
+        if len(trace) == 1 and announced is None:  # as nearly always
+            if lat is not None and lat[0] == lat[0]:
+                position_at, grounded_at = seen, None
+            return Heard(seen=seen, position_at=position_at, grounded_at=grounded_at)
         if lat is not None and len(where := np.flatnonzero(~np.isnan(lat))):
             place = int(where[-1])
             position_at, grounded_at = int(trace.at[place]), None

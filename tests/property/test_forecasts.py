@@ -4,11 +4,13 @@ from functools import reduce
 
 import numpy as np
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alerts.model import SECOND, Window
 from alerts.plan import Plan, make_plan
+from alerts.rules import excursion_predicted, hold_time_short
 from alerts.rules.excursion_predicted import EXCURSION_PREDICTED, ExcursionPredictedTuning
 from alerts.rules.facts import Charge, Dewar, Facts
 from alerts.rules.hold_time import HoldTimeTuning
@@ -18,6 +20,8 @@ from alerts.trace import Channel, Trace
 
 HOUR = 3600 * SECOND
 T0 = 1_790_000_000 * SECOND
+PLAN = make_plan("cryogenic", {})
+assert isinstance(PLAN, Plan)
 CHANNELS = {
     Channel.LN2_KG: st.floats(0, 4, allow_nan=False),
     Channel.TILT_DEG: st.sampled_from([0.0, 15.0, 45.0, 90.0, 180.0]),
@@ -100,3 +104,45 @@ def test_what_is_found_begins_before_it_is_told_and_ends_after_it_began(shipment
             assert seen.found.since <= through
             assert seen.found.until is None or seen.found.since <= seen.found.until <= through
             assert orjson.dumps(dict(seen.found.details))
+
+
+@st.composite
+def courses(draw):
+    """Many hours at a reading a minute: steady, warming, waving, wandering or in whole degrees; and a dewar on its way."""
+    chance = np.random.default_rng(draw(st.integers(0, 2**32)))
+    count = draw(st.integers(200, 480))
+    minutes = np.arange(count)
+    course = {
+        "steady": lambda: np.zeros(count),
+        "warms": lambda: minutes * chance.uniform(0, 0.15),
+        "waves": lambda: 8 * np.sin(minutes / chance.uniform(20, 200)),
+        "wanders": lambda: np.cumsum(chance.normal(0, 0.3, count)),
+        "coarse": lambda: np.round(chance.normal(0, 1, count)),
+    }[draw(st.sampled_from(["steady", "warms", "waves", "wanders", "coarse"]))]()
+    celsius = np.round(-185 + course + chance.normal(0, 0.2, count), 2)
+    channels = {Channel.AMBIENT_C: np.round(20 + chance.normal(0, 1, count), 1)}
+    if draw(st.booleans()):
+        channels[Channel.LN2_KG] = 3.3 - minutes * draw(st.sampled_from([0.0001, 0.002]))
+    if draw(st.booleans()):
+        channels[Channel.TILT_DEG] = np.repeat(chance.choice([0.0, 80.0, 150.0], 8), count // 8 + 1)[:count]
+    dewar = Dewar(dewar_id="D", hold_time=draw(st.integers(10, 400)) * HOUR, ln2_capacity_kg=3.3)
+    facts = Facts(
+        plan=PLAN,
+        window=Window(departed_at=T0),
+        dewar=dewar,
+        planned_arrival=T0 + draw(st.integers(5, 100)) * HOUR,
+    )
+    return facts, Trace(T0 + 60 * SECOND * minutes, celsius, channels)
+
+
+@pytest.mark.parametrize(("rule", "tuning"), RULES)
+@given(courses())
+@settings(deadline=None, max_examples=30)
+def test_what_is_spared_changes_nothing(rule, tuning, shipment):
+    """Many bins at once are first told apart in columns, and how long it lasts is found where it matters: or always."""
+    facts, trace = shipment
+    found = rule.fold(tuning, facts, rule.state(), trace)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(excursion_predicted, "_MANY", 10_000)
+        patched.setattr(hold_time_short, "_has_time", lambda *_: False)
+        assert rule.fold(tuning, facts, rule.state(), trace) == found

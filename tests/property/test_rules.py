@@ -1,5 +1,7 @@
 """All rules there are: cut anywhere, stored and read back, resumed from any safe point, their folds agree."""
 
+from dataclasses import replace
+
 import numpy as np
 import orjson
 from hypothesis import given, settings
@@ -85,6 +87,16 @@ def stored(standing: Standing) -> Standing:
     read = Standing.from_json(orjson.loads(orjson.dumps(standing.to_json())))
     assert read == standing
     return read
+
+
+@given(tracks())
+@settings(deadline=None)
+def test_what_a_reading_leaves_as_it_is_is_stored_as_it_was(trace: Trace) -> None:
+    before = stored(forward(Standing(), trace).standing)
+    assert before.to_json() == replace(before, texts={}).to_json()
+    silent = Trace(trace.at[-1:] + SECOND, np.array([-190.0]))
+    after = forward(before, silent).standing
+    assert after.to_json() == replace(after, texts={}).to_json()
 
 
 @given(tracks(), st.data())

@@ -118,7 +118,8 @@ async def lid_is_open(desk: Desk, *minutes: float) -> None:
 
 
 async def stored(desk: Desk) -> dict[str, list[object]]:
-    return json.loads(await desk.pool.fetchval("SELECT state->'rules' FROM evaluation_states"))
+    texts = json.loads(await desk.pool.fetchval("SELECT state->'rules' FROM evaluation_states"))
+    return {kind: json.loads(text) for kind, text in texts.items()}
 
 
 async def test_a_rule_reads_its_channel_and_what_is_planned(desk: Desk, lid: LidOften) -> None:
