@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import orjson
 
 from alerts.alert import AlertKind
 from alerts.model import SECOND, Instant, to_instant
-from alerts.outage import GRACE, SUBJECT
+from alerts.outage import GRACE_S, SUBJECT
 from alerts.places import airports
 from alerts.plan import Plan
 from alerts.resume import window_of
@@ -28,7 +28,7 @@ SELECT s.shipment_id, s.organization, s.drill, s.plan, s.plan_revision, s.depart
     s.dewar_id, d.hold_time_h, d.ln2_capacity_kg, d.last_charged_at, d.qualified_until, clock_timestamp() AS looked_at,
     EXISTS (
         SELECT FROM alerts WHERE shipment_id IS NULL AND subject = $2 AND (resolved_at IS NULL
-            OR resolved_at > clock_timestamp() - $3::interval)
+            OR resolved_at > clock_timestamp() - (details->>$3)::float8 * interval '1 second')
     ) AS fleet_is_silent
 FROM shipments AS s LEFT JOIN dewars AS d USING (dewar_id) WHERE s.shipment_id = ANY($1::text[])
 """
@@ -36,7 +36,7 @@ FROM shipments AS s LEFT JOIN dewars AS d USING (dewar_id) WHERE s.shipment_id =
 
 async def load_shipments(connection: Connection, shipment_ids: Sequence[str]) -> Mapping[str, asyncpg.Record]:
     """Load shipments with their dewars, by id."""
-    rows = await connection.fetch(LOAD_SHIPMENTS, shipment_ids, SUBJECT, timedelta(microseconds=GRACE))
+    rows = await connection.fetch(LOAD_SHIPMENTS, shipment_ids, SUBJECT, GRACE_S)
     return {row["shipment_id"]: row for row in rows}
 
 
