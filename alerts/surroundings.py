@@ -54,7 +54,8 @@ SELECT site_id, organization, to_jsonb(sites)::text AS site FROM sites WHERE sit
 """
 
 _LOAD_CHARGES: Final = """
-SELECT dewar_id, charged_at, ln2_kg FROM dewar_charges WHERE dewar_id = ANY($1::text[]) ORDER BY dewar_id, charged_at
+SELECT dewar_id, charged_at, ln2_kg FROM dewar_charges WHERE dewar_id = ANY($1::text[]) AND NOT withdrawn
+ORDER BY dewar_id, charged_at
 """
 
 
