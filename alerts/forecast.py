@@ -74,8 +74,6 @@ async def _resumed(
 
 def _forward(facts: Facts, one: Resumed, now: Instant) -> States:
     """Give the states of rules with the readings that are not evaluated yet."""
-    if not len(one.loaded.trace):
-        return one.standing.rules
     forward = go_forward(facts, tuned(facts.plan), one.standing, one.loaded.trace, retry_at=now)
     return forward.standing.rules
 

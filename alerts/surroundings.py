@@ -23,8 +23,8 @@ from telemetry.registry.hours import receiving_hours
 from telemetry.registry.sites import is_meant
 
 LOAD_SHIPMENTS: Final = """
-SELECT s.shipment_id, s.organization, s.drill, s.plan, s.plan_revision, s.departed_at, s.delivered_at, s.cancelled_at,
-    s.created_at, s.origin, s.destination, s.legs, s.planned_departure, s.planned_arrival, s.packed_out_at, s.use_by,
+SELECT s.shipment_id, s.organization, s.drill, s.plan::text AS plan, s.plan_revision, s.departed_at, s.delivered_at, s.cancelled_at,
+    s.created_at, s.origin, s.destination, s.legs::text AS legs, s.planned_departure, s.planned_arrival, s.packed_out_at, s.use_by,
     s.dewar_id, d.hold_time_h, d.ln2_capacity_kg, d.last_charged_at, d.qualified_until, clock_timestamp() AS looked_at,
     EXISTS (
         SELECT FROM alerts WHERE shipment_id IS NULL AND subject = $2 AND (resolved_at IS NULL

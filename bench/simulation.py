@@ -51,11 +51,14 @@ def main() -> None:
     """Print what was found."""
     parser = argparse.ArgumentParser(prog="python -m bench.simulation", description=__doc__)
     parser.add_argument("--fleet", type=int, default=100_000)
-    parser.add_argument("--speed", type=float, default=4.0)
-    parser.add_argument("--seconds", type=float, default=120.0, help="for how long it runs once all are on")
+    parser.add_argument("--speed", type=float, default=40.0)
+    parser.add_argument(
+        "--interval", type=float, default=600.0, help="seconds of journey between two readings"
+    )
+    parser.add_argument("--seconds", type=float, default=45.0, help="for how long it runs once all are on")
     given = parser.parse_args()
     # The fleet first: what the other takes would count as its memory.
-    print("\n".join(fleet(given.fleet, given.speed, given.seconds).lines()), flush=True)
+    print("\n".join(fleet(given).lines()), flush=True)
     print("\n".join(steps().lines()), flush=True)
 
 
@@ -88,18 +91,18 @@ def steps() -> Result:
     )
 
 
-def fleet(size: int, speed: float, seconds: float) -> Result:
+def fleet(given: argparse.Namespace) -> Result:
     """Measure a fleet against a broker: from the start until all loggers are on, and for some time after that."""
     folder = Path(tempfile.mkdtemp(prefix="dewarwatch-bench-"))
     folder.chmod(0o711)  # root's servers run as another user
     try:
         with embedded_servers(folder / "data", progress) as servers:
-            return _result(size, speed, _moments(servers.mqtt_url, size, speed, seconds))
+            return _result(given, _moments(servers.mqtt_url, given))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _moments(url: str, size: int, speed: float, seconds: float) -> list[Moment]:
+def _moments(url: str, given: argparse.Namespace) -> list[Moment]:
     context = multiprocessing.get_context("spawn")
     ready = context.Event()
     confirming = context.Process(target=_confirm, args=(url, ready), daemon=True)
@@ -107,13 +110,13 @@ def _moments(url: str, size: int, speed: float, seconds: float) -> list[Moment]:
     if not ready.wait(30):
         raise BenchError("what confirms could not connect to the broker")
     try:
-        return asyncio.run(_simulate(url, size, speed, seconds))
+        return asyncio.run(_simulate(url, given))
     finally:
         confirming.terminate()
         confirming.join()
 
 
-async def _simulate(url: str, size: int, speed: float, seconds: float) -> list[Moment]:
+async def _simulate(url: str, given: argparse.Namespace) -> list[Moment]:
     moments: list[Moment] = []
     began, stop = (time.monotonic(), time.process_time()), asyncio.Event()
     until_s = float("inf")
@@ -126,32 +129,37 @@ async def _simulate(url: str, size: int, speed: float, seconds: float) -> list[M
         if not moments or moment.wall_s - moments[-1].wall_s > 10 or not moments[-1].so_far.readings_sent:
             moments.append(moment)
             progress(f"{moment.wall_s:.0f} s: {summary.switched_on} on, {summary.readings_sent} sent")
-        if until_s == float("inf") and summary.switched_on == size:
-            until_s = moment.wall_s + seconds
+        if until_s == float("inf") and summary.switched_on == given.fleet:
+            until_s = moment.wall_s + given.seconds
             moments.append(moment)
         if moment.wall_s > until_s:
             moments.append(moment)
             stop.set()
 
     settings = SimulationSettings(
-        mqtt_url=url, start=datetime.now(UTC), scenario=SCENARIO, fleet=size, speed=speed
+        mqtt_url=url,
+        start=datetime.now(UTC),
+        scenario=SCENARIO,
+        fleet=given.fleet,
+        speed=given.speed,
+        interval_s=given.interval,
     )
     await run(settings, on_progress=note, stop=stop)
     return moments
 
 
-def _result(size: int, speed: float, moments: list[Moment]) -> Result:
+def _result(given: argparse.Namespace, moments: list[Moment]) -> Result:
     first = next(moment for moment in moments if moment.so_far.readings_sent)
-    all_on = next(moment for moment in moments if moment.so_far.switched_on == size)
+    all_on = next(moment for moment in moments if moment.so_far.switched_on == given.fleet)
     last = moments[-1]
     wall_s, busy_s = last.wall_s - all_on.wall_s, last.busy_s - all_on.busy_s
     sent = last.so_far.readings_sent - all_on.so_far.readings_sent
     return Result(
-        title=f"Simulator: {size:,} loggers at {speed:g} times real time against mosquitto",
+        title=f"Simulator: {given.fleet:,} loggers at {given.speed:g} times real time against mosquitto",
         measures=[
             Measure(what="first readings published after", unit="s", runs=[first.wall_s]),
             Measure(what="all loggers on after", unit="s", runs=[all_on.wall_s]),
-            Measure(what="readings due", unit="/s", runs=[size * speed / 60]),
+            Measure(what="readings due", unit="/s", runs=[given.fleet * given.speed / given.interval]),
             Measure(what="readings published, one a message", unit="/s", runs=[sent / wall_s]),
             Measure(what="of one core", unit="%", runs=[100 * busy_s / wall_s]),
             Measure(what="readings published a second of one core", unit="/s", runs=[sent / busy_s]),

@@ -38,7 +38,7 @@ async def test_hold_time_left_and_the_margin_at_arrival(desk: Desk, hours_ago: H
     await under_way(desk, hours_ago)
     before = await foreseen(desk)
     left = before["hold_time"]["left"]
-    assert 130 < left["earliest_h"] < left["expected_h"] < left["latest_h"] < 300
+    assert 110 < left["earliest_h"] < left["expected_h"] < left["latest_h"] < 300
     assert before["hold_time"]["margin_h"] == pytest.approx(left["expected_h"] - 24, abs=0.05)
     assert before["hold_time"]["least_margin_h"] == pytest.approx(left["earliest_h"] - 24, abs=0.05)
     assert datetime.fromisoformat(before["hold_time"]["expected_arrival"]) == hours_ago(-24)
