@@ -129,8 +129,7 @@ class _Course:
         self._plan, self._before = plan, before
         self._limits = zones(plan)
         self._stays = _stays(self._limits)
-        self._since, self._until = before.fault_since, before.fault_until
-        self._works = before.valid > 0 and (self._since is None or self._until is not None)
+        self._works = before.valid > 0 and before.last_at == before.seen
         """Whether the newest reading is a valid one."""
         self._last_at = before.last_at
         self._phase, self._start = before.phase, before.start
@@ -165,11 +164,7 @@ class _Course:
             self._last_at = seen
         self._works = celsius is not None and COLDEST_C <= celsius <= HOTTEST_C
         if celsius is None or not self._works:
-            if self._since is None or self._until is not None:
-                self._since, self._until = at, None
             return _NOWHERE
-        if self._since is not None and self._until is None:
-            self._until = at
         self._hold(at)
         after = PHASES[self._phase][bisect_right(self._limits, celsius)]
         if after != self._phase:
@@ -218,8 +213,6 @@ class _Course:
         return replace(
             before,
             seen=seen,
-            fault_since=self._since,
-            fault_until=self._until,
             last_at=last_at,
             last_c=valid[-1] if valid else before.last_c,
             phase=self._phase,

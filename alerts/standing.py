@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from typing import Any, Final, TypeAlias
+
+import orjson
 
 from alerts.alert import AlertKind
 from alerts.folding import Folded, bring_forward, safe_counts
@@ -11,7 +14,7 @@ from alerts.model import SECOND, Duration, Instant
 from alerts.rules.facts import Facts
 from alerts.rules.pace import stretched, stretched_trace
 from alerts.rules.registry import RULES, AnyRule, Tuned
-from alerts.rules.rule import dump, load
+from alerts.rules.rule import dump, load, shared_place
 from alerts.state import State
 from alerts.trace import Trace
 
@@ -30,11 +33,26 @@ class Standing:
     failed: Mapping[AlertKind, Instant] = field(default_factory=dict)
     """Rules that could not be folded, and from when on they are tried again."""
 
+    texts: Mapping[AlertKind, tuple[Any, str]] = field(default_factory=dict, compare=False, repr=False)
+    """States of rules as they were read, each with its text: what stays as it is is not written anew."""
+
     def to_json(self) -> dict[str, Any]:
-        """Give it for storage; of a state that is as it began, only the version."""
-        rules = {kind.value: _stored(_BY_KIND[kind], state) for kind, state in self.rules.items()}
-        failed = {"failed": {kind.value: at for kind, at in self.failed.items()}} if self.failed else {}
-        return {**self.state.to_json(), "rules": rules, **failed}
+        """Give it for storage, the state of each rule as a text, since nobody but the rule reads it."""
+        shared: list[tuple[Any, ...]] = []
+        rules = {kind.value: self._text(_BY_KIND[kind], state, shared) for kind, state in self.rules.items()}
+        more: dict[str, Any] = {"rules": rules}
+        if shared:
+            more["shared"] = orjson.dumps([list(one) for one in shared]).decode()
+        if self.failed:
+            more["failed"] = {kind.value: at for kind, at in self.failed.items()}
+        return {**self.state.to_json(), **more}
+
+    def _text(self, rule: AnyRule, state: Any, shared: list[tuple[Any, ...]]) -> str:
+        if rule.shares:
+            return _text(rule, state, _shared(getattr(state, rule.shares), shared))
+        if (kept := self.texts.get(rule.kind)) is not None and kept[0] is state:
+            return kept[1]
+        return _text(rule, state, None)
 
     @classmethod
     def from_json(
@@ -44,17 +62,23 @@ class Standing:
 
         States of rules that other versions of them wrote are left out.
         """
-        values = dict(data)
-        stored, failed = values.pop("rules", {}), values.pop("failed", {})
-        state = State.from_json(values)
+        state = State.from_json(data)
         if state is None:
             return None
-        rules = {}
+        stored, failed = data.get("rules", {}), data.get("failed", {})
+        shared = _read(data.get("shared"))
+        rules, texts = {}, {}
         for kind in _BY_KIND if kinds is None else kinds:
-            found = _loaded(_BY_KIND[kind], stored.get(kind))
+            text = stored.get(kind)
+            found = None if text is None else _loaded(_BY_KIND[kind], text, shared)
             if found is not None:
-                rules[kind] = found
-        return cls(state=state, rules=rules, failed={AlertKind(kind): at for kind, at in failed.items()})
+                rules[kind], texts[kind] = found, (found, text)
+        return cls(
+            state=state,
+            rules=rules,
+            failed={AlertKind(kind): at for kind, at in failed.items()},
+            texts=texts,
+        )
 
     def missing(self, tuned: Iterable[Tuned], now: Instant) -> list[AlertKind]:
         """Name the rules that have to be folded from an earlier standing now."""
@@ -66,8 +90,25 @@ class Standing:
 _BY_KIND: Final[Mapping[AlertKind, AnyRule]] = {rule.kind: rule for rule in RULES}
 
 
-def _stored(rule: AnyRule, state: Any) -> list[Any]:
-    return [rule.version] if state == _empty(rule) else [rule.version, *dump(state)]
+def _text(rule: AnyRule, state: Any, place: int | None) -> str:
+    """Write a rule's state; `place` is where what it shares stands, None where that is as it began."""
+    if state is _empty(rule):
+        return _empty_text(rule)
+    values = dump(state)
+    if place is not None:
+        values[shared_place(rule.state, rule.shares)] = place
+    return orjson.dumps([rule.version, *values]).decode()
+
+
+def _shared(value: tuple[Any, ...], shared: list[tuple[Any, ...]]) -> int | None:
+    """Find what is shared among what is there, or put it there; most often it is the same object."""
+    if value == type(value)():
+        return None
+    for place, one in enumerate(shared):
+        if one is value or one == value:
+            return place
+    shared.append(value)
+    return len(shared) - 1
 
 
 @cache
@@ -76,14 +117,42 @@ def _empty(rule: AnyRule) -> Any:
     return rule.state()
 
 
-def _loaded(rule: AnyRule, stored: Sequence[Any] | None) -> Any:
+@cache
+def _empty_text(rule: AnyRule) -> str:
+    return orjson.dumps([rule.version]).decode()
+
+
+def _read(text: Any) -> list[Any]:
+    """Read what is stored as a list; an empty one where it is none."""
+    try:
+        values = orjson.loads(text or "[]")
+    except (TypeError, ValueError):
+        return []
+    return values if isinstance(values, list) else []
+
+
+def _loaded(rule: AnyRule, text: Any, shared: list[Any]) -> Any:
     """Read a rule's state; None where it cannot be, or another version wrote it."""
-    if not stored or stored[0] != rule.version:
+    if text == _empty_text(rule):
+        return _empty(rule)
+    values = _read(text)
+    if not values or values[0] != rule.version:
         return None
     try:
-        return load(rule.state, stored[1:]) if len(stored) > 1 else _empty(rule)
-    except (TypeError, ValueError):  # what cannot be read is folded again
+        values = values[1:]
+        if rule.shares:
+            _share(values, shared_place(rule.state, rule.shares), getattr(_empty(rule), rule.shares), shared)
+        return load(rule.state, values)
+    except (TypeError, ValueError, IndexError):  # what cannot be read is folded again
         return None
+
+
+def _share(values: list[Any], place: int, empty: tuple[Any, ...], shared: list[Any]) -> None:
+    """Put what is shared where its place stands; all that share it get the same object."""
+    if len(values) > place and isinstance(number := values[place], int):
+        if isinstance(shared[number], list):
+            shared[number] = type(empty)(*shared[number])
+        values[place] = shared[number]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,20 +178,20 @@ def go_forward(
     ends = [*safe_counts(standing.state, trace)[: len(folded.safe_points)], len(trace)]
     failed = {kind: at for kind, at in standing.failed.items() if kind not in standing.rules}
     columns, errors = {}, {}
-    journey, of_journey = stretched(facts), stretched_trace(facts, trace)
+    journey, parts = stretched(facts), _parts(stretched_trace(facts, trace), ends)
     for one in tuned:
         state = _begins(standing, one)
         if state is None:
             continue  # it is left alone for now
         failed.pop(one.kind, None)
         try:
-            columns[one.kind] = _fold(one, journey, state, of_journey, ends)
+            columns[one.kind] = _fold(one, journey, state, parts)
         except Exception as error:  # noqa: BLE001 -- whatever it is, excursions and other rules must not fail with it
             errors[one.kind] = error
             failed[one.kind] = retry_at
     rules = [{kind: states[number] for kind, states in columns.items()} for number in range(len(ends))]
     return Forward(
-        standing=Standing(state=folded.state, rules=rules[-1], failed=failed),
+        standing=Standing(state=folded.state, rules=rules[-1], failed=failed, texts=standing.texts),
         folded=folded,
         safe_points=tuple(
             Standing(state=state, rules=of_rules)
@@ -139,16 +208,18 @@ def _begins(standing: Standing, one: Tuned) -> Any:
     return _empty(one.rule) if standing.state.seen is None else None
 
 
-def _fold(one: Tuned, facts: Facts, state: Any, trace: Trace, ends: Sequence[int]) -> list[Any]:
-    """Give a rule's state after each of so many readings, ascending."""
-    rule, tuning = one.rule, one.tuning
-    if not len(trace) or (rule.reads and rule.reads.isdisjoint(trace.channels)):
-        return [state] * len(ends)
-    states, begin = [], 0
-    for end in ends:
-        if end > begin:
-            part = trace if len(ends) == 1 else trace[begin:end]
-            state = rule.fold(tuning, facts, state, part)
+def _parts(trace: Trace, ends: Sequence[int]) -> list[Trace]:
+    """Cut a trace after so many readings each, ascending; what was made of a part is for all rules."""
+    if len(ends) == 1:
+        return [trace]
+    return [trace[begin:end] for begin, end in pairwise((0, *ends))]
+
+
+def _fold(one: Tuned, facts: Facts, state: Any, parts: Sequence[Trace]) -> list[Any]:
+    """Give a rule's state after each part of a trace."""
+    rule, states = one.rule, []
+    for part in parts:
+        if len(part) and not (rule.reads and rule.reads.isdisjoint(part.channels)):
+            state = rule.fold(one.tuning, facts, state, part)
         states.append(state)
-        begin = end
     return states

@@ -7,6 +7,8 @@ from math import inf, nextafter
 from operator import attrgetter
 from typing import Any, Final
 
+import orjson
+
 from alerts.figures import exhaustion
 from alerts.model import COLDEST_C, HOTTEST_C, Duration, EndedBy, Instant, Run, Side
 from alerts.plan import Plan
@@ -23,7 +25,7 @@ PHASES: Final = (
     (LOW, IN_RANGE, IN_RANGE, HIGH, HIGH),  # HIGH
 )
 
-STATE_VERSION: Final = 3
+STATE_VERSION: Final = 4
 
 
 @lru_cache(maxsize=1024)
@@ -45,12 +47,10 @@ class State:
     """All that the fold needs to go on, in plain numbers.
 
     While `valid` is 0, what describes the last valid reading means nothing; while `phase` is IN_RANGE, what
-    describes the run.
+    describes the run. The newest reading is of a broken probe where it is not the last valid one.
     """
 
     seen: Instant | None = None  # the newest reading, of a broken probe too
-    fault_since: Instant | None = None  # the first reading of the newest stretch of a broken probe,
-    fault_until: Instant | None = None  # and the first valid one after it
     last_at: Instant = 0
     last_c: float = 0.0
     phase: int = IN_RANGE
@@ -71,7 +71,7 @@ class State:
 
     def to_json(self) -> dict[str, Any]:
         """Give the state for storage."""
-        return {"version": STATE_VERSION, **self.fields()}
+        return {"version": STATE_VERSION, "values": orjson.dumps(_values(self)).decode()}
 
     def fields(self) -> dict[str, Any]:
         """Give all of it by name."""
@@ -80,9 +80,10 @@ class State:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "State | None":
         """Read a stored state back; None if another version of the fold wrote it: then fold from the start."""
-        values = dict(data)
-        written_by = values.pop("version", None)
-        return cls(**values) if written_by == STATE_VERSION and values.keys() == set(_FIELDS) else None
+        if data.get("version") != STATE_VERSION:
+            return None
+        values = orjson.loads(data.get("values", "[]"))
+        return cls(**dict(zip(_FIELDS, values, strict=True))) if len(values) == len(_FIELDS) else None
 
 
 _FIELDS: Final = tuple(field.name for field in fields(State))

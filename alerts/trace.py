@@ -1,9 +1,9 @@
 """Pure: one device's readings as two columns, which cost little however many they are."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,8 @@ class Trace:
     at: Instants
     celsius: Celsius
     channels: Mapping[Channel, NDArray[np.float64]] = field(default_factory=dict)
+    made: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What was made of it and several ask for: kept by whoever made it, and lost with it."""
 
     @classmethod
     def of(cls, samples: Iterable[tuple[Instant, float | None]]) -> Self:

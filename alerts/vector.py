@@ -2,15 +2,14 @@
 
 Theory of operation. It follows the same table `PHASES`. A second reading in the zone of the one before it changes no
 phase, so the table is followed, one by one, only where the zone becomes another: few places, as a rule. The same holds
-for silences that are too long, and for where a probe breaks or works again. All else is a sum along the trace, or an
+for silences that are too long. All else is a sum along the trace, or an
 extreme of a stretch of it; so the state after any reading in the middle is there, too: those are the safe points.
 
 It gives what `excursion.fold` gives to the last bit, but for `State.weighed`: that sum is added up in another order.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, islice, pairwise
 from math import inf, isfinite
 from operator import itemgetter
@@ -59,8 +58,7 @@ class _Work:
     def __init__(self, plan: Plan, state: State, trace: Trace) -> None:
         self._plan, self._before, self._at = plan, state, trace.at
         self._is_valid = (trace.celsius >= COLDEST_C) & (trace.celsius <= HOTTEST_C)
-        valid, broken = _stretches(self._is_valid)
-        self._faults = _Faults.of(state, trace.at, broken)
+        valid = _stretches(self._is_valid)
         self._valid = _Valid(plan, state, _only(valid, self._is_valid, trace)) if valid else None
         self.ended = [] if self._valid is None else self._valid.ended()
 
@@ -72,7 +70,6 @@ class _Work:
         seen = self._at[np.array(counts) - 1].tolist()
         fields, counted, over = self._before.fields(), 0, 0
         for count, fields["seen"], of_valid in zip(counts, seen, valid, strict=True):
-            fields["fault_since"], fields["fault_until"] = self._faults.after(count)
             fields["readings"] = self._before.readings + count
             if of_valid > counted:
                 fields |= next(values)
@@ -85,11 +82,11 @@ class _Work:
             counted, over = of_valid, now_over
 
 
-def _stretches(valid: Column) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Give where the stretches of readings that are valid begin and end, and where those of others do."""
+def _stretches(valid: Column) -> list[tuple[int, int]]:
+    """Give where the stretches of readings that are valid begin and end."""
     turns = ((valid[1:] != valid[:-1]).nonzero()[0] + 1).tolist()
     stretches = list(pairwise((0, *turns, len(valid))))
-    return (stretches[::2], stretches[1::2]) if valid[0] else (stretches[1::2], stretches[::2])
+    return stretches[::2] if valid[0] else stretches[1::2]
 
 
 def _only(stretches: list[tuple[int, int]], valid: Column, trace: Trace) -> Trace:
@@ -100,34 +97,6 @@ def _only(stretches: list[tuple[int, int]], valid: Column, trace: Trace) -> Trac
         return Trace(trace.at[valid], trace.celsius[valid])
     at, celsius = ([column[start:end] for start, end in stretches] for column in (trace.at, trace.celsius))
     return Trace(np.concatenate(at), np.concatenate(celsius))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Faults:
-    """Where stretches of a broken probe begin and end, as places in the trace."""
-
-    before: State
-    at: Column
-    begins: list[int]
-    ends: list[int]
-
-    @classmethod
-    def of(cls, state: State, at: Column, broken: list[tuple[int, int]]) -> "_Faults":
-        was = state.fault_since is not None and state.fault_until is None
-        begins = [begin for begin, _ in broken if begin or not was]
-        ends = [end for _, end in broken if end < len(at)]
-        over = [0] if was and not (broken and broken[0][0] == 0) else []
-        return cls(before=state, at=at, begins=begins, ends=[*over, *ends])
-
-    def after(self, count: int) -> tuple[Instant | None, Instant | None]:
-        """Give when the newest stretch of a broken probe began and ended, after so many readings."""
-        begun, ended = bisect_left(self.begins, count), bisect_left(self.ends, count)
-        since, until = self.before.fault_since, self.before.fault_until
-        if begun:
-            since, until = int(self.at[self.begins[begun - 1]]), None
-        if ended and (not begun or self.ends[ended - 1] > self.begins[begun - 1]):
-            until = int(self.at[self.ends[ended - 1]])
-        return since, until
 
 
 class _Valid:

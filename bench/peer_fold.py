@@ -49,8 +49,6 @@ class _Full:
     valid: int = 0
     readings: int = 0
     last_at: int = 0
-    fault_since: int | None = None
-    fault_until: int | None = None
     held_in: int = 0
     held_out: int = 0
     min_c: float = 1e9
@@ -102,11 +100,7 @@ def full(rule: Rule, items: Sequence[tuple[str, Value]]) -> Found:  # noqa: C901
         at, celsius = value
         state.readings += 1
         if celsius is None or not coldest_c <= celsius <= hottest_c:
-            if state.fault_since is None or state.fault_until is not None:
-                state.fault_since, state.fault_until = at, None
             return state, ()
-        if state.fault_since is not None and state.fault_until is None:
-            state.fault_until = at
         phase = state.phase
         if state.valid:
             silence = at - state.last_at

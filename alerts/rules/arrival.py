@@ -3,24 +3,25 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeVar
-
-import numpy as np
 
 from alerts.model import SECOND, Duration, Instant
 from alerts.rules.facts import Facts
 from alerts.rules.itinerary import (
     AT_ORIGIN,
+    DOUBTED,
+    STOP,
     Custom,
     Forecast,
     Progress,
     Sampling,
-    advance,
+    followed,
     forecast,
-    positions,
+    planned_arrival,
 )
 from alerts.rules.rule import NOTHING, Found, Look, Moment, ShipmentRule, Tuning
-from alerts.rules.stretch import NEVER, Levels, Stretch, stretch
+from alerts.rules.stretch import NEVER, Levels, Stretch, step
 from alerts.trace import Channel, Trace
 
 _MOST_STEPS = 200
@@ -40,14 +41,6 @@ class ArrivalTuning(Tuning):
     cut_off_s: float = 7200
     service_every_s: float = 86_400
     told_step_s: float = 900
-
-    @property
-    def sampling(self) -> Sampling:
-        return Sampling(every=duration_of(self.position_every_s), accuracy_m=self.accuracy_m)
-
-    @property
-    def custom(self) -> Custom:
-        return Custom(cut_off=duration_of(self.cut_off_s), service_every=duration_of(self.service_every_s))
 
 
 ARRIVAL_RANGES = {
@@ -76,6 +69,7 @@ class ArrivalRule(ShipmentRule[P, ArrivalState]):
 
     state = ArrivalState
     reads = POSITIONS
+    shares = "progress"
 
     @abstractmethod
     def levels(self, tuning: P) -> Levels:
@@ -91,26 +85,31 @@ class ArrivalRule(ShipmentRule[P, ArrivalState]):
 
     def fold(self, tuning: P, facts: Facts, state: ArrivalState, trace: Trace) -> ArrivalState:
         """Look at some of the positions, and measure at each of them what was to be expected then."""
-        for position in positions(tuning.sampling, state.progress.looked_at, trace):
-            progress = advance(facts, state.progress, position)
-            state = replace(state, progress=progress)
-            expected = forecast(facts, progress, tuning.custom, position.at)
+        looked = followed(facts, _sampling(tuning), state.progress, trace)
+        if not looked:
+            return state
+        bad, told, levels = state.bad, state.told, self.levels(tuning)
+        custom, step_us = _custom(tuning), duration_of(tuning.told_step_s)
+        before, until = None, 0
+        for at, progress in looked if planned_arrival(facts) is not None else ():
+            known = progress[STOP:DOUBTED]
+            if known == before and at <= until:
+                continue  # the forecast is the one at the position before
+            expected = forecast(facts, progress, custom, at)
             excess = None if expected is None else self.measure(tuning, facts, expected)
-            if expected is not None and excess is not None:
-                bad = stretch(
-                    self.levels(tuning), state.bad, np.array([position.at]), np.array([float(excess)])
-                )
-                told = state.told
-                if told is None or abs(expected.arrival - told) > duration_of(tuning.told_step_s):
-                    told = expected.arrival
-                state = replace(state, bad=bad, told=told)
-        return state
+            if expected is None or excess is None:
+                break  # what is needed for it is not planned
+            before, until = known, 0 if expected.overdue else expected.arrival
+            bad = step(levels, bad, at, float(excess))
+            if told is None or abs(expected.arrival - told) > step_us:
+                told = expected.arrival
+        return ArrivalState(progress=looked[-1][1], bad=bad, told=told)
 
     def look(self, tuning: P, facts: Facts, states: Sequence[ArrivalState], moment: Moment) -> Look:
         """Judge by the logger that gave the newest position; without any, by the plan and the clock."""
         state = max(states, key=lambda one: one.progress.looked_at or 0)
         through = moment.through
-        expected = forecast(facts, state.progress, tuning.custom, through)
+        expected = forecast(facts, state.progress, _custom(tuning), through)
         if expected is None or self.measure(tuning, facts, expected) is None:
             return NOTHING
         levels = self.levels(tuning)
@@ -140,13 +139,23 @@ class ArrivalRule(ShipmentRule[P, ArrivalState]):
         for _ in range(_MOST_STEPS):
             if at is None or at > moment.through:
                 return None
-            expected = forecast(facts, state.progress, tuning.custom, at)
+            expected = forecast(facts, state.progress, _custom(tuning), at)
             excess = None if expected is None else self.measure(tuning, facts, expected)
             if excess is not None and excess >= self.levels(tuning).raise_at:
                 return at
             step = duration_of(tuning.told_step_s)
             at = None if expected is None else (at + step if expected.overdue else expected.arrival + 1)
         return None
+
+
+@lru_cache(maxsize=1024)
+def _sampling(tuning: ArrivalTuning) -> Sampling:
+    return Sampling(every=duration_of(tuning.position_every_s), accuracy_m=tuning.accuracy_m)
+
+
+@lru_cache(maxsize=1024)
+def _custom(tuning: ArrivalTuning) -> Custom:
+    return Custom(cut_off=duration_of(tuning.cut_off_s), service_every=duration_of(tuning.service_every_s))
 
 
 def duration_of(seconds: float) -> Duration:

@@ -41,6 +41,8 @@ NO_BURST = Burst()
 
 def burst(pace: Pace, before: Burst, at: Instants, values: NDArray[np.float64]) -> Burst:
     """Bring it forward by values in order of time; however they are cut into calls, the result is the same."""
+    if len(values) == 1 and not values[0] >= pace.keep_at:  # or NaN
+        return before
     keep = values >= pace.keep_at
     if not keep.any():
         return before

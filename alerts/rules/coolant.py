@@ -10,7 +10,8 @@ tilt and lid; then that the payload is still cold says that something is left.
 Time runs in shares of the hold time, so that a fleet that runs faster needs no other figures.
 """
 
-from dataclasses import dataclass
+from functools import lru_cache
+from math import exp
 from statistics import NormalDist
 from typing import NamedTuple, Self
 
@@ -42,17 +43,23 @@ class Left(NamedTuple):
 
     def after(self, at: Instant, hold_time: Duration, heat: float, tilt: float) -> Self:
         """Give what is left later, where so much more heat comes in than at rest in a room, at this tilt (1: on its side)."""
-        spent = heat * (at - self.at) / hold_time
-        by_rate, by_tilts = -spent * (1 + self.tilts * tilt), -spent * self.rate * tilt
-        return self._replace(
-            at=at,
-            share=self.share + self.rate * by_rate,
-            share_share=self.share_share
-            + 2 * (by_rate * self.share_rate + by_tilts * self.share_tilts)
-            + by_rate * (by_rate * self.rate_rate + 2 * by_tilts * self.rate_tilts)
-            + by_tilts * by_tilts * self.tilts_tilts,
-            share_rate=self.share_rate + by_rate * self.rate_rate + by_tilts * self.rate_tilts,
-            share_tilts=self.share_tilts + by_rate * self.rate_tilts + by_tilts * self.tilts_tilts,
+        before, share, rate, tilts, share_share, share_rate, share_tilts, *of_rates = self
+        rate_rate, rate_tilts, tilts_tilts = of_rates
+        spent = heat * (at - before) / hold_time
+        by_rate, by_tilts = -spent * (1 + tilts * tilt), -spent * rate * tilt
+        variance = (
+            share_share
+            + 2 * (by_rate * share_rate + by_tilts * share_tilts)
+            + by_rate * (by_rate * rate_rate + 2 * by_tilts * rate_tilts)
+            + by_tilts * by_tilts * tilts_tilts
+        )
+        return self._make(
+            (
+                *(at, share + rate * by_rate, rate, tilts, variance),
+                share_rate + by_rate * rate_rate + by_tilts * rate_tilts,
+                share_tilts + by_rate * rate_tilts + by_tilts * tilts_tilts,
+                *of_rates,
+            )
         )
 
     def measured(self, share: float, variance: float, forgets: float) -> Self:
@@ -77,8 +84,7 @@ class Left(NamedTuple):
         return self._replace(at=at, share=share, share_share=variance, share_rate=0.0, share_tilts=0.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ahead:
+class Ahead(NamedTuple):
     """What is assumed of the time to come: the heat, the tilt, and for how long it stays so: at least, as a median, at most.
 
     `heat_sd` is by how much the heat will be another, as a share of it.
@@ -96,21 +102,43 @@ def lasts(left: Left, hold_time: Duration, ahead: Ahead) -> tuple[Duration, Dura
     Of the possible states only those count that have something left: somebody has just seen that it is still cold.
     """
     share, rate, tilts = _points(left)
-    possible = (share > 0) & (rate > _SLOWEST)
-    if possible.sum() < _FEWEST:
-        return None
-    heat = ahead.heat * np.exp(ahead.heat_sd * _Z[3][possible])
-    share, pace = share[possible], rate[possible] * heat / hold_time
+    heat = _heats(ahead.heat_sd) * ahead.heat
+    if not (share.min() > 0 and rate.min() > _SLOWEST):
+        possible = (share > 0) & (rate > _SLOWEST)
+        if possible.sum() < _FEWEST:
+            return None
+        share, rate, tilts, heat = share[possible], rate[possible], tilts[possible], heat[possible]
+    pace = rate * heat / hold_time
+    if not ahead.tilt:
+        lengths = share / pace
+        places = [round(quantile * (len(lengths) - 1)) for quantile in _QUANTILES]
+        lengths.partition(places)
+        low, middle, high = lengths[places].tolist()
+        return int(low), int(middle), int(high)
     quantiles = []
-    fast = pace * (1 + np.maximum(tilts[possible], 0) * ahead.tilt)
+    fast = pace * (1 + np.maximum(tilts, 0) * ahead.tilt)
     for quantile, tilted_for in zip(_QUANTILES, reversed(ahead.tilted_for), strict=True):
         tilted = share / fast
-        if ahead.tilt and tilted_for < tilted.max():
+        if tilted_for < tilted.max():
             then = np.maximum(share - fast * tilted_for, 0) / pace
             tilted = np.where(tilted <= tilted_for, tilted, tilted_for + then)
         tilted.sort()
         quantiles.append(int(tilted[round(quantile * (len(tilted) - 1))]))
     return quantiles[0], quantiles[1], quantiles[2]
+
+
+def lasts_at_least(left: Left, hold_time: Duration, ahead: Ahead) -> Duration:
+    """Give a time for which it lasts in each of the possible states, and so for sure: what is there, spent by the fastest.
+
+    Far less than what `lasts` gives, for a fraction of its cost: enough to see that there is no hurry.
+    """
+    share = left.share - 2 * _FARTHEST * max(left.share_share, 0.0) ** 0.5
+    rate = left.rate + _FARTHEST * max(left.rate_rate, 0.0) ** 0.5
+    tilts = max(left.tilts, 0.0) + 3 * _FARTHEST * max(left.tilts_tilts, 0.0) ** 0.5
+    heat = ahead.heat * exp(ahead.heat_sd * _FARTHEST)
+    if share <= 0 or left.rate <= _SLOWEST:
+        return 0
+    return int(share / (rate * heat * (1 + tilts * ahead.tilt)) * hold_time)
 
 
 _QUANTILES = (0.05, 0.5, 0.95)
@@ -135,6 +163,13 @@ _NORMAL = NormalDist()
 _Z: NDArray[np.float64] = np.array(
     [[_NORMAL.inv_cdf(number) for number in _halton(base, 255)] for base in (2, 3, 5, 7)]
 )
+_FARTHEST = float(np.abs(_Z).max())
+
+
+@lru_cache(maxsize=64)
+def _heats(sd: float) -> NDArray[np.float64]:
+    """Give by how much the heat may be another, as factors."""
+    return np.exp(sd * _Z[3])
 
 
 def _points(left: Left) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

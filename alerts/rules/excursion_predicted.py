@@ -7,10 +7,10 @@ recovers before. Where runs begin and end is exact to the reading, by the table 
 hold at a time, and both are answers to one question; so they are one alert.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +19,18 @@ from alerts import wording
 from alerts.alert import AlertKind
 from alerts.model import SECOND, Duration, Instant, Severity
 from alerts.plan import Plan
-from alerts.rules.bins import Open, columns_of, fold_bins
+from alerts.rules.bins import Bin, Open, columns_of, fold_bins
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
-from alerts.rules.trend import Point, Trend, reaches, trend
+from alerts.rules.trend import LONGEST, Trend, going_nowhere, reaches, slowing, straight
 from alerts.rules.window import in_window
 from alerts.state import HIGH, IN_RANGE, LOW, PHASES, zones
 from alerts.trace import Channel, Trace
 
 _CELSIUS, _AMBIENT = range(2)
-_POINTS = 18
+_POINTS = LONGEST
+_MANY = 8
+"""So many bins are looked at together first, in columns."""
 _FORGETS = 1 / 300
 """Where a payload has been before it may well be again; that is forgotten by this share a bin, a day or two in all."""
 _HOUR = 3600 * SECOND
@@ -115,7 +117,8 @@ class PredictedState:
     """Of one logger: the bin that is open, the levels of those before it, the run that is on, and what is told."""
 
     bins: Open = ()
-    points: tuple[tuple[float, ...], ...] = ()
+    at: tuple[Instant, ...] = ()
+    celsius: tuple[float, ...] = ()
     course: Course = _COURSE
     told: Told = _TOLD
 
@@ -163,31 +166,30 @@ class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, PredictedState]):
         bins, closed = fold_bins(round(tuning.bin_s * SECOND), state.bins, trace.at, columns)
         turns = list(_turns(facts.plan, state.course.phase, trace.at, celsius))
         if not closed and not turns:
-            return PredictedState(bins, state.points, state.course, state.told)
-        points, course, told = state.points, state.course, state.told
-        # A reading that closes a bin and begins a run: the bin was before.
-        for at, one, phase in sorted(
-            [
-                *((one.closed_at, one, IN_RANGE) for one in closed),
-                *((at, None, phase) for at, phase in turns),
-            ],
-            key=lambda event: (event[0], event[1] is None),
-        ):
-            told = _spending(tuning, facts.plan, course, told, at)
+            return PredictedState(bins, state.at, state.celsius, state.course, state.told)
+        course, told = state.course, state.told
+        levels = _Levels.of(tuning, state, closed)
+        for at, one, phase in _in_order(closed, turns):
+            if course.phase != IN_RANGE or (told.of_budget and told.on):
+                told = _spending(tuning, facts.plan, course, told, at)
             if one is None:
                 course, told = _turned(course, told, at, phase)
                 continue
             ambient_c, level = one.level(_AMBIENT), one.level(_CELSIUS)
-            if ambient_c is not None:
+            if ambient_c is None:
+                ambient_c = course.ambient_c
+            if level is None:
                 course = course._replace(ambient_c=ambient_c)
-            if level is not None:
-                if len(points) == _POINTS and course.phase == IN_RANGE:
-                    course = _been(course, points[0][1])
-                points = (*points[1 - _POINTS :], (one.last_at, level))
-                course = _forecast(tuning, facts.plan, course, [(int(p), c) for p, c in points])
-                if course.phase == IN_RANGE:
-                    told = _judged(tuning, course, told, one.last_at)
-        return PredictedState(bins, points, course, told)
+                continue
+            left_behind = levels.add()
+            course = _been(course, ambient_c, left_behind)
+            if course.phase == IN_RANGE and levels.go_nowhere():
+                course = _nothing_ahead(course, one.last_at)
+            else:
+                course = _forecast(tuning, facts.plan, course, *levels.last())
+            if course.phase == IN_RANGE and (told.on or course.short):
+                told = _judged(tuning, course, told, one.last_at)
+        return PredictedState(bins, *map(tuple, levels.last()), course, told)
 
     def look(
         self, tuning: ExcursionPredictedTuning, facts: Facts, state: PredictedState, moment: Moment
@@ -221,6 +223,49 @@ def time_to_limit(facts: Facts, state: PredictedState, through: Instant) -> Time
         return None
     lo, mid, hi = (max(0.0, (at - through) / _HOUR) for at in (course.lo, course.mid, course.hi))
     return TimeToLimit(limit_c=_limit(facts.plan, course.side), at=course.at, hours=(lo, mid, hi))
+
+
+class _Levels:
+    """The levels of the last bins, oldest first, as they become more: all of them are known from the start."""
+
+    def __init__(self, at: list[Instant], celsius: list[float], end: int) -> None:
+        self._at, self._celsius, self._end = at, celsius, end
+        self._nowhere: Sequence[bool] = ()
+
+    @classmethod
+    def of(cls, tuning: ExcursionPredictedTuning, state: PredictedState, closed: Sequence[Bin]) -> Self:
+        """Begin with those of the state; each of the bins that has a level will add it."""
+        new = [(one.last_at, level) for one in closed if (level := one.level(_CELSIUS)) is not None]
+        at, celsius = [*state.at, *(at for at, _ in new)], [*state.celsius, *(level for _, level in new)]
+        made = cls(at, celsius, len(state.at))
+        if len(new) >= _MANY and len(at) >= LONGEST:
+            made._nowhere = going_nowhere(at, celsius, tuning.sure, tuning.moved).tolist()
+        return made
+
+    def add(self) -> float | None:
+        """Add the next one; give the one that was pushed out."""
+        self._end += 1
+        return self._celsius[self._end - _POINTS - 1] if self._end > _POINTS else None
+
+    def go_nowhere(self) -> bool:
+        """Say whether it is known that they have no trend."""
+        return bool(self._nowhere) and self._end >= LONGEST and self._nowhere[self._end - LONGEST]
+
+    def last(self) -> tuple[list[Instant], list[float]]:
+        """Give them as instants and °C."""
+        first = max(0, self._end - _POINTS)
+        return self._at[first : self._end], self._celsius[first : self._end]
+
+
+def _in_order(
+    closed: Sequence[Bin], turns: Sequence[tuple[Instant, int]]
+) -> list[tuple[Instant, Bin | None, int]]:
+    """Give bins that are closed, and turns of the phase, in order; of a reading that does both, the bin was before."""
+    events: list[tuple[Instant, Bin | None, int]] = [(one.closed_at, one, IN_RANGE) for one in closed]
+    if turns:
+        events += [(at, None, phase) for at, phase in turns]
+        events.sort(key=lambda event: (event[0], event[1] is None))
+    return events
 
 
 def _turns(
@@ -258,29 +303,32 @@ def _limit(plan: Plan, side: int) -> float:
     return limit
 
 
-def _forecast(tuning: ExcursionPredictedTuning, plan: Plan, course: Course, points: list[Point]) -> Course:
+def _forecast(
+    tuning: ExcursionPredictedTuning,
+    plan: Plan,
+    course: Course,
+    instants: Sequence[Instant],
+    celsius: Sequence[float],
+) -> Course:
     """Say when a limit is reached, or in a run when it recovers, by the trend of the last levels."""
-    now = trend(points)
-    at = points[-1][0]
+    now, at = straight(instants, celsius), instants[-1]
     if course.phase != IN_RANGE:
-        recovers = now is not None and _recovers(tuning, plan, course, now)
+        recovers = now is not None and _recovers(tuning, plan, course, slowing(now, instants, celsius))
         return course._replace(at=at, stays_since=None if recovers else course.stays_since or at)
-    side = IN_RANGE
-    soon = None
-    if now is not None and _is_sure(tuning, plan, now) and _leads_away(course, now):
-        side = HIGH if now.slope > 0 else LOW
-        limit = plan.limits.upper_c if side == HIGH else plan.limits.lower_c
-        soon = (
-            None
-            if limit is None
-            else reaches(now, limit, course.ambient_c, tuning.model_sd, _farthest(tuning, plan))
-        )
+    if now is None or not _is_sure(tuning, plan, now) or not _leads_away(course, now):
+        return _nothing_ahead(course, at)
+    side = HIGH if now.slope > 0 else LOW
+    limit = plan.limits.upper_c if side == HIGH else plan.limits.lower_c
+    if limit is None:
+        return _nothing_ahead(course, at)
+    now = slowing(now, instants, celsius)
+    soon = reaches(now, limit, course.ambient_c, tuning.model_sd, _farthest(tuning, plan))
     if soon is None:
-        return course._replace(at=at, side=IN_RANGE, short=0, long=course.long + 1)
+        return _nothing_ahead(course, at)
     short = soon[1] <= tuning.horizon_s * SECOND
     long = soon[1] > tuning.clear_horizon_s * SECOND
     lo, mid, hi = (at + length for length in soon)
-    certain = now is not None and abs(now.slope) > tuning.certain * now.slope_sd
+    certain = abs(now.slope) > tuning.certain * now.slope_sd
     return course._replace(
         at=at,
         side=side,
@@ -292,6 +340,11 @@ def _forecast(tuning: ExcursionPredictedTuning, plan: Plan, course: Course, poin
         else 0,
         long=course.long + 1 if long else 0,
     )
+
+
+def _nothing_ahead(course: Course, at: Instant) -> Course:
+    """Note a bin that says that no limit is reached."""
+    return Course._make((*course[:6], 0, course.long + 1, course.stays_since, at, *course[10:13], IN_RANGE))
 
 
 def _is_sure(tuning: ExcursionPredictedTuning, plan: Plan, now: Trend) -> bool:
@@ -308,14 +361,17 @@ def _leads_away(course: Course, now: Trend) -> bool:
     return course.coldest_c is None or now.celsius < course.coldest_c
 
 
-def _been(course: Course, celsius: float) -> Course:
+def _been(course: Course, ambient_c: float | None, celsius: float | None) -> Course:
     """Widen where it has been by a level from before the stretch of the trend, and forget some of the rest."""
-    coldest = celsius if course.coldest_c is None else course.coldest_c
-    warmest = celsius if course.warmest_c is None else course.warmest_c
-    return course._replace(
-        coldest_c=min(celsius, coldest + (celsius - coldest) * _FORGETS),
-        warmest_c=max(celsius, warmest + (celsius - warmest) * _FORGETS),
-    )
+    coldest, warmest = course.coldest_c, course.warmest_c
+    if celsius is not None and course.phase == IN_RANGE:
+        if coldest is None or celsius < (coldest := coldest + (celsius - coldest) * _FORGETS):
+            coldest = celsius
+        if warmest is None or celsius > (warmest := warmest + (celsius - warmest) * _FORGETS):
+            warmest = celsius
+    elif ambient_c == course.ambient_c:
+        return course
+    return Course._make((*course[:3], ambient_c, coldest, warmest, *course[6:]))
 
 
 def _farthest(tuning: ExcursionPredictedTuning, plan: Plan) -> float:

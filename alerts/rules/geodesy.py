@@ -28,25 +28,27 @@ def distance_to_path_m(point: Vector, start: Vector, end: Vector) -> float:
     Between the ends it is the cross-track distance, asin(n·p) with n normal to the circle; beyond them that to the
     nearer end. Of two opposite points, whose circle is not determined, it is that to the nearer one too.
     """
-    normal = _cross(start, end)
+    normal = cross(start, end)
     length = hypot(*normal)
     nearest_end = min(_angle(point, start), _angle(point, end))
     if length < 1e-12:
         return EARTH_M * nearest_end
-    beside_start = _dot(_cross(normal, start), point) >= 0
-    beside_end = _dot(_cross(end, normal), point) >= 0
+    beside_start = cosine(cross(normal, start), point) >= 0
+    beside_end = cosine(cross(end, normal), point) >= 0
     if not (beside_start and beside_end):
         return EARTH_M * nearest_end
-    return EARTH_M * abs(asin(max(-1.0, min(1.0, _dot(normal, point) / length))))
+    return EARTH_M * abs(asin(max(-1.0, min(1.0, cosine(normal, point) / length))))
 
 
 def _angle(a: Vector, b: Vector) -> float:
-    return atan2(hypot(*_cross(a, b)), _dot(a, b))
+    return atan2(hypot(*cross(a, b)), cosine(a, b))
 
 
-def _dot(a: Vector, b: Vector) -> float:
+def cosine(a: Vector, b: Vector) -> float:
+    """Give the cosine of the angle between both: little to compute, and exact enough to tell near from far."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-def _cross(a: Vector, b: Vector) -> Vector:
+def cross(a: Vector, b: Vector) -> Vector:
+    """Give what is normal to both."""
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]

@@ -36,6 +36,8 @@ NOT_HELD = Held()
 
 def held(levels: Levels, before: Held, at: Instants, values: NDArray[np.float64]) -> Held:
     """Bring it forward by values in order of time; NaN says nothing; however they are cut, the result is the same."""
+    if len(values) == 1 and before.since is None and not values[0] >= levels.raise_at:  # or NaN
+        return before
     since, last, peak, told = before.since, before.last, before.peak, before[3:]
     high = values >= levels.raise_at
     if since is None and not high.any():

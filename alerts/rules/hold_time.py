@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from alerts.model import SECOND, Duration, Instant
 from alerts.rules.bins import Bin
-from alerts.rules.coolant import NEVER, Ahead, Left, lasts
+from alerts.rules.coolant import NEVER, Ahead, Left, lasts, lasts_at_least
 from alerts.rules.facts import Charge, Dewar, Facts
 from alerts.rules.rule import Tuning
 from alerts.trace import Channel
@@ -104,6 +104,9 @@ class Course(NamedTuple):
     hi: Instant = NEVER
 
 
+_RESTS, _TILT_KNOWN = Course._fields.index("rests_c"), Course._fields.index("tilt_known")
+
+
 class Vessel(NamedTuple):
     dewar: Dewar
     hold_time: Duration
@@ -130,7 +133,7 @@ def vessel_of(facts: Facts) -> Vessel | None:
 def followed(
     tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, left: Left, course: Course, one: Bin
 ) -> tuple[Left, Course]:
-    """Bring what is left forward by a bin."""
+    """Bring what is left forward by a bin; for how long that lasts is for `estimated`, where it matters."""
     if not left.at:
         left, filled_at = _begun(tuning, facts, vessel, one.start)
         course = course._replace(filled_at=filled_at)
@@ -145,12 +148,10 @@ def followed(
         tuning, vessel, left, course, one.last_at, heat * (1 + tuning.lid_loss * lid), tilt
     )
     tilted = tilt > 0.15
-    course = course._replace(
-        heat=heat,
-        usual_heat=usual,
-        tilt=tilt,
-        tilted_since=(course.tilted_since or one.start) if tilted else None,
-        tilt_known=course.tilt_known or one.columns[_TILT][0] > 0,
+    tilted_since = (course.tilted_since or one.start) if tilted else None
+    tilt_known = course.tilt_known or one.columns[_TILT][0] > 0
+    course = Course._make(
+        (heat, usual, tilt, tilted_since, *course[_RESTS:_TILT_KNOWN], tilt_known, *course[_TILT_KNOWN + 1 :])
     )
     count, _, _, hardest = one.columns[_SHOCK]
     if count and hardest >= tuning.drop_g and vessel.nitrogen:
@@ -158,8 +159,7 @@ def followed(
         course = course._replace(dropped_at=one.last_at)
     if vessel.dewar.ln2_capacity_kg and (kg := one.level(_KG)) is not None:
         left, course = _weighed(tuning, vessel, left, course, kg, vessel.dewar.ln2_capacity_kg)
-    course = _felt(tuning, vessel, course, one, lid)
-    return left, _estimated(tuning, vessel, left, course)
+    return left, _felt(tuning, vessel, course, one, lid)
 
 
 def _begun(tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, at: Instant) -> tuple[Left, Instant]:
@@ -236,7 +236,7 @@ def _weighed(
     if course.weighed and off * off > 16 * expected:
         # It goes otherwise than anything that was held possible: so the rate is not what it was.
         forgets += left.rate**2
-    return left.measured(share, variance, forgets), course._replace(weighed=True)
+    return left.measured(share, variance, forgets), course if course.weighed else course._replace(weighed=True)
 
 
 def _felt(tuning: HoldTimeTuning, vessel: Vessel, course: Course, one: Bin, lid: float) -> Course:
@@ -251,7 +251,7 @@ def _felt(tuning: HoldTimeTuning, vessel: Vessel, course: Course, one: Bin, lid:
     gone_since = course.gone_since if celsius > warm_c else None
     if gone_since is None and warm_bins >= tuning.warm_bins:
         gone_since = one.last_at
-    return course._replace(rests_c=rests_c, last_c=celsius, warm_bins=warm_bins, gone_since=gone_since)
+    return Course._make((*course[:_RESTS], rests_c, celsius, warm_bins, gone_since, *course[_RESTS + 4 :]))
 
 
 def _rests(vessel: Vessel, rests_c: float | None, celsius: float) -> float:
@@ -261,26 +261,33 @@ def _rests(vessel: Vessel, rests_c: float | None, celsius: float) -> float:
     return rests_c + min(0.05, max(-0.5, max(celsius, vessel.cold_c) - rests_c))
 
 
-def _estimated(tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: Course) -> Course:
+def estimated(tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: Course) -> Course:
     """Say until when it lasts, where things go on as they are; a tilt lasts about as long again as it has lasted."""
     if course.gone_since is not None:
         return course._replace(lo=course.gone_since, mid=course.gone_since, hi=course.gone_since)
-    tilted = 0 if course.tilted_since is None else left.at - course.tilted_since
-    ahead = Ahead(
-        heat=course.usual_heat,
-        heat_sd=tuning.ahead_sd,
-        tilt=course.tilt,
-        tilted_for=(0, tilted, round(tuning.outlasts * tilted)),
-    )
-    found = lasts(left, vessel.hold_time, ahead)
+    found = lasts(left, vessel.hold_time, _ahead(tuning, left, course))
     if found is None:  # by all that is known nothing can be left, though it is still cold: any moment now
         return course._replace(lo=left.at, mid=left.at, hi=left.at + vessel.hold_time // 20)
     lo, mid, hi = (left.at + length for length in found)
     return course._replace(lo=lo, mid=mid, hi=hi)
 
 
+def surely_until(tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: Course) -> Instant:
+    """Say until when it lasts at least: never later than what `estimated` gives as the earliest, and found at little cost."""
+    if course.gone_since is not None:
+        return course.gone_since
+    return left.at + lasts_at_least(left, vessel.hold_time, _ahead(tuning, left, course))
+
+
+def _ahead(tuning: HoldTimeTuning, left: Left, course: Course) -> Ahead:
+    tilted = 0 if course.tilted_since is None else left.at - course.tilted_since
+    return Ahead(
+        course.usual_heat, tuning.ahead_sd, course.tilt, (0, tilted, round(tuning.outlasts * tilted))
+    )
+
+
 def begun(tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, at: Instant) -> tuple[Left, Course]:
     """Give what is known before the first reading, from the fillings on record."""
     left, filled_at = _begun(tuning, facts, vessel, at)
     left, course = _through(tuning, vessel, left, Course(filled_at=filled_at), at, 1.0, 0.0)
-    return left, _estimated(tuning, vessel, left, course)
+    return left, estimated(tuning, vessel, left, course)

@@ -7,6 +7,7 @@ in silence, nothing changes but that an arrival which is past slides on: so `loo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, ClassVar, NamedTuple
 
 from alerts import wording
@@ -15,7 +16,17 @@ from alerts.model import SECOND, Duration, Instant, Severity
 from alerts.rules.bins import Open, columns_of, fold_bins
 from alerts.rules.coolant import Left
 from alerts.rules.facts import Facts
-from alerts.rules.hold_time import CHANNELS, Course, HoldTimeTuning, Vessel, begun, followed, vessel_of
+from alerts.rules.hold_time import (
+    CHANNELS,
+    Course,
+    HoldTimeTuning,
+    Vessel,
+    begun,
+    estimated,
+    followed,
+    surely_until,
+    vessel_of,
+)
 from alerts.rules.rule import NOTHING, Found, Look, Moment, ShipmentRule
 from alerts.rules.window import in_window
 from alerts.trace import Trace
@@ -123,11 +134,17 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeState]):
         columns = columns_of(trace, CHANNELS)
         bins, closed = fold_bins(round(tuning.bin_s * SECOND), state.bins, trace.at, columns)
         left, course, told = state.left, state.course, state.told
-        for one in closed:
-            if left.at:
+        no_hurry = False
+        for one, then in zip_longest(closed, [later.closed_at for later in closed[1:]]):
+            if left.at and not no_hurry:
                 told = _carried(tuning, facts, course, told, one.closed_at)
             left, course = followed(tuning, facts, vessel, left, course, one)
-            told = _judged(tuning, facts, course, told, one.closed_at)
+            no_hurry = then is not None and _has_time(tuning, facts, vessel, left, course, told, then)
+            if no_hurry:
+                told = told._replace(judged_at=one.closed_at)
+            else:
+                course = estimated(tuning, vessel, left, course)
+                told = _judged(tuning, facts, course, told, one.closed_at)
         return HoldTimeState(bins, left, course, told)
 
     def look(
@@ -226,6 +243,22 @@ def _carried(tuning: HoldTimeTuning, facts: Facts, course: Course, told: Told, t
             if at <= through:
                 told = _judged(tuning, facts, course, told, max(at, told.judged_at))
     return told
+
+
+def _has_time(
+    tuning: HoldTimeTuning,
+    facts: Facts,
+    vessel: Vessel,
+    left: Left,
+    course: Course,
+    told: Told,
+    then: Instant,
+) -> bool:
+    """Say that nothing is told, and that whatever the estimate is exactly, nothing will be before then."""
+    if told.looks_since is not None or told.on or course.gone_since is not None:
+        return False
+    least = _arrival(tuning, facts, then) + round(tuning.margin_s * SECOND)
+    return surely_until(tuning, vessel, left, course) >= least
 
 
 def _judged(tuning: HoldTimeTuning, facts: Facts, course: Course, told: Told, at: Instant) -> Told:

@@ -7,15 +7,17 @@ thing that is known the plan is continued: a delay moves on to the next leg, les
 too late for a flight takes the same one of the next day.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from math import cos, isnan, pi
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from alerts.model import SECOND, Duration, Instant
 from alerts.rules.facts import Facts, Leg, Place
-from alerts.rules.geodesy import Vector, distance_m, on_sphere
+from alerts.rules.geodesy import EARTH_M, Vector, cosine, distance_m, on_sphere
 from alerts.trace import Channel, Trace
 
 LEAVES_AT = 1.2
@@ -68,6 +70,8 @@ class Progress(NamedTuple):
 
 
 AT_ORIGIN: Final = Progress()
+STOP, DOUBTED = Progress._fields.index("stop"), Progress._fields.index("doubted")
+"""From the one to the other is what a forecast depends on."""
 
 
 class Position(NamedTuple):
@@ -90,6 +94,12 @@ def positions(sampling: Sampling, after: Instant | None, trace: Trace) -> Iterat
     lats, lons = trace.channels.get(Channel.LAT), trace.channels.get(Channel.LON)
     if lats is None or lons is None or not len(trace) or not _is_later(sampling, int(trace.at[-1]), after):
         return
+    if len(trace) == 1:
+        lat, lon = float(lats[0]), float(lons[0])
+        radius = trace.channels.get(Channel.ACCURACY_M)
+        if not (isnan(lat + lon) or (radius is not None and radius[0] > sampling.accuracy_m)):
+            yield Position(int(trace.at[0]), lat, lon)
+        return
     good = ~np.isnan(lats + lons)
     if (accuracy := trace.channels.get(Channel.ACCURACY_M)) is not None:
         good &= ~(accuracy > sampling.accuracy_m)
@@ -108,45 +118,91 @@ def _is_later(sampling: Sampling, at: Instant, after: Instant | None) -> bool:
     return after is None or at // sampling.every > after // sampling.every
 
 
+def followed(
+    facts: Facts, sampling: Sampling, progress: Progress, trace: Trace
+) -> Sequence[tuple[Instant, Progress]]:
+    """Give when positions were looked at, and the progress after each; made once for all rules that ask the same."""
+    key = sampling, progress
+    made = trace.made.get(key)
+    if made is not None and made[0] is facts:
+        return made[1]  # type: ignore[no-any-return]
+    fences, found = _fences(facts), []
+    for position in positions(sampling, progress.looked_at, trace):
+        progress = _then(fences, progress, position)
+        found.append((position.at, progress))
+    trace.made[key] = facts, found
+    return found
+
+
 def advance(facts: Facts, progress: Progress, position: Position) -> Progress:
     """Take in one more position, later than those before."""
-    progress = progress._replace(looked_at=position.at)
-    if progress.seen is not None and not _plausible(
-        Position(progress.seen, progress.lat, progress.lon), position
-    ):
-        doubted = progress.doubted
+    return _then(_fences(facts), progress, position)
+
+
+class _Fence(NamedTuple):
+    """The geofence of a stop; what has a smaller cosine of the angle to its centre is surely outside."""
+
+    centre: Vector
+    radius_m: float
+    outside_below: float
+
+
+def _fences(facts: Facts) -> list[_Fence | None]:
+    """Give those of the stops; None for one whose place is not known."""
+    return [
+        None if place.lat is None or place.lon is None else _fence(place.lat, place.lon, place.radius_m)
+        for place in stops(facts)
+    ]
+
+
+@lru_cache(maxsize=4096)
+def _fence(lat: float, lon: float, radius_m: float) -> _Fence:
+    return _Fence(on_sphere(lat, lon), radius_m, cos((LEAVES_AT * radius_m + 1) / EARTH_M))
+
+
+def _then(fences: Sequence[_Fence | None], progress: Progress, position: Position) -> Progress:
+    at, lat, lon = position
+    here = on_sphere(lat, lon)
+    _, seen, _, _, stop, since, newest, left, doubted, *of_doubted = progress
+    if seen is not None and not _plausible(Position(seen, progress.lat, progress.lon), position, here):
         before = None if doubted is None else Position(doubted, progress.doubted_lat, progress.doubted_lon)
-        if before is None or not _plausible(before, position):
-            return progress._replace(doubted=position.at, doubted_lat=position.lat, doubted_lon=position.lon)
-    progress = progress._replace(seen=position.at, lat=position.lat, lon=position.lon, doubted=None)
-    here = on_sphere(position.lat, position.lon)
-    way = stops(facts)
-    reached = _reached(way, progress.stop, here)
+        if before is None or not _plausible(before, position, here):
+            return progress._replace(looked_at=at, doubted=at, doubted_lat=lat, doubted_lon=lon)
+    reached = _reached(fences, stop, here)
     if reached is None:
-        away = progress.left is None and progress.stop < len(way) and _outside(way[progress.stop], here)
-        return progress._replace(left=position.at) if away else progress
-    if reached == progress.stop:
-        since = position.at if progress.reached is None else progress.reached
-        return progress._replace(reached=since, here=position.at, left=None)
-    return progress._replace(stop=reached, reached=position.at, here=position.at, left=None)
+        if left is None and stop < len(fences) and _outside(fences[stop], here):
+            left = at
+    elif reached == stop:
+        since, newest, left = at if since is None else since, at, None
+    else:
+        stop, since, newest, left = reached, at, at, None
+    return Progress._make((at, at, lat, lon, stop, since, newest, left, None, *of_doubted))
 
 
-def _plausible(before: Position, after: Position) -> bool:
-    way_m = distance_m(on_sphere(before.lat, before.lon), on_sphere(after.lat, after.lon))
-    return way_m <= FASTEST_M_S * (after.at - before.at) / SECOND + 5000  # both may be off by some kilometres
+def _plausible(before: Position, after: Position, here: Vector) -> bool:
+    there, seconds = on_sphere(before.lat, before.lon), (after.at - before.at) / SECOND
+    most_m = FASTEST_M_S * seconds + 5000  # both may be off by some kilometres
+    if cosine(there, here) > cos(min(0.99 * most_m / EARTH_M, pi)):
+        return True  # as nearly always, without the exact distance
+    return distance_m(there, here) <= most_m
 
 
-def _reached(way: tuple[Place, ...], stop: int, here: Vector) -> int | None:
+def _reached(fences: Sequence[_Fence | None], stop: int, here: Vector) -> int | None:
     """Give the stop in whose geofence a position lies: the one that was reached last, or else the first after it."""
-    for number in range(stop, len(way)):
-        if (centre := _centre(way[number])) is not None and distance_m(centre, here) <= way[number].radius_m:
+    for number in range(stop, len(fences)):
+        fence = fences[number]
+        if fence is None or cosine(fence.centre, here) < fence.outside_below:
+            continue
+        if distance_m(fence.centre, here) <= fence.radius_m:
             return number
     return None
 
 
-def _outside(place: Place, here: Vector) -> bool:
-    centre = _centre(place)
-    return centre is not None and distance_m(centre, here) > LEAVES_AT * place.radius_m
+def _outside(fence: _Fence | None, here: Vector) -> bool:
+    if fence is None:
+        return False
+    surely = cosine(fence.centre, here) < fence.outside_below
+    return surely or distance_m(fence.centre, here) > LEAVES_AT * fence.radius_m
 
 
 def _centre(place: Place) -> Vector | None:

@@ -1,23 +1,23 @@
 """Pure: the rule for a shipment where it should not be: outside of the corridor of its way, and of all its stops."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
-from typing import ClassVar, TypeAlias
-
-import numpy as np
+from math import hypot, sin
+from typing import ClassVar, NamedTuple, TypeAlias
 
 from alerts.alert import AlertKind
 from alerts.model import Instant, Severity
 from alerts.rules.arrival import ARRIVAL_RANGES, POSITIONS, duration_of
 from alerts.rules.facts import Facts, Place
-from alerts.rules.geodesy import Vector, distance_m, distance_to_path_m, on_sphere
-from alerts.rules.itinerary import AT_ORIGIN, Position, Progress, Sampling, advance, positions, stops
+from alerts.rules.geodesy import EARTH_M, Vector, cosine, cross, distance_m, distance_to_path_m, on_sphere
+from alerts.rules.itinerary import AT_ORIGIN, Progress, Sampling, followed, stops
 from alerts.rules.rule import NOTHING, Found, Look, Moment, ShipmentRule, Tuning
-from alerts.rules.stretch import NEVER, Levels, Stretch, stretch
+from alerts.rules.stretch import NEVER, Levels, Stretch, step
 from alerts.trace import Trace
 
-Way: TypeAlias = Sequence[tuple[Vector, float]]
+Way: TypeAlias = tuple[tuple[Vector, float], ...]
 """Stops whose position is known, each with its radius in km."""
 
 _INSIDE_KM = -1000.0
@@ -55,6 +55,7 @@ class OffRoute(ShipmentRule[RouteTuning, RouteState]):
     tuning = RouteTuning
     state = RouteState
     reads = POSITIONS
+    shares = "progress"
     ranges: ClassVar = {
         "corridor_km": (1, 20_000),
         "corridor_part": (0, 10),
@@ -69,14 +70,13 @@ class OffRoute(ShipmentRule[RouteTuning, RouteState]):
         way = _way(stops(facts))
         if len(way) < 2:
             return state
-        sampling = Sampling(every=duration_of(tuning.position_every_s), accuracy_m=tuning.accuracy_m)
-        for position in positions(sampling, state.progress.looked_at, trace):
-            before = state.progress.seen
-            progress = advance(facts, state.progress, position)
-            state = replace(state, progress=progress)
-            if progress.seen == position.at:
-                state = replace(state, outside=_seen(tuning, way, state.outside, before, position))
-        return state
+        looked = followed(facts, _sampling(tuning), state.progress, trace)
+        before, outside = state.progress.seen, state.outside
+        for at, progress in looked:
+            if progress.seen == at:
+                outside = _seen(tuning, way, outside, before, progress)
+                before = at
+        return RouteState(progress=looked[-1][1], outside=outside) if looked else state
 
     def look(self, tuning: RouteTuning, facts: Facts, states: Sequence[RouteState], moment: Moment) -> Look:  # noqa: ARG002
         """Judge by the logger that gave the newest position."""
@@ -103,18 +103,29 @@ class OffRoute(ShipmentRule[RouteTuning, RouteState]):
         return Look(found=found)
 
 
+@lru_cache(maxsize=1024)
+def _sampling(tuning: RouteTuning) -> Sampling:
+    return Sampling(every=duration_of(tuning.position_every_s), accuracy_m=tuning.accuracy_m)
+
+
+@lru_cache(maxsize=1024)
 def _levels(tuning: RouteTuning) -> Levels:
     return Levels(raise_at=1e-9, clear_at=-tuning.back_inside_km, dwell=round(tuning.dwell_s * 1_000_000))
 
 
 def _seen(
-    tuning: RouteTuning, way: Way, outside: Stretch, before: Instant | None, position: Position
+    tuning: RouteTuning, way: Way, outside: Stretch, before: Instant | None, progress: Progress
 ) -> Stretch:
     """Take in one more position. What was outside before a long silence, and is inside after it, came back unseen."""
-    levels, at, outside_km = _levels(tuning), position.at, _outside_km(tuning, way, position)
+    here, at = on_sphere(progress.lat, progress.lon), progress.looked_at
+    assert at is not None
+    well_inside = _well_inside(tuning, way, here)
+    if well_inside and outside.since is None:
+        return outside
+    levels, outside_km = _levels(tuning), _INSIDE_KM if well_inside else _outside_km(tuning, way, here)
     if before is not None and at - before > levels.dwell and outside_km <= levels.clear_at:
         at = before
-    return stretch(levels, outside, np.array([at]), np.array([outside_km]))
+    return step(levels, outside, at, outside_km)
 
 
 def _way(places: Sequence[Place]) -> Way:
@@ -125,9 +136,37 @@ def _way(places: Sequence[Place]) -> Way:
     )
 
 
-def _outside_km(tuning: RouteTuning, way: Way, position: Position) -> float:
+class _Leg(NamedTuple):
+    """A great circle from one stop to the next: what is normal to it, and to the planes at its ends, which face it."""
+
+    normal: Vector
+    at_start: Vector
+    at_end: Vector
+    length: float
+
+
+@lru_cache(maxsize=1024)
+def _legs(way: Way) -> tuple[_Leg, ...]:
+    found = []
+    for (start, _), (end, _) in pairwise(way):
+        normal = cross(start, end)
+        found.append(_Leg(normal, cross(normal, start), cross(end, normal), hypot(*normal)))
+    return tuple(found)
+
+
+def _well_inside(tuning: RouteTuning, way: Way, here: Vector) -> bool:
+    """Say whether a position surely lies as far inside of a corridor as ends what is told; False where it may or may not."""
+    within = sin(min((tuning.corridor_km - tuning.back_inside_km) * 1000 / EARTH_M, 1.5)) - 1e-9
+    return any(
+        abs(cosine(leg.normal, here)) <= within * leg.length
+        and cosine(leg.at_start, here) > 1e-9
+        and cosine(leg.at_end, here) > 1e-9
+        for leg in _legs(way)
+    )
+
+
+def _outside_km(tuning: RouteTuning, way: Way, here: Vector) -> float:
     """Give how far outside of everything that is planned a position lies; negative inside."""
-    here = on_sphere(position.lat, position.lon)
     if any(distance_m(centre, here) <= radius_km * 1000 for centre, radius_km in way):
         return _INSIDE_KM
     outside = []

@@ -96,6 +96,8 @@ class Rule(ABC, Generic[P, S]):
     """It finds nothing that is over: what it told of ends when it finds it no longer, as `ended` says."""
     apart: ClassVar[tuple[str, ...]] = ()
     """Names of what it finds apart from `Look.found`; the subject of each has its name at the end, after a colon."""
+    shares: ClassVar[str] = ""
+    """The field of its state, a named tuple, that is stored once for all rules in whose states it is the same."""
 
     @abstractmethod
     def fold(self, tuning: P, facts: Facts, state: S, trace: Trace) -> S:
@@ -126,29 +128,48 @@ class ShipmentRule(Rule[P, S]):
 
 
 def dump(state: Any) -> list[Any]:
-    """Give a rule's state for storage as JSON."""
-    return [list(value) if isinstance(value, tuple) else value for value in _shape(type(state)).values(state)]
+    """Give a rule's state for storage as JSON: a tuple that is as it began is None, and what is so at the end is left out."""
+    shape = _shape(type(state))
+    values = list(shape.values(state))
+    for place, default in shape.tuples:
+        value = values[place]
+        values[place] = None if value is default or value == default else list(value)
+    last, plain = len(values), shape.plain
+    while last and values[last - 1] == plain[last - 1]:
+        last -= 1
+    return values[:last]
 
 
 def load(state: type[S], values: Sequence[Any]) -> S:
-    """Read back what `dump` gave; anything else raises TypeError or ValueError."""
+    """Read back what `dump` gave, in which tuples may have been read already; anything else raises TypeError or ValueError."""
     shape = _shape(state)
-    if len(values) != len(shape.names):
-        raise ValueError(f"{len(values)} values for the {len(shape.names)} of {state.__name__}")
-    if list in map(type, values):
-        values = [
-            _tuple(default, value) if type(value) is list else value
-            for default, value in zip(shape.defaults, values, strict=True)
-        ]
-    return state(**dict(zip(shape.names, values, strict=True)))
+    count = len(values)
+    if count > len(shape.names):
+        raise ValueError(f"{count} values for the {len(shape.names)} of {state.__name__}")
+    given = list(values)
+    for place, default in shape.tuples:
+        if place >= count:
+            break
+        value = given[place]
+        given[place] = default if value is None else _tuple(default, value)
+    return state(**dict(zip(shape.names, given, strict=False))) if shape.by_name else state(*given)
+
+
+def shared_place(state: Hashable, field_name: str) -> int:
+    """Give where a field stands in what `dump` gives."""
+    return _read_shape(state).names.index(field_name)
 
 
 class _Shape(NamedTuple):
     """The fields of a class of states, which are read with every reading of every logger."""
 
     names: tuple[str, ...]
-    defaults: tuple[Any, ...]
     values: Callable[[Any], Iterable[Any]]
+    tuples: tuple[tuple[int, tuple[Any, ...]], ...]
+    """Where fields are tuples, with their defaults."""
+    plain: tuple[Any, ...]
+    """Defaults as they are stored."""
+    by_name: bool
 
 
 def _shape(state: Any) -> _Shape:
@@ -159,16 +180,27 @@ def _shape(state: Any) -> _Shape:
 def _read_shape(state: Hashable) -> _Shape:
     assert isinstance(state, type)
     assert is_dataclass(state)
-    names = tuple(one.name for one in fields(state))
+    every = fields(state)
+    names, defaults = tuple(one.name for one in every), [one.default for one in every]
     one_or_more = attrgetter(*names) if names else lambda _: ()
-    values = one_or_more if len(names) != 1 else lambda each: (one_or_more(each),)
-    return _Shape(names, tuple(one.default for one in fields(state)), values)
+    return _Shape(
+        names,
+        one_or_more if len(names) != 1 else lambda each: (one_or_more(each),),
+        tuple((place, default) for place, default in enumerate(defaults) if isinstance(default, tuple)),
+        tuple(None if isinstance(default, tuple) else default for default in defaults),
+        any(one.kw_only for one in every),
+    )
 
 
-def _tuple(default: Any, values: list[Any]) -> Any:
+def _tuple(default: tuple[Any, ...], values: Any) -> tuple[Any, ...]:
+    if type(values) is not list:
+        if type(values) is type(default):
+            return values  # type: ignore[no-any-return]  # it was read before
+        raise TypeError(f"{values!r} is no list")
     plain = (
         [tuple(value) if type(value) is list else value for value in values]
         if list in map(type, values)
         else values
     )
-    return type(default)(*plain) if hasattr(default, "_fields") else tuple(plain)
+    make: Callable[[Iterable[Any]], tuple[Any, ...]] | None = getattr(default, "_make", None)
+    return tuple(plain) if make is None else make(plain)

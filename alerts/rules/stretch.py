@@ -52,6 +52,8 @@ NEVER: Final = Stretch()
 
 def stretch(levels: Levels, before: Stretch, at: Instants, values: NDArray[np.float64]) -> Stretch:
     """Bring a stretch forward by values in order of time; however they are cut into calls, the result is the same."""
+    if len(values) == 1:
+        return step(levels, before, int(at[0]), float(values[0]))
     since, peak, told = before.since, before.peak, before[2:]
     high = values >= levels.raise_at
     if since is None and not high.any():
@@ -78,3 +80,14 @@ def stretch(levels: Levels, before: Stretch, at: Instants, values: NDArray[np.fl
             since = None
         place = last
     return Stretch(since, peak if since is not None else 0.0, *told)
+
+
+def step(levels: Levels, before: Stretch, at: Instant, value: float) -> Stretch:
+    """Bring a stretch forward by one value: the same, without the cost of columns."""
+    since = before.since
+    if since is None:
+        return Stretch(at, value, *before[2:]) if value >= levels.raise_at else before
+    if value <= levels.clear_at:
+        told = (since, at, before.peak) if at - since >= levels.dwell else before[2:]
+        return Stretch(None, 0.0, *told)
+    return Stretch(since, value, *before[2:]) if value > before.peak else before

@@ -5,9 +5,14 @@ Damas, Vanapalli, IIR Congress 2023, no. 0199); near them by Newton's law, which
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import exp, log, sqrt
-from statistics import median
+from operator import mul
 from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from alerts.model import Duration, Instant
 
@@ -15,7 +20,8 @@ Point = tuple[Instant, float]
 """When, and the level in °C."""
 _LENGTHS = (18, 12, 8, 6, 4, 3)
 """The longest of these stretches that is still straight is taken: after a turn the short ones follow sooner."""
-_FEWEST = _LENGTHS[-1]
+LONGEST, _FEWEST = _LENGTHS[0], _LENGTHS[-1]
+_EDGE = 1 + 1e-6
 _Z = 1.645
 """Of a normal distribution, 90 % lie so many standard deviations around the mean."""
 _STRAIGHT = 0.05
@@ -42,30 +48,80 @@ class Trend(NamedTuple):
 
 def trend(points: Sequence[Point]) -> Trend | None:
     """Give the trend at the last of the points, oldest first; None where they are too few."""
-    if len(points) < _FEWEST:
+    at, celsius = [at for at, _ in points], [celsius for _, celsius in points]
+    now = straight(at, celsius)
+    return None if now is None else slowing(now, at, celsius)
+
+
+def straight(at: Sequence[Instant], celsius: Sequence[float]) -> Trend | None:
+    """Give the same as if it would not slow down, which most often is all that is needed."""
+    count = len(at)
+    if count < _FEWEST:
         return None
-    noise = max(_noise(points), _ROUNDED_C)
+    noise = max(_noise(celsius), _ROUNDED_C)
     for length in _LENGTHS:
-        if length > len(points):
+        if length > count:
             continue
-        part = points[-length:]
-        celsius, slope, left, spread = _line(part)
+        level, slope, left, spread = _line(at[-length:], celsius[-length:])
         if left <= 1.3 * noise or length == _FEWEST:
             break
     else:  # pragma: no cover - the shortest always ends it
         raise AssertionError
-    sd = max(left, noise)
-    at = part[-1][0]
     return Trend(
-        at=at,
-        celsius=celsius,
+        at=at[-1],
+        celsius=level,
         slope=slope,
-        slope_sd=sd / sqrt(spread),
+        slope_sd=max(left, noise) / sqrt(spread),
         noise_c=noise,
-        decays=_decays(points, len(part), slope),
-        length=at - part[0][0],
-        spacing=at - part[-2][0],
+        decays=0.0,
+        length=at[-1] - at[-length],
+        spacing=at[-1] - at[-2],
     )
+
+
+def going_nowhere(
+    at: Sequence[Instant], celsius: Sequence[float], sure: float, moved: float
+) -> NDArray[np.bool_]:
+    """Say of each stretch of the greatest length, oldest first, whether `straight` surely gives a trend that means nothing.
+
+    That is one whose slope is at most `sure` times its standard deviation, or that moves by at most `moved` times its noise.
+    """
+    levels, times = np.array(celsius), np.array(at)
+    second = np.abs(np.diff(levels, 2))
+    half = (LONGEST - 2) // 2
+    sorted_ = np.partition(sliding_window_view(second, LONGEST - 2), (half - 1, half), axis=1)
+    noise = np.maximum((sorted_[:, half - 1] + sorted_[:, half]) / 2 / 0.6745 / sqrt(6), _ROUNDED_C)
+    ends, levels = sliding_window_view(times, LONGEST), sliding_window_view(levels, LONGEST)
+    apart = ends - ends.mean(axis=1, keepdims=True)
+    off = levels - levels.mean(axis=1, keepdims=True)
+    spread = np.einsum("ij,ij->i", apart, apart)
+    slope = np.abs(np.einsum("ij,ij->i", apart, off)) / spread
+    left = np.sqrt(
+        np.maximum(np.einsum("ij,ij->i", off, off) - slope * slope * spread, 0) / (LONGEST - 2)
+    )
+    # By a little more than rounding can move: what is near the edge is looked at by itself.
+    is_straight = left * _EDGE <= 1.3 * noise
+    unsure = slope * _EDGE <= sure * np.maximum(left, noise) / np.sqrt(spread)
+    length = ends[:, -1] - ends[:, 0]
+    still = slope * length * _EDGE <= moved * noise
+    nowhere: NDArray[np.bool_] = is_straight & (unsure | still)
+    return nowhere
+
+
+def slowing(now: Trend, at: Sequence[Instant], celsius: Sequence[float]) -> Trend:
+    """Say by how much a trend slows down, by the halves of its stretch, or by the stretch before it.
+
+    The stretch was chosen for being straight: so what came before it often tells more.
+    """
+    length = len(at) - at.index(now.at - now.length)
+    half = length // 2
+    first, last = slice(-length, half + 1 - length), slice(-half - 1, None)
+    before, part = slice(max(0, len(at) - 2 * length + 1), len(at) - length + 1), slice(-length, None)
+    decays = max(
+        _falls(at[first], celsius[first], at[last], celsius[last], now.slope),
+        _falls(at[before], celsius[before], at[part], celsius[part], now.slope),
+    )
+    return now._replace(decays=decays)
 
 
 def reaches(
@@ -96,25 +152,20 @@ def reaches(
     return int(low), int(expected), int(high) + now.spacing
 
 
-def _decays(points: Sequence[Point], length: int, slope: float) -> float:
-    """Say how fast the slope falls, by the halves of the stretch, or by the stretch before it; 0 where it does not fall.
-
-    The stretch was chosen for being straight: so what came before it often tells more.
-    """
-    part, half = points[-length:], length // 2
-    return max(
-        _falls(part[: half + 1], part[-half - 1 :], slope),
-        _falls(points[-2 * length + 1 : 1 - length], part, slope),
-    )
-
-
-def _falls(first: Sequence[Point], last: Sequence[Point], slope: float) -> float:
-    if len(first) < 3:
+def _falls(
+    first_at: Sequence[Instant],
+    first_c: Sequence[float],
+    last_at: Sequence[Instant],
+    last_c: Sequence[float],
+    slope: float,
+) -> float:
+    """Say how fast the slope falls from one stretch to another, as a share per microsecond; 0 where it does not fall."""
+    if len(first_at) < 3:
         return 0.0
-    before, after = _line(first)[1], _line(last)[1]
+    before, after = _line(first_at, first_c)[1], _line(last_at, last_c)[1]
     if before * slope <= 0 or after * slope <= 0 or before / after <= 1 + _STRAIGHT:
         return 0.0
-    apart = (last[-1][0] + last[0][0] - first[-1][0] - first[0][0]) / 2
+    apart = (last_at[-1] + last_at[0] - first_at[-1] - first_at[0]) / 2
     return log(before / after) / apart
 
 
@@ -123,23 +174,33 @@ def _gets_there(now: Trend, ahead: float) -> bool:
     return abs(now.slope / now.decays) * exp(-now.decays * now.length / 2) > abs(ahead)
 
 
-def _line(points: Sequence[Point]) -> tuple[float, float, float, float]:
+def _line(at: Sequence[Instant], celsius: Sequence[float]) -> tuple[float, float, float, float]:
     """Give the end and the slope of the line of least squares, how far points lie from it, and the spread of their times."""
-    count, base = len(points), points[-1][0]
-    times = [at - base for at, _ in points]
-    mean_at = sum(times) / count
-    mean_c = sum(celsius for _, celsius in points) / count
-    spread = sum((at - mean_at) ** 2 for at in times)
-    slope = sum((at - mean_at) * (c - mean_c) for at, (_, c) in zip(times, points, strict=True)) / spread
-    left = sum((c - mean_c - slope * (at - mean_at)) ** 2 for at, (_, c) in zip(times, points, strict=True))
+    count, base = len(at), at[-1]
+    mean_at, apart, spread = _times(tuple([one - base for one in at]))
+    mean_c = sum(celsius) / count
+    off = [one - mean_c for one in celsius]
+    slope = sum(map(mul, apart, off)) / spread
+    left = max(0.0, sum(map(mul, off, off)) - slope * slope * spread)
     return mean_c - slope * mean_at, slope, sqrt(left / max(1, count - 2)), spread
 
 
-def _noise(points: Sequence[Point]) -> float:
+@lru_cache(maxsize=4096)
+def _times(at: tuple[int, ...]) -> tuple[float, tuple[float, ...], float]:
+    """Give the mean of instants, how far each is from it, and the sum of their squares; loggers are regular."""
+    mean = sum(at) / len(at)
+    apart = tuple(one - mean for one in at)
+    return mean, apart, sum(map(mul, apart, apart))
+
+
+def _noise(celsius: Sequence[float]) -> float:
     """Give the standard deviation of levels around any smooth course: by second differences, which a turn leaves alone."""
-    values = [celsius for _, celsius in points]
-    second = [
-        abs(before - 2 * here + after)
-        for before, here, after in zip(values, values[1:], values[2:], strict=False)
-    ]
-    return median(second) / 0.6745 / sqrt(6)
+    second = sorted(
+        [
+            abs(before - 2 * here + after)
+            for before, here, after in zip(celsius, celsius[1:], celsius[2:], strict=False)
+        ]
+    )
+    half = len(second) // 2
+    median = second[half] if len(second) % 2 else (second[half - 1] + second[half]) / 2
+    return median / 0.6745 / sqrt(6)

@@ -1,0 +1,172 @@
+"""What the rules cost by themselves, without a database: one more live reading, and the fold of what a flight brings home.
+
+Processor time, by rule. A live reading is all that an evaluator does with the state of one logger: read what is stored,
+fold one reading in, let the rules look, and write what is to be stored.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from alerts.looking import Logger, look_around
+from alerts.model import SECOND, Window
+from alerts.rules.facts import Charge, Dewar, Facts, Leg, Place
+from alerts.rules.geodesy import on_sphere
+from alerts.rules.registry import Tuned, tuned
+from alerts.rules.rule import Moment
+from alerts.standing import Standing, go_forward
+from alerts.trace import Channel, Trace
+from bench.ground import Ground
+from bench.report import Measure, Result
+from bench.traces import STARTED, plan_of
+
+LOGGERS, LENGTH = 500, 480
+"""As in a landing storm: loggers, and the readings that each hands in."""
+LIVE, READINGS, ROUNDS = 20, 60, 5
+"""Loggers that are live, the readings that come of each, one by one, and how often all of it is taken."""
+_HOUR, _EVERY = 3600 * SECOND, 60 * SECOND
+_FRA = Place(name="FRA", lat=50.0264, lon=8.5431, airport=True)
+_JFK = Place(name="JFK", lat=40.6399, lon=-73.7787, airport=True)
+_PLAN = plan_of("cryogenic")
+_WINDOW = Window(departed_at=STARTED)
+
+BARE = Facts(plan=_PLAN, window=_WINDOW)
+"""A shipment of which nothing is known but its band."""
+PLANNED = Facts(
+    plan=_PLAN,
+    window=_WINDOW,
+    dewar=Dewar(
+        dewar_id="W1", hold_time=240 * _HOUR, ln2_capacity_kg=12, charges=(Charge(at=STARTED - 5 * _HOUR),)
+    ),
+    origin=_FRA,
+    destination=_JFK,
+    legs=(
+        Leg(
+            start=_FRA,
+            end=_JFK,
+            planned_departure=STARTED + 2 * _HOUR,
+            planned_arrival=STARTED + 30 * _HOUR,
+        ),
+    ),
+    planned_departure=STARTED,
+    planned_arrival=STARTED + 32 * _HOUR,
+    packed_out_at=STARTED - 4 * _HOUR,
+    use_by=STARTED + 120 * _HOUR,
+)
+"""One with a dewar, a way and times, so that every rule has something to judge."""
+
+
+async def rules(ground: Ground) -> Result:
+    """Measure live readings and whole uploads, with all rules, with each by itself and with none."""
+    await ground.patience.undisturbed(_nothing)
+    measures = [Measure(what="stored state", unit="bytes", runs=[_stored_bytes()])]
+    for name, facts in (("everything known", PLANNED), ("nothing known", BARE)):
+        for what, watching in _choices(facts):
+            runs = [_live_us(facts, watching) for _ in range(ROUNDS)]
+            measures.append(Measure(what=f"a live reading, {name}: {what}", unit="µs", runs=runs))
+    for name, traces in (("all channels", _uploads()), ("temperature alone", _uploads(bare=True))):
+        for what, watching in _choices(PLANNED):
+            runs = [_fold_s(traces, watching) for _ in range(2)]
+            measures.append(
+                Measure(what=f"{LOGGERS * LENGTH:,} readings, {name}: {what}", unit="s", runs=runs)
+            )
+    return Result(title="Rules: processor time of evaluating, without the database", measures=measures)
+
+
+async def _nothing() -> None:
+    """Be what waits until others are quiet."""
+
+
+def _choices(facts: Facts) -> Sequence[tuple[str, tuple[Tuned, ...]]]:
+    every = tuned(facts.plan)
+    return [("all rules", every), ("no rule", ()), *((f"{one.kind} alone", (one,)) for one in every)]
+
+
+def upload(seed: int, length: int, *, bare: bool = False) -> Trace:
+    """Give readings with every channel, at a reading a minute, on a way across the Atlantic; or with none."""
+    chance = np.random.default_rng(seed)
+    at = STARTED + _EVERY * np.arange(1, length + 1, dtype=np.int64)
+    celsius = np.round(-185 + chance.normal(0, 0.2, length), 2)
+    if bare:
+        return Trace(at, celsius)
+    gone = np.arange(length) / (10 * 60)
+    lat, lon = _great_circle(gone)
+    return Trace(
+        at,
+        celsius,
+        {
+            Channel.SECOND_C: np.round(-160 + chance.normal(0, 0.3, length), 2),
+            Channel.AMBIENT_C: np.round(20 + chance.normal(0, 1, length), 1),
+            Channel.BATTERY_PCT: np.round(90 - gone * 5),
+            Channel.TILT_DEG: np.round(np.abs(chance.normal(0, 4, length))),
+            Channel.SHOCK_G: np.round(np.abs(chance.normal(0, 1, length)), 1),
+            Channel.LID_OPEN: np.zeros(length),
+            Channel.LN2_KG: np.round(12 - gone * 1.4 + chance.normal(0, 0.01, length), 2),
+            Channel.LAT: np.round(lat + chance.normal(0, 0.01, length), 5),
+            Channel.LON: np.round(lon + chance.normal(0, 0.01, length), 5),
+            Channel.ACCURACY_M: np.full(length, 12.0),
+            Channel.SEQ: np.arange(1.0, length + 1),
+            Channel.BOOT: np.ones(length),
+            Channel.RECEIVED_AT: at + 1.0 * SECOND,
+        },
+    )
+
+
+def _great_circle(gone: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give latitudes and longitudes of so large parts of the way, from 0 to 1."""
+    ends = [np.array(on_sphere(place.lat or 0, place.lon or 0)) for place in (_FRA, _JFK)]
+    angle = np.arccos(ends[0] @ ends[1])
+    x, y, z = (np.outer(ends[0], np.sin((1 - gone) * angle)) + np.outer(ends[1], np.sin(gone * angle))) / np.sin(angle)
+    return np.degrees(np.arcsin(z)), np.degrees(np.arctan2(y, x))
+
+
+def _uploads(*, bare: bool = False) -> list[Trace]:
+    return [upload(seed, LENGTH, bare=bare) for seed in range(LOGGERS)]
+
+
+def _fold_s(traces: Sequence[Trace], watching: Sequence[Tuned]) -> float:
+    return _cpu_s(lambda: [go_forward(PLANNED, watching, Standing(), trace, 0) for trace in traces])
+
+
+def _stored_bytes() -> int:
+    forward = go_forward(PLANNED, tuned(_PLAN), Standing(), upload(1, LENGTH), 0)
+    return len(orjson.dumps(forward.standing.to_json()))
+
+
+def _live_us(facts: Facts, watching: Sequence[Tuned]) -> float:
+    """Give what one more reading costs, some hours under way."""
+    took = []
+    for seed in range(LIVE):
+        trace = upload(seed, LENGTH)
+        kinds = [one.kind for one in watching]
+        before = go_forward(facts, watching, Standing(), trace[:-READINGS], 0).standing
+        stored = orjson.dumps(before.to_json())
+        parts = [trace[n : n + 1] for n in range(LENGTH - READINGS, LENGTH)]
+
+        def one_by_one(stored: bytes = stored, parts: list[Trace] = parts, kinds: list = kinds) -> None:
+            for part in parts:
+                stored = _live(facts, watching, kinds, stored, part)
+
+        took.append(_cpu_s(one_by_one) / READINGS * 1e6)
+    return median(took)
+
+
+def _live(facts: Facts, watching: Sequence[Tuned], kinds: list, stored: bytes, part: Trace) -> bytes:
+    standing = Standing.from_json(orjson.loads(stored), kinds)
+    assert standing is not None
+    forward = go_forward(facts, watching, standing, part, 0)
+    through = int(part.at[-1])
+    moment = Moment(through=through, watched_from=STARTED, device_id="D1")
+    whole = Moment(through=through, watched_from=STARTED)
+    look_around(facts, watching, [Logger(standing=forward.standing, moment=moment)], whole, {})
+    return orjson.dumps(forward.standing.to_json())
+
+
+def _cpu_s(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
