@@ -11,9 +11,10 @@ import asyncpg
 import orjson
 
 from alerts.alert import AlertKind
+from alerts.departure import Departing
 from alerts.model import SECOND, Instant, to_instant
 from alerts.outage import GRACE_S, SUBJECT
-from alerts.places import airports
+from alerts.places import airfields, airports
 from alerts.plan import Plan
 from alerts.resume import window_of
 from alerts.rows import Row, instant
@@ -102,11 +103,23 @@ def facts_of(shipment: Row, devices: Iterable[Row], around: Surroundings) -> Fac
         planned_arrival=instant(shipment["planned_arrival"]),
         packed_out_at=instant(shipment["packed_out_at"]),
         use_by=instant(shipment["use_by"]),
+        airfields=airfields(),
         interval={
             row["device_id"]: round(row["interval_s"] * SECOND)
             for row in devices
             if row["interval_s"] is not None
         },
+    )
+
+
+def departing_of(shipment: Row) -> Departing:
+    """Give what is known of the departure of a row of a shipment."""
+    return Departing(
+        plan=plan_of(shipment["plan"]),
+        known_from=to_instant(shipment["created_at"]),
+        planned=instant(shipment["planned_departure"]),
+        departed_at=instant(shipment["departed_at"]),
+        ended_at=instant(shipment["cancelled_at"]),
     )
 
 

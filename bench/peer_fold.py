@@ -95,7 +95,7 @@ def full(rule: Rule, items: Sequence[tuple[str, Value]]) -> Found:  # noqa: C901
     """Find the excursions of readings, by key, as (start, end, peak, gap), and keep all figures in the state."""
     lower_c, low_recovers, high_recovers, upper_c, max_gap, coldest_c, hottest_c = rule
 
-    def step(state: _Full | None, value: Value) -> tuple[_Full, Iterable[tuple[Any, ...]]]:  # noqa: C901, PLR0912
+    def step(state: _Full | None, value: Value) -> tuple[_Full, Iterable[tuple[Any, ...]]]:  # noqa: C901
         state = state or _Full()
         at, celsius = value
         state.readings += 1

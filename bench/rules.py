@@ -120,7 +120,9 @@ def _great_circle(gone: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
     """Give latitudes and longitudes of so large parts of the way, from 0 to 1."""
     ends = [np.array(on_sphere(place.lat or 0, place.lon or 0)) for place in (_FRA, _JFK)]
     angle = np.arccos(ends[0] @ ends[1])
-    x, y, z = (np.outer(ends[0], np.sin((1 - gone) * angle)) + np.outer(ends[1], np.sin(gone * angle))) / np.sin(angle)
+    x, y, z = (
+        np.outer(ends[0], np.sin((1 - gone) * angle)) + np.outer(ends[1], np.sin(gone * angle))
+    ) / np.sin(angle)
     return np.degrees(np.arcsin(z)), np.degrees(np.arctan2(y, x))
 
 

@@ -1,7 +1,7 @@
 """Pure: the loggers of a fleet, each made shortly before it is switched on, so that a large fleet begins at once."""
 
 from simulators.fleet import Fleet
-from simulators.journey import solve_together
+from simulators.journey import put_away, solve_together
 from simulators.logger import Logger
 
 # So many are made in one go, which takes some 50 ms: messages go out in between.
@@ -50,5 +50,8 @@ class Roster:
             )
             some.append((at_ms, logger))
         self._made += len(some)
-        solve_together(logger.coming for _, logger in some if logger.coming is not None)
+        journeys = [logger.coming for _, logger in some if logger.coming is not None]
+        solve_together(journeys)
+        for journey in journeys:
+            put_away(journey)
         return some

@@ -236,7 +236,9 @@ def _weighed(
     if course.weighed and off * off > 16 * expected:
         # It goes otherwise than anything that was held possible: so the rate is not what it was.
         forgets += left.rate**2
-    return left.measured(share, variance, forgets), course if course.weighed else course._replace(weighed=True)
+    return left.measured(share, variance, forgets), course if course.weighed else course._replace(
+        weighed=True
+    )
 
 
 def _felt(tuning: HoldTimeTuning, vessel: Vessel, course: Course, one: Bin, lid: float) -> Course:

@@ -96,9 +96,7 @@ def going_nowhere(
     off = levels - levels.mean(axis=1, keepdims=True)
     spread = np.einsum("ij,ij->i", apart, apart)
     slope = np.abs(np.einsum("ij,ij->i", apart, off)) / spread
-    left = np.sqrt(
-        np.maximum(np.einsum("ij,ij->i", off, off) - slope * slope * spread, 0) / (LONGEST - 2)
-    )
+    left = np.sqrt(np.maximum(np.einsum("ij,ij->i", off, off) - slope * slope * spread, 0) / (LONGEST - 2))
     # By a little more than rounding can move: what is near the edge is looked at by itself.
     is_straight = left * _EDGE <= 1.3 * noise
     unsure = slope * _EDGE <= sure * np.maximum(left, noise) / np.sqrt(spread)

@@ -24,6 +24,12 @@ FROM (SELECT shipment_id, max(schedule_revision) AS newest FROM shipment_revisio
 WHERE r.shipment_id = s.shipment_id AND r.newest > 1
 """
 
+# Shipments that wait for their departure are looked at once: it may be late.
+LOOK = """
+UPDATE evaluations SET evaluate_at = now() FROM shipments AS s
+WHERE s.shipment_id = evaluations.shipment_id AND s.status = 'planned' AND s.planned_departure IS NOT NULL
+"""
+
 
 def upgrade() -> None:
     op.add_column(
@@ -57,6 +63,7 @@ def upgrade() -> None:
     )
     op.execute(COUNT)
     op.execute(NEWEST)
+    op.execute(LOOK)
     op.alter_column("shipment_revisions", "schedule_revision", server_default=None)
 
 
