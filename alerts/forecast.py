@@ -12,7 +12,8 @@ from alerts.model import Instant, to_instant
 from alerts.resume import Dirty, Folding, Resumed, resume
 from alerts.rules.excursion_predicted import TimeToLimit, time_to_limit
 from alerts.rules.facts import Facts
-from alerts.rules.hold_time_short import HoldTime, HoldTimeTuning, hold_time
+from alerts.rules.hold_time import HoldTimeTuning
+from alerts.rules.hold_time_short import HoldTime, hold_time
 from alerts.rules.pace import stretched
 from alerts.rules.registry import CHANNELS, tuned
 from alerts.standing import States, go_forward
