@@ -183,6 +183,8 @@ class Progress:
 def _told(summary: SimulationSummary) -> str:
     away = "" if summary.connected else "; the broker is away"
     lost = f", {summary.readings_overwritten} overwritten" if summary.readings_overwritten else ""
+    if summary.registered is not None and summary.registered < summary.loggers:
+        return f"{summary.elapsed_s:.0f} s: {summary.registered} of {count(summary.loggers, 'logger')} registered"
     some = "" if summary.switched_on == summary.loggers else f"{summary.switched_on} of "
     loggers = f"{some}{count(summary.loggers, 'logger')}"
     return (

@@ -3,10 +3,11 @@
 import asyncio
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -66,10 +67,12 @@ class SimulationSettings:
 class SimulationSummary:
     """How far a simulation has come. Readings sent twice count twice in `readings_sent`, once everywhere else.
 
-    `switched_on` is how many of the loggers there have been so far.
+    `switched_on` is how many of the loggers there have been so far; `registered` how many are known to the service, None
+    where nothing is registered.
     """
 
     loggers: int
+    registered: int | None
     switched_on: int
     online: int
     readings_taken: int
@@ -184,7 +187,7 @@ class _Simulation:
 
     async def work(self) -> None:
         if self._registrar is not None:
-            await self._registrar.register_devices()
+            await self._showing(self._registrar.register_devices())
         await self._publisher.start()
         async with asyncio.TaskGroup() as tasks:
             uploads = tasks.create_task(self._uploads.run(self._publisher))
@@ -197,6 +200,17 @@ class _Simulation:
             uploads.cancel()
             await asyncio.wait({registering}, timeout=self._settings.read_out_s)
             registering.cancel()
+
+    async def _showing(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something, and show how far it has come."""
+        task = asyncio.create_task(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=PROGRESS_EVERY_S))[0]:
+                if self._on_progress is not None:
+                    self._on_progress(self.summary())
+            task.result()
+        finally:
+            task.cancel()
 
     def _spare_collections(self) -> None:
         """Have the garbage collector leave the loggers alone: to look at all of a large fleet takes it seconds."""
@@ -239,6 +253,7 @@ class _Simulation:
         uploads = self._uploads
         return SimulationSummary(
             loggers=self._settings.fleet,
+            registered=None if self._registrar is None else self._registrar.registered,
             switched_on=len(uploads.loggers),
             online=uploads.online,
             readings_taken=uploads.taken,
