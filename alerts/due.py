@@ -15,7 +15,15 @@ from alerts.model import Instant, Reason, to_datetime, to_instant
 from alerts.resume import Dirty, Folding, Resumed, resume
 from alerts.rows import alert_from_row, excursion_from_row
 from alerts.rules.registry import CHANNELS, tuned
-from alerts.surroundings import Surroundings, facts_of, held_back, load_shipments, load_surroundings, plan_of
+from alerts.surroundings import (
+    Surroundings,
+    departing_of,
+    facts_of,
+    held_back,
+    load_shipments,
+    load_surroundings,
+    plan_of,
+)
 from alerts.traces import FROM_THE_START, Connection
 
 Rows: TypeAlias = Sequence[asyncpg.Record]
@@ -283,6 +291,7 @@ class _Making:
                 row["created_at"] if departed_at is None else max(departed_at, row["created_at"])
             ),
             devices=tuple(self._device(one) for one in self._resumed[row["shipment_id"]]),
+            departing=departing_of(row),
             held_back=held_back(row),
         )
 

@@ -15,6 +15,7 @@ from alerts.due import Batch, Poisoned, Share, claim, claim_these, told
 from alerts.fleet import hear_fleet, watch_fleet
 from alerts.judge import DueShipment, Verdict, judge, set_aside
 from alerts.model import ChangeKind, Instant
+from alerts.outage import USUAL, Outage
 from alerts.record import save, write_deadlines
 from alerts.traces import Connection
 from alerts.wakeup import Wakeup, first_of, outlast
@@ -56,7 +57,7 @@ FORGET_STATES = "UPDATE evaluation_states SET state = '{}' WHERE shipment_id = A
 NEXT_DEADLINE = "SELECT extract(epoch FROM min(evaluate_at) - clock_timestamp()) FROM evaluations"
 
 
-async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
+async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event, outage: Outage = USUAL) -> None:
     """Evaluate whatever becomes due until `stop` is set; outlasts a database that is away.
 
     In two loops beside each other, so that what happens now never waits for what happened hours ago; a third one
@@ -83,9 +84,9 @@ async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
         return found
 
     # First of all: what is due after an outage must not be told of one by one.
-    await outlast(lambda: hear_fleet(pool), stop, "fleet")
+    await outlast(lambda: hear_fleet(pool, outage), stop, "fleet")
     async with asyncio.TaskGroup() as group:
-        group.create_task(watch_fleet(pool, stop), name="evaluate:fleet")
+        group.create_task(watch_fleet(pool, stop, outage), name="evaluate:fleet")
         group.create_task(_evaluate_all(pool, live_data, stop), name="evaluate:live")
         group.create_task(_evaluate_all(pool, past_data, stop), name="evaluate:past")
 

@@ -9,7 +9,7 @@ import asyncpg
 
 from alerts.judge import follow
 from alerts.model import to_datetime, to_instant
-from alerts.outage import SUBJECT, Hearing, fleet_condition
+from alerts.outage import SUBJECT, USUAL, Hearing, Outage, fleet_condition
 from alerts.record import save_fleet
 from alerts.rows import alert_from_row
 from alerts.rules.signal_lost import LONGEST_SILENCE, SignalLostTuning
@@ -45,22 +45,22 @@ FROM live
 ON_RECORD = "SELECT * FROM alerts WHERE shipment_id IS NULL AND subject = $1 FOR UPDATE"
 
 
-async def watch_fleet(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
+async def watch_fleet(pool: asyncpg.Pool, stop: asyncio.Event, outage: Outage = USUAL) -> None:
     """Look at the fleet now and then until `stop` is set; outlasts a database that is away."""
     while not stop.is_set():
         await first_of(stop, patience_s=EVERY_S)
-        await outlast(lambda: hear_fleet(pool), stop, "fleet")
+        await outlast(lambda: hear_fleet(pool, outage), stop, "fleet")
 
 
-async def hear_fleet(pool: asyncpg.Pool) -> Hearing | None:
+async def hear_fleet(pool: asyncpg.Pool, outage: Outage = USUAL) -> Hearing | None:
     """See how much of the fleet is heard, and let its alert follow; None where somebody else is at it."""
     async with pool.acquire() as connection, connection.transaction():
         if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
             return None
-        return await _hear(connection)
+        return await _hear(connection, outage)
 
 
-async def _hear(connection: Connection) -> Hearing:
+async def _hear(connection: Connection, outage: Outage) -> Hearing:
     row = await connection.fetchrow(ON_RECORD, SUBJECT)
     alert = None if row is None else alert_from_row(row)
     clock = await connection.fetchval("SELECT clock_timestamp()")
@@ -72,7 +72,7 @@ async def _hear(connection: Connection) -> Hearing:
     assert heard is not None
     newest = None if heard["newest"] is None else to_instant(heard["newest"])
     hearing = Hearing(live=heard["live"], silent=heard["silent"], shipments=heard["shipments"], newest=newest)
-    condition = fleet_condition(hearing, alert, now)
+    condition = fleet_condition(hearing, alert, now, outage)
     if condition is not None:
         await save_fleet(connection, follow(alert, None, condition, now, lambda: str(uuid4())), now)
     return hearing

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, and_, case, exists, func, literal, or_, se
 
 from alerts.alert import AlertKind, AlertState
 from alerts.model import LIVE, ExcursionState, Severity
-from alerts.outage import GRACE, SUBJECT
+from alerts.outage import GRACE_S, SUBJECT
 from alerts.tables import alerts, excursions
 from telemetry.tables import device_assignments, device_states, shipments
 
@@ -61,10 +61,11 @@ def _silent_with_the_fleet() -> ColumnElement[bool]:
     """Tell whether one of its loggers is silent while the alert for the fleet stands for those of all shipments."""
     on, last, now = device_assignments.c, device_states.c, func.clock_timestamp()
     max_gap = shipments.c.plan["max_gap_s"].as_float() * literal(timedelta(seconds=1))
+    grace = alerts.c.details[GRACE_S].as_float() * literal(timedelta(seconds=1))
     held_back = exists().where(
         alerts.c.shipment_id.is_(None),
         alerts.c.subject == SUBJECT,
-        or_(alerts.c.resolved_at.is_(None), alerts.c.resolved_at > now - timedelta(microseconds=GRACE)),
+        or_(alerts.c.resolved_at.is_(None), alerts.c.resolved_at + grace > now),
     )
     silent = (
         exists()

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from alerts import conditions
 from alerts.alert import Alert, AlertChange, AlertKind, AlertState, Condition, advance, raise_alert
+from alerts.departure import SUBJECT as DEPARTURE_LATE
+from alerts.departure import Departing, departure
 from alerts.excursion import Evaluation, finish
 from alerts.looking import Logger, Looked, look_around
 from alerts.model import Change, Excursion, Instant, Reason, Window
@@ -62,6 +64,7 @@ class DueShipment:
     watched_from: Instant
     """Since when it is known that it departed: before that nobody could miss its loggers."""
     devices: tuple[Device, ...]
+    departing: Departing | None = None
     held_back: frozenset[AlertKind] = frozenset()
     """What is not told of anew for now, since one alert for the whole fleet tells of it."""
 
@@ -168,6 +171,8 @@ def judge(shipment: DueShipment, now: Instant, new_id: Callable[[], str]) -> Ver
     errors: dict[AlertKind, Exception] = {}
     held_back = 0
     facts = shipment.facts
+    if shipment.departing is not None:
+        deadlines += _look_at_departure(alerts, shipment.departing)
     if facts is not None:
         watching = tuned(facts.plan)
         loggers = []
@@ -195,6 +200,15 @@ def judge(shipment: DueShipment, now: Instant, new_id: Callable[[], str]) -> Ver
         errors=errors,
         held_back=held_back,
     )
+
+
+def _look_at_departure(alerts: _Alerts, departing: Departing) -> Iterator[Instant]:
+    """Let the alert for a departure that is late follow; give when it changes by the clock."""
+    looked = departure(departing, alerts.identity.alerts.get(DEPARTURE_LATE), alerts.now)
+    if looked.condition is not None:
+        alerts.hold(looked.condition)
+    if looked.again_at is not None:
+        yield looked.again_at
 
 
 def _moment(shipment: DueShipment, facts: Facts, evaluation: Evaluation, device_id: str) -> Moment:

@@ -8,16 +8,27 @@ from alerts.alert import Alert, AlertKind, AlertState, Condition
 from alerts.model import SECOND, Duration, Instant, Severity, to_datetime
 
 SUBJECT: Final = "signal_lost:fleet"
-LEAST_LOGGERS: Final = 20
-"""So many must be silent at once: fewer alerts than these can be read one by one."""
-SHARE: Final = 0.5
-"""Of the loggers that should be heard: where so many are silent, what carries their readings is away, not they."""
-ENDS_BELOW: Final = 0.25
-"""Once fewer than these are silent, readings flow again."""
-GRACE: Final[Duration] = 600 * SECOND
-"""After the end, until loggers that stay silent are told of one by one."""
+GRACE_S: Final = "held_back_after_s"
+"""The detail that says for how long single alerts are held back after the end, whoever reads it."""
 LOOK_AGAIN_AFTER: Final[Duration] = 300 * SECOND
 """At a shipment whose silence is held back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """What is an outage of much of the fleet, and not the silence of single loggers."""
+
+    least_loggers: int = 20
+    """So many must be silent at once: fewer alerts than these can be read one by one."""
+    share: float = 0.5
+    """Of the loggers that should be heard: where so many are silent, what carries their readings is away, not they."""
+    ends_below: float = 0.25
+    """Once fewer than these are silent, readings flow again."""
+    grace_s: float = 600.0
+    """After the end, until loggers that stay silent are told of one by one."""
+
+
+USUAL: Final = Outage()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,21 +48,25 @@ class Hearing:
         return self.silent / self.live if self.live else 0.0
 
 
-def fleet_condition(hearing: Hearing, alert: Alert | None, now: Instant) -> Condition | None:
+def fleet_condition(
+    hearing: Hearing, alert: Alert | None, now: Instant, outage: Outage = USUAL
+) -> Condition | None:
     """Give what the fleet's alert has to follow; None where nothing has changed."""
     on = alert is not None and alert.state is not AlertState.RESOLVED
     if not on:
-        begins = hearing.silent >= LEAST_LOGGERS and hearing.share >= SHARE
-        return _condition(hearing, now if hearing.newest is None else hearing.newest) if begins else None
+        begins = hearing.silent >= outage.least_loggers and hearing.share >= outage.share
+        since = now if hearing.newest is None else hearing.newest
+        return _condition(hearing, since, outage) if begins else None
     assert alert is not None
-    if hearing.share < ENDS_BELOW:
+    if hearing.share < outage.ends_below:
         return replace(alert.condition, until=max(now, alert.condition.since))
     told = alert.condition.details.get("shipments", 0)
     # Each change is a revision: who is told of 4,800 need not hear of 4,801.
-    return _condition(hearing, alert.condition.since) if hearing.shipments > 1.2 * told else None
+    grown = hearing.shipments > 1.2 * told
+    return _condition(hearing, alert.condition.since, outage) if grown else None
 
 
-def _condition(hearing: Hearing, since: Instant) -> Condition:
+def _condition(hearing: Hearing, since: Instant, outage: Outage) -> Condition:
     return Condition(
         subject=SUBJECT,
         kind=AlertKind.SIGNAL_LOST,
@@ -67,5 +82,6 @@ def _condition(hearing: Hearing, since: Instant) -> Condition:
             "silent_loggers": hearing.silent,
             "live_loggers": hearing.live,
             "held_back": "single alerts for silence, until readings flow again",
+            GRACE_S: outage.grace_s,
         },
     )

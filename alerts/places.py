@@ -5,6 +5,7 @@ from functools import cache
 
 import airportsdata
 
+from alerts.rules.airfields import Airfields
 from alerts.rules.facts import Place
 
 RADIUS_M = 5000
@@ -18,3 +19,9 @@ def airports() -> Mapping[str, Place]:
         code: Place(name=code, lat=known["lat"], lon=known["lon"], radius_m=RADIUS_M, airport=True)
         for code, known in airportsdata.load("IATA").items()
     }
+
+
+@cache
+def airfields() -> Airfields:
+    """Give them as what is asked for the nearest one."""
+    return Airfields.of(airports())

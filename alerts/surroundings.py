@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -11,9 +11,10 @@ import asyncpg
 import orjson
 
 from alerts.alert import AlertKind
+from alerts.departure import Departing
 from alerts.model import SECOND, Instant, to_instant
-from alerts.outage import GRACE, SUBJECT
-from alerts.places import airports
+from alerts.outage import GRACE_S, SUBJECT
+from alerts.places import airfields, airports
 from alerts.plan import Plan
 from alerts.resume import window_of
 from alerts.rows import Row, instant
@@ -23,12 +24,12 @@ from telemetry.registry.hours import receiving_hours
 from telemetry.registry.sites import is_meant
 
 LOAD_SHIPMENTS: Final = """
-SELECT s.shipment_id, s.organization, s.drill, s.plan, s.plan_revision, s.departed_at, s.delivered_at, s.cancelled_at,
-    s.created_at, s.origin, s.destination, s.legs, s.planned_departure, s.planned_arrival, s.packed_out_at, s.use_by,
+SELECT s.shipment_id, s.organization, s.drill, s.plan::text AS plan, s.plan_revision, s.departed_at, s.delivered_at, s.cancelled_at,
+    s.created_at, s.origin, s.destination, s.legs::text AS legs, s.planned_departure, s.planned_arrival, s.packed_out_at, s.use_by,
     s.dewar_id, d.hold_time_h, d.ln2_capacity_kg, d.last_charged_at, d.qualified_until, clock_timestamp() AS looked_at,
     EXISTS (
         SELECT FROM alerts WHERE shipment_id IS NULL AND subject = $2 AND (resolved_at IS NULL
-            OR resolved_at > clock_timestamp() - $3::interval)
+            OR resolved_at > clock_timestamp() - (details->>$3)::float8 * interval '1 second')
     ) AS fleet_is_silent
 FROM shipments AS s LEFT JOIN dewars AS d USING (dewar_id) WHERE s.shipment_id = ANY($1::text[])
 """
@@ -36,7 +37,7 @@ FROM shipments AS s LEFT JOIN dewars AS d USING (dewar_id) WHERE s.shipment_id =
 
 async def load_shipments(connection: Connection, shipment_ids: Sequence[str]) -> Mapping[str, asyncpg.Record]:
     """Load shipments with their dewars, by id."""
-    rows = await connection.fetch(LOAD_SHIPMENTS, shipment_ids, SUBJECT, timedelta(microseconds=GRACE))
+    rows = await connection.fetch(LOAD_SHIPMENTS, shipment_ids, SUBJECT, GRACE_S)
     return {row["shipment_id"]: row for row in rows}
 
 
@@ -54,7 +55,8 @@ SELECT site_id, organization, to_jsonb(sites)::text AS site FROM sites WHERE sit
 """
 
 _LOAD_CHARGES: Final = """
-SELECT dewar_id, charged_at, ln2_kg FROM dewar_charges WHERE dewar_id = ANY($1::text[]) ORDER BY dewar_id, charged_at
+SELECT dewar_id, charged_at, ln2_kg FROM dewar_charges WHERE dewar_id = ANY($1::text[]) AND NOT withdrawn
+ORDER BY dewar_id, charged_at
 """
 
 
@@ -101,11 +103,23 @@ def facts_of(shipment: Row, devices: Iterable[Row], around: Surroundings) -> Fac
         planned_arrival=instant(shipment["planned_arrival"]),
         packed_out_at=instant(shipment["packed_out_at"]),
         use_by=instant(shipment["use_by"]),
+        airfields=airfields(),
         interval={
             row["device_id"]: round(row["interval_s"] * SECOND)
             for row in devices
             if row["interval_s"] is not None
         },
+    )
+
+
+def departing_of(shipment: Row) -> Departing:
+    """Give what is known of the departure of a row of a shipment."""
+    return Departing(
+        plan=plan_of(shipment["plan"]),
+        known_from=to_instant(shipment["created_at"]),
+        planned=instant(shipment["planned_departure"]),
+        departed_at=instant(shipment["departed_at"]),
+        ended_at=instant(shipment["cancelled_at"]),
     )
 
 

@@ -14,6 +14,7 @@ import structlog
 
 from alerts.deliver import run_deliver
 from alerts.evaluate import run_evaluate
+from alerts.outage import Outage
 from alerts.wakeup import unless
 from alerts.webhooks.resolve import Targets
 from alerts.webhooks.run import run_webhooks
@@ -130,7 +131,7 @@ async def running(
             assert mqtt_url is not None
             work["ingest"] = run_ingest(mqtt_url=mqtt_url, pool=pool, stop=stop, on_state=ingesting.hear)
         if Role.EVALUATE in roles:
-            work["evaluate"] = run_evaluate(pool, stop)
+            work["evaluate"] = run_evaluate(pool, stop, _outage(settings))
         if Role.DELIVER in roles:
             work["deliver"] = run_deliver(pool, stop, retention)
             work["webhooks"] = run_webhooks(pool, stop, targets=targets, retention=retention)
@@ -185,6 +186,15 @@ async def _close(pool: asyncpg.Pool) -> None:
 
 def _clock() -> datetime:
     return datetime.now(UTC)
+
+
+def _outage(settings: Settings) -> Outage:
+    return Outage(
+        least_loggers=settings.outage_least_loggers,
+        share=settings.outage_share,
+        ends_below=settings.outage_ends_below,
+        grace_s=settings.outage_grace_s,
+    )
 
 
 def _mqtt_url(settings: Settings, roles: frozenset[Role]) -> str | None:

@@ -154,6 +154,10 @@ def simulate(
         float | None, typer.Option(min=0, help="seconds of wall time; until the journeys end by default")
     ] = None,
     interval: Annotated[float, typer.Option(min=0.1, help="seconds of journey between two readings")] = 60.0,
+    memory: Annotated[
+        int | None,
+        typer.Option(min=1, help="readings that a logger's memory holds; by default what its model's does"),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -190,6 +194,7 @@ def simulate(
         api_key=key or "",
         duration_s=duration,
         interval_s=interval,
+        memory=memory,
         record=record,
         start=datetime.now(UTC) if start is None else start.replace(tzinfo=UTC),
     )

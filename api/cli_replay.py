@@ -42,6 +42,12 @@ def replay(
             help="an API key of role courier, device or ops, for --api", envvar="DEWARWATCH_ADMIN_KEY"
         ),
     ] = None,
+    number: Annotated[
+        bool,
+        typer.Option(
+            "--number", help="CSV: number the readings, so that the service confirms them over MQTT"
+        ),
+    ] = False,
     device_id: Annotated[str | None, typer.Option(help="CSV: which logger this is")] = None,
     time_column: Annotated[
         str | None, typer.Option(help="CSV: name, or number from 1; two of them as Date+Time")
@@ -94,6 +100,7 @@ def replay(
         now=now,
         dry_run=dry_run,
         wait_s=wait,
+        number=number,
         choices=choices,
         api_url=api,
         api_key=key or "",

@@ -21,6 +21,7 @@ from api.bootstrap import running
 from api.database import check_database, first_contact
 from api.embedded import Servers, embedded_servers
 from api.errors import StartError, StoppedError
+from api.progress import count
 from api.roles import Role
 from api.settings import Settings, SettingsError, required
 from migrations.upgrade import engine_for, upgrade
@@ -181,10 +182,15 @@ class Progress:
 
 def _told(summary: SimulationSummary) -> str:
     away = "" if summary.connected else "; the broker is away"
+    lost = f", {summary.readings_overwritten} overwritten" if summary.readings_overwritten else ""
+    if summary.registered is not None and summary.registered < summary.loggers:
+        return f"{summary.elapsed_s:.0f} s: {summary.registered} of {count(summary.loggers, 'logger')} registered"
+    some = "" if summary.switched_on == summary.loggers else f"{summary.switched_on} of "
+    loggers = f"{some}{count(summary.loggers, 'logger')}"
     return (
-        f"{summary.elapsed_s:.0f} s: {summary.loggers} loggers, {summary.online} online, "
+        f"{summary.elapsed_s:.0f} s: {loggers}, {summary.online} online, "
         f"{summary.readings_taken} readings taken, {summary.readings_confirmed} confirmed, "
-        f"{summary.readings_unconfirmed} under way{away}"
+        f"{summary.readings_unconfirmed} under way{lost}{away}"
     )
 
 

@@ -13,7 +13,7 @@ from alerts import outbox
 from alerts.plan import Plan, changed_plan
 from alerts.tables import evaluations
 from alerts.wording import rfc3339
-from api import planning
+from api import planning, scheduling
 from api.access import Principal, visible_shipments
 from api.problems import Problem, invalid, not_found
 from api.registering import by
@@ -56,6 +56,7 @@ async def create(connection: AsyncConnection, caller: Principal, body: ShipmentI
         "plan": plan.to_json(),
         "legs": _stored(body.legs),
     }
+    scheduling.check_order(values)
     row = await shipments.add(connection, values)
     if row is None:
         raise Problem(409, f"The shipment id {body.shipment_id} is taken.")
@@ -150,7 +151,7 @@ async def change_schedule(
 ) -> None:
     """Change where a shipment goes, how and until when; what was planned before stays on record.
 
-    A change that changes nothing is none.
+    A change that changes nothing is none, also where the caller saw an older schedule: it may have been the same call.
     """
     row = await _locked(connection, caller, shipment_id)
     _stop_unless(row, {"planned", "in_transit"}, "get another schedule")
@@ -163,10 +164,16 @@ async def change_schedule(
     changed = {name: value for name, value in values.items() if row[name] != value}
     if not changed:
         return
+    revision = row["schedule_revision"]
+    if body.schedule_revision not in {None, revision}:
+        seen = f"its schedule is at revision {revision}, and this change was made to revision {body.schedule_revision}"
+        raise Problem(409, f"{shipment_id} has another schedule by now: {seen}. Look at it and decide again.")
+    if scheduling.TIMES & changed.keys():
+        scheduling.check_order({**row, **changed})
     if body.packed_out_at is not None:
         found = await assignments.start_earlier(connection, shipment_id, body.packed_out_at)
         await _stop_if_not_free(connection, caller, found)
-    row = await shipments.change(connection, shipment_id, **changed)
+    row = await shipments.change(connection, shipment_id, schedule_revision=revision + 1, **changed)
     await _record(connection, caller, row, Step.SCHEDULE_CHANGED, dirty_from=now, reason=body.reason)
     await _tell(connection, "shipment.schedule_changed", row, reason=body.reason)
 

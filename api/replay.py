@@ -16,7 +16,7 @@ from api.progress import count, progress
 from api.replay_csv import refused_lines, told
 from api.settings import Settings, SettingsError, required
 from simulators.clock import milliseconds, moment, rfc3339
-from simulators.csv_messages import as_messages
+from simulators.csv_messages import as_messages, numbered
 from simulators.csv_trace import Choices, Reading, TraceRefusedError, read_trace
 from simulators.post import PostRefusedError, post
 from simulators.publish import BrokerRefusedError
@@ -40,6 +40,7 @@ class Call:
     now: bool
     dry_run: bool
     wait_s: float
+    number: bool
     choices: Choices
     api_url: str | None
     api_key: str
@@ -100,6 +101,8 @@ async def _csv(settings: Settings, call: Call) -> None:
     newest_ms = milliseconds(max(reading.measured_at for reading in trace.readings))
     by = timedelta(milliseconds=_shift_ms(call, newest_ms))
     readings = [reading.later(by) for reading in trace.readings]
+    if call.number:
+        readings = numbered(readings)
     if call.api_url is not None:
         await _post(call, readings)
         return

@@ -4,7 +4,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "DEWARWATCH_"
@@ -33,6 +33,11 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = None
     webhook_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     outbox_retention_days: Annotated[float, Field(gt=0)] = 30.0
+    outage_least_loggers: Annotated[int, Field(ge=2)] = 20
+    outage_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    outage_ends_below: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Of the loggers that should be heard, a share as the one above, and below it: or the alert would come and go."""
+    outage_grace_s: Annotated[float, Field(ge=0, le=86_400)] = 600.0
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -51,6 +56,14 @@ class Settings(BaseSettings):
     def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < 32:
             raise ValueError("must have at least 32 characters")
+        return value
+
+    @field_validator("outage_ends_below")
+    @classmethod
+    def _is_below(cls, value: float, info: ValidationInfo) -> float:
+        share = info.data.get("outage_share")
+        if share is not None and value >= share:
+            raise ValueError(f"must be below {PREFIX}OUTAGE_SHARE, which is {share:g}")
         return value
 
     @field_validator("webhook_allow_networks", mode="before")

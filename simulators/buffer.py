@@ -1,7 +1,8 @@
 """Pure: a logger's memory of what the service has not yet confirmed, and when to send what of it.
 
 Only sequence numbers are kept, as inclusive ranges: any reading can be computed again. Every number is either
-waiting to be sent, out (sent, not confirmed), or gone (confirmed).
+waiting to be sent, out (sent, not confirmed), overwritten (not confirmed, and too old for the memory), or gone
+(confirmed).
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,6 +35,18 @@ class _Sent:
 class Buffer:
     """The unconfirmed readings of one boot. Times are seconds of any one steadily growing clock, given by the caller."""
 
+    __slots__ = (
+        "_count",
+        "_kept_from",
+        "_longest_s",
+        "_out",
+        "_timeout_s",
+        "_waiting",
+        "_window",
+        "batch",
+        "overwritten",
+    )
+
     def __init__(
         self, *, batch: int, window: int = 4, timeout_s: float = 10.0, longest_s: float = 300.0
     ) -> None:
@@ -41,7 +54,9 @@ class Buffer:
         self._window = window
         self._timeout_s = timeout_s
         self._longest_s = longest_s
+        self.overwritten: list[Range] = []
         self._count = 0
+        self._kept_from = 0
         self._waiting: list[Range] = []
         self._out: list[_Sent] = []
 
@@ -58,6 +73,23 @@ class Buffer:
             new = [(self._count, count - 1)] if there is None else there
             self._waiting = _joined([*self._waiting, *new])
             self._count = count
+
+    def overwrite(self, before: int) -> int:
+        """Lose what has a number below `before` and is not confirmed, and return how many readings that newly is.
+
+        What was sent is lost too: nobody can send it again. Should it turn out to be stored, `confirm` takes it back.
+        """
+        if before <= self._kept_from:
+            return 0
+        old, kept = [(self._kept_from, before - 1)], [(before, self._count)]
+        lost = _common(self._waiting, old) + [r for sent in self._out for r in _common(sent.ranges, old)]
+        self.overwritten = _joined([*self.overwritten, *lost])
+        self._waiting = _common(self._waiting, kept)
+        for sent in self._out:
+            sent.ranges = _common(sent.ranges, kept)
+        self._out = [sent for sent in self._out if sent.ranges]
+        self._kept_from = before
+        return size(lost)
 
     def take(self, now_s: float) -> list[list[Range]]:
         """Return the batches to send now: those whose confirmation is overdue, then as many new ones as the window lets."""
@@ -77,6 +109,7 @@ class Buffer:
         """Forget what the service has stored, and return how many readings that were."""
         before = self.unconfirmed
         absent = _joined([*ack.missing, (ack.highest + 1, self._count)])
+        self.overwritten = _common(self.overwritten, absent)
         self._waiting = _common(self._waiting, absent)
         for sent in self._out:
             sent.ranges = _common(sent.ranges, absent)

@@ -1,6 +1,8 @@
 """Pure: readings of a trace as the messages that a logger would have sent."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
 from itertools import groupby
 
 import orjson
@@ -8,6 +10,25 @@ import orjson
 from simulators.clock import milliseconds
 from simulators.csv_trace import Reading
 from simulators.recording import Recorded
+
+
+def numbered(readings: Sequence[Reading]) -> list[Reading]:
+    """Return the readings in their order with a `seq`: of each logger, its instants in the order of time from 0 on.
+
+    `boot` is the first instant of the logger in epoch milliseconds, so that the same file sent again has the same
+    numbers, and another file of the same logger has others.
+    """
+    instants: dict[str, set[datetime]] = {}
+    for reading in readings:
+        instants.setdefault(reading.device_id, set()).add(reading.measured_at)
+    seqs = {
+        device_id: {at: seq for seq, at in enumerate(sorted(those))} for device_id, those in instants.items()
+    }
+    boots = {device_id: milliseconds(min(those)) for device_id, those in instants.items()}
+    return [
+        replace(each, boot=boots[each.device_id], seq=seqs[each.device_id][each.measured_at])
+        for each in readings
+    ]
 
 
 def as_messages(readings: Sequence[Reading], at_once: int) -> Iterator[Recorded]:

@@ -23,6 +23,7 @@ from simulators.csv_times import DateOrder, date_order, placed
 __all__ = ["Choices", "Reading", "Remark", "Trace", "TraceRefusedError", "read_trace"]
 
 COLDEST_C, WARMEST_C = -273.15, 150.0
+OPTIONAL = ("temperature_c", "temperature_2_c", "ambient_c", "boot", "seq")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +36,8 @@ class Reading:
     temperature_c: float | None
     temperature_2_c: float | None = None
     ambient_c: float | None = None
+    boot: int | None = None
+    seq: int | None = None
 
     def later(self, by: timedelta) -> "Reading":
         return replace(self, measured_at=self.measured_at + by)
@@ -44,7 +47,7 @@ class Reading:
         said: dict[str, Any] = {"measured_at": rfc3339(self.measured_at)}
         if self.temperature_c is None:
             said["probe_ok"] = False
-        optional = {name: getattr(self, name) for name in ("temperature_c", "temperature_2_c", "ambient_c")}
+        optional = {name: getattr(self, name) for name in OPTIONAL}
         return said | {name: value for name, value in optional.items() if value is not None}
 
 

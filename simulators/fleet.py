@@ -30,7 +30,10 @@ SWITCHED_OFF_AFTER_S = 30 * MINUTE_S
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fleet:
-    """So many loggers in a scenario; all that they do follows from the seed and the clock's start."""
+    """So many loggers in a scenario; all that they do follows from the seed and the clock's start.
+
+    `memory` is how many readings each logger's memory holds; None is what its model's does.
+    """
 
     scenario: Scenario
     size: int
@@ -39,11 +42,16 @@ class Fleet:
     interval_s: float
     waves: bool
     airports: Mapping[str, Airport]
+    memory: int | None = None
+
+    def begins_ms(self, index: int) -> int:
+        """Return when a logger is first switched on, in epoch milliseconds, without making up its journey."""
+        return self.clock.wall_ms(self._first_on_s(index, self._random(index)))
 
     def journeys(self, index: int) -> Iterator[Journey]:
         """Yield the journeys of one logger, one after the other: a single one, or with `waves` without end."""
-        random = Random(f"{self.seed}/{index}")  # noqa: S311 (repeatable, not secret)
-        on_s = 0.0 if index < len(self.scenario.first) else random.uniform(0, 20 * MINUTE_S)
+        random = self._random(index)
+        on_s = self._first_on_s(index, random)
         wave = 0
         while True:
             journey = _journey(self, index, wave, on_s)
@@ -66,6 +74,12 @@ class Fleet:
             yield journey
         if over is not None:
             yield over
+
+    def _random(self, index: int) -> Random:
+        return Random(f"{self.seed}/{index}")  # noqa: S311 (repeatable, not secret)
+
+    def _first_on_s(self, index: int, random: Random) -> float:
+        return 0.0 if index < len(self.scenario.first) else random.uniform(0, 20 * MINUTE_S)
 
     def device_id(self, index: int) -> str:
         return f"SIM-{self.seed}-{index + 1:04}"
@@ -104,6 +118,7 @@ def _journey(fleet: Fleet, index: int, wave: int, on_s: float) -> Journey:
         faults=tuple(_faults(happenings, legs, off_s, random)),
         sky=weather(start.hour + start.minute / 60, random),
         noise_key=random.getrandbits(64),
+        memory=fleet.memory,
     )
 
 

@@ -38,7 +38,8 @@ class Journey:
     """One shipment with its one logger, from switching it on before departure to switching it off after delivery.
 
     Times ending in `_s` are seconds of the journeys' clock since the start of the simulation. `planned` are the legs as
-    they were registered, `legs` as they go. Readings are counted by ticks, from 0 at switching on.
+    they were registered, `legs` as they go. Readings are counted by ticks, from 0 at switching on. `memory` is how many
+    of them the logger keeps at most; None is what its model does.
     """
 
     index: int
@@ -60,6 +61,7 @@ class Journey:
     faults: tuple[Fault, ...]
     sky: Weather
     noise_key: int
+    memory: int | None = None
 
     def __hash__(self) -> int:
         return hash((self.shipment_id, self.device_id, self.noise_key))
@@ -130,7 +132,20 @@ class Journey:
     @cached_property
     def track(self) -> Track:
         """Return how the shipper's coolant and payload go; `solve_together` is quicker for many."""
-        return _solved([self])[0]
+        folded: bytes | None = vars(self).get("_folded")
+        if folded is None:
+            return _solved([self])[0]
+        return Track.unfolded(self.shipper.coolant, self.particular.of(self.shipper), folded)
+
+    @property
+    def put_away(self) -> bool:
+        """Whether it has been folded up by `put_away`."""
+        return "_folded" in vars(self)
+
+    @property
+    def capacity(self) -> int:
+        """How many readings the logger's memory holds: then the oldest are overwritten."""
+        return MODELS[self.logger_model].memory if self.memory is None else self.memory
 
     @cached_property
     def instrument(self) -> Instrument:
@@ -181,6 +196,14 @@ def solve_together(journeys: Iterable[Journey]) -> None:
             some = alike[first : first + TOGETHER]
             for journey, track in zip(some, _solved(some), strict=True):
                 vars(journey)["track"] = track
+
+
+def put_away(journey: Journey) -> None:
+    """Fold up what follows from a journey, so that it takes little memory until it is asked for again."""
+    known = vars(journey)
+    known.setdefault("_folded", journey.track.folded())
+    for name in ("track", "instrument", "_settled"):
+        known.pop(name, None)
 
 
 def _solved(journeys: Sequence[Journey]) -> list[Track]:

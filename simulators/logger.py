@@ -8,7 +8,7 @@ import numpy as np
 from simulators.buffer import Ack, Buffer, Range, seqs, size
 from simulators.faults import Bools
 from simulators.fleet import Fleet
-from simulators.journey import Journey, Section
+from simulators.journey import Journey, Section, put_away
 from simulators.sampling import had, payload, taken_by, taken_ms
 
 # Loggers differ in how much they send at once after a silence.
@@ -45,6 +45,11 @@ class _Trip:
     taken: int = 0
 
     @property
+    def overwritten(self) -> list[Range]:
+        first = self.section.first
+        return [(first + begins, first + ends) for begins, ends in self.buffer.overwritten]
+
+    @property
     def over(self) -> bool:
         return self.taken == self.section.end - self.section.first
 
@@ -66,8 +71,24 @@ class _Trip:
 class Logger:
     """A logger, whose memory at its start holds the journey under way and the one before.
 
-    Times are epoch milliseconds of the wall, given by the caller; no reading is taken after `until_ms`.
+    Times are epoch milliseconds of the wall, given by the caller; no reading is taken after `until_ms`. The memory holds
+    as many readings as the fleet or the model says, whether confirmed or not; then the oldest are overwritten.
     """
+
+    __slots__ = (
+        "_ack_timeout_s",
+        "_batch",
+        "_coming",
+        "_gone",
+        "_next",
+        "_sampled_ms",
+        "_trips",
+        "_until_ms",
+        "device_id",
+        "online",
+        "overwritten",
+        "taken",
+    )
 
     def __init__(
         self,
@@ -81,11 +102,13 @@ class Logger:
         self.device_id = fleet.device_id(index)
         self.online = False
         self.taken = 0
+        self.overwritten = 0
         self._batch = BATCHES[index % len(BATCHES)]
         self._ack_timeout_s = ack_timeout_s
         self._until_ms = until_ms
         self._sampled_ms = 0
         self._trips: list[_Trip] = []
+        self._gone: dict[str, list[Range]] = {}
         self._coming: Iterator[Journey] = fleet.journeys_from(index, now_ms)
         self._next = next(self._coming, None)
 
@@ -93,6 +116,15 @@ class Logger:
     def coming(self) -> Journey | None:
         """Return the next journey whose logger has not been switched on yet."""
         return self._next
+
+    @property
+    def lost(self) -> dict[str, list[Range]]:
+        """Return the ticks of what was overwritten and never confirmed, by shipment."""
+        lost = {shipment_id: list(ticks) for shipment_id, ticks in self._gone.items()}
+        for trip in self._trips:
+            if trip.buffer.overwritten:
+                lost.setdefault(trip.journey.shipment_id, []).extend(trip.overwritten)
+        return lost
 
     @property
     def unconfirmed(self) -> int:
@@ -144,6 +176,7 @@ class Logger:
         self._sampled_ms = now_ms
         while self._next is not None and self._next.on_ms <= now_ms:
             there = had(self._next)
+            put_away(self._next)
             for section in self._next.sections:
                 buffer = Buffer(batch=self._batch, timeout_s=self._ack_timeout_s)
                 self._trips.append(_Trip(self._next, section, buffer, None if there.all() else there))
@@ -151,8 +184,20 @@ class Logger:
         newest = self._trips[-1].journey if self._trips else None
         for trip in self._trips:
             self.taken += trip.take(taken_by(trip.journey, now_ms))
+        self._overwrite()
         # An earlier journey is forgotten once all of it is confirmed; the newest says where the logger is.
+        for trip in self._trips:
+            if not trip.buffer.unconfirmed and trip.journey is not newest and trip.buffer.overwritten:
+                self._gone.setdefault(trip.journey.shipment_id, []).extend(trip.overwritten)
         self._trips = [trip for trip in self._trips if trip.buffer.unconfirmed or trip.journey is newest]
+
+    def _overwrite(self) -> None:
+        """Let the newest readings take the room of the oldest."""
+        room = self._trips[-1].journey.capacity if self._trips else 0
+        for trip in reversed(self._trips):
+            if trip.taken > room:
+                self.overwritten += trip.buffer.overwrite(trip.taken - room)
+            room = max(0, room - trip.taken)
 
     def _reachable(self, now_ms: int) -> bool:
         if not self._trips:

@@ -22,6 +22,8 @@ from simulators.registration import charges, device, dewar, ends, shipment
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 8
+# Loggers whose calls are made up before some are made.
+DUE_AT_ONCE = 256
 FORBIDDEN = {401: "it does not know the key", 403: "that takes a key of role ops or admin"}
 NOT_NOW = {429, 502, 503, 504}
 
@@ -52,6 +54,7 @@ class Registrar:
     def __init__(
         self, fleet: Fleet, api: httpx.AsyncClient, *, organization: str, drill: bool = False
     ) -> None:
+        self.registered = 0
         self.refused = 0
         self._fleet = fleet
         self._api = api
@@ -62,7 +65,13 @@ class Registrar:
     async def register_devices(self) -> None:
         """Register all loggers, without which the service would refuse their readings."""
         bodies = (device(self._fleet, index) for index in range(self._fleet.size))
-        await asyncio.gather(*(self._call(Step(0, "/v1/devices", body)) for body in bodies))
+
+        async def register_some() -> None:
+            for body in bodies:
+                await self._call(Step(0, "/v1/devices", body))
+                self.registered += 1
+
+        await asyncio.gather(*(register_some() for _ in range(AT_ONCE)))
 
     async def follow(self, from_ms: int, until_ms: int | None) -> None:
         """Make the calls of each journey that a logger knows of at `from_ms`, each in its time, up to `until_ms`."""
@@ -70,15 +79,19 @@ class Registrar:
         coming = [
             steps(fleet, index, from_ms, self._organization, drill=self._drill) for index in range(fleet.size)
         ]
-        queue = [(step.due_ms, index, step) for index, each in enumerate(coming) for step in islice(each, 1)]
+        # The first step of each is made up when it is due: a large fleet begins at once.
+        queue: list[tuple[int, int, Step | None]] = [
+            (fleet.begins_ms(index), index, None) for index in range(fleet.size)
+        ]
         heapify(queue)
         while queue and (until_ms is None or queue[0][0] <= until_ms):
             await asyncio.sleep(queue[0][0] / 1000 - time.time())
             by_ms = time.time() * 1000 if until_ms is None else min(time.time() * 1000, until_ms)
             due: dict[int, list[Step]] = {}
-            while queue and queue[0][0] <= by_ms:
+            while queue and queue[0][0] <= by_ms and len(due) < DUE_AT_ONCE:
                 _, index, step = heappop(queue)
-                due.setdefault(index, []).append(step)
+                if step is not None:
+                    due.setdefault(index, []).append(step)
                 for later in islice(coming[index], 1):
                     heappush(queue, (later.due_ms, index, later))
             await asyncio.gather(*(self._make(each) for each in due.values()))

@@ -1,11 +1,13 @@
 """Runs a simulated fleet against a broker, and if asked registers it and writes down the truth."""
 
 import asyncio
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -13,11 +15,10 @@ import orjson
 from simulators.airports import load_airports
 from simulators.clock import JourneyClock, milliseconds
 from simulators.fleet import Fleet
-from simulators.journey import solve_together
-from simulators.logger import Logger
 from simulators.publish import Publisher
 from simulators.recording import Recorded, Recorder
 from simulators.register import Registrar, api_client
+from simulators.roster import Roster
 from simulators.scenario_files import scenario
 from simulators.scenarios import on_lane
 from simulators.truth_file import truth_of
@@ -25,6 +26,8 @@ from simulators.upload import Uploads, now_ms
 
 PROGRESS_EVERY_S = 0.5
 SIGN_OFF_S = 2.0
+# What is frozen is never collected, should it be part of a cycle: loggers are part of none.
+SPARED_EACH = 5000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +37,7 @@ class SimulationSettings:
     `start` is when the journeys' clock stands at zero: with the same seed, speed and start a simulation goes on where
     it was. `duration_s` is on the wall; None is until the last journey ends, or with `waves` without end. When it has
     passed, all loggers are read out, for which they have `read_out_s`. Without `api_url` nothing is registered.
-    What is published is written to the file `record`. With a `lane`, airports by IATA code, all shipments take that
+    `memory` is how many readings a logger keeps, None what its model does. What is published is written to the file `record`. With a `lane`, airports by IATA code, all shipments take that
     one; as `drill` they are registered as what they are: no statistics count them.
     """
 
@@ -45,6 +48,7 @@ class SimulationSettings:
     speed: float = 60.0
     seed: int = 1
     interval_s: float = 60.0
+    memory: int | None = None
     duration_s: float | None = None
     read_out_s: float = 30.0
     waves: bool = False
@@ -61,14 +65,21 @@ class SimulationSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SimulationSummary:
-    """How far a simulation has come. Readings sent twice count twice in `readings_sent`, once everywhere else."""
+    """How far a simulation has come. Readings sent twice count twice in `readings_sent`, once everywhere else.
+
+    `switched_on` is how many of the loggers there have been so far; `registered` how many are known to the service, None
+    where nothing is registered.
+    """
 
     loggers: int
+    registered: int | None
+    switched_on: int
     online: int
     readings_taken: int
     readings_sent: int
     readings_confirmed: int
     readings_unconfirmed: int
+    readings_overwritten: int
     messages: int
     registrations_refused: int
     connected: bool
@@ -80,6 +91,8 @@ def check(settings: SimulationSettings) -> None:
     scenario(settings.scenario)
     if settings.fleet < 1:
         raise ValueError("the fleet needs at least one logger")
+    if settings.memory is not None and settings.memory < 1:
+        raise ValueError("a logger's memory holds one reading at least")
     if settings.seed < 0:
         raise ValueError("the seed must not be negative")
     if settings.speed <= 0 or settings.interval_s <= 0:
@@ -109,6 +122,7 @@ def fleet_of(settings: SimulationSettings) -> Fleet:
         interval_s=settings.interval_s,
         waves=settings.waves,
         airports=load_airports(),
+        memory=settings.memory,
     )
 
 
@@ -151,13 +165,10 @@ class _Simulation:
         self._until_ms: int | None = None
         if settings.duration_s is not None:
             self._until_ms = milliseconds(settings.start) + int(settings.duration_s * 1000)
+        self._spared = 0
         self._fleet = fleet_of(settings)
-        loggers = [
-            Logger(self._fleet, index, self._from_ms, self._until_ms, ack_timeout_s=settings.ack_timeout_s)
-            for index in range(settings.fleet)
-        ]
-        solve_together(logger.coming for logger in loggers if logger.coming is not None)
-        self._uploads = Uploads(loggers)
+        roster = Roster(self._fleet, self._from_ms, self._until_ms, ack_timeout_s=settings.ack_timeout_s)
+        self._uploads = Uploads(roster)
         self._publisher = Publisher(
             settings.mqtt_url,
             limit=settings.messages_under_way,
@@ -176,18 +187,37 @@ class _Simulation:
 
     async def work(self) -> None:
         if self._registrar is not None:
-            await self._registrar.register_devices()
+            await self._showing(self._registrar.register_devices())
         await self._publisher.start()
         async with asyncio.TaskGroup() as tasks:
             uploads = tasks.create_task(self._uploads.run(self._publisher))
             registering = tasks.create_task(self._register())
             while not self._is_over():
                 await asyncio.sleep(PROGRESS_EVERY_S)
+                self._spare_collections()
                 if self._on_progress is not None:
                     self._on_progress(self.summary())
             uploads.cancel()
             await asyncio.wait({registering}, timeout=self._settings.read_out_s)
             registering.cancel()
+
+    async def _showing(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something, and show how far it has come."""
+        task = asyncio.create_task(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=PROGRESS_EVERY_S))[0]:
+                if self._on_progress is not None:
+                    self._on_progress(self.summary())
+            task.result()
+        finally:
+            task.cancel()
+
+    def _spare_collections(self) -> None:
+        """Have the garbage collector leave the loggers alone: to look at all of a large fleet takes it seconds."""
+        made = len(self._uploads.loggers)
+        if made - self._spared >= SPARED_EACH:
+            self._spared = made
+            gc.freeze()
 
     def _record(self, topic: str, payload: bytes, retain: bool) -> None:  # noqa: FBT001 (as it is told)
         if self._recorder is not None:
@@ -201,7 +231,7 @@ class _Simulation:
         read_out_ms = self._settings.read_out_s * 1000
         if self._until_ms is not None and now_ms() > self._until_ms + read_out_ms:
             return True
-        return all(logger.finished for logger in self._uploads.loggers)
+        return self._uploads.finished
 
     async def close(self) -> None:
         if self._publisher.connected:
@@ -215,18 +245,22 @@ class _Simulation:
     def write_truth(self) -> None:
         if self._settings.truth is not None:
             evaluated_ms = now_ms() if self._until_ms is None else min(now_ms(), self._until_ms)
-            truth = truth_of(self._fleet, self._from_ms, evaluated_ms)
+            lost = {shipment: ticks for one in self._uploads.loggers for shipment, ticks in one.lost.items()}
+            truth = truth_of(self._fleet, self._from_ms, evaluated_ms, lost)
             self._settings.truth.write_bytes(orjson.dumps(truth, option=orjson.OPT_INDENT_2))
 
     def summary(self) -> SimulationSummary:
-        loggers = self._uploads.loggers
+        uploads = self._uploads
         return SimulationSummary(
-            loggers=len(loggers),
-            online=sum(logger.online for logger in loggers),
-            readings_taken=sum(logger.taken for logger in loggers),
-            readings_sent=self._uploads.readings_sent,
-            readings_confirmed=self._uploads.confirmed,
-            readings_unconfirmed=sum(logger.unconfirmed for logger in loggers),
+            loggers=self._settings.fleet,
+            registered=None if self._registrar is None else self._registrar.registered,
+            switched_on=len(uploads.loggers),
+            online=uploads.online,
+            readings_taken=uploads.taken,
+            readings_sent=uploads.readings_sent,
+            readings_confirmed=uploads.confirmed,
+            readings_unconfirmed=uploads.unconfirmed,
+            readings_overwritten=uploads.overwritten,
             messages=self._publisher.published,
             registrations_refused=0 if self._registrar is None else self._registrar.refused,
             connected=self._publisher.connected,

@@ -1,10 +1,10 @@
 """Pure: the readings of a journey's logger, any of them computed from nothing but the journey and its number."""
 
+import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import Any
 
 import numpy as np
@@ -14,18 +14,18 @@ from simulators.clock import moment
 from simulators.equipment import Instrument
 from simulators.faults import Bools, of_kind
 from simulators.instrument import Columns, Truth, observe, with_held
-from simulators.journey import Journey
+from simulators.journey import Journey, put_away
 from simulators.noise_columns import Floats, Ints, gauss, uniform
 from simulators.tracks import States
 from simulators.truth import TrueReading
-from simulators.upkeep import TURNOVER_C
+from simulators.upkeep import TURNOVER_C, overwritten
 from simulators.whereabouts import Fixes, fixes
 
 FLIGHT_MODE_ANNOUNCED_S = 600
 # So many readings are computed at once where one is asked for: it costs little more, and the next ones come soon.
-# Some 10 kB each are kept, which is 160 MB for the largest fleets.
+# Of each journey the last block is kept, compressed to some 1.3 kB: a sixth of its size.
 BLOCK = 32
-BLOCKS_KEPT = 16_384
+COMPRESSION = 1
 # A load cell under the absorbent: 10 g of noise, in steps of 10 g.
 LOAD_CELL_KG = 0.01
 
@@ -54,6 +54,15 @@ class Observed:
     def readings(self) -> list[dict[str, Any]]:
         """Return the readings as they are sent, in the order of the columns."""
         return list(_rows(self))
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A block's readings one behind the other, compressed, and where each ends in what that was."""
+
+    number: int
+    lines: bytes
+    ends: "array[int]"
 
 
 def taken_ms(journey: Journey, tick: int) -> int:
@@ -100,21 +109,37 @@ def payload(journey: Journey, ticks: Sequence[int]) -> bytes:
     """Return the message that carries these readings: one as an object, several as an array."""
     if len(ticks) > BLOCK:
         return orjson.dumps(readings(journey, ticks))
-    each = [_one(journey, tick) for tick in ticks]
+    blocks = groupby(ticks, key=lambda tick: tick // BLOCK)
+    each = [one for block, some in blocks for one in _some(journey, block, some)]
     return each[0] if len(each) == 1 else b"[" + b",".join(each) + b"]"
 
 
 def had(journey: Journey) -> Bools:
     """Return for every tick whether the logger has that reading to send: it was running, and has not overwritten it."""
+    ticks = np.arange(journey.readings)
+    kept = ~overwritten(ticks, _silences(journey), journey.capacity)
     if not any(of_kind(journey.faults, "reboot", "battery_weak", "memory_overflow")):
-        return np.ones(journey.readings, dtype=np.bool_)
-    columns = observed(journey, np.arange(journey.readings)).columns
-    return np.asarray(columns.taken & ~columns.lost)
+        return kept
+    columns = observed(journey, ticks).columns
+    return np.asarray(columns.taken & ~columns.lost & kept)
 
 
-def true_readings(journey: Journey, until_ms: int) -> Iterator[TrueReading]:
-    """Yield all readings that have been taken by then, as the truth is evaluated over them."""
-    ticks = np.flatnonzero(had(journey)[: taken_by(journey, until_ms)])
+def had_by(journey: Journey, until_ms: int, lost: Iterable[tuple[int, int]] = ()) -> Bools:
+    """Return the same of the ticks passed by then, less those `lost`: ranges of ticks, both ends included.
+
+    Those are of a run in which nobody answered for longer than the memory lasts, which no journey knows of beforehand.
+    """
+    there = had(journey)[: taken_by(journey, until_ms)]
+    for first, last in lost:
+        there[first : last + 1] = False
+    return there
+
+
+def true_readings(
+    journey: Journey, until_ms: int, lost: Iterable[tuple[int, int]] = ()
+) -> Iterator[TrueReading]:
+    """Yield all readings that have been taken by then and were kept, as the truth is evaluated over them."""
+    ticks = np.flatnonzero(had_by(journey, until_ms, lost))
     if not len(ticks):
         return
     sent = observed(journey, ticks)
@@ -123,18 +148,33 @@ def true_readings(journey: Journey, until_ms: int) -> Iterator[TrueReading]:
         yield TrueReading(moment(at_ms), None if each != each else each, ok)  # noqa: PLR0124 (NaN is not itself)
 
 
-def _one(journey: Journey, tick: int) -> bytes:
-    lines, ends = _block(journey, tick // BLOCK)
-    row = tick % BLOCK
-    return lines[ends[row - 1] if row else 0 : ends[row]]
+def _silences(journey: Journey) -> list[tuple[int, int]]:
+    """Return the first and the last tick of each stretch in which nothing can be sent."""
+    first_tick = journey.instrument.first_tick
+    return [
+        (first_tick(from_s), first_tick(min(until_s, journey.off_s)) - 1) for from_s, until_s in journey.quiet
+    ]
 
 
-@lru_cache(maxsize=BLOCKS_KEPT)
-def _block(journey: Journey, block: int) -> "tuple[bytes, array[int]]":
-    """Return a block's readings one behind the other, and where each ends."""
+def _some(journey: Journey, block: int, ticks: Iterable[int]) -> Iterator[bytes]:
+    """Yield readings of a block, each as it is sent."""
+    known: _Block | None = vars(journey).get("_block")
+    if known is None or known.number != block:
+        known = _block(journey, block)
+        vars(journey)["_block"] = known
+        if journey.put_away:
+            put_away(journey)
+    lines, ends = zlib.decompress(known.lines), known.ends
+    for tick in ticks:
+        row = tick % BLOCK
+        yield lines[ends[row - 1] if row else 0 : ends[row]]
+
+
+def _block(journey: Journey, block: int) -> _Block:
     ticks = np.arange(block * BLOCK, (block + 1) * BLOCK)
     each = [orjson.dumps(sent) for sent in readings(journey, ticks)]
-    return b"".join(each), array("H", accumulate(len(one) for one in each))
+    ends = array("H", accumulate(len(one) for one in each))
+    return _Block(block, zlib.compress(b"".join(each), COMPRESSION), ends)
 
 
 def _settled(journey: Journey) -> Instrument:

@@ -6,8 +6,11 @@ shipper solved alone and one of 100,000 are the same to the last bit.
 """
 
 import math
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import accumulate
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,14 @@ from simulators.forcing import Floats, Forcing
 # The second probe sits in the neck, or at the wall of a box: so much of the way to the surroundings, lid shut and open.
 NECK_SHARE, NECK_SHARE_OPEN = 0.06, 0.5
 NECK_S = 600.0
+# The columns of a folded track, in their order. Most of them hardly change: they fold to a fifth.
+STATES: Final = ("level", "payload_c", "neck_excess_c")
+_FLAGS: Final = {"moving", "lid_open", "recharging"}
+FOLDED: Final = tuple(
+    (name, np.dtype(np.bool_ if name in _FLAGS else np.float32))
+    for name in (*(each.name for each in fields(Forcing)), *STATES)
+)
+FOLDED_LEVEL: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +63,24 @@ class Track:
         level_then, payload_then_c = _advanced(course, level, payload_c, since_s)
         excess_c = _neck(acts, payload_c, self.neck_excess_c[segment].astype(np.float64), since_s)
         return States(level=level_then, payload_c=payload_then_c, neck_c=payload_then_c + excess_c, acts=acts)
+
+    def folded(self) -> bytes:
+        """Return the track as a few hundred bytes, which `unfolded` makes the same track of again, to the last bit."""
+        columns = [getattr(self if name in STATES else self.forcing, name) for name, _ in FOLDED]
+        return zlib.compress(b"".join(column.tobytes() for column in columns), FOLDED_LEVEL)
+
+    @classmethod
+    def unfolded(cls, coolant: Coolant, unit: Unit, folded: bytes) -> Self:
+        """Return the track of a shipper that was folded; its arrays are read-only."""
+        plain, kinds = zlib.decompress(folded), [kind for _, kind in FOLDED]
+        segments = len(plain) // sum(kind.itemsize for kind in kinds)
+        begins = accumulate((kind.itemsize * segments for kind in kinds), initial=0)
+        columns = {
+            name: np.frombuffer(plain, kind, segments, begin)
+            for (name, kind), begin in zip(FOLDED, begins, strict=False)
+        }
+        states = {name: columns.pop(name) for name in STATES}
+        return cls(coolant=coolant, unit=unit, forcing=Forcing(**columns), **states)
 
     def used_up_s(self, before_s: float = math.inf) -> float | None:
         """Return when the coolant is first used up; None where it outlasts the track, or that instant."""

@@ -1,26 +1,37 @@
 """Pure: the truth of a fleet as a document: every shipment with what must be found in it, and what truly happened."""
 
 import math
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
+from simulators.buffer import Range
 from simulators.clock import moment, rfc3339
+from simulators.faults import Bools
 from simulators.fleet import Fleet
 from simulators.journey import Journey
 from simulators.outcome import outcome
 from simulators.registration import sites, wall
-from simulators.sampling import had, taken_by, true_readings
+from simulators.sampling import had_by, true_readings
 from simulators.truth import TrueExcursion, true_excursions
 
 
-def truth_of(fleet: Fleet, from_ms: int, evaluated_ms: int) -> dict[str, Any]:
-    """Return all departed shipments that loggers know of at `from_ms` or later, evaluated over the readings taken so far."""
+def truth_of(
+    fleet: Fleet, from_ms: int, evaluated_ms: int, overwritten: Mapping[str, Sequence[Range]] | None = None
+) -> dict[str, Any]:
+    """Return all departed shipments that loggers know of at `from_ms` or later, evaluated over the readings taken so far.
+
+    `overwritten` has the ticks, by shipment, that were lost because nobody answered for too long in this run.
+    """
+    lost = overwritten or {}
     shipments = []
     for index in range(fleet.size):
         for journey in fleet.journeys_from(index, from_ms):
             if fleet.clock.wall_ms(journey.departed_s) > evaluated_ms:
                 break
-            shipments.append(truth_of_shipment(journey, evaluated_ms))
+            shipments.append(truth_of_shipment(journey, evaluated_ms, lost.get(journey.shipment_id, ())))
     return {
         "scenario": fleet.scenario.name,
         "seed": fleet.seed,
@@ -31,9 +42,12 @@ def truth_of(fleet: Fleet, from_ms: int, evaluated_ms: int) -> dict[str, Any]:
     }
 
 
-def truth_of_shipment(journey: Journey, evaluated_ms: int) -> dict[str, Any]:
+def truth_of_shipment(
+    journey: Journey, evaluated_ms: int, overwritten: Sequence[Range] = ()
+) -> dict[str, Any]:
     """Return one shipment: the excursions in its readings as of an instant, and all that becomes of it to the end."""
     plan, now = journey.plan(), moment(evaluated_ms)
+    there = had_by(journey, evaluated_ms, overwritten)
     return {
         "shipment_id": journey.shipment_id,
         "device_id": journey.device_id,
@@ -53,9 +67,12 @@ def truth_of_shipment(journey: Journey, evaluated_ms: int) -> dict[str, Any]:
             "budget_s": plan.budget_s,
             "max_gap_s": plan.max_gap_s,
         },
-        "readings": int(had(journey)[: taken_by(journey, evaluated_ms)].sum()),
+        "readings": int(there.sum()),
+        "memory": journey.capacity,
+        "memory_gaps": _gaps(journey, there),
         "excursions": [
-            _excursion(e) for e in true_excursions(plan, true_readings(journey, evaluated_ms), now)
+            _excursion(e)
+            for e in true_excursions(plan, true_readings(journey, evaluated_ms, overwritten), now)
         ],
         "planned_arrival": wall(journey, journey.planned[-1].ends_s),
         "arrival": wall(journey, journey.delivered_s),
@@ -64,6 +81,18 @@ def truth_of_shipment(journey: Journey, evaluated_ms: int) -> dict[str, Any]:
         "faults": _faults(journey),
         "sites": sites(journey),
     }
+
+
+def _gaps(journey: Journey, there: Bools) -> list[dict[str, Any]]:
+    """Return the stretches of numbers that are missing before a later one: boot, first and last number of each."""
+    gaps = []
+    for section in journey.sections:
+        numbers = there[section.first : section.end]
+        edges = np.flatnonzero(np.diff(numbers, prepend=True)).tolist()
+        # One without an end is no gap: after it the logger did not run any more.
+        for first, end in zip(edges[::2], edges[1::2], strict=False):
+            gaps.append({"boot": section.boot, "first": first, "last": end - 1})
+    return gaps
 
 
 def _fate(journey: Journey) -> dict[str, Any]:

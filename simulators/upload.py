@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
 from heapq import heappop, heappush
 
 import orjson
@@ -13,6 +12,7 @@ from simulators.buffer import parse_ack
 from simulators.clock import moment, rfc3339
 from simulators.logger import Batch, Logger
 from simulators.publish import Publisher
+from simulators.roster import Roster
 
 # Messages made up in advance; what is not made up yet costs nothing while the broker is slow.
 AHEAD = 100
@@ -28,19 +28,38 @@ def now_ms() -> int:
 
 
 class Uploads:
-    """One schedule for all loggers: a heap of when each has next something to do."""
+    """One schedule for all loggers: a heap of when each has next something to do.
 
-    def __init__(self, loggers: Sequence[Logger]) -> None:
-        self.loggers = loggers
-        self.readings_sent = 0
+    `online` is how many loggers have a connection, `taken`, `confirmed` and `overwritten` how many readings there were.
+    """
+
+    def __init__(self, roster: Roster) -> None:
+        self.loggers: list[Logger] = []
+        self.online = 0
+        self.taken = 0
         self.confirmed = 0
-        self._index = {logger.device_id: index for index, logger in enumerate(loggers)}
-        self._heap = [(0, index) for index in range(len(loggers))]
-        self._due: list[int | None] = [0] * len(loggers)
+        self.overwritten = 0
+        self.readings_sent = 0
+        self._roster = roster
+        self._index: dict[str, int] = {}
+        self._heap: list[tuple[int, int]] = []
+        self._due: list[int | None] = []
         self._pending: deque[tuple[Logger, Batch | bool]] = deque()
-        self._announced: dict[int, bool] = {}
+        self._announced: set[int] = set()
         self._connections = 0
+        self._finished = 0
         self._wake = asyncio.Event()
+
+    @property
+    def finished(self) -> bool:
+        """Whether no logger will ever have anything to send again."""
+        while self._finished < len(self.loggers) and self.loggers[self._finished].finished:
+            self._finished += 1
+        return self._roster.complete and self._finished == len(self.loggers)
+
+    @property
+    def unconfirmed(self) -> int:
+        return self.taken - self.confirmed - self.overwritten
 
     def wake(self) -> None:
         self._wake.set()
@@ -67,9 +86,7 @@ class Uploads:
     async def sign_off(self, publisher: Publisher, within_s: float) -> None:
         """Say of every logger that is online that it no longer is, as far as there is time for it."""
         self._pending.clear()
-        self._pending.extend(
-            (self.loggers[index], False) for index, online in self._announced.items() if online
-        )
+        self._pending.extend((self.loggers[index], False) for index in sorted(self._announced))
         try:
             async with asyncio.timeout(within_s):
                 while self._pending:
@@ -86,14 +103,23 @@ class Uploads:
             # A broker that comes back may have forgotten who is there.
             self._connections = connections
             self._announced.clear()
+        for begins_ms, logger in self._roster.make(now_ms):
+            self._index[logger.device_id] = len(self.loggers)
+            self._due.append(None)
+            self.loggers.append(logger)
+            self._schedule(len(self.loggers) - 1, begins_ms)
         while self._heap and self._heap[0][0] <= now_ms and len(self._pending) < AHEAD:
             due_ms, index = heappop(self._heap)
             if due_ms != self._due[index]:
                 continue  # it has been scheduled anew since
             logger = self.loggers[index]
+            before = logger.taken, logger.overwritten, logger.online
             batches = logger.take(now_ms)
-            if logger.online != self._announced.get(index, False):
-                self._announced[index] = logger.online
+            self.taken += logger.taken - before[0]
+            self.overwritten += logger.overwritten - before[1]
+            self.online += logger.online - before[2]
+            if logger.online != (index in self._announced):
+                self._announced ^= {index}
                 self._pending.append((logger, logger.online))
             self._pending.extend((logger, batch) for batch in batches)
             self._schedule(index, logger.due_ms(now_ms))
@@ -115,11 +141,16 @@ class Uploads:
         if due_ms is not None:
             heappush(self._heap, (due_ms, index))
 
+    def _next_ms(self) -> int:
+        times = [self._heap[0][0]] if self._heap else []
+        to_make_ms = self._roster.due_ms
+        return min(times if to_make_ms is None else [*times, to_make_ms])
+
     async def _rest(self, publisher: Publisher) -> None:
         """Wait for what is due next, or for being woken; without room only the publisher can wake."""
         timer = None
-        if publisher.has_room() and (self._pending or self._heap):
-            wait_s = 0.0 if self._pending else max(GATHERED_S, self._heap[0][0] / 1000 - time.time())
+        if publisher.has_room() and (self._pending or self._heap or not self._roster.complete):
+            wait_s = 0.0 if self._pending else max(GATHERED_S, self._next_ms() / 1000 - time.time())
             timer = asyncio.get_running_loop().call_later(wait_s, self._wake.set)
         await self._wake.wait()
         if timer is not None:

@@ -95,8 +95,18 @@ dewar_charges = Table(
     Column("ln2_kg", Double, comment="nitrogen in it after the charge"),
     Column("recorded_at", Instant, nullable=False, server_default=func.clock_timestamp()),
     Column("by", Text, nullable=False, comment="a key's name"),
+    Column(
+        "withdrawn", Boolean, nullable=False, server_default=text("false"), comment="there was no such charge"
+    ),
+    Column(
+        "corrections",
+        JSONB,
+        nullable=False,
+        server_default="[]",
+        comment="[{corrected_at, by, reason, was: {ln2_kg, withdrawn}}], the first one first",
+    ),
     PrimaryKeyConstraint("dewar_id", "charged_at"),
-    comment="rows are only added; the newest is last_charged_at of the dewar",
+    comment="rows are never deleted; the newest that is not withdrawn is last_charged_at of the dewar",
 )
 
 sites = Table(
@@ -148,6 +158,7 @@ shipments = Table(
     Column("band", Text, nullable=False),
     Column("plan", JSONB, nullable=False, comment="every limit and time of the plan, resolved"),
     Column("plan_revision", Integer, nullable=False, server_default="1"),
+    Column("schedule_revision", Integer, nullable=False, server_default="1"),
     Column("dewar_id", Identifier, ForeignKey("dewars.dewar_id")),
     Column("product_id", Identifier),
     Column("origin", Text),
@@ -193,6 +204,7 @@ shipment_revisions = Table(
     Column("reason", Text, comment="in the words of whoever changed the plan or the schedule"),
     Column("plan", JSONB, nullable=False),
     Column("plan_revision", Integer, nullable=False),
+    Column("schedule_revision", Integer, nullable=False),
     Column("dewar_id", Identifier),
     Column("origin", Text),
     Column("destination", Text),

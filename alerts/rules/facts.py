@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from alerts.model import Duration, Instant, Window
 from alerts.plan import Plan
 from telemetry.registry.hours import ReceivingHours
+
+if TYPE_CHECKING:
+    from alerts.rules.airfields import Airfields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,8 @@ class Facts:
     planned_arrival: Instant | None = None
     packed_out_at: Instant | None = None
     use_by: Instant | None = None
+    airfields: "Airfields | None" = field(default=None, compare=False, repr=False)
+    """Airports of the world, to say at which one it was seen."""
     interval: Mapping[str, Duration] = field(default_factory=dict)
     """How often each logger measures, as registered."""
 

@@ -22,6 +22,8 @@ Way: TypeAlias = tuple[tuple[Vector, float], ...]
 
 _INSIDE_KM = -1000.0
 _FIRST_TOLD_KM = 25.0
+_AT_AIRPORT_M = 10_000.0
+"""Freight is handled beside an airfield, and the largest ones are ten kilometres across."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +90,16 @@ class OffRoute(ShipmentRule[RouteTuning, RouteState]):
         told_km = _FIRST_TOLD_KM
         while told_km * 2 <= furthest_km:
             told_km *= 2
+        near = _near(facts, state.progress) if until is None else None
         far = f"more than {told_km:.0f} km " if furthest_km >= told_km else ""
         way = " - ".join(place.name for place in stops(facts))
-        message = f"{far}outside of its way {way}: ask whoever holds it where it is, and where it is going"
-        details = {"more_than_km_outside": told_km if far else 0}
+        at = "" if near is None else f"near {near}, "
+        message = (
+            f"{at}{far}outside of its way {way}: ask whoever holds it where it is, and where it is going"
+        )
+        details: dict[str, float | str] = {"more_than_km_outside": told_km if far else 0}
+        if near is not None:
+            details["near_airport"] = near
         severity = Severity.MAJOR
         found = Found(
             severity=severity,
@@ -101,6 +109,13 @@ class OffRoute(ShipmentRule[RouteTuning, RouteState]):
             details=details,
         )
         return Look(found=found)
+
+
+def _near(facts: Facts, progress: Progress) -> str | None:
+    """Say at which airport it was seen last, which is where somebody can be asked."""
+    if facts.airfields is None or progress.seen is None:
+        return None
+    return facts.airfields.nearest(progress.lat, progress.lon, _AT_AIRPORT_M)
 
 
 @lru_cache(maxsize=1024)

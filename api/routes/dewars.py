@@ -3,16 +3,25 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Response
-from sqlalchemy import RowMapping
+from sqlalchemy import RowMapping, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.wording import rfc3339
+from api.access import Principal, visible_shipments
 from api.lifecycle import not_ahead
 from api.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.problems import Problem, invalid, not_found
 from api.registering import DEWAR, by
 from api.routing import Call, Caller, Here
-from api.schemas.dewars import ChargeIn, ChargeOut, DewarChangeIn, DewarIn, DewarOut, DewarRevision
+from api.schemas.dewars import (
+    ChargeCorrectionIn,
+    ChargeIn,
+    ChargeOut,
+    DewarChangeIn,
+    DewarIn,
+    DewarOut,
+    DewarRevision,
+)
 from api.schemas.fields import Id, ListOf, Words
 from telemetry.registry import assignments, dewars
 from telemetry.registry.dewars import DEWARS
@@ -91,22 +100,53 @@ async def charge_dewar(
 ) -> ChargeOut:
     """Record that a shipper was charged with nitrogen; 201 where that is new. The same instant again changes nothing.
 
-    Shipments under way in it are judged by the charge.
+    Shipments under way in it are judged by the charge. A courier may do so for the shippers of the shipments that it is
+    on, while they are planned or under way.
     """
     now = services.clock()
     not_ahead("at", body.at, now)
     at = body.at or now
     async with services.engine.begin() as connection:
-        dewar = await _found(connection, dewar_id)
+        dewar = await _carried(connection, caller, dewar_id)
         _not_overfull(dewar, body.ln2_kg)
         charge, is_new = await dewars.charge(connection, dewar_id, at=at, ln2_kg=body.ln2_kg, by=by(caller))
         if is_new:
             await assignments.mark_under_way(connection, shipments.c.dewar_id == dewar_id, at)
+    if charge["withdrawn"]:
+        raise Problem(
+            409,
+            f"The charge of {dewar_id} at {rfc3339(at)} was withdrawn: correct it, with withdrawn false.",
+        )
     if body.ln2_kg not in {None, charge["ln2_kg"]}:
         raise Problem(
             409, f"The charge of {dewar_id} at {rfc3339(at)} is recorded with {_kg(charge['ln2_kg'])}."
         )
     response.status_code = 201 if is_new else 200
+    return ChargeOut(**charge)
+
+
+@router.post("/v1/dewars/{dewar_id}/charges/correct")
+async def correct_charge(dewar_id: Id, body: ChargeCorrectionIn, caller: Caller, services: Here) -> ChargeOut:
+    """Correct a charge that was told wrongly, or withdraw it, with the reason; what was told before stays on record.
+
+    Shipments under way in the shipper are judged anew. A correction that changes nothing is none.
+    """
+    async with services.engine.begin() as connection:
+        dewar = await _found(connection, dewar_id)
+        _not_overfull(dewar, body.ln2_kg)
+        found = await dewars.correct_charge(
+            connection,
+            dewar_id,
+            charged_at=body.charged_at,
+            changes=body.changes(),
+            by=by(caller),
+            reason=body.reason,
+        )
+        if found is None:
+            raise Problem(404, f"There is no charge of {dewar_id} at {rfc3339(body.charged_at)}.")
+        charge, is_changed = found
+        if is_changed:
+            await assignments.mark_under_way(connection, shipments.c.dewar_id == dewar_id, body.charged_at)
     return ChargeOut(**charge)
 
 
@@ -127,6 +167,19 @@ async def _found(connection: AsyncConnection, dewar_id: str) -> RowMapping:
     if row is None:
         raise not_found("dewar", dewar_id)
     return row
+
+
+async def _carried(connection: AsyncConnection, caller: Principal, dewar_id: str) -> RowMapping:
+    """Give a shipper that the caller may charge: any, or that of a shipment it sees that is not over."""
+    if not caller.is_operator:
+        theirs = exists().where(
+            shipments.c.dewar_id == dewar_id,
+            shipments.c.status.in_(("planned", "in_transit")),
+            visible_shipments(caller),
+        )
+        if not await connection.scalar(select(theirs)):
+            raise not_found("dewar", dewar_id)
+    return await _found(connection, dewar_id)
 
 
 def _not_overfull(dewar: RowMapping, ln2_kg: float | None) -> None:

@@ -1,14 +1,15 @@
-"""The figures of a shipment."""
+"""The figures of a shipment, and what is foreseen of it."""
 
 from fastapi import APIRouter, Response
 
-from alerts import known, summary
+from alerts import forecast, known, summary
 from alerts.wording import instant_text
 from api.access import visible_shipments
 from api.as_of import AsOf, stands_for
 from api.problems import not_found
 from api.routing import Call, Caller, Here
 from api.schemas.fields import Id
+from api.schemas.forecast import ForecastOut
 from api.schemas.summary import DeviceSummaryOut, SummaryOut
 from telemetry.registry import shipments
 
@@ -40,3 +41,21 @@ async def get_summary(
         devices=[DeviceSummaryOut.of(device) for device in devices],
         worst=None if worst is None else DeviceSummaryOut.of(worst),
     )
+
+
+@router.get("/v1/shipments/{shipment_id}/forecast")
+async def get_forecast(shipment_id: Id, caller: Caller, services: Here) -> ForecastOut:
+    """Give for how long the coolant lasts, what that leaves at arrival, and when a limit of the band is reached.
+
+    It is what the rules `hold_time_short` and `excursion_predicted` reckon with, as of now; whether that is told as an
+    alert is another matter. All hours are of the journey, which for a simulated shipment passes faster than the clock.
+    """
+    now = services.clock()
+    async with services.engine.connect() as connection:
+        await connection.execution_options(isolation_level="REPEATABLE READ")
+        if await shipments.get(connection, shipment_id, visible_shipments(caller)) is None:
+            raise not_found("shipment", shipment_id)
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        foreseen = await forecast.foresee(driver, shipment_id, now)
+    return ForecastOut.of(shipment_id, now, foreseen)

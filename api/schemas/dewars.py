@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from api.schemas.fields import Given, Id, Shown, Time, Words, example
 
@@ -75,9 +75,48 @@ class ChargeIn(Given):
     )
 
 
+class ChargeCorrectionIn(Given):
+    model_config = example(
+        charged_at="2026-11-20T08:00:00Z", reason="It was the scale's tare, not the filling", ln2_kg=2.9
+    )
+
+    charged_at: Time = Field(description="Which charge: the instant that it is recorded with.")
+    reason: Words = Field(description="Why, for the record.")
+    ln2_kg: Nitrogen | None = Field(None, description="What was in it in truth; null: nobody weighed it.")
+    withdrawn: bool = Field(
+        default=False, description="There was no such charge, or at another time: then record that one anew."
+    )
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        if not self.changes():
+            raise ValueError("names nothing to correct: give ln2_kg or withdrawn")
+        return self
+
+    def changes(self) -> dict[str, Any]:
+        """Give what is to be changed."""
+        return self.model_dump(include=self.model_fields_set & {"ln2_kg", "withdrawn"})
+
+
+class ChargeWas(Shown):
+    ln2_kg: float | None
+    withdrawn: bool
+
+
+class ChargeCorrection(Shown):
+    corrected_at: Time
+    by: str = Field(description="`key:PREFIX` of the key that corrected it.")
+    reason: str
+    was: ChargeWas = Field(description="What was on record before.")
+
+
 class ChargeOut(Shown):
     dewar_id: str
     charged_at: Time
     ln2_kg: float | None
     recorded_at: Time
     by: str = Field(description="`key:PREFIX` of the key that recorded it; `migration`: known since before.")
+    withdrawn: bool = Field(description="There was no such charge; nothing is judged by it.")
+    corrections: list[ChargeCorrection] = Field(
+        description="How it came to be as it is, the first one first."
+    )

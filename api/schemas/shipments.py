@@ -132,6 +132,9 @@ class PlanChangeIn(PlanChanges, TunedPlanFields):
     )
 
 
+_ABOUT_IT = {"reason", "schedule_revision"}
+
+
 class ScheduleChangeIn(Given):
     """What to change of where a shipment goes, how and until when: what is absent stays as it is."""
 
@@ -139,9 +142,15 @@ class ScheduleChangeIn(Given):
         reason="LH 400 missed, rebooked on LH 404",
         planned_arrival="2026-11-22T18:30:00Z",
         destination="CLINIC-BOS",
+        schedule_revision=1,
     )
 
     reason: Words = Field(description="Why, for the record.")
+    schedule_revision: int | None = Field(
+        None,
+        ge=1,
+        description="That of the schedule which you saw; where it is another by now, nothing is changed.",
+    )
     planned_departure: Time | None = None
     planned_arrival: Time | None = None
     packed_out_at: Time | None = Field(
@@ -157,13 +166,13 @@ class ScheduleChangeIn(Given):
         if not self.fields():
             raise ValueError(
                 "names nothing to change: give at least one of "
-                + ", ".join(name for name in ScheduleChangeIn.model_fields if name != "reason")
+                + ", ".join(name for name in ScheduleChangeIn.model_fields if name not in _ABOUT_IT)
             )
         return self
 
     def fields(self) -> set[str]:
         """Give the names of the fields that were sent; null takes a time or the destination away."""
-        return self.model_fields_set - {"reason"}
+        return self.model_fields_set - _ABOUT_IT
 
 
 class MomentIn(Given):
@@ -211,6 +220,7 @@ class ShipmentRevision(Shown):
     reason: str | None = Field(description="Why the plan or the schedule was changed.")
     plan: PlanOut
     plan_revision: int
+    schedule_revision: int
     dewar_id: str | None
     origin: str | None
     destination: str | None
@@ -239,6 +249,7 @@ class ShipmentState(Shown):
     band: Band
     plan: PlanOut = Field(description="Every limit and time of the plan, spelled out.")
     plan_revision: int
+    schedule_revision: int = Field(description="Grows with each change of where it goes, how and until when.")
     device_ids: list[str]
     dewar_id: str | None
     product_id: str | None

@@ -51,6 +51,41 @@ async def charge(
     return (await connection.execute(written)).mappings().one(), is_new
 
 
+async def correct_charge(
+    connection: AsyncConnection,
+    dewar_id: str,
+    *,
+    charged_at: datetime,
+    changes: Mapping[str, Any],
+    by: str,
+    reason: str,
+) -> tuple[RowMapping, bool] | None:
+    """Change `ln2_kg` or `withdrawn` of a charge, and give its row and whether that changed anything.
+
+    What it was before stays on record. None where there is no charge at that instant.
+    """
+    here = (charges.c.dewar_id == dewar_id, charges.c.charged_at == charged_at)
+    row = (await connection.execute(select(charges).where(*here).with_for_update())).mappings().first()
+    if row is None:
+        return None
+    if all(row[name] == value for name, value in changes.items()):
+        return row, False
+    correction = func.jsonb_build_object(
+        *("corrected_at", func.clock_timestamp(), "by", by, "reason", reason),
+        *("was", func.jsonb_build_object("ln2_kg", charges.c.ln2_kg, "withdrawn", charges.c.withdrawn)),
+    )
+    corrections = charges.c.corrections.concat(func.jsonb_build_array(correction))
+    query = update(charges).where(*here).values(**changes, corrections=corrections).returning(charges)
+    corrected: RowMapping = (await connection.execute(query)).mappings().one()
+    last = select(func.max(charges.c.charged_at)).where(
+        charges.c.dewar_id == dewar_id, charges.c.withdrawn.is_(False)
+    )
+    await connection.execute(
+        update(dewars).where(dewars.c.dewar_id == dewar_id).values(last_charged_at=last.scalar_subquery())
+    )
+    return corrected, True
+
+
 async def charge_page(
     connection: AsyncConnection, dewar_id: str, *, after: Sequence[Any] | None, limit: int
 ) -> Page:

@@ -29,10 +29,10 @@ class Step(StrEnum):
 # The database's clock is everybody's, and even that may be set back: time never goes back for a shipment.
 _ADD = text(
     """
-    INSERT INTO shipment_revisions (shipment_id, revision, recorded_at, step, "by", reason, plan, plan_revision,
+    INSERT INTO shipment_revisions (shipment_id, revision, recorded_at, step, "by", reason, plan, plan_revision, schedule_revision,
         dewar_id, origin, destination, legs, planned_departure, planned_arrival, packed_out_at, use_by, departed_at, delivered_at, cancelled_at, devices)
     SELECT s.shipment_id, coalesce(max(r.revision), 0) + 1, greatest(clock_timestamp(), max(r.recorded_at)),
-        :step, :by, :reason, s.plan, s.plan_revision, s.dewar_id, s.origin, s.destination, s.legs,
+        :step, :by, :reason, s.plan, s.plan_revision, s.schedule_revision, s.dewar_id, s.origin, s.destination, s.legs,
         s.planned_departure, s.planned_arrival, s.packed_out_at, s.use_by, s.departed_at, s.delivered_at, s.cancelled_at,
         coalesce((
             SELECT jsonb_agg(jsonb_build_object('device_id', a.device_id, 'starts_at', a.starts_at,

@@ -174,7 +174,7 @@ async def test_each_sees_its_own(desk: Desk) -> None:
         assert {item["shipment_id"] for item in await desk.items("/v1/shipments", client)} == expected
         for shipment_id in ("A1", "A2", "B1", "N1"):
             status = 200 if shipment_id in expected else 404
-            for part in ("", "/readings", "/excursions", "/summary"):
+            for part in ("", "/readings", "/excursions", "/summary", "/forecast"):
                 answer = await client.get(f"/v1/shipments/{shipment_id}{part}")
                 assert answer.status_code == status, (expected, shipment_id, part)
 

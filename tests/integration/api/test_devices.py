@@ -226,3 +226,63 @@ async def test_a_dewar_is_described_anew(desk: Desk) -> None:
         problem(await desk.admin.patch("/v1/dewars/W1", json=wrong), 422)
     problem(await desk.admin.patch("/v1/dewars/W2", json={}), 404)
     problem(await desk.admin.get("/v1/dewars/W2/revisions"), 404)
+
+
+async def test_a_charge_told_wrongly_is_corrected_or_withdrawn_and_stays_on_record(
+    desk: Desk, hours_ago: Callable[[float], datetime]
+) -> None:
+    await desk.admin.post("/v1/dewars", json={"dewar_id": "W1", "ln2_capacity_kg": 4})
+    for hours in (50, 2):
+        await desk.admin.post("/v1/dewars/W1/charge", json={"at": text(hours_ago(hours)), "ln2_kg": 3.9})
+    wrong = {"charged_at": text(hours_ago(2)), "reason": "the tare"}
+    corrected = await desk.admin.post("/v1/dewars/W1/charges/correct", json={**wrong, "ln2_kg": 2.5})
+    assert corrected.status_code == 200
+    assert corrected.json()["ln2_kg"] == 2.5
+    again = await desk.admin.post("/v1/dewars/W1/charges/correct", json={**wrong, "ln2_kg": 2.5})
+    assert again.json() == corrected.json()
+
+    withdrawn = await desk.admin.post("/v1/dewars/W1/charges/correct", json={**wrong, "withdrawn": True})
+    assert withdrawn.json()["withdrawn"] is True
+    assert [(one["reason"], one["was"]) for one in withdrawn.json()["corrections"]] == [
+        ("the tare", {"ln2_kg": 3.9, "withdrawn": False}),
+        ("the tare", {"ln2_kg": 2.5, "withdrawn": False}),
+    ]
+    shown = (await desk.admin.get("/v1/dewars/W1")).json()
+    assert datetime.fromisoformat(shown["last_charged_at"]) == hours_ago(50)
+    refused = problem(await desk.admin.post("/v1/dewars/W1/charge", json={"at": wrong["charged_at"]}), 409)
+    assert "was withdrawn: correct it, with withdrawn false" in refused["detail"]
+
+    back = await desk.admin.post("/v1/dewars/W1/charges/correct", json={**wrong, "withdrawn": False})
+    assert back.json()["withdrawn"] is False
+    assert [one["ln2_kg"] for one in await desk.items("/v1/dewars/W1/charges")] == [2.5, 3.9]
+    for body, status in (
+        (wrong, 422),
+        ({**wrong, "ln2_kg": 9}, 422),
+        ({**wrong, "withdrawn": True, "charged_at": text(hours_ago(3))}, 404),
+        ({"charged_at": wrong["charged_at"], "withdrawn": True}, 422),
+    ):
+        problem(await desk.admin.post("/v1/dewars/W1/charges/correct", json=body), status)
+
+
+async def test_a_courier_charges_the_dewars_of_its_shipments_while_they_are_not_over(
+    desk: Desk, hours_ago: Callable[[float], datetime]
+) -> None:
+    for dewar in ("W1", "W2"):
+        await desk.admin.post("/v1/dewars", json={"dewar_id": dewar})
+    for number in (1, 2):
+        await desk.device(f"L{number}")
+        await desk.ship(
+            f"S{number}",
+            f"L{number}",
+            organization="acme",
+            dewar_id=f"W{number}",
+            departed_at=text(hours_ago(3)),
+        )
+    courier = await desk.caller("courier", organization="acme", shipment_ids=["S1"])
+    charge = {"at": text(hours_ago(1)), "ln2_kg": 3}
+    assert (await courier.post("/v1/dewars/W1/charge", json=charge)).status_code == 201
+    problem(await courier.post("/v1/dewars/W2/charge", json=charge), 404)
+    correction = {"charged_at": charge["at"], "reason": "x", "withdrawn": True}
+    problem(await courier.post("/v1/dewars/W1/charges/correct", json=correction), 403)
+    await desk.admin.post("/v1/shipments/S1/deliver", json={"at": text(hours_ago(0.5))})
+    problem(await courier.post("/v1/dewars/W1/charge"), 404)

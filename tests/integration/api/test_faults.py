@@ -17,6 +17,11 @@ from tests.integration.api.conftest import ADMIN_KEY, Desk, MakeDesk, MakeServic
 from tests.integration.api.test_auth import call_of
 
 BODIES = {
+    "POST /v1/dewars/{dewar_id}/charges/correct": {
+        "charged_at": "2026-11-20T08:00:00Z",
+        "reason": "x",
+        "withdrawn": True,
+    },
     "POST /v1/devices": {"device_id": "D1"},
     "POST /v1/dewars": {"dewar_id": "W1"},
     "POST /v1/shipments": {"shipment_id": "S1", "band": "room", "device_ids": ["D1"]},

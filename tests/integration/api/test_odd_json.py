@@ -73,6 +73,7 @@ FIELDS = {
         "product_id",
         "packed_out_at",
     ],
+    "POST /v1/dewars/{dewar_id}/charges/correct": ["charged_at", "reason", "ln2_kg", "withdrawn"],
     "PATCH /v1/dewars/{dewar_id}": ["reason", "model", "hold_time_h", "qualified_until"],
     "POST /v1/sites": ["site_id", "organization", *SITE],
     "PATCH /v1/sites/{site_id}": ["reason", "revision", *SITE],

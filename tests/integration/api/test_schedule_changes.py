@@ -37,7 +37,8 @@ async def test_it_is_on_record_with_who_and_why(desk: Desk, hours_ago: HoursAgo)
     new = {"planned_arrival": "2026-11-23T00:00:00Z", "destination": None, "use_by": None, "legs": []}
     answer = await ops.post("/v1/shipments/S1/schedule", json={"reason": "rebooked", **new})
     shown = answer.json()
-    assert {**made, **new} | {name: shown[name] for name in ("status", "departed_at", "devices")} == shown
+    grown = {**made, **new, "schedule_revision": 2}
+    assert grown | {name: shown[name] for name in ("status", "departed_at", "devices")} == shown
     created, departed, changed = await desk.items("/v1/shipments/S1/revisions")
     assert [one["step"] for one in (created, departed, changed)] == [
         "created",
@@ -51,6 +52,49 @@ async def test_it_is_on_record_with_who_and_why(desk: Desk, hours_ago: HoursAgo)
     assert (changed["reason"], departed["reason"]) == ("rebooked", None)
     assert changed["by"].startswith("key:dw_")
     assert changed["plan_revision"] == 1
+    assert [one["schedule_revision"] for one in (created, departed, changed)] == [1, 1, 2]
+
+
+async def test_a_change_to_a_schedule_that_is_another_by_now_is_refused(desk: Desk) -> None:
+    await desk.ship("S1")
+    body = {"reason": "x", "destination": "BOS", "schedule_revision": 1}
+    for _ in range(2):  # the same again changes nothing
+        done = await desk.admin.post("/v1/shipments/S1/schedule", json=body)
+        assert (done.status_code, done.json()["schedule_revision"]) == (200, 2)
+    refused = problem(
+        await desk.admin.post("/v1/shipments/S1/schedule", json={**body, "destination": "JFK"}), 409
+    )
+    assert "its schedule is at revision 2, and this change was made to revision 1" in refused["detail"]
+    assert (await change(desk, destination="JFK", schedule_revision=2))["schedule_revision"] == 3
+
+
+LATE, EARLY = "2026-11-22T00:00:00Z", "2026-11-21T02:59:00+01:00"
+
+
+async def test_nothing_is_planned_to_arrive_before_it_departs(desk: Desk) -> None:
+    def leg(departs: str | None, arrives: str | None) -> dict[str, Any]:
+        return {"from": "A", "to": "B", "planned_departure": departs, "planned_arrival": arrives}
+
+    wrongs = (
+        ({"planned_departure": LATE, "planned_arrival": EARLY}, "planned_arrival"),
+        ({"legs": [leg(EARLY, LATE), leg(LATE, EARLY)]}, "legs[1].planned_arrival"),
+        ({"legs": [leg(None, LATE), leg(EARLY, None)]}, "legs[1].planned_departure"),
+    )
+    await desk.device("D1")
+    await desk.ship("S1")
+    for wrong, field in wrongs:
+        body = {"shipment_id": "S2", "band": "cryogenic", "device_ids": ["D1"], **wrong}
+        for path, sent in (("/v1/shipments", body), ("/v1/shipments/S1/schedule", {"reason": "x", **wrong})):
+            found = problem(await desk.admin.post(path, json=sent), 422)
+            assert found["errors"][0]["field"] == field
+            assert "is before" in found["detail"]
+    await change(desk, planned_departure=LATE)
+    found = problem(
+        await desk.admin.post("/v1/shipments/S1/schedule", json={"reason": "x", "planned_arrival": EARLY}),
+        422,
+    )
+    assert found["errors"][0]["field"] == "planned_arrival"
+    assert (await change(desk, planned_arrival=LATE, legs=[leg(EARLY, None), leg(LATE, LATE)]))["legs"]
 
 
 async def test_it_is_told_and_makes_the_shipment_due_from_now(desk: Desk, hours_ago: HoursAgo) -> None:

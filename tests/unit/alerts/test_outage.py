@@ -6,7 +6,7 @@ import pytest
 
 from alerts.alert import Alert, AlertState, Condition
 from alerts.model import SECOND, Severity
-from alerts.outage import SUBJECT, Hearing, fleet_condition
+from alerts.outage import SUBJECT, Hearing, Outage, fleet_condition
 
 NOW = 10_000 * SECOND
 SILENT = Hearing(live=5000, silent=4812, shipments=4790, newest=NOW - 900 * SECOND)
@@ -61,3 +61,17 @@ def test_it_ends_once_most_are_heard_again() -> None:
     ended = condition(replace(SILENT, silent=1249), on_record(AlertState.ACKNOWLEDGED))
     assert ended is not None
     assert (ended.since, ended.until) == (SILENT.newest, NOW)
+
+
+def test_what_an_outage_is_can_be_set() -> None:
+    few = Hearing(live=10, silent=5, shipments=5, newest=NOW)
+    small = Outage(least_loggers=3, share=0.4, ends_below=0.3, grace_s=60)
+    assert condition(few) is None
+    begun = fleet_condition(few, None, NOW, small)
+    assert begun is not None
+    assert begun.details["held_back_after_s"] == 60
+    assert fleet_condition(replace(few, silent=3), replace(on_record(), condition=begun), NOW, small) is None
+    ended = fleet_condition(replace(few, silent=2), replace(on_record(), condition=begun), NOW, small)
+    assert ended is not None
+    assert ended.until == NOW
+    assert fleet_condition(replace(few, silent=3), None, NOW, replace(small, share=0.31)) is None

@@ -24,6 +24,8 @@ def test_defaults_are_those_of_a_single_machine(monkeypatch, tmp_path):
         ("ADMIN_KEY", "short", "at least 32"),
         ("WEBHOOK_ALLOW_NETWORKS", "127.0.0.0/8,home", "network"),
         ("LOG_FORMAT", "xml", "json"),
+        ("OUTAGE_SHARE", "50", "less than or equal to 1"),
+        ("OUTAGE_ENDS_BELOW", "0.5", "must be below DEWARWATCH_OUTAGE_SHARE, which is 0.5"),
     ],
 )
 def test_a_wrong_one_is_named_in_one_line(monkeypatch, name, value, says):

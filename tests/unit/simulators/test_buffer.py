@@ -166,3 +166,34 @@ def test_whatever_gets_lost_all_arrives_in_the_end(seed):
 )
 def test_reading_an_ack(payload, expected):
     assert parse_ack(payload) == expected
+
+
+def test_a_full_memory_loses_its_oldest():
+    b = buffer()
+    b.fill(250)
+    b.take(0)
+    assert b.overwrite(150) == 150
+    assert b.overwrite(150) == b.overwrite(120) == 0
+    assert b.overwritten == [(0, 149)]
+    assert b.unconfirmed == 100
+    b.recall()
+    assert b.take(1) == [[(150, 249)]]
+
+
+def test_what_was_confirmed_before_is_not_lost():
+    b = buffer()
+    b.fill(100)
+    b.take(0)
+    b.confirm(ack(99, (20, 29)), 0)
+    assert b.overwrite(25) == 5
+    assert b.overwritten == [(20, 24)]
+
+
+def test_what_turns_out_to_be_stored_was_not_lost():
+    b = buffer()
+    b.fill(100)
+    b.take(0)
+    b.overwrite(50)
+    assert b.confirm(ack(99, (10, 19)), 1) == 50
+    assert b.overwritten == [(10, 19)]
+    assert b.unconfirmed == 0

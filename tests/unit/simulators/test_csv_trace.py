@@ -4,10 +4,12 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+import orjson
 import pytest
 
+from simulators.clock import milliseconds
 from simulators.csv_cells import Number, celsius, is_missing, number, unit_in
-from simulators.csv_messages import as_messages
+from simulators.csv_messages import as_messages, numbered
 from simulators.csv_times import placed, written, zone_of
 from simulators.csv_trace import Choices, TraceRefusedError, read_trace
 
@@ -209,3 +211,12 @@ def test_messages_of_each_logger_apart():
     assert [m.payload.count(b"measured_at") for m in messages] == [3, 2, 3]
     (single,) = as_messages(read(text, Choices()).readings[:1], 3)
     assert single.payload == b'{"measured_at":"2026-11-21T15:00:00.000Z","temperature_c":1.0}'
+
+
+def test_numbered_by_time_whatever_the_order_of_the_file():
+    text = "Device,Time,Temp (C)\nA,2026-11-21T00:02Z,1\nB,2026-11-21T00:01Z,2\nA,2026-11-21T00:01Z,3\nA,2026-11-21T00:02Z,1\n"
+    readings = numbered(read_trace(text.encode(), Choices()).readings)
+    assert [(each.device_id, each.seq) for each in readings] == [("A", 1), ("B", 0), ("A", 0), ("A", 1)]
+    boot = milliseconds(datetime(2026, 11, 21, 0, 1, tzinfo=UTC))
+    assert {each.boot for each in readings} == {boot}
+    assert orjson.loads(next(as_messages(readings, 1)).payload)["seq"] == 1

@@ -1,9 +1,13 @@
 """A logger over its journey: live, silent in flight, uploaded after landing, restarted."""
 
+from dataclasses import replace
+
 import pytest
 
 from simulators.buffer import Ack, seqs
 from simulators.logger import Logger
+from simulators.sampling import taken_by
+from simulators.truth_file import truth_of_shipment
 
 
 def taken(logger, now_ms):
@@ -124,3 +128,51 @@ def test_the_same_history_gives_the_same_messages(fleet_in):
         return sent
 
     assert messages() == messages()
+
+
+def test_a_silence_longer_than_the_memory_leaves_a_gap_that_the_truth_knows_of(fleet_in):
+    fleet = replace(fleet_in(), memory=50)
+    journey = next(fleet.journeys(0))
+    flight = journey.flights[0]
+    off_ms, on_ms = (journey.clock.wall_ms(at) for at in (flight.begins_s, flight.ends_s))
+    logger = Logger(fleet, 0, journey.on_ms)
+    for now_ms in range(journey.on_ms, off_ms, 1000):
+        acked(logger, journey, (taken(logger, now_ms) or [-1])[-1])
+    before = logger.taken
+    sent = taken(logger, on_ms)
+    lost = (before, sent[0] - 1)
+    ticks = taken_by(journey, on_ms)
+    assert sent == list(range(ticks - 50, ticks))
+    assert lost[1] - lost[0] > 200
+    truth = truth_of_shipment(journey, on_ms)
+    assert truth["memory"] == 50
+    assert truth["memory_gaps"] == [{"boot": journey.boot, "first": lost[0], "last": lost[1]}]
+
+
+def test_a_service_that_never_answers_costs_what_the_memory_does_not_hold(fleet_in):
+    fleet = replace(fleet_in(), memory=50)
+    journey = next(fleet.journeys(0))
+    logger = Logger(fleet, 0, journey.on_ms)
+    until_ms = journey.clock.wall_ms(journey.on_s + 140 * 60)
+    sent = set()
+    for now_ms in range(journey.on_ms, until_ms, 1000):
+        sent |= set(taken(logger, now_ms))
+    last = logger.taken - 51
+    assert logger.lost == {journey.shipment_id: [(0, last)]}
+    assert logger.unconfirmed == 50
+    assert sent > {0, 1, 2, 3}
+    truth = truth_of_shipment(journey, until_ms - 1000, logger.lost[journey.shipment_id])
+    assert truth["readings"] == 50
+    assert truth["memory_gaps"] == [{"boot": journey.boot, "first": 0, "last": last}]
+
+
+def test_the_memory_goes_to_the_newest_journey_first(fleet_in):
+    fleet = replace(fleet_in("demo", waves=True), memory=100)
+    journeys = fleet.journeys(0)
+    first, second = next(journeys), next(journeys)
+    logger = Logger(fleet, 0, first.on_ms)
+    logger.take(second.on_ms + 30_000)
+    assert logger.unconfirmed == 100
+    newest = logger.lost[first.shipment_id]
+    assert newest[0][0] == 0
+    assert newest[-1][1] == first.readings - (100 - 31) - 1

@@ -13,6 +13,7 @@ from simulators.run import SimulationSettings, check
         ({"scenario": "nope"}, "'nope' is no scenario: choose from ambient-for-payload, "),
         ({"fleet": 0}, "at least one logger"),
         ({"seed": -1}, "seed"),
+        ({"memory": 0}, "holds one reading at least"),
         ({"speed": 0}, "above 0"),
         ({"interval_s": -1}, "above 0"),
         ({"speed": 100_000}, "lower the speed"),

@@ -7,6 +7,7 @@ import pytest
 
 from simulators.clock import milliseconds
 from simulators.faults import KINDS
+from simulators.journey import put_away
 from simulators.lanes import Place, distance_km, leg_at
 from simulators.sampling import (
     BLOCK,
@@ -152,3 +153,21 @@ def test_what_is_overwritten_is_not_had(fleet_in):
 def test_each_kind_of_fault_is_in_some_scenario(fleet_in):
     kinds = {h.what for name in library() for _, story in scenario(name).mix for h in story.happenings}
     assert set(KINDS) <= kinds
+
+
+@pytest.mark.parametrize("scenario", ["everyday", "stuck-probe", "tarmac-heat", "dry-ice-melts"])
+def test_put_away_it_is_the_same_journey(fleet_in, scenario):
+    journey, other = (next(fleet_in(scenario).journeys(5)) for _ in range(2))
+    put_away(other)
+    assert other.put_away
+    assert "track" not in vars(other)
+    ticks = list(range(0, journey.readings, 7))
+    assert [payload(other, [tick]) for tick in ticks] == [payload(journey, [tick]) for tick in ticks]
+    assert payload(other, ticks) == payload(journey, ticks)
+
+
+def test_a_put_away_journey_stays_small(fleet_in):
+    journey = next(fleet_in().journeys(0))
+    put_away(journey)
+    payload(journey, [3])
+    assert not {"track", "instrument"} & set(vars(journey))

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+from alerts.places import airfields
 from alerts.rules.facts import Leg, Place
 from alerts.rules.off_route import OFF_ROUTE, RouteState, RouteTuning
 from alerts.rules.rule import Look
@@ -90,3 +91,16 @@ def test_a_long_trace_costs_and_gives_the_same_as_one_by_one() -> None:
     assert state == OFF_ROUTE.fold(TUNING, so_far, RouteState(), trace(positions))
     assert state.outside.since is not None
     assert at("01 06:00") + HOUR < state.outside.since
+
+
+def test_the_wrong_airport_is_named_while_it_is_there() -> None:
+    table = airfields()
+    there = seen(("01 09:00", ZRH), ("01 11:10", *MUNICH), ("01 11:50", *MUNICH))
+    found = look("01 15:00", there, airfields=table).found
+    assert found is not None
+    assert found.message.startswith("Near MUC, more than 100 km outside of its way CLINIC - ZRH")
+    assert found.details == {"more_than_km_outside": 100, "near_airport": "MUC"}
+    back = seen(*((f"01 11:{m}", *MUNICH) for m in range(10, 60, 10)), ("01 12:40", *FRA_POSITION))
+    found = look("01 23:00", back, airfields=table).found
+    assert found is not None
+    assert "near_airport" not in found.details

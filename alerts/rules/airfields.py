@@ -1,0 +1,33 @@
+"""Pure: which airport a position is at, out of those of the world."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.rules.facts import Place
+from alerts.rules.geodesy import EARTH_M, on_sphere
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Airfields:
+    """Airports by their codes, and where they are on the unit sphere, one row each."""
+
+    codes: tuple[str, ...]
+    at: NDArray[np.float64] = field(repr=False)
+
+    @classmethod
+    def of(cls, airports: Mapping[str, Place]) -> "Airfields":
+        """Make it of places with a position."""
+        known = {code: p for code, p in airports.items() if p.lat is not None and p.lon is not None}
+        vectors = [on_sphere(p.lat, p.lon) for p in known.values() if p.lat is not None and p.lon is not None]
+        return cls(tuple(known), np.array(vectors, np.float64).reshape(-1, 3))
+
+    def nearest(self, lat: float, lon: float, within_m: float) -> str | None:
+        """Give the code of the nearest airport; None where there is none so near."""
+        if not self.codes:
+            return None
+        chords = np.linalg.norm(self.at - np.array(on_sphere(lat, lon)), axis=1)
+        place = int(chords.argmin())
+        return self.codes[place] if chords[place] * EARTH_M <= within_m else None
