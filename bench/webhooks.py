@@ -31,6 +31,8 @@ MANY, RATE, SECONDS = 1000, 50, 20
 _TEXT = "x" * 600
 """So that a body has the size of an excursion's."""
 _LOOPBACK = "127.0.0.0/8"
+_BACKLOG = 4096
+"""All endpoints are one socket here: with the usual 100, of many connections at once some wait a second for their next try."""
 
 Arrivals = list[tuple[int, float]]
 """The number of each event that came, and when, on the monotonic clock."""
@@ -67,7 +69,9 @@ class Endpoint(asyncio.Protocol):
 def _receive(pipe: Connection) -> None:
     async def serve() -> None:
         arrivals: Arrivals = []
-        server = await asyncio.get_running_loop().create_server(lambda: Endpoint(arrivals), "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Endpoint(arrivals), "127.0.0.1", 0, backlog=_BACKLOG
+        )
         pipe.send(server.sockets[0].getsockname()[1])
 
         def tell() -> None:
