@@ -6,6 +6,7 @@ posts the same bodies to the same receiver, as many at a time, without a databas
 
 import asyncio
 import multiprocessing
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -83,6 +84,7 @@ def _receive(pipe: Connection) -> None:
                 pipe.send(len(arrivals) if what else list(arrivals))
 
         asyncio.get_running_loop().add_reader(pipe.fileno(), tell)
+        os.set_blocking(pipe.fileno(), True)  # uvloop has made it otherwise, and a long answer has to fit
         await server.serve_forever()
 
     uvloop.run(serve())

@@ -201,6 +201,8 @@ def _words(error: BaseException) -> str:
             return f"refused: {one}"
         if isinstance(one, ssl.SSLCertVerificationError):
             return _plain(f"the certificate is refused: {one.verify_message}")
+        if isinstance(one, ssl.SSLError):
+            return _plain(f"no encrypted connection: {(one.reason or str(one)).replace('_', ' ').lower()}")
     return _plain(str(error) or type(error).__name__)
 
 
