@@ -94,11 +94,9 @@ async def test_a_connection_is_used_again_after_a_whole_answer_only() -> None:
 
 async def test_each_answer_belongs_to_its_request() -> None:
     numbers = [str(number).encode() for number in range(20)]
-    raw = Raw(
-        *[
-            [b"HTTP/1.1 200 OK\r\nRetry-After: %b\r\nContent-Length: 1\r\n\r\n%b" % (n, n[:1])]
-            for n in numbers
-        ]
-    )
+    pieces: list[list[bytes | None]] = [
+        [b"HTTP/1.1 200 OK\r\nRetry-After: %b\r\nContent-Length: 1\r\n\r\n%b" % (n, n[:1])] for n in numbers
+    ]
+    raw = Raw(*pieces)
     assert [answer.retry_after for answer in await answers(raw)] == [n.decode() for n in numbers]
     assert raw.connections == 1
