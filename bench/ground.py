@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TypeVar
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -87,7 +88,7 @@ class Ground:
         self, roles: str = "api,ingest,evaluate,deliver", **settings: str
     ) -> AsyncIterator[Service]:
         """Run the service as a user would, and wait until it is ready."""
-        log = self.folder / "serve.log"
+        log = self.folder / f"serve-{uuid4().hex}.log"  # several may run at once
         env = {name: value for name, value in os.environ.items() if not name.startswith("DEWARWATCH_")}
         env |= {
             "DEWARWATCH_DATABASE_URL": self.servers.database_url,

@@ -1,11 +1,14 @@
 """Webhooks: how soon an event is on its way to its endpoint, and how many a process delivers beside a bare client.
 
 The receiver is a process of its own that does next to nothing. The limit is aiohttp's client, in another process, that
-posts the same bodies to the same receiver, as many at a time, without a database, signatures or checks.
+posts the same bodies to the same receiver, as many at a time and with as many headers, and reads the answers; it has no
+database, makes no signatures and checks nothing.
 """
 
 import asyncio
+import contextlib
 import multiprocessing
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -30,7 +33,15 @@ MANY, RATE, SECONDS = 1000, 50, 20
 """Endpoints, one of them dead; events a second, each for one of them; for so long."""
 _TEXT = "x" * 600
 """So that a body has the size of an excursion's."""
+_HEADERS = {
+    "Content-Type": "application/json",
+    "webhook-id": "123456-1234",
+    "webhook-timestamp": "1764000000",
+    "webhook-signature": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+}
 _LOOPBACK = "127.0.0.0/8"
+_BACKLOG = 4096
+"""All endpoints are one socket here: with the usual 100, of many connections at once some wait a second for their next try."""
 
 Arrivals = list[tuple[int, float]]
 """The number of each event that came, and when, on the monotonic clock."""
@@ -67,7 +78,9 @@ class Endpoint(asyncio.Protocol):
 def _receive(pipe: Connection) -> None:
     async def serve() -> None:
         arrivals: Arrivals = []
-        server = await asyncio.get_running_loop().create_server(lambda: Endpoint(arrivals), "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Endpoint(arrivals), "127.0.0.1", 0, backlog=_BACKLOG
+        )
         pipe.send(server.sockets[0].getsockname()[1])
 
         def tell() -> None:
@@ -79,6 +92,7 @@ def _receive(pipe: Connection) -> None:
                 pipe.send(len(arrivals) if what else list(arrivals))
 
         asyncio.get_running_loop().add_reader(pipe.fileno(), tell)
+        os.set_blocking(pipe.fileno(), True)  # uvloop has made it otherwise, and a long answer has to fit
         await server.serve_forever()
 
     uvloop.run(serve())
@@ -135,7 +149,7 @@ def _post(pipe: Connection, url: str, count: int, body: bytes) -> None:
             nonlocal left
             while left > 0:
                 left -= 1
-                async with session.post(url, data=body) as response:
+                async with session.post(url, data=body, headers=_HEADERS) as response:
                     await response.read()
 
         connector = aiohttp.TCPConnector(limit=0)
@@ -152,7 +166,7 @@ def _post(pipe: Connection, url: str, count: int, body: bytes) -> None:
 async def webhooks(ground: Ground) -> Result:
     """Measure both, in turn with the limit."""
     with Receiver() as receiver:
-        ours, theirs, cpu, their_cpu = [], [], [], []
+        ours, theirs, cpu, their_cpu, two = [], [], [], [], []
         for _ in range(ROUNDS):
             limit, their_busy = await asyncio.to_thread(_limit, receiver)
             theirs.append(limit)
@@ -160,11 +174,13 @@ async def webhooks(ground: Ground) -> Result:
             rate, busy = await _deliveries(ground, receiver)
             ours.append(rate)
             cpu.append(busy)
+            two.append((await _deliveries(ground, receiver, processes=2))[0])
         delays, all_of_them = await _delays(ground, receiver)
     return Result(
         title=f"Webhooks: {ENDPOINTS * EVENTS:,} deliveries to {ENDPOINTS} endpoints; {MANY} endpoints, one of them dead",
         measures=[
             Measure(what="deliveries, one process", unit="/s", runs=ours),
+            Measure(what="deliveries, two processes", unit="/s", runs=two),
             Measure(what="limit: bare aiohttp client, same receiver", unit="/s", runs=theirs),
             Measure(what="CPU of the process for each delivery", unit="µs", runs=cpu),
             Measure(what="CPU of the bare client for each request", unit="µs", runs=their_cpu),
@@ -210,23 +226,27 @@ def _limit(receiver: Receiver) -> tuple[float, float]:
     return rate, busy_s / count * 1e6
 
 
-async def _deliveries(ground: Ground, receiver: Receiver) -> tuple[float, float]:
-    """Give deliveries/s, and the process's CPU for each, µs; all of them are waiting when it starts."""
+async def _deliveries(ground: Ground, receiver: Receiver, processes: int = 1) -> tuple[float, float]:
+    """Give deliveries/s, and the CPU of the processes for each, µs; all is told at once, when they are ready."""
     await ground.clear([])
     receiver.clear()
     count = ENDPOINTS * EVENTS
     async with ground.connected() as connection:
         for number in range(ENDPOINTS):
             await _endpoint(connection, f"{receiver.url}/{number}")
-        for number in range(EVENTS):
-            await _tell(connection, [(number, None)])
-        progress(f"{count} deliveries")
-        async with ground.serving("deliver", WEBHOOK_ALLOW_NETWORKS=_LOOPBACK) as service:
-            began = cpu_s(service.pid)
+        progress(f"{count} deliveries by {processes}")
+        async with contextlib.AsyncExitStack() as running:
+            begun = {}
+            for _ in range(processes):
+                service = await running.enter_async_context(
+                    ground.serving("deliver", WEBHOOK_ALLOW_NETWORKS=_LOOPBACK)
+                )
+                begun[service.pid] = cpu_s(service.pid)
+            await _tell(connection, [(number, None) for number in range(EVENTS)])
             arrivals = await receiver.until(count)
             done = "SELECT count(*) = $1 FROM webhook_deliveries WHERE state = 'delivered'"
             await eventually(lambda: connection.fetchval(done, count), "all is recorded")
-            busy = cpu_s(service.pid) - began
+            busy = sum(cpu_s(pid) - began for pid, began in begun.items())
     if len(arrivals) != count:
         raise BenchError(f"{len(arrivals)} requests for {count} deliveries")
     return _rate(arrivals), busy / count * 1e6

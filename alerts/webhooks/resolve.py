@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeAlias
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-
 from alerts.webhooks.addresses import Network, address_of, refusal
 from alerts.webhooks.target import Target, parse
 
@@ -78,33 +76,3 @@ class Targets:
         opened = socket.socket(family, type_, proto)
         opened.setblocking(False)  # noqa: FBT003 - the standard library's
         return opened
-
-
-class CheckedResolver(AbstractResolver):
-    """What aiohttp resolves names with: only names all of whose addresses may be reached have any."""
-
-    def __init__(self, targets: Targets, *, encrypted: bool) -> None:
-        self._targets = targets
-        self._encrypted = encrypted
-
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - both are looked at, always
-    ) -> list[ResolveResult]:
-        """Give the checked addresses, and numbers for everything else, so that nothing is looked up again."""
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for address in await self._targets.addresses(host, encrypted=self._encrypted)
-        ]
-
-    async def close(self) -> None:
-        """Hold nothing that would have to be closed."""

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from alerts.webhooks.resolve import Targets
-from tests.integration.webhooks.conftest import Hooks
+from alerts.webhooks.schedule import Schedule
+from tests.integration.webhooks.conftest import HURRY, Hooks
 from tests.receivers import FAIL, OK, Receiver, Reply, in_turn, receiver
 
 from .conftest import Desk, MakeDesk, MakeServices, problem, until
@@ -233,6 +235,48 @@ async def test_a_pause_loses_nothing(partner: httpx.AsyncClient, sender: Hooks, 
     assert (await partner.post(f"{at}/resume")).json()["state"] == "active"
     await endpoint.until(lambda: len(endpoint.got) == 5)
     assert {one.message["data"]["sequence"] for one in endpoint.got} == {1, 2, 3, 4, 5}
+
+
+async def test_a_pause_amid_failures_loses_nothing_that_was_under_way(
+    partner: httpx.AsyncClient, sender: Hooks
+) -> None:
+    """What is in hand, what waits for its next try and what comes during the pause: all of it arrives."""
+    answers = [FAIL]
+    async with receiver(lambda _: answers[0]) as endpoint:
+        hook = await made(partner, endpoint.url)
+        at = f"/v1/webhooks/{hook['id']}"
+        patient = replace(HURRY, schedule=Schedule(delays_s=(0.0, 0.05, *[3600.0] * 3)))
+        sender.run(patient)
+        await sender.tell(20, organization="acme")
+        await endpoint.until(lambda: len(endpoint.got) >= 3)
+        assert (await partner.post(f"{at}/pause")).json()["state"] == "paused"
+        await sender.tell(20, organization="acme")
+        await sender.until("SELECT count(*) = 40 FROM webhook_deliveries")
+        await sender.stop()  # whatever was in hand is recorded or given back
+        answers[0] = OK
+        before = len(endpoint.got)
+        sender.run(patient)
+        assert (await partner.post(f"{at}/resume")).json()["state"] == "active"
+        await sender.until("SELECT bool_and(state = 'delivered') FROM webhook_deliveries")
+    assert {one.message["data"]["sequence"] for one in endpoint.got[before:]} == set(range(1, 41))
+
+
+async def test_what_came_while_it_was_switched_off_is_sent_when_it_is_resumed(
+    partner: httpx.AsyncClient, sender: Hooks
+) -> None:
+    answers = [Reply(410)]
+    async with receiver(lambda _: answers[0]) as endpoint:
+        hook = await made(partner, endpoint.url, events=["alert.firing"])
+        sender.run()
+        await sender.tell(organization="acme")
+        await sender.until("SELECT state = 'disabled' FROM webhooks")
+        await sender.tell(3, organization="acme")
+        await sender.until("SELECT count(*) = 4 FROM webhook_deliveries")
+        answers[0] = OK
+        endpoint.got.clear()
+        assert (await partner.post(f"/v1/webhooks/{hook['id']}/resume")).json()["state"] == "active"
+        await sender.until("SELECT bool_and(state = 'delivered') FROM webhook_deliveries")
+        assert {one.message["data"]["sequence"] for one in endpoint.got} == {1, 2, 3, 4}
 
 
 async def test_replays_of_one_of_a_stretch_and_of_all_that_failed(

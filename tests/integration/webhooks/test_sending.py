@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks import Webhook
 
+from alerts.webhooks.connection import LARGEST_ANSWER
 from alerts.webhooks.message import LARGEST_BODY
-from alerts.webhooks.post import LARGEST_ANSWER
 from tests.receivers import ENDLESS, FAIL, HANG, HUGE, OK, RESET, Reply, in_turn, receiver
 
 from .conftest import HURRY, SECRET, Hooks

@@ -1,0 +1,136 @@
+"""One HTTP/1.1 connection that is kept: a request at a time, and an answer that is read in bounds.
+
+No client of the general kind is cheap enough: aiohttp's takes more processor time for a request than all else that a
+delivery needs. The parser is llhttp, by httptools.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final, cast
+
+import httptools
+
+LARGEST_ANSWER: Final = 20_000
+_LARGEST_HEAD: Final = 65_536
+CLOSED: Final = "the connection was closed without an answer"
+
+
+@dataclass(slots=True)
+class Reply:
+    """What has come back of one request so far."""
+
+    status: int | None = None
+    retry_after: str | None = None
+    content: bytes = b""
+    """Its first 20 kB."""
+    error: str | None = None
+    """What went wrong; there may be a status all the same."""
+
+
+class Connection(asyncio.Protocol):
+    """Callbacks of the transport and of the parser; `ask` is what others call."""
+
+    def __init__(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._asked: asyncio.Future[Reply] | None = None
+        self._reply = Reply()
+        self._until_closed = True
+        """The answer says nothing of where it ends."""
+        self._head_size = 0
+        self.reusable = True
+        self.idle_since = 0.0
+
+    def ask(self, request: bytes) -> asyncio.Future[Reply]:
+        """Send a request; the future gives what came of it, whatever it is, and `expire` ends it."""
+        self._reply, self._until_closed, self._head_size = Reply(), True, 0
+        self._asked = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return self._asked
+
+    def expire(self, error: str) -> None:
+        """End what is under way, for it takes too long."""
+        if self._asked is not None:
+            late = "the answer did not end in time"
+            self._finish(error if self._reply.status is None else late, reusable=False)
+
+    def close(self) -> None:
+        """Use it no more."""
+        self.reusable = False
+        self._transport.close()
+
+    def _finish(self, error: str | None = None, *, reusable: bool) -> None:
+        asked, self._asked = self._asked, None
+        assert asked is not None
+        self._reply.error = error
+        if not asked.done():
+            asked.set_result(self._reply)
+        if not reusable or self._transport.get_write_buffer_size():
+            self.reusable = False
+            self._transport.abort()
+
+    # -- of the transport ------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.WriteTransport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.reusable:
+            return
+        if self._asked is None:  # nobody asked
+            self.close()
+            return
+        if self._reply.status is None:
+            self._head_size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self.reusable = False
+            if self._asked is not None:
+                self._finish(f"the answer is not HTTP/1.1: {error}"[:500], reusable=False)
+            return
+        if self._asked is not None and self._reply.status is None and self._head_size > _LARGEST_HEAD:
+            self._finish("the head of the answer is too large", reusable=False)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.reusable = False
+        if self._asked is None:
+            return
+        if self._reply.status is None:
+            error: str | None = str(exc) if exc is not None else CLOSED
+        else:
+            whole = self._until_closed and exc is None
+            error = None if whole else "the connection was closed before the end of the answer"
+        self._finish(error, reusable=False)
+
+    # -- of the parser ---------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._asked is None:  # more than was asked for
+            self.close()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"retry-after":
+            self._reply.retry_after = value.decode("latin-1")
+        elif name in {b"content-length", b"transfer-encoding"}:
+            self._until_closed = False
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status >= 200 or status == 101:
+            self._reply.status = status
+        else:  # an answer before the answer
+            self._reply.retry_after, self._until_closed = None, True
+
+    def on_body(self, body: bytes) -> None:
+        if self._asked is None:
+            return
+        reply = self._reply
+        more = len(reply.content) + len(body) > LARGEST_ANSWER
+        reply.content = (reply.content + body)[:LARGEST_ANSWER]
+        if more:
+            self._finish(reusable=False)
+
+    def on_message_complete(self) -> None:
+        if self._asked is not None and self._reply.status is not None:
+            self._finish(reusable=self._parser.should_keep_alive())
