@@ -55,7 +55,7 @@ class EventStream(StreamingResponse):
         self._authorization = authorization
         self._cut: Callable[[], None] | None = None
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(self._frames(), media_type="text/event-stream", headers=headers)
+        super().__init__((), media_type="text/event-stream", headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream, if there is room."""
@@ -65,8 +65,10 @@ class EventStream(StreamingResponse):
             await problem.response()(scope, receive, send)
             return
         self._cut = scope.get("extensions", {}).get(CUT, {}).get("cut")
+        # Closed here and now: a generator that is left behind where it waits would listen until it is collected.
         with hub.place(principal):
-            await super().__call__(scope, receive, send)
+            async with aclosing(self._frames()) as self.body_iterator:
+                await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
         """Write what comes, for as long as the other end takes it."""
