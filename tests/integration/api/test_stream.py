@@ -11,6 +11,8 @@ from api.stream import EventHub, Wanted
 from tests.integration.api.conftest import Desk, Served, problem, until
 from tests.integration.api.listening import reading, tell
 
+pytestmark = pytest.mark.made_up_events
+
 
 async def test_what_happens_is_told_as_it_happens(desk: Desk, served: Served) -> None:
     async with reading(served) as reader:

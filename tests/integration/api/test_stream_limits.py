@@ -17,6 +17,8 @@ from api.stream import EventHub
 from tests.integration.api.conftest import ADMIN_KEY, Desk, MakeDesk, MakeServices, Served, problem, until
 from tests.integration.api.listening import Reader, reading, tell
 
+pytestmark = pytest.mark.made_up_events
+
 LONG = "x" * 20_000
 
 
