@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from alerts.alert import Alert, AlertChange, AlertKind, AlertReason, AlertState,
 from alerts.events import ALERT_EVENTS, alert_event, excursion_event
 from alerts.model import Change, ChangeKind, Excursion, ExcursionState, Reason, Run, Severity, Side
 from alerts.webhooks.message import body
-from api.schemas.events import EVENTS, WEBHOOK_ONLY
+from api.schemas.events import EVENTS, STREAM_ONLY, WEBHOOK_ONLY
 from telemetry.examine import examine
 from telemetry.model import Message, Reading, Refused, Source
 from telemetry.sequences import Acknowledgement
 from telemetry.validate import validate
 from tests import asyncapi
 from tests.described import problems
+from tests.node import NODE, packages_of
 
 ROOT = Path(__file__).parent.parent.parent.parent
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -190,3 +192,14 @@ def test_a_position_belongs_to_both_of_its_degrees() -> None:
         ({"lon": 1, "lat": None}, False),
     ]:
         assert (problems("readings", raw | place) == []) == good, place
+
+
+def test_asyncapis_own_parser_finds_nothing_wrong() -> None:
+    folder = ROOT / "tests" / "asyncapi_parser"
+    packages = packages_of(folder)
+    run = [NODE, folder / "check.js", packages / "none.js"]
+    made = subprocess.run(run, input=asyncapi.text(), capture_output=True, text=True, timeout=60, check=True)
+    read = json.loads(made.stdout)
+    severe = [one for one in read["found"] if one["code"] != "asyncapi-latest-version"]
+    assert severe == []
+    assert set(read["messages"]) == {*EVENTS, *STREAM_ONLY, *WEBHOOK_ONLY, "readings", "status", "ack"}
