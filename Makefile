@@ -50,8 +50,9 @@ lock: setup  ## pin what pyproject.toml asks for, with hashes; UPGRADE=--upgrade
 	$(BIN)/uv pip compile $(LOCK) --constraints requirements.lock pyproject.toml -o deploy/runtime.lock
 	$(BIN)/uv pip compile $(LOCK) --constraints requirements.lock --group bench -o bench/peers.lock
 
-openapi: setup  ## docs/openapi.json, as the service answers it
+openapi: setup  ## docs/openapi.json and docs/asyncapi.json, as the service answers them
 	$(BIN)/python -m tests.openapi
+	$(BIN)/python -m tests.asyncapi
 
 clean:  ## remove what was made here; the servers' programs stay in the cache
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage dist

@@ -18,8 +18,18 @@ SELECT coalesce(extract(epoch FROM clock_timestamp() - (
     ORDER BY transaction_id, id LIMIT 1)), 0)
 """
 
+# How far it went is noted with it, for whoever wants to go on from before that.
 PRUNE = """
-DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE created_at < now() - $1::interval ORDER BY id LIMIT $2)
+WITH old AS (
+    DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE created_at < now() - $1::interval ORDER BY id LIMIT $2)
+    RETURNING transaction_id, id
+), noted AS (
+    INSERT INTO outbox_pruned AS p (transaction_id, id)
+    SELECT transaction_id, id FROM old ORDER BY transaction_id DESC, id DESC LIMIT 1
+    ON CONFLICT (one) DO UPDATE SET transaction_id = EXCLUDED.transaction_id, id = EXCLUDED.id
+        WHERE (EXCLUDED.transaction_id, EXCLUDED.id) > (p.transaction_id, p.id)
+)
+SELECT count(*) FROM old
 """
 
 MARKS = "SELECT count(*) FROM evaluation_marks"
@@ -41,7 +51,6 @@ async def look_after(pool: asyncpg.Pool, retention: timedelta) -> int:
     async with pool.acquire() as connection:
         metrics.OUTBOX_AGE_SECONDS.set(float(await connection.fetchval(AGE)))
         metrics.MARKS_WAITING.set(await connection.fetchval(MARKS))
-        done = await connection.execute(PRUNE, retention, _CHUNK)
-    removed = int(done.split()[-1])
+        removed = int(await connection.fetchval(PRUNE, retention, _CHUNK))
     metrics.OUTBOX_PRUNED.inc(removed)
     return removed

@@ -7,7 +7,7 @@ settled once no transaction as old as its own can still commit; up to there (tra
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import asyncpg
 import orjson
@@ -100,6 +100,37 @@ ORDER BY outbox.transaction_id, outbox.id LIMIT $3
 async def end(connection: Connection) -> Position:
     """Give the position after everything that is settled now."""
     return Position(int(await connection.fetchval(_HORIZON)) - 1, LARGEST_ID)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """Events after a position may be lost to whoever reads on from there."""
+
+    reason: Literal["pruned", "unknown_position"]
+    go_on_after: Position
+    """Behind it nothing is missing."""
+    at: str
+    """When that was found, RFC 3339."""
+
+
+_LOST = """
+SELECT $1::text::xid8 >= pg_snapshot_xmax(pg_current_snapshot()) AS ahead, clock_timestamp() AS at,
+       p.transaction_id::text AS pruned_transaction, p.id AS pruned_id, (pg_snapshot_xmin(pg_current_snapshot()))::text AS horizon
+FROM (SELECT) AS one LEFT JOIN outbox_pruned AS p ON (p.transaction_id, p.id) > ($1::text::xid8, $2)
+"""
+
+
+async def lost(connection: Connection, after: Position) -> Lost | None:
+    """Tell whether events after a position have been removed, or whether this database cannot have given it."""
+    row = await connection.fetchrow(_LOST, str(after.transaction_id), after.id)
+    assert row is not None
+    if row["ahead"]:
+        now = Position(int(row["horizon"]) - 1, LARGEST_ID)
+        return Lost(reason="unknown_position", go_on_after=now, at=rfc3339(row["at"]))
+    if row["pruned_id"] is None:
+        return None
+    kept = Position(int(row["pruned_transaction"]), row["pruned_id"])
+    return Lost(reason="pruned", go_on_after=kept, at=rfc3339(row["at"]))
 
 
 async def read(connection: Connection, after: Position, limit: int) -> tuple[list[Event], bool]:

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Double,
     ForeignKey,
@@ -189,6 +190,16 @@ outbox = Table(
     Column("data", JSONB, nullable=False),
     Index(None, "transaction_id", "id"),
     Index(None, "created_at"),
+)
+
+outbox_pruned = Table(
+    "outbox_pruned",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default=text("true")),
+    Column("transaction_id", TransactionId, nullable=False),
+    Column("id", BigInteger, nullable=False),
+    CheckConstraint("one", name="one"),
+    comment="the last position whose event was removed: who reads on from before it has missed something",
 )
 
 event_sequences = Table(

@@ -15,6 +15,7 @@ from api.routes import (
     backtests,
     devices,
     dewars,
+    documents,
     excursions,
     keys,
     operations,
@@ -44,6 +45,7 @@ _NOUNS = (
     rejected,
     webhooks,
     keys,
+    documents,
     operations,
 )
 

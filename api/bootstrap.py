@@ -105,7 +105,7 @@ async def running(
 
         broker = None if embedded is None else embedded.broker.program
         ingesting = _IngestProbe()
-        hub = EventHub(pool)
+        hub = EventHub(pool, per_key=settings.streams_per_key)
         admin_key = None if settings.admin_key is None else settings.admin_key.get_secret_value()
         targets = Targets(settings.webhook_allow_networks)
         retention = timedelta(days=settings.outbox_retention_days)

@@ -92,9 +92,7 @@ def _complete(made: dict[str, Any]) -> None:
     schemas = made["components"]["schemas"]
     for generated in ("HTTPValidationError", "ValidationError"):
         schemas.pop(generated, None)
-    for schema in schemas.values():
-        for field in schema.get("properties", {}).values():
-            field.pop("title", None)  # "Temperature C" says less than temperature_c
+    without_titles(schemas)
     schemas["Problem"] = _PROBLEM
     made["components"]["responses"] = {f"Problem{status}": _problem(status) for status in _ANSWERS}
     made["components"]["securitySchemes"] = {
@@ -111,6 +109,14 @@ def _complete(made: dict[str, Any]) -> None:
                 roles = ", ".join(role for role in KeyRole if role in rule.roles)
                 operation["description"] = f"{operation.get('description', '')}\n\nRoles: {roles}.".strip()
                 _add_problems(path, method, operation)
+
+
+def without_titles(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Take the titles off the fields of schemas, and give these: "Temperature C" says less than temperature_c."""
+    for schema in schemas.values():
+        for field in schema.get("properties", {}).values():
+            field.pop("title", None)
+    return schemas
 
 
 def _add_problems(path: str, method: str, operation: dict[str, Any]) -> None:

@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     admin_key: SecretStr | None = None
     webhook_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    streams_per_key: Annotated[int, Field(ge=1)] = 100
     outbox_retention_days: Annotated[float, Field(gt=0)] = 30.0
     outage_least_loggers: Annotated[int, Field(ge=2)] = 20
     outage_share: Annotated[float, Field(gt=0, le=1)] = 0.5

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.errors import StartError
+from api.routes.stream import CUT
 
 GRACE_S = 5
 _BACKLOG = 2048
@@ -39,6 +41,15 @@ def _why(error: OSError, host: str, port: int) -> str:
     return f"cannot listen on {host}:{port}: {error.strerror or error}"
 
 
+class Protocol(HttpToolsProtocol):
+    """uvicorn's connection, which an application can also end at once, whatever waits to be written."""
+
+    def on_message_begin(self) -> None:
+        """Say so in the scope of the request."""
+        super().on_message_begin()
+        self.scope["extensions"] = {CUT: {"cut": self.transport.abort}}
+
+
 class Web(uvicorn.Server):
     """uvicorn without signal handlers of its own: the process has one owner of signals."""
 
@@ -46,6 +57,7 @@ class Web(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=Protocol,
                 log_config=None,
                 access_log=False,
                 server_header=False,

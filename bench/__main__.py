@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import detection, fold, memory, recovery, rules, scale, storm, throughput, webhooks
+from bench import detection, fold, memory, recovery, rules, scale, storm, streaming, throughput, webhooks
 from bench.ground import Ground, ground
 from bench.machine import Others, facts
 from bench.report import BenchError, Result, progress
@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[Ground], Coroutine[Any, Any, Result]]] = {
     "storm": storm.storm,
     "recovery": recovery.recovery,
     "webhooks": webhooks.webhooks,
+    "stream": streaming.streaming,
 }
 
 

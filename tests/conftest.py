@@ -24,6 +24,7 @@ from api.embedded.folder import owned
 from api.embedded.mosquitto import Mosquitto
 from api.embedded.postgres import Postgres
 from api.embedded.process import Supervisor
+from tests.described import outbox_is_described
 
 _TEMPLATE = "migrated"
 _SEED = "DEWARWATCH_SEED"
@@ -141,11 +142,17 @@ def migrated_postgres(shared_postgres: Supervisor) -> Supervisor:
 
 
 @pytest.fixture
-def database_url(migrated_postgres: Supervisor) -> Iterator[str]:
-    """A database with the newest schema and nothing in it, for this test alone."""
+def database_url(migrated_postgres: Supervisor, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database with the newest schema and nothing in it, for this test alone.
+
+    Whatever the test has made the service tell must be what the AsyncAPI document describes.
+    """
     name = f"test_{next(_numbers)}"
     in_its_own_loop(_execute(migrated_postgres.url, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}"))
-    yield another_database(migrated_postgres.url, name)
+    url = another_database(migrated_postgres.url, name)
+    yield url
+    if request.node.get_closest_marker("made_up_events") is None:
+        in_its_own_loop(outbox_is_described(url))
     in_its_own_loop(_execute(migrated_postgres.url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 

@@ -1,12 +1,17 @@
 """Readings as they cross the HTTP interface."""
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
 
 from alerts.wording import rfc3339
 from api.schemas.fields import Shown, Time
-from telemetry.model import RefusalReason
+from telemetry.decode import MAX_READINGS
+from telemetry.model import DEVICE_ID, RefusalReason
+from telemetry.validate import FIELDS
+from telemetry.validate import Field as Judged
 
 _ALWAYS = ("device_id", "measured_at", "received_at", "source", "temperature_c", "probe_ok")
 
@@ -71,6 +76,57 @@ class ReadingsStored(Shown):
     rejected: list[RejectedReading]
 
 
+_BY_JSON_TYPE = {float: "number", int: "integer", bool: "boolean"}
+
+
+def _field_schema(field: Judged) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": [_BY_JSON_TYPE[field.types[0]], "null"], "description": field.needed}
+    if field.types[0] is bool:
+        return schema
+    if field.low == sys.float_info.min:  # the least number above 0
+        schema["exclusiveMinimum"] = 0
+    elif field.low != -sys.float_info.max:
+        schema["minimum"] = field.low
+    return schema if field.high == sys.float_info.max else schema | {"maximum": field.high}
+
+
+def _is(kind: str, *names: str) -> dict[str, Any]:
+    """Give the schema of objects whose fields of these names are of that kind; absent is null."""
+    typed = {"properties": {name: {"type": kind} for name in names}}
+    return typed if kind == "null" else typed | {"required": [*names]}
+
+
+def reading_schema(*, required: Sequence[str] = ("measured_at",)) -> dict[str, Any]:
+    """Give the JSON schema of a reading on the way in, from the table by which it is judged."""
+    time = {"type": "string", "format": "date-time"}
+    device_id = {"type": ["string", "null"], "pattern": f"^{DEVICE_ID.pattern}$"}
+    fields = {name: _field_schema(field) for name, field in FIELDS.items()}
+    fields["temperature_c"]["description"] += ", of the payload probe; required unless `probe_ok` is false"
+    fields["probe_ok"] |= {"default": True}
+    without_probe = {"required": ["probe_ok"], "properties": {"probe_ok": {"const": False}}}
+    return {
+        "type": "object",
+        "required": [*required],
+        "properties": {
+            "device_id": device_id,
+            "measured_at": {
+                "description": "RFC 3339 with an offset, or epoch milliseconds; at most 5 minutes ahead.",
+                "anyOf": [time, {"type": "integer", "minimum": 0}],
+            },
+            **fields,
+            "flight_mode_until": {
+                "description": "Announces a silence until then; RFC 3339 with an offset.",
+                "anyOf": [time, {"type": "null"}],
+            },
+        },
+        "allOf": [
+            {"anyOf": [_is("number", "temperature_c"), without_probe]},
+            {"anyOf": [_is("number", "lat", "lon"), _is("null", "lat", "lon")]},
+        ],
+        "additionalProperties": True,
+    }
+
+
 READINGS_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -84,27 +140,8 @@ READINGS_BODY: dict[str, Any] = {
                         "readings": {
                             "type": "array",
                             "minItems": 1,
-                            "maxItems": 1000,
-                            "items": {
-                                "type": "object",
-                                "required": ["device_id", "measured_at"],
-                                "properties": {
-                                    "device_id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
-                                    "measured_at": {
-                                        "description": "RFC 3339 with an offset, or epoch milliseconds.",
-                                        "anyOf": [
-                                            {"type": "string", "format": "date-time"},
-                                            {"type": "integer"},
-                                        ],
-                                    },
-                                    "temperature_c": {
-                                        "type": "number",
-                                        "description": "Required unless `probe_ok` is false.",
-                                    },
-                                    "probe_ok": {"type": "boolean", "default": True},
-                                },
-                                "additionalProperties": True,
-                            },
+                            "maxItems": MAX_READINGS,
+                            "items": reading_schema(required=("device_id", "measured_at")),
                         }
                     },
                 },

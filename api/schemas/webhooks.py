@@ -1,7 +1,7 @@
 """Webhooks as they cross the HTTP interface."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 import orjson
@@ -9,10 +9,10 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from alerts.model import Severity
 from api.problems import hint
-from api.routes.stream import EventType
+from api.schemas.events import EVENTS as TOLD
 from api.schemas.fields import Given, Id, OrganizationSlug, Shown, Time, Words, example
 
-EVENTS = (*get_args(EventType), "shipment.disposition")
+EVENTS = (*TOLD, "shipment.disposition")
 """What an endpoint can ask for; `webhook.test` comes when it is asked for, whatever is chosen."""
 
 

@@ -56,6 +56,7 @@ class Crowd:
             await process.wait()
 
 
+@pytest.mark.made_up_events
 @pytest.mark.parametrize(
     ("events", "kills"),
     [

@@ -4,7 +4,6 @@ import inspect
 import json
 import re
 from pathlib import Path
-from typing import get_args
 from urllib.parse import unquote
 
 import pytest
@@ -19,7 +18,7 @@ from api.access import RULES, KeyRole
 from api.as_of import HEADER
 from api.cli import app as command
 from api.cli_replay import replay
-from api.routes.stream import EventType
+from api.schemas.events import EVENTS, STREAM_ONLY
 from api.settings import PREFIX, Settings
 from telemetry.model import Reading, RefusalReason
 from telemetry.registry.revisions import Step
@@ -134,7 +133,7 @@ def test_every_call_stands_in_the_api_page_with_its_roles() -> None:
 def test_every_event_and_word_of_the_contract_is_told() -> None:
     api, qa, logger = page("api.md"), page("qa.md"), page("logger.md")
     words = {
-        "api.md": (api, [*get_args(EventType), *KeyRole, *Step, HEADER]),
+        "api.md": (api, [*EVENTS, *STREAM_ONLY, *KeyRole, *Step, HEADER]),
         "qa.md": (qa, [*AlertKind, *ExcursionState, *Band, *_plan_fields()]),
         "logger.md": (logger, [*RefusalReason, *_reading_fields()]),
     }

@@ -1,84 +1,17 @@
 """The event stream: nothing skipped, nothing twice, nothing that is somebody else's; over a real server."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import asyncpg
-import httpx
 import pytest
 
 from api import stream
 from api.access import KeyRole, Principal
-from api.stream import EventHub, Listener, Wanted
-from tests.integration.api.conftest import ADMIN_KEY, Desk, Served, problem, until
+from api.stream import EventHub, Wanted
+from tests.integration.api.conftest import Desk, Served, problem, until
+from tests.integration.api.listening import reading, tell
 
-Frame = dict[str, str]
-
-
-class Reader:
-    """What a browser's EventSource makes of a stream."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        self._lines = answer.aiter_lines()
-        self.last_event_id = ""
-
-    async def frame(self) -> Frame:
-        """The next frame, with or without an event."""
-        fields: Frame = {}
-        async for line in self._lines:
-            if line == "" and fields:
-                self.last_event_id = fields.get("id", self.last_event_id)
-                return fields
-            name, _, value = line.partition(":")
-            fields[name] = value.removeprefix(" ")
-        raise EOFError
-
-    async def forever(self) -> None:
-        """Frames until the stream ends, which is an EOFError."""
-        while True:
-            await self.frame()
-
-    async def event(self) -> dict[str, Any]:
-        """The next event."""
-        async with asyncio.timeout(10):
-            while "data" not in (frame := await self.frame()):
-                pass
-        body: dict[str, Any] = json.loads(frame["data"])
-        assert body["type"] == frame["event"]
-        return body
-
-    async def ids(self, count: int) -> list[str]:
-        return [(await self.event())["data"]["shipment_id"] for _ in range(count)]
-
-
-@asynccontextmanager
-async def reading(
-    served: Served, *, key: str = ADMIN_KEY, after: str | None = None, **params: Any
-) -> AsyncIterator[Reader]:
-    headers = {"Authorization": f"Bearer {key}"} | ({} if after is None else {"Last-Event-ID": after})
-    async with (
-        httpx.AsyncClient(base_url=served.url, timeout=10) as client,
-        client.stream("GET", "/v1/stream", headers=headers, params=params) as answer,
-    ):
-        assert answer.status_code == 200, await answer.aread()
-        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
-        reader = Reader(answer)
-        await reader.frame()  # retry
-        await reader.frame()  # where we are: from here on nothing is missed
-        yield reader
-
-
-async def tell(desk: Desk, shipment_id: str, organization: str | None = None) -> None:
-    await desk.pool.execute(
-        "INSERT INTO outbox (type, shipment_id, organization, data) VALUES ('shipment.departed', $1, $2, $3)",
-        shipment_id,
-        organization,
-        json.dumps({"shipment_id": shipment_id}),
-    )
-    await desk.pool.execute("NOTIFY dewarwatch_outbox")
+pytestmark = pytest.mark.made_up_events
 
 
 async def test_what_happens_is_told_as_it_happens(desk: Desk, served: Served) -> None:
@@ -216,21 +149,6 @@ async def test_a_client_that_leaves_is_forgotten(desk: Desk, served: Served) -> 
         return not hub._listeners
 
     await until(forgotten)
-
-
-async def test_a_listener_that_does_not_listen_is_cut_off_and_hurts_nobody(
-    desk: Desk, served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub = desk.services.hub
-    everything = Wanted(principal=Principal(name="x", role=KeyRole.ADMIN))
-    async with reading(served) as reader:
-        lazy = Listener(wanted=everything, begins=stream.Position(0, 0), queue=asyncio.Queue(2))
-        hub._listeners.add(lazy)
-        for number in range(5):
-            await tell(desk, f"S{number}")
-        assert await reader.ids(5) == [f"S{number}" for number in range(5)]
-    assert lazy.over.is_set()
-    assert lazy.queue.qsize() == 2
 
 
 async def test_the_database_may_go_and_come_back(desk: Desk, served: Served) -> None:

@@ -30,8 +30,8 @@ async def desk(make_desk: MakeDesk, make_services: MakeServices) -> Desk:
 
 
 @pytest.fixture
-async def sender(desk: Desk) -> AsyncIterator[Hooks]:
-    hooks = Hooks(desk.pool)
+async def sender(desk: Desk, request: pytest.FixtureRequest) -> AsyncIterator[Hooks]:
+    hooks = Hooks(desk.pool, lambda: request.node.add_marker(pytest.mark.made_up_events))
     yield hooks
     await hooks.stop()
 

@@ -36,6 +36,8 @@ class Hooks:
     """What a test does with webhooks, below the HTTP interface."""
 
     pool: asyncpg.Pool
+    made_up: Callable[[], None] = lambda: None
+    """Notes that the outbox has events that the service would not tell like that."""
     running: list[tuple[asyncio.Event, asyncio.Task[None]]] = field(default_factory=list)
 
     async def endpoint(self, url: str, **fields: Any) -> UUID:
@@ -55,6 +57,7 @@ class Hooks:
         self, count: int = 1, type_: str = "alert.firing", shipment_id: str | None = "S1", **fields: Any
     ) -> None:
         """Tells events as evaluation does, in one transaction."""
+        self.made_up()
         organization = fields.pop("organization", None)
         rows = [
             {
@@ -115,9 +118,9 @@ class Hooks:
 
 
 @pytest.fixture
-async def hooks(database_url: str) -> AsyncIterator[Hooks]:
+async def hooks(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Hooks]:
     async with asyncpg.create_pool(database_url, min_size=1, max_size=12) as pool:
-        hooks = Hooks(pool)
+        hooks = Hooks(pool, lambda: request.node.add_marker(pytest.mark.made_up_events))
         yield hooks
         with contextlib.suppress(TimeoutError):
             await hooks.stop()
