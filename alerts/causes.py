@@ -9,7 +9,7 @@ from alerts.model import SECOND, Duration
 _HOUR: Final[Duration] = 3600 * SECOND
 _K = AlertKind
 
-_COOLANT_LOST: Final[Mapping[AlertKind, Duration]] = {
+_COOLANT_LOST: Final[dict[AlertKind, Duration]] = {
     _K.HOLD_TIME_SHORT: 12 * _HOUR,
     _K.EXCURSION_PREDICTED: 24 * _HOUR,
     _K.EXCURSION: 24 * _HOUR,
@@ -17,7 +17,7 @@ _COOLANT_LOST: Final[Mapping[AlertKind, Duration]] = {
 }
 """Coolant that was spilt or boiled off is missed only at the end of the hold time."""
 
-_LATER: Final[Mapping[AlertKind, Duration]] = {
+_LATER: Final[dict[AlertKind, Duration]] = {
     _K.USE_BY_AT_RISK: 2 * _HOUR,
     _K.SITE_NOT_READY: 2 * _HOUR,
     _K.HOLD_TIME_SHORT: 2 * _HOUR,

@@ -249,7 +249,8 @@ async def alerts_for_change(
     """Give the alerts of an incident likewise, locked in the order in which evaluation locks them."""
     query = _with_shipment(alerts).where(alerts.c.incident_id == incident_id, visible)
     locked = query.order_by(alerts.c.id).with_for_update(of=alerts)
-    return (await connection.execute(locked)).mappings().all()
+    rows: Rows = (await connection.execute(locked)).mappings().all()
+    return rows
 
 
 async def comments(connection: AsyncConnection, id_: UUID, as_of: datetime | None) -> Rows:
