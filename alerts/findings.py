@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
+    any_,
     func,
     or_,
     select,
@@ -154,7 +155,7 @@ def _incident_then(known: FromClause, as_of: datetime | None) -> ColumnElement[A
         select(of.c.incident_id)
         .join(incidents, incidents.c.id == of.c.incident_id)
         .where(incidents.c.shipment_id.is_not_distinct_from(known.c.shipment_id))
-        .where(of.c.alert_ids.any(known.c.id), of.c.recorded_at <= as_of)
+        .where(known.c.id == any_(of.c.alert_ids), of.c.recorded_at <= as_of)
         .order_by(of.c.recorded_at.desc(), of.c.revision.desc())
         .limit(1)
         .correlate(known)

@@ -7,7 +7,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, RowMapping, Select, Uuid, cast, exists, func, select, true
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    RowMapping,
+    Select,
+    Uuid,
+    any_,
+    cast,
+    exists,
+    func,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -115,7 +127,7 @@ async def incident_page(
     if wanted.owner is not None:
         of = alerts_known(wanted.as_of).alias("owned")
         theirs = exists().where(
-            of.c.id == func.any(known.c.alert_ids),
+            of.c.id == any_(known.c.alert_ids),
             of.c.owner == wanted.owner,
             of.c.state != AlertState.RESOLVED,
         )

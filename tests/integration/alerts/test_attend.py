@@ -1,15 +1,6 @@
 """What attends to alerts: snoozes and acknowledgements that end, and incidents, on the real database."""
 
-import asyncio
-import json
-from datetime import timedelta
-from typing import Any
-
-import asyncpg
-import pytest
-
-from alerts import attend as loop
-from alerts.attend import attend_due, run_attend
+from alerts.attend import attend_due
 
 from .conftest import Desk, minute
 

@@ -68,7 +68,12 @@ CASES = [
     # a person resolved it while its condition held: it stays quiet
     (R, BY_HAND, HOLDS, []),
     (R, BY_HAND, replace(HOLDS, message="warmer"), [(R, AlertReason.DETAILS_CHANGED)]),
-    (R, BY_HAND, replace(HOLDS, since=15), [(R, AlertReason.DETAILS_CHANGED)]),  # the start of it was corrected
+    (
+        R,
+        BY_HAND,
+        replace(HOLDS, since=15),
+        [(R, AlertReason.DETAILS_CHANGED)],
+    ),  # the start of it was corrected
     (R, BY_HAND, OVER, [(R, AlertReason.CONDITION_ENDED)]),
     (R, BY_HAND, withdrawn(HOLDS), [(R, AlertReason.CONDITION_WITHDRAWN)]),
     (R, BY_HAND, CRITICAL, [(F, AlertReason.SEVERITY_ROSE)]),
