@@ -36,8 +36,9 @@ async def test_alerts_of_one_cause_are_one_incident_which_closes_with_them(desk:
     assert alerts["budget_exhausted"]["incident_id"] == incident_id
     assert alerts["signal_lost"]["incident_id"] != incident_id
     incident = await desk.pool.fetchrow("SELECT * FROM incidents WHERE id = $1", incident_id)
-    assert (incident["state"], incident["severity"], incident["kind"]) == ("open", "critical", "excursion")
-    assert incident["headline"].startswith("Payload above")
+    # The probe jumped, so that it is the first to be suspected.
+    assert (incident["state"], incident["severity"], incident["kind"]) == ("open", "critical", "probe_fault")
+    assert incident["headline"].startswith(alerts["probe_fault"]["message"])
     assert " → Stability budget" in incident["headline"]
     await desk.pool.execute("UPDATE alerts SET state = 'resolved', resolved_at = now(), until = now()")
     await attend(desk)
