@@ -9,6 +9,7 @@ import pytest
 from alerts import attend as loop
 from alerts.attend import attend_due, run_attend
 from alerts.attention import Attended, ScopeView
+from alerts.attention import attend as attend_to
 from alerts.model import Instant
 
 from .conftest import Desk, minute
@@ -20,6 +21,12 @@ COLD = [(minute(n), -180.0) for n in range(30, 60)]
 async def attend(desk: Desk) -> None:
     while await attend_due(desk.pool):
         pass
+
+
+async def row(desk: Desk, query: str, *args: object) -> asyncpg.Record:
+    found = await desk.pool.fetchrow(query, *args)
+    assert found is not None
+    return found
 
 
 async def marks(desk: Desk) -> int:
@@ -35,7 +42,7 @@ async def test_alerts_of_one_cause_are_one_incident_which_closes_with_them(desk:
     incident_id = alerts["excursion"]["incident_id"]
     assert alerts["budget_exhausted"]["incident_id"] == incident_id
     assert alerts["signal_lost"]["incident_id"] != incident_id
-    incident = await desk.pool.fetchrow("SELECT * FROM incidents WHERE id = $1", incident_id)
+    incident = await row(desk, "SELECT * FROM incidents WHERE id = $1", incident_id)
     # The probe jumped, so that it is the first to be suspected.
     assert (incident["state"], incident["severity"], incident["kind"]) == ("open", "critical", "probe_fault")
     assert incident["headline"].startswith(alerts["probe_fault"]["message"])
@@ -68,7 +75,7 @@ async def test_a_scope_that_fails_is_set_aside_and_the_others_are_attended_to(
         await desk.ship(name, f"D-{name}")
         await desk.store(WARM, name, f"D-{name}")
     await desk.evaluate()
-    right = loop.attend
+    right = attend_to
 
     def wrong(view: ScopeView, now: Instant, new_id: object) -> Attended:
         if view.scope == "S1":
@@ -81,11 +88,11 @@ async def test_a_scope_that_fails_is_set_aside_and_the_others_are_attended_to(
     assert (bad["failures"], bad["error"]) == (1, "ValueError: no sense in it")
     assert bad["attend_at"] is not None
     assert (good["failures"], good["error"]) == (0, None)
-    assert {row["shipment_id"] for row in await desk.pool.fetch("SELECT * FROM incidents")} == {"S2"}
+    assert {one["shipment_id"] for one in await desk.pool.fetch("SELECT * FROM incidents")} == {"S2"}
     monkeypatch.setattr(loop, "attend", right)
     await desk.pool.execute("UPDATE attention SET attend_at = now() - interval '1 second' WHERE scope = 'S1'")
     await attend(desk)
-    again = await desk.pool.fetchrow("SELECT * FROM attention WHERE scope = 'S1'")
+    again = await row(desk, "SELECT * FROM attention WHERE scope = 'S1'")
     assert (again["failures"], again["error"]) == (0, None)
 
 
@@ -126,7 +133,7 @@ async def test_several_processes_at_once_make_one_incident_of_one_cause(desk: De
         "SELECT shipment_id, count(DISTINCT incident_id) AS incidents FROM alerts "
         "WHERE kind IN ('excursion', 'budget_exhausted') GROUP BY shipment_id"
     )
-    assert {row["incidents"] for row in per} == {1}
+    assert {one["incidents"] for one in per} == {1}
     assert len(per) == len(names)
     gaps = "SELECT count(*) FROM incidents AS i WHERE revision <> (SELECT count(*) FROM incident_revisions WHERE incident_id = i.id)"
     assert await desk.pool.fetchval(gaps) == 0
@@ -169,9 +176,10 @@ async def test_the_loop_wakes_and_ends_a_snooze_without_being_told(desk: Desk) -
             await asyncio.sleep(0)
     stop.set()
     await running
-    last = await desk.pool.fetchrow(
+    last = await row(
+        desk,
         "SELECT r.* FROM alert_revisions AS r JOIN alerts AS a ON a.id = r.alert_id AND a.revision = r.revision "
-        "WHERE a.kind = 'excursion'"
+        "WHERE a.kind = 'excursion'",
     )
     assert (last["by"], last["reason"]) == ("timer:snooze", "snooze_ended")
     assert last["recorded_at"] >= until
