@@ -1,4 +1,4 @@
-"""The tables of evaluation: states, excursions with their revisions, alerts, and the outbox."""
+"""The tables of evaluation: states, excursions with their revisions, alerts, incidents, and the outbox."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.types import UserDefinedType
 
@@ -143,11 +143,20 @@ alerts = Table(
     Column("acknowledged_at", Instant),
     Column("acknowledged_by", Text),
     Column("resolved_at", Instant),
+    Column("owner", Text, comment="who sees to it; null: nobody yet"),
+    Column("assigned_at", Instant),
+    Column("assigned_by", Text),
+    Column("snoozed_until", Instant),
+    Column("snoozed_by", Text),
+    Column("snooze_reason", Text),
+    Column("last_action_at", Instant, comment="when a person last did something about it"),
+    Column("incident_id", Uuid, ForeignKey("incidents.id"), index=True, comment="null: not yet looked at"),
     Column("revision", Integer, nullable=False, server_default="1"),
     UniqueConstraint("shipment_id", "subject"),
     Index("alerts_fleet_subject_key", "subject", unique=True, postgresql_where=text("shipment_id IS NULL")),
     Index(None, "raised_at", "id"),
     Index(None, "state"),
+    comment="a trigger leaves a mark in attention_marks with all that people may have to be told of",
 )
 
 alert_revisions = Table(
@@ -165,11 +174,96 @@ alert_revisions = Table(
     Column("acknowledged_at", Instant),
     Column("acknowledged_by", Text),
     Column("resolved_at", Instant),
-    Column("by", Text, nullable=False, comment="a key's name, or the rule"),
+    Column("owner", Text),
+    Column("snoozed_until", Instant),
+    Column("snooze_reason", Text),
+    Column("by", Text, nullable=False, comment="a key's name, the rule, or the timer"),
     Column("reason", Text),
+    Column("note", Text, comment="why, in the words of the person"),
     Column("recorded_at", Instant, nullable=False),
     PrimaryKeyConstraint("alert_id", "revision"),
-    comment="every state an alert was ever in; nothing is deleted",
+    comment="every state an alert was ever in; a trigger refuses that any is changed or deleted",
+)
+
+alert_comments = Table(
+    "alert_comments",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("alert_id", Uuid, ForeignKey("alerts.id"), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Index(None, "alert_id", "at"),
+    comment="what people wrote; a trigger refuses that any is changed or deleted",
+)
+
+
+def _incident_fields() -> list[Column[Any]]:
+    return [
+        Column("state", Text, nullable=False, comment="open or closed"),
+        Column("kind", Text, nullable=False, comment="of the probable cause"),
+        Column("severity", Text, nullable=False, comment="the worst of its unresolved alerts"),
+        Column("headline", Text, nullable=False, comment="what the probable cause is, in words"),
+        Column("next_action", Text, nullable=False, comment="what to do about the worst of it"),
+        Column("closed_at", Instant),
+        Column("merged_into", Uuid, comment="it turned out to be of one cause with that one"),
+    ]
+
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("shipment_id", Identifier, ForeignKey("shipments.shipment_id"), comment="null: the whole fleet"),
+    Column("organization", Identifier),
+    Column("opened_at", Instant, nullable=False, comment="when we first knew of it"),
+    Column(
+        "cause_alert_id",
+        Uuid,
+        ForeignKey("alerts.id", name="incidents_cause_alert_id_fkey", use_alter=True),
+        nullable=False,
+    ),
+    *_incident_fields(),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Index(None, "shipment_id"),
+    Index(None, "opened_at", "id"),
+    Index("incidents_open_idx", "shipment_id", postgresql_where=text("state = 'open'")),
+    comment="alerts of one probable cause",
+)
+
+incident_revisions = Table(
+    "incident_revisions",
+    metadata,
+    Column("incident_id", Uuid, ForeignKey("incidents.id"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("cause_alert_id", Uuid, nullable=False),
+    *_incident_fields(),
+    Column("alert_ids", ARRAY(Uuid), nullable=False, comment="those that belonged to it"),
+    Column("reason", Text, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    PrimaryKeyConstraint("incident_id", "revision"),
+    comment="every state an incident was ever in; a trigger refuses that any is changed or deleted",
+)
+
+attention = Table(
+    "attention",
+    metadata,
+    Column("scope", Identifier, primary_key=True, comment="a shipment; empty: the whole fleet"),
+    Column("attend_at", Instant, comment="the next deadline; null: only a mark makes it due"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("error", Text, comment="of the last try, where it failed"),
+    Index(None, "attend_at", postgresql_where=text("attend_at IS NOT NULL")),
+    postgresql_with={"fillfactor": "70"},
+    comment="one row a scope; its lock is the right to attend to its alerts",
+)
+
+attention_marks = Table(
+    "attention_marks",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("scope", Identifier, nullable=False, index=True),
+    Column("marked_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+    comment="something changed that people may have to be told of; written by a trigger on alerts",
 )
 
 outbox = Table(

@@ -7,8 +7,9 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, Field, create_model
 
 from api.problems import hint
+from api.schemas.alerts import AlertOut, IncidentOut
 from api.schemas.fields import Shown, Time
-from api.schemas.findings import AlertOut, ExcursionOut
+from api.schemas.findings import ExcursionOut
 from api.schemas.shipments import ShipmentState
 
 
@@ -42,7 +43,8 @@ def _told(shown: type[BaseModel], name: str, *, without: Container[str] = ()) ->
 
 
 ExcursionEvent = _told(ExcursionOut, "ExcursionEvent", without={"recorded_at", "revisions"})
-AlertEvent = _told(AlertOut, "AlertEvent")
+AlertEvent = _told(AlertOut, "AlertEvent", without={"needs_attention"})
+IncidentEvent = _told(IncidentOut, "IncidentEvent")
 
 
 class ShipmentEvent(ShipmentState):
@@ -93,7 +95,12 @@ EVENTS: Mapping[str, Told] = {
     "excursion.withdrawn": Told(ExcursionEvent, "It turned out not to be, or another one has taken it in."),
     "alert.firing": Told(AlertEvent, "Somebody has to take care of it, or its severity changed."),
     "alert.acknowledged": Told(AlertEvent, "Somebody has taken it, or its severity changed."),
-    "alert.resolved": Told(AlertEvent, "Its condition has ended, or never was."),
+    "alert.assigned": Told(AlertEvent, "It has an owner, another one, or none any more."),
+    "alert.snoozed": Told(AlertEvent, "It keeps quiet until an instant, with a reason."),
+    "alert.resolved": Told(AlertEvent, "Its condition has ended or never was, or a person has resolved it."),
+    "incident.opened": Told(IncidentEvent, "Alerts of one probable cause; open again where it was closed."),
+    "incident.changed": Told(IncidentEvent, "Another alert, cause or severity, or it was merged with another."),
+    "incident.closed": Told(IncidentEvent, "All its alerts are resolved, or another one has taken it in."),
     "shipment.departed": Told(ShipmentEvent, "Its readings are judged from now on."),
     "shipment.delivered": Told(ShipmentEvent, "It has arrived."),
     "shipment.plan_changed": Told(ShipmentChangeEvent, "It is judged by another plan from now on."),
