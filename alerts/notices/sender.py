@@ -15,6 +15,7 @@ import structlog
 
 from alerts import metrics
 from alerts.notices import chat, endpoint, mail, queue, view
+from alerts.notices.facts import Notice
 from alerts.notices.outcome import DELAYS_S, Outcome, Result, delay_s
 from alerts.notices.queue import NOTIFICATIONS_CHANNEL, Claimed
 from alerts.notices.smtp import Mailer
@@ -109,14 +110,10 @@ class Sender:
         new = [one for one in claimed if one.message is None]
         notices = await self._load(new, now) if new else {}
         for one in claimed:
-            try:
-                texts[one] = one.message or written(one.channel, notices[one])
-            except Exception:
-                log.exception("notice_not_written", notification=str(one.id))
-                texts[one] = plainly(one.channel, asdict(one), now)
+            texts[one] = one.message or _words(one, notices.get(one), now)
         return texts
 
-    async def _load(self, new: Sequence[Claimed], now: datetime) -> Mapping[Claimed, Any]:
+    async def _load(self, new: Sequence[Claimed], now: datetime) -> Mapping[Claimed, Notice]:
         try:
             async with self._pool.acquire() as connection:
                 return await view.load(connection, new, now, self._channels.public_url)
@@ -208,3 +205,12 @@ class Sender:
             give_up = asyncio.Event()
             asyncio.get_running_loop().call_later(self._pace.end_within_s, give_up.set)
             await outlast(lambda: queue.release(self._pool, unsent), give_up, "notices:release")
+
+
+def _words(claimed: Claimed, notice: Notice | None, now: datetime) -> Mapping[str, Any]:
+    try:
+        if notice is not None:
+            return written(claimed.channel, notice)
+    except Exception:
+        log.exception("notice_not_written", notification=str(claimed.id))
+    return plainly(claimed.channel, asdict(claimed), now)

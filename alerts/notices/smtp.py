@@ -30,12 +30,16 @@ class Mailer:
         self._relay = relay
         self._time_limit_s = time_limit_s
         self._tls = tls or ssl.create_default_context()
+        self.trouble: str | None = None
+        """What went wrong with the last mail, unless it was the recipient's; None where it was taken."""
 
     async def send(self, mail: EmailMessage) -> Result:
         """Send a mail to its one recipient."""
         began = time.monotonic()
-        outcome, detail = await self._result(mail)
-        return Result(outcome=outcome, detail=_line(detail), seconds=time.monotonic() - began)
+        outcome, said = await self._result(mail)
+        detail = _line(said)
+        self.trouble = detail if outcome is Outcome.LATER else None
+        return Result(outcome=outcome, detail=detail, seconds=time.monotonic() - began)
 
     async def _result(self, mail: EmailMessage) -> tuple[Outcome, str]:
         try:

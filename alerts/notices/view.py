@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 import orjson
+import structlog
 
 from alerts.alert import AlertKind, AlertState
 from alerts.model import Severity
@@ -47,6 +48,8 @@ WHERE incident_id = ANY ($1) AND state IN ('sent', 'pending', 'digested') AND co
 ORDER BY contact_name
 """
 
+log = structlog.get_logger(__name__)
+
 _MOST_TOLD: Final = 8
 
 
@@ -64,7 +67,7 @@ class _About:
 async def load(
     connection: Connection, claimed: Iterable[Claimed], as_of: datetime, public_url: str | None
 ) -> dict[Claimed, Notice]:
-    """Load the notices of all that was claimed, a query for each kind of thing."""
+    """Load the notices of all that was claimed, a query for each kind of thing; one that cannot be had is left out."""
     about = {one: [_about(one)] if one.incident_id or one.alert_ids else [] for one in claimed}
     digests = {one.id: one for one in about if one.purpose == "digest"}
     if digests:
@@ -73,14 +76,17 @@ async def load(
                 _About(**{name: part[name] for name in _About.__dataclass_fields__})
             )
     found = await _Found.of(connection, [each for events in about.values() for each in events])
-    return {
-        one: Notice(
-            occasion=_occasion(one, found.also_told(one), as_of, public_url),
-            events=tuple(found.event(each) for each in _each_once(events)),
-            parts=len(events),
-        )
-        for one, events in about.items()
-    }
+    notices: dict[Claimed, Notice] = {}
+    for one, events in about.items():
+        try:
+            notices[one] = Notice(
+                occasion=_occasion(one, found.also_told(one), as_of, public_url),
+                events=tuple(found.event(each) for each in _each_once(events)),
+                parts=len(events),
+            )
+        except Exception:  # what is odd about one must not spoil the others
+            log.exception("notice_not_put_together", notification=str(one.id))
+    return notices
 
 
 def _about(one: Claimed) -> _About:
