@@ -101,7 +101,7 @@ class MailServer:
         right = isinstance(data, LoginPassword) and data.password == b"p@ss word"
         if right:
             self.users.append(data.login)
-        return AuthResult(success=right)
+        return AuthResult(success=right, handled=False)
 
 
 @contextlib.asynccontextmanager

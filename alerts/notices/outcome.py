@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 _SPREAD: Final = 0.2
-DELAYS_S: Final = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, *[900.0] * 94)
+DELAYS_S: Final = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, *[900.0] * 95)
 """After each try that failed: for a day, since an alert that is a day old is the repeats' business."""
 
 
