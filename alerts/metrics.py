@@ -55,3 +55,13 @@ WEBHOOKS_FENCED = Counter(
     "dewarwatch_webhooks_fenced_total", "Attempts whose lease had ended: sent by somebody else as well"
 )
 WEBHOOKS_DISABLED = Counter("dewarwatch_webhooks_disabled_total", "Endpoints that were switched off")
+ATTENDED = Counter(
+    "dewarwatch_scopes_attended_total", "Shipments, or the fleet, whose alerts were attended to"
+)
+ATTENTION_FAILED = Counter(
+    "dewarwatch_attention_failed_total", "Times that this failed; the error is in the table attention"
+)
+ATTENTION_LAG_SECONDS = Histogram(
+    "dewarwatch_attention_lag_seconds", "From a change of an alert until it is attended to", buckets=_DELAYS
+)
+INCIDENT_CHANGES = Counter("dewarwatch_incident_changes_total", "Decisions about incidents", ["reason"])

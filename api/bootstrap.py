@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import structlog
 
+from alerts.attend import run_attend
 from alerts.deliver import run_deliver
 from alerts.evaluate import run_evaluate
 from alerts.wakeup import unless
@@ -38,7 +39,7 @@ log = structlog.get_logger(__name__)
 _PATIENCE_S = 10.0  # for a connection or a lock; then the caller of the HTTP interface is told to try again
 _STATEMENT_TIMEOUT_S = 60.0  # a database that hangs is a database that is away
 _CLOSE_WITHIN_S = 5.0
-_LISTENERS = 6  # connections that only listen: evaluate (two), the stream, webhooks (two), and one to spare
+_LISTENERS = 7  # connections that only listen: evaluate (two), attend, the stream, webhooks (two), and one to spare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +133,7 @@ async def running(
         if Role.EVALUATE in roles:
             work["evaluate"] = run_evaluate(pool, stop)
         if Role.DELIVER in roles:
+            work["attend"] = run_attend(pool, stop)
             work["deliver"] = run_deliver(pool, stop, retention)
             work["webhooks"] = run_webhooks(pool, stop, targets=targets, retention=retention)
 

@@ -25,6 +25,7 @@ _TAGS = [
     {"name": "readings", "description": "What loggers measured, in and out."},
     {"name": "excursions", "description": "Time out of range, with every revision that late data made."},
     {"name": "alerts", "description": "What somebody has to take care of."},
+    {"name": "incidents", "description": "Alerts of one probable cause, in one line with what to do next."},
     {"name": "backtests", "description": "What another plan would have found in the past."},
     {"name": "stream", "description": "What happens, as it happens."},
     {"name": "devices", "description": "Loggers."},
