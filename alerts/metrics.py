@@ -65,3 +65,10 @@ ATTENTION_LAG_SECONDS = Histogram(
     "dewarwatch_attention_lag_seconds", "From a change of an alert until it is attended to", buckets=_DELAYS
 )
 INCIDENT_CHANGES = Counter("dewarwatch_incident_changes_total", "Decisions about incidents", ["reason"])
+NOTIFICATIONS = Counter(
+    "dewarwatch_notifications_total", "Decisions to tell somebody, or not to", ["state", "reason"]
+)
+NOBODY_TO_TELL = Gauge(
+    "dewarwatch_nobody_to_tell",
+    "Incidents of which nobody could be told: register a contact with last_resort",
+)

@@ -6,7 +6,7 @@ from typing import Any
 from alerts.escalation.notice import Purpose, Why
 from alerts.escalation.people import People
 from alerts.escalation.policy import Policy, Step
-from alerts.escalation.standing import Incident, Phase, Standing
+from alerts.escalation.standing import Case, Phase, Standing
 from alerts.escalation.telling import Occasion, Telling
 from alerts.model import SECOND, Instant
 
@@ -15,7 +15,7 @@ from alerts.model import SECOND, Instant
 class Course:
     """One incident at one instant: where it stood, where it comes to, and when to look again."""
 
-    incident: Incident
+    incident: Case
     before: Standing | None
     policy: Policy
     people: People
@@ -26,7 +26,7 @@ class Course:
 
     @classmethod
     def of(
-        cls, incident: Incident, before: Standing | None, policy: Policy, people: People, now: Instant
+        cls, incident: Case, before: Standing | None, policy: Policy, people: People, now: Instant
     ) -> "Course":
         """Start from where the incident stood, or from nothing."""
         fresh = Standing(phase=Phase.CLIMBING, episode=0, base=now, severity=incident.severity)

@@ -14,7 +14,7 @@ from alerts.escalation.notice import Notice
 from alerts.escalation.people import People
 from alerts.escalation.policy import Policy, choose
 from alerts.escalation.rest import end, merge, rest
-from alerts.escalation.standing import Incident, Standing
+from alerts.escalation.standing import Case, Standing
 from alerts.model import Instant
 
 
@@ -29,7 +29,7 @@ class Decided:
 
 
 def decide(
-    incident: Incident, before: Standing | None, policies: Iterable[Policy], people: People, now: Instant
+    incident: Case, before: Standing | None, policies: Iterable[Policy], people: People, now: Instant
 ) -> Decided:
     """Decide who is told of an incident at `now`, given where it stood before."""
     course = Course.of(incident, before, policy_of(incident, policies, people), people, now)
@@ -53,7 +53,7 @@ def decide(
     return Decided(standing=standing, notices=tuple(course.telling.notices), next_at=next_at)
 
 
-def policy_of(incident: Incident, policies: Iterable[Policy], people: People) -> Policy:
+def policy_of(incident: Case, policies: Iterable[Policy], people: People) -> Policy:
     """Give the policy that an incident goes by now."""
     return choose(
         policies,

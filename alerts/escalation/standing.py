@@ -42,7 +42,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
+class Case:
     """Alerts of one probable cause."""
 
     incident_id: str

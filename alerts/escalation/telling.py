@@ -7,7 +7,7 @@ from datetime import datetime
 from alerts.escalation.notice import WORDS, Notice, Purpose, Why
 from alerts.escalation.people import Contact, People, Way
 from alerts.escalation.policy import CONTACT_PREFIX, Channel, Policy, Role, Step
-from alerts.escalation.standing import Incident, Recipient
+from alerts.escalation.standing import Case, Recipient
 from alerts.model import Instant, Severity, to_datetime
 
 
@@ -26,7 +26,7 @@ class Occasion:
 class Telling:
     """Collects the decisions of one instant about one incident; nobody is told twice in it."""
 
-    incident: Incident
+    incident: Case
     policy: Policy
     people: People
     now: Instant
