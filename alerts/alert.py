@@ -51,6 +51,12 @@ class AlertReason(StrEnum):
     CONDITION_ENDED = "condition_ended"
     CONDITION_WITHDRAWN = "condition_withdrawn"
     ACKNOWLEDGED = "acknowledged"
+    ASSIGNED = "assigned"
+    UNASSIGNED = "unassigned"
+    SNOOZED = "snoozed"
+    SNOOZE_ENDED = "snooze_ended"
+    RESOLVED_BY_HAND = "resolved_by_hand"
+    ACKNOWLEDGEMENT_EXPIRED = "acknowledgement_expired"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +78,11 @@ class Condition:
     details: Mapping[str, Any] = field(default_factory=dict)
     """Figures under names with their units, as JSON has them."""
 
+    @property
+    def holds(self) -> bool:
+        """Whether it has neither ended nor turned out never to have been."""
+        return self.until is None and not self.withdrawn
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
@@ -86,15 +97,36 @@ class Alert:
     acknowledged_at: Instant | None = None
     acknowledged_by: str | None = None
     resolved_at: Instant | None = None
+    owner: str | None = None
+    """Who sees to it; None: nobody yet. One that is acknowledged has an owner."""
+    assigned_at: Instant | None = None
+    assigned_by: str | None = None
+    snoozed_until: Instant | None = None
+    """None unless it is snoozed."""
+    snoozed_by: str | None = None
+    snooze_reason: str | None = None
+    last_action_at: Instant | None = None
+    """When a person last did something about it."""
+    incident_id: str | None = None
+    """None until it was attended to."""
     revision: int = 1
+
+    @property
+    def open(self) -> bool:
+        """Whether it is not resolved."""
+        return self.state is not AlertState.RESOLVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertChange:
-    """An alert after one decision, and why it was made."""
+    """An alert after one decision, who made it, and why."""
 
     alert: Alert
     reason: AlertReason
+    by: str | None = None
+    """None: the rule that found the condition."""
+    note: str | None = None
+    """Why, in the words of the person."""
 
 
 def raise_alert(
@@ -111,22 +143,39 @@ def raise_alert(
 def advance(alert: Alert, condition: Condition, now: Instant) -> list[AlertChange]:
     """Move an alert to what its condition is now; no change gives an empty list.
 
-    It ends with its condition, whether or not somebody acknowledged it. It fires anew, needing a new
-    acknowledgement, where the condition comes back or becomes critical.
+    It ends with its condition, whether or not somebody acknowledged it. It fires anew, needing a new acknowledgement,
+    where the condition comes back or becomes critical. One that a person resolved while its condition held stays
+    quiet until one of these happens.
     """
-    over = condition.withdrawn or condition.until is not None
-    if over and alert.state is not AlertState.RESOLVED:
-        reason = AlertReason.CONDITION_WITHDRAWN if condition.withdrawn else AlertReason.CONDITION_ENDED
-        return [_changed(alert, condition, reason, state=AlertState.RESOLVED, resolved_at=now)]
-    if alert.state is AlertState.RESOLVED and (not over or _came_anew(alert.condition, condition)):
-        again = _refired(alert, condition, AlertReason.CONDITION_CAME_BACK)
+    over = not condition.holds
+    ended = AlertReason.CONDITION_WITHDRAWN if condition.withdrawn else AlertReason.CONDITION_ENDED
+    if over and alert.open:
+        awake = replace(alert, snoozed_until=None, snoozed_by=None, snooze_reason=None)
+        return [_changed(awake, condition, ended, state=AlertState.RESOLVED, resolved_at=now)]
+    if not alert.open and _came_back(alert.condition, condition):
+        again = fired(replace(alert, condition=condition, owner=None), AlertReason.CONDITION_CAME_BACK)
         return [again, *(advance(again.alert, condition, now) if over else ())]
     rose = condition.severity is Severity.CRITICAL and alert.condition.severity is not Severity.CRITICAL
     if not over and rose:
-        return [_refired(alert, condition, AlertReason.SEVERITY_ROSE)]
+        return [fired(replace(alert, condition=condition), AlertReason.SEVERITY_ROSE)]
     if condition != alert.condition:
-        return [_changed(alert, condition, AlertReason.DETAILS_CHANGED)]
+        ends = over and alert.condition.holds
+        return [_changed(alert, condition, ended if ends else AlertReason.DETAILS_CHANGED)]
     return []
+
+
+_HAPPENS_ONCE = frozenset({AlertKind.EXCURSION, AlertKind.BUDGET_EXHAUSTED})
+"""Each excursion is a subject of its own, and what is used up stays so: where it begins may be corrected."""
+
+
+def _came_back(before: Condition, after: Condition) -> bool:
+    """Tell whether the condition of a resolved alert holds again, or did so meanwhile.
+
+    One that held when a person resolved the alert does so only where it began anew.
+    """
+    if before.holds:
+        return not after.withdrawn and after.since > before.since and after.kind not in _HAPPENS_ONCE
+    return after.holds or _came_anew(before, after)
 
 
 def _came_anew(before: Condition, after: Condition) -> bool:
@@ -152,14 +201,19 @@ def _changed(
     return AlertChange(alert=changed, reason=reason)
 
 
-def _refired(alert: Alert, condition: Condition, reason: AlertReason) -> AlertChange:
-    fired = replace(
+def fired(
+    alert: Alert, reason: AlertReason, *, by: str | None = None, note: str | None = None
+) -> AlertChange:
+    """Let an alert fire anew: it is neither acknowledged nor snoozed any more; whose it is stays."""
+    again = replace(
         alert,
-        condition=condition,
         state=AlertState.FIRING,
         acknowledged_at=None,
         acknowledged_by=None,
         resolved_at=None,
+        snoozed_until=None,
+        snoozed_by=None,
+        snooze_reason=None,
         revision=alert.revision + 1,
     )
-    return AlertChange(alert=fired, reason=reason)
+    return AlertChange(alert=again, reason=reason, by=by, note=note)

@@ -22,6 +22,8 @@ PRUNE = """
 DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE created_at < now() - $1::interval ORDER BY id LIMIT $2)
 """
 
+NOBODY_TO_TELL = "SELECT count(*) FROM escalations WHERE nobody_to_tell"
+
 MARKS = "SELECT count(*) FROM evaluation_marks"
 
 
@@ -41,6 +43,7 @@ async def look_after(pool: asyncpg.Pool, retention: timedelta) -> int:
     async with pool.acquire() as connection:
         metrics.OUTBOX_AGE_SECONDS.set(float(await connection.fetchval(AGE)))
         metrics.MARKS_WAITING.set(await connection.fetchval(MARKS))
+        metrics.NOBODY_TO_TELL.set(await connection.fetchval(NOBODY_TO_TELL))
         done = await connection.execute(PRUNE, retention, _CHUNK)
     removed = int(done.split()[-1])
     metrics.OUTBOX_PRUNED.inc(removed)

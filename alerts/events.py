@@ -3,12 +3,14 @@
 from typing import Any
 
 from alerts.alert import Alert, AlertChange, AlertState
-from alerts.model import LIVE, Change, Excursion, ExcursionState
+from alerts.incidents import Incident, IncidentChange, IncidentReason, IncidentState
+from alerts.model import LIVE, Change, Excursion, ExcursionState, Severity
 from alerts.wording import instant_text
 
 ALERT_EVENTS = {
     AlertState.FIRING: "alert.firing",
     AlertState.ACKNOWLEDGED: "alert.acknowledged",
+    AlertState.SNOOZED: "alert.snoozed",
     AlertState.RESOLVED: "alert.resolved",
 }
 
@@ -69,15 +71,63 @@ def alert_data(alert: Alert) -> dict[str, Any]:
         "acknowledged_at": instant_text(alert.acknowledged_at),
         "acknowledged_by": alert.acknowledged_by,
         "resolved_at": instant_text(alert.resolved_at),
+        "owner": alert.owner,
+        "snoozed_until": instant_text(alert.snoozed_until),
+        "snooze_reason": alert.snooze_reason,
+        "incident_id": alert.incident_id,
         "revision": alert.revision,
     }
 
 
-def alert_event(before: Alert | None, change: AlertChange) -> tuple[str, dict[str, Any]] | None:
-    """Give the event that tells of an alert's new state or severity; None where only its details changed."""
-    after = change.alert
-    same_state = before is not None and before.state is after.state
-    if before is not None and same_state and before.condition.severity is after.condition.severity:
+def incident_data(incident: Incident) -> dict[str, Any]:
+    """Give an incident under the names of the HTTP interface."""
+    return {
+        "id": incident.id,
+        "shipment_id": incident.shipment_id,
+        "state": incident.state,
+        "kind": incident.kind,
+        "severity": incident.severity,
+        "headline": incident.headline,
+        "next_action": incident.next_action,
+        "cause_alert_id": incident.cause_alert_id,
+        "alert_ids": list(incident.alert_ids),
+        "opened_at": instant_text(incident.opened_at),
+        "closed_at": instant_text(incident.closed_at),
+        "merged_into": incident.merged_into,
+        "revision": incident.revision,
+    }
+
+
+def incident_event(change: IncidentChange) -> tuple[str, dict[str, Any]] | None:
+    """Give the event that tells of an incident's change; None where only the figures in its words moved."""
+    if change.reason is IncidentReason.DETAILS_CHANGED:
         return None
-    kind = ALERT_EVENTS.get(after.state)
-    return (kind, {**alert_data(after), "reason": change.reason}) if kind else None
+    return _incident_event_type(change), {**incident_data(change.incident), "reason": change.reason}
+
+
+def _incident_event_type(change: IncidentChange) -> str:
+    if change.incident.state is IncidentState.CLOSED:
+        return "incident.closed"
+    was_open = change.before is not None and change.before.state is IncidentState.OPEN
+    return "incident.changed" if was_open else "incident.opened"
+
+
+def alert_event(before: Alert | None, change: AlertChange) -> tuple[str, dict[str, Any]] | None:
+    """Give the event that tells of a step that people see; None where only an alert's details changed."""
+    kind = _alert_event_type(before, change.alert)
+    return (kind, {**alert_data(change.alert), "reason": change.reason}) if kind else None
+
+
+def _alert_event_type(before: Alert | None, after: Alert) -> str | None:
+    """Go by what changed: the state or the severity first, then what people did without changing either."""
+    if before is None or before.state is not after.state or _severity(before) is not _severity(after):
+        return ALERT_EVENTS[after.state]
+    if before.acknowledged_at is None and after.acknowledged_at is not None:
+        return "alert.acknowledged"  # a resolved one, which stays so
+    if before.snoozed_until != after.snoozed_until:
+        return "alert.snoozed"
+    return "alert.assigned" if before.owner != after.owner else None
+
+
+def _severity(alert: Alert) -> Severity:
+    return alert.condition.severity

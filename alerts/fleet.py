@@ -10,7 +10,7 @@ import asyncpg
 from alerts.judge import follow
 from alerts.model import to_datetime, to_instant
 from alerts.outage import SUBJECT, Hearing, fleet_condition
-from alerts.record import save_fleet
+from alerts.record import Whose, save_steps
 from alerts.rows import alert_from_row
 from alerts.rules.signal_lost import LONGEST_SILENCE, SignalLostTuning
 from alerts.traces import Connection
@@ -65,7 +65,7 @@ async def _hear(connection: Connection) -> Hearing:
     alert = None if row is None else alert_from_row(row)
     clock = await connection.fetchval("SELECT clock_timestamp()")
     now = to_instant(clock)
-    on = alert is not None and alert.resolved_at is None
+    on = alert is not None and alert.condition.holds
     before = alert.condition.since if alert is not None and on else now
     silence = timedelta(microseconds=LONGEST_SILENCE)
     heard = await connection.fetchrow(HEAR, clock, to_datetime(before - LONGEST_SILENCE), silence, _LANDING)
@@ -74,5 +74,6 @@ async def _hear(connection: Connection) -> Hearing:
     hearing = Hearing(live=heard["live"], silent=heard["silent"], shipments=heard["shipments"], newest=newest)
     condition = fleet_condition(hearing, alert, now)
     if condition is not None:
-        await save_fleet(connection, follow(alert, None, condition, now, lambda: str(uuid4())), now)
+        steps = follow(alert, None, condition, now, lambda: str(uuid4()))
+        await save_steps(connection, [(Whose(), step) for step in steps], now)
     return hearing

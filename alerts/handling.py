@@ -1,84 +1,120 @@
-"""What people do to an alert."""
+"""What people do to alerts, one at a time or to all of an incident at once."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from uuid import UUID
+from typing import TypeAlias
+from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.alert import Alert, AlertChange, AlertReason, AlertState
-from alerts.events import alert_event
-from alerts.findings import alert_for_change
-from alerts.model import to_datetime, to_instant
-from alerts.outbox import tell
+from alerts.alert import Alert, AlertChange
+from alerts.findings import alert_for_change, alerts_for_change
+from alerts.judge import AlertStep
+from alerts.model import Instant, to_instant
+from alerts.ownership import Person, Refused
+from alerts.record import Whose, save_steps
 from alerts.rows import alert_from_row
-from alerts.tables import alert_revisions, alerts
+from alerts.tables import alert_comments, alerts
+
+Step: TypeAlias = Callable[[Alert, Instant, Person], list[AlertChange] | Refused]
+"""What is done to one alert; see `alerts.ownership`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlreadyResolved:
-    """The alert ended before anybody took it."""
+class Done:
+    """What became of the alerts, and what was refused of some of them."""
 
-    alert: Alert
+    alerts: Sequence[Alert]
+    refused: Sequence[Refused]
 
 
-async def acknowledge(
-    connection: AsyncConnection, id_: UUID, *, visible: ColumnElement[bool], by: str
-) -> Alert | AlreadyResolved | None:
-    """Note that somebody has taken the alert; one that is acknowledged stays as it is. None where there is none."""
+async def act(
+    connection: AsyncConnection, id_: UUID, step: Step, *, visible: ColumnElement[bool], person: Person
+) -> Alert | Refused | None:
+    """Do something to one alert; None where there is none. What was said with a step that changed nothing is kept."""
     row = await alert_for_change(connection, id_, visible)
     if row is None:
         return None
-    before = alert_from_row(row)
-    if before.state is AlertState.RESOLVED:
-        return AlreadyResolved(alert=before)
-    if before.state is AlertState.ACKNOWLEDGED:
-        return before
-    # The database's clock, like that of all revisions by rule, and only now that nobody else can make one.
-    now = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-    after = replace(
-        before,
-        state=AlertState.ACKNOWLEDGED,
-        acknowledged_at=to_instant(now),
-        acknowledged_by=by,
-        revision=before.revision + 1,
-    )
-    await _write(connection, id_, after, by=by, now=now)
-    event = alert_event(before, AlertChange(alert=after, reason=AlertReason.ACKNOWLEDGED))
-    assert event is not None  # its state has changed
-    type_, data = event
-    await tell(
-        connection,
-        type=type_,
-        shipment_id=after.shipment_id,
-        organization=row["organization"],
-        data={**data, "organization": row["organization"], "drill": row["drill"]},
-    )
-    return after
+    done = await _act(connection, [row], step, person)
+    return done.refused[0] if done.refused else done.alerts[0]
 
 
-async def _write(connection: AsyncConnection, id_: UUID, alert: Alert, *, by: str, now: datetime) -> None:
-    await connection.execute(
-        update(alerts)
-        .where(alerts.c.id == id_)
-        .values(state=alert.state, acknowledged_at=now, acknowledged_by=by, revision=alert.revision)
-    )
-    await connection.execute(
-        insert(alert_revisions).values(
-            alert_id=id_,
-            revision=alert.revision,
-            state=alert.state,
-            severity=alert.condition.severity,
-            message=alert.condition.message,
-            since=to_datetime(alert.condition.since),
-            until=None if alert.condition.until is None else to_datetime(alert.condition.until),
-            withdrawn=alert.condition.withdrawn,
-            details=alert.condition.details,
-            acknowledged_at=now,
-            acknowledged_by=by,
-            by=by,
-            reason=AlertReason.ACKNOWLEDGED,
-            recorded_at=now,
-        )
-    )
+async def act_on_incident(
+    connection: AsyncConnection, id_: UUID, step: Step, *, visible: ColumnElement[bool], person: Person
+) -> Done | Refused | None:
+    """Do the same to each alert of an incident that it makes sense for; None where there is no such incident."""
+    rows = await alerts_for_change(connection, id_, visible)
+    if not rows:
+        return None
+    done = await _act(connection, rows, step, person)
+    wrong = next((one for one in done.refused if one.field is not None), None)
+    if wrong is not None or not done.alerts:
+        return wrong or Refused(why="All alerts of this incident are resolved: there is nothing left to do.")
+    return done
+
+
+async def comment(
+    connection: AsyncConnection, id_: UUID, *, visible: ColumnElement[bool], by: str, text: str
+) -> bool:
+    """Write something to an alert, for ever; False where there is none."""
+    row = await alert_for_change(connection, id_, visible)
+    if row is None:
+        return False
+    await _comment(connection, [row["id"]], by=by, text=text, at=await _now(connection))
+    return True
+
+
+async def comment_on_incident(
+    connection: AsyncConnection, id_: UUID, *, visible: ColumnElement[bool], by: str, text: str
+) -> bool:
+    """Write something to each open alert of an incident, or to all where none is; False where there is none."""
+    rows = await alerts_for_change(connection, id_, visible)
+    if not rows:
+        return False
+    open_ = [row["id"] for row in rows if alert_from_row(row).open]
+    at = await _now(connection)
+    await _comment(connection, open_ or [row["id"] for row in rows], by=by, text=text, at=at)
+    return True
+
+
+async def _act(connection: AsyncConnection, rows: Sequence[RowMapping], step: Step, person: Person) -> Done:
+    at = await _now(connection)
+    steps, after, refused, unsaid = [], [], [], []
+    for row in rows:
+        before = alert = alert_from_row(row)
+        changes = step(alert, to_instant(at), person)
+        if isinstance(changes, Refused):
+            refused.append(changes)
+            continue
+        whose = Whose(shipment_id=alert.shipment_id, organization=row["organization"], drill=row["drill"])
+        for change in changes:
+            steps.append((whose, AlertStep(before=before, change=change)))
+            before = alert = change.alert
+        if not changes and person.note:
+            unsaid.append(row["id"])
+            alert = replace(alert, last_action_at=to_instant(at))
+        after.append(alert)
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
+    if not any(one.field is not None for one in refused):
+        await save_steps(driver, steps, to_instant(at))
+        if unsaid and person.note:
+            await _comment(connection, unsaid, by=person.by, text=person.note, at=at)
+    return Done(alerts=after, refused=refused)
+
+
+async def _now(connection: AsyncConnection) -> datetime:
+    """Give the database's clock, like that of all revisions by rule, and only now that nobody else can make one."""
+    now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
+
+
+async def _comment(
+    connection: AsyncConnection, ids: Sequence[UUID], *, by: str, text: str, at: datetime
+) -> None:
+    """Write to locked alerts; who does so has done something about them."""
+    rows = [{"id": uuid4(), "alert_id": id_, "at": at, "by": by, "text": text} for id_ in ids]
+    await connection.execute(insert(alert_comments), rows)
+    await connection.execute(update(alerts).where(alerts.c.id.in_(ids)).values(last_action_at=at))

@@ -64,7 +64,8 @@ def _silent_with_the_fleet() -> ColumnElement[bool]:
     held_back = exists().where(
         alerts.c.shipment_id.is_(None),
         alerts.c.subject == SUBJECT,
-        or_(alerts.c.resolved_at.is_(None), alerts.c.resolved_at > now - timedelta(microseconds=GRACE)),
+        ~alerts.c.withdrawn,
+        or_(alerts.c.until.is_(None), alerts.c.until > now - timedelta(microseconds=GRACE)),
     )
     silent = (
         exists()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from alerts import conditions
-from alerts.alert import Alert, AlertChange, AlertKind, AlertState, Condition, advance, raise_alert
+from alerts.alert import Alert, AlertChange, AlertKind, Condition, advance, raise_alert
 from alerts.excursion import Evaluation, finish
 from alerts.looking import Logger, Looked, look_around
 from alerts.model import Change, Excursion, Instant, Reason, Window
@@ -148,13 +148,13 @@ class _Alerts:
     def end(self, subject: str) -> None:
         """End the alert of a condition that is over, where there is one."""
         alert = self.identity.alerts.get(subject)
-        if alert is not None and alert.state is not AlertState.RESOLVED:
+        if alert is not None and alert.condition.holds:
             self.hold(replace(alert.condition, until=max(self.now, alert.condition.since)))
 
     def failed(self, kind: AlertKind, error: Exception | None) -> None:
         """Tell that a rule fails: the first failure fires, and later ones add nothing."""
         before = self.identity.alerts.get(conditions.rule_failed(kind))
-        if error is not None and (before is None or before.state is AlertState.RESOLVED):
+        if error is not None and (before is None or not before.condition.holds):
             why = f"{type(error).__name__}: {error}"
             self.hold(conditions.rule_failed_condition(kind, why, self.now))
 
@@ -253,7 +253,7 @@ def set_aside(identity: Identity, error: str, now: Instant, new_id: Callable[[],
     """Tell of a shipment whose judgement failed: the first failure fires, and later ones add nothing."""
     before = identity.alerts.get(conditions.EVALUATION_FAILED)
     alerts = _Alerts(identity, now, new_id)
-    if before is None or before.state is AlertState.RESOLVED:
+    if before is None or not before.condition.holds:
         alerts.hold(conditions.failed_condition(error, now))
     return Verdict(
         identity=identity, plan_revision=0, devices=(), alerts=tuple(alerts.steps), evaluate_at=None

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from alerts.alert import Alert, AlertKind, AlertState, Condition
+from alerts.alert import Alert, AlertKind, Condition
 from alerts.conditions import withdrawn
 from alerts.model import Instant
 from alerts.outage import LOOK_AGAIN_AFTER
@@ -95,7 +95,7 @@ class _Looking:
 
     def _is_held_back(self, told: Condition, alert: Alert | None) -> bool:
         """Tell whether an alert would be raised that another one for the whole fleet stands for."""
-        raised = alert is not None and alert.state is not AlertState.RESOLVED
+        raised = alert is not None and alert.condition.holds
         return told.kind in self.kinds_held_back and told.until is None and not raised
 
 
@@ -139,7 +139,7 @@ def _condition(kind: AlertKind, subject: str, device_id: str | None, found: Foun
 
 def _over(alert: Alert | None, told: Condition | None, over: Instant) -> Condition | None:
     """End what held when the shipment ended; nothing begins any more."""
-    if alert is None or alert.state is AlertState.RESOLVED:
+    if alert is None or not alert.condition.holds:
         return None
     last = alert.condition if told is None else told
     return last if last.until is not None else replace(last, until=max(over, last.since))
@@ -151,7 +151,7 @@ def _gone(
     """Give what becomes of a condition that its rule finds no longer."""
     if not one.rule.about_now:
         return withdrawn(alert.condition)
-    if alert.state is AlertState.RESOLVED:
+    if not alert.condition.holds:
         return None
     until = one.rule.ended(states, facts.stretch(alert.condition.since), name)
     until = None if until is None else facts.on_the_clock(until)
@@ -161,5 +161,5 @@ def _gone(
 def _switched_off(tuned: Sequence[Tuned], on_record: Mapping[str, Alert]) -> Iterator[Condition]:
     off = _KINDS - {one.kind for one in tuned}
     for alert in on_record.values():
-        if alert.condition.kind in off and alert.state is not AlertState.RESOLVED:
+        if alert.condition.kind in off and alert.condition.holds:
             yield withdrawn(alert.condition)

@@ -78,3 +78,20 @@ NOTIFICATIONS_FAILED = Counter(
 NOTIFICATIONS_FENCED = Counter(
     "dewarwatch_notifications_fenced_total", "Tries whose lease had ended: sent by somebody else as well"
 )
+ATTENDED = Counter(
+    "dewarwatch_scopes_attended_total", "Shipments, or the fleet, whose alerts were attended to"
+)
+ATTENTION_FAILED = Counter(
+    "dewarwatch_attention_failed_total", "Times that this failed; the error is in the table attention"
+)
+ATTENTION_LAG_SECONDS = Histogram(
+    "dewarwatch_attention_lag_seconds", "From a change of an alert until it is attended to", buckets=_DELAYS
+)
+INCIDENT_CHANGES = Counter("dewarwatch_incident_changes_total", "Decisions about incidents", ["reason"])
+NOTIFICATIONS = Counter(
+    "dewarwatch_notifications_total", "Decisions to tell somebody, or not to", ["state", "reason"]
+)
+NOBODY_TO_TELL = Gauge(
+    "dewarwatch_nobody_to_tell",
+    "Incidents of which nobody could be told: register a contact with last_resort",
+)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from alerts import wording
-from alerts.alert import Alert, AlertKind, AlertState, Condition
+from alerts.alert import Alert, AlertKind, Condition
 from alerts.model import SECOND, Duration, Instant, Severity, to_datetime
 
 SUBJECT: Final = "signal_lost:fleet"
@@ -39,7 +39,7 @@ class Hearing:
 
 def fleet_condition(hearing: Hearing, alert: Alert | None, now: Instant) -> Condition | None:
     """Give what the fleet's alert has to follow; None where nothing has changed."""
-    on = alert is not None and alert.state is not AlertState.RESOLVED
+    on = alert is not None and alert.condition.holds
     if not on:
         begins = hearing.silent >= LEAST_LOGGERS and hearing.share >= SHARE
         return _condition(hearing, now if hearing.newest is None else hearing.newest) if begins else None

@@ -1,6 +1,7 @@
 """Saves what was decided of due shipments, with the events that tell of it, in the transaction of the claim."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -27,7 +28,7 @@ OUTBOX_CHANNEL = "dewarwatch_outbox"
 Row = dict[str, Any]
 
 
-def _write(table: Table, columns: Sequence[str], key: Sequence[str] = ()) -> str:
+def write(table: Table, columns: Sequence[str], key: Sequence[str] = ()) -> str:
     """Give the statement that writes rows from one JSON array; with `key`, rows that are there are overwritten."""
     names = ", ".join(f'"{name}"' for name in columns)
     source = f"jsonb_populate_recordset(NULL::{table.name}, $1)"
@@ -38,16 +39,34 @@ def _write(table: Table, columns: Sequence[str], key: Sequence[str] = ()) -> str
     return f"{statement} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates}"
 
 
-WRITE_STATES = _write(evaluation_states, evaluation_states.columns.keys(), ["shipment_id", "device_id"])
-WRITE_SAFE_POINTS = _write(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whose:
+    """What a thing that is told of is about, and who may hear of it; without a shipment, about the whole fleet."""
+
+    shipment_id: str | None = None
+    organization: str | None = None
+    drill: bool = False
+
+    def event(self, type_: str, data: Row) -> Row:
+        """Give the row of an event, for `WRITE_EVENTS`."""
+        return {
+            "type": type_,
+            "shipment_id": self.shipment_id,
+            "organization": self.organization,
+            "data": {**data, "organization": self.organization, "drill": self.drill},
+        }
+
+
+WRITE_STATES = write(evaluation_states, evaluation_states.columns.keys(), ["shipment_id", "device_id"])
+WRITE_SAFE_POINTS = write(
     evaluation_safe_points,
     evaluation_safe_points.columns.keys(),
     [column.name for column in evaluation_safe_points.primary_key],
 )
-WRITE_EXCURSIONS = _write(excursions, excursions.columns.keys(), ["id"])
-WRITE_EXCURSION_REVISIONS = _write(excursion_revisions, excursion_revisions.columns.keys())
-WRITE_ALERTS = _write(alerts, alerts.columns.keys(), ["id"])
-WRITE_ALERT_REVISIONS = _write(alert_revisions, alert_revisions.columns.keys())
+WRITE_EXCURSIONS = write(excursions, excursions.columns.keys(), ["id"])
+WRITE_EXCURSION_REVISIONS = write(excursion_revisions, excursion_revisions.columns.keys())
+WRITE_ALERTS = write(alerts, alerts.columns.keys(), ["id"])
+WRITE_ALERT_REVISIONS = write(alert_revisions, alert_revisions.columns.keys())
 
 # The counters' rows are locked from here to the commit, in the order of the shipments' ids, so that what commits later
 # has the higher number; whoever else tells of a shipment waits, and nobody waits for another one's lock after that.
@@ -97,28 +116,23 @@ async def save(connection: Connection, verdicts: Sequence[Verdict], now: Instant
         (WRITE_ALERT_REVISIONS, [_alert_revision_row(step, now) for step in steps]),
         (WRITE_EVENTS, list(_events(verdicts))),
     ]
-    await _execute(connection, writes)
+    await execute(connection, writes)
 
 
-async def save_fleet(connection: Connection, steps: Sequence[AlertStep], now: Instant) -> None:
-    """Write what became of an alert about the whole fleet, and tell of it."""
-    told = [event for step in steps if (event := alert_event(step.before, step.change))]
-    nobodys = {"shipment_id": None, "organization": None}
+async def save_steps(connection: Connection, steps: Sequence[tuple[Whose, AlertStep]], now: Instant) -> None:
+    """Write what became of alerts beside the evaluation of their shipments, and tell of it."""
+    only = [step for _, step in steps]
+    told = [(whose, alert_event(step.before, step.change)) for whose, step in steps]
     writes: list[tuple[str, list[Row]]] = [
-        (WRITE_ALERTS, _alert_rows(steps)),
-        (WRITE_ALERT_REVISIONS, [_alert_revision_row(step, now) for step in steps]),
-        (
-            WRITE_EVENTS,
-            [
-                {"type": type_, **nobodys, "data": {**data, "organization": None, "drill": False}}
-                for type_, data in told
-            ],
-        ),
+        (WRITE_ALERTS, _alert_rows(only)),
+        (WRITE_ALERT_REVISIONS, [_alert_revision_row(step, now) for step in only]),
+        (WRITE_EVENTS, [whose.event(*event) for whose, event in told if event is not None]),
     ]
-    await _execute(connection, writes)
+    await execute(connection, writes)
 
 
-async def _execute(connection: Connection, writes: Iterable[tuple[str, list[Row]]]) -> None:
+async def execute(connection: Connection, writes: Iterable[tuple[str, list[Row]]]) -> None:
+    """Execute statements that take rows as one JSON array, those that have any."""
     for statement, rows in writes:
         if rows:
             await connection.execute(statement, orjson.dumps(rows).decode())
@@ -236,6 +250,14 @@ def _alert_row(alert: Alert) -> Row:
         "acknowledged_at": instant_text(alert.acknowledged_at),
         "acknowledged_by": alert.acknowledged_by,
         "resolved_at": instant_text(alert.resolved_at),
+        "owner": alert.owner,
+        "assigned_at": instant_text(alert.assigned_at),
+        "assigned_by": alert.assigned_by,
+        "snoozed_until": instant_text(alert.snoozed_until),
+        "snoozed_by": alert.snoozed_by,
+        "snooze_reason": alert.snooze_reason,
+        "last_action_at": instant_text(alert.last_action_at),
+        "incident_id": alert.incident_id,
         "revision": alert.revision,
     }
 
@@ -255,8 +277,12 @@ def _alert_revision_row(step: AlertStep, now: Instant) -> Row:
         "acknowledged_at": instant_text(alert.acknowledged_at),
         "acknowledged_by": alert.acknowledged_by,
         "resolved_at": instant_text(alert.resolved_at),
-        "by": f"rule:{alert.condition.kind}",
+        "owner": alert.owner,
+        "snoozed_until": instant_text(alert.snoozed_until),
+        "snooze_reason": alert.snooze_reason,
+        "by": step.change.by or f"rule:{alert.condition.kind}",
         "reason": step.change.reason,
+        "note": step.change.note,
         "recorded_at": instant_text(now),
     }
 
@@ -264,6 +290,9 @@ def _alert_revision_row(step: AlertStep, now: Instant) -> Row:
 def _events(verdicts: Iterable[Verdict]) -> Iterator[Row]:
     for verdict in verdicts:
         shipment = verdict.identity
+        whose = Whose(
+            shipment_id=shipment.shipment_id, organization=shipment.organization, drill=shipment.drill
+        )
         told = [
             excursion_event(change, shipment_id=shipment.shipment_id, device_id=device.device.device_id)
             for device in verdict.devices
@@ -271,9 +300,4 @@ def _events(verdicts: Iterable[Verdict]) -> Iterator[Row]:
         ]
         told += [event for step in verdict.alerts if (event := alert_event(step.before, step.change))]
         for type_, data in told:
-            yield {
-                "type": type_,
-                "shipment_id": shipment.shipment_id,
-                "organization": shipment.organization,
-                "data": {**data, "organization": shipment.organization, "drill": shipment.drill},
-            }
+            yield whose.event(type_, data)

@@ -57,6 +57,14 @@ def alert_from_row(row: Row) -> Alert:
         acknowledged_at=instant(row["acknowledged_at"]),
         acknowledged_by=row["acknowledged_by"],
         resolved_at=instant(row["resolved_at"]),
+        owner=row["owner"],
+        assigned_at=instant(row["assigned_at"]),
+        assigned_by=row["assigned_by"],
+        snoozed_until=instant(row["snoozed_until"]),
+        snoozed_by=row["snoozed_by"],
+        snooze_reason=row["snooze_reason"],
+        last_action_at=instant(row["last_action_at"]),
+        incident_id=str(row["incident_id"]) if row["incident_id"] else None,
         revision=row["revision"],
     )
 

@@ -27,8 +27,8 @@ SELECT s.shipment_id, s.organization, s.drill, s.plan, s.plan_revision, s.depart
     s.created_at, s.origin, s.destination, s.legs, s.planned_departure, s.planned_arrival, s.packed_out_at, s.use_by,
     s.dewar_id, d.hold_time_h, d.ln2_capacity_kg, d.last_charged_at, d.qualified_until, clock_timestamp() AS looked_at,
     EXISTS (
-        SELECT FROM alerts WHERE shipment_id IS NULL AND subject = $2 AND (resolved_at IS NULL
-            OR resolved_at > clock_timestamp() - $3::interval)
+        SELECT FROM alerts WHERE shipment_id IS NULL AND subject = $2 AND NOT withdrawn
+            AND (until IS NULL OR until > clock_timestamp() - $3::interval)
     ) AS fleet_is_silent
 FROM shipments AS s LEFT JOIN dewars AS d USING (dewar_id) WHERE s.shipment_id = ANY($1::text[])
 """

@@ -65,6 +65,9 @@ _FLEET = _rule(KeyRole.OPS, operator_only=True)
 _SEE_FLEET = _rule(KeyRole.OPS, KeyRole.QA, operator_only=True)
 _SEE_REGISTER = _rule(KeyRole.OPS, KeyRole.QA)
 _ON_THE_WAY = _rule(KeyRole.OPS, KeyRole.COURIER)
+_TAKE = _rule(KeyRole.OPS, KeyRole.COURIER)
+"""Who has the shipper in hand can say so; only the desk hands alerts on or lets them be quiet."""
+_QUIET = _rule(KeyRole.OPS)
 _ADMIN = _rule(operator_only=True)
 _WEBHOOKS = _rule(KeyRole.OPS, KeyRole.PARTNER)
 
@@ -107,10 +110,22 @@ RULES: Mapping[str, Rule] = {
     "GET /v1/excursions/{excursion_id}": _ALL,
     "GET /v1/alerts": _ALL,
     "GET /v1/alerts/{alert_id}": _ALL,
-    "POST /v1/alerts/{alert_id}/acknowledge": _rule(KeyRole.OPS),
+    "POST /v1/alerts/{alert_id}/acknowledge": _TAKE,
+    "POST /v1/alerts/{alert_id}/assign": _QUIET,
+    "POST /v1/alerts/{alert_id}/snooze": _QUIET,
+    "POST /v1/alerts/{alert_id}/resolve": _QUIET,
+    "POST /v1/alerts/{alert_id}/comment": _TAKE,
+    "GET /v1/incidents": _ALL,
+    "GET /v1/incidents/{incident_id}": _ALL,
+    "POST /v1/incidents/{incident_id}/acknowledge": _TAKE,
+    "POST /v1/incidents/{incident_id}/assign": _QUIET,
+    "POST /v1/incidents/{incident_id}/snooze": _QUIET,
+    "POST /v1/incidents/{incident_id}/resolve": _QUIET,
+    "POST /v1/incidents/{incident_id}/comment": _TAKE,
     "POST /v1/backtests": _rule(KeyRole.OPS, KeyRole.QA),
     "GET /v1/rejected": _FLEET,
     "GET /v1/rejected/{rejected_id}": _FLEET,
+    "POST /v1/contacts/{contact_id}/test": _rule(KeyRole.OPS),
     "GET /v1/stream": _ALL,
     "POST /v1/webhooks": _WEBHOOKS,
     "GET /v1/webhooks": _WEBHOOKS,

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import structlog
 
+from alerts.attend import run_attend
 from alerts.deliver import run_deliver
 from alerts.evaluate import run_evaluate
 from alerts.notices.run import run_notices
@@ -40,9 +41,8 @@ log = structlog.get_logger(__name__)
 _PATIENCE_S = 10.0  # for a connection or a lock; then the caller of the HTTP interface is told to try again
 _STATEMENT_TIMEOUT_S = 60.0  # a database that hangs is a database that is away
 _CLOSE_WITHIN_S = 5.0
-_LISTENERS = (
-    7  # connections that only listen: evaluate (two), the stream, webhooks (two), notices, and one to spare
-)
+# Connections that only listen: evaluate (two), attend, the stream, webhooks (two), notices, and one to spare.
+_LISTENERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,6 @@ async def running(
         )
         until_the_end.push_async_callback(engine.dispose)
 
-        broker = None if embedded is None else embedded.broker.program
         ingesting = _IngestProbe()
         hub = EventHub(pool)
         admin_key = None if settings.admin_key is None else settings.admin_key.get_secret_value()
@@ -120,7 +119,9 @@ async def running(
             authenticator=Authenticator(engine, admin_key=admin_key, clock=_clock),
             hub=hub,
             webhook_targets=targets,
-            device_credentials=None if mqtt_url is None else device_credentials(mqtt_url, broker),
+            device_credentials=None
+            if mqtt_url is None
+            else device_credentials(mqtt_url, None if embedded is None else embedded.broker.program),
             mqtt_public_url=settings.mqtt_public_url or _without_account(mqtt_url),
             probes={
                 **({"ingest": ingesting.probe} if Role.INGEST in roles else {}),
@@ -140,6 +141,7 @@ async def running(
         if Role.EVALUATE in roles:
             work["evaluate"] = run_evaluate(pool, stop)
         if Role.DELIVER in roles:
+            work["attend"] = run_attend(pool, stop)
             work["deliver"] = run_deliver(pool, stop, retention)
             work["webhooks"] = run_webhooks(pool, stop, targets=targets, retention=retention)
             work["notices"] = run_notices(pool, stop, channels=notices.channels)

@@ -15,7 +15,6 @@ import orjson
 
 from alerts.notices.outcome import Outcome, Result
 
-NOTIFICATIONS_CHANNEL: Final = "dewarwatch_notifications"
 LEASE: Final = timedelta(seconds=120)
 
 # What is critical goes first; no address gets more at a time than it has room for.

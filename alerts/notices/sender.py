@@ -14,10 +14,11 @@ import asyncpg
 import structlog
 
 from alerts import metrics
+from alerts.escalating import NOTIFICATIONS_CHANNEL
 from alerts.notices import chat, endpoint, mail, queue, view
 from alerts.notices.facts import Notice
 from alerts.notices.outcome import DELAYS_S, Outcome, Result, delay_s
-from alerts.notices.queue import NOTIFICATIONS_CHANNEL, Claimed
+from alerts.notices.queue import Claimed
 from alerts.notices.smtp import Mailer
 from alerts.notices.writing import plainly, written
 from alerts.wakeup import TRY_AGAIN, Wakeup, outlast

@@ -1,23 +1,33 @@
 """Alerts: what somebody has to take care of."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from alerts import findings, handling
+from alerts import findings, handling, ownership
 from alerts.alert import AlertKind, AlertState
-from alerts.handling import AlreadyResolved
-from alerts.model import Severity
-from alerts.wording import instant_text
+from alerts.model import Severity, to_instant
+from alerts.ownership import Person, Refused
 from api.access import Principal, visible_shipments
 from api.as_of import AsOf, stands_for, unknown
 from api.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
-from api.problems import Problem, not_found
+from api.problems import Problem, invalid, not_found
 from api.routing import Call, Caller, Here
-from api.schemas.fields import DeviceId, Id, ListOf
-from api.schemas.findings import AlertOut, AlertRevision, AlertWithHistory
+from api.schemas.alerts import (
+    AlertAssigned,
+    AlertComment,
+    AlertCommented,
+    AlertOut,
+    AlertResolved,
+    AlertRevision,
+    AlertSnoozed,
+    AlertTaken,
+    AlertWithHistory,
+)
+from api.schemas.fields import DeviceId, Id, ListOf, Words
 from api.services import Services
 
 router = APIRouter(route_class=Call, tags=["alerts"])
@@ -37,6 +47,11 @@ async def list_alerts(
     severity: Severity | None = None,
     shipment_id: Annotated[Id | None, Query()] = None,
     device_id: Annotated[DeviceId | None, Query()] = None,
+    owner: Annotated[Words | None, Query(description="Only those that this one owns.")] = None,
+    incident_id: Annotated[UUID | None, Query()] = None,
+    needs_attention: Annotated[
+        bool | None, Query(description="True: those that fire, or are over and nobody has acknowledged.")
+    ] = None,
     as_of: AsOf = None,
 ) -> ListOf[AlertOut]:
     """List alerts, the latest raised first."""
@@ -50,6 +65,9 @@ async def list_alerts(
         states=states,
         severity=severity,
         kind=kind,
+        owner=owner,
+        incident_id=incident_id,
+        needs_attention=needs_attention,
     )
     async with services.engine.connect() as connection:
         page = await findings.alert_page(connection, wanted, after=after, limit=limit)
@@ -66,16 +84,74 @@ async def get_alert(
 
 
 @router.post("/v1/alerts/{alert_id}/acknowledge")
-async def acknowledge_alert(alert_id: UUID, caller: Caller, services: Here) -> AlertWithHistory:
+async def acknowledge_alert(
+    alert_id: UUID, caller: Caller, services: Here, body: AlertTaken | None = None
+) -> AlertWithHistory:
     """Take an alert, so that everybody sees that somebody has; taking it again changes nothing."""
+    note = None if body is None else body.note
+    return await _act(services, caller, alert_id, ownership.acknowledge, note)
+
+
+@router.post("/v1/alerts/{alert_id}/assign")
+async def assign_alert(
+    alert_id: UUID, body: AlertAssigned, caller: Caller, services: Here
+) -> AlertWithHistory:
+    """Say who sees to an alert; with null as the owner, that nobody does any more."""
+    return await _act(services, caller, alert_id, partial(ownership.assign, owner=body.owner), body.note)
+
+
+@router.post("/v1/alerts/{alert_id}/snooze")
+async def snooze_alert(
+    alert_id: UUID, body: AlertSnoozed, caller: Caller, services: Here
+) -> AlertWithHistory:
+    """Let an alert rest until a time, for a reason; it fires again by itself, or sooner where it becomes critical."""
+    until = None if body.until is None else to_instant(body.until)
+    return await _act(services, caller, alert_id, partial(ownership.snooze, until=until), body.reason)
+
+
+@router.post("/v1/alerts/{alert_id}/resolve")
+async def resolve_alert(
+    alert_id: UUID, body: AlertResolved, caller: Caller, services: Here
+) -> AlertWithHistory:
+    """End an alert by hand, for a reason; it stays quiet until its condition comes back or becomes critical."""
+    return await _act(services, caller, alert_id, ownership.resolve, body.reason)
+
+
+@router.post("/v1/alerts/{alert_id}/comment", status_code=201)
+async def comment_on_alert(
+    alert_id: UUID, body: AlertCommented, caller: Caller, services: Here
+) -> AlertWithHistory:
+    """Write something to an alert; it cannot be changed or taken away."""
     visible = visible_shipments(caller)
     async with services.engine.begin() as connection:
-        taken = await handling.acknowledge(connection, alert_id, visible=visible, by=f"key:{caller.name}")
-    if taken is None:
+        found = await handling.comment(
+            connection, alert_id, visible=visible, by=named(caller), text=body.text
+        )
+    if not found:
         raise not_found("alert", alert_id)
-    if isinstance(taken, AlreadyResolved):
-        when = instant_text(taken.alert.resolved_at)
-        raise Problem(409, f"This alert was resolved at {when}: there is nothing left to take.")
+    return await _alert(services, caller, alert_id)
+
+
+def named(caller: Principal) -> str:
+    """Give the name that the caller goes by on record."""
+    return f"key:{caller.name}"
+
+
+def refused(refused: Refused) -> Problem:
+    """Say why a step makes no sense."""
+    return Problem(409, refused.why) if refused.field is None else invalid(refused.field, refused.why)
+
+
+async def _act(
+    services: Services, caller: Principal, alert_id: UUID, step: handling.Step, note: str | None
+) -> AlertWithHistory:
+    visible, person = visible_shipments(caller), Person(by=named(caller), note=note)
+    async with services.engine.begin() as connection:
+        done = await handling.act(connection, alert_id, step, visible=visible, person=person)
+    if done is None:
+        raise not_found("alert", alert_id)
+    if isinstance(done, Refused):
+        raise refused(done)
     return await _alert(services, caller, alert_id)
 
 
@@ -84,8 +160,12 @@ async def _alert(
 ) -> AlertWithHistory:
     async with services.engine.connect() as connection:
         found = await findings.alert(connection, alert_id, visible_shipments(caller), as_of)
+        comments = await findings.comments(connection, alert_id, as_of)
     if found is None:
         raise unknown("alert", alert_id, as_of)
     row, revisions = found
-    shown = [AlertRevision(**revision) for revision in revisions]
-    return AlertWithHistory(**dict(AlertOut.of(row)), revisions=shown)
+    return AlertWithHistory(
+        **dict(AlertOut.of(row)),
+        revisions=[AlertRevision(**revision) for revision in revisions],
+        comments=[AlertComment(**comment) for comment in comments],
+    )

@@ -1,4 +1,4 @@
-"""Excursions and alerts as they cross the HTTP interface."""
+"""Excursions as they cross the HTTP interface."""
 
 from collections.abc import Iterable
 from typing import Any, Self
@@ -6,10 +6,9 @@ from uuid import UUID
 
 from pydantic import Field
 
-from alerts.alert import AlertKind, AlertState
-from alerts.events import alert_data, excursion_data
+from alerts.events import excursion_data
 from alerts.model import EndedBy, ExcursionState, Severity, Side
-from alerts.rows import alert_from_row, excursion_from_row
+from alerts.rows import excursion_from_row
 from api.schemas.fields import Shown, Time
 
 
@@ -72,45 +71,3 @@ class ExcursionOut(Shown):
 
 class ExcursionWithHistory(ExcursionOut):
     revisions: list[ExcursionRevision] = Field(description="Every state it was ever known in, oldest first.")
-
-
-class AlertRevision(Shown):
-    revision: int
-    recorded_at: Time
-    by: str = Field(description="`key:PREFIX` of a person's key, or `rule:KIND`.")
-    reason: str | None
-    state: AlertState
-    severity: Severity
-    message: str
-    details: dict[str, Any]
-    since: Time
-    until: Time | None
-
-
-class AlertOut(Shown):
-    id: UUID
-    shipment_id: str | None = Field(description="Null where it is about the whole fleet.")
-    organization: str | None
-    kind: AlertKind
-    severity: Severity
-    state: AlertState
-    device_id: str | None
-    excursion_id: UUID | None
-    message: str = Field(description="What happened, in words.")
-    details: dict[str, Any] = Field(description="Figures of it, under names with their units.")
-    since: Time = Field(description="When the condition began.")
-    until: Time | None = Field(description="When the condition ended.")
-    raised_at: Time = Field(description="When we first knew of it.")
-    acknowledged_at: Time | None
-    acknowledged_by: str | None
-    resolved_at: Time | None
-    revision: int
-
-    @classmethod
-    def of(cls, row: Any) -> Self:
-        """Make it of a row."""
-        return cls(**alert_data(alert_from_row(row)), organization=row["organization"])
-
-
-class AlertWithHistory(AlertOut):
-    revisions: list[AlertRevision] = Field(description="Every state it was ever in, oldest first.")

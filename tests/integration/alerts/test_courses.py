@@ -25,8 +25,9 @@ from sqlalchemy.pool import NullPool
 
 from alerts import evaluate, folding
 from alerts.evaluate import evaluate_due
-from alerts.handling import acknowledge
+from alerts.handling import act
 from alerts.model import SECOND
+from alerts.ownership import Person, acknowledge
 from alerts.plan import Plan
 from tests.property.traces import plans
 
@@ -324,7 +325,8 @@ class Courses(RuleBasedStateMachine):
         )
         if ids:
             id_ = ids[which % len(ids)]["id"]
-            await acknowledge(self.fleet.reader, id_, visible=true(), by="somebody")
+            person = Person(by="somebody")
+            await act(self.fleet.reader, id_, acknowledge, visible=true(), person=person)
             await self.fleet.reader.commit()
 
     @rule(evaluated=st.booleans())

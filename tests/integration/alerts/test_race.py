@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from alerts import folding
 from alerts.evaluate import evaluate_again, evaluate_due
-from alerts.handling import acknowledge
+from alerts.handling import act
+from alerts.ownership import Person, acknowledge
 from alerts.plan import Plan, make_plan
 from telemetry import metrics
 
@@ -118,7 +119,8 @@ class Race:
             ids = await connection.exec_driver_sql("SELECT id FROM alerts WHERE state = 'firing' LIMIT 20")
             if found := ids.scalars().all():
                 id_ = self.chance.choice(found)
-                await acknowledge(connection, id_, visible=true(), by="somebody")
+                person = Person(by="somebody")
+                await act(connection, id_, acknowledge, visible=true(), person=person)
 
     async def change_a_plan(self, connection: asyncpg.Connection) -> None:
         """Now and then; two changes of one shipment wait for each other, as in the registry."""

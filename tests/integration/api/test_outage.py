@@ -67,7 +67,7 @@ async def test_an_outage_is_one_alert_and_who_stays_silent_after_it_is_told_of(
         "S03",
     ]
 
-    await desk.pool.execute("UPDATE alerts SET resolved_at = resolved_at - interval '11 minutes'")
+    await desk.pool.execute("UPDATE alerts SET until = until - interval '11 minutes'")
     await look_again(desk)
     singles = await desk.items("/v1/alerts", state="firing")
     assert sorted(one["shipment_id"] for one in singles) == ["S00", "S01", "S02", "S03"]

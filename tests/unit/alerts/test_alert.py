@@ -31,10 +31,16 @@ def alert(state: AlertState, condition: Condition = HOLDS) -> Alert:
         acknowledged_at=12 if taken else None,
         acknowledged_by="key" if taken else None,
         resolved_at=21 if state is AlertState.RESOLVED else None,
+        owner="Kim" if state is not AlertState.FIRING else None,
+        snoozed_until=200 if state is AlertState.SNOOZED else None,
     )
 
 
-F, A, R = AlertState.FIRING, AlertState.ACKNOWLEDGED, AlertState.RESOLVED
+BY_HAND = HOLDS
+"""The condition of a resolved alert that holds: a person resolved it."""
+TILTED = replace(HOLDS, subject="tilted:D1", kind=AlertKind.TILTED)
+
+F, A, R, S = AlertState.FIRING, AlertState.ACKNOWLEDGED, AlertState.RESOLVED, AlertState.SNOOZED
 
 CASES = [
     # state now, condition before, condition now -> (state, reason) of each step
@@ -56,6 +62,28 @@ CASES = [
     (A, HOLDS, CRITICAL, [(F, AlertReason.SEVERITY_ROSE)]),  # a new acknowledgement is needed
     (A, CRITICAL, HOLDS, [(A, AlertReason.DETAILS_CHANGED)]),
     (A, HOLDS, replace(HOLDS, message="warmer"), [(A, AlertReason.DETAILS_CHANGED)]),
+    (S, HOLDS, HOLDS, []),
+    (S, HOLDS, OVER, [(R, AlertReason.CONDITION_ENDED)]),
+    (S, HOLDS, CRITICAL, [(F, AlertReason.SEVERITY_ROSE)]),  # nobody agreed to a critical one
+    # a person resolved it while its condition held: it stays quiet
+    (R, BY_HAND, HOLDS, []),
+    (R, BY_HAND, replace(HOLDS, message="warmer"), [(R, AlertReason.DETAILS_CHANGED)]),
+    (
+        R,
+        BY_HAND,
+        replace(HOLDS, since=15),
+        [(R, AlertReason.DETAILS_CHANGED)],
+    ),  # the start of it was corrected
+    (R, BY_HAND, OVER, [(R, AlertReason.CONDITION_ENDED)]),
+    (R, BY_HAND, withdrawn(HOLDS), [(R, AlertReason.CONDITION_WITHDRAWN)]),
+    (R, BY_HAND, CRITICAL, [(F, AlertReason.SEVERITY_ROSE)]),
+    (R, TILTED, replace(TILTED, since=15), [(F, AlertReason.CONDITION_CAME_BACK)]),  # it ended and began anew
+    (
+        R,
+        TILTED,
+        replace(TILTED, since=15, until=18),
+        [(F, AlertReason.CONDITION_CAME_BACK), (R, AlertReason.CONDITION_ENDED)],
+    ),
 ]
 
 
@@ -66,6 +94,8 @@ def test_an_alert_follows_its_condition(state, before, now, steps):
     assert [change.alert.revision for change in changes] == list(range(2, 2 + len(steps)))
     if changes:
         assert changes[-1].alert.condition == now
+    for change in changes:
+        assert change.alert.snoozed_until is None or change.alert.state is S
 
 
 def test_firing_anew_forgets_who_had_taken_it():

@@ -19,6 +19,8 @@ def condition(hearing: Hearing, alert: Alert | None = None) -> Condition | None:
 def on_record(state: AlertState = AlertState.FIRING) -> Alert:
     found = condition(SILENT)
     assert found is not None
+    if state is AlertState.RESOLVED:
+        found = replace(found, until=NOW)
     return Alert(id="A1", shipment_id=None, condition=found, state=state, raised_at=NOW)
 
 
@@ -36,6 +38,14 @@ def on_record(state: AlertState = AlertState.FIRING) -> Alert:
 def test_it_begins_where_many_and_most_are_silent(hearing: Hearing, begins: bool) -> None:
     assert (condition(hearing) is not None) == begins
     assert (condition(hearing, on_record(AlertState.RESOLVED)) is not None) == begins
+
+
+def test_one_that_a_person_resolved_is_followed_until_readings_flow_again() -> None:
+    quiet = replace(on_record(), state=AlertState.RESOLVED, resolved_at=NOW)
+    assert condition(SILENT, quiet) is None
+    over = condition(replace(SILENT, silent=1000), quiet)
+    assert over is not None
+    assert over.until == NOW
 
 
 def test_it_says_how_many_since_when() -> None:
