@@ -39,7 +39,9 @@ log = structlog.get_logger(__name__)
 _PATIENCE_S = 10.0  # for a connection or a lock; then the caller of the HTTP interface is told to try again
 _STATEMENT_TIMEOUT_S = 60.0  # a database that hangs is a database that is away
 _CLOSE_WITHIN_S = 5.0
-_LISTENERS = 7  # connections that only listen: evaluate (two), attend, the stream, webhooks (two), and one to spare
+_LISTENERS = (
+    7  # connections that only listen: evaluate (two), attend, the stream, webhooks (two), and one to spare
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
