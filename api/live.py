@@ -27,6 +27,8 @@ SELECT (SELECT count(*) FROM shipments WHERE status = 'in_transit') AS in_transi
        (SELECT count(*) FROM excursions WHERE state = 'open') AS open,
        (SELECT count(*) FROM excursions WHERE state = 'closed') AS closed,
        (SELECT count(*) FROM alerts WHERE state = 'firing') AS firing,
+       (SELECT count(*) FROM incidents WHERE state = 'open') AS incidents,
+       (SELECT count(*) FROM alerts WHERE state <> 'resolved' AND owner IS NULL) AS unowned,
        (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(marked_at)), 0)
         FROM evaluation_marks) AS lag_s
 """
@@ -57,6 +59,8 @@ class Snapshot:
     open: int
     closed: int
     firing: int
+    incidents: int
+    unowned: int
     lag_s: float
     readings: int
     readings_per_s: float
@@ -67,7 +71,8 @@ class Snapshot:
         return (
             f"shipments {self.in_transit} in transit, {self.delivered} delivered; "
             f"readings {self.readings} ({self.readings_per_s:.0f}/s); evaluation lag {self.lag_s:.2f} s; "
-            f"excursions {self.open} open, {self.closed} closed; alerts firing {self.firing}"
+            f"excursions {self.open} open, {self.closed} closed; alerts firing {self.firing}, "
+            f"without an owner {self.unowned}; incidents open {self.incidents}"
         )
 
     def render(self) -> RenderableType:
@@ -89,7 +94,9 @@ class Snapshot:
         yield "readings stored", f"{self.readings} ({self.readings_per_s:.0f}/s)", ""
         yield "evaluation lag", f"{self.lag_s:.2f} s", "yellow" if self.lag_s > 1 else ""
         yield "excursions", f"{self.open} open, {self.closed} closed", "bold red" if self.open else ""
-        yield "alerts", f"{self.firing} firing", "bold red" if self.firing else ""
+        alerts = f"{self.firing} firing, {self.unowned} without an owner"
+        yield "alerts", alerts, "bold red" if self.firing else ""
+        yield "incidents", f"{self.incidents} open", "bold red" if self.incidents else ""
 
 
 class Watch:
@@ -111,6 +118,8 @@ class Watch:
             open=counts["open"],
             closed=counts["closed"],
             firing=counts["firing"],
+            incidents=counts["incidents"],
+            unowned=counts["unowned"],
             lag_s=float(counts["lag_s"]),
             readings=readings,
             readings_per_s=self._rate(readings),
@@ -143,8 +152,10 @@ def _told(row: asyncpg.Record) -> Told:
 
 
 def _text(data: dict[str, Any]) -> str:
-    if "message" in data:
-        return str(data["message"])
+    for words in ("message", "headline"):
+        if words in data:
+            owner = f" ({data['owner']})" if data.get("owner") else ""
+            return f"{data[words]}{owner}"
     if "peak_c" in data:
         return f"{data['side']} since {data['start'][:19]}Z, peak {wording.temperature(data['peak_c'])}, {data['severity']}"
     return str(data.get("status", ""))

@@ -34,6 +34,7 @@ EventType = Literal[
     "incident.closed",
     "shipment.departed",
     "shipment.delivered",
+    "shipment.handed_over",
     "shipment.plan_changed",
     "shipment.schedule_changed",
     "webhook.failing",

@@ -15,7 +15,7 @@ from alerts.rows import alert_from_row
 from api.schemas.fields import Given, Shown, Time, Words, example
 
 
-def _no_nul(text: str) -> str:
+def _says_something(text: str) -> str:
     if "\0" in text:
         raise ValueError("must not contain NUL characters")
     if not text.strip():
@@ -23,9 +23,9 @@ def _no_nul(text: str) -> str:
     return text
 
 
-Text = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_no_nul)]
+Text = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_says_something)]
 """What people write: some lines."""
-Reason = Annotated[Words, AfterValidator(_no_nul)]
+Name = Annotated[Words, AfterValidator(_says_something)]
 
 
 class AlertTaken(Given):
@@ -37,7 +37,7 @@ class AlertTaken(Given):
 class AlertAssigned(Given):
     model_config = example(owner="night desk", note="Kim is on shift.")
 
-    owner: Reason | None = Field(
+    owner: Name | None = Field(
         description="A contact or a person, by name. Null: nobody any more; what was acknowledged fires again."
     )
     note: Text | None = None
