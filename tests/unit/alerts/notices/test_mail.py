@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from email import message_from_bytes, policy
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alerts.notices.mail import address, compose
@@ -49,6 +49,7 @@ def test_the_same_notification_gives_the_same_bytes():
     assert bytes(compose(**FIELDS)) == bytes(compose(**FIELDS))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_no_text_adds_a_header_or_a_line_that_is_too_long(subject, name):
     raw = bytes(
