@@ -140,6 +140,7 @@ RULES: Mapping[str, Rule] = {
     "POST /v1/backtests": _rule(KeyRole.OPS, KeyRole.QA),
     "GET /v1/rejected": _FLEET,
     "GET /v1/rejected/{rejected_id}": _FLEET,
+    "POST /v1/contacts/{contact_id}/test": _rule(KeyRole.OPS),
     "GET /v1/stream": _ALL,
     "POST /v1/webhooks": _WEBHOOKS,
     "GET /v1/webhooks": _WEBHOOKS,

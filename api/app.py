@@ -13,6 +13,7 @@ from api.roles import ALL_ROLES, Role
 from api.routes import (
     alerts,
     backtests,
+    contact_tests,
     contacts,
     devices,
     dewars,
@@ -46,6 +47,7 @@ _NOUNS = (
     contacts,
     policies,
     backtests,
+    contact_tests,
     stream,
     devices,
     dewars,

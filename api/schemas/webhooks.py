@@ -50,7 +50,10 @@ Events = Annotated[
 ]
 MinSeverity = Annotated[
     Severity,
-    Field(strict=False, description="Of excursions, alerts and incidents; events without a severity come all the same."),
+    Field(
+        strict=False,
+        description="Of excursions, alerts and incidents; events without a severity come all the same.",
+    ),
 ]
 ShipmentIds = Annotated[
     list[Id],
