@@ -36,7 +36,6 @@ _TAGS = [
     {"name": "sites", "description": "Where shipments come from, go through and go to."},
     {"name": "products", "description": "Templates for the plans of shipments."},
     {"name": "rejected", "description": "What was refused, kept whole as evidence."},
-    {"name": "contacts", "description": "Who is told, and by which channels."},
     {"name": "webhooks", "description": "Where events are sent to, and what was sent."},
     {"name": "keys", "description": "API keys and their roles."},
     {"name": "operations", "description": "For those who run the service."},

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ssl
 import subprocess
+import weakref
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -49,7 +50,7 @@ Script: TypeAlias = Callable[[str], Manner]
 
 @dataclass
 class MailServer:
-    """The server's state; also the handler that aiosmtpd asks."""
+    """What the server is to do, and what it got."""
 
     manners: Script
     port: int = 0
@@ -58,7 +59,6 @@ class MailServer:
     encrypted: list[bool] = field(default_factory=list)
     users: list[bytes] = field(default_factory=list)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    _manner: dict[int, Manner] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[str]:
@@ -71,25 +71,36 @@ class MailServer:
                 self._arrived.clear()
                 await self._arrived.wait()
 
+    def arrived(self) -> None:
+        self._arrived.set()
+
+
+@dataclass
+class _Handler:
+    """What aiosmtpd asks. Apart from the state: it looks at all members of its handler for each connection."""
+
+    state: MailServer
+    manner: dict[int, Manner] = field(default_factory=dict)
+
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        self.tried += 1
-        manner = self._manner[id(envelope)] = self.manners(address)
-        self._arrived.set()
+        self.state.tried += 1
+        manner = self.manner[id(envelope)] = self.state.manners(address)
+        self.state.arrived()
         if manner in {Manner.BUSY, Manner.UNKNOWN}:
             return _ANSWERS[manner]
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        manner = self._manner.pop(id(envelope))
+        manner = self.manner.pop(id(envelope))
         if manner is Manner.HANG:
             await asyncio.Event().wait()
         if manner in TAKES:
-            self.taken.append(message_from_bytes(envelope.original_content, policy=policy.default))
-            self.encrypted.append(session.ssl is not None)
-            self._arrived.set()
+            self.state.taken.append(message_from_bytes(envelope.original_content, policy=policy.default))
+            self.state.encrypted.append(session.ssl is not None)
+            self.state.arrived()
         if manner in {Manner.DROP, Manner.TAKE_AND_DROP}:
             server.transport.abort()
             return "421 gone"
@@ -100,7 +111,7 @@ class MailServer:
     ) -> AuthResult:
         right = isinstance(data, LoginPassword) and data.password == b"p@ss word"
         if right:
-            self.users.append(data.login)
+            self.state.users.append(data.login)
         return AuthResult(success=right, handled=False)
 
 
@@ -111,13 +122,15 @@ async def mail_server(
     """One server for as long as the block lasts; with `tls` it offers STARTTLS."""
     state = MailServer(manners if callable(manners) else lambda _: manners)
     loop = asyncio.get_running_loop()
-    open_: list[SMTP] = []
+    handler = _Handler(state)
+    open_: weakref.WeakSet[SMTP] = weakref.WeakSet()
 
     def connection() -> SMTP:
-        open_.append(
-            SMTP(state, tls_context=tls, authenticator=state.authenticate, loop=loop, timeout=60, **options)
+        made = SMTP(
+            handler, tls_context=tls, authenticator=handler.authenticate, loop=loop, timeout=60, **options
         )
-        return open_[-1]
+        open_.add(made)
+        return made
 
     server = await loop.create_server(connection, "127.0.0.1", 0)
     state.port = server.sockets[0].getsockname()[1]
@@ -125,7 +138,7 @@ async def mail_server(
         yield state
     finally:
         server.close()
-        for one in open_:
+        for one in list(open_):
             if one.transport is not None:
                 one.transport.abort()
         await server.wait_closed()

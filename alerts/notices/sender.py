@@ -22,7 +22,7 @@ from alerts.notices.queue import Claimed
 from alerts.notices.smtp import Mailer
 from alerts.notices.writing import plainly, written
 from alerts.wakeup import TRY_AGAIN, Wakeup, outlast
-from alerts.webhooks.post import Poster
+from alerts.webhooks.post import TIME_LIMIT_S, Poster
 from alerts.webhooks.resolve import Targets
 
 log = structlog.get_logger(__name__)
@@ -68,7 +68,7 @@ class Sender:
         self._pool = pool
         self._channels = channels
         self._pace = pace
-        self._poster = Poster(channels.targets)
+        self._poster = Poster(channels.targets, min(TIME_LIMIT_S, pace.time_limit_s))
         self._flying: dict[asyncio.Task[None], Claimed] = {}
         self._room = asyncio.Event()
 

@@ -11,6 +11,7 @@ from alerts.alert import AlertKind
 from alerts.escalation.notice import Notice, Purpose
 from alerts.escalation.policy import CONTACT_PREFIX, Channel, Policy, Role
 from alerts.model import Severity
+from alerts.notices import mail
 from alerts.wording import instant_text
 from api.problems import hint
 from api.schemas.fields import Given, Id, OrganizationSlug, Shown, Time, Words, example
@@ -40,7 +41,9 @@ class WayIn(Given):
     def _leads_somewhere(self) -> Self:
         if re.search(r"[\0\s]", self.address):
             raise ValueError("address must have no spaces, line breaks or NUL characters")
-        if self.channel is Channel.EMAIL and not _MAIL.fullmatch(self.address):
+        if self.channel is Channel.EMAIL and (
+            not _MAIL.fullmatch(self.address) or isinstance(mail.address(self.address), str)
+        ):
             raise ValueError("address must be a mail address such as night@ops.example")
         if self.channel is Channel.CHAT and not re.match(r"https?://", self.address):
             raise ValueError("address must be a URL such as https://chat.example/hooks/abc")

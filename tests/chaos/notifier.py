@@ -19,8 +19,8 @@ from alerts.webhooks.resolve import Targets
 HURRY = replace(
     PACE,
     delays_s=(0.2,) * 1000,
-    lease=timedelta(seconds=3),
-    time_limit_s=0.5,
+    lease=timedelta(seconds=8),
+    time_limit_s=2.0,
     poll_s=0.05,
     end_within_s=0.5,
 )

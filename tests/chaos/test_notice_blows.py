@@ -38,7 +38,7 @@ async def decide(tower: Tower, count: int) -> dict[UUID, int]:
     [
         pytest.param(270, 6, id="270 mails, 6 kills"),
         pytest.param(
-            3600, 120, id="3600 mails, 120 kills", marks=[pytest.mark.long, pytest.mark.timeout(1800)]
+            1800, 100, id="1800 mails, 100 kills", marks=[pytest.mark.long, pytest.mark.timeout(1800)]
         ),
     ],
 )

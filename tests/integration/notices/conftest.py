@@ -23,8 +23,8 @@ from alerts.webhooks.resolve import Targets
 HURRY = replace(
     PACE,
     delays_s=(0.05, 0.05, 0.1, 0.1, 0.1),
-    lease=timedelta(seconds=3),
-    time_limit_s=0.5,
+    lease=timedelta(seconds=10),
+    time_limit_s=2.0,
     poll_s=0.02,
     end_within_s=1.0,
 )
@@ -33,7 +33,7 @@ LOOPBACK = Targets([ip_network("127.0.0.0/8")])
 
 
 def channels(port: int | None = None, **fields: Any) -> Channels:
-    mailer = None if port is None else Mailer(parse(f"smtp://127.0.0.1:{port}"), time_limit_s=0.5)
+    mailer = None if port is None else Mailer(parse(f"smtp://127.0.0.1:{port}"), time_limit_s=2.0)
     made = {"targets": LOOPBACK, "mailer": mailer, "mail_from": address("Dewarwatch <alerts@dewars.example>")}
     return Channels(**{**made, "public_url": "https://dewars.example", **fields})
 
