@@ -14,7 +14,7 @@ from api.schemas.escalation import (
     ContactChangeIn,
     ContactIn,
     ContactOut,
-    EscalationContactRevision,
+    ContactRevision,
     WayIn,
 )
 from api.schemas.fields import Id, ListOf, Words
@@ -76,13 +76,13 @@ async def change_contact(contact_id: Id, body: ContactChangeIn, caller: Caller, 
 @router.get("/v1/contacts/{contact_id}/revisions")
 async def list_contact_revisions(
     contact_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
-) -> ListOf[EscalationContactRevision]:
+) -> ListOf[ContactRevision]:
     """List every description that a contact ever had, oldest first, with who made it and when."""
     after = read_cursor(cursor, CONTACTS.history_order)
     async with services.engine.connect() as connection:
         await CONTACT.get(connection, caller, contact_id)
         page = await CONTACTS.history(connection, contact_id, after=after, limit=limit)
-    return answer(page, EscalationContactRevision.of)
+    return answer(page, ContactRevision.of)
 
 
 async def _check(services: Services, ways: Any) -> None:

@@ -156,7 +156,7 @@ class ContactOut(Shown):
     updated_by: str = Field(description="`key:PREFIX` of the key that described it last.")
 
 
-class EscalationContactRevision(ContactOut):
+class ContactRevision(ContactOut):
     reason: str | None = Field(description="Why it was changed.")
 
     @classmethod
@@ -450,7 +450,7 @@ class HandoverOut(Shown):
     by: str
 
 
-class AttemptOut(Shown):
+class NotificationAttempt(Shown):
     number: int
     at: Time
     took_s: float
@@ -487,7 +487,7 @@ class NotificationOut(Shown):
     sent_at: Time | None
     digest_id: UUID | None
     error: str | None
-    attempts: list[AttemptOut]
+    attempts: list[NotificationAttempt]
 
     @classmethod
     def of(cls, row: Any, attempts: Any, *, with_address: bool) -> Self:
@@ -496,5 +496,5 @@ class NotificationOut(Shown):
         return cls(
             **{name: row[name] for name in names},
             address=row["address"] if with_address else None,
-            attempts=[AttemptOut(**one) for one in attempts],
+            attempts=[NotificationAttempt(**one) for one in attempts],
         )

@@ -93,7 +93,8 @@ async def test_one_incident_is_told_once_with_all_that_belongs_to_it(desk: Desk)
         "began",
     )
     assert {alerts["excursion"]["id"], alerts["budget_exhausted"]["id"]} <= set(told["alert_ids"])
-    assert told["detail"] and told["policy_id"] == "at-once"
+    assert told["detail"]
+    assert told["policy_id"] == "at-once"
 
 
 async def test_a_flood_becomes_a_digest(desk: Desk) -> None:
