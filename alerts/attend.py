@@ -9,7 +9,7 @@ from uuid import uuid4
 import asyncpg
 import structlog
 
-from alerts import metrics
+from alerts import escalating, metrics
 from alerts.attention import FLEET, Attended, ScopeView, attend
 from alerts.due import told
 from alerts.events import incident_event
@@ -58,7 +58,8 @@ TAKE_MARKS = "DELETE FROM attention_marks WHERE scope = ANY($1::text[]) RETURNIN
 LEAVE_NO_MARKS = "SELECT set_config('dewarwatch.attending', 'on', true), clock_timestamp()"
 
 LOAD_SCOPES = """
-SELECT a.scope, s.organization, coalesce(s.drill, false) AS drill
+SELECT a.scope, s.organization, coalesce(s.drill, false) AS drill, s.origin, s.destination, s.departed_at,
+    s.delivered_at, s.legs
 FROM unnest($1::text[]) AS a(scope) LEFT JOIN shipments AS s ON s.shipment_id = a.scope
 """
 
@@ -72,7 +73,8 @@ ORDER BY id FOR UPDATE
 
 LOAD_INCIDENTS = """
 SELECT * FROM incidents WHERE id = ANY($3::uuid[])
-    OR (state = 'open' AND (shipment_id = ANY($1::text[]) OR ($2 AND shipment_id IS NULL)))
+    OR ((state = 'open' OR id IN (SELECT incident_id FROM escalations WHERE nobody_to_tell))
+        AND (shipment_id = ANY($1::text[]) OR ($2 AND shipment_id IS NULL)))
 """
 
 # The others of an incident that was closed and of which one came back: they are resolved, and stay as they are.
@@ -159,6 +161,7 @@ class _Loaded:
     scopes: Sequence[asyncpg.Record]
     alerts: Sequence[asyncpg.Record]
     incidents: Sequence[asyncpg.Record]
+    people: escalating.Loaded
 
     @classmethod
     async def of(cls, connection: Connection, scopes: Sequence[str]) -> "_Loaded":
@@ -170,13 +173,15 @@ class _Loaded:
         closed = [row["id"] for row in incidents_ if row["state"] != "open"]
         if closed:
             alerts += await connection.fetch(LOAD_OTHERS, closed, [row["id"] for row in alerts])
-        return cls(about, alerts, incidents_)
+        people = await escalating.load(connection, about, [row["id"] for row in incidents_])
+        return cls(about, alerts, incidents_, people)
 
     def view(self, scope: asyncpg.Record) -> ScopeView:
         """Put together what is known of one scope."""
         shipment_id = scope["scope"] or None
         alerts = tuple(alert_from_row(row) for row in self.alerts if row["shipment_id"] == shipment_id)
         ids = members(alerts)
+        whom = self.people.escalating(scope)
         return ScopeView(
             scope=scope["scope"],
             organization=scope["organization"],
@@ -187,6 +192,8 @@ class _Loaded:
                 for row in self.incidents
                 if row["shipment_id"] == shipment_id
             ),
+            acknowledged_for=whom.acknowledged_for(scope["organization"]),
+            escalating=whom,
         )
 
 
@@ -256,6 +263,16 @@ async def save(connection: Connection, attended: Sequence[Attended], now: Instan
         WRITE_DEADLINES,
         [one.view.scope for one in attended],
         [None if one.attend_at is None else to_datetime(one.attend_at) for one in attended],
+    )
+    # Last of all: whoever else tells the same people waits until the commit.
+    await escalating.save(
+        connection,
+        [
+            escalating.Decisions(scope=one.view.scope, whose=_whose(one.view), decided=one.decided)
+            for one in attended
+        ],
+        attended[0].view.escalating.policies if attended else (),
+        now,
     )
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from alerts.alert import Alert, AlertChange, AlertState
+from alerts.escalation.decide import Decided
+from alerts.escalation.scope import Escalating
 from alerts.incidents import Incident, IncidentChange, IncidentId, group, homes
 from alerts.judge import AlertStep
 from alerts.model import SECOND, Duration, Instant, Severity
@@ -26,6 +28,7 @@ class ScopeView:
     alerts: tuple[Alert, ...]
     incidents: tuple[Incident, ...]
     acknowledged_for: Mapping[Severity, Duration] = field(default_factory=lambda: ACKNOWLEDGED_FOR)
+    escalating: Escalating = field(default_factory=Escalating)
 
     @property
     def shipment_id(self) -> str | None:
@@ -42,11 +45,13 @@ class Attended:
     incidents: tuple[IncidentChange, ...]
     moved: Mapping[str, IncidentId]
     """By alert the incident that it belongs to from now on, where that is another one than before."""
+    decided: Mapping[IncidentId, Decided]
+    """Who is told of each incident, and who is not."""
     attend_at: Instant | None
 
 
 def attend(view: ScopeView, now: Instant, new_id: Callable[[], str]) -> Attended:
-    """Let snoozes and acknowledgements end, and group the alerts into incidents.
+    """Let snoozes and acknowledgements end, group the alerts into incidents, and decide who is told of each.
 
     The same again, with what came of it, gives no change.
     """
@@ -54,8 +59,10 @@ def attend(view: ScopeView, now: Instant, new_id: Callable[[], str]) -> Attended
     changes = group(alerts, view.incidents, organization=view.organization, now=now, new_id=new_id)
     home = homes(changes)
     at_home = {a.id: replace(a, incident_id=home.get(a.id, a.incident_id)) for a in alerts}
-    # Who is told of it is decided here, from `changes` and `at_home`: it adds to the deadlines.
+    incidents = {one.id: one for one in view.incidents} | {one.incident.id: one.incident for one in changes}
+    decided = view.escalating.decide(incidents.values(), at_home.values(), now)
     deadlines = [next_instant(alert, view.acknowledged_for) for alert in alerts]
+    deadlines += [one.next_at for one in decided.values()]
     if any(_nobody_owns(alert) for alert in alerts):
         deadlines.append(now + LOOK_AGAIN_AFTER)
     return Attended(
@@ -67,6 +74,7 @@ def attend(view: ScopeView, now: Instant, new_id: Callable[[], str]) -> Attended
             for a, before in zip(at_home.values(), alerts, strict=True)
             if a.incident_id is not None and a.incident_id != before.incident_id
         },
+        decided=decided,
         attend_at=min((at for at in deadlines if at is not None), default=None),
     )
 

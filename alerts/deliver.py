@@ -32,6 +32,8 @@ WITH old AS (
 SELECT count(*) FROM old
 """
 
+NOBODY_TO_TELL = "SELECT count(*) FROM escalations WHERE nobody_to_tell"
+
 MARKS = "SELECT count(*) FROM evaluation_marks"
 
 
@@ -52,5 +54,6 @@ async def look_after(pool: asyncpg.Pool, retention: timedelta) -> int:
         metrics.OUTBOX_AGE_SECONDS.set(float(await connection.fetchval(AGE)))
         metrics.MARKS_WAITING.set(await connection.fetchval(MARKS))
         removed = int(await connection.fetchval(PRUNE, retention, _CHUNK))
+        metrics.NOBODY_TO_TELL.set(await connection.fetchval(NOBODY_TO_TELL))
     metrics.OUTBOX_PRUNED.inc(removed)
     return removed

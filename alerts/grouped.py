@@ -17,6 +17,7 @@ from sqlalchemy import (
     cast,
     exists,
     func,
+    null,
     select,
     true,
 )
@@ -24,6 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.alert import Alert, AlertKind, AlertState
+from alerts.escalation.tables import escalations
 from alerts.findings import alerts_known, alerts_with_shipment
 from alerts.incidents import Incident, IncidentState
 from alerts.model import Severity, to_instant
@@ -109,10 +111,25 @@ def _known(as_of: datetime | None) -> FromClause:
 
 def _with_shipment(known: FromClause, visible: ColumnElement[bool]) -> Select[Any]:
     drill = func.coalesce(shipments.c.drill, False).label("drill")
-    joined = select(known, drill).join(
+    joined = select(known, drill, *_escalation(known)).join(
         shipments, shipments.c.shipment_id == known.c.shipment_id, isouter=True
     )
     return joined.where(visible)
+
+
+def _escalation(known: FromClause) -> list[ColumnElement[Any]]:
+    """Give how far incidents are on their way to people, as it is now; of what was then it is not known."""
+    names = ("nobody_to_tell", "next_at")
+    if known.name != "incidents_now":  # type: ignore[attr-defined]
+        return [null().label(name) for name in names]
+    return [
+        select(escalations.c[name])
+        .where(escalations.c.incident_id == known.c.id)
+        .correlate(known)
+        .scalar_subquery()
+        .label(name)
+        for name in names
+    ]
 
 
 async def incident_page(

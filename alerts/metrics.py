@@ -55,6 +55,29 @@ WEBHOOKS_FENCED = Counter(
     "dewarwatch_webhooks_fenced_total", "Attempts whose lease had ended: sent by somebody else as well"
 )
 WEBHOOKS_DISABLED = Counter("dewarwatch_webhooks_disabled_total", "Endpoints that were switched off")
+NOTIFICATION_ATTEMPTS = Counter(
+    "dewarwatch_notification_attempts_total", "Tries to tell somebody", ["channel", "outcome"]
+)
+NOTIFICATION_ATTEMPT_SECONDS = Histogram(
+    "dewarwatch_notification_attempt_seconds", "One try to tell somebody", ["channel"], buckets=_DELAYS
+)
+NOTIFICATION_DELAY_SECONDS = Histogram(
+    "dewarwatch_notification_delay_seconds",
+    "From the decision to tell somebody until it is sent",
+    buckets=_DELAYS,
+)
+NOTIFICATIONS_WAITING = Gauge("dewarwatch_notifications_waiting", "Notifications that are not sent yet")
+NOTIFICATIONS_OLDEST_SECONDS = Gauge(
+    "dewarwatch_notifications_oldest_seconds", "Age of the oldest of them; 0 where none waits"
+)
+NOTIFICATIONS_FAILED = Counter(
+    "dewarwatch_notifications_failed_total",
+    "Notifications that were given up: somebody was not told",
+    ["channel"],
+)
+NOTIFICATIONS_FENCED = Counter(
+    "dewarwatch_notifications_fenced_total", "Tries whose lease had ended: sent by somebody else as well"
+)
 ATTENDED = Counter(
     "dewarwatch_scopes_attended_total", "Shipments, or the fleet, whose alerts were attended to"
 )
@@ -65,3 +88,10 @@ ATTENTION_LAG_SECONDS = Histogram(
     "dewarwatch_attention_lag_seconds", "From a change of an alert until it is attended to", buckets=_DELAYS
 )
 INCIDENT_CHANGES = Counter("dewarwatch_incident_changes_total", "Decisions about incidents", ["reason"])
+NOTIFICATIONS = Counter(
+    "dewarwatch_notifications_total", "Decisions to tell somebody, or not to", ["state", "reason"]
+)
+NOBODY_TO_TELL = Gauge(
+    "dewarwatch_nobody_to_tell",
+    "Incidents of which nobody could be told: register a contact with last_resort",
+)

@@ -15,6 +15,7 @@ import structlog
 from alerts.attend import run_attend
 from alerts.deliver import run_deliver
 from alerts.evaluate import run_evaluate
+from alerts.notices.run import run_notices
 from alerts.outage import Outage
 from alerts.wakeup import unless
 from alerts.webhooks.resolve import Targets
@@ -25,6 +26,7 @@ from api.database import check_database
 from api.device_credentials import device_credentials
 from api.embedded import Servers
 from api.errors import StoppedError
+from api.notices import notices_of
 from api.roles import Role
 from api.services import Probe, Services
 from api.settings import Settings, required
@@ -40,9 +42,8 @@ log = structlog.get_logger(__name__)
 _PATIENCE_S = 10.0  # for a connection or a lock; then the caller of the HTTP interface is told to try again
 _STATEMENT_TIMEOUT_S = 60.0  # a database that hangs is a database that is away
 _CLOSE_WITHIN_S = 5.0
-_LISTENERS = (
-    7  # connections that only listen: evaluate (two), attend, the stream, webhooks (two), and one to spare
-)
+# Connections that only listen: evaluate (two), attend, the stream, webhooks (two), notices, and one to spare.
+_LISTENERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +107,11 @@ async def running(
         )
         until_the_end.push_async_callback(engine.dispose)
 
-        broker = None if embedded is None else embedded.broker.program
         ingesting = _IngestProbe()
         hub = EventHub(pool, per_key=settings.streams_per_key)
         admin_key = None if settings.admin_key is None else settings.admin_key.get_secret_value()
         targets = Targets(settings.webhook_allow_networks)
+        notices = notices_of(settings, targets)
         retention = timedelta(days=settings.outbox_retention_days)
         tasks: dict[str, asyncio.Task[None]] = {}
         services = Services(
@@ -119,9 +120,14 @@ async def running(
             authenticator=Authenticator(engine, admin_key=admin_key, clock=_clock),
             hub=hub,
             webhook_targets=targets,
-            device_credentials=None if mqtt_url is None else device_credentials(mqtt_url, broker),
+            device_credentials=None
+            if mqtt_url is None
+            else device_credentials(mqtt_url, None if embedded is None else embedded.broker.program),
             mqtt_public_url=settings.mqtt_public_url or _without_account(mqtt_url),
-            probes={"ingest": ingesting.probe} if Role.INGEST in roles else {},
+            probes={
+                **({"ingest": ingesting.probe} if Role.INGEST in roles else {}),
+                **({"notices": notices.probe} if Role.DELIVER in roles else {}),
+            },
             alive=lambda: {name: not task.done() for name, task in tasks.items()},
             clock=_clock,
         )
@@ -139,6 +145,7 @@ async def running(
             work["attend"] = run_attend(pool, stop)
             work["deliver"] = run_deliver(pool, stop, retention)
             work["webhooks"] = run_webhooks(pool, stop, targets=targets, retention=retention)
+            work["notices"] = run_notices(pool, stop, channels=notices.channels)
 
         async with asyncio.TaskGroup() as group:
             tasks |= {name: group.create_task(loop, name=name) for name, loop in work.items()}

@@ -94,10 +94,18 @@ async def _told(api: httpx.AsyncClient, shipment: Mapping[str, Any]) -> dict[str
     alerts = await _all(api, "/v1/alerts", shipment_id=shipment_id)
     histories = [(await _get(api, f"/v1/alerts/{alert['id']}")) for alert in alerts]
     excursions = await _all(api, f"/v1/shipments/{shipment_id}/excursions")
+    notifications = await _all(api, f"/v1/shipments/{shipment_id}/notifications")
+    deliveries = [
+        {"url": webhook["url"], **delivery}
+        for webhook in await _all(api, "/v1/webhooks")
+        for delivery in await _all(api, f"/v1/webhooks/{webhook['id']}/deliveries", shipment_id=shipment_id)
+    ]
     return {
         "truth": shipment,
         "excursions": excursions,
         "alerts": sorted(histories, key=lambda one: one["raised_at"]),
+        "notifications": sorted(notifications, key=lambda one: one["decided_at"]),
+        "deliveries": sorted(deliveries, key=lambda one: one["created_at"]),
     }
 
 
@@ -169,6 +177,9 @@ def _shipment_lines(shipment: Mapping[str, Any], speed: float) -> Iterator[str]:
         yield from _step_lines(alert["revisions"], after)
     if not alerts:
         yield "    nothing"
+    yield "  who was told"
+    yield from _people_lines(shipment.get("notifications", ()), after)
+    yield from _webhook_lines(shipment.get("deliveries", ()), after)
     found, true = len(_live(shipment["excursions"])), len(truth["excursions"])
     yield f"  excursions: {found} on record, {true} in truth"
 
@@ -178,6 +189,29 @@ def _step_lines(revisions: Sequence[Mapping[str, Any]], after: Any) -> Iterator[
     for revision in revisions[1:]:
         if revision["state"] != "firing":
             yield f"    {after(revision['recorded_at']):>12}    {revision['state']} by {revision['by']}"
+
+
+def _people_lines(notifications: Sequence[Mapping[str, Any]], after: Any) -> Iterator[str]:
+    """Yield who was told and who was not, each with the reason."""
+    for each in notifications:
+        who = each["contact_name"] or "nobody"
+        told = f"by {each['channel']}, {each['state']}" if each["channel"] else "not told"
+        yield f"    {after(each['decided_at']):>12}  {who}, {told}: {each['detail']}"
+    if not notifications:
+        yield "    nobody"
+
+
+def _webhook_lines(deliveries: Sequence[Mapping[str, Any]], after: Any) -> Iterator[str]:
+    """Yield for each webhook how many events it was sent, and what waits or failed."""
+    by_url: dict[str, list[Mapping[str, Any]]] = {}
+    for each in deliveries:
+        by_url.setdefault(each["url"], []).append(each)
+    for url, sent in by_url.items():
+        states = [
+            f"{sum(one['state'] == state for one in sent)} {state}"
+            for state in sorted({d["state"] for d in sent})
+        ]
+        yield f"    {after(sent[0]['created_at']):>12}  webhook {url}: {', '.join(states)}"
 
 
 def _live(excursions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

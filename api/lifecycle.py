@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts import outbox
+from alerts import directory, outbox
 from alerts.plan import Plan, changed_plan
 from alerts.tables import evaluations
 from alerts.wording import rfc3339
@@ -101,6 +101,7 @@ async def deliver(
     await assignments.release(connection, shipment_id, at)
     row = await shipments.change(connection, shipment_id, delivered_at=at)
     await _record(connection, caller, row, Step.DELIVERED, dirty_from=at)
+    await directory.look_again(connection, shipment_id)  # somebody else holds it
     await _tell(connection, "shipment.delivered", row)
 
 

@@ -1,4 +1,4 @@
-"""Dewars, sites and products: whose they are, who may describe them anew, and what that needs."""
+"""Dewars, sites, products, contacts and policies: whose they are, who may describe them anew, and what that needs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from alerts.directory import CONTACTS, POLICIES
 from api.access import Principal, visible_entries
 from api.problems import Problem, not_found
 from telemetry.paging import Page
@@ -23,6 +24,8 @@ class Noun:
 
     name: str
     register: Register
+    shared: bool = True
+    """Those without an owner are everybody's; otherwise they are the operating organization's own."""
 
     async def add(
         self, connection: AsyncConnection, caller: Principal, id_: str, values: Mapping[str, Any]
@@ -95,6 +98,8 @@ class Noun:
 
     def _visible(self, caller: Principal) -> ColumnElement[bool]:
         owner = self.register.table.c.get("organization")
+        if owner is not None and not (self.shared or caller.is_operator):
+            return owner == caller.organization
         return true() if owner is None else visible_entries(caller, owner)
 
 
@@ -102,6 +107,8 @@ DEWAR = Noun(name="dewar", register=DEWARS)
 """Nobody's but the operating organization's: only its keys get as far as here."""
 SITE = Noun(name="site", register=SITES)
 PRODUCT = Noun(name="product", register=PRODUCTS)
+CONTACT = Noun(name="contact", register=CONTACTS, shared=False)
+POLICY = Noun(name="policy", register=POLICIES)
 
 
 def by(caller: Principal) -> str:

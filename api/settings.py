@@ -4,8 +4,11 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from alerts.notices import mail, relay
+from alerts.webhooks import target
 
 PREFIX = "DEWARWATCH_"
 
@@ -33,6 +36,11 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = None
     webhook_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     streams_per_key: Annotated[int, Field(ge=1)] = 100
+    smtp_url: SecretStr | None = None
+    """The mail server for notices; without it notices by e-mail fail, and say so."""
+    mail_from: str | None = None
+    public_url: str | None = None
+    """Under which the service is reached by people: what links in notices begin with."""
     outbox_retention_days: Annotated[float, Field(gt=0)] = 30.0
     outage_least_loggers: Annotated[int, Field(ge=2)] = 20
     outage_share: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -51,6 +59,34 @@ class Settings(BaseSettings):
     @classmethod
     def _is_mqtt(cls, value: str | None) -> str | None:
         return _checked(value, ("mqtt", "mqtts"))
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_smtp(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and isinstance(wrong := relay.parse(value.get_secret_value()), str):
+            raise ValueError(wrong)
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None and isinstance(wrong := mail.address(value), str):
+            raise ValueError(wrong)
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_web(cls, value: str | None) -> str | None:
+        if value is not None and (isinstance(wrong := target.parse(value), str) or "?" in value):
+            raise ValueError(wrong if isinstance(wrong, str) else "must not contain a query (?)")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_where_empty(cls, values: Any) -> Any:
+        """Take an empty mail setting as none: that is how compose passes on what is not set."""
+        empty = [name for name in ("smtp_url", "mail_from", "public_url") if values.get(name) == ""]
+        return {name: value for name, value in values.items() if name not in empty}
 
     @field_validator("admin_key")
     @classmethod

@@ -1,5 +1,6 @@
 """The one MetaData, with the tables of every package in it."""
 
+import alerts.escalation.tables
 import alerts.tables
 import alerts.webhooks.tables
 import api.tables

@@ -43,7 +43,7 @@ organizations = Table(
 )
 
 
-def _revisions_of(described: Table, noun: str) -> Table:
+def revisions_of(described: Table, noun: str) -> Table:
     """Give the table that keeps every state a row of `described` was ever in."""
     key = f"{noun}_id"
     return Table(
@@ -85,7 +85,7 @@ dewars = Table(
     Column("updated_by", Text, comment="a key's name; null: registered before that was kept"),
 )
 
-dewar_revisions = _revisions_of(dewars, "dewar")
+dewar_revisions = revisions_of(dewars, "dewar")
 
 dewar_charges = Table(
     "dewar_charges",
@@ -130,7 +130,7 @@ sites = Table(
     Column("updated_by", Text, nullable=False, comment="a key's name"),
 )
 
-site_revisions = _revisions_of(sites, "site")
+site_revisions = revisions_of(sites, "site")
 
 products = Table(
     "products",
@@ -148,7 +148,7 @@ products = Table(
     Column("updated_by", Text, nullable=False, comment="a key's name"),
 )
 
-product_revisions = _revisions_of(products, "product")
+product_revisions = revisions_of(products, "product")
 
 shipments = Table(
     "shipments",

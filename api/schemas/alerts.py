@@ -156,6 +156,13 @@ class IncidentOut(Shown):
     closed_at: Time | None = Field(description="When the last of its alerts was resolved.")
     merged_into: UUID | None = Field(description="The incident that has its alerts: it was the same cause.")
     revision: int
+    nobody_to_tell: bool | None = Field(
+        description="No contact could be found who can be told: register one, with `last_resort`. Null: not yet decided, "
+        "or not known of then."
+    )
+    next_told_at: Time | None = Field(
+        description="When somebody is told next, or it is decided about again; null: nothing is planned."
+    )
 
     @classmethod
     def fields(cls, row: Any, alerts: Iterable[Any]) -> dict[str, Any]:
@@ -167,6 +174,8 @@ class IncidentOut(Shown):
             "organization": row["organization"],
             "owners": sorted({alert.owner for alert in open_ if alert.owner is not None}),
             "unowned": sum(alert.owner is None for alert in open_),
+            "nobody_to_tell": row.get("nobody_to_tell"),
+            "next_told_at": row.get("next_at"),
         }
 
     @classmethod

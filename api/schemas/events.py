@@ -103,6 +103,7 @@ EVENTS: Mapping[str, Told] = {
     "incident.closed": Told(IncidentEvent, "All its alerts are resolved, or another one has taken it in."),
     "shipment.departed": Told(ShipmentEvent, "Its readings are judged from now on."),
     "shipment.delivered": Told(ShipmentEvent, "It has arrived."),
+    "shipment.handed_over": Told(ShipmentHandedOverEvent, "Somebody else holds it from now on."),
     "shipment.plan_changed": Told(ShipmentChangeEvent, "It is judged by another plan from now on."),
     "shipment.schedule_changed": Told(
         ShipmentChangeEvent, "It goes elsewhere, otherwise or until another time from now on."

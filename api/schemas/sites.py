@@ -222,7 +222,7 @@ def _stored(body: SiteIn | SiteChangeIn, names: set[str]) -> dict[str, Any]:
     return values
 
 
-class ContactOut(Shown):
+class SiteContact(Shown):
     name: str
     email: str | None
     phone: str | None
@@ -246,7 +246,7 @@ class SiteOut(SitePlace):
     kind: SiteKind | None
     stores: list[Band] | None
     receiving_hours: dict[str, list[list[str]] | list[str]] | None = Field(description="As it was sent.")
-    contacts: list[ContactOut]
+    contacts: list[SiteContact]
     note: str | None
     revision: int
     created_at: Time

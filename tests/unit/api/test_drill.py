@@ -29,11 +29,23 @@ ALERT: dict[str, Any] = {
 }
 
 
+NOT_TOLD = {
+    "decided_at": ALERT["raised_at"],
+    "contact_name": None,
+    "channel": None,
+    "state": "not_sent",
+    "detail": "No contact is registered for it.",
+}
+TOLD = NOT_TOLD | {"contact_name": "Night desk", "channel": "email", "state": "sent", "detail": "It began."}
+
+
 def report(**changes: Any) -> list[str]:
     shipment = {
         "truth": TRUTH,
         "alerts": [ALERT],
         "excursions": [{"state": "closed"}, {"state": "withdrawn"}],
+        "notifications": [NOT_TOLD, TOLD],
+        "deliveries": [{"url": "https://x.example", "state": "delivered", "created_at": ALERT["raised_at"]}],
     }
     shipments = [shipment | changes]
     return list(lines({"lane": "ZRH-JFK", "scenario": "tipped", "speed": 60.0, "shipments": shipments}))
@@ -53,6 +65,10 @@ def test_what_happened_and_what_was_told_stand_side_by_side() -> None:
         "  what was told",
         "     +6 h 00 min  tilted, major: Dewar tilted",
         "     +6 h 30 min    acknowledged by key:ab12",
+        "  who was told",
+        "     +6 h 00 min  nobody, not told: No contact is registered for it.",
+        "     +6 h 00 min  Night desk, by email, sent: It began.",
+        "     +6 h 00 min  webhook https://x.example: 1 delivered",
         "  excursions: 1 on record, 1 in truth",
     ]
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from alerts.webhooks.resolve import Targets
+from api.notices import notices_of
 from api.roles import ALL_ROLES, Role, parse_roles
 from api.settings import SettingsError, load, required
 
@@ -23,6 +25,12 @@ def test_defaults_are_those_of_a_single_machine(monkeypatch, tmp_path):
         ("HTTP_PORT", "70000", "65535"),
         ("ADMIN_KEY", "short", "at least 32"),
         ("WEBHOOK_ALLOW_NETWORKS", "127.0.0.0/8,home", "network"),
+        ("SMTP_URL", "http://mail.example", "smtp://"),
+        ("SMTP_URL", "smtp://user@mail.example", "both user and password"),
+        ("MAIL_FROM", "alerts", "one mail address"),
+        ("MAIL_FROM", "a@x.example, b@x.example", "one mail address"),
+        ("PUBLIC_URL", "dewars.example", "https://"),
+        ("PUBLIC_URL", "https://dewars.example/?a=b", "query"),
         ("LOG_FORMAT", "xml", "json"),
         ("OUTAGE_SHARE", "50", "less than or equal to 1"),
         ("OUTAGE_ENDS_BELOW", "0.5", "must be below DEWARWATCH_OUTAGE_SHARE, which is 0.5"),
@@ -39,7 +47,29 @@ def test_a_wrong_one_is_named_in_one_line(monkeypatch, name, value, says):
 
 def test_secrets_do_not_show(monkeypatch):
     monkeypatch.setenv("DEWARWATCH_ADMIN_KEY", "k" * 40)
+    monkeypatch.setenv("DEWARWATCH_SMTP_URL", "smtp://user:kkkk@mail.example")
     assert "kkk" not in repr(load())
+
+
+def test_what_compose_passes_on_empty_is_not_set(monkeypatch):
+    for name in ("SMTP_URL", "MAIL_FROM", "PUBLIC_URL", "WEBHOOK_ALLOW_NETWORKS"):
+        monkeypatch.setenv(f"DEWARWATCH_{name}", "")
+    settings = load()
+    assert (settings.smtp_url, settings.mail_from, settings.public_url) == (None, None, None)
+    assert settings.webhook_allow_networks == ()
+
+
+async def test_notices_by_mail_need_a_server_and_a_sender():
+    targets = Targets()
+    with pytest.raises(SettingsError, match="DEWARWATCH_MAIL_FROM is not set"):
+        notices_of(load(smtp_url="smtp://mail.example"), targets)
+    with pytest.raises(SettingsError, match="DEWARWATCH_SMTP_URL is not set"):
+        notices_of(load(mail_from="a@x.example"), targets)
+    without = await notices_of(load(), targets).probe()
+    assert without.ok
+    assert "SMTP_URL is not set" in str(without.detail["problem"])
+    both = await notices_of(load(smtp_url="smtp://mail.example", mail_from="a@x.example"), targets).probe()
+    assert both.detail == {"email": True}
 
 
 def test_networks_are_separated_by_commas(monkeypatch):

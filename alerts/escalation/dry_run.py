@@ -1,0 +1,43 @@
+"""Pure: who would be told what and when of an alert that nobody takes; nothing is stored and nothing sent."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from alerts.alert import AlertKind, AlertState
+from alerts.escalation.decide import decide
+from alerts.escalation.notice import Notice
+from alerts.escalation.people import People
+from alerts.escalation.policy import Policy
+from alerts.escalation.standing import Case, Member, Standing
+from alerts.model import SECOND, Duration, Instant, Severity
+
+LOOKS_AHEAD: Duration = 24 * 3600 * SECOND
+AT_MOST = 500
+_ID = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """An alert that is imagined."""
+
+    organization: str | None
+    kind: AlertKind
+    severity: Severity
+    at: Instant
+
+
+def dry_run(trial: Trial, policies: Iterable[Policy], people: People) -> tuple[Notice, ...]:
+    """Give every decision of the first 24 hours after an alert begins, at most 500, in their order."""
+    known = tuple(policies)
+    member = Member(alert_id=_ID, kind=trial.kind, severity=trial.severity, state=AlertState.FIRING)
+    case = Case(incident_id=_ID, organization=trial.organization, members=(member,))
+    now: Instant | None = trial.at
+    standing: Standing | None = None
+    notices: list[Notice] = []
+    while now is not None and now <= trial.at + LOOKS_AHEAD and len(notices) < AT_MOST:
+        decided = decide(case, standing, known, people, now)
+        standing = decided.standing
+        notices += decided.notices
+        # What is due again at once would be so for ever.
+        now = None if decided.next_at is None else max(decided.next_at, now + 1)
+    return tuple(notices[:AT_MOST])

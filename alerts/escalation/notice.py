@@ -1,0 +1,126 @@
+"""Pure: decisions to tell somebody, or not to, each with its reason."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from alerts.escalation.people import Contact, Way
+from alerts.model import Instant, Severity
+
+
+class Purpose(StrEnum):
+    """What a message is for."""
+
+    ESCALATION = "escalation"
+    HANDOVER = "handover"
+    ASSIGNED = "assigned"
+    DESTINATION = "destination"
+    RESOLVED = "resolved"
+    DIGEST = "digest"
+    TEST = "test"
+
+
+class Why(StrEnum):
+    """Why somebody is told, or is not."""
+
+    BEGAN = "began"
+    CAME_BACK = "came_back"
+    SEVERITY_ROSE = "severity_rose"
+    CRITICAL_JOINED = "critical_joined"
+    ACKNOWLEDGEMENT_EXPIRED = "acknowledgement_expired"
+    SNOOZE_ENDED = "snooze_ended"
+    UNTAKEN = "untaken"
+    """Nobody has it any more who had."""
+    NOT_ACKNOWLEDGED = "not_acknowledged"
+    """Those of the levels below did not take it in time."""
+    REPEATED = "repeated"
+    NOBODY_ELSE = "nobody_else"
+    """Nobody whom the policy names could be told."""
+    OVER_WHEN_FOUND = "over_when_found"
+    HANDED_OVER = "handed_over"
+    ASSIGNED = "assigned"
+    DESTINATION_CONCERNED = "destination_concerned"
+    RESOLVED = "resolved"
+    WITHDRAWN = "withdrawn"
+    FLOOD = "flood"
+    TESTED = "tested"
+
+    ACKNOWLEDGED = "acknowledged"
+    SNOOZED = "snoozed"
+    GROUPED = "grouped"
+    """It is told with the incident that it belongs to."""
+    TAKEN_WITH_INCIDENT = "taken_with_incident"
+    MERGED = "merged"
+    RESOLVED_BEFORE_TOLD = "resolved_before_told"
+    OUTSIDE_OFFICE_HOURS = "outside_office_hours"
+    WAITS_FOR_OFFICE_HOURS = "waits_for_office_hours"
+    NO_CHANNEL = "no_channel"
+    NO_CONTACT = "no_contact"
+    ALREADY_TOLD = "already_told"
+    NOBODY_TO_TELL = "nobody_to_tell"
+
+
+WORDS: Mapping[Why, str] = {
+    Why.BEGAN: "It began.",
+    Why.CAME_BACK: "It had ended, and came back.",
+    Why.SEVERITY_ROSE: "It has become worse.",
+    Why.CRITICAL_JOINED: "Something critical came to an incident that somebody had taken.",
+    Why.ACKNOWLEDGEMENT_EXPIRED: "It was acknowledged, and then nothing was done about it.",
+    Why.SNOOZE_ENDED: "Its snooze has ended, and it still holds.",
+    Why.UNTAKEN: "Nobody has it any more.",
+    Why.NOT_ACKNOWLEDGED: "Nobody who was told before has taken it.",
+    Why.REPEATED: "Nobody has taken it since the last message.",
+    Why.NOBODY_ELSE: "Nobody whom the policy names could be told.",
+    Why.OVER_WHEN_FOUND: "It was over before it could be known of.",
+    Why.HANDED_OVER: "The shipment was handed over.",
+    Why.ASSIGNED: "It was assigned to this contact.",
+    Why.DESTINATION_CONCERNED: "The policy says that the destination is told of this.",
+    Why.RESOLVED: "It has ended.",
+    Why.WITHDRAWN: "It turned out that it never was.",
+    Why.FLOOD: "There were too many messages to tell them one by one.",
+    Why.TESTED: "Somebody asked for a test.",
+    Why.ACKNOWLEDGED: "Somebody has taken it.",
+    Why.SNOOZED: "It is snoozed.",
+    Why.GROUPED: "It belongs to an incident of which people were told already, or are about to be.",
+    Why.TAKEN_WITH_INCIDENT: "It belongs to an incident that somebody has taken, and is not critical.",
+    Why.MERGED: "It turned out to be of one cause with another incident, which is told instead.",
+    Why.RESOLVED_BEFORE_TOLD: "It had ended before the first message was due.",
+    Why.OUTSIDE_OFFICE_HOURS: "It is outside the contact's office hours, and no channel of it is for then.",
+    Why.WAITS_FOR_OFFICE_HOURS: "This step of the policy waits for the office hours of those whom it asks.",
+    Why.NO_CHANNEL: "The contact has no channel for this.",
+    Why.NO_CONTACT: "No contact is registered for it.",
+    Why.ALREADY_TOLD: "The contact is told this at the same moment already.",
+    Why.NOBODY_TO_TELL: "No contact could be found at all: register one, with last_resort set.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One decision: with a way it is sent, without one it is not."""
+
+    contact: Contact | None
+    way: Way | None
+    target: str | None = None
+    """What the policy calls whom it asks."""
+    purpose: Purpose
+    level: int
+    episode: int
+    repeat: int
+    why: Why
+    severity: Severity
+    alert_ids: tuple[str, ...]
+    policy_id: str
+    policy_revision: int
+    at: Instant
+    detail: str | None = None
+    """The reason in words, where there is more to say than `WORDS` does."""
+
+    @property
+    def is_sent(self) -> bool:
+        """Tell whether somebody is told."""
+        return self.way is not None
+
+    @property
+    def words(self) -> str:
+        """Give the reason in words."""
+        return self.detail or WORDS[self.why]

@@ -1,0 +1,165 @@
+"""Pure: contacts, who holds a shipment, and whom a role of a policy means."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from alerts.escalation.policy import CONTACT_PREFIX, RANK, Channel, Role
+from alerts.model import Instant, Severity, to_datetime, to_instant
+from telemetry.registry.hours import ReceivingHours
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way to tell a contact."""
+
+    channel: Channel
+    address: str
+    min_severity: Severity = Severity.MAJOR
+    outside_office_hours: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """Somebody who can be told: a person, a desk, a team on call."""
+
+    contact_id: str
+    name: str
+    organization: str | None = None
+    parties: frozenset[str] = frozenset()
+    """As handovers and carriers name whom it is of, folded by `folded`."""
+    places: frozenset[str] = frozenset()
+    timezone: str = "UTC"
+    hours: ReceivingHours
+    ways: tuple[Way, ...]
+    fallback: str | None = None
+    last_resort: bool = False
+
+    def ways_at(
+        self, at: datetime, severity: Severity, channels: Collection[Channel] | None
+    ) -> tuple[Way, ...]:
+        """Give the ways that lead to it at an instant, for a message of a severity."""
+        there = self.hours.is_open(at)
+        return tuple(way for way in self.ways_for(severity, channels) if there or way.outside_office_hours)
+
+    def ways_for(self, severity: Severity, channels: Collection[Channel] | None) -> tuple[Way, ...]:
+        """Give the ways for a message of a severity, whatever the time is."""
+        return tuple(
+            way
+            for way in self.ways
+            if RANK[severity] >= RANK[way.min_severity] and (channels is None or way.channel in channels)
+        )
+
+    def next_there(self, now: Instant) -> Instant | None:
+        """Give the first instant from `now` on within its office hours; None where there is none."""
+        opens = self.hours.opens(to_datetime(now))
+        return None if opens is None else max(now, to_instant(opens))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """Who took a shipment over from whom."""
+
+    at: Instant
+    recorded_at: Instant
+    to_party: str
+    to_contact: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Custody:
+    """What is on record of a shipment's way from hand to hand."""
+
+    origin: str | None = None
+    destination: str | None = None
+    departed: bool = False
+    delivered_at: Instant | None = None
+    carrier: str | None = None
+    """Of the first leg, which is taken to have it until a handover says otherwise."""
+    handovers: tuple[Handover, ...] = ()
+
+    @property
+    def latest(self) -> Handover | None:
+        """Give the last handover by the time at which it was; of two at one instant, the one recorded later."""
+        return max(self.handovers, key=lambda one: (one.at, one.recorded_at), default=None)
+
+    @property
+    def at_destination(self) -> bool:
+        """Tell whether it was delivered, and not handed on after that."""
+        latest = self.latest
+        return self.delivered_at is not None and (latest is None or latest.at <= self.delivered_at)
+
+
+class People:
+    """Whom the policies' words mean, for one shipment or for the fleet; its own organization's contacts go first."""
+
+    def __init__(
+        self, contacts: Iterable[Contact], *, organization: str | None = None, custody: Custody | None = None
+    ) -> None:
+        self.custody = custody or Custody()
+        self._organization = organization
+        self._contacts: Mapping[str, Contact] = {
+            one.contact_id: one for one in contacts if one.organization in {None, organization}
+        }
+
+    def get(self, contact_id: str) -> Contact | None:
+        """Give a contact by its id, if it may be told of this."""
+        return self._contacts.get(contact_id)
+
+    def meant(self, target: str, owners: Iterable[str] = ()) -> tuple[Contact, ...]:
+        """Give the contacts that a target of a step means now, by id; `owners` are those of the alerts."""
+        if target.startswith(CONTACT_PREFIX):
+            return self._by_ids([target.removeprefix(CONTACT_PREFIX)])
+        by_role: Mapping[Role, Callable[[], tuple[Contact, ...]]] = {
+            Role.HOLDER: self.holders,
+            Role.OWNER: lambda: self.owners(owners),
+            Role.ORIGIN: lambda: self._at(self.custody.origin),
+            Role.DESTINATION: lambda: self._at(self.custody.destination),
+            Role.ORGANIZATION: self._desk,
+            Role.LAST_RESORT: lambda: tuple(one for one in self._sorted() if one.last_resort),
+        }
+        return by_role[Role(target)]()
+
+    def holders(self) -> tuple[Contact, ...]:
+        """Give the contacts of whoever has the shipment in hand."""
+        custody = self.custody
+        if custody.at_destination:
+            return self._at(custody.destination)
+        if (latest := custody.latest) is not None:
+            named = self._by_ids([latest.to_contact] if latest.to_contact else [])
+            return named or self._of_party(latest.to_party) or self._at(latest.to_party)
+        carrier = self._of_party(custody.carrier) if custody.departed and custody.carrier else ()
+        return carrier or self._at(custody.origin)
+
+    def owners(self, names: Iterable[str]) -> tuple[Contact, ...]:
+        """Give the contacts that owners of alerts are, who are noted by a contact's id or its name."""
+        wanted = {folded(name) for name in names}
+        return tuple(one for one in self._sorted() if {folded(one.contact_id), folded(one.name)} & wanted)
+
+    def _desk(self) -> tuple[Contact, ...]:
+        return tuple(
+            one
+            for one in self._sorted()
+            if one.organization == self._organization and not (one.parties or one.places or one.last_resort)
+        )
+
+    def _at(self, place: str | None) -> tuple[Contact, ...]:
+        return self._own_first([one for one in self._sorted() if place is not None and place in one.places])
+
+    def _of_party(self, party: str) -> tuple[Contact, ...]:
+        return self._own_first([one for one in self._sorted() if folded(party) in one.parties])
+
+    def _own_first(self, found: Sequence[Contact]) -> tuple[Contact, ...]:
+        own = tuple(one for one in found if one.organization is not None)
+        return own or tuple(found)
+
+    def _by_ids(self, ids: Iterable[str]) -> tuple[Contact, ...]:
+        return tuple(self._contacts[id_] for id_ in ids if id_ in self._contacts)
+
+    def _sorted(self) -> list[Contact]:
+        return [self._contacts[id_] for id_ in sorted(self._contacts)]
+
+
+def folded(name: str) -> str:
+    """Give a party's name as names are compared: without regard to capitals and spaces."""
+    return " ".join(name.split()).casefold()

@@ -1,0 +1,92 @@
+"""Pure: what escalation needs to know of a scope, and the decisions about all of its incidents."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from alerts.alert import Alert
+from alerts.escalation.decide import Decided, decide
+from alerts.escalation.people import People
+from alerts.escalation.policy import Policy, choose
+from alerts.escalation.standing import Case, Member, Standing
+from alerts.incidents import Incident, IncidentId
+from alerts.model import SECOND, Duration, Instant, Severity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Escalating:
+    """Whom there is to tell of a scope's alerts, by which policies, and where its incidents stand."""
+
+    people: People = field(default_factory=lambda: People(()))
+    policies: tuple[Policy, ...] = ()
+    standings: Mapping[IncidentId, Standing] = field(default_factory=dict)
+
+    def acknowledged_for(self, organization: str | None) -> Mapping[Severity, Duration]:
+        """Give how long an acknowledgement is good for, by severity."""
+        custody = self.people.custody
+        return {
+            severity: SECOND
+            * choose(
+                self.policies,
+                organization=organization,
+                origin=custody.origin,
+                destination=custody.destination,
+                severity=severity,
+            ).ack_expires_s
+            for severity in Severity
+        }
+
+    def decide(
+        self, incidents: Iterable[Incident], alerts: Iterable[Alert], now: Instant
+    ) -> dict[IncidentId, Decided]:
+        """Decide of every incident; what has not changed anything is left out."""
+        members = list(alerts)
+        found = list(incidents)
+        before = self._inherited(found)
+        decided = {
+            one.id: decide(case_of(one, members), before.get(one.id), self.policies, self.people, now)
+            for one in found
+        }
+        return {
+            id_: one
+            for id_, one in decided.items()
+            if one.notices or one.next_at is not None or one.standing != self.standings.get(id_)
+        }
+
+    def _inherited(self, incidents: Iterable[Incident]) -> dict[IncidentId, Standing]:
+        """Give where each incident stands; one that another was merged into takes over who was told."""
+        standings = dict(self.standings)
+        for gone in incidents:
+            into, its = gone.merged_into, self.standings.get(gone.id)
+            if into is None or its is None:
+                continue
+            kept = standings.get(into)
+            standings[into] = (
+                its
+                if kept is None
+                else replace(kept, recipients=kept.recipients | its.recipients, known=kept.known | its.known)
+            )
+        return standings
+
+
+def case_of(incident: Incident, alerts: Iterable[Alert]) -> Case:
+    """Give an incident as escalation sees it."""
+    return Case(
+        incident_id=incident.id,
+        organization=incident.organization,
+        members=tuple(member_of(one) for one in alerts if one.incident_id == incident.id),
+        merged=incident.merged_into is not None,
+    )
+
+
+def member_of(alert: Alert) -> Member:
+    """Give what counts of an alert."""
+    return Member(
+        alert_id=alert.id,
+        kind=alert.condition.kind,
+        severity=alert.condition.severity,
+        state=alert.state,
+        owner=alert.owner,
+        acknowledged=alert.acknowledged_at is not None,
+        snoozed_until=alert.snoozed_until,
+        withdrawn=alert.condition.withdrawn,
+    )

@@ -1,0 +1,124 @@
+"""Pure: what a notice is made from: the decision to tell somebody, and what is known of the incident when it is sent."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from alerts.alert import AlertKind, AlertState
+from alerts.model import Severity
+from alerts.notices.meaning import RANK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """One alert of an incident."""
+
+    kind: AlertKind
+    severity: Severity
+    state: AlertState
+    message: str
+    since: datetime
+    until: datetime | None = None
+    withdrawn: bool = False
+    device_id: str | None = None
+    owner: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether it goes on, as far as anybody knows."""
+        return self.state is not AlertState.RESOLVED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cargo:
+    """What of a shipment people need in order to act."""
+
+    shipment_id: str
+    band: str
+    limits: str
+    origin: str | None = None
+    destination: str | None = None
+    dewar_id: str | None = None
+    product_id: str | None = None
+    holder: str | None = None
+    """Who has it in hand, by the last handover."""
+    holder_since: datetime | None = None
+    planned_arrival: datetime | None = None
+    use_by: datetime | None = None
+
+    @property
+    def lane(self) -> str | None:
+        """Give where it goes, as far as that is known."""
+        if self.origin is None and self.destination is None:
+            return None
+        return f"{self.origin or 'unknown'} → {self.destination or 'unknown'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """An incident, or what is left to say of one."""
+
+    severity: Severity
+    happenings: tuple[Happening, ...]
+    cargo: Cargo | None = None
+    """None where it is about the whole fleet."""
+    drill: bool = False
+    incident_id: str | None = None
+    next_action: str | None = None
+    next_told_at: datetime | None = None
+    """When somebody else is told, unless somebody takes it before."""
+
+    @property
+    def cause(self) -> Happening | None:
+        """Give what is furthest from the product: the probable cause."""
+        return min(self._counting, key=lambda one: (RANK[one.kind], one.since), default=None)
+
+    @property
+    def worst(self) -> Happening | None:
+        """Give what is worst of it: critical before the rest, then what is nearest to the product."""
+        going_on = [one for one in self._counting if one.is_open] or self._counting
+        return max(
+            going_on, key=lambda one: (one.severity is Severity.CRITICAL, RANK[one.kind]), default=None
+        )
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nothing of it goes on any more."""
+        return bool(self.happenings) and not any(one.is_open for one in self.happenings)
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Give who sees to it."""
+        return tuple(sorted({one.owner for one in self.happenings if one.owner is not None and one.is_open}))
+
+    @property
+    def _counting(self) -> tuple[Happening, ...]:
+        return tuple(one for one in self.happenings if not one.withdrawn) or self.happenings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """Why somebody is told now, and who."""
+
+    notification_id: str
+    purpose: str
+    """As `notifications.purpose` has it."""
+    why: str
+    """The reason, in a sentence."""
+    level: int = 0
+    repeat: int = 0
+    contact_name: str | None = None
+    timezone: str | None = None
+    as_of: datetime
+    also_told: tuple[str, ...] = ()
+    """Who else was told of it."""
+    public_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """All that a message is made from; a digest has several events, a test none."""
+
+    occasion: Occasion
+    events: tuple[Event, ...] = field(default_factory=tuple)
+    parts: int = 0
+    """How many messages a digest stands for."""

@@ -1,0 +1,43 @@
+"""Tests of a contact: one notification by each of its channels, sent as everything else is."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import RowMapping, func, insert, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.escalating import NOTIFICATIONS_CHANNEL
+from alerts.escalation.notice import WORDS, Purpose, Why
+from alerts.escalation.tables import notifications
+from alerts.model import Severity
+
+
+async def send(connection: AsyncConnection, contact: RowMapping, *, by: str) -> Sequence[dict[str, Any]]:
+    """Have a test sent by each channel of a contact; give the notifications, empty where it has no channel."""
+    made = [_notification(contact, way, by) for way in contact["channels"]]
+    if made:
+        await connection.execute(
+            insert(notifications).values(decided_at=func.now(), send_at=func.now()), made
+        )
+        await connection.execute(text(f"NOTIFY {NOTIFICATIONS_CHANNEL}"))
+    return made
+
+
+def _notification(contact: RowMapping, way: dict[str, Any], by: str) -> dict[str, Any]:
+    return {
+        "id": uuid4(),
+        "scope": "",
+        "organization": contact["organization"],
+        "contact_id": contact["contact_id"],
+        "contact_name": contact["name"],
+        "channel": way["channel"],
+        "address": way["address"],
+        "timezone": contact["timezone"],
+        "purpose": Purpose.TEST,
+        "reason": Why.TESTED,
+        "detail": WORDS[Why.TESTED],
+        "severity": Severity.MAJOR,
+        "state": "pending",
+        "facts": {"by": by},
+    }

@@ -1,0 +1,47 @@
+"""Tests of contacts: whether messages get through, before anything depends on it."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from sqlalchemy import select, true
+
+from alerts.escalation.policy import Channel
+from alerts.escalation.tables import contacts
+from alerts.notices import trial
+from api.problems import Problem, not_found
+from api.registering import by
+from api.routing import Call, Caller, Here
+from api.schemas.fields import Id
+
+router = APIRouter(route_class=Call, tags=["contacts"])
+
+
+class SentMessage(BaseModel):
+    """One message that was put on its way."""
+
+    id: Annotated[UUID, Field(description="Of the notification, which says what became of it.")]
+    channel: Channel
+    address: str
+
+
+class SentMessages(BaseModel):
+    """A message by each channel of the contact."""
+
+    notifications: list[SentMessage]
+
+
+@router.post("/v1/contacts/{contact_id}/test", status_code=202)
+async def test_contact(contact_id: Id, caller: Caller, services: Here) -> SentMessages:
+    """Send a test by each of a contact's channels, at once and whatever the time is there."""
+    mine = true() if caller.is_operator else contacts.c.organization == caller.organization
+    wanted = select(contacts).where(contacts.c.contact_id == contact_id, mine)
+    async with services.engine.begin() as connection:
+        contact = (await connection.execute(wanted)).mappings().first()
+        if contact is None:
+            raise not_found("contact", contact_id)
+        sent = await trial.send(connection, contact, by=by(caller))
+    if not sent:
+        raise Problem(409, f"The contact {contact_id} has no channel to test: give it one first.")
+    return SentMessages(notifications=[SentMessage(**one) for one in sent])

@@ -1,0 +1,43 @@
+"""A program to be killed: `python -m tests.chaos.notifier DATABASE_URL SMTP_PORT`; in a hurry, else as the service."""
+
+import asyncio
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from ipaddress import ip_network
+
+import asyncpg
+
+from alerts.notices.mail import address
+from alerts.notices.relay import Relay, parse
+from alerts.notices.run import run_notices
+from alerts.notices.sender import PACE, Channels
+from alerts.notices.smtp import Mailer
+from alerts.webhooks.resolve import Targets
+
+# So many tries that bad luck alone never ends them.
+HURRY = replace(
+    PACE,
+    delays_s=(0.2,) * 1000,
+    lease=timedelta(seconds=8),
+    time_limit_s=2.0,
+    poll_s=0.05,
+    end_within_s=0.5,
+)
+
+
+async def notify(url: str, port: int) -> None:
+    sender, relay = address("Dewarwatch <alerts@dewars.example>"), parse(f"smtp://127.0.0.1:{port}")
+    assert isinstance(relay, Relay)
+    assert not isinstance(sender, str)
+    channels = Channels(
+        targets=Targets([ip_network("127.0.0.0/8")]),
+        mailer=Mailer(relay, time_limit_s=HURRY.time_limit_s),
+        mail_from=sender,
+    )
+    async with asyncpg.create_pool(url, min_size=0, max_size=10) as pool:
+        await run_notices(pool, asyncio.Event(), channels=channels, pace=HURRY)
+
+
+if __name__ == "__main__":
+    asyncio.run(notify(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,211 @@
+"""Whatever rules, people and time do to an incident: nothing critical is forgotten, nothing told without a reason or twice."""
+
+from dataclasses import replace
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from alerts.alert import AlertKind, AlertState
+from alerts.escalation.decide import decide
+from alerts.escalation.notice import Notice, Why
+from alerts.escalation.people import Contact, Custody, Handover, People, Way
+from alerts.escalation.policy import Channel, Policy, Step, TellDestination
+from alerts.escalation.standing import Case, Member, Phase, Standing
+from alerts.model import SECOND, Severity
+from telemetry.registry.hours import receiving_hours
+
+START = 1_795_000_000 * SECOND
+OFFICE = {day: [["08:00", "17:00"]] for day in ("mon", "tue", "wed", "thu", "fri")}
+
+contacts = st.lists(
+    st.builds(
+        lambda number, hours, outside, last, fallback, party: Contact(
+            contact_id=f"c{number}",
+            name=f"Contact {number}",
+            parties=frozenset({"courier"} if party else ()),
+            places=frozenset({"CLINIC"} if number == 2 else ()),
+            hours=receiving_hours("Europe/Berlin", OFFICE if hours else None),
+            ways=(Way(channel=Channel.EMAIL, address=f"{number}@x.example", outside_office_hours=outside),),
+            last_resort=last,
+            fallback=f"c{fallback}",
+        ),
+        st.integers(0, 4),
+        st.booleans(),
+        st.booleans(),
+        st.booleans(),
+        st.integers(0, 5),
+        st.booleans(),
+    ),
+    max_size=4,
+    unique_by=lambda one: one.contact_id,
+)
+steps = st.lists(
+    st.builds(
+        lambda after, to, hours_only: Step(after_s=after, to=(to,), office_hours_only=hours_only),
+        st.sampled_from([0, 300, 900, 3600]),
+        st.sampled_from(["holder", "owner", "last_resort", "contact:c1", "destination", "organization"]),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=4,
+).map(lambda found: tuple(sorted(found, key=lambda step: step.after_s)))
+severities = st.sampled_from(list(Severity))
+
+
+class AnIncident(RuleBasedStateMachine):
+    """One incident, through all that can happen to it; the service decides after each step, and when it said that it would."""
+
+    @initialize(steps=steps, contacts=contacts, tells=st.booleans())
+    def begin(self, steps: tuple[Step, ...], contacts: list[Contact], tells: bool) -> None:
+        kinds = frozenset({AlertKind.EXCURSION})
+        self.policies = tuple(
+            Policy(
+                policy_id=f"p-{severity}",
+                revision=1,
+                min_severity=severity,
+                steps=steps,
+                group_wait_s=30,
+                repeat_s=900,
+                ack_expires_s=3600,
+                tell_destination=TellDestination(after_s=600, kinds=kinds) if tells else None,
+            )
+            for severity in Severity
+        )
+        self.contacts = list(contacts)
+        self.handovers: list[Handover] = []
+        self.members: list[Member] = []
+        self.standing: Standing | None = None
+        self.next_at: int | None = None
+        self.now = START
+        self.notices: list[Notice] = []
+
+    def decide(self) -> None:
+        if not self.members:
+            return
+        case = Case(incident_id="i", organization=None, members=tuple(self.members))
+        custody = Custody(destination="CLINIC", departed=True, handovers=tuple(self.handovers))
+        people = People(self.contacts, custody=custody)
+        decided = decide(case, self.standing, self.policies, people, self.now)
+        again = decide(case, decided.standing, self.policies, people, self.now)
+        assert not again.notices, "the same instant again tells nobody"
+        assert again.standing == decided.standing
+        assert Standing.from_json(decided.standing.to_json()) == decided.standing
+        self.standing, self.next_at = decided.standing, decided.next_at
+        self.notices += decided.notices
+
+    def change(self, number: int, **changes: object) -> None:
+        at = number % len(self.members)
+        self.members[at] = replace(self.members[at], **changes)  # type: ignore[arg-type]
+        self.decide()
+
+    @rule(severity=severities, kind=st.sampled_from([AlertKind.EXCURSION, AlertKind.TILTED]))
+    def an_alert_fires(self, severity: Severity, kind: AlertKind) -> None:
+        self.members.append(
+            Member(alert_id=f"a{len(self.members)}", kind=kind, severity=severity, state=AlertState.FIRING)
+        )
+        self.decide()
+
+    @rule(number=st.integers(0, 20))
+    def somebody_acknowledges(self, number: int) -> None:
+        if self.members:
+            state = self.members[number % len(self.members)].state
+            taken = AlertState.RESOLVED if state is AlertState.RESOLVED else AlertState.ACKNOWLEDGED
+            self.change(number, state=taken, owner="key:ops", acknowledged=True, snoozed_until=None)
+
+    @rule(number=st.integers(0, 20), owner=st.sampled_from(["c1", "Contact 3", "somebody"]))
+    def it_is_assigned(self, number: int, owner: str) -> None:
+        if self.members:
+            self.change(number, owner=owner)
+
+    @rule(number=st.integers(0, 20))
+    def it_fires_again(self, number: int) -> None:
+        if self.members:
+            self.change(number, state=AlertState.FIRING, owner=None, acknowledged=False, snoozed_until=None)
+
+    @rule(number=st.integers(0, 20))
+    def it_becomes_critical(self, number: int) -> None:
+        if self.members:
+            self.change(number, severity=Severity.CRITICAL, state=AlertState.FIRING, snoozed_until=None)
+
+    @rule(number=st.integers(0, 20), hours=st.integers(1, 72))
+    def it_is_snoozed(self, number: int, hours: int) -> None:
+        if self.members and self.members[number % len(self.members)].is_open:
+            until = self.now + hours * 3600 * SECOND
+            self.change(number, state=AlertState.SNOOZED, snoozed_until=until)
+
+    @rule(number=st.integers(0, 20))
+    def it_ends(self, number: int) -> None:
+        if self.members:
+            self.change(number, state=AlertState.RESOLVED, snoozed_until=None)
+
+    @rule(party=st.sampled_from(["Courier", "nobody", "CLINIC"]))
+    def it_is_handed_over(self, party: str) -> None:
+        self.handovers.append(Handover(at=self.now, recorded_at=self.now, to_party=party))
+        self.decide()
+
+    @rule(new=contacts)
+    def contacts_change(self, new: list[Contact]) -> None:
+        self.contacts = list(new)
+        self.decide()
+
+    @rule(seconds=st.integers(1, 7200))
+    def time_passes(self, seconds: int) -> None:
+        until = self.now + seconds * SECOND
+        while self.next_at is not None and self.next_at <= until:
+            self.now = max(self.now + 1, self.next_at)
+            awake = [
+                replace(one, state=AlertState.FIRING, snoozed_until=None)
+                if one.snoozed_until is not None and one.snoozed_until <= self.now
+                else one
+                for one in self.members
+            ]
+            self.members = awake
+            self.decide()
+        self.now = max(self.now, until)
+
+    @invariant()
+    def whatever_is_critical_has_an_owner_or_somebody_is_told_next(self) -> None:
+        critical = [
+            one
+            for one in self.members
+            if one.is_open and one.severity is Severity.CRITICAL and not one.is_taken
+        ]
+        if critical:
+            assert self.standing is not None
+            assert self.next_at is not None
+            assert self.next_at >= self.now
+
+    @invariant()
+    def nobody_to_tell_is_said_where_it_is_so_and_only_there(self) -> None:
+        if self.standing is not None and self.standing.nobody:
+            assert not any(one.last_resort and one.hours.always for one in self.contacts)
+            assert any(one.why is Why.NOBODY_TO_TELL for one in self.notices)
+
+    @invariant()
+    def every_decision_has_its_reason(self) -> None:
+        assert all(one.words for one in self.notices)
+        assert all(one.contact is not None for one in self.notices if one.is_sent)
+
+    @invariant()
+    def nobody_is_told_twice_of_one_cause_at_one_level_but_by_the_repeat_interval(self) -> None:
+        last: dict[object, Notice] = {}
+        for one in self.notices:
+            if one.way is None:
+                continue
+            key = (one.way, one.purpose, one.level, one.episode)
+            before = last.get(key)
+            if before is not None:
+                assert one.repeat > before.repeat
+                if one.why is Why.REPEATED:
+                    assert one.at - before.at >= 900 * SECOND
+            last[key] = one
+
+    @invariant()
+    def what_somebody_has_taken_climbs_no_further(self) -> None:
+        if self.standing is not None and self.standing.phase is Phase.QUIET:
+            assert not any(one.is_untaken and one.severity is Severity.CRITICAL for one in self.members)
+
+
+TestAnIncident = AnIncident.TestCase
+TestAnIncident.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)

@@ -1,0 +1,170 @@
+"""Who is told of an incident: one course after another, by the clock."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from alerts.alert import AlertKind, AlertState
+from alerts.escalation.decide import decide
+from alerts.escalation.notice import Notice, Why
+from alerts.escalation.people import Contact, Custody, Handover, People, Way
+from alerts.escalation.policy import BUILT_IN, Channel, Policy, Step, TellDestination, choose
+from alerts.escalation.standing import Case, Member, Standing
+from alerts.model import SECOND, Severity
+from telemetry.registry.hours import receiving_hours
+
+MINUTE = 60 * SECOND
+START = 1_795_000_000 * SECOND
+POLICY = Policy(
+    policy_id="two-steps",
+    revision=1,
+    steps=(Step(after_s=0, to=("holder",)), Step(after_s=600, to=("last_resort",))),
+    group_wait_s=30,
+    repeat_s=3600,
+    ack_expires_s=3600,
+)
+
+
+def contact(contact_id: str, **fields: object) -> Contact:
+    way = Way(channel=Channel.EMAIL, address=f"{contact_id}@x.example")
+    made = Contact(
+        contact_id=contact_id, name=contact_id.title(), hours=receiving_hours("UTC", None), ways=(way,)
+    )
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+COURIER = contact("courier", parties=frozenset({"courier"}))
+NIGHT = contact("night", last_resort=True)
+CLINIC = contact("clinic", places=frozenset({"CLINIC"}))
+FIRING = Member(alert_id="a", kind=AlertKind.EXCURSION, severity=Severity.CRITICAL, state=AlertState.FIRING)
+
+
+class Course:
+    """An incident in time."""
+
+    def __init__(self, *contacts: Contact, policy: Policy = POLICY) -> None:
+        self.contacts = contacts or (COURIER, NIGHT, CLINIC)
+        self.policy = policy
+        self.standing: Standing | None = None
+        self.next_at: int | None = None
+        self.party = "Courier"
+
+    def at(self, minutes: float, *members: Member) -> list[Notice]:
+        """Decide at so many minutes, and give what was decided."""
+        now = START + round(minutes * MINUTE)
+        handover = Handover(at=START - MINUTE, recorded_at=START, to_party=self.party)
+        people = People(self.contacts, custody=Custody(destination="CLINIC", handovers=(handover,)))
+        case = Case(incident_id="i", organization=None, members=members)
+        decided = decide(case, self.standing, [self.policy], people, now)
+        self.standing, self.next_at = decided.standing, decided.next_at
+        return list(decided.notices)
+
+
+def told(notices: Sequence[Notice]) -> list[tuple[str, Why]]:
+    return [(one.contact.contact_id, one.why) for one in notices if one.contact and one.is_sent]
+
+
+def not_told(notices: Sequence[Notice]) -> list[Why]:
+    return [one.why for one in notices if not one.is_sent]
+
+
+def test_the_first_message_waits_for_what_belongs_to_it_and_then_it_climbs() -> None:
+    course = Course()
+    assert course.at(0, FIRING) == []
+    assert course.next_at == START + 30 * SECOND
+    assert told(course.at(0.5, FIRING)) == [("courier", Why.BEGAN)]
+    assert course.at(5, FIRING) == []
+    assert told(course.at(10.5, FIRING)) == [("night", Why.NOT_ACKNOWLEDGED)]
+    assert told(course.at(60.5, FIRING)) == [("courier", Why.REPEATED)]
+
+
+def test_an_acknowledgement_stops_it_and_where_it_expires_it_goes_on_from_its_level() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    taken = replace(FIRING, state=AlertState.ACKNOWLEDGED, owner="key:ops", acknowledged=True)
+    assert not_told(course.at(5, taken)) == [Why.ACKNOWLEDGED]
+    assert course.at(20, taken) == []
+    assert told(course.at(70, FIRING)) == [("courier", Why.ACKNOWLEDGEMENT_EXPIRED)]
+    assert told(course.at(80, FIRING)) == [("night", Why.NOT_ACKNOWLEDGED)]
+
+
+def test_a_member_says_nothing_by_itself_unless_it_is_worse() -> None:
+    course = Course()
+    major = replace(FIRING, severity=Severity.MAJOR)
+    course.at(0, major)
+    course.at(0.5, major)
+    another = replace(major, alert_id="b")
+    assert not_told(course.at(1, major, another)) == [Why.GROUPED]
+    assert told(course.at(2, replace(FIRING, alert_id="c"), major, another)) == [
+        ("courier", Why.SEVERITY_ROSE)
+    ]
+
+
+def test_whoever_was_told_hears_that_it_is_over_once() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    over = replace(FIRING, state=AlertState.RESOLVED)
+    assert told(course.at(3, over)) == [("courier", Why.RESOLVED)]
+    assert course.at(4, over) == []
+    assert course.next_at is None
+
+
+def test_what_ends_before_the_first_message_is_told_only_where_it_is_of_weight() -> None:
+    tilted = replace(FIRING, severity=Severity.MAJOR, kind=AlertKind.TILTED)
+    course = Course()
+    course.at(0, tilted)
+    ended = course.at(0.1, replace(tilted, state=AlertState.RESOLVED))
+    assert (told(ended), not_told(ended)) == ([], [Why.RESOLVED_BEFORE_TOLD])
+    assert told(Course().at(0, replace(FIRING, state=AlertState.RESOLVED))) == [
+        ("courier", Why.OVER_WHEN_FOUND)
+    ]
+
+
+def test_a_new_holder_is_asked_although_somebody_has_taken_it() -> None:
+    course = Course(COURIER, NIGHT, contact("next", parties=frozenset({"next courier"})))
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    course.at(1, taken := replace(FIRING, state=AlertState.ACKNOWLEDGED, owner="key:ops"))
+    course.party = "Next  Courier"
+    assert told(course.at(2, taken)) == [("next", Why.HANDED_OVER)]
+    assert course.at(3, taken) == []
+
+
+def test_the_destination_is_told_whoever_has_taken_it() -> None:
+    rule = TellDestination(after_s=900, kinds=frozenset({AlertKind.EXCURSION}))
+    course = Course(policy=replace(POLICY, tell_destination=rule))
+    course.at(0, FIRING)
+    taken = replace(FIRING, state=AlertState.ACKNOWLEDGED, owner="key:ops")
+    course.at(1, taken)
+    assert told(course.at(15, taken)) == [("clinic", Why.DESTINATION_CONCERNED)]
+    assert course.at(16, taken) == []
+
+
+def test_outside_office_hours_the_fallback_is_asked_and_fallbacks_that_go_in_circles_end() -> None:
+    closed = receiving_hours("UTC", {"sun": [["03:00", "03:01"]]})
+    away = replace(COURIER, hours=closed, fallback="stand-in")
+    stand_in = contact("stand-in")
+    course = Course(away, stand_in)
+    course.at(0, FIRING)
+    notices = course.at(0.5, FIRING)
+    assert told(notices) == [("stand-in", Why.BEGAN)]
+    assert "Stand-In is asked instead" in notices[0].words
+    circle = Course(away, replace(stand_in, hours=closed, fallback="courier"))
+    circle.at(0, FIRING)
+    notices = circle.at(0.5, FIRING)
+    assert told(notices) == []
+    assert not_told(notices)[-1] is Why.NOBODY_TO_TELL
+
+
+def test_the_most_specific_policy_holds() -> None:
+    lane = replace(POLICY, policy_id="lane", origin="FRA", destination="BOS")
+    own = replace(POLICY, policy_id="own", organization="acme")
+    worse = replace(own, policy_id="own-critical", min_severity=Severity.CRITICAL)
+    where = {"organization": "acme", "origin": "FRA", "destination": "BOS"}
+    known = [POLICY, lane, own, worse]
+    assert choose(known, severity=Severity.CRITICAL, **where) is worse
+    assert choose(known, severity=Severity.MAJOR, **where) is own
+    assert choose([POLICY, lane], severity=Severity.MAJOR, **where) is lane
+    assert choose([POLICY], severity=Severity.CRITICAL, **where) is POLICY
+    assert choose([], severity=Severity.CRITICAL, **where) is BUILT_IN[0]
