@@ -64,6 +64,7 @@ class Course:
             unreached=False,
             deferred=0,
             told=(),
+            nobody=False,
             known=frozenset(one.alert_id for one in self.incident.members),
             holders=self.holders(),
             owners=self.owners(),

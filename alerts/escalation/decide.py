@@ -4,18 +4,20 @@ An incident climbs its policy's steps until somebody takes it. What fires after 
 that it had come to where it is the same that fires again, from the first step where it has become worse or come back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from alerts.escalation.asides import tell_destination, tell_new
 from alerts.escalation.climb import fire
 from alerts.escalation.course import Course
-from alerts.escalation.notice import Notice
+from alerts.escalation.notice import Notice, Purpose, Why
 from alerts.escalation.people import People
 from alerts.escalation.policy import Policy, choose
 from alerts.escalation.rest import end, merge, rest
 from alerts.escalation.standing import Case, Standing
 from alerts.model import Instant
+
+_ABSENT = {Why.OUTSIDE_OFFICE_HOURS, Why.NO_CHANNEL, Why.NO_CONTACT, Why.NOBODY_TO_TELL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,15 @@ def decide(
         recipients=course.standing.recipients | course.telling.recipients,
     )
     next_at = max(now, min(course.wakes)) if course.wakes else None
-    return Decided(standing=standing, notices=tuple(course.telling.notices), next_at=next_at)
+    return Decided(standing=standing, notices=tuple(_new(course)), next_at=next_at)
+
+
+def _new(course: Course) -> Iterator[Notice]:
+    """Yield the decisions, without those that say once more, where there was and is nobody to tell, why that is so."""
+    for notice in course.telling.notices:
+        said = notice.why in _ABSENT and notice.purpose is Purpose.ESCALATION
+        if not (said and course.found_nobody and course.standing.nobody):
+            yield notice
 
 
 def policy_of(incident: Case, policies: Iterable[Policy], people: People) -> Policy:
