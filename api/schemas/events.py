@@ -44,7 +44,9 @@ def _told(shown: type[BaseModel], name: str, *, without: Container[str] = ()) ->
 
 ExcursionEvent = _told(ExcursionOut, "ExcursionEvent", without={"recorded_at", "revisions"})
 AlertEvent = _told(AlertOut, "AlertEvent", without={"needs_attention"})
-IncidentEvent = _told(IncidentOut, "IncidentEvent")
+IncidentEvent = _told(
+    IncidentOut, "IncidentEvent", without={"owners", "unowned", "nobody_to_tell", "next_told_at"}
+)
 
 
 class ShipmentEvent(ShipmentState):
@@ -53,6 +55,40 @@ class ShipmentEvent(ShipmentState):
 
 class ShipmentChangeEvent(ShipmentEvent):
     reason: str = Field(description="Why it was changed.")
+
+
+class HandedOverEvent(Shown):
+    id: UUID
+    shipment_id: str
+    organization: str | None
+    at: Time
+    from_party: str
+    to_party: str
+    to_contact: str | None
+    place: str | None
+    lat: float | None
+    lon: float | None
+    note: str | None
+    recorded_at: Time
+    drill: bool
+    sequence: Sequence
+
+
+class NotificationEvent(Shown):
+    id: UUID
+    shipment_id: str | None
+    organization: str | None
+    incident_id: UUID | None
+    alert_ids: list[UUID]
+    severity: str
+    drill: bool
+    purpose: str = Field(description="What the message is for: `GET /v1/notifications` has the same.")
+    level: int
+    repeat: int
+    reason: str = Field(description="Why this contact is told.")
+    contact_id: str | None
+    subject: str
+    text: str = Field(description="What happened, what it means, what to do next, and who is on it.")
 
 
 class WebhookEvent(Shown):
@@ -99,11 +135,13 @@ EVENTS: Mapping[str, Told] = {
     "alert.snoozed": Told(AlertEvent, "It keeps quiet until an instant, with a reason."),
     "alert.resolved": Told(AlertEvent, "Its condition has ended or never was, or a person has resolved it."),
     "incident.opened": Told(IncidentEvent, "Alerts of one probable cause; open again where it was closed."),
-    "incident.changed": Told(IncidentEvent, "Another alert, cause or severity, or it was merged with another."),
+    "incident.changed": Told(
+        IncidentEvent, "Another alert, cause or severity, or it was merged with another."
+    ),
     "incident.closed": Told(IncidentEvent, "All its alerts are resolved, or another one has taken it in."),
     "shipment.departed": Told(ShipmentEvent, "Its readings are judged from now on."),
     "shipment.delivered": Told(ShipmentEvent, "It has arrived."),
-    "shipment.handed_over": Told(ShipmentHandedOverEvent, "Somebody else holds it from now on."),
+    "shipment.handed_over": Told(HandedOverEvent, "Somebody else holds it from now on."),
     "shipment.plan_changed": Told(ShipmentChangeEvent, "It is judged by another plan from now on."),
     "shipment.schedule_changed": Told(
         ShipmentChangeEvent, "It goes elsewhere, otherwise or until another time from now on."
@@ -114,6 +152,9 @@ EVENTS: Mapping[str, Told] = {
 """Every type that is told on the stream and to webhooks. What is here can be asked for and stands in /asyncapi.json."""
 
 WEBHOOK_ONLY: Mapping[str, Told] = {
+    "alert.notification": Told(
+        NotificationEvent, "A contact that is reached by this webhook is told; whatever its filters are."
+    ),
     "webhook.test": Told(WebhookTest, "Somebody has asked for it, to see whether it arrives."),
 }
 STREAM_ONLY: Mapping[str, Told] = {

@@ -1,5 +1,7 @@
 """Alerts that people own: owners, snoozes, comments, incidents, and what needs attention."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -96,7 +98,7 @@ def upgrade() -> None:
         )
 
 
-def _of_alerts() -> list[sa.Column]:
+def _of_alerts() -> list[sa.Column[Any]]:
     return [
         sa.Column("owner", sa.Text, comment="who sees to it; null: nobody yet"),
         sa.Column("assigned_at", INSTANT),
@@ -109,7 +111,7 @@ def _of_alerts() -> list[sa.Column]:
     ]
 
 
-def _of_revisions() -> list[sa.Column]:
+def _of_revisions() -> list[sa.Column[Any]]:
     return [
         sa.Column("owner", sa.Text),
         sa.Column("snoozed_until", INSTANT),
@@ -118,7 +120,7 @@ def _of_revisions() -> list[sa.Column]:
     ]
 
 
-def _incident_fields() -> list[sa.Column]:
+def _incident_fields() -> list[sa.Column[Any]]:
     return [
         sa.Column("state", sa.Text, nullable=False, comment="open or closed"),
         sa.Column("kind", sa.Text, nullable=False, comment="of the probable cause"),

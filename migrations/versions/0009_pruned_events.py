@@ -5,8 +5,8 @@ from alembic import op
 
 from alerts.tables import TransactionId
 
-revision = "0006"
-down_revision = "0005"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
