@@ -1,7 +1,8 @@
 """Policies: who is told after how long, by which channel, how often; and to try one out."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from datetime import timedelta
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,6 +28,8 @@ from api.schemas.escalation import (
     StepIn,
 )
 from api.schemas.fields import Id, ListOf, Words
+
+_TRIED_WITHIN: Final = timedelta(days=366)
 
 router = APIRouter(route_class=Call, tags=["policies"])
 
@@ -101,6 +104,8 @@ async def try_policy(body: DryRunIn, caller: Caller, services: Here) -> DryRunOu
     if body.policy is not None:
         tried = policy_from_row({**body.policy.values(), "organization": organization, "revision": 1})
         policies = [one for one in policies if one.policy_id != tried.policy_id] + [tried]
+    if abs(body.at - services.clock()) > _TRIED_WITHIN:
+        raise invalid("at", "lies more than a year away: take an instant of these days")
     at = to_instant(body.at)
     custody = Custody(origin=body.origin, destination=body.destination, handovers=_handovers(body, at))
     people = People(contacts, organization=organization, custody=custody)

@@ -21,6 +21,9 @@ PATHS = {
     "{excursion_id}": str(uuid4()),
     "{alert_id}": str(uuid4()),
     "{key_id}": str(uuid4()),
+    "{incident_id}": str(uuid4()),
+    "{contact_id}": "ops-night",
+    "{policy_id}": "P1",
 }
 
 

@@ -46,6 +46,25 @@ BODIES = {
     "PATCH /v1/webhooks/{webhook_id}": {"min_severity": "critical"},
     "POST /v1/webhooks/{webhook_id}/replay": {"failed": True},
     "POST /v1/keys": {"role": "ops"},
+    "POST /v1/alerts/{alert_id}/assign": {"owner": "night desk"},
+    "POST /v1/alerts/{alert_id}/snooze": {"until": "2036-11-20T08:00:00Z", "reason": "x"},
+    "POST /v1/alerts/{alert_id}/resolve": {"reason": "x"},
+    "POST /v1/alerts/{alert_id}/comment": {"text": "x"},
+    "POST /v1/incidents/{incident_id}/assign": {"owner": "night desk"},
+    "POST /v1/incidents/{incident_id}/snooze": {"until": "2036-11-20T08:00:00Z", "reason": "x"},
+    "POST /v1/incidents/{incident_id}/resolve": {"reason": "x"},
+    "POST /v1/incidents/{incident_id}/comment": {"text": "x"},
+    "POST /v1/shipments/{shipment_id}/handovers": {"from_party": "Depot", "to_party": "Courier"},
+    "POST /v1/contacts": {
+        "contact_id": "ops-night",
+        "name": "Night desk",
+        "timezone": "Europe/Berlin",
+        "channels": [{"channel": "email", "address": "night@ops.example"}],
+    },
+    "PATCH /v1/contacts/{contact_id}": {"name": "Night shift"},
+    "POST /v1/policies": {"policy_id": "P1", "steps": [{"after_s": 0, "to": ["holder"]}]},
+    "PATCH /v1/policies/{policy_id}": {"reason": "x", "repeat_s": 600},
+    "POST /v1/policies/dry-run": {"kind": "excursion", "severity": "critical", "at": "2026-11-21T22:00:00Z"},
 }
 
 

@@ -81,6 +81,20 @@ FIELDS = {
     "PATCH /v1/products/{product_id}": ["band", "name", "upper_c", "use_within_h", "note", "revision"],
     "POST /v1/shipments/{shipment_id}/schedule": ["reason", "planned_arrival", "packed_out_at", "legs"],
     "POST /v1/readings": ["readings"],
+    "POST /v1/shipments/{shipment_id}/handovers": ["at", "from_party", "to_contact", "lat", "note"],
+    "POST /v1/contacts": [
+        "contact_id",
+        "name",
+        "timezone",
+        "office_hours",
+        "channels",
+        "parties",
+        "fallback",
+    ],
+    "PATCH /v1/contacts/{contact_id}": ["reason", "revision", "name", "channels", "active"],
+    "POST /v1/policies": ["policy_id", "organization", "origin", "min_severity", "steps", "tell_destination"],
+    "PATCH /v1/policies/{policy_id}": ["reason", "revision", "steps", "repeat_s"],
+    "POST /v1/policies/dry-run": ["organization", "origin", "kind", "severity", "at"],
     "POST /v1/keys": ["role", "organization", "expires_at", "shipment_ids", "device_ids"],
 }
 
@@ -110,7 +124,13 @@ async def test_odd_bodies(desk: Desk) -> None:
 async def test_odd_fields(desk: Desk) -> None:
     await desk.device("D1")
     await desk.ship("S1", "D1")
-    for rule in ("POST /v1/dewars", "POST /v1/sites", "POST /v1/products"):
+    for rule in (
+        "POST /v1/dewars",
+        "POST /v1/sites",
+        "POST /v1/products",
+        "POST /v1/contacts",
+        "POST /v1/policies",
+    ):
         await answers(desk, rule, encoded(BODIES[rule]))
     for rule, fields in FIELDS.items():
         for field in (*fields, "unknown"):
