@@ -16,13 +16,14 @@ from alerts.events import incident_event
 from alerts.grouped import incident_from_row, members
 from alerts.incidents import IncidentChange
 from alerts.model import Instant, to_datetime, to_instant
+from alerts.pacing import Pace
 from alerts.record import WRITE_EVENTS, Row, Whose, execute, save_steps, write
 from alerts.rows import alert_from_row
 from alerts.tables import incident_revisions, incidents
 from alerts.traces import Connection
-from alerts.wakeup import Wakeup, outlast
+from alerts.wakeup import Wakeup, first_of, outlast
 from alerts.wording import instant_text
-from telemetry.slices import in_slices
+from telemetry.slices import can_wait, in_slices
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +31,11 @@ ATTEND_CHANNEL: Final = "dewarwatch_attend"
 POLL_S: Final = 1.0
 LEAST_WAIT_S: Final = 0.02
 BATCH: Final = 50
-"""Scopes a transaction: evaluation waits for the alerts of those that it comes to meanwhile."""
+"""Scopes a transaction at most: evaluation waits for the alerts of those that it comes to meanwhile."""
+CYCLE_S: Final = 0.03
+"""How long a transaction should take, and so few scopes it has: events are read only once it is over."""
+REST_S: Final = 0.2
+"""So long a pause is after it: people do not wait for milliseconds, and many scopes at once cost less."""
 _LONGEST_BACKOFF_S: Final = 600.0
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 
@@ -115,10 +120,18 @@ class Batch:
 
 async def run_attend(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
     """Attend to alerts until `stop` is set; outlasts a database that is away."""
+    can_wait.set(True)
+    pace = Pace(limit=BATCH // 4, least=BATCH // 8, most=BATCH)
+
+    async def attend_some() -> int:
+        return await pace.cycle(lambda limit: attend_due(pool, limit), CYCLE_S)
+
     async with Wakeup(pool, ATTEND_CHANNEL) as wakeup:
         while not stop.is_set():
             wakeup.clear()
-            if not await outlast(lambda: attend_due(pool), stop, "attend"):
+            if await outlast(attend_some, stop, "attend"):
+                await first_of(stop, patience_s=REST_S)
+            else:
                 await wakeup.wait(await outlast(lambda: _patience(pool), stop, "attend") or POLL_S, stop)
 
 

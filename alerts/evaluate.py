@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from math import inf
 from time import perf_counter
 from uuid import uuid4
@@ -16,6 +15,7 @@ from alerts.fleet import hear_fleet, watch_fleet
 from alerts.judge import DueShipment, Verdict, judge, set_aside
 from alerts.model import ChangeKind, Instant
 from alerts.outage import USUAL, Outage
+from alerts.pacing import Pace
 from alerts.record import save, write_deadlines
 from alerts.traces import Connection
 from alerts.wakeup import Wakeup, first_of, outlast
@@ -63,7 +63,8 @@ async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event, outage: Outage =
     In two loops beside each other, so that what happens now never waits for what happened hours ago; a third one
     sees whether the fleet as a whole is heard.
     """
-    live, past, past_beside_live = _Pace(), _Pace(), _Pace(limit=LEAST_BATCH)
+    live, past = (Pace(limit=BATCH, least=LEAST_BATCH, most=BATCH) for _ in range(2))
+    past_beside_live = Pace(limit=2, least=2, most=BATCH)
     alone_at = -inf
 
     async def live_data() -> int:
@@ -100,32 +101,6 @@ async def _evaluate_all(
             found = await outlast(evaluate_some, stop, "evaluate")
             if not found:
                 await wakeup.wait(await outlast(lambda: _patience(pool), stop, "evaluate") or POLL_S, stop)
-
-
-@dataclass(slots=True)
-class _Pace:
-    """Takes as many shipments at once as a cycle has time for: whoever becomes due meanwhile waits for its end."""
-
-    limit: int = BATCH
-
-    async def cycle(self, evaluate_some: Callable[[int], Awaitable[int]], cycle_s: float) -> int:
-        """Evaluate some of what is due, which should take `cycle_s` seconds; give how many there were."""
-        started = perf_counter()
-        try:
-            found = await evaluate_some(self.limit)
-        except (TimeoutError, asyncpg.QueryCanceledError):
-            self.limit = max(self.limit // 2, 1)
-            raise
-        if found:
-            self.limit = next_limit(self.limit, perf_counter() - started, cycle_s)
-        return found
-
-
-def next_limit(limit: int, took_s: float, cycle_s: float = CYCLE_S) -> int:
-    """Give how many shipments the next cycle may take, after one that took so long and should take `cycle_s`."""
-    if took_s > 2 * cycle_s:
-        return max(limit // 2, LEAST_BATCH)
-    return min(limit + limit // 4 + 1, BATCH) if took_s < cycle_s else limit
 
 
 async def evaluate_due(

@@ -80,7 +80,9 @@ class Ground:
         names = ", ".join(table.name for table in metadata.sorted_tables if table.name != "webhook_fanout")
         async with self.connected() as connection:
             async with connection.transaction():
-                await connection.execute("SET LOCAL session_replication_role = replica")  # what must stay goes too
+                await connection.execute(
+                    "SET LOCAL session_replication_role = replica"
+                )  # what must stay goes too
                 await connection.execute(f"TRUNCATE {names}")
             await fleet.ship(connection, loggers)
             await connection.execute("CHECKPOINT")

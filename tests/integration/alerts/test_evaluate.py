@@ -329,14 +329,6 @@ async def test_beside_live_data_the_past_is_evaluated_once_it_has_waited(
     assert waited[-1] == 0  # and alone at once
 
 
-def test_a_cycle_takes_as_many_as_it_has_time_for() -> None:
-    assert evaluate.next_limit(200, 0.001) == 200
-    assert evaluate.next_limit(200, 0.05) == 200
-    assert evaluate.next_limit(200, 0.09) == 100
-    assert evaluate.next_limit(9, 10) == evaluate.LEAST_BATCH
-    assert evaluate.next_limit(8, 0.001) == 11
-
-
 async def test_what_another_evaluator_has_in_hand_is_not_asked_for_without_pause(desk: Desk) -> None:
     await desk.ship()
     await desk.pool.execute("UPDATE evaluations SET evaluate_at = now()")
