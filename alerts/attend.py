@@ -1,7 +1,12 @@
-"""The loop that attends to alerts: claims scopes where something changed or is due, decides, saves; beside any number of its like."""
+"""The loop that attends to alerts: claims scopes where something changed or is due, decides, saves; beside any number of its like.
+
+A transaction that has written, or has locked a row, keeps all that others commit from being read by streams and webhooks
+until its end (see outbox). So here the claim is an advisory lock, and nothing is written before all is decided. What
+became of an alert meanwhile is seen then: its scope is left as it is, and comes again.
+"""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import uuid4
@@ -31,9 +36,8 @@ ATTEND_CHANNEL: Final = "dewarwatch_attend"
 POLL_S: Final = 1.0
 LEAST_WAIT_S: Final = 0.02
 BATCH: Final = 50
-"""Scopes a transaction at most: evaluation waits for the alerts of those that it comes to meanwhile."""
-CYCLE_S: Final = 0.03
-"""How long a transaction should take, and so few scopes it has: events are read only once it is over."""
+CYCLE_S: Final = 0.1
+"""How long a cycle should take, and so few scopes it has."""
 REST_S: Final = 0.2
 """So long a pause is after it: people do not wait for milliseconds, and many scopes at once cost less."""
 _LONGEST_BACKOFF_S: Final = 600.0
@@ -47,18 +51,20 @@ WHERE NOT EXISTS (SELECT FROM attention AS a WHERE a.scope = m.scope) ORDER BY m
 """
 
 CLAIM = """
-SELECT a.scope FROM attention AS a JOIN (
-    SELECT scope, min(since) AS since FROM (
+WITH waiting AS MATERIALIZED (
+    SELECT scope FROM (
         (SELECT scope, marked_at AS since FROM attention_marks ORDER BY id LIMIT 10 * $1)
         UNION ALL
         (SELECT scope, attend_at FROM attention WHERE attend_at <= clock_timestamp() ORDER BY attend_at LIMIT $1)
-    ) AS due GROUP BY scope
-) AS waiting USING (scope)
-ORDER BY waiting.since LIMIT $1 FOR UPDATE OF a SKIP LOCKED
+    ) AS due GROUP BY scope ORDER BY min(since)
+)
+SELECT scope FROM waiting WHERE pg_try_advisory_xact_lock($2, hashtext(scope)) LIMIT $1
 """
+_LOCKS: Final = 0x64776174  # "dwat": the space of these locks
 
-# As with evaluation: each statement sees what was committed before it, and so what every mark taken here tells of.
-TAKE_MARKS = "DELETE FROM attention_marks WHERE scope = ANY($1::text[]) RETURNING scope, marked_at"
+# As with evaluation: each statement sees what was committed before it, and so what every mark read here tells of.
+READ_MARKS = "SELECT id, scope, marked_at FROM attention_marks WHERE scope = ANY($1::text[])"
+TAKE_MARKS = "DELETE FROM attention_marks WHERE id = ANY($1::bigint[])"
 
 LEAVE_NO_MARKS = "SELECT set_config('dewarwatch.attending', 'on', true), clock_timestamp()"
 
@@ -68,12 +74,17 @@ SELECT a.scope, s.organization, coalesce(s.drill, false) AS drill, s.origin, s.d
 FROM unnest($1::text[]) AS a(scope) LEFT JOIN shipments AS s ON s.shipment_id = a.scope
 """
 
-# Locked in the order in which evaluation locks them.
 LOAD_ALERTS = """
 SELECT * FROM alerts WHERE (shipment_id = ANY($1::text[]) OR ($2 AND shipment_id IS NULL))
     AND (state <> 'resolved' OR incident_id IS NULL OR incident_id IN (SELECT id FROM incidents WHERE state = 'open'
         AND (shipment_id = ANY($1::text[]) OR ($2 AND shipment_id IS NULL))))
-ORDER BY id FOR UPDATE
+ORDER BY id
+"""
+
+# In the order in which evaluation locks them, and as they are once nobody else changes them.
+LOCK_UNCHANGED = """
+SELECT a.id::text FROM alerts AS a JOIN unnest($1::uuid[], $2::int[]) AS seen(id, revision) USING (id)
+WHERE a.revision = seen.revision ORDER BY a.id FOR UPDATE OF a
 """
 
 LOAD_INCIDENTS = """
@@ -112,7 +123,7 @@ class Batch:
     """Scopes that are attended to in one transaction; what cannot be read or decided is in `failed`."""
 
     now: Instant
-    marked_at: Mapping[str, Instant]
+    marks: Sequence[asyncpg.Record]
     views: list[ScopeView] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     """By scope, the error."""
@@ -145,19 +156,19 @@ async def attend_due(pool: asyncpg.Pool, limit: int = BATCH) -> int:
                 return 0
             attended = await _attend_to(connection, batch)
     _count(batch, attended)
-    return len(attended) + len(batch.failed)
+    return len(batch.views) + len(batch.failed)
 
 
 async def _claim(connection: Connection, limit: int) -> Batch | None:
-    scopes = [row["scope"] for row in await connection.fetch(CLAIM, limit)]
+    scopes = [row["scope"] for row in await connection.fetch(CLAIM, limit, _LOCKS)]
     if not scopes:
         return None
-    marks = await connection.fetch(TAKE_MARKS, scopes)
+    marks = await connection.fetch(READ_MARKS, scopes)
     found = await _Loaded.of(connection, scopes)
     # The database's clock is everybody's: what follows from what was loaded was not known before.
     row = await connection.fetchrow(LEAVE_NO_MARKS)
     assert row is not None
-    batch = Batch(now=to_instant(row["clock_timestamp"]), marked_at=_oldest(marks))
+    batch = Batch(now=to_instant(row["clock_timestamp"]), marks=marks)
     for scope in found.scopes:
         try:
             batch.views.append(found.view(scope))
@@ -210,14 +221,6 @@ class _Loaded:
         )
 
 
-def _oldest(marks: Iterable[asyncpg.Record]) -> dict[str, Instant]:
-    oldest: dict[str, Instant] = {}
-    for mark in marks:
-        at = to_instant(mark["marked_at"])
-        oldest[mark["scope"]] = min(at, oldest.get(mark["scope"], at))
-    return oldest
-
-
 async def _attend_to(connection: Connection, batch: Batch) -> list[Attended]:
     """Decide for every scope, letting others run in between, and save; one that fails costs the others nothing."""
     attended: list[Attended] = []
@@ -230,12 +233,30 @@ async def _attend_to(connection: Connection, batch: Batch) -> list[Attended]:
             batch.failed[view.scope] = told(error)
 
     await in_slices(decide, batch.views)
-    saved = await _save(connection, attended, batch)
+    saved = await _save(connection, await _unchanged(connection, attended), batch)
+    done = {one.view.scope for one in saved} | batch.failed.keys()
+    await connection.execute(TAKE_MARKS, [mark["id"] for mark in batch.marks if mark["scope"] in done])
     if batch.failed:
         await connection.execute(
             SET_ASIDE, list(batch.failed), list(batch.failed.values()), _LONGEST_BACKOFF_S
         )
     return saved
+
+
+async def _unchanged(connection: Connection, attended: Sequence[Attended]) -> list[Attended]:
+    """Lock the alerts that are to be written; give the scopes in which none has become another one meanwhile."""
+    revisions = {alert.id: alert.revision for one in attended for alert in one.view.alerts}
+    written = {one.view.scope: _written(one) & revisions.keys() for one in attended}
+    ids = [id_ for of_scope in written.values() for id_ in of_scope]
+    if not ids:
+        return list(attended)
+    locked = await connection.fetch(LOCK_UNCHANGED, ids, [revisions[id_] for id_ in ids])
+    unchanged = {row["id"] for row in locked}
+    return [one for one in attended if written[one.view.scope] <= unchanged]
+
+
+def _written(attended: Attended) -> set[str]:
+    return {step.change.alert.id for step in attended.steps} | attended.moved.keys()
 
 
 async def _save(connection: Connection, attended: Sequence[Attended], batch: Batch) -> list[Attended]:
@@ -342,7 +363,11 @@ async def _patience(pool: asyncpg.Pool) -> float:
 def _count(batch: Batch, attended: Sequence[Attended]) -> None:
     metrics.ATTENDED.inc(len(attended))
     metrics.ATTENTION_FAILED.inc(len(batch.failed))
-    for at in batch.marked_at.values():
+    oldest: dict[str, Instant] = {}
+    for mark in batch.marks:
+        at = to_instant(mark["marked_at"])
+        oldest[mark["scope"]] = min(at, oldest.get(mark["scope"], at))
+    for at in oldest.values():
         metrics.ATTENTION_LAG_SECONDS.observe(max(0, batch.now - at) / 1e6)
     for one in attended:
         for change in () if one.view.drill else one.incidents:
