@@ -29,6 +29,7 @@ _SWEEP_S = 2.0
 _NEXT_ADDRESS_AFTER_S = 0.25  # RFC 8305
 _TRIED_OF_EACH_FAMILY = 4  # each has a socket open; a name may have hundreds that do not answer
 _REQUEST_TIMEOUT = 408
+_GOODBYE_S = 2.0  # for the end of encryption, which the other side may never confirm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +163,7 @@ class Poster:
                     sock=opened,
                     ssl=self._tls if target.encrypted else None,
                     server_hostname=target.host.removesuffix(".") if target.encrypted else None,
+                    ssl_shutdown_timeout=_GOODBYE_S if target.encrypted else None,
                 )
             except BaseException:
                 opened.close()
