@@ -44,6 +44,10 @@ WEBHOOK_FIRST_ATTEMPT_SECONDS = Histogram(
 WEBHOOK_ATTEMPT_SECONDS = Histogram(
     "dewarwatch_webhook_attempt_seconds", "One attempt, answer included", buckets=_DELAYS
 )
+WEBHOOK_CONNECTIONS_LOST = Counter(
+    "dewarwatch_webhook_connections_lost_total",
+    "Connections that the endpoint closed as they were used again: the request went out once more by a new one",
+)
 WEBHOOKS_WAITING = Gauge("dewarwatch_webhooks_waiting", "Messages that wait for an endpoint that is active")
 WEBHOOKS_OLDEST_SECONDS = Gauge(
     "dewarwatch_webhooks_oldest_seconds", "Age of the oldest of them; 0 where none waits"

@@ -12,6 +12,8 @@ import httptools
 
 LARGEST_ANSWER: Final = 20_000
 _LARGEST_HEAD: Final = 65_536
+_LARGEST_WHOLE: Final = 262_144
+"""Of all bytes of an answer: chunks may be small, and what follows the last one need not end."""
 CLOSED: Final = "the connection was closed without an answer"
 
 
@@ -25,6 +27,8 @@ class Reply:
     """Its first 20 kB."""
     error: str | None = None
     """What went wrong; there may be a status all the same."""
+    unheard: bool = False
+    """The connection ended before a byte came back: had it been kept, it was closed as we wrote."""
 
 
 class Connection(asyncio.Protocol):
@@ -36,16 +40,28 @@ class Connection(asyncio.Protocol):
         self._reply = Reply()
         self._until_closed = True
         """The answer says nothing of where it ends."""
-        self._head_size = 0
-        self.reusable = True
-        self.idle_since = 0.0
+        self._size = 0
+        """Bytes that have come since the request."""
+        self._gone = CLOSED
+        """Why nothing can be asked any more, where that is so."""
+        self._may_be_kept = True
+        self.opened_at = self.idle_since = 0.0
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may be sent."""
+        return self._may_be_kept and not self._transport.is_closing()
 
     def ask(self, request: bytes) -> asyncio.Future[Reply]:
         """Send a request; the future gives what came of it, whatever it is, and `expire` ends it."""
-        self._reply, self._until_closed, self._head_size = Reply(), True, 0
-        self._asked = asyncio.get_running_loop().create_future()
-        self._transport.write(request)
-        return self._asked
+        self._reply, self._until_closed, self._size = Reply(), True, 0
+        self._asked = asked = asyncio.get_running_loop().create_future()
+        if self.reusable:
+            self._transport.write(request)
+        else:
+            self._reply.unheard = True
+            self._finish(self._gone, reusable=False)
+        return asked
 
     def expire(self, error: str) -> None:
         """End what is under way, for it takes too long."""
@@ -55,8 +71,13 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Use it no more."""
-        self.reusable = False
+        self._may_be_kept = False
         self._transport.close()
+
+    def abort(self) -> None:
+        """Drop it in the middle, whatever is still to be written."""
+        self._may_be_kept = False
+        self._transport.abort()
 
     def _finish(self, error: str | None = None, *, reusable: bool) -> None:
         asked, self._asked = self._asked, None
@@ -65,8 +86,7 @@ class Connection(asyncio.Protocol):
         if not asked.done():
             asked.set_result(self._reply)
         if not reusable or self._transport.get_write_buffer_size():
-            self.reusable = False
-            self._transport.abort()
+            self.abort()
 
     # -- of the transport ------------------------------------------------------------------------------------------
 
@@ -74,27 +94,31 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
-        if not self.reusable:
+        if not self._may_be_kept:
             return
-        if self._asked is None:  # nobody asked
-            self.close()
+        if self._asked is None:
+            self._gone = "the server spoke before it was asked"
+            self.abort()
             return
-        if self._reply.status is None:
-            self._head_size += len(data)
+        self._size += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self.reusable = False
+            self._may_be_kept = False
             if self._asked is not None:
                 self._finish(f"the answer is not HTTP/1.1: {error}"[:500], reusable=False)
             return
-        if self._asked is not None and self._reply.status is None and self._head_size > _LARGEST_HEAD:
-            self._finish("the head of the answer is too large", reusable=False)
+        if self._asked is not None and self._size > _LARGEST_HEAD:
+            if self._reply.status is None:
+                self._finish("the head of the answer is too large", reusable=False)
+            elif self._size > _LARGEST_WHOLE:
+                self._finish("the answer is too large", reusable=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.reusable = False
+        self._may_be_kept = False
         if self._asked is None:
             return
+        self._reply.unheard = self._size == 0
         if self._reply.status is None:
             error: str | None = str(exc) if exc is not None else CLOSED
         else:
@@ -106,9 +130,11 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._asked is None:  # more than was asked for
-            self.close()
+            self.abort()
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._reply.status is not None:  # behind the last chunk
+            return
         name = name.lower()
         if name == b"retry-after":
             self._reply.retry_after = value.decode("latin-1")

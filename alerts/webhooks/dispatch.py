@@ -217,12 +217,12 @@ class Dispatcher:
                 "webhook_attempt_failed", webhook=str(claimed.webhook_id), event_id=claimed.event_id
             )
             answer = Answer(seconds=0.0, error=f"a fault of the sender: {type(error).__name__}")
-        endpoint.failed += not answer.ok
         endpoint.fast = answer.status is not None and answer.seconds < self._pace.fast_s
         metrics.WEBHOOK_ATTEMPT_SECONDS.observe(answer.seconds)
         metrics.WEBHOOK_ATTEMPTS.labels(_outcome(answer)).inc()
         chance = random.random()  # noqa: S311 - it spreads load, and keeps no secret
         self._tried.append(judge(claimed, started_at, answer, self._pace.schedule, chance))
+        endpoint.failed += not answer.ok  # only with its result: what is recorded takes it back
         self._landed.set()
 
     # -- recording -------------------------------------------------------------------------------------------------

@@ -4,8 +4,8 @@ import asyncio
 import socket
 import ssl
 import time
-from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -13,15 +13,23 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohappyeyeballs
+import structlog
 from yarl import URL
 
-from alerts.webhooks.connection import Connection
+from alerts import metrics
+from alerts.webhooks.connection import Connection, Reply
+from alerts.webhooks.kept import Kept, Place
 from alerts.webhooks.resolve import RefusedTargetError, Targets
 from alerts.webhooks.target import Target, parse
 
+log = structlog.get_logger(__name__)
+
 TIME_LIMIT_S: Final = 15.0
-_KEEP_S = 4.0  # below what servers commonly keep an idle connection for, so that it is we who close it
+_SWEEP_S = 2.0
 _NEXT_ADDRESS_AFTER_S = 0.25  # RFC 8305
+_TRIED_OF_EACH_FAMILY = 4  # each has a socket open; a name may have hundreds that do not answer
+_REQUEST_TIMEOUT = 408
+_GOODBYE_S = 2.0  # for the end of encryption, which the other side may never confirm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +50,6 @@ class Answer:
         return self.status is not None and 200 <= self.status < 300
 
 
-_Place = tuple[str, int, bool]
-"""Host, port, and whether it is encrypted."""
-
-
 class Poster:
     """Keeps the connections to endpoints; use as a context.
 
@@ -59,8 +63,7 @@ class Poster:
         self._time_limit_s = time_limit_s
         self._too_late = f"no answer within {time_limit_s:g} s"
         self._tls = tls or ssl.create_default_context()
-        self._idle: dict[_Place, deque[Connection]] = defaultdict(deque)
-        """The one used last at the end."""
+        self._kept = Kept()
         self._sweep: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -72,10 +75,7 @@ class Poster:
     ) -> None:
         assert self._sweep is not None
         self._sweep.cancel()
-        for connections in self._idle.values():
-            for connection in connections:
-                connection.close()
-        self._idle.clear()
+        self._kept.close()
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send a message; whatever happens is an answer."""
@@ -83,26 +83,12 @@ class Poster:
         target = parse(url)
         if isinstance(target, str):
             return Answer(seconds=0.0, error=f"the URL {target}")
-        place = (target.host, target.port, target.encrypted)
         try:
-            connection = self._kept(place) or await self._connect(target)
+            reply = await self._ask(target, _request(target.url, body, headers), began + self._time_limit_s)
         except TimeoutError:
             return Answer(seconds=time.monotonic() - began, error=self._too_late)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             return Answer(seconds=time.monotonic() - began, error=_words(error))
-        left_s = self._time_limit_s - (time.monotonic() - began)
-        asked = connection.ask(_request(target.url, body, headers))
-        limit = asyncio.get_running_loop().call_later(left_s, connection.expire, self._too_late)
-        try:
-            reply = await asked
-        except asyncio.CancelledError:
-            connection.close()
-            raise
-        finally:
-            limit.cancel()
-        if connection.reusable:
-            connection.idle_since = time.monotonic()
-            self._idle[place].append(connection)
         return Answer(
             seconds=time.monotonic() - began,
             status=reply.status,
@@ -111,32 +97,50 @@ class Poster:
             retry_after=reply.retry_after,
         )
 
+    async def _ask(self, target: Target, request: bytes, until: float) -> Reply:
+        """Send a request by a connection that is kept, or by a new one; raises what `_connect` raises.
+
+        A server may close a connection just as it is used again. Then nothing is known of the request, and it goes out
+        once more, by a new one, as part of the same attempt: whoever got it twice knows it by its `webhook-id`.
+        """
+        place = (target.host, target.port, target.encrypted)
+        if kept := self._kept.take(place):
+            reply = await self._ask_by(kept, place, request, until)
+            if not (reply.unheard or (reply.status == _REQUEST_TIMEOUT and not kept.reusable)):
+                return reply
+            metrics.WEBHOOK_CONNECTIONS_LOST.inc()
+            log.info("webhook_connection_lost", host=target.host, port=target.port, sent_again=True)
+        connection = await self._connect(target, until)
+        return await self._ask_by(connection, place, request, until)
+
+    async def _ask_by(self, connection: Connection, place: Place, request: bytes, until: float) -> Reply:
+        asked = connection.ask(request)
+        left_s = until - time.monotonic()
+        limit = asyncio.get_running_loop().call_later(left_s, connection.expire, self._too_late)
+        try:
+            reply = await asked
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+        finally:
+            limit.cancel()
+        self._kept.put(place, connection)
+        return reply
+
     # -- connections -----------------------------------------------------------------------------------------------
 
-    def _kept(self, place: _Place) -> Connection | None:
-        """Give a connection that is open; the one used last, so that those not needed grow old."""
-        connections = self._idle.get(place)
-        while connections:
-            connection = connections.pop()
-            if connection.reusable and time.monotonic() - connection.idle_since < _KEEP_S:
-                return connection
-            connection.close()
-        return None
-
     def _sweep_later(self) -> None:
-        self._sweep = asyncio.get_running_loop().call_later(_KEEP_S / 2, self._close_old)
+        self._sweep = asyncio.get_running_loop().call_later(_SWEEP_S, self._close_idle)
 
-    def _close_old(self) -> None:
-        old = time.monotonic() - _KEEP_S
-        for place, connections in list(self._idle.items()):
-            while connections and (connections[0].idle_since < old or not connections[0].reusable):
-                connections.popleft().close()
-            if not connections:
-                del self._idle[place]
+    def _close_idle(self) -> None:
+        self._kept.close_idle()
         self._sweep_later()
 
-    async def _connect(self, target: Target) -> Connection:
-        """Look the name up, check what it gives, and connect to that; raises OSError, TimeoutError, ValueError."""
+    async def _connect(self, target: Target, until: float) -> Connection:
+        """Look the name up, check what it gives, and connect to that.
+
+        Raises OSError, ValueError, RuntimeError (of uvloop), and TimeoutError where it takes longer than `until`.
+        """
 
         def checked(info: tuple[Any, ...]) -> socket.socket:
             family, type_, proto, _, address = info
@@ -144,10 +148,10 @@ class Poster:
                 family, type_, proto, str(address[0]), encrypted=target.encrypted
             )
 
-        async with asyncio.timeout(self._time_limit_s):
+        async with asyncio.timeout(max(0.0, until - time.monotonic())):
             found = await self._targets.addresses(target.host, encrypted=target.encrypted)
             opened = await aiohappyeyeballs.start_connection(
-                [_info(address, target.port) for address in found],
+                [_info(address, target.port) for address in _first_of_each(found)],
                 happy_eyeballs_delay=_NEXT_ADDRESS_AFTER_S,
                 interleave=1,
                 socket_factory=checked,
@@ -159,11 +163,24 @@ class Poster:
                     sock=opened,
                     ssl=self._tls if target.encrypted else None,
                     server_hostname=target.host.removesuffix(".") if target.encrypted else None,
+                    ssl_shutdown_timeout=_GOODBYE_S if target.encrypted else None,
                 )
             except BaseException:
                 opened.close()
                 raise
+        connection.opened_at = time.monotonic()
         return connection
+
+
+def _first_of_each(addresses: Sequence[str]) -> list[str]:
+    """Give the first addresses of each family, in the order in which they came."""
+    of_each = Counter[bool]()
+    found = []
+    for address in addresses:
+        of_each[":" in address] += 1
+        if of_each[":" in address] <= _TRIED_OF_EACH_FAMILY:
+            found.append(address)
+    return found
 
 
 def _info(address: str, port: int) -> tuple[Any, ...]:
@@ -185,13 +202,13 @@ def _head(url: str) -> bytes:
         "Accept-Encoding: identity",
         "Content-Length: ",
     )
-    return "\r\n".join(lines).encode()
+    return "\r\n".join(lines).encode("ascii")
 
 
 def _request(url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     """Write a request; names and values of `headers` are our own words, in ASCII and without line breaks."""
     more = "".join([f"\r\n{name}: {value}" for name, value in headers.items()])
-    return b"%b%d%b\r\n\r\n%b" % (_head(url), len(body), more.encode(), body)
+    return b"%b%d%b\r\n\r\n%b" % (_head(url), len(body), more.encode("ascii"), body)
 
 
 def _words(error: BaseException) -> str:

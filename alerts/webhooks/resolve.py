@@ -36,6 +36,7 @@ class Targets:
     def __init__(self, networks: Sequence[Network] = (), lookup: Lookup = system_lookup) -> None:
         self.networks = networks
         self._lookup = lookup
+        self._under_way: dict[str, asyncio.Future[Sequence[str]]] = {}
 
     async def check(self, url: str) -> Target | str:
         """Take a URL apart and look at its addresses; give why it is refused.
@@ -59,10 +60,22 @@ class Targets:
 
     async def addresses(self, host: str, *, encrypted: bool) -> Sequence[str]:
         """Give the addresses of a host; raise RefusedTargetError where one of them is denied, OSError where none is known."""
-        found = [host] if address_of(host) is not None else await self._lookup(host)
+        found = [host] if address_of(host) is not None else await self._look_up(host)
         if why := refusal(found, self.networks, encrypted=encrypted):
             raise RefusedTargetError(why)
         return found
+
+    async def _look_up(self, host: str) -> Sequence[str]:
+        """Look a name up once for all who ask meanwhile: a name server that hangs takes one thread, not all of them."""
+        if (under_way := self._under_way.get(host)) is None:
+            under_way = self._under_way[host] = asyncio.ensure_future(self._lookup(host))
+            under_way.add_done_callback(lambda done: self._looked_up(host, done))
+        return await asyncio.shield(under_way)
+
+    def _looked_up(self, host: str, done: asyncio.Future[Sequence[str]]) -> None:
+        del self._under_way[host]
+        if not done.cancelled():
+            done.exception()  # whoever asked may have gone
 
     def open_socket(
         self, family: int, type_: int, proto: int, address: str, *, encrypted: bool

@@ -32,7 +32,15 @@ class DeliveryState(StrEnum):
     EXHAUSTED = "exhausted"
 
 
+_UNASKED = {
+    "alert.notification": "it comes where a contact of yours names the webhook, whatever the filters",
+    "webhook.test": "it comes when you ask for a test, whatever the filters",
+}
+
+
 def _event(name: str) -> str:
+    if name in _UNASKED:
+        raise ValueError(f"need not name {name}: {_UNASKED[name]}")
     if name not in EVENTS:
         raise ValueError(f"names no event: {name[:100]!r}{hint(name[:100], EVENTS)}")
     return name

@@ -9,6 +9,7 @@ from datetime import timedelta
 from ipaddress import ip_network
 
 import asyncpg
+import uvloop
 
 from alerts.record import WRITE_EVENTS
 from alerts.webhooks.dispatch import PACE
@@ -57,4 +58,4 @@ async def tell(url: str, events: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(deliver(sys.argv[2]) if sys.argv[1] == "deliver" else tell(sys.argv[2], int(sys.argv[3])))
+    uvloop.run(deliver(sys.argv[2]) if sys.argv[1] == "deliver" else tell(sys.argv[2], int(sys.argv[3])))

@@ -75,6 +75,11 @@ async def test_the_secret_is_shown_once(partner: httpx.AsyncClient) -> None:
         ({"url": "https://2130706433/"}, "url", "plain form"),
         ({"url": NOWHERE, "events": []}, "events", "at least 1"),
         ({"url": NOWHERE, "events": ["excursion.open"]}, "events[0]", "did you mean excursion.opened?"),
+        (
+            {"url": NOWHERE, "events": ["alert.notification"]},
+            "events[0]",
+            "comes where a contact of yours names",
+        ),
         ({"url": NOWHERE, "min_severity": "high"}, "min_severity", "major"),
         ({"url": NOWHERE, "shipment_ids": ["no blank"]}, "shipment_ids[0]", "letters"),
         ({"url": NOWHERE, "event": []}, "event", "did you mean events?"),

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+import uvloop
 
 from alerts.record import WRITE_EVENTS
 from alerts.webhooks.dispatch import PACE, Pace
@@ -29,6 +30,11 @@ HURRY = replace(
     poll_s=0.02,
     end_within_s=1.0,
 )
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the service runs on: transports of others differ where connections end."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @dataclass

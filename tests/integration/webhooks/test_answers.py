@@ -12,6 +12,7 @@ from alerts.webhooks.post import Answer, Poster
 from alerts.webhooks.resolve import Targets
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class Raw:
@@ -66,6 +67,17 @@ async def answers(raw: Raw, time_limit_s: float = 5) -> list[Answer]:
         ([b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"], 101, b"", None),
         ([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"], 200, b"", "the answer did not end in time"),
         ([b"HTTP/1.1 100 Continue\r\n\r\n"], None, b"", "no answer within 0.5 s"),
+        ([b"HTTP/1.1 100 Continue\r\n\r\n" * 4_000], None, b"", "the head of the answer is too large"),
+        ([b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"], 304, b"", None),
+        ([b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok"], 204, b"", None),
+        ([CHUNKED + b"2\r\nok\r\n0\r\nRetry-After: 9\r\n\r\n"], 200, b"ok", None),
+        ([CHUNKED + b"0\r\nX: " + b"x" * 300_000], 200, b"", "the answer is too large"),
+        ([CHUNKED + b"2\r\nok\r\n" + b"1;" + b"x" * 300_000], 200, b"ok", "the answer is too large"),
+        ([CHUNKED + b"zz\r\n"], 200, b"", "the answer is not HTTP/1.1"),
+        (
+            [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"],
+            *(None, b"", "the answer is not HTTP/1.1"),
+        ),
     ],
 )
 async def test_an_answer_is_what_the_server_said(
@@ -74,6 +86,7 @@ async def test_an_answer_is_what_the_server_said(
     [answer] = await answers(Raw(pieces), time_limit_s=0.5)
     assert (answer.status, answer.content) == (status, content)
     assert answer.error == error or (error and answer.error and answer.error.startswith(error))
+    assert answer.retry_after is None
 
 
 async def test_a_connection_is_used_again_after_a_whole_answer_only() -> None:

@@ -41,6 +41,8 @@ def test_a_delay_is_spread_by_a_fifth(chance: float, delay_s: float) -> None:
         (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90.0),
         (format_datetime(NOW - timedelta(seconds=90), usegmt=True), 0.0),
         ("Sat, 21 Nov 2026 08:00:30 -0000", 30.0),
+        ("Sat, 21 Nov 99999999999999999999 08:00:30 GMT", None),
+        ("Sat, 21 Nov 2026 08:00:30 +99999999999999", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
