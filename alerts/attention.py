@@ -15,7 +15,7 @@ from alerts.ownership import ACKNOWLEDGED_FOR, next_instant, pass_time
 FLEET: Final = ""
 """The scope of what is about the whole fleet; any other is a shipment's id."""
 LOOK_AGAIN_AFTER: Final[Duration] = 900 * SECOND
-"""At a critical alert that nobody owns, where nothing else says when."""
+"""At a critical alert that nobody has acknowledged, whoever owns it, where nothing else says when."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ def attend(view: ScopeView, now: Instant, new_id: Callable[[], str]) -> Attended
     decided = view.escalating.decide(incidents.values(), at_home.values(), now)
     deadlines = [next_instant(alert, view.acknowledged_for) for alert in alerts]
     deadlines += [one.next_at for one in decided.values()]
-    if any(_nobody_owns(alert) for alert in alerts):
+    if any(_nobody_took(alert) for alert in alerts):
         deadlines.append(now + LOOK_AGAIN_AFTER)
     return Attended(
         view=view,
@@ -96,6 +96,5 @@ def _moved_step(step: AlertStep, incident_id: IncidentId | None) -> AlertStep:
     return replace(step, change=change)
 
 
-def _nobody_owns(alert: Alert) -> bool:
-    critical = alert.condition.severity is Severity.CRITICAL
-    return alert.open and alert.state is not AlertState.SNOOZED and critical and alert.owner is None
+def _nobody_took(alert: Alert) -> bool:
+    return alert.state is AlertState.FIRING and alert.condition.severity is Severity.CRITICAL

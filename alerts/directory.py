@@ -1,8 +1,7 @@
 """Contacts, policies and handovers, for the API; whatever changes whom there is to tell has alerts looked at again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import RowMapping, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -54,21 +53,6 @@ async def look_again(connection: AsyncConnection, shipment_id: str | None = None
         untold = untold.where(incidents.c.shipment_id == shipment_id)
     await connection.execute(insert(attention_marks).from_select(["scope"], open_.union(untold)))
     await connection.execute(select(func.pg_notify(ATTEND_CHANNEL, "")))
-
-
-async def hand_over(connection: AsyncConnection, values: Mapping[str, Any]) -> tuple[RowMapping, bool]:
-    """Put a handover on record and give it, and whether it is new: the same instant and party is the same handover."""
-    same = select(handovers).where(
-        handovers.c.shipment_id == values["shipment_id"],
-        handovers.c.at == values["at"],
-        handovers.c.to_party == values["to_party"],
-    )
-    if (there := (await connection.execute(same)).mappings().first()) is not None:
-        return there, False
-    made = insert(handovers).values(id=uuid4(), **values).returning(handovers)
-    row = (await connection.execute(made)).mappings().one()
-    await look_again(connection, values["shipment_id"])
-    return row, True
 
 
 async def handover_page(

@@ -254,6 +254,16 @@ async def alerts_for_change(
     return rows
 
 
+async def open_alerts_for_change(connection: AsyncConnection, shipment_id: str) -> Rows:
+    """Give the open alerts of a shipment likewise."""
+    query = _with_shipment(alerts).where(
+        alerts.c.shipment_id == shipment_id, alerts.c.state != AlertState.RESOLVED
+    )
+    locked = query.order_by(alerts.c.id).with_for_update(of=alerts)
+    rows: Rows = (await connection.execute(locked)).mappings().all()
+    return rows
+
+
 async def comments(connection: AsyncConnection, id_: UUID, as_of: datetime | None) -> Rows:
     """Give what people had written to an alert by then, the first comment first."""
     query = select(alert_comments).where(alert_comments.c.alert_id == id_)

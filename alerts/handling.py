@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.alert import Alert, AlertChange
-from alerts.findings import alert_for_change, alerts_for_change
+from alerts.findings import alert_for_change, alerts_for_change, open_alerts_for_change
 from alerts.judge import AlertStep
 from alerts.model import Instant, to_instant
 from alerts.ownership import Person, Refused
@@ -55,6 +55,14 @@ async def act_on_incident(
     return done
 
 
+async def act_on_shipment(
+    connection: AsyncConnection, shipment_id: str, step: Step, person: Person
+) -> Sequence[Alert]:
+    """Do the same to each open alert of a shipment, and give them all; those that it does not change stay untouched."""
+    rows = await open_alerts_for_change(connection, shipment_id)
+    return (await _act(connection, rows, step, person, comments=False)).alerts if rows else ()
+
+
 async def comment(
     connection: AsyncConnection, id_: UUID, *, visible: ColumnElement[bool], by: str, text: str
 ) -> bool:
@@ -79,7 +87,15 @@ async def comment_on_incident(
     return True
 
 
-async def _act(connection: AsyncConnection, rows: Sequence[RowMapping], step: Step, person: Person) -> Done:
+async def _act(
+    connection: AsyncConnection,
+    rows: Sequence[RowMapping],
+    step: Step,
+    person: Person,
+    *,
+    comments: bool = True,
+) -> Done:
+    """Do it; `comments`: what was said with a step that changed nothing is kept as a comment."""
     at = await _now(connection)
     steps, after, refused, unsaid = [], [], [], []
     for row in rows:
@@ -92,7 +108,7 @@ async def _act(connection: AsyncConnection, rows: Sequence[RowMapping], step: St
         for change in changes:
             steps.append((whose, AlertStep(before=before, change=change)))
             before = alert = change.alert
-        if not changes and person.note:
+        if comments and not changes and person.note:
             unsaid.append(row["id"])
             alert = replace(alert, last_action_at=to_instant(at))
         after.append(alert)

@@ -1,6 +1,6 @@
 """Pure: what people do to an alert, each a step of its own; and what time does to what they did."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -64,6 +64,22 @@ def assign(alert: Alert, now: Instant, person: Person, owner: str | None) -> lis
         given = replace(given, last_action_at=now)
         return [fired(given, AlertReason.UNASSIGNED, by=person.by, note=person.note)]
     return [_stepped(given, AlertReason.UNASSIGNED, now, person)]
+
+
+def pass_on(
+    alert: Alert, now: Instant, person: Person, *, owner: str, is_former: Callable[[str], bool]
+) -> list[AlertChange]:
+    """Pass an alert that is nobody's, or the former holder's, to who holds the shipment now; others keep theirs.
+
+    What the former holder had acknowledged fires again: the new one has not.
+    """
+    mine = alert.owner is None or is_former(alert.owner)
+    if not alert.open or not mine or alert.owner == owner:
+        return []
+    given = replace(alert, owner=owner, assigned_at=now, assigned_by=person.by)
+    if alert.state is AlertState.ACKNOWLEDGED:
+        return [fired(given, AlertReason.ASSIGNED, by=person.by, note=person.note)]
+    return [_stepped(given, AlertReason.ASSIGNED, now, person)]
 
 
 def snooze(alert: Alert, now: Instant, person: Person, until: Instant | None) -> list[AlertChange] | Refused:

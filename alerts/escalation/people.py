@@ -132,9 +132,11 @@ class People:
         return carrier or self._at(custody.origin)
 
     def owners(self, names: Iterable[str]) -> tuple[Contact, ...]:
-        """Give the contacts that owners of alerts are, who are noted by a contact's id or its name."""
+        """Give the contacts that owners of alerts are, who are noted by a contact's id or name, or by its party."""
         wanted = {folded(name) for name in names}
-        return tuple(one for one in self._sorted() if {folded(one.contact_id), folded(one.name)} & wanted)
+        return tuple(
+            one for one in self._sorted() if {folded(one.contact_id), folded(one.name), *one.parties} & wanted
+        )
 
     def _desk(self) -> tuple[Contact, ...]:
         return tuple(

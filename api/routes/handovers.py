@@ -6,7 +6,8 @@ from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts import outbox
-from alerts.directory import HANDOVER_ORDER, hand_over, handover_page, unknown_contacts
+from alerts.custody import hand_over
+from alerts.directory import HANDOVER_ORDER, handover_page, unknown_contacts
 from alerts.wording import rfc3339
 from api.access import Principal, visible_shipments
 from api.lifecycle import not_ahead
@@ -25,7 +26,10 @@ router = APIRouter(route_class=Call, tags=["shipments"])
 async def record_handover(
     shipment_id: Id, body: HandoverIn, caller: Caller, services: Here, response: Response
 ) -> HandoverOut:
-    """Record who has taken a shipment over: from then on they are asked about its alerts. The same again changes nothing.
+    """Record who has taken a shipment over: from then on they are asked about its alerts.
+
+    Its open alerts pass to them, except what somebody else than the former holder owns; what that one had acknowledged
+    fires again. The same again changes nothing.
 
     It may be told late, and out of order: the latest by `at` says who holds it.
     """
@@ -37,7 +41,7 @@ async def record_handover(
             raise not_found("shipment", shipment_id)
         await _check(connection, body, shipment)
         values = body.model_dump() | {"at": body.at or now, "shipment_id": shipment_id, "by": by(caller)}
-        row, new = await hand_over(connection, values)
+        row, new = await hand_over(connection, shipment, values)
         if not new:
             _same(row, values)
         else:

@@ -174,6 +174,41 @@ async def test_after_a_handover_the_new_holder_is_asked(desk: Desk, hours_ago: H
     problem(await courier.post("/v1/shipments/S1/handovers", json=ahead), 422)
 
 
+async def test_a_handover_passes_the_open_alerts_to_the_new_holder(desk: Desk, hours_ago: HoursAgo) -> None:
+    await made(desk, "/v1/policies", AT_ONCE)
+    await made(desk, "/v1/contacts", mail("second", parties=["Main Courier"]))
+    await excursion(desk, hours_ago)
+    courier = await desk.caller("courier", shipment_ids=["S1"])
+    url = f"/v1/alerts/{(await desk.items('/v1/alerts', kind='excursion'))[0]['id']}"
+    over = {"at": text(hours_ago(1)), "from_party": "Depot", "to_party": "Rhein Courier"}
+
+    async def hand(**fields: Any) -> tuple[str, str]:
+        answer = await courier.post("/v1/shipments/S1/handovers", json=over | fields)
+        assert answer.status_code in {200, 201}, answer.text
+        await attend(desk)
+        alert = (await desk.admin.get(url)).json()
+        return alert["owner"], alert["state"]
+
+    assert await hand() == ("Rhein Courier", "firing")
+    assert (await desk.admin.post(f"{url}/acknowledge", json={})).status_code == 200
+    # One that was before passes nothing on, nor does the same again; what was acknowledged for the former holder fires.
+    assert await hand(at=text(hours_ago(1.5)), to_party="Main Courier") == ("Rhein Courier", "acknowledged")
+    later = {"at": text(hours_ago(0.1)), "from_party": "Rhein Courier", "to_party": "Main Courier"}
+    taken = later | {"to_contact": "second", "note": "At the gate"}
+    assert await hand(**taken) == ("second", "firing")
+    assert await hand(**taken) == ("second", "firing")
+    revisions = (await desk.admin.get(url)).json()["revisions"]
+    notes = [one["note"] for one in revisions if one["reason"] == "assigned"]
+    assert len(notes) == 2
+    assert notes[-1].startswith("Handed over from Rhein Courier to Main Courier at ")
+    assert notes[-1].endswith("At the gate")
+    # Somebody else's stays theirs, and acknowledged.
+    assert (await desk.admin.post(f"{url}/assign", json={"owner": "Kim"})).status_code == 200
+    assert (await desk.admin.post(f"{url}/acknowledge", json={})).status_code == 200
+    back = {"at": text(hours_ago(0.05)), "from_party": "Main Courier", "to_party": "Rhein Courier"}
+    assert await hand(**back) == ("Kim", "acknowledged")
+
+
 async def test_addresses_are_shown_to_ops_and_what_was_told_to_everybody_on_the_shipment(
     desk: Desk, hours_ago: HoursAgo
 ) -> None:

@@ -18,6 +18,7 @@ from alerts.ownership import (
     acknowledge,
     assign,
     next_instant,
+    pass_on,
     pass_time,
     resolve,
     snooze,
@@ -159,3 +160,29 @@ def test_a_failure_that_a_person_resolved_is_told_again_only_after_it_passed():
     assert aside(failing) == ()
     [passed] = advance(failing, replace(failing.condition, until=NOW + 10), NOW + 10)
     assert [step.change.alert.state for step in aside(passed.alert)] == [F]
+
+
+@pytest.mark.parametrize(
+    ("alert", "state", "owner"),
+    [
+        (FIRING, F, "Main"),
+        (replace(FIRING, owner="Rhein"), F, "Main"),
+        (replace(FIRING, owner="Kim"), F, "Kim"),
+        (TAKEN, A, "key:lee"),
+        (replace(TAKEN, owner="Rhein"), F, "Main"),
+        (ASLEEP, S, "Lee"),
+        (replace(ASLEEP, owner="Rhein"), S, "Main"),
+        (UNSEEN, R, None),
+    ],
+)
+def test_a_handover_passes_on_what_is_nobodys_or_the_former_holders(
+    alert: Alert, state: AlertState, owner: str | None
+) -> None:
+    pass_to_main = partial(pass_on, owner="Main", is_former=lambda name: name == "Rhein")
+    changes = pass_to_main(alert, NOW, KIM)
+    after = changes[-1].alert if changes else alert
+    assert (after.state, after.owner) == (state, owner)
+    assert [(one.reason, one.by, one.note) for one in changes] == [
+        (AlertReason.ASSIGNED, "key:kim", "because")
+    ] * (owner != alert.owner)
+    assert pass_to_main(after, NOW + 1, KIM) == []
