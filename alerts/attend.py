@@ -22,7 +22,7 @@ from alerts.grouped import incident_from_row, members
 from alerts.incidents import IncidentChange
 from alerts.model import Instant, to_datetime, to_instant
 from alerts.pacing import Pace
-from alerts.record import WRITE_EVENTS, Row, Whose, execute, save_steps, write
+from alerts.record import WRITE_EVENTS, Row, Whose, execute, lock_unchanged, save_steps, write
 from alerts.rows import alert_from_row
 from alerts.tables import incident_revisions, incidents
 from alerts.traces import Connection
@@ -79,12 +79,6 @@ SELECT * FROM alerts WHERE (shipment_id = ANY($1::text[]) OR ($2 AND shipment_id
     AND (state <> 'resolved' OR incident_id IS NULL OR incident_id IN (SELECT id FROM incidents WHERE state = 'open'
         AND (shipment_id = ANY($1::text[]) OR ($2 AND shipment_id IS NULL))))
 ORDER BY id
-"""
-
-# In the order in which evaluation locks them, and as they are once nobody else changes them.
-LOCK_UNCHANGED = """
-SELECT a.id::text FROM alerts AS a JOIN unnest($1::uuid[], $2::int[]) AS seen(id, revision) USING (id)
-WHERE a.revision = seen.revision ORDER BY a.id FOR UPDATE OF a
 """
 
 LOAD_INCIDENTS = """
@@ -247,11 +241,8 @@ async def _unchanged(connection: Connection, attended: Sequence[Attended]) -> li
     """Lock the alerts that are to be written; give the scopes in which none has become another one meanwhile."""
     revisions = {alert.id: alert.revision for one in attended for alert in one.view.alerts}
     written = {one.view.scope: _written(one) & revisions.keys() for one in attended}
-    ids = [id_ for of_scope in written.values() for id_ in of_scope]
-    if not ids:
-        return list(attended)
-    locked = await connection.fetch(LOCK_UNCHANGED, ids, [revisions[id_] for id_ in ids])
-    unchanged = {row["id"] for row in locked}
+    seen = {id_: revisions[id_] for of_scope in written.values() for id_ in of_scope}
+    unchanged = await lock_unchanged(connection, seen)
     return [one for one in attended if written[one.view.scope] <= unchanged]
 
 

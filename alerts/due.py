@@ -1,11 +1,15 @@
-"""Claims due shipments and loads what their judgement depends on: a set of them at a time, never one by one."""
+"""Claims due shipments and loads what their judgement depends on: a set of them at a time, never one by one.
+
+A transaction that has written, or has locked a row, keeps all that others commit from being read by streams and webhooks
+until its end (see outbox). So the claim is an advisory lock, and marks and alerts are taken once all is judged.
+"""
 
 import traceback
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import asyncpg
 
@@ -28,13 +32,15 @@ from alerts.traces import FROM_THE_START, Connection
 
 Rows: TypeAlias = Sequence[asyncpg.Record]
 
+LOCKS: Final = 0x64776576  # "dwev": the space of these locks
+
 _CLAIM = """
-SELECT e.shipment_id, e.evaluated_at
-FROM evaluations AS e JOIN (
-    SELECT shipment_id, min(since) AS since FROM ({due}) AS due GROUP BY shipment_id
-) AS waiting ON waiting.shipment_id = e.shipment_id
-{where} ORDER BY waiting.since LIMIT $1
-FOR UPDATE OF e SKIP LOCKED
+WITH waiting AS MATERIALIZED (
+    SELECT shipment_id FROM (
+        SELECT shipment_id, min(since) AS since FROM ({due}) AS due GROUP BY shipment_id
+    ) AS waiting JOIN evaluations USING (shipment_id) {where} ORDER BY since
+)
+SELECT shipment_id FROM waiting WHERE pg_try_advisory_xact_lock({locks}, hashtext(shipment_id)) LIMIT $1
 """
 
 _MARKS = """
@@ -45,15 +51,17 @@ _MARKS = """
 _DEADLINES = """
 (SELECT shipment_id, evaluate_at FROM evaluations WHERE evaluate_at <= now() ORDER BY evaluate_at LIMIT $1)
 """
-CLAIM_LIVE = _CLAIM.format(due=" UNION ALL ".join((_MARKS.format(late="NOT late"), _DEADLINES)), where="")
+CLAIM_LIVE = _CLAIM.format(
+    due=" UNION ALL ".join((_MARKS.format(late="NOT late"), _DEADLINES)), where="", locks=LOCKS
+)
 
 # What loggers bring back from a flight is much, and hours old: live data does not wait for it.
 # A mark from the future has waited: the clock was set back.
 _WAITED = """
-WHERE e.shipment_id <> ALL($2::text[]) AND NOT (
+WHERE shipment_id <> ALL($2::text[]) AND NOT (
     waiting.since > statement_timestamp() - $3 * interval '1 second' AND waiting.since <= statement_timestamp())
 """
-CLAIM_PAST = _CLAIM.format(due=_MARKS.format(late="late"), where=_WAITED)
+CLAIM_PAST = _CLAIM.format(due=_MARKS.format(late="late"), where=_WAITED, locks=LOCKS)
 PAST_PART = 4
 """Where both are claimed, one in so many shipments, at least, may be one with readings of the past."""
 
@@ -61,9 +69,12 @@ CLAIM_THESE = """
 SELECT shipment_id, evaluated_at FROM evaluations WHERE shipment_id = ANY($1::text[]) ORDER BY shipment_id
 """
 
-TAKE_MARKS = """
-DELETE FROM evaluation_marks WHERE shipment_id = ANY($1::text[])
-RETURNING shipment_id, device_id, dirty_from, marked_at
+WAIT_FOR = """
+SELECT pg_advisory_xact_lock($2, hashtext(shipment_id)) FROM unnest($1::text[]) AS s(shipment_id) ORDER BY hashtext(shipment_id)
+"""
+
+READ_MARKS = """
+SELECT id, shipment_id, device_id, dirty_from, marked_at FROM evaluation_marks WHERE shipment_id = ANY($1::text[])
 """
 
 LOAD_DEVICES = """
@@ -104,8 +115,8 @@ class Batch:
     poisoned: tuple[Poisoned, ...]
     received_at: Mapping[tuple[str, str], Instant]
     """When the newest of a logger's new readings was received."""
-    marked_at: Mapping[str, Instant]
-    """The oldest mark of each shipment."""
+    marks: Rows
+    """Those that told of something new."""
 
     @property
     def readings(self) -> int:
@@ -138,32 +149,35 @@ async def claim(
         past = await connection.fetch(CLAIM_PAST, room, [row["shipment_id"] for row in live], late_wait_s)
     if not live and not past:
         return None
-    return await _take(connection, [*live, *past], from_the_start=False)
+    return await _take(connection, [row["shipment_id"] for row in (*live, *past)], from_the_start=False)
 
 
 async def claim_these(connection: Connection, shipment_ids: Sequence[str]) -> Batch | None:
     """Wait for and lock certain shipments, and load them to be folded from the start; None where there are none."""
-    claimed = await connection.fetch(f"{CLAIM_THESE} FOR UPDATE", shipment_ids)
-    if not claimed:
-        return None
-    return await _take(connection, claimed, from_the_start=True)
+    await connection.execute(WAIT_FOR, shipment_ids, LOCKS)
+    return await _take(connection, shipment_ids, from_the_start=True, lock="FOR UPDATE")
 
 
 async def look_at(connection: Connection, shipment_ids: Sequence[str]) -> Batch | None:
     """Load certain shipments to be folded from the start, and take nothing away: for a look without consequences."""
     found = await connection.fetch(CLAIM_THESE, shipment_ids)
-    return await _load(connection, found, (), from_the_start=True, lock="") if found else None
+    return await _load(connection, found, (), from_the_start=True) if found else None
 
 
-async def _take(connection: Connection, claimed: Rows, *, from_the_start: bool) -> Batch:
-    # Each statement sees what was committed before it: the readings of every mark taken here are visible to those that
+async def _take(
+    connection: Connection, shipment_ids: Sequence[str], *, from_the_start: bool, lock: str = ""
+) -> Batch | None:
+    # Each statement sees what was committed before it: the readings of every mark read here are visible to those that
     # follow. A reading that comes in between can be folded already; its mark stays, and has it folded once more.
-    marks = await connection.fetch(TAKE_MARKS, [row["shipment_id"] for row in claimed])
-    return await _load(connection, claimed, marks, from_the_start=from_the_start, lock="FOR UPDATE")
+    marks = await connection.fetch(READ_MARKS, shipment_ids)
+    claimed = await connection.fetch(CLAIM_THESE, shipment_ids)
+    if not claimed:
+        return None
+    return await _load(connection, claimed, marks, from_the_start=from_the_start, lock=lock)
 
 
 async def _load(
-    connection: Connection, claimed: Rows, marks: Rows, *, from_the_start: bool, lock: str
+    connection: Connection, claimed: Rows, marks: Rows, *, from_the_start: bool, lock: str = ""
 ) -> Batch:
     ids = [row["shipment_id"] for row in claimed]
     shipments = await load_shipments(connection, ids)
@@ -186,7 +200,7 @@ async def _load(
             for one in resumed
             if one.loaded.received_at is not None
         },
-        marked_at=_oldest(marks),
+        marks=marks,
     )
 
 
@@ -199,7 +213,8 @@ async def _now(connection: Connection, claimed: Rows) -> Instant:
     return to_instant(max(clock, *(row["evaluated_at"] or clock for row in claimed)))
 
 
-def _oldest(marks: Rows) -> dict[str, Instant]:
+def oldest(marks: Rows) -> dict[str, Instant]:
+    """Give the oldest mark of each shipment."""
     oldest: dict[str, Instant] = {}
     for mark in marks:
         at = to_instant(mark["marked_at"])

@@ -10,13 +10,13 @@ import asyncpg
 import structlog
 
 from alerts import metrics
-from alerts.due import Batch, Poisoned, Share, claim, claim_these, told
+from alerts.due import Batch, Poisoned, Share, claim, claim_these, oldest, told
 from alerts.fleet import hear_fleet, watch_fleet
 from alerts.judge import DueShipment, Verdict, judge, set_aside
 from alerts.model import ChangeKind, Instant
 from alerts.outage import USUAL, Outage
 from alerts.pacing import Pace
-from alerts.record import save, write_deadlines
+from alerts.record import lock_unchanged, save, write_deadlines
 from alerts.traces import Connection
 from alerts.wakeup import Wakeup, first_of, outlast
 from telemetry.slices import can_wait, in_slices
@@ -44,6 +44,8 @@ _LONGEST_BACKOFF_S = 600.0
 
 # What a statement refuses because of the values in it: the same again would fail again.
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+
+TAKE_MARKS = "DELETE FROM evaluation_marks WHERE id = ANY($1::bigint[])"
 
 SET_ASIDE = """
 UPDATE evaluations AS e SET evaluate_at = now() + least(power(2, least(e.failures, 30)), $3) * interval '1 second',
@@ -118,7 +120,7 @@ async def evaluate_due(
         verdicts, poisoned = await _evaluate(connection, batch)
     _count(batch, verdicts, poisoned)
     metrics.CYCLE_SECONDS.observe(perf_counter() - started)
-    return len(verdicts) + len(poisoned)
+    return len(batch.shipments) + len(batch.poisoned)
 
 
 async def evaluate_again(
@@ -159,10 +161,25 @@ async def _evaluate(connection: Connection, batch: Batch) -> tuple[list[Verdict]
         await save(connection, some, batch.now)
         await write_deadlines(connection, some, batch.now)
 
-    saved, refused = await _save(connection, verdicts, write)
+    saved, refused = await _save(connection, await _unchanged(connection, verdicts), write)
     failures += refused
     await _set_aside(connection, failures, batch.now)
+    done = {v.identity.shipment_id for v in saved} | {one.identity.shipment_id for one in failures}
+    taken = [mark["id"] for mark in batch.marks if mark["shipment_id"] in done]
+    if taken:
+        await connection.execute(TAKE_MARKS, taken)
     return saved, failures
+
+
+async def _unchanged(connection: Connection, verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Lock the alerts that are to be written; leave out shipments where one has become another meanwhile: they come again."""
+    seen = {alert.id: alert.revision for v in verdicts for alert in v.identity.alerts.values()}
+    written = {
+        v.identity.shipment_id: {step.change.alert.id for step in v.alerts} & seen.keys() for v in verdicts
+    }
+    ids = {id_: seen[id_] for of_shipment in written.values() for id_ in of_shipment}
+    unchanged = await lock_unchanged(connection, ids)
+    return [v for v in verdicts if written[v.identity.shipment_id] <= unchanged]
 
 
 def _new_id() -> str:
@@ -193,7 +210,7 @@ async def _set_aside(connection: Connection, failures: Sequence[Poisoned], now: 
     await connection.execute(SET_ASIDE, ids, [one.error for one in failures], _LONGEST_BACKOFF_S)
     await connection.execute(FORGET_STATES, ids)
     verdicts = [set_aside(one.identity, one.error, now, _new_id) for one in failures]
-    await _save(connection, verdicts, lambda some: save(connection, some, now))
+    await _save(connection, await _unchanged(connection, verdicts), lambda some: save(connection, some, now))
 
 
 async def _patience(pool: asyncpg.Pool) -> float:
@@ -206,7 +223,7 @@ def _count(batch: Batch, verdicts: Sequence[Verdict], poisoned: Sequence[Poisone
     metrics.EVALUATED.inc(len(verdicts))
     metrics.EVALUATION_FAILED.inc(len(poisoned))
     metrics.READINGS_FOLDED.inc(batch.readings)
-    for at in batch.marked_at.values():
+    for at in oldest(batch.marks).values():
         metrics.EVALUATION_LAG_SECONDS.observe(max(0, batch.now - at) / 1e6)
     for verdict in verdicts:
         for device in verdict.devices:

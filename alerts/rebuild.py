@@ -10,7 +10,7 @@ from typing import Final, Self, TypeAlias
 
 import asyncpg
 
-from alerts.due import CLAIM_THESE, Poisoned, look_at
+from alerts.due import LOCKS, WAIT_FOR, Poisoned, look_at
 from alerts.evaluate import evaluate_again, judge_batch
 from alerts.judge import DeviceVerdict, Verdict
 from alerts.model import Change, Instant, to_instant
@@ -139,7 +139,7 @@ async def _look(connection: Connection, shipment_ids: Sequence[str]) -> Rebuilt:
 
 async def _mend(connection: Connection, shipment_ids: Sequence[str]) -> Rebuilt:
     # The lock comes first: what is compared must be what is overwritten.
-    await connection.fetch(f"{CLAIM_THESE} FOR UPDATE", shipment_ids)
+    await connection.execute(WAIT_FOR, shipment_ids, LOCKS)
     stored = await _Stored.load(connection, shipment_ids, live=True)
     return _told(stored, *await evaluate_again(connection, shipment_ids))
 

@@ -1,6 +1,6 @@
 """Saves what was decided of due shipments, with the events that tell of it, in the transaction of the claim."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,12 @@ FROM told LEFT JOIN counted ON counted.shipment_id = told.shipment_id ORDER BY t
 """
 """Tells events, given as one JSON array; those of a shipment are numbered by `sequence`, without a gap."""
 
+# As they are once nobody else changes them.
+LOCK_UNCHANGED = """
+SELECT a.id::text FROM alerts AS a JOIN unnest($1::uuid[], $2::int[]) AS seen(id, revision) USING (id)
+WHERE a.revision = seen.revision ORDER BY a.id FOR UPDATE OF a
+"""
+
 DROP_SAFE_POINTS = """
 DELETE FROM evaluation_safe_points AS s
 USING unnest($1::text[], $2::text[], $3::timestamptz[]) AS refolded(shipment_id, device_id, after)
@@ -99,6 +105,16 @@ WRITE_DEADLINES = """
 UPDATE evaluations AS e SET evaluate_at = d.evaluate_at, evaluated_at = $3, failures = 0, error = NULL
 FROM unnest($1::text[], $2::timestamptz[]) AS d(shipment_id, evaluate_at) WHERE e.shipment_id = d.shipment_id
 """
+
+
+async def lock_unchanged(connection: Connection, seen: Mapping[str, int]) -> set[str]:
+    """Lock alerts, given with the revisions that were seen of them, until the commit; give those that still have these.
+
+    What is to be written was decided on what was seen: whoever decided has to look again where another one was quicker.
+    """
+    if not seen:
+        return set()
+    return {row["id"] for row in await connection.fetch(LOCK_UNCHANGED, list(seen), list(seen.values()))}
 
 
 async def save(connection: Connection, verdicts: Sequence[Verdict], now: Instant) -> None:

@@ -333,7 +333,7 @@ async def test_what_another_evaluator_has_in_hand_is_not_asked_for_without_pause
     await desk.ship()
     await desk.pool.execute("UPDATE evaluations SET evaluate_at = now()")
     async with desk.pool.acquire() as other, other.transaction():
-        await other.execute("SELECT FROM evaluations FOR UPDATE")
+        await other.execute(due.WAIT_FOR, ["S1"], due.LOCKS)
         assert await evaluate_due(desk.pool) == 0
         assert await evaluate._patience(desk.pool) >= 0.02
 
