@@ -36,9 +36,9 @@ ATTEND_CHANNEL: Final = "dewarwatch_attend"
 POLL_S: Final = 1.0
 LEAST_WAIT_S: Final = 0.02
 BATCH: Final = 50
-CYCLE_S: Final = 0.1
+CYCLE_S: Final = 0.03
 """How long a cycle should take, and so few scopes it has."""
-REST_S: Final = 0.2
+REST_S: Final = 0.1
 """So long a pause is after it: people do not wait for milliseconds, and many scopes at once cost less."""
 _LONGEST_BACKOFF_S: Final = 600.0
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
@@ -126,7 +126,7 @@ class Batch:
 async def run_attend(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
     """Attend to alerts until `stop` is set; outlasts a database that is away."""
     can_wait.set(True)
-    pace = Pace(limit=BATCH // 4, least=BATCH // 8, most=BATCH)
+    pace = Pace(limit=4, least=4, most=BATCH)
 
     async def attend_some() -> int:
         return await pace.cycle(lambda limit: attend_due(pool, limit), CYCLE_S)

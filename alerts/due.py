@@ -36,11 +36,11 @@ LOCKS: Final = 0x64776576  # "dwev": the space of these locks
 
 _CLAIM = """
 WITH waiting AS MATERIALIZED (
-    SELECT shipment_id FROM (
+    SELECT shipment_id, evaluated_at FROM (
         SELECT shipment_id, min(since) AS since FROM ({due}) AS due GROUP BY shipment_id
     ) AS waiting JOIN evaluations USING (shipment_id) {where} ORDER BY since
 )
-SELECT shipment_id FROM waiting WHERE pg_try_advisory_xact_lock({locks}, hashtext(shipment_id)) LIMIT $1
+SELECT shipment_id, evaluated_at FROM waiting WHERE pg_try_advisory_xact_lock({locks}, hashtext(shipment_id)) LIMIT $1
 """
 
 _MARKS = """
@@ -149,13 +149,14 @@ async def claim(
         past = await connection.fetch(CLAIM_PAST, room, [row["shipment_id"] for row in live], late_wait_s)
     if not live and not past:
         return None
-    return await _take(connection, [row["shipment_id"] for row in (*live, *past)], from_the_start=False)
+    return await _take(connection, [*live, *past], from_the_start=False)
 
 
 async def claim_these(connection: Connection, shipment_ids: Sequence[str]) -> Batch | None:
     """Wait for and lock certain shipments, and load them to be folded from the start; None where there are none."""
     await connection.execute(WAIT_FOR, shipment_ids, LOCKS)
-    return await _take(connection, shipment_ids, from_the_start=True, lock="FOR UPDATE")
+    claimed = await connection.fetch(CLAIM_THESE, shipment_ids)
+    return await _take(connection, claimed, from_the_start=True, lock="FOR UPDATE") if claimed else None
 
 
 async def look_at(connection: Connection, shipment_ids: Sequence[str]) -> Batch | None:
@@ -164,15 +165,10 @@ async def look_at(connection: Connection, shipment_ids: Sequence[str]) -> Batch 
     return await _load(connection, found, (), from_the_start=True) if found else None
 
 
-async def _take(
-    connection: Connection, shipment_ids: Sequence[str], *, from_the_start: bool, lock: str = ""
-) -> Batch | None:
+async def _take(connection: Connection, claimed: Rows, *, from_the_start: bool, lock: str = "") -> Batch:
     # Each statement sees what was committed before it: the readings of every mark read here are visible to those that
     # follow. A reading that comes in between can be folded already; its mark stays, and has it folded once more.
-    marks = await connection.fetch(READ_MARKS, shipment_ids)
-    claimed = await connection.fetch(CLAIM_THESE, shipment_ids)
-    if not claimed:
-        return None
+    marks = await connection.fetch(READ_MARKS, [row["shipment_id"] for row in claimed])
     return await _load(connection, claimed, marks, from_the_start=from_the_start, lock=lock)
 
 

@@ -1,7 +1,7 @@
 """The evaluation loops: claim due shipments, load, fold and judge them, save; over and over, beside any number of its like."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from math import inf
 from time import perf_counter
 from uuid import uuid4
@@ -12,8 +12,8 @@ import structlog
 from alerts import metrics
 from alerts.due import Batch, Poisoned, Share, claim, claim_these, oldest, told
 from alerts.fleet import hear_fleet, watch_fleet
-from alerts.judge import DueShipment, Verdict, judge, set_aside
-from alerts.model import ChangeKind, Instant
+from alerts.judge import DueShipment, Identity, Verdict, judge, set_aside
+from alerts.model import ChangeKind
 from alerts.outage import USUAL, Outage
 from alerts.pacing import Pace
 from alerts.record import lock_unchanged, save, write_deadlines
@@ -33,7 +33,7 @@ CYCLE_S = 0.04
 """How long a cycle should take: longer ones make live data wait, shorter ones spend their time on beginning and end."""
 BESIDE_LIVE_S = 0.015
 """The same for shipments with readings of the past while there are live ones, which share processor and database."""
-REST_S = 0.015
+REST_S = 0.04
 """So long a pause is between such cycles."""
 LATE_WAIT_S = 1.0
 """And so long a shipment waits for what else its loggers hand in of the past: once is less work than many times."""
@@ -45,9 +45,8 @@ _LONGEST_BACKOFF_S = 600.0
 # What a statement refuses because of the values in it: the same again would fail again.
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 
-TAKE_MARKS = "DELETE FROM evaluation_marks WHERE id = ANY($1::bigint[])"
-
 SET_ASIDE = """
+WITH taken AS (DELETE FROM evaluation_marks WHERE id = ANY($4::bigint[]))
 UPDATE evaluations AS e SET evaluate_at = now() + least(power(2, least(e.failures, 30)), $3) * interval '1 second',
     failures = e.failures + 1, error = f.error
 FROM unnest($1::text[], $2::text[]) AS f(shipment_id, error) WHERE e.shipment_id = f.shipment_id
@@ -66,7 +65,7 @@ async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event, outage: Outage =
     sees whether the fleet as a whole is heard.
     """
     live, past = (Pace(limit=BATCH, least=LEAST_BATCH, most=BATCH) for _ in range(2))
-    past_beside_live = Pace(limit=2, least=2, most=BATCH)
+    past_beside_live = Pace(limit=1, least=1, most=BATCH)
     alone_at = -inf
 
     async def live_data() -> int:
@@ -159,16 +158,18 @@ async def _evaluate(connection: Connection, batch: Batch) -> tuple[list[Verdict]
 
     async def write(some: Sequence[Verdict]) -> None:
         await save(connection, some, batch.now)
-        await write_deadlines(connection, some, batch.now)
+        await write_deadlines(connection, some, _marks(batch, (v.identity for v in some)), batch.now)
 
     saved, refused = await _save(connection, await _unchanged(connection, verdicts), write)
     failures += refused
-    await _set_aside(connection, failures, batch.now)
-    done = {v.identity.shipment_id for v in saved} | {one.identity.shipment_id for one in failures}
-    taken = [mark["id"] for mark in batch.marks if mark["shipment_id"] in done]
-    if taken:
-        await connection.execute(TAKE_MARKS, taken)
+    await _set_aside(connection, failures, batch)
     return saved, failures
+
+
+def _marks(batch: Batch, identities: Iterable[Identity]) -> list[int]:
+    """Give the ids of the marks that told of these shipments."""
+    ids = {identity.shipment_id for identity in identities}
+    return [mark["id"] for mark in batch.marks if mark["shipment_id"] in ids]
 
 
 async def _unchanged(connection: Connection, verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -202,15 +203,18 @@ async def _save(
     return verdicts, []
 
 
-async def _set_aside(connection: Connection, failures: Sequence[Poisoned], now: Instant) -> None:
+async def _set_aside(connection: Connection, failures: Sequence[Poisoned], batch: Batch) -> None:
     """Try again later, from the start: the marks are gone, and the state may be what is wrong. Somebody is told."""
     if not failures:
         return
     ids = [one.identity.shipment_id for one in failures]
-    await connection.execute(SET_ASIDE, ids, [one.error for one in failures], _LONGEST_BACKOFF_S)
+    marks = _marks(batch, (one.identity for one in failures))
+    await connection.execute(SET_ASIDE, ids, [one.error for one in failures], _LONGEST_BACKOFF_S, marks)
     await connection.execute(FORGET_STATES, ids)
-    verdicts = [set_aside(one.identity, one.error, now, _new_id) for one in failures]
-    await _save(connection, await _unchanged(connection, verdicts), lambda some: save(connection, some, now))
+    verdicts = [set_aside(one.identity, one.error, batch.now, _new_id) for one in failures]
+    await _save(
+        connection, await _unchanged(connection, verdicts), lambda some: save(connection, some, batch.now)
+    )
 
 
 async def _patience(pool: asyncpg.Pool) -> float:

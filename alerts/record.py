@@ -102,6 +102,7 @@ WHERE s.shipment_id = refolded.shipment_id AND s.device_id = refolded.device_id 
 """
 
 WRITE_DEADLINES = """
+WITH taken AS (DELETE FROM evaluation_marks WHERE id = ANY($4::bigint[]))
 UPDATE evaluations AS e SET evaluate_at = d.evaluate_at, evaluated_at = $3, failures = 0, error = NULL
 FROM unnest($1::text[], $2::timestamptz[]) AS d(shipment_id, evaluate_at) WHERE e.shipment_id = d.shipment_id
 """
@@ -156,13 +157,16 @@ async def execute(connection: Connection, writes: Iterable[tuple[str, list[Row]]
                 await connection.execute(f"NOTIFY {OUTBOX_CHANNEL}")
 
 
-async def write_deadlines(connection: Connection, verdicts: Sequence[Verdict], now: Instant) -> None:
-    """Note that the shipments were evaluated, and when to look at them again if no reading comes first."""
+async def write_deadlines(
+    connection: Connection, verdicts: Sequence[Verdict], marks: Iterable[int], now: Instant
+) -> None:
+    """Note that the shipments were evaluated, for which marks, and when to look at them again if no reading comes first."""
     await connection.execute(
         WRITE_DEADLINES,
         [verdict.identity.shipment_id for verdict in verdicts],
         [None if v.evaluate_at is None else to_datetime(v.evaluate_at) for v in verdicts],
         to_datetime(now),
+        list(marks),
     )
 
 

@@ -172,7 +172,7 @@ async def test_the_number_of_statements_does_not_grow_with_the_number_of_shipmen
             with connection.query_logger(said.append):
                 assert await evaluate_due(Single(connection)) == size
         numbers[size] = len(said)
-    assert numbers[3] == numbers[60] <= 27
+    assert numbers[3] == numbers[60] <= 25
 
 
 class Single:
