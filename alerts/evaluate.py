@@ -33,7 +33,7 @@ CYCLE_S = 0.04
 """How long a cycle should take: longer ones make live data wait, shorter ones spend their time on beginning and end."""
 BESIDE_LIVE_S = 0.015
 """The same for shipments with readings of the past while there are live ones, which share processor and database."""
-REST_S = 0.04
+REST_S = 0.015
 """So long a pause is between such cycles."""
 LATE_WAIT_S = 1.0
 """And so long a shipment waits for what else its loggers hand in of the past: once is less work than many times."""
@@ -65,7 +65,7 @@ async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event, outage: Outage =
     sees whether the fleet as a whole is heard.
     """
     live, past = (Pace(limit=BATCH, least=LEAST_BATCH, most=BATCH) for _ in range(2))
-    past_beside_live = Pace(limit=1, least=1, most=BATCH)
+    past_beside_live = Pace(limit=2, least=2, most=BATCH)
     alone_at = -inf
 
     async def live_data() -> int:
