@@ -1,16 +1,35 @@
 """Tests of a contact: one notification by each of its channels, sent as everything else is."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import RowMapping, func, insert, text
+from sqlalchemy import RowMapping, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.escalating import NOTIFICATIONS_CHANNEL
 from alerts.escalation.notice import WORDS, Purpose, Why
 from alerts.escalation.tables import notifications
 from alerts.model import Severity
+
+MOST: Final = 5
+WITHIN: Final = timedelta(minutes=10)
+"""So many tests an address gets in this time, whichever contacts it is of: whoever has it may not have asked for any."""
+
+
+async def tested_enough(connection: AsyncConnection, contact: RowMapping) -> str | None:
+    """Give an address of a contact that has had as many tests as one may have; whoever else tests it waits."""
+    for address in sorted({way["address"] for way in contact["channels"]}):
+        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(address, 8))))
+        lately = select(func.count()).where(
+            notifications.c.address == address,
+            notifications.c.purpose == Purpose.TEST,
+            notifications.c.decided_at > func.clock_timestamp() - WITHIN,
+        )
+        if (await connection.execute(lately)).scalar_one() >= MOST:
+            return str(address)
+    return None
 
 
 async def send(connection: AsyncConnection, contact: RowMapping, *, by: str) -> Sequence[dict[str, Any]]:

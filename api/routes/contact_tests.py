@@ -1,6 +1,6 @@
 """Tests of contacts: whether messages get through, before anything depends on it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -32,7 +32,12 @@ class SentMessages(BaseModel):
     notifications: list[SentMessage]
 
 
-@router.post("/v1/contacts/{contact_id}/test", status_code=202)
+TOO_MANY: dict[int | str, dict[str, Any]] = {
+    429: {"description": "An address has had as many tests lately as one may have."}
+}
+
+
+@router.post("/v1/contacts/{contact_id}/test", status_code=202, responses=TOO_MANY)
 async def test_contact(contact_id: Id, caller: Caller, services: Here) -> SentMessages:
     """Send a test by each of a contact's channels, at once and whatever the time is there."""
     mine = true() if caller.is_operator else contacts.c.organization == caller.organization
@@ -41,7 +46,19 @@ async def test_contact(contact_id: Id, caller: Caller, services: Here) -> SentMe
         contact = (await connection.execute(wanted)).mappings().first()
         if contact is None:
             raise not_found("contact", contact_id)
+        if (address := await trial.tested_enough(connection, contact)) is not None:
+            raise _too_many(address)
         sent = await trial.send(connection, contact, by=by(caller))
     if not sent:
         raise Problem(409, f"The contact {contact_id} has no channel to test: give it one first.")
     return SentMessages(notifications=[SentMessage(**one) for one in sent])
+
+
+def _too_many(address: str) -> Problem:
+    within_s = int(trial.WITHIN.total_seconds())
+    return Problem(
+        429,
+        f"{address} has had {trial.MOST} tests within {within_s // 60} minutes: look at GET /v1/notifications for what "
+        "became of them, and test again later.",
+        headers={"Retry-After": str(within_s)},
+    )

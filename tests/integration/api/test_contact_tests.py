@@ -1,7 +1,9 @@
 """Tests of contacts: a message by each channel, for whoever may ask."""
 
+import asyncio
 import json
 
+from alerts.notices.trial import MOST
 from tests.integration.api.conftest import Desk
 
 WAYS = [
@@ -34,6 +36,22 @@ async def test_a_message_by_each_channel_is_put_on_its_way(desk: Desk) -> None:
         ("test", "pending", "Europe/Vienna")
     }
     assert all(json.loads(row["facts"])["by"] for row in rows)
+
+
+async def test_an_address_gets_so_many_tests_whichever_contact_it_is_of(desk: Desk) -> None:
+    await contact(desk, "one", None, WAYS)
+    await contact(desk, "two", None, WAYS[:1])
+    await contact(desk, "other", None, [{"channel": "email", "address": "other@clinic.example"}])
+    answers = await asyncio.gather(
+        *(desk.admin.post(f"/v1/contacts/{id_}/test") for id_ in ("one", "two") for _ in range(MOST))
+    )
+    assert sorted(one.status_code for one in answers) == [202] * MOST + [429] * MOST
+    refused = next(one for one in answers if one.status_code == 429)
+    assert refused.headers["Retry-After"] == "600"
+    assert "desk@clinic.example" in refused.json()["detail"]
+    assert (await desk.admin.post("/v1/contacts/other/test")).status_code == 202
+    await desk.pool.execute("UPDATE notifications SET decided_at = decided_at - interval '11 minutes'")
+    assert (await desk.admin.post("/v1/contacts/two/test")).status_code == 202
 
 
 async def test_only_ones_own_contacts(desk: Desk) -> None:
