@@ -44,7 +44,8 @@ def processes_below(folder: Path) -> list[int]:
 @contextlib.contextmanager
 def run_as_a_program(data: Path) -> Iterator["subprocess.Popen[str]"]:
     """The servers in a process of their own, which says "ready"."""
-    command = [sys.executable, "-m", "api.embedded.run", str(data)]
+    # A shell has what it starts in the background ignore Ctrl-C, and that would be handed on.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "api.embedded.run", str(data)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
             assert process.stdout
