@@ -120,7 +120,7 @@ class Sender:
                 return await view.load(connection, new, now, self._channels.public_url)
         except TRY_AGAIN:
             raise
-        except Exception:
+        except Exception:  # whatever is odd about one, all are told in plain words instead
             log.exception("notices_not_loaded", count=len(new))
             return {}
 
@@ -128,7 +128,7 @@ class Sender:
         at = datetime.now(UTC)
         try:
             result = await self._by_channel(claimed, message)
-        except Exception as error:
+        except Exception as error:  # a fault of ours is an attempt that failed, on record and tried again
             log.exception("notice_failed", notification=str(claimed.id))
             detail = f"a fault of the sender: {type(error).__name__}"
             result = Result(outcome=Outcome.LATER, detail=detail)
@@ -212,6 +212,6 @@ def _words(claimed: Claimed, notice: Notice | None, now: datetime) -> Mapping[st
     try:
         if notice is not None:
             return written(claimed.channel, notice)
-    except Exception:
+    except Exception:  # people are told all the same, with what is certain
         log.exception("notice_not_written", notification=str(claimed.id))
     return plainly(claimed.channel, asdict(claimed), now)

@@ -212,7 +212,7 @@ class Dispatcher:
         headers = message.headers(claimed.event_id, claimed.body, claimed.secrets, started_at)
         try:
             answer = await self._poster.post(claimed.url, claimed.body.encode(), headers)
-        except Exception as error:
+        except Exception as error:  # a fault of ours is an attempt that failed, on record and tried again
             log.exception(
                 "webhook_attempt_failed", webhook=str(claimed.webhook_id), event_id=claimed.event_id
             )

@@ -165,7 +165,7 @@ class Poster:
                     server_hostname=target.host.removesuffix(".") if target.encrypted else None,
                     ssl_shutdown_timeout=_GOODBYE_S if target.encrypted else None,
                 )
-            except BaseException:
+            except BaseException:  # also where it is cancelled: nobody else has the socket yet
                 opened.close()
                 raise
         connection.opened_at = time.monotonic()
