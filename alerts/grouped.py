@@ -109,18 +109,18 @@ def _known(as_of: datetime | None) -> FromClause:
     return then.subquery("incidents_then")
 
 
-def _with_shipment(known: FromClause, visible: ColumnElement[bool]) -> Select[Any]:
+def _with_shipment(known: FromClause, visible: ColumnElement[bool], as_of: datetime | None) -> Select[Any]:
     drill = func.coalesce(shipments.c.drill, False).label("drill")
-    joined = select(known, drill, *_escalation(known)).join(
+    joined = select(known, drill, *_escalation(known, as_of)).join(
         shipments, shipments.c.shipment_id == known.c.shipment_id, isouter=True
     )
     return joined.where(visible)
 
 
-def _escalation(known: FromClause) -> list[ColumnElement[Any]]:
+def _escalation(known: FromClause, as_of: datetime | None) -> list[ColumnElement[Any]]:
     """Give how far incidents are on their way to people, as it is now; of what was then it is not known."""
     names = ("nobody_to_tell", "next_at")
-    if known.name != "incidents_now":  # type: ignore[attr-defined]
+    if as_of is not None:
         return [null().label(name) for name in names]
     return [
         select(escalations.c[name])
@@ -137,7 +137,7 @@ async def incident_page(
 ) -> Page:
     """Give a page of incidents, the latest opened first; those that went into another one only by its id."""
     known = _known(wanted.as_of)
-    query = _with_shipment(known, wanted.visible).where(known.c.merged_into.is_(None))
+    query = _with_shipment(known, wanted.visible, wanted.as_of).where(known.c.merged_into.is_(None))
     for name in ("shipment_id", "state", "severity"):
         if (value := getattr(wanted, name)) is not None:
             query = query.where(known.c[name] == value)
@@ -157,7 +157,7 @@ async def incident(
 ) -> tuple[RowMapping, Sequence[RowMapping]] | None:
     """Give one incident and its revisions up to then, the first one first; None where it was not known."""
     known = _known(as_of)
-    query = _with_shipment(known, visible).where(known.c.id == id_)
+    query = _with_shipment(known, visible, as_of).where(known.c.id == id_)
     row = (await connection.execute(query)).mappings().first()
     if row is None:
         return None

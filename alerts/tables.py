@@ -48,7 +48,7 @@ evaluations = Table(
     Column("error", Text, comment="of the last try, where it failed"),
     Index(None, "evaluate_at", postgresql_where=text("evaluate_at IS NOT NULL")),
     postgresql_with={"fillfactor": "70"},
-    comment="one row a shipment; its lock is the right to evaluate it",
+    comment="one row a shipment; written only by whoever evaluates it",
 )
 
 evaluation_states = Table(
@@ -254,7 +254,7 @@ attention = Table(
     Column("error", Text, comment="of the last try, where it failed"),
     Index(None, "attend_at", postgresql_where=text("attend_at IS NOT NULL")),
     postgresql_with={"fillfactor": "70"},
-    comment="one row a scope; its lock is the right to attend to its alerts",
+    comment="one row a scope; written only by whoever attends to its alerts",
 )
 
 attention_marks = Table(

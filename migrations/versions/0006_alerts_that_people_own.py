@@ -197,7 +197,7 @@ def _make_attention() -> None:
         sa.Column("error", sa.Text, comment="of the last try, where it failed"),
         sa.PrimaryKeyConstraint("scope", name="attention_pkey"),
         postgresql_with={"fillfactor": "70"},
-        comment="one row a scope; its lock is the right to attend to its alerts",
+        comment="one row a scope; written only by whoever attends to its alerts",
     )
     op.create_index(
         "attention_attend_at_idx",
