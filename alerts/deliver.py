@@ -11,23 +11,19 @@ from alerts.wakeup import first_of, outlast
 LOOK_EVERY_S = 5.0
 _CHUNK = 10_000
 
-# An event can be read as soon as no transaction older than its own is running.
 AGE = """
 SELECT coalesce(extract(epoch FROM clock_timestamp() - (
-    SELECT created_at FROM outbox WHERE transaction_id >= pg_snapshot_xmin(pg_current_snapshot())
-    ORDER BY transaction_id, id LIMIT 1)), 0)
+    SELECT created_at FROM outbox WHERE position > (SELECT position FROM webhook_fanout) ORDER BY position LIMIT 1)), 0)
 """
 
 # How far it went is noted with it, for whoever wants to go on from before that.
 PRUNE = """
 WITH old AS (
     DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE created_at < now() - $1::interval ORDER BY id LIMIT $2)
-    RETURNING transaction_id, id
+    RETURNING position
 ), noted AS (
-    INSERT INTO outbox_pruned AS p (transaction_id, id)
-    SELECT transaction_id, id FROM old ORDER BY transaction_id DESC, id DESC LIMIT 1
-    ON CONFLICT (one) DO UPDATE SET transaction_id = EXCLUDED.transaction_id, id = EXCLUDED.id
-        WHERE (EXCLUDED.transaction_id, EXCLUDED.id) > (p.transaction_id, p.id)
+    INSERT INTO outbox_pruned AS p (position) SELECT max(position) FROM old HAVING count(*) > 0
+    ON CONFLICT (one) DO UPDATE SET position = greatest(p.position, EXCLUDED.position)
 )
 SELECT count(*) FROM old
 """

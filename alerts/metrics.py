@@ -34,7 +34,8 @@ MARKS_WAITING = Gauge(
     "dewarwatch_evaluation_marks_waiting", "Marks of new readings that are not evaluated yet"
 )
 OUTBOX_AGE_SECONDS = Gauge(
-    "dewarwatch_outbox_age_seconds", "Age of the oldest event that is not readable yet; 0 where none waits"
+    "dewarwatch_outbox_age_seconds",
+    "Age of the oldest event not yet handed on to webhooks; 0 where none waits",
 )
 OUTBOX_PRUNED = Counter("dewarwatch_outbox_pruned_total", "Events removed after their retention")
 WEBHOOK_ATTEMPTS = Counter("dewarwatch_webhook_attempts_total", "Messages sent to an endpoint", ["outcome"])

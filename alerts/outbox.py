@@ -1,46 +1,49 @@
 """The outbox: what is to be told is written with what it tells of, and read by position so that nothing is skipped.
 
-Transactions commit in another order than their rows were numbered, so "after the last id" skips rows. A row is
-settled once no transaction as old as its own can still commit; up to there (transaction_id, id) is a safe position.
+Transactions commit in another order than their rows were numbered, so "after the last id" skips rows. So each event gets
+its position at commit, by a trigger that lets one transaction after the other do so: what commits later comes after it.
 """
 
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import asyncpg
 import orjson
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.record import OUTBOX_CHANNEL
+from alerts.model import to_instant
 from alerts.tables import event_sequences, outbox
 from alerts.traces import Connection
 from alerts.wording import rfc3339
 from telemetry.model import JsonObject
 
-LARGEST_ID = 2**63 - 1
+OUTBOX_CHANNEL: Final = "dewarwatch_outbox"
+"""Notified of by the trigger that gives events their position."""
+_LARGEST = 2**63 - 1
 
 
 class Position(NamedTuple):
-    """A place in the outbox; everything settled up to it has been read."""
+    """A place in the outbox; everything up to it has been read."""
 
-    transaction_id: int
-    id: int
+    number: int
+    created_us: int = 0
+    """When its event was made, in µs since 1970, by which it is known again; 0 where no event is meant."""
 
     def __str__(self) -> str:
-        return f"{self.transaction_id}-{self.id}"
+        return f"{self.number}-{self.created_us}"
 
     @classmethod
     def parse(cls, text_: str) -> "Position | None":
         """Read what `str` gave; None where it is something else."""
-        found = re.fullmatch(r"([0-9]{1,20})-([0-9]{1,19})", text_, re.ASCII)
+        found = re.fullmatch(r"([0-9]{1,19})-([0-9]{1,19})", text_, re.ASCII)
         if found is None:
             return None
         position = cls(int(found[1]), int(found[2]))
-        return position if position.transaction_id < 2**64 and position.id <= LARGEST_ID else None
+        return position if max(position) <= _LARGEST else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +76,6 @@ async def tell(
     await connection.execute(
         insert(outbox).values(type=type, shipment_id=shipment_id, organization=organization, data=data)
     )
-    await connection.execute(select(func.pg_notify(OUTBOX_CHANNEL, "")))
 
 
 async def _next_sequence(connection: AsyncConnection, shipment_id: str) -> int:
@@ -87,19 +89,21 @@ async def _next_sequence(connection: AsyncConnection, shipment_id: str) -> int:
     return int((await connection.execute(counted)).scalar_one())
 
 
-_HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
+_END = """
+SELECT outbox_end() AS number, (SELECT created_at FROM outbox WHERE position = outbox_end()) AS created_at
+"""
 
 _AFTER = """
-SELECT transaction_id::text, id, created_at, type, shipment_id, organization, data,
-       transaction_id < pg_snapshot_xmin(pg_current_snapshot()) AS settled
-FROM outbox WHERE (transaction_id, id) > ($1::text::xid8, $2)
-ORDER BY outbox.transaction_id, outbox.id LIMIT $3
+SELECT position, created_at, type, shipment_id, organization, data FROM outbox
+WHERE position > $1 ORDER BY position LIMIT $2
 """
 
 
 async def end(connection: Connection) -> Position:
-    """Give the position after everything that is settled now."""
-    return Position(int(await connection.fetchval(_HORIZON)) - 1, LARGEST_ID)
+    """Give the position after everything that is there now."""
+    row = await connection.fetchrow(_END)
+    assert row is not None
+    return Position(row["number"], 0 if row["created_at"] is None else to_instant(row["created_at"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,36 +117,35 @@ class Lost:
     """When that was found, RFC 3339."""
 
 
+# A position that is not of this database's history, as after one was restored: nothing is there yet, or another event is.
 _LOST = """
-SELECT $1::text::xid8 >= pg_snapshot_xmax(pg_current_snapshot()) AS ahead, clock_timestamp() AS at,
-       p.transaction_id::text AS pruned_transaction, p.id AS pruned_id, (pg_snapshot_xmin(pg_current_snapshot()))::text AS horizon
-FROM (SELECT) AS one LEFT JOIN outbox_pruned AS p ON (p.transaction_id, p.id) > ($1::text::xid8, $2)
+SELECT outbox_end() AS end, clock_timestamp() AS at, p.position AS pruned, o.created_at
+FROM (SELECT) AS one LEFT JOIN outbox_pruned AS p ON p.position > $1 LEFT JOIN outbox AS o ON o.position = $1
 """
 
 
 async def lost(connection: Connection, after: Position) -> Lost | None:
     """Tell whether events after a position have been removed, or whether this database cannot have given it."""
-    row = await connection.fetchrow(_LOST, str(after.transaction_id), after.id)
+    row = await connection.fetchrow(_LOST, after.number)
     assert row is not None
-    if row["ahead"]:
-        now = Position(int(row["horizon"]) - 1, LARGEST_ID)
-        return Lost(reason="unknown_position", go_on_after=now, at=rfc3339(row["at"]))
-    if row["pruned_id"] is None:
-        return None
-    kept = Position(int(row["pruned_transaction"]), row["pruned_id"])
-    return Lost(reason="pruned", go_on_after=kept, at=rfc3339(row["at"]))
+    at = rfc3339(row["at"])
+    if row["pruned"] is not None:
+        return Lost(reason="pruned", go_on_after=Position(row["pruned"]), at=at)
+    there = row["created_at"]
+    another = there is not None and after.created_us not in {0, to_instant(there)}
+    if another or after.number > row["end"]:
+        return Lost(reason="unknown_position", go_on_after=await end(connection), at=at)
+    return None
 
 
-async def read(connection: Connection, after: Position, limit: int) -> tuple[list[Event], bool]:
-    """Give the settled events after a position, and whether there are more that will settle soon."""
-    rows = await connection.fetch(_AFTER, str(after.transaction_id), after.id, limit)
-    events = [_event(row) for row in rows if row["settled"]]
-    return events, len(events) < len(rows)
+async def read(connection: Connection, after: Position, limit: int) -> list[Event]:
+    """Give the next events after a position: fewer than `limit` where there are no more."""
+    return [_event(row) for row in await connection.fetch(_AFTER, after.number, limit)]
 
 
 def _event(row: asyncpg.Record) -> Event:
     return Event(
-        position=Position(int(row["transaction_id"]), row["id"]),
+        position=Position(row["position"], to_instant(row["created_at"])),
         created_at=row["created_at"],
         type=row["type"],
         shipment_id=row["shipment_id"],

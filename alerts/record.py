@@ -23,8 +23,6 @@ from alerts.tables import (
 from alerts.traces import FROM_THE_START, Connection
 from alerts.wording import instant_text
 
-OUTBOX_CHANNEL = "dewarwatch_outbox"
-
 Row = dict[str, Any]
 
 
@@ -153,8 +151,6 @@ async def execute(connection: Connection, writes: Iterable[tuple[str, list[Row]]
     for statement, rows in writes:
         if rows:
             await connection.execute(statement, orjson.dumps(rows).decode())
-            if statement is WRITE_EVENTS:
-                await connection.execute(f"NOTIFY {OUTBOX_CHANNEL}")
 
 
 async def write_deadlines(

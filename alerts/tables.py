@@ -21,22 +21,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.dialects.postgresql.base import ischema_names
-from sqlalchemy.types import UserDefinedType
 
 from telemetry.tables import Identifier, Instant, metadata
-
-
-class TransactionId(UserDefinedType[int]):
-    """PostgreSQL's xid8, which never wraps around."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: Any) -> str:
-        return "xid8"
-
-
-ischema_names["xid8"] = TransactionId  # so that alembic recognizes it when it compares
 
 evaluations = Table(
     "evaluations",
@@ -271,18 +257,16 @@ outbox = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column(
-        "transaction_id",
-        TransactionId,
-        nullable=False,
-        server_default=text("pg_current_xact_id()"),
-        comment="readers go by (transaction_id, id) below the oldest running transaction, and skip nothing",
+        "position",
+        BigInteger,
+        comment="given at commit, in the order of commits: readers go by it, and skip nothing",
     ),
     Column("created_at", Instant, nullable=False, server_default=func.clock_timestamp()),
     Column("type", Text, nullable=False),
     Column("shipment_id", Identifier),
     Column("organization", Identifier),
     Column("data", JSONB, nullable=False),
-    Index(None, "transaction_id", "id"),
+    Index(None, "position", unique=True, postgresql_where=text("position IS NOT NULL")),
     Index(None, "created_at"),
 )
 
@@ -290,8 +274,7 @@ outbox_pruned = Table(
     "outbox_pruned",
     metadata,
     Column("one", Boolean, primary_key=True, server_default=text("true")),
-    Column("transaction_id", TransactionId, nullable=False),
-    Column("id", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
     CheckConstraint("one", name="one"),
     comment="the last position whose event was removed: who reads on from before it has missed something",
 )

@@ -15,13 +15,11 @@ from prometheus_client import Counter, Gauge
 
 from alerts import outbox
 from alerts.model import Severity
-from alerts.outbox import Event, Lost, Position
-from alerts.record import OUTBOX_CHANNEL
+from alerts.outbox import OUTBOX_CHANNEL, Event, Lost, Position
 from alerts.wakeup import Wakeup, outlast
 from api.access import Principal, sees
 
 POLL_S = 1.0
-_SOON_S = 0.002
 _TURN_S = 0.005
 HEARTBEAT_S = 15.0
 LISTENERS_AT_MOST = 2000
@@ -148,16 +146,10 @@ class EventHub:
         """Hand on what is told, until `stop` is set; then all streams end. The database may go and come back."""
         try:
             async with Wakeup(self._pool, OUTBOX_CHANNEL) as wakeup:
-                delay_s = _SOON_S
                 while not stop.is_set():
                     wakeup.clear()
-                    before = self._position
-                    held_back = await outlast(self._hand_on, stop, "stream")
-                    # What is committed may have to wait for an older transaction, and nobody says when that one
-                    # ends: look again very soon, and the longer it takes, the less often.
-                    waited = held_back and before == self._position
-                    delay_s = min(delay_s * 2, POLL_S) if waited else _SOON_S
-                    await wakeup.wait(delay_s if held_back else POLL_S, stop)
+                    await outlast(self._hand_on, stop, "stream")
+                    await wakeup.wait(POLL_S, stop)
         finally:
             self.close()
 
@@ -168,14 +160,14 @@ class EventHub:
         for listener in self._listeners:
             listener.end()
 
-    async def _hand_on(self) -> bool:
-        """Hand on what is settled, and tell whether there is more that will be soon."""
+    async def _hand_on(self) -> None:
+        """Hand on what was told since."""
         async with self._pool.acquire() as connection:
             if self._position is None:
                 self._position = await outbox.end(connection)
                 self._ready.set()
             while True:
-                events, held_back = await outbox.read(connection, self._position, _PAGE)
+                events = await outbox.read(connection, self._position, _PAGE)
                 began = time.monotonic()
                 for event in events:
                     self._offer(event)
@@ -183,7 +175,7 @@ class EventHub:
                         await asyncio.sleep(0)  # a thousand listeners take a while: others are let in between
                         began = time.monotonic()
                 if len(events) < _PAGE:
-                    return held_back
+                    return
 
     def _offer(self, event: Event) -> None:
         self._position = event.position
@@ -278,7 +270,7 @@ class EventHub:
 
     async def _page(self, after: Position) -> tuple[list[Event], Lost | None]:
         async with self._pool.acquire() as connection:
-            events, _ = await outbox.read(connection, after, _PAGE)
+            events = await outbox.read(connection, after, _PAGE)
             return events, await outbox.lost(connection, after)  # after it: what is cut off meanwhile is seen
 
     async def _next(self, listener: Listener) -> bytes | None:

@@ -21,7 +21,7 @@ import httpx
 import orjson
 import uvloop
 
-from alerts.record import OUTBOX_CHANNEL, WRITE_EVENTS
+from alerts.record import WRITE_EVENTS
 from bench.ground import Ground, Service, eventually
 from bench.machine import cpu_s
 from bench.report import Measure, Result, percentile, progress
@@ -219,9 +219,7 @@ async def _tell(connection: asyncpg.Connection, numbers: Sequence[int]) -> None:
         }
         for number in numbers
     ]
-    async with connection.transaction():
-        await connection.execute(WRITE_EVENTS, orjson.dumps(rows).decode())
-        await connection.execute(f"NOTIFY {OUTBOX_CHANNEL}")
+    await connection.execute(WRITE_EVENTS, orjson.dumps(rows).decode())
 
 
 def _resident_mib(pid: int) -> float:

@@ -21,7 +21,7 @@ import asyncpg
 import orjson
 import uvloop
 
-from alerts.record import OUTBOX_CHANNEL, WRITE_EVENTS
+from alerts.record import WRITE_EVENTS
 from alerts.webhooks.dispatch import PACE
 from bench.ground import Ground, eventually
 from bench.machine import cpu_s
@@ -307,9 +307,7 @@ async def _tell(connection: asyncpg.Connection, events: Sequence[tuple[int, str 
         }
         for number, organization in events
     ]
-    async with connection.transaction():
-        await connection.execute(WRITE_EVENTS, orjson.dumps(rows).decode())
-        await connection.execute(f"NOTIFY {OUTBOX_CHANNEL}")
+    await connection.execute(WRITE_EVENTS, orjson.dumps(rows).decode())
 
 
 def _data(number: int) -> dict[str, Any]:

@@ -95,7 +95,7 @@ async def outbox_is_described(url: str) -> None:
         await connection.close()
     all_are_described(
         Event(
-            position=Position(0, row["id"]),
+            position=Position(row["position"]),
             created_at=row["created_at"],
             type=row["type"],
             shipment_id=row["shipment_id"],

@@ -3,31 +3,27 @@
 from typing import Final, NamedTuple
 
 import asyncpg
-import structlog
 
 from alerts import outbox
 from alerts.outbox import Event, Position
 from alerts.traces import Connection
 from alerts.webhooks import message
 
-log = structlog.get_logger(__name__)
-
 DELIVERIES_CHANNEL: Final = "dewarwatch_webhooks"
 _PAGE = 200
 
-POSITION = "SELECT transaction_id::text, outbox_id FROM webhook_fanout FOR UPDATE SKIP LOCKED"
-MOVE = "UPDATE webhook_fanout SET transaction_id = $1::text::xid8, outbox_id = $2"
-AHEAD = "SELECT $1::text::xid8 > pg_snapshot_xmax(pg_current_snapshot())"
+POSITION = "SELECT position FROM webhook_fanout FOR UPDATE SKIP LOCKED"
+MOVE = "UPDATE webhook_fanout SET position = $1"
 
 # The one place that decides who gets what. An event without a severity passes `min_severity`.
 FAN_OUT = """
 WITH event AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[],
-        $8::text[]) AS e(message_id, transaction_id, type, shipment_id, organization, created_at, severity, webhook_id)
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[],
+        $8::text[]) AS e(message_id, position, type, shipment_id, organization, created_at, severity, webhook_id)
 ), wanted AS MATERIALIZED (
     SELECT w.id AS webhook_id, e.message_id, e.created_at FROM event AS e JOIN webhooks AS w ON
         w.deleted_at IS NULL
-        AND e.transaction_id::xid8 >= w.since_transaction
+        AND e.position > w.since_position
         AND (w.organization IS NULL OR w.organization = e.organization)
         AND (w.sees_shipment_ids IS NULL OR e.shipment_id = ANY (w.sees_shipment_ids))
         AND (w.events IS NULL OR e.type = ANY (w.events))
@@ -54,46 +50,32 @@ class FannedOut(NamedTuple):
     deliveries: int
     more: bool
     """Whether there may be more at once: the page was full."""
-    held_back: bool
-    """Whether events are committed that an older transaction holds back."""
 
 
-_NOTHING = FannedOut(0, 0, more=False, held_back=False)
+_NOTHING = FannedOut(0, 0, more=False)
 
 
 async def fan_out(pool: asyncpg.Pool) -> FannedOut:
     """Hand on the next events; nothing where another process is at it, which it will be for all of us."""
     async with pool.acquire() as connection, connection.transaction():
-        row = await connection.fetchrow(POSITION)
-        if row is None:
+        position = await connection.fetchval(POSITION)
+        if position is None:
             return _NOTHING
-        position = Position(int(row["transaction_id"]), row["outbox_id"])
-        if await connection.fetchval(AHEAD, str(position.transaction_id)):
-            position = await _begin_anew(connection, position)
-        events, held_back = await outbox.read(connection, position, _PAGE)
+        events = await outbox.read(connection, Position(position), _PAGE)
         if not events:
-            return _NOTHING._replace(held_back=held_back)
+            return _NOTHING
         inserted = await _insert(connection, events)
-        last = events[-1].position
-        await connection.execute(MOVE, str(last.transaction_id), last.id)
+        await connection.execute(MOVE, events[-1].position.number)
         if inserted:
             await connection.execute(f"NOTIFY {DELIVERIES_CHANNEL}")
-        return FannedOut(len(events), inserted, more=len(events) == _PAGE, held_back=held_back)
-
-
-async def _begin_anew(connection: Connection, position: Position) -> Position:
-    """Forget a position of another database server, from which this one was restored: it would skip everything."""
-    log.warning("webhooks_begin_anew", position=str(position))
-    begin = Position(0, 0)
-    await connection.execute(MOVE, str(begin.transaction_id), begin.id)
-    return begin
+        return FannedOut(len(events), inserted, more=len(events) == _PAGE)
 
 
 async def _insert(connection: Connection, events: list[Event]) -> int:
     done = await connection.execute(
         FAN_OUT,
         [str(event.position) for event in events],
-        [str(event.position.transaction_id) for event in events],
+        [event.position.number for event in events],
         [event.type for event in events],
         [event.shipment_id for event in events],
         [event.organization for event in events],

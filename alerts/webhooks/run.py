@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import asyncpg
 
-from alerts.record import OUTBOX_CHANNEL
+from alerts.outbox import OUTBOX_CHANNEL
 from alerts.wakeup import Wakeup, first_of, outlast
 from alerts.webhooks.dispatch import PACE, Dispatcher, Pace
 from alerts.webhooks.fanout import fan_out
@@ -13,7 +13,6 @@ from alerts.webhooks.resolve import Targets
 from alerts.webhooks.upkeep import look_after
 
 _POLL_S = 1.0
-_SOON_S = 0.002
 _LOOK_EVERY_S = 5.0
 
 
@@ -29,15 +28,11 @@ async def run_webhooks(
 
 async def _hand_on(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
     async with Wakeup(pool, OUTBOX_CHANNEL) as wakeup:
-        delay_s = _SOON_S
         while not stop.is_set():
             wakeup.clear()
             done = await outlast(lambda: fan_out(pool), stop, "webhooks:fan-out")
-            if done is None or done.more:
-                continue
-            # As for the stream: nobody says when the older transaction ends that holds an event back.
-            delay_s = min(delay_s * 2, _POLL_S) if done.held_back and not done.events else _SOON_S
-            await wakeup.wait(delay_s if done.held_back else _POLL_S, stop)
+            if done is not None and not done.more:
+                await wakeup.wait(_POLL_S, stop)
 
 
 async def _look_after(pool: asyncpg.Pool, stop: asyncio.Event, retention: timedelta) -> None:

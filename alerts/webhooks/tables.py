@@ -22,7 +22,6 @@ from sqlalchemy import (
     text,
 )
 
-from alerts.tables import TransactionId
 from telemetry.tables import Identifier, Instant, metadata
 
 webhooks = Table(
@@ -67,11 +66,11 @@ webhooks = Table(
     Column("created_by", Text, nullable=False),
     Column("deleted_at", Instant),
     Column(
-        "since_transaction",
-        TransactionId,
+        "since_position",
+        BigInteger,
         nullable=False,
-        server_default=text("pg_snapshot_xmin(pg_current_snapshot())"),
-        comment="it gets the events of this and later transactions: of all that were not over when it was made",
+        server_default=text("outbox_end()"),
+        comment="it gets the events after this one: the last there was when it was made",
     ),
     Index(None, "created_at", "id"),
     Index(None, "organization"),
@@ -81,8 +80,7 @@ webhook_fanout = Table(
     "webhook_fanout",
     metadata,
     Column("one", Boolean, primary_key=True, server_default=text("true")),
-    Column("transaction_id", TransactionId, nullable=False),
-    Column("outbox_id", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
     CheckConstraint("one", name="one"),
     comment="up to where the outbox is handed on; its lock is the right to do so",
 )

@@ -10,7 +10,6 @@ import orjson
 import structlog
 
 from alerts import metrics
-from alerts.record import OUTBOX_CHANNEL
 from alerts.traces import Connection
 from alerts.wording import rfc3339
 
@@ -131,4 +130,3 @@ async def _tell(connection: Connection, type_: str, row: asyncpg.Record) -> None
         "failing_since": None if row["failing_since"] is None else rfc3339(row["failing_since"]),
     }
     await connection.execute(TELL, type_, row["organization"], orjson.dumps(data).decode())
-    await connection.execute(f"NOTIFY {OUTBOX_CHANNEL}")

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from alerts.tables import TransactionId
+from migrations.transaction_id import TransactionId
 
 revision = "0001"
 down_revision = None

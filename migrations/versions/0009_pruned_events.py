@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from alerts.tables import TransactionId
+from migrations.transaction_id import TransactionId
 
 revision = "0009"
 down_revision = "0008"

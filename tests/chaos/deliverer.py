@@ -50,9 +50,7 @@ async def tell(url: str, events: int) -> None:
             {"type": "alert.firing", "shipment_id": s, "organization": None, "data": {"shipment_id": s}}
             for s in shipments
         ]
-        async with connection.transaction():
-            await connection.execute(WRITE_EVENTS, json.dumps(rows))
-            await connection.execute("NOTIFY dewarwatch_outbox")
+        await connection.execute(WRITE_EVENTS, json.dumps(rows))
         await asyncio.sleep(0.01)
     await asyncio.Event().wait()  # to be killed like the others
 

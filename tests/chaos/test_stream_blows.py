@@ -95,7 +95,6 @@ async def tell(pool: asyncpg.Pool, stop: asyncio.Event, chance: random.Random) -
     while not stop.is_set():
         async with pool.acquire() as connection, connection.transaction():
             await connection.execute(WRITE_EVENTS, json.dumps(events(number, chance)))
-            await connection.execute("NOTIFY dewarwatch_outbox")
             await asyncio.sleep(chance.random() * 0.02)
         number += 1
 
@@ -118,7 +117,7 @@ async def test_kill_9_while_a_reader_resumes(
 
     async with asyncpg.create_pool(database_url, min_size=1, max_size=TELLERS + 1) as pool:
         service = await serve()
-        follower = Follower(service.url, "1-1")
+        follower = Follower(service.url, "0-0")
         following = asyncio.create_task(follower.follow())
         tellers = [asyncio.create_task(tell(pool, stop, random.Random(run_seed + n))) for n in range(TELLERS)]
         try:
@@ -133,7 +132,9 @@ async def test_kill_9_while_a_reader_resumes(
                 service = await serve()
             stop.set()
             await asyncio.gather(*tellers)
-            rows = await pool.fetch("SELECT transaction_id::text || '-' || id AS id FROM outbox")
+            rows = await pool.fetch(
+                "SELECT position::text || '-' || (extract(epoch FROM created_at) * 1000000)::bigint AS id FROM outbox"
+            )
             async with asyncio.timeout(60):
                 while len(follower.read) < len(rows):
                     await asyncio.sleep(0.01)

@@ -97,7 +97,7 @@ async def test_kill_9_of_deliverers(database_url: str, run_seed: int, events: in
         finally:
             await crowd.end()
         told = await pool.fetch(
-            "SELECT transaction_id::text || '-' || id AS id, shipment_id, (data->>'sequence')::int AS sequence FROM outbox"
+            "SELECT position::text || '-' || (extract(epoch FROM created_at) * 1000000)::bigint AS id, shipment_id, (data->>'sequence')::int AS sequence FROM outbox"
         )
         assert await pool.fetchval("SELECT count(*) FROM webhook_deliveries WHERE state <> 'delivered'") == 0
         assert {

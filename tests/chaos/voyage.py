@@ -108,9 +108,7 @@ class Voyage:
 
     def told(self) -> list[dict[str, Any]]:
         """Everything that the stream has to tell of excursions and alerts, in order."""
-        rows = self.fetch(
-            "SELECT data FROM outbox WHERE type ~ '^(excursion|alert)' ORDER BY transaction_id, id"
-        )
+        rows = self.fetch("SELECT data FROM outbox WHERE type ~ '^(excursion|alert)' ORDER BY position")
         return [orjson.loads(row["data"]) for row in rows]
 
     def _told_once(self) -> None:

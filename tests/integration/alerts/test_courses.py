@@ -36,7 +36,7 @@ from .ruling import only_silence
 from .stage import Fault, Killed, Program, Stage
 
 SHIPMENTS = 12
-MACHINES = 36
+MACHINES = 38
 """In one round, with a seed of its own."""
 COURSES = 300
 """At least so many a round: a shipment that never gets a reading is none."""

@@ -84,4 +84,3 @@ async def tell(
         json.dumps({"shipment_id": shipment_id, **data}),
         times,
     )
-    await desk.pool.execute("NOTIFY dewarwatch_outbox")

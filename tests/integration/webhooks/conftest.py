@@ -74,9 +74,7 @@ class Hooks:
             }
             for number in range(count)
         ]
-        async with self.pool.acquire() as connection, connection.transaction():
-            await connection.execute(WRITE_EVENTS, json.dumps(rows))
-            await connection.execute("NOTIFY dewarwatch_outbox")
+        await self.pool.execute(WRITE_EVENTS, json.dumps(rows))
 
     def run(self, pace: Pace = HURRY, targets: Targets = LOOPBACK) -> None:
         stop = asyncio.Event()

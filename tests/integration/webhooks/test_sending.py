@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks import Webhook
 
+from alerts.model import to_instant
+from alerts.outbox import Position
 from alerts.webhooks.connection import LARGEST_ANSWER
 from alerts.webhooks.message import LARGEST_BODY
 from tests.receivers import ENDLESS, FAIL, HANG, HUGE, OK, RESET, Reply, in_turn, receiver
@@ -26,7 +28,7 @@ async def test_an_event_reaches_its_endpoint_signed_with_all_of_its_state(hooks:
     assert message["type"] == "alert.firing"
     assert datetime.fromisoformat(message["timestamp"]) == told["created_at"]
     assert message["data"] == {"shipment_id": "S1", "number": 0, "severity": "critical", "sequence": 1}
-    assert got.id == f"{told['transaction_id']}-{told['id']}"
+    assert got.id == str(Position(told["position"], to_instant(told["created_at"])))
     assert got.headers["content-type"] == "application/json"
     (attempt,) = await hooks.attempts(webhook_id)
     assert (attempt["status"], attempt["error"], attempt["answer"]) == (200, None, b"ok")

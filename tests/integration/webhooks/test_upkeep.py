@@ -207,16 +207,6 @@ async def test_what_is_past_its_retention_goes_but_what_a_pause_holds_back(hooks
     assert await hooks.deliveries(disabled) == []
 
 
-async def test_a_position_of_another_server_is_forgotten(hooks: Hooks) -> None:
-    await hooks.pool.execute("UPDATE webhook_fanout SET transaction_id = '900000000000'::xid8")
-    async with receiver() as partner:
-        webhook_id = await hooks.endpoint(partner.url)
-        hooks.run()
-        await hooks.tell()
-        await hooks.all_are("delivered", webhook_id, 1)
-    assert len(partner.got) == 1
-
-
 async def test_the_events_of_what_was_not_over_when_it_was_made_come_too(hooks: Hooks) -> None:
     """And those that were told before do not."""
     async with receiver() as partner:
