@@ -1,8 +1,7 @@
 """The loop that attends to alerts: claims scopes where something changed or is due, decides, saves; beside any number of its like.
 
-A transaction that has written, or has locked a row, keeps all that others commit from being read by streams and webhooks
-until its end (see outbox). So here the claim is an advisory lock, and nothing is written before all is decided. What
-became of an alert meanwhile is seen then: its scope is left as it is, and comes again.
+While it is decided nothing is locked that anybody else may want: the claim is an advisory lock, and what became of an alert
+meanwhile is seen when it is to be written: its scope is left as it is, and comes again.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Claims due shipments and loads what their judgement depends on: a set of them at a time, never one by one.
 
-A transaction that has written, or has locked a row, keeps all that others commit from being read by streams and webhooks
-until its end (see outbox). So the claim is an advisory lock, and marks and alerts are taken once all is judged.
+Nothing is locked that anybody else may want while shipments are judged: the claim is an advisory lock, and marks and
+alerts are taken once all is judged.
 """
 
 import traceback

@@ -28,13 +28,14 @@ POLL_S = 1.0
 LEAST_WAIT_S = 0.02
 """What is overdue and cannot be claimed is in another evaluator's hands: looking again at once only costs."""
 BATCH = 200
-LEAST_BATCH = 8
-CYCLE_S = 0.04
-"""How long a cycle should take: longer ones make live data wait, shorter ones spend their time on beginning and end."""
-BESIDE_LIVE_S = 0.015
+LEAST_BATCH = 100
+CYCLE_S = 0.2
+"""How long a cycle may take. What comes meanwhile waits for its end, but to take less at once where there is much to do
+costs more for each shipment, and then all of them wait for longer."""
+LEAST_BESIDE_LIVE, BESIDE_LIVE_S = 8, 0.1
 """The same for shipments with readings of the past while there are live ones, which share processor and database."""
-REST_S = 0.015
-"""So long a pause is between such cycles."""
+REST = 2.0
+"""So many times as long as such a cycle took is the pause after it."""
 LATE_WAIT_S = 1.0
 """And so long a shipment waits for what else its loggers hand in of the past: once is less work than many times."""
 LOOK_PAST_EVERY_S = 0.1
@@ -65,7 +66,7 @@ async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event, outage: Outage =
     sees whether the fleet as a whole is heard.
     """
     live, past = (Pace(limit=BATCH, least=LEAST_BATCH, most=BATCH) for _ in range(2))
-    past_beside_live = Pace(limit=2, least=2, most=BATCH)
+    past_beside_live = Pace(limit=LEAST_BESIDE_LIVE, least=LEAST_BESIDE_LIVE, most=BATCH)
     alone_at = -inf
 
     async def live_data() -> int:
@@ -79,10 +80,11 @@ async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event, outage: Outage =
         can_wait.set(True)
         if perf_counter() > alone_at:
             return await past.cycle(lambda limit: evaluate_due(pool, limit, Share.PAST), CYCLE_S)
+        began = perf_counter()
         found = await past_beside_live.cycle(
             lambda limit: evaluate_due(pool, limit, Share.PAST, LATE_WAIT_S), BESIDE_LIVE_S
         )
-        await first_of(stop, patience_s=REST_S if found else LOOK_PAST_EVERY_S)
+        await first_of(stop, patience_s=REST * (perf_counter() - began) if found else LOOK_PAST_EVERY_S)
         return found
 
     # First of all: what is due after an outage must not be told of one by one.

@@ -1,4 +1,4 @@
-"""How much a loop takes at once: a transaction that lasts keeps what was committed after it began from being read."""
+"""How much a loop takes at once: as much as it has time for, and less where the database cannot do so much."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
