@@ -30,7 +30,7 @@ STALLED_S = 60.0
 FULL_RETRY_S = 30
 _AT_MOST = 1000
 
-_EXAMPLE = """id: 74211-3807
+_EXAMPLE = """id: 3807-1795249800012000
 event: excursion.opened
 data: {"type":"excursion.opened","timestamp":"2026-11-21T03:45:00.120Z","data":{"id":"…","state":"open"}}
 
