@@ -150,3 +150,60 @@ async def test_down_and_up_again_gives_the_same_schema(database_url: str) -> Non
         )
     await engine.dispose()
     assert difference == []
+
+
+_READABLE_THEN = "SELECT shipment_id FROM outbox ORDER BY transaction_id, id"
+_READABLE_NOW = "SELECT shipment_id FROM outbox ORDER BY position"
+
+
+async def test_events_keep_their_order_and_who_has_read_them_goes_on_where_he_was(
+    empty_database_url: str,
+) -> None:
+    """Whether the schema goes forward or back: of what was told and handed on before, and what is told later."""
+    engine = engine_for(empty_database_url)
+
+    async def tell(connection: asyncpg.Connection, *shipment_ids: str) -> None:
+        for id_ in shipment_ids:
+            await connection.execute(
+                "INSERT INTO outbox (type, shipment_id, data) VALUES ('x', $1, '{}')", id_
+            )
+
+    async with engine.begin() as connection:
+        await connection.run_sync(_upgrade_to, "0010")
+    first = await asyncpg.connect(empty_database_url)
+    second = await asyncpg.connect(empty_database_url)
+    try:
+        await tell(first, "handed on")
+        await first.execute(
+            "UPDATE webhook_fanout SET (transaction_id, outbox_id) = (SELECT transaction_id, id FROM outbox)"
+        )
+        async with first.transaction():
+            await tell(first, "early 1")
+            async with second.transaction():
+                await tell(second, "late 1")
+                await tell(first, "early 2")
+                await tell(second, "late 2")
+        await first.execute(
+            "INSERT INTO webhooks (id, url, secret, created_by) VALUES (gen_random_uuid(), 'u', 's', 'k')"
+        )
+        before = [row[0] for row in await first.fetch(_READABLE_THEN)]
+        assert before == ["handed on", "early 1", "early 2", "late 1", "late 2"]
+        await upgrade(empty_database_url)
+        assert [row[0] for row in await first.fetch(_READABLE_NOW)] == before
+        assert await first.fetchval("SELECT position FROM webhook_fanout") == 1
+        assert await first.fetchval("SELECT since_position FROM webhooks") == 5
+        await tell(first, "after")
+        assert [row[0] for row in await first.fetch(_READABLE_NOW)] == [*before, "after"]
+        assert await first.fetchval("SELECT max(position) FROM outbox") == 6
+    finally:
+        await second.close()
+        await first.close()
+    async with engine.begin() as connection:
+        await connection.run_sync(_downgrade_to, "0010")
+        assert (await connection.exec_driver_sql(_READABLE_THEN)).scalars().all() == [*before, "after"]
+        waiting = await connection.exec_driver_sql(
+            "SELECT shipment_id FROM outbox WHERE (transaction_id, id) > "
+            "(SELECT transaction_id, outbox_id FROM webhook_fanout) ORDER BY transaction_id, id"
+        )
+        assert waiting.scalars().all() == [*before[1:], "after"]
+    await engine.dispose()
