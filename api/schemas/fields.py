@@ -71,10 +71,10 @@ DeviceId = Annotated[
     str, _identifier(DEVICE_ID, "1 to 64 letters, digits, _ or -"), Field(examples=["LOG-4711"])
 ]
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Id = Annotated[
     str,
-    _identifier(_ID, "1 to 64 letters, digits, ., _ or -, beginning with a letter or digit"),
+    _identifier(ID, "1 to 64 letters, digits, ., _ or -, beginning with a letter or digit"),
     Field(examples=["SH-2026-0042"]),
 ]
 """The id of a shipment, a dewar or a product."""
