@@ -195,6 +195,9 @@ def _on_it(occasion: Occasion, event: Event, zone: ZoneInfo | None, *, over: boo
     if event.cargo is not None and event.cargo.holder:
         since = "" if event.cargo.holder_since is None else f", since {_time(event.cargo.holder_since, zone)}"
         lines.append(_line(f"The shipper is with {event.cargo.holder}{since}."))
+    if event.cargo is not None and event.cargo.delivered_at is not None:
+        where = f" to {event.cargo.destination}" if event.cargo.destination else ""
+        lines.append(_line(f"The shipper was delivered{where} at {_time(event.cargo.delivered_at, zone)}."))
     if occasion.also_told:
         lines.append(_line(f"Told as well: {_and(occasion.also_told)}."))
     if event.next_told_at is not None and not event.owners and not over:
