@@ -36,7 +36,9 @@ async def text_of(tower: Tower, id_: UUID) -> tuple[str, str]:
         await tower.ends(id_, "sent")
         await tower.stop()
     (mail,) = server.taken
-    return mail["Subject"], " ".join(mail.get_body(("plain",)).get_content().split())
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return mail["Subject"], " ".join(body.get_content().split())
 
 
 async def test_what_people_write_adds_neither_headers_nor_recipients(tower: Tower) -> None:
