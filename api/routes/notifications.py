@@ -5,11 +5,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from sqlalchemy import and_, or_
+from sqlalchemy import Table, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.directory import NOTIFICATION_ORDER, attempts_of, contacts_among, notification_page
 from alerts.escalation.tables import contacts, notifications
+from alerts.tables import alerts, incidents
 from api.access import KeyRole, Principal, own_entries, visible_shipments
 from api.pagination import DEFAULT_LIMIT, Cursor, Limit, read_cursor, write_cursor
 from api.problems import not_found
@@ -43,11 +44,12 @@ async def list_notifications(
     conditions: list[Any] = [_visible(caller)]
     if states:
         conditions.append(columns.state.in_(states))
-    for column, wanted in ((columns.scope, shipment_id), (columns.incident_id, incident_id)):
-        if wanted is not None:
-            conditions.append(column == wanted)
+    if shipment_id is not None:
+        conditions.append(columns.scope == shipment_id)
+    if incident_id is not None:
+        conditions += [columns.incident_id == incident_id, columns.scope == _scope_of(incidents, incident_id)]
     if alert_id is not None:
-        conditions.append(columns.alert_ids.contains([alert_id]))
+        conditions += [columns.alert_ids.contains([alert_id]), columns.scope == _scope_of(alerts, alert_id)]
     if contact_id is not None:
         conditions.append(columns.contact_id == contact_id)
     return await _page(services, caller, conditions, limit, cursor)
@@ -91,6 +93,11 @@ async def _open_to(connection: AsyncConnection, caller: Principal, page: Page) -
         return ()
     ids = {row["contact_id"] for row in page.rows if row["contact_id"] is not None}
     return await contacts_among(connection, ids, own_entries(caller, contacts.c.organization))
+
+
+def _scope_of(what: Table, id_: UUID) -> Any:
+    """Give the scope of an alert or an incident: all that was told of it has the same, and is found by that."""
+    return select(func.coalesce(what.c.shipment_id, "")).where(what.c.id == id_).scalar_subquery()
 
 
 def _visible(caller: Principal) -> Any:

@@ -1,5 +1,7 @@
 """Contacts, policies, handovers and notifications: what nobody would write, and who sees addresses."""
 
+from uuid import uuid4
+
 import pytest
 
 from tests.integration.api.conftest import Desk, problem, text
@@ -33,6 +35,11 @@ async def test_answers_of_mail_servers_name_addresses_and_are_shown_as_these_are
         "SELECT id, 1, now(), 0.1, 'refused', $1 FROM notifications WHERE state = 'failed'",
         SAID,
     )
+    for one in await desk.items("/v1/alerts"):
+        of_it = await desk.items("/v1/notifications", incident_id=one["incident_id"])
+        assert {told["incident_id"] for told in of_it} == {one["incident_id"]}
+        assert await desk.items("/v1/notifications", alert_id=one["id"])
+    assert await desk.items("/v1/notifications", alert_id=str(uuid4())) == []
     url = "/v1/shipments/S1/notifications"
     assert SAID in str(await desk.items("/v1/notifications", state="failed"))
     for role, bounds in (
