@@ -100,9 +100,9 @@ def _about(one: Claimed) -> _About:
 
 
 def _each_once(events: Sequence[_About]) -> list[_About]:
-    """Give each incident once: a digest may stand for several messages about one."""
+    """Give each incident once, as bad as it was told at worst: a digest may stand for several messages about one."""
     by_incident: dict[Any, _About] = {}
-    for event in events:
+    for event in sorted(events, key=lambda one: one.severity == Severity.CRITICAL):
         by_incident[event.incident_id or (event.scope, *event.alert_ids)] = event
     return list(by_incident.values())
 

@@ -105,6 +105,16 @@ async def test_a_digest_of_several_organizations_goes_to_no_endpoint_of_one(towe
     await tower.ends(own, "sent")
 
 
+async def test_a_digest_is_as_bad_as_the_worst_of_what_it_stands_for(tower: Tower) -> None:
+    about = await incident(tower)
+    digest = await tower.notify(purpose="digest", scope="", send_at=None)
+    for repeat, severity in enumerate(("major", "critical", "major")):
+        await tower.notify(**about, severity=severity, repeat=repeat, state="digested", digest_id=digest)
+    await tower.pool.execute("UPDATE notifications SET send_at = now() WHERE id = $1", digest)
+    subject, _ = await text_of(tower, digest)
+    assert subject == "1 CRITICAL: digest of 1 incident"
+
+
 async def test_a_result_that_is_recorded_once_more_counts_once(tower: Tower) -> None:
     id_ = await tower.notify(purpose="test", scope="")
     (claimed,) = await queue.claim(tower.pool, "email", at_most=9, of_each=9, held={})
