@@ -238,10 +238,11 @@ async def _attend_to(connection: Connection, batch: Batch) -> list[Attended]:
 
 async def _unchanged(connection: Connection, attended: Sequence[Attended]) -> list[Attended]:
     """Lock the alerts that are to be written; give the scopes in which none has become another one meanwhile."""
-    revisions = {alert.id: alert.revision for one in attended for alert in one.view.alerts}
-    written = {one.view.scope: _written(one) & revisions.keys() for one in attended}
-    seen = {id_: revisions[id_] for of_scope in written.values() for id_ in of_scope}
-    unchanged = await lock_unchanged(connection, seen)
+    seen = {alert.id: alert for one in attended for alert in one.view.alerts}
+    written = {one.view.scope: _written(one) & seen.keys() for one in attended}
+    unchanged = await lock_unchanged(
+        connection, [seen[id_] for of_scope in written.values() for id_ in of_scope]
+    )
     return [one for one in attended if written[one.view.scope] <= unchanged]
 
 

@@ -1,9 +1,9 @@
 """Contacts, policies and handovers, for the API; whatever changes whom there is to tell has alerts looked at again."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, func, insert, or_, select
+from sqlalchemy import ColumnElement, RowMapping, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.escalation.tables import (
@@ -35,7 +35,7 @@ POLICIES = Register(
     key=policies.c.policy_id,
     mentions=(policies.c.policy_id, policies.c.organization, policies.c.origin, policies.c.destination),
 )
-HANDOVER_ORDER = Order(columns=(handovers.c.at, handovers.c.id))
+HANDOVER_ORDER = Order(columns=(handovers.c.at, handovers.c.recorded_at, handovers.c.id))
 NOTIFICATION_ORDER = Order(columns=(notifications.c.decided_at, notifications.c.id), descending=True)
 
 
@@ -94,6 +94,14 @@ async def policies_for(connection: AsyncConnection, organization: str | None) ->
     """Give the active policies that may hold for an organization's shipments."""
     own = or_(policies.c.organization.is_(None), policies.c.organization == organization)
     return (await connection.execute(select(policies).where(policies.c.active, own))).mappings().all()
+
+
+async def contacts_among(
+    connection: AsyncConnection, ids: Collection[str], visible: ColumnElement[bool]
+) -> set[str]:
+    """Give those of some ids that are contacts for which a condition holds."""
+    query = select(contacts.c.contact_id).where(contacts.c.contact_id.in_(ids), visible)
+    return set((await connection.execute(query)).scalars())
 
 
 async def unknown_contacts(

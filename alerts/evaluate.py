@@ -176,12 +176,12 @@ def _marks(batch: Batch, identities: Iterable[Identity]) -> list[int]:
 
 async def _unchanged(connection: Connection, verdicts: Sequence[Verdict]) -> list[Verdict]:
     """Lock the alerts that are to be written; leave out shipments where one has become another meanwhile: they come again."""
-    seen = {alert.id: alert.revision for v in verdicts for alert in v.identity.alerts.values()}
+    seen = {alert.id: alert for v in verdicts for alert in v.identity.alerts.values()}
     written = {
         v.identity.shipment_id: {step.change.alert.id for step in v.alerts} & seen.keys() for v in verdicts
     }
-    ids = {id_: seen[id_] for of_shipment in written.values() for id_ in of_shipment}
-    unchanged = await lock_unchanged(connection, ids)
+    to_write = [seen[id_] for of_shipment in written.values() for id_ in of_shipment]
+    unchanged = await lock_unchanged(connection, to_write)
     return [v for v in verdicts if written[v.identity.shipment_id] <= unchanged]
 
 

@@ -1,6 +1,6 @@
 """Saves what was decided of due shipments, with the events that tell of it, in the transaction of the claim."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,10 +87,14 @@ FROM told LEFT JOIN counted ON counted.shipment_id = told.shipment_id ORDER BY t
 """
 """Tells events, given as one JSON array; those of a shipment are numbered by `sequence`, without a gap."""
 
-# As they are once nobody else changes them.
+# As they are once nobody else changes them. An alert gets into an incident, and a comment is a deed, without a revision.
 LOCK_UNCHANGED = """
-SELECT a.id::text FROM alerts AS a JOIN unnest($1::uuid[], $2::int[]) AS seen(id, revision) USING (id)
-WHERE a.revision = seen.revision ORDER BY a.id FOR UPDATE OF a
+SELECT a.id::text FROM alerts AS a
+    JOIN unnest($1::uuid[], $2::int[], $3::uuid[], $4::timestamptz[]) AS seen(id, revision, incident_id, last_action_at)
+    USING (id)
+WHERE a.revision = seen.revision AND a.incident_id IS NOT DISTINCT FROM seen.incident_id
+    AND a.last_action_at IS NOT DISTINCT FROM seen.last_action_at
+ORDER BY a.id FOR UPDATE OF a
 """
 
 DROP_SAFE_POINTS = """
@@ -106,14 +110,23 @@ FROM unnest($1::text[], $2::timestamptz[]) AS d(shipment_id, evaluate_at) WHERE 
 """
 
 
-async def lock_unchanged(connection: Connection, seen: Mapping[str, int]) -> set[str]:
-    """Lock alerts, given with the revisions that were seen of them, until the commit; give those that still have these.
+async def lock_unchanged(connection: Connection, seen: Iterable[Alert]) -> set[str]:
+    """Lock alerts, given as they were seen, until the commit; give the ids of those that still are so.
 
     What is to be written was decided on what was seen: whoever decided has to look again where another one was quicker.
     """
+    seen = list(seen)
     if not seen:
         return set()
-    return {row["id"] for row in await connection.fetch(LOCK_UNCHANGED, list(seen), list(seen.values()))}
+    acted = [one.last_action_at for one in seen]
+    found = await connection.fetch(
+        LOCK_UNCHANGED,
+        [one.id for one in seen],
+        [one.revision for one in seen],
+        [one.incident_id for one in seen],
+        [None if at is None else to_datetime(at) for at in acted],
+    )
+    return {row["id"] for row in found}
 
 
 async def save(connection: Connection, verdicts: Sequence[Verdict], now: Instant) -> None:

@@ -31,8 +31,14 @@ def instant_text(instant: Instant | None) -> str | None:
 def instant(when: Instant, zone: ZoneInfo | None = None) -> str:
     """Print an instant as `time` does; with a zone, by its clock as well: `… UTC (Sun 23:45 America/New_York)`."""
     utc = to_datetime(when)
-    local = "" if zone is None else f" ({utc.astimezone(zone):%a %H:%M} {zone.key})"
-    return time(utc) + local
+    return time(utc) + ("" if zone is None else _by_its_clock(utc, zone))
+
+
+def _by_its_clock(utc: datetime, zone: ZoneInfo) -> str:
+    try:
+        return f" ({utc.astimezone(zone):%a %H:%M} {zone.key})"
+    except OverflowError:  # past the last day that there is, as for a plan without an end
+        return ""
 
 
 def duration(length: Duration) -> str:

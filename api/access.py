@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, and_, cast, or_, true
+from sqlalchemy import ColumnElement, and_, cast, false, or_, true
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
 from alerts.webhooks.tables import webhooks
@@ -198,6 +198,16 @@ def visible_entries(principal: Principal, owner: ColumnElement[str | None]) -> C
     if principal.is_operator:
         return true()
     return or_(owner.is_(None), owner == principal.organization)
+
+
+def own_entries(principal: Principal, owner: ColumnElement[str | None]) -> ColumnElement[bool]:
+    """Give the condition on the owner of contacts that holds for those whose addresses the caller may see.
+
+    Those without an owner are the operating organization's own.
+    """
+    if principal.is_operator:
+        return true()
+    return false() if principal.organization is None else owner == principal.organization
 
 
 def visible_webhooks(principal: Principal) -> ColumnElement[bool]:

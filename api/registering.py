@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, RowMapping, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.directory import CONTACTS, POLICIES
-from api.access import Principal, visible_entries
+from api.access import Principal, own_entries, visible_entries
 from api.problems import Problem, not_found
 from telemetry.paging import Page
 from telemetry.registry import organizations
@@ -98,9 +98,9 @@ class Noun:
 
     def _visible(self, caller: Principal) -> ColumnElement[bool]:
         owner = self.register.table.c.get("organization")
-        if owner is not None and not (self.shared or caller.is_operator):
-            return owner == caller.organization
-        return true() if owner is None else visible_entries(caller, owner)
+        if owner is None:
+            return true()
+        return visible_entries(caller, owner) if self.shared else own_entries(caller, owner)
 
 
 DEWAR = Noun(name="dewar", register=DEWARS)

@@ -1,5 +1,7 @@
 """The tables of telemetry and of the registry, and the one MetaData that all tables share."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -43,18 +45,29 @@ organizations = Table(
 )
 
 
-def revisions_of(described: Table, noun: str) -> Table:
-    """Give the table that keeps every state a row of `described` was ever in."""
+def described() -> list[Column[Any]]:
+    """Give the columns of what people describe and describe anew: which description it is, when it was made, by whom."""
+    return [
+        Column("note", Text),
+        Column("revision", Integer, nullable=False, server_default="1"),
+        Column("created_at", Instant, nullable=False, server_default=func.now()),
+        Column("updated_at", Instant, nullable=False, server_default=func.now()),
+        Column("updated_by", Text, nullable=False, comment="a key's name"),
+    ]
+
+
+def revisions_of(table: Table, noun: str) -> Table:
+    """Give the table that keeps every state a row of `table` was ever in."""
     key = f"{noun}_id"
     return Table(
         f"{noun}_revisions",
         metadata,
-        Column(key, Identifier, ForeignKey(described.c[key]), nullable=False),
+        Column(key, Identifier, ForeignKey(table.c[key]), nullable=False),
         Column("revision", Integer, nullable=False),
         Column("recorded_at", Instant, nullable=False),
         Column("by", Text, nullable=False, comment="a key's name"),
         Column("reason", Text),
-        Column("content", JSONB, nullable=False, comment=f"the whole row of {described.name}"),
+        Column("content", JSONB, nullable=False, comment=f"the whole row of {table.name}"),
         PrimaryKeyConstraint(key, "revision"),
         comment=f"every state a {noun} was ever in; nothing is deleted",
     )
@@ -123,11 +136,7 @@ sites = Table(
     Column("stores", ARRAY(Text), comment="bands; null: not known"),
     Column("receiving_hours", JSONB(none_as_null=True), comment="null: always open"),
     Column("contacts", JSONB, nullable=False, server_default="[]"),
-    Column("note", Text),
-    Column("revision", Integer, nullable=False, server_default="1"),
-    Column("created_at", Instant, nullable=False, server_default=func.now()),
-    Column("updated_at", Instant, nullable=False, server_default=func.now()),
-    Column("updated_by", Text, nullable=False, comment="a key's name"),
+    *described(),
 )
 
 site_revisions = revisions_of(sites, "site")
@@ -141,11 +150,7 @@ products = Table(
     Column("band", Text, nullable=False),
     Column("plan", JSONB, nullable=False, comment="every limit and time of the plan, resolved"),
     Column("use_within_h", Double, comment="from pack-out to use"),
-    Column("note", Text),
-    Column("revision", Integer, nullable=False, server_default="1"),
-    Column("created_at", Instant, nullable=False, server_default=func.now()),
-    Column("updated_at", Instant, nullable=False, server_default=func.now()),
-    Column("updated_by", Text, nullable=False, comment="a key's name"),
+    *described(),
 )
 
 product_revisions = revisions_of(products, "product")

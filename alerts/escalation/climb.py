@@ -15,16 +15,22 @@ _RESTED = {Why.ACKNOWLEDGEMENT_EXPIRED, Why.SNOOZE_ENDED}
 def fire(course: Course) -> None:
     """Tell whoever is due of an incident that nobody has taken."""
     before, severity = course.before, course.incident.severity
+    passed = 0
     if before is None or course.was_over:
         course.begin(Why.BEGAN if before is None else Why.CAME_BACK, wait=True)
     elif RANK[severity] > RANK[before.severity]:
         course.begin(Why.SEVERITY_ROSE)
     elif before.phase is Phase.QUIET:
         _fire_again(course, before)
+        passed = course.standing.level
     else:
         _record_joined(course, before)
     course.change(severity=severity, phase=Phase.CLIMBING)
     _climb(course)
+    if passed and not course.standing.told:
+        _step_down(course, passed)
+    if course.standing.level >= len(course.policy.steps) and not course.standing.told:
+        resort(course)
     _remind(course)
 
 
@@ -66,8 +72,17 @@ def _climb(course: Course) -> None:
             _defer(course, opens)
             return
         take(course, step)
-    if not course.standing.told:
-        resort(course)
+
+
+def _step_down(course: Course, passed: int) -> None:
+    """Tell whom the steps below mean, the last one first: after a rest nobody may be there at the level it had come to."""
+    level = course.standing.level
+    for place in reversed(range(passed)):
+        course.change(level=place)
+        take(course, course.policy.steps[place])
+        if course.standing.told:
+            break
+    course.change(level=level)
 
 
 def take(course: Course, step: Step) -> None:

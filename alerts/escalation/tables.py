@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from telemetry.tables import Identifier, Instant, metadata, revisions_of
+from telemetry.tables import Identifier, Instant, described, metadata, revisions_of
 
 contacts = Table(
     "contacts",
@@ -54,11 +54,7 @@ contacts = Table(
         comment="is told of what nobody else can be told of",
     ),
     Column("active", Boolean, nullable=False, server_default=text("true")),
-    Column("note", Text),
-    Column("revision", Integer, nullable=False, server_default="1"),
-    Column("created_at", Instant, nullable=False, server_default=func.now()),
-    Column("updated_at", Instant, nullable=False, server_default=func.now()),
-    Column("updated_by", Text, nullable=False, comment="a key's name"),
+    *described(),
 )
 
 contact_revisions = revisions_of(contacts, "contact")
@@ -90,11 +86,7 @@ policies = Table(
         comment="{after_s, kinds, min_severity}; null: never by itself",
     ),
     Column("active", Boolean, nullable=False, server_default=text("true")),
-    Column("note", Text),
-    Column("revision", Integer, nullable=False, server_default="1"),
-    Column("created_at", Instant, nullable=False, server_default=func.now()),
-    Column("updated_at", Instant, nullable=False, server_default=func.now()),
-    Column("updated_by", Text, nullable=False, comment="a key's name"),
+    *described(),
 )
 
 policy_revisions = revisions_of(policies, "policy")

@@ -15,11 +15,13 @@ from alerts.webhooks.fanout import DELIVERIES_CHANNEL
 TYPE: Final = "alert.notification"
 _NONE: Final = "no webhook that is active and may see this has the id or the URL {}"
 
-# An endpoint of another organization, or one that may see only other shipments, gets nothing.
+# An endpoint of another organization, or one that may see only other shipments, gets nothing; nor does one of an
+# organization get a digest in which there is something of another one's.
 FIND = """
 SELECT id FROM webhooks
 WHERE (id::text = $1 OR url = $1) AND deleted_at IS NULL AND state = 'active'
-    AND (organization IS NULL OR organization = $2)
+    AND (organization IS NULL OR (organization = $2 AND NOT EXISTS (
+        SELECT FROM notifications AS part WHERE part.digest_id = $4 AND part.organization IS DISTINCT FROM $2)))
     AND (sees_shipment_ids IS NULL OR $3 = ANY (sees_shipment_ids))
 ORDER BY created_at LIMIT 1
 """
@@ -37,7 +39,9 @@ ON CONFLICT DO NOTHING
 async def hand_over(pool: asyncpg.Pool, claimed: Claimed, written: Mapping[str, Any]) -> Result:
     """Put a notice into an endpoint's queue, once however often this is called."""
     async with pool.acquire() as connection, connection.transaction():
-        webhook_id = await connection.fetchval(FIND, claimed.address, claimed.organization, claimed.scope)
+        webhook_id = await connection.fetchval(
+            FIND, claimed.address, claimed.organization, claimed.scope, claimed.id
+        )
         if webhook_id is None:
             return Result(outcome=Outcome.REFUSED, detail=_NONE.format(claimed.address))
         event_id = f"notification-{claimed.id}"

@@ -40,8 +40,10 @@ class Cargo:
     dewar_id: str | None = None
     product_id: str | None = None
     holder: str | None = None
-    """Who has it in hand, by the last handover."""
+    """Who has it in hand, by the last handover; None once it was delivered."""
     holder_since: datetime | None = None
+    delivered_at: datetime | None = None
+    """None also where it was handed on after that."""
     planned_arrival: datetime | None = None
     use_by: datetime | None = None
 

@@ -10,6 +10,8 @@ from typing import Final
 
 _POLICY: Final = policy.SMTP.clone(max_line_length=998, cte_type="7bit")
 LONGEST_ADDRESS: Final = 254
+_LONGEST_NAME: Final = 150
+"""Of a contact, in a header: so that the line need not be folded."""
 _WRONG: Final = "must be one mail address in plain letters, such as Night desk <desk@clinic.example>"
 
 
@@ -47,7 +49,8 @@ def compose(
     domain = sender.domain
     mail = EmailMessage(policy=_POLICY)
     mail["From"] = sender
-    mail["To"] = Address(display_name=_one_line(to_name or to.display_name), addr_spec=to.addr_spec)
+    name = _one_line(to_name or to.display_name)[:_LONGEST_NAME]
+    mail["To"] = Address(display_name=name, addr_spec=to.addr_spec)
     mail["Subject"] = _one_line(subject)
     mail["Date"] = at.astimezone(UTC)
     mail["Message-ID"] = f"<{notification_id}@{domain}>"
@@ -68,4 +71,6 @@ def compose(
 
 
 def _one_line(text: str) -> str:
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    """Give text as one line in which `=?` begins no encoded word (RFC 2047), which could hold line breaks and quotes."""
+    visible = "".join(one if one.isprintable() else " " for one in text)
+    return " ".join(visible.replace("=?", "= ?").split())

@@ -43,13 +43,14 @@ WHERE n.id = c.id AND n.lease_token = c.lease_token AND n.state = 'pending' AND 
 RETURNING n.id, n.message
 """
 
+# Without a lease it is recorded already, or was given back.
 RECORD = """
 WITH counted AS (
     UPDATE notifications SET attempts = attempts + 1, state = $3, lease_until = NULL,
         send_at = coalesce(clock_timestamp() + $4::float8 * interval '1 second', send_at),
         sent_at = CASE WHEN $3 = 'sent' THEN clock_timestamp() END,
         error = CASE WHEN $3 <> 'sent' THEN $7::text END
-    WHERE id = $1 AND lease_token = $2 AND state = 'pending'
+    WHERE id = $1 AND lease_token = $2 AND state = 'pending' AND lease_until IS NOT NULL
     RETURNING id
 ), attempt AS (
     INSERT INTO notification_attempts (notification_id, number, at, took_s, outcome, detail)

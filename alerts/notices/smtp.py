@@ -73,10 +73,15 @@ class Mailer:
         )
         try:
             await client.connect()
-            _, answer = await client.send_message(mail)
+            # The bytes as they were composed: a message that is handed over would be folded anew, which can break names.
+            _, answer = await client.sendmail(_envelope(mail, "From"), [_envelope(mail, "To")], bytes(mail))
         finally:
             client.close()  # taken is taken: nobody waits for a farewell
         return answer
+
+
+def _envelope(mail: EmailMessage, header: str) -> str:
+    return str(mail[header].addresses[0].addr_spec)
 
 
 def _by_code(code: int) -> Outcome:

@@ -1,5 +1,6 @@
 """Pure: a message as plain text: as the alternative in every mail, and as a chat shows it."""
 
+import re
 import textwrap
 from collections.abc import Iterator
 
@@ -7,6 +8,10 @@ from alerts.notices.page import DRILL, Card, Page
 
 _WIDTH = 76
 _LONGEST_CHAT = 3500  # what the strictest of the common chats takes is 4,000 characters
+_MARKS = re.compile(r"[<@](?=\S)|\](?=\()")
+"""Mentions, links and commands begin like this, in what people wrote: `<!channel>`, `@all`, `[here](https://...)`."""
+_JOINER = "\u2060"
+"""Nobody sees it, and what it stands behind is a mark no more."""
 
 
 def plain(page: Page) -> str:
@@ -24,7 +29,15 @@ def plain(page: Page) -> str:
 
 
 def chat(page: Page) -> str:
-    """Give a message as the text of a chat: shorter, and without marks that a chat would read as its own."""
+    """Give a message as the text of a chat: as `brief` does, and without marks that a chat would read as its own."""
+    lines = brief(page).split("\n")
+    return "\n".join(
+        line if line.startswith("http") else _MARKS.sub(rf"\g<0>{_JOINER}", line) for line in lines
+    )
+
+
+def brief(page: Page) -> str:
+    """Give a message as a text that is shorter than that of a mail."""
     lines = [DRILL] if page.drill else []
     lines += page.lead
     for card in page.cards:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -33,7 +33,7 @@ WHERE i.id = ANY ($1)
 """
 
 SHIPMENTS = """
-SELECT s.shipment_id, s.band, s.plan, s.origin, s.destination, s.dewar_id, s.product_id, s.planned_arrival,
+SELECT s.shipment_id, s.band, s.plan, s.origin, s.destination, s.dewar_id, s.product_id, s.planned_arrival, s.delivered_at,
     coalesce(s.use_by, s.packed_out_at + s.use_within_h * interval '1 hour') AS use_by,
     h.to_party AS holder, h.at AS holder_since
 FROM shipments AS s LEFT JOIN LATERAL (
@@ -100,9 +100,9 @@ def _about(one: Claimed) -> _About:
 
 
 def _each_once(events: Sequence[_About]) -> list[_About]:
-    """Give each incident once: a digest may stand for several messages about one."""
+    """Give each incident once, as bad as it was told at worst: a digest may stand for several messages about one."""
     by_incident: dict[Any, _About] = {}
-    for event in events:
+    for event in sorted(events, key=lambda one: one.severity == Severity.CRITICAL):
         by_incident[event.incident_id or (event.scope, *event.alert_ids)] = event
     return list(by_incident.values())
 
@@ -200,4 +200,8 @@ def _cargo(row: asyncpg.Record) -> Cargo:
         *("shipment_id", "band", "origin", "destination", "dewar_id", "product_id", "holder", "holder_since"),
         *("planned_arrival", "use_by"),
     )
-    return Cargo(**{name: row[name] for name in same}, limits=limits(plan["lower_c"], plan["upper_c"]))
+    cargo = Cargo(**{name: row[name] for name in same}, limits=limits(plan["lower_c"], plan["upper_c"]))
+    delivered_at, since = row["delivered_at"], cargo.holder_since
+    if delivered_at is None or (since is not None and since > delivered_at):
+        return cargo
+    return replace(cargo, holder=None, holder_since=None, delivered_at=delivered_at)

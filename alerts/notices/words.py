@@ -1,5 +1,6 @@
 """Pure: what a notice says, in plain words: what happened, what it means, what to do next, and who is on it."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -17,6 +18,7 @@ _MOST_CARDS: Final = 20
 _LONGEST_SUBJECT: Final = 150
 _LONGEST_LINE: Final = 1000
 _OVER: Final = "resolved"
+_AGAIN: Final = "again"
 
 
 def page(notice: Notice) -> Page:
@@ -25,7 +27,15 @@ def page(notice: Notice) -> Page:
         return _test(notice.occasion)
     if notice.occasion.purpose == "digest" or len(notice.events) != 1:
         return _digest(notice)
-    return _single(notice.occasion, notice.events[0])
+    (event,) = notice.events
+    return _single(_as_it_is(notice.occasion, event), event)
+
+
+def _as_it_is(occasion: Occasion, event: Event) -> Occasion:
+    """Give an occasion that is still so: an end that was decided is none where it goes on when it is told."""
+    if occasion.purpose != _OVER or event.is_over or not event.happenings:
+        return occasion
+    return replace(occasion, purpose=_AGAIN, why="It had ended, and goes on again.")
 
 
 def link(public_url: str | None, incident_id: str | None) -> str | None:
@@ -96,6 +106,7 @@ def _lead(occasion: Occasion, event: Event) -> tuple[str, ...]:
         "handover": "You are told because the shipment was handed over to you while this goes on.",
         "assigned": "You are told because this was assigned to you.",
         "destination": "You are told because the shipment is on its way to you.",
+        _AGAIN: "It had ended, and goes on again: this is how it stands now.",
     }.get(occasion.purpose)
     reminder = None
     if occasion.repeat:
@@ -195,6 +206,9 @@ def _on_it(occasion: Occasion, event: Event, zone: ZoneInfo | None, *, over: boo
     if event.cargo is not None and event.cargo.holder:
         since = "" if event.cargo.holder_since is None else f", since {_time(event.cargo.holder_since, zone)}"
         lines.append(_line(f"The shipper is with {event.cargo.holder}{since}."))
+    if event.cargo is not None and event.cargo.delivered_at is not None:
+        where = f" to {event.cargo.destination}" if event.cargo.destination else ""
+        lines.append(_line(f"The shipper was delivered{where} at {_time(event.cargo.delivered_at, zone)}."))
     if occasion.also_told:
         lines.append(_line(f"Told as well: {_and(occasion.also_told)}."))
     if event.next_told_at is not None and not event.owners and not over:

@@ -44,4 +44,4 @@ def _forms(channel: str, page: Page, at: datetime) -> dict[str, Any]:
     forms = {"subject": page.subject, "at": rfc3339(at)}
     if channel == "email":
         return forms | {"text": text.plain(page), "html": html.html(page)}
-    return forms | {"text": text.chat(page)}
+    return forms | {"text": text.chat(page) if channel == "chat" else text.brief(page)}

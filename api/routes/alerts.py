@@ -1,20 +1,20 @@
 """Alerts: what somebody has to take care of."""
 
 from datetime import datetime
-from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from alerts import findings, handling, ownership
+from alerts import findings, handling
 from alerts.alert import AlertKind, AlertState
-from alerts.model import Severity, to_instant
+from alerts.model import Severity
 from alerts.ownership import Person, Refused
 from api.access import Principal, visible_shipments
 from api.as_of import AsOf, stands_for, unknown
 from api.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
-from api.problems import Problem, invalid, not_found
+from api.problems import not_found
+from api.registering import by
 from api.routing import Call, Caller, Here
 from api.schemas.alerts import (
     AlertAssigned,
@@ -29,6 +29,7 @@ from api.schemas.alerts import (
 )
 from api.schemas.fields import DeviceId, Id, ListOf, Words
 from api.services import Services
+from api.steps import Deed, refused, step_of
 
 router = APIRouter(route_class=Call, tags=["alerts"])
 
@@ -88,8 +89,7 @@ async def acknowledge_alert(
     alert_id: UUID, caller: Caller, services: Here, body: AlertTaken | None = None
 ) -> AlertWithHistory:
     """Take an alert, so that everybody sees that somebody has; taking it again changes nothing."""
-    note = None if body is None else body.note
-    return await _act(services, caller, alert_id, ownership.acknowledge, note)
+    return await _act(services, caller, alert_id, body or AlertTaken())
 
 
 @router.post("/v1/alerts/{alert_id}/assign")
@@ -97,7 +97,7 @@ async def assign_alert(
     alert_id: UUID, body: AlertAssigned, caller: Caller, services: Here
 ) -> AlertWithHistory:
     """Say who sees to an alert; with null as the owner, that nobody does any more."""
-    return await _act(services, caller, alert_id, partial(ownership.assign, owner=body.owner), body.note)
+    return await _act(services, caller, alert_id, body)
 
 
 @router.post("/v1/alerts/{alert_id}/snooze")
@@ -105,8 +105,7 @@ async def snooze_alert(
     alert_id: UUID, body: AlertSnoozed, caller: Caller, services: Here
 ) -> AlertWithHistory:
     """Let an alert rest until a time, for a reason; it fires again by itself, or sooner where it becomes critical."""
-    until = None if body.until is None else to_instant(body.until)
-    return await _act(services, caller, alert_id, partial(ownership.snooze, until=until), body.reason)
+    return await _act(services, caller, alert_id, body)
 
 
 @router.post("/v1/alerts/{alert_id}/resolve")
@@ -114,7 +113,7 @@ async def resolve_alert(
     alert_id: UUID, body: AlertResolved, caller: Caller, services: Here
 ) -> AlertWithHistory:
     """End an alert by hand, for a reason; it stays quiet until its condition comes back or becomes critical."""
-    return await _act(services, caller, alert_id, ownership.resolve, body.reason)
+    return await _act(services, caller, alert_id, body)
 
 
 @router.post("/v1/alerts/{alert_id}/comment", status_code=201)
@@ -124,28 +123,15 @@ async def comment_on_alert(
     """Write something to an alert; it cannot be changed or taken away."""
     visible = visible_shipments(caller)
     async with services.engine.begin() as connection:
-        found = await handling.comment(
-            connection, alert_id, visible=visible, by=named(caller), text=body.text
-        )
+        found = await handling.comment(connection, alert_id, visible=visible, by=by(caller), text=body.text)
     if not found:
         raise not_found("alert", alert_id)
     return await _alert(services, caller, alert_id)
 
 
-def named(caller: Principal) -> str:
-    """Give the name that the caller goes by on record."""
-    return f"key:{caller.name}"
-
-
-def refused(refused: Refused) -> Problem:
-    """Say why a step makes no sense."""
-    return Problem(409, refused.why) if refused.field is None else invalid(refused.field, refused.why)
-
-
-async def _act(
-    services: Services, caller: Principal, alert_id: UUID, step: handling.Step, note: str | None
-) -> AlertWithHistory:
-    visible, person = visible_shipments(caller), Person(by=named(caller), note=note)
+async def _act(services: Services, caller: Principal, alert_id: UUID, deed: Deed) -> AlertWithHistory:
+    step, note = step_of(deed)
+    visible, person = visible_shipments(caller), Person(by=by(caller), note=note)
     async with services.engine.begin() as connection:
         done = await handling.act(connection, alert_id, step, visible=visible, person=person)
     if done is None:

@@ -1,21 +1,20 @@
 """Incidents: alerts of one probable cause, and steps on all of them at once."""
 
 from datetime import datetime
-from functools import partial
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from alerts import grouped, handling, ownership
+from alerts import grouped, handling
 from alerts.incidents import IncidentState
-from alerts.model import Severity, to_instant
+from alerts.model import Severity
 from alerts.ownership import Person, Refused
 from api.access import Principal, visible_shipments
 from api.as_of import AsOf, stands_for, unknown
 from api.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.problems import Problem
-from api.routes.alerts import named, refused
+from api.registering import by
 from api.routing import Call, Caller, Here
 from api.schemas.alerts import (
     AlertAssigned,
@@ -30,6 +29,7 @@ from api.schemas.alerts import (
 )
 from api.schemas.fields import Id, ListOf, Words
 from api.services import Services
+from api.steps import Deed, refused, step_of
 
 router = APIRouter(route_class=Call, tags=["incidents"])
 
@@ -78,8 +78,7 @@ async def acknowledge_incident(
     incident_id: UUID, caller: Caller, services: Here, body: AlertTaken | None = None
 ) -> IncidentWithAlerts:
     """Take all alerts of an incident, also those that are over and that nobody has seen."""
-    note = None if body is None else body.note
-    return await _act(services, caller, incident_id, ownership.acknowledge, note)
+    return await _act(services, caller, incident_id, body or AlertTaken())
 
 
 @router.post("/v1/incidents/{incident_id}/assign")
@@ -87,7 +86,7 @@ async def assign_incident(
     incident_id: UUID, body: AlertAssigned, caller: Caller, services: Here
 ) -> IncidentWithAlerts:
     """Say who sees to all open alerts of an incident; with null as the owner, that nobody does any more."""
-    return await _act(services, caller, incident_id, partial(ownership.assign, owner=body.owner), body.note)
+    return await _act(services, caller, incident_id, body)
 
 
 @router.post("/v1/incidents/{incident_id}/snooze")
@@ -95,8 +94,7 @@ async def snooze_incident(
     incident_id: UUID, body: AlertSnoozed, caller: Caller, services: Here
 ) -> IncidentWithAlerts:
     """Let all open alerts of an incident rest until a time, for a reason."""
-    until = None if body.until is None else to_instant(body.until)
-    return await _act(services, caller, incident_id, partial(ownership.snooze, until=until), body.reason)
+    return await _act(services, caller, incident_id, body)
 
 
 @router.post("/v1/incidents/{incident_id}/resolve")
@@ -104,7 +102,7 @@ async def resolve_incident(
     incident_id: UUID, body: AlertResolved, caller: Caller, services: Here
 ) -> IncidentWithAlerts:
     """End all open alerts of an incident by hand, for a reason."""
-    return await _act(services, caller, incident_id, ownership.resolve, body.reason)
+    return await _act(services, caller, incident_id, body)
 
 
 @router.post("/v1/incidents/{incident_id}/comment", status_code=201)
@@ -115,17 +113,16 @@ async def comment_on_incident(
     visible = visible_shipments(caller)
     async with services.engine.begin() as connection:
         found = await handling.comment_on_incident(
-            connection, incident_id, visible=visible, by=named(caller), text=body.text
+            connection, incident_id, visible=visible, by=by(caller), text=body.text
         )
     if not found:
         raise await _without_alerts(services, caller, incident_id)
     return await _incident(services, caller, incident_id)
 
 
-async def _act(
-    services: Services, caller: Principal, incident_id: UUID, step: handling.Step, note: str | None
-) -> IncidentWithAlerts:
-    visible, person = visible_shipments(caller), Person(by=named(caller), note=note)
+async def _act(services: Services, caller: Principal, incident_id: UUID, deed: Deed) -> IncidentWithAlerts:
+    step, note = step_of(deed)
+    visible, person = visible_shipments(caller), Person(by=by(caller), note=note)
     async with services.engine.begin() as connection:
         done = await handling.act_on_incident(connection, incident_id, step, visible=visible, person=person)
     if done is None:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.directory import POLICIES, contacts_for, look_again, policies_for, unknown_contacts
 from alerts.escalation.dry_run import Trial, dry_run
-from alerts.escalation.people import Custody, Handover, People
+from alerts.escalation.people import Contact, Custody, Handover, People
 from alerts.escalation.policy import CONTACT_PREFIX, choose
 from alerts.escalation.read import contact_from_row, policy_from_row
 from alerts.model import to_instant
@@ -117,7 +117,11 @@ async def try_policy(body: DryRunIn, caller: Caller, services: Here) -> DryRunOu
         destination=body.destination,
         severity=body.severity,
     )
-    return DryRunOut.of(holds, dry_run(trial, policies, people), at)
+
+    def shows(contact: Contact) -> bool:
+        return caller.is_operator or contact.organization == caller.organization
+
+    return DryRunOut.of(holds, dry_run(trial, policies, people), at, shows)
 
 
 def _handovers(body: DryRunIn, at: int) -> tuple[Handover, ...]:

@@ -1,6 +1,7 @@
 """Contacts, policies, handovers and notifications, as they cross the HTTP interface."""
 
 import re
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -9,12 +10,13 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from alerts.alert import AlertKind
 from alerts.escalation.notice import Notice, Purpose
+from alerts.escalation.people import Contact
 from alerts.escalation.policy import CONTACT_PREFIX, Channel, Policy, Role
 from alerts.model import Severity
 from alerts.notices import mail
 from alerts.wording import instant_text
 from api.problems import hint
-from api.schemas.fields import Given, Id, OrganizationSlug, Shown, Time, Words, example
+from api.schemas.fields import ID, Given, Id, OrganizationSlug, Shown, Time, Words, example
 from api.schemas.sites import Lat, Lon, ReceivingHours, Zone
 
 Seconds = Annotated[int, Field(ge=0, le=7 * 86400)]
@@ -166,7 +168,9 @@ class ContactRevision(ContactOut):
 
 
 def _target(text: str) -> str:
-    if text.startswith(CONTACT_PREFIX) or text in set(Role):
+    if text in set(Role) or (
+        text.startswith(CONTACT_PREFIX) and ID.fullmatch(text.removeprefix(CONTACT_PREFIX))
+    ):
         return text
     raise ValueError(f"must be one of {', '.join(Role)}, or contact:ID{hint(text[:100], list(Role))}")
 
@@ -358,7 +362,7 @@ class Trial(Shown):
     contact_name: str | None
     target: str | None = Field(description="What the policy calls whom it asks.")
     channel: Channel | None
-    address: str | None
+    address: str | None = Field(description="Null where the contact is another organization's.")
     purpose: Purpose
     level: int
     repeat: int
@@ -366,7 +370,7 @@ class Trial(Shown):
     detail: str
 
     @classmethod
-    def of(cls, notice: Notice, began: int) -> Self:
+    def of(cls, notice: Notice, began: int, *, with_address: bool) -> Self:
         """Make it of a decision."""
         at = instant_text(notice.at)
         return cls(
@@ -377,7 +381,7 @@ class Trial(Shown):
             contact_name=None if notice.contact is None else notice.contact.name,
             target=notice.target,
             channel=None if notice.way is None else notice.way.channel,
-            address=None if notice.way is None else notice.way.address,
+            address=notice.way.address if notice.way is not None and with_address else None,
             purpose=notice.purpose,
             level=notice.level,
             repeat=notice.repeat,
@@ -395,13 +399,18 @@ class DryRunOut(Shown):
     )
 
     @classmethod
-    def of(cls, policy: Policy, notices: tuple[Notice, ...], began: int) -> Self:
-        """Make it of the decisions."""
+    def of(
+        cls, policy: Policy, notices: tuple[Notice, ...], began: int, shows: Callable[[Contact], bool]
+    ) -> Self:
+        """Make it of the decisions; `shows` tells of which contacts the caller may see the addresses."""
         return cls(
             policy_id=policy.policy_id,
             policy_revision=policy.revision,
             nobody_to_tell=not any(one.is_sent for one in notices),
-            decisions=[Trial.of(one, began) for one in notices],
+            decisions=[
+                Trial.of(one, began, with_address=one.contact is not None and shows(one.contact))
+                for one in notices
+            ],
         )
 
 
@@ -476,7 +485,9 @@ class NotificationOut(Shown):
     contact_id: str | None
     contact_name: str | None
     channel: Channel | None
-    address: str | None = Field(description="Only for ops and QA.")
+    address: str | None = Field(
+        description="Only for ops and QA, of the operating organization or of the contact's own."
+    )
     level: int = Field(description="The step of the policy, from 1.")
     episode: int = Field(description="Counts how often the incident has fired anew.")
     repeat: int = Field(description="Counts reminders.")
@@ -486,15 +497,22 @@ class NotificationOut(Shown):
     send_at: Time | None
     sent_at: Time | None
     digest_id: UUID | None
-    error: str | None
+    error: str | None = Field(
+        description="What was answered at last; like `detail` of an attempt it may name the address, and is shown to "
+        "the same."
+    )
     attempts: list[NotificationAttempt]
 
     @classmethod
     def of(cls, row: Any, attempts: Any, *, with_address: bool) -> Self:
         """Make it of a row and its attempts."""
-        names = cls.model_fields.keys() - {"attempts", "address"}
+        hidden = set() if with_address else {"address", "error"}
+        names = cls.model_fields.keys() - {"attempts", *hidden}
         return cls(
             **{name: row[name] for name in names},
-            address=row["address"] if with_address else None,
-            attempts=[NotificationAttempt(**one) for one in attempts],
+            **dict.fromkeys(hidden),
+            attempts=[
+                NotificationAttempt(**{**one, "detail": one["detail"] if with_address else None})
+                for one in attempts
+            ],
         )

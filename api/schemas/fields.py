@@ -1,7 +1,7 @@
 """The kinds of field that bodies, parameters and answers share."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
@@ -12,6 +12,8 @@ from telemetry.registry.organizations import SLUG
 from telemetry.validate import instant
 
 T = TypeVar("T")
+
+_END_OF_TIME = datetime.max.replace(microsecond=999_000, tzinfo=UTC)
 
 
 class Given(BaseModel):
@@ -32,13 +34,16 @@ class Shown(BaseModel):
 
 
 def parse_time(value: Any) -> datetime:
-    """Read an RFC 3339 time with an offset as UTC; raise ValueError that says how to write one."""
+    """Read an RFC 3339 time with an offset as UTC; raise ValueError that says how to write one.
+
+    The end of time is some µs before the last one that there is, which the database driver takes for infinity.
+    """
     if isinstance(value, datetime):
         return value
     time = instant(str(value))
     if isinstance(time, str):
         raise ValueError(time)  # noqa: TRY004 - what pydantic expects of a validator
-    return time
+    return min(time, _END_OF_TIME)
 
 
 def _no_nul(text: str) -> str:
@@ -71,10 +76,10 @@ DeviceId = Annotated[
     str, _identifier(DEVICE_ID, "1 to 64 letters, digits, _ or -"), Field(examples=["LOG-4711"])
 ]
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Id = Annotated[
     str,
-    _identifier(_ID, "1 to 64 letters, digits, ., _ or -, beginning with a letter or digit"),
+    _identifier(ID, "1 to 64 letters, digits, ., _ or -, beginning with a letter or digit"),
     Field(examples=["SH-2026-0042"]),
 ]
 """The id of a shipment, a dewar or a product."""

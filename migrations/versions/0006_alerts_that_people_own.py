@@ -232,8 +232,10 @@ def downgrade() -> None:
             op.drop_column(table, column.name)
     for function in ("note_attention", "refuse_to_forget"):
         op.execute(f"DROP FUNCTION {function}")
-    # Nobody could snooze before: what was is firing again.
-    op.execute("UPDATE alerts SET state = 'firing' WHERE state = 'snoozed'")
+    # Nobody could snooze before: what was is firing again, and to be acknowledged anew.
+    op.execute(
+        "UPDATE alerts SET state = 'firing', acknowledged_at = NULL, acknowledged_by = NULL WHERE state = 'snoozed'"
+    )
     op.alter_column("alert_revisions", "by", comment="a key's name, or the rule")
     op.create_table_comment("alert_revisions", "every state an alert was ever in; nothing is deleted")
     op.drop_table_comment("alerts")

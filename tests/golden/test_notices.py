@@ -104,6 +104,7 @@ CASES = {
     "reminder-taken": notice(event(happening(K.LATE, owner="Kim Lee", state=AlertState.ACKNOWLEDGED)), repeat=2),
     "resolved": notice(OVER, purpose="resolved", why="It has ended."),
     "withdrawn": notice(event(happening(K.EXCURSION, withdrawn=True, state=AlertState.RESOLVED)), purpose="resolved"),
+    "resolved-again": notice(event(happening(K.EXCURSION)), purpose="resolved", why="It has ended."),
     "drill": notice(replace(CHAIN, drill=True)),
     "destination": notice(CHAIN, purpose="destination", timezone="Europe/Vienna"),
     "handover": notice(CHAIN, purpose="handover"),

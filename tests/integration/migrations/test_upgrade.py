@@ -19,6 +19,7 @@ from telemetry.server import Level, UnfitServerError
 from tests.conftest import missing
 
 FIRST_VERSION = (Path(__file__).parent / "first_version.sql").read_text()
+OWNED = (Path(__file__).parent / "owned.sql").read_text()
 SECOND_VERSION = (Path(__file__).parent / "second_version.sql").read_text()
 
 
@@ -206,4 +207,27 @@ async def test_events_keep_their_order_and_who_has_read_them_goes_on_where_he_wa
             "(SELECT transaction_id, outbox_id FROM webhook_fanout) ORDER BY transaction_id, id"
         )
         assert waiting.scalars().all() == [*before[1:], "after"]
+
+
+async def test_going_back_behind_ownership_leaves_alerts_that_can_be_acknowledged(database_url: str) -> None:
+    filling = await asyncpg.connect(database_url)
+    await filling.execute(OWNED)
+    await filling.close()
+    engine = engine_for(database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(_downgrade_to, "0005")
+    async with engine.connect() as connection:
+        found = await connection.exec_driver_sql(
+            "SELECT state, acknowledged_at IS NULL AS unseen, acknowledged_by FROM alerts ORDER BY id"
+        )
+        taken, asleep, over = found.mappings().all()
+    assert (taken["state"], taken["unseen"]) == ("acknowledged", False)
+    assert (asleep["state"], asleep["unseen"], asleep["acknowledged_by"]) == ("firing", True, None)
+    assert (over["state"], over["unseen"]) == ("resolved", False)
+    await upgrade(database_url)
+    async with engine.connect() as connection:
+        owners = await connection.exec_driver_sql("SELECT owner FROM alerts ORDER BY id")
+        assert owners.scalars().all() == ["key:kim", None, None]
+        marks = await connection.exec_driver_sql("SELECT scope FROM attention_marks")
+        assert marks.scalars().all() == ["S1"]
     await engine.dispose()

@@ -126,7 +126,7 @@ async def test_a_chat_gets_text(tower: Tower) -> None:
     assert {one.body for one in room.got} == {room.got[0].body}
     text = json.loads(room.got[0].body)["text"]
     assert text.startswith("CRITICAL: Temperature excursion, shipment S1")
-    assert "What to do next: Move it <now>." in text
+    assert "What to do next: Move it <\u2060now>." in text
 
 
 async def test_a_chat_that_refuses_or_is_not_public_gets_nothing_more(tower: Tower) -> None:

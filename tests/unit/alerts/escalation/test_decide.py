@@ -168,3 +168,32 @@ def test_the_most_specific_policy_holds() -> None:
     assert choose([POLICY, lane], severity=Severity.MAJOR, **where) is lane
     assert choose([POLICY], severity=Severity.CRITICAL, **where) is POLICY
     assert choose([], severity=Severity.CRITICAL, **where) is BUILT_IN[0]
+
+
+def test_after_a_rest_whoever_was_told_at_a_lower_step_is_told_where_the_one_that_it_had_come_to_reaches_nobody() -> (
+    None
+):
+    steps = (Step(after_s=0, to=("holder",)), Step(after_s=0, to=("origin",)))
+    course = Course(COURIER, policy=replace(POLICY, steps=steps, group_wait_s=0))
+    assert told(course.at(0, FIRING)) == [("courier", Why.BEGAN)]
+    asleep = replace(FIRING, state=AlertState.SNOOZED, snoozed_until=START + 60 * MINUTE)
+    course.at(1, asleep)
+    again = course.at(60, FIRING)
+    assert told(again) == [("courier", Why.SNOOZE_ENDED)]
+    assert Why.NOBODY_TO_TELL not in not_told(again)
+    assert course.standing is not None
+    assert not course.standing.nobody
+
+
+def test_after_a_rest_at_night_nobody_waits_for_the_office_hours_of_the_step_that_it_had_come_to() -> None:
+    nine_to_five = {day: [["09:00", "17:00"]] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
+    office = contact("office", places=frozenset({"CLINIC"}), hours=receiving_hours("UTC", nine_to_five))
+    steps = (Step(after_s=0, to=("holder",)), Step(after_s=0, to=("destination",), office_hours_only=True))
+    course = Course(COURIER, office, policy=replace(POLICY, steps=steps, group_wait_s=0))
+    afternoon, night = 4 * 60.0, 16 * 60.0  # it starts at about eleven o'clock
+    assert [one for one, _ in told(course.at(afternoon, FIRING))] == ["courier", "office"]
+    course.at(afternoon + 1, replace(FIRING, state=AlertState.SNOOZED, snoozed_until=START))
+    again = course.at(night, FIRING)
+    assert told(again) == [("courier", Why.SNOOZE_ENDED)]
+    assert not_told(again) == [Why.WAITS_FOR_OFFICE_HOURS]
+    assert told(course.at(26 * 60, FIRING)) == [("office", Why.NOT_ACKNOWLEDGED), ("courier", Why.REPEATED)]
