@@ -55,19 +55,31 @@ def _record_joined(course: Course, before: Standing) -> None:
 
 
 def _climb(course: Course) -> None:
+    """Take the steps that are due; where those from its level on reach nobody, from the first, and then the last resort."""
+    first = course.standing.level
+    if _take_due(course) or course.standing.told:
+        return
+    if first:
+        course.change(level=0, base=course.now)
+        _take_due(course)
+    if not course.standing.told:
+        resort(course)
+
+
+def _take_due(course: Course) -> bool:
+    """Take steps until one has to wait; give whether one does."""
     steps = course.policy.steps
     while course.standing.level < len(steps):
         step = steps[course.standing.level]
         due = course.standing.base + step.after_s * SECOND
         if due > course.now and not course.standing.unreached:
             course.wakes.append(due)
-            return
+            return True
         if (opens := course.opens(step)) is not None:
             _defer(course, opens)
-            return
+            return True
         take(course, step)
-    if not course.standing.told:
-        resort(course)
+    return False
 
 
 def take(course: Course, step: Step) -> None:
