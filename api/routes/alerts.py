@@ -88,8 +88,9 @@ async def acknowledge_alert(
     alert_id: UUID, caller: Caller, services: Here, body: AlertTaken | None = None
 ) -> AlertWithHistory:
     """Take an alert, so that everybody sees that somebody has; taking it again changes nothing."""
-    note = None if body is None else body.note
-    return await _act(services, caller, alert_id, ownership.acknowledge, note)
+    taken = body or AlertTaken()
+    step = partial(ownership.acknowledge, owner=taken.owner)
+    return await _act(services, caller, alert_id, step, taken.note)
 
 
 @router.post("/v1/alerts/{alert_id}/assign")

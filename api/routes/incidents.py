@@ -78,8 +78,9 @@ async def acknowledge_incident(
     incident_id: UUID, caller: Caller, services: Here, body: AlertTaken | None = None
 ) -> IncidentWithAlerts:
     """Take all alerts of an incident, also those that are over and that nobody has seen."""
-    note = None if body is None else body.note
-    return await _act(services, caller, incident_id, ownership.acknowledge, note)
+    taken = body or AlertTaken()
+    step = partial(ownership.acknowledge, owner=taken.owner)
+    return await _act(services, caller, incident_id, step, taken.note)
 
 
 @router.post("/v1/incidents/{incident_id}/assign")
