@@ -197,8 +197,10 @@ notifications = Table(
         "notifications_recipient_idx",
         "contact_id",
         "decided_at",
-        postgresql_where=text("state <> 'not_sent'"),
+        postgresql_where=text("contact_id IS NOT NULL"),
     ),
+    Index("notifications_failed_idx", "decided_at", "id", postgresql_where=text("state = 'failed'")),
+    Index("notifications_tests_idx", "address", "decided_at", postgresql_where=text("purpose = 'test'")),
     Index(None, "digest_id", postgresql_where=text("digest_id IS NOT NULL")),
     Index(
         "notifications_once_key",

@@ -4,10 +4,11 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from sqlalchemy import and_, or_
+from sqlalchemy import Table, and_, func, or_, select
 
 from alerts.directory import NOTIFICATION_ORDER, attempts_of, notification_page
 from alerts.escalation.tables import notifications
+from alerts.tables import alerts, incidents
 from api.access import KeyRole, Principal, visible_shipments
 from api.pagination import DEFAULT_LIMIT, Cursor, Limit, read_cursor, write_cursor
 from api.problems import not_found
@@ -40,14 +41,21 @@ async def list_notifications(
     conditions: list[Any] = [_visible(caller)]
     if states:
         conditions.append(columns.state.in_(states))
-    for column, wanted in ((columns.scope, shipment_id), (columns.incident_id, incident_id)):
-        if wanted is not None:
-            conditions.append(column == wanted)
+    if shipment_id is not None:
+        conditions.append(columns.scope == shipment_id)
+    if incident_id is not None:
+        conditions += [columns.incident_id == incident_id, _of_the_scope(incidents, incident_id)]
     if alert_id is not None:
-        conditions.append(columns.alert_ids.contains([alert_id]))
+        conditions += [columns.alert_ids.contains([alert_id]), _of_the_scope(alerts, alert_id)]
     if contact_id is not None:
         conditions.append(columns.contact_id == contact_id.replace("\0", ""))
     return await _page(services, caller, conditions, limit, cursor)
+
+
+def _of_the_scope(table: Table, id_: UUID) -> Any:
+    """Say of which shipment, or of the fleet, an incident or alert is: by that its notifications are found at once."""
+    scope = select(func.coalesce(table.c.shipment_id, "")).where(table.c.id == id_)
+    return notifications.c.scope == scope.scalar_subquery()
 
 
 @router.get("/v1/shipments/{shipment_id}/notifications")
