@@ -2,21 +2,18 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import RowMapping, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from alerts import wording
 from alerts.directory import contacts_for, look_again
 from alerts.escalation.people import folded
 from alerts.escalation.tables import handovers
 from alerts.handling import act_on_shipment
 from alerts.ownership import Person, pass_on
-from alerts.wording import rfc3339
-
-KEY: Final = "key:"
-"""Begins the name of an owner who took an alert by acknowledging it."""
 
 
 async def hand_over(
@@ -64,9 +61,11 @@ async def _pass_alerts_on(
         former |= _names(contacts, before["to_party"], before["to_contact"])
     names = {one["contact_id"]: one["name"] for one in contacts}
     owner = names.get(row["to_contact"], row["to_party"])
-    note = f"Handed over from {row['from_party']} to {row['to_party']} at {rfc3339(row['at'])}."
+    note = f"Handed over from {row['from_party']} to {row['to_party']} at {wording.rfc3339(row['at'])}."
     person = Person(by=row["by"], note=f"{note} {row['note']}" if row["note"] else note)
-    step = partial(pass_on, owner=owner, is_former=lambda name: folded(name.removeprefix(KEY)) in former)
+    step = partial(
+        pass_on, owner=owner, is_former=lambda name: folded(name.removeprefix(wording.KEY)) in former
+    )
     await act_on_shipment(connection, row["shipment_id"], step, person)
 
 

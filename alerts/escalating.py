@@ -14,7 +14,7 @@ from alerts import metrics
 from alerts.escalation.decide import Decided
 from alerts.escalation.flood import DIGEST_AFTER, is_flood
 from alerts.escalation.notice import Notice, Purpose, Why
-from alerts.escalation.people import Custody, Handover, People
+from alerts.escalation.people import Contact, Custody, Handover, People
 from alerts.escalation.policy import BUILT_IN, Flood, Policy
 from alerts.escalation.read import contact_from_row, policy_from_row, site_contacts
 from alerts.escalation.scope import Escalating
@@ -81,11 +81,13 @@ class Loaded:
     sites: Mapping[str, asyncpg.Record]
     handovers: Mapping[str, Sequence[asyncpg.Record]]
     standings: Mapping[str, Standing]
+    _read: dict[str, Contact] = field(default_factory=dict)
+    """By id, the contacts that were read so far: each is read once, whoever may have it told."""
 
     def escalating(self, scope: asyncpg.Record) -> Escalating:
         """Give what is known for one scope, of a row with its shipment's places and times."""
         organization = scope["organization"]
-        own = [contact_from_row(row) for row in self.contacts if row["organization"] in {None, organization}]
+        own = [self._contact(row) for row in self.contacts if row["organization"] in {None, organization}]
         custody = _custody(scope, self.handovers.get(scope["scope"], ()))
         for place in {custody.origin, custody.destination} - {None}:
             site = self.sites.get(str(place))
@@ -96,6 +98,13 @@ class Loaded:
             policies=self.policies,
             standings=self.standings,
         )
+
+    def _contact(self, row: asyncpg.Record) -> Contact:
+        """Read a contact; one that cannot be read costs those scopes alone that it is for."""
+        contact = self._read.get(row["contact_id"])
+        if contact is None:
+            contact = self._read[row["contact_id"]] = contact_from_row(row)
+        return contact
 
 
 async def load(connection: Connection, scopes: Sequence[asyncpg.Record], incidents: Iterable[UUID]) -> Loaded:

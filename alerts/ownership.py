@@ -36,8 +36,8 @@ class Person:
     note: str | None = None
 
 
-def acknowledge(alert: Alert, now: Instant, person: Person) -> list[AlertChange]:
-    """Take an alert, as its owner where it has none; one that is taken stays as it is.
+def acknowledge(alert: Alert, now: Instant, person: Person, *, owner: str | None = None) -> list[AlertChange]:
+    """Take an alert, as its owner where it has none, by the name `owner`; one that is taken stays as it is.
 
     One that is resolved stays so: that somebody has seen it is noted.
     """
@@ -47,7 +47,7 @@ def acknowledge(alert: Alert, now: Instant, person: Person) -> list[AlertChange]
     if alert.open:
         taken = replace(_awake(taken), state=AlertState.ACKNOWLEDGED)
         if alert.owner is None:
-            taken = replace(taken, owner=person.by, assigned_at=now, assigned_by=person.by)
+            taken = replace(taken, owner=owner or person.by, assigned_at=now, assigned_by=person.by)
     return [_stepped(taken, AlertReason.ACKNOWLEDGED, now, person)]
 
 

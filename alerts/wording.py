@@ -6,11 +6,19 @@ from zoneinfo import ZoneInfo
 from alerts.model import SECOND, Duration, Instant, Run, Severity, Side, to_datetime
 from alerts.plan import Plan
 
+KEY = "key:"
+"""Begins the name of whoever did something by the HTTP interface."""
+
 
 def temperature(celsius: float) -> str:
     """Print `−150 °C` or `−128.1 °C`: a true minus sign, and no digit more than was measured to a tenth."""
     tenths = round(celsius, 1) or 0.0  # never "−0"
     return f"{tenths:.1f}".removesuffix(".0").replace("-", "−") + " °C"
+
+
+def person(name: str) -> str:
+    """Print who did something: `Kim Lee`, or `key dw_1f0c93ab` of whoever gave no name."""
+    return f"key {name.removeprefix(KEY)}" if name.startswith(KEY) else name
 
 
 def time(when: datetime) -> str:
@@ -39,6 +47,11 @@ def _by_its_clock(utc: datetime, zone: ZoneInfo) -> str:
         return f" ({utc.astimezone(zone):%a %H:%M} {zone.key})"
     except OverflowError:  # past the last day that there is, as for a plan without an end
         return ""
+
+
+def on_it(name: str, since: Instant, zone: ZoneInfo | None = None) -> str:
+    """Say who sees to something, and since when."""
+    return f"{person(name)} is on it, since {instant(since, zone)}."
 
 
 def duration(length: Duration) -> str:

@@ -18,7 +18,7 @@ def step_of(deed: Deed) -> tuple[Step, str | None]:
     """Give what is to be done, and what was said with it."""
     match deed:
         case AlertTaken():
-            return ownership.acknowledge, deed.note
+            return partial(ownership.acknowledge, owner=deed.owner), deed.note
         case AlertAssigned():
             return partial(ownership.assign, owner=deed.owner), deed.note
         case AlertSnoozed():

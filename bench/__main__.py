@@ -12,7 +12,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import detection, fold, memory, recovery, rules, scale, storm, streaming, throughput, webhooks
+from bench import (
+    detection,
+    fold,
+    memory,
+    people,
+    recovery,
+    rules,
+    scale,
+    storm,
+    streaming,
+    throughput,
+    webhooks,
+)
 from bench.ground import Ground, ground
 from bench.machine import Others, facts
 from bench.report import BenchError, Result, progress
@@ -28,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[Ground], Coroutine[Any, Any, Result]]] = {
     "storm": storm.storm,
     "recovery": recovery.recovery,
     "webhooks": webhooks.webhooks,
+    "people": people.people,
     "stream": streaming.streaming,
 }
 

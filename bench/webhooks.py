@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, Self
 from uuid import uuid4
@@ -75,11 +75,11 @@ class Endpoint(asyncio.Protocol):
             self._transport.write(self._ANSWER)
 
 
-def _receive(pipe: Connection) -> None:
+def _receive(pipe: Connection, protocol: Callable[[list[Any]], asyncio.BaseProtocol]) -> None:
     async def serve() -> None:
-        arrivals: Arrivals = []
+        arrivals: list[Any] = []
         server = await asyncio.get_running_loop().create_server(
-            lambda: Endpoint(arrivals), "127.0.0.1", 0, backlog=_BACKLOG
+            lambda: protocol(arrivals), "127.0.0.1", 0, backlog=_BACKLOG
         )
         pipe.send(server.sockets[0].getsockname()[1])
 
@@ -99,16 +99,17 @@ def _receive(pipe: Connection) -> None:
 
 
 class Receiver:
-    """The receiver's process."""
+    """The receiver's process; `protocol` makes what answers a connection, of the list that it notes arrivals in."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: Callable[[list[Any]], asyncio.BaseProtocol] = Endpoint) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_receive, args=(theirs,), daemon=True)
+        self._process = context.Process(target=_receive, args=(theirs, protocol), daemon=True)
 
     def __enter__(self) -> Self:
         self._process.start()
-        self.url = f"http://127.0.0.1:{self._pipe.recv()}"
+        self.port = self._pipe.recv()
+        self.url = f"http://127.0.0.1:{self.port}"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -121,11 +122,11 @@ class Receiver:
     def count(self) -> int:
         return int(self._ask(1))
 
-    def arrivals(self) -> Arrivals:
-        found: Arrivals = self._ask(0)
+    def arrivals(self) -> list[Any]:
+        found: list[Any] = self._ask(0)
         return found
 
-    async def until(self, count: int, within_s: float = 120.0) -> Arrivals:
+    async def until(self, count: int, within_s: float = 120.0) -> list[Any]:
         """Wait for so many, and give them."""
 
         async def there() -> bool:
@@ -184,8 +185,8 @@ async def webhooks(ground: Ground) -> Result:
             Measure(what="limit: bare aiohttp client, same receiver", unit="/s", runs=theirs),
             Measure(what="CPU of the process for each delivery", unit="µs", runs=cpu),
             Measure(what="CPU of the bare client for each request", unit="µs", runs=their_cpu),
-            *_percentiles(f"event committed to first attempt, {RATE} events/s", delays),
-            *_percentiles(f"one event for all {MANY}, committed to first attempt", all_of_them),
+            *percentiles(f"event committed to first attempt, {RATE} events/s", delays),
+            *percentiles(f"one event for all {MANY}, committed to first attempt", all_of_them),
         ],
         verdicts=[
             Verdict(
@@ -198,7 +199,7 @@ async def webhooks(ground: Ground) -> Result:
     )
 
 
-def _percentiles(what: str, delays: Sequence[float]) -> list[Measure]:
+def percentiles(what: str, delays: Sequence[float]) -> list[Measure]:
     return [
         Measure(what=f"{what}, p{percent}", unit="ms", runs=[percentile(delays, percent) * 1000])
         for percent in (50, 99)

@@ -1,11 +1,15 @@
-"""Pure: who is told beside the climb: a new holder, a new owner, and the site that waits for the shipment."""
+"""Pure: who is told beside the climb: a new holder, a new owner, the site that waits, and who was asked, that somebody is on it."""
 
+from collections.abc import Collection
+
+from alerts import wording
 from alerts.escalation.course import Course
 from alerts.escalation.notice import Purpose, Why
 from alerts.escalation.people import Contact
 from alerts.escalation.policy import RANK, Role, Step, TellDestination
-from alerts.escalation.standing import Phase
-from alerts.model import SECOND
+from alerts.escalation.standing import Member, Phase, Recipient
+from alerts.model import SECOND, Instant
+from alerts.wording import KEY
 
 
 def tell_new(course: Course) -> None:
@@ -13,7 +17,13 @@ def tell_new(course: Course) -> None:
     standing = course.standing
     known_of = bool(standing.recipients or course.telling.recipients) or standing.phase is Phase.QUIET
     holders, owners = course.holders(), course.owners()
-    course.change(holders=holders, owners=owners)
+    gone = frozenset() if course.before is None else course.before.holders - holders
+    course.change(
+        holders=holders,
+        owners=owners,
+        asked=_without(standing.asked, gone),
+        heard=_without(standing.heard, gone),
+    )
     if not known_of:
         return
     meant = course.people.holders()
@@ -22,9 +32,15 @@ def tell_new(course: Course) -> None:
     elif standing.holders and not meant:
         occasion = course.occasion(Why.HANDED_OVER, purpose=Purpose.HANDOVER)
         course.telling.spare(occasion, Why.NO_CONTACT, target=Role.HOLDER)
-    assigned = course.people.owners(course.telling.owners)
+    assigned = course.people.owners(
+        one.owner for one in course.incident.open if one.owner is not None and not one.took_it
+    )
     if new := [one for one in assigned if one.contact_id not in standing.owners]:
         _aside(course, Purpose.ASSIGNED, Why.ASSIGNED, Role.OWNER, new)
+
+
+def _without(recipients: frozenset[Recipient], contact_ids: Collection[str]) -> frozenset[Recipient]:
+    return frozenset(one for one in recipients if one.contact_id not in contact_ids)
 
 
 def _aside(course: Course, purpose: Purpose, why: Why, target: Role, meant: list[Contact]) -> None:
@@ -63,3 +79,40 @@ def _concerned(course: Course, rule: TellDestination) -> bool:
         one.kind in rule.kinds and RANK[one.severity] >= RANK[rule.min_severity]
         for one in course.incident.open
     )
+
+
+def tell_taken(course: Course) -> None:
+    """Tell those who were asked that somebody is on it, as the policy has it: once for each who takes it, and not to them."""
+    standing, taken = course.standing, _taken(course)
+    takers = frozenset(one.owner for one in taken if one.owner is not None)
+    if not takers:
+        course.change(takers=takers, heard=frozenset())
+        return
+    new = takers - standing.takers
+    audience = standing.asked | standing.heard if new else standing.asked
+    course.change(takers=takers, asked=frozenset(), heard=standing.asked | standing.heard)
+    if audience and course.policy.tells_taken(course.incident.severity):
+        _set_at_ease(course, audience, [one for one in taken if one.owner in (new or takers)])
+
+
+def _taken(course: Course) -> tuple[Member, ...]:
+    """Give what somebody sees to, where nobody is asked to see to anything."""
+    return course.incident.taken if course.standing.phase is Phase.QUIET else ()
+
+
+def _set_at_ease(course: Course, audience: frozenset[Recipient], taken: list[Member]) -> None:
+    names = {name for one in taken for name in (one.owner, one.taken_by) if name is not None}
+    knowing = {one.contact_id for one in course.people.owners(name.removeprefix(KEY) for name in names)}
+    course.change(asides=course.standing.asides + 1)
+    occasion = course.occasion(
+        Why.TAKEN, purpose=Purpose.TAKEN, repeat=course.standing.asides, detail=_who_and_since(taken)
+    )
+    course.telling.set_at_ease(audience, occasion, knowing)
+
+
+def _who_and_since(taken: list[Member]) -> str:
+    since: dict[str, Instant] = {}
+    for one in taken:
+        if one.owner is not None and one.taken_at is not None:
+            since[one.owner] = min(one.taken_at, since.get(one.owner, one.taken_at))
+    return " ".join(wording.on_it(name, at) for name, at in sorted(since.items()))

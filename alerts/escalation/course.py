@@ -71,9 +71,16 @@ class Course:
         )
         if self.was_over:
             self.change(recipients=frozenset(), destination_from=None, destination_told=False)
+            self.change(takers=frozenset(), asked=frozenset(), heard=frozenset())
 
     def occasion(
-        self, why: Why, *, purpose: Purpose = Purpose.ESCALATION, level: int | None = None, repeat: int = 0
+        self,
+        why: Why,
+        *,
+        purpose: Purpose = Purpose.ESCALATION,
+        level: int | None = None,
+        repeat: int = 0,
+        detail: str | None = None,
     ) -> Occasion:
         """Give what a message of now is about."""
         return Occasion(
@@ -82,6 +89,7 @@ class Course:
             level=self.standing.level if level is None else level,
             episode=max(1, self.standing.episode),
             repeat=repeat,
+            detail=detail,
         )
 
     def holders(self) -> frozenset[str]:

@@ -7,7 +7,7 @@ that it had come to where it is the same that fires again, from the first step w
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from alerts.escalation.asides import tell_destination, tell_new
+from alerts.escalation.asides import tell_destination, tell_new, tell_taken
 from alerts.escalation.climb import fire
 from alerts.escalation.course import Course
 from alerts.escalation.notice import Notice, Purpose, Why
@@ -46,8 +46,12 @@ def decide(
     if incident.open and not incident.merged:
         tell_new(course)
         tell_destination(course)
+        tell_taken(course)
+    heard = bool(course.standing.takers)  # what asks for it says who is on it
     standing = replace(
         course.standing,
+        asked=course.standing.asked | (frozenset() if heard else course.telling.asked),
+        heard=course.standing.heard | (course.telling.asked if heard else frozenset()),
         known=course.standing.known | {one.alert_id for one in incident.members},
         recipients=course.standing.recipients | course.telling.recipients,
     )

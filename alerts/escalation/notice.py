@@ -15,6 +15,8 @@ class Purpose(StrEnum):
     HANDOVER = "handover"
     ASSIGNED = "assigned"
     DESTINATION = "destination"
+    TAKEN = "taken"
+    """To those who were asked, that somebody is on it."""
     RESOLVED = "resolved"
     DIGEST = "digest"
     TEST = "test"
@@ -40,12 +42,14 @@ class Why(StrEnum):
     HANDED_OVER = "handed_over"
     ASSIGNED = "assigned"
     DESTINATION_CONCERNED = "destination_concerned"
+    TAKEN = "taken"
     RESOLVED = "resolved"
     WITHDRAWN = "withdrawn"
     FLOOD = "flood"
     TESTED = "tested"
 
     ACKNOWLEDGED = "acknowledged"
+    TOOK_IT = "took_it"
     SNOOZED = "snoozed"
     GROUPED = "grouped"
     """It is told with the incident that it belongs to."""
@@ -75,11 +79,13 @@ WORDS: Mapping[Why, str] = {
     Why.HANDED_OVER: "The shipment was handed over.",
     Why.ASSIGNED: "It was assigned to this contact.",
     Why.DESTINATION_CONCERNED: "The policy says that the destination is told of this.",
+    Why.TAKEN: "Somebody is on it.",
     Why.RESOLVED: "It has ended.",
     Why.WITHDRAWN: "It turned out that it never was.",
     Why.FLOOD: "There were too many messages to tell them one by one.",
     Why.TESTED: "Somebody asked for a test.",
     Why.ACKNOWLEDGED: "Somebody has taken it.",
+    Why.TOOK_IT: "This contact is on it, or has seen to it that somebody is.",
     Why.SNOOZED: "It is snoozed.",
     Why.GROUPED: "It belongs to an incident of which people were told already, or are about to be.",
     Why.TAKEN_WITH_INCIDENT: "It belongs to an incident that somebody has taken, and is not critical.",

@@ -134,6 +134,8 @@ class People:
     def owners(self, names: Iterable[str]) -> tuple[Contact, ...]:
         """Give the contacts that owners of alerts are, who are noted by a contact's id or name, or by its party."""
         wanted = {folded(name) for name in names}
+        if not wanted:
+            return ()
         return tuple(
             one for one in self._sorted() if {folded(one.contact_id), folded(one.name), *one.parties} & wanted
         )

@@ -126,6 +126,12 @@ class Policy:
     ack_expires_s: int
     flood: Flood = field(default_factory=Flood)
     tell_destination: TellDestination | None = None
+    tell_taken: Severity | None = Severity.CRITICAL
+    """From which severity on those who were asked are told that somebody is on it; None: never."""
+
+    def tells_taken(self, severity: Severity) -> bool:
+        """Tell whether those who were asked of an incident of this severity are told that somebody is on it."""
+        return self.tell_taken is not None and RANK[severity] >= RANK[self.tell_taken]
 
     def holds_for(
         self, organization: str | None, origin: str | None, destination: str | None, severity: Severity

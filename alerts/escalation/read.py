@@ -53,6 +53,7 @@ def policy_from_row(row: Any) -> Policy:
         ack_expires_s=row["ack_expires_s"],
         flood=Flood(count=row["flood_count"], within_s=row["flood_within_s"]),
         tell_destination=None if tell is None else TellDestination.from_json(tell),
+        tell_taken=None if row["tell_taken"] is None else Severity(row["tell_taken"]),
     )
 
 

@@ -63,7 +63,13 @@ class Escalating:
             standings[into] = (
                 its
                 if kept is None
-                else replace(kept, recipients=kept.recipients | its.recipients, known=kept.known | its.known)
+                else replace(
+                    kept,
+                    recipients=kept.recipients | its.recipients,
+                    known=kept.known | its.known,
+                    asked=kept.asked | its.asked,
+                    heard=kept.heard | its.heard,
+                )
             )
         return standings
 
@@ -80,6 +86,7 @@ def case_of(incident: Incident, alerts: Iterable[Alert]) -> Case:
 
 def member_of(alert: Alert) -> Member:
     """Give what counts of an alert."""
+    taken_at, taken_by = _taken(alert)
     return Member(
         alert_id=alert.id,
         kind=alert.condition.kind,
@@ -87,6 +94,17 @@ def member_of(alert: Alert) -> Member:
         state=alert.state,
         owner=alert.owner,
         acknowledged=alert.acknowledged_at is not None,
+        taken_at=taken_at,
+        taken_by=taken_by,
+        took_it=alert.acknowledged_at is not None and alert.acknowledged_at == alert.assigned_at,
         snoozed_until=alert.snoozed_until,
         withdrawn=alert.condition.withdrawn,
     )
+
+
+def _taken(alert: Alert) -> tuple[Instant | None, str | None]:
+    """Give when whoever has it came to have it, and who saw to that: the later of acknowledging and assigning."""
+    acknowledged, assigned = alert.acknowledged_at, alert.assigned_at
+    if acknowledged is None or (assigned is not None and assigned > acknowledged):
+        return assigned, alert.assigned_by
+    return acknowledged, alert.acknowledged_by

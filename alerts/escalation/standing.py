@@ -22,6 +22,12 @@ class Member:
     owner: str | None = None
     acknowledged: bool = False
     """Somebody has taken it, also where it has ended since."""
+    taken_at: Instant | None = None
+    """When whoever has it came to have it."""
+    taken_by: str | None = None
+    """Who saw to that: they themselves, or whoever assigned it to them."""
+    took_it: bool = False
+    """The owner acknowledged it, and so need not be told whose it is."""
     snoozed_until: Instant | None = None
     withdrawn: bool = False
 
@@ -62,12 +68,17 @@ class Case:
 
         What is not critical is seen to by whoever has taken another member.
         """
-        taken = any(one.is_taken for one in self.open)
+        taken = bool(self.taken)
         return tuple(
             one
             for one in self.members
             if one.is_untaken and not (taken and one.severity is not Severity.CRITICAL)
         )
+
+    @property
+    def taken(self) -> tuple[Member, ...]:
+        """Give the members that somebody sees to."""
+        return tuple(one for one in self.open if one.is_taken)
 
     @property
     def relevant(self) -> tuple[Member, ...]:
@@ -137,7 +148,13 @@ class Standing:
     holders: frozenset[str] = frozenset()
     owners: frozenset[str] = frozenset()
     asides: int = 0
-    """Counts handovers and assignments that somebody was told of."""
+    """Counts handovers, assignments and takings that somebody was told of."""
+    takers: frozenset[str] = frozenset()
+    """Who is on it, so that nobody is asked any more; empty while somebody is."""
+    asked: frozenset[Recipient] = frozenset()
+    """Who was asked to see to it and has not heard that somebody is on it."""
+    heard: frozenset[Recipient] = frozenset()
+    """Who was asked, and has heard of those in `takers`."""
     destination_from: Instant | None = None
     destination_told: bool = False
     nobody: bool = False
@@ -159,6 +176,9 @@ class Standing:
             "holders": sorted(self.holders),
             "owners": sorted(self.owners),
             "asides": self.asides,
+            "takers": sorted(self.takers),
+            "asked": sorted(list(one) for one in self.asked),
+            "heard": sorted(list(one) for one in self.heard),
             "destination_from": self.destination_from,
             "destination_told": self.destination_told,
             "nobody": self.nobody,
@@ -175,14 +195,19 @@ class Standing:
                 "severity": Severity(value["severity"]),
                 "told": tuple(Told(*one) for one in value["told"]),
                 "known": frozenset(value["known"]),
-                "recipients": frozenset(recipient(one) for one in value["recipients"]),
+                "recipients": _recipients(value["recipients"]),
                 "holders": frozenset(value["holders"]),
                 "owners": frozenset(value["owners"]),
+                # What was stored before people were told who is on it has none of these.
+                "takers": frozenset(value.get("takers", ())),
+                "asked": _recipients(value.get("asked", ())),
+                "heard": _recipients(value.get("heard", ())),
             }
         )
 
 
-def recipient(value: Any) -> Recipient:
-    """Read a recipient as it is stored: contact, channel, address."""
-    contact_id, channel, address = value
-    return Recipient(contact_id, Channel(channel), address)
+def _recipients(stored: Iterable[Any]) -> frozenset[Recipient]:
+    """Read recipients as they are stored: contact, channel, address."""
+    return frozenset(
+        Recipient(contact_id, Channel(channel), address) for contact_id, channel, address in stored
+    )

@@ -85,6 +85,12 @@ policies = Table(
         JSONB(none_as_null=True),
         comment="{after_s, kinds, min_severity}; null: never by itself",
     ),
+    Column(
+        "tell_taken",
+        Text,
+        server_default="critical",
+        comment="least severity of which those who were asked are told who is on it; null: never",
+    ),
     Column("active", Boolean, nullable=False, server_default=text("true")),
     *described(),
 )
@@ -151,7 +157,7 @@ notifications = Table(
         "purpose",
         Text,
         nullable=False,
-        comment="escalation, handover, assigned, destination, resolved, digest or test",
+        comment="escalation, handover, assigned, destination, taken, resolved, digest or test",
     ),
     Column("level", Integer, nullable=False, server_default="0", comment="the step of the policy, from 1"),
     Column("episode", Integer, nullable=False, server_default="1", comment="counts its firings"),
@@ -183,8 +189,10 @@ notifications = Table(
         "notifications_recipient_idx",
         "contact_id",
         "decided_at",
-        postgresql_where=text("state <> 'not_sent'"),
+        postgresql_where=text("contact_id IS NOT NULL"),
     ),
+    Index("notifications_failed_idx", "decided_at", "id", postgresql_where=text("state = 'failed'")),
+    Index("notifications_tests_idx", "address", "decided_at", postgresql_where=text("purpose = 'test'")),
     Index(None, "digest_id", postgresql_where=text("digest_id IS NOT NULL")),
     Index(
         "notifications_once_key",

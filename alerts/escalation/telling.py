@@ -20,6 +20,11 @@ class Occasion:
     level: int
     episode: int
     repeat: int = 0
+    detail: str | None = None
+    """The reason in words, where there is more to say."""
+
+
+_ASKS = {Purpose.ESCALATION, Purpose.HANDOVER, Purpose.ASSIGNED}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +37,8 @@ class Telling:
     now: Instant
     notices: list[Notice] = field(default_factory=list)
     recipients: set[Recipient] = field(default_factory=set)
+    asked: set[Recipient] = field(default_factory=set)
+    """Those of them who are to see to it."""
 
     @property
     def owners(self) -> list[str]:
@@ -70,6 +77,30 @@ class Telling:
             else:
                 way = Way(channel=one.channel, address=one.address)
                 self._send(contact, way, occasion, f"{CONTACT_PREFIX}{one.contact_id}")
+
+    def set_at_ease(
+        self, recipients: Iterable[Recipient], occasion: Occasion, knowing: Collection[str]
+    ) -> None:
+        """Tell those who were asked, by the way on which they were, within its hours; contacts in `knowing` know it."""
+        spared: set[tuple[str, Why]] = set()
+        for one in sorted(recipients):
+            contact, target = self.people.get(one.contact_id), f"{CONTACT_PREFIX}{one.contact_id}"
+            why = Why.TOOK_IT if one.contact_id in knowing else self._why_not(contact, one)
+            if contact is not None and why is None:
+                self._send(contact, Way(channel=one.channel, address=one.address), occasion, target)
+            elif why is not None and (one.contact_id, why) not in spared:
+                spared.add((one.contact_id, why))
+                self.spare(occasion, why, contact=contact, target=target)
+
+    def _why_not(self, contact: Contact | None, to: Recipient) -> Why | None:
+        """Give why somebody cannot be told by a way that they were told by before; None where they can."""
+        if contact is None:
+            return Why.NO_CONTACT
+        way = next((one for one in contact.ways if (one.channel, one.address) == to[1:]), None)
+        if way is None:
+            return Why.NO_CHANNEL
+        there = way.outside_office_hours or contact.hours.is_open(self._time)
+        return None if there else Why.OUTSIDE_OFFICE_HOURS
 
     def contact(
         self,
@@ -137,7 +168,11 @@ class Telling:
             self.notices.append(self._notice(contact, None, occasion, target, why=Why.ALREADY_TOLD))
             return
         self.recipients.add(to)
-        self.notices.append(self._notice(contact, way, occasion, target, why=occasion.why))
+        if occasion.purpose in _ASKS:
+            self.asked.add(to)
+        self.notices.append(
+            self._notice(contact, way, occasion, target, why=occasion.why, detail=occasion.detail)
+        )
 
     def _notice(
         self,

@@ -1,5 +1,6 @@
 """Pure: what a notice is made from: the decision to tell somebody, and what is known of the incident when it is sent."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,6 +22,8 @@ class Happening:
     withdrawn: bool = False
     device_id: str | None = None
     owner: str | None = None
+    taken_at: datetime | None = None
+    """Since when the owner sees to it; None: nobody has acknowledged it."""
 
     @property
     def is_open(self) -> bool:
@@ -88,9 +91,22 @@ class Event:
         return bool(self.happenings) and not any(one.is_open for one in self.happenings)
 
     @property
-    def owners(self) -> tuple[str, ...]:
-        """Give who sees to it."""
-        return tuple(sorted({one.owner for one in self.happenings if one.owner is not None and one.is_open}))
+    def takers(self) -> Mapping[str, datetime]:
+        """Give who sees to it, by name, and since when."""
+        since: dict[str, datetime] = {}
+        for one in self._owned:
+            if one.owner is not None and one.taken_at is not None:
+                since[one.owner] = min(one.taken_at, since.get(one.owner, one.taken_at))
+        return {name: since[name] for name in sorted(since)}
+
+    @property
+    def assigned(self) -> tuple[str, ...]:
+        """Give who is to see to it and has not said yet that they do."""
+        return tuple(sorted({str(one.owner) for one in self._owned} - self.takers.keys()))
+
+    @property
+    def _owned(self) -> tuple[Happening, ...]:
+        return tuple(one for one in self.happenings if one.owner is not None and one.is_open)
 
     @property
     def _counting(self) -> tuple[Happening, ...]:

@@ -8,6 +8,7 @@ from alerts.notices.page import DRILL, Card, Page, Section
 _TONES: Final = {
     "critical": ("#b3261e", "#ffffff"),
     "major": ("#8a5a00", "#ffffff"),
+    "taken": ("#1f4e79", "#ffffff"),
     "over": ("#1b6b3a", "#ffffff"),
     "plain": ("#3b4a57", "#ffffff"),
 }

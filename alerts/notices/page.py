@@ -18,7 +18,7 @@ class Card:
     badge: str
     """How bad it is, in a word."""
     tone: str
-    """critical, major, over or plain."""
+    """critical, major, taken, over or plain."""
     title: str
     subtitle: str | None = None
     sections: tuple[Section, ...] = ()

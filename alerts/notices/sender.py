@@ -15,6 +15,7 @@ import structlog
 
 from alerts import metrics
 from alerts.escalating import NOTIFICATIONS_CHANNEL
+from alerts.escalation.notice import Purpose
 from alerts.notices import chat, endpoint, mail, queue, view
 from alerts.notices.facts import Notice
 from alerts.notices.outcome import DELAYS_S, Outcome, Result, delay_s
@@ -156,7 +157,7 @@ class Sender:
             text=message["text"],
             html=message["html"],
             at=datetime.fromisoformat(message["at"]),
-            urgent=claimed.severity == "critical" and not claimed.drill,
+            urgent=claimed.severity == "critical" and not claimed.drill and claimed.purpose != Purpose.TAKEN,
         )
         return await channels.mailer.send(composed)
 

@@ -21,7 +21,8 @@ from alerts.traces import Connection
 PARTS = "SELECT digest_id, incident_id, scope, alert_ids, severity, drill FROM notifications WHERE digest_id = ANY ($1)"
 
 ALERTS = """
-SELECT id, incident_id, kind, severity, state, message, since, until, withdrawn, device_id, owner
+SELECT id, incident_id, kind, severity, state, message, since, until, withdrawn, device_id, owner,
+    CASE WHEN state = 'acknowledged' THEN greatest(acknowledged_at, assigned_at) END AS taken_at
 FROM alerts WHERE id = ANY ($1) OR incident_id = ANY ($2)
 ORDER BY since, id
 """
@@ -191,6 +192,7 @@ def _happening(row: asyncpg.Record) -> Happening:
         withdrawn=row["withdrawn"],
         device_id=row["device_id"],
         owner=row["owner"],
+        taken_at=row["taken_at"],
     )
 
 

@@ -19,6 +19,7 @@ _LONGEST_SUBJECT: Final = 150
 _LONGEST_LINE: Final = 1000
 _OVER: Final = "resolved"
 _AGAIN: Final = "again"
+_TAKEN: Final = "taken"
 
 
 def page(notice: Notice) -> Page:
@@ -71,12 +72,13 @@ def _test(occasion: Occasion) -> Page:
 
 
 def _single(occasion: Occasion, event: Event) -> Page:
-    card = _card(occasion, event)
+    taken = occasion.purpose == _TAKEN and bool(event.takers) and not event.is_over
+    card = _taken_card(occasion, event) if taken else _card(occasion, event)
     subject = f"{card.badge}: {card.title}" + (f", {card.subtitle}" if card.subtitle else "")
     return Page(
         subject=_subject(subject, drill=event.drill),
         drill=event.drill,
-        lead=_lead(occasion, event),
+        lead=() if taken else _lead(occasion, event),
         cards=(card,),
         foot=_foot(occasion),
     )
@@ -107,11 +109,12 @@ def _lead(occasion: Occasion, event: Event) -> tuple[str, ...]:
         "assigned": "You are told because this was assigned to you.",
         "destination": "You are told because the shipment is on its way to you.",
         _AGAIN: "It had ended, and goes on again: this is how it stands now.",
+        "taken": None if event.is_over else "Somebody had taken it, and has it no more.",
     }.get(occasion.purpose)
     reminder = None
-    if occasion.repeat:
+    if occasion.repeat and occasion.purpose == "escalation":
         reminder = f"Reminder {occasion.repeat}: " + (
-            "this is still going on." if event.owners else "nobody has taken it since the last message."
+            "this is still going on." if event.takers else "nobody has taken it since the last message."
         )
     climbed = (
         f"You are told because those who were told before have not taken it (level {occasion.level})."
@@ -141,6 +144,26 @@ def _card(occasion: Occasion, event: Event, *, mark: bool = False) -> Card:
         subtitle=_subtitle(event),
         sections=tuple(sections),
         facts=() if event.cargo is None else _facts(event.cargo, zone),
+        link=link(occasion.public_url, event.incident_id),
+    )
+
+
+def _taken_card(occasion: Occasion, event: Event) -> Card:
+    """Lay out for those who were asked that somebody is on it: short, for there is nothing that they have to do."""
+    zone, worst = _zone(occasion), event.worst
+    return Card(
+        badge=_line(f"TAKEN by {_and(tuple(map(wording.person, event.takers)))}"),
+        tone="taken",
+        title=_line("An incident" if worst is None else _meaning(worst, event).title),
+        subtitle=_subtitle(event),
+        sections=(
+            Section(heading="Who is on it", lines=_takers(event, zone)),
+            Section(heading="What happened", lines=() if worst is None else (_happening(worst, zone),)),
+            Section(
+                heading="What to do next",
+                lines=("Nothing. If nothing is done about it, people are asked again.",),
+            ),
+        ),
         link=link(occasion.public_url, event.incident_id),
     )
 
@@ -198,11 +221,12 @@ def _next(event: Event, *, over: bool) -> str:
 
 
 def _on_it(occasion: Occasion, event: Event, zone: ZoneInfo | None, *, over: bool) -> tuple[str, ...]:
-    lines = []
-    if event.owners:
-        lines.append(_line(f"{_and(event.owners)} {'has' if len(event.owners) == 1 else 'have'} taken it."))
-    elif not over:
+    lines = list(_takers(event, zone))
+    if not (event.takers or over):
         lines.append("Nobody has taken it yet. Whoever acknowledges it has it.")
+    if event.assigned:
+        names = _and(tuple(map(wording.person, event.assigned)))
+        lines.append(_line(f"Assigned to {names}, and not acknowledged yet."))
     if event.cargo is not None and event.cargo.holder:
         since = "" if event.cargo.holder_since is None else f", since {_time(event.cargo.holder_since, zone)}"
         lines.append(_line(f"The shipper is with {event.cargo.holder}{since}."))
@@ -211,9 +235,13 @@ def _on_it(occasion: Occasion, event: Event, zone: ZoneInfo | None, *, over: boo
         lines.append(_line(f"The shipper was delivered{where} at {_time(event.cargo.delivered_at, zone)}."))
     if occasion.also_told:
         lines.append(_line(f"Told as well: {_and(occasion.also_told)}."))
-    if event.next_told_at is not None and not event.owners and not over:
+    if event.next_told_at is not None and not event.takers and not over:
         lines.append(f"If nobody takes it, the next are told at {_time(event.next_told_at, zone)}.")
     return tuple(lines) or ("Nobody needs to be.",)
+
+
+def _takers(event: Event, zone: ZoneInfo | None) -> tuple[str, ...]:
+    return tuple(_line(wording.on_it(name, to_instant(at), zone)) for name, at in event.takers.items())
 
 
 def _facts(cargo: Cargo, zone: ZoneInfo | None) -> tuple[tuple[str, str], ...]:

@@ -29,8 +29,12 @@ Name = Annotated[Words, AfterValidator(_says_something)]
 
 
 class AlertTaken(Given):
-    model_config = example(note="Calling the driver.")
+    model_config = example(owner="Kim Lee", note="Calling the driver.")
 
+    owner: Name | None = Field(
+        None,
+        description="Who you are: a contact, by id or name, or a person. Those who were asked are told this name. Absent: the key.",
+    )
     note: Text | None = Field(None, description="What you are going to do; it stays on record.")
 
 

@@ -241,6 +241,10 @@ class PolicyIn(Given):
     )
     flood_within_s: Interval = 600
     tell_destination: TellDestinationIn | None = None
+    tell_taken: AnySeverity | None = Field(
+        Severity.CRITICAL,
+        description="Of what is at least as bad those who were asked are told when somebody is on it; null: never.",
+    )
     active: bool = True
     note: Words | None = None
 
@@ -268,6 +272,7 @@ class PolicyChangeIn(Given):
     flood_count: Annotated[int, Field(ge=1, le=1000)] | None = None
     flood_within_s: Interval | None = None
     tell_destination: TellDestinationIn | None = None
+    tell_taken: AnySeverity | None = Field(None, description="Null: never. Left out: as it is.")
     active: bool | None = None
     note: Words | None = None
 
@@ -311,6 +316,7 @@ class PolicyOut(Shown):
     flood_count: int
     flood_within_s: int
     tell_destination: TellDestinationOut | None
+    tell_taken: Severity | None
     active: bool
     note: str | None
     revision: int
@@ -320,6 +326,7 @@ class PolicyOut(Shown):
 
 
 class PolicyRevision(PolicyOut):
+    tell_taken: Severity | None = Field(None, description="Null also where it was before there was this.")
     reason: str | None = Field(description="Why it was changed.")
 
     @classmethod

@@ -94,6 +94,12 @@ CHAIN = event(
     happening(K.EXCURSION),
 )
 OVER = event(happening(K.EXCURSION, until=NOW, state=AlertState.RESOLVED, owner="Kim Lee"))
+TAKEN = event(
+    happening(K.HOLD_TIME_SHORT, owner="Bo Chen"),
+    happening(
+        K.EXCURSION, owner="Kim Lee", state=AlertState.ACKNOWLEDGED, taken_at=NOW - timedelta(minutes=5)
+    ),
+)
 FLEET = event(
     happening(K.SIGNAL_LOST, severity=CRITICAL, device_id=None, message="4200 of 5000 loggers are silent"),
     cargo=None,
@@ -101,7 +107,13 @@ FLEET = event(
 CASES = {
     **{f"kind-{kind}": notice(event(happening(kind))) for kind in AlertKind},
     "chain": notice(CHAIN, level=2, why="Nobody who was told before has taken it.", also_told=("Day desk", "Kim Lee")),
-    "reminder-taken": notice(event(happening(K.LATE, owner="Kim Lee", state=AlertState.ACKNOWLEDGED)), repeat=2),
+    "reminder-taken": notice(event(happening(K.LATE, owner="Kim Lee", state=AlertState.ACKNOWLEDGED, taken_at=AGO)), repeat=2),
+    "taken": notice(TAKEN, purpose="taken", repeat=3, why="Kim Lee is on it, since 2026-11-21 03:40 UTC."),
+    "taken-drill": notice(
+        event(happening(K.SHOCK, owner="key:dw_1f0c93ab", state=AlertState.ACKNOWLEDGED, taken_at=NOW), drill=True), purpose="taken"
+    ),
+    "taken-no-more": notice(event(happening(K.EXCURSION, owner="Bo Chen")), purpose="taken"),
+    "taken-and-over": notice(OVER, purpose="taken"),
     "resolved": notice(OVER, purpose="resolved", why="It has ended."),
     "withdrawn": notice(event(happening(K.EXCURSION, withdrawn=True, state=AlertState.RESOLVED)), purpose="resolved"),
     "resolved-again": notice(event(happening(K.EXCURSION)), purpose="resolved", why="It has ended."),
@@ -116,7 +128,9 @@ CASES = {
     "bare": notice(event(happening(K.SHOCK), cargo=Cargo(shipment_id="S", band="frozen", limits="at most −20 °C"),
                          incident_id=None, next_action=None, next_told_at=None), contact_name=None, timezone=None),
 }  # fmt: skip
-AS_HTML = {"chain", "drill", "digest", "fleet", "test", "resolved"}
+AS_HTML = {"chain", "drill", "digest", "fleet", "test", "resolved", "taken"}
+SHORT = {"taken", "taken-drill"}
+"""They do not say what it means: whoever gets them has been told."""
 
 
 def check(path, found):
@@ -139,6 +153,8 @@ def test_all_that_must_be_said_is_said(name):
     page = words.page(CASES[name])
     for form in (text.plain(page), text.chat(page), html.html(page)):
         for heading in ("What happened", "What it means", "What to do next"):
+            if heading == "What it means" and name in SHORT:
+                continue
             assert len(re.findall(rf"(?<!\w ){heading}(?! in it)", form)) == len(page.cards) > 0
         assert page.cards[0].title.split("'")[0] in form
     drill = "drill" in name and name != "digest"

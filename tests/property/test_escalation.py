@@ -1,5 +1,6 @@
 """Whatever rules, people and time do to an incident: nothing critical is forgotten, nothing told without a reason or twice."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hypothesis import settings
@@ -8,10 +9,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from alerts.alert import AlertKind, AlertState
 from alerts.escalation.decide import decide
-from alerts.escalation.notice import Notice, Why
+from alerts.escalation.notice import Notice, Purpose, Why
 from alerts.escalation.people import Contact, Custody, Handover, People, Way
 from alerts.escalation.policy import Channel, Policy, Step, TellDestination
-from alerts.escalation.standing import Case, Member, Phase, Standing
+from alerts.escalation.standing import Case, Member, Phase, Recipient, Standing
 from alerts.model import SECOND, Severity
 from telemetry.registry.hours import receiving_hours
 
@@ -51,13 +52,19 @@ steps = st.lists(
     max_size=4,
 ).map(lambda found: tuple(sorted(found, key=lambda step: step.after_s)))
 severities = st.sampled_from(list(Severity))
+keys = st.sampled_from(["key:ops", "key:c1", "key:Contact 3"])
+ASKS = {Purpose.ESCALATION, Purpose.HANDOVER, Purpose.ASSIGNED}
 
 
 class AnIncident(RuleBasedStateMachine):
     """One incident, through all that can happen to it; the service decides after each step, and when it said that it would."""
 
-    @initialize(steps=steps, contacts=contacts, tells=st.booleans())
-    def begin(self, steps: tuple[Step, ...], contacts: list[Contact], tells: bool) -> None:
+    @initialize(
+        steps=steps, contacts=contacts, tells=st.booleans(), tell_taken=st.sampled_from([None, *Severity])
+    )
+    def begin(
+        self, steps: tuple[Step, ...], contacts: list[Contact], tells: bool, tell_taken: Severity | None
+    ) -> None:
         kinds = frozenset({AlertKind.EXCURSION})
         self.policies = tuple(
             Policy(
@@ -69,6 +76,7 @@ class AnIncident(RuleBasedStateMachine):
                 repeat_s=900,
                 ack_expires_s=3600,
                 tell_destination=TellDestination(after_s=600, kinds=kinds) if tells else None,
+                tell_taken=tell_taken,
             )
             for severity in Severity
         )
@@ -79,10 +87,13 @@ class AnIncident(RuleBasedStateMachine):
         self.next_at: int | None = None
         self.now = START
         self.notices: list[Notice] = []
+        self.asked: dict[Recipient, frozenset[str]] = {}
+        """Who was asked to see to it, and whom they know to be on it."""
 
     def decide(self) -> None:
         if not self.members:
             return
+        before = self.standing
         case = Case(incident_id="i", organization=None, members=tuple(self.members))
         custody = Custody(destination="CLINIC", departed=True, handovers=tuple(self.handovers))
         people = People(self.contacts, custody=custody)
@@ -93,6 +104,48 @@ class AnIncident(RuleBasedStateMachine):
         assert Standing.from_json(decided.standing.to_json()) == decided.standing
         self.standing, self.next_at = decided.standing, decided.next_at
         self.notices += decided.notices
+        self.hear(case, before, decided.notices)
+
+    def hear(self, case: Case, before: Standing | None, notices: Sequence[Notice]) -> None:
+        """Each that was asked hears once of each who takes it, unless there is a reason on record; nobody else does."""
+        assert self.standing is not None
+        if not case.open or before is None or before.phase is Phase.OVER:
+            self.asked = {}
+        else:
+            gone = before.holders - self.standing.holders
+            self.asked = {to: know for to, know in self.asked.items() if to.contact_id not in gone}
+        taken = case.taken if self.standing.phase is Phase.QUIET else ()
+        takers = frozenset(str(one.owner) for one in taken)
+        if takers:
+            self.asked = {to: know & takers for to, know in self.asked.items()}
+        else:  # whoever has heard of it is asked no more, until they are asked again
+            self.asked = {to: know for to, know in self.asked.items() if not know}
+        wanted = any(policy.tells_taken(case.severity) for policy in self.policies)
+        excused = {one.contact.contact_id for one in notices if one.purpose is Purpose.TAKEN and one.contact}
+        excused |= {
+            str(one.target).removeprefix("contact:")
+            for one in notices
+            if one.purpose is Purpose.TAKEN and one.why is Why.NO_CONTACT
+        }
+        told = set()
+        for one in notices:
+            if one.purpose is Purpose.TAKEN and one.way is not None and one.contact is not None:
+                to = Recipient(one.contact.contact_id, one.way.channel, one.way.address)
+                assert wanted
+                assert to not in told
+                told.add(to)
+                new = takers - self.asked[to]
+                assert new, "told twice of one acknowledgement"
+                names = {name for each in taken if each.owner in new for name in (each.owner, each.taken_by)}
+                mine = {one.contact.contact_id, one.contact.name}
+                assert not {str(name).removeprefix("key:") for name in names} & mine, "told to who did it"
+        for to, know in self.asked.items():
+            if takers - know and wanted:
+                assert to in told or to.contact_id in excused, "asked, and not told that somebody is on it"
+            self.asked[to] = takers
+        for one in notices:
+            if one.purpose in ASKS and one.way is not None and one.contact is not None:
+                self.asked[Recipient(one.contact.contact_id, one.way.channel, one.way.address)] = takers
 
     def change(self, number: int, **changes: object) -> None:
         at = number % len(self.members)
@@ -106,17 +159,24 @@ class AnIncident(RuleBasedStateMachine):
         )
         self.decide()
 
-    @rule(number=st.integers(0, 20))
-    def somebody_acknowledges(self, number: int) -> None:
+    @rule(number=st.integers(0, 20), by=keys)
+    def somebody_acknowledges(self, number: int, by: str) -> None:
         if self.members:
-            state = self.members[number % len(self.members)].state
-            taken = AlertState.RESOLVED if state is AlertState.RESOLVED else AlertState.ACKNOWLEDGED
-            self.change(number, state=taken, owner="key:ops", acknowledged=True, snoozed_until=None)
+            one = self.members[number % len(self.members)]
+            state = AlertState.RESOLVED if one.state is AlertState.RESOLVED else AlertState.ACKNOWLEDGED
+            changes = {
+                "state": state,
+                "owner": one.owner or by,
+                "taken_by": by,
+                "taken_at": self.now,
+                "took_it": one.owner is None,
+            }
+            self.change(number, **changes, acknowledged=True, snoozed_until=None)
 
     @rule(number=st.integers(0, 20), owner=st.sampled_from(["c1", "Contact 3", "somebody"]))
     def it_is_assigned(self, number: int, owner: str) -> None:
         if self.members:
-            self.change(number, owner=owner)
+            self.change(number, owner=owner, taken_by="key:ops", taken_at=self.now, took_it=False)
 
     @rule(number=st.integers(0, 20))
     def it_fires_again(self, number: int) -> None:

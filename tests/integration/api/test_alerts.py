@@ -133,6 +133,16 @@ async def test_an_acknowledgement_without_action_expires_and_a_comment_renews_it
     assert shown["revisions"][-1]["reason"] == "acknowledgement_expired"
 
 
+async def test_whoever_takes_it_may_say_who_they_are(ops: httpx.AsyncClient, alert: dict[str, Any]) -> None:
+    taken = await step(ops, alert, "acknowledge", owner="Kim Lee")
+    assert (taken["state"], taken["owner"]) == ("acknowledged", "Kim Lee")
+    assert taken["acknowledged_by"].startswith("key:dw_"), "the record has the key"
+    assert (await step(ops, alert, "acknowledge", owner="Bo Chen"))["owner"] == "Kim Lee"
+    await step(ops, alert, "assign", owner=None)
+    await step(ops, alert, "assign", owner="Bo Chen")
+    assert (await step(ops, alert, "acknowledge", owner="Kim Lee"))["owner"] == "Bo Chen"
+
+
 async def test_taking_back(desk: Desk, ops: httpx.AsyncClient, alert: dict[str, Any]) -> None:
     await step(ops, alert, "acknowledge")
     left = await step(ops, alert, "assign", owner=None)
@@ -157,7 +167,8 @@ async def test_taking_back(desk: Desk, ops: httpx.AsyncClient, alert: dict[str, 
         ("assign", {"owner": " "}, "owner"),
         ("comment", {"text": "\0"}, "text"),
         ("comment", {}, "text"),
-        ("acknowledge", {"owner": "me"}, "owner"),
+        ("acknowledge", {"owner": " "}, "owner"),
+        ("acknowledge", {"by": "me"}, "by"),
     ],
 )
 async def test_what_makes_no_sense_is_refused_by_field(

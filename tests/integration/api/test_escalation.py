@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from alerts.attend import attend_due
 from tests.integration.api.conftest import Desk, problem, text
@@ -84,6 +85,10 @@ async def test_a_policy_changes_for_a_reason_only(desk: Desk) -> None:
     assert (await desk.admin.patch("/v1/policies/at-once", json=change)).json()["revision"] == 2
     history = await desk.items("/v1/policies/at-once/revisions")
     assert [(one["repeat_s"], one["reason"]) for one in history] == [(900, None), (600, "Too seldom")]
+    never = {"tell_taken": None, "reason": "They see it on the wall"}
+    assert (await desk.admin.get("/v1/policies/at-once")).json()["tell_taken"] == "critical"
+    assert (await desk.admin.patch("/v1/policies/at-once", json=never)).json()["tell_taken"] is None
+    assert (await desk.admin.get("/v1/policies/at-once")).json()["repeat_s"] == 600
 
 
 async def test_organizations_see_their_own_contacts_and_nobody_elses(desk: Desk) -> None:
@@ -225,3 +230,13 @@ async def test_addresses_are_shown_to_ops_and_what_was_told_to_everybody_on_the_
     problem(await stranger.get("/v1/shipments/S1/notifications"), 404)
     assert await desk.items("/v1/notifications", await desk.caller("ops", organization="other")) == []
     assert await desk.items("/v1/notifications", state="failed") == []
+    # By incident or alert it is what the shipment has of it; of what is not there, nothing.
+    of = {one["id"]: one for one in told}
+    for name, its in (
+        ("incident_id", lambda one: [one["incident_id"]]),
+        ("alert_id", lambda one: one["alert_ids"]),
+    ):
+        wanted = its(sent[0])[0]
+        found = await desk.items("/v1/notifications", **{name: wanted})
+        assert {one["id"] for one in found} == {id_ for id_, one in of.items() if wanted in its(one)}
+        assert await desk.items("/v1/notifications", **{name: str(uuid4())}) == []

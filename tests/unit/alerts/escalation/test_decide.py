@@ -59,6 +59,13 @@ class Course:
         return list(decided.notices)
 
 
+def taken(owner: str, minutes: float, by: str | None = None, **fields: object) -> Member:
+    """The alert as somebody has acknowledged it, or as it was assigned since."""
+    at = START + round(minutes * MINUTE)
+    made = replace(FIRING, state=AlertState.ACKNOWLEDGED, owner=owner, acknowledged=True, taken_at=at)
+    return replace(made, taken_by=by or owner, **fields)  # type: ignore[arg-type]
+
+
 def told(notices: Sequence[Notice]) -> list[tuple[str, Why]]:
     return [(one.contact.contact_id, one.why) for one in notices if one.contact and one.is_sent]
 
@@ -88,6 +95,16 @@ def test_an_acknowledgement_stops_it_and_where_it_expires_it_goes_on_from_its_le
     assert told(course.at(80, FIRING)) == [("night", Why.NOT_ACKNOWLEDGED)]
 
 
+def test_where_the_steps_from_its_level_on_reach_nobody_it_goes_on_from_the_first() -> None:
+    policy = replace(POLICY, steps=(Step(after_s=0, to=("holder",)), Step(after_s=0, to=("owner",))))
+    course = Course(COURIER, policy=policy)
+    course.at(0, FIRING)
+    assert told(course.at(0.5, FIRING)) == [("courier", Why.BEGAN)]
+    course.at(1, replace(FIRING, state=AlertState.SNOOZED, snoozed_until=START + 2 * MINUTE))
+    assert told(course.at(2, FIRING)) == [("courier", Why.SNOOZE_ENDED)]
+    assert course.at(2, FIRING) == []
+
+
 def test_a_member_says_nothing_by_itself_unless_it_is_worse() -> None:
     course = Course()
     major = replace(FIRING, severity=Severity.MAJOR)
@@ -108,6 +125,91 @@ def test_whoever_was_told_hears_that_it_is_over_once() -> None:
     assert told(course.at(3, over)) == [("courier", Why.RESOLVED)]
     assert course.at(4, over) == []
     assert course.next_at is None
+
+
+def test_whoever_was_asked_hears_once_who_is_on_it_and_not_who_did_it() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    course.at(10.5, FIRING)
+    notices = course.at(12, taken("key:night", 11.5))
+    assert told(notices) == [("courier", Why.TAKEN)]
+    assert not_told(notices) == [Why.ACKNOWLEDGED, Why.TOOK_IT]
+    assert notices[1].words == "key night is on it, since 2026-11-18 11:18 UTC."
+    assert course.at(13, taken("key:night", 11.5)) == []
+    also = replace(taken("key:night", 13), alert_id="b")
+    assert course.at(14, taken("key:night", 11.5), also) == [], "one person takes it once"
+
+
+def test_whoever_acknowledges_by_name_is_not_told_that_it_is_theirs() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    kim = taken("Night", 1, by="key:dw_1f0c93ab", took_it=True)
+    assert told(course.at(1, kim)) == [("courier", Why.TAKEN)]
+
+
+def test_of_another_one_who_is_on_it_they_hear_too() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    assert told(course.at(1, taken("key:ops", 1))) == [("courier", Why.TAKEN)]
+    # Operations passes it on, to somebody who then hears of it as well.
+    kim = taken("Night", 2, by="key:ops")
+    assert told(course.at(2, kim)) == [("night", Why.ASSIGNED), ("courier", Why.TAKEN)]
+    assert told(course.at(3, taken("key:ops", 3))) == [("courier", Why.TAKEN), ("night", Why.TAKEN)]
+
+
+def test_what_fires_again_and_is_taken_again_is_told_to_those_who_were_asked_again() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    course.at(10.5, FIRING)
+    assert len(told(course.at(11, taken("key:ops", 11)))) == 2
+    assert told(course.at(70, FIRING)) == [("night", Why.ACKNOWLEDGEMENT_EXPIRED)]
+    assert told(course.at(71, taken("key:ops", 71))) == [("night", Why.TAKEN)]
+
+
+def test_an_owner_who_has_not_acknowledged_puts_nobody_at_ease() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    assigned = replace(FIRING, owner="somebody", taken_by="key:ops", taken_at=START)
+    assert course.at(1, assigned) == []
+
+
+def test_a_former_holder_hears_no_more_and_a_snooze_says_nothing_of_anybody() -> None:
+    course = Course(COURIER, NIGHT, contact("next", parties=frozenset({"next courier"})))
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    asleep = replace(FIRING, state=AlertState.SNOOZED, snoozed_until=START + 60 * MINUTE)
+    assert told(course.at(1, asleep)) == []
+    course.party = "Next courier"
+    assert told(course.at(2, FIRING)) == [("next", Why.SNOOZE_ENDED)]
+    assert told(course.at(3, taken("key:ops", 3))) == [("next", Why.TAKEN)]
+
+
+def test_the_policy_says_from_which_severity_on_they_hear_who_is_on_it() -> None:
+    for tell, severity, expected in (
+        (Severity.CRITICAL, Severity.CRITICAL, [("courier", Why.TAKEN)]),
+        (Severity.CRITICAL, Severity.MAJOR, []),
+        (Severity.MAJOR, Severity.MAJOR, [("courier", Why.TAKEN)]),
+        (None, Severity.CRITICAL, []),
+    ):
+        course = Course(policy=replace(POLICY, tell_taken=tell))
+        course.at(0, replace(FIRING, severity=severity))
+        course.at(0.5, replace(FIRING, severity=severity))
+        assert told(course.at(1, taken("key:ops", 1, severity=severity))) == expected
+
+
+def test_nobody_is_woken_to_hear_that_somebody_is_on_it() -> None:
+    open_until = receiving_hours("UTC", {"wed": [["11:00", "11:10"]]})
+    course = Course(replace(COURIER, hours=open_until), NIGHT)
+    course.at(0, FIRING)
+    assert told(course.at(0.5, FIRING)) == [("courier", Why.BEGAN)]
+    notices = course.at(9, taken("key:ops", 9))
+    assert told(notices) == []
+    assert not_told(notices) == [Why.ACKNOWLEDGED, Why.OUTSIDE_OFFICE_HOURS]
 
 
 def test_what_ends_before_the_first_message_is_told_only_where_it_is_of_weight() -> None:
