@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+import structlog
 
 from api.embedded import EmbeddedError
 from api.embedded.find import find_broker
@@ -63,10 +64,18 @@ def pytest_configure(config: pytest.Config) -> None:
     # With it, every worker and every program that tests start would compile all that it imports, which takes seconds.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    _log_plainly()
     config.addinivalue_line("markers", "long: takes minutes, and runs with `make test-long`")
     os.environ.setdefault(
         _SEED, str(random.randrange(10**9))
     )  # before the workers are started, which inherit it
+
+
+def _log_plainly() -> None:
+    """Sets logs up as structlog does by itself, but for its painting of exceptions, which takes seconds for each."""
+    *steps, _ = structlog.get_config()["processors"]
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*steps, plain])
 
 
 def pytest_report_header() -> str:
@@ -92,10 +101,9 @@ def _room() -> Path:
     Most of a test's time on a disk is the making of the 640 files of its database, and waiting for them to be written.
     Servers do the same in memory, and what they wrote outlives their `kill -9` in both.
     """
-    if "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK | os.X_OK):
-        if shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES:
-            return _MEMORY
-    return Path(tempfile.gettempdir())
+    if "TMPDIR" in os.environ or not os.access(_MEMORY, os.W_OK | os.X_OK):
+        return Path(tempfile.gettempdir())
+    return _MEMORY if shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES else Path(tempfile.gettempdir())
 
 
 @pytest.fixture(scope="session")
