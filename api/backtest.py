@@ -22,13 +22,13 @@ from alerts.model import Run, to_datetime, to_instant
 from alerts.outcome import Findings, PlanTotals
 from alerts.plan import refused_change
 from alerts.rows import instant
-from api.commands import DATABASE_HINT, stopped_by_signals
 from api.database import check_database
 from api.errors import StartError, UnfinishedError
+from api.loop import stopped_by_signals
 from api.progress import count, progress
 from api.schemas.backtests import BacktestOut, week_name
 from api.schemas.fields import parse_time
-from api.settings import Settings, SettingsError, required
+from api.settings import DATABASE_HINT, Settings, SettingsError, required
 from migrations.upgrade import engine_for
 
 _STATEMENT_TIMEOUT_S: Final = 60.0

@@ -94,14 +94,16 @@ def serve(
 ) -> None:
     """Run the service, or some of its roles, until SIGTERM or Ctrl-C."""
     chosen, settings = _roles(roles), load()
-    from api import commands
+    from api.commands import with_embedded
+    from api.logs import configure_logs
+    from api.serve import serve as run_roles
 
-    commands.configure_logs(settings)
+    configure_logs(settings)
     if embedded is None:
-        _run(commands.serve(settings, chosen))
+        _run(run_roles(settings, chosen))
         return
-    with commands.with_embedded(settings, embedded) as servers:
-        _run(commands.serve(servers.settings, chosen, servers))
+    with with_embedded(settings, embedded) as servers:
+        _run(run_roles(servers.settings, chosen, servers))
 
 
 @app.command()
@@ -128,8 +130,9 @@ def migrate() -> None:
     """Bring the database schema to the newest revision; safe to run twice, and by two at once."""
     settings = load()
     from api import commands
+    from api.logs import configure_logs
 
-    commands.configure_logs(settings)
+    configure_logs(settings)
     _run(commands.migrate(settings))
 
 
@@ -179,10 +182,11 @@ def simulate(
     if api and not key:
         raise typer.BadParameter("--api needs --key, or DEWARWATCH_ADMIN_KEY")
     settings = load()
-    from api import commands
+    from api.logs import configure_logs
+    from api.simulate import simulate as run_fleet
     from simulators.run import SimulationSettings
 
-    commands.configure_logs(settings)
+    configure_logs(settings)
     simulation = partial(
         SimulationSettings,
         scenario=scenario,
@@ -198,7 +202,7 @@ def simulate(
         record=record,
         start=datetime.now(UTC) if start is None else start.replace(tzinfo=UTC),
     )
-    _run(commands.simulate(settings, lambda mqtt_url: simulation(mqtt_url=mqtt_url)))
+    _run(run_fleet(settings, lambda mqtt_url: simulation(mqtt_url=mqtt_url)))
 
 
 app.command()(replay)
@@ -219,10 +223,10 @@ def reevaluate(
 ) -> None:
     """Judge shipments again from their first reading, and tell what that changes. Safe beside running evaluators."""
     settings = load()
-    from api import commands
+    from api.logs import configure_logs
     from api.reevaluate import reevaluate as judge_again
 
-    commands.configure_logs(settings)
+    configure_logs(settings)
     _run(
         judge_again(settings, shipment_ids=shipment or [], everything=everything, dry_run=dry_run, json=json)
     )
@@ -243,10 +247,10 @@ def backtest(
 ) -> None:
     """Tell what another plan would have done on history, beside today's plans; changes nothing."""
     settings = load()
-    from api import commands
     from api.backtest import Call, run_backtest
+    from api.logs import configure_logs
 
-    commands.configure_logs(settings)
+    configure_logs(settings)
     named = [one.strip() for words in shipments or [] for one in words.split(",") if one.strip()]
     call = Call(plan=plan, shipment_ids=named, since=since, until=until, json=json)
     _run(run_backtest(settings, call))
@@ -266,8 +270,9 @@ def create_key(
     """Print a new API key, once."""
     settings = load()
     from api import commands
+    from api.logs import configure_logs
 
-    commands.configure_logs(settings)
+    configure_logs(settings)
     _run(
         commands.create_key(
             settings,

@@ -35,10 +35,10 @@ def drill(
     if not key:
         raise typer.BadParameter("it needs --key, or DEWARWATCH_ADMIN_KEY")
     settings = load()
-    from api import commands
     from api.drill import Wanted, drill_lane
+    from api.logs import configure_logs
 
-    commands.configure_logs(settings)
+    configure_logs(settings)
     wanted = Wanted(
         lane=tuple(lane.upper().split("-")),
         scenario=scenario,

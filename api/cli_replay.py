@@ -74,7 +74,7 @@ def replay(
     if api and (speed is not None or order != "recorded"):
         raise typer.BadParameter("--speed and --order are for MQTT, not for --api")
     settings = load(mqtt_url=broker)
-    from api import commands
+    from api.logs import configure_logs
     from api.replay import Call, run_replay
     from simulators.csv_times import zone_of
     from simulators.csv_trace import Choices, is_device_id
@@ -82,7 +82,7 @@ def replay(
     if device_id is not None and not is_device_id(device_id):
         raise typer.BadParameter(f"--device-id {device_id}: letters, digits, _ and - are allowed, at most 64")
     zone = None if time_zone is None else zone_of(time_zone) or _zone(time_zone)
-    commands.configure_logs(settings)
+    configure_logs(settings)
     choices = Choices(
         time_column=time_column,
         temperature_column=temperature_column,

@@ -14,10 +14,11 @@ from rich.live import Live
 from alerts.wakeup import first_of, outlast
 from api import logs
 from api.bootstrap import Running, running
-from api.commands import Embedded, Runner, migrate, stopped_by_signals, with_embedded
+from api.commands import Embedded, Runner, migrate, with_embedded
 from api.embedded.folder import usable
 from api.errors import StoppedError
 from api.live import Watch
+from api.loop import stopped_by_signals
 from api.roles import ALL_ROLES
 from api.settings import Settings
 from simulators.run import SimulationSettings

@@ -14,9 +14,10 @@ import typer
 
 from alerts.model import SECOND
 from alerts.wording import duration, temperature
-from api.commands import MQTT_HINT, Progress, stopped_by_signals
 from api.errors import StartError
-from api.settings import Settings, SettingsError, required
+from api.loop import stopped_by_signals
+from api.settings import MQTT_HINT, Settings, SettingsError, required
+from api.simulate import Progress
 from simulators.clock import milliseconds
 from simulators.publish import BrokerRefusedError
 from simulators.register import RegistrationRefusedError, api_client

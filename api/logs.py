@@ -6,6 +6,13 @@ from typing import Any, TextIO
 
 import structlog
 
+from api.settings import Settings
+
+
+def configure_logs(settings: Settings) -> None:
+    """Send logs to standard error, as the settings say."""
+    configure(json=settings.log_format == "json", level=settings.log_level)
+
 
 def configure(*, json: bool, level: str, stream: TextIO = sys.stderr) -> None:
     """Send every log record, ours and the libraries', through one chain of processors to `stream`."""

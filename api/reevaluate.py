@@ -27,11 +27,11 @@ from alerts.rebuild import (
 )
 from alerts.state import State
 from alerts.wording import instant_text
-from api.commands import DATABASE_HINT, stopped_by_signals
 from api.database import check_database
 from api.errors import StartError, UnfinishedError
+from api.loop import stopped_by_signals
 from api.progress import count, progress
-from api.settings import Settings, SettingsError, required
+from api.settings import DATABASE_HINT, Settings, SettingsError, required
 
 _STATEMENT_TIMEOUT_S: Final = 60.0
 _ROWS_SHOWN: Final = 200

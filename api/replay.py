@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import typer
 
-from api.commands import MQTT_HINT, stopped_by_signals
 from api.errors import StartError, UnfinishedError
+from api.loop import stopped_by_signals
 from api.progress import count, progress
 from api.replay_csv import refused_lines, told
-from api.settings import Settings, SettingsError, required
+from api.settings import MQTT_HINT, Settings, SettingsError, required
 from simulators.clock import milliseconds, moment, rfc3339
 from simulators.csv_messages import as_messages, numbered
 from simulators.csv_trace import Choices, Reading, TraceRefusedError, read_trace

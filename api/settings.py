@@ -11,6 +11,8 @@ from alerts.notices import mail, relay
 from alerts.webhooks import target
 
 PREFIX = "DEWARWATCH_"
+DATABASE_HINT = "postgresql://user:password@host:5432/database"
+MQTT_HINT = "mqtt://user:password@host:1883"
 
 
 class SettingsError(Exception):

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+import structlog
 
 from api.embedded import EmbeddedError
 from api.embedded.find import find_broker
@@ -28,6 +30,8 @@ from tests.described import outbox_is_described
 
 _TEMPLATE = "migrated"
 _SEED = "DEWARWATCH_SEED"
+_MEMORY = Path("/dev/shm")  # where Linux has a folder in memory
+_MEMORY_BYTES = 4 * 2**30  # ten times what two workers' servers keep there
 _numbers = itertools.count(1)
 
 
@@ -57,10 +61,21 @@ async def _execute(url: str, *statements: str) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # With it, every worker and every program that tests start would compile all that it imports, which takes seconds.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    _log_plainly()
     config.addinivalue_line("markers", "long: takes minutes, and runs with `make test-long`")
     os.environ.setdefault(
         _SEED, str(random.randrange(10**9))
     )  # before the workers are started, which inherit it
+
+
+def _log_plainly() -> None:
+    """Sets logs up as structlog does by itself, but for its painting of exceptions, which takes seconds for each."""
+    *steps, _ = structlog.get_config()["processors"]
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*steps, plain])
 
 
 def pytest_report_header() -> str:
@@ -80,17 +95,29 @@ def missing(server: str) -> NoReturn:
     pytest.skip(f"this machine has no {server}")
 
 
+def _room() -> Path:
+    """Where servers keep their data: TMPDIR if it is set, else in memory where that is large, else on the disk.
+
+    Most of a test's time on a disk is the making of the 640 files of its database, and waiting for them to be written.
+    Servers do the same in memory, and what they wrote outlives their `kill -9` in both.
+    """
+    if "TMPDIR" in os.environ or not os.access(_MEMORY, os.W_OK | os.X_OK):
+        return Path(tempfile.gettempdir())
+    return _MEMORY if shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES else Path(tempfile.gettempdir())
+
+
 @pytest.fixture(scope="session")
 def servers_dir() -> Iterator[Path]:
     """A short-lived folder that root's servers can reach, too, which pytest's own are closed to."""
-    for left in Path(tempfile.gettempdir()).glob("dewarwatch-test-*"):  # by runs that were killed
+    room = _room()
+    for left in room.glob("dewarwatch-test-*"):  # by runs that were killed
         with contextlib.suppress(
             FileNotFoundError, EmbeddedError
         ):  # another worker was first, or it is in use
             if time.time() - left.stat().st_mtime > 3600:
                 with owned(left):
                     shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix="dewarwatch-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="dewarwatch-test-", dir=room))
     folder.chmod(0o711)
     with owned(folder):
         yield folder
@@ -171,6 +198,7 @@ def postgres(start_postgres: Callable[[], Supervisor]) -> Iterator[Supervisor]:
     server = start_postgres()
     yield server
     server.stop()
+    shutil.rmtree(server.program.folder)
 
 
 @pytest.fixture

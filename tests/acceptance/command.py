@@ -34,7 +34,6 @@ def eventually(condition: Callable[[], T], within_s: float, what: str | Callable
 def environment(**settings: str) -> dict[str, str]:
     """Ours, without any setting of the service but those given; HTTP on a free port."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DEWARWATCH_")}
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # with it, every start compiles all that it imports
     if servers := os.environ.get("DEWARWATCH_SERVERS"):
         kept["DEWARWATCH_SERVERS"] = servers
     settings = {"HTTP_PORT": "0", "ADMIN_KEY": ADMIN_KEY, **settings}

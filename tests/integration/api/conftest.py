@@ -1,7 +1,7 @@
 """The application on a real database, callers of every role, and the steps of a shipment's life."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -141,14 +141,36 @@ def make_services(engine: AsyncEngine, pool: asyncpg.Pool) -> MakeServices:
 
 
 MakeDesk = Callable[[Services], Awaitable[Desk]]
+MakeApp = Callable[[Services], FastAPI]
+
+
+@pytest.fixture(scope="session")
+def apps() -> dict[int, FastAPI]:
+    """Applications of tests before, by the limit of bodies: FastAPI takes a tenth of a second to get one to work."""
+    return {}
 
 
 @pytest.fixture
-async def make_desk(pool: asyncpg.Pool) -> AsyncIterator[MakeDesk]:
+def make_app(apps: dict[int, FastAPI]) -> Iterator[MakeApp]:
+    """Gives an application that no other has, with the services that alone differ from test to test."""
+    lent: list[FastAPI] = []
+
+    def make(services: Services) -> FastAPI:
+        app = apps.pop(services.body_limit, None) or create_app(services)
+        app.state.services = services
+        lent.append(app)
+        return app
+
+    yield make
+    apps.update({app.state.services.body_limit: app for app in lent})
+
+
+@pytest.fixture
+async def make_desk(pool: asyncpg.Pool, make_app: MakeApp) -> AsyncIterator[MakeDesk]:
     async with AsyncExitStack() as stack:
 
         async def make(services: Services) -> Desk:
-            app = create_app(services)
+            app = make_app(services)
             headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
             transport = httpx.ASGITransport(app)
             admin = httpx.AsyncClient(transport=transport, base_url="http://dewarwatch", headers=headers)
