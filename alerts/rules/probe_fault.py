@@ -70,6 +70,7 @@ class ProbeFault(DeviceRule[Distrust, State]):
     """A probe that is broken, beyond what can be, jumping, spiking, stuck, or reading the air or another place."""
 
     kind: ClassVar[AlertKind] = AlertKind.PROBE_FAULT
+    version: ClassVar[int] = 2
     tuning = Distrust
     state = State
     ranges: ClassVar = {
