@@ -112,7 +112,7 @@ async def _told(api: httpx.AsyncClient, shipment: Mapping[str, Any]) -> dict[str
         "truth": shipment,
         "excursions": excursions,
         "alerts": sorted(histories, key=lambda one: one["raised_at"]),
-        "notifications": sorted(notifications, key=lambda one: one["decided_at"]),
+        "notifications": sorted(notifications, key=lambda one: (one["decided_at"], one["level"])),
         "deliveries": sorted(deliveries, key=lambda one: one["created_at"]),
     }
 
@@ -247,7 +247,8 @@ def _people_lines(
             how = f"{each['contact_name']} by {each['channel']}, {each['state']}"
             how += f": {each['error']}" if each["error"] else ""
         else:
-            how = f"{each['contact_name'] or 'nobody'} at level {each['level']}"
+            how = each["contact_name"] or "nobody"
+            how += f" at level {each['level']}" if each["level"] else ""
         line = f"    {after(each['decided_at']):>12}  {how}, about {about or 'nothing'}: {each['detail']}"
         if line not in seen:
             yield line
