@@ -36,12 +36,13 @@ def budget_condition(plan: Plan, device_id: str, evaluation: Evaluation) -> Cond
     at = evaluation.figures.budget_exhausted_at
     if at is None or plan.budget is None:
         return None
+    budget = wording.duration(round(plan.budget * plan.time_lapse))  # in the time of the journey
     return Condition(
         subject=f"budget_exhausted:{device_id}",
         kind=AlertKind.BUDGET_EXHAUSTED,
         severity=Severity.CRITICAL,
         device_id=device_id,
-        message=f"Stability budget of {wording.duration(plan.budget)} out of range used up",
+        message=f"Stability budget of {budget} out of range used up",
         since=at,
     )
 

@@ -12,10 +12,12 @@ import httpx
 import orjson
 import typer
 
+from alerts.alert import AlertKind
 from alerts.model import SECOND
 from alerts.wording import duration, temperature
-from api.errors import StartError
+from api.errors import StartError, UnfinishedError
 from api.loop import stopped_by_signals
+from api.progress import count
 from api.settings import MQTT_HINT, Settings, SettingsError, required
 from api.simulate import Progress
 from simulators.clock import milliseconds
@@ -28,6 +30,7 @@ from simulators.upload import now_ms
 
 SETTLES_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.5
+_FORESEES = frozenset({AlertKind.HOLD_TIME_SHORT, AlertKind.EXCURSION_PREDICTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +67,19 @@ async def drill_lane(settings: Settings, wanted: Wanted, json_file: Path | None)
     )
     with stopped_by_signals() as stop:
         try:
-            await run_simulation(simulation, on_progress=Progress(), stop=stop)
+            summary = await run_simulation(simulation, on_progress=Progress(), stop=stop)
         except (BrokerRefusedError, RegistrationRefusedError) as error:
             raise StartError(str(error)) from None
         except ValueError as error:
             raise SettingsError(str(error)) from None
+    if summary.registrations_refused:
+        raise UnfinishedError(
+            f"the service refused {count(summary.registrations_refused, 'call')} of the drill"
+        )
     truth = truth_of(fleet_of(simulation), milliseconds(wanted.start), now_ms())
     async with api_client(wanted.api_url, wanted.api_key) as api:
         told = [await _told(api, shipment) for shipment in truth["shipments"]]
+        await _free(api, truth["shipments"])
     report = {
         "lane": "-".join(wanted.lane),
         "scenario": wanted.scenario,
@@ -105,9 +113,19 @@ async def _told(api: httpx.AsyncClient, shipment: Mapping[str, Any]) -> dict[str
         "truth": shipment,
         "excursions": excursions,
         "alerts": sorted(histories, key=lambda one: one["raised_at"]),
-        "notifications": sorted(notifications, key=lambda one: one["decided_at"]),
+        "notifications": sorted(notifications, key=lambda one: (one["decided_at"], one["level"])),
         "deliveries": sorted(deliveries, key=lambda one: one["created_at"]),
     }
+
+
+async def _free(api: httpx.AsyncClient, shipments: Sequence[Mapping[str, Any]]) -> None:
+    """Cancel what a drill that was stopped has left under way: its loggers are those of the next drill, too."""
+    for shipment in shipments:
+        if shipment["delivered_at"] is None:
+            path = f"/v1/shipments/{shipment['shipment_id']}/cancel"
+            answer = await api.post(path, json={})
+            if answer.is_error:
+                raise StartError(f"{path}: the service answers {answer.status_code}: {answer.text[:300]}")
 
 
 async def _settled(api: httpx.AsyncClient, shipment_id: str) -> None:
@@ -139,10 +157,14 @@ async def _get(api: httpx.AsyncClient, path: str, **parameters: str) -> dict[str
 
 def lines(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield the report as people read it; lengths of time are of the journey, as at its real speed."""
-    yield f"Drill on {report['lane']}, {report['scenario']}, {report['speed']:g} times as fast as real"
+    speed = report["speed"]
+    yield f"Drill on {report['lane']}, {report['scenario']}, {speed:g} times as fast as real"
+    yield "Times with + are of the journey, after departure; those within messages are when the drill ran."
+    if speed > 1:
+        yield f"People and messages were as fast as ever: a minute of theirs is {duration(round(60 * speed) * SECOND)} here."
     for shipment in report["shipments"]:
         yield ""
-        yield from _shipment_lines(shipment, report["speed"])
+        yield from _shipment_lines(shipment, speed)
 
 
 def _shipment_lines(shipment: Mapping[str, Any], speed: float) -> Iterator[str]:
@@ -153,8 +175,24 @@ def _shipment_lines(shipment: Mapping[str, Any], speed: float) -> Iterator[str]:
         seconds = max(0.0, (_time(at) - departed_at).total_seconds() * speed)
         return f"+{duration(round(seconds * SECOND))}"
 
-    yield f"{truth['shipment_id']}: {truth['story']}, {truth['band']}"
+    delivered_at = truth["delivered_at"]
+    ended = "cancelled when the drill was stopped" if delivered_at is None else "delivered"
+    yield f"{truth['shipment_id']}: {truth['story']}, {truth['band']}, {ended}"
     yield "  what truly happened"
+    yield from _truth_lines(truth, after)
+    yield "  what was told"
+    for alert in alerts:
+        yield from _alert_lines(alert, after)
+    if not alerts:
+        yield "    nothing"
+    yield "  who was told"
+    kinds = {alert["id"]: alert["kind"] for alert in alerts}
+    yield from _people_lines(shipment.get("notifications", ()), kinds, after)
+    yield from _webhook_lines(shipment.get("deliveries", ()), after)
+    yield from _verdict_lines(shipment, speed)
+
+
+def _truth_lines(truth: Mapping[str, Any], after: Any) -> Iterator[str]:
     detours = [each for each in truth["happenings"] if "from" not in each]
     happened = [
         (each["from"], each["what"].replace("_", " ")) for each in truth["happenings"] if "from" in each
@@ -164,42 +202,73 @@ def _shipment_lines(shipment: Mapping[str, Any], speed: float) -> Iterator[str]:
         (each["start"], f"excursion, {each['severity']}, peak {temperature(each['peak_c'])}")
         for each in truth["excursions"]
     ]
+    used_up_at = truth["coolant"]["lasts_until"]
+    if used_up_at is not None and _time(used_up_at) < _time(truth["arrival"]):
+        happened.append((used_up_at, "the coolant is used up"))
     if truth["payload_leaves_band_at"] is not None:
         happened.append((truth["payload_leaves_band_at"], "the payload leaves its band"))
-    for at, what in sorted(happened):
+    if truth["delivered_at"] is not None:
+        happened.append((truth["delivered_at"], "delivered"))
+    for at, what in sorted(happened, key=lambda each: _time(each[0])):
         yield f"    {after(at):>12}  {what}"
     for each in detours:
         yield f"    {'':>12}  {each['what'].replace('_', ' ')}, at {each['stage'].replace('_', ' ')}"
     if not happened and not detours:
         yield "    nothing"
-    yield "  what was told"
-    for alert in alerts:
-        yield f"    {after(alert['raised_at']):>12}  {alert['kind']}, {alert['severity']}: {alert['message']}"
-        yield from _step_lines(alert["revisions"], after)
-    if not alerts:
-        yield "    nothing"
-    yield "  who was told"
-    yield from _people_lines(shipment.get("notifications", ()), after)
-    yield from _webhook_lines(shipment.get("deliveries", ()), after)
-    found, true = len(_live(shipment["excursions"])), len(truth["excursions"])
-    yield f"  excursions: {found} on record, {true} in truth"
 
 
-def _step_lines(revisions: Sequence[Mapping[str, Any]], after: Any) -> Iterator[str]:
-    """Yield what became of an alert: who took it, or that nobody did before it ended."""
-    for revision in revisions[1:]:
-        if revision["state"] != "firing":
-            yield f"    {after(revision['recorded_at']):>12}    {revision['state']} by {revision['by']}"
+def _alert_lines(alert: Mapping[str, Any], after: Any) -> Iterator[str]:
+    """Yield an alert as it was told at first, what became of it, and its last words where they are others."""
+    first, *others = alert["revisions"]
+    yield f"    {after(first['recorded_at']):>12}  {alert['kind']}, {first['severity']}: {first['message']}"
+    before, said, steps = first, first["message"], []
+    for revision in others:
+        if revision["severity"] != before["severity"]:
+            said = revision["message"]
+            steps.append((revision["recorded_at"], f"{revision['severity']}: {said}"))
+        if revision["state"] != before["state"]:
+            state = "fires again" if revision["state"] == "firing" else revision["state"]
+            steps.append((revision["recorded_at"], f"{state} by {revision['by']}"))
+        before = revision
+    if before["message"] != said:
+        since = next(one["recorded_at"] for one in others if one["message"] == before["message"])
+        steps.append((since, f"at last: {before['message']}"))
+    for at, what in sorted(steps, key=lambda step: _time(step[0])):
+        yield f"    {after(at):>12}    {what}"
 
 
-def _people_lines(notifications: Sequence[Mapping[str, Any]], after: Any) -> Iterator[str]:
-    """Yield who was told and who was not, each with the reason."""
+def _people_lines(
+    notifications: Sequence[Mapping[str, Any]], kinds: Mapping[str, str], after: Any
+) -> Iterator[str]:
+    """Yield who was told and who was not, of which alerts, and why; and what hindered a message."""
+    seen: set[str] = set()
     for each in notifications:
-        who = each["contact_name"] or "nobody"
-        told = f"by {each['channel']}, {each['state']}" if each["channel"] else "not told"
-        yield f"    {after(each['decided_at']):>12}  {who}, {told}: {each['detail']}"
+        about = ", ".join(kinds.get(alert_id, "another shipment's alert") for alert_id in each["alert_ids"])
+        if each["channel"]:
+            how = f"{each['contact_name']} by {each['channel']}, {each['state']}"
+            how += f": {each['error']}" if each["error"] else ""
+        else:
+            how = each["contact_name"] or "nobody"
+            how += f" at level {each['level']}" if each["level"] else ""
+        line = f"    {after(each['decided_at']):>12}  {how}, about {about or 'nothing'}: {each['detail']}"
+        if line not in seen:
+            yield line
+        seen.add(line)
     if not notifications:
         yield "    nobody"
+
+
+def _verdict_lines(shipment: Mapping[str, Any], speed: float) -> Iterator[str]:
+    """Yield by how much what went wrong was foreseen, and whether the record has the excursions that there were."""
+    truth = shipment["truth"]
+    leaves_at = truth["payload_leaves_band_at"]
+    if leaves_at is not None:
+        foretold = [_time(one["raised_at"]) for one in shipment["alerts"] if one["kind"] in _FORESEES]
+        ahead_s = max(((_time(leaves_at) - at).total_seconds() * speed for at in foretold), default=0.0)
+        by = f"{duration(round(ahead_s * SECOND))} before" if ahead_s > 0 else "not before"
+        yield f"  foreseen: {by} the payload left its band"
+    found, true = len(_live(shipment["excursions"])), len(truth["excursions"])
+    yield f"  excursions: {found} on record, {true} in truth"
 
 
 def _webhook_lines(deliveries: Sequence[Mapping[str, Any]], after: Any) -> Iterator[str]:

@@ -102,7 +102,7 @@ async def _csv(settings: Settings, call: Call) -> None:
     by = timedelta(milliseconds=_shift_ms(call, newest_ms))
     readings = [reading.later(by) for reading in trace.readings]
     if call.number:
-        readings = numbered(readings)
+        readings = numbered(readings, [(device_id, at + by) for device_id, at in trace.garbled])
     if call.api_url is not None:
         await _post(call, readings)
         return

@@ -1,6 +1,6 @@
 """Pure: readings of a trace as the messages that a logger would have sent."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
@@ -12,15 +12,16 @@ from simulators.csv_trace import Reading
 from simulators.recording import Recorded
 
 
-def numbered(readings: Sequence[Reading]) -> list[Reading]:
+def numbered(readings: Sequence[Reading], garbled: Iterable[tuple[str, datetime]] = ()) -> list[Reading]:
     """Return the readings in their order with a `seq`: of each logger, its instants in the order of time from 0 on.
 
-    `boot` is the first instant of the logger in epoch milliseconds, so that the same file sent again has the same
-    numbers, and another file of the same logger has others.
+    What is `garbled`, loggers and instants that cannot be sent, has its number all the same: so the hole is seen, and
+    the file fills it once it is mended. `boot` is the first instant of the logger in epoch milliseconds, so that the
+    same file sent again has the same numbers, and another file of the same logger has others.
     """
     instants: dict[str, set[datetime]] = {}
-    for reading in readings:
-        instants.setdefault(reading.device_id, set()).add(reading.measured_at)
+    for device_id, at in [*((reading.device_id, reading.measured_at) for reading in readings), *garbled]:
+        instants.setdefault(device_id, set()).add(at)
     seqs = {
         device_id: {at: seq for seq, at in enumerate(sorted(those))} for device_id, those in instants.items()
     }

@@ -53,7 +53,10 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trace:
-    """A file, read. `unit` and `order` are None where no reading needed them; `zone` where all times had their own."""
+    """A file, read. `unit` and `order` are None where no reading needed them; `zone` where all times had their own.
+
+    `garbled` are the loggers and instants of lines whose temperature was a number once, and cannot be read.
+    """
 
     layout: Layout
     decimal_comma: bool
@@ -63,6 +66,7 @@ class Trace:
     zone: tzinfo | None
     lines: int
     readings: tuple[Reading, ...]
+    garbled: tuple[tuple[str, datetime], ...]
     remarks: tuple[Remark, ...]
 
     @property
@@ -89,6 +93,7 @@ def read_trace(content: bytes, choices: Choices) -> Trace:
         zone=reader.zone if any(row.time.zone is None for row in rows) else None,
         lines=sum(not are_units(row, found) for _, row in body),
         readings=tuple(readings),
+        garbled=tuple(reader.garbled),
         remarks=tuple(sorted(remarks, key=lambda remark: remark.line)),
     )
 
@@ -101,6 +106,7 @@ class _Reader:
     ) -> None:
         self._found = found
         self._device_id = choices.device_id
+        self.garbled: list[tuple[str, datetime]] = []
         self._columns = [c for c in (found.temperature, found.second, found.ambient) if c is not None]
         values = [row.cells[c] for row in rows for c in self._columns if c < len(row.cells)]
         self.decimal_comma = any(map(uses_decimal_comma, values)) and not any(map(uses_decimal_point, values))
@@ -180,6 +186,8 @@ class _Reader:
         if temperature is None and is_empty(cell) and second is None:
             return "there is no temperature"
         if temperature is None and not is_missing(cell) and not is_empty(cell):
+            if any(map(str.isdigit, cell)):  # words there are of an event, not of a measurement
+                self.garbled.append((device_id, at.at))
             return f"{shown(cell)} is not a temperature"
         if at.twice:
             says = f"{text} was twice in {self.zone}; taken for {at.at:%H:%M}Z"

@@ -108,7 +108,7 @@ class Registrar:
             raise RegistrationRefusedError(
                 f"the API at {self._api.base_url} refuses to register loggers: {FORBIDDEN[answer.status_code]}"
             )
-        if answer.status_code == httpx.codes.CONFLICT:
+        if answer.status_code == httpx.codes.CONFLICT and not _occupied(step, answer):
             log.debug("already_registered", path=step.path, answer=answer.text[:300])
         elif answer.is_error:
             self.refused += 1
@@ -123,6 +123,11 @@ class Registrar:
             except httpx.TransportError as fault:
                 log.warning("api_not_reached", path=step.path, why=str(fault) or type(fault).__name__)
                 return None
+
+
+def _occupied(step: Step, answer: httpx.Response) -> bool:
+    """Whether a shipment was not made because its logger is on another one, as of a simulation that was stopped."""
+    return step.path == "/v1/shipments" and "deliver or cancel it first" in answer.text
 
 
 def _charge(journey: Journey, at_ms: int) -> Step:

@@ -64,7 +64,14 @@ class Probe(NamedTuple):
     near_shown: bool = False  # and it did not get there as a payload would
     near_count: int = 0
     near_at: Instant = NEVER  # at times it is noted what it reads then,
-    near_c: float = 0.0  # to see whether it goes on to follow the air
+    near_c: float = 0.0  # to see whether it goes on to follow the air,
+    lag_at: Instant = NEVER  # and likewise, over many small changes:
+    lag_air_c: float = 0.0  # the air then, and sums over such times,
+    lag_count: int = 0
+    lag_c: float = 0.0  # of how far it is from the air,
+    lag_c2: float = 0.0
+    lag_rate: float = 0.0  # and of how fast the air has changed, in °C an hour
+    lag_rate2: float = 0.0
     spike_since: Instant | None = None
     spike_last: Instant = NEVER
     spikes: int = 0
@@ -113,6 +120,10 @@ _STEPPED_C, _STEPPED_WITHIN = 4.0, 35 * MINUTE
 # At most twice `near_c` from the air, with the time constant of a closed box, 1.5 h or more, it follows by less.
 _FOLLOWS_WITHIN = 2 * HOUR
 _LEAST_NEAR, _NEAR_FOR = 3, 10 * MINUTE
+_LAGS, _LAG_H, _KEPT = 8, 0.7, 0.8
+"""How many times, two hours apart, it takes to know by how many hours a probe is late on the air; how late one is at most
+that hangs in it; and how much an earlier time counts, since it may have slipped out on the way. What is in a box is late
+by its time constant, or does not follow at all."""
 
 
 def near_counts(probe: Probe) -> bool:
@@ -241,7 +252,17 @@ def _near(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Pr
     known = air_c != UNKNOWN_C
     if probe.near_since is None:
         return probe._replace(
-            near_since=at, near_count=1, near_shown=_stepped(doubt, probe, at, c, air_c), near_at=at, near_c=c
+            near_since=at,
+            near_count=1,
+            near_shown=_stepped(doubt, probe, at, c, air_c),
+            near_at=at,
+            near_c=c,
+            lag_at=NEVER,
+            lag_count=0,
+            lag_c=0.0,
+            lag_c2=0.0,
+            lag_rate=0.0,
+            lag_rate2=0.0,
         )
     if known and abs(c - air_c) > 2 * doubt.near_c:
         told = (probe.near_since, at) if near_counts(probe) else (probe.near_from, probe.near_until)
@@ -257,9 +278,42 @@ def _near(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Pr
     if known and abs(c - air_c) <= doubt.near_c:
         shown = shown or abs(c - probe.near_c) >= _STEPPED_C
         noted = (at, c) if at - probe.near_at >= _FOLLOWS_WITHIN else noted
+    if known and not shown and at - probe.lag_at >= _FOLLOWS_WITHIN:
+        probe = _lag(probe, at, c, air_c)
+        shown = _hangs_in_it(probe)
     return probe._replace(
         near_count=probe.near_count + known, near_shown=shown, near_at=noted[0], near_c=noted[1]
     )
+
+
+def _lag(probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
+    """Take down how far it is from the air, and how fast that has changed since the last time."""
+    if probe.lag_at == NEVER:
+        return probe._replace(lag_at=at, lag_air_c=air_c)
+    off, rate = c - air_c, (air_c - probe.lag_air_c) * HOUR / (at - probe.lag_at)
+    return probe._replace(
+        lag_at=at,
+        lag_air_c=air_c,
+        lag_count=probe.lag_count + 1,
+        lag_c=_KEPT * probe.lag_c + off,
+        lag_c2=_KEPT * probe.lag_c2 + off * off,
+        lag_rate=_KEPT * probe.lag_rate + rate,
+        lag_rate2=_KEPT * probe.lag_rate2 + rate * rate,
+    )
+
+
+def _hangs_in_it(probe: Probe) -> bool:
+    """Say whether it is no later on the air than a probe that hangs in it, however little the air changes.
+
+    By Newton's law what lags by a time constant is off by that times the rate, so the lag is the spread of the one by
+    that of the other; a constant offset is in neither. What does not follow at all is off by as much as the air moves.
+    """
+    if probe.lag_count < _LAGS:
+        return False
+    weight = (1 - _KEPT**probe.lag_count) / (1 - _KEPT)
+    off = weight * probe.lag_c2 - probe.lag_c**2
+    rate = weight * probe.lag_rate2 - probe.lag_rate**2
+    return off <= _LAG_H**2 * rate
 
 
 def _stepped(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> bool:

@@ -37,8 +37,8 @@ class Distrust(Tuning):
     """From when on a probe is not believed.
 
     `hottest_c` is what a closed vehicle in the sun does not reach. Probes and their loggers are off by some 0.5 °C each, so
-    that within 1.5 °C of the air is the air, if it came there at once or the band is 20 °C away. The payload is not warmer than the neck above
-    it by 4 °C for 30 minutes, since heat comes from outside. A fault of the only probe is critical after 30 minutes,
+    that within 1.5 °C of the air is the air, if it came there at once, follows it without a lag, or the band is 20 °C away.
+    The payload is not warmer than the neck above it by 4 °C for 30 minutes, since heat comes from outside. A fault of the only probe is critical after 30 minutes,
     which is as long as a reading holds. `second_silent_s` is for loggers that send the second probe seldom.
     """
 
@@ -70,6 +70,7 @@ class ProbeFault(DeviceRule[Distrust, State]):
     """A probe that is broken, beyond what can be, jumping, spiking, stuck, or reading the air or another place."""
 
     kind: ClassVar[AlertKind] = AlertKind.PROBE_FAULT
+    version: ClassVar[int] = 2
     tuning = Distrust
     state = State
     ranges: ClassVar = {

@@ -1,8 +1,13 @@
-"""What is found beside the rules: a judgement that failed."""
+"""What is found beside the rules: a judgement that failed, a budget that is used up."""
+
+import numpy as np
 
 from alerts.alert import AlertKind
-from alerts.conditions import failed_condition, rule_failed_condition
-from alerts.model import Severity
+from alerts.conditions import budget_condition, failed_condition, rule_failed_condition
+from alerts.folding import evaluate_trace
+from alerts.model import SECOND, Severity, Window
+from alerts.plan import Plan, make_plan
+from alerts.trace import Trace
 
 
 def test_a_failed_judgement_is_critical_and_says_why() -> None:
@@ -17,3 +22,15 @@ def test_a_failed_rule_is_named_and_is_an_alert_of_its_own() -> None:
     assert found.details == {"rule": "tilted"}
     assert "tilted" in found.message
     assert found.message.endswith("ZeroDivisionError: poison")
+
+
+def test_a_budget_is_told_in_the_time_of_the_journey() -> None:
+    plan = make_plan("cryogenic", {"budget_s": 2.0, "time_lapse": 3600.0, "on_delay_s": 0.0})
+    assert isinstance(plan, Plan)
+    at = np.arange(1, 6) * SECOND
+    evaluation = evaluate_trace(
+        plan, Window(departed_at=SECOND), Trace(at, np.full(5, -100.0), {}), 6 * SECOND
+    )
+    found = budget_condition(plan, "LOG-1", evaluation)
+    assert found is not None
+    assert found.message == "Stability budget of 2 h 00 min out of range used up"

@@ -220,3 +220,15 @@ def test_numbered_by_time_whatever_the_order_of_the_file():
     boot = milliseconds(datetime(2026, 11, 21, 0, 1, tzinfo=UTC))
     assert {each.boot for each in readings} == {boot}
     assert orjson.loads(next(as_messages(readings, 1)).payload)["seq"] == 1
+
+
+def test_a_garbled_line_has_its_number_so_that_the_file_fills_the_hole_once_mended():
+    text = "Device,Time,Temp (C)\n" + "".join(
+        f"A,2026-11-21T00:0{n}Z,{cell}\n" for n, cell in enumerate(["1", "1O.5", "3", "Button pressed", "5"])
+    )
+    trace = read_trace(text.encode(), Choices())
+    assert trace.garbled == (("A", datetime(2026, 11, 21, 0, 1, tzinfo=UTC)),)  # words are no measurement
+    sent = [(each.measured_at.minute, each.seq) for each in numbered(trace.readings, trace.garbled)]
+    assert sent == [(0, 0), (2, 2), (4, 3)]
+    mended = read_trace(text.replace("1O.5", "10.5").encode(), Choices())
+    assert {(0, 0), (2, 2), (4, 3)} < {(r.measured_at.minute, r.seq) for r in numbered(mended.readings)}

@@ -14,8 +14,9 @@ from simulators.registration import charges, dewar, ends, place, shipment, sites
 class Api:
     """Answers every call with the statuses given (None: not there), then with 201, and keeps what was asked."""
 
-    def __init__(self, *statuses):
+    def __init__(self, *statuses, says=""):
         self.statuses = list(statuses)
+        self.says = says
         self.calls = []
 
     def __call__(self, request):
@@ -23,7 +24,7 @@ class Api:
         status = self.statuses.pop(0) if self.statuses else 201
         if status is None:
             raise httpx.ConnectError("refused")
-        return httpx.Response(status)
+        return httpx.Response(status, text=self.says)
 
 
 @pytest.fixture
@@ -156,3 +157,13 @@ async def test_nothing_is_done_ahead_of_its_time_or_after_the_end(fleet_in, regi
         "shipments",
         "depart",
     ]
+
+
+async def test_a_logger_on_another_shipment_is_no_shipment_that_is_there_already(fleet_in, registrar_of):
+    start_ms = int(time.time() * 1000) - 3_600_000
+    for says, refused in (("The shipment id S is taken.", 0), ("is on S: deliver or cancel it first.", 1)):
+        api = Api(*[409] * 7, says=says)
+        registrar = registrar_of(fleet_in(size=1, start_ms=start_ms), api)
+        await registrar.follow(start_ms, None)
+        assert len(api.calls) == 7
+        assert registrar.refused == refused

@@ -159,6 +159,33 @@ def test_a_probe_that_reads_the_air_is_critical_at_once(band, before, outside):
     assert what.until is None
 
 
+DAYS = np.arange(3 * 144) / 6
+"""Hours of three days, by ten minutes."""
+
+
+def following(ambient_c, time_constant_h, from_c):
+    """Give a payload that follows the air by Newton's law."""
+    payload = [from_c]
+    for outside in ambient_c[1:].tolist():
+        payload.append(payload[-1] + (outside - payload[-1]) * (1 - np.exp(-1 / 6 / time_constant_h)))
+    return np.array(payload)
+
+
+@pytest.mark.parametrize("offset", [-0.8, 0.0, 0.8])
+def test_a_probe_in_a_room_like_its_box_is_known_by_following_small_changes_at_once(offset):
+    room = 20 + 2.5 * np.sin(DAYS * np.pi / 12)
+    ambient = noisy(room, 0.2)
+    slipped = np.where(DAYS < 24, 20.0, room)  # out of a box whose packs melt at 20 °C, after a day
+    what = found(
+        PROBE_FAULT, shown(noisy(slipped + offset), ambient=ambient, every=10 * MINUTE), facts("room")
+    )
+    assert what.severity is Severity.CRITICAL
+    assert what.message.startswith("The probe reads the air outside")
+    for payload in (np.full(len(DAYS), 20.0), following(room, 1.5, 20.0), following(room, 12, 20.0)):
+        sound = shown(noisy(payload + offset), ambient=ambient, every=10 * MINUTE)
+        assert look(PROBE_FAULT, sound, facts("room")).found is None
+
+
 def test_probes_that_were_swapped_are_told():
     below, neck = noisy(flat()), noisy(flat(at=-177.4))
     half = COUNT // 2
