@@ -10,12 +10,12 @@ from tests.acceptance.command import ADMIN_KEY, embedded_urls, eventually
 def test_a_drill_that_is_stopped_reports_and_leaves_its_loggers_free(
     embedded, embedded_data, commands, folder
 ):
-    lane = ("--lane", "ZRH-AMS", "--scenario", "quiet-but-fine", "--speed", "3600", "--seed", "77")
+    lane = ("--lane", "ZRH-AMS", "--scenario", "quiet-but-fine", "--speed", "3600", "--seed", "79")
     call = ("drill", *lane, "--api", embedded.url, "--key", ADMIN_KEY, "--json", "report.json")
     with embedded.client() as ops:
 
         def under_way():
-            shipment_id = ops.get("/v1/devices/SIM-77-0001").json().get("shipment_id")
+            shipment_id = ops.get("/v1/devices/SIM-79-0001").json().get("shipment_id")
             shipment = ops.get(f"/v1/shipments/{shipment_id}").json() if shipment_id else {}
             return shipment if shipment.get("status") == "in_transit" else None
 

@@ -207,6 +207,7 @@ async def test_events_keep_their_order_and_who_has_read_them_goes_on_where_he_wa
             "(SELECT transaction_id, outbox_id FROM webhook_fanout) ORDER BY transaction_id, id"
         )
         assert waiting.scalars().all() == [*before[1:], "after"]
+    await engine.dispose()
 
 
 async def test_going_back_behind_ownership_leaves_alerts_that_can_be_acknowledged(database_url: str) -> None:
