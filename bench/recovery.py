@@ -66,7 +66,6 @@ async def recovery(ground: Ground) -> Result:
                 target=1.2,
                 at_most=True,
             ),
-            Verdict(what="share of the limit", value=median(rates[SIZES[-1]]) / median(limit), target=0.5),
         ],
     )
 
