@@ -22,7 +22,7 @@ WITH old AS (
     DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE created_at < now() - $1::interval ORDER BY id LIMIT $2)
     RETURNING position
 ), noted AS (
-    INSERT INTO outbox_pruned AS p (position) SELECT max(position) FROM old HAVING count(*) > 0
+    INSERT INTO outbox_pruned AS p (position) SELECT max(position) FROM old HAVING count(position) > 0
     ON CONFLICT (one) DO UPDATE SET position = greatest(p.position, EXCLUDED.position)
 )
 SELECT count(*) FROM old

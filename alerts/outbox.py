@@ -5,9 +5,9 @@ its position at commit, by a trigger that lets one transaction after the other d
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import asyncpg
 import orjson
@@ -26,11 +26,12 @@ OUTBOX_CHANNEL: Final = "dewarwatch_outbox"
 _LARGEST = 2**63 - 1
 
 
-class Position(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
     """A place in the outbox; everything up to it has been read."""
 
     number: int
-    created_us: int = 0
+    created_us: int = field(default=0, compare=False)
     """When its event was made, in µs since 1970, by which it is known again; 0 where no event is meant."""
 
     def __str__(self) -> str:
@@ -43,7 +44,7 @@ class Position(NamedTuple):
         if found is None:
             return None
         position = cls(int(found[1]), int(found[2]))
-        return position if max(position) <= _LARGEST else None
+        return position if max(position.number, position.created_us) <= _LARGEST else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +118,11 @@ class Lost:
     """When that was found, RFC 3339."""
 
 
-# A position that is not of this database's history, as after one was restored: nothing is there yet, or another event is.
+# A position that is not of this database's history, as after one was restored: another event is there, or none although
+# nothing was removed so far (a sequence leaves numbers out after a crash), or it is still to come.
 _LOST = """
-SELECT outbox_end() AS end, clock_timestamp() AS at, p.position AS pruned, o.created_at
-FROM (SELECT) AS one LEFT JOIN outbox_pruned AS p ON p.position > $1 LEFT JOIN outbox AS o ON o.position = $1
+SELECT outbox_end() AS end, clock_timestamp() AS at, coalesce(p.position, 0) AS pruned, o.created_at
+FROM (SELECT) AS one LEFT JOIN outbox_pruned AS p ON true LEFT JOIN outbox AS o ON o.position = $1
 """
 
 
@@ -129,10 +131,10 @@ async def lost(connection: Connection, after: Position) -> Lost | None:
     row = await connection.fetchrow(_LOST, after.number)
     assert row is not None
     at = rfc3339(row["at"])
-    if row["pruned"] is not None:
+    if after.number < row["pruned"]:
         return Lost(reason="pruned", go_on_after=Position(row["pruned"]), at=at)
-    there = row["created_at"]
-    another = there is not None and after.created_us not in {0, to_instant(there)}
+    there = None if row["created_at"] is None else to_instant(row["created_at"])
+    another = after.created_us and after.number > row["pruned"] and there != after.created_us
     if another or after.number > row["end"]:
         return Lost(reason="unknown_position", go_on_after=await end(connection), at=at)
     return None
@@ -141,6 +143,19 @@ async def lost(connection: Connection, after: Position) -> Lost | None:
 async def read(connection: Connection, after: Position, limit: int) -> list[Event]:
     """Give the next events after a position: fewer than `limit` where there are no more."""
     return [_event(row) for row in await connection.fetch(_AFTER, after.number, limit)]
+
+
+async def read_on(connection: Connection, after: Position, limit: int) -> list[Event] | Lost:
+    """Give the next events, as `read` does, or say that the database has gone back behind what was read of it.
+
+    To see that costs nothing: the event that was read last is read once more.
+    """
+    events = [_event(row) for row in await connection.fetch(_AFTER, after.number - 1, limit + 1)]
+    if events and events[0].position == after:
+        if events[0].position.created_us == after.created_us:
+            return events[1:]
+        del events[0]
+    return await lost(connection, after) or events[:limit]
 
 
 def _event(row: asyncpg.Record) -> Event:

@@ -11,6 +11,7 @@ from functools import partial
 
 import asyncpg
 import orjson
+import structlog
 from prometheus_client import Counter, Gauge
 
 from alerts import outbox
@@ -18,6 +19,8 @@ from alerts.model import Severity
 from alerts.outbox import OUTBOX_CHANNEL, Event, Lost, Position
 from alerts.wakeup import Wakeup, outlast
 from api.access import Principal, sees
+
+log = structlog.get_logger(__name__)
 
 POLL_S = 1.0
 _TURN_S = 0.005
@@ -167,7 +170,10 @@ class EventHub:
                 self._position = await outbox.end(connection)
                 self._ready.set()
             while True:
-                events = await outbox.read(connection, self._position, _PAGE)
+                events = await outbox.read_on(connection, self._position, _PAGE)
+                if isinstance(events, Lost):
+                    self._begin_anew(events)
+                    return
                 began = time.monotonic()
                 for event in events:
                     self._offer(event)
@@ -176,6 +182,13 @@ class EventHub:
                         began = time.monotonic()
                 if len(events) < _PAGE:
                     return
+
+    def _begin_anew(self, lost: Lost) -> None:
+        """Go on where the database is that has gone back, as to a standby: who listens resumes, and is told."""
+        log.warning("stream_begins_anew", reason=lost.reason, position=str(self._position))
+        self._position = lost.go_on_after
+        for listener in self._listeners:
+            listener.end()
 
     def _offer(self, event: Event) -> None:
         self._position = event.position

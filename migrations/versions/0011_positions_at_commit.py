@@ -35,7 +35,7 @@ $$
 
 # Its plan may be from when the table was empty: by the index always, since it runs for each event.
 # It runs as the last thing before the commit. The lock is held until others see what was committed, so what is committed
-# later has the higher position; a transaction that holds it waits for nothing but its own commit, so nothing deadlocks.
+# later has the higher position; who holds it waits only for the turn to notify, and for nobody who could wait for it.
 PLACE = """
 CREATE FUNCTION place_in_outbox() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan TO off AS $$
 BEGIN
@@ -47,22 +47,25 @@ END $$
 """
 ON_INSERT = """
 CREATE CONSTRAINT TRIGGER place_in_outbox AFTER INSERT ON outbox DEFERRABLE INITIALLY DEFERRED
-FOR EACH ROW EXECUTE FUNCTION place_in_outbox()
+FOR EACH ROW WHEN (NEW.position IS NULL) EXECUTE FUNCTION place_in_outbox()
 """
 
-# As far as that can be said: where many events were written by few transactions, their order is by id.
-TRANSACTIONS_AGAIN = """
-UPDATE outbox SET transaction_id =
-    least(position, pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1)::text::xid8
+# A transaction for each event, all of them over: there were more transactions than there are events.
+_THEN = """
+greatest(1, pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1 - outbox_end() + {position})::text::xid8
 """
-HANDED_ON_AGAIN = """
-UPDATE webhook_fanout AS f SET
-    transaction_id = least(position, pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1)::text::xid8,
-    outbox_id = coalesce((SELECT max(o.id) FROM outbox AS o WHERE o.position <= f.position), 0)
-"""
+_OF_ITS_OWN = _THEN.format(position="position")
+_OF_THE_NEXT = _THEN.format(position="since_position + 1")
+TRANSACTIONS_AGAIN = f"UPDATE outbox SET transaction_id = {_OF_ITS_OWN}"  # noqa: S608 - our own words
+HANDED_ON_AGAIN = f"UPDATE webhook_fanout SET transaction_id = {_OF_ITS_OWN}, outbox_id = {2**63 - 1}"  # noqa: S608
+WANTED_AGAIN = f"UPDATE webhooks SET since_transaction = {_OF_THE_NEXT}"  # noqa: S608
+
+# In the order in which who hands events on takes them: what still runs of the version before waits, and nothing deadlocks.
+ALONE = "LOCK TABLE webhook_fanout, webhooks, outbox_pruned, outbox IN ACCESS EXCLUSIVE MODE"
 
 
 def upgrade() -> None:
+    op.execute(ALONE)
     op.execute("CREATE SEQUENCE outbox_position")
     op.add_column(
         "outbox",
@@ -112,6 +115,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute(ALONE)
     op.execute("DROP TRIGGER place_in_outbox ON outbox")
     op.execute("DROP FUNCTION place_in_outbox()")
     op.add_column(
@@ -136,6 +140,7 @@ def downgrade() -> None:
             comment="it gets the events of this and later transactions: of all that were not over when it was made",
         ),
     )
+    op.execute(WANTED_AGAIN)
     op.drop_column("webhooks", "since_position")
     op.add_column("webhook_fanout", sa.Column("transaction_id", TransactionId()))
     op.add_column("webhook_fanout", sa.Column("outbox_id", sa.BigInteger))

@@ -12,7 +12,7 @@ import pytest
 
 from alerts import outbox
 from alerts.deliver import PRUNE
-from alerts.outbox import Event, Position
+from alerts.outbox import Event, Lost, Position
 from alerts.record import WRITE_EVENTS
 
 WRITERS, TRANSACTIONS, SHIPMENTS = 8, 25, 3
@@ -114,6 +114,48 @@ async def test_a_database_that_was_restored_knows_which_positions_are_not_its_ow
         assert (gone.reason, gone.go_on_after) == ("unknown_position", third.position)
         assert await outbox.lost(connection, third.position) is None
         assert await outbox.lost(connection, first.position) is None
+
+
+async def test_a_position_that_is_left_out_after_a_crash_is_known_as_one_of_before(
+    pool: asyncpg.Pool,
+) -> None:
+    """A sequence may go on further ahead than the last event that is still there."""
+    await tell(pool, "S1", "S2")
+    first, second = await read(pool)
+    async with pool.acquire() as connection:
+        await connection.execute("DELETE FROM outbox WHERE position = $1", second.position.number)
+        await connection.execute("SELECT setval('outbox_position', 33)")
+        await tell(connection, "S3")
+        gone = await outbox.lost(connection, second.position)
+        assert gone is not None
+        assert gone.reason == "unknown_position"
+        assert await outbox.lost(connection, first.position) is None
+
+
+async def test_who_reads_on_sees_that_the_database_has_gone_back(pool: asyncpg.Pool) -> None:
+    await tell(pool, "S1", "S2", "S3")
+    first, second, third = await read(pool)
+    async with pool.acquire() as connection:
+        assert await outbox.read_on(connection, START, 2) == [first, second]
+        assert await outbox.read_on(connection, first.position, 1) == [second]
+        assert await outbox.read_on(connection, third.position, 9) == []
+        await connection.execute("DELETE FROM outbox WHERE position > $1", first.position.number)
+        await connection.execute("SELECT setval('outbox_position', $1)", first.position.number)
+        assert isinstance(await outbox.read_on(connection, third.position, 9), Lost)
+        await tell(connection, "S4", "S5", "S6")
+        assert isinstance(await outbox.read_on(connection, third.position, 9), Lost)
+        shipments = [event.shipment_id for event in await read(pool, first.position)]
+        assert shipments == ["S4", "S5", "S6"]
+
+
+async def test_what_comes_with_a_position_keeps_it(pool: asyncpg.Pool) -> None:
+    """As where rows are copied into another database."""
+    await pool.execute("INSERT INTO outbox (position, type, shipment_id, data) VALUES (7, 'x', 'S1', '{}')")
+    (event,) = await read(pool)
+    assert event.position == Position(7)
+    await pool.execute("ALTER TABLE outbox DISABLE TRIGGER place_in_outbox")
+    await pool.execute("INSERT INTO outbox (type, created_at, data) VALUES ('x', '2020-01-01', '{}')")
+    assert await pool.fetchval(PRUNE, timedelta(days=1), 10) == 1
 
 
 async def test_the_end_is_known_where_nothing_is_kept(pool: asyncpg.Pool) -> None:

@@ -114,6 +114,28 @@ async def test_a_position_that_this_database_never_gave_goes_on_from_now_and_say
         assert await reader.ids(1) == ["S2"]
 
 
+async def test_a_database_that_goes_back_under_a_running_process_ends_its_streams(
+    desk: Desk, served: Served
+) -> None:
+    """As when another server takes over that had not got the last events."""
+    async with reading(served) as reader:
+        await tell(desk, "S1")
+        await tell(desk, "S2")
+        assert await reader.ids(2) == ["S1", "S2"]
+        here = reader.last_event_id
+        await desk.pool.execute("DELETE FROM outbox WHERE shipment_id = 'S2'")
+        await desk.pool.execute("SELECT setval('outbox_position', outbox_end())")
+        for shipment_id in ("S3", "S4"):  # with the position of what is gone, and one after it
+            await tell(desk, shipment_id)
+        with pytest.raises(EOFError):
+            await reader.event()
+    async with reading(served, after=here) as reader:
+        told = await reader.event()
+        assert (told["type"], told["data"]["reason"]) == ("stream.reset", "unknown_position")
+        await tell(desk, "S5")
+        assert await reader.ids(1) == ["S5"]
+
+
 async def test_a_position_ahead_of_this_process_gives_nothing_twice(desk: Desk, served: Served) -> None:
     """Another process has read further than this one, and the reader comes from there."""
     hub = desk.services.hub

@@ -207,6 +207,10 @@ async def test_events_keep_their_order_and_who_has_read_them_goes_on_where_he_wa
             "(SELECT transaction_id, outbox_id FROM webhook_fanout) ORDER BY transaction_id, id"
         )
         assert waiting.scalars().all() == [*before[1:], "after"]
+        wanted = await connection.exec_driver_sql(
+            "SELECT shipment_id FROM outbox, webhooks WHERE transaction_id >= since_transaction"
+        )
+        assert wanted.scalars().all() == ["after"]
     await engine.dispose()
 
 
