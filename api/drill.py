@@ -79,14 +79,14 @@ async def drill_lane(settings: Settings, wanted: Wanted, json_file: Path | None)
     truth = truth_of(fleet_of(simulation), milliseconds(wanted.start), now_ms())
     async with api_client(wanted.api_url, wanted.api_key) as api:
         told = [await _told(api, shipment) for shipment in truth["shipments"]]
-        await _free(api, truth["shipments"])
-    report = {
-        "lane": "-".join(wanted.lane),
-        "scenario": wanted.scenario,
-        "speed": wanted.speed,
-        "shipments": told,
-    }
-    _show(report, json_file)
+        report = {
+            "lane": "-".join(wanted.lane),
+            "scenario": wanted.scenario,
+            "speed": wanted.speed,
+            "shipments": told,
+        }
+        _show(report, json_file)
+        await _free(api, truth["shipments"])  # after the report, which must not be lost with it
 
 
 def _show(report: Mapping[str, Any], json_file: Path | None) -> None:
