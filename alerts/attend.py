@@ -15,10 +15,10 @@ import structlog
 
 from alerts import escalating, metrics
 from alerts.attention import FLEET, Attended, ScopeView, attend
-from alerts.due import told
 from alerts.events import incident_event
 from alerts.grouped import incident_from_row, members
 from alerts.incidents import IncidentChange
+from alerts.judging import told
 from alerts.model import Instant, to_datetime, to_instant
 from alerts.pacing import Pace
 from alerts.record import WRITE_EVENTS, Row, Whose, execute, lock_unchanged, save_steps, write

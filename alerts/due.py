@@ -4,7 +4,6 @@ Nothing is locked that anybody else may want while shipments are judged: the cla
 alerts are taken once all is judged.
 """
 
-import traceback
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import asyncpg
 
 from alerts.alert import Alert
 from alerts.judge import Device, DueShipment, Identity
+from alerts.judging import told
 from alerts.model import Instant, Reason, to_datetime, to_instant
 from alerts.resume import Dirty, Folding, Resumed, resume
 from alerts.rows import alert_from_row, excursion_from_row
@@ -340,8 +340,3 @@ def _identity(row: asyncpg.Record, alerts: Mapping[str, Alert]) -> Identity:
     return Identity(
         shipment_id=row["shipment_id"], organization=row["organization"], drill=row["drill"], alerts=alerts
     )
-
-
-def told(error: Exception) -> str:
-    """Say what an error is, in one line."""
-    return "".join(traceback.format_exception_only(error)).strip()

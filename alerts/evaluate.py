@@ -4,22 +4,23 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from math import inf
 from time import perf_counter
-from uuid import uuid4
 
 import asyncpg
 import structlog
 
 from alerts import metrics
-from alerts.due import Batch, Poisoned, Share, claim, claim_these, oldest, told
+from alerts.apart import Apart
+from alerts.due import Batch, Poisoned, Share, claim, claim_these, oldest
 from alerts.fleet import hear_fleet, watch_fleet
-from alerts.judge import DueShipment, Identity, Verdict, judge, set_aside
+from alerts.judge import Identity, Verdict, set_aside
+from alerts.judging import Judging, judge_here, new_id, told
 from alerts.model import ChangeKind
 from alerts.outage import USUAL, Outage
 from alerts.pacing import Pace
 from alerts.record import lock_unchanged, save, write_deadlines
 from alerts.traces import Connection
 from alerts.wakeup import Wakeup, first_of, outlast
-from telemetry.slices import can_wait, in_slices
+from telemetry.slices import can_wait
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +37,8 @@ LEAST_BESIDE_LIVE, BESIDE_LIVE_S = 8, 0.1
 """The same for shipments with readings of the past while there are live ones, which share processor and database."""
 REST = 2.0
 """So many times as long as such a cycle took is the pause after it."""
+APART_AFTER_S = 5.0
+"""When the process begins that judges what can wait, unless it is needed before; who runs for a moment is spared it."""
 LATE_WAIT_S = 1.0
 """And so long a shipment waits for what else its loggers hand in of the past: once is less work than many times."""
 LOOK_PAST_EVERY_S = 0.1
@@ -62,8 +65,8 @@ NEXT_DEADLINE = "SELECT extract(epoch FROM min(evaluate_at) - clock_timestamp())
 async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event, outage: Outage = USUAL) -> None:
     """Evaluate whatever becomes due until `stop` is set; outlasts a database that is away.
 
-    In two loops beside each other, so that what happens now never waits for what happened hours ago; a third one
-    sees whether the fleet as a whole is heard.
+    In two loops beside each other, so that what happens now never waits for what happened hours ago, which is judged in
+    a process of its own; a third one sees whether the fleet as a whole is heard.
     """
     live, past = (Pace(limit=BATCH, least=LEAST_BATCH, most=BATCH) for _ in range(2))
     past_beside_live = Pace(limit=LEAST_BESIDE_LIVE, least=LEAST_BESIDE_LIVE, most=BATCH)
@@ -79,18 +82,27 @@ async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event, outage: Outage =
     async def past_data() -> int:
         can_wait.set(True)
         if perf_counter() > alone_at:
-            return await past.cycle(lambda limit: evaluate_due(pool, limit, Share.PAST), CYCLE_S)
+            return await past.cycle(
+                lambda limit: evaluate_due(pool, limit, Share.PAST, judging=apart.judge), CYCLE_S
+            )
         began = perf_counter()
         found = await past_beside_live.cycle(
-            lambda limit: evaluate_due(pool, limit, Share.PAST, LATE_WAIT_S), BESIDE_LIVE_S
+            lambda limit: evaluate_due(pool, limit, Share.PAST, LATE_WAIT_S, judging=apart.judge),
+            BESIDE_LIVE_S,
         )
         await first_of(stop, patience_s=REST * (perf_counter() - began) if found else LOOK_PAST_EVERY_S)
         return found
 
+    async def begin_apart() -> None:
+        await first_of(stop, patience_s=APART_AFTER_S)
+        if not stop.is_set():
+            await apart.begin()
+
     # First of all: what is due after an outage must not be told of one by one.
     await outlast(lambda: hear_fleet(pool, outage), stop, "fleet")
-    async with asyncio.TaskGroup() as group:
+    async with Apart() as apart, asyncio.TaskGroup() as group:
         group.create_task(watch_fleet(pool, stop, outage), name="evaluate:fleet")
+        group.create_task(begin_apart(), name="evaluate:apart")
         group.create_task(_evaluate_all(pool, live_data, stop), name="evaluate:live")
         group.create_task(_evaluate_all(pool, past_data, stop), name="evaluate:past")
 
@@ -107,7 +119,11 @@ async def _evaluate_all(
 
 
 async def evaluate_due(
-    pool: asyncpg.Pool, limit: int = BATCH, share: Share = Share.ALL, late_wait_s: float = 0
+    pool: asyncpg.Pool,
+    limit: int = BATCH,
+    share: Share = Share.ALL,
+    late_wait_s: float = 0,
+    judging: Judging = judge_here,
 ) -> int:
     """Evaluate about `limit` due shipments in one transaction; give how many there were.
 
@@ -118,7 +134,7 @@ async def evaluate_due(
         batch = await claim(connection, limit, share, late_wait_s)
         if batch is None:
             return 0
-        verdicts, poisoned = await _evaluate(connection, batch)
+        verdicts, poisoned = await _evaluate(connection, batch, judging)
     _count(batch, verdicts, poisoned)
     metrics.CYCLE_SECONDS.observe(perf_counter() - started)
     return len(batch.shipments) + len(batch.poisoned)
@@ -132,31 +148,26 @@ async def evaluate_again(
     return ([], []) if batch is None else await _evaluate(connection, batch)
 
 
-async def judge_batch(batch: Batch) -> tuple[list[Verdict], list[Poisoned]]:
-    """Judge every shipment, letting others run in between; one whose judgement raises costs the others nothing."""
+async def judge_batch(batch: Batch, judging: Judging = judge_here) -> tuple[list[Verdict], list[Poisoned]]:
+    """Judge every shipment; give the verdicts, and those whose judgement failed."""
     verdicts, failures = [], list(batch.poisoned)
-
-    def judge_one(shipment: DueShipment) -> None:
-        try:
-            verdict = judge(shipment, batch.now, _new_id)
-        except Exception as error:  # whatever it is, the other shipments must not wait for it
-            log.exception("evaluation_failed", shipment_id=shipment.identity.shipment_id)
-            failures.append(Poisoned(identity=shipment.identity, error=told(error)))
-        else:
-            verdicts.append(verdict)
-            _log_rules(verdict)
-
-    await in_slices(judge_one, batch.shipments)
+    judged = await judging(batch.shipments, batch.now)
+    for shipment, one in zip(batch.shipments, judged, strict=True):
+        shipment_id = shipment.identity.shipment_id
+        for kind, failed in one.rules.items():
+            log.error("rule_failed", rule=kind, shipment_id=shipment_id, exception=failed.trace)
+        if one.verdict is not None:
+            verdicts.append(one.verdict)
+        if one.failure is not None:
+            log.error("evaluation_failed", shipment_id=shipment_id, exception=one.failure.trace)
+            failures.append(Poisoned(identity=shipment.identity, error=one.failure.error))
     return verdicts, failures
 
 
-def _log_rules(verdict: Verdict) -> None:
-    for kind, error in verdict.errors.items():
-        log.error("rule_failed", rule=kind, shipment_id=verdict.identity.shipment_id, exc_info=error)
-
-
-async def _evaluate(connection: Connection, batch: Batch) -> tuple[list[Verdict], list[Poisoned]]:
-    verdicts, failures = await judge_batch(batch)
+async def _evaluate(
+    connection: Connection, batch: Batch, judging: Judging = judge_here
+) -> tuple[list[Verdict], list[Poisoned]]:
+    verdicts, failures = await judge_batch(batch, judging)
 
     async def write(some: Sequence[Verdict]) -> None:
         await save(connection, some, batch.now)
@@ -185,10 +196,6 @@ async def _unchanged(connection: Connection, verdicts: Sequence[Verdict]) -> lis
     return [v for v in verdicts if written[v.identity.shipment_id] <= unchanged]
 
 
-def _new_id() -> str:
-    return str(uuid4())
-
-
 async def _save(
     connection: Connection, verdicts: list[Verdict], write: Callable[[Sequence[Verdict]], Awaitable[None]]
 ) -> tuple[list[Verdict], list[Poisoned]]:
@@ -213,7 +220,7 @@ async def _set_aside(connection: Connection, failures: Sequence[Poisoned], batch
     marks = _marks(batch, (one.identity for one in failures))
     await connection.execute(SET_ASIDE, ids, [one.error for one in failures], _LONGEST_BACKOFF_S, marks)
     await connection.execute(FORGET_STATES, ids)
-    verdicts = [set_aside(one.identity, one.error, batch.now, _new_id) for one in failures]
+    verdicts = [set_aside(one.identity, one.error, batch.now, new_id) for one in failures]
     await _save(
         connection, await _unchanged(connection, verdicts), lambda some: save(connection, some, batch.now)
     )

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, RowMapping, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from alerts.backtest import compare
-from alerts.due import told
+from alerts.judging import told
 from alerts.model import Instant, to_datetime
 from alerts.outcome import Outcome, Unjudged
 from alerts.plan import Plan, PlanRefused, changed_plan

@@ -28,7 +28,7 @@ WARM_FROM, WARM_TO = 200, 210
 OUT_OF_ORDER, TWICE = 4, 20
 """Every so many-th logger sends its messages in any order, and every so many-th message comes again later."""
 WARMUP_S, QUIET_S, STORM_S = 4, 15, 30
-ROUNDS = 2
+ROUNDS = 3
 _WITHIN_S = 120.0
 
 _STORED = """

@@ -19,6 +19,7 @@ from telemetry.judging import judge_at_once, judge_one_by_one, open_all
 from telemetry.model import DEVICE_ID, Message, Reading, RefusalReason, Refused, Source
 from telemetry.repeats import Key, tell_apart
 from telemetry.sequences import Acknowledgement
+from telemetry.slices import in_slices
 from telemetry.store import Connection
 
 log = structlog.get_logger(__name__)
@@ -225,7 +226,7 @@ async def _store_readings(
     on_sent()  # whoever hears it comes to run once the statement is on its way
     new = await store.insert_readings(connection, batch)
     first = None if new is None else await _stored_before(connection, batch, new)
-    return [_outcome(one, first) for one in batch.examined]
+    return await in_slices(partial(_outcome, first=first), batch.examined)
 
 
 async def _stored_before(connection: Connection, batch: Batch, new: set[Key]) -> dict[Key, Reading]:

@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 LINGER_S = 0.004
 """How long a batch that is not full waits for more, while none is being committed."""
-REST_S = 0.015
+REST_S = 0.03
 """How long the lane of large messages rests after a batch beside live ones, which share processor and database."""
 ACKS_EVERY_S = 0.1
 ACKS_AT_ONCE = 200

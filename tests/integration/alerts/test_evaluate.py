@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from alerts import due, evaluate
+from alerts import due, evaluate, judging
 from alerts.evaluate import evaluate_due, run_evaluate
 from simulators.truth import TruePlan
 
@@ -193,14 +193,14 @@ async def test_a_shipment_that_cannot_be_judged_is_set_aside_and_harms_no_other(
 ) -> None:
     await desk.ship("S1", "D1")
     await desk.ship("S2", "D2")
-    judge = evaluate.judge
+    judge = judging.judge
 
     def faulty(shipment, now, new_id):
         if shipment.identity.shipment_id == "S1":
             raise ZeroDivisionError("poison")
         return judge(shipment, now, new_id)
 
-    monkeypatch.setattr(evaluate, "judge", faulty)
+    monkeypatch.setattr(judging, "judge", faulty)
     await desk.store([(minute(0), -140.0)], "S1", "D1")
     await desk.store([(minute(0), -140.0)], "S2", "D2")
     await evaluate_due(desk.pool)
@@ -212,7 +212,7 @@ async def test_a_shipment_that_cannot_be_judged_is_set_aside_and_harms_no_other(
     assert "ZeroDivisionError: poison" in alert["message"]
     assert "evaluation_failed" not in await desk.alerts("S2")
 
-    monkeypatch.setattr(evaluate, "judge", judge)
+    monkeypatch.setattr(judging, "judge", judge)
     await desk.pool.execute("UPDATE evaluations SET evaluate_at = now() WHERE shipment_id = 'S1'")
     await desk.evaluate()
     assert len(await desk.excursions("S1")) == 1
@@ -229,7 +229,7 @@ async def test_a_shipment_that_fails_a_thousand_times_still_harms_no_other(
     await desk.ship()
     await desk.pool.execute("UPDATE evaluations SET failures = 5000")
     await desk.store([(minute(0), -140.0)])
-    monkeypatch.setattr(evaluate, "judge", faulty)
+    monkeypatch.setattr(judging, "judge", faulty)
     assert await evaluate_due(desk.pool) == 1
     row = await desk.pool.fetchrow("SELECT failures, evaluate_at - now() AS away FROM evaluations")
     assert row["failures"] == 5001
@@ -241,7 +241,7 @@ async def test_a_batch_that_takes_too_long_is_tried_again_smaller(
 ) -> None:
     stop, limits = asyncio.Event(), []
 
-    async def slow(_: asyncpg.Pool, limit: int, share: due.Share, _late_wait_s: float = 0) -> int:
+    async def slow(_: asyncpg.Pool, limit: int, share: due.Share, *_more: object, **_named: object) -> int:
         if share is due.Share.PAST:
             return 0
         limits.append(limit)
@@ -304,7 +304,9 @@ async def test_beside_live_data_the_past_is_evaluated_once_it_has_waited(
     monkeypatch.setattr(evaluate, "LATE_WAIT_S", 0.2)
     stop, waited = asyncio.Event(), []
 
-    async def noted(_: asyncpg.Pool, _limit: int, share: due.Share, late_wait_s: float = 0) -> int:
+    async def noted(
+        _: asyncpg.Pool, _limit: int, share: due.Share, late_wait_s: float = 0, **_named: object
+    ) -> int:
         await asyncio.sleep(0)
         if share is due.Share.PAST:
             waited.append(late_wait_s)
@@ -317,7 +319,9 @@ async def test_beside_live_data_the_past_is_evaluated_once_it_has_waited(
     assert waited[-1] == 0.2
     stop.clear()
 
-    async def nothing_live(pool: asyncpg.Pool, limit: int, share: due.Share, late_wait_s: float = 0) -> int:
+    async def nothing_live(
+        pool: asyncpg.Pool, limit: int, share: due.Share, late_wait_s: float = 0, **_named: object
+    ) -> int:
         if share is due.Share.LIVE:
             return 0
         await noted(pool, limit, share, late_wait_s)
