@@ -33,6 +33,8 @@ NICENESS: Final = 10
 """Of a processor that both want, such a process gets a tenth beside one of the usual priority (Linux, sched(7))."""
 WORTH_READINGS: Final = 500
 """So many readings together, some milliseconds of judging, are worth being handed over."""
+ANSWER_S: Final = 60.0
+"""How long a shipment may take there, which has the processor only when nobody else wants it."""
 _END_S: Final = 5.0
 _LENGTH_BYTES: Final = 8
 
@@ -75,7 +77,8 @@ class Apart:
         try:
             process = await self._running()
             for shipment in shipments:
-                judged.append(await _judge_there(process, shipment, now))  # noqa: PERF401 -- it may fail half-way
+                async with asyncio.timeout(ANSWER_S):
+                    judged.append(await _judge_there(process, shipment, now))
         except Exception:  # whatever it is, what is due is judged
             log.warning("judging_process_failed", exc_info=True)
             self._kill()
@@ -103,7 +106,8 @@ class Apart:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", __name__, stdin=PIPE, stdout=PIPE, env=ours
             )
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)  # from its first imports on
+            lower = min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19)
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, lower)  # from its first imports on
             log.info("judging_process_started", pid=self._process.pid)
         return self._process
 

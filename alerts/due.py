@@ -39,8 +39,11 @@ WITH waiting AS MATERIALIZED (
     SELECT shipment_id, evaluated_at FROM (
         SELECT shipment_id, min(since) AS since FROM ({due}) AS due GROUP BY shipment_id
     ) AS waiting JOIN evaluations USING (shipment_id) {where} ORDER BY since
+), claimed AS MATERIALIZED (
+    SELECT shipment_id, evaluated_at FROM waiting WHERE pg_try_advisory_xact_lock({locks}, hashtext(shipment_id)) LIMIT $1
 )
-SELECT shipment_id, evaluated_at FROM waiting WHERE pg_try_advisory_xact_lock({locks}, hashtext(shipment_id)) LIMIT $1
+SELECT claimed.*, m.id, m.device_id, m.dirty_from, m.marked_at
+FROM claimed LEFT JOIN evaluation_marks AS m ON m.shipment_id = claimed.shipment_id
 """
 
 _MARKS = """
@@ -147,16 +150,22 @@ async def claim(
     if share is not Share.LIVE:
         room = max(limit - len(live), limit // PAST_PART, 1)
         past = await connection.fetch(CLAIM_PAST, room, [row["shipment_id"] for row in live], late_wait_s)
-    if not live and not past:
-        return None
-    return await _take(connection, [*live, *past], from_the_start=False)
+    claimed = [*live, *past]
+    # Each statement sees what was committed before it: the readings of every mark read here are visible to those that
+    # follow. A reading that comes in between can be folded already; its mark stays, and has it folded once more. A mark
+    # that another one has just taken may still be seen, and has something folded again that is folded already.
+    marks = [row for row in claimed if row["id"] is not None]
+    return await _load(connection, claimed, marks, from_the_start=False) if claimed else None
 
 
 async def claim_these(connection: Connection, shipment_ids: Sequence[str]) -> Batch | None:
     """Wait for and lock certain shipments, and load them to be folded from the start; None where there are none."""
     await connection.execute(WAIT_FOR, shipment_ids, LOCKS)
     claimed = await connection.fetch(CLAIM_THESE, shipment_ids)
-    return await _take(connection, claimed, from_the_start=True, lock="FOR UPDATE") if claimed else None
+    if not claimed:
+        return None
+    marks = await connection.fetch(READ_MARKS, [row["shipment_id"] for row in claimed])
+    return await _load(connection, claimed, marks, from_the_start=True, lock="FOR UPDATE")
 
 
 async def look_at(connection: Connection, shipment_ids: Sequence[str]) -> Batch | None:
@@ -165,17 +174,10 @@ async def look_at(connection: Connection, shipment_ids: Sequence[str]) -> Batch 
     return await _load(connection, found, (), from_the_start=True) if found else None
 
 
-async def _take(connection: Connection, claimed: Rows, *, from_the_start: bool, lock: str = "") -> Batch:
-    # Each statement sees what was committed before it: the readings of every mark read here are visible to those that
-    # follow. A reading that comes in between can be folded already; its mark stays, and has it folded once more.
-    marks = await connection.fetch(READ_MARKS, [row["shipment_id"] for row in claimed])
-    return await _load(connection, claimed, marks, from_the_start=from_the_start, lock=lock)
-
-
 async def _load(
     connection: Connection, claimed: Rows, marks: Rows, *, from_the_start: bool, lock: str = ""
 ) -> Batch:
-    ids = [row["shipment_id"] for row in claimed]
+    ids = list({row["shipment_id"]: None for row in claimed})
     shipments = await load_shipments(connection, ids)
     around = await load_surroundings(connection, shipments.values())
     dirty = Dirty.everything(ids) if from_the_start else Dirty.of(marks)

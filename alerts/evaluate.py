@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from math import inf
 from time import perf_counter
 
@@ -129,12 +130,26 @@ async def evaluate_due(
 
     Those with readings of the past only once they have waited for `late_wait_s` seconds.
     """
+    claiming = partial(claim, limit=limit, share=share, late_wait_s=late_wait_s)
+    try:
+        return await _evaluate_claimed(pool, claiming, judging, careful=False)
+    except _REFUSED:  # once more, to find out in which shipment
+        return await _evaluate_claimed(pool, claiming, judging, careful=True)
+
+
+async def _evaluate_claimed(
+    pool: asyncpg.Pool,
+    claiming: Callable[[Connection], Awaitable[Batch | None]],
+    judging: Judging,
+    *,
+    careful: bool,
+) -> int:
     started = perf_counter()
     async with pool.acquire() as connection, connection.transaction():
-        batch = await claim(connection, limit, share, late_wait_s)
+        batch = await claiming(connection)
         if batch is None:
             return 0
-        verdicts, poisoned = await _evaluate(connection, batch, judging)
+        verdicts, poisoned = await _evaluate(connection, batch, judging, careful=careful)
     _count(batch, verdicts, poisoned)
     metrics.CYCLE_SECONDS.observe(perf_counter() - started)
     return len(batch.shipments) + len(batch.poisoned)
@@ -165,7 +180,7 @@ async def judge_batch(batch: Batch, judging: Judging = judge_here) -> tuple[list
 
 
 async def _evaluate(
-    connection: Connection, batch: Batch, judging: Judging = judge_here
+    connection: Connection, batch: Batch, judging: Judging = judge_here, *, careful: bool = True
 ) -> tuple[list[Verdict], list[Poisoned]]:
     verdicts, failures = await judge_batch(batch, judging)
 
@@ -173,8 +188,12 @@ async def _evaluate(
         await save(connection, some, batch.now)
         await write_deadlines(connection, some, _marks(batch, (v.identity for v in some)), batch.now)
 
-    saved, refused = await _save(connection, await _unchanged(connection, verdicts), write)
-    failures += refused
+    saved = await _unchanged(connection, verdicts)
+    if careful:
+        saved, refused = await _save(connection, saved, write)
+        failures += refused
+    else:
+        await write(saved)
     await _set_aside(connection, failures, batch)
     return saved, failures
 

@@ -13,6 +13,7 @@ from time import monotonic
 import numpy as np
 import pytest
 
+from alerts import apart as apart_module
 from alerts import evaluate
 from alerts.alert import AlertKind
 from alerts.apart import NICENESS, WORTH_READINGS, Apart
@@ -209,6 +210,17 @@ async def test_what_it_was_killed_over_is_judged_here_and_another_one_goes_on(ap
     assert same(await judging_, here)
     assert same(await apart.judge(shipments, NOW), here)
     assert apart.pid not in {None, first}
+
+
+async def test_what_it_does_not_answer_is_judged_here(apart: Apart, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart_module, "ANSWER_S", 0.2)
+    shipments = [landed(f"S{number}") for number in range(3)]
+    await apart.begin()
+    stopped = apart.pid
+    assert stopped is not None
+    os.kill(stopped, signal.SIGSTOP)
+    assert same(await apart.judge(shipments, NOW), await judge_here(shipments, NOW))
+    assert await ended(stopped)
 
 
 async def test_answers_to_what_nobody_waits_for_any_more_are_not_taken_for_others(apart: Apart) -> None:

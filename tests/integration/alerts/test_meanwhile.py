@@ -12,6 +12,7 @@ from alerts.attend import attend_due
 from alerts.due import Batch
 from alerts.evaluate import judge_batch
 from alerts.handling import comment
+from alerts.judging import Judging
 
 from .conftest import Desk, minute
 
@@ -23,10 +24,10 @@ WARMER = [(minute(n), -120.0 + n / 2) for n in range(20, 25)]
 def after_loading(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], Awaitable[object]]) -> None:
     """Have something happen once, after the next evaluation has read the alerts and before it decides."""
 
-    async def judge_later(batch: Batch) -> object:
+    async def judge_later(batch: Batch, judging: Judging) -> object:
         monkeypatch.setattr(evaluating, "judge_batch", judge_batch)
         await meanwhile()
-        return await judge_batch(batch)
+        return await judge_batch(batch, judging)
 
     monkeypatch.setattr(evaluating, "judge_batch", judge_later)
 
