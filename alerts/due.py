@@ -148,8 +148,9 @@ async def claim(
     live = [] if share is Share.PAST else await connection.fetch(CLAIM_LIVE, limit)
     past: Rows = ()
     if share is not Share.LIVE:
-        room = max(limit - len(live), limit // PAST_PART, 1)
-        past = await connection.fetch(CLAIM_PAST, room, [row["shipment_id"] for row in live], late_wait_s)
+        taken = list({row["shipment_id"]: None for row in live})
+        room = max(limit - len(taken), limit // PAST_PART, 1)
+        past = await connection.fetch(CLAIM_PAST, room, taken, late_wait_s)
     claimed = [*live, *past]
     # Each statement sees what was committed before it: the readings of every mark read here are visible to those that
     # follow. A reading that comes in between can be folded already; its mark stays, and has it folded once more. A mark

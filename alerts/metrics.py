@@ -25,6 +25,10 @@ DETECTION_DELAY_SECONDS = Histogram(
     buckets=_DELAYS,
 )
 EXCURSION_CHANGES = Counter("dewarwatch_excursion_changes_total", "Steps in excursions' records", ["kind"])
+JUDGING_PROCESS_FAILED = Counter(
+    "dewarwatch_judging_process_failures_total",
+    "Times that the process that judges the past could not begin, ended or did not answer",
+)
 RULE_FAILED = Counter("dewarwatch_rule_failures_total", "Rules that failed on a shipment", ["rule"])
 ALERTS_HELD_BACK = Counter(
     "dewarwatch_alerts_held_back_total", "Looks at a silence that one alert for the fleet stands for"

@@ -7,16 +7,18 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from time import monotonic
 
 import numpy as np
 import pytest
+import uvloop
 
 from alerts import apart as apart_module
 from alerts import evaluate
 from alerts.alert import AlertKind
-from alerts.apart import NICENESS, WORTH_READINGS, Apart
+from alerts.apart import NICENESS, WORTH_READINGS, Apart, framed, serve, understood
 from alerts.judge import Device, DueShipment, Identity, Verdict
 from alerts.judging import Judged, judge_here
 from alerts.model import SECOND, Window
@@ -111,7 +113,13 @@ def _told(verdict: Verdict) -> object:
             for one in verdict.devices
         ],
         [
-            (step.change.alert.state, step.change.alert.condition.kind, step.change.alert.condition.message)
+            (
+                step.change.alert.shipment_id,
+                step.change.alert.state,
+                step.change.alert.condition.kind,
+                step.change.alert.condition.device_id,
+                step.change.alert.condition.message,
+            )
             for step in verdict.alerts
         ],
     )
@@ -125,6 +133,17 @@ def same(one: Sequence[Judged], other: Sequence[Judged]) -> bool:
 async def apart() -> AsyncIterator[Apart]:
     async with Apart() as one:
         yield one
+
+
+@pytest.fixture
+def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing may be left to be judged in this process."""
+
+    async def none_of_it(shipments: Sequence[DueShipment], _now: int) -> Sequence[Judged]:
+        assert not shipments
+        return []
+
+    monkeypatch.setattr(apart_module, "judge_here", none_of_it)
 
 
 def runs(pid: int) -> bool:
@@ -143,8 +162,8 @@ async def ended(pid: int) -> bool:
     return not runs(pid)
 
 
-async def test_verdicts_are_those_given_here(apart: Apart) -> None:
-    shipments = [landed(f"S{number}") for number in range(5)]
+async def test_verdicts_are_those_given_here(apart: Apart, nothing_here: None) -> None:
+    shipments = [landed(f"S{number}", 600 + number) for number in range(5)]
     there = await apart.judge(shipments, NOW)
     assert apart.pid is not None
     assert same(there, await judge_here(shipments, NOW))
@@ -155,7 +174,7 @@ async def test_verdicts_are_those_given_here(apart: Apart) -> None:
     assert AlertKind.OFF_ROUTE in {step.change.alert.condition.kind for step in verdict.alerts}
 
 
-async def test_it_goes_on_from_where_it_was(apart: Apart) -> None:
+async def test_it_goes_on_from_where_it_was(apart: Apart, nothing_here: None) -> None:
     due = landed("S1", 1200)
     [device] = due.devices
     halves = [replace(due, devices=(replace(device, trace=device.trace[:700]),))]
@@ -183,7 +202,9 @@ async def test_it_gives_way_to_whoever_wants_the_processor(apart: Apart) -> None
     )
 
 
-async def test_what_fails_there_is_told_here_and_costs_the_others_nothing(apart: Apart) -> None:
+async def test_what_fails_there_is_told_here_and_costs_the_others_nothing(
+    apart: Apart, nothing_here: None
+) -> None:
     shipments = [landed("S1"), poison("S2"), with_a_rule_that_fails("S3"), landed("S4")]
     good, failed, without, last = await apart.judge(shipments, NOW)
     here = await judge_here(shipments, NOW)
@@ -197,7 +218,9 @@ async def test_what_fails_there_is_told_here_and_costs_the_others_nothing(apart:
     assert "low_battery.py" in without.rules[AlertKind.LOW_BATTERY].trace
 
 
-async def test_what_it_was_killed_over_is_judged_here_and_another_one_goes_on(apart: Apart) -> None:
+async def test_what_it_was_killed_over_is_judged_here_and_another_one_goes_on(
+    apart: Apart, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shipments = [landed(f"S{number}") for number in range(3)]
     await apart.begin()
     first = apart.pid
@@ -209,11 +232,14 @@ async def test_what_it_was_killed_over_is_judged_here_and_another_one_goes_on(ap
     here = await judge_here(shipments, NOW)
     assert same(await judging_, here)
     assert same(await apart.judge(shipments, NOW), here)
+    assert apart.pid is None  # not at once
+    monkeypatch.setattr(apart, "_not_before", 0.0)
+    assert same(await apart.judge(shipments, NOW), here)
     assert apart.pid not in {None, first}
 
 
 async def test_what_it_does_not_answer_is_judged_here(apart: Apart, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart_module, "ANSWER_S", 0.2)
+    monkeypatch.setattr(apart_module, "WITHIN_S", 0.2)
     shipments = [landed(f"S{number}") for number in range(3)]
     await apart.begin()
     stopped = apart.pid
@@ -231,10 +257,13 @@ async def test_answers_to_what_nobody_waits_for_any_more_are_not_taken_for_other
         await given_up
     shipments = [landed("S2")]
     assert same(await apart.judge(shipments, NOW), await judge_here(shipments, NOW))
+    assert apart.pid is not None
 
 
-async def test_two_may_ask_at_once(apart: Apart) -> None:
-    several = [[landed(f"S{turn}-{number}") for number in range(3)] for turn in range(3)]
+async def test_two_may_ask_at_once(apart: Apart, nothing_here: None) -> None:
+    several = [
+        [landed(f"S{turn}-{number}", 600 + 10 * turn + number) for number in range(3)] for turn in range(3)
+    ]
     answers = await asyncio.gather(*(apart.judge(shipments, NOW) for shipments in several))
     for shipments, judged in zip(several, answers, strict=True):
         assert same(judged, await judge_here(shipments, NOW))
@@ -248,6 +277,44 @@ async def test_where_it_cannot_begin_all_is_judged_here(
     shipments = [landed("S1")]
     assert same(await apart.judge(shipments, NOW), await judge_here(shipments, NOW))
     assert apart.pid is None
+
+
+async def test_where_its_priority_cannot_be_lowered_it_judges_all_the_same(
+    apart: Apart, nothing_here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refused)
+    shipments = [landed("S1")]
+    assert same(await apart.judge(shipments, NOW), await judge_here(shipments, NOW))
+
+
+def test_on_the_loop_of_the_service_too(nothing_here: None) -> None:
+    async def there() -> tuple[Sequence[Judged], int | None]:
+        async with Apart() as one:
+            return await one.judge([landed("S1")], NOW), one.pid
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        judged, pid = runner.run(there())
+    assert pid is not None
+    assert not runs(pid)
+    assert same(judged, asyncio.run(judge_here([landed("S1")], NOW)))  # type: ignore[arg-type]
+
+
+def test_an_answer_about_another_shipment_is_none() -> None:
+    answers = BytesIO()
+    serve(BytesIO(b"".join(framed((landed("S1"), NOW)))), answers)
+    answer = answers.getvalue()[8:]
+    understood(answer, landed("S1"))
+    with pytest.raises(ValueError, match="asked about S2, answered S1"):
+        understood(answer, landed("S2"))
+
+
+def test_half_a_question_is_not_answered() -> None:
+    answers = BytesIO()
+    serve(BytesIO(b"".join(framed((landed("S1"), NOW)))[:-1]), answers)
+    assert answers.getvalue() == b""
 
 
 async def test_it_ends_with_whoever_began_it() -> None:
@@ -280,28 +347,28 @@ async def test_it_ends_where_whoever_began_it_is_killed() -> None:
 
 
 async def test_evaluation_judges_what_a_logger_brings_back_there(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, nothing_here: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    began: list[int] = []
-    running = Apart._running
+    pids: list[int | None] = []
+    closing = Apart.close
 
-    async def noted(self: Apart) -> asyncio.subprocess.Process:
-        process = await running(self)
-        began.append(process.pid)
-        return process
+    async def noted(self: Apart) -> None:
+        pids.append(self.pid)
+        await closing(self)
 
-    monkeypatch.setattr(Apart, "_running", noted)
+    monkeypatch.setattr(Apart, "close", noted)
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=12)
     await desk.ship()
     readings = [(start + timedelta(minutes=nth), -140.0 if nth == 5 else -190.0) for nth in range(600)]
     await desk.store(readings)
     stop = asyncio.Event()
-    running_ = asyncio.create_task(evaluate.run_evaluate(desk.pool, stop))
+    running = asyncio.create_task(evaluate.run_evaluate(desk.pool, stop))
     async with asyncio.timeout(30):
         while not await desk.excursions():
             await asyncio.sleep(0.02)
     stop.set()
-    await running_
+    await running
     assert [(e["state"], e["peak_c"]) for e in await desk.excursions()] == [("closed", -140.0)]
-    assert began
-    assert await ended(began[0])
+    [pid] = pids
+    assert pid is not None
+    assert await ended(pid)
