@@ -17,9 +17,9 @@ import orjson
 from alerts.evaluate import evaluate_due
 from alerts.model import Window, to_instant
 from alerts.rules.facts import Facts
-from alerts.rules.registry import tuned
+from alerts.rules.registry import CHANNELS, tuned
 from alerts.standing import Standing, go_forward
-from alerts.trace import Trace
+from alerts.traces import Wanted, load
 from api.bootstrap import spare_collections
 from bench import fleet
 from bench.ground import Ground
@@ -115,9 +115,11 @@ async def _fill(connection: asyncpg.Connection, loggers: Sequence[str]) -> None:
     await fleet.ship(connection, loggers, began)
     await connection.execute(_READINGS, loggers, began, fleet.SAFE_C, HISTORY, timeout=600)
     instants = [began + timedelta(minutes=nth) for nth in range(1, HISTORY + 1)]
-    samples = [(to_instant(at), fleet.SAFE_C + nth % 3) for nth, at in enumerate(instants, 1)]
     facts = Facts(plan=plan_of(fleet.BAND), window=Window(departed_at=to_instant(began)))
-    forward = go_forward(facts, tuned(facts.plan), Standing(), Trace.of(samples), 0)
+    # What evaluation would have stored, with all that these readings carry: else the first reading of each logger would
+    # cost more than others, and the more loggers there are, the more readings are first ones.
+    [one] = await load(connection, [Wanted(device_id=loggers[0], starting=to_instant(began))], CHANNELS)
+    forward = go_forward(facts, tuned(facts.plan), Standing(), one.trace, 0)
     stored = orjson.dumps(forward.standing.to_json()).decode()
     await connection.execute(_STATES, loggers, instants[-1], stored)
     await connection.execute(_DEADLINES)

@@ -317,14 +317,15 @@ def test_half_a_question_is_not_answered() -> None:
     assert answers.getvalue() == b""
 
 
-async def test_it_ends_with_whoever_began_it() -> None:
+async def test_it_ends_with_whoever_began_it(nothing_here: None) -> None:
     async with Apart() as one:
-        await one.begin()
+        await one.judge([landed("S1")], NOW)  # so it has begun to answer
         pid = one.pid
         assert pid is not None
         for kind in (signal.SIGINT, signal.SIGTERM):  # which a terminal and a supervisor send to both
             os.kill(pid, kind)
-        assert not await one.judge([], NOW)
+        await one.judge([landed("S2")], NOW)
+        assert one.pid == pid
         assert runs(pid)
     assert await ended(pid)
 
