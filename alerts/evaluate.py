@@ -38,13 +38,13 @@ LEAST_BESIDE_LIVE, BESIDE_LIVE_S = 8, 0.1
 """The same for shipments with readings of the past while there are live ones, which share processor and database."""
 REST = 2.0
 """So many times as long as such a cycle took is the pause after it."""
-APART_AFTER_S = 5.0
-"""When the process begins that judges what can wait, unless it is needed before; who runs for a moment is spared it."""
 LATE_WAIT_S = 1.0
 """And so long a shipment waits for what else its loggers hand in of the past: once is less work than many times."""
 LOOK_PAST_EVERY_S = 0.1
 """How often it is looked for late marks beside live ones, which wake both loops."""
 ALONE_AFTER_S = 1.0
+APART_AFTER_S = 5.0
+"""When the process begins that judges what can wait, unless it is needed before; who runs for a moment is spared it."""
 _LONGEST_BACKOFF_S = 600.0
 
 # What a statement refuses because of the values in it: the same again would fail again.

@@ -3,8 +3,12 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Final
 
 import asyncpg
+
+TOO_LONG_S: Final = 30.0
+"""What fails after so long was too much at once, whatever it fails with: half of what the server leaves a transaction alone."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,8 +24,12 @@ class Pace:
         started = perf_counter()
         try:
             found = await work(self.limit)
-        except (TimeoutError, asyncpg.QueryCanceledError):
-            self.limit = max(self.limit // 2, 1)
+        except Exception as error:
+            too_long = (
+                perf_counter() - started > TOO_LONG_S
+            )  # for which the server may have ended the session
+            if too_long or isinstance(error, (TimeoutError, asyncpg.QueryCanceledError)):
+                self.limit = max(self.limit // 2, 1)
             raise
         if found:
             self.limit = self.next_limit(perf_counter() - started, cycle_s)

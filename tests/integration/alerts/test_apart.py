@@ -87,7 +87,7 @@ def with_a_rule_that_fails(name: str) -> DueShipment:
     due = landed(name)
     trace = due.devices[0].trace
     channels = {**trace.channels, Channel.BATTERY_PCT: np.array(["full"] * len(trace))}
-    return replace(due, devices=(replace(due.devices[0], trace=replace(trace, channels=channels)),))  # type: ignore[arg-type]
+    return replace(due, devices=(replace(due.devices[0], trace=replace(trace, channels=channels)),))
 
 
 def told(judged: Sequence[Judged]) -> list[object]:
@@ -299,7 +299,7 @@ def test_on_the_loop_of_the_service_too(nothing_here: None) -> None:
         judged, pid = runner.run(there())
     assert pid is not None
     assert not runs(pid)
-    assert same(judged, asyncio.run(judge_here([landed("S1")], NOW)))  # type: ignore[arg-type]
+    assert same(judged, asyncio.run(judge_here([landed("S1")], NOW)))
 
 
 def test_an_answer_about_another_shipment_is_none() -> None:

@@ -1,5 +1,6 @@
 import pytest
 
+from alerts import pacing
 from alerts.pacing import Pace
 
 CYCLE_S = 0.04
@@ -22,3 +23,18 @@ async def test_one_that_runs_out_of_time_takes_half() -> None:
     with pytest.raises(TimeoutError):
         await pace.cycle(too_long, CYCLE_S)
     assert pace.limit == 4
+
+
+@pytest.mark.parametrize(("too_long_s", "then"), [(0.0, 4), (30.0, 9)])
+async def test_one_that_fails_late_takes_half_whatever_it_fails_with(
+    too_long_s: float, then: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "TOO_LONG_S", too_long_s)
+    pace = Pace(limit=9, least=8, most=200)
+
+    async def cut_off(_limit: int) -> int:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await pace.cycle(cut_off, CYCLE_S)
+    assert pace.limit == then
