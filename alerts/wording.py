@@ -3,8 +3,8 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from alerts.excursions.plan import Plan
 from alerts.model import SECOND, Duration, Instant, Run, Severity, Side, to_datetime
-from alerts.plan import Plan
 
 KEY = "key:"
 """Begins the name of whoever did something by the HTTP interface."""

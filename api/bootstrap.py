@@ -12,29 +12,29 @@ from urllib.parse import urlsplit
 import asyncpg
 import structlog
 
-from alerts.attend import run_attend
-from alerts.deliver import run_deliver
-from alerts.evaluate import run_evaluate
-from alerts.notices.run import run_notices
-from alerts.outage import Outage
-from alerts.wakeup import unless
-from alerts.webhooks.resolve import Targets
-from alerts.webhooks.run import run_webhooks
-from api.app import create_app
-from api.auth import Authenticator
+from alerts.attention.loop import run_attend
+from alerts.evaluation.loop import run_evaluate
+from alerts.evaluation.outage import Outage
+from alerts.events.retention import run_deliver
+from alerts.notifications.loop import run_notices
+from alerts.outbound.resolve import Targets
+from alerts.webhooks.loop import run_webhooks
+from alerts.work.wakeup import unless
+from api.channels import notices_of
 from api.database import check_database
-from api.device_credentials import device_credentials
 from api.embedded import Servers
 from api.errors import StoppedError
-from api.notices import notices_of
+from api.http.app import create_app
+from api.http.event_hub import EventHub
+from api.http.server import Web, bind
+from api.identity.authenticator import Authenticator
+from api.identity.device_credentials import device_credentials
 from api.roles import Role
 from api.services import Probe, Services
 from api.settings import Settings, required
-from api.stream import EventHub
-from api.web import Web, bind
 from migrations.upgrade import engine_for
-from telemetry.ingest import Ingest
-from telemetry.mqtt import IngestState, run_ingest
+from telemetry.ingest.pipeline import Ingest
+from telemetry.mqtt.bridge import IngestState, run_ingest
 from telemetry.server import Server
 
 log = structlog.get_logger(__name__)

@@ -7,10 +7,10 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from alerts.webhooks.resolve import Targets
-from api.auth import Authenticator
-from api.stream import EventHub
-from telemetry.ingest import Ingest
+from alerts.outbound.resolve import Targets
+from api.http.event_hub import EventHub
+from api.identity.authenticator import Authenticator
+from telemetry.ingest.pipeline import Ingest
 from telemetry.model import JsonObject
 
 

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from alerts.notices import mail, relay
-from alerts.webhooks import target
+from alerts.notifications import mail, mail_server
+from alerts.outbound import target
 
 PREFIX = "DEWARWATCH_"
 DATABASE_HINT = "postgresql://user:password@host:5432/database"
@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     @field_validator("smtp_url")
     @classmethod
     def _is_smtp(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and isinstance(wrong := relay.parse(value.get_secret_value()), str):
+        if value is not None and isinstance(wrong := mail_server.parse(value.get_secret_value()), str):
             raise ValueError(wrong)
         return value
 

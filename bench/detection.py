@@ -18,7 +18,7 @@ import asyncpg
 import httpx
 import orjson
 
-from alerts.evaluate import EVALUATE_CHANNEL
+from alerts.evaluation.loop import EVALUATE_CHANNEL
 from bench import consumers, fleet
 from bench.consumers import Consumer
 from bench.fleet import SAFE_C, WARM_C

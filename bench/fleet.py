@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import orjson
 
-from alerts.plan import Plan, make_plan
+from alerts.excursions.plan import Plan, make_plan
 from bench.publisher import Message
 
 BAND = "cryogenic"

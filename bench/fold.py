@@ -11,12 +11,12 @@ from math import inf
 from statistics import median
 from typing import Any
 
-from alerts.excursion import fold
-from alerts.folding import COLUMNS_FROM, bring_forward, evaluate_trace
+from alerts.excursions.fold import fold
+from alerts.excursions.fold_columns import fold_trace
+from alerts.excursions.fold_trace import COLUMNS_FROM, bring_forward, evaluate_trace
+from alerts.excursions.phases import State
+from alerts.excursions.trace import Trace
 from alerts.model import COLDEST_C, HOTTEST_C, Run, Window
-from alerts.state import State
-from alerts.trace import Trace
-from alerts.vector import fold_trace
 from bench.ground import Ground
 from bench.report import BenchError, Measure, Result, Verdict
 from bench.traces import STARTED, plan_of, traces

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from alerts.alert import AlertKind
-from alerts.folding import evaluate_trace
+from alerts.excursions.fold_trace import evaluate_trace
 from alerts.model import Instant, to_instant
+from alerts.triage.alert import AlertKind
 from bench.shipments import HOUR, Alert, Course, Estimate, wall
-from simulators.clock import moment, rfc3339
+from simulators.world.clock import moment, rfc3339
 
 PROBE_FAULTS = frozenset(
     {"probe_open", "probe_short", "probe_stuck", "probe_spikes", "ambient_instead", "probe_swapped"}

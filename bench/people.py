@@ -16,12 +16,12 @@ from uuid import uuid4
 import asyncpg
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from alerts.alert import AlertKind, Condition, raise_alert
-from alerts.attend import BATCH, attend_due
-from alerts.escalating import NOTIFICATIONS_CHANNEL
-from alerts.judge import AlertStep
+from alerts.attention.loop import BATCH, attend_due
+from alerts.escalation.store import NOTIFICATIONS_CHANNEL
+from alerts.evaluation.judgement import AlertStep
+from alerts.evaluation.save import Whose, save_steps
 from alerts.model import Severity, to_instant
-from alerts.record import Whose, save_steps
+from alerts.triage.alert import AlertKind, Condition, raise_alert
 from api.bootstrap import spare_collections
 from bench import fleet
 from bench.ground import Ground, eventually

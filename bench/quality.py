@@ -20,9 +20,9 @@ from bench.judgement import Judged, judged
 from bench.machine import facts
 from bench.report import Measure, Result, Verdict, progress
 from bench.shipments import HOUR, course
-from simulators.airports import load_airports
-from simulators.offline import cases
-from simulators.scenario_files import scenario
+from simulators.fleet.offline import cases
+from simulators.scenarios.files import scenario
+from simulators.world.airports import load_airports
 
 COUNT, NORMAL = 2000, 400
 SEED = 810_000

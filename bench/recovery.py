@@ -8,7 +8,7 @@ from statistics import median
 
 import asyncpg
 
-from alerts.evaluate import evaluate_due
+from alerts.evaluation.loop import evaluate_due
 from bench import fleet
 from bench.ground import Ground
 from bench.report import BenchError, Measure, Result, Verdict, progress

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import asyncpg
 import orjson
 
-from alerts.evaluate import evaluate_due
+from alerts.evaluation.checkpoint import Standing, go_forward
+from alerts.evaluation.loop import evaluate_due
+from alerts.excursions.load_readings import Wanted, load
 from alerts.model import Window, to_instant
 from alerts.rules.facts import Facts
 from alerts.rules.registry import CHANNELS, tuned
-from alerts.standing import Standing, go_forward
-from alerts.traces import Wanted, load
 from api.bootstrap import spare_collections
 from bench import fleet
 from bench.ground import Ground
@@ -27,7 +27,7 @@ from bench.machine import cpu_s
 from bench.report import BenchError, Measure, Result, Verdict, progress
 from bench.traces import plan_of
 from migrations.upgrade import upgrade
-from telemetry.ingest import Ingest
+from telemetry.ingest.pipeline import Ingest
 from telemetry.model import Message, Source
 
 SIZES = (1_000, 10_000, 100_000)

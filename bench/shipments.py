@@ -12,23 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.excursions.plan import PlanRefused, make_plan
+from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Instant, Severity, Window, to_instant
-from alerts.plan import PlanRefused, make_plan
 from alerts.rules import registry
-from alerts.rules.clock_skew import CLOCK_SKEW
-from alerts.rules.excursion_predicted import EXCURSION_PREDICTED, time_to_limit
 from alerts.rules.facts import Charge, Dewar, Facts, Leg, Place
-from alerts.rules.hold_time_short import HOLD_TIME_SHORT, hold_time
-from alerts.rules.lid_open import LID_OPEN
-from alerts.rules.logger_memory_gap import LOGGER_MEMORY_GAP
-from alerts.rules.low_battery import LOW_BATTERY
-from alerts.rules.probe_fault import PROBE_FAULT
+from alerts.rules.kinds.clock_skew import CLOCK_SKEW
+from alerts.rules.kinds.excursion_predicted import EXCURSION_PREDICTED, time_to_limit
+from alerts.rules.kinds.hold_time_short import HOLD_TIME_SHORT, hold_time
+from alerts.rules.kinds.lid_open import LID_OPEN
+from alerts.rules.kinds.logger_memory_gap import LOGGER_MEMORY_GAP
+from alerts.rules.kinds.low_battery import LOW_BATTERY
+from alerts.rules.kinds.probe_fault import PROBE_FAULT
+from alerts.rules.kinds.shock import SHOCK
+from alerts.rules.kinds.tilted import TILTED
 from alerts.rules.rule import DeviceRule, Found, Look, Moment, Rule
-from alerts.rules.shock import SHOCK
-from alerts.rules.tilted import TILTED
-from alerts.trace import Channel, Trace
-from simulators.offline import Case
-from simulators.registration import place
+from simulators.fleet.offline import Case
+from simulators.fleet.registration import place
 
 HOUR = 3600 * SECOND
 CLOCK_AHEAD = 300 * SECOND

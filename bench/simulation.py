@@ -24,14 +24,14 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from api.embedded import embedded_servers
 from bench.report import BenchError, Measure, Result, progress
-from simulators.airports import load_airports
-from simulators.clock import JourneyClock, milliseconds
-from simulators.fleet import Fleet
-from simulators.journey import TOGETHER, Journey, solve_together
-from simulators.run import SimulationSettings, SimulationSummary, run
-from simulators.sampling import payload
-from simulators.scenario_files import scenario
-from simulators.surroundings import surroundings
+from simulators.fleet.fleet import Fleet
+from simulators.fleet.run import SimulationSettings, SimulationSummary, run
+from simulators.journeys.journey import TOGETHER, Journey, solve_together
+from simulators.journeys.sampling import payload
+from simulators.journeys.surroundings import surroundings
+from simulators.scenarios.files import scenario
+from simulators.world.airports import load_airports
+from simulators.world.clock import JourneyClock, milliseconds
 
 SCENARIO = "everyday"
 STEPPED, MADE = 8 * TOGETHER, 1000

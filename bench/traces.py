@@ -3,8 +3,8 @@
 import random
 from collections.abc import Iterator
 
+from alerts.excursions.plan import Plan, make_plan
 from alerts.model import SECOND, Instant, Sample
-from alerts.plan import Plan, make_plan
 
 MINUTE = 60 * SECOND
 DAYS = 14

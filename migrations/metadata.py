@@ -3,7 +3,7 @@
 import alerts.escalation.tables
 import alerts.tables
 import alerts.webhooks.tables
-import api.tables
+import api.identity.tables
 import telemetry.tables
 
 metadata = telemetry.tables.metadata

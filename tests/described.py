@@ -9,7 +9,7 @@ import asyncpg
 import orjson
 from jsonschema import Draft7Validator, FormatChecker
 
-from alerts.outbox import Event, Position
+from alerts.events.outbox import Event, Position
 from tests import asyncapi
 
 _FORMATS = FormatChecker(["uuid"])
@@ -28,7 +28,7 @@ class UndescribedError(AssertionError):
 def problems(message: str, payload: Any) -> list[str]:
     """What is wrong with the payload of a message of the document."""
     if (checker := _checker(message)) is None:
-        return [f"{message} is not in the document: add it to EVENTS in api/schemas/events.py"]
+        return [f"{message} is not in the document: add it to EVENTS in api/http/schemas/events.py"]
     return [
         f"{message}: {'/'.join(map(str, error.path))} {error.message}"
         for error in checker.iter_errors(payload)

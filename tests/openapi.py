@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-from api.app import create_app
+from api.http.app import create_app
 from api.services import Services
 
 FILE = Path(__file__).parent.parent / "docs" / "openapi.json"

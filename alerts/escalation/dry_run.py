@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from alerts.alert import AlertKind, AlertState
-from alerts.escalation.decide import decide
-from alerts.escalation.notice import Notice
+from alerts.escalation.decision import decide
+from alerts.escalation.notification import Notice
 from alerts.escalation.people import People
 from alerts.escalation.policy import Policy
-from alerts.escalation.standing import Case, Member, Standing
+from alerts.escalation.progress import Case, Member, Standing
 from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.triage.alert import AlertKind, AlertState
 
 LOOKS_AHEAD: Duration = 24 * 3600 * SECOND
 AT_MOST = 500

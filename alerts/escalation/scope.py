@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from alerts.alert import Alert
-from alerts.escalation.decide import Decided, decide
+from alerts.escalation.decision import Decided, decide
 from alerts.escalation.people import People
 from alerts.escalation.policy import Policy, choose
-from alerts.escalation.standing import Case, Member, Standing
-from alerts.incidents import Incident, IncidentId
+from alerts.escalation.progress import Case, Member, Standing
 from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.triage.alert import Alert
+from alerts.triage.incidents import Incident, IncidentId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from alerts.excursions.plan import Plan
 from alerts.model import Duration, Instant, Window
-from alerts.plan import Plan
 from telemetry.registry.hours import ReceivingHours
 
 if TYPE_CHECKING:
-    from alerts.rules.airfields import Airfields
+    from alerts.rules.airports import Airfields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,24 +5,24 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-from alerts.alert import AlertKind
-from alerts.plan import Plan, PlanRefused
-from alerts.rules.clock_skew import CLOCK_SKEW
-from alerts.rules.excursion_predicted import EXCURSION_PREDICTED
-from alerts.rules.hold_time_short import HOLD_TIME_SHORT
-from alerts.rules.late import LATE
-from alerts.rules.lid_open import LID_OPEN
-from alerts.rules.logger_memory_gap import LOGGER_MEMORY_GAP
-from alerts.rules.low_battery import LOW_BATTERY
-from alerts.rules.off_route import OFF_ROUTE
-from alerts.rules.probe_fault import PROBE_FAULT
+from alerts.excursions.plan import Plan, PlanRefused
+from alerts.excursions.trace import Channel
+from alerts.rules.kinds.clock_skew import CLOCK_SKEW
+from alerts.rules.kinds.excursion_predicted import EXCURSION_PREDICTED
+from alerts.rules.kinds.hold_time_short import HOLD_TIME_SHORT
+from alerts.rules.kinds.late import LATE
+from alerts.rules.kinds.lid_open import LID_OPEN
+from alerts.rules.kinds.logger_memory_gap import LOGGER_MEMORY_GAP
+from alerts.rules.kinds.low_battery import LOW_BATTERY
+from alerts.rules.kinds.off_route import OFF_ROUTE
+from alerts.rules.kinds.probe_fault import PROBE_FAULT
+from alerts.rules.kinds.shock import SHOCK
+from alerts.rules.kinds.signal_lost import SignalLost
+from alerts.rules.kinds.site_not_ready import SITE_NOT_READY
+from alerts.rules.kinds.tilted import TILTED
+from alerts.rules.kinds.use_by_at_risk import USE_BY_AT_RISK
 from alerts.rules.rule import DeviceRule, ShipmentRule, Tuning
-from alerts.rules.shock import SHOCK
-from alerts.rules.signal_lost import SignalLost
-from alerts.rules.site_not_ready import SITE_NOT_READY
-from alerts.rules.tilted import TILTED
-from alerts.rules.use_by_at_risk import USE_BY_AT_RISK
-from alerts.trace import Channel
+from alerts.triage.alert import AlertKind
 
 AnyRule: TypeAlias = DeviceRule[Any, Any] | ShipmentRule[Any, Any]
 

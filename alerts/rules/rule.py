@@ -18,10 +18,10 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
-from alerts.alert import AlertKind
+from alerts.excursions.trace import Channel, Trace
 from alerts.model import Instant, Severity
 from alerts.rules.facts import Facts
-from alerts.trace import Channel, Trace
+from alerts.triage.alert import AlertKind
 
 P = TypeVar("P", bound="Tuning")
 S = TypeVar("S")

@@ -13,13 +13,13 @@ import asyncpg
 import structlog
 
 from alerts import metrics
-from alerts.wakeup import Wakeup, outlast
+from alerts.outbound.post import TIME_LIMIT_S, Answer, Poster
+from alerts.outbound.resolve import Targets
 from alerts.webhooks import message, queue
 from alerts.webhooks.fanout import DELIVERIES_CHANNEL
-from alerts.webhooks.post import TIME_LIMIT_S, Answer, Poster
 from alerts.webhooks.queue import Claimed, Room, Tried
-from alerts.webhooks.resolve import Targets
 from alerts.webhooks.schedule import SCHEDULE, TRIPS_AT, Schedule, hold_s, retry_after_s
+from alerts.work.wakeup import Wakeup, outlast
 
 log = structlog.get_logger(__name__)
 

@@ -4,9 +4,9 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from alerts import outbox
-from alerts.outbox import Event, Position
-from alerts.traces import Connection
+from alerts.events import outbox
+from alerts.events.outbox import Event, Position
+from alerts.excursions.load_readings import Connection
 from alerts.webhooks import message
 
 DELIVERIES_CHANNEL: Final = "dewarwatch_webhooks"

@@ -10,7 +10,7 @@ import orjson
 import structlog
 
 from alerts import metrics
-from alerts.traces import Connection
+from alerts.excursions.load_readings import Connection
 from alerts.wording import rfc3339
 
 log = structlog.get_logger(__name__)

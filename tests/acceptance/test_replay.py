@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from simulators.recording import recorded
-from simulators.resending import readings_in
+from simulators.replay.recording import recorded
+from simulators.replay.resending import readings_in
 from tests.acceptance.command import ADMIN_KEY, embedded_urls, eventually, items, one_line
 
 DOCS = Path(__file__).parent.parent.parent / "docs"

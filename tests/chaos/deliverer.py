@@ -11,10 +11,10 @@ from ipaddress import ip_network
 import asyncpg
 import uvloop
 
-from alerts.record import WRITE_EVENTS
+from alerts.evaluation.save import WRITE_EVENTS
+from alerts.outbound.resolve import Targets
 from alerts.webhooks.dispatch import PACE
-from alerts.webhooks.resolve import Targets
-from alerts.webhooks.run import run_webhooks
+from alerts.webhooks.loop import run_webhooks
 from alerts.webhooks.schedule import Schedule
 
 SHIPMENTS = 10

@@ -8,12 +8,12 @@ from ipaddress import ip_network
 
 import asyncpg
 
-from alerts.notices.mail import address
-from alerts.notices.relay import Relay, parse
-from alerts.notices.run import run_notices
-from alerts.notices.sender import PACE, Channels
-from alerts.notices.smtp import Mailer
-from alerts.webhooks.resolve import Targets
+from alerts.notifications.loop import run_notices
+from alerts.notifications.mail import address
+from alerts.notifications.mail_server import Relay, parse
+from alerts.notifications.sender import PACE, Channels
+from alerts.notifications.smtp import Mailer
+from alerts.outbound.resolve import Targets
 
 # So many tries that bad luck alone never ends them.
 HURRY = replace(

@@ -13,9 +13,9 @@ import asyncpg
 import httpx
 import pytest
 
-from alerts.events import excursion_event
+from alerts.evaluation.save import WRITE_EVENTS
 from alerts.model import Change, ChangeKind, Excursion, ExcursionState, Reason, Run, Severity, Side
-from alerts.record import WRITE_EVENTS
+from alerts.triage.payloads import excursion_event
 from tests.acceptance.command import ADMIN_KEY, Command, Commands
 from tests.conftest import free_port
 from tests.described import problems

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from tests.chaos.deliverer import SHIPMENTS
-from tests.integration.webhooks.conftest import Hooks
+from tests.integration.alerts.webhooks.conftest import Hooks
 from tests.receivers import FAIL, HANG, OK, RESET, Got, Receiver, Reply
 
 BUSY = Reply(429, b"slowly", (("Retry-After", "0"),))

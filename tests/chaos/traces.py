@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import orjson
 
-from simulators.truth import TruePlan, TrueReading, true_excursions
+from simulators.truth.oracle import TruePlan, TrueReading, true_excursions
 
 Weather = Literal["fine", "warm", "cold", "broken", "silent"]
 Found: TypeAlias = tuple[str, str, str, datetime, datetime | None, str | None, float, str, bool]

@@ -5,11 +5,11 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.backtest import Comparison, Effect, compare
-from alerts.excursion import evaluate
+from alerts.backtest.compare import Comparison, Effect, compare
+from alerts.excursions.fold import evaluate
+from alerts.excursions.plan import Limits
+from alerts.excursions.trace import Trace
 from alerts.model import SECOND
-from alerts.plan import Limits
-from alerts.trace import Trace
 
 from .traces import plans, traces
 

@@ -7,13 +7,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from alerts.alert import AlertKind, AlertState
-from alerts.escalation.decide import decide
-from alerts.escalation.notice import Notice, Purpose, Why
+from alerts.escalation.decision import decide
+from alerts.escalation.notification import Notice, Purpose, Why
 from alerts.escalation.people import Contact, Custody, Handover, People, Way
 from alerts.escalation.policy import Channel, Policy, Step, TellDestination
-from alerts.escalation.standing import Case, Member, Phase, Recipient, Standing
+from alerts.escalation.progress import Case, Member, Phase, Recipient, Standing
 from alerts.model import SECOND, Severity
+from alerts.triage.alert import AlertKind, AlertState
 from telemetry.registry.hours import receiving_hours
 
 START = 1_795_000_000 * SECOND

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.excursion import Evaluation, evaluate, finish, fold
+from alerts.excursions.fold import Evaluation, evaluate, finish, fold
+from alerts.excursions.phases import State
+from alerts.excursions.plan import Plan
+from alerts.excursions.reconcile import reconcile, unsettled
 from alerts.model import (
     LIVE,
     SECOND,
@@ -19,10 +22,7 @@ from alerts.model import (
     to_datetime,
     to_instant,
 )
-from alerts.plan import Plan
-from alerts.reconcile import reconcile, unsettled
-from alerts.state import State
-from simulators.truth import TruePlan, TrueReading, true_excursions, true_summary
+from simulators.truth.oracle import TruePlan, TrueReading, true_excursions, true_summary
 
 from .traces import DEPARTED, MINUTE, traces
 

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alerts.excursions.plan import Plan, make_plan
+from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Window
-from alerts.plan import Plan, make_plan
-from alerts.rules import excursion_predicted, hold_time_short
-from alerts.rules.excursion_predicted import EXCURSION_PREDICTED, ExcursionPredictedTuning
+from alerts.rules.blocks.coolant_left import HoldTimeTuning
 from alerts.rules.facts import Charge, Dewar, Facts
-from alerts.rules.hold_time import HoldTimeTuning
-from alerts.rules.hold_time_short import HOLD_TIME_SHORT
+from alerts.rules.kinds import excursion_predicted, hold_time_short
+from alerts.rules.kinds.excursion_predicted import EXCURSION_PREDICTED, ExcursionPredictedTuning
+from alerts.rules.kinds.hold_time_short import HOLD_TIME_SHORT
 from alerts.rules.rule import Moment, dump, load
-from alerts.trace import Channel, Trace
 
 HOUR = 3600 * SECOND
 T0 = 1_790_000_000 * SECOND

@@ -6,11 +6,11 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.alert import Alert, AlertKind, AlertState, Condition
-from alerts.attention import Attended, ScopeView, attend
-from alerts.causes import LEADS_TO, NEXT_ACTION, UPSTREAM
-from alerts.incidents import Incident, IncidentState, group, linked
+from alerts.attention.decide import Attended, ScopeView, attend
 from alerts.model import SECOND, Severity
+from alerts.triage.alert import Alert, AlertKind, AlertState, Condition
+from alerts.triage.causes import LEADS_TO, NEXT_ACTION, UPSTREAM
+from alerts.triage.incidents import Incident, IncidentState, group, linked
 
 HOUR = 3600 * SECOND
 NOW = 1000 * HOUR

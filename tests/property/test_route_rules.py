@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.rules.late import LATE
-from alerts.rules.off_route import OFF_ROUTE
+from alerts.rules.kinds.late import LATE
+from alerts.rules.kinds.off_route import OFF_ROUTE
+from alerts.rules.kinds.site_not_ready import SITE_NOT_READY
+from alerts.rules.kinds.use_by_at_risk import USE_BY_AT_RISK
 from alerts.rules.rule import Rule, dump, load
-from alerts.rules.site_not_ready import SITE_NOT_READY
-from alerts.rules.use_by_at_risk import USE_BY_AT_RISK
 from tests.unit.alerts.rules.way import CLINIC, FRA, JFK, MINUTE, NEW_YORK, ZRH, at, facts, trace
 
 PLACES = [CLINIC, ZRH, FRA, JFK, NEW_YORK]

@@ -7,13 +7,13 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts import folding
+from alerts.evaluation.checkpoint import Forward, Standing, go_forward
+from alerts.excursions import fold_trace
+from alerts.excursions.plan import Plan, make_plan
+from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Window
-from alerts.plan import Plan, make_plan
 from alerts.rules.facts import Charge, Dewar, Facts, Leg, Place
 from alerts.rules.registry import CHANNELS, tuned
-from alerts.standing import Forward, Standing, go_forward
-from alerts.trace import Channel, Trace
 
 HOUR, DEPARTED = 3600 * SECOND, 1_764_000_000 * SECOND
 plan = make_plan("cryogenic", {})
@@ -114,8 +114,8 @@ def test_wherever_a_trace_is_cut_the_standing_is_the_same(trace: Trace, data: st
 @given(tracks())
 @settings(deadline=None)
 def test_from_every_safe_point_one_comes_to_the_same_standing(trace: Trace) -> None:
-    before = folding.SAFE_POINT_EVERY, folding.COLUMNS_FROM
-    folding.SAFE_POINT_EVERY, folding.COLUMNS_FROM = 7, 1
+    before = fold_trace.SAFE_POINT_EVERY, fold_trace.COLUMNS_FROM
+    fold_trace.SAFE_POINT_EVERY, fold_trace.COLUMNS_FROM = 7, 1
     try:
         found = forward(Standing(), trace)
         assert len(found.safe_points) == len(trace) // 7
@@ -123,4 +123,4 @@ def test_from_every_safe_point_one_comes_to_the_same_standing(trace: Trace) -> N
             rest = part(trace, 7 * number, len(trace))
             assert forward(stored(point), rest).standing.rules == found.standing.rules
     finally:
-        folding.SAFE_POINT_EVERY, folding.COLUMNS_FROM = before
+        fold_trace.SAFE_POINT_EVERY, fold_trace.COLUMNS_FROM = before

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alerts.excursions.plan import Plan, make_plan
+from alerts.excursions.trace import EMPTY, Channel, Trace
 from alerts.model import SECOND, Window
-from alerts.plan import Plan, make_plan
-from alerts.rules.clock_skew import CLOCK_SKEW
 from alerts.rules.facts import Facts
-from alerts.rules.lid_open import LID_OPEN
-from alerts.rules.logger_memory_gap import LOGGER_MEMORY_GAP
-from alerts.rules.low_battery import LOW_BATTERY
-from alerts.rules.probe_fault import PROBE_FAULT
+from alerts.rules.kinds.clock_skew import CLOCK_SKEW
+from alerts.rules.kinds.lid_open import LID_OPEN
+from alerts.rules.kinds.logger_memory_gap import LOGGER_MEMORY_GAP
+from alerts.rules.kinds.low_battery import LOW_BATTERY
+from alerts.rules.kinds.probe_fault import PROBE_FAULT
+from alerts.rules.kinds.shock import SHOCK
+from alerts.rules.kinds.tilted import TILTED
 from alerts.rules.rule import DeviceRule, Moment, dump, load
-from alerts.rules.shock import SHOCK
-from alerts.rules.tilted import TILTED
-from alerts.trace import EMPTY, Channel, Trace
 
 RULES: list[DeviceRule[Any, Any]] = [
     TILTED,

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulators.coolants import NITROGEN_BOILS_C, Unit
-from simulators.forcing import Forcing
-from simulators.tracks import solve
+from simulators.world.coolants import NITROGEN_BOILS_C, Unit
+from simulators.world.forcing import Forcing
+from simulators.world.thermal_tracks import solve
 
 HOUR = 3600.0
 FIGURES = {

@@ -9,13 +9,13 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.webhooks.addresses import refusal, why_denied
+from alerts.outbound.addresses import refusal, why_denied
+from alerts.outbound.post import Answer
+from alerts.outbound.target import Target, parse
 from alerts.webhooks.dispatch import judge
 from alerts.webhooks.message import LARGEST_BODY, body
-from alerts.webhooks.post import Answer
 from alerts.webhooks.queue import Claimed
 from alerts.webhooks.schedule import LONGEST_RETRY_AFTER_S, SCHEDULE, retry_after_s
-from alerts.webhooks.target import Target, parse
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 HOUR_S = 3600.0

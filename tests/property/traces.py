@@ -4,8 +4,8 @@ from dataclasses import asdict
 
 from hypothesis import strategies as st
 
+from alerts.excursions.plan import Plan, PlanRefused, make_plan
 from alerts.model import SECOND, Instant, Sample, Window
-from alerts.plan import Plan, PlanRefused, make_plan
 
 DEPARTED = 1_790_000_000 * SECOND
 MINUTE = 60 * SECOND

@@ -11,14 +11,14 @@ from prometheus_client import REGISTRY
 from pydantic.fields import FieldInfo
 
 import api.bootstrap  # noqa: F401 -- with it comes every metric that a process has
-from alerts.alert import AlertKind
+from alerts.excursions.plan import BANDS, Band, Plan, make_plan
 from alerts.model import ExcursionState, Reason
-from alerts.plan import BANDS, Band, Plan, make_plan
-from api.access import RULES, KeyRole
-from api.as_of import HEADER
-from api.cli import app as command
-from api.cli_replay import replay
-from api.schemas.events import EVENTS, STREAM_ONLY
+from alerts.triage.alert import AlertKind
+from api.cli.main import app as command
+from api.cli.replay_command import replay
+from api.http.as_of import HEADER
+from api.http.schemas.events import EVENTS, STREAM_ONLY
+from api.identity.access import RULES, KeyRole
 from api.settings import PREFIX, Settings
 from telemetry.model import Reading, RefusalReason
 from telemetry.registry.revisions import Step

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from alerts.evaluate import evaluate_due
-from alerts.plan import Plan, make_plan
+from alerts.evaluation.loop import evaluate_due
+from alerts.excursions.plan import Plan, make_plan
 from alerts.rules import registry
-from simulators.truth import TruePlan, TrueReading, true_excursions
+from simulators.truth.oracle import TruePlan, TrueReading, true_excursions
 
 DEPARTED = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -10,16 +10,16 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.alert import AlertState
-from alerts.evaluate import evaluate_due
-from alerts.figures import Figures
+from alerts.evaluation.loop import evaluate_due
+from alerts.excursions.figures import Figures
+from alerts.excursions.plan import Plan
 from alerts.model import SECOND, to_instant
-from alerts.plan import Plan
-from alerts.summary import summarize
-from simulators.truth import TruePlan, TrueReading, true_excursions, true_summary
-from telemetry.ingest import Ingest
+from alerts.triage.alert import AlertState
+from alerts.views.figures import summarize
+from simulators.truth.oracle import TruePlan, TrueReading, true_excursions, true_summary
+from telemetry.ingest.pipeline import Ingest
+from telemetry.ingest.validate import MAX_AHEAD
 from telemetry.model import Message, Source
-from telemetry.validate import MAX_AHEAD
 
 from .stage import Program, Stage, Taking
 

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from alerts import looking, standing
+from alerts.evaluation import checkpoint, look
 from alerts.rules import registry
+from alerts.rules.kinds.signal_lost import SignalLost
 from alerts.rules.registry import AnyRule
-from alerts.rules.signal_lost import SignalLost
 
 
 def install(monkeypatch: pytest.MonkeyPatch, rules: Sequence[AnyRule]) -> None:
     monkeypatch.setattr(registry, "RULES", rules)
-    monkeypatch.setattr(standing, "_BY_KIND", {one.kind: one for one in rules})
-    monkeypatch.setattr(looking, "_KINDS", frozenset(one.kind for one in rules))
+    monkeypatch.setattr(checkpoint, "_BY_KIND", {one.kind: one for one in rules})
+    monkeypatch.setattr(look, "_KINDS", frozenset(one.kind for one in rules))
     registry.tuned.cache_clear()
-    monkeypatch.setattr("alerts.judge.RETRY_AFTER", 0)
+    monkeypatch.setattr("alerts.evaluation.judgement.RETRY_AFTER", 0)
 
 
 def only_silence(monkeypatch: pytest.MonkeyPatch) -> None:

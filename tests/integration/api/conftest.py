@@ -13,14 +13,14 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from alerts.evaluate import evaluate_due
-from api.app import create_app
-from api.auth import Authenticator
+from alerts.evaluation.loop import evaluate_due
+from api.http.app import create_app
+from api.http.event_hub import EventHub
+from api.http.server import Web, bind
+from api.identity.authenticator import Authenticator
 from api.services import Services
-from api.stream import EventHub
-from api.web import Web, bind
 from migrations.upgrade import engine_for
-from telemetry.ingest import Ingest
+from telemetry.ingest.pipeline import Ingest
 
 ADMIN_KEY = "an-admin-key-of-at-least-32-characters"
 Answer = httpx.Response

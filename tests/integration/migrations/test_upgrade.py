@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, true
 
-from alerts import findings, known
+from alerts.views import figures_as_of, findings
 from migrations.metadata import metadata
 from migrations.upgrade import alembic_config, engine_for, pending, upgrade
 from telemetry import history
@@ -109,7 +109,7 @@ async def test_what_the_first_version_kept_is_known_as_of_then(empty_database_ur
         stretch = history.Stretch(shipment_id="S1", as_of=day(2.5))
         trace = (await history.trace_page(connection, stretch, after=None, limit=9)).rows
         assert [reading["temperature_c"] for reading in trace] == [-180, -140]
-        (device,) = await known.summarize(connection, "S1", day(2.5))
+        (device,) = await figures_as_of.summarize(connection, "S1", day(2.5))
         assert (device.figures.readings, device.figures.max_c) == (2, -140)
     await engine.dispose()
 

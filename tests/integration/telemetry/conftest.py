@@ -15,9 +15,9 @@ import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
-from telemetry.ingest import BatchOutcome, Ingest
+from telemetry.ingest.pipeline import BatchOutcome, Ingest
 from telemetry.model import Message, Source
-from telemetry.mqtt import IngestState, run_ingest
+from telemetry.mqtt.bridge import IngestState, run_ingest
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 RECEIVED_AT = datetime(2026, 11, 2, tzinfo=UTC)

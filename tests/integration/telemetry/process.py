@@ -5,7 +5,7 @@ import sys
 
 import asyncpg
 
-from telemetry.mqtt import IngestState, run_ingest
+from telemetry.mqtt.bridge import IngestState, run_ingest
 
 
 async def main(mqtt_url: str, database_url: str) -> None:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from alerts import wording
+from alerts.excursions.plan import make_plan
 from alerts.model import SECOND, Run, Severity, Side
-from alerts.plan import make_plan
 
 
 @pytest.mark.parametrize(

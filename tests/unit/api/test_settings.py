@@ -2,8 +2,8 @@
 
 import pytest
 
-from alerts.webhooks.resolve import Targets
-from api.notices import notices_of
+from alerts.outbound.resolve import Targets
+from api.channels import notices_of
 from api.roles import ALL_ROLES, Role, parse_roles
 from api.settings import SettingsError, load, required
 

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from simulators.airports import load_airports
-from simulators.clock import JourneyClock, milliseconds
-from simulators.fleet import Fleet
-from simulators.scenario_files import scenario as written
+from simulators.fleet.fleet import Fleet
+from simulators.scenarios.files import scenario as written
+from simulators.world.airports import load_airports
+from simulators.world.clock import JourneyClock, milliseconds
 
 START_MS = milliseconds(datetime(2026, 3, 1, 8, tzinfo=UTC))
 

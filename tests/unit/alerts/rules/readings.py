@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from alerts.excursions.plan import Plan, make_plan
+from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Window
-from alerts.plan import Plan, make_plan
 from alerts.rules.facts import Facts
 from alerts.rules.rule import DeviceRule, Found, Look, Moment
-from alerts.trace import Channel, Trace
 
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
 START = 20_000 * DAY

@@ -5,10 +5,10 @@ import dataclasses
 import orjson
 import pytest
 
-from alerts.plan import Plan, make_plan
+from alerts.excursions.plan import Plan, make_plan
+from alerts.rules.kinds.signal_lost import SignalLostTuning
 from alerts.rules.registry import RULES, AnyRule, parameters, refusal, rule_of, tuned
 from alerts.rules.rule import dump, load
-from alerts.rules.signal_lost import SignalLostTuning
 
 
 def plan_with(rules: dict[str, object]) -> Plan:

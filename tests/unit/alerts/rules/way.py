@@ -6,11 +6,11 @@ from math import nan
 
 import numpy as np
 
+from alerts.excursions.plan import Plan, make_plan
+from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Instant, Window, to_instant
-from alerts.plan import Plan, make_plan
 from alerts.rules.facts import Facts, Leg, Place
 from alerts.rules.rule import Moment
-from alerts.trace import Channel, Trace
 from telemetry.registry.hours import ReceivingHours, receiving_hours
 
 HOUR = 3600 * SECOND

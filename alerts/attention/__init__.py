@@ -1,0 +1,1 @@
+"""What time and what people did mean for open alerts: incidents, reminders, who is told next."""

@@ -1,0 +1,100 @@
+"""Pure: what time and people's steps mean for the alerts of a shipment, or of the fleet, and when to look again."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from alerts.escalation.decision import Decided
+from alerts.escalation.scope import Escalating
+from alerts.evaluation.judgement import AlertStep
+from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.triage.actions import ACKNOWLEDGED_FOR, next_instant, pass_time
+from alerts.triage.alert import Alert, AlertChange, AlertState
+from alerts.triage.incidents import Incident, IncidentChange, IncidentId, group, homes
+
+FLEET: Final = ""
+"""The scope of what is about the whole fleet; any other is a shipment's id."""
+LOOK_AGAIN_AFTER: Final[Duration] = 900 * SECOND
+"""At a critical alert that nobody has acknowledged, whoever owns it, where nothing else says when."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeView:
+    """All that is known of one scope's alerts: those that are open or in no incident, and all of its open incidents."""
+
+    scope: str
+    organization: str | None
+    drill: bool
+    alerts: tuple[Alert, ...]
+    incidents: tuple[Incident, ...]
+    acknowledged_for: Mapping[Severity, Duration] = field(default_factory=lambda: ACKNOWLEDGED_FOR)
+    escalating: Escalating = field(default_factory=Escalating)
+
+    @property
+    def shipment_id(self) -> str | None:
+        """None where it is about the whole fleet."""
+        return self.scope or None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attended:
+    """What has to be written and told of one scope, and when to attend to it again if nothing changes first."""
+
+    view: ScopeView
+    steps: tuple[AlertStep, ...]
+    incidents: tuple[IncidentChange, ...]
+    moved: Mapping[str, IncidentId]
+    """By alert the incident that it belongs to from now on, where that is another one than before."""
+    decided: Mapping[IncidentId, Decided]
+    """Who is told of each incident, and who is not."""
+    attend_at: Instant | None
+
+
+def attend(view: ScopeView, now: Instant, new_id: Callable[[], str]) -> Attended:
+    """Let snoozes and acknowledgements end, group the alerts into incidents, and decide who is told of each.
+
+    The same again, with what came of it, gives no change.
+    """
+    steps, alerts = _pass_time(view, now)
+    changes = group(alerts, view.incidents, organization=view.organization, now=now, new_id=new_id)
+    home = homes(changes)
+    at_home = {a.id: replace(a, incident_id=home.get(a.id, a.incident_id)) for a in alerts}
+    incidents = {one.id: one for one in view.incidents} | {one.incident.id: one.incident for one in changes}
+    decided = view.escalating.decide(incidents.values(), at_home.values(), now)
+    deadlines = [next_instant(alert, view.acknowledged_for) for alert in alerts]
+    deadlines += [one.next_at for one in decided.values()]
+    if any(_nobody_took(alert) for alert in alerts):
+        deadlines.append(now + LOOK_AGAIN_AFTER)
+    return Attended(
+        view=view,
+        steps=tuple(_moved_step(step, at_home[step.change.alert.id].incident_id) for step in steps),
+        incidents=tuple(changes),
+        moved={
+            a.id: a.incident_id
+            for a, before in zip(at_home.values(), alerts, strict=True)
+            if a.incident_id is not None and a.incident_id != before.incident_id
+        },
+        decided=decided,
+        attend_at=min((at for at in deadlines if at is not None), default=None),
+    )
+
+
+def _pass_time(view: ScopeView, now: Instant) -> tuple[list[AlertStep], list[Alert]]:
+    steps, alerts = [], []
+    for alert in view.alerts:
+        after = alert
+        for change in pass_time(alert, now, view.acknowledged_for):
+            steps.append(AlertStep(before=after, change=change))
+            after = change.alert
+        alerts.append(after)
+    return steps, alerts
+
+
+def _moved_step(step: AlertStep, incident_id: IncidentId | None) -> AlertStep:
+    alert = replace(step.change.alert, incident_id=incident_id)
+    change: AlertChange = replace(step.change, alert=alert)
+    return replace(step, change=change)
+
+
+def _nobody_took(alert: Alert) -> bool:
+    return alert.state is AlertState.FIRING and alert.condition.severity is Severity.CRITICAL

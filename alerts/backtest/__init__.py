@@ -1,0 +1,1 @@
+"""What another plan would have found in stored readings."""

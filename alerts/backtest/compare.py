@@ -1,0 +1,266 @@
+"""Pure: what another plan would have found in the same readings, beside what today's plan finds in them.
+
+Both plans are judged by the fold that judges live data, over the same traces. What one of them finds is matched with
+what the other finds by time: runs of one logger and one side that share an instant are the same event. Nothing here
+looks at the record: that holds also what late data has corrected since.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import reduce
+from math import inf
+from typing import TypeAlias
+
+from alerts.excursions.fold import Evaluation
+from alerts.excursions.fold_trace import evaluate_trace
+from alerts.excursions.plan import Plan
+from alerts.excursions.trace import Trace
+from alerts.model import Duration, Instant, Run, Severity, Side, Window
+
+DeviceId: TypeAlias = str
+
+
+class Effect(StrEnum):
+    """What becomes of an excursion under another plan."""
+
+    GAINED = "gained"
+    """Found by the proposed plan alone,"""
+    LOST = "lost"
+    """or by today's alone."""
+    SPLIT = "split"
+    """A further excursion of the proposed plan in what is one today,"""
+    MERGED = "merged"
+    """or a further one of today's in what the proposed plan finds as one."""
+    CHANGED = "changed"
+    """Found by both, with another start, end or severity."""
+    SAME = "same"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """An excursion as both plans find it; None where one does not."""
+
+    device_id: DeviceId
+    effect: Effect
+    today: Run | None
+    proposed: Run | None
+
+    @property
+    def start(self) -> Instant:
+        """When it begins under the plan that finds it first."""
+        return min(run.start for run in (self.today, self.proposed) if run is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exhaustion:
+    """When a logger's stability budget is exhausted under both plans; None where it is not."""
+
+    device_id: DeviceId
+    effect: Effect
+    today: Instant | None
+    proposed: Instant | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What one plan comes to."""
+
+    excursions: int = 0
+    critical: int = 0
+    exhaustions: int = 0
+    out_of_range: Duration = 0
+    """The length of all its excursions together, and of the longest of them:"""
+    longest: Duration = 0
+
+    @property
+    def alarms(self) -> int:
+        """How often somebody would have been called: for each excursion, and for each exhausted budget."""
+        return self.excursions + self.exhaustions
+
+    def plus(self, other: "Tally") -> "Tally":
+        """Give what both come to together."""
+        return Tally(
+            excursions=self.excursions + other.excursions,
+            critical=self.critical + other.critical,
+            exhaustions=self.exhaustions + other.exhaustions,
+            out_of_range=self.out_of_range + other.out_of_range,
+            longest=max(self.longest, other.longest),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One shipment under both plans."""
+
+    today: Tally
+    proposed: Tally
+    pairs: tuple[Pair, ...]
+    """Every excursion, the oldest first, also those that stay the same."""
+    exhaustions: tuple[Exhaustion, ...]
+    alarms_today: tuple[Instant, ...]
+    """When somebody would have been called, in event time: once an excursion lasted its on-delay."""
+    alarms_proposed: tuple[Instant, ...]
+    readings: int
+
+    @property
+    def differences(self) -> tuple[Pair, ...]:
+        """The excursions that are not the same under both."""
+        return tuple(pair for pair in self.pairs if pair.effect is not Effect.SAME)
+
+
+def compare(
+    plan_now: Plan,
+    plan_then: Plan,
+    window: Window,
+    traces: Mapping[DeviceId, Trace],
+    now: Instant,
+    *,
+    since: Instant | None = None,
+) -> Comparison:
+    """Judge the loggers of a shipment by today's plan and by a proposed one, both as of `now`.
+
+    With `since`, only what somebody would have been called for from then on, under at least one of the plans, is
+    counted. The whole trace is folded nevertheless: what came before decides what is found after it.
+    """
+    first = -inf if since is None else since
+    loggers = [
+        _compare_logger(plan_now, plan_then, window, device_id, trace, now, first)
+        for device_id, trace in traces.items()
+    ]
+    return Comparison(
+        today=total(logger.today for logger in loggers),
+        proposed=total(logger.proposed for logger in loggers),
+        pairs=tuple(sorted((pair for one in loggers for pair in one.pairs), key=lambda pair: pair.start)),
+        exhaustions=tuple(exhaustion for one in loggers for exhaustion in one.exhaustions),
+        alarms_today=tuple(at for one in loggers for at in one.alarms_today),
+        alarms_proposed=tuple(at for one in loggers for at in one.alarms_proposed),
+        readings=sum(one.readings for one in loggers),
+    )
+
+
+def total(tallies: Iterable[Tally]) -> Tally:
+    """Sum up tallies of one plan."""
+    return reduce(Tally.plus, tallies, Tally())
+
+
+def _compare_logger(
+    plan_now: Plan,
+    plan_then: Plan,
+    window: Window,
+    device_id: DeviceId,
+    trace: Trace,
+    now: Instant,
+    first: float,
+) -> Comparison:
+    today, proposed = (evaluate_trace(plan, window, trace, now) for plan in (plan_now, plan_then))
+
+    def counts(ours: Instant | None, theirs: Instant | None) -> bool:
+        return any(at is not None and at >= first for at in (ours, theirs))
+
+    pairs = tuple(
+        pair
+        for pair in _pairs(device_id, today.excursions, proposed.excursions)
+        if counts(_opened_at(plan_now, pair.today), _opened_at(plan_then, pair.proposed))
+    )
+    exhausted = today.figures.budget_exhausted_at, proposed.figures.budget_exhausted_at
+    budget = [_exhaustion(device_id, *exhausted)] if counts(*exhausted) else []
+    runs_today = [pair.today for pair in pairs if pair.today is not None]
+    runs_proposed = [pair.proposed for pair in pairs if pair.proposed is not None]
+    exhausted_today = [e.today for e in budget if e.today is not None]
+    exhausted_proposed = [e.proposed for e in budget if e.proposed is not None]
+    return Comparison(
+        today=_tally(runs_today, exhausted_today, today),
+        proposed=_tally(runs_proposed, exhausted_proposed, proposed),
+        pairs=pairs,
+        exhaustions=tuple(budget),
+        alarms_today=(*(run.start + plan_now.on_delay for run in runs_today), *exhausted_today),
+        alarms_proposed=(*(run.start + plan_then.on_delay for run in runs_proposed), *exhausted_proposed),
+        readings=today.figures.readings,
+    )
+
+
+def _opened_at(plan: Plan, run: Run | None) -> Instant | None:
+    return None if run is None else run.start + plan.on_delay
+
+
+def _tally(runs: Sequence[Run], exhausted: Sequence[Instant], evaluation: Evaluation) -> Tally:
+    lengths = [(evaluation.through if run.end is None else run.end) - run.start for run in runs]
+    return Tally(
+        excursions=len(runs),
+        critical=sum(run.severity is Severity.CRITICAL for run in runs),
+        exhaustions=len(exhausted),
+        out_of_range=sum(lengths),
+        longest=max(lengths, default=0),
+    )
+
+
+def _exhaustion(device_id: DeviceId, today: Instant | None, proposed: Instant | None) -> Exhaustion:
+    if today is None:
+        effect = Effect.GAINED
+    elif proposed is None:
+        effect = Effect.LOST
+    else:
+        effect = Effect.SAME if today == proposed else Effect.CHANGED
+    return Exhaustion(device_id=device_id, effect=effect, today=today, proposed=proposed)
+
+
+def _pairs(device_id: DeviceId, today: Sequence[Run], proposed: Sequence[Run]) -> Iterator[Pair]:
+    """Match what both plans find, side by side: the first run of one that overlaps a run of the other is its match."""
+    for side in Side:
+        ours = [run for run in today if run.side is side]
+        theirs = [run for run in proposed if run.side is side]
+        for one, other in _matched(ours, theirs):
+            if one is None or other is None:
+                alone, others = (one, theirs) if other is None else (other, ours)
+                assert alone is not None
+                effect = _ALONE[one is not None, _meets(alone, others)]
+            else:
+                effect = Effect.SAME if _told(one) == _told(other) else Effect.CHANGED
+            yield Pair(device_id=device_id, effect=effect, today=one, proposed=other)
+
+
+_ALONE = {
+    # today's, and overlapping one of the other plan
+    (True, False): Effect.LOST,
+    (True, True): Effect.MERGED,
+    (False, False): Effect.GAINED,
+    (False, True): Effect.SPLIT,
+}
+
+
+def _matched(ours: Sequence[Run], theirs: Sequence[Run]) -> Iterator[tuple[Run | None, Run | None]]:
+    """Walk along both, which are in order of time and each without overlaps."""
+    left, right = 0, 0
+    while left < len(ours) and right < len(theirs):
+        one, other = ours[left], theirs[right]
+        if _overlap(one, other):
+            yield one, other
+            left, right = left + 1, right + 1
+        elif one.start < other.start:
+            yield one, None
+            left += 1
+        else:
+            yield None, other
+            right += 1
+    yield from ((one, None) for one in ours[left:])
+    yield from ((None, other) for other in theirs[right:])
+
+
+def _meets(run: Run, others: Sequence[Run]) -> bool:
+    """Tell whether a run overlaps any of some that are in order of time: if it does, then also the last that it can."""
+    last = bisect_left(others, _end(run), key=lambda other: other.start) - 1
+    return last >= 0 and _overlap(run, others[last])
+
+
+def _overlap(one: Run, other: Run) -> bool:
+    return one.start < _end(other) and other.start < _end(one)
+
+
+def _end(run: Run) -> float:
+    return inf if run.end is None else run.end
+
+
+def _told(run: Run) -> tuple[Instant, Instant | None, Severity]:
+    return run.start, run.end, run.severity

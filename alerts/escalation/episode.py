@@ -1,0 +1,109 @@
+"""Pure: what the decision about one incident works on, and the beginning of an episode."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from alerts.escalation.notification import Purpose, Why
+from alerts.escalation.people import People
+from alerts.escalation.policy import Policy, Step
+from alerts.escalation.progress import Case, Phase, Standing
+from alerts.escalation.recipients import Occasion, Telling
+from alerts.model import SECOND, Instant
+
+
+@dataclass(slots=True, kw_only=True)
+class Course:
+    """One incident at one instant: where it stood, where it comes to, and when to look again."""
+
+    incident: Case
+    before: Standing | None
+    policy: Policy
+    people: People
+    now: Instant
+    standing: Standing
+    telling: Telling
+    wakes: list[Instant] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls, incident: Case, before: Standing | None, policy: Policy, people: People, now: Instant
+    ) -> "Course":
+        """Start from where the incident stood, or from nothing."""
+        fresh = Standing(phase=Phase.CLIMBING, episode=0, base=now, severity=incident.severity)
+        return cls(
+            incident=incident,
+            before=before,
+            policy=policy,
+            people=people,
+            now=now,
+            standing=before or fresh,
+            telling=Telling(incident=incident, policy=policy, people=people, now=now),
+        )
+
+    @property
+    def was_over(self) -> bool:
+        """Tell whether nothing was going on before."""
+        return self.before is None or self.before.phase is Phase.OVER
+
+    @property
+    def found_nobody(self) -> bool:
+        """Tell whether it is on record already that there is nobody to tell."""
+        return self.before is not None and self.before.nobody
+
+    def change(self, **changes: Any) -> None:
+        """Change where the incident stands."""
+        self.standing = replace(self.standing, **changes)
+
+    def begin(self, why: Why, *, wait: bool = False) -> None:
+        """Begin an episode at the first step; what has become worse waits for nothing."""
+        self.change(
+            episode=self.standing.episode + 1,
+            why=why,
+            base=self.now + (self.policy.group_wait_s * SECOND if wait else 0),
+            level=0,
+            unreached=False,
+            deferred=0,
+            told=(),
+            nobody=False,
+            known=frozenset(one.alert_id for one in self.incident.members),
+            holders=self.holders(),
+            owners=self.owners(),
+        )
+        if self.was_over:
+            self.change(recipients=frozenset(), destination_from=None, destination_told=False)
+            self.change(takers=frozenset(), asked=frozenset(), heard=frozenset())
+
+    def occasion(
+        self,
+        why: Why,
+        *,
+        purpose: Purpose = Purpose.ESCALATION,
+        level: int | None = None,
+        repeat: int = 0,
+        detail: str | None = None,
+    ) -> Occasion:
+        """Give what a message of now is about."""
+        return Occasion(
+            purpose=purpose,
+            why=why,
+            level=self.standing.level if level is None else level,
+            episode=max(1, self.standing.episode),
+            repeat=repeat,
+            detail=detail,
+        )
+
+    def holders(self) -> frozenset[str]:
+        """Give the contacts of whoever holds the shipment."""
+        return frozenset(one.contact_id for one in self.people.holders())
+
+    def owners(self) -> frozenset[str]:
+        """Give the contacts that open alerts are assigned to."""
+        return frozenset(one.contact_id for one in self.people.owners(self.telling.owners))
+
+    def opens(self, step: Step) -> Instant | None:
+        """Give when a step that waits for office hours is due; None where it is now, or where that never comes."""
+        if not step.office_hours_only:
+            return None
+        meant = [one for target in step.to for one in self.people.meant(target, self.telling.owners)]
+        opening = [at for one in meant if (at := one.next_there(self.now)) is not None]
+        return None if not opening or min(opening) <= self.now else min(opening)

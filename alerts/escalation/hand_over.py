@@ -1,0 +1,80 @@
+"""Handovers put on record: who holds a shipment from then on, and who owns its open alerts."""
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import RowMapping, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts import wording
+from alerts.escalation.people import folded
+from alerts.escalation.registers import contacts_for, look_again
+from alerts.escalation.tables import handovers
+from alerts.triage.act import act_on_shipment
+from alerts.triage.actions import Person, pass_on
+
+
+async def hand_over(
+    connection: AsyncConnection, shipment: RowMapping, values: Mapping[str, Any]
+) -> tuple[RowMapping, bool]:
+    """Put a handover of a locked shipment on record and give it, and whether it is new.
+
+    The same instant and party is the same handover. The newest one by `at` passes the open alerts on.
+    """
+    same = select(handovers).where(
+        handovers.c.shipment_id == values["shipment_id"],
+        handovers.c.at == values["at"],
+        handovers.c.to_party == values["to_party"],
+    )
+    if (there := (await connection.execute(same)).mappings().first()) is not None:
+        return there, False
+    made = insert(handovers).values(id=uuid4(), **values).returning(handovers)
+    row = (await connection.execute(made)).mappings().one()
+    delivered_at = shipment["delivered_at"]
+    before, latest = await _two_latest(connection, row["shipment_id"])
+    if latest["id"] == row["id"] and (delivered_at is None or row["at"] > delivered_at):
+        await _pass_alerts_on(connection, shipment, row, before)
+    await look_again(connection, row["shipment_id"])
+    return row, True
+
+
+async def _two_latest(connection: AsyncConnection, shipment_id: str) -> tuple[RowMapping | None, RowMapping]:
+    """Give the last handover by the time at which it was, after the one before it."""
+    query = (
+        select(handovers)
+        .where(handovers.c.shipment_id == shipment_id)
+        .order_by(handovers.c.at.desc(), handovers.c.recorded_at.desc())
+        .limit(2)
+    )
+    latest, *before = (await connection.execute(query)).mappings().all()
+    return (before[0] if before else None), latest
+
+
+async def _pass_alerts_on(
+    connection: AsyncConnection, shipment: RowMapping, row: RowMapping, before: RowMapping | None
+) -> None:
+    contacts = await contacts_for(connection, shipment["organization"])
+    former = _names(contacts, row["from_party"], None)
+    if before is not None:
+        former |= _names(contacts, before["to_party"], before["to_contact"])
+    names = {one["contact_id"]: one["name"] for one in contacts}
+    owner = names.get(row["to_contact"], row["to_party"])
+    note = f"Handed over from {row['from_party']} to {row['to_party']} at {wording.rfc3339(row['at'])}."
+    person = Person(by=row["by"], note=f"{note} {row['note']}" if row["note"] else note)
+    step = partial(
+        pass_on, owner=owner, is_former=lambda name: folded(name.removeprefix(wording.KEY)) in former
+    )
+    await act_on_shipment(connection, row["shipment_id"], step, person)
+
+
+def _names(contacts: Sequence[RowMapping], party: str, contact_id: str | None) -> set[str]:
+    """Give the names, folded, by which a holder can be an owner: the party's, and its contacts' ids and names."""
+
+    def is_meant(contact: RowMapping) -> bool:
+        parties: Collection[str] = contact["parties"]
+        return contact["contact_id"] == contact_id or folded(party) in {folded(one) for one in parties}
+
+    meant = [one for one in contacts if is_meant(one)]
+    return {folded(party)} | {folded(one[key]) for one in meant for key in ("contact_id", "name")}

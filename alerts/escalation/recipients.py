@@ -1,0 +1,207 @@
+"""Pure: from a step of a policy to the contacts and channels that it leads to at an instant; who cannot be told, and why."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from alerts.escalation.notification import WORDS, Notice, Purpose, Why
+from alerts.escalation.people import Contact, People, Way
+from alerts.escalation.policy import CONTACT_PREFIX, Channel, Policy, Role, Step
+from alerts.escalation.progress import Case, Recipient
+from alerts.model import Instant, Severity, to_datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """What a message is about, whoever gets it."""
+
+    purpose: Purpose
+    why: Why
+    level: int
+    episode: int
+    repeat: int = 0
+    detail: str | None = None
+    """The reason in words, where there is more to say."""
+
+
+_ASKS = {Purpose.ESCALATION, Purpose.HANDOVER, Purpose.ASSIGNED}
+
+
+@dataclass(slots=True, kw_only=True)
+class Telling:
+    """Collects the decisions of one instant about one incident; nobody is told twice in it."""
+
+    incident: Case
+    policy: Policy
+    people: People
+    now: Instant
+    notices: list[Notice] = field(default_factory=list)
+    recipients: set[Recipient] = field(default_factory=set)
+    asked: set[Recipient] = field(default_factory=set)
+    """Those of them who are to see to it."""
+
+    @property
+    def owners(self) -> list[str]:
+        """Give who the open alerts are assigned to."""
+        return sorted({one.owner for one in self.incident.open if one.owner is not None})
+
+    def step(self, step: Step, occasion: Occasion, *, record_absent: bool) -> bool:
+        """Tell whom a step means; give whether anybody could be told."""
+        reached = False
+        for target in step.to:
+            meant = self.people.meant(target, self.owners)
+            if not meant and record_absent and not (target == Role.OWNER and not self.owners):
+                self.spare(occasion, Why.NO_CONTACT, target=target)
+            told = [self.contact(one, occasion, step.channels, target=target) for one in meant]
+            reached = reached or any(told)
+        return reached
+
+    def last_resort(self, occasion: Occasion, *, record: bool) -> bool:
+        """Tell the contacts that are there for what nobody else can be told of; give whether there are any."""
+        meant = self.people.meant(Role.LAST_RESORT)
+        if not meant and record:
+            self.spare(occasion, Why.NO_CONTACT, target=Role.LAST_RESORT)
+        return self.everybody(meant, occasion, Role.LAST_RESORT)
+
+    def everybody(self, contacts: Iterable[Contact], occasion: Occasion, target: str) -> bool:
+        """Tell some contacts, each by all its channels; give whether anybody could be told."""
+        reached = [self.contact(one, occasion, None, target=target) for one in contacts]
+        return any(reached)
+
+    def inform(self, recipients: Iterable[Recipient], occasion: Occasion) -> None:
+        """Tell those who were told before, by the way on which they were; nobody stands in for them."""
+        for one in sorted(recipients):
+            contact = self.people.get(one.contact_id)
+            if contact is None:
+                self.spare(occasion, Why.NO_CONTACT, target=f"{CONTACT_PREFIX}{one.contact_id}")
+            else:
+                way = Way(channel=one.channel, address=one.address)
+                self._send(contact, way, occasion, f"{CONTACT_PREFIX}{one.contact_id}")
+
+    def set_at_ease(
+        self, recipients: Iterable[Recipient], occasion: Occasion, knowing: Collection[str]
+    ) -> None:
+        """Tell those who were asked, by the way on which they were, within its hours; contacts in `knowing` know it."""
+        spared: set[tuple[str, Why]] = set()
+        for one in sorted(recipients):
+            contact, target = self.people.get(one.contact_id), f"{CONTACT_PREFIX}{one.contact_id}"
+            why = Why.TOOK_IT if one.contact_id in knowing else self._why_not(contact, one)
+            if contact is not None and why is None:
+                self._send(contact, Way(channel=one.channel, address=one.address), occasion, target)
+            elif why is not None and (one.contact_id, why) not in spared:
+                spared.add((one.contact_id, why))
+                self.spare(occasion, why, contact=contact, target=target)
+
+    def _why_not(self, contact: Contact | None, to: Recipient) -> Why | None:
+        """Give why somebody cannot be told by a way that they were told by before; None where they can."""
+        if contact is None:
+            return Why.NO_CONTACT
+        way = next((one for one in contact.ways if (one.channel, one.address) == to[1:]), None)
+        if way is None:
+            return Why.NO_CHANNEL
+        there = way.outside_office_hours or contact.hours.is_open(self._time)
+        return None if there else Why.OUTSIDE_OFFICE_HOURS
+
+    def contact(
+        self,
+        contact: Contact,
+        occasion: Occasion,
+        channels: Collection[Channel] | None,
+        *,
+        target: str,
+        asked: frozenset[str] = frozenset(),
+    ) -> bool:
+        """Tell a contact, or whoever stands in for it outside its hours; give whether anybody could be told."""
+        severity = self.severity
+        if ways := contact.ways_at(self._time, severity, channels):
+            for way in ways:
+                self._send(contact, way, occasion, target)
+            return True
+        closed = bool(contact.ways_for(severity, channels))
+        asked |= {contact.contact_id}
+        stand_in = None if contact.fallback in {None, *asked} else self.people.get(contact.fallback or "")
+        self.spare(
+            occasion,
+            Why.OUTSIDE_OFFICE_HOURS if closed else Why.NO_CHANNEL,
+            contact=contact,
+            target=target,
+            stand_in=stand_in,
+        )
+        if stand_in is None:
+            return False
+        return self.contact(stand_in, occasion, channels, target=target, asked=asked)
+
+    def spare(
+        self,
+        occasion: Occasion,
+        why: Why,
+        *,
+        contact: Contact | None = None,
+        target: str | None = None,
+        stand_in: Contact | None = None,
+        alert_ids: tuple[str, ...] | None = None,
+        detail: str | None = None,
+    ) -> None:
+        """Put on record that somebody is not told, and why."""
+        if stand_in is not None:
+            detail = f"{WORDS[why]} {stand_in.name} is asked instead."
+        self.notices.append(
+            self._notice(contact, None, occasion, target, why=why, alert_ids=alert_ids, detail=detail)
+        )
+
+    @property
+    def severity(self) -> Severity:
+        """Give how bad it is now."""
+        return self.incident.severity
+
+    @property
+    def _time(self) -> datetime:
+        return to_datetime(self.now)
+
+    def _send(self, contact: Contact, way: Way, occasion: Occasion, target: str) -> None:
+        to = Recipient(contact.contact_id, way.channel, way.address)
+        same = any(
+            one.way is not None and (one.way.channel, one.way.address) == (way.channel, way.address)
+            for one in self.notices
+        )
+        if same:
+            self.notices.append(self._notice(contact, None, occasion, target, why=Why.ALREADY_TOLD))
+            return
+        self.recipients.add(to)
+        if occasion.purpose in _ASKS:
+            self.asked.add(to)
+        self.notices.append(
+            self._notice(contact, way, occasion, target, why=occasion.why, detail=occasion.detail)
+        )
+
+    def _notice(
+        self,
+        contact: Contact | None,
+        way: Way | None,
+        occasion: Occasion,
+        target: str | None,
+        *,
+        why: Why,
+        alert_ids: tuple[str, ...] | None = None,
+        detail: str | None = None,
+    ) -> Notice:
+        return Notice(
+            contact=contact,
+            way=way,
+            target=target,
+            purpose=occasion.purpose,
+            level=occasion.level,
+            episode=occasion.episode,
+            repeat=occasion.repeat,
+            why=why,
+            severity=self.severity,
+            alert_ids=self._alert_ids if alert_ids is None else alert_ids,
+            policy_id=self.policy.policy_id,
+            policy_revision=self.policy.revision,
+            at=self.now,
+            detail=detail,
+        )
+
+    @property
+    def _alert_ids(self) -> tuple[str, ...]:
+        return tuple(sorted(one.alert_id for one in self.incident.relevant))

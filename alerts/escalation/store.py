@@ -1,0 +1,325 @@
+"""What deciding about people needs is loaded here, and what was decided is saved: in the transaction that attends."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import asyncpg
+import orjson
+
+from alerts import metrics
+from alerts.escalation.decision import Decided
+from alerts.escalation.flood import DIGEST_AFTER, is_flood
+from alerts.escalation.notification import Notice, Purpose, Why
+from alerts.escalation.people import Contact, Custody, Handover, People
+from alerts.escalation.policy import BUILT_IN, Flood, Policy
+from alerts.escalation.progress import Standing
+from alerts.escalation.rows import contact_from_row, policy_from_row, site_contacts
+from alerts.escalation.scope import Escalating
+from alerts.escalation.tables import escalations, notifications
+from alerts.evaluation.save import Row, Whose, write
+from alerts.excursions.load_readings import Connection
+from alerts.model import Instant, Severity, to_datetime, to_instant
+from alerts.wording import instant_text
+
+NOTIFICATIONS_CHANNEL: Final = "dewarwatch_notifications"
+
+LOAD_CONTACTS = "SELECT * FROM contacts WHERE active"
+LOAD_POLICIES = "SELECT * FROM policies WHERE active"
+LOAD_SITES = """
+SELECT site_id, organization, name, timezone, receiving_hours, contacts FROM sites
+WHERE site_id = ANY($1::text[]) AND contacts <> '[]'
+"""
+LOAD_HANDOVERS = """
+SELECT shipment_id, at, recorded_at, to_party, to_contact FROM handovers WHERE shipment_id = ANY($1::text[])
+"""
+LOAD_STANDINGS = "SELECT incident_id, state FROM escalations WHERE incident_id = ANY($1::uuid[])"
+
+WRITE_ESCALATIONS = write(escalations, escalations.columns.keys(), ["incident_id"])
+
+_WRITTEN = [
+    name
+    for name in notifications.columns.keys()  # noqa: SIM118 -- a collection of columns, not a mapping
+    if name not in {"message", "attempts", "lease_until", "lease_token", "sent_at", "error"}
+]
+WRITE_NOTIFICATIONS = write(notifications, _WRITTEN) + " ON CONFLICT DO NOTHING"
+
+# Whoever tells the same recipient at the same time waits, so that nothing is counted twice or not at all.
+LOCK_RECIPIENTS = "SELECT pg_advisory_xact_lock(hashtextextended(r, 7)) FROM unnest($1::text[]) AS r"
+COUNT_TOLD = """
+SELECT r.address, r.drill, (
+    SELECT count(*) FROM notifications AS n
+    WHERE n.contact_id = r.contact_id AND n.channel = r.channel AND n.address = r.address AND n.drill = r.drill
+        AND n.state <> 'not_sent' AND n.purpose NOT IN ('digest', 'test')
+        AND n.decided_at > $5::timestamptz - r.within_s * interval '1 second'
+) AS told, (
+    SELECT n.id FROM notifications AS n
+    WHERE n.contact_id = r.contact_id AND n.channel = r.channel AND n.address = r.address AND n.drill = r.drill
+        AND n.state = 'pending' AND n.purpose = 'digest' AND n.attempts = 0 AND n.lease_token = 0
+        AND n.send_at > $5::timestamptz + interval '1 second'
+    ORDER BY n.send_at LIMIT 1 FOR UPDATE SKIP LOCKED
+) AS digest_id, r.contact_id, r.channel
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $6::int[])
+    AS r(contact_id, channel, address, drill, within_s)
+"""
+HASTEN = """
+UPDATE notifications SET severity = 'critical', send_at = least(send_at, $2::timestamptz) WHERE id = ANY($1::uuid[])
+"""
+
+_To = tuple[str, str, str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Rows that the decisions about some scopes depend on."""
+
+    contacts: Sequence[asyncpg.Record]
+    policies: tuple[Policy, ...]
+    sites: Mapping[str, asyncpg.Record]
+    handovers: Mapping[str, Sequence[asyncpg.Record]]
+    standings: Mapping[str, Standing]
+    _read: dict[str, Contact] = field(default_factory=dict)
+    """By id, the contacts that were read so far: each is read once, whoever may have it told."""
+
+    def escalating(self, scope: asyncpg.Record) -> Escalating:
+        """Give what is known for one scope, of a row with its shipment's places and times."""
+        organization = scope["organization"]
+        own = [self._contact(row) for row in self.contacts if row["organization"] in {None, organization}]
+        custody = _custody(scope, self.handovers.get(scope["scope"], ()))
+        for place in {custody.origin, custody.destination} - {None}:
+            site = self.sites.get(str(place))
+            if site is not None and not any(place in one.places for one in own):
+                own += site_contacts(site, organization)
+        return Escalating(
+            people=People(own, organization=organization, custody=custody),
+            policies=self.policies,
+            standings=self.standings,
+        )
+
+    def _contact(self, row: asyncpg.Record) -> Contact:
+        """Read a contact; one that cannot be read costs those scopes alone that it is for."""
+        contact = self._read.get(row["contact_id"])
+        if contact is None:
+            contact = self._read[row["contact_id"]] = contact_from_row(row)
+        return contact
+
+
+async def load(connection: Connection, scopes: Sequence[asyncpg.Record], incidents: Iterable[UUID]) -> Loaded:
+    """Load contacts, policies, handovers and where the incidents stand."""
+    ids = [row["scope"] for row in scopes if row["scope"]]
+    places = {row[end] for row in scopes for end in ("origin", "destination")} - {None}
+    sites = await connection.fetch(LOAD_SITES, list(places)) if places else []
+    handovers: dict[str, list[asyncpg.Record]] = defaultdict(list)
+    for row in await connection.fetch(LOAD_HANDOVERS, ids):
+        handovers[row["shipment_id"]].append(row)
+    standings = await connection.fetch(LOAD_STANDINGS, list(incidents))
+    return Loaded(
+        contacts=await connection.fetch(LOAD_CONTACTS),
+        policies=tuple(policy_from_row(row) for row in await connection.fetch(LOAD_POLICIES)),
+        sites={row["site_id"]: row for row in sites},
+        handovers=handovers,
+        standings={
+            str(row["incident_id"]): Standing.from_json(orjson.loads(row["state"])) for row in standings
+        },
+    )
+
+
+def _custody(scope: asyncpg.Record, handovers: Iterable[asyncpg.Record]) -> Custody:
+    delivered_at: datetime | None = scope["delivered_at"]
+    legs = [] if scope["legs"] is None else orjson.loads(scope["legs"])
+    return Custody(
+        origin=scope["origin"],
+        destination=scope["destination"],
+        departed=scope["departed_at"] is not None,
+        delivered_at=None if delivered_at is None else to_instant(delivered_at),
+        carrier=legs[0].get("carrier") if legs else None,
+        handovers=tuple(
+            Handover(
+                at=to_instant(row["at"]),
+                recorded_at=to_instant(row["recorded_at"]),
+                to_party=row["to_party"],
+                to_contact=row["to_contact"],
+            )
+            for row in handovers
+        ),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Decisions:
+    """What was decided of one scope's incidents."""
+
+    scope: str
+    whose: Whose
+    decided: Mapping[str, Decided]
+
+
+async def save(
+    connection: Connection, decisions: Sequence[Decisions], policies: Iterable[Policy], now: Instant
+) -> None:
+    """Write where incidents stand, and every decision to tell somebody or not to."""
+    standings = [
+        _standing_row(incident_id, one) for each in decisions for incident_id, one in each.decided.items()
+    ]
+    if standings:
+        await connection.execute(WRITE_ESCALATIONS, orjson.dumps(standings).decode())
+    told = [
+        (_row(each, incident_id, notice), notice)
+        for each in decisions
+        for incident_id, one in each.decided.items()
+        for notice in one.notices
+    ]
+    if not told:
+        return
+    floods = {one.policy_id: one.flood for one in (*BUILT_IN, *policies)}
+    rows = await _limit(connection, told, floods, now)
+    await connection.execute(WRITE_NOTIFICATIONS, orjson.dumps(rows).decode())
+    for row in rows:
+        metrics.NOTIFICATIONS.labels(state=row["state"], reason=row["reason"]).inc()
+    if any(row["state"] == "pending" for row in rows):
+        await connection.execute("SELECT pg_notify($1, '')", NOTIFICATIONS_CHANNEL)
+
+
+@dataclass(slots=True)
+class _Digests:
+    """What recipients were told lately, and the digests that wait for more."""
+
+    now: Instant
+    told: dict[_To, int]
+    open: dict[_To, UUID]
+    made: dict[UUID, Row] = field(default_factory=dict)
+    hastened: list[UUID] = field(default_factory=list)
+
+    def take(self, to: _To, row: Row) -> None:
+        """Make a message part of a digest."""
+        id_ = self.open.get(to)
+        if id_ is None:
+            id_ = self.open[to] = uuid4()
+            self.made[id_] = _digest_row(id_, row, self.now)
+        elif row["severity"] == Severity.CRITICAL:
+            if id_ in self.made:
+                self.made[id_] |= _critical(self.now)
+            else:
+                self.hastened.append(id_)
+        row |= {"state": "digested", "digest_id": str(id_), "send_at": None, "detail": _digested(row)}
+
+
+async def _limit(
+    connection: Connection, told: Sequence[tuple[Row, Notice]], floods: Mapping[str, Flood], now: Instant
+) -> list[Row]:
+    """Turn what is too much for a recipient into digests."""
+    rows = [row for row, _ in told]
+    wanted = {_to(row): floods[row["policy_id"]] for row, notice in told if notice.is_sent}
+    if not wanted:
+        return rows
+    lately = await _lately(connection, wanted, now)
+    for row, notice in told:
+        if not notice.is_sent:
+            continue
+        to = _to(row)
+        if is_flood(floods[row["policy_id"]], lately.told[to]):
+            lately.take(to, row)
+        lately.told[to] += 1
+    if lately.hastened:
+        soon = to_datetime(now + DIGEST_AFTER[Severity.CRITICAL])
+        await connection.execute(HASTEN, lately.hastened, soon)
+    return [*lately.made.values(), *rows]
+
+
+async def _lately(connection: Connection, wanted: Mapping[_To, Flood], now: Instant) -> _Digests:
+    recipients = sorted(wanted)
+    await connection.execute(LOCK_RECIPIENTS, sorted({"\n".join(one[:3]) for one in recipients}))
+    contact_ids, channels, addresses, drills = (list(column) for column in zip(*recipients, strict=True))
+    found = await connection.fetch(
+        COUNT_TOLD,
+        contact_ids,
+        channels,
+        addresses,
+        drills,
+        to_datetime(now),
+        [wanted[one].within_s for one in recipients],
+    )
+    told, waiting = {}, {}
+    for row in found:
+        to = (row["contact_id"], row["channel"], row["address"], row["drill"])
+        told[to] = row["told"]
+        if row["digest_id"] is not None:
+            waiting[to] = row["digest_id"]
+    return _Digests(now, told, waiting)
+
+
+def _to(row: Row) -> _To:
+    return row["contact_id"], row["channel"], row["address"], row["drill"]
+
+
+def _digested(row: Row) -> str:
+    return f"{row['detail']} There were too many messages for this contact: it is part of a digest."
+
+
+def _critical(now: Instant) -> Row:
+    soon = now + DIGEST_AFTER[Severity.CRITICAL]
+    return {"severity": Severity.CRITICAL, "send_at": instant_text(soon)}
+
+
+def _digest_row(id_: UUID, row: Row, now: Instant) -> Row:
+    return row | {
+        "id": str(id_),
+        "incident_id": None,
+        "alert_ids": [],
+        "scope": "",
+        "purpose": Purpose.DIGEST,
+        "level": 0,
+        "episode": 1,
+        "repeat": 0,
+        "reason": Why.FLOOD,
+        "detail": "There were too many messages for this contact to tell them one by one.",
+        "state": "pending",
+        "send_at": instant_text(now + DIGEST_AFTER[Severity(row["severity"])]),
+        "digest_id": None,
+    }
+
+
+def _row(decisions: Decisions, incident_id: str, notice: Notice) -> Row:
+    contact, way = notice.contact, notice.way
+    facts: dict[str, Any] = {"target": notice.target}
+    return {
+        "id": str(uuid4()),
+        "scope": decisions.scope,
+        "incident_id": incident_id,
+        "alert_ids": list(notice.alert_ids),
+        "organization": decisions.whose.organization,
+        "drill": decisions.whose.drill,
+        "contact_id": None if contact is None else contact.contact_id,
+        "contact_name": None if contact is None else contact.name,
+        "channel": None if way is None else way.channel,
+        "address": None if way is None else way.address,
+        "timezone": None if contact is None else contact.timezone,
+        "policy_id": notice.policy_id,
+        "policy_revision": notice.policy_revision,
+        "purpose": notice.purpose,
+        "level": notice.level,
+        "episode": notice.episode,
+        "repeat": notice.repeat,
+        "reason": notice.why,
+        "detail": notice.words,
+        "severity": notice.severity,
+        "state": "pending" if notice.is_sent else "not_sent",
+        "decided_at": instant_text(notice.at),
+        "send_at": instant_text(notice.at) if notice.is_sent else None,
+        "digest_id": None,
+        "facts": facts,
+    }
+
+
+def _standing_row(incident_id: str, decided: Decided) -> Row:
+    standing = decided.standing
+    return {
+        "incident_id": incident_id,
+        "phase": standing.phase,
+        "nobody_to_tell": standing.nobody,
+        "next_at": instant_text(decided.next_at),
+        "state": standing.to_json(),
+    }

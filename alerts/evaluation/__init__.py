@@ -1,0 +1,1 @@
+"""From a due shipment to its verdict: claim, load, judge, save."""

@@ -1,0 +1,27 @@
+"""The airports of the world by IATA code: places that a shipment can name without anybody having registered them."""
+
+from collections.abc import Mapping
+from functools import cache
+
+import airportsdata
+
+from alerts.rules.airports import Airfields
+from alerts.rules.facts import Place
+
+RADIUS_M = 5000
+"""The largest airfields are about ten kilometres across."""
+
+
+@cache
+def airports() -> Mapping[str, Place]:
+    """Give them all, read once: some 8,000 in a tenth of a second and 9 MB."""
+    return {
+        code: Place(name=code, lat=known["lat"], lon=known["lon"], radius_m=RADIUS_M, airport=True)
+        for code, known in airportsdata.load("IATA").items()
+    }
+
+
+@cache
+def airfields() -> Airfields:
+    """Give them as what is asked for the nearest one."""
+    return Airfields.of(airports())

@@ -1,0 +1,228 @@
+"""Pure: how far a logger's readings are folded: the state of its excursions, and those of its rules; stored as one."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
+from typing import Any, Final, TypeAlias
+
+import orjson
+
+from alerts.excursions.fold_trace import Folded, bring_forward, safe_counts
+from alerts.excursions.phases import State
+from alerts.excursions.trace import Trace
+from alerts.model import SECOND, Duration, Instant
+from alerts.rules.facts import Facts
+from alerts.rules.registry import RULES, AnyRule, Tuned
+from alerts.rules.rule import dump, load, shared_place
+from alerts.rules.time_lapse import stretched, stretched_trace
+from alerts.triage.alert import AlertKind
+
+States: TypeAlias = Mapping[AlertKind, Any]
+
+RETRY_AFTER: Final[Duration] = 600 * SECOND
+"""How long a rule that failed is left alone: tried with each reading, it would be folded from afar each time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The states after the same readings; a rule without one has to be folded from an earlier standing."""
+
+    state: State = field(default_factory=State)
+    rules: States = field(default_factory=dict)
+    failed: Mapping[AlertKind, Instant] = field(default_factory=dict)
+    """Rules that could not be folded, and from when on they are tried again."""
+
+    texts: Mapping[AlertKind, tuple[Any, str]] = field(default_factory=dict, compare=False, repr=False)
+    """States of rules as they were read, each with its text: what stays as it is is not written anew."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it for storage, the state of each rule as a text, since nobody but the rule reads it."""
+        shared: list[tuple[Any, ...]] = []
+        rules, texts = {}, self.texts
+        for kind, state in self.rules.items():
+            kept = texts.get(kind)
+            rules[kind.value] = (
+                kept[1] if kept is not None and kept[0] is state else _text(_BY_KIND[kind], state, shared)
+            )
+        more: dict[str, Any] = {"rules": rules}
+        if shared:
+            more["shared"] = orjson.dumps([list(one) for one in shared]).decode()
+        if self.failed:
+            more["failed"] = {kind.value: at for kind, at in self.failed.items()}
+        return {**self.state.to_json(), **more}
+
+    @classmethod
+    def from_json(
+        cls, data: Mapping[str, Any], kinds: Iterable[AlertKind] | None = None
+    ) -> "Standing | None":
+        """Read a stored one back, with the rules that are named; None where another version of the fold wrote it.
+
+        States of rules that other versions of them wrote are left out.
+        """
+        state = State.from_json(data)
+        if state is None:
+            return None
+        stored, failed = data.get("rules", {}), data.get("failed", {})
+        shared = _read(data.get("shared"))
+        rules, texts = {}, {}
+        for kind in _BY_KIND if kinds is None else kinds:
+            text = stored.get(kind)
+            found = None if text is None else _loaded(_BY_KIND[kind], text, shared)
+            if found is None:
+                continue
+            rules[kind] = found
+            if not shared or not _BY_KIND[kind].shares:  # else it has a place that another one may get
+                texts[kind] = found, text
+        return cls(
+            state=state,
+            rules=rules,
+            failed={AlertKind(kind): at for kind, at in failed.items()},
+            texts=texts,
+        )
+
+    def missing(self, tuned: Iterable[Tuned], now: Instant) -> list[AlertKind]:
+        """Name the rules that have to be folded from an earlier standing now."""
+        return [
+            one.kind for one in tuned if one.kind not in self.rules and self.failed.get(one.kind, now) <= now
+        ]
+
+
+_BY_KIND: Final[Mapping[AlertKind, AnyRule]] = {rule.kind: rule for rule in RULES}
+
+
+def _text(rule: AnyRule, state: Any, shared: list[tuple[Any, ...]]) -> str:
+    """Write a rule's state; where it shares something, with the place of that among what is shared."""
+    if state is _empty(rule):
+        return _empty_text(rule)
+    values = dump(state)
+    if rule.shares and (place := _shared(getattr(state, rule.shares), shared)) is not None:
+        values[shared_place(rule.state, rule.shares)] = place
+    return orjson.dumps([rule.version, *values]).decode()
+
+
+def _shared(value: tuple[Any, ...], shared: list[tuple[Any, ...]]) -> int | None:
+    """Find what is shared among what is there, or put it there; most often it is the same object."""
+    if value == type(value)():
+        return None
+    for place, one in enumerate(shared):
+        if one is value or one == value:
+            return place
+    shared.append(value)
+    return len(shared) - 1
+
+
+@cache
+def _empty(rule: AnyRule) -> Any:
+    """Give the state of a rule before any reading."""
+    return rule.state()
+
+
+@cache
+def _empty_text(rule: AnyRule) -> str:
+    return orjson.dumps([rule.version]).decode()
+
+
+def _read(text: Any) -> list[Any]:
+    """Read what is stored as a list; an empty one where it is none."""
+    try:
+        values = orjson.loads(text or "[]")
+    except (TypeError, ValueError):
+        return []
+    return values if isinstance(values, list) else []
+
+
+def _loaded(rule: AnyRule, text: Any, shared: list[Any]) -> Any:
+    """Read a rule's state; None where it cannot be, or another version wrote it."""
+    if text == _empty_text(rule):
+        return _empty(rule)
+    values = _read(text)
+    if not values or values[0] != rule.version:
+        return None
+    try:
+        values = values[1:]
+        if rule.shares:
+            _share(values, shared_place(rule.state, rule.shares), getattr(_empty(rule), rule.shares), shared)
+        return load(rule.state, values)
+    except (TypeError, ValueError, IndexError):  # what cannot be read is folded again
+        return None
+
+
+def _share(values: list[Any], place: int, empty: tuple[Any, ...], shared: list[Any]) -> None:
+    """Put what is shared where its place stands; all that share it get the same object."""
+    if len(values) > place and isinstance(number := values[place], int):
+        if isinstance(shared[number], list):
+            shared[number] = type(empty)(*shared[number])
+        values[place] = shared[number]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """A standing brought forward, with what the fold of excursions gave and how rules failed."""
+
+    standing: Standing
+    folded: Folded
+    safe_points: tuple[Standing, ...]
+    errors: Mapping[AlertKind, Exception]
+
+
+def go_forward(
+    facts: Facts, tuned: Sequence[Tuned], standing: Standing, trace: Trace, retry_at: Instant
+) -> Forward:
+    """Fold readings in, in strict order of time and after `standing.state.seen`; anything else raises ValueError.
+
+    A rule that raises is left behind, without a state from here on, and nothing else fails with it.
+    """
+    trace = trace.within(facts.window.departed_at, facts.window.delivered_at)
+    only_celsius = Trace(trace.at, trace.celsius)  # what cuts it up need not cut up the channels
+    folded = bring_forward(facts.plan, facts.window, standing.state, only_celsius)
+    ends = [*safe_counts(standing.state, trace)[: len(folded.safe_points)], len(trace)]
+    failed = {kind: at for kind, at in standing.failed.items() if kind not in standing.rules}
+    columns: dict[AlertKind, list[Any]] = {}
+    errors: dict[AlertKind, Exception] = {}
+    journey, parts = stretched(facts), _parts(stretched_trace(facts, trace), ends)
+    for one in tuned:
+        state = _begins(standing, one)
+        if state is None:
+            continue  # it is left alone for now
+        failed.pop(one.kind, None)
+        try:
+            columns[one.kind] = _fold(one, journey, state, parts)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, excursions and other rules must not fail with it
+            errors[one.kind] = error
+            failed[one.kind] = retry_at
+    rules = [{kind: states[number] for kind, states in columns.items()} for number in range(len(ends))]
+    return Forward(
+        standing=Standing(state=folded.state, rules=rules[-1], failed=failed, texts=standing.texts),
+        folded=folded,
+        safe_points=tuple(
+            Standing(state=state, rules=of_rules)
+            for state, of_rules in zip(folded.safe_points, rules[:-1], strict=True)
+        ),
+        errors=errors,
+    )
+
+
+def _begins(standing: Standing, one: Tuned) -> Any:
+    """Give the state that a rule goes on from; None where it has to wait for an earlier standing."""
+    if one.kind in standing.rules:
+        return standing.rules[one.kind]
+    return _empty(one.rule) if standing.state.seen is None else None
+
+
+def _parts(trace: Trace, ends: Sequence[int]) -> list[Trace | None]:
+    """Cut a trace after so many readings each, ascending, None being no reading; what was made of a part is for all rules."""
+    if len(ends) == 1:
+        return [trace if ends[0] else None]
+    return [trace[begin:end] if end > begin else None for begin, end in pairwise((0, *ends))]
+
+
+def _fold(one: Tuned, facts: Facts, state: Any, parts: Sequence[Trace | None]) -> list[Any]:
+    """Give a rule's state after each part of a trace."""
+    rule, states = one.rule, []
+    reads = rule.reads
+    for part in parts:
+        if part is not None and not (reads and reads.isdisjoint(part.channels)):
+            state = rule.fold(one.tuning, facts, state, part)
+        states.append(state)
+    return states

@@ -1,0 +1,79 @@
+"""Pure: a planned departure that passed without the shipment departing: known by the clock alone, before any rule begins."""
+
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+from alerts import wording
+from alerts.excursions.plan import Plan
+from alerts.model import SECOND, Instant, Severity
+from alerts.rules.kinds.late import LateTuning
+from alerts.rules.registry import tuned
+from alerts.triage.alert import Alert, AlertKind, AlertState, Condition
+from alerts.triage.conditions import withdrawn
+
+SUBJECT: Final = f"{AlertKind.LATE}:departure"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Departing:
+    """What is known of a departure: `known_from` is when the shipment was made, `ended_at` when it was called off."""
+
+    plan: Plan
+    known_from: Instant
+    planned: Instant | None = None
+    departed_at: Instant | None = None
+    ended_at: Instant | None = None
+
+
+class Looked(NamedTuple):
+    """What the alert has to follow, None where nothing has changed; and when that may be otherwise by the clock alone."""
+
+    condition: Condition | None = None
+    again_at: Instant | None = None
+
+
+def departure(departing: Departing, alert: Alert | None, now: Instant) -> Looked:
+    """Fire once the tolerance of the rule `late` has passed after the planned departure.
+
+    It ends with departure, cancellation or another schedule; a departure that turns out to have been in time withdraws it.
+    """
+    told = alert is not None and alert.state is not AlertState.RESOLVED
+    if departing.departed_at is not None or departing.ended_at is not None:
+        ends_at = departing.departed_at if departing.departed_at is not None else departing.ended_at
+        return Looked(_ended(alert, ends_at) if alert is not None and told and ends_at is not None else None)
+    late_from = _late_from(departing)
+    if late_from is None:
+        return Looked(_ended(alert, now) if alert is not None and told else None)
+    if now < late_from:
+        return Looked(_ended(alert, now) if alert is not None and told else None, late_from)
+    return Looked(_condition(departing, late_from))
+
+
+def _late_from(departing: Departing) -> Instant | None:
+    """Say from when on it is late; None where no departure is planned, or nobody wants to know."""
+    tuning = next((one.tuning for one in tuned(departing.plan) if one.kind is AlertKind.LATE), None)
+    if departing.planned is None or not isinstance(tuning, LateTuning):
+        return None
+    tolerance = round(tuning.tolerance_s * SECOND / departing.plan.time_lapse)
+    return max(departing.planned + tolerance, departing.known_from)
+
+
+def _ended(alert: Alert, at: Instant) -> Condition:
+    told = alert.condition
+    return replace(told, until=at) if at > told.since else withdrawn(told)
+
+
+def _condition(departing: Departing, since: Instant) -> Condition:
+    assert departing.planned is not None
+    return Condition(
+        subject=SUBJECT,
+        kind=AlertKind.LATE,
+        severity=Severity.MAJOR,
+        device_id=None,
+        message=(
+            f"Was to depart {wording.instant(departing.planned)} and has not: ask its origin whether it has left, and "
+            "record the departure or change the schedule"
+        ),
+        since=since,
+        details={"planned_departure": wording.instant_text(departing.planned)},
+    )

@@ -1,0 +1,79 @@
+"""Watches whether the fleet as a whole is heard, whatever the number of evaluators: one of them looks at a time."""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+from uuid import uuid4
+
+import asyncpg
+
+from alerts.evaluation.judgement import follow
+from alerts.evaluation.outage import SUBJECT, USUAL, Hearing, Outage, fleet_condition
+from alerts.evaluation.save import Whose, save_steps
+from alerts.excursions.load_readings import Connection
+from alerts.model import to_datetime, to_instant
+from alerts.rules.kinds.signal_lost import LONGEST_SILENCE, SignalLostTuning
+from alerts.triage.rows import alert_from_row
+from alerts.work.wakeup import first_of, outlast
+
+EVERY_S: Final = 10.0
+_LANDING: Final = timedelta(seconds=SignalLostTuning().landing_s)
+_LOCK: Final = 0xF1EE7  # any number that nobody else takes a lock by
+
+# A logger is overdue at half of how long it may be silent, or after three of its intervals where they are known and
+# that is sooner: so much of a silent fleet is overdue before the first of its loggers would be told of by itself. Who
+# had been silent for a day before has no part in it, nor has a drill.
+HEAR = """
+WITH live AS (
+    SELECT a.shipment_id, d.measured_at,
+        d.measured_at + least((s.plan->>'max_gap_s')::float8 / 2, 3 * v.interval_s) * interval '1 second' < $1 AS overdue
+    FROM device_assignments AS a
+    JOIN shipments AS s USING (shipment_id)
+    JOIN device_states AS d USING (device_id)
+    JOIN devices AS v USING (device_id)
+    WHERE a.ends_at IS NULL AND s.status = 'in_transit' AND NOT s.drill AND d.measured_at > $2
+        AND NOT coalesce(
+            least(d.flight_mode_until, d.measured_at + $3)
+                + $4::interval / coalesce((s.plan->>'time_lapse')::float8, 1) > $1
+            AND d.flight_mode_until > d.measured_at, false)
+)
+SELECT count(*) AS live, count(*) FILTER (WHERE overdue) AS silent,
+    count(DISTINCT shipment_id) FILTER (WHERE overdue) AS shipments, max(measured_at) FILTER (WHERE overdue) AS newest
+FROM live
+"""
+
+ON_RECORD = "SELECT * FROM alerts WHERE shipment_id IS NULL AND subject = $1 FOR UPDATE"
+
+
+async def watch_fleet(pool: asyncpg.Pool, stop: asyncio.Event, outage: Outage = USUAL) -> None:
+    """Look at the fleet now and then until `stop` is set; outlasts a database that is away."""
+    while not stop.is_set():
+        await first_of(stop, patience_s=EVERY_S)
+        await outlast(lambda: hear_fleet(pool, outage), stop, "fleet")
+
+
+async def hear_fleet(pool: asyncpg.Pool, outage: Outage = USUAL) -> Hearing | None:
+    """See how much of the fleet is heard, and let its alert follow; None where somebody else is at it."""
+    async with pool.acquire() as connection, connection.transaction():
+        if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
+            return None
+        return await _hear(connection, outage)
+
+
+async def _hear(connection: Connection, outage: Outage) -> Hearing:
+    row = await connection.fetchrow(ON_RECORD, SUBJECT)
+    alert = None if row is None else alert_from_row(row)
+    clock = await connection.fetchval("SELECT clock_timestamp()")
+    now = to_instant(clock)
+    on = alert is not None and alert.condition.holds
+    before = alert.condition.since if alert is not None and on else now
+    silence = timedelta(microseconds=LONGEST_SILENCE)
+    heard = await connection.fetchrow(HEAR, clock, to_datetime(before - LONGEST_SILENCE), silence, _LANDING)
+    assert heard is not None
+    newest = None if heard["newest"] is None else to_instant(heard["newest"])
+    hearing = Hearing(live=heard["live"], silent=heard["silent"], shipments=heard["shipments"], newest=newest)
+    condition = fleet_condition(hearing, alert, now, outage)
+    if condition is not None:
+        steps = follow(alert, None, condition, now, lambda: str(uuid4()))
+        await save_steps(connection, [(Whose(), step) for step in steps], now)
+    return hearing

@@ -1,0 +1,64 @@
+"""Judges due shipments one after another; one whose judgement raises costs the others nothing."""
+
+import traceback
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias
+from uuid import uuid4
+
+from alerts.evaluation.judgement import DueShipment, Verdict, judge
+from alerts.model import Instant
+from alerts.triage.alert import AlertKind
+from telemetry.slices import in_slices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """An error, in one line and with where it came from."""
+
+    error: str
+    trace: str
+
+    @classmethod
+    def of(cls, error: Exception) -> "Failed":
+        return cls(error=told(error), trace="".join(traceback.format_exception(error)).rstrip())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What came of a judgement."""
+
+    verdict: Verdict | None
+    """None where it failed."""
+    failure: Failed | None = None
+    rules: Mapping[AlertKind, Failed] = field(default_factory=dict)
+    """The rules that failed, without which the verdict is."""
+
+
+Judging: TypeAlias = Callable[[Sequence[DueShipment], Instant], Awaitable[Sequence[Judged]]]
+"""Judges each of some shipments, as of an instant; gives what came of them in their order."""
+
+
+async def judge_here(shipments: Sequence[DueShipment], now: Instant) -> Sequence[Judged]:
+    """Judge in this process, letting others run in between."""
+    return await in_slices(partial(judge_one, now=now), shipments)
+
+
+def judge_one(shipment: DueShipment, now: Instant) -> Judged:
+    """Judge one shipment; whatever its judgement raises is what came of it."""
+    try:
+        verdict = judge(shipment, now, new_id)
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the other shipments must not wait for it
+        return Judged(verdict=None, failure=Failed.of(error))
+    return Judged(verdict=verdict, rules={kind: Failed.of(error) for kind, error in verdict.errors.items()})
+
+
+def new_id() -> str:
+    """Give an id that nothing else has."""
+    return str(uuid4())
+
+
+def told(error: Exception) -> str:
+    """Say what an error is, in one line."""
+    return "".join(traceback.format_exception_only(error)).strip()

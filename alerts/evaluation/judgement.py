@@ -1,0 +1,304 @@
+"""Pure: from what is known of a due shipment to what has to be written and told."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from alerts.evaluation.checkpoint import RETRY_AFTER, Standing, go_forward
+from alerts.evaluation.departure import SUBJECT as DEPARTURE_LATE
+from alerts.evaluation.departure import Departing, departure
+from alerts.evaluation.look import Logger, Looked, look_around
+from alerts.excursions.fold import Evaluation, finish
+from alerts.excursions.phases import State
+from alerts.excursions.plan import Plan
+from alerts.excursions.reconcile import reconcile, unsettled
+from alerts.excursions.trace import Trace
+from alerts.model import Change, Excursion, Instant, Reason, Window
+from alerts.rules.facts import Facts
+from alerts.rules.registry import Tuned, tuned
+from alerts.rules.rule import Moment
+from alerts.triage import conditions
+from alerts.triage.alert import Alert, AlertChange, AlertKind, Condition, advance, raise_alert
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Which shipment it is, and who may hear of it."""
+
+    shipment_id: str
+    organization: str | None
+    drill: bool
+    alerts: Mapping[str, Alert]
+    """Those on record that this judgement may change, by subject."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One logger of a due shipment: how far it was folded, what came since then, and what is on record."""
+
+    device_id: str
+    standing: Standing
+    """That of the last safe point before everything that is new; an empty one where there is none."""
+    trace: Trace
+    """All readings after it that were measured while the logger was on this shipment."""
+    refolds: bool = False
+    """The standing is not the newest one that was stored: what was folded after it is no longer true."""
+    excursions: tuple[Excursion, ...] = ()
+    """Those that are live on record, at least all that no reading up to the state has ended."""
+    cause: Reason = Reason.LATE_DATA
+    """Why what was told before may change."""
+
+    @property
+    def state(self) -> State:
+        """That of its excursions."""
+        return self.standing.state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueShipment:
+    """A shipment that is to be evaluated, with all that its judgement depends on."""
+
+    identity: Identity
+    plan_revision: int
+    facts: Facts | None
+    """None until departure, and for one that was cancelled before it."""
+    watched_from: Instant
+    """Since when it is known that it departed: before that nobody could miss its loggers."""
+    devices: tuple[Device, ...]
+    departing: Departing | None = None
+    held_back: frozenset[AlertKind] = frozenset()
+    """What is not told of anew for now, since one alert for the whole fleet tells of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceVerdict:
+    """What became of one device."""
+
+    device: Device
+    standing: Standing
+    changes: tuple[Change, ...]
+    safe_points: tuple[Standing, ...]
+
+    @property
+    def state(self) -> State:
+        """That of its excursions."""
+        return self.standing.state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertStep:
+    """An alert's change, beside what it was."""
+
+    before: Alert | None
+    change: AlertChange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What has to be written and told of one shipment, and when to look again if no reading comes first."""
+
+    identity: Identity
+    plan_revision: int
+    devices: tuple[DeviceVerdict, ...]
+    alerts: tuple[AlertStep, ...]
+    evaluate_at: Instant | None
+    errors: Mapping[AlertKind, Exception] = field(default_factory=dict)
+    """The rules that failed, and with what."""
+    held_back: int = 0
+    """How many alerts were not raised, since one for the whole fleet tells of them."""
+
+
+def follow(
+    before: Alert | None,
+    shipment_id: str | None,
+    condition: Condition,
+    now: Instant,
+    new_id: Callable[[], str],
+) -> list[AlertStep]:
+    """Bring an alert, or a new one, to what its condition is now."""
+    steps = []
+    changes = (
+        raise_alert(new_id(), shipment_id, condition, now)
+        if before is None
+        else advance(before, condition, now)
+    )
+    for change in changes:
+        steps.append(AlertStep(before=before, change=change))
+        before = change.alert
+    return steps
+
+
+@dataclass(slots=True)
+class _Alerts:
+    """The shipment's alerts as they change under one judgement."""
+
+    identity: Identity
+    now: Instant
+    new_id: Callable[[], str]
+    steps: list[AlertStep] = field(default_factory=list)
+
+    def hold(self, condition: Condition) -> None:
+        """Bring the alert of a condition to what the condition is now."""
+        before = self.identity.alerts.get(condition.subject)
+        self.steps += follow(before, self.identity.shipment_id, condition, self.now, self.new_id)
+
+    def hold_or_withdraw(self, subject: str, condition: Condition | None) -> None:
+        """Do the same for a condition that its rule may find no longer."""
+        if condition is not None:
+            self.hold(condition)
+        elif (alert := self.identity.alerts.get(subject)) is not None:
+            self.hold(conditions.withdrawn(alert.condition))
+
+    def end(self, subject: str) -> None:
+        """End the alert of a condition that is over, where there is one."""
+        alert = self.identity.alerts.get(subject)
+        if alert is not None and alert.condition.holds:
+            self.hold(replace(alert.condition, until=max(self.now, alert.condition.since)))
+
+    def failed(self, kind: AlertKind, error: Exception | None) -> None:
+        """Tell that a rule fails: the first failure fires, and later ones add nothing."""
+        before = self.identity.alerts.get(conditions.rule_failed(kind))
+        if error is not None and (before is None or not before.condition.holds):
+            why = f"{type(error).__name__}: {error}"
+            self.hold(conditions.rule_failed_condition(kind, why, self.now))
+
+
+def judge(shipment: DueShipment, now: Instant, new_id: Callable[[], str]) -> Verdict:
+    """Fold in the new readings of each device, let the rules look, and give every change that follows."""
+    alerts = _Alerts(shipment.identity, now, new_id)
+    alerts.end(conditions.EVALUATION_FAILED)
+    devices: list[DeviceVerdict] = []
+    deadlines: list[Instant] = []
+    errors: dict[AlertKind, Exception] = {}
+    held_back = 0
+    facts = shipment.facts
+    if shipment.departing is not None:
+        deadlines += _look_at_departure(alerts, shipment.departing)
+    if facts is not None:
+        watching = tuned(facts.plan)
+        loggers = []
+        for device in shipment.devices:
+            verdict, evaluation, failed = _judge_device(facts, watching, device, now, new_id)
+            errors |= failed
+            moment = _moment(shipment, facts, evaluation, device.device_id)
+            _alert_device(alerts, facts.plan, verdict, evaluation)
+            if moment.over is None:
+                deadlines += _deadlines(facts.window, evaluation)
+            devices.append(verdict)
+            loggers.append(Logger(standing=verdict.standing, moment=moment))
+        if loggers:
+            looked = _look(alerts, shipment.held_back, facts, watching, loggers)
+            errors |= looked.errors
+            deadlines += looked.deadlines
+            held_back = looked.held_back
+            deadlines += _tell_of_failures(alerts, watching, loggers, errors)
+    return Verdict(
+        identity=shipment.identity,
+        plan_revision=shipment.plan_revision,
+        devices=tuple(devices),
+        alerts=tuple(alerts.steps),
+        evaluate_at=min(deadlines, default=None),
+        errors=errors,
+        held_back=held_back,
+    )
+
+
+def _look_at_departure(alerts: _Alerts, departing: Departing) -> Iterator[Instant]:
+    """Let the alert for a departure that is late follow; give when it changes by the clock."""
+    looked = departure(departing, alerts.identity.alerts.get(DEPARTURE_LATE), alerts.now)
+    if looked.condition is not None:
+        alerts.hold(looked.condition)
+    if looked.again_at is not None:
+        yield looked.again_at
+
+
+def _moment(shipment: DueShipment, facts: Facts, evaluation: Evaluation, device_id: str) -> Moment:
+    ended_at = facts.window.delivered_at
+    return Moment(
+        through=evaluation.through,
+        watched_from=shipment.watched_from,
+        over=ended_at if evaluation.through == ended_at else None,
+        device_id=device_id,
+    )
+
+
+def _deadlines(window: Window, evaluation: Evaluation) -> list[Instant]:
+    """Give the instants at which an excursion changes although no reading comes, and the end of the shipment."""
+    return [
+        at
+        for at in (evaluation.next_deadline, window.delivered_at)
+        if at is not None and at > evaluation.through
+    ]
+
+
+def _look(
+    alerts: _Alerts,
+    held_back: frozenset[AlertKind],
+    facts: Facts,
+    watching: Sequence[Tuned],
+    loggers: Sequence[Logger],
+) -> Looked:
+    """Let alerts follow what the rules find."""
+    latest = max((logger.moment for logger in loggers), key=lambda moment: moment.through)
+    whole = replace(latest, device_id=None)
+    looked = look_around(facts, watching, loggers, whole, alerts.identity.alerts, held_back)
+    for condition in looked.conditions:
+        alerts.hold(condition)
+    return looked
+
+
+def _tell_of_failures(
+    alerts: _Alerts,
+    watching: Sequence[Tuned],
+    loggers: Sequence[Logger],
+    errors: Mapping[AlertKind, Exception],
+) -> Iterator[Instant]:
+    """Tell of rules that fail, and of those that do no longer; give when to try again."""
+    waiting = {kind for logger in loggers for kind in logger.standing.failed}
+    for kind in sorted(waiting | errors.keys()):
+        yield alerts.now + RETRY_AFTER
+        alerts.failed(kind, errors.get(kind))
+    told_of = [name for name in alerts.identity.alerts if name.startswith(conditions.EVALUATION_FAILED)]
+    for one in watching if told_of else ():
+        if one.kind not in waiting and one.kind not in errors:
+            alerts.end(conditions.rule_failed(one.kind))
+
+
+def set_aside(identity: Identity, error: str, now: Instant, new_id: Callable[[], str]) -> Verdict:
+    """Tell of a shipment whose judgement failed: the first failure fires, and later ones add nothing."""
+    before = identity.alerts.get(conditions.EVALUATION_FAILED)
+    alerts = _Alerts(identity, now, new_id)
+    if before is None or not before.condition.holds:
+        alerts.hold(conditions.failed_condition(error, now))
+    return Verdict(
+        identity=identity, plan_revision=0, devices=(), alerts=tuple(alerts.steps), evaluate_at=None
+    )
+
+
+def _judge_device(
+    facts: Facts, watching: Sequence[Tuned], device: Device, now: Instant, new_id: Callable[[], str]
+) -> tuple[DeviceVerdict, Evaluation, Mapping[AlertKind, Exception]]:
+    forward = go_forward(facts, watching, device.standing, device.trace, now + RETRY_AFTER)
+    evaluation = finish(facts.plan, facts.window, forward.standing.state, now, forward.folded.closed)
+    changes = reconcile(
+        unsettled(device.excursions, device.state.seen),
+        evaluation.excursions,
+        now=now,
+        new_id=new_id,
+        cause=device.cause,
+    )
+    verdict = DeviceVerdict(
+        device=device,
+        standing=forward.standing,
+        changes=tuple(changes),
+        safe_points=forward.safe_points,
+    )
+    return verdict, evaluation, forward.errors
+
+
+def _alert_device(alerts: _Alerts, plan: Plan, verdict: DeviceVerdict, evaluation: Evaluation) -> None:
+    device_id = verdict.device.device_id
+    for change in verdict.changes:
+        condition = conditions.excursion_condition(plan, device_id, change.after)
+        alerts.hold_or_withdraw(f"excursion:{change.after.id}", condition)
+    budget = conditions.budget_condition(plan, device_id, evaluation)
+    alerts.hold_or_withdraw(f"budget_exhausted:{device_id}", budget)

@@ -1,0 +1,189 @@
+"""Reads what is known of shipments beside their readings: plan, window, dewar, way and times."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+import asyncpg
+import orjson
+
+from alerts.evaluation.airports_file import airfields, airports
+from alerts.evaluation.departure import Departing
+from alerts.evaluation.outage import GRACE_S, SUBJECT
+from alerts.evaluation.resume import window_of
+from alerts.excursions.load_readings import Connection
+from alerts.excursions.plan import Plan
+from alerts.model import SECOND, Instant, to_instant
+from alerts.rules.facts import Charge, Dewar, Facts, Leg, Place
+from alerts.triage.alert import AlertKind
+from alerts.triage.rows import Row, instant
+from telemetry.registry.hours import receiving_hours
+from telemetry.registry.sites import is_meant
+
+LOAD_SHIPMENTS: Final = """
+SELECT s.shipment_id, s.organization, s.drill, s.plan::text AS plan, s.plan_revision, s.departed_at, s.delivered_at, s.cancelled_at,
+    s.created_at, s.origin, s.destination, s.legs::text AS legs, s.planned_departure, s.planned_arrival, s.packed_out_at, s.use_by,
+    s.dewar_id, d.hold_time_h, d.ln2_capacity_kg, d.last_charged_at, d.qualified_until, clock_timestamp() AS looked_at,
+    EXISTS (
+        SELECT FROM alerts WHERE shipment_id IS NULL AND subject = $2 AND NOT withdrawn
+            AND (until IS NULL OR until > clock_timestamp() - (details->>$3)::float8 * interval '1 second')
+    ) AS fleet_is_silent
+FROM shipments AS s LEFT JOIN dewars AS d USING (dewar_id) WHERE s.shipment_id = ANY($1::text[])
+"""
+
+
+async def load_shipments(connection: Connection, shipment_ids: Sequence[str]) -> Mapping[str, asyncpg.Record]:
+    """Load shipments with their dewars, by id."""
+    rows = await connection.fetch(LOAD_SHIPMENTS, shipment_ids, SUBJECT, GRACE_S)
+    return {row["shipment_id"]: row for row in rows}
+
+
+def held_back(shipment: Row) -> frozenset[AlertKind]:
+    """Give what is not told of single shipments now, since one alert for the whole fleet tells of it."""
+    return _SILENCE if shipment["fleet_is_silent"] else frozenset()
+
+
+_SILENCE: Final = frozenset({AlertKind.SIGNAL_LOST})
+
+
+# A site is read from its text once for each revision, not for each shipment and cycle: hence the text.
+_LOAD_SITES: Final = """
+SELECT site_id, organization, to_jsonb(sites)::text AS site FROM sites WHERE site_id = ANY($1::text[])
+"""
+
+_LOAD_CHARGES: Final = """
+SELECT dewar_id, charged_at, ln2_kg FROM dewar_charges WHERE dewar_id = ANY($1::text[]) AND NOT withdrawn
+ORDER BY dewar_id, charged_at
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What several shipments may share: the sites on their ways, and the charges of their dewars."""
+
+    sites: Mapping[str, Row]
+    charges: Mapping[str, tuple[Charge, ...]]
+
+
+async def load_surroundings(connection: Connection, shipments: Iterable[Row]) -> Surroundings:
+    """Load what the shipments name: two statements at most, whatever their number."""
+    names, dewars = set(), set()
+    for shipment in shipments:
+        if shipment["departed_at"] is not None:
+            names |= _names(shipment)
+            dewars.add(shipment["dewar_id"])
+    dewars.discard(None)
+    sites = await connection.fetch(_LOAD_SITES, list(names)) if names else []
+    charges = defaultdict(list)
+    for row in await connection.fetch(_LOAD_CHARGES, list(dewars)) if dewars else []:
+        charges[row["dewar_id"]].append(Charge(at=to_instant(row["charged_at"]), ln2_kg=row["ln2_kg"]))
+    return Surroundings(
+        sites={row["site_id"]: row for row in sites},
+        charges={dewar_id: tuple(found) for dewar_id, found in charges.items()},
+    )
+
+
+def facts_of(shipment: Row, devices: Iterable[Row], around: Surroundings) -> Facts | None:
+    """Give the facts of a row of a shipment, of those of its loggers, and of what it names; None before departure."""
+    window = window_of(shipment)
+    if window is None:
+        return None
+    places = {name: _place(name, shipment, around) for name in _names(shipment)}
+    return Facts(
+        plan=plan_of(shipment["plan"]),
+        window=window,
+        dewar=None if shipment["dewar_id"] is None else _dewar(shipment, around),
+        origin=places.get(shipment["origin"]),
+        destination=places.get(shipment["destination"]),
+        legs=tuple(_leg(leg, places) for leg in _legs(shipment["legs"])),
+        planned_departure=instant(shipment["planned_departure"]),
+        planned_arrival=instant(shipment["planned_arrival"]),
+        packed_out_at=instant(shipment["packed_out_at"]),
+        use_by=instant(shipment["use_by"]),
+        airfields=airfields(),
+        interval={
+            row["device_id"]: round(row["interval_s"] * SECOND)
+            for row in devices
+            if row["interval_s"] is not None
+        },
+    )
+
+
+def departing_of(shipment: Row) -> Departing:
+    """Give what is known of the departure of a row of a shipment."""
+    return Departing(
+        plan=plan_of(shipment["plan"]),
+        known_from=to_instant(shipment["created_at"]),
+        planned=instant(shipment["planned_departure"]),
+        departed_at=instant(shipment["departed_at"]),
+        ended_at=instant(shipment["cancelled_at"]),
+    )
+
+
+@lru_cache(maxsize=1024)
+def plan_of(stored: str) -> Plan:
+    """Read a stored plan; most shipments have one that many have."""
+    return Plan.from_json(orjson.loads(stored))
+
+
+def _dewar(row: Row, around: Surroundings) -> Dewar:
+    charged_at, hold_time_h = row["last_charged_at"], row["hold_time_h"]
+    last = () if charged_at is None else (Charge(at=to_instant(charged_at)),)
+    return Dewar(
+        dewar_id=row["dewar_id"],
+        hold_time=None if hold_time_h is None else round(hold_time_h * 3600 * SECOND),
+        ln2_capacity_kg=row["ln2_capacity_kg"],
+        charges=around.charges.get(row["dewar_id"], last),
+        qualified_until=instant(row["qualified_until"]),
+    )
+
+
+def _names(shipment: Row) -> set[str]:
+    ends = {shipment["origin"], shipment["destination"]}
+    ends.update(name for leg in _legs(shipment["legs"]) for name in (leg["from"], leg["to"]))
+    return ends - {None}
+
+
+def _place(name: str, shipment: Row, around: Surroundings) -> Place:
+    """Give the place that a shipment means: its own or everybody's site, else an airport, else one without position."""
+    site = around.sites.get(name)
+    if site is not None and is_meant(site["organization"], shipment["organization"]):
+        return _site(site["site"])
+    return airports().get(name) or Place(name=name)
+
+
+@lru_cache(maxsize=4096)
+def _site(stored: str) -> Place:
+    row = orjson.loads(stored)
+    return Place(
+        name=row["name"],
+        lat=row["lat"],
+        lon=row["lon"],
+        radius_m=row["radius_m"],
+        airport=row["kind"] == "airport",
+        stores=None if row["stores"] is None else frozenset(row["stores"]),
+        hours=receiving_hours(row["timezone"], row["receiving_hours"]),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _legs(stored: str) -> tuple[Mapping[str, Any], ...]:
+    return tuple(orjson.loads(stored))
+
+
+def _leg(leg: Mapping[str, Any], places: Mapping[str, Place]) -> Leg:
+    return Leg(
+        start=places[leg["from"]],
+        end=places[leg["to"]],
+        carrier=leg.get("carrier"),
+        planned_departure=_instant(leg.get("planned_departure")),
+        planned_arrival=_instant(leg.get("planned_arrival")),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _instant(text: str | None) -> Instant | None:
+    return None if text is None else to_instant(datetime.fromisoformat(text))

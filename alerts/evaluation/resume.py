@@ -1,0 +1,201 @@
+"""Finds for each logger the folded state to go on from, and loads the readings that are to be folded after it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Self
+
+import orjson
+
+from alerts.evaluation.checkpoint import Standing
+from alerts.excursions.load_readings import FOR_EVER, FROM_THE_START, Connection, Loaded, Wanted, load
+from alerts.excursions.phases import State
+from alerts.excursions.trace import Channel
+from alerts.model import Instant, Window, to_datetime, to_instant
+from alerts.rules.registry import Tuned
+from alerts.triage.alert import AlertKind
+from alerts.triage.rows import Row, instant
+
+# Of each logger that something late came for: the last safe point before it, with the rules that it has to have.
+_SAFE_POINTS = """
+SELECT w.position, p.state
+FROM unnest($1::int[], $2::text[], $3::text[], $4::int[], $5::timestamptz[], $6::text[])
+         AS w(position, shipment_id, device_id, plan_revision, before, rules)
+CROSS JOIN LATERAL (
+    SELECT state FROM evaluation_safe_points AS s
+    WHERE s.shipment_id = w.shipment_id AND s.device_id = w.device_id
+        AND s.plan_revision = w.plan_revision AND s.seen < w.before
+        AND (w.rules = '' OR s.state->'rules' ?& string_to_array(w.rules, ' '))
+    ORDER BY s.seen DESC LIMIT 1
+) AS p
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Dirty:
+    """From when on what was folded is no longer true, by shipment and device; device None stands for all of them."""
+
+    since: Mapping[tuple[str, str | None], datetime]
+
+    @classmethod
+    def of(cls, marks: Iterable[Row]) -> Self:
+        """Make it of rows of `evaluation_marks`."""
+        since: dict[tuple[str, str | None], datetime] = {}
+        for mark in marks:
+            key = mark["shipment_id"], mark["device_id"]
+            at = mark["dirty_from"] or FROM_THE_START
+            since[key] = min(at, since.get(key, at))
+        return cls(since)
+
+    @classmethod
+    def everything(cls, shipment_ids: Iterable[str]) -> Self:
+        """Make all of these shipments dirty from the start."""
+        return cls({(shipment_id, None): FROM_THE_START for shipment_id in shipment_ids})
+
+    def whole_shipment(self, shipment_id: str) -> bool:
+        """Tell whether it is dirty for another reason than new readings."""
+        return (shipment_id, None) in self.since
+
+    def from_when(self, shipment_id: str, device_id: str) -> datetime | None:
+        """Give the instant from which on a logger is dirty; None where it is not."""
+        found = (self.since.get((shipment_id, None)), self.since.get((shipment_id, device_id)))
+        return min((at for at in found if at is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folding:
+    """What is to be folded of one logger on one shipment that has departed."""
+
+    shipment_id: str
+    device_id: str
+    plan_revision: int
+    start: Instant
+    end: Instant | None
+    """The stretch, half open, whose readings count: on this shipment, and in its window."""
+    newest: Standing | None
+    """What was stored last, where it is of this version of the fold."""
+    stored_under: int | None
+    """Under which revision of the plan."""
+    dirty_from: datetime | None
+    tuned: tuple[Tuned, ...] = ()
+    """The rules that are folded too."""
+    missing: tuple[AlertKind, ...] = ()
+    """Those of them that what was stored last lacks, and that have to be folded from before it."""
+
+    @classmethod
+    def of(
+        cls, row: Row, shipment: Row, dirty: Dirty, tuned: tuple[Tuned, ...] = (), now: Instant = 0
+    ) -> Self | None:
+        """Make it of a row of an assignment with its state, and one of its shipment; None before departure."""
+        window = window_of(shipment)
+        if window is None:
+            return None
+        ends = [end for end in (instant(row["ends_at"]), window.delivered_at) if end is not None]
+        newest = standing(row["state"])
+        return cls(
+            shipment_id=shipment["shipment_id"],
+            device_id=row["device_id"],
+            plan_revision=shipment["plan_revision"],
+            start=max(to_instant(row["starts_at"]), window.departed_at),
+            end=min(ends, default=None),
+            newest=newest,
+            stored_under=row["plan_revision"],
+            dirty_from=dirty.from_when(shipment["shipment_id"], row["device_id"]),
+            tuned=tuned,
+            missing=() if newest is None else tuple(newest.missing(tuned, now)),
+        )
+
+    def true_before(self) -> datetime | None:
+        """Give the instant before which what was folded is true; None where nothing is."""
+        if self.newest is None or self.stored_under != self.plan_revision:
+            return None
+        ends = [at for at in (self.dirty_from, None if self.end is None else to_datetime(self.end)) if at]
+        return min(ends, default=FOR_EVER)
+
+    def goes_on(self) -> Standing | None:
+        """Give the newest standing, if nothing that came is late for it and no rule is missing."""
+        before = self.true_before()
+        if before is None or self.newest is None or self.missing:
+            return None
+        seen = self.newest.state.seen
+        return self.newest if seen is None or to_datetime(seen) < before else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """A folding, the standing to go on from, and what has to be folded in."""
+
+    folding: Folding
+    standing: Standing
+    refolds: bool
+    """The standing is not the one that was stored last."""
+    loaded: Loaded
+
+    @property
+    def state(self) -> State:
+        """That of its excursions."""
+        return self.standing.state
+
+
+async def resume(
+    connection: Connection, foldings: Sequence[Folding], channels: frozenset[Channel] = frozenset()
+) -> list[Resumed]:
+    """Give for each folding the standing to go on from, and the readings after it: two statements, whatever their number."""
+    standings = [folding.goes_on() for folding in foldings]
+    late = [place for place, state in enumerate(standings) if state is None]
+    found = await _safe_points(connection, foldings, late)
+    resumed = [one or found.get(place) or Standing() for place, one in enumerate(standings)]
+    wanted = [
+        Wanted(device_id=f.device_id, starting=f.start, after=one.state.seen, before=f.end)
+        for f, one in zip(foldings, resumed, strict=True)
+    ]
+    loaded = await load(connection, wanted, channels)
+    return [
+        Resumed(folding=folding, standing=one, refolds=went_on is None, loaded=readings)
+        for folding, one, went_on, readings in zip(foldings, resumed, standings, loaded, strict=True)
+    ]
+
+
+async def _safe_points(
+    connection: Connection, foldings: Sequence[Folding], late: Iterable[int]
+) -> Mapping[int, Standing]:
+    bounds = {place: before for place in late if (before := foldings[place].true_before()) is not None}
+    if not bounds:
+        return {}
+    rows = await connection.fetch(
+        _SAFE_POINTS,
+        list(bounds),
+        [foldings[place].shipment_id for place in bounds],
+        [foldings[place].device_id for place in bounds],
+        [foldings[place].plan_revision for place in bounds],
+        list(bounds.values()),
+        [" ".join(_needed(foldings[place])) for place in bounds],
+    )
+    found = {}
+    for row in rows:
+        folding, one = foldings[row["position"]], standing(row["state"])
+        if one is not None and one.rules.keys() >= set(_needed(folding)):
+            waiting = {} if folding.newest is None else folding.newest.failed
+            found[row["position"]] = replace(one, failed=waiting)
+    return found
+
+
+def _needed(folding: Folding) -> list[AlertKind]:
+    """Name the rules that a safe point has to have: all but those that failed and are left alone for now."""
+    waiting = set() if folding.newest is None else folding.newest.failed.keys() - set(folding.missing)
+    return [one.kind for one in folding.tuned if one.kind not in waiting]
+
+
+def window_of(shipment: Row) -> Window | None:
+    """Give the time in which readings count; None before departure, and for a shipment cancelled before it."""
+    if shipment["departed_at"] is None:
+        return None
+    ended_at = shipment["delivered_at"] or shipment["cancelled_at"]
+    return Window(departed_at=to_instant(shipment["departed_at"]), delivered_at=instant(ended_at))
+
+
+def standing(stored: Any) -> Standing | None:
+    """Read a stored standing, as either database library gives it; None where another version of the fold wrote it."""
+    if stored is None:
+        return None
+    return Standing.from_json(orjson.loads(stored) if isinstance(stored, str) else stored)

@@ -1,0 +1,1 @@
+"""The outbox: events written with what they tell of, and kept for as long as consumers may need them."""

@@ -1,0 +1,169 @@
+"""The outbox: what is to be told is written with what it tells of, and read by position so that nothing is skipped.
+
+Transactions commit in another order than their rows were numbered, so "after the last id" skips rows. So each event gets
+its position at commit, by a trigger that lets one transaction after the other do so: what commits later comes after it.
+"""
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import asyncpg
+import orjson
+from sqlalchemy import insert
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.excursions.load_readings import Connection
+from alerts.model import to_instant
+from alerts.tables import event_sequences, outbox
+from alerts.wording import rfc3339
+from telemetry.model import JsonObject
+
+OUTBOX_CHANNEL: Final = "dewarwatch_outbox"
+"""Notified of by the trigger that gives events their position."""
+_LARGEST = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in the outbox; everything up to it has been read."""
+
+    number: int
+    created_us: int = field(default=0, compare=False)
+    """When its event was made, in µs since 1970, by which it is known again; 0 where no event is meant."""
+
+    def __str__(self) -> str:
+        return f"{self.number}-{self.created_us}"
+
+    @classmethod
+    def parse(cls, text_: str) -> "Position | None":
+        """Read what `str` gave; None where it is something else."""
+        found = re.fullmatch(r"([0-9]{1,19})-([0-9]{1,19})", text_, re.ASCII)
+        if found is None:
+            return None
+        position = cls(int(found[1]), int(found[2]))
+        return position if max(position.number, position.created_us) <= _LARGEST else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that was told."""
+
+    position: Position
+    created_at: datetime
+    type: str
+    shipment_id: str | None
+    organization: str | None
+    data: JsonObject
+
+    def body(self) -> dict[str, Any]:
+        """Give what is sent: the same to everybody who may see it."""
+        return {"type": self.type, "timestamp": rfc3339(self.created_at), "data": self.data}
+
+
+async def tell(
+    connection: AsyncConnection,
+    *,
+    type: str,  # noqa: A002 - the word of the contract
+    shipment_id: str | None,
+    organization: str | None,
+    data: JsonObject,
+) -> None:
+    """Write an event, to be told if and when the transaction commits; one of a shipment gets its `sequence`."""
+    if shipment_id is not None:
+        data = {**data, "sequence": await _next_sequence(connection, shipment_id)}
+    await connection.execute(
+        insert(outbox).values(type=type, shipment_id=shipment_id, organization=organization, data=data)
+    )
+
+
+async def _next_sequence(connection: AsyncConnection, shipment_id: str) -> int:
+    """Count on, as `record.WRITE_EVENTS` does; whoever else tells of the shipment waits until the commit."""
+    counted = (
+        upsert(event_sequences)
+        .values(shipment_id=shipment_id, last=1)
+        .on_conflict_do_update(index_elements=["shipment_id"], set_={"last": event_sequences.c.last + 1})
+        .returning(event_sequences.c.last)
+    )
+    return int((await connection.execute(counted)).scalar_one())
+
+
+_END = """
+SELECT outbox_end() AS number, (SELECT created_at FROM outbox WHERE position = outbox_end()) AS created_at
+"""
+
+_AFTER = """
+SELECT position, created_at, type, shipment_id, organization, data FROM outbox
+WHERE position > $1 ORDER BY position LIMIT $2
+"""
+
+
+async def end(connection: Connection) -> Position:
+    """Give the position after everything that is there now."""
+    row = await connection.fetchrow(_END)
+    assert row is not None
+    return Position(row["number"], 0 if row["created_at"] is None else to_instant(row["created_at"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """Events after a position may be lost to whoever reads on from there."""
+
+    reason: Literal["pruned", "unknown_position"]
+    go_on_after: Position
+    """Behind it nothing is missing."""
+    at: str
+    """When that was found, RFC 3339."""
+
+
+# A position that is not of this database's history, as after one was restored: another event is there, or none although
+# nothing was removed so far (a sequence leaves numbers out after a crash), or it is still to come.
+_LOST = """
+SELECT outbox_end() AS end, clock_timestamp() AS at, coalesce(p.position, 0) AS pruned, o.created_at
+FROM (SELECT) AS one LEFT JOIN outbox_pruned AS p ON true LEFT JOIN outbox AS o ON o.position = $1
+"""
+
+
+async def lost(connection: Connection, after: Position) -> Lost | None:
+    """Tell whether events after a position have been removed, or whether this database cannot have given it."""
+    row = await connection.fetchrow(_LOST, after.number)
+    assert row is not None
+    at = rfc3339(row["at"])
+    if after.number < row["pruned"]:
+        return Lost(reason="pruned", go_on_after=Position(row["pruned"]), at=at)
+    there = None if row["created_at"] is None else to_instant(row["created_at"])
+    another = after.created_us and after.number > row["pruned"] and there != after.created_us
+    if another or after.number > row["end"]:
+        return Lost(reason="unknown_position", go_on_after=await end(connection), at=at)
+    return None
+
+
+async def read(connection: Connection, after: Position, limit: int) -> list[Event]:
+    """Give the next events after a position: fewer than `limit` where there are no more."""
+    return [_event(row) for row in await connection.fetch(_AFTER, after.number, limit)]
+
+
+async def read_on(connection: Connection, after: Position, limit: int) -> list[Event] | Lost:
+    """Give the next events, as `read` does, or say that the database has gone back behind what was read of it.
+
+    To see that costs nothing: the event that was read last is read once more.
+    """
+    events = [_event(row) for row in await connection.fetch(_AFTER, after.number - 1, limit + 1)]
+    if events and events[0].position == after:
+        if events[0].position.created_us == after.created_us:
+            return events[1:]
+        del events[0]
+    return await lost(connection, after) or events[:limit]
+
+
+def _event(row: asyncpg.Record) -> Event:
+    return Event(
+        position=Position(row["position"], to_instant(row["created_at"])),
+        created_at=row["created_at"],
+        type=row["type"],
+        shipment_id=row["shipment_id"],
+        organization=row["organization"],
+        data=orjson.loads(row["data"]),
+    )

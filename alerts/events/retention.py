@@ -1,0 +1,55 @@
+"""Keeps the outbox: its age is watched, and its end cut off; streams and webhooks read what it holds."""
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+
+from alerts import metrics
+from alerts.work.wakeup import first_of, outlast
+
+LOOK_EVERY_S = 5.0
+_CHUNK = 10_000
+
+AGE = """
+SELECT coalesce(extract(epoch FROM clock_timestamp() - (
+    SELECT created_at FROM outbox WHERE position > (SELECT position FROM webhook_fanout) ORDER BY position LIMIT 1)), 0)
+"""
+
+# How far it went is noted with it, for whoever wants to go on from before that.
+PRUNE = """
+WITH old AS (
+    DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE created_at < now() - $1::interval ORDER BY id LIMIT $2)
+    RETURNING position
+), noted AS (
+    INSERT INTO outbox_pruned AS p (position) SELECT max(position) FROM old HAVING count(position) > 0
+    ON CONFLICT (one) DO UPDATE SET position = greatest(p.position, EXCLUDED.position)
+)
+SELECT count(*) FROM old
+"""
+
+NOBODY_TO_TELL = "SELECT count(*) FROM escalations WHERE nobody_to_tell"
+
+MARKS = "SELECT count(*) FROM evaluation_marks"
+
+
+async def run_deliver(pool: asyncpg.Pool, stop: asyncio.Event, retention: timedelta) -> None:
+    """Watch the outbox and remove what is older than `retention`, until `stop` is set.
+
+    The event stream and the webhooks read the outbox by themselves: see api/http/event_hub.py and alerts/webhooks.
+    """
+    while not stop.is_set():
+        removed = await outlast(lambda: look_after(pool, retention), stop, "deliver")
+        if removed != _CHUNK:
+            await first_of(stop, patience_s=LOOK_EVERY_S)
+
+
+async def look_after(pool: asyncpg.Pool, retention: timedelta) -> int:
+    """Measure the outbox's age, remove a chunk of what is past its retention, and give the number removed."""
+    async with pool.acquire() as connection:
+        metrics.OUTBOX_AGE_SECONDS.set(float(await connection.fetchval(AGE)))
+        metrics.MARKS_WAITING.set(await connection.fetchval(MARKS))
+        removed = int(await connection.fetchval(PRUNE, retention, _CHUNK))
+        metrics.NOBODY_TO_TELL.set(await connection.fetchval(NOBODY_TO_TELL))
+    metrics.OUTBOX_PRUNED.inc(removed)
+    return removed

@@ -1,0 +1,1 @@
+"""What an excursion is: the plan, the fold over readings, the figures, the record."""

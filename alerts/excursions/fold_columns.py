@@ -1,0 +1,275 @@
+"""Pure: the fold of excursion.py over whole columns at once, for stretches that are long.
+
+Theory of operation. It follows the same table `PHASES`. A second reading in the zone of the one before it changes no
+phase, so the table is followed, one by one, only where the zone becomes another: few places, as a rule. The same holds
+for silences that are too long. All else is a sum along the trace, or an extreme of a stretch of it; so the state after
+any reading in the middle is there, too: those are the safe points.
+
+It gives what `excursion.fold` gives to the last bit, but for `State.weighed`: that sum is added up in another order.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, islice, pairwise
+from math import inf, isfinite
+from operator import itemgetter
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.excursions.figures import warmth, weigh_many
+from alerts.excursions.phases import HIGH, LOW, PHASES, State, make_run, spend, zones
+from alerts.excursions.plan import Plan
+from alerts.excursions.trace import Celsius, Trace
+from alerts.model import COLDEST_C, HOTTEST_C, Duration, EndedBy, Instant, Run, Window
+
+Column: TypeAlias = NDArray[Any]
+
+_MANY: Final = 32
+"""Stretches; to pick the readings out one by one is faster from some such number on."""
+
+# What looking only where the zone becomes another relies on: a second reading in a zone changes nothing.
+assert all(PHASES[row[zone]][zone] == row[zone] for row in PHASES for zone in range(len(row)))
+
+
+def fold_trace(
+    plan: Plan, window: Window, state: State, trace: Trace, safe_after: Sequence[int] = ()
+) -> tuple[State, list[Run], list[State]]:
+    """Bring the state forward by a trace; give the excursions that it closes, and the states at some safe points.
+
+    `safe_after` are counts of readings in the window, ascending: the state after so many of them is given. Readings
+    outside the window are passed over. One that is not after `state.seen`, or out of order, raises ValueError.
+    """
+    trace = trace.within(window.departed_at, window.delivered_at)
+    if not len(trace):
+        return state, [], []
+    if (state.seen is not None and trace.at[0] <= state.seen) or (trace.at[1:] <= trace.at[:-1]).any():
+        raise ValueError(f"readings not in order, or not after {state.seen}: fold again from before them")
+    work = _Work(plan, state, trace)
+    states = list(work.states([*safe_after, len(trace)]))
+    closed = [run for run, end in work.ended if end - run.start >= plan.on_delay]
+    return states[-1], closed, states[:-1]
+
+
+class _Work:
+    """One trace under way."""
+
+    def __init__(self, plan: Plan, state: State, trace: Trace) -> None:
+        self._plan, self._before, self._at = plan, state, trace.at
+        self._is_valid = (trace.celsius >= COLDEST_C) & (trace.celsius <= HOTTEST_C)
+        valid = _stretches(self._is_valid)
+        self._valid = _Valid(plan, state, _only(valid, self._is_valid, trace)) if valid else None
+        self.ended = [] if self._valid is None else self._valid.ended()
+
+    def states(self, counts: Sequence[int]) -> Iterator[State]:
+        """Give the states after so many readings, ascending, the last being all of them."""
+        stretches = pairwise((0, *counts))
+        valid = list(accumulate(int(np.count_nonzero(self._is_valid[start:end])) for start, end in stretches))
+        values = iter(()) if self._valid is None else self._valid.values_after(sorted({*valid} - {0}))
+        seen = self._at[np.array(counts) - 1].tolist()
+        fields, counted, over = self._before.fields(), 0, 0
+        for count, fields["seen"], of_valid in zip(counts, seen, valid, strict=True):
+            fields["readings"] = self._before.readings + count
+            if of_valid > counted:
+                fields |= next(values)
+            state = State(**fields)
+            now_over = bisect_right(self.ended, state.last_at, lo=over, key=itemgetter(1))
+            if now_over > over:
+                state = spend(self._plan, state, ((run.start, end) for run, end in self.ended[over:now_over]))
+                fields["used"], fields["exhausted_at"] = state.used, state.exhausted_at
+            yield state
+            counted, over = of_valid, now_over
+
+
+def _stretches(valid: Column) -> list[tuple[int, int]]:
+    """Give where the stretches of readings that are valid begin and end."""
+    turns = ((valid[1:] != valid[:-1]).nonzero()[0] + 1).tolist()
+    stretches = list(pairwise((0, *turns, len(valid))))
+    return stretches[::2] if valid[0] else stretches[1::2]
+
+
+def _only(stretches: list[tuple[int, int]], valid: Column, trace: Trace) -> Trace:
+    """Give the valid readings; copying a stretch at once is faster, but not copying a great many."""
+    if len(stretches) == 1:
+        return trace[slice(*stretches[0])]
+    if len(stretches) > _MANY:
+        return Trace(trace.at[valid], trace.celsius[valid])
+    at, celsius = ([column[start:end] for start, end in stretches] for column in (trace.at, trace.celsius))
+    return Trace(np.concatenate(at), np.concatenate(celsius))
+
+
+class _Valid:
+    """The valid readings: a place is the place of a reading among them."""
+
+    def __init__(self, plan: Plan, before: State, counted: Trace) -> None:
+        self._plan, self._before = plan, before
+        self._at, self._celsius = counted.at, counted.celsius
+        self._since = before.last_at if before.valid else int(counted.at[0])
+        self._silence = silence = np.empty_like(counted.at)
+        silence[0] = counted.at[0] - self._since
+        np.subtract(counted.at[1:], counted.at[:-1], out=silence[1:])
+        self._gaps: list[int] = []
+        """Places before which the silence was longer than a reading holds."""
+        self._lost = np.zeros(1, np.int64)
+        """How much longer, of so many first gaps together."""
+        if silence.max() > plan.max_gap:
+            gaps = (silence > plan.max_gap).nonzero()[0]
+            self._gaps = gaps.tolist()
+            self._lost = np.concatenate(([0], np.cumsum(silence[gaps] - plan.max_gap)))
+        self._places, self._phases = _changes(plan, before.phase, counted.celsius)
+        """At which readings the phase became another, and which."""
+        changed = np.array(self._places, np.intp)
+        self._changed_at: list[Instant] = counted.at[changed].tolist()
+        self._held_at_change = self._held_until(changed)
+        self._out_at_change = self._out_at_changes()
+
+    def values_after(self, counts: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Give what states are after so many readings, ascending, the last being all of them."""
+        before, ends = self._before, np.array(counts)
+        starts, last = [0, *counts[:-1]], ends - 1
+        coldest = np.minimum.reduceat(self._celsius, starts).tolist()
+        warmest = np.maximum.reduceat(self._celsius, starts).tolist()
+        columns = zip(
+            counts,
+            self._at[last].tolist(),
+            self._celsius[last].tolist(),
+            self._held_until(last),
+            islice(accumulate(coldest, min, initial=before.min_c), 1, None),
+            islice(accumulate(warmest, max, initial=before.max_c), 1, None),
+            _sums(before.sum_c, self._celsius, ends),
+            self._weighed(starts),
+            strict=True,
+        )
+        for count, last_at, last_c, held, min_c, max_c, sum_c, (weighed, warmest_c) in columns:
+            phase, start, peak_c, has_gap, held_out = self._phase_after(count - 1, held)
+            yield {
+                "last_at": last_at,
+                "last_c": last_c,
+                "phase": phase,
+                "start": start,
+                "peak_c": peak_c,
+                "has_gap": has_gap,
+                "held_in": before.held_in + held - held_out,
+                "held_out": before.held_out + held_out,
+                "valid": before.valid + count,
+                "min_c": min_c,
+                "max_c": max_c,
+                "sum_c": sum_c,
+                "weighed": weighed,
+                "warmest_c": warmest_c,
+            }
+
+    def _held_until(self, places: Column) -> list[Duration]:
+        """Give for how long readings held in all until those at some places were made."""
+        lost = self._lost[np.searchsorted(self._gaps, places, side="right")] if self._gaps else 0
+        held: list[Duration] = (self._at[places] - self._since - lost).tolist()
+        return held
+
+    def _out_at_changes(self) -> list[Duration]:
+        """Give for how long readings out of range held until each change of the phase."""
+        held = zip(
+            [0, *self._held_at_change],
+            self._held_at_change,
+            [self._before.phase, *self._phases],
+            strict=False,
+        )
+        return list(accumulate(until - since if phase else 0 for since, until, phase in held))
+
+    def _weighed(self, starts: Sequence[int]) -> Sequence[tuple[float, float]]:
+        before = self._before
+        if not self._plan.has_mkt:
+            return [(before.weighed, before.warmest_c)] * len(starts)
+        held = np.concatenate(([before.last_c if before.valid else self._celsius[0]], self._celsius[:-1]))
+        holds = np.minimum(self._silence, self._plan.max_gap)
+        return weigh_many(warmth(self._plan), before.weighed, before.warmest_c, held, holds, starts)
+
+    def _phase_after(self, last: int, held: Duration) -> tuple[int, Instant, float, bool, Duration]:
+        """Give the phase after a reading, the start of its run, the peak, whether it has a gap, and all time out."""
+        number = bisect_right(self._places, last) - 1
+        if number < 0:
+            phase, start, peak_c, has_gap = self._run_before(last + 1, last)
+            return phase, start, peak_c, has_gap, held if phase else 0
+        first, phase, out = self._places[number], self._phases[number], self._out_at_change[number]
+        start = self._changed_at[number]
+        if not phase:
+            return phase, start, float(self._celsius[first]), False, out
+        out += held - self._held_at_change[number]
+        return phase, start, _peak(phase, self._celsius[first : last + 1]), self._silent(first, last), out
+
+    def _run_before(self, end: int, last: int) -> tuple[int, Instant, float, bool]:
+        """Give the phase before the trace as the readings before `end` and the silences up to `last` leave it."""
+        before = self._before
+        peak_c, has_gap = before.peak_c, before.has_gap
+        if before.phase:
+            has_gap = has_gap or self._silent(-1, last)
+            if end:
+                peak_c = _outermost(before.phase, peak_c, _peak(before.phase, self._celsius[:end]))
+        return before.phase, before.start, peak_c, has_gap
+
+    def _silent(self, first: int, last: int) -> bool:
+        """Tell whether there is a gap after the first reading of a stretch."""
+        return bisect_right(self._gaps, first) < bisect_right(self._gaps, last)
+
+    def ended(self) -> list[tuple[Run, Instant]]:
+        """Give the runs that the readings end, and when."""
+        runs = []
+        first = self._places[0] if self._places else 0
+        phase, start, peak_c, has_gap = self._run_before(first, first)
+        changes = zip(self._places, self._changed_at, self._phases, self._extremes(), strict=True)
+        before = -1
+        for place, at, after, extreme_c in changes:
+            if phase:
+                has_gap = has_gap or self._silent(before, place)
+                by = EndedBy.REVERSAL if after else EndedBy.RECOVERY
+                runs.append((make_run(self._plan, phase, start, at, by, peak_c, has_gap=has_gap), at))
+            before, phase, start, peak_c, has_gap = place, after, at, extreme_c, False
+        return runs
+
+    def _extremes(self) -> list[float]:
+        """Give the temperature furthest out from each change of the phase to the next."""
+        if not self._places:
+            return []
+        warmest: list[float] = np.maximum.reduceat(self._celsius, self._places).tolist()
+        if LOW not in self._phases:
+            return warmest
+        coldest: list[float] = np.minimum.reduceat(self._celsius, self._places).tolist()
+        both = zip(self._phases, coldest, warmest, strict=True)
+        return [low if phase == LOW else high for phase, low, high in both]
+
+
+def _changes(plan: Plan, phase: int, celsius: Celsius) -> tuple[list[int], list[int]]:
+    """Give the places at which the phase becomes another, the one before the first being `phase`, and which."""
+    limits = zones(plan)
+    zone = np.full(len(celsius), limits.count(-inf), np.int8)
+    for limit in limits:
+        if isfinite(limit):
+            zone += (celsius >= limit).view(np.int8)
+    entered = [0, *((zone[1:] != zone[:-1]).nonzero()[0] + 1).tolist()]
+    places, phases = [], []
+    for place, into in zip(entered, zone[entered].tolist(), strict=True):
+        after = PHASES[phase][into]
+        if after != phase:
+            phase = after
+            places.append(place)
+            phases.append(after)
+    return places, phases
+
+
+def _sums(total_c: float, celsius: Celsius, ends: Column) -> list[float]:
+    """Give the sum after so many readings, ascending, the last being all of them, added up one by one as the plain fold does.
+
+    A pairwise sum, which is what NumPy makes of additions, would differ in the last bits; subtractions it does in turn.
+    """
+    if len(ends) == 1:
+        return [0.0 - float(np.subtract.reduce(celsius, initial=-total_c))]
+    sums: list[float] = np.add.accumulate(np.concatenate(([total_c], celsius)))[ends].tolist()
+    return sums
+
+
+def _peak(phase: int, celsius: Column) -> float:
+    return float(celsius.max() if phase == HIGH else celsius.min())
+
+
+def _outermost(phase: int, one: float, other: float) -> float:
+    return max(one, other) if phase == HIGH else min(one, other)

@@ -1,0 +1,191 @@
+"""Loads stretches of stored readings as columns: one statement for any number of them, one row for each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Final, TypeAlias
+
+import asyncpg
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.excursions.trace import EMPTY, Channel, Instants, Trace
+from alerts.model import Instant, to_datetime, to_instant
+
+Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+
+FROM_THE_START: Final = datetime.min.replace(tzinfo=UTC)
+FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
+
+# The columns come as the bytes that the server would send for an array, which are read in one go: an object for each
+# value would take most of the time of an evaluation. $6 and $7 bound all of the stretches: constants tell the planner
+# which chunks of the hypertable can be left out. The channels come as one row of a matrix for each reading that has any
+# of them, and where not all have, with the instants of those that do: a column for each channel would cost many times
+# as much where readings have none.
+_LOAD = """
+SELECT wanted.position, r.*
+FROM unnest($1::int[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
+         AS wanted(position, device_id, starting, after, before)
+CROSS JOIN LATERAL (
+    SELECT array_send(array_agg(measured_at)) AS instants, array_send(array_agg(celsius)) AS celsius,
+        max(received_at) AS received_at{aggregates}
+    FROM (
+        SELECT measured_at, CASE WHEN probe_ok THEN coalesce(temperature_c, 'NaN') ELSE 'NaN' END AS celsius,
+            received_at{values}
+        FROM readings WHERE device_id = wanted.device_id AND measured_at >= wanted.starting
+            AND measured_at > wanted.after AND measured_at < wanted.before AND measured_at >= $6 AND measured_at < $7
+            {known}
+        ORDER BY measured_at
+    ) AS ordered
+) AS r
+WHERE r.instants IS NOT NULL
+"""
+
+_MATRIX = """, string_agg(carried, ''::bytea) AS carried,
+        CASE WHEN count(carried) < count(*)
+            THEN array_send(array_agg(measured_at) FILTER (WHERE carried IS NOT NULL)) END AS carried_at"""
+_COLUMN = ", array_send(array_agg({name}_)) AS {name}_"
+
+_MICROSECONDS = "(extract(epoch FROM {name}) * 1000000)::float8"
+_VALUES: Final[Mapping[Channel, str]] = {
+    # Clamped, since a number of JSON can be one that is no float.
+    Channel.SECOND_C: "CASE WHEN jsonb_typeof(extra->'temperature_2_c') = 'number' "
+    "THEN greatest(least((extra->'temperature_2_c')::numeric, 1e9), -1e9)::float8 END",
+    Channel.LID_OPEN: "lid_open::int::float8",
+    Channel.SEQ: "seq::float8",
+    Channel.BOOT: "boot::float8",
+    Channel.RECEIVED_AT: _MICROSECONDS.format(name="received_at"),
+    Channel.FLIGHT_MODE_UNTIL: _MICROSECONDS.format(name="flight_mode_until"),
+}
+"""Of those that are not just columns of their names."""
+_COLUMNS: Final = {Channel.SECOND_C: "extra"}
+"""What is null where a channel is not carried, where that is not a column of its name."""
+_ALWAYS_SENT: Final = frozenset({Channel.SEQ, Channel.BOOT, Channel.RECEIVED_AT})
+"""Nearly always there, so that they are columns of their own."""
+
+
+@cache
+def _sparse(channels: frozenset[Channel]) -> list[Channel]:
+    return sorted(channels - _ALWAYS_SENT)
+
+
+@cache
+def _dense(channels: frozenset[Channel]) -> list[Channel]:
+    return sorted(channels & _ALWAYS_SENT)
+
+
+@cache
+def _statement(channels: frozenset[Channel], *, known: bool) -> str:
+    sparse, dense = _sparse(channels), _dense(channels)
+    values = [f"coalesce({_VALUES[name]}, 'NaN') AS {name}_" for name in dense]
+    if sparse:
+        any_ = " OR ".join(f"{_COLUMNS.get(name, name)} IS NOT NULL" for name in sparse)
+        row = " || ".join(f"float8send(coalesce({_VALUES.get(name, name)}, 'NaN'))" for name in sparse)
+        values.append(f"CASE WHEN {any_} THEN {row} END AS carried")
+    return _LOAD.format(
+        aggregates="".join(_COLUMN.format(name=name) for name in dense) + (_MATRIX if sparse else ""),
+        values="".join(f", {value}" for value in values),
+        known="AND received_at <= $8" if known else "",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Readings of a device with `starting <= measured_at < before` and `measured_at > after`; None is no bound."""
+
+    device_id: str
+    starting: Instant
+    after: Instant | None = None
+    before: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What was found of one stretch."""
+
+    trace: Trace
+    received_at: Instant | None
+    """When the newest arrival among them was received."""
+
+
+_NOTHING: Final = Loaded(trace=EMPTY, received_at=None)
+
+
+async def load(
+    connection: Connection,
+    stretches: Sequence[Wanted],
+    channels: frozenset[Channel] = frozenset(),
+    known_at: datetime | None = None,
+) -> list[Loaded]:
+    """Load stretches with some channels, each in the order of time; with `known_at`, only what had been received then."""
+    loaded = [_NOTHING] * len(stretches)
+    if not stretches:
+        return loaded
+    starting = [to_datetime(one.starting) for one in stretches]
+    after = [FROM_THE_START if one.after is None else to_datetime(one.after) for one in stretches]
+    before = [FOR_EVER if one.before is None else to_datetime(one.before) for one in stretches]
+    rows = await connection.fetch(
+        _statement(channels, known=known_at is not None),
+        range(len(stretches)),
+        [one.device_id for one in stretches],
+        starting,
+        after,
+        before,
+        min(map(max, starting, after)),
+        max(before),
+        *([] if known_at is None else [known_at]),
+    )
+    for row in rows:
+        at = _instants(row["instants"])
+        loaded[row["position"]] = Loaded(
+            trace=Trace(at, _floats(row["celsius"]), _channels(channels, row, at) if channels else {}),
+            received_at=to_instant(row["received_at"]),
+        )
+    return loaded
+
+
+def _channels(
+    channels: frozenset[Channel], row: asyncpg.Record, at: Instants
+) -> dict[Channel, NDArray[np.float64]]:
+    """Give those channels that any of the readings carries."""
+    found = {}
+    for name in _dense(channels):
+        values = _floats(row[f"{name}_"])
+        if not np.isnan(values).all():
+            found[name] = values
+    if row["carried"] is not None:
+        names = _sparse(channels)
+        columns = np.frombuffer(row["carried"], ">f8").reshape(-1, len(names)).T.astype(np.float64, order="C")
+        places = None if row["carried_at"] is None else np.searchsorted(at, _instants(row["carried_at"]))
+        for number in np.flatnonzero(~np.isnan(columns).all(axis=1)).tolist():
+            found[names[number]] = _spread(columns[number], places, len(at))
+    return found
+
+
+def _spread(values: NDArray[np.float64], places: NDArray[np.intp] | None, length: int) -> NDArray[np.float64]:
+    """Give a column of so many values, those given being at some places, or all of them."""
+    if places is None:
+        return values
+    column = np.full(length, np.nan)
+    column[places] = values
+    return column
+
+
+# PostgreSQL counts microseconds from another year on.
+_POSTGRES_EPOCH: Final = to_instant(datetime(2000, 1, 1, tzinfo=UTC))
+_HEADER_BYTES: Final = 20
+"""Dimensions, flags, type, and of the one dimension its length and lowest index; 4 bytes each (array_send)."""
+
+
+def _instants(array: bytes) -> Instants:
+    return _values(array, ">i8").astype(np.int64) + _POSTGRES_EPOCH
+
+
+def _floats(array: bytes) -> NDArray[np.float64]:
+    return _values(array, ">f8").astype(np.float64)
+
+
+def _values(array: bytes, type_: str) -> NDArray[Any]:
+    """Read an array of 8-byte values without nulls, each after its length, from the server's own bytes."""
+    return np.frombuffer(array, dtype=[("length", ">i4"), ("value", type_)], offset=_HEADER_BYTES)["value"]

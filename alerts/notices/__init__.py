@@ -1,1 +1,0 @@
-"""Notices: what people are told of incidents, in plain words, and sent until it got through or cannot."""

@@ -1,0 +1,30 @@
+"""The loops of notices, as the role `deliver` runs them; any number of processes may."""
+
+import asyncio
+
+import asyncpg
+
+from alerts import metrics
+from alerts.notifications.queue import WAITING
+from alerts.notifications.sender import PACE, Channels, Pace, Sender
+from alerts.work.wakeup import first_of, outlast
+
+_LOOK_EVERY_S = 5.0
+
+
+async def run_notices(
+    pool: asyncpg.Pool, stop: asyncio.Event, *, channels: Channels, pace: Pace = PACE
+) -> None:
+    """Send what is due, and measure what waits, until `stop` is set; the database may go and come back."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(Sender(pool, channels, pace).run(stop), name="notices:send")
+        group.create_task(_measure(pool, stop), name="notices:measure")
+
+
+async def _measure(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        waiting = await outlast(lambda: pool.fetchrow(WAITING), stop, "notices:measure")
+        if waiting is not None:
+            metrics.NOTIFICATIONS_WAITING.set(waiting["waiting"])
+            metrics.NOTIFICATIONS_OLDEST_SECONDS.set(waiting["age"])
+        await first_of(stop, patience_s=_LOOK_EVERY_S)

@@ -1,0 +1,218 @@
+"""Sends the notifications that are due, by channel, so that a mail server that hangs holds up no chat."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from email.headerregistry import Address
+from functools import partial
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from alerts import metrics
+from alerts.escalation.notification import Purpose
+from alerts.escalation.store import NOTIFICATIONS_CHANNEL
+from alerts.notifications import chat, load_facts, mail, queue, webhook
+from alerts.notifications.compose import plainly, written
+from alerts.notifications.facts import Notice
+from alerts.notifications.queue import Claimed
+from alerts.notifications.retry import DELAYS_S, Outcome, Result, delay_s
+from alerts.notifications.smtp import Mailer
+from alerts.outbound.post import TIME_LIMIT_S, Poster
+from alerts.outbound.resolve import Targets
+from alerts.work.wakeup import TRY_AGAIN, Wakeup, outlast
+
+log = structlog.get_logger(__name__)
+
+NO_MAIL: Final = "mail cannot be sent: DEWARWATCH_SMTP_URL is not set"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast and how patiently; tests are in a hurry."""
+
+    in_flight: Mapping[str, int]
+    """Of this process at a time, by channel."""
+    of_each: int = 4
+    """To one address at a time."""
+    delays_s: Sequence[float] = DELAYS_S
+    lease: timedelta = queue.LEASE
+    time_limit_s: float = 30.0
+    poll_s: float = 1.0
+    end_within_s: float = 3.0
+    """What is on its way when the process is told to stop gets so long."""
+
+
+PACE: Final = Pace(in_flight={"email": 16, "chat": 32, "webhook": 16})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channels:
+    """What notices are sent with."""
+
+    targets: Targets
+    """Decides where chats may be."""
+    mailer: Mailer | None = None
+    """None: no mail server is known."""
+    mail_from: Address | None = None
+    public_url: str | None = None
+
+
+class Sender:
+    """Claims, writes, sends, records; `run` is all there is to call."""
+
+    def __init__(self, pool: asyncpg.Pool, channels: Channels, pace: Pace = PACE) -> None:
+        self._pool = pool
+        self._channels = channels
+        self._pace = pace
+        self._poster = Poster(channels.targets, min(TIME_LIMIT_S, pace.time_limit_s))
+        self._flying: dict[asyncio.Task[None], Claimed] = {}
+        self._room = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send what is due until `stop` is set; then what is on its way gets a moment, and the rest is given back."""
+        async with self._poster, Wakeup(self._pool, NOTIFICATIONS_CHANNEL) as wakeup:
+            try:
+                while not stop.is_set():
+                    wakeup.clear()
+                    self._room.clear()
+                    for channel in self._pace.in_flight:
+                        await outlast(partial(self._begin, channel), stop, f"notices:{channel}")
+                    await wakeup.wait(self._pace.poll_s, self._room, stop)
+            finally:
+                await self._land()
+
+    async def _begin(self, channel: str) -> None:
+        """Claim what a channel has room for, and begin to send it."""
+        held = Counter(one.address for one in self._flying.values() if one.channel == channel)
+        free = self._pace.in_flight[channel] - held.total()
+        if free <= 0:
+            return
+        of_each, lease = self._pace.of_each, self._pace.lease
+        claimed = await queue.claim(
+            self._pool, channel, at_most=free, of_each=of_each, held=held, lease=lease
+        )
+        if not claimed:
+            return
+        texts = await self._write(claimed)
+        limit = timedelta(seconds=self._pace.time_limit_s)
+        for one, message in (await queue.confirm(self._pool, texts, limit)).items():
+            task = asyncio.create_task(self._send(one, message))
+            self._flying[task] = one
+            task.add_done_callback(self._came_back)
+
+    async def _write(self, claimed: Sequence[Claimed]) -> dict[Claimed, Mapping[str, Any]]:
+        """Write what was not written before; what cannot be written is told plainly instead of not at all."""
+        now = datetime.now(UTC)
+        texts: dict[Claimed, Mapping[str, Any]] = {}
+        new = [one for one in claimed if one.message is None]
+        notices = await self._load(new, now) if new else {}
+        for one in claimed:
+            texts[one] = one.message or _words(one, notices.get(one), now)
+        return texts
+
+    async def _load(self, new: Sequence[Claimed], now: datetime) -> Mapping[Claimed, Notice]:
+        try:
+            async with self._pool.acquire() as connection:
+                return await load_facts.load(connection, new, now, self._channels.public_url)
+        except TRY_AGAIN:
+            raise
+        except Exception:  # whatever is odd about one, all are told in plain words instead
+            log.exception("notices_not_loaded", count=len(new))
+            return {}
+
+    async def _send(self, claimed: Claimed, message: Mapping[str, Any]) -> None:
+        at = datetime.now(UTC)
+        try:
+            result = await self._by_channel(claimed, message)
+        except Exception as error:  # a fault of ours is an attempt that failed, on record and tried again
+            log.exception("notice_failed", notification=str(claimed.id))
+            detail = f"a fault of the sender: {type(error).__name__}"
+            result = Result(outcome=Outcome.LATER, detail=detail)
+        await self._record(claimed, at, result)
+
+    async def _by_channel(self, claimed: Claimed, message: Mapping[str, Any]) -> Result:
+        match claimed.channel:
+            case "chat":
+                return await chat.post(self._poster, claimed.address, message["text"])
+            case "webhook":
+                return await webhook.hand_over(self._pool, claimed, message)
+        channels = self._channels
+        if channels.mailer is None or channels.mail_from is None:
+            return Result(outcome=Outcome.REFUSED, detail=NO_MAIL)
+        to = mail.address(claimed.address)
+        if isinstance(to, str):
+            return Result(outcome=Outcome.REFUSED, detail=f"the address {to}")
+        composed = mail.compose(
+            notification_id=str(claimed.id),
+            incident_id=None if claimed.incident_id is None else str(claimed.incident_id),
+            sender=channels.mail_from,
+            to=to,
+            to_name=claimed.contact_name,
+            subject=message["subject"],
+            text=message["text"],
+            html=message["html"],
+            at=datetime.fromisoformat(message["at"]),
+            urgent=claimed.severity == "critical" and not claimed.drill and claimed.purpose != Purpose.TAKEN,
+        )
+        return await channels.mailer.send(composed)
+
+    async def _record(self, claimed: Claimed, at: datetime, result: Result) -> None:
+        chance = random.random()  # noqa: S311 - it spreads load, and keeps no secret
+        wait_s = delay_s(claimed.tries + 1, chance, self._pace.delays_s)
+        give_up = (
+            asyncio.Event()
+        )  # a database that is away for longer than the lease has somebody else send it again
+        timer = asyncio.get_running_loop().call_later(self._pace.lease.total_seconds(), give_up.set)
+        work = partial(queue.record, self._pool, claimed, at, result, wait_s)
+        state = await outlast(work, give_up, "notices:record")
+        timer.cancel()
+        metrics.NOTIFICATION_ATTEMPTS.labels(claimed.channel, str(result.outcome)).inc()
+        metrics.NOTIFICATION_ATTEMPT_SECONDS.labels(claimed.channel).observe(result.seconds)
+        if state is None:
+            metrics.NOTIFICATIONS_FENCED.inc()
+        elif state == "sent":
+            delay = (datetime.now(UTC) - claimed.decided_at).total_seconds()
+            metrics.NOTIFICATION_DELAY_SECONDS.observe(max(0.0, delay))
+        elif state == "failed":
+            metrics.NOTIFICATIONS_FAILED.labels(claimed.channel).inc()
+            log.error(
+                "notification_failed",
+                notification=str(claimed.id),
+                contact=claimed.contact_id,
+                channel=claimed.channel,
+                error=result.detail,
+            )
+
+    def _came_back(self, task: asyncio.Task[None]) -> None:
+        del self._flying[task]
+        self._room.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("notice_task_failed", error=repr(error))
+
+    async def _land(self) -> None:
+        """Wait a moment for what is on its way, and give back everything else."""
+        if not self._flying:
+            return
+        _, late = await asyncio.wait(self._flying, timeout=self._pace.end_within_s)
+        unsent = [self._flying[task] for task in late]
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        if unsent:
+            give_up = asyncio.Event()
+            asyncio.get_running_loop().call_later(self._pace.end_within_s, give_up.set)
+            await outlast(lambda: queue.release(self._pool, unsent), give_up, "notices:release")
+
+
+def _words(claimed: Claimed, notice: Notice | None, now: datetime) -> Mapping[str, Any]:
+    try:
+        if notice is not None:
+            return written(claimed.channel, notice)
+    except Exception:  # people are told all the same, with what is certain
+        log.exception("notice_not_written", notification=str(claimed.id))
+    return plainly(claimed.channel, asdict(claimed), now)

@@ -1,0 +1,62 @@
+"""Tests of a contact: one notification by each of its channels, sent as everything else is."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import uuid4
+
+from sqlalchemy import RowMapping, func, insert, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.escalation.notification import WORDS, Purpose, Why
+from alerts.escalation.store import NOTIFICATIONS_CHANNEL
+from alerts.escalation.tables import notifications
+from alerts.model import Severity
+
+MOST: Final = 5
+WITHIN: Final = timedelta(minutes=10)
+"""So many tests an address gets in this time, whichever contacts it is of: whoever has it may not have asked for any."""
+
+
+async def tested_enough(connection: AsyncConnection, contact: RowMapping) -> str | None:
+    """Give an address of a contact that has had as many tests as one may have; whoever else tests it waits."""
+    for address in sorted({way["address"] for way in contact["channels"]}):
+        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(address, 8))))
+        lately = select(func.count()).where(
+            notifications.c.address == address,
+            notifications.c.purpose == Purpose.TEST,
+            notifications.c.decided_at > func.clock_timestamp() - WITHIN,
+        )
+        if (await connection.execute(lately)).scalar_one() >= MOST:
+            return str(address)
+    return None
+
+
+async def send(connection: AsyncConnection, contact: RowMapping, *, by: str) -> Sequence[dict[str, Any]]:
+    """Have a test sent by each channel of a contact; give the notifications, empty where it has no channel."""
+    made = [_notification(contact, way, by) for way in contact["channels"]]
+    if made:
+        await connection.execute(
+            insert(notifications).values(decided_at=func.now(), send_at=func.now()), made
+        )
+        await connection.execute(text(f"NOTIFY {NOTIFICATIONS_CHANNEL}"))
+    return made
+
+
+def _notification(contact: RowMapping, way: dict[str, Any], by: str) -> dict[str, Any]:
+    return {
+        "id": uuid4(),
+        "scope": "",
+        "organization": contact["organization"],
+        "contact_id": contact["contact_id"],
+        "contact_name": contact["name"],
+        "channel": way["channel"],
+        "address": way["address"],
+        "timezone": contact["timezone"],
+        "purpose": Purpose.TEST,
+        "reason": Why.TESTED,
+        "detail": WORDS[Why.TESTED],
+        "severity": Severity.MAJOR,
+        "state": "pending",
+        "facts": {"by": by},
+    }

@@ -1,0 +1,73 @@
+"""Pure: a message as plain text: as the alternative in every mail, and as a chat shows it."""
+
+import re
+import textwrap
+from collections.abc import Iterator
+
+from alerts.notifications.layout import DRILL, Card, Page
+
+_WIDTH = 76
+_LONGEST_CHAT = 3500  # what the strictest of the common chats takes is 4,000 characters
+_MARKS = re.compile(r"[<@](?=\S)|\](?=\()")
+"""Mentions, links and commands begin like this, in what people wrote: `<!channel>`, `@all`, `[here](https://...)`."""
+_JOINER = "\u2060"
+"""Nobody sees it, and what it stands behind is a mark no more."""
+
+
+def plain(page: Page) -> str:
+    """Give a message as the text of a mail."""
+    blocks: list[str] = []
+    if page.drill:
+        blocks.append(DRILL)
+    blocks += [_wrapped(line) for line in page.lead]
+    for place, card in enumerate(page.cards):
+        if place:
+            blocks.append("-" * 40)
+        blocks += _card(card)
+    blocks.append("-- \n" + "\n".join(_wrapped(line) for line in page.foot))
+    return "\n\n".join(blocks) + "\n"
+
+
+def chat(page: Page) -> str:
+    """Give a message as the text of a chat: as `brief` does, and without marks that a chat would read as its own."""
+    lines = brief(page).split("\n")
+    return "\n".join(
+        line if line.startswith("http") else _MARKS.sub(rf"\g<0>{_JOINER}", line) for line in lines
+    )
+
+
+def brief(page: Page) -> str:
+    """Give a message as a text that is shorter than that of a mail."""
+    lines = [DRILL] if page.drill else []
+    lines += page.lead
+    for card in page.cards:
+        lines.append(f"{card.badge}: {card.title}" + (f", {card.subtitle}" if card.subtitle else ""))
+        lines += [f"{section.heading}: {' '.join(section.lines)}" for section in card.sections]
+        lines += [card.link] if card.link else []
+    text = "\n".join(lines)
+    return text if len(text) <= _LONGEST_CHAT else text[: _LONGEST_CHAT - 1] + "…"
+
+
+def _card(card: Card) -> Iterator[str]:
+    yield _wrapped(f"{card.badge}: {card.title}" + (f"\n{card.subtitle}" if card.subtitle else ""))
+    for section in card.sections:
+        yield f"{section.heading}\n" + "\n".join(_wrapped(line, "  ") for line in section.lines)
+    if card.facts:
+        widest = max(len(name) for name, _ in card.facts)
+        yield "\n".join(f"{name:<{widest}}  {value}" for name, value in card.facts)
+    if card.link:
+        yield card.link
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return "\n".join(
+        textwrap.fill(
+            line,
+            _WIDTH,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in text.split("\n")
+    )

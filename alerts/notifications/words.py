@@ -1,0 +1,301 @@
+"""Pure: what a notice says, in plain words: what happened, what it means, what to do next, and who is on it."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from alerts import wording
+from alerts.model import Severity, to_instant
+from alerts.notifications.facts import Cargo, Event, Happening, Notice, Occasion
+from alerts.notifications.layout import Card, Page, Section
+from alerts.notifications.meaning import MEANINGS, RANK, SILENT_FLEET, Meaning
+from alerts.triage.alert import AlertKind
+
+_BADGES: Final = {Severity.CRITICAL: "CRITICAL", Severity.MAJOR: "WARNING"}
+_MOST_HAPPENINGS: Final = 6
+_MOST_CARDS: Final = 20
+_LONGEST_SUBJECT: Final = 150
+_LONGEST_LINE: Final = 1000
+_OVER: Final = "resolved"
+_AGAIN: Final = "again"
+_TAKEN: Final = "taken"
+
+
+def page(notice: Notice) -> Page:
+    """Give the message that a notice is, laid out."""
+    if not notice.events and notice.occasion.purpose == "test":
+        return _test(notice.occasion)
+    if notice.occasion.purpose == "digest" or len(notice.events) != 1:
+        return _digest(notice)
+    (event,) = notice.events
+    return _single(_as_it_is(notice.occasion, event), event)
+
+
+def _as_it_is(occasion: Occasion, event: Event) -> Occasion:
+    """Give an occasion that is still so: an end that was decided is none where it goes on when it is told."""
+    if occasion.purpose != _OVER or event.is_over or not event.happenings:
+        return occasion
+    return replace(occasion, purpose=_AGAIN, why="It had ended, and goes on again.")
+
+
+def link(public_url: str | None, incident_id: str | None) -> str | None:
+    """Give where an incident can be looked at; None where nobody has said under which address the service is."""
+    if public_url is None or incident_id is None:
+        return None
+    return f"{public_url.rstrip('/')}/v1/incidents/{incident_id}"
+
+
+def _test(occasion: Occasion) -> Page:
+    card = Card(
+        badge="TEST",
+        tone="plain",
+        title="This is a test",
+        sections=(
+            Section(heading="What happened", lines=("Nothing. Somebody asked for this message.",)),
+            Section(
+                heading="What it means",
+                lines=("Messages of Dewarwatch reach you here, in words like these.",),
+            ),
+            Section(
+                heading="What to do next", lines=("Nothing. Make sure that you would notice it at night.",)
+            ),
+        ),
+    )
+    return Page(
+        subject="Test: messages of Dewarwatch reach you",
+        drill=False,
+        lead=(),
+        cards=(card,),
+        foot=_foot(occasion),
+    )
+
+
+def _single(occasion: Occasion, event: Event) -> Page:
+    taken = occasion.purpose == _TAKEN and bool(event.takers) and not event.is_over
+    card = _taken_card(occasion, event) if taken else _card(occasion, event)
+    subject = f"{card.badge}: {card.title}" + (f", {card.subtitle}" if card.subtitle else "")
+    return Page(
+        subject=_subject(subject, drill=event.drill),
+        drill=event.drill,
+        lead=() if taken else _lead(occasion, event),
+        cards=(card,),
+        foot=_foot(occasion),
+    )
+
+
+def _digest(notice: Notice) -> Page:
+    events = sorted(notice.events, key=lambda one: (one.is_over, one.severity is not Severity.CRITICAL))
+    critical = sum(one.severity is Severity.CRITICAL and not one.is_over for one in events)
+    drill = bool(events) and all(one.drill for one in events)
+    what = f"{len(events)} incident{'' if len(events) == 1 else 's'}"
+    badge = f"{critical} CRITICAL" if critical else "WARNING"
+    lead = [f"{notice.parts or len(events)} messages to you in a short time are put together in this one."]
+    if len(events) > _MOST_CARDS:
+        lead.append(f"The worst {_MOST_CARDS} of {what} are below; the rest is in the service.")
+    return Page(
+        subject=_subject(f"{badge}: digest of {what}", drill=drill),
+        drill=drill,
+        lead=tuple(lead),
+        cards=tuple(_card(notice.occasion, one, mark=not drill) for one in events[:_MOST_CARDS]),
+        foot=_foot(notice.occasion),
+    )
+
+
+def _lead(occasion: Occasion, event: Event) -> tuple[str, ...]:
+    """Say to whom it is said and why, where that is not plain from the rest."""
+    of_purpose = {
+        "handover": "You are told because the shipment was handed over to you while this goes on.",
+        "assigned": "You are told because this was assigned to you.",
+        "destination": "You are told because the shipment is on its way to you.",
+        _AGAIN: "It had ended, and goes on again: this is how it stands now.",
+        "taken": None if event.is_over else "Somebody had taken it, and has it no more.",
+    }.get(occasion.purpose)
+    reminder = None
+    if occasion.repeat and occasion.purpose == "escalation":
+        reminder = f"Reminder {occasion.repeat}: " + (
+            "this is still going on." if event.takers else "nobody has taken it since the last message."
+        )
+    climbed = (
+        f"You are told because those who were told before have not taken it (level {occasion.level})."
+        if occasion.purpose == "escalation" and occasion.level > 1
+        else None
+    )
+    return tuple(filter(None, (of_purpose, climbed, reminder)))
+
+
+def _card(occasion: Occasion, event: Event, *, mark: bool = False) -> Card:
+    cause, worst = event.cause, event.worst
+    over = occasion.purpose == _OVER or event.is_over
+    title = "An incident" if worst is None else _meaning(worst, event).title
+    zone = _zone(occasion)
+    sections = [Section(heading="What happened", lines=_happened(event, zone))]
+    if worst is not None:
+        sections.append(Section(heading="What it means", lines=(_means(event, worst, cause, over=over),)))
+    sections += [
+        Section(heading="What to do next", lines=(_next(event, over=over),)),
+        Section(heading="Who is on it", lines=_on_it(occasion, event, zone, over=over)),
+    ]
+    badge = "RESOLVED" if over else _BADGES[event.severity]
+    return Card(
+        badge=f"DRILL, {badge}" if mark and event.drill else badge,
+        tone="over" if over else str(event.severity),
+        title=_line(title),
+        subtitle=_subtitle(event),
+        sections=tuple(sections),
+        facts=() if event.cargo is None else _facts(event.cargo, zone),
+        link=link(occasion.public_url, event.incident_id),
+    )
+
+
+def _taken_card(occasion: Occasion, event: Event) -> Card:
+    """Lay out for those who were asked that somebody is on it: short, for there is nothing that they have to do."""
+    zone, worst = _zone(occasion), event.worst
+    return Card(
+        badge=_line(f"TAKEN by {_and(tuple(map(wording.person, event.takers)))}"),
+        tone="taken",
+        title=_line("An incident" if worst is None else _meaning(worst, event).title),
+        subtitle=_subtitle(event),
+        sections=(
+            Section(heading="Who is on it", lines=_takers(event, zone)),
+            Section(heading="What happened", lines=() if worst is None else (_happening(worst, zone),)),
+            Section(
+                heading="What to do next",
+                lines=("Nothing. If nothing is done about it, people are asked again.",),
+            ),
+        ),
+        link=link(occasion.public_url, event.incident_id),
+    )
+
+
+def _subtitle(event: Event) -> str:
+    if event.cargo is None:
+        return "the whole fleet"
+    lane = f" ({event.cargo.lane})" if event.cargo.lane else ""
+    return _line(f"shipment {event.cargo.shipment_id}{lane}")
+
+
+def _happened(event: Event, zone: ZoneInfo | None) -> tuple[str, ...]:
+    weight = {Severity.MAJOR: 0, Severity.CRITICAL: 1}
+    by_weight = sorted(event.happenings, key=lambda one: (weight[one.severity], RANK[one.kind]), reverse=True)
+    told = sorted(by_weight[:_MOST_HAPPENINGS], key=lambda one: one.since)
+    lines = [_happening(one, zone) for one in told]
+    if more := len(by_weight) - len(told):
+        lines.append(f"And {more} more alert{'' if more == 1 else 's'} of this incident.")
+    return tuple(lines)
+
+
+def _happening(one: Happening, zone: ZoneInfo | None) -> str:
+    where = f" (logger {one.device_id})" if one.device_id else ""
+    text = _line(one.message).removesuffix(".") + where
+    if one.withdrawn:
+        return f"{text}. It turned out that this never was."
+    text += f", since {_time(one.since, zone)}"
+    if one.until is not None:
+        lasted = wording.duration(to_instant(one.until) - to_instant(one.since))
+        return f"{text}, until {_time(one.until, zone)} ({lasted})."
+    return f"{text}."
+
+
+def _means(event: Event, worst: Happening, cause: Happening | None, *, over: bool) -> str:
+    if worst.withdrawn:
+        return "Readings that came later show that it never was."
+    if over:
+        return "It has ended. Whether the product was harmed is for quality to decide, on the record."
+    means = _meaning(worst, event).means
+    if cause is not None and cause.kind is not worst.kind:
+        title = MEANINGS[cause.kind].title
+        means += f" The probable cause: {title[0].lower()}{title[1:]}."
+    return means
+
+
+def _meaning(one: Happening, event: Event) -> Meaning:
+    of_fleet = event.cargo is None and one.kind is AlertKind.SIGNAL_LOST
+    return SILENT_FLEET if of_fleet else MEANINGS[one.kind]
+
+
+def _next(event: Event, *, over: bool) -> str:
+    if over:
+        return "Nothing at once. Acknowledge it, so that others see that you know."
+    return _line(event.next_action or "Look at the shipment, and decide what has to be done.")
+
+
+def _on_it(occasion: Occasion, event: Event, zone: ZoneInfo | None, *, over: bool) -> tuple[str, ...]:
+    lines = list(_takers(event, zone))
+    if not (event.takers or over):
+        lines.append("Nobody has taken it yet. Whoever acknowledges it has it.")
+    if event.assigned:
+        names = _and(tuple(map(wording.person, event.assigned)))
+        lines.append(_line(f"Assigned to {names}, and not acknowledged yet."))
+    if event.cargo is not None and event.cargo.holder:
+        since = "" if event.cargo.holder_since is None else f", since {_time(event.cargo.holder_since, zone)}"
+        lines.append(_line(f"The shipper is with {event.cargo.holder}{since}."))
+    if event.cargo is not None and event.cargo.delivered_at is not None:
+        where = f" to {event.cargo.destination}" if event.cargo.destination else ""
+        lines.append(_line(f"The shipper was delivered{where} at {_time(event.cargo.delivered_at, zone)}."))
+    if occasion.also_told:
+        lines.append(_line(f"Told as well: {_and(occasion.also_told)}."))
+    if event.next_told_at is not None and not event.takers and not over:
+        lines.append(f"If nobody takes it, the next are told at {_time(event.next_told_at, zone)}.")
+    return tuple(lines) or ("Nobody needs to be.",)
+
+
+def _takers(event: Event, zone: ZoneInfo | None) -> tuple[str, ...]:
+    return tuple(_line(wording.on_it(name, to_instant(at), zone)) for name, at in event.takers.items())
+
+
+def _facts(cargo: Cargo, zone: ZoneInfo | None) -> tuple[tuple[str, str], ...]:
+    named = (
+        ("Shipment", cargo.shipment_id),
+        ("From → to", cargo.lane),
+        ("Limits", f"{cargo.limits} ({cargo.band})"),
+        ("Product", cargo.product_id),
+        ("Shipper", cargo.dewar_id),
+        ("Planned arrival", None if cargo.planned_arrival is None else _time(cargo.planned_arrival, zone)),
+        ("Use by", None if cargo.use_by is None else _time(cargo.use_by, zone)),
+    )
+    return tuple((name, _line(value)) for name, value in named if value)
+
+
+def _foot(occasion: Occasion) -> tuple[str, ...]:
+    to = f"To {occasion.contact_name}. " if occasion.contact_name else ""
+    zone = _zone(occasion)
+    return (
+        _line(f"{to}{occasion.why}"),
+        f"As of {_time(occasion.as_of, zone)}. Message {occasion.notification_id}.",
+    )
+
+
+def limits(lower_c: float | None, upper_c: float | None) -> str:
+    """Give the limits of a plan in words."""
+    if lower_c is None:
+        return "any temperature" if upper_c is None else f"at most {wording.temperature(upper_c)}"
+    if upper_c is None:
+        return f"at least {wording.temperature(lower_c)}"
+    return f"{wording.temperature(lower_c)} to {wording.temperature(upper_c)}"
+
+
+def _zone(occasion: Occasion) -> ZoneInfo | None:
+    """Give the clock of whoever is told, where it is not UTC."""
+    return None if occasion.timezone in {None, "UTC", "Etc/UTC"} else ZoneInfo(str(occasion.timezone))
+
+
+def _time(when: datetime, zone: ZoneInfo | None) -> str:
+    return wording.instant(to_instant(when), zone)
+
+
+def _and(names: tuple[str, ...]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _subject(text: str, *, drill: bool) -> str:
+    line = _line(f"DRILL, {text}" if drill else text)
+    return line if len(line) <= _LONGEST_SUBJECT else line[: _LONGEST_SUBJECT - 1] + "…"
+
+
+def _line(text: str) -> str:
+    """Give text as one line of bounded length, without what could end a header or change how a line is read."""
+    visible = "".join(character if character.isprintable() else " " for character in text)
+    line = " ".join(visible.split())
+    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"

@@ -1,0 +1,1 @@
+"""One safe way to any address outside: resolved, checked, connected, posted to."""

@@ -1,0 +1,91 @@
+"""Finds the addresses of a target and checks every one of them, at creation and again for each connection."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeAlias
+
+from alerts.outbound.addresses import Network, address_of, refusal
+from alerts.outbound.target import Target, parse
+
+Lookup: TypeAlias = Callable[[str], Awaitable[Sequence[str]]]
+"""Gives all addresses of a name, of both families; raises OSError where it cannot."""
+
+LOOKUP_WITHIN_S: Final = 10.0
+
+# Threads of its own: a partner's name server that hangs must not hold up what else runs in threads.
+_threads = ThreadPoolExecutor(32, thread_name_prefix="webhook-names")
+
+
+async def system_lookup(host: str) -> Sequence[str]:
+    """Ask the system's resolver, for both families."""
+    asked = asyncio.get_running_loop().run_in_executor(
+        _threads, lambda: socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    )
+    return list(dict.fromkeys(str(found[4][0]) for found in await asked))
+
+
+class RefusedTargetError(OSError):
+    """The target must not be reached; the text says why."""
+
+
+class Targets:
+    """Decides which targets may be reached: public ones over https, and those in `networks` over http as well."""
+
+    def __init__(self, networks: Sequence[Network] = (), lookup: Lookup = system_lookup) -> None:
+        self.networks = networks
+        self._lookup = lookup
+        self._under_way: dict[str, asyncio.Future[Sequence[str]]] = {}
+
+    async def check(self, url: str) -> Target | str:
+        """Take a URL apart and look at its addresses; give why it is refused.
+
+        A name that cannot be looked up right now passes: what it leads to is decided when it is connected to.
+        """
+        target = parse(url)
+        if isinstance(target, str):
+            return target
+        try:
+            async with asyncio.timeout(LOOKUP_WITHIN_S):
+                await self.addresses(target.host, encrypted=target.encrypted)
+        except RefusedTargetError as error:
+            return f"must not lead there: {error}"
+        except socket.gaierror as error:
+            if error.errno in {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}:
+                return f"has a host that does not exist: {target.host}"
+        except (OSError, TimeoutError):
+            return target
+        return target
+
+    async def addresses(self, host: str, *, encrypted: bool) -> Sequence[str]:
+        """Give the addresses of a host; raise RefusedTargetError where one of them is denied, OSError where none is known."""
+        found = [host] if address_of(host) is not None else await self._look_up(host)
+        if why := refusal(found, self.networks, encrypted=encrypted):
+            raise RefusedTargetError(why)
+        return found
+
+    async def _look_up(self, host: str) -> Sequence[str]:
+        """Look a name up once for all who ask meanwhile: a name server that hangs takes one thread, not all of them."""
+        if (under_way := self._under_way.get(host)) is None:
+            under_way = self._under_way[host] = asyncio.ensure_future(self._lookup(host))
+            under_way.add_done_callback(lambda done: self._looked_up(host, done))
+        return await asyncio.shield(under_way)
+
+    def _looked_up(self, host: str, done: asyncio.Future[Sequence[str]]) -> None:
+        del self._under_way[host]
+        if not done.cancelled():
+            done.exception()  # whoever asked may have gone
+
+    def open_socket(
+        self, family: int, type_: int, proto: int, address: str, *, encrypted: bool
+    ) -> socket.socket:
+        """Open the socket of a connection; raise RefusedTargetError, and open none, where the address is denied.
+
+        The last look, at the address that is about to be connected to, however it got here.
+        """
+        if why := refusal([address], self.networks, encrypted=encrypted):
+            raise RefusedTargetError(why)
+        opened = socket.socket(family, type_, proto)
+        opened.setblocking(False)  # noqa: FBT003 - the standard library's
+        return opened

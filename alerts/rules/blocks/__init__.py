@@ -1,0 +1,1 @@
+"""Pure: what rules are made of."""

@@ -1,0 +1,167 @@
+"""Pure: what the rules about the arrival have in common: each measures the forecast, and tells where that is too bad."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TypeVar
+
+from alerts.excursions.trace import Channel, Trace
+from alerts.model import SECOND, Duration, Instant
+from alerts.rules.blocks.hysteresis import NEVER, Levels, Stretch, step
+from alerts.rules.blocks.itinerary import (
+    AT_ORIGIN,
+    DOUBTED,
+    STOP,
+    Custom,
+    Forecast,
+    Progress,
+    Sampling,
+    followed,
+    forecast,
+    planned_arrival,
+    stops,
+)
+from alerts.rules.facts import Facts
+from alerts.rules.rule import NOTHING, Found, Look, Moment, ShipmentRule, Tuning
+
+_MOST_STEPS = 200
+POSITIONS = frozenset({Channel.LAT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrivalTuning(Tuning):
+    """What is customary: freight is closed two hours before an aircraft leaves, and there is one a day.
+
+    A position is looked at every five minutes, if it is accurate to a kilometre; a forecast is told anew where it
+    has moved by a quarter of an hour.
+    """
+
+    position_every_s: float = 300
+    accuracy_m: float = 1000
+    cut_off_s: float = 7200
+    service_every_s: float = 86_400
+    told_step_s: float = 900
+
+
+ARRIVAL_RANGES = {
+    "position_every_s": (0.001, 86_400),
+    "accuracy_m": (1, 100_000),
+    "cut_off_s": (0, 30 * 86_400),
+    "service_every_s": (0.001, 30 * 86_400),
+    "told_step_s": (0.001, 30 * 86_400),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrivalState:
+    """How far the shipment is, since when the forecast is bad, and which arrival was told last."""
+
+    progress: Progress = AT_ORIGIN
+    bad: Stretch = NEVER
+    told: Instant | None = None
+
+
+P = TypeVar("P", bound=ArrivalTuning)
+
+
+class ArrivalRule(ShipmentRule[P, ArrivalState]):
+    """A rule that measures the forecast of the arrival, in seconds too many."""
+
+    state = ArrivalState
+    reads = POSITIONS
+    shares = "progress"
+
+    @abstractmethod
+    def levels(self, tuning: P) -> Levels:
+        """Give from how many seconds on it is told, and from how few on no longer."""
+
+    @abstractmethod
+    def measure(self, tuning: P, facts: Facts, expected: Forecast) -> float | None:
+        """Give by how many seconds a forecast is too bad; None where the facts for that are missing."""
+
+    @abstractmethod
+    def tell(self, tuning: P, facts: Facts, expected: Forecast, since: Instant) -> Found:
+        """Say what a forecast that is too bad means."""
+
+    def fold(self, tuning: P, facts: Facts, state: ArrivalState, trace: Trace) -> ArrivalState:
+        """Look at some of the positions, and measure at each of them what was to be expected then."""
+        planned = planned_arrival(facts)
+        if planned is None and not stops(facts):
+            return state
+        looked = followed(facts, _sampling(tuning), state.progress, trace)
+        if not looked:
+            return state
+        bad, told, levels = state.bad, state.told, self.levels(tuning)
+        custom, step_us = _custom(tuning), duration_of(tuning.told_step_s)
+        before, until = None, 0
+        for at, progress in () if planned is None else looked:
+            known = progress[STOP:DOUBTED]
+            if known == before and at <= until:
+                continue  # the forecast is the one at the position before
+            expected = forecast(facts, progress, custom, at)
+            excess = None if expected is None else self.measure(tuning, facts, expected)
+            if expected is None or excess is None:
+                break  # what is needed for it is not planned
+            before, until = known, 0 if expected.overdue else expected.arrival
+            bad = step(levels, bad, at, float(excess))
+            if told is None or abs(expected.arrival - told) > step_us:
+                told = expected.arrival
+        return ArrivalState(progress=looked[-1][1], bad=bad, told=told)
+
+    def look(self, tuning: P, facts: Facts, states: Sequence[ArrivalState], moment: Moment) -> Look:
+        """Judge by the logger that gave the newest position; without any, by the plan and the clock."""
+        state = max(states, key=lambda one: one.progress.looked_at or 0)
+        through = moment.through
+        expected = forecast(facts, state.progress, _custom(tuning), through)
+        if expected is None or self.measure(tuning, facts, expected) is None:
+            return NOTHING
+        levels = self.levels(tuning)
+        newest = state.bad.newest(levels, through)
+        if newest is not None and newest[1] is None:
+            return Look(found=self.tell(tuning, facts, self._told(tuning, state, expected), newest[0]))
+        crossed = self._crossed(tuning, facts, state, moment)
+        if crossed is not None:
+            return Look(found=self.tell(tuning, facts, expected, crossed))
+        arrival = expected.arrival
+        again_at = through + duration_of(tuning.told_step_s) if expected.overdue else arrival + 1
+        if newest is None:
+            return Look(again_at=again_at)
+        found = self.tell(tuning, facts, self._told(tuning, state, expected), newest[0])
+        return Look(found=replace(found, until=newest[1]), again_at=again_at)
+
+    def _told(self, tuning: P, state: ArrivalState, expected: Forecast) -> Forecast:
+        near = state.told is not None and abs(expected.arrival - state.told) <= duration_of(
+            tuning.told_step_s
+        )
+        return replace(expected, arrival=state.told or expected.arrival) if near else expected
+
+    def _crossed(self, tuning: P, facts: Facts, state: ArrivalState, moment: Moment) -> Instant | None:
+        """Give when the forecast became too bad with no position to tell of it: at once, or once it was overdue."""
+        seen = max(facts.window.departed_at, state.progress.looked_at or 0)
+        at: Instant | None = seen
+        for _ in range(_MOST_STEPS):
+            if at is None or at > moment.through:
+                return None
+            expected = forecast(facts, state.progress, _custom(tuning), at)
+            excess = None if expected is None else self.measure(tuning, facts, expected)
+            if excess is not None and excess >= self.levels(tuning).raise_at:
+                return at
+            step = duration_of(tuning.told_step_s)
+            at = None if expected is None else (at + step if expected.overdue else expected.arrival + 1)
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _sampling(tuning: ArrivalTuning) -> Sampling:
+    return Sampling(every=duration_of(tuning.position_every_s), accuracy_m=tuning.accuracy_m)
+
+
+@lru_cache(maxsize=1024)
+def _custom(tuning: ArrivalTuning) -> Custom:
+    return Custom(cut_off=duration_of(tuning.cut_off_s), service_every=duration_of(tuning.service_every_s))
+
+
+def duration_of(seconds: float) -> Duration:
+    """Give seconds as a duration, at least a microsecond."""
+    return max(1, round(seconds * SECOND))

@@ -1,0 +1,130 @@
+"""Pure: readings folded into bins of event time, so that forecasts step with the clock of the readings, not with each.
+
+A bin is a stretch `n * width <= at < (n + 1) * width` of time, and is closed by the first reading beyond it. What is
+kept of each column is how many values there were, their sum, the least and the most. Sums are taken strictly in order
+of time, in both forms below, so that the state does not depend on how readings were cut into calls, to the last bit.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.excursions.trace import Channel, Trace
+from alerts.model import COLDEST_C, HOTTEST_C, Duration, Instant
+
+Column: TypeAlias = NDArray[np.float64]
+Sums: TypeAlias = tuple[float, ...]
+"""Of one column in one bin: the number of values, their sum, the least, the most."""
+Open: TypeAlias = tuple[Sums, ...]
+"""The bin that is not closed yet, as a state's field: (number of the bin, instant of its newest reading), then a `Sums`
+for each column; empty before the first reading."""
+
+_EMPTY: Sums = (0, 0.0, 0.0, 0.0)
+
+
+class Bin(NamedTuple):
+    """A bin that is closed: its first instant, those of its newest reading and of the one that closed it, its columns."""
+
+    start: Instant
+    last_at: Instant
+    closed_at: Instant
+    columns: tuple[Sums, ...]
+
+    def level(self, column: int) -> float | None:
+        """Give a column's mean without its least and its most value, if there are three: one spike leaves no trace."""
+        count, total, least, most = self.columns[column]
+        if count >= 3:
+            return (total - least - most) / (count - 2)
+        return total / count if count else None
+
+
+def columns_of(trace: Trace, channels: Sequence[Channel]) -> list[Column | None]:
+    """Give the payload's temperature and then these channels; what cannot be a temperature is left out of the first."""
+    celsius = trace.celsius
+    if len(celsius) > 1:
+        celsius = np.where((celsius >= COLDEST_C) & (celsius <= HOTTEST_C), celsius, np.nan)
+    elif len(celsius) and not COLDEST_C <= celsius[0] <= HOTTEST_C:
+        celsius = np.array([np.nan])
+    return [celsius, *(trace.channels.get(channel) for channel in channels)]
+
+
+def fold_bins(
+    width: Duration, opened: Open, at: NDArray[np.int64], columns: Sequence[Column | None]
+) -> tuple[Open, list[Bin]]:
+    """Bring the open bin forward by readings in order of time; give those that were closed on the way, oldest first.
+
+    Columns are of the length of `at`, or None where nothing carries them; NaN is no value.
+    """
+    if len(at) == 1:
+        return _fold_one(width, opened, int(at[0]), [None if c is None else float(c[0]) for c in columns])
+    if not len(at):
+        return opened, []
+    numbers = at // width
+    begins = np.concatenate(([0], np.flatnonzero(numbers[1:] != numbers[:-1]) + 1))
+    goes_on = bool(opened) and int(opened[0][0]) == int(numbers[0])
+    closed = [_closed(width, opened, int(at[0]))] if opened and not goes_on else []
+    group = np.repeat(np.arange(len(begins)), np.diff(np.append(begins, len(at))))
+    before = opened[1:] if goes_on else (_EMPTY,) * len(columns)
+    each = [_summed(values, begins, group, sums) for values, sums in zip(columns, before, strict=True)]
+    last_at = at[np.append(begins[1:], len(at)) - 1].tolist()
+    bins: list[Open] = [
+        ((number, last), *sums)
+        for number, last, *sums in zip(numbers[begins].tolist(), last_at, *each, strict=True)
+    ]
+    closings = at[begins[1:]].tolist()
+    return bins[-1], [*closed, *(_closed(width, one, at) for one, at in zip(bins, closings, strict=False))]
+
+
+def _fold_one(
+    width: Duration, opened: Open, at: Instant, values: Sequence[float | None]
+) -> tuple[Open, list[Bin]]:
+    number = at // width
+    if opened and opened[0][0] == number:
+        return ((number, at), *map(_with, opened[1:], values)), []
+    fresh = ((number, at), *(_with(_EMPTY, value) for value in values))
+    return fresh, [_closed(width, opened, at)] if opened else []
+
+
+def _with(sums: Sums, value: float | None) -> Sums:
+    if value is None or value != value:  # noqa: PLR0124 - NaN
+        return sums
+    count, total, least, most = sums
+    if not count:
+        return (1, value, value, value)
+    return (
+        count + 1,
+        total + value,
+        value if value < least else least,  # noqa: FURB136 - half the time of min()
+        value if value > most else most,  # noqa: FURB136
+    )
+
+
+def _closed(width: Duration, opened: Open, closed_at: Instant) -> Bin:
+    number, last_at = opened[0]
+    return Bin(int(number) * width, int(last_at), closed_at, opened[1:])
+
+
+def _summed(
+    values: Column | None, begins: NDArray[np.intp], group: NDArray[np.intp], before: Sums
+) -> list[Sums]:
+    """Sum up a column bin by bin; `before` is what the first of them holds already."""
+    bins = len(begins)
+    if values is None:
+        return [before, *([_EMPTY] * (bins - 1))]
+    there = ~np.isnan(values)
+    # bincount adds up one after the other: the sum so far goes first.
+    weights, groups = np.append(before[1], values[there]), np.append(0, group[there])
+    counts = np.bincount(groups, minlength=bins)
+    totals = np.bincount(groups, weights=weights, minlength=bins)
+    least, most = np.fmin.reduceat(values, begins), np.fmax.reduceat(values, begins)
+    counts[0] += int(before[0]) - 1
+    if before[0]:
+        least[0], most[0] = np.fmin(least[0], before[2]), np.fmax(most[0], before[3])
+    return [
+        (count, total, low, high) if count else _EMPTY
+        for count, total, low, high in zip(
+            counts.tolist(), totals.tolist(), least.tolist(), most.tolist(), strict=True
+        )
+    ]

@@ -1,0 +1,67 @@
+"""Pure: how fast a battery is emptied, from levels in whole percents that a logger tells now and then."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.excursions.trace import Instants
+from alerts.model import Duration, Instant
+
+HOUR: Duration = 3_600_000_000
+APART: Duration = 2 * HOUR
+MOST = 25
+"""So many levels, two hours apart, are looked at: two days show what nights and flights cost."""
+FEWEST, LEAST_SPAN, LEAST_STEPS = 4, 6 * HOUR, 2.5
+"""With fewer of them, over a shorter time or fewer steps of its scale, one step would look like a trend."""
+LEAST_SHARE = 0.2
+"""So much of the loss must lie in either half of the time: a battery that gets cold shows less at once, and no trend."""
+RECHARGED_PCT = 10.0
+"""A level that has risen by so much says that the battery was charged or changed: what was before tells nothing."""
+
+
+class Levels(NamedTuple):
+    """The first level of each two hours that have one, oldest first: instants, and percents."""
+
+    at: tuple[Instant, ...] = ()
+    pct: tuple[float, ...] = ()
+
+    def then(self, at: Instant, pct: float) -> "Levels":
+        """Add a level, the newest; it begins anew where the battery was charged."""
+        if self.pct and pct >= self.pct[-1] + RECHARGED_PCT:
+            return Levels((at,), (pct,))
+        return Levels((*self.at, at)[-MOST:], (*self.pct, pct)[-MOST:])
+
+    def empty_at(self, empty_pct: float) -> Instant | None:
+        """Forecast when it is empty; None where nothing can be said, or it loses nothing.
+
+        The loss is the median over all pairs that lie at least half of the time apart (Theil 1950, Sen 1968): one odd
+        level does not move it, and a coarse scale hardly.
+        """
+        if len(self.at) < FEWEST or self.at[-1] - self.at[0] < LEAST_SPAN:
+            return None
+        at, pct = np.array(self.at), np.array(self.pct)
+        steps = np.abs(np.diff(pct))
+        if pct[0] - pct[-1] < LEAST_STEPS * steps.min(where=steps > 0, initial=100.0):
+            return None
+        half = len(pct) // 2
+        middle = float(np.median(pct[half - 1 : half + 2]))
+        if min(pct[0] - middle, middle - pct[-1]) < LEAST_SHARE * (pct[0] - pct[-1]):
+            return None
+        apart = at[None, :] - at[:, None]
+        pairs = apart >= (at[-1] - at[0]) / 2
+        loss = float(np.median((pct[:, None] - pct[None, :])[pairs] / apart[pairs]))
+        # The newest level is one step of the scale, or one odd value: where the trend has come to is better known.
+        level = float(np.median(pct - loss * (at[-1] - at)))
+        if loss <= 0:
+            return None
+        return round(self.at[-1] + max(level - empty_pct, 0.0) / loss)
+
+
+def firsts(last: Instant | None, at: Instants, values: NDArray[np.float64]) -> list[int]:
+    """Give where the first known value of each two hours is, of those after that of `last`."""
+    known = np.flatnonzero(~np.isnan(values))
+    spans = at[known] // APART
+    new = np.diff(spans, prepend=-1 if last is None else last // APART) > 0
+    chosen: list[int] = known[new].tolist()
+    return chosen

@@ -1,0 +1,60 @@
+"""Pure: what the temperature of a payload can do and what it cannot, whatever happens to its shipper."""
+
+from functools import lru_cache
+from math import exp
+from typing import NamedTuple
+
+from alerts.excursions.plan import Plan
+from alerts.model import SECOND, Duration
+
+MINUTE: Duration = 60 * SECOND
+WARMEST_AROUND_C = 35.0
+"""Taken for the air around a shipper where nothing measures it, and at least: on a tarmac it is hotter than in the air."""
+
+
+class Medium(NamedTuple):
+    """What keeps a payload cold: °C below which nothing there can be, and minutes in which a payload can follow.
+
+    A change of at most `floor_c` is always believed. Above it holds Newton's law with the shortest time constants
+    there are: towards the air around, as if the payload lay in it, and towards the coolant, as if poured over it.
+    """
+
+    coldest_c: float
+    floor_c: float
+    warms_min: float
+    cools_min: float
+
+
+# Nitrogen boils at −195.8 °C, at the pressure of a cabin at −198 °C, and probes are off by some 0.5 °C.
+NITROGEN = Medium(-199.5, 10.0, 15.0, 3.0)
+# Dry ice is at −78.5 °C; −100.6 °C was seen under forced air (PDA J Pharm Sci Technol 2019, doi
+# 10.5731/pdajpst.2018.009589).
+DRY_ICE = Medium(-110.0, 6.0, 20.0, 10.0)
+# Packs come from a freezer at −25 °C at most, and a shipper may stand in a Siberian winter.
+PACKS = Medium(-60.0, 4.0, 30.0, 30.0)
+
+
+@lru_cache(maxsize=1024)
+def medium(plan: Plan) -> Medium:
+    """Give what must keep a shipment of this plan cold; a frozen one without a lower limit may lie in nitrogen."""
+    warmest = plan.limits.upper_c if plan.limits.upper_c is not None else plan.limits.lower_c
+    assert warmest is not None  # a plan without a limit does not exist
+    if warmest <= -100:
+        return NITROGEN
+    if warmest <= -20:
+        return DRY_ICE if plan.limits.lower_c is not None else DRY_ICE._replace(coldest_c=NITROGEN.coldest_c)
+    return PACKS
+
+
+def impossible(medium: Medium, before_c: float, after_c: float, ambient_c: float, apart: Duration) -> bool:
+    """Say whether no payload can go from one temperature to the other in that time; `ambient_c` may be NaN."""
+    change = after_c - before_c
+    if -medium.floor_c <= change <= medium.floor_c:
+        return False
+    minutes = apart / MINUTE
+    if change > 0:
+        around = max(WARMEST_AROUND_C, ambient_c)  # NaN is not more
+        follows = max(around - before_c, 0.0) * (1 - exp(-minutes / medium.warms_min))
+    else:
+        follows = max(before_c - medium.coldest_c, 0.0) * (1 - exp(-minutes / medium.cools_min))
+    return abs(change) > medium.floor_c + follows

@@ -1,0 +1,330 @@
+"""Pure: what one probe's own readings show of it being broken: a fold over its values, with nothing but them and the air.
+
+Theory of operation. `take` follows readings one by one, and is the definition. Where nothing is wrong and a reading is
+in no way remarkable it only counts; probe_columns.py counts such stretches in columns and walks through the rest.
+"""
+
+from dataclasses import dataclass
+from math import isnan, nan
+from typing import NamedTuple
+
+from alerts.model import COLDEST_C, HOTTEST_C, Duration, Instant
+from alerts.rules.blocks.payload import MINUTE, Medium, impossible
+
+NEVER: Instant = 0
+UNKNOWN_C = 1e9
+HOUR: Duration = 60 * MINUTE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """What is believed of a probe and what is not.
+
+    `hottest_c` is more than any payload ever is. A probe reads the air if it is `near_c` around it and came there, or
+    followed it, as no payload does; or is there at first, and `far_c` outside of the band from `lower_c` to `upper_c`. It shows exactly one value for `stuck`; a spike is up and down again in `spikes_within`, and spikes are one trouble where they come
+    within `spikes_quiet`.
+    """
+
+    medium: Medium
+    hottest_c: float
+    lower_c: float
+    upper_c: float
+    near_c: float
+    far_c: float
+    shifts: bool
+    stuck: Duration
+    spikes_within: Duration
+    spikes_quiet: Duration
+
+
+class Probe(NamedTuple):
+    """All that is known of a probe, in plain numbers: for each sign since when it is on, and the newest that is over."""
+
+    broken_since: Instant | None = None
+    broken_from: Instant | None = None
+    broken_until: Instant | None = None
+    beyond_since: Instant | None = None
+    beyond_from: Instant | None = None
+    beyond_until: Instant | None = None
+    off_since: Instant | None = None  # it jumped as no payload can,
+    off_from: Instant | None = None
+    off_until: Instant | None = None
+    off_c: float = 0.0  # from here,
+    off_within_c: float = 0.0  # and is back so near to it;
+    off_up: bool = False  # upwards
+    shift_since: Instant | None = None  # it rose at once and then stayed: not told before it did so
+    shift_c: float = 0.0
+    shift_from_c: float = 0.0
+    stuck_since: Instant | None = None
+    stuck_from: Instant | None = None
+    stuck_until: Instant | None = None
+    near_since: Instant | None = None  # it reads what the air has,
+    near_from: Instant | None = None
+    near_until: Instant | None = None
+    near_shown: bool = False  # and it did not get there as a payload would
+    near_count: int = 0
+    near_at: Instant = NEVER  # at times it is noted what it reads then,
+    near_c: float = 0.0  # to see whether it goes on to follow the air,
+    lag_at: Instant = NEVER  # and likewise, over many small changes:
+    lag_air_c: float = 0.0  # the air then, and sums over such times,
+    lag_count: int = 0
+    lag_c: float = 0.0  # of how far it is from the air,
+    lag_c2: float = 0.0
+    lag_rate: float = 0.0  # and of how fast the air has changed, in °C an hour
+    lag_rate2: float = 0.0
+    spike_since: Instant | None = None
+    spike_last: Instant = NEVER
+    spikes: int = 0
+    # From here on what every reading changes: the last two that can be true, and the air at the last,
+    at: Instant = NEVER
+    c: float = 0.0
+    air_c: float = UNKNOWN_C
+    at_before: Instant = NEVER
+    c_before: float = 0.0
+    moved_before: float = 0.0  # by how much it had changed at the one before,
+    # the least change that was seen, of how many triples how many swung by two such steps,
+    step: float = UNKNOWN_C
+    triples: int = 0
+    swings: int = 0
+    # and since when, and how often, it shows exactly this value.
+    same_since: Instant = NEVER
+    same: int = 0
+
+    @property
+    def calm(self) -> bool:
+        """Whether no sign is on."""
+        return (
+            self.broken_since is None
+            and self.beyond_since is None
+            and self.off_since is None
+            and self.stuck_since is None
+            and self.near_since is None
+            and self.shift_since is None
+        )
+
+
+UNSEEN = Probe()
+
+FEWEST_TRIPLES, FEWEST_SWINGS = 15, 3
+NOISY, VERY_NOISY = 0.04, 0.15
+"""Shares of triples that swing by two steps: of a noise of half a step and of 0.8 steps. A coarser logger may honestly
+show one value for days; of these, 40 and 18 equal ones in a row happen once in a million."""
+VERY_MANY_SAME, MANY_SAME, SAME = 100, 40, 18
+"""The most is for a probe of which too little was seen before to say how noisy it is, but that it is."""
+LEAST_STEP_C = 0.001
+COUNTED_SAME = 5  # after so many equal ones a triple says nothing of noise any more
+SHIFT_C, STAYS = 4.0, 60 * MINUTE
+"""A step up between two readings, and for how long it must stay: a payload with a time constant of 20 minutes or more
+would rise by a tenth in the first two minutes of that hour."""
+_STEPPED_C, _STEPPED_WITHIN = 4.0, 35 * MINUTE
+# At most twice `near_c` from the air, with the time constant of a closed box, 1.5 h or more, it follows by less.
+_FOLLOWS_WITHIN = 2 * HOUR
+_LEAST_NEAR, _NEAR_FOR = 3, 10 * MINUTE
+_LAGS, _LAG_H, _KEPT = 8, 0.7, 0.8
+"""How many times, two hours apart, it takes to know by how many hours a probe is late on the air; how late one is at most
+that hangs in it; and how much an earlier time counts, since it may have slipped out on the way. What is in a box is late
+by its time constant, or does not follow at all."""
+
+
+def near_counts(probe: Probe) -> bool:
+    """Say whether the stretch of reading the air that is on counts."""
+    if probe.near_since is None or not probe.near_shown:
+        return False
+    return probe.near_count >= _LEAST_NEAR and probe.at - probe.near_since >= _NEAR_FOR
+
+
+def is_stuck(doubt: Doubt, same: int, lasted: Duration, triples: int, swings: int) -> bool:
+    """Say whether noise, as it was seen before, would have changed a value by now."""
+    if same < SAME or lasted < doubt.stuck or not swings or swings < NOISY * triples:
+        return False
+    if same >= VERY_MANY_SAME:
+        return True
+    if triples < FEWEST_TRIPLES or swings < FEWEST_SWINGS:
+        return False
+    return same >= MANY_SAME or (swings >= VERY_NOISY * triples and swings >= 2 * FEWEST_SWINGS)
+
+
+def take(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
+    """Follow one reading."""
+    if isnan(air_c):
+        air_c = UNKNOWN_C
+    if not COLDEST_C <= c <= HOTTEST_C:
+        return probe if probe.broken_since is not None else probe._replace(broken_since=at)
+    if probe.broken_since is not None:
+        probe = probe._replace(broken_since=None, broken_from=probe.broken_since, broken_until=at)
+    if not doubt.medium.coldest_c <= c <= doubt.hottest_c:
+        return probe if probe.beyond_since is not None else probe._replace(beyond_since=at)
+    if probe.beyond_since is not None:
+        probe = probe._replace(beyond_since=None, beyond_from=probe.beyond_since, beyond_until=at)
+    floor = doubt.medium.floor_c
+    jumped = probe.at != NEVER and not -floor <= c - probe.c <= floor
+    if jumped or probe.off_since is not None:
+        probe = _jump(doubt, _spike(doubt, probe, at, c), at, c, air_c)
+    if probe.shift_since is not None or c - probe.c >= SHIFT_C:
+        probe = _shift(doubt, probe, at, c)
+    if probe.near_since is not None or -doubt.near_c <= c - air_c <= doubt.near_c:
+        probe = _near(doubt, probe, at, c, air_c)
+    return _counted(doubt, probe, at, c, air_c)
+
+
+def _counted(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
+    """Count a reading that can be true, and see whether the probe is stuck."""
+    same = c == probe.c and probe.at != NEVER
+    if probe.stuck_since is not None and not same:
+        probe = probe._replace(stuck_since=None, stuck_from=probe.stuck_since, stuck_until=at)
+    step, triples, swings = probe.step, probe.triples, probe.swings
+    last, now = probe.c - probe.c_before, c - probe.c
+    moved = last if probe.at_before != NEVER else 0.0
+    count = probe.same + 1 if same else 1
+    if probe.at != NEVER and now:
+        step = min(step, max(abs(now), LEAST_STEP_C))
+    if probe.at_before != NEVER and count <= COUNTED_SAME:
+        triples += 1
+        swings += last * now < 0 and 1.9 * step <= max(abs(last), abs(now)) <= doubt.medium.floor_c
+    since = probe.same_since if same else at
+    after = Probe._make(
+        (*probe[:CHANGES], at, c, air_c, probe.at, probe.c, moved, step, triples, swings, since, count)
+    )
+    if count >= SAME and after.stuck_since is None and is_stuck(doubt, count, at - since, triples, swings):
+        after = after._replace(stuck_since=since)
+    return after
+
+
+CHANGES = Probe._fields.index("at")
+
+
+def _spike(doubt: Doubt, probe: Probe, at: Instant, c: float) -> Probe:
+    """See whether the reading before this one was far off both its neighbours, which agree."""
+    up, down = probe.c - probe.c_before, probe.c - c
+    height = min(abs(up), abs(down))
+    if probe.at_before == NEVER or at - probe.at_before > doubt.spikes_within or up * down <= 0:
+        return probe
+    # The peak of what truly warms and cools stands out of its neighbours too, but not out of what was steady.
+    agrees = max(3.0, height / 4)
+    if height <= doubt.medium.floor_c or max(abs(c - probe.c_before), abs(probe.moved_before)) > agrees:
+        return probe
+    again = probe.spike_since is not None and probe.at - probe.spike_last < doubt.spikes_quiet
+    return probe._replace(
+        spike_since=probe.spike_since if again else probe.at,
+        spike_last=probe.at,
+        spikes=probe.spikes + 1 if again else 1,
+    )
+
+
+def _shift(doubt: Doubt, probe: Probe, at: Instant, c: float) -> Probe:
+    """Follow it after a step up: what warms a payload goes on to warm it, and one that is shut again cools."""
+    if probe.off_since is not None or not doubt.shifts:
+        return probe._replace(shift_since=None)
+    if probe.shift_since is None:
+        steady = probe.at_before != NEVER and abs(probe.c - probe.c_before) <= SHIFT_C / 4
+        soon = at - probe.at <= _STEPPED_WITHIN
+        return probe._replace(shift_since=at, shift_c=c, shift_from_c=probe.c) if steady and soon else probe
+    height = probe.shift_c - probe.shift_from_c
+    if abs(c - probe.shift_c) > max(0.1 * height, SHIFT_C / 4):
+        return probe._replace(shift_since=None)
+    if at - probe.shift_since < STAYS:
+        return probe
+    return probe._replace(
+        shift_since=None,
+        off_since=probe.shift_since,
+        off_c=probe.shift_from_c,
+        off_within_c=0.3 * height,
+        off_up=True,
+    )
+
+
+def _jump(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
+    """Follow it away from where a payload can be, and back: to where it came from, or by another such jump."""
+    cannot = probe.at != NEVER and impossible(doubt.medium, probe.c, c, _air(air_c), at - probe.at)
+    if probe.off_since is not None:
+        back = abs(c - probe.off_c) <= probe.off_within_c or (cannot and (c < probe.c) == probe.off_up)
+        return probe._replace(off_since=None, off_from=probe.off_since, off_until=at) if back else probe
+    # From outside of the band into it: rather it was wrong before, and shows the payload again.
+    returns = doubt.lower_c <= c <= doubt.upper_c and not doubt.lower_c <= probe.c <= doubt.upper_c
+    if not cannot or returns or probe.near_since is not None:
+        return probe
+    within = 0.6 * doubt.medium.floor_c
+    return probe._replace(off_since=at, off_c=probe.c, off_within_c=within, off_up=c > probe.c)
+
+
+def _near(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
+    """Follow it while it reads what the air has; what a payload does slowly says nothing, a step does."""
+    known = air_c != UNKNOWN_C
+    if probe.near_since is None:
+        return probe._replace(
+            near_since=at,
+            near_count=1,
+            near_shown=_stepped(doubt, probe, at, c, air_c),
+            near_at=at,
+            near_c=c,
+            lag_at=NEVER,
+            lag_count=0,
+            lag_c=0.0,
+            lag_c2=0.0,
+            lag_rate=0.0,
+            lag_rate2=0.0,
+        )
+    if known and abs(c - air_c) > 2 * doubt.near_c:
+        told = (probe.near_since, at) if near_counts(probe) else (probe.near_from, probe.near_until)
+        return probe._replace(near_since=None, near_from=told[0], near_until=told[1], near_shown=False)
+    together = (
+        known
+        and probe.air_c != UNKNOWN_C
+        and abs(air_c - probe.air_c) >= _STEPPED_C
+        and abs(c - probe.c) >= _STEPPED_C
+    )
+    followed = together and at - probe.at <= _STEPPED_WITHIN
+    shown, noted = probe.near_shown or followed, (probe.near_at, probe.near_c)
+    if known and abs(c - air_c) <= doubt.near_c:
+        shown = shown or abs(c - probe.near_c) >= _STEPPED_C
+        noted = (at, c) if at - probe.near_at >= _FOLLOWS_WITHIN else noted
+    if known and not shown and at - probe.lag_at >= _FOLLOWS_WITHIN:
+        probe = _lag(probe, at, c, air_c)
+        shown = _hangs_in_it(probe)
+    return probe._replace(
+        near_count=probe.near_count + known, near_shown=shown, near_at=noted[0], near_c=noted[1]
+    )
+
+
+def _lag(probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
+    """Take down how far it is from the air, and how fast that has changed since the last time."""
+    if probe.lag_at == NEVER:
+        return probe._replace(lag_at=at, lag_air_c=air_c)
+    off, rate = c - air_c, (air_c - probe.lag_air_c) * HOUR / (at - probe.lag_at)
+    return probe._replace(
+        lag_at=at,
+        lag_air_c=air_c,
+        lag_count=probe.lag_count + 1,
+        lag_c=_KEPT * probe.lag_c + off,
+        lag_c2=_KEPT * probe.lag_c2 + off * off,
+        lag_rate=_KEPT * probe.lag_rate + rate,
+        lag_rate2=_KEPT * probe.lag_rate2 + rate * rate,
+    )
+
+
+def _hangs_in_it(probe: Probe) -> bool:
+    """Say whether it is no later on the air than a probe that hangs in it, however little the air changes.
+
+    By Newton's law what lags by a time constant is off by that times the rate, so the lag is the spread of the one by
+    that of the other; a constant offset is in neither. What does not follow at all is off by as much as the air moves.
+    """
+    if probe.lag_count < _LAGS:
+        return False
+    weight = (1 - _KEPT**probe.lag_count) / (1 - _KEPT)
+    off = weight * probe.lag_c2 - probe.lag_c**2
+    rate = weight * probe.lag_rate2 - probe.lag_rate**2
+    return off <= _LAG_H**2 * rate
+
+
+def _stepped(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> bool:
+    """Say whether it came to the air's temperature as no payload does; or was there at first, far from its band."""
+    if probe.at == NEVER:
+        return air_c >= doubt.upper_c + doubt.far_c or air_c <= doubt.lower_c - doubt.far_c
+    if impossible(doubt.medium, probe.c, c, air_c, at - probe.at):
+        return True
+    soon = at - probe.at <= _STEPPED_WITHIN and probe.air_c != UNKNOWN_C
+    return soon and abs(c - probe.c) >= _STEPPED_C and abs(probe.c - probe.air_c) >= _STEPPED_C
+
+
+def _air(air_c: float) -> float:
+    return nan if air_c == UNKNOWN_C else air_c

@@ -1,0 +1,304 @@
+"""Pure: the logger's clock is wrong, as far as the times at which its readings arrive can show.
+
+What can be known. A reading never arrives before it is measured: one that does says for certain that the clock is
+ahead, by at least so much. How late one arrives says little: it was delayed, or kept during a flight, or the clock is
+behind. Only the newest reading of an upload has waited for nothing; where upload after upload, for hours, even that
+one is late, and always by the same, the clock is behind. But a logger that works off a backlog in step with its readings
+looks the same: there the delay grew while seq and time went on as always, which no clock that is set back does. What
+is ahead by more than five minutes is refused on receipt, so that a clock a whole hour ahead is not seen here at all.
+
+A clock that was set back between two readings shows in their numbers: seq grows while time falls. In order of time,
+seq then falls. One fall by itself, in a logger that does not number its restarts, is a restart.
+"""
+
+from dataclasses import dataclass
+from math import isnan
+from typing import ClassVar, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts import wording
+from alerts.excursions.trace import Channel, Instants, Trace
+from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.rules.blocks.burst import NO_BURST, Burst, Pace, burst
+from alerts.rules.blocks.signs import Sign, together
+from alerts.rules.facts import Facts
+from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
+from alerts.triage.alert import AlertKind
+
+Numbers: TypeAlias = NDArray[np.float64]
+
+MINUTE: Duration = 60 * SECOND
+HOUR: Duration = 60 * MINUTE
+UPLOADS = 6
+"""So many uploads must be late in the same way."""
+NEVER = -1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skew(Tuning):
+    """From when on a clock is wrong.
+
+    Quartz clocks lose or gain 4 to 11 s a day, so that 120 s is more than a long journey; 5 minutes ahead, readings
+    are refused. Being behind is told from 20 minutes on, since mobile networks delay by some, and only after 3 hours
+    of uploads whose delays differ by at most 10 minutes. What was ahead or jumped is told until it has been
+    right for 6 hours.
+    """
+
+    ahead_s: float = 120
+    behind_s: float = 1200
+    differ_s: float = 600
+    lasts_s: float = 10_800
+    quiet_s: float = 21_600
+
+
+class Late(NamedTuple):
+    """The run of uploads that are late by the same: since when, how many, the least and most delay, the newest.
+
+    `explained` where the run began with a delay that grew while seq and time went on: a backlog and not the clock.
+    """
+
+    since: Instant | None = None
+    uploads: int = 0
+    least: Duration = 0
+    most: Duration = 0
+    last: Instant = 0
+    explained: bool = False
+
+
+class Newest(NamedTuple):
+    """The newest reading that says when it arrived; NEVER is a number that it does not carry.
+
+    `ended` is the delay of the upload before its own, NEVER where there was none; `follows` says that from that one on
+    numbers and time went on as always: what has waited for longer then, has waited in a queue.
+    """
+
+    at: Instant = 0
+    received_at: Instant = 0
+    boot: float = NEVER
+    seq: float = NEVER
+    ended: float = NEVER
+    follows: bool = False
+
+
+class Counted(NamedTuple):
+    """The newest reading that has a number."""
+
+    boot: float = NEVER
+    seq: float = NEVER
+
+
+_ON_TIME, _NONE, _UNCOUNTED = Late(), Newest(), Counted()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Bursts of readings from the future (seconds) and of numbers that fall; the late run, and the newest that counted."""
+
+    ahead: Burst = NO_BURST
+    falls: Burst = NO_BURST
+    late: Late = _ON_TIME
+    told: Late = _ON_TIME
+    told_until: Instant | None = None
+    newest: Newest = _NONE
+    counted: Counted = _UNCOUNTED
+
+
+class ClockSkew(DeviceRule[Skew, State]):
+    """A clock that is ahead, behind or set back."""
+
+    kind: ClassVar[AlertKind] = AlertKind.CLOCK_SKEW
+    tuning = Skew
+    state = State
+    reads = frozenset({Channel.RECEIVED_AT, Channel.SEQ})
+    also_reads = frozenset({Channel.BOOT})
+    ranges: ClassVar = {
+        "ahead_s": (1, 300),
+        "behind_s": (1, 86_400),
+        "differ_s": (1, 86_400),
+        "lasts_s": (1, 604_800),
+        "quiet_s": (1, 604_800),
+    }
+
+    def fold(self, tuning: Skew, facts: Facts, state: State, trace: Trace) -> State:
+        """Follow how late readings arrive, and whether their numbers grow with time."""
+        del facts
+        if len(trace) == 1 and (after := _usual(tuning, state, trace)) is not None:
+            return after
+        if not trace.channels.keys() & self.reads:
+            return state
+        received, seq = trace.channels.get(Channel.RECEIVED_AT), trace.channels.get(Channel.SEQ)
+        nothing = np.full(len(trace), np.nan)
+        seq = nothing if seq is None else seq
+        boot = _or_never(trace.channels.get(Channel.BOOT, nothing))
+        falls, counted = _fallen(tuning, state, trace.at, boot, seq)
+        ahead, told = state.ahead, (state.late, state.told, state.told_until, state.newest)
+        if received is not None and len(known := np.flatnonzero(~np.isnan(received))):
+            at, arrived = trace.at[known], received[known].astype(np.int64)
+            ahead = burst(_ahead(tuning), ahead, at, (at - arrived) / SECOND)
+            numbers = _or_never(seq[known])
+            told = _uploads(tuning, state, np.array((at, arrived)), np.array((boot[known], numbers)))
+        return State(ahead, falls, *told, counted)
+
+    def look(self, tuning: Skew, facts: Facts, state: State, moment: Moment) -> Look:
+        """Tell how the clock is wrong, by the newest that was seen of it."""
+        del facts
+        signs = []
+        seen = max(state.newest.at, state.ahead.last, state.falls.last)
+        if state.ahead.since is not None:
+            signs.append(_sign_ahead(state.ahead, state.ahead.until(_ahead(tuning), seen)))
+        if state.falls.since is not None and max(state.falls.peak, state.falls.times) >= 2:
+            signs.append(_sign_set_back(state.falls, state.falls.until(_set_back(tuning), seen)))
+        if _counts(tuning, state.late):
+            signs.append(_sign_behind(state.late, None))
+        elif state.told.since is not None:
+            signs.append(_sign_behind(state.told, state.told_until))
+        return Look(found=together(signs, moment.over)) if signs else NOTHING
+
+
+def _or_never(numbers: Numbers) -> Numbers:
+    return np.where(np.isnan(numbers), NEVER, numbers)
+
+
+def _usual(tuning: Skew, state: State, trace: Trace) -> State | None:
+    """Take a single reading that arrived as it should, which is what is folded most often; None for any other."""
+    channels = trace.channels
+    if Channel.RECEIVED_AT not in channels or state.late.since is not None:
+        return None
+    at, arrived = int(trace.at[0]), float(channels[Channel.RECEIVED_AT][0])
+    boot = float(channels[Channel.BOOT][0]) if Channel.BOOT in channels else NEVER
+    seq = float(channels[Channel.SEQ][0]) if Channel.SEQ in channels else NEVER
+    boot, seq = NEVER if isnan(boot) else boot, NEVER if isnan(seq) else seq
+    before, limit = state.newest, tuning.behind_s * SECOND
+    if not -0.5 * tuning.ahead_s * SECOND < arrived - at < limit:  # or NaN
+        return None
+    if before.received_at - before.at >= limit or (
+        seq != NEVER and boot == state.counted.boot and seq <= state.counted.seq
+    ):
+        return None
+    ended, follows = before.ended, before.follows
+    if before.at and not 2 * (int(arrived) - before.received_at) < at - before.at:
+        ended, follows = float(before.received_at - before.at), _follow(before.boot, before.seq, boot, seq)
+    newest = Newest(at, int(arrived), boot, seq, ended, follows)
+    counted = state.counted if seq == NEVER else Counted(boot, seq)
+    return State(state.ahead, state.falls, state.late, state.told, state.told_until, newest, counted)
+
+
+def _follow(boot_before: float, before: float, boot: float, seq: float) -> bool:
+    return boot == boot_before and seq == before + 1 and before != NEVER
+
+
+def _fallen(tuning: Skew, state: State, at: Instants, boot: Numbers, seq: Numbers) -> tuple[Burst, Counted]:
+    """Find where numbers fall although time grows: twice as telling where restarts are numbered."""
+    known = np.flatnonzero(~np.isnan(seq))
+    if not len(known):
+        return state.falls, state.counted
+    boots, numbers = np.append(state.counted.boot, boot[known]), np.append(state.counted.seq, seq[known])
+    fell = (np.diff(numbers) < 0) & (np.diff(boots) == 0)
+    values = np.where(fell, np.where(boots[1:] == NEVER, 1.0, 2.0), 0.0)
+    counted = Counted(float(boots[-1]), float(numbers[-1]))
+    return burst(_set_back(tuning), state.falls, at[known], values), counted
+
+
+def _uploads(
+    tuning: Skew, state: State, times: Instants, numbers: Numbers
+) -> tuple[Late, Late, Instant | None, Newest]:
+    """Bring the run of late uploads forward. Rows: when measured, when arrived; boot, seq.
+
+    The next reading is of the same upload if it came after less than half of the time that lies between both.
+    """
+    before = state.newest
+    if before.at:
+        times = np.insert(times, 0, (before.at, before.received_at), axis=1)
+        numbers = np.insert(numbers, 0, (before.boot, before.seq), axis=1)
+    measured, arrived = times
+    ends = np.flatnonzero(~(2 * np.diff(arrived) < np.diff(measured)))
+    delays = (arrived - measured)[ends]
+    follows = (np.diff(numbers[0]) == 0) & (np.diff(numbers[1]) == 1) & (numbers[1, :-1] != NEVER)
+    late, told, until = state.late, state.told, state.told_until
+    ended, follow = before.ended, before.follows
+    if late.since is not None or (len(ends) and delays.max() >= tuning.behind_s * SECOND):
+        for place, delay in zip(ends.tolist(), delays.tolist(), strict=True):
+            at = int(measured[place])
+            after = _then(tuning, late, at, delay, queued=follow, grew=delay - ended if ended != NEVER else 0)
+            if after.since != late.since and _counts(tuning, late):
+                told, until = late, at
+            late, ended, follow = after, float(delay), bool(follows[place])
+    elif len(ends):
+        ended, follow = float(delays[-1]), bool(follows[ends[-1]])
+    newest = Newest(
+        int(measured[-1]), int(arrived[-1]), float(numbers[0, -1]), float(numbers[1, -1]), ended, follow
+    )
+    return late, told, until, newest
+
+
+def _then(tuning: Skew, late: Late, at: Instant, delay: Duration, *, queued: bool, grew: float) -> Late:
+    """Give the run after one more upload, the newest reading of which came `delay` after it was measured."""
+    differ = tuning.differ_s * SECOND
+    if delay < tuning.behind_s * SECOND:
+        return _ON_TIME
+    if late.since is not None and max(late.most, delay) - min(late.least, delay) <= differ:
+        least, most = min(late.least, delay), max(late.most, delay)
+        return Late(late.since, late.uploads + 1, least, most, at, late.explained)
+    explained = queued and (grew > differ or (late.since is not None and late.explained))
+    return Late(at, 1, delay, delay, at, explained)
+
+
+def _counts(tuning: Skew, late: Late) -> bool:
+    if late.since is None or late.explained or late.uploads < UPLOADS:
+        return False
+    return late.last - late.since >= tuning.lasts_s * SECOND
+
+
+def _sign_ahead(ahead: Burst, until: Instant | None) -> Sign:
+    assert ahead.since is not None
+    seconds = round(ahead.peak // 30 * 30)  # in steps: each new peak would be a revision
+    by = wording.duration(seconds * SECOND)
+    return Sign(
+        severity=Severity.MAJOR,
+        message=f"Logger's clock is at least {by} ahead: its readings came before the time they carry; {_MEANS}",
+        since=ahead.since,
+        until=until,
+        details={"ahead_s": seconds},
+    )
+
+
+def _sign_set_back(falls: Burst, until: Instant | None) -> Sign:
+    assert falls.since is not None
+    return Sign(
+        severity=Severity.MAJOR,
+        message=f"Logger's clock was set back: its readings are numbered in another order than they are timed; {_MEANS}",
+        since=falls.since,
+        until=until,
+    )
+
+
+def _sign_behind(late: Late, until: Instant | None) -> Sign:
+    assert late.since is not None
+    minutes = round(late.least / MINUTE / 5) * 5
+    by = wording.duration(minutes * MINUTE)
+    zone = minutes >= 60 and minutes % 30 == 0
+    why = ", as if set to another time zone" if zone else ""
+    return Sign(
+        severity=Severity.MAJOR,
+        message=f"Logger's clock is about {by} behind{why}: every upload for hours came so late; {_MEANS}",
+        since=late.since,
+        until=until,
+        details={"behind_s": minutes * 60, "time_zone": zone},
+    )
+
+
+_MEANS = "the times of its excursions are wrong by that; set it, and note it in the record"
+
+
+def _ahead(tuning: Skew) -> Pace:
+    quiet = round(tuning.quiet_s * SECOND)
+    return Pace(raise_at=tuning.ahead_s, keep_at=tuning.ahead_s / 2, quiet=quiet)
+
+
+def _set_back(tuning: Skew) -> Pace:
+    return Pace(raise_at=1.0, keep_at=1.0, quiet=round(tuning.quiet_s * SECOND))
+
+
+CLOCK_SKEW = ClockSkew()

@@ -1,0 +1,56 @@
+"""Pure: the rule for a shipment that will come too late, found leg by leg, and before a connection is missed."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from alerts import wording
+from alerts.model import SECOND, Instant, Severity
+from alerts.rules.blocks.arrival import ARRIVAL_RANGES, ArrivalRule, ArrivalTuning
+from alerts.rules.blocks.hysteresis import Levels
+from alerts.rules.blocks.itinerary import Forecast
+from alerts.rules.facts import Facts
+from alerts.rules.rule import Found
+from alerts.triage.alert import AlertKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateTuning(ArrivalTuning):
+    """Two hours late is told: that is what a cut-off is, so who is later misses a connection."""
+
+    tolerance_s: float = 7200
+
+
+class Late(ArrivalRule[LateTuning]):
+    """Fires where the forecast arrival is later than planned by more than is tolerated; until it is within half of that."""
+
+    kind = AlertKind.LATE
+    tuning = LateTuning
+    ranges: ClassVar = ARRIVAL_RANGES | {"tolerance_s": (0.001, 90 * 86_400)}
+
+    def levels(self, tuning: LateTuning) -> Levels:
+        """Give the tolerance, and half of it."""
+        return Levels(raise_at=tuning.tolerance_s, clear_at=tuning.tolerance_s / 2)
+
+    def measure(self, tuning: LateTuning, facts: Facts, expected: Forecast) -> float:  # noqa: ARG002
+        """Give the delay."""
+        return expected.delay / SECOND
+
+    def tell(self, tuning: LateTuning, facts: Facts, expected: Forecast, since: Instant) -> Found:  # noqa: ARG002
+        """Say when it comes, why so late, and what to do."""
+        planned = wording.instant(facts.on_the_clock(expected.planned))
+        details = {"planned_arrival": wording.instant_text(facts.on_the_clock(expected.planned))}
+        if expected.overdue:
+            message = f"Was to arrive {planned} and is not delivered: ask whoever holds it where it is"
+            return Found(severity=Severity.MAJOR, message=message, since=since, details=details)
+        message = f"Will arrive about {wording.instant(facts.on_the_clock(expected.arrival))}, {wording.duration(expected.delay)} late"
+        details["forecast_arrival"] = wording.instant_text(facts.on_the_clock(expected.arrival))
+        if expected.missed is not None:
+            leg = f"{expected.missed.start.name} to {expected.missed.end.name}"
+            message += f": it misses the connection from {leg}. Rebook it, and tell the destination"
+            details["missed_connection"] = leg
+        else:
+            message += ": tell the destination"
+        return Found(severity=Severity.MAJOR, message=message, since=since, details=details)
+
+
+LATE = Late()

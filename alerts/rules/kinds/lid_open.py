@@ -1,0 +1,104 @@
+"""Pure: the lid is open for longer than somebody needs to look inside."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from alerts import wording
+from alerts.excursions.trace import Channel, Trace
+from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.rules.blocks.hysteresis import Levels, Stretch, stretch
+from alerts.rules.blocks.window import in_window
+from alerts.rules.facts import Facts
+from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
+from alerts.triage.alert import AlertKind
+
+AROUND_A_CHARGE: Duration = 30 * 60 * SECOND
+"""A charge is written down as of its beginning or its end, by people with other things to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening(Tuning):
+    """For how long a lid may be open.
+
+    To look inside or to take out a cassette takes under 5 minutes. With time constants of half an hour, as open
+    shippers show, a payload at −190 °C passes −150 °C some 10 minutes later: hence critical after 15.
+    """
+
+    dwell_s: float = 300
+    critical_s: float = 900
+
+
+_SHUT = Stretch()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How long it is open."""
+
+    open: Stretch = _SHUT
+
+
+class LidOpen(DeviceRule[Opening, State]):
+    """An open lid; only a reading that says it is shut ends it, since no lid shuts itself.
+
+    So its time goes on by the clock, also where the logger falls silent.
+    """
+
+    kind: ClassVar[AlertKind] = AlertKind.LID_OPEN
+    tuning = Opening
+    state = State
+    reads = frozenset({Channel.LID_OPEN})
+    ranges: ClassVar = {"dwell_s": (0, 86_400), "critical_s": (0, 604_800)}
+
+    def fold(self, tuning: Opening, facts: Facts, state: State, trace: Trace) -> State:
+        """Follow the lid."""
+        trace = in_window(facts.window, trace)
+        lid = trace.channels.get(Channel.LID_OPEN)
+        if lid is None:
+            return state
+        after = stretch(_levels(tuning), state.open, trace.at, lid)
+        return state if after is state.open else State(after)
+
+    def look(self, tuning: Opening, facts: Facts, state: State, moment: Moment) -> Look:
+        """Tell the newest time that it was open for too long; the clock raises it and makes it critical."""
+        levels, critical_after = _levels(tuning), _duration(max(tuning.critical_s, tuning.dwell_s))
+        newest = state.open.newest(levels, moment.through)
+        if newest is not None and _is_recharge(facts, newest[0], newest[1] or moment.through):
+            newest = None
+        found = None
+        if newest is not None:
+            since, until, _ = newest
+            lasted = (moment.through if until is None else until) - since
+            found = _found(tuning, since, until or moment.over, critical=lasted >= critical_after)
+        if state.open.since is None or moment.over is not None:
+            return Look(found=found) if found is not None else NOTHING
+        turns = (state.open.since + levels.dwell, state.open.since + critical_after)
+        return Look(found=found, again_at=min((at for at in turns if at > moment.through), default=None))
+
+
+def _is_recharge(facts: Facts, since: Instant, until: Instant) -> bool:
+    """Say whether it was opened to be filled: a charge is on record for then, or for shortly after."""
+    charges = facts.dewar.charges if facts.dewar is not None else ()
+    return any(since - AROUND_A_CHARGE <= charge.at <= until + AROUND_A_CHARGE for charge in charges)
+
+
+def _found(tuning: Opening, since: int, until: int | None, *, critical: bool) -> Found:
+    longer = wording.duration(_duration(tuning.critical_s if critical else tuning.dwell_s))
+    means = "the payload is warming, and its coolant is being lost" if critical else "the payload will warm"
+    return Found(
+        severity=Severity.CRITICAL if critical else Severity.MAJOR,
+        message=f"Lid open for more than {longer}: {means}; shut it, and check the coolant before it travels on",
+        since=since,
+        until=until,
+    )
+
+
+def _levels(tuning: Opening) -> Levels:
+    return Levels(raise_at=1.0, clear_at=0.0, dwell=_duration(tuning.dwell_s))
+
+
+def _duration(seconds: float) -> Duration:
+    return round(seconds * SECOND)
+
+
+LID_OPEN = LidOpen()

@@ -1,0 +1,209 @@
+"""Pure: readings that the logger counted and that never came: its memory overran, or lost them.
+
+A hole in the numbers alone says little, since late readings fill it. So one is told only once it has stayed open for a
+while after it came to light. A restart begins to count anew; numbers that fall within one are the clock's trouble
+(clock_skew.py), and fill holes like any other.
+"""
+
+from dataclasses import dataclass
+from math import isnan
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from alerts import wording
+from alerts.excursions.trace import Channel, Trace
+from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.rules.blocks.window import in_window
+from alerts.rules.facts import Facts
+from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
+from alerts.triage.alert import AlertKind
+
+UNNUMBERED = -1.0
+MOST = 16
+"""So many of the newest holes are kept one by one; those before them are summed up."""
+
+FASTEST: Duration = SECOND
+"""No logger measures more often: where more numbers are missing than could be measured, the counter jumped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing(Tuning):
+    """From when on missing readings are told.
+
+    An upload after a long flight takes minutes, over a bad network some hours: hence 3 hours. Every missing reading
+    counts, since a record for a batch release is complete or it is not.
+    """
+
+    patience_s: float = 10_800
+    least_missing: float = 1.0
+
+
+class Hole(NamedTuple):
+    """Numbers that are missing, first and last, between two readings; and when the later of both had arrived."""
+
+    first: int
+    last: int
+    since: Instant
+    until: Instant
+    known_at: Instant
+    boot: float
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The highest number of the newest boot and when it was measured; holes; and older holes, summed up."""
+
+    boot: float = UNNUMBERED
+    seq: float = UNNUMBERED
+    at: Instant = 0
+    holes: tuple[tuple[int, int, Instant, Instant, Instant, float], ...] = ()
+    older: int = 0
+    older_since: Instant | None = None
+
+
+class LoggerMemoryGap(DeviceRule[Missing, State]):
+    """Numbers that are missing between two readings of one boot."""
+
+    kind: ClassVar[AlertKind] = AlertKind.LOGGER_MEMORY_GAP
+    tuning = Missing
+    state = State
+    reads = frozenset({Channel.SEQ})
+    also_reads = frozenset({Channel.BOOT, Channel.RECEIVED_AT})
+    ranges: ClassVar = {"patience_s": (0, 2_592_000), "least_missing": (1, 1_000_000)}
+
+    def fold(self, tuning: Missing, facts: Facts, state: State, trace: Trace) -> State:
+        """Follow the numbers."""
+        del tuning
+        trace = in_window(facts.window, trace)
+        if Channel.SEQ not in trace.channels or not len(trace):
+            return state
+        if len(trace) == 1 and (after := _next(state, trace)) is not None:
+            return after
+        return _follow(state, trace)
+
+    def look(self, tuning: Missing, facts: Facts, state: State, moment: Moment) -> Look:
+        """Tell what has been missing for long enough; the clock raises it, and only the readings themselves end it."""
+        if not state.holes and not state.older:
+            return NOTHING
+        patience = round(tuning.patience_s * SECOND)
+        holes = [Hole(*hole) for hole in state.holes]
+        told = [hole for hole in holes if moment.through - hole.known_at >= patience]
+        again_at = min((hole.known_at + patience for hole in holes if hole not in told), default=None)
+        missing = state.older + sum(hole.last - hole.first + 1 for hole in told)
+        found = None
+        if missing >= max(tuning.least_missing, 1):
+            since = min([hole.since for hole in told] if state.older_since is None else [state.older_since])
+            found = _found(facts, missing, since, told, moment.over)
+        return Look(found=found, again_at=None if moment.over is not None else again_at)
+
+
+def _found(facts: Facts, missing: int, since: Instant, told: list[Hole], over: Instant | None) -> Found:
+    details: dict[str, object] = {"missing": missing}
+    where = ""
+    if told:
+        start, end = (wording.instant(facts.on_the_clock(at)) for at in (told[-1].since, told[-1].until))
+        details |= {"newest_from": start, "newest_until": end}
+        where = (
+            f" between {start} and {end}"
+            if len(told) == 1 and missing == told[0].last - told[0].first + 1
+            else ""
+        )
+    what = "1 reading was measured and" if missing == 1 else f"{missing} readings were measured and"
+    return Found(
+        severity=Severity.MAJOR,
+        message=f"{what} never came{where}: the record has a hole; read the logger out before it is set up anew",
+        since=since,
+        until=over,
+        details=details,
+    )
+
+
+def _next(state: State, trace: Trace) -> State | None:
+    """Take a single reading with the next number, which is what is folded most often; None for any other."""
+    channels = trace.channels
+    seq = float(channels[Channel.SEQ][0])
+    boot = float(channels[Channel.BOOT][0]) if Channel.BOOT in channels else UNNUMBERED
+    if seq != state.seq + 1 or state.seq == UNNUMBERED or (UNNUMBERED if isnan(boot) else boot) != state.boot:
+        return None
+    if any(hole[1] >= seq for hole in state.holes):
+        return None
+    return State(state.boot, seq, int(trace.at[0]), state.holes, state.older, state.older_since)
+
+
+def _follow(state: State, trace: Trace) -> State:
+    """Follow numbers; only those that are not the next are looked at one by one."""
+    seq = trace.channels[Channel.SEQ]
+    known = np.flatnonzero(~np.isnan(seq))
+    if not len(known):
+        return state
+    none = np.full(len(trace), np.nan)
+    received = trace.channels.get(Channel.RECEIVED_AT, none)[known]
+    at, seq = trace.at[known], seq[known]
+    boot = trace.channels.get(Channel.BOOT, none)[known]
+    boot = np.where(np.isnan(boot), UNNUMBERED, boot)
+    book = _Book(state)
+    odd = (np.diff(seq, prepend=state.seq) != 1) | (np.diff(boot, prepend=state.boot) != 0)
+    odd[0] |= state.seq == UNNUMBERED
+    place = 0
+    for turn in [*np.flatnonzero(odd).tolist(), len(seq)]:
+        if turn > place:  # numbers that go on one by one may lie in a hole, where the clock was set back
+            book.run(float(seq[place]), float(seq[turn - 1]), int(at[turn - 1]))
+        if turn < len(seq):
+            arrived = received[turn]
+            known_at = int(at[turn]) if isnan(arrived) else int(arrived)
+            book.turn(float(boot[turn]), float(seq[turn]), int(at[turn]), known_at)
+        place = turn + 1
+    return book.state()
+
+
+class _Book:
+    """What is in a state, while it is brought forward."""
+
+    def __init__(self, state: State) -> None:
+        self._boot, self._seq, self._at = state.boot, state.seq, state.at
+        self._holes = [Hole(*hole) for hole in state.holes]
+        self._older, self._older_since = state.older, state.older_since
+
+    def turn(self, boot: float, seq: float, at: Instant, known_at: Instant) -> None:
+        """Take a number that is not the next."""
+        if boot != self._boot or self._seq == UNNUMBERED:
+            self._boot, self._seq, self._at = boot, seq, at
+        elif seq > self._seq:
+            if 0 < seq - self._seq - 1 <= (at - self._at) / FASTEST:
+                self._open(Hole(int(self._seq) + 1, int(seq) - 1, self._at, at, known_at, boot))
+            self._seq, self._at = seq, at
+        if self._holes:
+            self._fill(int(seq), int(seq))
+
+    def run(self, first: float, last: float, at: Instant) -> None:
+        """Take numbers that go on one by one."""
+        if last > self._seq:
+            self._seq, self._at = last, at
+        if self._holes:
+            self._fill(int(first), int(last))
+
+    def _open(self, hole: Hole) -> None:
+        self._holes.append(hole)
+        if len(self._holes) > MOST:
+            oldest = self._holes.pop(0)
+            self._older += oldest.last - oldest.first + 1
+            self._older_since = oldest.since if self._older_since is None else self._older_since
+
+    def _fill(self, first: int, last: int) -> None:
+        left: list[Hole] = []
+        for hole in self._holes:
+            if hole.boot != self._boot or first > hole.last or last < hole.first:
+                left.append(hole)
+                continue
+            parts = hole._replace(last=first - 1), hole._replace(first=last + 1)
+            left += [part for part in parts if part.first <= part.last]
+        self._holes = left[-MOST:]
+
+    def state(self) -> State:
+        """Give it back as a state."""
+        holes = tuple(tuple(hole) for hole in self._holes)
+        return State(self._boot, self._seq, self._at, holes, self._older, self._older_since)  # type: ignore[arg-type]
+
+
+LOGGER_MEMORY_GAP = LoggerMemoryGap()

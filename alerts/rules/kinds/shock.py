@@ -1,0 +1,85 @@
+"""Pure: a blow to the dewar, which may have cost it its vacuum; it is told for a while, and longer where more follow."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from alerts.excursions.trace import Channel, Trace
+from alerts.model import SECOND, Instant, Severity
+from alerts.rules.blocks.burst import NO_BURST, Burst, Pace, burst
+from alerts.rules.blocks.window import in_window
+from alerts.rules.facts import Facts
+from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
+from alerts.triage.alert import AlertKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blows(Tuning):
+    """Which blows are told, in g.
+
+    Road, trolley and aircraft stay below some 5 g, and a drop of a hand's breadth gives more than 8. Impact labels
+    that carriers know begin at 25 g, for heavy goods. A blow is told until there was none for an hour.
+    """
+
+    g: float = 8.0
+    critical_g: float = 25.0
+    quiet_s: float = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The newest burst of blows."""
+
+    blows: Burst = NO_BURST
+
+
+class Shock(DeviceRule[Blows, State]):
+    """A blow, or several in a row."""
+
+    kind: ClassVar[AlertKind] = AlertKind.SHOCK
+    tuning = Blows
+    state = State
+    reads = frozenset({Channel.SHOCK_G})
+    ranges: ClassVar = {"g": (1, 500), "critical_g": (1, 1000), "quiet_s": (1, 604_800)}
+
+    def fold(self, tuning: Blows, facts: Facts, state: State, trace: Trace) -> State:
+        """Add blows to the burst that is on, or begin one."""
+        trace = in_window(facts.window, trace)
+        g = trace.channels.get(Channel.SHOCK_G)
+        if g is None:
+            return state
+        blows = burst(_pace(tuning), state.blows, trace.at, g)
+        return state if blows is state.blows else State(blows)
+
+    def look(self, tuning: Blows, facts: Facts, state: State, moment: Moment) -> Look:
+        """Tell the newest burst; the clock ends it."""
+        del facts
+        since = state.blows.since
+        if since is None:
+            return NOTHING
+        pace = _pace(tuning)
+        until = state.blows.until(pace, moment.through)
+        again_at = state.blows.last + pace.quiet if until is None and moment.over is None else None
+        return Look(found=_found(tuning, state.blows, since, until or moment.over), again_at=again_at)
+
+
+def _found(tuning: Blows, blows: Burst, since: Instant, until: Instant | None) -> Found:
+    critical = blows.peak >= tuning.critical_g
+    what = (
+        f"Shock of {blows.peak:.0f} g" if blows.times == 1 else f"Repeated shocks of up to {blows.peak:.0f} g"
+    )
+    means = "the vacuum may be lost and the payload damaged" if critical else "the vacuum may have suffered"
+    do = "look for damage, and for frost or sweat outside, which a dewar without its vacuum shows"
+    return Found(
+        severity=Severity.CRITICAL if critical else Severity.MAJOR,
+        message=f"{what}: {means}; {do}",
+        since=since,
+        until=until,
+        details={"peak_g": round(blows.peak, 1)},
+    )
+
+
+def _pace(tuning: Blows) -> Pace:
+    return Pace(raise_at=tuning.g, keep_at=tuning.g, quiet=round(tuning.quiet_s * SECOND))
+
+
+SHOCK = Shock()

@@ -1,0 +1,151 @@
+"""Pure: a logger that is silent, and one that no longer says where it is.
+
+It is about now alone: a gap that stored readings have filled, or that was over before anybody looked, raises nothing;
+the time proof shows it. How long a logger may be silent is, by default, how long its readings prove anything.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+
+from alerts import wording
+from alerts.excursions.trace import Channel, Trace
+from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.rules.facts import Facts
+from alerts.rules.rule import DeviceRule, Found, Look, Moment, Tuning
+from alerts.triage.alert import AlertKind
+
+LONGEST_SILENCE: Final[Duration] = 24 * 3600 * SECOND
+"""So long a silence may be announced: no flight lasts longer, and a logger that is confused must not hide itself."""
+POSITION: Final = "position"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalLostTuning(Tuning):
+    """How long a logger, and its position, may be silent."""
+
+    max_gap_s: float | None = None
+    """None: the `max_gap_s` of the plan."""
+    intervals: float = 0.0
+    """So many intervals of the logger, as registered, instead; 0: not by its interval."""
+    position_max_gap_s: float = 4 * 3600.0
+    landing_s: float = 3600.0
+    """So long after an announced silence it is not missed yet: aircraft land late, and holds have no network."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What was heard of a logger last."""
+
+    seen: Instant | None = None
+    quiet_until: Instant | None = None
+    """Until when the newest reading announced a silence, at most `LONGEST_SILENCE` after it."""
+    position_at: Instant | None = None
+    grounded_at: Instant | None = None
+    """The latest end of a silence that any reading since the newest position announced."""
+
+
+class SignalLost(DeviceRule[SignalLostTuning, Heard]):
+    """A logger that should have been heard by now."""
+
+    kind = AlertKind.SIGNAL_LOST
+    tuning = SignalLostTuning
+    state = Heard
+    ranges: ClassVar = {
+        "max_gap_s": (1, 30 * 86400),
+        "intervals": (0, 1000),
+        "position_max_gap_s": (60, 30 * 86400),
+        "landing_s": (0, 86400),
+    }
+    about_now = True
+    apart = (POSITION,)
+    also_reads = frozenset({Channel.FLIGHT_MODE_UNTIL})
+
+    def fold(self, tuning: SignalLostTuning, facts: Facts, state: Heard, trace: Trace) -> Heard:  # noqa: ARG002
+        """Note the newest reading, the newest position, and what silence was announced."""
+        seen = int(trace.at[-1])
+        announced, lat = trace.channels.get(Channel.FLIGHT_MODE_UNTIL), trace.channels.get(Channel.LAT)
+        position_at, grounded_at, place = state.position_at, state.grounded_at, 0
+        if len(trace) == 1 and announced is None:  # as nearly always
+            if lat is not None and lat[0] == lat[0]:
+                position_at, grounded_at = seen, None
+            return Heard(seen=seen, position_at=position_at, grounded_at=grounded_at)
+        if lat is not None and len(where := np.flatnonzero(~np.isnan(lat))):
+            place = int(where[-1])
+            position_at, grounded_at = int(trace.at[place]), None
+        quiet_until = None
+        if announced is not None:
+            ends = np.minimum(announced, trace.at + LONGEST_SILENCE)  # NaN where nothing was announced
+            quiet_until = None if np.isnan(ends[-1]) else int(ends[-1])
+            if len(known := ends[place:][~np.isnan(ends[place:])]):
+                grounded_at = max(int(known.max()), grounded_at or 0)
+        return Heard(seen=seen, quiet_until=quiet_until, position_at=position_at, grounded_at=grounded_at)
+
+    def look(self, tuning: SignalLostTuning, facts: Facts, state: Heard, moment: Moment) -> Look:
+        """Find a logger silent from the end of what its newest reading proves or announced on."""
+        position = self._position(tuning, facts, state)
+        apart = {} if position is None else {POSITION: position}
+        since = heard_until(
+            _limit(tuning, facts, moment.device_id),
+            round(tuning.landing_s * SECOND),
+            state,
+            moment.watched_from,
+        )
+        if moment.through < since:
+            return Look(again_at=since, apart=apart)
+        return Look(found=_silence(facts, state, since), apart=apart)
+
+    def ended(self, states: Sequence[Heard], since: Instant, name: str | None = None) -> Instant | None:
+        """Give the newest reading, or position, as the end; a silence after which nothing was heard never was."""
+        [state] = states
+        last = state.position_at if name == POSITION else state.seen
+        return None if last is None or last < since else last
+
+    def _position(self, tuning: SignalLostTuning, facts: Facts, state: Heard) -> Found | None:
+        """Find the position missing by the logger's own readings: where it is silent altogether, that is told."""
+        if state.position_at is None or state.seen is None:
+            return None  # it may be one that never tells
+        from_ = max(state.position_at, state.grounded_at or state.position_at)
+        since = from_ + round(tuning.position_max_gap_s * SECOND)
+        if state.seen < since:
+            return None
+        last = wording.instant(facts.on_the_clock(state.position_at))
+        return Found(
+            severity=Severity.MAJOR,
+            message=f"No position since {last}, though the logger is heard",
+            since=since,
+            details={"channel": POSITION},
+        )
+
+
+def _limit(tuning: SignalLostTuning, facts: Facts, device_id: str | None) -> Duration:
+    """Give how long a logger may be silent."""
+    interval = None if device_id is None else facts.interval.get(device_id)
+    if tuning.intervals and interval:
+        return round(tuning.intervals * interval)
+    return facts.plan.max_gap if tuning.max_gap_s is None else round(tuning.max_gap_s * SECOND)
+
+
+def heard_until(limit: Duration, landing: Duration, state: Heard, watched_from: Instant) -> Instant:
+    """Give the instant up to which a logger is not missed: its newest reading holds, or announced a silence.
+
+    Where there is no reading yet, it is not missed before it has been watched for as long as a reading holds.
+    """
+    if state.seen is None:
+        return watched_from + limit
+    if state.quiet_until is None or state.quiet_until <= state.seen:
+        return state.seen + limit
+    return max(state.seen + limit, state.quiet_until + landing)
+
+
+def _silence(facts: Facts, state: Heard, since: Instant) -> Found:
+    if state.seen is None:
+        return Found(severity=Severity.MAJOR, message="No reading since departure", since=since)
+    message = f"No reading since {wording.instant(facts.on_the_clock(state.seen))}"
+    if state.quiet_until is not None and state.quiet_until < since:
+        message += (
+            f"; the silence it announced ended {wording.instant(facts.on_the_clock(state.quiet_until))}"
+        )
+    return Found(severity=Severity.MAJOR, message=message, since=since)

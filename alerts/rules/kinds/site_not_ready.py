@@ -1,0 +1,78 @@
+"""Pure: the rule for a destination that cannot take the shipment: it is closed when it comes, or cannot store its band."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from alerts import wording
+from alerts.excursions.plan import Band
+from alerts.model import SECOND, Instant, Severity
+from alerts.rules.blocks.arrival import ARRIVAL_RANGES, ArrivalRule, ArrivalState, ArrivalTuning
+from alerts.rules.blocks.hysteresis import Levels
+from alerts.rules.blocks.itinerary import Forecast
+from alerts.rules.facts import Facts
+from alerts.rules.kinds.use_by_at_risk import received_at
+from alerts.rules.rule import Found, Look, Moment
+from alerts.triage.alert import AlertKind
+
+STORED_AS = {Band.REFRIGERATED: Band.CONTROLLED, Band.ROOM: Band.CONTROLLED}
+"""Who stores the whole of a band can store a part of it; the other way round nobody can say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteTuning(ArrivalTuning):
+    """A quarter of an hour before a door is closed for good the courier need not turn round."""
+
+    tolerance_s: float = 900
+
+
+class SiteNotReady(ArrivalRule[SiteTuning]):
+    """Fires where the forecast arrival is while the site is closed, and from the start where it cannot store the band."""
+
+    kind = AlertKind.SITE_NOT_READY
+    tuning = SiteTuning
+    ranges: ClassVar = ARRIVAL_RANGES | {"tolerance_s": (0.001, 90 * 86_400)}
+
+    def levels(self, tuning: SiteTuning) -> Levels:
+        """Give how long the door may stay closed; it is over once it is open on arrival."""
+        return Levels(raise_at=tuning.tolerance_s, clear_at=0)
+
+    def measure(self, tuning: SiteTuning, facts: Facts, expected: Forecast) -> float | None:  # noqa: ARG002
+        """Give for how long it must wait for the site to open."""
+        if facts.destination is None or facts.destination.hours is None:
+            return None
+        received = received_at(facts, expected.arrival)
+        return float("inf") if received is None else (received - expected.arrival) / SECOND
+
+    def look(self, tuning: SiteTuning, facts: Facts, states: Sequence[ArrivalState], moment: Moment) -> Look:
+        """Judge storage first, which no delay mends."""
+        place, band = facts.destination, facts.plan.band
+        if place is None or place.stores is None or {band, STORED_AS.get(band, band)} & place.stores:
+            return super().look(tuning, facts, states, moment)
+        message = f"{place.name} cannot store {band}: agree with the site where it will be kept, or send it elsewhere"
+        details = {"stores": sorted(place.stores)}
+        since = facts.window.departed_at
+        return Look(found=Found(severity=Severity.MAJOR, message=message, since=since, details=details))
+
+    def tell(self, tuning: SiteTuning, facts: Facts, expected: Forecast, since: Instant) -> Found:  # noqa: ARG002
+        """Say when it comes, and when the site next opens, by the clock of the site as well."""
+        place = facts.destination
+        assert place is not None  # else there is no measure
+        assert place.hours is not None
+        details: dict[str, str | None] = {}
+        if expected.overdue:
+            message = f"{place.name} is closed, and the shipment has not arrived yet"
+        else:
+            message = f"{place.name} is closed when it arrives, about {wording.instant(facts.on_the_clock(expected.arrival), place.hours.zone)}"
+            details["forecast_arrival"] = wording.instant_text(facts.on_the_clock(expected.arrival))
+            received = received_at(facts, expected.arrival)
+            details["opens_at"] = wording.instant_text(
+                None if received is None else facts.on_the_clock(received)
+            )
+            if received is not None:
+                message += f"; it opens {wording.instant(facts.on_the_clock(received), place.hours.zone)}"
+        message += ". Agree with the site who receives it"
+        return Found(severity=Severity.MAJOR, message=message, since=since, details=details)
+
+
+SITE_NOT_READY = SiteNotReady()

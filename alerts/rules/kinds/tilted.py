@@ -1,0 +1,119 @@
+"""Pure: the dewar lies on its side or stands on its head, for longer than somebody needs to carry it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from alerts import wording
+from alerts.excursions.trace import Channel, Trace
+from alerts.model import SECOND, Instant, Severity
+from alerts.rules.blocks.dwell import NOT_HELD, Held, held
+from alerts.rules.blocks.hysteresis import Levels
+from alerts.rules.blocks.signs import Sign, together
+from alerts.rules.blocks.window import in_window
+from alerts.rules.facts import Facts
+from alerts.rules.rule import DeviceRule, Look, Moment, Tuning
+from alerts.triage.alert import AlertKind
+
+MINUTE = 60 * SECOND
+CLEARS_BELOW_DEG = 10.0
+"""So far back from its level a dewar must be to count as set up again: it rocks in a vehicle by less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tilting(Tuning):
+    """From when on a dewar counts as tilted.
+
+    Makers state hold time for a dewar that stands; on its side it can lose 60 % of it in a few hours, and upside down
+    days become hours (O'Donnell, "10 things you should know about dry shippers", 2013). Two-wheel trolleys lean it by 30 to 40 degrees, and loading takes
+    minutes: hence 45 degrees, and 10 minutes. Cold vapour falls out of a mouth that points down: hence 2 minutes
+    beyond 135 degrees.
+    """
+
+    degrees: float = 45.0
+    dwell_s: float = 600
+    inverted_degrees: float = 135.0
+    inverted_dwell_s: float = 120
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How long it lies, in degrees from upright; and how long upside down."""
+
+    lying: Held = NOT_HELD
+    inverted: Held = NOT_HELD
+
+
+class Tilted(DeviceRule[Tilting, State]):
+    """A dewar that is tilted; it counts by readings that show it, so that a blip before a silence is none."""
+
+    kind: ClassVar[AlertKind] = AlertKind.TILTED
+    tuning = Tilting
+    state = State
+    reads = frozenset({Channel.TILT_DEG})
+    ranges: ClassVar = {
+        "degrees": (15, 120),
+        "dwell_s": (0, 86_400),
+        "inverted_degrees": (90, 175),
+        "inverted_dwell_s": (0, 86_400),
+    }
+
+    def fold(self, tuning: Tilting, facts: Facts, state: State, trace: Trace) -> State:
+        """Follow how it stands."""
+        trace = in_window(facts.window, trace)
+        degrees = trace.channels.get(Channel.TILT_DEG)
+        if degrees is None:
+            return state
+        if state.lying.since is None and state.inverted.since is None:
+            least = min(tuning.degrees, tuning.inverted_degrees)
+            if not (degrees >= least).any():
+                return state
+        lying = held(_levels(tuning.degrees, tuning.dwell_s), state.lying, trace.at, degrees)
+        levels = _levels(tuning.inverted_degrees, tuning.inverted_dwell_s)
+        return State(lying, held(levels, state.inverted, trace.at, degrees))
+
+    def look(self, tuning: Tilting, facts: Facts, state: State, moment: Moment) -> Look:
+        """Tell the newest stretch; one with the head down in it is critical."""
+        signs = []
+        if (lying := state.lying.newest(_duration(tuning.dwell_s))) is not None:
+            signs.append(_sign(facts, Severity.MAJOR, *lying))
+        if (inverted := state.inverted.newest(_duration(tuning.inverted_dwell_s))) is not None:
+            signs.append(_sign(facts, Severity.CRITICAL, *inverted))
+            if (
+                state.lying.since is not None and state.lying.since <= inverted[0]
+            ):  # it still lies, if no longer so
+                signs.append(_sign(facts, Severity.MAJOR, state.lying.since, None, state.lying.peak))
+        return Look(found=together(signs, moment.over))
+
+
+def _sign(facts: Facts, severity: Severity, since: Instant, until: Instant | None, peak: float) -> Sign:
+    degrees = int(np.floor(peak / 5) * 5)  # in steps: each new peak would be a revision
+    inverted = severity is Severity.CRITICAL
+    what = "Dewar upside down" if inverted else "Dewar tilted"
+    hold = facts.dewar.hold_time if facts.dewar is not None else None
+    of = f" of {wording.duration(hold)}" if hold is not None else ""
+    means = (
+        f"its hold time{of} shrinks from days to hours"
+        if inverted
+        else f"its hold time{of} is for a dewar that stands, and on its side it can lose more than half of it within hours"
+    )
+    do = "stand it up, and have it weighed or topped up before it travels on"
+    return Sign(
+        severity=severity,
+        message=f"{what}, {degrees}° or more from upright: {means}; {do}",
+        since=since,
+        until=until,
+        details={"peak_deg": degrees},
+    )
+
+
+def _levels(degrees: float, dwell_s: float) -> Levels:
+    return Levels(raise_at=degrees, clear_at=degrees - CLEARS_BELOW_DEG, dwell=_duration(dwell_s))
+
+
+def _duration(seconds: float) -> int:
+    return round(seconds * SECOND)
+
+
+TILTED = Tilted()

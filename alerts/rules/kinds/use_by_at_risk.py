@@ -1,0 +1,78 @@
+"""Pure: the rule for a therapy that may arrive too late to be used: its use-by against arrival and receiving hours."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from alerts import wording
+from alerts.model import SECOND, Instant, Severity, to_datetime, to_instant
+from alerts.rules.blocks.arrival import ARRIVAL_RANGES, ArrivalRule, ArrivalTuning, duration_of
+from alerts.rules.blocks.hysteresis import Levels
+from alerts.rules.blocks.itinerary import Forecast
+from alerts.rules.facts import Facts
+from alerts.rules.rule import Found
+from alerts.triage.alert import AlertKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseByTuning(ArrivalTuning):
+    """A day is left for what a site does between receipt and use: checks, thawing, the patient's conditioning."""
+
+    margin_s: float = 86_400
+    hysteresis_s: float = 3600
+
+
+class UseByAtRisk(ArrivalRule[UseByTuning]):
+    """Fires where too little time is left between the first hour at which the site can receive it and its use-by."""
+
+    kind = AlertKind.USE_BY_AT_RISK
+    tuning = UseByTuning
+    ranges: ClassVar = ARRIVAL_RANGES | {"margin_s": (0, 90 * 86_400), "hysteresis_s": (0.001, 90 * 86_400)}
+
+    def levels(self, tuning: UseByTuning) -> Levels:
+        """Give the least lack of time that counts, and how much there must be to spare to end it."""
+        return Levels(raise_at=1e-6, clear_at=-tuning.hysteresis_s)
+
+    def measure(self, tuning: UseByTuning, facts: Facts, expected: Forecast) -> float | None:
+        """Give by how much the use-by comes too early."""
+        if facts.use_by is None:
+            return None
+        received = received_at(facts, expected.arrival)
+        late = float("inf") if received is None else (received - facts.use_by) / SECOND
+        return late + tuning.margin_s
+
+    def tell(self, tuning: UseByTuning, facts: Facts, expected: Forecast, since: Instant) -> Found:
+        """Say what is left, and of what."""
+        assert facts.use_by is not None  # else there is no measure
+        received = received_at(facts, expected.arrival)
+        lost = received is None or received >= facts.use_by
+        details = {
+            "use_by": wording.instant_text(facts.on_the_clock(facts.use_by)),
+            "needed_before_use_h": tuning.margin_s / 3600,
+        }
+        use_by = f"To be used by {wording.instant(facts.on_the_clock(facts.use_by))}"
+        if expected.overdue:
+            message = f"{use_by}, was to arrive {wording.instant(facts.on_the_clock(expected.planned))}, and is not delivered"
+        elif received is None:
+            message = f"{use_by}, and the destination does not say when it can receive it"
+        else:
+            details["forecast_received"] = wording.instant_text(facts.on_the_clock(received))
+            message = (
+                f"{use_by}, and received {wording.instant(facts.on_the_clock(received))} at the earliest"
+            )
+            if not lost:
+                message += f": {wording.duration(facts.use_by - received)} left, {wording.duration(duration_of(tuning.margin_s))} needed"
+        message += ". Speed it up, or ask the treating physician and the maker"
+        severity = Severity.CRITICAL if lost else Severity.MAJOR
+        return Found(severity=severity, message=message, since=since, details=details)
+
+
+def received_at(facts: Facts, arrival: Instant) -> Instant | None:
+    """Give when the destination can receive what arrives then; None where it never opens again."""
+    place = facts.destination
+    if place is None or place.hours is None:
+        return arrival
+    opens = place.hours.opens(to_datetime(arrival))
+    return None if opens is None else to_instant(opens)
+
+
+USE_BY_AT_RISK = UseByAtRisk()

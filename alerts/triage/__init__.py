@@ -1,0 +1,1 @@
+"""From conditions to alerts and incidents that people own."""

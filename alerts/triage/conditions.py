@@ -1,0 +1,82 @@
+"""Pure: what the rules find about a shipment and its loggers, each as the condition that an alert stands for."""
+
+from dataclasses import replace
+
+from alerts import wording
+from alerts.excursions.fold import Evaluation
+from alerts.excursions.plan import Plan
+from alerts.model import LIVE, Excursion, ExcursionState, Instant, Severity
+from alerts.triage.alert import AlertKind, Condition
+
+EVALUATION_FAILED = "evaluation_failed"
+"""The subject of the alert for a shipment that could not be judged; it has one at most."""
+
+
+def excursion_condition(plan: Plan, device_id: str, excursion: Excursion) -> Condition | None:
+    """Give the condition that an excursion's alert stands for; None for one that is live no longer.
+
+    A plan that has changed may have no words for that one: it may have no limit on its side.
+    """
+    if excursion.state not in LIVE:
+        return None
+    return Condition(
+        subject=f"excursion:{excursion.id}",
+        kind=AlertKind.EXCURSION,
+        severity=excursion.run.severity,
+        device_id=device_id,
+        message=wording.excursion(plan, excursion.run),
+        since=excursion.run.start,
+        until=excursion.run.end if excursion.state is ExcursionState.CLOSED else None,
+        excursion_id=excursion.id,
+    )
+
+
+def budget_condition(plan: Plan, device_id: str, evaluation: Evaluation) -> Condition | None:
+    """Give the exhausted stability budget as a condition; None while some of it is left."""
+    at = evaluation.figures.budget_exhausted_at
+    if at is None or plan.budget is None:
+        return None
+    budget = wording.duration(round(plan.budget * plan.time_lapse))  # in the time of the journey
+    return Condition(
+        subject=f"budget_exhausted:{device_id}",
+        kind=AlertKind.BUDGET_EXHAUSTED,
+        severity=Severity.CRITICAL,
+        device_id=device_id,
+        message=f"Stability budget of {budget} out of range used up",
+        since=at,
+    )
+
+
+def withdrawn(condition: Condition) -> Condition:
+    """Give a condition that its rule finds no longer, although it has not ended."""
+    return replace(condition, withdrawn=True)
+
+
+def failed_condition(error: str, now: Instant) -> Condition:
+    """Give the failure of a judgement as a condition: what it would have found is not known."""
+    return Condition(
+        subject=EVALUATION_FAILED,
+        kind=AlertKind.EVALUATION_FAILED,
+        severity=Severity.CRITICAL,
+        device_id=None,
+        message=f"This shipment could not be judged, excursions may be missing: {error}",
+        since=now,
+    )
+
+
+def rule_failed_condition(kind: AlertKind, error: str, now: Instant) -> Condition:
+    """Give the failure of one rule as a condition; all else is judged."""
+    return Condition(
+        subject=rule_failed(kind),
+        kind=AlertKind.EVALUATION_FAILED,
+        severity=Severity.MAJOR,
+        device_id=None,
+        message=f"The rule {kind} could not be judged, and what it would find is not known: {error}",
+        since=now,
+        details={"rule": str(kind)},
+    )
+
+
+def rule_failed(kind: AlertKind) -> str:
+    """Give the subject of the alert for a rule that fails on a shipment."""
+    return f"{EVALUATION_FAILED}:{kind}"

@@ -1,0 +1,270 @@
+"""Pure: alerts of one probable cause are one incident: what leads to what, and how incidents open, merge and close.
+
+An alert joins an open incident where one of its members can have led to it, or it to one of them, close enough in event
+time. One that belongs to two shows that they were one: the younger goes into the older. Where nothing fits, it founds one.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from math import inf
+from typing import Final, TypeAlias
+
+from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.triage.alert import Alert, AlertKind, AlertState
+from alerts.triage.causes import LEADS_TO, NEXT_ACTION, OF_THE_LOGGER, UPSTREAM
+
+IncidentId: TypeAlias = str
+
+SLACK: Final[Duration] = 1800 * SECOND
+"""A cause can be noticed so much later than what it led to: each rule waits until it is sure."""
+TOGETHER: Final[Duration] = 600 * SECOND
+"""The same on two loggers, or soon again, is one matter within this time."""
+
+
+class IncidentState(StrEnum):
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class IncidentReason(StrEnum):
+    """Why an incident was opened or changed."""
+
+    ALERT_RAISED = "alert_raised"
+    ALERT_JOINED = "alert_joined"
+    CAME_BACK = "came_back"
+    MERGED = "merged"
+    SEVERITY_CHANGED = "severity_changed"
+    DETAILS_CHANGED = "details_changed"
+    ALL_RESOLVED = "all_resolved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """Alerts of one shipment, or of the whole fleet, with one probable cause."""
+
+    id: IncidentId
+    shipment_id: str | None
+    organization: str | None
+    state: IncidentState
+    cause_alert_id: str
+    """The most upstream of its alerts: the reason that is shown."""
+    kind: AlertKind
+    severity: Severity
+    headline: str
+    next_action: str
+    opened_at: Instant
+    alert_ids: tuple[str, ...]
+    """In the order in which they were raised."""
+    closed_at: Instant | None = None
+    merged_into: IncidentId | None = None
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentChange:
+    """An incident after one decision, beside what it was, and why."""
+
+    before: Incident | None
+    incident: Incident
+    reason: IncidentReason
+
+
+def linked(one: Alert, other: Alert) -> bool:
+    """Tell whether the two probably have one cause."""
+    return _led_to(one, other) or _led_to(other, one)
+
+
+def _led_to(cause: Alert, effect: Alert) -> bool:
+    first, then = cause.condition, effect.condition
+    if first.withdrawn or then.withdrawn:
+        return False
+    if first.device_id != then.device_id and not OF_THE_LOGGER.isdisjoint((first.kind, then.kind)):
+        return False
+    margin = TOGETHER if first.kind is then.kind else LEADS_TO.get(first.kind, {}).get(then.kind)
+    ends = inf if first.until is None else first.until
+    return margin is not None and first.since - SLACK <= then.since <= ends + margin
+
+
+@dataclass(slots=True)
+class _Grouping:
+    """The incidents of one scope while alerts find their places."""
+
+    members: dict[IncidentId, list[Alert]]
+    opened_at: dict[IncidentId, Instant]
+    reasons: dict[IncidentId, IncidentReason] = field(default_factory=dict)
+    merged: dict[IncidentId, IncidentId] = field(default_factory=dict)
+
+    def fitting(self, alert: Alert) -> list[IncidentId]:
+        """Give the incidents that an alert belongs to, the oldest first."""
+        found = [id_ for id_, members in self.members.items() if any(linked(alert, m) for m in members)]
+        return sorted(found, key=lambda id_: (self.opened_at[id_], id_))
+
+    def place(self, alert: Alert, at: Instant, new_id: Callable[[], IncidentId]) -> None:
+        """Put an alert into the incident that it belongs to, or into a new one."""
+        fits = self.fitting(alert)
+        if not fits:
+            founded = new_id()
+            self.members[founded], self.opened_at[founded] = [alert], at
+            return
+        oldest, *younger = fits
+        self.members[oldest].append(alert)
+        self.reasons.setdefault(oldest, IncidentReason.ALERT_JOINED)
+        for one in younger:
+            self.members[oldest] += self.members.pop(one)
+            self.merged = {gone: oldest if into == one else into for gone, into in self.merged.items()}
+            self.merged[one] = oldest
+            self.reasons[oldest] = IncidentReason.MERGED
+
+
+def group(
+    alerts: Iterable[Alert],
+    incidents: Iterable[Incident],
+    *,
+    organization: str | None,
+    now: Instant,
+    new_id: Callable[[], IncidentId],
+) -> list[IncidentChange]:
+    """Give how the incidents of one shipment, or of the fleet, change with its alerts; no change gives an empty list.
+
+    `alerts` are all members of the incidents and all that belong to none; `incidents` those that are open, and closed
+    ones of alerts that came back. Each unresolved alert is in exactly one open incident after it.
+    """
+    before = {one.id: one for one in incidents}
+    by_id = {alert.id: alert for alert in alerts}
+    grouping = _Grouping(
+        members={id_: [by_id[a] for a in one.alert_ids if a in by_id] for id_, one in before.items()},
+        opened_at={id_: one.opened_at for id_, one in before.items()},
+    )
+    placed = {alert.id for members in grouping.members.values() for alert in members}
+    for alert in sorted(by_id.values(), key=_age):
+        if alert.id not in placed:
+            grouping.place(alert, now, new_id)
+    changes: list[IncidentChange] = []
+    for id_, members in grouping.members.items():
+        told = before.get(id_)
+        reason = grouping.reasons.get(id_) if told is not None else IncidentReason.ALERT_RAISED
+        shipment_id = members[0].shipment_id if members else None
+        incident = told or _founded(id_, shipment_id, organization, members, grouping.opened_at[id_])
+        changes += _follow(told, _described(incident, members), members, reason, now)
+    for id_, into in grouping.merged.items():
+        changes += _gone(before.get(id_), into, now)
+    return changes
+
+
+def _age(alert: Alert) -> tuple[Instant, str]:
+    return alert.raised_at, alert.id
+
+
+def _upstream(alert: Alert) -> tuple[bool, int, Instant, str]:
+    return alert.condition.withdrawn, UPSTREAM[alert.condition.kind], alert.condition.since, alert.id
+
+
+def _harm(alert: Alert) -> tuple[bool, int, Instant, str]:
+    """Order by how bad: the severity, then how near to the product it is, then how new."""
+    critical = alert.condition.severity is Severity.CRITICAL
+    return critical, UPSTREAM[alert.condition.kind], alert.condition.since, alert.id
+
+
+def _founded(
+    id_: IncidentId,
+    shipment_id: str | None,
+    organization: str | None,
+    members: Sequence[Alert],
+    opened_at: Instant,
+) -> Incident:
+    first = members[0]
+    return Incident(
+        id=id_,
+        shipment_id=shipment_id,
+        organization=organization,
+        state=IncidentState.OPEN,
+        cause_alert_id=first.id,
+        kind=first.condition.kind,
+        severity=first.condition.severity,
+        headline=first.condition.message,
+        next_action=NEXT_ACTION[first.condition.kind],
+        opened_at=opened_at,
+        alert_ids=(),
+    )
+
+
+def _described(incident: Incident, members: Sequence[Alert]) -> Incident:
+    """Bring what an incident says of itself to what its alerts are; once all are resolved, its severity stays."""
+    if not members:
+        return incident
+    cause = min(members, key=_upstream)
+    unresolved = [alert for alert in members if alert.open]
+    worst = max(unresolved or members, key=_harm)
+    headline = cause.condition.message
+    if worst.id != cause.id:
+        headline += f" → {worst.condition.message}"
+    return replace(
+        incident,
+        cause_alert_id=cause.id,
+        kind=cause.condition.kind,
+        severity=worst.condition.severity if unresolved else incident.severity,
+        headline=headline,
+        next_action=NEXT_ACTION[worst.condition.kind],
+        alert_ids=tuple(alert.id for alert in sorted(members, key=_age)),
+    )
+
+
+def _follow(
+    before: Incident | None,
+    after: Incident,
+    members: Sequence[Alert],
+    reason: IncidentReason | None,
+    now: Instant,
+) -> list[IncidentChange]:
+    """Give the steps from what an incident was to what it is: one that is over when it is found opens and closes."""
+    steps: list[IncidentChange] = []
+    holds = any(alert.open for alert in members)
+    if before is not None and before.state is IncidentState.CLOSED and holds:
+        reason, after = IncidentReason.CAME_BACK, replace(after, state=IncidentState.OPEN, closed_at=None)
+    if before is None:
+        steps.append(IncidentChange(before=None, incident=after, reason=IncidentReason.ALERT_RAISED))
+    elif after != before:
+        changed = reason or _difference(before, after)
+        closes = before.state is IncidentState.OPEN and not holds
+        if not closes or reason is not None:
+            after = replace(after, revision=before.revision + 1)
+            steps.append(IncidentChange(before=before, incident=after, reason=changed))
+    if after.state is IncidentState.OPEN and not holds:
+        last = steps[-1].incident if steps else before
+        revision = 1 if last is None else last.revision + 1
+        closed = replace(after, state=IncidentState.CLOSED, closed_at=now, revision=revision)
+        steps.append(IncidentChange(before=last, incident=closed, reason=IncidentReason.ALL_RESOLVED))
+    return steps
+
+
+def _difference(before: Incident, after: Incident) -> IncidentReason:
+    if before.severity is not after.severity:
+        return IncidentReason.SEVERITY_CHANGED
+    return IncidentReason.DETAILS_CHANGED
+
+
+def _gone(before: Incident | None, into: IncidentId, now: Instant) -> list[IncidentChange]:
+    """Close an incident whose alerts went into another one; one that was founded just now was never told of."""
+    if before is None:
+        return []
+    closed = replace(
+        before,
+        state=IncidentState.CLOSED,
+        alert_ids=(),
+        closed_at=now,
+        merged_into=into,
+        revision=before.revision + 1,
+    )
+    return [IncidentChange(before=before, incident=closed, reason=IncidentReason.MERGED)]
+
+
+def homes(changes: Iterable[IncidentChange]) -> Mapping[str, IncidentId]:
+    """Give by alert the incident that it belongs to after the changes, for those that may have moved."""
+    last = {change.incident.id: change.incident for change in changes}
+    return {alert_id: one.id for one in last.values() for alert_id in one.alert_ids}
+
+
+def needs_attention(alert: Alert) -> bool:
+    """Tell whether somebody has to look: it fires, or it is over and nobody has seen it."""
+    return alert.state is AlertState.FIRING or (not alert.open and alert.acknowledged_at is None)

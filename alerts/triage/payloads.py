@@ -1,0 +1,133 @@
+"""Pure: what the stream and webhooks are told: each event carries the full state, so that order does not matter."""
+
+from typing import Any
+
+from alerts.model import LIVE, Change, Excursion, ExcursionState, Severity
+from alerts.triage.alert import Alert, AlertChange, AlertState
+from alerts.triage.incidents import Incident, IncidentChange, IncidentReason, IncidentState
+from alerts.wording import instant_text
+
+ALERT_EVENTS = {
+    AlertState.FIRING: "alert.firing",
+    AlertState.ACKNOWLEDGED: "alert.acknowledged",
+    AlertState.SNOOZED: "alert.snoozed",
+    AlertState.RESOLVED: "alert.resolved",
+}
+
+
+def excursion_data(excursion: Excursion, *, shipment_id: str, device_id: str) -> dict[str, Any]:
+    """Give an excursion under the names of the HTTP interface."""
+    run = excursion.run
+    return {
+        "id": excursion.id,
+        "shipment_id": shipment_id,
+        "device_id": device_id,
+        "side": run.side,
+        "start": instant_text(run.start),
+        "end": instant_text(run.end),
+        "ended_by": run.ended_by,
+        "peak_c": run.peak_c,
+        "severity": run.severity,
+        "has_gap": run.has_gap,
+        "state": excursion.state,
+        "revision": excursion.revision,
+        "superseded_by": excursion.superseded_by,
+        "opened_at": instant_text(excursion.opened_at),
+    }
+
+
+def excursion_event(change: Change, *, shipment_id: str, device_id: str) -> tuple[str, dict[str, Any]]:
+    """Give the type and data of the event that tells of one step in an excursion's record."""
+    data = excursion_data(change.after, shipment_id=shipment_id, device_id=device_id)
+    return _excursion_event_type(change), {**data, "reason": change.reason}
+
+
+def _excursion_event_type(change: Change) -> str:
+    """Go by the state that was told before: who waits for the end must hear of it, whatever else was corrected."""
+    if change.before is None:
+        return "excursion.opened"
+    if change.after.state not in LIVE:
+        return "excursion.withdrawn"
+    closes = change.before.state is ExcursionState.OPEN and change.after.state is ExcursionState.CLOSED
+    return "excursion.closed" if closes else "excursion.amended"
+
+
+def alert_data(alert: Alert) -> dict[str, Any]:
+    """Give an alert under the names of the HTTP interface."""
+    condition = alert.condition
+    return {
+        "id": alert.id,
+        "shipment_id": alert.shipment_id,
+        "kind": condition.kind,
+        "severity": condition.severity,
+        "state": alert.state,
+        "device_id": condition.device_id,
+        "excursion_id": condition.excursion_id,
+        "message": condition.message,
+        "details": condition.details,
+        "since": instant_text(condition.since),
+        "until": instant_text(condition.until),
+        "raised_at": instant_text(alert.raised_at),
+        "acknowledged_at": instant_text(alert.acknowledged_at),
+        "acknowledged_by": alert.acknowledged_by,
+        "resolved_at": instant_text(alert.resolved_at),
+        "owner": alert.owner,
+        "snoozed_until": instant_text(alert.snoozed_until),
+        "snooze_reason": alert.snooze_reason,
+        "incident_id": alert.incident_id,
+        "revision": alert.revision,
+    }
+
+
+def incident_data(incident: Incident) -> dict[str, Any]:
+    """Give an incident under the names of the HTTP interface."""
+    return {
+        "id": incident.id,
+        "shipment_id": incident.shipment_id,
+        "state": incident.state,
+        "kind": incident.kind,
+        "severity": incident.severity,
+        "headline": incident.headline,
+        "next_action": incident.next_action,
+        "cause_alert_id": incident.cause_alert_id,
+        "alert_ids": list(incident.alert_ids),
+        "opened_at": instant_text(incident.opened_at),
+        "closed_at": instant_text(incident.closed_at),
+        "merged_into": incident.merged_into,
+        "revision": incident.revision,
+    }
+
+
+def incident_event(change: IncidentChange) -> tuple[str, dict[str, Any]] | None:
+    """Give the event that tells of an incident's change; None where only the figures in its words moved."""
+    if change.reason is IncidentReason.DETAILS_CHANGED:
+        return None
+    return _incident_event_type(change), {**incident_data(change.incident), "reason": change.reason}
+
+
+def _incident_event_type(change: IncidentChange) -> str:
+    if change.incident.state is IncidentState.CLOSED:
+        return "incident.closed"
+    was_open = change.before is not None and change.before.state is IncidentState.OPEN
+    return "incident.changed" if was_open else "incident.opened"
+
+
+def alert_event(before: Alert | None, change: AlertChange) -> tuple[str, dict[str, Any]] | None:
+    """Give the event that tells of a step that people see; None where only an alert's details changed."""
+    kind = _alert_event_type(before, change.alert)
+    return (kind, {**alert_data(change.alert), "reason": change.reason}) if kind else None
+
+
+def _alert_event_type(before: Alert | None, after: Alert) -> str | None:
+    """Go by what changed: the state or the severity first, then what people did without changing either."""
+    if before is None or before.state is not after.state or _severity(before) is not _severity(after):
+        return ALERT_EVENTS[after.state]
+    if before.acknowledged_at is None and after.acknowledged_at is not None:
+        return "alert.acknowledged"  # a resolved one, which stays so
+    if before.snoozed_until != after.snoozed_until:
+        return "alert.snoozed"
+    return "alert.assigned" if before.owner != after.owner else None
+
+
+def _severity(alert: Alert) -> Severity:
+    return alert.condition.severity

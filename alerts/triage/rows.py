@@ -1,0 +1,79 @@
+"""Reads rows of the tables of evaluation into what they stand for."""
+
+from datetime import datetime
+from typing import Any, Protocol
+
+import orjson
+
+from alerts.model import EndedBy, Excursion, ExcursionState, Instant, Run, Severity, Side, to_instant
+from alerts.triage.alert import Alert, AlertKind, AlertState, Condition
+
+
+class Row(Protocol):
+    """A row of either database library: values by the names of their columns."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+def excursion_from_row(row: Row) -> Excursion:
+    """Read an excursion as it is stored."""
+    return Excursion(
+        id=str(row["id"]),
+        opened_at=to_instant(row["opened_at"]),
+        revision=row["revision"],
+        state=ExcursionState(row["state"]),
+        run=Run(
+            side=Side(row["side"]),
+            start=to_instant(row["start_at"]),
+            end=instant(row["end_at"]),
+            ended_by=EndedBy(row["ended_by"]) if row["ended_by"] else None,
+            peak_c=row["peak_c"],
+            severity=Severity(row["severity"]),
+            has_gap=row["has_gap"],
+        ),
+        superseded_by=str(row["superseded_by"]) if row["superseded_by"] else None,
+    )
+
+
+def alert_from_row(row: Row) -> Alert:
+    """Read an alert as it is stored."""
+    return Alert(
+        id=str(row["id"]),
+        shipment_id=row["shipment_id"],
+        condition=Condition(
+            subject=row["subject"],
+            kind=AlertKind(row["kind"]),
+            severity=Severity(row["severity"]),
+            device_id=row["device_id"],
+            message=row["message"],
+            since=to_instant(row["since"]),
+            until=instant(row["until"]),
+            withdrawn=row["withdrawn"],
+            excursion_id=str(row["excursion_id"]) if row["excursion_id"] else None,
+            details=_json(row["details"]),
+        ),
+        state=AlertState(row["state"]),
+        raised_at=to_instant(row["raised_at"]),
+        acknowledged_at=instant(row["acknowledged_at"]),
+        acknowledged_by=row["acknowledged_by"],
+        resolved_at=instant(row["resolved_at"]),
+        owner=row["owner"],
+        assigned_at=instant(row["assigned_at"]),
+        assigned_by=row["assigned_by"],
+        snoozed_until=instant(row["snoozed_until"]),
+        snoozed_by=row["snoozed_by"],
+        snooze_reason=row["snooze_reason"],
+        last_action_at=instant(row["last_action_at"]),
+        incident_id=str(row["incident_id"]) if row["incident_id"] else None,
+        revision=row["revision"],
+    )
+
+
+def _json(stored: Any) -> Any:
+    """Read JSON as either database library gives it: as text, or read already."""
+    return orjson.loads(stored) if isinstance(stored, str) else stored
+
+
+def instant(time: datetime | None) -> Instant | None:
+    """Give a time as an instant; None stays None."""
+    return None if time is None else to_instant(time)

@@ -1,0 +1,98 @@
+"""A shipment's figures at this moment: what evaluation has folded so far, with what it has not yet, finished at now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import RowMapping, and_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.evaluation.resume import Dirty, Folding, resume, window_of
+from alerts.excursions.figures import Figures
+from alerts.excursions.fold import finish
+from alerts.excursions.fold_trace import bring_forward
+from alerts.excursions.plan import Plan
+from alerts.model import Instant, to_instant
+from alerts.tables import evaluation_states, evaluations
+from telemetry.tables import device_assignments, evaluation_marks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSummary:
+    """One logger's figures, up to `evaluated_through`, over all stored readings.
+
+    `pending` while some of them are not evaluated yet: the excursions and alerts do not know of them.
+    """
+
+    device_id: str
+    figures: Figures
+    evaluated_through: Instant
+    last_measured_at: Instant | None
+    pending: bool
+
+
+async def summarize(connection: AsyncConnection, shipment: RowMapping, now: datetime) -> list[DeviceSummary]:
+    """Give the figures of each logger of a shipment, by device id; of one that has not departed, none.
+
+    The connection should be at REPEATABLE READ: what is folded and what is not are read one after the other.
+    """
+    window = window_of(shipment)
+    if window is None:
+        return []
+    plan = Plan.from_json(shipment["plan"])
+    dirty = Dirty.of(await _marks(connection, shipment["shipment_id"]))
+    failing = await _failing(connection, shipment["shipment_id"])
+    rows = await _devices(connection, shipment["shipment_id"])
+    foldings = [folding for row in rows if (folding := Folding.of(row, shipment, dirty)) is not None]
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
+    found = []
+    for one in await resume(driver, foldings):
+        folded = bring_forward(plan, window, one.state, one.loaded.trace)
+        evaluation = finish(plan, window, folded.state, to_instant(now))
+        found.append(
+            DeviceSummary(
+                device_id=one.folding.device_id,
+                figures=evaluation.figures,
+                evaluated_through=evaluation.through,
+                last_measured_at=folded.state.seen,
+                pending=failing or one.folding.dirty_from is not None,
+            )
+        )
+    return found
+
+
+def worst(devices: Sequence[DeviceSummary]) -> DeviceSummary | None:
+    """Give the logger that speaks most against the product: by budget used, then by time that is not proven."""
+    return max(
+        devices,
+        key=lambda device: (
+            device.figures.budget_used,
+            device.figures.out_of_range,
+            device.figures.unobserved,
+        ),
+        default=None,
+    )
+
+
+async def _marks(connection: AsyncConnection, shipment_id: str) -> Sequence[RowMapping]:
+    marks = select(evaluation_marks).where(evaluation_marks.c.shipment_id == shipment_id)
+    return (await connection.execute(marks)).mappings().all()
+
+
+async def _failing(connection: AsyncConnection, shipment_id: str) -> bool:
+    """Tell whether it was set aside: its marks are gone, and what they stood for is not evaluated."""
+    failures = select(evaluations.c.failures).where(evaluations.c.shipment_id == shipment_id)
+    return bool(await connection.scalar(failures))
+
+
+async def _devices(connection: AsyncConnection, shipment_id: str) -> Sequence[RowMapping]:
+    on, folded = device_assignments, evaluation_states
+    same = and_(folded.c.shipment_id == on.c.shipment_id, folded.c.device_id == on.c.device_id)
+    found = await connection.execute(
+        select(on.c.device_id, on.c.starts_at, on.c.ends_at, folded.c.state, folded.c.plan_revision)
+        .outerjoin(folded, same)
+        .where(on.c.shipment_id == shipment_id)
+        .order_by(on.c.device_id)
+    )
+    return found.mappings().all()

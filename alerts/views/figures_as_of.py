@@ -1,0 +1,52 @@
+"""A shipment's figures as they were known at an instant: judged anew, from what had been received and recorded then."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.evaluation.resume import window_of
+from alerts.excursions.fold_trace import evaluate_trace
+from alerts.excursions.load_readings import Wanted, load
+from alerts.excursions.plan import Plan
+from alerts.model import Window, to_instant
+from alerts.views.figures import DeviceSummary
+from telemetry.registry import revisions
+
+
+async def summarize(connection: AsyncConnection, shipment_id: str, as_of: datetime) -> list[DeviceSummary]:
+    """Give the figures of each logger that was on the shipment then, by device id; before departure, none."""
+    shipment = await revisions.known(connection, shipment_id, as_of)
+    window = None if shipment is None else window_of(shipment)
+    if shipment is None or window is None:
+        return []
+    plan, now = Plan.from_json(shipment["plan"]), to_instant(as_of)
+    stretches = [_stretch(device, window) for device in shipment["devices"]]
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
+    found = []
+    for stretch, loaded in zip(stretches, await load(driver, stretches, known_at=as_of), strict=True):
+        evaluation = evaluate_trace(plan, window, loaded.trace, now)
+        found.append(
+            DeviceSummary(
+                device_id=stretch.device_id,
+                figures=evaluation.figures,
+                evaluated_through=evaluation.through,
+                last_measured_at=int(loaded.trace.at[-1]) if len(loaded.trace) else None,
+                pending=False,
+            )
+        )
+    return found
+
+
+def _stretch(device: Mapping[str, str | None], window: Window) -> Wanted:
+    """Give what counts of a logger, as a revision of the shipment names it."""
+    device_id, starts_at, ends_at = device["device_id"], device["starts_at"], device["ends_at"]
+    assert device_id is not None
+    assert starts_at is not None
+    ends = [None if ends_at is None else to_instant(datetime.fromisoformat(ends_at)), window.delivered_at]
+    return Wanted(
+        device_id=device_id,
+        starting=max(to_instant(datetime.fromisoformat(starts_at)), window.departed_at),
+        before=min((end for end in ends if end is not None), default=None),
+    )

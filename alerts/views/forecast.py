@@ -1,0 +1,93 @@
+"""Reads what is foreseen of a shipment now: for how long its coolant lasts, and when its payload reaches a limit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from alerts.evaluation.checkpoint import States, go_forward
+from alerts.evaluation.claim import LOAD_DEVICES
+from alerts.evaluation.load_facts import facts_of, load_shipments, load_surroundings
+from alerts.evaluation.resume import Dirty, Folding, Resumed, resume
+from alerts.excursions.load_readings import Connection
+from alerts.model import Instant, to_instant
+from alerts.rules.blocks.coolant_left import HoldTimeTuning
+from alerts.rules.facts import Facts
+from alerts.rules.kinds.excursion_predicted import TimeToLimit, time_to_limit
+from alerts.rules.kinds.hold_time_short import HoldTime, hold_time
+from alerts.rules.registry import CHANNELS, tuned
+from alerts.rules.time_lapse import stretched
+from alerts.triage.alert import AlertKind
+
+_MARKS = "SELECT * FROM evaluation_marks WHERE shipment_id = $1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What is foreseen; hours are of the journey, and instants of `facts` in its time, which `facts` put on the clock."""
+
+    facts: Facts
+    through: Instant
+    """The instant from which hours are counted, in the time of the journey."""
+    hold_time: HoldTime | None
+    limits: Mapping[str, TimeToLimit | None]
+    """By logger."""
+    pending: bool
+
+
+async def foresee(connection: Connection, shipment_id: str, now: datetime) -> Forecast | None:
+    """Give what is foreseen of a shipment on its way, over all stored readings; None where it is not on its way.
+
+    The connection should be at REPEATABLE READ: what is folded and what is not are read one after the other.
+    """
+    shipment = (await load_shipments(connection, [shipment_id])).get(shipment_id)
+    if shipment is None:
+        return None
+    devices = await connection.fetch(LOAD_DEVICES, [shipment_id])
+    facts = facts_of(shipment, devices, await load_surroundings(connection, [shipment]))
+    if facts is None or facts.window.delivered_at is not None:
+        return None
+    marks = await connection.fetch(_MARKS, shipment_id)
+    resumed = await _resumed(connection, shipment, devices, facts, Dirty.of(marks), to_instant(now))
+    states = {one.folding.device_id: _forward(facts, one, to_instant(now)) for one in resumed}
+    through = facts.stretch(to_instant(now))
+    return Forecast(
+        facts=facts,
+        through=through,
+        hold_time=_hold_time(facts, list(states.values()), through),
+        limits={device_id: _limit(facts, rules, through) for device_id, rules in states.items()},
+        pending=bool(marks),
+    )
+
+
+async def _resumed(
+    connection: Connection,
+    shipment: asyncpg.Record,
+    devices: Sequence[asyncpg.Record],
+    facts: Facts,
+    dirty: Dirty,
+    now: Instant,
+) -> list[Resumed]:
+    of_each = (Folding.of(row, shipment, dirty, tuned(facts.plan), now) for row in devices)
+    return await resume(connection, [folding for folding in of_each if folding is not None], CHANNELS)
+
+
+def _forward(facts: Facts, one: Resumed, now: Instant) -> States:
+    """Give the states of rules with the readings that are not evaluated yet."""
+    forward = go_forward(facts, tuned(facts.plan), one.standing, one.loaded.trace, retry_at=now)
+    return forward.standing.rules
+
+
+def _hold_time(facts: Facts, states: Sequence[States], through: Instant) -> HoldTime | None:
+    kind = AlertKind.HOLD_TIME_SHORT
+    tuning = next((one.tuning for one in tuned(facts.plan) if one.kind is kind), None)
+    known = [rules[kind] for rules in states if kind in rules]
+    if not isinstance(tuning, HoldTimeTuning) or not known:
+        return None
+    return hold_time(tuning, stretched(facts), known, through)
+
+
+def _limit(facts: Facts, rules: States, through: Instant) -> TimeToLimit | None:
+    state = rules.get(AlertKind.EXCURSION_PREDICTED)
+    return None if state is None else time_to_limit(stretched(facts), state, through)

@@ -1,0 +1,95 @@
+"""The health of a shipment, as one expression that lists show and filter by."""
+
+from datetime import timedelta
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal, or_, select
+
+from alerts.evaluation.outage import GRACE_S, SUBJECT
+from alerts.model import LIVE, ExcursionState, Severity
+from alerts.tables import alerts, excursions
+from alerts.triage.alert import AlertKind, AlertState
+from telemetry.tables import device_assignments, device_states, shipments
+
+
+class Health(StrEnum):
+    """What needs attention now, worst first."""
+
+    CRITICAL = "critical"
+    """An open excursion beyond the critical limit, or an alert of that severity that has not ended."""
+    WARNING = "warning"
+    """Any other open excursion, or alert that has not ended."""
+    NO_SIGNAL = "no_signal"
+    """Of one of its loggers there is no reading for longer than one holds (`max_gap_s`), unless it announced that."""
+    NORMAL = "normal"
+
+
+def health() -> ColumnElement[str]:
+    """Give the health of each row of `shipments`."""
+    return case(
+        (or_(_open_excursion(Severity.CRITICAL), _live_alert(Severity.CRITICAL)), literal(Health.CRITICAL)),
+        (or_(_open_excursion(), _live_alert()), literal(Health.WARNING)),
+        (or_(_live_alert(silence=True), _silent_with_the_fleet()), literal(Health.NO_SIGNAL)),
+        else_=literal(Health.NORMAL),
+    )
+
+
+def _open_excursion(severity: Severity | None = None) -> ColumnElement[bool]:
+    conditions = [
+        excursions.c.shipment_id == shipments.c.shipment_id,
+        excursions.c.state == ExcursionState.OPEN,
+    ]
+    if severity is not None:
+        conditions.append(excursions.c.severity == severity)
+    return exists().where(*conditions)
+
+
+def _live_alert(severity: Severity | None = None, *, silence: bool = False) -> ColumnElement[bool]:
+    """Tell whether an alert has not ended: of silence, which is a state of its own, or of anything else."""
+    kind = alerts.c.kind
+    conditions = [
+        alerts.c.shipment_id == shipments.c.shipment_id,
+        alerts.c.state != AlertState.RESOLVED,
+        kind == AlertKind.SIGNAL_LOST if silence else kind != AlertKind.SIGNAL_LOST,
+    ]
+    if severity is not None:
+        conditions.append(alerts.c.severity == severity)
+    return exists().where(*conditions)
+
+
+def _silent_with_the_fleet() -> ColumnElement[bool]:
+    """Tell whether one of its loggers is silent while the alert for the fleet stands for those of all shipments."""
+    on, last, now = device_assignments.c, device_states.c, func.clock_timestamp()
+    max_gap = shipments.c.plan["max_gap_s"].as_float() * literal(timedelta(seconds=1))
+    grace = alerts.c.details[GRACE_S].as_float() * literal(timedelta(seconds=1))
+    held_back = exists().where(
+        alerts.c.shipment_id.is_(None),
+        alerts.c.subject == SUBJECT,
+        ~alerts.c.withdrawn,
+        or_(alerts.c.until.is_(None), alerts.c.until + grace > now),
+    )
+    silent = (
+        exists()
+        .where(on.shipment_id == shipments.c.shipment_id, on.ends_at.is_(None))
+        .where(last.device_id == on.device_id)
+        .where(func.greatest(last.measured_at + max_gap, last.flight_mode_until) < now)
+    )
+    return and_(shipments.c.status == "in_transit", held_back, silent)
+
+
+def open_excursions() -> ColumnElement[int]:
+    """Give how many excursions of each row of `shipments` go on."""
+    here = excursions.c.shipment_id == shipments.c.shipment_id
+    return (
+        select(func.count())
+        .select_from(excursions)
+        .where(here, excursions.c.state == ExcursionState.OPEN)
+        .scalar_subquery()
+    )
+
+
+def worst_severity() -> ColumnElement[str]:
+    """Give the worst severity of the live excursions of each row of `shipments`; null where it has none."""
+    # "critical" comes before "major" in the alphabet too.
+    here = excursions.c.shipment_id == shipments.c.shipment_id
+    return select(func.min(excursions.c.severity)).where(here, excursions.c.state.in_(LIVE)).scalar_subquery()

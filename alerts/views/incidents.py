@@ -1,0 +1,180 @@
+"""Incidents, read back: for people, as known now or at an instant, and for whoever attends to them."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    RowMapping,
+    Select,
+    Uuid,
+    any_,
+    cast,
+    exists,
+    func,
+    null,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.escalation.tables import escalations
+from alerts.model import Severity, to_instant
+from alerts.tables import alerts, incident_revisions, incidents
+from alerts.triage.alert import Alert, AlertKind, AlertState
+from alerts.triage.incidents import Incident, IncidentState
+from alerts.triage.rows import Row, instant
+from alerts.views.findings import alerts_known, alerts_with_shipment
+from telemetry.paging import Order, Page, fetch_page
+from telemetry.tables import shipments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which incidents to give; None leaves a thing open. `visible` is a condition on `shipments`."""
+
+    visible: ColumnElement[bool]
+    as_of: datetime | None = None
+    shipment_id: str | None = None
+    state: str | None = None
+    severity: str | None = None
+    owner: str | None = None
+    """Of one of its open alerts."""
+
+
+def incident_from_row(row: Row, alert_ids: Iterable[str]) -> Incident:
+    """Read an incident as it is stored, with the ids of its alerts in the order in which they were raised."""
+    return Incident(
+        id=str(row["id"]),
+        shipment_id=row["shipment_id"],
+        organization=row["organization"],
+        state=IncidentState(row["state"]),
+        cause_alert_id=str(row["cause_alert_id"]),
+        kind=AlertKind(row["kind"]),
+        severity=Severity(row["severity"]),
+        headline=row["headline"],
+        next_action=row["next_action"],
+        opened_at=to_instant(row["opened_at"]),
+        alert_ids=tuple(alert_ids),
+        closed_at=instant(row["closed_at"]),
+        merged_into=str(row["merged_into"]) if row["merged_into"] else None,
+        revision=row["revision"],
+    )
+
+
+def members(found: Iterable[Alert]) -> Mapping[str, list[str]]:
+    """Give by incident the ids of its alerts, in the order in which they were raised."""
+    ids: dict[str, list[str]] = defaultdict(list)
+    for alert in sorted(found, key=lambda alert: (alert.raised_at, alert.id)):
+        if alert.incident_id is not None:
+            ids[alert.incident_id].append(alert.id)
+    return ids
+
+
+def order(known: FromClause) -> Order:
+    """Give the order of lists: the latest opened first."""
+    return Order(columns=(known.c.opened_at, known.c.id), descending=True)
+
+
+ORDER = order(incidents)
+
+
+def _known(as_of: datetime | None) -> FromClause:
+    """Give incidents as they are, or as each was at an instant, with the ids of their alerts."""
+    if as_of is None:
+        in_order = aggregate_order_by(alerts.c.id, alerts.c.raised_at, alerts.c.id)
+        ids = (
+            select(func.coalesce(func.array_agg(in_order), cast([], ARRAY(Uuid))))
+            .where(alerts.c.incident_id == incidents.c.id)
+            .correlate(incidents)
+            .scalar_subquery()
+        )
+        return select(incidents, ids.label("alert_ids")).subquery("incidents_now")
+    newest = (
+        select(incident_revisions)
+        .where(incident_revisions.c.incident_id == incidents.c.id, incident_revisions.c.recorded_at <= as_of)
+        .order_by(incident_revisions.c.revision.desc())
+        .limit(1)
+        .correlate(incidents)
+        .lateral("newest")
+    )
+    columns = [(newest if column.name in newest.c else incidents).c[column.name] for column in incidents.c]
+    then = select(*columns, newest.c.alert_ids).join(newest, true()).where(incidents.c.opened_at <= as_of)
+    return then.subquery("incidents_then")
+
+
+def _with_shipment(known: FromClause, visible: ColumnElement[bool], as_of: datetime | None) -> Select[Any]:
+    drill = func.coalesce(shipments.c.drill, False).label("drill")
+    joined = select(known, drill, *_escalation(known, as_of)).join(
+        shipments, shipments.c.shipment_id == known.c.shipment_id, isouter=True
+    )
+    return joined.where(visible)
+
+
+def _escalation(known: FromClause, as_of: datetime | None) -> list[ColumnElement[Any]]:
+    """Give how far incidents are on their way to people, as it is now; of what was then it is not known."""
+    names = ("nobody_to_tell", "next_at")
+    if as_of is not None:
+        return [null().label(name) for name in names]
+    return [
+        select(escalations.c[name])
+        .where(escalations.c.incident_id == known.c.id)
+        .correlate(known)
+        .scalar_subquery()
+        .label(name)
+        for name in names
+    ]
+
+
+async def incident_page(
+    connection: AsyncConnection, wanted: Wanted, *, after: Sequence[Any] | None, limit: int
+) -> Page:
+    """Give a page of incidents, the latest opened first; those that went into another one only by its id."""
+    known = _known(wanted.as_of)
+    query = _with_shipment(known, wanted.visible, wanted.as_of).where(known.c.merged_into.is_(None))
+    for name in ("shipment_id", "state", "severity"):
+        if (value := getattr(wanted, name)) is not None:
+            query = query.where(known.c[name] == value)
+    if wanted.owner is not None:
+        of = alerts_known(wanted.as_of).alias("owned")
+        theirs = exists().where(
+            of.c.id == any_(known.c.alert_ids),
+            of.c.owner == wanted.owner,
+            of.c.state != AlertState.RESOLVED,
+        )
+        query = query.where(theirs)
+    return await fetch_page(connection, query, order(known), after=after, limit=limit)
+
+
+async def incident(
+    connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool], as_of: datetime | None
+) -> tuple[RowMapping, Sequence[RowMapping]] | None:
+    """Give one incident and its revisions up to then, the first one first; None where it was not known."""
+    known = _known(as_of)
+    query = _with_shipment(known, visible, as_of).where(known.c.id == id_)
+    row = (await connection.execute(query)).mappings().first()
+    if row is None:
+        return None
+    history = select(incident_revisions).where(incident_revisions.c.incident_id == id_)
+    if as_of is not None:
+        history = history.where(incident_revisions.c.recorded_at <= as_of)
+    found = await connection.execute(history.order_by(incident_revisions.c.revision))
+    return row, found.mappings().all()
+
+
+async def alerts_of(
+    connection: AsyncConnection, found: Iterable[RowMapping], as_of: datetime | None
+) -> Mapping[UUID, Sequence[RowMapping]]:
+    """Give by incident its alerts as they were then, in the order in which they were raised."""
+    found = list(found)
+    known = alerts_known(as_of)
+    wanted: Collection[UUID] = {id_ for row in found for id_ in row["alert_ids"]}
+    query = alerts_with_shipment(known, as_of).where(known.c.id.in_(wanted))
+    by_id = {row["id"]: row for row in (await connection.execute(query)).mappings()}
+    return {row["id"]: [by_id[id_] for id_ in row["alert_ids"] if id_ in by_id] for row in found}

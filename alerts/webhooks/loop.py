@@ -1,0 +1,41 @@
+"""The loops of webhooks, as the role `deliver` runs them; any number of processes may."""
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+
+from alerts.events.outbox import OUTBOX_CHANNEL
+from alerts.outbound.resolve import Targets
+from alerts.webhooks.dispatch import PACE, Dispatcher, Pace
+from alerts.webhooks.fanout import fan_out
+from alerts.webhooks.upkeep import look_after
+from alerts.work.wakeup import Wakeup, first_of, outlast
+
+_POLL_S = 1.0
+_LOOK_EVERY_S = 5.0
+
+
+async def run_webhooks(
+    pool: asyncpg.Pool, stop: asyncio.Event, *, targets: Targets, retention: timedelta, pace: Pace = PACE
+) -> None:
+    """Hand events on, send them, and look after endpoints, until `stop` is set; the database may go and come back."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_hand_on(pool, stop), name="webhooks:fan-out")
+        group.create_task(Dispatcher(pool, targets, pace).run(stop), name="webhooks:dispatch")
+        group.create_task(_look_after(pool, stop, retention), name="webhooks:upkeep")
+
+
+async def _hand_on(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
+    async with Wakeup(pool, OUTBOX_CHANNEL) as wakeup:
+        while not stop.is_set():
+            wakeup.clear()
+            done = await outlast(lambda: fan_out(pool), stop, "webhooks:fan-out")
+            if done is not None and not done.more:
+                await wakeup.wait(_POLL_S, stop)
+
+
+async def _look_after(pool: asyncpg.Pool, stop: asyncio.Event, retention: timedelta) -> None:
+    while not stop.is_set():
+        await outlast(lambda: look_after(pool, retention), stop, "webhooks:upkeep")
+        await first_of(stop, patience_s=_LOOK_EVERY_S)

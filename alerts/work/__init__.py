@@ -1,0 +1,1 @@
+"""How work is queued, claimed, paced and woken, whatever the work is."""

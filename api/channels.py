@@ -1,0 +1,47 @@
+"""What notices are sent with, from the settings, and what `/readyz` says of it."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from alerts.notifications import mail, mail_server
+from alerts.notifications.sender import NO_MAIL, Channels
+from alerts.notifications.smtp import Mailer
+from alerts.outbound.resolve import Targets
+from api.services import Probe
+from api.settings import Settings, SettingsError, required
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notices:
+    """The channels, and whether each can be used."""
+
+    channels: Channels
+
+    async def probe(self) -> Probe:
+        """Say what cannot be sent; the process is ready all the same, since everything else goes on."""
+        mailer = self.channels.mailer
+        if mailer is None:
+            return Probe(ok=True, detail={"email": False, "problem": NO_MAIL})
+        trouble = {} if mailer.trouble is None else {"problem": mailer.trouble}
+        return Probe(ok=True, detail={"email": mailer.trouble is None, **trouble})
+
+
+def notices_of(settings: Settings, targets: Targets) -> Notices:
+    """Put together what notices are sent with; raise SettingsError where half of what mail needs is set."""
+    if settings.smtp_url is None:
+        if settings.mail_from is not None:
+            raise SettingsError("DEWARWATCH_SMTP_URL is not set, and MAIL_FROM alone sends nothing")
+        log.warning("no_mail", problem=NO_MAIL)
+        return Notices(channels=Channels(targets=targets, public_url=settings.public_url))
+    sender = mail.address(required(settings.mail_from, "MAIL_FROM", "Dewarwatch <alerts@your.example>"))
+    server = mail_server.parse(settings.smtp_url.get_secret_value())
+    assert not isinstance(sender, str)  # the settings have looked at both
+    assert not isinstance(server, str)
+    return Notices(
+        channels=Channels(
+            targets=targets, mailer=Mailer(server), mail_from=sender, public_url=settings.public_url
+        )
+    )

@@ -1,0 +1,103 @@
+"""What the commands have in common, and the short ones among them: embedded servers, the schema, a key."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+import typer
+from pydantic import SecretStr
+
+from api.database import check_database, first_contact
+from api.embedded import Servers, embedded_servers
+from api.errors import StartError
+from api.identity import keys
+from api.identity.access import KeyRole
+from api.settings import DATABASE_HINT, Settings, SettingsError, required
+from migrations.upgrade import engine_for, upgrade
+from telemetry.server import UnfitServerError
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """Embedded servers, and the settings with which the service finds them."""
+
+    settings: Settings
+    servers: Servers
+
+
+@contextlib.contextmanager
+def with_embedded(
+    settings: Settings, data: Path, report: Callable[[str], None] | None = None
+) -> Iterator[Embedded]:
+    """Run database and broker in `data`, and an admin key that is kept there if the settings have none."""
+    report = report or (lambda line: log.warning("embedded_server", says=line))
+    with embedded_servers(data, report) as servers:
+        for line in servers.description:
+            log.info("embedded_server", says=line)
+        found: dict[str, Any] = {"database_url": servers.database_url, "mqtt_url": servers.mqtt_url}
+        if settings.admin_key is None:
+            found["admin_key"] = SecretStr(_kept_admin_key(data / "admin.key"))
+        yield Embedded(settings=settings.model_copy(update=found), servers=servers)
+
+
+def _kept_admin_key(file: Path) -> str:
+    """Give the key in the file; a first start makes it, readable by its owner alone."""
+    with contextlib.suppress(FileNotFoundError):
+        return file.read_text().strip()
+    key = secrets.token_urlsafe(32)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+        handle.write(key + "\n")
+    log.info("admin_key_made", file=str(file))
+    return key
+
+
+async def migrate(settings: Settings) -> None:
+    """Bring the schema to the newest revision."""
+    url = required(settings.database_url, "DATABASE_URL", DATABASE_HINT)
+    await first_contact(url, patience_s=settings.start_patience_s)
+    try:
+        server = await upgrade(url)
+    except UnfitServerError as error:
+        raise StartError(str(error)) from None
+    log.info("migrated", server=str(server))
+
+
+async def create_key(
+    settings: Settings,
+    *,
+    role: str,
+    organization: str | None,
+    shipment_ids: list[str] | None = None,
+    device_ids: list[str] | None = None,
+) -> None:
+    """Make a key and print it, alone on standard output."""
+    if role not in set(KeyRole):
+        raise SettingsError(f"--role {role}: must be one of {', '.join(KeyRole)}")
+    url = required(settings.database_url, "DATABASE_URL", DATABASE_HINT)
+    await check_database(url, patience_s=settings.start_patience_s)
+    engine = engine_for(url)
+    try:
+        async with engine.begin() as connection:
+            new = await keys.create(
+                connection,
+                role=KeyRole(role),
+                organization=organization,
+                shipment_ids=shipment_ids,
+                device_ids=device_ids,
+                created_by="command line",
+            )
+    finally:
+        await engine.dispose()
+    if isinstance(new, keys.KeyRefused):
+        raise SettingsError(f"--{new.field.replace('_', '-')} {new.why}")
+    typer.echo(new.key)
+
+
+Runner = Callable[[Coroutine[Any, Any, None]], None]

@@ -1,0 +1,140 @@
+"""The demo: database, broker, all roles and a simulated fleet on one machine, watched live."""
+
+import asyncio
+import contextlib
+import json
+import os
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from alerts.work.wakeup import first_of, outlast
+from api import logs
+from api.bootstrap import Running, running
+from api.cli.commands import Embedded, Runner, migrate, with_embedded
+from api.cli.live import Watch
+from api.cli.loop import stopped_by_signals
+from api.embedded.folder import usable
+from api.errors import StoppedError
+from api.roles import ALL_ROLES
+from api.settings import Settings
+from simulators.fleet.run import SimulationSettings
+from simulators.fleet.run import run as run_simulation
+
+REFRESH_S = 1.0
+PLAIN_EVERY_S = 5.0
+
+
+def default_data() -> Path:
+    """Where the demo's data lies unless told otherwise: the user's own data folder.
+
+    Not so for root, whose servers run as another user, to whom root's own folders are closed.
+    """
+    if os.geteuid() == 0:
+        return Path("/var/lib/dewarwatch/demo")
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "dewarwatch" / "demo"
+
+
+def run_demo(
+    settings: Settings, *, data: Path | None, fleet: int, speed: float, seed: int, run: Runner
+) -> None:
+    """Run the demo until Ctrl-C; everything that it started stops with it, and its data stays."""
+    console, folder = Console(highlight=False), data or default_data()
+    log_file = _log_to(folder, settings)
+    console.print("Starting database and broker …")
+    with with_embedded(settings, folder, report=console.print) as embedded:
+        for line in embedded.servers.description:
+            console.print(f"  {line}", soft_wrap=True)
+        console.print(f"  logs: {log_file}", soft_wrap=True)
+        start, speed, seed = _go_on(folder, console, speed=speed, seed=seed)
+        simulation = SimulationSettings(
+            mqtt_url=embedded.servers.mqtt_url,
+            start=start,
+            fleet=fleet,
+            speed=speed,
+            seed=seed,
+            waves=True,
+            organization="demo",
+        )
+        run(_demo(console, embedded, simulation))
+    console.print("Stopped. The data is kept; start again to go on with it.")
+
+
+def _log_to(folder: Path, settings: Settings) -> Path:
+    """Keep the logs out of the live display: into a file beside the data."""
+    file = folder / "demo.log"
+    with usable(folder):
+        folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        stream = file.open("a", buffering=1)
+    logs.configure(json=True, level=settings.log_level, stream=stream)
+    return file
+
+
+def _go_on(folder: Path, console: Console, *, speed: float, seed: int) -> tuple[datetime, float, int]:
+    """Give start, speed and seed of the journeys: of the first start, so that a later one goes on with them."""
+    file = folder / "simulation.json"
+    try:
+        kept = json.loads(file.read_text())
+    except FileNotFoundError:
+        kept = {"start": datetime.now(UTC).isoformat(), "speed": speed, "seed": seed}
+        file.write_text(json.dumps(kept))
+    if (kept["speed"], kept["seed"]) != (speed, seed):
+        console.print(
+            f"Going on with the journeys in {folder}: speed {kept['speed']:g}, seed {kept['seed']}. "
+            "Others need another --data.",
+            soft_wrap=True,
+        )
+    return datetime.fromisoformat(kept["start"]), kept["speed"], kept["seed"]
+
+
+async def _demo(console: Console, embedded: Embedded, simulation: SimulationSettings) -> None:
+    with contextlib.suppress(StoppedError), stopped_by_signals() as stop:
+        await migrate(embedded.settings)
+        async with running(
+            embedded.settings, ALL_ROLES, interrupted=stop, embedded=embedded.servers
+        ) as service:
+            assert embedded.settings.admin_key is not None
+            key = embedded.settings.admin_key.get_secret_value()
+            _where_to_look(console, service, key)
+            fleet = asyncio.create_task(
+                run_simulation(replace(simulation, api_url=service.url, api_key=key), stop=stop)
+            )
+            fleet.add_done_callback(lambda _: stop.set())
+            await _watch(console, Watch(service.pool), stop)
+            console.print("Stopping: loggers, service, broker, database …")
+            await fleet
+
+
+def _where_to_look(console: Console, service: Running, key: str) -> None:
+    lines = (
+        f"server:    {service.server}",
+        f"API docs:  {service.url}/docs",
+        f"metrics:   {service.url}/metrics",
+        f"admin key: {key}",
+        "try:",
+        f"  curl -s -H 'Authorization: Bearer {key}' '{service.url}/v1/excursions?limit=5'",
+        "Ctrl-C stops everything.",
+    )
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+async def _watch(console: Console, watch: Watch, stop: asyncio.Event) -> None:
+    """Show the service's state until `stop`: in place at a terminal, in plain lines elsewhere."""
+    if not console.is_terminal:
+        while not stop.is_set():
+            snapshot = await outlast(watch.snapshot, stop, "watch")
+            if snapshot is not None:
+                console.print(snapshot.line(), soft_wrap=True)
+            await first_of(stop, patience_s=PLAIN_EVERY_S)
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        while not stop.is_set():
+            snapshot = await outlast(watch.snapshot, stop, "watch")
+            if snapshot is not None:
+                live.update(snapshot.render(), refresh=True)
+            await first_of(stop, patience_s=REFRESH_S)

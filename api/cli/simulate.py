@@ -1,0 +1,63 @@
+"""`dewarwatch simulate`: a simulated fleet against any broker, and how far it has come."""
+
+import os
+import sys
+from collections.abc import Callable
+
+import typer
+
+from api.cli.loop import stopped_by_signals
+from api.cli.progress import count
+from api.errors import StartError
+from api.settings import MQTT_HINT, Settings, SettingsError, required
+from simulators.fleet.publish import BrokerRefusedError
+from simulators.fleet.register import RegistrationRefusedError
+from simulators.fleet.run import SimulationSettings, SimulationSummary
+from simulators.fleet.run import run as run_simulation
+from simulators.replay.recording import RecordingError
+
+
+async def simulate(settings: Settings, simulation: Callable[[str], SimulationSettings]) -> None:
+    """Run a simulated fleet until it ends, or until a signal, with progress on standard error."""
+    chosen = simulation(required(settings.mqtt_url, "MQTT_URL", MQTT_HINT))
+    for option, file in (("--truth", chosen.truth), ("--record", chosen.record)):
+        if file is not None and (file.is_dir() or not os.access(file.parent, os.W_OK)):
+            raise SettingsError(f"{option} {file}: nothing can be written to {file.parent}")
+    with stopped_by_signals() as stop:
+        try:
+            summary = await run_simulation(chosen, on_progress=Progress(), stop=stop)
+        except (BrokerRefusedError, RecordingError, RegistrationRefusedError) as error:
+            raise StartError(str(error)) from None
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+    typer.echo(_told(summary))
+
+
+class Progress:
+    """Prints how far a simulation has come: over one line at a terminal, now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._printed_at = float("-inf")
+
+    def __call__(self, summary: SimulationSummary) -> None:
+        """Show it."""
+        if self._terminal:
+            typer.echo(f"\r{_told(summary)}\x1b[K", err=True, nl=False)
+        elif summary.elapsed_s - self._printed_at >= 10:
+            self._printed_at = summary.elapsed_s
+            typer.echo(_told(summary), err=True)
+
+
+def _told(summary: SimulationSummary) -> str:
+    away = "" if summary.connected else "; the broker is away"
+    lost = f", {summary.readings_overwritten} overwritten" if summary.readings_overwritten else ""
+    if summary.registered is not None and summary.registered < summary.loggers:
+        return f"{summary.elapsed_s:.0f} s: {summary.registered} of {count(summary.loggers, 'logger')} registered"
+    some = "" if summary.switched_on == summary.loggers else f"{summary.switched_on} of "
+    loggers = f"{some}{count(summary.loggers, 'logger')}"
+    return (
+        f"{summary.elapsed_s:.0f} s: {loggers}, {summary.online} online, "
+        f"{summary.readings_taken} readings taken, {summary.readings_confirmed} confirmed, "
+        f"{summary.readings_unconfirmed} under way{lost}{away}"
+    )

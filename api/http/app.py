@@ -1,0 +1,81 @@
+"""The HTTP application: routes, what surrounds them, and how errors leave."""
+
+from collections.abc import Collection
+from functools import partial
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.staticfiles import StaticFiles
+
+from api.http import openapi, problems
+from api.http.middleware import BodyLimit, Surroundings
+from api.http.routes import (
+    alerts,
+    backtests,
+    contact_tests,
+    contacts,
+    devices,
+    dewars,
+    documents,
+    excursions,
+    handovers,
+    incidents,
+    keys,
+    notifications,
+    operations,
+    policies,
+    products,
+    readings,
+    rejected,
+    shipments,
+    sites,
+    stream,
+    summary,
+    webhooks,
+)
+from api.roles import ALL_ROLES, Role
+from api.services import Services
+
+_NOUNS = (
+    shipments,
+    summary,
+    readings,
+    excursions,
+    alerts,
+    incidents,
+    handovers,
+    notifications,
+    contacts,
+    contact_tests,
+    policies,
+    backtests,
+    stream,
+    devices,
+    dewars,
+    sites,
+    products,
+    rejected,
+    webhooks,
+    keys,
+    documents,
+    operations,
+)
+
+
+def create_app(services: Services, *, serves: Collection[Role] = ALL_ROLES) -> FastAPI:
+    """Make the application that works with these services; without the role api, what operators need is all of it."""
+    app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        generate_unique_id_function=lambda route: route.name,
+        redirect_slashes=False,
+        middleware=[Middleware(Surroundings), Middleware(BodyLimit, limit=services.body_limit)],
+    )
+    app.state.services = services
+    problems.install(app)
+    for noun in _NOUNS if Role.API in serves else (operations,):
+        app.include_router(noun.router)
+    app.mount("/static", StaticFiles(directory=operations.STATIC))
+    app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]  # FastAPI's own way to change it
+    return app

@@ -1,0 +1,300 @@
+"""The event stream: one reader of the outbox in each process, handing its events on to everybody who listens."""
+
+import asyncio
+import time
+from collections import Counter as Tally
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import asyncpg
+import orjson
+import structlog
+from prometheus_client import Counter, Gauge
+
+from alerts.events import outbox
+from alerts.events.outbox import OUTBOX_CHANNEL, Event, Lost, Position
+from alerts.model import Severity
+from alerts.work.wakeup import Wakeup, outlast
+from api.identity.access import Principal, sees
+
+log = structlog.get_logger(__name__)
+
+POLL_S = 1.0
+_TURN_S = 0.005
+HEARTBEAT_S = 15.0
+LISTENERS_AT_MOST = 2000
+PER_KEY = 100
+QUEUE = 1000
+_PAGE = 500
+_CHUNK = 100
+"""Events written at once at most: what a slow reader has not taken of them waits in our memory."""
+
+LISTENERS = Gauge("dewarwatch_stream_listeners", "Open event streams")
+SENT = Counter("dewarwatch_stream_events_total", "Events handed to listeners")
+CUT_OFF = Counter("dewarwatch_stream_cut_off_total", "Listeners that were too slow, and must resume")
+RESETS = Counter(
+    "dewarwatch_stream_resets_total", "Listeners that wanted to go on where nothing is kept any more"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which events a listener wants, and may see; what is empty or None leaves nothing out."""
+
+    principal: Principal
+    types: Collection[str] = ()
+    shipment_ids: Collection[str] = ()
+    min_severity: Severity | None = None
+    """An event without a severity comes all the same, as with webhooks."""
+    kinds: Collection[str] = ()
+    """Of alerts: whatever has no kind is left out."""
+    organization: str | None = None
+
+    def takes(self, event: Event) -> bool:
+        """Tell whether this one is among them."""
+        return (
+            (not self.types or event.type in self.types)
+            and (not self.shipment_ids or event.shipment_id in self.shipment_ids)
+            and (self.organization is None or event.organization == self.organization)
+            and (not self.kinds or event.data.get("kind") in self.kinds)
+            and (self.min_severity is not Severity.CRITICAL or event.data.get("severity") != Severity.MAJOR)
+            and sees(self.principal, shipment_id=event.shipment_id, organization=event.organization)
+        )
+
+
+def event_frame(event: Event) -> bytes:
+    """Write an event as a server-sent one."""
+    return _frame(event.position, event.type, orjson.dumps(event.body()))
+
+
+def position_frame(position: Position) -> bytes:
+    """Say that everything up to there was given, without an event."""
+    return b": here\nid: %s\n\n" % str(position).encode()
+
+
+def _frame(position: Position, type_: str, body: bytes) -> bytes:
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (str(position).encode(), type_.encode(), body)
+
+
+_RESET_SAYS = {
+    "pruned": "Events after your position are not kept any more: read the lists again. What is kept follows.",
+    "unknown_position": "Your position is not of this database: read the lists again. The stream goes on from now.",
+}
+
+
+def reset_frame(lost: Lost, after: Position) -> bytes:
+    """Say that events may be missing between `after` and what follows."""
+    data = {"reason": lost.reason, "last_event_id": str(after), "message": _RESET_SAYS[lost.reason]}
+    body = {"type": "stream.reset", "timestamp": lost.at, "data": data}
+    return _frame(lost.go_on_after, "stream.reset", orjson.dumps(body))
+
+
+def _nothing() -> None:
+    """Leave the connection as it is."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Listener:
+    """One open stream: what it has not been given yet, bounded, and whether it has come to its end."""
+
+    wanted: Wanted
+    after: Position
+    """It has, or does not want, what is told up to here."""
+    cut: Callable[[], None] = _nothing
+    """Ends its connection at once, whatever waits to be written to it."""
+    frames: deque[bytes] = field(default_factory=deque)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    over: bool = False
+
+    def offer(self, event: Event, frame: bytes) -> None:
+        """Hand an event on; a listener that has not taken a thousand is cut off, and resumes where it was."""
+        if self.over or event.position <= self.after or not self.wanted.takes(event):
+            return
+        if len(self.frames) >= QUEUE:
+            CUT_OFF.inc()
+            self.end()
+            self.cut()
+            return
+        SENT.inc()
+        self.frames.append(frame)
+        self.news.set()
+
+    def end(self) -> None:
+        """Give it nothing more."""
+        self.over = True
+        self.frames.clear()
+        self.news.set()
+
+    def take(self) -> bytes:
+        """Give the next events, as many as are written at once."""
+        return b"".join([self.frames.popleft() for _ in range(min(_CHUNK, len(self.frames)))])
+
+
+class EventHub:
+    """Reads the outbox once for all listeners of this process."""
+
+    def __init__(self, pool: asyncpg.Pool, *, per_key: int = PER_KEY) -> None:
+        self._pool = pool
+        self._per_key = per_key
+        self._listeners: set[Listener] = set()
+        self._open: Tally[str] = Tally()
+        self._position: Position | None = None
+        self._ready = asyncio.Event()
+        self._closing = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Hand on what is told, until `stop` is set; then all streams end. The database may go and come back."""
+        try:
+            async with Wakeup(self._pool, OUTBOX_CHANNEL) as wakeup:
+                while not stop.is_set():
+                    wakeup.clear()
+                    await outlast(self._hand_on, stop, "stream")
+                    await wakeup.wait(POLL_S, stop)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End all streams now, so that the server can stop."""
+        self._closing.set()
+        self._ready.set()
+        for listener in self._listeners:
+            listener.end()
+
+    async def _hand_on(self) -> None:
+        """Hand on what was told since."""
+        async with self._pool.acquire() as connection:
+            if self._position is None:
+                self._position = await outbox.end(connection)
+                self._ready.set()
+            while True:
+                events = await outbox.read_on(connection, self._position, _PAGE)
+                if isinstance(events, Lost):
+                    self._begin_anew(events)
+                    return
+                began = time.monotonic()
+                for event in events:
+                    self._offer(event)
+                    if time.monotonic() - began > _TURN_S:
+                        await asyncio.sleep(0)  # a thousand listeners take a while: others are let in between
+                        began = time.monotonic()
+                if len(events) < _PAGE:
+                    return
+
+    def _begin_anew(self, lost: Lost) -> None:
+        """Go on where the database is that has gone back, as to a standby: who listens resumes, and is told."""
+        log.warning("stream_begins_anew", reason=lost.reason, position=str(self._position))
+        self._position = lost.go_on_after
+        for listener in self._listeners:
+            listener.end()
+
+    def _offer(self, event: Event) -> None:
+        self._position = event.position
+        if self._listeners:
+            frame = event_frame(event)  # once for all of them
+            for listener in self._listeners:
+                listener.offer(event, frame)
+
+    def no_place_for(self, principal: Principal) -> str | None:
+        """Say why there is no room for one more stream of this caller, and what to do; None where there is."""
+        if self._open[principal.name] >= self._per_key:
+            return (
+                f"This key has {self._per_key} streams open at this process, which is the most: close one, "
+                "share one among those who read, or use another key."
+            )
+        if self._open.total() >= LISTENERS_AT_MOST:
+            return f"This process serves {LISTENERS_AT_MOST} streams, which is the most."
+        return None
+
+    @contextmanager
+    def place(self, principal: Principal) -> Iterator[None]:
+        """Count one stream of this caller for as long as the block lasts."""
+        self._open[principal.name] += 1
+        LISTENERS.inc()
+        try:
+            yield
+        finally:
+            self._open[principal.name] -= 1
+            LISTENERS.dec()
+            if not self._open[principal.name]:
+                del self._open[principal.name]
+
+    async def listen(
+        self, wanted: Wanted, after: Position | None, cut: Callable[[], None] = _nothing
+    ) -> AsyncGenerator[bytes, None]:
+        """Give frames as events come, from `after` on where it is given.
+
+        A position among them says that everything up to there was given; one comes at once, others after each
+        `HEARTBEAT_S` of silence. Ends with the hub, and, by `cut`, where the listener is too slow.
+        """
+        await self._ready.wait()
+        reached = after
+        if after is not None:
+            yield position_frame(after)
+            async for reached, frames in self._missed(wanted, after):  # noqa: B007 - where it ended is needed below
+                yield frames
+        if self._closing.is_set() or self._position is None:
+            return
+        begins = self._position
+        listener = Listener(wanted=wanted, after=max(reached or begins, begins), cut=cut)
+        self._listeners.add(listener)
+        try:
+            if reached is None:
+                yield position_frame(begins)
+            elif reached < begins:  # what came since the last page
+                async for _, frames in self._missed(wanted, reached, until=begins):
+                    yield frames
+            while (chunk := await self._next(listener)) is not None:
+                yield chunk
+        finally:
+            self._listeners.discard(listener)
+
+    async def _missed(
+        self, wanted: Wanted, after: Position, until: Position | None = None
+    ) -> AsyncGenerator[tuple[Position, bytes], None]:
+        """Give what was told after a position, page by page, each with where it ends: up to `until`, or to about now.
+
+        A reader that is slow here holds a page, and nothing of the database.
+        """
+        while not self._closing.is_set() and (until is None or after < until):
+            page = await outlast(partial(self._page, after), self._closing, "resume")
+            if page is None:
+                return
+            events, lost = page
+            if lost is not None:
+                RESETS.inc()
+                frame = reset_frame(lost, after)
+                after = lost.go_on_after
+                yield after, frame
+                continue
+            frames = [
+                event_frame(event)
+                for event in events
+                if (until is None or event.position <= until) and wanted.takes(event)
+            ]
+            SENT.inc(len(frames))
+            if events:
+                after = events[-1].position
+            yield after, b"".join(frames)
+            if len(events) < _PAGE:
+                return
+
+    async def _page(self, after: Position) -> tuple[list[Event], Lost | None]:
+        async with self._pool.acquire() as connection:
+            events = await outbox.read(connection, after, _PAGE)
+            return events, await outbox.lost(connection, after)  # after it: what is cut off meanwhile is seen
+
+    async def _next(self, listener: Listener) -> bytes | None:
+        """Give the next events, or where we are after a silence; None at the end."""
+        if not listener.frames and not listener.over:
+            listener.news.clear()
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await listener.news.wait()
+            except TimeoutError:
+                # What is told is handed on at once: who has nothing waiting has had everything.
+                assert self._position is not None
+                return position_frame(max(self._position, listener.after))
+        return None if listener.over else listener.take()

@@ -1,0 +1,198 @@
+"""What goes wrong, told as RFC 9457 problem details: what it is, where, and what to do about it."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, get_args
+
+import asyncpg
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.identity.access import RULES
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldError:
+    """What is wrong with one field of the call; `place` is body, query, path or header."""
+
+    field: str
+    detail: str
+    place: str = "body"
+
+
+class Problem(Exception):  # noqa: N818 - the standard's word for it
+    """Ends a call with problem details."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers or {}
+
+    def response(self) -> Response:
+        """Give it as it is sent."""
+        content: dict[str, Any] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.errors:
+            content["errors"] = [
+                {"field": error.field, "in": error.place, "detail": error.detail} for error in self.errors
+            ]
+        if request_id := structlog.contextvars.get_contextvars().get("request_id"):
+            content["request_id"] = request_id
+        return Response(
+            orjson.dumps(content), status_code=self.status, headers=self.headers, media_type=MEDIA_TYPE
+        )
+
+
+def not_found(what: str, id_: object) -> Problem:
+    """Say that something does not exist, or that the caller may not know that it does."""
+    return Problem(404, f"There is no {what} {id_}.")
+
+
+def invalid(field: str, detail: str, *, place: str = "body") -> Problem:
+    """Say what is wrong with one field."""
+    return Problem(422, f"{field} {detail}.", errors=[FieldError(field=field, detail=detail, place=place)])
+
+
+def unavailable(what: str) -> Problem:
+    """Say that something which the call needs is away for now."""
+    return Problem(503, f"{what} Try again in a moment.", headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def install(app: FastAPI) -> None:
+    """Make every refusal of the framework a problem too."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RequestValidationError, _validation)
+
+
+def of_fault(error: Exception) -> Problem:
+    """Give what the caller is told of a fault of ours: nothing of its inside, but whether to try again."""
+    if is_passing(error):
+        log.warning("database_away", error=repr(error))
+        return unavailable("The database cannot be reached right now.")
+    log.error("request_failed", exc_info=error)
+    return Problem(500, "Something went wrong here, not with your call. The log of the service says what.")
+
+
+# Connection lost, resources exhausted, shutdown, deadlock or serialization; lock not had in time, statement too long.
+_PASSING_STATES = ("08", "53", "57P", "40", "55P03", "57014")
+
+
+def is_passing(error: BaseException) -> bool:
+    """Tell whether the database was away or busy, so that the same call may succeed later."""
+    root = error
+    while cause := (root.orig if isinstance(root, DBAPIError) else root.__cause__):
+        root = cause
+    if isinstance(root, asyncpg.DataError):
+        return False  # an InterfaceError too, but the fault of what we asked
+    if isinstance(root, OSError | PoolTimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError):
+        return True
+    return (getattr(root, "sqlstate", None) or "").startswith(_PASSING_STATES)
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+_HTTP_DETAILS = {
+    404: "There is nothing at this address. /docs lists what there is.",
+    405: "This address does not take that method.",
+}
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request)) or headers.get("Allow", "")
+    detail = _HTTP_DETAILS.get(error.status_code, error.detail)
+    return Problem(error.status_code, detail, headers=headers).response()
+
+
+def _methods(request: Request) -> list[str]:
+    """Give every method of this address; the framework names those of one function only."""
+    path = getattr(request.scope.get("route"), "path", None)
+    return [method for method, at in (rule.split(" ") for rule in RULES) if at == path]
+
+
+async def _validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return Problem(400, f"The body is not JSON: {first['ctx']['error']}.").response()
+    found = [_field_error(request, one) for one in error.errors()]
+    more = f" There are {len(found) - 1} more, see errors." if len(found) > 1 else ""
+    return Problem(422, f"{found[0].field} {found[0].detail}.{more}", errors=found).response()
+
+
+def _field_error(request: Request, error: dict[str, Any]) -> FieldError:
+    place, *path = error["loc"]
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    return FieldError(field=field or str(place), detail=_detail(request, error, path), place=str(place))
+
+
+def _detail(request: Request, error: dict[str, Any], path: list[Any]) -> str:
+    if error["type"] == "extra_forbidden":
+        return "is not known here" + hint(str(path[-1]), _known_fields(request, path[:-1]))
+    if error["type"] == "missing":
+        return "is required" if path else "is missing: it must be a JSON object"
+    if error["type"] in {"model_attributes_type", "dict_type", "model_type"} and not path:
+        return "must be a JSON object, sent with Content-Type: application/json"
+    if error["type"] == "too_short":
+        return f"must name at least {error['ctx']['min_length']}"
+    return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+
+
+def hint(name: str, known: Sequence[str]) -> str:
+    """Guess what was meant by a name that is not known."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _known_fields(request: Request, inside: Sequence[Any]) -> Sequence[str]:
+    """Give the fields of the body, or of the object at a path inside it."""
+    route = request.scope.get("route")
+    field = route.body_field if isinstance(route, APIRoute) else None
+    model = field.field_info.annotation if field else None
+    for part in inside:
+        if isinstance(part, str):  # numbers are places in a list, whose items are all of one model
+            fields = _fields(model)
+            model = fields[part].annotation if part in fields else None
+    return [info.alias or name for name, info in _fields(model).items()]
+
+
+def _fields(annotation: Any) -> dict[str, FieldInfo]:
+    """Give the fields of a model, or of the one in a list or a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation.model_fields
+    return next(filter(None, map(_fields, get_args(annotation))), {})

@@ -1,0 +1,59 @@
+"""Backtests: what another plan would have done on history, before anyone signs the change."""
+
+from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from alerts.backtest.run import Stretch, backtest, shipments_in, unknown_shipments
+from alerts.backtest.totals import Findings
+from alerts.excursions.plan import refused_change
+from alerts.model import to_instant
+from alerts.triage.rows import instant
+from api.http.problems import Problem, invalid
+from api.http.routing import Call, Caller, Here
+from api.http.schemas.backtests import AT_MOST, BacktestIn, BacktestOut
+from api.identity.access import Principal, visible_shipments
+
+router = APIRouter(route_class=Call, tags=["backtests"])
+
+
+@router.post("/v1/backtests")
+async def run_backtest(body: BacktestIn, caller: Caller, services: Here) -> BacktestOut:
+    """Compare each shipment's own plan with a proposed one, over all its stored readings; nothing is changed."""
+    changes = body.plan.plan_fields()
+    if refused := refused_change(changes):
+        raise invalid(f"plan.{refused.field}", refused.why)
+    if body.since is not None and body.until is not None and body.until <= body.since:
+        raise invalid("until", "must be after since")
+    stretch = Stretch(since=instant(body.since), until=instant(body.until))
+    now = services.clock()
+    ids = await _chosen(services.engine, caller, body, stretch)
+    findings = Findings(keep_shipments=body.limit, keep_differences=0)
+    async for some in backtest(services.engine, ids, changes, stretch, to_instant(now)):
+        for found in some:
+            findings.add(found)
+    _stop_if_it_fits_none(findings)
+    return BacktestOut.of(findings, now if body.until is None else min(now, body.until))
+
+
+async def _chosen(engine: AsyncEngine, caller: Principal, body: BacktestIn, stretch: Stretch) -> list[str]:
+    visible = visible_shipments(caller)
+    async with engine.connect() as connection:
+        named = body.shipment_ids
+        if named is not None and (unknown := await unknown_shipments(connection, visible, named)):
+            raise invalid("shipment_ids", f"names shipments that do not exist: {', '.join(unknown)}")
+        ids = await shipments_in(connection, visible, stretch, named, limit=AT_MOST + 1)
+    if len(ids) > AT_MOST:
+        raise Problem(
+            422,
+            f"More than {AT_MOST} shipments were on their way then: narrow it with shipment_ids, since and until, "
+            "or run `dewarwatch backtest` on the server.",
+        )
+    return ids
+
+
+def _stop_if_it_fits_none(findings: Findings) -> None:
+    """Refuse a proposal that makes no plan of any shipment's: that is a mistake in it."""
+    refused = [one for one in findings.unjudged if one.field is not None]
+    if refused and not findings.shipments:
+        first = refused[0]
+        raise invalid(f"plan.{first.field}", f"{first.why}, with the plan of {first.shipment_id}")

@@ -1,0 +1,110 @@
+"""Excursions: time out of range, as it is known now and as it was known before."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.model import ExcursionState, Severity
+from alerts.views import findings
+from alerts.views.findings import Wanted
+from api.http.as_of import AsOf, stands_for, unknown
+from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
+from api.http.problems import not_found
+from api.http.routing import Call, Caller, Here
+from api.http.schemas.fields import DeviceId, Id, ListOf
+from api.http.schemas.findings import ExcursionOut, ExcursionWithHistory
+from api.identity.access import visible_shipments
+from telemetry.registry import shipments
+
+router = APIRouter(route_class=Call, tags=["excursions"])
+
+States = Annotated[list[ExcursionState] | None, Query(alias="state", description="One or several.")]
+Revisions = Annotated[bool, Query(description="Give each with every state that it was ever known in.")]
+
+
+@router.get("/v1/shipments/{shipment_id}/excursions", response_model_exclude_unset=True)
+async def list_excursions_of_shipment(
+    shipment_id: Id,
+    caller: Caller,
+    services: Here,
+    response: Response,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    states: States = None,
+    severity: Severity | None = None,
+    device_id: Annotated[DeviceId | None, Query()] = None,
+    *,
+    revisions: Revisions = False,
+    as_of: AsOf = None,
+) -> ListOf[ExcursionOut]:
+    """List a shipment's excursions, the latest first; those that were withdrawn or superseded stay on record."""
+    response.headers.update(stands_for(as_of, services.clock()))
+    visible = visible_shipments(caller)
+    wanted = Wanted(
+        visible=visible,
+        as_of=as_of,
+        shipment_id=shipment_id,
+        device_id=device_id,
+        states=states,
+        severity=severity,
+    )
+    async with services.engine.connect() as connection:
+        if await shipments.get(connection, shipment_id, visible) is None:
+            raise not_found("shipment", shipment_id)
+        return await _listed(connection, wanted, cursor=cursor, limit=limit, revisions=revisions)
+
+
+@router.get("/v1/excursions", response_model_exclude_unset=True)
+async def list_excursions(
+    caller: Caller,
+    services: Here,
+    response: Response,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    states: States = None,
+    severity: Severity | None = None,
+    shipment_id: Annotated[Id | None, Query()] = None,
+    device_id: Annotated[DeviceId | None, Query()] = None,
+    *,
+    revisions: Revisions = False,
+    as_of: AsOf = None,
+) -> ListOf[ExcursionOut]:
+    """List the excursions of all shipments, the latest first."""
+    response.headers.update(stands_for(as_of, services.clock()))
+    wanted = Wanted(
+        visible=visible_shipments(caller),
+        as_of=as_of,
+        shipment_id=shipment_id,
+        device_id=device_id,
+        states=states,
+        severity=severity,
+    )
+    async with services.engine.connect() as connection:
+        return await _listed(connection, wanted, cursor=cursor, limit=limit, revisions=revisions)
+
+
+async def _listed(
+    connection: AsyncConnection, wanted: Wanted, *, cursor: str | None, limit: int, revisions: bool
+) -> ListOf[ExcursionOut]:
+    after = read_cursor(cursor, findings.EXCURSION_ORDER)
+    page = await findings.excursion_page(connection, wanted, after=after, limit=limit)
+    if not revisions:
+        return answer(page, ExcursionOut.of)
+    ids = [row["id"] for row in page.rows]
+    history = await findings.excursion_history(connection, ids, wanted.as_of)
+    return answer(page, lambda row: ExcursionOut.of(row, history[row["id"]]))
+
+
+@router.get("/v1/excursions/{excursion_id}")
+async def get_excursion(
+    excursion_id: UUID, caller: Caller, services: Here, response: Response, as_of: AsOf = None
+) -> ExcursionWithHistory:
+    """Show one excursion with every state in which it was ever known."""
+    response.headers.update(stands_for(as_of, services.clock()))
+    async with services.engine.connect() as connection:
+        found = await findings.excursion(connection, excursion_id, visible_shipments(caller), as_of)
+    if found is None:
+        raise unknown("excursion", excursion_id, as_of)
+    return ExcursionWithHistory.of(*found)

@@ -1,0 +1,106 @@
+"""Notifications: who was told what and when, and who was not, each with its reason."""
+
+from collections.abc import Collection
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from sqlalchemy import Table, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.escalation.registers import NOTIFICATION_ORDER, attempts_of, contacts_among, notification_page
+from alerts.escalation.tables import contacts, notifications
+from alerts.tables import alerts, incidents
+from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, read_cursor, write_cursor
+from api.http.problems import not_found
+from api.http.routing import Call, Caller, Here
+from api.http.schemas.escalation import NotificationOut, NotificationState
+from api.http.schemas.fields import Id, ListOf, Words
+from api.identity.access import KeyRole, Principal, own_entries, visible_shipments
+from api.services import Services
+from telemetry.paging import Page
+from telemetry.registry import shipments
+from telemetry.tables import shipments as table
+
+router = APIRouter(route_class=Call, tags=["notifications"])
+
+States = Annotated[list[NotificationState] | None, Query(alias="state", description="One or several.")]
+
+
+@router.get("/v1/notifications")
+async def list_notifications(
+    caller: Caller,
+    services: Here,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    states: States = None,
+    shipment_id: Annotated[Id | None, Query()] = None,
+    incident_id: Annotated[UUID | None, Query()] = None,
+    alert_id: Annotated[UUID | None, Query()] = None,
+    contact_id: Annotated[Words | None, Query()] = None,
+) -> ListOf[NotificationOut]:
+    """List every decision to tell somebody, or not to, the latest first, with every attempt to send."""
+    columns = notifications.c
+    conditions: list[Any] = [_visible(caller)]
+    if states:
+        conditions.append(columns.state.in_(states))
+    if shipment_id is not None:
+        conditions.append(columns.scope == shipment_id)
+    if incident_id is not None:
+        conditions += [columns.incident_id == incident_id, columns.scope == _scope_of(incidents, incident_id)]
+    if alert_id is not None:
+        conditions += [columns.alert_ids.contains([alert_id]), columns.scope == _scope_of(alerts, alert_id)]
+    if contact_id is not None:
+        conditions.append(columns.contact_id == contact_id)
+    return await _page(services, caller, conditions, limit, cursor)
+
+
+@router.get("/v1/shipments/{shipment_id}/notifications")
+async def list_shipment_notifications(
+    shipment_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> ListOf[NotificationOut]:
+    """List who was told of a shipment's alerts, and who was not and why, the latest first."""
+    async with services.engine.connect() as connection:
+        if await shipments.get(connection, shipment_id, visible_shipments(caller)) is None:
+            raise not_found("shipment", shipment_id)
+    return await _page(services, caller, [notifications.c.scope == shipment_id], limit, cursor)
+
+
+async def _page(
+    services: Services, caller: Principal, conditions: list[Any], limit: int, cursor: str | None
+) -> ListOf[NotificationOut]:
+    after = read_cursor(cursor, NOTIFICATION_ORDER)
+    async with services.engine.connect() as connection:
+        page = await notification_page(connection, *conditions, after=after, limit=limit)
+        tried = await attempts_of(connection, [row["id"] for row in page.rows])
+        open_to = await _open_to(connection, caller, page)
+    return ListOf(
+        items=[
+            NotificationOut.of(
+                row, tried[row["id"]], with_address=open_to is None or row["contact_id"] in open_to
+            )
+            for row in page.rows
+        ],
+        next_cursor=None if page.next_key is None else write_cursor(page.next_key),
+    )
+
+
+async def _open_to(connection: AsyncConnection, caller: Principal, page: Page) -> Collection[str] | None:
+    """Give the contacts of a page whose addresses the caller may see; None where that is all of them."""
+    if caller.is_operator:
+        return None
+    if caller.role not in {KeyRole.OPS, KeyRole.QA}:
+        return ()
+    ids = {row["contact_id"] for row in page.rows if row["contact_id"] is not None}
+    return await contacts_among(connection, ids, own_entries(caller, contacts.c.organization))
+
+
+def _scope_of(what: Table, id_: UUID) -> Any:
+    """Give the scope of an alert or an incident: all that was told of it has the same, and is found by that."""
+    return select(func.coalesce(what.c.shipment_id, "")).where(what.c.id == id_).scalar_subquery()
+
+
+def _visible(caller: Principal) -> Any:
+    """Give what the caller may see: of its shipments, and for operators digests and the fleet as well."""
+    of_shipments = and_(table.c.shipment_id.is_not(None), visible_shipments(caller))
+    return or_(of_shipments, notifications.c.scope == "") if caller.is_operator else of_shipments

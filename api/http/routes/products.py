@@ -1,0 +1,78 @@
+"""Products: templates for the plans of shipments."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from alerts.excursions.plan import Plan, changed_plan, make_plan
+from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
+from api.http.routing import Call, Caller, Here
+from api.http.schemas.fields import Id, ListOf, Words
+from api.http.schemas.products import ProductChangeIn, ProductIn, ProductOut, ProductRevision
+from api.use_cases.planning import sound, tunable
+from api.use_cases.registering import PRODUCT
+from telemetry.registry.products import PRODUCTS
+
+router = APIRouter(route_class=Call, tags=["products"])
+
+
+@router.post("/v1/products", status_code=201)
+async def register_product(body: ProductIn, caller: Caller, services: Here, response: Response) -> ProductOut:
+    """Register a product: shipments that name it take from it what they do not give themselves."""
+    tunable(body.rules)
+    plan = sound(make_plan(body.band, body.plan_fields()))
+    values = body.model_dump(include={"product_id", "organization", "name", "use_within_h", "note"})
+    async with services.engine.begin() as connection:
+        row = await PRODUCT.add(
+            connection, caller, body.product_id, {**values, "band": plan.band, "plan": plan.to_json()}
+        )
+    response.headers["Location"] = f"/v1/products/{body.product_id}"
+    return ProductOut.of(row)
+
+
+@router.get("/v1/products")
+async def list_products(
+    caller: Caller,
+    services: Here,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    q: Annotated[Words | None, Query(description="Part of an id, a name or an organization.")] = None,
+) -> ListOf[ProductOut]:
+    """List the products by id."""
+    after = read_cursor(cursor, PRODUCTS.order)
+    async with services.engine.connect() as connection:
+        page = await PRODUCT.page(connection, caller, q=q, after=after, limit=limit)
+    return answer(page, ProductOut.of)
+
+
+@router.get("/v1/products/{product_id}")
+async def get_product(product_id: Id, caller: Caller, services: Here) -> ProductOut:
+    """Show one product."""
+    async with services.engine.connect() as connection:
+        return ProductOut.of(await PRODUCT.get(connection, caller, product_id))
+
+
+@router.patch("/v1/products/{product_id}")
+async def change_product(product_id: Id, body: ProductChangeIn, caller: Caller, services: Here) -> ProductOut:
+    """Change what is given of a product, for shipments to come: those that exist keep what they took from it."""
+    tunable(body.rules)
+    async with services.engine.begin() as connection:
+        row = await PRODUCT.lock(connection, caller, product_id)
+        plan = sound(changed_plan(Plan.from_json(row["plan"]), body.plan_fields()))
+        values = {**body.own_fields(), "band": plan.band, "plan": plan.to_json()}
+        changed = await PRODUCT.change(
+            connection, caller, row, values, seen=body.revision, reason=body.reason
+        )
+    return ProductOut.of(changed)
+
+
+@router.get("/v1/products/{product_id}/revisions")
+async def list_product_revisions(
+    product_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> ListOf[ProductRevision]:
+    """List every description that a product ever had, oldest first, with who made it and when."""
+    after = read_cursor(cursor, PRODUCTS.history_order)
+    async with services.engine.connect() as connection:
+        await PRODUCT.get(connection, caller, product_id)
+        page = await PRODUCTS.history(connection, product_id, after=after, limit=limit)
+    return answer(page, lambda row: ProductRevision.of(row["content"], reason=row["reason"]))

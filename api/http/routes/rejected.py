@@ -1,0 +1,49 @@
+"""What was refused, kept whole as evidence."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
+from api.http.problems import not_found
+from api.http.routing import Call, Here
+from api.http.schemas.fields import ListOf, Words
+from api.http.schemas.rejected import RejectedOut
+from telemetry import history
+from telemetry.model import RefusalReason
+
+router = APIRouter(route_class=Call, tags=["rejected"])
+
+_PAGE_BYTES = 4 * 2**20
+
+
+@router.get("/v1/rejected")
+async def list_rejected(
+    services: Here,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    reason: RefusalReason | None = None,
+    device_id: Annotated[Words | None, Query()] = None,
+) -> ListOf[RejectedOut]:
+    """List what was refused, the latest first. Of long messages a list shows the beginning, see `payload_truncated`."""
+    after = read_cursor(cursor, history.REFUSAL_ORDER)
+    async with services.engine.connect() as connection:
+        page = await history.refusal_page(
+            connection,
+            reason=reason,
+            device_id=device_id,
+            payload_bytes=_PAGE_BYTES // limit,
+            after=after,
+            limit=limit,
+        )
+    return answer(page, RejectedOut.of)
+
+
+@router.get("/v1/rejected/{rejected_id}")
+async def get_rejected(rejected_id: Annotated[int, Path(ge=1, le=2**63 - 1)], services: Here) -> RejectedOut:
+    """Show one refusal with the whole message."""
+    async with services.engine.connect() as connection:
+        row = await history.refusal(connection, rejected_id)
+    if row is None:
+        raise not_found("refused message", rejected_id)
+    return RejectedOut.of(row)

@@ -1,0 +1,148 @@
+"""Shipments: made, sent off, delivered, called off, and found again."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Query, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.excursions.plan import Band
+from alerts.views.health import Health
+from api.http import shipment_list
+from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
+from api.http.problems import not_found
+from api.http.routing import Call, Caller, Here
+from api.http.schemas.fields import Id, ListOf, OrganizationSlug, Words
+from api.http.schemas.shipments import (
+    MomentIn,
+    PlanChangeIn,
+    ScheduleChangeIn,
+    ShipmentIn,
+    ShipmentOut,
+    ShipmentRevision,
+    Status,
+)
+from api.identity.access import Principal, visible_shipments
+from api.use_cases import lifecycle
+from telemetry.registry import revisions, shipments
+
+router = APIRouter(route_class=Call, tags=["shipments"])
+
+Moment = Annotated[MomentIn, Body()]
+_NOW = MomentIn()
+
+
+@router.post("/v1/shipments", status_code=201)
+async def create_shipment(
+    body: ShipmentIn, caller: Caller, services: Here, response: Response
+) -> ShipmentOut:
+    """Plan a shipment and put its loggers on it; with `departed_at` it departs at once."""
+    async with services.engine.begin() as connection:
+        await lifecycle.create(connection, caller, body, services.clock())
+        made = await _shown(connection, caller, body.shipment_id)
+    response.headers["Location"] = f"/v1/shipments/{body.shipment_id}"
+    return made
+
+
+@router.get("/v1/shipments")
+async def list_shipments(
+    caller: Caller,
+    services: Here,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    status: Annotated[list[Status] | None, Query(description="One or several.")] = None,
+    band: Annotated[list[Band] | None, Query(description="One or several.")] = None,
+    health: Annotated[list[Health] | None, Query(description="One or several.")] = None,
+    organization: Annotated[OrganizationSlug | None, Query()] = None,
+    q: Annotated[
+        Words | None, Query(description="Part of an id, organization, place, dewar, product or logger.")
+    ] = None,
+) -> ListOf[ShipmentOut]:
+    """List shipments, the newest first."""
+    after = read_cursor(cursor, shipments.ORDER)
+    wanted = shipment_list.Filter(
+        statuses=status or (), bands=band or (), healths=health or (), organization=organization, text=q
+    )
+    async with services.engine.connect() as connection:
+        page, shown = await shipment_list.shipment_page(
+            connection,
+            visible_shipments(caller),
+            wanted,
+            after=after,
+            limit=limit,
+        )
+    return answer(page, lambda row: shown[row["shipment_id"]])
+
+
+@router.get("/v1/shipments/{shipment_id}")
+async def get_shipment(shipment_id: Id, caller: Caller, services: Here) -> ShipmentOut:
+    """Show one shipment: plan, times, health, and its loggers with their last known state."""
+    async with services.engine.connect() as connection:
+        return await _shown(connection, caller, shipment_id)
+
+
+@router.post("/v1/shipments/{shipment_id}/depart")
+async def depart(shipment_id: Id, caller: Caller, services: Here, body: Moment = _NOW) -> ShipmentOut:
+    """Record the departure: from then on readings are judged. The same instant again changes nothing."""
+    async with services.engine.begin() as connection:
+        await lifecycle.depart(connection, caller, shipment_id, body.at, services.clock())
+        return await _shown(connection, caller, shipment_id)
+
+
+@router.post("/v1/shipments/{shipment_id}/deliver")
+async def deliver(shipment_id: Id, caller: Caller, services: Here, body: Moment = _NOW) -> ShipmentOut:
+    """Record the delivery: its loggers are free from then on. The same instant again changes nothing."""
+    async with services.engine.begin() as connection:
+        await lifecycle.deliver(connection, caller, shipment_id, body.at, services.clock())
+        return await _shown(connection, caller, shipment_id)
+
+
+@router.post("/v1/shipments/{shipment_id}/cancel")
+async def cancel(shipment_id: Id, caller: Caller, services: Here, body: Moment = _NOW) -> ShipmentOut:
+    """Call a shipment off; its loggers are free from then on. The same instant again changes nothing."""
+    async with services.engine.begin() as connection:
+        await lifecycle.cancel(connection, caller, shipment_id, body.at, services.clock())
+        return await _shown(connection, caller, shipment_id)
+
+
+@router.post("/v1/shipments/{shipment_id}/plan")
+async def change_plan(shipment_id: Id, body: PlanChangeIn, caller: Caller, services: Here) -> ShipmentOut:
+    """Judge a shipment by another plan, from its start on. What had been told stays on record, and is amended.
+
+    To see first what it would change, ask for a backtest. A change that changes nothing makes no revision.
+    """
+    async with services.engine.begin() as connection:
+        await lifecycle.change_plan(connection, caller, shipment_id, body)
+        return await _shown(connection, caller, shipment_id)
+
+
+@router.post("/v1/shipments/{shipment_id}/schedule")
+async def change_schedule(
+    shipment_id: Id, body: ScheduleChangeIn, caller: Caller, services: Here
+) -> ShipmentOut:
+    """Change where a shipment goes, how and until when, before it departs or on its way, with the reason.
+
+    A change that changes nothing makes no revision.
+    """
+    async with services.engine.begin() as connection:
+        await lifecycle.change_schedule(connection, caller, shipment_id, body, services.clock())
+        return await _shown(connection, caller, shipment_id)
+
+
+@router.get("/v1/shipments/{shipment_id}/revisions")
+async def list_revisions(
+    shipment_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+) -> ListOf[ShipmentRevision]:
+    """List every state in which a shipment was ever known, oldest first: plan, schedule, loggers; who made it, and why."""
+    after = read_cursor(cursor, revisions.ORDER)
+    async with services.engine.connect() as connection:
+        if await shipments.get(connection, shipment_id, visible_shipments(caller)) is None:
+            raise not_found("shipment", shipment_id)
+        page = await revisions.page(connection, shipment_id, after=after, limit=limit)
+    return answer(page, ShipmentRevision.of)
+
+
+async def _shown(connection: AsyncConnection, caller: Principal, shipment_id: str) -> ShipmentOut:
+    shown = await shipment_list.shipment(connection, visible_shipments(caller), shipment_id)
+    if shown is None:
+        raise not_found("shipment", shipment_id)
+    return shown

@@ -1,0 +1,61 @@
+"""The figures of a shipment, and what is foreseen of it."""
+
+from fastapi import APIRouter, Response
+
+from alerts.views import figures, figures_as_of, forecast
+from alerts.wording import instant_text
+from api.http.as_of import AsOf, stands_for
+from api.http.problems import not_found
+from api.http.routing import Call, Caller, Here
+from api.http.schemas.fields import Id
+from api.http.schemas.forecast import ForecastOut
+from api.http.schemas.summary import DeviceSummaryOut, SummaryOut
+from api.identity.access import visible_shipments
+from telemetry.registry import shipments
+
+router = APIRouter(route_class=Call, tags=["shipments"])
+
+
+@router.get("/v1/shipments/{shipment_id}/summary")
+async def get_summary(
+    shipment_id: Id, caller: Caller, services: Here, response: Response, as_of: AsOf = None
+) -> SummaryOut:
+    """Give the time proof: in range, out of range, unobserved, and what of the budget is used; for each logger."""
+    now = services.clock()
+    response.headers.update(stands_for(as_of, now))
+    async with services.engine.connect() as connection:
+        await connection.execution_options(isolation_level="REPEATABLE READ")
+        row = await shipments.get(connection, shipment_id, visible_shipments(caller))
+        if row is None:
+            raise not_found("shipment", shipment_id)
+        if as_of is None:
+            devices = await figures.summarize(connection, row, now)
+        else:
+            devices = await figures_as_of.summarize(connection, shipment_id, as_of)
+    worst = figures.worst(devices)
+    return SummaryOut(
+        shipment_id=shipment_id,
+        as_of=as_of or now,
+        pending=any(device.pending for device in devices),
+        evaluated_through=instant_text(min((d.evaluated_through for d in devices), default=None)),
+        devices=[DeviceSummaryOut.of(device) for device in devices],
+        worst=None if worst is None else DeviceSummaryOut.of(worst),
+    )
+
+
+@router.get("/v1/shipments/{shipment_id}/forecast")
+async def get_forecast(shipment_id: Id, caller: Caller, services: Here) -> ForecastOut:
+    """Give for how long the coolant lasts, what that leaves at arrival, and when a limit of the band is reached.
+
+    It is what the rules `hold_time_short` and `excursion_predicted` reckon with, as of now; whether that is told as an
+    alert is another matter. All hours are of the journey, which for a simulated shipment passes faster than the clock.
+    """
+    now = services.clock()
+    async with services.engine.connect() as connection:
+        await connection.execution_options(isolation_level="REPEATABLE READ")
+        if await shipments.get(connection, shipment_id, visible_shipments(caller)) is None:
+            raise not_found("shipment", shipment_id)
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        foreseen = await forecast.foresee(driver, shipment_id, now)
+    return ForecastOut.of(shipment_id, now, foreseen)

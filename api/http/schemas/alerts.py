@@ -1,0 +1,193 @@
+"""Alerts, incidents and what people do to them, as they cross the HTTP interface."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, Field
+
+from alerts.model import Severity
+from alerts.triage.alert import AlertKind, AlertState
+from alerts.triage.incidents import IncidentState, needs_attention
+from alerts.triage.payloads import alert_data, incident_data
+from alerts.triage.rows import alert_from_row
+from alerts.views.incidents import incident_from_row
+from api.http.schemas.fields import Given, Shown, Time, Words, example
+
+
+def _says_something(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain NUL characters")
+    if not text.strip():
+        raise ValueError("must say something")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_says_something)]
+"""What people write: some lines."""
+Name = Annotated[Words, AfterValidator(_says_something)]
+
+
+class AlertTaken(Given):
+    model_config = example(owner="Kim Lee", note="Calling the driver.")
+
+    owner: Name | None = Field(
+        None,
+        description="Who you are: a contact, by id or name, or a person. Those who were asked are told this name. Absent: the key.",
+    )
+    note: Text | None = Field(None, description="What you are going to do; it stays on record.")
+
+
+class AlertAssigned(Given):
+    model_config = example(owner="night desk", note="Kim is on shift.")
+
+    owner: Name | None = Field(
+        description="A contact or a person, by name. Null: nobody any more; what was acknowledged fires again."
+    )
+    note: Text | None = None
+
+
+class AlertSnoozed(Given):
+    model_config = example(until="2026-11-21T06:00:00Z", reason="Depot opens at 06:00 and recharges it.")
+
+    until: Time | None = Field(
+        description="When it fires again by itself, at most 72 hours ahead. Null: ends a snooze now."
+    )
+    reason: Text | None = Field(None, description="Why; it must be given unless `until` is null.")
+
+
+class AlertResolved(Given):
+    model_config = example(reason="The shipper was replaced; this logger rides along empty.")
+
+    reason: Text = Field(description="Why it is over although its condition holds.")
+
+
+class AlertCommented(Given):
+    model_config = example(text="Driver says the lid was open for a check.")
+
+    text: Text
+
+
+class AlertComment(Shown):
+    id: UUID
+    at: Time
+    by: str = Field(description="`key:PREFIX` of a person's key.")
+    text: str
+
+
+class AlertRevision(Shown):
+    revision: int
+    recorded_at: Time
+    by: str = Field(description="`key:PREFIX` of a person's key, `rule:KIND`, or `timer:WHAT` that ran out.")
+    reason: str | None
+    note: str | None = Field(description="Why, in the words of the person.")
+    state: AlertState
+    severity: Severity
+    message: str
+    details: dict[str, Any]
+    since: Time
+    until: Time | None
+    owner: str | None
+    snoozed_until: Time | None
+    snooze_reason: str | None
+
+
+class AlertOut(Shown):
+    id: UUID
+    shipment_id: str | None = Field(description="Null where it is about the whole fleet.")
+    organization: str | None
+    kind: AlertKind
+    severity: Severity
+    state: AlertState
+    device_id: str | None
+    excursion_id: UUID | None
+    message: str = Field(description="What happened, in words.")
+    details: dict[str, Any] = Field(description="Figures of it, under names with their units.")
+    since: Time = Field(description="When the condition began.")
+    until: Time | None = Field(description="When the condition ended.")
+    raised_at: Time = Field(description="When we first knew of it.")
+    acknowledged_at: Time | None
+    acknowledged_by: str | None
+    resolved_at: Time | None
+    owner: str | None = Field(description="Who sees to it; null: nobody yet.")
+    snoozed_until: Time | None = Field(description="When it fires again by itself; null: it is not snoozed.")
+    snooze_reason: str | None
+    incident_id: UUID | None = Field(description="Null for the moment until it is put into one.")
+    needs_attention: bool = Field(description="It fires, or it is over and nobody has acknowledged it.")
+    revision: int
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Make it of a row."""
+        alert = alert_from_row(row)
+        return cls(
+            **alert_data(alert), organization=row["organization"], needs_attention=needs_attention(alert)
+        )
+
+
+class AlertWithHistory(AlertOut):
+    revisions: list[AlertRevision] = Field(description="Every state it was ever in, oldest first.")
+    comments: list[AlertComment] = Field(description="What people wrote, oldest first; it cannot be changed.")
+
+
+class IncidentRevision(Shown):
+    revision: int
+    recorded_at: Time
+    reason: str
+    state: IncidentState
+    kind: AlertKind
+    severity: Severity
+    headline: str
+    next_action: str
+    cause_alert_id: UUID
+    alert_ids: list[UUID]
+
+
+class IncidentOut(Shown):
+    id: UUID
+    shipment_id: str | None = Field(description="Null where it is about the whole fleet.")
+    organization: str | None
+    state: IncidentState
+    kind: AlertKind = Field(description="Of the probable cause.")
+    severity: Severity = Field(description="The worst of its open alerts; once closed, the last one.")
+    headline: str = Field(description="What happened and, behind an arrow, what is worst of what came of it.")
+    next_action: str = Field(description="What to do next about the worst of it.")
+    cause_alert_id: UUID = Field(description="The probable cause among its alerts.")
+    alert_ids: list[UUID] = Field(description="All of its alerts, in the order in which they were raised.")
+    owners: list[str] = Field(description="Who owns open alerts of it.")
+    unowned: int = Field(description="How many open alerts of it nobody owns.")
+    opened_at: Time
+    closed_at: Time | None = Field(description="When the last of its alerts was resolved.")
+    merged_into: UUID | None = Field(description="The incident that has its alerts: it was the same cause.")
+    revision: int
+    nobody_to_tell: bool | None = Field(
+        description="No contact could be found who can be told: register one, with `last_resort`. Null: not yet decided, "
+        "or not known of then."
+    )
+    next_told_at: Time | None = Field(
+        description="When somebody is told next, or it is decided about again; null: nothing is planned."
+    )
+
+    @classmethod
+    def fields(cls, row: Any, alerts: Iterable[Any]) -> dict[str, Any]:
+        """Give its fields from a row and those of its alerts."""
+        incident = incident_from_row(row, [str(id_) for id_ in row["alert_ids"]])
+        open_ = [alert for alert in map(alert_from_row, alerts) if alert.open]
+        return {
+            **incident_data(incident),
+            "organization": row["organization"],
+            "owners": sorted({alert.owner for alert in open_ if alert.owner is not None}),
+            "unowned": sum(alert.owner is None for alert in open_),
+            "nobody_to_tell": row.get("nobody_to_tell"),
+            "next_told_at": row.get("next_at"),
+        }
+
+    @classmethod
+    def of(cls, row: Any, alerts: Iterable[Any]) -> Self:
+        """Make it of a row and those of its alerts."""
+        return cls(**cls.fields(row, alerts))
+
+
+class IncidentWithAlerts(IncidentOut):
+    alerts: list[AlertOut]
+    revisions: list[IncidentRevision] = Field(description="Every state it was ever in, oldest first.")

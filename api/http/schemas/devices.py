@@ -1,0 +1,106 @@
+"""Devices as they cross the HTTP interface."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import Field
+
+from api.http.schemas.fields import DeviceId, Given, Shown, Time, Words, example
+from telemetry.registry.devices import DeviceHealth, health
+
+
+class DeviceIn(Given):
+    model_config = example(device_id="LOG-4711", model="TX-9", interval_s=60)
+
+    device_id: DeviceId
+    model: Words | None = None
+    interval_s: Annotated[float, Field(gt=0, le=86_400 * 366)] | None = Field(
+        None, description="How often it measures, in seconds."
+    )
+    calibration_due: Time | None = None
+
+
+class Latest(Shown):
+    measured_at: Time
+    temperature_c: float | None
+    probe_ok: bool
+    battery_pct: float | None
+    flight_mode_until: Time | None
+
+
+class PositionOut(Shown):
+    at: Time
+    lat: float
+    lon: float
+
+
+class DeviceOut(Shown):
+    device_id: str
+    model: str | None
+    interval_s: float | None
+    calibration_due: Time | None
+    created_at: Time
+    shipment_id: str | None = Field(description="The shipment that it is on now.")
+    last_seen: Time | None = Field(description="When we last received a reading of it.")
+    health: DeviceHealth
+    connection: str | None = Field(description="`online` or `offline`, as the logger itself says.")
+    connection_at: Time | None
+    latest: Latest | None = Field(description="Its latest reading.")
+    position: PositionOut | None = Field(description="Its latest known place.")
+
+    @classmethod
+    def of(cls, row: Any, now: datetime) -> Self:
+        """Make it of a row of the registry."""
+        return cls(
+            device_id=row["device_id"],
+            model=row["model"],
+            interval_s=row["interval_s"],
+            calibration_due=row["calibration_due"],
+            created_at=row["created_at"],
+            shipment_id=row["shipment_id"],
+            last_seen=row["last_received_at"],
+            health=health(row, now),
+            connection=row["connection"],
+            connection_at=row["connection_at"],
+            latest=latest_of(row),
+            position=position_of(row),
+        )
+
+
+def latest_of(row: Any) -> Latest | None:
+    """Give the latest reading of a device's state; None where there is none yet."""
+    if row["measured_at"] is None:
+        return None
+    return Latest(
+        measured_at=row["measured_at"],
+        temperature_c=row["temperature_c"],
+        probe_ok=row["probe_ok"],
+        battery_pct=row["battery_pct"],
+        flight_mode_until=row["flight_mode_until"],
+    )
+
+
+def position_of(row: Any, since: datetime | None = None) -> PositionOut | None:
+    """Give the latest place of a device's state; None where none is known, or none since then."""
+    if row["position_at"] is None or (since is not None and row["position_at"] < since):
+        return None
+    return PositionOut(at=row["position_at"], lat=row["lat"], lon=row["lon"])
+
+
+class MqttAccess(Shown):
+    """How the logger gets to the broker; the password is shown this once."""
+
+    url: str | None = Field(examples=["mqtts://broker.example.org:8883"])
+    username: str
+    password: str | None
+    provisioned: bool = Field(description="Whether the broker knows this password already.")
+    note: str | None = None
+
+
+class DeviceCreated(DeviceOut):
+    mqtt: MqttAccess
+
+
+class CredentialsRotated(Shown):
+    device_id: str
+    mqtt: MqttAccess

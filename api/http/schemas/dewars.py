@@ -1,0 +1,122 @@
+"""Dewars as they cross the HTTP interface."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from api.http.schemas.fields import Given, Id, Shown, Time, Words, example
+
+HoldTime = Annotated[float, Field(ge=0, le=10_000)]
+Nitrogen = Annotated[float, Field(ge=0, le=10_000)]
+
+
+class DewarIn(Given):
+    model_config = example(dewar_id="DW-17", model="dry shipper, 4.3 l", hold_time_h=240, ln2_capacity_kg=3.5)
+
+    dewar_id: Id
+    model: Words | None = None
+    hold_time_h: HoldTime | None = Field(
+        None, description="How long a full charge keeps it cold, in hours, as qualified."
+    )
+    ln2_capacity_kg: Nitrogen | None = None
+    last_charged_at: Time | None = None
+    qualified_until: Time | None = None
+
+
+class DewarChangeIn(Given):
+    """What to change of a shipper: what is absent stays as it is, null takes it away. Charges have their own call."""
+
+    model_config = example(reason="Requalified", hold_time_h=216, qualified_until="2027-11-01T00:00:00Z")
+
+    reason: Words | None = Field(None, description="Why, for the record.")
+    revision: int | None = Field(
+        None, ge=1, description="That which you saw; where it is another by now, nothing is changed."
+    )
+    model: Words | None = None
+    hold_time_h: HoldTime | None = None
+    ln2_capacity_kg: Nitrogen | None = None
+    qualified_until: Time | None = None
+
+    def values(self) -> dict[str, Any]:
+        """Give what is to be changed."""
+        return self.model_dump(include=self.model_fields_set - {"reason", "revision"})
+
+
+class DewarOut(Shown):
+    dewar_id: str
+    model: str | None
+    hold_time_h: float | None
+    ln2_capacity_kg: float | None
+    last_charged_at: Time | None
+    qualified_until: Time | None
+    created_at: Time
+    revision: int
+    updated_at: Time
+    updated_by: str | None = Field(
+        description="`key:PREFIX` of the key that described it last; null: registered before that was kept."
+    )
+
+
+class DewarRevision(DewarOut):
+    reason: str | None = Field(description="Why it was changed.")
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Make it of a row of the register's history."""
+        return cls(**row["content"], reason=row["reason"])
+
+
+class ChargeIn(Given):
+    model_config = example(at="2026-11-20T08:00:00Z", ln2_kg=3.4)
+
+    at: Time | None = Field(None, description="Now, by default; at most 5 minutes ahead.")
+    ln2_kg: Nitrogen | None = Field(
+        None, description="How much nitrogen is in it after the charge, as weighed."
+    )
+
+
+class ChargeCorrectionIn(Given):
+    model_config = example(
+        charged_at="2026-11-20T08:00:00Z", reason="It was the scale's tare, not the filling", ln2_kg=2.9
+    )
+
+    charged_at: Time = Field(description="Which charge: the instant that it is recorded with.")
+    reason: Words = Field(description="Why, for the record.")
+    ln2_kg: Nitrogen | None = Field(None, description="What was in it in truth; null: nobody weighed it.")
+    withdrawn: bool = Field(
+        default=False, description="There was no such charge, or at another time: then record that one anew."
+    )
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        if not self.changes():
+            raise ValueError("names nothing to correct: give ln2_kg or withdrawn")
+        return self
+
+    def changes(self) -> dict[str, Any]:
+        """Give what is to be changed."""
+        return self.model_dump(include=self.model_fields_set & {"ln2_kg", "withdrawn"})
+
+
+class ChargeWas(Shown):
+    ln2_kg: float | None
+    withdrawn: bool
+
+
+class ChargeCorrection(Shown):
+    corrected_at: Time
+    by: str = Field(description="`key:PREFIX` of the key that corrected it.")
+    reason: str
+    was: ChargeWas = Field(description="What was on record before.")
+
+
+class ChargeOut(Shown):
+    dewar_id: str
+    charged_at: Time
+    ln2_kg: float | None
+    recorded_at: Time
+    by: str = Field(description="`key:PREFIX` of the key that recorded it; `migration`: known since before.")
+    withdrawn: bool = Field(description="There was no such charge; nothing is judged by it.")
+    corrections: list[ChargeCorrection] = Field(
+        description="How it came to be as it is, the first one first."
+    )

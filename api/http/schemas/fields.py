@@ -1,0 +1,105 @@
+"""The kinds of field that bodies, parameters and answers share."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from alerts.wording import rfc3339
+from telemetry.ingest.validate import instant
+from telemetry.model import DEVICE_ID
+from telemetry.registry.organizations import SLUG
+
+T = TypeVar("T")
+
+_END_OF_TIME = datetime.max.replace(microsecond=999_000, tzinfo=UTC)
+
+
+class Given(BaseModel):
+    """A body: JSON types as they are, and no field that we would ignore."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+def example(**fields: Any) -> ConfigDict:
+    """Give the configuration of a body that shows an example of itself in the documents."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
+class Shown(BaseModel):
+    """An answer."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+
+def parse_time(value: Any) -> datetime:
+    """Read an RFC 3339 time with an offset as UTC; raise ValueError that says how to write one.
+
+    The end of time is some µs before the last one that there is, which the database driver takes for infinity.
+    """
+    if isinstance(value, datetime):
+        return value
+    time = instant(str(value))
+    if isinstance(time, str):
+        raise ValueError(time)  # noqa: TRY004 - what pydantic expects of a validator
+    return min(time, _END_OF_TIME)
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain NUL characters")
+    return text
+
+
+def _identifier(pattern: re.Pattern[str], says: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(f"must be {says}")
+        return text
+
+    return AfterValidator(check)
+
+
+Time = Annotated[
+    datetime,
+    BeforeValidator(parse_time),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-21T03:45:00Z"]),
+]
+"""RFC 3339 with an offset in, UTC with Z out."""
+
+Words = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_no_nul)]
+"""Free text of one line."""
+
+DeviceId = Annotated[
+    str, _identifier(DEVICE_ID, "1 to 64 letters, digits, _ or -"), Field(examples=["LOG-4711"])
+]
+
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+Id = Annotated[
+    str,
+    _identifier(ID, "1 to 64 letters, digits, ., _ or -, beginning with a letter or digit"),
+    Field(examples=["SH-2026-0042"]),
+]
+"""The id of a shipment, a dewar or a product."""
+
+OrganizationSlug = Annotated[
+    str,
+    _identifier(SLUG, "a slug: 1 to 64 small letters, digits and -, such as acme-cell-therapy"),
+    Field(examples=["acme-cell-therapy"]),
+]
+
+
+class ListOf(Shown, Generic[T]):
+    """A page of a list."""
+
+    items: list[T]
+    next_cursor: str | None = Field(
+        description="Give it as `cursor` for the next page; null where this is the last."
+    )
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """Name the pages of each noun for the OpenAPI document."""
+        return f"{params[0].__name__.removesuffix('Out')}Page"

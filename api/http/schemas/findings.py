@@ -1,0 +1,73 @@
+"""Excursions as they cross the HTTP interface."""
+
+from collections.abc import Iterable
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import Field
+
+from alerts.model import EndedBy, ExcursionState, Severity, Side
+from alerts.triage.payloads import excursion_data
+from alerts.triage.rows import excursion_from_row
+from api.http.schemas.fields import Shown, Time
+
+
+class ExcursionRevision(Shown):
+    revision: int
+    recorded_at: Time
+    reason: str
+    state: ExcursionState
+    side: Side
+    start: Time
+    end: Time | None
+    ended_by: EndedBy | None
+    peak_c: float
+    severity: Severity
+    has_gap: bool
+    superseded_by: UUID | None
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Make it of a row."""
+        return cls(**row, start=row["start_at"], end=row["end_at"])
+
+
+class ExcursionOut(Shown):
+    id: UUID
+    shipment_id: str
+    organization: str | None
+    device_id: str
+    side: Side
+    start: Time
+    end: Time | None = Field(description="Null while it goes on.")
+    ended_by: EndedBy | None
+    peak_c: float
+    severity: Severity
+    has_gap: bool
+    state: ExcursionState
+    revision: int
+    reason: str = Field(description="Why this revision was made.")
+    superseded_by: UUID | None
+    opened_at: Time = Field(description="When we first knew of it.")
+    recorded_at: Time = Field(description="When we knew of this revision.")
+    revisions: list[ExcursionRevision] | None = Field(
+        None, description="With `revisions=true`: every state it was ever known in, oldest first."
+    )
+
+    @classmethod
+    def fields(cls, row: Any) -> dict[str, Any]:
+        """Give its fields from a row."""
+        data = excursion_data(
+            excursion_from_row(row), shipment_id=row["shipment_id"], device_id=row["device_id"]
+        )
+        return {name: row[name] for name in ("organization", "reason", "recorded_at")} | data
+
+    @classmethod
+    def of(cls, row: Any, revisions: Iterable[Any] | None = None) -> Self:
+        """Make it of a row, and of those of its revisions where they are asked for."""
+        history = {} if revisions is None else {"revisions": [ExcursionRevision.of(one) for one in revisions]}
+        return cls(**cls.fields(row), **history)
+
+
+class ExcursionWithHistory(ExcursionOut):
+    revisions: list[ExcursionRevision] = Field(description="Every state it was ever known in, oldest first.")

@@ -1,0 +1,117 @@
+"""What is foreseen of a shipment, as it crosses the HTTP interface."""
+
+from datetime import datetime
+from typing import Self
+
+from pydantic import Field
+
+from alerts.model import SECOND, Instant, to_datetime
+from alerts.rules.facts import Facts
+from alerts.rules.kinds.excursion_predicted import TimeToLimit
+from alerts.rules.kinds.hold_time_short import HoldTime
+from alerts.views.forecast import Forecast
+from api.http.schemas.fields import Shown, Time
+
+_HOUR = 3600 * SECOND
+
+
+class Ahead(Shown):
+    """How far ahead something lies: an interval that holds in nine cases of ten, and what is expected."""
+
+    earliest_h: float = Field(description="Hours from `as_of`; 0 where it is now or past.")
+    expected_h: float
+    latest_h: float
+    earliest_at: Time
+    expected_at: Time
+    latest_at: Time
+
+    @classmethod
+    def of(cls, facts: Facts, through: Instant, hours: tuple[float, float, float]) -> Self:
+        """Make it of hours of the journey from an instant in its time."""
+        at = [_on_the_clock(facts, through + round(each * _HOUR)) for each in hours]
+        rounded = [round(each, 2) for each in hours]
+        return cls(
+            earliest_h=rounded[0],
+            expected_h=rounded[1],
+            latest_h=rounded[2],
+            earliest_at=at[0],
+            expected_at=at[1],
+            latest_at=at[2],
+        )
+
+
+class HoldTimeOut(Shown):
+    left: Ahead = Field(description="Until the nitrogen or dry ice is used up.")
+    measured: bool = Field(description="Whether a measured mass is behind it.")
+    expected_arrival: Time | None = Field(
+        description="As planned; what is overdue slides along. Null where no arrival is planned."
+    )
+    margin_h: float | None = Field(description="Expected hold time left, less the time to arrival.")
+    least_margin_h: float | None = Field(description="The same with the hold time at its earliest end.")
+
+    @classmethod
+    def of(cls, foreseen: Forecast, found: HoldTime) -> Self:
+        """Make it of an estimate."""
+        facts, arrival = foreseen.facts, found.arrival
+        margins: list[float | None] = [None, None]
+        if arrival is not None:
+            to_arrival_h = (arrival - foreseen.through) / _HOUR
+            margins = [round(left_h - to_arrival_h, 2) for left_h in (found.left_h[1], found.left_h[0])]
+        return cls(
+            left=Ahead.of(facts, foreseen.through, found.left_h),
+            measured=found.measured,
+            expected_arrival=None if arrival is None else _on_the_clock(facts, arrival),
+            margin_h=margins[0],
+            least_margin_h=margins[1],
+        )
+
+
+class LimitAhead(Shown):
+    limit_c: float = Field(description="The limit of the band that the payload is on its way to.")
+    reached: Ahead
+
+    @classmethod
+    def of(cls, foreseen: Forecast, found: TimeToLimit) -> Self:
+        """Make it of a forecast."""
+        return cls(limit_c=found.limit_c, reached=Ahead.of(foreseen.facts, foreseen.through, found.hours))
+
+
+class DeviceForecast(Shown):
+    device_id: str
+    time_to_limit: LimitAhead | None = Field(
+        description="Null while no limit is on the way, or the payload is out of range already."
+    )
+
+
+class ForecastOut(Shown):
+    shipment_id: str
+    as_of: Time
+    pending: bool = Field(description="True while stored readings of any logger are not evaluated yet.")
+    hold_time: HoldTimeOut | None = Field(
+        description="Null while it is not on its way, and where the hold time of its dewar is not known or the coolant "
+        "is none that is used up (boxes of 2 to 25 °C), or `hold_time_short` is switched off."
+    )
+    devices: list[DeviceForecast] = Field(description="Of a shipment on its way, each logger by id.")
+
+    @classmethod
+    def of(cls, shipment_id: str, now: datetime, foreseen: Forecast | None) -> Self:
+        """Make it of what is foreseen; nothing is, of a shipment that is not on its way."""
+        if foreseen is None:
+            return cls(shipment_id=shipment_id, as_of=now, pending=False, hold_time=None, devices=[])
+        found = foreseen.hold_time
+        return cls(
+            shipment_id=shipment_id,
+            as_of=now,
+            pending=foreseen.pending,
+            hold_time=None if found is None else HoldTimeOut.of(foreseen, found),
+            devices=[
+                DeviceForecast(
+                    device_id=device_id, time_to_limit=None if one is None else LimitAhead.of(foreseen, one)
+                )
+                for device_id, one in foreseen.limits.items()
+            ],
+        )
+
+
+def _on_the_clock(facts: Facts, at: Instant) -> datetime:
+    return to_datetime(facts.on_the_clock(at))

@@ -1,0 +1,49 @@
+"""API keys as they cross the HTTP interface."""
+
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import Field
+
+from api.http.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, example
+from api.identity.access import KeyRole
+
+
+class KeyIn(Given):
+    model_config = example(role="viewer", organization="acme-cell-therapy")
+
+    role: Annotated[KeyRole, Field(strict=False)]
+    organization: OrganizationSlug | None = Field(
+        None, description="Binds the key to what this organization owns; required for partner and viewer."
+    )
+    expires_at: Time | None = None
+    shipment_ids: Annotated[list[Id], Field(min_length=1, max_length=1000)] | None = Field(
+        None, description="Binds the key to these shipments; required for courier."
+    )
+    device_ids: Annotated[list[DeviceId], Field(min_length=1, max_length=1000)] | None = Field(
+        None, description="For the role device: the loggers whose readings it may send."
+    )
+
+
+class KeyCreated(Shown):
+    id: UUID
+    key: str = Field(description="Shown this once.", examples=["dw_1f0c93ab_…"])
+
+
+class KeyOut(Shown):
+    id: UUID
+    prefix: str = Field(description="How the key begins, which tells keys apart in lists and logs.")
+    role: KeyRole
+    organization: str | None
+    shipment_ids: list[str] | None
+    device_ids: list[str] | None
+    created_at: Time
+    created_by: str
+    expires_at: Time | None
+    revoked_at: Time | None
+    last_used_at: Time | None = Field(description="To within some minutes.")
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Make it of a row."""
+        return cls(**row)

@@ -1,0 +1,313 @@
+"""Shipments as they cross the HTTP interface."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from alerts.excursions.plan import Band
+from alerts.model import Severity
+from alerts.views.health import Health
+from api.http.schemas.devices import Latest, PositionOut, latest_of, position_of
+from api.http.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, Words, example
+from api.http.schemas.sites import SitePlace
+from telemetry.registry.revisions import Step
+
+Status = Literal["planned", "in_transit", "delivered", "cancelled"]
+
+
+class LegIn(Given):
+    from_: Annotated[Words, Field(alias="from")]
+    to: Words
+    carrier: Words | None = None
+    planned_departure: Time | None = None
+    planned_arrival: Time | None = None
+
+
+class PlanFields(Given):
+    """What can be said of a plan, beside its band."""
+
+    lower_c: float | None = Field(None, description="Overrides the band's limit; null: no limit.")
+    upper_c: float | None = None
+    critical_low_c: float | None = None
+    critical_high_c: float | None = None
+    deadband_c: float | None = Field(None, description="0.5 by default.")
+    on_delay_s: float | None = Field(None, description="0 by default.")
+    budget_s: float | None = Field(None, description="Total time out of range that the product tolerates.")
+    max_gap_s: float | None = Field(None, description="1800 by default.")
+    delta_h_kj_mol: float | None = Field(None, description="Activation energy, 83.144 by default.")
+    time_lapse: float | None = Field(
+        None,
+        description="For simulated shipments: so many times as fast as real their journey passes. 1 by default.",
+    )
+
+    def plan_fields(self) -> dict[str, Any]:
+        """Give the fields of the plan that were sent; null is not the same as absent."""
+        return {
+            name: getattr(self, name) for name in PlanFields.model_fields if name in self.model_fields_set
+        }
+
+
+class TunedPlanFields(PlanFields):
+    """The same, and how the rules are tuned."""
+
+    rules: dict[str, dict[str, bool | float | None] | None] | None = Field(
+        None,
+        description="Rules that are off or tuned, by kind of alert; the others are as by default. Null gives a rule its "
+        "defaults back.",
+        examples=[{"signal_lost": {"max_gap_s": 3600}}],
+    )
+
+    def plan_fields(self) -> dict[str, Any]:
+        """Give the fields of the plan that were sent, what is tuned of rules among them."""
+        return super().plan_fields() | ({} if self.rules is None else {"rules": self.rules})
+
+
+class ShipmentIn(TunedPlanFields):
+    model_config = example(
+        shipment_id="SH-2026-0042",
+        organization="acme-cell-therapy",
+        band="cryogenic",
+        device_ids=["LOG-4711"],
+        origin="FRA",
+        destination="JFK",
+        budget_s=7200,
+        departed_at="2026-11-21T03:45:00Z",
+    )
+
+    shipment_id: Id
+    organization: OrganizationSlug | None = Field(
+        None, description="Who may see it; made when it is first named. By default that of the key."
+    )
+    band: Annotated[Band | None, Field(strict=False)] = Field(
+        None, description="Required, unless `product_id` names a product, whose band it then is by default."
+    )
+    device_ids: list[DeviceId] = Field(min_length=1, max_length=50)
+    dewar_id: Id | None = None
+    product_id: Id | None = Field(
+        None,
+        description="A registered product: brings the band and the fields of the plan that are not given here.",
+    )
+    origin: Words | None = Field(None, description="The id of a site, or free text, as all places.")
+    destination: Words | None = None
+    legs: list[LegIn] = Field(default=[], max_length=20)
+    planned_departure: Time | None = None
+    planned_arrival: Time | None = None
+    packed_out_at: Time | None = None
+    use_by: Time | None = Field(
+        None,
+        description="By default `packed_out_at` and `use_within_h` of the product, where both are there.",
+    )
+    drill: bool = False
+    departed_at: Time | None = Field(None, description="Departs at once, then.")
+
+    @field_validator("device_ids")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("must name each device once")
+        return value
+
+
+class PlanChanges(PlanFields):
+    """What to change of a plan: what is absent stays as it is, but that another band brings its own limits."""
+
+    band: Annotated[Band | None, Field(strict=False)] = None
+
+    def plan_fields(self) -> dict[str, Any]:
+        """Give the fields of the plan that were sent, the band among them."""
+        return ({"band": self.band} if "band" in self.model_fields_set else {}) | super().plan_fields()
+
+
+class PlanChangeIn(PlanChanges, TunedPlanFields):
+    model_config = example(
+        reason="Stability data of 2026-11: the product tolerates four hours", budget_s=14400, plan_revision=1
+    )
+
+    reason: Words = Field(description="Why, for the record.")
+    plan_revision: int | None = Field(
+        None,
+        ge=1,
+        description="That of the plan which you saw; where it is another by now, nothing is changed.",
+    )
+
+
+_ABOUT_IT = {"reason", "schedule_revision"}
+
+
+class ScheduleChangeIn(Given):
+    """What to change of where a shipment goes, how and until when: what is absent stays as it is."""
+
+    model_config = example(
+        reason="LH 400 missed, rebooked on LH 404",
+        planned_arrival="2026-11-22T18:30:00Z",
+        destination="CLINIC-BOS",
+        schedule_revision=1,
+    )
+
+    reason: Words = Field(description="Why, for the record.")
+    schedule_revision: int | None = Field(
+        None,
+        ge=1,
+        description="That of the schedule which you saw; where it is another by now, nothing is changed.",
+    )
+    planned_departure: Time | None = None
+    planned_arrival: Time | None = None
+    packed_out_at: Time | None = Field(
+        None,
+        description="At most 5 minutes ahead. `use_by` goes with it, unless it is given or somebody has given it.",
+    )
+    use_by: Time | None = None
+    destination: Words | None = None
+    legs: list[LegIn] = Field(default=[], max_length=20, description="All of them, anew.")
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        if not self.fields():
+            raise ValueError(
+                "names nothing to change: give at least one of "
+                + ", ".join(name for name in ScheduleChangeIn.model_fields if name not in _ABOUT_IT)
+            )
+        return self
+
+    def fields(self) -> set[str]:
+        """Give the names of the fields that were sent; null takes a time or the destination away."""
+        return self.model_fields_set - _ABOUT_IT
+
+
+class MomentIn(Given):
+    model_config = example(at="2026-11-21T03:45:00Z")
+
+    at: Time | None = Field(None, description="Now, by default; at most 5 minutes ahead.")
+
+
+class PlanOut(Shown):
+    band: Band
+    lower_c: float | None
+    upper_c: float | None
+    critical_low_c: float | None
+    critical_high_c: float | None
+    deadband_c: float
+    on_delay_s: float
+    budget_s: float | None
+    max_gap_s: float
+    delta_h_kj_mol: float
+    time_lapse: float = Field(1, description="1, but for simulated shipments.")
+    rules: dict[str, dict[str, bool | float | None]] = Field(
+        {}, description="What is tuned of rules for this shipment; all else is as by default."
+    )
+
+
+class AssignedDevice(Shown):
+    device_id: str
+    starts_at: Time = Field(description="From when on its readings belong to the shipment.")
+    ends_at: Time | None
+
+
+class LegOut(Shown):
+    from_: str = Field(alias="from")
+    to: str
+    carrier: str | None = None
+    planned_departure: Time | None = None
+    planned_arrival: Time | None = None
+
+
+class ShipmentRevision(Shown):
+    revision: int
+    recorded_at: Time = Field(description="When it was recorded; `as_of` counts by it.")
+    step: Step
+    by: str = Field(description="`key:PREFIX` of the key that made the step.")
+    reason: str | None = Field(description="Why the plan or the schedule was changed.")
+    plan: PlanOut
+    plan_revision: int
+    schedule_revision: int
+    dewar_id: str | None
+    origin: str | None
+    destination: str | None
+    legs: list[LegOut]
+    planned_departure: Time | None
+    planned_arrival: Time | None
+    packed_out_at: Time | None
+    use_by: Time | None
+    departed_at: Time | None
+    delivered_at: Time | None
+    cancelled_at: Time | None
+    devices: list[AssignedDevice]
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Make it of a row."""
+        return cls(**row)
+
+
+class ShipmentState(Shown):
+    """A shipment, as events tell of it."""
+
+    shipment_id: str
+    organization: str | None
+    status: Status
+    band: Band
+    plan: PlanOut = Field(description="Every limit and time of the plan, spelled out.")
+    plan_revision: int
+    schedule_revision: int = Field(description="Grows with each change of where it goes, how and until when.")
+    device_ids: list[str]
+    dewar_id: str | None
+    product_id: str | None
+    origin: str | None
+    destination: str | None
+    legs: list[LegOut]
+    planned_departure: Time | None
+    planned_arrival: Time | None
+    packed_out_at: Time | None
+    use_by: Time | None
+    use_within_h: float | None = Field(description="The product's when the shipment was made.")
+    drill: bool
+    departed_at: Time | None
+    delivered_at: Time | None
+    cancelled_at: Time | None
+    created_at: Time
+
+    @classmethod
+    def of(cls, row: Any, device_ids: Sequence[str]) -> Self:
+        """Make it of a row of the registry."""
+        return cls(**row, device_ids=list(device_ids))
+
+
+class ShipmentDevice(AssignedDevice):
+    last_seen: Time | None = Field(description="Only while it is on this shipment, like all that follows.")
+    latest: Latest | None
+    position: PositionOut | None
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Make it of a row of the registry."""
+        return cls(
+            device_id=row["device_id"],
+            starts_at=row["starts_at"],
+            ends_at=row["ends_at"],
+            last_seen=row["last_received_at"],
+            latest=latest_of(row),
+            position=position_of(row, since=row["starts_at"]),
+        )
+
+
+class ShipmentOut(ShipmentState):
+    health: Health = Field(
+        description="What needs attention now. `critical`: an open excursion beyond the critical limit, or an "
+        "unresolved critical alert; `warning`: any other of them; `no_signal`: no reading of one of its loggers "
+        "for longer than `max_gap_s`, without announcement (an unresolved `signal_lost` alert, of it or of the whole fleet); "
+        "else `normal`."
+    )
+    open_excursions: int
+    worst_severity: Severity | None = Field(description="Of all its excursions so far.")
+    devices: list[ShipmentDevice]
+    sites: dict[str, SitePlace] = Field(
+        description="Those of its places (`origin`, `destination`, `from` and `to` of the legs) that are sites, by id."
+    )
+
+    @classmethod
+    def seen(cls, row: Any, devices: Sequence[Any], sites: Mapping[str, Any]) -> Self:
+        """Make it of a row with health and counts, the rows of its devices, and those of its sites by id."""
+        shown = [ShipmentDevice.of(device) for device in devices]
+        places = {site_id: SitePlace(**site) for site_id, site in sites.items()}
+        return cls(**row, device_ids=[device.device_id for device in shown], devices=shown, sites=places)

@@ -1,0 +1,248 @@
+"""Webhooks as they cross the HTTP interface."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+import orjson
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from alerts.model import Severity
+from api.http.problems import hint
+from api.http.schemas.events import EVENTS as TOLD
+from api.http.schemas.fields import Given, Id, OrganizationSlug, Shown, Time, Words, example
+
+EVENTS = (*TOLD, "shipment.disposition")
+"""What an endpoint can ask for; `webhook.test` comes when it is asked for, whatever is chosen."""
+
+
+class WebhookState(StrEnum):
+    """Whether anything is sent."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DISABLED = "disabled"
+
+
+class DeliveryState(StrEnum):
+    """What has become of a message."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    EXHAUSTED = "exhausted"
+
+
+_UNASKED = {
+    "alert.notification": "it comes where a contact of yours names the webhook, whatever the filters",
+    "webhook.test": "it comes when you ask for a test, whatever the filters",
+}
+
+
+def _event(name: str) -> str:
+    if name in _UNASKED:
+        raise ValueError(f"need not name {name}: {_UNASKED[name]}")
+    if name not in EVENTS:
+        raise ValueError(f"names no event: {name[:100]!r}{hint(name[:100], EVENTS)}")
+    return name
+
+
+def _each_once(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+Url = Annotated[str, Field(max_length=2000, examples=["https://partner.example/hooks/dewars"])]
+Events = Annotated[
+    list[Annotated[str, AfterValidator(_event)]],
+    Field(min_length=1, max_length=100, description=f"Null: all. One or several of {', '.join(EVENTS)}."),
+    AfterValidator(_each_once),
+]
+MinSeverity = Annotated[
+    Severity,
+    Field(
+        strict=False,
+        description="Of excursions, alerts and incidents; events without a severity come all the same.",
+    ),
+]
+ShipmentIds = Annotated[
+    list[Id],
+    Field(min_length=1, max_length=1000, description="Null: all that the organization may see."),
+    AfterValidator(_each_once),
+]
+
+
+class WebhookIn(Given):
+    model_config = example(
+        url="https://partner.example/hooks/dewars", events=["excursion.opened", "excursion.closed"]
+    )
+
+    url: Url
+    events: Events | None = None
+    min_severity: MinSeverity | None = None
+    shipment_ids: ShipmentIds | None = None
+    organization: OrganizationSlug | None = Field(
+        None, description="Whose it is, and whose shipments it tells of. By default that of the key."
+    )
+    description: Words | None = None
+
+    def values(self) -> dict[str, Any]:
+        """Give it as it is stored."""
+        return self.model_dump()
+
+
+class WebhookChangeIn(Given):
+    """What to change: what is absent stays as it is."""
+
+    model_config = example(min_severity="critical")
+
+    url: Url | None = None
+    events: Events | None = None
+    min_severity: MinSeverity | None = None
+    shipment_ids: ShipmentIds | None = None
+    description: Words | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _stays(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("cannot be null: leave it out to keep it as it is")
+        return value
+
+    def values(self) -> dict[str, Any]:
+        """Give what is to be changed, as it is stored."""
+        return self.model_dump(include=self.model_fields_set)
+
+
+class WebhookOut(Shown):
+    id: UUID
+    organization: str | None
+    url: str
+    description: str | None
+    events: list[str] | None
+    min_severity: Severity | None
+    shipment_ids: list[str] | None
+    state: WebhookState
+    state_changed_at: Time
+    disabled_reason: Literal["gone", "failing"] | None = Field(
+        description="`gone`: it answered 410. `failing`: it took nothing for days."
+    )
+    failures: int = Field(description="Attempts that failed since the last that did not.")
+    failing_since: Time | None
+    warned_at: Time | None = Field(description="When `webhook.failing` was told; null where it works.")
+    last_success_at: Time | None = Field(description="To within a minute.")
+    waiting: int = Field(description="Messages that are still to be sent.")
+    exhausted: int = Field(
+        description="Messages that were tried for the last time; `replay` sends them again."
+    )
+    previous_secret_until: Time | None = Field(description="Until then the secret of before signs as well.")
+    created_at: Time
+    created_by: str
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Make it of a row."""
+        return cls(**{name: row[name] for name in WebhookOut.model_fields})
+
+
+class WebhookCreated(WebhookOut):
+    secret: str = Field(description="Shown this once.", examples=["whsec_…"])
+
+
+class SecretRotated(Shown):
+    secret: str = Field(description="Shown this once.", examples=["whsec_…"])
+    previous_secret_until: Time = Field(description="Until then both sign.")
+
+
+class TestSent(Shown):
+    event_id: str = Field(description="To be found in the deliveries, and as `webhook-id` at the endpoint.")
+
+
+class ReplayIn(Given):
+    """One of: an event, a stretch of time, or everything that failed for good."""
+
+    model_config = example(failed=True)
+
+    event_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    from_: Time | None = Field(None, alias="from", description="Of the events' `timestamp`, inclusive.")
+    to: Time | None = Field(None, description="Exclusive; now by default.")
+    failed: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        given = [self.event_id is not None, self.from_ is not None, self.failed is not None]
+        if sum(given) != 1:
+            raise ValueError("must have one of event_id, from and failed")
+        if self.to is not None and (self.from_ is None or self.to <= self.from_):
+            raise ValueError("must have from before to")
+        return self
+
+
+class Replayed(Shown):
+    replayed: int = Field(description="Messages that are sent again, each with its old id.")
+
+
+class AttemptOut(Shown):
+    number: int = Field(description="Numbers that are missing were cut off in the middle, by a crash.")
+    at: Time
+    seconds: float
+    status: int | None = Field(description="Null: no answer.")
+    error: str | None
+    answer: str | None = Field(
+        description="Its first 20 kB, as UTF-8. In lists only that of the last attempt, elsewhere null."
+    )
+
+    @classmethod
+    def of(cls, row: Any, *, answered: bool) -> Self:
+        """Make it of a row."""
+        return cls(
+            number=row["lease"],
+            at=row["started_at"],
+            seconds=round(row["seconds"], 6),
+            status=row["status"],
+            error=row["error"],
+            answer=bytes(row["answer"]).decode(errors="replace") if answered else None,
+        )
+
+
+class DeliveryOut(Shown):
+    event_id: str = Field(description="The `webhook-id`; of events of the stream, their `id` there.")
+    type: str
+    shipment_id: str | None
+    state: DeliveryState
+    created_at: Time = Field(description="The event's `timestamp`.")
+    finished_at: Time | None
+    next_attempt_at: Time | None = Field(
+        description="Null where none is due. While one is made, a minute ahead."
+    )
+    attempts: list[AttemptOut]
+
+    @classmethod
+    def of(cls, row: Any, attempts: list[Any]) -> Self:
+        """Make it of rows, as it is shown in a list."""
+        return cls(**_delivery(row), attempts=_shown(attempts, all_answers=False))
+
+
+class DeliveryWithBody(DeliveryOut):
+    body: dict[str, Any] = Field(description="What is sent.")
+
+    @classmethod
+    def of(cls, row: Any, attempts: list[Any]) -> Self:
+        """Make it of rows, with all that there is."""
+        body = orjson.loads(row["body"])
+        return cls(**_delivery(row), attempts=_shown(attempts, all_answers=True), body=body)
+
+
+def _shown(attempts: list[Any], *, all_answers: bool) -> list[AttemptOut]:
+    return [AttemptOut.of(row, answered=all_answers or row is attempts[-1]) for row in attempts]
+
+
+def _delivery(row: Any) -> dict[str, Any]:
+    waiting = row["state"] == DeliveryState.WAITING
+    return {
+        "event_id": row["message_id"],
+        "type": row["type"],
+        "shipment_id": row["shipment_id"],
+        "state": row["state"],
+        "created_at": row["created_at"],
+        "finished_at": row["finished_at"],
+        "next_attempt_at": row["next_at"] if waiting else None,
+    }

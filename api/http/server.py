@@ -1,0 +1,85 @@
+"""The HTTP server inside our own event loop: bound before it starts, stopped by whoever runs it."""
+
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api.errors import StartError
+from api.http.routes.stream import CUT
+
+GRACE_S = 5
+_BACKLOG = 2048
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the port now, so that one that is in use stops the start with a line that says so."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the protocol named, asyncio sees that it is TCP and sets TCP_NODELAY: 40 ms less for every answer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(
+            _BACKLOG
+        )  # else another program could still have the port, and we would learn it too late
+    except OSError as error:
+        listener.close()
+        raise StartError(_why(error, host, port)) from None
+    return listener
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use by another program: choose another with --port or DEWARWATCH_HTTP_PORT"
+    if error.errno == errno.EACCES:
+        return f"no right to listen on port {port}: choose one from 1024 on"
+    return f"cannot listen on {host}:{port}: {error.strerror or error}"
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's connection, which an application can also end at once, whatever waits to be written."""
+
+    def on_message_begin(self) -> None:
+        """Say so in the scope of the request."""
+        super().on_message_begin()
+        self.scope["extensions"] = {CUT: {"cut": self.transport.abort}}
+
+
+class Web(uvicorn.Server):
+    """uvicorn without signal handlers of its own: the process has one owner of signals."""
+
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=Protocol,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                timeout_graceful_shutdown=GRACE_S,
+                timeout_keep_alive=30,
+            )
+        )
+        self._listener = listener
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process."""
+        yield
+
+    @property
+    def url(self) -> str:
+        """Where a browser on this machine finds it."""
+        host, port = self._listener.getsockname()[:2]
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  # recognized, not bound
+        return f"http://{shown}:{port}"
+
+    async def run_until_stopped(self) -> None:
+        """Serve until `should_exit`; connections get a few seconds to finish."""
+        await self.serve(sockets=[self._listener])

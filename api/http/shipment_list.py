@@ -1,0 +1,104 @@
+"""Shipments as a list shows them: the row, the health, the counts, the loggers and the sites, in three queries a page."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, Select, exists, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.views.health import health, open_excursions, worst_severity
+from api.http.schemas.shipments import ShipmentOut
+from telemetry.paging import Page, fetch_page
+from telemetry.registry.shipments import ORDER, devices_on
+from telemetry.registry.sites import is_meant, named, places_of
+from telemetry.tables import device_assignments, shipments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which shipments to list; None or nothing leaves a thing open."""
+
+    statuses: Collection[str] = ()
+    bands: Collection[str] = ()
+    healths: Collection[str] = ()
+    organization: str | None = None
+    text: str | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Give what must hold for a row of `shipments`."""
+        found: list[ColumnElement[bool]] = []
+        if self.statuses:
+            found.append(shipments.c.status.in_(self.statuses))
+        if self.bands:
+            found.append(shipments.c.band.in_(self.bands))
+        if self.healths:
+            found.append(health().in_(self.healths))
+        if self.organization is not None:
+            found.append(shipments.c.organization == self.organization)
+        if self.text is not None:
+            found.append(_mentions(self.text))
+        return found
+
+
+def _mentions(text: str) -> ColumnElement[bool]:
+    columns = ("shipment_id", "organization", "origin", "destination", "dewar_id", "product_id")
+    on = device_assignments
+    return or_(
+        *(shipments.c[name].icontains(text, autoescape=True) for name in columns),
+        exists().where(
+            on.c.shipment_id == shipments.c.shipment_id, on.c.device_id.icontains(text, autoescape=True)
+        ),
+    )
+
+
+async def shipment_page(
+    connection: AsyncConnection,
+    visible: ColumnElement[bool],
+    wanted: Filter,
+    *,
+    after: Sequence[Any] | None,
+    limit: int,
+) -> tuple[Page, dict[str, ShipmentOut]]:
+    """Give a page of shipments, the newest first, and each of them by id as it is shown."""
+    query = _shipments().where(visible, *wanted.conditions())
+    page = await fetch_page(connection, query, ORDER, after=after, limit=limit)
+    return page, {shown.shipment_id: shown for shown in await _shown(connection, page.rows)}
+
+
+async def shipment(
+    connection: AsyncConnection, visible: ColumnElement[bool], shipment_id: str
+) -> ShipmentOut | None:
+    """Give one shipment; None where the caller sees none of this id."""
+    query = _shipments().where(visible, shipments.c.shipment_id == shipment_id)
+    rows = (await connection.execute(query)).mappings().all()
+    return next(iter(await _shown(connection, rows)), None)
+
+
+async def _shown(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[ShipmentOut]:
+    devices = await devices_on(connection, [row["shipment_id"] for row in rows])
+    places = [places_of(row) for row in rows]
+    sites = await named(connection, set().union(*places))
+    return [
+        ShipmentOut.seen(row, devices[row["shipment_id"]], _meant(row, sites, mentioned))
+        for row, mentioned in zip(rows, places, strict=True)
+    ]
+
+
+def _meant(
+    shipment: RowMapping, sites: Mapping[str, RowMapping], places: Collection[str]
+) -> dict[str, RowMapping]:
+    return {
+        place: sites[place]
+        for place in sorted(places)
+        if place in sites and is_meant(sites[place]["organization"], shipment["organization"])
+    }
+
+
+def _shipments() -> Select[Any]:
+    return select(
+        shipments,
+        health().label("health"),
+        open_excursions().label("open_excursions"),
+        worst_severity().label("worst_severity"),
+    )

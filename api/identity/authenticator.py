@@ -1,0 +1,75 @@
+"""Lets callers in: who has sent this key, asked of the database at most every few seconds for each."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from secrets import compare_digest
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api.http.problems import Problem
+from api.identity.access import KeyRole, Principal
+from api.identity.keys import authenticate, digest, prefix_of
+
+REMEMBERED_S = 3.0
+"""For how long an answer is trusted: within that time a revoked key stops to work."""
+_REMEMBERED_AT_MOST = 10_000
+ADMIN = Principal(name="admin-key-setting", role=KeyRole.ADMIN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    principal: Principal | None
+    until: float
+
+
+class Authenticator:
+    """Tells whose key it is that a caller has sent."""
+
+    def __init__(self, engine: AsyncEngine, *, admin_key: str | None, clock: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._admin = None if admin_key is None else digest(admin_key)
+        self._clock = clock
+        self._answers: dict[bytes, _Answer] = {}
+
+    async def principal(self, authorization: str | None) -> Principal:
+        """Give who is calling by the value of the Authorization header; raise Problem 401 where nobody is."""
+        scheme, _, key = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            raise _unauthorized("This call needs an API key, sent as Authorization: Bearer KEY.")
+        principal = await self._principal_of(key.strip())
+        if principal is None:
+            raise _unauthorized(
+                "This API key is not known, or it has expired or was revoked.", 'error="invalid_token"'
+            )
+        return principal
+
+    async def _principal_of(self, key: str) -> Principal | None:
+        hashed = digest(key)
+        if self._admin is not None and compare_digest(hashed, self._admin):
+            return ADMIN
+        if prefix_of(key) is None:
+            return None
+        answer = self._answers.get(hashed)
+        if answer is None or answer.until < time.monotonic():
+            answer = await self._ask(key)
+            self._remember(hashed, answer)
+        principal, now = answer.principal, self._clock()
+        expired = principal is not None and principal.expires_at is not None and principal.expires_at <= now
+        return None if expired else principal
+
+    async def _ask(self, key: str) -> _Answer:
+        async with self._engine.begin() as connection:
+            principal = await authenticate(connection, key, self._clock())
+        return _Answer(principal=principal, until=time.monotonic() + REMEMBERED_S)
+
+    def _remember(self, hashed: bytes, answer: _Answer) -> None:
+        if len(self._answers) >= _REMEMBERED_AT_MOST:
+            self._answers.clear()  # somebody is trying keys: what is lost is one query for each good one
+        self._answers[hashed] = answer
+
+
+def _unauthorized(detail: str, error: str | None = None) -> Problem:
+    challenge = 'Bearer realm="dewarwatch"' + (f", {error}" if error else "")
+    return Problem(401, detail, headers={"WWW-Authenticate": challenge})

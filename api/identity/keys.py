@@ -1,0 +1,168 @@
+"""API keys: made, listed and revoked; what is stored of one cannot be turned back into it."""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import RowMapping, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.identity.access import KeyRole, Principal
+from api.identity.tables import api_keys
+from telemetry.paging import Order, Page, fetch_page
+from telemetry.registry import organizations
+
+ORDER = Order(columns=(api_keys.c.created_at, api_keys.c.id), descending=True)
+USE_NOTED_EVERY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """A key that was just made; `key` is shown this once."""
+
+    id: UUID
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRefused:
+    """Why such a key makes no sense: `f"{field} {why}"` is a sentence."""
+
+    field: str
+    why: str
+
+
+def digest(key: str) -> bytes:
+    """Hash a key; plain SHA-256 is enough, since nobody can guess or tabulate 256 random bits."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def prefix_of(key: str) -> str | None:
+    """Give the part of a key that may be shown; None where it is not one of our keys."""
+    found = re.fullmatch(r"(dw_[0-9a-f]{8})_[A-Za-z0-9_-]{43}", key, re.ASCII)
+    return found[1] if found else None
+
+
+async def create(
+    connection: AsyncConnection,
+    *,
+    role: KeyRole,
+    created_by: str,
+    organization: str | None = None,
+    shipment_ids: Sequence[str] | None = None,
+    device_ids: Sequence[str] | None = None,
+    expires_at: datetime | None = None,
+) -> NewKey | KeyRefused:
+    """Make a key, and its organization if that is new; the caller commits, and shows the key once."""
+    if refused := _refused(role, organization, shipment_ids, device_ids):
+        return refused
+    if organization is not None:
+        await organizations.ensure(connection, organization)
+    prefix = f"dw_{secrets.token_hex(4)}"
+    new = NewKey(id=uuid4(), key=f"{prefix}_{secrets.token_urlsafe(32)}")
+    await connection.execute(
+        insert(api_keys).values(
+            id=new.id,
+            prefix=prefix,
+            hash=digest(new.key),
+            role=role,
+            organization=organization,
+            shipment_ids=shipment_ids,
+            device_ids=device_ids,
+            created_by=created_by,
+            expires_at=expires_at,
+        )
+    )
+    return new
+
+
+def _refused(
+    role: KeyRole,
+    organization: str | None,
+    shipment_ids: Sequence[str] | None,
+    device_ids: Sequence[str] | None,
+) -> KeyRefused | None:
+    bound = organization is not None or shipment_ids is not None
+    slug = organization is None or organizations.SLUG.fullmatch(organization)
+    checks = (
+        (not slug, "organization", "must be a slug such as acme-cell-therapy"),
+        (role is KeyRole.ADMIN and bound, "role", "admin is bound to no organization and no shipment"),
+        (
+            role in {KeyRole.PARTNER, KeyRole.VIEWER} and organization is None,
+            "organization",
+            f"is required for the role {role}, which sees no other",
+        ),
+        (
+            role is KeyRole.COURIER and not shipment_ids,
+            "shipment_ids",
+            "is required for the role courier, which sees no others",
+        ),
+        (
+            role is KeyRole.DEVICE and not (device_ids or shipment_ids),
+            "device_ids",
+            "or shipment_ids is required for the role device",
+        ),
+        (role is not KeyRole.DEVICE and device_ids is not None, "device_ids", "is for the role device only"),
+    )
+    return next((KeyRefused(field=field, why=why) for wrong, field, why in checks if wrong), None)
+
+
+async def authenticate(connection: AsyncConnection, key: str, now: datetime) -> Principal | None:
+    """Give whose key this is; None where it is nobody's, or has expired or was revoked."""
+    prefix = prefix_of(key)
+    found = await connection.execute(select(api_keys).where(api_keys.c.prefix == prefix))
+    row = found.mappings().first()
+    if row is None or not secrets.compare_digest(row["hash"], digest(key)):
+        return None
+    if row["revoked_at"] is not None or (row["expires_at"] is not None and row["expires_at"] <= now):
+        return None
+    await _note_use(connection, row, now)
+    return Principal(
+        name=row["prefix"],
+        role=KeyRole(row["role"]),
+        organization=row["organization"],
+        shipment_ids=None if row["shipment_ids"] is None else frozenset(row["shipment_ids"]),
+        device_ids=None if row["device_ids"] is None else frozenset(row["device_ids"]),
+        expires_at=row["expires_at"],
+    )
+
+
+async def _note_use(connection: AsyncConnection, row: RowMapping, now: datetime) -> None:
+    """Note when the key was last used, to within some minutes: not each call is worth a write."""
+    noted = api_keys.c.last_used_at
+    if row["last_used_at"] is not None and row["last_used_at"] > now - USE_NOTED_EVERY:
+        return
+    here = api_keys.c.id == row["id"]
+    stale = or_(noted.is_(None), noted <= now - USE_NOTED_EVERY)
+    await connection.execute(update(api_keys).where(here, stale).values(last_used_at=now))
+
+
+async def page(connection: AsyncConnection, *, after: Sequence[Any] | None, limit: int) -> Page:
+    """Give a page of keys, the newest first, without what they were made of."""
+    columns = [column for column in api_keys.c if column.name != "hash"]
+    return await fetch_page(connection, select(*columns), ORDER, after=after, limit=limit)
+
+
+async def get(connection: AsyncConnection, id_: UUID) -> RowMapping | None:
+    """Give one key, without what it was made of."""
+    columns = [column for column in api_keys.c if column.name != "hash"]
+    row: RowMapping | None = (
+        (await connection.execute(select(*columns).where(api_keys.c.id == id_))).mappings().first()
+    )
+    return row
+
+
+async def revoke(connection: AsyncConnection, id_: UUID) -> bool:
+    """Let nobody in with this key any more, for good; False where there is no such key."""
+    revoked = await connection.execute(
+        update(api_keys)
+        .where(api_keys.c.id == id_)
+        .values(revoked_at=func.coalesce(api_keys.c.revoked_at, func.now()))
+        .returning(api_keys.c.id)
+    )
+    return revoked.first() is not None

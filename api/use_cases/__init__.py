@@ -1,0 +1,1 @@
+"""What people do, whatever they do it by: each function one deed."""

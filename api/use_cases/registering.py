@@ -1,0 +1,126 @@
+"""Dewars, sites, products, contacts and policies: whose they are, who may describe them anew, and what that needs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, true
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.escalation.registers import CONTACTS, POLICIES
+from api.http.problems import Problem, not_found
+from api.identity.access import Principal, own_entries, visible_entries
+from telemetry.paging import Page
+from telemetry.registry import organizations
+from telemetry.registry.dewars import DEWARS
+from telemetry.registry.products import PRODUCTS
+from telemetry.registry.register import Register
+from telemetry.registry.sites import SITES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noun:
+    """What is registered, by its name in sentences and its register."""
+
+    name: str
+    register: Register
+    shared: bool = True
+    """Those without an owner are everybody's; otherwise they are the operating organization's own."""
+
+    async def add(
+        self, connection: AsyncConnection, caller: Principal, id_: str, values: Mapping[str, Any]
+    ) -> RowMapping:
+        """Register one for the caller's organization, for the one that an operator names, or for everybody."""
+        owner = _owner(caller, self.name, values["organization"])
+        if owner is not None:
+            await organizations.ensure(connection, owner)
+        row = await self.register.add(connection, {**values, "organization": owner}, by=by(caller))
+        if row is None:
+            raise Problem(409, f"There is a {self.name} {id_} already.")
+        return row
+
+    async def get(self, connection: AsyncConnection, caller: Principal, id_: str) -> RowMapping:
+        """Give one that the caller may see."""
+        row = await self.register.get(connection, id_, self._visible(caller))
+        if row is None:
+            raise not_found(self.name, id_)
+        return row
+
+    async def lock(self, connection: AsyncConnection, caller: Principal, id_: str) -> RowMapping:
+        """Give one that the caller may describe anew, for as long as the transaction lasts."""
+        row = await self.register.lock(connection, id_, self._visible(caller))
+        if row is None:
+            raise not_found(self.name, id_)
+        own = caller.organization is not None and row["organization"] == caller.organization
+        if not (caller.is_operator or own):
+            raise Problem(
+                403, f"The {self.name} {id_} is everybody's: only the operating organization changes it."
+            )
+        return row
+
+    async def change(
+        self,
+        connection: AsyncConnection,
+        caller: Principal,
+        row: RowMapping,
+        values: Mapping[str, Any],
+        *,
+        seen: int | None,
+        reason: str | None,
+    ) -> RowMapping:
+        """Describe one anew that is locked; `seen` is the revision that the caller looked at.
+
+        A change that changes nothing is none, also where the caller saw an older one: it may have been the same call.
+        """
+        if all(row[name] == value for name, value in values.items()):
+            return row
+        if seen not in {None, row["revision"]}:
+            raise Problem(
+                409,
+                f"The {self.name} {row[self.register.key]} is at revision {row['revision']} by now, and this change "
+                f"was made to revision {seen}. Look at it and decide again.",
+            )
+        return await self.register.change(connection, row, values, by=by(caller), reason=reason)
+
+    async def page(
+        self,
+        connection: AsyncConnection,
+        caller: Principal,
+        *,
+        q: str | None,
+        after: Sequence[Any] | None,
+        limit: int,
+    ) -> Page:
+        """Give a page of what the caller may see."""
+        return await self.register.page(
+            connection, q=q, visible=self._visible(caller), after=after, limit=limit
+        )
+
+    def _visible(self, caller: Principal) -> ColumnElement[bool]:
+        owner = self.register.table.c.get("organization")
+        if owner is None:
+            return true()
+        return visible_entries(caller, owner) if self.shared else own_entries(caller, owner)
+
+
+DEWAR = Noun(name="dewar", register=DEWARS)
+"""Nobody's but the operating organization's: only its keys get as far as here."""
+SITE = Noun(name="site", register=SITES)
+PRODUCT = Noun(name="product", register=PRODUCTS)
+CONTACT = Noun(name="contact", register=CONTACTS, shared=False)
+POLICY = Noun(name="policy", register=POLICIES)
+
+
+def by(caller: Principal) -> str:
+    """Give what records say of who has made them."""
+    return f"key:{caller.name}"
+
+
+def _owner(caller: Principal, what: str, named: str | None) -> str | None:
+    if caller.is_operator:
+        return named
+    if caller.organization is None:
+        raise Problem(403, f"A key that is bound to shipments registers no {what}.")
+    if named not in {None, caller.organization}:
+        raise Problem(403, f"This key registers {what}s of {caller.organization} only.")
+    return caller.organization

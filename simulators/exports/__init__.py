@@ -1,0 +1,1 @@
+"""Pure: the files that real loggers export, read."""

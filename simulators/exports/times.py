@@ -1,0 +1,150 @@
+"""Pure: times as loggers write them: ISO, day or month first, 12 hours, month names, epoch numbers; zones and clock changes."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Literal
+
+from simulators.world.clock import EPOCH
+
+DateOrder = Literal["year first", "day first", "month first"]
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = r"(?P<name>[A-Za-z]{3,9})\.?"
+_CLOCK = (
+    r"(?:[T ,]+(?P<hour>\d{1,2})[:.h](?P<minute>\d\d)(?:[:.](?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?"
+    r"(?:\s*(?P<half>[AaPp])\.?[Mm]\.?)?)?"
+)
+_ZONE = r"\s*(?P<zone>Z|z|(?:UTC|GMT|utc|gmt)?\s*[+-]\d{1,2}(?::?\d\d)?|UTC|GMT|utc|gmt)?"
+_FORMS = tuple(
+    re.compile(date + _CLOCK + _ZONE, re.ASCII)
+    for date in (
+        r"(?P<year>\d{4})(?P<sep>[-/.])(?P<month>\d{1,2})(?P=sep)(?P<day>\d{1,2})",
+        r"(?P<first>\d{1,2})(?P<sep>[-/.])(?P<then>\d{1,2})(?P=sep)(?P<year>\d{4}|\d\d)",
+        rf"(?P<day>\d{{1,2}})[-/. ]{_MONTH}[-/. ](?P<year>\d{{4}}|\d\d)",
+        rf"{_MONTH}[- ](?P<day>\d{{1,2}})(?:,\s*|[- ])(?P<year>\d{{4}})",
+    )
+)
+_EPOCH_NUMBER = re.compile(r"\d{10}(?:\.\d+)?|\d{13}", re.ASCII)
+_OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])(\d{1,2}):?(\d\d)?", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A time as it was written: its numbers, and its zone if it has one. `first` and `then` wait for a date order."""
+
+    year: int
+    first: int
+    then: int
+    clock: tuple[int, int, int, int]
+    zone: tzinfo | None
+    order: DateOrder | None
+
+    def settled(self, order: DateOrder) -> datetime | None:
+        """Return the local time, with its zone if it has one; None where there is no such date or hour."""
+        order = self.order or order
+        month, day = (self.then, self.first) if order == "day first" else (self.first, self.then)
+        hour, minute, second, microsecond = self.clock
+        try:
+            return datetime(self.year, month, day, hour, minute, second, microsecond, tzinfo=self.zone)
+        except ValueError:
+            return None
+
+
+def written(text: str) -> Written | None:
+    """Read a time; None where it is none."""
+    text = " ".join(text.replace("\u202f", " ").split())
+    if _EPOCH_NUMBER.fullmatch(text):
+        return _from_number(text)
+    for form in _FORMS:
+        if (match := form.fullmatch(text)) is not None:
+            return _from_match(match.groupdict())
+    return None
+
+
+def date_order(times: Iterable[Written]) -> DateOrder | None:
+    """Find out what the first of two numbers is, from those that can be only one of the two; None where none can."""
+    day_first = month_first = False
+    for time in times:
+        if time.order is None:
+            day_first |= time.first > 12
+            month_first |= time.then > 12
+    if day_first == month_first:
+        return None
+    return "day first" if day_first else "month first"
+
+
+def zone_of(text: str) -> tzinfo | None:
+    """Read UTC, GMT, Z or an offset such as +02:00 or GMT+2; None for anything else."""
+    text = text.strip()
+    if text.upper() in {"UTC", "GMT", "Z"}:
+        return UTC
+    match = _OFFSET.fullmatch(text)
+    if match is None:
+        return None
+    hours, minutes = int(match[2]), int(match[3] or 0)
+    if hours > 14 or minutes > 59:
+        return None
+    offset = timedelta(hours=hours, minutes=minutes)
+    return timezone(-offset if match[1] == "-" else offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An instant in UTC, and whether the local time stands for two."""
+
+    at: datetime
+    twice: bool
+
+
+def placed(local: datetime, zone: tzinfo | None, after: datetime | None) -> Placed | None:
+    """Place a local time on the one time line; None where the clock was put forward over it.
+
+    Of the two instants of a time that the clock was put back over, the first that is not before `after` is taken.
+    """
+    if local.tzinfo is not None:
+        return Placed(local.astimezone(UTC), twice=False)
+    first, second = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    if first == second:
+        return Placed(first, twice=False)
+    if first > second:  # as Python answers for an hour that was left out
+        return None
+    return Placed(second if after is not None and first < after <= second else first, twice=True)
+
+
+def _from_number(text: str) -> Written:
+    microseconds = int(text) * 1000 if len(text) == 13 else round(float(text) * 1_000_000)
+    at = EPOCH + timedelta(microseconds=microseconds)
+    return Written(
+        at.year, at.month, at.day, (at.hour, at.minute, at.second, at.microsecond), UTC, "year first"
+    )
+
+
+def _from_match(found: dict[str, str | None]) -> Written | None:
+    hour = int(found["hour"] or 0)
+    half = (found["half"] or "").lower()
+    if half:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if half == "p" else 0)
+    microsecond = int((found["fraction"] or "0").ljust(6, "0")[:6])
+    clock = (hour, int(found["minute"] or 0), int(found["second"] or 0), microsecond)
+    year = int(found["year"] or 0)
+    year += 2000 if year < 100 else 0
+    zone = zone_of(found["zone"]) if found["zone"] else None
+    if found["zone"] and zone is None:
+        return None
+    if found.get("first"):
+        # With points between them the day comes first, wherever that is done.
+        order: DateOrder | None = "day first" if found["sep"] == "." else None
+        return Written(year, int(found["first"] or 0), int(found["then"] or 0), clock, zone, order)
+    month = _month(found)
+    return None if month is None else Written(year, month, int(found["day"] or 0), clock, zone, "year first")
+
+
+def _month(found: dict[str, str | None]) -> int | None:
+    name = found.get("name")
+    if name is None:
+        return int(found["month"] or 0)
+    return _MONTHS.index(name[:3].lower()) + 1 if name[:3].lower() in _MONTHS else None

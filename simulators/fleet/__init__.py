@@ -1,0 +1,1 @@
+"""A fleet of simulated loggers: who they are, and how they reach the service."""

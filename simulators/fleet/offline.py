@@ -1,0 +1,110 @@
+"""Pure: simulated shipments without broker or service: what was registered, what arrived when, and the truth.
+
+For judging rules over thousands of shipments: see docs/simulator.md for an example.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from simulators.fleet.fleet import Fleet
+from simulators.fleet.registration import device, dewar, shipment, sites
+from simulators.fleet.truth_file import truth_of_shipment
+from simulators.journeys.journey import TOGETHER, Journey, solve_together
+from simulators.journeys.outcome import Outcome, outcome
+from simulators.journeys.sampling import Observed, had, observed, taken_by
+from simulators.scenarios.scenario import Scenario
+from simulators.world.clock import JourneyClock, milliseconds, moment
+from simulators.world.lanes import Airport
+from simulators.world.noise_columns import Ints, uniform
+
+# A reading is with the service some seconds after it was taken, an upload some time after the silence has ended.
+LATENCY_MS, LATENCY_SPREAD_MS = 1500, 4000
+REUNITED_MS, BATCH, BATCH_MS = 20_000, 200, 2000
+
+_LATENCY = 48
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """One simulated shipment. `received_ms` has when each row of `sent` arrived, in epoch milliseconds, ascending."""
+
+    journey: Journey
+    device: dict[str, Any]
+    dewar: dict[str, Any]
+    shipment: dict[str, Any]
+    sites: list[dict[str, Any]]
+    outcome: Outcome
+    sent: Observed
+    received_ms: Ints
+
+    def uploads(self) -> Iterator[tuple[datetime, list[dict[str, Any]]]]:
+        """Yield the readings as they are sent, in the order of their arrival: those of one message together."""
+        rows = zip(self.received_ms.tolist(), self.sent.readings(), strict=True)
+        for received_ms, some in groupby(rows, key=lambda row: row[0]):
+            yield moment(received_ms), [reading for _, reading in some]
+
+    def truth(self) -> dict[str, Any]:
+        """Return what `--truth` writes of the shipment, as of its end."""
+        return truth_of_shipment(self.journey, self.journey.off_ms)
+
+
+def cases(
+    scenario: Scenario,
+    airports: Mapping[str, Airport],
+    *,
+    seed: int,
+    count: int,
+    start: datetime,
+    interval_s: float = 600.0,
+    organization: str = "simulated",
+) -> Iterator[Case]:
+    """Yield so many shipments of a scenario, in real time from `start` on, with a reading each `interval_s` seconds."""
+    fleet = Fleet(
+        scenario=scenario,
+        size=count,
+        seed=seed,
+        clock=JourneyClock(milliseconds(start), 1.0),
+        interval_s=interval_s,
+        waves=False,
+        airports=airports,
+    )
+    for first in range(0, count, TOGETHER):
+        journeys = [next(fleet.journeys(index)) for index in range(first, min(count, first + TOGETHER))]
+        solve_together(journeys)
+        for journey in journeys:
+            yield _case(fleet, journey, organization)
+
+
+def _case(fleet: Fleet, journey: Journey, organization: str) -> Case:
+    ticks = np.flatnonzero(had(journey))
+    ticks = ticks[ticks < taken_by(journey, journey.off_ms)]
+    received_ms = arrivals(journey, ticks)
+    order = np.argsort(received_ms, kind="stable")
+    return Case(
+        journey=journey,
+        device=device(fleet, journey.index),
+        dewar=dewar(journey),
+        shipment=shipment(journey, organization),
+        sites=sites(journey),
+        outcome=outcome(journey),
+        sent=observed(journey, ticks[order]),
+        received_ms=received_ms[order],
+    )
+
+
+def arrivals(journey: Journey, ticks: Ints) -> Ints:
+    """Return when each reading arrives: at once, or in messages of up to 200 once a silence is over."""
+    clock = journey.clock
+    taken_ms = clock.walls_ms(journey.instrument.at_s(ticks))
+    spread_ms = (LATENCY_SPREAD_MS * uniform(journey.noise_key, ticks, _LATENCY)).astype(np.int64)
+    received_ms = taken_ms + LATENCY_MS + spread_ms
+    for from_s, until_s in journey.quiet:
+        from_ms, until_ms = clock.wall_ms(from_s), clock.wall_ms(min(until_s, journey.off_s))
+        kept = np.flatnonzero((taken_ms >= from_ms) & (taken_ms < until_ms))
+        received_ms[kept] = until_ms + REUNITED_MS + BATCH_MS * (np.arange(len(kept)) // BATCH)
+    return received_ms

@@ -1,0 +1,268 @@
+"""Runs a simulated fleet against a broker, and if asked registers it and writes down the truth."""
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from simulators.fleet.fleet import Fleet
+from simulators.fleet.publish import Publisher
+from simulators.fleet.register import Registrar, api_client
+from simulators.fleet.roster import Roster
+from simulators.fleet.truth_file import truth_of
+from simulators.fleet.upload import Uploads, now_ms
+from simulators.replay.recording import Recorded, Recorder
+from simulators.scenarios.files import scenario
+from simulators.scenarios.scenario import on_lane
+from simulators.world.airports import load_airports
+from simulators.world.clock import JourneyClock, milliseconds
+
+PROGRESS_EVERY_S = 0.5
+SIGN_OFF_S = 2.0
+# What is frozen is never collected, should it be part of a cycle: loggers are part of none.
+SPARED_EACH = 5000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimulationSettings:
+    """What to simulate, and where to.
+
+    `start` is when the journeys' clock stands at zero: with the same seed, speed and start a simulation goes on where
+    it was. `duration_s` is on the wall; None is until the last journey ends, or with `waves` without end. When it has
+    passed, all loggers are read out, for which they have `read_out_s`. Without `api_url` nothing is registered.
+    `memory` is how many readings a logger keeps, None what its model does. What is published is written to the file `record`. With a `lane`, airports by IATA code, all shipments take that
+    one; as `drill` they are registered as what they are: no statistics count them.
+    """
+
+    mqtt_url: str = field(repr=False)
+    start: datetime
+    scenario: str = "demo"
+    fleet: int = 24
+    speed: float = 60.0
+    seed: int = 1
+    interval_s: float = 60.0
+    memory: int | None = None
+    duration_s: float | None = None
+    read_out_s: float = 30.0
+    waves: bool = False
+    api_url: str | None = None
+    api_key: str = field(default="", repr=False)
+    organization: str = "simulated"
+    truth: Path | None = None
+    record: Path | None = None
+    lane: tuple[str, ...] | None = None
+    drill: bool = False
+    messages_under_way: int = 1000
+    ack_timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimulationSummary:
+    """How far a simulation has come. Readings sent twice count twice in `readings_sent`, once everywhere else.
+
+    `switched_on` is how many of the loggers there have been so far; `registered` how many are known to the service, None
+    where nothing is registered.
+    """
+
+    loggers: int
+    registered: int | None
+    switched_on: int
+    online: int
+    readings_taken: int
+    readings_sent: int
+    readings_confirmed: int
+    readings_unconfirmed: int
+    readings_overwritten: int
+    messages: int
+    registrations_refused: int
+    connected: bool
+    elapsed_s: float
+
+
+def check(settings: SimulationSettings) -> None:
+    """Raise a ValueError (for a scenario: a ScenarioError) that tells a person what is wrong with the settings."""
+    scenario(settings.scenario)
+    if settings.fleet < 1:
+        raise ValueError("the fleet needs at least one logger")
+    if settings.memory is not None and settings.memory < 1:
+        raise ValueError("a logger's memory holds one reading at least")
+    if settings.seed < 0:
+        raise ValueError("the seed must not be negative")
+    if settings.speed <= 0 or settings.interval_s <= 0:
+        raise ValueError("speed and interval must be above 0")
+    if settings.interval_s / settings.speed < 0.001:
+        raise ValueError(
+            "a logger would take more than 1000 readings a second: lower the speed or raise the interval"
+        )
+    if settings.start.tzinfo is None:
+        raise ValueError("the start needs a time zone")
+    if settings.lane is not None:
+        if len(settings.lane) < 2:
+            raise ValueError("a lane needs two airports at least, such as ZRH-FRA-JFK")
+        if unknown := [code for code in settings.lane if code not in load_airports()]:
+            raise ValueError(
+                f"there is no airport {', '.join(unknown)}: a lane is of IATA codes, such as ZRH-FRA-JFK"
+            )
+
+
+def fleet_of(settings: SimulationSettings) -> Fleet:
+    chosen = scenario(settings.scenario)
+    return Fleet(
+        scenario=chosen if settings.lane is None else on_lane(chosen, settings.lane),
+        size=settings.fleet,
+        seed=settings.seed,
+        clock=JourneyClock(milliseconds(settings.start), settings.speed),
+        interval_s=settings.interval_s,
+        waves=settings.waves,
+        airports=load_airports(),
+        memory=settings.memory,
+    )
+
+
+async def run(
+    settings: SimulationSettings,
+    *,
+    on_progress: Callable[[SimulationSummary], None] | None = None,
+    stop: asyncio.Event,
+) -> SimulationSummary:
+    """Simulate until the end, or until `stop` is set, and return how far it came.
+
+    Raises ValueError for settings that make no sense, BrokerRefusedError and RegistrationRefusedError where an account
+    is refused. A broker or an API that is not there is waited for.
+    """
+    check(settings)
+    simulation = _Simulation(settings, on_progress)
+    work, stopped = asyncio.create_task(simulation.work()), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+    finally:
+        work.cancel()
+        stopped.cancel()
+        await asyncio.gather(work, stopped, return_exceptions=True)
+        summary = simulation.summary()
+        await simulation.close()
+    simulation.write_truth()
+    return summary
+
+
+class _Simulation:
+    def __init__(
+        self, settings: SimulationSettings, on_progress: Callable[[SimulationSummary], None] | None
+    ) -> None:
+        self._settings = settings
+        self._on_progress = on_progress
+        self._began = time.monotonic()
+        self._from_ms = now_ms()
+        self._until_ms: int | None = None
+        if settings.duration_s is not None:
+            self._until_ms = milliseconds(settings.start) + int(settings.duration_s * 1000)
+        self._spared = 0
+        self._fleet = fleet_of(settings)
+        roster = Roster(self._fleet, self._from_ms, self._until_ms, ack_timeout_s=settings.ack_timeout_s)
+        self._uploads = Uploads(roster)
+        self._publisher = Publisher(
+            settings.mqtt_url,
+            limit=settings.messages_under_way,
+            on_ack=self._uploads.hear,
+            on_change=self._uploads.wake,
+            on_publish=self._record,
+        )
+        self._recorder = None if settings.record is None else Recorder(settings.record, self._from_ms)
+        self._api: httpx.AsyncClient | None = None
+        self._registrar: Registrar | None = None
+        if settings.api_url is not None:
+            self._api = api_client(settings.api_url, settings.api_key)
+            self._registrar = Registrar(
+                self._fleet, self._api, organization=settings.organization, drill=settings.drill
+            )
+
+    async def work(self) -> None:
+        if self._registrar is not None:
+            await self._showing(self._registrar.register_devices())
+        await self._publisher.start()
+        async with asyncio.TaskGroup() as tasks:
+            uploads = tasks.create_task(self._uploads.run(self._publisher))
+            registering = tasks.create_task(self._register())
+            while not self._is_over():
+                await asyncio.sleep(PROGRESS_EVERY_S)
+                self._spare_collections()
+                if self._on_progress is not None:
+                    self._on_progress(self.summary())
+            uploads.cancel()
+            await asyncio.wait({registering}, timeout=self._settings.read_out_s)
+            registering.cancel()
+
+    async def _showing(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something, and show how far it has come."""
+        task = asyncio.create_task(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=PROGRESS_EVERY_S))[0]:
+                if self._on_progress is not None:
+                    self._on_progress(self.summary())
+            task.result()
+        finally:
+            task.cancel()
+
+    def _spare_collections(self) -> None:
+        """Have the garbage collector leave the loggers alone: to look at all of a large fleet takes it seconds."""
+        made = len(self._uploads.loggers)
+        if made - self._spared >= SPARED_EACH:
+            self._spared = made
+            gc.freeze()
+
+    def _record(self, topic: str, payload: bytes, retain: bool) -> None:  # noqa: FBT001 (as it is told)
+        if self._recorder is not None:
+            self._recorder.record(Recorded(now_ms(), topic, payload, retain))
+
+    async def _register(self) -> None:
+        if self._registrar is not None:
+            await self._registrar.follow(self._from_ms, self._until_ms)
+
+    def _is_over(self) -> bool:
+        read_out_ms = self._settings.read_out_s * 1000
+        if self._until_ms is not None and now_ms() > self._until_ms + read_out_ms:
+            return True
+        return self._uploads.finished
+
+    async def close(self) -> None:
+        if self._publisher.connected:
+            await self._uploads.sign_off(self._publisher, SIGN_OFF_S)
+        await self._publisher.stop()
+        if self._recorder is not None:
+            self._recorder.close()
+        if self._api is not None:
+            await self._api.aclose()
+
+    def write_truth(self) -> None:
+        if self._settings.truth is not None:
+            evaluated_ms = now_ms() if self._until_ms is None else min(now_ms(), self._until_ms)
+            lost = {shipment: ticks for one in self._uploads.loggers for shipment, ticks in one.lost.items()}
+            truth = truth_of(self._fleet, self._from_ms, evaluated_ms, lost)
+            self._settings.truth.write_bytes(orjson.dumps(truth, option=orjson.OPT_INDENT_2))
+
+    def summary(self) -> SimulationSummary:
+        uploads = self._uploads
+        return SimulationSummary(
+            loggers=self._settings.fleet,
+            registered=None if self._registrar is None else self._registrar.registered,
+            switched_on=len(uploads.loggers),
+            online=uploads.online,
+            readings_taken=uploads.taken,
+            readings_sent=uploads.readings_sent,
+            readings_confirmed=uploads.confirmed,
+            readings_unconfirmed=uploads.unconfirmed,
+            readings_overwritten=uploads.overwritten,
+            messages=self._publisher.published,
+            registrations_refused=0 if self._registrar is None else self._registrar.refused,
+            connected=self._publisher.connected,
+            elapsed_s=time.monotonic() - self._began,
+        )

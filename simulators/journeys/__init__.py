@@ -1,0 +1,1 @@
+"""Pure: one shipment on its way with its one logger."""

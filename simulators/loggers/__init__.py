@@ -1,0 +1,1 @@
+"""Pure: what a logger is made of, and what can be wrong with it."""

@@ -1,0 +1,120 @@
+"""Pure: the kinds of logger, and one logger on one journey as its key draws it."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulators.loggers.faults import Fault
+from simulators.world.noise import uniform
+from simulators.world.noise_columns import Floats, Ints
+
+DAY_S = 86_400.0
+DRIFT_S_PER_DAY = (4.0, 11.0)
+
+_OFFSET, _CALIBRATION, _CALIBRATION_2, _CHARGE = range(32, 36)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Model:
+    """A kind of logger: probes with their noise and steps, memory in readings, battery life in days at 20 °C.
+
+    `steps_per_k` is how many steps of the converter make a kelvin; what lies beyond the range is read as its end.
+    """
+
+    name: str
+    two_probes: bool
+    noise_c: float
+    steps_per_k: float
+    low_c: float
+    high_c: float
+    calibration_c: float
+    memory: int
+    battery_days: float
+
+
+MODELS = {
+    model.name: model
+    for model in (
+        Model(
+            name="cryo-1",
+            two_probes=False,
+            noise_c=0.12,
+            steps_per_k=10,
+            low_c=-200,
+            high_c=100,
+            calibration_c=0.3,
+            memory=16_000,
+            battery_days=120,
+        ),
+        Model(
+            name="cryo-2",
+            two_probes=True,
+            noise_c=0.12,
+            steps_per_k=10,
+            low_c=-270,
+            high_c=1000,
+            calibration_c=0.3,
+            memory=32_000,
+            battery_days=60,
+        ),
+        Model(
+            name="chip",
+            two_probes=False,
+            noise_c=0.05,
+            steps_per_k=16,
+            low_c=-90,
+            high_c=85,
+            calibration_c=0.2,
+            memory=4_096,
+            battery_days=365,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Instrument:
+    """One logger on one journey: `on_s` is when it was switched on and its clock set, on the journeys' clock.
+
+    `drift_s_per_day` is what its clock gains at 25 °C, negative where it loses; cold and heat come on top.
+    """
+
+    key: int
+    model: Model
+    on_s: float
+    interval_s: float
+    drift_s_per_day: float = 0.0
+    calibration_c: float = 0.0
+    calibration_2_c: float = 0.0
+    charge_pct: float = 100.0
+    faults: tuple[Fault, ...] = ()
+
+    def at_s(self, ticks: Ints) -> Floats:
+        """Return when the readings are taken, in true seconds of the journeys' clock."""
+        return np.asarray(self.on_s + ticks * self.interval_s, dtype=np.float64)
+
+    def first_tick(self, at_s: float) -> int:
+        """Return the first reading taken at an instant or after it."""
+        return max(0, math.ceil((at_s - self.on_s) / self.interval_s))
+
+
+def drawn(
+    key: int, model: Model, *, on_s: float, interval_s: float, faults: Iterable[Fault] = ()
+) -> Instrument:
+    """Return a logger of a model as the key draws it: calibration, charge, and a clock off by 4 to 11 s a day."""
+    share = uniform(key, 0, _OFFSET)
+    slowest, fastest = DRIFT_S_PER_DAY
+    size = slowest + (fastest - slowest) * abs(2 * share - 1)
+    return Instrument(
+        key=key,
+        model=model,
+        on_s=on_s,
+        interval_s=interval_s,
+        drift_s_per_day=size if share > 0.5 else -size,
+        calibration_c=model.calibration_c * (2 * uniform(key, 0, _CALIBRATION) - 1),
+        calibration_2_c=model.calibration_c * (2 * uniform(key, 0, _CALIBRATION_2) - 1),
+        charge_pct=80 + 20 * uniform(key, 0, _CHARGE),
+        faults=tuple(faults),
+    )

@@ -1,0 +1,1 @@
+"""Recorded traffic and exported files, sent to a service again."""

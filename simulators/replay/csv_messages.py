@@ -1,0 +1,46 @@
+"""Pure: readings of a trace as the messages that a logger would have sent."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import groupby
+
+import orjson
+
+from simulators.exports.trace import Reading
+from simulators.replay.recording import Recorded
+from simulators.world.clock import milliseconds
+
+
+def numbered(readings: Sequence[Reading], garbled: Iterable[tuple[str, datetime]] = ()) -> list[Reading]:
+    """Return the readings in their order with a `seq`: of each logger, its instants in the order of time from 0 on.
+
+    What is `garbled`, loggers and instants that cannot be sent, has its number all the same: so the hole is seen, and
+    the file fills it once it is mended. `boot` is the first instant of the logger in epoch milliseconds, so that the
+    same file sent again has the same numbers, and another file of the same logger has others.
+    """
+    instants: dict[str, set[datetime]] = {}
+    for device_id, at in [*((reading.device_id, reading.measured_at) for reading in readings), *garbled]:
+        instants.setdefault(device_id, set()).add(at)
+    seqs = {
+        device_id: {at: seq for seq, at in enumerate(sorted(those))} for device_id, those in instants.items()
+    }
+    boots = {device_id: milliseconds(min(those)) for device_id, those in instants.items()}
+    return [
+        replace(each, boot=boots[each.device_id], seq=seqs[each.device_id][each.measured_at])
+        for each in readings
+    ]
+
+
+def as_messages(readings: Sequence[Reading], at_once: int) -> Iterator[Recorded]:
+    """Yield messages of at most so many readings of one logger, due when the last of them was measured."""
+    for device_id, run in groupby(readings, key=lambda reading: reading.device_id):
+        of_one = list(run)
+        for start in range(0, len(of_one), at_once):
+            batch = of_one[start : start + at_once]
+            said = [reading.fields() for reading in batch]
+            yield Recorded(
+                milliseconds(batch[-1].measured_at),
+                f"dewar/v1/{device_id}/readings",
+                orjson.dumps(said[0] if len(said) == 1 else said),
+            )

@@ -1,0 +1,127 @@
+"""Recordings of what was published: JSON lines, gzip'd where the name ends in .gz, written and read as a stream.
+
+The first line says what the file is: `{"recording": 1, "began": "2026-11-21T03:45:00.000Z"}`. Each other
+line is one message: `{"at": 1795232700000, "topic": "dewar/v1/LOG-1/readings", "payload": "…"}`, with the instant of
+sending in epoch milliseconds and the payload as text, character by character as it was sent. What is not UTF-8 stands
+in `payload_base64` instead, and a retained message has `"retain": true`.
+"""
+
+import base64
+import binascii
+import gzip
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BufferedReader, BufferedWriter
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from simulators.world.clock import moment, rfc3339
+
+VERSION = 1
+HEADER = "recording"
+_GZIP = b"\x1f\x8b"
+
+
+class RecordingError(Exception):
+    """The file is not a recording, or is damaged; its text says so to a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One message, and when it was sent in epoch milliseconds."""
+
+    at_ms: int
+    topic: str
+    payload: bytes
+    retain: bool = False
+
+    @property
+    def device_id(self) -> str:
+        """The logger that the topic names; empty where it names none."""
+        levels = self.topic.split("/")
+        return levels[2] if len(levels) == 4 else ""
+
+
+class Recorder:
+    """Writes messages to a file, one line each, as they are published."""
+
+    def __init__(self, file: Path, began_ms: int) -> None:
+        self.messages = 0
+        try:
+            self._raw = file.open("wb")
+        except OSError as fault:
+            raise RecordingError(f"{file}: cannot be written: {fault.strerror}") from None
+        self._file: gzip.GzipFile | BufferedWriter = self._raw
+        if file.suffix == ".gz":
+            # Without name and time, so that equal traffic gives equal bytes.
+            self._file = gzip.GzipFile("", "wb", 5, self._raw, mtime=0)
+        self._write({HEADER: VERSION, "began": rfc3339(moment(began_ms))})
+
+    def record(self, message: Recorded) -> None:
+        """Append a message."""
+        line: dict[str, Any] = {"at": message.at_ms, "topic": message.topic}
+        try:
+            line["payload"] = message.payload.decode()
+        except UnicodeDecodeError:
+            line["payload_base64"] = base64.b64encode(message.payload).decode()
+        if message.retain:
+            line["retain"] = True
+        self.messages += 1
+        self._write(line)
+
+    def close(self) -> None:
+        """Finish the file; what is not closed can be read up to where it breaks off."""
+        self._file.close()
+        self._raw.close()
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def is_recording(file: Path) -> bool:
+    """Whether a file begins as a recording does; OSError where it cannot be read."""
+    try:
+        with _opened(file) as lines:
+            return lines.readline(200).replace(b" ", b"").startswith(b'{"recording":')
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return False
+
+
+def recorded(file: Path) -> Iterator[Recorded]:
+    """Yield the messages of a recording in their order, with little memory; one that breaks off ends in RecordingError."""
+    with _opened(file) as lines:
+        number = 1
+        try:
+            _check(file, lines.readline())
+            for line in lines:
+                number += 1
+                yield _parsed(line)
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            raise RecordingError(f"{file}: breaks off after line {number}") from None
+        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
+            raise RecordingError(f"{file}: line {number} is not a recorded message") from None
+
+
+def _opened(file: Path) -> gzip.GzipFile | BufferedReader:
+    with file.open("rb") as plain:
+        zipped = plain.read(2) == _GZIP
+    return gzip.GzipFile(file, "rb") if zipped else file.open("rb")
+
+
+def _check(file: Path, line: bytes) -> None:
+    try:
+        version = orjson.loads(line)[HEADER]
+    except (ValueError, KeyError, TypeError):
+        raise RecordingError(f"{file}: is not a recording of `dewarwatch simulate --record`") from None
+    if version != VERSION:
+        raise RecordingError(f"{file}: is a recording of version {version}; {VERSION} can be read")
+
+
+def _parsed(line: bytes) -> Recorded:
+    said = orjson.loads(line)
+    payload = said.get("payload")
+    raw = base64.b64decode(said["payload_base64"]) if payload is None else payload.encode()
+    return Recorded(int(said["at"]), str(said["topic"]), raw, said.get("retain") is True)

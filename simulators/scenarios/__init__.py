@@ -1,0 +1,1 @@
+"""What happens to shipments and loggers, as files."""

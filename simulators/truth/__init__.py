@@ -1,0 +1,1 @@
+"""Pure: the plain definition of an excursion, which the engine is held against."""

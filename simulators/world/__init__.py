@@ -1,0 +1,1 @@
+"""Pure: shippers, lanes, weather and time: the world that journeys go through."""

@@ -1,0 +1,168 @@
+"""Pure: the kinds of shipper, each with the band it is sent in, its plan, and the figures of its coolant."""
+
+import math
+from dataclasses import dataclass, field
+from random import Random
+
+from simulators.world.coolants import Coolant, Unit
+
+# Units of one model differ by up to 40 % [O'Donnell, see simulators/world/coolants.py]: 1.18 is 1.4 times 0.84.
+UNIT_SPREAD, UNIT_LEAST, UNIT_MOST = 0.1, 0.84, 1.18
+LEAST_TILT_LOSS = 0.35
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shipper:
+    """A kind of shipper. Limits in °C as the band defines them; `overrides` are those that the shipment changes.
+
+    `capacity_kg`, `loss`, `warms_h`, `holds_c` and `dynamic` are those of `coolants.Unit`; `charge` is the share of the
+    capacity at departure. `load_cell` is whether it weighs its nitrogen; `loggers` are the models it carries.
+    """
+
+    name: str
+    code: str
+    model: str
+    coolant: Coolant
+    band: str
+    lower_c: float | None
+    upper_c: float
+    critical_low_c: float | None
+    critical_high_c: float
+    overrides: dict[str, float | None] = field(default_factory=dict)
+    deadband_c: float = 0.5
+    on_delay_s: float
+    budget_s: float
+    max_gap_s: float = 1800
+    hold_time_h: float
+    capacity_kg: float
+    charge: float = 1.0
+    loss: float
+    dynamic: float = 1.0
+    warms_h: float
+    holds_c: float = 0.0
+    starts_c: float
+    load_cell: bool = False
+    loggers: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Particular:
+    """One shipper on one journey: its share of a full charge, its heat leak and what tilt costs it, by its model's."""
+
+    charge: float
+    unit: float
+    tilts: float
+
+    def of(self, shipper: Shipper) -> Unit:
+        return Unit.of(
+            capacity=shipper.capacity_kg,
+            charge=shipper.capacity_kg * self.charge,
+            loss=shipper.loss,
+            unit=self.unit,
+            dynamic=shipper.dynamic,
+            tilts=self.tilts,
+            warms_s=shipper.warms_h * 3600,
+            holds_c=shipper.holds_c,
+        )
+
+
+def particular(
+    shipper: Shipper, charge: tuple[float, float] | None, leak: tuple[float, float], random: Random
+) -> Particular:
+    """Draw a unit: charged as its model is or within a range, its heat leak by its model's spread times a range."""
+    drawn = min(UNIT_MOST, max(UNIT_LEAST, math.exp(random.gauss(0, UNIT_SPREAD))))
+    return Particular(
+        charge=shipper.charge if charge is None else random.uniform(*charge),
+        unit=drawn * random.uniform(*leak),
+        tilts=random.uniform(LEAST_TILT_LOSS, 1),
+    )
+
+
+def _nitrogen(name: str, code: str, model: str, capacity_kg: float, *, load_cell: bool = False) -> Shipper:
+    # At rest in a room it lasts 10 days. While it moves it loses 40 % more, and holds for 7.
+    return Shipper(
+        name=name,
+        code=code,
+        model=model,
+        coolant="nitrogen",
+        band="cryogenic",
+        lower_c=None,
+        upper_c=-150,
+        critical_low_c=None,
+        critical_high_c=-135,
+        on_delay_s=0,
+        budget_s=7200,
+        hold_time_h=240,
+        capacity_kg=capacity_kg,
+        loss=capacity_kg / 10,
+        dynamic=1.4,
+        warms_h=12.4,
+        starts_c=-190.5,
+        loggers=("cryo-2", "cryo-2", "cryo-1"),
+        load_cell=load_cell,
+    )
+
+
+def _box(
+    name: str, band: str, limits: tuple[float, float, float, float], budget_s: float, melts_c: float
+) -> Shipper:
+    # Vacuum panels of 0.14 W/K around 10 kg of material with 200 kJ/kg: four to six days in a room.
+    lower_c, upper_c, critical_low_c, critical_high_c = limits
+    return Shipper(
+        name=name,
+        code="PCM",
+        model="phase-change box",
+        coolant="phase-change",
+        band=band,
+        lower_c=lower_c,
+        upper_c=upper_c,
+        critical_low_c=critical_low_c,
+        critical_high_c=critical_high_c,
+        on_delay_s=600,
+        budget_s=budget_s,
+        hold_time_h=96,
+        capacity_kg=10.0,
+        charge=0.7,
+        loss=0.06,
+        warms_h=24,
+        holds_c=melts_c,
+        starts_c=melts_c,
+        loggers=("chip",),
+    )
+
+
+SHIPPERS = {
+    shipper.name: shipper
+    for shipper in (
+        # 4.1 litres in the absorbent, 0.808 kg each.
+        _nitrogen("nitrogen", "LN2", "dry vapour shipper", 3.3),
+        # Solid CO2 is colder where the pressure is that of a cabin: which is why its shipments carry no lower limit.
+        Shipper(
+            name="dry-ice",
+            code="ICE",
+            model="dry-ice shipper",
+            coolant="dry-ice",
+            band="ultra_low",
+            lower_c=None,
+            upper_c=-70,
+            critical_low_c=None,
+            critical_high_c=-60,
+            overrides={"lower_c": None},
+            on_delay_s=300,
+            budget_s=14_400,
+            hold_time_h=168,
+            # 10 % a day: large boxes lose some 8 % of their ice a day, small ones with pellets five times as much.
+            capacity_kg=20.0,
+            loss=2.0,
+            warms_h=10,
+            starts_c=-78.0,
+            loggers=("cryo-1",),
+        ),
+        _box("box-20", "controlled", (2, 25, 0, 40), 86_400, 21.0),
+        _box("box-5", "refrigerated", (2, 8, 0, 25), 43_200, 5.0),
+        _nitrogen("nitrogen-weighed", "LNW", "dry vapour shipper with load cell", 3.3, load_cell=True),
+        _nitrogen("nitrogen-large", "LNL", "large dry vapour shipper", 8.5, load_cell=True),
+    )
+}
+USUAL = ("nitrogen", "dry-ice", "box-20", "box-5")
+NITROGEN = ("nitrogen", "nitrogen-weighed", "nitrogen-large")

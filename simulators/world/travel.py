@@ -1,0 +1,85 @@
+"""Pure: how a journey really goes: what was planned, with the small delays of every day and the large ones of a story."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Literal, get_args
+
+from simulators.world.lanes import ELSEWHERE, Airport, Leg, Place, Stage, flight_s
+
+DetourKind = Literal["delayed", "missed_connection", "wrong_hub"]
+DETOURS: tuple[DetourKind, ...] = get_args(DetourKind)
+
+# What was unloaded less than this before its flight does not fly with it.
+TRANSFER_S = 45 * 60
+LATE_FLIGHT_S = 12 * 60
+PUNCTUAL_S = 15 * 60
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Detour:
+    """Something that takes time at a stage: at the so-manieth of it (-1 is the last)."""
+
+    kind: DetourKind
+    stage: Stage
+    which: int
+    lasts_s: float
+
+
+def travel(
+    planned: Sequence[Leg], detours: Sequence[Detour], airports: Mapping[str, Airport], random: Random
+) -> tuple[Leg, ...]:
+    """Return the legs as they go. A hub waits for its planned flight, which leaves then or a little later.
+
+    Whoever comes to a hub too late for its flight takes the next one as soon as the transfer is made.
+    """
+    legs: list[Leg] = []
+    seen: dict[Stage, int] = {}
+    counts = {stage: sum(leg.stage == stage for leg in planned) for stage in {leg.stage for leg in planned}}
+    for leg in planned:
+        number = seen.get(leg.stage, 0)
+        seen[leg.stage] = number + 1
+        here = [d for d in detours if d.stage == leg.stage and _is(d.which, number, counts[leg.stage])]
+        begins_s = legs[-1].ends_s if legs else leg.begins_s
+        wrong = next((d for d in here if d.kind == "wrong_hub"), None)
+        if wrong is not None:
+            legs += _astray(leg, begins_s, wrong.lasts_s, airports, random)
+            continue
+        extra_s = sum(d.lasts_s for d in here)
+        legs.append(replace(leg, begins_s=begins_s, ends_s=_ends_s(leg, begins_s, extra_s, random)))
+    return tuple(legs)
+
+
+def _is(which: int, number: int, count: int) -> bool:
+    return number == (count - 1 if which < 0 else min(which, count - 1))
+
+
+def _ends_s(leg: Leg, begins_s: float, extra_s: float, random: Random) -> float:
+    planned_s = leg.ends_s - leg.begins_s
+    if leg.stage == "hub":
+        leaves_s = leg.ends_s + min(random.expovariate(1 / LATE_FLIGHT_S), 5 * LATE_FLIGHT_S, planned_s / 8)
+        return max(leaves_s, begins_s + min(TRANSFER_S, planned_s)) + extra_s
+    spread_s = min(0.03 * planned_s, PUNCTUAL_S)
+    return begins_s + planned_s + random.uniform(-spread_s, spread_s) + extra_s
+
+
+def _astray(
+    flight: Leg, begins_s: float, stays_s: float, airports: Mapping[str, Airport], random: Random
+) -> list[Leg]:
+    """Return a flight to somewhere else, the time until it is noticed there, and the flight to where it belongs."""
+    here = {flight.origin.name, flight.destination.name}
+    wrong = random.choice(
+        [airports[code].place for code in ELSEWHERE if airports[code].place.name not in here]
+    )
+    legs: list[Leg] = []
+
+    def add(stage: Stage, origin: Place, destination: Place, lasts_s: float) -> None:
+        from_s = legs[-1].ends_s if legs else begins_s
+        legs.append(
+            Leg(stage=stage, origin=origin, destination=destination, begins_s=from_s, ends_s=from_s + lasts_s)
+        )
+
+    add("flight", flight.origin, wrong, flight_s(flight.origin, wrong))
+    add("hub", wrong, wrong, stays_s)
+    add("flight", wrong, flight.destination, flight_s(wrong, flight.destination))
+    return legs

@@ -1,0 +1,1 @@
+"""From bytes to stored readings: decode, validate, store, answer."""

@@ -1,0 +1,198 @@
+"""The writes of one batch, each one statement over arrays or one COPY, called in the order in which they stand here.
+
+First the states of the devices, in the order of their ids: their rows are the locks. So two ingesters never wait
+for each other in a circle, and a reading is stored either before an assignment changes or after it, never beside
+it (see registry.assignments). Then the readings, with the marks that make shipments due for evaluation.
+"""
+
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from typing import TypeAlias
+
+import asyncpg
+
+from telemetry.ingest.batch import Arrays, Batch, array
+from telemetry.ingest.copy_batch import Fresh
+from telemetry.ingest.repeats import Key
+from telemetry.ingest.sequences import MAX_LOOKED_AT, Acknowledgement
+from telemetry.model import Message, Reading, Refused
+from telemetry.registry.assignments import EVALUATE_CHANNEL
+
+Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+
+
+KNOWN_DEVICES = "SELECT device_id FROM devices WHERE device_id = ANY($1::text[])"
+
+_NEWER = "coalesce(excluded.measured_at > s.measured_at, s.measured_at IS NULL)"
+_NEWER_POSITION = "coalesce(excluded.position_at > s.position_at, s.position_at IS NULL)"
+
+# The status received last is the truth. A last will carries the time at which it was laid down, not that of the
+# loss: a change that does not bring a later time is taken to have happened now.
+UPDATE_STATES = f"""
+INSERT INTO device_states AS s (device_id, last_received_at, measured_at, temperature_c, probe_ok, battery_pct,
+    flight_mode_until, position_at, lat, lon, connection, connection_at)
+SELECT * FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::timestamptz[], $4::text::float8[], $5::text::bool[], $6::text::float8[],
+    $7::text::timestamptz[], $8::text::timestamptz[], $9::text::float8[], $10::text::float8[], $11::text::text[], $12::text::timestamptz[])
+ON CONFLICT (device_id) DO UPDATE SET
+    last_received_at = greatest(s.last_received_at, excluded.last_received_at),
+    measured_at = greatest(s.measured_at, excluded.measured_at),
+    temperature_c = CASE WHEN {_NEWER} THEN excluded.temperature_c ELSE s.temperature_c END,
+    probe_ok = CASE WHEN {_NEWER} THEN excluded.probe_ok ELSE s.probe_ok END,
+    battery_pct = CASE WHEN {_NEWER} THEN excluded.battery_pct ELSE s.battery_pct END,
+    flight_mode_until = CASE WHEN {_NEWER} THEN excluded.flight_mode_until ELSE s.flight_mode_until END,
+    position_at = greatest(s.position_at, excluded.position_at),
+    lat = CASE WHEN {_NEWER_POSITION} THEN excluded.lat ELSE s.lat END,
+    lon = CASE WHEN {_NEWER_POSITION} THEN excluded.lon ELSE s.lon END,
+    connection = coalesce(excluded.connection, s.connection),
+    connection_at = CASE
+        WHEN excluded.connection IS NULL THEN s.connection_at
+        WHEN coalesce(excluded.connection_at > s.connection_at, true) THEN excluded.connection_at
+        WHEN excluded.connection <> s.connection THEN now()
+        ELSE s.connection_at END
+"""  # noqa: S608 -- put together from the constants above
+
+# Only what was not there before makes a shipment due, and all of a batch is one wake-up.
+INSERT_READINGS = """
+WITH new AS (
+    INSERT INTO readings (device_id, measured_at, temperature_c, probe_ok, seq, boot, lat, lon, accuracy_m, ambient_c,
+        battery_pct, tilt_deg, shock_g, lid_open, ln2_kg, pressure_hpa, humidity_pct, flight_mode_until, extra,
+        received_at, source)
+    SELECT sent.*, $21::text FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::float8[], $4::text::bool[], $5::text::bigint[],
+        $6::text::bigint[], $7::text::float8[], $8::text::float8[], $9::text::float8[], $10::text::float8[], $11::text::float8[], $12::text::float8[],
+        $13::text::float8[], $14::text::bool[], $15::text::float8[], $16::text::float8[], $17::text::float8[], $18::text::timestamptz[], $19::text::jsonb[],
+        $20::text::timestamptz[]) AS sent
+    ON CONFLICT DO NOTHING RETURNING device_id, measured_at
+), touched AS (
+    SELECT device_id, min(measured_at) AS first, max(measured_at) AS last FROM new GROUP BY device_id
+), marks AS (
+    INSERT INTO evaluation_marks (shipment_id, device_id, dirty_from)
+    SELECT a.shipment_id, device_id, greatest(first, a.starts_at)
+    FROM touched JOIN device_assignments AS a USING (device_id)
+    WHERE a.starts_at <= last AND (a.ends_at IS NULL OR a.ends_at > first)
+    RETURNING id
+)
+SELECT CASE WHEN (SELECT count(*) FROM new) < $22 THEN ARRAY(SELECT device_id FROM new) END AS device_ids,
+    CASE WHEN (SELECT count(*) FROM new) < $22 THEN ARRAY(SELECT measured_at FROM new) END AS instants,
+    (SELECT pg_notify($23, '') FROM marks LIMIT 1) AS told
+"""
+
+# The marks of readings that COPY has stored.
+MARK = """
+WITH marks AS (
+    INSERT INTO evaluation_marks (shipment_id, device_id, dirty_from)
+    SELECT a.shipment_id, device_id, greatest(first, a.starts_at)
+    FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::timestamptz[]) AS touched (device_id, first, last)
+    JOIN device_assignments AS a USING (device_id)
+    WHERE a.starts_at <= last AND (a.ends_at IS NULL OR a.ends_at > first)
+    RETURNING id
+)
+SELECT pg_notify($4, '') FROM marks LIMIT 1
+"""
+
+STORED_READINGS = f"""
+SELECT {", ".join(Reading._fields)} FROM unnest($1::text::text[], $2::text::timestamptz[]) AS sent (device_id, measured_at)
+JOIN readings USING (device_id, measured_at) WHERE measured_at BETWEEN $3 AND $4
+"""  # noqa: S608 -- the columns are the fields of our own class
+
+# A counter with gaps beyond number keeps only its lowest 10,000 ranges: the logger sends the rest again, and is
+# never told that something is here which is not.
+ADD_SEQUENCES = """
+INSERT INTO logger_sequences AS s (device_id, boot, received)
+SELECT device_id, boot, range_agg(int8range(first, last, '[]'))
+FROM unnest($1::text::text[], $2::text::bigint[], $3::text::bigint[], $4::text::bigint[]) AS sent (device_id, boot, first, last)
+GROUP BY device_id, boot ORDER BY device_id, boot
+ON CONFLICT (device_id, boot) DO UPDATE SET received = CASE
+    WHEN pg_column_size(s.received + excluded.received) < 200000 THEN s.received + excluded.received
+    ELSE (SELECT range_agg(kept) FROM (SELECT kept FROM unnest(s.received + excluded.received) AS kept LIMIT 10000) AS k)
+    END
+RETURNING device_id, boot, lower(received) AS first, upper(received) - 1 AS last,
+    CASE WHEN received <> range_merge(received)::int8multirange THEN
+        ARRAY(SELECT ARRAY[lower(r), upper(r) - 1] FROM unnest(received) AS r LIMIT $5) END AS ranges
+"""
+
+KEEP_MESSAGES = """
+INSERT INTO refused_messages (received_at, source, origin, payload)
+SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::bytea[]) RETURNING id
+"""
+
+KEEP_REFUSALS = """
+INSERT INTO refusals (message_id, position, reason, detail, device_id)
+SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[])
+"""
+
+
+async def known_devices(connection: Connection | asyncpg.Pool, device_ids: Collection[str]) -> set[str]:
+    """Tell which of the devices are registered."""
+    return {row["device_id"] for row in await connection.fetch(KNOWN_DEVICES, list(device_ids))}
+
+
+async def update_states(connection: Connection, states: Arrays) -> None:
+    """Lock the devices of a batch, and bring their last known states up to date."""
+    if states:
+        await connection.execute(UPDATE_STATES, *states)
+
+
+async def copy_readings(connection: Connection, batch: Fresh, on_sent: Callable[[], None]) -> None:
+    """Store readings that are all new, and mark the shipments they belong to; tell when they are on their way.
+
+    Raises UniqueViolationError where one of them is there already, or comes twice.
+    """
+    columns, data = batch.copy
+    await connection.copy_to_table(
+        "readings", source=_at_once(data, on_sent), columns=columns, format="binary"
+    )
+    await connection.execute(MARK, *batch.touched, EVALUATE_CHANNEL)
+
+
+async def insert_readings(connection: Connection, batch: Batch) -> set[Key] | None:
+    """Store what is not there yet, and mark the shipments it belongs to; give the new keys, None for all of them."""
+    if not batch.readings:
+        return None
+    row = await connection.fetchrow(
+        INSERT_READINGS, *batch.rows, batch.source, len(batch.readings), EVALUATE_CHANNEL
+    )
+    assert row is not None
+    return None if row["device_ids"] is None else set(zip(row["device_ids"], row["instants"], strict=True))
+
+
+async def stored_readings(connection: Connection, keys: Collection[Key]) -> dict[Key, Reading]:
+    """Give the readings that are stored under these keys, with `extra` as JSON text."""
+    device_ids, instants = zip(*keys, strict=True)
+    rows = await connection.fetch(
+        STORED_READINGS, array(device_ids), array(instants), min(instants), max(instants)
+    )
+    return {(row["device_id"], row["measured_at"]): Reading._make(row) for row in rows}
+
+
+async def add_sequences(connection: Connection, sequences: Arrays) -> list[Acknowledgement]:
+    """Note which numbers have arrived; give what is now known of each device and boot."""
+    if not sequences:
+        return []
+    return [
+        Acknowledgement(device_id, boot, several or [(first, last)])
+        for device_id, boot, first, last, several in await connection.fetch(
+            ADD_SEQUENCES, *sequences, MAX_LOOKED_AT
+        )
+    ]
+
+
+async def keep_refused(connection: Connection, evidence: Sequence[tuple[Message, Sequence[Refused]]]) -> None:
+    """Keep messages with their bytes, once each, and every refusal of something in them."""
+    messages = [(m.received_at, m.source, _text(m.origin), m.payload) for m, _ in evidence]
+    kept = await connection.fetch(KEEP_MESSAGES, *zip(*messages, strict=True))
+    # Ids are given out in the order of the rows.
+    refusals = [
+        (message_id, refused.index, refused.reason, _text(refused.detail), refused.device_id)
+        for message_id, (_, refusals_) in zip(sorted(row["id"] for row in kept), evidence, strict=True)
+        for refused in refusals_
+    ]
+    await connection.execute(KEEP_REFUSALS, *zip(*refusals, strict=True))
+
+
+async def _at_once(data: bytes, on_sent: Callable[[], None]) -> AsyncIterator[bytes]:
+    yield data
+    on_sent()
+
+
+def _text(value: str) -> str:
+    """Give a text that any database takes: the topic and the server's own words are not ours."""
+    return value.replace("\0", "\\0").encode(errors="backslashreplace").decode()

@@ -1,0 +1,208 @@
+"""All rules there are, on the real database: however readings arrive, the alerts are those of one look at all of them."""
+
+import asyncio
+import json
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from typing import Any
+
+import asyncpg
+import pytest
+
+from alerts.evaluation.checkpoint import Standing, go_forward
+from alerts.evaluation.claim import look_at
+from alerts.evaluation.judge_batch import Judged, judge_here
+from alerts.evaluation.judgement import DueShipment
+from alerts.evaluation.look import Logger, look_around
+from alerts.evaluation.loop import evaluate_due
+from alerts.evaluation.worker_process import framed, serve, understood
+from alerts.excursions import fold_trace
+from alerts.excursions.fold import finish
+from alerts.model import Instant, to_datetime, to_instant
+from alerts.rules.registry import RULES, tuned
+from alerts.rules.rule import Moment
+from alerts.triage.alert import AlertState, Condition
+from tests.integration.alerts.conftest import Desk
+
+READINGS = 90
+LOGGERS = ("D1", "D2")
+
+_STORE = """
+WITH new AS (
+    INSERT INTO readings (device_id, measured_at, received_at, source, temperature_c, probe_ok, seq, boot, lat, lon,
+        accuracy_m, ambient_c, battery_pct, tilt_deg, shock_g, lid_open, ln2_kg, flight_mode_until, extra)
+    SELECT device_id, measured_at, received_at, 'mqtt', temperature_c, temperature_c IS NOT NULL, seq, boot, lat, lon,
+        accuracy_m, ambient_c, battery_pct, tilt_deg, shock_g, lid_open, ln2_kg, flight_mode_until, extra
+    FROM jsonb_populate_recordset(NULL::readings, $1) ON CONFLICT DO NOTHING RETURNING device_id, measured_at
+)
+INSERT INTO evaluation_marks (shipment_id, device_id, dirty_from)
+SELECT 'S1', device_id, min(measured_at) FROM new GROUP BY device_id
+"""
+_LOSSES = (
+    "DELETE FROM evaluation_states",
+    "DELETE FROM evaluation_safe_points",
+    "UPDATE evaluation_states SET state = '{}'",
+    "UPDATE evaluation_states SET state = state - 'rules'",
+    "UPDATE evaluation_states SET state = state #- '{rules,signal_lost}'",
+    "UPDATE evaluation_safe_points SET state = state #- '{rules,signal_lost}' WHERE random() < 0.5",
+)
+
+
+def readings(chance: random.Random, device_id: str, ends_at: datetime) -> list[dict[str, Any]]:
+    """A journey in which each channel stays at a level for a while, is gone for a while, and goes on elsewhere."""
+    levels: dict[str, Sequence[Any]] = {
+        "temperature_c": [-190.0, -189.0, -149.0, -120.0, None],
+        "ambient_c": [21.0, 45.0, None],
+        "battery_pct": [80.0, 19.0, 4.0, None],
+        "tilt_deg": [1.0, 50.0, 100.0, None],
+        "shock_g": [0.2, 9.0, 30.0, None],
+        "lid_open": [False, False, True, None],
+        "ln2_kg": [12.0, 5.0, 0.5, None],
+        "lat": [50.03, 46.0, 40.64, None],
+        "accuracy_m": [5.0, 900.0, None],
+        "extra": [{"temperature_2_c": -188.0}, {"temperature_2_c": "cold"}, None],
+    }
+    now = {name: of[0] for name, of in levels.items()}
+    steps = [chance.choice([60, 300, 300, 900, 2400, 15_000]) for _ in range(READINGS)]
+    at, seq, found = ends_at - timedelta(seconds=sum(steps)), 0, []
+    for step in steps:
+        at, seq = at + timedelta(seconds=step), seq + chance.choice([1, 1, 1, 1, 5])
+        for name, of in levels.items():
+            if chance.random() < 0.15:
+                now[name] = chance.choice(of)
+        flight = at + timedelta(hours=6) if chance.random() < 0.04 else None
+        delay = timedelta(seconds=chance.choice([1, 1, 200, 20_000]))
+        found.append(
+            {
+                **now,
+                "device_id": device_id,
+                "measured_at": at.isoformat(),
+                "received_at": (at + delay).isoformat(),
+                "lon": None if now["lat"] is None else 8.57 - (50.03 - now["lat"]) * 8,
+                "flight_mode_until": None if flight is None else flight.isoformat(),
+                "seq": seq,
+                "boot": 1,
+            }
+        )
+    return found
+
+
+async def ship(desk: Desk, chance: random.Random, departed_at: datetime, ends_at: datetime) -> None:
+    await desk.ship("S1", "D1", max_gap_s=1800, on_delay_s=chance.choice([0, 600]))
+    await desk.pool.execute("INSERT INTO devices (device_id, interval_s) VALUES ('D2', 300)")
+    await desk.pool.execute(
+        "INSERT INTO device_assignments (device_id, shipment_id, starts_at) VALUES ('D2', 'S1', $1)",
+        departed_at,
+    )
+    await desk.pool.execute(
+        "INSERT INTO dewars (dewar_id, hold_time_h, ln2_capacity_kg, last_charged_at) VALUES ('W1', 100, 12, $1)",
+        departed_at - timedelta(hours=4),
+    )
+    arrival = ends_at + timedelta(hours=chance.choice([-20, 5, 60]))
+    legs = [
+        {
+            "from": "FRA",
+            "to": "JFK",
+            "planned_departure": departed_at.isoformat(),
+            "planned_arrival": arrival.isoformat(),
+        }
+    ]
+    await desk.pool.execute(
+        "UPDATE shipments SET departed_at = $1, created_at = $1, dewar_id = 'W1', origin = 'FRA', destination = 'JFK', "
+        "legs = $2, planned_departure = $1, planned_arrival = $3, packed_out_at = $4, use_by = $5",
+        departed_at,
+        json.dumps(legs),
+        arrival,
+        departed_at - timedelta(hours=3),
+        arrival + timedelta(hours=chance.choice([-5, 100])),
+    )
+    await desk.pool.execute("UPDATE device_assignments SET starts_at = $1", departed_at)
+
+
+async def one_look(pool: asyncpg.Pool, now: Instant) -> dict[str, Condition]:
+    """What the rules find that look once at all readings in order, with nothing on record."""
+    async with pool.acquire() as connection, connection.transaction():
+        batch = await look_at(connection, ["S1"])
+    assert batch is not None
+    [due] = batch.shipments
+    assert due.facts is not None
+    watching, loggers = tuned(due.facts.plan), []
+    for device in due.devices:
+        forward = go_forward(due.facts, watching, Standing(), device.trace, 0)
+        assert forward.errors == {}
+        judged = finish(due.facts.plan, due.facts.window, forward.standing.state, now)
+        moment = Moment(through=judged.through, watched_from=due.watched_from, device_id=device.device_id)
+        loggers.append(Logger(standing=forward.standing, moment=moment))
+    whole = Moment(through=max(logger.moment.through for logger in loggers), watched_from=due.watched_from)
+    looked = look_around(due.facts, watching, loggers, whole, {})
+    assert looked.errors == {}
+    return {condition.subject: condition for condition in looked.conditions}
+
+
+async def as_if_apart(shipments: Sequence[DueShipment], now: Instant) -> Sequence[Judged]:
+    """Judge as the process for the past does, here, where it has the fewer readings between safe points."""
+    judged = []
+    for shipment in shipments:
+        answers = BytesIO()
+        serve(BytesIO(b"".join(framed((shipment, now)))), answers)
+        judged.append(understood(answers.getvalue()[8:], shipment))
+    return judged
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_alerts_are_those_of_one_look_at_all_readings(
+    desk: Desk, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold_trace, "SAFE_POINT_EVERY", 6)
+    monkeypatch.setattr(fold_trace, "COLUMNS_FROM", 8)
+    chance = random.Random(seed)
+    ends_at = datetime.now(UTC) - chance.choice([timedelta(minutes=1), timedelta(hours=3)])
+    sent = [one for logger in LOGGERS for one in readings(chance, logger, ends_at)]
+    departed_at = min(datetime.fromisoformat(one["measured_at"]) for one in sent) - timedelta(minutes=5)
+    await ship(desk, chance, departed_at, ends_at)
+    if chance.random() < 0.5:
+        chance.shuffle(sent)
+    while sent:
+        size = chance.choice([1, 3, 20])
+        some, sent = sent[:size], sent[size:]
+        await desk.pool.execute(_STORE, json.dumps(some))
+        if chance.random() < 0.2:  # sent again
+            await desk.pool.execute(_STORE, json.dumps(some))
+        if chance.random() < 0.1:
+            await desk.pool.execute(chance.choice(_LOSSES))
+        if chance.random() < 0.6:
+            several = chance.choices([judge_here, as_if_apart], k=chance.choice([1, 2]))
+            await asyncio.gather(*(evaluate_due(desk.pool, judging=judging) for judging in several))
+    await desk.evaluate()
+
+    evaluated_at = await desk.pool.fetchval("SELECT evaluated_at FROM evaluations")
+    assert await desk.pool.fetchval("SELECT failures FROM evaluations") == 0
+    expected = await one_look(desk.pool, to_instant(evaluated_at))
+    kinds = [rule.kind for rule in RULES]
+    rows = {
+        row["subject"]: row
+        for row in await desk.pool.fetch("SELECT * FROM alerts WHERE kind = ANY($1::text[])", kinds)
+    }
+    for subject, found in expected.items():
+        row = rows.pop(subject)
+        assert (row["since"], row["severity"], row["message"]) == (
+            to_datetime(found.since),
+            found.severity,
+            found.message,
+        )
+        assert row["until"] == (None if found.until is None else to_datetime(found.until))
+        assert (row["state"] == AlertState.RESOLVED) == (found.until is not None)
+        assert (json.loads(row["details"]), row["withdrawn"]) == (found.details, False)
+    about_now = {rule.kind for rule in RULES if rule.about_now}
+    for row in rows.values():
+        assert row["state"] == AlertState.RESOLVED
+        assert row["withdrawn"] or row["kind"] in about_now, row
+    assert not await desk.pool.fetchval("SELECT count(*) FROM alerts WHERE kind = 'evaluation_failed'")
+
+    ended_at = datetime.now(UTC) - timedelta(seconds=1)
+    await desk.deliver(ended_at)
+    await desk.evaluate()
+    left = await desk.pool.fetch("SELECT * FROM alerts WHERE kind = ANY($1::text[])", kinds)
+    assert {row["state"] for row in left} <= {AlertState.RESOLVED}

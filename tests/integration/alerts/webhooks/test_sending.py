@@ -1,0 +1,162 @@
+"""Messages reach endpoints that answer in every way there is, and each attempt is on record."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from standardwebhooks import Webhook
+
+from alerts.events.outbox import Position
+from alerts.model import to_instant
+from alerts.outbound.connection import LARGEST_ANSWER
+from alerts.webhooks.message import LARGEST_BODY
+from tests.receivers import ENDLESS, FAIL, HANG, HUGE, OK, RESET, Reply, in_turn, receiver
+
+from .conftest import HURRY, SECRET, Hooks
+
+
+async def test_an_event_reaches_its_endpoint_signed_with_all_of_its_state(hooks: Hooks) -> None:
+    async with receiver() as partner:
+        webhook_id = await hooks.endpoint(partner.url)
+        hooks.run()
+        await hooks.tell(severity="critical")
+        await hooks.all_are("delivered", webhook_id, 1)
+    (got,) = partner.got
+    message = Webhook(SECRET).verify(got.body, got.headers)
+    told = await hooks.pool.fetchrow("SELECT * FROM outbox")
+    assert message["type"] == "alert.firing"
+    assert datetime.fromisoformat(message["timestamp"]) == told["created_at"]
+    assert message["data"] == {"shipment_id": "S1", "number": 0, "severity": "critical", "sequence": 1}
+    assert got.id == str(Position(told["position"], to_instant(told["created_at"])))
+    assert got.headers["content-type"] == "application/json"
+    (attempt,) = await hooks.attempts(webhook_id)
+    assert (attempt["status"], attempt["error"], attempt["answer"]) == (200, None, b"ok")
+    assert attempt["counted"]
+
+
+@pytest.mark.parametrize(
+    "bad", [FAIL, HANG, RESET, Reply(302, headers=(("Location", "/elsewhere"),)), Reply(304)]
+)
+async def test_what_is_not_2xx_is_tried_again_with_the_same_id(hooks: Hooks, bad: Reply) -> None:
+    async with receiver(in_turn(bad, bad, OK)) as partner:
+        webhook_id = await hooks.endpoint(partner.url)
+        hooks.run()
+        await hooks.tell()
+        await hooks.all_are("delivered", webhook_id, 1)
+    assert len(partner.got) == 3
+    assert len(set(partner.ids)) == 1
+    assert {got.path for got in partner.got} == {"/hook"}  # no redirect is followed
+    assert len({got.body for got in partner.got}) == 1
+    attempts = await hooks.attempts(webhook_id)
+    assert [one["status"] for one in attempts][-1] == 200
+    assert all(one["error"] or one["status"] for one in attempts)
+
+
+@pytest.mark.parametrize("reply", [HUGE, ENDLESS])
+async def test_of_an_answer_20_kb_are_read_and_no_more(hooks: Hooks, reply: Reply) -> None:
+    async with receiver(reply) as partner:
+        webhook_id = await hooks.endpoint(partner.url)
+        hooks.run()
+        await hooks.tell()
+        await hooks.all_are("delivered", webhook_id, 1)
+        (attempt,) = await hooks.attempts(webhook_id)
+        assert len(attempt["answer"]) == LARGEST_ANSWER
+        assert attempt["seconds"] < 0.5
+        assert partner.sent < 30_000_000  # the rest found nobody to take it
+
+
+async def test_what_is_tried_for_the_last_time_is_kept(hooks: Hooks) -> None:
+    async with receiver(FAIL) as partner:
+        webhook_id = await hooks.endpoint(partner.url)
+        hooks.run()
+        await hooks.tell()
+        await hooks.all_are("exhausted", webhook_id, 1)
+        assert len(partner.got) == len(HURRY.schedule.delays_s)
+    row = await hooks.row(webhook_id)
+    assert row["failures"] == 8
+    assert row["failing_since"] is not None
+    assert row["state"] == "active"
+
+
+async def test_retry_after_is_honoured_for_all_that_waits(hooks: Hooks) -> None:
+    busy = Reply(429, headers=(("Retry-After", "2"),))
+    async with receiver(in_turn(busy, OK)) as partner:
+        webhook_id = await hooks.endpoint(partner.url)
+        hooks.run()
+        await hooks.tell()
+        await partner.until(lambda: len(partner.got) == 1)
+        await hooks.until("SELECT hold_until > now() + interval '1 second' FROM webhooks")
+        began = datetime.now(UTC)
+        await hooks.tell()
+        await hooks.all_are("delivered", webhook_id, 2)
+        assert datetime.now(UTC) - began > timedelta(seconds=1)
+
+
+async def test_410_switches_off_and_tells_the_owner(hooks: Hooks) -> None:
+    async with receiver(Reply(410)) as partner:
+        webhook_id = await hooks.endpoint(partner.url, organization="acme")
+        hooks.run()
+        await hooks.tell(organization="acme")
+        await hooks.until("SELECT state = 'disabled' AND disabled_reason = 'gone' FROM webhooks")
+        await hooks.tell(organization="acme")
+        await hooks.until("SELECT count(*) = 2 FROM webhook_deliveries")
+    assert len(partner.got) == 1
+    assert [one["state"] for one in await hooks.deliveries(webhook_id)] == ["waiting"] * 2
+    told = await hooks.pool.fetchrow("SELECT * FROM outbox WHERE type = 'webhook.disabled'")
+    assert told["organization"] == "acme"
+
+
+async def test_a_dead_endpoint_delays_nobody(hooks: Hooks) -> None:
+    async with receiver(HANG) as dead, receiver() as alive:
+        dead_id = await hooks.endpoint(dead.url)
+        alive_id = await hooks.endpoint(alive.url)
+        hooks.run(
+            replace(HURRY, time_limit_s=15.0, lease=timedelta(seconds=60), in_flight=8, slow_in_flight=4)
+        )
+        await hooks.tell(100)
+        await dead.until(lambda: len(dead.got) > 0)
+        await hooks.all_are("delivered", alive_id, 100)
+        assert len(dead.got) <= 4
+        assert all(one["state"] == "waiting" for one in await hooks.deliveries(dead_id))
+
+
+async def test_several_senders_send_each_message_once(hooks: Hooks) -> None:
+    async with receiver() as partner:
+        ids = [await hooks.endpoint(f"{partner.url}/{number}") for number in range(5)]
+        for _ in range(3):
+            hooks.run()
+        await asyncio.gather(*[hooks.tell(40, shipment_id=f"S{number}") for number in range(5)])
+        for webhook_id in ids:
+            await hooks.all_are("delivered", webhook_id, 200)
+    assert len(partner.got) == 1000
+    assert len({(got.path, got.id) for got in partner.got}) == 1000
+
+
+async def test_the_sequence_of_a_shipment_has_no_gap_whoever_tells(hooks: Hooks) -> None:
+    await asyncio.gather(*[hooks.tell(3) for _ in range(20)])
+    rows = await hooks.pool.fetch("SELECT (data->>'sequence')::int AS sequence FROM outbox ORDER BY 1")
+    assert [row["sequence"] for row in rows] == list(range(1, 61))
+
+
+async def test_a_body_too_large_leaves_out_what_makes_it_so(hooks: Hooks) -> None:
+    async with receiver() as partner:
+        webhook_id = await hooks.endpoint(partner.url)
+        hooks.run()
+        await hooks.tell(legs=["x" * 30_000], note="short")
+        await hooks.all_are("delivered", webhook_id, 1)
+    (got,) = partner.got
+    assert len(got.body) < LARGEST_BODY
+    assert got.message["data"]["left_out"] == ["legs"]
+    assert got.message["data"]["note"] == "short"
+
+
+async def test_what_was_claimed_and_not_sent_is_given_back_at_the_end(hooks: Hooks) -> None:
+    async with receiver(HANG) as partner:
+        webhook_id = await hooks.endpoint(partner.url)
+        hooks.run(replace(HURRY, time_limit_s=15.0, lease=timedelta(seconds=60), end_within_s=0.1))
+        await hooks.tell(30)
+        await partner.until(lambda: len(partner.got) == 2)
+        await hooks.stop()
+    assert await hooks.pool.fetchval("SELECT count(*) FROM webhook_deliveries WHERE next_at <= now()") == 30
+    assert await hooks.attempts(webhook_id) == []

@@ -1,0 +1,141 @@
+"""Faults of ours: the database away, or a bug; never told in detail, never mistaken for the caller's."""
+
+import asyncio
+
+import asyncpg
+import httpx
+import pytest
+from sqlalchemy import text
+
+from api.embedded.process import Supervisor
+from api.http.problems import is_passing
+from api.identity.access import RULES
+from api.identity.authenticator import Authenticator
+from migrations.upgrade import engine_for, upgrade
+from telemetry.ingest.pipeline import Ingest
+from tests.integration.api.conftest import ADMIN_KEY, Desk, MakeDesk, MakeServices, problem
+from tests.integration.api.identity.test_auth import call_of
+
+BODIES = {
+    "POST /v1/dewars/{dewar_id}/charges/correct": {
+        "charged_at": "2026-11-20T08:00:00Z",
+        "reason": "x",
+        "withdrawn": True,
+    },
+    "POST /v1/devices": {"device_id": "D1"},
+    "POST /v1/dewars": {"dewar_id": "W1"},
+    "POST /v1/shipments": {"shipment_id": "S1", "band": "room", "device_ids": ["D1"]},
+    "PATCH /v1/dewars/{dewar_id}": {"hold_time_h": 200},
+    "POST /v1/sites": {
+        "site_id": "FRA",
+        "name": "Frankfurt",
+        "lat": 50,
+        "lon": 8.6,
+        "timezone": "Europe/Berlin",
+    },
+    "PATCH /v1/sites/{site_id}": {"name": "Frankfurt am Main"},
+    "POST /v1/products": {"product_id": "P1", "band": "room"},
+    "PATCH /v1/products/{product_id}": {"budget_s": 60},
+    "POST /v1/shipments/{shipment_id}/schedule": {"reason": "x", "destination": "JFK"},
+    "POST /v1/shipments/{shipment_id}/plan": {"reason": "x", "budget_s": 60},
+    "POST /v1/backtests": {"plan": {"upper_c": -155}},
+    "POST /v1/readings": {
+        "readings": [{"device_id": "D1", "measured_at": "2026-11-01T00:00:00Z", "temperature_c": -180}]
+    },
+    "POST /v1/webhooks": {"url": "https://8.8.8.8/hook"},
+    "PATCH /v1/webhooks/{webhook_id}": {"min_severity": "critical"},
+    "POST /v1/webhooks/{webhook_id}/replay": {"failed": True},
+    "POST /v1/keys": {"role": "ops"},
+    "POST /v1/alerts/{alert_id}/assign": {"owner": "night desk"},
+    "POST /v1/alerts/{alert_id}/snooze": {"until": "2036-11-20T08:00:00Z", "reason": "x"},
+    "POST /v1/alerts/{alert_id}/resolve": {"reason": "x"},
+    "POST /v1/alerts/{alert_id}/comment": {"text": "x"},
+    "POST /v1/incidents/{incident_id}/assign": {"owner": "night desk"},
+    "POST /v1/incidents/{incident_id}/snooze": {"until": "2036-11-20T08:00:00Z", "reason": "x"},
+    "POST /v1/incidents/{incident_id}/resolve": {"reason": "x"},
+    "POST /v1/incidents/{incident_id}/comment": {"text": "x"},
+    "POST /v1/shipments/{shipment_id}/handovers": {"from_party": "Depot", "to_party": "Courier"},
+    "POST /v1/contacts": {
+        "contact_id": "ops-night",
+        "name": "Night desk",
+        "timezone": "Europe/Berlin",
+        "channels": [{"channel": "email", "address": "night@ops.example"}],
+    },
+    "PATCH /v1/contacts/{contact_id}": {"name": "Night shift"},
+    "POST /v1/policies": {"policy_id": "P1", "steps": [{"after_s": 0, "to": ["holder"]}]},
+    "PATCH /v1/policies/{policy_id}": {"reason": "x", "repeat_s": 600},
+    "POST /v1/policies/dry-run": {"kind": "excursion", "severity": "critical", "at": "2026-11-21T22:00:00Z"},
+}
+
+
+async def test_every_call_while_the_database_is_away(
+    postgres: Supervisor, make_desk: MakeDesk, make_services: MakeServices
+) -> None:
+    await upgrade(postgres.url)
+    engine = engine_for(postgres.url)
+    async with asyncpg.create_pool(postgres.url, min_size=1) as pool:
+        services = make_services(
+            engine=engine,
+            ingest=Ingest(pool),
+            authenticator=Authenticator(engine, admin_key=ADMIN_KEY, clock=make_services().clock),
+        )
+        desk = await make_desk(services)
+        await desk.device("D1")
+        ops = await desk.caller("ops")
+        assert (await ops.get("/v1/shipments")).status_code == 200
+        await asyncio.to_thread(postgres.kill)
+        for rule in RULES:
+            if rule == "GET /v1/stream":
+                continue
+            method, path = call_of(rule)
+            for client in (desk.admin, ops):
+                answer = await client.request(method, path, json=BODIES.get(rule))
+                if answer.status_code == 403:
+                    continue
+                assert "database" in problem(answer, 503)["detail"], rule
+                assert int(answer.headers["retry-after"]) > 0
+        ready = await desk.admin.get("/readyz")
+        assert ready.status_code == 503
+        assert ready.json()["parts"]["database"]["ok"] is False
+        assert (await desk.admin.get("/livez")).status_code == 200
+        await asyncio.to_thread(postgres.start)
+        assert (await desk.admin.get("/v1/devices")).status_code in {
+            200,
+            503,
+        }  # a pooled connection may be stale
+        assert (await desk.admin.get("/v1/devices")).json()["items"][0]["device_id"] == "D1"
+        assert (await desk.admin.get("/readyz")).status_code == 200
+        await engine.dispose()
+
+
+async def test_a_bug_is_a_500_that_says_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the secret of the house")
+
+    monkeypatch.setattr("telemetry.registry.devices.page", broken)
+    answer = await desk.admin.get("/v1/devices")
+    assert "secret" not in answer.text
+    problem(answer, 500)
+
+
+async def test_what_the_database_refuses_is_our_bug_and_not_its_absence(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for statement, values in (("SELECT 1/0", {}), ("SELECT CAST(:x AS int)", {"x": 2**40}), ("SELEC 1", {})):
+        with pytest.raises(Exception) as caught:
+            async with desk.services.engine.connect() as connection:
+                await connection.execute(text(statement), values)
+        assert not is_passing(caught.value), statement
+
+
+async def test_a_lock_that_is_not_had_in_time_is_a_503(desk: Desk) -> None:
+    await desk.ship("S1")
+    await desk.pool.execute("ALTER ROLE CURRENT_USER SET lock_timeout = '100ms'")
+    try:
+        await desk.services.engine.dispose()
+        async with desk.pool.acquire() as holder, holder.transaction():
+            await holder.execute("SELECT 1 FROM shipments FOR UPDATE")
+            answer: httpx.Response = await desk.admin.post("/v1/shipments/S1/depart")
+        problem(answer, 503)
+    finally:
+        await desk.pool.execute("ALTER ROLE CURRENT_USER RESET lock_timeout")

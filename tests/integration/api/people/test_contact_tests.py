@@ -1,0 +1,74 @@
+"""Tests of contacts: a message by each channel, for whoever may ask."""
+
+import asyncio
+import json
+
+from alerts.notifications.test_message import MOST
+from tests.integration.api.conftest import Desk
+
+WAYS = [
+    {"channel": "email", "address": "desk@clinic.example"},
+    {"channel": "chat", "address": "https://chat.example/hook"},
+]
+
+
+async def contact(desk: Desk, contact_id: str, organization: str | None, ways: list[dict[str, str]]) -> None:
+    if organization is not None:
+        await desk.pool.execute(
+            "INSERT INTO organizations (slug) VALUES ($1) ON CONFLICT DO NOTHING", organization
+        )
+    await desk.pool.execute(
+        "INSERT INTO contacts (contact_id, organization, name, timezone, channels, updated_by) "
+        "VALUES ($1, $2, 'Night desk', 'Europe/Vienna', $3, 'k')",
+        contact_id, organization, json.dumps(ways),
+    )  # fmt: skip
+
+
+async def test_a_message_by_each_channel_is_put_on_its_way(desk: Desk) -> None:
+    await contact(desk, "desk", None, WAYS)
+    answer = await desk.admin.post("/v1/contacts/desk/test")
+    assert answer.status_code == 202
+    sent = answer.json()["notifications"]
+    assert [{"channel": one["channel"], "address": one["address"]} for one in sent] == WAYS
+    rows = await desk.pool.fetch("SELECT * FROM notifications")
+    assert {str(row["id"]) for row in rows} == {one["id"] for one in sent}
+    assert {(row["purpose"], row["state"], row["timezone"]) for row in rows} == {
+        ("test", "pending", "Europe/Vienna")
+    }
+    assert all(json.loads(row["facts"])["by"] for row in rows)
+
+
+async def test_an_address_gets_so_many_tests_whichever_contact_it_is_of(desk: Desk) -> None:
+    await contact(desk, "one", None, WAYS)
+    await contact(desk, "two", None, WAYS[:1])
+    await contact(desk, "other", None, [{"channel": "email", "address": "other@clinic.example"}])
+    answers = await asyncio.gather(
+        *(desk.admin.post(f"/v1/contacts/{id_}/test") for id_ in ("one", "two") for _ in range(MOST))
+    )
+    assert sorted(one.status_code for one in answers) == [202] * MOST + [429] * MOST
+    refused = next(one for one in answers if one.status_code == 429)
+    assert refused.headers["Retry-After"] == "600"
+    assert "desk@clinic.example" in refused.json()["detail"]
+    assert (await desk.admin.post("/v1/contacts/other/test")).status_code == 202
+    await desk.pool.execute("UPDATE notifications SET decided_at = decided_at - interval '11 minutes'")
+    assert (await desk.admin.post("/v1/contacts/two/test")).status_code == 202
+
+
+async def test_only_ones_own_contacts(desk: Desk) -> None:
+    await contact(desk, "ours", "clinic", WAYS)
+    await contact(desk, "theirs", "other", WAYS)
+    await contact(desk, "central", None, WAYS)
+    ops = await desk.caller("ops", organization="clinic")
+    assert (await ops.post("/v1/contacts/ours/test")).status_code == 202
+    for id_ in ("theirs", "central", "nobody"):
+        assert (await ops.post(f"/v1/contacts/{id_}/test")).status_code == 404
+    viewer = await desk.caller("viewer", organization="clinic")
+    assert (await viewer.post("/v1/contacts/ours/test")).status_code == 403
+    assert await desk.pool.fetchval("SELECT count(*) FROM notifications") == len(WAYS)
+
+
+async def test_without_a_channel_there_is_nothing_to_test(desk: Desk) -> None:
+    await contact(desk, "mute", None, [])
+    answer = await desk.admin.post("/v1/contacts/mute/test")
+    assert answer.status_code == 409
+    assert "no channel" in answer.json()["detail"]

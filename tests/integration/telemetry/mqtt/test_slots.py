@@ -1,0 +1,136 @@
+"""Numbers of ingesters and sessions that are taken over, where several things happen at once."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from telemetry.ingest.inbox import Inbox
+from telemetry.mqtt import sessions, slots
+from telemetry.mqtt.bridge import Bridge
+from telemetry.mqtt.connection import Connection
+from telemetry.mqtt.slots import Slot
+from tests.integration.telemetry.conftest import PATIENCE_S
+
+LOCKS = 0x64776967
+
+
+async def take_away(connection, number):
+    """Ends the connection that holds a number, and takes it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", LOCKS, number):
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1::int::oid "
+                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+                number,
+            )
+
+
+async def test_a_number_that_is_lost_while_we_connect(broker, store, monkeypatch):
+    subscriptions, subscribe = asyncio.Queue(), Connection.subscribe
+    bridge = Bridge(broker.url, store.pool, lambda _: None)
+
+    async def subscribe_late(self, topics):
+        if subscriptions.empty():
+            await take_away(other, 0)
+            await bridge._slot.other_than(0)
+        subscriptions.put_nowait(topics)
+        await subscribe(self, topics)
+
+    monkeypatch.setattr(Connection, "subscribe", subscribe_late)
+    async with store.another_connection() as other:
+        running = asyncio.create_task(bridge.run(asyncio.Event()))
+        async with asyncio.timeout(PATIENCE_S):
+            while sessions.STATUS in await subscriptions.get():
+                pass
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_a_look_that_is_cancelled_keeps_no_connection(database_url, monkeypatch):
+    monkeypatch.setattr(slots, "_TRY", "SELECT $1::int = $2::int OR pg_sleep(60) IS NULL")
+    async with asyncpg.create_pool(database_url, min_size=1, max_size=2) as pool:
+
+        async def borrow():
+            async with Slot(pool).borrowed(1):
+                pytest.fail("the database answered")
+
+        borrowing = asyncio.create_task(borrow())
+        async with asyncio.timeout(PATIENCE_S):
+            while not await pool.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            ):
+                pass
+        borrowing.cancel()
+        await asyncio.wait([borrowing])
+        await asyncio.wait_for(pool.close(), PATIENCE_S)
+
+
+async def test_only_a_session_that_is_free_twice_is_ended_and_never_our_own(store, monkeypatch):
+    """After the database was away no ingester holds its number for a moment, and all are still there."""
+    monkeypatch.setattr(sessions, "LOOK_EVERY_S", 0)
+    looked, ended = asyncio.Queue(), asyncio.Queue()
+    borrowed = Slot.borrowed
+
+    def look(self, number):
+        looked.put_nowait(number)
+        return borrowed(self, number)
+
+    async def end(_url, number, *_):
+        ended.put_nowait((number, looked.qsize()))
+
+    monkeypatch.setattr(Slot, "borrowed", look)
+    monkeypatch.setattr(sessions, "_end_session", end)
+    slot = Slot(store.pool)
+    slot.number = 0
+    async with store.another_connection() as other:
+        await other.execute("SELECT pg_advisory_lock($1, 1)", LOCKS)
+        adopting = asyncio.create_task(sessions.adopt("mqtt://", slot, Inbox(), lambda *_: None))
+        found = [await asyncio.wait_for(ended.get(), PATIENCE_S) for _ in range(6)]
+        adopting.cancel()
+        await asyncio.wait([adopting])
+    others = range(1, sessions.LOOKED_AT)
+    assert [number for number, _ in found] == [*others[1:]]
+    assert [looks for _, looks in found] == [len(others) + number for number in others[1:]]
+
+
+async def test_one_that_runs_takes_the_first_number_and_its_statuses_over(broker, store, monkeypatch):
+    monkeypatch.setattr(sessions, "LOOK_EVERY_S", 0.1)
+    subscriptions, subscribe = asyncio.Queue(), Connection.subscribe
+
+    async def subscribed(self, topics):
+        await subscribe(self, topics)
+        subscriptions.put_nowait(topics)
+
+    monkeypatch.setattr(Connection, "subscribe", subscribed)
+    async with store.another_connection() as first:
+        await first.execute("SELECT pg_advisory_lock($1, 0)", LOCKS)
+        bridge = Bridge(broker.url, store.pool, lambda _: None)
+        running = asyncio.create_task(bridge.run(asyncio.Event()))
+        assert sessions.STATUS not in await asyncio.wait_for(subscriptions.get(), PATIENCE_S)
+        await first.execute("SELECT pg_advisory_unlock($1, 0)", LOCKS)
+        assert sessions.STATUS in await asyncio.wait_for(subscriptions.get(), PATIENCE_S)
+        held = await first.fetch(
+            "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND classid = $1::int::oid", LOCKS
+        )
+        running.cancel()
+        await asyncio.wait([running])
+    assert 1 not in [row["objid"] for row in held]
+
+
+async def test_a_number_that_somebody_else_was_quicker_to_take_leaves_ours(store):
+    slot = Slot(store.pool)
+    async with store.another_connection() as first:
+        await first.execute("SELECT pg_advisory_lock($1, 0)", LOCKS)
+        holding = asyncio.create_task(slot.hold())
+        await asyncio.wait_for(slot.other_than(None), PATIENCE_S)
+        slot.move_to(0)
+        async with asyncio.timeout(PATIENCE_S):
+            while slot._wanted is not None:
+                await asyncio.sleep(0)
+        assert slot.number == 1
+        await first.execute("SELECT pg_advisory_unlock($1, 0)", LOCKS)
+        slot.move_to(0)
+        assert await asyncio.wait_for(slot.other_than(1), PATIENCE_S) == 0
+        holding.cancel()
+        await asyncio.wait([holding])

@@ -1,0 +1,112 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from alerts.evaluation.load_facts import Surroundings, facts_of
+from alerts.excursions.plan import Plan, make_plan
+from alerts.model import SECOND, to_instant
+from alerts.rules.facts import Charge, Facts, Place
+
+DEPARTED = datetime(2026, 11, 23, 5, tzinfo=UTC)
+SITE: dict[str, Any] = {
+    "site_id": "FRA",
+    "organization": "acme",
+    "name": "Clinic of Frankfurt",
+    "kind": "site_of_care",
+    "lat": 50.1,
+    "lon": 8.66,
+    "radius_m": 300.0,
+    "timezone": "Europe/Berlin",
+    "stores": ["cryogenic"],
+    "receiving_hours": {"mon": [["08:00", "17:00"]]},
+}
+_NOTHING = dict.fromkeys(
+    (
+        "delivered_at",
+        "cancelled_at",
+        "planned_departure",
+        "planned_arrival",
+        "packed_out_at",
+        "use_by",
+        "origin",
+        "dewar_id",
+        "hold_time_h",
+        "ln2_capacity_kg",
+        "last_charged_at",
+        "qualified_until",
+    )
+)
+
+
+def facts(organization: str | None = "acme", site: dict[str, Any] | None = None, **changes: Any) -> Facts:
+    plan = make_plan("cryogenic", {})
+    assert isinstance(plan, Plan)
+    row = _NOTHING | {
+        "organization": organization,
+        "departed_at": DEPARTED,
+        "plan": orjson.dumps(plan.to_json()).decode(),
+        "destination": "FRA",
+        "legs": '[{"from": "the back door", "to": "ZRH"}, {"from": "ZRH", "to": "FRA"}]',
+        **changes,
+    }
+    named = SITE | (site or {})
+    stored = {"site_id": "FRA", "organization": named["organization"], "site": orjson.dumps(named).decode()}
+    charge = Charge(at=to_instant(DEPARTED), ln2_kg=9.5)
+    around = Surroundings(sites={"FRA": stored}, charges={"DEW-1": (charge,)})
+    made = facts_of(row, [{"device_id": "LOG-1", "interval_s": 60}], around)
+    assert made is not None
+    return made
+
+
+def test_a_site_goes_before_the_airport_of_its_name() -> None:
+    place = facts().destination
+    assert place is not None
+    assert (place.name, place.radius_m, place.airport) == ("Clinic of Frankfurt", 300, False)
+    assert place.stores == {"cryogenic"}
+    assert place.hours is not None
+    assert place.hours.is_open(datetime(2026, 11, 23, 7, tzinfo=UTC))
+    assert not place.hours.is_open(datetime(2026, 11, 23, 6, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(("organization", "name"), [("other", "FRA"), (None, "Clinic of Frankfurt")])
+def test_the_site_of_a_stranger_is_not_meant(organization: str | None, name: str) -> None:
+    place = facts(organization).destination
+    assert place is not None
+    assert place.name == name
+    assert place.airport == (name == "FRA")
+
+
+def test_a_site_that_is_an_airport_and_says_little() -> None:
+    place = facts(site={"kind": "airport", "stores": None, "receiving_hours": None}).destination
+    assert place is not None
+    assert place.airport
+    assert place.stores is None
+
+
+def test_of_free_text_only_the_name_is_known() -> None:
+    legs = facts().legs
+    assert legs[0].start == Place(name="the back door")
+    assert legs[0].end.airport
+    assert legs[1].end.name == "Clinic of Frankfurt"
+    assert facts(destination=None).destination is None
+
+
+def test_the_charges_of_the_dewar() -> None:
+    dewar = facts(dewar_id="DEW-1", hold_time_h=240).dewar
+    assert dewar is not None
+    assert dewar.hold_time == 240 * 3600 * SECOND
+    assert dewar.charges == (Charge(at=to_instant(DEPARTED), ln2_kg=9.5),)
+    # One that was registered before its charges were kept has the last one.
+    other = facts(dewar_id="DEW-2", last_charged_at=DEPARTED).dewar
+    assert other is not None
+    assert other.charges == (Charge(at=to_instant(DEPARTED)),)
+
+
+def test_how_often_each_logger_measures() -> None:
+    assert facts().interval == {"LOG-1": 60 * SECOND}
+
+
+def test_before_departure_nothing_is_judged() -> None:
+    assert facts_of(_NOTHING | {"departed_at": None}, [], Surroundings(sites={}, charges={})) is None

@@ -1,0 +1,87 @@
+"""The kinds of field that bodies and answers share."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from api.http.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, Words
+
+
+class Body(Given):
+    time: Time | None = None
+    device_id: DeviceId | None = None
+    id: Id | None = None
+    slug: OrganizationSlug | None = None
+    words: Words | None = None
+    number: float | None = None
+    flag: bool | None = None
+
+
+class Answer(Shown):
+    time: Time
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2026-11-21T03:45:00Z", "2026-11-21T03:45:00Z"),
+        ("2026-11-21t03:45:00z", "2026-11-21T03:45:00Z"),
+        ("2026-11-21T03:45:00+01:00", "2026-11-21T02:45:00Z"),
+        ("2026-11-21T03:45:00.5-00:30", "2026-11-21T04:15:00.500000Z"),
+    ],
+)
+def test_times_in_with_an_offset_and_out_in_utc(text: str, utc: str) -> None:
+    time = Body(time=text).time  # type: ignore[arg-type]  # what JSON brings
+    assert time is not None
+    assert json.loads(Answer(time=time).model_dump_json())["time"] == utc
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "2026-11-21T03:45:00",
+        "2026-11-21",
+        "now",
+        "",
+        1790000000,
+        1.5,
+        True,
+        [],
+        {},
+        "1969-12-31T23:59:59Z",
+        "2026-11-21T25:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "2026-11-21T03:45:00+99:00",
+        "２026-11-21T03:45:00Z",
+    ],
+)
+def test_other_times_are_refused_with_an_example(wrong: object) -> None:
+    with pytest.raises(ValidationError, match="2026-11-21T03:45:00Z"):
+        Body(time=wrong)  # type: ignore[arg-type]  # what JSON brings
+
+
+@given(st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(9999, 12, 30), timezones=st.just(UTC)))
+def test_what_goes_out_comes_in(time: datetime) -> None:
+    shown = json.loads(Answer(time=time).model_dump_json())["time"]
+    assert Body(time=shown).time == time
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        *(("device_id", text) for text in ("", "a b", "a/b", "x" * 65, "é", "a\n", "a\0")),
+        *(("id", text) for text in ("", "-a", ".", "a/b", "x" * 65, "a\n", "٣")),
+        *(("slug", text) for text in ("", "A", "a_b", "-a", "a-", "x" * 65, "a\n")),
+        *(("words", text) for text in ("", "x" * 201, "a\0b")),
+        *(("number", value) for value in ("1", True, float("nan"), float("inf"), float("-inf"))),
+        *(("flag", value) for value in (0, 1, "true", "yes")),
+        ("unknown", 1),
+    ],
+)
+def test_wrong_values(field: str, wrong: object) -> None:
+    with pytest.raises(ValidationError):
+        Body(**{field: wrong})  # type: ignore[arg-type]  # what JSON brings
