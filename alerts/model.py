@@ -1,9 +1,10 @@
 """Pure: the words that everything about excursions shares."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 # Microseconds since the epoch, and microseconds: sums of them are exact, which a sum of float seconds is not.
 Instant: TypeAlias = int
@@ -136,3 +137,50 @@ class Change:
     before: Excursion | None
     after: Excursion
     fields: tuple[str, ...] = ()
+
+
+class AlertKind(StrEnum):
+    """What an alert is about."""
+
+    EXCURSION = "excursion"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    PROBE_FAULT = "probe_fault"
+    SIGNAL_LOST = "signal_lost"
+    EXCURSION_PREDICTED = "excursion_predicted"
+    HOLD_TIME_SHORT = "hold_time_short"
+    TILTED = "tilted"
+    SHOCK = "shock"
+    LID_OPEN = "lid_open"
+    LOW_BATTERY = "low_battery"
+    OFF_ROUTE = "off_route"
+    LATE = "late"
+    USE_BY_AT_RISK = "use_by_at_risk"
+    SITE_NOT_READY = "site_not_ready"
+    CLOCK_SKEW = "clock_skew"
+    LOGGER_MEMORY_GAP = "logger_memory_gap"
+    EVALUATION_FAILED = "evaluation_failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What a rule finds about one subject, whether it holds now or has ended."""
+
+    subject: str
+    kind: AlertKind
+    severity: Severity
+    device_id: str | None
+    """None where it is about the whole shipment."""
+    message: str
+    since: Instant
+    until: Instant | None = None
+    """When it ended; None while it holds."""
+    withdrawn: bool = False
+    """It turned out that it never was."""
+    excursion_id: ExcursionId | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Figures under names with their units, as JSON has them."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it has neither ended nor turned out never to have been."""
+        return self.until is None and not self.withdrawn

@@ -3,8 +3,7 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from alerts.excursions.plan import Plan
-from alerts.model import SECOND, Duration, Instant, Run, Severity, Side, to_datetime
+from alerts.model import SECOND, Duration, Instant, to_datetime
 
 KEY = "key:"
 """Begins the name of whoever did something by the HTTP interface."""
@@ -65,16 +64,3 @@ def duration(length: Duration) -> str:
     if minutes:
         return f"{minutes} min {seconds % 60:02} s"
     return f"{seconds} s"
-
-
-def excursion(plan: Plan, run: Run) -> str:
-    """Say what an excursion is: `Payload above −150 °C, peak −128.1 °C; presumed lost above −135 °C`."""
-    high = run.side is Side.HIGH
-    limit = plan.limits.upper_c if high else plan.limits.lower_c
-    critical = plan.limits.critical_high_c if high else plan.limits.critical_low_c
-    word = "above" if high else "below"
-    assert limit is not None  # a run on a side without a limit does not exist
-    text = f"Payload {word} {temperature(limit)}, peak {temperature(run.peak_c)}"
-    if run.severity is Severity.CRITICAL and critical is not None:
-        text += f", beyond the critical {temperature(critical)}"
-    return text

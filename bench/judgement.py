@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from alerts.excursions.fold_trace import evaluate_trace
-from alerts.model import Instant, to_instant
-from alerts.triage.alert import AlertKind
+from alerts.model import AlertKind, Instant, to_instant
 from bench.shipments import HOUR, Alert, Course, Estimate, wall
 from simulators.world.clock import moment, rfc3339
 

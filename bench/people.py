@@ -18,10 +18,10 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from alerts.attention.loop import BATCH, attend_due
 from alerts.escalation.store import NOTIFICATIONS_CHANNEL
-from alerts.evaluation.judgement import AlertStep
-from alerts.evaluation.save import Whose, save_steps
-from alerts.model import Severity, to_instant
-from alerts.triage.alert import AlertKind, Condition, raise_alert
+from alerts.events.write import Whose
+from alerts.model import AlertKind, Condition, Severity, to_instant
+from alerts.triage.alert import AlertStep, raise_alert
+from alerts.triage.store import save_steps
 from api.bootstrap import spare_collections
 from bench import fleet
 from bench.ground import Ground, eventually

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from alerts.evaluation.checkpoint import Standing, go_forward
 from alerts.evaluation.look import Logger, look_around
 from alerts.excursions.trace import Channel, Trace
-from alerts.model import SECOND, Window
+from alerts.model import SECOND, AlertKind, Window
 from alerts.rules.facts import Charge, Dewar, Facts, Leg, Place
 from alerts.rules.geodesy import on_sphere
 from alerts.rules.registry import Tuned, tuned
 from alerts.rules.rule import Moment
-from alerts.triage.alert import AlertKind
 from api.bootstrap import spare_collections
 from bench.ground import Ground
 from bench.report import Measure, Result

@@ -21,7 +21,7 @@ import httpx
 import orjson
 import uvloop
 
-from alerts.evaluation.save import WRITE_EVENTS
+from alerts.events.write import WRITE_EVENTS
 from bench.ground import Ground, Service, eventually
 from bench.machine import cpu_s
 from bench.report import Measure, Result, percentile, progress

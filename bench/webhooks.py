@@ -21,7 +21,7 @@ import asyncpg
 import orjson
 import uvloop
 
-from alerts.evaluation.save import WRITE_EVENTS
+from alerts.events.write import WRITE_EVENTS
 from alerts.webhooks.dispatch import PACE
 from bench.ground import Ground, eventually
 from bench.machine import cpu_s

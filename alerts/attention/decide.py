@@ -6,10 +6,9 @@ from typing import Final
 
 from alerts.escalation.decision import Decided
 from alerts.escalation.scope import Escalating
-from alerts.evaluation.judgement import AlertStep
 from alerts.model import SECOND, Duration, Instant, Severity
 from alerts.triage.actions import ACKNOWLEDGED_FOR, next_instant, pass_time
-from alerts.triage.alert import Alert, AlertChange, AlertState
+from alerts.triage.alert import Alert, AlertChange, AlertState, AlertStep
 from alerts.triage.incidents import Incident, IncidentChange, IncidentId, group, homes
 
 FLEET: Final = ""

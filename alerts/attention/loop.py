@@ -17,15 +17,15 @@ from alerts import metrics
 from alerts.attention.decide import FLEET, Attended, ScopeView, attend
 from alerts.escalation import store
 from alerts.evaluation.judge_batch import told
-from alerts.evaluation.save import WRITE_EVENTS, Row, Whose, execute, lock_unchanged, save_steps, write
-from alerts.excursions.load_readings import Connection
+from alerts.events.write import WRITE_EVENTS, Whose
 from alerts.model import Instant, to_datetime, to_instant
 from alerts.tables import incident_revisions, incidents
 from alerts.triage.incidents import IncidentChange
 from alerts.triage.payloads import incident_event
-from alerts.triage.rows import alert_from_row
-from alerts.views.incidents import incident_from_row, members
+from alerts.triage.rows import alert_from_row, incident_from_row, members
+from alerts.triage.store import lock_unchanged, save_steps
 from alerts.wording import instant_text
+from alerts.work.bulk import Connection, Row, execute, write
 from alerts.work.pacing import Pace
 from alerts.work.wakeup import Wakeup, first_of, outlast
 from telemetry.slices import can_wait, in_slices

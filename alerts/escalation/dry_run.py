@@ -8,8 +8,8 @@ from alerts.escalation.notification import Notice
 from alerts.escalation.people import People
 from alerts.escalation.policy import Policy
 from alerts.escalation.progress import Case, Member, Standing
-from alerts.model import SECOND, Duration, Instant, Severity
-from alerts.triage.alert import AlertKind, AlertState
+from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
+from alerts.triage.alert import AlertState
 
 LOOKS_AHEAD: Duration = 24 * 3600 * SECOND
 AT_MOST = 500

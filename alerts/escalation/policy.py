@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from alerts.model import Severity
-from alerts.triage.alert import AlertKind
+from alerts.model import AlertKind, Severity
 
 RANK = {severity: rank for rank, severity in enumerate(Severity)}
 """How bad each severity is, the least first."""

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from alerts.escalation.notification import Why
 from alerts.escalation.policy import RANK, Channel
-from alerts.model import Instant, Severity
-from alerts.triage.alert import AlertKind, AlertState
+from alerts.model import AlertKind, Instant, Severity
+from alerts.triage.alert import AlertState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

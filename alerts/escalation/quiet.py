@@ -7,8 +7,8 @@ from alerts.escalation.notification import Purpose, Why
 from alerts.escalation.policy import RANK
 from alerts.escalation.progress import Member, Phase, worst
 from alerts.escalation.steps import resort, take
-from alerts.model import Severity
-from alerts.triage.alert import AlertKind, AlertState
+from alerts.model import AlertKind, Severity
+from alerts.triage.alert import AlertState
 
 _TOLD_THOUGH_OVER = {AlertKind.EXCURSION, AlertKind.BUDGET_EXHAUSTED}
 

@@ -20,10 +20,10 @@ from alerts.escalation.progress import Standing
 from alerts.escalation.rows import contact_from_row, policy_from_row, site_contacts
 from alerts.escalation.scope import Escalating
 from alerts.escalation.tables import escalations, notifications
-from alerts.evaluation.save import Row, Whose, write
-from alerts.excursions.load_readings import Connection
+from alerts.events.write import Whose
 from alerts.model import Instant, Severity, to_datetime, to_instant
 from alerts.wording import instant_text
+from alerts.work.bulk import Connection, Row, write
 
 NOTIFICATIONS_CHANNEL: Final = "dewarwatch_notifications"
 

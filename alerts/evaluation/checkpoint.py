@@ -11,12 +11,11 @@ import orjson
 from alerts.excursions.fold_trace import Folded, bring_forward, safe_counts
 from alerts.excursions.phases import State
 from alerts.excursions.trace import Trace
-from alerts.model import SECOND, Duration, Instant
+from alerts.model import SECOND, AlertKind, Duration, Instant
 from alerts.rules.facts import Facts
 from alerts.rules.registry import RULES, AnyRule, Tuned
 from alerts.rules.rule import dump, load, shared_place
 from alerts.rules.time_lapse import stretched, stretched_trace
-from alerts.triage.alert import AlertKind
 
 States: TypeAlias = Mapping[AlertKind, Any]
 

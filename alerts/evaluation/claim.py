@@ -24,11 +24,12 @@ from alerts.evaluation.load_facts import (
     plan_of,
 )
 from alerts.evaluation.resume import Dirty, Folding, Resumed, resume
-from alerts.excursions.load_readings import FROM_THE_START, Connection
+from alerts.excursions.load_readings import FROM_THE_START
 from alerts.model import Instant, Reason, to_datetime, to_instant
 from alerts.rules.registry import CHANNELS, tuned
 from alerts.triage.alert import Alert
 from alerts.triage.rows import alert_from_row, excursion_from_row
+from alerts.work.bulk import Connection
 
 Rows: TypeAlias = Sequence[asyncpg.Record]
 

@@ -5,10 +5,10 @@ from typing import Final, NamedTuple
 
 from alerts import wording
 from alerts.excursions.plan import Plan
-from alerts.model import SECOND, Instant, Severity
+from alerts.model import SECOND, AlertKind, Condition, Instant, Severity
 from alerts.rules.kinds.late import LateTuning
 from alerts.rules.registry import tuned
-from alerts.triage.alert import Alert, AlertKind, AlertState, Condition
+from alerts.triage.alert import Alert, AlertState
 from alerts.triage.conditions import withdrawn
 
 SUBJECT: Final = f"{AlertKind.LATE}:departure"

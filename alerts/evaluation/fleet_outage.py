@@ -7,13 +7,14 @@ from uuid import uuid4
 
 import asyncpg
 
-from alerts.evaluation.judgement import follow
 from alerts.evaluation.outage import SUBJECT, USUAL, Hearing, Outage, fleet_condition
-from alerts.evaluation.save import Whose, save_steps
-from alerts.excursions.load_readings import Connection
+from alerts.events.write import Whose
 from alerts.model import to_datetime, to_instant
 from alerts.rules.kinds.signal_lost import LONGEST_SILENCE, SignalLostTuning
+from alerts.triage.alert import follow
 from alerts.triage.rows import alert_from_row
+from alerts.triage.store import save_steps
+from alerts.work.bulk import Connection
 from alerts.work.wakeup import first_of, outlast
 
 EVERY_S: Final = 10.0

@@ -8,8 +8,7 @@ from typing import TypeAlias
 from uuid import uuid4
 
 from alerts.evaluation.judgement import DueShipment, Verdict, judge
-from alerts.model import Instant
-from alerts.triage.alert import AlertKind
+from alerts.model import AlertKind, Instant
 from telemetry.slices import in_slices
 
 

@@ -12,12 +12,12 @@ from alerts.excursions.phases import State
 from alerts.excursions.plan import Plan
 from alerts.excursions.reconcile import reconcile, unsettled
 from alerts.excursions.trace import Trace
-from alerts.model import Change, Excursion, Instant, Reason, Window
+from alerts.model import AlertKind, Change, Condition, Excursion, Instant, Reason, Window
 from alerts.rules.facts import Facts
 from alerts.rules.registry import Tuned, tuned
 from alerts.rules.rule import Moment
 from alerts.triage import conditions
-from alerts.triage.alert import Alert, AlertChange, AlertKind, Condition, advance, raise_alert
+from alerts.triage.alert import Alert, AlertStep, follow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +85,6 @@ class DeviceVerdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlertStep:
-    """An alert's change, beside what it was."""
-
-    before: Alert | None
-    change: AlertChange
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What has to be written and told of one shipment, and when to look again if no reading comes first."""
 
@@ -105,26 +97,6 @@ class Verdict:
     """The rules that failed, and with what."""
     held_back: int = 0
     """How many alerts were not raised, since one for the whole fleet tells of them."""
-
-
-def follow(
-    before: Alert | None,
-    shipment_id: str | None,
-    condition: Condition,
-    now: Instant,
-    new_id: Callable[[], str],
-) -> list[AlertStep]:
-    """Bring an alert, or a new one, to what its condition is now."""
-    steps = []
-    changes = (
-        raise_alert(new_id(), shipment_id, condition, now)
-        if before is None
-        else advance(before, condition, now)
-    )
-    for change in changes:
-        steps.append(AlertStep(before=before, change=change))
-        before = change.alert
-    return steps
 
 
 @dataclass(slots=True)

@@ -14,12 +14,11 @@ from alerts.evaluation.airports_file import airfields, airports
 from alerts.evaluation.departure import Departing
 from alerts.evaluation.outage import GRACE_S, SUBJECT
 from alerts.evaluation.resume import window_of
-from alerts.excursions.load_readings import Connection
 from alerts.excursions.plan import Plan
-from alerts.model import SECOND, Instant, to_instant
+from alerts.model import SECOND, AlertKind, Instant, to_instant
 from alerts.rules.facts import Charge, Dewar, Facts, Leg, Place
-from alerts.triage.alert import AlertKind
 from alerts.triage.rows import Row, instant
+from alerts.work.bulk import Connection
 from telemetry.registry.hours import receiving_hours
 from telemetry.registry.sites import is_meant
 

@@ -9,12 +9,12 @@ import orjson
 
 from alerts.evaluation.checkpoint import Standing
 from alerts.evaluation.outage import LOOK_AGAIN_AFTER
-from alerts.model import Instant
+from alerts.model import AlertKind, Condition, Instant
 from alerts.rules.facts import Facts
 from alerts.rules.registry import RULES, Tuned
 from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment
 from alerts.rules.time_lapse import on_the_clock, stretched, stretched_moment
-from alerts.triage.alert import Alert, AlertKind, Condition
+from alerts.triage.alert import Alert
 from alerts.triage.conditions import withdrawn
 
 _KINDS = frozenset(rule.kind for rule in RULES)

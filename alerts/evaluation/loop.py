@@ -15,10 +15,11 @@ from alerts.evaluation.fleet_outage import hear_fleet, watch_fleet
 from alerts.evaluation.judge_batch import Judging, judge_here, new_id, told
 from alerts.evaluation.judgement import Identity, Verdict, set_aside
 from alerts.evaluation.outage import USUAL, Outage
-from alerts.evaluation.save import lock_unchanged, save, write_deadlines
+from alerts.evaluation.save import save, write_deadlines
 from alerts.evaluation.worker_process import Apart
-from alerts.excursions.load_readings import Connection
 from alerts.model import ChangeKind
+from alerts.triage.store import lock_unchanged
+from alerts.work.bulk import Connection
 from alerts.work.pacing import Pace
 from alerts.work.wakeup import Wakeup, first_of, outlast
 from telemetry.slices import can_wait

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from alerts import wording
-from alerts.model import SECOND, Duration, Instant, Severity, to_datetime
-from alerts.triage.alert import Alert, AlertKind, Condition
+from alerts.model import SECOND, AlertKind, Condition, Duration, Instant, Severity, to_datetime
+from alerts.triage.alert import Alert
 
 SUBJECT: Final = "signal_lost:fleet"
 GRACE_S: Final = "held_back_after_s"

@@ -15,9 +15,9 @@ from alerts.evaluation.claim import LOCKS, WAIT_FOR, Poisoned, look_at
 from alerts.evaluation.judgement import DeviceVerdict, Verdict
 from alerts.evaluation.loop import evaluate_again, judge_batch
 from alerts.evaluation.resume import standing
-from alerts.excursions.load_readings import Connection
 from alerts.excursions.phases import State
 from alerts.model import Change, Instant, to_instant
+from alerts.work.bulk import Connection
 from alerts.work.wakeup import outlast
 
 SET: Final = 50

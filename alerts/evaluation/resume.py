@@ -8,13 +8,13 @@ from typing import Any, Self
 import orjson
 
 from alerts.evaluation.checkpoint import Standing
-from alerts.excursions.load_readings import FOR_EVER, FROM_THE_START, Connection, Loaded, Wanted, load
+from alerts.excursions.load_readings import FOR_EVER, FROM_THE_START, Loaded, Wanted, load
 from alerts.excursions.phases import State
 from alerts.excursions.trace import Channel
-from alerts.model import Instant, Window, to_datetime, to_instant
+from alerts.model import AlertKind, Instant, Window, to_datetime, to_instant
 from alerts.rules.registry import Tuned
-from alerts.triage.alert import AlertKind
 from alerts.triage.rows import Row, instant
+from alerts.work.bulk import Connection
 
 # Of each logger that something late came for: the last safe point before it, with the rules that it has to have.
 _SAFE_POINTS = """

@@ -15,10 +15,10 @@ from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.excursions.load_readings import Connection
 from alerts.model import to_instant
 from alerts.tables import event_sequences, outbox
 from alerts.wording import rfc3339
+from alerts.work.bulk import Connection
 from telemetry.model import JsonObject
 
 OUTBOX_CHANNEL: Final = "dewarwatch_outbox"

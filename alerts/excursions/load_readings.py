@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import asyncpg
 import numpy as np
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from alerts.excursions.trace import EMPTY, Channel, Instants, Trace
 from alerts.model import Instant, to_datetime, to_instant
-
-Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+from alerts.work.bulk import Connection
 
 FROM_THE_START: Final = datetime.min.replace(tzinfo=UTC)
 FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)

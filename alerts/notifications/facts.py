@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from alerts.model import Severity
+from alerts.model import AlertKind, Severity
 from alerts.notifications.meaning import RANK
-from alerts.triage.alert import AlertKind, AlertState
+from alerts.triage.alert import AlertState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,12 @@ import asyncpg
 import orjson
 import structlog
 
-from alerts.excursions.load_readings import Connection
-from alerts.model import Severity
+from alerts.model import AlertKind, Severity
 from alerts.notifications.facts import Cargo, Event, Happening, Notice, Occasion
 from alerts.notifications.queue import Claimed
 from alerts.notifications.words import limits
-from alerts.triage.alert import AlertKind, AlertState
+from alerts.triage.alert import AlertState
+from alerts.work.bulk import Connection
 
 PARTS = "SELECT digest_id, incident_id, scope, alert_ids, severity, drill FROM notifications WHERE digest_id = ANY ($1)"
 

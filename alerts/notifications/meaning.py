@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from alerts.triage.alert import AlertKind
+from alerts.model import AlertKind
 
 _K = AlertKind
 

@@ -6,11 +6,10 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from alerts import wording
-from alerts.model import Severity, to_instant
+from alerts.model import AlertKind, Severity, to_instant
 from alerts.notifications.facts import Cargo, Event, Happening, Notice, Occasion
 from alerts.notifications.layout import Card, Page, Section
 from alerts.notifications.meaning import MEANINGS, RANK, SILENT_FLEET, Meaning
-from alerts.triage.alert import AlertKind
 
 _BADGES: Final = {Severity.CRITICAL: "CRITICAL", Severity.MAJOR: "WARNING"}
 _MOST_HAPPENINGS: Final = 6

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from alerts.excursions.plan import Plan, PlanRefused
 from alerts.excursions.trace import Channel
+from alerts.model import AlertKind
 from alerts.rules.kinds.clock_skew import CLOCK_SKEW
 from alerts.rules.kinds.excursion_predicted import EXCURSION_PREDICTED
 from alerts.rules.kinds.hold_time_short import HOLD_TIME_SHORT
@@ -22,7 +23,6 @@ from alerts.rules.kinds.site_not_ready import SITE_NOT_READY
 from alerts.rules.kinds.tilted import TILTED
 from alerts.rules.kinds.use_by_at_risk import USE_BY_AT_RISK
 from alerts.rules.rule import DeviceRule, ShipmentRule, Tuning
-from alerts.triage.alert import AlertKind
 
 AnyRule: TypeAlias = DeviceRule[Any, Any] | ShipmentRule[Any, Any]
 

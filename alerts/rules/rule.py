@@ -19,9 +19,8 @@ from operator import attrgetter
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from alerts.excursions.trace import Channel, Trace
-from alerts.model import Instant, Severity
+from alerts.model import AlertKind, Instant, Severity
 from alerts.rules.facts import Facts
-from alerts.triage.alert import AlertKind
 
 P = TypeVar("P", bound="Tuning")
 S = TypeVar("S")

@@ -9,14 +9,13 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.evaluation.judgement import AlertStep
-from alerts.evaluation.save import Whose, save_steps
+from alerts.events.write import Whose
 from alerts.model import Instant, to_instant
 from alerts.tables import alert_comments, alerts
 from alerts.triage.actions import Person, Refused
-from alerts.triage.alert import Alert, AlertChange
+from alerts.triage.alert import Alert, AlertChange, AlertStep
 from alerts.triage.rows import alert_from_row
-from alerts.views.findings import alert_for_change, alerts_for_change, open_alerts_for_change
+from alerts.triage.store import alert_for_change, alerts_for_change, open_alerts_for_change, save_steps
 
 Step: TypeAlias = Callable[[Alert, Instant, Person], list[AlertChange] | Refused]
 """What is done to one alert; see `alerts.triage.actions`."""

@@ -1,35 +1,13 @@
 """Pure: alerts, and how a condition that begins, changes and ends moves them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from alerts.model import ExcursionId, Instant, Severity
+from alerts.model import AlertKind, Condition, Instant, Severity
 
 AlertId: TypeAlias = str
-
-
-class AlertKind(StrEnum):
-    """What an alert is about."""
-
-    EXCURSION = "excursion"
-    BUDGET_EXHAUSTED = "budget_exhausted"
-    PROBE_FAULT = "probe_fault"
-    SIGNAL_LOST = "signal_lost"
-    EXCURSION_PREDICTED = "excursion_predicted"
-    HOLD_TIME_SHORT = "hold_time_short"
-    TILTED = "tilted"
-    SHOCK = "shock"
-    LID_OPEN = "lid_open"
-    LOW_BATTERY = "low_battery"
-    OFF_ROUTE = "off_route"
-    LATE = "late"
-    USE_BY_AT_RISK = "use_by_at_risk"
-    SITE_NOT_READY = "site_not_ready"
-    CLOCK_SKEW = "clock_skew"
-    LOGGER_MEMORY_GAP = "logger_memory_gap"
-    EVALUATION_FAILED = "evaluation_failed"
 
 
 class AlertState(StrEnum):
@@ -57,31 +35,6 @@ class AlertReason(StrEnum):
     SNOOZE_ENDED = "snooze_ended"
     RESOLVED_BY_HAND = "resolved_by_hand"
     ACKNOWLEDGEMENT_EXPIRED = "acknowledgement_expired"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """What a rule finds about one subject, whether it holds now or has ended."""
-
-    subject: str
-    kind: AlertKind
-    severity: Severity
-    device_id: str | None
-    """None where it is about the whole shipment."""
-    message: str
-    since: Instant
-    until: Instant | None = None
-    """When it ended; None while it holds."""
-    withdrawn: bool = False
-    """It turned out that it never was."""
-    excursion_id: ExcursionId | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
-    """Figures under names with their units, as JSON has them."""
-
-    @property
-    def holds(self) -> bool:
-        """Whether it has neither ended nor turned out never to have been."""
-        return self.until is None and not self.withdrawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,3 +170,31 @@ def fired(
         revision=alert.revision + 1,
     )
     return AlertChange(alert=again, reason=reason, by=by, note=note)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertStep:
+    """An alert's change, beside what it was."""
+
+    before: Alert | None
+    change: AlertChange
+
+
+def follow(
+    before: Alert | None,
+    shipment_id: str | None,
+    condition: Condition,
+    now: Instant,
+    new_id: Callable[[], str],
+) -> list[AlertStep]:
+    """Bring an alert, or a new one, to what its condition is now."""
+    steps = []
+    changes = (
+        raise_alert(new_id(), shipment_id, condition, now)
+        if before is None
+        else advance(before, condition, now)
+    )
+    for change in changes:
+        steps.append(AlertStep(before=before, change=change))
+        before = change.alert
+    return steps

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from alerts.model import SECOND, Duration
-from alerts.triage.alert import AlertKind
+from alerts.model import SECOND, AlertKind, Duration
 
 _HOUR: Final[Duration] = 3600 * SECOND
 _K = AlertKind

@@ -5,8 +5,8 @@ from dataclasses import replace
 from alerts import wording
 from alerts.excursions.fold import Evaluation
 from alerts.excursions.plan import Plan
-from alerts.model import LIVE, Excursion, ExcursionState, Instant, Severity
-from alerts.triage.alert import AlertKind, Condition
+from alerts.model import LIVE, AlertKind, Condition, Excursion, ExcursionState, Instant, Run, Severity, Side
+from alerts.wording import temperature
 
 EVALUATION_FAILED = "evaluation_failed"
 """The subject of the alert for a shipment that could not be judged; it has one at most."""
@@ -24,7 +24,7 @@ def excursion_condition(plan: Plan, device_id: str, excursion: Excursion) -> Con
         kind=AlertKind.EXCURSION,
         severity=excursion.run.severity,
         device_id=device_id,
-        message=wording.excursion(plan, excursion.run),
+        message=excursion_message(plan, excursion.run),
         since=excursion.run.start,
         until=excursion.run.end if excursion.state is ExcursionState.CLOSED else None,
         excursion_id=excursion.id,
@@ -80,3 +80,16 @@ def rule_failed_condition(kind: AlertKind, error: str, now: Instant) -> Conditio
 def rule_failed(kind: AlertKind) -> str:
     """Give the subject of the alert for a rule that fails on a shipment."""
     return f"{EVALUATION_FAILED}:{kind}"
+
+
+def excursion_message(plan: Plan, run: Run) -> str:
+    """Say what an excursion is: `Payload above −150 °C, peak −128.1 °C; presumed lost above −135 °C`."""
+    high = run.side is Side.HIGH
+    limit = plan.limits.upper_c if high else plan.limits.lower_c
+    critical = plan.limits.critical_high_c if high else plan.limits.critical_low_c
+    word = "above" if high else "below"
+    assert limit is not None  # a run on a side without a limit does not exist
+    text = f"Payload {word} {temperature(limit)}, peak {temperature(run.peak_c)}"
+    if run.severity is Severity.CRITICAL and critical is not None:
+        text += f", beyond the critical {temperature(critical)}"
+    return text

@@ -10,8 +10,8 @@ from enum import StrEnum
 from math import inf
 from typing import Final, TypeAlias
 
-from alerts.model import SECOND, Duration, Instant, Severity
-from alerts.triage.alert import Alert, AlertKind, AlertState
+from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
+from alerts.triage.alert import Alert, AlertState
 from alerts.triage.causes import LEADS_TO, NEXT_ACTION, OF_THE_LOGGER, UPSTREAM
 
 IncidentId: TypeAlias = str

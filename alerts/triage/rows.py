@@ -1,12 +1,26 @@
 """Reads rows of the tables of evaluation into what they stand for."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
 import orjson
 
-from alerts.model import EndedBy, Excursion, ExcursionState, Instant, Run, Severity, Side, to_instant
-from alerts.triage.alert import Alert, AlertKind, AlertState, Condition
+from alerts.model import (
+    AlertKind,
+    Condition,
+    EndedBy,
+    Excursion,
+    ExcursionState,
+    Instant,
+    Run,
+    Severity,
+    Side,
+    to_instant,
+)
+from alerts.triage.alert import Alert, AlertState
+from alerts.triage.incidents import Incident, IncidentState
 
 
 class Row(Protocol):
@@ -77,3 +91,32 @@ def _json(stored: Any) -> Any:
 def instant(time: datetime | None) -> Instant | None:
     """Give a time as an instant; None stays None."""
     return None if time is None else to_instant(time)
+
+
+def incident_from_row(row: Row, alert_ids: Iterable[str]) -> Incident:
+    """Read an incident as it is stored, with the ids of its alerts in the order in which they were raised."""
+    return Incident(
+        id=str(row["id"]),
+        shipment_id=row["shipment_id"],
+        organization=row["organization"],
+        state=IncidentState(row["state"]),
+        cause_alert_id=str(row["cause_alert_id"]),
+        kind=AlertKind(row["kind"]),
+        severity=Severity(row["severity"]),
+        headline=row["headline"],
+        next_action=row["next_action"],
+        opened_at=to_instant(row["opened_at"]),
+        alert_ids=tuple(alert_ids),
+        closed_at=instant(row["closed_at"]),
+        merged_into=str(row["merged_into"]) if row["merged_into"] else None,
+        revision=row["revision"],
+    )
+
+
+def members(found: Iterable[Alert]) -> Mapping[str, list[str]]:
+    """Give by incident the ids of its alerts, in the order in which they were raised."""
+    ids: dict[str, list[str]] = defaultdict(list)
+    for alert in sorted(found, key=lambda alert: (alert.raised_at, alert.id)):
+        if alert.incident_id is not None:
+            ids[alert.incident_id].append(alert.id)
+    return ids

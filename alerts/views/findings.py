@@ -33,10 +33,9 @@ from alerts.tables import (
     incidents,
 )
 from alerts.triage.alert import AlertState
+from alerts.triage.store import Rows, with_shipment
 from telemetry.paging import Order, Page, fetch_page
 from telemetry.tables import shipments
-
-Rows = Sequence[RowMapping]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,20 +105,12 @@ EXCURSION_ORDER = _excursion_order(excursions)
 ALERT_ORDER = _alert_order(alerts)
 
 
-def _with_shipment(known: FromClause) -> Select[Any]:
-    """Give findings with their shipments; what is about the whole fleet has none, and a condition on it hides that."""
-    drill = func.coalesce(shipments.c.drill, False).label("drill")
-    return select(known, shipments.c.organization, drill).join(
-        shipments, shipments.c.shipment_id == known.c.shipment_id, isouter=True
-    )
-
-
 async def excursion_page(
     connection: AsyncConnection, wanted: Wanted, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
     """Give a page of excursions, the latest start first."""
     known = _excursions(wanted.as_of)
-    query = _filtered(_with_shipment(known), known, wanted)
+    query = _filtered(with_shipment(known), known, wanted)
     return await fetch_page(connection, query, _excursion_order(known), after=after, limit=limit)
 
 
@@ -192,7 +183,7 @@ async def excursion(
     """Give one excursion and its revisions up to then, the first one first; None where it was not known."""
     known = _excursions(as_of)
     row = (
-        (await connection.execute(_with_shipment(known).where(known.c.id == id_, visible))).mappings().first()
+        (await connection.execute(with_shipment(known).where(known.c.id == id_, visible))).mappings().first()
     )
     if row is None:
         return None
@@ -233,35 +224,6 @@ async def _history(
     for row in (await connection.execute(query)).mappings():
         found[row[key]].append(row)
     return found
-
-
-async def alert_for_change(
-    connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]
-) -> RowMapping | None:
-    """Give one alert, which nobody else changes until the transaction ends."""
-    query = _with_shipment(alerts).where(alerts.c.id == id_, visible).with_for_update(of=alerts)
-    row: RowMapping | None = (await connection.execute(query)).mappings().first()
-    return row
-
-
-async def alerts_for_change(
-    connection: AsyncConnection, incident_id: UUID, visible: ColumnElement[bool]
-) -> Rows:
-    """Give the alerts of an incident likewise, locked in the order in which evaluation locks them."""
-    query = _with_shipment(alerts).where(alerts.c.incident_id == incident_id, visible)
-    locked = query.order_by(alerts.c.id).with_for_update(of=alerts)
-    rows: Rows = (await connection.execute(locked)).mappings().all()
-    return rows
-
-
-async def open_alerts_for_change(connection: AsyncConnection, shipment_id: str) -> Rows:
-    """Give the open alerts of a shipment likewise."""
-    query = _with_shipment(alerts).where(
-        alerts.c.shipment_id == shipment_id, alerts.c.state != AlertState.RESOLVED
-    )
-    locked = query.order_by(alerts.c.id).with_for_update(of=alerts)
-    rows: Rows = (await connection.execute(locked)).mappings().all()
-    return rows
 
 
 async def comments(connection: AsyncConnection, id_: UUID, as_of: datetime | None) -> Rows:

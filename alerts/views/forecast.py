@@ -10,15 +10,14 @@ from alerts.evaluation.checkpoint import States, go_forward
 from alerts.evaluation.claim import LOAD_DEVICES
 from alerts.evaluation.load_facts import facts_of, load_shipments, load_surroundings
 from alerts.evaluation.resume import Dirty, Folding, Resumed, resume
-from alerts.excursions.load_readings import Connection
-from alerts.model import Instant, to_instant
+from alerts.model import AlertKind, Instant, to_instant
 from alerts.rules.blocks.coolant_left import HoldTimeTuning
 from alerts.rules.facts import Facts
 from alerts.rules.kinds.excursion_predicted import TimeToLimit, time_to_limit
 from alerts.rules.kinds.hold_time_short import HoldTime, hold_time
 from alerts.rules.registry import CHANNELS, tuned
 from alerts.rules.time_lapse import stretched
-from alerts.triage.alert import AlertKind
+from alerts.work.bulk import Connection
 
 _MARKS = "SELECT * FROM evaluation_marks WHERE shipment_id = $1"
 

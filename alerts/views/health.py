@@ -6,9 +6,9 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, and_, case, exists, func, literal, or_, select
 
 from alerts.evaluation.outage import GRACE_S, SUBJECT
-from alerts.model import LIVE, ExcursionState, Severity
+from alerts.model import LIVE, AlertKind, ExcursionState, Severity
 from alerts.tables import alerts, excursions
-from alerts.triage.alert import AlertKind, AlertState
+from alerts.triage.alert import AlertState
 from telemetry.tables import device_assignments, device_states, shipments
 
 

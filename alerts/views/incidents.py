@@ -1,6 +1,5 @@
 """Incidents, read back: for people, as known now or at an instant, and for whoever attends to them."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,11 +24,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.escalation.tables import escalations
-from alerts.model import Severity, to_instant
 from alerts.tables import alerts, incident_revisions, incidents
-from alerts.triage.alert import Alert, AlertKind, AlertState
-from alerts.triage.incidents import Incident, IncidentState
-from alerts.triage.rows import Row, instant
+from alerts.triage.alert import AlertState
 from alerts.views.findings import alerts_known, alerts_with_shipment
 from telemetry.paging import Order, Page, fetch_page
 from telemetry.tables import shipments
@@ -46,35 +42,6 @@ class Wanted:
     severity: str | None = None
     owner: str | None = None
     """Of one of its open alerts."""
-
-
-def incident_from_row(row: Row, alert_ids: Iterable[str]) -> Incident:
-    """Read an incident as it is stored, with the ids of its alerts in the order in which they were raised."""
-    return Incident(
-        id=str(row["id"]),
-        shipment_id=row["shipment_id"],
-        organization=row["organization"],
-        state=IncidentState(row["state"]),
-        cause_alert_id=str(row["cause_alert_id"]),
-        kind=AlertKind(row["kind"]),
-        severity=Severity(row["severity"]),
-        headline=row["headline"],
-        next_action=row["next_action"],
-        opened_at=to_instant(row["opened_at"]),
-        alert_ids=tuple(alert_ids),
-        closed_at=instant(row["closed_at"]),
-        merged_into=str(row["merged_into"]) if row["merged_into"] else None,
-        revision=row["revision"],
-    )
-
-
-def members(found: Iterable[Alert]) -> Mapping[str, list[str]]:
-    """Give by incident the ids of its alerts, in the order in which they were raised."""
-    ids: dict[str, list[str]] = defaultdict(list)
-    for alert in sorted(found, key=lambda alert: (alert.raised_at, alert.id)):
-        if alert.incident_id is not None:
-            ids[alert.incident_id].append(alert.id)
-    return ids
 
 
 def order(known: FromClause) -> Order:

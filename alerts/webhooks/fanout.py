@@ -6,8 +6,8 @@ import asyncpg
 
 from alerts.events import outbox
 from alerts.events.outbox import Event, Position
-from alerts.excursions.load_readings import Connection
 from alerts.webhooks import message
+from alerts.work.bulk import Connection
 
 DELIVERIES_CHANNEL: Final = "dewarwatch_webhooks"
 _PAGE = 200

@@ -12,9 +12,9 @@ from uuid import UUID
 
 import asyncpg
 
-from alerts.excursions.load_readings import Connection
 from alerts.outbound.post import Answer
 from alerts.webhooks import upkeep
+from alerts.work.bulk import Connection
 
 LEASE: Final = timedelta(seconds=60)
 GONE: Final = 410

@@ -10,8 +10,8 @@ import orjson
 import structlog
 
 from alerts import metrics
-from alerts.excursions.load_readings import Connection
 from alerts.wording import rfc3339
+from alerts.work.bulk import Connection
 
 log = structlog.get_logger(__name__)
 

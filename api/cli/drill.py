@@ -12,8 +12,7 @@ import httpx
 import orjson
 import typer
 
-from alerts.model import SECOND
-from alerts.triage.alert import AlertKind
+from alerts.model import SECOND, AlertKind
 from alerts.wording import duration, temperature
 from api.cli.loop import stopped_by_signals
 from api.cli.progress import count

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, and_, cast, false, or_, true
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
 from alerts.webhooks.tables import webhooks
+from telemetry.actor import Actor, ActorKind
 from telemetry.tables import shipments
 
 
@@ -40,6 +41,11 @@ class Principal:
     """None: no limit to certain shipments."""
     device_ids: frozenset[str] | None = None
     expires_at: datetime | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """Who records say did what this caller does."""
+        return Actor(ActorKind.KEY, self.name)
 
     @property
     def is_operator(self) -> bool:

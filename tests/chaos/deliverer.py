@@ -11,7 +11,7 @@ from ipaddress import ip_network
 import asyncpg
 import uvloop
 
-from alerts.evaluation.save import WRITE_EVENTS
+from alerts.events.write import WRITE_EVENTS
 from alerts.outbound.resolve import Targets
 from alerts.webhooks.dispatch import PACE
 from alerts.webhooks.loop import run_webhooks

@@ -13,7 +13,7 @@ import asyncpg
 import httpx
 import pytest
 
-from alerts.evaluation.save import WRITE_EVENTS
+from alerts.events.write import WRITE_EVENTS
 from alerts.model import Change, ChangeKind, Excursion, ExcursionState, Reason, Run, Severity, Side
 from alerts.triage.payloads import excursion_event
 from tests.acceptance.command import ADMIN_KEY, Command, Commands

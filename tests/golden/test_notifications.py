@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from alerts.model import Severity
+from alerts.model import AlertKind, Severity
 from alerts.notifications import html, text, words
 from alerts.notifications.facts import Cargo, Event, Happening, Notice, Occasion
-from alerts.triage.alert import AlertKind, AlertState
+from alerts.triage.alert import AlertState
 
 FOLDER = Path(__file__).parent / "notifications"
 K, CRITICAL, MAJOR = AlertKind, Severity.CRITICAL, Severity.MAJOR

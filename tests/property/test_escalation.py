@@ -12,8 +12,8 @@ from alerts.escalation.notification import Notice, Purpose, Why
 from alerts.escalation.people import Contact, Custody, Handover, People, Way
 from alerts.escalation.policy import Channel, Policy, Step, TellDestination
 from alerts.escalation.progress import Case, Member, Phase, Recipient, Standing
-from alerts.model import SECOND, Severity
-from alerts.triage.alert import AlertKind, AlertState
+from alerts.model import SECOND, AlertKind, Severity
+from alerts.triage.alert import AlertState
 from telemetry.registry.hours import receiving_hours
 
 START = 1_795_000_000 * SECOND

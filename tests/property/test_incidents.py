@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.attention.decide import Attended, ScopeView, attend
-from alerts.model import SECOND, Severity
-from alerts.triage.alert import Alert, AlertKind, AlertState, Condition
+from alerts.model import SECOND, AlertKind, Condition, Severity
+from alerts.triage.alert import Alert, AlertState
 from alerts.triage.causes import LEADS_TO, NEXT_ACTION, UPSTREAM
 from alerts.triage.incidents import Incident, IncidentState, group, linked
 

@@ -5,7 +5,7 @@ Bounds are safe for so few shipments; the figures themselves are in docs/detecti
 
 import pytest
 
-from alerts.triage.alert import AlertKind
+from alerts.model import AlertKind
 from bench.judgement import Judged
 from bench.quality import chunks, judge, result
 

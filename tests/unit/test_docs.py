@@ -12,8 +12,7 @@ from pydantic.fields import FieldInfo
 
 import api.bootstrap  # noqa: F401 -- with it comes every metric that a process has
 from alerts.excursions.plan import BANDS, Band, Plan, make_plan
-from alerts.model import ExcursionState, Reason
-from alerts.triage.alert import AlertKind
+from alerts.model import AlertKind, ExcursionState, Reason
 from api.cli.main import app as command
 from api.cli.replay_command import replay
 from api.http.as_of import HEADER

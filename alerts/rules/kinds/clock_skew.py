@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 
 from alerts import wording
 from alerts.excursions.trace import Channel, Instants, Trace
-from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.blocks.burst import NO_BURST, Burst, Pace, burst
 from alerts.rules.blocks.signs import Sign, together
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
-from alerts.triage.alert import AlertKind
 
 Numbers: TypeAlias = NDArray[np.float64]
 

@@ -21,13 +21,12 @@ from alerts import wording
 from alerts.excursions.phases import HIGH, IN_RANGE, LOW, PHASES, zones
 from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Channel, Trace
-from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.blocks.bins import Bin, Open, columns_of, fold_bins
 from alerts.rules.blocks.trend import LONGEST, Trend, going_nowhere, reaches, slowing, straight
 from alerts.rules.blocks.window import in_window
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
-from alerts.triage.alert import AlertKind
 
 _CELSIUS, _AMBIENT = range(2)
 _POINTS = LONGEST

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from alerts import wording
 from alerts.excursions.trace import Trace
-from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.blocks.bins import Open, columns_of, fold_bins
 from alerts.rules.blocks.coolant_filter import Left
 from alerts.rules.blocks.coolant_left import (
@@ -29,7 +29,6 @@ from alerts.rules.blocks.coolant_left import (
 from alerts.rules.blocks.window import in_window
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, Found, Look, Moment, ShipmentRule
-from alerts.triage.alert import AlertKind
 
 _HOUR = 3600 * SECOND
 

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from alerts import wording
-from alerts.model import SECOND, Instant, Severity
+from alerts.model import SECOND, AlertKind, Instant, Severity
 from alerts.rules.blocks.arrival import ARRIVAL_RANGES, ArrivalRule, ArrivalTuning
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.itinerary import Forecast
 from alerts.rules.facts import Facts
 from alerts.rules.rule import Found
-from alerts.triage.alert import AlertKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

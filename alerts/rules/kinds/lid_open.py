@@ -5,12 +5,11 @@ from typing import ClassVar
 
 from alerts import wording
 from alerts.excursions.trace import Channel, Trace
-from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.blocks.hysteresis import Levels, Stretch, stretch
 from alerts.rules.blocks.window import in_window
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
-from alerts.triage.alert import AlertKind
 
 AROUND_A_CHARGE: Duration = 30 * 60 * SECOND
 """A charge is written down as of its beginning or its end, by people with other things to do."""

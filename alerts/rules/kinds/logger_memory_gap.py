@@ -13,11 +13,10 @@ import numpy as np
 
 from alerts import wording
 from alerts.excursions.trace import Channel, Trace
-from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.blocks.window import in_window
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
-from alerts.triage.alert import AlertKind
 
 UNNUMBERED = -1.0
 MOST = 16

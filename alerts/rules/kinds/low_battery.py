@@ -7,14 +7,13 @@ import numpy as np
 
 from alerts import wording
 from alerts.excursions.trace import Channel, Trace
-from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.blocks.discharge import APART, HOUR, Levels, firsts
 from alerts.rules.blocks.hysteresis import Levels as Limits
 from alerts.rules.blocks.hysteresis import Stretch, stretch
 from alerts.rules.blocks.signs import Sign, together
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
-from alerts.triage.alert import AlertKind
 
 RECOVERS_PCT = 5.0
 """So far above its level a battery must come to count as charged: in the warm it shows a few percent more."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Channel, Trace
-from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.blocks.dwell import NOT_HELD, Held, held
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.payload import MINUTE, PACKS, medium
@@ -24,7 +24,6 @@ from alerts.rules.blocks.signs import Sign, together
 from alerts.rules.blocks.window import in_window
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
-from alerts.triage.alert import AlertKind
 
 LEARNED = 12
 """From so many readings of both probes it is known how they differ."""

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from alerts.excursions.trace import Channel, Trace
-from alerts.model import SECOND, Instant, Severity
+from alerts.model import SECOND, AlertKind, Instant, Severity
 from alerts.rules.blocks.burst import NO_BURST, Burst, Pace, burst
 from alerts.rules.blocks.window import in_window
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
-from alerts.triage.alert import AlertKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,9 @@ import numpy as np
 
 from alerts import wording
 from alerts.excursions.trace import Channel, Trace
-from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.facts import Facts
 from alerts.rules.rule import DeviceRule, Found, Look, Moment, Tuning
-from alerts.triage.alert import AlertKind
 
 LONGEST_SILENCE: Final[Duration] = 24 * 3600 * SECOND
 """So long a silence may be announced: no flight lasts longer, and a logger that is confused must not hide itself."""

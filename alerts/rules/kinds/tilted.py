@@ -7,14 +7,13 @@ import numpy as np
 
 from alerts import wording
 from alerts.excursions.trace import Channel, Trace
-from alerts.model import SECOND, Instant, Severity
+from alerts.model import SECOND, AlertKind, Instant, Severity
 from alerts.rules.blocks.dwell import NOT_HELD, Held, held
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.signs import Sign, together
 from alerts.rules.blocks.window import in_window
 from alerts.rules.facts import Facts
 from alerts.rules.rule import DeviceRule, Look, Moment, Tuning
-from alerts.triage.alert import AlertKind
 
 MINUTE = 60 * SECOND
 CLEARS_BELOW_DEG = 10.0

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from alerts.model import Severity
+from alerts.model import AlertKind, Severity
 from alerts.triage import act
 from alerts.triage.actions import Person, Refused
-from alerts.triage.alert import AlertKind, AlertState
+from alerts.triage.alert import AlertState
 from alerts.views import findings
 from api.http.as_of import AsOf, stands_for, unknown
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor

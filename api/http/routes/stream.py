@@ -11,8 +11,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from alerts.events.outbox import Position
-from alerts.model import Severity
-from alerts.triage.alert import AlertKind
+from alerts.model import AlertKind, Severity
 from api.http.event_hub import CUT_OFF, HEARTBEAT_S, Wanted
 from api.http.problems import Problem, invalid, is_passing, not_found
 from api.http.routing import Call, Caller, Here

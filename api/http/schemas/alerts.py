@@ -6,12 +6,11 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from alerts.model import Severity
-from alerts.triage.alert import AlertKind, AlertState
+from alerts.model import AlertKind, Severity
+from alerts.triage.alert import AlertState
 from alerts.triage.incidents import IncidentState, needs_attention
 from alerts.triage.payloads import alert_data, incident_data
-from alerts.triage.rows import alert_from_row
-from alerts.views.incidents import incident_from_row
+from alerts.triage.rows import alert_from_row, incident_from_row
 from api.http.schemas.fields import Given, Shown, Time, Words, example
 
 

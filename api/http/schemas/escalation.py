@@ -11,9 +11,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from alerts.escalation.notification import Notice, Purpose
 from alerts.escalation.people import Contact
 from alerts.escalation.policy import CONTACT_PREFIX, Channel, Policy, Role
-from alerts.model import Severity
+from alerts.model import AlertKind, Severity
 from alerts.notifications import mail
-from alerts.triage.alert import AlertKind
 from alerts.wording import instant_text
 from api.http.problems import hint
 from api.http.schemas.fields import ID, Given, Id, OrganizationSlug, Shown, Time, Words, example

@@ -7,6 +7,7 @@ import pytest
 from alerts import wording
 from alerts.excursions.plan import make_plan
 from alerts.model import SECOND, Run, Severity, Side
+from alerts.triage.conditions import excursion_message
 
 
 @pytest.mark.parametrize(
@@ -48,5 +49,5 @@ def test_excursions(band, side, peak, text):
         severity=plan.severity(side, peak),
         has_gap=False,
     )
-    assert wording.excursion(plan, run) == text
+    assert excursion_message(plan, run) == text
     assert (run.severity is Severity.CRITICAL) == ("critical" in text)

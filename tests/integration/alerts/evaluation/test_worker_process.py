@@ -24,9 +24,8 @@ from alerts.evaluation.judgement import Device, DueShipment, Identity, Verdict
 from alerts.evaluation.worker_process import NICENESS, WORTH_READINGS, Apart, framed, serve, understood
 from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace
-from alerts.model import SECOND, Window
+from alerts.model import SECOND, AlertKind, Window
 from alerts.rules.facts import Facts
-from alerts.triage.alert import AlertKind
 from tests.integration.alerts.conftest import Desk
 
 MINUTE = 60 * SECOND

@@ -10,10 +10,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from alerts.evaluation.save import WRITE_EVENTS
 from alerts.events import outbox
 from alerts.events.outbox import Event, Lost, Position
 from alerts.events.retention import PRUNE
+from alerts.events.write import WRITE_EVENTS
 
 WRITERS, TRANSACTIONS, SHIPMENTS = 8, 25, 3
 START = Position(0)

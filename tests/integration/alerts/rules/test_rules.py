@@ -10,10 +10,9 @@ import pytest
 
 from alerts.evaluation.loop import evaluate_due
 from alerts.excursions.trace import Channel
-from alerts.model import SECOND, Severity, to_instant
+from alerts.model import SECOND, AlertKind, Severity, to_instant
 from alerts.rules import registry
 from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, ShipmentRule, Tuning
-from alerts.triage.alert import AlertKind
 from tests.integration.alerts.conftest import DEPARTED, Desk, minute
 from tests.integration.alerts.ruling import install
 

@@ -20,10 +20,10 @@ from alerts.evaluation.loop import evaluate_due
 from alerts.evaluation.worker_process import framed, serve, understood
 from alerts.excursions import fold_trace
 from alerts.excursions.fold import finish
-from alerts.model import Instant, to_datetime, to_instant
+from alerts.model import Condition, Instant, to_datetime, to_instant
 from alerts.rules.registry import RULES, tuned
 from alerts.rules.rule import Moment
-from alerts.triage.alert import AlertState, Condition
+from alerts.triage.alert import AlertState
 from tests.integration.alerts.conftest import Desk
 
 READINGS = 90

@@ -26,15 +26,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from alerts.attention.loop import attend_due
-from alerts.evaluation.judgement import follow
-from alerts.evaluation.save import Whose, save_steps
-from alerts.model import SECOND, Severity, to_instant
+from alerts.events.write import Whose
+from alerts.model import SECOND, AlertKind, Condition, Severity, to_instant
 from alerts.triage import act as handling
 from alerts.triage import actions
 from alerts.triage.actions import Person, Refused
-from alerts.triage.alert import AlertKind, Condition
+from alerts.triage.alert import follow
 from alerts.triage.conditions import withdrawn
 from alerts.triage.rows import alert_from_row
+from alerts.triage.store import save_steps
 from tests.integration.alerts.stage import CLOCK, SETTINGS
 
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 import uvloop
 
-from alerts.evaluation.save import WRITE_EVENTS
+from alerts.events.write import WRITE_EVENTS
 from alerts.outbound.resolve import Targets
 from alerts.webhooks.dispatch import PACE, Pace
 from alerts.webhooks.loop import run_webhooks

@@ -8,8 +8,8 @@ from alerts.escalation.notification import Notice, Why
 from alerts.escalation.people import Contact, Custody, Handover, People, Way
 from alerts.escalation.policy import BUILT_IN, Channel, Policy, Step, TellDestination, choose
 from alerts.escalation.progress import Case, Member, Standing
-from alerts.model import SECOND, Severity
-from alerts.triage.alert import AlertKind, AlertState
+from alerts.model import SECOND, AlertKind, Severity
+from alerts.triage.alert import AlertState
 from telemetry.registry.hours import receiving_hours
 
 MINUTE = 60 * SECOND

@@ -6,8 +6,8 @@ import pytest
 
 from alerts.evaluation.departure import SUBJECT, Departing, departure
 from alerts.excursions.plan import Plan, make_plan
-from alerts.model import SECOND
-from alerts.triage.alert import Alert, AlertKind, AlertState, Severity
+from alerts.model import SECOND, AlertKind
+from alerts.triage.alert import Alert, AlertState, Severity
 
 HOUR = 3600 * SECOND
 PLANNED = 1000 * HOUR

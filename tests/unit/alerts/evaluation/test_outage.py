@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from alerts.evaluation.outage import SUBJECT, Hearing, Outage, fleet_condition
-from alerts.model import SECOND, Severity
-from alerts.triage.alert import Alert, AlertState, Condition
+from alerts.model import SECOND, Condition, Severity
+from alerts.triage.alert import Alert, AlertState
 
 NOW = 10_000 * SECOND
 SILENT = Hearing(live=5000, silent=4812, shipments=4790, newest=NOW - 900 * SECOND)

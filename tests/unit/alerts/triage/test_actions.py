@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from alerts.evaluation.judgement import Identity, set_aside
-from alerts.model import SECOND, Severity
+from alerts.model import SECOND, AlertKind, Condition, Severity
 from alerts.triage.actions import (
     ACKNOWLEDGED_FOR,
     LONGEST_SNOOZE,
@@ -20,7 +20,7 @@ from alerts.triage.actions import (
     resolve,
     snooze,
 )
-from alerts.triage.alert import Alert, AlertKind, AlertReason, AlertState, Condition, advance
+from alerts.triage.alert import Alert, AlertReason, AlertState, advance
 from alerts.triage.conditions import EVALUATION_FAILED, failed_condition
 from alerts.triage.payloads import alert_event
 

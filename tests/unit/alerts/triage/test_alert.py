@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from alerts.model import Severity
-from alerts.triage.alert import Alert, AlertKind, AlertReason, AlertState, Condition, advance, raise_alert
+from alerts.model import AlertKind, Condition, Severity
+from alerts.triage.alert import Alert, AlertReason, AlertState, advance, raise_alert
 from alerts.triage.conditions import withdrawn
 
 HOLDS = Condition(

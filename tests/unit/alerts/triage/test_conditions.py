@@ -5,8 +5,7 @@ import numpy as np
 from alerts.excursions.fold_trace import evaluate_trace
 from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Trace
-from alerts.model import SECOND, Severity, Window
-from alerts.triage.alert import AlertKind
+from alerts.model import SECOND, AlertKind, Severity, Window
 from alerts.triage.conditions import budget_condition, failed_condition, rule_failed_condition
 
 

@@ -13,8 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.model import Change, ChangeKind, Excursion, ExcursionState, Reason, Run, Severity, Side
-from alerts.triage.alert import Alert, AlertChange, AlertKind, AlertReason, AlertState, Condition
+from alerts.model import (
+    AlertKind,
+    Change,
+    ChangeKind,
+    Condition,
+    Excursion,
+    ExcursionState,
+    Reason,
+    Run,
+    Severity,
+    Side,
+)
+from alerts.triage.alert import Alert, AlertChange, AlertReason, AlertState
 from alerts.triage.payloads import ALERT_EVENTS, alert_event, excursion_event
 from alerts.webhooks.message import body
 from api.http.schemas.events import EVENTS, STREAM_ONLY, WEBHOOK_ONLY

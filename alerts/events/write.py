@@ -1,0 +1,45 @@
+"""Writes events in the transaction of what they tell of, numbered by shipment."""
+
+from dataclasses import dataclass
+
+from alerts.work.bulk import Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whose:
+    """What a thing that is told of is about, and who may hear of it; without a shipment, about the whole fleet."""
+
+    shipment_id: str | None = None
+    organization: str | None = None
+    drill: bool = False
+
+    def event(self, type_: str, data: Row) -> Row:
+        """Give the row of an event, for `WRITE_EVENTS`."""
+        return {
+            "type": type_,
+            "shipment_id": self.shipment_id,
+            "organization": self.organization,
+            "data": {**data, "organization": self.organization, "drill": self.drill},
+        }
+
+
+# The counters' rows are locked from here to the commit, in the order of the shipments' ids, so that what commits later
+# has the higher number; whoever else tells of a shipment waits, and nobody waits for another one's lock after that.
+WRITE_EVENTS = """
+WITH told AS MATERIALIZED (
+    SELECT place, type, shipment_id, organization, data,
+        row_number() OVER (PARTITION BY shipment_id ORDER BY place DESC) - 1 AS before_last
+    FROM ROWS FROM (jsonb_to_recordset($1) AS (type text, shipment_id text, organization text, data jsonb))
+        WITH ORDINALITY AS row(type, shipment_id, organization, data, place)
+), counted AS (
+    INSERT INTO event_sequences AS s (shipment_id, last)
+    SELECT shipment_id, count(*) FROM told WHERE shipment_id IS NOT NULL GROUP BY shipment_id ORDER BY shipment_id
+    ON CONFLICT (shipment_id) DO UPDATE SET last = s.last + EXCLUDED.last
+    RETURNING shipment_id, last
+)
+INSERT INTO outbox (type, shipment_id, organization, data)
+SELECT told.type, told.shipment_id, told.organization, CASE WHEN counted.shipment_id IS NULL THEN told.data
+    ELSE told.data || jsonb_build_object('sequence', counted.last - told.before_last) END
+FROM told LEFT JOIN counted ON counted.shipment_id = told.shipment_id ORDER BY told.place
+"""
+"""Tells events, given as one JSON array; those of a shipment are numbered by `sequence`, without a gap."""

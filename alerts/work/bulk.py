@@ -1,0 +1,31 @@
+"""Statements that take any number of rows as one JSON array."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import asyncpg
+import orjson
+from sqlalchemy import Table
+
+Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+
+
+Row = dict[str, Any]
+
+
+def write(table: Table, columns: Sequence[str], key: Sequence[str] = ()) -> str:
+    """Give the statement that writes rows from one JSON array; with `key`, rows that are there are overwritten."""
+    names = ", ".join(f'"{name}"' for name in columns)
+    source = f"jsonb_populate_recordset(NULL::{table.name}, $1)"
+    statement = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {source}"  # noqa: S608  # our own tables' names
+    if not key:
+        return statement
+    updates = ", ".join(f'"{name}" = EXCLUDED."{name}"' for name in columns if name not in key)
+    return f"{statement} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates}"
+
+
+async def execute(connection: Connection, writes: Iterable[tuple[str, list[Row]]]) -> None:
+    """Execute statements that take rows as one JSON array, those that have any."""
+    for statement, rows in writes:
+        if rows:
+            await connection.execute(statement, orjson.dumps(rows).decode())
