@@ -16,8 +16,9 @@ from alerts.evaluation.checkpoint import Standing, go_forward
 from alerts.evaluation.look import Logger, look_around
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Window
-from alerts.rules.facts import Charge, Dewar, Facts, Leg, Place
+from alerts.rules.facts import Charge, Dewar, Facts, Leg
 from alerts.rules.geodesy import on_sphere
+from alerts.rules.place import Place
 from alerts.rules.registry import Tuned, tuned
 from alerts.rules.rule import Moment
 from api.bootstrap import spare_collections

@@ -16,7 +16,7 @@ from alerts.excursions.plan import PlanRefused, make_plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Instant, Severity, Window, to_instant
 from alerts.rules import registry
-from alerts.rules.facts import Charge, Dewar, Facts, Leg, Place
+from alerts.rules.facts import Charge, Dewar, Facts, Leg
 from alerts.rules.kinds.clock_skew import CLOCK_SKEW
 from alerts.rules.kinds.excursion_predicted import EXCURSION_PREDICTED, time_to_limit
 from alerts.rules.kinds.hold_time_short import HOLD_TIME_SHORT, hold_time
@@ -26,6 +26,7 @@ from alerts.rules.kinds.low_battery import LOW_BATTERY
 from alerts.rules.kinds.probe_fault import PROBE_FAULT
 from alerts.rules.kinds.shock import SHOCK
 from alerts.rules.kinds.tilted import TILTED
+from alerts.rules.place import Place
 from alerts.rules.rule import DeviceRule, Found, Look, Moment, Rule
 from simulators.fleet.offline import Case
 from simulators.fleet.registration import place

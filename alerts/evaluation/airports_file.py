@@ -6,7 +6,7 @@ from functools import cache
 import airportsdata
 
 from alerts.rules.airports import Airfields
-from alerts.rules.facts import Place
+from alerts.rules.place import Place
 
 RADIUS_M = 5000
 """The largest airfields are about ten kilometres across."""

@@ -16,7 +16,8 @@ from alerts.evaluation.outage import GRACE_S, SUBJECT
 from alerts.evaluation.resume import window_of
 from alerts.excursions.plan import Plan
 from alerts.model import SECOND, AlertKind, Instant, to_instant
-from alerts.rules.facts import Charge, Dewar, Facts, Leg, Place
+from alerts.rules.facts import Charge, Dewar, Facts, Leg
+from alerts.rules.place import Place
 from alerts.triage.rows import Row, instant
 from alerts.work.bulk import Connection
 from telemetry.registry.hours import receiving_hours

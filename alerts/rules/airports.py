@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.rules.facts import Place
 from alerts.rules.geodesy import EARTH_M, on_sphere
+from alerts.rules.place import Place
 
 
 @dataclass(frozen=True, slots=True, eq=False)

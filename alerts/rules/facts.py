@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from alerts.excursions.plan import Plan
 from alerts.model import Duration, Instant, Window
-from telemetry.registry.hours import ReceivingHours
-
-if TYPE_CHECKING:
-    from alerts.rules.airports import Airfields
+from alerts.rules.airports import Airfields
+from alerts.rules.place import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,19 +26,6 @@ class Dewar:
     ln2_capacity_kg: float | None = None
     charges: tuple[Charge, ...] = ()
     qualified_until: Instant | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A site, or an airport that a leg names; degrees of WGS 84. `hours` None is always open, `stores` None not known."""
-
-    name: str
-    lat: float | None = None
-    lon: float | None = None
-    radius_m: float = 5000
-    airport: bool = False
-    stores: frozenset[str] | None = None
-    hours: ReceivingHours | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +53,7 @@ class Facts:
     planned_arrival: Instant | None = None
     packed_out_at: Instant | None = None
     use_by: Instant | None = None
-    airfields: "Airfields | None" = field(default=None, compare=False, repr=False)
+    airfields: Airfields | None = field(default=None, compare=False, repr=False)
     """Airports of the world, to say at which one it was seen."""
     interval: Mapping[str, Duration] = field(default_factory=dict)
     """How often each logger measures, as registered."""

@@ -12,7 +12,8 @@ from alerts.excursions import fold_trace
 from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Window
-from alerts.rules.facts import Charge, Dewar, Facts, Leg, Place
+from alerts.rules.facts import Charge, Dewar, Facts, Leg
+from alerts.rules.place import Place
 from alerts.rules.registry import CHANNELS, tuned
 
 HOUR, DEPARTED = 3600 * SECOND, 1_764_000_000 * SECOND

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from alerts.excursions.trace import Channel, Trace
-from alerts.model import SECOND, Duration, Instant
+from alerts.model import SECOND, Duration, Instant, to_datetime, to_instant
 from alerts.rules.blocks.hysteresis import NEVER, Levels, Stretch, step
 from alerts.rules.blocks.itinerary import (
     AT_ORIGIN,
@@ -165,3 +165,12 @@ def _custom(tuning: ArrivalTuning) -> Custom:
 def duration_of(seconds: float) -> Duration:
     """Give seconds as a duration, at least a microsecond."""
     return max(1, round(seconds * SECOND))
+
+
+def received_at(facts: Facts, arrival: Instant) -> Instant | None:
+    """Give when the destination can receive what arrives then; None where it never opens again."""
+    place = facts.destination
+    if place is None or place.hours is None:
+        return arrival
+    opens = place.hours.opens(to_datetime(arrival))
+    return None if opens is None else to_instant(opens)

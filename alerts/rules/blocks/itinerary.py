@@ -17,8 +17,9 @@ import numpy as np
 
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Duration, Instant
-from alerts.rules.facts import Facts, Leg, Place
+from alerts.rules.facts import Facts, Leg
 from alerts.rules.geodesy import EARTH_M, Vector, cosine, distance_m, on_sphere
+from alerts.rules.place import Place
 
 LEAVES_AT = 1.2
 """Times the radius of a geofence: only so far away has a stop been left, or noise would leave it again and again."""

@@ -12,8 +12,9 @@ from alerts.model import AlertKind, Instant, Severity
 from alerts.rules.blocks.arrival import ARRIVAL_RANGES, POSITIONS, duration_of
 from alerts.rules.blocks.hysteresis import NEVER, Levels, Stretch, step
 from alerts.rules.blocks.itinerary import AT_ORIGIN, Progress, Sampling, followed, stops
-from alerts.rules.facts import Facts, Place
+from alerts.rules.facts import Facts
 from alerts.rules.geodesy import EARTH_M, Vector, cosine, cross, distance_m, distance_to_path_m, on_sphere
+from alerts.rules.place import Place
 from alerts.rules.rule import NOTHING, Found, Look, Moment, ShipmentRule, Tuning
 
 Way: TypeAlias = tuple[tuple[Vector, float], ...]

@@ -7,11 +7,10 @@ from typing import ClassVar
 from alerts import wording
 from alerts.excursions.plan import Band
 from alerts.model import SECOND, AlertKind, Instant, Severity
-from alerts.rules.blocks.arrival import ARRIVAL_RANGES, ArrivalRule, ArrivalState, ArrivalTuning
+from alerts.rules.blocks.arrival import ARRIVAL_RANGES, ArrivalRule, ArrivalState, ArrivalTuning, received_at
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.itinerary import Forecast
 from alerts.rules.facts import Facts
-from alerts.rules.kinds.use_by_at_risk import received_at
 from alerts.rules.rule import Found, Look, Moment
 
 STORED_AS = {Band.REFRIGERATED: Band.CONTROLLED, Band.ROOM: Band.CONTROLLED}

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from alerts import wording
-from alerts.model import SECOND, AlertKind, Instant, Severity, to_datetime, to_instant
-from alerts.rules.blocks.arrival import ARRIVAL_RANGES, ArrivalRule, ArrivalTuning, duration_of
+from alerts.model import SECOND, AlertKind, Instant, Severity
+from alerts.rules.blocks.arrival import ARRIVAL_RANGES, ArrivalRule, ArrivalTuning, duration_of, received_at
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.itinerary import Forecast
 from alerts.rules.facts import Facts
@@ -63,15 +63,6 @@ class UseByAtRisk(ArrivalRule[UseByTuning]):
         message += ". Speed it up, or ask the treating physician and the maker"
         severity = Severity.CRITICAL if lost else Severity.MAJOR
         return Found(severity=severity, message=message, since=since, details=details)
-
-
-def received_at(facts: Facts, arrival: Instant) -> Instant | None:
-    """Give when the destination can receive what arrives then; None where it never opens again."""
-    place = facts.destination
-    if place is None or place.hours is None:
-        return arrival
-    opens = place.hours.opens(to_datetime(arrival))
-    return None if opens is None else to_instant(opens)
 
 
 USE_BY_AT_RISK = UseByAtRisk()

@@ -7,7 +7,8 @@ import pytest
 from alerts.evaluation.load_facts import Surroundings, facts_of
 from alerts.excursions.plan import Plan, make_plan
 from alerts.model import SECOND, to_instant
-from alerts.rules.facts import Charge, Facts, Place
+from alerts.rules.facts import Charge, Facts
+from alerts.rules.place import Place
 
 DEPARTED = datetime(2026, 11, 23, 5, tzinfo=UTC)
 SITE: dict[str, Any] = {

@@ -9,7 +9,8 @@ import numpy as np
 from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Instant, Window, to_instant
-from alerts.rules.facts import Facts, Leg, Place
+from alerts.rules.facts import Facts, Leg
+from alerts.rules.place import Place
 from alerts.rules.rule import Moment
 from telemetry.registry.hours import ReceivingHours, receiving_hours
 

@@ -10,8 +10,9 @@ from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Severity, Window
 from alerts.rules.blocks.coolant_left import HoldTimeTuning
-from alerts.rules.facts import Charge, Dewar, Facts, Leg, Place
+from alerts.rules.facts import Charge, Dewar, Facts, Leg
 from alerts.rules.kinds.hold_time_short import HOLD_TIME_SHORT, HoldTimeState, hold_time
+from alerts.rules.place import Place
 from alerts.rules.rule import Moment, dump, load
 
 HOUR = 3600 * SECOND

@@ -2,8 +2,9 @@ from dataclasses import replace
 
 from alerts.evaluation.airports_file import airfields
 from alerts.excursions.trace import Trace
-from alerts.rules.facts import Leg, Place
+from alerts.rules.facts import Leg
 from alerts.rules.kinds.off_route import OFF_ROUTE, RouteState, RouteTuning
+from alerts.rules.place import Place
 from alerts.rules.rule import Look
 from tests.unit.alerts.rules.way import (
     CLINIC,
