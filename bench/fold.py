@@ -14,7 +14,7 @@ from typing import Any
 from alerts.excursions.fold import fold
 from alerts.excursions.fold_columns import fold_trace
 from alerts.excursions.fold_trace import COLUMNS_FROM, bring_forward, evaluate_trace
-from alerts.excursions.phases import State
+from alerts.excursions.phases import LoggerState
 from alerts.excursions.trace import Trace
 from alerts.model import COLDEST_C, HOTTEST_C, Run, Window
 from bench.ground import Ground
@@ -106,14 +106,15 @@ class _Band:
         """Give our forms by name: each gives the processor time it took and what it found, a list a trace."""
         return {
             PLAIN: partial(
-                self._timed, lambda number: fold(self.plan, _WINDOW, State(), self.samples[number])[1]
+                self._timed, lambda number: fold(self.plan, _WINDOW, LoggerState(), self.samples[number])[1]
             ),
             COLUMNS: partial(
-                self._timed, lambda number: fold_trace(self.plan, _WINDOW, State(), self.columns[number])[1]
+                self._timed,
+                lambda number: fold_trace(self.plan, _WINDOW, LoggerState(), self.columns[number])[1],
             ),
             SAFE: partial(
                 self._timed,
-                lambda number: bring_forward(self.plan, _WINDOW, State(), self.columns[number]).closed,
+                lambda number: bring_forward(self.plan, _WINDOW, LoggerState(), self.columns[number]).closed,
             ),
         }
 
@@ -170,7 +171,7 @@ class _Band:
     def factor(self, length: int) -> float:
         """Give how many times as fast as the plain form columns are, on short stretches that begin anywhere."""
         trace = self.columns[0]
-        state, _ = fold(self.plan, _WINDOW, State(), trace[:100].samples())
+        state, _ = fold(self.plan, _WINDOW, LoggerState(), trace[:100].samples())
         places = range(100, len(trace) - length, (len(trace) - length) // _STRETCHES)
         parts = [trace[place : place + length] for place in places]
         runs = []

@@ -12,8 +12,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from alerts.evaluation.checkpoint import Standing, go_forward
-from alerts.evaluation.look import Logger, look_around
+from alerts.evaluation.checkpoint import Checkpoint, fold_forward
+from alerts.evaluation.look import WatchedLogger, look_around
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Window
 from alerts.rules.facts import Charge, Dewar, Facts, Leg
@@ -134,12 +134,12 @@ def _uploads(*, bare: bool = False) -> list[Trace]:
 
 
 def _fold_s(traces: Sequence[Trace], watching: Sequence[Tuned]) -> float:
-    return _cpu_s(lambda: [go_forward(PLANNED, watching, Standing(), trace, 0) for trace in traces])
+    return _cpu_s(lambda: [fold_forward(PLANNED, watching, Checkpoint(), trace, 0) for trace in traces])
 
 
 def _stored_bytes() -> int:
-    forward = go_forward(PLANNED, tuned(_PLAN), Standing(), upload(1, LENGTH), 0)
-    return len(orjson.dumps(forward.standing.to_json()))
+    forward = fold_forward(PLANNED, tuned(_PLAN), Checkpoint(), upload(1, LENGTH), 0)
+    return len(orjson.dumps(forward.checkpoint.to_json()))
 
 
 def _live_us(facts: Facts, watching: Sequence[Tuned]) -> float:
@@ -148,7 +148,7 @@ def _live_us(facts: Facts, watching: Sequence[Tuned]) -> float:
     for seed in range(LIVE):
         trace = upload(seed, LENGTH)
         kinds = [one.kind for one in watching]
-        before = go_forward(facts, watching, Standing(), trace[:-READINGS], 0).standing
+        before = fold_forward(facts, watching, Checkpoint(), trace[:-READINGS], 0).checkpoint
         stored = orjson.dumps(before.to_json())
         parts = [trace[n : n + 1] for n in range(LENGTH - READINGS, LENGTH)]
 
@@ -165,14 +165,14 @@ def _live_us(facts: Facts, watching: Sequence[Tuned]) -> float:
 def _live(
     facts: Facts, watching: Sequence[Tuned], kinds: list[AlertKind], stored: bytes, part: Trace
 ) -> bytes:
-    standing = Standing.from_json(orjson.loads(stored), kinds)
-    assert standing is not None
-    forward = go_forward(facts, watching, standing, part, 0)
+    checkpoint = Checkpoint.from_json(orjson.loads(stored), kinds)
+    assert checkpoint is not None
+    forward = fold_forward(facts, watching, checkpoint, part, 0)
     through = int(part.at[-1])
     moment = Moment(through=through, watched_from=STARTED, device_id="D1")
     whole = Moment(through=through, watched_from=STARTED)
-    look_around(facts, watching, [Logger(standing=forward.standing, moment=moment)], whole, {})
-    return orjson.dumps(forward.standing.to_json())
+    look_around(facts, watching, [WatchedLogger(checkpoint=forward.checkpoint, moment=moment)], whole, {})
+    return orjson.dumps(forward.checkpoint.to_json())
 
 
 def _cpu_s(work: Callable[[], object]) -> float:

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import orjson
 
-from alerts.evaluation.checkpoint import Standing, go_forward
+from alerts.evaluation.checkpoint import Checkpoint, fold_forward
 from alerts.evaluation.loop import evaluate_due
-from alerts.excursions.load_readings import Wanted, load
+from alerts.excursions.load_readings import ReadingRange, load
 from alerts.model import Window, to_instant
 from alerts.rules.facts import Facts
 from alerts.rules.registry import CHANNELS, tuned
@@ -118,9 +118,9 @@ async def _fill(connection: asyncpg.Connection, loggers: Sequence[str]) -> None:
     facts = Facts(plan=plan_of(fleet.BAND), window=Window(departed_at=to_instant(began)))
     # What evaluation would have stored, with all that these readings carry: else the first reading of each logger would
     # cost more than others, and the more loggers there are, the more readings are first ones.
-    [one] = await load(connection, [Wanted(device_id=loggers[0], starting=to_instant(began))], CHANNELS)
-    forward = go_forward(facts, tuned(facts.plan), Standing(), one.trace, 0)
-    stored = orjson.dumps(forward.standing.to_json()).decode()
+    [one] = await load(connection, [ReadingRange(device_id=loggers[0], starting=to_instant(began))], CHANNELS)
+    forward = fold_forward(facts, tuned(facts.plan), Checkpoint(), one.trace, 0)
+    stored = orjson.dumps(forward.checkpoint.to_json()).decode()
     await connection.execute(_STATES, loggers, instants[-1], stored)
     await connection.execute(_DEADLINES)
     for table in _TABLES.split(", "):

@@ -27,7 +27,7 @@ from alerts.rules.kinds.probe_fault import PROBE_FAULT
 from alerts.rules.kinds.shock import SHOCK
 from alerts.rules.kinds.tilted import TILTED
 from alerts.rules.place import Place
-from alerts.rules.rule import DeviceRule, Found, Look, Moment, Rule
+from alerts.rules.rule import DeviceRule, Finding, Look, Moment, Rule
 from simulators.fleet.offline import Case
 from simulators.fleet.registration import place
 
@@ -258,7 +258,7 @@ class _Live:
         for name, found in (("", look.found), *((name, look.apart.get(name)) for name in rule.apart)):
             self._tell(number, name, found, now)
 
-    def _tell(self, number: int, name: str, found: Found | None, now: Instant) -> None:
+    def _tell(self, number: int, name: str, found: Finding | None, now: Instant) -> None:
         on = self._live.get((number, name))
         if on is not None and (found is None or found.until is not None):
             on.ended = now

@@ -14,7 +14,7 @@ from alerts.backtest.compare import compare
 from alerts.backtest.totals import Outcome, Unjudged
 from alerts.evaluation.judge_batch import told
 from alerts.evaluation.resume import Dirty, Folding, window_of
-from alerts.excursions.load_readings import Wanted, load
+from alerts.excursions.load_readings import ReadingRange, load
 from alerts.excursions.plan import Plan, PlanRefused, changed_plan
 from alerts.excursions.trace import Trace
 from alerts.model import Instant, to_datetime
@@ -130,9 +130,9 @@ def _folding(row: RowMapping) -> Folding | None:
     return Folding.of({**on, "state": None, "plan_revision": None}, row, _NOTHING_NEW)
 
 
-def _wanted(folding: Folding, until: Instant | None) -> Wanted:
+def _wanted(folding: Folding, until: Instant | None) -> ReadingRange:
     ends = [end for end in (folding.end, until) if end is not None]
-    return Wanted(device_id=folding.device_id, starting=folding.start, before=min(ends, default=None))
+    return ReadingRange(device_id=folding.device_id, starting=folding.start, before=min(ends, default=None))
 
 
 def _compare_each(

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from alerts.excursions.fold_trace import Folded, bring_forward, safe_counts
-from alerts.excursions.phases import State
+from alerts.excursions.phases import LoggerState
 from alerts.excursions.trace import Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant
 from alerts.rules.facts import Facts
@@ -24,10 +24,10 @@ RETRY_AFTER: Final[Duration] = 600 * SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """The states after the same readings; a rule without one has to be folded from an earlier standing."""
+class Checkpoint:
+    """The states after the same readings; a rule without one has to be folded from an earlier checkpoint."""
 
-    state: State = field(default_factory=State)
+    state: LoggerState = field(default_factory=LoggerState)
     rules: States = field(default_factory=dict)
     failed: Mapping[AlertKind, Instant] = field(default_factory=dict)
     """Rules that could not be folded, and from when on they are tried again."""
@@ -54,12 +54,12 @@ class Standing:
     @classmethod
     def from_json(
         cls, data: Mapping[str, Any], kinds: Iterable[AlertKind] | None = None
-    ) -> "Standing | None":
+    ) -> "Checkpoint | None":
         """Read a stored one back, with the rules that are named; None where another version of the fold wrote it.
 
         States of rules that other versions of them wrote are left out.
         """
-        state = State.from_json(data)
+        state = LoggerState.from_json(data)
         if state is None:
             return None
         stored, failed = data.get("rules", {}), data.get("failed", {})
@@ -81,7 +81,7 @@ class Standing:
         )
 
     def missing(self, tuned: Iterable[Tuned], now: Instant) -> list[AlertKind]:
-        """Name the rules that have to be folded from an earlier standing now."""
+        """Name the rules that have to be folded from an earlier checkpoint now."""
         return [
             one.kind for one in tuned if one.kind not in self.rules and self.failed.get(one.kind, now) <= now
         ]
@@ -156,32 +156,32 @@ def _share(values: list[Any], place: int, empty: tuple[Any, ...], shared: list[A
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forward:
-    """A standing brought forward, with what the fold of excursions gave and how rules failed."""
+class FoldedForward:
+    """A checkpoint brought forward, with what the fold of excursions gave and how rules failed."""
 
-    standing: Standing
+    checkpoint: Checkpoint
     folded: Folded
-    safe_points: tuple[Standing, ...]
+    safe_points: tuple[Checkpoint, ...]
     errors: Mapping[AlertKind, Exception]
 
 
-def go_forward(
-    facts: Facts, tuned: Sequence[Tuned], standing: Standing, trace: Trace, retry_at: Instant
-) -> Forward:
-    """Fold readings in, in strict order of time and after `standing.state.seen`; anything else raises ValueError.
+def fold_forward(
+    facts: Facts, tuned: Sequence[Tuned], checkpoint: Checkpoint, trace: Trace, retry_at: Instant
+) -> FoldedForward:
+    """Fold readings in, in strict order of time and after `checkpoint.state.seen`; anything else raises ValueError.
 
     A rule that raises is left behind, without a state from here on, and nothing else fails with it.
     """
     trace = trace.within(facts.window.departed_at, facts.window.delivered_at)
     only_celsius = Trace(trace.at, trace.celsius)  # what cuts it up need not cut up the channels
-    folded = bring_forward(facts.plan, facts.window, standing.state, only_celsius)
-    ends = [*safe_counts(standing.state, trace)[: len(folded.safe_points)], len(trace)]
-    failed = {kind: at for kind, at in standing.failed.items() if kind not in standing.rules}
+    folded = bring_forward(facts.plan, facts.window, checkpoint.state, only_celsius)
+    ends = [*safe_counts(checkpoint.state, trace)[: len(folded.safe_points)], len(trace)]
+    failed = {kind: at for kind, at in checkpoint.failed.items() if kind not in checkpoint.rules}
     columns: dict[AlertKind, list[Any]] = {}
     errors: dict[AlertKind, Exception] = {}
     journey, parts = stretched(facts), _parts(stretched_trace(facts, trace), ends)
     for one in tuned:
-        state = _begins(standing, one)
+        state = _begins(checkpoint, one)
         if state is None:
             continue  # it is left alone for now
         failed.pop(one.kind, None)
@@ -191,22 +191,22 @@ def go_forward(
             errors[one.kind] = error
             failed[one.kind] = retry_at
     rules = [{kind: states[number] for kind, states in columns.items()} for number in range(len(ends))]
-    return Forward(
-        standing=Standing(state=folded.state, rules=rules[-1], failed=failed, texts=standing.texts),
+    return FoldedForward(
+        checkpoint=Checkpoint(state=folded.state, rules=rules[-1], failed=failed, texts=checkpoint.texts),
         folded=folded,
         safe_points=tuple(
-            Standing(state=state, rules=of_rules)
+            Checkpoint(state=state, rules=of_rules)
             for state, of_rules in zip(folded.safe_points, rules[:-1], strict=True)
         ),
         errors=errors,
     )
 
 
-def _begins(standing: Standing, one: Tuned) -> Any:
-    """Give the state that a rule goes on from; None where it has to wait for an earlier standing."""
-    if one.kind in standing.rules:
-        return standing.rules[one.kind]
-    return _empty(one.rule) if standing.state.seen is None else None
+def _begins(checkpoint: Checkpoint, one: Tuned) -> Any:
+    """Give the state that a rule goes on from; None where it has to wait for an earlier checkpoint."""
+    if one.kind in checkpoint.rules:
+        return checkpoint.rules[one.kind]
+    return _empty(one.rule) if checkpoint.state.seen is None else None
 
 
 def _parts(trace: Trace, ends: Sequence[int]) -> list[Trace | None]:

@@ -15,12 +15,12 @@ import asyncpg
 from alerts.evaluation.judge_batch import told
 from alerts.evaluation.judgement import Device, DueShipment, Identity
 from alerts.evaluation.load_facts import (
-    Surroundings,
+    Context,
     departing_of,
     facts_of,
     held_back,
+    load_context,
     load_shipments,
-    load_surroundings,
     plan_of,
 )
 from alerts.evaluation.resume import Dirty, Folding, Resumed, resume
@@ -181,7 +181,7 @@ async def _load(
 ) -> Batch:
     ids = list({row["shipment_id"]: None for row in claimed})
     shipments = await load_shipments(connection, ids)
-    around = await load_surroundings(connection, shipments.values())
+    around = await load_context(connection, shipments.values())
     dirty = Dirty.everything(ids) if from_the_start else Dirty.of(marks)
     devices = await connection.fetch(LOAD_DEVICES, ids)
     foldings, broken = _foldings(shipments, devices, dirty)
@@ -257,7 +257,7 @@ class _Making:
         self,
         shipments: Mapping[str, asyncpg.Record],
         devices: Rows,
-        around: Surroundings,
+        around: Context,
         resumed: Iterable[Resumed],
         on_record: Rows,
         alerts: Rows,
@@ -314,7 +314,7 @@ class _Making:
         folding = one.folding
         return Device(
             device_id=folding.device_id,
-            standing=one.standing,
+            checkpoint=one.checkpoint,
             trace=one.loaded.trace,
             refolds=one.refolds,
             excursions=tuple(

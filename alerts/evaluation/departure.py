@@ -25,14 +25,14 @@ class Departing:
     ended_at: Instant | None = None
 
 
-class Looked(NamedTuple):
+class DepartureLook(NamedTuple):
     """What the alert has to follow, None where nothing has changed; and when that may be otherwise by the clock alone."""
 
     condition: Condition | None = None
     again_at: Instant | None = None
 
 
-def departure(departing: Departing, alert: Alert | None, now: Instant) -> Looked:
+def departure(departing: Departing, alert: Alert | None, now: Instant) -> DepartureLook:
     """Fire once the tolerance of the rule `late` has passed after the planned departure.
 
     It ends with departure, cancellation or another schedule; a departure that turns out to have been in time withdraws it.
@@ -40,13 +40,15 @@ def departure(departing: Departing, alert: Alert | None, now: Instant) -> Looked
     told = alert is not None and alert.state is not AlertState.RESOLVED
     if departing.departed_at is not None or departing.ended_at is not None:
         ends_at = departing.departed_at if departing.departed_at is not None else departing.ended_at
-        return Looked(_ended(alert, ends_at) if alert is not None and told and ends_at is not None else None)
+        return DepartureLook(
+            _ended(alert, ends_at) if alert is not None and told and ends_at is not None else None
+        )
     late_from = _late_from(departing)
     if late_from is None:
-        return Looked(_ended(alert, now) if alert is not None and told else None)
+        return DepartureLook(_ended(alert, now) if alert is not None and told else None)
     if now < late_from:
-        return Looked(_ended(alert, now) if alert is not None and told else None, late_from)
-    return Looked(_condition(departing, late_from))
+        return DepartureLook(_ended(alert, now) if alert is not None and told else None, late_from)
+    return DepartureLook(_condition(departing, late_from))
 
 
 def _late_from(departing: Departing) -> Instant | None:

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from alerts.evaluation.checkpoint import RETRY_AFTER, Standing, go_forward
+from alerts.evaluation.checkpoint import RETRY_AFTER, Checkpoint, fold_forward
 from alerts.evaluation.departure import SUBJECT as DEPARTURE_LATE
 from alerts.evaluation.departure import Departing, departure
-from alerts.evaluation.look import Logger, Looked, look_around
+from alerts.evaluation.look import Findings, WatchedLogger, look_around
 from alerts.excursions.fold import Evaluation, finish
-from alerts.excursions.phases import State
+from alerts.excursions.phases import LoggerState
 from alerts.excursions.plan import Plan
 from alerts.excursions.reconcile import reconcile, unsettled
 from alerts.excursions.trace import Trace
@@ -36,21 +36,21 @@ class Device:
     """One logger of a due shipment: how far it was folded, what came since then, and what is on record."""
 
     device_id: str
-    standing: Standing
+    checkpoint: Checkpoint
     """That of the last safe point before everything that is new; an empty one where there is none."""
     trace: Trace
     """All readings after it that were measured while the logger was on this shipment."""
     refolds: bool = False
-    """The standing is not the newest one that was stored: what was folded after it is no longer true."""
+    """The checkpoint is not the newest one that was stored: what was folded after it is no longer true."""
     excursions: tuple[Excursion, ...] = ()
     """Those that are live on record, at least all that no reading up to the state has ended."""
     cause: Reason = Reason.LATE_DATA
     """Why what was told before may change."""
 
     @property
-    def state(self) -> State:
+    def state(self) -> LoggerState:
         """That of its excursions."""
-        return self.standing.state
+        return self.checkpoint.state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +74,14 @@ class DeviceVerdict:
     """What became of one device."""
 
     device: Device
-    standing: Standing
+    checkpoint: Checkpoint
     changes: tuple[Change, ...]
-    safe_points: tuple[Standing, ...]
+    safe_points: tuple[Checkpoint, ...]
 
     @property
-    def state(self) -> State:
+    def state(self) -> LoggerState:
         """That of its excursions."""
-        return self.standing.state
+        return self.checkpoint.state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +156,7 @@ def judge(shipment: DueShipment, now: Instant, new_id: Callable[[], str]) -> Ver
             if moment.over is None:
                 deadlines += _deadlines(facts.window, evaluation)
             devices.append(verdict)
-            loggers.append(Logger(standing=verdict.standing, moment=moment))
+            loggers.append(WatchedLogger(checkpoint=verdict.checkpoint, moment=moment))
         if loggers:
             looked = _look(alerts, shipment.held_back, facts, watching, loggers)
             errors |= looked.errors
@@ -207,8 +207,8 @@ def _look(
     held_back: frozenset[AlertKind],
     facts: Facts,
     watching: Sequence[Tuned],
-    loggers: Sequence[Logger],
-) -> Looked:
+    loggers: Sequence[WatchedLogger],
+) -> Findings:
     """Let alerts follow what the rules find."""
     latest = max((logger.moment for logger in loggers), key=lambda moment: moment.through)
     whole = replace(latest, device_id=None)
@@ -221,11 +221,11 @@ def _look(
 def _tell_of_failures(
     alerts: _Alerts,
     watching: Sequence[Tuned],
-    loggers: Sequence[Logger],
+    loggers: Sequence[WatchedLogger],
     errors: Mapping[AlertKind, Exception],
 ) -> Iterator[Instant]:
     """Tell of rules that fail, and of those that do no longer; give when to try again."""
-    waiting = {kind for logger in loggers for kind in logger.standing.failed}
+    waiting = {kind for logger in loggers for kind in logger.checkpoint.failed}
     for kind in sorted(waiting | errors.keys()):
         yield alerts.now + RETRY_AFTER
         alerts.failed(kind, errors.get(kind))
@@ -249,8 +249,8 @@ def set_aside(identity: Identity, error: str, now: Instant, new_id: Callable[[],
 def _judge_device(
     facts: Facts, watching: Sequence[Tuned], device: Device, now: Instant, new_id: Callable[[], str]
 ) -> tuple[DeviceVerdict, Evaluation, Mapping[AlertKind, Exception]]:
-    forward = go_forward(facts, watching, device.standing, device.trace, now + RETRY_AFTER)
-    evaluation = finish(facts.plan, facts.window, forward.standing.state, now, forward.folded.closed)
+    forward = fold_forward(facts, watching, device.checkpoint, device.trace, now + RETRY_AFTER)
+    evaluation = finish(facts.plan, facts.window, forward.checkpoint.state, now, forward.folded.closed)
     changes = reconcile(
         unsettled(device.excursions, device.state.seen),
         evaluation.excursions,
@@ -260,7 +260,7 @@ def _judge_device(
     )
     verdict = DeviceVerdict(
         device=device,
-        standing=forward.standing,
+        checkpoint=forward.checkpoint,
         changes=tuple(changes),
         safe_points=forward.safe_points,
     )

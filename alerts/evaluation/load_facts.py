@@ -61,14 +61,14 @@ ORDER BY dewar_id, charged_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Context:
     """What several shipments may share: the sites on their ways, and the charges of their dewars."""
 
     sites: Mapping[str, Row]
     charges: Mapping[str, tuple[Charge, ...]]
 
 
-async def load_surroundings(connection: Connection, shipments: Iterable[Row]) -> Surroundings:
+async def load_context(connection: Connection, shipments: Iterable[Row]) -> Context:
     """Load what the shipments name: two statements at most, whatever their number."""
     names, dewars = set(), set()
     for shipment in shipments:
@@ -80,13 +80,13 @@ async def load_surroundings(connection: Connection, shipments: Iterable[Row]) ->
     charges = defaultdict(list)
     for row in await connection.fetch(_LOAD_CHARGES, list(dewars)) if dewars else []:
         charges[row["dewar_id"]].append(Charge(at=to_instant(row["charged_at"]), ln2_kg=row["ln2_kg"]))
-    return Surroundings(
+    return Context(
         sites={row["site_id"]: row for row in sites},
         charges={dewar_id: tuple(found) for dewar_id, found in charges.items()},
     )
 
 
-def facts_of(shipment: Row, devices: Iterable[Row], around: Surroundings) -> Facts | None:
+def facts_of(shipment: Row, devices: Iterable[Row], around: Context) -> Facts | None:
     """Give the facts of a row of a shipment, of those of its loggers, and of what it names; None before departure."""
     window = window_of(shipment)
     if window is None:
@@ -129,7 +129,7 @@ def plan_of(stored: str) -> Plan:
     return Plan.from_json(orjson.loads(stored))
 
 
-def _dewar(row: Row, around: Surroundings) -> Dewar:
+def _dewar(row: Row, around: Context) -> Dewar:
     charged_at, hold_time_h = row["last_charged_at"], row["hold_time_h"]
     last = () if charged_at is None else (Charge(at=to_instant(charged_at)),)
     return Dewar(
@@ -147,7 +147,7 @@ def _names(shipment: Row) -> set[str]:
     return ends - {None}
 
 
-def _place(name: str, shipment: Row, around: Surroundings) -> Place:
+def _place(name: str, shipment: Row, around: Context) -> Place:
     """Give the place that a shipment means: its own or everybody's site, else an airport, else one without position."""
     site = around.sites.get(name)
     if site is not None and is_meant(site["organization"], shipment["organization"]):

@@ -7,12 +7,12 @@ from typing import Any
 
 import orjson
 
-from alerts.evaluation.checkpoint import Standing
+from alerts.evaluation.checkpoint import Checkpoint
 from alerts.evaluation.outage import LOOK_AGAIN_AFTER
 from alerts.model import AlertKind, Condition, Instant
 from alerts.rules.facts import Facts
 from alerts.rules.registry import RULES, Tuned
-from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment
+from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, Moment
 from alerts.rules.time_lapse import on_the_clock, stretched, stretched_moment
 from alerts.triage.alert import Alert
 from alerts.triage.conditions import withdrawn
@@ -21,7 +21,7 @@ _KINDS = frozenset(rule.kind for rule in RULES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Looked:
+class Findings:
     """What came of a look by all rules."""
 
     conditions: Sequence[Condition]
@@ -34,20 +34,20 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Logger:
+class WatchedLogger:
     """One logger of the shipment, how far it is folded, and when it is looked at."""
 
-    standing: Standing
+    checkpoint: Checkpoint
     moment: Moment
 
 
 @dataclass(slots=True)
-class _Looking:
+class _RuleLook:
     facts: Facts
     journey: Facts
     """The same in the time of the journey, in which rules reckon."""
-    loggers: Sequence[Logger]
-    moments: Sequence[tuple[Logger, Moment]]
+    loggers: Sequence[WatchedLogger]
+    moments: Sequence[tuple[WatchedLogger, Moment]]
     """Each of them, and its moment in that time."""
     whole: Moment
     on_record: Mapping[str, Alert]
@@ -61,7 +61,7 @@ class _Looking:
         found: list[Condition] = []
         if _is_of_device(type(rule)):
             for logger, moment in self.moments:
-                state = logger.standing.rules.get(one.kind)
+                state = logger.checkpoint.rules.get(one.kind)
                 if state is None:
                     continue
                 look = rule.look(one.tuning, self.journey, state, moment)
@@ -69,7 +69,9 @@ class _Looking:
                     found += self._follow(one, look, [state], logger.moment)
             return found
         states = [
-            logger.standing.rules[one.kind] for logger in self.loggers if one.kind in logger.standing.rules
+            logger.checkpoint.rules[one.kind]
+            for logger in self.loggers
+            if one.kind in logger.checkpoint.rules
         ]
         if len(states) == len(self.loggers):
             look = rule.look(one.tuning, self.journey, states, stretched_moment(self.facts, self.whole))
@@ -84,7 +86,7 @@ class _Looking:
         subject = one.kind.value if moment.device_id is None else f"{one.kind}:{moment.device_id}"
         if look.found is None and subject not in self.on_record and not one.rule.apart:
             return  # as nearly always
-        found: list[tuple[str, str | None, Found | None]] = [(subject, None, look.found)]
+        found: list[tuple[str, str | None, Finding | None]] = [(subject, None, look.found)]
         found += [(f"{subject}:{name}", name, look.apart.get(name)) for name in one.rule.apart]
         for of_subject, name, each in found:
             alert = self.on_record.get(of_subject)
@@ -113,14 +115,14 @@ class _Looking:
 def look_around(
     facts: Facts,
     tuned: Sequence[Tuned],
-    loggers: Sequence[Logger],
+    loggers: Sequence[WatchedLogger],
     whole: Moment,
     on_record: Mapping[str, Alert],
     held_back: frozenset[AlertKind] = frozenset(),
-) -> Looked:
+) -> Findings:
     """Let each rule look at each logger, or at all of them at once; one that raises is told of, and costs no other."""
     moments = [(logger, stretched_moment(facts, logger.moment)) for logger in loggers]
-    looking = _Looking(facts, stretched(facts), loggers, moments, whole, on_record, held_back)
+    looking = _RuleLook(facts, stretched(facts), loggers, moments, whole, on_record, held_back)
     conditions: list[Condition] = []
     errors: dict[AlertKind, Exception] = {}
     for one in tuned:
@@ -129,7 +131,7 @@ def look_around(
         except Exception as error:  # noqa: BLE001 -- whatever it is, other rules must not fail with it
             errors[one.kind] = error
     conditions += _switched_off(tuned, on_record)
-    return Looked(
+    return Findings(
         conditions=conditions, deadlines=looking.deadlines, errors=errors, held_back=looking.held_back
     )
 
@@ -139,7 +141,7 @@ def _is_of_device(rule: type[Any]) -> bool:
     return issubclass(rule, DeviceRule)
 
 
-def _condition(kind: AlertKind, subject: str, device_id: str | None, found: Found) -> Condition:
+def _condition(kind: AlertKind, subject: str, device_id: str | None, found: Finding) -> Condition:
     return Condition(
         subject=subject,
         kind=kind,

@@ -16,7 +16,7 @@ from alerts.evaluation.judge_batch import Judging, judge_here, new_id, told
 from alerts.evaluation.judgement import Identity, Verdict, set_aside
 from alerts.evaluation.outage import USUAL, Outage
 from alerts.evaluation.save import save, write_deadlines
-from alerts.evaluation.worker_process import Apart
+from alerts.evaluation.worker_process import WorkerProcess
 from alerts.model import ChangeKind
 from alerts.triage.store import lock_unchanged
 from alerts.work.bulk import Connection
@@ -102,7 +102,7 @@ async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event, outage: Outage =
 
     # First of all: what is due after an outage must not be told of one by one.
     await outlast(lambda: hear_fleet(pool, outage), stop, "fleet")
-    async with Apart() as apart, asyncio.TaskGroup() as group:
+    async with WorkerProcess() as apart, asyncio.TaskGroup() as group:
         group.create_task(watch_fleet(pool, stop, outage), name="evaluate:fleet")
         group.create_task(begin_apart(), name="evaluate:apart")
         group.create_task(_evaluate_all(pool, live_data, stop), name="evaluate:live")

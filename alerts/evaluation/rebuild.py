@@ -10,12 +10,12 @@ from typing import Final, Self, TypeAlias
 
 import asyncpg
 
-from alerts.evaluation.checkpoint import Standing
+from alerts.evaluation.checkpoint import Checkpoint
 from alerts.evaluation.claim import LOCKS, WAIT_FOR, Poisoned, look_at
 from alerts.evaluation.judgement import DeviceVerdict, Verdict
 from alerts.evaluation.loop import evaluate_again, judge_batch
-from alerts.evaluation.resume import standing
-from alerts.excursions.phases import State
+from alerts.evaluation.resume import checkpoint_of
+from alerts.excursions.phases import LoggerState
 from alerts.model import Change, Instant, to_instant
 from alerts.work.bulk import Connection
 from alerts.work.wakeup import outlast
@@ -53,9 +53,9 @@ class StateChange:
 
     shipment_id: str
     device_id: str
-    before: State | None
+    before: LoggerState | None
     """None where there was none, or one of another version of the fold."""
-    after: State
+    after: LoggerState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,25 +152,25 @@ class _Stored:
     """Shipments with something that is not evaluated yet."""
     live: bool
     """Readings may have come since this was read."""
-    states: Mapping[Key, Standing | None]
-    safe_points: Mapping[Key, Mapping[Instant | None, Standing | None]]
+    states: Mapping[Key, Checkpoint | None]
+    safe_points: Mapping[Key, Mapping[Instant | None, Checkpoint | None]]
 
     @classmethod
     async def load(cls, connection: Connection, shipment_ids: Sequence[str], *, live: bool) -> Self:
         marked = await connection.fetch(_MARKED, shipment_ids)
         states = await connection.fetch(_STATES, shipment_ids)
-        safe_points: dict[Key, dict[Instant | None, Standing | None]] = defaultdict(dict)
+        safe_points: dict[Key, dict[Instant | None, Checkpoint | None]] = defaultdict(dict)
         for row in await connection.fetch(_SAFE_POINTS, shipment_ids):
             key = row["shipment_id"], row["device_id"]
-            safe_points[key][to_instant(row["seen"])] = standing(row["state"])
+            safe_points[key][to_instant(row["seen"])] = checkpoint_of(row["state"])
         return cls(
             waiting=frozenset(row["shipment_id"] for row in marked),
             live=live,
-            states={(row["shipment_id"], row["device_id"]): standing(row["state"]) for row in states},
+            states={(row["shipment_id"], row["device_id"]): checkpoint_of(row["state"]) for row in states},
             safe_points=safe_points,
         )
 
-    def is_behind(self, key: Key, after: State) -> bool:
+    def is_behind(self, key: Key, after: LoggerState) -> bool:
         """Tell whether there are readings that evaluation has not seen yet."""
         before = self.states.get(key)
         return key[0] in self.waiting or (
@@ -182,15 +182,15 @@ class _Stored:
         before = self.safe_points.get(key, {})
         after = {one.state.seen: one for one in verdict.safe_points}
         return (
-            _same(self.states.get(key) or _empty(verdict), verdict.standing)
+            _same(self.states.get(key) or _empty(verdict), verdict.checkpoint)
             and before.keys() == after.keys()
             and all(_same(before[at], one) for at, one in after.items())
         )
 
 
-def _empty(verdict: DeviceVerdict) -> Standing:
-    """Give what need not be stored: the standing after no readings."""
-    return Standing(rules=verdict.standing.rules if verdict.state.seen is None else {})
+def _empty(verdict: DeviceVerdict) -> Checkpoint:
+    """Give what need not be stored: the checkpoint after no readings."""
+    return Checkpoint(rules=verdict.checkpoint.rules if verdict.state.seen is None else {})
 
 
 def _told(stored: _Stored, verdicts: Sequence[Verdict], poisoned: Sequence[Poisoned]) -> Rebuilt:
@@ -224,13 +224,13 @@ def _state_changes(stored: _Stored, verdicts: Sequence[Verdict]) -> Iterator[Sta
                 )
 
 
-def _same(stored: Standing | None, standing: Standing) -> bool:
-    """Tell whether two standings are the same, but for the sum that is added up in another order for long traces."""
+def _same(stored: Checkpoint | None, checkpoint: Checkpoint) -> bool:
+    """Tell whether two checkpoints are the same, but for the sum that is added up in another order for long traces."""
     if stored is None:
         return False
-    before, after = stored.state, standing.state
+    before, after = stored.state, checkpoint.state
     return (
         replace(before, weighed=after.weighed) == after
         and isclose(before.weighed, after.weighed, rel_tol=1e-9)
-        and stored.rules == standing.rules
+        and stored.rules == checkpoint.rules
     )

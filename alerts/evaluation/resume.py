@@ -7,9 +7,9 @@ from typing import Any, Self
 
 import orjson
 
-from alerts.evaluation.checkpoint import Standing
-from alerts.excursions.load_readings import FOR_EVER, FROM_THE_START, Loaded, Wanted, load
-from alerts.excursions.phases import State
+from alerts.evaluation.checkpoint import Checkpoint
+from alerts.excursions.load_readings import FOR_EVER, FROM_THE_START, LoadedReadings, ReadingRange, load
+from alerts.excursions.phases import LoggerState
 from alerts.excursions.trace import Channel
 from alerts.model import AlertKind, Instant, Window, to_datetime, to_instant
 from alerts.rules.registry import Tuned
@@ -72,7 +72,7 @@ class Folding:
     start: Instant
     end: Instant | None
     """The stretch, half open, whose readings count: on this shipment, and in its window."""
-    newest: Standing | None
+    newest: Checkpoint | None
     """What was stored last, where it is of this version of the fold."""
     stored_under: int | None
     """Under which revision of the plan."""
@@ -91,7 +91,7 @@ class Folding:
         if window is None:
             return None
         ends = [end for end in (instant(row["ends_at"]), window.delivered_at) if end is not None]
-        newest = standing(row["state"])
+        newest = checkpoint_of(row["state"])
         return cls(
             shipment_id=shipment["shipment_id"],
             device_id=row["device_id"],
@@ -112,8 +112,8 @@ class Folding:
         ends = [at for at in (self.dirty_from, None if self.end is None else to_datetime(self.end)) if at]
         return min(ends, default=FOR_EVER)
 
-    def goes_on(self) -> Standing | None:
-        """Give the newest standing, if nothing that came is late for it and no rule is missing."""
+    def goes_on(self) -> Checkpoint | None:
+        """Give the newest checkpoint, if nothing that came is late for it and no rule is missing."""
         before = self.true_before()
         if before is None or self.newest is None or self.missing:
             return None
@@ -123,42 +123,42 @@ class Folding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
-    """A folding, the standing to go on from, and what has to be folded in."""
+    """A folding, the checkpoint to go on from, and what has to be folded in."""
 
     folding: Folding
-    standing: Standing
+    checkpoint: Checkpoint
     refolds: bool
-    """The standing is not the one that was stored last."""
-    loaded: Loaded
+    """The checkpoint is not the one that was stored last."""
+    loaded: LoadedReadings
 
     @property
-    def state(self) -> State:
+    def state(self) -> LoggerState:
         """That of its excursions."""
-        return self.standing.state
+        return self.checkpoint.state
 
 
 async def resume(
     connection: Connection, foldings: Sequence[Folding], channels: frozenset[Channel] = frozenset()
 ) -> list[Resumed]:
-    """Give for each folding the standing to go on from, and the readings after it: two statements, whatever their number."""
-    standings = [folding.goes_on() for folding in foldings]
-    late = [place for place, state in enumerate(standings) if state is None]
+    """Give for each folding the checkpoint to go on from, and the readings after it: two statements, whatever their number."""
+    checkpoints = [folding.goes_on() for folding in foldings]
+    late = [place for place, state in enumerate(checkpoints) if state is None]
     found = await _safe_points(connection, foldings, late)
-    resumed = [one or found.get(place) or Standing() for place, one in enumerate(standings)]
+    resumed = [one or found.get(place) or Checkpoint() for place, one in enumerate(checkpoints)]
     wanted = [
-        Wanted(device_id=f.device_id, starting=f.start, after=one.state.seen, before=f.end)
+        ReadingRange(device_id=f.device_id, starting=f.start, after=one.state.seen, before=f.end)
         for f, one in zip(foldings, resumed, strict=True)
     ]
     loaded = await load(connection, wanted, channels)
     return [
-        Resumed(folding=folding, standing=one, refolds=went_on is None, loaded=readings)
-        for folding, one, went_on, readings in zip(foldings, resumed, standings, loaded, strict=True)
+        Resumed(folding=folding, checkpoint=one, refolds=went_on is None, loaded=readings)
+        for folding, one, went_on, readings in zip(foldings, resumed, checkpoints, loaded, strict=True)
     ]
 
 
 async def _safe_points(
     connection: Connection, foldings: Sequence[Folding], late: Iterable[int]
-) -> Mapping[int, Standing]:
+) -> Mapping[int, Checkpoint]:
     bounds = {place: before for place in late if (before := foldings[place].true_before()) is not None}
     if not bounds:
         return {}
@@ -173,7 +173,7 @@ async def _safe_points(
     )
     found = {}
     for row in rows:
-        folding, one = foldings[row["position"]], standing(row["state"])
+        folding, one = foldings[row["position"]], checkpoint_of(row["state"])
         if one is not None and one.rules.keys() >= set(_needed(folding)):
             waiting = {} if folding.newest is None else folding.newest.failed
             found[row["position"]] = replace(one, failed=waiting)
@@ -194,8 +194,8 @@ def window_of(shipment: Row) -> Window | None:
     return Window(departed_at=to_instant(shipment["departed_at"]), delivered_at=instant(ended_at))
 
 
-def standing(stored: Any) -> Standing | None:
-    """Read a stored standing, as either database library gives it; None where another version of the fold wrote it."""
+def checkpoint_of(stored: Any) -> Checkpoint | None:
+    """Read a stored checkpoint, as either database library gives it; None where another version of the fold wrote it."""
     if stored is None:
         return None
-    return Standing.from_json(orjson.loads(stored) if isinstance(stored, str) else stored)
+    return Checkpoint.from_json(orjson.loads(stored) if isinstance(stored, str) else stored)

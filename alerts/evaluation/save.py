@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from alerts.evaluation.checkpoint import Standing
+from alerts.evaluation.checkpoint import Checkpoint
 from alerts.evaluation.judgement import DeviceVerdict, Verdict
 from alerts.events.write import WRITE_EVENTS, Whose
 from alerts.excursions.load_readings import FROM_THE_START
@@ -73,7 +73,7 @@ async def write_deadlines(
 
 
 def _moved(verdict: DeviceVerdict) -> bool:
-    return verdict.device.refolds or verdict.standing != verdict.device.standing
+    return verdict.device.refolds or verdict.checkpoint != verdict.device.checkpoint
 
 
 async def _drop_safe_points(connection: Connection, devices: Iterable[tuple[Verdict, DeviceVerdict]]) -> None:
@@ -89,19 +89,19 @@ async def _drop_safe_points(connection: Connection, devices: Iterable[tuple[Verd
 
 
 def _state_row(verdict: Verdict, device: DeviceVerdict) -> Row:
-    return _folded_fields(verdict, device, device.standing) | {"through": instant_text(device.state.seen)}
+    return _folded_fields(verdict, device, device.checkpoint) | {"through": instant_text(device.state.seen)}
 
 
-def _safe_point_row(verdict: Verdict, device: DeviceVerdict, standing: Standing) -> Row:
-    return _folded_fields(verdict, device, standing) | {"seen": instant_text(standing.state.seen)}
+def _safe_point_row(verdict: Verdict, device: DeviceVerdict, checkpoint: Checkpoint) -> Row:
+    return _folded_fields(verdict, device, checkpoint) | {"seen": instant_text(checkpoint.state.seen)}
 
 
-def _folded_fields(verdict: Verdict, device: DeviceVerdict, standing: Standing) -> Row:
+def _folded_fields(verdict: Verdict, device: DeviceVerdict, checkpoint: Checkpoint) -> Row:
     return {
         "shipment_id": verdict.identity.shipment_id,
         "device_id": device.device.device_id,
         "plan_revision": verdict.plan_revision,
-        "state": standing.to_json(),
+        "state": checkpoint.to_json(),
     }
 
 

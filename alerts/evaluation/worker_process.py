@@ -25,7 +25,7 @@ import structlog
 
 from alerts import metrics
 from alerts.evaluation.airports_file import airfields
-from alerts.evaluation.checkpoint import Standing
+from alerts.evaluation.checkpoint import Checkpoint
 from alerts.evaluation.judge_batch import Judged, judge_here, judge_one
 from alerts.evaluation.judgement import Device, DueShipment
 from alerts.excursions.trace import EMPTY
@@ -46,7 +46,7 @@ _END_S: Final = 5.0
 _LENGTH_BYTES: Final = 8
 
 
-class Apart:
+class WorkerProcess:
     """A process that judges for this one: begun when there is much to judge, and anew where it has ended."""
 
     def __init__(self) -> None:
@@ -196,7 +196,7 @@ def serve(asked: BinaryIO, answers: BinaryIO) -> None:
         answers.flush()
 
 
-_NO_DEVICE: Final = Device(device_id="", standing=Standing(), trace=EMPTY)
+_NO_DEVICE: Final = Device(device_id="", checkpoint=Checkpoint(), trace=EMPTY)
 
 
 def _without_what_was_asked(judged: Judged) -> Judged:

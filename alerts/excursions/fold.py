@@ -2,7 +2,7 @@
 
 Theory of operation. The limits of a plan and their deadbands cut the scale of temperatures into five zones. A run
 is a phase of the device: `PHASES` says which zone leads from which phase to which, and all else is book-keeping.
-`fold` brings a `State` forward by readings; `finish` judges it at an instant and leaves it as it was. Both depend on
+`fold` brings a `LoggerState` forward by readings; `finish` judges it at an instant and leaves it as it was. Both depend on
 nothing but the set of readings: however a trace is cut into calls of `fold`, the state is the same to the last bit.
 A reading that arrives late, not after `State.seen`, cannot be folded in: the caller folds again from a state before it.
 
@@ -22,7 +22,7 @@ from math import inf, nextafter
 from typing import Final, TypeAlias
 
 from alerts.excursions.figures import Figures, exhaustion, mean_kinetic_c, warmth, weigh
-from alerts.excursions.phases import HIGH, IN_RANGE, PHASES, State, make_run, spend, zones
+from alerts.excursions.phases import HIGH, IN_RANGE, PHASES, LoggerState, make_run, spend, zones
 from alerts.excursions.plan import Plan
 from alerts.model import COLDEST_C, HOTTEST_C, Duration, EndedBy, Instant, Run, Sample, Window
 
@@ -61,19 +61,19 @@ class Evaluation:
 
 def evaluate(plan: Plan, window: Window, samples: Iterable[Sample], now: Instant) -> Evaluation:
     """Judge a whole trace at once."""
-    state, closed = fold(plan, window, State(), samples)
+    state, closed = fold(plan, window, LoggerState(), samples)
     return finish(plan, window, state, now, closed)
 
 
-def step(plan: Plan, window: Window, state: State, sample: Sample) -> tuple[State, Run | None]:
+def step(plan: Plan, window: Window, state: LoggerState, sample: Sample) -> tuple[LoggerState, Run | None]:
     """Bring the state forward by one reading; give the excursion that it closes, if it does."""
     state, closed = fold(plan, window, state, (sample,))
     return state, closed[0] if closed else None
 
 
 def fold(
-    plan: Plan, window: Window, state: State, samples: Iterable[tuple[Instant, float | None]]
-) -> tuple[State, list[Run]]:
+    plan: Plan, window: Window, state: LoggerState, samples: Iterable[tuple[Instant, float | None]]
+) -> tuple[LoggerState, list[Run]]:
     """Bring the state forward by readings in strict order of time; give the excursions that they close.
 
     Readings outside the window are passed over. One that is not after `state.seen` raises ValueError.
@@ -88,7 +88,9 @@ def fold(
     return after, [run for run, end in course.ended if end - run.start >= plan.on_delay]
 
 
-def finish(plan: Plan, window: Window, state: State, now: Instant, closed: Iterable[Run] = ()) -> Evaluation:
+def finish(
+    plan: Plan, window: Window, state: LoggerState, now: Instant, closed: Iterable[Run] = ()
+) -> Evaluation:
     """Judge a folded trace at `now`, or at its last reading if the device's clock runs ahead of it.
 
     `closed` are the excursions that folding gave; the one that is still on comes after them.
@@ -125,7 +127,7 @@ def _within(window: Window, samples: Iterable[tuple[Instant, float | None]]) -> 
 class _Course:
     """A state under way."""
 
-    def __init__(self, plan: Plan, before: State) -> None:
+    def __init__(self, plan: Plan, before: LoggerState) -> None:
         self._plan, self._before = plan, before
         self._limits = zones(plan)
         self._stays = _stays(self._limits)
@@ -142,7 +144,7 @@ class _Course:
         """Which of them was the first of the phase."""
         self.ended: list[tuple[Run, Instant]] = []
 
-    def follow(self, samples: _Samples) -> State:
+    def follow(self, samples: _Samples) -> LoggerState:
         """Give the state after readings in the window, but for what it tells of budget and mean kinetic temperature."""
         max_gap, valid = self._plan.max_gap, self._valid
         seen = -_NEVER if self._before.seen is None else self._before.seen
@@ -205,7 +207,7 @@ class _Course:
             return self._peak_c
         return (max if self._phase == HIGH else min)((self._peak_c, *self._valid[self._first :]))
 
-    def _after(self, seen: Instant, readings: int) -> State:
+    def _after(self, seen: Instant, readings: int) -> LoggerState:
         """Give the state after so many readings, the newest of `seen`."""
         before, valid = self._before, self._valid
         last_at = seen if self._works else self._last_at
@@ -230,7 +232,7 @@ class _Course:
         )
 
 
-def _hold_on(plan: Plan, state: State, through: Instant) -> State:
+def _hold_on(plan: Plan, state: LoggerState, through: Instant) -> LoggerState:
     """Let the last valid reading hold on until `through`, just as if it were made again."""
     silence = through - state.last_at
     hold = min(silence, plan.max_gap)
@@ -245,7 +247,7 @@ def _hold_on(plan: Plan, state: State, through: Instant) -> State:
 
 
 def _holds(
-    plan: Plan, state: State, samples: Iterable[tuple[Instant, float | None]]
+    plan: Plan, state: LoggerState, samples: Iterable[tuple[Instant, float | None]]
 ) -> Iterator[tuple[float, Duration]]:
     """Give the valid readings and for how long they have held, from the last one of the state on."""
     last_at, last_c, max_gap = state.last_at, state.last_c if state.valid else None, plan.max_gap
@@ -257,7 +259,7 @@ def _holds(
             last_at, last_c = at, celsius
 
 
-def _weigh(plan: Plan, state: State, held: Iterable[tuple[float, Duration]]) -> State:
+def _weigh(plan: Plan, state: LoggerState, held: Iterable[tuple[float, Duration]]) -> LoggerState:
     """Take readings and for how long they held into the sum of the mean kinetic temperature, if the plan has one."""
     if not plan.has_mkt:
         return state
@@ -265,7 +267,7 @@ def _weigh(plan: Plan, state: State, held: Iterable[tuple[float, Duration]]) -> 
     return replace(state, weighed=weighed, warmest_c=warmest_c)
 
 
-def _through(window: Window, state: State, now: Instant) -> Instant:
+def _through(window: Window, state: LoggerState, now: Instant) -> Instant:
     """Give the end of the window so far."""
     seen = window.departed_at if state.seen is None else state.seen
     if window.delivered_at is None:
@@ -277,7 +279,7 @@ def _through(window: Window, state: State, now: Instant) -> Instant:
     return min(max(now, seen), window.delivered_at)
 
 
-def _next_deadline(plan: Plan, window: Window, state: State, through: Instant) -> Instant | None:
+def _next_deadline(plan: Plan, window: Window, state: LoggerState, through: Instant) -> Instant | None:
     """Give when the run that is on becomes an excursion, has a gap, exhausts the budget or ends by delivery."""
     if not state.phase or through == window.delivered_at:
         return None
@@ -294,7 +296,7 @@ def _next_deadline(plan: Plan, window: Window, state: State, through: Instant) -
     return min((at for at in changes if through < at <= delivered_at), default=None)
 
 
-def _figures(plan: Plan, state: State, length: Duration) -> Figures:
+def _figures(plan: Plan, state: LoggerState, length: Duration) -> Figures:
     held = state.held_in + state.held_out
     return Figures(
         in_range=state.held_in,

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.excursions.figures import warmth, weigh_many
-from alerts.excursions.phases import HIGH, LOW, PHASES, State, make_run, spend, zones
+from alerts.excursions.phases import HIGH, LOW, PHASES, LoggerState, make_run, spend, zones
 from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Celsius, Trace
 from alerts.model import COLDEST_C, HOTTEST_C, Duration, EndedBy, Instant, Run, Window
@@ -34,8 +34,8 @@ assert all(PHASES[row[zone]][zone] == row[zone] for row in PHASES for zone in ra
 
 
 def fold_trace(
-    plan: Plan, window: Window, state: State, trace: Trace, safe_after: Sequence[int] = ()
-) -> tuple[State, list[Run], list[State]]:
+    plan: Plan, window: Window, state: LoggerState, trace: Trace, safe_after: Sequence[int] = ()
+) -> tuple[LoggerState, list[Run], list[LoggerState]]:
     """Bring the state forward by a trace; give the excursions that it closes, and the states at some safe points.
 
     `safe_after` are counts of readings in the window, ascending: the state after so many of them is given. Readings
@@ -55,14 +55,14 @@ def fold_trace(
 class _Work:
     """One trace under way."""
 
-    def __init__(self, plan: Plan, state: State, trace: Trace) -> None:
+    def __init__(self, plan: Plan, state: LoggerState, trace: Trace) -> None:
         self._plan, self._before, self._at = plan, state, trace.at
         self._is_valid = (trace.celsius >= COLDEST_C) & (trace.celsius <= HOTTEST_C)
         valid = _stretches(self._is_valid)
         self._valid = _Valid(plan, state, _only(valid, self._is_valid, trace)) if valid else None
         self.ended = [] if self._valid is None else self._valid.ended()
 
-    def states(self, counts: Sequence[int]) -> Iterator[State]:
+    def states(self, counts: Sequence[int]) -> Iterator[LoggerState]:
         """Give the states after so many readings, ascending, the last being all of them."""
         stretches = pairwise((0, *counts))
         valid = list(accumulate(int(np.count_nonzero(self._is_valid[start:end])) for start, end in stretches))
@@ -73,7 +73,7 @@ class _Work:
             fields["readings"] = self._before.readings + count
             if of_valid > counted:
                 fields |= next(values)
-            state = State(**fields)
+            state = LoggerState(**fields)
             now_over = bisect_right(self.ended, state.last_at, lo=over, key=itemgetter(1))
             if now_over > over:
                 state = spend(self._plan, state, ((run.start, end) for run, end in self.ended[over:now_over]))
@@ -102,7 +102,7 @@ def _only(stretches: list[tuple[int, int]], valid: Column, trace: Trace) -> Trac
 class _Valid:
     """The valid readings: a place is the place of a reading among them."""
 
-    def __init__(self, plan: Plan, before: State, counted: Trace) -> None:
+    def __init__(self, plan: Plan, before: LoggerState, counted: Trace) -> None:
         self._plan, self._before = plan, before
         self._at, self._celsius = counted.at, counted.celsius
         self._since = before.last_at if before.valid else int(counted.at[0])

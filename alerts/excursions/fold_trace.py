@@ -6,7 +6,7 @@ from typing import Final
 
 from alerts.excursions.fold import Evaluation, finish, fold
 from alerts.excursions.fold_columns import fold_trace
-from alerts.excursions.phases import State
+from alerts.excursions.phases import LoggerState
 from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Trace
 from alerts.model import Instant, Run, Window
@@ -21,12 +21,12 @@ COLUMNS_FROM: Final = 320
 class Folded:
     """A state brought forward, the excursions that were closed on the way, and the safe points that were passed."""
 
-    state: State
+    state: LoggerState
     closed: tuple[Run, ...]
-    safe_points: tuple[State, ...]
+    safe_points: tuple[LoggerState, ...]
 
 
-def bring_forward(plan: Plan, window: Window, state: State, trace: Trace) -> Folded:
+def bring_forward(plan: Plan, window: Window, state: LoggerState, trace: Trace) -> Folded:
     """Fold readings in, in strict order of time and after `state.seen`; anything else raises ValueError."""
     trace = trace.within(window.departed_at, window.delivered_at)
     counts = safe_counts(state, trace)
@@ -41,12 +41,12 @@ def bring_forward(plan: Plan, window: Window, state: State, trace: Trace) -> Fol
     return Folded(state=states[-1], closed=tuple(closed), safe_points=tuple(states[1:-1]))
 
 
-def safe_counts(state: State, trace: Trace) -> range:
+def safe_counts(state: LoggerState, trace: Trace) -> range:
     """Give after how many readings of a trace within the window there are safe points."""
     return range(SAFE_POINT_EVERY - state.readings % SAFE_POINT_EVERY, len(trace) + 1, SAFE_POINT_EVERY)
 
 
 def evaluate_trace(plan: Plan, window: Window, trace: Trace, now: Instant) -> Evaluation:
     """Judge a whole trace at once, as `excursion.evaluate` does one that is no trace."""
-    folded = bring_forward(plan, window, State(), trace)
+    folded = bring_forward(plan, window, LoggerState(), trace)
     return finish(plan, window, folded.state, now, folded.closed)

@@ -90,7 +90,7 @@ def _statement(channels: frozenset[Channel], *, known: bool) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ReadingRange:
     """Readings of a device with `starting <= measured_at < before` and `measured_at > after`; None is no bound."""
 
     device_id: str
@@ -100,7 +100,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class LoadedReadings:
     """What was found of one stretch."""
 
     trace: Trace
@@ -108,15 +108,15 @@ class Loaded:
     """When the newest arrival among them was received."""
 
 
-_NOTHING: Final = Loaded(trace=EMPTY, received_at=None)
+_NOTHING: Final = LoadedReadings(trace=EMPTY, received_at=None)
 
 
 async def load(
     connection: Connection,
-    stretches: Sequence[Wanted],
+    stretches: Sequence[ReadingRange],
     channels: frozenset[Channel] = frozenset(),
     known_at: datetime | None = None,
-) -> list[Loaded]:
+) -> list[LoadedReadings]:
     """Load stretches with some channels, each in the order of time; with `known_at`, only what had been received then."""
     loaded = [_NOTHING] * len(stretches)
     if not stretches:
@@ -137,7 +137,7 @@ async def load(
     )
     for row in rows:
         at = _instants(row["instants"])
-        loaded[row["position"]] = Loaded(
+        loaded[row["position"]] = LoadedReadings(
             trace=Trace(at, _floats(row["celsius"]), _channels(channels, row, at) if channels else {}),
             received_at=to_instant(row["received_at"]),
         )

@@ -41,7 +41,7 @@ def zones(plan: Plan) -> tuple[float, float, float, float]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class LoggerState:
     """All that the fold needs to go on, in plain numbers.
 
     While `valid` is 0, what describes the last valid reading means nothing; while `phase` is IN_RANGE, what
@@ -76,14 +76,14 @@ class State:
         return dict(zip(_FIELDS, _values(self), strict=True))
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "State | None":
+    def from_json(cls, data: Mapping[str, Any]) -> "LoggerState | None":
         """Read a stored state back; None if another version of the fold wrote it: then fold from the start."""
         if data.get("version") != STATE_VERSION or not data.keys() >= _NAMES:
             return None
         return cls(**{name: data[name] for name in _FIELDS})
 
 
-_FIELDS: Final = tuple(field.name for field in fields(State))
+_FIELDS: Final = tuple(field.name for field in fields(LoggerState))
 _NAMES: Final = frozenset(_FIELDS)
 _values: Final = attrgetter(*_FIELDS)
 
@@ -106,7 +106,7 @@ def make_run(
     )
 
 
-def spend(plan: Plan, state: State, runs: Iterable[tuple[Instant, Instant]]) -> State:
+def spend(plan: Plan, state: LoggerState, runs: Iterable[tuple[Instant, Instant]]) -> LoggerState:
     """Take the lengths of runs, given as start and end, from the budget."""
     used, exhausted_at = state.used, state.exhausted_at
     for start, end in runs:

@@ -51,7 +51,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Finding:
     """What a rule finds: the newest stretch of time for which its condition held; `until` is None while it holds.
 
     `message` is a sentence for people, with the reason in it. It and `details` (figures under names with units, times
@@ -69,9 +69,9 @@ class Found:
 class Look:
     """What a look gave, and when to look again although no reading comes."""
 
-    found: Found | None = None
+    found: Finding | None = None
     again_at: Instant | None = None
-    apart: Mapping[str, Found] = field(default_factory=dict)
+    apart: Mapping[str, Finding] = field(default_factory=dict)
     """What is found beside it, under names of `Rule.apart`: each is an alert of its own."""
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import Instant, Window
 from alerts.rules.facts import Dewar, Facts, Leg
-from alerts.rules.rule import Found, Look, Moment
+from alerts.rules.rule import Finding, Look, Moment
 
 _INSTANTS = (Channel.RECEIVED_AT, Channel.FLIGHT_MODE_UNTIL)
 
@@ -82,7 +82,7 @@ def on_the_clock(facts: Facts, look: Look) -> Look:
     )
 
 
-def _found(facts: Facts, found: Found) -> Found:
+def _found(facts: Facts, found: Finding) -> Finding:
     until = None if found.until is None else facts.on_the_clock(found.until)
     return replace(found, since=facts.on_the_clock(found.since), until=until)
 

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.evaluation.resume import window_of
 from alerts.excursions.fold_trace import evaluate_trace
-from alerts.excursions.load_readings import Wanted, load
+from alerts.excursions.load_readings import ReadingRange, load
 from alerts.excursions.plan import Plan
 from alerts.model import Window, to_instant
 from alerts.views.figures import DeviceSummary
@@ -39,13 +39,13 @@ async def summarize(connection: AsyncConnection, shipment_id: str, as_of: dateti
     return found
 
 
-def _stretch(device: Mapping[str, str | None], window: Window) -> Wanted:
+def _stretch(device: Mapping[str, str | None], window: Window) -> ReadingRange:
     """Give what counts of a logger, as a revision of the shipment names it."""
     device_id, starts_at, ends_at = device["device_id"], device["starts_at"], device["ends_at"]
     assert device_id is not None
     assert starts_at is not None
     ends = [None if ends_at is None else to_instant(datetime.fromisoformat(ends_at)), window.delivered_at]
-    return Wanted(
+    return ReadingRange(
         device_id=device_id,
         starting=max(to_instant(datetime.fromisoformat(starts_at)), window.departed_at),
         before=min((end for end in ends if end is not None), default=None),

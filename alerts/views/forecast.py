@@ -6,9 +6,9 @@ from datetime import datetime
 
 import asyncpg
 
-from alerts.evaluation.checkpoint import States, go_forward
+from alerts.evaluation.checkpoint import States, fold_forward
 from alerts.evaluation.claim import LOAD_DEVICES
-from alerts.evaluation.load_facts import facts_of, load_shipments, load_surroundings
+from alerts.evaluation.load_facts import facts_of, load_context, load_shipments
 from alerts.evaluation.resume import Dirty, Folding, Resumed, resume
 from alerts.model import AlertKind, Instant, to_instant
 from alerts.rules.blocks.coolant_left import HoldTimeTuning
@@ -44,7 +44,7 @@ async def foresee(connection: Connection, shipment_id: str, now: datetime) -> Fo
     if shipment is None:
         return None
     devices = await connection.fetch(LOAD_DEVICES, [shipment_id])
-    facts = facts_of(shipment, devices, await load_surroundings(connection, [shipment]))
+    facts = facts_of(shipment, devices, await load_context(connection, [shipment]))
     if facts is None or facts.window.delivered_at is not None:
         return None
     marks = await connection.fetch(_MARKS, shipment_id)
@@ -74,8 +74,8 @@ async def _resumed(
 
 def _forward(facts: Facts, one: Resumed, now: Instant) -> States:
     """Give the states of rules with the readings that are not evaluated yet."""
-    forward = go_forward(facts, tuned(facts.plan), one.standing, one.loaded.trace, retry_at=now)
-    return forward.standing.rules
+    forward = fold_forward(facts, tuned(facts.plan), one.checkpoint, one.loaded.trace, retry_at=now)
+    return forward.checkpoint.rules
 
 
 def _hold_time(facts: Facts, states: Sequence[States], through: Instant) -> HoldTime | None:

@@ -23,7 +23,7 @@ from alerts.evaluation.rebuild import (
     rebuild,
     unknown_shipments,
 )
-from alerts.excursions.phases import State
+from alerts.excursions.phases import LoggerState
 from alerts.model import Excursion, Instant, to_datetime
 from alerts.triage.payloads import excursion_data
 from alerts.wording import instant_text
@@ -182,7 +182,7 @@ class _Json:
         typer.echo(orjson.dumps(item))
 
 
-def _state_json(state: State | None) -> dict[str, Any] | None:
+def _state_json(state: LoggerState | None) -> dict[str, Any] | None:
     return None if state is None else {"readings": state.readings, "through": instant_text(state.seen)}
 
 
@@ -257,7 +257,7 @@ def _excursion_parts(excursion: Excursion | None) -> dict[str, str]:
     }
 
 
-def _state_parts(state: State | None) -> dict[str, str]:
+def _state_parts(state: LoggerState | None) -> dict[str, str]:
     return {} if state is None else {"readings": str(state.readings), "through": _time(state.seen)}
 
 

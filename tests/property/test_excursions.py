@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alerts.excursions.fold import Evaluation, evaluate, finish, fold
-from alerts.excursions.phases import State
+from alerts.excursions.phases import LoggerState
 from alerts.excursions.plan import Plan
 from alerts.excursions.reconcile import reconcile, unsettled
 from alerts.model import (
@@ -95,11 +95,11 @@ def test_the_engine_equals_the_oracle(trace):
 @settings(deadline=None)
 def test_the_cut_makes_no_difference_not_even_in_the_last_bit(trace, data):
     plan, window, samples, now = trace
-    state, closed = State(), []
+    state, closed = LoggerState(), []
     rest = samples
     while rest:
         size = data.draw(st.integers(1, len(rest)))
-        state, more = fold(plan, window, State.from_json(state.to_json()), rest[:size])
+        state, more = fold(plan, window, LoggerState.from_json(state.to_json()), rest[:size])
         closed, rest = closed + more, rest[size:]
     assert finish(plan, window, state, now, closed) == evaluate(plan, window, samples, now)
 
@@ -129,7 +129,7 @@ class Service:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.window, self.clock = plan, Window(departed_at=DEPARTED), DEPARTED
         self.known: dict[Instant, Sample] = {}
-        self.state: State | None = None
+        self.state: LoggerState | None = None
         self.history: dict[str, list[Excursion]] = {}
         self.ids = count()
 
@@ -152,7 +152,7 @@ class Service:
     def judge(self, new: list[Sample]) -> None:
         began_after = None if self.state is None else self.state.seen
         samples = sorted(self.known.values()) if self.state is None else new
-        self.state, closed = fold(self.plan, self.window, self.state or State(), samples)
+        self.state, closed = fold(self.plan, self.window, self.state or LoggerState(), samples)
         found = finish(self.plan, self.window, self.state, self.clock, closed)
         record = unsettled(self.live(), began_after)
         for change in reconcile(

@@ -12,7 +12,7 @@ from alerts.excursions import fold_trace as folding
 from alerts.excursions.fold import evaluate, fold
 from alerts.excursions.fold_columns import fold_trace
 from alerts.excursions.fold_trace import bring_forward, evaluate_trace
-from alerts.excursions.phases import State
+from alerts.excursions.phases import LoggerState
 from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Trace
 from alerts.model import Window
@@ -20,12 +20,12 @@ from alerts.model import Window
 from .traces import traces
 
 
-def assert_same(one: State, other: State) -> None:
+def assert_same(one: LoggerState, other: LoggerState) -> None:
     """Equal to the last bit, but for the one sum that is added up in another order."""
     assert replace(one, weighed=0.0) == replace(other, weighed=0.0)
     assert one.weighed == pytest.approx(other.weighed, rel=1e-12)
     for state in (one, other):  # in plain numbers, as they are stored
-        assert State.from_json(orjson.loads(orjson.dumps(state.to_json()))) == state
+        assert LoggerState.from_json(orjson.loads(orjson.dumps(state.to_json()))) == state
 
 
 @given(traces(), st.data())
@@ -33,7 +33,7 @@ def assert_same(one: State, other: State) -> None:
 def test_columns_give_what_the_plain_fold_gives(trace, data):
     plan, window, samples, _ = trace
     cut = data.draw(st.integers(0, len(samples)))
-    began, _ = fold(plan, window, State(), samples[:cut])
+    began, _ = fold(plan, window, LoggerState(), samples[:cut])
     rest = samples[cut:]
     counted = Trace.of(rest).within(window.departed_at, window.delivered_at)
     counts = sorted(data.draw(st.sets(st.integers(1, len(counted))))) if len(counted) else []
@@ -54,8 +54,8 @@ def test_a_fold_that_resumes_from_a_safe_point_ends_where_one_from_the_start_doe
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folding, "SAFE_POINT_EVERY", every)
         patch.setattr(folding, "COLUMNS_FROM", columns_from)
-        whole = bring_forward(plan, window, State(), Trace.of(samples))
-        state, safe_points = State(), []
+        whole = bring_forward(plan, window, LoggerState(), Trace.of(samples))
+        state, safe_points = LoggerState(), []
         for begin in range(
             0, len(samples), every
         ):  # as they arrive, no more than one safe point's worth at a time
@@ -81,7 +81,7 @@ def test_readings_out_of_order_are_refused():
     plan, window = make_plan("cryogenic", {}), Window(departed_at=0)
     assert isinstance(plan, Plan)
     with pytest.raises(ValueError, match="not in order"):
-        fold_trace(plan, window, State(), trace)
-    state, _, _ = fold_trace(plan, window, State(), trace[:2])
+        fold_trace(plan, window, LoggerState(), trace)
+    state, _, _ = fold_trace(plan, window, LoggerState(), trace[:2])
     with pytest.raises(ValueError, match="not after 3"):
         fold_trace(plan, window, state, trace[1:2])

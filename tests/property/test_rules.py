@@ -7,7 +7,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.evaluation.checkpoint import Forward, Standing, go_forward
+from alerts.evaluation.checkpoint import Checkpoint, FoldedForward, fold_forward
 from alerts.excursions import fold_trace
 from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace
@@ -77,39 +77,39 @@ def part(trace: Trace, first: int, last: int) -> Trace:
     return Trace(cut.at, cut.celsius, {n: v for n, v in cut.channels.items() if not np.isnan(v).all()})
 
 
-def forward(standing: Standing, trace: Trace) -> Forward:
-    found = go_forward(FACTS, tuned(FACTS.plan), standing, trace, 0)
+def forward(checkpoint: Checkpoint, trace: Trace) -> FoldedForward:
+    found = fold_forward(FACTS, tuned(FACTS.plan), checkpoint, trace, 0)
     assert found.errors == {}
     return found
 
 
-def stored(standing: Standing) -> Standing:
+def stored(checkpoint: Checkpoint) -> Checkpoint:
     """It goes through the database, where numbers may lose nothing."""
-    read = Standing.from_json(orjson.loads(orjson.dumps(standing.to_json())))
-    assert read == standing
+    read = Checkpoint.from_json(orjson.loads(orjson.dumps(checkpoint.to_json())))
+    assert read == checkpoint
     return read
 
 
 @given(tracks())
 @settings(deadline=None)
 def test_what_a_reading_leaves_as_it_is_is_stored_as_it_was(trace: Trace) -> None:
-    before = stored(forward(Standing(), trace).standing)
+    before = stored(forward(Checkpoint(), trace).checkpoint)
     assert before.to_json() == replace(before, texts={}).to_json()
     silent = Trace(trace.at[-1:] + SECOND, np.array([-190.0]))
-    after = forward(before, silent).standing
+    after = forward(before, silent).checkpoint
     assert after.to_json() == replace(after, texts={}).to_json()
 
 
 @given(tracks(), st.data())
 @settings(deadline=None)
 def test_wherever_a_trace_is_cut_the_standing_is_the_same(trace: Trace, data: st.DataObject) -> None:
-    whole = forward(Standing(), trace).standing
+    whole = forward(Checkpoint(), trace).checkpoint
     assert whole.rules.keys() == {one.kind for one in tuned(FACTS.plan)}
     cuts = sorted(data.draw(st.sets(st.integers(0, len(trace)), max_size=5)))
-    standing, first = Standing(), 0
+    checkpoint, first = Checkpoint(), 0
     for last in [*cuts, len(trace)]:
-        standing, first = stored(forward(standing, part(trace, first, last)).standing), last
-    assert standing.rules == whole.rules
+        checkpoint, first = stored(forward(checkpoint, part(trace, first, last)).checkpoint), last
+    assert checkpoint.rules == whole.rules
 
 
 @given(tracks())
@@ -118,10 +118,10 @@ def test_from_every_safe_point_one_comes_to_the_same_standing(trace: Trace) -> N
     before = fold_trace.SAFE_POINT_EVERY, fold_trace.COLUMNS_FROM
     fold_trace.SAFE_POINT_EVERY, fold_trace.COLUMNS_FROM = 7, 1
     try:
-        found = forward(Standing(), trace)
+        found = forward(Checkpoint(), trace)
         assert len(found.safe_points) == len(trace) // 7
         for number, point in enumerate(found.safe_points, 1):
             rest = part(trace, 7 * number, len(trace))
-            assert forward(stored(point), rest).standing.rules == found.standing.rules
+            assert forward(stored(point), rest).checkpoint.rules == found.checkpoint.rules
     finally:
         fold_trace.SAFE_POINT_EVERY, fold_trace.COLUMNS_FROM = before

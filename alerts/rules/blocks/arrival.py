@@ -23,7 +23,7 @@ from alerts.rules.blocks.itinerary import (
     stops,
 )
 from alerts.rules.facts import Facts
-from alerts.rules.rule import NOTHING, Found, Look, Moment, ShipmentRule, Tuning
+from alerts.rules.rule import NOTHING, Finding, Look, Moment, ShipmentRule, Tuning
 
 _MOST_STEPS = 200
 POSITIONS = frozenset({Channel.LAT})
@@ -81,7 +81,7 @@ class ArrivalRule(ShipmentRule[P, ArrivalState]):
         """Give by how many seconds a forecast is too bad; None where the facts for that are missing."""
 
     @abstractmethod
-    def tell(self, tuning: P, facts: Facts, expected: Forecast, since: Instant) -> Found:
+    def tell(self, tuning: P, facts: Facts, expected: Forecast, since: Instant) -> Finding:
         """Say what a forecast that is too bad means."""
 
     def fold(self, tuning: P, facts: Facts, state: ArrivalState, trace: Trace) -> ArrivalState:

@@ -15,7 +15,7 @@ from alerts.model import Duration, Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class BurstTiming:
     """When a burst begins, what keeps it on, and after how long without it is over; `keep_at <= raise_at`."""
 
     raise_at: float
@@ -31,7 +31,7 @@ class Burst(NamedTuple):
     peak: float = 0.0
     times: int = 0
 
-    def until(self, pace: Pace, through: Instant) -> Instant | None:
+    def until(self, pace: BurstTiming, through: Instant) -> Instant | None:
         """Give when it was over; None while it is on at `through`."""
         return self.last + pace.quiet if through - self.last >= pace.quiet else None
 
@@ -39,7 +39,7 @@ class Burst(NamedTuple):
 NO_BURST = Burst()
 
 
-def burst(pace: Pace, before: Burst, at: Instants, values: NDArray[np.float64]) -> Burst:
+def burst(pace: BurstTiming, before: Burst, at: Instants, values: NDArray[np.float64]) -> Burst:
     """Bring it forward by values in order of time; however they are cut into calls, the result is the same."""
     if len(values) == 1 and not values[0] >= pace.keep_at:  # or NaN
         return before

@@ -84,7 +84,7 @@ class HoldTimeTuning(Tuning):
     """Dry ice is at -78.5 °C at most; warmer than this it is used up."""
 
 
-class Course(NamedTuple):
+class LastBin(NamedTuple):
     """What the last bin told beside what is left: how it stands and what comes in, and how warm it is."""
 
     heat: float = 1.0
@@ -104,7 +104,7 @@ class Course(NamedTuple):
     hi: Instant = NEVER
 
 
-_RESTS, _TILT_KNOWN = Course._fields.index("rests_c"), Course._fields.index("tilt_known")
+_RESTS, _TILT_KNOWN = LastBin._fields.index("rests_c"), LastBin._fields.index("tilt_known")
 
 
 class Vessel(NamedTuple):
@@ -131,8 +131,8 @@ def vessel_of(facts: Facts) -> Vessel | None:
 
 
 def followed(
-    tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, left: Left, course: Course, one: Bin
-) -> tuple[Left, Course]:
+    tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, left: Left, course: LastBin, one: Bin
+) -> tuple[Left, LastBin]:
     """Bring what is left forward by a bin; for how long that lasts is for `estimated`, where it matters."""
     if not left.at:
         left, filled_at = _begun(tuning, facts, vessel, one.start)
@@ -150,7 +150,7 @@ def followed(
     tilted = tilt > 0.15
     tilted_since = (course.tilted_since or one.start) if tilted else None
     tilt_known = course.tilt_known or one.columns[_TILT][0] > 0
-    course = Course._make(
+    course = LastBin._make(
         (heat, usual, tilt, tilted_since, *course[_RESTS:_TILT_KNOWN], tilt_known, *course[_TILT_KNOWN + 1 :])
     )
     count, _, _, hardest = one.columns[_SHOCK]
@@ -184,7 +184,7 @@ def _charged(vessel: Vessel, charge: Charge) -> float:
     return charge.ln2_kg / capacity if capacity and charge.ln2_kg is not None else 1.0
 
 
-def _acting(tuning: HoldTimeTuning, vessel: Vessel, course: Course, one: Bin) -> tuple[float, float, float]:
+def _acting(tuning: HoldTimeTuning, vessel: Vessel, course: LastBin, one: Bin) -> tuple[float, float, float]:
     """Give the heat that comes in as a multiple of that in a room, how long the lid is open, and the tilt.
 
     The heat leak grows with the distance of the surroundings from the coolant; what is not measured is as it was.
@@ -205,11 +205,11 @@ def _through(
     tuning: HoldTimeTuning,
     vessel: Vessel,
     left: Left,
-    course: Course,
+    course: LastBin,
     until: Instant,
     heat: float,
     tilt: float,
-) -> tuple[Left, Course]:
+) -> tuple[Left, LastBin]:
     """Bring what is left forward in time, over the fillings on record."""
     for charge in vessel.dewar.charges:
         if left.at < charge.at <= until:
@@ -220,8 +220,8 @@ def _through(
 
 
 def _weighed(
-    tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: Course, kg: float, capacity_kg: float
-) -> tuple[Left, Course]:
+    tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: LastBin, kg: float, capacity_kg: float
+) -> tuple[Left, LastBin]:
     """Take in a measured mass: a jump upwards is a filling that nobody recorded, a fast loss another rate."""
     share, variance = kg / capacity_kg, (tuning.mass_sd_kg / capacity_kg) ** 2
     expected = left.share_share + variance
@@ -241,7 +241,7 @@ def _weighed(
     )
 
 
-def _felt(tuning: HoldTimeTuning, vessel: Vessel, course: Course, one: Bin, lid: float) -> Course:
+def _felt(tuning: HoldTimeTuning, vessel: Vessel, course: LastBin, one: Bin, lid: float) -> LastBin:
     """See from the payload's temperature whether the coolant is used up: it then rises, and goes on to."""
     celsius = one.level(_CELSIUS)
     if celsius is None or lid > 0:
@@ -253,7 +253,7 @@ def _felt(tuning: HoldTimeTuning, vessel: Vessel, course: Course, one: Bin, lid:
     gone_since = course.gone_since if celsius > warm_c else None
     if gone_since is None and warm_bins >= tuning.warm_bins:
         gone_since = one.last_at
-    return Course._make((*course[:_RESTS], rests_c, celsius, warm_bins, gone_since, *course[_RESTS + 4 :]))
+    return LastBin._make((*course[:_RESTS], rests_c, celsius, warm_bins, gone_since, *course[_RESTS + 4 :]))
 
 
 def _rests(vessel: Vessel, rests_c: float | None, celsius: float) -> float:
@@ -263,7 +263,7 @@ def _rests(vessel: Vessel, rests_c: float | None, celsius: float) -> float:
     return rests_c + min(0.05, max(-0.5, max(celsius, vessel.cold_c) - rests_c))
 
 
-def estimated(tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: Course) -> Course:
+def estimated(tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: LastBin) -> LastBin:
     """Say until when it lasts, where things go on as they are; a tilt lasts about as long again as it has lasted."""
     if course.gone_since is not None:
         return course._replace(lo=course.gone_since, mid=course.gone_since, hi=course.gone_since)
@@ -274,22 +274,22 @@ def estimated(tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: Course
     return course._replace(lo=lo, mid=mid, hi=hi)
 
 
-def surely_until(tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: Course) -> Instant:
+def surely_until(tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: LastBin) -> Instant:
     """Say until when it lasts at least: never later than what `estimated` gives as the earliest, and found at little cost."""
     if course.gone_since is not None:
         return course.gone_since
     return left.at + lasts_at_least(left, vessel.hold_time, _ahead(tuning, left, course))
 
 
-def _ahead(tuning: HoldTimeTuning, left: Left, course: Course) -> Ahead:
+def _ahead(tuning: HoldTimeTuning, left: Left, course: LastBin) -> Ahead:
     tilted = 0 if course.tilted_since is None else left.at - course.tilted_since
     return Ahead(
         course.usual_heat, tuning.ahead_sd, course.tilt, (0, tilted, round(tuning.outlasts * tilted))
     )
 
 
-def begun(tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, at: Instant) -> tuple[Left, Course]:
+def begun(tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, at: Instant) -> tuple[Left, LastBin]:
     """Give what is known before the first reading, from the fillings on record."""
     left, filled_at = _begun(tuning, facts, vessel, at)
-    left, course = _through(tuning, vessel, left, Course(filled_at=filled_at), at, 1.0, 0.0)
+    left, course = _through(tuning, vessel, left, LastBin(filled_at=filled_at), at, 1.0, 0.0)
     return left, estimated(tuning, vessel, left, course)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alerts.model import Instant, Severity
-from alerts.rules.rule import Found
+from alerts.rules.rule import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class Sign:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def together(signs: Iterable[Sign], over: Instant | None) -> Found | None:
+def together(signs: Iterable[Sign], over: Instant | None) -> Finding | None:
     """Give the newest stretch of signs that touch each other, as severe as the worst of them and in its words.
 
     What holds when the shipment is over ends then; None where there is no sign.
@@ -37,7 +37,7 @@ def together(signs: Iterable[Sign], over: Instant | None) -> Found | None:
     first = max(group, key=lambda sign: (sign.severity is Severity.CRITICAL, sign.until is None, sign.since))
     details = {name: value for sign in group for name, value in sign.details.items()}
     holds = any(sign.until is None for sign in group)
-    return Found(
+    return Finding(
         severity=first.severity,
         message=first.message,
         since=group[0].since,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from alerts import wording
 from alerts.excursions.trace import Channel, Instants, Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
-from alerts.rules.blocks.burst import NO_BURST, Burst, Pace, burst
+from alerts.rules.blocks.burst import NO_BURST, Burst, BurstTiming, burst
 from alerts.rules.blocks.signs import Sign, together
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
@@ -92,7 +92,7 @@ _ON_TIME, _NONE, _UNCOUNTED = Late(), Newest(), Counted()
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ClockSkewState:
     """Bursts of readings from the future (seconds) and of numbers that fall; the late run, and the newest that counted."""
 
     ahead: Burst = NO_BURST
@@ -104,12 +104,12 @@ class State:
     counted: Counted = _UNCOUNTED
 
 
-class ClockSkew(DeviceRule[Skew, State]):
+class ClockSkew(DeviceRule[Skew, ClockSkewState]):
     """A clock that is ahead, behind or set back."""
 
     kind: ClassVar[AlertKind] = AlertKind.CLOCK_SKEW
     tuning = Skew
-    state = State
+    state = ClockSkewState
     reads = frozenset({Channel.RECEIVED_AT, Channel.SEQ})
     also_reads = frozenset({Channel.BOOT})
     ranges: ClassVar = {
@@ -120,7 +120,7 @@ class ClockSkew(DeviceRule[Skew, State]):
         "quiet_s": (1, 604_800),
     }
 
-    def fold(self, tuning: Skew, facts: Facts, state: State, trace: Trace) -> State:
+    def fold(self, tuning: Skew, facts: Facts, state: ClockSkewState, trace: Trace) -> ClockSkewState:
         """Follow how late readings arrive, and whether their numbers grow with time."""
         del facts
         if len(trace) == 1 and (after := _usual(tuning, state, trace)) is not None:
@@ -138,9 +138,9 @@ class ClockSkew(DeviceRule[Skew, State]):
             ahead = burst(_ahead(tuning), ahead, at, (at - arrived) / SECOND)
             numbers = _or_never(seq[known])
             told = _uploads(tuning, state, np.array((at, arrived)), np.array((boot[known], numbers)))
-        return State(ahead, falls, *told, counted)
+        return ClockSkewState(ahead, falls, *told, counted)
 
-    def look(self, tuning: Skew, facts: Facts, state: State, moment: Moment) -> Look:
+    def look(self, tuning: Skew, facts: Facts, state: ClockSkewState, moment: Moment) -> Look:
         """Tell how the clock is wrong, by the newest that was seen of it."""
         del facts
         signs = []
@@ -160,7 +160,7 @@ def _or_never(numbers: Numbers) -> Numbers:
     return np.where(np.isnan(numbers), NEVER, numbers)
 
 
-def _usual(tuning: Skew, state: State, trace: Trace) -> State | None:
+def _usual(tuning: Skew, state: ClockSkewState, trace: Trace) -> ClockSkewState | None:
     """Take a single reading that arrived as it should, which is what is folded most often; None for any other."""
     channels = trace.channels
     if Channel.RECEIVED_AT not in channels or state.late.since is not None:
@@ -181,14 +181,16 @@ def _usual(tuning: Skew, state: State, trace: Trace) -> State | None:
         ended, follows = float(before.received_at - before.at), _follow(before.boot, before.seq, boot, seq)
     newest = Newest(at, int(arrived), boot, seq, ended, follows)
     counted = state.counted if seq == NEVER else Counted(boot, seq)
-    return State(state.ahead, state.falls, state.late, state.told, state.told_until, newest, counted)
+    return ClockSkewState(state.ahead, state.falls, state.late, state.told, state.told_until, newest, counted)
 
 
 def _follow(boot_before: float, before: float, boot: float, seq: float) -> bool:
     return boot == boot_before and seq == before + 1 and before != NEVER
 
 
-def _fallen(tuning: Skew, state: State, at: Instants, boot: Numbers, seq: Numbers) -> tuple[Burst, Counted]:
+def _fallen(
+    tuning: Skew, state: ClockSkewState, at: Instants, boot: Numbers, seq: Numbers
+) -> tuple[Burst, Counted]:
     """Find where numbers fall although time grows: twice as telling where restarts are numbered."""
     known = np.flatnonzero(~np.isnan(seq))
     if not len(known):
@@ -201,7 +203,7 @@ def _fallen(tuning: Skew, state: State, at: Instants, boot: Numbers, seq: Number
 
 
 def _uploads(
-    tuning: Skew, state: State, times: Instants, numbers: Numbers
+    tuning: Skew, state: ClockSkewState, times: Instants, numbers: Numbers
 ) -> tuple[Late, Late, Instant | None, Newest]:
     """Bring the run of late uploads forward. Rows: when measured, when arrived; boot, seq.
 
@@ -291,13 +293,13 @@ def _sign_behind(late: Late, until: Instant | None) -> Sign:
 _MEANS = "the times of its excursions are wrong by that; set it, and note it in the record"
 
 
-def _ahead(tuning: Skew) -> Pace:
+def _ahead(tuning: Skew) -> BurstTiming:
     quiet = round(tuning.quiet_s * SECOND)
-    return Pace(raise_at=tuning.ahead_s, keep_at=tuning.ahead_s / 2, quiet=quiet)
+    return BurstTiming(raise_at=tuning.ahead_s, keep_at=tuning.ahead_s / 2, quiet=quiet)
 
 
-def _set_back(tuning: Skew) -> Pace:
-    return Pace(raise_at=1.0, keep_at=1.0, quiet=round(tuning.quiet_s * SECOND))
+def _set_back(tuning: Skew) -> BurstTiming:
+    return BurstTiming(raise_at=1.0, keep_at=1.0, quiet=round(tuning.quiet_s * SECOND))
 
 
 CLOCK_SKEW = ClockSkew()

@@ -26,7 +26,7 @@ from alerts.rules.blocks.bins import Bin, Open, columns_of, fold_bins
 from alerts.rules.blocks.trend import LONGEST, Trend, going_nowhere, reaches, slowing, straight
 from alerts.rules.blocks.window import in_window
 from alerts.rules.facts import Facts
-from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
+from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, Moment, Tuning
 
 _CELSIUS, _AMBIENT = range(2)
 _POINTS = LONGEST
@@ -72,7 +72,7 @@ class ExcursionPredictedTuning(Tuning):
     """and by more than this."""
 
 
-class Course(NamedTuple):
+class CurrentRun(NamedTuple):
     """The run that is on: its phase, as in excursion.py, since when; what runs before it took of the budget; the trend.
 
     Between `coldest_c` and `warmest_c` it has been in range. `short` and `long` count bins in a row that say that a limit is reached soon, or is not. `stays_since` is since when
@@ -95,7 +95,7 @@ class Course(NamedTuple):
     side: int = IN_RANGE
 
 
-class Told(NamedTuple):
+class Prediction(NamedTuple):
     """What is told of the excursion to come, and of the budget: since when, until when, and figures, which move in steps."""
 
     since: Instant | None = None
@@ -112,7 +112,7 @@ class Told(NamedTuple):
         return self.since is not None and self.until is None
 
 
-_COURSE, _TOLD = Course(), Told()
+_NO_RUN, _NO_PREDICTION = CurrentRun(), Prediction()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,8 @@ class PredictedState:
     at: tuple[Instant, ...] = ()
     """Of the first of them, and from each to the next."""
     celsius: tuple[float, ...] = ()
-    course: Course = _COURSE
-    told: Told = _TOLD
+    course: CurrentRun = _NO_RUN
+    told: Prediction = _NO_PREDICTION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +207,7 @@ class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, PredictedState]):
         if told.since is None:
             return Look(again_at=again_at) if again_at is not None else NOTHING
         until = told.until if told.until is not None else moment.over
-        found = Found(
+        found = Finding(
             severity=Severity.CRITICAL if told.of_budget else Severity.MAJOR,
             message=_message(facts, told),
             since=told.since,
@@ -297,7 +297,7 @@ def _turns(
             yield int(at[there[place]]), phase
 
 
-def _turned(course: Course, told: Told, at: Instant, phase: int) -> tuple[Course, Told]:
+def _turned(course: CurrentRun, told: Prediction, at: Instant, phase: int) -> tuple[CurrentRun, Prediction]:
     """End what is told where the excursion has begun, or has ended."""
     if told.on and (told.of_budget or course.phase == IN_RANGE):
         told = told._replace(until=at)
@@ -316,10 +316,10 @@ def _limit(plan: Plan, side: int) -> float:
 def _forecast(
     tuning: ExcursionPredictedTuning,
     plan: Plan,
-    course: Course,
+    course: CurrentRun,
     instants: Sequence[Instant],
     celsius: Sequence[float],
-) -> Course:
+) -> CurrentRun:
     """Say when a limit is reached, or in a run when it recovers, by the trend of the last levels."""
     now, at = straight(instants, celsius), instants[-1]
     if course.phase != IN_RANGE:
@@ -352,9 +352,11 @@ def _forecast(
     )
 
 
-def _nothing_ahead(course: Course, at: Instant) -> Course:
+def _nothing_ahead(course: CurrentRun, at: Instant) -> CurrentRun:
     """Note a bin that says that no limit is reached."""
-    return Course._make((*course[:6], 0, course.long + 1, course.stays_since, at, *course[10:13], IN_RANGE))
+    return CurrentRun._make(
+        (*course[:6], 0, course.long + 1, course.stays_since, at, *course[10:13], IN_RANGE)
+    )
 
 
 def _is_sure(tuning: ExcursionPredictedTuning, plan: Plan, now: Trend) -> bool:
@@ -364,14 +366,14 @@ def _is_sure(tuning: ExcursionPredictedTuning, plan: Plan, now: Trend) -> bool:
     return abs(now.slope) > tuning.sure * now.slope_sd and moved > tuning.moved * now.noise_c
 
 
-def _leads_away(course: Course, now: Trend) -> bool:
+def _leads_away(course: CurrentRun, now: Trend) -> bool:
     """Say whether it goes beyond where it has been before: what comes back to its plateau is no danger."""
     if now.slope > 0:
         return course.warmest_c is None or now.celsius > course.warmest_c
     return course.coldest_c is None or now.celsius < course.coldest_c
 
 
-def _been(course: Course, ambient_c: float | None, celsius: float | None) -> Course:
+def _been(course: CurrentRun, ambient_c: float | None, celsius: float | None) -> CurrentRun:
     """Widen where it has been by a level from before the stretch of the trend, and forget some of the rest."""
     coldest, warmest = course.coldest_c, course.warmest_c
     if celsius is not None and course.phase == IN_RANGE:
@@ -381,7 +383,7 @@ def _been(course: Course, ambient_c: float | None, celsius: float | None) -> Cou
             warmest = celsius
     elif ambient_c == course.ambient_c:
         return course
-    return Course._make((*course[:3], ambient_c, coldest, warmest, *course[6:]))
+    return CurrentRun._make((*course[:3], ambient_c, coldest, warmest, *course[6:]))
 
 
 def _farthest(tuning: ExcursionPredictedTuning, plan: Plan) -> float:
@@ -394,7 +396,7 @@ def _on_dry_ice(tuning: ExcursionPredictedTuning, plan: Plan, now: Trend) -> boo
     return upper_c is not None and tuning.dry_ice_c < upper_c <= -50 and now.celsius <= tuning.dry_ice_c
 
 
-def _recovers(tuning: ExcursionPredictedTuning, plan: Plan, course: Course, now: Trend) -> bool:
+def _recovers(tuning: ExcursionPredictedTuning, plan: Plan, course: CurrentRun, now: Trend) -> bool:
     """Say whether the trend ends the run before the budget is used up."""
     low, high = plan.recovery_points()
     exhausted_at = _exhausted_at(plan, course)
@@ -404,7 +406,9 @@ def _recovers(tuning: ExcursionPredictedTuning, plan: Plan, course: Course, now:
     return found is not None and now.at + found[1] < exhausted_at
 
 
-def _judged(tuning: ExcursionPredictedTuning, course: Course, told: Told, at: Instant) -> Told:
+def _judged(
+    tuning: ExcursionPredictedTuning, course: CurrentRun, told: Prediction, at: Instant
+) -> Prediction:
     """Keep what is told of an excursion to come, with hysteresis."""
     if told.on:
         if course.side not in (IN_RANGE, told.side) or course.long >= tuning.confirm:
@@ -414,10 +418,10 @@ def _judged(tuning: ExcursionPredictedTuning, course: Course, told: Told, at: In
     elif course.short < tuning.confirm:
         return told
     since = told.since if told.on else at
-    return Told(since=since, at=at, lo=course.lo, mid=course.mid, hi=course.hi, side=course.side)
+    return Prediction(since=since, at=at, lo=course.lo, mid=course.mid, hi=course.hi, side=course.side)
 
 
-def _moved(tuning: ExcursionPredictedTuning, course: Course, told: Told, at: Instant) -> bool:
+def _moved(tuning: ExcursionPredictedTuning, course: CurrentRun, told: Prediction, at: Instant) -> bool:
     step = max(tuning.step_share * max(0, told.mid - at), tuning.step_s * SECOND)
     return abs(course.mid - told.mid) > step
 
@@ -425,7 +429,7 @@ def _moved(tuning: ExcursionPredictedTuning, course: Course, told: Told, at: Ins
 # The budget
 
 
-def _exhausted_at(plan: Plan, course: Course) -> Instant | None:
+def _exhausted_at(plan: Plan, course: CurrentRun) -> Instant | None:
     """Say when the run that is on uses up the budget; None where none is on, or it is used up already."""
     if plan.budget is None or course.phase == IN_RANGE or course.used >= plan.budget:
         return None
@@ -433,7 +437,7 @@ def _exhausted_at(plan: Plan, course: Course) -> Instant | None:
 
 
 def _budget_turns(
-    tuning: ExcursionPredictedTuning, plan: Plan, course: Course
+    tuning: ExcursionPredictedTuning, plan: Plan, course: CurrentRun
 ) -> tuple[Instant, Instant] | None:
     """Say since when it is told that the budget will be used up, and when it is, if nothing changes."""
     exhausted_at = _exhausted_at(plan, course)
@@ -444,8 +448,8 @@ def _budget_turns(
 
 
 def _spending(
-    tuning: ExcursionPredictedTuning, plan: Plan, course: Course, told: Told, through: Instant
-) -> Told:
+    tuning: ExcursionPredictedTuning, plan: Plan, course: CurrentRun, told: Prediction, through: Instant
+) -> Prediction:
     """Carry what is told of the budget through a time without news."""
     turns = _budget_turns(tuning, plan, course)
     if turns is None:
@@ -454,13 +458,13 @@ def _spending(
     tells_at, exhausted_at = turns
     anew = told.since is None or (told.until is not None and told.until <= tells_at)
     if through >= tells_at and anew:
-        told = Told(since=tells_at, of_budget=True, at=tells_at, mid=exhausted_at, side=course.phase)
+        told = Prediction(since=tells_at, of_budget=True, at=tells_at, mid=exhausted_at, side=course.phase)
     if told.on and told.of_budget and through >= exhausted_at:
         return told._replace(until=exhausted_at)
     return told
 
 
-def _message(facts: Facts, told: Told) -> str:
+def _message(facts: Facts, told: Prediction) -> str:
     plan = facts.plan
     limit = wording.temperature(_limit(plan, told.side))
     word = "above" if told.side == HIGH else "below"
@@ -477,7 +481,7 @@ def _message(facts: Facts, told: Told) -> str:
     )
 
 
-def _details(facts: Facts, told: Told) -> dict[str, Any]:
+def _details(facts: Facts, told: Prediction) -> dict[str, Any]:
     if told.of_budget:
         return {"foreseen": "budget_exhausted", "exhausted_at": _time(facts, told.mid)}
     hours = [round(max(0, at - told.at) / _HOUR, 1) for at in (told.lo, told.mid, told.hi)]

@@ -17,8 +17,8 @@ from alerts.rules.blocks.bins import Open, columns_of, fold_bins
 from alerts.rules.blocks.coolant_filter import Left
 from alerts.rules.blocks.coolant_left import (
     CHANNELS,
-    Course,
     HoldTimeTuning,
+    LastBin,
     Vessel,
     begun,
     estimated,
@@ -28,12 +28,12 @@ from alerts.rules.blocks.coolant_left import (
 )
 from alerts.rules.blocks.window import in_window
 from alerts.rules.facts import Facts
-from alerts.rules.rule import NOTHING, Found, Look, Moment, ShipmentRule
+from alerts.rules.rule import NOTHING, Finding, Look, Moment, ShipmentRule
 
 _HOUR = 3600 * SECOND
 
 
-class Told(NamedTuple):
+class Shortage(NamedTuple):
     """What is told: since when, until when, and the figures, which move in steps; since when it looks short.
 
     The figures are of `at`, and mean nothing while `since` is None.
@@ -58,7 +58,7 @@ class Told(NamedTuple):
         return self.since is not None and self.until is None
 
 
-_LEFT, _COURSE, _TOLD = Left(), Course(), Told()
+_LEFT, _COURSE, _TOLD = Left(), LastBin(), Shortage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ class HoldTimeState:
 
     bins: Open = ()
     left: Left = _LEFT
-    course: Course = _COURSE
-    told: Told = _TOLD
+    course: LastBin = _COURSE
+    told: Shortage = _TOLD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +197,7 @@ def _best(
     if not known:
         at = facts.window.departed_at
         left, course = begun(tuning, facts, vessel, at)
-        return HoldTimeState((), left, course, _judged(tuning, facts, course, Told(), at))
+        return HoldTimeState((), left, course, _judged(tuning, facts, course, Shortage(), at))
     newest = max(state.left.at for state in known)
     up_to_date = [state for state in known if newest - state.left.at <= vessel.hold_time // 20]
     return max(
@@ -219,7 +219,7 @@ def _arrival(tuning: HoldTimeTuning, facts: Facts, at: Instant) -> Instant:
     return max(_planned(facts) or 0, at + round(tuning.slide_s * SECOND))
 
 
-def _turns(tuning: HoldTimeTuning, course: Course, told: Told) -> tuple[Instant, ...]:
+def _turns(tuning: HoldTimeTuning, course: LastBin, told: Shortage) -> tuple[Instant, ...]:
     """Say when time alone changes what is told: it looks short, that is told, it is critical."""
     slide, margin = round(tuning.slide_s * SECOND), round(tuning.margin_s * SECOND)
     if told.on:
@@ -229,13 +229,15 @@ def _turns(tuning: HoldTimeTuning, course: Course, told: Told) -> tuple[Instant,
     return (_tells_at(tuning, course, told.looks_since),)
 
 
-def _tells_at(tuning: HoldTimeTuning, course: Course, looks_since: Instant) -> Instant:
+def _tells_at(tuning: HoldTimeTuning, course: LastBin, looks_since: Instant) -> Instant:
     """Say when it has looked short for so large a share of what is then left as patience asks for."""
     spare = tuning.patience / (1 + tuning.patience)
     return looks_since + max(0, round(spare * (course.lo - looks_since)))
 
 
-def _carried(tuning: HoldTimeTuning, facts: Facts, course: Course, told: Told, through: Instant) -> Told:
+def _carried(
+    tuning: HoldTimeTuning, facts: Facts, course: LastBin, told: Shortage, through: Instant
+) -> Shortage:
     """Carry what is told through a time without readings."""
     for _ in range(3):  # it looks short, it is told, it is critical
         for at in _turns(tuning, course, told):
@@ -249,8 +251,8 @@ def _has_time(
     facts: Facts,
     vessel: Vessel,
     left: Left,
-    course: Course,
-    told: Told,
+    course: LastBin,
+    told: Shortage,
     then: Instant,
 ) -> bool:
     """Say that nothing is told, and that whatever the estimate is exactly, nothing will be before then."""
@@ -260,7 +262,7 @@ def _has_time(
     return surely_until(tuning, vessel, left, course) >= least
 
 
-def _judged(tuning: HoldTimeTuning, facts: Facts, course: Course, told: Told, at: Instant) -> Told:
+def _judged(tuning: HoldTimeTuning, facts: Facts, course: LastBin, told: Shortage, at: Instant) -> Shortage:
     """Hold the estimate against the arrival, with hysteresis."""
     arrival = _arrival(tuning, facts, at)
     margin = round(tuning.margin_s * SECOND)
@@ -276,7 +278,7 @@ def _judged(tuning: HoldTimeTuning, facts: Facts, course: Course, told: Told, at
     critical = gone or course.mid < arrival + (clear if told.on and told.critical else 0)
     if told.on and critical == told.critical and gone == told.gone and not _moved(tuning, course, told, at):
         return told
-    return Told(
+    return Shortage(
         looks_since=told.looks_since,
         judged_at=at,
         since=told.since if told.on else at,
@@ -292,15 +294,15 @@ def _judged(tuning: HoldTimeTuning, facts: Facts, course: Course, told: Told, at
     )
 
 
-def _moved(tuning: HoldTimeTuning, course: Course, told: Told, at: Instant) -> bool:
+def _moved(tuning: HoldTimeTuning, course: LastBin, told: Shortage, at: Instant) -> bool:
     step = max(tuning.step_share * max(0, told.mid - at), tuning.step_s * SECOND)
     return abs(course.mid - told.mid) > step or abs(course.lo - told.lo) > step
 
 
-def _found(facts: Facts, vessel: Vessel, told: Told, over: Instant | None) -> Found:
+def _found(facts: Facts, vessel: Vessel, told: Shortage, over: Instant | None) -> Finding:
     assert told.since is not None
     until = told.until if told.until is not None else over
-    return Found(
+    return Finding(
         severity=Severity.CRITICAL if told.critical else Severity.MAJOR,
         message=_message(facts, vessel, told),
         since=told.since,
@@ -309,7 +311,7 @@ def _found(facts: Facts, vessel: Vessel, told: Told, over: Instant | None) -> Fo
     )
 
 
-def _message(facts: Facts, vessel: Vessel, told: Told) -> str:
+def _message(facts: Facts, vessel: Vessel, told: Shortage) -> str:
     coolant, when = vessel.coolant, _time(facts, told.arrival)
     if told.gone:
         return (
@@ -327,7 +329,7 @@ def _message(facts: Facts, vessel: Vessel, told: Told) -> str:
     return f"{text}: no safe margin. {_remedy(told)}"
 
 
-def _remedy(told: Told) -> str:
+def _remedy(told: Shortage) -> str:
     if told.on_its_side:
         return "Have it stood upright at once, and plan a charge on the way"
     if told.dropped_at is not None:
@@ -335,7 +337,7 @@ def _remedy(told: Told) -> str:
     return "Have it charged on the way, or bring it in sooner"
 
 
-def _details(facts: Facts, told: Told) -> dict[str, Any]:
+def _details(facts: Facts, told: Shortage) -> dict[str, Any]:
     left: list[Duration] = [max(0, at - told.at) for at in (told.lo, told.mid, told.hi)]
     return {
         "estimated_at": _time(facts, told.at),

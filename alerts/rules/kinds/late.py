@@ -9,7 +9,7 @@ from alerts.rules.blocks.arrival import ARRIVAL_RANGES, ArrivalRule, ArrivalTuni
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.itinerary import Forecast
 from alerts.rules.facts import Facts
-from alerts.rules.rule import Found
+from alerts.rules.rule import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +34,13 @@ class Late(ArrivalRule[LateTuning]):
         """Give the delay."""
         return expected.delay / SECOND
 
-    def tell(self, tuning: LateTuning, facts: Facts, expected: Forecast, since: Instant) -> Found:  # noqa: ARG002
+    def tell(self, tuning: LateTuning, facts: Facts, expected: Forecast, since: Instant) -> Finding:  # noqa: ARG002
         """Say when it comes, why so late, and what to do."""
         planned = wording.instant(facts.on_the_clock(expected.planned))
         details = {"planned_arrival": wording.instant_text(facts.on_the_clock(expected.planned))}
         if expected.overdue:
             message = f"Was to arrive {planned} and is not delivered: ask whoever holds it where it is"
-            return Found(severity=Severity.MAJOR, message=message, since=since, details=details)
+            return Finding(severity=Severity.MAJOR, message=message, since=since, details=details)
         message = f"Will arrive about {wording.instant(facts.on_the_clock(expected.arrival))}, {wording.duration(expected.delay)} late"
         details["forecast_arrival"] = wording.instant_text(facts.on_the_clock(expected.arrival))
         if expected.missed is not None:
@@ -49,7 +49,7 @@ class Late(ArrivalRule[LateTuning]):
             details["missed_connection"] = leg
         else:
             message += ": tell the destination"
-        return Found(severity=Severity.MAJOR, message=message, since=since, details=details)
+        return Finding(severity=Severity.MAJOR, message=message, since=since, details=details)
 
 
 LATE = Late()

@@ -9,7 +9,7 @@ from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.blocks.hysteresis import Levels, Stretch, stretch
 from alerts.rules.blocks.window import in_window
 from alerts.rules.facts import Facts
-from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
+from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, Moment, Tuning
 
 AROUND_A_CHARGE: Duration = 30 * 60 * SECOND
 """A charge is written down as of its beginning or its end, by people with other things to do."""
@@ -31,13 +31,13 @@ _SHUT = Stretch()
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class LidOpenState:
     """How long it is open."""
 
     open: Stretch = _SHUT
 
 
-class LidOpen(DeviceRule[Opening, State]):
+class LidOpen(DeviceRule[Opening, LidOpenState]):
     """An open lid; only a reading that says it is shut ends it, since no lid shuts itself.
 
     So its time goes on by the clock, also where the logger falls silent.
@@ -45,20 +45,20 @@ class LidOpen(DeviceRule[Opening, State]):
 
     kind: ClassVar[AlertKind] = AlertKind.LID_OPEN
     tuning = Opening
-    state = State
+    state = LidOpenState
     reads = frozenset({Channel.LID_OPEN})
     ranges: ClassVar = {"dwell_s": (0, 86_400), "critical_s": (0, 604_800)}
 
-    def fold(self, tuning: Opening, facts: Facts, state: State, trace: Trace) -> State:
+    def fold(self, tuning: Opening, facts: Facts, state: LidOpenState, trace: Trace) -> LidOpenState:
         """Follow the lid."""
         trace = in_window(facts.window, trace)
         lid = trace.channels.get(Channel.LID_OPEN)
         if lid is None:
             return state
         after = stretch(_levels(tuning), state.open, trace.at, lid)
-        return state if after is state.open else State(after)
+        return state if after is state.open else LidOpenState(after)
 
-    def look(self, tuning: Opening, facts: Facts, state: State, moment: Moment) -> Look:
+    def look(self, tuning: Opening, facts: Facts, state: LidOpenState, moment: Moment) -> Look:
         """Tell the newest time that it was open for too long; the clock raises it and makes it critical."""
         levels, critical_after = _levels(tuning), _duration(max(tuning.critical_s, tuning.dwell_s))
         newest = state.open.newest(levels, moment.through)
@@ -81,10 +81,10 @@ def _is_recharge(facts: Facts, since: Instant, until: Instant) -> bool:
     return any(since - AROUND_A_CHARGE <= charge.at <= until + AROUND_A_CHARGE for charge in charges)
 
 
-def _found(tuning: Opening, since: int, until: int | None, *, critical: bool) -> Found:
+def _found(tuning: Opening, since: int, until: int | None, *, critical: bool) -> Finding:
     longer = wording.duration(_duration(tuning.critical_s if critical else tuning.dwell_s))
     means = "the payload is warming, and its coolant is being lost" if critical else "the payload will warm"
-    return Found(
+    return Finding(
         severity=Severity.CRITICAL if critical else Severity.MAJOR,
         message=f"Lid open for more than {longer}: {means}; shut it, and check the coolant before it travels on",
         since=since,

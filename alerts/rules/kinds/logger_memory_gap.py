@@ -16,7 +16,7 @@ from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.blocks.window import in_window
 from alerts.rules.facts import Facts
-from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
+from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, Moment, Tuning
 
 UNNUMBERED = -1.0
 MOST = 16
@@ -50,7 +50,7 @@ class Hole(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class MemoryGapState:
     """The highest number of the newest boot and when it was measured; holes; and older holes, summed up."""
 
     boot: float = UNNUMBERED
@@ -61,17 +61,17 @@ class State:
     older_since: Instant | None = None
 
 
-class LoggerMemoryGap(DeviceRule[Missing, State]):
+class LoggerMemoryGap(DeviceRule[Missing, MemoryGapState]):
     """Numbers that are missing between two readings of one boot."""
 
     kind: ClassVar[AlertKind] = AlertKind.LOGGER_MEMORY_GAP
     tuning = Missing
-    state = State
+    state = MemoryGapState
     reads = frozenset({Channel.SEQ})
     also_reads = frozenset({Channel.BOOT, Channel.RECEIVED_AT})
     ranges: ClassVar = {"patience_s": (0, 2_592_000), "least_missing": (1, 1_000_000)}
 
-    def fold(self, tuning: Missing, facts: Facts, state: State, trace: Trace) -> State:
+    def fold(self, tuning: Missing, facts: Facts, state: MemoryGapState, trace: Trace) -> MemoryGapState:
         """Follow the numbers."""
         del tuning
         trace = in_window(facts.window, trace)
@@ -81,7 +81,7 @@ class LoggerMemoryGap(DeviceRule[Missing, State]):
             return after
         return _follow(state, trace)
 
-    def look(self, tuning: Missing, facts: Facts, state: State, moment: Moment) -> Look:
+    def look(self, tuning: Missing, facts: Facts, state: MemoryGapState, moment: Moment) -> Look:
         """Tell what has been missing for long enough; the clock raises it, and only the readings themselves end it."""
         if not state.holes and not state.older:
             return NOTHING
@@ -97,7 +97,7 @@ class LoggerMemoryGap(DeviceRule[Missing, State]):
         return Look(found=found, again_at=None if moment.over is not None else again_at)
 
 
-def _found(facts: Facts, missing: int, since: Instant, told: list[Hole], over: Instant | None) -> Found:
+def _found(facts: Facts, missing: int, since: Instant, told: list[Hole], over: Instant | None) -> Finding:
     details: dict[str, object] = {"missing": missing}
     where = ""
     if told:
@@ -109,7 +109,7 @@ def _found(facts: Facts, missing: int, since: Instant, told: list[Hole], over: I
             else ""
         )
     what = "1 reading was measured and" if missing == 1 else f"{missing} readings were measured and"
-    return Found(
+    return Finding(
         severity=Severity.MAJOR,
         message=f"{what} never came{where}: the record has a hole; read the logger out before it is set up anew",
         since=since,
@@ -118,7 +118,7 @@ def _found(facts: Facts, missing: int, since: Instant, told: list[Hole], over: I
     )
 
 
-def _next(state: State, trace: Trace) -> State | None:
+def _next(state: MemoryGapState, trace: Trace) -> MemoryGapState | None:
     """Take a single reading with the next number, which is what is folded most often; None for any other."""
     channels = trace.channels
     seq = float(channels[Channel.SEQ][0])
@@ -127,10 +127,10 @@ def _next(state: State, trace: Trace) -> State | None:
         return None
     if any(hole[1] >= seq for hole in state.holes):
         return None
-    return State(state.boot, seq, int(trace.at[0]), state.holes, state.older, state.older_since)
+    return MemoryGapState(state.boot, seq, int(trace.at[0]), state.holes, state.older, state.older_since)
 
 
-def _follow(state: State, trace: Trace) -> State:
+def _follow(state: MemoryGapState, trace: Trace) -> MemoryGapState:
     """Follow numbers; only those that are not the next are looked at one by one."""
     seq = trace.channels[Channel.SEQ]
     known = np.flatnonzero(~np.isnan(seq))
@@ -159,7 +159,7 @@ def _follow(state: State, trace: Trace) -> State:
 class _Book:
     """What is in a state, while it is brought forward."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: MemoryGapState) -> None:
         self._boot, self._seq, self._at = state.boot, state.seq, state.at
         self._holes = [Hole(*hole) for hole in state.holes]
         self._older, self._older_since = state.older, state.older_since
@@ -199,10 +199,10 @@ class _Book:
             left += [part for part in parts if part.first <= part.last]
         self._holes = left[-MOST:]
 
-    def state(self) -> State:
+    def state(self) -> MemoryGapState:
         """Give it back as a state."""
         holes = tuple(tuple(hole) for hole in self._holes)
-        return State(self._boot, self._seq, self._at, holes, self._older, self._older_since)  # type: ignore[arg-type]
+        return MemoryGapState(self._boot, self._seq, self._at, holes, self._older, self._older_since)  # type: ignore[arg-type]
 
 
 LOGGER_MEMORY_GAP = LoggerMemoryGap()

@@ -40,7 +40,7 @@ _NONE = Stretch()
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class BatteryState:
     """Levels of the last days; how long it is low and almost empty; for how long a forecast says it will not last.
 
     Stretches are of negated percents; and of hours that are missing until arrival, with the margin and without.
@@ -54,12 +54,12 @@ class State:
     dies: Stretch = _NONE
 
 
-class LowBattery(DeviceRule[Charge, State]):
+class LowBattery(DeviceRule[Charge, BatteryState]):
     """A battery that is low now, or by its trend before the planned arrival."""
 
     kind: ClassVar[AlertKind] = AlertKind.LOW_BATTERY
     tuning = Charge
-    state = State
+    state = BatteryState
     reads = frozenset({Channel.BATTERY_PCT})
     ranges: ClassVar = {
         "low_pct": (0, 95),
@@ -68,7 +68,7 @@ class LowBattery(DeviceRule[Charge, State]):
         "margin_s": (1, 2_592_000),
     }
 
-    def fold(self, tuning: Charge, facts: Facts, state: State, trace: Trace) -> State:
+    def fold(self, tuning: Charge, facts: Facts, state: BatteryState, trace: Trace) -> BatteryState:
         """Follow the level; and every two hours see how long it will last."""
         pct = trace.channels.get(Channel.BATTERY_PCT)
         if pct is None or not len(trace):
@@ -86,9 +86,9 @@ class LowBattery(DeviceRule[Charge, State]):
                 short, dies = _forecast(tuning, facts, levels, short, dies)
         if levels.at is state.at and low is state.low and critical is state.critical:
             return state
-        return State(*levels, low, critical, short, dies)
+        return BatteryState(*levels, low, critical, short, dies)
 
-    def look(self, tuning: Charge, facts: Facts, state: State, moment: Moment) -> Look:
+    def look(self, tuning: Charge, facts: Facts, state: BatteryState, moment: Moment) -> Look:
         """Tell what the level and the forecast say."""
         signs = [
             *_level_signs(tuning.low_pct, Severity.MAJOR, state.low, moment),

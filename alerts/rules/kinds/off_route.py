@@ -15,7 +15,7 @@ from alerts.rules.blocks.itinerary import AT_ORIGIN, Progress, Sampling, followe
 from alerts.rules.facts import Facts
 from alerts.rules.geodesy import EARTH_M, Vector, cosine, cross, distance_m, distance_to_path_m, on_sphere
 from alerts.rules.place import Place
-from alerts.rules.rule import NOTHING, Found, Look, Moment, ShipmentRule, Tuning
+from alerts.rules.rule import NOTHING, Finding, Look, Moment, ShipmentRule, Tuning
 
 Way: TypeAlias = tuple[tuple[Vector, float], ...]
 """Stops whose position is known, each with its radius in km."""
@@ -101,7 +101,7 @@ class OffRoute(ShipmentRule[RouteTuning, RouteState]):
         if near is not None:
             details["near_airport"] = near
         severity = Severity.MAJOR
-        found = Found(
+        found = Finding(
             severity=severity,
             message=message[0].upper() + message[1:],
             since=since,

@@ -53,7 +53,7 @@ class Distrust(Tuning):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ProbeFaultState:
     """What both probes show, by how much the payload's was warmer at first (a sum over the first), and since."""
 
     SELDOM_CHANGES: ClassVar[Mapping[str, int]] = {"payload": CHANGES, "second": CHANGES}
@@ -65,13 +65,13 @@ class State:
     differ: Held = NOT_HELD
 
 
-class ProbeFault(DeviceRule[Distrust, State]):
+class ProbeFault(DeviceRule[Distrust, ProbeFaultState]):
     """A probe that is broken, beyond what can be, jumping, spiking, stuck, or reading the air or another place."""
 
     kind: ClassVar[AlertKind] = AlertKind.PROBE_FAULT
     version: ClassVar[int] = 2
     tuning = Distrust
-    state = State
+    state = ProbeFaultState
     ranges: ClassVar = {
         "hottest_c": (30, 150),
         "near_c": (0.1, 10),
@@ -84,7 +84,7 @@ class ProbeFault(DeviceRule[Distrust, State]):
         "critical_s": (0, 604_800),
     }
 
-    def fold(self, tuning: Distrust, facts: Facts, state: State, trace: Trace) -> State:
+    def fold(self, tuning: Distrust, facts: Facts, state: ProbeFaultState, trace: Trace) -> ProbeFaultState:
         """Follow both probes by themselves, and against each other."""
         trace = in_window(facts.window, trace)
         if not len(trace):
@@ -95,7 +95,7 @@ class ProbeFault(DeviceRule[Distrust, State]):
         second = trace.channels.get(Channel.SECOND_C)
         if second is None:
             if state.learned < LEARNED or state.second.broken_since is not None:
-                return State(payload, state.second, state.learned, state.warmer_c, state.differ)
+                return ProbeFaultState(payload, state.second, state.learned, state.warmer_c, state.differ)
             second = np.full(len(trace), np.nan)
         if len(trace) == 1 and (
             after := _usual(tuning, second_doubt, state, payload, trace, float(second[0]))
@@ -103,7 +103,7 @@ class ProbeFault(DeviceRule[Distrust, State]):
             return after
         return _both(tuning, second_doubt, state, payload, trace, second)
 
-    def look(self, tuning: Distrust, facts: Facts, state: State, moment: Moment) -> Look:
+    def look(self, tuning: Distrust, facts: Facts, state: ProbeFaultState, moment: Moment) -> Look:
         """Tell all signs together; of the only probe the clock makes a fault critical."""
         del facts
         alone = state.second.at == NEVER
@@ -150,7 +150,7 @@ _SECOND_STUCK = "The second probe is stuck at one value: nothing confirms the pa
 Stretches = Iterator[tuple[str, Instant, Instant | None]]
 
 
-def _payload_signs(tuning: Distrust, state: State) -> Stretches:
+def _payload_signs(tuning: Distrust, state: ProbeFaultState) -> Stretches:
     probe = state.payload
     # Of signs that began together, the first here gives its words.
     near_since = probe.near_since if near_counts(probe) else None
@@ -166,7 +166,7 @@ def _payload_signs(tuning: Distrust, state: State) -> Stretches:
         yield _DIFFER, differ[0], differ[1]
 
 
-def _second_signs(tuning: Distrust, state: State) -> Stretches:
+def _second_signs(tuning: Distrust, state: ProbeFaultState) -> Stretches:
     probe = state.second
     seen = max(state.payload.at, probe.at)
     silent = _duration(tuning.second_silent_s)
@@ -218,8 +218,8 @@ def _usually(warmer_c: float) -> float:
 
 
 def _usual(
-    tuning: Distrust, doubt: Doubt, state: State, payload: Probe, trace: Trace, second: float
-) -> State | None:
+    tuning: Distrust, doubt: Doubt, state: ProbeFaultState, payload: Probe, trace: Trace, second: float
+) -> ProbeFaultState | None:
     """Take a single reading of both, the payload's not the warmer, which is what is folded most often; else None."""
     celsius = float(trace.celsius[0])
     if (
@@ -233,12 +233,12 @@ def _usual(
     if celsius - second - _usually(state.warmer_c) >= tuning.differ_c:
         return None
     probe = follow(doubt, state.second, trace.at, np.array((second,)), None)
-    return State(payload, probe, LEARNED, state.warmer_c, state.differ)
+    return ProbeFaultState(payload, probe, LEARNED, state.warmer_c, state.differ)
 
 
 def _both(
-    tuning: Distrust, doubt: Doubt, state: State, payload: Probe, trace: Trace, second: Floats
-) -> State:
+    tuning: Distrust, doubt: Doubt, state: ProbeFaultState, payload: Probe, trace: Trace, second: Floats
+) -> ProbeFaultState:
     """Follow the second probe, which may be absent until it has come often; and the payload's against it."""
     celsius, given = trace.celsius, ~np.isnan(second)
     coldest, hottest = doubt.medium.coldest_c, doubt.hottest_c
@@ -254,14 +254,14 @@ def _both(
         warmer_c += value
     learned = min(LEARNED, int(before[-1]) + int(both[-1]))
     if learned < LEARNED:
-        return State(payload, probe, learned, warmer_c, state.differ)
+        return ProbeFaultState(payload, probe, learned, warmer_c, state.differ)
     more = warmer - _usually(warmer_c)
     air = trace.channels.get(Channel.AMBIENT_C)
     if doubt.medium.coldest_c >= PACKS.coldest_c:  # the air may be colder than the payload
         more = np.minimum(more, celsius - air if air is not None else np.nan)
     more = np.where(both & (before >= LEARNED), more, np.nan)
     levels = Levels(raise_at=tuning.differ_c, clear_at=tuning.differ_c / 2, dwell=_duration(tuning.differ_s))
-    return State(payload, probe, learned, warmer_c, held(levels, state.differ, trace.at, more))
+    return ProbeFaultState(payload, probe, learned, warmer_c, held(levels, state.differ, trace.at, more))
 
 
 def _duration(seconds: float) -> Duration:

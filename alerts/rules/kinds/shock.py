@@ -5,10 +5,10 @@ from typing import ClassVar
 
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Instant, Severity
-from alerts.rules.blocks.burst import NO_BURST, Burst, Pace, burst
+from alerts.rules.blocks.burst import NO_BURST, Burst, BurstTiming, burst
 from alerts.rules.blocks.window import in_window
 from alerts.rules.facts import Facts
-from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, Moment, Tuning
+from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, Moment, Tuning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,31 +25,31 @@ class Blows(Tuning):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ShockState:
     """The newest burst of blows."""
 
     blows: Burst = NO_BURST
 
 
-class Shock(DeviceRule[Blows, State]):
+class Shock(DeviceRule[Blows, ShockState]):
     """A blow, or several in a row."""
 
     kind: ClassVar[AlertKind] = AlertKind.SHOCK
     tuning = Blows
-    state = State
+    state = ShockState
     reads = frozenset({Channel.SHOCK_G})
     ranges: ClassVar = {"g": (1, 500), "critical_g": (1, 1000), "quiet_s": (1, 604_800)}
 
-    def fold(self, tuning: Blows, facts: Facts, state: State, trace: Trace) -> State:
+    def fold(self, tuning: Blows, facts: Facts, state: ShockState, trace: Trace) -> ShockState:
         """Add blows to the burst that is on, or begin one."""
         trace = in_window(facts.window, trace)
         g = trace.channels.get(Channel.SHOCK_G)
         if g is None:
             return state
         blows = burst(_pace(tuning), state.blows, trace.at, g)
-        return state if blows is state.blows else State(blows)
+        return state if blows is state.blows else ShockState(blows)
 
-    def look(self, tuning: Blows, facts: Facts, state: State, moment: Moment) -> Look:
+    def look(self, tuning: Blows, facts: Facts, state: ShockState, moment: Moment) -> Look:
         """Tell the newest burst; the clock ends it."""
         del facts
         since = state.blows.since
@@ -61,14 +61,14 @@ class Shock(DeviceRule[Blows, State]):
         return Look(found=_found(tuning, state.blows, since, until or moment.over), again_at=again_at)
 
 
-def _found(tuning: Blows, blows: Burst, since: Instant, until: Instant | None) -> Found:
+def _found(tuning: Blows, blows: Burst, since: Instant, until: Instant | None) -> Finding:
     critical = blows.peak >= tuning.critical_g
     what = (
         f"Shock of {blows.peak:.0f} g" if blows.times == 1 else f"Repeated shocks of up to {blows.peak:.0f} g"
     )
     means = "the vacuum may be lost and the payload damaged" if critical else "the vacuum may have suffered"
     do = "look for damage, and for frost or sweat outside, which a dewar without its vacuum shows"
-    return Found(
+    return Finding(
         severity=Severity.CRITICAL if critical else Severity.MAJOR,
         message=f"{what}: {means}; {do}",
         since=since,
@@ -77,8 +77,8 @@ def _found(tuning: Blows, blows: Burst, since: Instant, until: Instant | None) -
     )
 
 
-def _pace(tuning: Blows) -> Pace:
-    return Pace(raise_at=tuning.g, keep_at=tuning.g, quiet=round(tuning.quiet_s * SECOND))
+def _pace(tuning: Blows) -> BurstTiming:
+    return BurstTiming(raise_at=tuning.g, keep_at=tuning.g, quiet=round(tuning.quiet_s * SECOND))
 
 
 SHOCK = Shock()

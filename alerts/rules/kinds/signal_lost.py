@@ -14,7 +14,7 @@ from alerts import wording
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.facts import Facts
-from alerts.rules.rule import DeviceRule, Found, Look, Moment, Tuning
+from alerts.rules.rule import DeviceRule, Finding, Look, Moment, Tuning
 
 LONGEST_SILENCE: Final[Duration] = 24 * 3600 * SECOND
 """So long a silence may be announced: no flight lasts longer, and a logger that is confused must not hide itself."""
@@ -102,7 +102,7 @@ class SignalLost(DeviceRule[SignalLostTuning, Heard]):
         last = state.position_at if name == POSITION else state.seen
         return None if last is None or last < since else last
 
-    def _position(self, tuning: SignalLostTuning, facts: Facts, state: Heard) -> Found | None:
+    def _position(self, tuning: SignalLostTuning, facts: Facts, state: Heard) -> Finding | None:
         """Find the position missing by the logger's own readings: where it is silent altogether, that is told."""
         if state.position_at is None or state.seen is None:
             return None  # it may be one that never tells
@@ -111,7 +111,7 @@ class SignalLost(DeviceRule[SignalLostTuning, Heard]):
         if state.seen < since:
             return None
         last = wording.instant(facts.on_the_clock(state.position_at))
-        return Found(
+        return Finding(
             severity=Severity.MAJOR,
             message=f"No position since {last}, though the logger is heard",
             since=since,
@@ -139,12 +139,12 @@ def heard_until(limit: Duration, landing: Duration, state: Heard, watched_from: 
     return max(state.seen + limit, state.quiet_until + landing)
 
 
-def _silence(facts: Facts, state: Heard, since: Instant) -> Found:
+def _silence(facts: Facts, state: Heard, since: Instant) -> Finding:
     if state.seen is None:
-        return Found(severity=Severity.MAJOR, message="No reading since departure", since=since)
+        return Finding(severity=Severity.MAJOR, message="No reading since departure", since=since)
     message = f"No reading since {wording.instant(facts.on_the_clock(state.seen))}"
     if state.quiet_until is not None and state.quiet_until < since:
         message += (
             f"; the silence it announced ended {wording.instant(facts.on_the_clock(state.quiet_until))}"
         )
-    return Found(severity=Severity.MAJOR, message=message, since=since)
+    return Finding(severity=Severity.MAJOR, message=message, since=since)

@@ -11,7 +11,7 @@ from alerts.rules.blocks.arrival import ARRIVAL_RANGES, ArrivalRule, ArrivalStat
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.itinerary import Forecast
 from alerts.rules.facts import Facts
-from alerts.rules.rule import Found, Look, Moment
+from alerts.rules.rule import Finding, Look, Moment
 
 STORED_AS = {Band.REFRIGERATED: Band.CONTROLLED, Band.ROOM: Band.CONTROLLED}
 """Who stores the whole of a band can store a part of it; the other way round nobody can say."""
@@ -50,9 +50,9 @@ class SiteNotReady(ArrivalRule[SiteTuning]):
         message = f"{place.name} cannot store {band}: agree with the site where it will be kept, or send it elsewhere"
         details = {"stores": sorted(place.stores)}
         since = facts.window.departed_at
-        return Look(found=Found(severity=Severity.MAJOR, message=message, since=since, details=details))
+        return Look(found=Finding(severity=Severity.MAJOR, message=message, since=since, details=details))
 
-    def tell(self, tuning: SiteTuning, facts: Facts, expected: Forecast, since: Instant) -> Found:  # noqa: ARG002
+    def tell(self, tuning: SiteTuning, facts: Facts, expected: Forecast, since: Instant) -> Finding:  # noqa: ARG002
         """Say when it comes, and when the site next opens, by the clock of the site as well."""
         place = facts.destination
         assert place is not None  # else there is no measure
@@ -70,7 +70,7 @@ class SiteNotReady(ArrivalRule[SiteTuning]):
             if received is not None:
                 message += f"; it opens {wording.instant(facts.on_the_clock(received), place.hours.zone)}"
         message += ". Agree with the site who receives it"
-        return Found(severity=Severity.MAJOR, message=message, since=since, details=details)
+        return Finding(severity=Severity.MAJOR, message=message, since=since, details=details)
 
 
 SITE_NOT_READY = SiteNotReady()

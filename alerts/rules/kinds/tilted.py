@@ -37,19 +37,19 @@ class Tilting(Tuning):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class TiltedState:
     """How long it lies, in degrees from upright; and how long upside down."""
 
     lying: Held = NOT_HELD
     inverted: Held = NOT_HELD
 
 
-class Tilted(DeviceRule[Tilting, State]):
+class Tilted(DeviceRule[Tilting, TiltedState]):
     """A dewar that is tilted; it counts by readings that show it, so that a blip before a silence is none."""
 
     kind: ClassVar[AlertKind] = AlertKind.TILTED
     tuning = Tilting
-    state = State
+    state = TiltedState
     reads = frozenset({Channel.TILT_DEG})
     ranges: ClassVar = {
         "degrees": (15, 120),
@@ -58,7 +58,7 @@ class Tilted(DeviceRule[Tilting, State]):
         "inverted_dwell_s": (0, 86_400),
     }
 
-    def fold(self, tuning: Tilting, facts: Facts, state: State, trace: Trace) -> State:
+    def fold(self, tuning: Tilting, facts: Facts, state: TiltedState, trace: Trace) -> TiltedState:
         """Follow how it stands."""
         trace = in_window(facts.window, trace)
         degrees = trace.channels.get(Channel.TILT_DEG)
@@ -70,9 +70,9 @@ class Tilted(DeviceRule[Tilting, State]):
                 return state
         lying = held(_levels(tuning.degrees, tuning.dwell_s), state.lying, trace.at, degrees)
         levels = _levels(tuning.inverted_degrees, tuning.inverted_dwell_s)
-        return State(lying, held(levels, state.inverted, trace.at, degrees))
+        return TiltedState(lying, held(levels, state.inverted, trace.at, degrees))
 
-    def look(self, tuning: Tilting, facts: Facts, state: State, moment: Moment) -> Look:
+    def look(self, tuning: Tilting, facts: Facts, state: TiltedState, moment: Moment) -> Look:
         """Tell the newest stretch; one with the head down in it is critical."""
         signs = []
         if (lying := state.lying.newest(_duration(tuning.dwell_s))) is not None:

@@ -9,7 +9,7 @@ from alerts.rules.blocks.arrival import ARRIVAL_RANGES, ArrivalRule, ArrivalTuni
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.itinerary import Forecast
 from alerts.rules.facts import Facts
-from alerts.rules.rule import Found
+from alerts.rules.rule import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class UseByAtRisk(ArrivalRule[UseByTuning]):
         late = float("inf") if received is None else (received - facts.use_by) / SECOND
         return late + tuning.margin_s
 
-    def tell(self, tuning: UseByTuning, facts: Facts, expected: Forecast, since: Instant) -> Found:
+    def tell(self, tuning: UseByTuning, facts: Facts, expected: Forecast, since: Instant) -> Finding:
         """Say what is left, and of what."""
         assert facts.use_by is not None  # else there is no measure
         received = received_at(facts, expected.arrival)
@@ -62,7 +62,7 @@ class UseByAtRisk(ArrivalRule[UseByTuning]):
                 message += f": {wording.duration(facts.use_by - received)} left, {wording.duration(duration_of(tuning.margin_s))} needed"
         message += ". Speed it up, or ask the treating physician and the maker"
         severity = Severity.CRITICAL if lost else Severity.MAJOR
-        return Found(severity=severity, message=message, since=since, details=details)
+        return Finding(severity=severity, message=message, since=since, details=details)
 
 
 USE_BY_AT_RISK = UseByAtRisk()

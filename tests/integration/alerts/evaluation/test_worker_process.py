@@ -18,10 +18,17 @@ import uvloop
 from alerts.evaluation import loop
 from alerts.evaluation import worker_process as apart_module
 from alerts.evaluation.airports_file import airfields, airports
-from alerts.evaluation.checkpoint import Standing
+from alerts.evaluation.checkpoint import Checkpoint
 from alerts.evaluation.judge_batch import Judged, judge_here
 from alerts.evaluation.judgement import Device, DueShipment, Identity, Verdict
-from alerts.evaluation.worker_process import NICENESS, WORTH_READINGS, Apart, framed, serve, understood
+from alerts.evaluation.worker_process import (
+    NICENESS,
+    WORTH_READINGS,
+    WorkerProcess,
+    framed,
+    serve,
+    understood,
+)
 from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Window
@@ -70,7 +77,7 @@ def landed(name: str, readings: int = 600) -> DueShipment:
             airfields=airfields(),
         ),
         watched_from=0,
-        devices=(Device(device_id=f"D-{name}", standing=Standing(), trace=Trace(at, celsius, channels)),),
+        devices=(Device(device_id=f"D-{name}", checkpoint=Checkpoint(), trace=Trace(at, celsius, channels)),),
     )
 
 
@@ -103,8 +110,8 @@ def _told(verdict: Verdict) -> object:
         [
             (
                 one.device,
-                one.standing,
-                one.standing.to_json(),
+                one.checkpoint,
+                one.checkpoint.to_json(),
                 [point.to_json() for point in one.safe_points],
                 [(change.kind, change.reason, change.after.run) for change in one.changes],
             )
@@ -128,8 +135,8 @@ def same(one: Sequence[Judged], other: Sequence[Judged]) -> bool:
 
 
 @pytest.fixture
-async def apart() -> AsyncIterator[Apart]:
-    async with Apart() as one:
+async def apart() -> AsyncIterator[WorkerProcess]:
+    async with WorkerProcess() as one:
         yield one
 
 
@@ -160,7 +167,7 @@ async def ended(pid: int) -> bool:
     return not runs(pid)
 
 
-async def test_verdicts_are_those_given_here(apart: Apart, nothing_here: None) -> None:
+async def test_verdicts_are_those_given_here(apart: WorkerProcess, nothing_here: None) -> None:
     shipments = [landed(f"S{number}", 600 + number) for number in range(5)]
     there = await apart.judge(shipments, NOW)
     assert apart.pid is not None
@@ -172,27 +179,27 @@ async def test_verdicts_are_those_given_here(apart: Apart, nothing_here: None) -
     assert AlertKind.OFF_ROUTE in {step.change.alert.condition.kind for step in verdict.alerts}
 
 
-async def test_it_goes_on_from_where_it_was(apart: Apart, nothing_here: None) -> None:
+async def test_it_goes_on_from_where_it_was(apart: WorkerProcess, nothing_here: None) -> None:
     due = landed("S1", 1200)
     [device] = due.devices
     halves = [replace(due, devices=(replace(device, trace=device.trace[:700]),))]
     [first] = await apart.judge(halves, NOW)
     assert first.verdict is not None
-    rest = replace(device, standing=first.verdict.devices[0].standing, trace=device.trace[700:])
+    rest = replace(device, checkpoint=first.verdict.devices[0].checkpoint, trace=device.trace[700:])
     [second] = await apart.judge([replace(due, devices=(rest,))], NOW)
     [whole] = await judge_here([due], NOW)
     assert second.verdict is not None
     assert whole.verdict is not None
-    assert second.verdict.devices[0].standing.to_json() == whole.verdict.devices[0].standing.to_json()
+    assert second.verdict.devices[0].checkpoint.to_json() == whole.verdict.devices[0].checkpoint.to_json()
 
 
-async def test_few_readings_are_judged_here(apart: Apart) -> None:
+async def test_few_readings_are_judged_here(apart: WorkerProcess) -> None:
     shipments = [landed("S1", WORTH_READINGS - 1)]
     assert same(await apart.judge(shipments, NOW), await judge_here(shipments, NOW))
     assert apart.pid is None
 
 
-async def test_it_gives_way_to_whoever_wants_the_processor(apart: Apart) -> None:
+async def test_it_gives_way_to_whoever_wants_the_processor(apart: WorkerProcess) -> None:
     await apart.begin()
     assert apart.pid is not None
     assert os.getpriority(os.PRIO_PROCESS, apart.pid) == min(
@@ -201,7 +208,7 @@ async def test_it_gives_way_to_whoever_wants_the_processor(apart: Apart) -> None
 
 
 async def test_what_fails_there_is_told_here_and_costs_the_others_nothing(
-    apart: Apart, nothing_here: None
+    apart: WorkerProcess, nothing_here: None
 ) -> None:
     shipments = [landed("S1"), poison("S2"), with_a_rule_that_fails("S3"), landed("S4")]
     good, failed, without, last = await apart.judge(shipments, NOW)
@@ -217,7 +224,7 @@ async def test_what_fails_there_is_told_here_and_costs_the_others_nothing(
 
 
 async def test_what_it_was_killed_over_is_judged_here_and_another_one_goes_on(
-    apart: Apart, monkeypatch: pytest.MonkeyPatch
+    apart: WorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipments = [landed(f"S{number}") for number in range(3)]
     await apart.begin()
@@ -236,7 +243,9 @@ async def test_what_it_was_killed_over_is_judged_here_and_another_one_goes_on(
     assert apart.pid not in {None, first}
 
 
-async def test_what_it_does_not_answer_is_judged_here(apart: Apart, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_it_does_not_answer_is_judged_here(
+    apart: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(apart_module, "WITHIN_S", 0.2)
     shipments = [landed(f"S{number}") for number in range(3)]
     await apart.begin()
@@ -247,7 +256,9 @@ async def test_what_it_does_not_answer_is_judged_here(apart: Apart, monkeypatch:
     assert await ended(stopped)
 
 
-async def test_answers_to_what_nobody_waits_for_any_more_are_not_taken_for_others(apart: Apart) -> None:
+async def test_answers_to_what_nobody_waits_for_any_more_are_not_taken_for_others(
+    apart: WorkerProcess,
+) -> None:
     given_up = asyncio.create_task(apart.judge([landed("S1", 20_000)], NOW))
     await asyncio.sleep(0.05)
     given_up.cancel()
@@ -258,7 +269,7 @@ async def test_answers_to_what_nobody_waits_for_any_more_are_not_taken_for_other
     assert apart.pid is not None
 
 
-async def test_two_may_ask_at_once(apart: Apart, nothing_here: None) -> None:
+async def test_two_may_ask_at_once(apart: WorkerProcess, nothing_here: None) -> None:
     several = [
         [landed(f"S{turn}-{number}", 600 + 10 * turn + number) for number in range(3)] for turn in range(3)
     ]
@@ -268,7 +279,7 @@ async def test_two_may_ask_at_once(apart: Apart, nothing_here: None) -> None:
 
 
 async def test_where_it_cannot_begin_all_is_judged_here(
-    apart: Apart, monkeypatch: pytest.MonkeyPatch
+    apart: WorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     await apart.begin()
@@ -278,7 +289,7 @@ async def test_where_it_cannot_begin_all_is_judged_here(
 
 
 async def test_where_its_priority_cannot_be_lowered_it_judges_all_the_same(
-    apart: Apart, nothing_here: None, monkeypatch: pytest.MonkeyPatch
+    apart: WorkerProcess, nothing_here: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
         raise PermissionError
@@ -290,7 +301,7 @@ async def test_where_its_priority_cannot_be_lowered_it_judges_all_the_same(
 
 def test_on_the_loop_of_the_service_too(nothing_here: None) -> None:
     async def there() -> tuple[Sequence[Judged], int | None]:
-        async with Apart() as one:
+        async with WorkerProcess() as one:
             return await one.judge([landed("S1")], NOW), one.pid
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -316,7 +327,7 @@ def test_half_a_question_is_not_answered() -> None:
 
 
 async def test_it_ends_with_whoever_began_it(nothing_here: None) -> None:
-    async with Apart() as one:
+    async with WorkerProcess() as one:
         await one.judge([landed("S1")], NOW)  # so it has begun to answer
         pid = one.pid
         assert pid is not None
@@ -349,13 +360,13 @@ async def test_evaluation_judges_what_a_logger_brings_back_there(
     desk: Desk, nothing_here: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pids: list[int | None] = []
-    closing = Apart.close
+    closing = WorkerProcess.close
 
-    async def noted(self: Apart) -> None:
+    async def noted(self: WorkerProcess) -> None:
         pids.append(self.pid)
         await closing(self)
 
-    monkeypatch.setattr(Apart, "close", noted)
+    monkeypatch.setattr(WorkerProcess, "close", noted)
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=12)
     await desk.ship()
     readings = [(start + timedelta(minutes=nth), -140.0 if nth == 5 else -190.0) for nth in range(600)]

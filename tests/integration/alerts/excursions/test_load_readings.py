@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from alerts.excursions.load_readings import Wanted, load
+from alerts.excursions.load_readings import ReadingRange, load
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import to_datetime, to_instant
 from tests.integration.alerts.conftest import Desk, minute
@@ -27,8 +27,8 @@ CARRIED = {
 
 async def loaded(desk: Desk, channels: frozenset[Channel] = frozenset(Channel)) -> Trace:
     async with desk.pool.acquire() as connection:
-        wanted = Wanted(device_id="D1", starting=to_instant(minute(0)))
-        nobody = Wanted(device_id="D9", starting=to_instant(minute(0)))
+        wanted = ReadingRange(device_id="D1", starting=to_instant(minute(0)))
+        nobody = ReadingRange(device_id="D9", starting=to_instant(minute(0)))
         one, other = await load(connection, [wanted, nobody], channels)
     assert (len(other.trace), other.received_at) == (0, None)
     return one.trace

@@ -12,7 +12,7 @@ from alerts.evaluation.loop import evaluate_due
 from alerts.excursions.trace import Channel
 from alerts.model import SECOND, AlertKind, Severity, to_instant
 from alerts.rules import registry
-from alerts.rules.rule import NOTHING, DeviceRule, Found, Look, ShipmentRule, Tuning
+from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, ShipmentRule, Tuning
 from tests.integration.alerts.conftest import DEPARTED, Desk, minute
 from tests.integration.alerts.ruling import install
 
@@ -52,7 +52,7 @@ class LidOften(DeviceRule[LidTuning, Openings]):
             return NOTHING
         assert state.first_at is not None
         details = {"readings": state.open_readings, "dewar": facts.dewar and facts.dewar.dewar_id}
-        found = Found(severity=Severity.MAJOR, message="Lid", since=state.first_at, details=details)
+        found = Finding(severity=Severity.MAJOR, message="Lid", since=state.first_at, details=details)
         return Look(found=found)
 
 
@@ -80,7 +80,7 @@ class Overdue(ShipmentRule[Tuning, Count]):
         if moment.through < facts.planned_arrival:
             return Look(again_at=facts.planned_arrival)
         return Look(
-            found=Found(
+            found=Finding(
                 severity=Severity.CRITICAL,
                 message=f"Overdue, {facts.origin and facts.origin.name} to {facts.destination and facts.destination.name}",
                 since=facts.planned_arrival,

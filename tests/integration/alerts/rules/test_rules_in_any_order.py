@@ -11,11 +11,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from alerts.evaluation.checkpoint import Standing, go_forward
+from alerts.evaluation.checkpoint import Checkpoint, fold_forward
 from alerts.evaluation.claim import look_at
 from alerts.evaluation.judge_batch import Judged, judge_here
 from alerts.evaluation.judgement import DueShipment
-from alerts.evaluation.look import Logger, look_around
+from alerts.evaluation.look import WatchedLogger, look_around
 from alerts.evaluation.loop import evaluate_due
 from alerts.evaluation.worker_process import framed, serve, understood
 from alerts.excursions import fold_trace
@@ -130,11 +130,11 @@ async def one_look(pool: asyncpg.Pool, now: Instant) -> dict[str, Condition]:
     assert due.facts is not None
     watching, loggers = tuned(due.facts.plan), []
     for device in due.devices:
-        forward = go_forward(due.facts, watching, Standing(), device.trace, 0)
+        forward = fold_forward(due.facts, watching, Checkpoint(), device.trace, 0)
         assert forward.errors == {}
-        judged = finish(due.facts.plan, due.facts.window, forward.standing.state, now)
+        judged = finish(due.facts.plan, due.facts.window, forward.checkpoint.state, now)
         moment = Moment(through=judged.through, watched_from=due.watched_from, device_id=device.device_id)
-        loggers.append(Logger(standing=forward.standing, moment=moment))
+        loggers.append(WatchedLogger(checkpoint=forward.checkpoint, moment=moment))
     whole = Moment(through=max(logger.moment.through for logger in loggers), watched_from=due.watched_from)
     looked = look_around(due.facts, watching, loggers, whole, {})
     assert looked.errors == {}

@@ -5,7 +5,7 @@ from itertools import count
 
 import numpy as np
 
-from alerts.evaluation.checkpoint import Standing
+from alerts.evaluation.checkpoint import Checkpoint
 from alerts.evaluation.judgement import Device, DueShipment, Identity, Verdict, judge, set_aside
 from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace
@@ -21,7 +21,7 @@ PLAN = plan
 
 
 def shipment(*samples: tuple[int, float | None], **changes: object) -> DueShipment:
-    device = Device(device_id="D1", standing=Standing(), trace=Trace.of(samples))
+    device = Device(device_id="D1", checkpoint=Checkpoint(), trace=Trace.of(samples))
     made = DueShipment(
         identity=Identity(shipment_id="S1", organization=None, drill=False, alerts={}),
         plan_revision=1,
@@ -61,8 +61,8 @@ def test_the_newest_reading_says_how_long_its_logger_will_be_silent() -> None:
     verdict = judged(replace(due, devices=(device,)), HOUR)
     assert (verdict.evaluate_at, verdict.alerts) == (9 * HOUR, ())
     # A look without new readings keeps what it said.
-    standing = verdict.devices[0].standing
-    again = replace(due, devices=(Device(device_id="D1", standing=standing, trace=Trace.of([])),))
+    checkpoint = verdict.devices[0].checkpoint
+    again = replace(due, devices=(Device(device_id="D1", checkpoint=checkpoint, trace=Trace.of([])),))
     assert judged(again, 2 * HOUR).evaluate_at == 9 * HOUR
 
 

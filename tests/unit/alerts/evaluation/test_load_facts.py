@@ -4,7 +4,7 @@ from typing import Any
 import orjson
 import pytest
 
-from alerts.evaluation.load_facts import Surroundings, facts_of
+from alerts.evaluation.load_facts import Context, facts_of
 from alerts.excursions.plan import Plan, make_plan
 from alerts.model import SECOND, to_instant
 from alerts.rules.facts import Charge, Facts
@@ -55,7 +55,7 @@ def facts(organization: str | None = "acme", site: dict[str, Any] | None = None,
     named = SITE | (site or {})
     stored = {"site_id": "FRA", "organization": named["organization"], "site": orjson.dumps(named).decode()}
     charge = Charge(at=to_instant(DEPARTED), ln2_kg=9.5)
-    around = Surroundings(sites={"FRA": stored}, charges={"DEW-1": (charge,)})
+    around = Context(sites={"FRA": stored}, charges={"DEW-1": (charge,)})
     made = facts_of(row, [{"device_id": "LOG-1", "interval_s": 60}], around)
     assert made is not None
     return made
@@ -110,4 +110,4 @@ def test_how_often_each_logger_measures() -> None:
 
 
 def test_before_departure_nothing_is_judged() -> None:
-    assert facts_of(_NOTHING | {"departed_at": None}, [], Surroundings(sites={}, charges={})) is None
+    assert facts_of(_NOTHING | {"departed_at": None}, [], Context(sites={}, charges={})) is None

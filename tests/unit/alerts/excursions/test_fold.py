@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from alerts.excursions.fold import Evaluation, evaluate, finish, fold, step
-from alerts.excursions.phases import HIGH, IN_RANGE, LOW, PHASES, STATE_VERSION, State, zones
+from alerts.excursions.phases import HIGH, IN_RANGE, LOW, PHASES, STATE_VERSION, LoggerState, zones
 from alerts.excursions.plan import Plan, make_plan
 from alerts.model import SECOND, EndedBy, Run, Sample, Severity, Side, Window
 
@@ -282,40 +282,43 @@ def test_what_comes_next_is_decided_by_the_five_zones():
 
 
 def test_step_gives_the_excursion_that_a_reading_closes():
-    state, closed = step(plan(), window(), State(), Sample(0, 9.0))
+    state, closed = step(plan(), window(), LoggerState(), Sample(0, 9.0))
     assert closed is None
     _, closed = step(plan(), window(), state, Sample(MINUTE, 5.0))
     assert closed == high(0, 1, RECOVERY)
 
 
 def test_a_state_survives_storage_to_the_last_bit():
-    state, _ = fold(plan(), window(), State(), samples({0: 9.1, 1: 8.3, 40: 2.7, 41: None, 50: 0.1}))
-    assert State.from_json(json.loads(json.dumps(state.to_json(), allow_nan=False))) == state
-    assert State.from_json(json.loads(json.dumps(State().to_json(), allow_nan=False))) == State()
+    state, _ = fold(plan(), window(), LoggerState(), samples({0: 9.1, 1: 8.3, 40: 2.7, 41: None, 50: 0.1}))
+    assert LoggerState.from_json(json.loads(json.dumps(state.to_json(), allow_nan=False))) == state
+    assert (
+        LoggerState.from_json(json.loads(json.dumps(LoggerState().to_json(), allow_nan=False)))
+        == LoggerState()
+    )
 
 
 def test_a_state_of_another_version_is_not_used():
-    assert State.from_json({**State().to_json(), "version": 0, "other": 1}) is None
-    assert State.from_json({}) is None
-    assert State.from_json({"version": STATE_VERSION, "seen": 1}) is None
+    assert LoggerState.from_json({**LoggerState().to_json(), "version": 0, "other": 1}) is None
+    assert LoggerState.from_json({}) is None
+    assert LoggerState.from_json({"version": STATE_VERSION, "seen": 1}) is None
 
 
 @pytest.mark.parametrize("again", [0, 1])
 def test_a_reading_out_of_order_is_refused(again):
-    state, _ = fold(plan(), window(), State(), samples({0: 5.0, 1: None}))
+    state, _ = fold(plan(), window(), LoggerState(), samples({0: 5.0, 1: None}))
     with pytest.raises(ValueError, match="fold again"):
         step(plan(), window(), state, Sample(again * MINUTE, 5.0))
 
 
 def test_a_state_that_went_past_delivery_is_refused():
-    state, _ = fold(plan(), window(), State(), samples({0: 5.0, 10: 5.0}))
+    state, _ = fold(plan(), window(), LoggerState(), samples({0: 5.0, 10: 5.0}))
     finish(plan(), window(10.1), state, 0)
     with pytest.raises(ValueError, match="fold again"):
         finish(plan(), window(10), state, 0)
 
 
 def test_finish_leaves_the_state_alone():
-    state, closed = fold(plan(), window(), State(), samples({0: 9.0}))
+    state, closed = fold(plan(), window(), LoggerState(), samples({0: 9.0}))
     before = replace(state)
     assert finish(plan(), window(), state, MINUTE, closed) == finish(plan(), window(), state, MINUTE, closed)
     assert state == before

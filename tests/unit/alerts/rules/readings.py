@@ -10,7 +10,7 @@ from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Window
 from alerts.rules.facts import Facts
-from alerts.rules.rule import DeviceRule, Found, Look, Moment
+from alerts.rules.rule import DeviceRule, Finding, Look, Moment
 
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
 START = 20_000 * DAY
@@ -52,7 +52,7 @@ def look(
     return rule.look(tuning, about, state, moment)
 
 
-def found(*args: Any, **more: Any) -> Found:
+def found(*args: Any, **more: Any) -> Finding:
     """Give what is found; something must be."""
     what = look(*args, **more).found
     assert what is not None

@@ -12,7 +12,7 @@ from alerts.rules.facts import Charge, Dewar, Facts
 from alerts.rules.kinds.late import LATE
 from alerts.rules.kinds.lid_open import LID_OPEN
 from alerts.rules.kinds.tilted import TILTED
-from alerts.rules.rule import Found, Look, Moment, Rule
+from alerts.rules.rule import Finding, Look, Moment, Rule
 from alerts.rules.time_lapse import on_the_clock, stretched, stretched_moment, stretched_trace
 from tests.unit.alerts.rules.way import LEGS, at, facts, seen
 
@@ -104,5 +104,5 @@ def test_all_that_is_planned_is_stretched_and_an_hour_stays_an_hour_in_real_time
     assert journey.plan.max_gap == 1800 * SECOND
     real = facts()
     assert stretched(real) is real
-    found = Look(found=Found(severity=dewar and None, message="", since=at("01 07:00")))  # type: ignore[arg-type]
+    found = Look(found=Finding(severity=dewar and None, message="", since=at("01 07:00")))  # type: ignore[arg-type]
     assert on_the_clock(real, found) is found

@@ -3,7 +3,7 @@
 import numpy as np
 
 from alerts.model import Severity
-from alerts.rules.blocks.burst import NO_BURST, Burst, Pace, burst
+from alerts.rules.blocks.burst import NO_BURST, Burst, BurstTiming, burst
 from alerts.rules.blocks.dwell import NOT_HELD, held
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.signs import Sign, together
@@ -38,7 +38,7 @@ def test_what_holds_goes_on_or_ends_with_the_shipment():
         assert (what.since, what.until) == (1, over)
 
 
-PACE = Pace(raise_at=10, keep_at=5, quiet=100)
+PACE = BurstTiming(raise_at=10, keep_at=5, quiet=100)
 
 
 def test_a_burst_begins_high_and_is_kept_on_by_less():
