@@ -18,7 +18,7 @@ SHIPMENTS = 8
 HELD = """
 import asyncio, sys
 import asyncpg
-from alerts import attend
+from alerts.attention import loop
 
 place = int(sys.argv[2])
 
@@ -37,15 +37,15 @@ def held(module, name, *, before=False):
 
 async def main():
     if place == 0:
-        held(attend, "_attend_to", before=True)
+        held(loop, "_attend_to", before=True)
     elif place == 1:
-        held(attend, "execute")
+        held(loop, "execute")
     elif place == 2:
-        held(attend.escalating, "save", before=True)
+        held(loop.store, "save", before=True)
     else:
-        held(attend.escalating, "save")
+        held(loop.store, "save")
     async with asyncpg.create_pool(sys.argv[1], min_size=2, max_size=4) as pool:
-        await attend.run_attend(pool, asyncio.Event())
+        await loop.run_attend(pool, asyncio.Event())
 
 asyncio.run(main())
 """

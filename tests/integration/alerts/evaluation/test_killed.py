@@ -20,9 +20,9 @@ AT_ONCE_S = loop.POLL_S + 1.0
 HELD = """
 import asyncio, sys
 import asyncpg
-from alerts import evaluate
+from alerts.evaluation import loop
 
-write = evaluate.write_deadlines
+write = loop.write_deadlines
 
 async def write_and_wait(*args):
     await write(*args)
@@ -30,9 +30,9 @@ async def write_and_wait(*args):
     await asyncio.Event().wait()
 
 async def main():
-    evaluate.write_deadlines = write_and_wait
+    loop.write_deadlines = write_and_wait
     async with asyncpg.create_pool(sys.argv[1], min_size=2, max_size=4) as pool:
-        await evaluate.run_evaluate(pool, asyncio.Event())
+        await loop.run_evaluate(pool, asyncio.Event())
 
 asyncio.run(main())
 """
