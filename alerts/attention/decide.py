@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from alerts.escalation.decision import Decided
-from alerts.escalation.scope import Escalating
+from alerts.escalation.scope import Escalation
 from alerts.model import SECOND, Duration, Instant, Severity
 from alerts.triage.actions import ACKNOWLEDGED_FOR, next_instant, pass_time
 from alerts.triage.alert import Alert, AlertChange, AlertState, AlertStep
@@ -27,7 +27,7 @@ class ScopeView:
     alerts: tuple[Alert, ...]
     incidents: tuple[Incident, ...]
     acknowledged_for: Mapping[Severity, Duration] = field(default_factory=lambda: ACKNOWLEDGED_FOR)
-    escalating: Escalating = field(default_factory=Escalating)
+    escalation: Escalation = field(default_factory=Escalation)
 
     @property
     def shipment_id(self) -> str | None:
@@ -59,7 +59,7 @@ def attend(view: ScopeView, now: Instant, new_id: Callable[[], str]) -> Attended
     home = homes(changes)
     at_home = {a.id: replace(a, incident_id=home.get(a.id, a.incident_id)) for a in alerts}
     incidents = {one.id: one for one in view.incidents} | {one.incident.id: one.incident for one in changes}
-    decided = view.escalating.decide(incidents.values(), at_home.values(), now)
+    decided = view.escalation.decide(incidents.values(), at_home.values(), now)
     deadlines = [next_instant(alert, view.acknowledged_for) for alert in alerts]
     deadlines += [one.next_at for one in decided.values()]
     if any(_nobody_took(alert) for alert in alerts):

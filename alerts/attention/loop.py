@@ -199,7 +199,7 @@ class _Loaded:
         shipment_id = scope["scope"] or None
         alerts = tuple(alert_from_row(row) for row in self.alerts if row["shipment_id"] == shipment_id)
         ids = members(alerts)
-        whom = self.people.escalating(scope)
+        whom = self.people.escalation(scope)
         return ScopeView(
             scope=scope["scope"],
             organization=scope["organization"],
@@ -211,7 +211,7 @@ class _Loaded:
                 if row["shipment_id"] == shipment_id
             ),
             acknowledged_for=whom.acknowledged_for(scope["organization"]),
-            escalating=whom,
+            escalation=whom,
         )
 
 
@@ -297,7 +297,7 @@ async def save(connection: Connection, attended: Sequence[Attended], now: Instan
             store.Decisions(scope=one.view.scope, whose=_whose(one.view), decided=one.decided)
             for one in attended
         ],
-        attended[0].view.escalating.policies if attended else (),
+        attended[0].view.escalation.policies if attended else (),
         now,
     )
 

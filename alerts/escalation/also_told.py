@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from alerts import wording
-from alerts.escalation.episode import Course
+from alerts.escalation.draft import DecisionDraft
 from alerts.escalation.notification import Purpose, Why
 from alerts.escalation.people import Contact
 from alerts.escalation.policy import RANK, Role, Step, TellDestination
@@ -12,102 +12,102 @@ from alerts.model import SECOND, Instant
 from alerts.wording import KEY
 
 
-def tell_new(course: Course) -> None:
+def tell_new(draft: DecisionDraft) -> None:
     """Tell who has come to hold the shipment, and whom something was assigned to, once people know of the incident."""
-    standing = course.standing
-    known_of = bool(standing.recipients or course.telling.recipients) or standing.phase is Phase.QUIET
-    holders, owners = course.holders(), course.owners()
-    gone = frozenset() if course.before is None else course.before.holders - holders
-    course.change(
+    progress = draft.progress
+    known_of = bool(progress.recipients or draft.out.recipients) or progress.phase is Phase.QUIET
+    holders, owners = draft.holders(), draft.owners()
+    gone = frozenset() if draft.before is None else draft.before.holders - holders
+    draft.change(
         holders=holders,
         owners=owners,
-        asked=_without(standing.asked, gone),
-        heard=_without(standing.heard, gone),
+        asked=_without(progress.asked, gone),
+        heard=_without(progress.heard, gone),
     )
     if not known_of:
         return
-    meant = course.people.holders()
-    if new := [one for one in meant if one.contact_id not in standing.holders]:
-        _aside(course, Purpose.HANDOVER, Why.HANDED_OVER, Role.HOLDER, new)
-    elif standing.holders and not meant:
-        occasion = course.occasion(Why.HANDED_OVER, purpose=Purpose.HANDOVER)
-        course.telling.spare(occasion, Why.NO_CONTACT, target=Role.HOLDER)
-    assigned = course.people.owners(
-        one.owner for one in course.incident.open if one.owner is not None and not one.took_it
+    meant = draft.people.holders()
+    if new := [one for one in meant if one.contact_id not in progress.holders]:
+        _tell_also(draft, Purpose.HANDOVER, Why.HANDED_OVER, Role.HOLDER, new)
+    elif progress.holders and not meant:
+        about = draft.message(Why.HANDED_OVER, purpose=Purpose.HANDOVER)
+        draft.out.skip(about, Why.NO_CONTACT, target=Role.HOLDER)
+    assigned = draft.people.owners(
+        one.owner for one in draft.incident.open if one.owner is not None and not one.took_it
     )
-    if new := [one for one in assigned if one.contact_id not in standing.owners]:
-        _aside(course, Purpose.ASSIGNED, Why.ASSIGNED, Role.OWNER, new)
+    if new := [one for one in assigned if one.contact_id not in progress.owners]:
+        _tell_also(draft, Purpose.ASSIGNED, Why.ASSIGNED, Role.OWNER, new)
 
 
 def _without(recipients: frozenset[Recipient], contact_ids: Collection[str]) -> frozenset[Recipient]:
     return frozenset(one for one in recipients if one.contact_id not in contact_ids)
 
 
-def _aside(course: Course, purpose: Purpose, why: Why, target: Role, meant: list[Contact]) -> None:
-    course.change(asides=course.standing.asides + 1)
-    occasion = course.occasion(why, purpose=purpose, repeat=course.standing.asides)
-    course.telling.everybody(meant, occasion, target)
+def _tell_also(draft: DecisionDraft, purpose: Purpose, why: Why, target: Role, meant: list[Contact]) -> None:
+    draft.change(also_told=draft.progress.also_told + 1)
+    about = draft.message(why, purpose=purpose, repeat=draft.progress.also_told)
+    draft.out.everybody(meant, about, target)
 
 
-def tell_destination(course: Course) -> None:
+def tell_destination(draft: DecisionDraft) -> None:
     """Tell the site that waits for the shipment, as the policy has it, whoever has taken the alert."""
-    rule = course.policy.tell_destination
-    if rule is None or course.standing.destination_told or not _concerned(course, rule):
+    rule = draft.policy.tell_destination
+    if rule is None or draft.progress.destination_told or not _concerned(draft, rule):
         return
-    since = course.now if course.standing.destination_from is None else course.standing.destination_from
-    course.change(destination_from=since)
-    if (due := since + rule.after_s * SECOND) > course.now:
-        course.wakes.append(due)
+    since = draft.now if draft.progress.destination_from is None else draft.progress.destination_from
+    draft.change(destination_from=since)
+    if (due := since + rule.after_s * SECOND) > draft.now:
+        draft.wakes.append(due)
         return
     step = Step(after_s=rule.after_s, to=(Role.DESTINATION,))
-    occasion = course.occasion(Why.DESTINATION_CONCERNED, purpose=Purpose.DESTINATION, level=0)
-    reached = course.telling.step(step, occasion, record_absent=True)
+    about = draft.message(Why.DESTINATION_CONCERNED, purpose=Purpose.DESTINATION, level=0)
+    reached = draft.out.step(step, about, record_absent=True)
     opening = [
         at
-        for one in course.people.meant(Role.DESTINATION)
-        if (at := one.next_there(course.now)) is not None and at > course.now
+        for one in draft.people.meant(Role.DESTINATION)
+        if (at := one.next_there(draft.now)) is not None and at > draft.now
     ]
     if reached or not opening:
-        course.change(destination_told=True)
+        draft.change(destination_told=True)
     else:
-        course.change(destination_from=min(opening) - rule.after_s * SECOND)
-        course.wakes.append(min(opening))
+        draft.change(destination_from=min(opening) - rule.after_s * SECOND)
+        draft.wakes.append(min(opening))
 
 
-def _concerned(course: Course, rule: TellDestination) -> bool:
+def _concerned(draft: DecisionDraft, rule: TellDestination) -> bool:
     return any(
         one.kind in rule.kinds and RANK[one.severity] >= RANK[rule.min_severity]
-        for one in course.incident.open
+        for one in draft.incident.open
     )
 
 
-def tell_taken(course: Course) -> None:
+def tell_taken(draft: DecisionDraft) -> None:
     """Tell those who were asked that somebody is on it, as the policy has it: once for each who takes it, and not to them."""
-    standing, taken = course.standing, _taken(course)
+    progress, taken = draft.progress, _taken(draft)
     takers = frozenset(one.owner for one in taken if one.owner is not None)
     if not takers:
-        course.change(takers=takers, heard=frozenset())
+        draft.change(takers=takers, heard=frozenset())
         return
-    new = takers - standing.takers
-    audience = standing.asked | standing.heard if new else standing.asked
-    course.change(takers=takers, asked=frozenset(), heard=standing.asked | standing.heard)
-    if audience and course.policy.tells_taken(course.incident.severity):
-        _set_at_ease(course, audience, [one for one in taken if one.owner in (new or takers)])
+    new = takers - progress.takers
+    audience = progress.asked | progress.heard if new else progress.asked
+    draft.change(takers=takers, asked=frozenset(), heard=progress.asked | progress.heard)
+    if audience and draft.policy.tells_taken(draft.incident.severity):
+        _tell_taken_to(draft, audience, [one for one in taken if one.owner in (new or takers)])
 
 
-def _taken(course: Course) -> tuple[Member, ...]:
+def _taken(draft: DecisionDraft) -> tuple[Member, ...]:
     """Give what somebody sees to, where nobody is asked to see to anything."""
-    return course.incident.taken if course.standing.phase is Phase.QUIET else ()
+    return draft.incident.taken if draft.progress.phase is Phase.QUIET else ()
 
 
-def _set_at_ease(course: Course, audience: frozenset[Recipient], taken: list[Member]) -> None:
+def _tell_taken_to(draft: DecisionDraft, audience: frozenset[Recipient], taken: list[Member]) -> None:
     names = {name for one in taken for name in (one.owner, one.taken_by) if name is not None}
-    knowing = {one.contact_id for one in course.people.owners(name.removeprefix(KEY) for name in names)}
-    course.change(asides=course.standing.asides + 1)
-    occasion = course.occasion(
-        Why.TAKEN, purpose=Purpose.TAKEN, repeat=course.standing.asides, detail=_who_and_since(taken)
+    knowing = {one.contact_id for one in draft.people.owners(name.removeprefix(KEY) for name in names)}
+    draft.change(also_told=draft.progress.also_told + 1)
+    about = draft.message(
+        Why.TAKEN, purpose=Purpose.TAKEN, repeat=draft.progress.also_told, detail=_who_and_since(taken)
     )
-    course.telling.set_at_ease(audience, occasion, knowing)
+    draft.out.tell_taken(audience, about, knowing)
 
 
 def _who_and_since(taken: list[Member]) -> str:

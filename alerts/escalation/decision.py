@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from alerts.escalation.also_told import tell_destination, tell_new, tell_taken
-from alerts.escalation.episode import Course
-from alerts.escalation.notification import Notice, Purpose, Why
+from alerts.escalation.draft import DecisionDraft
+from alerts.escalation.notification import Notification, Purpose, Why
 from alerts.escalation.people import People
 from alerts.escalation.policy import Policy, choose
-from alerts.escalation.progress import Case, Standing
-from alerts.escalation.quiet import end, merge, rest
+from alerts.escalation.progress import EscalatedIncident, EscalationProgress
+from alerts.escalation.quiet import end, merge, stay_quiet
 from alerts.escalation.steps import fire
 from alerts.model import Instant
 
@@ -24,50 +24,54 @@ _ABSENT = {Why.OUTSIDE_OFFICE_HOURS, Why.NO_CHANNEL, Why.NO_CONTACT, Why.NOBODY_
 class Decided:
     """What was decided of an incident."""
 
-    standing: Standing
-    notices: tuple[Notice, ...]
+    progress: EscalationProgress
+    notifications: tuple[Notification, ...]
     next_at: Instant | None
     """When to decide again, if nothing changes before; None where there is nothing to wait for."""
 
 
 def decide(
-    incident: Case, before: Standing | None, policies: Iterable[Policy], people: People, now: Instant
+    incident: EscalatedIncident,
+    before: EscalationProgress | None,
+    policies: Iterable[Policy],
+    people: People,
+    now: Instant,
 ) -> Decided:
     """Decide who is told of an incident at `now`, given where it stood before."""
-    course = Course.of(incident, before, policy_of(incident, policies, people), people, now)
+    draft = DecisionDraft.of(incident, before, policy_of(incident, policies, people), people, now)
     if incident.merged or not incident.members:
-        merge(course)
+        merge(draft)
     elif incident.active:
-        fire(course)
+        fire(draft)
     elif incident.open:
-        rest(course)
+        stay_quiet(draft)
     else:
-        end(course)
+        end(draft)
     if incident.open and not incident.merged:
-        tell_new(course)
-        tell_destination(course)
-        tell_taken(course)
-    heard = bool(course.standing.takers)  # what asks for it says who is on it
-    standing = replace(
-        course.standing,
-        asked=course.standing.asked | (frozenset() if heard else course.telling.asked),
-        heard=course.standing.heard | (course.telling.asked if heard else frozenset()),
-        known=course.standing.known | {one.alert_id for one in incident.members},
-        recipients=course.standing.recipients | course.telling.recipients,
+        tell_new(draft)
+        tell_destination(draft)
+        tell_taken(draft)
+    heard = bool(draft.progress.takers)  # what asks for it says who is on it
+    progress = replace(
+        draft.progress,
+        asked=draft.progress.asked | (frozenset() if heard else draft.out.asked),
+        heard=draft.progress.heard | (draft.out.asked if heard else frozenset()),
+        known=draft.progress.known | {one.alert_id for one in incident.members},
+        recipients=draft.progress.recipients | draft.out.recipients,
     )
-    next_at = max(now, min(course.wakes)) if course.wakes else None
-    return Decided(standing=standing, notices=tuple(_new(course)), next_at=next_at)
+    next_at = max(now, min(draft.wakes)) if draft.wakes else None
+    return Decided(progress=progress, notifications=tuple(_new(draft)), next_at=next_at)
 
 
-def _new(course: Course) -> Iterator[Notice]:
+def _new(draft: DecisionDraft) -> Iterator[Notification]:
     """Yield the decisions, without those that say once more, where there was and is nobody to tell, why that is so."""
-    for notice in course.telling.notices:
-        said = notice.why in _ABSENT and notice.purpose is Purpose.ESCALATION
-        if not (said and course.found_nobody and course.standing.nobody):
-            yield notice
+    for notification in draft.out.notifications:
+        said = notification.why in _ABSENT and notification.purpose is Purpose.ESCALATION
+        if not (said and draft.found_nobody and draft.progress.nobody):
+            yield notification
 
 
-def policy_of(incident: Case, policies: Iterable[Policy], people: People) -> Policy:
+def policy_of(incident: EscalatedIncident, policies: Iterable[Policy], people: People) -> Policy:
     """Give the policy that an incident goes by now."""
     return choose(
         policies,

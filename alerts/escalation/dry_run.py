@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from alerts.escalation.decision import decide
-from alerts.escalation.notification import Notice
+from alerts.escalation.notification import Notification
 from alerts.escalation.people import People
 from alerts.escalation.policy import Policy
-from alerts.escalation.progress import Case, Member, Standing
+from alerts.escalation.progress import EscalatedIncident, EscalationProgress, Member
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.triage.alert import AlertState
 
@@ -17,7 +17,7 @@ _ID = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class ImaginedAlert:
     """An alert that is imagined."""
 
     organization: str | None
@@ -26,18 +26,18 @@ class Trial:
     at: Instant
 
 
-def dry_run(trial: Trial, policies: Iterable[Policy], people: People) -> tuple[Notice, ...]:
+def dry_run(trial: ImaginedAlert, policies: Iterable[Policy], people: People) -> tuple[Notification, ...]:
     """Give every decision of the first 24 hours after an alert begins, at most 500, in their order."""
     known = tuple(policies)
     member = Member(alert_id=_ID, kind=trial.kind, severity=trial.severity, state=AlertState.FIRING)
-    case = Case(incident_id=_ID, organization=trial.organization, members=(member,))
+    case = EscalatedIncident(incident_id=_ID, organization=trial.organization, members=(member,))
     now: Instant | None = trial.at
-    standing: Standing | None = None
-    notices: list[Notice] = []
-    while now is not None and now <= trial.at + LOOKS_AHEAD and len(notices) < AT_MOST:
-        decided = decide(case, standing, known, people, now)
-        standing = decided.standing
-        notices += decided.notices
+    progress: EscalationProgress | None = None
+    notifications: list[Notification] = []
+    while now is not None and now <= trial.at + LOOKS_AHEAD and len(notifications) < AT_MOST:
+        decided = decide(case, progress, known, people, now)
+        progress = decided.progress
+        notifications += decided.notifications
         # What is due again at once would be so for ever.
         now = None if decided.next_at is None else max(decided.next_at, now + 1)
-    return tuple(notices[:AT_MOST])
+    return tuple(notifications[:AT_MOST])

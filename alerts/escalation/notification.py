@@ -101,7 +101,7 @@ WORDS: Mapping[Why, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Notification:
     """One decision: with a way it is sent, without one it is not."""
 
     contact: Contact | None

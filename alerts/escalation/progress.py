@@ -48,7 +48,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class EscalatedIncident:
     """Alerts of one probable cause."""
 
     incident_id: str
@@ -106,7 +106,7 @@ class Phase(StrEnum):
     OVER = "over"
 
 
-class Told(NamedTuple):
+class LevelTold(NamedTuple):
     """A level that was told, when last, and how many reminders there were."""
 
     level: int
@@ -123,7 +123,7 @@ class Recipient(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class EscalationProgress:
     """How far an incident has climbed; a firing after a rest is a new episode."""
 
     phase: Phase
@@ -139,7 +139,7 @@ class Standing:
     """That step reached nobody: the next one is due at once."""
     deferred: int = 0
     """The step of which it is on record that it waits for office hours."""
-    told: tuple[Told, ...] = ()
+    told: tuple[LevelTold, ...] = ()
     """Of this episode."""
     known: frozenset[str] = frozenset()
     """The alerts that it was decided of, in this episode."""
@@ -147,7 +147,7 @@ class Standing:
     """All who were told since the incident last was over."""
     holders: frozenset[str] = frozenset()
     owners: frozenset[str] = frozenset()
-    asides: int = 0
+    also_told: int = 0
     """Counts handovers, assignments and takings that somebody was told of."""
     takers: frozenset[str] = frozenset()
     """Who is on it, so that nobody is asked any more; empty while somebody is."""
@@ -175,7 +175,7 @@ class Standing:
             "recipients": sorted(list(one) for one in self.recipients),
             "holders": sorted(self.holders),
             "owners": sorted(self.owners),
-            "asides": self.asides,
+            "asides": self.also_told,
             "takers": sorted(self.takers),
             "asked": sorted(list(one) for one in self.asked),
             "heard": sorted(list(one) for one in self.heard),
@@ -185,15 +185,16 @@ class Standing:
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Standing":
+    def from_json(cls, value: Mapping[str, Any]) -> "EscalationProgress":
         """Read what `to_json` gave."""
         return cls(
             **{
-                **value,
+                **{name: one for name, one in value.items() if name != "asides"},
+                "also_told": value["asides"],
                 "phase": Phase(value["phase"]),
                 "why": Why(value["why"]),
                 "severity": Severity(value["severity"]),
-                "told": tuple(Told(*one) for one in value["told"]),
+                "told": tuple(LevelTold(*one) for one in value["told"]),
                 "known": frozenset(value["known"]),
                 "recipients": _recipients(value["recipients"]),
                 "holders": frozenset(value["holders"]),

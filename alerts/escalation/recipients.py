@@ -4,15 +4,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from alerts.escalation.notification import WORDS, Notice, Purpose, Why
+from alerts.escalation.notification import WORDS, Notification, Purpose, Why
 from alerts.escalation.people import Contact, People, Way
 from alerts.escalation.policy import CONTACT_PREFIX, Channel, Policy, Role, Step
-from alerts.escalation.progress import Case, Recipient
+from alerts.escalation.progress import EscalatedIncident, Recipient
 from alerts.model import Instant, Severity, to_datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Occasion:
+class MessageContext:
     """What a message is about, whoever gets it."""
 
     purpose: Purpose
@@ -28,14 +28,14 @@ _ASKS = {Purpose.ESCALATION, Purpose.HANDOVER, Purpose.ASSIGNED}
 
 
 @dataclass(slots=True, kw_only=True)
-class Telling:
+class Notifications:
     """Collects the decisions of one instant about one incident; nobody is told twice in it."""
 
-    incident: Case
+    incident: EscalatedIncident
     policy: Policy
     people: People
     now: Instant
-    notices: list[Notice] = field(default_factory=list)
+    notifications: list[Notification] = field(default_factory=list)
     recipients: set[Recipient] = field(default_factory=set)
     asked: set[Recipient] = field(default_factory=set)
     """Those of them who are to see to it."""
@@ -45,52 +45,52 @@ class Telling:
         """Give who the open alerts are assigned to."""
         return sorted({one.owner for one in self.incident.open if one.owner is not None})
 
-    def step(self, step: Step, occasion: Occasion, *, record_absent: bool) -> bool:
+    def step(self, step: Step, about: MessageContext, *, record_absent: bool) -> bool:
         """Tell whom a step means; give whether anybody could be told."""
         reached = False
         for target in step.to:
             meant = self.people.meant(target, self.owners)
             if not meant and record_absent and not (target == Role.OWNER and not self.owners):
-                self.spare(occasion, Why.NO_CONTACT, target=target)
-            told = [self.contact(one, occasion, step.channels, target=target) for one in meant]
+                self.skip(about, Why.NO_CONTACT, target=target)
+            told = [self.contact(one, about, step.channels, target=target) for one in meant]
             reached = reached or any(told)
         return reached
 
-    def last_resort(self, occasion: Occasion, *, record: bool) -> bool:
+    def last_resort(self, about: MessageContext, *, record: bool) -> bool:
         """Tell the contacts that are there for what nobody else can be told of; give whether there are any."""
         meant = self.people.meant(Role.LAST_RESORT)
         if not meant and record:
-            self.spare(occasion, Why.NO_CONTACT, target=Role.LAST_RESORT)
-        return self.everybody(meant, occasion, Role.LAST_RESORT)
+            self.skip(about, Why.NO_CONTACT, target=Role.LAST_RESORT)
+        return self.everybody(meant, about, Role.LAST_RESORT)
 
-    def everybody(self, contacts: Iterable[Contact], occasion: Occasion, target: str) -> bool:
+    def everybody(self, contacts: Iterable[Contact], about: MessageContext, target: str) -> bool:
         """Tell some contacts, each by all its channels; give whether anybody could be told."""
-        reached = [self.contact(one, occasion, None, target=target) for one in contacts]
+        reached = [self.contact(one, about, None, target=target) for one in contacts]
         return any(reached)
 
-    def inform(self, recipients: Iterable[Recipient], occasion: Occasion) -> None:
+    def inform(self, recipients: Iterable[Recipient], about: MessageContext) -> None:
         """Tell those who were told before, by the way on which they were; nobody stands in for them."""
         for one in sorted(recipients):
             contact = self.people.get(one.contact_id)
             if contact is None:
-                self.spare(occasion, Why.NO_CONTACT, target=f"{CONTACT_PREFIX}{one.contact_id}")
+                self.skip(about, Why.NO_CONTACT, target=f"{CONTACT_PREFIX}{one.contact_id}")
             else:
                 way = Way(channel=one.channel, address=one.address)
-                self._send(contact, way, occasion, f"{CONTACT_PREFIX}{one.contact_id}")
+                self._send(contact, way, about, f"{CONTACT_PREFIX}{one.contact_id}")
 
-    def set_at_ease(
-        self, recipients: Iterable[Recipient], occasion: Occasion, knowing: Collection[str]
+    def tell_taken(
+        self, recipients: Iterable[Recipient], about: MessageContext, knowing: Collection[str]
     ) -> None:
         """Tell those who were asked, by the way on which they were, within its hours; contacts in `knowing` know it."""
-        spared: set[tuple[str, Why]] = set()
+        skipped: set[tuple[str, Why]] = set()
         for one in sorted(recipients):
             contact, target = self.people.get(one.contact_id), f"{CONTACT_PREFIX}{one.contact_id}"
             why = Why.TOOK_IT if one.contact_id in knowing else self._why_not(contact, one)
             if contact is not None and why is None:
-                self._send(contact, Way(channel=one.channel, address=one.address), occasion, target)
-            elif why is not None and (one.contact_id, why) not in spared:
-                spared.add((one.contact_id, why))
-                self.spare(occasion, why, contact=contact, target=target)
+                self._send(contact, Way(channel=one.channel, address=one.address), about, target)
+            elif why is not None and (one.contact_id, why) not in skipped:
+                skipped.add((one.contact_id, why))
+                self.skip(about, why, contact=contact, target=target)
 
     def _why_not(self, contact: Contact | None, to: Recipient) -> Why | None:
         """Give why somebody cannot be told by a way that they were told by before; None where they can."""
@@ -105,7 +105,7 @@ class Telling:
     def contact(
         self,
         contact: Contact,
-        occasion: Occasion,
+        about: MessageContext,
         channels: Collection[Channel] | None,
         *,
         target: str,
@@ -115,13 +115,13 @@ class Telling:
         severity = self.severity
         if ways := contact.ways_at(self._time, severity, channels):
             for way in ways:
-                self._send(contact, way, occasion, target)
+                self._send(contact, way, about, target)
             return True
         closed = bool(contact.ways_for(severity, channels))
         asked |= {contact.contact_id}
         stand_in = None if contact.fallback in {None, *asked} else self.people.get(contact.fallback or "")
-        self.spare(
-            occasion,
+        self.skip(
+            about,
             Why.OUTSIDE_OFFICE_HOURS if closed else Why.NO_CHANNEL,
             contact=contact,
             target=target,
@@ -129,11 +129,11 @@ class Telling:
         )
         if stand_in is None:
             return False
-        return self.contact(stand_in, occasion, channels, target=target, asked=asked)
+        return self.contact(stand_in, about, channels, target=target, asked=asked)
 
-    def spare(
+    def skip(
         self,
-        occasion: Occasion,
+        about: MessageContext,
         why: Why,
         *,
         contact: Contact | None = None,
@@ -145,8 +145,8 @@ class Telling:
         """Put on record that somebody is not told, and why."""
         if stand_in is not None:
             detail = f"{WORDS[why]} {stand_in.name} is asked instead."
-        self.notices.append(
-            self._notice(contact, None, occasion, target, why=why, alert_ids=alert_ids, detail=detail)
+        self.notifications.append(
+            self._notice(contact, None, about, target, why=why, alert_ids=alert_ids, detail=detail)
         )
 
     @property
@@ -158,41 +158,41 @@ class Telling:
     def _time(self) -> datetime:
         return to_datetime(self.now)
 
-    def _send(self, contact: Contact, way: Way, occasion: Occasion, target: str) -> None:
+    def _send(self, contact: Contact, way: Way, about: MessageContext, target: str) -> None:
         to = Recipient(contact.contact_id, way.channel, way.address)
         same = any(
             one.way is not None and (one.way.channel, one.way.address) == (way.channel, way.address)
-            for one in self.notices
+            for one in self.notifications
         )
         if same:
-            self.notices.append(self._notice(contact, None, occasion, target, why=Why.ALREADY_TOLD))
+            self.notifications.append(self._notice(contact, None, about, target, why=Why.ALREADY_TOLD))
             return
         self.recipients.add(to)
-        if occasion.purpose in _ASKS:
+        if about.purpose in _ASKS:
             self.asked.add(to)
-        self.notices.append(
-            self._notice(contact, way, occasion, target, why=occasion.why, detail=occasion.detail)
+        self.notifications.append(
+            self._notice(contact, way, about, target, why=about.why, detail=about.detail)
         )
 
     def _notice(
         self,
         contact: Contact | None,
         way: Way | None,
-        occasion: Occasion,
+        about: MessageContext,
         target: str | None,
         *,
         why: Why,
         alert_ids: tuple[str, ...] | None = None,
         detail: str | None = None,
-    ) -> Notice:
-        return Notice(
+    ) -> Notification:
+        return Notification(
             contact=contact,
             way=way,
             target=target,
-            purpose=occasion.purpose,
-            level=occasion.level,
-            episode=occasion.episode,
-            repeat=occasion.repeat,
+            purpose=about.purpose,
+            level=about.level,
+            episode=about.episode,
+            repeat=about.repeat,
             why=why,
             severity=self.severity,
             alert_ids=self._alert_ids if alert_ids is None else alert_ids,

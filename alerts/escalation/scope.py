@@ -6,19 +6,19 @@ from dataclasses import dataclass, field, replace
 from alerts.escalation.decision import Decided, decide
 from alerts.escalation.people import People
 from alerts.escalation.policy import Policy, choose
-from alerts.escalation.progress import Case, Member, Standing
+from alerts.escalation.progress import EscalatedIncident, EscalationProgress, Member
 from alerts.model import SECOND, Duration, Instant, Severity
 from alerts.triage.alert import Alert
 from alerts.triage.incidents import Incident, IncidentId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Escalating:
+class Escalation:
     """Whom there is to tell of a scope's alerts, by which policies, and where its incidents stand."""
 
     people: People = field(default_factory=lambda: People(()))
     policies: tuple[Policy, ...] = ()
-    standings: Mapping[IncidentId, Standing] = field(default_factory=dict)
+    progress: Mapping[IncidentId, EscalationProgress] = field(default_factory=dict)
 
     def acknowledged_for(self, organization: str | None) -> Mapping[Severity, Duration]:
         """Give how long an acknowledgement is good for, by severity."""
@@ -43,24 +43,26 @@ class Escalating:
         found = list(incidents)
         before = self._inherited(found)
         decided = {
-            one.id: decide(case_of(one, members), before.get(one.id), self.policies, self.people, now)
+            one.id: decide(
+                escalated_incident_of(one, members), before.get(one.id), self.policies, self.people, now
+            )
             for one in found
         }
         return {
             id_: one
             for id_, one in decided.items()
-            if one.notices or one.next_at is not None or one.standing != self.standings.get(id_)
+            if one.notifications or one.next_at is not None or one.progress != self.progress.get(id_)
         }
 
-    def _inherited(self, incidents: Iterable[Incident]) -> dict[IncidentId, Standing]:
+    def _inherited(self, incidents: Iterable[Incident]) -> dict[IncidentId, EscalationProgress]:
         """Give where each incident stands; one that another was merged into takes over who was told."""
-        standings = dict(self.standings)
+        progress = dict(self.progress)
         for gone in incidents:
-            into, its = gone.merged_into, self.standings.get(gone.id)
+            into, its = gone.merged_into, self.progress.get(gone.id)
             if into is None or its is None:
                 continue
-            kept = standings.get(into)
-            standings[into] = (
+            kept = progress.get(into)
+            progress[into] = (
                 its
                 if kept is None
                 else replace(
@@ -71,12 +73,12 @@ class Escalating:
                     heard=kept.heard | its.heard,
                 )
             )
-        return standings
+        return progress
 
 
-def case_of(incident: Incident, alerts: Iterable[Alert]) -> Case:
+def escalated_incident_of(incident: Incident, alerts: Iterable[Alert]) -> EscalatedIncident:
     """Give an incident as escalation sees it."""
-    return Case(
+    return EscalatedIncident(
         incident_id=incident.id,
         organization=incident.organization,
         members=tuple(member_of(one) for one in alerts if one.incident_id == incident.id),

@@ -13,12 +13,12 @@ import orjson
 from alerts import metrics
 from alerts.escalation.decision import Decided
 from alerts.escalation.flood import DIGEST_AFTER, is_flood
-from alerts.escalation.notification import Notice, Purpose, Why
+from alerts.escalation.notification import Notification, Purpose, Why
 from alerts.escalation.people import Contact, Custody, Handover, People
 from alerts.escalation.policy import BUILT_IN, Flood, Policy
-from alerts.escalation.progress import Standing
+from alerts.escalation.progress import EscalationProgress
 from alerts.escalation.rows import contact_from_row, policy_from_row, site_contacts
-from alerts.escalation.scope import Escalating
+from alerts.escalation.scope import Escalation
 from alerts.escalation.tables import escalations, notifications
 from alerts.events.write import Whose
 from alerts.model import Instant, Severity, to_datetime, to_instant
@@ -36,7 +36,7 @@ WHERE site_id = ANY($1::text[]) AND contacts <> '[]'
 LOAD_HANDOVERS = """
 SELECT shipment_id, at, recorded_at, to_party, to_contact FROM handovers WHERE shipment_id = ANY($1::text[])
 """
-LOAD_STANDINGS = "SELECT incident_id, state FROM escalations WHERE incident_id = ANY($1::uuid[])"
+LOAD_PROGRESS = "SELECT incident_id, state FROM escalations WHERE incident_id = ANY($1::uuid[])"
 
 WRITE_ESCALATIONS = write(escalations, escalations.columns.keys(), ["incident_id"])
 
@@ -80,11 +80,11 @@ class Loaded:
     policies: tuple[Policy, ...]
     sites: Mapping[str, asyncpg.Record]
     handovers: Mapping[str, Sequence[asyncpg.Record]]
-    standings: Mapping[str, Standing]
+    progress: Mapping[str, EscalationProgress]
     _read: dict[str, Contact] = field(default_factory=dict)
     """By id, the contacts that were read so far: each is read once, whoever may have it told."""
 
-    def escalating(self, scope: asyncpg.Record) -> Escalating:
+    def escalation(self, scope: asyncpg.Record) -> Escalation:
         """Give what is known for one scope, of a row with its shipment's places and times."""
         organization = scope["organization"]
         own = [self._contact(row) for row in self.contacts if row["organization"] in {None, organization}]
@@ -93,10 +93,10 @@ class Loaded:
             site = self.sites.get(str(place))
             if site is not None and not any(place in one.places for one in own):
                 own += site_contacts(site, organization)
-        return Escalating(
+        return Escalation(
             people=People(own, organization=organization, custody=custody),
             policies=self.policies,
-            standings=self.standings,
+            progress=self.progress,
         )
 
     def _contact(self, row: asyncpg.Record) -> Contact:
@@ -115,14 +115,15 @@ async def load(connection: Connection, scopes: Sequence[asyncpg.Record], inciden
     handovers: dict[str, list[asyncpg.Record]] = defaultdict(list)
     for row in await connection.fetch(LOAD_HANDOVERS, ids):
         handovers[row["shipment_id"]].append(row)
-    standings = await connection.fetch(LOAD_STANDINGS, list(incidents))
+    progress = await connection.fetch(LOAD_PROGRESS, list(incidents))
     return Loaded(
         contacts=await connection.fetch(LOAD_CONTACTS),
         policies=tuple(policy_from_row(row) for row in await connection.fetch(LOAD_POLICIES)),
         sites={row["site_id"]: row for row in sites},
         handovers=handovers,
-        standings={
-            str(row["incident_id"]): Standing.from_json(orjson.loads(row["state"])) for row in standings
+        progress={
+            str(row["incident_id"]): EscalationProgress.from_json(orjson.loads(row["state"]))
+            for row in progress
         },
     )
 
@@ -161,16 +162,16 @@ async def save(
     connection: Connection, decisions: Sequence[Decisions], policies: Iterable[Policy], now: Instant
 ) -> None:
     """Write where incidents stand, and every decision to tell somebody or not to."""
-    standings = [
+    progress = [
         _standing_row(incident_id, one) for each in decisions for incident_id, one in each.decided.items()
     ]
-    if standings:
-        await connection.execute(WRITE_ESCALATIONS, orjson.dumps(standings).decode())
+    if progress:
+        await connection.execute(WRITE_ESCALATIONS, orjson.dumps(progress).decode())
     told = [
-        (_row(each, incident_id, notice), notice)
+        (_row(each, incident_id, notification), notification)
         for each in decisions
         for incident_id, one in each.decided.items()
-        for notice in one.notices
+        for notification in one.notifications
     ]
     if not told:
         return
@@ -208,16 +209,19 @@ class _Digests:
 
 
 async def _limit(
-    connection: Connection, told: Sequence[tuple[Row, Notice]], floods: Mapping[str, Flood], now: Instant
+    connection: Connection,
+    told: Sequence[tuple[Row, Notification]],
+    floods: Mapping[str, Flood],
+    now: Instant,
 ) -> list[Row]:
     """Turn what is too much for a recipient into digests."""
     rows = [row for row, _ in told]
-    wanted = {_to(row): floods[row["policy_id"]] for row, notice in told if notice.is_sent}
+    wanted = {_to(row): floods[row["policy_id"]] for row, notification in told if notification.is_sent}
     if not wanted:
         return rows
     lately = await _lately(connection, wanted, now)
-    for row, notice in told:
-        if not notice.is_sent:
+    for row, notification in told:
+        if not notification.is_sent:
             continue
         to = _to(row)
         if is_flood(floods[row["policy_id"]], lately.told[to]):
@@ -282,14 +286,14 @@ def _digest_row(id_: UUID, row: Row, now: Instant) -> Row:
     }
 
 
-def _row(decisions: Decisions, incident_id: str, notice: Notice) -> Row:
-    contact, way = notice.contact, notice.way
-    facts: dict[str, Any] = {"target": notice.target}
+def _row(decisions: Decisions, incident_id: str, notification: Notification) -> Row:
+    contact, way = notification.contact, notification.way
+    facts: dict[str, Any] = {"target": notification.target}
     return {
         "id": str(uuid4()),
         "scope": decisions.scope,
         "incident_id": incident_id,
-        "alert_ids": list(notice.alert_ids),
+        "alert_ids": list(notification.alert_ids),
         "organization": decisions.whose.organization,
         "drill": decisions.whose.drill,
         "contact_id": None if contact is None else contact.contact_id,
@@ -297,29 +301,29 @@ def _row(decisions: Decisions, incident_id: str, notice: Notice) -> Row:
         "channel": None if way is None else way.channel,
         "address": None if way is None else way.address,
         "timezone": None if contact is None else contact.timezone,
-        "policy_id": notice.policy_id,
-        "policy_revision": notice.policy_revision,
-        "purpose": notice.purpose,
-        "level": notice.level,
-        "episode": notice.episode,
-        "repeat": notice.repeat,
-        "reason": notice.why,
-        "detail": notice.words,
-        "severity": notice.severity,
-        "state": "pending" if notice.is_sent else "not_sent",
-        "decided_at": instant_text(notice.at),
-        "send_at": instant_text(notice.at) if notice.is_sent else None,
+        "policy_id": notification.policy_id,
+        "policy_revision": notification.policy_revision,
+        "purpose": notification.purpose,
+        "level": notification.level,
+        "episode": notification.episode,
+        "repeat": notification.repeat,
+        "reason": notification.why,
+        "detail": notification.words,
+        "severity": notification.severity,
+        "state": "pending" if notification.is_sent else "not_sent",
+        "decided_at": instant_text(notification.at),
+        "send_at": instant_text(notification.at) if notification.is_sent else None,
         "digest_id": None,
         "facts": facts,
     }
 
 
 def _standing_row(incident_id: str, decided: Decided) -> Row:
-    standing = decided.standing
+    progress = decided.progress
     return {
         "incident_id": incident_id,
-        "phase": standing.phase,
-        "nobody_to_tell": standing.nobody,
+        "phase": progress.phase,
+        "nobody_to_tell": progress.nobody,
         "next_at": instant_text(decided.next_at),
-        "state": standing.to_json(),
+        "state": progress.to_json(),
     }

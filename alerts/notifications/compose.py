@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from alerts.notifications import html, text, words
-from alerts.notifications.facts import Notice
+from alerts.notifications.facts import MessageFacts
 from alerts.notifications.layout import Card, Page
 from alerts.wording import rfc3339
 
 
-def written(channel: str, notice: Notice) -> dict[str, Any]:
+def written(channel: str, notice: MessageFacts) -> dict[str, Any]:
     """Write a notice for a channel."""
     return _forms(channel, words.page(notice), notice.occasion.as_of)
 

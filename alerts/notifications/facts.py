@@ -133,7 +133,7 @@ class Occasion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class MessageFacts:
     """All that a message is made from; a digest has several events, a test none."""
 
     occasion: Occasion

@@ -12,7 +12,7 @@ import orjson
 import structlog
 
 from alerts.model import AlertKind, Severity
-from alerts.notifications.facts import Cargo, Event, Happening, Notice, Occasion
+from alerts.notifications.facts import Cargo, Event, Happening, MessageFacts, Occasion
 from alerts.notifications.queue import Claimed
 from alerts.notifications.words import limits
 from alerts.triage.alert import AlertState
@@ -67,7 +67,7 @@ class _About:
 
 async def load(
     connection: Connection, claimed: Iterable[Claimed], as_of: datetime, public_url: str | None
-) -> dict[Claimed, Notice]:
+) -> dict[Claimed, MessageFacts]:
     """Load the notices of all that was claimed, a query for each kind of thing; one that cannot be had is left out."""
     about = {one: [_about(one)] if one.incident_id or one.alert_ids else [] for one in claimed}
     digests = {one.id: one for one in about if one.purpose == "digest"}
@@ -77,10 +77,10 @@ async def load(
                 _About(**{name: part[name] for name in _About.__dataclass_fields__})
             )
     found = await _Found.of(connection, [each for events in about.values() for each in events])
-    notices: dict[Claimed, Notice] = {}
+    notices: dict[Claimed, MessageFacts] = {}
     for one, events in about.items():
         try:
-            notices[one] = Notice(
+            notices[one] = MessageFacts(
                 occasion=_occasion(one, found.also_told(one), as_of, public_url),
                 events=tuple(found.event(each) for each in _each_once(events)),
                 parts=len(events),

@@ -18,7 +18,7 @@ from alerts.escalation.notification import Purpose
 from alerts.escalation.store import NOTIFICATIONS_CHANNEL
 from alerts.notifications import chat, load_facts, mail, queue, webhook
 from alerts.notifications.compose import plainly, written
-from alerts.notifications.facts import Notice
+from alerts.notifications.facts import MessageFacts
 from alerts.notifications.queue import Claimed
 from alerts.notifications.retry import DELAYS_S, Outcome, Result, delay_s
 from alerts.notifications.smtp import Mailer
@@ -115,7 +115,7 @@ class Sender:
             texts[one] = one.message or _words(one, notices.get(one), now)
         return texts
 
-    async def _load(self, new: Sequence[Claimed], now: datetime) -> Mapping[Claimed, Notice]:
+    async def _load(self, new: Sequence[Claimed], now: datetime) -> Mapping[Claimed, MessageFacts]:
         try:
             async with self._pool.acquire() as connection:
                 return await load_facts.load(connection, new, now, self._channels.public_url)
@@ -209,7 +209,7 @@ class Sender:
             await outlast(lambda: queue.release(self._pool, unsent), give_up, "notices:release")
 
 
-def _words(claimed: Claimed, notice: Notice | None, now: datetime) -> Mapping[str, Any]:
+def _words(claimed: Claimed, notice: MessageFacts | None, now: datetime) -> Mapping[str, Any]:
     try:
         if notice is not None:
             return written(claimed.channel, notice)

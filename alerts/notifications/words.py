@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from alerts import wording
 from alerts.model import AlertKind, Severity, to_instant
-from alerts.notifications.facts import Cargo, Event, Happening, Notice, Occasion
+from alerts.notifications.facts import Cargo, Event, Happening, MessageFacts, Occasion
 from alerts.notifications.layout import Card, Page, Section
 from alerts.notifications.meaning import MEANINGS, RANK, SILENT_FLEET, Meaning
 
@@ -21,7 +21,7 @@ _AGAIN: Final = "again"
 _TAKEN: Final = "taken"
 
 
-def page(notice: Notice) -> Page:
+def page(notice: MessageFacts) -> Page:
     """Give the message that a notice is, laid out."""
     if not notice.events and notice.occasion.purpose == "test":
         return _test(notice.occasion)
@@ -83,7 +83,7 @@ def _single(occasion: Occasion, event: Event) -> Page:
     )
 
 
-def _digest(notice: Notice) -> Page:
+def _digest(notice: MessageFacts) -> Page:
     events = sorted(notice.events, key=lambda one: (one.is_over, one.severity is not Severity.CRITICAL))
     critical = sum(one.severity is Severity.CRITICAL and not one.is_over for one in events)
     drill = bool(events) and all(one.drill for one in events)

@@ -13,7 +13,7 @@ import pytest
 
 from alerts.model import AlertKind, Severity
 from alerts.notifications import html, text, words
-from alerts.notifications.facts import Cargo, Event, Happening, Notice, Occasion
+from alerts.notifications.facts import Cargo, Event, Happening, MessageFacts, Occasion
 from alerts.triage.alert import AlertState
 
 FOLDER = Path(__file__).parent / "notifications"
@@ -84,7 +84,7 @@ def event(*happenings, **changes):
 
 
 def notice(*events, parts=0, **changes):
-    return Notice(occasion=replace(OCCASION, **changes), events=events, parts=parts)
+    return MessageFacts(occasion=replace(OCCASION, **changes), events=events, parts=parts)
 
 
 CHAIN = event(

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from alerts.escalation.decision import decide
-from alerts.escalation.notification import Notice, Purpose, Why
+from alerts.escalation.notification import Notification, Purpose, Why
 from alerts.escalation.people import Contact, Custody, Handover, People, Way
 from alerts.escalation.policy import Channel, Policy, Step, TellDestination
-from alerts.escalation.progress import Case, Member, Phase, Recipient, Standing
+from alerts.escalation.progress import EscalatedIncident, EscalationProgress, Member, Phase, Recipient
 from alerts.model import SECOND, AlertKind, Severity
 from alerts.triage.alert import AlertState
 from telemetry.registry.hours import receiving_hours
@@ -83,52 +83,59 @@ class AnIncident(RuleBasedStateMachine):
         self.contacts = list(contacts)
         self.handovers: list[Handover] = []
         self.members: list[Member] = []
-        self.standing: Standing | None = None
+        self.progress: EscalationProgress | None = None
         self.next_at: int | None = None
         self.now = START
-        self.notices: list[Notice] = []
+        self.notifications: list[Notification] = []
         self.asked: dict[Recipient, frozenset[str]] = {}
         """Who was asked to see to it, and whom they know to be on it."""
 
     def decide(self) -> None:
         if not self.members:
             return
-        before = self.standing
-        case = Case(incident_id="i", organization=None, members=tuple(self.members))
+        before = self.progress
+        case = EscalatedIncident(incident_id="i", organization=None, members=tuple(self.members))
         custody = Custody(destination="CLINIC", departed=True, handovers=tuple(self.handovers))
         people = People(self.contacts, custody=custody)
-        decided = decide(case, self.standing, self.policies, people, self.now)
-        again = decide(case, decided.standing, self.policies, people, self.now)
-        assert not again.notices, "the same instant again tells nobody"
-        assert again.standing == decided.standing
-        assert Standing.from_json(decided.standing.to_json()) == decided.standing
-        self.standing, self.next_at = decided.standing, decided.next_at
-        self.notices += decided.notices
-        self.hear(case, before, decided.notices)
+        decided = decide(case, self.progress, self.policies, people, self.now)
+        again = decide(case, decided.progress, self.policies, people, self.now)
+        assert not again.notifications, "the same instant again tells nobody"
+        assert again.progress == decided.progress
+        assert EscalationProgress.from_json(decided.progress.to_json()) == decided.progress
+        self.progress, self.next_at = decided.progress, decided.next_at
+        self.notifications += decided.notifications
+        self.hear(case, before, decided.notifications)
 
-    def hear(self, case: Case, before: Standing | None, notices: Sequence[Notice]) -> None:
+    def hear(
+        self,
+        case: EscalatedIncident,
+        before: EscalationProgress | None,
+        notifications: Sequence[Notification],
+    ) -> None:
         """Each that was asked hears once of each who takes it, unless there is a reason on record; nobody else does."""
-        assert self.standing is not None
+        assert self.progress is not None
         if not case.open or before is None or before.phase is Phase.OVER:
             self.asked = {}
         else:
-            gone = before.holders - self.standing.holders
+            gone = before.holders - self.progress.holders
             self.asked = {to: know for to, know in self.asked.items() if to.contact_id not in gone}
-        taken = case.taken if self.standing.phase is Phase.QUIET else ()
+        taken = case.taken if self.progress.phase is Phase.QUIET else ()
         takers = frozenset(str(one.owner) for one in taken)
         if takers:
             self.asked = {to: know & takers for to, know in self.asked.items()}
         else:  # whoever has heard of it is asked no more, until they are asked again
             self.asked = {to: know for to, know in self.asked.items() if not know}
         wanted = any(policy.tells_taken(case.severity) for policy in self.policies)
-        excused = {one.contact.contact_id for one in notices if one.purpose is Purpose.TAKEN and one.contact}
+        excused = {
+            one.contact.contact_id for one in notifications if one.purpose is Purpose.TAKEN and one.contact
+        }
         excused |= {
             str(one.target).removeprefix("contact:")
-            for one in notices
+            for one in notifications
             if one.purpose is Purpose.TAKEN and one.why is Why.NO_CONTACT
         }
         told = set()
-        for one in notices:
+        for one in notifications:
             if one.purpose is Purpose.TAKEN and one.way is not None and one.contact is not None:
                 to = Recipient(one.contact.contact_id, one.way.channel, one.way.address)
                 assert wanted
@@ -143,7 +150,7 @@ class AnIncident(RuleBasedStateMachine):
             if takers - know and wanted:
                 assert to in told or to.contact_id in excused, "asked, and not told that somebody is on it"
             self.asked[to] = takers
-        for one in notices:
+        for one in notifications:
             if one.purpose in ASKS and one.way is not None and one.contact is not None:
                 self.asked[Recipient(one.contact.contact_id, one.way.channel, one.way.address)] = takers
 
@@ -232,25 +239,25 @@ class AnIncident(RuleBasedStateMachine):
             if one.is_open and one.severity is Severity.CRITICAL and not one.is_taken
         ]
         if critical:
-            assert self.standing is not None
+            assert self.progress is not None
             assert self.next_at is not None
             assert self.next_at >= self.now
 
     @invariant()
     def nobody_to_tell_is_said_where_it_is_so_and_only_there(self) -> None:
-        if self.standing is not None and self.standing.nobody:
+        if self.progress is not None and self.progress.nobody:
             assert not any(one.last_resort and one.hours.always for one in self.contacts)
-            assert any(one.why is Why.NOBODY_TO_TELL for one in self.notices)
+            assert any(one.why is Why.NOBODY_TO_TELL for one in self.notifications)
 
     @invariant()
     def every_decision_has_its_reason(self) -> None:
-        assert all(one.words for one in self.notices)
-        assert all(one.contact is not None for one in self.notices if one.is_sent)
+        assert all(one.words for one in self.notifications)
+        assert all(one.contact is not None for one in self.notifications if one.is_sent)
 
     @invariant()
     def nobody_is_told_twice_of_one_cause_at_one_level_but_by_the_repeat_interval(self) -> None:
-        last: dict[object, Notice] = {}
-        for one in self.notices:
+        last: dict[object, Notification] = {}
+        for one in self.notifications:
             if one.way is None:
                 continue
             key = (one.way, one.purpose, one.level, one.episode)
@@ -263,7 +270,7 @@ class AnIncident(RuleBasedStateMachine):
 
     @invariant()
     def what_somebody_has_taken_climbs_no_further(self) -> None:
-        if self.standing is not None and self.standing.phase is Phase.QUIET:
+        if self.progress is not None and self.progress.phase is Phase.QUIET:
             assert not any(one.is_untaken and one.severity is Severity.CRITICAL for one in self.members)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.escalation.dry_run import Trial, dry_run
+from alerts.escalation.dry_run import ImaginedAlert, dry_run
 from alerts.escalation.people import Contact, Custody, Handover, People
 from alerts.escalation.policy import CONTACT_PREFIX, choose
 from alerts.escalation.registers import POLICIES, contacts_for, look_again, policies_for, unknown_contacts
@@ -109,7 +109,7 @@ async def try_policy(body: DryRunIn, caller: Caller, services: Here) -> DryRunOu
     at = to_instant(body.at)
     custody = Custody(origin=body.origin, destination=body.destination, handovers=_handovers(body, at))
     people = People(contacts, organization=organization, custody=custody)
-    trial = Trial(organization=organization, kind=body.kind, severity=body.severity, at=at)
+    trial = ImaginedAlert(organization=organization, kind=body.kind, severity=body.severity, at=at)
     holds = choose(
         policies,
         organization=organization,

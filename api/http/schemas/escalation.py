@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from alerts.escalation.notification import Notice, Purpose
+from alerts.escalation.notification import Notification, Purpose
 from alerts.escalation.people import Contact
 from alerts.escalation.policy import CONTACT_PREFIX, Channel, Policy, Role
 from alerts.model import AlertKind, Severity
@@ -376,7 +376,7 @@ class Trial(Shown):
     detail: str
 
     @classmethod
-    def of(cls, notice: Notice, began: int, *, with_address: bool) -> Self:
+    def of(cls, notice: Notification, began: int, *, with_address: bool) -> Self:
         """Make it of a decision."""
         at = instant_text(notice.at)
         return cls(
@@ -406,7 +406,7 @@ class DryRunOut(Shown):
 
     @classmethod
     def of(
-        cls, policy: Policy, notices: tuple[Notice, ...], began: int, shows: Callable[[Contact], bool]
+        cls, policy: Policy, notices: tuple[Notification, ...], began: int, shows: Callable[[Contact], bool]
     ) -> Self:
         """Make it of the decisions; `shows` tells of which contacts the caller may see the addresses."""
         return cls(

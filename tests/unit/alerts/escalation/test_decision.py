@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from alerts.escalation.decision import decide
-from alerts.escalation.notification import Notice, Why
+from alerts.escalation.notification import Notification, Why
 from alerts.escalation.people import Contact, Custody, Handover, People, Way
 from alerts.escalation.policy import BUILT_IN, Channel, Policy, Step, TellDestination, choose
-from alerts.escalation.progress import Case, Member, Standing
+from alerts.escalation.progress import EscalatedIncident, EscalationProgress, Member
 from alerts.model import SECOND, AlertKind, Severity
 from alerts.triage.alert import AlertState
 from telemetry.registry.hours import receiving_hours
@@ -44,19 +44,19 @@ class Course:
     def __init__(self, *contacts: Contact, policy: Policy = POLICY) -> None:
         self.contacts = contacts or (COURIER, NIGHT, CLINIC)
         self.policy = policy
-        self.standing: Standing | None = None
+        self.progress: EscalationProgress | None = None
         self.next_at: int | None = None
         self.party = "Courier"
 
-    def at(self, minutes: float, *members: Member) -> list[Notice]:
+    def at(self, minutes: float, *members: Member) -> list[Notification]:
         """Decide at so many minutes, and give what was decided."""
         now = START + round(minutes * MINUTE)
         handover = Handover(at=START - MINUTE, recorded_at=START, to_party=self.party)
         people = People(self.contacts, custody=Custody(destination="CLINIC", handovers=(handover,)))
-        case = Case(incident_id="i", organization=None, members=members)
-        decided = decide(case, self.standing, [self.policy], people, now)
-        self.standing, self.next_at = decided.standing, decided.next_at
-        return list(decided.notices)
+        case = EscalatedIncident(incident_id="i", organization=None, members=members)
+        decided = decide(case, self.progress, [self.policy], people, now)
+        self.progress, self.next_at = decided.progress, decided.next_at
+        return list(decided.notifications)
 
 
 def taken(owner: str, minutes: float, by: str | None = None, **fields: object) -> Member:
@@ -66,12 +66,12 @@ def taken(owner: str, minutes: float, by: str | None = None, **fields: object) -
     return replace(made, taken_by=by or owner, **fields)  # type: ignore[arg-type]
 
 
-def told(notices: Sequence[Notice]) -> list[tuple[str, Why]]:
-    return [(one.contact.contact_id, one.why) for one in notices if one.contact and one.is_sent]
+def told(notifications: Sequence[Notification]) -> list[tuple[str, Why]]:
+    return [(one.contact.contact_id, one.why) for one in notifications if one.contact and one.is_sent]
 
 
-def not_told(notices: Sequence[Notice]) -> list[Why]:
-    return [one.why for one in notices if not one.is_sent]
+def not_told(notifications: Sequence[Notification]) -> list[Why]:
+    return [one.why for one in notifications if not one.is_sent]
 
 
 def test_the_first_message_waits_for_what_belongs_to_it_and_then_it_climbs() -> None:
@@ -132,10 +132,10 @@ def test_whoever_was_asked_hears_once_who_is_on_it_and_not_who_did_it() -> None:
     course.at(0, FIRING)
     course.at(0.5, FIRING)
     course.at(10.5, FIRING)
-    notices = course.at(12, taken("key:night", 11.5))
-    assert told(notices) == [("courier", Why.TAKEN)]
-    assert not_told(notices) == [Why.ACKNOWLEDGED, Why.TOOK_IT]
-    assert notices[1].words == "key night is on it, since 2026-11-18 11:18 UTC."
+    notifications = course.at(12, taken("key:night", 11.5))
+    assert told(notifications) == [("courier", Why.TAKEN)]
+    assert not_told(notifications) == [Why.ACKNOWLEDGED, Why.TOOK_IT]
+    assert notifications[1].words == "key night is on it, since 2026-11-18 11:18 UTC."
     assert course.at(13, taken("key:night", 11.5)) == []
     also = replace(taken("key:night", 13), alert_id="b")
     assert course.at(14, taken("key:night", 11.5), also) == [], "one person takes it once"
@@ -207,9 +207,9 @@ def test_nobody_is_woken_to_hear_that_somebody_is_on_it() -> None:
     course = Course(replace(COURIER, hours=open_until), NIGHT)
     course.at(0, FIRING)
     assert told(course.at(0.5, FIRING)) == [("courier", Why.BEGAN)]
-    notices = course.at(9, taken("key:ops", 9))
-    assert told(notices) == []
-    assert not_told(notices) == [Why.ACKNOWLEDGED, Why.OUTSIDE_OFFICE_HOURS]
+    notifications = course.at(9, taken("key:ops", 9))
+    assert told(notifications) == []
+    assert not_told(notifications) == [Why.ACKNOWLEDGED, Why.OUTSIDE_OFFICE_HOURS]
 
 
 def test_what_ends_before_the_first_message_is_told_only_where_it_is_of_weight() -> None:
@@ -249,14 +249,14 @@ def test_outside_office_hours_the_fallback_is_asked_and_fallbacks_that_go_in_cir
     stand_in = contact("stand-in")
     course = Course(away, stand_in)
     course.at(0, FIRING)
-    notices = course.at(0.5, FIRING)
-    assert told(notices) == [("stand-in", Why.BEGAN)]
-    assert "Stand-In is asked instead" in notices[0].words
+    notifications = course.at(0.5, FIRING)
+    assert told(notifications) == [("stand-in", Why.BEGAN)]
+    assert "Stand-In is asked instead" in notifications[0].words
     circle = Course(away, replace(stand_in, hours=closed, fallback="courier"))
     circle.at(0, FIRING)
-    notices = circle.at(0.5, FIRING)
-    assert told(notices) == []
-    assert not_told(notices)[-1] is Why.NOBODY_TO_TELL
+    notifications = circle.at(0.5, FIRING)
+    assert told(notifications) == []
+    assert not_told(notifications)[-1] is Why.NOBODY_TO_TELL
 
 
 def test_the_most_specific_policy_holds() -> None:
@@ -283,8 +283,8 @@ def test_after_a_rest_whoever_was_told_at_a_lower_step_is_told_where_the_one_tha
     again = course.at(60, FIRING)
     assert told(again) == [("courier", Why.SNOOZE_ENDED)]
     assert Why.NOBODY_TO_TELL not in not_told(again)
-    assert course.standing is not None
-    assert not course.standing.nobody
+    assert course.progress is not None
+    assert not course.progress.nobody
 
 
 def test_after_a_rest_at_night_nobody_waits_for_the_office_hours_of_the_step_that_it_had_come_to() -> None:

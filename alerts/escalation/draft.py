@@ -6,38 +6,43 @@ from typing import Any
 from alerts.escalation.notification import Purpose, Why
 from alerts.escalation.people import People
 from alerts.escalation.policy import Policy, Step
-from alerts.escalation.progress import Case, Phase, Standing
-from alerts.escalation.recipients import Occasion, Telling
+from alerts.escalation.progress import EscalatedIncident, EscalationProgress, Phase
+from alerts.escalation.recipients import MessageContext, Notifications
 from alerts.model import SECOND, Instant
 
 
 @dataclass(slots=True, kw_only=True)
-class Course:
+class DecisionDraft:
     """One incident at one instant: where it stood, where it comes to, and when to look again."""
 
-    incident: Case
-    before: Standing | None
+    incident: EscalatedIncident
+    before: EscalationProgress | None
     policy: Policy
     people: People
     now: Instant
-    standing: Standing
-    telling: Telling
+    progress: EscalationProgress
+    out: Notifications
     wakes: list[Instant] = field(default_factory=list)
 
     @classmethod
     def of(
-        cls, incident: Case, before: Standing | None, policy: Policy, people: People, now: Instant
-    ) -> "Course":
+        cls,
+        incident: EscalatedIncident,
+        before: EscalationProgress | None,
+        policy: Policy,
+        people: People,
+        now: Instant,
+    ) -> "DecisionDraft":
         """Start from where the incident stood, or from nothing."""
-        fresh = Standing(phase=Phase.CLIMBING, episode=0, base=now, severity=incident.severity)
+        fresh = EscalationProgress(phase=Phase.CLIMBING, episode=0, base=now, severity=incident.severity)
         return cls(
             incident=incident,
             before=before,
             policy=policy,
             people=people,
             now=now,
-            standing=before or fresh,
-            telling=Telling(incident=incident, policy=policy, people=people, now=now),
+            progress=before or fresh,
+            out=Notifications(incident=incident, policy=policy, people=people, now=now),
         )
 
     @property
@@ -52,12 +57,12 @@ class Course:
 
     def change(self, **changes: Any) -> None:
         """Change where the incident stands."""
-        self.standing = replace(self.standing, **changes)
+        self.progress = replace(self.progress, **changes)
 
     def begin(self, why: Why, *, wait: bool = False) -> None:
         """Begin an episode at the first step; what has become worse waits for nothing."""
         self.change(
-            episode=self.standing.episode + 1,
+            episode=self.progress.episode + 1,
             why=why,
             base=self.now + (self.policy.group_wait_s * SECOND if wait else 0),
             level=0,
@@ -73,7 +78,7 @@ class Course:
             self.change(recipients=frozenset(), destination_from=None, destination_told=False)
             self.change(takers=frozenset(), asked=frozenset(), heard=frozenset())
 
-    def occasion(
+    def message(
         self,
         why: Why,
         *,
@@ -81,13 +86,13 @@ class Course:
         level: int | None = None,
         repeat: int = 0,
         detail: str | None = None,
-    ) -> Occasion:
+    ) -> MessageContext:
         """Give what a message of now is about."""
-        return Occasion(
+        return MessageContext(
             purpose=purpose,
             why=why,
-            level=self.standing.level if level is None else level,
-            episode=max(1, self.standing.episode),
+            level=self.progress.level if level is None else level,
+            episode=max(1, self.progress.episode),
             repeat=repeat,
             detail=detail,
         )
@@ -98,12 +103,12 @@ class Course:
 
     def owners(self) -> frozenset[str]:
         """Give the contacts that open alerts are assigned to."""
-        return frozenset(one.contact_id for one in self.people.owners(self.telling.owners))
+        return frozenset(one.contact_id for one in self.people.owners(self.out.owners))
 
     def opens(self, step: Step) -> Instant | None:
         """Give when a step that waits for office hours is due; None where it is now, or where that never comes."""
         if not step.office_hours_only:
             return None
-        meant = [one for target in step.to for one in self.people.meant(target, self.telling.owners)]
+        meant = [one for target in step.to for one in self.people.meant(target, self.out.owners)]
         opening = [at for one in meant if (at := one.next_there(self.now)) is not None]
         return None if not opening or min(opening) <= self.now else min(opening)
