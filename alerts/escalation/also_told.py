@@ -96,7 +96,7 @@ def tell_taken(draft: DecisionDraft) -> None:
 
 
 def _taken(draft: DecisionDraft) -> tuple[Member, ...]:
-    """Give what somebody sees to, where nobody is asked to see to anything."""
+    """Return what somebody sees to, where nobody is asked to see to anything."""
     return draft.incident.taken if draft.progress.phase is Phase.QUIET else ()
 
 

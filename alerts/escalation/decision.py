@@ -72,7 +72,7 @@ def _new(draft: DecisionDraft) -> Iterator[Notification]:
 
 
 def policy_of(incident: EscalatedIncident, policies: Iterable[Policy], people: People) -> Policy:
-    """Give the policy that an incident goes by now."""
+    """Return the policy that an incident goes by now."""
     return choose(
         policies,
         organization=incident.organization,

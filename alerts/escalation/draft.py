@@ -47,12 +47,12 @@ class DecisionDraft:
 
     @property
     def was_over(self) -> bool:
-        """Tell whether nothing was going on before."""
+        """Return whether nothing was going on before."""
         return self.before is None or self.before.phase is Phase.OVER
 
     @property
     def found_nobody(self) -> bool:
-        """Tell whether it is on record already that there is nobody to tell."""
+        """Return whether it is on record already that there is nobody to tell."""
         return self.before is not None and self.before.nobody
 
     def change(self, **changes: Any) -> None:
@@ -87,7 +87,7 @@ class DecisionDraft:
         repeat: int = 0,
         detail: str | None = None,
     ) -> MessageContext:
-        """Give what a message of now is about."""
+        """Return what a message of now is about."""
         return MessageContext(
             purpose=purpose,
             why=why,
@@ -98,15 +98,15 @@ class DecisionDraft:
         )
 
     def holders(self) -> frozenset[str]:
-        """Give the contacts of whoever holds the shipment."""
+        """Return the contacts of whoever holds the shipment."""
         return frozenset(one.contact_id for one in self.people.holders())
 
     def owners(self) -> frozenset[str]:
-        """Give the contacts that open alerts are assigned to."""
+        """Return the contacts that open alerts are assigned to."""
         return frozenset(one.contact_id for one in self.people.owners(self.out.owners))
 
     def opens(self, step: Step) -> Instant | None:
-        """Give when a step that waits for office hours is due; None where it is now, or where that never comes."""
+        """Return when a step that waits for office hours is due; None where it is now, or where that never comes."""
         if not step.office_hours_only:
             return None
         meant = [one for target in step.to for one in self.people.meant(target, self.out.owners)]

@@ -27,7 +27,7 @@ class ImaginedAlert:
 
 
 def dry_run(trial: ImaginedAlert, policies: Iterable[Policy], people: People) -> tuple[Notification, ...]:
-    """Give every decision of the first 24 hours after an alert begins, at most 500, in their order."""
+    """Return every decision of the first 24 hours after an alert begins, at most 500, in their order."""
     known = tuple(policies)
     member = Member(alert_id=_ID, kind=trial.kind, severity=trial.severity, state=AlertState.FIRING)
     case = EscalatedIncident(incident_id=_ID, organization=trial.organization, members=(member,))

@@ -8,5 +8,5 @@ DIGEST_AFTER: dict[Severity, Duration] = {Severity.CRITICAL: 60 * SECOND, Severi
 
 
 def is_flood(flood: Flood, told_before: int) -> bool:
-    """Tell whether one more message would be too many, after so many within the policy's time."""
+    """Return whether one more message would be too many, after so many within the policy's time."""
     return told_before >= flood.count

@@ -123,10 +123,10 @@ class Notification:
 
     @property
     def is_sent(self) -> bool:
-        """Tell whether somebody is told."""
+        """Return whether somebody is told."""
         return self.way is not None
 
     @property
     def words(self) -> str:
-        """Give the reason in words."""
+        """Return the reason in words."""
         return self.detail or WORDS[self.why]

@@ -38,12 +38,12 @@ class Contact:
     def ways_at(
         self, at: datetime, severity: Severity, channels: Collection[Channel] | None
     ) -> tuple[Way, ...]:
-        """Give the ways that lead to it at an instant, for a message of a severity."""
+        """Return the ways that lead to it at an instant, for a message of a severity."""
         there = self.hours.is_open(at)
         return tuple(way for way in self.ways_for(severity, channels) if there or way.outside_office_hours)
 
     def ways_for(self, severity: Severity, channels: Collection[Channel] | None) -> tuple[Way, ...]:
-        """Give the ways for a message of a severity, whatever the time is."""
+        """Return the ways for a message of a severity, whatever the time is."""
         return tuple(
             way
             for way in self.ways
@@ -51,7 +51,7 @@ class Contact:
         )
 
     def next_there(self, now: Instant) -> Instant | None:
-        """Give the first instant from `now` on within its office hours; None where there is none."""
+        """Return the first instant from `now` on within its office hours; None where there is none."""
         opens = self.hours.opens(to_datetime(now))
         return None if opens is None else max(now, to_instant(opens))
 
@@ -80,12 +80,12 @@ class Custody:
 
     @property
     def latest(self) -> Handover | None:
-        """Give the last handover by the time at which it was; of two at one instant, the one recorded later."""
+        """Return the last handover by the time at which it was; of two at one instant, the one recorded later."""
         return max(self.handovers, key=lambda one: (one.at, one.recorded_at), default=None)
 
     @property
     def at_destination(self) -> bool:
-        """Tell whether it was delivered, and not handed on after that."""
+        """Return whether it was delivered, and not handed on after that."""
         latest = self.latest
         return self.delivered_at is not None and (latest is None or latest.at <= self.delivered_at)
 
@@ -103,11 +103,11 @@ class People:
         }
 
     def get(self, contact_id: str) -> Contact | None:
-        """Give a contact by its id, if it may be told of this."""
+        """Return a contact by its id, if it may be told of this."""
         return self._contacts.get(contact_id)
 
     def meant(self, target: str, owners: Iterable[str] = ()) -> tuple[Contact, ...]:
-        """Give the contacts that a target of a step means now, by id; `owners` are those of the alerts."""
+        """Return the contacts that a target of a step means now, by id; `owners` are those of the alerts."""
         if target.startswith(CONTACT_PREFIX):
             return self._by_ids([target.removeprefix(CONTACT_PREFIX)])
         by_role: Mapping[Role, Callable[[], tuple[Contact, ...]]] = {
@@ -121,7 +121,7 @@ class People:
         return by_role[Role(target)]()
 
     def holders(self) -> tuple[Contact, ...]:
-        """Give the contacts of whoever has the shipment in hand."""
+        """Return the contacts of whoever has the shipment in hand."""
         custody = self.custody
         if custody.at_destination:
             return self._at(custody.destination)
@@ -132,7 +132,7 @@ class People:
         return carrier or self._at(custody.origin)
 
     def owners(self, names: Iterable[str]) -> tuple[Contact, ...]:
-        """Give the contacts that owners of alerts are, who are noted by a contact's id or name, or by its party."""
+        """Return the contacts that owners of alerts are, who are noted by a contact's id or name, or by its party."""
         wanted = {folded(name) for name in names}
         if not wanted:
             return ()
@@ -165,5 +165,5 @@ class People:
 
 
 def folded(name: str) -> str:
-    """Give a party's name as names are compared: without regard to capitals and spaces."""
+    """Return a party's name as names are compared: without regard to capitals and spaces."""
     return " ".join(name.split()).casefold()

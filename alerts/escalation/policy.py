@@ -63,7 +63,7 @@ class Step:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as it is stored."""
+        """Return it as it is stored."""
         return {
             "after_s": self.after_s,
             "to": list(self.to),
@@ -99,7 +99,7 @@ class TellDestination:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as it is stored."""
+        """Return it as it is stored."""
         return {
             "after_s": self.after_s,
             "kinds": sorted(self.kinds),
@@ -129,13 +129,13 @@ class Policy:
     """From which severity on those who were asked are told that somebody is on it; None: never."""
 
     def tells_taken(self, severity: Severity) -> bool:
-        """Tell whether those who were asked of an incident of this severity are told that somebody is on it."""
+        """Return whether those who were asked of an incident of this severity are told that somebody is on it."""
         return self.tell_taken is not None and RANK[severity] >= RANK[self.tell_taken]
 
     def holds_for(
         self, organization: str | None, origin: str | None, destination: str | None, severity: Severity
     ) -> bool:
-        """Tell whether it may be used for an incident of this severity."""
+        """Return whether it may be used for an incident of this severity."""
         return (
             self.organization in {None, organization}
             and self.origin in {None, origin}
@@ -145,7 +145,7 @@ class Policy:
 
     @property
     def specificity(self) -> tuple[bool, int, int, int, str]:
-        """Give what tells which of several goes first: organization, then lane, then severity, then not built in."""
+        """Return what tells which of several goes first: organization, then lane, then severity, then not built in."""
         lane = (self.origin is not None) + (self.destination is not None)
         built_in = self.revision == 0
         return (self.organization is not None, lane, not built_in, RANK[self.min_severity], self.policy_id)
@@ -198,6 +198,6 @@ def choose(
     destination: str | None,
     severity: Severity,
 ) -> Policy:
-    """Give the most specific policy that holds: organization before lane, and the one for the worse severity."""
+    """Return the most specific policy that holds: organization before lane, and the one for the worse severity."""
     fitting = [p for p in (*policies, *BUILT_IN) if p.holds_for(organization, origin, destination, severity)]
     return max(fitting, key=lambda policy: policy.specificity)

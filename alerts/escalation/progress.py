@@ -33,17 +33,17 @@ class Member:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether its condition holds, as far as people have not said otherwise."""
+        """Return whether its condition holds, as far as people have not said otherwise."""
         return self.state is not AlertState.RESOLVED
 
     @property
     def is_taken(self) -> bool:
-        """Tell whether somebody sees to it."""
+        """Return whether somebody sees to it."""
         return self.state is AlertState.ACKNOWLEDGED and self.owner is not None
 
     @property
     def is_untaken(self) -> bool:
-        """Tell whether somebody has to be found for it."""
+        """Return whether somebody has to be found for it."""
         return self.is_open and self.state is not AlertState.SNOOZED and not self.is_taken
 
 
@@ -59,12 +59,12 @@ class EscalatedIncident:
 
     @property
     def open(self) -> tuple[Member, ...]:
-        """Give the members that are not resolved."""
+        """Return the members that are not resolved."""
         return tuple(one for one in self.members if one.is_open)
 
     @property
     def active(self) -> tuple[Member, ...]:
-        """Give the members of which somebody has to be told until somebody takes them.
+        """Return the members of which somebody has to be told until somebody takes them.
 
         What is not critical is seen to by whoever has taken another member.
         """
@@ -77,22 +77,22 @@ class EscalatedIncident:
 
     @property
     def taken(self) -> tuple[Member, ...]:
-        """Give the members that somebody sees to."""
+        """Return the members that somebody sees to."""
         return tuple(one for one in self.open if one.is_taken)
 
     @property
     def relevant(self) -> tuple[Member, ...]:
-        """Give the members by which it is judged how bad it is: what is active, or else open, or else all."""
+        """Return the members by which it is judged how bad it is: what is active, or else open, or else all."""
         return self.active or self.open or self.members
 
     @property
     def severity(self) -> Severity:
-        """Give how bad it is now."""
+        """Return how bad it is now."""
         return worst(self.relevant)
 
 
 def worst(members: Iterable[Member]) -> Severity:
-    """Give the worst severity of some members; the least where there are none."""
+    """Return the worst severity of some members; the least where there are none."""
     return max((one.severity for one in members), key=RANK.__getitem__, default=Severity.MAJOR)
 
 
@@ -160,7 +160,7 @@ class EscalationProgress:
     nobody: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as it is stored."""
+        """Return it as it is stored."""
         return {
             "phase": self.phase,
             "episode": self.episode,

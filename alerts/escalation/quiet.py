@@ -70,7 +70,7 @@ def _concerned(members: Iterable[Member]) -> bool:
 
 
 def _concerns(member: Member) -> bool:
-    """Tell whether somebody has to know of it although it is over: of the payload's temperature, and what is critical."""
+    """Return whether somebody has to know of it although it is over: of the payload's temperature, and what is critical."""
     of_weight = member.severity is Severity.CRITICAL or member.kind in _TOLD_THOUGH_OVER
     return of_weight and not (member.withdrawn or member.acknowledged)
 

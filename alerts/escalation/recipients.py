@@ -42,7 +42,7 @@ class Notifications:
 
     @property
     def owners(self) -> list[str]:
-        """Give who the open alerts are assigned to."""
+        """Return who the open alerts are assigned to."""
         return sorted({one.owner for one in self.incident.open if one.owner is not None})
 
     def step(self, step: Step, about: MessageContext, *, record_absent: bool) -> bool:
@@ -93,7 +93,7 @@ class Notifications:
                 self.skip(about, why, contact=contact, target=target)
 
     def _why_not(self, contact: Contact | None, to: Recipient) -> Why | None:
-        """Give why somebody cannot be told by a way that they were told by before; None where they can."""
+        """Return why somebody cannot be told by a way that they were told by before; None where they can."""
         if contact is None:
             return Why.NO_CONTACT
         way = next((one for one in contact.ways if (one.channel, one.address) == to[1:]), None)
@@ -151,7 +151,7 @@ class Notifications:
 
     @property
     def severity(self) -> Severity:
-        """Give how bad it is now."""
+        """Return how bad it is now."""
         return self.incident.severity
 
     @property

@@ -21,7 +21,7 @@ class Escalation:
     progress: Mapping[IncidentId, EscalationProgress] = field(default_factory=dict)
 
     def acknowledged_for(self, organization: str | None) -> Mapping[Severity, Duration]:
-        """Give how long an acknowledgement is good for, by severity."""
+        """Return how long an acknowledgement is good for, by severity."""
         custody = self.people.custody
         return {
             severity: SECOND
@@ -55,7 +55,7 @@ class Escalation:
         }
 
     def _inherited(self, incidents: Iterable[Incident]) -> dict[IncidentId, EscalationProgress]:
-        """Give where each incident stands; one that another was merged into takes over who was told."""
+        """Return where each incident stands; one that another was merged into takes over who was told."""
         progress = dict(self.progress)
         for gone in incidents:
             into, its = gone.merged_into, self.progress.get(gone.id)
@@ -77,7 +77,7 @@ class Escalation:
 
 
 def escalated_incident_of(incident: Incident, alerts: Iterable[Alert]) -> EscalatedIncident:
-    """Give an incident as escalation sees it."""
+    """Return an incident as escalation sees it."""
     return EscalatedIncident(
         incident_id=incident.id,
         organization=incident.organization,
@@ -87,7 +87,7 @@ def escalated_incident_of(incident: Incident, alerts: Iterable[Alert]) -> Escala
 
 
 def member_of(alert: Alert) -> Member:
-    """Give what counts of an alert."""
+    """Return what counts of an alert."""
     taken_at, taken_by = _taken(alert)
     return Member(
         alert_id=alert.id,
@@ -105,7 +105,7 @@ def member_of(alert: Alert) -> Member:
 
 
 def _taken(alert: Alert) -> tuple[Instant | None, str | None]:
-    """Give when whoever has it came to have it, and who saw to that: the later of acknowledging and assigning."""
+    """Return when whoever has it came to have it, and who saw to that: the later of acknowledging and assigning."""
     acknowledged, assigned = alert.acknowledged_at, alert.assigned_at
     if acknowledged is None or (assigned is not None and assigned > acknowledged):
         return assigned, alert.assigned_by

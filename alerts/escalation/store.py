@@ -85,7 +85,7 @@ class Loaded:
     """By id, the contacts that were read so far: each is read once, whoever may have it told."""
 
     def escalation(self, scope: asyncpg.Record) -> Escalation:
-        """Give what is known for one scope, of a row with its shipment's places and times."""
+        """Return what is known for one scope, of a row with its shipment's places and times."""
         organization = scope["organization"]
         own = [self._contact(row) for row in self.contacts if row["organization"] in {None, organization}]
         custody = _custody(scope, self.handovers.get(scope["scope"], ()))

@@ -59,7 +59,7 @@ class Event:
     data: JsonObject
 
     def body(self) -> dict[str, Any]:
-        """Give what is sent: the same to everybody who may see it."""
+        """Return what is sent: the same to everybody who may see it."""
         return {"type": self.type, "timestamp": rfc3339(self.created_at), "data": self.data}
 
 
@@ -101,7 +101,7 @@ WHERE position > $1 ORDER BY position LIMIT $2
 
 
 async def end(connection: Connection) -> Position:
-    """Give the position after everything that is there now."""
+    """Return the position after everything that is there now."""
     row = await connection.fetchrow(_END)
     assert row is not None
     return Position(row["number"], 0 if row["created_at"] is None else to_instant(row["created_at"]))
@@ -127,7 +127,7 @@ FROM (SELECT) AS one LEFT JOIN outbox_pruned AS p ON true LEFT JOIN outbox AS o 
 
 
 async def lost(connection: Connection, after: Position) -> Lost | None:
-    """Tell whether events after a position have been removed, or whether this database cannot have given it."""
+    """Return whether events after a position have been removed, or whether this database cannot have given it."""
     row = await connection.fetchrow(_LOST, after.number)
     assert row is not None
     at = rfc3339(row["at"])
@@ -141,12 +141,12 @@ async def lost(connection: Connection, after: Position) -> Lost | None:
 
 
 async def read(connection: Connection, after: Position, limit: int) -> list[Event]:
-    """Give the next events after a position: fewer than `limit` where there are no more."""
+    """Return the next events after a position: fewer than `limit` where there are no more."""
     return [_event(row) for row in await connection.fetch(_AFTER, after.number, limit)]
 
 
 async def read_on(connection: Connection, after: Position, limit: int) -> list[Event] | Lost:
-    """Give the next events, as `read` does, or say that the database has gone back behind what was read of it.
+    """Return the next events, as `read` does, or say that the database has gone back behind what was read of it.
 
     To see that costs nothing: the event that was read last is read once more.
     """

@@ -14,7 +14,7 @@ class Whose:
     drill: bool = False
 
     def event(self, type_: str, data: Row) -> Row:
-        """Give the row of an event, for `WRITE_EVENTS`."""
+        """Return the row of an event, for `WRITE_EVENTS`."""
         return {
             "type": type_,
             "shipment_id": self.shipment_id,

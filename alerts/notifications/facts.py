@@ -27,7 +27,7 @@ class Happening:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether it goes on, as far as anybody knows."""
+        """Return whether it goes on, as far as anybody knows."""
         return self.state is not AlertState.RESOLVED
 
 
@@ -52,7 +52,7 @@ class Cargo:
 
     @property
     def lane(self) -> str | None:
-        """Give where it goes, as far as that is known."""
+        """Return where it goes, as far as that is known."""
         if self.origin is None and self.destination is None:
             return None
         return f"{self.origin or 'unknown'} → {self.destination or 'unknown'}"
@@ -74,12 +74,12 @@ class Event:
 
     @property
     def cause(self) -> Happening | None:
-        """Give what is furthest from the product: the probable cause."""
+        """Return what is furthest from the product: the probable cause."""
         return min(self._counting, key=lambda one: (RANK[one.kind], one.since), default=None)
 
     @property
     def worst(self) -> Happening | None:
-        """Give what is worst of it: critical before the rest, then what is nearest to the product."""
+        """Return what is worst of it: critical before the rest, then what is nearest to the product."""
         going_on = [one for one in self._counting if one.is_open] or self._counting
         return max(
             going_on, key=lambda one: (one.severity is Severity.CRITICAL, RANK[one.kind]), default=None
@@ -87,12 +87,12 @@ class Event:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether nothing of it goes on any more."""
+        """Return whether nothing of it goes on any more."""
         return bool(self.happenings) and not any(one.is_open for one in self.happenings)
 
     @property
     def takers(self) -> Mapping[str, datetime]:
-        """Give who sees to it, by name, and since when."""
+        """Return who sees to it, by name, and since when."""
         since: dict[str, datetime] = {}
         for one in self._owned:
             if one.owner is not None and one.taken_at is not None:
@@ -101,7 +101,7 @@ class Event:
 
     @property
     def assigned(self) -> tuple[str, ...]:
-        """Give who is to see to it and has not said yet that they do."""
+        """Return who is to see to it and has not said yet that they do."""
         return tuple(sorted({str(one.owner) for one in self._owned} - self.takers.keys()))
 
     @property

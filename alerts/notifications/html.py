@@ -19,7 +19,7 @@ _TABLE: Final = 'role="presentation" width="100%" cellpadding="0" cellspacing="0
 
 
 def html(page: Page) -> str:
-    """Give a message as the HTML of a mail."""
+    """Return a message as the HTML of a mail."""
     drill = _drill() if page.drill else ""
     lead = "".join(f'<p style="margin:0 0 12px;{_TEXT}">{escape(line)}</p>' for line in page.lead)
     cards = "".join(_card(card) for card in page.cards)

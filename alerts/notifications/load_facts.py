@@ -101,7 +101,7 @@ def _about(one: Claimed) -> _About:
 
 
 def _each_once(events: Sequence[_About]) -> list[_About]:
-    """Give each incident once, as bad as it was told at worst: a digest may stand for several messages about one."""
+    """Return each incident once, as bad as it was told at worst: a digest may stand for several messages about one."""
     by_incident: dict[Any, _About] = {}
     for event in sorted(events, key=lambda one: one.severity == Severity.CRITICAL):
         by_incident[event.incident_id or (event.scope, *event.alert_ids)] = event
@@ -167,7 +167,7 @@ class _Found:
         )
 
     def also_told(self, one: Claimed) -> tuple[str, ...]:
-        """Give the names of others who were told of the same incident."""
+        """Return the names of others who were told of the same incident."""
         others = () if one.incident_id is None else self.told.get(one.incident_id, ())
         names = {row["contact_name"]: None for row in others if row["contact_id"] != one.contact_id}
         return tuple(names)[:_MOST_TOLD]

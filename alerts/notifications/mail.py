@@ -71,6 +71,6 @@ def compose(
 
 
 def _one_line(text: str) -> str:
-    """Give text as one line in which `=?` begins no encoded word (RFC 2047), which could hold line breaks and quotes."""
+    """Return text as one line in which `=?` begins no encoded word (RFC 2047), which could hold line breaks and quotes."""
     visible = "".join(one if one.isprintable() else " " for one in text)
     return " ".join(visible.replace("=?", "= ?").split())

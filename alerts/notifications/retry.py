@@ -30,7 +30,7 @@ class Result:
 
 
 def delay_s(tries: int, chance: float, delays_s: Sequence[float] = DELAYS_S) -> float | None:
-    """Give how long to wait after so many tries that failed, spread by a fifth; None where it was the last one."""
+    """Return how long to wait after so many tries that failed, spread by a fifth; None where it was the last one."""
     if tries > len(delays_s):
         return None
     return delays_s[tries - 1] * (1 + _SPREAD * (2 * chance - 1))

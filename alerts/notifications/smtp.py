@@ -85,7 +85,7 @@ def _envelope(mail: EmailMessage, header: str) -> str:
 
 
 def _by_code(code: int) -> Outcome:
-    """Tell whether a refusal passes: 5xx is for good (RFC 5321, 4.2.1)."""
+    """Return whether a refusal passes: 5xx is for good (RFC 5321, 4.2.1)."""
     return Outcome.REFUSED if 500 <= code < 600 else Outcome.LATER
 
 

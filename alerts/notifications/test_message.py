@@ -19,7 +19,7 @@ WITHIN: Final = timedelta(minutes=10)
 
 
 async def tested_enough(connection: AsyncConnection, contact: RowMapping) -> str | None:
-    """Give an address of a contact that has had as many tests as one may have; whoever else tests it waits."""
+    """Return an address of a contact that has had as many tests as one may have; whoever else tests it waits."""
     for address in sorted({way["address"] for way in contact["channels"]}):
         await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(address, 8))))
         lately = select(func.count()).where(

@@ -15,7 +15,7 @@ _JOINER = "\u2060"
 
 
 def plain(page: Page) -> str:
-    """Give a message as the text of a mail."""
+    """Return a message as the text of a mail."""
     blocks: list[str] = []
     if page.drill:
         blocks.append(DRILL)
@@ -29,7 +29,7 @@ def plain(page: Page) -> str:
 
 
 def chat(page: Page) -> str:
-    """Give a message as the text of a chat: as `brief` does, and without marks that a chat would read as its own."""
+    """Return a message as the text of a chat: as `brief` does, and without marks that a chat would read as its own."""
     lines = brief(page).split("\n")
     return "\n".join(
         line if line.startswith("http") else _MARKS.sub(rf"\g<0>{_JOINER}", line) for line in lines
@@ -37,7 +37,7 @@ def chat(page: Page) -> str:
 
 
 def brief(page: Page) -> str:
-    """Give a message as a text that is shorter than that of a mail."""
+    """Return a message as a text that is shorter than that of a mail."""
     lines = [DRILL] if page.drill else []
     lines += page.lead
     for card in page.cards:

@@ -22,7 +22,7 @@ _TAKEN: Final = "taken"
 
 
 def page(notice: MessageFacts) -> Page:
-    """Give the message that a notice is, laid out."""
+    """Return the message that a notice is, laid out."""
     if not notice.events and notice.occasion.purpose == "test":
         return _test(notice.occasion)
     if notice.occasion.purpose == "digest" or len(notice.events) != 1:
@@ -32,14 +32,14 @@ def page(notice: MessageFacts) -> Page:
 
 
 def _as_it_is(occasion: Occasion, event: Event) -> Occasion:
-    """Give an occasion that is still so: an end that was decided is none where it goes on when it is told."""
+    """Return an occasion that is still so: an end that was decided is none where it goes on when it is told."""
     if occasion.purpose != _OVER or event.is_over or not event.happenings:
         return occasion
     return replace(occasion, purpose=_AGAIN, why="It had ended, and goes on again.")
 
 
 def link(public_url: str | None, incident_id: str | None) -> str | None:
-    """Give where an incident can be looked at; None where nobody has said under which address the service is."""
+    """Return where an incident can be looked at; None where nobody has said under which address the service is."""
     if public_url is None or incident_id is None:
         return None
     return f"{public_url.rstrip('/')}/v1/incidents/{incident_id}"
@@ -266,7 +266,7 @@ def _foot(occasion: Occasion) -> tuple[str, ...]:
 
 
 def limits(lower_c: float | None, upper_c: float | None) -> str:
-    """Give the limits of a plan in words."""
+    """Return the limits of a plan in words."""
     if lower_c is None:
         return "any temperature" if upper_c is None else f"at most {wording.temperature(upper_c)}"
     if upper_c is None:
@@ -275,7 +275,7 @@ def limits(lower_c: float | None, upper_c: float | None) -> str:
 
 
 def _zone(occasion: Occasion) -> ZoneInfo | None:
-    """Give the clock of whoever is told, where it is not UTC."""
+    """Return the clock of whoever is told, where it is not UTC."""
     return None if occasion.timezone in {None, "UTC", "Etc/UTC"} else ZoneInfo(str(occasion.timezone))
 
 
@@ -294,7 +294,7 @@ def _subject(text: str, *, drill: bool) -> str:
 
 
 def _line(text: str) -> str:
-    """Give text as one line of bounded length, without what could end a header or change how a line is read."""
+    """Return text as one line of bounded length, without what could end a header or change how a line is read."""
     visible = "".join(character if character.isprintable() else " " for character in text)
     line = " ".join(visible.split())
     return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"

@@ -77,12 +77,12 @@ def address_of(text: str) -> Address | None:
 
 
 def allowed(address: Address, networks: Iterable[Network]) -> bool:
-    """Tell whether an address lies in one of the networks that the operator has allowed."""
+    """Return whether an address lies in one of the networks that the operator has allowed."""
     return any(address in network for network in networks if network.version == address.version)
 
 
 def why_denied(address: Address) -> str | None:
-    """Say what an address is that is not public; None where it is public."""
+    """Return what an address is that is not public; None where it is public."""
     if isinstance(address, IPv4Address):
         return next((what for network, what in _DENIED_V4 if address in network), None)
     if address.scope_id is not None:
@@ -93,7 +93,7 @@ def why_denied(address: Address) -> str | None:
 
 
 def refusal(addresses: Sequence[str], networks: Sequence[Network], *, encrypted: bool) -> str | None:
-    """Say why a target with these addresses is refused: one that is denied refuses all; None where it may be reached.
+    """Return why a target with these addresses is refused: one that is denied refuses all; None where it may be reached.
 
     Without encryption only what the operator has allowed may be reached.
     """

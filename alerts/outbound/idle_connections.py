@@ -30,7 +30,7 @@ class Kept:
         return len(self._all)
 
     def take(self, place: Place) -> Connection | None:
-        """Give a connection that may be used, and keep it no longer."""
+        """Return a connection that may be used, and keep it no longer."""
         there = self._of.get(place)
         while there:
             connection = next(reversed(there))

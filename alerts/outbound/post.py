@@ -173,7 +173,7 @@ class Poster:
 
 
 def _first_of_each(addresses: Sequence[str]) -> list[str]:
-    """Give the first addresses of each family, in the order in which they came."""
+    """Return the first addresses of each family, in the order in which they came."""
     of_each = Counter[bool]()
     found = []
     for address in addresses:
@@ -212,7 +212,7 @@ def _request(url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
 
 
 def _words(error: BaseException) -> str:
-    """Say what went wrong, in one line for the endpoint's owner."""
+    """Return what went wrong, in one line for the endpoint's owner."""
     for one in _all_of(error):
         if isinstance(one, RefusedTargetError):
             return f"refused: {one}"
@@ -224,7 +224,7 @@ def _words(error: BaseException) -> str:
 
 
 def _all_of(error: BaseException) -> list[BaseException]:
-    """Give an error and what led to it, also those of several addresses."""
+    """Return an error and what led to it, also those of several addresses."""
     found: list[BaseException] = []
     left: list[BaseException | None] = [error]
     while left:

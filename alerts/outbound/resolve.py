@@ -59,7 +59,7 @@ class Targets:
         return target
 
     async def addresses(self, host: str, *, encrypted: bool) -> Sequence[str]:
-        """Give the addresses of a host; raise RefusedTargetError where one of them is denied, OSError where none is known."""
+        """Return the addresses of a host; raise RefusedTargetError where one of them is denied, OSError where none is known."""
         found = [host] if address_of(host) is not None else await self._look_up(host)
         if why := refusal(found, self.networks, encrypted=encrypted):
             raise RefusedTargetError(why)

@@ -71,7 +71,7 @@ def _then(table: Table, revisions: Table, key: ColumnElement[Any], as_of: dateti
 
 
 def _excursions(as_of: datetime | None) -> FromClause:
-    """Give excursions as they were known at an instant; None: as they are.
+    """Return excursions as they were known at an instant; None: as they are.
 
     Most are what they were then: these come in the order of an index, and only the others are looked up.
     """
@@ -86,7 +86,7 @@ def _excursions(as_of: datetime | None) -> FromClause:
 
 
 def alerts_known(as_of: datetime | None) -> FromClause:
-    """Give alerts likewise; their order never changes, so that an index passes over what was raised later."""
+    """Return alerts likewise; their order never changes, so that an index passes over what was raised later."""
     if as_of is None:
         return alerts
     then = _then(alerts, alert_revisions, alert_revisions.c.alert_id, as_of)
@@ -108,7 +108,7 @@ ALERT_ORDER = _alert_order(alerts)
 async def excursion_page(
     connection: AsyncConnection, wanted: Wanted, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
-    """Give a page of excursions, the latest start first."""
+    """Return a page of excursions, the latest start first."""
     known = _excursions(wanted.as_of)
     query = _filtered(with_shipment(known), known, wanted)
     return await fetch_page(connection, query, _excursion_order(known), after=after, limit=limit)
@@ -117,7 +117,7 @@ async def excursion_page(
 async def alert_page(
     connection: AsyncConnection, wanted: Wanted, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
-    """Give a page of alerts, the latest raised first."""
+    """Return a page of alerts, the latest raised first."""
     known = alerts_known(wanted.as_of)
     query = _filtered(alerts_with_shipment(known, wanted.as_of), known, wanted)
     for name in ("kind", "owner"):
@@ -138,7 +138,7 @@ def _needs_attention(known: FromClause) -> ColumnElement[bool]:
 
 
 def _incident_then(known: FromClause, as_of: datetime | None) -> ColumnElement[Any]:
-    """Give the incident that an alert belonged to: where two became one, the younger one's last revision is empty."""
+    """Return the incident that an alert belonged to: where two became one, the younger one's last revision is empty."""
     if as_of is None:
         return known.c.incident_id
     of = incident_revisions
@@ -155,7 +155,7 @@ def _incident_then(known: FromClause, as_of: datetime | None) -> ColumnElement[A
 
 
 def alerts_with_shipment(known: FromClause, as_of: datetime | None) -> Select[Any]:
-    """Give alerts with their shipments, and each with the incident that it belonged to then."""
+    """Return alerts with their shipments, and each with the incident that it belonged to then."""
     columns = [column for column in known.c if column.name != "incident_id"]
     then = _incident_then(known, as_of).label("incident_id")
     drill = func.coalesce(shipments.c.drill, False).label("drill")
@@ -180,7 +180,7 @@ def _filtered(query: Select[Any], known: FromClause, wanted: Wanted) -> Select[A
 async def excursion(
     connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool], as_of: datetime | None
 ) -> tuple[RowMapping, Rows] | None:
-    """Give one excursion and its revisions up to then, the first one first; None where it was not known."""
+    """Return one excursion and its revisions up to then, the first one first; None where it was not known."""
     known = _excursions(as_of)
     row = (
         (await connection.execute(with_shipment(known).where(known.c.id == id_, visible))).mappings().first()
@@ -193,14 +193,14 @@ async def excursion(
 async def excursion_history(
     connection: AsyncConnection, ids: Collection[UUID], as_of: datetime | None
 ) -> Mapping[UUID, Rows]:
-    """Give the revisions up to then of each of the excursions, the first one first."""
+    """Return the revisions up to then of each of the excursions, the first one first."""
     return await _history(connection, excursion_revisions, excursion_revisions.c.excursion_id, ids, as_of)
 
 
 async def alert(
     connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool], as_of: datetime | None
 ) -> tuple[RowMapping, Rows] | None:
-    """Give one alert and its revisions up to then, the first one first; None where it was not known."""
+    """Return one alert and its revisions up to then, the first one first; None where it was not known."""
     known = alerts_known(as_of)
     query = alerts_with_shipment(known, as_of).where(known.c.id == id_, visible)
     row = (await connection.execute(query)).mappings().first()
@@ -227,7 +227,7 @@ async def _history(
 
 
 async def comments(connection: AsyncConnection, id_: UUID, as_of: datetime | None) -> Rows:
-    """Give what people had written to an alert by then, the first comment first."""
+    """Return what people had written to an alert by then, the first comment first."""
     query = select(alert_comments).where(alert_comments.c.alert_id == id_)
     if as_of is not None:
         query = query.where(alert_comments.c.at <= as_of)

@@ -36,7 +36,7 @@ class Forecast:
 
 
 async def foresee(connection: Connection, shipment_id: str, now: datetime) -> Forecast | None:
-    """Give what is foreseen of a shipment on its way, over all stored readings; None where it is not on its way.
+    """Return what is foreseen of a shipment on its way, over all stored readings; None where it is not on its way.
 
     The connection should be at REPEATABLE READ: what is folded and what is not are read one after the other.
     """
@@ -73,7 +73,7 @@ async def _resumed(
 
 
 def _forward(facts: Facts, one: Resumed, now: Instant) -> States:
-    """Give the states of rules with the readings that are not evaluated yet."""
+    """Return the states of rules with the readings that are not evaluated yet."""
     forward = fold_forward(facts, tuned(facts.plan), one.checkpoint, one.loaded.trace, retry_at=now)
     return forward.checkpoint.rules
 

@@ -25,7 +25,7 @@ class Health(StrEnum):
 
 
 def health() -> ColumnElement[str]:
-    """Give the health of each row of `shipments`."""
+    """Return the health of each row of `shipments`."""
     return case(
         (or_(_open_excursion(Severity.CRITICAL), _live_alert(Severity.CRITICAL)), literal(Health.CRITICAL)),
         (or_(_open_excursion(), _live_alert()), literal(Health.WARNING)),
@@ -45,7 +45,7 @@ def _open_excursion(severity: Severity | None = None) -> ColumnElement[bool]:
 
 
 def _live_alert(severity: Severity | None = None, *, silence: bool = False) -> ColumnElement[bool]:
-    """Tell whether an alert has not ended: of silence, which is a state of its own, or of anything else."""
+    """Return whether an alert has not ended: of silence, which is a state of its own, or of anything else."""
     kind = alerts.c.kind
     conditions = [
         alerts.c.shipment_id == shipments.c.shipment_id,
@@ -58,7 +58,7 @@ def _live_alert(severity: Severity | None = None, *, silence: bool = False) -> C
 
 
 def _silent_with_the_fleet() -> ColumnElement[bool]:
-    """Tell whether one of its loggers is silent while the alert for the fleet stands for those of all shipments."""
+    """Return whether one of its loggers is silent while the alert for the fleet stands for those of all shipments."""
     on, last, now = device_assignments.c, device_states.c, func.clock_timestamp()
     max_gap = shipments.c.plan["max_gap_s"].as_float() * literal(timedelta(seconds=1))
     grace = alerts.c.details[GRACE_S].as_float() * literal(timedelta(seconds=1))
@@ -78,7 +78,7 @@ def _silent_with_the_fleet() -> ColumnElement[bool]:
 
 
 def open_excursions() -> ColumnElement[int]:
-    """Give how many excursions of each row of `shipments` go on."""
+    """Return how many excursions of each row of `shipments` go on."""
     here = excursions.c.shipment_id == shipments.c.shipment_id
     return (
         select(func.count())
@@ -89,7 +89,7 @@ def open_excursions() -> ColumnElement[int]:
 
 
 def worst_severity() -> ColumnElement[str]:
-    """Give the worst severity of the live excursions of each row of `shipments`; null where it has none."""
+    """Return the worst severity of the live excursions of each row of `shipments`; null where it has none."""
     # "critical" comes before "major" in the alphabet too.
     here = excursions.c.shipment_id == shipments.c.shipment_id
     return select(func.min(excursions.c.severity)).where(here, excursions.c.state.in_(LIVE)).scalar_subquery()

@@ -45,7 +45,7 @@ class Wanted:
 
 
 def order(known: FromClause) -> Order:
-    """Give the order of lists: the latest opened first."""
+    """Return the order of lists: the latest opened first."""
     return Order(columns=(known.c.opened_at, known.c.id), descending=True)
 
 
@@ -53,7 +53,7 @@ ORDER = order(incidents)
 
 
 def _known(as_of: datetime | None) -> FromClause:
-    """Give incidents as they are, or as each was at an instant, with the ids of their alerts."""
+    """Return incidents as they are, or as each was at an instant, with the ids of their alerts."""
     if as_of is None:
         in_order = aggregate_order_by(alerts.c.id, alerts.c.raised_at, alerts.c.id)
         ids = (
@@ -85,7 +85,7 @@ def _with_shipment(known: FromClause, visible: ColumnElement[bool], as_of: datet
 
 
 def _escalation(known: FromClause, as_of: datetime | None) -> list[ColumnElement[Any]]:
-    """Give how far incidents are on their way to people, as it is now; of what was then it is not known."""
+    """Return how far incidents are on their way to people, as it is now; of what was then it is not known."""
     names = ("nobody_to_tell", "next_at")
     if as_of is not None:
         return [null().label(name) for name in names]
@@ -102,7 +102,7 @@ def _escalation(known: FromClause, as_of: datetime | None) -> list[ColumnElement
 async def incident_page(
     connection: AsyncConnection, wanted: Wanted, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
-    """Give a page of incidents, the latest opened first; those that went into another one only by its id."""
+    """Return a page of incidents, the latest opened first; those that went into another one only by its id."""
     known = _known(wanted.as_of)
     query = _with_shipment(known, wanted.visible, wanted.as_of).where(known.c.merged_into.is_(None))
     for name in ("shipment_id", "state", "severity"):
@@ -122,7 +122,7 @@ async def incident_page(
 async def incident(
     connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool], as_of: datetime | None
 ) -> tuple[RowMapping, Sequence[RowMapping]] | None:
-    """Give one incident and its revisions up to then, the first one first; None where it was not known."""
+    """Return one incident and its revisions up to then, the first one first; None where it was not known."""
     known = _known(as_of)
     query = _with_shipment(known, visible, as_of).where(known.c.id == id_)
     row = (await connection.execute(query)).mappings().first()
@@ -138,7 +138,7 @@ async def incident(
 async def alerts_of(
     connection: AsyncConnection, found: Iterable[RowMapping], as_of: datetime | None
 ) -> Mapping[UUID, Sequence[RowMapping]]:
-    """Give by incident its alerts as they were then, in the order in which they were raised."""
+    """Return by incident its alerts as they were then, in the order in which they were raised."""
     found = list(found)
     known = alerts_known(as_of)
     wanted: Collection[UUID] = {id_ for row in found for id_ in row["alert_ids"]}

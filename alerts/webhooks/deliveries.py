@@ -28,7 +28,7 @@ class Which:
     failed: bool = False
 
     def condition(self) -> ColumnElement[bool]:
-        """Give it as a condition on deliveries."""
+        """Return it as a condition on deliveries."""
         conditions: list[ColumnElement[bool]] = []
         if self.event_id is not None:
             conditions.append(_D.message_id == self.event_id)
@@ -59,7 +59,7 @@ async def page(
     after: Sequence[Any] | None,
     limit: int,
 ) -> Page:
-    """Give a page of deliveries, those of the latest events first."""
+    """Return a page of deliveries, those of the latest events first."""
     query = _query(webhook_id)
     if states:
         query = query.where(_D.state.in_(states))
@@ -71,14 +71,14 @@ async def page(
 
 
 async def get(connection: AsyncConnection, webhook_id: UUID, event_id: str) -> RowMapping | None:
-    """Give the delivery of one event."""
+    """Return the delivery of one event."""
     found = await connection.execute(_query(webhook_id).where(_D.message_id == event_id))
     row: RowMapping | None = found.mappings().first()
     return row
 
 
 async def attempts(connection: AsyncConnection, delivery_ids: Sequence[int]) -> dict[int, list[RowMapping]]:
-    """Give the attempts of each delivery, in their order."""
+    """Return the attempts of each delivery, in their order."""
     a = webhook_attempts.c
     found = await connection.execute(
         select(webhook_attempts).where(a.delivery_id.in_(delivery_ids)).order_by(a.delivery_id, a.lease)

@@ -64,12 +64,12 @@ async def add(connection: AsyncConnection, values: Mapping[str, Any]) -> tuple[R
 async def page(
     connection: AsyncConnection, visible: ColumnElement[bool], *, after: Sequence[Any] | None, limit: int
 ) -> Page:
-    """Give a page of endpoints, the newest first."""
+    """Return a page of endpoints, the newest first."""
     return await fetch_page(connection, _query().where(visible), ORDER, after=after, limit=limit)
 
 
 async def get(connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]) -> RowMapping | None:
-    """Give one endpoint, if the caller may see it."""
+    """Return one endpoint, if the caller may see it."""
     found = await connection.execute(_query().where(webhooks.c.id == id_, visible))
     row: RowMapping | None = found.mappings().first()
     return row
@@ -125,7 +125,7 @@ async def remove(connection: AsyncConnection, id_: UUID, visible: ColumnElement[
 async def rotate(
     connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]
 ) -> tuple[str, Any] | None:
-    """Give a new secret, and until when the one of before signs beside it."""
+    """Return a new secret, and until when the one of before signs beside it."""
     secret = secrets.token_bytes(SECRET_BYTES)
     rotated = (
         update(webhooks)

@@ -42,7 +42,7 @@ def _signer(secret: bytes) -> Webhook:
 
 
 def headers(event_id: str, text: str, secrets: Iterable[bytes], now: datetime) -> dict[str, str]:
-    """Give the three headers of the standard: a signature by each secret that counts; `now` is UTC."""
+    """Return the three headers of the standard: a signature by each secret that counts; `now` is UTC."""
     return {
         "webhook-id": event_id,
         "webhook-timestamp": str(int(now.timestamp())),

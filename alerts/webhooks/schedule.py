@@ -20,7 +20,7 @@ class Schedule:
     delays_s: Sequence[float]
 
     def delay_s(self, tries: int, chance: float) -> float | None:
-        """Give how long to wait after so many tries that failed; None where it was the last.
+        """Return how long to wait after so many tries that failed; None where it was the last.
 
         `chance`, from 0 to 1, spreads it by a fifth to either side, so that what failed together does not come back
         together.
@@ -31,7 +31,7 @@ class Schedule:
 
 
 def _contract() -> tuple[float, ...]:
-    """Give the contract's delays: hourly after the first ones, for as long as they add up to 72 hours at most."""
+    """Return the contract's delays: hourly after the first ones, for as long as they add up to 72 hours at most."""
     hourly = int((_TRIED_FOR_S - sum(_FIRST_DELAYS_S)) // _HOUR_S)
     return (*_FIRST_DELAYS_S, *[_HOUR_S] * hourly)
 
@@ -60,7 +60,7 @@ _SHORTEST_HOLD_S, _LONGEST_HOLD_S = 0.5, 60.0
 
 
 def hold_s(failures: int, failing_for_s: float) -> float:
-    """Give for how long an endpoint is left alone after a failure: a tenth of how long it has failed, in bounds.
+    """Return for how long an endpoint is left alone after a failure: a tenth of how long it has failed, in bounds.
 
     The time counts and not the number, so that many messages that fail at once weigh as much as one.
     """

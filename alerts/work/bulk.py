@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 def write(table: Table, columns: Sequence[str], key: Sequence[str] = ()) -> str:
-    """Give the statement that writes rows from one JSON array; with `key`, rows that are there are overwritten."""
+    """Return the statement that writes rows from one JSON array; with `key`, rows that are there are overwritten."""
     names = ", ".join(f'"{name}"' for name in columns)
     source = f"jsonb_populate_recordset(NULL::{table.name}, $1)"
     statement = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {source}"  # noqa: S608  # our own tables' names
