@@ -1,4 +1,4 @@
-"""Incidents, read back: for people, as known now or at an instant, and for whoever attends to them."""
+"""Incidents with their revisions, as known now or at an instant."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.escalation.tables import escalations
 from alerts.tables import alerts, incident_revisions, incidents
 from alerts.triage.alert import AlertState
-from alerts.views.findings import alerts_known, alerts_with_shipment
+from alerts.views.alerts import alerts_known, alerts_with_shipment
 from telemetry.paging import Order, Page, fetch_page
 from telemetry.tables import shipments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class IncidentFilter:
     """Which incidents to give; None leaves a thing open. `visible` is a condition on `shipments`."""
 
     visible: ColumnElement[bool]
@@ -100,7 +100,7 @@ def _escalation(known: FromClause, as_of: datetime | None) -> list[ColumnElement
 
 
 async def incident_page(
-    connection: AsyncConnection, wanted: Wanted, *, after: Sequence[Any] | None, limit: int
+    connection: AsyncConnection, wanted: IncidentFilter, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
     """Return a page of incidents, the latest opened first; those that went into another one only by its id."""
     known = _known(wanted.as_of)

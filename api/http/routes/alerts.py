@@ -10,7 +10,8 @@ from alerts.model import AlertKind, Severity
 from alerts.triage import act
 from alerts.triage.actions import Person, Refused
 from alerts.triage.alert import AlertState
-from alerts.views import findings
+from alerts.views import alerts as views
+from alerts.views.as_of import FindingFilter
 from api.http.as_of import AsOf, stands_for, unknown
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.problems import not_found
@@ -58,8 +59,8 @@ async def list_alerts(
 ) -> ListOf[AlertOut]:
     """List alerts, the latest raised first."""
     response.headers.update(stands_for(as_of, services.clock()))
-    after = read_cursor(cursor, findings.ALERT_ORDER)
-    wanted = findings.Wanted(
+    after = read_cursor(cursor, views.ALERT_ORDER)
+    wanted = FindingFilter(
         visible=visible_shipments(caller),
         as_of=as_of,
         shipment_id=shipment_id,
@@ -72,7 +73,7 @@ async def list_alerts(
         needs_attention=needs_attention,
     )
     async with services.engine.connect() as connection:
-        page = await findings.alert_page(connection, wanted, after=after, limit=limit)
+        page = await views.alert_page(connection, wanted, after=after, limit=limit)
     return answer(page, AlertOut.of)
 
 
@@ -146,8 +147,8 @@ async def _alert(
     services: Services, caller: Principal, alert_id: UUID, as_of: datetime | None = None
 ) -> AlertWithHistory:
     async with services.engine.connect() as connection:
-        found = await findings.alert(connection, alert_id, visible_shipments(caller), as_of)
-        comments = await findings.comments(connection, alert_id, as_of)
+        found = await views.alert(connection, alert_id, visible_shipments(caller), as_of)
+        comments = await views.comments(connection, alert_id, as_of)
     if found is None:
         raise unknown("alert", alert_id, as_of)
     row, revisions = found

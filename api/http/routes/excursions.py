@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.model import ExcursionState, Severity
-from alerts.views import findings
-from alerts.views.findings import Wanted
+from alerts.views import excursions as views
+from alerts.views.as_of import FindingFilter
 from api.http.as_of import AsOf, stands_for, unknown
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.problems import not_found
@@ -42,7 +42,7 @@ async def list_excursions_of_shipment(
     """List a shipment's excursions, the latest first; those that were withdrawn or superseded stay on record."""
     response.headers.update(stands_for(as_of, services.clock()))
     visible = visible_shipments(caller)
-    wanted = Wanted(
+    wanted = FindingFilter(
         visible=visible,
         as_of=as_of,
         shipment_id=shipment_id,
@@ -73,7 +73,7 @@ async def list_excursions(
 ) -> ListOf[ExcursionOut]:
     """List the excursions of all shipments, the latest first."""
     response.headers.update(stands_for(as_of, services.clock()))
-    wanted = Wanted(
+    wanted = FindingFilter(
         visible=visible_shipments(caller),
         as_of=as_of,
         shipment_id=shipment_id,
@@ -86,14 +86,14 @@ async def list_excursions(
 
 
 async def _listed(
-    connection: AsyncConnection, wanted: Wanted, *, cursor: str | None, limit: int, revisions: bool
+    connection: AsyncConnection, wanted: FindingFilter, *, cursor: str | None, limit: int, revisions: bool
 ) -> ListOf[ExcursionOut]:
-    after = read_cursor(cursor, findings.EXCURSION_ORDER)
-    page = await findings.excursion_page(connection, wanted, after=after, limit=limit)
+    after = read_cursor(cursor, views.EXCURSION_ORDER)
+    page = await views.excursion_page(connection, wanted, after=after, limit=limit)
     if not revisions:
         return answer(page, ExcursionOut.of)
     ids = [row["id"] for row in page.rows]
-    history = await findings.excursion_history(connection, ids, wanted.as_of)
+    history = await views.excursion_history(connection, ids, wanted.as_of)
     return answer(page, lambda row: ExcursionOut.of(row, history[row["id"]]))
 
 
@@ -104,7 +104,7 @@ async def get_excursion(
     """Show one excursion with every state in which it was ever known."""
     response.headers.update(stands_for(as_of, services.clock()))
     async with services.engine.connect() as connection:
-        found = await findings.excursion(connection, excursion_id, visible_shipments(caller), as_of)
+        found = await views.excursion(connection, excursion_id, visible_shipments(caller), as_of)
     if found is None:
         raise unknown("excursion", excursion_id, as_of)
     return ExcursionWithHistory.of(*found)

@@ -51,7 +51,7 @@ async def list_incidents(
     """List incidents, the latest opened first: one line for each probable cause, with what to do next."""
     response.headers.update(stands_for(as_of, services.clock()))
     after = read_cursor(cursor, incidents.ORDER)
-    wanted = incidents.Wanted(
+    wanted = incidents.IncidentFilter(
         visible=visible_shipments(caller),
         as_of=as_of,
         shipment_id=shipment_id,

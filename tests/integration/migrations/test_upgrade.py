@@ -11,7 +11,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, true
 
-from alerts.views import figures_as_of, findings
+from alerts.views import alerts, excursions, figures_as_of
+from alerts.views.as_of import FindingFilter
 from migrations.metadata import metadata
 from migrations.upgrade import alembic_config, engine_for, pending, upgrade
 from telemetry import history
@@ -99,10 +100,10 @@ async def test_what_the_first_version_kept_is_known_as_of_then(empty_database_ur
         assert [device["device_id"] for device in first["devices"]] == ["D1"]
         assert second["devices"] == []
 
-        wanted = findings.Wanted(visible=true(), as_of=day(2.5))
-        (excursion,) = (await findings.excursion_page(connection, wanted, after=None, limit=9)).rows
+        wanted = FindingFilter(visible=true(), as_of=day(2.5))
+        (excursion,) = (await excursions.excursion_page(connection, wanted, after=None, limit=9)).rows
         assert (excursion["state"], excursion["end_at"], excursion["revision"]) == ("open", None, 1)
-        (alert,) = (await findings.alert_page(connection, wanted, after=None, limit=9)).rows
+        (alert,) = (await alerts.alert_page(connection, wanted, after=None, limit=9)).rows
         assert (alert["state"], alert["message"], alert["revision"]) == ("acknowledged", "it began", 2)
         assert (alert["acknowledged_by"], alert["since"]) == ("key:dw_1", day(2))
         assert alert["until"] is alert["resolved_at"] is None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.views.findings import EXCURSION_ORDER
+from alerts.views.excursions import EXCURSION_ORDER
 from api.http.pagination import read_cursor, write_cursor
 from api.http.problems import Problem
 from telemetry.history import REFUSAL_ORDER, TRACE_ORDER

@@ -1,0 +1,82 @@
+"""What was known when: rows as each was at an instant, and what lists of findings filter by."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    RowMapping,
+    Select,
+    Table,
+    select,
+    true,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.triage.store import Rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingFilter:
+    """Which findings to list; None filters nothing. `visible` is a condition on `shipments`."""
+
+    visible: ColumnElement[bool]
+    as_of: datetime | None = None
+    """As they were known then, and those that were; the other conditions are on what they were then."""
+    shipment_id: str | None = None
+    device_id: str | None = None
+    states: Collection[str] | None = None
+    severity: str | None = None
+    kind: str | None = None
+    owner: str | None = None
+    incident_id: UUID | None = None
+    needs_attention: bool | None = None
+    """Of alerts: whether they fire, or are over and nobody has seen them."""
+
+
+def rows_then(table: Table, revisions: Table, key: ColumnElement[Any], as_of: datetime) -> Select[Any]:
+    """Select the rows of a table as each was at an instant, by its newest revision then."""
+    newest = (
+        select(revisions)
+        .where(key == table.c.id, revisions.c.recorded_at <= as_of)
+        .order_by(revisions.c.revision.desc())
+        .limit(1)
+        .correlate(table)
+        .lateral("newest")
+    )
+    columns = [(newest if column.name in newest.c else table).c[column.name] for column in table.c]
+    return select(*columns).join(newest, true())
+
+
+def filtered(query: Select[Any], known: FromClause, wanted: FindingFilter) -> Select[Any]:
+    query = query.where(wanted.visible)
+    if wanted.shipment_id is not None:
+        query = query.where(known.c.shipment_id == wanted.shipment_id)
+    if wanted.device_id is not None:
+        query = query.where(known.c.device_id == wanted.device_id)
+    if wanted.states:
+        query = query.where(known.c.state.in_(wanted.states))
+    if wanted.severity is not None:
+        query = query.where(known.c.severity == wanted.severity)
+    return query
+
+
+async def revisions_of(
+    connection: AsyncConnection,
+    revisions: Table,
+    key: ColumnElement[Any],
+    ids: Collection[UUID],
+    as_of: datetime | None,
+) -> Mapping[UUID, Rows]:
+    query = select(revisions).where(key.in_(ids)).order_by(key, revisions.c.revision)
+    if as_of is not None:
+        query = query.where(revisions.c.recorded_at <= as_of)
+    found: dict[UUID, list[RowMapping]] = defaultdict(list)
+    for row in (await connection.execute(query)).mappings():
+        found[row[key]].append(row)
+    return found

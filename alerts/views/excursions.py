@@ -1,0 +1,65 @@
+"""Excursions with their revisions, as known now or at an instant."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, FromClause, RowMapping, select, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.tables import excursion_revisions, excursions
+from alerts.triage.store import Rows, with_shipment
+from alerts.views.as_of import FindingFilter, filtered, revisions_of, rows_then
+from telemetry.paging import Order, Page, fetch_page
+
+
+def excursions_known(as_of: datetime | None) -> FromClause:
+    """Return excursions as they were known at an instant; None: as they are.
+
+    Most are what they were then: these come in the order of an index, and only the others are looked up.
+    """
+    if as_of is None:
+        return excursions
+    same, now = select(excursions), excursions.c
+    others = rows_then(excursions, excursion_revisions, excursion_revisions.c.excursion_id, as_of)
+    return union_all(
+        same.where(now.recorded_at <= as_of),
+        others.where(now.recorded_at > as_of, now.opened_at <= as_of),
+    ).subquery("excursions_then")
+
+
+def _excursion_order(known: FromClause) -> Order:
+    return Order(columns=(known.c.start_at, known.c.id), descending=True)
+
+
+EXCURSION_ORDER = _excursion_order(excursions)
+
+
+async def excursion_page(
+    connection: AsyncConnection, wanted: FindingFilter, *, after: Sequence[Any] | None, limit: int
+) -> Page:
+    """Return a page of excursions, the latest start first."""
+    known = excursions_known(wanted.as_of)
+    query = filtered(with_shipment(known), known, wanted)
+    return await fetch_page(connection, query, _excursion_order(known), after=after, limit=limit)
+
+
+async def excursion(
+    connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool], as_of: datetime | None
+) -> tuple[RowMapping, Rows] | None:
+    """Return one excursion and its revisions up to then, the first one first; None where it was not known."""
+    known = excursions_known(as_of)
+    row = (
+        (await connection.execute(with_shipment(known).where(known.c.id == id_, visible))).mappings().first()
+    )
+    if row is None:
+        return None
+    return row, (await excursion_history(connection, [id_], as_of))[id_]
+
+
+async def excursion_history(
+    connection: AsyncConnection, ids: Collection[UUID], as_of: datetime | None
+) -> Mapping[UUID, Rows]:
+    """Return the revisions up to then of each of the excursions, the first one first."""
+    return await revisions_of(connection, excursion_revisions, excursion_revisions.c.excursion_id, ids, as_of)
