@@ -1,4 +1,4 @@
-"""What operators can see of evaluation and delivery."""
+"""The metrics of evaluation, attention and delivery."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

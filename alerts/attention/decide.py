@@ -1,4 +1,4 @@
-"""Pure: what time and people's steps mean for the alerts of a shipment, or of the fleet, and when to look again."""
+"""Pure: apply timers and people's actions to the alerts of one scope, group them, and decide who is told."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,14 +12,14 @@ from alerts.triage.alert import Alert, AlertChange, AlertState, AlertStep
 from alerts.triage.incidents import Incident, IncidentChange, IncidentId, group, homes
 
 FLEET: Final = ""
-"""The scope of what is about the whole fleet; any other is a shipment's id."""
+"""The scope of alerts about the whole fleet; every other scope is a shipment's id."""
 LOOK_AGAIN_AFTER: Final[Duration] = 900 * SECOND
-"""At a critical alert that nobody has acknowledged, whoever owns it, where nothing else says when."""
+"""How often to look again at a critical alert that nobody has acknowledged, if nothing else sets a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScopeView:
-    """All that is known of one scope's alerts: those that are open or in no incident, and all of its open incidents."""
+    """One scope's alerts (open, or in no incident yet) and all of its open incidents."""
 
     scope: str
     organization: str | None
@@ -31,21 +31,21 @@ class ScopeView:
 
     @property
     def shipment_id(self) -> str | None:
-        """None where it is about the whole fleet."""
+        """None for the whole fleet."""
         return self.scope or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attended:
-    """What has to be written and told of one scope, and when to attend to it again if nothing changes first."""
+    """What to write and tell about one scope, and when to look again if nothing changes first."""
 
     view: ScopeView
     steps: tuple[AlertStep, ...]
     incidents: tuple[IncidentChange, ...]
     moved: Mapping[str, IncidentId]
-    """By alert the incident that it belongs to from now on, where that is another one than before."""
+    """The new incident of each alert that moved to another one."""
     decided: Mapping[IncidentId, Decided]
-    """Who is told of each incident, and who is not."""
+    """The decision about each incident: who is told and who is not."""
     attend_at: Instant | None
 
 

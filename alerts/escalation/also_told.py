@@ -1,4 +1,4 @@
-"""Pure: who is told beside the climb: a new holder, a new owner, the site that waits, and who was asked, that somebody is on it."""
+"""Pure: who is told besides the policy's steps: a new holder, a new owner, the destination, and everybody who was asked once somebody takes it."""
 
 from collections.abc import Collection
 
@@ -13,7 +13,7 @@ from alerts.wording import KEY
 
 
 def tell_new(draft: DecisionDraft) -> None:
-    """Tell who has come to hold the shipment, and whom something was assigned to, once people know of the incident."""
+    """Tell new holders of the shipment and new owners of alerts, once anybody has been told of the incident."""
     progress = draft.progress
     known_of = bool(progress.recipients or draft.out.recipients) or progress.phase is Phase.QUIET
     holders, owners = draft.holders(), draft.owners()
@@ -50,7 +50,7 @@ def _tell_also(draft: DecisionDraft, purpose: Purpose, why: Why, target: Role, m
 
 
 def tell_destination(draft: DecisionDraft) -> None:
-    """Tell the site that waits for the shipment, as the policy has it, whoever has taken the alert."""
+    """Tell the destination if the policy says so, whoever has taken the alert."""
     rule = draft.policy.tell_destination
     if rule is None or draft.progress.destination_told or not _concerned(draft, rule):
         return
@@ -82,7 +82,7 @@ def _concerned(draft: DecisionDraft, rule: TellDestination) -> bool:
 
 
 def tell_taken(draft: DecisionDraft) -> None:
-    """Tell those who were asked that somebody is on it, as the policy has it: once for each who takes it, and not to them."""
+    """Tell everybody who was asked that somebody has taken it, if the policy says so: once for each taker, and not the taker."""
     progress, taken = draft.progress, _taken(draft)
     takers = frozenset(one.owner for one in taken if one.owner is not None)
     if not takers:
@@ -96,7 +96,7 @@ def tell_taken(draft: DecisionDraft) -> None:
 
 
 def _taken(draft: DecisionDraft) -> tuple[Member, ...]:
-    """Return what somebody sees to, where nobody is asked to see to anything."""
+    """Return the alerts that somebody has taken, if nobody is being asked any more."""
     return draft.incident.taken if draft.progress.phase is Phase.QUIET else ()
 
 

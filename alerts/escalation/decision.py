@@ -1,4 +1,4 @@
-"""Pure: who is told of an incident now, who is not and why, and when to look at it again.
+"""Pure: decide who is told of an incident now, who is not and why, and when to decide again.
 
 An incident climbs its policy's steps until somebody takes it. What fires after a rest is a new episode: from the level
 that it had come to where it is the same that fires again, from the first step where it has become worse or come back.
@@ -22,12 +22,12 @@ _ABSENT = {Why.OUTSIDE_OFFICE_HOURS, Why.NO_CHANNEL, Why.NO_CONTACT, Why.NOBODY_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """What was decided of an incident."""
+    """The decision about one incident."""
 
     progress: EscalationProgress
     notifications: tuple[Notification, ...]
     next_at: Instant | None
-    """When to decide again, if nothing changes before; None where there is nothing to wait for."""
+    """When to decide again if nothing changes first; None if there is nothing to wait for."""
 
 
 def decide(
@@ -37,7 +37,7 @@ def decide(
     people: People,
     now: Instant,
 ) -> Decided:
-    """Decide who is told of an incident at `now`, given where it stood before."""
+    """Decide who is told of an incident at `now`, given its progress so far."""
     draft = DecisionDraft.of(incident, before, policy_of(incident, policies, people), people, now)
     if incident.merged or not incident.members:
         merge(draft)
@@ -64,7 +64,7 @@ def decide(
 
 
 def _new(draft: DecisionDraft) -> Iterator[Notification]:
-    """Yield the decisions, without those that say once more, where there was and is nobody to tell, why that is so."""
+    """Yield the decisions, without repeating why nobody can be told where that is on record already."""
     for notification in draft.out.notifications:
         said = notification.why in _ABSENT and notification.purpose is Purpose.ESCALATION
         if not (said and draft.found_nobody and draft.progress.nobody):
@@ -72,7 +72,7 @@ def _new(draft: DecisionDraft) -> Iterator[Notification]:
 
 
 def policy_of(incident: EscalatedIncident, policies: Iterable[Policy], people: People) -> Policy:
-    """Return the policy that an incident goes by now."""
+    """Return the policy that applies to an incident now."""
     return choose(
         policies,
         organization=incident.organization,

@@ -1,4 +1,4 @@
-"""Pure: what the decision about one incident works on, and the beginning of an episode."""
+"""Pure: the decision about one incident while it is being made, and how an episode begins."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +13,7 @@ from alerts.model import SECOND, Instant
 
 @dataclass(slots=True, kw_only=True)
 class DecisionDraft:
-    """One incident at one instant: where it stood, where it comes to, and when to look again."""
+    """One incident at one instant: its progress before and after, what is told, and when to look again."""
 
     incident: EscalatedIncident
     before: EscalationProgress | None
@@ -33,7 +33,7 @@ class DecisionDraft:
         people: People,
         now: Instant,
     ) -> "DecisionDraft":
-        """Start from where the incident stood, or from nothing."""
+        """Start from the incident's progress so far, or from nothing."""
         fresh = EscalationProgress(phase=Phase.CLIMBING, episode=0, base=now, severity=incident.severity)
         return cls(
             incident=incident,
@@ -47,20 +47,20 @@ class DecisionDraft:
 
     @property
     def was_over(self) -> bool:
-        """Return whether nothing was going on before."""
+        """Whether the incident was over or unknown before."""
         return self.before is None or self.before.phase is Phase.OVER
 
     @property
     def found_nobody(self) -> bool:
-        """Return whether it is on record already that there is nobody to tell."""
+        """Whether it is already on record that there is nobody to tell."""
         return self.before is not None and self.before.nobody
 
     def change(self, **changes: Any) -> None:
-        """Change where the incident stands."""
+        """Change the incident's progress."""
         self.progress = replace(self.progress, **changes)
 
     def begin(self, why: Why, *, wait: bool = False) -> None:
-        """Begin an episode at the first step; what has become worse waits for nothing."""
+        """Begin an episode at the first step; `wait` gives related alerts time to join."""
         self.change(
             episode=self.progress.episode + 1,
             why=why,
@@ -87,7 +87,7 @@ class DecisionDraft:
         repeat: int = 0,
         detail: str | None = None,
     ) -> MessageContext:
-        """Return what a message of now is about."""
+        """Return the context of a message sent now."""
         return MessageContext(
             purpose=purpose,
             why=why,
@@ -106,7 +106,7 @@ class DecisionDraft:
         return frozenset(one.contact_id for one in self.people.owners(self.out.owners))
 
     def opens(self, step: Step) -> Instant | None:
-        """Return when a step that waits for office hours is due; None where it is now, or where that never comes."""
+        """Return when a step that waits for office hours is due; None if it is due now or never opens."""
         if not step.office_hours_only:
             return None
         meant = [one for target in step.to for one in self.people.meant(target, self.out.owners)]

@@ -1,4 +1,4 @@
-"""Pure: who would be told what and when of an alert that nobody takes; nothing is stored and nothing sent."""
+"""Pure: who would be told what and when about an alert that nobody takes; nothing is stored or sent."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _ID = "00000000-0000-0000-0000-000000000000"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImaginedAlert:
-    """An alert that is imagined."""
+    """The imagined alert."""
 
     organization: str | None
     kind: AlertKind
@@ -27,7 +27,7 @@ class ImaginedAlert:
 
 
 def dry_run(trial: ImaginedAlert, policies: Iterable[Policy], people: People) -> tuple[Notification, ...]:
-    """Return every decision of the first 24 hours after an alert begins, at most 500, in their order."""
+    """Return the decisions of the first 24 hours after the alert begins, in order, at most 500."""
     known = tuple(policies)
     member = Member(alert_id=_ID, kind=trial.kind, severity=trial.severity, state=AlertState.FIRING)
     case = EscalatedIncident(incident_id=_ID, organization=trial.organization, members=(member,))

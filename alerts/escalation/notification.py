@@ -1,4 +1,4 @@
-"""Pure: decisions to tell somebody, or not to, each with its reason."""
+"""Pure: the decision to tell somebody or not, with its reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Purpose(StrEnum):
     ASSIGNED = "assigned"
     DESTINATION = "destination"
     TAKEN = "taken"
-    """To those who were asked, that somebody is on it."""
+    """Tells those who were asked that somebody has taken it."""
     RESOLVED = "resolved"
     DIGEST = "digest"
     TEST = "test"
@@ -32,12 +32,12 @@ class Why(StrEnum):
     ACKNOWLEDGEMENT_EXPIRED = "acknowledgement_expired"
     SNOOZE_ENDED = "snooze_ended"
     UNTAKEN = "untaken"
-    """Nobody has it any more who had."""
+    """Whoever had it has it no more."""
     NOT_ACKNOWLEDGED = "not_acknowledged"
-    """Those of the levels below did not take it in time."""
+    """Nobody at the levels below took it in time."""
     REPEATED = "repeated"
     NOBODY_ELSE = "nobody_else"
-    """Nobody whom the policy names could be told."""
+    """Nobody named by the policy could be told."""
     OVER_WHEN_FOUND = "over_when_found"
     HANDED_OVER = "handed_over"
     ASSIGNED = "assigned"
@@ -52,7 +52,7 @@ class Why(StrEnum):
     TOOK_IT = "took_it"
     SNOOZED = "snoozed"
     GROUPED = "grouped"
-    """It is told with the incident that it belongs to."""
+    """People hear of it with its incident."""
     TAKEN_WITH_INCIDENT = "taken_with_incident"
     MERGED = "merged"
     RESOLVED_BEFORE_TOLD = "resolved_before_told"
@@ -74,7 +74,7 @@ WORDS: Mapping[Why, str] = {
     Why.UNTAKEN: "Nobody has it any more.",
     Why.NOT_ACKNOWLEDGED: "Nobody who was told before has taken it.",
     Why.REPEATED: "Nobody has taken it since the last message.",
-    Why.NOBODY_ELSE: "Nobody whom the policy names could be told.",
+    Why.NOBODY_ELSE: "Nobody named by the policy could be told.",
     Why.OVER_WHEN_FOUND: "It was over before it could be known of.",
     Why.HANDED_OVER: "The shipment was handed over.",
     Why.ASSIGNED: "It was assigned to this contact.",
@@ -102,12 +102,12 @@ WORDS: Mapping[Why, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """One decision: with a way it is sent, without one it is not."""
+    """One decision: sent if it has a way, otherwise only on record."""
 
     contact: Contact | None
     way: Way | None
     target: str | None = None
-    """What the policy calls whom it asks."""
+    """The policy's target, such as `holder` or `contact:ID`."""
     purpose: Purpose
     level: int
     episode: int
@@ -119,14 +119,14 @@ class Notification:
     policy_revision: int
     at: Instant
     detail: str | None = None
-    """The reason in words, where there is more to say than `WORDS` does."""
+    """The reason in words, where `WORDS` does not say enough."""
 
     @property
     def is_sent(self) -> bool:
-        """Return whether somebody is told."""
+        """Whether somebody is told."""
         return self.way is not None
 
     @property
     def words(self) -> str:
-        """Return the reason in words."""
+        """The reason in words."""
         return self.detail or WORDS[self.why]

@@ -1,4 +1,4 @@
-"""Pure: contacts, who holds a shipment, and whom a role of a policy means."""
+"""Pure: contacts, custody of a shipment, and which contacts a policy's target means."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Contact:
     name: str
     organization: str | None = None
     parties: frozenset[str] = frozenset()
-    """As handovers and carriers name whom it is of, folded by `folded`."""
+    """The party it belongs to, as handovers and carriers name it, normalized by `folded`."""
     places: frozenset[str] = frozenset()
     timezone: str = "UTC"
     hours: ReceivingHours
@@ -38,12 +38,12 @@ class Contact:
     def ways_at(
         self, at: datetime, severity: Severity, channels: Collection[Channel] | None
     ) -> tuple[Way, ...]:
-        """Return the ways that lead to it at an instant, for a message of a severity."""
+        """Return the ways to reach it at an instant, for a message of a severity."""
         there = self.hours.is_open(at)
         return tuple(way for way in self.ways_for(severity, channels) if there or way.outside_office_hours)
 
     def ways_for(self, severity: Severity, channels: Collection[Channel] | None) -> tuple[Way, ...]:
-        """Return the ways for a message of a severity, whatever the time is."""
+        """Return the ways for a message of a severity, at any time of day."""
         return tuple(
             way
             for way in self.ways
@@ -51,7 +51,7 @@ class Contact:
         )
 
     def next_there(self, now: Instant) -> Instant | None:
-        """Return the first instant from `now` on within its office hours; None where there is none."""
+        """Return the first instant from `now` on within its office hours; None if there is none."""
         opens = self.hours.opens(to_datetime(now))
         return None if opens is None else max(now, to_instant(opens))
 
@@ -68,30 +68,30 @@ class Handover:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Custody:
-    """What is on record of a shipment's way from hand to hand."""
+    """The custody of a shipment: where it comes from, where it goes, who has had it."""
 
     origin: str | None = None
     destination: str | None = None
     departed: bool = False
     delivered_at: Instant | None = None
     carrier: str | None = None
-    """Of the first leg, which is taken to have it until a handover says otherwise."""
+    """The carrier of the first leg, taken to hold it until a handover says otherwise."""
     handovers: tuple[Handover, ...] = ()
 
     @property
     def latest(self) -> Handover | None:
-        """Return the last handover by the time at which it was; of two at one instant, the one recorded later."""
+        """Return the last handover by its own time; of two at one instant, the one recorded later."""
         return max(self.handovers, key=lambda one: (one.at, one.recorded_at), default=None)
 
     @property
     def at_destination(self) -> bool:
-        """Return whether it was delivered, and not handed on after that."""
+        """Whether it was delivered and not handed on since."""
         latest = self.latest
         return self.delivered_at is not None and (latest is None or latest.at <= self.delivered_at)
 
 
 class People:
-    """Whom the policies' words mean, for one shipment or for the fleet; its own organization's contacts go first."""
+    """Finds the contacts that policies mean, for one shipment or for the fleet; the organization's own come first."""
 
     def __init__(
         self, contacts: Iterable[Contact], *, organization: str | None = None, custody: Custody | None = None
@@ -103,11 +103,11 @@ class People:
         }
 
     def get(self, contact_id: str) -> Contact | None:
-        """Return a contact by its id, if it may be told of this."""
+        """Return a contact by its id, if it may hear of this."""
         return self._contacts.get(contact_id)
 
     def meant(self, target: str, owners: Iterable[str] = ()) -> tuple[Contact, ...]:
-        """Return the contacts that a target of a step means now, by id; `owners` are those of the alerts."""
+        """Return the contacts that a step's target means now, ordered by id; `owners` are the alerts' owners."""
         if target.startswith(CONTACT_PREFIX):
             return self._by_ids([target.removeprefix(CONTACT_PREFIX)])
         by_role: Mapping[Role, Callable[[], tuple[Contact, ...]]] = {
@@ -121,7 +121,7 @@ class People:
         return by_role[Role(target)]()
 
     def holders(self) -> tuple[Contact, ...]:
-        """Return the contacts of whoever has the shipment in hand."""
+        """Return the contacts of the current holder."""
         custody = self.custody
         if custody.at_destination:
             return self._at(custody.destination)
@@ -132,7 +132,7 @@ class People:
         return carrier or self._at(custody.origin)
 
     def owners(self, names: Iterable[str]) -> tuple[Contact, ...]:
-        """Return the contacts that owners of alerts are, who are noted by a contact's id or name, or by its party."""
+        """Return the contacts that are owners of alerts; an owner is noted by a contact's id or name, or by its party."""
         wanted = {folded(name) for name in names}
         if not wanted:
             return ()
@@ -165,5 +165,5 @@ class People:
 
 
 def folded(name: str) -> str:
-    """Return a party's name as names are compared: without regard to capitals and spaces."""
+    """Return a party's name as names are compared: case and spaces do not count."""
     return " ".join(name.split()).casefold()

@@ -1,4 +1,4 @@
-"""Pure: policies: who is told after how long, how often, and which of several policies holds for an incident."""
+"""Pure: policies: who is told after how long and how often, and which policy applies to an incident."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,33 +22,33 @@ class Channel(StrEnum):
 
 
 class Role(StrEnum):
-    """Whom a step asks, beside contacts by their id as `contact:ID`."""
+    """The roles that a step can ask; single contacts are named `contact:ID`."""
 
     HOLDER = "holder"
-    """Whoever has the shipper in hand, by the handovers on record."""
+    """The current holder, by the handovers on record."""
     OWNER = "owner"
     """Whoever the alert is assigned to."""
     ORIGIN = "origin"
     DESTINATION = "destination"
     ORGANIZATION = "organization"
-    """The contacts of the shipment's organization that stand for no party and no place."""
+    """The contacts of the shipment's organization that belong to no party and no place."""
     LAST_RESORT = "last_resort"
-    """The contacts that are told of what nobody else can be told of."""
+    """The contacts that are told when nobody else can be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One level of the climb."""
+    """One step of a policy."""
 
     after_s: int
-    """Since the incident began to fire; the wait for what belongs to it comes on top."""
+    """After the incident began to fire; `group_wait_s` comes on top."""
     to: tuple[str, ...]
     channels: frozenset[Channel] | None = None
     """None: all that a contact has."""
     repeat_s: int | None = None
     """None: as the policy says."""
     office_hours_only: bool = False
-    """It waits until somebody whom it asks is there, instead of asking somebody else."""
+    """Waits for the office hours of somebody it asks, instead of asking their stand-in."""
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Step":
@@ -63,7 +63,7 @@ class Step:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as it is stored."""
+        """Return the stored form."""
         return {
             "after_s": self.after_s,
             "to": list(self.to),
@@ -83,7 +83,7 @@ class Flood:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TellDestination:
-    """When the site that waits for the shipment is told, whoever has taken the alert."""
+    """When the destination is told, whoever has taken the alert."""
 
     after_s: int
     kinds: frozenset[AlertKind]
@@ -99,7 +99,7 @@ class TellDestination:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as it is stored."""
+        """Return the stored form."""
         return {
             "after_s": self.after_s,
             "kinds": sorted(self.kinds),
@@ -109,33 +109,33 @@ class TellDestination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How alerts of an organization, on a lane, from a severity on, find people."""
+    """How alerts of an organization, on a lane, from a severity up, reach people."""
 
     policy_id: str
     revision: int = 0
-    """0: built in."""
+    """0 for the built-in policy."""
     organization: str | None = None
     origin: str | None = None
     destination: str | None = None
     min_severity: Severity = Severity.MAJOR
     steps: tuple[Step, ...]
     group_wait_s: int = 30
-    """Before the first message, so that what belongs to one cause is told once."""
+    """Wait before the first message, so that alerts of one cause are told together."""
     repeat_s: int
     ack_expires_s: int
     flood: Flood = field(default_factory=Flood)
     tell_destination: TellDestination | None = None
     tell_taken: Severity | None = Severity.CRITICAL
-    """From which severity on those who were asked are told that somebody is on it; None: never."""
+    """The least severity at which those who were asked hear who took it; None: never."""
 
     def tells_taken(self, severity: Severity) -> bool:
-        """Return whether those who were asked of an incident of this severity are told that somebody is on it."""
+        """Return whether those who were asked hear who took it, at this severity."""
         return self.tell_taken is not None and RANK[severity] >= RANK[self.tell_taken]
 
     def holds_for(
         self, organization: str | None, origin: str | None, destination: str | None, severity: Severity
     ) -> bool:
-        """Return whether it may be used for an incident of this severity."""
+        """Return whether the policy covers incidents of this severity."""
         return (
             self.organization in {None, organization}
             and self.origin in {None, origin}
@@ -145,7 +145,7 @@ class Policy:
 
     @property
     def specificity(self) -> tuple[bool, int, int, int, str]:
-        """Return what tells which of several goes first: organization, then lane, then severity, then not built in."""
+        """Return the sort key for precedence: organization, then lane, then severity, then not built in."""
         lane = (self.origin is not None) + (self.destination is not None)
         built_in = self.revision == 0
         return (self.organization is not None, lane, not built_in, RANK[self.min_severity], self.policy_id)
@@ -187,7 +187,7 @@ BUILT_IN = (
         ack_expires_s=28800,
     ),
 )
-"""What holds where nobody has described another: so a fresh installation needs one contact and no policy."""
+"""The built-in policy: a fresh installation needs one contact and no policy of its own."""
 
 
 def choose(
@@ -198,6 +198,6 @@ def choose(
     destination: str | None,
     severity: Severity,
 ) -> Policy:
-    """Return the most specific policy that holds: organization before lane, and the one for the worse severity."""
+    """Return the most specific policy that applies: organization before lane, and the one for the worse severity."""
     fitting = [p for p in (*policies, *BUILT_IN) if p.holds_for(organization, origin, destination, severity)]
     return max(fitting, key=lambda policy: policy.specificity)

@@ -1,4 +1,4 @@
-"""Pure: an incident as escalation sees it, and where it stands on its way to people."""
+"""Pure: an incident as escalation sees it, and its progress."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from alerts.triage.alert import AlertState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """What counts of one alert of an incident."""
+    """What escalation needs to know of one alert of an incident."""
 
     alert_id: str
     kind: AlertKind
@@ -21,41 +21,41 @@ class Member:
     state: AlertState
     owner: str | None = None
     acknowledged: bool = False
-    """Somebody has taken it, also where it has ended since."""
+    """Somebody has taken it, even if it has ended since."""
     taken_at: Instant | None = None
-    """When whoever has it came to have it."""
+    """When its owner came to have it."""
     taken_by: str | None = None
-    """Who saw to that: they themselves, or whoever assigned it to them."""
+    """Who made them the owner: they themselves, or whoever assigned it."""
     took_it: bool = False
-    """The owner acknowledged it, and so need not be told whose it is."""
+    """The owner acknowledged it, and so need not be told that it is theirs."""
     snoozed_until: Instant | None = None
     withdrawn: bool = False
 
     @property
     def is_open(self) -> bool:
-        """Return whether its condition holds, as far as people have not said otherwise."""
+        """Whether it is not resolved."""
         return self.state is not AlertState.RESOLVED
 
     @property
     def is_taken(self) -> bool:
-        """Return whether somebody sees to it."""
+        """Whether it has an owner who acknowledged it."""
         return self.state is AlertState.ACKNOWLEDGED and self.owner is not None
 
     @property
     def is_untaken(self) -> bool:
-        """Return whether somebody has to be found for it."""
+        """Whether an owner has to be found for it."""
         return self.is_open and self.state is not AlertState.SNOOZED and not self.is_taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EscalatedIncident:
-    """Alerts of one probable cause."""
+    """One incident: alerts of one probable cause."""
 
     incident_id: str
     organization: str | None
     members: tuple[Member, ...]
     merged: bool = False
-    """It turned out to be of one cause with another one, which has its alerts now."""
+    """It was merged into another incident, which has its alerts now."""
 
     @property
     def open(self) -> tuple[Member, ...]:
@@ -64,7 +64,7 @@ class EscalatedIncident:
 
     @property
     def active(self) -> tuple[Member, ...]:
-        """Return the members of which somebody has to be told until somebody takes them.
+        """Return the members that still need an owner.
 
         What is not critical is seen to by whoever has taken another member.
         """
@@ -82,32 +82,32 @@ class EscalatedIncident:
 
     @property
     def relevant(self) -> tuple[Member, ...]:
-        """Return the members by which it is judged how bad it is: what is active, or else open, or else all."""
+        """Return the members that decide the severity: the active ones, else the open ones, else all."""
         return self.active or self.open or self.members
 
     @property
     def severity(self) -> Severity:
-        """Return how bad it is now."""
+        """The severity now."""
         return worst(self.relevant)
 
 
 def worst(members: Iterable[Member]) -> Severity:
-    """Return the worst severity of some members; the least where there are none."""
+    """Return the worst severity of some members; the least if there are none."""
     return max((one.severity for one in members), key=RANK.__getitem__, default=Severity.MAJOR)
 
 
 class Phase(StrEnum):
-    """What happens with an incident."""
+    """Where an incident is between firing and over."""
 
     CLIMBING = "climbing"
-    """Somebody is told next, until somebody takes it."""
+    """Steps are taken until somebody takes it."""
     QUIET = "quiet"
     """Somebody has taken it, or it is snoozed."""
     OVER = "over"
 
 
 class LevelTold(NamedTuple):
-    """A level that was told, when last, and how many reminders there were."""
+    """A level that was told: when last, and after how many reminders."""
 
     level: int
     at: Instant
@@ -124,43 +124,43 @@ class Recipient(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EscalationProgress:
-    """How far an incident has climbed; a firing after a rest is a new episode."""
+    """How far an incident has come on its way to people; firing again after a quiet phase is a new episode."""
 
     phase: Phase
     episode: int = 1
     why: Why = Why.BEGAN
     """Of the episode."""
     base: Instant
-    """When a step with `after_s` 0 is due."""
+    """The instant from which the steps' `after_s` count."""
     severity: Severity
     level: int = 0
     """The last step that was done."""
     unreached: bool = False
-    """That step reached nobody: the next one is due at once."""
+    """The last step reached nobody, so the next one is due at once."""
     deferred: int = 0
-    """The step of which it is on record that it waits for office hours."""
+    """The step already recorded as waiting for office hours."""
     told: tuple[LevelTold, ...] = ()
     """Of this episode."""
     known: frozenset[str] = frozenset()
-    """The alerts that it was decided of, in this episode."""
+    """The alerts already decided about in this episode."""
     recipients: frozenset[Recipient] = frozenset()
-    """All who were told since the incident last was over."""
+    """Everybody told since the incident was last over."""
     holders: frozenset[str] = frozenset()
     owners: frozenset[str] = frozenset()
     also_told: int = 0
-    """Counts handovers, assignments and takings that somebody was told of."""
+    """Counts the messages about handovers, assignments and who took it."""
     takers: frozenset[str] = frozenset()
-    """Who is on it, so that nobody is asked any more; empty while somebody is."""
+    """The owners who have taken it; empty while somebody is still being asked."""
     asked: frozenset[Recipient] = frozenset()
-    """Who was asked to see to it and has not heard that somebody is on it."""
+    """Who was asked and has not yet heard who took it."""
     heard: frozenset[Recipient] = frozenset()
-    """Who was asked, and has heard of those in `takers`."""
+    """Who was asked and has heard of the current takers."""
     destination_from: Instant | None = None
     destination_told: bool = False
     nobody: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as it is stored."""
+        """Return the stored form."""
         return {
             "phase": self.phase,
             "episode": self.episode,

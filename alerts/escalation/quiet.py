@@ -1,4 +1,4 @@
-"""Pure: incidents that somebody has taken, that are snoozed, or that are over."""
+"""Pure: incidents that nobody is asked about: taken, snoozed or over."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ _TOLD_THOUGH_OVER = {AlertKind.EXCURSION, AlertKind.BUDGET_EXHAUSTED}
 
 
 def stay_quiet(draft: DecisionDraft) -> None:
-    """Tell nobody while somebody has it or it is snoozed; it is on record who is not told."""
+    """Tell nobody while it is taken or snoozed, and record who is not told."""
     snoozed = any(one.state is AlertState.SNOOZED for one in draft.incident.open)
     why = Why.SNOOZED if snoozed else Why.ACKNOWLEDGED
     known = frozenset() if draft.before is None else draft.before.known
@@ -36,7 +36,7 @@ def stay_quiet(draft: DecisionDraft) -> None:
 
 
 def end(draft: DecisionDraft) -> None:
-    """Tell those who were told that it is over; and what was over before it was known, once."""
+    """Tell those who were told that it is over; tell once of what was over before anybody knew."""
     before = draft.before
     found = [one for one in draft.incident.members if before is None or one.alert_id not in before.known]
     if before is not None and draft.was_over and not (found or before.nobody):
@@ -55,7 +55,7 @@ def end(draft: DecisionDraft) -> None:
 
 
 def merge(draft: DecisionDraft) -> None:
-    """Leave an incident whose alerts are another one's now; that one tells."""
+    """Stop telling of an incident that was merged into another one."""
     if not draft.was_over:
         draft.out.skip(draft.message(Why.MERGED), Why.MERGED, alert_ids=())
     draft.change(phase=Phase.OVER, nobody=False)
@@ -70,13 +70,13 @@ def _concerned(members: Iterable[Member]) -> bool:
 
 
 def _concerns(member: Member) -> bool:
-    """Return whether somebody has to know of it although it is over: of the payload's temperature, and what is critical."""
+    """Return whether people must hear of it although it is over: excursions, and whatever is critical."""
     of_weight = member.severity is Severity.CRITICAL or member.kind in _TOLD_THOUGH_OVER
     return of_weight and not (member.withdrawn or member.acknowledged)
 
 
 def _tell_though_over(draft: DecisionDraft) -> None:
-    """Take steps until one reaches somebody: there is nothing left to climb for."""
+    """Take steps until one reaches somebody; there is nothing to wait for in between."""
     if not draft.found_nobody:
         draft.begin(Why.OVER_WHEN_FOUND)
     draft.change(why=Why.OVER_WHEN_FOUND, level=0, told=(), severity=draft.incident.severity)

@@ -1,4 +1,4 @@
-"""Pure: from a step of a policy to the contacts and channels that it leads to at an instant; who cannot be told, and why."""
+"""Pure: resolve a policy's step to contacts and channels at an instant, and record who cannot be told and why."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from alerts.model import Instant, Severity, to_datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageContext:
-    """What a message is about, whoever gets it."""
+    """What a message is about, whoever receives it."""
 
     purpose: Purpose
     why: Why
@@ -29,7 +29,7 @@ _ASKS = {Purpose.ESCALATION, Purpose.HANDOVER, Purpose.ASSIGNED}
 
 @dataclass(slots=True, kw_only=True)
 class Notifications:
-    """Collects the decisions of one instant about one incident; nobody is told twice in it."""
+    """Collects the notifications of one instant about one incident; nobody is told twice."""
 
     incident: EscalatedIncident
     policy: Policy
@@ -38,15 +38,15 @@ class Notifications:
     notifications: list[Notification] = field(default_factory=list)
     recipients: set[Recipient] = field(default_factory=set)
     asked: set[Recipient] = field(default_factory=set)
-    """Those of them who are to see to it."""
+    """The recipients who are asked to take it."""
 
     @property
     def owners(self) -> list[str]:
-        """Return who the open alerts are assigned to."""
+        """Return the owners of the open alerts."""
         return sorted({one.owner for one in self.incident.open if one.owner is not None})
 
     def step(self, step: Step, about: MessageContext, *, record_absent: bool) -> bool:
-        """Tell whom a step means; give whether anybody could be told."""
+        """Tell everybody a step asks; return whether anybody could be told."""
         reached = False
         for target in step.to:
             meant = self.people.meant(target, self.owners)
@@ -57,19 +57,19 @@ class Notifications:
         return reached
 
     def last_resort(self, about: MessageContext, *, record: bool) -> bool:
-        """Tell the contacts that are there for what nobody else can be told of; give whether there are any."""
+        """Tell the contacts of last resort; return whether there are any."""
         meant = self.people.meant(Role.LAST_RESORT)
         if not meant and record:
             self.skip(about, Why.NO_CONTACT, target=Role.LAST_RESORT)
         return self.everybody(meant, about, Role.LAST_RESORT)
 
     def everybody(self, contacts: Iterable[Contact], about: MessageContext, target: str) -> bool:
-        """Tell some contacts, each by all its channels; give whether anybody could be told."""
+        """Tell some contacts, each by all its channels; return whether anybody could be told."""
         reached = [self.contact(one, about, None, target=target) for one in contacts]
         return any(reached)
 
     def inform(self, recipients: Iterable[Recipient], about: MessageContext) -> None:
-        """Tell those who were told before, by the way on which they were; nobody stands in for them."""
+        """Tell those who were told before, by the same way; nobody stands in for them."""
         for one in sorted(recipients):
             contact = self.people.get(one.contact_id)
             if contact is None:
@@ -81,7 +81,7 @@ class Notifications:
     def tell_taken(
         self, recipients: Iterable[Recipient], about: MessageContext, knowing: Collection[str]
     ) -> None:
-        """Tell those who were asked, by the way on which they were, within its hours; contacts in `knowing` know it."""
+        """Tell those who were asked who took it, by the same way and within its hours; contacts in `knowing` know already."""
         skipped: set[tuple[str, Why]] = set()
         for one in sorted(recipients):
             contact, target = self.people.get(one.contact_id), f"{CONTACT_PREFIX}{one.contact_id}"
@@ -93,7 +93,7 @@ class Notifications:
                 self.skip(about, why, contact=contact, target=target)
 
     def _why_not(self, contact: Contact | None, to: Recipient) -> Why | None:
-        """Return why somebody cannot be told by a way that they were told by before; None where they can."""
+        """Return why somebody cannot be told again by the same way; None if they can."""
         if contact is None:
             return Why.NO_CONTACT
         way = next((one for one in contact.ways if (one.channel, one.address) == to[1:]), None)
@@ -111,7 +111,7 @@ class Notifications:
         target: str,
         asked: frozenset[str] = frozenset(),
     ) -> bool:
-        """Tell a contact, or whoever stands in for it outside its hours; give whether anybody could be told."""
+        """Tell a contact, or its stand-in outside its hours; return whether anybody could be told."""
         severity = self.severity
         if ways := contact.ways_at(self._time, severity, channels):
             for way in ways:
@@ -142,7 +142,7 @@ class Notifications:
         alert_ids: tuple[str, ...] | None = None,
         detail: str | None = None,
     ) -> None:
-        """Put on record that somebody is not told, and why."""
+        """Record that somebody is not told, and why."""
         if stand_in is not None:
             detail = f"{WORDS[why]} {stand_in.name} is asked instead."
         self.notifications.append(
@@ -151,7 +151,7 @@ class Notifications:
 
     @property
     def severity(self) -> Severity:
-        """Return how bad it is now."""
+        """The severity now."""
         return self.incident.severity
 
     @property

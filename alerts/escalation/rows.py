@@ -1,4 +1,4 @@
-"""Pure: contacts and policies from their rows; JSON may be text or read already."""
+"""Pure: read contacts and policies from rows; JSON may be text or parsed already."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -58,7 +58,7 @@ def policy_from_row(row: Any) -> Policy:
 
 
 def site_contacts(site: Any, organization: str | None) -> Iterator[Contact]:
-    """Read those that a site is registered with, by e-mail, where no contact of its own stands for it."""
+    """Read the e-mail contacts that a site is registered with, for sites that no registered contact stands for."""
     if not is_meant(site["organization"], organization):
         return
     for number, one in enumerate(_json(site["contacts"]), start=1):

@@ -1,4 +1,4 @@
-"""Pure: what escalation needs to know of a scope, and the decisions about all of its incidents."""
+"""Pure: decide about all incidents of one scope."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,14 +14,14 @@ from alerts.triage.incidents import Incident, IncidentId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Escalation:
-    """Whom there is to tell of a scope's alerts, by which policies, and where its incidents stand."""
+    """The people, policies and progress that decisions about one scope depend on."""
 
     people: People = field(default_factory=lambda: People(()))
     policies: tuple[Policy, ...] = ()
     progress: Mapping[IncidentId, EscalationProgress] = field(default_factory=dict)
 
     def acknowledged_for(self, organization: str | None) -> Mapping[Severity, Duration]:
-        """Return how long an acknowledgement is good for, by severity."""
+        """Return how long an acknowledgement holds, by severity."""
         custody = self.people.custody
         return {
             severity: SECOND
@@ -38,7 +38,7 @@ class Escalation:
     def decide(
         self, incidents: Iterable[Incident], alerts: Iterable[Alert], now: Instant
     ) -> dict[IncidentId, Decided]:
-        """Decide of every incident; what has not changed anything is left out."""
+        """Decide about every incident; decisions that change nothing are left out."""
         members = list(alerts)
         found = list(incidents)
         before = self._inherited(found)
@@ -55,7 +55,7 @@ class Escalation:
         }
 
     def _inherited(self, incidents: Iterable[Incident]) -> dict[IncidentId, EscalationProgress]:
-        """Return where each incident stands; one that another was merged into takes over who was told."""
+        """Return each incident's progress; one that another was merged into takes over who was told."""
         progress = dict(self.progress)
         for gone in incidents:
             into, its = gone.merged_into, self.progress.get(gone.id)
@@ -87,7 +87,7 @@ def escalated_incident_of(incident: Incident, alerts: Iterable[Alert]) -> Escala
 
 
 def member_of(alert: Alert) -> Member:
-    """Return what counts of an alert."""
+    """Return an alert as escalation sees it."""
     taken_at, taken_by = _taken(alert)
     return Member(
         alert_id=alert.id,
@@ -105,7 +105,7 @@ def member_of(alert: Alert) -> Member:
 
 
 def _taken(alert: Alert) -> tuple[Instant | None, str | None]:
-    """Return when whoever has it came to have it, and who saw to that: the later of acknowledging and assigning."""
+    """Return when the owner came to have it, and who made them so: the later of acknowledging and assigning."""
     acknowledged, assigned = alert.acknowledged_at, alert.assigned_at
     if acknowledged is None or (assigned is not None and assigned > acknowledged):
         return assigned, alert.assigned_by

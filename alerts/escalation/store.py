@@ -1,4 +1,4 @@
-"""What deciding about people needs is loaded here, and what was decided is saved: in the transaction that attends."""
+"""Loads what decisions about people depend on, and saves them, in the transaction of the attention loop."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ _WRITTEN = [
 ]
 WRITE_NOTIFICATIONS = write(notifications, _WRITTEN) + " ON CONFLICT DO NOTHING"
 
-# Whoever tells the same recipient at the same time waits, so that nothing is counted twice or not at all.
+# Another process that tells the same recipient waits, so that nothing is counted twice or missed.
 LOCK_RECIPIENTS = "SELECT pg_advisory_xact_lock(hashtextextended(r, 7)) FROM unnest($1::text[]) AS r"
 COUNT_TOLD = """
 SELECT r.address, r.drill, (
@@ -74,7 +74,7 @@ _To = tuple[str, str, str, bool]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Rows that the decisions about some scopes depend on."""
+    """The rows that decisions about some scopes depend on."""
 
     contacts: Sequence[asyncpg.Record]
     policies: tuple[Policy, ...]
@@ -82,10 +82,10 @@ class Loaded:
     handovers: Mapping[str, Sequence[asyncpg.Record]]
     progress: Mapping[str, EscalationProgress]
     _read: dict[str, Contact] = field(default_factory=dict)
-    """By id, the contacts that were read so far: each is read once, whoever may have it told."""
+    """Contacts parsed so far, by id: each is parsed once."""
 
     def escalation(self, scope: asyncpg.Record) -> Escalation:
-        """Return what is known for one scope, of a row with its shipment's places and times."""
+        """Return what decisions about one scope need; `scope` is a row with its shipment's places and times."""
         organization = scope["organization"]
         own = [self._contact(row) for row in self.contacts if row["organization"] in {None, organization}]
         custody = _custody(scope, self.handovers.get(scope["scope"], ()))
@@ -100,7 +100,7 @@ class Loaded:
         )
 
     def _contact(self, row: asyncpg.Record) -> Contact:
-        """Read a contact; one that cannot be read costs those scopes alone that it is for."""
+        """Parse a contact; one that cannot be parsed fails only the scopes it is for."""
         contact = self._read.get(row["contact_id"])
         if contact is None:
             contact = self._read[row["contact_id"]] = contact_from_row(row)
@@ -108,7 +108,7 @@ class Loaded:
 
 
 async def load(connection: Connection, scopes: Sequence[asyncpg.Record], incidents: Iterable[UUID]) -> Loaded:
-    """Load contacts, policies, handovers and where the incidents stand."""
+    """Load contacts, policies, handovers and the incidents' progress."""
     ids = [row["scope"] for row in scopes if row["scope"]]
     places = {row[end] for row in scopes for end in ("origin", "destination")} - {None}
     sites = await connection.fetch(LOAD_SITES, list(places)) if places else []
@@ -151,7 +151,7 @@ def _custody(scope: asyncpg.Record, handovers: Iterable[asyncpg.Record]) -> Cust
 
 @dataclass(slots=True, kw_only=True)
 class Decisions:
-    """What was decided of one scope's incidents."""
+    """The decisions about one scope's incidents."""
 
     scope: str
     whose: Whose
@@ -161,7 +161,7 @@ class Decisions:
 async def save(
     connection: Connection, decisions: Sequence[Decisions], policies: Iterable[Policy], now: Instant
 ) -> None:
-    """Write where incidents stand, and every decision to tell somebody or not to."""
+    """Write the incidents' progress, and every decision to tell somebody or not."""
     progress = [
         _standing_row(incident_id, one) for each in decisions for incident_id, one in each.decided.items()
     ]
@@ -186,7 +186,7 @@ async def save(
 
 @dataclass(slots=True)
 class _Digests:
-    """What recipients were told lately, and the digests that wait for more."""
+    """How much recipients were told lately, and the digests still waiting."""
 
     now: Instant
     told: dict[_To, int]
@@ -214,7 +214,7 @@ async def _limit(
     floods: Mapping[str, Flood],
     now: Instant,
 ) -> list[Row]:
-    """Turn what is too much for a recipient into digests."""
+    """Turn messages that are too many for a recipient into digests."""
     rows = [row for row, _ in told]
     wanted = {_to(row): floods[row["policy_id"]] for row, notification in told if notification.is_sent}
     if not wanted:

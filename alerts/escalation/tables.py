@@ -1,4 +1,4 @@
-"""The tables of escalation: contacts, policies, handovers, where each incident stands, and every decision to tell somebody."""
+"""The tables of escalation: contacts, policies, handovers, progress by incident, and every decision to tell somebody."""
 
 from sqlalchemy import (
     BigInteger,

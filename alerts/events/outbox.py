@@ -1,4 +1,4 @@
-"""The outbox: what is to be told is written with what it tells of, and read by position so that nothing is skipped.
+"""The outbox: events are written in the transaction of what they tell of, and read by position so that none is skipped.
 
 Transactions commit in another order than their rows were numbered, so "after the last id" skips rows. So each event gets
 its position at commit, by a trigger that lets one transaction after the other do so: what commits later comes after it.
@@ -22,7 +22,7 @@ from alerts.work.bulk import Connection
 from telemetry.model import JsonObject
 
 OUTBOX_CHANNEL: Final = "dewarwatch_outbox"
-"""Notified of by the trigger that gives events their position."""
+"""Notified by the trigger that gives events their position."""
 _LARGEST = 2**63 - 1
 
 
@@ -32,14 +32,14 @@ class Position:
 
     number: int
     created_us: int = field(default=0, compare=False)
-    """When its event was made, in µs since 1970, by which it is known again; 0 where no event is meant."""
+    """When its event was made, in µs since 1970, to recognize it again; 0 for no event."""
 
     def __str__(self) -> str:
         return f"{self.number}-{self.created_us}"
 
     @classmethod
     def parse(cls, text_: str) -> "Position | None":
-        """Read what `str` gave; None where it is something else."""
+        """Parse what `str` wrote; None for anything else."""
         found = re.fullmatch(r"([0-9]{1,19})-([0-9]{1,19})", text_, re.ASCII)
         if found is None:
             return None
@@ -49,7 +49,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One thing that was told."""
+    """One event."""
 
     position: Position
     created_at: datetime
@@ -59,7 +59,7 @@ class Event:
     data: JsonObject
 
     def body(self) -> dict[str, Any]:
-        """Return what is sent: the same to everybody who may see it."""
+        """Return what is sent, the same for every consumer."""
         return {"type": self.type, "timestamp": rfc3339(self.created_at), "data": self.data}
 
 
@@ -71,7 +71,7 @@ async def tell(
     organization: str | None,
     data: JsonObject,
 ) -> None:
-    """Write an event, to be told if and when the transaction commits; one of a shipment gets its `sequence`."""
+    """Write an event that is told when the transaction commits; an event of a shipment gets its `sequence`."""
     if shipment_id is not None:
         data = {**data, "sequence": await _next_sequence(connection, shipment_id)}
     await connection.execute(
@@ -80,7 +80,7 @@ async def tell(
 
 
 async def _next_sequence(connection: AsyncConnection, shipment_id: str) -> int:
-    """Count on, as `record.WRITE_EVENTS` does; whoever else tells of the shipment waits until the commit."""
+    """Take the shipment's next number, as `write.WRITE_EVENTS` does; other writers of the shipment wait for the commit."""
     counted = (
         upsert(event_sequences)
         .values(shipment_id=shipment_id, last=1)
@@ -101,7 +101,7 @@ WHERE position > $1 ORDER BY position LIMIT $2
 
 
 async def end(connection: Connection) -> Position:
-    """Return the position after everything that is there now."""
+    """Return the position after the newest event."""
     row = await connection.fetchrow(_END)
     assert row is not None
     return Position(row["number"], 0 if row["created_at"] is None else to_instant(row["created_at"]))
@@ -109,11 +109,11 @@ async def end(connection: Connection) -> Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """Events after a position may be lost to whoever reads on from there."""
+    """Events after a position may be missing for a consumer that goes on from there."""
 
     reason: Literal["pruned", "unknown_position"]
     go_on_after: Position
-    """Behind it nothing is missing."""
+    """After this position nothing is missing."""
     at: str
     """When that was found, RFC 3339."""
 
@@ -127,7 +127,7 @@ FROM (SELECT) AS one LEFT JOIN outbox_pruned AS p ON true LEFT JOIN outbox AS o 
 
 
 async def lost(connection: Connection, after: Position) -> Lost | None:
-    """Return whether events after a position have been removed, or whether this database cannot have given it."""
+    """Return whether events after a position were pruned, or whether the position is not of this database's history."""
     row = await connection.fetchrow(_LOST, after.number)
     assert row is not None
     at = rfc3339(row["at"])
@@ -146,7 +146,7 @@ async def read(connection: Connection, after: Position, limit: int) -> list[Even
 
 
 async def read_on(connection: Connection, after: Position, limit: int) -> list[Event] | Lost:
-    """Return the next events, as `read` does, or say that the database has gone back behind what was read of it.
+    """Return the next events, as `read` does, or `Lost` if the database has gone back behind what was read.
 
     To see that costs nothing: the event that was read last is read once more.
     """

@@ -1,4 +1,4 @@
-"""Keeps the outbox: its age is watched, and its end cut off; streams and webhooks read what it holds."""
+"""Prunes the outbox and measures its age; streams and webhooks read it."""
 
 import asyncio
 from datetime import timedelta
@@ -16,7 +16,7 @@ SELECT coalesce(extract(epoch FROM clock_timestamp() - (
     SELECT created_at FROM outbox WHERE position > (SELECT position FROM webhook_fanout) ORDER BY position LIMIT 1)), 0)
 """
 
-# How far it went is noted with it, for whoever wants to go on from before that.
+# The position reached is recorded, for consumers that want to go on from before it.
 PRUNE = """
 WITH old AS (
     DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE created_at < now() - $1::interval ORDER BY id LIMIT $2)
@@ -45,7 +45,7 @@ async def run_deliver(pool: asyncpg.Pool, stop: asyncio.Event, retention: timede
 
 
 async def look_after(pool: asyncpg.Pool, retention: timedelta) -> int:
-    """Measure the outbox's age, remove a chunk of what is past its retention, and give the number removed."""
+    """Measure the outbox's age, delete a chunk of what is past retention, and return how many were deleted."""
     async with pool.acquire() as connection:
         metrics.OUTBOX_AGE_SECONDS.set(float(await connection.fetchval(AGE)))
         metrics.MARKS_WAITING.set(await connection.fetchval(MARKS))

@@ -7,7 +7,7 @@ from alerts.work.bulk import Row
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whose:
-    """What a thing that is told of is about, and who may hear of it; without a shipment, about the whole fleet."""
+    """The shipment and organization that an event is about; without a shipment, the whole fleet."""
 
     shipment_id: str | None = None
     organization: str | None = None
@@ -23,8 +23,8 @@ class Whose:
         }
 
 
-# The counters' rows are locked from here to the commit, in the order of the shipments' ids, so that what commits later
-# has the higher number; whoever else tells of a shipment waits, and nobody waits for another one's lock after that.
+# The counters' rows stay locked until the commit, in the order of the shipments' ids, so that a later commit
+# has the higher number. Other writers of the shipment wait, and nobody waits for another lock after that.
 WRITE_EVENTS = """
 WITH told AS MATERIALIZED (
     SELECT place, type, shipment_id, organization, data,
@@ -42,4 +42,4 @@ SELECT told.type, told.shipment_id, told.organization, CASE WHEN counted.shipmen
     ELSE told.data || jsonb_build_object('sequence', counted.last - told.before_last) END
 FROM told LEFT JOIN counted ON counted.shipment_id = told.shipment_id ORDER BY told.place
 """
-"""Tells events, given as one JSON array; those of a shipment are numbered by `sequence`, without a gap."""
+"""Writes events from one JSON array; those of a shipment are numbered by `sequence`, without gaps."""

@@ -1,1 +1,1 @@
-"""What people are told of incidents, in plain words, and sent until it got through or cannot."""
+"""Messages to people about incidents: written in plain words, sent, and tried again."""

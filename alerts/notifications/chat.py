@@ -1,4 +1,4 @@
-"""Posts a text to a chat's incoming webhook, under the same guard as the webhooks of partners."""
+"""Posts a text to a chat's incoming webhook, with the same checks as partners' webhooks."""
 
 from typing import Final
 

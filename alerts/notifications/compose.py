@@ -1,4 +1,4 @@
-"""Pure: a notice as each channel takes it, ready to be kept and sent."""
+"""Pure: compose a message for each channel, ready to be stored and sent."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,12 +11,12 @@ from alerts.wording import rfc3339
 
 
 def written(channel: str, notice: MessageFacts) -> dict[str, Any]:
-    """Write a notice for a channel."""
+    """Compose a message for a channel."""
     return _forms(channel, words.page(notice), notice.occasion.as_of)
 
 
 def plainly(channel: str, said: Mapping[str, Any], at: datetime) -> dict[str, Any]:
-    """Write what is known for sure, where a notice cannot be written: whoever has to be told is told."""
+    """Compose a minimal message from what is certain, if the full one cannot be written."""
     badge = f"{'DRILL, ' if said['drill'] else ''}{str(said['severity']).upper()}"
     about = f"shipment {said['scope']}" if said["scope"] else "the whole fleet"
     card = Card(

@@ -1,4 +1,4 @@
-"""Pure: what a notice is made from: the decision to tell somebody, and what is known of the incident when it is sent."""
+"""Pure: what a message is made from: the decision to tell somebody, and what is known of the incident when it is sent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,17 +23,17 @@ class Happening:
     device_id: str | None = None
     owner: str | None = None
     taken_at: datetime | None = None
-    """Since when the owner sees to it; None: nobody has acknowledged it."""
+    """When it was acknowledged; None if nobody has."""
 
     @property
     def is_open(self) -> bool:
-        """Return whether it goes on, as far as anybody knows."""
+        """Whether it still goes on, as far as is known."""
         return self.state is not AlertState.RESOLVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cargo:
-    """What of a shipment people need in order to act."""
+    """What people need to know of a shipment in order to act."""
 
     shipment_id: str
     band: str
@@ -43,16 +43,16 @@ class Cargo:
     dewar_id: str | None = None
     product_id: str | None = None
     holder: str | None = None
-    """Who has it in hand, by the last handover; None once it was delivered."""
+    """The current holder, by the last handover; None once delivered."""
     holder_since: datetime | None = None
     delivered_at: datetime | None = None
-    """None also where it was handed on after that."""
+    """None too if it was handed on after that."""
     planned_arrival: datetime | None = None
     use_by: datetime | None = None
 
     @property
     def lane(self) -> str | None:
-        """Return where it goes, as far as that is known."""
+        """Where it goes, as far as is known."""
         if self.origin is None and self.destination is None:
             return None
         return f"{self.origin or 'unknown'} → {self.destination or 'unknown'}"
@@ -60,26 +60,26 @@ class Cargo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """An incident, or what is left to say of one."""
+    """One incident, or what is left to say of one."""
 
     severity: Severity
     happenings: tuple[Happening, ...]
     cargo: Cargo | None = None
-    """None where it is about the whole fleet."""
+    """None for the whole fleet."""
     drill: bool = False
     incident_id: str | None = None
     next_action: str | None = None
     next_told_at: datetime | None = None
-    """When somebody else is told, unless somebody takes it before."""
+    """When the next people are told unless somebody takes it first."""
 
     @property
     def cause(self) -> Happening | None:
-        """Return what is furthest from the product: the probable cause."""
+        """Return the alert furthest from the product: the probable cause."""
         return min(self._counting, key=lambda one: (RANK[one.kind], one.since), default=None)
 
     @property
     def worst(self) -> Happening | None:
-        """Return what is worst of it: critical before the rest, then what is nearest to the product."""
+        """Return the worst alert: critical first, then nearest to the product."""
         going_on = [one for one in self._counting if one.is_open] or self._counting
         return max(
             going_on, key=lambda one: (one.severity is Severity.CRITICAL, RANK[one.kind]), default=None
@@ -87,12 +87,12 @@ class Event:
 
     @property
     def is_over(self) -> bool:
-        """Return whether nothing of it goes on any more."""
+        """Whether nothing of it goes on any more."""
         return bool(self.happenings) and not any(one.is_open for one in self.happenings)
 
     @property
     def takers(self) -> Mapping[str, datetime]:
-        """Return who sees to it, by name, and since when."""
+        """Return the owners by name, and since when."""
         since: dict[str, datetime] = {}
         for one in self._owned:
             if one.owner is not None and one.taken_at is not None:
@@ -101,7 +101,7 @@ class Event:
 
     @property
     def assigned(self) -> tuple[str, ...]:
-        """Return who is to see to it and has not said yet that they do."""
+        """Return the owners who have not acknowledged it yet."""
         return tuple(sorted({str(one.owner) for one in self._owned} - self.takers.keys()))
 
     @property
@@ -115,11 +115,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occasion:
-    """Why somebody is told now, and who."""
+    """Who is told now, and why."""
 
     notification_id: str
     purpose: str
-    """As `notifications.purpose` has it."""
+    """The purpose, as in the column `notifications.purpose`."""
     why: str
     """The reason, in a sentence."""
     level: int = 0
@@ -128,13 +128,13 @@ class Occasion:
     timezone: str | None = None
     as_of: datetime
     also_told: tuple[str, ...] = ()
-    """Who else was told of it."""
+    """Who else was told."""
     public_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageFacts:
-    """All that a message is made from; a digest has several events, a test none."""
+    """Everything a message is made from; a digest has several events, a test none."""
 
     occasion: Occasion
     events: tuple[Event, ...] = field(default_factory=tuple)

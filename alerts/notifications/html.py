@@ -1,4 +1,4 @@
-"""Pure: a message as HTML that a phone shows without zooming: one column, inline styles, nothing that is loaded."""
+"""Pure: a message as HTML that a phone shows without zooming: one column, inline styles, nothing loaded from elsewhere."""
 
 from html import escape
 from typing import Final

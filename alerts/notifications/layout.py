@@ -1,11 +1,11 @@
-"""Pure: a message as it is laid out, before it becomes text or HTML."""
+"""Pure: the layout of a message, before it becomes text or HTML."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A heading, and what stands below it: sentences, one by one."""
+    """A heading and the sentences below it."""
 
     heading: str
     lines: tuple[str, ...]
@@ -13,10 +13,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """One event, or all there is to say."""
+    """One event of a message."""
 
     badge: str
-    """How bad it is, in a word."""
+    """The severity in a word."""
     tone: str
     """critical, major, taken, over or plain."""
     title: str
@@ -33,9 +33,9 @@ class Page:
 
     subject: str
     drill: bool
-    """It is marked first of all."""
+    """Marks a drill, before anything else."""
     lead: tuple[str, ...]
-    """What stands before the cards."""
+    """The sentences before the cards."""
     cards: tuple[Card, ...]
     foot: tuple[str, ...]
 

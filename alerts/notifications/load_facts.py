@@ -1,4 +1,4 @@
-"""Loads what notices are made from: incidents with their alerts, shipments, who has them in hand, and who else was told."""
+"""Loads what messages are made from: incidents with their alerts, shipments, holders, and who else was told."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -68,7 +68,7 @@ class _About:
 async def load(
     connection: Connection, claimed: Iterable[Claimed], as_of: datetime, public_url: str | None
 ) -> dict[Claimed, MessageFacts]:
-    """Load the notices of all that was claimed, a query for each kind of thing; one that cannot be had is left out."""
+    """Load the facts of all claimed notifications, one query for each kind of row; those that fail are left out."""
     about = {one: [_about(one)] if one.incident_id or one.alert_ids else [] for one in claimed}
     digests = {one.id: one for one in about if one.purpose == "digest"}
     if digests:
@@ -101,7 +101,7 @@ def _about(one: Claimed) -> _About:
 
 
 def _each_once(events: Sequence[_About]) -> list[_About]:
-    """Return each incident once, as bad as it was told at worst: a digest may stand for several messages about one."""
+    """Return each incident once, at its worst severity told: a digest may stand for several messages about one."""
     by_incident: dict[Any, _About] = {}
     for event in sorted(events, key=lambda one: one.severity == Severity.CRITICAL):
         by_incident[event.incident_id or (event.scope, *event.alert_ids)] = event
@@ -125,7 +125,7 @@ def _occasion(one: Claimed, also_told: tuple[str, ...], as_of: datetime, public_
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Rows, by what they are looked up by."""
+    """The loaded rows, by their keys."""
 
     alerts: Mapping[UUID, asyncpg.Record]
     of_incident: Mapping[UUID, Sequence[asyncpg.Record]]

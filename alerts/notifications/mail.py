@@ -1,4 +1,4 @@
-"""Pure: a message as a mail: the same bytes at every try, threads by incident, and headers that cannot be broken out of."""
+"""Pure: a message as a mail: the same bytes at every try, threaded by incident, safe against header injection."""
 
 from datetime import UTC, datetime
 from email import policy
@@ -11,12 +11,12 @@ from typing import Final
 _POLICY: Final = policy.SMTP.clone(max_line_length=998, cte_type="7bit")
 LONGEST_ADDRESS: Final = 254
 _LONGEST_NAME: Final = 150
-"""Of a contact, in a header: so that the line need not be folded."""
+"""Longest name of a contact in a header, so that the line need not be folded."""
 _WRONG: Final = "must be one mail address in plain letters, such as Night desk <desk@clinic.example>"
 
 
 def address(text: str) -> Address | str:
-    """Read a mail address, with a name or without; give what is wrong with it where something is."""
+    """Parse a mail address, with or without a name; return what is wrong with it as text."""
     found = getaddresses([text])
     if len(found) != 1 or not text.isprintable():
         return _WRONG
@@ -45,7 +45,7 @@ def compose(
     at: datetime,
     urgent: bool,
 ) -> EmailMessage:
-    """Put a mail together; the same arguments give the same bytes."""
+    """Compose a mail; the same arguments give the same bytes."""
     domain = sender.domain
     mail = EmailMessage(policy=_POLICY)
     mail["From"] = sender

@@ -1,4 +1,4 @@
-"""Pure: the mail server that notices go through, as SMTP_URL names it."""
+"""Pure: the mail server, as SMTP_URL names it."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -9,20 +9,20 @@ LIKE: Final = "must look like smtp://user:password@host:587 or smtps://user:pass
 
 
 class Encryption(StrEnum):
-    """How the way to the server is encrypted."""
+    """How the connection to the server is encrypted."""
 
     TLS = "tls"
     """From the first byte: `smtps`."""
     REQUIRED = "required"
-    """STARTTLS, or nothing is sent."""
+    """STARTTLS is required."""
     OFFERED = "offered"
-    """STARTTLS where the server has it."""
+    """STARTTLS if the server offers it."""
     NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relay:
-    """Where mail is handed over, and how."""
+    """The server's address, encryption and account."""
 
     host: str
     port: int
@@ -32,7 +32,7 @@ class Relay:
 
 
 def parse(url: str) -> Relay | str:
-    """Take an SMTP_URL apart, or say what is wrong with it; a password goes over an encrypted way unless told otherwise."""
+    """Parse an SMTP_URL, or return what is wrong with it; a password needs encryption unless told otherwise."""
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -1,4 +1,4 @@
-"""Pure: what came of one try to send a notice, and when it is tried again."""
+"""Pure: the result of one try to send a message, and when it is tried again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from typing import Final
 
 _SPREAD: Final = 0.2
 DELAYS_S: Final = (5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, *[900.0] * 95)
-"""After each try that failed: for a day, since an alert that is a day old is the repeats' business."""
+"""Delays after each failed try, for a day: an alert that is a day old is left to reminders."""
 
 
 class Outcome(StrEnum):
-    """What came of a try."""
+    """The outcome of a try."""
 
     SENT = "sent"
     LATER = "later"
-    """It failed in a way that may pass."""
+    """It failed and may succeed later."""
     REFUSED = "refused"
-    """It failed in a way that does not pass by itself."""
+    """It failed for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The outcome of a try, and in one line what was answered or went wrong."""
+    """The outcome of a try, and one line that says what was answered or went wrong."""
 
     outcome: Outcome
     detail: str
@@ -30,7 +30,7 @@ class Result:
 
 
 def delay_s(tries: int, chance: float, delays_s: Sequence[float] = DELAYS_S) -> float | None:
-    """Return how long to wait after so many tries that failed, spread by a fifth; None where it was the last one."""
+    """Return how long to wait after so many failed tries, ±20 %; None after the last."""
     if tries > len(delays_s):
         return None
     return delays_s[tries - 1] * (1 + _SPREAD * (2 * chance - 1))

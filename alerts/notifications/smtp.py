@@ -1,4 +1,4 @@
-"""Hands mails to the mail server; whatever happens is a result."""
+"""Sends mails through the mail server; whatever happens is a result."""
 
 import asyncio
 import ssl
@@ -22,7 +22,7 @@ _LONGEST_DETAIL: Final = 500
 
 
 class Mailer:
-    """Sends through one relay, with a connection of its own for each mail: one that hangs holds up no other."""
+    """Sends through one server, with a connection for each mail, so that one that hangs holds up no other."""
 
     def __init__(
         self, relay: Relay, *, time_limit_s: float = TIME_LIMIT_S, tls: ssl.SSLContext | None = None
@@ -31,7 +31,7 @@ class Mailer:
         self._time_limit_s = time_limit_s
         self._tls = tls or ssl.create_default_context()
         self.trouble: str | None = None
-        """What went wrong with the last mail, unless it was the recipient's; None where it was taken."""
+        """What went wrong with the last mail, unless the recipient was at fault; None if it was accepted."""
 
     async def send(self, mail: EmailMessage) -> Result:
         """Send a mail to its one recipient."""
@@ -51,7 +51,7 @@ class Mailer:
         except aiosmtplib.SMTPDataError as error:
             return _by_code(error.code), f"the mail was refused: {error.code} {error.message}"
         except aiosmtplib.SMTPResponseException as error:
-            # The account, the sender, the server itself: nothing that this recipient can do anything about.
+            # The account, the sender or the server is at fault, not this recipient.
             return Outcome.LATER, f"the mail server refused: {error.code} {error.message}"
         except TimeoutError:
             return Outcome.LATER, f"the mail server did not answer within {self._time_limit_s:g} s"
@@ -73,7 +73,7 @@ class Mailer:
         )
         try:
             await client.connect()
-            # The bytes as they were composed: a message that is handed over would be folded anew, which can break names.
+            # The bytes as composed: a message object would be folded anew, which can break names.
             _, answer = await client.sendmail(_envelope(mail, "From"), [_envelope(mail, "To")], bytes(mail))
         finally:
             client.close()  # taken is taken: nobody waits for a farewell

@@ -1,4 +1,4 @@
-"""Tests of a contact: one notification by each of its channels, sent as everything else is."""
+"""Test messages to a contact: one by each of its channels, sent like every other notification."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -15,11 +15,11 @@ from alerts.model import Severity
 
 MOST: Final = 5
 WITHIN: Final = timedelta(minutes=10)
-"""So many tests an address gets in this time, whichever contacts it is of: whoever has it may not have asked for any."""
+"""How many test messages an address gets within this time, whichever contacts it belongs to: its owner may not have asked for any."""
 
 
 async def tested_enough(connection: AsyncConnection, contact: RowMapping) -> str | None:
-    """Return an address of a contact that has had as many tests as one may have; whoever else tests it waits."""
+    """Return an address of a contact that has had as many test messages as allowed; concurrent callers wait."""
     for address in sorted({way["address"] for way in contact["channels"]}):
         await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(address, 8))))
         lately = select(func.count()).where(
@@ -33,7 +33,7 @@ async def tested_enough(connection: AsyncConnection, contact: RowMapping) -> str
 
 
 async def send(connection: AsyncConnection, contact: RowMapping, *, by: str) -> Sequence[dict[str, Any]]:
-    """Have a test sent by each channel of a contact; give the notifications, empty where it has no channel."""
+    """Queue a test message by each channel of a contact; return the notifications, empty if it has no channel."""
     made = [_notification(contact, way, by) for way in contact["channels"]]
     if made:
         await connection.execute(

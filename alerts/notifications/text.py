@@ -1,4 +1,4 @@
-"""Pure: a message as plain text: as the alternative in every mail, and as a chat shows it."""
+"""Pure: a message as plain text, for the alternative part of mails and for chats."""
 
 import re
 import textwrap
@@ -9,9 +9,9 @@ from alerts.notifications.layout import DRILL, Card, Page
 _WIDTH = 76
 _LONGEST_CHAT = 3500  # what the strictest of the common chats takes is 4,000 characters
 _MARKS = re.compile(r"[<@](?=\S)|\](?=\()")
-"""Mentions, links and commands begin like this, in what people wrote: `<!channel>`, `@all`, `[here](https://...)`."""
+"""Where mentions, links and commands begin in what people wrote: `<!channel>`, `@all`, `[here](https://...)`."""
 _JOINER = "\u2060"
-"""Nobody sees it, and what it stands behind is a mark no more."""
+"""An invisible character that takes the meaning from the mark before it."""
 
 
 def plain(page: Page) -> str:
@@ -29,7 +29,7 @@ def plain(page: Page) -> str:
 
 
 def chat(page: Page) -> str:
-    """Return a message as the text of a chat: as `brief` does, and without marks that a chat would read as its own."""
+    """Return a message as the text of a chat: as `brief` does, with the chat's own markup defused."""
     lines = brief(page).split("\n")
     return "\n".join(
         line if line.startswith("http") else _MARKS.sub(rf"\g<0>{_JOINER}", line) for line in lines
@@ -37,7 +37,7 @@ def chat(page: Page) -> str:
 
 
 def brief(page: Page) -> str:
-    """Return a message as a text that is shorter than that of a mail."""
+    """Return a message as text shorter than a mail's."""
     lines = [DRILL] if page.drill else []
     lines += page.lead
     for card in page.cards:

@@ -1,4 +1,4 @@
-"""Hands a notice to one of the webhooks of partners: signed, tried and recorded there as everything else is."""
+"""Queues a message for a partner's webhook, which signs, tries and records it like every other event."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,8 +15,8 @@ from alerts.webhooks.fanout import DELIVERIES_CHANNEL
 TYPE: Final = "alert.notification"
 _NONE: Final = "no webhook that is active and may see this has the id or the URL {}"
 
-# An endpoint of another organization, or one that may see only other shipments, gets nothing; nor does one of an
-# organization get a digest in which there is something of another one's.
+# An endpoint of another organization, or one that may not see these shipments, gets nothing. An endpoint of an
+# organization gets no digest that contains anything of another one.
 FIND = """
 SELECT id FROM webhooks
 WHERE (id::text = $1 OR url = $1) AND deleted_at IS NULL AND state = 'active'
@@ -37,7 +37,7 @@ ON CONFLICT DO NOTHING
 
 
 async def hand_over(pool: asyncpg.Pool, claimed: Claimed, written: Mapping[str, Any]) -> Result:
-    """Put a notice into an endpoint's queue, once however often this is called."""
+    """Queue a message for an endpoint, once however often this is called."""
     async with pool.acquire() as connection, connection.transaction():
         webhook_id = await connection.fetchval(
             FIND, claimed.address, claimed.organization, claimed.scope, claimed.id

@@ -1,4 +1,4 @@
-"""Pure: what a notice says, in plain words: what happened, what it means, what to do next, and who is on it."""
+"""Pure: what a message says, in plain words: what happened, what it means, what to do next, and who is on it."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -22,7 +22,7 @@ _TAKEN: Final = "taken"
 
 
 def page(notice: MessageFacts) -> Page:
-    """Return the message that a notice is, laid out."""
+    """Lay out the message."""
     if not notice.events and notice.occasion.purpose == "test":
         return _test(notice.occasion)
     if notice.occasion.purpose == "digest" or len(notice.events) != 1:
@@ -32,14 +32,14 @@ def page(notice: MessageFacts) -> Page:
 
 
 def _as_it_is(occasion: Occasion, event: Event) -> Occasion:
-    """Return an occasion that is still so: an end that was decided is none where it goes on when it is told."""
+    """Return the reason as it still is: an end that was decided is none if the incident goes on when it is told."""
     if occasion.purpose != _OVER or event.is_over or not event.happenings:
         return occasion
     return replace(occasion, purpose=_AGAIN, why="It had ended, and goes on again.")
 
 
 def link(public_url: str | None, incident_id: str | None) -> str | None:
-    """Return where an incident can be looked at; None where nobody has said under which address the service is."""
+    """Return the link to an incident; None if the service's public address is not set."""
     if public_url is None or incident_id is None:
         return None
     return f"{public_url.rstrip('/')}/v1/incidents/{incident_id}"
@@ -102,7 +102,7 @@ def _digest(notice: MessageFacts) -> Page:
 
 
 def _lead(occasion: Occasion, event: Event) -> tuple[str, ...]:
-    """Say to whom it is said and why, where that is not plain from the rest."""
+    """Say who is told and why, where the rest does not make it plain."""
     of_purpose = {
         "handover": "You are told because the shipment was handed over to you while this goes on.",
         "assigned": "You are told because this was assigned to you.",
@@ -148,7 +148,7 @@ def _card(occasion: Occasion, event: Event, *, mark: bool = False) -> Card:
 
 
 def _taken_card(occasion: Occasion, event: Event) -> Card:
-    """Lay out for those who were asked that somebody is on it: short, for there is nothing that they have to do."""
+    """Lay out the short message that somebody is on it; its readers have nothing to do."""
     zone, worst = _zone(occasion), event.worst
     return Card(
         badge=_line(f"TAKEN by {_and(tuple(map(wording.person, event.takers)))}"),
@@ -275,7 +275,7 @@ def limits(lower_c: float | None, upper_c: float | None) -> str:
 
 
 def _zone(occasion: Occasion) -> ZoneInfo | None:
-    """Return the clock of whoever is told, where it is not UTC."""
+    """Return the recipient's time zone, if it is not UTC."""
     return None if occasion.timezone in {None, "UTC", "Etc/UTC"} else ZoneInfo(str(occasion.timezone))
 
 
@@ -294,7 +294,7 @@ def _subject(text: str, *, drill: bool) -> str:
 
 
 def _line(text: str) -> str:
-    """Return text as one line of bounded length, without what could end a header or change how a line is read."""
+    """Return text as one line of bounded length, without characters that end a header or change the reading direction."""
     visible = "".join(character if character.isprintable() else " " for character in text)
     line = " ".join(visible.split())
     return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"

@@ -1,4 +1,4 @@
-"""Pure: which addresses webhooks may reach.
+"""Pure: which addresses may be reached.
 
 Lists of our own, since `ipaddress.is_global` is wrong for several ranges on Python 3.11. After the special-purpose
 registries of IANA (RFC 6890 and its successors).
@@ -36,7 +36,7 @@ _DENIED_V4: Final = tuple(
 )
 
 _GLOBAL_V6: Final = IPv6Network("2000::/3")
-"""All that IANA has given out for unicast; every mapped, translated, local and reserved form lies outside of it."""
+"""All unicast space that IANA has allocated; every mapped, translated, local and reserved form lies outside."""
 
 _DENIED_V6: Final = tuple(
     (IPv6Network(network), what)
@@ -65,11 +65,11 @@ _OUTSIDE_V6: Final = tuple(
         ("ff00::/8", "multicast"),
     )
 )
-"""Only names for the reason: what is outside of the global range is denied, named or not."""
+"""Names for the refusal: whatever is outside the global range is denied, named or not."""
 
 
 def address_of(text: str) -> Address | None:
-    """Read an address in its plain form; None where it is none."""
+    """Parse an address in its plain form; None if it is none."""
     try:
         return ip_address(text)
     except ValueError:
@@ -82,7 +82,7 @@ def allowed(address: Address, networks: Iterable[Network]) -> bool:
 
 
 def why_denied(address: Address) -> str | None:
-    """Return what an address is that is not public; None where it is public."""
+    """Return what a non-public address is; None if it is public."""
     if isinstance(address, IPv4Address):
         return next((what for network, what in _DENIED_V4 if address in network), None)
     if address.scope_id is not None:
@@ -93,7 +93,7 @@ def why_denied(address: Address) -> str | None:
 
 
 def refusal(addresses: Sequence[str], networks: Sequence[Network], *, encrypted: bool) -> str | None:
-    """Return why a target with these addresses is refused: one that is denied refuses all; None where it may be reached.
+    """Return why a target with these addresses is refused: one denied address refuses all; None if it may be reached.
 
     Without encryption only what the operator has allowed may be reached.
     """

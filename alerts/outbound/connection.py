@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection that is kept: a request at a time, and an answer that is read in bounds.
+"""One persistent HTTP/1.1 connection: one request at a time, and answers of bounded size.
 
 No client of the general kind is cheap enough: aiohttp's takes more processor time for a request than all else that a
 delivery needs. The parser is llhttp, by httptools.
@@ -13,37 +13,37 @@ import httptools
 LARGEST_ANSWER: Final = 20_000
 _LARGEST_HEAD: Final = 65_536
 _LARGEST_WHOLE: Final = 262_144
-"""Of all bytes of an answer: chunks may be small, and what follows the last one need not end."""
+"""Limit on all bytes of an answer: chunks may be tiny, and trailers need not end."""
 CLOSED: Final = "the connection was closed without an answer"
 
 
 @dataclass(slots=True)
 class Reply:
-    """What has come back of one request so far."""
+    """The answer to one request so far."""
 
     status: int | None = None
     retry_after: str | None = None
     content: bytes = b""
     """Its first 20 kB."""
     error: str | None = None
-    """What went wrong; there may be a status all the same."""
+    """What went wrong; there may be a status as well."""
     unheard: bool = False
-    """The connection ended before a byte came back: had it been kept, it was closed as we wrote."""
+    """The connection ended before a byte came back: a kept connection was closed while we wrote."""
 
 
 class Connection(asyncio.Protocol):
-    """Callbacks of the transport and of the parser; `ask` is what others call."""
+    """Callbacks of the transport and of the parser; callers use `ask`."""
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._asked: asyncio.Future[Reply] | None = None
         self._reply = Reply()
         self._until_closed = True
-        """The answer says nothing of where it ends."""
+        """The answer does not say where it ends."""
         self._size = 0
         """Bytes that have come since the request."""
         self._gone = CLOSED
-        """Why nothing can be asked any more, where that is so."""
+        """Why the connection can take no more requests."""
         self._may_be_kept = True
         self.opened_at = self.idle_since = 0.0
 
@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
         return self._may_be_kept and not self._transport.is_closing()
 
     def ask(self, request: bytes) -> asyncio.Future[Reply]:
-        """Send a request; the future gives what came of it, whatever it is, and `expire` ends it."""
+        """Send a request; the future resolves to the answer or the failure, and `expire` ends it."""
         self._reply, self._until_closed, self._size = Reply(), True, 0
         self._asked = asked = asyncio.get_running_loop().create_future()
         if self.reusable:
@@ -64,18 +64,18 @@ class Connection(asyncio.Protocol):
         return asked
 
     def expire(self, error: str) -> None:
-        """End what is under way, for it takes too long."""
+        """End the request under way; it takes too long."""
         if self._asked is not None:
             late = "the answer did not end in time"
             self._finish(error if self._reply.status is None else late, reusable=False)
 
     def close(self) -> None:
-        """Use it no more."""
+        """Close once idle."""
         self._may_be_kept = False
         self._transport.close()
 
     def abort(self) -> None:
-        """Drop it in the middle, whatever is still to be written."""
+        """Abort, whatever is still to be written."""
         self._may_be_kept = False
         self._transport.abort()
 

@@ -1,4 +1,4 @@
-"""The connections to endpoints that wait for their next request: few, not for long, and none that is old."""
+"""Idle connections to endpoints: few, kept briefly, never old."""
 
 import time
 from collections import OrderedDict, defaultdict
@@ -7,30 +7,30 @@ from typing import Final, TypeAlias
 from alerts.outbound.connection import Connection
 
 IDLE_S: Final = 4.0
-"""Below what servers commonly keep an idle connection for, so that it is we who close it."""
+"""Shorter than servers commonly keep idle connections, so that we close first."""
 OLDEST_S: Final = 60.0
-"""A connection that is older is not used again: name, addresses and certificate are looked at anew."""
+"""Older connections are not reused: name, addresses and certificate are checked anew."""
 MOST: Final = 512
-"""With the requests under way, below the 1,024 files that a process may commonly have open."""
+"""Together with the requests under way, below the usual limit of 1,024 open files."""
 
 Place: TypeAlias = tuple[str, int, bool]
 """Host, port, and whether it is encrypted: what a connection was checked and made for."""
 
 
 class Kept:
-    """Connections by the place that they lead to; the one used last is taken first, so that those not needed grow old."""
+    """Connections by endpoint; the last used is taken first, so that surplus ones grow old."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._of: dict[Place, OrderedDict[Connection, None]] = defaultdict(OrderedDict)
         self._all: OrderedDict[Connection, Place] = OrderedDict()
-        """Both in the order of their last use."""
+        """Both ordered by last use."""
 
     def __len__(self) -> int:
         return len(self._all)
 
     def take(self, place: Place) -> Connection | None:
-        """Return a connection that may be used, and keep it no longer."""
+        """Take out a connection that may be used."""
         there = self._of.get(place)
         while there:
             connection = next(reversed(there))
@@ -41,7 +41,7 @@ class Kept:
         return None
 
     def put(self, place: Place, connection: Connection) -> None:
-        """Keep a connection whose answer has been read whole, or close it where it is old or of no use."""
+        """Keep a connection whose answer was read in full; close it if it is old or unusable."""
         now = time.monotonic()
         if not connection.reusable or now - connection.opened_at > OLDEST_S:
             connection.close()
@@ -53,7 +53,7 @@ class Kept:
             self._close_oldest()
 
     def close_idle(self) -> None:
-        """Close what has waited for too long."""
+        """Close connections that were idle for too long."""
         since = time.monotonic() - IDLE_S
         while self._all and next(iter(self._all)).idle_since < since:
             self._close_oldest()

@@ -1,4 +1,4 @@
-"""Sends one message to one endpoint: checked addresses, no redirects, no proxies, and an answer that is read in bounds."""
+"""Posts one message to one endpoint: checked addresses, no redirects, no proxies, bounded answers."""
 
 import asyncio
 import socket
@@ -34,7 +34,7 @@ _GOODBYE_S = 2.0  # for the end of encryption, which the other side may never co
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came of one attempt."""
+    """The result of one attempt."""
 
     seconds: float
     status: int | None = None
@@ -46,7 +46,7 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether the endpoint has taken the message: 2xx, and nothing else."""
+        """Whether the endpoint accepted the message: 2xx, and nothing else."""
         return self.status is not None and 200 <= self.status < 300
 
 
@@ -98,7 +98,7 @@ class Poster:
         )
 
     async def _ask(self, target: Target, request: bytes, until: float) -> Reply:
-        """Send a request by a connection that is kept, or by a new one; raises what `_connect` raises.
+        """Send a request over an idle connection or a new one; raises what `_connect` raises.
 
         A server may close a connection just as it is used again. Then nothing is known of the request, and it goes out
         once more, by a new one, as part of the same attempt: whoever got it twice knows it by its `webhook-id`.
@@ -137,7 +137,7 @@ class Poster:
         self._sweep_later()
 
     async def _connect(self, target: Target, until: float) -> Connection:
-        """Look the name up, check what it gives, and connect to that.
+        """Resolve the name, check the addresses, and connect to one of them.
 
         Raises OSError, ValueError, RuntimeError (of uvloop), and TimeoutError where it takes longer than `until`.
         """
@@ -173,7 +173,7 @@ class Poster:
 
 
 def _first_of_each(addresses: Sequence[str]) -> list[str]:
-    """Return the first addresses of each family, in the order in which they came."""
+    """Return the first addresses of each family, in the order received."""
     of_each = Counter[bool]()
     found = []
     for address in addresses:
@@ -191,7 +191,7 @@ def _info(address: str, port: int) -> tuple[Any, ...]:
 
 @lru_cache(maxsize=4096)
 def _head(url: str) -> bytes:
-    """Write what all requests to a URL begin with."""
+    """Build the part that all requests to a URL share."""
     parsed = URL(url)
     lines = (
         f"POST {parsed.raw_path_qs} HTTP/1.1",
@@ -206,13 +206,13 @@ def _head(url: str) -> bytes:
 
 
 def _request(url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-    """Write a request; names and values of `headers` are our own words, in ASCII and without line breaks."""
+    """Build a request; `headers` are our own: ASCII, without line breaks."""
     more = "".join([f"\r\n{name}: {value}" for name, value in headers.items()])
     return b"%b%d%b\r\n\r\n%b" % (_head(url), len(body), more.encode("ascii"), body)
 
 
 def _words(error: BaseException) -> str:
-    """Return what went wrong, in one line for the endpoint's owner."""
+    """Describe an error in one line for the endpoint's owner."""
     for one in _all_of(error):
         if isinstance(one, RefusedTargetError):
             return f"refused: {one}"
@@ -224,7 +224,7 @@ def _words(error: BaseException) -> str:
 
 
 def _all_of(error: BaseException) -> list[BaseException]:
-    """Return an error and what led to it, also those of several addresses."""
+    """Return an error and its causes, including those of several addresses."""
     found: list[BaseException] = []
     left: list[BaseException | None] = [error]
     while left:

@@ -1,4 +1,4 @@
-"""Finds the addresses of a target and checks every one of them, at creation and again for each connection."""
+"""Resolves a target and checks every address, at creation and again for each connection."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ from alerts.outbound.addresses import Network, address_of, refusal
 from alerts.outbound.target import Target, parse
 
 Lookup: TypeAlias = Callable[[str], Awaitable[Sequence[str]]]
-"""Gives all addresses of a name, of both families; raises OSError where it cannot."""
+"""Resolves a name to all addresses of both families; raises OSError."""
 
 LOOKUP_WITHIN_S: Final = 10.0
 
@@ -27,11 +27,11 @@ async def system_lookup(host: str) -> Sequence[str]:
 
 
 class RefusedTargetError(OSError):
-    """The target must not be reached; the text says why."""
+    """The target must not be reached; the message says why."""
 
 
 class Targets:
-    """Decides which targets may be reached: public ones over https, and those in `networks` over http as well."""
+    """Decides which targets may be reached: public ones over https; those in `networks` over http too."""
 
     def __init__(self, networks: Sequence[Network] = (), lookup: Lookup = system_lookup) -> None:
         self.networks = networks
@@ -39,7 +39,7 @@ class Targets:
         self._under_way: dict[str, asyncio.Future[Sequence[str]]] = {}
 
     async def check(self, url: str) -> Target | str:
-        """Take a URL apart and look at its addresses; give why it is refused.
+        """Parse a URL and check its addresses; return why it is refused.
 
         A name that cannot be looked up right now passes: what it leads to is decided when it is connected to.
         """
@@ -59,14 +59,14 @@ class Targets:
         return target
 
     async def addresses(self, host: str, *, encrypted: bool) -> Sequence[str]:
-        """Return the addresses of a host; raise RefusedTargetError where one of them is denied, OSError where none is known."""
+        """Return the addresses of a host; raises RefusedTargetError if one is denied, OSError if none is known."""
         found = [host] if address_of(host) is not None else await self._look_up(host)
         if why := refusal(found, self.networks, encrypted=encrypted):
             raise RefusedTargetError(why)
         return found
 
     async def _look_up(self, host: str) -> Sequence[str]:
-        """Look a name up once for all who ask meanwhile: a name server that hangs takes one thread, not all of them."""
+        """Resolve a name once for all concurrent callers: a name server that hangs takes one thread, not all of them."""
         if (under_way := self._under_way.get(host)) is None:
             under_way = self._under_way[host] = asyncio.ensure_future(self._lookup(host))
             under_way.add_done_callback(lambda done: self._looked_up(host, done))
@@ -80,7 +80,7 @@ class Targets:
     def open_socket(
         self, family: int, type_: int, proto: int, address: str, *, encrypted: bool
     ) -> socket.socket:
-        """Open the socket of a connection; raise RefusedTargetError, and open none, where the address is denied.
+        """Open the socket of a connection; raises RefusedTargetError, without opening one, if the address is denied.
 
         The last look, at the address that is about to be connected to, however it got here.
         """

@@ -1,4 +1,4 @@
-"""Pure: the URL of a webhook, taken apart; forms that different programs read differently are refused."""
+"""Pure: parse the URL of a webhook; forms that programs read differently are refused."""
 
 import re
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Target:
     """Where a webhook goes."""
 
     url: str
-    """As it is connected to, in the one form that was checked."""
+    """The host to connect to, in the one form that was checked."""
     host: str
     port: int
     encrypted: bool
@@ -30,7 +30,7 @@ class Target:
 
 @lru_cache(maxsize=4096)
 def parse(url: str) -> Target | str:
-    """Take a URL apart, or say what is wrong with it."""
+    """Parse a URL, or return what is wrong with it."""
     if len(url) > LONGEST:
         return f"must have at most {LONGEST} characters"
     if _UNSAFE.search(url):

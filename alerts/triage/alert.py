@@ -43,7 +43,7 @@ class Alert:
 
     id: AlertId
     shipment_id: str | None
-    """None where it is about the whole fleet."""
+    """None for the whole fleet."""
     condition: Condition
     state: AlertState
     raised_at: Instant

@@ -17,7 +17,7 @@ from telemetry.tables import shipments
 
 
 def alerts_known(as_of: datetime | None) -> FromClause:
-    """Return alerts likewise; their order never changes, so that an index passes over what was raised later."""
+    """Return alerts as known at an instant; None: as they are now. Their order never changes, so an index skips later ones."""
     if as_of is None:
         return alerts
     then = rows_then(alerts, alert_revisions, alert_revisions.c.alert_id, as_of)
@@ -49,13 +49,13 @@ async def alert_page(
 
 
 def _needs_attention(known: FromClause) -> ColumnElement[bool]:
-    """Do as `alerts.triage.incidents.needs_attention` does."""
+    """Return the SQL twin of `alerts.triage.incidents.needs_attention`."""
     over_unseen = and_(known.c.state == AlertState.RESOLVED, known.c.acknowledged_at.is_(None))
     return or_(known.c.state == AlertState.FIRING, over_unseen)
 
 
 def _incident_then(known: FromClause, as_of: datetime | None) -> ColumnElement[Any]:
-    """Return the incident that an alert belonged to: where two became one, the younger one's last revision is empty."""
+    """Return the incident that an alert belonged to; after a merge, the younger one's last revision is empty."""
     if as_of is None:
         return known.c.incident_id
     of = incident_revisions
@@ -72,7 +72,7 @@ def _incident_then(known: FromClause, as_of: datetime | None) -> ColumnElement[A
 
 
 def alerts_with_shipment(known: FromClause, as_of: datetime | None) -> Select[Any]:
-    """Return alerts with their shipments, and each with the incident that it belonged to then."""
+    """Select alerts with their shipments, and with the incident each belonged to then."""
     columns = [column for column in known.c if column.name != "incident_id"]
     then = _incident_then(known, as_of).label("incident_id")
     drill = func.coalesce(shipments.c.drill, False).label("drill")
@@ -84,7 +84,7 @@ def alerts_with_shipment(known: FromClause, as_of: datetime | None) -> Select[An
 async def alert(
     connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool], as_of: datetime | None
 ) -> tuple[RowMapping, Rows] | None:
-    """Return one alert and its revisions up to then, the first one first; None where it was not known."""
+    """Return one alert and its revisions by then, oldest first; None if it was not known."""
     known = alerts_known(as_of)
     query = alerts_with_shipment(known, as_of).where(known.c.id == id_, visible)
     row = (await connection.execute(query)).mappings().first()
@@ -95,7 +95,7 @@ async def alert(
 
 
 async def comments(connection: AsyncConnection, id_: UUID, as_of: datetime | None) -> Rows:
-    """Return what people had written to an alert by then, the first comment first."""
+    """Return the comments on an alert by then, oldest first."""
     query = select(alert_comments).where(alert_comments.c.alert_id == id_)
     if as_of is not None:
         query = query.where(alert_comments.c.at <= as_of)

@@ -27,7 +27,7 @@ class FindingFilter:
 
     visible: ColumnElement[bool]
     as_of: datetime | None = None
-    """As they were known then, and those that were; the other conditions are on what they were then."""
+    """As known at this instant; the other filters apply to what was known then."""
     shipment_id: str | None = None
     device_id: str | None = None
     states: Collection[str] | None = None
@@ -36,11 +36,11 @@ class FindingFilter:
     owner: str | None = None
     incident_id: UUID | None = None
     needs_attention: bool | None = None
-    """Of alerts: whether they fire, or are over and nobody has seen them."""
+    """For alerts: firing, or over without anybody having seen them."""
 
 
 def rows_then(table: Table, revisions: Table, key: ColumnElement[Any], as_of: datetime) -> Select[Any]:
-    """Select the rows of a table as each was at an instant, by its newest revision then."""
+    """Select a table's rows as each was at an instant, by its newest revision by then."""
     newest = (
         select(revisions)
         .where(key == table.c.id, revisions.c.recorded_at <= as_of)

@@ -15,7 +15,7 @@ from telemetry.paging import Order, Page, fetch_page
 
 
 def excursions_known(as_of: datetime | None) -> FromClause:
-    """Return excursions as they were known at an instant; None: as they are.
+    """Return excursions as known at an instant; None: as they are now.
 
     Most are what they were then: these come in the order of an index, and only the others are looked up.
     """
@@ -48,7 +48,7 @@ async def excursion_page(
 async def excursion(
     connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool], as_of: datetime | None
 ) -> tuple[RowMapping, Rows] | None:
-    """Return one excursion and its revisions up to then, the first one first; None where it was not known."""
+    """Return one excursion and its revisions by then, oldest first; None if it was not known."""
     known = excursions_known(as_of)
     row = (
         (await connection.execute(with_shipment(known).where(known.c.id == id_, visible))).mappings().first()
@@ -61,5 +61,5 @@ async def excursion(
 async def excursion_history(
     connection: AsyncConnection, ids: Collection[UUID], as_of: datetime | None
 ) -> Mapping[UUID, Rows]:
-    """Return the revisions up to then of each of the excursions, the first one first."""
+    """Return the revisions by then of each excursion, oldest first."""
     return await revisions_of(connection, excursion_revisions, excursion_revisions.c.excursion_id, ids, as_of)

@@ -1,4 +1,4 @@
-"""A shipment's figures at this moment: what evaluation has folded so far, with what it has not yet, finished at now."""
+"""A shipment's figures now: the folded state, plus readings not evaluated yet, finished at `now`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class DeviceSummary:
 
 
 async def summarize(connection: AsyncConnection, shipment: RowMapping, now: datetime) -> list[DeviceSummary]:
-    """Return the figures of each logger of a shipment, by device id; of one that has not departed, none.
+    """Return the figures of each logger of a shipment, by device id; none before departure.
 
     The connection should be at REPEATABLE READ: what is folded and what is not are read one after the other.
     """
@@ -63,7 +63,7 @@ async def summarize(connection: AsyncConnection, shipment: RowMapping, now: date
 
 
 def worst(devices: Sequence[DeviceSummary]) -> DeviceSummary | None:
-    """Return the logger that speaks most against the product: by budget used, then by time that is not proven."""
+    """Return the worst logger: by budget used, then by unproven time."""
     return max(
         devices,
         key=lambda device: (
@@ -81,7 +81,7 @@ async def _marks(connection: AsyncConnection, shipment_id: str) -> Sequence[RowM
 
 
 async def _failing(connection: AsyncConnection, shipment_id: str) -> bool:
-    """Return whether it was set aside: its marks are gone, and what they stood for is not evaluated."""
+    """Return whether it was set aside: its marks are gone, and their readings are not evaluated."""
     failures = select(evaluations.c.failures).where(evaluations.c.shipment_id == shipment_id)
     return bool(await connection.scalar(failures))
 

@@ -1,4 +1,4 @@
-"""A shipment's figures as they were known at an instant: judged anew, from what had been received and recorded then."""
+"""A shipment's figures as known at an instant: evaluated anew from what had been received and recorded by then."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,7 +15,7 @@ from telemetry.registry import revisions
 
 
 async def summarize(connection: AsyncConnection, shipment_id: str, as_of: datetime) -> list[DeviceSummary]:
-    """Return the figures of each logger that was on the shipment then, by device id; before departure, none."""
+    """Return the figures of each logger on the shipment then, by device id; none before departure."""
     shipment = await revisions.known(connection, shipment_id, as_of)
     window = None if shipment is None else window_of(shipment)
     if shipment is None or window is None:
@@ -40,7 +40,7 @@ async def summarize(connection: AsyncConnection, shipment_id: str, as_of: dateti
 
 
 def _stretch(device: Mapping[str, str | None], window: Window) -> ReadingRange:
-    """Return what counts of a logger, as a revision of the shipment names it."""
+    """Return a logger's assignment, as a revision of the shipment names it."""
     device_id, starts_at, ends_at = device["device_id"], device["starts_at"], device["ends_at"]
     assert device_id is not None
     assert starts_at is not None

@@ -1,4 +1,4 @@
-"""Reads what is foreseen of a shipment now: for how long its coolant lasts, and when its payload reaches a limit."""
+"""The forecast of a shipment now: how long its coolant lasts, and when its payload reaches a limit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ _MARKS = "SELECT * FROM evaluation_marks WHERE shipment_id = $1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What is foreseen; hours are of the journey, and instants of `facts` in its time, which `facts` put on the clock."""
+    """The forecast; hours and instants are in the journey's time, which `facts` converts to clock time."""
 
     facts: Facts
     through: Instant
-    """The instant from which hours are counted, in the time of the journey."""
+    """The instant from which hours count, in the journey's time."""
     hold_time: HoldTime | None
     limits: Mapping[str, TimeToLimit | None]
     """By logger."""
@@ -36,7 +36,7 @@ class Forecast:
 
 
 async def foresee(connection: Connection, shipment_id: str, now: datetime) -> Forecast | None:
-    """Return what is foreseen of a shipment on its way, over all stored readings; None where it is not on its way.
+    """Return the forecast of a shipment under way, over all stored readings; None if it is not under way.
 
     The connection should be at REPEATABLE READ: what is folded and what is not are read one after the other.
     """

@@ -1,4 +1,4 @@
-"""The health of a shipment, as one expression that lists show and filter by."""
+"""The health of a shipment, as one SQL expression that lists show and filter by."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -16,11 +16,11 @@ class Health(StrEnum):
     """What needs attention now, worst first."""
 
     CRITICAL = "critical"
-    """An open excursion beyond the critical limit, or an alert of that severity that has not ended."""
+    """A critical open excursion, or an open critical alert."""
     WARNING = "warning"
-    """Any other open excursion, or alert that has not ended."""
+    """Any other open excursion or alert."""
     NO_SIGNAL = "no_signal"
-    """Of one of its loggers there is no reading for longer than one holds (`max_gap_s`), unless it announced that."""
+    """One of its loggers has sent nothing for longer than `max_gap_s`, and did not announce it."""
     NORMAL = "normal"
 
 
@@ -45,7 +45,7 @@ def _open_excursion(severity: Severity | None = None) -> ColumnElement[bool]:
 
 
 def _live_alert(severity: Severity | None = None, *, silence: bool = False) -> ColumnElement[bool]:
-    """Return whether an alert has not ended: of silence, which is a state of its own, or of anything else."""
+    """Return whether an alert is open: of silence, which is a state of its own, or of anything else."""
     kind = alerts.c.kind
     conditions = [
         alerts.c.shipment_id == shipments.c.shipment_id,
@@ -58,7 +58,7 @@ def _live_alert(severity: Severity | None = None, *, silence: bool = False) -> C
 
 
 def _silent_with_the_fleet() -> ColumnElement[bool]:
-    """Return whether one of its loggers is silent while the alert for the fleet stands for those of all shipments."""
+    """Return whether one of its loggers is silent while the fleet's alert stands for all shipments."""
     on, last, now = device_assignments.c, device_states.c, func.clock_timestamp()
     max_gap = shipments.c.plan["max_gap_s"].as_float() * literal(timedelta(seconds=1))
     grace = alerts.c.details[GRACE_S].as_float() * literal(timedelta(seconds=1))
@@ -78,7 +78,7 @@ def _silent_with_the_fleet() -> ColumnElement[bool]:
 
 
 def open_excursions() -> ColumnElement[int]:
-    """Return how many excursions of each row of `shipments` go on."""
+    """Return the number of open excursions of each row of `shipments`."""
     here = excursions.c.shipment_id == shipments.c.shipment_id
     return (
         select(func.count())
@@ -89,7 +89,7 @@ def open_excursions() -> ColumnElement[int]:
 
 
 def worst_severity() -> ColumnElement[str]:
-    """Return the worst severity of the live excursions of each row of `shipments`; null where it has none."""
+    """Return the worst severity of the live excursions of each row of `shipments`; null if it has none."""
     # "critical" comes before "major" in the alphabet too.
     here = excursions.c.shipment_id == shipments.c.shipment_id
     return select(func.min(excursions.c.severity)).where(here, excursions.c.state.in_(LIVE)).scalar_subquery()

@@ -33,7 +33,7 @@ from telemetry.tables import shipments
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentFilter:
-    """Which incidents to give; None leaves a thing open. `visible` is a condition on `shipments`."""
+    """Which incidents to list; None filters nothing. `visible` is a condition on `shipments`."""
 
     visible: ColumnElement[bool]
     as_of: datetime | None = None
@@ -41,7 +41,7 @@ class IncidentFilter:
     state: str | None = None
     severity: str | None = None
     owner: str | None = None
-    """Of one of its open alerts."""
+    """Owner of one of its open alerts."""
 
 
 def order(known: FromClause) -> Order:
@@ -53,7 +53,7 @@ ORDER = order(incidents)
 
 
 def _known(as_of: datetime | None) -> FromClause:
-    """Return incidents as they are, or as each was at an instant, with the ids of their alerts."""
+    """Return incidents as they are, or as known at an instant, with the ids of their alerts."""
     if as_of is None:
         in_order = aggregate_order_by(alerts.c.id, alerts.c.raised_at, alerts.c.id)
         ids = (
@@ -85,7 +85,7 @@ def _with_shipment(known: FromClause, visible: ColumnElement[bool], as_of: datet
 
 
 def _escalation(known: FromClause, as_of: datetime | None) -> list[ColumnElement[Any]]:
-    """Return how far incidents are on their way to people, as it is now; of what was then it is not known."""
+    """Return the incidents' escalation as it is now; what it was then is not recorded."""
     names = ("nobody_to_tell", "next_at")
     if as_of is not None:
         return [null().label(name) for name in names]
@@ -102,7 +102,7 @@ def _escalation(known: FromClause, as_of: datetime | None) -> list[ColumnElement
 async def incident_page(
     connection: AsyncConnection, wanted: IncidentFilter, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
-    """Return a page of incidents, the latest opened first; those that went into another one only by its id."""
+    """Return a page of incidents, the latest opened first; merged ones only by their id."""
     known = _known(wanted.as_of)
     query = _with_shipment(known, wanted.visible, wanted.as_of).where(known.c.merged_into.is_(None))
     for name in ("shipment_id", "state", "severity"):
@@ -122,7 +122,7 @@ async def incident_page(
 async def incident(
     connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool], as_of: datetime | None
 ) -> tuple[RowMapping, Sequence[RowMapping]] | None:
-    """Return one incident and its revisions up to then, the first one first; None where it was not known."""
+    """Return one incident and its revisions by then, oldest first; None if it was not known."""
     known = _known(as_of)
     query = _with_shipment(known, visible, as_of).where(known.c.id == id_)
     row = (await connection.execute(query)).mappings().first()
@@ -138,7 +138,7 @@ async def incident(
 async def alerts_of(
     connection: AsyncConnection, found: Iterable[RowMapping], as_of: datetime | None
 ) -> Mapping[UUID, Sequence[RowMapping]]:
-    """Return by incident its alerts as they were then, in the order in which they were raised."""
+    """Return the alerts of each incident as they were then, in the order raised."""
     found = list(found)
     known = alerts_known(as_of)
     wanted: Collection[UUID] = {id_ for row in found for id_ in row["alert_ids"]}

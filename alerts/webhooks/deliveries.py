@@ -1,4 +1,4 @@
-"""What was sent to an endpoint, with every attempt; and to send it again."""
+"""Deliveries to an endpoint with every attempt, and sending them again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ ORDER: Final = Order(columns=(_D.created_at, _D.id), descending=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Which:
-    """Which deliveries of an endpoint are meant: of one event, of a stretch of time, or all that failed for good."""
+    """Which deliveries of an endpoint: of one event, of a period, or all that failed for good."""
 
     event_id: str | None = None
     since: datetime | None = None
@@ -28,7 +28,7 @@ class Which:
     failed: bool = False
 
     def condition(self) -> ColumnElement[bool]:
-        """Return it as a condition on deliveries."""
+        """Return the condition on deliveries."""
         conditions: list[ColumnElement[bool]] = []
         if self.event_id is not None:
             conditions.append(_D.message_id == self.event_id)
@@ -59,7 +59,7 @@ async def page(
     after: Sequence[Any] | None,
     limit: int,
 ) -> Page:
-    """Return a page of deliveries, those of the latest events first."""
+    """Return a page of deliveries, the latest events first."""
     query = _query(webhook_id)
     if states:
         query = query.where(_D.state.in_(states))
@@ -78,7 +78,7 @@ async def get(connection: AsyncConnection, webhook_id: UUID, event_id: str) -> R
 
 
 async def attempts(connection: AsyncConnection, delivery_ids: Sequence[int]) -> dict[int, list[RowMapping]]:
-    """Return the attempts of each delivery, in their order."""
+    """Return the attempts of each delivery, in order."""
     a = webhook_attempts.c
     found = await connection.execute(
         select(webhook_attempts).where(a.delivery_id.in_(delivery_ids)).order_by(a.delivery_id, a.lease)
@@ -90,7 +90,7 @@ async def attempts(connection: AsyncConnection, delivery_ids: Sequence[int]) -> 
 
 
 async def replay(connection: AsyncConnection, webhook_id: UUID, which: Which) -> int:
-    """Send again, with the same id and body and a schedule that begins anew; give how many."""
+    """Send again with the same id and body on a fresh schedule; return how many."""
     again = (
         update(webhook_deliveries)
         .where(_D.webhook_id == webhook_id, which.condition())
@@ -102,7 +102,7 @@ async def replay(connection: AsyncConnection, webhook_id: UUID, which: Which) ->
 
 
 async def test(connection: AsyncConnection, webhook_id: UUID) -> str:
-    """Send an event of the type `webhook.test` to this endpoint alone; give its id."""
+    """Send a `webhook.test` event to this endpoint alone; return its id."""
     event_id, now = f"test-{uuid4()}", datetime.now(UTC)
     data = {"webhook_id": str(webhook_id), "message": "This is a test. Nothing has happened."}
     await connection.execute(

@@ -1,4 +1,4 @@
-"""Endpoints as their owners handle them: made, changed, paused, switched on again, given new secrets, removed."""
+"""Webhook endpoints: create, change, pause, resume, rotate the secret, remove."""
 
 import base64
 import secrets
@@ -17,20 +17,20 @@ from telemetry.paging import Order, Page, fetch_page
 
 ORDER: Final = Order(columns=(webhooks.c.created_at, webhooks.c.id), descending=True)
 OVERLAP: Final = timedelta(hours=24)
-"""For so long the previous secret signs as well."""
+"""How long the previous secret signs as well."""
 MOST_OF_ONE: Final = 100
-"""Endpoints that an organization may have."""
+"""The most endpoints an organization may have."""
 
 _SECRET = {"secret", "previous_secret"}
 
 
 def shown(secret: bytes) -> str:
-    """Write a secret as the standard has it."""
+    """Format a secret as the standard prescribes."""
     return SECRET_PREFIX + base64.b64encode(secret).decode()
 
 
 def _query() -> Select[Any]:
-    """Select endpoints, never with their secrets, and what waits for each."""
+    """Select endpoints, without their secrets, with how much waits for each."""
     count = {
         state: select(func.count())
         .where(webhook_deliveries.c.webhook_id == webhooks.c.id, webhook_deliveries.c.state == state)
@@ -43,7 +43,7 @@ def _query() -> Select[Any]:
 
 
 async def add(connection: AsyncConnection, values: Mapping[str, Any]) -> tuple[RowMapping, str] | None:
-    """Make an endpoint and its secret; None where its organization has as many as it may have."""
+    """Create an endpoint and its secret; None if its organization has the most it may have."""
     organization = values["organization"]
     if organization is not None:
         # Under the lock of the number, so that two at once do not both take the last place.
@@ -78,12 +78,12 @@ async def get(connection: AsyncConnection, id_: UUID, visible: ColumnElement[boo
 async def change(
     connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool], values: Mapping[str, Any]
 ) -> bool:
-    """Change what is given; False where there is no such endpoint."""
+    """Change the given fields; False if there is no such endpoint."""
     return await _update(connection, and_(webhooks.c.id == id_, visible), dict(values))
 
 
 async def pause(connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]) -> bool:
-    """Send nothing until it is resumed; what comes meanwhile is kept for it."""
+    """Pause sending; events that come meanwhile are kept."""
     here = and_(webhooks.c.id == id_, visible)
     paused = {"state": "paused", "state_changed_at": func.now(), "disabled_reason": null()}
     await _update(connection, and_(here, webhooks.c.state != "paused"), paused)
@@ -91,7 +91,7 @@ async def pause(connection: AsyncConnection, id_: UUID, visible: ColumnElement[b
 
 
 async def resume(connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]) -> bool:
-    """Send again, at once, what has waited, whether it was paused or switched off."""
+    """Resume, paused or switched off, and send at once what has waited."""
     here = and_(webhooks.c.id == id_, visible)
     if not await _is_there(connection, here):
         return False
@@ -117,7 +117,7 @@ async def resume(connection: AsyncConnection, id_: UUID, visible: ColumnElement[
 
 
 async def remove(connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]) -> bool:
-    """Remove an endpoint for good, with its secrets; what was sent to it stays on record for its time."""
+    """Remove an endpoint and its secrets for good; its deliveries stay on record until their retention ends."""
     gone = {"deleted_at": func.now(), "secret": b"", "previous_secret": null()}
     return await _update(connection, and_(webhooks.c.id == id_, visible), gone)
 
@@ -125,7 +125,7 @@ async def remove(connection: AsyncConnection, id_: UUID, visible: ColumnElement[
 async def rotate(
     connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]
 ) -> tuple[str, Any] | None:
-    """Return a new secret, and until when the one of before signs beside it."""
+    """Create a new secret; return it, and until when the previous one signs as well."""
     secret = secrets.token_bytes(SECRET_BYTES)
     rotated = (
         update(webhooks)
@@ -142,7 +142,7 @@ async def rotate(
 
 
 async def wake(connection: AsyncConnection) -> None:
-    """Let whoever sends look at once, after the commit."""
+    """Wake the dispatcher after the commit."""
     await connection.execute(select(func.pg_notify(DELIVERIES_CHANNEL, "")))
 
 

@@ -1,4 +1,4 @@
-"""Pure: what is sent: the body with the state that caused it, and its signature (Standard Webhooks 1.0)."""
+"""Pure: the body and signature of a webhook message (Standard Webhooks 1.0)."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -19,7 +19,7 @@ _KEPT = frozenset(
 
 
 def body(type_: str, timestamp: datetime, data: Mapping[str, Any]) -> bytes:
-    """Write a message's body, below 20 kB: what makes it larger is left out, largest first, and named in `left_out`."""
+    """Return a message's body, below 20 kB: fields that make it larger are left out, largest first, and named in `left_out`."""
     written = _written(type_, timestamp, data)
     left_out: list[str] = []
     while len(written) >= LARGEST_BODY:
@@ -42,7 +42,7 @@ def _signer(secret: bytes) -> Webhook:
 
 
 def headers(event_id: str, text: str, secrets: Iterable[bytes], now: datetime) -> dict[str, str]:
-    """Return the three headers of the standard: a signature by each secret that counts; `now` is UTC."""
+    """Return the standard's three headers, with a signature by each valid secret; `now` is UTC."""
     return {
         "webhook-id": event_id,
         "webhook-timestamp": str(int(now.timestamp())),

@@ -1,4 +1,4 @@
-"""Pure: when a message is tried again, and for how long an endpoint that fails is left alone."""
+"""Pure: when a message is tried again, and how long a failing endpoint is left alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ _FIRST_DELAYS_S: Final = (0.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """The delays before each try, seconds; the first is before the first try."""
+    """Delays before each try in seconds, the first before the first try."""
 
     delays_s: Sequence[float]
 
     def delay_s(self, tries: int, chance: float) -> float | None:
-        """Return how long to wait after so many tries that failed; None where it was the last.
+        """Return how long to wait after so many failed tries; None after the last.
 
         `chance`, from 0 to 1, spreads it by a fifth to either side, so that what failed together does not come back
         together.
@@ -31,7 +31,7 @@ class Schedule:
 
 
 def _contract() -> tuple[float, ...]:
-    """Return the contract's delays: hourly after the first ones, for as long as they add up to 72 hours at most."""
+    """Return the contract's delays: the first ones, then hourly up to 72 hours in all."""
     hourly = int((_TRIED_FOR_S - sum(_FIRST_DELAYS_S)) // _HOUR_S)
     return (*_FIRST_DELAYS_S, *[_HOUR_S] * hourly)
 
@@ -40,7 +40,7 @@ SCHEDULE: Final = Schedule(delays_s=_contract())
 
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:
-    """Read a Retry-After, seconds or a date (RFC 9110, 10.2.3); None where it says nothing, and a day at most."""
+    """Parse a Retry-After, seconds or a date (RFC 9110, 10.2.3), capped at a day; None if it says nothing."""
     if header is None:
         return None
     text = header.strip()
@@ -60,7 +60,7 @@ _SHORTEST_HOLD_S, _LONGEST_HOLD_S = 0.5, 60.0
 
 
 def hold_s(failures: int, failing_for_s: float) -> float:
-    """Return for how long an endpoint is left alone after a failure: a tenth of how long it has failed, in bounds.
+    """Return how long an endpoint is left alone after a failure: a tenth of how long it has failed, within bounds.
 
     The time counts and not the number, so that many messages that fail at once weigh as much as one.
     """

@@ -1,4 +1,4 @@
-"""The tables of webhooks: endpoints, messages, who gets which, and every attempt."""
+"""The tables of webhooks: endpoints, messages, deliveries and attempts."""
 
 from sqlalchemy import (
     ARRAY,

@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 def write(table: Table, columns: Sequence[str], key: Sequence[str] = ()) -> str:
-    """Return the statement that writes rows from one JSON array; with `key`, rows that are there are overwritten."""
+    """Return the statement that inserts rows from one JSON array; with `key`, existing rows are overwritten."""
     names = ", ".join(f'"{name}"' for name in columns)
     source = f"jsonb_populate_recordset(NULL::{table.name}, $1)"
     statement = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {source}"  # noqa: S608  # our own tables' names
@@ -25,7 +25,7 @@ def write(table: Table, columns: Sequence[str], key: Sequence[str] = ()) -> str:
 
 
 async def execute(connection: Connection, writes: Iterable[tuple[str, list[Row]]]) -> None:
-    """Execute statements that take rows as one JSON array, those that have any."""
+    """Execute statements with their rows as one JSON array, skipping those without rows."""
     for statement, rows in writes:
         if rows:
             await connection.execute(statement, orjson.dumps(rows).decode())
