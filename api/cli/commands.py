@@ -16,7 +16,7 @@ from api.database import check_database, first_contact
 from api.embedded import Servers, embedded_servers
 from api.errors import StartError
 from api.identity import keys
-from api.identity.access import KeyRole
+from api.identity.permissions import KeyRole
 from api.settings import DATABASE_HINT, Settings, SettingsError, required
 from migrations.upgrade import engine_for, upgrade
 from telemetry.server import UnfitServerError

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from functools import partial
+from typing import Final
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -33,6 +34,7 @@ from api.http.routes import (
     summary,
     webhooks,
 )
+from api.http.routing import actions_of
 from api.roles import ALL_ROLES, Role
 from api.services import Services
 
@@ -60,6 +62,8 @@ _NOUNS = (
     documents,
     operations,
 )
+ACTIONS: Final = actions_of(noun.router for noun in _NOUNS)
+"""The action of each call that needs a key, such as `GET /v1/alerts`."""
 
 
 def create_app(services: Services, *, serves: Collection[Role] = ALL_ROLES) -> FastAPI:
@@ -73,6 +77,7 @@ def create_app(services: Services, *, serves: Collection[Role] = ALL_ROLES) -> F
         middleware=[Middleware(Surroundings), Middleware(BodyLimit, limit=services.body_limit)],
     )
     app.state.services = services
+    app.state.actions = ACTIONS
     problems.install(app)
     for noun in _NOUNS if Role.API in serves else (operations,):
         app.include_router(noun.router)

@@ -1,5 +1,6 @@
 """The OpenAPI document: what FastAPI makes of the routes, with who may call, how, and what can go wrong."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
@@ -8,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.http.problems import MEDIA_TYPE
-from api.identity.access import RULES, KeyRole
+from api.identity.permissions import PERMISSIONS
 
 _DESCRIPTION = """
 Cold-chain telemetry and alerting for dewar shippers.
@@ -87,12 +88,12 @@ def document(app: FastAPI) -> dict[str, Any]:
             tags=_TAGS,
             routes=app.routes,
         )
-        _complete(made)
+        _complete(made, app.state.actions)
         app.openapi_schema = made
     return app.openapi_schema
 
 
-def _complete(made: dict[str, Any]) -> None:
+def _complete(made: dict[str, Any], actions: Mapping[str, str]) -> None:
     schemas = made["components"]["schemas"]
     for generated in ("HTTPValidationError", "ValidationError"):
         schemas.pop(generated, None)
@@ -108,9 +109,9 @@ def _complete(made: dict[str, Any]) -> None:
             operation["summary"] = operation["summary"].capitalize()
             for answer in operation["responses"].values():
                 answer["description"] = answer["description"].replace("Successful Response", "Done.")
-            if rule := RULES.get(f"{method.upper()} {path}"):
+            if action := actions.get(f"{method.upper()} {path}"):
                 operation["security"] = [{"key": []}]
-                roles = ", ".join(role for role in KeyRole if role in rule.roles)
+                roles = ", ".join(PERMISSIONS.roles(action))
                 operation["description"] = f"{operation.get('description', '')}\n\nRoles: {roles}.".strip()
                 _add_problems(path, method, operation)
 

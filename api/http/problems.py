@@ -19,8 +19,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.identity.access import RULES
-
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
@@ -142,7 +140,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 def _methods(request: Request) -> list[str]:
     """Give every method of this address; the framework names those of one function only."""
     path = getattr(request.scope.get("route"), "path", None)
-    return [method for method, at in (rule.split(" ") for rule in RULES) if at == path]
+    return [method for method, at in (call.split(" ") for call in request.app.state.actions) if at == path]
 
 
 async def _validation(request: Request, error: Exception) -> Response:

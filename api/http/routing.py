@@ -1,16 +1,19 @@
 """What every call goes through before its own function: who calls, whether they may, and strict JSON."""
 
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Annotated, Any, TypeVar
 
 import orjson
-from fastapi import Depends, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from api.http.problems import FieldError, Problem, hint
-from api.identity.access import RULES, Principal, refusal
+from api.identity.access import Principal, permitted, refusal
+from api.identity.permissions import PERMISSIONS, PermissionsError
 from api.services import Services
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 class StrictRequest(Request):
@@ -20,13 +23,44 @@ class StrictRequest(Request):
         return orjson.loads(await self.body())
 
 
-class Call(APIRoute):
-    """A route that needs a key; the table in `api.identity.access` says which roles may use it."""
+_ACTIONS: dict[Callable[..., Any], str] = {}
+"""What each endpoint does, by `action`."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+
+def action(name: str) -> Callable[[Endpoint], Endpoint]:
+    """Name what an endpoint does, such as `alerts.acknowledge`; stands below the route's own decorator.
+
+    Who may do it, and to whose things, is in `permissions.csv`.
+    """
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        _ACTIONS[endpoint] = name
+        return endpoint
+
+    return mark
+
+
+class Call(APIRoute):
+    """A route that needs a key whose role may do the route's action."""
+
+    @property
+    def call(self) -> str:
+        """Its method and address, such as `GET /v1/alerts`."""
         assert self.methods is not None
         (method,) = self.methods
-        rule = RULES[f"{method} {self.path}"]
+        return f"{method} {self.path}"
+
+    @property
+    def action(self) -> str:
+        """What it does; raises PermissionsError where that is not said, or where no row names it."""
+        name = _ACTIONS.get(self.endpoint)
+        if name is None:
+            raise PermissionsError(f'{self.call} has no action: write @action("noun.verb") below its route.')
+        PERMISSIONS.check_known(self.call, name)
+        return name
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        action = self.action
         known = {parameter.alias for parameter in self.dependant.query_params}
         handler = super().get_route_handler()
 
@@ -34,13 +68,27 @@ class Call(APIRoute):
             # Before the body is read: strangers cost nothing, and learn nothing from how it is judged.
             authorization = request.headers.get("authorization")
             principal = await services_of(request).authenticator.principal(authorization)
-            request.state.principal = principal
-            if why_not := refusal(rule, principal):
+            request.state.principal = permitted(principal, action)
+            if why_not := refusal(principal, action):
                 raise Problem(403, why_not)
             _refuse_unknown_parameters(request, known)
             return await handler(StrictRequest(request.scope, request.receive))
 
         return handle
+
+
+def actions_of(routers: Iterable[APIRouter]) -> dict[str, str]:
+    """Return the action of each call that needs a key, by its method and address.
+
+    Raises PermissionsError where an action has no route, or where a call under /v1 needs no key.
+    """
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    for route in routes:
+        if route.path.startswith("/v1/") and not isinstance(route, Call):
+            raise PermissionsError(f"{route.path} needs no key: give its router route_class=Call.")
+    found = {route.call: route.action for route in routes if isinstance(route, Call)}
+    PERMISSIONS.check_used(found.values())
+    return found
 
 
 def _refuse_unknown_parameters(request: Request, known: set[str]) -> None:

@@ -9,8 +9,9 @@ from secrets import compare_digest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.http.problems import Problem
-from api.identity.access import KeyRole, Principal
+from api.identity.access import Principal
 from api.identity.keys import authenticate, digest, prefix_of
+from api.identity.permissions import KeyRole
 
 REMEMBERED_S = 3.0
 """For how long an answer is trusted: within that time a revoked key stops to work."""

@@ -12,7 +12,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import RowMapping, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.identity.access import KeyRole, Principal
+from api.identity.access import Principal
+from api.identity.permissions import KeyRole
 from api.identity.tables import api_keys
 from telemetry.paging import Order, Page, fetch_page
 from telemetry.registry import organizations

@@ -15,9 +15,10 @@ from alerts.excursions.plan import BANDS, Band, Plan, make_plan
 from alerts.model import AlertKind, ExcursionState, Reason
 from api.cli.main import app as command
 from api.cli.replay_command import replay
+from api.http.app import ACTIONS
 from api.http.as_of import HEADER
 from api.http.schemas.events import EVENTS, STREAM_ONLY
-from api.identity.access import RULES, KeyRole
+from api.identity.permissions import PERMISSIONS, KeyRole
 from api.settings import PREFIX, Settings
 from telemetry.model import Reading, RefusalReason
 from telemetry.registry.revisions import Step
@@ -123,10 +124,10 @@ def test_every_metric_stands_in_the_operators_guide_and_no_other() -> None:
 
 def test_every_call_stands_in_the_api_page_with_its_roles() -> None:
     table = {row[0].strip("`"): row[1] for row in rows(page("api.md")) if re.match(r"`[A-Z]+ /v1/", row[0])}
-    assert set(table) == set(RULES)
-    for call, rule in RULES.items():
+    assert set(table) == set(ACTIONS)
+    for call, action in ACTIONS.items():
         told = {word for word in table[call].split(", ") if word}
-        assert told | {KeyRole.ADMIN} == set(rule.roles), call
+        assert told | {KeyRole.ADMIN} == set(PERMISSIONS.roles(action)), call
 
 
 def test_every_event_and_word_of_the_contract_is_told() -> None:

@@ -15,7 +15,7 @@ from alerts.views.as_of import FindingFilter
 from api.http.as_of import AsOf, stands_for, unknown
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.problems import not_found
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.alerts import (
     AlertAssigned,
     AlertComment,
@@ -39,6 +39,7 @@ States = Annotated[list[AlertState] | None, Query(alias="state", description="On
 
 
 @router.get("/v1/alerts")
+@action("alerts.read")
 async def list_alerts(
     caller: Caller,
     services: Here,
@@ -78,6 +79,7 @@ async def list_alerts(
 
 
 @router.get("/v1/alerts/{alert_id}")
+@action("alerts.read")
 async def get_alert(
     alert_id: UUID, caller: Caller, services: Here, response: Response, as_of: AsOf = None
 ) -> AlertWithHistory:
@@ -87,6 +89,7 @@ async def get_alert(
 
 
 @router.post("/v1/alerts/{alert_id}/acknowledge")
+@action("alerts.acknowledge")
 async def acknowledge_alert(
     alert_id: UUID, caller: Caller, services: Here, body: AlertTaken | None = None
 ) -> AlertWithHistory:
@@ -95,6 +98,7 @@ async def acknowledge_alert(
 
 
 @router.post("/v1/alerts/{alert_id}/assign")
+@action("alerts.assign")
 async def assign_alert(
     alert_id: UUID, body: AlertAssigned, caller: Caller, services: Here
 ) -> AlertWithHistory:
@@ -103,6 +107,7 @@ async def assign_alert(
 
 
 @router.post("/v1/alerts/{alert_id}/snooze")
+@action("alerts.snooze")
 async def snooze_alert(
     alert_id: UUID, body: AlertSnoozed, caller: Caller, services: Here
 ) -> AlertWithHistory:
@@ -111,6 +116,7 @@ async def snooze_alert(
 
 
 @router.post("/v1/alerts/{alert_id}/resolve")
+@action("alerts.resolve")
 async def resolve_alert(
     alert_id: UUID, body: AlertResolved, caller: Caller, services: Here
 ) -> AlertWithHistory:
@@ -119,6 +125,7 @@ async def resolve_alert(
 
 
 @router.post("/v1/alerts/{alert_id}/comment", status_code=201)
+@action("alerts.comment")
 async def comment_on_alert(
     alert_id: UUID, body: AlertCommented, caller: Caller, services: Here
 ) -> AlertWithHistory:

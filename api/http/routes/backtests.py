@@ -9,7 +9,7 @@ from alerts.excursions.plan import refused_change
 from alerts.model import to_instant
 from alerts.triage.rows import instant
 from api.http.problems import Problem, invalid
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.backtests import AT_MOST, BacktestIn, BacktestOut
 from api.identity.access import Principal, visible_shipments
 
@@ -17,6 +17,7 @@ router = APIRouter(route_class=Call, tags=["backtests"])
 
 
 @router.post("/v1/backtests")
+@action("backtests.run")
 async def run_backtest(body: BacktestIn, caller: Caller, services: Here) -> BacktestOut:
     """Compare each shipment's own plan with a proposed one, over all its stored readings; nothing is changed."""
     changes = body.plan.plan_fields()

@@ -11,7 +11,7 @@ from alerts.escalation.policy import Channel
 from alerts.escalation.tables import contacts
 from alerts.notifications import test_message
 from api.http.problems import Problem, not_found
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import Id
 from api.identity.access import own_entries
 from api.use_cases.registering import by
@@ -39,6 +39,7 @@ TOO_MANY: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/v1/contacts/{contact_id}/test", status_code=202, responses=TOO_MANY)
+@action("contacts.test")
 async def test_contact(contact_id: Id, caller: Caller, services: Here) -> SentMessages:
     """Send a test by each of a contact's channels, at once and whatever the time is there."""
     mine = own_entries(caller, contacts.c.organization)

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.escalation.registers import CONTACTS, look_again, unknown_contacts
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.problems import invalid
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.escalation import ContactChangeIn, ContactIn, ContactOut, ContactRevision, WayIn
 from api.http.schemas.fields import Id, ListOf, Words
 from api.services import Services
@@ -18,6 +18,7 @@ router = APIRouter(route_class=Call, tags=["contacts"])
 
 
 @router.post("/v1/contacts", status_code=201)
+@action("contacts.register")
 async def register_contact(body: ContactIn, caller: Caller, services: Here, response: Response) -> ContactOut:
     """Register somebody who can be told. What nobody could be told of so far is told at once."""
     await _check(services, body.channels)
@@ -30,6 +31,7 @@ async def register_contact(body: ContactIn, caller: Caller, services: Here, resp
 
 
 @router.get("/v1/contacts")
+@action("contacts.read")
 async def list_contacts(
     caller: Caller,
     services: Here,
@@ -45,6 +47,7 @@ async def list_contacts(
 
 
 @router.get("/v1/contacts/{contact_id}")
+@action("contacts.read")
 async def get_contact(contact_id: Id, caller: Caller, services: Here) -> ContactOut:
     """Show one contact."""
     async with services.engine.connect() as connection:
@@ -52,6 +55,7 @@ async def get_contact(contact_id: Id, caller: Caller, services: Here) -> Contact
 
 
 @router.patch("/v1/contacts/{contact_id}")
+@action("contacts.change")
 async def change_contact(contact_id: Id, body: ContactChangeIn, caller: Caller, services: Here) -> ContactOut:
     """Change what is given of a contact; it holds for what is decided from now on."""
     await _check(services, body.channels or ())
@@ -68,6 +72,7 @@ async def change_contact(contact_id: Id, body: ContactChangeIn, caller: Caller, 
 
 
 @router.get("/v1/contacts/{contact_id}/revisions")
+@action("contacts.read")
 async def list_contact_revisions(
     contact_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ListOf[ContactRevision]:

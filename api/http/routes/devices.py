@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.problems import Problem, not_found, unavailable
-from api.http.routing import Call, Here
+from api.http.routing import Call, Here, action
 from api.http.schemas.devices import CredentialsRotated, DeviceCreated, DeviceIn, DeviceOut, MqttAccess
 from api.http.schemas.fields import DeviceId, ListOf, Words
 from api.identity.device_credentials import BrokerUnmanagedError, BrokerUnreachableError, CredentialsError
@@ -18,6 +18,7 @@ router = APIRouter(route_class=Call, tags=["devices"])
 
 
 @router.post("/v1/devices", status_code=201)
+@action("devices.register")
 async def register_device(body: DeviceIn, services: Here, response: Response) -> DeviceCreated:
     """Register a logger. Its MQTT password is in this answer and nowhere else."""
     async with services.engine.begin() as connection:
@@ -37,6 +38,7 @@ async def register_device(body: DeviceIn, services: Here, response: Response) ->
 
 
 @router.get("/v1/devices")
+@action("devices.read")
 async def list_devices(
     services: Here,
     limit: Limit = DEFAULT_LIMIT,
@@ -52,6 +54,7 @@ async def list_devices(
 
 
 @router.get("/v1/devices/{device_id}")
+@action("devices.read")
 async def get_device(device_id: DeviceId, services: Here) -> DeviceOut:
     """Show one logger."""
     async with services.engine.connect() as connection:
@@ -62,6 +65,7 @@ async def get_device(device_id: DeviceId, services: Here) -> DeviceOut:
 
 
 @router.post("/v1/devices/{device_id}/rotate-credentials")
+@action("devices.rotate_credentials")
 async def rotate_credentials(device_id: DeviceId, services: Here) -> CredentialsRotated:
     """Give a logger a new MQTT password; the old one stops to work at once."""
     async with services.engine.connect() as connection:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.wording import rfc3339
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.problems import Problem, invalid, not_found
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.dewars import (
     ChargeCorrectionIn,
     ChargeIn,
@@ -33,6 +33,7 @@ _NOW = ChargeIn()
 
 
 @router.post("/v1/dewars", status_code=201)
+@action("dewars.register")
 async def register_dewar(body: DewarIn, caller: Caller, services: Here, response: Response) -> DewarOut:
     """Register a shipper."""
     async with services.engine.begin() as connection:
@@ -44,6 +45,7 @@ async def register_dewar(body: DewarIn, caller: Caller, services: Here, response
 
 
 @router.get("/v1/dewars")
+@action("dewars.read")
 async def list_dewars(
     caller: Caller,
     services: Here,
@@ -59,6 +61,7 @@ async def list_dewars(
 
 
 @router.get("/v1/dewars/{dewar_id}")
+@action("dewars.read")
 async def get_dewar(dewar_id: Id, services: Here) -> DewarOut:
     """Show one shipper."""
     async with services.engine.connect() as connection:
@@ -66,6 +69,7 @@ async def get_dewar(dewar_id: Id, services: Here) -> DewarOut:
 
 
 @router.patch("/v1/dewars/{dewar_id}")
+@action("dewars.change")
 async def change_dewar(dewar_id: Id, body: DewarChangeIn, caller: Caller, services: Here) -> DewarOut:
     """Change what is given of a shipper, as after a requalification. What it was before stays on record.
 
@@ -83,6 +87,7 @@ async def change_dewar(dewar_id: Id, body: DewarChangeIn, caller: Caller, servic
 
 
 @router.get("/v1/dewars/{dewar_id}/revisions")
+@action("dewars.read")
 async def list_dewar_revisions(
     dewar_id: Id, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ListOf[DewarRevision]:
@@ -95,6 +100,7 @@ async def list_dewar_revisions(
 
 
 @router.post("/v1/dewars/{dewar_id}/charge")
+@action("dewars.charge")
 async def charge_dewar(
     dewar_id: Id, caller: Caller, services: Here, response: Response, body: Annotated[ChargeIn, Body()] = _NOW
 ) -> ChargeOut:
@@ -126,6 +132,7 @@ async def charge_dewar(
 
 
 @router.post("/v1/dewars/{dewar_id}/charges/correct")
+@action("dewars.correct_charge")
 async def correct_charge(dewar_id: Id, body: ChargeCorrectionIn, caller: Caller, services: Here) -> ChargeOut:
     """Correct a charge that was told wrongly, or withdraw it, with the reason; what was told before stays on record.
 
@@ -151,6 +158,7 @@ async def correct_charge(dewar_id: Id, body: ChargeCorrectionIn, caller: Caller,
 
 
 @router.get("/v1/dewars/{dewar_id}/charges")
+@action("dewars.read")
 async def list_charges(
     dewar_id: Id, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ListOf[ChargeOut]:

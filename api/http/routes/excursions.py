@@ -12,7 +12,7 @@ from alerts.views.as_of import FindingFilter
 from api.http.as_of import AsOf, stands_for, unknown
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.problems import not_found
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import DeviceId, Id, ListOf
 from api.http.schemas.findings import ExcursionOut, ExcursionWithHistory
 from api.identity.access import visible_shipments
@@ -25,6 +25,7 @@ Revisions = Annotated[bool, Query(description="Give each with every state that i
 
 
 @router.get("/v1/shipments/{shipment_id}/excursions", response_model_exclude_unset=True)
+@action("excursions.read")
 async def list_excursions_of_shipment(
     shipment_id: Id,
     caller: Caller,
@@ -57,6 +58,7 @@ async def list_excursions_of_shipment(
 
 
 @router.get("/v1/excursions", response_model_exclude_unset=True)
+@action("excursions.read")
 async def list_excursions(
     caller: Caller,
     services: Here,
@@ -98,6 +100,7 @@ async def _listed(
 
 
 @router.get("/v1/excursions/{excursion_id}")
+@action("excursions.read")
 async def get_excursion(
     excursion_id: UUID, caller: Caller, services: Here, response: Response, as_of: AsOf = None
 ) -> ExcursionWithHistory:

@@ -11,7 +11,7 @@ from alerts.events import outbox
 from alerts.wording import rfc3339
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.problems import Problem, invalid, not_found
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.escalation import HandoverIn, HandoverOut
 from api.http.schemas.fields import Id, ListOf
 from api.identity.access import Principal, visible_shipments
@@ -23,6 +23,7 @@ router = APIRouter(route_class=Call, tags=["shipments"])
 
 
 @router.post("/v1/shipments/{shipment_id}/handovers", status_code=201)
+@action("shipments.hand_over")
 async def record_handover(
     shipment_id: Id, body: HandoverIn, caller: Caller, services: Here, response: Response
 ) -> HandoverOut:
@@ -51,6 +52,7 @@ async def record_handover(
 
 
 @router.get("/v1/shipments/{shipment_id}/handovers")
+@action("shipments.read")
 async def list_handovers(
     shipment_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ListOf[HandoverOut]:

@@ -14,7 +14,7 @@ from alerts.views import incidents
 from api.http.as_of import AsOf, stands_for, unknown
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.problems import Problem
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.alerts import (
     AlertAssigned,
     AlertCommented,
@@ -36,6 +36,7 @@ router = APIRouter(route_class=Call, tags=["incidents"])
 
 
 @router.get("/v1/incidents")
+@action("incidents.read")
 async def list_incidents(
     caller: Caller,
     services: Here,
@@ -66,6 +67,7 @@ async def list_incidents(
 
 
 @router.get("/v1/incidents/{incident_id}")
+@action("incidents.read")
 async def get_incident(
     incident_id: UUID, caller: Caller, services: Here, response: Response, as_of: AsOf = None
 ) -> IncidentWithAlerts:
@@ -75,6 +77,7 @@ async def get_incident(
 
 
 @router.post("/v1/incidents/{incident_id}/acknowledge")
+@action("incidents.acknowledge")
 async def acknowledge_incident(
     incident_id: UUID, caller: Caller, services: Here, body: AlertTaken | None = None
 ) -> IncidentWithAlerts:
@@ -83,6 +86,7 @@ async def acknowledge_incident(
 
 
 @router.post("/v1/incidents/{incident_id}/assign")
+@action("incidents.assign")
 async def assign_incident(
     incident_id: UUID, body: AlertAssigned, caller: Caller, services: Here
 ) -> IncidentWithAlerts:
@@ -91,6 +95,7 @@ async def assign_incident(
 
 
 @router.post("/v1/incidents/{incident_id}/snooze")
+@action("incidents.snooze")
 async def snooze_incident(
     incident_id: UUID, body: AlertSnoozed, caller: Caller, services: Here
 ) -> IncidentWithAlerts:
@@ -99,6 +104,7 @@ async def snooze_incident(
 
 
 @router.post("/v1/incidents/{incident_id}/resolve")
+@action("incidents.resolve")
 async def resolve_incident(
     incident_id: UUID, body: AlertResolved, caller: Caller, services: Here
 ) -> IncidentWithAlerts:
@@ -107,6 +113,7 @@ async def resolve_incident(
 
 
 @router.post("/v1/incidents/{incident_id}/comment", status_code=201)
+@action("incidents.comment")
 async def comment_on_incident(
     incident_id: UUID, body: AlertCommented, caller: Caller, services: Here
 ) -> IncidentWithAlerts:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.problems import invalid, not_found
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import ListOf
 from api.http.schemas.keys import KeyCreated, KeyIn, KeyOut
 from api.identity import keys
@@ -16,6 +16,7 @@ router = APIRouter(route_class=Call, tags=["keys"])
 
 
 @router.post("/v1/keys", status_code=201)
+@action("keys.create")
 async def create_key(body: KeyIn, caller: Caller, services: Here, response: Response) -> KeyCreated:
     """Make an API key. It is in this answer and nowhere else."""
     if body.expires_at is not None and body.expires_at <= services.clock():
@@ -29,6 +30,7 @@ async def create_key(body: KeyIn, caller: Caller, services: Here, response: Resp
 
 
 @router.get("/v1/keys")
+@action("keys.read")
 async def list_keys(services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None) -> ListOf[KeyOut]:
     """List API keys, the newest first, also those that were revoked."""
     after = read_cursor(cursor, keys.ORDER)
@@ -38,6 +40,7 @@ async def list_keys(services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor
 
 
 @router.get("/v1/keys/{key_id}")
+@action("keys.read")
 async def get_key(key_id: UUID, services: Here) -> KeyOut:
     """Show one API key."""
     async with services.engine.connect() as connection:
@@ -48,6 +51,7 @@ async def get_key(key_id: UUID, services: Here) -> KeyOut:
 
 
 @router.delete("/v1/keys/{key_id}", status_code=204)
+@action("keys.revoke")
 async def revoke_key(key_id: UUID, services: Here) -> None:
     """Revoke an API key, for good; within a few seconds it stops to work everywhere."""
     async with services.engine.begin() as connection:

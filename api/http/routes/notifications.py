@@ -13,10 +13,11 @@ from alerts.escalation.tables import contacts, notifications
 from alerts.tables import alerts, incidents
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, read_cursor, write_cursor
 from api.http.problems import not_found
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.escalation import NotificationOut, NotificationState
 from api.http.schemas.fields import Id, ListOf, Words
-from api.identity.access import KeyRole, Principal, own_entries, visible_shipments
+from api.identity.access import Principal, own_entries, visible_shipments
+from api.identity.permissions import KeyRole
 from api.services import Services
 from telemetry.paging import Page
 from telemetry.registry import shipments
@@ -28,6 +29,7 @@ States = Annotated[list[NotificationState] | None, Query(alias="state", descript
 
 
 @router.get("/v1/notifications")
+@action("notifications.read")
 async def list_notifications(
     caller: Caller,
     services: Here,
@@ -56,6 +58,7 @@ async def list_notifications(
 
 
 @router.get("/v1/shipments/{shipment_id}/notifications")
+@action("shipments.read_notifications")
 async def list_shipment_notifications(
     shipment_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ListOf[NotificationOut]:

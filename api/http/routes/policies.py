@@ -15,7 +15,7 @@ from alerts.escalation.rows import contact_from_row, policy_from_row
 from alerts.model import to_instant
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.problems import Problem, invalid
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.escalation import (
     DryRunIn,
     DryRunOut,
@@ -35,6 +35,7 @@ router = APIRouter(route_class=Call, tags=["policies"])
 
 
 @router.post("/v1/policies", status_code=201)
+@action("policies.register")
 async def register_policy(body: PolicyIn, caller: Caller, services: Here, response: Response) -> PolicyOut:
     """Say how alerts find people: for an organization, on a lane, from a severity on. The most specific one holds."""
     async with services.engine.begin() as connection:
@@ -46,6 +47,7 @@ async def register_policy(body: PolicyIn, caller: Caller, services: Here, respon
 
 
 @router.get("/v1/policies")
+@action("policies.read")
 async def list_policies(
     caller: Caller,
     services: Here,
@@ -61,6 +63,7 @@ async def list_policies(
 
 
 @router.get("/v1/policies/{policy_id}")
+@action("policies.read")
 async def get_policy(policy_id: Id, caller: Caller, services: Here) -> PolicyOut:
     """Show one policy."""
     async with services.engine.connect() as connection:
@@ -68,6 +71,7 @@ async def get_policy(policy_id: Id, caller: Caller, services: Here) -> PolicyOut
 
 
 @router.patch("/v1/policies/{policy_id}")
+@action("policies.change")
 async def change_policy(policy_id: Id, body: PolicyChangeIn, caller: Caller, services: Here) -> PolicyOut:
     """Change what is given of a policy, for a reason; it holds for what is decided from now on."""
     async with services.engine.begin() as connection:
@@ -82,6 +86,7 @@ async def change_policy(policy_id: Id, body: PolicyChangeIn, caller: Caller, ser
 
 
 @router.get("/v1/policies/{policy_id}/revisions")
+@action("policies.read")
 async def list_policy_revisions(
     policy_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ListOf[PolicyRevision]:
@@ -94,6 +99,7 @@ async def list_policy_revisions(
 
 
 @router.post("/v1/policies/dry-run")
+@action("policies.dry_run")
 async def try_policy(body: DryRunIn, caller: Caller, services: Here) -> DryRunOut:
     """Show who would be told what and when of an alert that nobody takes. Nothing is stored, and nothing sent."""
     organization = _organization(caller, body.organization)

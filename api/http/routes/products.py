@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from alerts.excursions.plan import Plan, changed_plan, make_plan
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import Id, ListOf, Words
 from api.http.schemas.products import ProductChangeIn, ProductIn, ProductOut, ProductRevision
 from api.use_cases.planning import sound, tunable
@@ -17,6 +17,7 @@ router = APIRouter(route_class=Call, tags=["products"])
 
 
 @router.post("/v1/products", status_code=201)
+@action("products.register")
 async def register_product(body: ProductIn, caller: Caller, services: Here, response: Response) -> ProductOut:
     """Register a product: shipments that name it take from it what they do not give themselves."""
     tunable(body.rules)
@@ -31,6 +32,7 @@ async def register_product(body: ProductIn, caller: Caller, services: Here, resp
 
 
 @router.get("/v1/products")
+@action("products.read")
 async def list_products(
     caller: Caller,
     services: Here,
@@ -46,6 +48,7 @@ async def list_products(
 
 
 @router.get("/v1/products/{product_id}")
+@action("products.read")
 async def get_product(product_id: Id, caller: Caller, services: Here) -> ProductOut:
     """Show one product."""
     async with services.engine.connect() as connection:
@@ -53,6 +56,7 @@ async def get_product(product_id: Id, caller: Caller, services: Here) -> Product
 
 
 @router.patch("/v1/products/{product_id}")
+@action("products.change")
 async def change_product(product_id: Id, body: ProductChangeIn, caller: Caller, services: Here) -> ProductOut:
     """Change what is given of a product, for shipments to come: those that exist keep what they took from it."""
     tunable(body.rules)
@@ -67,6 +71,7 @@ async def change_product(product_id: Id, body: ProductChangeIn, caller: Caller, 
 
 
 @router.get("/v1/products/{product_id}/revisions")
+@action("products.read")
 async def list_product_revisions(
     product_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ListOf[ProductRevision]:

@@ -10,10 +10,11 @@ from fastapi import APIRouter, Query, Request, Response
 from api.http.as_of import AsOf, stands_for
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, read_cursor, write_cursor
 from api.http.problems import Problem, invalid, not_found, unavailable
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import DeviceId, Id, Time
 from api.http.schemas.readings import READINGS_BODY, ReadingsStored, RejectedReading, Trace, shown
-from api.identity.access import KeyRole, Principal, visible_shipments
+from api.identity.access import Principal, visible_shipments
+from api.identity.permissions import KeyRole
 from api.services import Services
 from telemetry import history
 from telemetry.ingest.decode import MAX_READINGS, oversized, parse
@@ -27,6 +28,7 @@ router = APIRouter(route_class=Call, tags=["readings"])
 
 
 @router.get("/v1/shipments/{shipment_id}/readings", response_model=Trace)
+@action("readings.read")
 async def get_trace(
     shipment_id: Id,
     caller: Caller,
@@ -78,6 +80,7 @@ def _json(trace: dict[str, Any]) -> bytes:
 
 
 @router.post("/v1/readings", openapi_extra=READINGS_BODY)
+@action("readings.send")
 async def send_readings(request: Request, caller: Caller, services: Here) -> ReadingsStored:
     """Store readings, after the same checks as by MQTT. A bad one costs only itself: see `rejected`.
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query
 
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.problems import not_found
-from api.http.routing import Call, Here
+from api.http.routing import Call, Here, action
 from api.http.schemas.fields import ListOf, Words
 from api.http.schemas.rejected import RejectedOut
 from telemetry import history
@@ -18,6 +18,7 @@ _PAGE_BYTES = 4 * 2**20
 
 
 @router.get("/v1/rejected")
+@action("rejected.read")
 async def list_rejected(
     services: Here,
     limit: Limit = DEFAULT_LIMIT,
@@ -40,6 +41,7 @@ async def list_rejected(
 
 
 @router.get("/v1/rejected/{rejected_id}")
+@action("rejected.read")
 async def get_rejected(rejected_id: Annotated[int, Path(ge=1, le=2**63 - 1)], services: Here) -> RejectedOut:
     """Show one refusal with the whole message."""
     async with services.engine.connect() as connection:

@@ -10,7 +10,7 @@ from alerts.views.health import Health
 from api.http import shipment_list
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.problems import not_found
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import Id, ListOf, OrganizationSlug, Words
 from api.http.schemas.shipments import (
     MomentIn,
@@ -32,6 +32,7 @@ _NOW = MomentIn()
 
 
 @router.post("/v1/shipments", status_code=201)
+@action("shipments.create")
 async def create_shipment(
     body: ShipmentIn, caller: Caller, services: Here, response: Response
 ) -> ShipmentOut:
@@ -44,6 +45,7 @@ async def create_shipment(
 
 
 @router.get("/v1/shipments")
+@action("shipments.read")
 async def list_shipments(
     caller: Caller,
     services: Here,
@@ -74,6 +76,7 @@ async def list_shipments(
 
 
 @router.get("/v1/shipments/{shipment_id}")
+@action("shipments.read")
 async def get_shipment(shipment_id: Id, caller: Caller, services: Here) -> ShipmentOut:
     """Show one shipment: plan, times, health, and its loggers with their last known state."""
     async with services.engine.connect() as connection:
@@ -81,6 +84,7 @@ async def get_shipment(shipment_id: Id, caller: Caller, services: Here) -> Shipm
 
 
 @router.post("/v1/shipments/{shipment_id}/depart")
+@action("shipments.depart")
 async def depart(shipment_id: Id, caller: Caller, services: Here, body: Moment = _NOW) -> ShipmentOut:
     """Record the departure: from then on readings are judged. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
@@ -89,6 +93,7 @@ async def depart(shipment_id: Id, caller: Caller, services: Here, body: Moment =
 
 
 @router.post("/v1/shipments/{shipment_id}/deliver")
+@action("shipments.deliver")
 async def deliver(shipment_id: Id, caller: Caller, services: Here, body: Moment = _NOW) -> ShipmentOut:
     """Record the delivery: its loggers are free from then on. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
@@ -97,6 +102,7 @@ async def deliver(shipment_id: Id, caller: Caller, services: Here, body: Moment 
 
 
 @router.post("/v1/shipments/{shipment_id}/cancel")
+@action("shipments.cancel")
 async def cancel(shipment_id: Id, caller: Caller, services: Here, body: Moment = _NOW) -> ShipmentOut:
     """Call a shipment off; its loggers are free from then on. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
@@ -105,6 +111,7 @@ async def cancel(shipment_id: Id, caller: Caller, services: Here, body: Moment =
 
 
 @router.post("/v1/shipments/{shipment_id}/plan")
+@action("shipments.change_plan")
 async def change_plan(shipment_id: Id, body: PlanChangeIn, caller: Caller, services: Here) -> ShipmentOut:
     """Judge a shipment by another plan, from its start on. What had been told stays on record, and is amended.
 
@@ -116,6 +123,7 @@ async def change_plan(shipment_id: Id, body: PlanChangeIn, caller: Caller, servi
 
 
 @router.post("/v1/shipments/{shipment_id}/schedule")
+@action("shipments.change_schedule")
 async def change_schedule(
     shipment_id: Id, body: ScheduleChangeIn, caller: Caller, services: Here
 ) -> ShipmentOut:
@@ -129,6 +137,7 @@ async def change_schedule(
 
 
 @router.get("/v1/shipments/{shipment_id}/revisions")
+@action("shipments.read")
 async def list_revisions(
     shipment_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ListOf[ShipmentRevision]:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import Id, ListOf, Words
 from api.http.schemas.sites import SiteChangeIn, SiteIn, SiteOut, SiteRevision
 from api.use_cases.registering import SITE
@@ -16,6 +16,7 @@ router = APIRouter(route_class=Call, tags=["sites"])
 
 
 @router.post("/v1/sites", status_code=201)
+@action("sites.register")
 async def register_site(body: SiteIn, caller: Caller, services: Here, response: Response) -> SiteOut:
     """Register a site; shipments that name its id as a place then mean it."""
     async with services.engine.begin() as connection:
@@ -26,6 +27,7 @@ async def register_site(body: SiteIn, caller: Caller, services: Here, response: 
 
 
 @router.get("/v1/sites")
+@action("sites.read")
 async def list_sites(
     caller: Caller,
     services: Here,
@@ -41,6 +43,7 @@ async def list_sites(
 
 
 @router.get("/v1/sites/{site_id}")
+@action("sites.read")
 async def get_site(site_id: Id, caller: Caller, services: Here) -> SiteOut:
     """Show one site."""
     async with services.engine.connect() as connection:
@@ -48,6 +51,7 @@ async def get_site(site_id: Id, caller: Caller, services: Here) -> SiteOut:
 
 
 @router.patch("/v1/sites/{site_id}")
+@action("sites.change")
 async def change_site(site_id: Id, body: SiteChangeIn, caller: Caller, services: Here) -> SiteOut:
     """Change what is given of a site; null takes away what need not be there. What it was before stays on record.
 
@@ -64,6 +68,7 @@ async def change_site(site_id: Id, body: SiteChangeIn, caller: Caller, services:
 
 
 @router.get("/v1/sites/{site_id}/revisions")
+@action("sites.read")
 async def list_site_revisions(
     site_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ListOf[SiteRevision]:

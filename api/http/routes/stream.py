@@ -14,7 +14,7 @@ from alerts.events.outbox import Position
 from alerts.model import AlertKind, Severity
 from api.http.event_hub import CUT_OFF, HEARTBEAT_S, Wanted
 from api.http.problems import Problem, invalid, is_passing, not_found
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.events import EVENTS, EventType
 from api.http.schemas.fields import Id, OrganizationSlug
 from api.identity.access import Principal
@@ -100,6 +100,7 @@ class EventStream(StreamingResponse):
 
 
 @router.get("/v1/stream", response_class=StreamingResponse, responses=_RESPONSES)
+@action("stream.follow")
 async def stream(
     request: Request,
     caller: Caller,

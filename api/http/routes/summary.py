@@ -6,7 +6,7 @@ from alerts.views import figures, figures_as_of, forecast
 from alerts.wording import instant_text
 from api.http.as_of import AsOf, stands_for
 from api.http.problems import not_found
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import Id
 from api.http.schemas.forecast import ForecastOut
 from api.http.schemas.summary import DeviceSummaryOut, SummaryOut
@@ -17,6 +17,7 @@ router = APIRouter(route_class=Call, tags=["shipments"])
 
 
 @router.get("/v1/shipments/{shipment_id}/summary")
+@action("shipments.read")
 async def get_summary(
     shipment_id: Id, caller: Caller, services: Here, response: Response, as_of: AsOf = None
 ) -> SummaryOut:
@@ -44,6 +45,7 @@ async def get_summary(
 
 
 @router.get("/v1/shipments/{shipment_id}/forecast")
+@action("shipments.read")
 async def get_forecast(shipment_id: Id, caller: Caller, services: Here) -> ForecastOut:
     """Give for how long the coolant lasts, what that leaves at arrival, and when a limit of the band is reached.
 

@@ -11,7 +11,7 @@ from alerts.webhooks import deliveries, endpoints
 from alerts.webhooks.deliveries import Which
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor, write_cursor
 from api.http.problems import Problem, invalid, not_found
-from api.http.routing import Call, Caller, Here
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import Id, ListOf
 from api.http.schemas.webhooks import (
     DeliveryOut,
@@ -40,6 +40,7 @@ FewerLimit = Annotated[int, Query(ge=1, le=100, description="How many items a pa
 
 
 @router.post("/v1/webhooks", status_code=201)
+@action("webhooks.create")
 async def create_webhook(
     body: WebhookIn, caller: Caller, services: Here, response: Response
 ) -> WebhookCreated:
@@ -63,6 +64,7 @@ async def create_webhook(
 
 
 @router.get("/v1/webhooks")
+@action("webhooks.read")
 async def list_webhooks(
     caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ListOf[WebhookOut]:
@@ -74,6 +76,7 @@ async def list_webhooks(
 
 
 @router.get("/v1/webhooks/{webhook_id}")
+@action("webhooks.read")
 async def get_webhook(webhook_id: UUID, caller: Caller, services: Here) -> WebhookOut:
     """Show one webhook: where it goes, how it fares, and what waits for it."""
     async with services.engine.connect() as connection:
@@ -81,6 +84,7 @@ async def get_webhook(webhook_id: UUID, caller: Caller, services: Here) -> Webho
 
 
 @router.patch("/v1/webhooks/{webhook_id}")
+@action("webhooks.change")
 async def change_webhook(
     webhook_id: UUID, body: WebhookChangeIn, caller: Caller, services: Here
 ) -> WebhookOut:
@@ -96,6 +100,7 @@ async def change_webhook(
 
 
 @router.delete("/v1/webhooks/{webhook_id}", status_code=204)
+@action("webhooks.delete")
 async def delete_webhook(webhook_id: UUID, caller: Caller, services: Here) -> None:
     """Send nothing more to it, for good."""
     async with services.engine.begin() as connection:
@@ -104,6 +109,7 @@ async def delete_webhook(webhook_id: UUID, caller: Caller, services: Here) -> No
 
 
 @router.post("/v1/webhooks/{webhook_id}/rotate-secret")
+@action("webhooks.rotate_secret")
 async def rotate_secret(webhook_id: UUID, caller: Caller, services: Here) -> SecretRotated:
     """Get a new secret. For 24 hours messages carry two signatures, by the new one and by the one of before."""
     async with services.engine.begin() as connection:
@@ -114,6 +120,7 @@ async def rotate_secret(webhook_id: UUID, caller: Caller, services: Here) -> Sec
 
 
 @router.post("/v1/webhooks/{webhook_id}/test", status_code=202)
+@action("webhooks.test")
 async def test_webhook(webhook_id: UUID, caller: Caller, services: Here) -> TestSent:
     """Send an event of the type `webhook.test`, at once, to this endpoint alone."""
     async with services.engine.begin() as connection:
@@ -124,6 +131,7 @@ async def test_webhook(webhook_id: UUID, caller: Caller, services: Here) -> Test
 
 
 @router.get("/v1/webhooks/{webhook_id}/deliveries")
+@action("webhooks.read")
 async def list_deliveries(
     webhook_id: UUID,
     caller: Caller,
@@ -155,6 +163,7 @@ async def list_deliveries(
 
 
 @router.get("/v1/webhooks/{webhook_id}/deliveries/{event_id}")
+@action("webhooks.read")
 async def get_delivery(webhook_id: UUID, event_id: str, caller: Caller, services: Here) -> DeliveryWithBody:
     """Show one delivery: what is sent, and every attempt with its answer."""
     async with services.engine.connect() as connection:
@@ -167,6 +176,7 @@ async def get_delivery(webhook_id: UUID, event_id: str, caller: Caller, services
 
 
 @router.post("/v1/webhooks/{webhook_id}/replay")
+@action("webhooks.replay")
 async def replay_deliveries(webhook_id: UUID, body: ReplayIn, caller: Caller, services: Here) -> Replayed:
     """Send again one event, those of a stretch of time, or all that failed for good; each has its old `webhook-id`."""
     which = Which(event_id=body.event_id, since=body.from_, until=body.to, failed=body.failed is not None)
@@ -179,6 +189,7 @@ async def replay_deliveries(webhook_id: UUID, body: ReplayIn, caller: Caller, se
 
 
 @router.post("/v1/webhooks/{webhook_id}/pause")
+@action("webhooks.pause")
 async def pause_webhook(webhook_id: UUID, caller: Caller, services: Here) -> WebhookOut:
     """Send nothing until it is resumed; what comes meanwhile is kept. Again changes nothing."""
     async with services.engine.begin() as connection:
@@ -187,6 +198,7 @@ async def pause_webhook(webhook_id: UUID, caller: Caller, services: Here) -> Web
 
 
 @router.post("/v1/webhooks/{webhook_id}/resume")
+@action("webhooks.resume")
 async def resume_webhook(webhook_id: UUID, caller: Caller, services: Here) -> WebhookOut:
     """Send again, whether it was paused or switched off; all that has waited goes at once."""
     async with services.engine.begin() as connection:

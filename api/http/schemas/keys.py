@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from api.http.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, example
-from api.identity.access import KeyRole
+from api.identity.permissions import KeyRole
 
 
 class KeyIn(Given):

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from api.identity.access import RULES
+from api.http.app import ACTIONS
 from tests.integration.api.conftest import Desk
 from tests.integration.api.http.test_faults import BODIES
 from tests.integration.api.identity.test_auth import call_of
@@ -52,7 +52,7 @@ RAW = [
     b'{"a":' * 5000,
 ]
 
-POSTS = [rule for rule in RULES if rule.startswith(("POST", "PATCH"))]
+POSTS = [call for call in ACTIONS if call.startswith(("POST", "PATCH"))]
 SITE = ["name", "kind", "lat", "lon", "radius_m", "timezone", "stores", "receiving_hours", "contacts", "note"]
 FIELDS = {
     "POST /v1/devices": ["device_id", "model", "interval_s", "calibration_due"],
@@ -99,12 +99,12 @@ FIELDS = {
 }
 
 
-async def answers(desk: Desk, rule: str, content: bytes) -> None:
-    method, path = call_of(rule)
+async def answers(desk: Desk, call: str, content: bytes) -> None:
+    method, path = call_of(call)
     answer = await desk.admin.request(
         method, path, content=content, headers={"Content-Type": "application/json"}
     )
-    assert answer.status_code < 500, (rule, content[:100], answer.text)
+    assert answer.status_code < 500, (call, content[:100], answer.text)
     if answer.status_code >= 400:
         assert answer.headers["content-type"] == "application/problem+json"
         assert len(answer.content) < 20_000
@@ -116,26 +116,26 @@ def encoded(body: Any) -> bytes:
 
 async def test_odd_bodies(desk: Desk) -> None:
     await desk.device("D1")
-    for rule in POSTS:
+    for call in POSTS:
         for content in RAW + [encoded(value) for value in ODD_VALUES]:
-            await answers(desk, rule, content)
+            await answers(desk, call, content)
 
 
 async def test_odd_fields(desk: Desk) -> None:
     await desk.device("D1")
     await desk.ship("S1", "D1")
-    for rule in (
+    for call in (
         "POST /v1/dewars",
         "POST /v1/sites",
         "POST /v1/products",
         "POST /v1/contacts",
         "POST /v1/policies",
     ):
-        await answers(desk, rule, encoded(BODIES[rule]))
-    for rule, fields in FIELDS.items():
+        await answers(desk, call, encoded(BODIES[call]))
+    for call, fields in FIELDS.items():
         for field in (*fields, "unknown"):
             for value in ODD_VALUES:
-                await answers(desk, rule, encoded({**BODIES[rule], field: value}))
+                await answers(desk, call, encoded({**BODIES[call], field: value}))
 
 
 async def test_odd_readings(desk: Desk) -> None:
@@ -172,10 +172,10 @@ async def test_odd_addresses_and_parameters(desk: Desk) -> None:
         "1e3",
         "%0A",
     )
-    for rule in RULES:
-        if not rule.startswith("GET") or rule == "GET /v1/stream":
+    for call in ACTIONS:
+        if not call.startswith("GET") or call == "GET /v1/stream":
             continue
-        _, template = rule.split(" ")
+        _, template = call.split(" ")
         for value in odd:
             path = template.split("{")[0] + (value + template.partition("}")[2] if "{" in template else "")
             for query in (

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from fastapi import APIRouter
 
-from api.http.routing import Call
-from api.identity.access import RULES
+from api.http.app import ACTIONS
+from api.http.routing import Call, action, actions_of
+from api.identity.permissions import PERMISSIONS, PermissionsError
 from api.services import Probe
 from tests.integration.api.conftest import Desk, MakeDesk, MakeServices
 
@@ -98,12 +99,12 @@ def operations(made: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 async def test_every_call_is_documented_with_who_may_and_what_can_go_wrong(desk: Desk) -> None:
     found = operations(await document(desk))
-    assert {call for call in found if " /v1/" in call} == set(RULES)
+    assert {call for call in found if " /v1/" in call} == set(ACTIONS)
     for call, operation in found.items():
         assert operation["tags"], call
         assert operation["summary"], call
         assert len(operation["description"]) > 30, call
-        if call not in RULES:
+        if call not in ACTIONS:
             continue
         assert operation["security"] == [{"key": []}]
         assert "Roles: admin" in operation["description"]
@@ -125,10 +126,44 @@ async def test_the_document_refers_to_nothing_that_is_not_there(desk: Desk) -> N
     }
 
 
-async def test_a_route_that_nobody_wrote_a_rule_for_does_not_start() -> None:
-    async def forgotten() -> None:
-        """Show what nobody thought of."""
+def forgotten() -> None:
+    """Show what nobody thought of."""
+
+
+def test_a_call_without_an_action_does_not_start() -> None:
+    router = APIRouter(route_class=Call)
+    with pytest.raises(PermissionsError, match=r"GET /v1/forgotten has no action: write @action"):
+        router.get("/v1/forgotten")(forgotten)
+
+
+def test_an_action_above_its_route_is_none() -> None:
+    router = APIRouter(route_class=Call)
+    with pytest.raises(PermissionsError, match=r"GET /v1/forgotten has no action"):
+        action("alerts.read")(router.get("/v1/forgotten")(forgotten))
+
+
+def test_a_call_whose_action_no_row_names_does_not_start() -> None:
+    def unheard_of() -> None:
+        """Do what nobody may."""
 
     router = APIRouter(route_class=Call)
-    with pytest.raises(KeyError, match="GET /v1/forgotten"):
-        router.get("/v1/forgotten")(forgotten)
+    with pytest.raises(PermissionsError, match=r"is the action alerts\.forget, which no row .* names"):
+        router.get("/v1/forgotten")(action("alerts.forget")(unheard_of))
+
+
+def test_a_call_that_would_need_no_key_does_not_start() -> None:
+    router = APIRouter()
+    router.get("/v1/forgotten")(forgotten)
+    with pytest.raises(
+        PermissionsError, match=r"/v1/forgotten needs no key: give its router route_class=Call"
+    ):
+        actions_of([router])
+
+
+def test_an_action_that_no_route_has_does_not_start() -> None:
+    with pytest.raises(PermissionsError, match=r"actions that no route has: alerts\.acknowledge, alerts"):
+        actions_of([])
+
+
+def test_every_route_of_the_service_is_checked() -> None:
+    assert set(ACTIONS.values()) == PERMISSIONS.actions

@@ -7,7 +7,8 @@ import pytest
 
 from api.http import event_hub
 from api.http.event_hub import EventHub, Wanted
-from api.identity.access import KeyRole, Principal
+from api.identity.access import Principal
+from api.identity.permissions import KeyRole
 from tests.integration.api.conftest import Desk, Served, problem, until
 from tests.integration.api.listening import reading, tell
 

@@ -5,8 +5,9 @@ from uuid import uuid4
 
 import pytest
 
+from api.http.app import ACTIONS
 from api.identity import authenticator
-from api.identity.access import RULES, KeyRole
+from api.identity.permissions import PERMISSIONS, KeyRole
 from tests.integration.api.conftest import ADMIN_KEY, Desk, problem
 
 PATHS = {
@@ -27,8 +28,9 @@ PATHS = {
 }
 
 
-def call_of(rule: str) -> tuple[str, str]:
-    method, path = rule.split(" ")
+def call_of(call: str) -> tuple[str, str]:
+    """The method and the address of a call, about something that need not exist."""
+    method, path = call.split(" ")
     for name, value in PATHS.items():
         path = path.replace(name, value)
     return method, path
@@ -48,21 +50,21 @@ async def test_every_call_for_every_role(desk: Desk) -> None:
     """Allowed calls fail later, for what they name does not exist or has no body; the others fail with 403."""
     for role in KeyRole:
         client = await desk.client(await key_of(desk, role))
-        for rule, allowed in RULES.items():
-            if rule == "GET /v1/stream":
+        for call, action in ACTIONS.items():
+            if call == "GET /v1/stream":
                 continue  # never ends: see test_stream.py
-            method, path = call_of(rule)
+            method, path = call_of(call)
             answer = await client.request(method, path)
-            if role in allowed.roles:
-                assert answer.status_code in {200, 400, 404, 422}, (role, rule, answer.text)
+            if role in PERMISSIONS.roles(action):
+                assert answer.status_code in {200, 400, 404, 422}, (role, call, answer.text)
             else:
-                assert "takes admin" in problem(answer, 403)["detail"], (role, rule)
+                assert "takes admin" in problem(answer, 403)["detail"], (role, call)
 
 
 async def test_every_call_needs_a_key(desk: Desk) -> None:
     stranger = await desk.client()
-    for rule in RULES:
-        method, path = call_of(rule)
+    for call in ACTIONS:
+        method, path = call_of(call)
         refused = await stranger.request(method, path, content=b"{", headers={"Content-Type": "text/json"})
         problem(refused, 401)
         assert refused.headers["www-authenticate"] == 'Bearer realm="dewarwatch"'

@@ -1,40 +1,49 @@
-"""Who may call what, and who sees what: the condition in SQL and its twin agree."""
+"""Who may do what, and whose things it reaches: each condition in SQL and its twin in Python agree."""
 
 import itertools
 
 import pytest
 import sqlalchemy as sa
 
-from api.identity.access import RULES, KeyRole, Principal, refusal, sees, visible_shipments
-from telemetry.tables import shipments
+from api.identity.access import (
+    Principal,
+    permitted,
+    reach,
+    refusal,
+    sees,
+)
+from api.identity.permissions import PERMISSIONS, KeyRole, Scope
+from telemetry.tables import products, shipments
 
 
 @pytest.mark.parametrize("role", KeyRole)
 def test_admin_may_do_everything_and_devices_send_readings_only(role: KeyRole) -> None:
     principal = Principal(name="x", role=role)
-    allowed = {call for call, rule in RULES.items() if refusal(rule, principal) is None}
+    allowed = {action for action in PERMISSIONS.actions if refusal(principal, action) is None}
     if role is KeyRole.ADMIN:
-        assert allowed == set(RULES)
+        assert allowed == PERMISSIONS.actions
     if role is KeyRole.DEVICE:
-        assert allowed == {"POST /v1/readings"}
+        assert allowed == {"readings.send"}
     if role in {KeyRole.VIEWER, KeyRole.PARTNER, KeyRole.QA}:
-        asking = (
-            {"POST /v1/backtests", "POST /v1/policies/dry-run"} if role is KeyRole.QA else set()
-        )  # it changes nothing
-        own = "/v1/webhooks" if role is KeyRole.PARTNER else " none"
-        changing = {call for call in allowed if not call.startswith("GET ") and own not in call}
+        asking = {"backtests.run", "policies.dry_run"} if role is KeyRole.QA else set()  # it changes nothing
+        own = "webhooks." if role is KeyRole.PARTNER else " none"
+        changing = {action for action in allowed if not _only_asks(action) and own not in action}
         assert changing == asking
     if role is not KeyRole.ADMIN:
-        assert not any("/v1/keys" in call for call in allowed)
+        assert not any(action.startswith("keys.") for action in allowed)
+
+
+def _only_asks(action: str) -> bool:
+    return action.partition(".")[2].startswith("read") or action == "stream.follow"
 
 
 def test_a_refusal_says_what_it_takes() -> None:
     viewer = Principal(name="x", role=KeyRole.VIEWER, organization="acme")
-    assert refusal(RULES["POST /v1/shipments"], viewer) == (
+    assert refusal(viewer, "shipments.create") == (
         "A key with the role viewer may not do this: it takes admin or ops."
     )
     bound = Principal(name="x", role=KeyRole.OPS, organization="acme")
-    assert "operating organization" in str(refusal(RULES["POST /v1/devices"], bound))
+    assert "operating organization" in str(refusal(bound, "devices.register"))
 
 
 PRINCIPALS = [
@@ -45,24 +54,31 @@ PRINCIPALS = [
 ]
 
 
-def test_the_condition_and_its_twin_agree() -> None:
-    """On every kind of key and of shipment; SQLite is good enough to judge a condition of two columns."""
-    owners = {"S1": "acme", "S2": "acme", "S3": "bcell", "S4": None}
+OWNERS = {"S1": "acme", "S2": "acme", "S3": "bcell", "S4": None}
+
+
+@pytest.mark.parametrize("scope", [*Scope, None])
+def test_each_condition_and_its_twin_agree(scope: Scope | None) -> None:
+    """On every kind of key, of shipment and of entry; SQLite is good enough to judge a condition of two columns."""
     engine = sa.create_engine("sqlite://")
     with engine.connect() as connection:
-        connection.exec_driver_sql("CREATE TABLE shipments (shipment_id text, organization text)")
-        for row in owners.items():
-            connection.exec_driver_sql("INSERT INTO shipments VALUES (?, ?)", row)
+        for table, id_ in (("shipments", "shipment_id"), ("products", "product_id")):
+            connection.exec_driver_sql(f"CREATE TABLE {table} ({id_} text, organization text)")
+            for row in OWNERS.items():
+                connection.exec_driver_sql(f"INSERT INTO {table} VALUES (?, ?)", row)
         for principal in PRINCIPALS:
-            visible = sa.select(shipments.c.shipment_id).where(visible_shipments(principal))
-            found = set(connection.scalars(visible))
-            twin = {
-                shipment_id
-                for shipment_id, organization in owners.items()
-                if sees(principal, shipment_id=shipment_id, organization=organization)
-            }
-            assert found == twin, principal
+            reached = reach(principal, scope)
+            visible = sa.select(shipments.c.shipment_id).where(reached.shipments())
+            twin = {id_ for id_, owner in OWNERS.items() if reached.has_shipment(id_, owner)}
+            assert set(connection.scalars(visible)) == twin, principal
+            entries = sa.select(products.c.product_id).where(reached.entries(products.c.organization))
+            twin = {id_ for id_, owner in OWNERS.items() if reached.has_entry(owner)}
+            assert set(connection.scalars(entries)) == twin, principal
     engine.dispose()
+
+
+def _reached(principal: Principal, owners: dict[str, str | None]) -> set[str]:
+    return {id_ for id_, owner in owners.items() if sees(principal, shipment_id=id_, organization=owner)}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +97,24 @@ def test_the_condition_and_its_twin_agree() -> None:
     ],
 )
 def test_what_nobody_bound_is_seen_by_the_operators_only(principal: Principal, expected: set[str]) -> None:
-    owners = {"S1": "acme", "S2": "bcell"}
-    assert {
-        id_ for id_, owner in owners.items() if sees(principal, shipment_id=id_, organization=owner)
-    } == expected
+    reading = permitted(principal, "alerts.read")
+    assert _reached(reading, {"S1": "acme", "S2": "bcell"}) == expected
+
+
+def test_a_caller_who_may_not_do_it_reaches_nothing() -> None:
+    operator = Principal(name="x", role=KeyRole.QA)
+    for caller in (operator, permitted(operator, "alerts.acknowledge")):
+        assert _reached(caller, OWNERS) == set()
+
+
+def test_the_fleet_is_reached_by_the_operating_organization_only() -> None:
+    bound = Principal(name="x", role=KeyRole.OPS, organization="acme")
+    assert _reached(permitted(bound, "devices.read"), OWNERS) == set()
+    assert _reached(permitted(Principal(name="x", role=KeyRole.OPS), "devices.read"), OWNERS) == set(OWNERS)
+
+
+def test_what_belongs_to_nobody_is_everybodys_where_it_is_shared() -> None:
+    bound = Principal(name="x", role=KeyRole.OPS, organization="acme")
+    owners = ("acme", "bcell", None)
+    assert [reach(bound, Scope.SHARED).has_entry(owner) for owner in owners] == [True, False, True]
+    assert [reach(bound, Scope.ORGANIZATION).has_entry(owner) for owner in owners] == [True, False, False]
