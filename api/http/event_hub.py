@@ -18,7 +18,7 @@ from alerts.events import outbox
 from alerts.events.outbox import OUTBOX_CHANNEL, Event, Lost, Position
 from alerts.model import Severity
 from alerts.work.wakeup import Wakeup, outlast
-from api.identity.access import Principal, sees
+from api.identity.access import Principal, Reach, reach
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +52,11 @@ class Wanted:
     kinds: Collection[str] = ()
     """Of alerts: whatever has no kind is left out."""
     organization: str | None = None
+    reach: Reach = field(init=False, repr=False, compare=False)
+    """Whose events the caller may see: found once for all of them."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reach", reach(self.principal, self.principal.scope))
 
     def takes(self, event: Event) -> bool:
         """Tell whether this one is among them."""
@@ -61,7 +66,7 @@ class Wanted:
             and (self.organization is None or event.organization == self.organization)
             and (not self.kinds or event.data.get("kind") in self.kinds)
             and (self.min_severity is not Severity.CRITICAL or event.data.get("severity") != Severity.MAJOR)
-            and sees(self.principal, shipment_id=event.shipment_id, organization=event.organization)
+            and self.reach.sees_shipment(event.shipment_id, event.organization)
         )
 
 

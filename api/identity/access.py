@@ -75,7 +75,7 @@ class Reach:
             conditions.append(shipments.c.shipment_id.in_(sorted(self.shipment_ids)))
         return and_(true(), *conditions)
 
-    def has_shipment(self, shipment_id: str | None, owner: str | None) -> bool:
+    def sees_shipment(self, shipment_id: str | None, owner: str | None) -> bool:
         """Tell whether what is about this shipment of this organization is among them."""
         if self.everything:
             return True
@@ -86,7 +86,7 @@ class Reach:
         """Return the condition on the owner of what is about no shipment: sites, products, policies, contacts."""
         return true() if self.everything else _among(owner, self.owners or ())
 
-    def has_entry(self, owner: str | None) -> bool:
+    def sees_entry(self, owner: str | None) -> bool:
         """Tell whether what is about no shipment and belongs to this organization is among them."""
         return self.everything or owner in (self.owners or ())
 
@@ -112,30 +112,19 @@ def reach(principal: Principal, scope: Scope | None) -> Reach:
     return Reach(owners=owners, shipment_ids=shipment_ids)
 
 
+def reach_of(principal: Principal, action: str) -> Reach:
+    """Return whose things a caller reaches with an action that need not be the one it does now."""
+    return reach(principal, permitted(principal, action).scope)
+
+
 def visible_shipments(principal: Principal) -> ColumnElement[bool]:
-    """Return the condition on `shipments` that holds for what this call reaches; `sees` is its twin."""
+    """Return the condition on `shipments` that holds for what this call reaches."""
     return reach(principal, principal.scope).shipments()
 
 
-def sees(principal: Principal, *, shipment_id: str | None, organization: str | None) -> bool:
-    """Tell whether this call reaches what is about this shipment of this organization."""
-    return reach(principal, principal.scope).has_shipment(shipment_id, organization)
-
-
-def visible_entries(principal: Principal, owner: ColumnElement[str | None]) -> ColumnElement[bool]:
-    """Return the condition on the owner of sites and products that holds for those that the caller may see.
-
-    Those without an owner are everybody's.
-    """
-    return reach(principal, Scope.SHARED).entries(owner)
-
-
 def own_entries(principal: Principal, owner: ColumnElement[str | None]) -> ColumnElement[bool]:
-    """Return the condition on the owner of contacts that holds for those whose addresses the caller may see.
-
-    Those without an owner are the operating organization's own.
-    """
-    return reach(principal, Scope.ORGANIZATION).entries(owner)
+    """Return the condition on the owner of contacts that holds for those whose addresses the caller may see."""
+    return reach_of(principal, "contacts.read").entries(owner)
 
 
 def visible_webhooks(principal: Principal) -> ColumnElement[bool]:

@@ -79,7 +79,12 @@ class Permissions:
         return iter(self._rows.values())
 
     def of(self, role: KeyRole, action: str) -> Permission | None:
-        """Return what lets a role do something: its own row, or the one for any action; None if it may not."""
+        """Return what lets a role do something: its own row, or the one for any action; None if it may not.
+
+        Raises PermissionsError if no row names the action.
+        """
+        if action not in self.actions:
+            raise PermissionsError(f"No row of {_FILE} names the action {action}.")
         return self._rows.get((role, action)) or self._rows.get((role, ANY))
 
     def roles(self, action: str) -> list[KeyRole]:

@@ -11,7 +11,7 @@ from alerts.excursions.plan import Plan, PlanRefused, changed_plan, make_plan
 from alerts.rules.registry import refusal
 from api.http.problems import invalid
 from api.http.schemas.shipments import ShipmentIn
-from api.identity.access import Principal, visible_entries
+from api.identity.access import Principal, reach_of
 from telemetry.registry.products import PRODUCTS
 from telemetry.registry.sites import is_meant
 from telemetry.tables import products
@@ -66,7 +66,7 @@ async def _product(
     """Give the product that a shipment of this organization names."""
     if product_id is None:
         return None
-    visible = visible_entries(caller, products.c.organization)
+    visible = reach_of(caller, "products.read").entries(products.c.organization)
     product = await PRODUCTS.get(connection, product_id, visible)
     if product is None or not is_meant(product["organization"], organization):
         raise invalid("product_id", f"names no product that is registered: {product_id}")

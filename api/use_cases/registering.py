@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.escalation.registers import CONTACTS, POLICIES
 from api.http.problems import Problem, not_found
-from api.identity.access import Principal, own_entries, visible_entries
+from api.identity.access import Principal, reach, reach_of
 from telemetry.paging import Page
 from telemetry.registry import organizations
 from telemetry.registry.dewars import DEWARS
@@ -24,8 +24,8 @@ class Noun:
 
     name: str
     register: Register
-    shared: bool = True
-    """Those without an owner are everybody's; otherwise they are the operating organization's own."""
+    read: str
+    """The action of reading them, whose scope says which of them a caller sees."""
 
     async def add(
         self, connection: AsyncConnection, caller: Principal, id_: str, values: Mapping[str, Any]
@@ -51,8 +51,7 @@ class Noun:
         row = await self.register.lock(connection, id_, self._visible(caller))
         if row is None:
             raise not_found(self.name, id_)
-        own = caller.organization is not None and row["organization"] == caller.organization
-        if not (caller.is_operator or own):
+        if not reach(caller, caller.scope).sees_entry(row.get("organization")):
             raise Problem(
                 403, f"The {self.name} {id_} is everybody's: only the operating organization changes it."
             )
@@ -98,17 +97,15 @@ class Noun:
 
     def _visible(self, caller: Principal) -> ColumnElement[bool]:
         owner = self.register.table.c.get("organization")
-        if owner is None:
-            return true()
-        return visible_entries(caller, owner) if self.shared else own_entries(caller, owner)
+        return true() if owner is None else reach_of(caller, self.read).entries(owner)
 
 
-DEWAR = Noun(name="dewar", register=DEWARS)
+DEWAR = Noun(name="dewar", register=DEWARS, read="dewars.read")
 """Nobody's but the operating organization's: only its keys get as far as here."""
-SITE = Noun(name="site", register=SITES)
-PRODUCT = Noun(name="product", register=PRODUCTS)
-CONTACT = Noun(name="contact", register=CONTACTS, shared=False)
-POLICY = Noun(name="policy", register=POLICIES)
+SITE = Noun(name="site", register=SITES, read="sites.read")
+PRODUCT = Noun(name="product", register=PRODUCTS, read="products.read")
+CONTACT = Noun(name="contact", register=CONTACTS, read="contacts.read")
+POLICY = Noun(name="policy", register=POLICIES, read="policies.read")
 
 
 def by(caller: Principal) -> str:

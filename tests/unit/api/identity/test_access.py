@@ -5,13 +5,7 @@ import itertools
 import pytest
 import sqlalchemy as sa
 
-from api.identity.access import (
-    Principal,
-    permitted,
-    reach,
-    refusal,
-    sees,
-)
+from api.identity.access import Principal, permitted, reach, refusal
 from api.identity.permissions import PERMISSIONS, KeyRole, Scope
 from telemetry.tables import products, shipments
 
@@ -69,16 +63,17 @@ def test_each_condition_and_its_twin_agree(scope: Scope | None) -> None:
         for principal in PRINCIPALS:
             reached = reach(principal, scope)
             visible = sa.select(shipments.c.shipment_id).where(reached.shipments())
-            twin = {id_ for id_, owner in OWNERS.items() if reached.has_shipment(id_, owner)}
+            twin = {id_ for id_, owner in OWNERS.items() if reached.sees_shipment(id_, owner)}
             assert set(connection.scalars(visible)) == twin, principal
             entries = sa.select(products.c.product_id).where(reached.entries(products.c.organization))
-            twin = {id_ for id_, owner in OWNERS.items() if reached.has_entry(owner)}
+            twin = {id_ for id_, owner in OWNERS.items() if reached.sees_entry(owner)}
             assert set(connection.scalars(entries)) == twin, principal
     engine.dispose()
 
 
 def _reached(principal: Principal, owners: dict[str, str | None]) -> set[str]:
-    return {id_ for id_, owner in owners.items() if sees(principal, shipment_id=id_, organization=owner)}
+    reached = reach(principal, principal.scope)
+    return {id_ for id_, owner in owners.items() if reached.sees_shipment(id_, owner)}
 
 
 @pytest.mark.parametrize(
@@ -116,5 +111,5 @@ def test_the_fleet_is_reached_by_the_operating_organization_only() -> None:
 def test_what_belongs_to_nobody_is_everybodys_where_it_is_shared() -> None:
     bound = Principal(name="x", role=KeyRole.OPS, organization="acme")
     owners = ("acme", "bcell", None)
-    assert [reach(bound, Scope.SHARED).has_entry(owner) for owner in owners] == [True, False, True]
-    assert [reach(bound, Scope.ORGANIZATION).has_entry(owner) for owner in owners] == [True, False, False]
+    assert [reach(bound, Scope.SHARED).sees_entry(owner) for owner in owners] == [True, False, True]
+    assert [reach(bound, Scope.ORGANIZATION).sees_entry(owner) for owner in owners] == [True, False, False]
