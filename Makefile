@@ -50,9 +50,10 @@ lock: setup  ## pin what pyproject.toml asks for, with hashes; UPGRADE=--upgrade
 	$(BIN)/uv pip compile $(LOCK) --constraints requirements.lock pyproject.toml -o deploy/runtime.lock
 	$(BIN)/uv pip compile $(LOCK) --constraints requirements.lock --group bench -o bench/peers.lock
 
-openapi: setup  ## docs/openapi.json and docs/asyncapi.json, as the service answers them
+openapi: setup  ## docs/openapi.json and docs/asyncapi.json, as the service answers them, and the table of docs/permissions.md
 	$(BIN)/python -m tests.openapi
 	$(BIN)/python -m tests.asyncapi
+	$(BIN)/python -m tests.permissions
 
 clean:  ## remove what was made here; the servers' programs stay in the cache
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage dist

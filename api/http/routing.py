@@ -1,4 +1,4 @@
-"""What every call goes through before its own function: who calls, whether they may, and strict JSON."""
+"""What happens to every call before its own function: authentication, authorization and strict JSON."""
 
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Annotated, Any, TypeVar
@@ -24,13 +24,13 @@ class StrictRequest(Request):
 
 
 _ACTIONS: dict[Callable[..., Any], str] = {}
-"""What each endpoint does, by `action`."""
+"""The action of each endpoint, by the decorator `action`."""
 
 
 def action(name: str) -> Callable[[Endpoint], Endpoint]:
-    """Name what an endpoint does, such as `alerts.acknowledge`; stands below the route's own decorator.
+    """Name the action of an endpoint, such as `alerts.acknowledge`. Stands below the route's decorator.
 
-    Who may do it, and to whose things, is in `permissions.csv`.
+    `permissions.csv` says who may do it, and to whose things.
     """
 
     def mark(endpoint: Endpoint) -> Endpoint:
@@ -41,7 +41,7 @@ def action(name: str) -> Callable[[Endpoint], Endpoint]:
 
 
 class Call(APIRoute):
-    """A route that needs a key whose role may do the route's action."""
+    """A route that takes a key, whose role must be permitted to do the action of the route."""
 
     @property
     def call(self) -> str:
@@ -52,7 +52,7 @@ class Call(APIRoute):
 
     @property
     def action(self) -> str:
-        """What it does; raises PermissionsError where that is not said, or where no row names it."""
+        """The action of the endpoint; raises PermissionsError if it has none, or if no row names it."""
         name = _ACTIONS.get(self.endpoint)
         if name is None:
             raise PermissionsError(f'{self.call} has no action: write @action("noun.verb") below its route.')
@@ -80,7 +80,7 @@ class Call(APIRoute):
 def actions_of(routers: Iterable[APIRouter]) -> dict[str, str]:
     """Return the action of each call that needs a key, by its method and address.
 
-    Raises PermissionsError where an action has no route, or where a call under /v1 needs no key.
+    Raises PermissionsError if a row names an action without a route, or if a call under /v1 takes no key.
     """
     routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     for route in routes:
@@ -103,7 +103,7 @@ def _refuse_unknown_parameters(request: Request, known: set[str]) -> None:
 
 
 def services_of(request: Request) -> Services:
-    """Give what the composition root has put together."""
+    """Return the services that the composition root has put together."""
     services: Services = request.app.state.services
     return services
 

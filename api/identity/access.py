@@ -13,7 +13,7 @@ from api.identity.permissions import PERMISSIONS, KeyRole, Need, Scope
 from telemetry.tables import shipments
 
 OPERATING = frozenset({KeyRole.ADMIN, KeyRole.OPS, KeyRole.QA})
-"""The roles that, without an organization, are those of the operating organization and see everything."""
+"""The roles whose keys, bound to nothing, belong to the operating organization and reach everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,19 +21,19 @@ class Principal:
     """Who is calling."""
 
     name: str
-    """For the records: the key's prefix, or what else let the caller in; never a secret."""
+    """What records say: the key's prefix, or what else let the caller in; never a secret."""
     role: KeyRole
     organization: str | None = None
     shipment_ids: frozenset[str] | None = None
-    """None: no limit to certain shipments."""
+    """The shipments that the key is bound to; None: to none in particular."""
     device_ids: frozenset[str] | None = None
     expires_at: datetime | None = None
     scope: Scope | None = field(default=None, compare=False)
-    """The scope of what it does now, from its permission; None where nothing is permitted yet, and reaches nothing."""
+    """The scope of the current action, from its permission; None before one is found, and then it reaches nothing."""
 
     @property
     def is_operator(self) -> bool:
-        """Whether it belongs to the operating organization, whose fleet and keys these are."""
+        """Whether the key belongs to the operating organization, which owns the fleet and the keys."""
         return self.role in OPERATING and self.organization is None and self.shipment_ids is None
 
 
@@ -49,20 +49,20 @@ def refusal(principal: Principal, action: str) -> str | None:
 
 
 def permitted(principal: Principal, action: str) -> Principal:
-    """Return the caller with the scope of what it does; without one if its role may not do it."""
+    """Return the caller with the scope of an action; with none if its role may not do it."""
     permission = PERMISSIONS.of(principal.role, action)
     return replace(principal, scope=None if permission is None else permission.scope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """Whose things somebody reaches. Each condition in SQL has its twin in Python below it, and they agree."""
+    """Whose things a caller reaches. Each SQL condition has its twin in Python below it, and they agree."""
 
     everything: bool = False
     owners: frozenset[str | None] | None = None
-    """The organizations whose things these are, with None for what belongs to nobody; None: any."""
+    """The organizations, with None among them for what belongs to nobody; None: any."""
     shipment_ids: frozenset[str] | None = None
-    """The shipments that these things are about; None: any."""
+    """The shipments; None: any."""
 
     def shipments(self) -> ColumnElement[bool]:
         """Return the condition on the table `shipments`."""
@@ -76,18 +76,18 @@ class Reach:
         return and_(true(), *conditions)
 
     def sees_shipment(self, shipment_id: str | None, owner: str | None) -> bool:
-        """Tell whether what is about this shipment of this organization is among them."""
+        """Return whether the caller reaches what is about this shipment of this organization."""
         if self.everything:
             return True
         is_owned = self.owners is None or owner in self.owners
         return is_owned and (self.shipment_ids is None or shipment_id in self.shipment_ids)
 
     def entries(self, owner: ColumnElement[str | None]) -> ColumnElement[bool]:
-        """Return the condition on the owner of what is about no shipment: sites, products, policies, contacts."""
+        """Return the condition on the owner of register entries: sites, products, policies and contacts."""
         return true() if self.everything else _among(owner, self.owners or ())
 
     def sees_entry(self, owner: str | None) -> bool:
-        """Tell whether what is about no shipment and belongs to this organization is among them."""
+        """Return whether the caller reaches an entry of a register that belongs to this organization."""
         return self.everything or owner in (self.owners or ())
 
 
@@ -113,22 +113,22 @@ def reach(principal: Principal, scope: Scope | None) -> Reach:
 
 
 def reach_of(principal: Principal, action: str) -> Reach:
-    """Return whose things a caller reaches with an action that need not be the one it does now."""
+    """Return whose things a caller reaches with an action other than the current one."""
     return reach(principal, permitted(principal, action).scope)
 
 
 def visible_shipments(principal: Principal) -> ColumnElement[bool]:
-    """Return the condition on `shipments` that holds for what this call reaches."""
+    """Return the condition on `shipments` for those that this call reaches."""
     return reach(principal, principal.scope).shipments()
 
 
 def own_entries(principal: Principal, owner: ColumnElement[str | None]) -> ColumnElement[bool]:
-    """Return the condition on the owner of contacts that holds for those whose addresses the caller may see."""
+    """Return the condition on the owner of contacts for those whose addresses the caller may see."""
     return reach_of(principal, "contacts.read").entries(owner)
 
 
 def visible_webhooks(principal: Principal) -> ColumnElement[bool]:
-    """Return the condition on webhooks that holds for those that tell nothing that this call does not reach."""
+    """Return the condition on `webhooks` for those that send nothing beyond what this call reaches."""
     reached = reach(principal, principal.scope)
     if reached.everything:
         return true()
@@ -141,7 +141,7 @@ def visible_webhooks(principal: Principal) -> ColumnElement[bool]:
 
 
 def _among(owner: ColumnElement[str | None], owners: Collection[str | None]) -> ColumnElement[bool]:
-    """Return the condition that an owner is one of these, of which None is nobody."""
+    """Return the condition that an owner is one of these; None stands for nobody."""
     named = sorted(one for one in owners if one is not None)
     conditions = [owner == one for one in named] + ([owner.is_(None)] if None in owners else [])
     return or_(false(), *conditions)

@@ -1,4 +1,4 @@
-"""Lets callers in: who has sent this key, asked of the database at most every few seconds for each."""
+"""Find out who is calling by the API key, with at most one query every few seconds for each key."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from api.identity.keys import authenticate, digest, prefix_of
 from api.identity.permissions import KeyRole
 
 REMEMBERED_S = 3.0
-"""For how long an answer is trusted: within that time a revoked key stops to work."""
+"""How long an answer of the database is trusted: a revoked key stops working within that time."""
 _REMEMBERED_AT_MOST = 10_000
 ADMIN = Principal(name="admin-key-setting", role=KeyRole.ADMIN)
 
@@ -26,7 +26,7 @@ class _Answer:
 
 
 class Authenticator:
-    """Tells whose key it is that a caller has sent."""
+    """Finds the principal of the key that a caller sent."""
 
     def __init__(self, engine: AsyncEngine, *, admin_key: str | None, clock: Callable[[], datetime]) -> None:
         self._engine = engine
@@ -35,7 +35,7 @@ class Authenticator:
         self._answers: dict[bytes, _Answer] = {}
 
     async def principal(self, authorization: str | None) -> Principal:
-        """Give who is calling by the value of the Authorization header; raise Problem 401 where nobody is."""
+        """Return the principal for the value of an Authorization header; raise Problem 401 if it has no valid key."""
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
             raise _unauthorized("This call needs an API key, sent as Authorization: Bearer KEY.")

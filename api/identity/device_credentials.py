@@ -1,4 +1,4 @@
-"""The loggers' users at the broker: let in, given a new password, and shut out while everything runs."""
+"""Create, change and remove the loggers' users at the broker while it runs."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ class DeviceCredentials:
         self._patience_s = patience_s
 
     async def grant(self, device_id: str, password: str) -> None:
-        """Let the logger in with this password and with no other; one connected with another is sent away."""
+        """Let the logger in with this password only; disconnect it if it is connected with another."""
         roles = [{"rolename": _role(device_id), "priority": 0}]
         right = {"rolename": _role(device_id), "acls": _rights(device_id)}
         await self._own_or_absent(device_id)
@@ -66,7 +66,7 @@ class DeviceCredentials:
             _only(changed)
 
     async def revoke(self, device_id: str) -> None:
-        """Shut the logger out, at once; harmless where it is not known."""
+        """Shut the logger out at once; do nothing if it is not known."""
         await self._own_or_absent(device_id)
         for answer in await self._ask(
             {"command": "deleteClient", "username": device_id},
@@ -75,7 +75,7 @@ class DeviceCredentials:
             _only(answer, "not found")
 
     async def probe(self) -> bool:
-        """Whether the broker lets us manage its users; BrokerUnreachableError where it does not answer."""
+        """Return whether the broker lets us manage its users; raise BrokerUnreachableError if it does not answer."""
         try:
             (answer,) = await self._ask({"command": "getDefaultACLAccess"})
         except BrokerRefusedError:
@@ -83,7 +83,7 @@ class DeviceCredentials:
         return "error" not in answer
 
     async def _own_or_absent(self, device_id: str) -> None:
-        """Keep a logger named like a user who is none, such as the service itself, from taking that one over."""
+        """Raise BrokerRefusedError if a user of this name exists that is no logger, such as the service itself."""
         (answer,) = await self._ask({"command": "getClient", "username": device_id})
         held = answer.get("data", {}).get("client", {}).get("roles", [])
         if "error" not in answer and [role["rolename"] for role in held] != [_role(device_id)]:
@@ -123,12 +123,12 @@ class NatsDeviceCredentials:
             await asyncio.to_thread(self._server.remove_user, device_id)
 
     async def probe(self) -> bool:
-        """Say yes: the file is ours."""
+        """Return True: the file of users is ours."""
         return True
 
 
 def device_credentials(mqtt_url: str, embedded: object = None) -> DeviceCredentials | NatsDeviceCredentials:
-    """Whatever manages the users of this broker; `embedded` is the program of an embedded one."""
+    """Return what manages the users of this broker; `embedded` is the program of an embedded one."""
     return NatsDeviceCredentials(embedded) if isinstance(embedded, Nats) else DeviceCredentials(mqtt_url)
 
 
@@ -137,7 +137,7 @@ def _role(device_id: str) -> str:
 
 
 def _rights(device_id: str) -> list[dict[str, Any]]:
-    """Give a logger its own topics, in a role of its own: mosquitto 2.0 knows no %u in roles."""
+    """Return the access rules of one logger's topics. Each logger has a role: mosquitto 2.0 has no %u in roles."""
     topic = f"dewar/v1/{device_id}"
     rights = (
         ("publishClientSend", f"{topic}/readings"),
@@ -169,7 +169,7 @@ class _Conversation:
         self._client = self._make_client()
 
     def run(self, deadline: float) -> list[dict[str, Any]]:
-        """Give an answer for each command; raises OSError where the connection fails, BrokerRefusedError on a no."""
+        """Return an answer for each command; raise OSError if the connection fails, BrokerRefusedError on a refusal."""
         secure = self._parts.scheme == "mqtts"
         self._client.connect(
             self._parts.hostname or "localhost", self._parts.port or (8883 if secure else 1883)

@@ -1,4 +1,4 @@
-"""API keys: made, listed and revoked; what is stored of one cannot be turned back into it."""
+"""Create, find, list and revoke API keys. Only their hashes are stored."""
 
 import hashlib
 import re
@@ -24,7 +24,7 @@ USE_NOTED_EVERY = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey:
-    """A key that was just made; `key` is shown this once."""
+    """A key that was just created; `key` is shown only this once."""
 
     id: UUID
     key: str
@@ -44,7 +44,7 @@ def digest(key: str) -> bytes:
 
 
 def prefix_of(key: str) -> str | None:
-    """Give the part of a key that may be shown; None where it is not one of our keys."""
+    """Return the part of a key that may be shown; None if it does not look like one of our keys."""
     found = re.fullmatch(r"(dw_[0-9a-f]{8})_[A-Za-z0-9_-]{43}", key, re.ASCII)
     return found[1] if found else None
 
@@ -59,7 +59,7 @@ async def create(
     device_ids: Sequence[str] | None = None,
     expires_at: datetime | None = None,
 ) -> NewKey | KeyRefused:
-    """Make a key, and its organization if that is new; the caller commits, and shows the key once."""
+    """Create a key, and its organization if that is new. The caller commits, and shows the key once."""
     if refused := _refused(role, organization, shipment_ids, device_ids):
         return refused
     if organization is not None:
@@ -114,7 +114,7 @@ def _refused(
 
 
 async def authenticate(connection: AsyncConnection, key: str, now: datetime) -> Principal | None:
-    """Give whose key this is; None where it is nobody's, or has expired or was revoked."""
+    """Return the principal of a key; None if the key is unknown, has expired or was revoked."""
     prefix = prefix_of(key)
     found = await connection.execute(select(api_keys).where(api_keys.c.prefix == prefix))
     row = found.mappings().first()
@@ -134,7 +134,7 @@ async def authenticate(connection: AsyncConnection, key: str, now: datetime) -> 
 
 
 async def _note_use(connection: AsyncConnection, row: RowMapping, now: datetime) -> None:
-    """Note when the key was last used, to within some minutes: not each call is worth a write."""
+    """Record when the key was last used, to within some minutes: not every call is worth a write."""
     noted = api_keys.c.last_used_at
     if row["last_used_at"] is not None and row["last_used_at"] > now - USE_NOTED_EVERY:
         return
@@ -144,13 +144,13 @@ async def _note_use(connection: AsyncConnection, row: RowMapping, now: datetime)
 
 
 async def page(connection: AsyncConnection, *, after: Sequence[Any] | None, limit: int) -> Page:
-    """Give a page of keys, the newest first, without what they were made of."""
+    """Return a page of keys, the newest first, without their hashes."""
     columns = [column for column in api_keys.c if column.name != "hash"]
     return await fetch_page(connection, select(*columns), ORDER, after=after, limit=limit)
 
 
 async def get(connection: AsyncConnection, id_: UUID) -> RowMapping | None:
-    """Give one key, without what it was made of."""
+    """Return one key without its hash; None if there is none with this id."""
     columns = [column for column in api_keys.c if column.name != "hash"]
     row: RowMapping | None = (
         (await connection.execute(select(*columns).where(api_keys.c.id == id_))).mappings().first()
@@ -159,7 +159,7 @@ async def get(connection: AsyncConnection, id_: UUID) -> RowMapping | None:
 
 
 async def revoke(connection: AsyncConnection, id_: UUID) -> bool:
-    """Let nobody in with this key any more, for good; False where there is no such key."""
+    """Revoke a key for good; return False if there is none with this id."""
     revoked = await connection.execute(
         update(api_keys)
         .where(api_keys.c.id == id_)

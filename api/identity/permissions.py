@@ -1,4 +1,4 @@
-"""The permissions: one row of `permissions.csv` for each role and action, read and checked when this is imported."""
+"""The permissions: a row of `permissions.csv` for each role and action, read and checked at import."""
 
 import csv
 import re
@@ -54,13 +54,13 @@ class Permission:
 
 
 class PermissionsError(Exception):
-    """The permissions make no sense, or do not fit the routes; the text says where and what to change."""
+    """The permissions are wrong or do not match the routes; the text says where, and what to change."""
 
 
 Word = TypeVar("Word", KeyRole, Scope, Need)
 
 ANY: Final = "*"
-"""In place of an action: whatever there is."""
+"""Stands for every action."""
 _COLUMNS: Final = ["role", "action", "scope", "needs"]
 _FILE: Final = "permissions.csv"
 _ACTION: Final = re.compile(r"[a-z]+\.[a-z_]+")
@@ -75,11 +75,11 @@ class Permissions:
         """Every action that a row names."""
 
     def __iter__(self) -> Iterator[Permission]:
-        """Go through the rows in their order in the file."""
+        """Iterate over the rows in the order of the file."""
         return iter(self._rows.values())
 
     def of(self, role: KeyRole, action: str) -> Permission | None:
-        """Return what lets a role do something: its own row, or the one for any action; None if it may not.
+        """Return the row that lets a role do something, by name or for every action; None if it may not.
 
         Raises PermissionsError if no row names the action.
         """
@@ -97,7 +97,7 @@ class Permissions:
             raise PermissionsError(f"{call} is the action {action}, which no row of {_FILE} names.")
 
     def check_used(self, actions: Iterable[str]) -> None:
-        """Raise PermissionsError unless these are all the actions that rows name."""
+        """Raise PermissionsError if a row names an action that is not among these."""
         if unused := sorted(self.actions.difference(actions)):
             raise PermissionsError(f"{_FILE} names actions that no route has: {', '.join(unused)}.")
 

@@ -18,11 +18,11 @@ from api.cli.replay_command import replay
 from api.http.app import ACTIONS
 from api.http.as_of import HEADER
 from api.http.schemas.events import EVENTS, STREAM_ONLY
-from api.identity.permissions import PERMISSIONS, KeyRole
+from api.identity.permissions import PERMISSIONS, KeyRole, Scope
 from api.settings import PREFIX, Settings
 from telemetry.model import Reading, RefusalReason
 from telemetry.registry.revisions import Step
-from tests import openapi
+from tests import openapi, permissions
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -128,6 +128,12 @@ def test_every_call_stands_in_the_api_page_with_its_roles() -> None:
     for call, action in ACTIONS.items():
         told = {word for word in table[call].split(", ") if word}
         assert told | {KeyRole.ADMIN} == set(PERMISSIONS.roles(action)), call
+
+
+def test_the_page_of_permissions_has_every_row_and_every_scope() -> None:
+    told = page("permissions.md")
+    assert told == permissions.text(), "run `make openapi`"
+    assert {row[0].strip("`") for row in rows(told)} >= {*Scope, *PERMISSIONS.actions}
 
 
 def test_every_event_and_word_of_the_contract_is_told() -> None:
