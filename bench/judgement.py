@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from alerts.excursions.fold_trace import evaluate_trace
+from alerts.kinds import KINDS
 from alerts.model import AlertKind, Instant, to_instant
 from bench.shipments import HOUR, Alert, Course, Estimate, wall
 from simulators.world.clock import moment, rfc3339
@@ -72,11 +73,7 @@ def judged(course: Course) -> Judged:
     expected = {tuple(one.values()) for one in truth["excursions"]}
     found = _excursions(course)
     of_probe = _probe_faults(course)
-    foretold = [
-        alert
-        for alert in course.alerts
-        if alert.kind in {AlertKind.HOLD_TIME_SHORT, AlertKind.EXCURSION_PREDICTED}
-    ]
+    foretold = [alert for alert in course.alerts if KINDS[alert.kind].foretells]
     hold = [alert for alert in foretold if alert.kind == AlertKind.HOLD_TIME_SHORT]
     lost = outcome.lost and leaves is not None
     before = [

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from alerts.kinds import kinds_that
 from alerts.model import AlertKind, Severity
 
 RANK = {severity: rank for rank, severity in enumerate(Severity)}
@@ -151,16 +152,6 @@ class Policy:
         return (self.organization is not None, lane, not built_in, RANK[self.min_severity], self.policy_id)
 
 
-_OF_THE_PAYLOAD = frozenset(
-    {
-        AlertKind.EXCURSION,
-        AlertKind.BUDGET_EXHAUSTED,
-        AlertKind.HOLD_TIME_SHORT,
-        AlertKind.USE_BY_AT_RISK,
-        AlertKind.SITE_NOT_READY,
-    }
-)
-
 BUILT_IN = (
     Policy(
         policy_id="built-in-critical",
@@ -173,7 +164,7 @@ BUILT_IN = (
         group_wait_s=30,
         repeat_s=900,
         ack_expires_s=3600,
-        tell_destination=TellDestination(after_s=900, kinds=_OF_THE_PAYLOAD),
+        tell_destination=TellDestination(after_s=900, kinds=kinds_that(lambda row: row.told.destination)),
     ),
     Policy(
         policy_id="built-in-major",

@@ -7,10 +7,9 @@ from alerts.escalation.notification import Purpose, Why
 from alerts.escalation.policy import RANK
 from alerts.escalation.progress import Member, Phase, worst
 from alerts.escalation.steps import take_step, tell_last_resort
-from alerts.model import AlertKind, Severity
+from alerts.kinds import KINDS
+from alerts.model import Severity
 from alerts.triage.alert import AlertState
-
-_TOLD_THOUGH_OVER = {AlertKind.EXCURSION, AlertKind.BUDGET_EXHAUSTED}
 
 
 def stay_quiet(draft: DecisionDraft) -> None:
@@ -71,7 +70,7 @@ def _concerned(members: Iterable[Member]) -> bool:
 
 def _concerns(member: Member) -> bool:
     """Return whether people must hear of it although it is over: excursions, and whatever is critical."""
-    of_weight = member.severity is Severity.CRITICAL or member.kind in _TOLD_THOUGH_OVER
+    of_weight = member.severity is Severity.CRITICAL or KINDS[member.kind].told.though_over
     return of_weight and not (member.withdrawn or member.acknowledged)
 
 

@@ -5,7 +5,8 @@ from typing import Final, NamedTuple
 
 from alerts import wording
 from alerts.excursions.plan import Plan
-from alerts.model import SECOND, AlertKind, Condition, Instant, Severity
+from alerts.kinds import KINDS
+from alerts.model import SECOND, AlertKind, Condition, Instant
 from alerts.rules.kinds.late import LateTuning
 from alerts.rules.registry import tuned
 from alerts.triage.alert import Alert, AlertState
@@ -70,7 +71,7 @@ def _condition(departing: Departing, since: Instant) -> Condition:
     return Condition(
         subject=SUBJECT,
         kind=AlertKind.LATE,
-        severity=Severity.MAJOR,
+        severity=KINDS[AlertKind.LATE].severity,
         device_id=None,
         message=(
             f"Was to depart {wording.instant(departing.planned)} and has not: ask its origin whether it has left, and "

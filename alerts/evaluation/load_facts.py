@@ -15,6 +15,7 @@ from alerts.evaluation.departure import Departing
 from alerts.evaluation.outage import GRACE_S, SUBJECT
 from alerts.evaluation.resume import window_of
 from alerts.excursions.plan import Plan
+from alerts.kinds import kinds_that
 from alerts.model import SECOND, AlertKind, Instant, to_instant
 from alerts.rules.facts import Charge, Dewar, Facts, Leg
 from alerts.rules.place import Place
@@ -43,10 +44,10 @@ async def load_shipments(connection: Connection, shipment_ids: Sequence[str]) ->
 
 def held_back(shipment: Row) -> frozenset[AlertKind]:
     """Give what is not told of single shipments now, since one alert for the whole fleet tells of it."""
-    return _SILENCE if shipment["fleet_is_silent"] else frozenset()
+    return _FLEET_KINDS if shipment["fleet_is_silent"] else frozenset()
 
 
-_SILENCE: Final = frozenset({AlertKind.SIGNAL_LOST})
+_FLEET_KINDS: Final = kinds_that(lambda row: row.of_fleet)
 
 
 # A site is read from its text once for each revision, not for each shipment and cycle: hence the text.

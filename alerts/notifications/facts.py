@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from alerts.kinds import PLACE
 from alerts.model import AlertKind, Severity
-from alerts.notifications.meaning import RANK
 from alerts.triage.alert import AlertState
 
 
@@ -75,14 +75,14 @@ class Event:
     @property
     def cause(self) -> Happening | None:
         """Return the alert furthest from the product: the probable cause."""
-        return min(self._counting, key=lambda one: (RANK[one.kind], one.since), default=None)
+        return min(self._counting, key=lambda one: (PLACE[one.kind], one.since), default=None)
 
     @property
     def worst(self) -> Happening | None:
         """Return the worst alert: critical first, then nearest to the product."""
         going_on = [one for one in self._counting if one.is_open] or self._counting
         return max(
-            going_on, key=lambda one: (one.severity is Severity.CRITICAL, RANK[one.kind]), default=None
+            going_on, key=lambda one: (one.severity is Severity.CRITICAL, PLACE[one.kind]), default=None
         )
 
     @property

@@ -6,10 +6,10 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from alerts import wording
-from alerts.model import AlertKind, Severity, to_instant
+from alerts.kinds import KINDS, PLACE, Meaning
+from alerts.model import Severity, to_instant
 from alerts.notifications.facts import Cargo, Event, Happening, MessageFacts, Occasion
 from alerts.notifications.layout import Card, Page, Section
-from alerts.notifications.meaning import MEANINGS, RANK, SILENT_FLEET, Meaning
 
 _BADGES: Final = {Severity.CRITICAL: "CRITICAL", Severity.MAJOR: "WARNING"}
 _MOST_HAPPENINGS: Final = 6
@@ -176,7 +176,9 @@ def _subtitle(event: Event) -> str:
 
 def _happened(event: Event, zone: ZoneInfo | None) -> tuple[str, ...]:
     weight = {Severity.MAJOR: 0, Severity.CRITICAL: 1}
-    by_weight = sorted(event.happenings, key=lambda one: (weight[one.severity], RANK[one.kind]), reverse=True)
+    by_weight = sorted(
+        event.happenings, key=lambda one: (weight[one.severity], PLACE[one.kind]), reverse=True
+    )
     told = sorted(by_weight[:_MOST_HAPPENINGS], key=lambda one: one.since)
     lines = [_happening(one, zone) for one in told]
     if more := len(by_weight) - len(told):
@@ -203,14 +205,13 @@ def _means(event: Event, worst: Happening, cause: Happening | None, *, over: boo
         return "It has ended. Whether the product was harmed is for quality to decide, on the record."
     means = _meaning(worst, event).means
     if cause is not None and cause.kind is not worst.kind:
-        title = MEANINGS[cause.kind].title
-        means += f" The probable cause: {title[0].lower()}{title[1:]}."
+        means += f" The probable cause: {KINDS[cause.kind].meaning.in_a_sentence}."
     return means
 
 
 def _meaning(one: Happening, event: Event) -> Meaning:
-    of_fleet = event.cargo is None and one.kind is AlertKind.SIGNAL_LOST
-    return SILENT_FLEET if of_fleet else MEANINGS[one.kind]
+    row = KINDS[one.kind]
+    return row.meaning if event.cargo is not None or row.of_fleet is None else row.of_fleet
 
 
 def _next(event: Event, *, over: bool) -> str:

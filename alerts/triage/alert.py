@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
-from alerts.model import AlertKind, Condition, Instant, Severity
+from alerts.kinds import KINDS
+from alerts.model import Condition, Instant, Severity
 
 AlertId: TypeAlias = str
 
@@ -117,17 +118,13 @@ def advance(alert: Alert, condition: Condition, now: Instant) -> list[AlertChang
     return []
 
 
-_HAPPENS_ONCE = frozenset({AlertKind.EXCURSION, AlertKind.BUDGET_EXHAUSTED})
-"""Each excursion is a subject of its own, and what is used up stays so: where it begins may be corrected."""
-
-
 def _came_back(before: Condition, after: Condition) -> bool:
     """Tell whether the condition of a resolved alert holds again, or did so meanwhile.
 
     One that held when a person resolved the alert does so only where it began anew.
     """
     if before.holds:
-        return not after.withdrawn and after.since > before.since and after.kind not in _HAPPENS_ONCE
+        return not after.withdrawn and after.since > before.since and not KINDS[after.kind].happens_once
     return after.holds or _came_anew(before, after)
 
 

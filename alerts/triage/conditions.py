@@ -5,6 +5,7 @@ from dataclasses import replace
 from alerts import wording
 from alerts.excursions.fold import Evaluation
 from alerts.excursions.plan import Plan
+from alerts.kinds import KINDS
 from alerts.model import LIVE, AlertKind, Condition, Excursion, ExcursionState, Instant, Run, Severity, Side
 from alerts.wording import temperature
 
@@ -40,7 +41,7 @@ def budget_condition(plan: Plan, device_id: str, evaluation: Evaluation) -> Cond
     return Condition(
         subject=f"budget_exhausted:{device_id}",
         kind=AlertKind.BUDGET_EXHAUSTED,
-        severity=Severity.CRITICAL,
+        severity=KINDS[AlertKind.BUDGET_EXHAUSTED].severity,
         device_id=device_id,
         message=f"Stability budget of {budget} out of range used up",
         since=at,

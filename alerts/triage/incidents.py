@@ -10,9 +10,9 @@ from enum import StrEnum
 from math import inf
 from typing import Final, TypeAlias
 
+from alerts.kinds import KINDS, PLACE
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.triage.alert import Alert, AlertState
-from alerts.triage.causes import LEADS_TO, NEXT_ACTION, OF_THE_LOGGER, UPSTREAM
 
 IncidentId: TypeAlias = str
 
@@ -79,9 +79,10 @@ def _led_to(cause: Alert, effect: Alert) -> bool:
     first, then = cause.condition, effect.condition
     if first.withdrawn or then.withdrawn:
         return False
-    if first.device_id != then.device_id and not OF_THE_LOGGER.isdisjoint((first.kind, then.kind)):
+    same_logger = KINDS[first.kind].same_logger or KINDS[then.kind].same_logger
+    if same_logger and first.device_id != then.device_id:
         return False
-    margin = TOGETHER if first.kind is then.kind else LEADS_TO.get(first.kind, {}).get(then.kind)
+    margin = TOGETHER if first.kind is then.kind else KINDS[first.kind].leads_to.get(then.kind)
     ends = inf if first.until is None else first.until
     return margin is not None and first.since - SLACK <= then.since <= ends + margin
 
@@ -157,13 +158,13 @@ def _age(alert: Alert) -> tuple[Instant, str]:
 
 
 def _upstream(alert: Alert) -> tuple[bool, int, Instant, str]:
-    return alert.condition.withdrawn, UPSTREAM[alert.condition.kind], alert.condition.since, alert.id
+    return alert.condition.withdrawn, PLACE[alert.condition.kind], alert.condition.since, alert.id
 
 
 def _harm(alert: Alert) -> tuple[bool, int, Instant, str]:
     """Order by how bad: the severity, then how near to the product it is, then how new."""
     critical = alert.condition.severity is Severity.CRITICAL
-    return critical, UPSTREAM[alert.condition.kind], alert.condition.since, alert.id
+    return critical, PLACE[alert.condition.kind], alert.condition.since, alert.id
 
 
 def _founded(
@@ -183,7 +184,7 @@ def _founded(
         kind=first.condition.kind,
         severity=first.condition.severity,
         headline=first.condition.message,
-        next_action=NEXT_ACTION[first.condition.kind],
+        next_action=KINDS[first.condition.kind].next_action,
         opened_at=opened_at,
         alert_ids=(),
     )
@@ -205,7 +206,7 @@ def _described(incident: Incident, members: Sequence[Alert]) -> Incident:
         kind=cause.condition.kind,
         severity=worst.condition.severity if unresolved else incident.severity,
         headline=headline,
-        next_action=NEXT_ACTION[worst.condition.kind],
+        next_action=KINDS[worst.condition.kind].next_action,
         alert_ids=tuple(alert.id for alert in sorted(members, key=_age)),
     )
 

@@ -2,14 +2,18 @@
 
 from datetime import timedelta
 from enum import StrEnum
+from typing import Final
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, literal, or_, select
 
 from alerts.evaluation.outage import GRACE_S, SUBJECT
-from alerts.model import LIVE, AlertKind, ExcursionState, Severity
+from alerts.kinds import kinds_that
+from alerts.model import LIVE, ExcursionState, Severity
 from alerts.tables import alerts, excursions
 from alerts.triage.alert import AlertState
 from telemetry.tables import device_assignments, device_states, shipments
+
+_NO_SIGNAL: Final = kinds_that(lambda row: row.no_signal)
 
 
 class Health(StrEnum):
@@ -50,7 +54,7 @@ def _live_alert(severity: Severity | None = None, *, silence: bool = False) -> C
     conditions = [
         alerts.c.shipment_id == shipments.c.shipment_id,
         alerts.c.state != AlertState.RESOLVED,
-        kind == AlertKind.SIGNAL_LOST if silence else kind != AlertKind.SIGNAL_LOST,
+        kind.in_(_NO_SIGNAL) if silence else kind.not_in(_NO_SIGNAL),
     ]
     if severity is not None:
         conditions.append(alerts.c.severity == severity)

@@ -12,7 +12,8 @@ import httpx
 import orjson
 import typer
 
-from alerts.model import SECOND, AlertKind
+from alerts.kinds import kinds_that
+from alerts.model import SECOND
 from alerts.wording import duration, temperature
 from api.cli.loop import stopped_by_signals
 from api.cli.progress import count
@@ -29,7 +30,7 @@ from simulators.world.clock import milliseconds
 
 SETTLES_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.5
-_FORESEES = frozenset({AlertKind.HOLD_TIME_SHORT, AlertKind.EXCURSION_PREDICTED})
+_FORETELLING = kinds_that(lambda row: row.foretells)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +263,7 @@ def _verdict_lines(shipment: Mapping[str, Any], speed: float) -> Iterator[str]:
     truth = shipment["truth"]
     leaves_at = truth["payload_leaves_band_at"]
     if leaves_at is not None:
-        foretold = [_time(one["raised_at"]) for one in shipment["alerts"] if one["kind"] in _FORESEES]
+        foretold = [_time(one["raised_at"]) for one in shipment["alerts"] if one["kind"] in _FORETELLING]
         ahead_s = max(((_time(leaves_at) - at).total_seconds() * speed for at in foretold), default=0.0)
         by = f"{duration(round(ahead_s * SECOND))} before" if ahead_s > 0 else "not before"
         yield f"  foreseen: {by} the payload left its band"

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.attention.decide import Attended, ScopeView, attend
+from alerts.kinds import KINDS, PLACE
 from alerts.model import SECOND, AlertKind, Condition, Severity
 from alerts.triage.alert import Alert, AlertState
-from alerts.triage.causes import LEADS_TO, NEXT_ACTION, UPSTREAM
 from alerts.triage.incidents import Incident, IncidentState, group, linked
 
 HOUR = 3600 * SECOND
@@ -103,13 +103,13 @@ def test_what_is_shown_is_the_most_upstream_and_what_to_do_is_about_the_worst(al
         members = [by_id[a] for a in one.alert_ids]
         real = [m for m in members if not m.condition.withdrawn] or members
         cause = by_id[one.cause_alert_id]
-        assert UPSTREAM[cause.condition.kind] == min(UPSTREAM[m.condition.kind] for m in real)
+        assert PLACE[cause.condition.kind] == min(PLACE[m.condition.kind] for m in real)
         unresolved = [m for m in members if m.open]
         assert one.headline.startswith(cause.condition.message)
         if unresolved:
             critical = any(m.condition.severity is Severity.CRITICAL for m in unresolved)
             assert (one.severity is Severity.CRITICAL) == critical
-            assert one.next_action in {NEXT_ACTION[m.condition.kind] for m in unresolved}
+            assert one.next_action in {KINDS[m.condition.kind].next_action for m in unresolved}
 
 
 @given(alerts_of_a_shipment(), st.randoms())
@@ -133,9 +133,3 @@ def test_no_two_incidents_that_were_opened_together_are_linked(alerts: list[Aler
     for number, some in enumerate(groups):
         for others in groups[number + 1 :]:
             assert not any(linked(a, b) for a in some for b in others)
-
-
-def test_causes_come_before_what_they_lead_to_and_each_kind_has_a_next_action() -> None:
-    assert set(UPSTREAM) == set(NEXT_ACTION) == set(AlertKind)
-    for cause, effects in LEADS_TO.items():
-        assert all(UPSTREAM[cause] < UPSTREAM[effect] for effect in effects)

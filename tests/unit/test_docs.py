@@ -11,8 +11,11 @@ from prometheus_client import REGISTRY
 from pydantic.fields import FieldInfo
 
 import api.bootstrap  # noqa: F401 -- with it comes every metric that a process has
+from alerts.escalation.policy import BUILT_IN
 from alerts.excursions.plan import BANDS, Band, Plan, make_plan
-from alerts.model import AlertKind, ExcursionState, Reason
+from alerts.kinds import HOUR, KINDS, kinds_that
+from alerts.model import AlertKind, Duration, ExcursionState, Reason
+from alerts.rules import registry
 from api.cli.main import app as command
 from api.cli.replay_command import replay
 from api.http.app import ACTIONS
@@ -145,6 +148,62 @@ def test_every_event_and_word_of_the_contract_is_told() -> None:
     }
     for name, (text, needed) in words.items():
         assert [word for word in needed if f"`{word}`" not in text] == [], name
+
+
+def table(text: str, *heading: str) -> list[list[str]]:
+    """The rows of the table of a page that has this heading."""
+    of_table = text.split(f"| {' | '.join(heading)} |\n", 1)[1].split("\n\n", 1)[0]
+    return rows(of_table)
+
+
+def named_kinds(cell: str) -> set[AlertKind]:
+    return {AlertKind(word) for word in re.findall("`([a-z_]+)`", cell) if word in set(AlertKind)}
+
+
+def test_the_kinds_of_alert_are_those_of_the_code_word_for_word() -> None:
+    told = table(page("qa.md"), "kind", "title", "severity", "next action")
+    critical = {
+        kind: f"; critical where {row.critical_when}" for kind, row in KINDS.items() if row.critical_when
+    }
+    assert told == [
+        [f"`{kind}`", row.meaning.title, f"{row.severity}{critical.get(kind, '')}", row.next_action]
+        for kind, row in KINDS.items()
+    ]
+
+
+def test_the_kinds_that_rules_find_and_those_that_come_with_excursions_are_all() -> None:
+    found = {
+        k
+        for row in table(page("qa.md"), "kind", "fires", "ends", "parameters (default)")
+        for k in named_kinds(row[0])
+    }
+    others = {
+        k for row in table(page("qa.md"), "kind", "severity", "begins", "ends") for k in named_kinds(row[0])
+    }
+    assert found == {rule.kind for rule in registry.RULES}
+    assert others == set(AlertKind) - found
+
+
+def test_what_leads_to_what_is_as_in_the_code() -> None:
+    *causes, same = table(page("qa.md"), "cause", "leads to", "begins at most after the end of the cause")
+    told: dict[AlertKind, dict[AlertKind, Duration]] = {kind: {} for kind in AlertKind}
+    for cause, effects, within in causes:
+        for some, hours in zip(effects.split(";"), within.split(";"), strict=True):
+            for kind in named_kinds(cause):
+                told[kind] |= dict.fromkeys(named_kinds(some), int(hours.removesuffix(" h")) * HOUR)
+        of_one_logger = {k for k in named_kinds(cause) | named_kinds(effects) if KINDS[k].same_logger}
+        assert ("of the same logger" in effects) == bool(of_one_logger), cause
+    assert told == {kind: dict(row.leads_to) for kind, row in KINDS.items()}
+    assert named_kinds(same[1]) == kinds_that(lambda row: row.same_logger)
+
+
+def test_who_is_told_because_of_the_kind_is_as_in_the_code() -> None:
+    told = {row[0]: row[1] for row in rows(page("alerts.md"))}
+    of_destination = named_kinds(told["the destination is told"])
+    assert of_destination == kinds_that(lambda row: row.told.destination)
+    assert [rule.kinds for one in BUILT_IN if (rule := one.tell_destination)] == [of_destination]
+    though_over = named_kinds(told["it was over before it was known, as after a flight"])
+    assert though_over == kinds_that(lambda row: row.told.though_over)
 
 
 def test_every_reason_of_a_revision_is_told() -> None:

@@ -20,11 +20,14 @@ from numpy.typing import NDArray
 
 from alerts import wording
 from alerts.excursions.trace import Channel, Instants, Trace
-from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
+from alerts.kinds import KINDS
+from alerts.model import SECOND, AlertKind, Duration, Instant
 from alerts.rules.blocks.burst import NO_BURST, Burst, BurstTiming, burst
 from alerts.rules.blocks.signs import Sign, together
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
+
+_SEVERITY = KINDS[AlertKind.CLOCK_SKEW].severity
 
 Numbers: TypeAlias = NDArray[np.float64]
 
@@ -257,7 +260,7 @@ def _sign_ahead(ahead: Burst, until: Instant | None) -> Sign:
     seconds = round(ahead.peak // 30 * 30)  # in steps: each new peak would be a revision
     by = wording.duration(seconds * SECOND)
     return Sign(
-        severity=Severity.MAJOR,
+        severity=_SEVERITY,
         message=f"Logger's clock is at least {by} ahead: its readings came before the time they carry; {_MEANS}",
         since=ahead.since,
         until=until,
@@ -268,7 +271,7 @@ def _sign_ahead(ahead: Burst, until: Instant | None) -> Sign:
 def _sign_set_back(falls: Burst, until: Instant | None) -> Sign:
     assert falls.since is not None
     return Sign(
-        severity=Severity.MAJOR,
+        severity=_SEVERITY,
         message=f"Logger's clock was set back: its readings are numbered in another order than they are timed; {_MEANS}",
         since=falls.since,
         until=until,
@@ -282,7 +285,7 @@ def _sign_behind(late: Late, until: Instant | None) -> Sign:
     zone = minutes >= 60 and minutes % 30 == 0
     why = ", as if set to another time zone" if zone else ""
     return Sign(
-        severity=Severity.MAJOR,
+        severity=_SEVERITY,
         message=f"Logger's clock is about {by} behind{why}: every upload for hours came so late; {_MEANS}",
         since=late.since,
         until=until,

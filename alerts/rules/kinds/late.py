@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from alerts import wording
-from alerts.model import SECOND, AlertKind, Instant, Severity
+from alerts.kinds import KINDS
+from alerts.model import SECOND, AlertKind, Instant
 from alerts.rules.blocks.arrival import ARRIVAL_RANGES, ArrivalRule, ArrivalTuning
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.itinerary import Forecast
 from alerts.rules.facts import Facts
 from alerts.rules.rule import Finding
+
+_SEVERITY = KINDS[AlertKind.LATE].severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,7 @@ class Late(ArrivalRule[LateTuning]):
         details = {"planned_arrival": wording.instant_text(facts.on_the_clock(expected.planned))}
         if expected.overdue:
             message = f"Was to arrive {planned} and is not delivered: ask whoever holds it where it is"
-            return Finding(severity=Severity.MAJOR, message=message, since=since, details=details)
+            return Finding(severity=_SEVERITY, message=message, since=since, details=details)
         message = f"Will arrive about {wording.instant(facts.on_the_clock(expected.arrival))}, {wording.duration(expected.delay)} late"
         details["forecast_arrival"] = wording.instant_text(facts.on_the_clock(expected.arrival))
         if expected.missed is not None:
@@ -49,7 +52,7 @@ class Late(ArrivalRule[LateTuning]):
             details["missed_connection"] = leg
         else:
             message += ": tell the destination"
-        return Finding(severity=Severity.MAJOR, message=message, since=since, details=details)
+        return Finding(severity=_SEVERITY, message=message, since=since, details=details)
 
 
 LATE = Late()

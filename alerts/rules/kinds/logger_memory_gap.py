@@ -13,10 +13,13 @@ import numpy as np
 
 from alerts import wording
 from alerts.excursions.trace import Channel, Trace
-from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
+from alerts.kinds import KINDS
+from alerts.model import SECOND, AlertKind, Duration, Instant
 from alerts.rules.blocks.window import in_window
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, Moment, Tuning
+
+_SEVERITY = KINDS[AlertKind.LOGGER_MEMORY_GAP].severity
 
 UNNUMBERED = -1.0
 MOST = 16
@@ -110,7 +113,7 @@ def _found(facts: Facts, missing: int, since: Instant, told: list[Hole], over: I
         )
     what = "1 reading was measured and" if missing == 1 else f"{missing} readings were measured and"
     return Finding(
-        severity=Severity.MAJOR,
+        severity=_SEVERITY,
         message=f"{what} never came{where}: the record has a hole; read the logger out before it is set up anew",
         since=since,
         until=over,

@@ -8,7 +8,8 @@ from math import hypot, sin
 from typing import ClassVar, NamedTuple, TypeAlias
 
 from alerts.excursions.trace import Trace
-from alerts.model import AlertKind, Instant, Severity
+from alerts.kinds import KINDS
+from alerts.model import AlertKind, Instant
 from alerts.rules.blocks.arrival import ARRIVAL_RANGES, POSITIONS, duration_of
 from alerts.rules.blocks.hysteresis import NEVER, Levels, Stretch, step
 from alerts.rules.blocks.itinerary import AT_ORIGIN, Progress, Sampling, followed, stops
@@ -16,6 +17,8 @@ from alerts.rules.facts import Facts
 from alerts.rules.geodesy import EARTH_M, Vector, cosine, cross, distance_m, distance_to_path_m, on_sphere
 from alerts.rules.place import Place
 from alerts.rules.rule import NOTHING, Finding, Look, Moment, ShipmentRule, Tuning
+
+_SEVERITY = KINDS[AlertKind.OFF_ROUTE].severity
 
 Way: TypeAlias = tuple[tuple[Vector, float], ...]
 """Stops whose position is known, each with its radius in km."""
@@ -100,9 +103,8 @@ class OffRoute(ShipmentRule[RouteTuning, RouteState]):
         details: dict[str, float | str] = {"more_than_km_outside": told_km if far else 0}
         if near is not None:
             details["near_airport"] = near
-        severity = Severity.MAJOR
         found = Finding(
-            severity=severity,
+            severity=_SEVERITY,
             message=message[0].upper() + message[1:],
             since=since,
             until=until,

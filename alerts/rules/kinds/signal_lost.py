@@ -12,9 +12,12 @@ import numpy as np
 
 from alerts import wording
 from alerts.excursions.trace import Channel, Trace
-from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
+from alerts.kinds import KINDS
+from alerts.model import SECOND, AlertKind, Duration, Instant
 from alerts.rules.facts import Facts
 from alerts.rules.rule import DeviceRule, Finding, Look, Moment, Tuning
+
+_SEVERITY = KINDS[AlertKind.SIGNAL_LOST].severity
 
 LONGEST_SILENCE: Final[Duration] = 24 * 3600 * SECOND
 """So long a silence may be announced: no flight lasts longer, and a logger that is confused must not hide itself."""
@@ -112,7 +115,7 @@ class SignalLost(DeviceRule[SignalLostTuning, Heard]):
             return None
         last = wording.instant(facts.on_the_clock(state.position_at))
         return Finding(
-            severity=Severity.MAJOR,
+            severity=_SEVERITY,
             message=f"No position since {last}, though the logger is heard",
             since=since,
             details={"channel": POSITION},
@@ -141,10 +144,10 @@ def heard_until(limit: Duration, landing: Duration, state: Heard, watched_from: 
 
 def _silence(facts: Facts, state: Heard, since: Instant) -> Finding:
     if state.seen is None:
-        return Finding(severity=Severity.MAJOR, message="No reading since departure", since=since)
+        return Finding(severity=_SEVERITY, message="No reading since departure", since=since)
     message = f"No reading since {wording.instant(facts.on_the_clock(state.seen))}"
     if state.quiet_until is not None and state.quiet_until < since:
         message += (
             f"; the silence it announced ended {wording.instant(facts.on_the_clock(state.quiet_until))}"
         )
-    return Finding(severity=Severity.MAJOR, message=message, since=since)
+    return Finding(severity=_SEVERITY, message=message, since=since)

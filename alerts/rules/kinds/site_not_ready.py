@@ -6,12 +6,15 @@ from typing import ClassVar
 
 from alerts import wording
 from alerts.excursions.plan import Band
-from alerts.model import SECOND, AlertKind, Instant, Severity
+from alerts.kinds import KINDS
+from alerts.model import SECOND, AlertKind, Instant
 from alerts.rules.blocks.arrival import ARRIVAL_RANGES, ArrivalRule, ArrivalState, ArrivalTuning, received_at
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.itinerary import Forecast
 from alerts.rules.facts import Facts
 from alerts.rules.rule import Finding, Look, Moment
+
+_SEVERITY = KINDS[AlertKind.SITE_NOT_READY].severity
 
 STORED_AS = {Band.REFRIGERATED: Band.CONTROLLED, Band.ROOM: Band.CONTROLLED}
 """Who stores the whole of a band can store a part of it; the other way round nobody can say."""
@@ -50,7 +53,7 @@ class SiteNotReady(ArrivalRule[SiteTuning]):
         message = f"{place.name} cannot store {band}: agree with the site where it will be kept, or send it elsewhere"
         details = {"stores": sorted(place.stores)}
         since = facts.window.departed_at
-        return Look(found=Finding(severity=Severity.MAJOR, message=message, since=since, details=details))
+        return Look(found=Finding(severity=_SEVERITY, message=message, since=since, details=details))
 
     def tell(self, tuning: SiteTuning, facts: Facts, expected: Forecast, since: Instant) -> Finding:  # noqa: ARG002
         """Say when it comes, and when the site next opens, by the clock of the site as well."""
@@ -70,7 +73,7 @@ class SiteNotReady(ArrivalRule[SiteTuning]):
             if received is not None:
                 message += f"; it opens {wording.instant(facts.on_the_clock(received), place.hours.zone)}"
         message += ". Agree with the site who receives it"
-        return Finding(severity=Severity.MAJOR, message=message, since=since, details=details)
+        return Finding(severity=_SEVERITY, message=message, since=since, details=details)
 
 
 SITE_NOT_READY = SiteNotReady()
