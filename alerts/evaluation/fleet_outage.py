@@ -1,7 +1,6 @@
 """Watches whether the fleet as a whole is heard, whatever the number of evaluators: one of them looks at a time."""
 
 import asyncio
-from datetime import timedelta
 from typing import Final
 from uuid import uuid4
 
@@ -10,38 +9,41 @@ import asyncpg
 from alerts.evaluation.outage import SUBJECT, USUAL, Hearing, Outage, fleet_condition
 from alerts.events.write import Whose
 from alerts.model import to_datetime, to_instant
-from alerts.rules.kinds.signal_lost import LONGEST_SILENCE, SignalLostTuning
 from alerts.triage.alert import follow
 from alerts.triage.rows import alert_from_row
 from alerts.triage.store import save_steps
 from alerts.work.bulk import Connection
 from alerts.work.wakeup import first_of, outlast
+from telemetry.freshness import MISSED_INTERVALS, fresh_for_sql
+from telemetry.silence import LANDING, LONGEST, announced_until_sql
 
 EVERY_S: Final = 10.0
-_LANDING: Final = timedelta(seconds=SignalLostTuning().landing_s)
 _LOCK: Final = 0xF1EE7  # any number that nobody else takes a lock by
 
-# A logger is overdue at half of how long it may be silent, or after three of its intervals where they are known and
-# that is sooner: so much of a silent fleet is overdue before the first of its loggers would be told of by itself. Who
-# had been silent for a day before has no part in it, nor has a drill.
-HEAR = """
+_HALF = "(s.plan->>'max_gap_s')::float8 / 2"
+_FRESH_S = fresh_for_sql("v.interval_s", MISSED_INTERVALS, otherwise=_HALF, at_most=_HALF)
+_ANNOUNCED_UNTIL = announced_until_sql(
+    "d.measured_at",
+    "d.flight_mode_until",
+    longest="$3",
+    landing="$4::interval / coalesce((s.plan->>'time_lapse')::float8, 1)",
+)
+# Who had been silent for a day before has no part in it, nor has a drill.
+HEAR = f"""
 WITH live AS (
     SELECT a.shipment_id, d.measured_at,
-        d.measured_at + least((s.plan->>'max_gap_s')::float8 / 2, 3 * v.interval_s) * interval '1 second' < $1 AS overdue
+        d.measured_at + ({_FRESH_S}) * interval '1 second' < $1 AS overdue
     FROM device_assignments AS a
     JOIN shipments AS s USING (shipment_id)
     JOIN device_states AS d USING (device_id)
     JOIN devices AS v USING (device_id)
     WHERE a.ends_at IS NULL AND s.status = 'in_transit' AND NOT s.drill AND d.measured_at > $2
-        AND NOT coalesce(
-            least(d.flight_mode_until, d.measured_at + $3)
-                + $4::interval / coalesce((s.plan->>'time_lapse')::float8, 1) > $1
-            AND d.flight_mode_until > d.measured_at, false)
+        AND NOT coalesce({_ANNOUNCED_UNTIL} > $1, false)
 )
 SELECT count(*) AS live, count(*) FILTER (WHERE overdue) AS silent,
     count(DISTINCT shipment_id) FILTER (WHERE overdue) AS shipments, max(measured_at) FILTER (WHERE overdue) AS newest
 FROM live
-"""
+"""  # noqa: S608 - our own words
 
 ON_RECORD = "SELECT * FROM alerts WHERE shipment_id IS NULL AND subject = $1 FOR UPDATE"
 
@@ -68,8 +70,7 @@ async def _hear(connection: Connection, outage: Outage) -> Hearing:
     now = to_instant(clock)
     on = alert is not None and alert.condition.holds
     before = alert.condition.since if alert is not None and on else now
-    silence = timedelta(microseconds=LONGEST_SILENCE)
-    heard = await connection.fetchrow(HEAR, clock, to_datetime(before - LONGEST_SILENCE), silence, _LANDING)
+    heard = await connection.fetchrow(HEAR, clock, to_datetime(before) - LONGEST, LONGEST, LANDING)
     assert heard is not None
     newest = None if heard["newest"] is None else to_instant(heard["newest"])
     hearing = Hearing(live=heard["live"], silent=heard["silent"], shipments=heard["shipments"], newest=newest)

@@ -12,7 +12,7 @@ import orjson
 
 from alerts.evaluation.airports_file import airfields, airports
 from alerts.evaluation.departure import Departing
-from alerts.evaluation.outage import GRACE_S, SUBJECT
+from alerts.evaluation.outage import STANDS_FOR_SINGLES
 from alerts.evaluation.resume import window_of
 from alerts.excursions.plan import Plan
 from alerts.kinds import kinds_that
@@ -24,21 +24,18 @@ from alerts.work.bulk import Connection
 from telemetry.registry.hours import receiving_hours
 from telemetry.registry.sites import is_meant
 
-LOAD_SHIPMENTS: Final = """
+LOAD_SHIPMENTS: Final = f"""
 SELECT s.shipment_id, s.organization, s.drill, s.plan::text AS plan, s.plan_revision, s.departed_at, s.delivered_at, s.cancelled_at,
     s.created_at, s.origin, s.destination, s.legs::text AS legs, s.planned_departure, s.planned_arrival, s.packed_out_at, s.use_by,
     s.dewar_id, d.hold_time_h, d.ln2_capacity_kg, d.last_charged_at, d.qualified_until, clock_timestamp() AS looked_at,
-    EXISTS (
-        SELECT FROM alerts WHERE shipment_id IS NULL AND subject = $2 AND NOT withdrawn
-            AND (until IS NULL OR until > clock_timestamp() - (details->>$3)::float8 * interval '1 second')
-    ) AS fleet_is_silent
+    {STANDS_FOR_SINGLES} AS fleet_is_silent
 FROM shipments AS s LEFT JOIN dewars AS d USING (dewar_id) WHERE s.shipment_id = ANY($1::text[])
-"""
+"""  # noqa: S608 - our own words
 
 
 async def load_shipments(connection: Connection, shipment_ids: Sequence[str]) -> Mapping[str, asyncpg.Record]:
     """Load shipments with their dewars, by id."""
-    rows = await connection.fetch(LOAD_SHIPMENTS, shipment_ids, SUBJECT, GRACE_S)
+    rows = await connection.fetch(LOAD_SHIPMENTS, shipment_ids)
     return {row["shipment_id"]: row for row in rows}
 
 

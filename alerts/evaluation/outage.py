@@ -10,6 +10,11 @@ from alerts.triage.alert import Alert
 SUBJECT: Final = "signal_lost:fleet"
 GRACE_S: Final = "held_back_after_s"
 """The detail that says for how long single alerts are held back after the end, whoever reads it."""
+STANDS_FOR_SINGLES: Final = f"""EXISTS (
+    SELECT FROM alerts WHERE shipment_id IS NULL AND subject = '{SUBJECT}' AND NOT withdrawn
+        AND (until IS NULL OR until > clock_timestamp() - (details->>'{GRACE_S}')::float8 * interval '1 second')
+)"""
+"""Whether the alert for the fleet stands for those of single shipments now, in SQL."""
 LOOK_AGAIN_AFTER: Final[Duration] = 300 * SECOND
 """At a shipment whose silence is held back."""
 

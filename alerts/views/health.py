@@ -1,19 +1,40 @@
 """The health of a shipment, as one SQL expression that lists show and filter by."""
 
-from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, literal, or_, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    DateTime,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+)
 
-from alerts.evaluation.outage import GRACE_S, SUBJECT
+from alerts.evaluation.outage import STANDS_FOR_SINGLES
 from alerts.kinds import kinds_that
 from alerts.model import LIVE, ExcursionState, Severity
 from alerts.tables import alerts, excursions
 from alerts.triage.alert import AlertState
+from telemetry.silence import heard_until_sql
 from telemetry.tables import device_assignments, device_states, shipments
 
 _NO_SIGNAL: Final = kinds_that(lambda row: row.no_signal)
+_HELD_BACK: Final = literal_column(STANDS_FOR_SINGLES, Boolean)
+_HEARD_UNTIL: Final = literal_column(
+    heard_until_sql(
+        "device_states.measured_at",
+        "(shipments.plan->>'max_gap_s')::float8 * interval '1 second'",
+        "device_states.flight_mode_until",
+    ),
+    DateTime(timezone=True),
+)
 
 
 class Health(StrEnum):
@@ -63,22 +84,14 @@ def _live_alert(severity: Severity | None = None, *, silence: bool = False) -> C
 
 def _silent_with_the_fleet() -> ColumnElement[bool]:
     """Return whether one of its loggers is silent while the fleet's alert stands for all shipments."""
-    on, last, now = device_assignments.c, device_states.c, func.clock_timestamp()
-    max_gap = shipments.c.plan["max_gap_s"].as_float() * literal(timedelta(seconds=1))
-    grace = alerts.c.details[GRACE_S].as_float() * literal(timedelta(seconds=1))
-    held_back = exists().where(
-        alerts.c.shipment_id.is_(None),
-        alerts.c.subject == SUBJECT,
-        ~alerts.c.withdrawn,
-        or_(alerts.c.until.is_(None), alerts.c.until + grace > now),
-    )
+    on, last = device_assignments.c, device_states.c
     silent = (
         exists()
         .where(on.shipment_id == shipments.c.shipment_id, on.ends_at.is_(None))
         .where(last.device_id == on.device_id)
-        .where(func.greatest(last.measured_at + max_gap, last.flight_mode_until) < now)
+        .where(func.clock_timestamp() > _HEARD_UNTIL)
     )
-    return and_(shipments.c.status == "in_transit", held_back, silent)
+    return and_(shipments.c.status == "in_transit", _HELD_BACK, silent)
 
 
 def open_excursions() -> ColumnElement[int]:

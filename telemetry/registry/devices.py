@@ -9,7 +9,10 @@ from sqlalchemy import RowMapping, Select, exists, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from telemetry.battery import is_low
+from telemetry.freshness import LEAST_S, MISSED_INTERVALS, fresh_for
 from telemetry.paging import Order, Page, fetch_page
+from telemetry.silence import heard_until
 from telemetry.tables import device_assignments, device_states, devices
 
 ORDER = Order(columns=(devices.c.device_id,))
@@ -79,11 +82,11 @@ def health(row: RowMapping, now: datetime) -> DeviceHealth:
     seen, announced = row["last_received_at"], row["flight_mode_until"]
     if seen is None:
         return DeviceHealth.NEVER_SEEN
-    patience = max(timedelta(minutes=30), 3 * timedelta(seconds=row["interval_s"] or 0))
-    if now - seen > patience and (announced is None or announced < now):
+    fresh_s = fresh_for(row["interval_s"], MISSED_INTERVALS, otherwise=LEAST_S, at_least=LEAST_S)
+    if heard_until(seen, timedelta(seconds=fresh_s), announced) < now:
         return DeviceHealth.NO_SIGNAL
     if row["probe_ok"] is False:
         return DeviceHealth.PROBE_FAULT
-    if row["battery_pct"] is not None and row["battery_pct"] < 20:
+    if is_low(row["battery_pct"], at_level=False):
         return DeviceHealth.LOW_BATTERY
     return DeviceHealth.NORMAL

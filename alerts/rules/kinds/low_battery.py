@@ -14,9 +14,8 @@ from alerts.rules.blocks.hysteresis import Stretch, stretch
 from alerts.rules.blocks.signs import Sign, together
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
+from telemetry.battery import LOW_PCT, RECOVERS_PCT
 
-RECOVERS_PCT = 5.0
-"""So far above its level a battery must come to count as charged: in the warm it shows a few percent more."""
 STEP: Duration = 3 * HOUR
 """Forecasts are told in steps of this: they move with every level."""
 
@@ -30,7 +29,7 @@ class Charge(Tuning):
     switch off at `empty_pct`.
     """
 
-    low_pct: float = 20.0
+    low_pct: float = LOW_PCT
     critical_pct: float = 8.0
     empty_pct: float = 3.0
     margin_s: float = 43_200

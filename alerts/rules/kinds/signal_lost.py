@@ -6,6 +6,7 @@ the time proof shows it. How long a logger may be silent is, by default, how lon
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import ClassVar, Final
 
 import numpy as np
@@ -16,11 +17,13 @@ from alerts.kinds import KINDS
 from alerts.model import SECOND, AlertKind, Duration, Instant
 from alerts.rules.facts import Facts
 from alerts.rules.rule import DeviceRule, Finding, Look, Moment, Tuning
+from telemetry.freshness import fresh_for
+from telemetry.silence import LANDING, LONGEST, heard_until
 
 _SEVERITY = KINDS[AlertKind.SIGNAL_LOST].severity
 
-LONGEST_SILENCE: Final[Duration] = 24 * 3600 * SECOND
-"""So long a silence may be announced: no flight lasts longer, and a logger that is confused must not hide itself."""
+LONGEST_SILENCE: Final[Duration] = LONGEST // timedelta(microseconds=1)
+"""So long a silence may be announced."""
 POSITION: Final = "position"
 
 
@@ -33,8 +36,8 @@ class SignalLostTuning(Tuning):
     intervals: float = 0.0
     """So many intervals of the logger, as registered, instead; 0: not by its interval."""
     position_max_gap_s: float = 4 * 3600.0
-    landing_s: float = 3600.0
-    """So long after an announced silence it is not missed yet: aircraft land late, and holds have no network."""
+    landing_s: float = LANDING.total_seconds()
+    """So long after an announced silence it is not missed yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +92,13 @@ class SignalLost(DeviceRule[SignalLostTuning, Heard]):
         """Find a logger silent from the end of what its newest reading proves or announced on."""
         position = self._position(tuning, facts, state)
         apart = {} if position is None else {POSITION: position}
+        # One that was never heard is missed as if a reading had come when it was first watched.
         since = heard_until(
-            _limit(tuning, facts, moment.device_id),
-            round(tuning.landing_s * SECOND),
-            state,
-            moment.watched_from,
+            moment.watched_from if state.seen is None else state.seen,
+            _fresh_for(tuning, facts, moment.device_id),
+            state.quiet_until,
+            longest=LONGEST_SILENCE,
+            landing=round(tuning.landing_s * SECOND),
         )
         if moment.through < since:
             return Look(again_at=since, apart=apart)
@@ -122,24 +127,11 @@ class SignalLost(DeviceRule[SignalLostTuning, Heard]):
         )
 
 
-def _limit(tuning: SignalLostTuning, facts: Facts, device_id: str | None) -> Duration:
-    """Give how long a logger may be silent."""
+def _fresh_for(tuning: SignalLostTuning, facts: Facts, device_id: str | None) -> Duration:
+    """Return how old the newest reading of a logger may be."""
     interval = None if device_id is None else facts.interval.get(device_id)
-    if tuning.intervals and interval:
-        return round(tuning.intervals * interval)
-    return facts.plan.max_gap if tuning.max_gap_s is None else round(tuning.max_gap_s * SECOND)
-
-
-def heard_until(limit: Duration, landing: Duration, state: Heard, watched_from: Instant) -> Instant:
-    """Give the instant up to which a logger is not missed: its newest reading holds, or announced a silence.
-
-    Where there is no reading yet, it is not missed before it has been watched for as long as a reading holds.
-    """
-    if state.seen is None:
-        return watched_from + limit
-    if state.quiet_until is None or state.quiet_until <= state.seen:
-        return state.seen + limit
-    return max(state.seen + limit, state.quiet_until + landing)
+    max_gap = facts.plan.max_gap if tuning.max_gap_s is None else round(tuning.max_gap_s * SECOND)
+    return round(fresh_for(interval, tuning.intervals, otherwise=max_gap))
 
 
 def _silence(facts: Facts, state: Heard, since: Instant) -> Finding:
