@@ -26,7 +26,7 @@ class Meaning(NamedTuple):
 
     @property
     def in_a_sentence(self) -> str:
-        """The title as it is written within a sentence."""
+        """Return the title as it is written within a sentence."""
         return f"{self.title[0].lower()}{self.title[1:]}"
 
 

@@ -14,7 +14,7 @@ EVALUATION_FAILED = "evaluation_failed"
 
 
 def excursion_condition(plan: Plan, device_id: str, excursion: Excursion) -> Condition | None:
-    """Give the condition that an excursion's alert stands for; None for one that is live no longer.
+    """Return the condition that an excursion's alert stands for; None where it is no longer live.
 
     A plan that has changed may have no words for that one: it may have no limit on its side.
     """
@@ -33,7 +33,7 @@ def excursion_condition(plan: Plan, device_id: str, excursion: Excursion) -> Con
 
 
 def budget_condition(plan: Plan, device_id: str, evaluation: Evaluation) -> Condition | None:
-    """Give the exhausted stability budget as a condition; None while some of it is left."""
+    """Return the exhausted stability budget as a condition; None while some of it is left."""
     at = evaluation.figures.budget_exhausted_at
     if at is None or plan.budget is None:
         return None
@@ -49,12 +49,12 @@ def budget_condition(plan: Plan, device_id: str, evaluation: Evaluation) -> Cond
 
 
 def withdrawn(condition: Condition) -> Condition:
-    """Give a condition that its rule finds no longer, although it has not ended."""
+    """Return a condition as withdrawn: its rule no longer finds it, although it has not ended."""
     return replace(condition, withdrawn=True)
 
 
 def failed_condition(error: str, now: Instant) -> Condition:
-    """Give the failure of a judgement as a condition: what it would have found is not known."""
+    """Return the failure of a judgement as a condition: what it would have found is not known."""
     return Condition(
         subject=EVALUATION_FAILED,
         kind=AlertKind.EVALUATION_FAILED,
@@ -66,7 +66,7 @@ def failed_condition(error: str, now: Instant) -> Condition:
 
 
 def rule_failed_condition(kind: AlertKind, error: str, now: Instant) -> Condition:
-    """Give the failure of one rule as a condition; all else is judged."""
+    """Return the failure of one rule as a condition; everything else is judged."""
     return Condition(
         subject=rule_failed(kind),
         kind=AlertKind.EVALUATION_FAILED,
@@ -79,12 +79,12 @@ def rule_failed_condition(kind: AlertKind, error: str, now: Instant) -> Conditio
 
 
 def rule_failed(kind: AlertKind) -> str:
-    """Give the subject of the alert for a rule that fails on a shipment."""
+    """Return the subject of the alert for a rule that fails on a shipment."""
     return f"{EVALUATION_FAILED}:{kind}"
 
 
 def excursion_message(plan: Plan, run: Run) -> str:
-    """Say what an excursion is: `Payload above −150 °C, peak −128.1 °C; presumed lost above −135 °C`."""
+    """Return an excursion in words: `Payload above −150 °C, peak −128.1 °C; presumed lost above −135 °C`."""
     high = run.side is Side.HIGH
     limit = plan.limits.upper_c if high else plan.limits.lower_c
     critical = plan.limits.critical_high_c if high else plan.limits.critical_low_c

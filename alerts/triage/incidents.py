@@ -17,9 +17,9 @@ from alerts.triage.alert import Alert, AlertState
 IncidentId: TypeAlias = str
 
 SLACK: Final[Duration] = 1800 * SECOND
-"""A cause can be noticed so much later than what it led to: each rule waits until it is sure."""
+"""A cause can be noticed this much later than its effect: each rule waits until it is sure."""
 TOGETHER: Final[Duration] = 600 * SECOND
-"""The same on two loggers, or soon again, is one matter within this time."""
+"""Within this time, the same kind again or on another logger has the same cause."""
 
 
 class IncidentState(StrEnum):
@@ -71,7 +71,7 @@ class IncidentChange:
 
 
 def linked(one: Alert, other: Alert) -> bool:
-    """Tell whether the two probably have one cause."""
+    """Return whether two alerts probably have one cause."""
     return _led_to(one, other) or _led_to(other, one)
 
 
@@ -89,7 +89,7 @@ def _led_to(cause: Alert, effect: Alert) -> bool:
 
 @dataclass(slots=True)
 class _Grouping:
-    """The incidents of one scope while alerts find their places."""
+    """The incidents of one scope while alerts are grouped into them."""
 
     members: dict[IncidentId, list[Alert]]
     opened_at: dict[IncidentId, Instant]
@@ -97,7 +97,7 @@ class _Grouping:
     merged: dict[IncidentId, IncidentId] = field(default_factory=dict)
 
     def fitting(self, alert: Alert) -> list[IncidentId]:
-        """Give the incidents that an alert belongs to, the oldest first."""
+        """Return the incidents that an alert belongs to, the oldest first."""
         found = [id_ for id_, members in self.members.items() if any(linked(alert, m) for m in members)]
         return sorted(found, key=lambda id_: (self.opened_at[id_], id_))
 
@@ -126,7 +126,7 @@ def group(
     now: Instant,
     new_id: Callable[[], IncidentId],
 ) -> list[IncidentChange]:
-    """Give how the incidents of one shipment, or of the fleet, change with its alerts; no change gives an empty list.
+    """Return how the incidents of one shipment, or of the fleet, change with its alerts; empty without a change.
 
     `alerts` are all members of the incidents and all that belong to none; `incidents` those that are open, and closed
     ones of alerts that came back. Each unresolved alert is in exactly one open incident after it.
@@ -162,7 +162,7 @@ def _upstream(alert: Alert) -> tuple[bool, int, Instant, str]:
 
 
 def _harm(alert: Alert) -> tuple[bool, int, Instant, str]:
-    """Order by how bad: the severity, then how near to the product it is, then how new."""
+    """Return the sort key for the worst alert: severity, then nearness to the product, then the newest."""
     critical = alert.condition.severity is Severity.CRITICAL
     return critical, PLACE[alert.condition.kind], alert.condition.since, alert.id
 
@@ -191,7 +191,7 @@ def _founded(
 
 
 def _described(incident: Incident, members: Sequence[Alert]) -> Incident:
-    """Bring what an incident says of itself to what its alerts are; once all are resolved, its severity stays."""
+    """Return the incident with cause, headline and severity of its alerts; once all are resolved, severity stays."""
     if not members:
         return incident
     cause = min(members, key=_upstream)
@@ -218,7 +218,7 @@ def _follow(
     reason: IncidentReason | None,
     now: Instant,
 ) -> list[IncidentChange]:
-    """Give the steps from what an incident was to what it is: one that is over when it is found opens and closes."""
+    """Return the steps from before to after; an incident that is over when it is found opens and closes."""
     steps: list[IncidentChange] = []
     holds = any(alert.open for alert in members)
     if before is not None and before.state is IncidentState.CLOSED and holds:
@@ -246,7 +246,7 @@ def _difference(before: Incident, after: Incident) -> IncidentReason:
 
 
 def _gone(before: Incident | None, into: IncidentId, now: Instant) -> list[IncidentChange]:
-    """Close an incident whose alerts went into another one; one that was founded just now was never told of."""
+    """Close an incident whose alerts went into another one; a new one just disappears, since nobody knows of it."""
     if before is None:
         return []
     closed = replace(
@@ -261,11 +261,11 @@ def _gone(before: Incident | None, into: IncidentId, now: Instant) -> list[Incid
 
 
 def homes(changes: Iterable[IncidentChange]) -> Mapping[str, IncidentId]:
-    """Give by alert the incident that it belongs to after the changes, for those that may have moved."""
+    """Return the incident of each alert after the changes, for alerts that may have moved."""
     last = {change.incident.id: change.incident for change in changes}
     return {alert_id: one.id for one in last.values() for alert_id in one.alert_ids}
 
 
 def needs_attention(alert: Alert) -> bool:
-    """Tell whether somebody has to look: it fires, or it is over and nobody has seen it."""
+    """Return whether somebody has to look: it fires, or it is over and nobody has seen it."""
     return alert.state is AlertState.FIRING or (not alert.open and alert.acknowledged_at is None)
