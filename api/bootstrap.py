@@ -20,17 +20,17 @@ from alerts.notifications.loop import run_notices
 from alerts.outbound.resolve import Targets
 from alerts.webhooks.loop import run_webhooks
 from alerts.work.wakeup import unless
-from api.channels import notices_of
 from api.database import check_database
 from api.embedded import Servers
 from api.errors import StoppedError
 from api.http.app import create_app
 from api.http.event_hub import EventHub
 from api.http.server import Web, bind
+from api.http.services import Probe, Services
 from api.identity.authenticator import Authenticator
 from api.identity.device_credentials import device_credentials
+from api.notification_channels import notices_of
 from api.roles import Role
-from api.services import Probe, Services
 from api.settings import Settings, required
 from migrations.upgrade import engine_for
 from telemetry.ingest.pipeline import Ingest

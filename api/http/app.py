@@ -35,8 +35,8 @@ from api.http.routes import (
     webhooks,
 )
 from api.http.routing import actions_of
+from api.http.services import Services
 from api.roles import ALL_ROLES, Role
-from api.services import Services
 
 _NOUNS = (
     shipments,

@@ -8,7 +8,7 @@ import structlog
 from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.services import Probe, Services
+from api.http.services import Probe, Services
 from migrations.upgrade import head
 from telemetry.server import inspect
 

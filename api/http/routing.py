@@ -9,9 +9,9 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from api.http.problems import FieldError, Problem, hint
+from api.http.services import Services
 from api.identity.access import Principal, permitted, refusal
 from api.identity.permissions import PERMISSIONS, PermissionsError
-from api.services import Services
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 

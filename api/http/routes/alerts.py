@@ -28,8 +28,8 @@ from api.http.schemas.alerts import (
     AlertWithHistory,
 )
 from api.http.schemas.fields import DeviceId, Id, ListOf, Words
+from api.http.services import Services
 from api.identity.access import Principal, visible_shipments
-from api.services import Services
 from api.use_cases.registering import by
 from api.use_cases.steps import Deed, refused, step_of
 

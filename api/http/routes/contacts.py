@@ -11,7 +11,7 @@ from api.http.problems import invalid
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.escalation import ContactChangeIn, ContactIn, ContactOut, ContactRevision, WayIn
 from api.http.schemas.fields import Id, ListOf, Words
-from api.services import Services
+from api.http.services import Services
 from api.use_cases.registering import CONTACT
 
 router = APIRouter(route_class=Call, tags=["contacts"])

@@ -10,8 +10,8 @@ from api.http.problems import Problem, not_found, unavailable
 from api.http.routing import Call, Here, action
 from api.http.schemas.devices import CredentialsRotated, DeviceCreated, DeviceIn, DeviceOut, MqttAccess
 from api.http.schemas.fields import DeviceId, ListOf, Words
+from api.http.services import Services
 from api.identity.device_credentials import BrokerUnmanagedError, BrokerUnreachableError, CredentialsError
-from api.services import Services
 from telemetry.registry import devices
 
 router = APIRouter(route_class=Call, tags=["devices"])

@@ -27,8 +27,8 @@ from api.http.schemas.alerts import (
     IncidentWithAlerts,
 )
 from api.http.schemas.fields import Id, ListOf, Words
+from api.http.services import Services
 from api.identity.access import Principal, visible_shipments
-from api.services import Services
 from api.use_cases.registering import by
 from api.use_cases.steps import Deed, refused, step_of
 

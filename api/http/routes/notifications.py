@@ -16,9 +16,9 @@ from api.http.problems import not_found
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.escalation import NotificationOut, NotificationState
 from api.http.schemas.fields import Id, ListOf, Words
+from api.http.services import Services
 from api.identity.access import Principal, own_entries, visible_shipments
 from api.identity.permissions import KeyRole
-from api.services import Services
 from telemetry.paging import Page
 from telemetry.registry import shipments
 from telemetry.tables import shipments as table

@@ -13,9 +13,9 @@ from api.http.problems import Problem, invalid, not_found, unavailable
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import DeviceId, Id, Time
 from api.http.schemas.readings import READINGS_BODY, ReadingsStored, RejectedReading, Trace, shown
+from api.http.services import Services
 from api.identity.access import Principal, visible_shipments
 from api.identity.permissions import KeyRole
-from api.services import Services
 from telemetry import history
 from telemetry.ingest.decode import MAX_READINGS, oversized, parse
 from telemetry.ingest.examine import Examined, named_device

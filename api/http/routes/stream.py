@@ -17,8 +17,8 @@ from api.http.problems import Problem, invalid, is_passing, not_found
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.events import EVENTS, EventType
 from api.http.schemas.fields import Id, OrganizationSlug
+from api.http.services import Services
 from api.identity.access import Principal
-from api.services import Services
 
 router = APIRouter(route_class=Call, tags=["stream"])
 

@@ -27,8 +27,8 @@ from api.http.schemas.webhooks import (
     WebhookOut,
     WebhookState,
 )
+from api.http.services import Services
 from api.identity.access import Principal, visible_webhooks
-from api.services import Services
 from api.use_cases.registering import by
 from telemetry.registry import organizations
 

@@ -17,8 +17,8 @@ from alerts.evaluation.loop import evaluate_due
 from api.http.app import create_app
 from api.http.event_hub import EventHub
 from api.http.server import Web, bind
+from api.http.services import Services
 from api.identity.authenticator import Authenticator
-from api.services import Services
 from migrations.upgrade import engine_for
 from telemetry.ingest.pipeline import Ingest
 

@@ -3,7 +3,7 @@
 import pytest
 
 from alerts.outbound.resolve import Targets
-from api.channels import notices_of
+from api.notification_channels import notices_of
 from api.roles import ALL_ROLES, Role, parse_roles
 from api.settings import SettingsError, load, required
 

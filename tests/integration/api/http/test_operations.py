@@ -8,8 +8,8 @@ from fastapi import APIRouter
 
 from api.http.app import ACTIONS
 from api.http.routing import Call, action, actions_of
+from api.http.services import Probe
 from api.identity.permissions import PERMISSIONS, PermissionsError
-from api.services import Probe
 from tests.integration.api.conftest import Desk, MakeDesk, MakeServices
 
 _BODILESS = ("acknowledge", "rotate-credentials", "rotate-secret", "test", "pause", "resume")

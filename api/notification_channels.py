@@ -8,7 +8,7 @@ from alerts.notifications import mail, mail_server
 from alerts.notifications.sender import NO_MAIL, Channels
 from alerts.notifications.smtp import Mailer
 from alerts.outbound.resolve import Targets
-from api.services import Probe
+from api.http.services import Probe
 from api.settings import Settings, SettingsError, required
 
 log = structlog.get_logger(__name__)
