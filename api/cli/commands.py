@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,18 @@ from pydantic import SecretStr
 from api.database import check_database, first_contact
 from api.embedded import Servers, embedded_servers
 from api.errors import StartError
-from api.identity import keys
 from api.identity.permissions import KeyRole
+from api.refusals import Invalid
 from api.settings import DATABASE_HINT, Settings, SettingsError, required
+from api.use_cases import keys
 from migrations.upgrade import engine_for, upgrade
+from telemetry.actor import Actor, ActorKind
 from telemetry.server import UnfitServerError
 
 log = structlog.get_logger(__name__)
+
+ACTOR = Actor(ActorKind.COMMAND, "command line")
+"""Whoever has a shell of the service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +97,14 @@ async def create_key(
                 organization=organization,
                 shipment_ids=shipment_ids,
                 device_ids=device_ids,
-                created_by="command line",
+                actor=ACTOR,
+                now=datetime.now(UTC),
             )
+    except Invalid as refused:
+        field, why = next(iter(refused.fields.items()))
+        raise SettingsError(f"--{field.replace('_', '-')} {why}") from None
     finally:
         await engine.dispose()
-    if isinstance(new, keys.KeyRefused):
-        raise SettingsError(f"--{new.field.replace('_', '-')} {new.why}")
     typer.echo(new.key)
 
 

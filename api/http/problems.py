@@ -1,7 +1,7 @@
-"""What goes wrong, told as RFC 9457 problem details: what it is, where, and what to do about it."""
+"""What goes wrong or is refused, as RFC 9457 problem details: what it is, where, and what to do about it."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, get_args
@@ -18,6 +18,20 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+
+from api.refusals import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    LoggerExists,
+    NotFound,
+    NotLetIn,
+    Refusal,
+    TooLarge,
+    TooManyTests,
+    Unavailable,
+    Unreadable,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +66,7 @@ class Problem(Exception):  # noqa: N818 - the standard's word for it
         self.headers = headers or {}
 
     def response(self) -> Response:
-        """Give it as it is sent."""
+        """Return it as it is sent."""
         content: dict[str, Any] = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
@@ -71,29 +85,87 @@ class Problem(Exception):  # noqa: N818 - the standard's word for it
 
 
 def not_found(what: str, id_: object) -> Problem:
-    """Say that something does not exist, or that the caller may not know that it does."""
-    return Problem(404, f"There is no {what} {id_}.")
+    """Return that something does not exist, or that the caller may not know that it does."""
+    return of_refusal(NotFound(what, id_))
 
 
 def invalid(field: str, detail: str, *, place: str = "body") -> Problem:
-    """Say what is wrong with one field."""
-    return Problem(422, f"{field} {detail}.", errors=[FieldError(field=field, detail=detail, place=place)])
+    """Return what is wrong with one field of a call."""
+    return _invalid([FieldError(field=field, detail=detail, place=place)])
+
+
+def _invalid(errors: Sequence[FieldError]) -> Problem:
+    """Return what is wrong with some fields of a call: the first one in words, and all of them one by one."""
+    more = f" There are {len(errors) - 1} more, see errors." if len(errors) > 1 else ""
+    return Problem(422, f"{errors[0].field} {errors[0].detail}.{more}", errors=errors)
 
 
 def unavailable(what: str) -> Problem:
-    """Say that something which the call needs is away for now."""
+    """Return that something which the call needs is away for now."""
     return Problem(503, f"{what} Try again in a moment.", headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
+def _not_let_in(refusal: NotLetIn) -> Problem:
+    challenge = 'Bearer realm="dewarwatch"' + (', error="invalid_token"' if refusal.key_given else "")
+    return Problem(401, refusal.text, headers={"WWW-Authenticate": challenge})
+
+
+def _logger_exists(refusal: LoggerExists) -> Problem:
+    device_id = refusal.device_id
+    return Problem(
+        409,
+        f"There is a logger {device_id} already; "
+        f"POST /v1/devices/{device_id}/rotate-credentials gives it a new password.",
+    )
+
+
+def _too_many_tests(refusal: TooManyTests) -> Problem:
+    return Problem(
+        429,
+        f"{refusal.address} has had {refusal.most} tests within {refusal.minutes} minutes: look at "
+        "GET /v1/notifications for what became of them, and test again later.",
+        headers={"Retry-After": str(int(refusal.within.total_seconds()))},
+    )
+
+
+def _with(status: int) -> Callable[[Refusal], Problem]:
+    return lambda refusal: Problem(status, refusal.text)
+
+
+def _errors(refusal: Invalid) -> list[FieldError]:
+    return [FieldError(field=field, detail=why) for field, why in refusal.fields.items()]
+
+
+PROBLEMS: Mapping[type[Refusal], Callable[[Any], Problem]] = {
+    Unreadable: _with(400),
+    NotLetIn: _not_let_in,
+    Forbidden: _with(403),
+    NotFound: _with(404),
+    Conflict: _with(409),
+    LoggerExists: _logger_exists,
+    TooLarge: _with(413),
+    Invalid: lambda refusal: _invalid(_errors(refusal)),
+    TooManyTests: _too_many_tests,
+    Unavailable: lambda refusal: unavailable(refusal.text),
+}
+"""What callers are told of each class of refusal."""
+
+
+def of_refusal(refusal: Refusal) -> Problem:
+    """Return what the caller is told of a refusal."""
+    return PROBLEMS[type(refusal)](refusal)
+
+
 def install(app: FastAPI) -> None:
-    """Make every refusal of the framework a problem too."""
+    """Make every refusal, ours and the framework's, a problem."""
     app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(Refusal, _refusal)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _validation)
 
 
 def of_fault(error: Exception) -> Problem:
-    """Give what the caller is told of a fault of ours: nothing of its inside, but whether to try again."""
+    """Return what the caller is told of a fault of ours: nothing of its inside, but whether to try again."""
     if is_passing(error):
         log.warning("database_away", error=repr(error))
         return unavailable("The database cannot be reached right now.")
@@ -106,7 +178,7 @@ _PASSING_STATES = ("08", "53", "57P", "40", "55P03", "57014")
 
 
 def is_passing(error: BaseException) -> bool:
-    """Tell whether the database was away or busy, so that the same call may succeed later."""
+    """Return whether the database was away or busy, so that the same call may succeed later."""
     root = error
     while cause := (root.orig if isinstance(root, DBAPIError) else root.__cause__):
         root = cause
@@ -120,6 +192,11 @@ def is_passing(error: BaseException) -> bool:
 async def _problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return error.response()
+
+
+async def _refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return of_refusal(error).response()
 
 
 _HTTP_DETAILS = {
@@ -138,7 +215,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """Give every method of this address; the framework names those of one function only."""
+    """Return every method of this address; the framework names those of one function only."""
     path = getattr(request.scope.get("route"), "path", None)
     return [method for method, at in (call.split(" ") for call in request.app.state.actions) if at == path]
 
@@ -148,9 +225,7 @@ async def _validation(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return Problem(400, f"The body is not JSON: {first['ctx']['error']}.").response()
-    found = [_field_error(request, one) for one in error.errors()]
-    more = f" There are {len(found) - 1} more, see errors." if len(found) > 1 else ""
-    return Problem(422, f"{found[0].field} {found[0].detail}.{more}", errors=found).response()
+    return _invalid([_field_error(request, one) for one in error.errors()]).response()
 
 
 def _field_error(request: Request, error: dict[str, Any]) -> FieldError:
@@ -172,13 +247,13 @@ def _detail(request: Request, error: dict[str, Any], path: list[Any]) -> str:
 
 
 def hint(name: str, known: Sequence[str]) -> str:
-    """Guess what was meant by a name that is not known."""
+    """Return words that guess what was meant by a name that is not known, or nothing."""
     close = difflib.get_close_matches(name, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _known_fields(request: Request, inside: Sequence[Any]) -> Sequence[str]:
-    """Give the fields of the body, or of the object at a path inside it."""
+    """Return the fields of the body, or of the object at a path inside it."""
     route = request.scope.get("route")
     field = route.body_field if isinstance(route, APIRoute) else None
     model = field.field_info.annotation if field else None
@@ -190,7 +265,7 @@ def _known_fields(request: Request, inside: Sequence[Any]) -> Sequence[str]:
 
 
 def _fields(annotation: Any) -> dict[str, FieldInfo]:
-    """Give the fields of a model, or of the one in a list or a union."""
+    """Return the fields of a model, or of the one in a list or a union."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation.model_fields
     return next(filter(None, map(_fields, get_args(annotation))), {})

@@ -3,22 +3,15 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from alerts.outbound.resolve import Targets
 from api.http.event_hub import EventHub
 from api.identity.authenticator import Authenticator
+from api.use_cases.devices import PasswordStore
 from telemetry.ingest.pipeline import Ingest
 from telemetry.model import JsonObject
-
-
-class DeviceCredentials(Protocol):
-    """Whatever keeps the loggers' passwords at the broker; raises OSError where it cannot be reached."""
-
-    async def grant(self, device_id: str, password: str) -> None:
-        """Let the device in with this password, and with no other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +31,7 @@ class Services:
     authenticator: Authenticator
     hub: EventHub
     """Run by the composition root (`hub.run()`), closed by it before the server stops (`hub.close()`)."""
-    device_credentials: DeviceCredentials | None = None
+    device_credentials: PasswordStore | None = None
     """None where the broker's users are kept by somebody else."""
     mqtt_public_url: str | None = None
     """Where loggers connect to, without user and password."""

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
 from alerts.webhooks.tables import webhooks
 from api.identity.permissions import PERMISSIONS, KeyRole, Need, Scope
+from telemetry.actor import Actor, ActorKind
 from telemetry.tables import shipments
 
 OPERATING = frozenset({KeyRole.ADMIN, KeyRole.OPS, KeyRole.QA})
@@ -30,6 +31,11 @@ class Principal:
     expires_at: datetime | None = None
     scope: Scope | None = field(default=None, compare=False)
     """The scope of the current action, from its permission; None before one is found, and then it reaches nothing."""
+
+    @property
+    def actor(self) -> Actor:
+        """Who records say did what this caller does."""
+        return Actor(ActorKind.KEY, self.name)
 
     @property
     def is_operator(self) -> bool:

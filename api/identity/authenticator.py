@@ -8,10 +8,10 @@ from secrets import compare_digest
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.http.problems import Problem
 from api.identity.access import Principal
 from api.identity.keys import authenticate, digest, prefix_of
 from api.identity.permissions import KeyRole
+from api.refusals import NotLetIn
 
 REMEMBERED_S = 3.0
 """How long an answer of the database is trusted: a revoked key stops working within that time."""
@@ -35,15 +35,13 @@ class Authenticator:
         self._answers: dict[bytes, _Answer] = {}
 
     async def principal(self, authorization: str | None) -> Principal:
-        """Return the principal for the value of an Authorization header; raise Problem 401 if it has no valid key."""
+        """Return who is calling, by the value of the Authorization header; refuse whoever is not known."""
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
-            raise _unauthorized("This call needs an API key, sent as Authorization: Bearer KEY.")
+            raise NotLetIn("This call needs an API key, sent as Authorization: Bearer KEY.", key_given=False)
         principal = await self._principal_of(key.strip())
         if principal is None:
-            raise _unauthorized(
-                "This API key is not known, or it has expired or was revoked.", 'error="invalid_token"'
-            )
+            raise NotLetIn("This API key is not known, or it has expired or was revoked.", key_given=True)
         return principal
 
     async def _principal_of(self, key: str) -> Principal | None:
@@ -69,8 +67,3 @@ class Authenticator:
         if len(self._answers) >= _REMEMBERED_AT_MOST:
             self._answers.clear()  # somebody is trying keys: what is lost is one query for each good one
         self._answers[hashed] = answer
-
-
-def _unauthorized(detail: str, error: str | None = None) -> Problem:
-    challenge = 'Bearer realm="dewarwatch"' + (f", {error}" if error else "")
-    return Problem(401, detail, headers={"WWW-Authenticate": challenge})

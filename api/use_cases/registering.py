@@ -8,8 +8,9 @@ from sqlalchemy import ColumnElement, RowMapping, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.escalation.registers import CONTACTS, POLICIES
-from api.http.problems import Problem, not_found
 from api.identity.access import Principal, reach, reach_of
+from api.refusals import Conflict, Forbidden, NotFound
+from telemetry.actor import Actor
 from telemetry.paging import Page
 from telemetry.registry import organizations
 from telemetry.registry.dewars import DEWARS
@@ -28,58 +29,57 @@ class Noun:
     """The action of reading them, whose scope says which of them a caller sees."""
 
     async def add(
-        self, connection: AsyncConnection, caller: Principal, id_: str, values: Mapping[str, Any]
+        self, connection: AsyncConnection, caller: Principal, values: Mapping[str, Any], *, actor: Actor
     ) -> RowMapping:
         """Register one for the caller's organization, for the one that an operator names, or for everybody."""
         owner = _owner(caller, self.name, values["organization"])
         if owner is not None:
             await organizations.ensure(connection, owner)
-        row = await self.register.add(connection, {**values, "organization": owner}, by=by(caller))
+        row = await self.register.add(connection, {**values, "organization": owner}, by=str(actor))
         if row is None:
-            raise Problem(409, f"There is a {self.name} {id_} already.")
+            raise self.taken(values[self._id])
         return row
 
     async def get(self, connection: AsyncConnection, caller: Principal, id_: str) -> RowMapping:
-        """Give one that the caller may see."""
+        """Load one that the caller may see."""
         row = await self.register.get(connection, id_, self._visible(caller))
         if row is None:
-            raise not_found(self.name, id_)
+            raise NotFound(self.name, id_)
         return row
 
     async def lock(self, connection: AsyncConnection, caller: Principal, id_: str) -> RowMapping:
-        """Give one that the caller may describe anew, for as long as the transaction lasts."""
+        """Load one that the caller may describe anew, and keep it from others until the transaction ends."""
         row = await self.register.lock(connection, id_, self._visible(caller))
         if row is None:
-            raise not_found(self.name, id_)
+            raise NotFound(self.name, id_)
         if not reach(caller, caller.scope).sees_entry(row.get("organization")):
-            raise Problem(
-                403, f"The {self.name} {id_} is everybody's: only the operating organization changes it."
+            raise Forbidden(
+                f"The {self.name} {id_} is everybody's: only the operating organization changes it."
             )
         return row
 
     async def change(
         self,
         connection: AsyncConnection,
-        caller: Principal,
         row: RowMapping,
-        values: Mapping[str, Any],
+        changes: Mapping[str, Any],
         *,
         seen: int | None,
+        actor: Actor,
         reason: str | None,
     ) -> RowMapping:
         """Describe one anew that is locked; `seen` is the revision that the caller looked at.
 
         A change that changes nothing is none, also where the caller saw an older one: it may have been the same call.
         """
-        if all(row[name] == value for name, value in values.items()):
+        if all(row[name] == value for name, value in changes.items()):
             return row
         if seen not in {None, row["revision"]}:
-            raise Problem(
-                409,
-                f"The {self.name} {row[self.register.key]} is at revision {row['revision']} by now, and this change "
-                f"was made to revision {seen}. Look at it and decide again.",
+            raise Conflict(
+                f"The {self.name} {row[self._id]} is at revision {row['revision']} by now, and this change "
+                f"was made to revision {seen}. Look at it and decide again."
             )
-        return await self.register.change(connection, row, values, by=by(caller), reason=reason)
+        return await self.register.change(connection, row, changes, by=str(actor), reason=reason)
 
     async def page(
         self,
@@ -90,10 +90,19 @@ class Noun:
         after: Sequence[Any] | None,
         limit: int,
     ) -> Page:
-        """Give a page of what the caller may see."""
+        """Load a page of what the caller may see."""
         return await self.register.page(
             connection, q=q, visible=self._visible(caller), after=after, limit=limit
         )
+
+    def taken(self, id_: str) -> Conflict:
+        """Return the refusal to register another one of this id."""
+        return Conflict(f"There is a {self.name} {id_} already.")
+
+    @property
+    def _id(self) -> str:
+        """The name of the column that has its id."""
+        return str(self.register.key.key)
 
     def _visible(self, caller: Principal) -> ColumnElement[bool]:
         owner = self.register.table.c.get("organization")
@@ -109,15 +118,15 @@ POLICY = Noun(name="policy", register=POLICIES, read="policies.read")
 
 
 def by(caller: Principal) -> str:
-    """Give what records say of who has made them."""
-    return f"key:{caller.name}"
+    """Return what records say of who has made them."""
+    return str(caller.actor)
 
 
 def _owner(caller: Principal, what: str, named: str | None) -> str | None:
     if caller.is_operator:
         return named
     if caller.organization is None:
-        raise Problem(403, f"A key that is bound to shipments registers no {what}.")
+        raise Forbidden(f"A key that is bound to shipments registers no {what}.")
     if named not in {None, caller.organization}:
-        raise Problem(403, f"This key registers {what}s of {caller.organization} only.")
+        raise Forbidden(f"This key registers {what}s of {caller.organization} only.")
     return caller.organization

@@ -5,29 +5,29 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
-from api.http.problems import invalid
+from api.refusals import Invalid
 
 TIMES: Final = frozenset({"planned_departure", "planned_arrival", "legs"})
-"""What of a shipment is looked at."""
+"""The columns of a shipment that `check_order` looks at."""
 
 
 def check_order(schedule: Mapping[str, Any]) -> None:
-    """Raise Problem 422, which names the field, where something is planned to arrive before it departs.
+    """Refuse a schedule in which something is planned to arrive before it departs.
 
-    Looked at are the shipment as a whole, each leg, and each leg beside the one before it; what is not planned is passed
-    over. Legs are as they are stored.
+    Compared are the two times of the whole shipment, those of each leg, and those of each leg with the leg before it.
+    Times that are not planned are passed over. Legs are as they are stored.
     """
     departure, arrival = schedule["planned_departure"], schedule["planned_arrival"]
     if departure is not None and arrival is not None and arrival < departure:
-        raise invalid("planned_arrival", "is before planned_departure: a shipment arrives after it departs")
+        raise Invalid("planned_arrival", "is before planned_departure: a shipment arrives after it departs")
     legs: Sequence[Mapping[str, Any]] = schedule["legs"]
     times = [tuple(_instant(leg[f"planned_{end}"]) for end in ("departure", "arrival")) for leg in legs]
     for position, (departs, arrives) in enumerate(times):
         if departs is not None and arrives is not None and arrives < departs:
-            raise invalid(f"legs[{position}].planned_arrival", "is before the leg's planned_departure")
+            raise Invalid(f"legs[{position}].planned_arrival", "is before the leg's planned_departure")
     for position, ((_, arrives), (departs, _)) in enumerate(pairwise(times), 1):
         if arrives is not None and departs is not None and departs < arrives:
-            raise invalid(
+            raise Invalid(
                 f"legs[{position}].planned_departure",
                 "is before the leg before it arrives: give the legs in the order in which they are travelled",
             )

@@ -5,16 +5,11 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from sqlalchemy import select
 
 from alerts.escalation.policy import Channel
-from alerts.escalation.tables import contacts
-from alerts.notifications import test_message
-from api.http.problems import Problem, not_found
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import Id
-from api.identity.access import own_entries
-from api.use_cases.registering import by
+from api.use_cases import contacts
 
 router = APIRouter(route_class=Call, tags=["contacts"])
 
@@ -42,25 +37,6 @@ TOO_MANY: dict[int | str, dict[str, Any]] = {
 @action("contacts.test")
 async def test_contact(contact_id: Id, caller: Caller, services: Here) -> SentMessages:
     """Send a test by each of a contact's channels, at once and whatever the time is there."""
-    mine = own_entries(caller, contacts.c.organization)
-    wanted = select(contacts).where(contacts.c.contact_id == contact_id, mine)
     async with services.engine.begin() as connection:
-        contact = (await connection.execute(wanted)).mappings().first()
-        if contact is None:
-            raise not_found("contact", contact_id)
-        if (address := await test_message.tested_enough(connection, contact)) is not None:
-            raise _too_many(address)
-        sent = await test_message.send(connection, contact, by=by(caller))
-    if not sent:
-        raise Problem(409, f"The contact {contact_id} has no channel to test: give it one first.")
+        sent = await contacts.send_test(connection, caller, contact_id, actor=caller.actor)
     return SentMessages(notifications=[SentMessage(**one) for one in sent])
-
-
-def _too_many(address: str) -> Problem:
-    within_s = int(test_message.WITHIN.total_seconds())
-    return Problem(
-        429,
-        f"{address} has had {test_message.MOST} tests within {within_s // 60} minutes: look at GET /v1/notifications for what "
-        "became of them, and test again later.",
-        headers={"Retry-After": str(within_s)},
-    )

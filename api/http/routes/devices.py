@@ -1,17 +1,15 @@
 """Loggers: registered, seen, and given what they need to reach the broker."""
 
-import secrets
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
-from api.http.problems import Problem, not_found, unavailable
 from api.http.routing import Call, Here, action
 from api.http.schemas.devices import CredentialsRotated, DeviceCreated, DeviceIn, DeviceOut, MqttAccess
 from api.http.schemas.fields import DeviceId, ListOf, Words
-from api.http.services import Services
-from api.identity.device_credentials import BrokerUnmanagedError, BrokerUnreachableError, CredentialsError
+from api.refusals import NotFound
+from api.use_cases import devices as use_cases
 from telemetry.registry import devices
 
 router = APIRouter(route_class=Call, tags=["devices"])
@@ -22,18 +20,10 @@ router = APIRouter(route_class=Call, tags=["devices"])
 async def register_device(body: DeviceIn, services: Here, response: Response) -> DeviceCreated:
     """Register a logger. Its MQTT password is in this answer and nowhere else."""
     async with services.engine.begin() as connection:
-        if not await devices.add(connection, body.model_dump()):
-            raise Problem(
-                409,
-                f"There is a logger {body.device_id} already; "
-                f"POST /v1/devices/{body.device_id}/rotate-credentials gives it a new password.",
-            )
-        # Within the transaction, so that where the broker cannot be reached, no logger without a password stays.
-        mqtt = await _grant(services, body.device_id)
-        row = await devices.get(connection, body.device_id)
-    assert row is not None
+        row, password = await use_cases.register(connection, services.device_credentials, body.value())
     response.headers["Location"] = f"/v1/devices/{body.device_id}"
     shown = DeviceOut.of(row, services.clock())
+    mqtt = MqttAccess.of(services.mqtt_public_url, body.device_id, password)
     return DeviceCreated(**dict(shown), mqtt=mqtt)
 
 
@@ -60,7 +50,7 @@ async def get_device(device_id: DeviceId, services: Here) -> DeviceOut:
     async with services.engine.connect() as connection:
         row = await devices.get(connection, device_id)
     if row is None:
-        raise not_found("logger", device_id)
+        raise NotFound("logger", device_id)
     return DeviceOut.of(row, services.clock())
 
 
@@ -68,31 +58,6 @@ async def get_device(device_id: DeviceId, services: Here) -> DeviceOut:
 @action("devices.rotate_credentials")
 async def rotate_credentials(device_id: DeviceId, services: Here) -> CredentialsRotated:
     """Give a logger a new MQTT password; the old one stops to work at once."""
-    async with services.engine.connect() as connection:
-        known = await devices.is_registered(connection, device_id)
-    if not known:
-        raise not_found("logger", device_id)
-    return CredentialsRotated(device_id=device_id, mqtt=await _grant(services, device_id))
-
-
-async def _grant(services: Services, device_id: str) -> MqttAccess:
-    """Make a password and tell the broker, where the broker's users are ours to manage."""
-    unmanaged = MqttAccess(
-        url=services.mqtt_public_url,
-        username=device_id,
-        password=None,
-        provisioned=False,
-        note="The users of this broker are not managed here: make one with this name at the broker itself.",
-    )
-    if services.device_credentials is None:
-        return unmanaged
-    password = secrets.token_urlsafe(24)
-    try:
-        await services.device_credentials.grant(device_id, password)
-    except BrokerUnmanagedError:
-        return unmanaged
-    except BrokerUnreachableError:
-        raise unavailable("The broker, which must learn the logger's password, cannot be reached.") from None
-    except CredentialsError as error:
-        raise Problem(409, f"The broker refused the logger's credentials: {error}.") from None
-    return MqttAccess(url=services.mqtt_public_url, username=device_id, password=password, provisioned=True)
+    password = await use_cases.rotate_credentials(services.engine, services.device_credentials, device_id)
+    mqtt = MqttAccess.of(services.mqtt_public_url, device_id, password)
+    return CredentialsRotated(device_id=device_id, mqtt=mqtt)

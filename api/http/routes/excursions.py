@@ -11,11 +11,11 @@ from alerts.views import excursions as views
 from alerts.views.as_of import FindingFilter
 from api.http.as_of import AsOf, stands_for, unknown
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
-from api.http.problems import not_found
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import DeviceId, Id, ListOf
 from api.http.schemas.findings import ExcursionOut, ExcursionWithHistory
 from api.identity.access import visible_shipments
+from api.refusals import NotFound
 from telemetry.registry import shipments
 
 router = APIRouter(route_class=Call, tags=["excursions"])
@@ -53,7 +53,7 @@ async def list_excursions_of_shipment(
     )
     async with services.engine.connect() as connection:
         if await shipments.get(connection, shipment_id, visible) is None:
-            raise not_found("shipment", shipment_id)
+            raise NotFound("shipment", shipment_id)
         return await _listed(connection, wanted, cursor=cursor, limit=limit, revisions=revisions)
 
 

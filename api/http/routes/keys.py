@@ -5,12 +5,12 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
-from api.http.problems import invalid, not_found
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import ListOf
 from api.http.schemas.keys import KeyCreated, KeyIn, KeyOut
 from api.identity import keys
-from api.identity.keys import KeyRefused
+from api.refusals import NotFound
+from api.use_cases import keys as use_cases
 
 router = APIRouter(route_class=Call, tags=["keys"])
 
@@ -19,12 +19,10 @@ router = APIRouter(route_class=Call, tags=["keys"])
 @action("keys.create")
 async def create_key(body: KeyIn, caller: Caller, services: Here, response: Response) -> KeyCreated:
     """Make an API key. It is in this answer and nowhere else."""
-    if body.expires_at is not None and body.expires_at <= services.clock():
-        raise invalid("expires_at", "lies in the past")
     async with services.engine.begin() as connection:
-        made = await keys.create(connection, **body.model_dump(), created_by=caller.name)
-    if isinstance(made, KeyRefused):
-        raise invalid(made.field, made.why)
+        made = await use_cases.create(
+            connection, **body.model_dump(), actor=caller.actor, now=services.clock()
+        )
     response.headers["Location"] = f"/v1/keys/{made.id}"
     return KeyCreated(id=made.id, key=made.key)
 
@@ -46,7 +44,7 @@ async def get_key(key_id: UUID, services: Here) -> KeyOut:
     async with services.engine.connect() as connection:
         row = await keys.get(connection, key_id)
     if row is None:
-        raise not_found("API key", key_id)
+        raise NotFound("API key", key_id)
     return KeyOut.of(row)
 
 
@@ -55,6 +53,4 @@ async def get_key(key_id: UUID, services: Here) -> KeyOut:
 async def revoke_key(key_id: UUID, services: Here) -> None:
     """Revoke an API key, for good; within a few seconds it stops to work everywhere."""
     async with services.engine.begin() as connection:
-        revoked = await keys.revoke(connection, key_id)
-    if not revoked:
-        raise not_found("API key", key_id)
+        await use_cases.revoke(connection, key_id)

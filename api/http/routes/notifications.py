@@ -12,13 +12,13 @@ from alerts.escalation.registers import NOTIFICATION_ORDER, attempts_of, contact
 from alerts.escalation.tables import contacts, notifications
 from alerts.tables import alerts, incidents
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, read_cursor, write_cursor
-from api.http.problems import not_found
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.escalation import NotificationOut, NotificationState
 from api.http.schemas.fields import Id, ListOf, Words
 from api.http.services import Services
 from api.identity.access import Principal, own_entries, visible_shipments
 from api.identity.permissions import KeyRole
+from api.refusals import NotFound
 from telemetry.paging import Page
 from telemetry.registry import shipments
 from telemetry.tables import shipments as table
@@ -65,7 +65,7 @@ async def list_shipment_notifications(
     """List who was told of a shipment's alerts, and who was not and why, the latest first."""
     async with services.engine.connect() as connection:
         if await shipments.get(connection, shipment_id, visible_shipments(caller)) is None:
-            raise not_found("shipment", shipment_id)
+            raise NotFound("shipment", shipment_id)
     return await _page(services, caller, [notifications.c.scope == shipment_id], limit, cursor)
 
 

@@ -4,12 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from alerts.excursions.plan import Plan, changed_plan, make_plan
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import Id, ListOf, Words
 from api.http.schemas.products import ProductChangeIn, ProductIn, ProductOut, ProductRevision
-from api.use_cases.planning import sound, tunable
+from api.use_cases import products
 from api.use_cases.registering import PRODUCT
 from telemetry.registry.products import PRODUCTS
 
@@ -20,13 +19,8 @@ router = APIRouter(route_class=Call, tags=["products"])
 @action("products.register")
 async def register_product(body: ProductIn, caller: Caller, services: Here, response: Response) -> ProductOut:
     """Register a product: shipments that name it take from it what they do not give themselves."""
-    tunable(body.rules)
-    plan = sound(make_plan(body.band, body.plan_fields()))
-    values = body.model_dump(include={"product_id", "organization", "name", "use_within_h", "note"})
     async with services.engine.begin() as connection:
-        row = await PRODUCT.add(
-            connection, caller, body.product_id, {**values, "band": plan.band, "plan": plan.to_json()}
-        )
+        row = await products.register(connection, caller, body.value(), actor=caller.actor)
     response.headers["Location"] = f"/v1/products/{body.product_id}"
     return ProductOut.of(row)
 
@@ -59,15 +53,18 @@ async def get_product(product_id: Id, caller: Caller, services: Here) -> Product
 @action("products.change")
 async def change_product(product_id: Id, body: ProductChangeIn, caller: Caller, services: Here) -> ProductOut:
     """Change what is given of a product, for shipments to come: those that exist keep what they took from it."""
-    tunable(body.rules)
     async with services.engine.begin() as connection:
-        row = await PRODUCT.lock(connection, caller, product_id)
-        plan = sound(changed_plan(Plan.from_json(row["plan"]), body.plan_fields()))
-        values = {**body.own_fields(), "band": plan.band, "plan": plan.to_json()}
-        changed = await PRODUCT.change(
-            connection, caller, row, values, seen=body.revision, reason=body.reason
+        row = await products.change(
+            connection,
+            caller,
+            product_id,
+            body.own_fields(),
+            plan=body.plan_fields(),
+            seen=body.revision,
+            actor=caller.actor,
+            reason=body.reason,
         )
-    return ProductOut.of(changed)
+    return ProductOut.of(row)
 
 
 @router.get("/v1/products/{product_id}/revisions")

@@ -1,7 +1,6 @@
 """Readings, in and out."""
 
 import json
-from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import orjson
@@ -9,20 +8,14 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api.http.as_of import AsOf, stands_for
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, read_cursor, write_cursor
-from api.http.problems import Problem, invalid, not_found, unavailable
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import DeviceId, Id, Time
 from api.http.schemas.readings import READINGS_BODY, ReadingsStored, RejectedReading, Trace, shown
-from api.http.services import Services
-from api.identity.access import Principal, visible_shipments
-from api.identity.permissions import KeyRole
+from api.identity.access import visible_shipments
+from api.refusals import NotFound
+from api.use_cases import readings
 from telemetry import history
-from telemetry.ingest.decode import MAX_READINGS, oversized, parse
-from telemetry.ingest.examine import Examined, named_device
-from telemetry.ingest.pipeline import HTTP_PATIENCE_S, StorageAwayError
-from telemetry.model import Message, RefusalReason, Refused, Source
 from telemetry.registry import shipments
-from telemetry.registry.assignments import devices_of
 
 router = APIRouter(route_class=Call, tags=["readings"])
 
@@ -59,7 +52,7 @@ async def get_trace(
     trace: dict[str, Any] = {"items": [], "next_cursor": None, "bucket_s": None}
     async with services.engine.connect() as connection:
         if await shipments.get(connection, shipment_id, visible_shipments(caller)) is None:
-            raise not_found("shipment", shipment_id)
+            raise NotFound("shipment", shipment_id)
         if points is None:
             page = await history.trace_page(connection, stretch, after=after, limit=limit)
             rows = page.rows
@@ -86,54 +79,15 @@ async def send_readings(request: Request, caller: Caller, services: Here) -> Rea
 
     Answered once all is stored; where no answer comes, send the same again, for it changes nothing.
     """
-    body = await request.body()
-    received_at = services.clock()
-    message = Message(source=Source.HTTP, origin=caller.name, payload=body, received_at=received_at)
-    parsed = parse(body)
-    try:
-        raws = [] if isinstance(parsed, Refused) else _readings(parsed[0])
-        refused = parsed if isinstance(parsed, Refused) else oversized(body, len(raws))
-        if refused is not None:
-            # Kept as evidence, like a message of a logger that nobody can read.
-            await services.ingest.commit([Examined(message, refused=[refused])], patience_s=HTTP_PATIENCE_S)
-            status = 413 if refused.reason is RefusalReason.TOO_LARGE else 400
-            raise Problem(status, f"The readings were not stored: {refused.detail}.")
-        stored = await services.ingest.store_readings(
-            raws,
-            payload=body,
-            caller=caller.name,
-            received_at=received_at,
-            allowed=await _allowed(services, caller, raws),
-        )
-    except StorageAwayError:
-        raise unavailable(
-            "The database cannot be reached right now; nothing is known to be stored."
-        ) from None
+    stored = await readings.send(
+        services.engine,
+        services.ingest,
+        caller,
+        await request.body(),
+        actor=caller.actor,
+        now=services.clock(),
+    )
     rejected = [
         RejectedReading(index=one.index or 0, reason=one.reason, detail=one.detail) for one in stored.refused
     ]
     return ReadingsStored(accepted=stored.accepted, duplicates=stored.duplicates, rejected=rejected)
-
-
-def _readings(body: Any) -> list[Any]:
-    if not isinstance(body, dict):
-        raise invalid("body", 'must be a JSON object with a list "readings"')
-    for name in body:
-        if name != "readings":
-            raise invalid(str(name)[:64], "is not known here: readings is the only field")
-    readings = body.get("readings")
-    if not isinstance(readings, list) or not 1 <= len(readings) <= MAX_READINGS:
-        raise invalid("readings", f"must be a list of 1 to {MAX_READINGS} readings")
-    return readings
-
-
-async def _allowed(services: Services, caller: Principal, raws: Sequence[Any]) -> Callable[[str], bool]:
-    """Tell for which loggers the caller may send: the operators for all, the others for those on their shipments."""
-    if caller.is_operator:
-        return lambda _: True
-    named = {device_id for raw in raws if (device_id := named_device(raw))}
-    async with services.engine.connect() as connection:
-        theirs = await devices_of(connection, named, visible_shipments(caller))
-    if caller.role is KeyRole.DEVICE:
-        theirs |= caller.device_ids or frozenset()
-    return theirs.__contains__

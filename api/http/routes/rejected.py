@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
-from api.http.problems import not_found
 from api.http.routing import Call, Here, action
 from api.http.schemas.fields import ListOf, Words
 from api.http.schemas.rejected import RejectedOut
+from api.refusals import NotFound
 from telemetry import history
 from telemetry.model import RefusalReason
 
@@ -47,5 +47,5 @@ async def get_rejected(rejected_id: Annotated[int, Path(ge=1, le=2**63 - 1)], se
     async with services.engine.connect() as connection:
         row = await history.refusal(connection, rejected_id)
     if row is None:
-        raise not_found("refused message", rejected_id)
+        raise NotFound("refused message", rejected_id)
     return RejectedOut.of(row)

@@ -6,10 +6,9 @@ from fastapi import APIRouter, Body, Query, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.excursions.plan import Band
+from alerts.views import shipments as views
 from alerts.views.health import Health
-from api.http import shipment_list
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
-from api.http.problems import not_found
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import Id, ListOf, OrganizationSlug, Words
 from api.http.schemas.shipments import (
@@ -22,8 +21,10 @@ from api.http.schemas.shipments import (
     Status,
 )
 from api.identity.access import Principal, visible_shipments
-from api.use_cases import lifecycle
-from telemetry.registry import revisions, shipments
+from api.refusals import NotFound
+from api.use_cases import shipments
+from telemetry.registry import revisions
+from telemetry.registry import shipments as registry
 
 router = APIRouter(route_class=Call, tags=["shipments"])
 
@@ -38,7 +39,7 @@ async def create_shipment(
 ) -> ShipmentOut:
     """Plan a shipment and put its loggers on it; with `departed_at` it departs at once."""
     async with services.engine.begin() as connection:
-        await lifecycle.create(connection, caller, body, services.clock())
+        await shipments.register(connection, caller, body.value(), actor=caller.actor, now=services.clock())
         made = await _shown(connection, caller, body.shipment_id)
     response.headers["Location"] = f"/v1/shipments/{body.shipment_id}"
     return made
@@ -60,19 +61,15 @@ async def list_shipments(
     ] = None,
 ) -> ListOf[ShipmentOut]:
     """List shipments, the newest first."""
-    after = read_cursor(cursor, shipments.ORDER)
-    wanted = shipment_list.Filter(
+    after = read_cursor(cursor, registry.ORDER)
+    wanted = views.ShipmentFilter(
         statuses=status or (), bands=band or (), healths=health or (), organization=organization, text=q
     )
     async with services.engine.connect() as connection:
-        page, shown = await shipment_list.shipment_page(
-            connection,
-            visible_shipments(caller),
-            wanted,
-            after=after,
-            limit=limit,
+        page, seen = await views.shipment_page(
+            connection, visible_shipments(caller), wanted, after=after, limit=limit
         )
-    return answer(page, lambda row: shown[row["shipment_id"]])
+    return answer(page, lambda row: ShipmentOut.seen(seen[row["shipment_id"]]))
 
 
 @router.get("/v1/shipments/{shipment_id}")
@@ -88,7 +85,9 @@ async def get_shipment(shipment_id: Id, caller: Caller, services: Here) -> Shipm
 async def depart(shipment_id: Id, caller: Caller, services: Here, body: Moment = _NOW) -> ShipmentOut:
     """Record the departure: from then on readings are judged. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
-        await lifecycle.depart(connection, caller, shipment_id, body.at, services.clock())
+        await shipments.depart(
+            connection, caller, shipment_id, at=body.at, actor=caller.actor, now=services.clock()
+        )
         return await _shown(connection, caller, shipment_id)
 
 
@@ -97,7 +96,9 @@ async def depart(shipment_id: Id, caller: Caller, services: Here, body: Moment =
 async def deliver(shipment_id: Id, caller: Caller, services: Here, body: Moment = _NOW) -> ShipmentOut:
     """Record the delivery: its loggers are free from then on. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
-        await lifecycle.deliver(connection, caller, shipment_id, body.at, services.clock())
+        await shipments.deliver(
+            connection, caller, shipment_id, at=body.at, actor=caller.actor, now=services.clock()
+        )
         return await _shown(connection, caller, shipment_id)
 
 
@@ -106,7 +107,9 @@ async def deliver(shipment_id: Id, caller: Caller, services: Here, body: Moment 
 async def cancel(shipment_id: Id, caller: Caller, services: Here, body: Moment = _NOW) -> ShipmentOut:
     """Call a shipment off; its loggers are free from then on. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
-        await lifecycle.cancel(connection, caller, shipment_id, body.at, services.clock())
+        await shipments.cancel(
+            connection, caller, shipment_id, at=body.at, actor=caller.actor, now=services.clock()
+        )
         return await _shown(connection, caller, shipment_id)
 
 
@@ -118,7 +121,15 @@ async def change_plan(shipment_id: Id, body: PlanChangeIn, caller: Caller, servi
     To see first what it would change, ask for a backtest. A change that changes nothing makes no revision.
     """
     async with services.engine.begin() as connection:
-        await lifecycle.change_plan(connection, caller, shipment_id, body)
+        await shipments.change_plan(
+            connection,
+            caller,
+            shipment_id,
+            body.plan_fields(),
+            seen=body.plan_revision,
+            actor=caller.actor,
+            reason=body.reason,
+        )
         return await _shown(connection, caller, shipment_id)
 
 
@@ -132,7 +143,16 @@ async def change_schedule(
     A change that changes nothing makes no revision.
     """
     async with services.engine.begin() as connection:
-        await lifecycle.change_schedule(connection, caller, shipment_id, body, services.clock())
+        await shipments.change_schedule(
+            connection,
+            caller,
+            shipment_id,
+            body.changes(),
+            seen=body.schedule_revision,
+            actor=caller.actor,
+            now=services.clock(),
+            reason=body.reason,
+        )
         return await _shown(connection, caller, shipment_id)
 
 
@@ -144,14 +164,14 @@ async def list_revisions(
     """List every state in which a shipment was ever known, oldest first: plan, schedule, loggers; who made it, and why."""
     after = read_cursor(cursor, revisions.ORDER)
     async with services.engine.connect() as connection:
-        if await shipments.get(connection, shipment_id, visible_shipments(caller)) is None:
-            raise not_found("shipment", shipment_id)
+        if await registry.get(connection, shipment_id, visible_shipments(caller)) is None:
+            raise NotFound("shipment", shipment_id)
         page = await revisions.page(connection, shipment_id, after=after, limit=limit)
     return answer(page, ShipmentRevision.of)
 
 
 async def _shown(connection: AsyncConnection, caller: Principal, shipment_id: str) -> ShipmentOut:
-    shown = await shipment_list.shipment(connection, visible_shipments(caller), shipment_id)
-    if shown is None:
-        raise not_found("shipment", shipment_id)
-    return shown
+    seen = await views.shipment(connection, visible_shipments(caller), shipment_id)
+    if seen is None:
+        raise NotFound("shipment", shipment_id)
+    return ShipmentOut.seen(seen)

@@ -8,9 +8,9 @@ from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_curso
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import Id, ListOf, Words
 from api.http.schemas.sites import SiteChangeIn, SiteIn, SiteOut, SiteRevision
+from api.use_cases import sites
 from api.use_cases.registering import SITE
-from telemetry.registry import assignments
-from telemetry.registry.sites import SITES, names_place
+from telemetry.registry.sites import SITES
 
 router = APIRouter(route_class=Call, tags=["sites"])
 
@@ -20,8 +20,7 @@ router = APIRouter(route_class=Call, tags=["sites"])
 async def register_site(body: SiteIn, caller: Caller, services: Here, response: Response) -> SiteOut:
     """Register a site; shipments that name its id as a place then mean it."""
     async with services.engine.begin() as connection:
-        row = await SITE.add(connection, caller, body.site_id, body.values())
-        await assignments.mark_under_way(connection, names_place(body.site_id), services.clock())
+        row = await sites.register(connection, caller, body.value(), actor=caller.actor, now=services.clock())
     response.headers["Location"] = f"/v1/sites/{body.site_id}"
     return SiteOut(**row)
 
@@ -58,13 +57,17 @@ async def change_site(site_id: Id, body: SiteChangeIn, caller: Caller, services:
     Shipments under way that name it are judged by the new description from now on.
     """
     async with services.engine.begin() as connection:
-        row = await SITE.lock(connection, caller, site_id)
-        changed = await SITE.change(
-            connection, caller, row, body.values(), seen=body.revision, reason=body.reason
+        row = await sites.change(
+            connection,
+            caller,
+            site_id,
+            body.changes(),
+            seen=body.revision,
+            actor=caller.actor,
+            now=services.clock(),
+            reason=body.reason,
         )
-        if changed["revision"] != row["revision"]:
-            await assignments.mark_under_way(connection, names_place(site_id), services.clock())
-    return SiteOut(**changed)
+    return SiteOut(**row)
 
 
 @router.get("/v1/sites/{site_id}/revisions")

@@ -13,12 +13,13 @@ from starlette.types import Message, Receive, Scope, Send
 from alerts.events.outbox import Position
 from alerts.model import AlertKind, Severity
 from api.http.event_hub import CUT_OFF, HEARTBEAT_S, Wanted
-from api.http.problems import Problem, invalid, is_passing, not_found
+from api.http.problems import Problem, invalid, is_passing
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.events import EVENTS, EventType
 from api.http.schemas.fields import Id, OrganizationSlug
 from api.http.services import Services
 from api.identity.access import Principal
+from api.refusals import NotFound, NotLetIn
 
 router = APIRouter(route_class=Call, tags=["stream"])
 
@@ -134,7 +135,7 @@ async def stream(
     if last_event_id and after is None:
         raise invalid("Last-Event-ID", "is not one that this stream gave", place="header")
     if organization is not None and caller.organization not in {None, organization}:
-        raise not_found("organization", organization)
+        raise NotFound("organization", organization)
     if kind and types and not any("kind" in EVENTS[type_].data.model_fields for type_ in types):
         raise invalid("kind", "chooses among alerts, but types names no event of alerts", place="query")
     wanted = Wanted(
@@ -152,7 +153,7 @@ async def _still_let_in(services: Services, principal: Principal, authorization:
     """Tell whether the key still stands; while the database is away nobody can tell, and the stream goes on."""
     try:
         return await services.authenticator.principal(authorization) == principal
-    except Problem:
+    except NotLetIn:
         return False
     except Exception as error:
         if is_passing(error):

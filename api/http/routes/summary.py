@@ -5,12 +5,12 @@ from fastapi import APIRouter, Response
 from alerts.views import figures, figures_as_of, forecast
 from alerts.wording import instant_text
 from api.http.as_of import AsOf, stands_for
-from api.http.problems import not_found
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import Id
 from api.http.schemas.forecast import ForecastOut
 from api.http.schemas.summary import DeviceSummaryOut, SummaryOut
 from api.identity.access import visible_shipments
+from api.refusals import NotFound
 from telemetry.registry import shipments
 
 router = APIRouter(route_class=Call, tags=["shipments"])
@@ -28,7 +28,7 @@ async def get_summary(
         await connection.execution_options(isolation_level="REPEATABLE READ")
         row = await shipments.get(connection, shipment_id, visible_shipments(caller))
         if row is None:
-            raise not_found("shipment", shipment_id)
+            raise NotFound("shipment", shipment_id)
         if as_of is None:
             devices = await figures.summarize(connection, row, now)
         else:
@@ -56,7 +56,7 @@ async def get_forecast(shipment_id: Id, caller: Caller, services: Here) -> Forec
     async with services.engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ")
         if await shipments.get(connection, shipment_id, visible_shipments(caller)) is None:
-            raise not_found("shipment", shipment_id)
+            raise NotFound("shipment", shipment_id)
         driver = (await connection.get_raw_connection()).driver_connection
         assert driver is not None
         foreseen = await forecast.foresee(driver, shipment_id, now)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from api.http.schemas.fields import DeviceId, Given, Shown, Time, Words, example
+from api.use_cases.devices import NewDevice
 from telemetry.registry.devices import DeviceHealth, health
 
 
@@ -18,6 +19,10 @@ class DeviceIn(Given):
         None, description="How often it measures, in seconds."
     )
     calibration_due: Time | None = None
+
+    def value(self) -> NewDevice:
+        """Return it as use cases take it."""
+        return NewDevice(**self.model_dump())
 
 
 class Latest(Shown):
@@ -95,6 +100,14 @@ class MqttAccess(Shown):
     password: str | None
     provisioned: bool = Field(description="Whether the broker knows this password already.")
     note: str | None = None
+
+    @classmethod
+    def of(cls, url: str | None, device_id: str, password: str | None) -> Self:
+        """Make it of what a logger was given; without a password its user is kept by whoever runs the broker."""
+        if password is not None:
+            return cls(url=url, username=device_id, password=password, provisioned=True)
+        note = "The users of this broker are not managed here: make one with this name at the broker itself."
+        return cls(url=url, username=device_id, password=None, provisioned=False, note=note)
 
 
 class DeviceCreated(DeviceOut):

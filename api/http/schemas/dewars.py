@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from api.http.schemas.fields import Given, Id, Shown, Time, Words, example
+from api.use_cases.dewars import NewDewar
 
 HoldTime = Annotated[float, Field(ge=0, le=10_000)]
 Nitrogen = Annotated[float, Field(ge=0, le=10_000)]
@@ -22,6 +23,10 @@ class DewarIn(Given):
     last_charged_at: Time | None = None
     qualified_until: Time | None = None
 
+    def value(self) -> NewDewar:
+        """Return it as use cases take it."""
+        return NewDewar(**self.model_dump())
+
 
 class DewarChangeIn(Given):
     """What to change of a shipper: what is absent stays as it is, null takes it away. Charges have their own call."""
@@ -37,8 +42,8 @@ class DewarChangeIn(Given):
     ln2_capacity_kg: Nitrogen | None = None
     qualified_until: Time | None = None
 
-    def values(self) -> dict[str, Any]:
-        """Give what is to be changed."""
+    def changes(self) -> dict[str, Any]:
+        """Return what is to be changed."""
         return self.model_dump(include=self.model_fields_set - {"reason", "revision"})
 
 
@@ -94,7 +99,7 @@ class ChargeCorrectionIn(Given):
         return self
 
     def changes(self) -> dict[str, Any]:
-        """Give what is to be changed."""
+        """Return what is to be changed."""
         return self.model_dump(include=self.model_fields_set & {"ln2_kg", "withdrawn"})
 
 

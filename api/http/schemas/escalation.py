@@ -17,6 +17,9 @@ from alerts.wording import instant_text
 from api.http.problems import hint
 from api.http.schemas.fields import ID, Given, Id, OrganizationSlug, Shown, Time, Words, example
 from api.http.schemas.sites import Lat, Lon, ReceivingHours, Zone
+from api.use_cases.contacts import NewContact
+from api.use_cases.handovers import NewHandover
+from api.use_cases.policies import NewPolicy, PolicyTrial
 
 Seconds = Annotated[int, Field(ge=0, le=7 * 86400)]
 Interval = Annotated[int, Field(ge=60, le=7 * 86400)]
@@ -83,9 +86,9 @@ class ContactIn(Given):
     active: bool = True
     note: Words | None = None
 
-    def values(self) -> dict[str, Any]:
-        """Give it as it is stored."""
-        return _contact_values(self, set(ContactIn.model_fields))
+    def value(self) -> NewContact:
+        """Return it as use cases take it."""
+        return NewContact(**_contact_values(self, set(ContactIn.model_fields)))
 
 
 class ContactChangeIn(Given):
@@ -113,8 +116,8 @@ class ContactChangeIn(Given):
     def _stays(cls, value: Any) -> Any:
         return _not_null(value)
 
-    def values(self) -> dict[str, Any]:
-        """Give what is to be changed, as it is stored."""
+    def changes(self) -> dict[str, Any]:
+        """Return what is to be changed, as it is stored."""
         return _contact_values(self, self.model_fields_set - {"reason", "revision"})
 
 
@@ -247,9 +250,9 @@ class PolicyIn(Given):
     active: bool = True
     note: Words | None = None
 
-    def values(self) -> dict[str, Any]:
-        """Give it as it is stored."""
-        return self.model_dump(mode="json")
+    def value(self) -> NewPolicy:
+        """Return it as use cases take it."""
+        return NewPolicy(**self.model_dump(mode="json"))
 
 
 class PolicyChangeIn(Given):
@@ -283,8 +286,8 @@ class PolicyChangeIn(Given):
     def _stays(cls, value: Any) -> Any:
         return _not_null(value)
 
-    def values(self) -> dict[str, Any]:
-        """Give what is to be changed, as it is stored."""
+    def changes(self) -> dict[str, Any]:
+        """Return what is to be changed, as it is stored."""
         return self.model_dump(mode="json", include=self.model_fields_set - {"reason", "revision"})
 
 
@@ -356,6 +359,11 @@ class DryRunIn(Given):
     policy: PolicyIn | None = Field(
         None, description="One to try out beside those that there are; one with the same id is left out."
     )
+
+    def value(self) -> PolicyTrial:
+        """Return it as use cases take it."""
+        own = {name: getattr(self, name) for name in DryRunIn.model_fields.keys() - {"policy"}}
+        return PolicyTrial(**own, policy=None if self.policy is None else self.policy.value())
 
 
 class Trial(Shown):
@@ -448,6 +456,10 @@ class HandoverIn(Given):
         if (self.lat is None) != (self.lon is None):
             raise ValueError("lat and lon go together: give both, or neither")
         return self
+
+    def value(self) -> NewHandover:
+        """Return it as use cases take it."""
+        return NewHandover(**self.model_dump())
 
 
 class HandoverOut(Shown):

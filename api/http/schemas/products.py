@@ -7,6 +7,7 @@ from pydantic import Field
 from alerts.excursions.plan import Band
 from api.http.schemas.fields import Id, OrganizationSlug, Time, Words, example
 from api.http.schemas.shipments import PlanChanges, PlanOut, TunedPlanFields
+from api.use_cases.products import NewProduct
 
 UseWithin = Annotated[float, Field(gt=0, le=10 * 366 * 24)]
 
@@ -31,6 +32,11 @@ class ProductIn(TunedPlanFields):
     use_within_h: UseWithin | None = Field(None, description="Hours from pack-out to use.")
     note: Words | None = None
 
+    def value(self) -> NewProduct:
+        """Return it as use cases take it."""
+        own = self.model_dump(include={"product_id", "organization", "name", "band", "use_within_h", "note"})
+        return NewProduct(**own, plan=self.plan_fields())
+
 
 class ProductChangeIn(PlanChanges, TunedPlanFields):
     """What to change of a product: what is absent stays as it is, but that another band brings its own limits."""
@@ -46,7 +52,7 @@ class ProductChangeIn(PlanChanges, TunedPlanFields):
     note: Words | None = None
 
     def own_fields(self) -> dict[str, Any]:
-        """Give the fields that were sent and are none of the plan."""
+        """Return the fields that were sent and are none of the plan."""
         return {
             name: getattr(self, name)
             for name in ("name", "use_within_h", "note")

@@ -1,6 +1,6 @@
 """Shipments as they cross the HTTP interface."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -8,9 +8,11 @@ from pydantic import Field, field_validator, model_validator
 from alerts.excursions.plan import Band
 from alerts.model import Severity
 from alerts.views.health import Health
+from alerts.views.shipments import SeenShipment
 from api.http.schemas.devices import Latest, PositionOut, latest_of, position_of
 from api.http.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, Words, example
 from api.http.schemas.sites import SitePlace
+from api.use_cases.shipments import Leg, NewShipment
 from telemetry.registry.revisions import Step
 
 Status = Literal["planned", "in_transit", "delivered", "cancelled"]
@@ -22,6 +24,10 @@ class LegIn(Given):
     carrier: Words | None = None
     planned_departure: Time | None = None
     planned_arrival: Time | None = None
+
+    def value(self) -> Leg:
+        """Return it as use cases take it."""
+        return Leg(**{name: getattr(self, name) for name in LegIn.model_fields})
 
 
 class PlanFields(Given):
@@ -108,6 +114,12 @@ class ShipmentIn(TunedPlanFields):
             raise ValueError("must name each device once")
         return value
 
+    def value(self) -> NewShipment:
+        """Return it as use cases take it."""
+        own = ShipmentIn.model_fields.keys() - TunedPlanFields.model_fields.keys() - {"legs"}
+        given = {name: getattr(self, name) for name in own}
+        return NewShipment(**given, plan=self.plan_fields(), legs=[leg.value() for leg in self.legs])
+
 
 class PlanChanges(PlanFields):
     """What to change of a plan: what is absent stays as it is, but that another band brings its own limits."""
@@ -163,16 +175,17 @@ class ScheduleChangeIn(Given):
 
     @model_validator(mode="after")
     def _says_what(self) -> Self:
-        if not self.fields():
+        if not self.changes():
             raise ValueError(
                 "names nothing to change: give at least one of "
                 + ", ".join(name for name in ScheduleChangeIn.model_fields if name not in _ABOUT_IT)
             )
         return self
 
-    def fields(self) -> set[str]:
-        """Give the names of the fields that were sent; null takes a time or the destination away."""
-        return self.model_fields_set - _ABOUT_IT
+    def changes(self) -> dict[str, Any]:
+        """Return the fields that were sent; null takes a time or the destination away."""
+        sent = {name: getattr(self, name) for name in self.model_fields_set - _ABOUT_IT}
+        return sent | ({"legs": [leg.value() for leg in self.legs]} if "legs" in sent else {})
 
 
 class MomentIn(Given):
@@ -306,8 +319,9 @@ class ShipmentOut(ShipmentState):
     )
 
     @classmethod
-    def seen(cls, row: Any, devices: Sequence[Any], sites: Mapping[str, Any]) -> Self:
-        """Make it of a row with health and counts, the rows of its devices, and those of its sites by id."""
-        shown = [ShipmentDevice.of(device) for device in devices]
-        places = {site_id: SitePlace(**site) for site_id, site in sites.items()}
-        return cls(**row, device_ids=[device.device_id for device in shown], devices=shown, sites=places)
+    def seen(cls, shipment: SeenShipment) -> Self:
+        """Make it of a shipment with its loggers and its sites."""
+        shown = [ShipmentDevice.of(device) for device in shipment.devices]
+        places = {site_id: SitePlace(**site) for site_id, site in shipment.sites.items()}
+        ids = [device.device_id for device in shown]
+        return cls(**shipment.row, device_ids=ids, devices=shown, sites=places)

@@ -13,10 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from alerts.excursions.plan import Band
 from api.http.problems import hint
 from api.http.schemas.fields import Given, Id, OrganizationSlug, Shown, Time, Words, example
+from api.use_cases.sites import AIRPORT_RADIUS_M, RADIUS_M, NewSite
 from telemetry.registry.hours import receiving_hours
-
-RADIUS_M = 1000.0
-AIRPORT_RADIUS_M = 5000.0
 
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _PHONE = re.compile(r"\+?[0-9 ()./-]{3,40}", re.ASCII)
@@ -175,12 +173,9 @@ class SiteIn(Given):
     contacts: Contacts = Field(default=[])
     note: Words | None = None
 
-    def values(self) -> dict[str, Any]:
-        """Give it as it is stored."""
-        default = AIRPORT_RADIUS_M if self.kind is SiteKind.AIRPORT else RADIUS_M
-        return _stored(self, set(SiteIn.model_fields)) | {
-            "radius_m": default if self.radius_m is None else self.radius_m
-        }
+    def value(self) -> NewSite:
+        """Return it as use cases take it."""
+        return NewSite(**_stored(self, set(SiteIn.model_fields)))
 
 
 class SiteChangeIn(Given):
@@ -210,8 +205,8 @@ class SiteChangeIn(Given):
             raise ValueError("cannot be null: leave it out to keep it as it is")
         return value
 
-    def values(self) -> dict[str, Any]:
-        """Give what is to be changed, as it is stored."""
+    def changes(self) -> dict[str, Any]:
+        """Return what is to be changed, as it is stored."""
         return _stored(self, self.model_fields_set - {"reason", "revision"})
 
 

@@ -8,9 +8,11 @@ import orjson
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from alerts.model import Severity
+from alerts.webhooks.deliveries import Which
 from api.http.problems import hint
 from api.http.schemas.events import EVENTS as TOLD
 from api.http.schemas.fields import Given, Id, OrganizationSlug, Shown, Time, Words, example
+from api.use_cases.webhooks import NewWebhook
 
 EVENTS = (*TOLD, "shipment.disposition")
 """What an endpoint can ask for; `webhook.test` comes when it is asked for, whatever is chosen."""
@@ -84,9 +86,9 @@ class WebhookIn(Given):
     )
     description: Words | None = None
 
-    def values(self) -> dict[str, Any]:
-        """Give it as it is stored."""
-        return self.model_dump()
+    def value(self) -> NewWebhook:
+        """Return it as use cases take it."""
+        return NewWebhook(**self.model_dump())
 
 
 class WebhookChangeIn(Given):
@@ -107,8 +109,8 @@ class WebhookChangeIn(Given):
             raise ValueError("cannot be null: leave it out to keep it as it is")
         return value
 
-    def values(self) -> dict[str, Any]:
-        """Give what is to be changed, as it is stored."""
+    def changes(self) -> dict[str, Any]:
+        """Return what is to be changed, as it is stored."""
         return self.model_dump(include=self.model_fields_set)
 
 
@@ -174,6 +176,10 @@ class ReplayIn(Given):
         if self.to is not None and (self.from_ is None or self.to <= self.from_):
             raise ValueError("must have from before to")
         return self
+
+    def which(self) -> Which:
+        """Return which deliveries are meant."""
+        return Which(event_id=self.event_id, since=self.from_, until=self.to, failed=self.failed is not None)
 
 
 class Replayed(Shown):

@@ -8,7 +8,6 @@ from sqlalchemy import ColumnElement, RowMapping, Select, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.views.health import health, open_excursions, worst_severity
-from api.http.schemas.shipments import ShipmentOut
 from telemetry.paging import Page, fetch_page
 from telemetry.registry.shipments import ORDER, devices_on
 from telemetry.registry.sites import is_meant, named, places_of
@@ -16,7 +15,19 @@ from telemetry.tables import device_assignments, shipments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
+class SeenShipment:
+    """A shipment as lists show it."""
+
+    row: RowMapping
+    """With `health`, `open_excursions` and `worst_severity`."""
+    devices: Sequence[RowMapping]
+    """Its loggers, with the last known state of those that are on it now."""
+    sites: Mapping[str, RowMapping]
+    """Those of its places that are sites, by id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShipmentFilter:
     """Which shipments to list; None or nothing leaves a thing open."""
 
     statuses: Collection[str] = ()
@@ -26,7 +37,7 @@ class Filter:
     text: str | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """Give what must hold for a row of `shipments`."""
+        """Return what must hold for a row of `shipments`."""
         found: list[ColumnElement[bool]] = []
         if self.statuses:
             found.append(shipments.c.status.in_(self.statuses))
@@ -55,32 +66,32 @@ def _mentions(text: str) -> ColumnElement[bool]:
 async def shipment_page(
     connection: AsyncConnection,
     visible: ColumnElement[bool],
-    wanted: Filter,
+    wanted: ShipmentFilter,
     *,
     after: Sequence[Any] | None,
     limit: int,
-) -> tuple[Page, dict[str, ShipmentOut]]:
-    """Give a page of shipments, the newest first, and each of them by id as it is shown."""
+) -> tuple[Page, dict[str, SeenShipment]]:
+    """Load a page of shipments, the newest first, and each of them by id as it is shown."""
     query = _shipments().where(visible, *wanted.conditions())
     page = await fetch_page(connection, query, ORDER, after=after, limit=limit)
-    return page, {shown.shipment_id: shown for shown in await _shown(connection, page.rows)}
+    return page, {seen.row["shipment_id"]: seen for seen in await _seen(connection, page.rows)}
 
 
 async def shipment(
     connection: AsyncConnection, visible: ColumnElement[bool], shipment_id: str
-) -> ShipmentOut | None:
-    """Give one shipment; None where the caller sees none of this id."""
+) -> SeenShipment | None:
+    """Load one shipment; None where there is none of this id that may be seen."""
     query = _shipments().where(visible, shipments.c.shipment_id == shipment_id)
     rows = (await connection.execute(query)).mappings().all()
-    return next(iter(await _shown(connection, rows)), None)
+    return next(iter(await _seen(connection, rows)), None)
 
 
-async def _shown(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[ShipmentOut]:
+async def _seen(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[SeenShipment]:
     devices = await devices_on(connection, [row["shipment_id"] for row in rows])
     places = [places_of(row) for row in rows]
     sites = await named(connection, set().union(*places))
     return [
-        ShipmentOut.seen(row, devices[row["shipment_id"]], _meant(row, sites, mentioned))
+        SeenShipment(row=row, devices=devices[row["shipment_id"]], sites=_meant(row, sites, mentioned))
         for row, mentioned in zip(rows, places, strict=True)
     ]
 

@@ -1,0 +1,117 @@
+"""What people do to contacts: to register and describe who can be told, and to test whether messages get through."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import RowMapping, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from alerts.escalation.policy import Channel
+from alerts.escalation.registers import look_again, unknown_contacts
+from alerts.escalation.tables import contacts
+from alerts.notifications import test_message
+from alerts.outbound.resolve import Targets
+from api.identity.access import Principal, own_entries
+from api.refusals import Conflict, Invalid, NotFound, TooManyTests
+from api.use_cases.registering import CONTACT
+from telemetry.actor import Actor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewContact:
+    """A contact as it is registered."""
+
+    contact_id: str
+    name: str
+    timezone: str
+    channels: Sequence[Mapping[str, Any]]
+    """Each with `channel`, `address`, `min_severity` and `outside_office_hours`."""
+    organization: str | None = None
+    parties: Sequence[str] = ()
+    places: Sequence[str] = ()
+    office_hours: Mapping[str, Any] | None = None
+    """As `telemetry.registry.hours` reads them; None: always there."""
+    fallback: str | None = None
+    """The contact to ask instead where this one is not there."""
+    last_resort: bool = False
+    active: bool = True
+    note: str | None = None
+
+
+async def register(
+    engine: AsyncEngine, targets: Targets, caller: Principal, new: NewContact, *, actor: Actor
+) -> RowMapping:
+    """Register somebody who can be told; what nobody could be told of so far is told at once.
+
+    The addresses are looked up first, then all is done in one transaction.
+    """
+    await _check_addresses(targets, new.channels)
+    async with engine.begin() as connection:
+        row = await CONTACT.add(connection, caller, asdict(new), actor=actor)
+        await _check_fallback(connection, new.contact_id, new.fallback, row["organization"])
+        await look_again(connection)
+    return row
+
+
+async def change(
+    engine: AsyncEngine,
+    targets: Targets,
+    caller: Principal,
+    contact_id: str,
+    changes: Mapping[str, Any],
+    *,
+    seen: int | None = None,
+    actor: Actor,
+    reason: str | None,
+) -> RowMapping:
+    """Describe a contact anew; it holds for what is decided from now on. `changes` has fields of `NewContact`.
+
+    The addresses are looked up first, then all is done in one transaction.
+    """
+    await _check_addresses(targets, changes.get("channels") or ())
+    async with engine.begin() as connection:
+        row = await CONTACT.lock(connection, caller, contact_id)
+        await _check_fallback(connection, contact_id, changes.get("fallback"), row["organization"])
+        changed = await CONTACT.change(connection, row, changes, seen=seen, actor=actor, reason=reason)
+        if changed["revision"] != row["revision"]:
+            await look_again(connection)
+    return changed
+
+
+async def send_test(
+    connection: AsyncConnection, caller: Principal, contact_id: str, *, actor: Actor
+) -> Sequence[Mapping[str, Any]]:
+    """Have a test message sent by each channel of a contact, at once; returns the notifications that were made.
+
+    All is in the transaction of the caller's.
+    """
+    mine = own_entries(caller, contacts.c.organization)
+    wanted = select(contacts).where(contacts.c.contact_id == contact_id, mine)
+    contact = (await connection.execute(wanted)).mappings().first()
+    if contact is None:
+        raise NotFound("contact", contact_id)
+    if (address := await test_message.tested_enough(connection, contact)) is not None:
+        raise TooManyTests(address, most=test_message.MOST, within=test_message.WITHIN)
+    sent = await test_message.send(connection, contact, by=str(actor))
+    if not sent:
+        raise Conflict(f"The contact {contact_id} has no channel to test: give it one first.")
+    return sent
+
+
+async def _check_addresses(targets: Targets, channels: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a room of a chat that messages may not lead to."""
+    for number, way in enumerate(channels):
+        if way["channel"] == Channel.CHAT and isinstance(why := await targets.check(way["address"]), str):
+            raise Invalid(f"channels[{number}].address", why)
+
+
+async def _check_fallback(
+    connection: AsyncConnection, contact_id: str, fallback: str | None, organization: str | None
+) -> None:
+    if fallback is None:
+        return
+    if fallback == contact_id:
+        raise Invalid("fallback", "must be another contact")
+    if await unknown_contacts(connection, [fallback], organization):
+        raise Invalid("fallback", f"names no contact that may be told instead: {fallback}")

@@ -1,0 +1,76 @@
+"""What people do to loggers: to register them, and to give them passwords for the broker."""
+
+import secrets
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from api.identity.device_credentials import BrokerUnmanagedError, BrokerUnreachableError, CredentialsError
+from api.refusals import Conflict, LoggerExists, NotFound, Unavailable
+from telemetry.registry import devices
+
+
+class PasswordStore(Protocol):
+    """Whatever keeps the loggers' passwords at the broker; raises CredentialsError where it does not take one."""
+
+    async def grant(self, device_id: str, password: str) -> None:
+        """Let the logger in with this password, and with no other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDevice:
+    """A logger as it is registered; `interval_s` is how often it measures, in seconds."""
+
+    device_id: str
+    model: str | None = None
+    interval_s: float | None = None
+    calibration_due: datetime | None = None
+
+
+async def register(
+    connection: AsyncConnection, passwords: PasswordStore | None, new: NewDevice
+) -> tuple[RowMapping, str | None]:
+    """Register a logger in the transaction of the caller's; returns it with its password, to be shown once.
+
+    The password is None where the broker's users are not ours to manage.
+    """
+    if not await devices.add(connection, asdict(new)):
+        raise LoggerExists(new.device_id)
+    # Within the transaction, so that where the broker cannot be reached, no logger without a password stays.
+    password = await _grant(passwords, new.device_id)
+    row = await devices.get(connection, new.device_id)
+    assert row is not None
+    return row, password
+
+
+async def rotate_credentials(
+    engine: AsyncEngine, passwords: PasswordStore | None, device_id: str
+) -> str | None:
+    """Give a logger a new password, and return it as `register` does; the old one stops to work at once.
+
+    Nothing is stored, and no connection held while the broker is asked.
+    """
+    async with engine.connect() as connection:
+        known = await devices.is_registered(connection, device_id)
+    if not known:
+        raise NotFound("logger", device_id)
+    return await _grant(passwords, device_id)
+
+
+async def _grant(passwords: PasswordStore | None, device_id: str) -> str | None:
+    """Make a password and tell the broker, where the broker's users are ours to manage."""
+    if passwords is None:
+        return None
+    password = secrets.token_urlsafe(24)
+    try:
+        await passwords.grant(device_id, password)
+    except BrokerUnmanagedError:
+        return None
+    except BrokerUnreachableError:
+        raise Unavailable("The broker, which must learn the logger's password, cannot be reached.") from None
+    except CredentialsError as error:
+        raise Conflict(f"The broker refused the logger's credentials: {error}.") from None
+    return password

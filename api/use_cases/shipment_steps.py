@@ -1,0 +1,87 @@
+"""What every step of a shipment's life needs: to lock it, to refuse what its state does not allow, to record and to tell."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.events import outbox
+from alerts.wording import rfc3339
+from api.identity.access import Principal, visible_shipments
+from api.refusals import Conflict, Invalid, NotFound
+from api.use_cases.shipment_data import shipment_data
+from telemetry.actor import Actor
+from telemetry.registry import assignments, revisions, shipments
+from telemetry.registry.assignments import Occupied, Unregistered
+from telemetry.registry.revisions import Step
+
+_RECORDED: Mapping[str, str] = {
+    "planned": "it has not departed yet",
+    "in_transit": "it departed at {departed_at}",
+    "delivered": "it was delivered at {delivered_at}",
+    "cancelled": "it was cancelled at {cancelled_at}",
+}
+
+
+async def locked(connection: AsyncConnection, caller: Principal, shipment_id: str) -> RowMapping:
+    """Load a shipment that the caller may see, and keep it from others until the transaction ends."""
+    row = await shipments.lock(connection, shipment_id, visible_shipments(caller))
+    if row is None:
+        raise NotFound("shipment", shipment_id)
+    return row
+
+
+def stop_unless(row: RowMapping, statuses: set[str], step: str) -> None:
+    """Refuse a step of a shipment that is in another state."""
+    if row["status"] in statuses:
+        return
+    times = {
+        name: rfc3339(row[name]) for name in ("departed_at", "delivered_at", "cancelled_at") if row[name]
+    }
+    recorded = _RECORDED[row["status"]].format_map(times)
+    raise Conflict(f"{row['shipment_id']} cannot {step}: {recorded}.")
+
+
+async def stop_if_not_free(
+    connection: AsyncConnection, caller: Principal, found: Unregistered | Occupied | None
+) -> None:
+    """Refuse loggers that are not registered, or are on another shipment at that time."""
+    if isinstance(found, Unregistered):
+        raise Invalid("device_ids", f"names loggers that are not registered: {', '.join(found.device_ids)}")
+    if isinstance(found, Occupied):
+        other = await shipments.get(connection, found.shipment_id, visible_shipments(caller))
+        which = f"shipment {found.shipment_id}" if other else "a shipment of another organization"
+        if found.ends_at is None:
+            told = f"is on {which} at that time: deliver or cancel it first"
+        else:
+            told = f"was on {which} until {rfc3339(found.ends_at)}: its time on this one begins then at the earliest"
+        raise Conflict(f"Logger {found.device_id} {told}.")
+
+
+async def record(
+    connection: AsyncConnection,
+    row: RowMapping,
+    step: Step,
+    *,
+    actor: Actor,
+    dirty_from: datetime | None = None,
+    reason: str | None = None,
+) -> None:
+    """Write down what a step has made of a shipment, and have it evaluated from the instant on that the step touches."""
+    await revisions.add(connection, row["shipment_id"], step=step, by=str(actor), reason=reason)
+    await assignments.mark(connection, row["shipment_id"], dirty_from)
+
+
+async def tell(connection: AsyncConnection, event: str, row: RowMapping, **more: Any) -> None:
+    """Write an event with the whole state of a shipment."""
+    devices = await shipments.devices_on(connection, [row["shipment_id"]])
+    device_ids = [device["device_id"] for device in devices[row["shipment_id"]]]
+    await outbox.tell(
+        connection,
+        type=event,
+        shipment_id=row["shipment_id"],
+        organization=row["organization"],
+        data={**shipment_data(row, device_ids), **more},
+    )

@@ -1,0 +1,296 @@
+"""What people do to shipments, from planning them to delivering or cancelling them.
+
+Each function works in the transaction of its caller's: it changes the shipment, has it evaluated and tells of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.escalation import registers
+from alerts.excursions.plan import Band, Plan, changed_plan
+from alerts.tables import evaluations
+from alerts.wording import rfc3339
+from api.identity.access import Principal
+from api.refusals import Conflict, Forbidden, Invalid
+from api.use_cases import planning, scheduling
+from api.use_cases.moments import moment, not_ahead
+from api.use_cases.shipment_steps import locked, record, stop_if_not_free, stop_unless, tell
+from telemetry.actor import Actor
+from telemetry.registry import assignments, dewars, organizations, shipments
+from telemetry.registry.revisions import Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """One leg of a journey, as planned; `from_` and `to` are ids of sites, or free text."""
+
+    from_: str
+    to: str
+    carrier: str | None = None
+    planned_departure: datetime | None = None
+    planned_arrival: datetime | None = None
+
+    def stored(self) -> dict[str, str | None]:
+        """Return the leg as it is stored with its shipment."""
+        return {
+            "from": self.from_,
+            "to": self.to,
+            "carrier": self.carrier,
+            "planned_departure": _text(self.planned_departure),
+            "planned_arrival": _text(self.planned_arrival),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewShipment:
+    """What is said of a shipment when it is registered; what is left out comes from its product, or is not known."""
+
+    shipment_id: str
+    device_ids: Sequence[str]
+    organization: str | None = None
+    band: Band | None = None
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the plan by their names, `rules` among them; None is no limit."""
+    dewar_id: str | None = None
+    product_id: str | None = None
+    origin: str | None = None
+    destination: str | None = None
+    legs: Sequence[Leg] = ()
+    planned_departure: datetime | None = None
+    planned_arrival: datetime | None = None
+    packed_out_at: datetime | None = None
+    use_by: datetime | None = None
+    drill: bool = False
+    departed_at: datetime | None = None
+    """Departs at once, then."""
+
+
+_COPIED = (
+    "shipment_id",
+    "dewar_id",
+    "product_id",
+    "origin",
+    "destination",
+    "planned_departure",
+    "planned_arrival",
+    "packed_out_at",
+    "drill",
+    "departed_at",
+)
+
+
+async def register(
+    connection: AsyncConnection, caller: Principal, new: NewShipment, *, actor: Actor, now: datetime
+) -> None:
+    """Register a shipment with its plan, put its loggers on it, and let it depart if it already has."""
+    planning.tunable(new.plan.get("rules"))
+    organization = _organization(caller, new.organization)
+    for name in ("departed_at", "packed_out_at"):
+        not_ahead(name, getattr(new, name), now)
+    if new.dewar_id is not None and await dewars.get(connection, new.dewar_id) is None:
+        raise Invalid("dewar_id", f"names no dewar that is registered: {new.dewar_id}")
+    product = await planning.product_of(connection, caller, new.product_id, organization)
+    plan = planning.plan_of(new.band, new.plan, product)
+    use_within_h = None if product is None else product["use_within_h"]
+    if organization is not None:
+        await organizations.ensure(connection, organization)
+    values = {name: getattr(new, name) for name in _COPIED} | {
+        "use_within_h": use_within_h,
+        "use_by": new.use_by or planning.use_by(new.packed_out_at, use_within_h),
+        "organization": organization,
+        "band": plan.band,
+        "plan": plan.to_json(),
+        "legs": [leg.stored() for leg in new.legs],
+    }
+    scheduling.check_order(values)
+    row = await shipments.add(connection, values)
+    if row is None:
+        raise Conflict(f"The shipment id {new.shipment_id} is taken.")
+    starts_at = min(at for at in (now, new.departed_at, new.packed_out_at) if at is not None)
+    found = await assignments.assign(
+        connection, shipment_id=new.shipment_id, device_ids=new.device_ids, starts_at=starts_at
+    )
+    await stop_if_not_free(connection, caller, found)
+    await connection.execute(insert(evaluations).values(shipment_id=new.shipment_id).on_conflict_do_nothing())
+    await record(connection, row, Step.CREATED, actor=actor)
+    if new.departed_at is not None:
+        await tell(connection, "shipment.departed", row)
+
+
+async def depart(
+    connection: AsyncConnection,
+    caller: Principal,
+    shipment_id: str,
+    *,
+    at: datetime | None = None,
+    actor: Actor,
+    now: datetime,
+) -> None:
+    """Let a shipment depart; from then on its readings are judged. The same again changes nothing."""
+    row = await locked(connection, caller, shipment_id)
+    at = moment(at, now)
+    if row["departed_at"] == at and row["cancelled_at"] is None:
+        return
+    stop_unless(row, {"planned"}, "depart")
+    await stop_if_not_free(connection, caller, await assignments.start_earlier(connection, shipment_id, at))
+    row = await shipments.change(connection, shipment_id, departed_at=at)
+    await record(connection, row, Step.DEPARTED, actor=actor)
+    await tell(connection, "shipment.departed", row)
+
+
+async def deliver(
+    connection: AsyncConnection,
+    caller: Principal,
+    shipment_id: str,
+    *,
+    at: datetime | None = None,
+    actor: Actor,
+    now: datetime,
+) -> None:
+    """Let a shipment arrive; its loggers are free from then on. The same again changes nothing."""
+    row = await locked(connection, caller, shipment_id)
+    at = moment(at, now)
+    if row["delivered_at"] == at:
+        return
+    stop_unless(row, {"in_transit"}, "be delivered")
+    _not_before_departure(row, at)
+    await assignments.release(connection, shipment_id, at)
+    row = await shipments.change(connection, shipment_id, delivered_at=at)
+    await record(connection, row, Step.DELIVERED, actor=actor, dirty_from=at)
+    await registers.look_again(connection, shipment_id)  # somebody else holds it
+    await tell(connection, "shipment.delivered", row)
+
+
+async def cancel(
+    connection: AsyncConnection,
+    caller: Principal,
+    shipment_id: str,
+    *,
+    at: datetime | None = None,
+    actor: Actor,
+    now: datetime,
+) -> None:
+    """Call a shipment off, before it departs or on its way. The same again changes nothing."""
+    row = await locked(connection, caller, shipment_id)
+    at = moment(at, now)
+    if row["cancelled_at"] == at:
+        return
+    stop_unless(row, {"planned", "in_transit"}, "be cancelled")
+    _not_before_departure(row, at)
+    await assignments.release(connection, shipment_id, None if row["departed_at"] is None else at)
+    row = await shipments.change(connection, shipment_id, cancelled_at=at)
+    await record(connection, row, Step.CANCELLED, actor=actor, dirty_from=at)
+
+
+async def change_plan(
+    connection: AsyncConnection,
+    caller: Principal,
+    shipment_id: str,
+    changes: Mapping[str, Any],
+    *,
+    seen: int | None = None,
+    actor: Actor,
+    reason: str,
+) -> None:
+    """Judge a shipment by another plan from its start on; what had been told stays on record.
+
+    `changes` has the band and fields of the plan by their names; `seen` is the revision that the caller looked at. A
+    change that changes nothing is none, also where the caller saw an older plan: it may have been the same call.
+    """
+    row = await locked(connection, caller, shipment_id)
+    stop_unless(row, {"planned", "in_transit", "delivered"}, "get another plan")
+    planning.tunable(changes.get("rules"))
+    plan = Plan.from_json(row["plan"])
+    changed = planning.sound(changed_plan(plan, changes))
+    if changed == plan:
+        return
+    _stop_if_stale(row, "plan", seen)
+    row = await shipments.change(
+        connection,
+        shipment_id,
+        band=changed.band,
+        plan=changed.to_json(),
+        plan_revision=row["plan_revision"] + 1,
+    )
+    await record(connection, row, Step.PLAN_CHANGED, actor=actor, reason=reason)
+    await tell(connection, "shipment.plan_changed", row, reason=reason)
+
+
+async def change_schedule(
+    connection: AsyncConnection,
+    caller: Principal,
+    shipment_id: str,
+    changes: Mapping[str, Any],
+    *,
+    seen: int | None = None,
+    actor: Actor,
+    now: datetime,
+    reason: str,
+) -> None:
+    """Change where a shipment goes, how and until when; what was planned before stays on record.
+
+    `changes` has the times, `destination` and `legs` of `NewShipment` that change, by their names; None takes one away.
+    A change that changes nothing is none, also where the caller saw an older schedule: it may have been the same call.
+    """
+    row = await locked(connection, caller, shipment_id)
+    stop_unless(row, {"planned", "in_transit"}, "get another schedule")
+    packed_out_at = changes.get("packed_out_at")
+    not_ahead("packed_out_at", packed_out_at, now)
+    values = dict(changes)
+    if "legs" in values:
+        values["legs"] = [leg.stored() for leg in values["legs"]]
+    if "packed_out_at" in values and "use_by" not in values and _use_by_follows(row):
+        values["use_by"] = planning.use_by(packed_out_at, row["use_within_h"])
+    changed = {name: value for name, value in values.items() if row[name] != value}
+    if not changed:
+        return
+    _stop_if_stale(row, "schedule", seen)
+    if scheduling.TIMES & changed.keys():
+        scheduling.check_order({**row, **changed})
+    if packed_out_at is not None:
+        found = await assignments.start_earlier(connection, shipment_id, packed_out_at)
+        await stop_if_not_free(connection, caller, found)
+    row = await shipments.change(
+        connection, shipment_id, schedule_revision=row["schedule_revision"] + 1, **changed
+    )
+    await record(connection, row, Step.SCHEDULE_CHANGED, actor=actor, dirty_from=now, reason=reason)
+    await tell(connection, "shipment.schedule_changed", row, reason=reason)
+
+
+def _organization(caller: Principal, named: str | None) -> str | None:
+    """Return whose a new shipment is: the caller's organization's, or that which a caller without one names."""
+    if caller.organization is None:
+        return named
+    if named not in {None, caller.organization}:
+        raise Forbidden(f"This key makes shipments of {caller.organization} only.")
+    return caller.organization
+
+
+def _not_before_departure(row: RowMapping, at: datetime) -> None:
+    departed_at = row["departed_at"]
+    if departed_at is not None and at < departed_at:
+        raise Invalid("at", f"is before the departure at {rfc3339(departed_at)}")
+
+
+def _stop_if_stale(row: RowMapping, what: str, seen: int | None) -> None:
+    """Refuse a change of a plan or a schedule that the caller saw as it was before."""
+    revision = row[f"{what}_revision"]
+    if seen in {None, revision}:
+        return
+    told = f"its {what} is at revision {revision}, and this change was made to revision {seen}"
+    raise Conflict(f"{row['shipment_id']} has another {what} by now: {told}. Look at it and decide again.")
+
+
+def _use_by_follows(row: RowMapping) -> bool:
+    """Tell whether a shipment's use-by is counted from its pack-out, and not one that somebody gave."""
+    return row["use_by"] in {None, planning.use_by(row["packed_out_at"], row["use_within_h"])}
+
+
+def _text(at: datetime | None) -> str | None:
+    return None if at is None else rfc3339(at)

@@ -1,0 +1,141 @@
+"""What people do to webhooks: where events are sent to, and whether, and what is sent again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from alerts.model import Severity
+from alerts.outbound.resolve import Targets
+from alerts.webhooks import deliveries, endpoints
+from alerts.webhooks.deliveries import Which
+from api.identity.access import Principal, visible_webhooks
+from api.refusals import Conflict, Forbidden, Invalid, NotFound
+from telemetry.actor import Actor
+from telemetry.registry import organizations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewWebhook:
+    """A webhook as it is made; None chooses every event, and every shipment that its owner may see."""
+
+    url: str
+    events: Sequence[str] | None = None
+    min_severity: Severity | None = None
+    shipment_ids: Sequence[str] | None = None
+    organization: str | None = None
+    description: str | None = None
+
+
+async def create(
+    engine: AsyncEngine, targets: Targets, caller: Principal, new: NewWebhook, *, actor: Actor
+) -> tuple[RowMapping, str]:
+    """Make a webhook; returns it with the secret that signs its messages, to be shown once.
+
+    The URL is looked up first, then all is done in one transaction.
+    """
+    values = asdict(new) | {
+        "url": await _checked(targets, new.url),
+        "organization": _organization(caller, new.organization),
+        "sees_shipment_ids": None if caller.shipment_ids is None else sorted(caller.shipment_ids),
+        "created_by": str(actor),
+    }
+    organization = values["organization"]
+    async with engine.begin() as connection:
+        if organization is not None:
+            await organizations.ensure(connection, organization)
+        made = await endpoints.add(connection, values)
+        if made is None:
+            raise Conflict(f"{organization} has {endpoints.MOST_OF_ONE} webhooks already: delete one first.")
+    return made
+
+
+async def change(
+    engine: AsyncEngine, targets: Targets, caller: Principal, webhook_id: UUID, changes: Mapping[str, Any]
+) -> RowMapping:
+    """Change what is given; filters hold for events from now on, a URL for everything that is still to be sent.
+
+    `changes` has fields of `NewWebhook` other than its organization. A URL is looked up first, once it is known that
+    there is such a webhook; then all is done in one transaction.
+    """
+    values = dict(changes)
+    if "url" in values:
+        async with engine.connect() as connection:
+            await get(connection, caller, webhook_id)
+        values["url"] = await _checked(targets, values["url"])
+    async with engine.begin() as connection:
+        await endpoints.change(connection, webhook_id, visible_webhooks(caller), values)
+        return await get(connection, caller, webhook_id)
+
+
+async def delete(connection: AsyncConnection, caller: Principal, webhook_id: UUID) -> None:
+    """Send nothing more to a webhook, for good."""
+    if not await endpoints.remove(connection, webhook_id, visible_webhooks(caller)):
+        raise NotFound("webhook", webhook_id)
+
+
+async def rotate_secret(
+    connection: AsyncConnection, caller: Principal, webhook_id: UUID
+) -> tuple[str, datetime]:
+    """Make a new secret; returns it, and until when the one of before signs beside it."""
+    rotated = await endpoints.rotate(connection, webhook_id, visible_webhooks(caller))
+    if rotated is None:
+        raise NotFound("webhook", webhook_id)
+    return rotated
+
+
+async def send_test(connection: AsyncConnection, caller: Principal, webhook_id: UUID) -> str:
+    """Send an event of the type `webhook.test` to this endpoint alone, and return its id."""
+    row = await get(connection, caller, webhook_id)
+    if row["state"] != "active":
+        raise Conflict(f"This webhook is {row['state']}: resume it first.")
+    return await deliveries.test(connection, webhook_id)
+
+
+async def replay(connection: AsyncConnection, caller: Principal, webhook_id: UUID, which: Which) -> int:
+    """Send some events again, each under its old id, and return how many."""
+    await get(connection, caller, webhook_id)
+    count = await deliveries.replay(connection, webhook_id, which)
+    if which.event_id is not None and not count:
+        raise NotFound("delivery of the event", which.event_id)
+    return count
+
+
+async def pause(connection: AsyncConnection, caller: Principal, webhook_id: UUID) -> RowMapping:
+    """Send nothing until it is resumed; what comes meanwhile is kept. Again changes nothing."""
+    await endpoints.pause(connection, webhook_id, visible_webhooks(caller))
+    return await get(connection, caller, webhook_id)
+
+
+async def resume(connection: AsyncConnection, caller: Principal, webhook_id: UUID) -> RowMapping:
+    """Send again, whether it was paused or switched off; all that has waited goes at once."""
+    await endpoints.resume(connection, webhook_id, visible_webhooks(caller))
+    return await get(connection, caller, webhook_id)
+
+
+async def get(connection: AsyncConnection, caller: Principal, webhook_id: UUID) -> RowMapping:
+    """Load a webhook that the caller may see."""
+    row = await endpoints.get(connection, webhook_id, visible_webhooks(caller))
+    if row is None:
+        raise NotFound("webhook", webhook_id)
+    return row
+
+
+async def _checked(targets: Targets, url: str) -> str:
+    """Return a URL as it is stored, and refuse one that must not be sent to."""
+    target = await targets.check(url)
+    if isinstance(target, str):
+        raise Invalid("url", target)
+    return target.url
+
+
+def _organization(caller: Principal, named: str | None) -> str | None:
+    if caller.organization is None:
+        return named
+    if named not in {None, caller.organization}:
+        raise Forbidden(f"This key makes webhooks of {caller.organization} only.")
+    return caller.organization
