@@ -30,6 +30,7 @@ from api.http.services import Probe, Services
 from api.identity.authenticator import Authenticator
 from api.identity.device_credentials import device_credentials
 from api.notification_channels import notices_of
+from api.pages.site import with_pages
 from api.roles import Role
 from api.settings import Settings, required
 from migrations.upgrade import engine_for
@@ -131,7 +132,7 @@ async def running(
             alive=lambda: {name: not task.done() for name, task in tasks.items()},
             clock=_clock,
         )
-        web = Web(create_app(services, serves=roles), listener)
+        web = Web(with_pages(create_app(services, serves=roles)), listener)
         stop = asyncio.Event()
         work: dict[str, Coroutine[Any, Any, None]] = {"web": web.run_until_stopped()}
         if Role.API in roles:

@@ -6,7 +6,6 @@ from typing import Final
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.staticfiles import StaticFiles
 
 from api.http import openapi, problems
 from api.http.middleware import BodyLimit, Surroundings
@@ -81,6 +80,5 @@ def create_app(services: Services, *, serves: Collection[Role] = ALL_ROLES) -> F
     problems.install(app)
     for noun in _NOUNS if Role.API in serves else (operations,):
         app.include_router(noun.router)
-    app.mount("/static", StaticFiles(directory=operations.STATIC))
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]  # FastAPI's own way to change it
     return app

@@ -1,10 +1,9 @@
-"""For those who run the service: is it alive, is it ready, its figures, and the documents of its interface."""
+"""For those who run the service: is it alive, is it ready, and its figures."""
 
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
@@ -13,11 +12,6 @@ from api.http.routing import Here
 
 router = APIRouter(tags=["operations"])
 
-STATIC = Path(__file__).parents[2] / "pages" / "static"
-_DOCS_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 _NOT_NOW: dict[int | str, dict[str, Any]] = {503: {"description": "Not so; the body says which part."}}
 
 
@@ -40,9 +34,3 @@ async def readyz(services: Here) -> JSONResponse:
 async def metrics() -> Response:
     """Give the figures of this process, in Prometheus' text format."""
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-@router.get("/docs", include_in_schema=False)
-async def docs() -> FileResponse:
-    """Show the interface, to read and to try; nothing is loaded from elsewhere."""
-    return FileResponse(STATIC / "docs" / "index.html", headers={"Content-Security-Policy": _DOCS_POLICY})

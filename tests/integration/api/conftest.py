@@ -19,6 +19,7 @@ from api.http.event_hub import EventHub
 from api.http.server import Web, bind
 from api.http.services import Services
 from api.identity.authenticator import Authenticator
+from api.pages.site import with_pages
 from migrations.upgrade import engine_for
 from telemetry.ingest.pipeline import Ingest
 
@@ -156,7 +157,7 @@ def make_app(apps: dict[int, FastAPI]) -> Iterator[MakeApp]:
     lent: list[FastAPI] = []
 
     def make(services: Services) -> FastAPI:
-        app = apps.pop(services.body_limit, None) or create_app(services)
+        app = apps.pop(services.body_limit, None) or with_pages(create_app(services))
         app.state.services = services
         lent.append(app)
         return app
