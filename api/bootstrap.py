@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from alerts.notifications.loop import run_notices
 from alerts.outbound.resolve import Targets
 from alerts.webhooks.loop import run_webhooks
 from alerts.work.wakeup import unless
+from api import notification_channels
 from api.database import check_database
 from api.embedded import Servers
 from api.errors import StoppedError
@@ -29,7 +31,6 @@ from api.http.server import Web, bind
 from api.http.services import Probe, Services
 from api.identity.authenticator import Authenticator
 from api.identity.device_credentials import device_credentials
-from api.notification_channels import notices_of
 from api.pages.site import with_pages
 from api.roles import Role
 from api.settings import Settings, required
@@ -112,7 +113,7 @@ async def running(
         hub = EventHub(pool, per_key=settings.streams_per_key)
         admin_key = None if settings.admin_key is None else settings.admin_key.get_secret_value()
         targets = Targets(settings.webhook_allow_networks)
-        notices = notices_of(settings, targets)
+        channels = notification_channels.make_channels(settings, targets)
         retention = timedelta(days=settings.outbox_retention_days)
         tasks: dict[str, asyncio.Task[None]] = {}
         services = Services(
@@ -127,7 +128,11 @@ async def running(
             mqtt_public_url=settings.mqtt_public_url or _without_account(mqtt_url),
             probes={
                 **({"ingest": ingesting.probe} if Role.INGEST in roles else {}),
-                **({"notices": notices.probe} if Role.DELIVER in roles else {}),
+                **(
+                    {"notices": partial(notification_channels.probe, channels)}
+                    if Role.DELIVER in roles
+                    else {}
+                ),
             },
             alive=lambda: {name: not task.done() for name, task in tasks.items()},
             clock=_clock,
@@ -146,7 +151,7 @@ async def running(
             work["attend"] = run_attend(pool, stop)
             work["deliver"] = run_deliver(pool, stop, retention)
             work["webhooks"] = run_webhooks(pool, stop, targets=targets, retention=retention)
-            work["notices"] = run_notices(pool, stop, channels=notices.channels)
+            work["notices"] = run_notices(pool, stop, channels=channels)
 
         async with asyncio.TaskGroup() as group:
             tasks |= {name: group.create_task(loop, name=name) for name, loop in work.items()}

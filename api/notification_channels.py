@@ -1,6 +1,4 @@
-"""What notices are sent with, from the settings, and what `/readyz` says of it."""
-
-from dataclasses import dataclass
+"""The channels by which people are notified, made from the settings, and what `/readyz` says of them."""
 
 import structlog
 
@@ -14,34 +12,24 @@ from api.settings import Settings, SettingsError, required
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notices:
-    """The channels, and whether each can be used."""
-
-    channels: Channels
-
-    async def probe(self) -> Probe:
-        """Say what cannot be sent; the process is ready all the same, since everything else goes on."""
-        mailer = self.channels.mailer
-        if mailer is None:
-            return Probe(ok=True, detail={"email": False, "problem": NO_MAIL})
-        trouble = {} if mailer.trouble is None else {"problem": mailer.trouble}
-        return Probe(ok=True, detail={"email": mailer.trouble is None, **trouble})
-
-
-def notices_of(settings: Settings, targets: Targets) -> Notices:
-    """Put together what notices are sent with; raise SettingsError where half of what mail needs is set."""
+def make_channels(settings: Settings, targets: Targets) -> Channels:
+    """Make the channels; raise SettingsError if only half of what mail needs is set."""
     if settings.smtp_url is None:
         if settings.mail_from is not None:
             raise SettingsError("DEWARWATCH_SMTP_URL is not set, and MAIL_FROM alone sends nothing")
         log.warning("no_mail", problem=NO_MAIL)
-        return Notices(channels=Channels(targets=targets, public_url=settings.public_url))
+        return Channels(targets=targets, public_url=settings.public_url)
     sender = mail.address(required(settings.mail_from, "MAIL_FROM", "Dewarwatch <alerts@your.example>"))
     server = mail_server.parse(settings.smtp_url.get_secret_value())
     assert not isinstance(sender, str)  # the settings have looked at both
     assert not isinstance(server, str)
-    return Notices(
-        channels=Channels(
-            targets=targets, mailer=Mailer(server), mail_from=sender, public_url=settings.public_url
-        )
-    )
+    return Channels(targets=targets, mailer=Mailer(server), mail_from=sender, public_url=settings.public_url)
+
+
+async def probe(channels: Channels) -> Probe:
+    """Report what cannot be sent; the process is ready all the same, since everything else goes on."""
+    mailer = channels.mailer
+    if mailer is None:
+        return Probe(ok=True, detail={"email": False, "problem": NO_MAIL})
+    trouble = {} if mailer.trouble is None else {"problem": mailer.trouble}
+    return Probe(ok=True, detail={"email": mailer.trouble is None, **trouble})

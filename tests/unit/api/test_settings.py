@@ -3,7 +3,7 @@
 import pytest
 
 from alerts.outbound.resolve import Targets
-from api.notification_channels import notices_of
+from api.notification_channels import make_channels, probe
 from api.roles import ALL_ROLES, Role, parse_roles
 from api.settings import SettingsError, load, required
 
@@ -59,16 +59,16 @@ def test_what_compose_passes_on_empty_is_not_set(monkeypatch):
     assert settings.webhook_allow_networks == ()
 
 
-async def test_notices_by_mail_need_a_server_and_a_sender():
+async def test_notifications_by_mail_need_a_server_and_a_sender():
     targets = Targets()
     with pytest.raises(SettingsError, match="DEWARWATCH_MAIL_FROM is not set"):
-        notices_of(load(smtp_url="smtp://mail.example"), targets)
+        make_channels(load(smtp_url="smtp://mail.example"), targets)
     with pytest.raises(SettingsError, match="DEWARWATCH_SMTP_URL is not set"):
-        notices_of(load(mail_from="a@x.example"), targets)
-    without = await notices_of(load(), targets).probe()
+        make_channels(load(mail_from="a@x.example"), targets)
+    without = await probe(make_channels(load(), targets))
     assert without.ok
     assert "SMTP_URL is not set" in str(without.detail["problem"])
-    both = await notices_of(load(smtp_url="smtp://mail.example", mail_from="a@x.example"), targets).probe()
+    both = await probe(make_channels(load(smtp_url="smtp://mail.example", mail_from="a@x.example"), targets))
     assert both.detail == {"email": True}
 
 
