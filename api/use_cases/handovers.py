@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.escalation import hand_over
+from alerts.escalation.hand_over import hand_over as pass_on
 from alerts.escalation.registers import unknown_contacts
 from alerts.events import outbox
 from alerts.wording import rfc3339
@@ -34,7 +34,7 @@ class NewHandover:
     note: str | None = None
 
 
-async def record(
+async def hand_over(
     connection: AsyncConnection,
     caller: Principal,
     shipment_id: str,
@@ -52,7 +52,7 @@ async def record(
     shipment = await locked(connection, caller, shipment_id)
     await _check(connection, new, shipment)
     values = asdict(new) | {"at": at, "shipment_id": shipment_id, "by": str(actor)}
-    row, is_new = await hand_over.hand_over(connection, shipment, values)
+    row, is_new = await pass_on(connection, shipment, values)
     if is_new:
         await _tell(connection, row, shipment)
     else:

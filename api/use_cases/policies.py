@@ -8,7 +8,8 @@ from typing import Any, Final
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.escalation.dry_run import ImaginedAlert, dry_run
+from alerts.escalation.dry_run import ImaginedAlert
+from alerts.escalation.dry_run import dry_run as imagine
 from alerts.escalation.notification import Notification
 from alerts.escalation.people import Custody, Handover, People
 from alerts.escalation.policy import CONTACT_PREFIX, Policy, choose
@@ -93,7 +94,7 @@ async def change(
     return changed
 
 
-async def try_out(
+async def dry_run(
     connection: AsyncConnection, caller: Principal, trial: PolicyTrial, *, now: datetime
 ) -> tuple[Policy, tuple[Notification, ...]]:
     """Return the policy that would hold for an alert, and every decision of its first 24 hours. Nothing is stored."""
@@ -118,7 +119,7 @@ async def try_out(
         destination=trial.destination,
         severity=trial.severity,
     )
-    return holds, dry_run(imagined, policies, people)
+    return holds, imagine(imagined, policies, people)
 
 
 def _organization(caller: Principal, named: str | None) -> str | None:

@@ -64,7 +64,7 @@ def _whole(refused: Refused) -> Unreadable | TooLarge:
 
 
 async def _allowed(engine: AsyncEngine, caller: Principal, raws: Sequence[Any]) -> Callable[[str], bool]:
-    """Tell for which loggers the caller may send: the operators for all, the others for those on their shipments."""
+    """Return for which loggers the caller may send: operators for all, others for those on their shipments."""
     if caller.is_operator:
         return lambda _: True
     named = {device_id for raw in raws if (device_id := named_device(raw))}

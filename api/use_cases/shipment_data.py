@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping
-
 from alerts.wording import rfc3339
 
 _PLAN_NUMBERS = (
@@ -22,7 +20,7 @@ _TIMES = (
 )
 
 
-def shipment_data(row: RowMapping | Mapping[str, Any], device_ids: Sequence[str]) -> dict[str, Any]:
+def shipment_data(row: Mapping[str, Any], device_ids: Sequence[str]) -> dict[str, Any]:
     """Return a row of `shipments` under the names of the HTTP interface, every limit and time of its plan spelled out."""
     return {
         **{name: row[name] for name in _AS_THEY_ARE},

@@ -83,5 +83,5 @@ async def tell(connection: AsyncConnection, event: str, row: RowMapping, **more:
         type=event,
         shipment_id=row["shipment_id"],
         organization=row["organization"],
-        data={**shipment_data(row, device_ids), **more},
+        data={**shipment_data(dict(row), device_ids), **more},
     )

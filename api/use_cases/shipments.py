@@ -49,7 +49,7 @@ class Leg:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewShipment:
-    """What is said of a shipment when it is registered; what is left out comes from its product, or is not known."""
+    """What is said of a shipment when it is made; what is left out comes from its product, or is not known."""
 
     shipment_id: str
     device_ids: Sequence[str]
@@ -85,10 +85,10 @@ _COPIED = (
 )
 
 
-async def register(
+async def create(
     connection: AsyncConnection, caller: Principal, new: NewShipment, *, actor: Actor, now: datetime
 ) -> None:
-    """Register a shipment with its plan, put its loggers on it, and let it depart if it already has."""
+    """Make a shipment with its plan, put its loggers on it, and let it depart if it already has."""
     planning.tunable(new.plan.get("rules"))
     organization = _organization(caller, new.organization)
     for name in ("departed_at", "packed_out_at"):
@@ -288,7 +288,7 @@ def _stop_if_stale(row: RowMapping, what: str, seen: int | None) -> None:
 
 
 def _use_by_follows(row: RowMapping) -> bool:
-    """Tell whether a shipment's use-by is counted from its pack-out, and not one that somebody gave."""
+    """Return whether a shipment's use-by is counted from its pack-out, and not one that somebody gave."""
     return row["use_by"] in {None, planning.use_by(row["packed_out_at"], row["use_within_h"])}
 
 

@@ -28,7 +28,7 @@ async def record_handover(
     It may be told late, and out of order: the latest by `at` says who holds it.
     """
     async with services.engine.begin() as connection:
-        row, is_new = await handovers.record(
+        row, is_new = await handovers.hand_over(
             connection, caller, shipment_id, body.value(), actor=caller.actor, now=services.clock()
         )
     response.status_code = 201 if is_new else 200

@@ -93,7 +93,7 @@ async def list_policy_revisions(
 async def try_policy(body: DryRunIn, caller: Caller, services: Here) -> DryRunOut:
     """Show who would be told what and when of an alert that nobody takes. Nothing is stored, and nothing sent."""
     async with services.engine.connect() as connection:
-        holds, decided = await policies.try_out(connection, caller, body.value(), now=services.clock())
+        holds, decided = await policies.dry_run(connection, caller, body.value(), now=services.clock())
 
     def shows(contact: Contact) -> bool:
         return caller.is_operator or contact.organization == caller.organization
