@@ -215,7 +215,7 @@ def _outage(settings: Settings) -> Outage:
 
 
 def _mqtt_url(settings: Settings, roles: frozenset[Role]) -> str | None:
-    """Give the broker's address where a role needs it: to ingest, and to give loggers their passwords."""
+    """Return the broker's address if a role needs it: to ingest, and to give loggers their passwords."""
     if not roles & {Role.INGEST, Role.API}:
         return settings.mqtt_url
     return required(settings.mqtt_url, "MQTT_URL", "mqtt://user:password@host:1883")

@@ -134,7 +134,7 @@ def load(**overrides: Any) -> Settings:
 
 
 def required(value: str | None, name: str, hint: str) -> str:
-    """Give the setting's value, or raise SettingsError that says how to set it."""
+    """Return the setting's value, or raise SettingsError that says how to set it."""
     if value is None:
         raise SettingsError(f"{PREFIX}{name} is not set: {hint}")
     return value

@@ -23,13 +23,13 @@ AsOf = Annotated[
 
 
 def stands_for(as_of: datetime | None, now: datetime) -> dict[str, str]:
-    """Give the header of an answer that stands for an instant; raise Problem 422 where it lies ahead."""
+    """Return the header of an answer that stands for an instant; raise Problem 422 if the instant lies ahead."""
     if as_of is not None and as_of > now + AHEAD_AT_MOST:
         raise invalid("as_of", "lies more than 5 minutes ahead: nothing is known of it yet", place="query")
     return {HEADER: rfc3339(as_of or now)}
 
 
 def unknown(what: str, id_: object, as_of: datetime | None) -> Problem:
-    """Say that something does not exist, did not at that instant, or that the caller may not know that it does."""
+    """Return that something does not exist, did not at that instant, or that the caller may not know of it."""
     when = "" if as_of is None else f" that was known at {rfc3339(as_of)}"
     return Problem(404, f"There is no {what} {id_}{when}.")

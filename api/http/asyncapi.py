@@ -226,7 +226,7 @@ def _schemas(events: Iterable[Any]) -> Object:
 
 
 def _used_by(schema: Any, known: Mapping[str, Any]) -> Object:
-    """Give the schemas of the other document that a schema names, with those that they name."""
+    """Return the schemas of the other document that a schema names, with those that they name."""
     if isinstance(schema, list):
         schema = dict(enumerate(schema))
     if not isinstance(schema, dict):
@@ -298,7 +298,7 @@ def _http(method: str, query: Object | None = None) -> Object:
 
 
 def _query(operation: Object) -> Object:
-    """Give the parameters of a call as the schema of one object."""
+    """Return the parameters of a call as the schema of one object."""
     asked = [one for one in operation.get("parameters", ()) if one["in"] == "query"]
     return {
         "type": "object",

@@ -1,4 +1,4 @@
-"""The event stream: one reader of the outbox in each process, handing its events on to everybody who listens."""
+"""The event stream: one reader of the outbox in each process, which passes its events on to every listener."""
 
 import asyncio
 import time
@@ -42,7 +42,7 @@ RESETS = Counter(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which events a listener wants, and may see; what is empty or None leaves nothing out."""
+    """Which events a listener wants and may see; an empty or absent condition leaves nothing out."""
 
     principal: Principal
     types: Collection[str] = ()
@@ -59,7 +59,7 @@ class Wanted:
         object.__setattr__(self, "reach", reach(self.principal, self.principal.scope))
 
     def takes(self, event: Event) -> bool:
-        """Tell whether this one is among them."""
+        """Return whether an event is among them."""
         return (
             (not self.types or event.type in self.types)
             and (not self.shipment_ids or event.shipment_id in self.shipment_ids)
@@ -71,12 +71,12 @@ class Wanted:
 
 
 def event_frame(event: Event) -> bytes:
-    """Write an event as a server-sent one."""
+    """Return an event as a server-sent one."""
     return _frame(event.position, event.type, orjson.dumps(event.body()))
 
 
 def position_frame(position: Position) -> bytes:
-    """Say that everything up to there was given, without an event."""
+    """Return a frame without an event, which says that everything up to a position was sent."""
     return b": here\nid: %s\n\n" % str(position).encode()
 
 
@@ -91,23 +91,23 @@ _RESET_SAYS = {
 
 
 def reset_frame(lost: Lost, after: Position) -> bytes:
-    """Say that events may be missing between `after` and what follows."""
+    """Return the event that says that events may be missing between `after` and what follows."""
     data = {"reason": lost.reason, "last_event_id": str(after), "message": _RESET_SAYS[lost.reason]}
     body = {"type": "stream.reset", "timestamp": lost.at, "data": data}
     return _frame(lost.go_on_after, "stream.reset", orjson.dumps(body))
 
 
 def _nothing() -> None:
-    """Leave the connection as it is."""
+    """Do nothing to the connection."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Listener:
-    """One open stream: what it has not been given yet, bounded, and whether it has come to its end."""
+    """One open stream: what it has not been sent yet, which is bounded, and whether it has ended."""
 
     wanted: Wanted
     after: Position
-    """It has, or does not want, what is told up to here."""
+    """Events up to here it has, or does not want."""
     cut: Callable[[], None] = _nothing
     """Ends its connection at once, whatever waits to be written to it."""
     frames: deque[bytes] = field(default_factory=deque)
@@ -115,7 +115,7 @@ class Listener:
     over: bool = False
 
     def offer(self, event: Event, frame: bytes) -> None:
-        """Hand an event on; a listener that has not taken a thousand is cut off, and resumes where it was."""
+        """Queue an event; a listener with a thousand in its queue is cut off, and resumes where it was."""
         if self.over or event.position <= self.after or not self.wanted.takes(event):
             return
         if len(self.frames) >= QUEUE:
@@ -128,13 +128,13 @@ class Listener:
         self.news.set()
 
     def end(self) -> None:
-        """Give it nothing more."""
+        """End the stream: nothing more is sent."""
         self.over = True
         self.frames.clear()
         self.news.set()
 
     def take(self) -> bytes:
-        """Give the next events, as many as are written at once."""
+        """Return the next events, as many as are written at once."""
         return b"".join([self.frames.popleft() for _ in range(min(_CHUNK, len(self.frames)))])
 
 
@@ -151,7 +151,7 @@ class EventHub:
         self._closing = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Hand on what is told, until `stop` is set; then all streams end. The database may go and come back."""
+        """Pass events on until `stop` is set; then all streams end. The database may go away and come back."""
         try:
             async with Wakeup(self._pool, OUTBOX_CHANNEL) as wakeup:
                 while not stop.is_set():
@@ -169,7 +169,7 @@ class EventHub:
             listener.end()
 
     async def _hand_on(self) -> None:
-        """Hand on what was told since."""
+        """Pass on the events that came since the last time."""
         async with self._pool.acquire() as connection:
             if self._position is None:
                 self._position = await outbox.end(connection)
@@ -189,7 +189,7 @@ class EventHub:
                     return
 
     def _begin_anew(self, lost: Lost) -> None:
-        """Go on where the database is that has gone back, as to a standby: who listens resumes, and is told."""
+        """Continue from the position of a database that has gone back, as to a standby: listeners resume, and are told."""
         log.warning("stream_begins_anew", reason=lost.reason, position=str(self._position))
         self._position = lost.go_on_after
         for listener in self._listeners:
@@ -203,7 +203,7 @@ class EventHub:
                 listener.offer(event, frame)
 
     def no_place_for(self, principal: Principal) -> str | None:
-        """Say why there is no room for one more stream of this caller, and what to do; None where there is."""
+        """Return why there is no room for one more stream of this caller, and what to do; None if there is room."""
         if self._open[principal.name] >= self._per_key:
             return (
                 f"This key has {self._per_key} streams open at this process, which is the most: close one, "
@@ -229,10 +229,10 @@ class EventHub:
     async def listen(
         self, wanted: Wanted, after: Position | None, cut: Callable[[], None] = _nothing
     ) -> AsyncGenerator[bytes, None]:
-        """Give frames as events come, from `after` on where it is given.
+        """Yield frames as events come, from `after` on if it is given.
 
-        A position among them says that everything up to there was given; one comes at once, others after each
-        `HEARTBEAT_S` of silence. Ends with the hub, and, by `cut`, where the listener is too slow.
+        A position among them says that everything up to there was sent; one comes at once, others after each
+        `HEARTBEAT_S` of silence. Ends with the hub, and, by `cut`, if the listener is too slow.
         """
         await self._ready.wait()
         reached = after
@@ -259,7 +259,7 @@ class EventHub:
     async def _missed(
         self, wanted: Wanted, after: Position, until: Position | None = None
     ) -> AsyncGenerator[tuple[Position, bytes], None]:
-        """Give what was told after a position, page by page, each with where it ends: up to `until`, or to about now.
+        """Yield events after a position, page by page, each with where it ends: up to `until`, or to about now.
 
         A reader that is slow here holds a page, and nothing of the database.
         """
@@ -292,7 +292,7 @@ class EventHub:
             return events, await outbox.lost(connection, after)  # after it: what is cut off meanwhile is seen
 
     async def _next(self, listener: Listener) -> bytes | None:
-        """Give the next events, or where we are after a silence; None at the end."""
+        """Return the next events, or our position after a silence; None at the end."""
         if not listener.frames and not listener.over:
             listener.news.clear()
             try:

@@ -1,4 +1,4 @@
-"""What surrounds every request, as plain ASGI: an id, a log line, figures, safe headers, a bound on bodies, no 500 bare.
+"""What surrounds every request, as plain ASGI: its id, log line and metrics, safe headers, a limit on bodies, and no bare 500.
 
 No BaseHTTPMiddleware: under it, a client that leaves cancels a handler in the middle of a transaction.
 """
@@ -39,7 +39,7 @@ HEADERS: Mapping[str, str] = {
 
 
 class Surroundings:
-    """Gives each request an id, its log line and its figures, and turns what nobody caught into a problem."""
+    """Gives each request an id, a log line and metrics, and turns exceptions that nobody caught into problems."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -66,7 +66,7 @@ class Surroundings:
 
 
 class _Answer:
-    """Watches an answer on its way out."""
+    """Watches a response on its way out."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
@@ -76,7 +76,7 @@ class _Answer:
         self.status: int | None = None
 
     async def send(self, message: Message) -> None:
-        """Pass a message on, the first one with our headers."""
+        """Send a message, the first one with our headers."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self._seconds = time.perf_counter() - self._began
@@ -87,7 +87,7 @@ class _Answer:
         await self._send(message)
 
     def note(self, scope: Scope) -> None:
-        """Write the log line and the figures."""
+        """Write the log line and the metrics."""
         # The template and not the path: a label for each shipment would burst any time series database.
         route = getattr(scope.get("route"), "path", None) or "unmatched"
         SECONDS.labels(scope["method"], route, str(self.status)).observe(self._seconds)
@@ -103,7 +103,7 @@ class _Answer:
 
 
 class BodyLimit:
-    """Refuses bodies that are too long, counting what really comes and not only what was announced."""
+    """Refuses bodies that are too long; counts the bytes that come, and not only those that were announced."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""Cursors: where a page of a list ended, for the caller to hand back unread."""
+"""Pages of lists, and cursors: opaque texts that say where a page ended, for the caller to send back."""
 
 import base64
 import binascii
@@ -23,13 +23,13 @@ _LARGEST_INT = 2**63 - 1
 
 
 def write_cursor(key: Sequence[Any]) -> str:
-    """Give a key as an opaque text."""
+    """Return a key as an opaque text."""
     plain = [str(part) if isinstance(part, UUID) else part for part in key]
     return base64.urlsafe_b64encode(orjson.dumps(plain)).rstrip(b"=").decode()
 
 
 def read_cursor(cursor: str | None, order: Order) -> list[Any] | None:
-    """Read back what `write_cursor` gave for a list of this order; raise Problem 422 for anything else."""
+    """Read a text that `write_cursor` returned for a list of this order; raise Problem 422 for anything else."""
     if cursor is None:
         return None
     try:
@@ -71,7 +71,7 @@ _READERS: Mapping[type, Callable[[Any], Any]] = {
 
 
 def answer(page: Page, show: Callable[[Any], T]) -> ListOf[T]:
-    """Give a page as it is shown."""
+    """Return a page as it is sent."""
     return ListOf(
         items=[show(row) for row in page.rows],
         next_cursor=None if page.next_key is None else write_cursor(page.next_key),

@@ -1,4 +1,4 @@
-"""Whether this process is ready: what each of its parts says of itself, asked together and within a few seconds."""
+"""Whether this process is ready: all its parts are asked at once, and have a few seconds to answer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -38,7 +38,7 @@ async def _ask(name: str, probe: Callable[[], Awaitable[Probe]]) -> Probe:
 
 
 async def database(engine: AsyncEngine) -> Probe:
-    """Tell whether the database answers, has the schema of this version, and at which level it is."""
+    """Return whether the database answers and has the schema of this version, and its level."""
     async with engine.connect() as connection:
         present = await connection.run_sync(
             lambda sync: MigrationContext.configure(sync).get_current_revision()

@@ -1,4 +1,4 @@
-"""The HTTP server inside our own event loop: bound before it starts, stopped by whoever runs it."""
+"""The HTTP server inside our own event loop: its port is bound before it starts, and whoever runs it stops it."""
 
 import contextlib
 import errno
@@ -17,7 +17,7 @@ _BACKLOG = 2048
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Take the port now, so that one that is in use stops the start with a line that says so."""
+    """Bind the port now, so that a port in use stops the start with a line that says so."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio sees that it is TCP and sets TCP_NODELAY: 40 ms less for every answer.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -45,7 +45,7 @@ class Protocol(HttpToolsProtocol):
     """uvicorn's connection, which an application can also end at once, whatever waits to be written."""
 
     def on_message_begin(self) -> None:
-        """Say so in the scope of the request."""
+        """Put the way to end the connection into the scope of the request."""
         super().on_message_begin()
         self.scope["extensions"] = {CUT: {"cut": self.transport.abort}}
 
@@ -70,12 +70,12 @@ class Web(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the process."""
+        """Install no signal handlers."""
         yield
 
     @property
     def url(self) -> str:
-        """Where a browser on this machine finds it."""
+        """The URL for a browser on this machine."""
         host, port = self._listener.getsockname()[:2]
         shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  # recognized, not bound
         return f"http://{shown}:{port}"

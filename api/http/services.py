@@ -1,4 +1,4 @@
-"""What the routes work with, put together by the composition root."""
+"""What the routes work with, made by the composition root."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Everything that a route may touch; `create_app` gets one and keeps nothing of its own."""
+    """Everything that a route may use; `create_app` gets one and keeps no state of its own."""
 
     engine: AsyncEngine
     ingest: Ingest

@@ -21,7 +21,7 @@ from telemetry.registry import shipments
 router = APIRouter(route_class=Call, tags=["excursions"])
 
 States = Annotated[list[ExcursionState] | None, Query(alias="state", description="One or several.")]
-Revisions = Annotated[bool, Query(description="Give each with every state that it was ever known in.")]
+Revisions = Annotated[bool, Query(description="Return each with every state that it was ever known in.")]
 
 
 @router.get("/v1/shipments/{shipment_id}/excursions", response_model_exclude_unset=True)

@@ -89,7 +89,7 @@ async def _page(
 
 
 async def _open_to(connection: AsyncConnection, caller: Principal, page: Page) -> Collection[str] | None:
-    """Give the contacts of a page whose addresses the caller may see; None where that is all of them."""
+    """Return the contacts of a page whose addresses the caller may see; None if it may see all of them."""
     if caller.is_operator:
         return None
     if caller.role not in {KeyRole.OPS, KeyRole.QA}:
@@ -99,11 +99,11 @@ async def _open_to(connection: AsyncConnection, caller: Principal, page: Page) -
 
 
 def _scope_of(what: Table, id_: UUID) -> Any:
-    """Give the scope of an alert or an incident: all that was told of it has the same, and is found by that."""
+    """Return the scope of an alert or an incident, by which its notifications are found."""
     return select(func.coalesce(what.c.shipment_id, "")).where(what.c.id == id_).scalar_subquery()
 
 
 def _visible(caller: Principal) -> Any:
-    """Give what the caller may see: of its shipments, and for operators digests and the fleet as well."""
+    """Return the condition for what the caller may see: of its shipments, and for operators digests and the fleet too."""
     of_shipments = and_(table.c.shipment_id.is_not(None), visible_shipments(caller))
     return or_(of_shipments, notifications.c.scope == "") if caller.is_operator else of_shipments

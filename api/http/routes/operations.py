@@ -1,4 +1,4 @@
-"""For those who run the service: is it alive, is it ready, and its figures."""
+"""For operators: whether the service is alive and ready, and its metrics."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _NOT_NOW: dict[int | str, dict[str, Any]] = {503: {"description": "Not so; the b
 
 @router.get("/livez", responses=_NOT_NOW)
 async def livez(services: Here) -> JSONResponse:
-    """Tell whether this process works at all; where it does not, restart it."""
+    """Return whether this process works at all; if it does not, restart it."""
     tasks = services.alive()
     alive = all(tasks.values())
     return JSONResponse({"alive": alive, "tasks": dict(tasks)}, status_code=200 if alive else 503)
@@ -25,12 +25,12 @@ async def livez(services: Here) -> JSONResponse:
 
 @router.get("/readyz", responses=_NOT_NOW)
 async def readyz(services: Here) -> JSONResponse:
-    """Tell whether this process can do its work now: database, schema, broker, roles."""
+    """Return whether this process can do its work now: database, schema, broker, roles."""
     ready, parts = await readiness(services)
     return JSONResponse({"ready": ready, "parts": parts}, status_code=200 if ready else 503)
 
 
 @router.get("/metrics", response_class=Response)
 async def metrics() -> Response:
-    """Give the figures of this process, in Prometheus' text format."""
+    """Return the metrics of this process, in Prometheus' text format."""
     return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -43,7 +43,7 @@ async def get_trace(
     ] = None,
     as_of: AsOf = None,
 ) -> Response:
-    """Give the shipment's trace, oldest first: all readings of its loggers while they were on it."""
+    """Return the shipment's trace, oldest first: all readings of its loggers while they were on it."""
     after = read_cursor(cursor, history.TRACE_ORDER)
     headers = stands_for(as_of, services.clock())
     stretch = history.Stretch(

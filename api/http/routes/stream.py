@@ -150,7 +150,7 @@ async def stream(
 
 
 async def _still_let_in(services: Services, principal: Principal, authorization: str | None) -> bool:
-    """Tell whether the key still stands; while the database is away nobody can tell, and the stream goes on."""
+    """Return whether the key is still valid; while the database is away nobody knows, and the stream goes on."""
     try:
         return await services.authenticator.principal(authorization) == principal
     except NotLetIn:

@@ -21,7 +21,7 @@ router = APIRouter(route_class=Call, tags=["shipments"])
 async def get_summary(
     shipment_id: Id, caller: Caller, services: Here, response: Response, as_of: AsOf = None
 ) -> SummaryOut:
-    """Give the time proof: in range, out of range, unobserved, and what of the budget is used; for each logger."""
+    """Return the time proof: in range, out of range, unobserved, and what of the budget is used; for each logger."""
     now = services.clock()
     response.headers.update(stands_for(as_of, now))
     async with services.engine.connect() as connection:
@@ -47,7 +47,7 @@ async def get_summary(
 @router.get("/v1/shipments/{shipment_id}/forecast")
 @action("shipments.read")
 async def get_forecast(shipment_id: Id, caller: Caller, services: Here) -> ForecastOut:
-    """Give for how long the coolant lasts, what that leaves at arrival, and when a limit of the band is reached.
+    """Return how long the coolant lasts, what that leaves at arrival, and when a limit of the band is reached.
 
     It is what the rules `hold_time_short` and `excursion_predicted` reckon with, as of now; whether that is told as an
     alert is another matter. All hours are of the journey, which for a simulated shipment passes faster than the clock.

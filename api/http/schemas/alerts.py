@@ -169,7 +169,7 @@ class IncidentOut(Shown):
 
     @classmethod
     def fields(cls, row: Any, alerts: Iterable[Any]) -> dict[str, Any]:
-        """Give its fields from a row and those of its alerts."""
+        """Return its fields from a row and those of its alerts."""
         incident = incident_from_row(row, [str(id_) for id_ in row["alert_ids"]])
         open_ = [alert for alert in map(alert_from_row, alerts) if alert.open]
         return {

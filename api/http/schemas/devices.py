@@ -73,7 +73,7 @@ class DeviceOut(Shown):
 
 
 def latest_of(row: Any) -> Latest | None:
-    """Give the latest reading of a device's state; None where there is none yet."""
+    """Return the latest reading of a device's state; None where there is none yet."""
     if row["measured_at"] is None:
         return None
     return Latest(
@@ -86,7 +86,7 @@ def latest_of(row: Any) -> Latest | None:
 
 
 def position_of(row: Any, since: datetime | None = None) -> PositionOut | None:
-    """Give the latest place of a device's state; None where none is known, or none since then."""
+    """Return the latest place of a device's state; None where none is known, or none since then."""
     if row["position_at"] is None or (since is not None and row["position_at"] < since):
         return None
     return PositionOut(at=row["position_at"], lat=row["lat"], lon=row["lon"])

@@ -14,7 +14,7 @@ from api.http.schemas.shipments import ShipmentState
 
 
 def _absent(schema: dict[str, Any]) -> None:
-    """Say of a field that it may be absent, not what it is then: nobody fills it in."""
+    """Remove the default from the schema of a field that may be absent: nobody fills it in."""
     schema.pop("default", None)
 
 
@@ -30,7 +30,7 @@ Sequence = Annotated[
 
 
 def _told(shown: type[BaseModel], name: str, *, without: Container[str] = ()) -> type[BaseModel]:
-    """Give the model of what is told of something that the API shows: its fields, and those of every such event."""
+    """Return the model of what is told of something that the API shows: its fields, and those of every such event."""
     kept: dict[str, Any] = {
         field: (info.annotation, info) for field, info in shown.model_fields.items() if field not in without
     }
@@ -166,7 +166,7 @@ STREAM_ONLY: Mapping[str, Told] = {
 
 
 def event_type(name: str) -> str:
-    """Give the name of an event that can be asked for; raise ValueError with a guess at what was meant."""
+    """Return the name of an event that can be asked for; raise ValueError with a guess at what was meant."""
     if name not in EVENTS:
         raise ValueError(f"names no event: {name[:100]!r}{hint(name[:100], tuple(EVENTS))}")
     return name

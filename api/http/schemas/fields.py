@@ -23,7 +23,7 @@ class Given(BaseModel):
 
 
 def example(**fields: Any) -> ConfigDict:
-    """Give the configuration of a body that shows an example of itself in the documents."""
+    """Return the configuration of a body that shows an example of itself in the documents."""
     return ConfigDict(json_schema_extra={"examples": [fields]})
 
 

@@ -56,7 +56,7 @@ class ExcursionOut(Shown):
 
     @classmethod
     def fields(cls, row: Any) -> dict[str, Any]:
-        """Give its fields from a row."""
+        """Return its fields from a row."""
         data = excursion_data(
             excursion_from_row(row), shipment_id=row["shipment_id"], device_id=row["device_id"]
         )

@@ -55,7 +55,7 @@ class Trace(Shown):
 
 
 def shown(row: Any) -> dict[str, Any]:
-    """Give a stored reading as JSON; without a model between, since a trace has thousands."""
+    """Return a stored reading as JSON; without a model between, since a trace has thousands."""
     reading = {name: row[name] for name in _ALWAYS}
     reading |= {name: value for name in _SOMETIMES if (value := row[name]) is not None}
     for name in ("measured_at", "received_at", "flight_mode_until"):
@@ -91,13 +91,13 @@ def _field_schema(field: Judged) -> dict[str, Any]:
 
 
 def _is(kind: str, *names: str) -> dict[str, Any]:
-    """Give the schema of objects whose fields of these names are of that kind; absent is null."""
+    """Return the schema of objects whose fields of these names are of that kind; absent is null."""
     typed = {"properties": {name: {"type": kind} for name in names}}
     return typed if kind == "null" else typed | {"required": [*names]}
 
 
 def reading_schema(*, required: Sequence[str] = ("measured_at",)) -> dict[str, Any]:
-    """Give the JSON schema of a reading on the way in, from the table by which it is judged."""
+    """Return the JSON schema of a reading on the way in, from the table by which it is judged."""
     time = {"type": "string", "format": "date-time"}
     device_id = {"type": ["string", "null"], "pattern": f"^{DEVICE_ID.pattern}$"}
     fields = {name: _field_schema(field) for name, field in FIELDS.items()}

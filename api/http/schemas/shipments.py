@@ -48,7 +48,7 @@ class PlanFields(Given):
     )
 
     def plan_fields(self) -> dict[str, Any]:
-        """Give the fields of the plan that were sent; null is not the same as absent."""
+        """Return the fields of the plan that were sent; null is not the same as absent."""
         return {
             name: getattr(self, name) for name in PlanFields.model_fields if name in self.model_fields_set
         }
@@ -65,7 +65,7 @@ class TunedPlanFields(PlanFields):
     )
 
     def plan_fields(self) -> dict[str, Any]:
-        """Give the fields of the plan that were sent, what is tuned of rules among them."""
+        """Return the fields of the plan that were sent, what is tuned of rules among them."""
         return super().plan_fields() | ({} if self.rules is None else {"rules": self.rules})
 
 
@@ -127,7 +127,7 @@ class PlanChanges(PlanFields):
     band: Annotated[Band | None, Field(strict=False)] = None
 
     def plan_fields(self) -> dict[str, Any]:
-        """Give the fields of the plan that were sent, the band among them."""
+        """Return the fields of the plan that were sent, the band among them."""
         return ({"band": self.band} if "band" in self.model_fields_set else {}) | super().plan_fields()
 
 

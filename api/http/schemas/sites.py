@@ -108,7 +108,7 @@ class ReceivingHours(Given):
         return self
 
     def as_given(self) -> dict[str, Any]:
-        """Give it as it was sent."""
+        """Return it as it was sent."""
         return self.model_dump(exclude_unset=True)
 
 

@@ -67,5 +67,5 @@ class SummaryOut(Shown):
 
 
 def seconds(duration: Duration) -> float:
-    """Give a duration in seconds: whole ones as an integer."""
+    """Return a duration in seconds: whole ones as an integer."""
     return duration / SECOND if duration % SECOND else duration // SECOND
