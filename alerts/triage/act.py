@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.events.write import Whose
+from alerts.events.write import EventScope
 from alerts.model import Instant, to_instant
 from alerts.tables import alert_comments, alerts
 from alerts.triage.actions import Person, Refused
@@ -103,7 +103,9 @@ async def _act(
         if isinstance(changes, Refused):
             refused.append(changes)
             continue
-        whose = Whose(shipment_id=alert.shipment_id, organization=row["organization"], drill=row["drill"])
+        whose = EventScope(
+            shipment_id=alert.shipment_id, organization=row["organization"], drill=row["drill"]
+        )
         for change in changes:
             steps.append((whose, AlertStep(before=before, change=change)))
             before = alert = change.alert

@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from alerts.attention.loop import attend_due
-from alerts.events.write import Whose
+from alerts.events.write import EventScope
 from alerts.model import SECOND, AlertKind, Condition, Severity, to_instant
 from alerts.triage import act as handling
 from alerts.triage import actions
@@ -168,7 +168,7 @@ class Owned(RuleBasedStateMachine):
             )
             before = None if row is None else alert_from_row(row)
             steps = follow(before, scope, found, now, lambda: str(uuid4()))
-            await save_steps(connection, [(Whose(shipment_id=scope), step) for step in steps], now)
+            await save_steps(connection, [(EventScope(shipment_id=scope), step) for step in steps], now)
 
     @rule(deed=DEEDS)
     def act(self, deed: dict[str, Any]) -> None:
