@@ -10,6 +10,7 @@ from alerts.model import LIVE, Change, Excursion, ExcursionState, Severity
 from alerts.triage.alert import Alert, AlertChange, AlertState
 from alerts.triage.incidents import Incident, IncidentChange, IncidentReason, IncidentState
 from alerts.wording import instant_text
+from telemetry.actor import stored_actor
 
 ALERT_EVENTS = {
     AlertState.FIRING: "alert.firing",
@@ -73,7 +74,7 @@ def alert_data(alert: Alert) -> dict[str, Any]:
         "until": instant_text(condition.until),
         "raised_at": instant_text(alert.raised_at),
         "acknowledged_at": instant_text(alert.acknowledged_at),
-        "acknowledged_by": alert.acknowledged_by,
+        "acknowledged_by": stored_actor(alert.acknowledged_by),
         "resolved_at": instant_text(alert.resolved_at),
         "owner": alert.owner,
         "snoozed_until": instant_text(alert.snoozed_until),

@@ -21,6 +21,7 @@ from alerts.model import (
 )
 from alerts.triage.alert import Alert, AlertState
 from alerts.triage.incidents import Incident, IncidentState
+from telemetry.actor import read_actor
 
 
 class StoredRow(Protocol):
@@ -69,13 +70,13 @@ def alert_from_row(row: StoredRow) -> Alert:
         state=AlertState(row["state"]),
         raised_at=to_instant(row["raised_at"]),
         acknowledged_at=optional_instant(row["acknowledged_at"]),
-        acknowledged_by=row["acknowledged_by"],
+        acknowledged_by=read_actor(row["acknowledged_by"]),
         resolved_at=optional_instant(row["resolved_at"]),
         owner=row["owner"],
         assigned_at=optional_instant(row["assigned_at"]),
-        assigned_by=row["assigned_by"],
+        assigned_by=read_actor(row["assigned_by"]),
         snoozed_until=optional_instant(row["snoozed_until"]),
-        snoozed_by=row["snoozed_by"],
+        snoozed_by=read_actor(row["snoozed_by"]),
         snooze_reason=row["snooze_reason"],
         last_action_at=optional_instant(row["last_action_at"]),
         incident_id=str(row["incident_id"]) if row["incident_id"] else None,

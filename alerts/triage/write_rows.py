@@ -14,6 +14,7 @@ from alerts.triage.incidents import IncidentChange
 from alerts.triage.payloads import alert_data, excursion_data, incident_data
 from alerts.wording import instant_text
 from alerts.work.bulk import Row, row_of
+from telemetry.actor import stored_actor
 
 
 def excursion_rows(change: Change, *, shipment_id: str, device_id: str, now: Instant) -> tuple[Row, Row]:
@@ -39,7 +40,7 @@ def alert_revision_row(step: AlertStep, now: Instant) -> Row:
     change = step.change
     values = _alert_values(change.alert) | {
         "alert_id": change.alert.id,
-        "by": change.by or f"rule:{change.alert.condition.kind}",
+        "by": str(change.actor),
         "reason": change.reason,
         "note": change.note,
         "recorded_at": instant_text(now),
@@ -53,8 +54,8 @@ def _alert_values(alert: Alert) -> Row:
         "subject": alert.condition.subject,
         "withdrawn": alert.condition.withdrawn,
         "assigned_at": instant_text(alert.assigned_at),
-        "assigned_by": alert.assigned_by,
-        "snoozed_by": alert.snoozed_by,
+        "assigned_by": stored_actor(alert.assigned_by),
+        "snoozed_by": stored_actor(alert.snoozed_by),
         "last_action_at": instant_text(alert.last_action_at),
     }
 

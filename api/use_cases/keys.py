@@ -34,7 +34,7 @@ async def create(
         shipment_ids=shipment_ids,
         device_ids=device_ids,
         expires_at=expires_at,
-        created_by=actor.name,
+        actor=actor,
     )
     if isinstance(made, KeyRefused):
         raise Invalid(made.field, made.why)

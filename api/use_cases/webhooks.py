@@ -42,13 +42,12 @@ async def create(
         "url": await _checked(targets, new.url),
         "organization": _organization(caller, new.organization),
         "sees_shipment_ids": None if caller.shipment_ids is None else sorted(caller.shipment_ids),
-        "created_by": str(actor),
     }
     organization = values["organization"]
     async with engine.begin() as connection:
         if organization is not None:
             await organizations.ensure(connection, organization)
-        made = await endpoints.add(connection, values)
+        made = await endpoints.add(connection, values, actor=actor)
         if made is None:
             raise Conflict(f"{organization} has {endpoints.MOST_OF_ONE} webhooks already: delete one first.")
     return made
