@@ -1,23 +1,22 @@
-"""Pure: the words in which people are told what happened; one way to print a temperature, a time, a duration."""
+"""Pure: how a temperature, a time, a duration and a name are printed; one way each, wherever people read them."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from alerts.model import SECOND, Duration, Instant, to_datetime
-
-KEY = "key:"
-"""Begins the name of whoever did something by the HTTP interface."""
+from telemetry.actor import Actor, ActorKind
 
 
 def temperature(celsius: float) -> str:
-    """Print `−150 °C` or `−128.1 °C`: a true minus sign, and no digit more than was measured to a tenth."""
+    """Print `−150 °C` or `−128.1 °C`: rounded to tenths, without a zero at the end, with a true minus sign."""
     tenths = round(celsius, 1) or 0.0  # never "−0"
     return f"{tenths:.1f}".removesuffix(".0").replace("-", "−") + " °C"
 
 
 def person(name: str) -> str:
-    """Print who did something: `Kim Lee`, or `key dw_1f0c93ab` of whoever gave no name."""
-    return f"key {name.removeprefix(KEY)}" if name.startswith(KEY) else name
+    """Print an owner's name: `Kim Lee`, or `key dw_1f0c93ab` where the owner is a key."""
+    actor = Actor.parse(name)
+    return f"key {actor.name}" if actor is not None and actor.kind is ActorKind.KEY else name
 
 
 def time(when: datetime) -> str:
@@ -31,17 +30,17 @@ def rfc3339(time: datetime) -> str:
 
 
 def instant_text(instant: Instant | None) -> str | None:
-    """Print an instant likewise; None stays None."""
+    """Print an instant as `rfc3339` prints a time; None stays None."""
     return None if instant is None else rfc3339(to_datetime(instant))
 
 
 def instant(when: Instant, zone: ZoneInfo | None = None) -> str:
-    """Print an instant as `time` does; with a zone, by its clock as well: `… UTC (Sun 23:45 America/New_York)`."""
+    """Print an instant as `time` does. With a zone, add its local time: `… UTC (Sun 23:45 America/New_York)`."""
     utc = to_datetime(when)
-    return time(utc) + ("" if zone is None else _by_its_clock(utc, zone))
+    return time(utc) + ("" if zone is None else _local_time(utc, zone))
 
 
-def _by_its_clock(utc: datetime, zone: ZoneInfo) -> str:
+def _local_time(utc: datetime, zone: ZoneInfo) -> str:
     try:
         return f" ({utc.astimezone(zone):%a %H:%M} {zone.key})"
     except OverflowError:  # past the last day that there is, as for a plan without an end
@@ -49,7 +48,7 @@ def _by_its_clock(utc: datetime, zone: ZoneInfo) -> str:
 
 
 def on_it(name: str, since: Instant, zone: ZoneInfo | None = None) -> str:
-    """Say who sees to something, and since when."""
+    """Print who is responsible for something, and since when."""
     return f"{person(name)} is on it, since {instant(since, zone)}."
 
 

@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from alerts.attention.loop import BATCH, attend_due
 from alerts.escalation.store import NOTIFICATIONS_CHANNEL
-from alerts.events.write import Whose
+from alerts.events.write import EventScope
 from alerts.model import AlertKind, Condition, Severity, to_instant
 from alerts.triage.alert import AlertStep, raise_alert
 from alerts.triage.store import save_steps
@@ -157,7 +157,7 @@ async def _fire(connection: asyncpg.Connection, numbers: Iterable[int]) -> list[
                 since=now,
             )
             (change,) = raise_alert(str(uuid4()), f"S-{logger}", found, now)
-            steps.append((Whose(shipment_id=f"S-{logger}"), AlertStep(before=None, change=change)))
+            steps.append((EventScope(shipment_id=f"S-{logger}"), AlertStep(before=None, change=change)))
         await save_steps(connection, steps, now)
         await connection.execute("SELECT pg_notify('dewarwatch_attend', '')")
     return [step.change.alert.id for _, step in steps]

@@ -7,7 +7,7 @@ meanwhile is seen when it is to be written: its scope is left as it is, and come
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 import asyncpg
@@ -17,15 +17,14 @@ from alerts import metrics
 from alerts.attention.decide import FLEET, Attended, ScopeView, attend
 from alerts.escalation import store
 from alerts.evaluation.judge_batch import told
-from alerts.events.write import WRITE_EVENTS, Whose
+from alerts.events.write import WRITE_EVENTS, EventScope
 from alerts.model import Instant, to_datetime, to_instant
 from alerts.tables import incident_revisions, incidents
-from alerts.triage.incidents import IncidentChange
 from alerts.triage.payloads import incident_event
 from alerts.triage.rows import alert_from_row, incident_from_row, members
 from alerts.triage.store import lock_unchanged, save_steps
-from alerts.wording import instant_text
-from alerts.work.bulk import Connection, Row, execute, write
+from alerts.triage.write_rows import incident_rows
+from alerts.work.bulk import Connection, execute, write
 from alerts.work.pacing import Pace
 from alerts.work.wakeup import Wakeup, first_of, outlast
 from telemetry.slices import can_wait, in_slices
@@ -267,23 +266,24 @@ async def _save(connection: Connection, attended: Sequence[Attended], batch: Bat
 
 async def save(connection: Connection, attended: Sequence[Attended], now: Instant) -> None:
     """Write what came of it and tell of it, in a number of statements that does not grow with the scopes."""
-    changes = [(_whose(one.view), change) for one in attended for change in one.incidents]
-    latest = {change.incident.id: _incident_row(change) for _, change in changes}
-    told_of = [(whose, incident_event(change)) for whose, change in changes]
+    changes = [(_event_scope(one.view), change) for one in attended for change in one.incidents]
+    rows = [incident_rows(change, now) for _, change in changes]
+    latest = {row["id"]: row for row, _ in rows}
+    told_of = [(scope, incident_event(change)) for scope, change in changes]
     await execute(
         connection,
         [
             (WRITE_INCIDENTS, list(latest.values())),
-            (WRITE_INCIDENT_REVISIONS, [_revision_row(change, now) for _, change in changes]),
+            (WRITE_INCIDENT_REVISIONS, [revision for _, revision in rows]),
         ],
     )
-    steps = [(_whose(one.view), step) for one in attended for step in one.steps]
+    steps = [(_event_scope(one.view), step) for one in attended for step in one.steps]
     await save_steps(connection, steps, now)
     moved = {alert_id: incident_id for one in attended for alert_id, incident_id in one.moved.items()}
     if moved:
         await connection.execute(MOVE, list(moved), list(moved.values()))
     await execute(
-        connection, [(WRITE_EVENTS, [whose.event(*event) for whose, event in told_of if event is not None])]
+        connection, [(WRITE_EVENTS, [scope.event(*event) for scope, event in told_of if event is not None])]
     )
     await connection.execute(
         WRITE_DEADLINES,
@@ -294,7 +294,7 @@ async def save(connection: Connection, attended: Sequence[Attended], now: Instan
     await store.save(
         connection,
         [
-            store.Decisions(scope=one.view.scope, whose=_whose(one.view), decided=one.decided)
+            store.Decisions(scope=one.view.scope, event_scope=_event_scope(one.view), decided=one.decided)
             for one in attended
         ],
         attended[0].view.escalation.policies if attended else (),
@@ -302,44 +302,8 @@ async def save(connection: Connection, attended: Sequence[Attended], now: Instan
     )
 
 
-def _whose(view: ScopeView) -> Whose:
-    return Whose(shipment_id=view.shipment_id, organization=view.organization, drill=view.drill)
-
-
-def _incident_fields(change: IncidentChange) -> dict[str, Any]:
-    incident = change.incident
-    return {
-        "cause_alert_id": incident.cause_alert_id,
-        "state": incident.state,
-        "kind": incident.kind,
-        "severity": incident.severity,
-        "headline": incident.headline,
-        "next_action": incident.next_action,
-        "closed_at": instant_text(incident.closed_at),
-        "merged_into": incident.merged_into,
-        "revision": incident.revision,
-    }
-
-
-def _incident_row(change: IncidentChange) -> Row:
-    incident = change.incident
-    return {
-        "id": incident.id,
-        "shipment_id": incident.shipment_id,
-        "organization": incident.organization,
-        "opened_at": instant_text(incident.opened_at),
-        **_incident_fields(change),
-    }
-
-
-def _revision_row(change: IncidentChange, now: Instant) -> Row:
-    return {
-        "incident_id": change.incident.id,
-        **_incident_fields(change),
-        "alert_ids": list(change.incident.alert_ids),
-        "reason": change.reason,
-        "recorded_at": instant_text(now),
-    }
+def _event_scope(view: ScopeView) -> EventScope:
+    return EventScope(shipment_id=view.shipment_id, organization=view.organization, drill=view.drill)
 
 
 def _new_id() -> str:

@@ -5,11 +5,10 @@ from collections.abc import Collection
 from alerts import wording
 from alerts.escalation.draft import DecisionDraft
 from alerts.escalation.notification import Purpose, Why
-from alerts.escalation.people import Contact
+from alerts.escalation.people import Contact, name_of
 from alerts.escalation.policy import RANK, Role, Step, TellDestination
 from alerts.escalation.progress import Member, Phase, Recipient
 from alerts.model import SECOND, Instant
-from alerts.wording import KEY
 
 
 def tell_new(draft: DecisionDraft) -> None:
@@ -101,8 +100,8 @@ def _taken(draft: DecisionDraft) -> tuple[Member, ...]:
 
 
 def _tell_taken_to(draft: DecisionDraft, audience: frozenset[Recipient], taken: list[Member]) -> None:
-    names = {name for one in taken for name in (one.owner, one.taken_by) if name is not None}
-    knowing = {one.contact_id for one in draft.people.owners(name.removeprefix(KEY) for name in names)}
+    names = {name_of(who) for one in taken for who in (one.owner, one.taken_by) if who is not None}
+    knowing = {one.contact_id for one in draft.people.owners(names)}
     draft.change(also_told=draft.progress.also_told + 1)
     about = draft.message(
         Why.TAKEN, purpose=Purpose.TAKEN, repeat=draft.progress.also_told, detail=_who_and_since(taken)

@@ -9,17 +9,18 @@ from sqlalchemy import RowMapping, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts import wording
-from alerts.escalation.people import folded
+from alerts.escalation.people import folded, name_of
 from alerts.escalation.registers import contacts_for, look_again
 from alerts.escalation.tables import handovers
 from alerts.triage.act import act_on_shipment
-from alerts.triage.actions import Person, pass_on
+from alerts.triage.actions import pass_on
+from telemetry.actor import Actor
 
 
 async def hand_over(
-    connection: AsyncConnection, shipment: RowMapping, values: Mapping[str, Any]
+    connection: AsyncConnection, shipment: RowMapping, values: Mapping[str, Any], *, actor: Actor
 ) -> tuple[RowMapping, bool]:
-    """Put a handover of a locked shipment on record and give it, and whether it is new.
+    """Put a handover of a locked shipment on record; return it, and whether it is new.
 
     The same instant and party is the same handover. The newest one by `at` passes the open alerts on.
     """
@@ -30,18 +31,18 @@ async def hand_over(
     )
     if (there := (await connection.execute(same)).mappings().first()) is not None:
         return there, False
-    made = insert(handovers).values(id=uuid4(), **values).returning(handovers)
+    made = insert(handovers).values(id=uuid4(), **values, by=str(actor)).returning(handovers)
     row = (await connection.execute(made)).mappings().one()
     delivered_at = shipment["delivered_at"]
     before, latest = await _two_latest(connection, row["shipment_id"])
     if latest["id"] == row["id"] and (delivered_at is None or row["at"] > delivered_at):
-        await _pass_alerts_on(connection, shipment, row, before)
+        await _pass_alerts_on(connection, shipment, row, before, actor)
     await look_again(connection, row["shipment_id"])
     return row, True
 
 
 async def _two_latest(connection: AsyncConnection, shipment_id: str) -> tuple[RowMapping | None, RowMapping]:
-    """Give the last handover by the time at which it was, after the one before it."""
+    """Return the last two handovers by the time at which they were, the last one second."""
     query = (
         select(handovers)
         .where(handovers.c.shipment_id == shipment_id)
@@ -53,7 +54,11 @@ async def _two_latest(connection: AsyncConnection, shipment_id: str) -> tuple[Ro
 
 
 async def _pass_alerts_on(
-    connection: AsyncConnection, shipment: RowMapping, row: RowMapping, before: RowMapping | None
+    connection: AsyncConnection,
+    shipment: RowMapping,
+    row: RowMapping,
+    before: RowMapping | None,
+    actor: Actor,
 ) -> None:
     contacts = await contacts_for(connection, shipment["organization"])
     former = _names(contacts, row["from_party"], None)
@@ -61,16 +66,14 @@ async def _pass_alerts_on(
         former |= _names(contacts, before["to_party"], before["to_contact"])
     names = {one["contact_id"]: one["name"] for one in contacts}
     owner = names.get(row["to_contact"], row["to_party"])
-    note = f"Handed over from {row['from_party']} to {row['to_party']} at {wording.rfc3339(row['at'])}."
-    person = Person(by=row["by"], note=f"{note} {row['note']}" if row["note"] else note)
-    step = partial(
-        pass_on, owner=owner, is_former=lambda name: folded(name.removeprefix(wording.KEY)) in former
-    )
-    await act_on_shipment(connection, row["shipment_id"], step, person)
+    action = partial(pass_on, owner=owner, is_former=lambda name: folded(name_of(name)) in former)
+    happened = f"Handed over from {row['from_party']} to {row['to_party']} at {wording.rfc3339(row['at'])}."
+    reason = f"{happened} {row['note']}" if row["note"] else happened
+    await act_on_shipment(connection, row["shipment_id"], action, actor=actor, reason=reason)
 
 
 def _names(contacts: Sequence[RowMapping], party: str, contact_id: str | None) -> set[str]:
-    """Give the names, folded, by which a holder can be an owner: the party's, and its contacts' ids and names."""
+    """Return the names, folded, under which a holder can own alerts: the party's, and its contacts' ids and names."""
 
     def is_meant(contact: RowMapping) -> bool:
         parties: Collection[str] = contact["parties"]

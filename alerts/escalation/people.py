@@ -6,6 +6,7 @@ from datetime import datetime
 
 from alerts.escalation.policy import CONTACT_PREFIX, RANK, Channel, Role
 from alerts.model import Instant, Severity, to_datetime, to_instant
+from telemetry.actor import Actor
 from telemetry.registry.hours import ReceivingHours
 
 
@@ -162,6 +163,12 @@ class People:
 
     def _sorted(self) -> list[Contact]:
         return [self._contacts[id_] for id_ in sorted(self._contacts)]
+
+
+def name_of(who: Actor | str) -> str:
+    """Return the name by which contacts know somebody: of a user or a key without the kind, `key:night` as `night`."""
+    actor = who if isinstance(who, Actor) else Actor.parse(who)
+    return actor.name if actor is not None and actor.is_person else str(who)
 
 
 def folded(name: str) -> str:

@@ -9,6 +9,7 @@ from alerts.escalation.notification import Why
 from alerts.escalation.policy import RANK, Channel
 from alerts.model import AlertKind, Instant, Severity
 from alerts.triage.alert import AlertState
+from telemetry.actor import Actor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ class Member:
     """Somebody has taken it, even if it has ended since."""
     taken_at: Instant | None = None
     """When its owner came to have it."""
-    taken_by: str | None = None
+    taken_by: Actor | str | None = None
     """Who made them the owner: they themselves, or whoever assigned it."""
     took_it: bool = False
     """The owner acknowledged it, and so need not be told that it is theirs."""

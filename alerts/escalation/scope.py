@@ -10,6 +10,7 @@ from alerts.escalation.progress import EscalatedIncident, EscalationProgress, Me
 from alerts.model import SECOND, Duration, Instant, Severity
 from alerts.triage.alert import Alert
 from alerts.triage.incidents import Incident, IncidentId
+from telemetry.actor import Actor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,7 @@ def member_of(alert: Alert) -> Member:
     )
 
 
-def _taken(alert: Alert) -> tuple[Instant | None, str | None]:
+def _taken(alert: Alert) -> tuple[Instant | None, Actor | str | None]:
     """Return when the owner came to have it, and who made them so: the later of acknowledging and assigning."""
     acknowledged, assigned = alert.acknowledged_at, alert.assigned_at
     if acknowledged is None or (assigned is not None and assigned > acknowledged):

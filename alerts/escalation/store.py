@@ -20,7 +20,7 @@ from alerts.escalation.progress import EscalationProgress
 from alerts.escalation.rows import contact_from_row, policy_from_row, site_contacts
 from alerts.escalation.scope import Escalation
 from alerts.escalation.tables import escalations, notifications
-from alerts.events.write import Whose
+from alerts.events.write import EventScope
 from alerts.model import Instant, Severity, to_datetime, to_instant
 from alerts.wording import instant_text
 from alerts.work.bulk import Connection, Row, write
@@ -154,7 +154,7 @@ class Decisions:
     """The decisions about one scope's incidents."""
 
     scope: str
-    whose: Whose
+    event_scope: EventScope
     decided: Mapping[str, Decided]
 
 
@@ -294,8 +294,8 @@ def _row(decisions: Decisions, incident_id: str, notification: Notification) -> 
         "scope": decisions.scope,
         "incident_id": incident_id,
         "alert_ids": list(notification.alert_ids),
-        "organization": decisions.whose.organization,
-        "drill": decisions.whose.drill,
+        "organization": decisions.event_scope.organization,
+        "drill": decisions.event_scope.drill,
         "contact_id": None if contact is None else contact.contact_id,
         "contact_name": None if contact is None else contact.name,
         "channel": None if way is None else way.channel,

@@ -7,7 +7,7 @@ from uuid import uuid4
 import asyncpg
 
 from alerts.evaluation.outage import SUBJECT, USUAL, Hearing, Outage, fleet_condition
-from alerts.events.write import Whose
+from alerts.events.write import EventScope
 from alerts.model import to_datetime, to_instant
 from alerts.triage.alert import follow
 from alerts.triage.rows import alert_from_row
@@ -77,5 +77,5 @@ async def _hear(connection: Connection, outage: Outage) -> Hearing:
     condition = fleet_condition(hearing, alert, now, outage)
     if condition is not None:
         steps = follow(alert, None, condition, now, lambda: str(uuid4()))
-        await save_steps(connection, [(Whose(), step) for step in steps], now)
+        await save_steps(connection, [(EventScope(), step) for step in steps], now)
     return hearing

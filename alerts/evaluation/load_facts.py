@@ -19,7 +19,7 @@ from alerts.kinds import kinds_that
 from alerts.model import SECOND, AlertKind, Instant, to_instant
 from alerts.rules.facts import Charge, Dewar, Facts, Leg
 from alerts.rules.place import Place
-from alerts.triage.rows import Row, instant
+from alerts.triage.rows import StoredRow, optional_instant
 from alerts.work.bulk import Connection
 from telemetry.registry.hours import receiving_hours
 from telemetry.registry.sites import is_meant
@@ -39,7 +39,7 @@ async def load_shipments(connection: Connection, shipment_ids: Sequence[str]) ->
     return {row["shipment_id"]: row for row in rows}
 
 
-def held_back(shipment: Row) -> frozenset[AlertKind]:
+def held_back(shipment: StoredRow) -> frozenset[AlertKind]:
     """Give what is not told of single shipments now, since one alert for the whole fleet tells of it."""
     return _FLEET_KINDS if shipment["fleet_is_silent"] else frozenset()
 
@@ -62,11 +62,11 @@ ORDER BY dewar_id, charged_at
 class Context:
     """What several shipments may share: the sites on their ways, and the charges of their dewars."""
 
-    sites: Mapping[str, Row]
+    sites: Mapping[str, StoredRow]
     charges: Mapping[str, tuple[Charge, ...]]
 
 
-async def load_context(connection: Connection, shipments: Iterable[Row]) -> Context:
+async def load_context(connection: Connection, shipments: Iterable[StoredRow]) -> Context:
     """Load what the shipments name: two statements at most, whatever their number."""
     names, dewars = set(), set()
     for shipment in shipments:
@@ -84,7 +84,7 @@ async def load_context(connection: Connection, shipments: Iterable[Row]) -> Cont
     )
 
 
-def facts_of(shipment: Row, devices: Iterable[Row], around: Context) -> Facts | None:
+def facts_of(shipment: StoredRow, devices: Iterable[StoredRow], around: Context) -> Facts | None:
     """Give the facts of a row of a shipment, of those of its loggers, and of what it names; None before departure."""
     window = window_of(shipment)
     if window is None:
@@ -97,10 +97,10 @@ def facts_of(shipment: Row, devices: Iterable[Row], around: Context) -> Facts | 
         origin=places.get(shipment["origin"]),
         destination=places.get(shipment["destination"]),
         legs=tuple(_leg(leg, places) for leg in _legs(shipment["legs"])),
-        planned_departure=instant(shipment["planned_departure"]),
-        planned_arrival=instant(shipment["planned_arrival"]),
-        packed_out_at=instant(shipment["packed_out_at"]),
-        use_by=instant(shipment["use_by"]),
+        planned_departure=optional_instant(shipment["planned_departure"]),
+        planned_arrival=optional_instant(shipment["planned_arrival"]),
+        packed_out_at=optional_instant(shipment["packed_out_at"]),
+        use_by=optional_instant(shipment["use_by"]),
         airfields=airfields(),
         interval={
             row["device_id"]: round(row["interval_s"] * SECOND)
@@ -110,14 +110,14 @@ def facts_of(shipment: Row, devices: Iterable[Row], around: Context) -> Facts | 
     )
 
 
-def departing_of(shipment: Row) -> Departing:
+def departing_of(shipment: StoredRow) -> Departing:
     """Give what is known of the departure of a row of a shipment."""
     return Departing(
         plan=plan_of(shipment["plan"]),
         known_from=to_instant(shipment["created_at"]),
-        planned=instant(shipment["planned_departure"]),
-        departed_at=instant(shipment["departed_at"]),
-        ended_at=instant(shipment["cancelled_at"]),
+        planned=optional_instant(shipment["planned_departure"]),
+        departed_at=optional_instant(shipment["departed_at"]),
+        ended_at=optional_instant(shipment["cancelled_at"]),
     )
 
 
@@ -127,7 +127,7 @@ def plan_of(stored: str) -> Plan:
     return Plan.from_json(orjson.loads(stored))
 
 
-def _dewar(row: Row, around: Context) -> Dewar:
+def _dewar(row: StoredRow, around: Context) -> Dewar:
     charged_at, hold_time_h = row["last_charged_at"], row["hold_time_h"]
     last = () if charged_at is None else (Charge(at=to_instant(charged_at)),)
     return Dewar(
@@ -135,17 +135,17 @@ def _dewar(row: Row, around: Context) -> Dewar:
         hold_time=None if hold_time_h is None else round(hold_time_h * 3600 * SECOND),
         ln2_capacity_kg=row["ln2_capacity_kg"],
         charges=around.charges.get(row["dewar_id"], last),
-        qualified_until=instant(row["qualified_until"]),
+        qualified_until=optional_instant(row["qualified_until"]),
     )
 
 
-def _names(shipment: Row) -> set[str]:
+def _names(shipment: StoredRow) -> set[str]:
     ends = {shipment["origin"], shipment["destination"]}
     ends.update(name for leg in _legs(shipment["legs"]) for name in (leg["from"], leg["to"]))
     return ends - {None}
 
 
-def _place(name: str, shipment: Row, around: Context) -> Place:
+def _place(name: str, shipment: StoredRow, around: Context) -> Place:
     """Give the place that a shipment means: its own or everybody's site, else an airport, else one without position."""
     site = around.sites.get(name)
     if site is not None and is_meant(site["organization"], shipment["organization"]):

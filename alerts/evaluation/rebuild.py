@@ -9,6 +9,7 @@ from math import isclose
 from typing import Final, Self, TypeAlias
 
 import asyncpg
+import structlog
 
 from alerts.evaluation.checkpoint import Checkpoint
 from alerts.evaluation.claim import LOCKS, WAIT_FOR, Poisoned, look_at
@@ -19,6 +20,9 @@ from alerts.excursions.phases import LoggerState
 from alerts.model import Change, Instant, to_instant
 from alerts.work.bulk import Connection
 from alerts.work.wakeup import outlast
+from telemetry.actor import Actor
+
+log = structlog.get_logger(__name__)
 
 SET: Final = 50
 """Shipments in one transaction: others wait no longer for their locks than these take."""
@@ -92,13 +96,15 @@ async def unknown_shipments(connection: Connection, shipment_ids: Sequence[str])
 
 
 async def rebuild(
-    pool: asyncpg.Pool, shipment_ids: Sequence[str], *, dry_run: bool, stop: asyncio.Event
+    pool: asyncpg.Pool, shipment_ids: Sequence[str], *, dry_run: bool, stop: asyncio.Event, actor: Actor
 ) -> AsyncIterator[Rebuilt]:
     """Judge shipments from the start until `stop` is set, and give what that changed, a set at a time.
 
     Evaluators may run beside it: each shipment is locked while it is judged here. A dry run locks and changes nothing.
     Outlasts a database that is away; a set that takes too long is tried again as smaller ones.
     """
+    if not dry_run:  # what it changes is by the rules; that somebody had them look again is said here
+        log.info("reevaluation_started", shipments=len(shipment_ids), actor=str(actor))
     size, done = SET, 0
     while done < len(shipment_ids):
         some = shipment_ids[done : done + size]

@@ -13,7 +13,7 @@ from alerts.excursions.phases import LoggerState
 from alerts.excursions.trace import Channel
 from alerts.model import AlertKind, Instant, Window, to_datetime, to_instant
 from alerts.rules.registry import Tuned
-from alerts.triage.rows import Row, instant
+from alerts.triage.rows import StoredRow, optional_instant
 from alerts.work.bulk import Connection
 
 # Of each logger that something late came for: the last safe point before it, with the rules that it has to have.
@@ -38,7 +38,7 @@ class Dirty:
     since: Mapping[tuple[str, str | None], datetime]
 
     @classmethod
-    def of(cls, marks: Iterable[Row]) -> Self:
+    def of(cls, marks: Iterable[StoredRow]) -> Self:
         """Make it of rows of `evaluation_marks`."""
         since: dict[tuple[str, str | None], datetime] = {}
         for mark in marks:
@@ -84,13 +84,18 @@ class Folding:
 
     @classmethod
     def of(
-        cls, row: Row, shipment: Row, dirty: Dirty, tuned: tuple[Tuned, ...] = (), now: Instant = 0
+        cls,
+        row: StoredRow,
+        shipment: StoredRow,
+        dirty: Dirty,
+        tuned: tuple[Tuned, ...] = (),
+        now: Instant = 0,
     ) -> Self | None:
         """Make it of a row of an assignment with its state, and one of its shipment; None before departure."""
         window = window_of(shipment)
         if window is None:
             return None
-        ends = [end for end in (instant(row["ends_at"]), window.delivered_at) if end is not None]
+        ends = [end for end in (optional_instant(row["ends_at"]), window.delivered_at) if end is not None]
         newest = checkpoint_of(row["state"])
         return cls(
             shipment_id=shipment["shipment_id"],
@@ -186,12 +191,12 @@ def _needed(folding: Folding) -> list[AlertKind]:
     return [one.kind for one in folding.tuned if one.kind not in waiting]
 
 
-def window_of(shipment: Row) -> Window | None:
+def window_of(shipment: StoredRow) -> Window | None:
     """Give the time in which readings count; None before departure, and for a shipment cancelled before it."""
     if shipment["departed_at"] is None:
         return None
     ended_at = shipment["delivered_at"] or shipment["cancelled_at"]
-    return Window(departed_at=to_instant(shipment["departed_at"]), delivered_at=instant(ended_at))
+    return Window(departed_at=to_instant(shipment["departed_at"]), delivered_at=optional_instant(ended_at))
 
 
 def checkpoint_of(stored: Any) -> Checkpoint | None:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from alerts.evaluation.checkpoint import Checkpoint
 from alerts.evaluation.judgement import DeviceVerdict, Verdict
-from alerts.events.write import WRITE_EVENTS, Whose
+from alerts.events.write import WRITE_EVENTS, EventScope
 from alerts.excursions.load_readings import FROM_THE_START
-from alerts.model import Change, Excursion, ExcursionState, Instant, to_datetime
+from alerts.model import Change, ExcursionState, Instant, to_datetime
 from alerts.tables import (
     evaluation_safe_points,
     evaluation_states,
@@ -14,7 +14,8 @@ from alerts.tables import (
     excursions,
 )
 from alerts.triage.payloads import alert_event, excursion_event
-from alerts.triage.store import WRITE_ALERT_REVISIONS, WRITE_ALERTS, alert_revision_row, alert_rows
+from alerts.triage.store import WRITE_ALERT_REVISIONS, WRITE_ALERTS, alert_rows
+from alerts.triage.write_rows import alert_revision_row, excursion_rows
 from alerts.wording import instant_text
 from alerts.work.bulk import Connection, Row, execute, write
 
@@ -44,14 +45,18 @@ FROM unnest($1::text[], $2::timestamptz[]) AS d(shipment_id, evaluate_at) WHERE 
 async def save(connection: Connection, verdicts: Sequence[Verdict], now: Instant) -> None:
     """Write all that the verdicts changed and tell of it, in a number of statements that does not grow with theirs."""
     devices = [(verdict, device) for verdict in verdicts for device in verdict.devices]
-    changes = [(verdict, device, change) for verdict, device in devices for change in device.changes]
+    changed = [
+        _excursion_rows(verdict, device, change, now)
+        for verdict, device in devices
+        for change in device.changes
+    ]
     steps = [step for verdict in verdicts for step in verdict.alerts]
     await _drop_safe_points(connection, devices)
     writes: list[tuple[str, list[Row]]] = [
         (WRITE_STATES, [_state_row(verdict, device) for verdict, device in devices if _moved(device)]),
         (WRITE_SAFE_POINTS, [_safe_point_row(v, d, one) for v, d in devices for one in d.safe_points]),
-        (WRITE_EXCURSIONS, _excursion_rows(changes, now)),
-        (WRITE_EXCURSION_REVISIONS, [_revision_row(change, now) for _, _, change in changes]),
+        (WRITE_EXCURSIONS, _latest(row for row, _ in changed)),
+        (WRITE_EXCURSION_REVISIONS, [revision for _, revision in changed]),
         (WRITE_ALERTS, alert_rows(steps)),
         (WRITE_ALERT_REVISIONS, [alert_revision_row(step, now) for step in steps]),
         (WRITE_EVENTS, list(_events(verdicts))),
@@ -105,52 +110,22 @@ def _folded_fields(verdict: Verdict, device: DeviceVerdict, checkpoint: Checkpoi
     }
 
 
-def _excursion_rows(changes: Iterable[tuple[Verdict, DeviceVerdict, Change]], now: Instant) -> list[Row]:
-    """Give the last state of each excursion, open ones at the end: a run may open only where another has closed."""
-    latest = {
-        change.after.id: {
-            "id": change.after.id,
-            "shipment_id": verdict.identity.shipment_id,
-            "device_id": device.device.device_id,
-            "revision": change.after.revision,
-            "opened_at": instant_text(change.after.opened_at),
-            **_excursion_fields(change, now),
-        }
-        for verdict, device, change in changes
-    }
+def _excursion_rows(verdict: Verdict, device: DeviceVerdict, change: Change, now: Instant) -> tuple[Row, Row]:
+    return excursion_rows(
+        change, shipment_id=verdict.identity.shipment_id, device_id=device.device.device_id, now=now
+    )
+
+
+def _latest(rows: Iterable[Row]) -> list[Row]:
+    """Return the last row of each excursion, open ones at the end: a run may open only where another has closed."""
+    latest = {row["id"]: row for row in rows}
     return sorted(latest.values(), key=lambda row: row["state"] == ExcursionState.OPEN)
-
-
-def _revision_row(change: Change, now: Instant) -> Row:
-    return {
-        "excursion_id": change.after.id,
-        "revision": change.after.revision,
-        **_excursion_fields(change, now),
-    }
-
-
-def _excursion_fields(change: Change, now: Instant) -> Row:
-    excursion: Excursion = change.after
-    run = excursion.run
-    return {
-        "side": run.side,
-        "start_at": instant_text(run.start),
-        "end_at": instant_text(run.end),
-        "ended_by": run.ended_by,
-        "peak_c": run.peak_c,
-        "severity": run.severity,
-        "has_gap": run.has_gap,
-        "state": excursion.state,
-        "reason": change.reason,
-        "superseded_by": excursion.superseded_by,
-        "recorded_at": instant_text(now),
-    }
 
 
 def _events(verdicts: Iterable[Verdict]) -> Iterator[Row]:
     for verdict in verdicts:
         shipment = verdict.identity
-        whose = Whose(
+        scope = EventScope(
             shipment_id=shipment.shipment_id, organization=shipment.organization, drill=shipment.drill
         )
         told = [
@@ -160,4 +135,4 @@ def _events(verdicts: Iterable[Verdict]) -> Iterator[Row]:
         ]
         told += [event for step in verdict.alerts if (event := alert_event(step.before, step.change))]
         for type_, data in told:
-            yield whose.event(type_, data)
+            yield scope.event(type_, data)

@@ -6,7 +6,7 @@ from alerts.work.bulk import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whose:
+class EventScope:
     """The shipment and organization that an event is about; without a shipment, the whole fleet."""
 
     shipment_id: str | None = None

@@ -12,6 +12,7 @@ from alerts.escalation.notification import WORDS, Purpose, Why
 from alerts.escalation.store import NOTIFICATIONS_CHANNEL
 from alerts.escalation.tables import notifications
 from alerts.model import Severity
+from telemetry.actor import Actor
 
 MOST: Final = 5
 WITHIN: Final = timedelta(minutes=10)
@@ -32,9 +33,9 @@ async def tested_enough(connection: AsyncConnection, contact: RowMapping) -> str
     return None
 
 
-async def send(connection: AsyncConnection, contact: RowMapping, *, by: str) -> Sequence[dict[str, Any]]:
+async def send(connection: AsyncConnection, contact: RowMapping, *, actor: Actor) -> Sequence[dict[str, Any]]:
     """Queue a test message by each channel of a contact; return the notifications, empty if it has no channel."""
-    made = [_notification(contact, way, by) for way in contact["channels"]]
+    made = [_notification(contact, way, actor) for way in contact["channels"]]
     if made:
         await connection.execute(
             insert(notifications).values(decided_at=func.now(), send_at=func.now()), made
@@ -43,7 +44,7 @@ async def send(connection: AsyncConnection, contact: RowMapping, *, by: str) -> 
     return made
 
 
-def _notification(contact: RowMapping, way: dict[str, Any], by: str) -> dict[str, Any]:
+def _notification(contact: RowMapping, way: dict[str, Any], actor: Actor) -> dict[str, Any]:
     return {
         "id": uuid4(),
         "scope": "",
@@ -58,5 +59,5 @@ def _notification(contact: RowMapping, way: dict[str, Any], by: str) -> dict[str
         "detail": WORDS[Why.TESTED],
         "severity": Severity.MAJOR,
         "state": "pending",
-        "facts": {"by": by},
+        "facts": {"by": str(actor)},
     }

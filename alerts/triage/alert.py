@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from alerts.kinds import KINDS
-from alerts.model import Condition, Instant, Severity
+from alerts.model import AlertKind, Condition, Instant, Severity
+from telemetry.actor import Actor, ActorKind
 
 AlertId: TypeAlias = str
 
@@ -21,7 +22,7 @@ class AlertState(StrEnum):
 
 
 class AlertReason(StrEnum):
-    """Why an alert was raised or changed; each decision to tell somebody carries one."""
+    """Why an alert was raised or changed. Each change carries one."""
 
     CONDITION_BEGAN = "condition_began"
     CONDITION_CAME_BACK = "condition_came_back"
@@ -49,20 +50,24 @@ class Alert:
     state: AlertState
     raised_at: Instant
     acknowledged_at: Instant | None = None
-    acknowledged_by: str | None = None
+    acknowledged_by: Actor | str | None = None
+    """Text only where a record holds text that no actor wrote; so too `assigned_by` and `snoozed_by`."""
     resolved_at: Instant | None = None
     owner: str | None = None
-    """Who sees to it; None: nobody yet. One that is acknowledged has an owner."""
+    """The name of whoever is responsible, which is free text: a person, a contact, or a key as `str(actor)` writes it.
+
+    None: nobody yet. An acknowledged alert has an owner.
+    """
     assigned_at: Instant | None = None
-    assigned_by: str | None = None
+    assigned_by: Actor | str | None = None
     snoozed_until: Instant | None = None
     """None unless it is snoozed."""
-    snoozed_by: str | None = None
+    snoozed_by: Actor | str | None = None
     snooze_reason: str | None = None
     last_action_at: Instant | None = None
     """When a person last did something about it."""
     incident_id: str | None = None
-    """None until it was attended to."""
+    """None until the attention loop has put it into one."""
     revision: int = 1
 
     @property
@@ -73,45 +78,51 @@ class Alert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertChange:
-    """An alert after one decision, who made it, and why."""
+    """An alert after one change, who made it, and why."""
 
     alert: Alert
+    actor: Actor
     reason: AlertReason
-    by: str | None = None
-    """None: the rule that found the condition."""
     note: str | None = None
-    """Why, in the words of the person."""
+    """The reason that a person gave, in their words."""
+
+
+def rule_actor(kind: AlertKind) -> Actor:
+    """Return the rule that finds conditions of this kind, as who changes alerts with them."""
+    return Actor(ActorKind.RULE, kind)
 
 
 def raise_alert(
     id_: AlertId, shipment_id: str | None, condition: Condition, now: Instant
 ) -> list[AlertChange]:
-    """Raise the alert of a new condition; one found when it was already over fires too, and then resolves."""
+    """Raise the alert of a new condition. One that was over when it was found fires too, and then resolves."""
     alert = Alert(
         id=id_, shipment_id=shipment_id, condition=condition, state=AlertState.FIRING, raised_at=now
     )
-    raised = AlertChange(alert=alert, reason=AlertReason.CONDITION_BEGAN)
+    raised = AlertChange(alert=alert, actor=rule_actor(condition.kind), reason=AlertReason.CONDITION_BEGAN)
     return [raised] if condition.until is None else [raised, *advance(alert, condition, now)]
 
 
 def advance(alert: Alert, condition: Condition, now: Instant) -> list[AlertChange]:
-    """Move an alert to what its condition is now; no change gives an empty list.
+    """Return the changes that bring an alert up to its condition; empty where nothing changed.
 
-    It ends with its condition, whether or not somebody acknowledged it. It fires anew, needing a new acknowledgement,
-    where the condition comes back or becomes critical. One that a person resolved while its condition held stays
-    quiet until one of these happens.
+    An alert resolves when its condition ends, acknowledged or not. It fires again, and needs a new acknowledgement,
+    when the condition comes back or becomes critical. An alert that a person resolved while its condition held stays
+    quiet until then.
     """
+    actor = rule_actor(condition.kind)
     over = not condition.holds
     ended = AlertReason.CONDITION_WITHDRAWN if condition.withdrawn else AlertReason.CONDITION_ENDED
     if over and alert.open:
         awake = replace(alert, snoozed_until=None, snoozed_by=None, snooze_reason=None)
         return [_changed(awake, condition, ended, state=AlertState.RESOLVED, resolved_at=now)]
     if not alert.open and _came_back(alert.condition, condition):
-        again = fired(replace(alert, condition=condition, owner=None), AlertReason.CONDITION_CAME_BACK)
+        unowned = replace(alert, condition=condition, owner=None)
+        again = fired(unowned, AlertReason.CONDITION_CAME_BACK, actor=actor)
         return [again, *(advance(again.alert, condition, now) if over else ())]
     rose = condition.severity is Severity.CRITICAL and alert.condition.severity is not Severity.CRITICAL
     if not over and rose:
-        return [fired(replace(alert, condition=condition), AlertReason.SEVERITY_ROSE)]
+        return [fired(replace(alert, condition=condition), AlertReason.SEVERITY_ROSE, actor=actor)]
     if condition != alert.condition:
         ends = over and alert.condition.holds
         return [_changed(alert, condition, ended if ends else AlertReason.DETAILS_CHANGED)]
@@ -119,9 +130,9 @@ def advance(alert: Alert, condition: Condition, now: Instant) -> list[AlertChang
 
 
 def _came_back(before: Condition, after: Condition) -> bool:
-    """Tell whether the condition of a resolved alert holds again, or did so meanwhile.
+    """Tell whether the condition of a resolved alert holds again, or held again in between.
 
-    One that held when a person resolved the alert does so only where it began anew.
+    A condition that still held when a person resolved the alert counts only where it began anew.
     """
     if before.holds:
         return not after.withdrawn and after.since > before.since and not KINDS[after.kind].happens_once
@@ -129,7 +140,7 @@ def _came_back(before: Condition, after: Condition) -> bool:
 
 
 def _came_anew(before: Condition, after: Condition) -> bool:
-    """Tell a condition that came again, and went, from the same one whose times were corrected."""
+    """Tell a condition that came again and ended from one whose times were corrected."""
     return not after.withdrawn and before.until is not None and after.since >= before.until
 
 
@@ -148,13 +159,11 @@ def _changed(
         resolved_at=resolved_at or alert.resolved_at,
         revision=alert.revision + 1,
     )
-    return AlertChange(alert=changed, reason=reason)
+    return AlertChange(alert=changed, actor=rule_actor(condition.kind), reason=reason)
 
 
-def fired(
-    alert: Alert, reason: AlertReason, *, by: str | None = None, note: str | None = None
-) -> AlertChange:
-    """Let an alert fire anew: it is neither acknowledged nor snoozed any more; whose it is stays."""
+def fired(alert: Alert, reason: AlertReason, *, actor: Actor, note: str | None = None) -> AlertChange:
+    """Make an alert fire again: no longer acknowledged or snoozed. It keeps its owner."""
     again = replace(
         alert,
         state=AlertState.FIRING,
@@ -166,12 +175,12 @@ def fired(
         snooze_reason=None,
         revision=alert.revision + 1,
     )
-    return AlertChange(alert=again, reason=reason, by=by, note=note)
+    return AlertChange(alert=again, actor=actor, reason=reason, note=note)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertStep:
-    """An alert's change, beside what it was."""
+    """A change of an alert, and the alert before it; `before` is None where the change raised it."""
 
     before: Alert | None
     change: AlertChange
@@ -184,7 +193,7 @@ def follow(
     now: Instant,
     new_id: Callable[[], str],
 ) -> list[AlertStep]:
-    """Bring an alert, or a new one, to what its condition is now."""
+    """Return the steps that bring an alert, or a new one where `before` is None, up to its condition."""
     steps = []
     changes = (
         raise_alert(new_id(), shipment_id, condition, now)

@@ -1,4 +1,8 @@
-"""Pure: what the stream and webhooks are told: each event carries the full state, so that order does not matter."""
+"""Pure: excursions, alerts and incidents under the names of the HTTP interface, and the events that carry them.
+
+These fields are defined once, here: answers, events and rows of the database take them. Each event carries the full state,
+so that the order in which events arrive does not matter.
+"""
 
 from typing import Any
 
@@ -6,6 +10,7 @@ from alerts.model import LIVE, Change, Excursion, ExcursionState, Severity
 from alerts.triage.alert import Alert, AlertChange, AlertState
 from alerts.triage.incidents import Incident, IncidentChange, IncidentReason, IncidentState
 from alerts.wording import instant_text
+from telemetry.actor import stored_actor
 
 ALERT_EVENTS = {
     AlertState.FIRING: "alert.firing",
@@ -16,7 +21,7 @@ ALERT_EVENTS = {
 
 
 def excursion_data(excursion: Excursion, *, shipment_id: str, device_id: str) -> dict[str, Any]:
-    """Give an excursion under the names of the HTTP interface."""
+    """Return an excursion under the names of the HTTP interface."""
     run = excursion.run
     return {
         "id": excursion.id,
@@ -37,7 +42,7 @@ def excursion_data(excursion: Excursion, *, shipment_id: str, device_id: str) ->
 
 
 def excursion_event(change: Change, *, shipment_id: str, device_id: str) -> tuple[str, dict[str, Any]]:
-    """Give the type and data of the event that tells of one step in an excursion's record."""
+    """Return the type and data of the event for a change of an excursion."""
     data = excursion_data(change.after, shipment_id=shipment_id, device_id=device_id)
     return _excursion_event_type(change), {**data, "reason": change.reason}
 
@@ -53,7 +58,7 @@ def _excursion_event_type(change: Change) -> str:
 
 
 def alert_data(alert: Alert) -> dict[str, Any]:
-    """Give an alert under the names of the HTTP interface."""
+    """Return an alert under the names of the HTTP interface."""
     condition = alert.condition
     return {
         "id": alert.id,
@@ -69,7 +74,7 @@ def alert_data(alert: Alert) -> dict[str, Any]:
         "until": instant_text(condition.until),
         "raised_at": instant_text(alert.raised_at),
         "acknowledged_at": instant_text(alert.acknowledged_at),
-        "acknowledged_by": alert.acknowledged_by,
+        "acknowledged_by": stored_actor(alert.acknowledged_by),
         "resolved_at": instant_text(alert.resolved_at),
         "owner": alert.owner,
         "snoozed_until": instant_text(alert.snoozed_until),
@@ -80,7 +85,7 @@ def alert_data(alert: Alert) -> dict[str, Any]:
 
 
 def incident_data(incident: Incident) -> dict[str, Any]:
-    """Give an incident under the names of the HTTP interface."""
+    """Return an incident under the names of the HTTP interface."""
     return {
         "id": incident.id,
         "shipment_id": incident.shipment_id,
@@ -99,7 +104,7 @@ def incident_data(incident: Incident) -> dict[str, Any]:
 
 
 def incident_event(change: IncidentChange) -> tuple[str, dict[str, Any]] | None:
-    """Give the event that tells of an incident's change; None where only the figures in its words moved."""
+    """Return the type and data of the event for a change of an incident; None where only figures in its text changed."""
     if change.reason is IncidentReason.DETAILS_CHANGED:
         return None
     return _incident_event_type(change), {**incident_data(change.incident), "reason": change.reason}
@@ -113,13 +118,13 @@ def _incident_event_type(change: IncidentChange) -> str:
 
 
 def alert_event(before: Alert | None, change: AlertChange) -> tuple[str, dict[str, Any]] | None:
-    """Give the event that tells of a step that people see; None where only an alert's details changed."""
+    """Return the type and data of the event for a change of an alert; None where only its details changed."""
     kind = _alert_event_type(before, change.alert)
     return (kind, {**alert_data(change.alert), "reason": change.reason}) if kind else None
 
 
 def _alert_event_type(before: Alert | None, after: Alert) -> str | None:
-    """Go by what changed: the state or the severity first, then what people did without changing either."""
+    """Choose by what changed: first the state or the severity, then what people did without changing either."""
     if before is None or before.state is not after.state or _severity(before) is not _severity(after):
         return ALERT_EVENTS[after.state]
     if before.acknowledged_at is None and after.acknowledged_at is not None:

@@ -1,4 +1,4 @@
-"""Reads rows of the tables of evaluation into what they stand for."""
+"""Reads rows of excursions, alerts and incidents; `write_rows` makes them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -21,16 +21,17 @@ from alerts.model import (
 )
 from alerts.triage.alert import Alert, AlertState
 from alerts.triage.incidents import Incident, IncidentState
+from telemetry.actor import read_actor
 
 
-class Row(Protocol):
+class StoredRow(Protocol):
     """A row of either database library: values by the names of their columns."""
 
     def __getitem__(self, name: str, /) -> Any: ...
 
 
-def excursion_from_row(row: Row) -> Excursion:
-    """Read an excursion as it is stored."""
+def excursion_from_row(row: StoredRow) -> Excursion:
+    """Read an excursion."""
     return Excursion(
         id=str(row["id"]),
         opened_at=to_instant(row["opened_at"]),
@@ -39,7 +40,7 @@ def excursion_from_row(row: Row) -> Excursion:
         run=Run(
             side=Side(row["side"]),
             start=to_instant(row["start_at"]),
-            end=instant(row["end_at"]),
+            end=optional_instant(row["end_at"]),
             ended_by=EndedBy(row["ended_by"]) if row["ended_by"] else None,
             peak_c=row["peak_c"],
             severity=Severity(row["severity"]),
@@ -49,8 +50,8 @@ def excursion_from_row(row: Row) -> Excursion:
     )
 
 
-def alert_from_row(row: Row) -> Alert:
-    """Read an alert as it is stored."""
+def alert_from_row(row: StoredRow) -> Alert:
+    """Read an alert."""
     return Alert(
         id=str(row["id"]),
         shipment_id=row["shipment_id"],
@@ -61,40 +62,40 @@ def alert_from_row(row: Row) -> Alert:
             device_id=row["device_id"],
             message=row["message"],
             since=to_instant(row["since"]),
-            until=instant(row["until"]),
+            until=optional_instant(row["until"]),
             withdrawn=row["withdrawn"],
             excursion_id=str(row["excursion_id"]) if row["excursion_id"] else None,
             details=_json(row["details"]),
         ),
         state=AlertState(row["state"]),
         raised_at=to_instant(row["raised_at"]),
-        acknowledged_at=instant(row["acknowledged_at"]),
-        acknowledged_by=row["acknowledged_by"],
-        resolved_at=instant(row["resolved_at"]),
+        acknowledged_at=optional_instant(row["acknowledged_at"]),
+        acknowledged_by=read_actor(row["acknowledged_by"]),
+        resolved_at=optional_instant(row["resolved_at"]),
         owner=row["owner"],
-        assigned_at=instant(row["assigned_at"]),
-        assigned_by=row["assigned_by"],
-        snoozed_until=instant(row["snoozed_until"]),
-        snoozed_by=row["snoozed_by"],
+        assigned_at=optional_instant(row["assigned_at"]),
+        assigned_by=read_actor(row["assigned_by"]),
+        snoozed_until=optional_instant(row["snoozed_until"]),
+        snoozed_by=read_actor(row["snoozed_by"]),
         snooze_reason=row["snooze_reason"],
-        last_action_at=instant(row["last_action_at"]),
+        last_action_at=optional_instant(row["last_action_at"]),
         incident_id=str(row["incident_id"]) if row["incident_id"] else None,
         revision=row["revision"],
     )
 
 
 def _json(stored: Any) -> Any:
-    """Read JSON as either database library gives it: as text, or read already."""
+    """Read JSON, which one database library returns as text and the other one parsed."""
     return orjson.loads(stored) if isinstance(stored, str) else stored
 
 
-def instant(time: datetime | None) -> Instant | None:
-    """Give a time as an instant; None stays None."""
+def optional_instant(time: datetime | None) -> Instant | None:
+    """Return a time as an instant; None stays None."""
     return None if time is None else to_instant(time)
 
 
-def incident_from_row(row: Row, alert_ids: Iterable[str]) -> Incident:
-    """Read an incident as it is stored, with the ids of its alerts in the order in which they were raised."""
+def incident_from_row(row: StoredRow, alert_ids: Iterable[str]) -> Incident:
+    """Read an incident. `alert_ids` are its alerts, in the order in which they were raised."""
     return Incident(
         id=str(row["id"]),
         shipment_id=row["shipment_id"],
@@ -107,14 +108,14 @@ def incident_from_row(row: Row, alert_ids: Iterable[str]) -> Incident:
         next_action=row["next_action"],
         opened_at=to_instant(row["opened_at"]),
         alert_ids=tuple(alert_ids),
-        closed_at=instant(row["closed_at"]),
+        closed_at=optional_instant(row["closed_at"]),
         merged_into=str(row["merged_into"]) if row["merged_into"] else None,
         revision=row["revision"],
     )
 
 
 def members(found: Iterable[Alert]) -> Mapping[str, list[str]]:
-    """Give by incident the ids of its alerts, in the order in which they were raised."""
+    """Return by incident the ids of its alerts, in the order in which they were raised."""
     ids: dict[str, list[str]] = defaultdict(list)
     for alert in sorted(found, key=lambda alert: (alert.raised_at, alert.id)):
         if alert.incident_id is not None:

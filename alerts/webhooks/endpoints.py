@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.webhooks.fanout import DELIVERIES_CHANNEL
 from alerts.webhooks.message import SECRET_BYTES, SECRET_PREFIX
 from alerts.webhooks.tables import webhook_deliveries, webhooks
+from telemetry.actor import Actor
 from telemetry.paging import Order, Page, fetch_page
 
 ORDER: Final = Order(columns=(webhooks.c.created_at, webhooks.c.id), descending=True)
@@ -42,7 +43,9 @@ def _query() -> Select[Any]:
     return select(*columns, *count.values()).where(webhooks.c.deleted_at.is_(None))
 
 
-async def add(connection: AsyncConnection, values: Mapping[str, Any]) -> tuple[RowMapping, str] | None:
+async def add(
+    connection: AsyncConnection, values: Mapping[str, Any], *, actor: Actor
+) -> tuple[RowMapping, str] | None:
     """Create an endpoint and its secret; None if its organization has the most it may have."""
     organization = values["organization"]
     if organization is not None:
@@ -56,7 +59,7 @@ async def add(connection: AsyncConnection, values: Mapping[str, Any]) -> tuple[R
         if (await connection.execute(there)).scalar_one() >= MOST_OF_ONE:
             return None
     id_, secret = uuid4(), secrets.token_bytes(SECRET_BYTES)
-    await connection.execute(insert(webhooks).values(**values, id=id_, secret=secret))
+    await connection.execute(insert(webhooks).values(**values, id=id_, secret=secret, created_by=str(actor)))
     row = (await connection.execute(_query().where(webhooks.c.id == id_))).mappings().one()
     return row, shown(secret)
 

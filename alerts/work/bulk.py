@@ -1,6 +1,6 @@
 """Statements that take any number of rows as one JSON array."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -22,6 +22,12 @@ def write(table: Table, columns: Sequence[str], key: Sequence[str] = ()) -> str:
         return statement
     updates = ", ".join(f'"{name}" = EXCLUDED."{name}"' for name in columns if name not in key)
     return f"{statement} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates}"
+
+
+def row_of(table: Table, values: Mapping[str, Any]) -> Row:
+    """Return the row of a table from values that may hold more; raise KeyError where one of its columns has none."""
+    names = [str(column.name) for column in table.columns]  # plain text: JSON takes no subclass of it
+    return {name: values[name] for name in names}
 
 
 async def execute(connection: Connection, writes: Iterable[tuple[str, list[Row]]]) -> None:

@@ -21,7 +21,7 @@ from alerts.backtest.run import Changes, Stretch, backtest, shipments_in, unknow
 from alerts.backtest.totals import Findings, PlanTotals
 from alerts.excursions.plan import refused_change
 from alerts.model import Run, to_datetime, to_instant
-from alerts.triage.rows import instant
+from alerts.triage.rows import optional_instant
 from api.cli.loop import stopped_by_signals
 from api.cli.progress import count, progress
 from api.database import check_database
@@ -104,7 +104,7 @@ def _time(option: str, text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        return instant(parse_time(text))
+        return optional_instant(parse_time(text))
     except ValueError as error:
         raise SettingsError(f"{option} {text}: {error}") from None
 

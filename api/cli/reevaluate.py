@@ -32,7 +32,9 @@ from api.cli.progress import count, progress
 from api.database import check_database
 from api.errors import StartError, UnfinishedError
 from api.settings import DATABASE_HINT, Settings, SettingsError, required
+from telemetry.actor import Actor, ActorKind
 
+ACTOR: Final = Actor(ActorKind.COMMAND, "reevaluate")
 _STATEMENT_TIMEOUT_S: Final = 60.0
 _ROWS_SHOWN: Final = 200
 """Of a table at a terminal; whoever wants all of them redirects the output."""
@@ -126,7 +128,7 @@ async def _run(
     dry_run: bool,
 ) -> Totals:
     totals = Totals(dry_run=dry_run)
-    async for rebuilt in rebuild(pool, ids, dry_run=dry_run, stop=stop):
+    async for rebuilt in rebuild(pool, ids, dry_run=dry_run, stop=stop, actor=ACTOR):
         totals.add(rebuilt)
         told.take(rebuilt)
         advance(totals.shipments)

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api.identity.access import Principal
 from api.identity.permissions import KeyRole
 from api.identity.tables import api_keys
+from telemetry.actor import Actor
 from telemetry.paging import Order, Page, fetch_page
 from telemetry.registry import organizations
 
@@ -53,7 +54,7 @@ async def create(
     connection: AsyncConnection,
     *,
     role: KeyRole,
-    created_by: str,
+    actor: Actor,
     organization: str | None = None,
     shipment_ids: Sequence[str] | None = None,
     device_ids: Sequence[str] | None = None,
@@ -75,7 +76,7 @@ async def create(
             organization=organization,
             shipment_ids=shipment_ids,
             device_ids=device_ids,
-            created_by=created_by,
+            created_by=actor.name,  # without its kind, as this column has always had it
             expires_at=expires_at,
         )
     )

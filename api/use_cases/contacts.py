@@ -93,7 +93,7 @@ async def send_test(
         raise NotFound("contact", contact_id)
     if (address := await test_message.tested_enough(connection, contact)) is not None:
         raise TooManyTests(address, most=test_message.MOST, within=test_message.WITHIN)
-    sent = await test_message.send(connection, contact, by=str(actor))
+    sent = await test_message.send(connection, contact, actor=actor)
     if not sent:
         raise Conflict(f"The contact {contact_id} has no channel to test: give it one first.")
     return sent

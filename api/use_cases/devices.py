@@ -5,12 +5,16 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Protocol
 
+import structlog
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from api.identity.device_credentials import BrokerUnmanagedError, BrokerUnreachableError, CredentialsError
 from api.refusals import Conflict, LoggerExists, NotFound, Unavailable
+from telemetry.actor import Actor
 from telemetry.registry import devices
+
+log = structlog.get_logger(__name__)
 
 
 class PasswordStore(Protocol):
@@ -31,7 +35,7 @@ class NewDevice:
 
 
 async def register(
-    connection: AsyncConnection, passwords: PasswordStore | None, new: NewDevice
+    connection: AsyncConnection, passwords: PasswordStore | None, new: NewDevice, *, actor: Actor
 ) -> tuple[RowMapping, str | None]:
     """Register a logger in the transaction of the caller's; returns it with its password, to be shown once.
 
@@ -43,11 +47,12 @@ async def register(
     password = await _grant(passwords, new.device_id)
     row = await devices.get(connection, new.device_id)
     assert row is not None
+    _log(new.device_id, "registered", actor)
     return row, password
 
 
 async def rotate_credentials(
-    engine: AsyncEngine, passwords: PasswordStore | None, device_id: str
+    engine: AsyncEngine, passwords: PasswordStore | None, device_id: str, *, actor: Actor
 ) -> str | None:
     """Give a logger a new password, and return it as `register` does; the old one stops to work at once.
 
@@ -57,7 +62,14 @@ async def rotate_credentials(
         known = await devices.is_registered(connection, device_id)
     if not known:
         raise NotFound("logger", device_id)
-    return await _grant(passwords, device_id)
+    password = await _grant(passwords, device_id)
+    _log(device_id, "credentials_rotated", actor)
+    return password
+
+
+def _log(device_id: str, what: str, actor: Actor) -> None:
+    """Log who did it, which the database does not have."""
+    log.info("device_changed", device=device_id, what=what, actor=str(actor))
 
 
 async def _grant(passwords: PasswordStore | None, device_id: str) -> str | None:

@@ -35,7 +35,7 @@ class NewDewar:
 
 async def register(connection: AsyncConnection, new: NewDewar, *, actor: Actor) -> RowMapping:
     """Register a dewar, with its last charge."""
-    row = await dewars.add(connection, asdict(new), by=str(actor))
+    row = await dewars.add(connection, asdict(new), actor=actor)
     if row is None:
         raise DEWAR.taken(new.dewar_id)
     return row
@@ -77,7 +77,7 @@ async def charge(
     at = moment(at, now)
     dewar = await _carried(connection, caller, dewar_id)
     _not_overfull(dewar, ln2_kg)
-    recorded, is_new = await dewars.charge(connection, dewar_id, at=at, ln2_kg=ln2_kg, by=str(actor))
+    recorded, is_new = await dewars.charge(connection, dewar_id, at=at, ln2_kg=ln2_kg, actor=actor)
     if is_new:
         await assignments.mark_under_way(connection, shipments.c.dewar_id == dewar_id, at)
     if recorded["withdrawn"]:
@@ -107,7 +107,7 @@ async def correct_charge(
     dewar = await get(connection, dewar_id)
     _not_overfull(dewar, changes.get("ln2_kg"))
     found = await dewars.correct_charge(
-        connection, dewar_id, charged_at=charged_at, changes=changes, by=str(actor), reason=reason
+        connection, dewar_id, charged_at=charged_at, changes=changes, actor=actor, reason=reason
     )
     if found is None:
         raise NotFound(f"charge of {dewar_id} at", rfc3339(charged_at))

@@ -51,8 +51,8 @@ async def hand_over(
     at = moment(new.at, now)
     shipment = await locked(connection, caller, shipment_id)
     await _check(connection, new, shipment)
-    values = asdict(new) | {"at": at, "shipment_id": shipment_id, "by": str(actor)}
-    row, is_new = await pass_on(connection, shipment, values)
+    values = asdict(new) | {"at": at, "shipment_id": shipment_id}
+    row, is_new = await pass_on(connection, shipment, values, actor=actor)
     if is_new:
         await _tell(connection, row, shipment)
     else:
@@ -71,7 +71,7 @@ async def _check(connection: AsyncConnection, new: NewHandover, shipment: RowMap
 
 def _same(row: RowMapping, values: dict[str, Any]) -> None:
     """Refuse another handover at the same instant to the same party."""
-    different = [name for name, value in values.items() if name != "by" and row[name] != value]
+    different = [name for name, value in values.items() if row[name] != value]
     if different:
         raise Conflict(
             f"A handover to {row['to_party']} at {rfc3339(row['at'])} is on record already, with another "

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.identity import keys
@@ -11,6 +12,8 @@ from api.identity.keys import KeyRefused, NewKey
 from api.identity.permissions import KeyRole
 from api.refusals import Invalid, NotFound
 from telemetry.actor import Actor
+
+log = structlog.get_logger(__name__)
 
 
 async def create(
@@ -34,14 +37,15 @@ async def create(
         shipment_ids=shipment_ids,
         device_ids=device_ids,
         expires_at=expires_at,
-        created_by=actor.name,
+        actor=actor,
     )
     if isinstance(made, KeyRefused):
         raise Invalid(made.field, made.why)
     return made
 
 
-async def revoke(connection: AsyncConnection, key_id: UUID) -> None:
+async def revoke(connection: AsyncConnection, key_id: UUID, *, actor: Actor) -> None:
     """Let nobody in with a key any more, for good; within a few seconds it stops to work everywhere."""
     if not await keys.revoke(connection, key_id):
         raise NotFound("API key", key_id)
+    log.info("api_key_revoked", id=str(key_id), actor=str(actor))  # the database does not have who it was

@@ -35,7 +35,7 @@ class Noun:
         owner = _owner(caller, self.name, values["organization"])
         if owner is not None:
             await organizations.ensure(connection, owner)
-        row = await self.register.add(connection, {**values, "organization": owner}, by=str(actor))
+        row = await self.register.add(connection, {**values, "organization": owner}, actor=actor)
         if row is None:
             raise self.taken(values[self._id])
         return row
@@ -79,7 +79,7 @@ class Noun:
                 f"The {self.name} {row[self._id]} is at revision {row['revision']} by now, and this change "
                 f"was made to revision {seen}. Look at it and decide again."
             )
-        return await self.register.change(connection, row, changes, by=str(actor), reason=reason)
+        return await self.register.change(connection, row, changes, actor=actor, reason=reason)
 
     async def page(
         self,
@@ -115,11 +115,6 @@ SITE = Noun(name="site", register=SITES, read="sites.read")
 PRODUCT = Noun(name="product", register=PRODUCTS, read="products.read")
 CONTACT = Noun(name="contact", register=CONTACTS, read="contacts.read")
 POLICY = Noun(name="policy", register=POLICIES, read="policies.read")
-
-
-def by(caller: Principal) -> str:
-    """Return what records say of who has made them."""
-    return str(caller.actor)
 
 
 def _owner(caller: Principal, what: str, named: str | None) -> str | None:

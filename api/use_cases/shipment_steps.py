@@ -70,7 +70,7 @@ async def record(
     reason: str | None = None,
 ) -> None:
     """Write down what a step has made of a shipment, and have it evaluated from the instant on that the step touches."""
-    await revisions.add(connection, row["shipment_id"], step=step, by=str(actor), reason=reason)
+    await revisions.add(connection, row["shipment_id"], step=step, actor=actor, reason=reason)
     await assignments.mark(connection, row["shipment_id"], dirty_from)
 
 

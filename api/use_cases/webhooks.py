@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -17,6 +18,8 @@ from api.identity.access import Principal, visible_webhooks
 from api.refusals import Conflict, Forbidden, Invalid, NotFound
 from telemetry.actor import Actor
 from telemetry.registry import organizations
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,20 +45,25 @@ async def create(
         "url": await _checked(targets, new.url),
         "organization": _organization(caller, new.organization),
         "sees_shipment_ids": None if caller.shipment_ids is None else sorted(caller.shipment_ids),
-        "created_by": str(actor),
     }
     organization = values["organization"]
     async with engine.begin() as connection:
         if organization is not None:
             await organizations.ensure(connection, organization)
-        made = await endpoints.add(connection, values)
+        made = await endpoints.add(connection, values, actor=actor)
         if made is None:
             raise Conflict(f"{organization} has {endpoints.MOST_OF_ONE} webhooks already: delete one first.")
     return made
 
 
 async def change(
-    engine: AsyncEngine, targets: Targets, caller: Principal, webhook_id: UUID, changes: Mapping[str, Any]
+    engine: AsyncEngine,
+    targets: Targets,
+    caller: Principal,
+    webhook_id: UUID,
+    changes: Mapping[str, Any],
+    *,
+    actor: Actor,
 ) -> RowMapping:
     """Change what is given; filters hold for events from now on, a URL for everything that is still to be sent.
 
@@ -69,52 +77,69 @@ async def change(
         values["url"] = await _checked(targets, values["url"])
     async with engine.begin() as connection:
         await endpoints.change(connection, webhook_id, visible_webhooks(caller), values)
-        return await get(connection, caller, webhook_id)
+        row = await get(connection, caller, webhook_id)
+    _log(webhook_id, "changed", actor)
+    return row
 
 
-async def delete(connection: AsyncConnection, caller: Principal, webhook_id: UUID) -> None:
+async def delete(connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, actor: Actor) -> None:
     """Send nothing more to a webhook, for good."""
     if not await endpoints.remove(connection, webhook_id, visible_webhooks(caller)):
         raise NotFound("webhook", webhook_id)
+    _log(webhook_id, "deleted", actor)
 
 
 async def rotate_secret(
-    connection: AsyncConnection, caller: Principal, webhook_id: UUID
+    connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, actor: Actor
 ) -> tuple[str, datetime]:
     """Make a new secret; returns it, and until when the one of before signs beside it."""
     rotated = await endpoints.rotate(connection, webhook_id, visible_webhooks(caller))
     if rotated is None:
         raise NotFound("webhook", webhook_id)
+    _log(webhook_id, "secret_rotated", actor)
     return rotated
 
 
-async def send_test(connection: AsyncConnection, caller: Principal, webhook_id: UUID) -> str:
+async def send_test(connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, actor: Actor) -> str:
     """Send an event of the type `webhook.test` to this endpoint alone, and return its id."""
     row = await get(connection, caller, webhook_id)
     if row["state"] != "active":
         raise Conflict(f"This webhook is {row['state']}: resume it first.")
-    return await deliveries.test(connection, webhook_id)
+    event_id = await deliveries.test(connection, webhook_id)
+    _log(webhook_id, "tested", actor)
+    return event_id
 
 
-async def replay(connection: AsyncConnection, caller: Principal, webhook_id: UUID, which: Which) -> int:
+async def replay(
+    connection: AsyncConnection, caller: Principal, webhook_id: UUID, which: Which, *, actor: Actor
+) -> int:
     """Send some events again, each under its old id, and return how many."""
     await get(connection, caller, webhook_id)
     count = await deliveries.replay(connection, webhook_id, which)
     if which.event_id is not None and not count:
         raise NotFound("delivery of the event", which.event_id)
+    _log(webhook_id, "replayed", actor)
     return count
 
 
-async def pause(connection: AsyncConnection, caller: Principal, webhook_id: UUID) -> RowMapping:
+async def pause(
+    connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, actor: Actor
+) -> RowMapping:
     """Send nothing until it is resumed; what comes meanwhile is kept. Again changes nothing."""
     await endpoints.pause(connection, webhook_id, visible_webhooks(caller))
-    return await get(connection, caller, webhook_id)
+    row = await get(connection, caller, webhook_id)
+    _log(webhook_id, "paused", actor)
+    return row
 
 
-async def resume(connection: AsyncConnection, caller: Principal, webhook_id: UUID) -> RowMapping:
+async def resume(
+    connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, actor: Actor
+) -> RowMapping:
     """Send again, whether it was paused or switched off; all that has waited goes at once."""
     await endpoints.resume(connection, webhook_id, visible_webhooks(caller))
-    return await get(connection, caller, webhook_id)
+    row = await get(connection, caller, webhook_id)
+    _log(webhook_id, "resumed", actor)
+    return row
 
 
 async def get(connection: AsyncConnection, caller: Principal, webhook_id: UUID) -> RowMapping:
@@ -123,6 +148,11 @@ async def get(connection: AsyncConnection, caller: Principal, webhook_id: UUID) 
     if row is None:
         raise NotFound("webhook", webhook_id)
     return row
+
+
+def _log(webhook_id: UUID, what: str, actor: Actor) -> None:
+    """Log who did it: the database has only who created a webhook."""
+    log.info("webhook_changed", webhook=str(webhook_id), what=what, actor=str(actor))
 
 
 async def _checked(targets: Targets, url: str) -> str:

@@ -8,6 +8,7 @@ from sqlalchemy import RowMapping, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from telemetry.actor import Actor
 from telemetry.paging import Order, Page, fetch_page
 from telemetry.registry.register import Register
 from telemetry.tables import dewar_charges as charges
@@ -22,11 +23,11 @@ DEWARS = Register(
 CHARGE_ORDER = Order(columns=(charges.c.charged_at,), descending=True)
 
 
-async def add(connection: AsyncConnection, values: Mapping[str, Any], *, by: str) -> RowMapping | None:
+async def add(connection: AsyncConnection, values: Mapping[str, Any], *, actor: Actor) -> RowMapping | None:
     """Register a dewar, with its last charge, and give its row; None where its id is taken."""
-    row = await DEWARS.add(connection, values, by=by)
+    row = await DEWARS.add(connection, values, actor=actor)
     if row is not None and row["last_charged_at"] is not None:
-        await _write_charge(connection, row["dewar_id"], row["last_charged_at"], None, by)
+        await _write_charge(connection, row["dewar_id"], row["last_charged_at"], None, actor)
     return row
 
 
@@ -36,10 +37,10 @@ async def get(connection: AsyncConnection, dewar_id: str) -> RowMapping | None:
 
 
 async def charge(
-    connection: AsyncConnection, dewar_id: str, *, at: datetime, ln2_kg: float | None, by: str
+    connection: AsyncConnection, dewar_id: str, *, at: datetime, ln2_kg: float | None, actor: Actor
 ) -> tuple[RowMapping, bool]:
     """Record a charge of a dewar that exists, and give its row and whether it is new; an instant has one charge."""
-    is_new = await _write_charge(connection, dewar_id, at, ln2_kg, by)
+    is_new = await _write_charge(connection, dewar_id, at, ln2_kg, actor)
     if is_new:
         # A charge that is told late does not take back a later one; greatest passes over null.
         await connection.execute(
@@ -57,7 +58,7 @@ async def correct_charge(
     *,
     charged_at: datetime,
     changes: Mapping[str, Any],
-    by: str,
+    actor: Actor,
     reason: str,
 ) -> tuple[RowMapping, bool] | None:
     """Change `ln2_kg` or `withdrawn` of a charge, and give its row and whether that changed anything.
@@ -71,7 +72,7 @@ async def correct_charge(
     if all(row[name] == value for name, value in changes.items()):
         return row, False
     correction = func.jsonb_build_object(
-        *("corrected_at", func.clock_timestamp(), "by", by, "reason", reason),
+        *("corrected_at", func.clock_timestamp(), "by", str(actor), "reason", reason),
         *("was", func.jsonb_build_object("ln2_kg", charges.c.ln2_kg, "withdrawn", charges.c.withdrawn)),
     )
     corrections = charges.c.corrections.concat(func.jsonb_build_array(correction))
@@ -95,11 +96,11 @@ async def charge_page(
 
 
 async def _write_charge(
-    connection: AsyncConnection, dewar_id: str, at: datetime, ln2_kg: float | None, by: str
+    connection: AsyncConnection, dewar_id: str, at: datetime, ln2_kg: float | None, actor: Actor
 ) -> bool:
     query = (
         insert(charges)
-        .values(dewar_id=dewar_id, charged_at=at, ln2_kg=ln2_kg, by=by)
+        .values(dewar_id=dewar_id, charged_at=at, ln2_kg=ln2_kg, by=str(actor))
         .on_conflict_do_nothing()
         .returning(charges.c.dewar_id)
     )

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, RowMapping, Table, func, literal, or_, sel
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from telemetry.actor import Actor
 from telemetry.paging import Order, Page, fetch_page
 
 
@@ -32,13 +33,13 @@ class Register:
         return Order(columns=(self.revisions.c.revision,))
 
     async def add(
-        self, connection: AsyncConnection, values: Mapping[str, Any], *, by: str
+        self, connection: AsyncConnection, values: Mapping[str, Any], *, actor: Actor
     ) -> RowMapping | None:
-        """Register one and give its row; None where its id is taken."""
-        query = insert(self.table).values(**values, updated_by=by).on_conflict_do_nothing()
+        """Register one and return its row; None where its id is taken."""
+        query = insert(self.table).values(**values, updated_by=str(actor)).on_conflict_do_nothing()
         row: RowMapping | None = (await connection.execute(query.returning(self.table))).mappings().first()
         if row is not None:
-            await self._record(connection, row, by, None)
+            await self._record(connection, row, actor, None)
         return row
 
     async def get(
@@ -61,7 +62,7 @@ class Register:
         row: RowMapping,
         values: Mapping[str, Any],
         *,
-        by: str,
+        actor: Actor,
         reason: str | None,
     ) -> RowMapping:
         """Describe one anew, which the caller has locked, and give its row."""
@@ -71,11 +72,11 @@ class Register:
         query = (
             update(table)
             .where(self.key == row[self.key])
-            .values(**values, revision=table.c.revision + 1, updated_at=now, updated_by=by)
+            .values(**values, revision=table.c.revision + 1, updated_at=now, updated_by=str(actor))
             .returning(table)
         )
         changed: RowMapping = (await connection.execute(query)).mappings().one()
-        await self._record(connection, changed, by, reason)
+        await self._record(connection, changed, actor, reason)
         return changed
 
     async def page(
@@ -107,14 +108,14 @@ class Register:
         return column.name
 
     async def _record(
-        self, connection: AsyncConnection, row: RowMapping, by: str, reason: str | None
+        self, connection: AsyncConnection, row: RowMapping, actor: Actor, reason: str | None
     ) -> None:
         table, name = self.table, self._key_name
         content = select(
             self.key,
             table.c.revision,
             table.c.updated_at,
-            literal(by),
+            literal(str(actor)),
             literal(reason),
             func.to_jsonb(table.table_valued()),
         ).where(self.key == row[self.key])

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import FromClause, RowMapping, Select, Text, column, func, select, text, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from telemetry.actor import Actor
 from telemetry.paging import Order, Page, fetch_page
 from telemetry.tables import Instant
 from telemetry.tables import shipment_revisions as revisions
@@ -46,11 +47,11 @@ _ADD = text(
 
 
 async def add(
-    connection: AsyncConnection, shipment_id: str, *, step: Step, by: str, reason: str | None = None
+    connection: AsyncConnection, shipment_id: str, *, step: Step, actor: Actor, reason: str | None = None
 ) -> None:
     """Write down the shipment, and who is on it, as a step has left them; whoever calls holds the shipment's lock."""
     await connection.execute(
-        _ADD, {"shipment_id": shipment_id, "step": str(step), "by": by, "reason": reason}
+        _ADD, {"shipment_id": shipment_id, "step": str(step), "by": str(actor), "reason": reason}
     )
 
 

@@ -14,6 +14,7 @@ from alerts.escalation.policy import Channel, Policy, Step, TellDestination
 from alerts.escalation.progress import EscalatedIncident, EscalationProgress, Member, Phase, Recipient
 from alerts.model import SECOND, AlertKind, Severity
 from alerts.triage.alert import AlertState
+from telemetry.actor import Actor, ActorKind
 from telemetry.registry.hours import receiving_hours
 
 START = 1_795_000_000 * SECOND
@@ -52,7 +53,8 @@ steps = st.lists(
     max_size=4,
 ).map(lambda found: tuple(sorted(found, key=lambda step: step.after_s)))
 severities = st.sampled_from(list(Severity))
-keys = st.sampled_from(["key:ops", "key:c1", "key:Contact 3"])
+OPS = Actor(ActorKind.KEY, "ops")
+keys = st.sampled_from([OPS, Actor(ActorKind.KEY, "c1"), Actor(ActorKind.KEY, "Contact 3")])
 ASKS = {Purpose.ESCALATION, Purpose.HANDOVER, Purpose.ASSIGNED}
 
 
@@ -167,13 +169,13 @@ class AnIncident(RuleBasedStateMachine):
         self.decide()
 
     @rule(number=st.integers(0, 20), by=keys)
-    def somebody_acknowledges(self, number: int, by: str) -> None:
+    def somebody_acknowledges(self, number: int, by: Actor) -> None:
         if self.members:
             one = self.members[number % len(self.members)]
             state = AlertState.RESOLVED if one.state is AlertState.RESOLVED else AlertState.ACKNOWLEDGED
             changes = {
                 "state": state,
-                "owner": one.owner or by,
+                "owner": one.owner or str(by),
                 "taken_by": by,
                 "taken_at": self.now,
                 "took_it": one.owner is None,
@@ -183,7 +185,7 @@ class AnIncident(RuleBasedStateMachine):
     @rule(number=st.integers(0, 20), owner=st.sampled_from(["c1", "Contact 3", "somebody"]))
     def it_is_assigned(self, number: int, owner: str) -> None:
         if self.members:
-            self.change(number, owner=owner, taken_by="key:ops", taken_at=self.now, took_it=False)
+            self.change(number, owner=owner, taken_by=OPS, taken_at=self.now, took_it=False)
 
     @rule(number=st.integers(0, 20))
     def it_fires_again(self, number: int) -> None:

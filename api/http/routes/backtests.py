@@ -7,7 +7,7 @@ from alerts.backtest.run import Stretch, backtest, shipments_in, unknown_shipmen
 from alerts.backtest.totals import Findings
 from alerts.excursions.plan import refused_change
 from alerts.model import to_instant
-from alerts.triage.rows import instant
+from alerts.triage.rows import optional_instant
 from api.http.problems import Problem, invalid
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.backtests import AT_MOST, BacktestIn, BacktestOut
@@ -25,7 +25,7 @@ async def run_backtest(body: BacktestIn, caller: Caller, services: Here) -> Back
         raise invalid(f"plan.{refused.field}", refused.why)
     if body.since is not None and body.until is not None and body.until <= body.since:
         raise invalid("until", "must be after since")
-    stretch = Stretch(since=instant(body.since), until=instant(body.until))
+    stretch = Stretch(since=optional_instant(body.since), until=optional_instant(body.until))
     now = services.clock()
     ids = await _chosen(services.engine, caller, body, stretch)
     findings = Findings(keep_shipments=body.limit, keep_differences=0)

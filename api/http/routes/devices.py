@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
-from api.http.routing import Call, Here, action
+from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.devices import CredentialsRotated, DeviceCreated, DeviceIn, DeviceOut, MqttAccess
 from api.http.schemas.fields import DeviceId, ListOf, Words
 from api.refusals import NotFound
@@ -17,10 +17,14 @@ router = APIRouter(route_class=Call, tags=["devices"])
 
 @router.post("/v1/devices", status_code=201)
 @action("devices.register")
-async def register_device(body: DeviceIn, services: Here, response: Response) -> DeviceCreated:
+async def register_device(
+    body: DeviceIn, caller: Caller, services: Here, response: Response
+) -> DeviceCreated:
     """Register a logger. Its MQTT password is in this answer and nowhere else."""
     async with services.engine.begin() as connection:
-        row, password = await use_cases.register(connection, services.device_credentials, body.value())
+        row, password = await use_cases.register(
+            connection, services.device_credentials, body.value(), actor=caller.actor
+        )
     response.headers["Location"] = f"/v1/devices/{body.device_id}"
     shown = DeviceOut.of(row, services.clock())
     mqtt = MqttAccess.of(services.mqtt_public_url, body.device_id, password)
@@ -56,8 +60,10 @@ async def get_device(device_id: DeviceId, services: Here) -> DeviceOut:
 
 @router.post("/v1/devices/{device_id}/rotate-credentials")
 @action("devices.rotate_credentials")
-async def rotate_credentials(device_id: DeviceId, services: Here) -> CredentialsRotated:
+async def rotate_credentials(device_id: DeviceId, caller: Caller, services: Here) -> CredentialsRotated:
     """Give a logger a new MQTT password; the old one stops to work at once."""
-    password = await use_cases.rotate_credentials(services.engine, services.device_credentials, device_id)
+    password = await use_cases.rotate_credentials(
+        services.engine, services.device_credentials, device_id, actor=caller.actor
+    )
     mqtt = MqttAccess.of(services.mqtt_public_url, device_id, password)
     return CredentialsRotated(device_id=device_id, mqtt=mqtt)

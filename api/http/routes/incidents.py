@@ -7,30 +7,17 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from alerts.model import Severity
-from alerts.triage import act
-from alerts.triage.actions import Person, Refused
 from alerts.triage.incidents import IncidentState
 from alerts.views import incidents
 from api.http.as_of import AsOf, stands_for, unknown
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
-from api.http.problems import Problem
+from api.http.routes.alert_actions import ActedOn, add_alert_actions
 from api.http.routing import Call, Caller, Here, action
-from api.http.schemas.alerts import (
-    AlertAssigned,
-    AlertCommented,
-    AlertOut,
-    AlertResolved,
-    AlertSnoozed,
-    AlertTaken,
-    IncidentOut,
-    IncidentRevision,
-    IncidentWithAlerts,
-)
+from api.http.schemas.alerts import AlertOut, IncidentOut, IncidentRevision, IncidentWithAlerts
 from api.http.schemas.fields import Id, ListOf, Words
 from api.http.services import Services
 from api.identity.access import Principal, visible_shipments
-from api.use_cases.registering import by
-from api.use_cases.steps import Deed, refused, step_of
+from api.use_cases.alert_actions import act_on_incident, comment_on_incident
 
 router = APIRouter(route_class=Call, tags=["incidents"])
 
@@ -76,79 +63,6 @@ async def get_incident(
     return await _incident(services, caller, incident_id, as_of)
 
 
-@router.post("/v1/incidents/{incident_id}/acknowledge")
-@action("incidents.acknowledge")
-async def acknowledge_incident(
-    incident_id: UUID, caller: Caller, services: Here, body: AlertTaken | None = None
-) -> IncidentWithAlerts:
-    """Take all alerts of an incident, also those that are over and that nobody has seen."""
-    return await _act(services, caller, incident_id, body or AlertTaken())
-
-
-@router.post("/v1/incidents/{incident_id}/assign")
-@action("incidents.assign")
-async def assign_incident(
-    incident_id: UUID, body: AlertAssigned, caller: Caller, services: Here
-) -> IncidentWithAlerts:
-    """Say who sees to all open alerts of an incident; with null as the owner, that nobody does any more."""
-    return await _act(services, caller, incident_id, body)
-
-
-@router.post("/v1/incidents/{incident_id}/snooze")
-@action("incidents.snooze")
-async def snooze_incident(
-    incident_id: UUID, body: AlertSnoozed, caller: Caller, services: Here
-) -> IncidentWithAlerts:
-    """Let all open alerts of an incident rest until a time, for a reason."""
-    return await _act(services, caller, incident_id, body)
-
-
-@router.post("/v1/incidents/{incident_id}/resolve")
-@action("incidents.resolve")
-async def resolve_incident(
-    incident_id: UUID, body: AlertResolved, caller: Caller, services: Here
-) -> IncidentWithAlerts:
-    """End all open alerts of an incident by hand, for a reason."""
-    return await _act(services, caller, incident_id, body)
-
-
-@router.post("/v1/incidents/{incident_id}/comment", status_code=201)
-@action("incidents.comment")
-async def comment_on_incident(
-    incident_id: UUID, body: AlertCommented, caller: Caller, services: Here
-) -> IncidentWithAlerts:
-    """Write something to each open alert of an incident, or to all of them once it is closed."""
-    visible = visible_shipments(caller)
-    async with services.engine.begin() as connection:
-        found = await act.comment_on_incident(
-            connection, incident_id, visible=visible, by=by(caller), text=body.text
-        )
-    if not found:
-        raise await _without_alerts(services, caller, incident_id)
-    return await _incident(services, caller, incident_id)
-
-
-async def _act(services: Services, caller: Principal, incident_id: UUID, deed: Deed) -> IncidentWithAlerts:
-    step, note = step_of(deed)
-    visible, person = visible_shipments(caller), Person(by=by(caller), note=note)
-    async with services.engine.begin() as connection:
-        done = await act.act_on_incident(connection, incident_id, step, visible=visible, person=person)
-    if done is None:
-        raise await _without_alerts(services, caller, incident_id)
-    if isinstance(done, Refused):
-        raise refused(done)
-    return await _incident(services, caller, incident_id)
-
-
-async def _without_alerts(services: Services, caller: Principal, incident_id: UUID) -> Problem:
-    """Say why there is nothing to do it to: there is no such incident, or its alerts are in another one now."""
-    shown = await _incident(services, caller, incident_id)
-    return Problem(
-        409,
-        f"This incident went into the incident {shown.merged_into}: it is the same cause. Act on that one.",
-    )
-
-
 async def _incident(
     services: Services, caller: Principal, incident_id: UUID, as_of: datetime | None = None
 ) -> IncidentWithAlerts:
@@ -163,3 +77,22 @@ async def _incident(
         alerts=[AlertOut.of(alert) for alert in alerts],
         revisions=[IncidentRevision(**revision) for revision in revisions],
     )
+
+
+add_alert_actions(
+    router,
+    ActedOn(
+        noun="incident",
+        descriptions={
+            "acknowledge": "Take all alerts of an incident, also those that are over and that nobody has seen.",
+            "assign": "Say who sees to all open alerts of an incident; with null as the owner, that nobody does any more.",
+            "snooze": "Let all open alerts of an incident rest until a time, for a reason.",
+            "resolve": "End all open alerts of an incident by hand, for a reason.",
+            "comment": "Write something to each open alert of an incident, or to all of them once it is closed.",
+        },
+        act=act_on_incident,
+        comment=comment_on_incident,
+        answer=IncidentWithAlerts,
+        show=_incident,
+    ),
+)

@@ -50,7 +50,7 @@ async def get_key(key_id: UUID, services: Here) -> KeyOut:
 
 @router.delete("/v1/keys/{key_id}", status_code=204)
 @action("keys.revoke")
-async def revoke_key(key_id: UUID, services: Here) -> None:
+async def revoke_key(key_id: UUID, caller: Caller, services: Here) -> None:
     """Revoke an API key, for good; within a few seconds it stops to work everywhere."""
     async with services.engine.begin() as connection:
-        await use_cases.revoke(connection, key_id)
+        await use_cases.revoke(connection, key_id, actor=caller.actor)

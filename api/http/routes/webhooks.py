@@ -72,7 +72,9 @@ async def change_webhook(
     webhook_id: UUID, body: WebhookChangeIn, caller: Caller, services: Here
 ) -> WebhookOut:
     """Change what is given; filters hold for events from now on, a URL for everything that is still to be sent."""
-    row = await webhooks.change(services.engine, services.webhook_targets, caller, webhook_id, body.changes())
+    row = await webhooks.change(
+        services.engine, services.webhook_targets, caller, webhook_id, body.changes(), actor=caller.actor
+    )
     return WebhookOut.of(row)
 
 
@@ -81,7 +83,7 @@ async def change_webhook(
 async def delete_webhook(webhook_id: UUID, caller: Caller, services: Here) -> None:
     """Send nothing more to it, for good."""
     async with services.engine.begin() as connection:
-        await webhooks.delete(connection, caller, webhook_id)
+        await webhooks.delete(connection, caller, webhook_id, actor=caller.actor)
 
 
 @router.post("/v1/webhooks/{webhook_id}/rotate-secret")
@@ -89,7 +91,9 @@ async def delete_webhook(webhook_id: UUID, caller: Caller, services: Here) -> No
 async def rotate_secret(webhook_id: UUID, caller: Caller, services: Here) -> SecretRotated:
     """Get a new secret. For 24 hours messages carry two signatures, by the new one and by the one of before."""
     async with services.engine.begin() as connection:
-        secret, previous_until = await webhooks.rotate_secret(connection, caller, webhook_id)
+        secret, previous_until = await webhooks.rotate_secret(
+            connection, caller, webhook_id, actor=caller.actor
+        )
     return SecretRotated(secret=secret, previous_secret_until=previous_until)
 
 
@@ -98,7 +102,7 @@ async def rotate_secret(webhook_id: UUID, caller: Caller, services: Here) -> Sec
 async def test_webhook(webhook_id: UUID, caller: Caller, services: Here) -> TestSent:
     """Send an event of the type `webhook.test`, at once, to this endpoint alone."""
     async with services.engine.begin() as connection:
-        return TestSent(event_id=await webhooks.send_test(connection, caller, webhook_id))
+        return TestSent(event_id=await webhooks.send_test(connection, caller, webhook_id, actor=caller.actor))
 
 
 @router.get("/v1/webhooks/{webhook_id}/deliveries")
@@ -151,7 +155,8 @@ async def get_delivery(webhook_id: UUID, event_id: str, caller: Caller, services
 async def replay_deliveries(webhook_id: UUID, body: ReplayIn, caller: Caller, services: Here) -> Replayed:
     """Send again one event, those of a stretch of time, or all that failed for good; each has its old `webhook-id`."""
     async with services.engine.begin() as connection:
-        return Replayed(replayed=await webhooks.replay(connection, caller, webhook_id, body.which()))
+        count = await webhooks.replay(connection, caller, webhook_id, body.which(), actor=caller.actor)
+    return Replayed(replayed=count)
 
 
 @router.post("/v1/webhooks/{webhook_id}/pause")
@@ -159,7 +164,7 @@ async def replay_deliveries(webhook_id: UUID, body: ReplayIn, caller: Caller, se
 async def pause_webhook(webhook_id: UUID, caller: Caller, services: Here) -> WebhookOut:
     """Send nothing until it is resumed; what comes meanwhile is kept. Again changes nothing."""
     async with services.engine.begin() as connection:
-        return WebhookOut.of(await webhooks.pause(connection, caller, webhook_id))
+        return WebhookOut.of(await webhooks.pause(connection, caller, webhook_id, actor=caller.actor))
 
 
 @router.post("/v1/webhooks/{webhook_id}/resume")
@@ -167,4 +172,4 @@ async def pause_webhook(webhook_id: UUID, caller: Caller, services: Here) -> Web
 async def resume_webhook(webhook_id: UUID, caller: Caller, services: Here) -> WebhookOut:
     """Send again, whether it was paused or switched off; all that has waited goes at once."""
     async with services.engine.begin() as connection:
-        return WebhookOut.of(await webhooks.resume(connection, caller, webhook_id))
+        return WebhookOut.of(await webhooks.resume(connection, caller, webhook_id, actor=caller.actor))

@@ -1,4 +1,4 @@
-"""Alerts, incidents and what people do to them, as they cross the HTTP interface."""
+"""Alerts and incidents, and what people do to them, in requests and answers."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
@@ -23,7 +23,7 @@ def _says_something(text: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_says_something)]
-"""What people write: some lines."""
+"""Free text of several lines."""
 Name = Annotated[Words, AfterValidator(_says_something)]
 
 
@@ -117,7 +117,7 @@ class AlertOut(Shown):
 
     @classmethod
     def of(cls, row: Any) -> Self:
-        """Make it of a row."""
+        """Make an answer from a row."""
         alert = alert_from_row(row)
         return cls(
             **alert_data(alert), organization=row["organization"], needs_attention=needs_attention(alert)
@@ -169,7 +169,7 @@ class IncidentOut(Shown):
 
     @classmethod
     def fields(cls, row: Any, alerts: Iterable[Any]) -> dict[str, Any]:
-        """Return its fields from a row and those of its alerts."""
+        """Return the fields from a row and the rows of its alerts."""
         incident = incident_from_row(row, [str(id_) for id_ in row["alert_ids"]])
         open_ = [alert for alert in map(alert_from_row, alerts) if alert.open]
         return {
@@ -183,7 +183,7 @@ class IncidentOut(Shown):
 
     @classmethod
     def of(cls, row: Any, alerts: Iterable[Any]) -> Self:
-        """Make it of a row and those of its alerts."""
+        """Make an answer from a row and the rows of its alerts."""
         return cls(**cls.fields(row, alerts))
 
 

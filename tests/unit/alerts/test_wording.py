@@ -51,3 +51,16 @@ def test_excursions(band, side, peak, text):
     )
     assert excursion_message(plan, run) == text
     assert (run.severity is Severity.CRITICAL) == ("critical" in text)
+
+
+@pytest.mark.parametrize(
+    ("owner", "text"),
+    [
+        ("Kim Lee", "Kim Lee"),
+        ("key:dw_1f0c93ab", "key dw_1f0c93ab"),
+        ("key:", "key:"),
+        ("Kim: at the desk", "Kim: at the desk"),
+    ],
+)
+def test_an_owner_is_a_name_or_a_key(owner, text):
+    assert wording.person(owner) == text

@@ -29,13 +29,15 @@ from alerts.excursions import fold_trace
 from alerts.excursions.plan import Plan
 from alerts.model import SECOND
 from alerts.triage.act import act
-from alerts.triage.actions import Person, acknowledge
+from alerts.triage.actions import acknowledge
+from telemetry.actor import Actor, ActorKind
 from tests.integration.alerts.fleet import EPOCH, Course, Fleet
 from tests.integration.alerts.ruling import only_silence
 from tests.integration.alerts.stage import Fault, Killed, Program, Stage
 from tests.property.traces import plans
 
 SHIPMENTS = 12
+SOMEBODY = Actor(ActorKind.KEY, "somebody")
 MACHINES, FEW = 36, 4
 """In one round, with a seed of its own; and how many at a time are added where these have made too few courses."""
 COURSES = 300
@@ -325,8 +327,7 @@ class Courses(RuleBasedStateMachine):
         )
         if ids:
             id_ = ids[which % len(ids)]["id"]
-            person = Person(by="somebody")
-            await act(self.fleet.reader, id_, acknowledge, visible=true(), person=person)
+            await act(self.fleet.reader, id_, acknowledge, visible=true(), actor=SOMEBODY, reason=None)
             await self.fleet.reader.commit()
 
     @rule(evaluated=st.booleans())

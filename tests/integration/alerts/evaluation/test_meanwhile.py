@@ -13,8 +13,10 @@ from alerts.evaluation.claim import Batch
 from alerts.evaluation.judge_batch import Judging
 from alerts.evaluation.loop import judge_batch
 from alerts.triage.act import comment
+from telemetry.actor import Actor, ActorKind
 from tests.integration.alerts.conftest import Desk, minute
 
+KIM = Actor(ActorKind.USER, "kim")
 FROST = [(minute(n), -180.0) for n in range(5)]
 WARM = [(minute(n), -135.0 + n / 2) for n in range(5, 20)]
 WARMER = [(minute(n), -120.0 + n / 2) for n in range(20, 25)]
@@ -63,7 +65,7 @@ async def test_a_comment_during_an_evaluation_counts_as_a_deed(
 
     async def say_something() -> None:
         async with engine.begin() as connection:
-            await comment(connection, alert_id, visible=true(), by="Kim", text="On my way.")
+            await comment(connection, alert_id, visible=true(), actor=KIM, text="On my way.")
 
     await desk.store(WARMER)
     after_loading(monkeypatch, say_something)
@@ -93,7 +95,7 @@ async def test_a_comment_while_an_acknowledgement_runs_out_keeps_it(
         claimed = await load(*args)  # type: ignore[arg-type]
         monkeypatch.setattr(attending, "_claim", load)
         async with engine.begin() as connection:
-            await comment(connection, alert_id, visible=true(), by="Kim", text="On my way.")
+            await comment(connection, alert_id, visible=true(), actor=KIM, text="On my way.")
         return claimed
 
     monkeypatch.setattr(attending, "_claim", say_something_then)

@@ -16,8 +16,9 @@ from alerts.evaluation.loop import evaluate_again, evaluate_due
 from alerts.excursions import fold_trace
 from alerts.excursions.plan import Plan, make_plan
 from alerts.triage.act import act
-from alerts.triage.actions import Person, acknowledge
+from alerts.triage.actions import acknowledge
 from telemetry import metrics
+from telemetry.actor import Actor, ActorKind
 from tests.integration.alerts.fleet import EPOCH, Course, Fleet
 from tests.integration.alerts.ruling import only_silence
 from tests.integration.alerts.stage import Stage, Taking
@@ -25,6 +26,7 @@ from tests.integration.alerts.stage import Stage, Taking
 STORING, EVALUATING, FROM_THE_START, TAKING, PLANNING = 36, 16, 4, 4, 4
 WRITERS = STORING + EVALUATING + FROM_THE_START + TAKING + PLANNING
 SHIPMENTS = 4
+SOMEBODY = Actor(ActorKind.KEY, "somebody")
 ROUNDS_OF_A_HEAT = 25
 """Rounds with the same shipments: then they are delivered, and compared."""
 
@@ -118,8 +120,7 @@ class Race:
             ids = await connection.exec_driver_sql("SELECT id FROM alerts WHERE state = 'firing' LIMIT 20")
             if found := ids.scalars().all():
                 id_ = self.chance.choice(found)
-                person = Person(by="somebody")
-                await act(connection, id_, acknowledge, visible=true(), person=person)
+                await act(connection, id_, acknowledge, visible=true(), actor=SOMEBODY, reason=None)
 
     async def change_a_plan(self, connection: asyncpg.Connection) -> None:
         """Now and then; two changes of one shipment wait for each other, as in the registry."""

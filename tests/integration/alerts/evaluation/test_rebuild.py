@@ -9,8 +9,10 @@ import pytest
 from alerts.evaluation import rebuild as rebuilding
 from alerts.evaluation.loop import evaluate_due
 from alerts.evaluation.rebuild import Rebuilt, every_shipment, rebuild, unknown_shipments
+from telemetry.actor import Actor, ActorKind
 from tests.integration.alerts.conftest import Desk, minute
 
+ACTOR = Actor(ActorKind.COMMAND, "reevaluate")
 TABLES = (
     "evaluation_states",
     "evaluation_safe_points",
@@ -27,7 +29,10 @@ TRACE = [(minute(n), None if n % 100 == 50 else -140.0 if n % 90 > 80 else -190.
 async def run(desk: Desk, *shipment_ids: str, dry_run: bool = False) -> Rebuilt:
     """All sets of a run together."""
     stop = asyncio.Event()
-    sets = [one async for one in rebuild(desk.pool, shipment_ids or ["S1"], dry_run=dry_run, stop=stop)]
+    sets = [
+        one
+        async for one in rebuild(desk.pool, shipment_ids or ["S1"], dry_run=dry_run, stop=stop, actor=ACTOR)
+    ]
     return Rebuilt(
         shipments=sum(one.shipments for one in sets),
         readings=sum(one.readings for one in sets),
@@ -205,7 +210,7 @@ async def test_a_signal_stops_it_after_the_set_that_is_under_way(
     ids, stop = await every_shipment(desk.pool), asyncio.Event()
     assert ids == [f"S{n}" for n in range(5)]
     sizes = []
-    async for one in rebuild(desk.pool, ids, dry_run=False, stop=stop):
+    async for one in rebuild(desk.pool, ids, dry_run=False, stop=stop, actor=ACTOR):
         sizes.append(one.shipments)
         if len(sizes) == 2:
             stop.set()

@@ -26,28 +26,29 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from alerts.attention.loop import attend_due
-from alerts.events.write import Whose
+from alerts.events.write import EventScope
 from alerts.model import SECOND, AlertKind, Condition, Severity, to_instant
-from alerts.triage import act as handling
-from alerts.triage import actions
-from alerts.triage.actions import Person, Refused
+from alerts.triage import act, actions
+from alerts.triage.actions import ActionRefused
 from alerts.triage.alert import follow
 from alerts.triage.conditions import withdrawn
 from alerts.triage.rows import alert_from_row
 from alerts.triage.store import save_steps
+from telemetry.actor import Actor, ActorKind
 from tests.integration.alerts.stage import CLOCK, SETTINGS
 
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
 KINDS = list(AlertKind)
 SEVERITIES = list(Severity)
+OPS = Actor(ActorKind.KEY, "ops")
 
-DEEDS = st.fixed_dictionaries(
+ACTIONS = st.fixed_dictionaries(
     {
         "which": st.integers(0, 100),
         "what": st.sampled_from(["acknowledge", "assign", "unassign", "snooze", "wake", "resolve"]),
         "all_of_it": st.booleans(),
         "minutes": st.sampled_from([0, 5, 120, 72 * 60, 72 * 60 + 1]),
-        "note": st.sampled_from([None, "because"]),
+        "reason": st.sampled_from([None, "because"]),
     }
 )
 
@@ -129,7 +130,7 @@ class Owned(RuleBasedStateMachine):
         severity=st.sampled_from(SEVERITIES),
         what=st.sampled_from(["holds", "ended", "withdrawn"]),
         ago=st.integers(0, 300),
-        deed=st.none() | DEEDS,
+        wanted=st.none() | ACTIONS,
     )
     def find(
         self,
@@ -138,12 +139,12 @@ class Owned(RuleBasedStateMachine):
         severity: Severity,
         what: str,
         ago: int,
-        deed: dict[str, Any] | None,
+        wanted: dict[str, Any] | None,
     ) -> None:
         """A rule finds a condition, as evaluation saves it; sometimes a person is there already."""
         self.do(self._find(self.scopes[place], kind, severity, what, ago))
-        if deed is not None:
-            self.do(self._act(**deed))
+        if wanted is not None:
+            self.do(self._act(**wanted))
 
     async def _find(
         self, scope: str | None, kind: AlertKind, severity: Severity, what: str, ago: int
@@ -168,16 +169,16 @@ class Owned(RuleBasedStateMachine):
             )
             before = None if row is None else alert_from_row(row)
             steps = follow(before, scope, found, now, lambda: str(uuid4()))
-            await save_steps(connection, [(Whose(shipment_id=scope), step) for step in steps], now)
+            await save_steps(connection, [(EventScope(shipment_id=scope), step) for step in steps], now)
 
-    @rule(deed=DEEDS)
-    def act(self, deed: dict[str, Any]) -> None:
+    @rule(wanted=ACTIONS)
+    def act(self, wanted: dict[str, Any]) -> None:
         """A person does something to an alert, or to all of its incident."""
-        self.do(self._act(**deed))
+        self.do(self._act(**wanted))
 
-    async def _act(self, *, which: int, what: str, all_of_it: bool, minutes: int, note: str | None) -> None:
+    async def _act(self, *, which: int, what: str, all_of_it: bool, minutes: int, reason: str | None) -> None:
         until = to_instant(self.now + timedelta(minutes=minutes))
-        step: Any = {
+        action: Any = {
             "acknowledge": actions.acknowledge,
             "assign": partial(actions.assign, owner="Kim"),
             "unassign": partial(actions.assign, owner=None),
@@ -185,7 +186,6 @@ class Owned(RuleBasedStateMachine):
             "wake": partial(actions.snooze, until=None),
             "resolve": actions.resolve,
         }[what]
-        person = Person(by="key:ops", note=note)
         rows = await self.world.pool.fetch("SELECT * FROM alerts ORDER BY raised_at DESC, id LIMIT 12")
         if not rows:
             return
@@ -193,19 +193,19 @@ class Owned(RuleBasedStateMachine):
         id_: UUID | None = row["incident_id"] if all_of_it else row["id"]
         if id_ is None:
             return
-        deed = handling.act_on_incident if all_of_it else handling.act
+        act_on = act.act_on_incident if all_of_it else act.act
         async with self.world.engine.begin() as connection:
-            done = await deed(connection, id_, step, visible=true(), person=person)
-        if isinstance(done, Refused):
+            done = await act_on(connection, id_, action, visible=true(), actor=OPS, reason=reason)
+        if isinstance(done, ActionRefused):
             after = await self.world.pool.fetchrow("SELECT * FROM alerts WHERE id = $1", row["id"])
             assert after == row
-        if isinstance(step, partial) and step.func is actions.snooze and step.keywords["until"] is not None:
+        if isinstance(action, partial) and action.keywords.get("until") is not None:
             after = await self.world.pool.fetchrow("SELECT * FROM alerts WHERE id = $1", row["id"])
             assert after is not None
             assert (after["state"] == "snoozed" and after["snoozed_until"] != row["snoozed_until"]) <= bool(
-                person.note
+                reason
             ), "a snooze without a reason"
-        self.world.happened["refused" if isinstance(done, Refused) else "done"] += 1
+        self.world.happened["refused" if isinstance(done, ActionRefused) else "done"] += 1
 
     @rule(which=st.integers(0, 100))
     def comment(self, which: int) -> None:
@@ -216,7 +216,7 @@ class Owned(RuleBasedStateMachine):
         if ids:
             id_ = ids[which % len(ids)]["id"]
             async with self.world.engine.begin() as connection:
-                assert await handling.comment(connection, id_, visible=true(), by="key:ops", text="seen")
+                assert await act.comment(connection, id_, visible=true(), actor=OPS, text="seen")
 
     @rule(both=st.booleans())
     def attend(self, both: bool) -> None:

@@ -28,7 +28,7 @@ async def test_a_key_lets_in_until_it_is_revoked(connection: AsyncConnection) ->
     caller = await stored_keys.authenticate(connection, made.key, NOW)
     assert caller is not None
     assert caller.role is KeyRole.VIEWER
-    await keys.revoke(connection, made.id)
+    await keys.revoke(connection, made.id, actor=SHELL)
     assert await stored_keys.authenticate(connection, made.key, NOW) is None
 
 
@@ -39,7 +39,7 @@ async def test_a_key_that_makes_no_sense_is_not_made(connection: AsyncConnection
     with pytest.raises(Invalid, match="expires_at lies in the past"):
         await keys.create(connection, role=KeyRole.OPS, expires_at=NOW, actor=SHELL, now=NOW)
     with pytest.raises(NotFound, match="There is no API key 0000"):
-        await keys.revoke(connection, NOBODYS)
+        await keys.revoke(connection, NOBODYS, actor=SHELL)
 
 
 class Broker:
@@ -58,17 +58,19 @@ class Broker:
 async def test_a_logger_gets_a_password_and_another_one(engine: AsyncEngine) -> None:
     broker = Broker()
     async with engine.begin() as connection:
-        row, password = await devices.register(connection, broker, NewDevice(device_id="L1", interval_s=60))
+        row, password = await devices.register(
+            connection, broker, NewDevice(device_id="L1", interval_s=60), actor=SHELL
+        )
     assert (row["device_id"], row["interval_s"]) == ("L1", 60)
     assert broker.passwords == {"L1": password}
-    another = await devices.rotate_credentials(engine, broker, "L1")
+    another = await devices.rotate_credentials(engine, broker, "L1", actor=SHELL)
     assert broker.passwords == {"L1": another}
     assert another != password
     with pytest.raises(NotFound, match="There is no logger L2"):
-        await devices.rotate_credentials(engine, broker, "L2")
+        await devices.rotate_credentials(engine, broker, "L2", actor=SHELL)
     async with engine.begin() as connection:
         with pytest.raises(LoggerExists, match="There is a logger L1 already"):
-            await devices.register(connection, broker, NewDevice(device_id="L1"))
+            await devices.register(connection, broker, NewDevice(device_id="L1"), actor=SHELL)
 
 
 @pytest.mark.parametrize(
@@ -80,15 +82,15 @@ async def test_a_logger_without_a_password_is_not_kept(
 ) -> None:
     with pytest.raises(refusal):
         async with engine.begin() as connection:
-            await devices.register(connection, Broker(error), NewDevice(device_id="L1"))
+            await devices.register(connection, Broker(error), NewDevice(device_id="L1"), actor=SHELL)
     with pytest.raises(NotFound):
-        await devices.rotate_credentials(engine, Broker(), "L1")
+        await devices.rotate_credentials(engine, Broker(), "L1", actor=SHELL)
 
 
 async def test_a_broker_that_somebody_else_keeps_needs_no_password(connection: AsyncConnection) -> None:
     broker = Broker(BrokerUnmanagedError("no dynamic security"))
-    assert (await devices.register(connection, broker, NewDevice(device_id="L1")))[1] is None
-    assert (await devices.register(connection, None, NewDevice(device_id="L2")))[1] is None
+    assert (await devices.register(connection, broker, NewDevice(device_id="L1"), actor=SHELL))[1] is None
+    assert (await devices.register(connection, None, NewDevice(device_id="L2"), actor=SHELL))[1] is None
 
 
 async def test_a_webhook_from_its_making_to_its_end(engine: AsyncEngine) -> None:
@@ -97,22 +99,28 @@ async def test_a_webhook_from_its_making_to_its_end(engine: AsyncEngine) -> None
     assert (row["created_by"], row["state"]) == ("command:command line", "active")
     assert secret.startswith("whsec_")
     changed = await webhooks.change(
-        engine, Targets(), operator("webhooks.change"), id_, {"description": "Ours"}
+        engine, Targets(), operator("webhooks.change"), id_, {"description": "Ours"}, actor=SHELL
     )
     assert changed["description"] == "Ours"
     async with engine.begin() as connection:
-        assert (await webhooks.pause(connection, operator("webhooks.pause"), id_))["state"] == "paused"
+        assert (await webhooks.pause(connection, operator("webhooks.pause"), id_, actor=SHELL))[
+            "state"
+        ] == "paused"
         with pytest.raises(Conflict, match="This webhook is paused: resume it first"):
-            await webhooks.send_test(connection, operator("webhooks.test"), id_)
-        assert (await webhooks.resume(connection, operator("webhooks.resume"), id_))["state"] == "active"
-        event_id = await webhooks.send_test(connection, operator("webhooks.test"), id_)
+            await webhooks.send_test(connection, operator("webhooks.test"), id_, actor=SHELL)
+        assert (await webhooks.resume(connection, operator("webhooks.resume"), id_, actor=SHELL))[
+            "state"
+        ] == "active"
+        event_id = await webhooks.send_test(connection, operator("webhooks.test"), id_, actor=SHELL)
         assert event_id.startswith("test-")
-        assert (await webhooks.rotate_secret(connection, operator("webhooks.rotate_secret"), id_))[
-            0
-        ] != secret
+        assert (
+            await webhooks.rotate_secret(connection, operator("webhooks.rotate_secret"), id_, actor=SHELL)
+        )[0] != secret
         with pytest.raises(NotFound, match="There is no delivery of the event none"):
-            await webhooks.replay(connection, operator("webhooks.replay"), id_, Which(event_id="none"))
-        await webhooks.delete(connection, operator("webhooks.delete"), id_)
+            await webhooks.replay(
+                connection, operator("webhooks.replay"), id_, Which(event_id="none"), actor=SHELL
+            )
+        await webhooks.delete(connection, operator("webhooks.delete"), id_, actor=SHELL)
         with pytest.raises(NotFound, match="There is no webhook"):
             await webhooks.get(connection, operator("webhooks.read"), id_)
 
@@ -126,4 +134,6 @@ async def test_a_webhook_that_makes_no_sense_is_refused(engine: AsyncEngine) -> 
         await webhooks.create(engine, Targets(), caller, named, actor=SHELL)
     row, _ = await webhooks.create(engine, Targets(), operator("webhooks.create"), HOOK, actor=SHELL)
     with pytest.raises(NotFound, match="There is no webhook"):  # it is not acme's
-        await webhooks.change(engine, Targets(), of_acme("webhooks.change"), row["id"], {"url": HOOK.url})
+        await webhooks.change(
+            engine, Targets(), of_acme("webhooks.change"), row["id"], {"url": HOOK.url}, actor=SHELL
+        )

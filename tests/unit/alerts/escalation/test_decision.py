@@ -10,9 +10,11 @@ from alerts.escalation.policy import BUILT_IN, Channel, Policy, Step, TellDestin
 from alerts.escalation.progress import EscalatedIncident, EscalationProgress, Member
 from alerts.model import SECOND, AlertKind, Severity
 from alerts.triage.alert import AlertState
+from telemetry.actor import Actor, ActorKind
 from telemetry.registry.hours import receiving_hours
 
 MINUTE = 60 * SECOND
+OPS, NIGHT_DESK = Actor(ActorKind.KEY, "ops"), Actor(ActorKind.KEY, "night")
 START = 1_795_000_000 * SECOND
 POLICY = Policy(
     policy_id="two-steps",
@@ -59,11 +61,11 @@ class Course:
         return list(decided.notifications)
 
 
-def taken(owner: str, minutes: float, by: str | None = None, **fields: object) -> Member:
-    """The alert as somebody has acknowledged it, or as it was assigned since."""
+def taken(who: Actor | str, minutes: float, by: Actor | None = None, **fields: object) -> Member:
+    """The alert as its owner has acknowledged it, or as it was assigned since, by another one."""
     at = START + round(minutes * MINUTE)
-    made = replace(FIRING, state=AlertState.ACKNOWLEDGED, owner=owner, acknowledged=True, taken_at=at)
-    return replace(made, taken_by=by or owner, **fields)  # type: ignore[arg-type]
+    made = replace(FIRING, state=AlertState.ACKNOWLEDGED, owner=str(who), acknowledged=True, taken_at=at)
+    return replace(made, taken_by=by or who, **fields)  # type: ignore[arg-type]
 
 
 def told(notifications: Sequence[Notification]) -> list[tuple[str, Why]]:
@@ -88,7 +90,7 @@ def test_an_acknowledgement_stops_it_and_where_it_expires_it_goes_on_from_its_le
     course = Course()
     course.at(0, FIRING)
     course.at(0.5, FIRING)
-    taken = replace(FIRING, state=AlertState.ACKNOWLEDGED, owner="key:ops", acknowledged=True)
+    taken = replace(FIRING, state=AlertState.ACKNOWLEDGED, owner=str(OPS), acknowledged=True)
     assert not_told(course.at(5, taken)) == [Why.ACKNOWLEDGED]
     assert course.at(20, taken) == []
     assert told(course.at(70, FIRING)) == [("courier", Why.ACKNOWLEDGEMENT_EXPIRED)]
@@ -132,20 +134,20 @@ def test_whoever_was_asked_hears_once_who_is_on_it_and_not_who_did_it() -> None:
     course.at(0, FIRING)
     course.at(0.5, FIRING)
     course.at(10.5, FIRING)
-    notifications = course.at(12, taken("key:night", 11.5))
+    notifications = course.at(12, taken(NIGHT_DESK, 11.5))
     assert told(notifications) == [("courier", Why.TAKEN)]
     assert not_told(notifications) == [Why.ACKNOWLEDGED, Why.TOOK_IT]
     assert notifications[1].words == "key night is on it, since 2026-11-18 11:18 UTC."
-    assert course.at(13, taken("key:night", 11.5)) == []
-    also = replace(taken("key:night", 13), alert_id="b")
-    assert course.at(14, taken("key:night", 11.5), also) == [], "one person takes it once"
+    assert course.at(13, taken(NIGHT_DESK, 11.5)) == []
+    also = replace(taken(NIGHT_DESK, 13), alert_id="b")
+    assert course.at(14, taken(NIGHT_DESK, 11.5), also) == [], "one person takes it once"
 
 
 def test_whoever_acknowledges_by_name_is_not_told_that_it_is_theirs() -> None:
     course = Course()
     course.at(0, FIRING)
     course.at(0.5, FIRING)
-    kim = taken("Night", 1, by="key:dw_1f0c93ab", took_it=True)
+    kim = taken("Night", 1, by=Actor(ActorKind.KEY, "dw_1f0c93ab"), took_it=True)
     assert told(course.at(1, kim)) == [("courier", Why.TAKEN)]
 
 
@@ -153,11 +155,11 @@ def test_of_another_one_who_is_on_it_they_hear_too() -> None:
     course = Course()
     course.at(0, FIRING)
     course.at(0.5, FIRING)
-    assert told(course.at(1, taken("key:ops", 1))) == [("courier", Why.TAKEN)]
+    assert told(course.at(1, taken(OPS, 1))) == [("courier", Why.TAKEN)]
     # Operations passes it on, to somebody who then hears of it as well.
-    kim = taken("Night", 2, by="key:ops")
+    kim = taken("Night", 2, by=OPS)
     assert told(course.at(2, kim)) == [("night", Why.ASSIGNED), ("courier", Why.TAKEN)]
-    assert told(course.at(3, taken("key:ops", 3))) == [("courier", Why.TAKEN), ("night", Why.TAKEN)]
+    assert told(course.at(3, taken(OPS, 3))) == [("courier", Why.TAKEN), ("night", Why.TAKEN)]
 
 
 def test_what_fires_again_and_is_taken_again_is_told_to_those_who_were_asked_again() -> None:
@@ -165,16 +167,16 @@ def test_what_fires_again_and_is_taken_again_is_told_to_those_who_were_asked_aga
     course.at(0, FIRING)
     course.at(0.5, FIRING)
     course.at(10.5, FIRING)
-    assert len(told(course.at(11, taken("key:ops", 11)))) == 2
+    assert len(told(course.at(11, taken(OPS, 11)))) == 2
     assert told(course.at(70, FIRING)) == [("night", Why.ACKNOWLEDGEMENT_EXPIRED)]
-    assert told(course.at(71, taken("key:ops", 71))) == [("night", Why.TAKEN)]
+    assert told(course.at(71, taken(OPS, 71))) == [("night", Why.TAKEN)]
 
 
 def test_an_owner_who_has_not_acknowledged_puts_nobody_at_ease() -> None:
     course = Course()
     course.at(0, FIRING)
     course.at(0.5, FIRING)
-    assigned = replace(FIRING, owner="somebody", taken_by="key:ops", taken_at=START)
+    assigned = replace(FIRING, owner="somebody", taken_by=OPS, taken_at=START)
     assert course.at(1, assigned) == []
 
 
@@ -186,7 +188,7 @@ def test_a_former_holder_hears_no_more_and_a_snooze_says_nothing_of_anybody() ->
     assert told(course.at(1, asleep)) == []
     course.party = "Next courier"
     assert told(course.at(2, FIRING)) == [("next", Why.SNOOZE_ENDED)]
-    assert told(course.at(3, taken("key:ops", 3))) == [("next", Why.TAKEN)]
+    assert told(course.at(3, taken(OPS, 3))) == [("next", Why.TAKEN)]
 
 
 def test_the_policy_says_from_which_severity_on_they_hear_who_is_on_it() -> None:
@@ -199,7 +201,7 @@ def test_the_policy_says_from_which_severity_on_they_hear_who_is_on_it() -> None
         course = Course(policy=replace(POLICY, tell_taken=tell))
         course.at(0, replace(FIRING, severity=severity))
         course.at(0.5, replace(FIRING, severity=severity))
-        assert told(course.at(1, taken("key:ops", 1, severity=severity))) == expected
+        assert told(course.at(1, taken(OPS, 1, severity=severity))) == expected
 
 
 def test_nobody_is_woken_to_hear_that_somebody_is_on_it() -> None:
@@ -207,7 +209,7 @@ def test_nobody_is_woken_to_hear_that_somebody_is_on_it() -> None:
     course = Course(replace(COURIER, hours=open_until), NIGHT)
     course.at(0, FIRING)
     assert told(course.at(0.5, FIRING)) == [("courier", Why.BEGAN)]
-    notifications = course.at(9, taken("key:ops", 9))
+    notifications = course.at(9, taken(OPS, 9))
     assert told(notifications) == []
     assert not_told(notifications) == [Why.ACKNOWLEDGED, Why.OUTSIDE_OFFICE_HOURS]
 
@@ -227,7 +229,7 @@ def test_a_new_holder_is_asked_although_somebody_has_taken_it() -> None:
     course = Course(COURIER, NIGHT, contact("next", parties=frozenset({"next courier"})))
     course.at(0, FIRING)
     course.at(0.5, FIRING)
-    course.at(1, taken := replace(FIRING, state=AlertState.ACKNOWLEDGED, owner="key:ops"))
+    course.at(1, taken := replace(FIRING, state=AlertState.ACKNOWLEDGED, owner=str(OPS)))
     course.party = "Next  Courier"
     assert told(course.at(2, taken)) == [("next", Why.HANDED_OVER)]
     assert course.at(3, taken) == []
@@ -237,7 +239,7 @@ def test_the_destination_is_told_whoever_has_taken_it() -> None:
     rule = TellDestination(after_s=900, kinds=frozenset({AlertKind.EXCURSION}))
     course = Course(policy=replace(POLICY, tell_destination=rule))
     course.at(0, FIRING)
-    taken = replace(FIRING, state=AlertState.ACKNOWLEDGED, owner="key:ops")
+    taken = replace(FIRING, state=AlertState.ACKNOWLEDGED, owner=str(OPS))
     course.at(1, taken)
     assert told(course.at(15, taken)) == [("clinic", Why.DESTINATION_CONCERNED)]
     assert course.at(16, taken) == []

@@ -10,8 +10,8 @@ from alerts.model import SECOND, AlertKind, Condition, Severity
 from alerts.triage.actions import (
     ACKNOWLEDGED_FOR,
     LONGEST_SNOOZE,
-    Person,
-    Refused,
+    SNOOZE_TIMER,
+    ActionRefused,
     acknowledge,
     assign,
     next_instant,
@@ -23,9 +23,11 @@ from alerts.triage.actions import (
 from alerts.triage.alert import Alert, AlertReason, AlertState, advance
 from alerts.triage.conditions import EVALUATION_FAILED, failed_condition
 from alerts.triage.payloads import alert_event
+from telemetry.actor import Actor, ActorKind
 
 NOW = 1_000_000 * SECOND
-KIM = Person(by="key:kim", note="because")
+KIM = Actor(ActorKind.KEY, "kim")
+LEE = Actor(ActorKind.KEY, "lee")
 HOLDS = Condition(
     subject="tilted:D1",
     kind=AlertKind.TILTED,
@@ -41,14 +43,14 @@ TAKEN = replace(
     FIRING,
     state=AlertState.ACKNOWLEDGED,
     acknowledged_at=NOW - 50,
-    acknowledged_by="key:lee",
-    owner="key:lee",
+    acknowledged_by=LEE,
+    owner=str(LEE),
 )
 ASLEEP = replace(
     FIRING,
     state=AlertState.SNOOZED,
     snoozed_until=NOW + 9,
-    snoozed_by="key:lee",
+    snoozed_by=LEE,
     snooze_reason="x",
     owner="Lee",
 )
@@ -59,20 +61,20 @@ later = partial(snooze, until=NOW + 5)
 F, A, S, R = AlertState.FIRING, AlertState.ACKNOWLEDGED, AlertState.SNOOZED, AlertState.RESOLVED
 
 CASES = [
-    # alert, step -> state, owner, reason, event; None: nothing changes
-    (FIRING, acknowledge, (A, "key:kim", AlertReason.ACKNOWLEDGED, "alert.acknowledged")),
+    # alert, action -> state, owner, reason, event; None: nothing changes
+    (FIRING, acknowledge, (A, str(KIM), AlertReason.ACKNOWLEDGED, "alert.acknowledged")),
     (replace(FIRING, owner="Lee"), acknowledge, (A, "Lee", AlertReason.ACKNOWLEDGED, "alert.acknowledged")),
     (TAKEN, acknowledge, None),
     (ASLEEP, acknowledge, (A, "Lee", AlertReason.ACKNOWLEDGED, "alert.acknowledged")),
     (UNSEEN, acknowledge, (R, None, AlertReason.ACKNOWLEDGED, "alert.acknowledged")),
     (FIRING, partial(assign, owner="Mia"), (F, "Mia", AlertReason.ASSIGNED, "alert.assigned")),
     (TAKEN, partial(assign, owner="Mia"), (A, "Mia", AlertReason.ASSIGNED, "alert.assigned")),
-    (TAKEN, partial(assign, owner="key:lee"), None),
+    (TAKEN, partial(assign, owner=str(LEE)), None),
     (TAKEN, partial(assign, owner=None), (F, None, AlertReason.UNASSIGNED, "alert.firing")),
     (ASLEEP, partial(assign, owner=None), (S, None, AlertReason.UNASSIGNED, "alert.assigned")),
     (FIRING, partial(assign, owner=None), None),
     (FIRING, later, (S, None, AlertReason.SNOOZED, "alert.snoozed")),
-    (TAKEN, later, (S, "key:lee", AlertReason.SNOOZED, "alert.snoozed")),
+    (TAKEN, later, (S, str(LEE), AlertReason.SNOOZED, "alert.snoozed")),
     (ASLEEP, later, (S, "Lee", AlertReason.SNOOZED, "alert.snoozed")),
     (ASLEEP, partial(snooze, until=None), (F, "Lee", AlertReason.SNOOZE_ENDED, "alert.firing")),
     (FIRING, partial(snooze, until=None), None),
@@ -81,9 +83,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("alert", "step", "expected"), CASES)
-def test_a_step(alert, step, expected):
-    changes = step(alert, NOW, KIM)
+@pytest.mark.parametrize(("alert", "action", "expected"), CASES)
+def test_an_action(alert, action, expected):
+    changes = action(alert, NOW, actor=KIM, reason="because")
     if expected is None:
         assert changes == []
         return
@@ -91,44 +93,46 @@ def test_a_step(alert, step, expected):
     after = change.alert
     event = alert_event(alert, change)
     assert (after.state, after.owner, change.reason, event[0]) == expected
-    assert (change.by, change.note, after.last_action_at, after.revision) == ("key:kim", "because", NOW, 4)
+    assert (change.actor, change.note, after.last_action_at, after.revision) == (KIM, "because", NOW, 4)
     assert (after.snoozed_until is not None) == (after.state is S)
     assert after.state is not A or after.owner is not None
 
 
-@pytest.mark.parametrize("step", [partial(assign, owner="Mia"), later, partial(snooze, until=None), resolve])
-def test_a_resolved_alert_is_only_acknowledged(step):
-    refused = step(UNSEEN, NOW, KIM)
-    assert isinstance(refused, Refused)
+@pytest.mark.parametrize(
+    "action", [partial(assign, owner="Mia"), later, partial(snooze, until=None), resolve]
+)
+def test_a_resolved_alert_is_only_acknowledged(action):
+    refused = action(UNSEEN, NOW, actor=KIM, reason="because")
+    assert isinstance(refused, ActionRefused)
     assert refused.field is None
 
 
 @pytest.mark.parametrize(
-    ("step", "field"),
+    ("action", "field"),
     [
         (partial(snooze, until=NOW), "until"),
         (partial(snooze, until=NOW + LONGEST_SNOOZE + 1), "until"),
     ],
 )
-def test_a_snooze_ends_within_three_days(step, field):
-    assert step(FIRING, NOW, KIM).field == field
-    [change] = snooze(FIRING, NOW, KIM, until=NOW + LONGEST_SNOOZE)
+def test_a_snooze_ends_within_three_days(action, field):
+    assert action(FIRING, NOW, actor=KIM, reason="because").field == field
+    [change] = snooze(FIRING, NOW, actor=KIM, reason="because", until=NOW + LONGEST_SNOOZE)
     assert change.alert.snoozed_until == NOW + LONGEST_SNOOZE
 
 
-@pytest.mark.parametrize("step", [later, resolve])
-def test_who_quiets_an_alert_says_why(step):
-    assert step(FIRING, NOW, Person(by="key:kim")).field == "reason"
+@pytest.mark.parametrize("action", [later, resolve])
+def test_who_quiets_an_alert_says_why(action):
+    assert action(FIRING, NOW, actor=KIM, reason=None).field == "reason"
 
 
 def test_time_ends_a_snooze_and_nothing_sooner():
     assert pass_time(ASLEEP, NOW + 8, ACKNOWLEDGED_FOR) == []
     assert next_instant(ASLEEP, ACKNOWLEDGED_FOR) == NOW + 9
     [change] = pass_time(ASLEEP, NOW + 9, ACKNOWLEDGED_FOR)
-    assert (change.alert.state, change.alert.owner, change.by) == (F, "Lee", "timer:snooze")
+    assert (change.alert.state, change.alert.owner, change.actor) == (F, "Lee", SNOOZE_TIMER)
 
 
-def test_an_acknowledgement_expires_after_the_last_deed():
+def test_an_acknowledgement_expires_after_the_last_action():
     lasts = ACKNOWLEDGED_FOR[Severity.MAJOR]
     busy = replace(TAKEN, last_action_at=NOW)
     assert next_instant(TAKEN, ACKNOWLEDGED_FOR) == NOW - 50 + lasts
@@ -168,7 +172,7 @@ def test_a_failure_that_a_person_resolved_is_told_again_only_after_it_passed():
         (FIRING, F, "Main"),
         (replace(FIRING, owner="Rhein"), F, "Main"),
         (replace(FIRING, owner="Kim"), F, "Kim"),
-        (TAKEN, A, "key:lee"),
+        (TAKEN, A, str(LEE)),
         (replace(TAKEN, owner="Rhein"), F, "Main"),
         (ASLEEP, S, "Lee"),
         (replace(ASLEEP, owner="Rhein"), S, "Main"),
@@ -179,10 +183,10 @@ def test_a_handover_passes_on_what_is_nobodys_or_the_former_holders(
     alert: Alert, state: AlertState, owner: str | None
 ) -> None:
     pass_to_main = partial(pass_on, owner="Main", is_former=lambda name: name == "Rhein")
-    changes = pass_to_main(alert, NOW, KIM)
+    changes = pass_to_main(alert, NOW, actor=KIM, reason="because")
     after = changes[-1].alert if changes else alert
     assert (after.state, after.owner) == (state, owner)
-    assert [(one.reason, one.by, one.note) for one in changes] == [
-        (AlertReason.ASSIGNED, "key:kim", "because")
+    assert [(one.reason, one.actor, one.note) for one in changes] == [
+        (AlertReason.ASSIGNED, KIM, "because")
     ] * (owner != alert.owner)
-    assert pass_to_main(after, NOW + 1, KIM) == []
+    assert pass_to_main(after, NOW + 1, actor=KIM, reason="because") == []

@@ -25,7 +25,7 @@ from alerts.model import (
     Severity,
     Side,
 )
-from alerts.triage.alert import Alert, AlertChange, AlertReason, AlertState
+from alerts.triage.alert import Alert, AlertChange, AlertReason, AlertState, rule_actor
 from alerts.triage.payloads import ALERT_EVENTS, alert_event, excursion_event
 from alerts.webhooks.message import body
 from api.http.schemas.events import EVENTS, STREAM_ONLY, WEBHOOK_ONLY
@@ -85,7 +85,12 @@ def test_excursions_are_told_as_described_field_by_field() -> None:
 
 @pytest.mark.parametrize("state", ALERT_EVENTS)
 def test_alerts_are_told_as_described_field_by_field(state: AlertState) -> None:
-    event = alert_event(None, AlertChange(alert=alert(state), reason=AlertReason.CONDITION_BEGAN))
+    event = alert_event(
+        None,
+        AlertChange(
+            alert=alert(state), actor=rule_actor(AlertKind.TILTED), reason=AlertReason.CONDITION_BEGAN
+        ),
+    )
     assert event is not None
     type_, data = event
     assert problems(f"stream.{type_}", told(type_, data)) == []

@@ -1,0 +1,72 @@
+"""Makes the rows of excursions, alerts and incidents, and of their revisions; `rows` reads them."""
+
+from alerts.model import Change, Instant
+from alerts.tables import (
+    alert_revisions,
+    alerts,
+    excursion_revisions,
+    excursions,
+    incident_revisions,
+    incidents,
+)
+from alerts.triage.alert import Alert, AlertStep
+from alerts.triage.incidents import IncidentChange
+from alerts.triage.payloads import alert_data, excursion_data, incident_data
+from alerts.wording import instant_text
+from alerts.work.bulk import Row, row_of
+from telemetry.actor import stored_actor
+
+
+def excursion_rows(change: Change, *, shipment_id: str, device_id: str, now: Instant) -> tuple[Row, Row]:
+    """Return the row of an excursion after a change, and that of the revision."""
+    data = excursion_data(change.after, shipment_id=shipment_id, device_id=device_id)
+    values = data | {
+        "excursion_id": data["id"],
+        "start_at": data["start"],
+        "end_at": data["end"],
+        "reason": change.reason,
+        "recorded_at": instant_text(now),
+    }
+    return row_of(excursions, values), row_of(excursion_revisions, values)
+
+
+def alert_row(alert: Alert) -> Row:
+    """Return the row of an alert."""
+    return row_of(alerts, _alert_values(alert))
+
+
+def alert_revision_row(step: AlertStep, now: Instant) -> Row:
+    """Return the row of the revision that a step makes."""
+    change = step.change
+    values = _alert_values(change.alert) | {
+        "alert_id": change.alert.id,
+        "by": str(change.actor),
+        "reason": change.reason,
+        "note": change.note,
+        "recorded_at": instant_text(now),
+    }
+    return row_of(alert_revisions, values)
+
+
+def _alert_values(alert: Alert) -> Row:
+    """Return what is told of an alert, and what is only on record."""
+    return alert_data(alert) | {
+        "subject": alert.condition.subject,
+        "withdrawn": alert.condition.withdrawn,
+        "assigned_at": instant_text(alert.assigned_at),
+        "assigned_by": stored_actor(alert.assigned_by),
+        "snoozed_by": stored_actor(alert.snoozed_by),
+        "last_action_at": instant_text(alert.last_action_at),
+    }
+
+
+def incident_rows(change: IncidentChange, now: Instant) -> tuple[Row, Row]:
+    """Return the row of an incident after a change, and that of the revision."""
+    incident = change.incident
+    values = incident_data(incident) | {
+        "incident_id": incident.id,
+        "organization": incident.organization,
+        "reason": change.reason,
+        "recorded_at": instant_text(now),
+    }
+    return row_of(incidents, values), row_of(incident_revisions, values)

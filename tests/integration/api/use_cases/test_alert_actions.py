@@ -1,0 +1,125 @@
+"""Alerts and incidents that somebody acts on, without HTTP: who did it is on record, and what makes no sense is refused."""
+
+from functools import partial
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from alerts.attention.loop import attend_due
+from alerts.events.write import EventScope
+from alerts.model import AlertKind, Condition, Severity, to_instant
+from alerts.triage.actions import acknowledge, resolve, snooze
+from alerts.triage.alert import follow
+from alerts.triage.store import save_steps
+from api.refusals import Conflict, Invalid, NotFound
+from api.use_cases.alert_actions import (
+    act_on_alert,
+    act_on_incident,
+    comment_on_alert,
+    comment_on_incident,
+)
+from tests.integration.api.use_cases.conftest import NOW, SHELL, of_acme, operator, planned
+
+NOBODYS = UUID(int=0)
+BY = str(SHELL)
+
+
+@pytest.fixture
+async def alert_id(engine: AsyncEngine, pool: asyncpg.Pool) -> UUID:
+    """A major alert that fires, in an open incident."""
+    async with engine.begin() as connection:
+        await planned(connection, "S1")
+    id_, now = uuid4(), to_instant(NOW)
+    tilted = Condition(
+        subject="tilted:D1",
+        kind=AlertKind.TILTED,
+        severity=Severity.MAJOR,
+        device_id="D1",
+        message="tilted",
+        since=now,
+    )
+    async with pool.acquire() as connection, connection.transaction():
+        steps = follow(None, "S1", tilted, now, lambda: str(id_))
+        await save_steps(connection, [(EventScope(shipment_id="S1"), step) for step in steps], now)
+    while await attend_due(pool):
+        pass
+    return id_
+
+
+@pytest.fixture
+async def incident_id(alert_id: UUID, pool: asyncpg.Pool) -> UUID:
+    found: UUID = await pool.fetchval("SELECT incident_id FROM alerts WHERE id = $1", alert_id)
+    return found
+
+
+async def test_who_acknowledged_an_alert_is_on_record(
+    engine: AsyncEngine, pool: asyncpg.Pool, alert_id: UUID
+) -> None:
+    caller = operator("alerts.acknowledge")
+    async with engine.begin() as connection:
+        await act_on_alert(connection, caller, alert_id, acknowledge, actor=SHELL, reason="Calling them.")
+        await comment_on_alert(connection, caller, alert_id, actor=SHELL, text="They do not answer.")
+    alert = await pool.fetchrow("SELECT * FROM alerts WHERE id = $1", alert_id)
+    assert alert is not None
+    assert (alert["state"], alert["owner"], alert["acknowledged_by"]) == ("acknowledged", BY, BY)
+    made = await pool.fetch(
+        'SELECT "by", note FROM alert_revisions WHERE alert_id = $1 ORDER BY revision', alert_id
+    )
+    assert [tuple(row) for row in made] == [("rule:tilted", None), (BY, "Calling them.")]
+    written = await pool.fetch('SELECT "by", text FROM alert_comments WHERE alert_id = $1', alert_id)
+    assert [tuple(row) for row in written] == [(BY, "They do not answer.")]
+
+
+async def test_an_action_on_an_alert_that_makes_no_sense_is_refused(
+    connection: AsyncConnection, alert_id: UUID
+) -> None:
+    caller = operator("alerts.snooze")
+    late = partial(snooze, until=0)
+    with pytest.raises(Invalid, match="until must be in the future"):
+        await act_on_alert(connection, caller, alert_id, late, actor=SHELL, reason="Later.")
+    await act_on_alert(connection, caller, alert_id, resolve, actor=SHELL, reason="It rides along empty.")
+    with pytest.raises(Conflict, match="This alert was resolved at"):
+        await act_on_alert(connection, caller, alert_id, resolve, actor=SHELL, reason="Again.")
+    stranger = of_acme("alerts.resolve")
+    with pytest.raises(NotFound, match=f"There is no alert {alert_id}"):
+        await act_on_alert(connection, stranger, alert_id, resolve, actor=SHELL, reason="Mine.")
+    with pytest.raises(NotFound, match="There is no alert 0000"):
+        await comment_on_alert(connection, caller, NOBODYS, actor=SHELL, text="Hello?")
+
+
+async def test_an_action_on_an_incident_is_one_on_its_alerts(
+    engine: AsyncEngine, pool: asyncpg.Pool, incident_id: UUID
+) -> None:
+    caller = operator("incidents.resolve")
+    async with engine.begin() as connection:
+        await act_on_incident(connection, caller, incident_id, resolve, actor=SHELL, reason="Empty.")
+        await comment_on_incident(connection, caller, incident_id, actor=SHELL, text="As planned.")
+    rows = await pool.fetch("SELECT state, acknowledged_by FROM alerts WHERE incident_id = $1", incident_id)
+    assert [tuple(row) for row in rows] == [("resolved", BY)]
+    async with engine.begin() as connection:
+        with pytest.raises(Conflict, match="All alerts of this incident are resolved"):
+            await act_on_incident(connection, caller, incident_id, resolve, actor=SHELL, reason="Again.")
+
+
+async def test_an_incident_whose_alerts_another_one_has_says_which(
+    engine: AsyncEngine, pool: asyncpg.Pool, alert_id: UUID, incident_id: UUID
+) -> None:
+    gone = uuid4()
+    await pool.execute(
+        "INSERT INTO incidents (id, shipment_id, opened_at, cause_alert_id, state, kind, severity, headline, next_action, "
+        "merged_into) VALUES ($1, 'S1', $2, $3, 'closed', 'tilted', 'major', 'tilted', 'none', $4)",
+        gone,
+        NOW,
+        alert_id,
+        incident_id,
+    )
+    caller = operator("incidents.acknowledge")
+    async with engine.begin() as connection:
+        with pytest.raises(Conflict, match=f"This incident went into the incident {incident_id}"):
+            await act_on_incident(connection, caller, gone, acknowledge, actor=SHELL, reason=None)
+        with pytest.raises(Conflict, match=f"This incident went into the incident {incident_id}"):
+            await comment_on_incident(connection, caller, gone, actor=SHELL, text="Which one?")
+        with pytest.raises(NotFound, match="There is no incident 0000"):
+            await act_on_incident(connection, caller, NOBODYS, acknowledge, actor=SHELL, reason=None)
