@@ -1,15 +1,17 @@
-"""Pure: the fold that turns one device's readings, oldest first, into runs out of range, figures and deadlines.
+"""Pure: folds one device's readings, oldest first, into runs out of range, figures and deadlines.
 
-Theory of operation. The limits of a plan and their deadbands cut the scale of temperatures into five zones. A run
-is a phase of the device: `PHASES` says which zone leads from which phase to which, and all else is book-keeping.
-`fold` brings a `LoggerState` forward by readings; `finish` judges it at an instant and leaves it as it was. Both depend on
-nothing but the set of readings: however a trace is cut into calls of `fold`, the state is the same to the last bit.
-A reading that arrives late, not after `State.seen`, cannot be folded in: the caller folds again from a state before it.
+Theory of operation. The limits of a plan and their deadbands divide the temperature scale into five zones. A
+run is a phase of the device: `PHASES` says which zone leads from which phase to which; everything else is
+bookkeeping. `fold` moves a `LoggerState` forward by readings; `finish` judges it at an instant and does not
+change it. Both depend only on the set of readings: however a trace is cut into calls of `fold`, the state is
+the same to the last bit. A late reading, not after `LoggerState.seen`, cannot be folded in: the caller folds
+again from a state before it.
 
-Of most readings nothing comes: the probe works as it did, the silence before was not too long, and the phase stays. So
-they are only told from the others, and what they amount to is found afterwards: `_stays` says between which
-temperatures a phase stays, `_Course._turn` is the full rule, and time is entered as the difference of two instants.
-For long stretches vector.py gives the same, some twelve times as fast.
+Most readings change nothing: the probe still works, the silence before was not too long, and the phase stays.
+So they are only told apart from the others, and their effect is computed afterwards. `_staying_ranges` says
+between which temperatures a phase stays, `_Fold._full_rule` handles all other readings, and time is booked as
+the difference of two instants. For long traces fold_columns.py gives the same result some twelve times as
+fast.
 """
 
 from bisect import bisect_right
@@ -30,9 +32,9 @@ _NEVER: Final[Instant] = 2**63
 _NOWHERE: Final = (inf, -inf)
 
 _OWN: Final = [[zone for zone, to in enumerate(row) if to == phase] for phase, row in enumerate(PHASES)]
-"""For each phase the zones in which it stays."""
+"""For each phase, the zones in which it stays."""
 
-# What telling them by two temperatures relies on: they lie side by side.
+# Two temperatures can only bound them because they are adjacent.
 assert all(own == list(range(own[0], own[-1] + 1)) for own in _OWN)
 
 _Samples: TypeAlias = Sequence[tuple[Instant, float | None]]
@@ -40,7 +42,7 @@ _Samples: TypeAlias = Sequence[tuple[Instant, float | None]]
 
 @lru_cache(maxsize=1024)
 def _stays(limits: tuple[float, float, float, float]) -> tuple[tuple[float, float], ...]:
-    """Give for each phase from and below which valid temperatures it stays as it is; `limits` are the plan's `zones`."""
+    """Return for each phase the valid temperatures [from, below) in which it stays; `limits` are `zones`."""
     coldest_c, beyond_c = COLDEST_C, nextafter(HOTTEST_C, inf)
     bounds = [coldest_c, *(float(min(max(limit, coldest_c), beyond_c)) for limit in limits), beyond_c]
     return tuple((bounds[own[0]], bounds[own[-1] + 1]) for own in _OWN)
@@ -50,7 +52,7 @@ def _stays(limits: tuple[float, float, float, float]) -> tuple[tuple[float, floa
 class Evaluation:
     """What holds at `through`: the runs that are excursions, oldest first, and the figures up to there.
 
-    `next_deadline` is the earliest later instant at which any of it changes although no reading arrives.
+    `next_deadline` is the earliest later instant at which any of it changes even if no reading arrives.
     """
 
     excursions: tuple[Run, ...]
@@ -66,7 +68,7 @@ def evaluate(plan: Plan, window: Window, samples: Iterable[Sample], now: Instant
 
 
 def step(plan: Plan, window: Window, state: LoggerState, sample: Sample) -> tuple[LoggerState, Run | None]:
-    """Bring the state forward by one reading; give the excursion that it closes, if it does."""
+    """Fold in one reading; return the state, and the excursion that the reading closes, if any."""
     state, closed = fold(plan, window, state, (sample,))
     return state, closed[0] if closed else None
 
@@ -74,9 +76,9 @@ def step(plan: Plan, window: Window, state: LoggerState, sample: Sample) -> tupl
 def fold(
     plan: Plan, window: Window, state: LoggerState, samples: Iterable[tuple[Instant, float | None]]
 ) -> tuple[LoggerState, list[Run]]:
-    """Bring the state forward by readings in strict order of time; give the excursions that they close.
+    """Fold in readings in strict order of time; return the state, and the excursions that they close.
 
-    Readings outside the window are passed over. One that is not after `state.seen` raises ValueError.
+    Readings outside the window are ignored. A reading not after `state.seen` raises ValueError.
     """
     counted = _within(window, samples)
     if not counted:
@@ -91,9 +93,9 @@ def fold(
 def finish(
     plan: Plan, window: Window, state: LoggerState, now: Instant, closed: Iterable[Run] = ()
 ) -> Evaluation:
-    """Judge a folded trace at `now`, or at its last reading if the device's clock runs ahead of it.
+    """Judge a folded trace at `now`, or at its last reading if the device's clock runs ahead.
 
-    `closed` are the excursions that folding gave; the one that is still on comes after them.
+    `closed` are the excursions that folding returned; one that is still open comes after them.
     """
     through = _through(window, state, now)
     next_deadline = _next_deadline(plan, window, state, through)
@@ -115,7 +117,7 @@ def finish(
 
 
 def _within(window: Window, samples: Iterable[tuple[Instant, float | None]]) -> _Samples:
-    """Give the readings in the window: all of them where the first and the last are in it, since they are in order."""
+    """Return the readings in the window, without a copy if the first and the last are in it."""
     readings = samples if isinstance(samples, list | tuple) else list(samples)
     departed_at = window.departed_at
     delivered_at = _NEVER if window.delivered_at is None else window.delivered_at
@@ -125,32 +127,33 @@ def _within(window: Window, samples: Iterable[tuple[Instant, float | None]]) -> 
 
 
 class _Course:
-    """A state under way."""
+    """The variables of a running fold."""
 
     def __init__(self, plan: Plan, before: LoggerState) -> None:
         self._plan, self._before = plan, before
         self._limits = zones(plan)
         self._stays = _stays(self._limits)
         self._works = before.valid > 0 and before.last_at == before.seen
-        """Whether the newest reading is a valid one."""
+        """Whether the newest reading is valid."""
         self._last_at = before.last_at
         self._phase, self._start = before.phase, before.start
         self._peak_c, self._has_gap = before.peak_c, before.has_gap
         self._held_in, self._held_out = before.held_in, before.held_out
         self._held_from = before.last_at
-        """Since when readings have held that are in neither of these yet; later by what silences were too long."""
+        """Since when readings have held that are in neither sum yet; moved later by silences that were too
+        long."""
         self._valid: list[float] = []
         self._first = 0
-        """Which of them was the first of the phase."""
+        """The number of valid readings before the current phase."""
         self.ended: list[tuple[Run, Instant]] = []
 
     def follow(self, samples: _Samples) -> LoggerState:
-        """Give the state after readings in the window, but for what it tells of budget and mean kinetic temperature."""
+        """Return the state after readings in the window, without budget and mean kinetic temperature."""
         max_gap, valid = self._plan.max_gap, self._valid
         seen = -_NEVER if self._before.seen is None else self._before.seen
         lowest_c, below_c = self._stays[self._phase] if self._works else _NOWHERE
         for at, celsius in samples:
-            # Of most readings nothing comes, so it is these two lines that an evaluation spends its time on.
+            # Most readings change nothing, so an evaluation spends its time on these two lines.
             if celsius is not None and lowest_c <= celsius < below_c and 0 < at - seen <= max_gap:
                 valid.append(celsius)
             elif at > seen:
@@ -161,7 +164,7 @@ class _Course:
         return self._after(seen, len(samples))
 
     def _turn(self, seen: Instant, at: Instant, celsius: float | None) -> tuple[float, float]:
-        """Take one reading by the full rule; give from and below which temperatures nothing comes of the next."""
+        """Process one reading by the full rule; return the range in which the next changes nothing."""
         if self._works:
             self._last_at = seen
         self._works = celsius is not None and COLDEST_C <= celsius <= HOTTEST_C
@@ -175,7 +178,7 @@ class _Course:
         return self._stays[after]
 
     def _hold(self, at: Instant) -> None:
-        """Let the valid reading before this one hold until now, but not for too long."""
+        """Let the valid reading before this one hold until now, but no longer than the plan's `max_gap`."""
         if not self._before.valid and not self._valid:
             self._held_from = at
         elif (lost := at - self._last_at - self._plan.max_gap) > 0:
@@ -194,7 +197,7 @@ class _Course:
         self._first = len(self._valid)
 
     def _prove(self, until: Instant) -> None:
-        """Enter for how long readings have held in this phase."""
+        """Add the time that readings have held in this phase."""
         if self._phase:
             self._held_out += until - self._held_from
         else:
@@ -202,13 +205,13 @@ class _Course:
         self._held_from = until
 
     def _peak(self) -> float:
-        """Give the extreme reading of the run that is on; in range, what began it."""
+        """Return the extreme reading of the current run; in range, the reading that began the phase."""
         if not self._phase:
             return self._peak_c
         return (max if self._phase == HIGH else min)((self._peak_c, *self._valid[self._first :]))
 
     def _after(self, seen: Instant, readings: int) -> LoggerState:
-        """Give the state after so many readings, the newest of `seen`."""
+        """Return the state after so many readings, the newest at `seen`."""
         before, valid = self._before, self._valid
         last_at = seen if self._works else self._last_at
         self._prove(last_at)
@@ -227,13 +230,14 @@ class _Course:
             valid=before.valid + len(valid),
             min_c=min((before.min_c, *valid)),
             max_c=max((before.max_c, *valid)),
-            # One after the other, for any cut of a trace to give the same; from Python 3.12 on sum() does not.
+            # One after the other, so that any cut of a trace gives the same; from Python 3.12 on sum() does
+            # not.
             sum_c=deque(accumulate(valid, initial=before.sum_c), maxlen=1).pop(),
         )
 
 
 def _hold_on(plan: Plan, state: LoggerState, through: Instant) -> LoggerState:
-    """Let the last valid reading hold on until `through`, just as if it were made again."""
+    """Let the last valid reading hold until `through`, as if it were measured again then."""
     silence = through - state.last_at
     hold = min(silence, plan.max_gap)
     state = replace(
@@ -249,7 +253,7 @@ def _hold_on(plan: Plan, state: LoggerState, through: Instant) -> LoggerState:
 def _holds(
     plan: Plan, state: LoggerState, samples: Iterable[tuple[Instant, float | None]]
 ) -> Iterator[tuple[float, Duration]]:
-    """Give the valid readings and for how long they have held, from the last one of the state on."""
+    """Yield the valid readings and how long each held, starting with the last one of the state."""
     last_at, last_c, max_gap = state.last_at, state.last_c if state.valid else None, plan.max_gap
     for at, celsius in samples:
         if celsius is not None and COLDEST_C <= celsius <= HOTTEST_C:
@@ -260,7 +264,7 @@ def _holds(
 
 
 def _weigh(plan: Plan, state: LoggerState, held: Iterable[tuple[float, Duration]]) -> LoggerState:
-    """Take readings and for how long they held into the sum of the mean kinetic temperature, if the plan has one."""
+    """Add readings, with how long each held, to the sum of the mean kinetic temperature, if the plan has one."""
     if not plan.has_mkt:
         return state
     weighed, warmest_c = weigh(warmth(plan), state.weighed, state.warmest_c, held)
@@ -268,7 +272,7 @@ def _weigh(plan: Plan, state: LoggerState, held: Iterable[tuple[float, Duration]
 
 
 def _through(window: Window, state: LoggerState, now: Instant) -> Instant:
-    """Give the end of the window so far."""
+    """Return the end of the window so far."""
     seen = window.departed_at if state.seen is None else state.seen
     if window.delivered_at is None:
         return max(now, seen)
@@ -280,7 +284,7 @@ def _through(window: Window, state: LoggerState, now: Instant) -> Instant:
 
 
 def _next_deadline(plan: Plan, window: Window, state: LoggerState, through: Instant) -> Instant | None:
-    """Give when the run that is on becomes an excursion, has a gap, exhausts the budget or ends by delivery."""
+    """Return when the current run becomes an excursion, has a gap, exhausts the budget or ends by delivery."""
     if not state.phase or through == window.delivered_at:
         return None
     becomes_excursion = state.start + plan.on_delay

@@ -1,4 +1,4 @@
-"""Pure: from the excursions on record and the runs that hold now to what has to change in the record."""
+"""Pure: compares the excursions on record with the runs that hold now, and returns the changes to make."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -35,10 +35,11 @@ def reconcile(
     new_id: Callable[[], ExcursionId],
     cause: Reason = Reason.LATE_DATA,
 ) -> list[Change]:
-    """Give what has to change so that the live excursions of one device are exactly `runs`.
+    """Return the changes that make the live excursions of one device exactly `runs`.
 
-    `stored` are its live excursions that `runs` covers: those that are `unsettled` by the state the fold began from. `cause` is why what was already told may change, and `now` dates new records.
-    Excursions that go come first, so that at no step two of them claim the same run.
+    `stored` are its live excursions that `runs` covers: those that are `unsettled` by the state that the
+    fold started from. `cause` is why an excursion that was already reported may change, and `now` dates
+    new records. Removals come first, so that at no step two excursions claim the same run.
     """
     stored, runs = list(stored), sorted(runs, key=lambda run: run.start)
     if any(excursion.state not in LIVE for excursion in stored):
@@ -46,7 +47,7 @@ def reconcile(
     keepers: list[Excursion | None] = []
     heir: dict[
         ExcursionId, ExcursionId
-    ] = {}  # to each stored excursion, the keeper of the first run it overlaps
+    ] = {}  # the keeper of the first run that each stored excursion overlaps
     kept: set[ExcursionId] = set()
     for touching in _overlapping(stored, runs):
         free = [excursion for excursion in touching if excursion.id not in kept]
@@ -67,7 +68,7 @@ def reconcile(
 
 
 def unsettled(stored: Iterable[Excursion], seen: Instant | None) -> list[Excursion]:
-    """Pick those that no reading up to `seen` has ended: a fold that goes on from there gives their runs again.
+    """Return the excursions that no reading up to `seen` has ended: folding on from there finds them again.
 
     A delivery ends a run after all readings, and so is settled by none.
     """
@@ -75,7 +76,7 @@ def unsettled(stored: Iterable[Excursion], seen: Instant | None) -> list[Excursi
 
 
 def _overlapping(stored: Iterable[Excursion], runs: Iterable[Run]) -> Iterator[list[Excursion]]:
-    """Give for each run, by start, the excursions of its side that share an instant with it."""
+    """Yield for each run, by start, the excursions of its side that share an instant with it."""
     by_start = sorted(stored, key=lambda excursion: excursion.run.start)
     ahead = {side: deque(e for e in by_start if e.run.side == side) for side in Side}
     for run in runs:
@@ -113,7 +114,7 @@ def _retired(before: Excursion, heir: ExcursionId | None, cause: Reason) -> Chan
 
 
 def _followed(before: Excursion, run: Run, cause: Reason) -> Change | None:
-    """Give the change of an excursion that keeps a run; None where nothing told of it has changed."""
+    """Return the change of an excursion that keeps a run; None if nothing that was reported has changed."""
     changed = tuple(f.name for f in fields(Run) if getattr(before.run, f.name) != getattr(run, f.name))
     if not changed:
         return None
@@ -123,7 +124,7 @@ def _followed(before: Excursion, run: Run, cause: Reason) -> Change | None:
 
 
 def _development(told: Run, run: Run, cause: Reason) -> tuple[ChangeKind, Reason]:
-    """Tell what a run naturally comes to from the correction of something already told."""
+    """Tell a run's natural development from the correction of something already reported."""
     outermost = max if run.side is Side.HIGH else min
     natural = (
         told.end is None

@@ -1,4 +1,4 @@
-"""Pure: which airport a position is at, out of those of the world."""
+"""Pure: finds the airport at a position."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,20 +12,20 @@ from alerts.rules.place import Place
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Airfields:
-    """Airports by their codes, and where they are on the unit sphere, one row each."""
+    """Airport codes, and the position of each as a unit vector, one row per airport."""
 
     codes: tuple[str, ...]
     at: NDArray[np.float64] = field(repr=False)
 
     @classmethod
     def of(cls, airports: Mapping[str, Place]) -> "Airfields":
-        """Make it of places with a position."""
+        """Build an index of the places that have a position."""
         known = {code: p for code, p in airports.items() if p.lat is not None and p.lon is not None}
         vectors = [on_sphere(p.lat, p.lon) for p in known.values() if p.lat is not None and p.lon is not None]
         return cls(tuple(known), np.array(vectors, np.float64).reshape(-1, 3))
 
     def nearest(self, lat: float, lon: float, within_m: float) -> str | None:
-        """Give the code of the nearest airport; None where there is none so near."""
+        """Return the code of the nearest airport; None if none is within that distance."""
         if not self.codes:
             return None
         chords = np.linalg.norm(self.at - np.array(on_sphere(lat, lon)), axis=1)

@@ -1,4 +1,4 @@
-"""Pure: all rules there are, and how each is tuned for a shipment."""
+"""Pure: the list of all rules, and how each is tuned for a shipment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -46,7 +46,7 @@ RULES: Final[tuple[AnyRule, ...]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tuned:
-    """A rule as it is for a shipment."""
+    """A rule with the tuning of one shipment."""
 
     rule: AnyRule
     tuning: Tuning
@@ -59,19 +59,19 @@ _ONLY_WHERE_READ: Final = frozenset(
 CHANNELS: Final = frozenset(Channel) - (
     _ONLY_WHERE_READ - frozenset().union(*(rule.reads | rule.also_reads for rule in RULES))
 )
-"""What has to be loaded with readings so that all rules can be folded."""
+"""The channels to load with readings so that all rules can be folded."""
 
 
 def rule_of(kind: str) -> AnyRule | None:
-    """Give the rule of a kind of alert; None where no rule finds it."""
+    """Return the rule for a kind of alert; None if no rule finds it."""
     return next((rule for rule in RULES if rule.kind == kind), None)
 
 
 @lru_cache(maxsize=1024)
 def tuned(plan: Plan) -> tuple[Tuned, ...]:
-    """Give the rules that are enabled for a shipment.
+    """Return the rules that are enabled for a shipment.
 
-    What a plan says of rules or parameters that are not there (any more) is passed over.
+    Rules and parameters in the plan that do not exist (any more) are ignored.
     """
     given = dict(plan.rules)
     every = (
@@ -88,12 +88,12 @@ def _tuning(rule: AnyRule, given: Mapping[str, Any]) -> Tuning:
 
 
 def parameters(rule: AnyRule) -> Mapping[str, Any]:
-    """Give the defaults of what can be tuned of a rule, by name."""
+    """Return the tunable parameters of a rule by name, with their defaults."""
     return {one.name: one.default for one in fields(rule.tuning)}
 
 
 def refusal(rules: Mapping[str, Mapping[str, Any] | None] | None) -> PlanRefused | None:
-    """Say what is wrong with a tuning of rules; None where each can be tuned so."""
+    """Return why rules cannot be tuned like this; None if they can."""
     for kind, given in (rules or {}).items():
         rule = rule_of(kind)
         if rule is None:

@@ -1,8 +1,8 @@
-"""Pure: time lapse: rules reckon in the time of the journey, which for a simulated shipment passes faster than the clock.
+"""Pure: time lapse: rules calculate in journey time, which runs faster than the clock in a simulation.
 
-Nitrogen that lasts for ten days is gone after four hours at sixty times the speed, and a payload warms sixty times as
-fast. So what rules are given is stretched, from the departure on, and what they find is put back on the clock; what they
-say of lengths of time is of the journey.
+At sixty times the speed, ten days of nitrogen last four hours, and a payload warms sixty times as fast. So
+the facts and readings that rules get are stretched, from the departure on, and what they find is converted
+back to clock time. Durations in their messages are in journey time.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _INSTANTS = (Channel.RECEIVED_AT, Channel.FLIGHT_MODE_UNTIL)
 
 
 def stretched(facts: Facts) -> Facts:
-    """Give facts as they are in the time of the journey: instants, hold time and the times of the plan."""
+    """Return facts in journey time: instants, hold time and the durations of the plan."""
     lapse, plan = facts.plan.time_lapse, facts.plan
     if lapse == 1:
         return facts
@@ -45,7 +45,7 @@ def stretched(facts: Facts) -> Facts:
 
 
 def stretched_trace(facts: Facts, trace: Trace) -> Trace:
-    """Give readings as they are in the time of the journey."""
+    """Return readings in journey time."""
     lapse, start = facts.plan.time_lapse, facts.window.departed_at
     if lapse == 1:
         return trace
@@ -59,7 +59,7 @@ def stretched_trace(facts: Facts, trace: Trace) -> Trace:
 
 
 def stretched_moment(facts: Facts, moment: Moment) -> Moment:
-    """Give a moment as it is in the time of the journey."""
+    """Return the time of a look in journey time."""
     if facts.plan.time_lapse == 1:
         return moment
     return replace(
@@ -71,7 +71,7 @@ def stretched_moment(facts: Facts, moment: Moment) -> Moment:
 
 
 def on_the_clock(facts: Facts, look: Look) -> Look:
-    """Put what was found in the time of the journey back on the clock."""
+    """Return what was found in journey time, in clock time."""
     if facts.plan.time_lapse == 1:
         return look
     apart: Mapping[str, Any] = {name: _found(facts, found) for name, found in look.apart.items()}

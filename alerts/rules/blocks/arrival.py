@@ -1,4 +1,4 @@
-"""Pure: what the rules about the arrival have in common: each measures the forecast, and tells where that is too bad."""
+"""Pure: the base of the arrival rules: each measures the forecast, and reports it where it is too bad."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ POSITIONS = frozenset({Channel.LAT})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrivalTuning(Tuning):
-    """What is customary: freight is closed two hours before an aircraft leaves, and there is one a day.
+    """What is customary: freight closes two hours before an aircraft leaves, and there is one flight a day.
 
-    A position is looked at every five minutes, if it is accurate to a kilometre; a forecast is told anew where it
-    has moved by a quarter of an hour.
+    A position is sampled every five minutes, if it is accurate to a kilometre. A forecast is reported
+    again when it has moved by a quarter of an hour.
     """
 
     position_every_s: float = 300
@@ -55,7 +55,7 @@ ARRIVAL_RANGES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrivalState:
-    """How far the shipment is, since when the forecast is bad, and which arrival was told last."""
+    """How far the shipment is, since when the forecast is too bad, and the arrival that was reported last."""
 
     progress: Progress = AT_ORIGIN
     bad: Stretch = NEVER
@@ -66,7 +66,7 @@ P = TypeVar("P", bound=ArrivalTuning)
 
 
 class ArrivalRule(ShipmentRule[P, ArrivalState]):
-    """A rule that measures the forecast of the arrival, in seconds too many."""
+    """A rule that measures by how many seconds the forecast of the arrival is too bad."""
 
     state = ArrivalState
     reads = POSITIONS
@@ -74,18 +74,18 @@ class ArrivalRule(ShipmentRule[P, ArrivalState]):
 
     @abstractmethod
     def levels(self, tuning: P) -> Levels:
-        """Give from how many seconds on it is told, and from how few on no longer."""
+        """Return the excess in seconds that raises the alert, and the one that clears it."""
 
     @abstractmethod
     def measure(self, tuning: P, facts: Facts, expected: Forecast) -> float | None:
-        """Give by how many seconds a forecast is too bad; None where the facts for that are missing."""
+        """Return by how many seconds a forecast is too bad; None if facts are missing for that."""
 
     @abstractmethod
     def tell(self, tuning: P, facts: Facts, expected: Forecast, since: Instant) -> Finding:
-        """Say what a forecast that is too bad means."""
+        """Return the finding for a forecast that is too bad."""
 
     def fold(self, tuning: P, facts: Facts, state: ArrivalState, trace: Trace) -> ArrivalState:
-        """Look at some of the positions, and measure at each of them what was to be expected then."""
+        """Sample positions, and measure at each of them the forecast as of then."""
         planned = planned_arrival(facts)
         if planned is None and not stops(facts):
             return state
@@ -98,11 +98,11 @@ class ArrivalRule(ShipmentRule[P, ArrivalState]):
         for at, progress in () if planned is None else looked:
             known = progress[STOP:DOUBTED]
             if known == before and at <= until:
-                continue  # the forecast is the one at the position before
+                continue  # same forecast as at the position before
             expected = forecast(facts, progress, custom, at)
             excess = None if expected is None else self.measure(tuning, facts, expected)
             if expected is None or excess is None:
-                break  # what is needed for it is not planned
+                break  # the plan lacks what the measure needs
             before, until = known, 0 if expected.overdue else expected.arrival
             bad = step(levels, bad, at, float(excess))
             if told is None or abs(expected.arrival - told) > step_us:
@@ -110,7 +110,7 @@ class ArrivalRule(ShipmentRule[P, ArrivalState]):
         return ArrivalState(progress=looked[-1][1], bad=bad, told=told)
 
     def look(self, tuning: P, facts: Facts, states: Sequence[ArrivalState], moment: Moment) -> Look:
-        """Judge by the logger that gave the newest position; without any, by the plan and the clock."""
+        """Judge by the logger with the newest position; without positions, by the plan and the clock."""
         state = max(states, key=lambda one: one.progress.looked_at or 0)
         through = moment.through
         expected = forecast(facts, state.progress, _custom(tuning), through)
@@ -137,7 +137,7 @@ class ArrivalRule(ShipmentRule[P, ArrivalState]):
         return replace(expected, arrival=state.told or expected.arrival) if near else expected
 
     def _crossed(self, tuning: P, facts: Facts, state: ArrivalState, moment: Moment) -> Instant | None:
-        """Give when the forecast became too bad with no position to tell of it: at once, or once it was overdue."""
+        """Return when the forecast became too bad without a new position: at once, or when it became overdue."""
         seen = max(facts.window.departed_at, state.progress.looked_at or 0)
         at: Instant | None = seen
         for _ in range(_MOST_STEPS):
@@ -163,12 +163,12 @@ def _custom(tuning: ArrivalTuning) -> Custom:
 
 
 def duration_of(seconds: float) -> Duration:
-    """Give seconds as a duration, at least a microsecond."""
+    """Return seconds as a duration of at least a microsecond."""
     return max(1, round(seconds * SECOND))
 
 
 def received_at(facts: Facts, arrival: Instant) -> Instant | None:
-    """Give when the destination can receive what arrives then; None where it never opens again."""
+    """Return when the destination can receive a shipment that arrives then; None if it never opens again."""
     place = facts.destination
     if place is None or place.hours is None:
         return arrival

@@ -1,8 +1,8 @@
-"""Pure: readings folded into bins of event time, so that forecasts step with the clock of the readings, not with each.
+"""Pure: folds readings into bins of event time, so that forecasts are made once per bin, not per reading.
 
-A bin is a stretch `n * width <= at < (n + 1) * width` of time, and is closed by the first reading beyond it. What is
-kept of each column is how many values there were, their sum, the least and the most. Sums are taken strictly in order
-of time, in both forms below, so that the state does not depend on how readings were cut into calls, to the last bit.
+A bin is an interval `n * width <= at < (n + 1) * width`; the first reading beyond it closes it. Each column
+keeps its number of values, their sum, the least and the greatest. Both forms below sum strictly in order of
+time, so that the state does not depend, to the last bit, on how readings were cut into calls.
 """
 
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ from alerts.model import COLDEST_C, HOTTEST_C, Duration, Instant
 
 Column: TypeAlias = NDArray[np.float64]
 Sums: TypeAlias = tuple[float, ...]
-"""Of one column in one bin: the number of values, their sum, the least, the most."""
+"""One column of one bin: the number of values, their sum, the least, the greatest."""
 Open: TypeAlias = tuple[Sums, ...]
-"""The bin that is not closed yet, as a state's field: (number of the bin, instant of its newest reading), then a `Sums`
-for each column; empty before the first reading."""
+"""The bin that is still open, as a field of a state: (number of the bin, instant of its newest reading), then
+a `ColumnSums` per column. Empty before the first reading."""
 
 _EMPTY: Sums = (0, 0.0, 0.0, 0.0)
 
 
 class Bin(NamedTuple):
-    """A bin that is closed: its first instant, those of its newest reading and of the one that closed it, its columns."""
+    """A closed bin: its start, its newest reading, the reading that closed it, and its columns."""
 
     start: Instant
     last_at: Instant
@@ -33,7 +33,7 @@ class Bin(NamedTuple):
     columns: tuple[Sums, ...]
 
     def level(self, column: int) -> float | None:
-        """Give a column's mean without its least and its most value, if there are three: one spike leaves no trace."""
+        """Return a column's mean, without the extremes if it has three values: one spike is ignored."""
         count, total, least, most = self.columns[column]
         if count >= 3:
             return (total - least - most) / (count - 2)
@@ -41,7 +41,7 @@ class Bin(NamedTuple):
 
 
 def columns_of(trace: Trace, channels: Sequence[Channel]) -> list[Column | None]:
-    """Give the payload's temperature and then these channels; what cannot be a temperature is left out of the first."""
+    """Return the payload's temperature, NaN where it cannot be one, and then these channels."""
     celsius = trace.celsius
     if len(celsius) > 1:
         celsius = np.where((celsius >= COLDEST_C) & (celsius <= HOTTEST_C), celsius, np.nan)
@@ -53,9 +53,9 @@ def columns_of(trace: Trace, channels: Sequence[Channel]) -> list[Column | None]
 def fold_bins(
     width: Duration, opened: Open, at: NDArray[np.int64], columns: Sequence[Column | None]
 ) -> tuple[Open, list[Bin]]:
-    """Bring the open bin forward by readings in order of time; give those that were closed on the way, oldest first.
+    """Fold readings in order of time into the open bin; return it and the bins closed on the way, oldest first.
 
-    Columns are of the length of `at`, or None where nothing carries them; NaN is no value.
+    Columns are as long as `at`, or None if no reading carries them. NaN is no value.
     """
     if len(at) == 1:
         return _fold_one(width, opened, int(at[0]), [None if c is None else float(c[0]) for c in columns])
@@ -109,12 +109,12 @@ def _closed(width: Duration, opened: Open, closed_at: Instant) -> Bin:
 def _summed(
     values: Column | None, begins: NDArray[np.intp], group: NDArray[np.intp], before: Sums
 ) -> list[Sums]:
-    """Sum up a column bin by bin; `before` is what the first of them holds already."""
+    """Sum a column bin by bin; `before` is what the first bin already holds."""
     bins = len(begins)
     if values is None:
         return [before, *([_EMPTY] * (bins - 1))]
     there = ~np.isnan(values)
-    # bincount adds up one after the other: the sum so far goes first.
+    # bincount adds in order, so the sum so far goes first.
     weights, groups = np.append(before[1], values[there]), np.append(0, group[there])
     counts = np.bincount(groups, minlength=bins)
     totals = np.bincount(groups, weights=weights, minlength=bins)

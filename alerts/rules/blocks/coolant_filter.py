@@ -1,13 +1,13 @@
-"""Pure: how much nitrogen or dry ice is left, and for how long that lasts, as an interval: a filter over bins of time.
+"""Pure: how much nitrogen or dry ice is left, and how long it lasts, as an interval: a filter over bins of time.
 
-Theory of operation. What is left is a share of the capacity, and falls linearly in time with the heat that comes in
-(Spijkers, Damas, Vanapalli, IIR Congress 2023, no. 0199). How fast is known from the maker's hold time but for three
-things: by how much this unit is faster or slower, how much more it loses when it does not stand upright, and what was
-filled in. These are the filter's state with their covariances: an extended Kalman filter, whose measurements are the
-mass, where that is measured. Without it the state is what a priori is known, carried through what is known of ambient,
-tilt and lid; then that the payload is still cold says that something is left.
+Theory of operation. What is left is a share of the capacity. It falls linearly in time with the heat that
+comes in (Spijkers, Damas, Vanapalli, IIR Congress 2023, no. 0199). The maker's hold time says how fast,
+except for three unknowns: by how much this unit is faster or slower, how much more it loses when it does not
+stand upright, and what was filled in. They and their covariances are the state of an extended Kalman filter,
+whose measurements are the mass, where it is measured. Without them the state is the prior, propagated with
+what is known of ambient, tilt and lid. A payload that is still cold then shows that something is left.
 
-Time runs in shares of the hold time, so that a fleet that runs faster needs no other figures.
+Time is measured in shares of the hold time, so that a simulation that runs faster needs no other figures.
 """
 
 from functools import lru_cache
@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from alerts.model import Duration, Instant
 
 NEVER: Instant = 2**53
-"""Later than anything that is asked for."""
+"""Later than any instant that is asked for."""
 
 
 class Left(NamedTuple):
-    """What is left at `at`, how fast it goes, and how much faster on its side, with variances and covariances.
+    """The state of the filter at `at`: what is left, its loss rate, the effect of tilt, and their covariances.
 
-    `share` is of the capacity, `rate` a multiple of what the maker says, and `tilts` is so many times more on its side.
+    `share` is a share of the capacity, `rate` a multiple of the maker's loss rate, and `tilt_gain` the
+    further multiple that is lost on its side.
     """
 
     at: Instant = 0
@@ -42,7 +43,7 @@ class Left(NamedTuple):
     tilts_tilts: float = 0.0
 
     def after(self, at: Instant, hold_time: Duration, heat: float, tilt: float) -> "Left":
-        """Give what is left later, where so much more heat comes in than at rest in a room, at this tilt (1: on its side)."""
+        """Predict the state at `at`. `heat` is relative to rest in a room, `tilt` is 1 on its side."""
         before, share, rate, tilts, share_share, share_rate, share_tilts, *of_rates = self
         rate_rate, rate_tilts, tilts_tilts = of_rates
         spent = heat * (at - before) / hold_time
@@ -61,7 +62,7 @@ class Left(NamedTuple):
         )
 
     def measured(self, share: float, variance: float, forgets: float) -> Self:
-        """Give what is known after a measurement; `forgets` is added to the variance of the rate, which changes in time."""
+        """Update by a measurement; `rate_noise` is added to the variance of the rate, which drifts in time."""
         total = self.share_share + variance
         by = self.share_share / total, self.share_rate / total, self.share_tilts / total
         off = share - self.share
@@ -78,14 +79,14 @@ class Left(NamedTuple):
         )
 
     def filled(self, at: Instant, share: float, variance: float) -> Self:
-        """Give what is known after a filling; what was learnt of the unit stays."""
+        """Return the state after a filling, which keeps what was learnt about the unit."""
         return self._replace(at=at, share=share, share_share=variance, share_rate=0.0, share_tilts=0.0)
 
 
 class Ahead(NamedTuple):
-    """What is assumed of the time to come: the heat, the tilt, and for how long it stays so: at least, as a median, at most.
+    """Conditions assumed from now on: the heat, the tilt, and how long the tilt lasts: least, median, most.
 
-    `heat_sd` is by how much the heat will be another, as a share of it.
+    `heat_sd` is the relative standard deviation of the heat.
     """
 
     heat: float
@@ -95,9 +96,9 @@ class Ahead(NamedTuple):
 
 
 def lasts(left: Left, hold_time: Duration, ahead: Ahead) -> tuple[Duration, Duration, Duration] | None:
-    """Give for how long it lasts: the 5th percentile, the median and the 95th; None where nothing can be left.
+    """Return how long it lasts: the 5th, 50th and 95th percentile; None if nothing can be left.
 
-    Of the possible states only those count that have something left: somebody has just seen that it is still cold.
+    Only states with something left count, because the payload was just seen to be cold.
     """
     share, rate, tilts = _points(left)
     heat = _heats(ahead.heat_sd) * ahead.heat
@@ -126,9 +127,9 @@ def lasts(left: Left, hold_time: Duration, ahead: Ahead) -> tuple[Duration, Dura
 
 
 def lasts_at_least(left: Left, hold_time: Duration, ahead: Ahead) -> Duration:
-    """Give a time for which it lasts in each of the possible states, and so for sure: what is there, spent by the fastest.
+    """Return a time that it lasts in every sampled state: what is left, lost at the fastest rate.
 
-    Far less than what `lasts` gives, for a fraction of its cost: enough to see that there is no hurry.
+    This is far shorter than `time_left` and costs a fraction of it: enough to see that there is no hurry.
     """
     share = left.share - 2 * _FARTHEST * max(left.share_share, 0.0) ** 0.5
     rate = left.rate + _FARTHEST * max(left.rate_rate, 0.0) ** 0.5
@@ -145,7 +146,7 @@ _FEWEST = 8
 
 
 def _halton(base: int, count: int) -> list[float]:
-    """Give the first numbers of a sequence that fills (0, 1) evenly (Halton, 1960)."""
+    """Return the first numbers of a low-discrepancy sequence in (0, 1) (Halton, 1960)."""
     numbers = []
     for index in range(1, count + 1):
         fraction, number, rest = 1.0, 0.0, index
@@ -166,15 +167,15 @@ _FARTHEST = float(np.abs(_Z).max())
 
 @lru_cache(maxsize=64)
 def _heats(sd: float) -> NDArray[np.float64]:
-    """Give by how much the heat may be another, as factors."""
+    """Return factors by which the heat may differ."""
     factors: NDArray[np.float64] = np.exp(sd * _Z[3])
     return factors
 
 
 def _points(left: Left) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Give evenly chosen states of the distribution, by the Cholesky factor of its covariances.
+    """Return evenly spread samples of the state, by the Cholesky factor of its covariance matrix.
 
-    The rate goes first: it is what is least known, and gets the most even of the sequences.
+    The rate comes first: it is the least certain, and gets the most even sequence.
     """
     rate = left.rate_rate**0.5
     share_by_rate = left.share_rate / rate if rate else 0.0

@@ -1,7 +1,8 @@
-"""Pure: for how long the nitrogen or dry ice of a shipment lasts, followed a bin of its readings after the other.
+"""Pure: how long a shipment's nitrogen or dry ice lasts, followed bin by bin.
 
-What comes in (ambient, lid, tilt), what was filled in, and what is measured (mass, the payload's temperature) go into
-the filter of coolant.py; out of it come three instants until which it lasts: at the earliest, expected, at the latest.
+Heat (ambient, lid, tilt), fillings and measurements (mass, the payload's temperature) go into the filter of
+coolant_filter.py. The result is three instants at which the coolant is used up: earliest, expected and
+latest.
 """
 
 from dataclasses import dataclass
@@ -22,70 +23,73 @@ _ROOM_C = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldTimeTuning(Tuning):
-    """Figures without a source are chosen; docs/detection.md has what they give.
+    """Figures without a source are assumptions; docs/detection.md shows how well they work.
 
-    [O'Donnell]: "10 things you should know about dry shippers", Fisher BioServices, 2013: units of one model differ by
-    up to 40 %; on its side a shipper can lose 60 % of its hold time within a few hours; upside down, days become hours.
+    [O'Donnell]: "10 things you should know about dry shippers", Fisher BioServices, 2013: units of one
+    model differ by up to 40 %; on its side a shipper can lose 60 % of its hold time within a few hours;
+    upside down, days become hours.
     """
 
     bin_s: float = 600
     margin_s: float = 4 * 3600
-    """So long before it is used up it should have arrived, at the latest."""
+    """It should arrive at least this long before the coolant is used up."""
     slide_s: float = 3 * 3600
-    """What is overdue, or whose arrival is not known, is not expected sooner than this from now."""
+    """A shipment that is overdue, or without a known arrival, is not expected sooner than this from now."""
     clear_s: float = 2 * 3600
-    """So much more than what raises it is needed to end it,"""
+    """To end the alert, this much more is needed than what raises it,"""
     clear_share: float = 0.1
-    """and this share of what is left besides."""
+    """and this share of what is left in addition."""
     patience: float = 0.06
-    """It must have looked short for this share of what is left before it is told: far ahead there is time to be sure."""
+    """It must look short for this share of what is left before it is reported: far ahead there is time to be
+    sure."""
     step_share: float = 0.15
-    """The estimate is told anew when it has moved by more than this share of what is left,"""
+    """The estimate is reported again when it has moved by more than this share of what is left,"""
     step_s: float = 1800
     """and by more than this."""
     rate: float = 1.12
-    """Loss as a multiple of what the maker says, as a mean: on the way it is more than at rest,"""
+    """Mean loss in transit as a multiple of the maker's, which is at rest,"""
     rate_sd: float = 0.18
-    """and its standard deviation from unit to unit."""
+    """and its standard deviation between units."""
     ahead_sd: float = 0.15
-    """The loss ahead differs from the loss so far by so much: at rest it is less than on the way."""
+    """Relative standard deviation of the loss from now on: at rest it is less than in transit."""
     ice_rate: float = 0.8
-    """Loss of dry ice likewise: makers of boxes promise less than they hold in a room,"""
+    """The same for dry ice: makers of boxes promise less than they hold in a room,"""
     ice_rate_sd: float = 0.15
-    """and what is put in varies."""
+    """and the amount put in varies."""
     charge_sd: float = 0.03
-    """Of a filling, as a share of the capacity."""
+    """Standard deviation of a filling, as a share of the capacity."""
     tilt_loss: float = 14.0
-    """On its side the loss is so many times more, as a mean: 60 % of ten days within six hours is 24 times [O'Donnell],"""
+    """Mean further multiple lost on its side: 60 % of ten days within six hours is 24 times [O'Donnell],"""
     tilt_loss_sd: float = 7.0
-    """which is the worst of units."""
+    """which is the worst unit."""
     down_loss: float = 3.2
-    """Upside down it is so many times that of on its side."""
+    """The loss upside down, as a multiple of that on its side."""
     upright_deg: float = 20.0
     outlasts: float = 3.0
-    """A tilt that has lasted for so long may last so many times as long again (Gott, Nature 363, 1993)."""
+    """A tilt that has lasted this long may last so many times as long again (Gott, Nature 363, 1993)."""
     lid_loss: float = 7.0
-    """With the lid off the loss is so many times more."""
+    """Further multiple lost with the lid off."""
     drop_g: float = 30.0
-    """A shock from here on may have cost the vacuum: nobody knows until the mass tells,"""
+    """A shock of at least this may have damaged the vacuum, which only the mass can show,"""
     drop_sd: float = 2.0
-    """so that the loss may be more by so much, as a standard deviation in multiples of what the maker says."""
+    """so the rate gets this much more standard deviation, as a multiple of the maker's."""
     mass_sd_kg: float = 0.02
-    """Of a measured mass: a load cell of 10 g on the move."""
+    """Standard deviation of a measured mass: a load cell of 10 g in motion."""
     drift_sd: float = 0.15
-    """The rate of loss drifts by so much in a tenth of the hold time."""
+    """Standard deviation of the rate's drift in a tenth of the hold time."""
     warm_c: float = 6.0
-    """So far above where it rests the payload says that the nitrogen is used up, where it has risen through"""
+    """The nitrogen is used up when the payload is this far above its resting temperature after rising
+    through"""
     warm_bins: float = 3
     """so many bins in a row, by at least"""
     rise_c: float = 0.3
-    """in each."""
+    """this much in each."""
     dry_ice_warm_c: float = -73.0
-    """Dry ice is at -78.5 °C at most; warmer than this it is used up."""
+    """Dry ice is at -78.5 °C at most; above this it is used up."""
 
 
 class LastBin(NamedTuple):
-    """What the last bin told beside what is left: how it stands and what comes in, and how warm it is."""
+    """What the last bin showed beside the filter's state: tilt, heat and temperature; and the estimate."""
 
     heat: float = 1.0
     usual_heat: float = 1.0
@@ -119,7 +123,7 @@ class Vessel(NamedTuple):
 
 
 def vessel_of(facts: Facts) -> Vessel | None:
-    """Say what keeps it cold, which its band tells; None where that is not known or nothing that is used up."""
+    """Return what keeps the payload cold, by its band; None if unknown, or if nothing is used up."""
     dewar, upper_c = facts.dewar, facts.plan.limits.upper_c
     if dewar is None or not dewar.hold_time or upper_c is None or upper_c > -50:
         return None
@@ -127,13 +131,13 @@ def vessel_of(facts: Facts) -> Vessel | None:
     return Vessel(dewar, dewar.hold_time, -195.8 if nitrogen else -78.5, nitrogen)
 
 
-# What is left
+# Filter updates
 
 
 def followed(
     tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, left: Left, course: LastBin, one: Bin
 ) -> tuple[Left, LastBin]:
-    """Bring what is left forward by a bin; for how long that lasts is for `estimated`, where it matters."""
+    """Fold one bin into the filter's state; the estimate is left to `with_estimate`, called when it matters."""
     if not left.at:
         left, filled_at = _begun(tuning, facts, vessel, one.start)
         course = course._replace(filled_at=filled_at)
@@ -141,7 +145,7 @@ def followed(
     usual = course.usual_heat + (heat - course.usual_heat) * min(
         1.0, 20 * max(0, one.last_at - left.at) / vessel.hold_time
     )
-    # Of a gap is known what was before it and what is after it.
+    # Only what held both before and after a gap is assumed in it.
     between = min(course.tilt, tilt)
     left, course = _through(tuning, vessel, left, course, max(left.at, one.start), usual, between)
     left, course = _through(
@@ -163,7 +167,7 @@ def followed(
 
 
 def _begun(tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, at: Instant) -> tuple[Left, Instant]:
-    """Begin at the last filling before, or with a full dewar at pack-out or departure where none is on record."""
+    """Start from the last filling before `at`; without one, from a full dewar at pack-out or departure."""
     packed = facts.packed_out_at or facts.window.departed_at
     before = [charge for charge in vessel.dewar.charges if charge.at <= at]
     charge = before[-1] if before else Charge(at=min(at, packed))
@@ -185,9 +189,10 @@ def _charged(vessel: Vessel, charge: Charge) -> float:
 
 
 def _acting(tuning: HoldTimeTuning, vessel: Vessel, course: LastBin, one: Bin) -> tuple[float, float, float]:
-    """Give the heat that comes in as a multiple of that in a room, how long the lid is open, and the tilt.
+    """Return the heat as a multiple of that in a room, the share of time with the lid open, and the tilt.
 
-    The heat leak grows with the distance of the surroundings from the coolant; what is not measured is as it was.
+    The heat leak is proportional to the difference between ambient and coolant. What is not measured
+    stays as it was.
     """
     ambient_c, tilt_deg = one.level(_AMBIENT), one.level(_TILT)
     heat = course.heat if ambient_c is None else (ambient_c - vessel.cold_c) / (_ROOM_C - vessel.cold_c)
@@ -210,7 +215,7 @@ def _through(
     heat: float,
     tilt: float,
 ) -> tuple[Left, LastBin]:
-    """Bring what is left forward in time, over the fillings on record."""
+    """Advance the filter in time, over the fillings on record."""
     for charge in vessel.dewar.charges:
         if left.at < charge.at <= until:
             left = left.after(charge.at, vessel.hold_time, heat, tilt)
@@ -222,19 +227,19 @@ def _through(
 def _weighed(
     tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: LastBin, kg: float, capacity_kg: float
 ) -> tuple[Left, LastBin]:
-    """Take in a measured mass: a jump upwards is a filling that nobody recorded, a fast loss another rate."""
+    """Update by a measured mass: a jump upwards is an unrecorded filling, a fast loss is another rate."""
     share, variance = kg / capacity_kg, (tuning.mass_sd_kg / capacity_kg) ** 2
     expected = left.share_share + variance
     off = share - left.share
     if not course.weighed and off * off > 9 * expected:
-        # It was filled with less than was thought, which says nothing of how fast it goes.
+        # It was filled with less than was thought, which says nothing about the rate.
         return left.filled(left.at, share, variance), course._replace(weighed=True)
     if course.weighed and off > max(0.08, 5 * expected**0.5):
         left = left.filled(left.at, share, variance)
         return left, course._replace(filled_at=left.at, gone_since=None, warm_bins=0, rests_c=None)
     forgets = tuning.drift_sd**2 * 10 * tuning.bin_s * SECOND / vessel.hold_time
     if course.weighed and off * off > 16 * expected:
-        # It goes otherwise than anything that was held possible: so the rate is not what it was.
+        # The loss is outside of all that was held possible, so the rate has changed.
         forgets += left.rate**2
     return left.measured(share, variance, forgets), course if course.weighed else course._replace(
         weighed=True
@@ -242,7 +247,7 @@ def _weighed(
 
 
 def _felt(tuning: HoldTimeTuning, vessel: Vessel, course: LastBin, one: Bin, lid: float) -> LastBin:
-    """See from the payload's temperature whether the coolant is used up: it then rises, and goes on to."""
+    """Detect from the payload's temperature that the coolant is used up: it then keeps rising."""
     celsius = one.level(_CELSIUS)
     if celsius is None or lid > 0:
         return course
@@ -257,25 +262,25 @@ def _felt(tuning: HoldTimeTuning, vessel: Vessel, course: LastBin, one: Bin, lid
 
 
 def _rests(vessel: Vessel, rests_c: float | None, celsius: float) -> float:
-    """Follow slowly where the payload rests, so that neither a spike nor the warming itself carries it along."""
+    """Follow the resting temperature slowly, so that neither a spike nor the warming itself moves it."""
     if rests_c is None:
         return max(celsius, vessel.cold_c)
     return rests_c + min(0.05, max(-0.5, max(celsius, vessel.cold_c) - rests_c))
 
 
 def estimated(tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: LastBin) -> LastBin:
-    """Say until when it lasts, where things go on as they are; a tilt lasts about as long again as it has lasted."""
+    """Add until when it lasts if conditions stay the same; a tilt lasts about as long again as it has lasted."""
     if course.gone_since is not None:
         return course._replace(lo=course.gone_since, mid=course.gone_since, hi=course.gone_since)
     found = lasts(left, vessel.hold_time, _ahead(tuning, left, course))
-    if found is None:  # by all that is known nothing can be left, though it is still cold: any moment now
+    if found is None:  # the filter says that nothing is left, yet it is still cold: any moment now
         return course._replace(lo=left.at, mid=left.at, hi=left.at + vessel.hold_time // 20)
     lo, mid, hi = (left.at + length for length in found)
     return course._replace(lo=lo, mid=mid, hi=hi)
 
 
 def surely_until(tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: LastBin) -> Instant:
-    """Say until when it lasts at least: never later than what `estimated` gives as the earliest, and found at little cost."""
+    """Return a cheap lower bound of when it is used up, never later than `earliest` of `with_estimate`."""
     if course.gone_since is not None:
         return course.gone_since
     return left.at + lasts_at_least(left, vessel.hold_time, _ahead(tuning, left, course))
@@ -289,7 +294,7 @@ def _ahead(tuning: HoldTimeTuning, left: Left, course: LastBin) -> Ahead:
 
 
 def begun(tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, at: Instant) -> tuple[Left, LastBin]:
-    """Give what is known before the first reading, from the fillings on record."""
+    """Return what is known before the first reading, from the fillings on record."""
     left, filled_at = _begun(tuning, facts, vessel, at)
     left, course = _through(tuning, vessel, left, LastBin(filled_at=filled_at), at, 1.0, 0.0)
     return left, estimated(tuning, vessel, left, course)

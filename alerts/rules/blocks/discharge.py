@@ -1,4 +1,4 @@
-"""Pure: how fast a battery is emptied, from levels in whole percents that a logger tells now and then."""
+"""Pure: how fast a battery drains, from levels in whole percents that a logger reports now and then."""
 
 from typing import NamedTuple
 
@@ -11,32 +11,33 @@ from alerts.model import Duration, Instant
 HOUR: Duration = 3_600_000_000
 APART: Duration = 2 * HOUR
 MOST = 25
-"""So many levels, two hours apart, are looked at: two days show what nights and flights cost."""
+"""So many levels, two hours apart, are kept: two days show what nights and flights cost."""
 FEWEST, LEAST_SPAN, LEAST_STEPS = 4, 6 * HOUR, 2.5
-"""With fewer of them, over a shorter time or fewer steps of its scale, one step would look like a trend."""
+"""With fewer levels, a shorter time or fewer steps of the scale, a single step would look like a trend."""
 LEAST_SHARE = 0.2
-"""So much of the loss must lie in either half of the time: a battery that gets cold shows less at once, and no trend."""
+"""Each half of the time must have this share of the loss: a battery that gets cold drops once, without a
+trend."""
 RECHARGED_PCT = 10.0
-"""A level that has risen by so much says that the battery was charged or changed: what was before tells nothing."""
+"""A rise by this much means that the battery was charged or changed, so that earlier levels say nothing."""
 
 
 class Levels(NamedTuple):
-    """The first level of each two hours that have one, oldest first: instants, and percents."""
+    """The first level of each two-hour period that has one, oldest first: instants and percents."""
 
     at: tuple[Instant, ...] = ()
     pct: tuple[float, ...] = ()
 
     def then(self, at: Instant, pct: float) -> "Levels":
-        """Add a level, the newest; it begins anew where the battery was charged."""
+        """Append the newest level; start again if the battery was charged."""
         if self.pct and pct >= self.pct[-1] + RECHARGED_PCT:
             return Levels((at,), (pct,))
         return Levels((*self.at, at)[-MOST:], (*self.pct, pct)[-MOST:])
 
     def empty_at(self, empty_pct: float) -> Instant | None:
-        """Forecast when it is empty; None where nothing can be said, or it loses nothing.
+        """Forecast when the battery is empty; None if there is too little data, or no loss.
 
-        The loss is the median over all pairs that lie at least half of the time apart (Theil 1950, Sen 1968): one odd
-        level does not move it, and a coarse scale hardly.
+        The loss is the median over all pairs at least half of the time span apart (Theil 1950, Sen
+        1968). One outlier does not move it, and a coarse scale hardly does.
         """
         if len(self.at) < FEWEST or self.at[-1] - self.at[0] < LEAST_SPAN:
             return None
@@ -51,7 +52,7 @@ class Levels(NamedTuple):
         apart = at[None, :] - at[:, None]
         pairs = apart >= (at[-1] - at[0]) / 2
         loss = float(np.median((pct[:, None] - pct[None, :])[pairs] / apart[pairs]))
-        # The newest level is one step of the scale, or one odd value: where the trend has come to is better known.
+        # The newest level may be one step of the scale, or an outlier; the trend's value is known better.
         level = float(np.median(pct - loss * (at[-1] - at)))
         if loss <= 0:
             return None
@@ -59,7 +60,7 @@ class Levels(NamedTuple):
 
 
 def firsts(last: Instant | None, at: Instants, values: NDArray[np.float64]) -> list[int]:
-    """Give where the first known value of each two hours is, of those after that of `last`."""
+    """Return the positions of the first known value of each two-hour period after that of `last`."""
     known = np.flatnonzero(~np.isnan(values))
     spans = at[known] // APART
     new = np.diff(spans, prepend=-1 if last is None else last // APART) > 0

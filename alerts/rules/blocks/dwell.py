@@ -1,7 +1,8 @@
-"""Pure: a condition whose dwell readings must prove: a stretch counts by its readings, and never by silence after one.
+"""Pure: an episode whose dwell is measured between readings, so that silence after a reading does not count.
 
-As in stretch.py, one begins at the first value at or above `raise_at` and ends at the first at or below `clear_at`.
-But it has lasted only from its first reading to its newest, so that one odd reading before a long silence is a blip.
+As in hysteresis.py, it begins at the first value at or above `raise_at` and ends at the first at or below
+`clear_at`. But it lasts only from its first reading to its newest: a single outlier before a long silence
+does not count.
 """
 
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from alerts.rules.blocks.hysteresis import Levels
 
 
 class Held(NamedTuple):
-    """The stretch that is on, if one is, up to its newest reading; and the newest that counted."""
+    """The current episode, if there is one, up to its newest reading; and the newest that was long enough."""
 
     since: Instant | None = None
     last: Instant = 0
@@ -25,7 +26,7 @@ class Held(NamedTuple):
     told_peak: float = 0.0
 
     def newest(self, dwell: Duration) -> tuple[Instant, Instant | None, float] | None:
-        """Give since when, until when (None: still) and how high the newest stretch is that counts."""
+        """Return start, end (None: still going on) and peak of the newest episode that lasted `dwell`."""
         if self.since is not None and self.last - self.since >= dwell:
             return self.since, None, self.peak
         return None if self.told_since is None else (self.told_since, self.told_until, self.told_peak)
@@ -35,7 +36,10 @@ NOT_HELD = Held()
 
 
 def held(levels: Levels, before: Held, at: Instants, values: NDArray[np.float64]) -> Held:
-    """Bring it forward by values in order of time; NaN says nothing; however they are cut, the result is the same."""
+    """Fold in values in order of time.
+
+    The result does not depend on how they are cut into calls; NaN is ignored.
+    """
     if len(values) == 1 and before.since is None and not values[0] >= levels.raise_at:  # or NaN
         return before
     since, last, peak, told = before.since, before.last, before.peak, before[3:]

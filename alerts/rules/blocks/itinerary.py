@@ -1,10 +1,10 @@
-"""Pure: how far a shipment has come on its planned way, and when it will arrive.
+"""Pure: how far a shipment has come on its planned route, and when it will arrive.
 
-Theory of operation. The way is a chain of stops, joined by legs. Positions that lie in the geofence of a stop tell that
-it was reached, and those outside that it was left; a stop may be passed unseen, as in flight mode. A position is looked
-at once in a while only (`Sampling.every`), in event time, so that cuts and order of arrival change nothing. From the last
-thing that is known the plan is continued: a delay moves on to the next leg, less the slack between them, and whoever comes
-too late for a flight takes the same one of the next day.
+Theory of operation. The route is a chain of stops, joined by legs. Positions in the geofence of a stop show
+that it was reached, and positions outside that it was left; a stop may be passed unseen, as in flight mode.
+Positions are only sampled once per `Sampling.every`, in event time, so that cuts and order of arrival change
+nothing. From the last known stop the plan is continued: a delay carries over to the next leg, less the slack
+between them, and a missed flight is replaced by the same one of the next day.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,20 +22,20 @@ from alerts.rules.geodesy import EARTH_M, Vector, cosine, distance_m, on_sphere
 from alerts.rules.place import Place
 
 LEAVES_AT = 1.2
-"""Times the radius of a geofence: only so far away has a stop been left, or noise would leave it again and again."""
+"""A stop is left beyond this multiple of its radius; otherwise noise would leave it again and again."""
 FASTEST_M_S = 340.0
-"""No airliner is faster over ground, jet stream included; what seems so is a wrong position."""
+"""No airliner is faster over ground, jet stream included; a faster position is wrong."""
 
 
 PAPERS: Final[Duration] = 5400 * SECOND
-"""For loading, customs papers and the way to the right door: so long a van takes beside driving."""
+"""Time for loading, customs papers and finding the right door, which a van needs beside driving."""
 DETOUR, ROAD_M_S = 1.4, 14.0
 """Roads are 1.4 times as long as the straight line, and driven at 50 km/h on average."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How often a position is looked at, and how accurate it must say that it is, in metres."""
+    """How often a position is sampled, and how accurate it must claim to be, in metres."""
 
     every: Duration
     accuracy_m: float
@@ -43,18 +43,18 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Custom:
-    """What is customary on the way: how long before departure an aircraft takes freight, and how often there is one."""
+    """What is customary: how long before departure an aircraft takes freight, and how often one leaves."""
 
     cut_off: Duration
     service_every: Duration
 
 
 class Progress(NamedTuple):
-    """What positions have told so far. `stop` is the last stop reached, 0 being the origin.
+    """What positions have shown so far. `stop` is the last stop reached; 0 is the origin.
 
-    `seen` is the newest position, at `lat` and `lon`; `here` the newest in the geofence of that stop; `reached` when it was
-    reached, and `left` when it was left, None while it is not known. A position too far from the one before to be true
-    is `doubted` until another one agrees with it.
+    `seen_at` is the newest position, at `lat` and `lon`. `at_stop` is the newest position in the geofence
+    of that stop. `reached_at` is when it was reached and `left_at` when it was left, None while unknown.
+    A position too far from the one before to be true is `doubted_at` until another one agrees with it.
     """
 
     looked_at: Instant | None = None
@@ -72,7 +72,7 @@ class Progress(NamedTuple):
 
 AT_ORIGIN: Final = Progress()
 STOP, DOUBTED = Progress._fields.index("stop"), Progress._fields.index("doubted")
-"""From the one to the other is what a forecast depends on."""
+"""A forecast depends on the fields from `stop` up to `doubted_at`."""
 
 
 class Position(NamedTuple):
@@ -84,14 +84,14 @@ class Position(NamedTuple):
 
 
 def stops(facts: Facts) -> tuple[Place, ...]:
-    """Give the stops of the way, origin first; empty where nothing is planned."""
+    """Return the stops of the route, origin first; empty if nothing is planned."""
     if facts.legs:
         return (facts.legs[0].start, *(leg.end for leg in facts.legs))
     return tuple(place for place in (facts.origin, facts.destination) if place is not None)
 
 
 def positions(sampling: Sampling, after: Instant | None, trace: Trace) -> Iterator[Position]:
-    """Give the first good position of each stretch of `sampling.every` in which none was looked at before."""
+    """Return the first good position of each period of `sampling.every` that has not been sampled yet."""
     lats, lons = trace.channels.get(Channel.LAT), trace.channels.get(Channel.LON)
     if lats is None or lons is None or not len(trace) or not _is_later(sampling, int(trace.at[-1]), after):
         return
@@ -122,7 +122,7 @@ def _is_later(sampling: Sampling, at: Instant, after: Instant | None) -> bool:
 def followed(
     facts: Facts, sampling: Sampling, progress: Progress, trace: Trace
 ) -> Sequence[tuple[Instant, Progress]]:
-    """Give when positions were looked at, and the progress after each; made once for all rules that ask the same."""
+    """Return when positions were sampled and the progress after each; cached for rules that share it."""
     key = sampling, progress
     made = trace.made.get(key)
     if made is not None and made[0] is facts:
@@ -136,12 +136,15 @@ def followed(
 
 
 def advance(facts: Facts, progress: Progress, position: Position) -> Progress:
-    """Take in one more position, later than those before."""
+    """Return the progress after one more position, later than all before."""
     return _then(_fences(facts), progress, position)
 
 
 class _Fence(NamedTuple):
-    """The geofence of a stop; what has a smaller cosine of the angle to its centre is surely outside."""
+    """The geofence of a stop.
+
+    A position whose dot product with the centre is below `outside_below` is outside.
+    """
 
     centre: Vector
     radius_m: float
@@ -149,7 +152,7 @@ class _Fence(NamedTuple):
 
 
 def _fences(facts: Facts) -> list[_Fence | None]:
-    """Give those of the stops; None for one whose place is not known."""
+    """Return the geofences of the stops; None for a stop whose position is unknown."""
     return [
         None if place.lat is None or place.lon is None else _fence(place.lat, place.lon, place.radius_m)
         for place in stops(facts)
@@ -184,12 +187,12 @@ def _plausible(before: Position, after: Position, here: Vector) -> bool:
     there, seconds = on_sphere(before.lat, before.lon), (after.at - before.at) / SECOND
     most_m = FASTEST_M_S * seconds + 5000  # both may be off by some kilometres
     if cosine(there, here) > cos(min(0.99 * most_m / EARTH_M, pi)):
-        return True  # as nearly always, without the exact distance
+        return True  # nearly always, without the exact distance
     return distance_m(there, here) <= most_m
 
 
 def _reached(fences: Sequence[_Fence | None], stop: int, here: Vector) -> int | None:
-    """Give the stop in whose geofence a position lies: the one that was reached last, or else the first after it."""
+    """Return the stop whose geofence contains a position: the one reached last, else the first after it."""
     for number in range(stop, len(fences)):
         fence = fences[number]
         if fence is None or cosine(fence.centre, here) < fence.outside_below:
@@ -217,18 +220,18 @@ class Forecast:
     arrival: Instant
     planned: Instant
     missed: Leg | None = None
-    """The first connection that it cannot reach; the arrival then is with the next service."""
+    """The first connection that it cannot reach; the arrival is then with the next service."""
     overdue: bool = False
-    """It should have arrived by now and nobody knows why it has not: the arrival is not before now."""
+    """It should have arrived by now, for unknown reasons has not; the arrival is never before now."""
 
     @property
     def delay(self) -> Duration:
-        """Give by how much it comes too late; negative where it comes early."""
+        """Return how late it arrives; negative if early."""
         return self.arrival - self.planned
 
 
 def forecast(facts: Facts, progress: Progress, custom: Custom, through: Instant) -> Forecast | None:
-    """Give when the shipment will arrive; None where nobody planned an arrival."""
+    """Forecast when the shipment will arrive; None if no arrival is planned."""
     planned = planned_arrival(facts)
     if planned is None:
         return None
@@ -246,14 +249,14 @@ def forecast(facts: Facts, progress: Progress, custom: Custom, through: Instant)
 
 
 def planned_arrival(facts: Facts) -> Instant | None:
-    """Give when the shipment is to arrive, as planned; None where nobody planned it."""
+    """Return the planned arrival; None if there is none."""
     if facts.planned_arrival is not None:
         return facts.planned_arrival
     return facts.legs[-1].planned_arrival if facts.legs else None
 
 
 def _continued(facts: Facts, progress: Progress, custom: Custom) -> tuple[Instant, Leg | None]:
-    """Continue the plan from the stop that was reached last; all legs have their times."""
+    """Continue the plan from the stop that was reached last; all legs have times."""
     first = facts.legs[progress.stop]
     ready: Instant | None = progress.reached
     missed: Leg | None = None
@@ -280,7 +283,7 @@ def _continued(facts: Facts, progress: Progress, custom: Custom) -> tuple[Instan
 
 
 def _takes(leg: Leg) -> Duration:
-    """Give how long a leg takes at least: an aircraft as planned, a van no longer than its way and papers take it."""
+    """Return the least duration of a leg: a flight as planned, a van no longer than its road and papers take."""
     planned = (leg.planned_arrival or 0) - (leg.planned_departure or 0)
     start, end = _centre(leg.start), _centre(leg.end)
     if _flies(leg) or start is None or end is None:
@@ -289,7 +292,7 @@ def _takes(leg: Leg) -> Duration:
 
 
 def _cut_off(facts: Facts, number: int, custom: Custom) -> Duration:
-    """Give how long before a leg's departure its freight must be there: no more than two thirds of the time that is planned."""
+    """Return how long before departure freight must be there: at most two thirds of the planned connection."""
     before, departs = (
         facts.legs[number - 1].planned_arrival if number else None,
         facts.legs[number].planned_departure,
@@ -300,7 +303,7 @@ def _cut_off(facts: Facts, number: int, custom: Custom) -> Duration:
 
 
 def _catches(leg: Leg, ready: Instant, cut_off: Duration, custom: Custom) -> Instant:
-    """Give when a leg begins for what is ready then: as planned, or with the next service; by road, at once."""
+    """Return when a leg departs for freight ready then: by road at once, by air with the next service."""
     departs = leg.planned_departure or 0
     if not _flies(leg):
         return max(departs, ready)

@@ -1,4 +1,4 @@
-"""Pure: what the temperature of a payload can do and what it cannot, whatever happens to its shipper."""
+"""Pure: which temperature changes a payload can physically make, whatever happens to its shipper."""
 
 from functools import lru_cache
 from math import exp
@@ -9,14 +9,16 @@ from alerts.model import SECOND, Duration
 
 MINUTE: Duration = 60 * SECOND
 WARMEST_AROUND_C = 35.0
-"""Taken for the air around a shipper where nothing measures it, and at least: on a tarmac it is hotter than in the air."""
+"""The least air temperature to assume around a shipper, also where nothing measures it: a tarmac is hotter
+than the air."""
 
 
 class Medium(NamedTuple):
-    """What keeps a payload cold: °C below which nothing there can be, and minutes in which a payload can follow.
+    """What keeps a payload cold: the lowest possible temperature in °C, and time constants in minutes.
 
-    A change of at most `floor_c` is always believed. Above it holds Newton's law with the shortest time constants
-    there are: towards the air around, as if the payload lay in it, and towards the coolant, as if poured over it.
+    A change of at most `floor_c` is always believed. A larger one must obey Newton's law with the
+    shortest time constants that exist: warming towards the air around as if the payload lay in it, and
+    cooling towards the coolant as if it were poured over it.
     """
 
     coldest_c: float
@@ -25,20 +27,20 @@ class Medium(NamedTuple):
     cools_min: float
 
 
-# Nitrogen boils at −195.8 °C, at the pressure of a cabin at −198 °C, and probes are off by some 0.5 °C.
+# Nitrogen boils at −195.8 °C, in a pressurized cabin at −198 °C, and probes are off by some 0.5 °C.
 NITROGEN = Medium(-199.5, 10.0, 15.0, 3.0)
-# Dry ice is at −78.5 °C; −100.6 °C was seen under forced air (PDA J Pharm Sci Technol 2019, doi
+# Dry ice is at −78.5 °C; −100.6 °C was measured under forced air (PDA J Pharm Sci Technol 2019, doi
 # 10.5731/pdajpst.2018.009589).
 DRY_ICE = Medium(-110.0, 6.0, 20.0, 10.0)
-# Packs come from a freezer at −25 °C at most, and a shipper may stand in a Siberian winter.
+# Packs come out of a freezer at −25 °C at the coldest, and a shipper may stand in a Siberian winter.
 PACKS = Medium(-60.0, 4.0, 30.0, 30.0)
 
 
 @lru_cache(maxsize=1024)
 def medium(plan: Plan) -> Medium:
-    """Give what must keep a shipment of this plan cold; a frozen one without a lower limit may lie in nitrogen."""
+    """Return the coolant that a plan needs; a frozen payload without a lower limit may be in nitrogen."""
     warmest = plan.limits.upper_c if plan.limits.upper_c is not None else plan.limits.lower_c
-    assert warmest is not None  # a plan without a limit does not exist
+    assert warmest is not None  # every plan has a limit
     if warmest <= -100:
         return NITROGEN
     if warmest <= -20:
@@ -47,7 +49,7 @@ def medium(plan: Plan) -> Medium:
 
 
 def impossible(medium: Medium, before_c: float, after_c: float, ambient_c: float, apart: Duration) -> bool:
-    """Say whether no payload can go from one temperature to the other in that time; `ambient_c` may be NaN."""
+    """Return whether no payload can make this change in the elapsed time; `ambient_c` may be NaN."""
     change = after_c - before_c
     if -medium.floor_c <= change <= medium.floor_c:
         return False

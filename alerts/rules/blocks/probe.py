@@ -1,7 +1,8 @@
-"""Pure: what one probe's own readings show of it being broken: a fold over its values, with nothing but them and the air.
+"""Pure: detects faults of one temperature probe from its own readings and the ambient temperature.
 
-Theory of operation. `take` follows readings one by one, and is the definition. Where nothing is wrong and a reading is
-in no way remarkable it only counts; probe_columns.py counts such stretches in columns and walks through the rest.
+Theory of operation. `fold_probe_reading` folds readings one by one, and is the definition. A reading that is
+unremarkable while nothing is wrong only counts; probe_columns.py counts such readings in columns and folds
+the rest one by one.
 """
 
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ HOUR: Duration = 60 * MINUTE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """What is believed of a probe and what is not.
+    """What is believed of a probe, and for how long.
 
-    `hottest_c` is more than any payload ever is. A probe reads the air if it is `near_c` around it and came there, or
-    followed it, as no payload does; or is there at first, and `far_c` outside of the band from `lower_c` to `upper_c`. It shows exactly one value for `stuck`; a spike is up and down again in `spikes_within`, and spikes are one trouble where they come
-    within `spikes_quiet`.
+    `hottest_c` is above any payload. A probe reads the air if it is within `near_c` of it, and got there
+    or followed it as no payload does; or if it starts there, `far_c` outside of the band from `lower_c`
+    to `upper_c`. It is stuck when it shows exactly one value for `stuck_after`. A spike is up and down
+    again within `spikes_within`; spikes that follow each other within `spikes_quiet` are one fault.
     """
 
     medium: Medium
@@ -38,7 +40,7 @@ class Doubt:
 
 
 class Probe(NamedTuple):
-    """All that is known of a probe, in plain numbers: for each sign since when it is on, and the newest that is over."""
+    """The state of a probe: for each symptom its start if it holds, and the newest that is over."""
 
     broken_since: Instant | None = None
     broken_from: Instant | None = None
@@ -49,40 +51,40 @@ class Probe(NamedTuple):
     off_since: Instant | None = None  # it jumped as no payload can,
     off_from: Instant | None = None
     off_until: Instant | None = None
-    off_c: float = 0.0  # from here,
-    off_within_c: float = 0.0  # and is back so near to it;
+    off_c: float = 0.0  # from this temperature,
+    off_within_c: float = 0.0  # and is back when it is this near to it;
     off_up: bool = False  # upwards
-    shift_since: Instant | None = None  # it rose at once and then stayed: not told before it did so
+    shift_since: Instant | None = None  # it rose at once and then stayed: not reported before it did
     shift_c: float = 0.0
     shift_from_c: float = 0.0
     stuck_since: Instant | None = None
     stuck_from: Instant | None = None
     stuck_until: Instant | None = None
-    near_since: Instant | None = None  # it reads what the air has,
+    near_since: Instant | None = None  # it reads the air temperature,
     near_from: Instant | None = None
     near_until: Instant | None = None
-    near_shown: bool = False  # and it did not get there as a payload would
+    near_shown: bool = False  # and did not get there as a payload would
     near_count: int = 0
-    near_at: Instant = NEVER  # at times it is noted what it reads then,
+    near_at: Instant = NEVER  # a reading noted now and then,
     near_c: float = 0.0  # to see whether it goes on to follow the air,
-    lag_at: Instant = NEVER  # and likewise, over many small changes:
-    lag_air_c: float = 0.0  # the air then, and sums over such times,
+    lag_at: Instant = NEVER  # and the same over many small changes:
+    lag_air_c: float = 0.0  # the air at that time, and sums over such times
     lag_count: int = 0
-    lag_c: float = 0.0  # of how far it is from the air,
+    lag_c: float = 0.0  # of the difference from the air,
     lag_c2: float = 0.0
-    lag_rate: float = 0.0  # and of how fast the air has changed, in °C an hour
+    lag_rate: float = 0.0  # and of the rate of change of the air, in °C an hour
     lag_rate2: float = 0.0
     spike_since: Instant | None = None
     spike_last: Instant = NEVER
     spikes: int = 0
-    # From here on what every reading changes: the last two that can be true, and the air at the last,
+    # Every reading changes the fields from here on: the last two plausible readings, and the air at the last,
     at: Instant = NEVER
     c: float = 0.0
     air_c: float = UNKNOWN_C
     at_before: Instant = NEVER
     c_before: float = 0.0
-    moved_before: float = 0.0  # by how much it had changed at the one before,
-    # the least change that was seen, of how many triples how many swung by two such steps,
+    moved_before: float = 0.0  # the change at the reading before,
+    # the least change seen, the number of triples and how many of them swung by two such steps,
     step: float = UNKNOWN_C
     triples: int = 0
     swings: int = 0
@@ -92,7 +94,7 @@ class Probe(NamedTuple):
 
     @property
     def calm(self) -> bool:
-        """Whether no sign is on."""
+        """Whether it has no symptom now."""
         return (
             self.broken_since is None
             and self.beyond_since is None
@@ -107,34 +109,37 @@ UNSEEN = Probe()
 
 FEWEST_TRIPLES, FEWEST_SWINGS = 15, 3
 NOISY, VERY_NOISY = 0.04, 0.15
-"""Shares of triples that swing by two steps: of a noise of half a step and of 0.8 steps. A coarser logger may honestly
-show one value for days; of these, 40 and 18 equal ones in a row happen once in a million."""
+"""Shares of triples that swing by two steps, for noise of half a step and of 0.8 steps. A coarser logger may
+honestly show one value for days. With such noise, 40 and 18 equal values in a row happen once in a
+million."""
 VERY_MANY_SAME, MANY_SAME, SAME = 100, 40, 18
-"""The most is for a probe of which too little was seen before to say how noisy it is, but that it is."""
+"""The greatest number is for a probe that is known to be noisy, but with too few readings to say how
+noisy."""
 LEAST_STEP_C = 0.001
-COUNTED_SAME = 5  # after so many equal ones a triple says nothing of noise any more
+COUNTED_SAME = 5  # after so many equal values a triple says nothing about noise
 SHIFT_C, STAYS = 4.0, 60 * MINUTE
-"""A step up between two readings, and for how long it must stay: a payload with a time constant of 20 minutes or more
-would rise by a tenth in the first two minutes of that hour."""
+"""A step up between two readings, and how long it must stay: a payload with a time constant of 20 minutes or
+more would rise by a tenth in the first two minutes of that hour."""
 _STEPPED_C, _STEPPED_WITHIN = 4.0, 35 * MINUTE
-# At most twice `near_c` from the air, with the time constant of a closed box, 1.5 h or more, it follows by less.
+# At most twice `near_c` from the air, a closed box with a time constant of 1.5 h or more follows by less than
+# this.
 _FOLLOWS_WITHIN = 2 * HOUR
 _LEAST_NEAR, _NEAR_FOR = 3, 10 * MINUTE
 _LAGS, _LAG_H, _KEPT = 8, 0.7, 0.8
-"""How many times, two hours apart, it takes to know by how many hours a probe is late on the air; how late one is at most
-that hangs in it; and how much an earlier time counts, since it may have slipped out on the way. What is in a box is late
-by its time constant, or does not follow at all."""
+"""How many samples, two hours apart, it takes to know a probe's lag on the air in hours; the greatest lag of
+a probe that hangs in the air; and the weight that earlier samples keep, since it may have slipped out on the
+way. A probe in a box lags by the box's time constant, or does not follow at all."""
 
 
 def near_counts(probe: Probe) -> bool:
-    """Say whether the stretch of reading the air that is on counts."""
+    """Return whether it is proven that the probe reads the air."""
     if probe.near_since is None or not probe.near_shown:
         return False
     return probe.near_count >= _LEAST_NEAR and probe.at - probe.near_since >= _NEAR_FOR
 
 
 def is_stuck(doubt: Doubt, same: int, lasted: Duration, triples: int, swings: int) -> bool:
-    """Say whether noise, as it was seen before, would have changed a value by now."""
+    """Return whether the noise seen before would have changed the value by now."""
     if same < SAME or lasted < doubt.stuck or not swings or swings < NOISY * triples:
         return False
     if same >= VERY_MANY_SAME:
@@ -145,7 +150,7 @@ def is_stuck(doubt: Doubt, same: int, lasted: Duration, triples: int, swings: in
 
 
 def take(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
-    """Follow one reading."""
+    """Fold in one reading."""
     if isnan(air_c):
         air_c = UNKNOWN_C
     if not COLDEST_C <= c <= HOTTEST_C:
@@ -168,7 +173,7 @@ def take(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Pro
 
 
 def _counted(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
-    """Count a reading that can be true, and see whether the probe is stuck."""
+    """Count a plausible reading, and detect a stuck probe."""
     same = c == probe.c and probe.at != NEVER
     if probe.stuck_since is not None and not same:
         probe = probe._replace(stuck_since=None, stuck_from=probe.stuck_since, stuck_until=at)
@@ -194,12 +199,12 @@ CHANGES = Probe._fields.index("at")
 
 
 def _spike(doubt: Doubt, probe: Probe, at: Instant, c: float) -> Probe:
-    """See whether the reading before this one was far off both its neighbours, which agree."""
+    """Detect that the reading before this one was far from both its neighbours, which agree."""
     up, down = probe.c - probe.c_before, probe.c - c
     height = min(abs(up), abs(down))
     if probe.at_before == NEVER or at - probe.at_before > doubt.spikes_within or up * down <= 0:
         return probe
-    # The peak of what truly warms and cools stands out of its neighbours too, but not out of what was steady.
+    # The peak of real warming and cooling stands out from its neighbours too, but not from a steady level.
     agrees = max(3.0, height / 4)
     if height <= doubt.medium.floor_c or max(abs(c - probe.c_before), abs(probe.moved_before)) > agrees:
         return probe
@@ -212,7 +217,7 @@ def _spike(doubt: Doubt, probe: Probe, at: Instant, c: float) -> Probe:
 
 
 def _shift(doubt: Doubt, probe: Probe, at: Instant, c: float) -> Probe:
-    """Follow it after a step up: what warms a payload goes on to warm it, and one that is shut again cools."""
+    """Follow a step up: real warming goes on, and a shipper that is closed again cools."""
     if probe.off_since is not None or not doubt.shifts:
         return probe._replace(shift_since=None)
     if probe.shift_since is None:
@@ -234,12 +239,12 @@ def _shift(doubt: Doubt, probe: Probe, at: Instant, c: float) -> Probe:
 
 
 def _jump(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
-    """Follow it away from where a payload can be, and back: to where it came from, or by another such jump."""
+    """Follow a jump to where the payload cannot be, and the return to its origin or by another jump."""
     cannot = probe.at != NEVER and impossible(doubt.medium, probe.c, c, _air(air_c), at - probe.at)
     if probe.off_since is not None:
         back = abs(c - probe.off_c) <= probe.off_within_c or (cannot and (c < probe.c) == probe.off_up)
         return probe._replace(off_since=None, off_from=probe.off_since, off_until=at) if back else probe
-    # From outside of the band into it: rather it was wrong before, and shows the payload again.
+    # From outside of the band into it: it was wrong before, and now shows the payload again.
     returns = doubt.lower_c <= c <= doubt.upper_c and not doubt.lower_c <= probe.c <= doubt.upper_c
     if not cannot or returns or probe.near_since is not None:
         return probe
@@ -248,7 +253,7 @@ def _jump(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Pr
 
 
 def _near(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
-    """Follow it while it reads what the air has; what a payload does slowly says nothing, a step does."""
+    """Follow a probe that is near the air temperature: a slow approach proves nothing, a step does."""
     known = air_c != UNKNOWN_C
     if probe.near_since is None:
         return probe._replace(
@@ -287,7 +292,7 @@ def _near(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> Pr
 
 
 def _lag(probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
-    """Take down how far it is from the air, and how fast that has changed since the last time."""
+    """Sample the difference from the air, and how fast the air has changed since the last sample."""
     if probe.lag_at == NEVER:
         return probe._replace(lag_at=at, lag_air_c=air_c)
     off, rate = c - air_c, (air_c - probe.lag_air_c) * HOUR / (at - probe.lag_at)
@@ -303,10 +308,11 @@ def _lag(probe: Probe, at: Instant, c: float, air_c: float) -> Probe:
 
 
 def _hangs_in_it(probe: Probe) -> bool:
-    """Say whether it is no later on the air than a probe that hangs in it, however little the air changes.
+    """Return whether it lags no more than a probe in the air, even if the air changes little.
 
-    By Newton's law what lags by a time constant is off by that times the rate, so the lag is the spread of the one by
-    that of the other; a constant offset is in neither. What does not follow at all is off by as much as the air moves.
+    By Newton's law a lag of one time constant is a difference of that times the rate. So the lag is the
+    spread of the differences divided by the spread of the rates; a constant offset is in neither. The
+    differences of a probe that does not follow at all spread as much as the air.
     """
     if probe.lag_count < _LAGS:
         return False
@@ -317,7 +323,7 @@ def _hangs_in_it(probe: Probe) -> bool:
 
 
 def _stepped(doubt: Doubt, probe: Probe, at: Instant, c: float, air_c: float) -> bool:
-    """Say whether it came to the air's temperature as no payload does; or was there at first, far from its band."""
+    """Return whether it reached the air temperature as no payload does, or started there, far from its band."""
     if probe.at == NEVER:
         return air_c >= doubt.upper_c + doubt.far_c or air_c <= doubt.lower_c - doubt.far_c
     if impossible(doubt.medium, probe.c, c, air_c, at - probe.at):

@@ -1,4 +1,4 @@
-"""Pure: one probe's readings followed in columns: the same as probe.py gives one by one, for a fraction of the time."""
+"""Pure: folds one probe's readings by columns, with the result of probe.py in a fraction of the time."""
 
 from typing import NamedTuple, TypeAlias
 
@@ -26,7 +26,7 @@ Bools: TypeAlias = NDArray[np.bool_]
 
 
 def follow(doubt: Doubt, probe: Probe, at: Instants, values: Floats, air: Floats | None) -> Probe:
-    """Bring it forward by values in order of time, NaN where it is broken; however they are cut, the result is the same."""
+    """Fold in values in order of time, NaN for a broken probe; how they are cut changes nothing."""
     if len(values) == 1:
         return take(doubt, probe, int(at[0]), float(values[0]), UNKNOWN_C if air is None else float(air[0]))
     around = np.full(len(values), UNKNOWN_C) if air is None else np.where(np.isnan(air), UNKNOWN_C, air)
@@ -45,9 +45,9 @@ def follow(doubt: Doubt, probe: Probe, at: Instants, values: Floats, air: Floats
 
 
 class _Counts(NamedTuple):
-    """What `take` would count up to each reading that can be true; columns over these, and where they are.
+    """What `fold_probe_reading` would count up to each plausible reading: columns over these.
 
-    `last` gives for each reading of all which of these is the newest, -1 for none.
+    `last` has for each of all readings the number of the newest plausible one, -1 for none.
     """
 
     change: Floats
@@ -61,7 +61,7 @@ class _Counts(NamedTuple):
 
 
 def _counts(doubt: Doubt, probe: Probe, at: Instants, values: Floats, good: Bools) -> _Counts:
-    """Count in columns, in the same way as `take` does."""
+    """Count in columns as `fold_probe_reading` does."""
     last = np.cumsum(good) - 1
     at, values = at[good], values[good]
     known = probe.at != NEVER
@@ -81,7 +81,7 @@ def _counts(doubt: Doubt, probe: Probe, at: Instants, values: Floats, good: Bool
 
 
 def _count(probe: Probe, place: int, at: Instants, values: Floats, around: Floats, counts: _Counts) -> Probe:
-    """Give it after readings that only count, the last of which is at `place`; so is the one before it, or it is known."""
+    """Return the state after readings that only count, up to the one at `place`."""
     of = int(counts.last[place])
     at_before, c_before = probe.at, probe.c
     if place and counts.last[place - 1] == of - 1 and of > 0:
@@ -106,7 +106,7 @@ def _count(probe: Probe, place: int, at: Instants, values: Floats, around: Float
 
 
 def _remarkable(doubt: Doubt, values: Floats, around: Floats, counts: _Counts) -> Bools:
-    """Say which readings may change more than counts; rather one too many than too few."""
+    """Return which readings may change more than counts; too many is harmless, too few is not."""
     odd = np.abs(values - around) <= doubt.near_c
     jumps = (np.abs(counts.change) > doubt.medium.floor_c) | (counts.change >= SHIFT_C)
     stuck = counts.same >= SAME

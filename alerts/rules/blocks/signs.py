@@ -1,4 +1,4 @@
-"""Pure: signs of one trouble, each a stretch of time, and what they say together."""
+"""Pure: several symptoms of one fault, each with its interval, merged into one finding."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from alerts.rules.rule import Finding
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sign:
-    """One sign: what it says, and for which stretch of time; `until` is None while it holds."""
+    """One symptom and its interval; `until` is None while it holds."""
 
     severity: Severity
     message: str
@@ -20,9 +20,10 @@ class Sign:
 
 
 def together(signs: Iterable[Sign], over: Instant | None) -> Finding | None:
-    """Give the newest stretch of signs that touch each other, as severe as the worst of them and in its words.
+    """Merge the newest group of touching symptoms; None if there are none.
 
-    What holds when the shipment is over ends then; None where there is no sign.
+    The finding has the highest severity among them and the words of that symptom. What still holds when
+    the shipment is over ends then.
     """
     group: list[Sign] = []
     end: float = 0

@@ -1,7 +1,8 @@
-"""Pure: how a temperature goes on, from its last levels: a robust line or Newton's law, and when it reaches a limit.
+"""Pure: extrapolates a temperature from its last levels, by a robust line or by Newton's law, up to a limit.
 
-Far from its surroundings a payload warms nearly linearly, as a dry shipper does once its nitrogen is used up (Spijkers,
-Damas, Vanapalli, IIR Congress 2023, no. 0199); near them by Newton's law, which is a line in ln |surroundings - payload|.
+Far from ambient a payload warms nearly linearly, as a dry shipper does once its nitrogen is used up
+(Spijkers, Damas, Vanapalli, IIR Congress 2023, no. 0199). Near ambient it follows Newton's law, which is a
+line in ln |ambient - payload|.
 """
 
 from collections.abc import Sequence
@@ -19,21 +20,23 @@ from alerts.model import Duration, Instant
 Point = tuple[Instant, float]
 """When, and the level in °C."""
 _LENGTHS = (18, 12, 8, 6, 4, 3)
-"""The longest of these stretches that is still straight is taken: after a turn the short ones follow sooner."""
+"""The longest of these windows that is still straight is used: after a turn, the short ones respond
+sooner."""
 LONGEST, _FEWEST = _LENGTHS[0], _LENGTHS[-1]
 _EDGE = 1 + 1e-6
 _Z = 1.645
-"""Of a normal distribution, 90 % lie so many standard deviations around the mean."""
+"""90 % of a normal distribution is within this many standard deviations of the mean."""
 _STRAIGHT = 0.05
-"""A course whose slope changes by less than this share is taken for straight."""
+"""A curve whose slope changes by less than this share counts as straight."""
 _ROUNDED_C = 0.03
-"""Levels are not known better than that: readings are rounded to tenths."""
+"""Readings are rounded to tenths, so levels are not known better than this."""
 
 
 class Trend(NamedTuple):
-    """Where the temperature is, in °C, how fast it moves in °C per microsecond, how sure that is, and how it slows down.
+    """The level in °C, its slope in °C per microsecond with standard deviation, and how the slope decays.
 
-    `length` is how long the stretch is, `decays` by how much per microsecond the slope falls, as a share; 0 where it does not.
+    `span` is the length of the window. `decay_rate` is the relative fall of the slope per microsecond; 0
+    if it does not fall.
     """
 
     at: Instant
@@ -47,14 +50,14 @@ class Trend(NamedTuple):
 
 
 def trend(points: Sequence[Point]) -> Trend | None:
-    """Give the trend at the last of the points, oldest first; None where they are too few."""
+    """Return the trend at the last of the points, which are oldest first; None if there are too few."""
     at, celsius = [at for at, _ in points], [celsius for _, celsius in points]
     now = straight(at, celsius)
     return None if now is None else slowing(now, at, celsius)
 
 
 def straight(at: Sequence[Instant], celsius: Sequence[float]) -> Trend | None:
-    """Give the same as if it would not slow down, which most often is all that is needed."""
+    """Return the trend without decay, which is usually all that is needed."""
     count = len(at)
     if count < _FEWEST:
         return None
@@ -65,7 +68,7 @@ def straight(at: Sequence[Instant], celsius: Sequence[float]) -> Trend | None:
         level, slope, left, spread = _line(at[-length:], celsius[-length:])
         if left <= 1.3 * noise or length == _FEWEST:
             break
-    else:  # pragma: no cover - the shortest always ends it
+    else:  # the shortest window always breaks
         raise AssertionError
     return Trend(
         at=at[-1],
@@ -82,9 +85,10 @@ def straight(at: Sequence[Instant], celsius: Sequence[float]) -> Trend | None:
 def going_nowhere(
     at: Sequence[Instant], celsius: Sequence[float], sure: float, moved: float
 ) -> NDArray[np.bool_]:
-    """Say of each stretch of the greatest length, oldest first, whether `straight` surely gives a trend that means nothing.
+    """For each longest window, oldest first, return whether `linear_trend` surely gives a meaningless trend.
 
-    That is one whose slope is at most `sure` times its standard deviation, or that moves by at most `moved` times its noise.
+    That is one whose slope is at most `sure` times its standard deviation, or that moves by at most
+    `moved` times its noise.
     """
     levels, times = np.array(celsius), np.array(at)
     second = np.abs(np.diff(levels, 2))
@@ -97,7 +101,7 @@ def going_nowhere(
     spread = np.einsum("ij,ij->i", apart, apart)
     slope = np.abs(np.einsum("ij,ij->i", apart, off)) / spread
     left = np.sqrt(np.maximum(np.einsum("ij,ij->i", off, off) - slope * slope * spread, 0) / (LONGEST - 2))
-    # By a little more than rounding can move: what is near the edge is looked at by itself.
+    # With a margin for rounding: what is near the edge is examined individually.
     is_straight = left * _EDGE <= 1.3 * noise
     unsure = slope * _EDGE <= sure * np.maximum(left, noise) / np.sqrt(spread)
     length = ends[:, -1] - ends[:, 0]
@@ -107,9 +111,9 @@ def going_nowhere(
 
 
 def slowing(now: Trend, at: Sequence[Instant], celsius: Sequence[float]) -> Trend:
-    """Say by how much a trend slows down, by the halves of its stretch, or by the stretch before it.
+    """Add how fast a trend slows down, by the halves of its window, or by the window before it.
 
-    The stretch was chosen for being straight: so what came before it often tells more.
+    The window was chosen for being straight, so what came before it often tells more.
     """
     length = len(at) - at.index(now.at - now.length)
     half = length // 2
@@ -125,9 +129,10 @@ def slowing(now: Trend, at: Sequence[Instant], celsius: Sequence[float]) -> Tren
 def reaches(
     now: Trend, limit_c: float, surroundings_c: float | None, model_sd: float, farthest: float
 ) -> tuple[Duration, Duration, Duration] | None:
-    """Give when it reaches a limit on its way: at the earliest, expected, at the latest; None where it does not.
+    """Return how long until it reaches a limit: earliest, expected, latest; None if it does not.
 
-    No further ahead is looked than `farthest` times the length of the stretch that is known. The interval is lognormal: of how uncertain the slope is and, by `model_sd`, of how it will change.
+    It looks no further ahead than `farthest` times the window. The interval is lognormal: it combines the
+    uncertainty of the slope and, by `model_sd`, of how the slope will change.
     """
     ahead = limit_c - now.celsius
     if not now.slope or (ahead > 0) != (now.slope > 0) or now.slope_sd >= abs(now.slope):
@@ -139,14 +144,14 @@ def reaches(
     if surroundings_c is not None:
         away, then = surroundings_c - now.celsius, surroundings_c - limit_c
         if away * now.slope <= 0 or then / away <= 0.02:
-            return None  # it tends to where the limit is not reached
-        # The slope is that of the middle of the stretch.
+            return None  # its asymptote is before the limit
+        # The slope is that of the middle of the window.
         expected = (away / now.slope + now.length / 2) * log(away / then)
     if abs(expected) > farthest * now.length:
         return None
     sd = sqrt((now.slope_sd / now.slope) ** 2 + model_sd**2)
     low, high = expected * exp(-_Z * sd), expected * exp(_Z * sd)
-    # It is reached with a reading, and the next one may have to come first.
+    # A reading reaches the limit, and the next one may have to come first.
     return int(low), int(expected), int(high) + now.spacing
 
 
@@ -157,7 +162,7 @@ def _falls(
     last_c: Sequence[float],
     slope: float,
 ) -> float:
-    """Say how fast the slope falls from one stretch to another, as a share per microsecond; 0 where it does not fall."""
+    """Return the relative decay of the slope per microsecond between two windows; 0 if it does not fall."""
     if len(first_at) < 3:
         return 0.0
     before, after = _line(first_at, first_c)[1], _line(last_at, last_c)[1]
@@ -168,12 +173,12 @@ def _falls(
 
 
 def _gets_there(now: Trend, ahead: float) -> bool:
-    """Say whether a course that slows down gets as far as that."""
+    """Return whether a decaying trend gets that far."""
     return abs(now.slope / now.decays) * exp(-now.decays * now.length / 2) > abs(ahead)
 
 
 def _line(at: Sequence[Instant], celsius: Sequence[float]) -> tuple[float, float, float, float]:
-    """Give the end and the slope of the line of least squares, how far points lie from it, and the spread of their times."""
+    """Return end and slope of the least-squares line, residual deviation and the spread of times."""
     count, base = len(at), at[-1]
     mean_at, apart, spread = _times(tuple([one - base for one in at]))
     mean_c = sum(celsius) / count
@@ -185,14 +190,14 @@ def _line(at: Sequence[Instant], celsius: Sequence[float]) -> tuple[float, float
 
 @lru_cache(maxsize=4096)
 def _times(at: tuple[int, ...]) -> tuple[float, tuple[float, ...], float]:
-    """Give the mean of instants, how far each is from it, and the sum of their squares; loggers are regular."""
+    """Return the mean of instants, the deviations from it and the sum of their squares; loggers are regular."""
     mean = sum(at) / len(at)
     apart = tuple(one - mean for one in at)
     return mean, apart, sum(map(mul, apart, apart))
 
 
 def _noise(celsius: Sequence[float]) -> float:
-    """Give the standard deviation of levels around any smooth course: by second differences, which a turn leaves alone."""
+    """Return the standard deviation of levels around a smooth curve; second differences ignore turns."""
     second = sorted(
         [
             abs(before - 2 * here + after)
