@@ -1,4 +1,4 @@
-"""Backtests over stored history: loads the traces of many shipments, a set at a time, and changes nothing."""
+"""Runs backtests over stored history: loads the traces of many shipments in batches, and changes nothing."""
 
 import asyncio
 from collections import defaultdict
@@ -26,20 +26,20 @@ SET: Final = 50
 """Shipments whose traces are in memory at once."""
 
 Changes: TypeAlias = Mapping[str, Any]
-"""What is proposed: a band, and plan fields by their names in the HTTP interface; see `changed_plan`."""
+"""The proposal: a band, and plan fields by their names in the HTTP interface; see `changed_plan`."""
 
 _NOTHING_NEW: Final = Dirty({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """The part of history that is looked at: shipments on their way in `since <= t < until`; None is no bound."""
+    """The part of history to look at: shipments in transit in `since <= t < until`; None is no bound."""
 
     since: Instant | None = None
     until: Instant | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """Give what must hold for a row of `shipments`."""
+        """Return the conditions for a row of `shipments`."""
         ended_at = func.coalesce(shipments.c.delivered_at, shipments.c.cancelled_at)
         found: list[ColumnElement[bool]] = [shipments.c.departed_at.is_not(None)]
         if self.since is not None:
@@ -56,7 +56,7 @@ async def shipments_in(
     shipment_ids: Collection[str] | None = None,
     limit: int | None = None,
 ) -> list[str]:
-    """Give the ids of shipments that were on their way then: of those that are named, else of all that are no drill."""
+    """Return the ids of shipments in transit in a period: of those named, or of all except drills."""
     query = select(shipments.c.shipment_id).where(visible, *stretch.conditions())
     if shipment_ids is None:
         query = query.where(~shipments.c.drill)
@@ -68,7 +68,7 @@ async def shipments_in(
 async def unknown_shipments(
     connection: AsyncConnection, visible: ColumnElement[bool], shipment_ids: Collection[str]
 ) -> list[str]:
-    """Give those ids of which there is no shipment, or none that the caller may see."""
+    """Return the ids of which there is no shipment, or none that the caller may see."""
     query = select(shipments.c.shipment_id).where(visible, shipments.c.shipment_id.in_(shipment_ids))
     return sorted(set(shipment_ids) - set((await connection.execute(query)).scalars()))
 
@@ -76,9 +76,9 @@ async def unknown_shipments(
 async def backtest(
     engine: AsyncEngine, shipment_ids: Sequence[str], changes: Changes, stretch: Stretch, now: Instant
 ) -> AsyncIterator[list[Outcome | Unjudged]]:
-    """Compare each shipment's own plan with what the changes make of it, as of the end of the stretch or `now`.
+    """Compare each shipment's own plan with the changed one, as of the end of the period or `now`.
 
-    Each set is read in a snapshot of its own, without locks, and folded beside the event loop.
+    Each batch is read in a snapshot of its own, without locks, and folded in a thread.
     """
     as_of = now if stretch.until is None else min(now, stretch.until)
     for start in range(0, len(shipment_ids), SET):
@@ -110,7 +110,7 @@ async def _histories(engine: AsyncEngine, shipment_ids: Sequence[str], stretch: 
 
 
 async def _rows(connection: AsyncConnection, shipment_ids: Sequence[str]) -> Sequence[RowMapping]:
-    """Give a row for each logger of each shipment."""
+    """Return a row for each logger of each shipment."""
     of, on = shipments.c, device_assignments.c
     found = await connection.execute(
         select(
@@ -125,7 +125,7 @@ async def _rows(connection: AsyncConnection, shipment_ids: Sequence[str]) -> Seq
 
 
 def _folding(row: RowMapping) -> Folding | None:
-    """Give the stretch whose readings count, as evaluation sees it; what evaluation has folded so far is not asked."""
+    """Return the readings that count, as evaluation sees them, ignoring what evaluation has folded so far."""
     on = {name: row[name] for name in ("device_id", "starts_at", "ends_at")}
     return Folding.of({**on, "state": None, "plan_revision": None}, row, _NOTHING_NEW)
 
@@ -144,7 +144,7 @@ def _compare_each(
 def _compare_one(
     history: _History, changes: Changes, since: Instant | None, now: Instant
 ) -> Outcome | Unjudged:
-    """Compare one shipment; one that cannot be judged costs the others nothing."""
+    """Compare one shipment; a failure affects no other."""
     shipment_id = history.shipment["shipment_id"]
     try:
         plan, window = Plan.from_json(history.shipment["plan"]), window_of(history.shipment)

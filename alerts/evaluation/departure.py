@@ -1,4 +1,4 @@
-"""Pure: a planned departure that passed without the shipment departing: known by the clock alone, before any rule begins."""
+"""Pure: a planned departure that passed without the shipment departing, which the clock alone shows."""
 
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
@@ -17,7 +17,7 @@ SUBJECT: Final = f"{AlertKind.LATE}:departure"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Departing:
-    """What is known of a departure: `known_from` is when the shipment was made, `ended_at` when it was called off."""
+    """What is known of a departure: `known_from` is when the shipment was created, `ended_at` when cancelled."""
 
     plan: Plan
     known_from: Instant
@@ -27,16 +27,17 @@ class Departing:
 
 
 class DepartureLook(NamedTuple):
-    """What the alert has to follow, None where nothing has changed; and when that may be otherwise by the clock alone."""
+    """What the alert must follow, None if nothing has changed; and when the clock alone may change that."""
 
     condition: Condition | None = None
     again_at: Instant | None = None
 
 
 def departure(departing: Departing, alert: Alert | None, now: Instant) -> DepartureLook:
-    """Fire once the tolerance of the rule `late` has passed after the planned departure.
+    """Raise the alert once the tolerance of the rule `late` has passed after the planned departure.
 
-    It ends with departure, cancellation or another schedule; a departure that turns out to have been in time withdraws it.
+    It ends with departure, cancellation or another schedule. A departure that turns out to have been in
+    time withdraws it.
     """
     told = alert is not None and alert.state is not AlertState.RESOLVED
     if departing.departed_at is not None or departing.ended_at is not None:
@@ -53,7 +54,7 @@ def departure(departing: Departing, alert: Alert | None, now: Instant) -> Depart
 
 
 def _late_from(departing: Departing) -> Instant | None:
-    """Say from when on it is late; None where no departure is planned, or nobody wants to know."""
+    """Return from when the departure is late; None if none is planned, or the rule `late` is off."""
     tuning = next((one.tuning for one in tuned(departing.plan) if one.kind is AlertKind.LATE), None)
     if departing.planned is None or not isinstance(tuning, LateTuning):
         return None

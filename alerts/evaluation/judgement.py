@@ -1,4 +1,4 @@
-"""Pure: from what is known of a due shipment to what has to be written and told."""
+"""Pure: judges a due shipment: from all that is known of it to what must be written and reported."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,56 +22,56 @@ from alerts.triage.alert import Alert, AlertStep, follow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Which shipment it is, and who may hear of it."""
+    """Which shipment it is, and who may see it."""
 
     shipment_id: str
     organization: str | None
     drill: bool
     alerts: Mapping[str, Alert]
-    """Those on record that this judgement may change, by subject."""
+    """The alerts on record that this judgement may change, by subject."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One logger of a due shipment: how far it was folded, what came since then, and what is on record."""
+    """One logger of a due shipment: how far it was folded, what arrived since, and what is on record."""
 
     device_id: str
     checkpoint: Checkpoint
-    """That of the last safe point before everything that is new; an empty one where there is none."""
+    """The last safe point before everything that is new; an empty checkpoint if there is none."""
     trace: Trace
-    """All readings after it that were measured while the logger was on this shipment."""
+    """All readings after the checkpoint that were measured while the logger was on this shipment."""
     refolds: bool = False
-    """The checkpoint is not the newest one that was stored: what was folded after it is no longer true."""
+    """The checkpoint is not the newest that was stored: what was folded after it is no longer valid."""
     excursions: tuple[Excursion, ...] = ()
-    """Those that are live on record, at least all that no reading up to the state has ended."""
+    """The live excursions on record, at least all that no reading up to the state has ended."""
     cause: Reason = Reason.LATE_DATA
-    """Why what was told before may change."""
+    """Why what was reported before may change."""
 
     @property
     def state(self) -> LoggerState:
-        """That of its excursions."""
+        """The state of its excursions."""
         return self.checkpoint.state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueShipment:
-    """A shipment that is to be evaluated, with all that its judgement depends on."""
+    """A shipment to be judged, with all that its judgement depends on."""
 
     identity: Identity
     plan_revision: int
     facts: Facts | None
-    """None until departure, and for one that was cancelled before it."""
+    """None until departure, and for a shipment that was cancelled before it."""
     watched_from: Instant
-    """Since when it is known that it departed: before that nobody could miss its loggers."""
+    """Since when the departure has been known: nobody could miss its loggers before that."""
     devices: tuple[Device, ...]
     departing: Departing | None = None
     held_back: frozenset[AlertKind] = frozenset()
-    """What is not told of anew for now, since one alert for the whole fleet tells of it."""
+    """Kinds that raise no new alerts for now, because one alert for the whole fleet covers them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceVerdict:
-    """What became of one device."""
+    """The result for one device."""
 
     device: Device
     checkpoint: Checkpoint
@@ -80,13 +80,13 @@ class DeviceVerdict:
 
     @property
     def state(self) -> LoggerState:
-        """That of its excursions."""
+        """The state of its excursions."""
         return self.checkpoint.state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What has to be written and told of one shipment, and when to look again if no reading comes first."""
+    """What must be written and reported of one shipment, and when to judge it again without readings."""
 
     identity: Identity
     plan_revision: int
@@ -94,14 +94,14 @@ class Verdict:
     alerts: tuple[AlertStep, ...]
     evaluate_at: Instant | None
     errors: Mapping[AlertKind, Exception] = field(default_factory=dict)
-    """The rules that failed, and with what."""
+    """The rules that failed, and their errors."""
     held_back: int = 0
-    """How many alerts were not raised, since one for the whole fleet tells of them."""
+    """The number of alerts that were not raised, because one for the whole fleet covers them."""
 
 
 @dataclass(slots=True)
 class _Alerts:
-    """The shipment's alerts as they change under one judgement."""
+    """The shipment's alerts as they change during one judgement."""
 
     identity: Identity
     now: Instant
@@ -109,25 +109,25 @@ class _Alerts:
     steps: list[AlertStep] = field(default_factory=list)
 
     def hold(self, condition: Condition) -> None:
-        """Bring the alert of a condition to what the condition is now."""
+        """Update the alert of a condition to what the condition is now."""
         before = self.identity.alerts.get(condition.subject)
         self.steps += follow(before, self.identity.shipment_id, condition, self.now, self.new_id)
 
     def hold_or_withdraw(self, subject: str, condition: Condition | None) -> None:
-        """Do the same for a condition that its rule may find no longer."""
+        """Update the alert of a condition, or withdraw it if its rule no longer finds the condition."""
         if condition is not None:
             self.hold(condition)
         elif (alert := self.identity.alerts.get(subject)) is not None:
             self.hold(conditions.withdrawn(alert.condition))
 
     def end(self, subject: str) -> None:
-        """End the alert of a condition that is over, where there is one."""
+        """End the alert of a condition that is over, if there is one."""
         alert = self.identity.alerts.get(subject)
         if alert is not None and alert.condition.holds:
             self.hold(replace(alert.condition, until=max(self.now, alert.condition.since)))
 
     def failed(self, kind: AlertKind, error: Exception | None) -> None:
-        """Tell that a rule fails: the first failure fires, and later ones add nothing."""
+        """Raise an alert for a rule that fails: the first failure raises it, and later ones add nothing."""
         before = self.identity.alerts.get(conditions.rule_failed(kind))
         if error is not None and (before is None or not before.condition.holds):
             why = f"{type(error).__name__}: {error}"
@@ -135,7 +135,7 @@ class _Alerts:
 
 
 def judge(shipment: DueShipment, now: Instant, new_id: Callable[[], str]) -> Verdict:
-    """Fold in the new readings of each device, let the rules look, and give every change that follows."""
+    """Fold in the new readings of each device, apply the rules, and return all resulting changes."""
     alerts = _Alerts(shipment.identity, now, new_id)
     alerts.end(conditions.EVALUATION_FAILED)
     devices: list[DeviceVerdict] = []
@@ -175,7 +175,7 @@ def judge(shipment: DueShipment, now: Instant, new_id: Callable[[], str]) -> Ver
 
 
 def _look_at_departure(alerts: _Alerts, departing: Departing) -> Iterator[Instant]:
-    """Let the alert for a departure that is late follow; give when it changes by the clock."""
+    """Update the alert for a late departure; yield when it changes by the clock."""
     looked = departure(departing, alerts.identity.alerts.get(DEPARTURE_LATE), alerts.now)
     if looked.condition is not None:
         alerts.hold(looked.condition)
@@ -194,7 +194,7 @@ def _moment(shipment: DueShipment, facts: Facts, evaluation: Evaluation, device_
 
 
 def _deadlines(window: Window, evaluation: Evaluation) -> list[Instant]:
-    """Give the instants at which an excursion changes although no reading comes, and the end of the shipment."""
+    """Return when an excursion changes even if no reading arrives, and the end of the shipment."""
     return [
         at
         for at in (evaluation.next_deadline, window.delivered_at)
@@ -209,7 +209,7 @@ def _look(
     watching: Sequence[Tuned],
     loggers: Sequence[WatchedLogger],
 ) -> Findings:
-    """Let alerts follow what the rules find."""
+    """Update alerts by what the rules find."""
     latest = max((logger.moment for logger in loggers), key=lambda moment: moment.through)
     whole = replace(latest, device_id=None)
     looked = look_around(facts, watching, loggers, whole, alerts.identity.alerts, held_back)
@@ -224,7 +224,7 @@ def _tell_of_failures(
     loggers: Sequence[WatchedLogger],
     errors: Mapping[AlertKind, Exception],
 ) -> Iterator[Instant]:
-    """Tell of rules that fail, and of those that do no longer; give when to try again."""
+    """Raise alerts for rules that fail, and end those of rules that recovered; yield when to try again."""
     waiting = {kind for logger in loggers for kind in logger.checkpoint.failed}
     for kind in sorted(waiting | errors.keys()):
         yield alerts.now + RETRY_AFTER
@@ -236,7 +236,7 @@ def _tell_of_failures(
 
 
 def set_aside(identity: Identity, error: str, now: Instant, new_id: Callable[[], str]) -> Verdict:
-    """Tell of a shipment whose judgement failed: the first failure fires, and later ones add nothing."""
+    """Report a shipment whose judgement failed: the first failure raises an alert, later ones add nothing."""
     before = identity.alerts.get(conditions.EVALUATION_FAILED)
     alerts = _Alerts(identity, now, new_id)
     if before is None or not before.condition.holds:

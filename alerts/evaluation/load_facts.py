@@ -1,4 +1,4 @@
-"""Reads what is known of shipments beside their readings: plan, window, dewar, way and times."""
+"""Loads what is known of shipments beside their readings: plan, window, dewar, route and times."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,14 +40,14 @@ async def load_shipments(connection: Connection, shipment_ids: Sequence[str]) ->
 
 
 def held_back(shipment: Row) -> frozenset[AlertKind]:
-    """Give what is not told of single shipments now, since one alert for the whole fleet tells of it."""
+    """Return the kinds that raise no single alerts now, because one for the whole fleet covers them."""
     return _FLEET_KINDS if shipment["fleet_is_silent"] else frozenset()
 
 
 _FLEET_KINDS: Final = kinds_that(lambda row: row.of_fleet)
 
 
-# A site is read from its text once for each revision, not for each shipment and cycle: hence the text.
+# As text, so that a site is parsed once per revision, not once per shipment and cycle.
 _LOAD_SITES: Final = """
 SELECT site_id, organization, to_jsonb(sites)::text AS site FROM sites WHERE site_id = ANY($1::text[])
 """
@@ -60,14 +60,14 @@ ORDER BY dewar_id, charged_at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What several shipments may share: the sites on their ways, and the charges of their dewars."""
+    """What several shipments may share: the sites on their routes, and the charges of their dewars."""
 
     sites: Mapping[str, Row]
     charges: Mapping[str, tuple[Charge, ...]]
 
 
 async def load_context(connection: Connection, shipments: Iterable[Row]) -> Context:
-    """Load what the shipments name: two statements at most, whatever their number."""
+    """Load what the shipments refer to, in at most two statements."""
     names, dewars = set(), set()
     for shipment in shipments:
         if shipment["departed_at"] is not None:
@@ -85,7 +85,7 @@ async def load_context(connection: Connection, shipments: Iterable[Row]) -> Cont
 
 
 def facts_of(shipment: Row, devices: Iterable[Row], around: Context) -> Facts | None:
-    """Give the facts of a row of a shipment, of those of its loggers, and of what it names; None before departure."""
+    """Return the facts of a shipment from its row, its loggers' rows and its context; None before departure."""
     window = window_of(shipment)
     if window is None:
         return None
@@ -111,7 +111,7 @@ def facts_of(shipment: Row, devices: Iterable[Row], around: Context) -> Facts | 
 
 
 def departing_of(shipment: Row) -> Departing:
-    """Give what is known of the departure of a row of a shipment."""
+    """Return the facts of a shipment's departure from its row."""
     return Departing(
         plan=plan_of(shipment["plan"]),
         known_from=to_instant(shipment["created_at"]),
@@ -123,7 +123,7 @@ def departing_of(shipment: Row) -> Departing:
 
 @lru_cache(maxsize=1024)
 def plan_of(stored: str) -> Plan:
-    """Read a stored plan; most shipments have one that many have."""
+    """Parse a stored plan, cached because most shipments share theirs with many others."""
     return Plan.from_json(orjson.loads(stored))
 
 
@@ -146,7 +146,7 @@ def _names(shipment: Row) -> set[str]:
 
 
 def _place(name: str, shipment: Row, around: Context) -> Place:
-    """Give the place that a shipment means: its own or everybody's site, else an airport, else one without position."""
+    """Return the place that a shipment names: its own or a shared site, an airport, or one without position."""
     site = around.sites.get(name)
     if site is not None and is_meant(site["organization"], shipment["organization"]):
         return _site(site["site"])

@@ -1,4 +1,4 @@
-"""Pure: what the rules of a shipment find at an instant, as conditions that its alerts follow."""
+"""Pure: what the rules of a shipment find at an instant, as conditions for its alerts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,15 +22,16 @@ _KINDS = frozenset(rule.kind for rule in RULES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What came of a look by all rules."""
+    """The result of a look by all rules."""
 
     conditions: Sequence[Condition]
-    """Those that alerts have to follow, also those that ended or that it turned out never were."""
+    """Conditions that alerts must follow, including those that ended or that turned out never to have
+    held."""
     deadlines: Sequence[Instant]
     errors: Mapping[AlertKind, Exception]
-    """The rules that failed; of those nothing is among the conditions."""
+    """The rules that failed; their conditions are missing."""
     held_back: int
-    """How many alerts were not raised."""
+    """The number of alerts that were not raised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +46,10 @@ class WatchedLogger:
 class _RuleLook:
     facts: Facts
     journey: Facts
-    """The same in the time of the journey, in which rules reckon."""
+    """The same facts in journey time, in which rules calculate."""
     loggers: Sequence[WatchedLogger]
     moments: Sequence[tuple[WatchedLogger, Moment]]
-    """Each of them, and its moment in that time."""
+    """Each logger, with the time of its look in journey time."""
     whole: Moment
     on_record: Mapping[str, Alert]
     kinds_held_back: frozenset[AlertKind]
@@ -56,7 +57,7 @@ class _RuleLook:
     held_back: int = 0
 
     def by(self, one: Tuned) -> list[Condition]:
-        """Give the conditions of one rule; what it is to be folded for again is left as it is."""
+        """Return the conditions of one rule; loggers that must be folded again are left as they are."""
         rule = one.rule
         found: list[Condition] = []
         if _is_of_device(type(rule)):
@@ -85,7 +86,7 @@ class _RuleLook:
             self.deadlines.append(look.again_at)
         subject = one.kind.value if moment.device_id is None else f"{one.kind}:{moment.device_id}"
         if look.found is None and subject not in self.on_record and not one.rule.apart:
-            return  # as nearly always
+            return  # nearly always
         found: list[tuple[str, str | None, Finding | None]] = [(subject, None, look.found)]
         found += [(f"{subject}:{name}", name, look.apart.get(name)) for name in one.rule.apart]
         for of_subject, name, each in found:
@@ -107,7 +108,7 @@ class _RuleLook:
                 yield condition
 
     def _is_held_back(self, told: Condition, alert: Alert | None) -> bool:
-        """Tell whether an alert would be raised that another one for the whole fleet stands for."""
+        """Return whether this would raise an alert that one for the whole fleet already covers."""
         raised = alert is not None and alert.condition.holds
         return told.kind in self.kinds_held_back and told.until is None and not raised
 
@@ -120,7 +121,7 @@ def look_around(
     on_record: Mapping[str, Alert],
     held_back: frozenset[AlertKind] = frozenset(),
 ) -> Findings:
-    """Let each rule look at each logger, or at all of them at once; one that raises is told of, and costs no other."""
+    """Let each rule look at each logger, or at all at once; an error in one rule affects no other."""
     moments = [(logger, stretched_moment(facts, logger.moment)) for logger in loggers]
     looking = _RuleLook(facts, stretched(facts), loggers, moments, whole, on_record, held_back)
     conditions: list[Condition] = []
@@ -155,7 +156,7 @@ def _condition(kind: AlertKind, subject: str, device_id: str | None, found: Find
 
 
 def _over(alert: Alert | None, told: Condition | None, over: Instant) -> Condition | None:
-    """End what held when the shipment ended; nothing begins any more."""
+    """End what held when the shipment ended; nothing new begins."""
     if alert is None or not alert.condition.holds:
         return None
     last = alert.condition if told is None else told
@@ -165,7 +166,7 @@ def _over(alert: Alert | None, told: Condition | None, over: Instant) -> Conditi
 def _gone(
     facts: Facts, one: Tuned, states: Sequence[Any], name: str | None, alert: Alert
 ) -> Condition | None:
-    """Give what becomes of a condition that its rule finds no longer."""
+    """Return what becomes of a condition that its rule no longer finds."""
     if not one.rule.about_now:
         return withdrawn(alert.condition)
     if not alert.condition.holds:

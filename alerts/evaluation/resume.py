@@ -1,4 +1,4 @@
-"""Finds for each logger the folded state to go on from, and loads the readings that are to be folded after it."""
+"""Finds the folded state from which each logger continues, and loads the readings to fold after it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from alerts.rules.registry import Tuned
 from alerts.triage.rows import Row, instant
 from alerts.work.bulk import Connection
 
-# Of each logger that something late came for: the last safe point before it, with the rules that it has to have.
+# For each logger with late data: the last safe point before it that has the rules it needs.
 _SAFE_POINTS = """
 SELECT w.position, p.state
 FROM unnest($1::int[], $2::text[], $3::text[], $4::int[], $5::timestamptz[], $6::text[])
@@ -33,13 +33,13 @@ CROSS JOIN LATERAL (
 
 @dataclass(frozen=True, slots=True)
 class Dirty:
-    """From when on what was folded is no longer true, by shipment and device; device None stands for all of them."""
+    """From when on folded states are no longer valid, by shipment and device; device None means all of them."""
 
     since: Mapping[tuple[str, str | None], datetime]
 
     @classmethod
     def of(cls, marks: Iterable[Row]) -> Self:
-        """Make it of rows of `evaluation_marks`."""
+        """Build it from rows of `evaluation_marks`."""
         since: dict[tuple[str, str | None], datetime] = {}
         for mark in marks:
             key = mark["shipment_id"], mark["device_id"]
@@ -49,44 +49,44 @@ class Dirty:
 
     @classmethod
     def everything(cls, shipment_ids: Iterable[str]) -> Self:
-        """Make all of these shipments dirty from the start."""
+        """Mark all of these shipments as dirty from the start."""
         return cls({(shipment_id, None): FROM_THE_START for shipment_id in shipment_ids})
 
     def whole_shipment(self, shipment_id: str) -> bool:
-        """Tell whether it is dirty for another reason than new readings."""
+        """Return whether a shipment is dirty for another reason than new readings."""
         return (shipment_id, None) in self.since
 
     def from_when(self, shipment_id: str, device_id: str) -> datetime | None:
-        """Give the instant from which on a logger is dirty; None where it is not."""
+        """Return from when on a logger is dirty; None if it is not."""
         found = (self.since.get((shipment_id, None)), self.since.get((shipment_id, device_id)))
         return min((at for at in found if at is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folding:
-    """What is to be folded of one logger on one shipment that has departed."""
+    """What must be folded of one logger on one departed shipment."""
 
     shipment_id: str
     device_id: str
     plan_revision: int
     start: Instant
     end: Instant | None
-    """The stretch, half open, whose readings count: on this shipment, and in its window."""
+    """The half-open interval whose readings count: on this shipment, and in its window."""
     newest: Checkpoint | None
-    """What was stored last, where it is of this version of the fold."""
+    """The newest stored checkpoint, if this version of the fold wrote it."""
     stored_under: int | None
-    """Under which revision of the plan."""
+    """The plan revision under which it was stored."""
     dirty_from: datetime | None
     tuned: tuple[Tuned, ...] = ()
-    """The rules that are folded too."""
+    """The rules to fold as well."""
     missing: tuple[AlertKind, ...] = ()
-    """Those of them that what was stored last lacks, and that have to be folded from before it."""
+    """Rules that the newest checkpoint lacks, so that folding must start before it."""
 
     @classmethod
     def of(
         cls, row: Row, shipment: Row, dirty: Dirty, tuned: tuple[Tuned, ...] = (), now: Instant = 0
     ) -> Self | None:
-        """Make it of a row of an assignment with its state, and one of its shipment; None before departure."""
+        """Build it from the rows of an assignment and its shipment; None before departure."""
         window = window_of(shipment)
         if window is None:
             return None
@@ -106,14 +106,14 @@ class Folding:
         )
 
     def true_before(self) -> datetime | None:
-        """Give the instant before which what was folded is true; None where nothing is."""
+        """Return the instant before which folded states are valid; None if none is."""
         if self.newest is None or self.stored_under != self.plan_revision:
             return None
         ends = [at for at in (self.dirty_from, None if self.end is None else to_datetime(self.end)) if at]
         return min(ends, default=FOR_EVER)
 
     def goes_on(self) -> Checkpoint | None:
-        """Give the newest checkpoint, if nothing that came is late for it and no rule is missing."""
+        """Return the newest checkpoint if nothing that arrived is late for it and no rule is missing."""
         before = self.true_before()
         if before is None or self.newest is None or self.missing:
             return None
@@ -123,24 +123,24 @@ class Folding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
-    """A folding, the checkpoint to go on from, and what has to be folded in."""
+    """A pending fold, the checkpoint to continue from, and the readings to fold in."""
 
     folding: Folding
     checkpoint: Checkpoint
     refolds: bool
-    """The checkpoint is not the one that was stored last."""
+    """The checkpoint is not the newest that was stored."""
     loaded: LoadedReadings
 
     @property
     def state(self) -> LoggerState:
-        """That of its excursions."""
+        """The state of its excursions."""
         return self.checkpoint.state
 
 
 async def resume(
     connection: Connection, foldings: Sequence[Folding], channels: frozenset[Channel] = frozenset()
 ) -> list[Resumed]:
-    """Give for each folding the checkpoint to go on from, and the readings after it: two statements, whatever their number."""
+    """Return for each fold the checkpoint to continue from, and the readings after it, in two statements."""
     checkpoints = [folding.goes_on() for folding in foldings]
     late = [place for place, state in enumerate(checkpoints) if state is None]
     found = await _safe_points(connection, foldings, late)
@@ -181,13 +181,13 @@ async def _safe_points(
 
 
 def _needed(folding: Folding) -> list[AlertKind]:
-    """Name the rules that a safe point has to have: all but those that failed and are left alone for now."""
+    """Return the rules that a safe point must have: all but those that failed and are skipped for now."""
     waiting = set() if folding.newest is None else folding.newest.failed.keys() - set(folding.missing)
     return [one.kind for one in folding.tuned if one.kind not in waiting]
 
 
 def window_of(shipment: Row) -> Window | None:
-    """Give the time in which readings count; None before departure, and for a shipment cancelled before it."""
+    """Return the window in which readings count; None before departure, or if cancelled before it."""
     if shipment["departed_at"] is None:
         return None
     ended_at = shipment["delivered_at"] or shipment["cancelled_at"]
@@ -195,7 +195,7 @@ def window_of(shipment: Row) -> Window | None:
 
 
 def checkpoint_of(stored: Any) -> Checkpoint | None:
-    """Read a stored checkpoint, as either database library gives it; None where another version of the fold wrote it."""
+    """Read a stored checkpoint from either database library; None if another version of the fold wrote it."""
     if stored is None:
         return None
     return Checkpoint.from_json(orjson.loads(stored) if isinstance(stored, str) else stored)

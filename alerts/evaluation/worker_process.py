@@ -1,7 +1,7 @@
-"""Judges what can wait in a process of its own, which has the processor when nobody else wants it.
+"""Judges work that can wait in a process of low priority, which gets the processor when nobody else wants it.
 
-Judging what a logger brings back from a flight takes milliseconds, during which the event loop would stand still, and it
-takes them from what happens now. In a thread it would stop the loop as well.
+To judge what a logger brings back from a flight takes milliseconds in which the event loop would stand still,
+and takes them from current work. A thread would block the loop as well.
 """
 
 import asyncio
@@ -35,19 +35,19 @@ from alerts.rules.airports import Airfields
 log = structlog.get_logger(__name__)
 
 NICENESS: Final = 10
-"""Of a processor that both want, such a process gets a tenth beside one of the usual priority (Linux, sched(7))."""
+"""If both want a processor, such a process gets a tenth of it (Linux, sched(7))."""
 WORTH_READINGS: Final = 500
-"""So many readings together, some milliseconds of judging, are worth being handed over."""
+"""This many readings, some milliseconds of judging, are worth handing over."""
 WITHIN_S: Final = 20.0
-"""How long it may have for what is asked at once. Until then others wait for these shipments, and a stop for the answer."""
+"""Time limit for one call. Until then others wait for these shipments, and a shutdown for the answer."""
 AGAIN_AFTER_S: Final = 30.0
-"""How long after it failed another one is begun."""
+"""How long after a failure another process is started."""
 _END_S: Final = 5.0
 _LENGTH_BYTES: Final = 8
 
 
 class WorkerProcess:
-    """A process that judges for this one: begun when there is much to judge, and anew where it has ended."""
+    """A process that judges for this one: started when there is much to judge, and again after it ended."""
 
     def __init__(self) -> None:
         self._process: Process | None = None
@@ -62,11 +62,11 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int | None:
-        """The id of the process, while there is one."""
+        """The id of the process, if it runs."""
         return None if self._process is None or self._process.returncode is not None else self._process.pid
 
     async def begin(self) -> None:
-        """Begin the process, if it is not there: to do so while there is much to do would cost what it is to spare."""
+        """Start the process if it does not run; starting it under load would cost what it is meant to save."""
         async with self._turn:
             try:
                 await self._running()
@@ -74,7 +74,7 @@ class WorkerProcess:
                 self._failed(error)
 
     async def judge(self, shipments: Sequence[DueShipment], now: Instant) -> Sequence[Judged]:
-        """Judge there what is worth it, and the rest here; here, too, what that process does not answer."""
+        """Judge large jobs in the process and the rest here; also here what the process does not answer."""
         if sum(len(device.trace) for one in shipments for device in one.devices) < WORTH_READINGS:
             return await judge_here(shipments, now)
         async with self._turn:
@@ -82,7 +82,7 @@ class WorkerProcess:
         return [*judged, *await judge_here(shipments[len(judged) :], now)]
 
     async def _judge_there(self, shipments: Sequence[DueShipment], now: Instant) -> list[Judged]:
-        """Give what that process answers, which is nothing from where it fails on."""
+        """Return what the process answers; after a failure, nothing more."""
         judged: list[Judged] = []
         try:
             async with asyncio.timeout(WITHIN_S):
@@ -91,7 +91,7 @@ class WorkerProcess:
                     judged.append(await _ask(process, shipment, now))  # noqa: PERF401 -- it may fail half-way
         except Exception as error:  # noqa: BLE001 -- whatever it is, what is due is judged
             self._failed(error)
-        except BaseException:  # the answer to what was asked would be taken for that to the next question
+        except BaseException:  # otherwise the next question would get the answer to this one
             self._kill()
             raise
         return judged
@@ -130,17 +130,17 @@ class WorkerProcess:
 
 
 def _environment() -> dict[str, str]:
-    """Give it our environment without our settings, and our own code whatever else is installed."""
+    """Return our environment without our settings, and with our own code first on the path."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("DEWARWATCH_")}
     paths = [str(Path(__file__).parents[2]), *filter(None, [ours.get("PYTHONPATH")])]
     return {**ours, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def _give_way(pid: int) -> None:
-    """Lower the priority of a process, from its first imports on."""
+    """Lower the priority of a process, including its first imports."""
     try:
         os.setpriority(os.PRIO_PROCESS, pid, min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19))
-        if hasattr(os, "sched_setscheduler"):  # on Linux: it does not interrupt others when it wakes up
+        if hasattr(os, "sched_setscheduler"):  # on Linux: does not interrupt others when it wakes up
             os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))
     except OSError as error:
         log.warning("judging_process_has_our_priority", error=repr(error))
@@ -156,7 +156,10 @@ async def _ask(process: Process, shipment: DueShipment, now: Instant) -> Judged:
 
 
 def understood(answer: bytes, shipment: DueShipment) -> Judged:
-    """Read what `serve` answers about a shipment; what it leaves out is put back. Raises ValueError for another one."""
+    """Read an answer of `serve` about a shipment, and restore what it leaves out.
+
+    Raises ValueError if it is about another shipment.
+    """
     judged: Judged = pickle.loads(answer)  # noqa: S301  # of our own process
     verdict = judged.verdict
     if verdict is None:
@@ -171,7 +174,7 @@ def understood(answer: bytes, shipment: DueShipment) -> Judged:
 
 
 def framed(message: Any) -> tuple[bytes, bytes]:
-    """Give a message after its length; the airports, which both sides have, only by name."""
+    """Return a message preceded by its length; the airport index, which both sides have, goes by name."""
     written = BytesIO()
     pickler = pickle.Pickler(written, pickle.HIGHEST_PROTOCOL)
     pickler.dispatch_table = {**copyreg.dispatch_table, Airfields: _by_name}
@@ -185,7 +188,7 @@ def _by_name(some: Airfields) -> Any:
 
 
 def serve(asked: BinaryIO, answers: BinaryIO) -> None:
-    """Judge what is asked until that ends, be it in the middle of a question."""
+    """Judge what is asked until the input ends, even in the middle of a question."""
     while True:
         length = int.from_bytes(asked.read(_LENGTH_BYTES))
         question = asked.read(length)
@@ -200,7 +203,7 @@ _NO_DEVICE: Final = Device(device_id="", checkpoint=Checkpoint(), trace=EMPTY)
 
 
 def _without_what_was_asked(judged: Judged) -> Judged:
-    """Leave out what whoever asked has, and exceptions, which may be anything."""
+    """Remove what the asking side has, and exceptions, which may not be picklable."""
     if judged.verdict is None:
         return judged
     verdict = replace(
@@ -213,11 +216,11 @@ def _without_what_was_asked(judged: Judged) -> Judged:
 
 
 def main() -> None:
-    """Be that process, until standard input ends, which it does whatever ends the process that asks."""
-    for kind in (signal.SIGINT, signal.SIGTERM):  # a terminal or a supervisor sends them to both
+    """Run the worker process until standard input ends, as it does however the asking process ends."""
+    for kind in (signal.SIGINT, signal.SIGTERM):  # a terminal or a supervisor signals both processes
         signal.signal(kind, signal.SIG_IGN)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints must not get among the answers
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints must not mix with the answers
     airfields()
     gc.freeze()
     with suppress(BrokenPipeError):

@@ -1,14 +1,15 @@
-"""Pure: the logger's clock is wrong, as far as the times at which its readings arrive can show.
+"""Pure: the logger's clock is wrong, as far as the arrival times of its readings show.
 
-What can be known. A reading never arrives before it is measured: one that does says for certain that the clock is
-ahead, by at least so much. How late one arrives says little: it was delayed, or kept during a flight, or the clock is
-behind. Only the newest reading of an upload has waited for nothing; where upload after upload, for hours, even that
-one is late, and always by the same, the clock is behind. But a logger that works off a backlog in step with its readings
-looks the same: there the delay grew while seq and time went on as always, which no clock that is set back does. What
-is ahead by more than five minutes is refused on receipt, so that a clock a whole hour ahead is not seen here at all.
+What can be known. A reading never arrives before it is measured. One that does proves that the clock is
+ahead, by at least that much. A late arrival says little: the reading was delayed, or kept during a flight, or
+the clock is behind. Only the newest reading of an upload has not waited. If even that one is late in upload
+after upload, for hours, and always by the same delay, the clock is behind. A logger that works off a backlog
+in step with its readings looks the same, but there the delay grew while sequence numbers and time went on as
+usual, which no clock that is set back does. Readings more than five minutes ahead are refused on receipt, so
+a clock that is a whole hour ahead is not seen here at all.
 
-A clock that was set back between two readings shows in their numbers: seq grows while time falls. In order of time,
-seq then falls. One fall by itself, in a logger that does not number its restarts, is a restart.
+A clock that was set back between two readings shows in their numbers: seq grows while time falls. In order of
+time, seq then falls. A single fall, in a logger that does not number its restarts, is a restart.
 """
 
 from dataclasses import dataclass
@@ -34,18 +35,18 @@ Numbers: TypeAlias = NDArray[np.float64]
 MINUTE: Duration = 60 * SECOND
 HOUR: Duration = 60 * MINUTE
 UPLOADS = 6
-"""So many uploads must be late in the same way."""
+"""This many uploads must be late by the same delay."""
 NEVER = -1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skew(Tuning):
-    """From when on a clock is wrong.
+    """When a clock is wrong.
 
-    Quartz clocks lose or gain 4 to 11 s a day, so that 120 s is more than a long journey; 5 minutes ahead, readings
-    are refused. Being behind is told from 20 minutes on, since mobile networks delay by some, and only after 3 hours
-    of uploads whose delays differ by at most 10 minutes. What was ahead or jumped is told until it has been
-    right for 6 hours.
+    Quartz clocks lose or gain 4 to 11 s a day, so 120 s is more than a long journey; 5 minutes ahead,
+    readings are refused. A clock that is behind is reported from 20 minutes on, since mobile networks
+    cause some delay, and only after 3 hours of uploads whose delays differ by at most 10 minutes. A clock
+    that was ahead or jumped is reported until it has been right for 6 hours.
     """
 
     ahead_s: float = 120
@@ -56,9 +57,9 @@ class Skew(Tuning):
 
 
 class Late(NamedTuple):
-    """The run of uploads that are late by the same: since when, how many, the least and most delay, the newest.
+    """Uploads in a row that are late by the same: since when, how many, the least and greatest delay, the newest.
 
-    `explained` where the run began with a delay that grew while seq and time went on: a backlog and not the clock.
+    `explained` if they began with a delay that grew while seq and time went on: a backlog, not the clock.
     """
 
     since: Instant | None = None
@@ -70,10 +71,10 @@ class Late(NamedTuple):
 
 
 class Newest(NamedTuple):
-    """The newest reading that says when it arrived; NEVER is a number that it does not carry.
+    """The newest reading with an arrival time; MISSING is a number that it does not carry.
 
-    `ended` is the delay of the upload before its own, NEVER where there was none; `follows` says that from that one on
-    numbers and time went on as always: what has waited for longer then, has waited in a queue.
+    `previous_delay` is the delay of the upload before its own, MISSING if there was none. `follows` says
+    that since that one numbers and time went on as usual: if it waited longer then, it waited in a queue.
     """
 
     at: Instant = 0
@@ -96,7 +97,10 @@ _ON_TIME, _NONE, _UNCOUNTED = Late(), Newest(), Counted()
 
 @dataclass(frozen=True, slots=True)
 class ClockSkewState:
-    """Bursts of readings from the future (seconds) and of numbers that fall; the late run, and the newest that counted."""
+    """Bursts of readings from the future and of falling numbers; the late uploads, current and confirmed.
+
+    The peak of `ahead` is in seconds.
+    """
 
     ahead: Burst = NO_BURST
     falls: Burst = NO_BURST
@@ -144,7 +148,7 @@ class ClockSkew(DeviceRule[Skew, ClockSkewState]):
         return ClockSkewState(ahead, falls, *told, counted)
 
     def look(self, tuning: Skew, facts: Facts, state: ClockSkewState, moment: Moment) -> Look:
-        """Tell how the clock is wrong, by the newest that was seen of it."""
+        """Report how the clock is wrong, by the newest evidence."""
         del facts
         signs = []
         seen = max(state.newest.at, state.ahead.last, state.falls.last)
@@ -164,7 +168,7 @@ def _or_never(numbers: Numbers) -> Numbers:
 
 
 def _usual(tuning: Skew, state: ClockSkewState, trace: Trace) -> ClockSkewState | None:
-    """Take a single reading that arrived as it should, which is what is folded most often; None for any other."""
+    """Fold a single reading that arrived normally, which is the usual case; None for any other."""
     channels = trace.channels
     if Channel.RECEIVED_AT not in channels or state.late.since is not None:
         return None
@@ -194,7 +198,7 @@ def _follow(boot_before: float, before: float, boot: float, seq: float) -> bool:
 def _fallen(
     tuning: Skew, state: ClockSkewState, at: Instants, boot: Numbers, seq: Numbers
 ) -> tuple[Burst, Counted]:
-    """Find where numbers fall although time grows: twice as telling where restarts are numbered."""
+    """Find numbers that fall although time grows; where restarts are numbered, that counts twice."""
     known = np.flatnonzero(~np.isnan(seq))
     if not len(known):
         return state.falls, state.counted
@@ -208,9 +212,9 @@ def _fallen(
 def _uploads(
     tuning: Skew, state: ClockSkewState, times: Instants, numbers: Numbers
 ) -> tuple[Late, Late, Instant | None, Newest]:
-    """Bring the run of late uploads forward. Rows: when measured, when arrived; boot, seq.
+    """Fold uploads. Rows: when measured, when arrived; boot, seq.
 
-    The next reading is of the same upload if it came after less than half of the time that lies between both.
+    The next reading is of the same upload if it came after less than half of the time between both.
     """
     before = state.newest
     if before.at:
@@ -238,7 +242,7 @@ def _uploads(
 
 
 def _then(tuning: Skew, late: Late, at: Instant, delay: Duration, *, queued: bool, grew: float) -> Late:
-    """Give the run after one more upload, the newest reading of which came `delay` after it was measured."""
+    """Return the late uploads after one more, the newest reading of which came `delay` after it was measured."""
     differ = tuning.differ_s * SECOND
     if delay < tuning.behind_s * SECOND:
         return _ON_TIME

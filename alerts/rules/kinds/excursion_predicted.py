@@ -1,10 +1,10 @@
-"""Pure: what is going to happen to the payload if nothing is done: an excursion, and in one that its budget is used up.
+"""Pure: predicts an excursion, and during one that its stability budget will be used up, if nobody acts.
 
-Theory of operation. Readings are folded into bins, and each bin that is closed gives a trend (`trend.py`). In range it is
-held against the limits: what is to be reached soon is told, until the excursion begins or the trend turns. Out of range,
-where the product has a stability budget, the excursion uses it up at an instant that is known, unless the payload
-recovers before. Where runs begin and end is exact to the reading, by the table of excursion.py. Only one of the two can
-hold at a time, and both are answers to one question; so they are one alert.
+Theory of operation. Readings are folded into bins, and each closed bin gives a trend (`trend.py`). In range,
+the trend is compared with the limits: a limit that will soon be reached is reported until the excursion
+begins or the trend turns. Out of range, if the product has a stability budget, the excursion will use it up
+at a known instant unless the payload recovers before. Runs begin and end exactly at a reading, by the table
+in phases.py. Only one of the two can hold at a time, and both answer one question, so they are one alert.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,52 +31,55 @@ from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, Moment, Tuning
 _CELSIUS, _AMBIENT = range(2)
 _POINTS = LONGEST
 _DIGITS = 4
-"""Levels are means, and their further digits say nothing."""
+"""Levels are means, and further digits mean nothing."""
 _MANY = 8
-"""So many bins are looked at together first, in columns."""
+"""From this number of bins on, they are first examined together, in columns."""
 _FORGETS = 1 / 300
-"""Where a payload has been before it may well be again; that is forgotten by this share a bin, a day or two in all."""
+"""A payload may return to where it was before; that range shrinks by this share per bin, so within a day or
+two."""
 _HOUR = 3600 * SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExcursionPredictedTuning(Tuning):
-    """Figures are chosen by `make bench-detection`; docs/detection.md has what they give."""
+    """Figures are chosen by `make bench-detection`; docs/detection.md has the results."""
 
     bin_s: float = 300
     horizon_s: float = 6 * 3600
-    """An excursion is told when it is expected within this,"""
+    """An excursion is reported when it is expected within this,"""
     clear_horizon_s: float = 9 * 3600
-    """and no more when not within this."""
+    """and cleared when it is not expected within this."""
     confirm: float = 2
-    """So many bins in a row must say so, to begin and to end;"""
+    """It takes this many bins in a row to report and to clear;"""
     certain: float = 12.0
-    """one is enough to begin where the slope is so many times its standard deviation."""
+    """a single one is enough to report if the slope is this many times its standard deviation."""
     sure: float = 4.0
-    """The slope must be so many times its standard deviation,"""
+    """The slope must be this many times its standard deviation,"""
     moved: float = 4.0
-    """and the payload must have moved by so many times its noise."""
+    """and the payload must have moved by this many times its noise."""
     farthest: float = 3.5
-    """No further ahead is looked than so many times what has been seen of a trend,"""
+    """A trend is extrapolated by at most this many times its observed span,"""
     box_farthest: float = 1.25
-    """and so many of a payload with two limits: a box settles on a new plateau within hours after each change outside."""
+    """and by this many for a payload with two limits: a box settles on a new plateau within hours of each
+    change outside."""
     model_sd: float = 0.3
-    """How much a trend changes on its way, as a standard deviation of the logarithm of the time that it needs."""
+    """How much a trend changes, as a standard deviation of the logarithm of the time it needs."""
     dry_ice_c: float = -77.3
-    """Up to here it is dry ice that becomes warmer with the pressure, as after each flight (-78.5 °C at sea level)."""
+    """Up to here, dry ice warms with the air pressure, as after each flight (-78.5 °C at sea level)."""
     budget_share: float = 0.5
-    """That a stability budget will be used up is told when so much of it is."""
+    """The exhaustion of a stability budget is reported when this share of it is used."""
     step_share: float = 0.15
-    """A forecast is told anew when it has moved by more than this share of the time left,"""
+    """A forecast is reported again when it has moved by more than this share of the time left,"""
     step_s: float = 600
     """and by more than this."""
 
 
 class CurrentRun(NamedTuple):
-    """The run that is on: its phase, as in excursion.py, since when; what runs before it took of the budget; the trend.
+    """The current run: its phase, as in phases.py, its start, the budget used by earlier runs, and the trend.
 
-    Between `coldest_c` and `warmest_c` it has been in range. `short` and `long` count bins in a row that say that a limit is reached soon, or is not. `stays_since` is since when
-    the run that is on is not expected to end before the budget is used up.
+    In range, the payload was between `coldest_c` and `warmest_c`. `bins_soon` and `bins_clear` count bins
+    in a row that say that a limit is reached soon, or is not. `no_recovery_since` is since when the
+    current run is not expected to end before the budget is used up.
     """
 
     phase: int = IN_RANGE
@@ -96,7 +99,7 @@ class CurrentRun(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What is told of the excursion to come, and of the budget: since when, until when, and figures, which move in steps."""
+    """The reported prediction, of an excursion or of the budget's end, with figures that move in steps."""
 
     since: Instant | None = None
     until: Instant | None = None
@@ -117,11 +120,11 @@ _NO_RUN, _NO_PREDICTION = CurrentRun(), Prediction()
 
 @dataclass(frozen=True, slots=True)
 class PredictedState:
-    """Of one logger: the bin that is open, the levels of those before it, the run that is on, and what is told."""
+    """The open bin, the levels of the bins before it, the current run, and the reported prediction."""
 
     bins: Open = ()
     at: tuple[Instant, ...] = ()
-    """Of the first of them, and from each to the next."""
+    """The first instant, and the difference from each to the next."""
     celsius: tuple[float, ...] = ()
     course: CurrentRun = _NO_RUN
     told: Prediction = _NO_PREDICTION
@@ -129,7 +132,7 @@ class PredictedState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeToLimit:
-    """The current forecast, for pages and the API: in how many hours a limit is reached, as a 90 % interval."""
+    """The current forecast, for pages and the API: hours until a limit is reached, as a 90 % interval."""
 
     limit_c: float
     at: Instant
@@ -137,7 +140,7 @@ class TimeToLimit:
 
 
 class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, PredictedState]):
-    """The payload will leave its band, or will have used up its stability budget."""
+    """The payload will leave its band, or will use up its stability budget."""
 
     kind: ClassVar[AlertKind] = AlertKind.EXCURSION_PREDICTED
     tuning = ExcursionPredictedTuning
@@ -162,7 +165,7 @@ class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, PredictedState]):
     def fold(
         self, tuning: ExcursionPredictedTuning, facts: Facts, state: PredictedState, trace: Trace
     ) -> PredictedState:
-        """Fold readings into bins and runs, and what they tell, in order of time."""
+        """Fold readings into bins and runs, and those into predictions, in order of time."""
         trace = in_window(facts.window, trace)
         columns = columns_of(trace, (Channel.AMBIENT_C,))
         celsius = columns[_CELSIUS]
@@ -198,7 +201,7 @@ class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, PredictedState]):
     def look(
         self, tuning: ExcursionPredictedTuning, facts: Facts, state: PredictedState, moment: Moment
     ) -> Look:
-        """Give what is told; that a budget will be used up is known without a further reading."""
+        """Report the prediction; that a budget will be used up needs no further reading."""
         plan, course = facts.plan, state.course
         through = moment.through if moment.over is None else moment.over
         told = _spending(tuning, plan, course, state.told, through)
@@ -221,7 +224,7 @@ EXCURSION_PREDICTED = ExcursionPredicted()
 
 
 def time_to_limit(facts: Facts, state: PredictedState, through: Instant) -> TimeToLimit | None:
-    """Give the forecast as it is at an instant; None where no limit is on the way, or the payload is out of range."""
+    """Return the forecast as of an instant; None if no limit is ahead, or the payload is out of range."""
     course = state.course
     if course.phase != IN_RANGE or course.side == IN_RANGE:
         return None
@@ -230,7 +233,10 @@ def time_to_limit(facts: Facts, state: PredictedState, through: Instant) -> Time
 
 
 class _Levels:
-    """The levels of the last bins, oldest first, as they become more: all of them are known from the start."""
+    """The levels of the last bins, oldest first.
+
+    All levels are known from the start, and `add` moves on by one.
+    """
 
     def __init__(self, at: list[Instant], celsius: list[float], end: int) -> None:
         self._at, self._celsius, self._end = at, celsius, end
@@ -238,7 +244,7 @@ class _Levels:
 
     @classmethod
     def of(cls, tuning: ExcursionPredictedTuning, state: PredictedState, closed: Sequence[Bin]) -> Self:
-        """Begin with those of the state; each of the bins that has a level will add it."""
+        """Start with the levels of the state; each closed bin with a level will add one."""
         new = [(one.last_at, level) for one in closed if (level := one.level(_CELSIUS)) is not None]
         at = [*accumulate(state.at), *(at for at, _ in new)]
         celsius = [*state.celsius, *(round(level, _DIGITS) for _, level in new)]
@@ -248,21 +254,21 @@ class _Levels:
         return made
 
     def add(self) -> float | None:
-        """Add the next one; give the one that was pushed out."""
+        """Move on to the next level; return the one that is dropped."""
         self._end += 1
         return self._celsius[self._end - _POINTS - 1] if self._end > _POINTS else None
 
     def go_nowhere(self) -> bool:
-        """Say whether it is known that they have no trend."""
+        """Return whether the levels are known to have no trend."""
         return bool(self._nowhere) and self._end >= LONGEST and self._nowhere[self._end - LONGEST]
 
     def last(self) -> tuple[list[Instant], list[float]]:
-        """Give them as instants and °C."""
+        """Return the levels as instants and °C."""
         first = max(0, self._end - _POINTS)
         return self._at[first : self._end], self._celsius[first : self._end]
 
     def stored(self) -> tuple[tuple[Instant, ...], tuple[float, ...]]:
-        """Give them as fields of a state."""
+        """Return the levels as fields of a state."""
         at, celsius = self.last()
         return tuple(map(sub, at, [0, *at])), tuple(celsius)
 
@@ -270,7 +276,7 @@ class _Levels:
 def _in_order(
     closed: Sequence[Bin], turns: Sequence[tuple[Instant, int]]
 ) -> list[tuple[Instant, Bin | None, int]]:
-    """Give bins that are closed, and turns of the phase, in order; of a reading that does both, the bin was before."""
+    """Merge closed bins and phase changes in order of time; if one reading causes both, the bin comes first."""
     events: list[tuple[Instant, Bin | None, int]] = [(one.closed_at, one, IN_RANGE) for one in closed]
     if turns:
         events += [(at, None, phase) for at, phase in turns]
@@ -281,7 +287,7 @@ def _in_order(
 def _turns(
     plan: Plan, phase: int, at: NDArray[np.int64], celsius: NDArray[np.float64]
 ) -> Iterator[tuple[Instant, int]]:
-    """Give where phases begin, exact to the reading."""
+    """Yield where phases begin, exact to the reading."""
     edges = zones(plan)
     if phase == IN_RANGE:
         inside = (celsius >= edges[0]) & (celsius < edges[3])
@@ -298,7 +304,7 @@ def _turns(
 
 
 def _turned(course: CurrentRun, told: Prediction, at: Instant, phase: int) -> tuple[CurrentRun, Prediction]:
-    """End what is told where the excursion has begun, or has ended."""
+    """End a prediction when the excursion begins, or when it ends."""
     if told.on and (told.of_budget or course.phase == IN_RANGE):
         told = told._replace(until=at)
     used = course.used + (at - course.since if course.phase != IN_RANGE else 0)
@@ -309,7 +315,7 @@ def _turned(course: CurrentRun, told: Prediction, at: Instant, phase: int) -> tu
 
 def _limit(plan: Plan, side: int) -> float:
     limit = plan.limits.upper_c if side == HIGH else plan.limits.lower_c
-    assert limit is not None  # nothing is foreseen on a side without a limit
+    assert limit is not None  # there is no forecast for a side without a limit
     return limit
 
 
@@ -320,7 +326,7 @@ def _forecast(
     instants: Sequence[Instant],
     celsius: Sequence[float],
 ) -> CurrentRun:
-    """Say when a limit is reached, or in a run when it recovers, by the trend of the last levels."""
+    """Forecast when a limit is reached, or during a run when it recovers, by the trend of the last levels."""
     now, at = straight(instants, celsius), instants[-1]
     if course.phase != IN_RANGE:
         recovers = now is not None and _recovers(tuning, plan, course, slowing(now, instants, celsius))
@@ -353,7 +359,7 @@ def _forecast(
 
 
 def _nothing_ahead(course: CurrentRun, at: Instant) -> CurrentRun:
-    """Note a bin that says that no limit is reached."""
+    """Record a bin whose trend reaches no limit."""
     return CurrentRun._make(
         (*course[:6], 0, course.long + 1, course.stays_since, at, *course[10:13], IN_RANGE)
     )
@@ -367,14 +373,14 @@ def _is_sure(tuning: ExcursionPredictedTuning, plan: Plan, now: Trend) -> bool:
 
 
 def _leads_away(course: CurrentRun, now: Trend) -> bool:
-    """Say whether it goes beyond where it has been before: what comes back to its plateau is no danger."""
+    """Return whether the payload leaves the range where it has been; a return to its plateau is no danger."""
     if now.slope > 0:
         return course.warmest_c is None or now.celsius > course.warmest_c
     return course.coldest_c is None or now.celsius < course.coldest_c
 
 
 def _been(course: CurrentRun, ambient_c: float | None, celsius: float | None) -> CurrentRun:
-    """Widen where it has been by a level from before the stretch of the trend, and forget some of the rest."""
+    """Widen the range where the payload has been by a level from before the trend, and shrink it slowly."""
     coldest, warmest = course.coldest_c, course.warmest_c
     if celsius is not None and course.phase == IN_RANGE:
         if coldest is None or celsius < (coldest := coldest + (celsius - coldest) * _FORGETS):
@@ -397,7 +403,7 @@ def _on_dry_ice(tuning: ExcursionPredictedTuning, plan: Plan, now: Trend) -> boo
 
 
 def _recovers(tuning: ExcursionPredictedTuning, plan: Plan, course: CurrentRun, now: Trend) -> bool:
-    """Say whether the trend ends the run before the budget is used up."""
+    """Return whether the trend ends the run before the budget is used up."""
     low, high = plan.recovery_points()
     exhausted_at = _exhausted_at(plan, course)
     if exhausted_at is None or abs(now.slope) <= 2 * now.slope_sd:
@@ -409,7 +415,7 @@ def _recovers(tuning: ExcursionPredictedTuning, plan: Plan, course: CurrentRun, 
 def _judged(
     tuning: ExcursionPredictedTuning, course: CurrentRun, told: Prediction, at: Instant
 ) -> Prediction:
-    """Keep what is told of an excursion to come, with hysteresis."""
+    """Update the prediction of an excursion, with hysteresis."""
     if told.on:
         if course.side not in (IN_RANGE, told.side) or course.long >= tuning.confirm:
             return told._replace(until=at)
@@ -430,7 +436,7 @@ def _moved(tuning: ExcursionPredictedTuning, course: CurrentRun, told: Predictio
 
 
 def _exhausted_at(plan: Plan, course: CurrentRun) -> Instant | None:
-    """Say when the run that is on uses up the budget; None where none is on, or it is used up already."""
+    """Return when the current run uses up the budget; None if there is no run, or it is used up already."""
     if plan.budget is None or course.phase == IN_RANGE or course.used >= plan.budget:
         return None
     return course.since + plan.budget - course.used
@@ -439,7 +445,7 @@ def _exhausted_at(plan: Plan, course: CurrentRun) -> Instant | None:
 def _budget_turns(
     tuning: ExcursionPredictedTuning, plan: Plan, course: CurrentRun
 ) -> tuple[Instant, Instant] | None:
-    """Say since when it is told that the budget will be used up, and when it is, if nothing changes."""
+    """Return when the end of the budget is reported, and when it is, if nothing changes."""
     exhausted_at = _exhausted_at(plan, course)
     if exhausted_at is None or plan.budget is None or course.stays_since is None:
         return None
@@ -450,10 +456,10 @@ def _budget_turns(
 def _spending(
     tuning: ExcursionPredictedTuning, plan: Plan, course: CurrentRun, told: Prediction, through: Instant
 ) -> Prediction:
-    """Carry what is told of the budget through a time without news."""
+    """Update the prediction of the budget's end by time alone."""
     turns = _budget_turns(tuning, plan, course)
     if turns is None:
-        # The trend of the bin before this time has turned.
+        # The trend turned at the bin before this instant.
         return told._replace(until=max(course.at, told.since or 0)) if told.on and told.of_budget else told
     tells_at, exhausted_at = turns
     anew = told.since is None or (told.until is not None and told.until <= tells_at)

@@ -1,8 +1,9 @@
-"""Pure: whether the nitrogen or dry ice lasts until arrival, told hours before it does not.
+"""Pure: whether nitrogen or dry ice lasts until arrival, reported hours before it runs out.
 
-Theory of operation. `hold_time.py` follows what is left, a bin of event time after the other, and says until when that
-lasts. `fold` holds it against the arrival and keeps what is told, with hysteresis and in steps. Between two bins, and
-in silence, nothing changes but that an arrival which is past slides on: so `look` can carry on what was told.
+Theory of operation. `coolant_left.py` follows what is left, bin by bin of event time, and estimates until
+when it lasts. `fold` compares that with the arrival and updates what is reported, with hysteresis and in
+steps. Between two bins, and in silence, nothing changes except that an overdue arrival slides on. So `look`
+can continue from the fold.
 """
 
 from collections.abc import Sequence
@@ -34,9 +35,9 @@ _HOUR = 3600 * SECOND
 
 
 class Shortage(NamedTuple):
-    """What is told: since when, until when, and the figures, which move in steps; since when it looks short.
+    """The reported shortage: its interval, figures that move in steps, and since when the coolant looks short.
 
-    The figures are of `at`, and mean nothing while `since` is None.
+    The figures are as of `at`, and mean nothing while `since` is None.
     """
 
     looks_since: Instant | None = None
@@ -63,7 +64,7 @@ _LEFT, _COURSE, _TOLD = Left(), LastBin(), Shortage()
 
 @dataclass(frozen=True, slots=True)
 class HoldTimeState:
-    """Of one logger; `left.at` is 0 before its first bin is closed."""
+    """The state of one logger; `left.at` is 0 before its first bin is closed."""
 
     bins: Open = ()
     left: Left = _LEFT
@@ -75,16 +76,16 @@ class HoldTimeState:
 class HoldTime:
     """The current estimate, for pages and the API: how long the coolant lasts and what that leaves at arrival.
 
-    `left_h` is at the earliest, expected, at the latest (5th, 50th, 95th percentile), seen from the instant asked about.
+    `left_h` is earliest, expected and latest (5th, 50th, 95th percentile), from the instant asked about.
     """
 
     estimated_at: Instant
     left_h: tuple[float, float, float]
     arrival: Instant | None
     margin_h: float | None
-    """From the expected arrival to when it is expected to be used up; None where no arrival is planned."""
+    """Hours from the expected arrival to the expected end of the coolant; None if no arrival is planned."""
     measured: bool
-    """Whether a measured mass is behind it."""
+    """Whether the estimate includes a measured mass."""
 
 
 class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeState]):
@@ -125,7 +126,7 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeState]):
     }
 
     def fold(self, tuning: HoldTimeTuning, facts: Facts, state: HoldTimeState, trace: Trace) -> HoldTimeState:
-        """Fold readings into bins, and each bin that is closed into what is left and what is told of it."""
+        """Fold readings into bins, and each closed bin into the estimate and the shortage."""
         vessel = vessel_of(facts)
         if vessel is None:
             return state
@@ -149,7 +150,7 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeState]):
     def look(
         self, tuning: HoldTimeTuning, facts: Facts, states: Sequence[HoldTimeState], moment: Moment
     ) -> Look:
-        """Carry what was told on to the moment: without a reading only a sliding arrival can make it short."""
+        """Continue to the time of the look: without readings, only a sliding arrival can cause a shortage."""
         vessel = vessel_of(facts)
         if vessel is None:
             return NOTHING
@@ -169,7 +170,7 @@ HOLD_TIME_SHORT = HoldTimeShort()
 def hold_time(
     tuning: HoldTimeTuning, facts: Facts, states: Sequence[HoldTimeState], through: Instant
 ) -> HoldTime | None:
-    """Give the estimate as it is at an instant; None where the dewar's hold time is not known."""
+    """Return the estimate as of an instant; None if the dewar's hold time is unknown."""
     vessel = vessel_of(facts)
     if vessel is None:
         return None
@@ -189,9 +190,9 @@ def hold_time(
 def _best(
     tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, states: Sequence[HoldTimeState]
 ) -> HoldTimeState:
-    """Choose the logger that knows most: one that is up to date, that measures the mass, or else the tilt.
+    """Return the state of the best logger: one that is up to date and measures the mass, or else the tilt.
 
-    Of equals the one that is most worried. Before any reading it is what the fillings on record say.
+    Among equals it is the one with the earliest end. Before any reading, the fillings on record count.
     """
     known = [state for state in states if state.left.at]
     if not known:
@@ -205,7 +206,7 @@ def _best(
     )
 
 
-# What is told
+# What is reported
 
 
 def _planned(facts: Facts) -> Instant | None:
@@ -215,12 +216,12 @@ def _planned(facts: Facts) -> Instant | None:
 
 
 def _arrival(tuning: HoldTimeTuning, facts: Facts, at: Instant) -> Instant:
-    """Say when it is to be expected, seen from an instant: what is overdue, or not planned, slides along."""
+    """Return the arrival to expect as of an instant: if overdue or not planned, it slides along."""
     return max(_planned(facts) or 0, at + round(tuning.slide_s * SECOND))
 
 
 def _turns(tuning: HoldTimeTuning, course: LastBin, told: Shortage) -> tuple[Instant, ...]:
-    """Say when time alone changes what is told: it looks short, that is told, it is critical."""
+    """Return when time alone changes the shortage: it looks short, is reported, becomes critical."""
     slide, margin = round(tuning.slide_s * SECOND), round(tuning.margin_s * SECOND)
     if told.on:
         return () if told.critical else (course.mid - slide + 1,)
@@ -230,7 +231,7 @@ def _turns(tuning: HoldTimeTuning, course: LastBin, told: Shortage) -> tuple[Ins
 
 
 def _tells_at(tuning: HoldTimeTuning, course: LastBin, looks_since: Instant) -> Instant:
-    """Say when it has looked short for so large a share of what is then left as patience asks for."""
+    """Return when it has looked short for the share of what is then left that `patience` asks for."""
     spare = tuning.patience / (1 + tuning.patience)
     return looks_since + max(0, round(spare * (course.lo - looks_since)))
 
@@ -238,8 +239,8 @@ def _tells_at(tuning: HoldTimeTuning, course: LastBin, looks_since: Instant) -> 
 def _carried(
     tuning: HoldTimeTuning, facts: Facts, course: LastBin, told: Shortage, through: Instant
 ) -> Shortage:
-    """Carry what is told through a time without readings."""
-    for _ in range(3):  # it looks short, it is told, it is critical
+    """Update the shortage by time alone."""
+    for _ in range(3):  # looks short, is reported, is critical
         for at in _turns(tuning, course, told):
             if at <= through:
                 told = _judged(tuning, facts, course, told, max(at, told.judged_at))
@@ -255,7 +256,7 @@ def _has_time(
     told: Shortage,
     then: Instant,
 ) -> bool:
-    """Say that nothing is told, and that whatever the estimate is exactly, nothing will be before then."""
+    """Return whether nothing is reported, and cannot be before `then`, whatever the exact estimate."""
     if told.looks_since is not None or told.on or course.gone_since is not None:
         return False
     least = _arrival(tuning, facts, then) + round(tuning.margin_s * SECOND)
@@ -263,7 +264,7 @@ def _has_time(
 
 
 def _judged(tuning: HoldTimeTuning, facts: Facts, course: LastBin, told: Shortage, at: Instant) -> Shortage:
-    """Hold the estimate against the arrival, with hysteresis."""
+    """Compare the estimate with the arrival, with hysteresis."""
     arrival = _arrival(tuning, facts, at)
     margin = round(tuning.margin_s * SECOND)
     clear = round(tuning.clear_s * SECOND + tuning.clear_share * max(0, course.lo - at))

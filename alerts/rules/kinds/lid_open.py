@@ -1,4 +1,4 @@
-"""Pure: the lid is open for longer than somebody needs to look inside."""
+"""Pure: the lid has been open for longer than a look inside takes."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,15 +12,16 @@ from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, Moment, Tuning
 
 AROUND_A_CHARGE: Duration = 30 * 60 * SECOND
-"""A charge is written down as of its beginning or its end, by people with other things to do."""
+"""People with other things to do record a charge at its beginning or at its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening(Tuning):
-    """For how long a lid may be open.
+    """How long a lid may be open.
 
-    To look inside or to take out a cassette takes under 5 minutes. With time constants of half an hour, as open
-    shippers show, a payload at −190 °C passes −150 °C some 10 minutes later: hence critical after 15.
+    A look inside, or taking out a cassette, takes less than 5 minutes. With a time constant of half an
+    hour, as open shippers have, a payload at −190 °C passes −150 °C some 10 minutes later: hence critical
+    after 15.
     """
 
     dwell_s: float = 300
@@ -32,7 +33,7 @@ _SHUT = Stretch()
 
 @dataclass(frozen=True, slots=True)
 class LidOpenState:
-    """How long it is open."""
+    """How long the lid is open."""
 
     open: Stretch = _SHUT
 
@@ -40,7 +41,7 @@ class LidOpenState:
 class LidOpen(DeviceRule[Opening, LidOpenState]):
     """An open lid; only a reading that says it is shut ends it, since no lid shuts itself.
 
-    So its time goes on by the clock, also where the logger falls silent.
+    So its time goes on by the clock, even if the logger falls silent.
     """
 
     kind: ClassVar[AlertKind] = AlertKind.LID_OPEN
@@ -59,7 +60,7 @@ class LidOpen(DeviceRule[Opening, LidOpenState]):
         return state if after is state.open else LidOpenState(after)
 
     def look(self, tuning: Opening, facts: Facts, state: LidOpenState, moment: Moment) -> Look:
-        """Tell the newest time that it was open for too long; the clock raises it and makes it critical."""
+        """Report the newest time that it was open for too long; the clock raises it and makes it critical."""
         levels, critical_after = _levels(tuning), _duration(max(tuning.critical_s, tuning.dwell_s))
         newest = state.open.newest(levels, moment.through)
         if newest is not None and _is_recharge(facts, newest[0], newest[1] or moment.through):
@@ -76,7 +77,7 @@ class LidOpen(DeviceRule[Opening, LidOpenState]):
 
 
 def _is_recharge(facts: Facts, since: Instant, until: Instant) -> bool:
-    """Say whether it was opened to be filled: a charge is on record for then, or for shortly after."""
+    """Return whether it was opened for filling: a charge is on record around that time."""
     charges = facts.dewar.charges if facts.dewar is not None else ()
     return any(since - AROUND_A_CHARGE <= charge.at <= until + AROUND_A_CHARGE for charge in charges)
 

@@ -1,8 +1,8 @@
-"""Pure: readings that the logger counted and that never came: its memory overran, or lost them.
+"""Pure: readings that the logger counted but that never arrived: its memory overflowed or was lost.
 
-A hole in the numbers alone says little, since late readings fill it. So one is told only once it has stayed open for a
-while after it came to light. A restart begins to count anew; numbers that fall within one are the clock's trouble
-(clock_skew.py), and fill holes like any other.
+A hole in the sequence numbers alone means little, since late readings may fill it. So it is reported only
+when it has stayed open for a while. A restart starts the numbers again. Numbers that fall within one boot are
+a clock fault (clock_skew.py), and fill holes like any other.
 """
 
 from dataclasses import dataclass
@@ -23,18 +23,18 @@ _SEVERITY = KINDS[AlertKind.LOGGER_MEMORY_GAP].severity
 
 UNNUMBERED = -1.0
 MOST = 16
-"""So many of the newest holes are kept one by one; those before them are summed up."""
+"""This many of the newest holes are kept individually; older ones are only counted."""
 
 FASTEST: Duration = SECOND
-"""No logger measures more often: where more numbers are missing than could be measured, the counter jumped."""
+"""No logger measures more often: if more numbers are missing than could be measured, the counter jumped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing(Tuning):
-    """From when on missing readings are told.
+    """When missing readings are reported.
 
-    An upload after a long flight takes minutes, over a bad network some hours: hence 3 hours. Every missing reading
-    counts, since a record for a batch release is complete or it is not.
+    An upload after a long flight takes minutes, over a bad network some hours: hence 3 hours. Every
+    missing reading counts, since a record for a batch release is complete or it is not.
     """
 
     patience_s: float = 10_800
@@ -42,7 +42,7 @@ class Missing(Tuning):
 
 
 class Hole(NamedTuple):
-    """Numbers that are missing, first and last, between two readings; and when the later of both had arrived."""
+    """The first and last missing number, the readings around them, and when the later of these had arrived."""
 
     first: int
     last: int
@@ -54,7 +54,7 @@ class Hole(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MemoryGapState:
-    """The highest number of the newest boot and when it was measured; holes; and older holes, summed up."""
+    """The highest number of the newest boot and its instant; the newest holes; and a summary of older ones."""
 
     boot: float = UNNUMBERED
     seq: float = UNNUMBERED
@@ -75,7 +75,7 @@ class LoggerMemoryGap(DeviceRule[Missing, MemoryGapState]):
     ranges: ClassVar = {"patience_s": (0, 2_592_000), "least_missing": (1, 1_000_000)}
 
     def fold(self, tuning: Missing, facts: Facts, state: MemoryGapState, trace: Trace) -> MemoryGapState:
-        """Follow the numbers."""
+        """Follow the sequence numbers."""
         del tuning
         trace = in_window(facts.window, trace)
         if Channel.SEQ not in trace.channels or not len(trace):
@@ -85,7 +85,7 @@ class LoggerMemoryGap(DeviceRule[Missing, MemoryGapState]):
         return _follow(state, trace)
 
     def look(self, tuning: Missing, facts: Facts, state: MemoryGapState, moment: Moment) -> Look:
-        """Tell what has been missing for long enough; the clock raises it, and only the readings themselves end it."""
+        """Report what has been missing for long enough; the clock raises it, late readings end it."""
         if not state.holes and not state.older:
             return NOTHING
         patience = round(tuning.patience_s * SECOND)
@@ -122,7 +122,7 @@ def _found(facts: Facts, missing: int, since: Instant, told: list[Hole], over: I
 
 
 def _next(state: MemoryGapState, trace: Trace) -> MemoryGapState | None:
-    """Take a single reading with the next number, which is what is folded most often; None for any other."""
+    """Fold a single reading with the next number, which is the usual case; None for any other."""
     channels = trace.channels
     seq = float(channels[Channel.SEQ][0])
     boot = float(channels[Channel.BOOT][0]) if Channel.BOOT in channels else UNNUMBERED
@@ -134,7 +134,7 @@ def _next(state: MemoryGapState, trace: Trace) -> MemoryGapState | None:
 
 
 def _follow(state: MemoryGapState, trace: Trace) -> MemoryGapState:
-    """Follow numbers; only those that are not the next are looked at one by one."""
+    """Fold sequence numbers; only those that are not the next are visited one by one."""
     seq = trace.channels[Channel.SEQ]
     known = np.flatnonzero(~np.isnan(seq))
     if not len(known):
@@ -149,7 +149,7 @@ def _follow(state: MemoryGapState, trace: Trace) -> MemoryGapState:
     odd[0] |= state.seq == UNNUMBERED
     place = 0
     for turn in [*np.flatnonzero(odd).tolist(), len(seq)]:
-        if turn > place:  # numbers that go on one by one may lie in a hole, where the clock was set back
+        if turn > place:  # consecutive numbers may lie in a hole if the clock was set back
             book.run(float(seq[place]), float(seq[turn - 1]), int(at[turn - 1]))
         if turn < len(seq):
             arrived = received[turn]
@@ -160,7 +160,7 @@ def _follow(state: MemoryGapState, trace: Trace) -> MemoryGapState:
 
 
 class _Book:
-    """What is in a state, while it is brought forward."""
+    """The variables of a running fold."""
 
     def __init__(self, state: MemoryGapState) -> None:
         self._boot, self._seq, self._at = state.boot, state.seq, state.at
@@ -168,7 +168,7 @@ class _Book:
         self._older, self._older_since = state.older, state.older_since
 
     def turn(self, boot: float, seq: float, at: Instant, known_at: Instant) -> None:
-        """Take a number that is not the next."""
+        """Add a number that is not the next."""
         if boot != self._boot or self._seq == UNNUMBERED:
             self._boot, self._seq, self._at = boot, seq, at
         elif seq > self._seq:
@@ -179,7 +179,7 @@ class _Book:
             self._fill(int(seq), int(seq))
 
     def run(self, first: float, last: float, at: Instant) -> None:
-        """Take numbers that go on one by one."""
+        """Add consecutive numbers."""
         if last > self._seq:
             self._seq, self._at = last, at
         if self._holes:
@@ -203,7 +203,7 @@ class _Book:
         self._holes = left[-MOST:]
 
     def state(self) -> MemoryGapState:
-        """Give it back as a state."""
+        """Return the variables as a state."""
         holes = tuple(tuple(hole) for hole in self._holes)
         return MemoryGapState(self._boot, self._seq, self._at, holes, self._older, self._older_since)  # type: ignore[arg-type]
 

@@ -17,16 +17,16 @@ from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
 from telemetry.battery import LOW_PCT, RECOVERS_PCT
 
 STEP: Duration = 3 * HOUR
-"""Forecasts are told in steps of this: they move with every level."""
+"""Forecasts are reported in steps of this, since they move with every level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge(Tuning):
-    """From when on a battery is low.
+    """When a battery is low.
 
-    Lithium cells hold their voltage to some 10 % and then fall within hours, in the cold sooner; a fifth leaves time to
-    have it changed at the next hub. `margin_s` is for a shipment that is late by a missed connection. Loggers
-    switch off at `empty_pct`.
+    Lithium cells hold their voltage down to some 10 % and then fall within hours, sooner in the cold; a
+    fifth leaves time to have the battery changed at the next hub. `margin_s` allows for a missed
+    connection. Loggers switch off at `empty_pct`.
     """
 
     low_pct: float = LOW_PCT
@@ -40,9 +40,10 @@ _NONE = Stretch()
 
 @dataclass(frozen=True, slots=True)
 class BatteryState:
-    """Levels of the last days; how long it is low and almost empty; for how long a forecast says it will not last.
+    """Levels of the last days, and episodes: low, almost empty, and forecast not to last.
 
-    Stretches are of negated percents; and of hours that are missing until arrival, with the margin and without.
+    The first two are of negated percents; the other two of hours missing until arrival, with and without
+    the margin.
     """
 
     at: tuple[Instant, ...] = ()
@@ -68,7 +69,7 @@ class LowBattery(DeviceRule[Charge, BatteryState]):
     }
 
     def fold(self, tuning: Charge, facts: Facts, state: BatteryState, trace: Trace) -> BatteryState:
-        """Follow the level; and every two hours see how long it will last."""
+        """Follow the level, and forecast every two hours how long it lasts."""
         pct = trace.channels.get(Channel.BATTERY_PCT)
         if pct is None or not len(trace):
             return state
@@ -88,7 +89,7 @@ class LowBattery(DeviceRule[Charge, BatteryState]):
         return BatteryState(*levels, low, critical, short, dies)
 
     def look(self, tuning: Charge, facts: Facts, state: BatteryState, moment: Moment) -> Look:
-        """Tell what the level and the forecast say."""
+        """Report the level and the forecast."""
         signs = [
             *_level_signs(tuning.low_pct, Severity.MAJOR, state.low, moment),
             *_level_signs(tuning.critical_pct, Severity.CRITICAL, state.critical, moment),
@@ -110,14 +111,14 @@ def _arrival(facts: Facts) -> Instant | None:
 def _forecast(
     tuning: Charge, facts: Facts, levels: Levels, short: Stretch, dies: Stretch
 ) -> tuple[Stretch, Stretch]:
-    """Bring the stretches forward for which the forecast misses the arrival, by what the newest level says."""
+    """Update the episodes in which the forecast misses the arrival, by the newest level."""
     arrival = _arrival(facts)
     if arrival is None:
         return short, dies
     at, empty_at = levels.at[-1], levels.empty_at(tuning.empty_pct)
     if at >= arrival or (empty_at is None and len(levels.at) > 1):
-        return short, dies  # nothing can be said; how low it is says the rest
-    # The only level there is says that the battery is new, which ends what was said of the old one.
+        return short, dies  # no forecast is possible; the level itself is still watched
+    # A single level means that the battery is new, which ends what was forecast for the old one.
     missing_h = -1e6 if empty_at is None else (arrival - empty_at) / HOUR
     now, margin = np.array([at]), tuning.margin_s / 3600
     return (
@@ -145,7 +146,7 @@ def _forecast_signs(
     if told is None:
         return []
     since, until, missing_h = told
-    empty_at = round(needed - missing_h * HOUR) // STEP * STEP  # by the worst forecast there was
+    empty_at = round(needed - missing_h * HOUR) // STEP * STEP  # by the worst forecast so far
     when = wording.instant(facts.on_the_clock(empty_at))
     before = "before" if severity is Severity.CRITICAL else "too close to"
     message = (

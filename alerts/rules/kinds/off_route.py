@@ -1,4 +1,4 @@
-"""Pure: the rule for a shipment where it should not be: outside of the corridor of its way, and of all its stops."""
+"""Pure: the shipment is outside of the corridor along its route, and of all its stops."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,15 +26,16 @@ Way: TypeAlias = tuple[tuple[Vector, float], ...]
 _INSIDE_KM = -1000.0
 _FIRST_TOLD_KM = 25.0
 _AT_AIRPORT_M = 10_000.0
-"""Freight is handled beside an airfield, and the largest ones are ten kilometres across."""
+"""Freight is handled next to an airfield, and the largest ones are ten kilometres across."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteTuning(Tuning):
-    """Roads and airways are not great circles: a corridor is 50 km wide to each side, and opens with the way to its ends.
+    """A corridor is 50 km wide to each side, and widens with the distance to its nearer end.
 
-    By 15 % of the distance to the nearer one: over the North Atlantic, where the tracks of a day lie up to 500 km from
-    the great circle, that is about as much. Half an hour outside is told: no holding pattern and no detour of a van.
+    Roads and airways are not great circles. 15 % of that distance is about right for the North Atlantic,
+    where the tracks of a day are up to 500 km from the great circle. Half an hour outside is reported: it
+    is no holding pattern, and no detour of a van.
     """
 
     corridor_km: float = 50
@@ -47,14 +48,14 @@ class RouteTuning(Tuning):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteState:
-    """The newest position, and how far outside of the corridor it was, in km, for how long."""
+    """The newest position, and how far outside of the corridor it was, in km, and for how long."""
 
     progress: Progress = AT_ORIGIN
     outside: Stretch = NEVER
 
 
 class OffRoute(ShipmentRule[RouteTuning, RouteState]):
-    """Fires where positions lie outside of corridor and geofences for a while; ends with the first one well inside."""
+    """Raised if positions are outside of corridor and geofences for a while; cleared by one well inside."""
 
     kind = AlertKind.OFF_ROUTE
     tuning = RouteTuning
@@ -71,7 +72,7 @@ class OffRoute(ShipmentRule[RouteTuning, RouteState]):
     }
 
     def fold(self, tuning: RouteTuning, facts: Facts, state: RouteState, trace: Trace) -> RouteState:
-        """Look at some of the positions, but at none that nobody could have come to."""
+        """Sample positions, but none that are physically impossible."""
         way = _way(stops(facts))
         if len(way) < 2:
             return state
@@ -84,7 +85,7 @@ class OffRoute(ShipmentRule[RouteTuning, RouteState]):
         return RouteState(progress=looked[-1][1], outside=outside) if looked else state
 
     def look(self, tuning: RouteTuning, facts: Facts, states: Sequence[RouteState], moment: Moment) -> Look:  # noqa: ARG002
-        """Judge by the logger that gave the newest position."""
+        """Judge by the logger with the newest position."""
         state = max(states, key=lambda one: one.progress.seen or 0)
         newest = state.outside.newest(_levels(tuning), state.progress.seen or 0)
         if newest is None:
@@ -114,7 +115,7 @@ class OffRoute(ShipmentRule[RouteTuning, RouteState]):
 
 
 def _near(facts: Facts, progress: Progress) -> str | None:
-    """Say at which airport it was seen last, which is where somebody can be asked."""
+    """Return the airport where it was last seen, which is where somebody can be asked."""
     if facts.airfields is None or progress.seen is None:
         return None
     return facts.airfields.nearest(progress.lat, progress.lon, _AT_AIRPORT_M)
@@ -133,7 +134,10 @@ def _levels(tuning: RouteTuning) -> Levels:
 def _seen(
     tuning: RouteTuning, way: Way, outside: Stretch, before: Instant | None, progress: Progress
 ) -> Stretch:
-    """Take in one more position. What was outside before a long silence, and is inside after it, came back unseen."""
+    """Fold in one position.
+
+    If it was outside before a long silence and is inside after it, it returned unseen.
+    """
     here, at = on_sphere(progress.lat, progress.lon), progress.looked_at
     assert at is not None
     well_inside = _well_inside(tuning, way, here)
@@ -154,7 +158,7 @@ def _way(places: Sequence[Place]) -> Way:
 
 
 class _Leg(NamedTuple):
-    """A great circle from one stop to the next: what is normal to it, and to the planes at its ends, which face it."""
+    """The great circle from one stop to the next: its normal, and the normals of planes at its ends."""
 
     normal: Vector
     at_start: Vector
@@ -172,7 +176,7 @@ def _legs(way: Way) -> tuple[_Leg, ...]:
 
 
 def _well_inside(tuning: RouteTuning, way: Way, here: Vector) -> bool:
-    """Say whether a position surely lies as far inside of a corridor as ends what is told; False where it may or may not."""
+    """Return whether a position is surely far enough inside to clear the alert; False if uncertain."""
     within = sin(min((tuning.corridor_km - tuning.back_inside_km) * 1000 / EARTH_M, 1.5)) - 1e-9
     return any(
         abs(cosine(leg.normal, here)) <= within * leg.length
@@ -183,7 +187,7 @@ def _well_inside(tuning: RouteTuning, way: Way, here: Vector) -> bool:
 
 
 def _outside_km(tuning: RouteTuning, way: Way, here: Vector) -> float:
-    """Give how far outside of everything that is planned a position lies; negative inside."""
+    """Return how far a position is outside of all that is planned, in km; negative inside."""
     if any(distance_m(centre, here) <= radius_km * 1000 for centre, radius_km in way):
         return _INSIDE_KM
     outside = []

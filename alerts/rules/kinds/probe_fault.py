@@ -1,7 +1,8 @@
-"""Pure: the payload's probe is broken or reads something else than the payload: what to believe is not known.
+"""Pure: the payload's probe is broken or reads something else, so that the payload's temperature is unknown.
 
-A fault is never silent. One that breaks the readings themselves makes no excursion (excursion.py passes them over); one
-that only looks wrong leaves the excursions that its readings make, and says beside them not to believe the probe.
+A fault is never silent. A fault that breaks the readings themselves causes no excursion (fold.py ignores
+them). A fault that only looks implausible leaves the excursions of its readings, and warns beside them not to
+trust the probe.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,19 +27,22 @@ from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
 
 LEARNED = 12
-"""From so many readings of both probes it is known how they differ."""
+"""After this many readings of both probes, their usual difference is known."""
 MOST_WARMER_C = 4.0
-"""Under the payload it is colder by no more: over liquid nitrogen the bottom is at −195 °C. What is more is the neck."""
+"""Below the payload it is colder by at most this: over liquid nitrogen the bottom is at −195 °C. A larger
+difference means that the probe is in the neck."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distrust(Tuning):
-    """From when on a probe is not believed.
+    """When a probe is not trusted.
 
-    `hottest_c` is what a closed vehicle in the sun does not reach. Probes and their loggers are off by some 0.5 °C each, so
-    that within 1.5 °C of the air is the air, if it came there at once, follows it without a lag, or the band is 20 °C away.
-    The payload is not warmer than the neck above it by 4 °C for 30 minutes, since heat comes from outside. A fault of the only probe is critical after 30 minutes,
-    which is as long as a reading holds. `second_silent_s` is for loggers that send the second probe seldom.
+    `hottest_c` is more than a closed vehicle in the sun reaches. Probes and their loggers are off by some
+    0.5 °C each, so readings within 1.5 °C of the air are the air, if they got there at once, follow it
+    without a lag, or the band is 20 °C away. Heat comes from outside, so the payload is not warmer by 4
+    °C than the neck above it for 30 minutes. A fault of the only probe is critical after 30 minutes,
+    which is as long as a reading holds. `second_silent_s` is for loggers that seldom send the second
+    probe.
     """
 
     hottest_c: float = 85.0
@@ -54,7 +58,7 @@ class Distrust(Tuning):
 
 @dataclass(frozen=True, slots=True)
 class ProbeFaultState:
-    """What both probes show, by how much the payload's was warmer at first (a sum over the first), and since."""
+    """Both probes' states, by how much the payload's was warmer at first (a sum), and for how long it is now."""
 
     SELDOM_CHANGES: ClassVar[Mapping[str, int]] = {"payload": CHANGES, "second": CHANGES}
 
@@ -66,7 +70,7 @@ class ProbeFaultState:
 
 
 class ProbeFault(DeviceRule[Distrust, ProbeFaultState]):
-    """A probe that is broken, beyond what can be, jumping, spiking, stuck, or reading the air or another place."""
+    """A probe that is broken, out of range, jumping, spiking, stuck, or reading the air or another place."""
 
     kind: ClassVar[AlertKind] = AlertKind.PROBE_FAULT
     version: ClassVar[int] = 2
@@ -85,7 +89,7 @@ class ProbeFault(DeviceRule[Distrust, ProbeFaultState]):
     }
 
     def fold(self, tuning: Distrust, facts: Facts, state: ProbeFaultState, trace: Trace) -> ProbeFaultState:
-        """Follow both probes by themselves, and against each other."""
+        """Follow each probe by itself, and both against each other."""
         trace = in_window(facts.window, trace)
         if not len(trace):
             return state
@@ -104,7 +108,7 @@ class ProbeFault(DeviceRule[Distrust, ProbeFaultState]):
         return _both(tuning, second_doubt, state, payload, trace, second)
 
     def look(self, tuning: Distrust, facts: Facts, state: ProbeFaultState, moment: Moment) -> Look:
-        """Tell all signs together; of the only probe the clock makes a fault critical."""
+        """Report all symptoms together; the clock makes a fault of the only probe critical."""
         del facts
         alone = state.second.at == NEVER
         critical_after = _duration(tuning.critical_s)
@@ -152,7 +156,7 @@ Stretches = Iterator[tuple[str, Instant, Instant | None]]
 
 def _payload_signs(tuning: Distrust, state: ProbeFaultState) -> Stretches:
     probe = state.payload
-    # Of signs that began together, the first here gives its words.
+    # Of symptoms that began together, the first here supplies the words.
     near_since = probe.near_since if near_counts(probe) else None
     yield from _sign(_AIR, near_since, probe.near_from, probe.near_until)
     yield from _sign(_BROKEN, probe.broken_since, probe.broken_from, probe.broken_until)
@@ -182,7 +186,7 @@ def _second_signs(tuning: Distrust, state: ProbeFaultState) -> Stretches:
 
 
 def _sign(message: str, since: Instant | None, told: Instant | None, until: Instant | None) -> Stretches:
-    """Give the stretch that is on, or else the newest that is over."""
+    """Yield the current interval, or else the newest that is over."""
     if since is not None:
         yield message, since, None
     elif told is not None:
@@ -191,7 +195,7 @@ def _sign(message: str, since: Instant | None, told: Instant | None, until: Inst
 
 @lru_cache(maxsize=1024)
 def _doubts(tuning: Distrust, plan: Plan) -> tuple[Doubt, Doubt]:
-    """Give what is believed of the payload's probe, and of the second, which hangs in the vapour and follows in minutes."""
+    """Return the checks of the payload's probe, and of the second in the vapour, which responds in minutes."""
     limits = plan.limits
     payload = Doubt(
         medium=medium(plan),
@@ -213,14 +217,17 @@ def _doubts(tuning: Distrust, plan: Plan) -> tuple[Doubt, Doubt]:
 
 
 def _usually(warmer_c: float) -> float:
-    """Give by how much the payload's probe may always be warmer: the second may hang below it, but not in the neck."""
+    """Return by how much the payload's probe may always be warmer than a second one below it.
+
+    More than `MAX_USUAL_DIFFERENCE_C` means that the payload's probe is in the neck.
+    """
     return min(max(warmer_c / LEARNED, 0.0), MOST_WARMER_C)
 
 
 def _usual(
     tuning: Distrust, doubt: Doubt, state: ProbeFaultState, payload: Probe, trace: Trace, second: float
 ) -> ProbeFaultState | None:
-    """Take a single reading of both, the payload's not the warmer, which is what is folded most often; else None."""
+    """Fold a single normal reading of both, the payload's not warmer, which is the usual case; else None."""
     celsius = float(trace.celsius[0])
     if (
         state.learned < LEARNED
@@ -239,7 +246,7 @@ def _usual(
 def _both(
     tuning: Distrust, doubt: Doubt, state: ProbeFaultState, payload: Probe, trace: Trace, second: Floats
 ) -> ProbeFaultState:
-    """Follow the second probe, which may be absent until it has come often; and the payload's against it."""
+    """Fold the second probe, which may be absent until it has come often; and compare the payload's with it."""
     celsius, given = trace.celsius, ~np.isnan(second)
     coldest, hottest = doubt.medium.coldest_c, doubt.hottest_c
     both = (celsius >= coldest) & (celsius <= hottest) & (second >= coldest) & (second <= hottest)

@@ -1,4 +1,4 @@
-"""Pure: a blow to the dewar, which may have cost it its vacuum; it is told for a while, and longer where more follow."""
+"""Pure: a shock to the dewar, which may have cost its vacuum; reported for a while, longer if more follow."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,10 +13,11 @@ from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, Moment, Tuning
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blows(Tuning):
-    """Which blows are told, in g.
+    """Which shocks are reported, in g.
 
-    Road, trolley and aircraft stay below some 5 g, and a drop of a hand's breadth gives more than 8. Impact labels
-    that carriers know begin at 25 g, for heavy goods. A blow is told until there was none for an hour.
+    Road, trolley and aircraft stay below some 5 g, and a drop from a hand's breadth gives more than 8.
+    Common impact labels for heavy goods start at 25 g. A shock is reported until there was none for an
+    hour.
     """
 
     g: float = 8.0
@@ -26,13 +27,13 @@ class Blows(Tuning):
 
 @dataclass(frozen=True, slots=True)
 class ShockState:
-    """The newest burst of blows."""
+    """The newest burst of shocks."""
 
     blows: Burst = NO_BURST
 
 
 class Shock(DeviceRule[Blows, ShockState]):
-    """A blow, or several in a row."""
+    """A shock, or several in a row."""
 
     kind: ClassVar[AlertKind] = AlertKind.SHOCK
     tuning = Blows
@@ -41,7 +42,7 @@ class Shock(DeviceRule[Blows, ShockState]):
     ranges: ClassVar = {"g": (1, 500), "critical_g": (1, 1000), "quiet_s": (1, 604_800)}
 
     def fold(self, tuning: Blows, facts: Facts, state: ShockState, trace: Trace) -> ShockState:
-        """Add blows to the burst that is on, or begin one."""
+        """Add shocks to the current burst, or begin one."""
         trace = in_window(facts.window, trace)
         g = trace.channels.get(Channel.SHOCK_G)
         if g is None:
@@ -50,7 +51,7 @@ class Shock(DeviceRule[Blows, ShockState]):
         return state if blows is state.blows else ShockState(blows)
 
     def look(self, tuning: Blows, facts: Facts, state: ShockState, moment: Moment) -> Look:
-        """Tell the newest burst; the clock ends it."""
+        """Report the newest burst; the clock ends it."""
         del facts
         since = state.blows.since
         if since is None:

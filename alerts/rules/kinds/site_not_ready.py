@@ -1,4 +1,4 @@
-"""Pure: the rule for a destination that cannot take the shipment: it is closed when it comes, or cannot store its band."""
+"""Pure: the destination cannot receive the shipment: it is closed on arrival, or cannot store its band."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,36 +17,36 @@ from alerts.rules.rule import Finding, Look, Moment
 _SEVERITY = KINDS[AlertKind.SITE_NOT_READY].severity
 
 STORED_AS = {Band.REFRIGERATED: Band.CONTROLLED, Band.ROOM: Band.CONTROLLED}
-"""Who stores the whole of a band can store a part of it; the other way round nobody can say."""
+"""A site that stores the whole of a band can store a part of it; the reverse is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteTuning(ArrivalTuning):
-    """A quarter of an hour before a door is closed for good the courier need not turn round."""
+    """A courier who arrives a quarter of an hour before the door opens can wait."""
 
     tolerance_s: float = 900
 
 
 class SiteNotReady(ArrivalRule[SiteTuning]):
-    """Fires where the forecast arrival is while the site is closed, and from the start where it cannot store the band."""
+    """Raised if the site is closed at the forecast arrival, and from the start if it cannot store the band."""
 
     kind = AlertKind.SITE_NOT_READY
     tuning = SiteTuning
     ranges: ClassVar = ARRIVAL_RANGES | {"tolerance_s": (0.001, 90 * 86_400)}
 
     def levels(self, tuning: SiteTuning) -> Levels:
-        """Give how long the door may stay closed; it is over once it is open on arrival."""
+        """Return how long the door may stay closed; the alert is cleared if it is open on arrival."""
         return Levels(raise_at=tuning.tolerance_s, clear_at=0)
 
     def measure(self, tuning: SiteTuning, facts: Facts, expected: Forecast) -> float | None:  # noqa: ARG002
-        """Give for how long it must wait for the site to open."""
+        """Return how long the shipment must wait for the site to open."""
         if facts.destination is None or facts.destination.hours is None:
             return None
         received = received_at(facts, expected.arrival)
         return float("inf") if received is None else (received - expected.arrival) / SECOND
 
     def look(self, tuning: SiteTuning, facts: Facts, states: Sequence[ArrivalState], moment: Moment) -> Look:
-        """Judge storage first, which no delay mends."""
+        """Judge storage first, since no delay changes it."""
         place, band = facts.destination, facts.plan.band
         if place is None or place.stores is None or {band, STORED_AS.get(band, band)} & place.stores:
             return super().look(tuning, facts, states, moment)
@@ -56,9 +56,9 @@ class SiteNotReady(ArrivalRule[SiteTuning]):
         return Look(found=Finding(severity=_SEVERITY, message=message, since=since, details=details))
 
     def tell(self, tuning: SiteTuning, facts: Facts, expected: Forecast, since: Instant) -> Finding:  # noqa: ARG002
-        """Say when it comes, and when the site next opens, by the clock of the site as well."""
+        """Report when it arrives, and when the site next opens, in the site's local time as well."""
         place = facts.destination
-        assert place is not None  # else there is no measure
+        assert place is not None  # otherwise there is no measure
         assert place.hours is not None
         details: dict[str, str | None] = {}
         if expected.overdue:

@@ -1,4 +1,4 @@
-"""Pure: the dewar lies on its side or stands on its head, for longer than somebody needs to carry it."""
+"""Pure: the dewar lies on its side or is upside down, for longer than carrying it takes."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,17 +17,17 @@ from alerts.rules.rule import DeviceRule, Look, Moment, Tuning
 
 MINUTE = 60 * SECOND
 CLEARS_BELOW_DEG = 10.0
-"""So far back from its level a dewar must be to count as set up again: it rocks in a vehicle by less."""
+"""A dewar counts as upright again this far below its level: a vehicle rocks it by less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tilting(Tuning):
-    """From when on a dewar counts as tilted.
+    """When a dewar counts as tilted.
 
-    Makers state hold time for a dewar that stands; on its side it can lose 60 % of it in a few hours, and upside down
-    days become hours (O'Donnell, "10 things you should know about dry shippers", 2013). Two-wheel trolleys lean it by 30 to 40 degrees, and loading takes
-    minutes: hence 45 degrees, and 10 minutes. Cold vapour falls out of a mouth that points down: hence 2 minutes
-    beyond 135 degrees.
+    Makers state the hold time of an upright dewar; on its side it can lose 60 % of it in a few hours, and
+    upside down days become hours (O'Donnell, "10 things you should know about dry shippers", 2013).
+    Two-wheel trolleys lean it by 30 to 40 degrees, and loading takes minutes: hence 45 degrees, and 10
+    minutes. Cold vapour falls out of a mouth that points down: hence 2 minutes beyond 135 degrees.
     """
 
     degrees: float = 45.0
@@ -38,14 +38,17 @@ class Tilting(Tuning):
 
 @dataclass(frozen=True, slots=True)
 class TiltedState:
-    """How long it lies, in degrees from upright; and how long upside down."""
+    """How long it lies, in degrees from upright; and how long it is upside down."""
 
     lying: Held = NOT_HELD
     inverted: Held = NOT_HELD
 
 
 class Tilted(DeviceRule[Tilting, TiltedState]):
-    """A dewar that is tilted; it counts by readings that show it, so that a blip before a silence is none."""
+    """A tilted dewar.
+
+    Its duration is measured between readings, so one reading before a silence does not count.
+    """
 
     kind: ClassVar[AlertKind] = AlertKind.TILTED
     tuning = Tilting
@@ -59,7 +62,7 @@ class Tilted(DeviceRule[Tilting, TiltedState]):
     }
 
     def fold(self, tuning: Tilting, facts: Facts, state: TiltedState, trace: Trace) -> TiltedState:
-        """Follow how it stands."""
+        """Follow the tilt."""
         trace = in_window(facts.window, trace)
         degrees = trace.channels.get(Channel.TILT_DEG)
         if degrees is None:
@@ -73,7 +76,7 @@ class Tilted(DeviceRule[Tilting, TiltedState]):
         return TiltedState(lying, held(levels, state.inverted, trace.at, degrees))
 
     def look(self, tuning: Tilting, facts: Facts, state: TiltedState, moment: Moment) -> Look:
-        """Tell the newest stretch; one with the head down in it is critical."""
+        """Report the newest episode; it is critical if the dewar was upside down in it."""
         signs = []
         if (lying := state.lying.newest(_duration(tuning.dwell_s))) is not None:
             signs.append(_sign(facts, Severity.MAJOR, *lying))
@@ -81,7 +84,7 @@ class Tilted(DeviceRule[Tilting, TiltedState]):
             signs.append(_sign(facts, Severity.CRITICAL, *inverted))
             if (
                 state.lying.since is not None and state.lying.since <= inverted[0]
-            ):  # it still lies, if no longer so
+            ):  # it still lies, though no longer upside down
                 signs.append(_sign(facts, Severity.MAJOR, state.lying.since, None, state.lying.peak))
         return Look(found=together(signs, moment.over))
 

@@ -1,4 +1,4 @@
-"""Pure: the rule for a therapy that may arrive too late to be used: its use-by against arrival and receiving hours."""
+"""Pure: a therapy may arrive too late to be used: its use-by against arrival and receiving hours."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,25 +14,25 @@ from alerts.rules.rule import Finding
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseByTuning(ArrivalTuning):
-    """A day is left for what a site does between receipt and use: checks, thawing, the patient's conditioning."""
+    """A site needs a day between receipt and use: checks, thawing, the patient's conditioning."""
 
     margin_s: float = 86_400
     hysteresis_s: float = 3600
 
 
 class UseByAtRisk(ArrivalRule[UseByTuning]):
-    """Fires where too little time is left between the first hour at which the site can receive it and its use-by."""
+    """Raised if too little time is left between the first receiving hour after arrival and the use-by."""
 
     kind = AlertKind.USE_BY_AT_RISK
     tuning = UseByTuning
     ranges: ClassVar = ARRIVAL_RANGES | {"margin_s": (0, 90 * 86_400), "hysteresis_s": (0.001, 90 * 86_400)}
 
     def levels(self, tuning: UseByTuning) -> Levels:
-        """Give the least lack of time that counts, and how much there must be to spare to end it."""
+        """Return the least lack of time that raises it, and the spare time that clears it."""
         return Levels(raise_at=1e-6, clear_at=-tuning.hysteresis_s)
 
     def measure(self, tuning: UseByTuning, facts: Facts, expected: Forecast) -> float | None:
-        """Give by how much the use-by comes too early."""
+        """Return by how much the use-by is too early."""
         if facts.use_by is None:
             return None
         received = received_at(facts, expected.arrival)
@@ -40,8 +40,8 @@ class UseByAtRisk(ArrivalRule[UseByTuning]):
         return late + tuning.margin_s
 
     def tell(self, tuning: UseByTuning, facts: Facts, expected: Forecast, since: Instant) -> Finding:
-        """Say what is left, and of what."""
-        assert facts.use_by is not None  # else there is no measure
+        """Report how much time is left, and until what."""
+        assert facts.use_by is not None  # otherwise there is no measure
         received = received_at(facts, expected.arrival)
         lost = received is None or received >= facts.use_by
         details = {
