@@ -111,8 +111,8 @@ class Comparison:
 
 
 def compare(
-    plan_now: Plan,
-    plan_then: Plan,
+    plan_today: Plan,
+    plan_proposed: Plan,
     window: Window,
     traces: Mapping[DeviceId, Trace],
     now: Instant,
@@ -127,7 +127,7 @@ def compare(
     """
     first = -inf if since is None else since
     loggers = [
-        _compare_logger(plan_now, plan_then, window, device_id, trace, now, first)
+        _compare_logger(plan_today, plan_proposed, window, device_id, trace, now, first)
         for device_id, trace in traces.items()
     ]
     return Comparison(
@@ -147,15 +147,15 @@ def total(tallies: Iterable[Tally]) -> Tally:
 
 
 def _compare_logger(
-    plan_now: Plan,
-    plan_then: Plan,
+    plan_today: Plan,
+    plan_proposed: Plan,
     window: Window,
     device_id: DeviceId,
     trace: Trace,
     now: Instant,
     first: float,
 ) -> Comparison:
-    today, proposed = (evaluate_trace(plan, window, trace, now) for plan in (plan_now, plan_then))
+    today, proposed = (evaluate_trace(plan, window, trace, now) for plan in (plan_today, plan_proposed))
 
     def counts(ours: Instant | None, theirs: Instant | None) -> bool:
         return any(at is not None and at >= first for at in (ours, theirs))
@@ -163,7 +163,7 @@ def _compare_logger(
     pairs = tuple(
         pair
         for pair in _pairs(device_id, today.excursions, proposed.excursions)
-        if counts(_opened_at(plan_now, pair.today), _opened_at(plan_then, pair.proposed))
+        if counts(_opened_at(plan_today, pair.today), _opened_at(plan_proposed, pair.proposed))
     )
     exhausted = today.figures.budget_exhausted_at, proposed.figures.budget_exhausted_at
     budget = [_exhaustion(device_id, *exhausted)] if counts(*exhausted) else []
@@ -176,8 +176,8 @@ def _compare_logger(
         proposed=_tally(runs_proposed, exhausted_proposed, proposed),
         pairs=pairs,
         exhaustions=tuple(budget),
-        alarms_today=(*(run.start + plan_now.on_delay for run in runs_today), *exhausted_today),
-        alarms_proposed=(*(run.start + plan_then.on_delay for run in runs_proposed), *exhausted_proposed),
+        alarms_today=(*(run.start + plan_today.on_delay for run in runs_today), *exhausted_today),
+        alarms_proposed=(*(run.start + plan_proposed.on_delay for run in runs_proposed), *exhausted_proposed),
         readings=today.figures.readings,
     )
 
@@ -212,11 +212,11 @@ def _pairs(device_id: DeviceId, today: Sequence[Run], proposed: Sequence[Run]) -
     for side in Side:
         ours = [run for run in today if run.side is side]
         theirs = [run for run in proposed if run.side is side]
-        for one, other in _matched(ours, theirs):
+        for one, other in _match(ours, theirs):
             if one is None or other is None:
                 alone, others = (one, theirs) if other is None else (other, ours)
                 assert alone is not None
-                effect = _ALONE[one is not None, _meets(alone, others)]
+                effect = _ALONE[one is not None, _overlaps_any(alone, others)]
             else:
                 effect = Effect.SAME if _told(one) == _told(other) else Effect.CHANGED
             yield Pair(device_id=device_id, effect=effect, today=one, proposed=other)
@@ -231,7 +231,7 @@ _ALONE = {
 }
 
 
-def _matched(ours: Sequence[Run], theirs: Sequence[Run]) -> Iterator[tuple[Run | None, Run | None]]:
+def _match(ours: Sequence[Run], theirs: Sequence[Run]) -> Iterator[tuple[Run | None, Run | None]]:
     """Walk along both in parallel; each is in order of time and without overlaps."""
     left, right = 0, 0
     while left < len(ours) and right < len(theirs):
@@ -249,7 +249,7 @@ def _matched(ours: Sequence[Run], theirs: Sequence[Run]) -> Iterator[tuple[Run |
     yield from ((None, other) for other in theirs[right:])
 
 
-def _meets(run: Run, others: Sequence[Run]) -> bool:
+def _overlaps_any(run: Run, others: Sequence[Run]) -> bool:
     """Return whether a run overlaps any of several in order of time: if so, also the last that it can."""
     last = bisect_left(others, _end(run), key=lambda other: other.start) - 1
     return last >= 0 and _overlap(run, others[last])

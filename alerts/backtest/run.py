@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from alerts.backtest.compare import compare
 from alerts.backtest.totals import Outcome, Unjudged
 from alerts.evaluation.judge_batch import told
-from alerts.evaluation.resume import Dirty, Folding, window_of
-from alerts.excursions.load_readings import ReadingRange, load
+from alerts.evaluation.resume import Dirty, PendingFold, window_of
+from alerts.excursions.load_readings import ReadingRange, load_readings
 from alerts.excursions.plan import Plan, PlanRefused, changed_plan
 from alerts.excursions.trace import Trace
 from alerts.model import Instant, to_datetime
@@ -22,17 +22,17 @@ from telemetry.tables import device_assignments, shipments
 
 log = structlog.get_logger(__name__)
 
-SET: Final = 50
+BATCH_SIZE: Final = 50
 """Shipments whose traces are in memory at once."""
 
 Changes: TypeAlias = Mapping[str, Any]
 """The proposal: a band, and plan fields by their names in the HTTP interface; see `changed_plan`."""
 
-_NOTHING_NEW: Final = Dirty({})
+_NOT_DIRTY: Final = Dirty({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
+class Period:
     """The part of history to look at: shipments in transit in `since <= t < until`; None is no bound."""
 
     since: Instant | None = None
@@ -52,12 +52,12 @@ class Stretch:
 async def shipments_in(
     connection: AsyncConnection,
     visible: ColumnElement[bool],
-    stretch: Stretch,
+    period: Period,
     shipment_ids: Collection[str] | None = None,
     limit: int | None = None,
 ) -> list[str]:
     """Return the ids of shipments in transit in a period: of those named, or of all except drills."""
-    query = select(shipments.c.shipment_id).where(visible, *stretch.conditions())
+    query = select(shipments.c.shipment_id).where(visible, *period.conditions())
     if shipment_ids is None:
         query = query.where(~shipments.c.drill)
     else:
@@ -74,16 +74,16 @@ async def unknown_shipments(
 
 
 async def backtest(
-    engine: AsyncEngine, shipment_ids: Sequence[str], changes: Changes, stretch: Stretch, now: Instant
+    engine: AsyncEngine, shipment_ids: Sequence[str], changes: Changes, period: Period, now: Instant
 ) -> AsyncIterator[list[Outcome | Unjudged]]:
     """Compare each shipment's own plan with the changed one, as of the end of the period or `now`.
 
     Each batch is read in a snapshot of its own, without locks, and folded in a thread.
     """
-    as_of = now if stretch.until is None else min(now, stretch.until)
-    for start in range(0, len(shipment_ids), SET):
-        histories = await _histories(engine, shipment_ids[start : start + SET], stretch)
-        yield await asyncio.to_thread(_compare_each, histories, changes, stretch.since, as_of)
+    as_of = now if period.until is None else min(now, period.until)
+    for start in range(0, len(shipment_ids), BATCH_SIZE):
+        histories = await _histories(engine, shipment_ids[start : start + BATCH_SIZE], period)
+        yield await asyncio.to_thread(_compare_each, histories, changes, period.since, as_of)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,17 +94,17 @@ class _History:
     traces: Mapping[str, Trace]
 
 
-async def _histories(engine: AsyncEngine, shipment_ids: Sequence[str], stretch: Stretch) -> list[_History]:
+async def _histories(engine: AsyncEngine, shipment_ids: Sequence[str], period: Period) -> list[_History]:
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         rows = await _rows(connection, shipment_ids)
-        foldings = [folding for row in rows if (folding := _folding(row)) is not None]
+        pending_folds = [pending for row in rows if (pending := _folding(row)) is not None]
         driver = (await connection.get_raw_connection()).driver_connection
         assert driver is not None
-        loaded = await load(driver, [_wanted(folding, stretch.until) for folding in foldings])
+        loaded = await load_readings(driver, [_range_of(pending, period.until) for pending in pending_folds])
     traces: dict[str, dict[str, Trace]] = defaultdict(dict)
-    for folding, one in zip(foldings, loaded, strict=True):
-        traces[folding.shipment_id][folding.device_id] = one.trace
+    for pending, one in zip(pending_folds, loaded, strict=True):
+        traces[pending.shipment_id][pending.device_id] = one.trace
     by_id = {row["shipment_id"]: row for row in rows}
     return [_History(shipment=row, traces=traces[shipment_id]) for shipment_id, row in by_id.items()]
 
@@ -124,15 +124,15 @@ async def _rows(connection: AsyncConnection, shipment_ids: Sequence[str]) -> Seq
     return found.mappings().all()
 
 
-def _folding(row: RowMapping) -> Folding | None:
+def _folding(row: RowMapping) -> PendingFold | None:
     """Return the readings that count, as evaluation sees them, ignoring what evaluation has folded so far."""
     on = {name: row[name] for name in ("device_id", "starts_at", "ends_at")}
-    return Folding.of({**on, "state": None, "plan_revision": None}, row, _NOTHING_NEW)
+    return PendingFold.of({**on, "state": None, "plan_revision": None}, row, _NOT_DIRTY)
 
 
-def _wanted(folding: Folding, until: Instant | None) -> ReadingRange:
-    ends = [end for end in (folding.end, until) if end is not None]
-    return ReadingRange(device_id=folding.device_id, starting=folding.start, before=min(ends, default=None))
+def _range_of(pending: PendingFold, until: Instant | None) -> ReadingRange:
+    ends = [end for end in (pending.end, until) if end is not None]
+    return ReadingRange(device_id=pending.device_id, starting=pending.start, before=min(ends, default=None))
 
 
 def _compare_each(

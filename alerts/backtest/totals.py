@@ -56,7 +56,7 @@ class PlanTotals:
 
 
 @dataclass(slots=True, kw_only=True)
-class Findings:
+class BacktestTotals:
     """The results of a backtest so far; they stay small however many shipments there are."""
 
     keep_shipments: int = 50
@@ -86,7 +86,7 @@ class Findings:
         self.proposed.add(found.shipment_id, comparison.proposed, comparison.alarms_proposed)
         self.excursions.update(pair.effect for pair in comparison.pairs)
         self.exhaustions.update(exhaustion.effect for exhaustion in comparison.exhaustions)
-        self.affected += bool(differing(comparison))
+        self.affected += bool(count_differences(comparison))
         room = self.keep_differences - len(self.differences)
         self.differences += [
             Difference(shipment_id=found.shipment_id, pair=pair) for pair in comparison.differences[:room]
@@ -120,10 +120,15 @@ class Findings:
 
 def _rank(outcome: Outcome) -> tuple[int, int, int, str]:
     comparison = outcome.comparison
-    return -differing(comparison), -comparison.proposed.alarms, -comparison.today.alarms, outcome.shipment_id
+    return (
+        -count_differences(comparison),
+        -comparison.proposed.alarms,
+        -comparison.today.alarms,
+        outcome.shipment_id,
+    )
 
 
-def differing(comparison: Comparison) -> int:
+def count_differences(comparison: Comparison) -> int:
     """Return the number of differences between the plans."""
     exhaustions = [one for one in comparison.exhaustions if one.effect is not Effect.SAME]
     return len(comparison.differences) + len(exhaustions)

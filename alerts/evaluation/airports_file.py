@@ -5,7 +5,7 @@ from functools import cache
 
 import airportsdata
 
-from alerts.rules.airports import Airfields
+from alerts.rules.airports import AirportIndex
 from alerts.rules.place import Place
 
 RADIUS_M = 5000
@@ -22,6 +22,6 @@ def airports() -> Mapping[str, Place]:
 
 
 @cache
-def airfields() -> Airfields:
+def airport_index() -> AirportIndex:
     """Return the index that finds the nearest airport."""
-    return Airfields.of(airports())
+    return AirportIndex.of(airports())

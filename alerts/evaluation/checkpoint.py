@@ -8,14 +8,14 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from alerts.excursions.fold_trace import Folded, bring_forward, safe_counts
+from alerts.excursions.fold_trace import FoldedTrace, fold_trace, safe_counts
 from alerts.excursions.phases import LoggerState
 from alerts.excursions.trace import Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant
 from alerts.rules.facts import Facts
-from alerts.rules.registry import RULES, AnyRule, Tuned
-from alerts.rules.rule import dump, load, shared_place
-from alerts.rules.time_lapse import stretched, stretched_trace
+from alerts.rules.registry import RULES, AnyRule, TunedRule
+from alerts.rules.rule import dump, load, shared_index
+from alerts.rules.time_lapse import facts_in_journey_time, trace_in_journey_time
 
 States: TypeAlias = Mapping[AlertKind, Any]
 
@@ -47,7 +47,9 @@ class Checkpoint:
         for kind, state in self.rules.items():
             kept = texts.get(kind)
             rules[kind.value] = (
-                kept[1] if kept is not None and kept[0] is state else _text(_BY_KIND[kind], state, shared)
+                kept[1]
+                if kept is not None and kept[0] is state
+                else _state_text(_BY_KIND[kind], state, shared)
             )
         more: dict[str, Any] = {"rules": rules}
         if shared:
@@ -68,16 +70,16 @@ class Checkpoint:
         if state is None:
             return None
         stored, failed = data.get("rules", {}), data.get("failed", {})
-        shared = _read(data.get("shared"))
+        shared = _read_list(data.get("shared"))
         rules, texts = {}, {}
         for kind in _BY_KIND if kinds is None else kinds:
             text = stored.get(kind)
-            found = None if text is None else _loaded(_BY_KIND[kind], text, shared)
+            found = None if text is None else _read_state(_BY_KIND[kind], text, shared)
             if found is None:
                 continue
             rules[kind] = found
             if (
-                not shared or not _BY_KIND[kind].shares
+                not shared or not _BY_KIND[kind].shared_field
             ):  # otherwise it contains an index that may be different next time
                 texts[kind] = found, text
         return cls(
@@ -87,7 +89,7 @@ class Checkpoint:
             texts=texts,
         )
 
-    def missing(self, tuned: Iterable[Tuned], now: Instant) -> list[AlertKind]:
+    def missing(self, tuned: Iterable[TunedRule], now: Instant) -> list[AlertKind]:
         """Return the rules that must be folded from an earlier checkpoint now."""
         return [
             one.kind for one in tuned if one.kind not in self.rules and self.failed.get(one.kind, now) <= now
@@ -97,17 +99,20 @@ class Checkpoint:
 _BY_KIND: Final[Mapping[AlertKind, AnyRule]] = {rule.kind: rule for rule in RULES}
 
 
-def _text(rule: AnyRule, state: Any, shared: list[tuple[Any, ...]]) -> str:
+def _state_text(rule: AnyRule, state: Any, shared: list[tuple[Any, ...]]) -> str:
     """Encode a rule's state; a shared field is replaced by its index in `shared`."""
-    if state is _empty(rule):
-        return _empty_text(rule)
+    if state is _initial_state(rule):
+        return _initial_text(rule)
     values = dump(state)
-    if rule.shares and (place := _shared(getattr(state, rule.shares), shared)) is not None:
-        values[shared_place(rule.state, rule.shares)] = place
+    if (
+        rule.shared_field
+        and (place := _index_in_shared(getattr(state, rule.shared_field), shared)) is not None
+    ):
+        values[shared_index(rule.state, rule.shared_field)] = place
     return orjson.dumps([rule.version, *values]).decode()
 
 
-def _shared(value: tuple[Any, ...], shared: list[tuple[Any, ...]]) -> int | None:
+def _index_in_shared(value: tuple[Any, ...], shared: list[tuple[Any, ...]]) -> int | None:
     """Return the index of a value in `shared`, appending it if missing; usually it is the same object."""
     if value == type(value)():
         return None
@@ -119,17 +124,17 @@ def _shared(value: tuple[Any, ...], shared: list[tuple[Any, ...]]) -> int | None
 
 
 @cache
-def _empty(rule: AnyRule) -> Any:
+def _initial_state(rule: AnyRule) -> Any:
     """Return the state of a rule before any reading."""
     return rule.state()
 
 
 @cache
-def _empty_text(rule: AnyRule) -> str:
+def _initial_text(rule: AnyRule) -> str:
     return orjson.dumps([rule.version]).decode()
 
 
-def _read(text: Any) -> list[Any]:
+def _read_list(text: Any) -> list[Any]:
     """Read a stored list; an empty one if it is not a list."""
     try:
         values = orjson.loads(text or "[]")
@@ -138,23 +143,28 @@ def _read(text: Any) -> list[Any]:
     return values if isinstance(values, list) else []
 
 
-def _loaded(rule: AnyRule, text: Any, shared: list[Any]) -> Any:
+def _read_state(rule: AnyRule, text: Any, shared: list[Any]) -> Any:
     """Read a rule's state; None if it is unreadable, or another version wrote it."""
-    if text == _empty_text(rule):
-        return _empty(rule)
-    values = _read(text)
+    if text == _initial_text(rule):
+        return _initial_state(rule)
+    values = _read_list(text)
     if not values or values[0] != rule.version:
         return None
     try:
         values = values[1:]
-        if rule.shares:
-            _share(values, shared_place(rule.state, rule.shares), getattr(_empty(rule), rule.shares), shared)
+        if rule.shared_field:
+            _resolve_shared(
+                values,
+                shared_index(rule.state, rule.shared_field),
+                getattr(_initial_state(rule), rule.shared_field),
+                shared,
+            )
         return load(rule.state, values)
     except (TypeError, ValueError, IndexError):  # a state that cannot be read is folded again
         return None
 
 
-def _share(values: list[Any], place: int, empty: tuple[Any, ...], shared: list[Any]) -> None:
+def _resolve_shared(values: list[Any], place: int, empty: tuple[Any, ...], shared: list[Any]) -> None:
     """Replace the index of a shared value by the value; all states that share it get the same object."""
     if len(values) > place and isinstance(number := values[place], int):
         if isinstance(shared[number], list):
@@ -167,13 +177,13 @@ class FoldedForward:
     """A checkpoint after a fold, the result of the excursion fold, and how rules failed."""
 
     checkpoint: Checkpoint
-    folded: Folded
+    folded: FoldedTrace
     safe_points: tuple[Checkpoint, ...]
     errors: Mapping[AlertKind, Exception]
 
 
 def fold_forward(
-    facts: Facts, tuned: Sequence[Tuned], checkpoint: Checkpoint, trace: Trace, retry_at: Instant
+    facts: Facts, tuned: Sequence[TunedRule], checkpoint: Checkpoint, trace: Trace, retry_at: Instant
 ) -> FoldedForward:
     """Fold in readings in strict order of time and after `checkpoint.state.seen`; otherwise raises ValueError.
 
@@ -181,14 +191,14 @@ def fold_forward(
     """
     trace = trace.within(facts.window.departed_at, facts.window.delivered_at)
     only_celsius = Trace(trace.at, trace.celsius)  # so that cutting it up does not cut up the channels
-    folded = bring_forward(facts.plan, facts.window, checkpoint.state, only_celsius)
+    folded = fold_trace(facts.plan, facts.window, checkpoint.state, only_celsius)
     ends = [*safe_counts(checkpoint.state, trace)[: len(folded.safe_points)], len(trace)]
     failed = {kind: at for kind, at in checkpoint.failed.items() if kind not in checkpoint.rules}
     columns: dict[AlertKind, list[Any]] = {}
     errors: dict[AlertKind, Exception] = {}
-    journey, parts = stretched(facts), _parts(stretched_trace(facts, trace), ends)
+    journey, parts = facts_in_journey_time(facts), _parts(trace_in_journey_time(facts, trace), ends)
     for one in tuned:
-        state = _begins(checkpoint, one)
+        state = _state_to_fold_from(checkpoint, one)
         if state is None:
             continue  # skipped for now
         failed.pop(one.kind, None)
@@ -209,11 +219,11 @@ def fold_forward(
     )
 
 
-def _begins(checkpoint: Checkpoint, one: Tuned) -> Any:
+def _state_to_fold_from(checkpoint: Checkpoint, one: TunedRule) -> Any:
     """Return the state that a rule continues from; None if it needs an earlier checkpoint."""
     if one.kind in checkpoint.rules:
         return checkpoint.rules[one.kind]
-    return _empty(one.rule) if checkpoint.state.seen is None else None
+    return _initial_state(one.rule) if checkpoint.state.seen is None else None
 
 
 def _parts(trace: Trace, ends: Sequence[int]) -> list[Trace | None]:
@@ -226,7 +236,7 @@ def _parts(trace: Trace, ends: Sequence[int]) -> list[Trace | None]:
     return [trace[begin:end] if end > begin else None for begin, end in pairwise((0, *ends))]
 
 
-def _fold(one: Tuned, facts: Facts, state: Any, parts: Sequence[Trace | None]) -> list[Any]:
+def _fold(one: TunedRule, facts: Facts, state: Any, parts: Sequence[Trace | None]) -> list[Any]:
     """Return a rule's state after each part of a trace."""
     rule, states = one.rule, []
     reads = rule.reads

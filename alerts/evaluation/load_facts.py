@@ -10,8 +10,8 @@ from typing import Any, Final
 import asyncpg
 import orjson
 
-from alerts.evaluation.airports_file import airfields, airports
-from alerts.evaluation.departure import Departing
+from alerts.evaluation.airports_file import airport_index, airports
+from alerts.evaluation.departure import DepartureFacts
 from alerts.evaluation.outage import STANDS_FOR_SINGLES
 from alerts.evaluation.resume import window_of
 from alerts.excursions.plan import Plan
@@ -71,7 +71,7 @@ async def load_context(connection: Connection, shipments: Iterable[Row]) -> Cont
     names, dewars = set(), set()
     for shipment in shipments:
         if shipment["departed_at"] is not None:
-            names |= _names(shipment)
+            names |= _named_places(shipment)
             dewars.add(shipment["dewar_id"])
     dewars.discard(None)
     sites = await connection.fetch(_LOAD_SITES, list(names)) if names else []
@@ -84,16 +84,16 @@ async def load_context(connection: Connection, shipments: Iterable[Row]) -> Cont
     )
 
 
-def facts_of(shipment: Row, devices: Iterable[Row], around: Context) -> Facts | None:
+def facts_of(shipment: Row, devices: Iterable[Row], context: Context) -> Facts | None:
     """Return the facts of a shipment from its row, its loggers' rows and its context; None before departure."""
     window = window_of(shipment)
     if window is None:
         return None
-    places = {name: _place(name, shipment, around) for name in _names(shipment)}
+    places = {name: _place(name, shipment, context) for name in _named_places(shipment)}
     return Facts(
         plan=plan_of(shipment["plan"]),
         window=window,
-        dewar=None if shipment["dewar_id"] is None else _dewar(shipment, around),
+        dewar=None if shipment["dewar_id"] is None else _dewar(shipment, context),
         origin=places.get(shipment["origin"]),
         destination=places.get(shipment["destination"]),
         legs=tuple(_leg(leg, places) for leg in _legs(shipment["legs"])),
@@ -101,7 +101,7 @@ def facts_of(shipment: Row, devices: Iterable[Row], around: Context) -> Facts | 
         planned_arrival=instant(shipment["planned_arrival"]),
         packed_out_at=instant(shipment["packed_out_at"]),
         use_by=instant(shipment["use_by"]),
-        airfields=airfields(),
+        airports=airport_index(),
         interval={
             row["device_id"]: round(row["interval_s"] * SECOND)
             for row in devices
@@ -110,9 +110,9 @@ def facts_of(shipment: Row, devices: Iterable[Row], around: Context) -> Facts | 
     )
 
 
-def departing_of(shipment: Row) -> Departing:
+def departure_facts_of(shipment: Row) -> DepartureFacts:
     """Return the facts of a shipment's departure from its row."""
-    return Departing(
+    return DepartureFacts(
         plan=plan_of(shipment["plan"]),
         known_from=to_instant(shipment["created_at"]),
         planned=instant(shipment["planned_departure"]),
@@ -127,27 +127,27 @@ def plan_of(stored: str) -> Plan:
     return Plan.from_json(orjson.loads(stored))
 
 
-def _dewar(row: Row, around: Context) -> Dewar:
+def _dewar(row: Row, context: Context) -> Dewar:
     charged_at, hold_time_h = row["last_charged_at"], row["hold_time_h"]
     last = () if charged_at is None else (Charge(at=to_instant(charged_at)),)
     return Dewar(
         dewar_id=row["dewar_id"],
         hold_time=None if hold_time_h is None else round(hold_time_h * 3600 * SECOND),
         ln2_capacity_kg=row["ln2_capacity_kg"],
-        charges=around.charges.get(row["dewar_id"], last),
+        charges=context.charges.get(row["dewar_id"], last),
         qualified_until=instant(row["qualified_until"]),
     )
 
 
-def _names(shipment: Row) -> set[str]:
+def _named_places(shipment: Row) -> set[str]:
     ends = {shipment["origin"], shipment["destination"]}
     ends.update(name for leg in _legs(shipment["legs"]) for name in (leg["from"], leg["to"]))
     return ends - {None}
 
 
-def _place(name: str, shipment: Row, around: Context) -> Place:
+def _place(name: str, shipment: Row, context: Context) -> Place:
     """Return the place that a shipment names: its own or a shared site, an airport, or one without position."""
-    site = around.sites.get(name)
+    site = context.sites.get(name)
     if site is not None and is_meant(site["organization"], shipment["organization"]):
         return _site(site["site"])
     return airports().get(name) or Place(name=name)

@@ -11,9 +11,9 @@ from alerts.evaluation.checkpoint import Checkpoint
 from alerts.evaluation.outage import LOOK_AGAIN_AFTER
 from alerts.model import AlertKind, Condition, Instant
 from alerts.rules.facts import Facts
-from alerts.rules.registry import RULES, Tuned
-from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, Moment
-from alerts.rules.time_lapse import on_the_clock, stretched, stretched_moment
+from alerts.rules.registry import RULES, TunedRule
+from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, LookTime
+from alerts.rules.time_lapse import facts_in_journey_time, look_in_clock_time, look_time_in_journey_time
 from alerts.triage.alert import Alert
 from alerts.triage.conditions import withdrawn
 
@@ -39,35 +39,35 @@ class WatchedLogger:
     """One logger of the shipment, how far it is folded, and when it is looked at."""
 
     checkpoint: Checkpoint
-    moment: Moment
+    look_time: LookTime
 
 
 @dataclass(slots=True)
-class _RuleLook:
+class _LookRound:
     facts: Facts
     journey: Facts
     """The same facts in journey time, in which rules calculate."""
     loggers: Sequence[WatchedLogger]
-    moments: Sequence[tuple[WatchedLogger, Moment]]
+    look_times: Sequence[tuple[WatchedLogger, LookTime]]
     """Each logger, with the time of its look in journey time."""
-    whole: Moment
+    shipment_time: LookTime
     on_record: Mapping[str, Alert]
     kinds_held_back: frozenset[AlertKind]
     deadlines: list[Instant] = field(default_factory=list)
     held_back: int = 0
 
-    def by(self, one: Tuned) -> list[Condition]:
+    def conditions_of(self, one: TunedRule) -> list[Condition]:
         """Return the conditions of one rule; loggers that must be folded again are left as they are."""
         rule = one.rule
         found: list[Condition] = []
         if _is_of_device(type(rule)):
-            for logger, moment in self.moments:
+            for logger, look_time in self.look_times:
                 state = logger.checkpoint.rules.get(one.kind)
                 if state is None:
                     continue
-                look = rule.look(one.tuning, self.journey, state, moment)
+                look = rule.look(one.tuning, self.journey, state, look_time)
                 if look is not NOTHING or self.on_record:
-                    found += self._follow(one, look, [state], logger.moment)
+                    found += self._follow(one, look, [state], logger.look_time)
             return found
         states = [
             logger.checkpoint.rules[one.kind]
@@ -75,65 +75,77 @@ class _RuleLook:
             if one.kind in logger.checkpoint.rules
         ]
         if len(states) == len(self.loggers):
-            look = rule.look(one.tuning, self.journey, states, stretched_moment(self.facts, self.whole))
+            look = rule.look(
+                one.tuning, self.journey, states, look_time_in_journey_time(self.facts, self.shipment_time)
+            )
             if look is not NOTHING or self.on_record:
-                found += self._follow(one, look, states, self.whole)
+                found += self._follow(one, look, states, self.shipment_time)
         return found
 
-    def _follow(self, one: Tuned, look: Look, states: Sequence[Any], moment: Moment) -> Iterator[Condition]:
-        look = look if look is NOTHING else on_the_clock(self.facts, look)
-        if moment.over is None and look.again_at is not None and look.again_at > moment.through:
+    def _follow(
+        self, one: TunedRule, look: Look, states: Sequence[Any], look_time: LookTime
+    ) -> Iterator[Condition]:
+        look = look if look is NOTHING else look_in_clock_time(self.facts, look)
+        if (
+            look_time.shipment_ended_at is None
+            and look.again_at is not None
+            and look.again_at > look_time.through
+        ):
             self.deadlines.append(look.again_at)
-        subject = one.kind.value if moment.device_id is None else f"{one.kind}:{moment.device_id}"
-        if look.found is None and subject not in self.on_record and not one.rule.apart:
+        subject = one.kind.value if look_time.device_id is None else f"{one.kind}:{look_time.device_id}"
+        if look.found is None and subject not in self.on_record and not one.rule.also_finds:
             return  # nearly always
         found: list[tuple[str, str | None, Finding | None]] = [(subject, None, look.found)]
-        found += [(f"{subject}:{name}", name, look.apart.get(name)) for name in one.rule.apart]
+        found += [(f"{subject}:{name}", name, look.also_found.get(name)) for name in one.rule.also_finds]
         for of_subject, name, each in found:
             alert = self.on_record.get(of_subject)
             if each is None and alert is None:
                 continue
-            told = None if each is None else _condition(one.kind, of_subject, moment.device_id, each)
-            if moment.over is not None:
-                condition = _over(alert, told, moment.over)
-            elif told is not None and self._is_held_back(told, alert):
+            condition_found = (
+                None if each is None else _condition(one.kind, of_subject, look_time.device_id, each)
+            )
+            if look_time.shipment_ended_at is not None:
+                condition = _end_with_shipment(alert, condition_found, look_time.shipment_ended_at)
+            elif condition_found is not None and self._is_held_back(condition_found, alert):
                 self.held_back += 1
-                self.deadlines.append(moment.through + LOOK_AGAIN_AFTER)
+                self.deadlines.append(look_time.through + LOOK_AGAIN_AFTER)
                 continue
-            elif told is not None or alert is None:
-                condition = told
+            elif condition_found is not None or alert is None:
+                condition = condition_found
             else:
-                condition = _gone(self.facts, one, states, name, alert)
+                condition = _no_longer_found(self.facts, one, states, name, alert)
             if condition is not None:
                 yield condition
 
-    def _is_held_back(self, told: Condition, alert: Alert | None) -> bool:
+    def _is_held_back(self, condition_found: Condition, alert: Alert | None) -> bool:
         """Return whether this would raise an alert that one for the whole fleet already covers."""
         raised = alert is not None and alert.condition.holds
-        return told.kind in self.kinds_held_back and told.until is None and not raised
+        return condition_found.kind in self.kinds_held_back and condition_found.until is None and not raised
 
 
-def look_around(
+def look_by_rules(
     facts: Facts,
-    tuned: Sequence[Tuned],
+    tuned: Sequence[TunedRule],
     loggers: Sequence[WatchedLogger],
-    whole: Moment,
+    shipment_time: LookTime,
     on_record: Mapping[str, Alert],
     held_back: frozenset[AlertKind] = frozenset(),
 ) -> Findings:
     """Let each rule look at each logger, or at all at once; an error in one rule affects no other."""
-    moments = [(logger, stretched_moment(facts, logger.moment)) for logger in loggers]
-    looking = _RuleLook(facts, stretched(facts), loggers, moments, whole, on_record, held_back)
+    look_times = [(logger, look_time_in_journey_time(facts, logger.look_time)) for logger in loggers]
+    look_round = _LookRound(
+        facts, facts_in_journey_time(facts), loggers, look_times, shipment_time, on_record, held_back
+    )
     conditions: list[Condition] = []
     errors: dict[AlertKind, Exception] = {}
     for one in tuned:
         try:
-            conditions += looking.by(one)
+            conditions += look_round.conditions_of(one)
         except Exception as error:  # noqa: BLE001 -- whatever it is, other rules must not fail with it
             errors[one.kind] = error
     conditions += _switched_off(tuned, on_record)
     return Findings(
-        conditions=conditions, deadlines=looking.deadlines, errors=errors, held_back=looking.held_back
+        conditions=conditions, deadlines=look_round.deadlines, errors=errors, held_back=look_round.held_back
     )
 
 
@@ -155,28 +167,30 @@ def _condition(kind: AlertKind, subject: str, device_id: str | None, found: Find
     )
 
 
-def _over(alert: Alert | None, told: Condition | None, over: Instant) -> Condition | None:
+def _end_with_shipment(
+    alert: Alert | None, condition_found: Condition | None, over: Instant
+) -> Condition | None:
     """End what held when the shipment ended; nothing new begins."""
     if alert is None or not alert.condition.holds:
         return None
-    last = alert.condition if told is None else told
+    last = alert.condition if condition_found is None else condition_found
     return last if last.until is not None else replace(last, until=max(over, last.since))
 
 
-def _gone(
-    facts: Facts, one: Tuned, states: Sequence[Any], name: str | None, alert: Alert
+def _no_longer_found(
+    facts: Facts, one: TunedRule, states: Sequence[Any], name: str | None, alert: Alert
 ) -> Condition | None:
     """Return what becomes of a condition that its rule no longer finds."""
-    if not one.rule.about_now:
+    if not one.rule.only_ongoing:
         return withdrawn(alert.condition)
     if not alert.condition.holds:
         return None
-    until = one.rule.ended(states, facts.stretch(alert.condition.since), name)
-    until = None if until is None else facts.on_the_clock(until)
+    until = one.rule.ended_at(states, facts.to_journey_time(alert.condition.since), name)
+    until = None if until is None else facts.to_clock_time(until)
     return withdrawn(alert.condition) if until is None else replace(alert.condition, until=until)
 
 
-def _switched_off(tuned: Sequence[Tuned], on_record: Mapping[str, Alert]) -> Iterator[Condition]:
+def _switched_off(tuned: Sequence[TunedRule], on_record: Mapping[str, Alert]) -> Iterator[Condition]:
     off = _KINDS - {one.kind for one in tuned}
     for alert in on_record.values():
         if alert.condition.kind in off and alert.condition.holds:

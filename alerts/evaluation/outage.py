@@ -20,7 +20,7 @@ LOOK_AGAIN_AFTER: Final[Duration] = 300 * SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outage:
+class OutageThresholds:
     """The thresholds of an outage, as opposed to the silence of single loggers."""
 
     least_loggers: int = 20
@@ -34,11 +34,11 @@ class Outage:
     """Grace period after the end, before loggers that stay silent are reported one by one."""
 
 
-USUAL: Final = Outage()
+DEFAULT_THRESHOLDS: Final = OutageThresholds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hearing:
+class FleetSilence:
     """How much of the fleet is silent, out of the loggers on active shipments without an announced silence."""
 
     live: int
@@ -55,38 +55,38 @@ class Hearing:
 
 
 def fleet_condition(
-    hearing: Hearing, alert: Alert | None, now: Instant, outage: Outage = USUAL
+    fleet: FleetSilence, alert: Alert | None, now: Instant, outage: OutageThresholds = DEFAULT_THRESHOLDS
 ) -> Condition | None:
     """Return what the fleet's alert must follow; None if nothing has changed."""
-    on = alert is not None and alert.condition.holds
-    if not on:
-        begins = hearing.silent >= outage.least_loggers and hearing.share >= outage.share
-        since = now if hearing.newest is None else hearing.newest
-        return _condition(hearing, since, outage) if begins else None
+    is_raised = alert is not None and alert.condition.holds
+    if not is_raised:
+        begins = fleet.silent >= outage.least_loggers and fleet.share >= outage.share
+        since = now if fleet.newest is None else fleet.newest
+        return _condition(fleet, since, outage) if begins else None
     assert alert is not None
-    if hearing.share < outage.ends_below:
+    if fleet.share < outage.ends_below:
         return replace(alert.condition, until=max(now, alert.condition.since))
-    told = alert.condition.details.get("shipments", 0)
+    reported = alert.condition.details.get("shipments", 0)
     # Each change is a revision: who knows of 4,800 need not hear of 4,801.
-    grown = hearing.shipments > 1.2 * told
-    return _condition(hearing, alert.condition.since, outage) if grown else None
+    has_grown = fleet.shipments > 1.2 * reported
+    return _condition(fleet, alert.condition.since, outage) if has_grown else None
 
 
-def _condition(hearing: Hearing, since: Instant, outage: Outage) -> Condition:
+def _condition(fleet: FleetSilence, since: Instant, outage: OutageThresholds) -> Condition:
     return Condition(
         subject=SUBJECT,
         kind=AlertKind.SIGNAL_LOST,
         severity=Severity.CRITICAL,
         device_id=None,
         message=(
-            f"No readings from {hearing.silent} of {hearing.live} loggers, on {hearing.shipments} shipments, since "
+            f"No readings from {fleet.silent} of {fleet.live} loggers, on {fleet.shipments} shipments, since "
             f"{wording.time(to_datetime(since))}: what carries them may be away. Single alerts are held back"
         ),
         since=since,
         details={
-            "shipments": hearing.shipments,
-            "silent_loggers": hearing.silent,
-            "live_loggers": hearing.live,
+            "shipments": fleet.shipments,
+            "silent_loggers": fleet.silent,
+            "live_loggers": fleet.live,
             "held_back": "single alerts for silence, until readings flow again",
             GRACE_S: outage.grace_s,
         },

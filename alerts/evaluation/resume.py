@@ -8,11 +8,17 @@ from typing import Any, Self
 import orjson
 
 from alerts.evaluation.checkpoint import Checkpoint
-from alerts.excursions.load_readings import FOR_EVER, FROM_THE_START, LoadedReadings, ReadingRange, load
+from alerts.excursions.load_readings import (
+    FOR_EVER,
+    FROM_THE_START,
+    LoadedReadings,
+    ReadingRange,
+    load_readings,
+)
 from alerts.excursions.phases import LoggerState
 from alerts.excursions.trace import Channel
 from alerts.model import AlertKind, Instant, Window, to_datetime, to_instant
-from alerts.rules.registry import Tuned
+from alerts.rules.registry import TunedRule
 from alerts.triage.rows import Row, instant
 from alerts.work.bulk import Connection
 
@@ -56,14 +62,14 @@ class Dirty:
         """Return whether a shipment is dirty for another reason than new readings."""
         return (shipment_id, None) in self.since
 
-    def from_when(self, shipment_id: str, device_id: str) -> datetime | None:
+    def dirty_from_of(self, shipment_id: str, device_id: str) -> datetime | None:
         """Return from when on a logger is dirty; None if it is not."""
         found = (self.since.get((shipment_id, None)), self.since.get((shipment_id, device_id)))
         return min((at for at in found if at is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Folding:
+class PendingFold:
     """What must be folded of one logger on one departed shipment."""
 
     shipment_id: str
@@ -77,14 +83,14 @@ class Folding:
     stored_under: int | None
     """The plan revision under which it was stored."""
     dirty_from: datetime | None
-    tuned: tuple[Tuned, ...] = ()
+    tuned: tuple[TunedRule, ...] = ()
     """The rules to fold as well."""
     missing: tuple[AlertKind, ...] = ()
     """Rules that the newest checkpoint lacks, so that folding must start before it."""
 
     @classmethod
     def of(
-        cls, row: Row, shipment: Row, dirty: Dirty, tuned: tuple[Tuned, ...] = (), now: Instant = 0
+        cls, row: Row, shipment: Row, dirty: Dirty, tuned: tuple[TunedRule, ...] = (), now: Instant = 0
     ) -> Self | None:
         """Build it from the rows of an assignment and its shipment; None before departure."""
         window = window_of(shipment)
@@ -100,21 +106,21 @@ class Folding:
             end=min(ends, default=None),
             newest=newest,
             stored_under=row["plan_revision"],
-            dirty_from=dirty.from_when(shipment["shipment_id"], row["device_id"]),
+            dirty_from=dirty.dirty_from_of(shipment["shipment_id"], row["device_id"]),
             tuned=tuned,
             missing=() if newest is None else tuple(newest.missing(tuned, now)),
         )
 
-    def true_before(self) -> datetime | None:
+    def valid_before(self) -> datetime | None:
         """Return the instant before which folded states are valid; None if none is."""
         if self.newest is None or self.stored_under != self.plan_revision:
             return None
         ends = [at for at in (self.dirty_from, None if self.end is None else to_datetime(self.end)) if at]
         return min(ends, default=FOR_EVER)
 
-    def goes_on(self) -> Checkpoint | None:
+    def resumable_checkpoint(self) -> Checkpoint | None:
         """Return the newest checkpoint if nothing that arrived is late for it and no rule is missing."""
-        before = self.true_before()
+        before = self.valid_before()
         if before is None or self.newest is None or self.missing:
             return None
         seen = self.newest.state.seen
@@ -125,7 +131,7 @@ class Folding:
 class Resumed:
     """A pending fold, the checkpoint to continue from, and the readings to fold in."""
 
-    folding: Folding
+    pending: PendingFold
     checkpoint: Checkpoint
     refolds: bool
     """The checkpoint is not the newest that was stored."""
@@ -138,52 +144,52 @@ class Resumed:
 
 
 async def resume(
-    connection: Connection, foldings: Sequence[Folding], channels: frozenset[Channel] = frozenset()
+    connection: Connection, pending_folds: Sequence[PendingFold], channels: frozenset[Channel] = frozenset()
 ) -> list[Resumed]:
     """Return for each fold the checkpoint to continue from, and the readings after it, in two statements."""
-    checkpoints = [folding.goes_on() for folding in foldings]
+    checkpoints = [pending.resumable_checkpoint() for pending in pending_folds]
     late = [place for place, state in enumerate(checkpoints) if state is None]
-    found = await _safe_points(connection, foldings, late)
+    found = await _safe_points(connection, pending_folds, late)
     resumed = [one or found.get(place) or Checkpoint() for place, one in enumerate(checkpoints)]
-    wanted = [
+    ranges = [
         ReadingRange(device_id=f.device_id, starting=f.start, after=one.state.seen, before=f.end)
-        for f, one in zip(foldings, resumed, strict=True)
+        for f, one in zip(pending_folds, resumed, strict=True)
     ]
-    loaded = await load(connection, wanted, channels)
+    loaded = await load_readings(connection, ranges, channels)
     return [
-        Resumed(folding=folding, checkpoint=one, refolds=went_on is None, loaded=readings)
-        for folding, one, went_on, readings in zip(foldings, resumed, checkpoints, loaded, strict=True)
+        Resumed(pending=pending, checkpoint=one, refolds=resumable is None, loaded=readings)
+        for pending, one, resumable, readings in zip(pending_folds, resumed, checkpoints, loaded, strict=True)
     ]
 
 
 async def _safe_points(
-    connection: Connection, foldings: Sequence[Folding], late: Iterable[int]
+    connection: Connection, pending_folds: Sequence[PendingFold], late: Iterable[int]
 ) -> Mapping[int, Checkpoint]:
-    bounds = {place: before for place in late if (before := foldings[place].true_before()) is not None}
+    bounds = {place: before for place in late if (before := pending_folds[place].valid_before()) is not None}
     if not bounds:
         return {}
     rows = await connection.fetch(
         _SAFE_POINTS,
         list(bounds),
-        [foldings[place].shipment_id for place in bounds],
-        [foldings[place].device_id for place in bounds],
-        [foldings[place].plan_revision for place in bounds],
+        [pending_folds[place].shipment_id for place in bounds],
+        [pending_folds[place].device_id for place in bounds],
+        [pending_folds[place].plan_revision for place in bounds],
         list(bounds.values()),
-        [" ".join(_needed(foldings[place])) for place in bounds],
+        [" ".join(_needed(pending_folds[place])) for place in bounds],
     )
     found = {}
     for row in rows:
-        folding, one = foldings[row["position"]], checkpoint_of(row["state"])
-        if one is not None and one.rules.keys() >= set(_needed(folding)):
-            waiting = {} if folding.newest is None else folding.newest.failed
+        pending, one = pending_folds[row["position"]], checkpoint_of(row["state"])
+        if one is not None and one.rules.keys() >= set(_needed(pending)):
+            waiting = {} if pending.newest is None else pending.newest.failed
             found[row["position"]] = replace(one, failed=waiting)
     return found
 
 
-def _needed(folding: Folding) -> list[AlertKind]:
+def _needed(pending: PendingFold) -> list[AlertKind]:
     """Return the rules that a safe point must have: all but those that failed and are skipped for now."""
-    waiting = set() if folding.newest is None else folding.newest.failed.keys() - set(folding.missing)
-    return [one.kind for one in folding.tuned if one.kind not in waiting]
+    waiting = set() if pending.newest is None else pending.newest.failed.keys() - set(pending.missing)
+    return [one.kind for one in pending.tuned if one.kind not in waiting]
 
 
 def window_of(shipment: Row) -> Window | None:

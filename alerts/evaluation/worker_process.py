@@ -24,25 +24,25 @@ from typing import Any, BinaryIO, Final, Self
 import structlog
 
 from alerts import metrics
-from alerts.evaluation.airports_file import airfields
+from alerts.evaluation.airports_file import airport_index
 from alerts.evaluation.checkpoint import Checkpoint
 from alerts.evaluation.judge_batch import Judged, judge_here, judge_one
 from alerts.evaluation.judgement import Device, DueShipment
 from alerts.excursions.trace import EMPTY
 from alerts.model import Instant
-from alerts.rules.airports import Airfields
+from alerts.rules.airports import AirportIndex
 
 log = structlog.get_logger(__name__)
 
 NICENESS: Final = 10
 """If both want a processor, such a process gets a tenth of it (Linux, sched(7))."""
-WORTH_READINGS: Final = 500
+MIN_READINGS: Final = 500
 """This many readings, some milliseconds of judging, are worth handing over."""
-WITHIN_S: Final = 20.0
+TIMEOUT_S: Final = 20.0
 """Time limit for one call. Until then others wait for these shipments, and a shutdown for the answer."""
-AGAIN_AFTER_S: Final = 30.0
+RESTART_AFTER_S: Final = 30.0
 """How long after a failure another process is started."""
-_END_S: Final = 5.0
+_CLOSE_TIMEOUT_S: Final = 5.0
 _LENGTH_BYTES: Final = 8
 
 
@@ -51,8 +51,8 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         self._process: Process | None = None
-        self._turn = asyncio.Lock()
-        self._not_before = -inf
+        self._lock = asyncio.Lock()
+        self._restart_not_before = -inf
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,7 +67,7 @@ class WorkerProcess:
 
     async def begin(self) -> None:
         """Start the process if it does not run; starting it under load would cost what it is meant to save."""
-        async with self._turn:
+        async with self._lock:
             try:
                 await self._running()
             except Exception as error:  # noqa: BLE001 -- whatever it is, it is judged without it
@@ -75,17 +75,19 @@ class WorkerProcess:
 
     async def judge(self, shipments: Sequence[DueShipment], now: Instant) -> Sequence[Judged]:
         """Judge large jobs in the process and the rest here; also here what the process does not answer."""
-        if sum(len(device.trace) for one in shipments for device in one.devices) < WORTH_READINGS:
+        if sum(len(device.trace) for one in shipments for device in one.devices) < MIN_READINGS:
             return await judge_here(shipments, now)
-        async with self._turn:
-            judged = [] if monotonic() < self._not_before else await self._judge_there(shipments, now)
+        async with self._lock:
+            judged = (
+                [] if monotonic() < self._restart_not_before else await self._judge_in_process(shipments, now)
+            )
         return [*judged, *await judge_here(shipments[len(judged) :], now)]
 
-    async def _judge_there(self, shipments: Sequence[DueShipment], now: Instant) -> list[Judged]:
+    async def _judge_in_process(self, shipments: Sequence[DueShipment], now: Instant) -> list[Judged]:
         """Return what the process answers; after a failure, nothing more."""
         judged: list[Judged] = []
         try:
-            async with asyncio.timeout(WITHIN_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 process = await self._running()
                 for shipment in shipments:
                     judged.append(await _ask(process, shipment, now))  # noqa: PERF401 -- it may fail half-way
@@ -104,7 +106,7 @@ class WorkerProcess:
         assert process.stdin is not None
         process.stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), _END_S)
+            await asyncio.wait_for(process.wait(), _CLOSE_TIMEOUT_S)
         except TimeoutError:
             self._kill()
 
@@ -113,14 +115,14 @@ class WorkerProcess:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", __name__, stdin=PIPE, stdout=PIPE, env=_environment()
             )
-            _give_way(self._process.pid)
+            _lower_priority(self._process.pid)
             log.info("judging_process_started", pid=self._process.pid)
         return self._process
 
     def _failed(self, error: Exception) -> None:
-        log.warning("judging_process_failed", again_after_s=AGAIN_AFTER_S, exc_info=error)
+        log.warning("judging_process_failed", again_after_s=RESTART_AFTER_S, exc_info=error)
         metrics.JUDGING_PROCESS_FAILED.inc()
-        self._not_before = monotonic() + AGAIN_AFTER_S
+        self._restart_not_before = monotonic() + RESTART_AFTER_S
         self._kill()
 
     def _kill(self) -> None:
@@ -136,7 +138,7 @@ def _environment() -> dict[str, str]:
     return {**ours, "PYTHONPATH": os.pathsep.join(paths)}
 
 
-def _give_way(pid: int) -> None:
+def _lower_priority(pid: int) -> None:
     """Lower the priority of a process, including its first imports."""
     try:
         os.setpriority(os.PRIO_PROCESS, pid, min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19))
@@ -149,13 +151,13 @@ def _give_way(pid: int) -> None:
 async def _ask(process: Process, shipment: DueShipment, now: Instant) -> Judged:
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.writelines(framed((shipment, now)))
+    process.stdin.writelines(frame((shipment, now)))
     await process.stdin.drain()
     length = int.from_bytes(await process.stdout.readexactly(_LENGTH_BYTES))
-    return understood(await process.stdout.readexactly(length), shipment)
+    return read_answer(await process.stdout.readexactly(length), shipment)
 
 
-def understood(answer: bytes, shipment: DueShipment) -> Judged:
+def read_answer(answer: bytes, shipment: DueShipment) -> Judged:
     """Read an answer of `serve` about a shipment, and restore what it leaves out.
 
     Raises ValueError if it is about another shipment.
@@ -173,18 +175,18 @@ def understood(answer: bytes, shipment: DueShipment) -> Judged:
     return replace(judged, verdict=replace(verdict, identity=shipment.identity, devices=devices))
 
 
-def framed(message: Any) -> tuple[bytes, bytes]:
+def frame(message: Any) -> tuple[bytes, bytes]:
     """Return a message preceded by its length; the airport index, which both sides have, goes by name."""
     written = BytesIO()
     pickler = pickle.Pickler(written, pickle.HIGHEST_PROTOCOL)
-    pickler.dispatch_table = {**copyreg.dispatch_table, Airfields: _by_name}
+    pickler.dispatch_table = {**copyreg.dispatch_table, AirportIndex: _by_name}
     pickler.dump(message)
     content = written.getvalue()
     return len(content).to_bytes(_LENGTH_BYTES), content
 
 
-def _by_name(some: Airfields) -> Any:
-    return (airfields, ()) if some is airfields() else some.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+def _by_name(some: AirportIndex) -> Any:
+    return (airport_index, ()) if some is airport_index() else some.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
 
 
 def serve(asked: BinaryIO, answers: BinaryIO) -> None:
@@ -195,14 +197,14 @@ def serve(asked: BinaryIO, answers: BinaryIO) -> None:
         if not length or len(question) < length:
             return
         shipment, now = pickle.loads(question)  # noqa: S301  # of our own process
-        answers.writelines(framed(_without_what_was_asked(judge_one(shipment, now))))
+        answers.writelines(frame(_without_question(judge_one(shipment, now))))
         answers.flush()
 
 
 _NO_DEVICE: Final = Device(device_id="", checkpoint=Checkpoint(), trace=EMPTY)
 
 
-def _without_what_was_asked(judged: Judged) -> Judged:
+def _without_question(judged: Judged) -> Judged:
     """Remove what the asking side has, and exceptions, which may not be picklable."""
     if judged.verdict is None:
         return judged
@@ -221,7 +223,7 @@ def main() -> None:
         signal.signal(kind, signal.SIG_IGN)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever prints must not mix with the answers
-    airfields()
+    airport_index()
     gc.freeze()
     with suppress(BrokenPipeError):
         serve(sys.stdin.buffer, answers)

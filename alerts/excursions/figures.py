@@ -46,33 +46,33 @@ def exhaustion(budget: Duration, used: Duration, start: Instant) -> Instant:
 # relative to the warmest temperature so far: it is then at least 1 and its logarithm always exists.
 
 
-def warmth(plan: Plan) -> float:
+def delta_h_over_r(plan: Plan) -> float:
     """Return ΔH/R in kelvin."""
     return plan.delta_h_kj_mol / GAS_CONSTANT_KJ_MOL_K
 
 
-def weigh(
-    warmth_k: float, total: float, warmest_c: float, held: Iterable[tuple[float, Duration]]
+def add_exp_terms(
+    delta_h_over_r_k: float, exp_sum: float, warmest_c: float, held: Iterable[tuple[float, Duration]]
 ) -> tuple[float, float]:
     """Add readings, in °C with how long each held, to `exp_sum`; start from 0.0 and COLDEST_C.
 
     Returns (exp_sum, warmest_c).
     """
-    least = warmth_k / (warmest_c - COLDEST_C) if warmest_c > COLDEST_C else 0.0
+    reference = delta_h_over_r_k / (warmest_c - COLDEST_C) if warmest_c > COLDEST_C else 0.0
     for celsius, hold in held:
         if not hold or celsius <= COLDEST_C:  # at 0 K the term is 0
             continue
-        exponent = warmth_k / (celsius - COLDEST_C)
+        exponent = delta_h_over_r_k / (celsius - COLDEST_C)
         if celsius > warmest_c:
-            total *= _rate(warmth_k, warmest_c, celsius)
-            warmest_c, least = celsius, exponent
-        total += hold * exp(least - exponent)
-    return total, warmest_c
+            exp_sum *= _exp_ratio(delta_h_over_r_k, warmest_c, celsius)
+            warmest_c, reference = celsius, exponent
+        exp_sum += hold * exp(reference - exponent)
+    return exp_sum, warmest_c
 
 
-def weigh_many(
-    warmth_k: float,
-    total: float,
+def add_exp_terms_by_segment(
+    delta_h_over_r_k: float,
+    exp_sum: float,
     warmest_c: float,
     celsius: NDArray[np.float64],
     holds: NDArray[np.int64],
@@ -85,27 +85,30 @@ def weigh_many(
     celsius = np.where(holds > 0, celsius, COLDEST_C)  # at which the term is 0
     warmest = np.maximum.accumulate(np.maximum(np.maximum.reduceat(celsius, starts), warmest_c))
     with np.errstate(divide="ignore"):  # at 0 K the exponent is infinite, and the term 0
-        least = np.where(warmest > COLDEST_C, warmth_k / (warmest - COLDEST_C), 0)
-        exponents = warmth_k / (celsius - COLDEST_C)
+        reference = np.where(warmest > COLDEST_C, delta_h_over_r_k / (warmest - COLDEST_C), 0)
+        exponents = delta_h_over_r_k / (celsius - COLDEST_C)
     lengths = np.diff(starts, append=len(celsius))
-    aged = np.add.reduceat(np.exp(np.repeat(least, lengths) - exponents) * holds, starts)
+    terms = np.add.reduceat(np.exp(np.repeat(reference, lengths) - exponents) * holds, starts)
     sums = []
-    for new, new_warmest_c in zip(aged.tolist(), warmest.tolist(), strict=True):
+    for new, new_warmest_c in zip(terms.tolist(), warmest.tolist(), strict=True):
         if new_warmest_c > warmest_c:
-            total, warmest_c = total * _rate(warmth_k, warmest_c, new_warmest_c), new_warmest_c
-        total += new
-        sums.append((total, warmest_c))
+            exp_sum, warmest_c = (
+                exp_sum * _exp_ratio(delta_h_over_r_k, warmest_c, new_warmest_c),
+                new_warmest_c,
+            )
+        exp_sum += new
+        sums.append((exp_sum, warmest_c))
     return sums
 
 
-def _rate(warmth_k: float, celsius: float, warmest_c: float) -> float:
+def _exp_ratio(delta_h_over_r_k: float, celsius: float, warmest_c: float) -> float:
     """Return the term of a temperature divided by that of a temperature at least as warm (Arrhenius)."""
     if celsius <= COLDEST_C:  # at 0 K the term is 0, and dividing by it fails
         return 0.0
-    return exp(warmth_k / (warmest_c - COLDEST_C) - warmth_k / (celsius - COLDEST_C))
+    return exp(delta_h_over_r_k / (warmest_c - COLDEST_C) - delta_h_over_r_k / (celsius - COLDEST_C))
 
 
-def mean_kinetic_c(plan: Plan, total: float, warmest_c: float, held: Duration) -> float | None:
+def mean_kinetic_c(plan: Plan, exp_sum: float, warmest_c: float, held: Duration) -> float | None:
     """Return the mean kinetic temperature in °C of readings that held for `held` in total.
 
     None if the plan has no such temperature or nothing has held yet. Source: USP <1079.2>.
@@ -114,5 +117,5 @@ def mean_kinetic_c(plan: Plan, total: float, warmest_c: float, held: Duration) -
         return None
     if warmest_c <= COLDEST_C:
         return COLDEST_C
-    warmth_k = warmth(plan)
-    return warmth_k / (warmth_k / (warmest_c - COLDEST_C) - log(total / held)) + COLDEST_C
+    delta_h_over_r_k = delta_h_over_r(plan)
+    return delta_h_over_r_k / (delta_h_over_r_k / (warmest_c - COLDEST_C) - log(exp_sum / held)) + COLDEST_C

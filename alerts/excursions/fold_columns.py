@@ -19,22 +19,22 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.excursions.figures import warmth, weigh_many
-from alerts.excursions.phases import HIGH, LOW, PHASES, LoggerState, make_run, spend, zones
+from alerts.excursions.figures import add_exp_terms_by_segment, delta_h_over_r
+from alerts.excursions.phases import HIGH, LOW, PHASES, LoggerState, make_run, spend_budget, zones
 from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Celsius, Trace
 from alerts.model import COLDEST_C, HOTTEST_C, Duration, EndedBy, Instant, Run, Window
 
 Column: TypeAlias = NDArray[Any]
 
-_MANY: Final = 32
+_COPY_BY_SEGMENT_UP_TO: Final = 32
 """Segments; picking readings individually is faster from about this number on."""
 
 # Only places where the zone changes matter, because a second reading in a zone changes nothing.
 assert all(PHASES[row[zone]][zone] == row[zone] for row in PHASES for zone in range(len(row)))
 
 
-def fold_trace(
+def fold_columns(
     plan: Plan, window: Window, state: LoggerState, trace: Trace, safe_after: Sequence[int] = ()
 ) -> tuple[LoggerState, list[Run], list[LoggerState]]:
     """Fold in a trace; return the state, the excursions that it closes, and the states at safe points.
@@ -48,69 +48,73 @@ def fold_trace(
         return state, [], []
     if (state.seen is not None and trace.at[0] <= state.seen) or (trace.at[1:] <= trace.at[:-1]).any():
         raise ValueError(f"readings not in order, or not after {state.seen}: fold again from before them")
-    work = _Work(plan, state, trace)
-    states = list(work.states([*safe_after, len(trace)]))
-    closed = [run for run, end in work.ended if end - run.start >= plan.on_delay]
+    running = _ColumnFold(plan, state, trace)
+    states = list(running.states([*safe_after, len(trace)]))
+    closed = [run for run, end in running.ended_runs if end - run.start >= plan.on_delay]
     return states[-1], closed, states[:-1]
 
 
-class _Work:
+class _ColumnFold:
     """The running fold of one trace."""
 
     def __init__(self, plan: Plan, state: LoggerState, trace: Trace) -> None:
         self._plan, self._before, self._at = plan, state, trace.at
         self._is_valid = (trace.celsius >= COLDEST_C) & (trace.celsius <= HOTTEST_C)
-        valid = _stretches(self._is_valid)
-        self._valid = _Valid(plan, state, _only(valid, self._is_valid, trace)) if valid else None
-        self.ended = [] if self._valid is None else self._valid.ended()
+        valid = _valid_segments(self._is_valid)
+        self._valid = (
+            _ValidReadings(plan, state, _valid_readings(valid, self._is_valid, trace)) if valid else None
+        )
+        self.ended_runs = [] if self._valid is None else self._valid.ended_runs()
 
     def states(self, counts: Sequence[int]) -> Iterator[LoggerState]:
         """Yield the states after ascending counts of readings, the last being all of them."""
-        stretches = pairwise((0, *counts))
-        valid = list(accumulate(int(np.count_nonzero(self._is_valid[start:end])) for start, end in stretches))
+        segments = pairwise((0, *counts))
+        valid = list(accumulate(int(np.count_nonzero(self._is_valid[start:end])) for start, end in segments))
         values = iter(()) if self._valid is None else self._valid.values_after(sorted({*valid} - {0}))
         seen = self._at[np.array(counts) - 1].tolist()
-        fields, counted, over = self._before.fields(), 0, 0
+        fields, taken, spent = self._before.fields(), 0, 0
         for count, fields["seen"], of_valid in zip(counts, seen, valid, strict=True):
             fields["readings"] = self._before.readings + count
-            if of_valid > counted:
+            if of_valid > taken:
                 fields |= next(values)
             state = LoggerState(**fields)
-            now_over = bisect_right(self.ended, state.last_at, lo=over, key=itemgetter(1))
-            if now_over > over:
-                state = spend(self._plan, state, ((run.start, end) for run, end in self.ended[over:now_over]))
+            now_spent = bisect_right(self.ended_runs, state.last_at, lo=spent, key=itemgetter(1))
+            if now_spent > spent:
+                state = spend_budget(
+                    self._plan, state, ((run.start, end) for run, end in self.ended_runs[spent:now_spent])
+                )
                 fields["used"], fields["exhausted_at"] = state.used, state.exhausted_at
             yield state
-            counted, over = of_valid, now_over
+            taken, spent = of_valid, now_spent
 
 
-def _stretches(valid: Column) -> list[tuple[int, int]]:
+def _valid_segments(valid: Column) -> list[tuple[int, int]]:
     """Return the [start, end) of each segment of valid readings."""
     turns = ((valid[1:] != valid[:-1]).nonzero()[0] + 1).tolist()
-    stretches = list(pairwise((0, *turns, len(valid))))
-    return stretches[::2] if valid[0] else stretches[1::2]
+    segments = list(pairwise((0, *turns, len(valid))))
+    return segments[::2] if valid[0] else segments[1::2]
 
 
-def _only(stretches: list[tuple[int, int]], valid: Column, trace: Trace) -> Trace:
+def _valid_readings(segments: list[tuple[int, int]], valid: Column, trace: Trace) -> Trace:
     """Return the valid readings; copying whole segments is faster unless there are very many."""
-    if len(stretches) == 1:
-        return trace[slice(*stretches[0])]
-    if len(stretches) > _MANY:
+    if len(segments) == 1:
+        return trace[slice(*segments[0])]
+    if len(segments) > _COPY_BY_SEGMENT_UP_TO:
         return Trace(trace.at[valid], trace.celsius[valid])
-    at, celsius = ([column[start:end] for start, end in stretches] for column in (trace.at, trace.celsius))
+    at, celsius = ([column[start:end] for start, end in segments] for column in (trace.at, trace.celsius))
     return Trace(np.concatenate(at), np.concatenate(celsius))
 
 
-class _Valid:
+class _ValidReadings:
     """The valid readings; a place is the index of a reading among them."""
 
-    def __init__(self, plan: Plan, before: LoggerState, counted: Trace) -> None:
+    def __init__(self, plan: Plan, before: LoggerState, readings: Trace) -> None:
         self._plan, self._before = plan, before
-        self._at, self._celsius = counted.at, counted.celsius
-        self._since = before.last_at if before.valid else int(counted.at[0])
-        self._silence = silence = np.empty_like(counted.at)
-        silence[0] = counted.at[0] - self._since
-        np.subtract(counted.at[1:], counted.at[:-1], out=silence[1:])
+        self._at, self._celsius = readings.at, readings.celsius
+        self._since = before.last_at if before.valid else int(readings.at[0])
+        self._silence = silence = np.empty_like(readings.at)
+        silence[0] = readings.at[0] - self._since
+        np.subtract(readings.at[1:], readings.at[:-1], out=silence[1:])
         self._gaps: list[int] = []
         """Places before which the silence was longer than a reading holds."""
         self._lost = np.zeros(1, np.int64)
@@ -119,10 +123,10 @@ class _Valid:
             gaps = (silence > plan.max_gap).nonzero()[0]
             self._gaps = gaps.tolist()
             self._lost = np.concatenate(([0], np.cumsum(silence[gaps] - plan.max_gap)))
-        self._places, self._phases = _changes(plan, before.phase, counted.celsius)
+        self._places, self._phases = _changes(plan, before.phase, readings.celsius)
         """The readings at which the phase changed, and the new phases."""
         changed = np.array(self._places, np.intp)
-        self._changed_at: list[Instant] = counted.at[changed].tolist()
+        self._changed_at: list[Instant] = readings.at[changed].tolist()
         self._held_at_change = self._held_until(changed)
         self._out_at_change = self._out_at_changes()
 
@@ -140,10 +144,10 @@ class _Valid:
             islice(accumulate(coldest, min, initial=before.min_c), 1, None),
             islice(accumulate(warmest, max, initial=before.max_c), 1, None),
             _sums(before.sum_c, self._celsius, ends),
-            self._weighed(starts),
+            self._exp_sums(starts),
             strict=True,
         )
-        for count, last_at, last_c, held, min_c, max_c, sum_c, (weighed, warmest_c) in columns:
+        for count, last_at, last_c, held, min_c, max_c, sum_c, (exp_sum, warmest_c) in columns:
             phase, start, peak_c, has_gap, held_out = self._phase_after(count - 1, held)
             yield {
                 "last_at": last_at,
@@ -158,7 +162,7 @@ class _Valid:
                 "min_c": min_c,
                 "max_c": max_c,
                 "sum_c": sum_c,
-                "weighed": weighed,
+                "exp_sum": exp_sum,
                 "warmest_c": warmest_c,
             }
 
@@ -178,13 +182,15 @@ class _Valid:
         )
         return list(accumulate(until - since if phase else 0 for since, until, phase in held))
 
-    def _weighed(self, starts: Sequence[int]) -> Sequence[tuple[float, float]]:
+    def _exp_sums(self, starts: Sequence[int]) -> Sequence[tuple[float, float]]:
         before = self._before
         if not self._plan.has_mkt:
-            return [(before.weighed, before.warmest_c)] * len(starts)
+            return [(before.exp_sum, before.warmest_c)] * len(starts)
         held = np.concatenate(([before.last_c if before.valid else self._celsius[0]], self._celsius[:-1]))
         holds = np.minimum(self._silence, self._plan.max_gap)
-        return weigh_many(warmth(self._plan), before.weighed, before.warmest_c, held, holds, starts)
+        return add_exp_terms_by_segment(
+            delta_h_over_r(self._plan), before.exp_sum, before.warmest_c, held, holds, starts
+        )
 
     def _phase_after(self, last: int, held: Duration) -> tuple[int, Instant, float, bool, Duration]:
         """Return the phase after a reading, its start, peak and has_gap, and the time out of range."""
@@ -213,7 +219,7 @@ class _Valid:
         """Return whether there is a gap between two readings."""
         return bisect_right(self._gaps, first) < bisect_right(self._gaps, last)
 
-    def ended(self) -> list[tuple[Run, Instant]]:
+    def ended_runs(self) -> list[tuple[Run, Instant]]:
         """Return the runs that the readings end, and when."""
         runs = []
         first = self._places[0] if self._places else 0

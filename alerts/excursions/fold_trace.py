@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Final
 
 from alerts.excursions.fold import Evaluation, finish, fold
-from alerts.excursions.fold_columns import fold_trace
+from alerts.excursions.fold_columns import fold_columns
 from alerts.excursions.phases import LoggerState
 from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Trace
@@ -18,7 +18,7 @@ COLUMNS_FROM: Final = 320
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Folded:
+class FoldedTrace:
     """The state after a trace, the excursions that were closed on the way, and the safe points passed."""
 
     state: LoggerState
@@ -26,19 +26,19 @@ class Folded:
     safe_points: tuple[LoggerState, ...]
 
 
-def bring_forward(plan: Plan, window: Window, state: LoggerState, trace: Trace) -> Folded:
+def fold_trace(plan: Plan, window: Window, state: LoggerState, trace: Trace) -> FoldedTrace:
     """Fold in readings in strict order of time and after `state.seen`; anything else raises ValueError."""
     trace = trace.within(window.departed_at, window.delivered_at)
     counts = safe_counts(state, trace)
     if len(trace) >= COLUMNS_FROM:
-        state, closed, safe_points = fold_trace(plan, window, state, trace, counts)
-        return Folded(state=state, closed=tuple(closed), safe_points=tuple(safe_points))
+        state, closed, safe_points = fold_columns(plan, window, state, trace, counts)
+        return FoldedTrace(state=state, closed=tuple(closed), safe_points=tuple(safe_points))
     states, closed = [state], []
     for start, end in pairwise((0, *counts, len(trace))):
         state, more = fold(plan, window, states[-1], trace[start:end].samples())
         states.append(state)
         closed += more
-    return Folded(state=states[-1], closed=tuple(closed), safe_points=tuple(states[1:-1]))
+    return FoldedTrace(state=states[-1], closed=tuple(closed), safe_points=tuple(states[1:-1]))
 
 
 def safe_counts(state: LoggerState, trace: Trace) -> range:
@@ -48,5 +48,5 @@ def safe_counts(state: LoggerState, trace: Trace) -> range:
 
 def evaluate_trace(plan: Plan, window: Window, trace: Trace, now: Instant) -> Evaluation:
     """Judge a whole trace at once, as `fold.evaluate` does with samples."""
-    folded = bring_forward(plan, window, LoggerState(), trace)
+    folded = fold_trace(plan, window, LoggerState(), trace)
     return finish(plan, window, folded.state, now, folded.closed)

@@ -23,17 +23,17 @@ FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 # them; if not all readings have, with the instants of those that do. A column per channel would cost many
 # times as much where readings have none.
 _LOAD = """
-SELECT wanted.position, r.*
+SELECT requested.position, r.*
 FROM unnest($1::int[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
-         AS wanted(position, device_id, starting, after, before)
+         AS requested(position, device_id, starting, after, before)
 CROSS JOIN LATERAL (
     SELECT array_send(array_agg(measured_at)) AS instants, array_send(array_agg(celsius)) AS celsius,
         max(received_at) AS received_at{aggregates}
     FROM (
         SELECT measured_at, CASE WHEN probe_ok THEN coalesce(temperature_c, 'NaN') ELSE 'NaN' END AS celsius,
             received_at{values}
-        FROM readings WHERE device_id = wanted.device_id AND measured_at >= wanted.starting
-            AND measured_at > wanted.after AND measured_at < wanted.before AND measured_at >= $6 AND measured_at < $7
+        FROM readings WHERE device_id = requested.device_id AND measured_at >= requested.starting
+            AND measured_at > requested.after AND measured_at < requested.before AND measured_at >= $6 AND measured_at < $7
             {known}
         ORDER BY measured_at
     ) AS ordered
@@ -111,9 +111,9 @@ class LoadedReadings:
 _NOTHING: Final = LoadedReadings(trace=EMPTY, received_at=None)
 
 
-async def load(
+async def load_readings(
     connection: Connection,
-    stretches: Sequence[ReadingRange],
+    ranges: Sequence[ReadingRange],
     channels: frozenset[Channel] = frozenset(),
     known_at: datetime | None = None,
 ) -> list[LoadedReadings]:
@@ -121,16 +121,16 @@ async def load(
 
     With `known_at`, only readings that had been received by then.
     """
-    loaded = [_NOTHING] * len(stretches)
-    if not stretches:
+    loaded = [_NOTHING] * len(ranges)
+    if not ranges:
         return loaded
-    starting = [to_datetime(one.starting) for one in stretches]
-    after = [FROM_THE_START if one.after is None else to_datetime(one.after) for one in stretches]
-    before = [FOR_EVER if one.before is None else to_datetime(one.before) for one in stretches]
+    starting = [to_datetime(range_.starting) for range_ in ranges]
+    after = [FROM_THE_START if range_.after is None else to_datetime(range_.after) for range_ in ranges]
+    before = [FOR_EVER if range_.before is None else to_datetime(range_.before) for range_ in ranges]
     rows = await connection.fetch(
         _statement(channels, known=known_at is not None),
-        range(len(stretches)),
-        [one.device_id for one in stretches],
+        range(len(ranges)),
+        [range_.device_id for range_ in ranges],
         starting,
         after,
         before,

@@ -64,12 +64,12 @@ class LoggerState:
     min_c: float = HOTTEST_C
     max_c: float = COLDEST_C
     sum_c: float = 0.0
-    weighed: float = 0.0
+    exp_sum: float = 0.0
     warmest_c: float = COLDEST_C
 
     def to_json(self) -> dict[str, Any]:
         """Return the state for storage."""
-        return {"version": STATE_VERSION, **self.fields()}
+        return {"version": STATE_VERSION, **dict(zip(_KEYS, _values(self), strict=True))}
 
     def fields(self) -> dict[str, Any]:
         """Return all fields by name."""
@@ -78,13 +78,16 @@ class LoggerState:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "LoggerState | None":
         """Read a stored state; None if another version of the fold wrote it, so that folding starts again."""
-        if data.get("version") != STATE_VERSION or not data.keys() >= _NAMES:
+        if data.get("version") != STATE_VERSION or not data.keys() >= _ALL_KEYS:
             return None
-        return cls(**{name: data[name] for name in _FIELDS})
+        return cls(**{name: data[key] for name, key in _FIELDS_AND_KEYS})
 
 
 _FIELDS: Final = tuple(field.name for field in fields(LoggerState))
-_NAMES: Final = frozenset(_FIELDS)
+_KEYS: Final = tuple("weighed" if name == "exp_sum" else name for name in _FIELDS)
+"""The names under which fields are stored."""
+_FIELDS_AND_KEYS: Final = tuple(zip(_FIELDS, _KEYS, strict=True))
+_ALL_KEYS: Final = frozenset(_KEYS)
 _values: Final = attrgetter(*_FIELDS)
 
 
@@ -106,7 +109,7 @@ def make_run(
     )
 
 
-def spend(plan: Plan, state: LoggerState, runs: Iterable[tuple[Instant, Instant]]) -> LoggerState:
+def spend_budget(plan: Plan, state: LoggerState, runs: Iterable[tuple[Instant, Instant]]) -> LoggerState:
     """Take runs, given as start and end, from the budget."""
     used, exhausted_at = state.used, state.exhausted_at
     for start, end in runs:

@@ -161,7 +161,7 @@ def make_plan(band: str, overrides: Mapping[str, Any], defaults: Limits | None =
     if band not in set(Band):
         return PlanRefused(field="band", why=f"must be one of {', '.join(Band)}")
     for name, value in overrides.items():
-        if why := _wrong(name, value):
+        if why := _wrong_field(name, value):
             return PlanRefused(field=name, why=why)
     limits = _limits(defaults or BANDS[Band(band)], overrides)
     if isinstance(limits, PlanRefused):
@@ -196,12 +196,12 @@ def refused_change(changes: Mapping[str, Any]) -> PlanRefused | None:
     for name, value in changes.items():
         if name == "band" and not (isinstance(value, str) and value in set(Band)):
             return PlanRefused(field="band", why=f"must be one of {', '.join(Band)}")
-        if name != "band" and (why := _wrong(name, value)):
+        if name != "band" and (why := _wrong_field(name, value)):
             return PlanRefused(field=name, why=why)
     return None
 
 
-def _wrong(name: str, value: Any) -> str | None:
+def _wrong_field(name: str, value: Any) -> str | None:
     """Return what is wrong with one field by itself."""
     if name == "rules":
         return None if _are_tunings(value) else _TUNINGS_ARE

@@ -45,7 +45,7 @@ class Trace:
     at: Instants
     celsius: Celsius
     channels: Mapping[Channel, NDArray[np.float64]] = field(default_factory=dict)
-    made: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+    cache: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
     """Results derived from the trace that several callers need; each caller keeps its own, under its own
     key."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from alerts.excursions.plan import Plan
 from alerts.model import Duration, Instant, Window
-from alerts.rules.airports import Airfields
+from alerts.rules.airports import AirportIndex
 from alerts.rules.place import Place
 
 
@@ -59,17 +59,17 @@ class Facts:
     planned_arrival: Instant | None = None
     packed_out_at: Instant | None = None
     use_by: Instant | None = None
-    airfields: Airfields | None = field(default=None, compare=False, repr=False)
+    airports: AirportIndex | None = field(default=None, compare=False, repr=False)
     """The world's airports, to name the one where a logger was last seen."""
     interval: Mapping[str, Duration] = field(default_factory=dict)
     """The registered reading interval of each logger."""
 
-    def stretch(self, at: Instant) -> Instant:
+    def to_journey_time(self, at: Instant) -> Instant:
         """Return an instant of the clock in journey time, which runs `plan.time_lapse` times as fast."""
         start = self.window.departed_at
         return start + round((at - start) * self.plan.time_lapse)
 
-    def on_the_clock(self, at: Instant) -> Instant:
+    def to_clock_time(self, at: Instant) -> Instant:
         """Return an instant of journey time as the clock shows it, which is what people are told."""
         start = self.window.departed_at
         return start + round((at - start) / self.plan.time_lapse)

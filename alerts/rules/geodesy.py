@@ -11,7 +11,7 @@ Vector: TypeAlias = tuple[float, float, float]
 
 
 @lru_cache(maxsize=4096)
-def on_sphere(lat: float, lon: float) -> Vector:
+def unit_vector(lat: float, lon: float) -> Vector:
     """Return a position as a point on the unit sphere, where no longitude and no pole is special."""
     phi, theta = radians(lat), radians(lon)
     return cos(phi) * cos(theta), cos(phi) * sin(theta), sin(phi)
@@ -34,18 +34,18 @@ def distance_to_path_m(point: Vector, start: Vector, end: Vector) -> float:
     nearest_end = min(_angle(point, start), _angle(point, end))
     if length < 1e-12:
         return EARTH_M * nearest_end
-    beside_start = cosine(cross(normal, start), point) >= 0
-    beside_end = cosine(cross(end, normal), point) >= 0
+    beside_start = dot(cross(normal, start), point) >= 0
+    beside_end = dot(cross(end, normal), point) >= 0
     if not (beside_start and beside_end):
         return EARTH_M * nearest_end
-    return EARTH_M * abs(asin(max(-1.0, min(1.0, cosine(normal, point) / length))))
+    return EARTH_M * abs(asin(max(-1.0, min(1.0, dot(normal, point) / length))))
 
 
 def _angle(a: Vector, b: Vector) -> float:
-    return atan2(hypot(*cross(a, b)), cosine(a, b))
+    return atan2(hypot(*cross(a, b)), dot(a, b))
 
 
-def cosine(a: Vector, b: Vector) -> float:
+def dot(a: Vector, b: Vector) -> float:
     """Return the dot product: for unit vectors the cosine of their angle, a cheap test of near or far."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 

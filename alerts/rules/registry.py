@@ -45,7 +45,7 @@ RULES: Final[tuple[AnyRule, ...]] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Tuned:
+class TunedRule:
     """A rule with the tuning of one shipment."""
 
     rule: AnyRule
@@ -68,14 +68,14 @@ def rule_of(kind: str) -> AnyRule | None:
 
 
 @lru_cache(maxsize=1024)
-def tuned(plan: Plan) -> tuple[Tuned, ...]:
+def tuned_rules(plan: Plan) -> tuple[TunedRule, ...]:
     """Return the rules that are enabled for a shipment.
 
     Rules and parameters in the plan that do not exist (any more) are ignored.
     """
     given = dict(plan.rules)
     every = (
-        Tuned(rule=rule, tuning=_tuning(rule, dict(given.get(rule.kind, ()))), kind=rule.kind)
+        TunedRule(rule=rule, tuning=_tuning(rule, dict(given.get(rule.kind, ()))), kind=rule.kind)
         for rule in RULES
     )
     return tuple(one for one in every if one.tuning.enabled)

@@ -41,7 +41,7 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class LookTime:
     """The instant of a look, and what the shipment's times mean for it."""
 
     through: Instant
@@ -49,7 +49,7 @@ class Moment:
     ahead."""
     watched_from: Instant
     """Since when the departure has been known."""
-    over: Instant | None = None
+    shipment_ended_at: Instant | None = None
     """When the shipment ended, if it has: from then on nothing new is found, and what still held ends."""
     device_id: str | None = None
     """The logger that is looked at; None for the whole shipment."""
@@ -77,7 +77,7 @@ class Look:
 
     found: Finding | None = None
     again_at: Instant | None = None
-    apart: Mapping[str, Finding] = field(default_factory=dict)
+    also_found: Mapping[str, Finding] = field(default_factory=dict)
     """Further findings, under the names of `Rule.also_finds`. Each is an alert of its own."""
 
 
@@ -101,19 +101,19 @@ class Rule(ABC, Generic[P, S]):
     loaded."""
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
     """The least and the greatest value of each number of the tuning."""
-    about_now: ClassVar[bool] = False
+    only_ongoing: ClassVar[bool] = False
     """It finds only what holds now. An alert ends when it is no longer found, at the instant `ended_at`
     returns."""
-    apart: ClassVar[tuple[str, ...]] = ()
+    also_finds: ClassVar[tuple[str, ...]] = ()
     """Names of its `Look.also_found`. Their alerts have the name at the end of the subject, after a colon."""
-    shares: ClassVar[str] = ""
+    shared_field: ClassVar[str] = ""
     """The field of its state, a named tuple, that is stored once for all rules whose states agree on it."""
 
     @abstractmethod
     def fold(self, tuning: P, facts: Facts, state: S, trace: Trace) -> S:
         """Fold in readings in strict order of time, all later than those folded before."""
 
-    def ended(self, states: Sequence[S], since: Instant, name: str | None = None) -> Instant | None:  # noqa: ARG002
+    def ended_at(self, states: Sequence[S], since: Instant, name: str | None = None) -> Instant | None:  # noqa: ARG002
         """Return when an alert raised at `since` ended, now that `look` no longer finds it; None: it never held.
 
         Called only if `only_ongoing` is set. `states` has one state for a `DeviceRule`; `name` is
@@ -126,7 +126,7 @@ class DeviceRule(Rule[P, S]):
     """A rule about one logger. Its subject is `kind:device_id`."""
 
     @abstractmethod
-    def look(self, tuning: P, facts: Facts, state: S, moment: Moment) -> Look:
+    def look(self, tuning: P, facts: Facts, state: S, look_time: LookTime) -> Look:
         """Judge the folded state of one logger."""
 
 
@@ -134,7 +134,7 @@ class ShipmentRule(Rule[P, S]):
     """A rule about the whole shipment, by the readings of any of its loggers. Its subject is its kind."""
 
     @abstractmethod
-    def look(self, tuning: P, facts: Facts, states: Sequence[S], moment: Moment) -> Look:
+    def look(self, tuning: P, facts: Facts, states: Sequence[S], look_time: LookTime) -> Look:
         """Judge the states of all loggers, at least one; a logger without a reading has the default state."""
 
 
@@ -171,13 +171,13 @@ def load(state: type[S], values: Sequence[Any]) -> S:
         if value is None:
             given[place] = default
         elif seldom and len(value) == len(default) - seldom:
-            given[place] = _tuple(default, [*default[:seldom], *value])
+            given[place] = _read_tuple(default, [*default[:seldom], *value])
         else:
-            given[place] = _tuple(default, value)
+            given[place] = _read_tuple(default, value)
     return state(**dict(zip(shape.names, given, strict=False))) if shape.by_name else state(*given)
 
 
-def shared_place(state: type[Any], field_name: str) -> int:
+def shared_index(state: type[Any], field_name: str) -> int:
     """Return the index of a field in what `dump` returns."""
     return _shape(state).names.index(field_name)
 
@@ -218,7 +218,7 @@ def _read_shape(state: Hashable) -> _Shape:
     )
 
 
-def _tuple(default: tuple[Any, ...], values: Any) -> tuple[Any, ...]:
+def _read_tuple(default: tuple[Any, ...], values: Any) -> tuple[Any, ...]:
     if type(values) is not list:
         if type(values) is type(default):
             return values  # already a tuple of this type

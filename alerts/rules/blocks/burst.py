@@ -31,26 +31,26 @@ class Burst(NamedTuple):
     peak: float = 0.0
     times: int = 0
 
-    def until(self, pace: BurstTiming, through: Instant) -> Instant | None:
+    def ended_at(self, timing: BurstTiming, through: Instant) -> Instant | None:
         """Return when the burst was over; None if it is still going on at `through`."""
-        return self.last + pace.quiet if through - self.last >= pace.quiet else None
+        return self.last + timing.quiet if through - self.last >= timing.quiet else None
 
 
 NO_BURST = Burst()
 
 
-def burst(pace: BurstTiming, before: Burst, at: Instants, values: NDArray[np.float64]) -> Burst:
+def fold_burst(timing: BurstTiming, before: Burst, at: Instants, values: NDArray[np.float64]) -> Burst:
     """Fold in values in order of time; the result does not depend on how they are cut into calls."""
-    if len(values) == 1 and not values[0] >= pace.keep_at:  # or NaN
+    if len(values) == 1 and not values[0] >= timing.keep_at:  # or NaN
         return before
-    keep = values >= pace.keep_at
+    keep = values >= timing.keep_at
     if not keep.any():
         return before
     since, last, peak, times = before
     for place in np.flatnonzero(keep).tolist():
         now, value = int(at[place]), float(values[place])
-        if since is None or now - last >= pace.quiet:
-            if value >= pace.raise_at:
+        if since is None or now - last >= timing.quiet:
+            if value >= timing.raise_at:
                 since, last, peak, times = now, now, value, 1
         else:
             last, peak, times = now, max(peak, value), times + 1

@@ -11,7 +11,13 @@ from typing import NamedTuple
 from alerts.excursions.trace import Channel
 from alerts.model import SECOND, Duration, Instant
 from alerts.rules.blocks.bins import Bin
-from alerts.rules.blocks.coolant_filter import NEVER, Ahead, Left, lasts, lasts_at_least
+from alerts.rules.blocks.coolant_filter import (
+    NEVER_EMPTY,
+    Conditions,
+    CoolantLeft,
+    least_time_left,
+    time_left,
+)
 from alerts.rules.facts import Charge, Dewar, Facts
 from alerts.rules.rule import Tuning
 
@@ -92,23 +98,23 @@ class LastBin(NamedTuple):
     """What the last bin showed beside the filter's state: tilt, heat and temperature; and the estimate."""
 
     heat: float = 1.0
-    usual_heat: float = 1.0
+    mean_heat: float = 1.0
     tilt: float = 0.0
     tilted_since: Instant | None = None
-    rests_c: float | None = None
+    resting_c: float | None = None
     last_c: float | None = None
     warm_bins: int = 0
-    gone_since: Instant | None = None
-    weighed: bool = False
+    empty_since: Instant | None = None
+    mass_known: bool = False
     dropped_at: Instant | None = None
     tilt_known: bool = False
     filled_at: Instant = 0
-    lo: Instant = NEVER
-    mid: Instant = NEVER
-    hi: Instant = NEVER
+    earliest: Instant = NEVER_EMPTY
+    expected: Instant = NEVER_EMPTY
+    latest: Instant = NEVER_EMPTY
 
 
-_RESTS, _TILT_KNOWN = LastBin._fields.index("rests_c"), LastBin._fields.index("tilt_known")
+_RESTING_C, _TILT_KNOWN = LastBin._fields.index("resting_c"), LastBin._fields.index("tilt_known")
 
 
 class Vessel(NamedTuple):
@@ -134,167 +140,183 @@ def vessel_of(facts: Facts) -> Vessel | None:
 # Filter updates
 
 
-def followed(
-    tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, left: Left, course: LastBin, one: Bin
-) -> tuple[Left, LastBin]:
+def fold_bin(
+    tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, left: CoolantLeft, last: LastBin, bin_: Bin
+) -> tuple[CoolantLeft, LastBin]:
     """Fold one bin into the filter's state; the estimate is left to `with_estimate`, called when it matters."""
     if not left.at:
-        left, filled_at = _begun(tuning, facts, vessel, one.start)
-        course = course._replace(filled_at=filled_at)
-    heat, lid, tilt = _acting(tuning, vessel, course, one)
-    usual = course.usual_heat + (heat - course.usual_heat) * min(
-        1.0, 20 * max(0, one.last_at - left.at) / vessel.hold_time
+        left, filled_at = _initial(tuning, facts, vessel, bin_.start)
+        last = last._replace(filled_at=filled_at)
+    heat, lid, tilt = _heat_lid_tilt(tuning, vessel, last, bin_)
+    mean_heat = last.mean_heat + (heat - last.mean_heat) * min(
+        1.0, 20 * max(0, bin_.last_at - left.at) / vessel.hold_time
     )
     # Only what held both before and after a gap is assumed in it.
-    between = min(course.tilt, tilt)
-    left, course = _through(tuning, vessel, left, course, max(left.at, one.start), usual, between)
-    left, course = _through(
-        tuning, vessel, left, course, one.last_at, heat * (1 + tuning.lid_loss * lid), tilt
-    )
+    between = min(last.tilt, tilt)
+    left, last = _advance(tuning, vessel, left, last, max(left.at, bin_.start), mean_heat, between)
+    left, last = _advance(tuning, vessel, left, last, bin_.last_at, heat * (1 + tuning.lid_loss * lid), tilt)
     tilted = tilt > 0.15
-    tilted_since = (course.tilted_since or one.start) if tilted else None
-    tilt_known = course.tilt_known or one.columns[_TILT][0] > 0
-    course = LastBin._make(
-        (heat, usual, tilt, tilted_since, *course[_RESTS:_TILT_KNOWN], tilt_known, *course[_TILT_KNOWN + 1 :])
+    tilted_since = (last.tilted_since or bin_.start) if tilted else None
+    tilt_known = last.tilt_known or bin_.columns[_TILT][0] > 0
+    last = LastBin._make(
+        (
+            heat,
+            mean_heat,
+            tilt,
+            tilted_since,
+            *last[_RESTING_C:_TILT_KNOWN],
+            tilt_known,
+            *last[_TILT_KNOWN + 1 :],
+        )
     )
-    count, _, _, hardest = one.columns[_SHOCK]
+    count, _, _, hardest = bin_.columns[_SHOCK]
     if count and hardest >= tuning.drop_g and vessel.nitrogen:
-        left = left._replace(rate_rate=left.rate_rate + tuning.drop_sd**2)
-        course = course._replace(dropped_at=one.last_at)
-    if vessel.dewar.ln2_capacity_kg and (kg := one.level(_KG)) is not None:
-        left, course = _weighed(tuning, vessel, left, course, kg, vessel.dewar.ln2_capacity_kg)
-    return left, _felt(tuning, vessel, course, one, lid)
+        left = left._replace(rate_var=left.rate_var + tuning.drop_sd**2)
+        last = last._replace(dropped_at=bin_.last_at)
+    if vessel.dewar.ln2_capacity_kg and (kg := bin_.trimmed_mean(_KG)) is not None:
+        left, last = _update_by_mass(tuning, vessel, left, last, kg, vessel.dewar.ln2_capacity_kg)
+    return left, _update_by_temperature(tuning, vessel, last, bin_, lid)
 
 
-def _begun(tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, at: Instant) -> tuple[Left, Instant]:
+def _initial(
+    tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, at: Instant
+) -> tuple[CoolantLeft, Instant]:
     """Start from the last filling before `at`; without one, from a full dewar at pack-out or departure."""
     packed = facts.packed_out_at or facts.window.departed_at
     before = [charge for charge in vessel.dewar.charges if charge.at <= at]
     charge = before[-1] if before else Charge(at=min(at, packed))
-    left = Left(
+    left = CoolantLeft(
         at=charge.at,
-        share=_charged(vessel, charge),
-        share_share=tuning.charge_sd**2,
+        share=_charged_share(vessel, charge),
+        share_var=tuning.charge_sd**2,
         rate=tuning.rate if vessel.nitrogen else tuning.ice_rate,
-        rate_rate=(tuning.rate_sd if vessel.nitrogen else tuning.ice_rate_sd) ** 2,
-        tilts=tuning.tilt_loss if vessel.nitrogen else 0.0,
-        tilts_tilts=tuning.tilt_loss_sd**2 if vessel.nitrogen else 0.0,
+        rate_var=(tuning.rate_sd if vessel.nitrogen else tuning.ice_rate_sd) ** 2,
+        tilt_gain=tuning.tilt_loss if vessel.nitrogen else 0.0,
+        tilt_var=tuning.tilt_loss_sd**2 if vessel.nitrogen else 0.0,
     )
     return left, charge.at
 
 
-def _charged(vessel: Vessel, charge: Charge) -> float:
+def _charged_share(vessel: Vessel, charge: Charge) -> float:
     capacity = vessel.dewar.ln2_capacity_kg
     return charge.ln2_kg / capacity if capacity and charge.ln2_kg is not None else 1.0
 
 
-def _acting(tuning: HoldTimeTuning, vessel: Vessel, course: LastBin, one: Bin) -> tuple[float, float, float]:
+def _heat_lid_tilt(
+    tuning: HoldTimeTuning, vessel: Vessel, last: LastBin, bin_: Bin
+) -> tuple[float, float, float]:
     """Return the heat as a multiple of that in a room, the share of time with the lid open, and the tilt.
 
     The heat leak is proportional to the difference between ambient and coolant. What is not measured
     stays as it was.
     """
-    ambient_c, tilt_deg = one.level(_AMBIENT), one.level(_TILT)
-    heat = course.heat if ambient_c is None else (ambient_c - vessel.cold_c) / (_ROOM_C - vessel.cold_c)
-    lid = one.level(_LID) or 0.0
+    ambient_c, tilt_deg = bin_.trimmed_mean(_AMBIENT), bin_.trimmed_mean(_TILT)
+    heat = last.heat if ambient_c is None else (ambient_c - vessel.cold_c) / (_ROOM_C - vessel.cold_c)
+    lid = bin_.trimmed_mean(_LID) or 0.0
     if not vessel.nitrogen:
         return max(heat, 0.05), lid, 0.0
-    tilt = course.tilt
+    tilt = last.tilt
     if tilt_deg is not None:
         side = min(1.0, max(0.0, (tilt_deg - tuning.upright_deg) / (90 - tuning.upright_deg)))
         tilt = side + max(0.0, tilt_deg - 90) / 90 * (tuning.down_loss - 1)
     return max(heat, 0.05), lid, tilt
 
 
-def _through(
+def _advance(
     tuning: HoldTimeTuning,
     vessel: Vessel,
-    left: Left,
-    course: LastBin,
+    left: CoolantLeft,
+    last: LastBin,
     until: Instant,
     heat: float,
     tilt: float,
-) -> tuple[Left, LastBin]:
+) -> tuple[CoolantLeft, LastBin]:
     """Advance the filter in time, over the fillings on record."""
     for charge in vessel.dewar.charges:
         if left.at < charge.at <= until:
-            left = left.after(charge.at, vessel.hold_time, heat, tilt)
-            left = left.filled(charge.at, _charged(vessel, charge), tuning.charge_sd**2)
-            course = course._replace(filled_at=charge.at, gone_since=None, warm_bins=0, rests_c=None)
-    return (left.after(until, vessel.hold_time, heat, tilt) if until > left.at else left), course
+            left = left.predicted(charge.at, vessel.hold_time, heat, tilt)
+            left = left.refilled(charge.at, _charged_share(vessel, charge), tuning.charge_sd**2)
+            last = last._replace(filled_at=charge.at, empty_since=None, warm_bins=0, resting_c=None)
+    return (left.predicted(until, vessel.hold_time, heat, tilt) if until > left.at else left), last
 
 
-def _weighed(
-    tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: LastBin, kg: float, capacity_kg: float
-) -> tuple[Left, LastBin]:
+def _update_by_mass(
+    tuning: HoldTimeTuning, vessel: Vessel, left: CoolantLeft, last: LastBin, kg: float, capacity_kg: float
+) -> tuple[CoolantLeft, LastBin]:
     """Update by a measured mass: a jump upwards is an unrecorded filling, a fast loss is another rate."""
     share, variance = kg / capacity_kg, (tuning.mass_sd_kg / capacity_kg) ** 2
-    expected = left.share_share + variance
-    off = share - left.share
-    if not course.weighed and off * off > 9 * expected:
+    expected = left.share_var + variance
+    innovation = share - left.share
+    if not last.mass_known and innovation * innovation > 9 * expected:
         # It was filled with less than was thought, which says nothing about the rate.
-        return left.filled(left.at, share, variance), course._replace(weighed=True)
-    if course.weighed and off > max(0.08, 5 * expected**0.5):
-        left = left.filled(left.at, share, variance)
-        return left, course._replace(filled_at=left.at, gone_since=None, warm_bins=0, rests_c=None)
-    forgets = tuning.drift_sd**2 * 10 * tuning.bin_s * SECOND / vessel.hold_time
-    if course.weighed and off * off > 16 * expected:
+        return left.refilled(left.at, share, variance), last._replace(mass_known=True)
+    if last.mass_known and innovation > max(0.08, 5 * expected**0.5):
+        left = left.refilled(left.at, share, variance)
+        return left, last._replace(filled_at=left.at, empty_since=None, warm_bins=0, resting_c=None)
+    rate_noise = tuning.drift_sd**2 * 10 * tuning.bin_s * SECOND / vessel.hold_time
+    if last.mass_known and innovation * innovation > 16 * expected:
         # The loss is outside of all that was held possible, so the rate has changed.
-        forgets += left.rate**2
-    return left.measured(share, variance, forgets), course if course.weighed else course._replace(
-        weighed=True
+        rate_noise += left.rate**2
+    return left.updated(share, variance, rate_noise), last if last.mass_known else last._replace(
+        mass_known=True
     )
 
 
-def _felt(tuning: HoldTimeTuning, vessel: Vessel, course: LastBin, one: Bin, lid: float) -> LastBin:
+def _update_by_temperature(
+    tuning: HoldTimeTuning, vessel: Vessel, last: LastBin, bin_: Bin, lid: float
+) -> LastBin:
     """Detect from the payload's temperature that the coolant is used up: it then keeps rising."""
-    celsius = one.level(_CELSIUS)
+    celsius = bin_.trimmed_mean(_CELSIUS)
     if celsius is None or lid > 0:
-        return course
-    rests_c = _rests(vessel, course.rests_c, celsius)
-    warm_c = rests_c + tuning.warm_c if vessel.nitrogen else tuning.dry_ice_warm_c
-    rising = course.last_c is not None and celsius >= course.last_c + tuning.rise_c
-    warm_bins = course.warm_bins + 1 if rising and celsius > warm_c else 0
-    gone_since = course.gone_since if celsius > warm_c else None
-    if gone_since is None and warm_bins >= tuning.warm_bins:
-        gone_since = one.last_at
-    return LastBin._make((*course[:_RESTS], rests_c, celsius, warm_bins, gone_since, *course[_RESTS + 4 :]))
-
-
-def _rests(vessel: Vessel, rests_c: float | None, celsius: float) -> float:
-    """Follow the resting temperature slowly, so that neither a spike nor the warming itself moves it."""
-    if rests_c is None:
-        return max(celsius, vessel.cold_c)
-    return rests_c + min(0.05, max(-0.5, max(celsius, vessel.cold_c) - rests_c))
-
-
-def estimated(tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: LastBin) -> LastBin:
-    """Add until when it lasts if conditions stay the same; a tilt lasts about as long again as it has lasted."""
-    if course.gone_since is not None:
-        return course._replace(lo=course.gone_since, mid=course.gone_since, hi=course.gone_since)
-    found = lasts(left, vessel.hold_time, _ahead(tuning, left, course))
-    if found is None:  # the filter says that nothing is left, yet it is still cold: any moment now
-        return course._replace(lo=left.at, mid=left.at, hi=left.at + vessel.hold_time // 20)
-    lo, mid, hi = (left.at + length for length in found)
-    return course._replace(lo=lo, mid=mid, hi=hi)
-
-
-def surely_until(tuning: HoldTimeTuning, vessel: Vessel, left: Left, course: LastBin) -> Instant:
-    """Return a cheap lower bound of when it is used up, never later than `earliest` of `with_estimate`."""
-    if course.gone_since is not None:
-        return course.gone_since
-    return left.at + lasts_at_least(left, vessel.hold_time, _ahead(tuning, left, course))
-
-
-def _ahead(tuning: HoldTimeTuning, left: Left, course: LastBin) -> Ahead:
-    tilted = 0 if course.tilted_since is None else left.at - course.tilted_since
-    return Ahead(
-        course.usual_heat, tuning.ahead_sd, course.tilt, (0, tilted, round(tuning.outlasts * tilted))
+        return last
+    resting_c = _resting_c(vessel, last.resting_c, celsius)
+    warm_c = resting_c + tuning.warm_c if vessel.nitrogen else tuning.dry_ice_warm_c
+    rising = last.last_c is not None and celsius >= last.last_c + tuning.rise_c
+    warm_bins = last.warm_bins + 1 if rising and celsius > warm_c else 0
+    empty_since = last.empty_since if celsius > warm_c else None
+    if empty_since is None and warm_bins >= tuning.warm_bins:
+        empty_since = bin_.last_at
+    return LastBin._make(
+        (*last[:_RESTING_C], resting_c, celsius, warm_bins, empty_since, *last[_RESTING_C + 4 :])
     )
 
 
-def begun(tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, at: Instant) -> tuple[Left, LastBin]:
+def _resting_c(vessel: Vessel, resting_c: float | None, celsius: float) -> float:
+    """Follow the resting temperature slowly, so that neither a spike nor the warming itself moves it."""
+    if resting_c is None:
+        return max(celsius, vessel.cold_c)
+    return resting_c + min(0.05, max(-0.5, max(celsius, vessel.cold_c) - resting_c))
+
+
+def with_estimate(tuning: HoldTimeTuning, vessel: Vessel, left: CoolantLeft, last: LastBin) -> LastBin:
+    """Add until when it lasts if conditions stay the same; a tilt lasts about as long again as it has lasted."""
+    if last.empty_since is not None:
+        return last._replace(earliest=last.empty_since, expected=last.empty_since, latest=last.empty_since)
+    times = time_left(left, vessel.hold_time, _conditions(tuning, left, last))
+    if times is None:  # the filter says that nothing is left, yet it is still cold: any moment now
+        return last._replace(earliest=left.at, expected=left.at, latest=left.at + vessel.hold_time // 20)
+    earliest, expected, latest = (left.at + length for length in times)
+    return last._replace(earliest=earliest, expected=expected, latest=latest)
+
+
+def lasts_at_least_until(tuning: HoldTimeTuning, vessel: Vessel, left: CoolantLeft, last: LastBin) -> Instant:
+    """Return a cheap lower bound of when it is used up, never later than `earliest` of `with_estimate`."""
+    if last.empty_since is not None:
+        return last.empty_since
+    return left.at + least_time_left(left, vessel.hold_time, _conditions(tuning, left, last))
+
+
+def _conditions(tuning: HoldTimeTuning, left: CoolantLeft, last: LastBin) -> Conditions:
+    tilted = 0 if last.tilted_since is None else left.at - last.tilted_since
+    return Conditions(
+        last.mean_heat, tuning.ahead_sd, last.tilt, (0, tilted, round(tuning.outlasts * tilted))
+    )
+
+
+def initial_estimate(
+    tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, at: Instant
+) -> tuple[CoolantLeft, LastBin]:
     """Return what is known before the first reading, from the fillings on record."""
-    left, filled_at = _begun(tuning, facts, vessel, at)
-    left, course = _through(tuning, vessel, left, LastBin(filled_at=filled_at), at, 1.0, 0.0)
-    return left, estimated(tuning, vessel, left, course)
+    left, filled_at = _initial(tuning, facts, vessel, at)
+    left, last = _advance(tuning, vessel, left, LastBin(filled_at=filled_at), at, 1.0, 0.0)
+    return left, with_estimate(tuning, vessel, left, last)

@@ -24,7 +24,7 @@ class Levels:
     dwell: Duration = 0
 
 
-class Stretch(NamedTuple):
+class Episode(NamedTuple):
     """The current episode, if there is one, and the newest that counted: instants and the highest value.
 
     `peak` and `counted_peak` mean nothing while their `since` is None.
@@ -32,29 +32,33 @@ class Stretch(NamedTuple):
 
     since: Instant | None = None
     peak: float = 0.0
-    told_since: Instant | None = None
-    told_until: Instant | None = None
-    told_peak: float = 0.0
+    counted_since: Instant | None = None
+    counted_until: Instant | None = None
+    counted_peak: float = 0.0
 
     def newest(self, levels: Levels, through: Instant) -> tuple[Instant, Instant | None, float] | None:
         """Return start, end (None: still going on) and peak of the newest episode that counts by `through`."""
         if self.since is not None and through - self.since >= levels.dwell:
             return self.since, None, self.peak
-        return None if self.told_since is None else (self.told_since, self.told_until, self.told_peak)
+        return (
+            None
+            if self.counted_since is None
+            else (self.counted_since, self.counted_until, self.counted_peak)
+        )
 
     def counts_at(self, levels: Levels) -> Instant | None:
         """Return when the current episode counts, or began to count; None if there is none."""
         return None if self.since is None else self.since + levels.dwell
 
 
-NEVER: Final = Stretch()
+NO_EPISODE: Final = Episode()
 
 
-def stretch(levels: Levels, before: Stretch, at: Instants, values: NDArray[np.float64]) -> Stretch:
+def fold_episode(levels: Levels, before: Episode, at: Instants, values: NDArray[np.float64]) -> Episode:
     """Fold in values in order of time; the result does not depend on how they are cut into calls."""
     if len(values) == 1:
-        return step(levels, before, int(at[0]), float(values[0]))
-    since, peak, told = before.since, before.peak, before[2:]
+        return fold_value(levels, before, int(at[0]), float(values[0]))
+    since, peak, counted = before.since, before.peak, before[2:]
     high = values >= levels.raise_at
     if since is None and not high.any():
         return before
@@ -76,18 +80,18 @@ def stretch(levels: Levels, before: Stretch, at: Instants, values: NDArray[np.fl
         if last < end:
             until = int(at[last])
             if until - since >= levels.dwell:
-                told = (since, until, peak)
+                counted = (since, until, peak)
             since = None
         place = last
-    return Stretch(since, peak if since is not None else 0.0, *told)
+    return Episode(since, peak if since is not None else 0.0, *counted)
 
 
-def step(levels: Levels, before: Stretch, at: Instant, value: float) -> Stretch:
+def fold_value(levels: Levels, before: Episode, at: Instant, value: float) -> Episode:
     """Fold in one value: the same, without the cost of columns."""
     since = before.since
     if since is None:
-        return Stretch(at, value, *before[2:]) if value >= levels.raise_at else before
+        return Episode(at, value, *before[2:]) if value >= levels.raise_at else before
     if value <= levels.clear_at:
-        told = (since, at, before.peak) if at - since >= levels.dwell else before[2:]
-        return Stretch(None, 0.0, *told)
-    return Stretch(since, value, *before[2:]) if value > before.peak else before
+        counted = (since, at, before.peak) if at - since >= levels.dwell else before[2:]
+        return Episode(None, 0.0, *counted)
+    return Episode(since, value, *before[2:]) if value > before.peak else before

@@ -8,11 +8,17 @@ from alerts import wording
 from alerts.excursions.plan import Band
 from alerts.kinds import KINDS
 from alerts.model import SECOND, AlertKind, Instant
-from alerts.rules.blocks.arrival import ARRIVAL_RANGES, ArrivalRule, ArrivalState, ArrivalTuning, received_at
+from alerts.rules.blocks.arrival_rule import (
+    ARRIVAL_RANGES,
+    ArrivalRule,
+    ArrivalState,
+    ArrivalTuning,
+    receivable_at,
+)
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.itinerary import Forecast
 from alerts.rules.facts import Facts
-from alerts.rules.rule import Finding, Look, Moment
+from alerts.rules.rule import Finding, Look, LookTime
 
 _SEVERITY = KINDS[AlertKind.SITE_NOT_READY].severity
 
@@ -21,42 +27,47 @@ STORED_AS = {Band.REFRIGERATED: Band.CONTROLLED, Band.ROOM: Band.CONTROLLED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SiteTuning(ArrivalTuning):
+class SiteNotReadyTuning(ArrivalTuning):
     """A courier who arrives a quarter of an hour before the door opens can wait."""
 
     tolerance_s: float = 900
 
 
-class SiteNotReady(ArrivalRule[SiteTuning]):
+class SiteNotReady(ArrivalRule[SiteNotReadyTuning]):
     """Raised if the site is closed at the forecast arrival, and from the start if it cannot store the band."""
 
     kind = AlertKind.SITE_NOT_READY
-    tuning = SiteTuning
+    tuning = SiteNotReadyTuning
     ranges: ClassVar = ARRIVAL_RANGES | {"tolerance_s": (0.001, 90 * 86_400)}
 
-    def levels(self, tuning: SiteTuning) -> Levels:
+    def levels(self, tuning: SiteNotReadyTuning) -> Levels:
         """Return how long the door may stay closed; the alert is cleared if it is open on arrival."""
         return Levels(raise_at=tuning.tolerance_s, clear_at=0)
 
-    def measure(self, tuning: SiteTuning, facts: Facts, expected: Forecast) -> float | None:  # noqa: ARG002
+    def excess_s(self, tuning: SiteNotReadyTuning, facts: Facts, expected: Forecast) -> float | None:  # noqa: ARG002
         """Return how long the shipment must wait for the site to open."""
         if facts.destination is None or facts.destination.hours is None:
             return None
-        received = received_at(facts, expected.arrival)
+        received = receivable_at(facts, expected.arrival)
         return float("inf") if received is None else (received - expected.arrival) / SECOND
 
-    def look(self, tuning: SiteTuning, facts: Facts, states: Sequence[ArrivalState], moment: Moment) -> Look:
+    def look(
+        self, tuning: SiteNotReadyTuning, facts: Facts, states: Sequence[ArrivalState], look_time: LookTime
+    ) -> Look:
         """Judge storage first, since no delay changes it."""
         place, band = facts.destination, facts.plan.band
         if place is None or place.stores is None or {band, STORED_AS.get(band, band)} & place.stores:
-            return super().look(tuning, facts, states, moment)
+            return super().look(tuning, facts, states, look_time)
         message = f"{place.name} cannot store {band}: agree with the site where it will be kept, or send it elsewhere"
         details = {"stores": sorted(place.stores)}
         since = facts.window.departed_at
         return Look(found=Finding(severity=_SEVERITY, message=message, since=since, details=details))
 
-    def tell(self, tuning: SiteTuning, facts: Facts, expected: Forecast, since: Instant) -> Finding:  # noqa: ARG002
+    def finding(
+        self, tuning: SiteNotReadyTuning, facts: Facts, expected: Forecast, since: Instant
+    ) -> Finding:
         """Report when it arrives, and when the site next opens, in the site's local time as well."""
+        del tuning
         place = facts.destination
         assert place is not None  # otherwise there is no measure
         assert place.hours is not None
@@ -64,14 +75,14 @@ class SiteNotReady(ArrivalRule[SiteTuning]):
         if expected.overdue:
             message = f"{place.name} is closed, and the shipment has not arrived yet"
         else:
-            message = f"{place.name} is closed when it arrives, about {wording.instant(facts.on_the_clock(expected.arrival), place.hours.zone)}"
-            details["forecast_arrival"] = wording.instant_text(facts.on_the_clock(expected.arrival))
-            received = received_at(facts, expected.arrival)
+            message = f"{place.name} is closed when it arrives, about {wording.instant(facts.to_clock_time(expected.arrival), place.hours.zone)}"
+            details["forecast_arrival"] = wording.instant_text(facts.to_clock_time(expected.arrival))
+            received = receivable_at(facts, expected.arrival)
             details["opens_at"] = wording.instant_text(
-                None if received is None else facts.on_the_clock(received)
+                None if received is None else facts.to_clock_time(received)
             )
             if received is not None:
-                message += f"; it opens {wording.instant(facts.on_the_clock(received), place.hours.zone)}"
+                message += f"; it opens {wording.instant(facts.to_clock_time(received), place.hours.zone)}"
         message += ". Agree with the site who receives it"
         return Finding(severity=_SEVERITY, message=message, since=since, details=details)
 

@@ -8,22 +8,22 @@ from typing import TypeVar
 
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Duration, Instant, to_datetime, to_instant
-from alerts.rules.blocks.hysteresis import NEVER, Levels, Stretch, step
+from alerts.rules.blocks.hysteresis import NO_EPISODE, Episode, Levels, fold_value
 from alerts.rules.blocks.itinerary import (
     AT_ORIGIN,
     DOUBTED,
     STOP,
-    Custom,
     Forecast,
-    Progress,
+    FreightPractice,
+    RouteProgress,
     Sampling,
-    followed,
+    fold_positions,
     forecast,
     planned_arrival,
     stops,
 )
 from alerts.rules.facts import Facts
-from alerts.rules.rule import NOTHING, Finding, Look, Moment, ShipmentRule, Tuning
+from alerts.rules.rule import NOTHING, Finding, Look, LookTime, ShipmentRule, Tuning
 
 _MOST_STEPS = 200
 POSITIONS = frozenset({Channel.LAT})
@@ -57,9 +57,9 @@ ARRIVAL_RANGES = {
 class ArrivalState:
     """How far the shipment is, since when the forecast is too bad, and the arrival that was reported last."""
 
-    progress: Progress = AT_ORIGIN
-    bad: Stretch = NEVER
-    told: Instant | None = None
+    progress: RouteProgress = AT_ORIGIN
+    exceeded: Episode = NO_EPISODE
+    reported_arrival: Instant | None = None
 
 
 P = TypeVar("P", bound=ArrivalTuning)
@@ -70,18 +70,18 @@ class ArrivalRule(ShipmentRule[P, ArrivalState]):
 
     state = ArrivalState
     reads = POSITIONS
-    shares = "progress"
+    shared_field = "progress"
 
     @abstractmethod
     def levels(self, tuning: P) -> Levels:
         """Return the excess in seconds that raises the alert, and the one that clears it."""
 
     @abstractmethod
-    def measure(self, tuning: P, facts: Facts, expected: Forecast) -> float | None:
+    def excess_s(self, tuning: P, facts: Facts, expected: Forecast) -> float | None:
         """Return by how many seconds a forecast is too bad; None if facts are missing for that."""
 
     @abstractmethod
-    def tell(self, tuning: P, facts: Facts, expected: Forecast, since: Instant) -> Finding:
+    def finding(self, tuning: P, facts: Facts, expected: Forecast, since: Instant) -> Finding:
         """Return the finding for a forecast that is too bad."""
 
     def fold(self, tuning: P, facts: Facts, state: ArrivalState, trace: Trace) -> ArrivalState:
@@ -89,66 +89,70 @@ class ArrivalRule(ShipmentRule[P, ArrivalState]):
         planned = planned_arrival(facts)
         if planned is None and not stops(facts):
             return state
-        looked = followed(facts, _sampling(tuning), state.progress, trace)
-        if not looked:
+        sampled = fold_positions(facts, _sampling(tuning), state.progress, trace)
+        if not sampled:
             return state
-        bad, told, levels = state.bad, state.told, self.levels(tuning)
-        custom, step_us = _custom(tuning), duration_of(tuning.told_step_s)
+        exceeded, reported_arrival, levels = state.exceeded, state.reported_arrival, self.levels(tuning)
+        practice, step_us = _practice(tuning), duration_of(tuning.told_step_s)
         before, until = None, 0
-        for at, progress in () if planned is None else looked:
+        for at, progress in () if planned is None else sampled:
             known = progress[STOP:DOUBTED]
             if known == before and at <= until:
                 continue  # same forecast as at the position before
-            expected = forecast(facts, progress, custom, at)
-            excess = None if expected is None else self.measure(tuning, facts, expected)
+            expected = forecast(facts, progress, practice, at)
+            excess = None if expected is None else self.excess_s(tuning, facts, expected)
             if expected is None or excess is None:
                 break  # the plan lacks what the measure needs
             before, until = known, 0 if expected.overdue else expected.arrival
-            bad = step(levels, bad, at, float(excess))
-            if told is None or abs(expected.arrival - told) > step_us:
-                told = expected.arrival
-        return ArrivalState(progress=looked[-1][1], bad=bad, told=told)
+            exceeded = fold_value(levels, exceeded, at, float(excess))
+            if reported_arrival is None or abs(expected.arrival - reported_arrival) > step_us:
+                reported_arrival = expected.arrival
+        return ArrivalState(progress=sampled[-1][1], exceeded=exceeded, reported_arrival=reported_arrival)
 
-    def look(self, tuning: P, facts: Facts, states: Sequence[ArrivalState], moment: Moment) -> Look:
+    def look(self, tuning: P, facts: Facts, states: Sequence[ArrivalState], look_time: LookTime) -> Look:
         """Judge by the logger with the newest position; without positions, by the plan and the clock."""
-        state = max(states, key=lambda one: one.progress.looked_at or 0)
-        through = moment.through
-        expected = forecast(facts, state.progress, _custom(tuning), through)
-        if expected is None or self.measure(tuning, facts, expected) is None:
+        state = max(states, key=lambda one: one.progress.sampled_at or 0)
+        through = look_time.through
+        expected = forecast(facts, state.progress, _practice(tuning), through)
+        if expected is None or self.excess_s(tuning, facts, expected) is None:
             return NOTHING
         levels = self.levels(tuning)
-        newest = state.bad.newest(levels, through)
+        newest = state.exceeded.newest(levels, through)
         if newest is not None and newest[1] is None:
-            return Look(found=self.tell(tuning, facts, self._told(tuning, state, expected), newest[0]))
-        crossed = self._crossed(tuning, facts, state, moment)
+            return Look(
+                found=self.finding(tuning, facts, self._as_reported(tuning, state, expected), newest[0])
+            )
+        crossed = self._exceeded_since(tuning, facts, state, look_time)
         if crossed is not None:
-            return Look(found=self.tell(tuning, facts, expected, crossed))
+            return Look(found=self.finding(tuning, facts, expected, crossed))
         arrival = expected.arrival
         again_at = through + duration_of(tuning.told_step_s) if expected.overdue else arrival + 1
         if newest is None:
             return Look(again_at=again_at)
-        found = self.tell(tuning, facts, self._told(tuning, state, expected), newest[0])
+        found = self.finding(tuning, facts, self._as_reported(tuning, state, expected), newest[0])
         return Look(found=replace(found, until=newest[1]), again_at=again_at)
 
-    def _told(self, tuning: P, state: ArrivalState, expected: Forecast) -> Forecast:
-        near = state.told is not None and abs(expected.arrival - state.told) <= duration_of(
-            tuning.told_step_s
-        )
-        return replace(expected, arrival=state.told or expected.arrival) if near else expected
+    def _as_reported(self, tuning: P, state: ArrivalState, expected: Forecast) -> Forecast:
+        is_near = state.reported_arrival is not None and abs(
+            expected.arrival - state.reported_arrival
+        ) <= duration_of(tuning.told_step_s)
+        return replace(expected, arrival=state.reported_arrival or expected.arrival) if is_near else expected
 
-    def _crossed(self, tuning: P, facts: Facts, state: ArrivalState, moment: Moment) -> Instant | None:
+    def _exceeded_since(
+        self, tuning: P, facts: Facts, state: ArrivalState, look_time: LookTime
+    ) -> Instant | None:
         """Return when the forecast became too bad without a new position: at once, or when it became overdue."""
-        seen = max(facts.window.departed_at, state.progress.looked_at or 0)
+        seen = max(facts.window.departed_at, state.progress.sampled_at or 0)
         at: Instant | None = seen
         for _ in range(_MOST_STEPS):
-            if at is None or at > moment.through:
+            if at is None or at > look_time.through:
                 return None
-            expected = forecast(facts, state.progress, _custom(tuning), at)
-            excess = None if expected is None else self.measure(tuning, facts, expected)
+            expected = forecast(facts, state.progress, _practice(tuning), at)
+            excess = None if expected is None else self.excess_s(tuning, facts, expected)
             if excess is not None and excess >= self.levels(tuning).raise_at:
                 return at
-            step = duration_of(tuning.told_step_s)
-            at = None if expected is None else (at + step if expected.overdue else expected.arrival + 1)
+            fold_value = duration_of(tuning.told_step_s)
+            at = None if expected is None else (at + fold_value if expected.overdue else expected.arrival + 1)
         return None
 
 
@@ -158,8 +162,10 @@ def _sampling(tuning: ArrivalTuning) -> Sampling:
 
 
 @lru_cache(maxsize=1024)
-def _custom(tuning: ArrivalTuning) -> Custom:
-    return Custom(cut_off=duration_of(tuning.cut_off_s), service_every=duration_of(tuning.service_every_s))
+def _practice(tuning: ArrivalTuning) -> FreightPractice:
+    return FreightPractice(
+        cut_off=duration_of(tuning.cut_off_s), service_every=duration_of(tuning.service_every_s)
+    )
 
 
 def duration_of(seconds: float) -> Duration:
@@ -167,7 +173,7 @@ def duration_of(seconds: float) -> Duration:
     return max(1, round(seconds * SECOND))
 
 
-def received_at(facts: Facts, arrival: Instant) -> Instant | None:
+def receivable_at(facts: Facts, arrival: Instant) -> Instant | None:
     """Return when the destination can receive a shipment that arrives then; None if it never opens again."""
     place = facts.destination
     if place is None or place.hours is None:

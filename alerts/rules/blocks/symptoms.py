@@ -9,7 +9,7 @@ from alerts.rules.rule import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sign:
+class Symptom:
     """One symptom and its interval; `until` is None while it holds."""
 
     severity: Severity
@@ -19,29 +19,32 @@ class Sign:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def together(signs: Iterable[Sign], over: Instant | None) -> Finding | None:
+def merge_symptoms(symptoms: Iterable[Symptom], shipment_ended_at: Instant | None) -> Finding | None:
     """Merge the newest group of touching symptoms; None if there are none.
 
     The finding has the highest severity among them and the words of that symptom. What still holds when
     the shipment is over ends then.
     """
-    group: list[Sign] = []
+    group: list[Symptom] = []
     end: float = 0
-    for sign in sorted(signs, key=lambda sign: sign.since):
-        if sign.since > end:
+    for symptom in sorted(symptoms, key=lambda symptom: symptom.since):
+        if symptom.since > end:
             group = []
-        group.append(sign)
-        ends = float("inf") if sign.until is None else sign.until
+        group.append(symptom)
+        ends = float("inf") if symptom.until is None else symptom.until
         end = ends if len(group) == 1 else max(end, ends)
     if not group:
         return None
-    first = max(group, key=lambda sign: (sign.severity is Severity.CRITICAL, sign.until is None, sign.since))
-    details = {name: value for sign in group for name, value in sign.details.items()}
-    holds = any(sign.until is None for sign in group)
+    first = max(
+        group,
+        key=lambda symptom: (symptom.severity is Severity.CRITICAL, symptom.until is None, symptom.since),
+    )
+    details = {name: value for symptom in group for name, value in symptom.details.items()}
+    holds = any(symptom.until is None for symptom in group)
     return Finding(
         severity=first.severity,
         message=first.message,
         since=group[0].since,
-        until=over if holds else int(end),
+        until=shipment_ended_at if holds else int(end),
         details={**details, **first.details},
     )

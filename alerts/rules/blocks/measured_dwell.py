@@ -15,34 +15,40 @@ from alerts.model import Duration, Instant
 from alerts.rules.blocks.hysteresis import Levels
 
 
-class Held(NamedTuple):
+class MeasuredEpisode(NamedTuple):
     """The current episode, if there is one, up to its newest reading; and the newest that was long enough."""
 
     since: Instant | None = None
     last: Instant = 0
     peak: float = 0.0
-    told_since: Instant | None = None
-    told_until: Instant | None = None
-    told_peak: float = 0.0
+    counted_since: Instant | None = None
+    counted_until: Instant | None = None
+    counted_peak: float = 0.0
 
     def newest(self, dwell: Duration) -> tuple[Instant, Instant | None, float] | None:
         """Return start, end (None: still going on) and peak of the newest episode that lasted `dwell`."""
         if self.since is not None and self.last - self.since >= dwell:
             return self.since, None, self.peak
-        return None if self.told_since is None else (self.told_since, self.told_until, self.told_peak)
+        return (
+            None
+            if self.counted_since is None
+            else (self.counted_since, self.counted_until, self.counted_peak)
+        )
 
 
-NOT_HELD = Held()
+NO_MEASURED_EPISODE = MeasuredEpisode()
 
 
-def held(levels: Levels, before: Held, at: Instants, values: NDArray[np.float64]) -> Held:
+def fold_measured_episode(
+    levels: Levels, before: MeasuredEpisode, at: Instants, values: NDArray[np.float64]
+) -> MeasuredEpisode:
     """Fold in values in order of time.
 
     The result does not depend on how they are cut into calls; NaN is ignored.
     """
     if len(values) == 1 and before.since is None and not values[0] >= levels.raise_at:  # or NaN
         return before
-    since, last, peak, told = before.since, before.last, before.peak, before[3:]
+    since, last, peak, counted = before.since, before.last, before.peak, before[3:]
     high = values >= levels.raise_at
     if since is None and not high.any():
         return before
@@ -58,13 +64,17 @@ def held(levels: Levels, before: Held, at: Instants, values: NDArray[np.float64]
             place += first
             since, peak = int(at[place]), float(values[place])
         first = int(low[place:].argmax())
-        stop = place + first if low[place + first] else end
-        if stop > place:
-            last = int(at[stop - 1])
-            peak = max(peak, float(values[place:stop].max()))
-        if stop < end:
+        segment_end = place + first if low[place + first] else end
+        if segment_end > place:
+            last = int(at[segment_end - 1])
+            peak = max(peak, float(values[place:segment_end].max()))
+        if segment_end < end:
             if last - since >= levels.dwell:
-                told = (since, int(at[stop]), peak)
+                counted = (since, int(at[segment_end]), peak)
             since = None
-        place = stop
-    return Held(None, 0, 0.0, *told) if since is None else Held(since, last, peak, *told)
+        place = segment_end
+    return (
+        MeasuredEpisode(None, 0, 0.0, *counted)
+        if since is None
+        else MeasuredEpisode(since, last, peak, *counted)
+    )

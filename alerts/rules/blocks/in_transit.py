@@ -4,7 +4,7 @@ from alerts.excursions.trace import Trace
 from alerts.model import Window
 
 
-def in_window(window: Window, trace: Trace) -> Trace:
+def in_transit(window: Window, trace: Trace) -> Trace:
     """Return the readings from departure to delivery, which usually are all of them."""
     if not len(trace):
         return trace

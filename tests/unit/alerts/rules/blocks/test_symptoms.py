@@ -3,29 +3,31 @@
 import numpy as np
 
 from alerts.model import Severity
-from alerts.rules.blocks.burst import NO_BURST, Burst, BurstTiming, burst
-from alerts.rules.blocks.dwell import NOT_HELD, held
+from alerts.rules.blocks.burst import NO_BURST, Burst, BurstTiming, fold_burst
 from alerts.rules.blocks.hysteresis import Levels
-from alerts.rules.blocks.signs import Sign, together
+from alerts.rules.blocks.measured_dwell import NO_MEASURED_EPISODE, fold_measured_episode
+from alerts.rules.blocks.symptoms import Symptom, merge_symptoms
 
 
 def sign(since, until=None, severity=Severity.MAJOR, message="m", **details):
-    return Sign(severity=severity, message=message, since=since, until=until, details=details)
+    return Symptom(severity=severity, message=message, since=since, until=until, details=details)
 
 
 def test_no_sign_is_nothing():
-    assert together([], over=None) is None
+    assert merge_symptoms([], shipment_ended_at=None) is None
 
 
 def test_signs_that_touch_are_one_and_as_severe_as_the_worst():
-    what = together([sign(5, 9, a=1), sign(1, 5, Severity.CRITICAL, "worst", b=2)], over=None)
+    what = merge_symptoms(
+        [sign(5, 9, a=1), sign(1, 5, Severity.CRITICAL, "worst", b=2)], shipment_ended_at=None
+    )
     assert what is not None
     assert (what.since, what.until, what.severity, what.message) == (1, 9, Severity.CRITICAL, "worst")
     assert what.details == {"a": 1, "b": 2}
 
 
 def test_the_newest_of_those_apart_is_told():
-    what = together([sign(1, 5, Severity.CRITICAL), sign(6, 9)], over=None)
+    what = merge_symptoms([sign(1, 5, Severity.CRITICAL), sign(6, 9)], shipment_ended_at=None)
     assert what is not None
     assert (what.since, what.until, what.severity) == (6, 9, Severity.MAJOR)
 
@@ -33,7 +35,7 @@ def test_the_newest_of_those_apart_is_told():
 def test_what_holds_goes_on_or_ends_with_the_shipment():
     signs = [sign(1, 5), sign(3), sign(7, 9)]
     for over in (None, 20):
-        what = together(signs, over=over)
+        what = merge_symptoms(signs, shipment_ended_at=over)
         assert what is not None
         assert (what.since, what.until) == (1, over)
 
@@ -43,18 +45,18 @@ PACE = BurstTiming(raise_at=10, keep_at=5, quiet=100)
 
 def test_a_burst_begins_high_and_is_kept_on_by_less():
     at, values = np.array([0, 10, 20, 109, 300]), np.array([6, 10, np.nan, 5, 5])
-    after = burst(PACE, NO_BURST, at, values)
+    after = fold_burst(PACE, NO_BURST, at, values)
     assert after == Burst(since=10, last=109, peak=10.0, times=2)
-    assert after.until(PACE, 208) is None
-    assert after.until(PACE, 209) == 209
+    assert after.ended_at(PACE, 208) is None
+    assert after.ended_at(PACE, 209) == 209
 
 
 def test_a_stretch_counts_by_its_readings_and_not_by_the_silence_after_them():
     levels = Levels(raise_at=10, clear_at=5, dwell=100)
     at = np.array([0, 10, 500, 510, 600, 620, 700])
-    once = held(levels, NOT_HELD, at, np.array([0, 20, 0, 0, 0, 0, 0.0]))
+    once = fold_measured_episode(levels, NO_MEASURED_EPISODE, at, np.array([0, 20, 0, 0, 0, 0, 0.0]))
     assert once.newest(100) is None
-    twice = held(levels, NOT_HELD, at, np.array([0, 0, 20, np.nan, 6, 30, 2.0]))
+    twice = fold_measured_episode(levels, NO_MEASURED_EPISODE, at, np.array([0, 0, 20, np.nan, 6, 30, 2.0]))
     assert twice.newest(100) == (500, 700, 30.0)
-    still = held(levels, NOT_HELD, at[:5], np.array([0, 0, 20, np.nan, 6]))
+    still = fold_measured_episode(levels, NO_MEASURED_EPISODE, at[:5], np.array([0, 0, 20, np.nan, 6]))
     assert still.newest(100) == (500, None, 20.0)
