@@ -23,6 +23,7 @@ from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.blocks.bins import Bin, OpenBin, bin_columns, fold_bins
+from alerts.rules.blocks.clock_text import clock_text
 from alerts.rules.blocks.in_transit import in_transit
 from alerts.rules.blocks.trend import (
     MAX_POINTS,
@@ -503,18 +504,18 @@ def _message(facts: Facts, reported: Prediction) -> str:
         assert plan.budget is not None
         return (
             f"Payload {word} {limit}: its stability budget of {wording.duration(plan.budget)} will be used up at "
-            f"{_time(facts, reported.expected)}. Bring it back into range before that"
+            f"{clock_text(facts, reported.expected)}. Bring it back into range before that"
         )
     way = "warming" if reported.side == HIGH else "cooling"
     return (
-        f"Payload {way}, expected {word} {limit} at {_time(facts, reported.expected)}, between {_time(facts, reported.earliest)} and "
-        f"{_time(facts, reported.latest)}. Find out why, and move it or charge its shipper before that"
+        f"Payload {way}, expected {word} {limit} at {clock_text(facts, reported.expected)}, between {clock_text(facts, reported.earliest)} and "
+        f"{clock_text(facts, reported.latest)}. Find out why, and move it or charge its shipper before that"
     )
 
 
 def _details(facts: Facts, reported: Prediction) -> dict[str, Any]:
     if reported.of_budget:
-        return {"foreseen": "budget_exhausted", "exhausted_at": _time(facts, reported.expected)}
+        return {"foreseen": "budget_exhausted", "exhausted_at": clock_text(facts, reported.expected)}
     hours = [
         round(max(0, at - reported.at) / _HOUR, 1)
         for at in (reported.earliest, reported.expected, reported.latest)
@@ -522,11 +523,9 @@ def _details(facts: Facts, reported: Prediction) -> dict[str, Any]:
     return {
         "foreseen": "excursion",
         "limit_c": _limit(facts.plan, reported.side),
-        "estimated_at": _time(facts, reported.at),
+        "estimated_at": clock_text(facts, reported.at),
         "time_to_limit_h": hours,
-        "reached_at": [_time(facts, at) for at in (reported.earliest, reported.expected, reported.latest)],
+        "reached_at": [
+            clock_text(facts, at) for at in (reported.earliest, reported.expected, reported.latest)
+        ],
     }
-
-
-def _time(facts: Facts, at: Instant) -> str:
-    return wording.instant(facts.to_clock_time(at))

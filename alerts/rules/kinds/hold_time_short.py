@@ -15,6 +15,7 @@ from alerts import wording
 from alerts.excursions.trace import Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.blocks.bins import OpenBin, bin_columns, fold_bins
+from alerts.rules.blocks.clock_text import clock_text
 from alerts.rules.blocks.coolant_filter import CoolantLeft
 from alerts.rules.blocks.coolant_left import (
     CHANNELS,
@@ -28,6 +29,7 @@ from alerts.rules.blocks.coolant_left import (
     with_estimate,
 )
 from alerts.rules.blocks.in_transit import in_transit
+from alerts.rules.blocks.itinerary import planned_arrival
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, Finding, Look, LookTime, ShipmentRule
 
@@ -182,7 +184,7 @@ def hold_time(
         return None
     state = _best_informed(tuning, facts, vessel, states)
     last = state.last
-    arrival = None if _planned(facts) is None else _expected_arrival(tuning, facts, through)
+    arrival = None if planned_arrival(facts) is None else _expected_arrival(tuning, facts, through)
     earliest, expected, latest = (
         max(0.0, (at - through) / _HOUR) for at in (last.earliest, last.expected, last.latest)
     )
@@ -217,15 +219,9 @@ def _best_informed(
 # What is reported
 
 
-def _planned(facts: Facts) -> Instant | None:
-    if facts.planned_arrival is not None:
-        return facts.planned_arrival
-    return facts.legs[-1].planned_arrival if facts.legs else None
-
-
 def _expected_arrival(tuning: HoldTimeTuning, facts: Facts, at: Instant) -> Instant:
     """Return the arrival to expect as of an instant: if overdue or not planned, it slides along."""
-    return max(_planned(facts) or 0, at + round(tuning.slide_s * SECOND))
+    return max(planned_arrival(facts) or 0, at + round(tuning.slide_s * SECOND))
 
 
 def _next_changes(tuning: HoldTimeTuning, last: LastBin, reported: Shortage) -> tuple[Instant, ...]:
@@ -330,19 +326,21 @@ def _found(facts: Facts, vessel: Vessel, reported: Shortage, over: Instant | Non
 
 
 def _message(facts: Facts, vessel: Vessel, reported: Shortage) -> str:
-    coolant, when = vessel.coolant, _time(facts, reported.arrival)
+    coolant, when = vessel.coolant, clock_text(facts, reported.arrival)
     if reported.used_up:
         return (
-            f"The {coolant} is used up since {_time(facts, reported.expected)}, and the payload warms: "
+            f"The {coolant} is used up since {clock_text(facts, reported.expected)}, and the payload warms: "
             "move it to a charged shipper, or charge this one, now"
         )
     due = (
-        f"arrival planned for {when}" if _planned(facts) == reported.arrival else f"no arrival before {when}"
+        f"arrival planned for {when}"
+        if planned_arrival(facts) == reported.arrival
+        else f"no arrival before {when}"
     )
     side = ", lying on its side" if reported.on_its_side else ""
     if reported.dropped_at is not None:
-        side += f"; it was dropped {_time(facts, reported.dropped_at)}, and may have lost its vacuum"
-    text = f"The {coolant} is expected to last until {_time(facts, reported.expected)}, at the earliest {_time(facts, reported.earliest)}{side}; {due}"
+        side += f"; it was dropped {clock_text(facts, reported.dropped_at)}, and may have lost its vacuum"
+    text = f"The {coolant} is expected to last until {clock_text(facts, reported.expected)}, at the earliest {clock_text(facts, reported.earliest)}{side}; {due}"
     if reported.critical:
         gap = wording.duration(max(0, reported.arrival - reported.expected))
         return f"{text}: {gap} too short. {_remedy(reported)}"
@@ -362,14 +360,12 @@ def _details(facts: Facts, reported: Shortage) -> dict[str, Any]:
         max(0, at - reported.at) for at in (reported.earliest, reported.expected, reported.latest)
     ]
     return {
-        "estimated_at": _time(facts, reported.at),
+        "estimated_at": clock_text(facts, reported.at),
         "hold_time_left_h": [round(length / _HOUR, 1) for length in left],
-        "lasts_until": [_time(facts, at) for at in (reported.earliest, reported.expected, reported.latest)],
-        "arrival": _time(facts, reported.arrival),
-        "arrival_is_planned": _planned(facts) == reported.arrival,
+        "lasts_until": [
+            clock_text(facts, at) for at in (reported.earliest, reported.expected, reported.latest)
+        ],
+        "arrival": clock_text(facts, reported.arrival),
+        "arrival_is_planned": planned_arrival(facts) == reported.arrival,
         "margin_h": round((reported.expected - reported.arrival) / _HOUR, 1),
     }
-
-
-def _time(facts: Facts, at: Instant) -> str:
-    return wording.instant(facts.to_clock_time(at))

@@ -7,6 +7,7 @@ from alerts import wording
 from alerts.kinds import KINDS
 from alerts.model import SECOND, AlertKind, Instant
 from alerts.rules.blocks.arrival_rule import ARRIVAL_RANGES, ArrivalRule, ArrivalTuning
+from alerts.rules.blocks.clock_text import clock_detail, clock_text
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.itinerary import Forecast
 from alerts.rules.facts import Facts
@@ -39,13 +40,13 @@ class Late(ArrivalRule[LateTuning]):
 
     def finding(self, tuning: LateTuning, facts: Facts, expected: Forecast, since: Instant) -> Finding:  # noqa: ARG002
         """Report when it arrives, why so late, and what to do."""
-        planned = wording.instant(facts.to_clock_time(expected.planned))
-        details = {"planned_arrival": wording.instant_text(facts.to_clock_time(expected.planned))}
+        planned = clock_text(facts, expected.planned)
+        details = {"planned_arrival": clock_detail(facts, expected.planned)}
         if expected.overdue:
             message = f"Was to arrive {planned} and is not delivered: ask whoever holds it where it is"
             return Finding(severity=_SEVERITY, message=message, since=since, details=details)
-        message = f"Will arrive about {wording.instant(facts.to_clock_time(expected.arrival))}, {wording.duration(expected.delay)} late"
-        details["forecast_arrival"] = wording.instant_text(facts.to_clock_time(expected.arrival))
+        message = f"Will arrive about {clock_text(facts, expected.arrival)}, {wording.duration(expected.delay)} late"
+        details["forecast_arrival"] = clock_detail(facts, expected.arrival)
         if expected.missed is not None:
             leg = f"{expected.missed.start.name} to {expected.missed.end.name}"
             message += f": it misses the connection from {leg}. Rebook it, and tell the destination"

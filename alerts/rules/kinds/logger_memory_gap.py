@@ -11,10 +11,10 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from alerts import wording
 from alerts.excursions.trace import Channel, Trace
 from alerts.kinds import KINDS
 from alerts.model import SECOND, AlertKind, Duration, Instant
+from alerts.rules.blocks.clock_text import clock_text
 from alerts.rules.blocks.in_transit import in_transit
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, LookTime, Tuning
@@ -110,9 +110,7 @@ def _found(facts: Facts, missing: int, since: Instant, reported: list[Hole], ove
     details: dict[str, object] = {"missing": missing}
     where = ""
     if reported:
-        start, end = (
-            wording.instant(facts.to_clock_time(at)) for at in (reported[-1].since, reported[-1].until)
-        )
+        start, end = (clock_text(facts, at) for at in (reported[-1].since, reported[-1].until))
         details |= {"newest_from": start, "newest_until": end}
         where = (
             f" between {start} and {end}"

@@ -5,12 +5,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from alerts import wording
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.blocks.battery_discharge import HOUR, SAMPLE_EVERY, BatteryLevels, first_levels
+from alerts.rules.blocks.clock_text import clock_text
 from alerts.rules.blocks.hysteresis import Episode, fold_episode
 from alerts.rules.blocks.hysteresis import Levels as Limits
+from alerts.rules.blocks.itinerary import planned_arrival
 from alerts.rules.blocks.symptoms import Symptom, merge_symptoms
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Look, LookTime, Tuning
@@ -104,7 +105,7 @@ class LowBattery(DeviceRule[LowBatteryTuning, LowBatteryState]):
             *_level_symptoms(tuning.low_pct, Severity.MAJOR, state.low, look_time),
             *_level_symptoms(tuning.critical_pct, Severity.CRITICAL, state.critical, look_time),
         ]
-        arrival = _arrival(facts)
+        arrival = planned_arrival(facts)
         if arrival is not None:
             margin = round(tuning.margin_s * SECOND)
             symptoms += _forecast_symptoms(
@@ -116,12 +117,6 @@ class LowBattery(DeviceRule[LowBatteryTuning, LowBatteryState]):
         return Look(found=merge_symptoms(symptoms, look_time.shipment_ended_at)) if symptoms else NOTHING
 
 
-def _arrival(facts: Facts) -> Instant | None:
-    if facts.planned_arrival is not None:
-        return facts.planned_arrival
-    return facts.legs[-1].planned_arrival if facts.legs else None
-
-
 def _forecast(
     tuning: LowBatteryTuning,
     facts: Facts,
@@ -130,7 +125,7 @@ def _forecast(
     short_of_arrival: Episode,
 ) -> tuple[Episode, Episode]:
     """Update the episodes in which the forecast misses the arrival, by the newest level."""
-    arrival = _arrival(facts)
+    arrival = planned_arrival(facts)
     if arrival is None:
         return short_of_margin, short_of_arrival
     at, empty_at = levels.at[-1], levels.empty_at(tuning.empty_pct)
@@ -171,10 +166,10 @@ def _forecast_symptoms(
     empty_at = (
         round(needed - missing_h * HOUR) // FORECAST_STEP * FORECAST_STEP
     )  # by the worst forecast so far
-    when = wording.instant(facts.to_clock_time(empty_at))
+    when = clock_text(facts, empty_at)
     before = "before" if severity is Severity.CRITICAL else "too close to"
     message = (
-        f"Logger's battery will be empty about {when}, {before} the planned arrival at {wording.instant(facts.to_clock_time(arrival))}: "
+        f"Logger's battery will be empty about {when}, {before} the planned arrival at {clock_text(facts, arrival)}: "
         "nothing will be known of the payload from then on; charge or change it on the way"
     )
     return [Symptom(severity=severity, message=message, since=since, until=until, details={"empty_at": when})]

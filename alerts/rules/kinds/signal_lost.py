@@ -11,10 +11,10 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from alerts import wording
 from alerts.excursions.trace import Channel, Trace
 from alerts.kinds import KINDS
 from alerts.model import SECOND, AlertKind, Duration, Instant
+from alerts.rules.blocks.clock_text import clock_text
 from alerts.rules.facts import Facts
 from alerts.rules.rule import DeviceRule, Finding, Look, LookTime, Tuning
 from telemetry.freshness import fresh_for
@@ -127,7 +127,7 @@ class SignalLost(DeviceRule[SignalLostTuning, SignalLostState]):
         since = from_ + round(tuning.position_max_gap_s * SECOND)
         if state.seen < since:
             return None
-        last = wording.instant(facts.to_clock_time(state.position_at))
+        last = clock_text(facts, state.position_at)
         return Finding(
             severity=_SEVERITY,
             message=f"No position since {last}, though the logger is heard",
@@ -146,9 +146,7 @@ def _fresh_for(tuning: SignalLostTuning, facts: Facts, device_id: str | None) ->
 def _silence(facts: Facts, state: SignalLostState, since: Instant) -> Finding:
     if state.seen is None:
         return Finding(severity=_SEVERITY, message="No reading since departure", since=since)
-    message = f"No reading since {wording.instant(facts.to_clock_time(state.seen))}"
+    message = f"No reading since {clock_text(facts, state.seen)}"
     if state.quiet_until is not None and state.quiet_until < since:
-        message += (
-            f"; the silence it announced ended {wording.instant(facts.to_clock_time(state.quiet_until))}"
-        )
+        message += f"; the silence it announced ended {clock_text(facts, state.quiet_until)}"
     return Finding(severity=_SEVERITY, message=message, since=since)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from alerts import wording
 from alerts.excursions.plan import Band
 from alerts.kinds import KINDS
 from alerts.model import SECOND, AlertKind, Instant
@@ -15,6 +14,7 @@ from alerts.rules.blocks.arrival_rule import (
     ArrivalTuning,
     receivable_at,
 )
+from alerts.rules.blocks.clock_text import clock_detail, clock_text
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.itinerary import Forecast
 from alerts.rules.facts import Facts
@@ -75,14 +75,12 @@ class SiteNotReady(ArrivalRule[SiteNotReadyTuning]):
         if expected.overdue:
             message = f"{place.name} is closed, and the shipment has not arrived yet"
         else:
-            message = f"{place.name} is closed when it arrives, about {wording.instant(facts.to_clock_time(expected.arrival), place.hours.zone)}"
-            details["forecast_arrival"] = wording.instant_text(facts.to_clock_time(expected.arrival))
+            message = f"{place.name} is closed when it arrives, about {clock_text(facts, expected.arrival, place.hours.zone)}"
+            details["forecast_arrival"] = clock_detail(facts, expected.arrival)
             received = receivable_at(facts, expected.arrival)
-            details["opens_at"] = wording.instant_text(
-                None if received is None else facts.to_clock_time(received)
-            )
+            details["opens_at"] = None if received is None else clock_detail(facts, received)
             if received is not None:
-                message += f"; it opens {wording.instant(facts.to_clock_time(received), place.hours.zone)}"
+                message += f"; it opens {clock_text(facts, received, place.hours.zone)}"
         message += ". Agree with the site who receives it"
         return Finding(severity=_SEVERITY, message=message, since=since, details=details)
 

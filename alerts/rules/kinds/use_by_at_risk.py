@@ -12,6 +12,7 @@ from alerts.rules.blocks.arrival_rule import (
     duration_of,
     receivable_at,
 )
+from alerts.rules.blocks.clock_text import clock_detail, clock_text
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.itinerary import Forecast
 from alerts.rules.facts import Facts
@@ -51,19 +52,17 @@ class UseByAtRisk(ArrivalRule[UseByAtRiskTuning]):
         received = receivable_at(facts, expected.arrival)
         lost = received is None or received >= facts.use_by
         details = {
-            "use_by": wording.instant_text(facts.to_clock_time(facts.use_by)),
+            "use_by": clock_detail(facts, facts.use_by),
             "needed_before_use_h": tuning.margin_s / 3600,
         }
-        use_by = f"To be used by {wording.instant(facts.to_clock_time(facts.use_by))}"
+        use_by = f"To be used by {clock_text(facts, facts.use_by)}"
         if expected.overdue:
-            message = f"{use_by}, was to arrive {wording.instant(facts.to_clock_time(expected.planned))}, and is not delivered"
+            message = f"{use_by}, was to arrive {clock_text(facts, expected.planned)}, and is not delivered"
         elif received is None:
             message = f"{use_by}, and the destination does not say when it can receive it"
         else:
-            details["forecast_received"] = wording.instant_text(facts.to_clock_time(received))
-            message = (
-                f"{use_by}, and received {wording.instant(facts.to_clock_time(received))} at the earliest"
-            )
+            details["forecast_received"] = clock_detail(facts, received)
+            message = f"{use_by}, and received {clock_text(facts, received)} at the earliest"
             if not lost:
                 message += f": {wording.duration(facts.use_by - received)} left, {wording.duration(duration_of(tuning.margin_s))} needed"
         message += ". Speed it up, or ask the treating physician and the maker"
