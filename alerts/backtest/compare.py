@@ -133,11 +133,13 @@ def compare(
     return Comparison(
         today=total(logger.today for logger in loggers),
         proposed=total(logger.proposed for logger in loggers),
-        pairs=tuple(sorted((pair for one in loggers for pair in one.pairs), key=lambda pair: pair.start)),
-        exhaustions=tuple(exhaustion for one in loggers for exhaustion in one.exhaustions),
-        alarms_today=tuple(at for one in loggers for at in one.alarms_today),
-        alarms_proposed=tuple(at for one in loggers for at in one.alarms_proposed),
-        readings=sum(one.readings for one in loggers),
+        pairs=tuple(
+            sorted((pair for logger in loggers for pair in logger.pairs), key=lambda pair: pair.start)
+        ),
+        exhaustions=tuple(exhaustion for logger in loggers for exhaustion in logger.exhaustions),
+        alarms_today=tuple(at for logger in loggers for at in logger.alarms_today),
+        alarms_proposed=tuple(at for logger in loggers for at in logger.alarms_proposed),
+        readings=sum(logger.readings for logger in loggers),
     )
 
 
@@ -212,14 +214,18 @@ def _pairs(device_id: DeviceId, today: Sequence[Run], proposed: Sequence[Run]) -
     for side in Side:
         ours = [run for run in today if run.side is side]
         theirs = [run for run in proposed if run.side is side]
-        for one, other in _match(ours, theirs):
-            if one is None or other is None:
-                alone, others = (one, theirs) if other is None else (other, ours)
+        for ours_run, theirs_run in _match(ours, theirs):
+            if ours_run is None or theirs_run is None:
+                alone, others = (ours_run, theirs) if theirs_run is None else (theirs_run, ours)
                 assert alone is not None
-                effect = _ALONE[one is not None, _overlaps_any(alone, others)]
+                effect = _ALONE[ours_run is not None, _overlaps_any(alone, others)]
             else:
-                effect = Effect.SAME if _told(one) == _told(other) else Effect.CHANGED
-            yield Pair(device_id=device_id, effect=effect, today=one, proposed=other)
+                effect = (
+                    Effect.SAME
+                    if _start_end_severity(ours_run) == _start_end_severity(theirs_run)
+                    else Effect.CHANGED
+                )
+            yield Pair(device_id=device_id, effect=effect, today=ours_run, proposed=theirs_run)
 
 
 _ALONE = {
@@ -263,5 +269,5 @@ def _end(run: Run) -> float:
     return inf if run.end is None else run.end
 
 
-def _told(run: Run) -> tuple[Instant, Instant | None, Severity]:
+def _start_end_severity(run: Run) -> tuple[Instant, Instant | None, Severity]:
     return run.start, run.end, run.severity

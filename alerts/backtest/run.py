@@ -103,8 +103,8 @@ async def _histories(engine: AsyncEngine, shipment_ids: Sequence[str], period: P
         assert driver is not None
         loaded = await load_readings(driver, [_range_of(pending, period.until) for pending in pending_folds])
     traces: dict[str, dict[str, Trace]] = defaultdict(dict)
-    for pending, one in zip(pending_folds, loaded, strict=True):
-        traces[pending.shipment_id][pending.device_id] = one.trace
+    for pending, readings in zip(pending_folds, loaded, strict=True):
+        traces[pending.shipment_id][pending.device_id] = readings.trace
     by_id = {row["shipment_id"]: row for row in rows}
     return [_History(shipment=row, traces=traces[shipment_id]) for shipment_id, row in by_id.items()]
 

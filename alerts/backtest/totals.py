@@ -130,7 +130,9 @@ def _rank(outcome: Outcome) -> tuple[int, int, int, str]:
 
 def count_differences(comparison: Comparison) -> int:
     """Return the number of differences between the plans."""
-    exhaustions = [one for one in comparison.exhaustions if one.effect is not Effect.SAME]
+    exhaustions = [
+        exhaustion for exhaustion in comparison.exhaustions if exhaustion.effect is not Effect.SAME
+    ]
     return len(comparison.differences) + len(exhaustions)
 
 

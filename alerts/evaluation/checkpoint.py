@@ -92,7 +92,9 @@ class Checkpoint:
     def missing(self, tuned: Iterable[TunedRule], now: Instant) -> list[AlertKind]:
         """Return the rules that must be folded from an earlier checkpoint now."""
         return [
-            one.kind for one in tuned if one.kind not in self.rules and self.failed.get(one.kind, now) <= now
+            rule.kind
+            for rule in tuned
+            if rule.kind not in self.rules and self.failed.get(rule.kind, now) <= now
         ]
 
 
@@ -116,8 +118,8 @@ def _index_in_shared(value: tuple[Any, ...], shared: list[tuple[Any, ...]]) -> i
     """Return the index of a value in `shared`, appending it if missing; usually it is the same object."""
     if value == type(value)():
         return None
-    for place, one in enumerate(shared):
-        if one is value or one == value:
+    for place, known in enumerate(shared):
+        if known is value or known == value:
             return place
     shared.append(value)
     return len(shared) - 1
@@ -197,16 +199,16 @@ def fold_forward(
     columns: dict[AlertKind, list[Any]] = {}
     errors: dict[AlertKind, Exception] = {}
     journey, parts = facts_in_journey_time(facts), _parts(trace_in_journey_time(facts, trace), ends)
-    for one in tuned:
-        state = _state_to_fold_from(checkpoint, one)
+    for tuned_rule in tuned:
+        state = _state_to_fold_from(checkpoint, tuned_rule)
         if state is None:
             continue  # skipped for now
-        failed.pop(one.kind, None)
+        failed.pop(tuned_rule.kind, None)
         try:
-            columns[one.kind] = _fold(one, journey, state, parts)
+            columns[tuned_rule.kind] = _fold(tuned_rule, journey, state, parts)
         except Exception as error:  # noqa: BLE001 -- whatever it is, excursions and other rules must not fail with it
-            errors[one.kind] = error
-            failed[one.kind] = retry_at
+            errors[tuned_rule.kind] = error
+            failed[tuned_rule.kind] = retry_at
     rules = [{kind: states[number] for kind, states in columns.items()} for number in range(len(ends))]
     return FoldedForward(
         checkpoint=Checkpoint(state=folded.state, rules=rules[-1], failed=failed, texts=checkpoint.texts),
@@ -219,11 +221,11 @@ def fold_forward(
     )
 
 
-def _state_to_fold_from(checkpoint: Checkpoint, one: TunedRule) -> Any:
+def _state_to_fold_from(checkpoint: Checkpoint, tuned_rule: TunedRule) -> Any:
     """Return the state that a rule continues from; None if it needs an earlier checkpoint."""
-    if one.kind in checkpoint.rules:
-        return checkpoint.rules[one.kind]
-    return _initial_state(one.rule) if checkpoint.state.seen is None else None
+    if tuned_rule.kind in checkpoint.rules:
+        return checkpoint.rules[tuned_rule.kind]
+    return _initial_state(tuned_rule.rule) if checkpoint.state.seen is None else None
 
 
 def _parts(trace: Trace, ends: Sequence[int]) -> list[Trace | None]:
@@ -236,12 +238,12 @@ def _parts(trace: Trace, ends: Sequence[int]) -> list[Trace | None]:
     return [trace[begin:end] if end > begin else None for begin, end in pairwise((0, *ends))]
 
 
-def _fold(one: TunedRule, facts: Facts, state: Any, parts: Sequence[Trace | None]) -> list[Any]:
+def _fold(tuned_rule: TunedRule, facts: Facts, state: Any, parts: Sequence[Trace | None]) -> list[Any]:
     """Return a rule's state after each part of a trace."""
-    rule, states = one.rule, []
+    rule, states = tuned_rule.rule, []
     reads = rule.reads
     for part in parts:
         if part is not None and not (reads and reads.isdisjoint(part.channels)):
-            state = rule.fold(one.tuning, facts, state, part)
+            state = rule.fold(tuned_rule.tuning, facts, state, part)
         states.append(state)
     return states

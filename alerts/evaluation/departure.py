@@ -60,7 +60,7 @@ def look_at_departure(departure_facts: DepartureFacts, alert: Alert | None, now:
 def _late_from(departure_facts: DepartureFacts) -> Instant | None:
     """Return from when the departure is late; None if none is planned, or the rule `late` is off."""
     tuning = next(
-        (one.tuning for one in tuned_rules(departure_facts.plan) if one.kind is AlertKind.LATE), None
+        (rule.tuning for rule in tuned_rules(departure_facts.plan) if rule.kind is AlertKind.LATE), None
     )
     if departure_facts.planned is None or not isinstance(tuning, LateTuning):
         return None

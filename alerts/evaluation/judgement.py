@@ -232,9 +232,9 @@ def _alert_on_failures(
     failures_on_record = [
         name for name in alerts.identity.alerts if name.startswith(conditions.EVALUATION_FAILED)
     ]
-    for one in rules if failures_on_record else ():
-        if one.kind not in waiting and one.kind not in errors:
-            alerts.end(conditions.rule_failed(one.kind))
+    for rule in rules if failures_on_record else ():
+        if rule.kind not in waiting and rule.kind not in errors:
+            alerts.end(conditions.rule_failed(rule.kind))
 
 
 def set_aside(identity: Identity, error: str, now: Instant, new_id: Callable[[], str]) -> Verdict:

@@ -56,34 +56,37 @@ class _LookRound:
     deadlines: list[Instant] = field(default_factory=list)
     held_back: int = 0
 
-    def conditions_of(self, one: TunedRule) -> list[Condition]:
+    def conditions_of(self, tuned_rule: TunedRule) -> list[Condition]:
         """Return the conditions of one rule; loggers that must be folded again are left as they are."""
-        rule = one.rule
-        found: list[Condition] = []
+        rule = tuned_rule.rule
+        conditions: list[Condition] = []
         if _is_of_device(type(rule)):
             for logger, look_time in self.look_times:
-                state = logger.checkpoint.rules.get(one.kind)
+                state = logger.checkpoint.rules.get(tuned_rule.kind)
                 if state is None:
                     continue
-                look = rule.look(one.tuning, self.journey, state, look_time)
+                look = rule.look(tuned_rule.tuning, self.journey, state, look_time)
                 if look is not NOTHING or self.on_record:
-                    found += self._follow(one, look, [state], logger.look_time)
-            return found
+                    conditions += self._follow(tuned_rule, look, [state], logger.look_time)
+            return conditions
         states = [
-            logger.checkpoint.rules[one.kind]
+            logger.checkpoint.rules[tuned_rule.kind]
             for logger in self.loggers
-            if one.kind in logger.checkpoint.rules
+            if tuned_rule.kind in logger.checkpoint.rules
         ]
         if len(states) == len(self.loggers):
             look = rule.look(
-                one.tuning, self.journey, states, look_time_in_journey_time(self.facts, self.shipment_time)
+                tuned_rule.tuning,
+                self.journey,
+                states,
+                look_time_in_journey_time(self.facts, self.shipment_time),
             )
             if look is not NOTHING or self.on_record:
-                found += self._follow(one, look, states, self.shipment_time)
-        return found
+                conditions += self._follow(tuned_rule, look, states, self.shipment_time)
+        return conditions
 
     def _follow(
-        self, one: TunedRule, look: Look, states: Sequence[Any], look_time: LookTime
+        self, tuned_rule: TunedRule, look: Look, states: Sequence[Any], look_time: LookTime
     ) -> Iterator[Condition]:
         look = look if look is NOTHING else look_in_clock_time(self.facts, look)
         if (
@@ -92,35 +95,43 @@ class _LookRound:
             and look.again_at > look_time.through
         ):
             self.deadlines.append(look.again_at)
-        subject = one.kind.value if look_time.device_id is None else f"{one.kind}:{look_time.device_id}"
-        if look.found is None and subject not in self.on_record and not one.rule.also_finds:
+        subject = (
+            tuned_rule.kind.value
+            if look_time.device_id is None
+            else f"{tuned_rule.kind}:{look_time.device_id}"
+        )
+        if look.found is None and subject not in self.on_record and not tuned_rule.rule.also_finds:
             return  # nearly always
-        found: list[tuple[str, str | None, Finding | None]] = [(subject, None, look.found)]
-        found += [(f"{subject}:{name}", name, look.also_found.get(name)) for name in one.rule.also_finds]
-        for of_subject, name, each in found:
-            alert = self.on_record.get(of_subject)
-            if each is None and alert is None:
+        named_findings: list[tuple[str, str | None, Finding | None]] = [(subject, None, look.found)]
+        named_findings += [
+            (f"{subject}:{name}", name, look.also_found.get(name)) for name in tuned_rule.rule.also_finds
+        ]
+        for finding_subject, name, finding in named_findings:
+            alert = self.on_record.get(finding_subject)
+            if finding is None and alert is None:
                 continue
-            condition_found = (
-                None if each is None else _condition(one.kind, of_subject, look_time.device_id, each)
+            current = (
+                None
+                if finding is None
+                else _condition(tuned_rule.kind, finding_subject, look_time.device_id, finding)
             )
             if look_time.shipment_ended_at is not None:
-                condition = _end_with_shipment(alert, condition_found, look_time.shipment_ended_at)
-            elif condition_found is not None and self._is_held_back(condition_found, alert):
+                condition = _end_with_shipment(alert, current, look_time.shipment_ended_at)
+            elif current is not None and self._is_held_back(current, alert):
                 self.held_back += 1
                 self.deadlines.append(look_time.through + LOOK_AGAIN_AFTER)
                 continue
-            elif condition_found is not None or alert is None:
-                condition = condition_found
+            elif current is not None or alert is None:
+                condition = current
             else:
-                condition = _no_longer_found(self.facts, one, states, name, alert)
+                condition = _no_longer_found(self.facts, tuned_rule, states, name, alert)
             if condition is not None:
                 yield condition
 
-    def _is_held_back(self, condition_found: Condition, alert: Alert | None) -> bool:
+    def _is_held_back(self, current: Condition, alert: Alert | None) -> bool:
         """Return whether this would raise an alert that one for the whole fleet already covers."""
         raised = alert is not None and alert.condition.holds
-        return condition_found.kind in self.kinds_held_back and condition_found.until is None and not raised
+        return current.kind in self.kinds_held_back and current.until is None and not raised
 
 
 def look_by_rules(
@@ -138,11 +149,11 @@ def look_by_rules(
     )
     conditions: list[Condition] = []
     errors: dict[AlertKind, Exception] = {}
-    for one in tuned:
+    for tuned_rule in tuned:
         try:
-            conditions += look_round.conditions_of(one)
+            conditions += look_round.conditions_of(tuned_rule)
         except Exception as error:  # noqa: BLE001 -- whatever it is, other rules must not fail with it
-            errors[one.kind] = error
+            errors[tuned_rule.kind] = error
     conditions += _switched_off(tuned, on_record)
     return Findings(
         conditions=conditions, deadlines=look_round.deadlines, errors=errors, held_back=look_round.held_back
@@ -154,44 +165,42 @@ def _is_of_device(rule: type[Any]) -> bool:
     return issubclass(rule, DeviceRule)
 
 
-def _condition(kind: AlertKind, subject: str, device_id: str | None, found: Finding) -> Condition:
+def _condition(kind: AlertKind, subject: str, device_id: str | None, named_findings: Finding) -> Condition:
     return Condition(
         subject=subject,
         kind=kind,
-        severity=found.severity,
+        severity=named_findings.severity,
         device_id=device_id,
-        message=found.message,
-        since=found.since,
-        until=found.until,
-        details=orjson.loads(orjson.dumps(dict(found.details))) if found.details else {},
+        message=named_findings.message,
+        since=named_findings.since,
+        until=named_findings.until,
+        details=orjson.loads(orjson.dumps(dict(named_findings.details))) if named_findings.details else {},
     )
 
 
-def _end_with_shipment(
-    alert: Alert | None, condition_found: Condition | None, over: Instant
-) -> Condition | None:
+def _end_with_shipment(alert: Alert | None, current: Condition | None, over: Instant) -> Condition | None:
     """End what held when the shipment ended; nothing new begins."""
     if alert is None or not alert.condition.holds:
         return None
-    last = alert.condition if condition_found is None else condition_found
+    last = alert.condition if current is None else current
     return last if last.until is not None else replace(last, until=max(over, last.since))
 
 
 def _no_longer_found(
-    facts: Facts, one: TunedRule, states: Sequence[Any], name: str | None, alert: Alert
+    facts: Facts, tuned_rule: TunedRule, states: Sequence[Any], name: str | None, alert: Alert
 ) -> Condition | None:
     """Return what becomes of a condition that its rule no longer finds."""
-    if not one.rule.only_ongoing:
+    if not tuned_rule.rule.only_ongoing:
         return withdrawn(alert.condition)
     if not alert.condition.holds:
         return None
-    until = one.rule.ended_at(states, facts.to_journey_time(alert.condition.since), name)
+    until = tuned_rule.rule.ended_at(states, facts.to_journey_time(alert.condition.since), name)
     until = None if until is None else facts.to_clock_time(until)
     return withdrawn(alert.condition) if until is None else replace(alert.condition, until=until)
 
 
 def _switched_off(tuned: Sequence[TunedRule], on_record: Mapping[str, Alert]) -> Iterator[Condition]:
-    off = _KINDS - {one.kind for one in tuned}
+    off = _KINDS - {tuned_rule.kind for tuned_rule in tuned}
     for alert in on_record.values():
         if alert.condition.kind in off and alert.condition.holds:
             yield withdrawn(alert.condition)

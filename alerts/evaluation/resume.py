@@ -150,15 +150,17 @@ async def resume(
     checkpoints = [pending.resumable_checkpoint() for pending in pending_folds]
     late = [place for place, state in enumerate(checkpoints) if state is None]
     found = await _safe_points(connection, pending_folds, late)
-    resumed = [one or found.get(place) or Checkpoint() for place, one in enumerate(checkpoints)]
+    resumed = [checkpoint or found.get(place) or Checkpoint() for place, checkpoint in enumerate(checkpoints)]
     ranges = [
-        ReadingRange(device_id=f.device_id, starting=f.start, after=one.state.seen, before=f.end)
-        for f, one in zip(pending_folds, resumed, strict=True)
+        ReadingRange(device_id=f.device_id, starting=f.start, after=checkpoint.state.seen, before=f.end)
+        for f, checkpoint in zip(pending_folds, resumed, strict=True)
     ]
     loaded = await load_readings(connection, ranges, channels)
     return [
-        Resumed(pending=pending, checkpoint=one, refolds=resumable is None, loaded=readings)
-        for pending, one, resumable, readings in zip(pending_folds, resumed, checkpoints, loaded, strict=True)
+        Resumed(pending=pending, checkpoint=checkpoint, refolds=resumable is None, loaded=readings)
+        for pending, checkpoint, resumable, readings in zip(
+            pending_folds, resumed, checkpoints, loaded, strict=True
+        )
     ]
 
 
@@ -179,17 +181,17 @@ async def _safe_points(
     )
     found = {}
     for row in rows:
-        pending, one = pending_folds[row["position"]], checkpoint_of(row["state"])
-        if one is not None and one.rules.keys() >= set(_needed(pending)):
+        pending, checkpoint = pending_folds[row["position"]], checkpoint_of(row["state"])
+        if checkpoint is not None and checkpoint.rules.keys() >= set(_needed(pending)):
             waiting = {} if pending.newest is None else pending.newest.failed
-            found[row["position"]] = replace(one, failed=waiting)
+            found[row["position"]] = replace(checkpoint, failed=waiting)
     return found
 
 
 def _needed(pending: PendingFold) -> list[AlertKind]:
     """Return the rules that a safe point must have: all but those that failed and are skipped for now."""
     waiting = set() if pending.newest is None else pending.newest.failed.keys() - set(pending.missing)
-    return [one.kind for one in pending.tuned if one.kind not in waiting]
+    return [rule.kind for rule in pending.tuned if rule.kind not in waiting]
 
 
 def window_of(shipment: Row) -> Window | None:

@@ -75,7 +75,7 @@ class WorkerProcess:
 
     async def judge(self, shipments: Sequence[DueShipment], now: Instant) -> Sequence[Judged]:
         """Judge large jobs in the process and the rest here; also here what the process does not answer."""
-        if sum(len(device.trace) for one in shipments for device in one.devices) < MIN_READINGS:
+        if sum(len(device.trace) for shipment in shipments for device in shipment.devices) < MIN_READINGS:
             return await judge_here(shipments, now)
         async with self._lock:
             judged = (

@@ -220,19 +220,19 @@ _TUNINGS_ARE = 'must be an object of rules by name, each an object such as {"ena
 
 
 def _are_tunings(value: Any) -> bool:
-    def is_tuning(one: Any) -> bool:
-        return isinstance(one, Mapping) and all(
-            isinstance(name, str) and (each is None or isinstance(each, bool | int | float))
-            for name, each in one.items()
+    def is_tuning(tuning: Any) -> bool:
+        return isinstance(tuning, Mapping) and all(
+            isinstance(name, str) and (number is None or isinstance(number, bool | int | float))
+            for name, number in tuning.items()
         )
 
     return isinstance(value, Mapping) and all(
-        isinstance(name, str) and (one is None or is_tuning(one)) for name, one in value.items()
+        isinstance(name, str) and (tuning is None or is_tuning(tuning)) for name, tuning in value.items()
     )
 
 
 def _tunings(rules: Mapping[str, Mapping[str, bool | float | None] | None]) -> Tunings:
-    return tuple(sorted((name, tuple(sorted(one.items()))) for name, one in rules.items() if one))
+    return tuple(sorted((name, tuple(sorted(tuning.items()))) for name, tuning in rules.items() if tuning))
 
 
 def _limits(band: Limits, overrides: Mapping[str, Any]) -> Limits | PlanRefused:

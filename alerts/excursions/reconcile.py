@@ -57,14 +57,14 @@ def reconcile(
             kept.add(keeper.id)
             for excursion in touching:
                 heir.setdefault(excursion.id, keeper.id)
-    gone = [
+    removed = [
         _retired(excursion, heir.get(excursion.id), cause) for excursion in stored if excursion.id not in kept
     ]
-    stay = [
+    kept_or_new = [
         _opened(run, now, new_id) if keeper is None else _followed(keeper, run, cause)
         for run, keeper in zip(runs, keepers, strict=True)
     ]
-    return gone + [change for change in stay if change is not None]
+    return removed + [change for change in kept_or_new if change is not None]
 
 
 def unsettled(stored: Iterable[Excursion], seen: Instant | None) -> list[Excursion]:
@@ -78,9 +78,9 @@ def unsettled(stored: Iterable[Excursion], seen: Instant | None) -> list[Excursi
 def _overlapping(stored: Iterable[Excursion], runs: Iterable[Run]) -> Iterator[list[Excursion]]:
     """Yield for each run, by start, the excursions of its side that share an instant with it."""
     by_start = sorted(stored, key=lambda excursion: excursion.run.start)
-    ahead = {side: deque(e for e in by_start if e.run.side == side) for side in Side}
+    pending = {side: deque(e for e in by_start if e.run.side == side) for side in Side}
     for run in runs:
-        queue = ahead[run.side]
+        queue = pending[run.side]
         while queue and _end(queue[0].run) <= run.start:  # and so before all later runs too
             queue.popleft()
         touching = []
@@ -123,20 +123,20 @@ def _followed(before: Excursion, run: Run, cause: Reason) -> Change | None:
     return Change(kind=kind, reason=reason, before=before, after=after, fields=changed)
 
 
-def _development(told: Run, run: Run, cause: Reason) -> tuple[ChangeKind, Reason]:
+def _development(reported: Run, run: Run, cause: Reason) -> tuple[ChangeKind, Reason]:
     """Tell a run's natural development from the correction of something already reported."""
     outermost = max if run.side is Side.HIGH else min
     natural = (
-        told.end is None
-        and run.start == told.start
-        and run.peak_c == outermost(run.peak_c, told.peak_c)
-        and (run.has_gap or not told.has_gap)
-        and (run.severity is Severity.CRITICAL or told.severity is Severity.MAJOR)
+        reported.end is None
+        and run.start == reported.start
+        and run.peak_c == outermost(run.peak_c, reported.peak_c)
+        and (run.has_gap or not reported.has_gap)
+        and (run.severity is Severity.CRITICAL or reported.severity is Severity.MAJOR)
     )
     if not natural:
         return ChangeKind.AMENDED, cause
     if run.ended_by is not None:
         return ChangeKind.CLOSED, CLOSING[run.ended_by]
-    if run.severity != told.severity:
+    if run.severity != reported.severity:
         return ChangeKind.WORSENED, Reason.BECAME_CRITICAL
-    return ChangeKind.WORSENED, Reason.PEAK_MOVED if run.peak_c != told.peak_c else Reason.GAP_IN_READINGS
+    return ChangeKind.WORSENED, Reason.PEAK_MOVED if run.peak_c != reported.peak_c else Reason.GAP_IN_READINGS

@@ -74,11 +74,11 @@ def tuned_rules(plan: Plan) -> tuple[TunedRule, ...]:
     Rules and parameters in the plan that do not exist (any more) are ignored.
     """
     given = dict(plan.rules)
-    every = (
+    all_rules = (
         TunedRule(rule=rule, tuning=_tuning(rule, dict(given.get(rule.kind, ()))), kind=rule.kind)
         for rule in RULES
     )
-    return tuple(one for one in every if one.tuning.enabled)
+    return tuple(rule for rule in all_rules if rule.tuning.enabled)
 
 
 def _tuning(rule: AnyRule, given: Mapping[str, Any]) -> Tuning:
@@ -89,7 +89,7 @@ def _tuning(rule: AnyRule, given: Mapping[str, Any]) -> Tuning:
 
 def parameters(rule: AnyRule) -> Mapping[str, Any]:
     """Return the tunable parameters of a rule by name, with their defaults."""
-    return {one.name: one.default for one in fields(rule.tuning)}
+    return {field.name: field.default for field in fields(rule.tuning)}
 
 
 def refusal(rules: Mapping[str, Mapping[str, Any] | None] | None) -> PlanRefused | None:
@@ -99,12 +99,12 @@ def refusal(rules: Mapping[str, Mapping[str, Any] | None] | None) -> PlanRefused
         if rule is None:
             return PlanRefused(field=f"rules.{kind}", why=f"is no rule; there are {_listed(_kinds())}")
         for name, value in (given or {}).items():
-            if why := _wrong(rule, name, value):
+            if why := _why_refused(rule, name, value):
                 return PlanRefused(field=f"rules.{kind}.{name}", why=why)
     return None
 
 
-def _wrong(rule: AnyRule, name: str, value: Any) -> str | None:
+def _why_refused(rule: AnyRule, name: str, value: Any) -> str | None:
     known = parameters(rule)
     if name not in known:
         return f"is no parameter of {rule.kind}, which has {_listed(list(known))}"

@@ -202,19 +202,19 @@ def _shape(state: Any) -> _Shape:
 def _read_shape(state: Hashable) -> _Shape:
     assert isinstance(state, type)
     assert is_dataclass(state)
-    every, seldom = fields(state), getattr(state, "SELDOM_CHANGES", {})
-    names, defaults = tuple(one.name for one in every), [one.default for one in every]
-    one_or_more = attrgetter(*names) if names else lambda _: ()
+    all_fields, seldom = fields(state), getattr(state, "SELDOM_CHANGES", {})
+    names, defaults = tuple(field_.name for field_ in all_fields), [field_.default for field_ in all_fields]
+    get_values = attrgetter(*names) if names else lambda _: ()
     return _Shape(
         names,
-        one_or_more if len(names) != 1 else lambda each: (one_or_more(each),),
+        get_values if len(names) != 1 else lambda state_: (get_values(state_),),
         tuple(
             (place, default, seldom.get(names[place], 0))
             for place, default in enumerate(defaults)
             if isinstance(default, tuple)
         ),
         tuple(None if isinstance(default, tuple) else default for default in defaults),
-        any(one.kw_only for one in every),
+        any(field_.kw_only for field_ in all_fields),
     )
 
 

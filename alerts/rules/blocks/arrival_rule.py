@@ -111,7 +111,7 @@ class ArrivalRule(ShipmentRule[P, ArrivalState]):
 
     def look(self, tuning: P, facts: Facts, states: Sequence[ArrivalState], look_time: LookTime) -> Look:
         """Judge by the logger with the newest position; without positions, by the plan and the clock."""
-        state = max(states, key=lambda one: one.progress.sampled_at or 0)
+        state = max(states, key=lambda state: state.progress.sampled_at or 0)
         through = look_time.through
         expected = forecast(facts, state.progress, _practice(tuning), through)
         if expected is None or self.excess_s(tuning, facts, expected) is None:

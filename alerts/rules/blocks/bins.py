@@ -76,7 +76,7 @@ def fold_bins(
         for number, last, *sums in zip(numbers[begins].tolist(), last_at, *each, strict=True)
     ]
     closings = at[begins[1:]].tolist()
-    return bins[-1], [*closed, *(_close(width, one, at) for one, at in zip(bins, closings, strict=False))]
+    return bins[-1], [*closed, *(_close(width, done, at) for done, at in zip(bins, closings, strict=False))]
 
 
 def _fold_reading(

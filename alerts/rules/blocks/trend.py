@@ -182,9 +182,9 @@ def _gets_that_far(now: Trend, distance_c: float) -> bool:
 def _least_squares(at: Sequence[Instant], celsius: Sequence[float]) -> tuple[float, float, float, float]:
     """Return end and slope of the least-squares line, residual deviation and the spread of times."""
     count, base = len(at), at[-1]
-    mean_at, deviations, spread = _centred_times(tuple([one - base for one in at]))
+    mean_at, deviations, spread = _centred_times(tuple([instant - base for instant in at]))
     mean_c = sum(celsius) / count
-    offsets = [one - mean_c for one in celsius]
+    offsets = [level - mean_c for level in celsius]
     slope = sum(map(mul, deviations, offsets)) / spread
     residual = max(0.0, sum(map(mul, offsets, offsets)) - slope * slope * spread)
     return mean_c - slope * mean_at, slope, sqrt(residual / max(1, count - 2)), spread
@@ -194,7 +194,7 @@ def _least_squares(at: Sequence[Instant], celsius: Sequence[float]) -> tuple[flo
 def _centred_times(at: tuple[int, ...]) -> tuple[float, tuple[float, ...], float]:
     """Return the mean of instants, the deviations from it and the sum of their squares; loggers are regular."""
     mean = sum(at) / len(at)
-    deviations = tuple(one - mean for one in at)
+    deviations = tuple(instant - mean for instant in at)
     return mean, deviations, sum(map(mul, deviations, deviations))
 
 

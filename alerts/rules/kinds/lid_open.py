@@ -74,8 +74,8 @@ class LidOpen(DeviceRule[LidOpenTuning, LidOpenState]):
             )
         if state.open.since is None or look_time.shipment_ended_at is not None:
             return Look(found=found) if found is not None else NOTHING
-        turns = (state.open.since + levels.dwell, state.open.since + critical_after)
-        return Look(found=found, again_at=min((at for at in turns if at > look_time.through), default=None))
+        changes = (state.open.since + levels.dwell, state.open.since + critical_after)
+        return Look(found=found, again_at=min((at for at in changes if at > look_time.through), default=None))
 
 
 def _is_recharge(facts: Facts, since: Instant, until: Instant) -> bool:

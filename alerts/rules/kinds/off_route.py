@@ -92,7 +92,7 @@ class OffRoute(ShipmentRule[OffRouteTuning, OffRouteState]):
         look_time: LookTime,  # noqa: ARG002 -- the newest position counts, not the clock
     ) -> Look:
         """Judge by the logger with the newest position."""
-        state = max(states, key=lambda one: one.progress.seen_at or 0)
+        state = max(states, key=lambda state: state.progress.seen_at or 0)
         newest = state.outside.newest(_levels(tuning), state.progress.seen_at or 0)
         if newest is None:
             return NOTHING

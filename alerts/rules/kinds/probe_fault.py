@@ -198,13 +198,13 @@ def _second_symptoms(tuning: ProbeFaultTuning, state: ProbeFaultState) -> Sympto
 
 
 def _current_or_newest(
-    message: str, since: Instant | None, told: Instant | None, until: Instant | None
+    message: str, since: Instant | None, from_: Instant | None, until: Instant | None
 ) -> SymptomTimes:
     """Yield the current interval, or else the newest that is over."""
     if since is not None:
         yield message, since, None
-    elif told is not None:
-        yield message, told, until
+    elif from_ is not None:
+        yield message, from_, until
 
 
 @lru_cache(maxsize=1024)
