@@ -1,4 +1,4 @@
-"""However readings are cut into calls, forecasts are in the same state: of bins, of what is left, and of what is told."""
+"""However readings are cut into calls, forecasts have the same state: bins, estimates and reports."""
 
 from functools import reduce
 
@@ -112,14 +112,14 @@ def courses(draw):
     chance = np.random.default_rng(draw(st.integers(0, 2**32)))
     count = draw(st.integers(200, 480))
     minutes = np.arange(count)
-    course = {
+    curve = {
         "steady": lambda: np.zeros(count),
         "warms": lambda: minutes * chance.uniform(0, 0.15),
         "waves": lambda: 8 * np.sin(minutes / chance.uniform(20, 200)),
         "wanders": lambda: np.cumsum(chance.normal(0, 0.3, count)),
         "coarse": lambda: np.round(chance.normal(0, 1, count)),
     }[draw(st.sampled_from(["steady", "warms", "waves", "wanders", "coarse"]))]()
-    celsius = np.round(-185 + course + chance.normal(0, 0.2, count), 2)
+    celsius = np.round(-185 + curve + chance.normal(0, 0.2, count), 2)
     channels = {Channel.AMBIENT_C: np.round(20 + chance.normal(0, 1, count), 1)}
     if draw(st.booleans()):
         channels[Channel.LN2_KG] = 3.3 - minutes * draw(st.sampled_from([0.0001, 0.002]))

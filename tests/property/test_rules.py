@@ -1,4 +1,4 @@
-"""All rules there are: cut anywhere, stored and read back, resumed from any safe point, their folds agree."""
+"""All rules: cut anywhere, stored and read back, resumed from any safe point, their folds agree."""
 
 from dataclasses import replace
 

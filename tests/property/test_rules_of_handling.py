@@ -1,4 +1,4 @@
-"""However a trace is cut into calls of fold the state is the same; what says nothing changes nothing; states are stored."""
+"""However a trace is cut into calls of fold, the state is the same; NaN changes nothing; states can be stored."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""All rules there are, on the real database: however readings arrive, the alerts are those of one look at all of them."""
+"""All rules on the real database: however readings arrive, the alerts are those of one look at all of them."""
 
 import asyncio
 import json
@@ -133,8 +133,10 @@ async def one_look(pool: asyncpg.Pool, now: Instant) -> dict[str, Condition]:
         forward = fold_forward(due.facts, watching, Checkpoint(), device.trace, 0)
         assert forward.errors == {}
         judged = finish(due.facts.plan, due.facts.window, forward.checkpoint.state, now)
-        moment = LookTime(through=judged.through, watched_from=due.watched_from, device_id=device.device_id)
-        loggers.append(WatchedLogger(checkpoint=forward.checkpoint, look_time=moment))
+        look_time = LookTime(
+            through=judged.through, watched_from=due.watched_from, device_id=device.device_id
+        )
+        loggers.append(WatchedLogger(checkpoint=forward.checkpoint, look_time=look_time))
     whole = LookTime(
         through=max(logger.look_time.through for logger in loggers), watched_from=due.watched_from
     )

@@ -1,4 +1,4 @@
-"""A departure that passes without the shipment departing: when it is told, what ends it, and what it does not touch."""
+"""A late departure: when it is reported, what ends it, and what it leaves alone."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""When the fleet's alert begins, what it says, that it does not change with every look, and when it ends."""
+"""The fleet's alert: when it begins, what it says, that it does not change with every look, and when it ends."""
 
 from dataclasses import replace
 

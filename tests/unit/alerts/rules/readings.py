@@ -1,4 +1,4 @@
-"""What tests of rules have in common: a shipment, its readings at a pace, and a look at them."""
+"""Shared by the tests of rules: a shipment, its readings at an interval, and a look at them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

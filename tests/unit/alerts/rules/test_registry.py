@@ -1,4 +1,4 @@
-"""The registry of rules: what can be tuned, what is refused, and that each rule is what the fold needs."""
+"""The registry of rules: what can be tuned, what is refused, and that each rule fits the fold."""
 
 import dataclasses
 

@@ -19,7 +19,7 @@ from alerts.rules.time_lapse import (
     look_time_in_journey_time,
     trace_in_journey_time,
 )
-from tests.unit.alerts.rules.way import LEGS, at, facts, seen
+from tests.unit.alerts.rules.routes import LEGS, at, facts, seen
 
 DEPARTED, LAPSE = at("01 06:00"), 60
 

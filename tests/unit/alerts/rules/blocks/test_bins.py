@@ -1,4 +1,4 @@
-"""Bins of event time: what they hold, when they close, and that one spike leaves no trace in a level."""
+"""Bins of event time: what they contain, when they close, and that one spike does not change a level."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is left and how long it lasts: the closed forms, the interval, and what a measurement tells."""
+"""What is left and how long it lasts: the closed forms, the interval, and the effect of a measurement."""
 
 import pytest
 

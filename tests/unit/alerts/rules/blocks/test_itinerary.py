@@ -15,7 +15,19 @@ from alerts.rules.blocks.itinerary import (
     stops,
 )
 from alerts.rules.facts import Facts
-from tests.unit.alerts.rules.way import CLINIC, FRA, HOUR, JFK, MINUTE, NEW_YORK, ZRH, at, facts, seen, trace
+from tests.unit.alerts.rules.routes import (
+    CLINIC,
+    FRA,
+    HOUR,
+    JFK,
+    MINUTE,
+    NEW_YORK,
+    ZRH,
+    at,
+    facts,
+    seen,
+    trace,
+)
 
 SAMPLING = Sampling(every=5 * MINUTE, accuracy_m=1000)
 CUSTOM = FreightPractice(cut_off=2 * HOUR, service_every=24 * HOUR)

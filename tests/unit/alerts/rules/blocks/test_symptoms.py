@@ -1,4 +1,4 @@
-"""What several signs say together, and bursts and stretches that readings must prove."""
+"""Merged symptoms, bursts, and episodes whose dwell is measured between readings."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from alerts.rules.blocks.measured_dwell import NO_MEASURED_EPISODE, fold_measure
 from alerts.rules.blocks.symptoms import Symptom, merge_symptoms
 
 
-def sign(since, until=None, severity=Severity.MAJOR, message="m", **details):
+def symptom(since, until=None, severity=Severity.MAJOR, message="m", **details):
     return Symptom(severity=severity, message=message, since=since, until=until, details=details)
 
 
@@ -19,7 +19,7 @@ def test_no_sign_is_nothing():
 
 def test_signs_that_touch_are_one_and_as_severe_as_the_worst():
     what = merge_symptoms(
-        [sign(5, 9, a=1), sign(1, 5, Severity.CRITICAL, "worst", b=2)], shipment_ended_at=None
+        [symptom(5, 9, a=1), symptom(1, 5, Severity.CRITICAL, "worst", b=2)], shipment_ended_at=None
     )
     assert what is not None
     assert (what.since, what.until, what.severity, what.message) == (1, 9, Severity.CRITICAL, "worst")
@@ -27,17 +27,17 @@ def test_signs_that_touch_are_one_and_as_severe_as_the_worst():
 
 
 def test_the_newest_of_those_apart_is_told():
-    what = merge_symptoms([sign(1, 5, Severity.CRITICAL), sign(6, 9)], shipment_ended_at=None)
+    what = merge_symptoms([symptom(1, 5, Severity.CRITICAL), symptom(6, 9)], shipment_ended_at=None)
     assert what is not None
     assert (what.since, what.until, what.severity) == (6, 9, Severity.MAJOR)
 
 
 def test_what_holds_goes_on_or_ends_with_the_shipment():
-    signs = [sign(1, 5), sign(3), sign(7, 9)]
-    for over in (None, 20):
-        what = merge_symptoms(signs, shipment_ended_at=over)
+    symptoms = [symptom(1, 5), symptom(3), symptom(7, 9)]
+    for end in (None, 20):
+        what = merge_symptoms(symptoms, shipment_ended_at=end)
         assert what is not None
-        assert (what.since, what.until) == (1, over)
+        assert (what.since, what.until) == (1, end)
 
 
 PACE = BurstTiming(raise_at=10, keep_at=5, quiet=100)

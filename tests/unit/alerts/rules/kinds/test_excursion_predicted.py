@@ -1,4 +1,4 @@
-"""What is going to happen to the payload: excursions before they begin, budgets before they are used up."""
+"""Predictions: excursions before they begin, and budgets before they are used up."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Whether it lasts until arrival: told in time, in steps, with its reasons, and ended with hysteresis."""
+"""Hold time until arrival: reported in time, in steps, with reasons, and cleared with hysteresis."""
 
 from dataclasses import replace
 
@@ -216,13 +216,13 @@ def test_the_arrival_may_be_the_last_legs():
 
 
 def test_figures_are_told_in_steps():
-    state, told = HoldTimeShortState(), set()
+    state, messages = HoldTimeShortState(), set()
     whole = trace(0, 60, ln2_kg=lambda h: 3.3 - 3.3 * h / 65)
     for n in range(len(whole)):
         state = folded(whole[n : n + 1], state=state)
         if (found := look(state, n / 6).found) is not None:
-            told.add(found.message)
-    assert 1 <= len(told) <= 15
+            messages.add(found.message)
+    assert 1 <= len(messages) <= 15
 
 
 def test_it_ends_with_the_shipment():

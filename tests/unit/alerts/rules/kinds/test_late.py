@@ -5,7 +5,7 @@ from alerts.model import Severity, Window
 from alerts.rules.blocks.arrival_rule import ArrivalState
 from alerts.rules.kinds.late import LATE, LateTuning
 from alerts.rules.rule import Look
-from tests.unit.alerts.rules.way import CLINIC, FRA, HOUR, JFK, NEW_YORK, ZRH, at, facts, look_time, seen
+from tests.unit.alerts.rules.routes import CLINIC, FRA, HOUR, JFK, NEW_YORK, ZRH, at, facts, look_time, seen
 
 TUNING = LateTuning()
 

@@ -1,4 +1,4 @@
-"""Numbers that are missing: for good, for now, or not at all."""
+"""Sequence numbers that are missing for good, for now, or not at all."""
 
 import numpy as np
 import pytest

@@ -6,7 +6,7 @@ from alerts.rules.facts import Leg
 from alerts.rules.kinds.off_route import OFF_ROUTE, OffRouteState, OffRouteTuning
 from alerts.rules.place import Place
 from alerts.rules.rule import Look
-from tests.unit.alerts.rules.way import (
+from tests.unit.alerts.rules.routes import (
     CLINIC,
     FRA,
     HOUR,

@@ -225,7 +225,7 @@ def test_what_was_before_departure_alarms_nobody():
 
 
 @pytest.mark.parametrize(
-    ("kind", "before", "after", "apart", "expected"),
+    ("kind", "before", "after", "elapsed", "expected"),
     [
         (NITROGEN, -190, -181, 1 * MINUTE, False),  # less than is always believed
         (NITROGEN, -190, -170, 5 * MINUTE, False),  # an open lid
@@ -238,9 +238,9 @@ def test_what_was_before_departure_alarms_nobody():
         (PACKS, 5, 20, 3 * HOUR, False),
     ],
 )
-def test_what_no_payload_can_do(kind, before, after, apart, expected):
-    assert is_impossible(kind, before, after, NAN, apart) is expected
-    assert is_impossible(kind, before, after, 20.0, apart) is expected
+def test_what_no_payload_can_do(kind, before, after, elapsed, expected):
+    assert is_impossible(kind, before, after, NAN, elapsed) is expected
+    assert is_impossible(kind, before, after, 20.0, elapsed) is expected
 
 
 def test_the_coldest_there_is_hangs_on_the_band():

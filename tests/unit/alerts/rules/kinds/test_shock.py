@@ -1,4 +1,4 @@
-"""Blows, one or several, and the clock that ends them."""
+"""Shocks, one or several, which the clock ends."""
 
 import pytest
 

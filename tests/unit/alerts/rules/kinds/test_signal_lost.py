@@ -1,4 +1,4 @@
-"""Silence by the clock, whose end only an alert on record can tell, and a position that is missing for too long."""
+"""Silence by the clock, which only an alert on record ends, and a position that is missing for too long."""
 
 from collections.abc import Mapping
 

@@ -5,7 +5,7 @@ import pytest
 from alerts.rules.blocks.arrival_rule import ArrivalState
 from alerts.rules.kinds.site_not_ready import SITE_NOT_READY, SiteNotReadyTuning
 from alerts.rules.rule import Look
-from tests.unit.alerts.rules.way import FRA, NEW_YORK, at, closed_on, facts, look_time, plan, seen, trace
+from tests.unit.alerts.rules.routes import FRA, NEW_YORK, at, closed_on, facts, look_time, plan, seen, trace
 
 TUNING = SiteNotReadyTuning()
 

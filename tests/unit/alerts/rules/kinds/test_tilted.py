@@ -1,4 +1,4 @@
-"""A dewar that lies, hangs upside down, or only rocks."""
+"""A dewar that lies on its side, is upside down, or only rocks."""
 
 import pytest
 

@@ -4,7 +4,7 @@ from alerts.model import Severity
 from alerts.rules.blocks.arrival_rule import ArrivalState
 from alerts.rules.kinds.use_by_at_risk import USE_BY_AT_RISK, UseByAtRiskTuning
 from alerts.rules.rule import Look
-from tests.unit.alerts.rules.way import FRA, NEW_YORK, at, facts, look_time, seen, trace
+from tests.unit.alerts.rules.routes import FRA, NEW_YORK, at, facts, look_time, seen, trace
 
 TUNING = UseByAtRiskTuning()
 

@@ -1,4 +1,4 @@
-"""A way by road and air that the tests of the rules about route and arrival share: a clinic, Zurich, Frankfurt, New York."""
+"""A route by road and air, for the tests of route and arrival rules: a clinic, Zurich, Frankfurt, New York."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
