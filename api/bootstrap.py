@@ -15,7 +15,7 @@ import structlog
 
 from alerts.attention.loop import run_attend
 from alerts.evaluation.loop import run_evaluate
-from alerts.evaluation.outage import Outage
+from alerts.evaluation.outage import OutageThresholds
 from alerts.events.retention import run_deliver
 from alerts.notifications.loop import run_notices
 from alerts.outbound.resolve import Targets
@@ -205,8 +205,8 @@ def _clock() -> datetime:
     return datetime.now(UTC)
 
 
-def _outage(settings: Settings) -> Outage:
-    return Outage(
+def _outage(settings: Settings) -> OutageThresholds:
+    return OutageThresholds(
         least_loggers=settings.outage_least_loggers,
         share=settings.outage_share,
         ends_below=settings.outage_ends_below,

@@ -12,8 +12,8 @@ from statistics import median
 from typing import Any
 
 from alerts.excursions.fold import fold
-from alerts.excursions.fold_columns import fold_trace
-from alerts.excursions.fold_trace import COLUMNS_FROM, bring_forward, evaluate_trace
+from alerts.excursions.fold_columns import fold_columns
+from alerts.excursions.fold_trace import COLUMNS_FROM, evaluate_trace, fold_trace
 from alerts.excursions.phases import LoggerState
 from alerts.excursions.trace import Trace
 from alerts.model import COLDEST_C, HOTTEST_C, Run, Window
@@ -110,11 +110,11 @@ class _Band:
             ),
             COLUMNS: partial(
                 self._timed,
-                lambda number: fold_trace(self.plan, _WINDOW, LoggerState(), self.columns[number])[1],
+                lambda number: fold_columns(self.plan, _WINDOW, LoggerState(), self.columns[number])[1],
             ),
             SAFE: partial(
                 self._timed,
-                lambda number: bring_forward(self.plan, _WINDOW, LoggerState(), self.columns[number]).closed,
+                lambda number: fold_trace(self.plan, _WINDOW, LoggerState(), self.columns[number]).closed,
             ),
         }
 
@@ -178,7 +178,7 @@ class _Band:
         for _ in range(ROUNDS):
             plain = _cpu_s(lambda: [fold(self.plan, _WINDOW, state, part.samples()) for part in parts])
             runs.append(
-                plain / _cpu_s(lambda: [fold_trace(self.plan, _WINDOW, state, part) for part in parts])
+                plain / _cpu_s(lambda: [fold_columns(self.plan, _WINDOW, state, part) for part in parts])
             )
         return median(runs)
 

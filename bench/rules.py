@@ -13,14 +13,14 @@ import orjson
 from numpy.typing import NDArray
 
 from alerts.evaluation.checkpoint import Checkpoint, fold_forward
-from alerts.evaluation.look import WatchedLogger, look_around
+from alerts.evaluation.look import WatchedLogger, look_by_rules
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Window
 from alerts.rules.facts import Charge, Dewar, Facts, Leg
-from alerts.rules.geodesy import on_sphere
+from alerts.rules.geodesy import unit_vector
 from alerts.rules.place import Place
-from alerts.rules.registry import Tuned, tuned
-from alerts.rules.rule import Moment
+from alerts.rules.registry import TunedRule, tuned_rules
+from alerts.rules.rule import LookTime
 from api.bootstrap import spare_collections
 from bench.ground import Ground
 from bench.report import Measure, Result
@@ -84,8 +84,8 @@ async def _nothing() -> None:
     """Be what waits until others are quiet."""
 
 
-def _choices(facts: Facts) -> Sequence[tuple[str, tuple[Tuned, ...]]]:
-    every = tuned(facts.plan)
+def _choices(facts: Facts) -> Sequence[tuple[str, tuple[TunedRule, ...]]]:
+    every = tuned_rules(facts.plan)
     return [("all rules", every), ("no rule", ()), *((f"{one.kind} alone", (one,)) for one in every)]
 
 
@@ -121,7 +121,7 @@ def upload(seed: int, length: int, *, bare: bool = False) -> Trace:
 
 def _great_circle(gone: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give latitudes and longitudes of so large parts of the way, from 0 to 1."""
-    ends = [np.array(on_sphere(place.lat or 0, place.lon or 0)) for place in (_FRA, _JFK)]
+    ends = [np.array(unit_vector(place.lat or 0, place.lon or 0)) for place in (_FRA, _JFK)]
     angle = np.arccos(ends[0] @ ends[1])
     x, y, z = (
         np.outer(ends[0], np.sin((1 - gone) * angle)) + np.outer(ends[1], np.sin(gone * angle))
@@ -133,16 +133,16 @@ def _uploads(*, bare: bool = False) -> list[Trace]:
     return [upload(seed, LENGTH, bare=bare) for seed in range(LOGGERS)]
 
 
-def _fold_s(traces: Sequence[Trace], watching: Sequence[Tuned]) -> float:
+def _fold_s(traces: Sequence[Trace], watching: Sequence[TunedRule]) -> float:
     return _cpu_s(lambda: [fold_forward(PLANNED, watching, Checkpoint(), trace, 0) for trace in traces])
 
 
 def _stored_bytes() -> int:
-    forward = fold_forward(PLANNED, tuned(_PLAN), Checkpoint(), upload(1, LENGTH), 0)
+    forward = fold_forward(PLANNED, tuned_rules(_PLAN), Checkpoint(), upload(1, LENGTH), 0)
     return len(orjson.dumps(forward.checkpoint.to_json()))
 
 
-def _live_us(facts: Facts, watching: Sequence[Tuned]) -> float:
+def _live_us(facts: Facts, watching: Sequence[TunedRule]) -> float:
     """Give what one more reading costs, some hours under way."""
     took = []
     for seed in range(LIVE):
@@ -163,15 +163,17 @@ def _live_us(facts: Facts, watching: Sequence[Tuned]) -> float:
 
 
 def _live(
-    facts: Facts, watching: Sequence[Tuned], kinds: list[AlertKind], stored: bytes, part: Trace
+    facts: Facts, watching: Sequence[TunedRule], kinds: list[AlertKind], stored: bytes, part: Trace
 ) -> bytes:
     checkpoint = Checkpoint.from_json(orjson.loads(stored), kinds)
     assert checkpoint is not None
     forward = fold_forward(facts, watching, checkpoint, part, 0)
     through = int(part.at[-1])
-    moment = Moment(through=through, watched_from=STARTED, device_id="D1")
-    whole = Moment(through=through, watched_from=STARTED)
-    look_around(facts, watching, [WatchedLogger(checkpoint=forward.checkpoint, moment=moment)], whole, {})
+    look_time = LookTime(through=through, watched_from=STARTED, device_id="D1")
+    whole = LookTime(through=through, watched_from=STARTED)
+    look_by_rules(
+        facts, watching, [WatchedLogger(checkpoint=forward.checkpoint, look_time=look_time)], whole, {}
+    )
     return orjson.dumps(forward.checkpoint.to_json())
 
 

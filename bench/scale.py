@@ -16,10 +16,10 @@ import orjson
 
 from alerts.evaluation.checkpoint import Checkpoint, fold_forward
 from alerts.evaluation.loop import evaluate_due
-from alerts.excursions.load_readings import ReadingRange, load
+from alerts.excursions.load_readings import ReadingRange, load_readings
 from alerts.model import Window, to_instant
 from alerts.rules.facts import Facts
-from alerts.rules.registry import CHANNELS, tuned
+from alerts.rules.registry import CHANNELS, tuned_rules
 from api.bootstrap import spare_collections
 from bench import fleet
 from bench.ground import Ground
@@ -118,8 +118,10 @@ async def _fill(connection: asyncpg.Connection, loggers: Sequence[str]) -> None:
     facts = Facts(plan=plan_of(fleet.BAND), window=Window(departed_at=to_instant(began)))
     # What evaluation would have stored, with all that these readings carry: else the first reading of each logger would
     # cost more than others, and the more loggers there are, the more readings are first ones.
-    [one] = await load(connection, [ReadingRange(device_id=loggers[0], starting=to_instant(began))], CHANNELS)
-    forward = fold_forward(facts, tuned(facts.plan), Checkpoint(), one.trace, 0)
+    [one] = await load_readings(
+        connection, [ReadingRange(device_id=loggers[0], starting=to_instant(began))], CHANNELS
+    )
+    forward = fold_forward(facts, tuned_rules(facts.plan), Checkpoint(), one.trace, 0)
     stored = orjson.dumps(forward.checkpoint.to_json()).decode()
     await connection.execute(_STATES, loggers, instants[-1], stored)
     await connection.execute(_DEADLINES)

@@ -27,7 +27,7 @@ from alerts.rules.kinds.probe_fault import PROBE_FAULT
 from alerts.rules.kinds.shock import SHOCK
 from alerts.rules.kinds.tilted import TILTED
 from alerts.rules.place import Place
-from alerts.rules.rule import DeviceRule, Finding, Look, Moment, Rule
+from alerts.rules.rule import DeviceRule, Finding, Look, LookTime, Rule
 from simulators.fleet.offline import Case
 from simulators.fleet.registration import place
 
@@ -248,7 +248,7 @@ class _Live:
             return
         rule, facts = self._rules[number], self.course.facts
         device_id = self.course.case.device["device_id"] if isinstance(rule, DeviceRule) else None
-        moment = Moment(
+        moment = LookTime(
             through=max(now, self._newest), watched_from=facts.window.departed_at, device_id=device_id
         )
         state: Any = self.states[number] if isinstance(rule, DeviceRule) else [self.states[number]]

@@ -1,8 +1,8 @@
-"""Pure: what another plan would have found in the same readings, beside what today's plan finds in them.
+"""Pure: compares what another plan would have found in the same readings with what today's plan finds.
 
-Both plans are judged by the fold that judges live data, over the same traces. What one of them finds is matched with
-what the other finds by time: runs of one logger and one side that share an instant are the same event. Nothing here
-looks at the record: that holds also what late data has corrected since.
+Both plans are judged by the fold that judges live data, over the same traces. Their results are matched by
+time: runs of one logger and one side that share an instant are the same event. The record is not used,
+because it also holds what late data has corrected since.
 """
 
 from bisect import bisect_left
@@ -30,9 +30,9 @@ class Effect(StrEnum):
     LOST = "lost"
     """or by today's alone."""
     SPLIT = "split"
-    """A further excursion of the proposed plan in what is one today,"""
+    """A further excursion of the proposed plan within a single one of today's,"""
     MERGED = "merged"
-    """or a further one of today's in what the proposed plan finds as one."""
+    """or a further one of today's within a single one of the proposed plan."""
     CHANGED = "changed"
     """Found by both, with another start, end or severity."""
     SAME = "same"
@@ -40,7 +40,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """An excursion as both plans find it; None where one does not."""
+    """An excursion as both plans find it; None if one does not."""
 
     device_id: DeviceId
     effect: Effect
@@ -55,7 +55,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exhaustion:
-    """When a logger's stability budget is exhausted under both plans; None where it is not."""
+    """When a logger's stability budget is exhausted under both plans; None if it is not."""
 
     device_id: DeviceId
     effect: Effect
@@ -65,7 +65,7 @@ class Exhaustion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What one plan comes to."""
+    """The totals of one plan."""
 
     excursions: int = 0
     critical: int = 0
@@ -80,7 +80,7 @@ class Tally:
         return self.excursions + self.exhaustions
 
     def plus(self, other: "Tally") -> "Tally":
-        """Give what both come to together."""
+        """Return the sum of both."""
         return Tally(
             excursions=self.excursions + other.excursions,
             critical=self.critical + other.critical,
@@ -97,7 +97,7 @@ class Comparison:
     today: Tally
     proposed: Tally
     pairs: tuple[Pair, ...]
-    """Every excursion, the oldest first, also those that stay the same."""
+    """Every excursion, oldest first, including unchanged ones."""
     exhaustions: tuple[Exhaustion, ...]
     alarms_today: tuple[Instant, ...]
     """When somebody would have been called, in event time: once an excursion lasted its on-delay."""
@@ -106,13 +106,13 @@ class Comparison:
 
     @property
     def differences(self) -> tuple[Pair, ...]:
-        """The excursions that are not the same under both."""
+        """The excursions that differ between the plans."""
         return tuple(pair for pair in self.pairs if pair.effect is not Effect.SAME)
 
 
 def compare(
-    plan_now: Plan,
-    plan_then: Plan,
+    plan_today: Plan,
+    plan_proposed: Plan,
     window: Window,
     traces: Mapping[DeviceId, Trace],
     now: Instant,
@@ -121,40 +121,43 @@ def compare(
 ) -> Comparison:
     """Judge the loggers of a shipment by today's plan and by a proposed one, both as of `now`.
 
-    With `since`, only what somebody would have been called for from then on, under at least one of the plans, is
-    counted. The whole trace is folded nevertheless: what came before decides what is found after it.
+    With `since`, only what somebody would have been called for from then on, under at least one of the
+    plans, counts. The whole trace is folded nevertheless: what came before decides what is found after
+    it.
     """
     first = -inf if since is None else since
     loggers = [
-        _compare_logger(plan_now, plan_then, window, device_id, trace, now, first)
+        _compare_logger(plan_today, plan_proposed, window, device_id, trace, now, first)
         for device_id, trace in traces.items()
     ]
     return Comparison(
         today=total(logger.today for logger in loggers),
         proposed=total(logger.proposed for logger in loggers),
-        pairs=tuple(sorted((pair for one in loggers for pair in one.pairs), key=lambda pair: pair.start)),
-        exhaustions=tuple(exhaustion for one in loggers for exhaustion in one.exhaustions),
-        alarms_today=tuple(at for one in loggers for at in one.alarms_today),
-        alarms_proposed=tuple(at for one in loggers for at in one.alarms_proposed),
-        readings=sum(one.readings for one in loggers),
+        pairs=tuple(
+            sorted((pair for logger in loggers for pair in logger.pairs), key=lambda pair: pair.start)
+        ),
+        exhaustions=tuple(exhaustion for logger in loggers for exhaustion in logger.exhaustions),
+        alarms_today=tuple(at for logger in loggers for at in logger.alarms_today),
+        alarms_proposed=tuple(at for logger in loggers for at in logger.alarms_proposed),
+        readings=sum(logger.readings for logger in loggers),
     )
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
-    """Sum up tallies of one plan."""
+    """Sum the tallies of one plan."""
     return reduce(Tally.plus, tallies, Tally())
 
 
 def _compare_logger(
-    plan_now: Plan,
-    plan_then: Plan,
+    plan_today: Plan,
+    plan_proposed: Plan,
     window: Window,
     device_id: DeviceId,
     trace: Trace,
     now: Instant,
     first: float,
 ) -> Comparison:
-    today, proposed = (evaluate_trace(plan, window, trace, now) for plan in (plan_now, plan_then))
+    today, proposed = (evaluate_trace(plan, window, trace, now) for plan in (plan_today, plan_proposed))
 
     def counts(ours: Instant | None, theirs: Instant | None) -> bool:
         return any(at is not None and at >= first for at in (ours, theirs))
@@ -162,7 +165,7 @@ def _compare_logger(
     pairs = tuple(
         pair
         for pair in _pairs(device_id, today.excursions, proposed.excursions)
-        if counts(_opened_at(plan_now, pair.today), _opened_at(plan_then, pair.proposed))
+        if counts(_opened_at(plan_today, pair.today), _opened_at(plan_proposed, pair.proposed))
     )
     exhausted = today.figures.budget_exhausted_at, proposed.figures.budget_exhausted_at
     budget = [_exhaustion(device_id, *exhausted)] if counts(*exhausted) else []
@@ -175,8 +178,8 @@ def _compare_logger(
         proposed=_tally(runs_proposed, exhausted_proposed, proposed),
         pairs=pairs,
         exhaustions=tuple(budget),
-        alarms_today=(*(run.start + plan_now.on_delay for run in runs_today), *exhausted_today),
-        alarms_proposed=(*(run.start + plan_then.on_delay for run in runs_proposed), *exhausted_proposed),
+        alarms_today=(*(run.start + plan_today.on_delay for run in runs_today), *exhausted_today),
+        alarms_proposed=(*(run.start + plan_proposed.on_delay for run in runs_proposed), *exhausted_proposed),
         readings=today.figures.readings,
     )
 
@@ -207,18 +210,22 @@ def _exhaustion(device_id: DeviceId, today: Instant | None, proposed: Instant | 
 
 
 def _pairs(device_id: DeviceId, today: Sequence[Run], proposed: Sequence[Run]) -> Iterator[Pair]:
-    """Match what both plans find, side by side: the first run of one that overlaps a run of the other is its match."""
+    """Match the runs of both plans, per side: the first run that overlaps one of the other plan's."""
     for side in Side:
         ours = [run for run in today if run.side is side]
         theirs = [run for run in proposed if run.side is side]
-        for one, other in _matched(ours, theirs):
-            if one is None or other is None:
-                alone, others = (one, theirs) if other is None else (other, ours)
+        for ours_run, theirs_run in _match(ours, theirs):
+            if ours_run is None or theirs_run is None:
+                alone, others = (ours_run, theirs) if theirs_run is None else (theirs_run, ours)
                 assert alone is not None
-                effect = _ALONE[one is not None, _meets(alone, others)]
+                effect = _ALONE[ours_run is not None, _overlaps_any(alone, others)]
             else:
-                effect = Effect.SAME if _told(one) == _told(other) else Effect.CHANGED
-            yield Pair(device_id=device_id, effect=effect, today=one, proposed=other)
+                effect = (
+                    Effect.SAME
+                    if _start_end_severity(ours_run) == _start_end_severity(theirs_run)
+                    else Effect.CHANGED
+                )
+            yield Pair(device_id=device_id, effect=effect, today=ours_run, proposed=theirs_run)
 
 
 _ALONE = {
@@ -230,8 +237,8 @@ _ALONE = {
 }
 
 
-def _matched(ours: Sequence[Run], theirs: Sequence[Run]) -> Iterator[tuple[Run | None, Run | None]]:
-    """Walk along both, which are in order of time and each without overlaps."""
+def _match(ours: Sequence[Run], theirs: Sequence[Run]) -> Iterator[tuple[Run | None, Run | None]]:
+    """Walk along both in parallel; each is in order of time and without overlaps."""
     left, right = 0, 0
     while left < len(ours) and right < len(theirs):
         one, other = ours[left], theirs[right]
@@ -248,8 +255,8 @@ def _matched(ours: Sequence[Run], theirs: Sequence[Run]) -> Iterator[tuple[Run |
     yield from ((None, other) for other in theirs[right:])
 
 
-def _meets(run: Run, others: Sequence[Run]) -> bool:
-    """Tell whether a run overlaps any of some that are in order of time: if it does, then also the last that it can."""
+def _overlaps_any(run: Run, others: Sequence[Run]) -> bool:
+    """Return whether a run overlaps any of several in order of time: if so, also the last that it can."""
     last = bisect_left(others, _end(run), key=lambda other: other.start) - 1
     return last >= 0 and _overlap(run, others[last])
 
@@ -262,5 +269,5 @@ def _end(run: Run) -> float:
     return inf if run.end is None else run.end
 
 
-def _told(run: Run) -> tuple[Instant, Instant | None, Severity]:
+def _start_end_severity(run: Run) -> tuple[Instant, Instant | None, Severity]:
     return run.start, run.end, run.severity

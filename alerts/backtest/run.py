@@ -1,4 +1,4 @@
-"""Backtests over stored history: loads the traces of many shipments, a set at a time, and changes nothing."""
+"""Runs backtests over stored history: loads the traces of many shipments in batches, and changes nothing."""
 
 import asyncio
 from collections import defaultdict
@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from alerts.backtest.compare import compare
 from alerts.backtest.totals import Outcome, Unjudged
 from alerts.evaluation.judge_batch import told
-from alerts.evaluation.resume import Dirty, Folding, window_of
-from alerts.excursions.load_readings import ReadingRange, load
+from alerts.evaluation.resume import Dirty, PendingFold, window_of
+from alerts.excursions.load_readings import ReadingRange, load_readings
 from alerts.excursions.plan import Plan, PlanRefused, changed_plan
 from alerts.excursions.trace import Trace
 from alerts.model import Instant, to_datetime
@@ -22,24 +22,24 @@ from telemetry.tables import device_assignments, shipments
 
 log = structlog.get_logger(__name__)
 
-SET: Final = 50
+BATCH_SIZE: Final = 50
 """Shipments whose traces are in memory at once."""
 
 Changes: TypeAlias = Mapping[str, Any]
-"""What is proposed: a band, and plan fields by their names in the HTTP interface; see `changed_plan`."""
+"""The proposal: a band, and plan fields by their names in the HTTP interface; see `changed_plan`."""
 
-_NOTHING_NEW: Final = Dirty({})
+_NOT_DIRTY: Final = Dirty({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
-    """The part of history that is looked at: shipments on their way in `since <= t < until`; None is no bound."""
+class Period:
+    """The part of history to look at: shipments in transit in `since <= t < until`; None is no bound."""
 
     since: Instant | None = None
     until: Instant | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """Give what must hold for a row of `shipments`."""
+        """Return the conditions for a row of `shipments`."""
         ended_at = func.coalesce(shipments.c.delivered_at, shipments.c.cancelled_at)
         found: list[ColumnElement[bool]] = [shipments.c.departed_at.is_not(None)]
         if self.since is not None:
@@ -52,12 +52,12 @@ class Stretch:
 async def shipments_in(
     connection: AsyncConnection,
     visible: ColumnElement[bool],
-    stretch: Stretch,
+    period: Period,
     shipment_ids: Collection[str] | None = None,
     limit: int | None = None,
 ) -> list[str]:
-    """Give the ids of shipments that were on their way then: of those that are named, else of all that are no drill."""
-    query = select(shipments.c.shipment_id).where(visible, *stretch.conditions())
+    """Return the ids of shipments in transit in a period: of those named, or of all except drills."""
+    query = select(shipments.c.shipment_id).where(visible, *period.conditions())
     if shipment_ids is None:
         query = query.where(~shipments.c.drill)
     else:
@@ -68,22 +68,22 @@ async def shipments_in(
 async def unknown_shipments(
     connection: AsyncConnection, visible: ColumnElement[bool], shipment_ids: Collection[str]
 ) -> list[str]:
-    """Give those ids of which there is no shipment, or none that the caller may see."""
+    """Return the ids of which there is no shipment, or none that the caller may see."""
     query = select(shipments.c.shipment_id).where(visible, shipments.c.shipment_id.in_(shipment_ids))
     return sorted(set(shipment_ids) - set((await connection.execute(query)).scalars()))
 
 
 async def backtest(
-    engine: AsyncEngine, shipment_ids: Sequence[str], changes: Changes, stretch: Stretch, now: Instant
+    engine: AsyncEngine, shipment_ids: Sequence[str], changes: Changes, period: Period, now: Instant
 ) -> AsyncIterator[list[Outcome | Unjudged]]:
-    """Compare each shipment's own plan with what the changes make of it, as of the end of the stretch or `now`.
+    """Compare each shipment's own plan with the changed one, as of the end of the period or `now`.
 
-    Each set is read in a snapshot of its own, without locks, and folded beside the event loop.
+    Each batch is read in a snapshot of its own, without locks, and folded in a thread.
     """
-    as_of = now if stretch.until is None else min(now, stretch.until)
-    for start in range(0, len(shipment_ids), SET):
-        histories = await _histories(engine, shipment_ids[start : start + SET], stretch)
-        yield await asyncio.to_thread(_compare_each, histories, changes, stretch.since, as_of)
+    as_of = now if period.until is None else min(now, period.until)
+    for start in range(0, len(shipment_ids), BATCH_SIZE):
+        histories = await _histories(engine, shipment_ids[start : start + BATCH_SIZE], period)
+        yield await asyncio.to_thread(_compare_each, histories, changes, period.since, as_of)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,23 +94,23 @@ class _History:
     traces: Mapping[str, Trace]
 
 
-async def _histories(engine: AsyncEngine, shipment_ids: Sequence[str], stretch: Stretch) -> list[_History]:
+async def _histories(engine: AsyncEngine, shipment_ids: Sequence[str], period: Period) -> list[_History]:
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         rows = await _rows(connection, shipment_ids)
-        foldings = [folding for row in rows if (folding := _folding(row)) is not None]
+        pending_folds = [pending for row in rows if (pending := _folding(row)) is not None]
         driver = (await connection.get_raw_connection()).driver_connection
         assert driver is not None
-        loaded = await load(driver, [_wanted(folding, stretch.until) for folding in foldings])
+        loaded = await load_readings(driver, [_range_of(pending, period.until) for pending in pending_folds])
     traces: dict[str, dict[str, Trace]] = defaultdict(dict)
-    for folding, one in zip(foldings, loaded, strict=True):
-        traces[folding.shipment_id][folding.device_id] = one.trace
+    for pending, readings in zip(pending_folds, loaded, strict=True):
+        traces[pending.shipment_id][pending.device_id] = readings.trace
     by_id = {row["shipment_id"]: row for row in rows}
     return [_History(shipment=row, traces=traces[shipment_id]) for shipment_id, row in by_id.items()]
 
 
 async def _rows(connection: AsyncConnection, shipment_ids: Sequence[str]) -> Sequence[RowMapping]:
-    """Give a row for each logger of each shipment."""
+    """Return a row for each logger of each shipment."""
     of, on = shipments.c, device_assignments.c
     found = await connection.execute(
         select(
@@ -124,15 +124,15 @@ async def _rows(connection: AsyncConnection, shipment_ids: Sequence[str]) -> Seq
     return found.mappings().all()
 
 
-def _folding(row: RowMapping) -> Folding | None:
-    """Give the stretch whose readings count, as evaluation sees it; what evaluation has folded so far is not asked."""
+def _folding(row: RowMapping) -> PendingFold | None:
+    """Return the readings that count, as evaluation sees them, ignoring what evaluation has folded so far."""
     on = {name: row[name] for name in ("device_id", "starts_at", "ends_at")}
-    return Folding.of({**on, "state": None, "plan_revision": None}, row, _NOTHING_NEW)
+    return PendingFold.of({**on, "state": None, "plan_revision": None}, row, _NOT_DIRTY)
 
 
-def _wanted(folding: Folding, until: Instant | None) -> ReadingRange:
-    ends = [end for end in (folding.end, until) if end is not None]
-    return ReadingRange(device_id=folding.device_id, starting=folding.start, before=min(ends, default=None))
+def _range_of(pending: PendingFold, until: Instant | None) -> ReadingRange:
+    ends = [end for end in (pending.end, until) if end is not None]
+    return ReadingRange(device_id=pending.device_id, starting=pending.start, before=min(ends, default=None))
 
 
 def _compare_each(
@@ -144,7 +144,7 @@ def _compare_each(
 def _compare_one(
     history: _History, changes: Changes, since: Instant | None, now: Instant
 ) -> Outcome | Unjudged:
-    """Compare one shipment; one that cannot be judged costs the others nothing."""
+    """Compare one shipment; a failure affects no other."""
     shipment_id = history.shipment["shipment_id"]
     try:
         plan, window = Plan.from_json(history.shipment["plan"]), window_of(history.shipment)

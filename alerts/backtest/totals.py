@@ -1,4 +1,4 @@
-"""Pure: adds up what a backtest found of many shipments, and keeps what is worth to be shown of each."""
+"""Pure: adds up the results of a backtest over many shipments, and keeps the ones worth showing."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,12 +10,12 @@ from alerts.backtest.compare import Comparison, Effect, Pair, Tally
 from alerts.model import Instant, to_datetime
 
 Monday: TypeAlias = date
-"""The first day of a week as ISO 8601 counts them, in UTC."""
+"""The first day of an ISO 8601 week, in UTC."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What was found of one shipment."""
+    """The result for one shipment."""
 
     shipment_id: str
     comparison: Comparison
@@ -23,7 +23,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unjudged:
-    """A shipment that could not be compared: the proposal makes no plan of its own, or it cannot be read."""
+    """A shipment that could not be compared: the proposal does not fit its plan, or the plan cannot be read."""
 
     shipment_id: str
     field: str | None
@@ -32,7 +32,7 @@ class Unjudged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """An excursion that another plan finds otherwise, and of which shipment."""
+    """An excursion that another plan finds differently, and its shipment."""
 
     shipment_id: str
     pair: Pair
@@ -40,7 +40,7 @@ class Difference:
 
 @dataclass(slots=True)
 class PlanTotals:
-    """What one plan comes to over all shipments."""
+    """The totals of one plan over all shipments."""
 
     tally: Tally = field(default_factory=Tally)
     longest_on: str | None = None
@@ -48,7 +48,7 @@ class PlanTotals:
     alarms_in: Counter[Monday] = field(default_factory=Counter)
 
     def add(self, shipment_id: str, tally: Tally, alarms: Iterable[Instant]) -> None:
-        """Take in one shipment."""
+        """Add one shipment."""
         if tally.longest > self.tally.longest:
             self.longest_on = shipment_id
         self.tally = self.tally.plus(tally)
@@ -56,26 +56,26 @@ class PlanTotals:
 
 
 @dataclass(slots=True, kw_only=True)
-class Findings:
-    """What a backtest has found so far; however many shipments there are, it stays small."""
+class BacktestTotals:
+    """The results of a backtest so far; they stay small however many shipments there are."""
 
     keep_shipments: int = 50
     keep_differences: int = 20
     shipments: int = 0
     readings: int = 0
     affected: int = 0
-    """Shipments of which anything differs."""
+    """Shipments with any difference."""
     today: PlanTotals = field(default_factory=PlanTotals)
     proposed: PlanTotals = field(default_factory=PlanTotals)
     excursions: Counter[Effect] = field(default_factory=Counter)
     exhaustions: Counter[Effect] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
-    """The first of them."""
+    """The first differences."""
     unjudged: list[Unjudged] = field(default_factory=list)
     _worst: list[Outcome] = field(default_factory=list)
 
     def add(self, found: Outcome | Unjudged) -> None:
-        """Take in one shipment."""
+        """Add one shipment."""
         if isinstance(found, Unjudged):
             self.unjudged.append(found)
             return
@@ -86,7 +86,7 @@ class Findings:
         self.proposed.add(found.shipment_id, comparison.proposed, comparison.alarms_proposed)
         self.excursions.update(pair.effect for pair in comparison.pairs)
         self.exhaustions.update(exhaustion.effect for exhaustion in comparison.exhaustions)
-        self.affected += bool(differing(comparison))
+        self.affected += bool(count_differences(comparison))
         room = self.keep_differences - len(self.differences)
         self.differences += [
             Difference(shipment_id=found.shipment_id, pair=pair) for pair in comparison.differences[:room]
@@ -95,16 +95,16 @@ class Findings:
 
     @property
     def seen(self) -> int:
-        """Count the shipments so far, also those that could not be compared."""
+        """The number of shipments so far, including those that could not be compared."""
         return self.shipments + len(self.unjudged)
 
     def worst(self) -> list[Outcome]:
-        """Give the shipments of which most differs, then those with the most alarms, the worst first."""
+        """Return the shipments with the most differences, then those with the most alarms, the worst first."""
         self._worst.sort(key=_rank)
         return self._worst[: self.keep_shipments]
 
     def weeks(self) -> list[Monday]:
-        """Give every week from the first alarm under either plan to the last, also those without any."""
+        """Return every week from the first alarm under either plan to the last, including weeks without any."""
         known = {*self.today.alarms_in, *self.proposed.alarms_in}
         if not known:
             return []
@@ -114,18 +114,25 @@ class Findings:
     def _keep(self, found: Outcome) -> None:
         only = replace(found.comparison, pairs=found.comparison.differences)
         self._worst.append(replace(found, comparison=only))
-        if len(self._worst) >= 2 * self.keep_shipments:  # not for each: a sort costs little now and then
+        if len(self._worst) >= 2 * self.keep_shipments:  # sorting now and then is cheaper than each time
             self._worst = self.worst()
 
 
 def _rank(outcome: Outcome) -> tuple[int, int, int, str]:
     comparison = outcome.comparison
-    return -differing(comparison), -comparison.proposed.alarms, -comparison.today.alarms, outcome.shipment_id
+    return (
+        -count_differences(comparison),
+        -comparison.proposed.alarms,
+        -comparison.today.alarms,
+        outcome.shipment_id,
+    )
 
 
-def differing(comparison: Comparison) -> int:
-    """Count what the plans find differently."""
-    exhaustions = [one for one in comparison.exhaustions if one.effect is not Effect.SAME]
+def count_differences(comparison: Comparison) -> int:
+    """Return the number of differences between the plans."""
+    exhaustions = [
+        exhaustion for exhaustion in comparison.exhaustions if exhaustion.effect is not Effect.SAME
+    ]
     return len(comparison.differences) + len(exhaustions)
 
 

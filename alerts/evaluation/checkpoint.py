@@ -1,4 +1,4 @@
-"""Pure: how far a logger's readings are folded: the state of its excursions, and those of its rules; stored as one."""
+"""Pure: how far a logger's readings are folded: the states of its excursions and of its rules, stored as one."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,41 +8,48 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from alerts.excursions.fold_trace import Folded, bring_forward, safe_counts
+from alerts.excursions.fold_trace import FoldedTrace, fold_trace, safe_counts
 from alerts.excursions.phases import LoggerState
 from alerts.excursions.trace import Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant
 from alerts.rules.facts import Facts
-from alerts.rules.registry import RULES, AnyRule, Tuned
-from alerts.rules.rule import dump, load, shared_place
-from alerts.rules.time_lapse import stretched, stretched_trace
+from alerts.rules.registry import RULES, AnyRule, TunedRule
+from alerts.rules.rule import dump, load, shared_index
+from alerts.rules.time_lapse import facts_in_journey_time, trace_in_journey_time
 
 States: TypeAlias = Mapping[AlertKind, Any]
 
 RETRY_AFTER: Final[Duration] = 600 * SECOND
-"""How long a rule that failed is left alone: tried with each reading, it would be folded from afar each time."""
+"""How long a rule that failed is skipped; tried with each reading, it would be folded from far back each
+time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """The states after the same readings; a rule without one has to be folded from an earlier checkpoint."""
+    """The states after the same readings; a rule without one must be folded from an earlier checkpoint."""
 
     state: LoggerState = field(default_factory=LoggerState)
     rules: States = field(default_factory=dict)
     failed: Mapping[AlertKind, Instant] = field(default_factory=dict)
-    """Rules that could not be folded, and from when on they are tried again."""
+    """Rules whose fold failed, and when they are tried again."""
 
     texts: Mapping[AlertKind, tuple[Any, str]] = field(default_factory=dict, compare=False, repr=False)
-    """States of rules as they were read, each with its text: what stays as it is is not written anew."""
+    """The states of rules as they were read, each with its text, so that unchanged states are not encoded
+    again."""
 
     def to_json(self) -> dict[str, Any]:
-        """Give it for storage, the state of each rule as a text, since nobody but the rule reads it."""
+        """Return the checkpoint for storage.
+
+        The state of each rule is a text, since only the rule reads it.
+        """
         shared: list[tuple[Any, ...]] = []
         rules, texts = {}, self.texts
         for kind, state in self.rules.items():
             kept = texts.get(kind)
             rules[kind.value] = (
-                kept[1] if kept is not None and kept[0] is state else _text(_BY_KIND[kind], state, shared)
+                kept[1]
+                if kept is not None and kept[0] is state
+                else _state_text(_BY_KIND[kind], state, shared)
             )
         more: dict[str, Any] = {"rules": rules}
         if shared:
@@ -55,23 +62,25 @@ class Checkpoint:
     def from_json(
         cls, data: Mapping[str, Any], kinds: Iterable[AlertKind] | None = None
     ) -> "Checkpoint | None":
-        """Read a stored one back, with the rules that are named; None where another version of the fold wrote it.
+        """Read a stored checkpoint with these rules; None if another version of the excursion fold wrote it.
 
-        States of rules that other versions of them wrote are left out.
+        States of rules that another version of the rule wrote are left out.
         """
         state = LoggerState.from_json(data)
         if state is None:
             return None
         stored, failed = data.get("rules", {}), data.get("failed", {})
-        shared = _read(data.get("shared"))
+        shared = _read_list(data.get("shared"))
         rules, texts = {}, {}
         for kind in _BY_KIND if kinds is None else kinds:
             text = stored.get(kind)
-            found = None if text is None else _loaded(_BY_KIND[kind], text, shared)
+            found = None if text is None else _read_state(_BY_KIND[kind], text, shared)
             if found is None:
                 continue
             rules[kind] = found
-            if not shared or not _BY_KIND[kind].shares:  # else it has a place that another one may get
+            if (
+                not shared or not _BY_KIND[kind].shared_field
+            ):  # otherwise it contains an index that may be different next time
                 texts[kind] = found, text
         return cls(
             state=state,
@@ -80,50 +89,55 @@ class Checkpoint:
             texts=texts,
         )
 
-    def missing(self, tuned: Iterable[Tuned], now: Instant) -> list[AlertKind]:
-        """Name the rules that have to be folded from an earlier checkpoint now."""
+    def missing(self, tuned: Iterable[TunedRule], now: Instant) -> list[AlertKind]:
+        """Return the rules that must be folded from an earlier checkpoint now."""
         return [
-            one.kind for one in tuned if one.kind not in self.rules and self.failed.get(one.kind, now) <= now
+            rule.kind
+            for rule in tuned
+            if rule.kind not in self.rules and self.failed.get(rule.kind, now) <= now
         ]
 
 
 _BY_KIND: Final[Mapping[AlertKind, AnyRule]] = {rule.kind: rule for rule in RULES}
 
 
-def _text(rule: AnyRule, state: Any, shared: list[tuple[Any, ...]]) -> str:
-    """Write a rule's state; where it shares something, with the place of that among what is shared."""
-    if state is _empty(rule):
-        return _empty_text(rule)
+def _state_text(rule: AnyRule, state: Any, shared: list[tuple[Any, ...]]) -> str:
+    """Encode a rule's state; a shared field is replaced by its index in `shared`."""
+    if state is _initial_state(rule):
+        return _initial_text(rule)
     values = dump(state)
-    if rule.shares and (place := _shared(getattr(state, rule.shares), shared)) is not None:
-        values[shared_place(rule.state, rule.shares)] = place
+    if (
+        rule.shared_field
+        and (place := _index_in_shared(getattr(state, rule.shared_field), shared)) is not None
+    ):
+        values[shared_index(rule.state, rule.shared_field)] = place
     return orjson.dumps([rule.version, *values]).decode()
 
 
-def _shared(value: tuple[Any, ...], shared: list[tuple[Any, ...]]) -> int | None:
-    """Find what is shared among what is there, or put it there; most often it is the same object."""
+def _index_in_shared(value: tuple[Any, ...], shared: list[tuple[Any, ...]]) -> int | None:
+    """Return the index of a value in `shared`, appending it if missing; usually it is the same object."""
     if value == type(value)():
         return None
-    for place, one in enumerate(shared):
-        if one is value or one == value:
+    for place, known in enumerate(shared):
+        if known is value or known == value:
             return place
     shared.append(value)
     return len(shared) - 1
 
 
 @cache
-def _empty(rule: AnyRule) -> Any:
-    """Give the state of a rule before any reading."""
+def _initial_state(rule: AnyRule) -> Any:
+    """Return the state of a rule before any reading."""
     return rule.state()
 
 
 @cache
-def _empty_text(rule: AnyRule) -> str:
+def _initial_text(rule: AnyRule) -> str:
     return orjson.dumps([rule.version]).decode()
 
 
-def _read(text: Any) -> list[Any]:
-    """Read what is stored as a list; an empty one where it is none."""
+def _read_list(text: Any) -> list[Any]:
+    """Read a stored list; an empty one if it is not a list."""
     try:
         values = orjson.loads(text or "[]")
     except (TypeError, ValueError):
@@ -131,24 +145,29 @@ def _read(text: Any) -> list[Any]:
     return values if isinstance(values, list) else []
 
 
-def _loaded(rule: AnyRule, text: Any, shared: list[Any]) -> Any:
-    """Read a rule's state; None where it cannot be, or another version wrote it."""
-    if text == _empty_text(rule):
-        return _empty(rule)
-    values = _read(text)
+def _read_state(rule: AnyRule, text: Any, shared: list[Any]) -> Any:
+    """Read a rule's state; None if it is unreadable, or another version wrote it."""
+    if text == _initial_text(rule):
+        return _initial_state(rule)
+    values = _read_list(text)
     if not values or values[0] != rule.version:
         return None
     try:
         values = values[1:]
-        if rule.shares:
-            _share(values, shared_place(rule.state, rule.shares), getattr(_empty(rule), rule.shares), shared)
+        if rule.shared_field:
+            _resolve_shared(
+                values,
+                shared_index(rule.state, rule.shared_field),
+                getattr(_initial_state(rule), rule.shared_field),
+                shared,
+            )
         return load(rule.state, values)
-    except (TypeError, ValueError, IndexError):  # what cannot be read is folded again
+    except (TypeError, ValueError, IndexError):  # a state that cannot be read is folded again
         return None
 
 
-def _share(values: list[Any], place: int, empty: tuple[Any, ...], shared: list[Any]) -> None:
-    """Put what is shared where its place stands; all that share it get the same object."""
+def _resolve_shared(values: list[Any], place: int, empty: tuple[Any, ...], shared: list[Any]) -> None:
+    """Replace the index of a shared value by the value; all states that share it get the same object."""
     if len(values) > place and isinstance(number := values[place], int):
         if isinstance(shared[number], list):
             shared[number] = type(empty)(*shared[number])
@@ -157,39 +176,39 @@ def _share(values: list[Any], place: int, empty: tuple[Any, ...], shared: list[A
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldedForward:
-    """A checkpoint brought forward, with what the fold of excursions gave and how rules failed."""
+    """A checkpoint after a fold, the result of the excursion fold, and how rules failed."""
 
     checkpoint: Checkpoint
-    folded: Folded
+    folded: FoldedTrace
     safe_points: tuple[Checkpoint, ...]
     errors: Mapping[AlertKind, Exception]
 
 
 def fold_forward(
-    facts: Facts, tuned: Sequence[Tuned], checkpoint: Checkpoint, trace: Trace, retry_at: Instant
+    facts: Facts, tuned: Sequence[TunedRule], checkpoint: Checkpoint, trace: Trace, retry_at: Instant
 ) -> FoldedForward:
-    """Fold readings in, in strict order of time and after `checkpoint.state.seen`; anything else raises ValueError.
+    """Fold in readings in strict order of time and after `checkpoint.state.seen`; otherwise raises ValueError.
 
-    A rule that raises is left behind, without a state from here on, and nothing else fails with it.
+    A rule that raises is left without a state from here on; nothing else fails with it.
     """
     trace = trace.within(facts.window.departed_at, facts.window.delivered_at)
-    only_celsius = Trace(trace.at, trace.celsius)  # what cuts it up need not cut up the channels
-    folded = bring_forward(facts.plan, facts.window, checkpoint.state, only_celsius)
+    only_celsius = Trace(trace.at, trace.celsius)  # so that cutting it up does not cut up the channels
+    folded = fold_trace(facts.plan, facts.window, checkpoint.state, only_celsius)
     ends = [*safe_counts(checkpoint.state, trace)[: len(folded.safe_points)], len(trace)]
     failed = {kind: at for kind, at in checkpoint.failed.items() if kind not in checkpoint.rules}
     columns: dict[AlertKind, list[Any]] = {}
     errors: dict[AlertKind, Exception] = {}
-    journey, parts = stretched(facts), _parts(stretched_trace(facts, trace), ends)
-    for one in tuned:
-        state = _begins(checkpoint, one)
+    journey, parts = facts_in_journey_time(facts), _parts(trace_in_journey_time(facts, trace), ends)
+    for tuned_rule in tuned:
+        state = _state_to_fold_from(checkpoint, tuned_rule)
         if state is None:
-            continue  # it is left alone for now
-        failed.pop(one.kind, None)
+            continue  # skipped for now
+        failed.pop(tuned_rule.kind, None)
         try:
-            columns[one.kind] = _fold(one, journey, state, parts)
+            columns[tuned_rule.kind] = _fold(tuned_rule, journey, state, parts)
         except Exception as error:  # noqa: BLE001 -- whatever it is, excursions and other rules must not fail with it
-            errors[one.kind] = error
-            failed[one.kind] = retry_at
+            errors[tuned_rule.kind] = error
+            failed[tuned_rule.kind] = retry_at
     rules = [{kind: states[number] for kind, states in columns.items()} for number in range(len(ends))]
     return FoldedForward(
         checkpoint=Checkpoint(state=folded.state, rules=rules[-1], failed=failed, texts=checkpoint.texts),
@@ -202,26 +221,29 @@ def fold_forward(
     )
 
 
-def _begins(checkpoint: Checkpoint, one: Tuned) -> Any:
-    """Give the state that a rule goes on from; None where it has to wait for an earlier checkpoint."""
-    if one.kind in checkpoint.rules:
-        return checkpoint.rules[one.kind]
-    return _empty(one.rule) if checkpoint.state.seen is None else None
+def _state_to_fold_from(checkpoint: Checkpoint, tuned_rule: TunedRule) -> Any:
+    """Return the state that a rule continues from; None if it needs an earlier checkpoint."""
+    if tuned_rule.kind in checkpoint.rules:
+        return checkpoint.rules[tuned_rule.kind]
+    return _initial_state(tuned_rule.rule) if checkpoint.state.seen is None else None
 
 
 def _parts(trace: Trace, ends: Sequence[int]) -> list[Trace | None]:
-    """Cut a trace after so many readings each, ascending, None being no reading; what was made of a part is for all rules."""
+    """Cut a trace after ascending counts of readings, None for no reading.
+
+    All rules share the parts and their caches.
+    """
     if len(ends) == 1:
         return [trace if ends[0] else None]
     return [trace[begin:end] if end > begin else None for begin, end in pairwise((0, *ends))]
 
 
-def _fold(one: Tuned, facts: Facts, state: Any, parts: Sequence[Trace | None]) -> list[Any]:
-    """Give a rule's state after each part of a trace."""
-    rule, states = one.rule, []
+def _fold(tuned_rule: TunedRule, facts: Facts, state: Any, parts: Sequence[Trace | None]) -> list[Any]:
+    """Return a rule's state after each part of a trace."""
+    rule, states = tuned_rule.rule, []
     reads = rule.reads
     for part in parts:
         if part is not None and not (reads and reads.isdisjoint(part.channels)):
-            state = rule.fold(one.tuning, facts, state, part)
+            state = rule.fold(tuned_rule.tuning, facts, state, part)
         states.append(state)
     return states

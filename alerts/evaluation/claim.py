@@ -16,17 +16,17 @@ from alerts.evaluation.judge_batch import told
 from alerts.evaluation.judgement import Device, DueShipment, Identity
 from alerts.evaluation.load_facts import (
     Context,
-    departing_of,
+    departure_facts_of,
     facts_of,
     held_back,
     load_context,
     load_shipments,
     plan_of,
 )
-from alerts.evaluation.resume import Dirty, Folding, Resumed, resume
+from alerts.evaluation.resume import Dirty, PendingFold, Resumed, resume
 from alerts.excursions.load_readings import FROM_THE_START
 from alerts.model import Instant, Reason, to_datetime, to_instant
-from alerts.rules.registry import CHANNELS, tuned
+from alerts.rules.registry import CHANNELS, tuned_rules
 from alerts.triage.alert import Alert
 from alerts.triage.rows import alert_from_row, excursion_from_row
 from alerts.work.bulk import Connection
@@ -196,7 +196,7 @@ async def _load(
         shipments=due,
         poisoned=poisoned,
         received_at={
-            (one.folding.shipment_id, one.folding.device_id): one.loaded.received_at
+            (one.pending.shipment_id, one.pending.device_id): one.loaded.received_at
             for one in resumed
             if one.loaded.received_at is not None
         },
@@ -224,14 +224,14 @@ def oldest(marks: Rows) -> dict[str, Instant]:
 
 def _foldings(
     shipments: Mapping[str, asyncpg.Record], devices: Rows, dirty: Dirty
-) -> tuple[list[Folding], dict[str, str]]:
+) -> tuple[list[PendingFold], dict[str, str]]:
     """Give what is to be folded of each device of a shipment that has departed, and what cannot be read at all."""
     foldings, broken = [], {}
     for row in devices:
         shipment = shipments[row["shipment_id"]]
         try:
-            watching = tuned(plan_of(shipment["plan"]))
-            folding = Folding.of(row, shipment, dirty, watching, to_instant(shipment["looked_at"]))
+            watching = tuned_rules(plan_of(shipment["plan"]))
+            folding = PendingFold.of(row, shipment, dirty, watching, to_instant(shipment["looked_at"]))
         except Exception as error:  # noqa: BLE001 -- a row that cannot be read must not stop the others
             broken[row["shipment_id"]] = told(error)
             continue
@@ -241,7 +241,7 @@ def _foldings(
 
 
 async def _excursions(connection: Connection, resumed: Iterable[Resumed]) -> Rows:
-    keys = [(r.folding.shipment_id, r.folding.device_id, r.state.seen) for r in resumed]
+    keys = [(r.pending.shipment_id, r.pending.device_id, r.state.seen) for r in resumed]
     return await connection.fetch(
         LOAD_EXCURSIONS,
         [shipment_id for shipment_id, _, _ in keys],
@@ -271,7 +271,7 @@ class _Making:
             self._devices[row["shipment_id"]].append(row)
         self._resumed = defaultdict(list)
         for one in resumed:
-            self._resumed[one.folding.shipment_id].append(one)
+            self._resumed[one.pending.shipment_id].append(one)
         self._on_record = defaultdict(list)
         for row in on_record:
             self._on_record[row["shipment_id"], row["device_id"]].append(row)
@@ -306,12 +306,12 @@ class _Making:
                 row["created_at"] if departed_at is None else max(departed_at, row["created_at"])
             ),
             devices=tuple(self._device(one) for one in self._resumed[row["shipment_id"]]),
-            departing=departing_of(row),
+            departure_facts=departure_facts_of(row),
             held_back=held_back(row),
         )
 
     def _device(self, one: Resumed) -> Device:
-        folding = one.folding
+        folding = one.pending
         return Device(
             device_id=folding.device_id,
             checkpoint=one.checkpoint,
@@ -331,7 +331,7 @@ class _Causes:
     dirty: Dirty
     reevaluated: bool
 
-    def of(self, folding: Folding) -> Reason:
+    def of(self, folding: PendingFold) -> Reason:
         if folding.stored_under not in {None, folding.plan_revision}:
             return Reason.PLAN_CHANGED
         if self.reevaluated:

@@ -6,7 +6,13 @@ from uuid import uuid4
 
 import asyncpg
 
-from alerts.evaluation.outage import SUBJECT, USUAL, Hearing, Outage, fleet_condition
+from alerts.evaluation.outage import (
+    DEFAULT_THRESHOLDS,
+    SUBJECT,
+    FleetSilence,
+    OutageThresholds,
+    fleet_condition,
+)
 from alerts.events.write import EventScope
 from alerts.model import to_datetime, to_instant
 from alerts.triage.alert import follow
@@ -48,14 +54,18 @@ FROM live
 ON_RECORD = "SELECT * FROM alerts WHERE shipment_id IS NULL AND subject = $1 FOR UPDATE"
 
 
-async def watch_fleet(pool: asyncpg.Pool, stop: asyncio.Event, outage: Outage = USUAL) -> None:
+async def watch_fleet(
+    pool: asyncpg.Pool, stop: asyncio.Event, outage: OutageThresholds = DEFAULT_THRESHOLDS
+) -> None:
     """Look at the fleet now and then until `stop` is set; outlasts a database that is away."""
     while not stop.is_set():
         await first_of(stop, patience_s=EVERY_S)
         await outlast(lambda: hear_fleet(pool, outage), stop, "fleet")
 
 
-async def hear_fleet(pool: asyncpg.Pool, outage: Outage = USUAL) -> Hearing | None:
+async def hear_fleet(
+    pool: asyncpg.Pool, outage: OutageThresholds = DEFAULT_THRESHOLDS
+) -> FleetSilence | None:
     """See how much of the fleet is heard, and let its alert follow; None where somebody else is at it."""
     async with pool.acquire() as connection, connection.transaction():
         if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
@@ -63,7 +73,7 @@ async def hear_fleet(pool: asyncpg.Pool, outage: Outage = USUAL) -> Hearing | No
         return await _hear(connection, outage)
 
 
-async def _hear(connection: Connection, outage: Outage) -> Hearing:
+async def _hear(connection: Connection, outage: OutageThresholds) -> FleetSilence:
     row = await connection.fetchrow(ON_RECORD, SUBJECT)
     alert = None if row is None else alert_from_row(row)
     clock = await connection.fetchval("SELECT clock_timestamp()")
@@ -73,7 +83,9 @@ async def _hear(connection: Connection, outage: Outage) -> Hearing:
     heard = await connection.fetchrow(HEAR, clock, to_datetime(before) - LONGEST, LONGEST, LANDING)
     assert heard is not None
     newest = None if heard["newest"] is None else to_instant(heard["newest"])
-    hearing = Hearing(live=heard["live"], silent=heard["silent"], shipments=heard["shipments"], newest=newest)
+    hearing = FleetSilence(
+        live=heard["live"], silent=heard["silent"], shipments=heard["shipments"], newest=newest
+    )
     condition = fleet_condition(hearing, alert, now, outage)
     if condition is not None:
         steps = follow(alert, None, condition, now, lambda: str(uuid4()))

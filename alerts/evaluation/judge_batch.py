@@ -1,4 +1,4 @@
-"""Judges due shipments one after another; one whose judgement raises costs the others nothing."""
+"""Judges due shipments one after another; a judgement that raises affects no other."""
 
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from telemetry.slices import in_slices
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """An error, in one line and with where it came from."""
+    """An error in one line, and its traceback."""
 
     error: str
     trace: str
@@ -26,26 +26,26 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What came of a judgement."""
+    """The result of a judgement."""
 
     verdict: Verdict | None
-    """None where it failed."""
+    """None if it failed."""
     failure: Failed | None = None
     rules: Mapping[AlertKind, Failed] = field(default_factory=dict)
-    """The rules that failed, without which the verdict is."""
+    """The rules that failed; the verdict is without them."""
 
 
 Judging: TypeAlias = Callable[[Sequence[DueShipment], Instant], Awaitable[Sequence[Judged]]]
-"""Judges each of some shipments, as of an instant; gives what came of them in their order."""
+"""Judges shipments as of an instant; returns the results in their order."""
 
 
 async def judge_here(shipments: Sequence[DueShipment], now: Instant) -> Sequence[Judged]:
-    """Judge in this process, letting others run in between."""
+    """Judge in this process, yielding to other tasks in between."""
     return await in_slices(partial(judge_one, now=now), shipments)
 
 
 def judge_one(shipment: DueShipment, now: Instant) -> Judged:
-    """Judge one shipment; whatever its judgement raises is what came of it."""
+    """Judge one shipment; whatever its judgement raises becomes its result."""
     try:
         verdict = judge(shipment, now, new_id)
     except Exception as error:  # noqa: BLE001 -- whatever it is, the other shipments must not wait for it
@@ -54,10 +54,10 @@ def judge_one(shipment: DueShipment, now: Instant) -> Judged:
 
 
 def new_id() -> str:
-    """Give an id that nothing else has."""
+    """Return a unique id."""
     return str(uuid4())
 
 
 def told(error: Exception) -> str:
-    """Say what an error is, in one line."""
+    """Describe an error in one line."""
     return "".join(traceback.format_exception_only(error)).strip()

@@ -1,4 +1,4 @@
-"""Reads what is known of shipments beside their readings: plan, window, dewar, way and times."""
+"""Loads what is known of shipments beside their readings: plan, window, dewar, route and times."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,8 +10,8 @@ from typing import Any, Final
 import asyncpg
 import orjson
 
-from alerts.evaluation.airports_file import airfields, airports
-from alerts.evaluation.departure import Departing
+from alerts.evaluation.airports_file import airport_index, airports
+from alerts.evaluation.departure import DepartureFacts
 from alerts.evaluation.outage import STANDS_FOR_SINGLES
 from alerts.evaluation.resume import window_of
 from alerts.excursions.plan import Plan
@@ -40,14 +40,14 @@ async def load_shipments(connection: Connection, shipment_ids: Sequence[str]) ->
 
 
 def held_back(shipment: StoredRow) -> frozenset[AlertKind]:
-    """Give what is not told of single shipments now, since one alert for the whole fleet tells of it."""
+    """Return the kinds that raise no single alerts now, because one for the whole fleet covers them."""
     return _FLEET_KINDS if shipment["fleet_is_silent"] else frozenset()
 
 
 _FLEET_KINDS: Final = kinds_that(lambda row: row.of_fleet)
 
 
-# A site is read from its text once for each revision, not for each shipment and cycle: hence the text.
+# As text, so that a site is parsed once per revision, not once per shipment and cycle.
 _LOAD_SITES: Final = """
 SELECT site_id, organization, to_jsonb(sites)::text AS site FROM sites WHERE site_id = ANY($1::text[])
 """
@@ -60,18 +60,18 @@ ORDER BY dewar_id, charged_at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What several shipments may share: the sites on their ways, and the charges of their dewars."""
+    """What several shipments may share: the sites on their routes, and the charges of their dewars."""
 
     sites: Mapping[str, StoredRow]
     charges: Mapping[str, tuple[Charge, ...]]
 
 
 async def load_context(connection: Connection, shipments: Iterable[StoredRow]) -> Context:
-    """Load what the shipments name: two statements at most, whatever their number."""
+    """Load what the shipments refer to, in at most two statements."""
     names, dewars = set(), set()
     for shipment in shipments:
         if shipment["departed_at"] is not None:
-            names |= _names(shipment)
+            names |= _named_places(shipment)
             dewars.add(shipment["dewar_id"])
     dewars.discard(None)
     sites = await connection.fetch(_LOAD_SITES, list(names)) if names else []
@@ -84,16 +84,16 @@ async def load_context(connection: Connection, shipments: Iterable[StoredRow]) -
     )
 
 
-def facts_of(shipment: StoredRow, devices: Iterable[StoredRow], around: Context) -> Facts | None:
-    """Give the facts of a row of a shipment, of those of its loggers, and of what it names; None before departure."""
+def facts_of(shipment: StoredRow, devices: Iterable[StoredRow], context: Context) -> Facts | None:
+    """Return the facts of a shipment from its row, its loggers' rows and its context; None before departure."""
     window = window_of(shipment)
     if window is None:
         return None
-    places = {name: _place(name, shipment, around) for name in _names(shipment)}
+    places = {name: _place(name, shipment, context) for name in _named_places(shipment)}
     return Facts(
         plan=plan_of(shipment["plan"]),
         window=window,
-        dewar=None if shipment["dewar_id"] is None else _dewar(shipment, around),
+        dewar=None if shipment["dewar_id"] is None else _dewar(shipment, context),
         origin=places.get(shipment["origin"]),
         destination=places.get(shipment["destination"]),
         legs=tuple(_leg(leg, places) for leg in _legs(shipment["legs"])),
@@ -101,7 +101,7 @@ def facts_of(shipment: StoredRow, devices: Iterable[StoredRow], around: Context)
         planned_arrival=optional_instant(shipment["planned_arrival"]),
         packed_out_at=optional_instant(shipment["packed_out_at"]),
         use_by=optional_instant(shipment["use_by"]),
-        airfields=airfields(),
+        airports=airport_index(),
         interval={
             row["device_id"]: round(row["interval_s"] * SECOND)
             for row in devices
@@ -110,9 +110,9 @@ def facts_of(shipment: StoredRow, devices: Iterable[StoredRow], around: Context)
     )
 
 
-def departing_of(shipment: StoredRow) -> Departing:
-    """Give what is known of the departure of a row of a shipment."""
-    return Departing(
+def departure_facts_of(shipment: StoredRow) -> DepartureFacts:
+    """Return the facts of a shipment's departure from its row."""
+    return DepartureFacts(
         plan=plan_of(shipment["plan"]),
         known_from=to_instant(shipment["created_at"]),
         planned=optional_instant(shipment["planned_departure"]),
@@ -123,31 +123,31 @@ def departing_of(shipment: StoredRow) -> Departing:
 
 @lru_cache(maxsize=1024)
 def plan_of(stored: str) -> Plan:
-    """Read a stored plan; most shipments have one that many have."""
+    """Parse a stored plan, cached because most shipments share theirs with many others."""
     return Plan.from_json(orjson.loads(stored))
 
 
-def _dewar(row: StoredRow, around: Context) -> Dewar:
+def _dewar(row: StoredRow, context: Context) -> Dewar:
     charged_at, hold_time_h = row["last_charged_at"], row["hold_time_h"]
     last = () if charged_at is None else (Charge(at=to_instant(charged_at)),)
     return Dewar(
         dewar_id=row["dewar_id"],
         hold_time=None if hold_time_h is None else round(hold_time_h * 3600 * SECOND),
         ln2_capacity_kg=row["ln2_capacity_kg"],
-        charges=around.charges.get(row["dewar_id"], last),
+        charges=context.charges.get(row["dewar_id"], last),
         qualified_until=optional_instant(row["qualified_until"]),
     )
 
 
-def _names(shipment: StoredRow) -> set[str]:
+def _named_places(shipment: StoredRow) -> set[str]:
     ends = {shipment["origin"], shipment["destination"]}
     ends.update(name for leg in _legs(shipment["legs"]) for name in (leg["from"], leg["to"]))
     return ends - {None}
 
 
-def _place(name: str, shipment: StoredRow, around: Context) -> Place:
-    """Give the place that a shipment means: its own or everybody's site, else an airport, else one without position."""
-    site = around.sites.get(name)
+def _place(name: str, shipment: StoredRow, context: Context) -> Place:
+    """Return the place that a shipment names: its own or a shared site, an airport, or one without position."""
+    site = context.sites.get(name)
     if site is not None and is_meant(site["organization"], shipment["organization"]):
         return _site(site["site"])
     return airports().get(name) or Place(name=name)

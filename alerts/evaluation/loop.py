@@ -14,7 +14,7 @@ from alerts.evaluation.claim import Batch, Poisoned, Share, claim, claim_these, 
 from alerts.evaluation.fleet_outage import hear_fleet, watch_fleet
 from alerts.evaluation.judge_batch import Judging, judge_here, new_id, told
 from alerts.evaluation.judgement import Identity, Verdict, set_aside
-from alerts.evaluation.outage import USUAL, Outage
+from alerts.evaluation.outage import DEFAULT_THRESHOLDS, OutageThresholds
 from alerts.evaluation.save import save, write_deadlines
 from alerts.evaluation.worker_process import WorkerProcess
 from alerts.model import ChangeKind
@@ -64,7 +64,9 @@ FORGET_STATES = "UPDATE evaluation_states SET state = '{}' WHERE shipment_id = A
 NEXT_DEADLINE = "SELECT extract(epoch FROM min(evaluate_at) - clock_timestamp()) FROM evaluations"
 
 
-async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event, outage: Outage = USUAL) -> None:
+async def run_evaluate(
+    pool: asyncpg.Pool, stop: asyncio.Event, outage: OutageThresholds = DEFAULT_THRESHOLDS
+) -> None:
     """Evaluate whatever becomes due until `stop` is set; outlasts a database that is away.
 
     In two loops beside each other, so that what happens now never waits for what happened hours ago, which is judged in

@@ -236,7 +236,7 @@ def _same(stored: Checkpoint | None, checkpoint: Checkpoint) -> bool:
         return False
     before, after = stored.state, checkpoint.state
     return (
-        replace(before, weighed=after.weighed) == after
-        and isclose(before.weighed, after.weighed, rel_tol=1e-9)
+        replace(before, exp_sum=after.exp_sum) == after
+        and isclose(before.exp_sum, after.exp_sum, rel_tol=1e-9)
         and stored.rules == checkpoint.rules
     )

@@ -1,4 +1,4 @@
-"""Finds for each logger the folded state to go on from, and loads the readings that are to be folded after it."""
+"""Finds the folded state from which each logger continues, and loads the readings to fold after it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,15 +8,21 @@ from typing import Any, Self
 import orjson
 
 from alerts.evaluation.checkpoint import Checkpoint
-from alerts.excursions.load_readings import FOR_EVER, FROM_THE_START, LoadedReadings, ReadingRange, load
+from alerts.excursions.load_readings import (
+    FOR_EVER,
+    FROM_THE_START,
+    LoadedReadings,
+    ReadingRange,
+    load_readings,
+)
 from alerts.excursions.phases import LoggerState
 from alerts.excursions.trace import Channel
 from alerts.model import AlertKind, Instant, Window, to_datetime, to_instant
-from alerts.rules.registry import Tuned
+from alerts.rules.registry import TunedRule
 from alerts.triage.rows import StoredRow, optional_instant
 from alerts.work.bulk import Connection
 
-# Of each logger that something late came for: the last safe point before it, with the rules that it has to have.
+# For each logger with late data: the last safe point before it that has the rules it needs.
 _SAFE_POINTS = """
 SELECT w.position, p.state
 FROM unnest($1::int[], $2::text[], $3::text[], $4::int[], $5::timestamptz[], $6::text[])
@@ -33,13 +39,13 @@ CROSS JOIN LATERAL (
 
 @dataclass(frozen=True, slots=True)
 class Dirty:
-    """From when on what was folded is no longer true, by shipment and device; device None stands for all of them."""
+    """From when on folded states are no longer valid, by shipment and device; device None means all of them."""
 
     since: Mapping[tuple[str, str | None], datetime]
 
     @classmethod
     def of(cls, marks: Iterable[StoredRow]) -> Self:
-        """Make it of rows of `evaluation_marks`."""
+        """Build it from rows of `evaluation_marks`."""
         since: dict[tuple[str, str | None], datetime] = {}
         for mark in marks:
             key = mark["shipment_id"], mark["device_id"]
@@ -49,38 +55,38 @@ class Dirty:
 
     @classmethod
     def everything(cls, shipment_ids: Iterable[str]) -> Self:
-        """Make all of these shipments dirty from the start."""
+        """Mark all of these shipments as dirty from the start."""
         return cls({(shipment_id, None): FROM_THE_START for shipment_id in shipment_ids})
 
     def whole_shipment(self, shipment_id: str) -> bool:
-        """Tell whether it is dirty for another reason than new readings."""
+        """Return whether a shipment is dirty for another reason than new readings."""
         return (shipment_id, None) in self.since
 
-    def from_when(self, shipment_id: str, device_id: str) -> datetime | None:
-        """Give the instant from which on a logger is dirty; None where it is not."""
+    def dirty_from_of(self, shipment_id: str, device_id: str) -> datetime | None:
+        """Return from when on a logger is dirty; None if it is not."""
         found = (self.since.get((shipment_id, None)), self.since.get((shipment_id, device_id)))
         return min((at for at in found if at is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Folding:
-    """What is to be folded of one logger on one shipment that has departed."""
+class PendingFold:
+    """What must be folded of one logger on one departed shipment."""
 
     shipment_id: str
     device_id: str
     plan_revision: int
     start: Instant
     end: Instant | None
-    """The stretch, half open, whose readings count: on this shipment, and in its window."""
+    """The half-open interval whose readings count: on this shipment, and in its window."""
     newest: Checkpoint | None
-    """What was stored last, where it is of this version of the fold."""
+    """The newest stored checkpoint, if this version of the fold wrote it."""
     stored_under: int | None
-    """Under which revision of the plan."""
+    """The plan revision under which it was stored."""
     dirty_from: datetime | None
-    tuned: tuple[Tuned, ...] = ()
-    """The rules that are folded too."""
+    tuned: tuple[TunedRule, ...] = ()
+    """The rules to fold as well."""
     missing: tuple[AlertKind, ...] = ()
-    """Those of them that what was stored last lacks, and that have to be folded from before it."""
+    """Rules that the newest checkpoint lacks, so that folding must start before it."""
 
     @classmethod
     def of(
@@ -88,10 +94,10 @@ class Folding:
         row: StoredRow,
         shipment: StoredRow,
         dirty: Dirty,
-        tuned: tuple[Tuned, ...] = (),
+        tuned: tuple[TunedRule, ...] = (),
         now: Instant = 0,
     ) -> Self | None:
-        """Make it of a row of an assignment with its state, and one of its shipment; None before departure."""
+        """Build it from the rows of an assignment and its shipment; None before departure."""
         window = window_of(shipment)
         if window is None:
             return None
@@ -105,21 +111,21 @@ class Folding:
             end=min(ends, default=None),
             newest=newest,
             stored_under=row["plan_revision"],
-            dirty_from=dirty.from_when(shipment["shipment_id"], row["device_id"]),
+            dirty_from=dirty.dirty_from_of(shipment["shipment_id"], row["device_id"]),
             tuned=tuned,
             missing=() if newest is None else tuple(newest.missing(tuned, now)),
         )
 
-    def true_before(self) -> datetime | None:
-        """Give the instant before which what was folded is true; None where nothing is."""
+    def valid_before(self) -> datetime | None:
+        """Return the instant before which folded states are valid; None if none is."""
         if self.newest is None or self.stored_under != self.plan_revision:
             return None
         ends = [at for at in (self.dirty_from, None if self.end is None else to_datetime(self.end)) if at]
         return min(ends, default=FOR_EVER)
 
-    def goes_on(self) -> Checkpoint | None:
-        """Give the newest checkpoint, if nothing that came is late for it and no rule is missing."""
-        before = self.true_before()
+    def resumable_checkpoint(self) -> Checkpoint | None:
+        """Return the newest checkpoint if nothing that arrived is late for it and no rule is missing."""
+        before = self.valid_before()
         if before is None or self.newest is None or self.missing:
             return None
         seen = self.newest.state.seen
@@ -128,71 +134,73 @@ class Folding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
-    """A folding, the checkpoint to go on from, and what has to be folded in."""
+    """A pending fold, the checkpoint to continue from, and the readings to fold in."""
 
-    folding: Folding
+    pending: PendingFold
     checkpoint: Checkpoint
     refolds: bool
-    """The checkpoint is not the one that was stored last."""
+    """The checkpoint is not the newest that was stored."""
     loaded: LoadedReadings
 
     @property
     def state(self) -> LoggerState:
-        """That of its excursions."""
+        """The state of its excursions."""
         return self.checkpoint.state
 
 
 async def resume(
-    connection: Connection, foldings: Sequence[Folding], channels: frozenset[Channel] = frozenset()
+    connection: Connection, pending_folds: Sequence[PendingFold], channels: frozenset[Channel] = frozenset()
 ) -> list[Resumed]:
-    """Give for each folding the checkpoint to go on from, and the readings after it: two statements, whatever their number."""
-    checkpoints = [folding.goes_on() for folding in foldings]
+    """Return for each fold the checkpoint to continue from, and the readings after it, in two statements."""
+    checkpoints = [pending.resumable_checkpoint() for pending in pending_folds]
     late = [place for place, state in enumerate(checkpoints) if state is None]
-    found = await _safe_points(connection, foldings, late)
-    resumed = [one or found.get(place) or Checkpoint() for place, one in enumerate(checkpoints)]
-    wanted = [
-        ReadingRange(device_id=f.device_id, starting=f.start, after=one.state.seen, before=f.end)
-        for f, one in zip(foldings, resumed, strict=True)
+    found = await _safe_points(connection, pending_folds, late)
+    resumed = [checkpoint or found.get(place) or Checkpoint() for place, checkpoint in enumerate(checkpoints)]
+    ranges = [
+        ReadingRange(device_id=f.device_id, starting=f.start, after=checkpoint.state.seen, before=f.end)
+        for f, checkpoint in zip(pending_folds, resumed, strict=True)
     ]
-    loaded = await load(connection, wanted, channels)
+    loaded = await load_readings(connection, ranges, channels)
     return [
-        Resumed(folding=folding, checkpoint=one, refolds=went_on is None, loaded=readings)
-        for folding, one, went_on, readings in zip(foldings, resumed, checkpoints, loaded, strict=True)
+        Resumed(pending=pending, checkpoint=checkpoint, refolds=resumable is None, loaded=readings)
+        for pending, checkpoint, resumable, readings in zip(
+            pending_folds, resumed, checkpoints, loaded, strict=True
+        )
     ]
 
 
 async def _safe_points(
-    connection: Connection, foldings: Sequence[Folding], late: Iterable[int]
+    connection: Connection, pending_folds: Sequence[PendingFold], late: Iterable[int]
 ) -> Mapping[int, Checkpoint]:
-    bounds = {place: before for place in late if (before := foldings[place].true_before()) is not None}
+    bounds = {place: before for place in late if (before := pending_folds[place].valid_before()) is not None}
     if not bounds:
         return {}
     rows = await connection.fetch(
         _SAFE_POINTS,
         list(bounds),
-        [foldings[place].shipment_id for place in bounds],
-        [foldings[place].device_id for place in bounds],
-        [foldings[place].plan_revision for place in bounds],
+        [pending_folds[place].shipment_id for place in bounds],
+        [pending_folds[place].device_id for place in bounds],
+        [pending_folds[place].plan_revision for place in bounds],
         list(bounds.values()),
-        [" ".join(_needed(foldings[place])) for place in bounds],
+        [" ".join(_needed(pending_folds[place])) for place in bounds],
     )
     found = {}
     for row in rows:
-        folding, one = foldings[row["position"]], checkpoint_of(row["state"])
-        if one is not None and one.rules.keys() >= set(_needed(folding)):
-            waiting = {} if folding.newest is None else folding.newest.failed
-            found[row["position"]] = replace(one, failed=waiting)
+        pending, checkpoint = pending_folds[row["position"]], checkpoint_of(row["state"])
+        if checkpoint is not None and checkpoint.rules.keys() >= set(_needed(pending)):
+            waiting = {} if pending.newest is None else pending.newest.failed
+            found[row["position"]] = replace(checkpoint, failed=waiting)
     return found
 
 
-def _needed(folding: Folding) -> list[AlertKind]:
-    """Name the rules that a safe point has to have: all but those that failed and are left alone for now."""
-    waiting = set() if folding.newest is None else folding.newest.failed.keys() - set(folding.missing)
-    return [one.kind for one in folding.tuned if one.kind not in waiting]
+def _needed(pending: PendingFold) -> list[AlertKind]:
+    """Return the rules that a safe point must have: all but those that failed and are skipped for now."""
+    waiting = set() if pending.newest is None else pending.newest.failed.keys() - set(pending.missing)
+    return [rule.kind for rule in pending.tuned if rule.kind not in waiting]
 
 
 def window_of(shipment: StoredRow) -> Window | None:
-    """Give the time in which readings count; None before departure, and for a shipment cancelled before it."""
+    """Return the window in which readings count; None before departure, or if cancelled before it."""
     if shipment["departed_at"] is None:
         return None
     ended_at = shipment["delivered_at"] or shipment["cancelled_at"]
@@ -200,7 +208,7 @@ def window_of(shipment: StoredRow) -> Window | None:
 
 
 def checkpoint_of(stored: Any) -> Checkpoint | None:
-    """Read a stored checkpoint, as either database library gives it; None where another version of the fold wrote it."""
+    """Read a stored checkpoint from either database library; None if another version of the fold wrote it."""
     if stored is None:
         return None
     return Checkpoint.from_json(orjson.loads(stored) if isinstance(stored, str) else stored)

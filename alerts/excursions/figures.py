@@ -1,4 +1,4 @@
-"""Pure: what a trace sums up to: time proof, budget, extremes and mean kinetic temperature."""
+"""Pure: what a trace adds up to: observed time, budget, extremes and mean kinetic temperature."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ GAS_CONSTANT_KJ_MOL_K = 8.3144e-3
 class Figures:
     """One device's figures over the window so far; the first three durations add up to exactly its length.
 
-    `readings` counts those of a broken probe too. Temperatures are those of the valid ones, `mean_c` their plain
-    mean; None where there is nothing to tell.
+    `readings` also counts those of a broken probe. Temperatures are of the valid readings, and `mean_c`
+    is their arithmetic mean; None if there are none.
     """
 
     in_range: Duration
@@ -34,81 +34,88 @@ class Figures:
 
 
 def exhaustion(budget: Duration, used: Duration, start: Instant) -> Instant:
-    """Give when a run from `start` on uses up what earlier runs, `used` in all, have left of the budget.
+    """Return when a run from `start` on exhausts a budget of which earlier runs used `used`.
 
     A budget of 0 tolerates no time at all: the start of the first run exhausts it.
     """
     return start + budget - used
 
 
-# The mean kinetic temperature needs Σ w·exp(-ΔH/(R·T)). As it stands, that underflows to 0 below about 13 K, so the
-# sum is kept relative to the warmest temperature weighed so far: it is at least 1 and its logarithm always exists.
+# Mean kinetic temperature (USP <1079.2>): T_K = (ΔH/R) / -ln(Σ exp(-ΔH/(R·T)) / n), here with each term
+# weighted by how long its reading held. As written, the sum underflows to 0 below about 13 K. So it is kept
+# relative to the warmest temperature so far: it is then at least 1 and its logarithm always exists.
 
 
-def warmth(plan: Plan) -> float:
-    """Give ΔH/R in kelvin."""
+def delta_h_over_r(plan: Plan) -> float:
+    """Return ΔH/R in kelvin."""
     return plan.delta_h_kj_mol / GAS_CONSTANT_KJ_MOL_K
 
 
-def weigh(
-    warmth_k: float, total: float, warmest_c: float, held: Iterable[tuple[float, Duration]]
+def add_exp_terms(
+    delta_h_over_r_k: float, exp_sum: float, warmest_c: float, held: Iterable[tuple[float, Duration]]
 ) -> tuple[float, float]:
-    """Add readings, as °C and for how long each held, to a sum, from 0.0 and COLDEST_C on; give (total, warmest_c)."""
-    least = warmth_k / (warmest_c - COLDEST_C) if warmest_c > COLDEST_C else 0.0
+    """Add readings, in °C with how long each held, to `exp_sum`; start from 0.0 and COLDEST_C.
+
+    Returns (exp_sum, warmest_c).
+    """
+    reference = delta_h_over_r_k / (warmest_c - COLDEST_C) if warmest_c > COLDEST_C else 0.0
     for celsius, hold in held:
-        if not hold or celsius <= COLDEST_C:  # at 0 K nothing ages
+        if not hold or celsius <= COLDEST_C:  # at 0 K the term is 0
             continue
-        exponent = warmth_k / (celsius - COLDEST_C)
+        exponent = delta_h_over_r_k / (celsius - COLDEST_C)
         if celsius > warmest_c:
-            total *= _rate(warmth_k, warmest_c, celsius)
-            warmest_c, least = celsius, exponent
-        total += hold * exp(least - exponent)
-    return total, warmest_c
+            exp_sum *= _exp_ratio(delta_h_over_r_k, warmest_c, celsius)
+            warmest_c, reference = celsius, exponent
+        exp_sum += hold * exp(reference - exponent)
+    return exp_sum, warmest_c
 
 
-def weigh_many(
-    warmth_k: float,
-    total: float,
+def add_exp_terms_by_segment(
+    delta_h_over_r_k: float,
+    exp_sum: float,
     warmest_c: float,
     celsius: NDArray[np.float64],
     holds: NDArray[np.int64],
     starts: Sequence[int],
 ) -> list[tuple[float, float]]:
-    """Add stretches of readings, each of which held for `holds` >= 0, to a sum; give (total, warmest_c) after each.
+    """Add segments of readings, each held for `holds` >= 0, to a sum; return (exp_sum, warmest_c) after each.
 
-    `starts` are the first places of the stretches, none of which is empty.
+    `starts` are the first places of the segments, none of which is empty.
     """
-    celsius = np.where(holds > 0, celsius, COLDEST_C)  # at which nothing ages
+    celsius = np.where(holds > 0, celsius, COLDEST_C)  # at which the term is 0
     warmest = np.maximum.accumulate(np.maximum(np.maximum.reduceat(celsius, starts), warmest_c))
-    with np.errstate(divide="ignore"):  # at 0 K the exponent is without bounds, and nothing ages
-        least = np.where(warmest > COLDEST_C, warmth_k / (warmest - COLDEST_C), 0)
-        exponents = warmth_k / (celsius - COLDEST_C)
+    with np.errstate(divide="ignore"):  # at 0 K the exponent is infinite, and the term 0
+        reference = np.where(warmest > COLDEST_C, delta_h_over_r_k / (warmest - COLDEST_C), 0)
+        exponents = delta_h_over_r_k / (celsius - COLDEST_C)
     lengths = np.diff(starts, append=len(celsius))
-    aged = np.add.reduceat(np.exp(np.repeat(least, lengths) - exponents) * holds, starts)
+    terms = np.add.reduceat(np.exp(np.repeat(reference, lengths) - exponents) * holds, starts)
     sums = []
-    for new, new_warmest_c in zip(aged.tolist(), warmest.tolist(), strict=True):
+    for new, new_warmest_c in zip(terms.tolist(), warmest.tolist(), strict=True):
         if new_warmest_c > warmest_c:
-            total, warmest_c = total * _rate(warmth_k, warmest_c, new_warmest_c), new_warmest_c
-        total += new
-        sums.append((total, warmest_c))
+            exp_sum, warmest_c = (
+                exp_sum * _exp_ratio(delta_h_over_r_k, warmest_c, new_warmest_c),
+                new_warmest_c,
+            )
+        exp_sum += new
+        sums.append((exp_sum, warmest_c))
     return sums
 
 
-def _rate(warmth_k: float, celsius: float, warmest_c: float) -> float:
-    """Give how fast things age at a temperature, relative to a warmer one or the same (Arrhenius)."""
-    if celsius <= COLDEST_C:  # at 0 K nothing ages, and nothing can be divided by it
+def _exp_ratio(delta_h_over_r_k: float, celsius: float, warmest_c: float) -> float:
+    """Return the term of a temperature divided by that of a temperature at least as warm (Arrhenius)."""
+    if celsius <= COLDEST_C:  # at 0 K the term is 0, and dividing by it fails
         return 0.0
-    return exp(warmth_k / (warmest_c - COLDEST_C) - warmth_k / (celsius - COLDEST_C))
+    return exp(delta_h_over_r_k / (warmest_c - COLDEST_C) - delta_h_over_r_k / (celsius - COLDEST_C))
 
 
-def mean_kinetic_c(plan: Plan, total: float, warmest_c: float, held: Duration) -> float | None:
-    """Give the mean kinetic temperature in °C of readings that `weigh` summed and that held for `held` in all.
+def mean_kinetic_c(plan: Plan, exp_sum: float, warmest_c: float, held: Duration) -> float | None:
+    """Return the mean kinetic temperature in °C of readings that held for `held` in total.
 
-    None where the plan refuses it or nothing has held yet. Source: USP <1079.2>.
+    None if the plan has no such temperature or nothing has held yet. Source: USP <1079.2>.
     """
     if not plan.has_mkt or held == 0:
         return None
     if warmest_c <= COLDEST_C:
         return COLDEST_C
-    warmth_k = warmth(plan)
-    return warmth_k / (warmth_k / (warmest_c - COLDEST_C) - log(total / held)) + COLDEST_C
+    delta_h_over_r_k = delta_h_over_r(plan)
+    return delta_h_over_r_k / (delta_h_over_r_k / (warmest_c - COLDEST_C) - log(exp_sum / held)) + COLDEST_C

@@ -1,15 +1,17 @@
-"""Pure: the fold that turns one device's readings, oldest first, into runs out of range, figures and deadlines.
+"""Pure: folds one device's readings, oldest first, into runs out of range, figures and deadlines.
 
-Theory of operation. The limits of a plan and their deadbands cut the scale of temperatures into five zones. A run
-is a phase of the device: `PHASES` says which zone leads from which phase to which, and all else is book-keeping.
-`fold` brings a `LoggerState` forward by readings; `finish` judges it at an instant and leaves it as it was. Both depend on
-nothing but the set of readings: however a trace is cut into calls of `fold`, the state is the same to the last bit.
-A reading that arrives late, not after `State.seen`, cannot be folded in: the caller folds again from a state before it.
+Theory of operation. The limits of a plan and their deadbands divide the temperature scale into five zones. A
+run is a phase of the device: `PHASES` says which zone leads from which phase to which; everything else is
+bookkeeping. `fold` moves a `LoggerState` forward by readings; `finish` judges it at an instant and does not
+change it. Both depend only on the set of readings: however a trace is cut into calls of `fold`, the state is
+the same to the last bit. A late reading, not after `LoggerState.seen`, cannot be folded in: the caller folds
+again from a state before it.
 
-Of most readings nothing comes: the probe works as it did, the silence before was not too long, and the phase stays. So
-they are only told from the others, and what they amount to is found afterwards: `_stays` says between which
-temperatures a phase stays, `_Course._turn` is the full rule, and time is entered as the difference of two instants.
-For long stretches vector.py gives the same, some twelve times as fast.
+Most readings change nothing: the probe still works, the silence before was not too long, and the phase stays.
+So they are only told apart from the others, and their effect is computed afterwards. `_staying_ranges` says
+between which temperatures a phase stays, `_Fold._full_rule` handles all other readings, and time is booked as
+the difference of two instants. For long traces fold_columns.py gives the same result some twelve times as
+fast.
 """
 
 from bisect import bisect_right
@@ -21,36 +23,38 @@ from itertools import accumulate
 from math import inf, nextafter
 from typing import Final, TypeAlias
 
-from alerts.excursions.figures import Figures, exhaustion, mean_kinetic_c, warmth, weigh
-from alerts.excursions.phases import HIGH, IN_RANGE, PHASES, LoggerState, make_run, spend, zones
+from alerts.excursions.figures import Figures, add_exp_terms, delta_h_over_r, exhaustion, mean_kinetic_c
+from alerts.excursions.phases import HIGH, IN_RANGE, PHASES, LoggerState, make_run, spend_budget, zones
 from alerts.excursions.plan import Plan
 from alerts.model import COLDEST_C, HOTTEST_C, Duration, EndedBy, Instant, Run, Sample, Window
 
 _NEVER: Final[Instant] = 2**63
-_NOWHERE: Final = (inf, -inf)
+_NO_RANGE: Final = (inf, -inf)
 
-_OWN: Final = [[zone for zone, to in enumerate(row) if to == phase] for phase, row in enumerate(PHASES)]
-"""For each phase the zones in which it stays."""
+_ZONES_OF_PHASE: Final = [
+    [zone for zone, to in enumerate(row) if to == phase] for phase, row in enumerate(PHASES)
+]
+"""For each phase, the zones in which it stays."""
 
-# What telling them by two temperatures relies on: they lie side by side.
-assert all(own == list(range(own[0], own[-1] + 1)) for own in _OWN)
+# Two temperatures can only bound them because they are adjacent.
+assert all(own == list(range(own[0], own[-1] + 1)) for own in _ZONES_OF_PHASE)
 
 _Samples: TypeAlias = Sequence[tuple[Instant, float | None]]
 
 
 @lru_cache(maxsize=1024)
-def _stays(limits: tuple[float, float, float, float]) -> tuple[tuple[float, float], ...]:
-    """Give for each phase from and below which valid temperatures it stays as it is; `limits` are the plan's `zones`."""
+def _staying_ranges(limits: tuple[float, float, float, float]) -> tuple[tuple[float, float], ...]:
+    """Return for each phase the valid temperatures [from, below) in which it stays; `limits` are `zones`."""
     coldest_c, beyond_c = COLDEST_C, nextafter(HOTTEST_C, inf)
     bounds = [coldest_c, *(float(min(max(limit, coldest_c), beyond_c)) for limit in limits), beyond_c]
-    return tuple((bounds[own[0]], bounds[own[-1] + 1]) for own in _OWN)
+    return tuple((bounds[own[0]], bounds[own[-1] + 1]) for own in _ZONES_OF_PHASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """What holds at `through`: the runs that are excursions, oldest first, and the figures up to there.
 
-    `next_deadline` is the earliest later instant at which any of it changes although no reading arrives.
+    `next_deadline` is the earliest later instant at which any of it changes even if no reading arrives.
     """
 
     excursions: tuple[Run, ...]
@@ -65,8 +69,10 @@ def evaluate(plan: Plan, window: Window, samples: Iterable[Sample], now: Instant
     return finish(plan, window, state, now, closed)
 
 
-def step(plan: Plan, window: Window, state: LoggerState, sample: Sample) -> tuple[LoggerState, Run | None]:
-    """Bring the state forward by one reading; give the excursion that it closes, if it does."""
+def fold_reading(
+    plan: Plan, window: Window, state: LoggerState, sample: Sample
+) -> tuple[LoggerState, Run | None]:
+    """Fold in one reading; return the state, and the excursion that the reading closes, if any."""
     state, closed = fold(plan, window, state, (sample,))
     return state, closed[0] if closed else None
 
@@ -74,34 +80,34 @@ def step(plan: Plan, window: Window, state: LoggerState, sample: Sample) -> tupl
 def fold(
     plan: Plan, window: Window, state: LoggerState, samples: Iterable[tuple[Instant, float | None]]
 ) -> tuple[LoggerState, list[Run]]:
-    """Bring the state forward by readings in strict order of time; give the excursions that they close.
+    """Fold in readings in strict order of time; return the state, and the excursions that they close.
 
-    Readings outside the window are passed over. One that is not after `state.seen` raises ValueError.
+    Readings outside the window are ignored. A reading not after `state.seen` raises ValueError.
     """
-    counted = _within(window, samples)
-    if not counted:
+    in_window = _in_window(window, samples)
+    if not in_window:
         return state, []
-    course = _Course(plan, state)
-    after = _weigh(plan, course.follow(counted), _holds(plan, state, counted))
-    if course.ended:
-        after = spend(plan, after, ((run.start, end) for run, end in course.ended))
-    return after, [run for run, end in course.ended if end - run.start >= plan.on_delay]
+    running = _Fold(plan, state)
+    after = _add_exp_terms(plan, running.fold_in(in_window), _held_readings(plan, state, in_window))
+    if running.ended_runs:
+        after = spend_budget(plan, after, ((run.start, end) for run, end in running.ended_runs))
+    return after, [run for run, end in running.ended_runs if end - run.start >= plan.on_delay]
 
 
 def finish(
     plan: Plan, window: Window, state: LoggerState, now: Instant, closed: Iterable[Run] = ()
 ) -> Evaluation:
-    """Judge a folded trace at `now`, or at its last reading if the device's clock runs ahead of it.
+    """Judge a folded trace at `now`, or at its last reading if the device's clock runs ahead.
 
-    `closed` are the excursions that folding gave; the one that is still on comes after them.
+    `closed` are the excursions that folding returned; one that is still open comes after them.
     """
     through = _through(window, state, now)
     next_deadline = _next_deadline(plan, window, state, through)
     if state.valid:
-        state = _hold_on(plan, state, through)
+        state = _extend_last_reading(plan, state, through)
     excursions = tuple(closed)
     if state.phase:
-        state = spend(plan, state, [(state.start, through)])
+        state = spend_budget(plan, state, [(state.start, through)])
         if through - state.start >= plan.on_delay:
             end, ended_by = (through, EndedBy.DELIVERY) if through == window.delivered_at else (None, None)
             run = make_run(plan, state.phase, state.start, end, ended_by, state.peak_c, has_gap=state.has_gap)
@@ -114,8 +120,8 @@ def finish(
     )
 
 
-def _within(window: Window, samples: Iterable[tuple[Instant, float | None]]) -> _Samples:
-    """Give the readings in the window: all of them where the first and the last are in it, since they are in order."""
+def _in_window(window: Window, samples: Iterable[tuple[Instant, float | None]]) -> _Samples:
+    """Return the readings in the window, without a copy if the first and the last are in it."""
     readings = samples if isinstance(samples, list | tuple) else list(samples)
     departed_at = window.departed_at
     delivered_at = _NEVER if window.delivered_at is None else window.delivered_at
@@ -124,94 +130,95 @@ def _within(window: Window, samples: Iterable[tuple[Instant, float | None]]) -> 
     return [reading for reading in readings if departed_at <= reading[0] < delivered_at]
 
 
-class _Course:
-    """A state under way."""
+class _Fold:
+    """The variables of a running fold."""
 
     def __init__(self, plan: Plan, before: LoggerState) -> None:
         self._plan, self._before = plan, before
         self._limits = zones(plan)
-        self._stays = _stays(self._limits)
-        self._works = before.valid > 0 and before.last_at == before.seen
-        """Whether the newest reading is a valid one."""
+        self._stays = _staying_ranges(self._limits)
+        self._probe_works = before.valid > 0 and before.last_at == before.seen
+        """Whether the newest reading is valid."""
         self._last_at = before.last_at
         self._phase, self._start = before.phase, before.start
         self._peak_c, self._has_gap = before.peak_c, before.has_gap
         self._held_in, self._held_out = before.held_in, before.held_out
-        self._held_from = before.last_at
-        """Since when readings have held that are in neither of these yet; later by what silences were too long."""
+        self._held_since = before.last_at
+        """Since when readings have held that are in neither sum yet; moved later by silences that were too
+        long."""
         self._valid: list[float] = []
-        self._first = 0
-        """Which of them was the first of the phase."""
-        self.ended: list[tuple[Run, Instant]] = []
+        self._phase_starts_at = 0
+        """The number of valid readings before the current phase."""
+        self.ended_runs: list[tuple[Run, Instant]] = []
 
-    def follow(self, samples: _Samples) -> LoggerState:
-        """Give the state after readings in the window, but for what it tells of budget and mean kinetic temperature."""
+    def fold_in(self, samples: _Samples) -> LoggerState:
+        """Return the state after readings in the window, without budget and mean kinetic temperature."""
         max_gap, valid = self._plan.max_gap, self._valid
         seen = -_NEVER if self._before.seen is None else self._before.seen
-        lowest_c, below_c = self._stays[self._phase] if self._works else _NOWHERE
+        lowest_c, below_c = self._stays[self._phase] if self._probe_works else _NO_RANGE
         for at, celsius in samples:
-            # Of most readings nothing comes, so it is these two lines that an evaluation spends its time on.
+            # Most readings change nothing, so an evaluation spends its time on these two lines.
             if celsius is not None and lowest_c <= celsius < below_c and 0 < at - seen <= max_gap:
                 valid.append(celsius)
             elif at > seen:
-                lowest_c, below_c = self._turn(seen, at, celsius)
+                lowest_c, below_c = self._full_rule(seen, at, celsius)
             else:
                 raise ValueError(f"a reading of {at} after one of {seen}: fold again from before it")
             seen = at
-        return self._after(seen, len(samples))
+        return self._state_after(seen, len(samples))
 
-    def _turn(self, seen: Instant, at: Instant, celsius: float | None) -> tuple[float, float]:
-        """Take one reading by the full rule; give from and below which temperatures nothing comes of the next."""
-        if self._works:
+    def _full_rule(self, seen: Instant, at: Instant, celsius: float | None) -> tuple[float, float]:
+        """Process one reading by the full rule; return the range in which the next changes nothing."""
+        if self._probe_works:
             self._last_at = seen
-        self._works = celsius is not None and COLDEST_C <= celsius <= HOTTEST_C
-        if celsius is None or not self._works:
-            return _NOWHERE
-        self._hold(at)
+        self._probe_works = celsius is not None and COLDEST_C <= celsius <= HOTTEST_C
+        if celsius is None or not self._probe_works:
+            return _NO_RANGE
+        self._bridge_silence(at)
         after = PHASES[self._phase][bisect_right(self._limits, celsius)]
         if after != self._phase:
-            self._change(after, at, celsius)
+            self._change_phase(after, at, celsius)
         self._valid.append(celsius)
         return self._stays[after]
 
-    def _hold(self, at: Instant) -> None:
-        """Let the valid reading before this one hold until now, but not for too long."""
+    def _bridge_silence(self, at: Instant) -> None:
+        """Let the valid reading before this one hold until now, but no longer than the plan's `max_gap`."""
         if not self._before.valid and not self._valid:
-            self._held_from = at
+            self._held_since = at
         elif (lost := at - self._last_at - self._plan.max_gap) > 0:
-            self._held_from += lost
+            self._held_since += lost
             self._has_gap = self._has_gap or self._phase != IN_RANGE
 
-    def _change(self, after: int, at: Instant, celsius: float) -> None:
+    def _change_phase(self, after: int, at: Instant, celsius: float) -> None:
         """End a run, start one, or both."""
         if self._phase:
             by = EndedBy.REVERSAL if after else EndedBy.RECOVERY
-            peak_c, has_gap = self._peak(), self._has_gap
+            peak_c, has_gap = self._current_peak(), self._has_gap
             run = make_run(self._plan, self._phase, self._start, at, by, peak_c, has_gap=has_gap)
-            self.ended.append((run, at))
-        self._prove(at)
+            self.ended_runs.append((run, at))
+        self._book_time(at)
         self._phase, self._start, self._peak_c, self._has_gap = after, at, celsius, False
-        self._first = len(self._valid)
+        self._phase_starts_at = len(self._valid)
 
-    def _prove(self, until: Instant) -> None:
-        """Enter for how long readings have held in this phase."""
+    def _book_time(self, until: Instant) -> None:
+        """Add the time that readings have held in this phase."""
         if self._phase:
-            self._held_out += until - self._held_from
+            self._held_out += until - self._held_since
         else:
-            self._held_in += until - self._held_from
-        self._held_from = until
+            self._held_in += until - self._held_since
+        self._held_since = until
 
-    def _peak(self) -> float:
-        """Give the extreme reading of the run that is on; in range, what began it."""
+    def _current_peak(self) -> float:
+        """Return the extreme reading of the current run; in range, the reading that began the phase."""
         if not self._phase:
             return self._peak_c
-        return (max if self._phase == HIGH else min)((self._peak_c, *self._valid[self._first :]))
+        return (max if self._phase == HIGH else min)((self._peak_c, *self._valid[self._phase_starts_at :]))
 
-    def _after(self, seen: Instant, readings: int) -> LoggerState:
-        """Give the state after so many readings, the newest of `seen`."""
+    def _state_after(self, seen: Instant, readings: int) -> LoggerState:
+        """Return the state after so many readings, the newest at `seen`."""
         before, valid = self._before, self._valid
-        last_at = seen if self._works else self._last_at
-        self._prove(last_at)
+        last_at = seen if self._probe_works else self._last_at
+        self._book_time(last_at)
         return replace(
             before,
             seen=seen,
@@ -219,7 +226,7 @@ class _Course:
             last_c=valid[-1] if valid else before.last_c,
             phase=self._phase,
             start=self._start,
-            peak_c=self._peak(),
+            peak_c=self._current_peak(),
             has_gap=self._has_gap,
             held_in=self._held_in,
             held_out=self._held_out,
@@ -227,13 +234,14 @@ class _Course:
             valid=before.valid + len(valid),
             min_c=min((before.min_c, *valid)),
             max_c=max((before.max_c, *valid)),
-            # One after the other, for any cut of a trace to give the same; from Python 3.12 on sum() does not.
+            # One after the other, so that any cut of a trace gives the same; from Python 3.12 on sum() does
+            # not.
             sum_c=deque(accumulate(valid, initial=before.sum_c), maxlen=1).pop(),
         )
 
 
-def _hold_on(plan: Plan, state: LoggerState, through: Instant) -> LoggerState:
-    """Let the last valid reading hold on until `through`, just as if it were made again."""
+def _extend_last_reading(plan: Plan, state: LoggerState, through: Instant) -> LoggerState:
+    """Let the last valid reading hold until `through`, as if it were measured again then."""
     silence = through - state.last_at
     hold = min(silence, plan.max_gap)
     state = replace(
@@ -243,13 +251,13 @@ def _hold_on(plan: Plan, state: LoggerState, through: Instant) -> LoggerState:
         held_in=state.held_in + (0 if state.phase else hold),
         held_out=state.held_out + (hold if state.phase else 0),
     )
-    return _weigh(plan, state, [(state.last_c, hold)])
+    return _add_exp_terms(plan, state, [(state.last_c, hold)])
 
 
-def _holds(
+def _held_readings(
     plan: Plan, state: LoggerState, samples: Iterable[tuple[Instant, float | None]]
 ) -> Iterator[tuple[float, Duration]]:
-    """Give the valid readings and for how long they have held, from the last one of the state on."""
+    """Yield the valid readings and how long each held, starting with the last one of the state."""
     last_at, last_c, max_gap = state.last_at, state.last_c if state.valid else None, plan.max_gap
     for at, celsius in samples:
         if celsius is not None and COLDEST_C <= celsius <= HOTTEST_C:
@@ -259,16 +267,16 @@ def _holds(
             last_at, last_c = at, celsius
 
 
-def _weigh(plan: Plan, state: LoggerState, held: Iterable[tuple[float, Duration]]) -> LoggerState:
-    """Take readings and for how long they held into the sum of the mean kinetic temperature, if the plan has one."""
+def _add_exp_terms(plan: Plan, state: LoggerState, held: Iterable[tuple[float, Duration]]) -> LoggerState:
+    """Add readings, with how long each held, to the sum of the mean kinetic temperature, if the plan has one."""
     if not plan.has_mkt:
         return state
-    weighed, warmest_c = weigh(warmth(plan), state.weighed, state.warmest_c, held)
-    return replace(state, weighed=weighed, warmest_c=warmest_c)
+    exp_sum, warmest_c = add_exp_terms(delta_h_over_r(plan), state.exp_sum, state.warmest_c, held)
+    return replace(state, exp_sum=exp_sum, warmest_c=warmest_c)
 
 
 def _through(window: Window, state: LoggerState, now: Instant) -> Instant:
-    """Give the end of the window so far."""
+    """Return the end of the window so far."""
     seen = window.departed_at if state.seen is None else state.seen
     if window.delivered_at is None:
         return max(now, seen)
@@ -280,7 +288,7 @@ def _through(window: Window, state: LoggerState, now: Instant) -> Instant:
 
 
 def _next_deadline(plan: Plan, window: Window, state: LoggerState, through: Instant) -> Instant | None:
-    """Give when the run that is on becomes an excursion, has a gap, exhausts the budget or ends by delivery."""
+    """Return when the current run becomes an excursion, has a gap, exhausts the budget or ends by delivery."""
     if not state.phase or through == window.delivered_at:
         return None
     becomes_excursion = state.start + plan.on_delay
@@ -308,5 +316,5 @@ def _figures(plan: Plan, state: LoggerState, length: Duration) -> Figures:
         min_c=state.min_c if state.valid else None,
         max_c=state.max_c if state.valid else None,
         mean_c=state.sum_c / state.valid if state.valid else None,
-        mkt_c=mean_kinetic_c(plan, state.weighed, state.warmest_c, held),
+        mkt_c=mean_kinetic_c(plan, state.exp_sum, state.warmest_c, held),
     )

@@ -1,4 +1,4 @@
-"""Loads stretches of stored readings as columns: one statement for any number of them, one row for each."""
+"""Loads ranges of stored readings as columns: one statement for any number of ranges, one row for each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,23 +17,23 @@ from alerts.work.bulk import Connection
 FROM_THE_START: Final = datetime.min.replace(tzinfo=UTC)
 FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 
-# The columns come as the bytes that the server would send for an array, which are read in one go: an object for each
-# value would take most of the time of an evaluation. $6 and $7 bound all of the stretches: constants tell the planner
-# which chunks of the hypertable can be left out. The channels come as one row of a matrix for each reading that has any
-# of them, and where not all have, with the instants of those that do: a column for each channel would cost many times
-# as much where readings have none.
+# Columns come as the bytes of the server's own array format, which are read at once: an object per value
+# would take most of the time of an evaluation. $6 and $7 bound all ranges, because constants tell the planner
+# which chunks of the hypertable to skip. The channels come as one matrix row per reading that has any of
+# them; if not all readings have, with the instants of those that do. A column per channel would cost many
+# times as much where readings have none.
 _LOAD = """
-SELECT wanted.position, r.*
+SELECT requested.position, r.*
 FROM unnest($1::int[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
-         AS wanted(position, device_id, starting, after, before)
+         AS requested(position, device_id, starting, after, before)
 CROSS JOIN LATERAL (
     SELECT array_send(array_agg(measured_at)) AS instants, array_send(array_agg(celsius)) AS celsius,
         max(received_at) AS received_at{aggregates}
     FROM (
         SELECT measured_at, CASE WHEN probe_ok THEN coalesce(temperature_c, 'NaN') ELSE 'NaN' END AS celsius,
             received_at{values}
-        FROM readings WHERE device_id = wanted.device_id AND measured_at >= wanted.starting
-            AND measured_at > wanted.after AND measured_at < wanted.before AND measured_at >= $6 AND measured_at < $7
+        FROM readings WHERE device_id = requested.device_id AND measured_at >= requested.starting
+            AND measured_at > requested.after AND measured_at < requested.before AND measured_at >= $6 AND measured_at < $7
             {known}
         ORDER BY measured_at
     ) AS ordered
@@ -48,7 +48,7 @@ _COLUMN = ", array_send(array_agg({name}_)) AS {name}_"
 
 _MICROSECONDS = "(extract(epoch FROM {name}) * 1000000)::float8"
 _VALUES: Final[Mapping[Channel, str]] = {
-    # Clamped, since a number of JSON can be one that is no float.
+    # Clamped, since a JSON number may be out of range for a float.
     Channel.SECOND_C: "CASE WHEN jsonb_typeof(extra->'temperature_2_c') = 'number' "
     "THEN greatest(least((extra->'temperature_2_c')::numeric, 1e9), -1e9)::float8 END",
     Channel.LID_OPEN: "lid_open::int::float8",
@@ -57,11 +57,11 @@ _VALUES: Final[Mapping[Channel, str]] = {
     Channel.RECEIVED_AT: _MICROSECONDS.format(name="received_at"),
     Channel.FLIGHT_MODE_UNTIL: _MICROSECONDS.format(name="flight_mode_until"),
 }
-"""Of those that are not just columns of their names."""
+"""Channels that are not simply a column of the same name."""
 _COLUMNS: Final = {Channel.SECOND_C: "extra"}
-"""What is null where a channel is not carried, where that is not a column of its name."""
+"""The column that is null where a channel is not carried, if it has another name."""
 _ALWAYS_SENT: Final = frozenset({Channel.SEQ, Channel.BOOT, Channel.RECEIVED_AT})
-"""Nearly always there, so that they are columns of their own."""
+"""Nearly always present, so they get columns of their own."""
 
 
 @cache
@@ -91,7 +91,7 @@ def _statement(channels: frozenset[Channel], *, known: bool) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingRange:
-    """Readings of a device with `starting <= measured_at < before` and `measured_at > after`; None is no bound."""
+    """The readings of a device with `starting <= at < before` and `at > after`; None is no bound."""
 
     device_id: str
     starting: Instant
@@ -101,7 +101,7 @@ class ReadingRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedReadings:
-    """What was found of one stretch."""
+    """The readings of one range."""
 
     trace: Trace
     received_at: Instant | None
@@ -111,23 +111,26 @@ class LoadedReadings:
 _NOTHING: Final = LoadedReadings(trace=EMPTY, received_at=None)
 
 
-async def load(
+async def load_readings(
     connection: Connection,
-    stretches: Sequence[ReadingRange],
+    ranges: Sequence[ReadingRange],
     channels: frozenset[Channel] = frozenset(),
     known_at: datetime | None = None,
 ) -> list[LoadedReadings]:
-    """Load stretches with some channels, each in the order of time; with `known_at`, only what had been received then."""
-    loaded = [_NOTHING] * len(stretches)
-    if not stretches:
+    """Load ranges with some channels, each in order of time.
+
+    With `known_at`, only readings that had been received by then.
+    """
+    loaded = [_NOTHING] * len(ranges)
+    if not ranges:
         return loaded
-    starting = [to_datetime(one.starting) for one in stretches]
-    after = [FROM_THE_START if one.after is None else to_datetime(one.after) for one in stretches]
-    before = [FOR_EVER if one.before is None else to_datetime(one.before) for one in stretches]
+    starting = [to_datetime(range_.starting) for range_ in ranges]
+    after = [FROM_THE_START if range_.after is None else to_datetime(range_.after) for range_ in ranges]
+    before = [FOR_EVER if range_.before is None else to_datetime(range_.before) for range_ in ranges]
     rows = await connection.fetch(
         _statement(channels, known=known_at is not None),
-        range(len(stretches)),
-        [one.device_id for one in stretches],
+        range(len(ranges)),
+        [range_.device_id for range_ in ranges],
         starting,
         after,
         before,
@@ -147,7 +150,7 @@ async def load(
 def _channels(
     channels: frozenset[Channel], row: asyncpg.Record, at: Instants
 ) -> dict[Channel, NDArray[np.float64]]:
-    """Give those channels that any of the readings carries."""
+    """Return the channels that at least one reading carries."""
     found = {}
     for name in _dense(channels):
         values = _floats(row[f"{name}_"])
@@ -163,7 +166,7 @@ def _channels(
 
 
 def _spread(values: NDArray[np.float64], places: NDArray[np.intp] | None, length: int) -> NDArray[np.float64]:
-    """Give a column of so many values, those given being at some places, or all of them."""
+    """Return a column of this length with the values at `places`, or everywhere if None."""
     if places is None:
         return values
     column = np.full(length, np.nan)
@@ -171,10 +174,11 @@ def _spread(values: NDArray[np.float64], places: NDArray[np.intp] | None, length
     return column
 
 
-# PostgreSQL counts microseconds from another year on.
+# PostgreSQL counts microseconds from this instant.
 _POSTGRES_EPOCH: Final = to_instant(datetime(2000, 1, 1, tzinfo=UTC))
 _HEADER_BYTES: Final = 20
-"""Dimensions, flags, type, and of the one dimension its length and lowest index; 4 bytes each (array_send)."""
+"""Dimensions, flags, type, and the length and lowest index of the one dimension; 4 bytes each
+(array_send)."""
 
 
 def _instants(array: bytes) -> Instants:
@@ -186,5 +190,5 @@ def _floats(array: bytes) -> NDArray[np.float64]:
 
 
 def _values(array: bytes, type_: str) -> NDArray[Any]:
-    """Read an array of 8-byte values without nulls, each after its length, from the server's own bytes."""
+    """Decode an array of 8-byte values without nulls, each preceded by its length, from the server's bytes."""
     return np.frombuffer(array, dtype=[("length", ">i4"), ("value", type_)], offset=_HEADER_BYTES)["value"]

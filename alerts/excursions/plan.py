@@ -1,4 +1,4 @@
-"""Pure: the plan of a shipment: its band, what it overrides, and what follows from both."""
+"""Pure: the plan of a shipment: its band, its overrides, and what follows from both."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Band(StrEnum):
 
 
 Tunings: TypeAlias = tuple[tuple[str, tuple[tuple[str, bool | float | None], ...]], ...]
-"""What is tuned of rules, by their names and those of their parameters, in the order of the names."""
+"""The tuning of rules: parameters by rule, both sorted by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ BANDS: Mapping[Band, Limits] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a shipment's payload tolerates; made by `make_plan`, which checks it."""
+    """The temperatures that a shipment's payload tolerates; made by `make_plan`, which validates it."""
 
     band: Band
     limits: Limits
@@ -54,19 +54,22 @@ class Plan:
     budget: Duration | None = None
     max_gap: Duration = 1800 * SECOND
     delta_h_kj_mol: float = 83.144  # activation energy, for the mean kinetic temperature
-    time_lapse: float = 1  # so many times as fast as real its journey passes; other than 1 for simulated ones
+    time_lapse: float = (
+        1  # how many times as fast as real time the journey runs; not 1 only for simulated shipments
+    )
     rules: Tunings = ()
-    """Other than by default; what each may be is known to the registry of rules alone."""
+    """Values other than the defaults; only the registry of rules knows what is allowed."""
 
     @property
     def has_mkt(self) -> bool:
-        """Mean kinetic temperature has a meaning only for products that are kept above freezing."""
+        """Whether it has a mean kinetic temperature, which makes sense only for products kept above freezing."""
         return self.limits.lower_c is not None and self.limits.lower_c >= 0
 
     def recovery_points(self) -> tuple[float, float]:
-        """Give how warm a low run must become, and how cold a high one, to count as recovered, in °C.
+        """Return how warm a low run must become, and how cold a high one, to count as recovered, in °C.
 
-        In decimals, as people write limits: 8.2 - 0.3 is 7.9, which floats miss, and 7.9 must recover.
+        It is computed in decimals, as people write limits: 8.2 - 0.3 is 7.9, which floats miss, and
+        7.9 must recover.
         """
         lower, upper = _decimal(self.limits.lower_c, "-inf"), _decimal(self.limits.upper_c, "inf")
         deadband = Decimal(str(self.deadband_c))
@@ -76,7 +79,7 @@ class Plan:
         return float(lower + deadband), float(upper - deadband)
 
     def severity(self, side: Side, peak_c: float) -> Severity:
-        """Judge a run by its extreme reading: no other can lie beyond a critical limit if this does not."""
+        """Return a run's severity by its extreme reading: if it is not beyond a critical limit, none is."""
         low, high = self.limits.critical_low_c, self.limits.critical_high_c
         if side is Side.LOW:
             beyond = low is not None and peak_c < low
@@ -85,7 +88,7 @@ class Plan:
         return Severity.CRITICAL if beyond else Severity.MAJOR
 
     def to_json(self) -> dict[str, Any]:
-        """Give the plan under the names and in the units of the HTTP interface, limits spelled out."""
+        """Return the plan under the names and in the units of the HTTP interface, with all limits."""
         return {
             "band": str(self.band),
             "lower_c": self.limits.lower_c,
@@ -103,7 +106,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Plan":
-        """Read back what `to_json` gave; anything that is no plan raises ValueError."""
+        """Read what `to_json` returned; raises ValueError for anything that is no plan."""
         plan = make_plan(data["band"], {name: value for name, value in data.items() if name != "band"})
         if isinstance(plan, PlanRefused):
             raise ValueError(f"{plan.field} {plan.why}")  # noqa: TRY004 - the value is wrong, not its type
@@ -112,7 +115,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRefused:
-    """Which field of a plan is wrong, and what to do about it: `f"{field} {why}"` is a sentence."""
+    """Which field of a plan is wrong, and how to correct it: `f"{field} {why}"` is a sentence."""
 
     field: str
     why: str
@@ -126,7 +129,9 @@ class _Range:
     nullable: bool = False
 
 
-_TEN_YEARS_S = 10 * 366 * 86400  # longer is a slip, and could leave what a database calls a time
+_TEN_YEARS_S = (
+    10 * 366 * 86400
+)  # anything longer is a typing error, and might exceed what a database accepts as a time
 _LIMIT = _Range(
     least=COLDEST_C, most=HOTTEST_C, says="from -273.15 to 150 °C, or null for none", nullable=True
 )
@@ -150,12 +155,13 @@ _RANGES: Mapping[str, _Range] = {
 def make_plan(band: str, overrides: Mapping[str, Any], defaults: Limits | None = None) -> Plan | PlanRefused:
     """Make the plan of a band with `overrides`: plan fields by their names in the HTTP interface.
 
-    A limit that is absent is the band's, or that of `defaults`; one that is None is no limit on that side.
+    A limit that is absent comes from the band, or from `defaults`; a limit of None is no limit on that
+    side.
     """
     if band not in set(Band):
         return PlanRefused(field="band", why=f"must be one of {', '.join(Band)}")
     for name, value in overrides.items():
-        if why := _wrong(name, value):
+        if why := _wrong_field(name, value):
             return PlanRefused(field=name, why=why)
     limits = _limits(defaults or BANDS[Band(band)], overrides)
     if isinstance(limits, PlanRefused):
@@ -172,10 +178,10 @@ def make_plan(band: str, overrides: Mapping[str, Any], defaults: Limits | None =
 
 
 def changed_plan(plan: Plan, changes: Mapping[str, Any]) -> Plan | PlanRefused:
-    """Give the plan with `changes` laid over it: `band`, and plan fields by their names in the HTTP interface.
+    """Return the plan with `changes`: `band`, and plan fields by their names in the HTTP interface.
 
-    What is absent stays as it is, but that another band brings its own limits. Of `rules` each one that is named is
-    tuned anew, from its defaults; None gives it back its defaults.
+    What is absent stays, except that another band brings its own limits. In `rules`, each rule named is
+    tuned again from its defaults; None resets it to its defaults.
     """
     kept = {name: value for name, value in plan.to_json().items() if name not in _LIMIT_FIELDS}
     fields = {**kept, **changes}
@@ -186,17 +192,17 @@ def changed_plan(plan: Plan, changes: Mapping[str, Any]) -> Plan | PlanRefused:
 
 
 def refused_change(changes: Mapping[str, Any]) -> PlanRefused | None:
-    """Say which of some changes is wrong whatever plan they are laid over; None where each makes sense by itself."""
+    """Return which change is wrong whatever the plan; None if each makes sense by itself."""
     for name, value in changes.items():
         if name == "band" and not (isinstance(value, str) and value in set(Band)):
             return PlanRefused(field="band", why=f"must be one of {', '.join(Band)}")
-        if name != "band" and (why := _wrong(name, value)):
+        if name != "band" and (why := _wrong_field(name, value)):
             return PlanRefused(field=name, why=why)
     return None
 
 
-def _wrong(name: str, value: Any) -> str | None:
-    """Say what is wrong with one field by itself."""
+def _wrong_field(name: str, value: Any) -> str | None:
+    """Return what is wrong with one field by itself."""
     if name == "rules":
         return None if _are_tunings(value) else _TUNINGS_ARE
     allowed = _RANGES.get(name)
@@ -214,23 +220,23 @@ _TUNINGS_ARE = 'must be an object of rules by name, each an object such as {"ena
 
 
 def _are_tunings(value: Any) -> bool:
-    def is_tuning(one: Any) -> bool:
-        return isinstance(one, Mapping) and all(
-            isinstance(name, str) and (each is None or isinstance(each, bool | int | float))
-            for name, each in one.items()
+    def is_tuning(tuning: Any) -> bool:
+        return isinstance(tuning, Mapping) and all(
+            isinstance(name, str) and (number is None or isinstance(number, bool | int | float))
+            for name, number in tuning.items()
         )
 
     return isinstance(value, Mapping) and all(
-        isinstance(name, str) and (one is None or is_tuning(one)) for name, one in value.items()
+        isinstance(name, str) and (tuning is None or is_tuning(tuning)) for name, tuning in value.items()
     )
 
 
 def _tunings(rules: Mapping[str, Mapping[str, bool | float | None] | None]) -> Tunings:
-    return tuple(sorted((name, tuple(sorted(one.items()))) for name, one in rules.items() if one))
+    return tuple(sorted((name, tuple(sorted(tuning.items()))) for name, tuning in rules.items() if tuning))
 
 
 def _limits(band: Limits, overrides: Mapping[str, Any]) -> Limits | PlanRefused:
-    """Lay the overrides over the band's limits, and see whether they make sense together."""
+    """Apply the overrides to the band's limits, and check that they make sense together."""
     lower, upper = overrides.get("lower_c", band.lower_c), overrides.get("upper_c", band.upper_c)
     if lower is None and upper is None:
         return PlanRefused(
@@ -241,8 +247,8 @@ def _limits(band: Limits, overrides: Mapping[str, Any]) -> Limits | PlanRefused:
         return PlanRefused(
             field=field, why=f"leaves no band: lower_c {lower:g} must be below upper_c {upper:g}"
         )
-    # A critical limit that nobody gave yields to the limit that somebody did. That judges the same: every run
-    # has a reading beyond its limit, and so beyond any critical limit inside the band.
+    # A critical limit that nobody set gives way to a limit that somebody did. The result is the same: every
+    # run has a reading beyond its limit, and so beyond any critical limit inside the band.
     low = overrides.get("critical_low_c", _outermost(min, band.critical_low_c, lower))
     high = overrides.get("critical_high_c", _outermost(max, band.critical_high_c, upper))
     if low is not None and (lower is None or low > lower):
@@ -271,5 +277,5 @@ def _decimal(limit: float | None, absent: str) -> Decimal:
 
 
 def _seconds(duration: Duration) -> float:
-    """Give whole seconds as an int, since that is what people wrote."""
+    """Return whole seconds as an int, as people wrote them."""
     return duration / SECOND if duration % SECOND else duration // SECOND

@@ -1,4 +1,4 @@
-"""Pure: from the excursions on record and the runs that hold now to what has to change in the record."""
+"""Pure: compares the excursions on record with the runs that hold now, and returns the changes to make."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -35,10 +35,11 @@ def reconcile(
     new_id: Callable[[], ExcursionId],
     cause: Reason = Reason.LATE_DATA,
 ) -> list[Change]:
-    """Give what has to change so that the live excursions of one device are exactly `runs`.
+    """Return the changes that make the live excursions of one device exactly `runs`.
 
-    `stored` are its live excursions that `runs` covers: those that are `unsettled` by the state the fold began from. `cause` is why what was already told may change, and `now` dates new records.
-    Excursions that go come first, so that at no step two of them claim the same run.
+    `stored` are its live excursions that `runs` covers: those that are `unsettled` by the state that the
+    fold started from. `cause` is why an excursion that was already reported may change, and `now` dates
+    new records. Removals come first, so that at no step two excursions claim the same run.
     """
     stored, runs = list(stored), sorted(runs, key=lambda run: run.start)
     if any(excursion.state not in LIVE for excursion in stored):
@@ -46,7 +47,7 @@ def reconcile(
     keepers: list[Excursion | None] = []
     heir: dict[
         ExcursionId, ExcursionId
-    ] = {}  # to each stored excursion, the keeper of the first run it overlaps
+    ] = {}  # the keeper of the first run that each stored excursion overlaps
     kept: set[ExcursionId] = set()
     for touching in _overlapping(stored, runs):
         free = [excursion for excursion in touching if excursion.id not in kept]
@@ -56,18 +57,18 @@ def reconcile(
             kept.add(keeper.id)
             for excursion in touching:
                 heir.setdefault(excursion.id, keeper.id)
-    gone = [
+    removed = [
         _retired(excursion, heir.get(excursion.id), cause) for excursion in stored if excursion.id not in kept
     ]
-    stay = [
+    kept_or_new = [
         _opened(run, now, new_id) if keeper is None else _followed(keeper, run, cause)
         for run, keeper in zip(runs, keepers, strict=True)
     ]
-    return gone + [change for change in stay if change is not None]
+    return removed + [change for change in kept_or_new if change is not None]
 
 
 def unsettled(stored: Iterable[Excursion], seen: Instant | None) -> list[Excursion]:
-    """Pick those that no reading up to `seen` has ended: a fold that goes on from there gives their runs again.
+    """Return the excursions that no reading up to `seen` has ended: folding on from there finds them again.
 
     A delivery ends a run after all readings, and so is settled by none.
     """
@@ -75,11 +76,11 @@ def unsettled(stored: Iterable[Excursion], seen: Instant | None) -> list[Excursi
 
 
 def _overlapping(stored: Iterable[Excursion], runs: Iterable[Run]) -> Iterator[list[Excursion]]:
-    """Give for each run, by start, the excursions of its side that share an instant with it."""
+    """Yield for each run, by start, the excursions of its side that share an instant with it."""
     by_start = sorted(stored, key=lambda excursion: excursion.run.start)
-    ahead = {side: deque(e for e in by_start if e.run.side == side) for side in Side}
+    pending = {side: deque(e for e in by_start if e.run.side == side) for side in Side}
     for run in runs:
-        queue = ahead[run.side]
+        queue = pending[run.side]
         while queue and _end(queue[0].run) <= run.start:  # and so before all later runs too
             queue.popleft()
         touching = []
@@ -113,7 +114,7 @@ def _retired(before: Excursion, heir: ExcursionId | None, cause: Reason) -> Chan
 
 
 def _followed(before: Excursion, run: Run, cause: Reason) -> Change | None:
-    """Give the change of an excursion that keeps a run; None where nothing told of it has changed."""
+    """Return the change of an excursion that keeps a run; None if nothing that was reported has changed."""
     changed = tuple(f.name for f in fields(Run) if getattr(before.run, f.name) != getattr(run, f.name))
     if not changed:
         return None
@@ -122,20 +123,20 @@ def _followed(before: Excursion, run: Run, cause: Reason) -> Change | None:
     return Change(kind=kind, reason=reason, before=before, after=after, fields=changed)
 
 
-def _development(told: Run, run: Run, cause: Reason) -> tuple[ChangeKind, Reason]:
-    """Tell what a run naturally comes to from the correction of something already told."""
+def _development(reported: Run, run: Run, cause: Reason) -> tuple[ChangeKind, Reason]:
+    """Tell a run's natural development from the correction of something already reported."""
     outermost = max if run.side is Side.HIGH else min
     natural = (
-        told.end is None
-        and run.start == told.start
-        and run.peak_c == outermost(run.peak_c, told.peak_c)
-        and (run.has_gap or not told.has_gap)
-        and (run.severity is Severity.CRITICAL or told.severity is Severity.MAJOR)
+        reported.end is None
+        and run.start == reported.start
+        and run.peak_c == outermost(run.peak_c, reported.peak_c)
+        and (run.has_gap or not reported.has_gap)
+        and (run.severity is Severity.CRITICAL or reported.severity is Severity.MAJOR)
     )
     if not natural:
         return ChangeKind.AMENDED, cause
     if run.ended_by is not None:
         return ChangeKind.CLOSED, CLOSING[run.ended_by]
-    if run.severity != told.severity:
+    if run.severity != reported.severity:
         return ChangeKind.WORSENED, Reason.BECAME_CRITICAL
-    return ChangeKind.WORSENED, Reason.PEAK_MOVED if run.peak_c != told.peak_c else Reason.GAP_IN_READINGS
+    return ChangeKind.WORSENED, Reason.PEAK_MOVED if run.peak_c != reported.peak_c else Reason.GAP_IN_READINGS

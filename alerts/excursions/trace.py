@@ -1,4 +1,4 @@
-"""Pure: one device's readings as two columns, which cost little however many they are."""
+"""Pure: one device's readings as columns, which keeps the cost per reading small."""
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,18 +38,20 @@ class Channel(StrEnum):
 class Trace:
     """Readings in strict order of time, as microseconds since the epoch and °C; NaN is a broken probe.
 
-    `channels` has those that at least one of the readings carries, as columns of the same length, NaN where it does not.
+    `channels` has those that at least one of the readings carries, as columns of the same length, NaN
+    where it does not.
     """
 
     at: Instants
     celsius: Celsius
     channels: Mapping[Channel, NDArray[np.float64]] = field(default_factory=dict)
-    made: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
-    """What was made of it and several ask for: kept by whoever made it, and lost with it."""
+    cache: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Results derived from the trace that several callers need; each caller keeps its own, under its own
+    key."""
 
     @classmethod
     def of(cls, samples: Iterable[tuple[Instant, float | None]]) -> Self:
-        """Make it of samples that are in order."""
+        """Make a trace of samples that are in order."""
         rows = list(samples)
         return cls(
             np.fromiter((at for at, _ in rows), np.int64, len(rows)),
@@ -64,11 +66,11 @@ class Trace:
         return Trace(self.at[part], self.celsius[part], channels)
 
     def samples(self) -> Iterator[tuple[Instant, float]]:
-        """Give the readings one by one; where the probe is broken, with NaN."""
+        """Yield the readings one by one; with NaN where the probe is broken."""
         return zip(self.at.tolist(), self.celsius.tolist(), strict=True)
 
     def within(self, start: Instant, end: Instant | None) -> "Trace":
-        """Give the part of it that was measured in `start <= at < end`."""
+        """Return the part that was measured in `start <= at < end`."""
         first = int(self.at.searchsorted(start))
         last = len(self.at) if end is None else int(self.at.searchsorted(end))
         return self if first == 0 and last == len(self.at) else self[first : max(first, last)]

@@ -1,1 +1,1 @@
-"""Pure: the rules, one a file: what each finds in a logger's readings and in what is planned for its shipment."""
+"""Pure: the alert rules: what each one finds in a logger's readings and in the plan of its shipment."""

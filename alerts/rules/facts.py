@@ -1,17 +1,17 @@
-"""Pure: what a rule knows of a shipment beside its readings: plan, window, dewar, route and times."""
+"""Pure: what a rule knows about a shipment beside its readings: plan, window, dewar, route and times."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from alerts.excursions.plan import Plan
 from alerts.model import Duration, Instant, Window
-from alerts.rules.airports import Airfields
+from alerts.rules.airports import AirportIndex
 from alerts.rules.place import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """A filling with nitrogen; `ln2_kg` is what it held then, None where that is its capacity."""
+    """A filling with nitrogen. `ln2_kg` is the mass after it; None if the dewar was filled to capacity."""
 
     at: Instant
     ln2_kg: float | None = None
@@ -19,7 +19,10 @@ class Charge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dewar:
-    """The shipper: hold time as its maker states it, standing upright; charges oldest first."""
+    """The shipper.
+
+    `hold_time` is the maker's, for a dewar that stands upright; `charges` are oldest first.
+    """
 
     dewar_id: str
     hold_time: Duration | None = None
@@ -30,7 +33,7 @@ class Dewar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
-    """A part of the way as it is planned."""
+    """A leg of the planned route."""
 
     start: Place
     end: Place
@@ -41,7 +44,10 @@ class Leg:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """All of it. What is not known is None or empty, and a rule that needs it then finds nothing."""
+    """All facts about a shipment.
+
+    Unknown ones are None or empty; a rule that needs them then finds nothing.
+    """
 
     plan: Plan
     window: Window
@@ -53,17 +59,17 @@ class Facts:
     planned_arrival: Instant | None = None
     packed_out_at: Instant | None = None
     use_by: Instant | None = None
-    airfields: Airfields | None = field(default=None, compare=False, repr=False)
-    """Airports of the world, to say at which one it was seen."""
+    airports: AirportIndex | None = field(default=None, compare=False, repr=False)
+    """The world's airports, to name the one where a logger was last seen."""
     interval: Mapping[str, Duration] = field(default_factory=dict)
-    """How often each logger measures, as registered."""
+    """The registered reading interval of each logger."""
 
-    def stretch(self, at: Instant) -> Instant:
-        """Give an instant as it is in the time of the journey, which passes `plan.time_lapse` times as fast."""
+    def to_journey_time(self, at: Instant) -> Instant:
+        """Return an instant of the clock in journey time, which runs `plan.time_lapse` times as fast."""
         start = self.window.departed_at
         return start + round((at - start) * self.plan.time_lapse)
 
-    def on_the_clock(self, at: Instant) -> Instant:
-        """Give an instant of the time of the journey as the clock shows it: what people are told."""
+    def to_clock_time(self, at: Instant) -> Instant:
+        """Return an instant of journey time as the clock shows it, which is what people are told."""
         start = self.window.departed_at
         return start + round((at - start) / self.plan.time_lapse)

@@ -1,4 +1,4 @@
-"""Pure: distances on the sphere, in metres and degrees of WGS 84; off by half a percent at most, which no rule notices."""
+"""Pure: distances on the sphere in metres, from degrees of WGS 84; at most 0.5 % off, which no rule notices."""
 
 from functools import lru_cache
 from math import asin, atan2, cos, hypot, radians, sin
@@ -11,44 +11,45 @@ Vector: TypeAlias = tuple[float, float, float]
 
 
 @lru_cache(maxsize=4096)
-def on_sphere(lat: float, lon: float) -> Vector:
-    """Give a position as a point of the unit sphere: no longitude is special there, and no pole."""
+def unit_vector(lat: float, lon: float) -> Vector:
+    """Return a position as a point on the unit sphere, where no longitude and no pole is special."""
     phi, theta = radians(lat), radians(lon)
     return cos(phi) * cos(theta), cos(phi) * sin(theta), sin(phi)
 
 
 def distance_m(a: Vector, b: Vector) -> float:
-    """Give the distance along the great circle; by atan2, which is exact for near points and for opposite ones."""
+    """Return the great-circle distance; atan2 makes it exact for near points and for opposite ones."""
     return EARTH_M * _angle(a, b)
 
 
 def distance_to_path_m(point: Vector, start: Vector, end: Vector) -> float:
-    """Give the distance from a point to the shorter great circle between two others, its ends included.
+    """Return the distance from a point to the shorter great-circle arc between two others, its ends included.
 
-    Between the ends it is the cross-track distance, asin(n·p) with n normal to the circle; beyond them that to the
-    nearer end. Of two opposite points, whose circle is not determined, it is that to the nearer one too.
+    Between the ends it is the cross-track distance, asin(n·p) with n normal to the circle; beyond them,
+    the distance to the nearer end. Two opposite points do not determine a circle: then, too, it is the
+    distance to the nearer one.
     """
     normal = cross(start, end)
     length = hypot(*normal)
     nearest_end = min(_angle(point, start), _angle(point, end))
     if length < 1e-12:
         return EARTH_M * nearest_end
-    beside_start = cosine(cross(normal, start), point) >= 0
-    beside_end = cosine(cross(end, normal), point) >= 0
+    beside_start = dot(cross(normal, start), point) >= 0
+    beside_end = dot(cross(end, normal), point) >= 0
     if not (beside_start and beside_end):
         return EARTH_M * nearest_end
-    return EARTH_M * abs(asin(max(-1.0, min(1.0, cosine(normal, point) / length))))
+    return EARTH_M * abs(asin(max(-1.0, min(1.0, dot(normal, point) / length))))
 
 
 def _angle(a: Vector, b: Vector) -> float:
-    return atan2(hypot(*cross(a, b)), cosine(a, b))
+    return atan2(hypot(*cross(a, b)), dot(a, b))
 
 
-def cosine(a: Vector, b: Vector) -> float:
-    """Give the cosine of the angle between both: little to compute, and exact enough to tell near from far."""
+def dot(a: Vector, b: Vector) -> float:
+    """Return the dot product: for unit vectors the cosine of their angle, a cheap test of near or far."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def cross(a: Vector, b: Vector) -> Vector:
-    """Give what is normal to both."""
+    """Return the cross product."""
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]

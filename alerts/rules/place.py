@@ -1,4 +1,4 @@
-"""Pure: a place of a shipment: a site, an airport, or what somebody typed."""
+"""Pure: a place that a shipment names: a site, an airport, or a name that is not registered."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,10 @@ from telemetry.registry.hours import ReceivingHours
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A site, or an airport that a leg names; degrees of WGS 84. `hours` None is always open, `stores` None not known."""
+    """A site or airport, in degrees of WGS 84.
+
+    `hours` None means always open, `stores` None means unknown.
+    """
 
     name: str
     lat: float | None = None

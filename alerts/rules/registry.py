@@ -1,4 +1,4 @@
-"""Pure: all rules there are, and how each is tuned for a shipment."""
+"""Pure: the list of all rules, and how each is tuned for a shipment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -45,8 +45,8 @@ RULES: Final[tuple[AnyRule, ...]] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Tuned:
-    """A rule as it is for a shipment."""
+class TunedRule:
+    """A rule with the tuning of one shipment."""
 
     rule: AnyRule
     tuning: Tuning
@@ -59,26 +59,26 @@ _ONLY_WHERE_READ: Final = frozenset(
 CHANNELS: Final = frozenset(Channel) - (
     _ONLY_WHERE_READ - frozenset().union(*(rule.reads | rule.also_reads for rule in RULES))
 )
-"""What has to be loaded with readings so that all rules can be folded."""
+"""The channels to load with readings so that all rules can be folded."""
 
 
 def rule_of(kind: str) -> AnyRule | None:
-    """Give the rule of a kind of alert; None where no rule finds it."""
+    """Return the rule for a kind of alert; None if no rule finds it."""
     return next((rule for rule in RULES if rule.kind == kind), None)
 
 
 @lru_cache(maxsize=1024)
-def tuned(plan: Plan) -> tuple[Tuned, ...]:
-    """Give the rules that are enabled for a shipment.
+def tuned_rules(plan: Plan) -> tuple[TunedRule, ...]:
+    """Return the rules that are enabled for a shipment.
 
-    What a plan says of rules or parameters that are not there (any more) is passed over.
+    Rules and parameters in the plan that do not exist (any more) are ignored.
     """
     given = dict(plan.rules)
-    every = (
-        Tuned(rule=rule, tuning=_tuning(rule, dict(given.get(rule.kind, ()))), kind=rule.kind)
+    all_rules = (
+        TunedRule(rule=rule, tuning=_tuning(rule, dict(given.get(rule.kind, ()))), kind=rule.kind)
         for rule in RULES
     )
-    return tuple(one for one in every if one.tuning.enabled)
+    return tuple(rule for rule in all_rules if rule.tuning.enabled)
 
 
 def _tuning(rule: AnyRule, given: Mapping[str, Any]) -> Tuning:
@@ -88,23 +88,23 @@ def _tuning(rule: AnyRule, given: Mapping[str, Any]) -> Tuning:
 
 
 def parameters(rule: AnyRule) -> Mapping[str, Any]:
-    """Give the defaults of what can be tuned of a rule, by name."""
-    return {one.name: one.default for one in fields(rule.tuning)}
+    """Return the tunable parameters of a rule by name, with their defaults."""
+    return {field.name: field.default for field in fields(rule.tuning)}
 
 
 def refusal(rules: Mapping[str, Mapping[str, Any] | None] | None) -> PlanRefused | None:
-    """Say what is wrong with a tuning of rules; None where each can be tuned so."""
+    """Return why rules cannot be tuned like this; None if they can."""
     for kind, given in (rules or {}).items():
         rule = rule_of(kind)
         if rule is None:
             return PlanRefused(field=f"rules.{kind}", why=f"is no rule; there are {_listed(_kinds())}")
         for name, value in (given or {}).items():
-            if why := _wrong(rule, name, value):
+            if why := _why_refused(rule, name, value):
                 return PlanRefused(field=f"rules.{kind}.{name}", why=why)
     return None
 
 
-def _wrong(rule: AnyRule, name: str, value: Any) -> str | None:
+def _why_refused(rule: AnyRule, name: str, value: Any) -> str | None:
     known = parameters(rule)
     if name not in known:
         return f"is no parameter of {rule.kind}, which has {_listed(list(known))}"

@@ -1,14 +1,16 @@
-"""Pure: what a rule is: a fold over one logger's readings, and a look at what was folded.
+"""Pure: what a rule is: a fold over one logger's readings, and a look at the folded state.
 
-Theory of operation. A rule is, like an excursion, a function of the set of readings, of what is planned (`Facts`) and of
-the instant at which somebody looks. `fold` brings its state forward by readings in strict order of time; however a trace
-is cut into calls, the state is the same. `look` judges states at an instant and leaves them as they are. Late data is
-folded again from a state before it, and with another plan all of it from the start; of other facts that change on the way
-(a schedule, a site, a charge) those count that held when a reading was folded. So whatever has to do with hysteresis lies
-in the fold, on event time, and never in when somebody happened to look.
+Theory of operation. Like an excursion, what a rule finds depends only on the set of readings, on the plan
+(`Facts`) and on the instant of the look. `fold` moves a state forward by readings in strict order of time.
+The state is the same however a trace is cut into calls. `look` judges states at an instant and does not
+change them. Late data is folded again from a state before it; after a change of plan, everything is folded
+again from the start. Other facts may change on the way (a schedule, a site, a charge): the ones that count
+are those that were known when a reading was folded. So all hysteresis belongs in the fold, on event time; it
+never depends on when somebody happened to look.
 
-A state is a flat frozen dataclass: each field a number, text, bool, None or a (named) tuple of such, each with a default.
-`SELDOM_CHANGES` may say of named tuples how many of their first fields are most often as they began, and need no room then.
+A state is a flat frozen dataclass. Each field is a number, text, bool, None or a (named) tuple of such, and
+has a default. `SELDOM_CHANGES` names tuple fields of which so many leading values usually keep their
+defaults; those values are then not stored.
 """
 
 from abc import ABC, abstractmethod
@@ -28,34 +30,38 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """What can be tuned of a rule for a shipment; each rule adds numbers with defaults, units in their names.
+    """The parameters of a rule that a shipment can tune.
 
-    A number that is None by default may be None, and `enabled` is the only bool.
+    Rules add numbers with defaults, units in their names.
+
+    A number whose default is None may be None. `enabled` is the only bool.
     """
 
     enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """When somebody looks."""
+class LookTime:
+    """The instant of a look, and what the shipment's times mean for it."""
 
     through: Instant
-    """Now, or the end of the shipment's window where that is over, or the newest reading where its clock runs ahead."""
+    """Now; or the end of the shipment's window if it is over; or the newest reading if its clock runs
+    ahead."""
     watched_from: Instant
-    """Since when it is known that the shipment departed."""
-    over: Instant | None = None
-    """When the shipment ended, if it has: from then on nothing is found anew, and what held ends."""
+    """Since when the departure has been known."""
+    shipment_ended_at: Instant | None = None
+    """When the shipment ended, if it has: from then on nothing new is found, and what still held ends."""
     device_id: str | None = None
-    """The logger that is looked at; None where it is the whole shipment."""
+    """The logger that is looked at; None for the whole shipment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What a rule finds: the newest stretch of time for which its condition held; `until` is None while it holds.
+    """The newest interval for which a rule's condition held; `until` is None while it holds.
 
-    `message` is a sentence for people, with the reason in it. It and `details` (figures under names with units, times
-    as text) must not change with every reading: each change is a revision of the alert.
+    `message` is a sentence for people and contains the reason. `details` are figures under names with
+    units, and times as text. Neither may change with every reading, because each change is a revision of
+    the alert.
     """
 
     severity: Severity
@@ -67,12 +73,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What a look gave, and when to look again although no reading comes."""
+    """The result of a look, and when to look again even if no reading arrives."""
 
     found: Finding | None = None
     again_at: Instant | None = None
-    apart: Mapping[str, Finding] = field(default_factory=dict)
-    """What is found beside it, under names of `Rule.apart`: each is an alert of its own."""
+    also_found: Mapping[str, Finding] = field(default_factory=dict)
+    """Further findings, under the names of `Rule.also_finds`. Each is an alert of its own."""
 
 
 NOTHING = Look()
@@ -85,50 +91,58 @@ class Rule(ABC, Generic[P, S]):
     tuning: type[P]
     state: type[S]
     version: ClassVar[int] = 1
-    """Raised when states of before mean something else: then all is folded from the start."""
+    """Raised when stored states would be read with another meaning: then everything is folded from the
+    start."""
     reads: ClassVar[frozenset[Channel]] = frozenset()
-    """The channels it needs; `fold` is only called for traces that have one of them, or for all where it is empty."""
+    """The channels that it needs. `fold` is called only for traces with at least one of them; for all if
+    empty."""
     also_reads: ClassVar[frozenset[Channel]] = frozenset()
-    """Those that it reads where they are there. Needed only for seq, boot and instants: others are loaded anyway."""
+    """Channels that it reads if present. Needed only for seq, boot and instants: all others are always
+    loaded."""
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
-    """The least and most that each number of the tuning may be."""
-    about_now: ClassVar[bool] = False
-    """It finds nothing that is over: what it told of ends when it finds it no longer, as `ended` says."""
-    apart: ClassVar[tuple[str, ...]] = ()
-    """Names of what it finds apart from `Look.found`; the subject of each has its name at the end, after a colon."""
-    shares: ClassVar[str] = ""
-    """The field of its state, a named tuple, that is stored once for all rules in whose states it is the same."""
+    """The least and the greatest value of each number of the tuning."""
+    only_ongoing: ClassVar[bool] = False
+    """It finds only what holds now. An alert ends when it is no longer found, at the instant `ended_at`
+    returns."""
+    also_finds: ClassVar[tuple[str, ...]] = ()
+    """Names of its `Look.also_found`. Their alerts have the name at the end of the subject, after a colon."""
+    shared_field: ClassVar[str] = ""
+    """The field of its state, a named tuple, that is stored once for all rules whose states agree on it."""
 
     @abstractmethod
     def fold(self, tuning: P, facts: Facts, state: S, trace: Trace) -> S:
-        """Bring the state forward by readings in strict order of time, all after those folded before."""
+        """Fold in readings in strict order of time, all later than those folded before."""
 
-    def ended(self, states: Sequence[S], since: Instant, name: str | None = None) -> Instant | None:  # noqa: ARG002
-        """Give when what was told since then ended, now that `look` finds it no longer; None: it never was.
+    def ended_at(self, states: Sequence[S], since: Instant, name: str | None = None) -> Instant | None:  # noqa: ARG002
+        """Return when an alert raised at `since` ended, now that `look` no longer finds it; None: it never held.
 
-        Asked only of a rule that is `about_now`; `states` is one for a `DeviceRule`, `name` that of what is `apart`.
+        Called only if `only_ongoing` is set. `states` has one state for a `DeviceRule`; `name` is
+        that of an entry of `also_found`.
         """
         return None
 
 
 class DeviceRule(Rule[P, S]):
-    """A rule about one logger: its subject is `kind:device_id`."""
+    """A rule about one logger. Its subject is `kind:device_id`."""
 
     @abstractmethod
-    def look(self, tuning: P, facts: Facts, state: S, moment: Moment) -> Look:
-        """Judge what was folded of one logger."""
+    def look(self, tuning: P, facts: Facts, state: S, look_time: LookTime) -> Look:
+        """Judge the folded state of one logger."""
 
 
 class ShipmentRule(Rule[P, S]):
-    """A rule about the whole shipment, whatever logger tells of it: its subject is its kind."""
+    """A rule about the whole shipment, by the readings of any of its loggers. Its subject is its kind."""
 
     @abstractmethod
-    def look(self, tuning: P, facts: Facts, states: Sequence[S], moment: Moment) -> Look:
-        """Judge what was folded of all its loggers, at least one; those without a reading have an empty state."""
+    def look(self, tuning: P, facts: Facts, states: Sequence[S], look_time: LookTime) -> Look:
+        """Judge the states of all loggers, at least one; a logger without a reading has the default state."""
 
 
 def dump(state: Any) -> list[Any]:
-    """Give a rule's state for storage as JSON: a tuple that is as it began is None, and what is so at the end is left out."""
+    """Return a state as JSON values.
+
+    A tuple that equals its default is None, and trailing defaults are cut off.
+    """
     shape = _shape(type(state))
     values = list(shape.values(state))
     for place, default, seldom in shape.tuples:
@@ -144,7 +158,7 @@ def dump(state: Any) -> list[Any]:
 
 
 def load(state: type[S], values: Sequence[Any]) -> S:
-    """Read back what `dump` gave, in which tuples may have been read already; anything else raises TypeError or ValueError."""
+    """Read a state that `dump` returned; its tuples may be read already. Raises TypeError or ValueError."""
     shape = _shape(state)
     count = len(values)
     if count > len(shape.names):
@@ -157,26 +171,26 @@ def load(state: type[S], values: Sequence[Any]) -> S:
         if value is None:
             given[place] = default
         elif seldom and len(value) == len(default) - seldom:
-            given[place] = _tuple(default, [*default[:seldom], *value])
+            given[place] = _read_tuple(default, [*default[:seldom], *value])
         else:
-            given[place] = _tuple(default, value)
+            given[place] = _read_tuple(default, value)
     return state(**dict(zip(shape.names, given, strict=False))) if shape.by_name else state(*given)
 
 
-def shared_place(state: type[Any], field_name: str) -> int:
-    """Give where a field stands in what `dump` gives."""
+def shared_index(state: type[Any], field_name: str) -> int:
+    """Return the index of a field in what `dump` returns."""
     return _shape(state).names.index(field_name)
 
 
 class _Shape(NamedTuple):
-    """The fields of a class of states, which are read with every reading of every logger."""
+    """The fields of a state class, cached because states are read with every reading of every logger."""
 
     names: tuple[str, ...]
     values: Callable[[Any], Iterable[Any]]
     tuples: tuple[tuple[int, tuple[Any, ...], int], ...]
-    """Where fields are tuples, with their defaults, and how many of their first fields seldom change."""
+    """The index of each tuple field, its default, and how many of its leading values seldom change."""
     plain: tuple[Any, ...]
-    """Defaults as they are stored."""
+    """The defaults in their stored form."""
     by_name: bool
 
 
@@ -188,26 +202,26 @@ def _shape(state: Any) -> _Shape:
 def _read_shape(state: Hashable) -> _Shape:
     assert isinstance(state, type)
     assert is_dataclass(state)
-    every, seldom = fields(state), getattr(state, "SELDOM_CHANGES", {})
-    names, defaults = tuple(one.name for one in every), [one.default for one in every]
-    one_or_more = attrgetter(*names) if names else lambda _: ()
+    all_fields, seldom = fields(state), getattr(state, "SELDOM_CHANGES", {})
+    names, defaults = tuple(field_.name for field_ in all_fields), [field_.default for field_ in all_fields]
+    get_values = attrgetter(*names) if names else lambda _: ()
     return _Shape(
         names,
-        one_or_more if len(names) != 1 else lambda each: (one_or_more(each),),
+        get_values if len(names) != 1 else lambda state_: (get_values(state_),),
         tuple(
             (place, default, seldom.get(names[place], 0))
             for place, default in enumerate(defaults)
             if isinstance(default, tuple)
         ),
         tuple(None if isinstance(default, tuple) else default for default in defaults),
-        any(one.kw_only for one in every),
+        any(field_.kw_only for field_ in all_fields),
     )
 
 
-def _tuple(default: tuple[Any, ...], values: Any) -> tuple[Any, ...]:
+def _read_tuple(default: tuple[Any, ...], values: Any) -> tuple[Any, ...]:
     if type(values) is not list:
         if type(values) is type(default):
-            return values  # it was read before
+            return values  # already a tuple of this type
         raise TypeError(f"{values!r} is no list")
     plain = (
         [tuple(value) if type(value) is list else value for value in values]

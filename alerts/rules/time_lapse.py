@@ -1,8 +1,8 @@
-"""Pure: time lapse: rules reckon in the time of the journey, which for a simulated shipment passes faster than the clock.
+"""Pure: time lapse: rules calculate in journey time, which runs faster than the clock in a simulation.
 
-Nitrogen that lasts for ten days is gone after four hours at sixty times the speed, and a payload warms sixty times as
-fast. So what rules are given is stretched, from the departure on, and what they find is put back on the clock; what they
-say of lengths of time is of the journey.
+At sixty times the speed, ten days of nitrogen last four hours, and a payload warms sixty times as fast. So
+the facts and readings that rules get are stretched, from the departure on, and what they find is converted
+back to clock time. Durations in their messages are in journey time.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ import numpy as np
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import Instant, Window
 from alerts.rules.facts import Dewar, Facts, Leg
-from alerts.rules.rule import Finding, Look, Moment
+from alerts.rules.rule import Finding, Look, LookTime
 
 _INSTANTS = (Channel.RECEIVED_AT, Channel.FLIGHT_MODE_UNTIL)
 
 
-def stretched(facts: Facts) -> Facts:
-    """Give facts as they are in the time of the journey: instants, hold time and the times of the plan."""
+def facts_in_journey_time(facts: Facts) -> Facts:
+    """Return facts in journey time: instants, hold time and the durations of the plan."""
     lapse, plan = facts.plan.time_lapse, facts.plan
     if lapse == 1:
         return facts
@@ -44,8 +44,8 @@ def stretched(facts: Facts) -> Facts:
     )
 
 
-def stretched_trace(facts: Facts, trace: Trace) -> Trace:
-    """Give readings as they are in the time of the journey."""
+def trace_in_journey_time(facts: Facts, trace: Trace) -> Trace:
+    """Return readings in journey time."""
     lapse, start = facts.plan.time_lapse, facts.window.departed_at
     if lapse == 1:
         return trace
@@ -58,40 +58,40 @@ def stretched_trace(facts: Facts, trace: Trace) -> Trace:
     return Trace(at, trace.celsius, {**trace.channels, **moved})
 
 
-def stretched_moment(facts: Facts, moment: Moment) -> Moment:
-    """Give a moment as it is in the time of the journey."""
+def look_time_in_journey_time(facts: Facts, look_time: LookTime) -> LookTime:
+    """Return the time of a look in journey time."""
     if facts.plan.time_lapse == 1:
-        return moment
+        return look_time
     return replace(
-        moment,
-        through=facts.stretch(moment.through),
-        watched_from=facts.stretch(moment.watched_from),
-        over=_opt(facts, moment.over),
+        look_time,
+        through=facts.to_journey_time(look_time.through),
+        watched_from=facts.to_journey_time(look_time.watched_from),
+        shipment_ended_at=_opt(facts, look_time.shipment_ended_at),
     )
 
 
-def on_the_clock(facts: Facts, look: Look) -> Look:
-    """Put what was found in the time of the journey back on the clock."""
+def look_in_clock_time(facts: Facts, look: Look) -> Look:
+    """Return what was found in journey time, in clock time."""
     if facts.plan.time_lapse == 1:
         return look
-    apart: Mapping[str, Any] = {name: _found(facts, found) for name, found in look.apart.items()}
+    also_found: Mapping[str, Any] = {name: _found(facts, found) for name, found in look.also_found.items()}
     return Look(
         found=None if look.found is None else _found(facts, look.found),
-        again_at=None if look.again_at is None else facts.on_the_clock(look.again_at) + 1,
-        apart=apart,
+        again_at=None if look.again_at is None else facts.to_clock_time(look.again_at) + 1,
+        also_found=also_found,
     )
 
 
 def _found(facts: Facts, found: Finding) -> Finding:
-    until = None if found.until is None else facts.on_the_clock(found.until)
-    return replace(found, since=facts.on_the_clock(found.since), until=until)
+    until = None if found.until is None else facts.to_clock_time(found.until)
+    return replace(found, since=facts.to_clock_time(found.since), until=until)
 
 
 def _dewar(facts: Facts, dewar: Dewar) -> Dewar:
     return replace(
         dewar,
         hold_time=None if dewar.hold_time is None else round(dewar.hold_time * facts.plan.time_lapse),
-        charges=tuple(replace(charge, at=facts.stretch(charge.at)) for charge in dewar.charges),
+        charges=tuple(replace(charge, at=facts.to_journey_time(charge.at)) for charge in dewar.charges),
         qualified_until=_opt(facts, dewar.qualified_until),
     )
 
@@ -105,4 +105,4 @@ def _leg(facts: Facts, leg: Leg) -> Leg:
 
 
 def _opt(facts: Facts, at: Instant | None) -> Instant | None:
-    return None if at is None else facts.stretch(at)
+    return None if at is None else facts.to_journey_time(at)

@@ -7,10 +7,10 @@ from datetime import datetime
 from sqlalchemy import RowMapping, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.evaluation.resume import Dirty, Folding, resume, window_of
+from alerts.evaluation.resume import Dirty, PendingFold, resume, window_of
 from alerts.excursions.figures import Figures
 from alerts.excursions.fold import finish
-from alerts.excursions.fold_trace import bring_forward
+from alerts.excursions.fold_trace import fold_trace
 from alerts.excursions.plan import Plan
 from alerts.model import Instant, to_instant
 from alerts.tables import evaluation_states, evaluations
@@ -43,20 +43,20 @@ async def summarize(connection: AsyncConnection, shipment: RowMapping, now: date
     dirty = Dirty.of(await _marks(connection, shipment["shipment_id"]))
     failing = await _failing(connection, shipment["shipment_id"])
     rows = await _devices(connection, shipment["shipment_id"])
-    foldings = [folding for row in rows if (folding := Folding.of(row, shipment, dirty)) is not None]
+    foldings = [folding for row in rows if (folding := PendingFold.of(row, shipment, dirty)) is not None]
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
     found = []
     for one in await resume(driver, foldings):
-        folded = bring_forward(plan, window, one.state, one.loaded.trace)
+        folded = fold_trace(plan, window, one.state, one.loaded.trace)
         evaluation = finish(plan, window, folded.state, to_instant(now))
         found.append(
             DeviceSummary(
-                device_id=one.folding.device_id,
+                device_id=one.pending.device_id,
                 figures=evaluation.figures,
                 evaluated_through=evaluation.through,
                 last_measured_at=folded.state.seen,
-                pending=failing or one.folding.dirty_from is not None,
+                pending=failing or one.pending.dirty_from is not None,
             )
         )
     return found

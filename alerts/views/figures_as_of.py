@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.evaluation.resume import window_of
 from alerts.excursions.fold_trace import evaluate_trace
-from alerts.excursions.load_readings import ReadingRange, load
+from alerts.excursions.load_readings import ReadingRange, load_readings
 from alerts.excursions.plan import Plan
 from alerts.model import Window, to_instant
 from alerts.views.figures import DeviceSummary
@@ -25,7 +25,9 @@ async def summarize(connection: AsyncConnection, shipment_id: str, as_of: dateti
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
     found = []
-    for stretch, loaded in zip(stretches, await load(driver, stretches, known_at=as_of), strict=True):
+    for stretch, loaded in zip(
+        stretches, await load_readings(driver, stretches, known_at=as_of), strict=True
+    ):
         evaluation = evaluate_trace(plan, window, loaded.trace, now)
         found.append(
             DeviceSummary(

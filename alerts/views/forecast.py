@@ -9,14 +9,14 @@ import asyncpg
 from alerts.evaluation.checkpoint import States, fold_forward
 from alerts.evaluation.claim import LOAD_DEVICES
 from alerts.evaluation.load_facts import facts_of, load_context, load_shipments
-from alerts.evaluation.resume import Dirty, Folding, Resumed, resume
+from alerts.evaluation.resume import Dirty, PendingFold, Resumed, resume
 from alerts.model import AlertKind, Instant, to_instant
 from alerts.rules.blocks.coolant_left import HoldTimeTuning
 from alerts.rules.facts import Facts
 from alerts.rules.kinds.excursion_predicted import TimeToLimit, time_to_limit
 from alerts.rules.kinds.hold_time_short import HoldTime, hold_time
-from alerts.rules.registry import CHANNELS, tuned
-from alerts.rules.time_lapse import stretched
+from alerts.rules.registry import CHANNELS, tuned_rules
+from alerts.rules.time_lapse import facts_in_journey_time
 from alerts.work.bulk import Connection
 
 _MARKS = "SELECT * FROM evaluation_marks WHERE shipment_id = $1"
@@ -49,8 +49,8 @@ async def foresee(connection: Connection, shipment_id: str, now: datetime) -> Fo
         return None
     marks = await connection.fetch(_MARKS, shipment_id)
     resumed = await _resumed(connection, shipment, devices, facts, Dirty.of(marks), to_instant(now))
-    states = {one.folding.device_id: _forward(facts, one, to_instant(now)) for one in resumed}
-    through = facts.stretch(to_instant(now))
+    states = {one.pending.device_id: _forward(facts, one, to_instant(now)) for one in resumed}
+    through = facts.to_journey_time(to_instant(now))
     return Forecast(
         facts=facts,
         through=through,
@@ -68,25 +68,25 @@ async def _resumed(
     dirty: Dirty,
     now: Instant,
 ) -> list[Resumed]:
-    of_each = (Folding.of(row, shipment, dirty, tuned(facts.plan), now) for row in devices)
+    of_each = (PendingFold.of(row, shipment, dirty, tuned_rules(facts.plan), now) for row in devices)
     return await resume(connection, [folding for folding in of_each if folding is not None], CHANNELS)
 
 
 def _forward(facts: Facts, one: Resumed, now: Instant) -> States:
     """Return the states of rules with the readings that are not evaluated yet."""
-    forward = fold_forward(facts, tuned(facts.plan), one.checkpoint, one.loaded.trace, retry_at=now)
+    forward = fold_forward(facts, tuned_rules(facts.plan), one.checkpoint, one.loaded.trace, retry_at=now)
     return forward.checkpoint.rules
 
 
 def _hold_time(facts: Facts, states: Sequence[States], through: Instant) -> HoldTime | None:
     kind = AlertKind.HOLD_TIME_SHORT
-    tuning = next((one.tuning for one in tuned(facts.plan) if one.kind is kind), None)
+    tuning = next((one.tuning for one in tuned_rules(facts.plan) if one.kind is kind), None)
     known = [rules[kind] for rules in states if kind in rules]
     if not isinstance(tuning, HoldTimeTuning) or not known:
         return None
-    return hold_time(tuning, stretched(facts), known, through)
+    return hold_time(tuning, facts_in_journey_time(facts), known, through)
 
 
 def _limit(facts: Facts, rules: States, through: Instant) -> TimeToLimit | None:
     state = rules.get(AlertKind.EXCURSION_PREDICTED)
-    return None if state is None else time_to_limit(stretched(facts), state, through)
+    return None if state is None else time_to_limit(facts_in_journey_time(facts), state, through)

@@ -17,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from alerts import wording
 from alerts.backtest.compare import Effect, Pair
-from alerts.backtest.run import Changes, Stretch, backtest, shipments_in, unknown_shipments
-from alerts.backtest.totals import Findings, PlanTotals
+from alerts.backtest.run import Changes, Period, backtest, shipments_in, unknown_shipments
+from alerts.backtest.totals import BacktestTotals, PlanTotals
 from alerts.excursions.plan import refused_change
 from alerts.model import Run, to_datetime, to_instant
 from alerts.triage.rows import optional_instant
@@ -48,17 +48,17 @@ class Call:
 
 async def run_backtest(settings: Settings, call: Call) -> None:
     """Compare, and print what was found; raises UnfinishedError where a signal came first."""
-    changes, stretch = _changes(call.plan), _stretch(call)
+    changes, period = _changes(call.plan), _period(call)
     url = required(settings.database_url, "DATABASE_URL", DATABASE_HINT)
     await check_database(url, patience_s=settings.start_patience_s)
     server = {"application_name": "dewarwatch-backtest"}
     engine = engine_for(url, {"command_timeout": _STATEMENT_TIMEOUT_S, "server_settings": server})
     now = datetime.now(UTC)
-    findings = Findings(keep_differences=_DIFFERENCES_SHOWN)
+    findings = BacktestTotals(keep_differences=_DIFFERENCES_SHOWN)
     try:
-        ids = await _chosen(engine, call.shipment_ids, stretch)
+        ids = await _chosen(engine, call.shipment_ids, period)
         with stopped_by_signals() as stop, progress(len(ids), "Comparing") as advance:
-            async for some in backtest(engine, ids, changes, stretch, to_instant(now)):
+            async for some in backtest(engine, ids, changes, period, to_instant(now)):
                 for found in some:
                     findings.add(found)
                 advance(findings.seen)
@@ -68,7 +68,7 @@ async def run_backtest(settings: Settings, call: Call) -> None:
         await engine.dispose()
     _stop_if_it_fits_none(call.plan, findings)
     if call.json:
-        as_of = now if stretch.until is None else min(now, to_datetime(stretch.until))
+        as_of = now if period.until is None else min(now, to_datetime(period.until))
         typer.echo(BacktestOut.of(findings, as_of).model_dump_json(indent=2))
     else:
         _print(findings)
@@ -93,11 +93,11 @@ def _changes(file: Path) -> Changes:
     return changes
 
 
-def _stretch(call: Call) -> Stretch:
-    stretch = Stretch(since=_time("--since", call.since), until=_time("--until", call.until))
-    if stretch.since is not None and stretch.until is not None and stretch.until <= stretch.since:
+def _period(call: Call) -> Period:
+    period = Period(since=_time("--since", call.since), until=_time("--until", call.until))
+    if period.since is not None and period.until is not None and period.until <= period.since:
         raise SettingsError("--until must be after --since")
-    return stretch
+    return period
 
 
 def _time(option: str, text: str | None) -> int | None:
@@ -109,14 +109,14 @@ def _time(option: str, text: str | None) -> int | None:
         raise SettingsError(f"{option} {text}: {error}") from None
 
 
-async def _chosen(engine: AsyncEngine, named: Sequence[str], stretch: Stretch) -> list[str]:
+async def _chosen(engine: AsyncEngine, named: Sequence[str], period: Period) -> list[str]:
     async with engine.connect() as connection:
         if named and (unknown := await unknown_shipments(connection, true(), named)):
             raise StartError(f"there is no shipment {', '.join(unknown)}")
-        return await shipments_in(connection, true(), stretch, named or None)
+        return await shipments_in(connection, true(), period, named or None)
 
 
-def _stop_if_it_fits_none(file: Path, findings: Findings) -> None:
+def _stop_if_it_fits_none(file: Path, findings: BacktestTotals) -> None:
     """Refuse a proposal that makes no plan of any shipment's: that is a mistake in it."""
     refused = [one for one in findings.unjudged if one.field is not None]
     if refused and not findings.shipments:
@@ -124,7 +124,7 @@ def _stop_if_it_fits_none(file: Path, findings: Findings) -> None:
         raise SettingsError(f"--plan {file}: {first.field} {first.why}, with the plan of {first.shipment_id}")
 
 
-def _print(findings: Findings) -> None:
+def _print(findings: BacktestTotals) -> None:
     """Print tables at a terminal, lines with two spaces between values elsewhere."""
     typer.echo(
         f"{count(findings.shipments, 'shipment')} compared over {count(findings.readings, 'reading')}; "

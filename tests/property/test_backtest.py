@@ -1,4 +1,4 @@
-"""What holds of the comparison of any two plans over any traces."""
+"""Invariants of comparing any two plans over any traces."""
 
 from dataclasses import replace
 

@@ -182,8 +182,8 @@ def test_the_record_follows_readings_in_any_order(trace, data):
         service.clock += data.draw(st.sampled_from([0, MINUTE, 31 * MINUTE]))
     service.clock = max(service.clock, now)
     service.deliver(window)
-    told = {id_: len(revisions) for id_, revisions in service.history.items()}
+    revisions_before = {id_: len(revisions) for id_, revisions in service.history.items()}
     service.judge([])
-    assert {id_: len(revisions) for id_, revisions in service.history.items()} == told
+    assert {id_: len(revisions) for id_, revisions in service.history.items()} == revisions_before
     excursions, _ = oracle(plan, window, samples, service.clock)
     assert as_rows(e.run for e in service.live()) == excursions

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.excursions import fold_columns
+from alerts.excursions import fold_columns as by_columns_module
 from alerts.excursions import fold_trace as folding
 from alerts.excursions.fold import evaluate, fold
-from alerts.excursions.fold_columns import fold_trace
-from alerts.excursions.fold_trace import bring_forward, evaluate_trace
+from alerts.excursions.fold_columns import fold_columns
+from alerts.excursions.fold_trace import evaluate_trace, fold_trace
 from alerts.excursions.phases import LoggerState
 from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Trace
@@ -22,8 +22,8 @@ from .traces import traces
 
 def assert_same(one: LoggerState, other: LoggerState) -> None:
     """Equal to the last bit, but for the one sum that is added up in another order."""
-    assert replace(one, weighed=0.0) == replace(other, weighed=0.0)
-    assert one.weighed == pytest.approx(other.weighed, rel=1e-12)
+    assert replace(one, exp_sum=0.0) == replace(other, exp_sum=0.0)
+    assert one.exp_sum == pytest.approx(other.exp_sum, rel=1e-12)
     for state in (one, other):  # in plain numbers, as they are stored
         assert LoggerState.from_json(orjson.loads(orjson.dumps(state.to_json()))) == state
 
@@ -39,8 +39,8 @@ def test_columns_give_what_the_plain_fold_gives(trace, data):
     counts = sorted(data.draw(st.sets(st.integers(1, len(counted))))) if len(counted) else []
     expected, closed = fold(plan, window, began, rest)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fold_columns, "_MANY", data.draw(st.sampled_from([1, 1000])))
-        state, by_columns, safe_points = fold_trace(plan, window, began, Trace.of(rest), counts)
+        patch.setattr(by_columns_module, "_COPY_BY_SEGMENT_UP_TO", data.draw(st.sampled_from([1, 1000])))
+        state, by_columns, safe_points = fold_columns(plan, window, began, Trace.of(rest), counts)
     assert by_columns == closed
     assert_same(state, expected)
     for count, safe_point in zip(counts, safe_points, strict=True):
@@ -54,12 +54,12 @@ def test_a_fold_that_resumes_from_a_safe_point_ends_where_one_from_the_start_doe
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folding, "SAFE_POINT_EVERY", every)
         patch.setattr(folding, "COLUMNS_FROM", columns_from)
-        whole = bring_forward(plan, window, LoggerState(), Trace.of(samples))
+        whole = fold_trace(plan, window, LoggerState(), Trace.of(samples))
         state, safe_points = LoggerState(), []
         for begin in range(
             0, len(samples), every
         ):  # as they arrive, no more than one safe point's worth at a time
-            folded = bring_forward(plan, window, state, Trace.of(samples[begin : begin + every]))
+            folded = fold_trace(plan, window, state, Trace.of(samples[begin : begin + every]))
             state, safe_points = folded.state, [*safe_points, *folded.safe_points]
         assert [point.readings for point in safe_points] == list(range(every, state.readings + 1, every))
         assert_same(whole.state, state)
@@ -67,7 +67,7 @@ def test_a_fold_that_resumes_from_a_safe_point_ends_where_one_from_the_start_doe
             assert_same(point, expected)
         for point in safe_points:
             later = Trace.of([sample for sample in samples if sample.at > (point.seen or 0)])
-            assert_same(bring_forward(plan, window, point, later).state, state)
+            assert_same(fold_trace(plan, window, point, later).state, state)
         found, expected = (
             evaluate_trace(plan, window, Trace.of(samples), now),
             evaluate(plan, window, samples, now),
@@ -81,7 +81,7 @@ def test_readings_out_of_order_are_refused():
     plan, window = make_plan("cryogenic", {}), Window(departed_at=0)
     assert isinstance(plan, Plan)
     with pytest.raises(ValueError, match="not in order"):
-        fold_trace(plan, window, LoggerState(), trace)
-    state, _, _ = fold_trace(plan, window, LoggerState(), trace[:2])
+        fold_columns(plan, window, LoggerState(), trace)
+    state, _, _ = fold_columns(plan, window, LoggerState(), trace[:2])
     with pytest.raises(ValueError, match="not after 3"):
-        fold_trace(plan, window, state, trace[1:2])
+        fold_columns(plan, window, state, trace[1:2])

@@ -1,4 +1,4 @@
-"""However readings are cut into calls, forecasts are in the same state: of bins, of what is left, and of what is told."""
+"""However readings are cut into calls, forecasts have the same state: bins, estimates and reports."""
 
 from functools import reduce
 
@@ -16,7 +16,7 @@ from alerts.rules.facts import Charge, Dewar, Facts
 from alerts.rules.kinds import excursion_predicted, hold_time_short
 from alerts.rules.kinds.excursion_predicted import EXCURSION_PREDICTED, ExcursionPredictedTuning
 from alerts.rules.kinds.hold_time_short import HOLD_TIME_SHORT
-from alerts.rules.rule import Moment, dump, load
+from alerts.rules.rule import LookTime, dump, load
 
 HOUR = 3600 * SECOND
 T0 = 1_790_000_000 * SECOND
@@ -79,8 +79,8 @@ def test_the_cuts_do_not_matter_and_a_look_changes_nothing(shipment):
 
         def step(state, part, rule=rule, tuning=tuning):
             after = rule.fold(tuning, facts, state, part)
-            moment = Moment(through=int(part.at[-1]), watched_from=T0)
-            rule.look(tuning, facts, [after] if rule is HOLD_TIME_SHORT else after, moment)
+            look_time = LookTime(through=int(part.at[-1]), watched_from=T0)
+            rule.look(tuning, facts, [after] if rule is HOLD_TIME_SHORT else after, look_time)
             return load(rule.state, orjson.loads(orjson.dumps(dump(after))))  # as it is stored
 
         assert reduce(step, parts, rule.state()) == whole
@@ -97,7 +97,7 @@ def test_what_is_found_begins_before_it_is_told_and_ends_after_it_began(shipment
             tuning,
             facts,
             [state] if rule is HOLD_TIME_SHORT else state,
-            Moment(through=through, watched_from=T0),
+            LookTime(through=through, watched_from=T0),
         )
         assert seen.again_at is None or seen.again_at > through
         if seen.found is not None:
@@ -112,14 +112,14 @@ def courses(draw):
     chance = np.random.default_rng(draw(st.integers(0, 2**32)))
     count = draw(st.integers(200, 480))
     minutes = np.arange(count)
-    course = {
+    curve = {
         "steady": lambda: np.zeros(count),
         "warms": lambda: minutes * chance.uniform(0, 0.15),
         "waves": lambda: 8 * np.sin(minutes / chance.uniform(20, 200)),
         "wanders": lambda: np.cumsum(chance.normal(0, 0.3, count)),
         "coarse": lambda: np.round(chance.normal(0, 1, count)),
     }[draw(st.sampled_from(["steady", "warms", "waves", "wanders", "coarse"]))]()
-    celsius = np.round(-185 + course + chance.normal(0, 0.2, count), 2)
+    celsius = np.round(-185 + curve + chance.normal(0, 0.2, count), 2)
     channels = {Channel.AMBIENT_C: np.round(20 + chance.normal(0, 1, count), 1)}
     if draw(st.booleans()):
         channels[Channel.LN2_KG] = 3.3 - minutes * draw(st.sampled_from([0.0001, 0.002]))
@@ -143,6 +143,6 @@ def test_what_is_spared_changes_nothing(rule, tuning, shipment):
     facts, trace = shipment
     found = rule.fold(tuning, facts, rule.state(), trace)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(excursion_predicted, "_MANY", 10_000)
-        patched.setattr(hold_time_short, "_has_time", lambda *_: False)
+        patched.setattr(excursion_predicted, "_COLUMNS_FROM", 10_000)
+        patched.setattr(hold_time_short, "_surely_enough", lambda *_: False)
         assert rule.fold(tuning, facts, rule.state(), trace) == found

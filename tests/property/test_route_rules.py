@@ -11,7 +11,7 @@ from alerts.rules.kinds.off_route import OFF_ROUTE
 from alerts.rules.kinds.site_not_ready import SITE_NOT_READY
 from alerts.rules.kinds.use_by_at_risk import USE_BY_AT_RISK
 from alerts.rules.rule import Rule, dump, load
-from tests.unit.alerts.rules.way import CLINIC, FRA, JFK, MINUTE, NEW_YORK, ZRH, at, facts, trace
+from tests.unit.alerts.rules.routes import CLINIC, FRA, JFK, MINUTE, NEW_YORK, ZRH, at, facts, trace
 
 PLACES = [CLINIC, ZRH, FRA, JFK, NEW_YORK]
 degrees = st.floats(-1, 1) | st.floats(-90, 90) | st.just(float("nan"))

@@ -1,4 +1,4 @@
-"""All rules there are: cut anywhere, stored and read back, resumed from any safe point, their folds agree."""
+"""All rules: cut anywhere, stored and read back, resumed from any safe point, their folds agree."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Window
 from alerts.rules.facts import Charge, Dewar, Facts, Leg
 from alerts.rules.place import Place
-from alerts.rules.registry import CHANNELS, tuned
+from alerts.rules.registry import CHANNELS, tuned_rules
 
 HOUR, DEPARTED = 3600 * SECOND, 1_764_000_000 * SECOND
 plan = make_plan("cryogenic", {})
@@ -78,7 +78,7 @@ def part(trace: Trace, first: int, last: int) -> Trace:
 
 
 def forward(checkpoint: Checkpoint, trace: Trace) -> FoldedForward:
-    found = fold_forward(FACTS, tuned(FACTS.plan), checkpoint, trace, 0)
+    found = fold_forward(FACTS, tuned_rules(FACTS.plan), checkpoint, trace, 0)
     assert found.errors == {}
     return found
 
@@ -104,7 +104,7 @@ def test_what_a_reading_leaves_as_it_is_is_stored_as_it_was(trace: Trace) -> Non
 @settings(deadline=None)
 def test_wherever_a_trace_is_cut_the_standing_is_the_same(trace: Trace, data: st.DataObject) -> None:
     whole = forward(Checkpoint(), trace).checkpoint
-    assert whole.rules.keys() == {one.kind for one in tuned(FACTS.plan)}
+    assert whole.rules.keys() == {one.kind for one in tuned_rules(FACTS.plan)}
     cuts = sorted(data.draw(st.sets(st.integers(0, len(trace)), max_size=5)))
     checkpoint, first = Checkpoint(), 0
     for last in [*cuts, len(trace)]:

@@ -1,4 +1,4 @@
-"""However a trace is cut into calls of fold the state is the same; what says nothing changes nothing; states are stored."""
+"""However a trace is cut into calls of fold, the state is the same; NaN changes nothing; states can be stored."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from alerts.rules.kinds.low_battery import LOW_BATTERY
 from alerts.rules.kinds.probe_fault import PROBE_FAULT
 from alerts.rules.kinds.shock import SHOCK
 from alerts.rules.kinds.tilted import TILTED
-from alerts.rules.rule import DeviceRule, Moment, dump, load
+from alerts.rules.rule import DeviceRule, LookTime, dump, load
 
 RULES: list[DeviceRule[Any, Any]] = [
     TILTED,
@@ -106,8 +106,10 @@ def test_a_stored_state_is_the_same_and_looking_leaves_it(rule, trace, band):
     stored = orjson.loads(orjson.dumps(dump(state)))
     again = load(rule.state, stored)
     assert again == state
-    moment = Moment(through=int(trace.at[-1]), watched_from=START)
-    assert rule.look(rule.tuning(), about, state, moment) == rule.look(rule.tuning(), about, again, moment)
+    look_time = LookTime(through=int(trace.at[-1]), watched_from=START)
+    assert rule.look(rule.tuning(), about, state, look_time) == rule.look(
+        rule.tuning(), about, again, look_time
+    )
     assert dump(state) == dump(again)
 
 

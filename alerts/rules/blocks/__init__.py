@@ -1,1 +1,1 @@
-"""Pure: what rules are made of."""
+"""Pure: the building blocks that rules share."""

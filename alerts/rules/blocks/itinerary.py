@@ -1,10 +1,10 @@
-"""Pure: how far a shipment has come on its planned way, and when it will arrive.
+"""Pure: how far a shipment has come on its planned route, and when it will arrive.
 
-Theory of operation. The way is a chain of stops, joined by legs. Positions that lie in the geofence of a stop tell that
-it was reached, and those outside that it was left; a stop may be passed unseen, as in flight mode. A position is looked
-at once in a while only (`Sampling.every`), in event time, so that cuts and order of arrival change nothing. From the last
-thing that is known the plan is continued: a delay moves on to the next leg, less the slack between them, and whoever comes
-too late for a flight takes the same one of the next day.
+Theory of operation. The route is a chain of stops, joined by legs. Positions in the geofence of a stop show
+that it was reached, and positions outside that it was left; a stop may be passed unseen, as in flight mode.
+Positions are only sampled once per `Sampling.every`, in event time, so that cuts and order of arrival change
+nothing. From the last known stop the plan is continued: a delay carries over to the next leg, less the slack
+between them, and a missed flight is replaced by the same one of the next day.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,61 +18,61 @@ import numpy as np
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Duration, Instant
 from alerts.rules.facts import Facts, Leg
-from alerts.rules.geodesy import EARTH_M, Vector, cosine, distance_m, on_sphere
+from alerts.rules.geodesy import EARTH_M, Vector, distance_m, dot, unit_vector
 from alerts.rules.place import Place
 
 LEAVES_AT = 1.2
-"""Times the radius of a geofence: only so far away has a stop been left, or noise would leave it again and again."""
+"""A stop is left beyond this multiple of its radius; otherwise noise would leave it again and again."""
 FASTEST_M_S = 340.0
-"""No airliner is faster over ground, jet stream included; what seems so is a wrong position."""
+"""No airliner is faster over ground, jet stream included; a faster position is wrong."""
 
 
 PAPERS: Final[Duration] = 5400 * SECOND
-"""For loading, customs papers and the way to the right door: so long a van takes beside driving."""
+"""Time for loading, customs papers and finding the right door, which a van needs beside driving."""
 DETOUR, ROAD_M_S = 1.4, 14.0
 """Roads are 1.4 times as long as the straight line, and driven at 50 km/h on average."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How often a position is looked at, and how accurate it must say that it is, in metres."""
+    """How often a position is sampled, and how accurate it must claim to be, in metres."""
 
     every: Duration
     accuracy_m: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Custom:
-    """What is customary on the way: how long before departure an aircraft takes freight, and how often there is one."""
+class FreightPractice:
+    """What is customary: how long before departure an aircraft takes freight, and how often one leaves."""
 
     cut_off: Duration
     service_every: Duration
 
 
-class Progress(NamedTuple):
-    """What positions have told so far. `stop` is the last stop reached, 0 being the origin.
+class RouteProgress(NamedTuple):
+    """What positions have shown so far. `stop` is the last stop reached; 0 is the origin.
 
-    `seen` is the newest position, at `lat` and `lon`; `here` the newest in the geofence of that stop; `reached` when it was
-    reached, and `left` when it was left, None while it is not known. A position too far from the one before to be true
-    is `doubted` until another one agrees with it.
+    `seen_at` is the newest position, at `lat` and `lon`. `at_stop` is the newest position in the geofence
+    of that stop. `reached_at` is when it was reached and `left_at` when it was left, None while unknown.
+    A position too far from the one before to be true is `doubted_at` until another one agrees with it.
     """
 
-    looked_at: Instant | None = None
-    seen: Instant | None = None
+    sampled_at: Instant | None = None
+    seen_at: Instant | None = None
     lat: float = 0.0
     lon: float = 0.0
     stop: int = 0
-    reached: Instant | None = None
-    here: Instant | None = None
-    left: Instant | None = None
-    doubted: Instant | None = None
+    reached_at: Instant | None = None
+    at_stop: Instant | None = None
+    left_at: Instant | None = None
+    doubted_at: Instant | None = None
     doubted_lat: float = 0.0
     doubted_lon: float = 0.0
 
 
-AT_ORIGIN: Final = Progress()
-STOP, DOUBTED = Progress._fields.index("stop"), Progress._fields.index("doubted")
-"""From the one to the other is what a forecast depends on."""
+AT_ORIGIN: Final = RouteProgress()
+STOP, DOUBTED = RouteProgress._fields.index("stop"), RouteProgress._fields.index("doubted_at")
+"""A forecast depends on the fields from `stop` up to `doubted_at`."""
 
 
 class Position(NamedTuple):
@@ -84,16 +84,16 @@ class Position(NamedTuple):
 
 
 def stops(facts: Facts) -> tuple[Place, ...]:
-    """Give the stops of the way, origin first; empty where nothing is planned."""
+    """Return the stops of the route, origin first; empty if nothing is planned."""
     if facts.legs:
         return (facts.legs[0].start, *(leg.end for leg in facts.legs))
     return tuple(place for place in (facts.origin, facts.destination) if place is not None)
 
 
-def positions(sampling: Sampling, after: Instant | None, trace: Trace) -> Iterator[Position]:
-    """Give the first good position of each stretch of `sampling.every` in which none was looked at before."""
+def sampled_positions(sampling: Sampling, after: Instant | None, trace: Trace) -> Iterator[Position]:
+    """Return the first good position of each period of `sampling.every` that has not been sampled yet."""
     lats, lons = trace.channels.get(Channel.LAT), trace.channels.get(Channel.LON)
-    if lats is None or lons is None or not len(trace) or not _is_later(sampling, int(trace.at[-1]), after):
+    if lats is None or lons is None or not len(trace) or not _is_due(sampling, int(trace.at[-1]), after):
         return
     if len(trace) == 1:
         lat, lon = float(lats[0]), float(lons[0])
@@ -111,37 +111,40 @@ def positions(sampling: Sampling, after: Instant | None, trace: Trace) -> Iterat
     for at, lat, lon in zip(
         trace.at[places].tolist(), lats[places].tolist(), lons[places].tolist(), strict=True
     ):
-        if _is_later(sampling, at, after):
+        if _is_due(sampling, at, after):
             yield Position(at, lat, lon)
 
 
-def _is_later(sampling: Sampling, at: Instant, after: Instant | None) -> bool:
+def _is_due(sampling: Sampling, at: Instant, after: Instant | None) -> bool:
     return after is None or at // sampling.every > after // sampling.every
 
 
-def followed(
-    facts: Facts, sampling: Sampling, progress: Progress, trace: Trace
-) -> Sequence[tuple[Instant, Progress]]:
-    """Give when positions were looked at, and the progress after each; made once for all rules that ask the same."""
+def fold_positions(
+    facts: Facts, sampling: Sampling, progress: RouteProgress, trace: Trace
+) -> Sequence[tuple[Instant, RouteProgress]]:
+    """Return when positions were sampled and the progress after each; cached for rules that share it."""
     key = sampling, progress
-    made = trace.made.get(key)
-    if made is not None and made[0] is facts:
-        return made[1]  # type: ignore[no-any-return]
-    fences, found = _fences(facts), []
-    for position in positions(sampling, progress.looked_at, trace):
-        progress = _then(fences, progress, position)
-        found.append((position.at, progress))
-    trace.made[key] = facts, found
-    return found
+    cached = trace.cache.get(key)
+    if cached is not None and cached[0] is facts:
+        return cached[1]  # type: ignore[no-any-return]
+    fences, steps = _fences(facts), []
+    for position in sampled_positions(sampling, progress.sampled_at, trace):
+        progress = _advance(fences, progress, position)
+        steps.append((position.at, progress))
+    trace.cache[key] = facts, steps
+    return steps
 
 
-def advance(facts: Facts, progress: Progress, position: Position) -> Progress:
-    """Take in one more position, later than those before."""
-    return _then(_fences(facts), progress, position)
+def advance(facts: Facts, progress: RouteProgress, position: Position) -> RouteProgress:
+    """Return the progress after one more position, later than all before."""
+    return _advance(_fences(facts), progress, position)
 
 
 class _Fence(NamedTuple):
-    """The geofence of a stop; what has a smaller cosine of the angle to its centre is surely outside."""
+    """The geofence of a stop.
+
+    A position whose dot product with the centre is below `outside_below` is outside.
+    """
 
     centre: Vector
     radius_m: float
@@ -149,7 +152,7 @@ class _Fence(NamedTuple):
 
 
 def _fences(facts: Facts) -> list[_Fence | None]:
-    """Give those of the stops; None for one whose place is not known."""
+    """Return the geofences of the stops; None for a stop whose position is unknown."""
     return [
         None if place.lat is None or place.lon is None else _fence(place.lat, place.lon, place.radius_m)
         for place in stops(facts)
@@ -158,18 +161,18 @@ def _fences(facts: Facts) -> list[_Fence | None]:
 
 @lru_cache(maxsize=4096)
 def _fence(lat: float, lon: float, radius_m: float) -> _Fence:
-    return _Fence(on_sphere(lat, lon), radius_m, cos((LEAVES_AT * radius_m + 1) / EARTH_M))
+    return _Fence(unit_vector(lat, lon), radius_m, cos((LEAVES_AT * radius_m + 1) / EARTH_M))
 
 
-def _then(fences: Sequence[_Fence | None], progress: Progress, position: Position) -> Progress:
+def _advance(fences: Sequence[_Fence | None], progress: RouteProgress, position: Position) -> RouteProgress:
     at, lat, lon = position
-    here = on_sphere(lat, lon)
+    here = unit_vector(lat, lon)
     _, seen, _, _, stop, since, newest, left, doubted, *of_doubted = progress
     if seen is not None and not _plausible(Position(seen, progress.lat, progress.lon), position, here):
         before = None if doubted is None else Position(doubted, progress.doubted_lat, progress.doubted_lon)
         if before is None or not _plausible(before, position, here):
-            return progress._replace(looked_at=at, doubted=at, doubted_lat=lat, doubted_lon=lon)
-    reached = _reached(fences, stop, here)
+            return progress._replace(sampled_at=at, doubted_at=at, doubted_lat=lat, doubted_lon=lon)
+    reached = _stop_reached(fences, stop, here)
     if reached is None:
         if left is None and stop < len(fences) and _outside(fences[stop], here):
             left = at
@@ -177,22 +180,22 @@ def _then(fences: Sequence[_Fence | None], progress: Progress, position: Positio
         since, newest, left = at if since is None else since, at, None
     else:
         stop, since, newest, left = reached, at, at, None
-    return Progress._make((at, at, lat, lon, stop, since, newest, left, None, *of_doubted))
+    return RouteProgress._make((at, at, lat, lon, stop, since, newest, left, None, *of_doubted))
 
 
 def _plausible(before: Position, after: Position, here: Vector) -> bool:
-    there, seconds = on_sphere(before.lat, before.lon), (after.at - before.at) / SECOND
+    there, seconds = unit_vector(before.lat, before.lon), (after.at - before.at) / SECOND
     most_m = FASTEST_M_S * seconds + 5000  # both may be off by some kilometres
-    if cosine(there, here) > cos(min(0.99 * most_m / EARTH_M, pi)):
-        return True  # as nearly always, without the exact distance
+    if dot(there, here) > cos(min(0.99 * most_m / EARTH_M, pi)):
+        return True  # nearly always, without the exact distance
     return distance_m(there, here) <= most_m
 
 
-def _reached(fences: Sequence[_Fence | None], stop: int, here: Vector) -> int | None:
-    """Give the stop in whose geofence a position lies: the one that was reached last, or else the first after it."""
+def _stop_reached(fences: Sequence[_Fence | None], stop: int, here: Vector) -> int | None:
+    """Return the stop whose geofence contains a position: the one reached last, else the first after it."""
     for number in range(stop, len(fences)):
         fence = fences[number]
-        if fence is None or cosine(fence.centre, here) < fence.outside_below:
+        if fence is None or dot(fence.centre, here) < fence.outside_below:
             continue
         if distance_m(fence.centre, here) <= fence.radius_m:
             return number
@@ -202,12 +205,12 @@ def _reached(fences: Sequence[_Fence | None], stop: int, here: Vector) -> int | 
 def _outside(fence: _Fence | None, here: Vector) -> bool:
     if fence is None:
         return False
-    surely = cosine(fence.centre, here) < fence.outside_below
+    surely = dot(fence.centre, here) < fence.outside_below
     return surely or distance_m(fence.centre, here) > LEAVES_AT * fence.radius_m
 
 
 def _centre(place: Place) -> Vector | None:
-    return None if place.lat is None or place.lon is None else on_sphere(place.lat, place.lon)
+    return None if place.lat is None or place.lon is None else unit_vector(place.lat, place.lon)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,27 +220,29 @@ class Forecast:
     arrival: Instant
     planned: Instant
     missed: Leg | None = None
-    """The first connection that it cannot reach; the arrival then is with the next service."""
+    """The first connection that it cannot reach; the arrival is then with the next service."""
     overdue: bool = False
-    """It should have arrived by now and nobody knows why it has not: the arrival is not before now."""
+    """It should have arrived by now, for unknown reasons has not; the arrival is never before now."""
 
     @property
     def delay(self) -> Duration:
-        """Give by how much it comes too late; negative where it comes early."""
+        """Return how late it arrives; negative if early."""
         return self.arrival - self.planned
 
 
-def forecast(facts: Facts, progress: Progress, custom: Custom, through: Instant) -> Forecast | None:
-    """Give when the shipment will arrive; None where nobody planned an arrival."""
+def forecast(
+    facts: Facts, progress: RouteProgress, practice: FreightPractice, through: Instant
+) -> Forecast | None:
+    """Forecast when the shipment will arrive; None if no arrival is planned."""
     planned = planned_arrival(facts)
     if planned is None:
         return None
     arrival, missed = planned, None
     if facts.legs and all(leg.planned_departure and leg.planned_arrival for leg in facts.legs):
         if progress.stop >= len(facts.legs):  # at its destination, and to be handed over
-            arrival = progress.reached or planned
+            arrival = progress.reached_at or planned
         else:
-            arrival, missed = _continued(facts, progress, custom)
+            arrival, missed = _continue_plan(facts, progress, practice)
         arrival += planned - (facts.legs[-1].planned_arrival or planned)  # from the last airport to the site
     elif facts.planned_departure is not None:
         arrival += max(0, facts.window.departed_at - facts.planned_departure)
@@ -246,67 +251,71 @@ def forecast(facts: Facts, progress: Progress, custom: Custom, through: Instant)
 
 
 def planned_arrival(facts: Facts) -> Instant | None:
-    """Give when the shipment is to arrive, as planned; None where nobody planned it."""
+    """Return the planned arrival; None if there is none."""
     if facts.planned_arrival is not None:
         return facts.planned_arrival
     return facts.legs[-1].planned_arrival if facts.legs else None
 
 
-def _continued(facts: Facts, progress: Progress, custom: Custom) -> tuple[Instant, Leg | None]:
-    """Continue the plan from the stop that was reached last; all legs have their times."""
+def _continue_plan(
+    facts: Facts, progress: RouteProgress, practice: FreightPractice
+) -> tuple[Instant, Leg | None]:
+    """Continue the plan from the stop that was reached last; all legs have times."""
     first = facts.legs[progress.stop]
-    ready: Instant | None = progress.reached
+    ready: Instant | None = progress.reached_at
     missed: Leg | None = None
     arrival: Instant = 0
     for number, leg in enumerate(facts.legs[progress.stop :], progress.stop):
-        cut_off = _cut_off(facts, number, custom)
+        cut_off = _cut_off(facts, number, practice)
         departs, arrives = leg.planned_departure or 0, leg.planned_arrival or 0
-        if leg is first and progress.left is not None:
-            leaves = max(departs, progress.left)
+        if leg is first and progress.left_at is not None:
+            leaves = max(departs, progress.left_at)
         elif (
-            leg is first and progress.here is not None and departs < progress.here <= departs + custom.cut_off
+            leg is first
+            and progress.at_stop is not None
+            and departs < progress.at_stop <= departs + practice.cut_off
         ):
-            leaves = progress.here  # aircraft leave late, too
-        elif leg is first and progress.here is not None and progress.here > departs:
-            leaves = _catches(leg, progress.here, cut_off, custom)
+            leaves = progress.at_stop  # aircraft leave late, too
+        elif leg is first and progress.at_stop is not None and progress.at_stop > departs:
+            leaves = _departs_at(leg, progress.at_stop, cut_off, practice)
         elif leg is first and progress.stop == 0:
             leaves = max(departs, facts.window.departed_at)
         else:
-            leaves = departs if ready is None else _catches(leg, ready, cut_off, custom)
-        if leaves > departs + custom.cut_off and _flies(leg) and progress.left is None:
+            leaves = departs if ready is None else _departs_at(leg, ready, cut_off, practice)
+        if leaves > departs + practice.cut_off and _is_flight(leg) and progress.left_at is None:
             missed = missed or leg
-        arrival = ready = max(arrives, leaves + _takes(leg)) if leaves > departs else arrives
+        arrival = ready = max(arrives, leaves + _leg_duration(leg)) if leaves > departs else arrives
     return arrival, missed
 
 
-def _takes(leg: Leg) -> Duration:
-    """Give how long a leg takes at least: an aircraft as planned, a van no longer than its way and papers take it."""
+def _leg_duration(leg: Leg) -> Duration:
+    """Return the least duration of a leg: a flight as planned, a van no longer than its road and papers take."""
     planned = (leg.planned_arrival or 0) - (leg.planned_departure or 0)
     start, end = _centre(leg.start), _centre(leg.end)
-    if _flies(leg) or start is None or end is None:
+    if _is_flight(leg) or start is None or end is None:
         return planned
     return min(planned, PAPERS + round(DETOUR * distance_m(start, end) / ROAD_M_S * SECOND))
 
 
-def _cut_off(facts: Facts, number: int, custom: Custom) -> Duration:
-    """Give how long before a leg's departure its freight must be there: no more than two thirds of the time that is planned."""
+def _cut_off(facts: Facts, number: int, practice: FreightPractice) -> Duration:
+    """Return how long before departure freight must be there: at most two thirds of the planned connection."""
     before, departs = (
         facts.legs[number - 1].planned_arrival if number else None,
         facts.legs[number].planned_departure,
     )
     if before is None or departs is None:
-        return custom.cut_off
-    return min(custom.cut_off, max(0, departs - before) * 2 // 3)
+        return practice.cut_off
+    return min(practice.cut_off, max(0, departs - before) * 2 // 3)
 
 
-def _catches(leg: Leg, ready: Instant, cut_off: Duration, custom: Custom) -> Instant:
-    """Give when a leg begins for what is ready then: as planned, or with the next service; by road, at once."""
+def _departs_at(leg: Leg, ready: Instant, cut_off: Duration, practice: FreightPractice) -> Instant:
+    """Return when a leg departs for freight ready then: by road at once, by air with the next service."""
     departs = leg.planned_departure or 0
-    if not _flies(leg):
+    if not _is_flight(leg):
         return max(departs, ready)
     late = ready + cut_off - departs
-    return departs if late <= 0 else departs + -(-late // custom.service_every) * custom.service_every
+    return departs if late <= 0 else departs + -(-late // practice.service_every) * practice.service_every
 
 
-def _flies(leg: Leg) -> bool:
+def _is_flight(leg: Leg) -> bool:
     return leg.start.airport and leg.end.airport

@@ -1,4 +1,4 @@
-"""Pure: one probe's readings followed in columns: the same as probe.py gives one by one, for a fraction of the time."""
+"""Pure: folds one probe's readings by columns, with the result of probe.py in a fraction of the time."""
 
 from typing import NamedTuple, TypeAlias
 
@@ -7,17 +7,17 @@ from numpy.typing import NDArray
 
 from alerts.excursions.trace import Instants
 from alerts.rules.blocks.probe import (
-    CHANGES,
-    COUNTED_SAME,
-    LEAST_STEP_C,
-    NEVER,
+    MAX_SAME_IN_TRIPLE,
+    MIN_STEP_C,
+    NO_INSTANT,
     NOISY,
     SAME,
+    SELDOM_CHANGING,
     SHIFT_C,
     UNKNOWN_C,
-    Doubt,
-    Probe,
-    take,
+    ProbeChecks,
+    ProbeState,
+    fold_probe_reading,
 )
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -25,91 +25,103 @@ Integers: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
 
 
-def follow(doubt: Doubt, probe: Probe, at: Instants, values: Floats, air: Floats | None) -> Probe:
-    """Bring it forward by values in order of time, NaN where it is broken; however they are cut, the result is the same."""
+def fold_probe_columns(
+    checks: ProbeChecks, probe: ProbeState, at: Instants, values: Floats, air: Floats | None
+) -> ProbeState:
+    """Fold in values in order of time, NaN for a broken probe; how they are cut changes nothing."""
     if len(values) == 1:
-        return take(doubt, probe, int(at[0]), float(values[0]), UNKNOWN_C if air is None else float(air[0]))
-    around = np.full(len(values), UNKNOWN_C) if air is None else np.where(np.isnan(air), UNKNOWN_C, air)
-    good = (values >= doubt.medium.coldest_c) & (values <= doubt.hottest_c)
-    counts = _counts(doubt, probe, at, values, good)
-    odd = np.append(np.flatnonzero(~good | _remarkable(doubt, values, around, counts)), len(values))
+        return fold_probe_reading(
+            checks, probe, int(at[0]), float(values[0]), UNKNOWN_C if air is None else float(air[0])
+        )
+    air = np.full(len(values), UNKNOWN_C) if air is None else np.where(np.isnan(air), UNKNOWN_C, air)
+    good = (values >= checks.coolant.coldest_c) & (values <= checks.hottest_c)
+    counts = _count_columns(checks, probe, at, values, good)
+    odd = np.append(np.flatnonzero(~good | _may_change_symptoms(checks, values, air, counts)), len(values))
     place = 0
     while place < len(values):
-        if probe.calm and (turn := int(odd[np.searchsorted(odd, place)])) > place:
-            probe = _count(probe, turn - 1, at, values, around, counts)
+        if probe.has_no_symptom and (turn := int(odd[np.searchsorted(odd, place)])) > place:
+            probe = _counted_up_to(probe, turn - 1, at, values, air, counts)
             place = turn
         else:
-            probe = take(doubt, probe, int(at[place]), float(values[place]), float(around[place]))
+            probe = fold_probe_reading(checks, probe, int(at[place]), float(values[place]), float(air[place]))
             place += 1
     return probe
 
 
-class _Counts(NamedTuple):
-    """What `take` would count up to each reading that can be true; columns over these, and where they are.
+class _CountColumns(NamedTuple):
+    """What `fold_probe_reading` would count up to each plausible reading: columns over these.
 
-    `last` gives for each reading of all which of these is the newest, -1 for none.
+    `last` has for each of all readings the number of the newest plausible one, -1 for none.
     """
 
     change: Floats
     before: Floats
-    step: Floats
+    least_step_c: Floats
     triples: Integers
     swings: Integers
     since: Integers
-    same: Integers
+    same_count: Integers
     last: Integers
 
 
-def _counts(doubt: Doubt, probe: Probe, at: Instants, values: Floats, good: Bools) -> _Counts:
-    """Count in columns, in the same way as `take` does."""
+def _count_columns(
+    checks: ProbeChecks, probe: ProbeState, at: Instants, values: Floats, good: Bools
+) -> _CountColumns:
+    """Count in columns as `fold_probe_reading` does."""
     last = np.cumsum(good) - 1
     at, values = at[good], values[good]
-    known = probe.at != NEVER
+    known = probe.at != NO_INSTANT
     change = np.diff(values, prepend=probe.c if known else np.nan)
-    before = np.concatenate(([probe.c - probe.c_before if probe.at_before != NEVER else np.nan], change))[:-1]
-    moved = np.where(np.isnan(change) | (change == 0), UNKNOWN_C, np.maximum(np.abs(change), LEAST_STEP_C))
-    step = np.minimum(np.minimum.accumulate(moved), probe.step) if len(moved) else moved
+    before = np.concatenate(
+        ([probe.c - probe.c_before if probe.at_before != NO_INSTANT else np.nan], change)
+    )[:-1]
+    moved = np.where(np.isnan(change) | (change == 0), UNKNOWN_C, np.maximum(np.abs(change), MIN_STEP_C))
+    step = np.minimum(np.minimum.accumulate(moved), probe.least_step_c) if len(moved) else moved
     places = np.arange(len(values))
     first = np.maximum.accumulate(np.where(change == 0, -1, places)) if len(values) else places
-    same = np.where(first < 0, probe.same + places + 1, places - first + 1)
+    same = np.where(first < 0, probe.same_count + places + 1, places - first + 1)
     since = np.where(first < 0, probe.same_since, at[np.maximum(first, 0)])
-    triple = ~np.isnan(before) & ~np.isnan(change) & (same <= COUNTED_SAME)
+    triple = ~np.isnan(before) & ~np.isnan(change) & (same <= MAX_SAME_IN_TRIPLE)
     size = np.maximum(np.abs(before), np.abs(change))
-    swing = triple & (before * change < 0) & (1.9 * step <= size) & (size <= doubt.medium.floor_c)
+    swing = triple & (before * change < 0) & (1.9 * step <= size) & (size <= checks.coolant.floor_c)
     triples, swings = probe.triples + np.cumsum(triple), probe.swings + np.cumsum(swing)
-    return _Counts(change, np.where(np.isnan(before), 0.0, before), step, triples, swings, since, same, last)
+    return _CountColumns(
+        change, np.where(np.isnan(before), 0.0, before), step, triples, swings, since, same, last
+    )
 
 
-def _count(probe: Probe, place: int, at: Instants, values: Floats, around: Floats, counts: _Counts) -> Probe:
-    """Give it after readings that only count, the last of which is at `place`; so is the one before it, or it is known."""
+def _counted_up_to(
+    probe: ProbeState, place: int, at: Instants, values: Floats, air: Floats, counts: _CountColumns
+) -> ProbeState:
+    """Return the state after readings that only count, up to the one at `place`."""
     of = int(counts.last[place])
     at_before, c_before = probe.at, probe.c
     if place and counts.last[place - 1] == of - 1 and of > 0:
         earlier = int(np.searchsorted(counts.last, of - 1))
         at_before, c_before = int(at[earlier]), float(values[earlier])
-    return Probe._make(
+    return ProbeState._make(
         (
-            *probe[:CHANGES],
+            *probe[:SELDOM_CHANGING],
             int(at[place]),
             float(values[place]),
-            float(around[place]),
+            float(air[place]),
             at_before,
             c_before,
             float(counts.before[of]),
-            float(counts.step[of]),
+            float(counts.least_step_c[of]),
             int(counts.triples[of]),
             int(counts.swings[of]),
             int(counts.since[of]),
-            int(counts.same[of]),
+            int(counts.same_count[of]),
         )
     )
 
 
-def _remarkable(doubt: Doubt, values: Floats, around: Floats, counts: _Counts) -> Bools:
-    """Say which readings may change more than counts; rather one too many than too few."""
-    odd = np.abs(values - around) <= doubt.near_c
-    jumps = (np.abs(counts.change) > doubt.medium.floor_c) | (counts.change >= SHIFT_C)
-    stuck = counts.same >= SAME
+def _may_change_symptoms(checks: ProbeChecks, values: Floats, air: Floats, counts: _CountColumns) -> Bools:
+    """Return which readings may change more than counts; too many is harmless, too few is not."""
+    odd = np.abs(values - air) <= checks.near_c
+    jumps = (np.abs(counts.change) > checks.coolant.floor_c) | (counts.change >= SHIFT_C)
+    stuck = counts.same_count >= SAME
     if jumps.any() or stuck.any():
         stuck &= (counts.swings >= NOISY * counts.triples) & (counts.swings > 0)
         where = np.searchsorted(counts.last, np.flatnonzero(jumps | stuck))

@@ -1,7 +1,8 @@
-"""Pure: how a temperature goes on, from its last levels: a robust line or Newton's law, and when it reaches a limit.
+"""Pure: extrapolates a temperature from its last levels, by a robust line or by Newton's law, up to a limit.
 
-Far from its surroundings a payload warms nearly linearly, as a dry shipper does once its nitrogen is used up (Spijkers,
-Damas, Vanapalli, IIR Congress 2023, no. 0199); near them by Newton's law, which is a line in ln |surroundings - payload|.
+Far from ambient a payload warms nearly linearly, as a dry shipper does once its nitrogen is used up
+(Spijkers, Damas, Vanapalli, IIR Congress 2023, no. 0199). Near ambient it follows Newton's law, which is a
+line in ln |ambient - payload|.
 """
 
 from collections.abc import Sequence
@@ -18,22 +19,24 @@ from alerts.model import Duration, Instant
 
 Point = tuple[Instant, float]
 """When, and the level in °C."""
-_LENGTHS = (18, 12, 8, 6, 4, 3)
-"""The longest of these stretches that is still straight is taken: after a turn the short ones follow sooner."""
-LONGEST, _FEWEST = _LENGTHS[0], _LENGTHS[-1]
-_EDGE = 1 + 1e-6
+_WINDOWS = (18, 12, 8, 6, 4, 3)
+"""The longest of these windows that is still straight is used: after a turn, the short ones respond
+sooner."""
+MAX_POINTS, _MIN_POINTS = _WINDOWS[0], _WINDOWS[-1]
+_ROUNDING_MARGIN = 1 + 1e-6
 _Z = 1.645
-"""Of a normal distribution, 90 % lie so many standard deviations around the mean."""
-_STRAIGHT = 0.05
-"""A course whose slope changes by less than this share is taken for straight."""
-_ROUNDED_C = 0.03
-"""Levels are not known better than that: readings are rounded to tenths."""
+"""90 % of a normal distribution is within this many standard deviations of the mean."""
+_MIN_DECAY = 0.05
+"""A curve whose slope changes by less than this share counts as straight."""
+_MIN_NOISE_C = 0.03
+"""Readings are rounded to tenths, so levels are not known better than this."""
 
 
 class Trend(NamedTuple):
-    """Where the temperature is, in °C, how fast it moves in °C per microsecond, how sure that is, and how it slows down.
+    """The level in °C, its slope in °C per microsecond with standard deviation, and how the slope decays.
 
-    `length` is how long the stretch is, `decays` by how much per microsecond the slope falls, as a share; 0 where it does not.
+    `span` is the length of the window. `decay_rate` is the relative fall of the slope per microsecond; 0
+    if it does not fall.
     """
 
     at: Instant
@@ -41,158 +44,162 @@ class Trend(NamedTuple):
     slope: float
     slope_sd: float
     noise_c: float
-    decays: float
-    length: Duration
+    decay_rate: float
+    span: Duration
     spacing: Duration
 
 
 def trend(points: Sequence[Point]) -> Trend | None:
-    """Give the trend at the last of the points, oldest first; None where they are too few."""
+    """Return the trend at the last of the points, which are oldest first; None if there are too few."""
     at, celsius = [at for at, _ in points], [celsius for _, celsius in points]
-    now = straight(at, celsius)
-    return None if now is None else slowing(now, at, celsius)
+    now = linear_trend(at, celsius)
+    return None if now is None else with_decay(now, at, celsius)
 
 
-def straight(at: Sequence[Instant], celsius: Sequence[float]) -> Trend | None:
-    """Give the same as if it would not slow down, which most often is all that is needed."""
+def linear_trend(at: Sequence[Instant], celsius: Sequence[float]) -> Trend | None:
+    """Return the trend without decay, which is usually all that is needed."""
     count = len(at)
-    if count < _FEWEST:
+    if count < _MIN_POINTS:
         return None
-    noise = max(_noise(celsius), _ROUNDED_C)
-    for length in _LENGTHS:
+    noise = max(_noise(celsius), _MIN_NOISE_C)
+    for length in _WINDOWS:
         if length > count:
             continue
-        level, slope, left, spread = _line(at[-length:], celsius[-length:])
-        if left <= 1.3 * noise or length == _FEWEST:
+        level, slope, residual, spread = _least_squares(at[-length:], celsius[-length:])
+        if residual <= 1.3 * noise or length == _MIN_POINTS:
             break
-    else:  # pragma: no cover - the shortest always ends it
+    else:  # the shortest window always breaks
         raise AssertionError
     return Trend(
         at=at[-1],
         celsius=level,
         slope=slope,
-        slope_sd=max(left, noise) / sqrt(spread),
+        slope_sd=max(residual, noise) / sqrt(spread),
         noise_c=noise,
-        decays=0.0,
-        length=at[-1] - at[-length],
+        decay_rate=0.0,
+        span=at[-1] - at[-length],
         spacing=at[-1] - at[-2],
     )
 
 
-def going_nowhere(
+def surely_meaningless(
     at: Sequence[Instant], celsius: Sequence[float], sure: float, moved: float
 ) -> NDArray[np.bool_]:
-    """Say of each stretch of the greatest length, oldest first, whether `straight` surely gives a trend that means nothing.
+    """For each longest window, oldest first, return whether `linear_trend` surely gives a meaningless trend.
 
-    That is one whose slope is at most `sure` times its standard deviation, or that moves by at most `moved` times its noise.
+    That is one whose slope is at most `sure` times its standard deviation, or that moves by at most
+    `moved` times its noise.
     """
     levels, times = np.array(celsius), np.array(at)
     second = np.abs(np.diff(levels, 2))
-    half = (LONGEST - 2) // 2
-    sorted_ = np.partition(sliding_window_view(second, LONGEST - 2), (half - 1, half), axis=1)
-    noise = np.maximum((sorted_[:, half - 1] + sorted_[:, half]) / 2 / 0.6745 / sqrt(6), _ROUNDED_C)
-    ends, levels = sliding_window_view(times, LONGEST), sliding_window_view(levels, LONGEST)
-    apart = ends - ends.mean(axis=1, keepdims=True)
-    off = levels - levels.mean(axis=1, keepdims=True)
-    spread = np.einsum("ij,ij->i", apart, apart)
-    slope = np.abs(np.einsum("ij,ij->i", apart, off)) / spread
-    left = np.sqrt(np.maximum(np.einsum("ij,ij->i", off, off) - slope * slope * spread, 0) / (LONGEST - 2))
-    # By a little more than rounding can move: what is near the edge is looked at by itself.
-    is_straight = left * _EDGE <= 1.3 * noise
-    unsure = slope * _EDGE <= sure * np.maximum(left, noise) / np.sqrt(spread)
+    half = (MAX_POINTS - 2) // 2
+    sorted_ = np.partition(sliding_window_view(second, MAX_POINTS - 2), (half - 1, half), axis=1)
+    noise = np.maximum((sorted_[:, half - 1] + sorted_[:, half]) / 2 / 0.6745 / sqrt(6), _MIN_NOISE_C)
+    ends, levels = sliding_window_view(times, MAX_POINTS), sliding_window_view(levels, MAX_POINTS)
+    deviations = ends - ends.mean(axis=1, keepdims=True)
+    offsets = levels - levels.mean(axis=1, keepdims=True)
+    spread = np.einsum("ij,ij->i", deviations, deviations)
+    slope = np.abs(np.einsum("ij,ij->i", deviations, offsets)) / spread
+    residual = np.sqrt(
+        np.maximum(np.einsum("ij,ij->i", offsets, offsets) - slope * slope * spread, 0) / (MAX_POINTS - 2)
+    )
+    # With a margin for rounding: what is near the edge is examined individually.
+    is_straight = residual * _ROUNDING_MARGIN <= 1.3 * noise
+    unsure = slope * _ROUNDING_MARGIN <= sure * np.maximum(residual, noise) / np.sqrt(spread)
     length = ends[:, -1] - ends[:, 0]
-    still = slope * length * _EDGE <= moved * noise
-    nowhere: NDArray[np.bool_] = is_straight & (unsure | still)
-    return nowhere
+    barely_moved = slope * length * _ROUNDING_MARGIN <= moved * noise
+    meaningless: NDArray[np.bool_] = is_straight & (unsure | barely_moved)
+    return meaningless
 
 
-def slowing(now: Trend, at: Sequence[Instant], celsius: Sequence[float]) -> Trend:
-    """Say by how much a trend slows down, by the halves of its stretch, or by the stretch before it.
+def with_decay(now: Trend, at: Sequence[Instant], celsius: Sequence[float]) -> Trend:
+    """Add how fast a trend slows down, by the halves of its window, or by the window before it.
 
-    The stretch was chosen for being straight: so what came before it often tells more.
+    The window was chosen for being straight, so what came before it often tells more.
     """
-    length = len(at) - at.index(now.at - now.length)
+    length = len(at) - at.index(now.at - now.span)
     half = length // 2
     first, last = slice(-length, half + 1 - length), slice(-half - 1, None)
     before, part = slice(max(0, len(at) - 2 * length + 1), len(at) - length + 1), slice(-length, None)
-    decays = max(
-        _falls(at[first], celsius[first], at[last], celsius[last], now.slope),
-        _falls(at[before], celsius[before], at[part], celsius[part], now.slope),
+    decay_rate = max(
+        _decay_between(at[first], celsius[first], at[last], celsius[last], now.slope),
+        _decay_between(at[before], celsius[before], at[part], celsius[part], now.slope),
     )
-    return now._replace(decays=decays)
+    return now._replace(decay_rate=decay_rate)
 
 
-def reaches(
-    now: Trend, limit_c: float, surroundings_c: float | None, model_sd: float, farthest: float
+def time_until(
+    now: Trend, limit_c: float, ambient_c: float | None, model_sd: float, farthest: float
 ) -> tuple[Duration, Duration, Duration] | None:
-    """Give when it reaches a limit on its way: at the earliest, expected, at the latest; None where it does not.
+    """Return how long until it reaches a limit: earliest, expected, latest; None if it does not.
 
-    No further ahead is looked than `farthest` times the length of the stretch that is known. The interval is lognormal: of how uncertain the slope is and, by `model_sd`, of how it will change.
+    It looks no further ahead than `farthest` times the window. The interval is lognormal: it combines the
+    uncertainty of the slope and, by `model_sd`, of how the slope will change.
     """
-    ahead = limit_c - now.celsius
-    if not now.slope or (ahead > 0) != (now.slope > 0) or now.slope_sd >= abs(now.slope):
+    distance_c = limit_c - now.celsius
+    if not now.slope or (distance_c > 0) != (now.slope > 0) or now.slope_sd >= abs(now.slope):
         return None
-    linear = ahead / now.slope
+    linear = distance_c / now.slope
     expected = linear
-    if now.decays and not _gets_there(now, ahead):
+    if now.decay_rate and not _gets_that_far(now, distance_c):
         return None
-    if surroundings_c is not None:
-        away, then = surroundings_c - now.celsius, surroundings_c - limit_c
-        if away * now.slope <= 0 or then / away <= 0.02:
-            return None  # it tends to where the limit is not reached
-        # The slope is that of the middle of the stretch.
-        expected = (away / now.slope + now.length / 2) * log(away / then)
-    if abs(expected) > farthest * now.length:
+    if ambient_c is not None:
+        from_ambient, from_ambient_at_limit = ambient_c - now.celsius, ambient_c - limit_c
+        if from_ambient * now.slope <= 0 or from_ambient_at_limit / from_ambient <= 0.02:
+            return None  # its asymptote is before the limit
+        # The slope is that of the middle of the window.
+        expected = (from_ambient / now.slope + now.span / 2) * log(from_ambient / from_ambient_at_limit)
+    if abs(expected) > farthest * now.span:
         return None
     sd = sqrt((now.slope_sd / now.slope) ** 2 + model_sd**2)
     low, high = expected * exp(-_Z * sd), expected * exp(_Z * sd)
-    # It is reached with a reading, and the next one may have to come first.
+    # A reading reaches the limit, and the next one may have to come first.
     return int(low), int(expected), int(high) + now.spacing
 
 
-def _falls(
+def _decay_between(
     first_at: Sequence[Instant],
     first_c: Sequence[float],
     last_at: Sequence[Instant],
     last_c: Sequence[float],
     slope: float,
 ) -> float:
-    """Say how fast the slope falls from one stretch to another, as a share per microsecond; 0 where it does not fall."""
+    """Return the relative decay of the slope per microsecond between two windows; 0 if it does not fall."""
     if len(first_at) < 3:
         return 0.0
-    before, after = _line(first_at, first_c)[1], _line(last_at, last_c)[1]
-    if before * slope <= 0 or after * slope <= 0 or before / after <= 1 + _STRAIGHT:
+    before, after = _least_squares(first_at, first_c)[1], _least_squares(last_at, last_c)[1]
+    if before * slope <= 0 or after * slope <= 0 or before / after <= 1 + _MIN_DECAY:
         return 0.0
-    apart = (last_at[-1] + last_at[0] - first_at[-1] - first_at[0]) / 2
-    return log(before / after) / apart
+    deviations = (last_at[-1] + last_at[0] - first_at[-1] - first_at[0]) / 2
+    return log(before / after) / deviations
 
 
-def _gets_there(now: Trend, ahead: float) -> bool:
-    """Say whether a course that slows down gets as far as that."""
-    return abs(now.slope / now.decays) * exp(-now.decays * now.length / 2) > abs(ahead)
+def _gets_that_far(now: Trend, distance_c: float) -> bool:
+    """Return whether a decaying trend gets that far."""
+    return abs(now.slope / now.decay_rate) * exp(-now.decay_rate * now.span / 2) > abs(distance_c)
 
 
-def _line(at: Sequence[Instant], celsius: Sequence[float]) -> tuple[float, float, float, float]:
-    """Give the end and the slope of the line of least squares, how far points lie from it, and the spread of their times."""
+def _least_squares(at: Sequence[Instant], celsius: Sequence[float]) -> tuple[float, float, float, float]:
+    """Return end and slope of the least-squares line, residual deviation and the spread of times."""
     count, base = len(at), at[-1]
-    mean_at, apart, spread = _times(tuple([one - base for one in at]))
+    mean_at, deviations, spread = _centred_times(tuple([instant - base for instant in at]))
     mean_c = sum(celsius) / count
-    off = [one - mean_c for one in celsius]
-    slope = sum(map(mul, apart, off)) / spread
-    left = max(0.0, sum(map(mul, off, off)) - slope * slope * spread)
-    return mean_c - slope * mean_at, slope, sqrt(left / max(1, count - 2)), spread
+    offsets = [level - mean_c for level in celsius]
+    slope = sum(map(mul, deviations, offsets)) / spread
+    residual = max(0.0, sum(map(mul, offsets, offsets)) - slope * slope * spread)
+    return mean_c - slope * mean_at, slope, sqrt(residual / max(1, count - 2)), spread
 
 
 @lru_cache(maxsize=4096)
-def _times(at: tuple[int, ...]) -> tuple[float, tuple[float, ...], float]:
-    """Give the mean of instants, how far each is from it, and the sum of their squares; loggers are regular."""
+def _centred_times(at: tuple[int, ...]) -> tuple[float, tuple[float, ...], float]:
+    """Return the mean of instants, the deviations from it and the sum of their squares; loggers are regular."""
     mean = sum(at) / len(at)
-    apart = tuple(one - mean for one in at)
-    return mean, apart, sum(map(mul, apart, apart))
+    deviations = tuple(instant - mean for instant in at)
+    return mean, deviations, sum(map(mul, deviations, deviations))
 
 
 def _noise(celsius: Sequence[float]) -> float:
-    """Give the standard deviation of levels around any smooth course: by second differences, which a turn leaves alone."""
+    """Return the standard deviation of levels around a smooth curve; second differences ignore turns."""
     second = sorted(
         [
             abs(before - 2 * here + after)

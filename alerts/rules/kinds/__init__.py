@@ -1,1 +1,1 @@
-"""Pure: the rules, one file for each kind of alert; none imports another."""
+"""Pure: one rule per file, one file per kind of alert; no kind imports another."""

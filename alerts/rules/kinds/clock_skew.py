@@ -1,14 +1,15 @@
-"""Pure: the logger's clock is wrong, as far as the times at which its readings arrive can show.
+"""Pure: the logger's clock is wrong, as far as the arrival times of its readings show.
 
-What can be known. A reading never arrives before it is measured: one that does says for certain that the clock is
-ahead, by at least so much. How late one arrives says little: it was delayed, or kept during a flight, or the clock is
-behind. Only the newest reading of an upload has waited for nothing; where upload after upload, for hours, even that
-one is late, and always by the same, the clock is behind. But a logger that works off a backlog in step with its readings
-looks the same: there the delay grew while seq and time went on as always, which no clock that is set back does. What
-is ahead by more than five minutes is refused on receipt, so that a clock a whole hour ahead is not seen here at all.
+What can be known. A reading never arrives before it is measured. One that does proves that the clock is
+ahead, by at least that much. A late arrival says little: the reading was delayed, or kept during a flight, or
+the clock is behind. Only the newest reading of an upload has not waited. If even that one is late in upload
+after upload, for hours, and always by the same delay, the clock is behind. A logger that works off a backlog
+in step with its readings looks the same, but there the delay grew while sequence numbers and time went on as
+usual, which no clock that is set back does. Readings more than five minutes ahead are refused on receipt, so
+a clock that is a whole hour ahead is not seen here at all.
 
-A clock that was set back between two readings shows in their numbers: seq grows while time falls. In order of time,
-seq then falls. One fall by itself, in a logger that does not number its restarts, is a restart.
+A clock that was set back between two readings shows in their numbers: seq grows while time falls. In order of
+time, seq then falls. A single fall, in a logger that does not number its restarts, is a restart.
 """
 
 from dataclasses import dataclass
@@ -22,10 +23,10 @@ from alerts import wording
 from alerts.excursions.trace import Channel, Instants, Trace
 from alerts.kinds import KINDS
 from alerts.model import SECOND, AlertKind, Duration, Instant
-from alerts.rules.blocks.burst import NO_BURST, Burst, BurstTiming, burst
-from alerts.rules.blocks.signs import Sign, together
+from alerts.rules.blocks.burst import NO_BURST, Burst, BurstTiming, fold_burst
+from alerts.rules.blocks.symptoms import Symptom, merge_symptoms
 from alerts.rules.facts import Facts
-from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
+from alerts.rules.rule import NOTHING, DeviceRule, Look, LookTime, Tuning
 
 _SEVERITY = KINDS[AlertKind.CLOCK_SKEW].severity
 
@@ -33,19 +34,19 @@ Numbers: TypeAlias = NDArray[np.float64]
 
 MINUTE: Duration = 60 * SECOND
 HOUR: Duration = 60 * MINUTE
-UPLOADS = 6
-"""So many uploads must be late in the same way."""
-NEVER = -1.0
+MIN_UPLOADS = 6
+"""This many uploads must be late by the same delay."""
+MISSING = -1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Skew(Tuning):
-    """From when on a clock is wrong.
+class ClockSkewTuning(Tuning):
+    """When a clock is wrong.
 
-    Quartz clocks lose or gain 4 to 11 s a day, so that 120 s is more than a long journey; 5 minutes ahead, readings
-    are refused. Being behind is told from 20 minutes on, since mobile networks delay by some, and only after 3 hours
-    of uploads whose delays differ by at most 10 minutes. What was ahead or jumped is told until it has been
-    right for 6 hours.
+    Quartz clocks lose or gain 4 to 11 s a day, so 120 s is more than a long journey; 5 minutes ahead,
+    readings are refused. A clock that is behind is reported from 20 minutes on, since mobile networks
+    cause some delay, and only after 3 hours of uploads whose delays differ by at most 10 minutes. A clock
+    that was ahead or jumped is reported until it has been right for 6 hours.
     """
 
     ahead_s: float = 120
@@ -55,10 +56,10 @@ class Skew(Tuning):
     quiet_s: float = 21_600
 
 
-class Late(NamedTuple):
-    """The run of uploads that are late by the same: since when, how many, the least and most delay, the newest.
+class LateUploads(NamedTuple):
+    """Uploads in a row that are late by the same: since when, how many, the least and greatest delay, the newest.
 
-    `explained` where the run began with a delay that grew while seq and time went on: a backlog and not the clock.
+    `explained` if they began with a delay that grew while seq and time went on: a backlog, not the clock.
     """
 
     since: Instant | None = None
@@ -69,49 +70,52 @@ class Late(NamedTuple):
     explained: bool = False
 
 
-class Newest(NamedTuple):
-    """The newest reading that says when it arrived; NEVER is a number that it does not carry.
+class NewestReading(NamedTuple):
+    """The newest reading with an arrival time; MISSING is a number that it does not carry.
 
-    `ended` is the delay of the upload before its own, NEVER where there was none; `follows` says that from that one on
-    numbers and time went on as always: what has waited for longer then, has waited in a queue.
+    `previous_delay` is the delay of the upload before its own, MISSING if there was none. `follows` says
+    that since that one numbers and time went on as usual: if it waited longer then, it waited in a queue.
     """
 
     at: Instant = 0
     received_at: Instant = 0
-    boot: float = NEVER
-    seq: float = NEVER
-    ended: float = NEVER
+    boot: float = MISSING
+    seq: float = MISSING
+    previous_delay: float = MISSING
     follows: bool = False
 
 
-class Counted(NamedTuple):
+class LastNumbered(NamedTuple):
     """The newest reading that has a number."""
 
-    boot: float = NEVER
-    seq: float = NEVER
+    boot: float = MISSING
+    seq: float = MISSING
 
 
-_ON_TIME, _NONE, _UNCOUNTED = Late(), Newest(), Counted()
+_ON_TIME, _NONE, _UNNUMBERED = LateUploads(), NewestReading(), LastNumbered()
 
 
 @dataclass(frozen=True, slots=True)
 class ClockSkewState:
-    """Bursts of readings from the future (seconds) and of numbers that fall; the late run, and the newest that counted."""
+    """Bursts of readings from the future and of falling numbers; the late uploads, current and confirmed.
+
+    The peak of `ahead` is in seconds.
+    """
 
     ahead: Burst = NO_BURST
     falls: Burst = NO_BURST
-    late: Late = _ON_TIME
-    told: Late = _ON_TIME
-    told_until: Instant | None = None
-    newest: Newest = _NONE
-    counted: Counted = _UNCOUNTED
+    late: LateUploads = _ON_TIME
+    confirmed: LateUploads = _ON_TIME
+    confirmed_until: Instant | None = None
+    newest: NewestReading = _NONE
+    numbered: LastNumbered = _UNNUMBERED
 
 
-class ClockSkew(DeviceRule[Skew, ClockSkewState]):
+class ClockSkew(DeviceRule[ClockSkewTuning, ClockSkewState]):
     """A clock that is ahead, behind or set back."""
 
     kind: ClassVar[AlertKind] = AlertKind.CLOCK_SKEW
-    tuning = Skew
+    tuning = ClockSkewTuning
     state = ClockSkewState
     reads = frozenset({Channel.RECEIVED_AT, Channel.SEQ})
     also_reads = frozenset({Channel.BOOT})
@@ -123,94 +127,100 @@ class ClockSkew(DeviceRule[Skew, ClockSkewState]):
         "quiet_s": (1, 604_800),
     }
 
-    def fold(self, tuning: Skew, facts: Facts, state: ClockSkewState, trace: Trace) -> ClockSkewState:
+    def fold(
+        self, tuning: ClockSkewTuning, facts: Facts, state: ClockSkewState, trace: Trace
+    ) -> ClockSkewState:
         """Follow how late readings arrive, and whether their numbers grow with time."""
         del facts
-        if len(trace) == 1 and (after := _usual(tuning, state, trace)) is not None:
+        if len(trace) == 1 and (after := _fold_normal_reading(tuning, state, trace)) is not None:
             return after
         if not trace.channels.keys() & self.reads:
             return state
         received, seq = trace.channels.get(Channel.RECEIVED_AT), trace.channels.get(Channel.SEQ)
         nothing = np.full(len(trace), np.nan)
         seq = nothing if seq is None else seq
-        boot = _or_never(trace.channels.get(Channel.BOOT, nothing))
-        falls, counted = _fallen(tuning, state, trace.at, boot, seq)
-        ahead, told = state.ahead, (state.late, state.told, state.told_until, state.newest)
+        boot = _or_missing(trace.channels.get(Channel.BOOT, nothing))
+        falls, numbered = _find_falling_numbers(tuning, state, trace.at, boot, seq)
+        ahead, uploads = state.ahead, (state.late, state.confirmed, state.confirmed_until, state.newest)
         if received is not None and len(known := np.flatnonzero(~np.isnan(received))):
             at, arrived = trace.at[known], received[known].astype(np.int64)
-            ahead = burst(_ahead(tuning), ahead, at, (at - arrived) / SECOND)
-            numbers = _or_never(seq[known])
-            told = _uploads(tuning, state, np.array((at, arrived)), np.array((boot[known], numbers)))
-        return ClockSkewState(ahead, falls, *told, counted)
+            ahead = fold_burst(_ahead(tuning), ahead, at, (at - arrived) / SECOND)
+            numbers = _or_missing(seq[known])
+            uploads = _fold_uploads(tuning, state, np.array((at, arrived)), np.array((boot[known], numbers)))
+        return ClockSkewState(ahead, falls, *uploads, numbered)
 
-    def look(self, tuning: Skew, facts: Facts, state: ClockSkewState, moment: Moment) -> Look:
-        """Tell how the clock is wrong, by the newest that was seen of it."""
+    def look(self, tuning: ClockSkewTuning, facts: Facts, state: ClockSkewState, look_time: LookTime) -> Look:
+        """Report how the clock is wrong, by the newest evidence."""
         del facts
-        signs = []
+        symptoms = []
         seen = max(state.newest.at, state.ahead.last, state.falls.last)
         if state.ahead.since is not None:
-            signs.append(_sign_ahead(state.ahead, state.ahead.until(_ahead(tuning), seen)))
+            symptoms.append(_symptom_ahead(state.ahead, state.ahead.ended_at(_ahead(tuning), seen)))
         if state.falls.since is not None and max(state.falls.peak, state.falls.times) >= 2:
-            signs.append(_sign_set_back(state.falls, state.falls.until(_set_back(tuning), seen)))
-        if _counts(tuning, state.late):
-            signs.append(_sign_behind(state.late, None))
-        elif state.told.since is not None:
-            signs.append(_sign_behind(state.told, state.told_until))
-        return Look(found=together(signs, moment.over)) if signs else NOTHING
+            symptoms.append(_symptom_set_back(state.falls, state.falls.ended_at(_set_back(tuning), seen)))
+        if _is_confirmed(tuning, state.late):
+            symptoms.append(_symptom_behind(state.late, None))
+        elif state.confirmed.since is not None:
+            symptoms.append(_symptom_behind(state.confirmed, state.confirmed_until))
+        return Look(found=merge_symptoms(symptoms, look_time.shipment_ended_at)) if symptoms else NOTHING
 
 
-def _or_never(numbers: Numbers) -> Numbers:
-    return np.where(np.isnan(numbers), NEVER, numbers)
+def _or_missing(numbers: Numbers) -> Numbers:
+    return np.where(np.isnan(numbers), MISSING, numbers)
 
 
-def _usual(tuning: Skew, state: ClockSkewState, trace: Trace) -> ClockSkewState | None:
-    """Take a single reading that arrived as it should, which is what is folded most often; None for any other."""
+def _fold_normal_reading(
+    tuning: ClockSkewTuning, state: ClockSkewState, trace: Trace
+) -> ClockSkewState | None:
+    """Fold a single reading that arrived normally, which is the usual case; None for any other."""
     channels = trace.channels
     if Channel.RECEIVED_AT not in channels or state.late.since is not None:
         return None
     at, arrived = int(trace.at[0]), float(channels[Channel.RECEIVED_AT][0])
-    boot = float(channels[Channel.BOOT][0]) if Channel.BOOT in channels else NEVER
-    seq = float(channels[Channel.SEQ][0]) if Channel.SEQ in channels else NEVER
-    boot, seq = NEVER if isnan(boot) else boot, NEVER if isnan(seq) else seq
+    boot = float(channels[Channel.BOOT][0]) if Channel.BOOT in channels else MISSING
+    seq = float(channels[Channel.SEQ][0]) if Channel.SEQ in channels else MISSING
+    boot, seq = MISSING if isnan(boot) else boot, MISSING if isnan(seq) else seq
     before, limit = state.newest, tuning.behind_s * SECOND
     if not -0.5 * tuning.ahead_s * SECOND < arrived - at < limit:  # or NaN
         return None
     if before.received_at - before.at >= limit or (
-        seq != NEVER and boot == state.counted.boot and seq <= state.counted.seq
+        seq != MISSING and boot == state.numbered.boot and seq <= state.numbered.seq
     ):
         return None
-    ended, follows = before.ended, before.follows
+    ended, follows = before.previous_delay, before.follows
     if before.at and not 2 * (int(arrived) - before.received_at) < at - before.at:
         ended, follows = float(before.received_at - before.at), _follow(before.boot, before.seq, boot, seq)
-    newest = Newest(at, int(arrived), boot, seq, ended, follows)
-    counted = state.counted if seq == NEVER else Counted(boot, seq)
-    return ClockSkewState(state.ahead, state.falls, state.late, state.told, state.told_until, newest, counted)
+    newest = NewestReading(at, int(arrived), boot, seq, ended, follows)
+    numbered = state.numbered if seq == MISSING else LastNumbered(boot, seq)
+    return ClockSkewState(
+        state.ahead, state.falls, state.late, state.confirmed, state.confirmed_until, newest, numbered
+    )
 
 
 def _follow(boot_before: float, before: float, boot: float, seq: float) -> bool:
-    return boot == boot_before and seq == before + 1 and before != NEVER
+    return boot == boot_before and seq == before + 1 and before != MISSING
 
 
-def _fallen(
-    tuning: Skew, state: ClockSkewState, at: Instants, boot: Numbers, seq: Numbers
-) -> tuple[Burst, Counted]:
-    """Find where numbers fall although time grows: twice as telling where restarts are numbered."""
+def _find_falling_numbers(
+    tuning: ClockSkewTuning, state: ClockSkewState, at: Instants, boot: Numbers, seq: Numbers
+) -> tuple[Burst, LastNumbered]:
+    """Find numbers that fall although time grows; where restarts are numbered, that counts twice."""
     known = np.flatnonzero(~np.isnan(seq))
     if not len(known):
-        return state.falls, state.counted
-    boots, numbers = np.append(state.counted.boot, boot[known]), np.append(state.counted.seq, seq[known])
+        return state.falls, state.numbered
+    boots, numbers = np.append(state.numbered.boot, boot[known]), np.append(state.numbered.seq, seq[known])
     fell = (np.diff(numbers) < 0) & (np.diff(boots) == 0)
-    values = np.where(fell, np.where(boots[1:] == NEVER, 1.0, 2.0), 0.0)
-    counted = Counted(float(boots[-1]), float(numbers[-1]))
-    return burst(_set_back(tuning), state.falls, at[known], values), counted
+    values = np.where(fell, np.where(boots[1:] == MISSING, 1.0, 2.0), 0.0)
+    numbered = LastNumbered(float(boots[-1]), float(numbers[-1]))
+    return fold_burst(_set_back(tuning), state.falls, at[known], values), numbered
 
 
-def _uploads(
-    tuning: Skew, state: ClockSkewState, times: Instants, numbers: Numbers
-) -> tuple[Late, Late, Instant | None, Newest]:
-    """Bring the run of late uploads forward. Rows: when measured, when arrived; boot, seq.
+def _fold_uploads(
+    tuning: ClockSkewTuning, state: ClockSkewState, times: Instants, numbers: Numbers
+) -> tuple[LateUploads, LateUploads, Instant | None, NewestReading]:
+    """Fold uploads. Rows: when measured, when arrived; boot, seq.
 
-    The next reading is of the same upload if it came after less than half of the time that lies between both.
+    The next reading is of the same upload if it came after less than half of the time between both.
     """
     before = state.newest
     if before.at:
@@ -219,89 +229,93 @@ def _uploads(
     measured, arrived = times
     ends = np.flatnonzero(~(2 * np.diff(arrived) < np.diff(measured)))
     delays = (arrived - measured)[ends]
-    follows = (np.diff(numbers[0]) == 0) & (np.diff(numbers[1]) == 1) & (numbers[1, :-1] != NEVER)
-    late, told, until = state.late, state.told, state.told_until
-    ended, follow = before.ended, before.follows
+    follows = (np.diff(numbers[0]) == 0) & (np.diff(numbers[1]) == 1) & (numbers[1, :-1] != MISSING)
+    late, confirmed, until = state.late, state.confirmed, state.confirmed_until
+    ended, follow = before.previous_delay, before.follows
     if late.since is not None or (len(ends) and delays.max() >= tuning.behind_s * SECOND):
         for place, delay in zip(ends.tolist(), delays.tolist(), strict=True):
             at = int(measured[place])
-            after = _then(tuning, late, at, delay, queued=follow, grew=delay - ended if ended != NEVER else 0)
-            if after.since != late.since and _counts(tuning, late):
-                told, until = late, at
+            after = _add_upload(
+                tuning, late, at, delay, queued=follow, grew=delay - ended if ended != MISSING else 0
+            )
+            if after.since != late.since and _is_confirmed(tuning, late):
+                confirmed, until = late, at
             late, ended, follow = after, float(delay), bool(follows[place])
     elif len(ends):
         ended, follow = float(delays[-1]), bool(follows[ends[-1]])
-    newest = Newest(
+    newest = NewestReading(
         int(measured[-1]), int(arrived[-1]), float(numbers[0, -1]), float(numbers[1, -1]), ended, follow
     )
-    return late, told, until, newest
+    return late, confirmed, until, newest
 
 
-def _then(tuning: Skew, late: Late, at: Instant, delay: Duration, *, queued: bool, grew: float) -> Late:
-    """Give the run after one more upload, the newest reading of which came `delay` after it was measured."""
+def _add_upload(
+    tuning: ClockSkewTuning, late: LateUploads, at: Instant, delay: Duration, *, queued: bool, grew: float
+) -> LateUploads:
+    """Return the late uploads after one more, the newest reading of which came `delay` after it was measured."""
     differ = tuning.differ_s * SECOND
     if delay < tuning.behind_s * SECOND:
         return _ON_TIME
     if late.since is not None and max(late.most, delay) - min(late.least, delay) <= differ:
         least, most = min(late.least, delay), max(late.most, delay)
-        return Late(late.since, late.uploads + 1, least, most, at, late.explained)
+        return LateUploads(late.since, late.uploads + 1, least, most, at, late.explained)
     explained = queued and (grew > differ or (late.since is not None and late.explained))
-    return Late(at, 1, delay, delay, at, explained)
+    return LateUploads(at, 1, delay, delay, at, explained)
 
 
-def _counts(tuning: Skew, late: Late) -> bool:
-    if late.since is None or late.explained or late.uploads < UPLOADS:
+def _is_confirmed(tuning: ClockSkewTuning, late: LateUploads) -> bool:
+    if late.since is None or late.explained or late.uploads < MIN_UPLOADS:
         return False
     return late.last - late.since >= tuning.lasts_s * SECOND
 
 
-def _sign_ahead(ahead: Burst, until: Instant | None) -> Sign:
+def _symptom_ahead(ahead: Burst, until: Instant | None) -> Symptom:
     assert ahead.since is not None
     seconds = round(ahead.peak // 30 * 30)  # in steps: each new peak would be a revision
     by = wording.duration(seconds * SECOND)
-    return Sign(
+    return Symptom(
         severity=_SEVERITY,
-        message=f"Logger's clock is at least {by} ahead: its readings came before the time they carry; {_MEANS}",
+        message=f"Logger's clock is at least {by} ahead: its readings came before the time they carry; {_CONSEQUENCE}",
         since=ahead.since,
         until=until,
         details={"ahead_s": seconds},
     )
 
 
-def _sign_set_back(falls: Burst, until: Instant | None) -> Sign:
+def _symptom_set_back(falls: Burst, until: Instant | None) -> Symptom:
     assert falls.since is not None
-    return Sign(
+    return Symptom(
         severity=_SEVERITY,
-        message=f"Logger's clock was set back: its readings are numbered in another order than they are timed; {_MEANS}",
+        message=f"Logger's clock was set back: its readings are numbered in another order than they are timed; {_CONSEQUENCE}",
         since=falls.since,
         until=until,
     )
 
 
-def _sign_behind(late: Late, until: Instant | None) -> Sign:
+def _symptom_behind(late: LateUploads, until: Instant | None) -> Symptom:
     assert late.since is not None
     minutes = round(late.least / MINUTE / 5) * 5
     by = wording.duration(minutes * MINUTE)
     zone = minutes >= 60 and minutes % 30 == 0
     why = ", as if set to another time zone" if zone else ""
-    return Sign(
+    return Symptom(
         severity=_SEVERITY,
-        message=f"Logger's clock is about {by} behind{why}: every upload for hours came so late; {_MEANS}",
+        message=f"Logger's clock is about {by} behind{why}: every upload for hours came so late; {_CONSEQUENCE}",
         since=late.since,
         until=until,
         details={"behind_s": minutes * 60, "time_zone": zone},
     )
 
 
-_MEANS = "the times of its excursions are wrong by that; set it, and note it in the record"
+_CONSEQUENCE = "the times of its excursions are wrong by that; set it, and note it in the record"
 
 
-def _ahead(tuning: Skew) -> BurstTiming:
+def _ahead(tuning: ClockSkewTuning) -> BurstTiming:
     quiet = round(tuning.quiet_s * SECOND)
     return BurstTiming(raise_at=tuning.ahead_s, keep_at=tuning.ahead_s / 2, quiet=quiet)
 
 
-def _set_back(tuning: Skew) -> BurstTiming:
+def _set_back(tuning: ClockSkewTuning) -> BurstTiming:
     return BurstTiming(raise_at=1.0, keep_at=1.0, quiet=round(tuning.quiet_s * SECOND))
 
 

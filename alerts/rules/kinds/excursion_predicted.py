@@ -1,10 +1,10 @@
-"""Pure: what is going to happen to the payload if nothing is done: an excursion, and in one that its budget is used up.
+"""Pure: predicts an excursion, and during one that its stability budget will be used up, if nobody acts.
 
-Theory of operation. Readings are folded into bins, and each bin that is closed gives a trend (`trend.py`). In range it is
-held against the limits: what is to be reached soon is told, until the excursion begins or the trend turns. Out of range,
-where the product has a stability budget, the excursion uses it up at an instant that is known, unless the payload
-recovers before. Where runs begin and end is exact to the reading, by the table of excursion.py. Only one of the two can
-hold at a time, and both are answers to one question; so they are one alert.
+Theory of operation. Readings are folded into bins, and each closed bin gives a trend (`trend.py`). In range,
+the trend is compared with the limits: a limit that will soon be reached is reported until the excursion
+begins or the trend turns. Out of range, if the product has a stability budget, the excursion will use it up
+at a known instant unless the payload recovers before. Runs begin and end exactly at a reading, by the table
+in phases.py. Only one of the two can hold at a time, and both answer one question, so they are one alert.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,61 +22,72 @@ from alerts.excursions.phases import HIGH, IN_RANGE, LOW, PHASES, zones
 from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
-from alerts.rules.blocks.bins import Bin, Open, columns_of, fold_bins
-from alerts.rules.blocks.trend import LONGEST, Trend, going_nowhere, reaches, slowing, straight
-from alerts.rules.blocks.window import in_window
+from alerts.rules.blocks.bins import Bin, OpenBin, bin_columns, fold_bins
+from alerts.rules.blocks.clock_text import clock_text
+from alerts.rules.blocks.in_transit import in_transit
+from alerts.rules.blocks.trend import (
+    MAX_POINTS,
+    Trend,
+    linear_trend,
+    surely_meaningless,
+    time_until,
+    with_decay,
+)
 from alerts.rules.facts import Facts
-from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, Moment, Tuning
+from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, LookTime, Tuning
 
 _CELSIUS, _AMBIENT = range(2)
-_POINTS = LONGEST
+_KEPT_LEVELS = MAX_POINTS
 _DIGITS = 4
-"""Levels are means, and their further digits say nothing."""
-_MANY = 8
-"""So many bins are looked at together first, in columns."""
-_FORGETS = 1 / 300
-"""Where a payload has been before it may well be again; that is forgotten by this share a bin, a day or two in all."""
+"""Levels are means, and further digits mean nothing."""
+_COLUMNS_FROM = 8
+"""From this number of bins on, they are first examined together, in columns."""
+_FORGETTING = 1 / 300
+"""A payload may return to where it was before; that range shrinks by this share per bin, so within a day or
+two."""
 _HOUR = 3600 * SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExcursionPredictedTuning(Tuning):
-    """Figures are chosen by `make bench-detection`; docs/detection.md has what they give."""
+    """Figures are chosen by `make bench-detection`; docs/detection.md has the results."""
 
     bin_s: float = 300
     horizon_s: float = 6 * 3600
-    """An excursion is told when it is expected within this,"""
+    """An excursion is reported when it is expected within this,"""
     clear_horizon_s: float = 9 * 3600
-    """and no more when not within this."""
+    """and cleared when it is not expected within this."""
     confirm: float = 2
-    """So many bins in a row must say so, to begin and to end;"""
+    """It takes this many bins in a row to report and to clear;"""
     certain: float = 12.0
-    """one is enough to begin where the slope is so many times its standard deviation."""
+    """a single one is enough to report if the slope is this many times its standard deviation."""
     sure: float = 4.0
-    """The slope must be so many times its standard deviation,"""
+    """The slope must be this many times its standard deviation,"""
     moved: float = 4.0
-    """and the payload must have moved by so many times its noise."""
+    """and the payload must have moved by this many times its noise."""
     farthest: float = 3.5
-    """No further ahead is looked than so many times what has been seen of a trend,"""
+    """A trend is extrapolated by at most this many times its observed span,"""
     box_farthest: float = 1.25
-    """and so many of a payload with two limits: a box settles on a new plateau within hours after each change outside."""
+    """and by this many for a payload with two limits: a box settles on a new plateau within hours of each
+    change outside."""
     model_sd: float = 0.3
-    """How much a trend changes on its way, as a standard deviation of the logarithm of the time that it needs."""
+    """How much a trend changes, as a standard deviation of the logarithm of the time it needs."""
     dry_ice_c: float = -77.3
-    """Up to here it is dry ice that becomes warmer with the pressure, as after each flight (-78.5 °C at sea level)."""
+    """Up to here, dry ice warms with the air pressure, as after each flight (-78.5 °C at sea level)."""
     budget_share: float = 0.5
-    """That a stability budget will be used up is told when so much of it is."""
+    """The exhaustion of a stability budget is reported when this share of it is used."""
     step_share: float = 0.15
-    """A forecast is told anew when it has moved by more than this share of the time left,"""
+    """A forecast is reported again when it has moved by more than this share of the time left,"""
     step_s: float = 600
     """and by more than this."""
 
 
 class CurrentRun(NamedTuple):
-    """The run that is on: its phase, as in excursion.py, since when; what runs before it took of the budget; the trend.
+    """The current run: its phase, as in phases.py, its start, the budget used by earlier runs, and the trend.
 
-    Between `coldest_c` and `warmest_c` it has been in range. `short` and `long` count bins in a row that say that a limit is reached soon, or is not. `stays_since` is since when
-    the run that is on is not expected to end before the budget is used up.
+    In range, the payload was between `coldest_c` and `warmest_c`. `bins_soon` and `bins_clear` count bins
+    in a row that say that a limit is reached soon, or is not. `no_recovery_since` is since when the
+    current run is not expected to end before the budget is used up.
     """
 
     phase: int = IN_RANGE
@@ -85,30 +96,30 @@ class CurrentRun(NamedTuple):
     ambient_c: float | None = None
     coldest_c: float | None = None
     warmest_c: float | None = None
-    short: int = 0
-    long: int = 0
-    stays_since: Instant | None = None
+    bins_soon: int = 0
+    bins_clear: int = 0
+    no_recovery_since: Instant | None = None
     at: Instant = 0
-    lo: Instant = 0
-    mid: Instant = 0
-    hi: Instant = 0
+    earliest: Instant = 0
+    expected: Instant = 0
+    latest: Instant = 0
     side: int = IN_RANGE
 
 
 class Prediction(NamedTuple):
-    """What is told of the excursion to come, and of the budget: since when, until when, and figures, which move in steps."""
+    """The reported prediction, of an excursion or of the budget's end, with figures that move in steps."""
 
     since: Instant | None = None
     until: Instant | None = None
     of_budget: bool = False
     at: Instant = 0
-    lo: Instant = 0
-    mid: Instant = 0
-    hi: Instant = 0
+    earliest: Instant = 0
+    expected: Instant = 0
+    latest: Instant = 0
     side: int = IN_RANGE
 
     @property
-    def on(self) -> bool:
+    def active(self) -> bool:
         return self.since is not None and self.until is None
 
 
@@ -116,32 +127,32 @@ _NO_RUN, _NO_PREDICTION = CurrentRun(), Prediction()
 
 
 @dataclass(frozen=True, slots=True)
-class PredictedState:
-    """Of one logger: the bin that is open, the levels of those before it, the run that is on, and what is told."""
+class ExcursionPredictedState:
+    """The open bin, the levels of the bins before it, the current run, and the reported prediction."""
 
-    bins: Open = ()
+    bins: OpenBin = ()
     at: tuple[Instant, ...] = ()
-    """Of the first of them, and from each to the next."""
+    """The first instant, and the difference from each to the next."""
     celsius: tuple[float, ...] = ()
-    course: CurrentRun = _NO_RUN
-    told: Prediction = _NO_PREDICTION
+    run: CurrentRun = _NO_RUN
+    reported: Prediction = _NO_PREDICTION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeToLimit:
-    """The current forecast, for pages and the API: in how many hours a limit is reached, as a 90 % interval."""
+    """The current forecast, for pages and the API: hours until a limit is reached, as a 90 % interval."""
 
     limit_c: float
     at: Instant
     hours: tuple[float, float, float]
 
 
-class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, PredictedState]):
-    """The payload will leave its band, or will have used up its stability budget."""
+class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, ExcursionPredictedState]):
+    """The payload will leave its band, or will use up its stability budget."""
 
     kind: ClassVar[AlertKind] = AlertKind.EXCURSION_PREDICTED
     tuning = ExcursionPredictedTuning
-    state = PredictedState
+    state = ExcursionPredictedState
     ranges: ClassVar = {
         "bin_s": (0.05, 3600),
         "horizon_s": (0, 7 * 86400),
@@ -160,59 +171,63 @@ class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, PredictedState]):
     }
 
     def fold(
-        self, tuning: ExcursionPredictedTuning, facts: Facts, state: PredictedState, trace: Trace
-    ) -> PredictedState:
-        """Fold readings into bins and runs, and what they tell, in order of time."""
-        trace = in_window(facts.window, trace)
-        columns = columns_of(trace, (Channel.AMBIENT_C,))
+        self, tuning: ExcursionPredictedTuning, facts: Facts, state: ExcursionPredictedState, trace: Trace
+    ) -> ExcursionPredictedState:
+        """Fold readings into bins and runs, and those into predictions, in order of time."""
+        trace = in_transit(facts.window, trace)
+        columns = bin_columns(trace, (Channel.AMBIENT_C,))
         celsius = columns[_CELSIUS]
         assert celsius is not None
         bins, closed = fold_bins(round(tuning.bin_s * SECOND), state.bins, trace.at, columns)
-        turns = list(_turns(facts.plan, state.course.phase, trace.at, celsius))
-        if not closed and not turns:
-            return PredictedState(bins, state.at, state.celsius, state.course, state.told)
-        course, told = state.course, state.told
-        levels = _Levels.of(tuning, state, closed)
-        for at, one, phase in _in_order(closed, turns):
-            if course.phase != IN_RANGE or (told.of_budget and told.on):
-                told = _spending(tuning, facts.plan, course, told, at)
-            if one is None:
-                course, told = _turned(course, told, at, phase)
+        changes = list(_phase_changes(facts.plan, state.run.phase, trace.at, celsius))
+        if not closed and not changes:
+            return ExcursionPredictedState(bins, state.at, state.celsius, state.run, state.reported)
+        run, reported = state.run, state.reported
+        levels = _LevelHistory.of(tuning, state, closed)
+        for at, bin_, phase in _merge_events(closed, changes):
+            if run.phase != IN_RANGE or (reported.of_budget and reported.active):
+                reported = _update_budget_prediction(tuning, facts.plan, run, reported, at)
+            if bin_ is None:
+                run, reported = _change_phase(run, reported, at, phase)
                 continue
-            ambient_c, level = one.level(_AMBIENT), one.level(_CELSIUS)
+            ambient_c, level = bin_.trimmed_mean(_AMBIENT), bin_.trimmed_mean(_CELSIUS)
             if ambient_c is None:
-                ambient_c = course.ambient_c
+                ambient_c = run.ambient_c
             if level is None:
-                course = course._replace(ambient_c=ambient_c)
+                run = run._replace(ambient_c=ambient_c)
                 continue
-            left_behind = levels.add()
-            course = _been(course, ambient_c, left_behind)
-            if course.phase == IN_RANGE and levels.go_nowhere():
-                course = _nothing_ahead(course, one.last_at)
+            dropped = levels.add()
+            run = _widen_known_range(run, ambient_c, dropped)
+            if run.phase == IN_RANGE and levels.go_nowhere():
+                run = _no_limit_ahead(run, bin_.last_at)
             else:
-                course = _forecast(tuning, facts.plan, course, *levels.last())
-            if course.phase == IN_RANGE and (told.on or course.short):
-                told = _judged(tuning, course, told, one.last_at)
-        return PredictedState(bins, *levels.stored(), course, told)
+                run = _forecast(tuning, facts.plan, run, *levels.last())
+            if run.phase == IN_RANGE and (reported.active or run.bins_soon):
+                reported = _update_prediction(tuning, run, reported, bin_.last_at)
+        return ExcursionPredictedState(bins, *levels.stored(), run, reported)
 
     def look(
-        self, tuning: ExcursionPredictedTuning, facts: Facts, state: PredictedState, moment: Moment
+        self,
+        tuning: ExcursionPredictedTuning,
+        facts: Facts,
+        state: ExcursionPredictedState,
+        look_time: LookTime,
     ) -> Look:
-        """Give what is told; that a budget will be used up is known without a further reading."""
-        plan, course = facts.plan, state.course
-        through = moment.through if moment.over is None else moment.over
-        told = _spending(tuning, plan, course, state.told, through)
-        turns = _budget_turns(tuning, plan, course) if moment.over is None else None
-        again_at = min((at for at in turns or () if at > through), default=None)
-        if told.since is None:
+        """Report the prediction; that a budget will be used up needs no further reading."""
+        plan, run = facts.plan, state.run
+        through = look_time.through if look_time.shipment_ended_at is None else look_time.shipment_ended_at
+        reported = _update_budget_prediction(tuning, plan, run, state.reported, through)
+        changes = _budget_interval(tuning, plan, run) if look_time.shipment_ended_at is None else None
+        again_at = min((at for at in changes or () if at > through), default=None)
+        if reported.since is None:
             return Look(again_at=again_at) if again_at is not None else NOTHING
-        until = told.until if told.until is not None else moment.over
+        until = reported.until if reported.until is not None else look_time.shipment_ended_at
         found = Finding(
-            severity=Severity.CRITICAL if told.of_budget else Severity.MAJOR,
-            message=_message(facts, told),
-            since=told.since,
-            until=None if until is None else max(until, told.since),
-            details=_details(facts, told),
+            severity=Severity.CRITICAL if reported.of_budget else Severity.MAJOR,
+            message=_message(facts, reported),
+            since=reported.since,
+            until=None if until is None else max(until, reported.since),
+            details=_details(facts, reported),
         )
         return Look(found=found, again_at=again_at)
 
@@ -220,68 +235,75 @@ class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, PredictedState]):
 EXCURSION_PREDICTED = ExcursionPredicted()
 
 
-def time_to_limit(facts: Facts, state: PredictedState, through: Instant) -> TimeToLimit | None:
-    """Give the forecast as it is at an instant; None where no limit is on the way, or the payload is out of range."""
-    course = state.course
-    if course.phase != IN_RANGE or course.side == IN_RANGE:
+def time_to_limit(facts: Facts, state: ExcursionPredictedState, through: Instant) -> TimeToLimit | None:
+    """Return the forecast as of an instant; None if no limit is ahead, or the payload is out of range."""
+    run = state.run
+    if run.phase != IN_RANGE or run.side == IN_RANGE:
         return None
-    lo, mid, hi = (max(0.0, (at - through) / _HOUR) for at in (course.lo, course.mid, course.hi))
-    return TimeToLimit(limit_c=_limit(facts.plan, course.side), at=course.at, hours=(lo, mid, hi))
+    earliest, expected, latest = (
+        max(0.0, (at - through) / _HOUR) for at in (run.earliest, run.expected, run.latest)
+    )
+    return TimeToLimit(limit_c=_limit(facts.plan, run.side), at=run.at, hours=(earliest, expected, latest))
 
 
-class _Levels:
-    """The levels of the last bins, oldest first, as they become more: all of them are known from the start."""
+class _LevelHistory:
+    """The levels of the last bins, oldest first.
+
+    All levels are known from the start, and `add` moves on by one.
+    """
 
     def __init__(self, at: list[Instant], celsius: list[float], end: int) -> None:
         self._at, self._celsius, self._end = at, celsius, end
         self._nowhere: Sequence[bool] = ()
 
     @classmethod
-    def of(cls, tuning: ExcursionPredictedTuning, state: PredictedState, closed: Sequence[Bin]) -> Self:
-        """Begin with those of the state; each of the bins that has a level will add it."""
-        new = [(one.last_at, level) for one in closed if (level := one.level(_CELSIUS)) is not None]
+    def of(
+        cls, tuning: ExcursionPredictedTuning, state: ExcursionPredictedState, closed: Sequence[Bin]
+    ) -> Self:
+        """Start with the levels of the state; each closed bin with a level will add one."""
+        new = [(bin_.last_at, level) for bin_ in closed if (level := bin_.trimmed_mean(_CELSIUS)) is not None]
         at = [*accumulate(state.at), *(at for at, _ in new)]
         celsius = [*state.celsius, *(round(level, _DIGITS) for _, level in new)]
         made = cls(at, celsius, len(state.at))
-        if len(new) >= _MANY and len(at) >= LONGEST:
-            made._nowhere = going_nowhere(at, celsius, tuning.sure, tuning.moved).tolist()
+        if len(new) >= _COLUMNS_FROM and len(at) >= MAX_POINTS:
+            made._nowhere = surely_meaningless(at, celsius, tuning.sure, tuning.moved).tolist()
         return made
 
     def add(self) -> float | None:
-        """Add the next one; give the one that was pushed out."""
+        """Move on to the next level; return the one that is dropped."""
         self._end += 1
-        return self._celsius[self._end - _POINTS - 1] if self._end > _POINTS else None
+        return self._celsius[self._end - _KEPT_LEVELS - 1] if self._end > _KEPT_LEVELS else None
 
     def go_nowhere(self) -> bool:
-        """Say whether it is known that they have no trend."""
-        return bool(self._nowhere) and self._end >= LONGEST and self._nowhere[self._end - LONGEST]
+        """Return whether the levels are known to have no trend."""
+        return bool(self._nowhere) and self._end >= MAX_POINTS and self._nowhere[self._end - MAX_POINTS]
 
     def last(self) -> tuple[list[Instant], list[float]]:
-        """Give them as instants and °C."""
-        first = max(0, self._end - _POINTS)
+        """Return the levels as instants and °C."""
+        first = max(0, self._end - _KEPT_LEVELS)
         return self._at[first : self._end], self._celsius[first : self._end]
 
     def stored(self) -> tuple[tuple[Instant, ...], tuple[float, ...]]:
-        """Give them as fields of a state."""
+        """Return the levels as fields of a state."""
         at, celsius = self.last()
         return tuple(map(sub, at, [0, *at])), tuple(celsius)
 
 
-def _in_order(
-    closed: Sequence[Bin], turns: Sequence[tuple[Instant, int]]
+def _merge_events(
+    closed: Sequence[Bin], changes: Sequence[tuple[Instant, int]]
 ) -> list[tuple[Instant, Bin | None, int]]:
-    """Give bins that are closed, and turns of the phase, in order; of a reading that does both, the bin was before."""
-    events: list[tuple[Instant, Bin | None, int]] = [(one.closed_at, one, IN_RANGE) for one in closed]
-    if turns:
-        events += [(at, None, phase) for at, phase in turns]
+    """Merge closed bins and phase changes in order of time; if one reading causes both, the bin comes first."""
+    events: list[tuple[Instant, Bin | None, int]] = [(bin_.closed_at, bin_, IN_RANGE) for bin_ in closed]
+    if changes:
+        events += [(at, None, phase) for at, phase in changes]
         events.sort(key=lambda event: (event[0], event[1] is None))
     return events
 
 
-def _turns(
+def _phase_changes(
     plan: Plan, phase: int, at: NDArray[np.int64], celsius: NDArray[np.float64]
 ) -> Iterator[tuple[Instant, int]]:
-    """Give where phases begin, exact to the reading."""
+    """Yield where phases begin, exact to the reading."""
     edges = zones(plan)
     if phase == IN_RANGE:
         inside = (celsius >= edges[0]) & (celsius < edges[3])
@@ -291,208 +313,219 @@ def _turns(
     zone = np.searchsorted(edges, celsius[there], side="right")
     changes = np.append(0, np.flatnonzero(zone[1:] != zone[:-1]) + 1) if len(zone) else zone
     for place in changes.tolist():
-        now = PHASES[phase][int(zone[place])]
-        if now != phase:
-            phase = now
+        trend = PHASES[phase][int(zone[place])]
+        if trend != phase:
+            phase = trend
             yield int(at[there[place]]), phase
 
 
-def _turned(course: CurrentRun, told: Prediction, at: Instant, phase: int) -> tuple[CurrentRun, Prediction]:
-    """End what is told where the excursion has begun, or has ended."""
-    if told.on and (told.of_budget or course.phase == IN_RANGE):
-        told = told._replace(until=at)
-    used = course.used + (at - course.since if course.phase != IN_RANGE else 0)
-    return course._replace(
-        phase=phase, since=at, used=used, short=0, long=0, stays_since=at, side=IN_RANGE
-    ), told
+def _change_phase(
+    run: CurrentRun, reported: Prediction, at: Instant, phase: int
+) -> tuple[CurrentRun, Prediction]:
+    """End a prediction when the excursion begins, or when it ends."""
+    if reported.active and (reported.of_budget or run.phase == IN_RANGE):
+        reported = reported._replace(until=at)
+    used = run.used + (at - run.since if run.phase != IN_RANGE else 0)
+    return run._replace(
+        phase=phase, since=at, used=used, bins_soon=0, bins_clear=0, no_recovery_since=at, side=IN_RANGE
+    ), reported
 
 
 def _limit(plan: Plan, side: int) -> float:
     limit = plan.limits.upper_c if side == HIGH else plan.limits.lower_c
-    assert limit is not None  # nothing is foreseen on a side without a limit
+    assert limit is not None  # there is no forecast for a side without a limit
     return limit
 
 
 def _forecast(
     tuning: ExcursionPredictedTuning,
     plan: Plan,
-    course: CurrentRun,
+    run: CurrentRun,
     instants: Sequence[Instant],
     celsius: Sequence[float],
 ) -> CurrentRun:
-    """Say when a limit is reached, or in a run when it recovers, by the trend of the last levels."""
-    now, at = straight(instants, celsius), instants[-1]
-    if course.phase != IN_RANGE:
-        recovers = now is not None and _recovers(tuning, plan, course, slowing(now, instants, celsius))
-        return course._replace(at=at, stays_since=None if recovers else course.stays_since or at)
-    if now is None or not _is_sure(tuning, plan, now) or not _leads_away(course, now):
-        return _nothing_ahead(course, at)
-    side = HIGH if now.slope > 0 else LOW
+    """Forecast when a limit is reached, or during a run when it recovers, by the trend of the last levels."""
+    trend, at = linear_trend(instants, celsius), instants[-1]
+    if run.phase != IN_RANGE:
+        recovers = trend is not None and _recovers(tuning, plan, run, with_decay(trend, instants, celsius))
+        return run._replace(at=at, no_recovery_since=None if recovers else run.no_recovery_since or at)
+    if trend is None or not _is_significant(tuning, plan, trend) or not _leaves_known_range(run, trend):
+        return _no_limit_ahead(run, at)
+    side = HIGH if trend.slope > 0 else LOW
     limit = plan.limits.upper_c if side == HIGH else plan.limits.lower_c
     if limit is None:
-        return _nothing_ahead(course, at)
-    now = slowing(now, instants, celsius)
-    soon = reaches(now, limit, course.ambient_c, tuning.model_sd, _farthest(tuning, plan))
-    if soon is None:
-        return _nothing_ahead(course, at)
-    short = soon[1] <= tuning.horizon_s * SECOND
-    long = soon[1] > tuning.clear_horizon_s * SECOND
-    lo, mid, hi = (at + length for length in soon)
-    certain = abs(now.slope) > tuning.certain * now.slope_sd
-    return course._replace(
+        return _no_limit_ahead(run, at)
+    trend = with_decay(trend, instants, celsius)
+    until = time_until(trend, limit, run.ambient_c, tuning.model_sd, _max_extrapolation(tuning, plan))
+    if until is None:
+        return _no_limit_ahead(run, at)
+    soon = until[1] <= tuning.horizon_s * SECOND
+    clear = until[1] > tuning.clear_horizon_s * SECOND
+    earliest, expected, latest = (at + length for length in until)
+    certain = abs(trend.slope) > tuning.certain * trend.slope_sd
+    return run._replace(
         at=at,
         side=side,
-        lo=lo,
-        mid=mid,
-        hi=hi,
-        short=(course.short if side == course.side else 0) + (round(tuning.confirm) if certain else 1)
-        if short
+        earliest=earliest,
+        expected=expected,
+        latest=latest,
+        bins_soon=(run.bins_soon if side == run.side else 0) + (round(tuning.confirm) if certain else 1)
+        if soon
         else 0,
-        long=course.long + 1 if long else 0,
+        bins_clear=run.bins_clear + 1 if clear else 0,
     )
 
 
-def _nothing_ahead(course: CurrentRun, at: Instant) -> CurrentRun:
-    """Note a bin that says that no limit is reached."""
+def _no_limit_ahead(run: CurrentRun, at: Instant) -> CurrentRun:
+    """Record a bin whose trend reaches no limit."""
     return CurrentRun._make(
-        (*course[:6], 0, course.long + 1, course.stays_since, at, *course[10:13], IN_RANGE)
+        (*run[:6], 0, run.bins_clear + 1, run.no_recovery_since, at, *run[10:13], IN_RANGE)
     )
 
 
-def _is_sure(tuning: ExcursionPredictedTuning, plan: Plan, now: Trend) -> bool:
-    moved = abs(now.slope) * now.length
-    if now.slope > 0 and _on_dry_ice(tuning, plan, now):
+def _is_significant(tuning: ExcursionPredictedTuning, plan: Plan, trend: Trend) -> bool:
+    moved = abs(trend.slope) * trend.span
+    if trend.slope > 0 and _on_dry_ice(tuning, plan, trend):
         return False
-    return abs(now.slope) > tuning.sure * now.slope_sd and moved > tuning.moved * now.noise_c
+    return abs(trend.slope) > tuning.sure * trend.slope_sd and moved > tuning.moved * trend.noise_c
 
 
-def _leads_away(course: CurrentRun, now: Trend) -> bool:
-    """Say whether it goes beyond where it has been before: what comes back to its plateau is no danger."""
-    if now.slope > 0:
-        return course.warmest_c is None or now.celsius > course.warmest_c
-    return course.coldest_c is None or now.celsius < course.coldest_c
+def _leaves_known_range(run: CurrentRun, trend: Trend) -> bool:
+    """Return whether the payload leaves the range where it has been; a return to its plateau is no danger."""
+    if trend.slope > 0:
+        return run.warmest_c is None or trend.celsius > run.warmest_c
+    return run.coldest_c is None or trend.celsius < run.coldest_c
 
 
-def _been(course: CurrentRun, ambient_c: float | None, celsius: float | None) -> CurrentRun:
-    """Widen where it has been by a level from before the stretch of the trend, and forget some of the rest."""
-    coldest, warmest = course.coldest_c, course.warmest_c
-    if celsius is not None and course.phase == IN_RANGE:
-        if coldest is None or celsius < (coldest := coldest + (celsius - coldest) * _FORGETS):
+def _widen_known_range(run: CurrentRun, ambient_c: float | None, celsius: float | None) -> CurrentRun:
+    """Widen the range where the payload has been by a level from before the trend, and shrink it slowly."""
+    coldest, warmest = run.coldest_c, run.warmest_c
+    if celsius is not None and run.phase == IN_RANGE:
+        if coldest is None or celsius < (coldest := coldest + (celsius - coldest) * _FORGETTING):
             coldest = celsius
-        if warmest is None or celsius > (warmest := warmest + (celsius - warmest) * _FORGETS):
+        if warmest is None or celsius > (warmest := warmest + (celsius - warmest) * _FORGETTING):
             warmest = celsius
-    elif ambient_c == course.ambient_c:
-        return course
-    return CurrentRun._make((*course[:3], ambient_c, coldest, warmest, *course[6:]))
+    elif ambient_c == run.ambient_c:
+        return run
+    return CurrentRun._make((*run[:3], ambient_c, coldest, warmest, *run[6:]))
 
 
-def _farthest(tuning: ExcursionPredictedTuning, plan: Plan) -> float:
+def _max_extrapolation(tuning: ExcursionPredictedTuning, plan: Plan) -> float:
     two_sided = plan.limits.lower_c is not None and plan.limits.upper_c is not None
     return tuning.box_farthest if two_sided else tuning.farthest
 
 
-def _on_dry_ice(tuning: ExcursionPredictedTuning, plan: Plan, now: Trend) -> bool:
+def _on_dry_ice(tuning: ExcursionPredictedTuning, plan: Plan, trend: Trend) -> bool:
     upper_c = plan.limits.upper_c
-    return upper_c is not None and tuning.dry_ice_c < upper_c <= -50 and now.celsius <= tuning.dry_ice_c
+    return upper_c is not None and tuning.dry_ice_c < upper_c <= -50 and trend.celsius <= tuning.dry_ice_c
 
 
-def _recovers(tuning: ExcursionPredictedTuning, plan: Plan, course: CurrentRun, now: Trend) -> bool:
-    """Say whether the trend ends the run before the budget is used up."""
+def _recovers(tuning: ExcursionPredictedTuning, plan: Plan, run: CurrentRun, trend: Trend) -> bool:
+    """Return whether the trend ends the run before the budget is used up."""
     low, high = plan.recovery_points()
-    exhausted_at = _exhausted_at(plan, course)
-    if exhausted_at is None or abs(now.slope) <= 2 * now.slope_sd:
+    exhausted_at = _exhausted_at(plan, run)
+    if exhausted_at is None or abs(trend.slope) <= 2 * trend.slope_sd:
         return False
-    found = reaches(now, high if course.phase == HIGH else low, None, tuning.model_sd, inf)
-    return found is not None and now.at + found[1] < exhausted_at
+    found = time_until(trend, high if run.phase == HIGH else low, None, tuning.model_sd, inf)
+    return found is not None and trend.at + found[1] < exhausted_at
 
 
-def _judged(
-    tuning: ExcursionPredictedTuning, course: CurrentRun, told: Prediction, at: Instant
+def _update_prediction(
+    tuning: ExcursionPredictedTuning, run: CurrentRun, reported: Prediction, at: Instant
 ) -> Prediction:
-    """Keep what is told of an excursion to come, with hysteresis."""
-    if told.on:
-        if course.side not in (IN_RANGE, told.side) or course.long >= tuning.confirm:
-            return told._replace(until=at)
-        if course.side == IN_RANGE or not _moved(tuning, course, told, at):
-            return told
-    elif course.short < tuning.confirm:
-        return told
-    since = told.since if told.on else at
-    return Prediction(since=since, at=at, lo=course.lo, mid=course.mid, hi=course.hi, side=course.side)
+    """Update the prediction of an excursion, with hysteresis."""
+    if reported.active:
+        if run.side not in (IN_RANGE, reported.side) or run.bins_clear >= tuning.confirm:
+            return reported._replace(until=at)
+        if run.side == IN_RANGE or not _moved(tuning, run, reported, at):
+            return reported
+    elif run.bins_soon < tuning.confirm:
+        return reported
+    since = reported.since if reported.active else at
+    return Prediction(
+        since=since, at=at, earliest=run.earliest, expected=run.expected, latest=run.latest, side=run.side
+    )
 
 
-def _moved(tuning: ExcursionPredictedTuning, course: CurrentRun, told: Prediction, at: Instant) -> bool:
-    step = max(tuning.step_share * max(0, told.mid - at), tuning.step_s * SECOND)
-    return abs(course.mid - told.mid) > step
+def _moved(tuning: ExcursionPredictedTuning, run: CurrentRun, reported: Prediction, at: Instant) -> bool:
+    step = max(tuning.step_share * max(0, reported.expected - at), tuning.step_s * SECOND)
+    return abs(run.expected - reported.expected) > step
 
 
 # The budget
 
 
-def _exhausted_at(plan: Plan, course: CurrentRun) -> Instant | None:
-    """Say when the run that is on uses up the budget; None where none is on, or it is used up already."""
-    if plan.budget is None or course.phase == IN_RANGE or course.used >= plan.budget:
+def _exhausted_at(plan: Plan, run: CurrentRun) -> Instant | None:
+    """Return when the current run uses up the budget; None if there is no run, or it is used up already."""
+    if plan.budget is None or run.phase == IN_RANGE or run.used >= plan.budget:
         return None
-    return course.since + plan.budget - course.used
+    return run.since + plan.budget - run.used
 
 
-def _budget_turns(
-    tuning: ExcursionPredictedTuning, plan: Plan, course: CurrentRun
+def _budget_interval(
+    tuning: ExcursionPredictedTuning, plan: Plan, run: CurrentRun
 ) -> tuple[Instant, Instant] | None:
-    """Say since when it is told that the budget will be used up, and when it is, if nothing changes."""
-    exhausted_at = _exhausted_at(plan, course)
-    if exhausted_at is None or plan.budget is None or course.stays_since is None:
+    """Return when the end of the budget is reported, and when it is, if nothing changes."""
+    exhausted_at = _exhausted_at(plan, run)
+    if exhausted_at is None or plan.budget is None or run.no_recovery_since is None:
         return None
-    tells_at = max(exhausted_at - round(plan.budget * (1 - tuning.budget_share)), course.stays_since)
-    return (tells_at, exhausted_at) if tells_at < exhausted_at else None
+    reported_from = max(exhausted_at - round(plan.budget * (1 - tuning.budget_share)), run.no_recovery_since)
+    return (reported_from, exhausted_at) if reported_from < exhausted_at else None
 
 
-def _spending(
-    tuning: ExcursionPredictedTuning, plan: Plan, course: CurrentRun, told: Prediction, through: Instant
+def _update_budget_prediction(
+    tuning: ExcursionPredictedTuning, plan: Plan, run: CurrentRun, reported: Prediction, through: Instant
 ) -> Prediction:
-    """Carry what is told of the budget through a time without news."""
-    turns = _budget_turns(tuning, plan, course)
-    if turns is None:
-        # The trend of the bin before this time has turned.
-        return told._replace(until=max(course.at, told.since or 0)) if told.on and told.of_budget else told
-    tells_at, exhausted_at = turns
-    anew = told.since is None or (told.until is not None and told.until <= tells_at)
-    if through >= tells_at and anew:
-        told = Prediction(since=tells_at, of_budget=True, at=tells_at, mid=exhausted_at, side=course.phase)
-    if told.on and told.of_budget and through >= exhausted_at:
-        return told._replace(until=exhausted_at)
-    return told
+    """Update the prediction of the budget's end by time alone."""
+    changes = _budget_interval(tuning, plan, run)
+    if changes is None:
+        # The trend turned at the bin before this instant.
+        return (
+            reported._replace(until=max(run.at, reported.since or 0))
+            if reported.active and reported.of_budget
+            else reported
+        )
+    reported_from, exhausted_at = changes
+    is_new = reported.since is None or (reported.until is not None and reported.until <= reported_from)
+    if through >= reported_from and is_new:
+        reported = Prediction(
+            since=reported_from, of_budget=True, at=reported_from, expected=exhausted_at, side=run.phase
+        )
+    if reported.active and reported.of_budget and through >= exhausted_at:
+        return reported._replace(until=exhausted_at)
+    return reported
 
 
-def _message(facts: Facts, told: Prediction) -> str:
+def _message(facts: Facts, reported: Prediction) -> str:
     plan = facts.plan
-    limit = wording.temperature(_limit(plan, told.side))
-    word = "above" if told.side == HIGH else "below"
-    if told.of_budget:
+    limit = wording.temperature(_limit(plan, reported.side))
+    word = "above" if reported.side == HIGH else "below"
+    if reported.of_budget:
         assert plan.budget is not None
         return (
             f"Payload {word} {limit}: its stability budget of {wording.duration(plan.budget)} will be used up at "
-            f"{_time(facts, told.mid)}. Bring it back into range before that"
+            f"{clock_text(facts, reported.expected)}. Bring it back into range before that"
         )
-    way = "warming" if told.side == HIGH else "cooling"
+    way = "warming" if reported.side == HIGH else "cooling"
     return (
-        f"Payload {way}, expected {word} {limit} at {_time(facts, told.mid)}, between {_time(facts, told.lo)} and "
-        f"{_time(facts, told.hi)}. Find out why, and move it or charge its shipper before that"
+        f"Payload {way}, expected {word} {limit} at {clock_text(facts, reported.expected)}, between {clock_text(facts, reported.earliest)} and "
+        f"{clock_text(facts, reported.latest)}. Find out why, and move it or charge its shipper before that"
     )
 
 
-def _details(facts: Facts, told: Prediction) -> dict[str, Any]:
-    if told.of_budget:
-        return {"foreseen": "budget_exhausted", "exhausted_at": _time(facts, told.mid)}
-    hours = [round(max(0, at - told.at) / _HOUR, 1) for at in (told.lo, told.mid, told.hi)]
+def _details(facts: Facts, reported: Prediction) -> dict[str, Any]:
+    if reported.of_budget:
+        return {"foreseen": "budget_exhausted", "exhausted_at": clock_text(facts, reported.expected)}
+    hours = [
+        round(max(0, at - reported.at) / _HOUR, 1)
+        for at in (reported.earliest, reported.expected, reported.latest)
+    ]
     return {
         "foreseen": "excursion",
-        "limit_c": _limit(facts.plan, told.side),
-        "estimated_at": _time(facts, told.at),
+        "limit_c": _limit(facts.plan, reported.side),
+        "estimated_at": clock_text(facts, reported.at),
         "time_to_limit_h": hours,
-        "reached_at": [_time(facts, at) for at in (told.lo, told.mid, told.hi)],
+        "reached_at": [
+            clock_text(facts, at) for at in (reported.earliest, reported.expected, reported.latest)
+        ],
     }
-
-
-def _time(facts: Facts, at: Instant) -> str:
-    return wording.instant(facts.on_the_clock(at))

@@ -1,8 +1,9 @@
-"""Pure: whether the nitrogen or dry ice lasts until arrival, told hours before it does not.
+"""Pure: whether nitrogen or dry ice lasts until arrival, reported hours before it runs out.
 
-Theory of operation. `hold_time.py` follows what is left, a bin of event time after the other, and says until when that
-lasts. `fold` holds it against the arrival and keeps what is told, with hysteresis and in steps. Between two bins, and
-in silence, nothing changes but that an arrival which is past slides on: so `look` can carry on what was told.
+Theory of operation. `coolant_left.py` follows what is left, bin by bin of event time, and estimates until
+when it lasts. `fold` compares that with the arrival and updates what is reported, with hysteresis and in
+steps. Between two bins, and in silence, nothing changes except that an overdue arrival slides on. So `look`
+can continue from the fold.
 """
 
 from collections.abc import Sequence
@@ -13,86 +14,88 @@ from typing import Any, ClassVar, NamedTuple
 from alerts import wording
 from alerts.excursions.trace import Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
-from alerts.rules.blocks.bins import Open, columns_of, fold_bins
-from alerts.rules.blocks.coolant_filter import Left
+from alerts.rules.blocks.bins import OpenBin, bin_columns, fold_bins
+from alerts.rules.blocks.clock_text import clock_text
+from alerts.rules.blocks.coolant_filter import CoolantLeft
 from alerts.rules.blocks.coolant_left import (
     CHANNELS,
     HoldTimeTuning,
     LastBin,
     Vessel,
-    begun,
-    estimated,
-    followed,
-    surely_until,
+    fold_bin,
+    initial_estimate,
+    lasts_at_least_until,
     vessel_of,
+    with_estimate,
 )
-from alerts.rules.blocks.window import in_window
+from alerts.rules.blocks.in_transit import in_transit
+from alerts.rules.blocks.itinerary import planned_arrival
 from alerts.rules.facts import Facts
-from alerts.rules.rule import NOTHING, Finding, Look, Moment, ShipmentRule
+from alerts.rules.rule import NOTHING, Finding, Look, LookTime, ShipmentRule
 
 _HOUR = 3600 * SECOND
 
 
 class Shortage(NamedTuple):
-    """What is told: since when, until when, and the figures, which move in steps; since when it looks short.
+    """The reported shortage: its interval, figures that move in steps, and since when the coolant looks short.
 
-    The figures are of `at`, and mean nothing while `since` is None.
+    The figures are as of `at`, and mean nothing while `since` is None.
     """
 
-    looks_since: Instant | None = None
+    short_since: Instant | None = None
     judged_at: Instant = 0
     since: Instant | None = None
     until: Instant | None = None
     critical: bool = False
     at: Instant = 0
-    lo: Instant = 0
-    mid: Instant = 0
-    hi: Instant = 0
+    earliest: Instant = 0
+    expected: Instant = 0
+    latest: Instant = 0
     arrival: Instant = 0
-    gone: bool = False
+    used_up: bool = False
     on_its_side: bool = False
     dropped_at: Instant | None = None
 
     @property
-    def on(self) -> bool:
+    def active(self) -> bool:
         return self.since is not None and self.until is None
 
 
-_LEFT, _COURSE, _TOLD = Left(), LastBin(), Shortage()
+_LEFT, _COURSE, _TOLD = CoolantLeft(), LastBin(), Shortage()
 
 
 @dataclass(frozen=True, slots=True)
-class HoldTimeState:
-    """Of one logger; `left.at` is 0 before its first bin is closed."""
+class HoldTimeShortState:
+    """The state of one logger; `left.at` is 0 before its first bin is closed."""
 
-    bins: Open = ()
-    left: Left = _LEFT
-    course: LastBin = _COURSE
-    told: Shortage = _TOLD
+    bins: OpenBin = ()
+    left: CoolantLeft = _LEFT
+    last: LastBin = _COURSE
+    reported: Shortage = _TOLD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldTime:
     """The current estimate, for pages and the API: how long the coolant lasts and what that leaves at arrival.
 
-    `left_h` is at the earliest, expected, at the latest (5th, 50th, 95th percentile), seen from the instant asked about.
+    `left_h` is earliest, expected and latest (5th, 50th, 95th percentile), from the instant asked about.
     """
 
     estimated_at: Instant
     left_h: tuple[float, float, float]
     arrival: Instant | None
     margin_h: float | None
-    """From the expected arrival to when it is expected to be used up; None where no arrival is planned."""
+    """Hours from the expected arrival to the expected end of the coolant; None if no arrival is planned."""
     measured: bool
-    """Whether a measured mass is behind it."""
+    """Whether the estimate includes a measured mass."""
 
 
-class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeState]):
+class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeShortState]):
     """The nitrogen or dry ice will not last until arrival."""
 
     kind: ClassVar[AlertKind] = AlertKind.HOLD_TIME_SHORT
     tuning = HoldTimeTuning
-    state = HoldTimeState
+    state = HoldTimeShortState
     ranges: ClassVar = {
         "bin_s": (0.05, 3600),
         "margin_s": (0, 30 * 86400),
@@ -124,42 +127,48 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeState]):
         "dry_ice_warm_c": (-78, -20),
     }
 
-    def fold(self, tuning: HoldTimeTuning, facts: Facts, state: HoldTimeState, trace: Trace) -> HoldTimeState:
-        """Fold readings into bins, and each bin that is closed into what is left and what is told of it."""
+    def fold(
+        self, tuning: HoldTimeTuning, facts: Facts, state: HoldTimeShortState, trace: Trace
+    ) -> HoldTimeShortState:
+        """Fold readings into bins, and each closed bin into the estimate and the shortage."""
         vessel = vessel_of(facts)
         if vessel is None:
             return state
-        trace = in_window(facts.window, trace)
-        columns = columns_of(trace, CHANNELS)
+        trace = in_transit(facts.window, trace)
+        columns = bin_columns(trace, CHANNELS)
         bins, closed = fold_bins(round(tuning.bin_s * SECOND), state.bins, trace.at, columns)
-        left, course, told = state.left, state.course, state.told
-        no_hurry = False
-        for one, then in zip_longest(closed, [later.closed_at for later in closed[1:]]):
-            if left.at and not no_hurry:
-                told = _carried(tuning, facts, course, told, one.closed_at)
-            left, course = followed(tuning, facts, vessel, left, course, one)
-            no_hurry = then is not None and _has_time(tuning, facts, vessel, left, course, told, then)
-            if no_hurry:
-                told = told._replace(judged_at=one.closed_at)
+        left, last, reported = state.left, state.last, state.reported
+        surely_enough = False
+        for bin_, then in zip_longest(closed, [later.closed_at for later in closed[1:]]):
+            if left.at and not surely_enough:
+                reported = _advance_clock(tuning, facts, last, reported, bin_.closed_at)
+            left, last = fold_bin(tuning, facts, vessel, left, last, bin_)
+            surely_enough = then is not None and _surely_enough(
+                tuning, facts, vessel, left, last, reported, then
+            )
+            if surely_enough:
+                reported = reported._replace(judged_at=bin_.closed_at)
             else:
-                course = estimated(tuning, vessel, left, course)
-                told = _judged(tuning, facts, course, told, one.closed_at)
-        return HoldTimeState(bins, left, course, told)
+                last = with_estimate(tuning, vessel, left, last)
+                reported = _update_shortage(tuning, facts, last, reported, bin_.closed_at)
+        return HoldTimeShortState(bins, left, last, reported)
 
     def look(
-        self, tuning: HoldTimeTuning, facts: Facts, states: Sequence[HoldTimeState], moment: Moment
+        self, tuning: HoldTimeTuning, facts: Facts, states: Sequence[HoldTimeShortState], look_time: LookTime
     ) -> Look:
-        """Carry what was told on to the moment: without a reading only a sliding arrival can make it short."""
+        """Continue to the time of the look: without readings, only a sliding arrival can cause a shortage."""
         vessel = vessel_of(facts)
         if vessel is None:
             return NOTHING
-        state = _best(tuning, facts, vessel, states)
-        through = moment.through if moment.over is None else moment.over
-        told = _carried(tuning, facts, state.course, state.told, through)
-        found = None if told.since is None else _found(facts, vessel, told, moment.over)
-        if moment.over is not None:
+        state = _best_informed(tuning, facts, vessel, states)
+        through = look_time.through if look_time.shipment_ended_at is None else look_time.shipment_ended_at
+        reported = _advance_clock(tuning, facts, state.last, state.reported, through)
+        found = (
+            None if reported.since is None else _found(facts, vessel, reported, look_time.shipment_ended_at)
+        )
+        if look_time.shipment_ended_at is not None:
             return Look(found=found)
-        coming = [at for at in _turns(tuning, state.course, told) if at > through]
+        coming = [at for at in _next_changes(tuning, state.last, reported) if at > through]
         return Look(found=found, again_at=min(coming, default=None))
 
 
@@ -167,187 +176,196 @@ HOLD_TIME_SHORT = HoldTimeShort()
 
 
 def hold_time(
-    tuning: HoldTimeTuning, facts: Facts, states: Sequence[HoldTimeState], through: Instant
+    tuning: HoldTimeTuning, facts: Facts, states: Sequence[HoldTimeShortState], through: Instant
 ) -> HoldTime | None:
-    """Give the estimate as it is at an instant; None where the dewar's hold time is not known."""
+    """Return the estimate as of an instant; None if the dewar's hold time is unknown."""
     vessel = vessel_of(facts)
     if vessel is None:
         return None
-    state = _best(tuning, facts, vessel, states)
-    course = state.course
-    arrival = None if _planned(facts) is None else _arrival(tuning, facts, through)
-    lo, mid, hi = (max(0.0, (at - through) / _HOUR) for at in (course.lo, course.mid, course.hi))
+    state = _best_informed(tuning, facts, vessel, states)
+    last = state.last
+    arrival = None if planned_arrival(facts) is None else _expected_arrival(tuning, facts, through)
+    earliest, expected, latest = (
+        max(0.0, (at - through) / _HOUR) for at in (last.earliest, last.expected, last.latest)
+    )
     return HoldTime(
         estimated_at=state.left.at,
-        left_h=(lo, mid, hi),
+        left_h=(earliest, expected, latest),
         arrival=arrival,
-        margin_h=None if arrival is None else (course.mid - arrival) / _HOUR,
-        measured=course.weighed,
+        margin_h=None if arrival is None else (last.expected - arrival) / _HOUR,
+        measured=last.mass_known,
     )
 
 
-def _best(
-    tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, states: Sequence[HoldTimeState]
-) -> HoldTimeState:
-    """Choose the logger that knows most: one that is up to date, that measures the mass, or else the tilt.
+def _best_informed(
+    tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, states: Sequence[HoldTimeShortState]
+) -> HoldTimeShortState:
+    """Return the state of the best logger: one that is up to date and measures the mass, or else the tilt.
 
-    Of equals the one that is most worried. Before any reading it is what the fillings on record say.
+    Among equals it is the one with the earliest end. Before any reading, the fillings on record count.
     """
     known = [state for state in states if state.left.at]
     if not known:
         at = facts.window.departed_at
-        left, course = begun(tuning, facts, vessel, at)
-        return HoldTimeState((), left, course, _judged(tuning, facts, course, Shortage(), at))
+        left, last = initial_estimate(tuning, facts, vessel, at)
+        return HoldTimeShortState((), left, last, _update_shortage(tuning, facts, last, Shortage(), at))
     newest = max(state.left.at for state in known)
     up_to_date = [state for state in known if newest - state.left.at <= vessel.hold_time // 20]
     return max(
-        up_to_date, key=lambda state: (state.course.weighed, state.course.tilt_known, -state.course.lo)
+        up_to_date, key=lambda state: (state.last.mass_known, state.last.tilt_known, -state.last.earliest)
     )
 
 
-# What is told
+# What is reported
 
 
-def _planned(facts: Facts) -> Instant | None:
-    if facts.planned_arrival is not None:
-        return facts.planned_arrival
-    return facts.legs[-1].planned_arrival if facts.legs else None
+def _expected_arrival(tuning: HoldTimeTuning, facts: Facts, at: Instant) -> Instant:
+    """Return the arrival to expect as of an instant: if overdue or not planned, it slides along."""
+    return max(planned_arrival(facts) or 0, at + round(tuning.slide_s * SECOND))
 
 
-def _arrival(tuning: HoldTimeTuning, facts: Facts, at: Instant) -> Instant:
-    """Say when it is to be expected, seen from an instant: what is overdue, or not planned, slides along."""
-    return max(_planned(facts) or 0, at + round(tuning.slide_s * SECOND))
-
-
-def _turns(tuning: HoldTimeTuning, course: LastBin, told: Shortage) -> tuple[Instant, ...]:
-    """Say when time alone changes what is told: it looks short, that is told, it is critical."""
+def _next_changes(tuning: HoldTimeTuning, last: LastBin, reported: Shortage) -> tuple[Instant, ...]:
+    """Return when time alone changes the shortage: it looks short, is reported, becomes critical."""
     slide, margin = round(tuning.slide_s * SECOND), round(tuning.margin_s * SECOND)
-    if told.on:
-        return () if told.critical else (course.mid - slide + 1,)
-    if told.looks_since is None:
-        return (course.lo - margin - slide + 1,)
-    return (_tells_at(tuning, course, told.looks_since),)
+    if reported.active:
+        return () if reported.critical else (last.expected - slide + 1,)
+    if reported.short_since is None:
+        return (last.earliest - margin - slide + 1,)
+    return (_reported_from(tuning, last, reported.short_since),)
 
 
-def _tells_at(tuning: HoldTimeTuning, course: LastBin, looks_since: Instant) -> Instant:
-    """Say when it has looked short for so large a share of what is then left as patience asks for."""
-    spare = tuning.patience / (1 + tuning.patience)
-    return looks_since + max(0, round(spare * (course.lo - looks_since)))
+def _reported_from(tuning: HoldTimeTuning, last: LastBin, short_since: Instant) -> Instant:
+    """Return when it has looked short for the share of what is then left that `patience` asks for."""
+    share = tuning.patience / (1 + tuning.patience)
+    return short_since + max(0, round(share * (last.earliest - short_since)))
 
 
-def _carried(
-    tuning: HoldTimeTuning, facts: Facts, course: LastBin, told: Shortage, through: Instant
+def _advance_clock(
+    tuning: HoldTimeTuning, facts: Facts, last: LastBin, reported: Shortage, through: Instant
 ) -> Shortage:
-    """Carry what is told through a time without readings."""
-    for _ in range(3):  # it looks short, it is told, it is critical
-        for at in _turns(tuning, course, told):
+    """Update the shortage by time alone."""
+    for _ in range(3):  # looks short, is reported, is critical
+        for at in _next_changes(tuning, last, reported):
             if at <= through:
-                told = _judged(tuning, facts, course, told, max(at, told.judged_at))
-    return told
+                reported = _update_shortage(tuning, facts, last, reported, max(at, reported.judged_at))
+    return reported
 
 
-def _has_time(
+def _surely_enough(
     tuning: HoldTimeTuning,
     facts: Facts,
     vessel: Vessel,
-    left: Left,
-    course: LastBin,
-    told: Shortage,
+    left: CoolantLeft,
+    last: LastBin,
+    reported: Shortage,
     then: Instant,
 ) -> bool:
-    """Say that nothing is told, and that whatever the estimate is exactly, nothing will be before then."""
-    if told.looks_since is not None or told.on or course.gone_since is not None:
+    """Return whether nothing is reported, and cannot be before `then`, whatever the exact estimate."""
+    if reported.short_since is not None or reported.active or last.empty_since is not None:
         return False
-    least = _arrival(tuning, facts, then) + round(tuning.margin_s * SECOND)
-    return surely_until(tuning, vessel, left, course) >= least
+    least = _expected_arrival(tuning, facts, then) + round(tuning.margin_s * SECOND)
+    return lasts_at_least_until(tuning, vessel, left, last) >= least
 
 
-def _judged(tuning: HoldTimeTuning, facts: Facts, course: LastBin, told: Shortage, at: Instant) -> Shortage:
-    """Hold the estimate against the arrival, with hysteresis."""
-    arrival = _arrival(tuning, facts, at)
+def _update_shortage(
+    tuning: HoldTimeTuning, facts: Facts, last: LastBin, reported: Shortage, at: Instant
+) -> Shortage:
+    """Compare the estimate with the arrival, with hysteresis."""
+    arrival = _expected_arrival(tuning, facts, at)
     margin = round(tuning.margin_s * SECOND)
-    clear = round(tuning.clear_s * SECOND + tuning.clear_share * max(0, course.lo - at))
-    gone = course.gone_since is not None
-    looks = told.looks_since is not None
-    if not gone and course.lo >= arrival + margin + (clear if looks else 0):
-        return told._replace(judged_at=at, looks_since=None, until=at if told.on else told.until)
-    told = told._replace(judged_at=at, looks_since=told.looks_since if looks else at)
-    assert told.looks_since is not None
-    if not told.on and not gone and at < _tells_at(tuning, course, told.looks_since):
-        return told
-    critical = gone or course.mid < arrival + (clear if told.on and told.critical else 0)
-    if told.on and critical == told.critical and gone == told.gone and not _moved(tuning, course, told, at):
-        return told
+    clear = round(tuning.clear_s * SECOND + tuning.clear_share * max(0, last.earliest - at))
+    used_up = last.empty_since is not None
+    looks_short = reported.short_since is not None
+    if not used_up and last.earliest >= arrival + margin + (clear if looks_short else 0):
+        return reported._replace(
+            judged_at=at, short_since=None, until=at if reported.active else reported.until
+        )
+    reported = reported._replace(judged_at=at, short_since=reported.short_since if looks_short else at)
+    assert reported.short_since is not None
+    if not reported.active and not used_up and at < _reported_from(tuning, last, reported.short_since):
+        return reported
+    critical = used_up or last.expected < arrival + (clear if reported.active and reported.critical else 0)
+    if (
+        reported.active
+        and critical == reported.critical
+        and used_up == reported.used_up
+        and not _moved(tuning, last, reported, at)
+    ):
+        return reported
     return Shortage(
-        looks_since=told.looks_since,
+        short_since=reported.short_since,
         judged_at=at,
-        since=told.since if told.on else at,
+        since=reported.since if reported.active else at,
         critical=critical,
         at=at,
-        lo=course.lo,
-        mid=course.mid,
-        hi=course.hi,
+        earliest=last.earliest,
+        expected=last.expected,
+        latest=last.latest,
         arrival=arrival,
-        gone=gone,
-        on_its_side=course.tilted_since is not None,
-        dropped_at=None if course.weighed else course.dropped_at,
+        used_up=used_up,
+        on_its_side=last.tilted_since is not None,
+        dropped_at=None if last.mass_known else last.dropped_at,
     )
 
 
-def _moved(tuning: HoldTimeTuning, course: LastBin, told: Shortage, at: Instant) -> bool:
-    step = max(tuning.step_share * max(0, told.mid - at), tuning.step_s * SECOND)
-    return abs(course.mid - told.mid) > step or abs(course.lo - told.lo) > step
+def _moved(tuning: HoldTimeTuning, last: LastBin, reported: Shortage, at: Instant) -> bool:
+    step = max(tuning.step_share * max(0, reported.expected - at), tuning.step_s * SECOND)
+    return abs(last.expected - reported.expected) > step or abs(last.earliest - reported.earliest) > step
 
 
-def _found(facts: Facts, vessel: Vessel, told: Shortage, over: Instant | None) -> Finding:
-    assert told.since is not None
-    until = told.until if told.until is not None else over
+def _found(facts: Facts, vessel: Vessel, reported: Shortage, over: Instant | None) -> Finding:
+    assert reported.since is not None
+    until = reported.until if reported.until is not None else over
     return Finding(
-        severity=Severity.CRITICAL if told.critical else Severity.MAJOR,
-        message=_message(facts, vessel, told),
-        since=told.since,
-        until=None if until is None else max(until, told.since),
-        details=_details(facts, told),
+        severity=Severity.CRITICAL if reported.critical else Severity.MAJOR,
+        message=_message(facts, vessel, reported),
+        since=reported.since,
+        until=None if until is None else max(until, reported.since),
+        details=_details(facts, reported),
     )
 
 
-def _message(facts: Facts, vessel: Vessel, told: Shortage) -> str:
-    coolant, when = vessel.coolant, _time(facts, told.arrival)
-    if told.gone:
+def _message(facts: Facts, vessel: Vessel, reported: Shortage) -> str:
+    coolant, when = vessel.coolant, clock_text(facts, reported.arrival)
+    if reported.used_up:
         return (
-            f"The {coolant} is used up since {_time(facts, told.mid)}, and the payload warms: "
+            f"The {coolant} is used up since {clock_text(facts, reported.expected)}, and the payload warms: "
             "move it to a charged shipper, or charge this one, now"
         )
-    due = f"arrival planned for {when}" if _planned(facts) == told.arrival else f"no arrival before {when}"
-    side = ", lying on its side" if told.on_its_side else ""
-    if told.dropped_at is not None:
-        side += f"; it was dropped {_time(facts, told.dropped_at)}, and may have lost its vacuum"
-    text = f"The {coolant} is expected to last until {_time(facts, told.mid)}, at the earliest {_time(facts, told.lo)}{side}; {due}"
-    if told.critical:
-        gap = wording.duration(max(0, told.arrival - told.mid))
-        return f"{text}: {gap} too short. {_remedy(told)}"
-    return f"{text}: no safe margin. {_remedy(told)}"
+    due = (
+        f"arrival planned for {when}"
+        if planned_arrival(facts) == reported.arrival
+        else f"no arrival before {when}"
+    )
+    side = ", lying on its side" if reported.on_its_side else ""
+    if reported.dropped_at is not None:
+        side += f"; it was dropped {clock_text(facts, reported.dropped_at)}, and may have lost its vacuum"
+    text = f"The {coolant} is expected to last until {clock_text(facts, reported.expected)}, at the earliest {clock_text(facts, reported.earliest)}{side}; {due}"
+    if reported.critical:
+        gap = wording.duration(max(0, reported.arrival - reported.expected))
+        return f"{text}: {gap} too short. {_remedy(reported)}"
+    return f"{text}: no safe margin. {_remedy(reported)}"
 
 
-def _remedy(told: Shortage) -> str:
-    if told.on_its_side:
+def _remedy(reported: Shortage) -> str:
+    if reported.on_its_side:
         return "Have it stood upright at once, and plan a charge on the way"
-    if told.dropped_at is not None:
+    if reported.dropped_at is not None:
         return "Have it weighed or looked after: frost on the outside says that the vacuum is gone; then charge or change it"
     return "Have it charged on the way, or bring it in sooner"
 
 
-def _details(facts: Facts, told: Shortage) -> dict[str, Any]:
-    left: list[Duration] = [max(0, at - told.at) for at in (told.lo, told.mid, told.hi)]
+def _details(facts: Facts, reported: Shortage) -> dict[str, Any]:
+    left: list[Duration] = [
+        max(0, at - reported.at) for at in (reported.earliest, reported.expected, reported.latest)
+    ]
     return {
-        "estimated_at": _time(facts, told.at),
+        "estimated_at": clock_text(facts, reported.at),
         "hold_time_left_h": [round(length / _HOUR, 1) for length in left],
-        "lasts_until": [_time(facts, at) for at in (told.lo, told.mid, told.hi)],
-        "arrival": _time(facts, told.arrival),
-        "arrival_is_planned": _planned(facts) == told.arrival,
-        "margin_h": round((told.mid - told.arrival) / _HOUR, 1),
+        "lasts_until": [
+            clock_text(facts, at) for at in (reported.earliest, reported.expected, reported.latest)
+        ],
+        "arrival": clock_text(facts, reported.arrival),
+        "arrival_is_planned": planned_arrival(facts) == reported.arrival,
+        "margin_h": round((reported.expected - reported.arrival) / _HOUR, 1),
     }
-
-
-def _time(facts: Facts, at: Instant) -> str:
-    return wording.instant(facts.on_the_clock(at))

@@ -1,4 +1,4 @@
-"""Pure: the rule for a shipment that will come too late, found leg by leg, and before a connection is missed."""
+"""Pure: the shipment will arrive too late, found leg by leg, before a connection is missed."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,7 +6,8 @@ from typing import ClassVar
 from alerts import wording
 from alerts.kinds import KINDS
 from alerts.model import SECOND, AlertKind, Instant
-from alerts.rules.blocks.arrival import ARRIVAL_RANGES, ArrivalRule, ArrivalTuning
+from alerts.rules.blocks.arrival_rule import ARRIVAL_RANGES, ArrivalRule, ArrivalTuning
+from alerts.rules.blocks.clock_text import clock_detail, clock_text
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.itinerary import Forecast
 from alerts.rules.facts import Facts
@@ -17,35 +18,35 @@ _SEVERITY = KINDS[AlertKind.LATE].severity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LateTuning(ArrivalTuning):
-    """Two hours late is told: that is what a cut-off is, so who is later misses a connection."""
+    """Two hours are tolerated: that is a cut-off, so a later shipment misses its connection."""
 
     tolerance_s: float = 7200
 
 
 class Late(ArrivalRule[LateTuning]):
-    """Fires where the forecast arrival is later than planned by more than is tolerated; until it is within half of that."""
+    """Raised if the forecast arrival exceeds the plan by more than the tolerance; cleared within half of it."""
 
     kind = AlertKind.LATE
     tuning = LateTuning
     ranges: ClassVar = ARRIVAL_RANGES | {"tolerance_s": (0.001, 90 * 86_400)}
 
     def levels(self, tuning: LateTuning) -> Levels:
-        """Give the tolerance, and half of it."""
+        """Return the tolerance, and half of it."""
         return Levels(raise_at=tuning.tolerance_s, clear_at=tuning.tolerance_s / 2)
 
-    def measure(self, tuning: LateTuning, facts: Facts, expected: Forecast) -> float:  # noqa: ARG002
-        """Give the delay."""
+    def excess_s(self, tuning: LateTuning, facts: Facts, expected: Forecast) -> float:  # noqa: ARG002
+        """Return the delay."""
         return expected.delay / SECOND
 
-    def tell(self, tuning: LateTuning, facts: Facts, expected: Forecast, since: Instant) -> Finding:  # noqa: ARG002
-        """Say when it comes, why so late, and what to do."""
-        planned = wording.instant(facts.on_the_clock(expected.planned))
-        details = {"planned_arrival": wording.instant_text(facts.on_the_clock(expected.planned))}
+    def finding(self, tuning: LateTuning, facts: Facts, expected: Forecast, since: Instant) -> Finding:  # noqa: ARG002
+        """Report when it arrives, why so late, and what to do."""
+        planned = clock_text(facts, expected.planned)
+        details = {"planned_arrival": clock_detail(facts, expected.planned)}
         if expected.overdue:
             message = f"Was to arrive {planned} and is not delivered: ask whoever holds it where it is"
             return Finding(severity=_SEVERITY, message=message, since=since, details=details)
-        message = f"Will arrive about {wording.instant(facts.on_the_clock(expected.arrival))}, {wording.duration(expected.delay)} late"
-        details["forecast_arrival"] = wording.instant_text(facts.on_the_clock(expected.arrival))
+        message = f"Will arrive about {clock_text(facts, expected.arrival)}, {wording.duration(expected.delay)} late"
+        details["forecast_arrival"] = clock_detail(facts, expected.arrival)
         if expected.missed is not None:
             leg = f"{expected.missed.start.name} to {expected.missed.end.name}"
             message += f": it misses the connection from {leg}. Rebook it, and tell the destination"

@@ -1,4 +1,4 @@
-"""Pure: the lid is open for longer than somebody needs to look inside."""
+"""Pure: the lid has been open for longer than a look inside takes."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,82 +6,85 @@ from typing import ClassVar
 from alerts import wording
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
-from alerts.rules.blocks.hysteresis import Levels, Stretch, stretch
-from alerts.rules.blocks.window import in_window
+from alerts.rules.blocks.hysteresis import Episode, Levels, fold_episode
+from alerts.rules.blocks.in_transit import in_transit
 from alerts.rules.facts import Facts
-from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, Moment, Tuning
+from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, LookTime, Tuning
 
-AROUND_A_CHARGE: Duration = 30 * 60 * SECOND
-"""A charge is written down as of its beginning or its end, by people with other things to do."""
+CHARGE_MARGIN: Duration = 30 * 60 * SECOND
+"""People with other things to do record a charge at its beginning or at its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opening(Tuning):
-    """For how long a lid may be open.
+class LidOpenTuning(Tuning):
+    """How long a lid may be open.
 
-    To look inside or to take out a cassette takes under 5 minutes. With time constants of half an hour, as open
-    shippers show, a payload at −190 °C passes −150 °C some 10 minutes later: hence critical after 15.
+    A look inside, or taking out a cassette, takes less than 5 minutes. With a time constant of half an
+    hour, as open shippers have, a payload at −190 °C passes −150 °C some 10 minutes later: hence critical
+    after 15.
     """
 
     dwell_s: float = 300
     critical_s: float = 900
 
 
-_SHUT = Stretch()
+_SHUT = Episode()
 
 
 @dataclass(frozen=True, slots=True)
 class LidOpenState:
-    """How long it is open."""
+    """How long the lid is open."""
 
-    open: Stretch = _SHUT
+    open: Episode = _SHUT
 
 
-class LidOpen(DeviceRule[Opening, LidOpenState]):
+class LidOpen(DeviceRule[LidOpenTuning, LidOpenState]):
     """An open lid; only a reading that says it is shut ends it, since no lid shuts itself.
 
-    So its time goes on by the clock, also where the logger falls silent.
+    So its time goes on by the clock, even if the logger falls silent.
     """
 
     kind: ClassVar[AlertKind] = AlertKind.LID_OPEN
-    tuning = Opening
+    tuning = LidOpenTuning
     state = LidOpenState
     reads = frozenset({Channel.LID_OPEN})
     ranges: ClassVar = {"dwell_s": (0, 86_400), "critical_s": (0, 604_800)}
 
-    def fold(self, tuning: Opening, facts: Facts, state: LidOpenState, trace: Trace) -> LidOpenState:
+    def fold(self, tuning: LidOpenTuning, facts: Facts, state: LidOpenState, trace: Trace) -> LidOpenState:
         """Follow the lid."""
-        trace = in_window(facts.window, trace)
+        trace = in_transit(facts.window, trace)
         lid = trace.channels.get(Channel.LID_OPEN)
         if lid is None:
             return state
-        after = stretch(_levels(tuning), state.open, trace.at, lid)
+        after = fold_episode(_levels(tuning), state.open, trace.at, lid)
         return state if after is state.open else LidOpenState(after)
 
-    def look(self, tuning: Opening, facts: Facts, state: LidOpenState, moment: Moment) -> Look:
-        """Tell the newest time that it was open for too long; the clock raises it and makes it critical."""
+    def look(self, tuning: LidOpenTuning, facts: Facts, state: LidOpenState, look_time: LookTime) -> Look:
+        """Report the newest time that it was open for too long; the clock raises it and makes it critical."""
         levels, critical_after = _levels(tuning), _duration(max(tuning.critical_s, tuning.dwell_s))
-        newest = state.open.newest(levels, moment.through)
-        if newest is not None and _is_recharge(facts, newest[0], newest[1] or moment.through):
+        newest = state.open.newest(levels, look_time.through)
+        if newest is not None and _is_recharge(facts, newest[0], newest[1] or look_time.through):
             newest = None
         found = None
         if newest is not None:
             since, until, _ = newest
-            lasted = (moment.through if until is None else until) - since
-            found = _found(tuning, since, until or moment.over, critical=lasted >= critical_after)
-        if state.open.since is None or moment.over is not None:
+            lasted = (look_time.through if until is None else until) - since
+            found = _found(
+                tuning, since, until or look_time.shipment_ended_at, critical=lasted >= critical_after
+            )
+        if state.open.since is None or look_time.shipment_ended_at is not None:
             return Look(found=found) if found is not None else NOTHING
-        turns = (state.open.since + levels.dwell, state.open.since + critical_after)
-        return Look(found=found, again_at=min((at for at in turns if at > moment.through), default=None))
+        changes = (state.open.since + levels.dwell, state.open.since + critical_after)
+        return Look(found=found, again_at=min((at for at in changes if at > look_time.through), default=None))
 
 
 def _is_recharge(facts: Facts, since: Instant, until: Instant) -> bool:
-    """Say whether it was opened to be filled: a charge is on record for then, or for shortly after."""
+    """Return whether it was opened for filling: a charge is on record around that time."""
     charges = facts.dewar.charges if facts.dewar is not None else ()
-    return any(since - AROUND_A_CHARGE <= charge.at <= until + AROUND_A_CHARGE for charge in charges)
+    return any(since - CHARGE_MARGIN <= charge.at <= until + CHARGE_MARGIN for charge in charges)
 
 
-def _found(tuning: Opening, since: int, until: int | None, *, critical: bool) -> Finding:
+def _found(tuning: LidOpenTuning, since: int, until: int | None, *, critical: bool) -> Finding:
     longer = wording.duration(_duration(tuning.critical_s if critical else tuning.dwell_s))
     means = "the payload is warming, and its coolant is being lost" if critical else "the payload will warm"
     return Finding(
@@ -92,7 +95,7 @@ def _found(tuning: Opening, since: int, until: int | None, *, critical: bool) ->
     )
 
 
-def _levels(tuning: Opening) -> Levels:
+def _levels(tuning: LidOpenTuning) -> Levels:
     return Levels(raise_at=1.0, clear_at=0.0, dwell=_duration(tuning.dwell_s))
 
 

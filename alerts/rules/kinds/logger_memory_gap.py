@@ -1,8 +1,8 @@
-"""Pure: readings that the logger counted and that never came: its memory overran, or lost them.
+"""Pure: readings that the logger counted but that never arrived: its memory overflowed or was lost.
 
-A hole in the numbers alone says little, since late readings fill it. So one is told only once it has stayed open for a
-while after it came to light. A restart begins to count anew; numbers that fall within one are the clock's trouble
-(clock_skew.py), and fill holes like any other.
+A hole in the sequence numbers alone means little, since late readings may fill it. So it is reported only
+when it has stayed open for a while. A restart starts the numbers again. Numbers that fall within one boot are
+a clock fault (clock_skew.py), and fill holes like any other.
 """
 
 from dataclasses import dataclass
@@ -11,30 +11,30 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from alerts import wording
 from alerts.excursions.trace import Channel, Trace
 from alerts.kinds import KINDS
 from alerts.model import SECOND, AlertKind, Duration, Instant
-from alerts.rules.blocks.window import in_window
+from alerts.rules.blocks.clock_text import clock_text
+from alerts.rules.blocks.in_transit import in_transit
 from alerts.rules.facts import Facts
-from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, Moment, Tuning
+from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, LookTime, Tuning
 
 _SEVERITY = KINDS[AlertKind.LOGGER_MEMORY_GAP].severity
 
 UNNUMBERED = -1.0
-MOST = 16
-"""So many of the newest holes are kept one by one; those before them are summed up."""
+MAX_HOLES = 16
+"""This many of the newest holes are kept individually; older ones are only counted."""
 
-FASTEST: Duration = SECOND
-"""No logger measures more often: where more numbers are missing than could be measured, the counter jumped."""
+MIN_INTERVAL: Duration = SECOND
+"""No logger measures more often: if more numbers are missing than could be measured, the counter jumped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Missing(Tuning):
-    """From when on missing readings are told.
+class LoggerMemoryGapTuning(Tuning):
+    """When missing readings are reported.
 
-    An upload after a long flight takes minutes, over a bad network some hours: hence 3 hours. Every missing reading
-    counts, since a record for a batch release is complete or it is not.
+    An upload after a long flight takes minutes, over a bad network some hours: hence 3 hours. Every
+    missing reading counts, since a record for a batch release is complete or it is not.
     """
 
     patience_s: float = 10_800
@@ -42,7 +42,7 @@ class Missing(Tuning):
 
 
 class Hole(NamedTuple):
-    """Numbers that are missing, first and last, between two readings; and when the later of both had arrived."""
+    """The first and last missing number, the readings around them, and when the later of these had arrived."""
 
     first: int
     last: int
@@ -53,8 +53,8 @@ class Hole(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryGapState:
-    """The highest number of the newest boot and when it was measured; holes; and older holes, summed up."""
+class LoggerMemoryGapState:
+    """The highest number of the newest boot and its instant; the newest holes; and a summary of older ones."""
 
     boot: float = UNNUMBERED
     seq: float = UNNUMBERED
@@ -64,51 +64,57 @@ class MemoryGapState:
     older_since: Instant | None = None
 
 
-class LoggerMemoryGap(DeviceRule[Missing, MemoryGapState]):
+class LoggerMemoryGap(DeviceRule[LoggerMemoryGapTuning, LoggerMemoryGapState]):
     """Numbers that are missing between two readings of one boot."""
 
     kind: ClassVar[AlertKind] = AlertKind.LOGGER_MEMORY_GAP
-    tuning = Missing
-    state = MemoryGapState
+    tuning = LoggerMemoryGapTuning
+    state = LoggerMemoryGapState
     reads = frozenset({Channel.SEQ})
     also_reads = frozenset({Channel.BOOT, Channel.RECEIVED_AT})
     ranges: ClassVar = {"patience_s": (0, 2_592_000), "least_missing": (1, 1_000_000)}
 
-    def fold(self, tuning: Missing, facts: Facts, state: MemoryGapState, trace: Trace) -> MemoryGapState:
-        """Follow the numbers."""
+    def fold(
+        self, tuning: LoggerMemoryGapTuning, facts: Facts, state: LoggerMemoryGapState, trace: Trace
+    ) -> LoggerMemoryGapState:
+        """Follow the sequence numbers."""
         del tuning
-        trace = in_window(facts.window, trace)
+        trace = in_transit(facts.window, trace)
         if Channel.SEQ not in trace.channels or not len(trace):
             return state
-        if len(trace) == 1 and (after := _next(state, trace)) is not None:
+        if len(trace) == 1 and (after := _fold_next_number(state, trace)) is not None:
             return after
-        return _follow(state, trace)
+        return _fold_numbers(state, trace)
 
-    def look(self, tuning: Missing, facts: Facts, state: MemoryGapState, moment: Moment) -> Look:
-        """Tell what has been missing for long enough; the clock raises it, and only the readings themselves end it."""
+    def look(
+        self, tuning: LoggerMemoryGapTuning, facts: Facts, state: LoggerMemoryGapState, look_time: LookTime
+    ) -> Look:
+        """Report what has been missing for long enough; the clock raises it, late readings end it."""
         if not state.holes and not state.older:
             return NOTHING
         patience = round(tuning.patience_s * SECOND)
         holes = [Hole(*hole) for hole in state.holes]
-        told = [hole for hole in holes if moment.through - hole.known_at >= patience]
-        again_at = min((hole.known_at + patience for hole in holes if hole not in told), default=None)
-        missing = state.older + sum(hole.last - hole.first + 1 for hole in told)
+        reported = [hole for hole in holes if look_time.through - hole.known_at >= patience]
+        again_at = min((hole.known_at + patience for hole in holes if hole not in reported), default=None)
+        missing = state.older + sum(hole.last - hole.first + 1 for hole in reported)
         found = None
         if missing >= max(tuning.least_missing, 1):
-            since = min([hole.since for hole in told] if state.older_since is None else [state.older_since])
-            found = _found(facts, missing, since, told, moment.over)
-        return Look(found=found, again_at=None if moment.over is not None else again_at)
+            since = min(
+                [hole.since for hole in reported] if state.older_since is None else [state.older_since]
+            )
+            found = _found(facts, missing, since, reported, look_time.shipment_ended_at)
+        return Look(found=found, again_at=None if look_time.shipment_ended_at is not None else again_at)
 
 
-def _found(facts: Facts, missing: int, since: Instant, told: list[Hole], over: Instant | None) -> Finding:
+def _found(facts: Facts, missing: int, since: Instant, reported: list[Hole], over: Instant | None) -> Finding:
     details: dict[str, object] = {"missing": missing}
     where = ""
-    if told:
-        start, end = (wording.instant(facts.on_the_clock(at)) for at in (told[-1].since, told[-1].until))
+    if reported:
+        start, end = (clock_text(facts, at) for at in (reported[-1].since, reported[-1].until))
         details |= {"newest_from": start, "newest_until": end}
         where = (
             f" between {start} and {end}"
-            if len(told) == 1 and missing == told[0].last - told[0].first + 1
+            if len(reported) == 1 and missing == reported[0].last - reported[0].first + 1
             else ""
         )
     what = "1 reading was measured and" if missing == 1 else f"{missing} readings were measured and"
@@ -121,8 +127,8 @@ def _found(facts: Facts, missing: int, since: Instant, told: list[Hole], over: I
     )
 
 
-def _next(state: MemoryGapState, trace: Trace) -> MemoryGapState | None:
-    """Take a single reading with the next number, which is what is folded most often; None for any other."""
+def _fold_next_number(state: LoggerMemoryGapState, trace: Trace) -> LoggerMemoryGapState | None:
+    """Fold a single reading with the next number, which is the usual case; None for any other."""
     channels = trace.channels
     seq = float(channels[Channel.SEQ][0])
     boot = float(channels[Channel.BOOT][0]) if Channel.BOOT in channels else UNNUMBERED
@@ -130,11 +136,13 @@ def _next(state: MemoryGapState, trace: Trace) -> MemoryGapState | None:
         return None
     if any(hole[1] >= seq for hole in state.holes):
         return None
-    return MemoryGapState(state.boot, seq, int(trace.at[0]), state.holes, state.older, state.older_since)
+    return LoggerMemoryGapState(
+        state.boot, seq, int(trace.at[0]), state.holes, state.older, state.older_since
+    )
 
 
-def _follow(state: MemoryGapState, trace: Trace) -> MemoryGapState:
-    """Follow numbers; only those that are not the next are looked at one by one."""
+def _fold_numbers(state: LoggerMemoryGapState, trace: Trace) -> LoggerMemoryGapState:
+    """Fold sequence numbers; only those that are not the next are visited one by one."""
     seq = trace.channels[Channel.SEQ]
     known = np.flatnonzero(~np.isnan(seq))
     if not len(known):
@@ -144,42 +152,42 @@ def _follow(state: MemoryGapState, trace: Trace) -> MemoryGapState:
     at, seq = trace.at[known], seq[known]
     boot = trace.channels.get(Channel.BOOT, none)[known]
     boot = np.where(np.isnan(boot), UNNUMBERED, boot)
-    book = _Book(state)
-    odd = (np.diff(seq, prepend=state.seq) != 1) | (np.diff(boot, prepend=state.boot) != 0)
-    odd[0] |= state.seq == UNNUMBERED
-    place = 0
-    for turn in [*np.flatnonzero(odd).tolist(), len(seq)]:
-        if turn > place:  # numbers that go on one by one may lie in a hole, where the clock was set back
-            book.run(float(seq[place]), float(seq[turn - 1]), int(at[turn - 1]))
-        if turn < len(seq):
-            arrived = received[turn]
-            known_at = int(at[turn]) if isnan(arrived) else int(arrived)
-            book.turn(float(boot[turn]), float(seq[turn]), int(at[turn]), known_at)
-        place = turn + 1
-    return book.state()
+    running = _HoleFold(state)
+    is_jump = (np.diff(seq, prepend=state.seq) != 1) | (np.diff(boot, prepend=state.boot) != 0)
+    is_jump[0] |= state.seq == UNNUMBERED
+    start = 0
+    for jump in [*np.flatnonzero(is_jump).tolist(), len(seq)]:
+        if jump > start:  # consecutive numbers may lie in a hole if the clock was set back
+            running.consecutive(float(seq[start]), float(seq[jump - 1]), int(at[jump - 1]))
+        if jump < len(seq):
+            arrived = received[jump]
+            known_at = int(at[jump]) if isnan(arrived) else int(arrived)
+            running.jump(float(boot[jump]), float(seq[jump]), int(at[jump]), known_at)
+        start = jump + 1
+    return running.state()
 
 
-class _Book:
-    """What is in a state, while it is brought forward."""
+class _HoleFold:
+    """The variables of a running fold."""
 
-    def __init__(self, state: MemoryGapState) -> None:
+    def __init__(self, state: LoggerMemoryGapState) -> None:
         self._boot, self._seq, self._at = state.boot, state.seq, state.at
         self._holes = [Hole(*hole) for hole in state.holes]
         self._older, self._older_since = state.older, state.older_since
 
-    def turn(self, boot: float, seq: float, at: Instant, known_at: Instant) -> None:
-        """Take a number that is not the next."""
+    def jump(self, boot: float, seq: float, at: Instant, known_at: Instant) -> None:
+        """Add a number that is not the next."""
         if boot != self._boot or self._seq == UNNUMBERED:
             self._boot, self._seq, self._at = boot, seq, at
         elif seq > self._seq:
-            if 0 < seq - self._seq - 1 <= (at - self._at) / FASTEST:
+            if 0 < seq - self._seq - 1 <= (at - self._at) / MIN_INTERVAL:
                 self._open(Hole(int(self._seq) + 1, int(seq) - 1, self._at, at, known_at, boot))
             self._seq, self._at = seq, at
         if self._holes:
             self._fill(int(seq), int(seq))
 
-    def run(self, first: float, last: float, at: Instant) -> None:
-        """Take numbers that go on one by one."""
+    def consecutive(self, first: float, last: float, at: Instant) -> None:
+        """Add consecutive numbers."""
         if last > self._seq:
             self._seq, self._at = last, at
         if self._holes:
@@ -187,7 +195,7 @@ class _Book:
 
     def _open(self, hole: Hole) -> None:
         self._holes.append(hole)
-        if len(self._holes) > MOST:
+        if len(self._holes) > MAX_HOLES:
             oldest = self._holes.pop(0)
             self._older += oldest.last - oldest.first + 1
             self._older_since = oldest.since if self._older_since is None else self._older_since
@@ -200,12 +208,12 @@ class _Book:
                 continue
             parts = hole._replace(last=first - 1), hole._replace(first=last + 1)
             left += [part for part in parts if part.first <= part.last]
-        self._holes = left[-MOST:]
+        self._holes = left[-MAX_HOLES:]
 
-    def state(self) -> MemoryGapState:
-        """Give it back as a state."""
+    def state(self) -> LoggerMemoryGapState:
+        """Return the variables as a state."""
         holes = tuple(tuple(hole) for hole in self._holes)
-        return MemoryGapState(self._boot, self._seq, self._at, holes, self._older, self._older_since)  # type: ignore[arg-type]
+        return LoggerMemoryGapState(self._boot, self._seq, self._at, holes, self._older, self._older_since)  # type: ignore[arg-type]
 
 
 LOGGER_MEMORY_GAP = LoggerMemoryGap()

@@ -5,28 +5,29 @@ from typing import ClassVar
 
 import numpy as np
 
-from alerts import wording
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
-from alerts.rules.blocks.discharge import APART, HOUR, Levels, firsts
+from alerts.rules.blocks.battery_discharge import HOUR, SAMPLE_EVERY, BatteryLevels, first_levels
+from alerts.rules.blocks.clock_text import clock_text
+from alerts.rules.blocks.hysteresis import Episode, fold_episode
 from alerts.rules.blocks.hysteresis import Levels as Limits
-from alerts.rules.blocks.hysteresis import Stretch, stretch
-from alerts.rules.blocks.signs import Sign, together
+from alerts.rules.blocks.itinerary import planned_arrival
+from alerts.rules.blocks.symptoms import Symptom, merge_symptoms
 from alerts.rules.facts import Facts
-from alerts.rules.rule import NOTHING, DeviceRule, Look, Moment, Tuning
+from alerts.rules.rule import NOTHING, DeviceRule, Look, LookTime, Tuning
 from telemetry.battery import LOW_PCT, RECOVERS_PCT
 
-STEP: Duration = 3 * HOUR
-"""Forecasts are told in steps of this: they move with every level."""
+FORECAST_STEP: Duration = 3 * HOUR
+"""Forecasts are reported in steps of this, since they move with every level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Charge(Tuning):
-    """From when on a battery is low.
+class LowBatteryTuning(Tuning):
+    """When a battery is low.
 
-    Lithium cells hold their voltage to some 10 % and then fall within hours, in the cold sooner; a fifth leaves time to
-    have it changed at the next hub. `margin_s` is for a shipment that is late by a missed connection. Loggers
-    switch off at `empty_pct`.
+    Lithium cells hold their voltage down to some 10 % and then fall within hours, sooner in the cold; a
+    fifth leaves time to have the battery changed at the next hub. `margin_s` allows for a missed
+    connection. Loggers switch off at `empty_pct`.
     """
 
     low_pct: float = LOW_PCT
@@ -35,30 +36,31 @@ class Charge(Tuning):
     margin_s: float = 43_200
 
 
-_NONE = Stretch()
+_NONE = Episode()
 
 
 @dataclass(frozen=True, slots=True)
-class BatteryState:
-    """Levels of the last days; how long it is low and almost empty; for how long a forecast says it will not last.
+class LowBatteryState:
+    """Levels of the last days, and episodes: low, almost empty, and forecast not to last.
 
-    Stretches are of negated percents; and of hours that are missing until arrival, with the margin and without.
+    The first two are of negated percents; the other two of hours missing until arrival, with and without
+    the margin.
     """
 
     at: tuple[Instant, ...] = ()
     pct: tuple[float, ...] = ()
-    low: Stretch = _NONE
-    critical: Stretch = _NONE
-    short: Stretch = _NONE
-    dies: Stretch = _NONE
+    low: Episode = _NONE
+    critical: Episode = _NONE
+    short_of_margin: Episode = _NONE
+    short_of_arrival: Episode = _NONE
 
 
-class LowBattery(DeviceRule[Charge, BatteryState]):
+class LowBattery(DeviceRule[LowBatteryTuning, LowBatteryState]):
     """A battery that is low now, or by its trend before the planned arrival."""
 
     kind: ClassVar[AlertKind] = AlertKind.LOW_BATTERY
-    tuning = Charge
-    state = BatteryState
+    tuning = LowBatteryTuning
+    state = LowBatteryState
     reads = frozenset({Channel.BATTERY_PCT})
     ranges: ClassVar = {
         "low_pct": (0, 95),
@@ -67,92 +69,110 @@ class LowBattery(DeviceRule[Charge, BatteryState]):
         "margin_s": (1, 2_592_000),
     }
 
-    def fold(self, tuning: Charge, facts: Facts, state: BatteryState, trace: Trace) -> BatteryState:
-        """Follow the level; and every two hours see how long it will last."""
+    def fold(
+        self, tuning: LowBatteryTuning, facts: Facts, state: LowBatteryState, trace: Trace
+    ) -> LowBatteryState:
+        """Follow the level, and forecast every two hours how long it lasts."""
         pct = trace.channels.get(Channel.BATTERY_PCT)
         if pct is None or not len(trace):
             return state
         low, critical = state.low, state.critical
         highest = max(tuning.low_pct, tuning.critical_pct)
         if low.since is not None or critical.since is not None or not pct.min() > highest:  # or NaN
-            low = stretch(_limits(tuning.low_pct), low, trace.at, -pct)
-            critical = stretch(_limits(tuning.critical_pct), critical, trace.at, -pct)
-        levels, short, dies = Levels(state.at, state.pct), state.short, state.dies
+            low = fold_episode(_limits(tuning.low_pct), low, trace.at, -pct)
+            critical = fold_episode(_limits(tuning.critical_pct), critical, trace.at, -pct)
+        levels, short_of_margin, short_of_arrival = (
+            BatteryLevels(state.at, state.pct),
+            state.short_of_margin,
+            state.short_of_arrival,
+        )
         last = levels.at[-1] if levels.at else None
-        if last is None or trace.at[-1] // APART > last // APART:
-            for place in firsts(last, trace.at, pct):
-                levels = levels.then(int(trace.at[place]), float(pct[place]))
-                short, dies = _forecast(tuning, facts, levels, short, dies)
+        if last is None or trace.at[-1] // SAMPLE_EVERY > last // SAMPLE_EVERY:
+            for place in first_levels(last, trace.at, pct):
+                levels = levels.with_level(int(trace.at[place]), float(pct[place]))
+                short_of_margin, short_of_arrival = _forecast(
+                    tuning, facts, levels, short_of_margin, short_of_arrival
+                )
         if levels.at is state.at and low is state.low and critical is state.critical:
             return state
-        return BatteryState(*levels, low, critical, short, dies)
+        return LowBatteryState(*levels, low, critical, short_of_margin, short_of_arrival)
 
-    def look(self, tuning: Charge, facts: Facts, state: BatteryState, moment: Moment) -> Look:
-        """Tell what the level and the forecast say."""
-        signs = [
-            *_level_signs(tuning.low_pct, Severity.MAJOR, state.low, moment),
-            *_level_signs(tuning.critical_pct, Severity.CRITICAL, state.critical, moment),
+    def look(
+        self, tuning: LowBatteryTuning, facts: Facts, state: LowBatteryState, look_time: LookTime
+    ) -> Look:
+        """Report the level and the forecast."""
+        symptoms = [
+            *_level_symptoms(tuning.low_pct, Severity.MAJOR, state.low, look_time),
+            *_level_symptoms(tuning.critical_pct, Severity.CRITICAL, state.critical, look_time),
         ]
-        arrival = _arrival(facts)
+        arrival = planned_arrival(facts)
         if arrival is not None:
             margin = round(tuning.margin_s * SECOND)
-            signs += _forecast_signs(facts, arrival, arrival + margin, Severity.MAJOR, state.short, moment)
-            signs += _forecast_signs(facts, arrival, arrival, Severity.CRITICAL, state.dies, moment)
-        return Look(found=together(signs, moment.over)) if signs else NOTHING
-
-
-def _arrival(facts: Facts) -> Instant | None:
-    if facts.planned_arrival is not None:
-        return facts.planned_arrival
-    return facts.legs[-1].planned_arrival if facts.legs else None
+            symptoms += _forecast_symptoms(
+                facts, arrival, arrival + margin, Severity.MAJOR, state.short_of_margin, look_time
+            )
+            symptoms += _forecast_symptoms(
+                facts, arrival, arrival, Severity.CRITICAL, state.short_of_arrival, look_time
+            )
+        return Look(found=merge_symptoms(symptoms, look_time.shipment_ended_at)) if symptoms else NOTHING
 
 
 def _forecast(
-    tuning: Charge, facts: Facts, levels: Levels, short: Stretch, dies: Stretch
-) -> tuple[Stretch, Stretch]:
-    """Bring the stretches forward for which the forecast misses the arrival, by what the newest level says."""
-    arrival = _arrival(facts)
+    tuning: LowBatteryTuning,
+    facts: Facts,
+    levels: BatteryLevels,
+    short_of_margin: Episode,
+    short_of_arrival: Episode,
+) -> tuple[Episode, Episode]:
+    """Update the episodes in which the forecast misses the arrival, by the newest level."""
+    arrival = planned_arrival(facts)
     if arrival is None:
-        return short, dies
+        return short_of_margin, short_of_arrival
     at, empty_at = levels.at[-1], levels.empty_at(tuning.empty_pct)
     if at >= arrival or (empty_at is None and len(levels.at) > 1):
-        return short, dies  # nothing can be said; how low it is says the rest
-    # The only level there is says that the battery is new, which ends what was said of the old one.
+        return short_of_margin, short_of_arrival  # no forecast is possible; the level itself is still watched
+    # A single level means that the battery is new, which ends what was forecast for the old one.
     missing_h = -1e6 if empty_at is None else (arrival - empty_at) / HOUR
     now, margin = np.array([at]), tuning.margin_s / 3600
     return (
-        stretch(Limits(raise_at=0.0, clear_at=-margin), short, now, np.array([missing_h + margin])),
-        stretch(Limits(raise_at=0.0, clear_at=-margin / 2), dies, now, np.array([missing_h])),
+        fold_episode(
+            Limits(raise_at=0.0, clear_at=-margin), short_of_margin, now, np.array([missing_h + margin])
+        ),
+        fold_episode(
+            Limits(raise_at=0.0, clear_at=-margin / 2), short_of_arrival, now, np.array([missing_h])
+        ),
     )
 
 
-def _level_signs(level: float, severity: Severity, newest: Stretch, moment: Moment) -> list[Sign]:
-    told = newest.newest(_limits(level), moment.through)
-    if told is None:
+def _level_symptoms(level: float, severity: Severity, episode: Episode, look_time: LookTime) -> list[Symptom]:
+    newest_counted = episode.newest(_limits(level), look_time.through)
+    if newest_counted is None:
         return []
     critical = severity is Severity.CRITICAL
     means = (
         "the logger is about to fall silent" if critical else "the logger may fall silent before it arrives"
     )
     message = f"Logger's battery at {level:g} % or less: {means}; charge or change it at the next stop"
-    return [Sign(severity=severity, message=message, since=told[0], until=told[1])]
+    return [Symptom(severity=severity, message=message, since=newest_counted[0], until=newest_counted[1])]
 
 
-def _forecast_signs(
-    facts: Facts, arrival: Instant, needed: Instant, severity: Severity, newest: Stretch, moment: Moment
-) -> list[Sign]:
-    told = newest.newest(Limits(raise_at=0.0, clear_at=-1.0), moment.through)
-    if told is None:
+def _forecast_symptoms(
+    facts: Facts, arrival: Instant, needed: Instant, severity: Severity, episode: Episode, look_time: LookTime
+) -> list[Symptom]:
+    newest_counted = episode.newest(Limits(raise_at=0.0, clear_at=-1.0), look_time.through)
+    if newest_counted is None:
         return []
-    since, until, missing_h = told
-    empty_at = round(needed - missing_h * HOUR) // STEP * STEP  # by the worst forecast there was
-    when = wording.instant(facts.on_the_clock(empty_at))
+    since, until, missing_h = newest_counted
+    empty_at = (
+        round(needed - missing_h * HOUR) // FORECAST_STEP * FORECAST_STEP
+    )  # by the worst forecast so far
+    when = clock_text(facts, empty_at)
     before = "before" if severity is Severity.CRITICAL else "too close to"
     message = (
-        f"Logger's battery will be empty about {when}, {before} the planned arrival at {wording.instant(facts.on_the_clock(arrival))}: "
+        f"Logger's battery will be empty about {when}, {before} the planned arrival at {clock_text(facts, arrival)}: "
         "nothing will be known of the payload from then on; charge or change it on the way"
     )
-    return [Sign(severity=severity, message=message, since=since, until=until, details={"empty_at": when})]
+    return [Symptom(severity=severity, message=message, since=since, until=until, details={"empty_at": when})]
 
 
 def _limits(pct: float) -> Limits:

@@ -1,4 +1,4 @@
-"""Pure: the rule for a shipment where it should not be: outside of the corridor of its way, and of all its stops."""
+"""Pure: the shipment is outside of the corridor along its route, and of all its stops."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,31 +10,32 @@ from typing import ClassVar, NamedTuple, TypeAlias
 from alerts.excursions.trace import Trace
 from alerts.kinds import KINDS
 from alerts.model import AlertKind, Instant
-from alerts.rules.blocks.arrival import ARRIVAL_RANGES, POSITIONS, duration_of
-from alerts.rules.blocks.hysteresis import NEVER, Levels, Stretch, step
-from alerts.rules.blocks.itinerary import AT_ORIGIN, Progress, Sampling, followed, stops
+from alerts.rules.blocks.arrival_rule import ARRIVAL_RANGES, POSITIONS, duration_of
+from alerts.rules.blocks.hysteresis import NO_EPISODE, Episode, Levels, fold_value
+from alerts.rules.blocks.itinerary import AT_ORIGIN, RouteProgress, Sampling, fold_positions, stops
 from alerts.rules.facts import Facts
-from alerts.rules.geodesy import EARTH_M, Vector, cosine, cross, distance_m, distance_to_path_m, on_sphere
+from alerts.rules.geodesy import EARTH_M, Vector, cross, distance_m, distance_to_path_m, dot, unit_vector
 from alerts.rules.place import Place
-from alerts.rules.rule import NOTHING, Finding, Look, Moment, ShipmentRule, Tuning
+from alerts.rules.rule import NOTHING, Finding, Look, LookTime, ShipmentRule, Tuning
 
 _SEVERITY = KINDS[AlertKind.OFF_ROUTE].severity
 
-Way: TypeAlias = tuple[tuple[Vector, float], ...]
+Route: TypeAlias = tuple[tuple[Vector, float], ...]
 """Stops whose position is known, each with its radius in km."""
 
 _INSIDE_KM = -1000.0
-_FIRST_TOLD_KM = 25.0
+_FIRST_REPORTED_KM = 25.0
 _AT_AIRPORT_M = 10_000.0
-"""Freight is handled beside an airfield, and the largest ones are ten kilometres across."""
+"""Freight is handled next to an airfield, and the largest ones are ten kilometres across."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RouteTuning(Tuning):
-    """Roads and airways are not great circles: a corridor is 50 km wide to each side, and opens with the way to its ends.
+class OffRouteTuning(Tuning):
+    """A corridor is 50 km wide to each side, and widens with the distance to its nearer end.
 
-    By 15 % of the distance to the nearer one: over the North Atlantic, where the tracks of a day lie up to 500 km from
-    the great circle, that is about as much. Half an hour outside is told: no holding pattern and no detour of a van.
+    Roads and airways are not great circles. 15 % of that distance is about right for the North Atlantic,
+    where the tracks of a day are up to 500 km from the great circle. Half an hour outside is reported: it
+    is no holding pattern, and no detour of a van.
     """
 
     corridor_km: float = 50
@@ -46,21 +47,21 @@ class RouteTuning(Tuning):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RouteState:
-    """The newest position, and how far outside of the corridor it was, in km, for how long."""
+class OffRouteState:
+    """The newest position, and how far outside of the corridor it was, in km, and for how long."""
 
-    progress: Progress = AT_ORIGIN
-    outside: Stretch = NEVER
+    progress: RouteProgress = AT_ORIGIN
+    outside: Episode = NO_EPISODE
 
 
-class OffRoute(ShipmentRule[RouteTuning, RouteState]):
-    """Fires where positions lie outside of corridor and geofences for a while; ends with the first one well inside."""
+class OffRoute(ShipmentRule[OffRouteTuning, OffRouteState]):
+    """Raised if positions are outside of corridor and geofences for a while; cleared by one well inside."""
 
     kind = AlertKind.OFF_ROUTE
-    tuning = RouteTuning
-    state = RouteState
+    tuning = OffRouteTuning
+    state = OffRouteState
     reads = POSITIONS
-    shares = "progress"
+    shared_field = "progress"
     ranges: ClassVar = {
         "corridor_km": (1, 20_000),
         "corridor_part": (0, 10),
@@ -70,37 +71,43 @@ class OffRoute(ShipmentRule[RouteTuning, RouteState]):
         "accuracy_m": ARRIVAL_RANGES["accuracy_m"],
     }
 
-    def fold(self, tuning: RouteTuning, facts: Facts, state: RouteState, trace: Trace) -> RouteState:
-        """Look at some of the positions, but at none that nobody could have come to."""
-        way = _way(stops(facts))
-        if len(way) < 2:
+    def fold(self, tuning: OffRouteTuning, facts: Facts, state: OffRouteState, trace: Trace) -> OffRouteState:
+        """Sample positions, but none that are physically impossible."""
+        route = _route_of(stops(facts))
+        if len(route) < 2:
             return state
-        looked = followed(facts, _sampling(tuning), state.progress, trace)
-        before, outside = state.progress.seen, state.outside
-        for at, progress in looked:
-            if progress.seen == at:
-                outside = _seen(tuning, way, outside, before, progress)
+        sampled = fold_positions(facts, _sampling(tuning), state.progress, trace)
+        before, outside = state.progress.seen_at, state.outside
+        for at, progress in sampled:
+            if progress.seen_at == at:
+                outside = _fold_position(tuning, route, outside, before, progress)
                 before = at
-        return RouteState(progress=looked[-1][1], outside=outside) if looked else state
+        return OffRouteState(progress=sampled[-1][1], outside=outside) if sampled else state
 
-    def look(self, tuning: RouteTuning, facts: Facts, states: Sequence[RouteState], moment: Moment) -> Look:  # noqa: ARG002
-        """Judge by the logger that gave the newest position."""
-        state = max(states, key=lambda one: one.progress.seen or 0)
-        newest = state.outside.newest(_levels(tuning), state.progress.seen or 0)
+    def look(
+        self,
+        tuning: OffRouteTuning,
+        facts: Facts,
+        states: Sequence[OffRouteState],
+        look_time: LookTime,  # noqa: ARG002 -- the newest position counts, not the clock
+    ) -> Look:
+        """Judge by the logger with the newest position."""
+        state = max(states, key=lambda state: state.progress.seen_at or 0)
+        newest = state.outside.newest(_levels(tuning), state.progress.seen_at or 0)
         if newest is None:
             return NOTHING
         since, until, furthest_km = newest
-        told_km = _FIRST_TOLD_KM
-        while told_km * 2 <= furthest_km:
-            told_km *= 2
-        near = _near(facts, state.progress) if until is None else None
-        far = f"more than {told_km:.0f} km " if furthest_km >= told_km else ""
-        way = " - ".join(place.name for place in stops(facts))
+        reported_km = _FIRST_REPORTED_KM
+        while reported_km * 2 <= furthest_km:
+            reported_km *= 2
+        near = _nearest_airport(facts, state.progress) if until is None else None
+        far = f"more than {reported_km:.0f} km " if furthest_km >= reported_km else ""
+        route = " - ".join(place.name for place in stops(facts))
         at = "" if near is None else f"near {near}, "
         message = (
-            f"{at}{far}outside of its way {way}: ask whoever holds it where it is, and where it is going"
+            f"{at}{far}outside of its way {route}: ask whoever holds it where it is, and where it is going"
         )
-        details: dict[str, float | str] = {"more_than_km_outside": told_km if far else 0}
+        details: dict[str, float | str] = {"more_than_km_outside": reported_km if far else 0}
         if near is not None:
             details["near_airport"] = near
         found = Finding(
@@ -113,48 +120,51 @@ class OffRoute(ShipmentRule[RouteTuning, RouteState]):
         return Look(found=found)
 
 
-def _near(facts: Facts, progress: Progress) -> str | None:
-    """Say at which airport it was seen last, which is where somebody can be asked."""
-    if facts.airfields is None or progress.seen is None:
+def _nearest_airport(facts: Facts, progress: RouteProgress) -> str | None:
+    """Return the airport where it was last seen, which is where somebody can be asked."""
+    if facts.airports is None or progress.seen_at is None:
         return None
-    return facts.airfields.nearest(progress.lat, progress.lon, _AT_AIRPORT_M)
+    return facts.airports.nearest(progress.lat, progress.lon, _AT_AIRPORT_M)
 
 
 @lru_cache(maxsize=1024)
-def _sampling(tuning: RouteTuning) -> Sampling:
+def _sampling(tuning: OffRouteTuning) -> Sampling:
     return Sampling(every=duration_of(tuning.position_every_s), accuracy_m=tuning.accuracy_m)
 
 
 @lru_cache(maxsize=1024)
-def _levels(tuning: RouteTuning) -> Levels:
+def _levels(tuning: OffRouteTuning) -> Levels:
     return Levels(raise_at=1e-9, clear_at=-tuning.back_inside_km, dwell=round(tuning.dwell_s * 1_000_000))
 
 
-def _seen(
-    tuning: RouteTuning, way: Way, outside: Stretch, before: Instant | None, progress: Progress
-) -> Stretch:
-    """Take in one more position. What was outside before a long silence, and is inside after it, came back unseen."""
-    here, at = on_sphere(progress.lat, progress.lon), progress.looked_at
+def _fold_position(
+    tuning: OffRouteTuning, route: Route, outside: Episode, before: Instant | None, progress: RouteProgress
+) -> Episode:
+    """Fold in one position.
+
+    If it was outside before a long silence and is inside after it, it returned unseen.
+    """
+    here, at = unit_vector(progress.lat, progress.lon), progress.sampled_at
     assert at is not None
-    well_inside = _well_inside(tuning, way, here)
+    well_inside = _well_inside(tuning, route, here)
     if well_inside and outside.since is None:
         return outside
-    levels, outside_km = _levels(tuning), _INSIDE_KM if well_inside else _outside_km(tuning, way, here)
+    levels, outside_km = _levels(tuning), _INSIDE_KM if well_inside else _outside_km(tuning, route, here)
     if before is not None and at - before > levels.dwell and outside_km <= levels.clear_at:
         at = before
-    return step(levels, outside, at, outside_km)
+    return fold_value(levels, outside, at, outside_km)
 
 
-def _way(places: Sequence[Place]) -> Way:
+def _route_of(places: Sequence[Place]) -> Route:
     return tuple(
-        (on_sphere(place.lat, place.lon), place.radius_m / 1000)
+        (unit_vector(place.lat, place.lon), place.radius_m / 1000)
         for place in places
         if place.lat is not None and place.lon is not None
     )
 
 
 class _Leg(NamedTuple):
-    """A great circle from one stop to the next: what is normal to it, and to the planes at its ends, which face it."""
+    """The great circle from one stop to the next: its normal, and the normals of planes at its ends."""
 
     normal: Vector
     at_start: Vector
@@ -163,31 +173,31 @@ class _Leg(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _legs(way: Way) -> tuple[_Leg, ...]:
+def _legs(route: Route) -> tuple[_Leg, ...]:
     found = []
-    for (start, _), (end, _) in pairwise(way):
+    for (start, _), (end, _) in pairwise(route):
         normal = cross(start, end)
         found.append(_Leg(normal, cross(normal, start), cross(end, normal), hypot(*normal)))
     return tuple(found)
 
 
-def _well_inside(tuning: RouteTuning, way: Way, here: Vector) -> bool:
-    """Say whether a position surely lies as far inside of a corridor as ends what is told; False where it may or may not."""
+def _well_inside(tuning: OffRouteTuning, route: Route, here: Vector) -> bool:
+    """Return whether a position is surely far enough inside to clear the alert; False if uncertain."""
     within = sin(min((tuning.corridor_km - tuning.back_inside_km) * 1000 / EARTH_M, 1.5)) - 1e-9
     return any(
-        abs(cosine(leg.normal, here)) <= within * leg.length
-        and cosine(leg.at_start, here) > 1e-9
-        and cosine(leg.at_end, here) > 1e-9
-        for leg in _legs(way)
+        abs(dot(leg.normal, here)) <= within * leg.length
+        and dot(leg.at_start, here) > 1e-9
+        and dot(leg.at_end, here) > 1e-9
+        for leg in _legs(route)
     )
 
 
-def _outside_km(tuning: RouteTuning, way: Way, here: Vector) -> float:
-    """Give how far outside of everything that is planned a position lies; negative inside."""
-    if any(distance_m(centre, here) <= radius_km * 1000 for centre, radius_km in way):
+def _outside_km(tuning: OffRouteTuning, route: Route, here: Vector) -> float:
+    """Return how far a position is outside of all that is planned, in km; negative inside."""
+    if any(distance_m(centre, here) <= radius_km * 1000 for centre, radius_km in route):
         return _INSIDE_KM
     outside = []
-    for (start, _), (end, _) in pairwise(way):
+    for (start, _), (end, _) in pairwise(route):
         to_stop_km = min(distance_m(start, here), distance_m(end, here)) / 1000
         width_km = tuning.corridor_km + tuning.corridor_part * to_stop_km
         outside.append(distance_to_path_m(here, start, end) / 1000 - width_km)

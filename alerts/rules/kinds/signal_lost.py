@@ -1,7 +1,7 @@
-"""Pure: a logger that is silent, and one that no longer says where it is.
+"""Pure: a logger that is silent, or that no longer reports its position.
 
-It is about now alone: a gap that stored readings have filled, or that was over before anybody looked, raises nothing;
-the time proof shows it. How long a logger may be silent is, by default, how long its readings prove anything.
+It is only about now: a gap that stored readings have filled, or that was over before anybody looked, raises
+nothing; the observed time shows it. By default, a logger may be silent for as long as its readings hold.
 """
 
 from collections.abc import Sequence
@@ -11,19 +11,19 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from alerts import wording
 from alerts.excursions.trace import Channel, Trace
 from alerts.kinds import KINDS
 from alerts.model import SECOND, AlertKind, Duration, Instant
+from alerts.rules.blocks.clock_text import clock_text
 from alerts.rules.facts import Facts
-from alerts.rules.rule import DeviceRule, Finding, Look, Moment, Tuning
+from alerts.rules.rule import DeviceRule, Finding, Look, LookTime, Tuning
 from telemetry.freshness import fresh_for
 from telemetry.silence import LANDING, LONGEST, heard_until
 
 _SEVERITY = KINDS[AlertKind.SIGNAL_LOST].severity
 
 LONGEST_SILENCE: Final[Duration] = LONGEST // timedelta(microseconds=1)
-"""So long a silence may be announced."""
+"""The longest silence that may be announced."""
 POSITION: Final = "position"
 
 
@@ -34,49 +34,52 @@ class SignalLostTuning(Tuning):
     max_gap_s: float | None = None
     """None: the `max_gap_s` of the plan."""
     intervals: float = 0.0
-    """So many intervals of the logger, as registered, instead; 0: not by its interval."""
+    """This many registered intervals of the logger instead; 0: not by its interval."""
     position_max_gap_s: float = 4 * 3600.0
     landing_s: float = LANDING.total_seconds()
-    """So long after an announced silence it is not missed yet."""
+    """Grace period after an announced silence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What was heard of a logger last."""
+class SignalLostState:
+    """When a logger was last heard."""
 
     seen: Instant | None = None
     quiet_until: Instant | None = None
-    """Until when the newest reading announced a silence, at most `LONGEST_SILENCE` after it."""
+    """End of the silence that the newest reading announced, at most `LONGEST_SILENCE` after it."""
     position_at: Instant | None = None
     grounded_at: Instant | None = None
     """The latest end of a silence that any reading since the newest position announced."""
 
 
-class SignalLost(DeviceRule[SignalLostTuning, Heard]):
+class SignalLost(DeviceRule[SignalLostTuning, SignalLostState]):
     """A logger that should have been heard by now."""
 
     kind = AlertKind.SIGNAL_LOST
     tuning = SignalLostTuning
-    state = Heard
+    state = SignalLostState
     ranges: ClassVar = {
         "max_gap_s": (1, 30 * 86400),
         "intervals": (0, 1000),
         "position_max_gap_s": (60, 30 * 86400),
         "landing_s": (0, 86400),
     }
-    about_now = True
-    apart = (POSITION,)
+    only_ongoing = True
+    also_finds = (POSITION,)
     also_reads = frozenset({Channel.FLIGHT_MODE_UNTIL})
 
-    def fold(self, tuning: SignalLostTuning, facts: Facts, state: Heard, trace: Trace) -> Heard:  # noqa: ARG002
-        """Note the newest reading, the newest position, and what silence was announced."""
+    def fold(
+        self, tuning: SignalLostTuning, facts: Facts, state: SignalLostState, trace: Trace
+    ) -> SignalLostState:
+        """Record the newest reading, the newest position, and announced silences."""
+        del tuning, facts
         seen = int(trace.at[-1])
         announced, lat = trace.channels.get(Channel.FLIGHT_MODE_UNTIL), trace.channels.get(Channel.LAT)
         position_at, grounded_at, place = state.position_at, state.grounded_at, 0
-        if len(trace) == 1 and announced is None:  # as nearly always
+        if len(trace) == 1 and announced is None:  # nearly always
             if lat is not None and lat[0] == lat[0]:
                 position_at, grounded_at = seen, None
-            return Heard(seen=seen, position_at=position_at, grounded_at=grounded_at)
+            return SignalLostState(seen=seen, position_at=position_at, grounded_at=grounded_at)
         if lat is not None and len(where := np.flatnonzero(~np.isnan(lat))):
             place = int(where[-1])
             position_at, grounded_at = int(trace.at[place]), None
@@ -86,39 +89,45 @@ class SignalLost(DeviceRule[SignalLostTuning, Heard]):
             quiet_until = None if np.isnan(ends[-1]) else int(ends[-1])
             if len(known := ends[place:][~np.isnan(ends[place:])]):
                 grounded_at = max(int(known.max()), grounded_at or 0)
-        return Heard(seen=seen, quiet_until=quiet_until, position_at=position_at, grounded_at=grounded_at)
+        return SignalLostState(
+            seen=seen, quiet_until=quiet_until, position_at=position_at, grounded_at=grounded_at
+        )
 
-    def look(self, tuning: SignalLostTuning, facts: Facts, state: Heard, moment: Moment) -> Look:
-        """Find a logger silent from the end of what its newest reading proves or announced on."""
+    def look(
+        self, tuning: SignalLostTuning, facts: Facts, state: SignalLostState, look_time: LookTime
+    ) -> Look:
+        """Report a logger as silent once its newest reading no longer holds and an announced silence is over."""
         position = self._position(tuning, facts, state)
-        apart = {} if position is None else {POSITION: position}
-        # One that was never heard is missed as if a reading had come when it was first watched.
+        also_found = {} if position is None else {POSITION: position}
+        # A logger that was never heard is missed as if a reading had come when it was first watched.
         since = heard_until(
-            moment.watched_from if state.seen is None else state.seen,
-            _fresh_for(tuning, facts, moment.device_id),
+            look_time.watched_from if state.seen is None else state.seen,
+            _fresh_for(tuning, facts, look_time.device_id),
             state.quiet_until,
             longest=LONGEST_SILENCE,
             landing=round(tuning.landing_s * SECOND),
         )
-        if moment.through < since:
-            return Look(again_at=since, apart=apart)
-        return Look(found=_silence(facts, state, since), apart=apart)
+        if look_time.through < since:
+            return Look(again_at=since, also_found=also_found)
+        return Look(found=_silence(facts, state, since), also_found=also_found)
 
-    def ended(self, states: Sequence[Heard], since: Instant, name: str | None = None) -> Instant | None:
-        """Give the newest reading, or position, as the end; a silence after which nothing was heard never was."""
+    def ended_at(
+        self, states: Sequence[SignalLostState], since: Instant, name: str | None = None
+    ) -> Instant | None:
+        """Return the newest reading, or position, as the end; None if nothing was heard: then it never held."""
         [state] = states
         last = state.position_at if name == POSITION else state.seen
         return None if last is None or last < since else last
 
-    def _position(self, tuning: SignalLostTuning, facts: Facts, state: Heard) -> Finding | None:
-        """Find the position missing by the logger's own readings: where it is silent altogether, that is told."""
+    def _position(self, tuning: SignalLostTuning, facts: Facts, state: SignalLostState) -> Finding | None:
+        """Find a missing position, but not of a logger that is silent altogether."""
         if state.position_at is None or state.seen is None:
-            return None  # it may be one that never tells
+            return None  # it may never send positions
         from_ = max(state.position_at, state.grounded_at or state.position_at)
         since = from_ + round(tuning.position_max_gap_s * SECOND)
         if state.seen < since:
             return None
-        last = wording.instant(facts.on_the_clock(state.position_at))
+        last = clock_text(facts, state.position_at)
         return Finding(
             severity=_SEVERITY,
             message=f"No position since {last}, though the logger is heard",
@@ -134,12 +143,10 @@ def _fresh_for(tuning: SignalLostTuning, facts: Facts, device_id: str | None) ->
     return round(fresh_for(interval, tuning.intervals, otherwise=max_gap))
 
 
-def _silence(facts: Facts, state: Heard, since: Instant) -> Finding:
+def _silence(facts: Facts, state: SignalLostState, since: Instant) -> Finding:
     if state.seen is None:
         return Finding(severity=_SEVERITY, message="No reading since departure", since=since)
-    message = f"No reading since {wording.instant(facts.on_the_clock(state.seen))}"
+    message = f"No reading since {clock_text(facts, state.seen)}"
     if state.quiet_until is not None and state.quiet_until < since:
-        message += (
-            f"; the silence it announced ended {wording.instant(facts.on_the_clock(state.quiet_until))}"
-        )
+        message += f"; the silence it announced ended {clock_text(facts, state.quiet_until)}"
     return Finding(severity=_SEVERITY, message=message, since=since)

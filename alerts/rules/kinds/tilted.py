@@ -1,4 +1,4 @@
-"""Pure: the dewar lies on its side or stands on its head, for longer than somebody needs to carry it."""
+"""Pure: the dewar lies on its side or is upside down, for longer than carrying it takes."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,26 +8,26 @@ import numpy as np
 from alerts import wording
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Instant, Severity
-from alerts.rules.blocks.dwell import NOT_HELD, Held, held
 from alerts.rules.blocks.hysteresis import Levels
-from alerts.rules.blocks.signs import Sign, together
-from alerts.rules.blocks.window import in_window
+from alerts.rules.blocks.in_transit import in_transit
+from alerts.rules.blocks.measured_dwell import NO_MEASURED_EPISODE, MeasuredEpisode, fold_measured_episode
+from alerts.rules.blocks.symptoms import Symptom, merge_symptoms
 from alerts.rules.facts import Facts
-from alerts.rules.rule import DeviceRule, Look, Moment, Tuning
+from alerts.rules.rule import DeviceRule, Look, LookTime, Tuning
 
 MINUTE = 60 * SECOND
 CLEARS_BELOW_DEG = 10.0
-"""So far back from its level a dewar must be to count as set up again: it rocks in a vehicle by less."""
+"""A dewar counts as upright again this far below its level: a vehicle rocks it by less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tilting(Tuning):
-    """From when on a dewar counts as tilted.
+class TiltedTuning(Tuning):
+    """When a dewar counts as tilted.
 
-    Makers state hold time for a dewar that stands; on its side it can lose 60 % of it in a few hours, and upside down
-    days become hours (O'Donnell, "10 things you should know about dry shippers", 2013). Two-wheel trolleys lean it by 30 to 40 degrees, and loading takes
-    minutes: hence 45 degrees, and 10 minutes. Cold vapour falls out of a mouth that points down: hence 2 minutes
-    beyond 135 degrees.
+    Makers state the hold time of an upright dewar; on its side it can lose 60 % of it in a few hours, and
+    upside down days become hours (O'Donnell, "10 things you should know about dry shippers", 2013).
+    Two-wheel trolleys lean it by 30 to 40 degrees, and loading takes minutes: hence 45 degrees, and 10
+    minutes. Cold vapour falls out of a mouth that points down: hence 2 minutes beyond 135 degrees.
     """
 
     degrees: float = 45.0
@@ -38,17 +38,20 @@ class Tilting(Tuning):
 
 @dataclass(frozen=True, slots=True)
 class TiltedState:
-    """How long it lies, in degrees from upright; and how long upside down."""
+    """How long it lies, in degrees from upright; and how long it is upside down."""
 
-    lying: Held = NOT_HELD
-    inverted: Held = NOT_HELD
+    lying: MeasuredEpisode = NO_MEASURED_EPISODE
+    inverted: MeasuredEpisode = NO_MEASURED_EPISODE
 
 
-class Tilted(DeviceRule[Tilting, TiltedState]):
-    """A dewar that is tilted; it counts by readings that show it, so that a blip before a silence is none."""
+class Tilted(DeviceRule[TiltedTuning, TiltedState]):
+    """A tilted dewar.
+
+    Its duration is measured between readings, so one reading before a silence does not count.
+    """
 
     kind: ClassVar[AlertKind] = AlertKind.TILTED
-    tuning = Tilting
+    tuning = TiltedTuning
     state = TiltedState
     reads = frozenset({Channel.TILT_DEG})
     ranges: ClassVar = {
@@ -58,9 +61,9 @@ class Tilted(DeviceRule[Tilting, TiltedState]):
         "inverted_dwell_s": (0, 86_400),
     }
 
-    def fold(self, tuning: Tilting, facts: Facts, state: TiltedState, trace: Trace) -> TiltedState:
-        """Follow how it stands."""
-        trace = in_window(facts.window, trace)
+    def fold(self, tuning: TiltedTuning, facts: Facts, state: TiltedState, trace: Trace) -> TiltedState:
+        """Follow the tilt."""
+        trace = in_transit(facts.window, trace)
         degrees = trace.channels.get(Channel.TILT_DEG)
         if degrees is None:
             return state
@@ -68,39 +71,39 @@ class Tilted(DeviceRule[Tilting, TiltedState]):
             least = min(tuning.degrees, tuning.inverted_degrees)
             if not (degrees >= least).any():
                 return state
-        lying = held(_levels(tuning.degrees, tuning.dwell_s), state.lying, trace.at, degrees)
+        lying = fold_measured_episode(_levels(tuning.degrees, tuning.dwell_s), state.lying, trace.at, degrees)
         levels = _levels(tuning.inverted_degrees, tuning.inverted_dwell_s)
-        return TiltedState(lying, held(levels, state.inverted, trace.at, degrees))
+        return TiltedState(lying, fold_measured_episode(levels, state.inverted, trace.at, degrees))
 
-    def look(self, tuning: Tilting, facts: Facts, state: TiltedState, moment: Moment) -> Look:
-        """Tell the newest stretch; one with the head down in it is critical."""
-        signs = []
+    def look(self, tuning: TiltedTuning, facts: Facts, state: TiltedState, look_time: LookTime) -> Look:
+        """Report the newest episode; it is critical if the dewar was upside down in it."""
+        symptoms = []
         if (lying := state.lying.newest(_duration(tuning.dwell_s))) is not None:
-            signs.append(_sign(facts, Severity.MAJOR, *lying))
+            symptoms.append(_symptom(facts, Severity.MAJOR, *lying))
         if (inverted := state.inverted.newest(_duration(tuning.inverted_dwell_s))) is not None:
-            signs.append(_sign(facts, Severity.CRITICAL, *inverted))
+            symptoms.append(_symptom(facts, Severity.CRITICAL, *inverted))
             if (
                 state.lying.since is not None and state.lying.since <= inverted[0]
-            ):  # it still lies, if no longer so
-                signs.append(_sign(facts, Severity.MAJOR, state.lying.since, None, state.lying.peak))
-        return Look(found=together(signs, moment.over))
+            ):  # it still lies, though no longer upside down
+                symptoms.append(_symptom(facts, Severity.MAJOR, state.lying.since, None, state.lying.peak))
+        return Look(found=merge_symptoms(symptoms, look_time.shipment_ended_at))
 
 
-def _sign(facts: Facts, severity: Severity, since: Instant, until: Instant | None, peak: float) -> Sign:
+def _symptom(facts: Facts, severity: Severity, since: Instant, until: Instant | None, peak: float) -> Symptom:
     degrees = int(np.floor(peak / 5) * 5)  # in steps: each new peak would be a revision
     inverted = severity is Severity.CRITICAL
     what = "Dewar upside down" if inverted else "Dewar tilted"
     hold = facts.dewar.hold_time if facts.dewar is not None else None
     of = f" of {wording.duration(hold)}" if hold is not None else ""
-    means = (
+    consequence = (
         f"its hold time{of} shrinks from days to hours"
         if inverted
         else f"its hold time{of} is for a dewar that stands, and on its side it can lose more than half of it within hours"
     )
     do = "stand it up, and have it weighed or topped up before it travels on"
-    return Sign(
+    return Symptom(
         severity=severity,
-        message=f"{what}, {degrees}° or more from upright: {means}; {do}",
+        message=f"{what}, {degrees}° or more from upright: {consequence}; {do}",
         since=since,
         until=until,
         details={"peak_deg": degrees},

@@ -1,11 +1,18 @@
-"""Pure: the rule for a therapy that may arrive too late to be used: its use-by against arrival and receiving hours."""
+"""Pure: a therapy may arrive too late to be used: its use-by against arrival and receiving hours."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 from alerts import wording
 from alerts.model import SECOND, AlertKind, Instant, Severity
-from alerts.rules.blocks.arrival import ARRIVAL_RANGES, ArrivalRule, ArrivalTuning, duration_of, received_at
+from alerts.rules.blocks.arrival_rule import (
+    ARRIVAL_RANGES,
+    ArrivalRule,
+    ArrivalTuning,
+    duration_of,
+    receivable_at,
+)
+from alerts.rules.blocks.clock_text import clock_detail, clock_text
 from alerts.rules.blocks.hysteresis import Levels
 from alerts.rules.blocks.itinerary import Forecast
 from alerts.rules.facts import Facts
@@ -13,51 +20,49 @@ from alerts.rules.rule import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UseByTuning(ArrivalTuning):
-    """A day is left for what a site does between receipt and use: checks, thawing, the patient's conditioning."""
+class UseByAtRiskTuning(ArrivalTuning):
+    """A site needs a day between receipt and use: checks, thawing, the patient's conditioning."""
 
     margin_s: float = 86_400
     hysteresis_s: float = 3600
 
 
-class UseByAtRisk(ArrivalRule[UseByTuning]):
-    """Fires where too little time is left between the first hour at which the site can receive it and its use-by."""
+class UseByAtRisk(ArrivalRule[UseByAtRiskTuning]):
+    """Raised if too little time is left between the first receiving hour after arrival and the use-by."""
 
     kind = AlertKind.USE_BY_AT_RISK
-    tuning = UseByTuning
+    tuning = UseByAtRiskTuning
     ranges: ClassVar = ARRIVAL_RANGES | {"margin_s": (0, 90 * 86_400), "hysteresis_s": (0.001, 90 * 86_400)}
 
-    def levels(self, tuning: UseByTuning) -> Levels:
-        """Give the least lack of time that counts, and how much there must be to spare to end it."""
+    def levels(self, tuning: UseByAtRiskTuning) -> Levels:
+        """Return the least lack of time that raises it, and the spare time that clears it."""
         return Levels(raise_at=1e-6, clear_at=-tuning.hysteresis_s)
 
-    def measure(self, tuning: UseByTuning, facts: Facts, expected: Forecast) -> float | None:
-        """Give by how much the use-by comes too early."""
+    def excess_s(self, tuning: UseByAtRiskTuning, facts: Facts, expected: Forecast) -> float | None:
+        """Return by how much the use-by is too early."""
         if facts.use_by is None:
             return None
-        received = received_at(facts, expected.arrival)
+        received = receivable_at(facts, expected.arrival)
         late = float("inf") if received is None else (received - facts.use_by) / SECOND
         return late + tuning.margin_s
 
-    def tell(self, tuning: UseByTuning, facts: Facts, expected: Forecast, since: Instant) -> Finding:
-        """Say what is left, and of what."""
-        assert facts.use_by is not None  # else there is no measure
-        received = received_at(facts, expected.arrival)
+    def finding(self, tuning: UseByAtRiskTuning, facts: Facts, expected: Forecast, since: Instant) -> Finding:
+        """Report how much time is left, and until what."""
+        assert facts.use_by is not None  # otherwise there is no measure
+        received = receivable_at(facts, expected.arrival)
         lost = received is None or received >= facts.use_by
         details = {
-            "use_by": wording.instant_text(facts.on_the_clock(facts.use_by)),
+            "use_by": clock_detail(facts, facts.use_by),
             "needed_before_use_h": tuning.margin_s / 3600,
         }
-        use_by = f"To be used by {wording.instant(facts.on_the_clock(facts.use_by))}"
+        use_by = f"To be used by {clock_text(facts, facts.use_by)}"
         if expected.overdue:
-            message = f"{use_by}, was to arrive {wording.instant(facts.on_the_clock(expected.planned))}, and is not delivered"
+            message = f"{use_by}, was to arrive {clock_text(facts, expected.planned)}, and is not delivered"
         elif received is None:
             message = f"{use_by}, and the destination does not say when it can receive it"
         else:
-            details["forecast_received"] = wording.instant_text(facts.on_the_clock(received))
-            message = (
-                f"{use_by}, and received {wording.instant(facts.on_the_clock(received))} at the earliest"
-            )
+            details["forecast_received"] = clock_detail(facts, received)
+            message = f"{use_by}, and received {clock_text(facts, received)} at the earliest"
             if not lost:
                 message += f": {wording.duration(facts.use_by - received)} left, {wording.duration(duration_of(tuning.margin_s))} needed"
         message += ". Speed it up, or ask the treating physician and the maker"

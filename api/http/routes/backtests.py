@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from alerts.backtest.run import Stretch, backtest, shipments_in, unknown_shipments
-from alerts.backtest.totals import Findings
+from alerts.backtest.run import Period, backtest, shipments_in, unknown_shipments
+from alerts.backtest.totals import BacktestTotals
 from alerts.excursions.plan import refused_change
 from alerts.model import to_instant
 from alerts.triage.rows import optional_instant
@@ -25,24 +25,24 @@ async def run_backtest(body: BacktestIn, caller: Caller, services: Here) -> Back
         raise invalid(f"plan.{refused.field}", refused.why)
     if body.since is not None and body.until is not None and body.until <= body.since:
         raise invalid("until", "must be after since")
-    stretch = Stretch(since=optional_instant(body.since), until=optional_instant(body.until))
+    period = Period(since=optional_instant(body.since), until=optional_instant(body.until))
     now = services.clock()
-    ids = await _chosen(services.engine, caller, body, stretch)
-    findings = Findings(keep_shipments=body.limit, keep_differences=0)
-    async for some in backtest(services.engine, ids, changes, stretch, to_instant(now)):
+    ids = await _chosen(services.engine, caller, body, period)
+    findings = BacktestTotals(keep_shipments=body.limit, keep_differences=0)
+    async for some in backtest(services.engine, ids, changes, period, to_instant(now)):
         for found in some:
             findings.add(found)
     _stop_if_it_fits_none(findings)
     return BacktestOut.of(findings, now if body.until is None else min(now, body.until))
 
 
-async def _chosen(engine: AsyncEngine, caller: Principal, body: BacktestIn, stretch: Stretch) -> list[str]:
+async def _chosen(engine: AsyncEngine, caller: Principal, body: BacktestIn, period: Period) -> list[str]:
     visible = visible_shipments(caller)
     async with engine.connect() as connection:
         named = body.shipment_ids
         if named is not None and (unknown := await unknown_shipments(connection, visible, named)):
             raise invalid("shipment_ids", f"names shipments that do not exist: {', '.join(unknown)}")
-        ids = await shipments_in(connection, visible, stretch, named, limit=AT_MOST + 1)
+        ids = await shipments_in(connection, visible, period, named, limit=AT_MOST + 1)
     if len(ids) > AT_MOST:
         raise Problem(
             422,
@@ -52,7 +52,7 @@ async def _chosen(engine: AsyncEngine, caller: Principal, body: BacktestIn, stre
     return ids
 
 
-def _stop_if_it_fits_none(findings: Findings) -> None:
+def _stop_if_it_fits_none(findings: BacktestTotals) -> None:
     """Refuse a proposal that makes no plan of any shipment's: that is a mistake in it."""
     refused = [one for one in findings.unjudged if one.field is not None]
     if refused and not findings.shipments:

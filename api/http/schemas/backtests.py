@@ -204,7 +204,7 @@ class BacktestOut(Shown):
     not_compared: list[UnjudgedOut]
 
     @classmethod
-    def of(cls, found: outcome.Findings, as_of: Any) -> Self:
+    def of(cls, found: outcome.BacktestTotals, as_of: Any) -> Self:
         """Make it of what was found."""
         return cls(
             as_of=as_of,
@@ -224,7 +224,7 @@ class BacktestOut(Shown):
         )
 
 
-def _weeks(found: outcome.Findings, mondays: Sequence[date]) -> list[WeekOut]:
+def _weeks(found: outcome.BacktestTotals, mondays: Sequence[date]) -> list[WeekOut]:
     return [
         WeekOut(
             week=week_name(monday),

@@ -114,4 +114,4 @@ class ForecastOut(Shown):
 
 
 def _on_the_clock(facts: Facts, at: Instant) -> datetime:
-    return to_datetime(facts.on_the_clock(at))
+    return to_datetime(facts.to_clock_time(at))

@@ -121,7 +121,7 @@ def truth(readings: Sequence[tuple[datetime, float | None]], plan: TruePlan) -> 
 def _tunings_are_read_again() -> Iterator[None]:
     """What a test installed as rules must not be remembered for the plans of the next one."""
     yield
-    registry.tuned.cache_clear()
+    registry.tuned_rules.cache_clear()
 
 
 @pytest.fixture

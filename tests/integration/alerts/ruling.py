@@ -14,7 +14,7 @@ def install(monkeypatch: pytest.MonkeyPatch, rules: Sequence[AnyRule]) -> None:
     monkeypatch.setattr(registry, "RULES", rules)
     monkeypatch.setattr(checkpoint, "_BY_KIND", {one.kind: one for one in rules})
     monkeypatch.setattr(look, "_KINDS", frozenset(one.kind for one in rules))
-    registry.tuned.cache_clear()
+    registry.tuned_rules.cache_clear()
     monkeypatch.setattr("alerts.evaluation.judgement.RETRY_AFTER", 0)
 
 

@@ -17,17 +17,17 @@ import uvloop
 
 from alerts.evaluation import loop
 from alerts.evaluation import worker_process as apart_module
-from alerts.evaluation.airports_file import airfields, airports
+from alerts.evaluation.airports_file import airport_index, airports
 from alerts.evaluation.checkpoint import Checkpoint
 from alerts.evaluation.judge_batch import Judged, judge_here
 from alerts.evaluation.judgement import Device, DueShipment, Identity, Verdict
 from alerts.evaluation.worker_process import (
+    MIN_READINGS,
     NICENESS,
-    WORTH_READINGS,
     WorkerProcess,
-    framed,
+    frame,
+    read_answer,
     serve,
-    understood,
 )
 from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace
@@ -74,7 +74,7 @@ def landed(name: str, readings: int = 600) -> DueShipment:
             window=Window(departed_at=0),
             origin=airports()["FRA"],
             destination=airports()["ORD"],
-            airfields=airfields(),
+            airfields=airport_index(),
         ),
         watched_from=0,
         devices=(Device(device_id=f"D-{name}", checkpoint=Checkpoint(), trace=Trace(at, celsius, channels)),),
@@ -194,7 +194,7 @@ async def test_it_goes_on_from_where_it_was(apart: WorkerProcess, nothing_here: 
 
 
 async def test_few_readings_are_judged_here(apart: WorkerProcess) -> None:
-    shipments = [landed("S1", WORTH_READINGS - 1)]
+    shipments = [landed("S1", MIN_READINGS - 1)]
     assert same(await apart.judge(shipments, NOW), await judge_here(shipments, NOW))
     assert apart.pid is None
 
@@ -246,7 +246,7 @@ async def test_what_it_was_killed_over_is_judged_here_and_another_one_goes_on(
 async def test_what_it_does_not_answer_is_judged_here(
     apart: WorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart_module, "WITHIN_S", 0.2)
+    monkeypatch.setattr(apart_module, "TIMEOUT_S", 0.2)
     shipments = [landed(f"S{number}") for number in range(3)]
     await apart.begin()
     stopped = apart.pid
@@ -313,16 +313,16 @@ def test_on_the_loop_of_the_service_too(nothing_here: None) -> None:
 
 def test_an_answer_about_another_shipment_is_none() -> None:
     answers = BytesIO()
-    serve(BytesIO(b"".join(framed((landed("S1"), NOW)))), answers)
+    serve(BytesIO(b"".join(frame((landed("S1"), NOW)))), answers)
     answer = answers.getvalue()[8:]
-    understood(answer, landed("S1"))
+    read_answer(answer, landed("S1"))
     with pytest.raises(ValueError, match="asked about S2, answered S1"):
-        understood(answer, landed("S2"))
+        read_answer(answer, landed("S2"))
 
 
 def test_half_a_question_is_not_answered() -> None:
     answers = BytesIO()
-    serve(BytesIO(b"".join(framed((landed("S1"), NOW)))[:-1]), answers)
+    serve(BytesIO(b"".join(frame((landed("S1"), NOW)))[:-1]), answers)
     assert answers.getvalue() == b""
 
 

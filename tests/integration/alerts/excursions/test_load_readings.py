@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from alerts.excursions.load_readings import ReadingRange, load
+from alerts.excursions.load_readings import ReadingRange, load_readings
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import to_datetime, to_instant
 from tests.integration.alerts.conftest import Desk, minute
@@ -29,7 +29,7 @@ async def loaded(desk: Desk, channels: frozenset[Channel] = frozenset(Channel)) 
     async with desk.pool.acquire() as connection:
         wanted = ReadingRange(device_id="D1", starting=to_instant(minute(0)))
         nobody = ReadingRange(device_id="D9", starting=to_instant(minute(0)))
-        one, other = await load(connection, [wanted, nobody], channels)
+        one, other = await load_readings(connection, [wanted, nobody], channels)
     assert (len(other.trace), other.received_at) == (0, None)
     return one.trace
 

@@ -1,4 +1,4 @@
-"""Rules in the evaluation: what they are given, how their states are kept, and that one which fails harms nothing."""
+"""Rules in the evaluation: their inputs, how their states are stored, and that a failing rule harms no other."""
 
 import json
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class LidOften(DeviceRule[LidTuning, Openings]):
             first = int(trace.at[open_.argmax()])
         return Openings(open_readings=state.open_readings + int(np.count_nonzero(open_)), first_at=first)
 
-    def look(self, tuning, facts, state, moment):
+    def look(self, tuning, facts, state, look_time):
         if state.open_readings <= tuning.most_openings:
             return NOTHING
         assert state.first_at is not None
@@ -72,12 +72,12 @@ class Overdue(ShipmentRule[Tuning, Count]):
     def fold(self, tuning, facts, state, trace):
         return Count(readings=state.readings + len(trace))
 
-    def look(self, tuning, facts, states, moment):
+    def look(self, tuning, facts, states, look_time):
         if self.fails:
             raise KeyError("late")
         if facts.planned_arrival is None:
             return NOTHING
-        if moment.through < facts.planned_arrival:
+        if look_time.through < facts.planned_arrival:
             return Look(again_at=facts.planned_arrival)
         return Look(
             found=Finding(

@@ -1,4 +1,4 @@
-"""All rules there are, on the real database: however readings arrive, the alerts are those of one look at all of them."""
+"""All rules on the real database: however readings arrive, the alerts are those of one look at all of them."""
 
 import asyncio
 import json
@@ -15,14 +15,14 @@ from alerts.evaluation.checkpoint import Checkpoint, fold_forward
 from alerts.evaluation.claim import look_at
 from alerts.evaluation.judge_batch import Judged, judge_here
 from alerts.evaluation.judgement import DueShipment
-from alerts.evaluation.look import WatchedLogger, look_around
+from alerts.evaluation.look import WatchedLogger, look_by_rules
 from alerts.evaluation.loop import evaluate_due
-from alerts.evaluation.worker_process import framed, serve, understood
+from alerts.evaluation.worker_process import frame, read_answer, serve
 from alerts.excursions import fold_trace
 from alerts.excursions.fold import finish
 from alerts.model import Condition, Instant, to_datetime, to_instant
-from alerts.rules.registry import RULES, tuned
-from alerts.rules.rule import Moment
+from alerts.rules.registry import RULES, tuned_rules
+from alerts.rules.rule import LookTime
 from alerts.triage.alert import AlertState
 from tests.integration.alerts.conftest import Desk
 
@@ -128,15 +128,19 @@ async def one_look(pool: asyncpg.Pool, now: Instant) -> dict[str, Condition]:
     assert batch is not None
     [due] = batch.shipments
     assert due.facts is not None
-    watching, loggers = tuned(due.facts.plan), []
+    watching, loggers = tuned_rules(due.facts.plan), []
     for device in due.devices:
         forward = fold_forward(due.facts, watching, Checkpoint(), device.trace, 0)
         assert forward.errors == {}
         judged = finish(due.facts.plan, due.facts.window, forward.checkpoint.state, now)
-        moment = Moment(through=judged.through, watched_from=due.watched_from, device_id=device.device_id)
-        loggers.append(WatchedLogger(checkpoint=forward.checkpoint, moment=moment))
-    whole = Moment(through=max(logger.moment.through for logger in loggers), watched_from=due.watched_from)
-    looked = look_around(due.facts, watching, loggers, whole, {})
+        look_time = LookTime(
+            through=judged.through, watched_from=due.watched_from, device_id=device.device_id
+        )
+        loggers.append(WatchedLogger(checkpoint=forward.checkpoint, look_time=look_time))
+    whole = LookTime(
+        through=max(logger.look_time.through for logger in loggers), watched_from=due.watched_from
+    )
+    looked = look_by_rules(due.facts, watching, loggers, whole, {})
     assert looked.errors == {}
     return {condition.subject: condition for condition in looked.conditions}
 
@@ -146,8 +150,8 @@ async def as_if_apart(shipments: Sequence[DueShipment], now: Instant) -> Sequenc
     judged = []
     for shipment in shipments:
         answers = BytesIO()
-        serve(BytesIO(b"".join(framed((shipment, now)))), answers)
-        judged.append(understood(answers.getvalue()[8:], shipment))
+        serve(BytesIO(b"".join(frame((shipment, now)))), answers)
+        judged.append(read_answer(answers.getvalue()[8:], shipment))
     return judged
 
 
@@ -195,10 +199,10 @@ async def test_alerts_are_those_of_one_look_at_all_readings(
         assert row["until"] == (None if found.until is None else to_datetime(found.until))
         assert (row["state"] == AlertState.RESOLVED) == (found.until is not None)
         assert (json.loads(row["details"]), row["withdrawn"]) == (found.details, False)
-    about_now = {rule.kind for rule in RULES if rule.about_now}
+    only_ongoing = {rule.kind for rule in RULES if rule.only_ongoing}
     for row in rows.values():
         assert row["state"] == AlertState.RESOLVED
-        assert row["withdrawn"] or row["kind"] in about_now, row
+        assert row["withdrawn"] or row["kind"] in only_ongoing, row
     assert not await desk.pool.fetchval("SELECT count(*) FROM alerts WHERE kind = 'evaluation_failed'")
 
     ended_at = datetime.now(UTC) - timedelta(seconds=1)

@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from alerts.backtest.compare import Effect, compare
-from alerts.backtest.totals import Findings, Outcome, Unjudged
+from alerts.backtest.totals import BacktestTotals, Outcome, Unjudged
 from alerts.excursions.plan import PlanRefused, changed_plan, make_plan, refused_change
 from alerts.excursions.trace import Trace
 from alerts.model import SECOND, EndedBy, Severity, Window, to_instant
@@ -119,7 +119,7 @@ def test_a_window_that_ended_closes_what_was_on():
 
 def test_findings_add_up_and_keep_what_is_worst():
     quiet, loud = found({"upper_c": -140}, -190, -190), found({"upper_c": -140}, -145, -190, -145, -190)
-    findings = Findings(keep_shipments=2, keep_differences=1)
+    findings = BacktestTotals(keep_shipments=2, keep_differences=1)
     for number, comparison in enumerate([quiet, loud, quiet]):
         findings.add(Outcome(shipment_id=f"S{number}", comparison=comparison))
     findings.add(Unjudged(shipment_id="S9", field="upper_c", why="is wrong"))
@@ -136,12 +136,12 @@ def test_weeks_begin_on_monday_in_utc_and_none_is_left_out():
     minutes = {0: -145, 23 * 60 + 50: -190, 24 * 60: -145, 24 * 60 + 1: -190, 15 * 24 * 60: -145}
     samples = Trace.of([(DEPARTED + at * MINUTE, celsius) for at, celsius in minutes.items()])
     one = compare(plan, plan, WINDOW, {"D1": samples}, DEPARTED + 16 * 24 * 60 * MINUTE)
-    findings = Findings()
+    findings = BacktestTotals()
     findings.add(Outcome(shipment_id="S1", comparison=one))
     mondays = [date(2026, 10, 26), date(2026, 11, 2), date(2026, 11, 9), date(2026, 11, 16)]
     assert findings.weeks() == mondays
     assert [findings.today.alarms_in[monday] for monday in mondays] == [1, 1, 0, 1]
-    assert Findings().weeks() == []
+    assert BacktestTotals().weeks() == []
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""A departure that passes without the shipment departing: when it is told, what ends it, and what it does not touch."""
+"""A late departure: when it is reported, what ends it, and what it leaves alone."""
 
 from dataclasses import replace
 
 import pytest
 
-from alerts.evaluation.departure import SUBJECT, Departing, departure
+from alerts.evaluation.departure import SUBJECT, DepartureFacts, look_at_departure
 from alerts.excursions.plan import Plan, make_plan
 from alerts.model import SECOND, AlertKind
 from alerts.triage.alert import Alert, AlertState, Severity
@@ -19,18 +19,18 @@ def plan(**given: object) -> Plan:
     return made
 
 
-WAITS = Departing(plan=plan(), planned=PLANNED, known_from=0)
+WAITS = DepartureFacts(plan=plan(), planned=PLANNED, known_from=0)
 
 
 def on_record(state: AlertState = AlertState.FIRING) -> Alert:
-    condition = departure(WAITS, None, PLANNED + 3 * HOUR).condition
+    condition = look_at_departure(WAITS, None, PLANNED + 3 * HOUR).condition
     assert condition is not None
     return Alert(id="A", shipment_id="S", condition=condition, state=state, raised_at=PLANNED + 2 * HOUR)
 
 
 def test_it_is_told_by_the_clock_once_the_tolerance_has_passed() -> None:
-    assert departure(WAITS, None, PLANNED + 2 * HOUR - 1) == (None, PLANNED + 2 * HOUR)
-    condition, again_at = departure(WAITS, None, PLANNED + 2 * HOUR)
+    assert look_at_departure(WAITS, None, PLANNED + 2 * HOUR - 1) == (None, PLANNED + 2 * HOUR)
+    condition, again_at = look_at_departure(WAITS, None, PLANNED + 2 * HOUR)
     assert condition is not None
     assert (condition.subject, condition.kind, condition.severity) == (
         SUBJECT,
@@ -53,9 +53,9 @@ def test_it_is_told_by_the_clock_once_the_tolerance_has_passed() -> None:
     ],
 )
 def test_what_it_depends_on(changes: dict[str, object], since: int | None) -> None:
-    condition, again_at = departure(replace(WAITS, **changes), None, PLANNED)
+    condition, again_at = look_at_departure(replace(WAITS, **changes), None, PLANNED)
     assert (condition, again_at) == (None, since)
-    later = departure(replace(WAITS, **changes), None, PLANNED + 10 * HOUR).condition
+    later = look_at_departure(replace(WAITS, **changes), None, PLANNED + 10 * HOUR).condition
     assert (None if later is None else later.since) == since
 
 
@@ -72,15 +72,15 @@ def test_it_ends_with_departure_cancellation_or_another_schedule(
     changes: dict[str, object], until: int
 ) -> None:
     changed, now = replace(WAITS, **changes), PLANNED + 7 * HOUR
-    condition = departure(changed, on_record(), now).condition
+    condition = look_at_departure(changed, on_record(), now).condition
     assert condition is not None
     assert (condition.since, condition.until, condition.withdrawn) == (PLANNED + 2 * HOUR, until, False)
-    assert departure(changed, on_record(AlertState.RESOLVED), now).condition is None
-    assert departure(changed, None, now).condition is None
+    assert look_at_departure(changed, on_record(AlertState.RESOLVED), now).condition is None
+    assert look_at_departure(changed, None, now).condition is None
 
 
 def test_a_departure_in_time_that_was_recorded_late_withdraws_it() -> None:
     departed = replace(WAITS, departed_at=PLANNED + HOUR)
-    condition = departure(departed, on_record(), PLANNED + 7 * HOUR).condition
+    condition = look_at_departure(departed, on_record(), PLANNED + 7 * HOUR).condition
     assert condition is not None
     assert condition.withdrawn

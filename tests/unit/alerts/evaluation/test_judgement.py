@@ -1,4 +1,4 @@
-"""What a judgement decides: when to look again, what a failure tells, and that nothing is told twice."""
+"""What a judgement decides: when to look again, how a failure is reported, and that nothing is reported twice."""
 
 from dataclasses import replace
 from itertools import count

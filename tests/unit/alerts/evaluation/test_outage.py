@@ -1,18 +1,18 @@
-"""When the fleet's alert begins, what it says, that it does not change with every look, and when it ends."""
+"""The fleet's alert: when it begins, what it says, that it does not change with every look, and when it ends."""
 
 from dataclasses import replace
 
 import pytest
 
-from alerts.evaluation.outage import SUBJECT, Hearing, Outage, fleet_condition
+from alerts.evaluation.outage import SUBJECT, FleetSilence, OutageThresholds, fleet_condition
 from alerts.model import SECOND, Condition, Severity
 from alerts.triage.alert import Alert, AlertState
 
 NOW = 10_000 * SECOND
-SILENT = Hearing(live=5000, silent=4812, shipments=4790, newest=NOW - 900 * SECOND)
+SILENT = FleetSilence(live=5000, silent=4812, shipments=4790, newest=NOW - 900 * SECOND)
 
 
-def condition(hearing: Hearing, alert: Alert | None = None) -> Condition | None:
+def condition(hearing: FleetSilence, alert: Alert | None = None) -> Condition | None:
     return fleet_condition(hearing, alert, NOW)
 
 
@@ -30,12 +30,15 @@ def on_record(state: AlertState = AlertState.FIRING) -> Alert:
         (SILENT, True),
         (replace(SILENT, silent=2500), True),
         (replace(SILENT, silent=2499), False),  # less than half of it
-        (Hearing(live=20, silent=20, shipments=20, newest=NOW), True),
-        (Hearing(live=19, silent=19, shipments=19, newest=NOW), False),  # few enough to be told one by one
-        (Hearing(live=0, silent=0, shipments=0, newest=None), False),
+        (FleetSilence(live=20, silent=20, shipments=20, newest=NOW), True),
+        (
+            FleetSilence(live=19, silent=19, shipments=19, newest=NOW),
+            False,
+        ),  # few enough to be told one by one
+        (FleetSilence(live=0, silent=0, shipments=0, newest=None), False),
     ],
 )
-def test_it_begins_where_many_and_most_are_silent(hearing: Hearing, begins: bool) -> None:
+def test_it_begins_where_many_and_most_are_silent(hearing: FleetSilence, begins: bool) -> None:
     assert (condition(hearing) is not None) == begins
     assert (condition(hearing, on_record(AlertState.RESOLVED)) is not None) == begins
 
@@ -74,8 +77,8 @@ def test_it_ends_once_most_are_heard_again() -> None:
 
 
 def test_what_an_outage_is_can_be_set() -> None:
-    few = Hearing(live=10, silent=5, shipments=5, newest=NOW)
-    small = Outage(least_loggers=3, share=0.4, ends_below=0.3, grace_s=60)
+    few = FleetSilence(live=10, silent=5, shipments=5, newest=NOW)
+    small = OutageThresholds(least_loggers=3, share=0.4, ends_below=0.3, grace_s=60)
     assert condition(few) is None
     begun = fleet_condition(few, None, NOW, small)
     assert begun is not None

@@ -16,9 +16,9 @@ def mkt(celsius, band="controlled", step=HOUR, **overrides):
 
 
 def test_it_is_the_formula_of_usp_1079_2():
-    celsius, warmth = [20.0, 25.0, 30.0, 5.0], 83.144 / 8.3144e-3
-    mean = sum(math.exp(-warmth / (c + 273.15)) for c in celsius) / 4
-    assert mkt(celsius) == pytest.approx(warmth / -math.log(mean) - 273.15, abs=1e-9)
+    celsius, delta_h_over_r_k = [20.0, 25.0, 30.0, 5.0], 83.144 / 8.3144e-3
+    mean = sum(math.exp(-delta_h_over_r_k / (c + 273.15)) for c in celsius) / 4
+    assert mkt(celsius) == pytest.approx(delta_h_over_r_k / -math.log(mean) - 273.15, abs=1e-9)
 
 
 def test_it_weighs_a_reading_by_the_time_for_which_it_holds():

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from alerts.excursions.fold import Evaluation, evaluate, finish, fold, step
+from alerts.excursions.fold import Evaluation, evaluate, finish, fold, fold_reading
 from alerts.excursions.phases import HIGH, IN_RANGE, LOW, PHASES, STATE_VERSION, LoggerState, zones
 from alerts.excursions.plan import Plan, make_plan
 from alerts.model import SECOND, EndedBy, Run, Sample, Severity, Side, Window
@@ -282,9 +282,9 @@ def test_what_comes_next_is_decided_by_the_five_zones():
 
 
 def test_step_gives_the_excursion_that_a_reading_closes():
-    state, closed = step(plan(), window(), LoggerState(), Sample(0, 9.0))
+    state, closed = fold_reading(plan(), window(), LoggerState(), Sample(0, 9.0))
     assert closed is None
-    _, closed = step(plan(), window(), state, Sample(MINUTE, 5.0))
+    _, closed = fold_reading(plan(), window(), state, Sample(MINUTE, 5.0))
     assert closed == high(0, 1, RECOVERY)
 
 
@@ -307,7 +307,7 @@ def test_a_state_of_another_version_is_not_used():
 def test_a_reading_out_of_order_is_refused(again):
     state, _ = fold(plan(), window(), LoggerState(), samples({0: 5.0, 1: None}))
     with pytest.raises(ValueError, match="fold again"):
-        step(plan(), window(), state, Sample(again * MINUTE, 5.0))
+        fold_reading(plan(), window(), state, Sample(again * MINUTE, 5.0))
 
 
 def test_a_state_that_went_past_delivery_is_refused():

@@ -40,9 +40,9 @@ def low(start, end=None):
     return run(start, end, side=Side.LOW, peak_c=1.0)
 
 
-def stored(id_, told, opened_at=0, revision=1):
-    state = ExcursionState.OPEN if told.end is None else ExcursionState.CLOSED
-    return Excursion(id=id_, opened_at=opened_at, revision=revision, state=state, run=told)
+def stored(id_, reported, opened_at=0, revision=1):
+    state = ExcursionState.OPEN if reported.end is None else ExcursionState.CLOSED
+    return Excursion(id=id_, opened_at=opened_at, revision=revision, state=state, run=reported)
 
 
 def changes(record, runs, **options):
@@ -133,12 +133,12 @@ DEVELOPMENTS = [
 
 
 @pytest.mark.parametrize(
-    ("told", "holds", "kind", "reason", "fields"),
+    ("reported", "holds", "kind", "reason", "fields"),
     [c[1:] for c in DEVELOPMENTS],
     ids=[c[0] for c in DEVELOPMENTS],
 )
-def test_a_development_is_told_from_a_correction(told, holds, kind, reason, fields):
-    before = stored("a", told, revision=7)
+def test_a_development_is_told_apart_from_a_correction(reported, holds, kind, reason, fields):
+    before = stored("a", reported, revision=7)
     (change,) = changes([before], [holds])
     assert (change.kind, change.reason, change.fields) == (kind, reason, fields)
     state = ExcursionState.OPEN if holds.end is None else ExcursionState.CLOSED

@@ -1,4 +1,4 @@
-"""What tests of rules have in common: a shipment, its readings at a pace, and a look at them."""
+"""Shared by the tests of rules: a shipment, its readings at an interval, and a look at them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Window
 from alerts.rules.facts import Facts
-from alerts.rules.rule import DeviceRule, Finding, Look, Moment
+from alerts.rules.rule import DeviceRule, Finding, Look, LookTime
 
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
 START = 20_000 * DAY
@@ -42,14 +42,16 @@ def look(
     about: Facts | None = None,
     *,
     later: int = 0,
-    over: int | None = None,
+    shipment_ended_at: int | None = None,
     **tuned: Any,
 ) -> Look:
     """Fold readings from the start, and look so much later than the newest."""
     about, tuning = about or facts(), replace(rule.tuning(), **tuned)
     state = rule.fold(tuning, about, rule.state(), readings)
-    moment = Moment(through=int(readings.at[-1]) + later, watched_from=START, over=over)
-    return rule.look(tuning, about, state, moment)
+    look_time = LookTime(
+        through=int(readings.at[-1]) + later, watched_from=START, shipment_ended_at=shipment_ended_at
+    )
+    return rule.look(tuning, about, state, look_time)
 
 
 def found(*args: Any, **more: Any) -> Finding:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from alerts.evaluation.airports_file import airfields
-from alerts.rules.airports import Airfields
+from alerts.evaluation.airports_file import airport_index
+from alerts.rules.airports import AirportIndex
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,8 @@ from alerts.rules.airports import Airfields
     ],
 )
 def test_the_nearest_within_ten_kilometres(lat: float, lon: float, code: str | None) -> None:
-    assert airfields().nearest(lat, lon, 10_000) == code
+    assert airport_index().nearest(lat, lon, 10_000) == code
 
 
 def test_without_airports_there_is_none() -> None:
-    assert Airfields.of({}).nearest(0, 0, 1e9) is None
+    assert AirportIndex.of({}).nearest(0, 0, 1e9) is None

@@ -2,10 +2,10 @@ from math import pi
 
 import pytest
 
-from alerts.rules.geodesy import EARTH_M, distance_m, distance_to_path_m, on_sphere
+from alerts.rules.geodesy import EARTH_M, distance_m, distance_to_path_m, unit_vector
 
-JFK, LHR = on_sphere(40.6399, -73.7787), on_sphere(51.4706, -0.4619)
-SYD, SCL = on_sphere(-33.9461, 151.177), on_sphere(-33.393, -70.7858)
+JFK, LHR = unit_vector(40.6399, -73.7787), unit_vector(51.4706, -0.4619)
+SYD, SCL = unit_vector(-33.9461, 151.177), unit_vector(-33.393, -70.7858)
 
 
 @pytest.mark.parametrize(
@@ -13,9 +13,9 @@ SYD, SCL = on_sphere(-33.9461, 151.177), on_sphere(-33.393, -70.7858)
     [
         (JFK, LHR, 5540),  # as timetables print it
         (SYD, SCL, 11340),  # across the date line, far in the south
-        (on_sphere(0, 179.5), on_sphere(0, -179.5), 111.2),  # a degree over the line
-        (on_sphere(90, 0), on_sphere(90, 123), 0),  # the pole has every longitude
-        (on_sphere(0, 0), on_sphere(0, 180), pi * EARTH_M / 1000),  # opposite points
+        (unit_vector(0, 179.5), unit_vector(0, -179.5), 111.2),  # a degree over the line
+        (unit_vector(90, 0), unit_vector(90, 123), 0),  # the pole has every longitude
+        (unit_vector(0, 0), unit_vector(0, 180), pi * EARTH_M / 1000),  # opposite points
     ],
 )
 def test_distances(one: tuple[float, float, float], other: tuple[float, float, float], km: float) -> None:
@@ -26,13 +26,18 @@ def test_distances(one: tuple[float, float, float], other: tuple[float, float, f
 @pytest.mark.parametrize(
     ("point", "start", "end", "km"),
     [
-        (on_sphere(0, 5), on_sphere(0, 0), on_sphere(0, 10), 0),  # on the way
-        (on_sphere(1, 5), on_sphere(0, 0), on_sphere(0, 10), 111.2),  # beside it
-        (on_sphere(0, 12), on_sphere(0, 0), on_sphere(0, 10), 222.4),  # beyond its end
-        (on_sphere(0, -3), on_sphere(0, 0), on_sphere(0, 10), 333.6),  # before its beginning
-        (on_sphere(0, 175), on_sphere(0, 0), on_sphere(0, 10), 165 * 111.195),  # on the same circle, behind
-        (on_sphere(1, 180), on_sphere(0, 179), on_sphere(0, -179), 111.2),  # over the date line
-        (on_sphere(2, 2), on_sphere(1, 2), on_sphere(1, 2), 111.2),  # a way of no length
+        (unit_vector(0, 5), unit_vector(0, 0), unit_vector(0, 10), 0),  # on the way
+        (unit_vector(1, 5), unit_vector(0, 0), unit_vector(0, 10), 111.2),  # beside it
+        (unit_vector(0, 12), unit_vector(0, 0), unit_vector(0, 10), 222.4),  # beyond its end
+        (unit_vector(0, -3), unit_vector(0, 0), unit_vector(0, 10), 333.6),  # before its beginning
+        (
+            unit_vector(0, 175),
+            unit_vector(0, 0),
+            unit_vector(0, 10),
+            165 * 111.195,
+        ),  # on the same circle, behind
+        (unit_vector(1, 180), unit_vector(0, 179), unit_vector(0, -179), 111.2),  # over the date line
+        (unit_vector(2, 2), unit_vector(1, 2), unit_vector(1, 2), 111.2),  # a way of no length
     ],
 )
 def test_distance_to_a_path(
@@ -45,6 +50,6 @@ def test_distance_to_a_path(
 
 
 def test_the_great_circle_of_an_ocean_runs_north_of_its_parallel() -> None:
-    halfway = on_sphere(52.4, -41.3)  # where aircraft are that fly from London to New York
+    halfway = unit_vector(52.4, -41.3)  # where aircraft are that fly from London to New York
     assert distance_to_path_m(halfway, LHR, JFK) < 60_000
-    assert distance_to_path_m(on_sphere(45, -40), LHR, JFK) > 700_000
+    assert distance_to_path_m(unit_vector(45, -40), LHR, JFK) > 700_000

@@ -1,4 +1,4 @@
-"""The registry of rules: what can be tuned, what is refused, and that each rule is what the fold needs."""
+"""The registry of rules: what can be tuned, what is refused, and that each rule fits the fold."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 
 from alerts.excursions.plan import Plan, make_plan
 from alerts.rules.kinds.signal_lost import SignalLostTuning
-from alerts.rules.registry import RULES, AnyRule, parameters, refusal, rule_of, tuned
+from alerts.rules.registry import RULES, AnyRule, parameters, refusal, rule_of, tuned_rules
 from alerts.rules.rule import dump, load
 
 
@@ -18,17 +18,19 @@ def plan_with(rules: dict[str, object]) -> Plan:
 
 
 def test_all_rules_are_on_unless_a_plan_says_otherwise() -> None:
-    assert [one.kind for one in tuned(plan_with({}))] == [rule.kind for rule in RULES]
-    assert "signal_lost" not in [one.kind for one in tuned(plan_with({"signal_lost": {"enabled": False}}))]
+    assert [one.kind for one in tuned_rules(plan_with({}))] == [rule.kind for rule in RULES]
+    assert "signal_lost" not in [
+        one.kind for one in tuned_rules(plan_with({"signal_lost": {"enabled": False}}))
+    ]
     [signal] = [
-        one for one in tuned(plan_with({"signal_lost": {"max_gap_s": 7}})) if one.kind == "signal_lost"
+        one for one in tuned_rules(plan_with({"signal_lost": {"max_gap_s": 7}})) if one.kind == "signal_lost"
     ]
     assert signal.tuning == SignalLostTuning(max_gap_s=7)
 
 
 def test_what_a_stored_plan_says_of_rules_that_are_gone_is_passed_over() -> None:
     plan = plan_with({"gone": {"limit": 4}, "signal_lost": {"gone": 3}})
-    assert [one.kind for one in tuned(plan)] == [rule.kind for rule in RULES]
+    assert [one.kind for one in tuned_rules(plan)] == [rule.kind for rule in RULES]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,14 @@ from alerts.rules.facts import Charge, Dewar, Facts
 from alerts.rules.kinds.late import LATE
 from alerts.rules.kinds.lid_open import LID_OPEN
 from alerts.rules.kinds.tilted import TILTED
-from alerts.rules.rule import Finding, Look, Moment, Rule
-from alerts.rules.time_lapse import on_the_clock, stretched, stretched_moment, stretched_trace
-from tests.unit.alerts.rules.way import LEGS, at, facts, seen
+from alerts.rules.rule import Finding, Look, LookTime, Rule
+from alerts.rules.time_lapse import (
+    facts_in_journey_time,
+    look_in_clock_time,
+    look_time_in_journey_time,
+    trace_in_journey_time,
+)
+from tests.unit.alerts.rules.routes import LEGS, at, facts, seen
 
 DEPARTED, LAPSE = at("01 06:00"), 60
 
@@ -50,11 +55,11 @@ def lapsed(real: Facts) -> Facts:
 
 
 def look(rule: Rule, of: Facts, trace: Trace, through: int) -> Look:  # type: ignore[type-arg]
-    journey, tuning = stretched(of), rule.tuning()
-    state = rule.fold(tuning, journey, rule.state(), stretched_trace(of, trace))
-    moment = stretched_moment(of, Moment(through=through, watched_from=DEPARTED))
+    journey, tuning = facts_in_journey_time(of), rule.tuning()
+    state = rule.fold(tuning, journey, rule.state(), trace_in_journey_time(of, trace))
+    look_time = look_time_in_journey_time(of, LookTime(through=through, watched_from=DEPARTED))
     states = [state] if rule is LATE else state
-    return on_the_clock(of, rule.look(tuning, journey, states, moment))  # type: ignore[attr-defined]
+    return look_in_clock_time(of, rule.look(tuning, journey, states, look_time))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +100,7 @@ def test_all_that_is_planned_is_stretched_and_an_hour_stays_an_hour_in_real_time
         window=Window(departed_at=DEPARTED, delivered_at=fast(at("02 14:00"))),
         interval={"L": 5 * SECOND},
     )
-    journey = stretched(of)
+    journey = facts_in_journey_time(of)
     assert journey.dewar is not None
     assert journey.dewar.hold_time == 240 * 3600 * SECOND
     assert journey.dewar.charges[0].at == DEPARTED - 3600 * SECOND
@@ -103,6 +108,6 @@ def test_all_that_is_planned_is_stretched_and_an_hour_stays_an_hour_in_real_time
     assert journey.interval == {"L": 300 * SECOND}
     assert journey.plan.max_gap == 1800 * SECOND
     real = facts()
-    assert stretched(real) is real
+    assert facts_in_journey_time(real) is real
     found = Look(found=Finding(severity=dewar and None, message="", since=at("01 07:00")))  # type: ignore[arg-type]
-    assert on_the_clock(real, found) is found
+    assert look_in_clock_time(real, found) is found

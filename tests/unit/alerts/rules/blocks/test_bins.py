@@ -1,10 +1,10 @@
-"""Bins of event time: what they hold, when they close, and that one spike leaves no trace in a level."""
+"""Bins of event time: what they contain, when they close, and that one spike does not change a level."""
 
 import numpy as np
 import pytest
 
 from alerts.excursions.trace import Channel, Trace
-from alerts.rules.blocks.bins import columns_of, fold_bins
+from alerts.rules.blocks.bins import bin_columns, fold_bins
 
 WIDTH = 10
 
@@ -36,12 +36,12 @@ def test_a_bin_is_closed_by_the_first_reading_beyond_it():
 )
 def test_the_level_of_a_bin(values, level):
     at = [*range(len(values)), 50]
-    assert closed(at, [*values, 0.0])[0].level(0) == level
+    assert closed(at, [*values, 0.0])[0].trimmed_mean(0) == level
 
 
 def test_a_column_that_nothing_carries_has_no_level():
     _, bins = fold_bins(WIDTH, (), np.array([1, 50]), [np.array([1.0, 1.0]), None])
-    assert (bins[0].level(0), bins[0].level(1)) == (1.0, None)
+    assert (bins[0].trimmed_mean(0), bins[0].trimmed_mean(1)) == (1.0, None)
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -49,7 +49,7 @@ def test_what_cannot_be_a_temperature_is_no_value(count):
     trace = Trace(
         np.arange(count), np.full(count, 988.79), {Channel.TILT_DEG: np.arange(count, dtype=np.float64)}
     )
-    celsius, tilt, ambient = columns_of(trace, (Channel.TILT_DEG, Channel.AMBIENT_C))
+    celsius, tilt, ambient = bin_columns(trace, (Channel.TILT_DEG, Channel.AMBIENT_C))
     assert celsius is not None
     assert np.isnan(celsius).all()
     assert tilt is not None

@@ -6,24 +6,36 @@ from alerts.excursions.trace import EMPTY, Trace
 from alerts.model import Window
 from alerts.rules.blocks.itinerary import (
     AT_ORIGIN,
-    Custom,
-    Progress,
+    FreightPractice,
+    RouteProgress,
     Sampling,
     advance,
     forecast,
-    positions,
+    sampled_positions,
     stops,
 )
 from alerts.rules.facts import Facts
-from tests.unit.alerts.rules.way import CLINIC, FRA, HOUR, JFK, MINUTE, NEW_YORK, ZRH, at, facts, seen, trace
+from tests.unit.alerts.rules.routes import (
+    CLINIC,
+    FRA,
+    HOUR,
+    JFK,
+    MINUTE,
+    NEW_YORK,
+    ZRH,
+    at,
+    facts,
+    seen,
+    trace,
+)
 
 SAMPLING = Sampling(every=5 * MINUTE, accuracy_m=1000)
-CUSTOM = Custom(cut_off=2 * HOUR, service_every=24 * HOUR)
+CUSTOM = FreightPractice(cut_off=2 * HOUR, service_every=24 * HOUR)
 
 
-def come(so_far: Facts, positions_: Trace) -> Progress:
+def come(so_far: Facts, positions_: Trace) -> RouteProgress:
     progress = AT_ORIGIN
-    for position in positions(SAMPLING, None, positions_):
+    for position in sampled_positions(SAMPLING, None, positions_):
         progress = advance(so_far, progress, position)
     return progress
 
@@ -36,14 +48,14 @@ def test_the_stops_of_a_way() -> None:
 
 def test_stops_are_reached_and_left() -> None:
     progress = come(facts(), seen(("01 05:50", CLINIC), ("01 06:30", 47.40, 8.55)))
-    assert (progress.stop, progress.left) == (0, at("01 06:30"))
+    assert (progress.stop, progress.left_at) == (0, at("01 06:30"))
     progress = come(facts(), seen(("01 05:50", CLINIC), ("01 06:55", ZRH), ("01 07:30", ZRH)))
-    assert (progress.stop, progress.reached, progress.here) == (1, at("01 06:55"), at("01 07:30"))
+    assert (progress.stop, progress.reached_at, progress.at_stop) == (1, at("01 06:55"), at("01 07:30"))
 
 
 def test_a_stop_may_be_passed_unseen() -> None:
     progress = come(facts(), seen(("01 05:50", CLINIC), ("01 11:10", FRA)))
-    assert (progress.stop, progress.reached) == (2, at("01 11:10"))
+    assert (progress.stop, progress.reached_at) == (2, at("01 11:10"))
 
 
 def test_a_position_that_nobody_could_have_come_to_is_believed_only_when_another_says_the_same() -> None:
@@ -55,12 +67,12 @@ def test_a_position_that_nobody_could_have_come_to_is_believed_only_when_another
 
 def test_positions_are_looked_at_once_in_a_while_and_only_good_ones() -> None:
     minutely = trace((at("01 06:00") + minute * MINUTE, 47.0, 8.0) for minute in range(60))
-    assert [p.at for p in positions(SAMPLING, None, minutely)] == [
+    assert [p.at for p in sampled_positions(SAMPLING, None, minutely)] == [
         at("01 06:00") + minute * MINUTE for minute in range(0, 60, 5)
     ]
-    assert not list(positions(SAMPLING, at("01 06:58"), minutely))
-    assert not list(positions(SAMPLING, None, trace([(at("01 06:00"), 47.0, 8.0)], accuracy_m=5000)))
-    assert not list(positions(SAMPLING, None, EMPTY))
+    assert not list(sampled_positions(SAMPLING, at("01 06:58"), minutely))
+    assert not list(sampled_positions(SAMPLING, None, trace([(at("01 06:00"), 47.0, 8.0)], accuracy_m=5000)))
+    assert not list(sampled_positions(SAMPLING, None, EMPTY))
 
 
 @pytest.mark.parametrize(

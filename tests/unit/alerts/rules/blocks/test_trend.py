@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alerts.model import SECOND
-from alerts.rules.blocks.trend import reaches, trend
+from alerts.rules.blocks.trend import time_until, trend
 
 STEP = 300 * SECOND
 HOUR = 3600 * SECOND
@@ -20,7 +20,7 @@ def points(of, count=18, noise=NOISE):
 def ends(of, limit, surroundings=None, count=18, farthest=inf):
     now = trend(points(of, count))
     assert now is not None
-    found = reaches(now, limit, surroundings, 0.2, farthest)
+    found = time_until(now, limit, surroundings, 0.2, farthest)
     return None if found is None else tuple((now.at + length) / HOUR for length in found)
 
 
@@ -54,7 +54,7 @@ def test_what_settles_on_a_plateau_below_the_limit_is_not_foreseen():
     quiet = np.zeros(18)
     now = trend(points(settles, noise=quiet))
     assert now is not None
-    assert reaches(now, 8.0, None, 0.2, inf) is None
+    assert time_until(now, 8.0, None, 0.2, inf) is None
 
 
 def test_no_further_ahead_is_looked_than_the_stretch_that_is_known_allows():
@@ -66,7 +66,7 @@ def test_after_a_turn_the_short_stretch_is_taken():
     now = trend(points(lambda hours: -190 + 17 * max(0, hours - 1)))
     assert now is not None
     assert now.slope * HOUR == pytest.approx(17, rel=0.1)
-    assert now.length <= 5 * STEP
+    assert now.span <= 5 * STEP
 
 
 def test_noise_around_a_level_has_no_slope_that_could_be_trusted():

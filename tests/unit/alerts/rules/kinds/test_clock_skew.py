@@ -1,4 +1,4 @@
-"""Clocks that are wrong, and delays that only look like it."""
+"""Clocks that are wrong, and delays that only look like wrong clocks."""
 
 import numpy as np
 import pytest

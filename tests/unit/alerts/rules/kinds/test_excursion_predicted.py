@@ -1,4 +1,4 @@
-"""What is going to happen to the payload: excursions before they begin, budgets before they are used up."""
+"""Predictions: excursions before they begin, and budgets before they are used up."""
 
 from dataclasses import replace
 
@@ -12,11 +12,11 @@ from alerts.model import SECOND, Severity, Window
 from alerts.rules.facts import Facts
 from alerts.rules.kinds.excursion_predicted import (
     EXCURSION_PREDICTED,
+    ExcursionPredictedState,
     ExcursionPredictedTuning,
-    PredictedState,
     time_to_limit,
 )
-from alerts.rules.rule import Moment, dump, load
+from alerts.rules.rule import LookTime, dump, load
 
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
@@ -42,17 +42,21 @@ def trace(of, hours: float, until: float, ambient=20.0) -> Trace:
     return Trace(T0 + minutes * MINUTE, celsius, channels)
 
 
-def folded(one: Trace, of: Facts = CRYO, state: PredictedState | None = None) -> PredictedState:
-    return EXCURSION_PREDICTED.fold(TUNING, of, state or PredictedState(), one)
+def folded(
+    one: Trace, of: Facts = CRYO, state: ExcursionPredictedState | None = None
+) -> ExcursionPredictedState:
+    return EXCURSION_PREDICTED.fold(TUNING, of, state or ExcursionPredictedState(), one)
 
 
-def look(state: PredictedState, hours: float, of: Facts = CRYO, over: float | None = None):
-    moment = Moment(
+def look(
+    state: ExcursionPredictedState, hours: float, of: Facts = CRYO, shipment_ended_at: float | None = None
+):
+    look_time = LookTime(
         through=round(T0 + hours * HOUR),
         watched_from=T0,
-        over=None if over is None else round(T0 + over * HOUR),
+        shipment_ended_at=None if shipment_ended_at is None else round(T0 + shipment_ended_at * HOUR),
     )
-    return EXCURSION_PREDICTED.look(TUNING, of, state, moment)
+    return EXCURSION_PREDICTED.look(TUNING, of, state, look_time)
 
 
 def runs_dry(hours: float) -> float:
@@ -105,7 +109,7 @@ def test_it_ends_when_the_trend_turns():
 def test_what_stays_in_range_is_not_told(of, band):
     plain = facts(band)
     one = trace(of, 0, 20, ambient=22.0)
-    state = PredictedState()
+    state = ExcursionPredictedState()
     for n in range(0, len(one), 5):
         state = folded(one[n : n + 5], plain, state)
         assert look(state, n / 60, plain).found is None
@@ -158,11 +162,11 @@ def test_runs_before_count_against_the_budget():
     found = look(state, 5.5, BUDGET).found
     assert found is not None
     assert found.details["exhausted_at"].endswith("UTC")
-    assert state.course.used == pytest.approx(0.9 * HOUR, abs=MINUTE)
+    assert state.run.used == pytest.approx(0.9 * HOUR, abs=MINUTE)
 
 
 def test_it_ends_with_the_shipment():
-    found = look(folded(trace(runs_dry, 0, 11)), 40, over=11).found
+    found = look(folded(trace(runs_dry, 0, 11)), 40, shipment_ended_at=11).found
     assert found is not None
     assert found.until == T0 + 11 * HOUR
 
@@ -174,4 +178,4 @@ def test_every_number_can_be_tuned_within_a_range_and_the_state_can_be_stored():
         least, most = EXCURSION_PREDICTED.ranges[name]
         assert least <= getattr(TUNING, name) <= most
     state = folded(trace(runs_dry, 0, 11))
-    assert load(PredictedState, orjson.loads(orjson.dumps(dump(state)))) == state
+    assert load(ExcursionPredictedState, orjson.loads(orjson.dumps(dump(state)))) == state

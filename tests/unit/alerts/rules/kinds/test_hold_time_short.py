@@ -1,4 +1,4 @@
-"""Whether it lasts until arrival: told in time, in steps, with its reasons, and ended with hysteresis."""
+"""Hold time until arrival: reported in time, in steps, with reasons, and cleared with hysteresis."""
 
 from dataclasses import replace
 
@@ -11,9 +11,9 @@ from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Severity, Window
 from alerts.rules.blocks.coolant_left import HoldTimeTuning
 from alerts.rules.facts import Charge, Dewar, Facts, Leg
-from alerts.rules.kinds.hold_time_short import HOLD_TIME_SHORT, HoldTimeState, hold_time
+from alerts.rules.kinds.hold_time_short import HOLD_TIME_SHORT, HoldTimeShortState, hold_time
 from alerts.rules.place import Place
-from alerts.rules.rule import Moment, dump, load
+from alerts.rules.rule import LookTime, dump, load
 
 HOUR = 3600 * SECOND
 T0 = 1_790_000_000 * SECOND
@@ -44,20 +44,24 @@ def trace(hours: float, until: float, *, celsius=-190.0, **channels) -> Trace:
     return Trace(T0 + at * 600 * SECOND, payload, columns)
 
 
-def folded(*traces: Trace, facts: Facts = FACTS, state: HoldTimeState | None = None) -> HoldTimeState:
-    state = state or HoldTimeState()
+def folded(
+    *traces: Trace, facts: Facts = FACTS, state: HoldTimeShortState | None = None
+) -> HoldTimeShortState:
+    state = state or HoldTimeShortState()
     for one in traces:
         state = HOLD_TIME_SHORT.fold(TUNING, facts, state, one)
     return state
 
 
-def look(state: HoldTimeState, hours: float, facts: Facts = FACTS, over: float | None = None):
-    moment = Moment(
+def look(
+    state: HoldTimeShortState, hours: float, facts: Facts = FACTS, shipment_ended_at: float | None = None
+):
+    look_time = LookTime(
         through=round(T0 + hours * HOUR),
         watched_from=T0,
-        over=None if over is None else round(T0 + over * HOUR),
+        shipment_ended_at=None if shipment_ended_at is None else round(T0 + shipment_ended_at * HOUR),
     )
-    return HOLD_TIME_SHORT.look(TUNING, facts, [state], moment)
+    return HOLD_TIME_SHORT.look(TUNING, facts, [state], look_time)
 
 
 def test_a_full_dewar_on_its_way_is_no_worry():
@@ -195,9 +199,9 @@ def test_what_is_overdue_slides_on_and_is_found_in_silence_where_the_fold_then_s
 
 def test_before_any_reading_the_fillings_on_record_say_it():
     soon = replace(FACTS, dewar=replace(DEWAR, charges=(Charge(at=T0 - 200 * HOUR),)))
-    found = look(HoldTimeState(), 20, soon).found
+    found = look(HoldTimeShortState(), 20, soon).found
     assert found is not None
-    assert look(HoldTimeState(), 1).found is None
+    assert look(HoldTimeShortState(), 1).found is None
 
 
 def test_the_arrival_may_be_the_last_legs():
@@ -212,18 +216,18 @@ def test_the_arrival_may_be_the_last_legs():
 
 
 def test_figures_are_told_in_steps():
-    state, told = HoldTimeState(), set()
+    state, messages = HoldTimeShortState(), set()
     whole = trace(0, 60, ln2_kg=lambda h: 3.3 - 3.3 * h / 65)
     for n in range(len(whole)):
         state = folded(whole[n : n + 1], state=state)
         if (found := look(state, n / 6).found) is not None:
-            told.add(found.message)
-    assert 1 <= len(told) <= 15
+            messages.add(found.message)
+    assert 1 <= len(messages) <= 15
 
 
 def test_it_ends_with_the_shipment():
     state = folded(trace(0, 24, ln2_kg=lambda h: 3.3 - 3.3 * h / 60))
-    found = look(state, 40, over=30).found
+    found = look(state, 40, shipment_ended_at=30).found
     assert found is not None
     assert found.until == T0 + 30 * HOUR
 
@@ -231,9 +235,9 @@ def test_it_ends_with_the_shipment():
 def test_of_several_loggers_the_one_that_weighs_is_believed():
     weighs = folded(trace(0, 24, ln2_kg=lambda h: 3.3 - 3.3 * h / 60))
     blind = folded(trace(0, 24))
-    moment = Moment(through=T0 + 24 * HOUR, watched_from=T0)
-    assert HOLD_TIME_SHORT.look(TUNING, FACTS, [blind, weighs], moment).found is not None
-    assert HOLD_TIME_SHORT.look(TUNING, FACTS, [blind, HoldTimeState()], moment).found is None
+    look_time = LookTime(through=T0 + 24 * HOUR, watched_from=T0)
+    assert HOLD_TIME_SHORT.look(TUNING, FACTS, [blind, weighs], look_time).found is not None
+    assert HOLD_TIME_SHORT.look(TUNING, FACTS, [blind, HoldTimeShortState()], look_time).found is None
 
 
 def test_dry_ice_is_known_by_its_band_and_by_what_it_cannot_be():
@@ -253,4 +257,4 @@ def test_every_number_can_be_tuned_within_a_range_and_the_state_can_be_stored():
         least, most = HOLD_TIME_SHORT.ranges[name]
         assert least <= getattr(TUNING, name) <= most
     state = folded(trace(0, 24, ln2_kg=lambda h: 3.3 - 3.3 * h / 60, tilt_deg=90))
-    assert load(HoldTimeState, orjson.loads(orjson.dumps(dump(state)))) == state
+    assert load(HoldTimeShortState, orjson.loads(orjson.dumps(dump(state)))) == state

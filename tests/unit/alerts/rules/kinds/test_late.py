@@ -2,10 +2,10 @@ import pytest
 
 from alerts.excursions.trace import Trace
 from alerts.model import Severity, Window
-from alerts.rules.blocks.arrival import ArrivalState
+from alerts.rules.blocks.arrival_rule import ArrivalState
 from alerts.rules.kinds.late import LATE, LateTuning
 from alerts.rules.rule import Look
-from tests.unit.alerts.rules.way import CLINIC, FRA, HOUR, JFK, NEW_YORK, ZRH, at, facts, moment, seen
+from tests.unit.alerts.rules.routes import CLINIC, FRA, HOUR, JFK, NEW_YORK, ZRH, at, facts, look_time, seen
 
 TUNING = LateTuning()
 
@@ -13,7 +13,7 @@ TUNING = LateTuning()
 def look(now: str, *wheres: Trace, **changes: object) -> Look:
     so_far = facts(**changes)
     states = [LATE.fold(TUNING, so_far, ArrivalState(), where) for where in wheres]
-    return LATE.look(TUNING, so_far, states or [ArrivalState()], moment(now))
+    return LATE.look(TUNING, so_far, states or [ArrivalState()], look_time(now))
 
 
 def test_nothing_is_told_of_a_shipment_in_time_and_it_is_looked_at_again_when_it_is_due() -> None:
@@ -68,7 +68,7 @@ def test_without_a_planned_arrival_nobody_can_be_late() -> None:
 def test_the_tolerance_can_be_tuned(tolerance_s: float) -> None:
     tuning, so_far = LateTuning(tolerance_s=tolerance_s), facts()
     state = LATE.fold(tuning, so_far, ArrivalState(), seen(("01 06:50", ZRH), ("01 12:30", FRA)))
-    found = LATE.look(tuning, so_far, [state], moment("01 12:30")).found
+    found = LATE.look(tuning, so_far, [state], look_time("01 12:30")).found
     assert (found is not None) == (tolerance_s < 10.5 * 3600)
 
 

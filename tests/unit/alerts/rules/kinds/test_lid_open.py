@@ -60,6 +60,6 @@ def test_packing_before_departure_alarms_nobody():
 
 def test_a_shipment_that_is_over_ends_it():
     over = START + 10 * MINUTE
-    ended = look(LID_OPEN, lid(*[1] * 20), facts(delivered_at=over), over=over)
+    ended = look(LID_OPEN, lid(*[1] * 20), facts(delivered_at=over), shipment_ended_at=over)
     assert ended.found is not None
     assert (ended.found.until, ended.again_at) == (over, None)

@@ -1,10 +1,10 @@
-"""Numbers that are missing: for good, for now, or not at all."""
+"""Sequence numbers that are missing for good, for now, or not at all."""
 
 import numpy as np
 import pytest
 
 from alerts.excursions.trace import Channel, Trace
-from alerts.rules.kinds.logger_memory_gap import LOGGER_MEMORY_GAP, MOST
+from alerts.rules.kinds.logger_memory_gap import LOGGER_MEMORY_GAP, MAX_HOLES
 from tests.unit.alerts.rules.readings import HOUR, MINUTE, NAN, START, facts, look, trace
 
 LATER = 3 * HOUR
@@ -61,12 +61,12 @@ def test_one_that_is_filled_was_none():
 
 
 def test_all_holes_are_counted_however_many():
-    odd = numbered([2 * n for n in range(MOST + 30)], every=2 * MINUTE)
+    odd = numbered([2 * n for n in range(MAX_HOLES + 30)], every=2 * MINUTE)
     what = look(LOGGER_MEMORY_GAP, odd, later=LATER).found
     assert what is not None
-    assert (what.since, what.details["missing"]) == (START, MOST + 29)
+    assert (what.since, what.details["missing"]) == (START, MAX_HOLES + 29)
     state = LOGGER_MEMORY_GAP.fold(LOGGER_MEMORY_GAP.tuning(), facts(), LOGGER_MEMORY_GAP.state(), odd)
-    assert len(state.holes) == MOST
+    assert len(state.holes) == MAX_HOLES
 
 
 def test_holes_of_a_boot_before_stay_open_whatever_comes_after():
@@ -85,6 +85,6 @@ def test_few_can_be_tolerated():
 def test_a_shipment_that_is_over_ends_it():
     over = START + 10 * HOUR
     readings = numbered([5, 7], every=2 * MINUTE)
-    what = look(LOGGER_MEMORY_GAP, readings, facts(delivered_at=over), later=LATER, over=over)
+    what = look(LOGGER_MEMORY_GAP, readings, facts(delivered_at=over), later=LATER, shipment_ended_at=over)
     assert what.found is not None
     assert (what.found.until, what.again_at) == (over, None)

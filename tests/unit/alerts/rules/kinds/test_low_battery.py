@@ -5,7 +5,7 @@ import pytest
 
 from alerts.excursions.trace import Channel
 from alerts.model import Severity
-from alerts.rules.blocks.discharge import Levels
+from alerts.rules.blocks.battery_discharge import BatteryLevels
 from alerts.rules.kinds.low_battery import LOW_BATTERY
 from tests.unit.alerts.rules.readings import DAY, HOUR, NAN, START, facts, found, look, trace
 
@@ -78,9 +78,9 @@ def test_a_new_battery_ends_it():
 
 
 def levels_of(pct):
-    levels = Levels()
+    levels = BatteryLevels()
     for place, one in enumerate(pct):
-        levels = levels.then(START + 2 * place * HOUR, one)
+        levels = levels.with_level(START + 2 * place * HOUR, one)
     return levels
 
 

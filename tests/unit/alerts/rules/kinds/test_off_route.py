@@ -1,12 +1,12 @@
 from dataclasses import replace
 
-from alerts.evaluation.airports_file import airfields
+from alerts.evaluation.airports_file import airport_index
 from alerts.excursions.trace import Trace
 from alerts.rules.facts import Leg
-from alerts.rules.kinds.off_route import OFF_ROUTE, RouteState, RouteTuning
+from alerts.rules.kinds.off_route import OFF_ROUTE, OffRouteState, OffRouteTuning
 from alerts.rules.place import Place
 from alerts.rules.rule import Look
-from tests.unit.alerts.rules.way import (
+from tests.unit.alerts.rules.routes import (
     CLINIC,
     FRA,
     HOUR,
@@ -16,18 +16,20 @@ from tests.unit.alerts.rules.way import (
     ZRH,
     at,
     facts,
-    moment,
+    look_time,
     seen,
     trace,
 )
 
-TUNING = RouteTuning()
+TUNING = OffRouteTuning()
 MUNICH, CDG = (48.3538, 11.7861), (49.0097, 2.5479)
 
 
 def look(now: str, where: Trace, **changes: object) -> Look:
     so_far = facts(**changes)
-    return OFF_ROUTE.look(TUNING, so_far, [OFF_ROUTE.fold(TUNING, so_far, RouteState(), where)], moment(now))
+    return OFF_ROUTE.look(
+        TUNING, so_far, [OFF_ROUTE.fold(TUNING, so_far, OffRouteState(), where)], look_time(now)
+    )
 
 
 def test_on_its_way() -> None:
@@ -86,22 +88,22 @@ def test_without_positions_of_stops_nothing_is_found() -> None:
 
 def test_a_long_trace_costs_and_gives_the_same_as_one_by_one() -> None:
     positions = [(at("01 06:00") + minute * MINUTE, 47.3 + minute / 500, 8.5) for minute in range(48 * 60)]
-    so_far, state = facts(), RouteState()
+    so_far, state = facts(), OffRouteState()
     for position in positions:
         state = OFF_ROUTE.fold(TUNING, so_far, state, trace([position]))
-    assert state == OFF_ROUTE.fold(TUNING, so_far, RouteState(), trace(positions))
+    assert state == OFF_ROUTE.fold(TUNING, so_far, OffRouteState(), trace(positions))
     assert state.outside.since is not None
     assert at("01 06:00") + HOUR < state.outside.since
 
 
 def test_the_wrong_airport_is_named_while_it_is_there() -> None:
-    table = airfields()
+    table = airport_index()
     there = seen(("01 09:00", ZRH), ("01 11:10", *MUNICH), ("01 11:50", *MUNICH))
-    found = look("01 15:00", there, airfields=table).found
+    found = look("01 15:00", there, airports=table).found
     assert found is not None
     assert found.message.startswith("Near MUC, more than 100 km outside of its way CLINIC - ZRH")
     assert found.details == {"more_than_km_outside": 100, "near_airport": "MUC"}
     back = seen(*((f"01 11:{m}", *MUNICH) for m in range(10, 60, 10)), ("01 12:40", *FRA_POSITION))
-    found = look("01 23:00", back, airfields=table).found
+    found = look("01 23:00", back, airports=table).found
     assert found is not None
     assert "near_airport" not in found.details

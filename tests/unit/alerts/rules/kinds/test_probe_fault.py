@@ -5,7 +5,7 @@ import pytest
 
 from alerts.excursions.trace import Channel
 from alerts.model import Severity
-from alerts.rules.blocks.payload import NITROGEN, PACKS, impossible, medium
+from alerts.rules.blocks.payload_physics import NITROGEN, PACKS, coolant_of, is_impossible
 from alerts.rules.kinds.probe_fault import PROBE_FAULT
 from tests.unit.alerts.rules.readings import HOUR, MINUTE, NAN, START, facts, found, look, trace
 
@@ -225,7 +225,7 @@ def test_what_was_before_departure_alarms_nobody():
 
 
 @pytest.mark.parametrize(
-    ("kind", "before", "after", "apart", "expected"),
+    ("kind", "before", "after", "elapsed", "expected"),
     [
         (NITROGEN, -190, -181, 1 * MINUTE, False),  # less than is always believed
         (NITROGEN, -190, -170, 5 * MINUTE, False),  # an open lid
@@ -238,12 +238,12 @@ def test_what_was_before_departure_alarms_nobody():
         (PACKS, 5, 20, 3 * HOUR, False),
     ],
 )
-def test_what_no_payload_can_do(kind, before, after, apart, expected):
-    assert impossible(kind, before, after, NAN, apart) is expected
-    assert impossible(kind, before, after, 20.0, apart) is expected
+def test_what_no_payload_can_do(kind, before, after, elapsed, expected):
+    assert is_impossible(kind, before, after, NAN, elapsed) is expected
+    assert is_impossible(kind, before, after, 20.0, elapsed) is expected
 
 
 def test_the_coldest_there_is_hangs_on_the_band():
-    assert medium(facts("cryogenic").plan).coldest_c == -199.5
-    assert medium(facts("ultra_low").plan).coldest_c == -110
-    assert medium(facts("controlled").plan).coldest_c == -60
+    assert coolant_of(facts("cryogenic").plan).coldest_c == -199.5
+    assert coolant_of(facts("ultra_low").plan).coldest_c == -110
+    assert coolant_of(facts("controlled").plan).coldest_c == -60

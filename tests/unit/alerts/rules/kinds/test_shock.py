@@ -1,4 +1,4 @@
-"""Blows, one or several, and the clock that ends them."""
+"""Shocks, one or several, which the clock ends."""
 
 import pytest
 
@@ -46,6 +46,6 @@ def test_a_blow_after_it_is_another():
 
 def test_a_shipment_that_is_over_ends_it():
     over = START + 10 * MINUTE
-    ended = look(SHOCK, blows(9), facts(delivered_at=over), later=10 * MINUTE, over=over)
+    ended = look(SHOCK, blows(9), facts(delivered_at=over), later=10 * MINUTE, shipment_ended_at=over)
     assert ended.found is not None
     assert (ended.found.until, ended.again_at) == (over, None)

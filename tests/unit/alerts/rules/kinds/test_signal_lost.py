@@ -1,4 +1,4 @@
-"""Silence by the clock, whose end only an alert on record can tell, and a position that is missing for too long."""
+"""Silence by the clock, which only an alert on record ends, and a position that is missing for too long."""
 
 from collections.abc import Mapping
 
@@ -9,8 +9,14 @@ from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Severity, Window
 from alerts.rules.facts import Facts
-from alerts.rules.kinds.signal_lost import LONGEST_SILENCE, POSITION, Heard, SignalLost, SignalLostTuning
-from alerts.rules.rule import Moment
+from alerts.rules.kinds.signal_lost import (
+    LONGEST_SILENCE,
+    POSITION,
+    SignalLost,
+    SignalLostState,
+    SignalLostTuning,
+)
+from alerts.rules.rule import LookTime
 
 plan = make_plan("cryogenic", {"max_gap_s": 600})
 assert isinstance(plan, Plan)
@@ -28,13 +34,13 @@ def trace(*at: int, **channels: Mapping[int, float]) -> Trace:
     return Trace(np.array(at), np.full(len(at), -190.0), columns)
 
 
-def heard(*at: int, tuning: SignalLostTuning = PLAIN, **channels: Mapping[int, float]) -> Heard:
-    return RULE.fold(tuning, FACTS, Heard(), trace(*at, **channels))
+def heard(*at: int, tuning: SignalLostTuning = PLAIN, **channels: Mapping[int, float]) -> SignalLostState:
+    return RULE.fold(tuning, FACTS, SignalLostState(), trace(*at, **channels))
 
 
-def look(state: Heard, through: int, tuning: SignalLostTuning = PLAIN):
-    moment = Moment(through=through, watched_from=DEPARTED, device_id="D1")
-    return RULE.look(tuning, FACTS, state, moment)
+def look(state: SignalLostState, through: int, tuning: SignalLostTuning = PLAIN):
+    look_time = LookTime(through=through, watched_from=DEPARTED, device_id="D1")
+    return RULE.look(tuning, FACTS, state, look_time)
 
 
 LANDING = 3600 * SECOND
@@ -43,7 +49,7 @@ LANDING = 3600 * SECOND
 @pytest.mark.parametrize(
     ("state", "tuning", "expected"),
     [
-        (Heard(), PLAIN, DEPARTED + GAP),  # nothing yet: watched from the departure on
+        (SignalLostState(), PLAIN, DEPARTED + GAP),  # nothing yet: watched from the departure on
         (heard(SEEN), PLAIN, SEEN + GAP),
         (heard(SEEN, flight_mode_until={SEEN: SEEN + 5 * GAP}), PLAIN, SEEN + 5 * GAP + LANDING),  # announced
         (heard(SEEN, flight_mode_until={SEEN: SEEN}), PLAIN, SEEN + GAP),  # it has landed already
@@ -64,7 +70,7 @@ LANDING = 3600 * SECOND
     ],
 )
 def test_a_logger_is_missed_from_its_instant_on_and_not_before(
-    state: Heard, tuning: SignalLostTuning, expected: int
+    state: SignalLostState, tuning: SignalLostTuning, expected: int
 ) -> None:
     before = look(state, expected - 1, tuning)
     assert (before.found, before.again_at) == (None, expected)
@@ -74,17 +80,17 @@ def test_a_logger_is_missed_from_its_instant_on_and_not_before(
 
 
 def test_a_logger_whose_interval_is_not_known_is_judged_by_the_plan() -> None:
-    moment = Moment(through=SILENT_FROM - 1, watched_from=DEPARTED, device_id="D2")
-    assert RULE.look(SignalLostTuning(intervals=3), FACTS, heard(SEEN), moment).again_at == SILENT_FROM
+    look_time = LookTime(through=SILENT_FROM - 1, watched_from=DEPARTED, device_id="D2")
+    assert RULE.look(SignalLostTuning(intervals=3), FACTS, heard(SEEN), look_time).again_at == SILENT_FROM
 
 
 def test_silence_says_since_when_and_whether_it_was_announced() -> None:
-    def message(state: Heard) -> str:
+    def message(state: SignalLostState) -> str:
         found = look(state, SEEN + LONGEST_SILENCE).found
         assert found is not None
         return found.message
 
-    assert message(Heard()) == "No reading since departure"
+    assert message(SignalLostState()) == "No reading since departure"
     assert message(heard(SEEN)) == "No reading since 1970-01-12 13:47 UTC"
     assert message(heard(SEEN, flight_mode_until={SEEN: SEEN + HOUR})) == (
         "No reading since 1970-01-12 13:47 UTC; the silence it announced ended 1970-01-12 14:47 UTC"
@@ -92,35 +98,37 @@ def test_silence_says_since_when_and_whether_it_was_announced() -> None:
 
 
 def test_silence_ends_with_the_newest_reading_and_one_that_late_data_denies_never_was() -> None:
-    assert RULE.ended([heard(SILENT_FROM + 7)], SILENT_FROM) == SILENT_FROM + 7
-    assert RULE.ended([heard(SILENT_FROM - 1)], SILENT_FROM) is None
-    assert RULE.ended([Heard()], SILENT_FROM) is None
+    assert RULE.ended_at([heard(SILENT_FROM + 7)], SILENT_FROM) == SILENT_FROM + 7
+    assert RULE.ended_at([heard(SILENT_FROM - 1)], SILENT_FROM) is None
+    assert RULE.ended_at([SignalLostState()], SILENT_FROM) is None
 
 
 def test_a_position_is_missed_where_the_logger_is_heard_without_one() -> None:
     end = SEEN + 4 * HOUR
     with_one = {"lat": {SEEN: 50.1}}
-    assert POSITION not in look(heard(SEEN, end - 1, **with_one), end - 1).apart
-    found = look(heard(SEEN, end, **with_one), end).apart[POSITION]
+    assert POSITION not in look(heard(SEEN, end - 1, **with_one), end - 1).also_found
+    found = look(heard(SEEN, end, **with_one), end).also_found[POSITION]
     assert (found.since, found.details) == (end, {"channel": "position"})
     assert found.message == "No position since 1970-01-12 13:47 UTC, though the logger is heard"
     # Where the logger itself is silent, that is what is told; and many loggers never say where they are.
-    assert POSITION not in look(heard(SEEN, **with_one), end).apart
-    assert POSITION not in look(heard(SEEN, end), end).apart
+    assert POSITION not in look(heard(SEEN, **with_one), end).also_found
+    assert POSITION not in look(heard(SEEN, end), end).also_found
     assert (
         POSITION
-        in look(heard(SEEN, SEEN + HOUR, **with_one), end, SignalLostTuning(position_max_gap_s=3600)).apart
+        in look(
+            heard(SEEN, SEEN + HOUR, **with_one), end, SignalLostTuning(position_max_gap_s=3600)
+        ).also_found
     )
 
 
 def test_a_position_is_not_missed_during_an_announced_flight() -> None:
     landing = SEEN + 9 * HOUR
     channels = {"lat": {SEEN: 50.1}, "flight_mode_until": {SEEN: landing}}
-    assert POSITION not in look(heard(SEEN, landing, **channels), landing).apart
+    assert POSITION not in look(heard(SEEN, landing, **channels), landing).also_found
     later = landing + 4 * HOUR
-    assert look(heard(SEEN, landing, later, **channels), later).apart[POSITION].since == later
-    assert RULE.ended([heard(SEEN, later + 5, lat={later + 5: 1.0})], later, POSITION) == later + 5
-    assert RULE.ended([heard(SEEN, later + 5, lat={SEEN: 1.0})], later, POSITION) is None
+    assert look(heard(SEEN, landing, later, **channels), later).also_found[POSITION].since == later
+    assert RULE.ended_at([heard(SEEN, later + 5, lat={later + 5: 1.0})], later, POSITION) == later + 5
+    assert RULE.ended_at([heard(SEEN, later + 5, lat={SEEN: 1.0})], later, POSITION) is None
 
 
 def test_however_a_trace_is_cut_the_state_is_the_same() -> None:
@@ -128,7 +136,7 @@ def test_however_a_trace_is_cut_the_state_is_the_same() -> None:
     whole = trace(
         *at, lat={at[1]: 1.0, at[3]: 2.0}, flight_mode_until={at[0]: at[2], at[4]: at[5], at[3]: at[5]}
     )
-    expected = RULE.fold(PLAIN, FACTS, Heard(), whole)
+    expected = RULE.fold(PLAIN, FACTS, SignalLostState(), whole)
     for cut in range(1, len(at)):
-        state = RULE.fold(PLAIN, FACTS, Heard(), whole[:cut])
+        state = RULE.fold(PLAIN, FACTS, SignalLostState(), whole[:cut])
         assert RULE.fold(PLAIN, FACTS, state, whole[cut:]) == expected

@@ -2,18 +2,18 @@ from dataclasses import replace
 
 import pytest
 
-from alerts.rules.blocks.arrival import ArrivalState
-from alerts.rules.kinds.site_not_ready import SITE_NOT_READY, SiteTuning
+from alerts.rules.blocks.arrival_rule import ArrivalState
+from alerts.rules.kinds.site_not_ready import SITE_NOT_READY, SiteNotReadyTuning
 from alerts.rules.rule import Look
-from tests.unit.alerts.rules.way import FRA, NEW_YORK, at, closed_on, facts, moment, plan, seen, trace
+from tests.unit.alerts.rules.routes import FRA, NEW_YORK, at, closed_on, facts, look_time, plan, seen, trace
 
-TUNING = SiteTuning()
+TUNING = SiteNotReadyTuning()
 
 
 def look(now: str, *where: tuple, **changes: object) -> Look:
     so_far = facts(**changes)
     state = SITE_NOT_READY.fold(TUNING, so_far, ArrivalState(), seen(*where) if where else trace(()))
-    return SITE_NOT_READY.look(TUNING, so_far, [state], moment(now))
+    return SITE_NOT_READY.look(TUNING, so_far, [state], look_time(now))
 
 
 def test_open_when_it_arrives() -> None:

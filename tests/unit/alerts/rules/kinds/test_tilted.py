@@ -1,4 +1,4 @@
-"""A dewar that lies, hangs upside down, or only rocks."""
+"""A dewar that lies on its side, is upside down, or only rocks."""
 
 import pytest
 
@@ -61,7 +61,7 @@ def test_the_newest_of_two_is_told():
 def test_a_shipment_that_is_over_ends_it():
     over = START + 30 * MINUTE
     readings = trace({Channel.TILT_DEG: [90] * 40})
-    assert found(TILTED, readings, facts(delivered_at=over), over=over).until == over
+    assert found(TILTED, readings, facts(delivered_at=over), shipment_ended_at=over).until == over
 
 
 def test_what_lay_before_departure_alarms_nobody():

@@ -1,18 +1,18 @@
 from dataclasses import replace
 
 from alerts.model import Severity
-from alerts.rules.blocks.arrival import ArrivalState
-from alerts.rules.kinds.use_by_at_risk import USE_BY_AT_RISK, UseByTuning
+from alerts.rules.blocks.arrival_rule import ArrivalState
+from alerts.rules.kinds.use_by_at_risk import USE_BY_AT_RISK, UseByAtRiskTuning
 from alerts.rules.rule import Look
-from tests.unit.alerts.rules.way import FRA, NEW_YORK, at, facts, moment, seen, trace
+from tests.unit.alerts.rules.routes import FRA, NEW_YORK, at, facts, look_time, seen, trace
 
-TUNING = UseByTuning()
+TUNING = UseByAtRiskTuning()
 
 
 def look(now: str, use_by: str | None, *where: tuple, **changes: object) -> Look:
     so_far = facts(use_by=None if use_by is None else at(use_by), **changes)
     state = USE_BY_AT_RISK.fold(TUNING, so_far, ArrivalState(), seen(*where) if where else trace(()))
-    return USE_BY_AT_RISK.look(TUNING, so_far, [state], moment(now))
+    return USE_BY_AT_RISK.look(TUNING, so_far, [state], look_time(now))
 
 
 def test_enough_time() -> None:
@@ -37,7 +37,7 @@ def test_too_late_is_critical() -> None:
 
 def test_who_arrives_on_saturday_is_received_on_monday() -> None:
     so_far = facts(planned_arrival=at("05 14:00"), legs=(), use_by=at("07 12:00"))
-    found = USE_BY_AT_RISK.look(TUNING, so_far, [ArrivalState()], moment("01 09:00")).found
+    found = USE_BY_AT_RISK.look(TUNING, so_far, [ArrivalState()], look_time("01 09:00")).found
     assert found is not None
     assert found.severity is Severity.CRITICAL
     assert found.details["forecast_received"] == "2026-12-07T13:00:00Z"

@@ -1,4 +1,4 @@
-"""A way by road and air that the tests of the rules about route and arrival share: a clinic, Zurich, Frankfurt, New York."""
+"""A route by road and air, for the tests of route and arrival rules: a clinic, Zurich, Frankfurt, New York."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Instant, Window, to_instant
 from alerts.rules.facts import Facts, Leg
 from alerts.rules.place import Place
-from alerts.rules.rule import Moment
+from alerts.rules.rule import LookTime
 from telemetry.registry.hours import ReceivingHours, receiving_hours
 
 HOUR = 3600 * SECOND
@@ -68,8 +68,8 @@ def facts(**changes: object) -> Facts:
     return Facts(**(given | changes))  # type: ignore[arg-type]
 
 
-def moment(text: str) -> Moment:
-    return Moment(through=at(text), watched_from=at("01 06:00"))
+def look_time(text: str) -> LookTime:
+    return LookTime(through=at(text), watched_from=at("01 06:00"))
 
 
 def seen(*positions: tuple[str, float, float] | tuple[str, Place]) -> Trace:

@@ -1,11 +1,11 @@
-"""Pure: the part of a trace that rules about handling look at: what happens before departure alarms nobody."""
+"""Pure: cuts a trace to the time in transit: handling before departure raises no alarm."""
 
 from alerts.excursions.trace import Trace
 from alerts.model import Window
 
 
-def in_window(window: Window, trace: Trace) -> Trace:
-    """Give the part of a trace that was measured from departure to delivery, which most often is all of it."""
+def in_transit(window: Window, trace: Trace) -> Trace:
+    """Return the readings from departure to delivery, which usually are all of them."""
     if not len(trace):
         return trace
     end = window.delivered_at
