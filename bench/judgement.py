@@ -6,7 +6,7 @@ from datetime import datetime
 from alerts.excursions.fold_trace import evaluate_trace
 from alerts.model import AlertKind, Instant, to_instant
 from bench.shipments import HOUR, Alert, Course, Estimate, wall
-from simulators.world.clock import moment, rfc3339
+from simulators.instants import moment, rfc3339
 
 PROBE_FAULTS = frozenset(
     {"probe_open", "probe_short", "probe_stuck", "probe_spikes", "ambient_instead", "probe_swapped"}

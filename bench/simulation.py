@@ -26,12 +26,13 @@ from api.embedded import embedded_servers
 from bench.report import BenchError, Measure, Result, progress
 from simulators.fleet.fleet import Fleet
 from simulators.fleet.run import SimulationSettings, SimulationSummary, run
+from simulators.instants import milliseconds
 from simulators.journeys.journey import TOGETHER, Journey, solve_together
 from simulators.journeys.sampling import payload
 from simulators.journeys.surroundings import surroundings
 from simulators.scenarios.files import scenario
 from simulators.world.airports import load_airports
-from simulators.world.clock import JourneyClock, milliseconds
+from simulators.world.clock import JourneyClock
 
 SCENARIO = "everyday"
 STEPPED, MADE = 8 * TOGETHER, 1000

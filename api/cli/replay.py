@@ -16,14 +16,14 @@ from api.cli.replay_csv import refused_lines, told
 from api.errors import StartError, UnfinishedError
 from api.settings import MQTT_HINT, Settings, SettingsError, required
 from simulators.exports.trace import Choices, Reading, TraceRefusedError, read_trace
-from simulators.fleet.publish import BrokerRefusedError
-from simulators.fleet.register import api_client
+from simulators.instants import milliseconds, moment, rfc3339
 from simulators.replay.csv_messages import as_messages, numbered
 from simulators.replay.post import PostRefusedError, post
-from simulators.replay.recording import Recorded, RecordingError, is_recording, recorded
 from simulators.replay.replay import ReplaySettings, ReplaySummary, replay
 from simulators.replay.resending import Order, Survey, in_order, paced, shifted, survey
-from simulators.world.clock import milliseconds, moment, rfc3339
+from simulators.wire.api_client import api_client
+from simulators.wire.publisher import BrokerLoginRefusedError
+from simulators.wire.recording import RecordedMessage, RecordingError, is_recording, read_recording
 
 _AT_ONCE: Final = 500
 _AHEAD: Final = timedelta(minutes=5)
@@ -56,7 +56,7 @@ async def run_replay(settings: Settings, call: Call) -> None:
         await (_recording if of_a_fleet else _csv)(settings, call)
     except TraceRefusedError as error:
         raise SettingsError(f"{call.file}: {error}") from None
-    except (BrokerRefusedError, PostRefusedError) as error:
+    except (BrokerLoginRefusedError, PostRefusedError) as error:
         raise StartError(str(error)) from None
 
 
@@ -71,7 +71,7 @@ async def _recording(settings: Settings, call: Call) -> None:
     by_ms = _shift_ms(call, found.newest_ms)
     if call.order == "recorded":
         # As a stream, however long it is.
-        messages: Iterable[Recorded] = _intact(call.file, [])
+        messages: Iterable[RecordedMessage] = _intact(call.file, [])
         instants: Iterable[int] = (message.at_ms for message in _intact(call.file, []))
     else:
         kept = list(_intact(call.file, []))
@@ -83,10 +83,10 @@ async def _recording(settings: Settings, call: Call) -> None:
         raise UnfinishedError(f"{damage[0]}; only what stands before that is there to send")
 
 
-def _intact(file: Path, damage: list[str]) -> Iterator[Recorded]:
+def _intact(file: Path, damage: list[str]) -> Iterator[RecordedMessage]:
     """Yield the messages up to where a recording is damaged, and say there what is wrong."""
     try:
-        yield from recorded(file)
+        yield from read_recording(file)
     except RecordingError as error:
         damage.append(str(error))
 
@@ -133,7 +133,11 @@ def _shift_ms(call: Call, newest_ms: int | None) -> int:
 
 
 async def _publish(
-    settings: Settings, call: Call, messages: Iterable[Recorded], instants: Iterable[int], found: Survey
+    settings: Settings,
+    call: Call,
+    messages: Iterable[RecordedMessage],
+    instants: Iterable[int],
+    found: Survey,
 ) -> None:
     if call.dry_run:
         typer.echo(f"nothing was sent: {count(found.messages, 'message')}, {call.order} order, would be")

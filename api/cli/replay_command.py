@@ -77,7 +77,8 @@ def replay(
     from api.cli.replay import Call, run_replay
     from api.logs import configure_logs
     from simulators.exports.times import zone_of
-    from simulators.exports.trace import Choices, is_device_id
+    from simulators.exports.trace import Choices
+    from simulators.wire.topics import is_device_id
 
     if device_id is not None and not is_device_id(device_id):
         raise typer.BadParameter(f"--device-id {device_id}: letters, digits, _ and - are allowed, at most 64")

@@ -7,8 +7,8 @@ import orjson
 
 from api.cli.progress import count
 from simulators.exports.trace import Remark, Trace
+from simulators.instants import rfc3339
 from simulators.replay.post import Refused
-from simulators.world.clock import rfc3339
 
 _FIRST: Final = 3
 _SHOWN: Final = 20

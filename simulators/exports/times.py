@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Literal
 
-from simulators.world.clock import EPOCH
+from simulators.instants import EPOCH
 
 DateOrder = Literal["year first", "day first", "month first"]
 

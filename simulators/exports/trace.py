@@ -18,7 +18,8 @@ from simulators.exports.cells import (
 from simulators.exports.header import Choices, Layout, TraceRefusedError, layout
 from simulators.exports.rows import Remark, Row, are_units, body_of, rows_of, shown, text_of, unit_alone
 from simulators.exports.times import DateOrder, date_order, placed
-from simulators.world.clock import rfc3339
+from simulators.instants import rfc3339
+from simulators.wire.topics import is_device_id
 
 __all__ = ["Choices", "Reading", "Remark", "Trace", "TraceRefusedError", "read_trace"]
 
@@ -225,11 +226,6 @@ class _Reader:
                 Remark(row.line, f"sent without {what}: {shown(cell)} is not a temperature", sent=True)
             )
         return value
-
-
-def is_device_id(text: str) -> bool:
-    """Whether a text is a device id as topics carry it."""
-    return 0 < len(text) <= 64 and text.isascii() and all(c.isalnum() or c in "_-" for c in text)
 
 
 def _order(rows: Sequence[Row], *, day_first: bool | None) -> DateOrder | None:

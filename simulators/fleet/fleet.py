@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from simulators.instants import moment
 from simulators.journeys.journey import Journey
 from simulators.journeys.surroundings import Event, handling, weather
 from simulators.loggers.faults import Fault
@@ -18,7 +19,7 @@ from simulators.scenarios.scenario import (
     is_fault,
     is_trouble,
 )
-from simulators.world.clock import JourneyClock, moment
+from simulators.world.clock import JourneyClock
 from simulators.world.lanes import Airport, Leg, route, stage_leg
 from simulators.world.shippers import SHIPPERS, particular
 from simulators.world.travel import Detour, travel

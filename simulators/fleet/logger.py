@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simulators.arrays import Bools
 from simulators.fleet.fleet import Fleet
 from simulators.journeys.journey import Journey, Section, put_away
 from simulators.journeys.sampling import had, payload, taken_by, taken_ms
-from simulators.loggers.buffer import Ack, Buffer, Range, seqs, size
-from simulators.loggers.faults import Bools
+from simulators.loggers.buffer import Buffer
+from simulators.wire.ack import Ack
+from simulators.wire.ranges import SeqRange, seqs, size
 
 # Loggers differ in how much they send at once after a silence.
 BATCHES = (100, 200, 500, 1000)
@@ -21,7 +23,7 @@ class Batch:
 
     journey: Journey
     section: Section
-    ranges: list[Range]
+    ranges: list[SeqRange]
 
     @property
     def readings(self) -> int:
@@ -45,7 +47,7 @@ class _Trip:
     taken: int = 0
 
     @property
-    def overwritten(self) -> list[Range]:
+    def overwritten(self) -> list[SeqRange]:
         first = self.section.first
         return [(first + begins, first + ends) for begins, ends in self.buffer.overwritten]
 
@@ -108,7 +110,7 @@ class Logger:
         self._until_ms = until_ms
         self._sampled_ms = 0
         self._trips: list[_Trip] = []
-        self._gone: dict[str, list[Range]] = {}
+        self._gone: dict[str, list[SeqRange]] = {}
         self._coming: Iterator[Journey] = fleet.journeys_from(index, now_ms)
         self._next = next(self._coming, None)
 
@@ -118,7 +120,7 @@ class Logger:
         return self._next
 
     @property
-    def lost(self) -> dict[str, list[Range]]:
+    def lost(self) -> dict[str, list[SeqRange]]:
         """Return the ticks of what was overwritten and never confirmed, by shipment."""
         lost = {shipment_id: list(ticks) for shipment_id, ticks in self._gone.items()}
         for trip in self._trips:

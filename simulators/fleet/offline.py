@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from simulators.arrays import Ints
 from simulators.fleet.fleet import Fleet
 from simulators.fleet.registration import device, dewar, shipment, sites
 from simulators.fleet.truth_file import truth_of_shipment
+from simulators.instants import milliseconds, moment
 from simulators.journeys.journey import TOGETHER, Journey, solve_together
 from simulators.journeys.outcome import Outcome, outcome
 from simulators.journeys.sampling import Observed, had, observed, taken_by
 from simulators.scenarios.scenario import Scenario
-from simulators.world.clock import JourneyClock, milliseconds, moment
+from simulators.world.clock import JourneyClock
 from simulators.world.lanes import Airport
-from simulators.world.noise_columns import Ints, uniform
+from simulators.world.noise_columns import uniform
 
 # A reading is with the service some seconds after it was taken, an upload some time after the silence has ended.
 LATENCY_MS, LATENCY_SPREAD_MS = 1500, 4000

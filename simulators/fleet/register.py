@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from itertools import chain, islice, repeat
+from itertools import islice
 from typing import Any
 
 import httpx
@@ -16,8 +16,9 @@ import structlog
 
 from simulators.fleet.fleet import Fleet
 from simulators.fleet.registration import charges, device, dewar, ends, shipment
+from simulators.instants import moment, rfc3339
 from simulators.journeys.journey import Journey
-from simulators.world.clock import moment, rfc3339
+from simulators.wire.api_client import post_until_answered
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +26,6 @@ AT_ONCE = 8
 # Loggers whose calls are made up before some are made.
 DUE_AT_ONCE = 256
 FORBIDDEN = {401: "it does not know the key", 403: "that takes a key of role ops or admin"}
-NOT_NOW = {429, 502, 503, 504}
 
 
 class RegistrationRefusedError(Exception):
@@ -39,13 +39,6 @@ class Step:
     due_ms: int
     path: str
     body: dict[str, Any]
-
-
-def api_client(url: str, key: str) -> httpx.AsyncClient:
-    # Straight to the service: a proxy that the environment names for the web would not find it.
-    return httpx.AsyncClient(
-        base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False
-    )
 
 
 class Registrar:
@@ -101,9 +94,7 @@ class Registrar:
             await self._call(step)
 
     async def _call(self, step: Step) -> None:
-        waits_s = chain((1, 2, 5, 10), repeat(15))
-        while (answer := await self._post(step)) is None or answer.status_code in NOT_NOW:  # noqa: ASYNC110 (no event tells)
-            await asyncio.sleep(next(waits_s))
+        answer = await post_until_answered(self._api, step.path, step.body, slots=self._free)
         if answer.status_code in FORBIDDEN and step.path == "/v1/devices":
             raise RegistrationRefusedError(
                 f"the API at {self._api.base_url} refuses to register loggers: {FORBIDDEN[answer.status_code]}"
@@ -115,14 +106,6 @@ class Registrar:
             log.warning(
                 "registration_refused", path=step.path, status=answer.status_code, answer=answer.text[:300]
             )
-
-    async def _post(self, step: Step) -> httpx.Response | None:
-        async with self._free:
-            try:
-                return await self._api.post(step.path, json=step.body)
-            except httpx.TransportError as fault:
-                log.warning("api_not_reached", path=step.path, why=str(fault) or type(fault).__name__)
-                return None
 
 
 def _occupied(step: Step, answer: httpx.Response) -> bool:

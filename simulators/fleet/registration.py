@@ -3,8 +3,8 @@
 from typing import Any
 
 from simulators.fleet.fleet import Fleet
+from simulators.instants import moment, rfc3339
 from simulators.journeys.journey import Journey
-from simulators.world.clock import moment, rfc3339
 from simulators.world.lanes import Leg, Place
 
 

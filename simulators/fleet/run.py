@@ -13,16 +13,19 @@ import httpx
 import orjson
 
 from simulators.fleet.fleet import Fleet
-from simulators.fleet.publish import Publisher
-from simulators.fleet.register import Registrar, api_client
+from simulators.fleet.register import Registrar
 from simulators.fleet.roster import Roster
 from simulators.fleet.truth_file import truth_of
 from simulators.fleet.upload import Uploads, now_ms
-from simulators.replay.recording import Recorded, Recorder
+from simulators.instants import milliseconds
 from simulators.scenarios.files import scenario
 from simulators.scenarios.scenario import on_lane
+from simulators.stopping import until_stopped
+from simulators.wire.api_client import api_client
+from simulators.wire.publisher import MqttPublisher
+from simulators.wire.recording import RecordedMessage, Recorder
 from simulators.world.airports import load_airports
-from simulators.world.clock import JourneyClock, milliseconds
+from simulators.world.clock import JourneyClock
 
 PROGRESS_EVERY_S = 0.5
 SIGN_OFF_S = 2.0
@@ -139,15 +142,9 @@ async def run(
     """
     check(settings)
     simulation = _Simulation(settings, on_progress)
-    work, stopped = asyncio.create_task(simulation.work()), asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            work.result()
+        await until_stopped(simulation.work(), stop)
     finally:
-        work.cancel()
-        stopped.cancel()
-        await asyncio.gather(work, stopped, return_exceptions=True)
         summary = simulation.summary()
         await simulation.close()
     simulation.write_truth()
@@ -169,7 +166,7 @@ class _Simulation:
         self._fleet = fleet_of(settings)
         roster = Roster(self._fleet, self._from_ms, self._until_ms, ack_timeout_s=settings.ack_timeout_s)
         self._uploads = Uploads(roster)
-        self._publisher = Publisher(
+        self._publisher = MqttPublisher(
             settings.mqtt_url,
             limit=settings.messages_under_way,
             on_ack=self._uploads.hear,
@@ -221,7 +218,7 @@ class _Simulation:
 
     def _record(self, topic: str, payload: bytes, retain: bool) -> None:  # noqa: FBT001 (as it is told)
         if self._recorder is not None:
-            self._recorder.record(Recorded(now_ms(), topic, payload, retain))
+            self._recorder.record(RecordedMessage(now_ms(), topic, payload, retain))
 
     async def _register(self) -> None:
         if self._registrar is not None:

@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from simulators.arrays import Bools
 from simulators.fleet.fleet import Fleet
 from simulators.fleet.registration import sites, wall
+from simulators.instants import moment, rfc3339
 from simulators.journeys.journey import Journey
 from simulators.journeys.outcome import outcome
 from simulators.journeys.sampling import had_by, true_readings
-from simulators.loggers.buffer import Range
-from simulators.loggers.faults import Bools
 from simulators.truth.oracle import TrueExcursion, true_excursions
-from simulators.world.clock import moment, rfc3339
+from simulators.wire.ranges import SeqRange
 
 
 def truth_of(
-    fleet: Fleet, from_ms: int, evaluated_ms: int, overwritten: Mapping[str, Sequence[Range]] | None = None
+    fleet: Fleet, from_ms: int, evaluated_ms: int, overwritten: Mapping[str, Sequence[SeqRange]] | None = None
 ) -> dict[str, Any]:
     """Return all departed shipments that loggers know of at `from_ms` or later, evaluated over the readings taken so far.
 
@@ -43,7 +43,7 @@ def truth_of(
 
 
 def truth_of_shipment(
-    journey: Journey, evaluated_ms: int, overwritten: Sequence[Range] = ()
+    journey: Journey, evaluated_ms: int, overwritten: Sequence[SeqRange] = ()
 ) -> dict[str, Any]:
     """Return one shipment: the excursions in its readings as of an instant, and all that becomes of it to the end."""
     plan, now = journey.plan(), moment(evaluated_ms)

@@ -8,11 +8,12 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
+from simulators.instants import moment
 from simulators.journeys.surroundings import Event, Weather, surroundings
 from simulators.loggers.equipment import MODELS, Instrument, drawn
 from simulators.loggers.faults import Fault, of_kind
 from simulators.truth.oracle import TruePlan
-from simulators.world.clock import JourneyClock, moment
+from simulators.world.clock import JourneyClock
 from simulators.world.coolants import Unit
 from simulators.world.lanes import Leg, Place
 from simulators.world.shippers import Particular, Shipper

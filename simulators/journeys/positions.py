@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulators.loggers.faults import Bools
+from simulators.arrays import Bools, Floats, Ints
 from simulators.world.lanes import Leg, Stage, vector
-from simulators.world.noise_columns import Floats, Ints, gauss, uniform
+from simulators.world.noise_columns import gauss, uniform
 
 DEGREE_M = 111_195.0
 NORTH, EAST, ACCURACY, FIX = range(4)

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import orjson
 
+from simulators.arrays import Bools, Floats, Ints
+from simulators.instants import moment
 from simulators.journeys.journey import Journey, put_away
 from simulators.journeys.positions import Fixes, fixes
 from simulators.loggers.equipment import Instrument
-from simulators.loggers.faults import Bools, of_kind
+from simulators.loggers.faults import of_kind
 from simulators.loggers.instrument import Columns, Truth, observe, with_held
 from simulators.loggers.upkeep import TURNOVER_C, overwritten
 from simulators.truth.oracle import TrueReading
-from simulators.world.clock import moment
-from simulators.world.noise_columns import Floats, Ints, gauss, uniform
+from simulators.world.noise_columns import gauss, uniform
 from simulators.world.thermal_tracks import States
 
 FLIGHT_MODE_ANNOUNCED_S = 600

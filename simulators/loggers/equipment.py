@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simulators.arrays import Floats, Ints
 from simulators.loggers.faults import Fault
 from simulators.world.noise import uniform
-from simulators.world.noise_columns import Floats, Ints
 
 DAY_S = 86_400.0
 DRIFT_S_PER_DAY = (4.0, 11.0)

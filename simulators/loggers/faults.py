@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-import numpy.typing as npt
 
-from simulators.world.noise_columns import Floats
-
-Bools = npt.NDArray[np.bool_]
+from simulators.arrays import Bools, Floats
 
 FaultKind = Literal[
     "probe_open",

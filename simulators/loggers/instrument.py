@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from simulators.arrays import Bools, Floats, Ints
 from simulators.loggers.equipment import Instrument
-from simulators.loggers.faults import Bools, Fault, FaultKind, Probe, of_kind
+from simulators.loggers.faults import Fault, FaultKind, Probe, of_kind
 from simulators.loggers.upkeep import battery_pct, counted, measured_s, overflowed
-from simulators.world.noise_columns import Floats, Ints, gauss, uniform
+from simulators.world.noise_columns import gauss, uniform
 
 _PAYLOAD, _SECOND, _AMBIENT, _SPIKES, _SPIKES_2 = range(16, 21)
 

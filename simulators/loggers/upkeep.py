@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from simulators.arrays import Bools, Floats, Ints
 from simulators.loggers.equipment import DAY_S, Instrument
-from simulators.loggers.faults import Bools, Fault, of_kind
-from simulators.world.noise_columns import Floats, Ints
+from simulators.loggers.faults import Fault, of_kind
 
 TURNOVER_C = 25.0
 PARABOLA_PER_K2 = -0.034e-6

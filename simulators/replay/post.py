@@ -1,18 +1,13 @@
 """Posts readings to `POST /v1/readings`, a few hundred at a time, until the service has answered for each."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
 from typing import Any
 
 import httpx
-import structlog
 
 from simulators.exports.trace import Reading
-from simulators.fleet.register import NOT_NOW
-
-log = structlog.get_logger(__name__)
+from simulators.wire.api_client import post_until_answered
 
 AT_ONCE = 500
 REFUSES = {401: "it does not know the key", 403: "that takes a key of role courier, device or ops"}
@@ -66,21 +61,9 @@ async def post(
 
 
 async def _answered(api: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
-    waits_s = chain((1.0, 2.0, 5.0, 10.0), repeat(15.0))
-    while (answer := await _call(api, body)) is None or answer.status_code in NOT_NOW:
-        asked = None if answer is None else answer.headers.get("Retry-After", "")
-        wait_s = next(waits_s)
-        await asyncio.sleep(float(asked) if asked and asked.isdecimal() else wait_s)
+    answer = await post_until_answered(api, "/v1/readings", body)
     if answer.is_error:
         why = REFUSES.get(answer.status_code, f"{answer.status_code} {answer.text[:200]}")
         raise PostRefusedError(f"the API at {api.base_url} refuses the readings: {why}")
     said: dict[str, Any] = answer.json()
     return said
-
-
-async def _call(api: httpx.AsyncClient, body: dict[str, Any]) -> httpx.Response | None:
-    try:
-        return await api.post("/v1/readings", json=body)
-    except httpx.TransportError as fault:
-        log.warning("api_not_reached", path="/v1/readings", why=str(fault) or type(fault).__name__)
-        return None

@@ -8,9 +8,10 @@ from typing import Any, Literal, get_args
 
 import orjson
 
-from simulators.loggers.buffer import Ack
-from simulators.replay.recording import Recorded
-from simulators.world.clock import milliseconds, moment, rfc3339
+from simulators.instants import milliseconds, moment, rfc3339
+from simulators.wire.ack import Ack
+from simulators.wire.recording import RecordedMessage
+from simulators.wire.topics import carries_readings
 
 Order = Literal["recorded", "shuffled", "reversed", "by-device"]
 ORDERS: tuple[Order, ...] = get_args(Order)
@@ -28,7 +29,7 @@ class Survey:
     newest_ms: int | None
 
 
-def survey(messages: Iterable[Recorded]) -> Survey:
+def survey(messages: Iterable[RecordedMessage]) -> Survey:
     """Go through messages once, and count."""
     number = readings = 0
     devices: set[str] = set()
@@ -45,9 +46,9 @@ def survey(messages: Iterable[Recorded]) -> Survey:
     return Survey(number, readings, len(devices - {""}), oldest, newest)
 
 
-def readings_in(message: Recorded) -> list[dict[str, Any]]:
+def readings_in(message: RecordedMessage) -> list[dict[str, Any]]:
     """Return the readings that a message carries; none where it is of another kind, or illegible."""
-    if not message.topic.endswith("/readings"):
+    if not carries_readings(message.topic):
         return []
     try:
         said = orjson.loads(message.payload)
@@ -70,7 +71,7 @@ def instant_ms(value: Any) -> int | None:
     return None if at.tzinfo is None else milliseconds(at)
 
 
-def in_order(messages: Sequence[Recorded], order: Order, seed: int) -> list[Recorded]:
+def in_order(messages: Sequence[RecordedMessage], order: Order, seed: int) -> list[RecordedMessage]:
     """Return the messages in another order; the same seed gives the same one.
 
     By device, one logger after the other, each in its recorded order.
@@ -85,7 +86,9 @@ def in_order(messages: Sequence[Recorded], order: Order, seed: int) -> list[Reco
     return ordered
 
 
-def paced(messages: Iterable[Recorded], instants_ms: Iterable[int]) -> Iterator[tuple[int, Recorded]]:
+def paced(
+    messages: Iterable[RecordedMessage], instants_ms: Iterable[int]
+) -> Iterator[tuple[int, RecordedMessage]]:
     """Yield the messages with how many milliseconds after the first one each is due.
 
     The instants are those of the recording, whatever the order now: the traffic keeps its rhythm.
@@ -96,7 +99,7 @@ def paced(messages: Iterable[Recorded], instants_ms: Iterable[int]) -> Iterator[
         yield at_ms - began, message
 
 
-def shifted(message: Recorded, by_ms: int) -> Recorded:
+def shifted(message: RecordedMessage, by_ms: int) -> RecordedMessage:
     """Return a message with all its instants so much later; a payload that is not JSON stays as it is."""
     try:
         said = orjson.loads(message.payload)
@@ -131,7 +134,7 @@ class Unconfirmed:
     def left(self) -> int:
         return self.numbered - self.stored
 
-    def sent(self, message: Recorded) -> int:
+    def sent(self, message: RecordedMessage) -> int:
         """Take in a message that is being sent, and return how many readings it has; sent twice, one counts once here."""
         readings = readings_in(message)
         for boot, seq in _numbers(readings):
@@ -142,7 +145,7 @@ class Unconfirmed:
                 self.numbered += 1
         return len(readings)
 
-    def lacks(self, message: Recorded) -> bool:
+    def lacks(self, message: RecordedMessage) -> bool:
         """Whether a message has a reading that is not confirmed."""
         return any(
             seq in self._open.get((message.device_id, boot), ())

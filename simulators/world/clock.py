@@ -1,13 +1,9 @@
 """Pure: the journey's own clock, which runs `speed` times as fast as the clock on the wall."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +26,3 @@ class JourneyClock:
     def shortened(self, seconds: float) -> float:
         """Return a length of time of the journey, such as an on-delay, as it passes on the wall."""
         return round(seconds / self.speed, 3)
-
-
-def moment(epoch_ms: int) -> datetime:
-    return EPOCH + epoch_ms * MILLISECOND
-
-
-def milliseconds(instant: datetime) -> int:
-    return (instant - EPOCH) // MILLISECOND
-
-
-def rfc3339(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -28,7 +28,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.world.forcing import SEA_LEVEL_HPA, Floats, Forcing
+from simulators.world.forcing import SEA_LEVEL_HPA, AnyFloats, Forcing
 
 Coolant = Literal["nitrogen", "dry-ice", "phase-change"]
 
@@ -62,14 +62,14 @@ class Unit:
     `dynamic` multiplies the loss while it moves. `holds_c` is where a phase-change material melts.
     """
 
-    capacity: Floats
-    charge: Floats
-    loss: Floats
-    unit: Floats
-    dynamic: Floats
-    tilts: Floats
-    warms_s: Floats
-    holds_c: Floats
+    capacity: AnyFloats
+    charge: AnyFloats
+    loss: AnyFloats
+    unit: AnyFloats
+    dynamic: AnyFloats
+    tilts: AnyFloats
+    warms_s: AnyFloats
+    holds_c: AnyFloats
 
     @classmethod
     def of(cls, **figures: float) -> Self:
@@ -93,14 +93,14 @@ class Course:
     `turns_to` is the level at the turn exactly.
     """
 
-    rate: Floats
-    tends_c: Floats
-    tau_s: Floats
-    turns_s: Floats
-    turns_to: Floats
-    then_rate: Floats
-    then_tends_c: Floats
-    then_tau_s: Floats
+    rate: AnyFloats
+    tends_c: AnyFloats
+    tau_s: AnyFloats
+    turns_s: AnyFloats
+    turns_to: AnyFloats
+    then_rate: AnyFloats
+    then_tends_c: AnyFloats
+    then_tau_s: AnyFloats
 
 
 def stratified_c(height: float) -> float:
@@ -108,7 +108,7 @@ def stratified_c(height: float) -> float:
     return TANK_BOTTOM_C + (TANK_TOP_C - TANK_BOTTOM_C) * height
 
 
-def tilt_factor(tilt_deg: Floats, tilts: Floats) -> Floats:
+def tilt_factor(tilt_deg: AnyFloats, tilts: AnyFloats) -> AnyFloats:
     """Return by what the loss is multiplied: 1 up to 20°, the published figures on its side and upside down [O'Donnell].
 
     In between linear; the dense cold vapour pours out of the neck the faster the further it points down.
@@ -118,13 +118,13 @@ def tilt_factor(tilt_deg: Floats, tilts: Floats) -> Floats:
     return np.asarray(1.0 + tilts * ((ON_ITS_SIDE - 1.0) * side + (UPSIDE_DOWN - ON_ITS_SIDE) * down))
 
 
-def sublimes_c(pressure_hpa: Floats) -> Floats:
+def sublimes_c(pressure_hpa: AnyFloats) -> AnyFloats:
     """Return where dry ice sublimes, by Clausius and Clapeyron from -78.46 °C at sea level [Span]."""
     inverse = 1.0 / CO2_SUBLIMES_K + np.log(SEA_LEVEL_HPA / pressure_hpa) / CO2_ENTHALPY_K
     return np.asarray(1.0 / inverse - KELVIN)
 
 
-def nitrogen(unit: Unit, acts: Forcing, level: Floats, _celsius: Floats, lasts_s: Floats) -> Course:
+def nitrogen(unit: Unit, acts: Forcing, level: AnyFloats, _celsius: AnyFloats, lasts_s: AnyFloats) -> Course:
     """Return the course of dry vapour shippers: mass falls linearly, the payload is flat, then it warms [Spijkers].
 
     The heat leak grows with the distance of the surroundings from 77 K. The payload warms by 2 °C as the absorbent dries.
@@ -157,7 +157,7 @@ def nitrogen(unit: Unit, acts: Forcing, level: Floats, _celsius: Floats, lasts_s
     )
 
 
-def dry_ice(unit: Unit, acts: Forcing, level: Floats, _celsius: Floats, lasts_s: Floats) -> Course:
+def dry_ice(unit: Unit, acts: Forcing, level: AnyFloats, _celsius: AnyFloats, lasts_s: AnyFloats) -> Course:
     """Return the course of dry-ice shippers: at the sublimation point of the pressure, then warming.
 
     On their side up to 10 °C colder, under forced air up to 22 °C, for the gas is carried off [PDA]; that costs ice.
@@ -188,7 +188,9 @@ def dry_ice(unit: Unit, acts: Forcing, level: Floats, _celsius: Floats, lasts_s:
     )
 
 
-def phase_change(unit: Unit, acts: Forcing, level: Floats, celsius: Floats, _lasts_s: Floats) -> Course:
+def phase_change(
+    unit: Unit, acts: Forcing, level: AnyFloats, celsius: AnyFloats, _lasts_s: AnyFloats
+) -> Course:
     """Return the course of boxes with a phase-change material: a plateau by its latent heat, in both directions.
 
     The level is what is frozen; heat melts it, cold freezes it again. On the plateau 6 % of the difference to the
@@ -223,7 +225,7 @@ def phase_change(unit: Unit, acts: Forcing, level: Floats, celsius: Floats, _las
     )
 
 
-LAWS: Mapping[Coolant, Callable[[Unit, Forcing, Floats, Floats, Floats], Course]] = {
+LAWS: Mapping[Coolant, Callable[[Unit, Forcing, AnyFloats, AnyFloats, AnyFloats], Course]] = {
     "nitrogen": nitrogen,
     "dry-ice": dry_ice,
     "phase-change": phase_change,

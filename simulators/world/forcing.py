@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+AnyFloats = NDArray[np.floating]
 
 SEA_LEVEL_HPA = 1013.25
 
@@ -21,12 +21,12 @@ class Forcing:
     `air` is 1 in forced cold air and 0 in still air. `moving`, `lid_open` and `recharging` are 0 or 1.
     """
 
-    begins_s: Floats
-    ambient_c: Floats
-    tilt_deg: Floats
-    pressure_hpa: Floats
-    leak: Floats
-    air: Floats
+    begins_s: AnyFloats
+    ambient_c: AnyFloats
+    tilt_deg: AnyFloats
+    pressure_hpa: AnyFloats
+    leak: AnyFloats
+    air: AnyFloats
     moving: NDArray[np.bool_]
     lid_open: NDArray[np.bool_]
     recharging: NDArray[np.bool_]

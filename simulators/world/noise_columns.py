@@ -3,8 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from simulators.arrays import Floats, Ints
 
 _TICK, _CHANNEL = 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03
 _MASK = (1 << 64) - 1

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulators.world.coolants import LAWS, Coolant, Course, Unit
-from simulators.world.forcing import Floats, Forcing
+from simulators.world.forcing import AnyFloats, Forcing
 
 # The second probe sits in the neck, or at the wall of a box: so much of the way to the surroundings, lid shut and open.
 NECK_SHARE, NECK_SHARE_OPEN = 0.06, 0.5
@@ -35,9 +35,9 @@ FOLDED_LEVEL: Final = 1
 class States:
     """Shippers at instants: level in kg, payload and second probe in °C, and what acts on them then."""
 
-    level: Floats
-    payload_c: Floats
-    neck_c: Floats
+    level: AnyFloats
+    payload_c: AnyFloats
+    neck_c: AnyFloats
     acts: Forcing
 
 
@@ -52,7 +52,7 @@ class Track:
     payload_c: NDArray[np.float32]
     neck_excess_c: NDArray[np.float32]
 
-    def at(self, at_s: Sequence[float] | Floats) -> States:
+    def at(self, at_s: Sequence[float] | AnyFloats) -> States:
         """Return the states at instants in any order; before the first segment as at its beginning."""
         at = np.ascontiguousarray(at_s, np.float64)
         segment = np.maximum(np.searchsorted(self.forcing.begins_s, at, side="right") - 1, 0)
@@ -134,21 +134,23 @@ class Track:
         )
         return until_s + float(level[0] / -course.rate[0]) if course.rate[0] < 0.0 else math.inf
 
-    def _courses(self) -> tuple[Course, Floats, Floats]:
+    def _courses(self) -> tuple[Course, AnyFloats, AnyFloats]:
         segments = np.arange(len(self.forcing.begins_s))
         level, payload_c = self.level.astype(np.float64), self.payload_c.astype(np.float64)
         begins_s = self.forcing.begins_s.astype(np.float64)
         lasts_s = np.append(np.diff(begins_s), np.inf)
         return self._course(segments, self.forcing, level, payload_c), lasts_s, begins_s
 
-    def _course(self, segment: NDArray[np.intp], acts: Forcing, level: Floats, payload_c: Floats) -> Course:
+    def _course(
+        self, segment: NDArray[np.intp], acts: Forcing, level: AnyFloats, payload_c: AnyFloats
+    ) -> Course:
         begins_s = self.forcing.begins_s.astype(np.float64)
         lasts_s = np.append(np.diff(begins_s), np.inf)[segment]
         unit = self.unit.at(np.zeros(len(segment), np.intp))
         return LAWS[self.coolant](unit, acts, level, payload_c, lasts_s)
 
 
-def solve(coolant: Coolant, units: Unit, forcings: Sequence[Forcing], starts_c: Floats) -> list[Track]:
+def solve(coolant: Coolant, units: Unit, forcings: Sequence[Forcing], starts_c: AnyFloats) -> list[Track]:
     """Step shippers of one kind through their surroundings together, and return a track for each.
 
     `starts_c` is where each payload begins. The cost of a step hardly depends on how many there are up to some hundreds.
@@ -183,7 +185,9 @@ def solve(coolant: Coolant, units: Unit, forcings: Sequence[Forcing], starts_c: 
     ]
 
 
-def _advanced(course: Course, level: Floats, payload_c: Floats, since_s: Floats) -> tuple[Floats, Floats]:
+def _advanced(
+    course: Course, level: AnyFloats, payload_c: AnyFloats, since_s: AnyFloats
+) -> tuple[AnyFloats, AnyFloats]:
     """Return level and payload so many seconds after the segment began."""
     first_s = np.minimum(since_s, course.turns_s)
     then_s = since_s - first_s
@@ -196,14 +200,14 @@ def _advanced(course: Course, level: Floats, payload_c: Floats, since_s: Floats)
     )
 
 
-def _neck(acts: Forcing, payload_c: Floats, excess_c: Floats, since_s: Floats) -> Floats:
+def _neck(acts: Forcing, payload_c: AnyFloats, excess_c: AnyFloats, since_s: AnyFloats) -> AnyFloats:
     """Return by how much the second probe is nearer to the surroundings than the payload."""
     share = np.where(acts.lid_open, NECK_SHARE_OPEN, NECK_SHARE)
     tends_c = share * (acts.ambient_c - payload_c)
     return np.asarray(tends_c + (excess_c - tends_c) * np.exp(-since_s / NECK_S))
 
 
-def _outside(celsius: Floats, lower_c: float | None, upper_c: float | None) -> NDArray[np.bool_]:
+def _outside(celsius: AnyFloats, lower_c: float | None, upper_c: float | None) -> NDArray[np.bool_]:
     outside = np.zeros(len(celsius), bool)
     if lower_c is not None:
         outside |= celsius < lower_c

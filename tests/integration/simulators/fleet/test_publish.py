@@ -12,8 +12,8 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from simulators.fleet.publish import BrokerRefusedError
 from simulators.fleet.run import SimulationSettings, fleet_of, run
+from simulators.wire.publisher import BrokerLoginRefusedError
 
 SPEED = 7200  # a journey of 6 hours takes 3 s
 
@@ -155,7 +155,7 @@ async def test_at_the_end_of_its_time_every_logger_is_read_out_and_the_truth_wri
 async def test_a_wrong_password_is_said_so(broker):
     url = broker.url.replace("secret", "wrong")
     assert url != broker.url
-    with pytest.raises(BrokerRefusedError, match="refuses the connection"):
+    with pytest.raises(BrokerLoginRefusedError, match="refuses the connection"):
         await asyncio.wait_for(run(settings(url), stop=asyncio.Event()), 20)
 
 

@@ -10,8 +10,8 @@ import pytest
 from simulators.exports.cells import Number, celsius, is_missing, number, unit_in
 from simulators.exports.times import placed, written, zone_of
 from simulators.exports.trace import Choices, TraceRefusedError, read_trace
+from simulators.instants import milliseconds
 from simulators.replay.csv_messages import as_messages, numbered
-from simulators.world.clock import milliseconds
 
 AT = datetime(2026, 11, 21, 15, 45)
 LOG = Choices(device_id="LOG-1")

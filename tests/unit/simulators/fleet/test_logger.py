@@ -7,7 +7,8 @@ import pytest
 from simulators.fleet.logger import Logger
 from simulators.fleet.truth_file import truth_of_shipment
 from simulators.journeys.sampling import taken_by
-from simulators.loggers.buffer import Ack, seqs
+from simulators.wire.ack import Ack
+from simulators.wire.ranges import seqs
 
 
 def taken(logger, now_ms):

@@ -5,6 +5,7 @@ from datetime import datetime
 import orjson
 import pytest
 
+from simulators.instants import milliseconds
 from simulators.journeys.journey import put_away
 from simulators.journeys.sampling import (
     BLOCK,
@@ -18,7 +19,6 @@ from simulators.journeys.sampling import (
 )
 from simulators.loggers.faults import KINDS
 from simulators.scenarios.files import library, scenario
-from simulators.world.clock import milliseconds
 from simulators.world.lanes import Place, distance_km, leg_at
 
 

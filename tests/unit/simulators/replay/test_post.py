@@ -7,7 +7,6 @@ import orjson
 import pytest
 
 from simulators.exports.trace import Choices, read_trace
-from simulators.replay import post as posting
 from simulators.replay.post import PostRefusedError, Refused, post
 
 
@@ -30,7 +29,7 @@ def waited(monkeypatch):
     async def sleep(seconds):
         lengths.append(seconds)
 
-    monkeypatch.setattr(posting.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     return lengths
 
 

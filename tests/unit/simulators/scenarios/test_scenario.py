@@ -2,10 +2,10 @@
 
 import pytest
 
+from simulators.instants import moment
 from simulators.journeys.sampling import true_readings
 from simulators.scenarios.files import library
 from simulators.truth.oracle import true_excursions
-from simulators.world.clock import moment
 
 
 def outcomes(fleet):

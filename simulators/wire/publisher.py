@@ -13,19 +13,20 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from simulators.wire.topics import EVERY_ACK, device_id_in
+
 log = structlog.get_logger(__name__)
 
-ACKS = "dewar/v1/+/ack"
 UNSUPPORTED_VERSION = 0x84
 NOT_LET_IN = {0x86: "user name or password is wrong", 0x87: "this account may not connect", 0x8A: "banned"}
 OLD_PORT, TLS_PORT = 1883, 8883
 
 
-class BrokerRefusedError(Exception):
+class BrokerLoginRefusedError(Exception):
     """The broker is there and does not let this account in; its text says so to a person."""
 
 
-class Publisher:
+class MqttPublisher:
     """Publishes with QoS 1 and so many messages under way at most; reconnects by itself, for as long as it takes.
 
     paho's thread only appends what it hears to a queue and wakes the event loop. What the service acknowledges goes to
@@ -85,7 +86,7 @@ class Publisher:
         if reason.is_failure:
             await self.stop()
             why = NOT_LET_IN.get(reason.value, str(reason))
-            raise BrokerRefusedError(f"the broker at {self._url.hostname} refuses the connection: {why}")
+            raise BrokerLoginRefusedError(f"the broker at {self._url.hostname} refuses the connection: {why}")
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Hand a message to paho, which sends it again after a reconnection until the broker has it."""
@@ -136,7 +137,7 @@ class Publisher:
         self, client: Client, _: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
         if not reason.is_failure:
-            client.subscribe(ACKS, qos=1)
+            client.subscribe(EVERY_ACK, qos=1)
         receive_maximum = getattr(properties, "ReceiveMaximum", 65_535)
         self._hear(lambda: self._be_connected(reason, receive_maximum))
 
@@ -144,7 +145,9 @@ class Publisher:
         self, _client: Client, _: Any, _mid: int, reasons: list[ReasonCode], _properties: object
     ) -> None:
         if any(reason.is_failure for reason in reasons):
-            self._hear(lambda: log.warning("acks_are_not_ours_to_hear", topic=ACKS, reason=str(reasons[0])))
+            self._hear(
+                lambda: log.warning("acks_are_not_ours_to_hear", topic=EVERY_ACK, reason=str(reasons[0]))
+            )
 
     def _hear_disconnected(
         self, _client: Client, _: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: object
@@ -152,7 +155,7 @@ class Publisher:
         self._hear(lambda: self._be_disconnected(reason))
 
     def _hear_message(self, _client: Client, _: Any, message: MQTTMessage) -> None:
-        device_id = message.topic.split("/")[2]
+        device_id = device_id_in(message.topic)
         payload = bytes(message.payload)
         self._hear(lambda: self._on_ack(device_id, payload))
 

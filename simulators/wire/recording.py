@@ -18,7 +18,8 @@ from typing import Any
 
 import orjson
 
-from simulators.world.clock import moment, rfc3339
+from simulators.instants import moment, rfc3339
+from simulators.wire.topics import device_id_in
 
 VERSION = 1
 HEADER = "recording"
@@ -30,7 +31,7 @@ class RecordingError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedMessage:
     """One message, and when it was sent in epoch milliseconds."""
 
     at_ms: int
@@ -41,8 +42,7 @@ class Recorded:
     @property
     def device_id(self) -> str:
         """The logger that the topic names; empty where it names none."""
-        levels = self.topic.split("/")
-        return levels[2] if len(levels) == 4 else ""
+        return device_id_in(self.topic)
 
 
 class Recorder:
@@ -60,7 +60,7 @@ class Recorder:
             self._file = gzip.GzipFile("", "wb", 5, self._raw, mtime=0)
         self._write({HEADER: VERSION, "began": rfc3339(moment(began_ms))})
 
-    def record(self, message: Recorded) -> None:
+    def record(self, message: RecordedMessage) -> None:
         """Append a message."""
         line: dict[str, Any] = {"at": message.at_ms, "topic": message.topic}
         try:
@@ -90,7 +90,7 @@ def is_recording(file: Path) -> bool:
         return False
 
 
-def recorded(file: Path) -> Iterator[Recorded]:
+def read_recording(file: Path) -> Iterator[RecordedMessage]:
     """Yield the messages of a recording in their order, with little memory; one that breaks off ends in RecordingError."""
     with _opened(file) as lines:
         number = 1
@@ -120,8 +120,8 @@ def _check(file: Path, line: bytes) -> None:
         raise RecordingError(f"{file}: is a recording of version {version}; {VERSION} can be read")
 
 
-def _parsed(line: bytes) -> Recorded:
+def _parsed(line: bytes) -> RecordedMessage:
     said = orjson.loads(line)
     payload = said.get("payload")
     raw = base64.b64decode(said["payload_base64"]) if payload is None else payload.encode()
-    return Recorded(int(said["at"]), str(said["topic"]), raw, said.get("retain") is True)
+    return RecordedMessage(int(said["at"]), str(said["topic"]), raw, said.get("retain") is True)
