@@ -1,9 +1,9 @@
-"""Pure: the types of the arrays that readings are computed in."""
+"""Pure: the types of the arrays in which readings and tracks are computed."""
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-
-Bools = npt.NDArray[np.bool_]
+Floats = NDArray[np.float64]
+AnyFloats = NDArray[np.floating]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]

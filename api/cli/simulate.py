@@ -10,9 +10,10 @@ from api.cli.loop import stopped_by_signals
 from api.cli.progress import count
 from api.errors import StartError
 from api.settings import MQTT_HINT, Settings, SettingsError, required
-from simulators.fleet.register import RegistrationRefusedError
-from simulators.fleet.run import SimulationSettings, SimulationSummary
+from simulators.fleet.registrar import RegistrationRefusedError
+from simulators.fleet.run import SimulationSummary
 from simulators.fleet.run import run as run_simulation
+from simulators.fleet.settings import SimulationSettings
 from simulators.wire.publisher import BrokerLoginRefusedError
 from simulators.wire.recording import RecordingError
 

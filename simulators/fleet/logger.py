@@ -7,8 +7,10 @@ import numpy as np
 
 from simulators.arrays import Bools
 from simulators.fleet.fleet import Fleet
-from simulators.journeys.journey import Journey, Section, put_away
-from simulators.journeys.sampling import had, payload, taken_by, taken_ms
+from simulators.journeys.journey import BootSection, Journey, put_away
+from simulators.journeys.kept import kept_mask
+from simulators.journeys.payloads import payload
+from simulators.journeys.ticks import taken_ms, ticks_taken_by
 from simulators.loggers.buffer import Buffer
 from simulators.wire.ack import Ack
 from simulators.wire.ranges import SeqRange, seqs, size
@@ -18,11 +20,11 @@ BATCHES = (100, 200, 500, 1000)
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ReadingsMessage:
     """Readings of one journey and boot that go into one message; the ranges are sequence numbers."""
 
     journey: Journey
-    section: Section
+    section: BootSection
     ranges: list[SeqRange]
 
     @property
@@ -34,14 +36,14 @@ class Batch:
 
 
 @dataclass(slots=True)
-class _Trip:
+class _BootOnJourney:
     """A boot on a journey, how many of its readings have been taken, and those of them that are not confirmed.
 
     `had` says of each tick of the journey whether there is such a reading at all; None is all.
     """
 
     journey: Journey
-    section: Section
+    section: BootSection
     buffer: Buffer
     had: Bools | None
     taken: int = 0
@@ -109,7 +111,7 @@ class Logger:
         self._ack_timeout_s = ack_timeout_s
         self._until_ms = until_ms
         self._sampled_ms = 0
-        self._trips: list[_Trip] = []
+        self._trips: list[_BootOnJourney] = []
         self._gone: dict[str, list[SeqRange]] = {}
         self._coming: Iterator[Journey] = fleet.journeys_from(index, now_ms)
         self._next = next(self._coming, None)
@@ -139,7 +141,7 @@ class Logger:
         over = self._next is None and all(trip.over for trip in self._trips)
         return (stopped or over) and not self.unconfirmed
 
-    def take(self, now_ms: int) -> list[Batch]:
+    def take(self, now_ms: int) -> list[ReadingsMessage]:
         """Take the readings due by now, see whether there is a connection, and return what is to be sent."""
         self._sample(now_ms if self._until_ms is None else min(now_ms, self._until_ms))
         was_online, self.online = self.online, self._reachable(now_ms)
@@ -149,7 +151,7 @@ class Logger:
             for trip in self._trips:
                 trip.buffer.recall()
         return [
-            Batch(t.journey, t.section, ranges)
+            ReadingsMessage(t.journey, t.section, ranges)
             for t in self._trips
             for ranges in t.buffer.take(now_ms / 1000)
         ]
@@ -177,15 +179,17 @@ class Logger:
     def _sample(self, now_ms: int) -> None:
         self._sampled_ms = now_ms
         while self._next is not None and self._next.on_ms <= now_ms:
-            there = had(self._next)
+            there = kept_mask(self._next)
             put_away(self._next)
             for section in self._next.sections:
                 buffer = Buffer(batch=self._batch, timeout_s=self._ack_timeout_s)
-                self._trips.append(_Trip(self._next, section, buffer, None if there.all() else there))
+                self._trips.append(
+                    _BootOnJourney(self._next, section, buffer, None if there.all() else there)
+                )
             self._next = next(self._coming, None)
         newest = self._trips[-1].journey if self._trips else None
         for trip in self._trips:
-            self.taken += trip.take(taken_by(trip.journey, now_ms))
+            self.taken += trip.take(ticks_taken_by(trip.journey, now_ms))
         self._overwrite()
         # An earlier journey is forgotten once all of it is confirmed; the newest says where the logger is.
         for trip in self._trips:

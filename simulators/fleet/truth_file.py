@@ -12,8 +12,8 @@ from simulators.fleet.fleet import Fleet
 from simulators.fleet.registration import sites, wall
 from simulators.instants import moment, rfc3339
 from simulators.journeys.journey import Journey
-from simulators.journeys.outcome import outcome
-from simulators.journeys.sampling import had_by, true_readings
+from simulators.journeys.kept import kept_mask_by, true_readings
+from simulators.journeys.outcome import outcome_of
 from simulators.truth.oracle import TrueExcursion, true_excursions
 from simulators.wire.ranges import SeqRange
 
@@ -47,7 +47,7 @@ def truth_of_shipment(
 ) -> dict[str, Any]:
     """Return one shipment: the excursions in its readings as of an instant, and all that becomes of it to the end."""
     plan, now = journey.plan(), moment(evaluated_ms)
-    there = had_by(journey, evaluated_ms, overwritten)
+    there = kept_mask_by(journey, evaluated_ms, overwritten)
     return {
         "shipment_id": journey.shipment_id,
         "device_id": journey.device_id,
@@ -96,7 +96,7 @@ def _gaps(journey: Journey, there: Bools) -> list[dict[str, Any]]:
 
 
 def _fate(journey: Journey) -> dict[str, Any]:
-    true, particular, shipper = outcome(journey), journey.particular, journey.shipper
+    true, particular, shipper = outcome_of(journey), journey.particular, journey.shipper
     return {
         "payload_leaves_band_at": _wall(journey, true.leaves_band_s),
         "payload_critical_at": _wall(journey, true.critical_s),

@@ -16,7 +16,7 @@ PATIENCE = 2
 
 
 @dataclass(slots=True)
-class _Sent:
+class _OutstandingBatch:
     ranges: list[SeqRange]
     due_s: float
     tries: int
@@ -48,7 +48,7 @@ class Buffer:
         self._count = 0
         self._kept_from = 0
         self._waiting: list[SeqRange] = []
-        self._out: list[_Sent] = []
+        self._out: list[_OutstandingBatch] = []
 
     @property
     def unconfirmed(self) -> int:
@@ -93,7 +93,7 @@ class Buffer:
                 batches.append(sent.ranges)
         while self._waiting and len(self._out) < self._window:
             ranges, self._waiting = split_after(self._waiting, self.batch)
-            self._out.append(_Sent(ranges, now_s + self._timeout_s, 0))
+            self._out.append(_OutstandingBatch(ranges, now_s + self._timeout_s, 0))
             batches.append(ranges)
         return batches
 

@@ -24,8 +24,8 @@ FaultKind = Literal[
     "battery_weak",
     "silent",
 ]
-Probe = Literal["payload", "second"]
-KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
+ProbeName = Literal["payload", "second"]
+FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 SHORT_CIRCUIT_C = -242.02
 """What a Pt100 of 0 ohm reads as: the zero of the Callendar-Van Dusen equation (IEC 60751) as drivers solve it."""
@@ -33,27 +33,29 @@ FULL_SCALE_C = 988.79
 """What an open Pt100 reads as at a MAX31865 with a reference of 430 ohm: full scale, where no fault bit is looked at."""
 
 
-class Amount(NamedTuple):
+class FaultAmount(NamedTuple):
     """What `amount` means to a kind of fault, and what it is where nothing is said; `unit` "" takes none."""
 
     unit: str
     default: float | None = None
 
 
-AMOUNTS: dict[FaultKind, Amount] = {
-    "probe_open": Amount("°C that are read instead; without it the logger notices, and says probe_ok false"),
-    "probe_short": Amount("°C that are read instead", SHORT_CIRCUIT_C),
-    "probe_stuck": Amount("°C at which it is stuck; without it, at what it showed when the fault began"),
-    "probe_spikes": Amount("°C, the height of spikes up and down", 40.0),
-    "ambient_instead": Amount(""),
-    "probe_swapped": Amount(""),
-    "zone_mistake": Amount("whole hours by which the clock is ahead", 1.0),
-    "duplicate_timestamps": Amount("readings that carry one and the same time", 2.0),
-    "memory_overflow": Amount("newest readings of the time of the fault that are kept", 100.0),
-    "reboot": Amount(""),
-    "clock_drift": Amount("s a day that the clock gains", 60.0),
-    "battery_weak": Amount("% of a full charge that are lost a day, beside what is used", 40.0),
-    "silent": Amount(""),
+FAULT_AMOUNTS: dict[FaultKind, FaultAmount] = {
+    "probe_open": FaultAmount(
+        "°C that are read instead; without it the logger notices, and says probe_ok false"
+    ),
+    "probe_short": FaultAmount("°C that are read instead", SHORT_CIRCUIT_C),
+    "probe_stuck": FaultAmount("°C at which it is stuck; without it, at what it showed when the fault began"),
+    "probe_spikes": FaultAmount("°C, the height of spikes up and down", 40.0),
+    "ambient_instead": FaultAmount(""),
+    "probe_swapped": FaultAmount(""),
+    "zone_mistake": FaultAmount("whole hours by which the clock is ahead", 1.0),
+    "duplicate_timestamps": FaultAmount("readings that carry one and the same time", 2.0),
+    "memory_overflow": FaultAmount("newest readings of the time of the fault that are kept", 100.0),
+    "reboot": FaultAmount(""),
+    "clock_drift": FaultAmount("s a day that the clock gains", 60.0),
+    "battery_weak": FaultAmount("% of a full charge that are lost a day, beside what is used", 40.0),
+    "silent": FaultAmount(""),
 }
 _WHOLE: frozenset[FaultKind] = frozenset({"zone_mistake", "duplicate_timestamps", "memory_overflow"})
 _ENDING: dict[FaultKind, str] = {
@@ -75,13 +77,13 @@ class Fault:
     from_s: float
     until_s: float = math.inf
     amount: float | None = None
-    probe: Probe = "payload"
+    probe: ProbeName = "payload"
     share: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"there is no fault {self.kind!r}; there are {', '.join(KINDS)}")
-        unit, default = AMOUNTS[self.kind]
+        if self.kind not in FAULT_KINDS:
+            raise ValueError(f"there is no fault {self.kind!r}; there are {', '.join(FAULT_KINDS)}")
+        unit, default = FAULT_AMOUNTS[self.kind]
         if self.amount is not None and not unit:
             raise ValueError(f"{self.kind} takes no amount")
         if self.amount is None:
@@ -113,7 +115,7 @@ class Fault:
         return np.clip(at_s - self.from_s, 0.0, self.until_s - self.from_s)
 
 
-def of_kind(faults: Iterable[Fault], *kinds: FaultKind, probe: Probe | None = None) -> Iterator[Fault]:
+def faults_of(faults: Iterable[Fault], *kinds: FaultKind, probe: ProbeName | None = None) -> Iterator[Fault]:
     """Yield the faults of these kinds in their order; with `probe`, of a kind that breaks one, only those of that one."""
     for fault in faults:
         if fault.kind in kinds and (probe is None or fault.kind not in _OF_A_PROBE or fault.probe == probe):

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from simulators.exports.trace import Reading
+from simulators.exports.trace import ExportedReading
 from simulators.wire.api_client import post_until_answered
 
 AT_ONCE = 500
@@ -18,7 +18,7 @@ class PostRefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedReading:
     """A reading that the service refused, by the line that it came from."""
 
     line: int
@@ -27,12 +27,12 @@ class Refused:
 
 
 @dataclass(slots=True)
-class Posted:
+class PostSummary:
     """What the service has answered so far."""
 
     accepted: int = 0
     duplicates: int = 0
-    rejected: tuple[Refused, ...] = ()
+    rejected: tuple[RefusedReading, ...] = ()
 
     @property
     def answered(self) -> int:
@@ -40,13 +40,13 @@ class Posted:
 
 
 async def post(
-    api: httpx.AsyncClient, readings: Sequence[Reading], on_progress: Callable[[int], None]
-) -> Posted:
+    api: httpx.AsyncClient, readings: Sequence[ExportedReading], on_progress: Callable[[int], None]
+) -> PostSummary:
     """Post readings in their order, and return what came of them.
 
     A service that is not there, or asks to wait, is asked again; one that refuses the call is a PostRefusedError.
     """
-    posted = Posted()
+    posted = PostSummary()
     for start in range(0, len(readings), AT_ONCE):
         batch = readings[start : start + AT_ONCE]
         body = {"readings": [{"device_id": each.device_id} | each.fields() for each in batch]}
@@ -54,7 +54,8 @@ async def post(
         posted.accepted += answer["accepted"]
         posted.duplicates += answer["duplicates"]
         posted.rejected += tuple(
-            Refused(batch[said["index"]].line, said["reason"], said["detail"]) for said in answer["rejected"]
+            RefusedReading(batch[said["index"]].line, said["reason"], said["detail"])
+            for said in answer["rejected"]
         )
         on_progress(posted.answered)
     return posted

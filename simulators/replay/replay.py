@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from simulators.replay.resending import Unconfirmed
+from simulators.replay.unconfirmed import UnconfirmedReadings
 from simulators.stopping import until_stopped
 from simulators.wire.ack import parse_ack
 from simulators.wire.publisher import MqttPublisher
@@ -79,7 +79,7 @@ class _Replay:
         self._on_progress = on_progress or (lambda _: None)
         self._began = self._shown_at = time.monotonic()
         self._wake = asyncio.Event()
-        self._unconfirmed = Unconfirmed()
+        self._unconfirmed = UnconfirmedReadings()
         self._messages_sent = self._readings = 0
         self._listening = settings.wait_s > 0
         self._kept: list[RecordedMessage] = []

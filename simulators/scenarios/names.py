@@ -6,7 +6,7 @@ from importlib.resources.abc import Traversable
 SUFFIX = ".toml"
 
 
-def files() -> dict[str, Traversable]:
+def library_files() -> dict[str, Traversable]:
     """Return the files by the scenario's name, in the order of the alphabet."""
     folder = resources.files("simulators.scenarios") / "library"
     found = {file.name.removesuffix(SUFFIX): file for file in folder.iterdir() if file.name.endswith(SUFFIX)}

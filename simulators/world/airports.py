@@ -4,7 +4,7 @@ from functools import cache
 
 import airportsdata
 
-from simulators.world.lanes import Airport
+from simulators.world.places import Airport
 
 
 @cache

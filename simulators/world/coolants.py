@@ -28,7 +28,8 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.world.forcing import SEA_LEVEL_HPA, AnyFloats, Forcing
+from simulators.arrays import AnyFloats
+from simulators.world.forcing import SEA_LEVEL_HPA, Forcing
 
 Coolant = Literal["nitrogen", "dry-ice", "phase-change"]
 
@@ -52,7 +53,7 @@ KELVIN = 273.15
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Unit:
+class ShipperFigures:
     """What is particular to shippers, each an array with one entry a shipper.
 
     `capacity` and `charge` (what is in it at first) are kilograms, of phase-change material those that are frozen.
@@ -86,7 +87,7 @@ class Unit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Course:
+class Evolution:
     """How shippers go on: up to `turns_s` after the segment began at the first figures, from then on at the second.
 
     `rate` is the change of the level in kg a second; the payload tends to `tends_c` with the time constant `tau_s`.
@@ -124,7 +125,9 @@ def sublimes_c(pressure_hpa: AnyFloats) -> AnyFloats:
     return np.asarray(1.0 / inverse - KELVIN)
 
 
-def nitrogen(unit: Unit, acts: Forcing, level: AnyFloats, _celsius: AnyFloats, lasts_s: AnyFloats) -> Course:
+def nitrogen(
+    unit: ShipperFigures, acts: Forcing, level: AnyFloats, _celsius: AnyFloats, lasts_s: AnyFloats
+) -> Evolution:
     """Return the course of dry vapour shippers: mass falls linearly, the payload is flat, then it warms [Spijkers].
 
     The heat leak grows with the distance of the surroundings from 77 K. The payload warms by 2 °C as the absorbent dries.
@@ -145,7 +148,7 @@ def nitrogen(unit: Unit, acts: Forcing, level: AnyFloats, _celsius: AnyFloats, l
     )
     filled = (unit.capacity - level) / np.maximum(lasts_s, 1.0)
     rests_c = stratified_c(PAYLOAD_HEIGHT) + 2.0 * (1.0 - level / unit.capacity)
-    return Course(
+    return Evolution(
         rate=np.where(acts.recharging, filled, -lost),
         tends_c=np.where(acts.lid_open & ~acts.recharging, rests_c + 0.7 * (ambient_c - rests_c), rests_c),
         tau_s=np.where(acts.recharging, 300.0, np.where(acts.lid_open, 1800.0, HOUR_S)),
@@ -157,7 +160,9 @@ def nitrogen(unit: Unit, acts: Forcing, level: AnyFloats, _celsius: AnyFloats, l
     )
 
 
-def dry_ice(unit: Unit, acts: Forcing, level: AnyFloats, _celsius: AnyFloats, lasts_s: AnyFloats) -> Course:
+def dry_ice(
+    unit: ShipperFigures, acts: Forcing, level: AnyFloats, _celsius: AnyFloats, lasts_s: AnyFloats
+) -> Evolution:
     """Return the course of dry-ice shippers: at the sublimation point of the pressure, then warming.
 
     On their side up to 10 °C colder, under forced air up to 22 °C, for the gas is carried off [PDA]; that costs ice.
@@ -176,7 +181,7 @@ def dry_ice(unit: Unit, acts: Forcing, level: AnyFloats, _celsius: AnyFloats, la
         * (1.0 + acts.air)
     )
     filled = (unit.capacity - level) / np.maximum(lasts_s, 1.0)
-    return Course(
+    return Evolution(
         rate=np.where(acts.recharging, filled, -lost),
         tends_c=np.where(acts.lid_open & ~acts.recharging, rests_c + 0.9 * (ambient_c - rests_c), rests_c),
         tau_s=np.where(acts.lid_open, HOUR_S, HOUR_S / 2),
@@ -189,8 +194,8 @@ def dry_ice(unit: Unit, acts: Forcing, level: AnyFloats, _celsius: AnyFloats, la
 
 
 def phase_change(
-    unit: Unit, acts: Forcing, level: AnyFloats, celsius: AnyFloats, _lasts_s: AnyFloats
-) -> Course:
+    unit: ShipperFigures, acts: Forcing, level: AnyFloats, celsius: AnyFloats, _lasts_s: AnyFloats
+) -> Evolution:
     """Return the course of boxes with a phase-change material: a plateau by its latent heat, in both directions.
 
     The level is what is frozen; heat melts it, cold freezes it again. On the plateau 6 % of the difference to the
@@ -213,7 +218,7 @@ def phase_change(
         )
     plateau_c = unit.holds_c + np.where(acts.lid_open, 0.7, 0.06) * (ambient_c - unit.holds_c)
     plateau_s = np.where(acts.lid_open, 0.75, 1.5) * HOUR_S
-    return Course(
+    return Evolution(
         rate=np.where(drifts, 0.0, -melts),
         tends_c=np.where(drifts, ambient_c, plateau_c),
         tau_s=np.where(drifts, tau_s, plateau_s),
@@ -225,7 +230,7 @@ def phase_change(
     )
 
 
-LAWS: Mapping[Coolant, Callable[[Unit, Forcing, AnyFloats, AnyFloats, AnyFloats], Course]] = {
+LAWS: Mapping[Coolant, Callable[[ShipperFigures, Forcing, AnyFloats, AnyFloats, AnyFloats], Evolution]] = {
     "nitrogen": nitrogen,
     "dry-ice": dry_ice,
     "phase-change": phase_change,

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-AnyFloats = NDArray[np.floating]
+from simulators.arrays import AnyFloats
 
 SEA_LEVEL_HPA = 1013.25
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from random import Random
 
-from simulators.world.coolants import Coolant, Unit
+from simulators.world.coolants import Coolant, ShipperFigures
 
 # Units of one model differ by up to 40 % [O'Donnell, see simulators/world/coolants.py]: 1.18 is 1.4 times 0.84.
 UNIT_SPREAD, UNIT_LEAST, UNIT_MOST = 0.1, 0.84, 1.18
@@ -46,15 +46,15 @@ class Shipper:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Particular:
+class ShipperUnit:
     """One shipper on one journey: its share of a full charge, its heat leak and what tilt costs it, by its model's."""
 
     charge: float
     unit: float
     tilts: float
 
-    def of(self, shipper: Shipper) -> Unit:
-        return Unit.of(
+    def of(self, shipper: Shipper) -> ShipperFigures:
+        return ShipperFigures.of(
             capacity=shipper.capacity_kg,
             charge=shipper.capacity_kg * self.charge,
             loss=shipper.loss,
@@ -66,12 +66,12 @@ class Particular:
         )
 
 
-def particular(
+def draw_unit(
     shipper: Shipper, charge: tuple[float, float] | None, leak: tuple[float, float], random: Random
-) -> Particular:
+) -> ShipperUnit:
     """Draw a unit: charged as its model is or within a range, its heat leak by its model's spread times a range."""
     drawn = min(UNIT_MOST, max(UNIT_LEAST, math.exp(random.gauss(0, UNIT_SPREAD))))
-    return Particular(
+    return ShipperUnit(
         charge=shipper.charge if charge is None else random.uniform(*charge),
         unit=drawn * random.uniform(*leak),
         tilts=random.uniform(LEAST_TILT_LOSS, 1),
@@ -164,5 +164,5 @@ SHIPPERS = {
         _nitrogen("nitrogen-large", "LNL", "large dry vapour shipper", 8.5, load_cell=True),
     )
 }
-USUAL = ("nitrogen", "dry-ice", "box-20", "box-5")
+USUAL_SHIPPERS = ("nitrogen", "dry-ice", "box-20", "box-5")
 NITROGEN = ("nitrogen", "nitrogen-weighed", "nitrogen-large")

@@ -15,8 +15,9 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.world.coolants import LAWS, Coolant, Course, Unit
-from simulators.world.forcing import AnyFloats, Forcing
+from simulators.arrays import AnyFloats
+from simulators.world.coolants import LAWS, Coolant, Evolution, ShipperFigures
+from simulators.world.forcing import Forcing
 
 # The second probe sits in the neck, or at the wall of a box: so much of the way to the surroundings, lid shut and open.
 NECK_SHARE, NECK_SHARE_OPEN = 0.06, 0.5
@@ -32,7 +33,7 @@ FOLDED_LEVEL: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class States:
+class ShipperStates:
     """Shippers at instants: level in kg, payload and second probe in °C, and what acts on them then."""
 
     level: AnyFloats
@@ -42,17 +43,17 @@ class States:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Track:
+class ThermalTrack:
     """One shipper over its journey. Times are seconds since its logger was switched on."""
 
     coolant: Coolant
-    unit: Unit
+    unit: ShipperFigures
     forcing: Forcing
     level: NDArray[np.float32]
     payload_c: NDArray[np.float32]
     neck_excess_c: NDArray[np.float32]
 
-    def at(self, at_s: Sequence[float] | AnyFloats) -> States:
+    def at(self, at_s: Sequence[float] | AnyFloats) -> ShipperStates:
         """Return the states at instants in any order; before the first segment as at its beginning."""
         at = np.ascontiguousarray(at_s, np.float64)
         segment = np.maximum(np.searchsorted(self.forcing.begins_s, at, side="right") - 1, 0)
@@ -62,7 +63,9 @@ class Track:
         since_s = np.maximum(at - acts.begins_s, 0.0)
         level_then, payload_then_c = _advanced(course, level, payload_c, since_s)
         excess_c = _neck(acts, payload_c, self.neck_excess_c[segment].astype(np.float64), since_s)
-        return States(level=level_then, payload_c=payload_then_c, neck_c=payload_then_c + excess_c, acts=acts)
+        return ShipperStates(
+            level=level_then, payload_c=payload_then_c, neck_c=payload_then_c + excess_c, acts=acts
+        )
 
     def folded(self) -> bytes:
         """Return the track as a few hundred bytes, which `unfolded` makes the same track of again, to the last bit."""
@@ -70,7 +73,7 @@ class Track:
         return zlib.compress(b"".join(column.tobytes() for column in columns), FOLDED_LEVEL)
 
     @classmethod
-    def unfolded(cls, coolant: Coolant, unit: Unit, folded: bytes) -> Self:
+    def unfolded(cls, coolant: Coolant, unit: ShipperFigures, folded: bytes) -> Self:
         """Return the track of a shipper that was folded; its arrays are read-only."""
         plain, kinds = zlib.decompress(folded), [kind for _, kind in FOLDED]
         segments = len(plain) // sum(kind.itemsize for kind in kinds)
@@ -134,7 +137,7 @@ class Track:
         )
         return until_s + float(level[0] / -course.rate[0]) if course.rate[0] < 0.0 else math.inf
 
-    def _courses(self) -> tuple[Course, AnyFloats, AnyFloats]:
+    def _courses(self) -> tuple[Evolution, AnyFloats, AnyFloats]:
         segments = np.arange(len(self.forcing.begins_s))
         level, payload_c = self.level.astype(np.float64), self.payload_c.astype(np.float64)
         begins_s = self.forcing.begins_s.astype(np.float64)
@@ -143,14 +146,16 @@ class Track:
 
     def _course(
         self, segment: NDArray[np.intp], acts: Forcing, level: AnyFloats, payload_c: AnyFloats
-    ) -> Course:
+    ) -> Evolution:
         begins_s = self.forcing.begins_s.astype(np.float64)
         lasts_s = np.append(np.diff(begins_s), np.inf)[segment]
         unit = self.unit.at(np.zeros(len(segment), np.intp))
         return LAWS[self.coolant](unit, acts, level, payload_c, lasts_s)
 
 
-def solve(coolant: Coolant, units: Unit, forcings: Sequence[Forcing], starts_c: AnyFloats) -> list[Track]:
+def solve_tracks(
+    coolant: Coolant, units: ShipperFigures, forcings: Sequence[Forcing], starts_c: AnyFloats
+) -> list[ThermalTrack]:
     """Step shippers of one kind through their surroundings together, and return a track for each.
 
     `starts_c` is where each payload begins. The cost of a step hardly depends on how many there are up to some hundreds.
@@ -173,7 +178,7 @@ def solve(coolant: Coolant, units: Unit, forcings: Sequence[Forcing], starts_c: 
         then, then_c = _advanced(course, exact, exact_c, lasts_s)
         level, payload_c = np.minimum(then, units.capacity).astype(np.float32), then_c.astype(np.float32)
     return [
-        Track(
+        ThermalTrack(
             coolant=coolant,
             unit=units.at(np.array([index])),
             forcing=one,
@@ -186,7 +191,7 @@ def solve(coolant: Coolant, units: Unit, forcings: Sequence[Forcing], starts_c: 
 
 
 def _advanced(
-    course: Course, level: AnyFloats, payload_c: AnyFloats, since_s: AnyFloats
+    course: Evolution, level: AnyFloats, payload_c: AnyFloats, since_s: AnyFloats
 ) -> tuple[AnyFloats, AnyFloats]:
     """Return level and payload so many seconds after the segment began."""
     first_s = np.minimum(since_s, course.turns_s)

@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal, get_args
 
-from simulators.world.lanes import ELSEWHERE, Airport, Leg, Place, Stage, flight_s
+from simulators.world.lanes import ELSEWHERE, flight_s
+from simulators.world.legs import JourneyLeg, Stage
+from simulators.world.places import Airport, Waypoint
 
 DetourKind = Literal["delayed", "missed_connection", "wrong_hub"]
-DETOURS: tuple[DetourKind, ...] = get_args(DetourKind)
+DETOUR_KINDS: tuple[DetourKind, ...] = get_args(DetourKind)
 
 # What was unloaded less than this before its flight does not fly with it.
 TRANSFER_S = 45 * 60
@@ -27,13 +29,13 @@ class Detour:
 
 
 def travel(
-    planned: Sequence[Leg], detours: Sequence[Detour], airports: Mapping[str, Airport], random: Random
-) -> tuple[Leg, ...]:
+    planned: Sequence[JourneyLeg], detours: Sequence[Detour], airports: Mapping[str, Airport], random: Random
+) -> tuple[JourneyLeg, ...]:
     """Return the legs as they go. A hub waits for its planned flight, which leaves then or a little later.
 
     Whoever comes to a hub too late for its flight takes the next one as soon as the transfer is made.
     """
-    legs: list[Leg] = []
+    legs: list[JourneyLeg] = []
     seen: dict[Stage, int] = {}
     counts = {stage: sum(leg.stage == stage for leg in planned) for stage in {leg.stage for leg in planned}}
     for leg in planned:
@@ -54,7 +56,7 @@ def _is(which: int, number: int, count: int) -> bool:
     return number == (count - 1 if which < 0 else min(which, count - 1))
 
 
-def _ends_s(leg: Leg, begins_s: float, extra_s: float, random: Random) -> float:
+def _ends_s(leg: JourneyLeg, begins_s: float, extra_s: float, random: Random) -> float:
     planned_s = leg.ends_s - leg.begins_s
     if leg.stage == "hub":
         leaves_s = leg.ends_s + min(random.expovariate(1 / LATE_FLIGHT_S), 5 * LATE_FLIGHT_S, planned_s / 8)
@@ -64,19 +66,21 @@ def _ends_s(leg: Leg, begins_s: float, extra_s: float, random: Random) -> float:
 
 
 def _astray(
-    flight: Leg, begins_s: float, stays_s: float, airports: Mapping[str, Airport], random: Random
-) -> list[Leg]:
+    flight: JourneyLeg, begins_s: float, stays_s: float, airports: Mapping[str, Airport], random: Random
+) -> list[JourneyLeg]:
     """Return a flight to somewhere else, the time until it is noticed there, and the flight to where it belongs."""
     here = {flight.origin.name, flight.destination.name}
     wrong = random.choice(
         [airports[code].place for code in ELSEWHERE if airports[code].place.name not in here]
     )
-    legs: list[Leg] = []
+    legs: list[JourneyLeg] = []
 
-    def add(stage: Stage, origin: Place, destination: Place, lasts_s: float) -> None:
+    def add(stage: Stage, origin: Waypoint, destination: Waypoint, lasts_s: float) -> None:
         from_s = legs[-1].ends_s if legs else begins_s
         legs.append(
-            Leg(stage=stage, origin=origin, destination=destination, begins_s=from_s, ends_s=from_s + lasts_s)
+            JourneyLeg(
+                stage=stage, origin=origin, destination=destination, begins_s=from_s, ends_s=from_s + lasts_s
+            )
         )
 
     add("flight", flight.origin, wrong, flight_s(flight.origin, wrong))

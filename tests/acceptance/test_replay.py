@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simulators.replay.resending import readings_in
+from simulators.replay.contents import readings_in
 from simulators.wire.recording import read_recording
 from tests.acceptance.command import ADMIN_KEY, embedded_urls, eventually, items, one_line
 

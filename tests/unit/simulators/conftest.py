@@ -6,7 +6,7 @@ import pytest
 
 from simulators.fleet.fleet import Fleet
 from simulators.instants import milliseconds
-from simulators.scenarios.files import scenario as written
+from simulators.scenarios.load import load_scenario as written
 from simulators.world.airports import load_airports
 from simulators.world.clock import JourneyClock
 

@@ -5,11 +5,11 @@ import asyncio
 import orjson
 import pytest
 
+from simulators.replay.order import paced
 from simulators.replay.replay import ReplaySettings, replay
-from simulators.replay.resending import paced
 from simulators.wire.publisher import BrokerLoginRefusedError
 from simulators.wire.recording import RecordedMessage
-from tests.integration.simulators.fleet.test_publish import Service
+from tests.integration.simulators.fleet.test_run import Service
 
 
 def recording(messages, every_ms=10):

@@ -3,7 +3,11 @@
 import orjson
 import pytest
 
-from simulators.replay.resending import Survey, Unconfirmed, in_order, instant_ms, paced, shifted, survey
+from simulators.replay.contents import instant_ms
+from simulators.replay.order import in_order, paced
+from simulators.replay.shift import shift_message
+from simulators.replay.survey import MessageSurvey, survey_messages
+from simulators.replay.unconfirmed import UnconfirmedReadings
 from simulators.wire.ack import Ack
 from simulators.wire.recording import RecordedMessage
 
@@ -30,8 +34,8 @@ MESSAGES = [
 
 
 def test_a_survey_counts():
-    assert survey(MESSAGES) == Survey(5, 4, 2, 1_795_225_500_000, 1_795_232_760_000)
-    assert survey([]) == Survey(0, 0, 0, None, None)
+    assert survey_messages(MESSAGES) == MessageSurvey(5, 4, 2, 1_795_225_500_000, 1_795_232_760_000)
+    assert survey_messages([]) == MessageSurvey(0, 0, 0, None, None)
 
 
 def test_orders():
@@ -51,7 +55,7 @@ def test_another_order_keeps_the_rhythm():
 
 
 def test_all_instants_are_moved_and_nothing_else():
-    later = [shifted(each, 86_400_000) for each in MESSAGES]
+    later = [shift_message(each, 86_400_000) for each in MESSAGES]
     assert [each.at_ms for each in later] == [each.at_ms + 86_400_000 for each in MESSAGES]
     said = orjson.loads(later[1].payload)
     assert said == [reading(0, "2026-11-22T03:45:00.000Z"), reading(1, 1_795_232_760_000 + 86_400_000)]
@@ -64,7 +68,7 @@ def test_what_is_no_instant_is_left_alone():
     odd = message(
         1, "A", {"measured_at": "yesterday", "at": None, "flight_mode_until": "2026-11-21T03:45:00Z"}
     )
-    assert orjson.loads(shifted(odd, 1000).payload) == {
+    assert orjson.loads(shift_message(odd, 1000).payload) == {
         "measured_at": "yesterday",
         "at": None,
         "flight_mode_until": "2026-11-21T03:45:01.000Z",
@@ -77,7 +81,7 @@ def test_no_instants(value):
 
 
 def test_what_the_service_confirms():
-    waiting = Unconfirmed()
+    waiting = UnconfirmedReadings()
     assert [waiting.sent(each) for each in MESSAGES] == [1, 2, 1, 0, 0]
     waiting.sent(MESSAGES[0])
     assert (waiting.numbered, waiting.left) == (4, 4)
@@ -95,6 +99,6 @@ def test_what_the_service_confirms():
 
 
 def test_readings_without_a_number_are_not_waited_for():
-    waiting = Unconfirmed()
+    waiting = UnconfirmedReadings()
     assert waiting.sent(message(1, "A", {"measured_at": 1})) == 1
     assert waiting.numbered == 0

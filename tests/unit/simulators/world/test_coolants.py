@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from simulators.world.coolants import Unit, stratified_c, sublimes_c, tilt_factor
+from simulators.world.coolants import ShipperFigures, stratified_c, sublimes_c, tilt_factor
 from simulators.world.forcing import Forcing
-from simulators.world.thermal_tracks import solve
+from simulators.world.thermal_tracks import solve_tracks
 
 HOUR, DAY = 3600.0, 86_400.0
 DEWAR = {"capacity": 3.3, "charge": 3.3, "loss": 0.33, "warms_s": 12.4 * HOUR}
@@ -14,7 +14,9 @@ BOX = {"capacity": 8.0, "charge": 5.0, "loss": 0.15, "warms_s": 24 * HOUR, "hold
 
 
 def track(coolant, figures, start_c, begins_s=(0.0,), **acts):
-    (solved,) = solve(coolant, Unit.of(**figures), [Forcing.still(begins_s, **acts)], np.array([start_c]))
+    (solved,) = solve_tracks(
+        coolant, ShipperFigures.of(**figures), [Forcing.still(begins_s, **acts)], np.array([start_c])
+    )
     return solved
 
 

@@ -12,7 +12,8 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from simulators.fleet.run import SimulationSettings, fleet_of, run
+from simulators.fleet.run import run
+from simulators.fleet.settings import SimulationSettings, build_fleet
 from simulators.wire.publisher import BrokerLoginRefusedError
 
 SPEED = 7200  # a journey of 6 hours takes 3 s
@@ -99,7 +100,7 @@ def settings(url, **changes):
 
 def everything(asked):
     """What a service must have in the end: every seq of every journey."""
-    fleet = fleet_of(asked)
+    fleet = build_fleet(asked)
     journeys = [next(fleet.journeys(index)) for index in range(fleet.size)]
     return {(j.device_id, j.boot): set(range(j.readings)) for j in journeys}
 

@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulators.loggers.equipment import MODELS, Instrument, drawn
-from simulators.loggers.faults import KINDS, SHORT_CIRCUIT_C, Fault
-from simulators.loggers.instrument import Truth, observe, with_held
-from simulators.loggers.upkeep import chill, overwritten, tick_of
+from simulators.loggers.faults import FAULT_KINDS, SHORT_CIRCUIT_C, Fault
+from simulators.loggers.instrument import Instrument, draw_instrument
+from simulators.loggers.memory import overwritten
+from simulators.loggers.models import MODELS
+from simulators.loggers.observation import TrueTemperatures, observe, with_stuck_values
+from simulators.loggers.quartz_clock import chill
+from simulators.loggers.restarts import tick_of
 from simulators.world import noise, noise_columns
 
 DAY = 86_400
@@ -26,7 +29,7 @@ FROM, UNTIL = 100, 200  # ticks, the second one not included
 
 def truth_at(ticks, at_c=-190.0):
     ticks = np.asarray(ticks)
-    return Truth(
+    return TrueTemperatures(
         payload_c=at_c + ticks / 100.0,
         ambient_c=np.full(len(ticks), 20.0),
         second_c=at_c + 15 + ticks / 100.0,
@@ -38,7 +41,7 @@ def fault(kind, **how):
 
 
 def seen(*faults, instrument=EXACT, ticks=TICKS):
-    broken = with_held(replace(instrument, faults=faults), truth_at)
+    broken = with_stuck_values(replace(instrument, faults=faults), truth_at)
     return observe(broken, ticks, truth_at(ticks))
 
 
@@ -208,7 +211,7 @@ def test_a_battery_falls_faster_in_the_cold():
     days = np.arange(0, 60 * 1440, 1440)
     level = {}
     for celsius in (20.0, -20.0):
-        truth = Truth(payload_c=days * 0.0, ambient_c=np.full(len(days), celsius))
+        truth = TrueTemperatures(payload_c=days * 0.0, ambient_c=np.full(len(days), celsius))
         level[celsius] = observe(EXACT, days, truth).battery_pct
     assert level[20.0][30] == 50
     assert level[-20.0][30] == pytest.approx(100 - 50 / 0.75, abs=0.1)
@@ -218,14 +221,14 @@ def test_a_battery_falls_faster_in_the_cold():
 def test_a_quartz_loses_by_the_parabola(celsius, loses_s):
     days = np.array([0, 1440])
     cold = chill(EXACT.at_s(days), np.full(2, celsius))
-    truth = Truth(payload_c=days * 0.0, ambient_c=days * 0.0, chill_k2_s=cold)
+    truth = TrueTemperatures(payload_c=days * 0.0, ambient_c=days * 0.0, chill_k2_s=cold)
     measured_s = observe(EXACT, days, truth).measured_s
     assert measured_s[1] - measured_s[0] - DAY == pytest.approx(-loses_s, abs=0.02)
 
 
 def test_clocks_are_off_by_4_to_11_seconds_a_day_slow_or_fast():
     drifts = np.array(
-        [drawn(key, MODELS["chip"], on_s=0, interval_s=60).drift_s_per_day for key in range(500)]
+        [draw_instrument(key, MODELS["chip"], on_s=0, interval_s=60).drift_s_per_day for key in range(500)]
     )
     assert abs(drifts).min() >= 4
     assert abs(drifts).max() <= 11
@@ -260,13 +263,13 @@ def test_faults_that_make_no_sense(how, says):
 @st.composite
 def instruments(draw):
     faults = []
-    for kind in draw(st.lists(st.sampled_from(KINDS), max_size=4)):
+    for kind in draw(st.lists(st.sampled_from(FAULT_KINDS), max_size=4)):
         first = draw(st.integers(0, 400)) * 30.0
         probe = draw(st.sampled_from(["payload", "second"]))
         until = first + draw(st.integers(1, 400)) * 30.0
         faults.append(Fault(kind=kind, from_s=1000 + first, until_s=1000 + until, probe=probe))
     key = draw(st.integers(0, 2**64 - 1))
-    return drawn(key, MODELS["cryo-2"], on_s=1000, interval_s=60, faults=faults)
+    return draw_instrument(key, MODELS["cryo-2"], on_s=1000, interval_s=60, faults=faults)
 
 
 @given(instruments(), st.lists(st.integers(0, 599), min_size=1, max_size=8))
@@ -277,7 +280,7 @@ def test_random_access_equals_the_sequence(instrument, picked):
     def truth(ticks):
         return replace(truth_at(ticks), ambient_c=20 - ticks / 20, chill_k2_s=cold[ticks])
 
-    settled = with_held(instrument, truth)
+    settled = with_stuck_values(instrument, truth)
     everything = observe(settled, TICKS, truth(TICKS))
     for tick in picked:
         alone = observe(settled, np.array([tick]), truth(np.array([tick])))

@@ -8,9 +8,10 @@ from heapq import heappop, heappush
 import orjson
 import structlog
 
-from simulators.fleet.logger import Batch, Logger
+from simulators.fleet.logger import Logger, ReadingsMessage
 from simulators.fleet.roster import Roster
 from simulators.instants import moment, rfc3339
+from simulators.wall_clock import now_ms
 from simulators.wire.ack import parse_ack
 from simulators.wire.publisher import MqttPublisher
 from simulators.wire.topics import readings_topic, status_topic
@@ -22,10 +23,6 @@ GATHERED_S = 0.005
 SLICE_S = 0.05
 
 log = structlog.get_logger(__name__)
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Uploads:
@@ -45,7 +42,7 @@ class Uploads:
         self._index: dict[str, int] = {}
         self._heap: list[tuple[int, int]] = []
         self._due: list[int | None] = []
-        self._pending: deque[tuple[Logger, Batch | bool]] = deque()
+        self._pending: deque[tuple[Logger, ReadingsMessage | bool]] = deque()
         self._announced: set[int] = set()
         self._connections = 0
         self._finished = 0
@@ -130,7 +127,7 @@ class Uploads:
         stop_at = time.monotonic() + SLICE_S
         while self._pending and publisher.has_room() and time.monotonic() < stop_at:
             logger, said = self._pending.popleft()
-            if isinstance(said, Batch):
+            if isinstance(said, ReadingsMessage):
                 self.readings_sent += said.readings
                 publisher.publish(readings_topic(logger.device_id), said.payload())
             else:

@@ -5,22 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from simulators.scenarios.files import library, parse, scenario
-from simulators.scenarios.scenario import WHATS, ScenarioError
+from simulators.scenarios.assembly import ScenarioError
+from simulators.scenarios.happenings import HAPPENING_KINDS
+from simulators.scenarios.load import load_library, load_scenario
+from simulators.scenarios.toml_format import parse_scenario
 
 SAYS = 'says = "Something happens."\n'
 
 
 def test_there_are_at_least_twenty_that_say_what_they_are():
-    assert len(library()) >= 30
-    assert all(sheet.says.endswith(".") for sheet in library().values())
-    for name in library():
-        assert scenario(name).mix
+    assert len(load_library()) >= 30
+    assert all(sheet.says.endswith(".") for sheet in load_library().values())
+    for name in load_library():
+        assert load_scenario(name).mix
 
 
 def test_a_scenario_adds_to_others():
-    ((_, both),) = scenario("tipped-and-missed").mix
-    ((_, missed),) = scenario("missed-connection").mix
+    ((_, both),) = load_scenario("tipped-and-missed").mix
+    ((_, missed),) = load_scenario("missed-connection").mix
     assert both.name == "tipped-and-missed"
     assert [each.what for each in both.happenings] == ["missed_connection", "tipped"]
     assert both.lanes == missed.lanes
@@ -31,7 +33,7 @@ def test_a_scenario_adds_to_others():
 def test_a_mix_of_mixes_keeps_the_weights(tmp_path):
     own = tmp_path / "half.toml"
     own.write_text(SAYS + "[mix]\nquiet-for-days = 100\neveryday = 100\n")
-    mix = scenario(str(own)).mix
+    mix = load_scenario(str(own)).mix
     assert sum(weight for weight, _ in mix) == pytest.approx(200)
     assert {story.name: weight for weight, story in mix}["leaky-unit"] == pytest.approx(0.5)
 
@@ -39,7 +41,7 @@ def test_a_mix_of_mixes_keeps_the_weights(tmp_path):
 def test_a_users_own_file_is_named_after_itself(tmp_path):
     own = tmp_path / "my-lane.toml"
     own.write_text(SAYS + 'with = ["tipped-in-transit"]\nlanes = [["VIE", "HEL"]]\n')
-    ((_, story),) = scenario(str(own)).mix
+    ((_, story),) = load_scenario(str(own)).mix
     assert (story.name, story.lanes) == ("my-lane", (("VIE", "HEL"),))
 
 
@@ -72,7 +74,7 @@ def test_a_users_own_file_is_named_after_itself(tmp_path):
 )
 def test_what_is_wrong_is_said(text, told):
     with pytest.raises(ScenarioError) as refused:
-        parse("mine", text)
+        parse_scenario("mine", text)
     assert str(refused.value).startswith("scenario mine: ")
     assert told in str(refused.value)
 
@@ -90,7 +92,7 @@ def test_names_that_lead_nowhere_are_said(tmp_path, text, told):
     own = tmp_path / "mine.toml"
     own.write_text(SAYS + text)
     with pytest.raises(ScenarioError, match=told):
-        scenario(str(own))
+        load_scenario(str(own))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_names_that_lead_nowhere_are_said(tmp_path, text, told):
 )
 def test_what_is_not_there_is_said(name, told):
     with pytest.raises(ScenarioError, match=told):
-        scenario(name)
+        load_scenario(name)
 
 
 GUIDE = (Path(__file__).parents[4] / "docs" / "simulator.md").read_text()
@@ -110,20 +112,20 @@ GUIDE = (Path(__file__).parents[4] / "docs" / "simulator.md").read_text()
 
 def test_the_guide_lists_the_scenarios_with_what_they_say():
     rows = re.findall(r"^\| `([a-z-]+)` \| (.+\.) \|$", GUIDE, re.MULTILINE)
-    assert {name: says for name, says in rows if name in library()} == {
-        name: sheet.says for name, sheet in library().items()
+    assert {name: says for name, says in rows if name in load_library()} == {
+        name: sheet.says for name, sheet in load_library().items()
     }
 
 
 def test_the_guide_lists_what_can_happen():
-    assert all(f"| `{what}` |" in GUIDE for what in WHATS)
+    assert all(f"| `{what}` |" in GUIDE for what in HAPPENING_KINDS)
 
 
 def test_the_guides_examples_work(tmp_path, capsys):
     (written,) = re.findall(r"```toml\n(.+?)```", GUIDE, re.DOTALL)
     own = tmp_path / "my-lane.toml"
     own.write_text(written)
-    ((_, story),) = scenario(str(own)).mix
+    ((_, story),) = load_scenario(str(own)).mix
     assert [each.what for each in story.happenings] == ["missed_connection", "tipped"]
     (program,) = re.findall(r"```python\n(.+?)```", GUIDE, re.DOTALL)
     exec(program, {})
