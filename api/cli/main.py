@@ -173,11 +173,11 @@ def simulate(
     ] = None,
 ) -> None:
     """Run a simulated fleet against any broker, the one of DEWARWATCH_MQTT_URL."""
-    from simulators.scenarios.assembly import ScenarioError
-    from simulators.scenarios.load import load_scenario as written
+    from simulators.scenarios.load import load_scenario
+    from simulators.scenarios.scenario import ScenarioError
 
     try:
-        written(scenario)
+        load_scenario(scenario)
     except ScenarioError as error:
         raise typer.BadParameter(str(error)) from None
     if api and not key:

@@ -78,9 +78,10 @@ class Fleet:
 def _journey(fleet: Fleet, index: int, wave: int, on_s: float) -> Journey:
     random = Random(f"{fleet.seed}/{index}/{wave}")  # noqa: S311 (repeatable, not secret)
     story = _story(fleet.scenario, index, wave, random)
-    shipper = SHIPPERS[story.carriers[index % len(story.carriers)]]
+    shippers = story.possible_shippers
+    shipper = SHIPPERS[shippers[index % len(shippers)]]
     departed_s = on_s + (5 if wave == 0 else random.uniform(5, 30)) * MINUTE_S
-    lane, stays = random.choice(story.ways), dict(story.stays_min)
+    lane, stays = random.choice(story.possible_lanes), dict(story.stays_min)
     planned = plan_legs(lane, fleet.airports, departed_s, stays, random, story.pace or "hours")
     happenings = [each for each in story.happenings if random.random() < each.chance]
     detours = tuple(draw_detours(happenings, random))

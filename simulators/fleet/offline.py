@@ -23,7 +23,7 @@ from simulators.journeys.outcome import JourneyOutcome, outcome_of
 from simulators.journeys.ticks import ticks_taken_by
 from simulators.scenarios.scenario import Scenario
 from simulators.world.clock import JourneyClock
-from simulators.world.noise_columns import uniform
+from simulators.world.noise import uniform
 from simulators.world.places import Airport
 
 # A reading is with the service some seconds after it was taken, an upload some time after the silence has ended.

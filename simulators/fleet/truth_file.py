@@ -106,7 +106,7 @@ def _fate(journey: Journey) -> dict[str, Any]:
             "kind": shipper.coolant,
             "capacity_kg": shipper.capacity_kg,
             "charged_kg": round(shipper.capacity_kg * particular.charge, 4),
-            "heat_leak": round(particular.unit, 4),
+            "heat_leak": round(particular.leak, 4),
             "lasts_until": _wall(journey, true.coolant_until_s),
         },
     }

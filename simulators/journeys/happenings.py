@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from simulators.journeys.surroundings import JourneyEvent, draw_handling
-from simulators.loggers.faults import Fault
+from simulators.loggers.faults import WHOLE_AMOUNTS, Fault
 from simulators.scenarios.happenings import (
     LASTS_MIN,
     TROUBLE_AMOUNTS,
@@ -63,7 +63,7 @@ def draw_faults(
         if from_s >= until_s:
             continue
         amount = None if each.amount is None else random.uniform(*each.amount)
-        if what in {"zone_mistake", "duplicate_timestamps", "memory_overflow"} and amount is not None:
+        if what in WHOLE_AMOUNTS and amount is not None:
             amount = float(round(amount))
         yield Fault(
             kind=what, from_s=from_s, until_s=until_s, amount=amount, probe=each.probe, share=each.share

@@ -13,6 +13,7 @@ from simulators.journeys.surroundings import JourneyEvent, Weather, surroundings
 from simulators.loggers.faults import Fault, faults_of
 from simulators.loggers.instrument import Instrument, draw_instrument
 from simulators.loggers.models import MODELS
+from simulators.loggers.restarts import restart_ticks
 from simulators.truth.oracle import TruePlan
 from simulators.world.clock import JourneyClock
 from simulators.world.coolants import ShipperFigures
@@ -135,15 +136,15 @@ class Journey:
     @cached_property
     def track(self) -> ThermalTrack:
         """Return how the shipper's coolant and payload go; `solve_together` is quicker for many."""
-        folded: bytes | None = vars(self).get("_folded")
-        if folded is None:
+        packed: bytes | None = vars(self).get("_packed")
+        if packed is None:
             return _solved([self])[0]
-        return ThermalTrack.unfolded(self.shipper.coolant, self.particular.of(self.shipper), folded)
+        return ThermalTrack.unpacked(self.shipper.coolant, self.particular.of(self.shipper), packed)
 
     @property
     def put_away(self) -> bool:
         """Whether it has been folded up by `put_away`."""
-        return "_folded" in vars(self)
+        return "_packed" in vars(self)
 
     @property
     def capacity(self) -> int:
@@ -163,11 +164,7 @@ class Journey:
     @cached_property
     def sections(self) -> tuple[BootSection, ...]:
         """Return the stretches between restarts; there is one where there is none."""
-        restarts = {
-            self.instrument.first_tick(fault.until_s)
-            for fault in faults_of(self.faults, "reboot")
-            if fault.until_s > self.on_s
-        }
+        restarts = set(restart_ticks(self.instrument))
         edges = [0, *sorted(tick for tick in restarts if 0 < tick < self.readings), self.readings]
         return tuple(BootSection(self.boot + n, *ends) for n, ends in enumerate(pairwise(edges)))
 
@@ -204,7 +201,7 @@ def solve_together(journeys: Iterable[Journey]) -> None:
 def put_away(journey: Journey) -> None:
     """Fold up what follows from a journey, so that it takes little memory until it is asked for again."""
     known = vars(journey)
-    known.setdefault("_folded", journey.track.folded())
+    known.setdefault("_packed", journey.track.packed())
     for name in ("track", "instrument", "_settled"):
         known.pop(name, None)
 

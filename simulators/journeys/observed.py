@@ -12,7 +12,7 @@ from simulators.journeys.positions import Fixes, fixes
 from simulators.loggers.instrument import Instrument
 from simulators.loggers.observation import LoggerColumns, TrueTemperatures, observe, with_stuck_values
 from simulators.loggers.quartz_clock import TURNOVER_C
-from simulators.world.noise_columns import gauss, uniform
+from simulators.world.noise import gauss, uniform
 from simulators.world.thermal_tracks import ShipperStates
 
 FLIGHT_MODE_ANNOUNCED_S = 600

@@ -7,7 +7,7 @@ import numpy as np
 
 from simulators.arrays import Bools, Floats, Ints
 from simulators.world.legs import JourneyLeg, Stage
-from simulators.world.noise_columns import gauss, uniform
+from simulators.world.noise import gauss, uniform
 from simulators.world.places import unit_vector
 
 DEGREE_M = 111_195.0

@@ -1,4 +1,4 @@
-"""Pure: which readings a full memory has overwritten."""
+"""Pure: which readings a logger has overwritten because its memory was full."""
 
 from collections.abc import Iterable
 
@@ -10,10 +10,10 @@ from simulators.loggers.instrument import Instrument
 
 
 def overwritten(ticks: Ints, silences: Iterable[tuple[int, int]], memory: int) -> Bools:
-    """Return which readings are gone because so many came after them while nothing could be sent.
+    """Whether each reading is lost because too many followed it while nothing could be sent.
 
-    `silences` are first and last tick of each stretch in which the logger had no connection; of each, the newest
-    `memory` readings are kept.
+    `silences` holds the first and the last tick of every stretch without a connection. The newest `memory` readings of
+    each are kept.
     """
     lost = np.zeros(len(ticks), dtype=np.bool_)
     for first, last in silences:
@@ -22,6 +22,7 @@ def overwritten(ticks: Ints, silences: Iterable[tuple[int, int]], memory: int) -
 
 
 def overflowed(instrument: Instrument, ticks: Ints) -> Bools:
+    """Whether each reading is lost to a fault `memory_overflow` of the logger."""
     lost = np.zeros(len(ticks), dtype=np.bool_)
     for fault in faults_of(instrument.faults, "memory_overflow"):
         stretch = (instrument.first_tick(fault.from_s), instrument.first_tick(fault.until_s) - 1)

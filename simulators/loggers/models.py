@@ -1,13 +1,13 @@
-"""Pure: the models of logger that are simulated."""
+"""Pure: the models of logger."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoggerModel:
-    """A kind of logger: probes with their noise and steps, memory in readings, battery life in days at 20 °C.
+    """A model of logger: its probes with noise and range, its memory in readings, its battery life in days at 20 °C.
 
-    `steps_per_k` is how many steps of the converter make a kelvin; what lies beyond the range is read as its end.
+    `steps_per_k` is how many steps of the converter make one kelvin. A temperature beyond the range is read as its end.
     """
 
     name: str

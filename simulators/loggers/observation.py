@@ -1,12 +1,12 @@
-"""Pure: what a logger makes of the truth: its sensors, its clock, its battery, its memory, and what is wrong with them.
+"""Pure: what a logger has of each reading: what its probes read, its clock, battery, counters and memory.
 
-Everything follows from the instrument, the numbers of the readings (ticks, from 0 at switching on) and the truth at
-those ticks, each row by itself: a reading computed alone equals its row of a column, to the last bit.
+Everything follows from the instrument, the numbers of the readings (ticks, from 0 at switching on), and the truth at
+those ticks. Every row is computed by itself, so a reading computed alone equals its row in a column to the last bit.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,16 +18,16 @@ from simulators.loggers.instrument import Instrument
 from simulators.loggers.memory import overflowed
 from simulators.loggers.quartz_clock import shown_s
 from simulators.loggers.restarts import number_readings
-from simulators.world.noise_columns import gauss, uniform
+from simulators.world.noise import gauss, uniform
 
 _PAYLOAD, _SECOND, _AMBIENT, _SPIKES, _SPIKES_2 = range(16, 21)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrueTemperatures:
-    """What holds at each tick, in °C: at the payload, at the second probe in the neck (if there is one), outside.
+    """The true temperatures at each tick, in °C: of the payload, of the second probe in the neck, and outside.
 
-    `chill_k2_s` is `chill()` of the logger's own temperature from switching on to each tick; None is a clock at 25 °C.
+    `chill_k2_s` is explained at `quartz_clock.shown_s`.
     """
 
     payload_c: Floats
@@ -38,10 +38,10 @@ class TrueTemperatures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoggerColumns:
-    """What the logger has of each tick. `temperature_c` is NaN where it has none; `measured_s` is by its own clock.
+    """What the logger has of each tick. `measured_s` is by its own clock. `temperature_c` is NaN where it has none.
 
-    `boot` counts the restarts. Rows where `taken` is false do not exist, and what is `lost` has been overwritten;
-    `silent` are instants at which it does not transmit: those readings are sent afterwards.
+    `boot` counts the restarts. A row that was not `taken` does not exist, and one that is `lost` has been overwritten.
+    Where the logger is `silent` it does not transmit; it sends those readings later.
     """
 
     tick: Ints
@@ -57,16 +57,8 @@ class LoggerColumns:
     lost: Bools
     silent: Bools
 
-    def row(self, number: int) -> "LoggerColumns":
-        """Return one row, as columns of one."""
-        cut: dict[str, Any] = {}
-        for each in fields(self):
-            column = getattr(self, each.name)
-            cut[each.name] = None if column is None else column[number : number + 1]
-        return LoggerColumns(**cut)
-
     def sent(self, number: int) -> dict[str, Any]:
-        """Return the fields of a row that a message carries, less time and boot, which hang on the journey's clock."""
+        """Return the fields of a row that a message carries, except time and boot, which depend on the journey's clock."""
         celsius = float(self.temperature_c[number])
         reading: dict[str, Any] = {"seq": int(self.seq[number])}
         if not math.isnan(celsius):
@@ -81,10 +73,10 @@ class LoggerColumns:
 
 
 def with_stuck_values(instrument: Instrument, truth_at: Callable[[Ints], TrueTemperatures]) -> Instrument:
-    """Return the instrument with each stuck probe stuck at what it showed when the fault began.
+    """Return the instrument with every stuck probe fixed at the value it showed when the fault began.
 
-    To be called once, before `observe`: no later reading could know that value from its own truth. One that showed
-    nothing then goes on showing nothing.
+    Call this once before `observe`, which cannot know that value from later truth. A probe that showed nothing then goes
+    on showing nothing.
     """
     settled: list[Fault] = []
     for fault in instrument.faults:
@@ -102,9 +94,9 @@ def with_stuck_values(instrument: Instrument, truth_at: Callable[[Ints], TrueTem
 
 
 def observe(instrument: Instrument, ticks: Ints, truth: TrueTemperatures) -> LoggerColumns:
-    """Return what the logger has of these ticks, in any order; `truth` has a row for each.
+    """Return what the logger has of these ticks, in any order; `truth` has one row for each.
 
-    A stuck probe needs its value: see `with_held`.
+    Raises a ValueError for a stuck probe without its value; see `with_stuck_values`.
     """
     ticks = np.asarray(ticks, dtype=np.int64)
     at_s = instrument.at_s(ticks)
@@ -131,7 +123,7 @@ def observe(instrument: Instrument, ticks: Ints, truth: TrueTemperatures) -> Log
 def _probe(
     instrument: Instrument, ticks: Ints, at_s: Floats, truth: TrueTemperatures, probe: ProbeName
 ) -> tuple[Floats, Bools]:
-    """Return what a probe reads, NaN for nothing, and whether the logger takes it for sound."""
+    """Return what a probe reads, NaN for nothing, and whether the logger takes the probe for sound."""
     model, second = instrument.model, probe == "second"
     value = _place(instrument, at_s, truth, probe)
     noise = model.noise_c * gauss(instrument.key, ticks, _SECOND if second else _PAYLOAD)
@@ -149,12 +141,12 @@ def _probe(
         elif fault.kind == "probe_open":
             value, probe_ok = np.where(acts, np.nan, value), probe_ok & ~acts
         else:
-            raise ValueError("probe_stuck: at what is not known; with_held() finds it out")
+            raise ValueError("probe_stuck: its value is not known; with_stuck_values() finds it")
     return _rounded(value, model.steps_per_k), probe_ok
 
 
 def _place(instrument: Instrument, at_s: Floats, truth: TrueTemperatures, probe: ProbeName) -> Floats:
-    """Return the temperature where the probe really is."""
+    """Return the temperature at the place where the probe really is."""
     other = truth.ambient_c if truth.second_c is None else truth.second_c
     here, there = (other, truth.payload_c) if probe == "second" else (truth.payload_c, other)
     here = np.where(_any(instrument, at_s, "probe_swapped"), there, here)
@@ -166,7 +158,7 @@ def _place(instrument: Instrument, at_s: Floats, truth: TrueTemperatures, probe:
 def _spikes(key: int, ticks: Ints, fault: Fault) -> Floats:
     channel = _SPIKES_2 if fault.probe == "second" else _SPIKES
     drawn = uniform(key, ticks, channel)
-    # The same number says whether and which way: below `share` it is a spike, in its lower half a downward one.
+    # One number decides both: below `share` there is a spike, and in the lower half of that it points down.
     height = np.where(drawn < fault.share / 2, -fault.level, fault.level)
     return np.where(drawn < fault.share, height, 0.0)
 
@@ -179,5 +171,5 @@ def _any(instrument: Instrument, at_s: Floats, kind: FaultKind) -> Bools:
 
 
 def _rounded(value: Floats, steps: float) -> Floats:
-    # Divided, not multiplied by 0.1: so that 37 tenths are the float that is written 3.7.
+    # Divided by 10, not multiplied by 0.1, so that 37 tenths are the float that is written 3.7.
     return np.asarray(np.round(value * steps) / steps, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Pure: what a logger's clock shows."""
+"""Pure: what the clock of a logger shows: its drift, and what faults and people do to it."""
 
 import numpy as np
 
@@ -6,21 +6,17 @@ from simulators.arrays import Floats
 from simulators.loggers.faults import faults_of
 from simulators.loggers.instrument import DAY_S, Instrument
 
+# A tuning-fork quartz is fastest at 25 °C. Data sheets of 32.768 kHz crystals give -0.034 ppm for each K² away from it.
 TURNOVER_C = 25.0
 PARABOLA_PER_K2 = -0.034e-6
-"""How much slower a tuning-fork quartz runs for each K² away from 25 °C: the typical coefficient of data sheets of
-32.768 kHz crystals, -0.034 ppm/K²."""
-
-
-def chill(at_s: Floats, logger_c: Floats) -> Floats:
-    """Integrate (T − 25 °C)² over time by the trapezoid rule: what the clock's loss is proportional to, in K²·s."""
-    squared = (logger_c - TURNOVER_C) ** 2
-    steps = (squared[1:] + squared[:-1]) / 2 * np.diff(at_s)
-    return np.concatenate((np.zeros(1), np.cumsum(steps, dtype=np.float64)))
 
 
 def shown_s(instrument: Instrument, at_s: Floats, chill_k2_s: Floats | None = None) -> Floats:
-    """Return what the logger's clock shows at true instants: drift by quartz, then what people and faults do to it."""
+    """Return what the logger's clock shows at true instants, in seconds of journey time.
+
+    `chill_k2_s` is the integral of (T - 25 °C)² over time since the logger was switched on, in K²·s; None means a clock
+    that was at 25 °C all the time.
+    """
     elapsed_s = at_s - instrument.on_s
     shown = at_s + elapsed_s * (instrument.drift_s_per_day / DAY_S)
     if chill_k2_s is not None:

@@ -1,32 +1,33 @@
-"""Pure: scenarios put together from the ones they name."""
+"""Pure: scenarios assembled from their sheets, which name one another."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from simulators.scenarios.scenario import Scenario, Story
+from simulators.scenarios.scenario import Scenario, ScenarioError, Story
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScenarioSheet:
-    """A scenario as it is written: its own story and the names of others that it adds to, mixes, and begins with."""
+    """A scenario as its file has it: its own story, and the names of others that it builds on, mixes, or begins with."""
 
-    says: str
+    description: str
     story: Story
     builds_on: tuple[str, ...] = ()
     mix: tuple[tuple[str, float], ...] = ()
     first: tuple[str, ...] = ()
 
 
-class ScenarioError(ValueError):
-    """A scenario that cannot be run; its text says to a person what to mend."""
-
-
 def assemble(name: str, sheets: Mapping[str, ScenarioSheet]) -> Scenario:
-    """Return a scenario with all that it names put in; a name that is unknown or leads back to itself is refused."""
+    """Return a scenario with everything it names resolved.
+
+    Raises a ScenarioError for a name that is unknown, or that leads back to itself.
+    """
     sheet = sheets[name]
     first = tuple(story_of(each, sheets, (name,)) for each in sheet.first)
     if not sheet.mix:
-        return Scenario(name=name, says=sheet.says, mix=((1.0, story_of(name, sheets)),), first=first)
+        return Scenario(
+            name=name, description=sheet.description, mix=((1.0, story_of(name, sheets)),), first=first
+        )
     mix = []
     for each, weight in sheet.mix:
         part = _sheet(each, sheets, (name,))
@@ -34,20 +35,23 @@ def assemble(name: str, sheets: Mapping[str, ScenarioSheet]) -> Scenario:
             mix += [(weight * w, story_of(inner, sheets, (name, each))) for inner, w in _shares(part)]
         else:
             mix.append((weight, story_of(each, sheets, (name,))))
-    return Scenario(name=name, says=sheet.says, mix=tuple(mix), first=first)
+    return Scenario(name=name, description=sheet.description, mix=tuple(mix), first=first)
 
 
 def _shares(sheet: ScenarioSheet) -> Iterator[tuple[str, float]]:
+    """Yield each name of a mix with its share of the whole."""
     total = sum(weight for _, weight in sheet.mix)
     for name, weight in sheet.mix:
         yield name, weight / total
 
 
 def story_of(name: str, sheets: Mapping[str, ScenarioSheet], through: Sequence[str] = ()) -> Story:
-    """Return the story of a scenario that is no mix, over those that it adds to, in their order."""
+    """Return the story of a scenario that is not a mix, laid over those that it builds on, in their order."""
     sheet = _sheet(name, sheets, through)
     if sheet.mix:
-        raise ScenarioError(f"{' -> '.join((*through, name))}: {name} is a mix, and a story is needed here")
+        raise ScenarioError(
+            f"{' -> '.join((*through, name))}: {name} is a mix, but only a single story can be used here"
+        )
     story = Story(name=name)
     for base in sheet.builds_on:
         story = story_of(base, sheets, (*through, name)).over(story)
@@ -58,5 +62,5 @@ def _sheet(name: str, sheets: Mapping[str, ScenarioSheet], through: Sequence[str
     if name in through:
         raise ScenarioError(f"{' -> '.join((*through, name))}: a scenario cannot be part of itself")
     if name not in sheets:
-        raise ScenarioError(f"{through[-1]} names {name!r}, and there is no such scenario")
+        raise ScenarioError(f"{through[-1]} names {name!r}, but there is no such scenario")
     return sheets[name]

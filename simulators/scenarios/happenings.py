@@ -1,4 +1,4 @@
-"""Pure: what can happen to a shipment and its logger."""
+"""Pure: what can happen to a shipment and its logger: troubles, detours and faults, with their usual extent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,17 +25,17 @@ HAPPENING_KINDS: tuple[HappeningKind, ...] = (*TROUBLES, *DETOUR_KINDS, *FAULT_K
 
 Bounds = tuple[float, float]
 
-# What `amount` means to a trouble, and what it is where a scenario does not say.
+# What `amount` means to a trouble, and the range that it is drawn from unless a scenario says otherwise.
 TROUBLE_AMOUNTS: Mapping[Trouble, tuple[str, Bounds]] = {
     "tipped": ("degrees from upright", (80, 100)),
     "upside_down": ("degrees from upright", (165, 180)),
-    "hot_tarmac": ("K by which the sun makes it warmer", (45, 52)),
-    "cold_apron": ("K by which it is warmer, below 0", (-45, -38)),
+    "hot_tarmac": ("K that the sun adds", (45, 52)),
+    "cold_apron": ("K that the frost adds, below 0", (-45, -38)),
     "leaking": ("times the heat leak of a sound vacuum", (3, 5)),
     "dropped": ("g of the shock", (40, 90)),
     "forced_air": ("share of the full effect", (0.3, 1)),
 }
-# How long things last, in minutes, where a scenario does not say; all else lasts until the end.
+# How long things last, in minutes, unless a scenario says otherwise. Anything else lasts to the end of the journey.
 LASTS_MIN: Mapping[HappeningKind, Bounds] = {
     "delayed": (120, 480),
     "missed_connection": (480, 1440),
@@ -49,11 +49,11 @@ LASTS_MIN: Mapping[HappeningKind, Bounds] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoryHappening:
-    """Something that begins so many minutes after a stage did, and lasts; what is drawn from ranges has two numbers.
+    """Something that begins some minutes after a stage began, and lasts a while. Ranges are drawn from, once a journey.
 
-    `which` is the so-manieth of such a stage, -1 the last. A negative `after_min` is before the stage. A detour lengthens
-    its stage instead. `amount`, `probe` and `share` are what AMOUNTS, or `faults.Fault`, say for the kind. `chance` is
-    how likely it is to happen at all.
+    `which` is the index of the leg among those of the stage, -1 the last. A negative `after_min` lies before the stage. A
+    detour lengthens its stage instead. `amount`, `probe` and `share` mean what TROUBLE_AMOUNTS, or `faults.Fault`, says for
+    the kind. `chance` is the probability that it happens at all.
     """
 
     what: HappeningKind
@@ -68,12 +68,15 @@ class StoryHappening:
 
 
 def is_trouble(what: HappeningKind) -> TypeGuard[Trouble]:
+    """Whether a kind is a trouble of the shipper."""
     return what in TROUBLES
 
 
 def is_detour(what: HappeningKind) -> TypeGuard[DetourKind]:
+    """Whether a kind is a detour of the route."""
     return what in DETOUR_KINDS
 
 
 def is_fault(what: HappeningKind) -> TypeGuard[FaultKind]:
+    """Whether a kind is a fault of the logger."""
     return what in FAULT_KINDS

@@ -1,4 +1,4 @@
-"""Pure: scenarios as data: what happens to a shipment and to its logger, and which mix of that a fleet meets."""
+"""Pure: scenarios as data: what happens to one shipment, and the mix of stories that a fleet goes through."""
 
 from dataclasses import dataclass, replace
 
@@ -8,12 +8,16 @@ from simulators.world.legs import Stage
 from simulators.world.shippers import USUAL_SHIPPERS
 
 
+class ScenarioError(ValueError):
+    """A scenario cannot be run; the text says to a person what to correct."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Story:
-    """What one shipment goes through: in which shipper, on which lanes, how fast, with which stays other than usual.
+    """What one shipment goes through: its shipper, its lane, its pace, and what happens to it.
 
-    `charge` is the range of the share of a full charge; None is as its model is. `leak` multiplies the heat leak of
-    the unit. `amended` tells a scenario that lies over another where it says something of its own.
+    None means the usual. `charge` is a range of shares of a full charge. `leak` is a range of factors on the heat leak of
+    the unit. `stays_min` overrides how long stages take.
     """
 
     name: str
@@ -26,15 +30,17 @@ class Story:
     happenings: tuple[StoryHappening, ...] = ()
 
     @property
-    def carriers(self) -> tuple[str, ...]:
+    def possible_shippers(self) -> tuple[str, ...]:
+        """Return the names of the shippers that the story may use."""
         return USUAL_SHIPPERS if self.shippers is None else self.shippers
 
     @property
-    def ways(self) -> tuple[tuple[str, ...], ...]:
+    def possible_lanes(self) -> tuple[tuple[str, ...], ...]:
+        """Return the lanes that the story may use."""
         return LANES if self.lanes is None else self.lanes
 
     def over(self, base: "Story") -> "Story":
-        """Return the base with all that this one says on top: its happenings besides, its other words instead."""
+        """Return `base` with this story laid over it: happenings are added, everything else that is set here replaces the base's."""
         return replace(
             base,
             name=self.name,
@@ -50,16 +56,16 @@ class Story:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scenario:
-    """A mix of stories by weight; those in `first` are what the first loggers of a fleet go through, in order."""
+    """A mix of stories, each with its weight. The first loggers of a fleet go through those in `first`, in order."""
 
     name: str
-    says: str
+    description: str
     mix: tuple[tuple[float, Story], ...]
     first: tuple[Story, ...] = ()
 
 
 def on_lane(scenario: Scenario, lane: tuple[str, ...]) -> Scenario:
-    """Return a scenario whose shipments all take one lane: airports in order, by IATA code."""
+    """Return the scenario with every shipment on one lane: IATA codes of airports, in order."""
     return replace(
         scenario,
         mix=tuple((weight, replace(story, lanes=(lane,))) for weight, story in scenario.mix),

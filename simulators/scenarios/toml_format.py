@@ -1,4 +1,4 @@
-"""The TOML format of scenarios."""
+"""The TOML format of scenarios: what a file may say, and the errors when it says something else."""
 
 import tomllib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from simulators.loggers.faults import FAULT_KINDS, Fault, ProbeName
-from simulators.scenarios.assembly import ScenarioError, ScenarioSheet
+from simulators.scenarios.assembly import ScenarioSheet
 from simulators.scenarios.happenings import (
     HAPPENING_KINDS,
     LASTS_MIN,
@@ -24,7 +24,7 @@ from simulators.scenarios.happenings import (
     HappeningKind,
     StoryHappening,
 )
-from simulators.scenarios.scenario import Story
+from simulators.scenarios.scenario import ScenarioError, Story
 from simulators.world.airports import load_airports
 from simulators.world.lanes import LANES, SHORT_LANES, TravelPace
 from simulators.world.legs import Stage
@@ -41,13 +41,15 @@ def _rising(bounds: Bounds) -> Bounds:
 
 def _known(what: object) -> object:
     if what not in HAPPENING_KINDS:
-        raise ValueError(f"nothing called {what!r} can happen; there are {', '.join(HAPPENING_KINDS)}")
+        raise ValueError(
+            f"{what!r} is not something that can happen; choose from {', '.join(HAPPENING_KINDS)}"
+        )
     return what
 
 
 def _positive(bounds: Bounds) -> Bounds:
     if bounds[0] <= 0:
-        raise ValueError("numbers above 0 are needed")
+        raise ValueError("the numbers must be above 0")
     return bounds
 
 
@@ -73,7 +75,7 @@ class HappeningTable(_Strict):
     chance: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> "HappeningTable":
+    def _check_amount(self) -> "HappeningTable":
         if self.what in FAULT_KINDS:
             lasts_min = self.lasts_min or LASTS_MIN.get(self.what)
             until_s = {} if lasts_min is None else {"until_s": lasts_min[0]}
@@ -85,7 +87,7 @@ class HappeningTable(_Strict):
 
 
 class ScenarioFile(_Strict):
-    """A whole file."""
+    """The content of a file."""
 
     says: Annotated[str, Field(pattern=r"^\S.*\.$")]
     builds_on: Annotated[list[str], Field(alias="with")] = []
@@ -100,10 +102,10 @@ class ScenarioFile(_Strict):
     happens: list[HappeningTable] = []
 
     @model_validator(mode="after")
-    def _names_are_known(self) -> "ScenarioFile":
+    def _check_names(self) -> "ScenarioFile":
         for shipper in self.shippers or ():
             if shipper not in SHIPPERS:
-                raise ValueError(f"there is no shipper {shipper!r}; there are {', '.join(SHIPPERS)}")
+                raise ValueError(f"there is no shipper {shipper!r}; choose from {', '.join(SHIPPERS)}")
         if isinstance(self.lanes, str) and self.lanes not in LANES_BY_NAME:
             raise ValueError(f"lanes: {self.lanes!r} is neither a list nor one of {', '.join(LANES_BY_NAME)}")
         for lane in self.lanes if isinstance(self.lanes, list) else ():
@@ -111,15 +113,16 @@ class ScenarioFile(_Strict):
                 if code not in load_airports():
                     raise ValueError(f"lanes: there is no airport {code!r}")
         if self.charge is not None and self.charge[1] > 1:
-            raise ValueError("charge: the most is 1, a full one")
+            raise ValueError("charge: the most is 1, a full charge")
         story = self.shippers or self.lanes or self.pace or self.stays_min or self.charge or self.leak
         if self.mix and (self.builds_on or self.happens or story):
-            raise ValueError("a mix only says which scenarios it mixes; what happens is theirs to say")
+            raise ValueError("a mix only names the scenarios it mixes; what happens belongs in those")
         return self
 
     def sheet(self, name: str) -> ScenarioSheet:
+        """Return the file as the sheet of a scenario."""
         return ScenarioSheet(
-            says=self.says,
+            description=self.says,
             builds_on=tuple(self.builds_on),
             mix=tuple(self.mix.items()),
             first=tuple(self.first),
@@ -143,11 +146,11 @@ def _lanes(said: str | list[list[str]] | None) -> tuple[tuple[str, ...], ...] | 
 
 
 def parse_scenario(name: str, text: str) -> ScenarioSheet:
-    """Read a scenario's text; what is wrong with it raises a ScenarioError that names place and reason."""
+    """Read the text of a scenario. Raises a ScenarioError that names the place of the mistake and the reason."""
     try:
         return ScenarioFile.model_validate(tomllib.loads(text)).sheet(name)
     except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(f"scenario {name}: this is no TOML: {error}") from None
+        raise ScenarioError(f"scenario {name}: not valid TOML: {error}") from None
     except ValidationError as error:
         raise ScenarioError(
             f"scenario {name}: {'; '.join(_message(each) for each in error.errors())}"

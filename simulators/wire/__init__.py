@@ -1,1 +1,1 @@
-"""What passes between simulated loggers and the service: MQTT messages, acknowledgements, API calls, recordings."""
+"""Everything that passes between simulated loggers and the service: messages, acknowledgements, HTTP calls."""

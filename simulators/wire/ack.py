@@ -9,7 +9,7 @@ from simulators.wire.ranges import SeqRange
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ack:
-    """What the service has of one boot: up to `highest` all but `missing`."""
+    """Which readings of one boot the service has stored: all up to `highest`, except those in `missing`."""
 
     boot: int
     missing: tuple[SeqRange, ...]
@@ -17,7 +17,7 @@ class Ack:
 
 
 def parse_ack(payload: bytes) -> Ack | None:
-    """Read an acknowledgement; None where it is not one, for which a logger just goes on waiting."""
+    """Read an acknowledgement; None where the payload is not one, in which case a logger just keeps waiting."""
     try:
         said = orjson.loads(payload)
         missing = tuple((int(first), int(last)) for first, last in said.get("missing", ()))

@@ -1,4 +1,4 @@
-"""Pure: lanes between real airports, and the legs of a journey along them, as they are planned."""
+"""Lanes between real airports, and the planned legs of a journey along one. Durations are drawn from a seeded generator."""
 
 import math
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ Stays = Mapping[Stage, tuple[float, float]]
 CRUISE_KM_S = 850 / 3600
 TAXI_AND_CLIMB_S = 1800
 
-# How long a stage takes, in minutes, where a story does not say otherwise. A flight takes what its distance takes.
-# Within hours somebody who watches sees something; door to door most cell therapies take two to six days.
+# How long each stage takes, in minutes, unless a story says otherwise. The distance sets the length of a flight.
+# "hours" is short enough to watch; most cell therapies take two to six days door to door.
 STAYS_MIN: dict[TravelPace, dict[Stage, tuple[float, float]]] = {
     "hours": {"pick-up": (25, 60), "hub": (45, 150), "customs": (40, 240), "delivery": (25, 75)},
     "days": {"pick-up": (120, 420), "hub": (960, 2700), "customs": (960, 2880), "delivery": (120, 480)},
@@ -42,11 +42,12 @@ LANES = (
     ("BRU", "VIE"),
 )
 SHORT_LANES = (("ZRH", "AMS"), ("MUC", "CPH"), ("LHR", "FRA"))
-# Where what was put on the wrong aircraft turns up.
-ELSEWHERE = ("CGN", "LEJ", "SDF", "MEM", "DXB", "HKG", "ANC", "LUX")
+# Where a shipment on the wrong aircraft ends up.
+WRONG_HUBS = ("CGN", "LEJ", "SDF", "MEM", "DXB", "HKG", "ANC", "LUX")
 
 
 def flight_s(origin: Waypoint, destination: Waypoint) -> float:
+    """Return how long a flight between two places takes, in seconds."""
     return TAXI_AND_CLIMB_S + distance_km(origin, destination) / CRUISE_KM_S
 
 
@@ -58,7 +59,10 @@ def plan_legs(
     random: Random,
     pace: TravelPace = "hours",
 ) -> tuple[JourneyLeg, ...]:
-    """Return the legs from a site near the first airport to a site near the last, one after the other."""
+    """Return the planned legs of a journey along a lane, from a site near the first airport to one near the last.
+
+    `lane` holds IATA codes. `stays_min` overrides how long stages take, as ranges of minutes.
+    """
     stops = [airports[code] for code in lane]
     stays = STAYS_MIN[pace] | dict(stays_min)
     legs: list[JourneyLeg] = []
@@ -83,7 +87,7 @@ def plan_legs(
 
 
 def _site(kind: str, airport: Airport, random: Random) -> Waypoint:
-    # 5 to 25 km off in any direction; a degree of latitude is 111 km.
+    # 5 to 25 km away in any direction; a degree of latitude is 111 km.
     bearing, km = random.uniform(0, 2 * math.pi), random.uniform(5, 25)
     lat = airport.lat + km / 111 * math.cos(bearing)
     lon = airport.lon + km / 111 * math.sin(bearing) / math.cos(math.radians(airport.lat))

@@ -15,19 +15,19 @@ HOUR = 3600.0
 FIGURES = {
     "nitrogen": {"capacity": 3.3, "loss": 0.33, "warms_s": 12.4 * HOUR},
     "dry-ice": {"capacity": 12.0, "loss": 2.4, "warms_s": 10 * HOUR},
-    "phase-change": {"capacity": 8.0, "loss": 0.015, "warms_s": 24 * HOUR, "holds_c": 5.0},
+    "phase-change": {"capacity": 8.0, "loss": 0.015, "warms_s": 24 * HOUR, "melts_c": 5.0},
 }
 STARTS_C = {"nitrogen": -190.0, "dry-ice": -78.0, "phase-change": 5.0}
 
 
 def units(coolant):
     return st.builds(
-        lambda charge, unit, tilts: ShipperFigures.of(
+        lambda charge, leak, tilt_share: ShipperFigures.of(
             **FIGURES[coolant],
             charge=charge * FIGURES[coolant]["capacity"],
-            unit=unit,
-            tilts=tilts,
-            dynamic=1.4,
+            leak=leak,
+            tilt_share=tilt_share,
+            moving=1.4,
         ),
         st.floats(0, 1),
         st.floats(0.7, 1.4),

@@ -10,7 +10,7 @@ from simulators.fleet.settings import SimulationSettings, check_settings
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"scenario": "nope"}, "'nope' is no scenario: choose from ambient-for-payload, "),
+        ({"scenario": "nope"}, "there is no scenario 'nope': choose from ambient-for-payload, "),
         ({"fleet": 0}, "at least one logger"),
         ({"seed": -1}, "seed"),
         ({"memory": 0}, "holds one reading at least"),

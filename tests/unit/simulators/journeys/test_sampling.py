@@ -13,8 +13,6 @@ from simulators.journeys.payloads import BLOCK, payload
 from simulators.journeys.ticks import taken_ms, ticks_taken_by
 from simulators.loggers.faults import FAULT_KINDS
 from simulators.scenarios.load import load_library, load_scenario
-from simulators.world.legs import leg_at
-from simulators.world.places import Waypoint, distance_km
 
 
 def test_the_same_seed_gives_the_same_bytes(fleet_in):
@@ -86,24 +84,6 @@ def test_no_reading_has_the_time_of_another(fleet_in, speed):
     times = observe_journey(journey, range(journey.readings)).measured_ms.tolist()
     assert len(set(times)) == len(times)
     assert times == sorted(times)
-
-
-def test_positions_are_near_where_the_leg_is_and_there_is_none_in_flight(fleet_in):
-    for index in range(4):
-        journey = next(fleet_in().journeys(index))
-        known = {"flight": 0, "pick-up": 0, "hub": 0}
-        for tick, sent in enumerate(readings(journey, range(journey.readings))):
-            at_s = journey.on_s + tick * 60
-            leg = leg_at(journey.legs, at_s)
-            if "lat" not in sent:
-                continue
-            known[leg.stage] = known.get(leg.stage, 0) + 1
-            off_km = distance_km(Waypoint("", sent["lat"], sent["lon"]), Waypoint("", *leg.position(at_s)))
-            assert off_km * 1000 < 3 * sent["accuracy_m"]
-            assert sent["accuracy_m"] < 61
-        assert known["flight"] == 0
-        assert known["pick-up"] > 15
-        assert known["hub"] > 5
 
 
 def test_flight_mode_is_announced_before_take_off_and_until_landing(journey):

@@ -12,9 +12,7 @@ from simulators.loggers.instrument import Instrument, draw_instrument
 from simulators.loggers.memory import overwritten
 from simulators.loggers.models import MODELS
 from simulators.loggers.observation import TrueTemperatures, observe, with_stuck_values
-from simulators.loggers.quartz_clock import chill
-from simulators.loggers.restarts import tick_of
-from simulators.world import noise, noise_columns
+from simulators.loggers.quartz_clock import TURNOVER_C
 
 DAY = 86_400
 TICKS = np.arange(600)
@@ -34,6 +32,13 @@ def truth_at(ticks, at_c=-190.0):
         ambient_c=np.full(len(ticks), 20.0),
         second_c=at_c + 15 + ticks / 100.0,
     )
+
+
+def chill(at_s, logger_c):
+    """The integral of (T - 25 °C)² over time, by the trapezoid rule."""
+    squared = (logger_c - TURNOVER_C) ** 2
+    steps = (squared[1:] + squared[:-1]) / 2 * np.diff(at_s)
+    return np.concatenate((np.zeros(1), np.cumsum(steps)))
 
 
 def fault(kind, **how):
@@ -126,7 +131,7 @@ def test_stuck_while_open_goes_on_showing_nothing():
 
 
 def test_a_stuck_probe_without_its_value_is_refused():
-    with pytest.raises(ValueError, match="with_held"):
+    with pytest.raises(ValueError, match="with_stuck_values"):
         observe(replace(EXACT, faults=(fault("probe_stuck"),)), TICKS, truth_at(TICKS))
 
 
@@ -181,9 +186,7 @@ def test_a_reboot_counts_anew_after_a_pause():
     assert np.flatnonzero(~columns.taken).tolist() == list(range(FROM, UNTIL))
     assert columns.boot[[FROM - 1, UNTIL]].tolist() == [0, 1]
     assert columns.seq[[FROM - 1, UNTIL, UNTIL + 1]].tolist() == [FROM - 1, 0, 1]
-    rebooted = replace(EXACT, faults=(fault("reboot"),))
-    for tick in (0, FROM - 1, UNTIL, 599):
-        assert tick_of(rebooted, columns.boot[tick], columns.seq[tick]) == tick
+    assert columns.seq[[UNTIL, 599]].tolist() == [0, 599 - UNTIL]
 
 
 def test_a_clock_that_gains():
@@ -244,15 +247,15 @@ def test_what_is_beyond_the_range_is_read_as_its_end():
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ({"kind": "probe_melts"}, "there is no fault 'probe_melts'; there are probe_open"),
+        ({"kind": "probe_melts"}, "there is no fault 'probe_melts'; choose from probe_open"),
         ({"kind": "silent", "amount": 3}, "silent takes no amount"),
-        ({"kind": "zone_mistake", "amount": 1.5}, "whole hours"),
+        ({"kind": "zone_mistake", "amount": 1.5}, "a whole number"),
         ({"kind": "duplicate_timestamps", "amount": 0}, "at least 1"),
-        ({"kind": "probe_open", "amount": float("nan")}, "a number is needed"),
+        ({"kind": "probe_open", "amount": float("nan")}, "it must be a number"),
         ({"kind": "silent", "until_s": -1.0}, "ends at -1 s"),
-        ({"kind": "reboot"}, "an end is needed"),
-        ({"kind": "memory_overflow"}, "an end is needed, when the logger is read out"),
-        ({"kind": "probe_spikes", "share": 2}, "from 0 to 1"),
+        ({"kind": "reboot"}, "it needs an end"),
+        ({"kind": "memory_overflow"}, "it needs an end, when the logger is read out"),
+        ({"kind": "probe_spikes", "share": 2}, "must be from 0 to 1"),
     ],
 )
 def test_faults_that_make_no_sense(how, says):
@@ -285,14 +288,6 @@ def test_random_access_equals_the_sequence(instrument, picked):
     for tick in picked:
         alone = observe(settled, np.array([tick]), truth(np.array([tick])))
         for each in fields(alone):
-            one, row = getattr(alone, each.name), getattr(everything.row(tick), each.name)
+            one, row = getattr(alone, each.name), getattr(everything, each.name)[tick : tick + 1]
             assert one.tobytes() == row.tobytes(), each.name
         assert alone.sent(0) == everything.sent(tick)
-
-
-@given(st.integers(0, 2**64 - 1), st.integers(0, 2**40), st.integers(0, 40))
-def test_noise_by_columns_is_the_noise_one_by_one(key, tick, channel):
-    ticks = np.array([tick, tick + 1])
-    for name in ("gauss", "uniform"):
-        one_by_one = [getattr(noise, name)(key, each, channel) for each in (tick, tick + 1)]
-        assert getattr(noise_columns, name)(key, ticks, channel).tolist() == one_by_one

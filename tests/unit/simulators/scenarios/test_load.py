@@ -15,7 +15,7 @@ SAYS = 'says = "Something happens."\n'
 
 def test_there_are_at_least_twenty_that_say_what_they_are():
     assert len(load_library()) >= 30
-    assert all(sheet.says.endswith(".") for sheet in load_library().values())
+    assert all(sheet.description.endswith(".") for sheet in load_library().values())
     for name in load_library():
         assert load_scenario(name).mix
 
@@ -48,18 +48,18 @@ def test_a_users_own_file_is_named_after_itself(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("says = ", "this is no TOML"),
+        ("says = ", "not valid TOML"),
         ("", "says: Field required"),
         (SAYS + "colour = 1", "colour: Extra inputs are not permitted"),
-        (SAYS + 'shippers = ["bucket"]', "there is no shipper 'bucket'; there are nitrogen, "),
+        (SAYS + 'shippers = ["bucket"]', "there is no shipper 'bucket'; choose from nitrogen, "),
         (SAYS + 'lanes = [["FRA", "XXX"]]', "there is no airport 'XXX'"),
         (SAYS + 'lanes = "long"', "'long' is neither a list nor one of all, short"),
         (SAYS + "charge = [0.5, 1.5]", "the most is 1"),
         (SAYS + "charge = [0.5, 0.2]", "charge: the range goes from 0.5 down to 0.2"),
-        (SAYS + "charge = [0.2, 0.5]\n[mix]\nquiet-but-fine = 1", "a mix only says which scenarios it mixes"),
+        (SAYS + "charge = [0.2, 0.5]\n[mix]\nquiet-but-fine = 1", "a mix only names the scenarios it mixes"),
         (
             SAYS + '[[happens]]\nwhat = "eaten"\nstage = "hub"',
-            "happens[0].what: nothing called 'eaten' can happen; there are lid_open, ",
+            "happens[0].what: 'eaten' is not something that can happen; choose from lid_open, ",
         ),
         (
             SAYS + '[[happens]]\nwhat = "lid_open"\nstage = "hubb"',
@@ -82,9 +82,9 @@ def test_what_is_wrong_is_said(text, told):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('with = ["nowhere"]', "mine names 'nowhere', and there is no such scenario"),
+        ('with = ["nowhere"]', "mine names 'nowhere', but there is no such scenario"),
         ('with = ["mine"]', "mine -> mine: a scenario cannot be part of itself"),
-        ('with = ["demo"]', "mine -> demo: demo is a mix, and a story is needed here"),
+        ('with = ["demo"]', "mine -> demo: demo is a mix, but only a single story can be used here"),
         ("[mix]\nmine = 1", "mine -> mine: a scenario cannot be part of itself"),
     ],
 )
@@ -98,7 +98,7 @@ def test_names_that_lead_nowhere_are_said(tmp_path, text, told):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("picnic", "'picnic' is no scenario: choose from ambient-for-payload, "),
+        ("picnic", "there is no scenario 'picnic': choose from ambient-for-payload, "),
         ("no/such.toml", "No such file"),
     ],
 )
@@ -113,7 +113,7 @@ GUIDE = (Path(__file__).parents[4] / "docs" / "simulator.md").read_text()
 def test_the_guide_lists_the_scenarios_with_what_they_say():
     rows = re.findall(r"^\| `([a-z-]+)` \| (.+\.) \|$", GUIDE, re.MULTILINE)
     assert {name: says for name, says in rows if name in load_library()} == {
-        name: sheet.says for name, sheet in load_library().items()
+        name: sheet.description for name, sheet in load_library().items()
     }
 
 

@@ -79,4 +79,4 @@ def test_most_of_the_demo_is_fine_and_one_is_amended_after_landing(fleet_in, see
 
 
 def test_every_scenario_says_what_it_is():
-    assert all(scenario.says.endswith(".") for scenario in load_library().values())
+    assert all(scenario.description.endswith(".") for scenario in load_library().values())

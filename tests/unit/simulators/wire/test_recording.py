@@ -57,7 +57,7 @@ def test_one_that_breaks_off_gives_what_it_has(tmp_path):
     file = write(tmp_path / "fleet.gz", MESSAGES * 500)
     file.write_bytes(file.read_bytes()[:-10])
     got = []
-    with pytest.raises(RecordingError, match=r"breaks off after line \d+"):
+    with pytest.raises(RecordingError, match=r"is cut off after line \d+"):
         got.extend(read_recording(file))
     broken = iter(read_recording(file))
     assert next(broken) == MESSAGES[0]
@@ -68,7 +68,7 @@ def test_one_that_breaks_off_gives_what_it_has(tmp_path):
     [
         ("Time,Temp\n", "is not a recording"),
         ("", "is not a recording"),
-        ('{"recording": 2}\n', "version 2; 1 can be read"),
+        ('{"recording": 2}\n', "version 2; only version 1 can be read"),
         ('{"recording": 1}\n{"at": 1, "topic": "a"}\n', "line 2 is not a recorded message"),
         ('{"recording": 1}\n{"at": 1, "to', "line 2 is not a recorded message"),
         ('{"recording": 1}\n[]\n', "line 2 is not a recorded message"),

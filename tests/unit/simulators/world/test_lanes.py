@@ -1,4 +1,4 @@
-"""Legs and positions between real airports."""
+"""Planned legs between real airports."""
 
 from itertools import pairwise
 from random import Random
@@ -6,8 +6,8 @@ from random import Random
 import pytest
 
 from simulators.world.lanes import LANES, SHORT_LANES, plan_legs
-from simulators.world.legs import JourneyLeg, leg_at, leg_of_stage
-from simulators.world.places import Waypoint, along, distance_km
+from simulators.world.legs import leg_of_stage
+from simulators.world.places import Waypoint, distance_km
 
 FRANKFURT = Waypoint("Frankfurt", 50.0264, 8.54313)
 NEW_YORK = Waypoint("New York", 40.639928, -73.778692)
@@ -15,23 +15,6 @@ NEW_YORK = Waypoint("New York", 40.639928, -73.778692)
 
 def test_distance_frankfurt_new_york():
     assert distance_km(FRANKFURT, NEW_YORK) == pytest.approx(6180, rel=0.01)
-
-
-def test_positions_lie_on_the_great_circle():
-    def at(share):
-        return along(FRANKFURT, NEW_YORK, share)
-
-    assert at(0) == pytest.approx((FRANKFURT.lat, FRANKFURT.lon))
-    assert at(1) == pytest.approx((NEW_YORK.lat, NEW_YORK.lon))
-    assert at(0.5)[0] > FRANKFURT.lat  # the short way goes north
-    for share in (0.1, 0.25, 0.5, 0.9):
-        there = Waypoint("", *at(share))
-        assert distance_km(FRANKFURT, there) == pytest.approx(share * distance_km(FRANKFURT, NEW_YORK))
-        assert distance_km(there, NEW_YORK) == pytest.approx((1 - share) * distance_km(FRANKFURT, NEW_YORK))
-
-
-def test_a_stay_does_not_move():
-    assert along(NEW_YORK, NEW_YORK, 0.5) == pytest.approx((NEW_YORK.lat, NEW_YORK.lon))
 
 
 @pytest.mark.parametrize("lane", LANES, ids="-".join)
@@ -64,19 +47,7 @@ def test_stays_can_be_given(airports):
     assert next(leg.ends_s - leg.begins_s for leg in legs if leg.stage == "hub") == pytest.approx(6000)
 
 
-def test_before_departure_the_first_leg_and_after_delivery_the_last():
-    def leg(begins_s, ends_s):
-        return JourneyLeg(
-            stage="hub", origin=FRANKFURT, destination=NEW_YORK, begins_s=begins_s, ends_s=ends_s
-        )
-
-    legs = (leg(10, 20), leg(20, 30))
-    assert [leg_at(legs, at).begins_s for at in (0, 10, 19, 20, 29, 30, 99)] == [10, 10, 10, 20, 20, 20, 20]
-    assert legs[0].position(0) == pytest.approx((FRANKFURT.lat, FRANKFURT.lon))
-    assert legs[1].position(99) == pytest.approx((NEW_YORK.lat, NEW_YORK.lon))
-
-
-def test_the_so_manieth_of_a_stage(airports):
+def test_a_leg_is_found_by_its_stage(airports):
     legs = plan_legs(("MUC", "FRA", "BOS"), airports, 0.0, {}, Random(1))
     flights = [leg for leg in legs if leg.stage == "flight"]
     assert [leg_of_stage(legs, "flight", which) for which in (0, 1, 7, -1)] == [flights[0], *flights[1:] * 3]
