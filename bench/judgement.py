@@ -7,7 +7,7 @@ from alerts.excursions.fold_trace import evaluate_trace
 from alerts.kinds import KINDS
 from alerts.model import AlertKind, Instant, to_instant
 from bench.shipments import HOUR, Alert, Course, Estimate, wall
-from simulators.world.clock import look_time, rfc3339
+from simulators.instants import moment, rfc3339
 
 PROBE_FAULTS = frozenset(
     {"probe_open", "probe_short", "probe_stuck", "probe_spikes", "ambient_instead", "probe_swapped"}
@@ -212,4 +212,4 @@ def _instant(text: str) -> Instant:
 
 
 def _text(at: Instant) -> str:
-    return rfc3339(look_time(at // 1000))
+    return rfc3339(moment(at // 1000))

@@ -21,7 +21,7 @@ from bench.machine import facts
 from bench.report import Measure, Result, Verdict, progress
 from bench.shipments import HOUR, course
 from simulators.fleet.offline import cases
-from simulators.scenarios.files import scenario
+from simulators.scenarios.load import load_scenario
 from simulators.world.airports import load_airports
 
 COUNT, NORMAL = 2000, 400
@@ -79,7 +79,7 @@ def judge_all(work: Sequence[Chunk], workers: int) -> list[Judged]:
 def judge(chunk: Chunk) -> list[Judged]:
     """Judge some shipments of a scenario."""
     name, seed, count = chunk
-    simulated = cases(scenario(name), load_airports(), seed=seed, count=count, start=START)
+    simulated = cases(load_scenario(name), load_airports(), seed=seed, count=count, start=START)
     return [judged(course(case)) for case in simulated]
 
 

@@ -25,13 +25,15 @@ from paho.mqtt.enums import CallbackAPIVersion
 from api.embedded import embedded_servers
 from bench.report import BenchError, Measure, Result, progress
 from simulators.fleet.fleet import Fleet
-from simulators.fleet.run import SimulationSettings, SimulationSummary, run
+from simulators.fleet.run import SimulationSummary, run
+from simulators.fleet.settings import SimulationSettings
+from simulators.instants import milliseconds
 from simulators.journeys.journey import TOGETHER, Journey, solve_together
-from simulators.journeys.sampling import payload
+from simulators.journeys.payloads import payload
 from simulators.journeys.surroundings import surroundings
-from simulators.scenarios.files import scenario
+from simulators.scenarios.load import load_scenario
 from simulators.world.airports import load_airports
-from simulators.world.clock import JourneyClock, milliseconds
+from simulators.world.clock import JourneyClock
 
 SCENARIO = "everyday"
 STEPPED, MADE = 8 * TOGETHER, 1000
@@ -176,7 +178,7 @@ def _result(given: argparse.Namespace, moments: list[Moment]) -> Result:
 def _journeys(count: int) -> list[Journey]:
     start = datetime(2026, 3, 1, 8, tzinfo=UTC)
     drawn = Fleet(
-        scenario=scenario(SCENARIO),
+        scenario=load_scenario(SCENARIO),
         size=count,
         seed=1,
         clock=JourneyClock(milliseconds(start), 1.0),

@@ -1,1 +1,1 @@
-"""Simulated loggers, lanes and dewars; independent of the service that they exercise."""
+"""Simulated shipments, dewars and loggers. They know nothing of the service that they test."""

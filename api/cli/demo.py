@@ -21,8 +21,8 @@ from api.embedded.folder import usable
 from api.errors import StoppedError
 from api.roles import ALL_ROLES
 from api.settings import Settings
-from simulators.fleet.run import SimulationSettings
 from simulators.fleet.run import run as run_simulation
+from simulators.fleet.settings import SimulationSettings
 
 REFRESH_S = 1.0
 PLAIN_EVERY_S = 5.0

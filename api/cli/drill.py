@@ -20,13 +20,14 @@ from api.cli.progress import count
 from api.cli.simulate import Progress
 from api.errors import StartError, UnfinishedError
 from api.settings import MQTT_HINT, Settings, SettingsError, required
-from simulators.fleet.publish import BrokerRefusedError
-from simulators.fleet.register import RegistrationRefusedError, api_client
-from simulators.fleet.run import SimulationSettings, fleet_of
+from simulators.fleet.registrar import RegistrationRefusedError
 from simulators.fleet.run import run as run_simulation
+from simulators.fleet.settings import SimulationSettings, build_fleet
 from simulators.fleet.truth_file import truth_of
-from simulators.fleet.upload import now_ms
-from simulators.world.clock import milliseconds
+from simulators.instants import milliseconds
+from simulators.wall_clock import now_ms
+from simulators.wire.api_client import api_client
+from simulators.wire.publisher import BrokerLoginRefusedError
 
 SETTLES_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.5
@@ -68,7 +69,7 @@ async def drill_lane(settings: Settings, wanted: Wanted, json_file: Path | None)
     with stopped_by_signals() as stop:
         try:
             summary = await run_simulation(simulation, on_progress=Progress(), stop=stop)
-        except (BrokerRefusedError, RegistrationRefusedError) as error:
+        except (BrokerLoginRefusedError, RegistrationRefusedError) as error:
             raise StartError(str(error)) from None
         except ValueError as error:
             raise SettingsError(str(error)) from None
@@ -76,7 +77,7 @@ async def drill_lane(settings: Settings, wanted: Wanted, json_file: Path | None)
         raise UnfinishedError(
             f"the service refused {count(summary.registrations_refused, 'call')} of the drill"
         )
-    truth = truth_of(fleet_of(simulation), milliseconds(wanted.start), now_ms())
+    truth = truth_of(build_fleet(simulation), milliseconds(wanted.start), now_ms())
     async with api_client(wanted.api_url, wanted.api_key) as api:
         told = [await _told(api, shipment) for shipment in truth["shipments"]]
         report = {

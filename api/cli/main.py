@@ -16,7 +16,7 @@ from api.embedded import EmbeddedError
 from api.errors import StartError, UnfinishedError
 from api.roles import ALL_ROLES, Role, parse_roles
 from api.settings import SettingsError, load
-from simulators.scenarios.names import files
+from simulators.scenarios.names import library_files
 
 app = typer.Typer(
     name="dewarwatch",
@@ -40,7 +40,8 @@ STATUS: dict[type[Exception], int] = {
 Scenario = Annotated[
     str,
     typer.Option(
-        help=f"one of: {', '.join(files())}; or a file of your own that ends in .toml", show_default=True
+        help=f"one of: {', '.join(library_files())}; or a file of your own that ends in .toml",
+        show_default=True,
     ),
 ]
 Fleet = Annotated[
@@ -172,11 +173,11 @@ def simulate(
     ] = None,
 ) -> None:
     """Run a simulated fleet against any broker, the one of DEWARWATCH_MQTT_URL."""
-    from simulators.scenarios.files import scenario as written
+    from simulators.scenarios.load import load_scenario
     from simulators.scenarios.scenario import ScenarioError
 
     try:
-        written(scenario)
+        load_scenario(scenario)
     except ScenarioError as error:
         raise typer.BadParameter(str(error)) from None
     if api and not key:
@@ -184,7 +185,7 @@ def simulate(
     settings = load()
     from api.cli.simulate import simulate as run_fleet
     from api.logs import configure_logs
-    from simulators.fleet.run import SimulationSettings
+    from simulators.fleet.settings import SimulationSettings
 
     configure_logs(settings)
     simulation = partial(

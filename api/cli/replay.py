@@ -15,15 +15,18 @@ from api.cli.progress import count, progress
 from api.cli.replay_csv import refused_lines, told
 from api.errors import StartError, UnfinishedError
 from api.settings import MQTT_HINT, Settings, SettingsError, required
-from simulators.exports.trace import Choices, Reading, TraceRefusedError, read_trace
-from simulators.fleet.publish import BrokerRefusedError
-from simulators.fleet.register import api_client
+from simulators.exports.choices import Choices, TraceRefusedError
+from simulators.exports.trace import ExportedReading, read_trace
+from simulators.instants import milliseconds, moment, rfc3339
 from simulators.replay.csv_messages import as_messages, numbered
+from simulators.replay.order import ReplayOrder, in_order, paced
 from simulators.replay.post import PostRefusedError, post
-from simulators.replay.recording import Recorded, RecordingError, is_recording, recorded
 from simulators.replay.replay import ReplaySettings, ReplaySummary, replay
-from simulators.replay.resending import Order, Survey, in_order, paced, shifted, survey
-from simulators.world.clock import milliseconds, moment, rfc3339
+from simulators.replay.shift import shift_message
+from simulators.replay.survey import MessageSurvey, survey_messages
+from simulators.wire.api_client import api_client
+from simulators.wire.publisher import BrokerLoginRefusedError
+from simulators.wire.recording import RecordedMessage, RecordingError, is_recording, read_recording
 
 _AT_ONCE: Final = 500
 _AHEAD: Final = timedelta(minutes=5)
@@ -35,7 +38,7 @@ class Call:
 
     file: Path
     speed: float | None
-    order: Order
+    order: ReplayOrder
     seed: int
     now: bool
     dry_run: bool
@@ -56,7 +59,7 @@ async def run_replay(settings: Settings, call: Call) -> None:
         await (_recording if of_a_fleet else _csv)(settings, call)
     except TraceRefusedError as error:
         raise SettingsError(f"{call.file}: {error}") from None
-    except (BrokerRefusedError, PostRefusedError) as error:
+    except (BrokerLoginRefusedError, PostRefusedError) as error:
         raise StartError(str(error)) from None
 
 
@@ -64,29 +67,29 @@ async def _recording(settings: Settings, call: Call) -> None:
     if call.api_url is not None:
         raise SettingsError("--api is for a CSV: a recording is sent over MQTT")
     damage: list[str] = []
-    found = survey(_intact(call.file, damage))
+    found = survey_messages(_intact(call.file, damage))
     if damage and not found.messages:
         raise StartError(damage[0])
     typer.echo(f"{call.file}: a recording of {_surveyed(found)}")
     by_ms = _shift_ms(call, found.newest_ms)
     if call.order == "recorded":
         # As a stream, however long it is.
-        messages: Iterable[Recorded] = _intact(call.file, [])
+        messages: Iterable[RecordedMessage] = _intact(call.file, [])
         instants: Iterable[int] = (message.at_ms for message in _intact(call.file, []))
     else:
         kept = list(_intact(call.file, []))
         messages, instants = in_order(kept, call.order, call.seed), [message.at_ms for message in kept]
     if by_ms:
-        messages = (shifted(message, by_ms) for message in messages)
+        messages = (shift_message(message, by_ms) for message in messages)
     await _publish(settings, call, messages, instants, found)
     if damage:
         raise UnfinishedError(f"{damage[0]}; only what stands before that is there to send")
 
 
-def _intact(file: Path, damage: list[str]) -> Iterator[Recorded]:
+def _intact(file: Path, damage: list[str]) -> Iterator[RecordedMessage]:
     """Yield the messages up to where a recording is damaged, and say there what is wrong."""
     try:
-        yield from recorded(file)
+        yield from read_recording(file)
     except RecordingError as error:
         damage.append(str(error))
 
@@ -110,7 +113,7 @@ async def _csv(settings: Settings, call: Call) -> None:
     ordered = in_order(messages, call.order, call.seed)
     # A file may begin with its newest reading; whatever comes first, nothing is due before it.
     instants = sorted(message.at_ms for message in messages)
-    await _publish(settings, call, ordered, instants, survey(messages))
+    await _publish(settings, call, ordered, instants, survey_messages(messages))
 
 
 def _shift_ms(call: Call, newest_ms: int | None) -> int:
@@ -133,7 +136,11 @@ def _shift_ms(call: Call, newest_ms: int | None) -> int:
 
 
 async def _publish(
-    settings: Settings, call: Call, messages: Iterable[Recorded], instants: Iterable[int], found: Survey
+    settings: Settings,
+    call: Call,
+    messages: Iterable[RecordedMessage],
+    instants: Iterable[int],
+    found: MessageSurvey,
 ) -> None:
     if call.dry_run:
         typer.echo(f"nothing was sent: {count(found.messages, 'message')}, {call.order} order, would be")
@@ -153,7 +160,7 @@ async def _publish(
     _complete(summary, found, call)
 
 
-def _complete(summary: ReplaySummary, found: Survey, call: Call) -> None:
+def _complete(summary: ReplaySummary, found: MessageSurvey, call: Call) -> None:
     """Say what the service has, and end with an error where that is not all."""
     if summary.numbered and call.wait_s:
         typer.echo(
@@ -172,7 +179,7 @@ def _complete(summary: ReplaySummary, found: Survey, call: Call) -> None:
         )
 
 
-async def _post(call: Call, readings: Sequence[Reading]) -> None:
+async def _post(call: Call, readings: Sequence[ExportedReading]) -> None:
     if call.dry_run:
         typer.echo(f"nothing was sent: {count(len(readings), 'reading')} would be posted to {call.api_url}")
         return
@@ -189,7 +196,7 @@ async def _post(call: Call, readings: Sequence[Reading]) -> None:
         raise UnfinishedError(f"the service rejected {count(len(posted.rejected), 'reading')}")
 
 
-def _surveyed(found: Survey) -> str:
+def _surveyed(found: MessageSurvey) -> str:
     span = ""
     if found.oldest_ms is not None and found.newest_ms is not None:
         span = f", measured from {rfc3339(moment(found.oldest_ms))} to {rfc3339(moment(found.newest_ms))}"

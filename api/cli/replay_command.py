@@ -76,12 +76,13 @@ def replay(
     settings = load(mqtt_url=broker)
     from api.cli.replay import Call, run_replay
     from api.logs import configure_logs
-    from simulators.exports.times import zone_of
-    from simulators.exports.trace import Choices, is_device_id
+    from simulators.exports.choices import Choices
+    from simulators.exports.zones import parse_zone
+    from simulators.wire.topics import is_device_id
 
     if device_id is not None and not is_device_id(device_id):
         raise typer.BadParameter(f"--device-id {device_id}: letters, digits, _ and - are allowed, at most 64")
-    zone = None if time_zone is None else zone_of(time_zone) or _zone(time_zone)
+    zone = None if time_zone is None else parse_zone(time_zone) or _zone(time_zone)
     configure_logs(settings)
     choices = Choices(
         time_column=time_column,

@@ -6,9 +6,10 @@ from typing import Final
 import orjson
 
 from api.cli.progress import count
-from simulators.exports.trace import Remark, Trace
-from simulators.replay.post import Refused
-from simulators.world.clock import rfc3339
+from simulators.exports.rows import Remark
+from simulators.exports.trace import ExportedTrace
+from simulators.instants import rfc3339
+from simulators.replay.post import RefusedReading
 
 _FIRST: Final = 3
 _SHOWN: Final = 20
@@ -16,7 +17,7 @@ _SIGNS: Final[dict[str | None, str]] = {"C": "°C", "F": "°F", "K": "K"}
 _DELIMITERS: Final = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar"}
 
 
-def told(trace: Trace, file: str, *, everything: bool) -> Iterator[str]:
+def told(trace: ExportedTrace, file: str, *, everything: bool) -> Iterator[str]:
     """Yield the mapping, the first readings with `everything`, the counts, and the remarks: all, or the first twenty."""
     layout = trace.layout
     decimals = "decimal comma" if trace.decimal_comma else "decimal point"
@@ -37,7 +38,7 @@ def told(trace: Trace, file: str, *, everything: bool) -> Iterator[str]:
     yield from _remarks(trace.remarks, everything=everything)
 
 
-def _columns(trace: Trace) -> Iterator[str]:
+def _columns(trace: ExportedTrace) -> Iterator[str]:
     layout = trace.layout
     times = " + ".join(_name(trace, column) for column in layout.time)
     yield f"  time          {times}: {trace.order or 'unread'}, {_zone(trace)}"
@@ -60,12 +61,12 @@ def _columns(trace: Trace) -> Iterator[str]:
         yield f"  not read      {', '.join(left)}"
 
 
-def _name(trace: Trace, column: int) -> str:
+def _name(trace: ExportedTrace, column: int) -> str:
     names = trace.layout.names
     return f"{column + 1} {names[column]!r}" if column < len(names) else f"{column + 1}"
 
 
-def _zone(trace: Trace) -> str:
+def _zone(trace: ExportedTrace) -> str:
     if trace.zone is None:
         return "zone in each time"
     said = trace.layout.zone
@@ -74,7 +75,7 @@ def _zone(trace: Trace) -> str:
     )
 
 
-def _unit(trace: Trace, column: int, unit: str | None) -> str:
+def _unit(trace: ExportedTrace, column: int, unit: str | None) -> str:
     said = trace.layout.unit(column)
     if unit is None:
         return "unit in each cell"
@@ -92,6 +93,6 @@ def _remarks(remarks: tuple[Remark, ...], *, everything: bool) -> Iterator[str]:
             yield f"  and {len(these) - len(shown)} more: --dry-run shows all"
 
 
-def refused_lines(refused: Iterable[Refused]) -> Iterator[str]:
+def refused_lines(refused: Iterable[RefusedReading]) -> Iterator[str]:
     """Yield a line for each reading that the service refused."""
     return (f"  line {each.line}: {each.reason}: {each.detail}" for each in refused)

@@ -10,11 +10,12 @@ from api.cli.loop import stopped_by_signals
 from api.cli.progress import count
 from api.errors import StartError
 from api.settings import MQTT_HINT, Settings, SettingsError, required
-from simulators.fleet.publish import BrokerRefusedError
-from simulators.fleet.register import RegistrationRefusedError
-from simulators.fleet.run import SimulationSettings, SimulationSummary
+from simulators.fleet.registrar import RegistrationRefusedError
+from simulators.fleet.run import SimulationSummary
 from simulators.fleet.run import run as run_simulation
-from simulators.replay.recording import RecordingError
+from simulators.fleet.settings import SimulationSettings
+from simulators.wire.publisher import BrokerLoginRefusedError
+from simulators.wire.recording import RecordingError
 
 
 async def simulate(settings: Settings, simulation: Callable[[str], SimulationSettings]) -> None:
@@ -26,7 +27,7 @@ async def simulate(settings: Settings, simulation: Callable[[str], SimulationSet
     with stopped_by_signals() as stop:
         try:
             summary = await run_simulation(chosen, on_progress=Progress(), stop=stop)
-        except (BrokerRefusedError, RecordingError, RegistrationRefusedError) as error:
+        except (BrokerLoginRefusedError, RecordingError, RegistrationRefusedError) as error:
             raise StartError(str(error)) from None
         except ValueError as error:
             raise SettingsError(str(error)) from None

@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-Unit = Literal["C", "F", "K"]
+TemperatureUnit = Literal["C", "F", "K"]
 
 NO_VALUE = frozenset({"-", "--", "---", "----", "n/a", "na", "n.a.", "nan", "null", "none", "nil"})
 NO_PROBE = frozenset(
@@ -25,7 +25,7 @@ NO_PROBE = frozenset(
 )
 _NUMBER = re.compile(r"([+-]?)(\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE]([+-]?\d{1,2}))?\s*(.*)", re.ASCII | re.DOTALL)
 _MINUS = str.maketrans({"−": "-", "–": "-", "\u00a0": " ", "\u202f": " "})
-_UNITS: dict[str, Unit] = {
+_UNITS: dict[str, TemperatureUnit] = {
     "c": "C", "°c": "C", "ºc": "C", "degc": "C", "deg c": "C", "deg. c": "C", "celsius": "C", "℃": "C",
     "f": "F", "°f": "F", "ºf": "F", "degf": "F", "deg f": "F", "deg. f": "F", "fahrenheit": "F", "℉": "F",
     "k": "K", "°k": "K", "kelvin": "K",
@@ -34,11 +34,11 @@ _TOO_MUCH = Decimal(10) ** 9
 _KELVIN_AT_0_C = Decimal("273.15")
 
 
-class Number(NamedTuple):
+class WrittenNumber(NamedTuple):
     """A number as it stands there, and the unit written behind it."""
 
     value: Decimal
-    unit: Unit | None
+    unit: TemperatureUnit | None
 
 
 def is_empty(cell: str) -> bool:
@@ -59,7 +59,7 @@ def uses_decimal_point(cell: str) -> bool:
     return re.match(r"[+-]?\d*\.\d+", cell.translate(_MINUS).strip()) is not None
 
 
-def number(cell: str, *, decimal_comma: bool) -> Number | None:
+def parse_number(cell: str, *, decimal_comma: bool) -> WrittenNumber | None:
     """Read a cell; None where it is no number of this kind, is followed by something that is no unit, or is beyond all sense."""
     match = _NUMBER.fullmatch(cell.translate(_MINUS).strip())
     if match is None:
@@ -67,31 +67,31 @@ def number(cell: str, *, decimal_comma: bool) -> Number | None:
     sign, digits, exponent, behind = match.groups()
     if ("," in digits and not decimal_comma) or ("." in digits and decimal_comma):
         return None
-    unit = unit_of(behind)
+    unit = parse_unit(behind)
     if behind and unit is None:
         return None
     value = Decimal(f"{sign}{digits.replace(',', '.')}e{exponent or 0}")
-    return Number(value, unit) if abs(value) < _TOO_MUCH else None
+    return WrittenNumber(value, unit) if abs(value) < _TOO_MUCH else None
 
 
-def unit_of(text: str) -> Unit | None:
+def parse_unit(text: str) -> TemperatureUnit | None:
     """Read a unit of temperature that stands alone, such as °F."""
     return _UNITS.get(text.strip().casefold())
 
 
-def unit_in(header: str) -> Unit | None:
+def unit_in(header: str) -> TemperatureUnit | None:
     """Find the unit in a column's name: in brackets, after a comma, a slash or an underscore, or as a last word."""
     for piece in re.split(r"[()\[\]{},;/_|]", header):
-        if (unit := unit_of(piece)) is not None:
+        if (unit := parse_unit(piece)) is not None:
             return unit
     last = re.search(r"(?:^|\s)(\S+)\s*$", header)
     found = re.search(r"[°º]\s?([CFK])\b", header)
     if found is not None:
-        return unit_of(found[1])
-    return None if last is None else unit_of(last[1])
+        return parse_unit(found[1])
+    return None if last is None else parse_unit(last[1])
 
 
-def celsius(value: Decimal, unit: Unit) -> float:
+def to_celsius(value: Decimal, unit: TemperatureUnit) -> float:
     """Convert to °C exactly, to three decimals, which is more than any probe resolves."""
     if unit == "F":
         value = (value - 32) * 5 / 9

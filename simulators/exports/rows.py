@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from simulators.exports.cells import Unit, unit_of
-from simulators.exports.header import Layout, cells
-from simulators.exports.times import Written, written
+from simulators.exports.cells import TemperatureUnit, parse_unit
+from simulators.exports.layout import ExportLayout, split_cells
+from simulators.exports.times import WrittenTime, parse_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +18,15 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ExportRow:
     """One line with its cells and its time."""
 
     line: int
     cells: list[str]
-    time: Written
+    time: WrittenTime
 
 
-def text_of(content: bytes) -> str:
+def decode_text(content: bytes) -> str:
     """Decode a file: UTF-8, UTF-16 by its mark, else Windows-1252; NULs are left out."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", errors="replace").replace("\0", "")
@@ -36,15 +36,18 @@ def text_of(content: bytes) -> str:
         return content.decode("cp1252", errors="replace").replace("\0", "")
 
 
-def body_of(lines: Sequence[str], found: Layout) -> list[tuple[int, list[str]]]:
+def body_of(lines: Sequence[str], found: ExportLayout) -> list[tuple[int, list[str]]]:
     """Return the lines below the header that have anything in them, with their numbers."""
     split = (
-        (n, cells(line, found.delimiter)) for n, line in enumerate(lines[found.header :], found.header + 1)
+        (n, split_cells(line, found.delimiter))
+        for n, line in enumerate(lines[found.header :], found.header + 1)
     )
     return [(n, row) for n, row in split if any(row)]
 
 
-def rows_of(body: Iterable[tuple[int, list[str]]], found: Layout, remarks: list[Remark]) -> Iterator[Row]:
+def rows_of(
+    body: Iterable[tuple[int, list[str]]], found: ExportLayout, remarks: list[Remark]
+) -> Iterator[ExportRow]:
     """Yield the lines that have a time."""
     needed = max(*found.time, found.temperature) + 1
     for line, row in body:
@@ -59,7 +62,7 @@ def rows_of(body: Iterable[tuple[int, list[str]]], found: Layout, remarks: list[
             remarks.append(Remark(line, says, sent=False))
             continue
         text = " ".join(row[column] for column in found.time).strip()
-        time = written(text)
+        time = parse_time(text)
         if time is None:
             remarks.append(
                 Remark(
@@ -67,17 +70,17 @@ def rows_of(body: Iterable[tuple[int, list[str]]], found: Layout, remarks: list[
                 )
             )
             continue
-        yield Row(line, row, time)
+        yield ExportRow(line, row, time)
 
 
-def are_units(row: Sequence[str], found: Layout) -> bool:
+def are_units(row: Sequence[str], found: ExportLayout) -> bool:
     """Whether a line only says the units of the columns."""
     return found.temperature < len(row) and unit_alone(row[found.temperature]) is not None
 
 
-def unit_alone(cell: str) -> Unit | None:
+def unit_alone(cell: str) -> TemperatureUnit | None:
     """Read a cell that is nothing but a unit, perhaps in brackets."""
-    return unit_of(cell.strip("()[]"))
+    return parse_unit(cell.strip("()[]"))
 
 
 def shown(text: str) -> str:

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal
 
-from simulators.world.clock import EPOCH
+from simulators.exports.zones import parse_zone
+from simulators.instants import EPOCH
 
 DateOrder = Literal["year first", "day first", "month first"]
 
@@ -27,11 +28,10 @@ _FORMS = tuple(
     )
 )
 _EPOCH_NUMBER = re.compile(r"\d{10}(?:\.\d+)?|\d{13}", re.ASCII)
-_OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])(\d{1,2}):?(\d\d)?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenTime:
     """A time as it was written: its numbers, and its zone if it has one. `first` and `then` wait for a date order."""
 
     year: int
@@ -52,7 +52,7 @@ class Written:
             return None
 
 
-def written(text: str) -> Written | None:
+def parse_time(text: str) -> WrittenTime | None:
     """Read a time; None where it is none."""
     text = " ".join(text.replace("\u202f", " ").split())
     if _EPOCH_NUMBER.fullmatch(text):
@@ -63,7 +63,7 @@ def written(text: str) -> Written | None:
     return None
 
 
-def date_order(times: Iterable[Written]) -> DateOrder | None:
+def find_date_order(times: Iterable[WrittenTime]) -> DateOrder | None:
     """Find out what the first of two numbers is, from those that can be only one of the two; None where none can."""
     day_first = month_first = False
     for time in times:
@@ -75,53 +75,15 @@ def date_order(times: Iterable[Written]) -> DateOrder | None:
     return "day first" if day_first else "month first"
 
 
-def zone_of(text: str) -> tzinfo | None:
-    """Read UTC, GMT, Z or an offset such as +02:00 or GMT+2; None for anything else."""
-    text = text.strip()
-    if text.upper() in {"UTC", "GMT", "Z"}:
-        return UTC
-    match = _OFFSET.fullmatch(text)
-    if match is None:
-        return None
-    hours, minutes = int(match[2]), int(match[3] or 0)
-    if hours > 14 or minutes > 59:
-        return None
-    offset = timedelta(hours=hours, minutes=minutes)
-    return timezone(-offset if match[1] == "-" else offset)
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """An instant in UTC, and whether the local time stands for two."""
-
-    at: datetime
-    twice: bool
-
-
-def placed(local: datetime, zone: tzinfo | None, after: datetime | None) -> Placed | None:
-    """Place a local time on the one time line; None where the clock was put forward over it.
-
-    Of the two instants of a time that the clock was put back over, the first that is not before `after` is taken.
-    """
-    if local.tzinfo is not None:
-        return Placed(local.astimezone(UTC), twice=False)
-    first, second = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
-    if first == second:
-        return Placed(first, twice=False)
-    if first > second:  # as Python answers for an hour that was left out
-        return None
-    return Placed(second if after is not None and first < after <= second else first, twice=True)
-
-
-def _from_number(text: str) -> Written:
+def _from_number(text: str) -> WrittenTime:
     microseconds = int(text) * 1000 if len(text) == 13 else round(float(text) * 1_000_000)
     at = EPOCH + timedelta(microseconds=microseconds)
-    return Written(
+    return WrittenTime(
         at.year, at.month, at.day, (at.hour, at.minute, at.second, at.microsecond), UTC, "year first"
     )
 
 
-def _from_match(found: dict[str, str | None]) -> Written | None:
+def _from_match(found: dict[str, str | None]) -> WrittenTime | None:
     hour = int(found["hour"] or 0)
     half = (found["half"] or "").lower()
     if half:
@@ -132,15 +94,17 @@ def _from_match(found: dict[str, str | None]) -> Written | None:
     clock = (hour, int(found["minute"] or 0), int(found["second"] or 0), microsecond)
     year = int(found["year"] or 0)
     year += 2000 if year < 100 else 0
-    zone = zone_of(found["zone"]) if found["zone"] else None
+    zone = parse_zone(found["zone"]) if found["zone"] else None
     if found["zone"] and zone is None:
         return None
     if found.get("first"):
         # With points between them the day comes first, wherever that is done.
         order: DateOrder | None = "day first" if found["sep"] == "." else None
-        return Written(year, int(found["first"] or 0), int(found["then"] or 0), clock, zone, order)
+        return WrittenTime(year, int(found["first"] or 0), int(found["then"] or 0), clock, zone, order)
     month = _month(found)
-    return None if month is None else Written(year, month, int(found["day"] or 0), clock, zone, "year first")
+    return (
+        None if month is None else WrittenTime(year, month, int(found["day"] or 0), clock, zone, "year first")
+    )
 
 
 def _month(found: dict[str, str | None]) -> int | None:

@@ -7,27 +7,37 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from simulators.exports.cells import (
-    Unit,
-    celsius,
+    TemperatureUnit,
     is_empty,
     is_missing,
-    number,
+    parse_number,
+    to_celsius,
     uses_decimal_comma,
     uses_decimal_point,
 )
-from simulators.exports.header import Choices, Layout, TraceRefusedError, layout
-from simulators.exports.rows import Remark, Row, are_units, body_of, rows_of, shown, text_of, unit_alone
-from simulators.exports.times import DateOrder, date_order, placed
-from simulators.world.clock import rfc3339
-
-__all__ = ["Choices", "Reading", "Remark", "Trace", "TraceRefusedError", "read_trace"]
+from simulators.exports.choices import Choices, TraceRefusedError
+from simulators.exports.layout import ExportLayout, find_layout
+from simulators.exports.rows import (
+    ExportRow,
+    Remark,
+    are_units,
+    body_of,
+    decode_text,
+    rows_of,
+    shown,
+    unit_alone,
+)
+from simulators.exports.times import DateOrder, find_date_order
+from simulators.exports.zones import place_in_zone
+from simulators.instants import rfc3339
+from simulators.wire.topics import is_device_id
 
 COLDEST_C, WARMEST_C = -273.15, 150.0
 OPTIONAL = ("temperature_c", "temperature_2_c", "ambient_c", "boot", "seq")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
+class ExportedReading:
     """One reading, and the line it stands on. Without a temperature the probe was not sound."""
 
     line: int
@@ -39,7 +49,7 @@ class Reading:
     boot: int | None = None
     seq: int | None = None
 
-    def later(self, by: timedelta) -> "Reading":
+    def later(self, by: timedelta) -> "ExportedReading":
         return replace(self, measured_at=self.measured_at + by)
 
     def fields(self) -> dict[str, Any]:
@@ -52,20 +62,20 @@ class Reading:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trace:
+class ExportedTrace:
     """A file, read. `unit` and `order` are None where no reading needed them; `zone` where all times had their own.
 
     `garbled` are the loggers and instants of lines whose temperature was a number once, and cannot be read.
     """
 
-    layout: Layout
+    layout: ExportLayout
     decimal_comma: bool
-    unit: Unit | None
-    second_unit: Unit | None
+    unit: TemperatureUnit | None
+    second_unit: TemperatureUnit | None
     order: DateOrder | None
     zone: tzinfo | None
     lines: int
-    readings: tuple[Reading, ...]
+    readings: tuple[ExportedReading, ...]
     garbled: tuple[tuple[str, datetime], ...]
     remarks: tuple[Remark, ...]
 
@@ -74,17 +84,17 @@ class Trace:
         return sum(not remark.sent for remark in self.remarks)
 
 
-def read_trace(content: bytes, choices: Choices) -> Trace:
+def read_trace(content: bytes, choices: Choices) -> ExportedTrace:
     """Read a file; what people must state first is a TraceRefusedError, what is wrong with single lines a Remark."""
-    lines = re.split(r"\r\n|\n|\r", text_of(content))
-    found = layout(lines, choices)
+    lines = re.split(r"\r\n|\n|\r", decode_text(content))
+    found = find_layout(lines, choices)
     body = body_of(lines, found)
     remarks: list[Remark] = []
     rows = list(rows_of(body, found, remarks))
-    reader = _Reader(found, choices, body, rows)
+    reader = _TraceReader(found, choices, body, rows)
     readings = list(reader.read(rows, remarks))
     remarks += _repeated(readings)
-    return Trace(
+    return ExportedTrace(
         layout=found,
         decimal_comma=reader.decimal_comma,
         unit=reader.units.get(found.temperature),
@@ -98,11 +108,15 @@ def read_trace(content: bytes, choices: Choices) -> Trace:
     )
 
 
-class _Reader:
+class _TraceReader:
     """What is the same for the whole file, found out before the first reading."""
 
     def __init__(
-        self, found: Layout, choices: Choices, body: Sequence[tuple[int, list[str]]], rows: Sequence[Row]
+        self,
+        found: ExportLayout,
+        choices: Choices,
+        body: Sequence[tuple[int, list[str]]],
+        rows: Sequence[ExportRow],
     ) -> None:
         self._found = found
         self._device_id = choices.device_id
@@ -124,10 +138,10 @@ class _Reader:
             raise TraceRefusedError("no column names the logger: state it with --device-id")
 
     def _find_units(
-        self, choices: Choices, body: Sequence[tuple[int, list[str]]], rows: Sequence[Row]
-    ) -> dict[int, Unit]:
+        self, choices: Choices, body: Sequence[tuple[int, list[str]]], rows: Sequence[ExportRow]
+    ) -> dict[int, TemperatureUnit]:
         """Return the unit of each column: as stated, as the header says, as a line of units says, or as its cells say."""
-        units: dict[int, Unit] = {}
+        units: dict[int, TemperatureUnit] = {}
         below = next((row for _, row in body if are_units(row, self._found)), [])
         for column in self._columns:
             unit = choices.unit or self._found.unit(column)
@@ -142,19 +156,21 @@ class _Reader:
                 )
         return units
 
-    def _lacks_unit(self, row: Row, column: int) -> bool:
+    def _lacks_unit(self, row: ExportRow, column: int) -> bool:
         read = (
-            number(row.cells[column], decimal_comma=self.decimal_comma) if column < len(row.cells) else None
+            parse_number(row.cells[column], decimal_comma=self.decimal_comma)
+            if column < len(row.cells)
+            else None
         )
         return read is not None and read.unit is None
 
-    def read(self, rows: Sequence[Row], remarks: list[Remark]) -> Iterator[Reading]:
+    def read(self, rows: Sequence[ExportRow], remarks: list[Remark]) -> Iterator[ExportedReading]:
         """Yield the readings in the order of the file."""
         local = [(row, row.time.settled(self.order or "year first")) for row in rows]
         known = [time.replace(tzinfo=None) for _, time in local if time is not None]
         newest_first = len(known) > 1 and known[0] > known[-1]
         after: datetime | None = None
-        read: list[Reading] = []
+        read: list[ExportedReading] = []
         for row, time in reversed(local) if newest_first else local:
             said: list[Remark] = []
             reading = self._reading(row, time, after, said)
@@ -167,13 +183,13 @@ class _Reader:
         yield from reversed(read) if newest_first else read
 
     def _reading(
-        self, row: Row, local: datetime | None, after: datetime | None, said: list[Remark]
-    ) -> Reading | str:
+        self, row: ExportRow, local: datetime | None, after: datetime | None, said: list[Remark]
+    ) -> ExportedReading | str:
         """Return the reading of a row, with what is to be said of it in `said`; or why there is none."""
         text = " ".join(row.cells[c] for c in self._found.time)
         if local is None:
             return f"there is no time {text}"
-        at = placed(local, self.zone, after)
+        at = place_in_zone(local, self.zone, after)
         if at is None:
             return f"there was no {text} in {self.zone}: the clock was put forward over it"
         device_id = self._device_id or self._cell(row, self._found.device)
@@ -195,7 +211,7 @@ class _Reader:
         if temperature is not None and not COLDEST_C <= temperature <= WARMEST_C:
             says = f"{temperature:g} °C is outside what a probe can read; is the unit right?"
             said.append(Remark(row.line, says, sent=True))
-        return Reading(
+        return ExportedReading(
             line=row.line,
             device_id=device_id,
             measured_at=at.at,
@@ -204,17 +220,17 @@ class _Reader:
             ambient_c=ambient,
         )
 
-    def _cell(self, row: Row, column: int | None) -> str:
+    def _cell(self, row: ExportRow, column: int | None) -> str:
         return row.cells[column] if column is not None and column < len(row.cells) else ""
 
-    def _celsius(self, row: Row, column: int) -> float | None:
-        read = number(self._cell(row, column), decimal_comma=self.decimal_comma)
+    def _celsius(self, row: ExportRow, column: int) -> float | None:
+        read = parse_number(self._cell(row, column), decimal_comma=self.decimal_comma)
         if read is None:
             return None
         unit = read.unit or self.units.get(column)
-        return None if unit is None else celsius(read.value, unit)
+        return None if unit is None else to_celsius(read.value, unit)
 
-    def _value(self, row: Row, column: int | None, what: str, said: list[Remark]) -> float | None:
+    def _value(self, row: ExportRow, column: int | None, what: str, said: list[Remark]) -> float | None:
         """Read a value that a reading can do without."""
         cell = self._cell(row, column)
         if column is None or is_empty(cell) or is_missing(cell):
@@ -227,18 +243,13 @@ class _Reader:
         return value
 
 
-def is_device_id(text: str) -> bool:
-    """Whether a text is a device id as topics carry it."""
-    return 0 < len(text) <= 64 and text.isascii() and all(c.isalnum() or c in "_-" for c in text)
-
-
-def _order(rows: Sequence[Row], *, day_first: bool | None) -> DateOrder | None:
+def _order(rows: Sequence[ExportRow], *, day_first: bool | None) -> DateOrder | None:
     waiting = [row for row in rows if row.time.order is None]
     if not waiting:
         return rows[0].time.order if rows else None
     if day_first is not None:
         return "day first" if day_first else "month first"
-    order = date_order(row.time for row in waiting)
+    order = find_date_order(row.time for row in waiting)
     if order is None:
         first = waiting[0]
         raise TraceRefusedError(
@@ -248,7 +259,7 @@ def _order(rows: Sequence[Row], *, day_first: bool | None) -> DateOrder | None:
     return order
 
 
-def _repeated(readings: Sequence[Reading]) -> Iterator[Remark]:
+def _repeated(readings: Sequence[ExportedReading]) -> Iterator[Remark]:
     seen: dict[tuple[str, datetime], int] = {}
     for reading in readings:
         before = seen.setdefault((reading.device_id, reading.measured_at), reading.line)

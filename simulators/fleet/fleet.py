@@ -1,30 +1,20 @@
 """Pure: the fleet by seed: which shipment each logger is on, wave after wave, and what happens to it."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 
+from simulators.instants import moment
+from simulators.journeys.happenings import MINUTE_S, draw_detours, draw_events, draw_faults
 from simulators.journeys.journey import Journey
-from simulators.journeys.surroundings import Event, handling, weather
-from simulators.loggers.faults import Fault
-from simulators.scenarios.scenario import (
-    AMOUNTS,
-    LASTS_MIN,
-    Happening,
-    Scenario,
-    Story,
-    is_detour,
-    is_fault,
-    is_trouble,
-)
-from simulators.world.clock import JourneyClock, moment
-from simulators.world.lanes import Airport, Leg, route, stage_leg
-from simulators.world.shippers import SHIPPERS, particular
-from simulators.world.travel import Detour, travel
+from simulators.journeys.surroundings import draw_weather
+from simulators.scenarios.scenario import Scenario, Story
+from simulators.world.clock import JourneyClock
+from simulators.world.lanes import plan_legs
+from simulators.world.places import Airport
+from simulators.world.shippers import SHIPPERS, draw_unit
+from simulators.world.travel import travel
 
-MINUTE_S = 60.0
-UNPACKED_AFTER_S = 15 * MINUTE_S
 SWITCHED_OFF_AFTER_S = 30 * MINUTE_S
 
 
@@ -88,12 +78,13 @@ class Fleet:
 def _journey(fleet: Fleet, index: int, wave: int, on_s: float) -> Journey:
     random = Random(f"{fleet.seed}/{index}/{wave}")  # noqa: S311 (repeatable, not secret)
     story = _story(fleet.scenario, index, wave, random)
-    shipper = SHIPPERS[story.carriers[index % len(story.carriers)]]
+    shippers = story.possible_shippers
+    shipper = SHIPPERS[shippers[index % len(shippers)]]
     departed_s = on_s + (5 if wave == 0 else random.uniform(5, 30)) * MINUTE_S
-    lane, stays = random.choice(story.ways), dict(story.stays_min)
-    planned = route(lane, fleet.airports, departed_s, stays, random, story.pace or "hours")
+    lane, stays = random.choice(story.possible_lanes), dict(story.stays_min)
+    planned = plan_legs(lane, fleet.airports, departed_s, stays, random, story.pace or "hours")
     happenings = [each for each in story.happenings if random.random() < each.chance]
-    detours = tuple(_detours(happenings, random))
+    detours = tuple(draw_detours(happenings, random))
     legs = travel(planned, detours, fleet.airports, random)
     delivered_s = legs[-1].ends_s
     off_s = delivered_s + SWITCHED_OFF_AFTER_S
@@ -105,7 +96,7 @@ def _journey(fleet: Fleet, index: int, wave: int, on_s: float) -> Journey:
         dewar_id=f"SIM-{fleet.seed}-{shipper.code}-{index + 1:04}",
         story=story.name,
         shipper=shipper,
-        particular=particular(shipper, story.charge, story.leak or (1.0, 1.0), random),
+        particular=draw_unit(shipper, story.charge, story.leak or (1.0, 1.0), random),
         logger_model=random.choice(shipper.loggers),
         planned=planned,
         legs=legs,
@@ -114,9 +105,9 @@ def _journey(fleet: Fleet, index: int, wave: int, on_s: float) -> Journey:
         interval_s=fleet.interval_s,
         on_s=on_s,
         off_s=off_s,
-        events=_events(happenings, legs, random),
-        faults=tuple(_faults(happenings, legs, off_s, random)),
-        sky=weather(start.hour + start.minute / 60, random),
+        events=draw_events(happenings, legs, random),
+        faults=tuple(draw_faults(happenings, legs, off_s, random)),
+        sky=draw_weather(start.hour + start.minute / 60, random),
         noise_key=random.getrandbits(64),
         memory=fleet.memory,
     )
@@ -128,58 +119,3 @@ def _story(scenario: Scenario, index: int, wave: int, random: Random) -> Story:
     weights, stories = zip(*scenario.mix, strict=True)
     story: Story = random.choices(stories, weights)[0]
     return story
-
-
-def _detours(happenings: Sequence[Happening], random: Random) -> Iterator[Detour]:
-    for each in happenings:
-        what = each.what
-        if is_detour(what):
-            lasts_min = random.uniform(*(each.lasts_min or LASTS_MIN[what]))
-            # What goes to the wrong hub is on the wrong flight.
-            stage = "flight" if what == "wrong_hub" else each.stage
-            yield Detour(kind=what, stage=stage, which=each.which, lasts_s=lasts_min * MINUTE_S)
-
-
-def _events(happenings: Sequence[Happening], legs: tuple[Leg, ...], random: Random) -> tuple[Event, ...]:
-    events = []
-    for each in happenings:
-        what = each.what
-        when = _when(each, legs, random)
-        if when is not None and is_trouble(what):
-            _, usual = AMOUNTS.get(what, ("", (0.0, 0.0)))
-            amount = random.uniform(*(each.amount or usual))
-            events.append(Event(what=what, from_s=when[0], until_s=when[1], amount=amount))
-    # What the receiver does after delivery is outside the window, and must not count.
-    unpacked_s = legs[-1].ends_s + UNPACKED_AFTER_S
-    return (*events, *handling(legs, random), Event(what="lid_open", from_s=unpacked_s, until_s=math.inf))
-
-
-def _faults(
-    happenings: Sequence[Happening], legs: tuple[Leg, ...], off_s: float, random: Random
-) -> Iterator[Fault]:
-    for each in happenings:
-        when = _when(each, legs, random)
-        what = each.what
-        if when is None or not is_fault(what):
-            continue
-        from_s, until_s = when[0], min(when[1], off_s)
-        if from_s >= until_s:
-            continue
-        amount = None if each.amount is None else random.uniform(*each.amount)
-        if what in {"zone_mistake", "duplicate_timestamps", "memory_overflow"} and amount is not None:
-            amount = float(round(amount))
-        yield Fault(
-            kind=what, from_s=from_s, until_s=until_s, amount=amount, probe=each.probe, share=each.share
-        )
-
-
-def _when(each: Happening, legs: tuple[Leg, ...], random: Random) -> tuple[float, float] | None:
-    """Return from when to when, by the clock; None where the journey has no such stage."""
-    after_min = random.uniform(*each.after_min)
-    lasts_min = each.lasts_min or LASTS_MIN.get(each.what)
-    lasts_s = math.inf if lasts_min is None else random.uniform(*lasts_min) * MINUTE_S
-    leg = stage_leg(legs, each.stage, each.which)
-    if leg is None:
-        return None
-    from_s = leg.begins_s + after_min * MINUTE_S
-    return from_s, from_s + lasts_s

@@ -5,23 +5,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simulators.arrays import Bools
 from simulators.fleet.fleet import Fleet
-from simulators.journeys.journey import Journey, Section, put_away
-from simulators.journeys.sampling import had, payload, taken_by, taken_ms
-from simulators.loggers.buffer import Ack, Buffer, Range, seqs, size
-from simulators.loggers.faults import Bools
+from simulators.journeys.journey import BootSection, Journey, put_away
+from simulators.journeys.kept import kept_mask
+from simulators.journeys.payloads import payload
+from simulators.journeys.ticks import taken_ms, ticks_taken_by
+from simulators.loggers.buffer import Buffer
+from simulators.wire.ack import Ack
+from simulators.wire.ranges import SeqRange, seqs, size
 
 # Loggers differ in how much they send at once after a silence.
 BATCHES = (100, 200, 500, 1000)
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ReadingsMessage:
     """Readings of one journey and boot that go into one message; the ranges are sequence numbers."""
 
     journey: Journey
-    section: Section
-    ranges: list[Range]
+    section: BootSection
+    ranges: list[SeqRange]
 
     @property
     def readings(self) -> int:
@@ -32,20 +36,20 @@ class Batch:
 
 
 @dataclass(slots=True)
-class _Trip:
+class _BootOnJourney:
     """A boot on a journey, how many of its readings have been taken, and those of them that are not confirmed.
 
     `had` says of each tick of the journey whether there is such a reading at all; None is all.
     """
 
     journey: Journey
-    section: Section
+    section: BootSection
     buffer: Buffer
     had: Bools | None
     taken: int = 0
 
     @property
-    def overwritten(self) -> list[Range]:
+    def overwritten(self) -> list[SeqRange]:
         first = self.section.first
         return [(first + begins, first + ends) for begins, ends in self.buffer.overwritten]
 
@@ -107,8 +111,8 @@ class Logger:
         self._ack_timeout_s = ack_timeout_s
         self._until_ms = until_ms
         self._sampled_ms = 0
-        self._trips: list[_Trip] = []
-        self._gone: dict[str, list[Range]] = {}
+        self._trips: list[_BootOnJourney] = []
+        self._gone: dict[str, list[SeqRange]] = {}
         self._coming: Iterator[Journey] = fleet.journeys_from(index, now_ms)
         self._next = next(self._coming, None)
 
@@ -118,7 +122,7 @@ class Logger:
         return self._next
 
     @property
-    def lost(self) -> dict[str, list[Range]]:
+    def lost(self) -> dict[str, list[SeqRange]]:
         """Return the ticks of what was overwritten and never confirmed, by shipment."""
         lost = {shipment_id: list(ticks) for shipment_id, ticks in self._gone.items()}
         for trip in self._trips:
@@ -137,7 +141,7 @@ class Logger:
         over = self._next is None and all(trip.over for trip in self._trips)
         return (stopped or over) and not self.unconfirmed
 
-    def take(self, now_ms: int) -> list[Batch]:
+    def take(self, now_ms: int) -> list[ReadingsMessage]:
         """Take the readings due by now, see whether there is a connection, and return what is to be sent."""
         self._sample(now_ms if self._until_ms is None else min(now_ms, self._until_ms))
         was_online, self.online = self.online, self._reachable(now_ms)
@@ -147,7 +151,7 @@ class Logger:
             for trip in self._trips:
                 trip.buffer.recall()
         return [
-            Batch(t.journey, t.section, ranges)
+            ReadingsMessage(t.journey, t.section, ranges)
             for t in self._trips
             for ranges in t.buffer.take(now_ms / 1000)
         ]
@@ -175,15 +179,17 @@ class Logger:
     def _sample(self, now_ms: int) -> None:
         self._sampled_ms = now_ms
         while self._next is not None and self._next.on_ms <= now_ms:
-            there = had(self._next)
+            there = kept_mask(self._next)
             put_away(self._next)
             for section in self._next.sections:
                 buffer = Buffer(batch=self._batch, timeout_s=self._ack_timeout_s)
-                self._trips.append(_Trip(self._next, section, buffer, None if there.all() else there))
+                self._trips.append(
+                    _BootOnJourney(self._next, section, buffer, None if there.all() else there)
+                )
             self._next = next(self._coming, None)
         newest = self._trips[-1].journey if self._trips else None
         for trip in self._trips:
-            self.taken += trip.take(taken_by(trip.journey, now_ms))
+            self.taken += trip.take(ticks_taken_by(trip.journey, now_ms))
         self._overwrite()
         # An earlier journey is forgotten once all of it is confirmed; the newest says where the logger is.
         for trip in self._trips:

@@ -11,16 +11,20 @@ from typing import Any
 
 import numpy as np
 
+from simulators.arrays import Ints
 from simulators.fleet.fleet import Fleet
 from simulators.fleet.registration import device, dewar, shipment, sites
 from simulators.fleet.truth_file import truth_of_shipment
+from simulators.instants import milliseconds, moment
 from simulators.journeys.journey import TOGETHER, Journey, solve_together
-from simulators.journeys.outcome import Outcome, outcome
-from simulators.journeys.sampling import Observed, had, observed, taken_by
+from simulators.journeys.kept import kept_mask
+from simulators.journeys.observed import ObservedReadings, observe_journey
+from simulators.journeys.outcome import JourneyOutcome, outcome_of
+from simulators.journeys.ticks import ticks_taken_by
 from simulators.scenarios.scenario import Scenario
-from simulators.world.clock import JourneyClock, milliseconds, moment
-from simulators.world.lanes import Airport
-from simulators.world.noise_columns import Ints, uniform
+from simulators.world.clock import JourneyClock
+from simulators.world.noise import uniform
+from simulators.world.places import Airport
 
 # A reading is with the service some seconds after it was taken, an upload some time after the silence has ended.
 LATENCY_MS, LATENCY_SPREAD_MS = 1500, 4000
@@ -38,8 +42,8 @@ class Case:
     dewar: dict[str, Any]
     shipment: dict[str, Any]
     sites: list[dict[str, Any]]
-    outcome: Outcome
-    sent: Observed
+    outcome: JourneyOutcome
+    sent: ObservedReadings
     received_ms: Ints
 
     def uploads(self) -> Iterator[tuple[datetime, list[dict[str, Any]]]]:
@@ -81,8 +85,8 @@ def cases(
 
 
 def _case(fleet: Fleet, journey: Journey, organization: str) -> Case:
-    ticks = np.flatnonzero(had(journey))
-    ticks = ticks[ticks < taken_by(journey, journey.off_ms)]
+    ticks = np.flatnonzero(kept_mask(journey))
+    ticks = ticks[ticks < ticks_taken_by(journey, journey.off_ms)]
     received_ms = arrivals(journey, ticks)
     order = np.argsort(received_ms, kind="stable")
     return Case(
@@ -91,8 +95,8 @@ def _case(fleet: Fleet, journey: Journey, organization: str) -> Case:
         dewar=dewar(journey),
         shipment=shipment(journey, organization),
         sites=sites(journey),
-        outcome=outcome(journey),
-        sent=observed(journey, ticks[order]),
+        outcome=outcome_of(journey),
+        sent=observe_journey(journey, ticks[order]),
         received_ms=received_ms[order],
     )
 

@@ -3,9 +3,10 @@
 from typing import Any
 
 from simulators.fleet.fleet import Fleet
+from simulators.instants import moment, rfc3339
 from simulators.journeys.journey import Journey
-from simulators.world.clock import moment, rfc3339
-from simulators.world.lanes import Leg, Place
+from simulators.world.legs import JourneyLeg
+from simulators.world.places import Waypoint
 
 
 def device(fleet: Fleet, index: int) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def shipment(journey: Journey, organization: str, *, drill: bool = False) -> dic
     }
 
 
-def leg(journey: Journey, planned: Leg) -> dict[str, Any]:
+def leg(journey: Journey, planned: JourneyLeg) -> dict[str, Any]:
     return {
         "from": place(journey, planned.origin),
         "to": place(journey, planned.destination),
@@ -99,7 +100,7 @@ def charges(journey: Journey) -> list[int]:
     return [journey.on_ms, *(journey.clock.wall_ms(at_s) for at_s in on_the_way)]
 
 
-def place(journey: Journey, named: Place) -> str:
+def place(journey: Journey, named: Waypoint) -> str:
     """Return what a shipment calls a place: an airport's code, or the id of a site of its own."""
     if named.airport is not None:
         return named.airport

@@ -4,63 +4,28 @@ import asyncio
 import gc
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import orjson
 
-from simulators.fleet.fleet import Fleet
-from simulators.fleet.publish import Publisher
-from simulators.fleet.register import Registrar, api_client
+from simulators.fleet.registrar import Registrar
 from simulators.fleet.roster import Roster
+from simulators.fleet.settings import SimulationSettings, build_fleet, check_settings
 from simulators.fleet.truth_file import truth_of
-from simulators.fleet.upload import Uploads, now_ms
-from simulators.replay.recording import Recorded, Recorder
-from simulators.scenarios.files import scenario
-from simulators.scenarios.scenario import on_lane
-from simulators.world.airports import load_airports
-from simulators.world.clock import JourneyClock, milliseconds
+from simulators.fleet.uploads import Uploads
+from simulators.instants import milliseconds
+from simulators.stopping import until_stopped
+from simulators.wall_clock import now_ms
+from simulators.wire.api_client import api_client
+from simulators.wire.publisher import MqttPublisher
+from simulators.wire.recording import RecordedMessage, Recorder
 
 PROGRESS_EVERY_S = 0.5
 SIGN_OFF_S = 2.0
 # What is frozen is never collected, should it be part of a cycle: loggers are part of none.
 SPARED_EACH = 5000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SimulationSettings:
-    """What to simulate, and where to.
-
-    `start` is when the journeys' clock stands at zero: with the same seed, speed and start a simulation goes on where
-    it was. `duration_s` is on the wall; None is until the last journey ends, or with `waves` without end. When it has
-    passed, all loggers are read out, for which they have `read_out_s`. Without `api_url` nothing is registered.
-    `memory` is how many readings a logger keeps, None what its model does. What is published is written to the file `record`. With a `lane`, airports by IATA code, all shipments take that
-    one; as `drill` they are registered as what they are: no statistics count them.
-    """
-
-    mqtt_url: str = field(repr=False)
-    start: datetime
-    scenario: str = "demo"
-    fleet: int = 24
-    speed: float = 60.0
-    seed: int = 1
-    interval_s: float = 60.0
-    memory: int | None = None
-    duration_s: float | None = None
-    read_out_s: float = 30.0
-    waves: bool = False
-    api_url: str | None = None
-    api_key: str = field(default="", repr=False)
-    organization: str = "simulated"
-    truth: Path | None = None
-    record: Path | None = None
-    lane: tuple[str, ...] | None = None
-    drill: bool = False
-    messages_under_way: int = 1000
-    ack_timeout_s: float = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,46 +51,6 @@ class SimulationSummary:
     elapsed_s: float
 
 
-def check(settings: SimulationSettings) -> None:
-    """Raise a ValueError (for a scenario: a ScenarioError) that tells a person what is wrong with the settings."""
-    scenario(settings.scenario)
-    if settings.fleet < 1:
-        raise ValueError("the fleet needs at least one logger")
-    if settings.memory is not None and settings.memory < 1:
-        raise ValueError("a logger's memory holds one reading at least")
-    if settings.seed < 0:
-        raise ValueError("the seed must not be negative")
-    if settings.speed <= 0 or settings.interval_s <= 0:
-        raise ValueError("speed and interval must be above 0")
-    if settings.interval_s / settings.speed < 0.001:
-        raise ValueError(
-            "a logger would take more than 1000 readings a second: lower the speed or raise the interval"
-        )
-    if settings.start.tzinfo is None:
-        raise ValueError("the start needs a time zone")
-    if settings.lane is not None:
-        if len(settings.lane) < 2:
-            raise ValueError("a lane needs two airports at least, such as ZRH-FRA-JFK")
-        if unknown := [code for code in settings.lane if code not in load_airports()]:
-            raise ValueError(
-                f"there is no airport {', '.join(unknown)}: a lane is of IATA codes, such as ZRH-FRA-JFK"
-            )
-
-
-def fleet_of(settings: SimulationSettings) -> Fleet:
-    chosen = scenario(settings.scenario)
-    return Fleet(
-        scenario=chosen if settings.lane is None else on_lane(chosen, settings.lane),
-        size=settings.fleet,
-        seed=settings.seed,
-        clock=JourneyClock(milliseconds(settings.start), settings.speed),
-        interval_s=settings.interval_s,
-        waves=settings.waves,
-        airports=load_airports(),
-        memory=settings.memory,
-    )
-
-
 async def run(
     settings: SimulationSettings,
     *,
@@ -137,17 +62,11 @@ async def run(
     Raises ValueError for settings that make no sense, BrokerRefusedError and RegistrationRefusedError where an account
     is refused. A broker or an API that is not there is waited for.
     """
-    check(settings)
+    check_settings(settings)
     simulation = _Simulation(settings, on_progress)
-    work, stopped = asyncio.create_task(simulation.work()), asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            work.result()
+        await until_stopped(simulation.work(), stop)
     finally:
-        work.cancel()
-        stopped.cancel()
-        await asyncio.gather(work, stopped, return_exceptions=True)
         summary = simulation.summary()
         await simulation.close()
     simulation.write_truth()
@@ -166,10 +85,10 @@ class _Simulation:
         if settings.duration_s is not None:
             self._until_ms = milliseconds(settings.start) + int(settings.duration_s * 1000)
         self._spared = 0
-        self._fleet = fleet_of(settings)
+        self._fleet = build_fleet(settings)
         roster = Roster(self._fleet, self._from_ms, self._until_ms, ack_timeout_s=settings.ack_timeout_s)
         self._uploads = Uploads(roster)
-        self._publisher = Publisher(
+        self._publisher = MqttPublisher(
             settings.mqtt_url,
             limit=settings.messages_under_way,
             on_ack=self._uploads.hear,
@@ -221,7 +140,7 @@ class _Simulation:
 
     def _record(self, topic: str, payload: bytes, retain: bool) -> None:  # noqa: FBT001 (as it is told)
         if self._recorder is not None:
-            self._recorder.record(Recorded(now_ms(), topic, payload, retain))
+            self._recorder.record(RecordedMessage(now_ms(), topic, payload, retain))
 
     async def _register(self) -> None:
         if self._registrar is not None:

@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from simulators.arrays import Bools
 from simulators.fleet.fleet import Fleet
 from simulators.fleet.registration import sites, wall
+from simulators.instants import moment, rfc3339
 from simulators.journeys.journey import Journey
-from simulators.journeys.outcome import outcome
-from simulators.journeys.sampling import had_by, true_readings
-from simulators.loggers.buffer import Range
-from simulators.loggers.faults import Bools
+from simulators.journeys.kept import kept_mask_by, true_readings
+from simulators.journeys.outcome import outcome_of
 from simulators.truth.oracle import TrueExcursion, true_excursions
-from simulators.world.clock import moment, rfc3339
+from simulators.wire.ranges import SeqRange
 
 
 def truth_of(
-    fleet: Fleet, from_ms: int, evaluated_ms: int, overwritten: Mapping[str, Sequence[Range]] | None = None
+    fleet: Fleet, from_ms: int, evaluated_ms: int, overwritten: Mapping[str, Sequence[SeqRange]] | None = None
 ) -> dict[str, Any]:
     """Return all departed shipments that loggers know of at `from_ms` or later, evaluated over the readings taken so far.
 
@@ -43,11 +43,11 @@ def truth_of(
 
 
 def truth_of_shipment(
-    journey: Journey, evaluated_ms: int, overwritten: Sequence[Range] = ()
+    journey: Journey, evaluated_ms: int, overwritten: Sequence[SeqRange] = ()
 ) -> dict[str, Any]:
     """Return one shipment: the excursions in its readings as of an instant, and all that becomes of it to the end."""
     plan, now = journey.plan(), moment(evaluated_ms)
-    there = had_by(journey, evaluated_ms, overwritten)
+    there = kept_mask_by(journey, evaluated_ms, overwritten)
     return {
         "shipment_id": journey.shipment_id,
         "device_id": journey.device_id,
@@ -96,7 +96,7 @@ def _gaps(journey: Journey, there: Bools) -> list[dict[str, Any]]:
 
 
 def _fate(journey: Journey) -> dict[str, Any]:
-    true, particular, shipper = outcome(journey), journey.particular, journey.shipper
+    true, particular, shipper = outcome_of(journey), journey.particular, journey.shipper
     return {
         "payload_leaves_band_at": _wall(journey, true.leaves_band_s),
         "payload_critical_at": _wall(journey, true.critical_s),
@@ -106,7 +106,7 @@ def _fate(journey: Journey) -> dict[str, Any]:
             "kind": shipper.coolant,
             "capacity_kg": shipper.capacity_kg,
             "charged_kg": round(shipper.capacity_kg * particular.charge, 4),
-            "heat_leak": round(particular.unit, 4),
+            "heat_leak": round(particular.leak, 4),
             "lasts_until": _wall(journey, true.coolant_until_s),
         },
     }

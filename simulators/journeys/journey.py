@@ -8,15 +8,19 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
-from simulators.journeys.surroundings import Event, Weather, surroundings
-from simulators.loggers.equipment import MODELS, Instrument, drawn
-from simulators.loggers.faults import Fault, of_kind
+from simulators.instants import moment
+from simulators.journeys.surroundings import JourneyEvent, Weather, surroundings
+from simulators.loggers.faults import Fault, faults_of
+from simulators.loggers.instrument import Instrument, draw_instrument
+from simulators.loggers.models import MODELS
+from simulators.loggers.restarts import restart_ticks
 from simulators.truth.oracle import TruePlan
-from simulators.world.clock import JourneyClock, moment
-from simulators.world.coolants import Unit
-from simulators.world.lanes import Leg, Place
-from simulators.world.shippers import Particular, Shipper
-from simulators.world.thermal_tracks import Track, solve
+from simulators.world.clock import JourneyClock
+from simulators.world.coolants import ShipperFigures
+from simulators.world.legs import JourneyLeg
+from simulators.world.places import Waypoint
+from simulators.world.shippers import Shipper, ShipperUnit
+from simulators.world.thermal_tracks import ThermalTrack, solve_tracks
 from simulators.world.travel import Detour
 
 BOOTS_SINCE_MS = 1_577_836_800_000  # 2020-01-01
@@ -25,7 +29,7 @@ TOGETHER = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class BootSection:
     """The readings from `first` to one before `end` that a logger counts from 0 on under one boot number."""
 
     boot: int
@@ -48,16 +52,16 @@ class Journey:
     dewar_id: str
     story: str
     shipper: Shipper
-    particular: Particular
+    particular: ShipperUnit
     logger_model: str
-    planned: tuple[Leg, ...]
-    legs: tuple[Leg, ...]
+    planned: tuple[JourneyLeg, ...]
+    legs: tuple[JourneyLeg, ...]
     detours: tuple[Detour, ...]
     clock: JourneyClock
     interval_s: float
     on_s: float
     off_s: float
-    events: tuple[Event, ...]
+    events: tuple[JourneyEvent, ...]
     faults: tuple[Fault, ...]
     sky: Weather
     noise_key: int
@@ -96,11 +100,11 @@ class Journey:
         return self.clock.wall_ms(self.off_s)
 
     @property
-    def flights(self) -> tuple[Leg, ...]:
+    def flights(self) -> tuple[JourneyLeg, ...]:
         return tuple(leg for leg in self.legs if leg.stage == "flight")
 
     @property
-    def places(self) -> tuple[Place, ...]:
+    def places(self) -> tuple[Waypoint, ...]:
         """Return where it stays: origin, hubs, destination, each once, in the order of the plan and then of the way."""
         ends = [self.planned[0].origin, *(leg.destination for leg in self.planned + self.legs)]
         return tuple(dict.fromkeys(ends))
@@ -110,7 +114,7 @@ class Journey:
         """Return the stretches in which nothing is sent: flights, and what makes a logger fall silent."""
         stretches = [(leg.begins_s, leg.ends_s) for leg in self.flights]
         stretches += [
-            (f.from_s, f.until_s) for f in of_kind(self.faults, "silent", "memory_overflow", "reboot")
+            (f.from_s, f.until_s) for f in faults_of(self.faults, "silent", "memory_overflow", "reboot")
         ]
         merged: list[tuple[float, float]] = []
         for from_s, until_s in sorted(stretches):
@@ -130,17 +134,17 @@ class Journey:
         return None
 
     @cached_property
-    def track(self) -> Track:
+    def track(self) -> ThermalTrack:
         """Return how the shipper's coolant and payload go; `solve_together` is quicker for many."""
-        folded: bytes | None = vars(self).get("_folded")
-        if folded is None:
+        packed: bytes | None = vars(self).get("_packed")
+        if packed is None:
             return _solved([self])[0]
-        return Track.unfolded(self.shipper.coolant, self.particular.of(self.shipper), folded)
+        return ThermalTrack.unpacked(self.shipper.coolant, self.particular.of(self.shipper), packed)
 
     @property
     def put_away(self) -> bool:
         """Whether it has been folded up by `put_away`."""
-        return "_folded" in vars(self)
+        return "_packed" in vars(self)
 
     @property
     def capacity(self) -> int:
@@ -149,7 +153,7 @@ class Journey:
 
     @cached_property
     def instrument(self) -> Instrument:
-        return drawn(
+        return draw_instrument(
             self.noise_key,
             MODELS[self.logger_model],
             on_s=self.on_s,
@@ -158,15 +162,11 @@ class Journey:
         )
 
     @cached_property
-    def sections(self) -> tuple[Section, ...]:
+    def sections(self) -> tuple[BootSection, ...]:
         """Return the stretches between restarts; there is one where there is none."""
-        restarts = {
-            self.instrument.first_tick(fault.until_s)
-            for fault in of_kind(self.faults, "reboot")
-            if fault.until_s > self.on_s
-        }
+        restarts = set(restart_ticks(self.instrument))
         edges = [0, *sorted(tick for tick in restarts if 0 < tick < self.readings), self.readings]
-        return tuple(Section(self.boot + n, *ends) for n, ends in enumerate(pairwise(edges)))
+        return tuple(BootSection(self.boot + n, *ends) for n, ends in enumerate(pairwise(edges)))
 
     def plan(self) -> TruePlan:
         """Return the plan as it is registered: limits of the shipper's band, times as they pass on the wall."""
@@ -201,15 +201,15 @@ def solve_together(journeys: Iterable[Journey]) -> None:
 def put_away(journey: Journey) -> None:
     """Fold up what follows from a journey, so that it takes little memory until it is asked for again."""
     known = vars(journey)
-    known.setdefault("_folded", journey.track.folded())
+    known.setdefault("_packed", journey.track.packed())
     for name in ("track", "instrument", "_settled"):
         known.pop(name, None)
 
 
-def _solved(journeys: Sequence[Journey]) -> list[Track]:
-    return solve(
+def _solved(journeys: Sequence[Journey]) -> list[ThermalTrack]:
+    return solve_tracks(
         journeys[0].shipper.coolant,
-        Unit.joined([journey.particular.of(journey.shipper) for journey in journeys]),
+        ShipperFigures.joined([journey.particular.of(journey.shipper) for journey in journeys]),
         [surroundings(j.legs, j.events, j.on_s, j.off_s, j.sky) for j in journeys],
         np.array([journey.shipper.starts_c for journey in journeys]),
     )

@@ -10,7 +10,7 @@ STEP_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class JourneyOutcome:
     """The truth of one journey, in seconds of the journeys' clock, whatever a logger made of it.
 
     `coolant_until_s` is when the coolant is first used up, or would be if the shipper stood in a room of 20 °C
@@ -26,7 +26,7 @@ class Outcome:
     lost: bool
 
 
-def outcome(journey: Journey) -> Outcome:
+def outcome_of(journey: Journey) -> JourneyOutcome:
     """Return what becomes of a shipment; it is lost once critical, or outside for longer than its budget allows."""
     shipper, track = journey.shipper, journey.track
     from_s, until_s = journey.departed_s - journey.on_s, journey.delivered_s - journey.on_s
@@ -40,7 +40,7 @@ def outcome(journey: Journey) -> Outcome:
             outside |= celsius < shipper.lower_c
         outside_s = float(outside.sum() * STEP_S)
     empty_s = track.empty_s(until_s)
-    return Outcome(
+    return JourneyOutcome(
         coolant_until_s=journey.on_s + empty_s if np.isfinite(empty_s) else None,
         leaves_band_s=None if leaves_s is None else journey.on_s + leaves_s,
         critical_s=None if critical_s is None else journey.on_s + critical_s,

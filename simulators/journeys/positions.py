@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simulators.loggers.faults import Bools
-from simulators.world.lanes import Leg, Stage, vector
-from simulators.world.noise_columns import Floats, Ints, gauss, uniform
+from simulators.arrays import Bools, Floats, Ints
+from simulators.world.legs import JourneyLeg, Stage
+from simulators.world.noise import gauss, uniform
+from simulators.world.places import unit_vector
 
 DEGREE_M = 111_195.0
 NORTH, EAST, ACCURACY, FIX = range(4)
@@ -27,13 +28,13 @@ class Fixes:
     known: Bools
 
 
-def true_positions(legs: Sequence[Leg], at_s: Floats) -> tuple[Floats, Floats]:
+def true_positions(legs: Sequence[JourneyLeg], at_s: Floats) -> tuple[Floats, Floats]:
     """Return latitude and longitude on the great circles of the legs (spherical linear interpolation)."""
     at = _legs_at(legs, at_s)
     begins_s, ends_s = (np.array([getattr(leg, name) for leg in legs])[at] for name in ("begins_s", "ends_s"))
     share = np.clip((at_s - begins_s) / (ends_s - begins_s), 0.0, 1.0)
-    origin = np.array([vector(leg.origin) for leg in legs])[at]
-    destination = np.array([vector(leg.destination) for leg in legs])[at]
+    origin = np.array([unit_vector(leg.origin) for leg in legs])[at]
+    destination = np.array([unit_vector(leg.destination) for leg in legs])[at]
     angle = np.arccos(np.clip((origin * destination).sum(axis=1), -1.0, 1.0))
     moves = angle > 1e-6
     sine = np.where(moves, np.sin(angle), 1.0)
@@ -43,7 +44,7 @@ def true_positions(legs: Sequence[Leg], at_s: Floats) -> tuple[Floats, Floats]:
     return np.degrees(np.arctan2(z, np.hypot(x, y))), np.degrees(np.arctan2(y, x))
 
 
-def fixes(legs: Sequence[Leg], at_s: Floats, ticks: Ints, key: int) -> Fixes:
+def fixes(legs: Sequence[JourneyLeg], at_s: Floats, ticks: Ints, key: int) -> Fixes:
     """Return what the receiver says at these ticks, each of which is at one of the instants."""
     at = _legs_at(legs, at_s)
     chance = np.array([FIXES[leg.stage] for leg in legs])[at]
@@ -61,6 +62,6 @@ def fixes(legs: Sequence[Leg], at_s: Floats, ticks: Ints, key: int) -> Fixes:
     )
 
 
-def _legs_at(legs: Sequence[Leg], at_s: Floats) -> Ints:
+def _legs_at(legs: Sequence[JourneyLeg], at_s: Floats) -> Ints:
     ends_s = np.array([leg.ends_s for leg in legs])
     return np.minimum(np.searchsorted(ends_s, at_s, side="right"), len(legs) - 1)

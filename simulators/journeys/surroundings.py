@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.scenarios.scenario import Trouble
+from simulators.scenarios.happenings import Trouble
 from simulators.world.forcing import SEA_LEVEL_HPA, Forcing
-from simulators.world.lanes import Leg, Stage
+from simulators.world.legs import JourneyLeg, Stage
 
 HOUR_S = 3600.0
 # Cabins and holds are kept at the pressure of 8000 ft at most (14 CFR 25.841).
@@ -26,7 +26,7 @@ INDOORS_C, HOLD_C = 20.0, 15.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
+class JourneyEvent:
     """A trouble from when to when, in seconds of the journeys' clock; `handled` is the usual tilt when it is lifted."""
 
     what: Trouble | Literal["handled"]
@@ -44,26 +44,28 @@ class Weather:
     start_h: float
 
 
-def weather(start_h: float, random: Random) -> Weather:
+def draw_weather(start_h: float, random: Random) -> Weather:
     """Draw a journey's weather; `start_h` is the hour in UTC when the journeys' clock stands at zero."""
     climate_c = min(4.0, max(-5.0, random.gauss(0, 2)))
     return Weather(climate_c=climate_c, swing_c=random.uniform(1.5, 4), start_h=start_h)
 
 
-def handling(legs: Sequence[Leg], random: Random) -> list[Event]:
+def draw_handling(legs: Sequence[JourneyLeg], random: Random) -> list[JourneyEvent]:
     """Draw how it is tilted for a minute or two whenever it passes into other hands."""
     events = []
     for leg in legs:
         from_s = leg.begins_s + random.uniform(60, 300)
         lasts_s = random.uniform(40, 150)
         events.append(
-            Event(what="handled", from_s=from_s, until_s=from_s + lasts_s, amount=random.uniform(15, 60))
+            JourneyEvent(
+                what="handled", from_s=from_s, until_s=from_s + lasts_s, amount=random.uniform(15, 60)
+            )
         )
     return events
 
 
 def surroundings(
-    legs: Sequence[Leg], events: Sequence[Event], on_s: float, off_s: float, sky: Weather
+    legs: Sequence[JourneyLeg], events: Sequence[JourneyEvent], on_s: float, off_s: float, sky: Weather
 ) -> Forcing:
     """Return what acts from switching on to switching off, in segments of at most an hour."""
     marks = [leg.begins_s for leg in legs] + [legs[-1].ends_s]
@@ -93,7 +95,7 @@ def surroundings(
 
 
 def _ambient_c(
-    legs: Sequence[Leg], at: NDArray[np.intp], middle_s: NDArray[np.float64], sky: Weather
+    legs: Sequence[JourneyLeg], at: NDArray[np.intp], middle_s: NDArray[np.float64], sky: Weather
 ) -> NDArray[np.float64]:
     lon = np.array([leg.destination.lon for leg in legs])[at]
     share = np.array([OUTDOORS[leg.stage] for leg in legs])[at]
@@ -102,7 +104,7 @@ def _ambient_c(
     return np.where(share > 0, INDOORS_C + share * outside_c, HOLD_C)
 
 
-def _acting(what: str, events: Sequence[Event], middle_s: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _acting(what: str, events: Sequence[JourneyEvent], middle_s: NDArray[np.float64]) -> NDArray[np.bool_]:
     acts = np.zeros(len(middle_s), bool)
     for event in events:
         if event.what == what:
@@ -111,7 +113,7 @@ def _acting(what: str, events: Sequence[Event], middle_s: NDArray[np.float64]) -
 
 
 def _most(
-    what: str, events: Sequence[Event], middle_s: NDArray[np.float64], usual: float
+    what: str, events: Sequence[JourneyEvent], middle_s: NDArray[np.float64], usual: float
 ) -> NDArray[np.float32]:
     most = np.full(len(middle_s), usual, np.float32)
     for event in events:
@@ -121,7 +123,7 @@ def _most(
     return most
 
 
-def _sum(what: str, events: Sequence[Event], middle_s: NDArray[np.float64]) -> NDArray[np.float64]:
+def _sum(what: str, events: Sequence[JourneyEvent], middle_s: NDArray[np.float64]) -> NDArray[np.float64]:
     total = np.zeros(len(middle_s))
     for event in events:
         if event.what == what:

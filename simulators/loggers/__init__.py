@@ -1,1 +1,1 @@
-"""Pure: what a logger is made of, and what can be wrong with it."""
+"""Pure: what a logger makes of the true temperatures: its probes, clock, battery, memory, restarts and faults."""

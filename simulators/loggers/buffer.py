@@ -1,39 +1,28 @@
-"""Pure: a logger's memory of what the service has not yet confirmed, and when to send what of it.
+"""Pure: the readings that a logger keeps until the service has confirmed them, and when it sends which.
 
-Only sequence numbers are kept, as inclusive ranges: any reading can be computed again. Every number is either
-waiting to be sent, out (sent, not confirmed), overwritten (not confirmed, and too old for the memory), or gone
-(confirmed).
+The buffer holds sequence numbers only, because any reading can be computed again. A number is waiting to be sent, or
+outstanding (sent but not confirmed), or overwritten (not confirmed, and too old for the memory), or confirmed and gone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import orjson
+from simulators.wire.ack import Ack
+from simulators.wire.ranges import SeqRange, intersection, size, split_after, union
 
-Range = tuple[int, int]
-
-# So many times the time-out doubles while the service answers, however often the same readings have got lost.
-PATIENCE = 2
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ack:
-    """What the service has of one boot: up to `highest` all but `missing`."""
-
-    boot: int
-    missing: tuple[Range, ...]
-    highest: int
+# The time-out doubles at most this often while the service answers, however often the same readings get lost.
+MOST_DOUBLINGS = 2
 
 
 @dataclass(slots=True)
-class _Sent:
-    ranges: list[Range]
+class _OutstandingBatch:
+    ranges: list[SeqRange]
     due_s: float
     tries: int
 
 
 class Buffer:
-    """The unconfirmed readings of one boot. Times are seconds of any one steadily growing clock, given by the caller."""
+    """The unconfirmed readings of one boot. Times are seconds of a monotonic clock that the caller chooses."""
 
     __slots__ = (
         "_count",
@@ -54,45 +43,45 @@ class Buffer:
         self._window = window
         self._timeout_s = timeout_s
         self._longest_s = longest_s
-        self.overwritten: list[Range] = []
+        self.overwritten: list[SeqRange] = []
         self._count = 0
         self._kept_from = 0
-        self._waiting: list[Range] = []
-        self._out: list[_Sent] = []
+        self._waiting: list[SeqRange] = []
+        self._out: list[_OutstandingBatch] = []
 
     @property
     def unconfirmed(self) -> int:
+        """Return how many readings are waiting or outstanding."""
         return size(self._waiting) + sum(size(sent.ranges) for sent in self._out)
 
-    def fill(self, count: int, there: Iterable[Range] | None = None) -> None:
-        """Take in the readings newly taken, `count` being how many numbers there have been since the boot.
+    def fill(self, count: int, there: Iterable[SeqRange] | None = None) -> None:
+        """Add the readings taken since the last call; `count` is how many numbers the boot has used so far.
 
-        `there` are those of the new ones that there are to be sent; all without it.
+        `there` holds the new numbers that there is a reading for; None means all of them.
         """
         if count > self._count:
             new = [(self._count, count - 1)] if there is None else there
-            self._waiting = _joined([*self._waiting, *new])
+            self._waiting = union([*self._waiting, *new])
             self._count = count
 
     def overwrite(self, before: int) -> int:
-        """Lose what has a number below `before` and is not confirmed, and return how many readings that newly is.
+        """Lose every unconfirmed reading with a number below `before`, and return how many are newly lost.
 
-        What was sent is lost too: nobody can send it again. Should it turn out to be stored, `confirm` takes it back.
+        Outstanding readings are lost too, as they cannot be sent again. If one turns out to be stored, `confirm` takes it back.
         """
         if before <= self._kept_from:
             return 0
         old, kept = [(self._kept_from, before - 1)], [(before, self._count)]
-        lost = _common(self._waiting, old) + [r for sent in self._out for r in _common(sent.ranges, old)]
-        self.overwritten = _joined([*self.overwritten, *lost])
-        self._waiting = _common(self._waiting, kept)
-        for sent in self._out:
-            sent.ranges = _common(sent.ranges, kept)
-        self._out = [sent for sent in self._out if sent.ranges]
+        lost = intersection(self._waiting, old) + [
+            r for sent in self._out for r in intersection(sent.ranges, old)
+        ]
+        self.overwritten = union([*self.overwritten, *lost])
+        self._keep(kept)
         self._kept_from = before
         return size(lost)
 
-    def take(self, now_s: float) -> list[list[Range]]:
-        """Return the batches to send now: those whose confirmation is overdue, then as many new ones as the window lets."""
+    def take(self, now_s: float) -> list[list[SeqRange]]:
+        """Return the batches to send now: those whose confirmation is overdue, then as many new ones as the window allows."""
         batches = []
         for sent in self._out:
             if sent.due_s <= now_s:
@@ -100,79 +89,36 @@ class Buffer:
                 sent.due_s = now_s + min(self._timeout_s * 2**sent.tries, self._longest_s)
                 batches.append(sent.ranges)
         while self._waiting and len(self._out) < self._window:
-            ranges, self._waiting = _split(self._waiting, self.batch)
-            self._out.append(_Sent(ranges, now_s + self._timeout_s, 0))
+            ranges, self._waiting = split_after(self._waiting, self.batch)
+            self._out.append(_OutstandingBatch(ranges, now_s + self._timeout_s, 0))
             batches.append(ranges)
         return batches
 
     def confirm(self, ack: Ack, now_s: float) -> int:
         """Forget what the service has stored, and return how many readings that were."""
         before = self.unconfirmed
-        absent = _joined([*ack.missing, (ack.highest + 1, self._count)])
-        self.overwritten = _common(self.overwritten, absent)
-        self._waiting = _common(self._waiting, absent)
-        for sent in self._out:
-            sent.ranges = _common(sent.ranges, absent)
-        self._out = [sent for sent in self._out if sent.ranges]
+        absent = union([*ack.missing, (ack.highest + 1, self._count)])
+        self.overwritten = intersection(self.overwritten, absent)
+        self._keep(absent)
         confirmed = before - self.unconfirmed
         if confirmed:
-            # The service is there after all; what it lacks need not wait for as long as if it were away.
+            # The service is there after all, so what it lacks need not wait as long as if it were away.
             for sent in self._out:
-                sent.tries = min(sent.tries, PATIENCE)
-                sent.due_s = min(sent.due_s, now_s + self._timeout_s * 2**PATIENCE)
+                sent.tries = min(sent.tries, MOST_DOUBLINGS)
+                sent.due_s = min(sent.due_s, now_s + self._timeout_s * 2**MOST_DOUBLINGS)
         return confirmed
 
+    def _keep(self, ranges: list[SeqRange]) -> None:
+        self._waiting = intersection(self._waiting, ranges)
+        for sent in self._out:
+            sent.ranges = intersection(sent.ranges, ranges)
+        self._out = [sent for sent in self._out if sent.ranges]
+
     def recall(self) -> None:
-        """Take back all that is out, to be sent anew: after a silence nobody answers what was sent before it."""
-        self._waiting = _joined([*self._waiting, *(r for sent in self._out for r in sent.ranges)])
+        """Make everything that is outstanding wait again: after a silence, nobody will answer what was sent before it."""
+        self._waiting = union([*self._waiting, *(r for sent in self._out for r in sent.ranges)])
         self._out = []
 
     def due_s(self) -> float | None:
-        """Return when the next confirmation is overdue; None while nothing is out."""
+        """Return when the next confirmation is overdue; None while nothing is outstanding."""
         return min((sent.due_s for sent in self._out), default=None)
-
-
-def parse_ack(payload: bytes) -> Ack | None:
-    """Read an acknowledgement; None where it is not one, for which a logger just goes on waiting."""
-    try:
-        said = orjson.loads(payload)
-        missing = tuple((int(first), int(last)) for first, last in said.get("missing", ()))
-        highest = max(int(said["through"]), int(said.get("highest", -1)), *(last for _, last in missing), -1)
-        return Ack(boot=int(said.get("boot", 0)), missing=missing, highest=highest)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return None
-
-
-def seqs(ranges: Iterable[Range]) -> list[int]:
-    return [seq for first, last in ranges for seq in range(first, last + 1)]
-
-
-def size(ranges: Iterable[Range]) -> int:
-    return sum(last - first + 1 for first, last in ranges)
-
-
-def _joined(ranges: Iterable[Range]) -> list[Range]:
-    joined: list[Range] = []
-    for first, last in sorted(ranges):
-        if joined and first <= joined[-1][1] + 1:
-            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
-        else:
-            joined.append((first, last))
-    return joined
-
-
-def _common(left: Sequence[Range], right: Sequence[Range]) -> list[Range]:
-    pairs = ((max(a[0], b[0]), min(a[1], b[1])) for a in left for b in right)
-    return [(first, last) for first, last in pairs if first <= last]
-
-
-def _split(ranges: list[Range], size: int) -> tuple[list[Range], list[Range]]:
-    """Cut sorted ranges after so many numbers."""
-    taken: list[Range] = []
-    for position, (first, last) in enumerate(ranges):
-        if last - first + 1 > size:
-            head = [(first, first + size - 1)] if size else []
-            return taken + head, [(first + size, last), *ranges[position + 1 :]]
-        taken.append((first, last))
-        size -= last - first + 1
-    return taken, []

@@ -7,12 +7,15 @@ from itertools import groupby
 
 import orjson
 
-from simulators.exports.trace import Reading
-from simulators.replay.recording import Recorded
-from simulators.world.clock import milliseconds
+from simulators.exports.trace import ExportedReading
+from simulators.instants import milliseconds
+from simulators.wire.recording import RecordedMessage
+from simulators.wire.topics import readings_topic
 
 
-def numbered(readings: Sequence[Reading], garbled: Iterable[tuple[str, datetime]] = ()) -> list[Reading]:
+def numbered(
+    readings: Sequence[ExportedReading], garbled: Iterable[tuple[str, datetime]] = ()
+) -> list[ExportedReading]:
     """Return the readings in their order with a `seq`: of each logger, its instants in the order of time from 0 on.
 
     What is `garbled`, loggers and instants that cannot be sent, has its number all the same: so the hole is seen, and
@@ -32,15 +35,15 @@ def numbered(readings: Sequence[Reading], garbled: Iterable[tuple[str, datetime]
     ]
 
 
-def as_messages(readings: Sequence[Reading], at_once: int) -> Iterator[Recorded]:
+def as_messages(readings: Sequence[ExportedReading], at_once: int) -> Iterator[RecordedMessage]:
     """Yield messages of at most so many readings of one logger, due when the last of them was measured."""
     for device_id, run in groupby(readings, key=lambda reading: reading.device_id):
         of_one = list(run)
         for start in range(0, len(of_one), at_once):
             batch = of_one[start : start + at_once]
             said = [reading.fields() for reading in batch]
-            yield Recorded(
+            yield RecordedMessage(
                 milliseconds(batch[-1].measured_at),
-                f"dewar/v1/{device_id}/readings",
+                readings_topic(device_id),
                 orjson.dumps(said[0] if len(said) == 1 else said),
             )

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from simulators.fleet.publish import Publisher
-from simulators.loggers.buffer import parse_ack
-from simulators.replay.recording import Recorded
-from simulators.replay.resending import Unconfirmed
+from simulators.replay.unconfirmed import UnconfirmedReadings
+from simulators.stopping import until_stopped
+from simulators.wire.ack import parse_ack
+from simulators.wire.publisher import MqttPublisher
+from simulators.wire.recording import RecordedMessage
 
 PROGRESS_EVERY_S = 0.25
 SLICE_S = 0.05
@@ -47,7 +48,7 @@ class ReplaySummary:
 
 async def replay(
     settings: ReplaySettings,
-    messages: Iterable[tuple[int, Recorded]],
+    messages: Iterable[tuple[int, RecordedMessage]],
     *,
     on_progress: Callable[[ReplaySummary], None] | None = None,
     stop: asyncio.Event,
@@ -58,15 +59,9 @@ async def replay(
     BrokerRefusedError where the account is refused; a broker that is not there is waited for.
     """
     sending = _Replay(settings, messages, on_progress)
-    work, stopped = asyncio.create_task(sending.work()), asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            work.result()
+        await until_stopped(sending.work(), stop)
     finally:
-        work.cancel()
-        stopped.cancel()
-        await asyncio.gather(work, stopped, return_exceptions=True)
         summary = sending.summary()
         await sending.publisher.stop()
     return summary
@@ -76,7 +71,7 @@ class _Replay:
     def __init__(
         self,
         settings: ReplaySettings,
-        messages: Iterable[tuple[int, Recorded]],
+        messages: Iterable[tuple[int, RecordedMessage]],
         on_progress: Callable[[ReplaySummary], None] | None,
     ) -> None:
         self._settings = settings
@@ -84,11 +79,11 @@ class _Replay:
         self._on_progress = on_progress or (lambda _: None)
         self._began = self._shown_at = time.monotonic()
         self._wake = asyncio.Event()
-        self._unconfirmed = Unconfirmed()
+        self._unconfirmed = UnconfirmedReadings()
         self._messages_sent = self._readings = 0
         self._listening = settings.wait_s > 0
-        self._kept: list[Recorded] = []
-        self.publisher = Publisher(
+        self._kept: list[RecordedMessage] = []
+        self.publisher = MqttPublisher(
             settings.mqtt_url,
             limit=settings.messages_under_way,
             on_ack=self._hear,
@@ -112,7 +107,7 @@ class _Replay:
         await self.publisher.flushed()
         await self._confirmed()
 
-    async def _send(self, message: Recorded) -> None:
+    async def _send(self, message: RecordedMessage) -> None:
         while not self.publisher.has_room():
             await self._rest(PROGRESS_EVERY_S)
         self.publisher.publish(message.topic, message.payload, retain=message.retain)

@@ -1,1 +1,1 @@
-"""What happens to shipments and loggers, as files."""
+"""Scenarios: what happens to the shipments and loggers of a fleet."""

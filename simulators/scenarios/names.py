@@ -1,4 +1,4 @@
-"""The names of the scenarios that come along, found without reading them."""
+"""The names of the scenarios in the library, found without reading them. The command's help needs nothing more."""
 
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -6,8 +6,8 @@ from importlib.resources.abc import Traversable
 SUFFIX = ".toml"
 
 
-def files() -> dict[str, Traversable]:
-    """Return the files by the scenario's name, in the order of the alphabet."""
+def library_files() -> dict[str, Traversable]:
+    """Return the files of the library by scenario name, in alphabetical order."""
     folder = resources.files("simulators.scenarios") / "library"
     found = {file.name.removesuffix(SUFFIX): file for file in folder.iterdir() if file.name.endswith(SUFFIX)}
     return dict(sorted(found.items()))

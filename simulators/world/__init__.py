@@ -1,1 +1,1 @@
-"""Pure: shippers, lanes, weather and time: the world that journeys go through."""
+"""The world that shipments travel through: places, routes, weather, and the physics of shippers."""

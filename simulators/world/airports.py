@@ -1,10 +1,10 @@
-"""The airports of the world, read from the airportsdata package: the one place that loads it."""
+"""The airports of the world, from the `airportsdata` package. Only this module loads it."""
 
 from functools import cache
 
 import airportsdata
 
-from simulators.world.lanes import Airport
+from simulators.world.places import Airport
 
 
 @cache

@@ -1,44 +1,31 @@
-"""Pure: the journey's own clock, which runs `speed` times as fast as the clock on the wall."""
+"""Pure: the clock of simulated journeys, which runs `speed` times as fast as the real one."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
+from simulators.arrays import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
 class JourneyClock:
-    """Turns seconds of the journeys into the wall's epoch milliseconds, in which readings carry their time.
+    """Converts seconds of journey time to the real epoch milliseconds that readings carry.
 
-    Whole milliseconds, so that a reading sent, sent again and recomputed for the truth has one and the same time.
+    The milliseconds are whole, so that a reading has the same time whether it is sent, sent again, or computed for the
+    truth.
     """
 
     start_ms: int
     speed: float
 
     def wall_ms(self, journey_s: float) -> int:
+        """Return the epoch milliseconds of a journey time."""
         return self.start_ms + int(journey_s * 1000 / self.speed)
 
-    def walls_ms(self, journey_s: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Do the same for many; they may lie before the start, where somebody's clock is wrong."""
+    def walls_ms(self, journey_s: Floats) -> Ints:
+        """Return the epoch milliseconds of many journey times. A logger with a wrong clock may be before the start."""
         return self.start_ms + np.floor(journey_s * 1000 / self.speed).astype(np.int64)
 
     def shortened(self, seconds: float) -> float:
-        """Return a length of time of the journey, such as an on-delay, as it passes on the wall."""
+        """Return how long a duration of the journey, such as an on-delay, takes in real time."""
         return round(seconds / self.speed, 3)
-
-
-def moment(epoch_ms: int) -> datetime:
-    return EPOCH + epoch_ms * MILLISECOND
-
-
-def milliseconds(instant: datetime) -> int:
-    return (instant - EPOCH) // MILLISECOND
-
-
-def rfc3339(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -1,8 +1,8 @@
-"""Pure: how liquid nitrogen, dry ice and phase-change material hold a payload's temperature, and for how long.
+"""Pure: how liquid nitrogen, dry ice and phase-change material keep a payload cold, and for how long.
 
-Each law says how a shipper goes on while its surroundings stay as they are: one course until something changes inside
-it (the coolant is used up, a material begins or ceases to melt), and another from then on. In both courses the level
-of the coolant changes linearly, and the payload follows Newton's law, so that every instant has a closed form.
+Each law describes a shipper in constant surroundings. It has two regimes: one until something changes inside (the
+coolant is used up, or a material starts or stops melting), and one from then on. In both, the level of the coolant
+changes linearly and the payload follows Newton's law of cooling, so every instant has a closed form.
 
 Sources of the figures, by the names used below:
 
@@ -28,7 +28,8 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.world.forcing import SEA_LEVEL_HPA, Floats, Forcing
+from simulators.arrays import AnyFloats
+from simulators.world.forcing import SEA_LEVEL_HPA, Forcing
 
 Coolant = Literal["nitrogen", "dry-ice", "phase-change"]
 
@@ -37,70 +38,72 @@ ROOM_C = 20.0
 DAY_S = 86_400.0
 HOUR_S = 3600.0
 
-# A storage tank over liquid nitrogen: its bottom, and under its lid. A shipper is a small one: its payload sits low.
+# Vapour temperatures in a tank of liquid nitrogen, at the bottom and under the lid. In a shipper the payload sits low.
 TANK_BOTTOM_C, TANK_TOP_C = -195.0, -177.0
 PAYLOAD_HEIGHT = 0.25
 
-# On its side for 6 hours: 60 % of the hold time; upside down for 3 hours: nearly all of it [O'Donnell].
+# 6 hours on its side cost 60 % of the hold time, 3 hours upside down nearly all of it [O'Donnell].
 ON_ITS_SIDE = 0.60 / (6 / 240)
 UPSIDE_DOWN = 0.95 / (3 / 240)
 HARMLESS_TILT_DEG = 20.0
 
 CO2_SUBLIMES_K = 194.69
-CO2_ENTHALPY_K = 25_200 / 8.314462  # over the gas constant
+CO2_ENTHALPY_K = 25_200 / 8.314462  # divided by the gas constant
 KELVIN = 273.15
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Unit:
-    """What is particular to shippers, each an array with one entry a shipper.
+class ShipperFigures:
+    """The figures of individual shippers, as arrays with one entry for each.
 
-    `capacity` and `charge` (what is in it at first) are kilograms, of phase-change material those that are frozen.
-    `loss` is the level lost in a day at rest in a room of 20 °C: of nitrogen and dry ice in kg a day, of phase-change
-    material in kg a day and kelvin. `warms_s` is the time constant without coolant. `unit` multiplies the heat leak
-    (1 is what the model promises), `tilts` (0 to 1) is how much of the published loss by tilt this unit suffers,
-    `dynamic` multiplies the loss while it moves. `holds_c` is where a phase-change material melts.
+    `capacity` and `charge` (the content at first) are in kg; of phase-change material they count what is frozen. `loss` is
+    what is lost in a day at rest in a room of 20 °C: for nitrogen and dry ice in kg a day, for phase-change material in kg
+    a day and kelvin. `leak` multiplies the heat leak; 1 is what the model promises. `tilt_share`, 0 to 1, is how much of
+    the published loss by tilt this unit suffers. `moving` multiplies the loss while the shipper moves. `warms_s` is the
+    time constant without coolant. `melts_c` is the melting point of a phase-change material.
     """
 
-    capacity: Floats
-    charge: Floats
-    loss: Floats
-    unit: Floats
-    dynamic: Floats
-    tilts: Floats
-    warms_s: Floats
-    holds_c: Floats
+    capacity: AnyFloats
+    charge: AnyFloats
+    loss: AnyFloats
+    leak: AnyFloats
+    moving: AnyFloats
+    tilt_share: AnyFloats
+    warms_s: AnyFloats
+    melts_c: AnyFloats
 
     @classmethod
-    def of(cls, **figures: float) -> Self:
-        """Return a single shipper."""
-        usual = {"unit": 1.0, "dynamic": 1.0, "tilts": 1.0, "holds_c": 0.0} | figures
+    def of(cls, **values: float) -> Self:
+        """Return the figures of a single shipper."""
+        usual = {"leak": 1.0, "moving": 1.0, "tilt_share": 1.0, "melts_c": 0.0} | values
         return cls(**{name: np.array([value], np.float64) for name, value in usual.items()})
 
     @classmethod
-    def joined(cls, each: "list[Self]") -> Self:
+    def joined(cls, each: list[Self]) -> Self:
+        """Return the figures of several shippers, in their order, as one."""
         return cls(**{f.name: np.concatenate([getattr(one, f.name) for one in each]) for f in fields(cls)})
 
     def at(self, index: NDArray[np.intp]) -> Self:
+        """Return the figures of the shippers at these indices."""
         return type(self)(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Course:
-    """How shippers go on: up to `turns_s` after the segment began at the first figures, from then on at the second.
+class Evolution:
+    """How shippers evolve in constant surroundings: one regime until `turns_s` after the segment began, then another.
 
-    `rate` is the change of the level in kg a second; the payload tends to `tends_c` with the time constant `tau_s`.
-    `turns_to` is the level at the turn exactly.
+    `rate` is the change of the level in kg a second. The payload approaches `tends_c` with the time constant `tau_s`.
+    `turns_to` is the exact level at the turn. The fields that begin with `then_` are those of the second regime.
     """
 
-    rate: Floats
-    tends_c: Floats
-    tau_s: Floats
-    turns_s: Floats
-    turns_to: Floats
-    then_rate: Floats
-    then_tends_c: Floats
-    then_tau_s: Floats
+    rate: AnyFloats
+    tends_c: AnyFloats
+    tau_s: AnyFloats
+    turns_s: AnyFloats
+    turns_to: AnyFloats
+    then_rate: AnyFloats
+    then_tends_c: AnyFloats
+    then_tau_s: AnyFloats
 
 
 def stratified_c(height: float) -> float:
@@ -108,44 +111,47 @@ def stratified_c(height: float) -> float:
     return TANK_BOTTOM_C + (TANK_TOP_C - TANK_BOTTOM_C) * height
 
 
-def tilt_factor(tilt_deg: Floats, tilts: Floats) -> Floats:
-    """Return by what the loss is multiplied: 1 up to 20°, the published figures on its side and upside down [O'Donnell].
+def tilt_factor(tilt_deg: AnyFloats, tilt_share: AnyFloats) -> AnyFloats:
+    """Return the factor on the loss: 1 up to 20°, and the published figures on its side and upside down [O'Donnell].
 
-    In between linear; the dense cold vapour pours out of the neck the faster the further it points down.
+    In between it is linear: the cold, dense vapour pours out of the neck faster the further the neck points down.
     """
     side = np.clip((tilt_deg - HARMLESS_TILT_DEG) / (90.0 - HARMLESS_TILT_DEG), 0.0, 1.0)
     down = np.clip((tilt_deg - 90.0) / 90.0, 0.0, 1.0)
-    return np.asarray(1.0 + tilts * ((ON_ITS_SIDE - 1.0) * side + (UPSIDE_DOWN - ON_ITS_SIDE) * down))
+    return np.asarray(1.0 + tilt_share * ((ON_ITS_SIDE - 1.0) * side + (UPSIDE_DOWN - ON_ITS_SIDE) * down))
 
 
-def sublimes_c(pressure_hpa: Floats) -> Floats:
-    """Return where dry ice sublimes, by Clausius and Clapeyron from -78.46 °C at sea level [Span]."""
+def sublimes_c(pressure_hpa: AnyFloats) -> AnyFloats:
+    """Return the sublimation point of dry ice, by Clausius and Clapeyron from -78.46 °C at sea level [Span]."""
     inverse = 1.0 / CO2_SUBLIMES_K + np.log(SEA_LEVEL_HPA / pressure_hpa) / CO2_ENTHALPY_K
     return np.asarray(1.0 / inverse - KELVIN)
 
 
-def nitrogen(unit: Unit, acts: Forcing, level: Floats, _celsius: Floats, lasts_s: Floats) -> Course:
-    """Return the course of dry vapour shippers: mass falls linearly, the payload is flat, then it warms [Spijkers].
+def nitrogen(
+    figures: ShipperFigures, acts: Forcing, level: AnyFloats, _celsius: AnyFloats, lasts_s: AnyFloats
+) -> Evolution:
+    """Return how dry vapour shippers evolve: the mass falls linearly while the payload is flat, then it warms [Spijkers].
 
-    The heat leak grows with the distance of the surroundings from 77 K. The payload warms by 2 °C as the absorbent dries.
-    With the lid off the vapour is gone in half an hour and the nitrogen boils eight times as fast. While somebody
-    recharges it, the level rises evenly up to the capacity within the segment, and what is poured keeps the payload cold.
+    The heat leak grows with the difference between the surroundings and 77 K. The payload warms by 2 °C as the absorbent
+    dries. With the lid off, the vapour is gone in half an hour and the nitrogen boils eight times as fast. During a
+    recharge the level rises evenly to the capacity by the end of the segment, and the poured nitrogen keeps the payload
+    cold.
     """
     ambient_c = acts.ambient_c.astype(np.float64)
     lost = (
-        unit.loss
+        figures.loss
         / DAY_S
-        * unit.unit
+        * figures.leak
         * acts.leak
         * (ambient_c - NITROGEN_BOILS_C)
         / (ROOM_C - NITROGEN_BOILS_C)
-        * tilt_factor(acts.tilt_deg, unit.tilts)
-        * np.where(acts.moving, unit.dynamic, 1.0)
+        * tilt_factor(acts.tilt_deg, figures.tilt_share)
+        * np.where(acts.moving, figures.moving, 1.0)
         * np.where(acts.lid_open, 8.0, 1.0)
     )
-    filled = (unit.capacity - level) / np.maximum(lasts_s, 1.0)
-    rests_c = stratified_c(PAYLOAD_HEIGHT) + 2.0 * (1.0 - level / unit.capacity)
-    return Course(
+    filled = (figures.capacity - level) / np.maximum(lasts_s, 1.0)
+    rests_c = stratified_c(PAYLOAD_HEIGHT) + 2.0 * (1.0 - level / figures.capacity)
+    return Evolution(
         rate=np.where(acts.recharging, filled, -lost),
         tends_c=np.where(acts.lid_open & ~acts.recharging, rests_c + 0.7 * (ambient_c - rests_c), rests_c),
         tau_s=np.where(acts.recharging, 300.0, np.where(acts.lid_open, 1800.0, HOUR_S)),
@@ -153,30 +159,33 @@ def nitrogen(unit: Unit, acts: Forcing, level: Floats, _celsius: Floats, lasts_s
         turns_to=np.zeros_like(lost),
         then_rate=np.zeros_like(lost),
         then_tends_c=ambient_c,
-        then_tau_s=np.where(acts.lid_open, 2 * HOUR_S, unit.warms_s / (unit.unit * acts.leak)),
+        then_tau_s=np.where(acts.lid_open, 2 * HOUR_S, figures.warms_s / (figures.leak * acts.leak)),
     )
 
 
-def dry_ice(unit: Unit, acts: Forcing, level: Floats, _celsius: Floats, lasts_s: Floats) -> Course:
-    """Return the course of dry-ice shippers: at the sublimation point of the pressure, then warming.
+def dry_ice(
+    figures: ShipperFigures, acts: Forcing, level: AnyFloats, _celsius: AnyFloats, lasts_s: AnyFloats
+) -> Evolution:
+    """Return how dry-ice shippers evolve: at the sublimation point of the pressure, then warming.
 
-    On their side up to 10 °C colder, under forced air up to 22 °C, for the gas is carried off [PDA]; that costs ice.
+    On its side a shipper is up to 10 °C colder, and under forced air up to 22 °C, because the gas is carried off [PDA].
+    That costs ice.
     """
     ambient_c = acts.ambient_c.astype(np.float64)
     side = np.clip((acts.tilt_deg - HARMLESS_TILT_DEG) / (90.0 - HARMLESS_TILT_DEG), 0.0, 1.0)
-    rests_c = sublimes_c(acts.pressure_hpa) + 0.5 - 10.0 * side * unit.tilts - 22.0 * acts.air
+    rests_c = sublimes_c(acts.pressure_hpa) + 0.5 - 10.0 * side * figures.tilt_share - 22.0 * acts.air
     lost = (
-        unit.loss
+        figures.loss
         / DAY_S
-        * unit.unit
+        * figures.leak
         * acts.leak
         * (ambient_c - rests_c)
         / (ROOM_C - sublimes_c(np.array(SEA_LEVEL_HPA)))
         * np.where(acts.lid_open, 5.0, 1.0)
         * (1.0 + acts.air)
     )
-    filled = (unit.capacity - level) / np.maximum(lasts_s, 1.0)
-    return Course(
+    filled = (figures.capacity - level) / np.maximum(lasts_s, 1.0)
+    return Evolution(
         rate=np.where(acts.recharging, filled, -lost),
         tends_c=np.where(acts.lid_open & ~acts.recharging, rests_c + 0.9 * (ambient_c - rests_c), rests_c),
         tau_s=np.where(acts.lid_open, HOUR_S, HOUR_S / 2),
@@ -184,46 +193,54 @@ def dry_ice(unit: Unit, acts: Forcing, level: Floats, _celsius: Floats, lasts_s:
         turns_to=np.zeros_like(lost),
         then_rate=np.zeros_like(lost),
         then_tends_c=ambient_c,
-        then_tau_s=np.where(acts.lid_open, 3 * HOUR_S, unit.warms_s / (unit.unit * acts.leak)),
+        then_tau_s=np.where(acts.lid_open, 3 * HOUR_S, figures.warms_s / (figures.leak * acts.leak)),
     )
 
 
-def phase_change(unit: Unit, acts: Forcing, level: Floats, celsius: Floats, _lasts_s: Floats) -> Course:
-    """Return the course of boxes with a phase-change material: a plateau by its latent heat, in both directions.
+def phase_change(
+    figures: ShipperFigures, acts: Forcing, level: AnyFloats, celsius: AnyFloats, _lasts_s: AnyFloats
+) -> Evolution:
+    """Return how boxes with a phase-change material evolve: latent heat holds a plateau, in the heat and in the cold.
 
-    The level is what is frozen; heat melts it, cold freezes it again. On the plateau 6 % of the difference to the
-    surroundings reach the payload, with the lid open 70 %. With all molten or all frozen the box drifts to the surroundings with its time
-    constant; when it comes back to the melting point, the plateau begins anew.
+    The level is what is frozen; heat melts it and cold freezes it again. On the plateau 6 % of the difference to the
+    surroundings reach the payload, 70 % with the lid open. When all is molten or all is frozen, the box drifts to the
+    surroundings with its time constant. When it comes back to the melting point, the plateau begins again.
     """
     ambient_c = acts.ambient_c.astype(np.float64)
-    leak = unit.unit * acts.leak * np.where(acts.lid_open, 6.0, 1.0)
-    melts = unit.loss / DAY_S * leak * (ambient_c - unit.holds_c)  # kg a second, below 0 it freezes
-    molten, frozen = level <= 0.0, level >= unit.capacity
-    drifts = (molten & ((melts >= 0.0) | (celsius > unit.holds_c))) | (
-        frozen & ((melts <= 0.0) | (celsius < unit.holds_c))
+    leak = figures.leak * acts.leak * np.where(acts.lid_open, 6.0, 1.0)
+    melts = figures.loss / DAY_S * leak * (ambient_c - figures.melts_c)  # kg a second, below 0 it freezes
+    molten, frozen = level <= 0.0, level >= figures.capacity
+    drifts = (molten & ((melts >= 0.0) | (celsius > figures.melts_c))) | (
+        frozen & ((melts <= 0.0) | (celsius < figures.melts_c))
     )
-    tau_s = unit.warms_s / leak
-    reaches = drifts & ((celsius > unit.holds_c) == (ambient_c < unit.holds_c)) & (ambient_c != unit.holds_c)
+    tau_s = figures.warms_s / leak
+    reaches = (
+        drifts
+        & ((celsius > figures.melts_c) == (ambient_c < figures.melts_c))
+        & (ambient_c != figures.melts_c)
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
-        back_s = np.where(reaches, tau_s * np.log((celsius - ambient_c) / (unit.holds_c - ambient_c)), np.inf)
-        used_s = np.where(
-            melts > 0.0, level / melts, np.where(melts < 0.0, (level - unit.capacity) / melts, np.inf)
+        back_s = np.where(
+            reaches, tau_s * np.log((celsius - ambient_c) / (figures.melts_c - ambient_c)), np.inf
         )
-    plateau_c = unit.holds_c + np.where(acts.lid_open, 0.7, 0.06) * (ambient_c - unit.holds_c)
+        used_s = np.where(
+            melts > 0.0, level / melts, np.where(melts < 0.0, (level - figures.capacity) / melts, np.inf)
+        )
+    plateau_c = figures.melts_c + np.where(acts.lid_open, 0.7, 0.06) * (ambient_c - figures.melts_c)
     plateau_s = np.where(acts.lid_open, 0.75, 1.5) * HOUR_S
-    return Course(
+    return Evolution(
         rate=np.where(drifts, 0.0, -melts),
         tends_c=np.where(drifts, ambient_c, plateau_c),
         tau_s=np.where(drifts, tau_s, plateau_s),
         turns_s=np.where(drifts, back_s, used_s),
-        turns_to=np.where(drifts, level, np.where(melts > 0.0, 0.0, unit.capacity)),
+        turns_to=np.where(drifts, level, np.where(melts > 0.0, 0.0, figures.capacity)),
         then_rate=np.where(drifts, -melts, 0.0),
         then_tends_c=np.where(drifts, plateau_c, ambient_c),
         then_tau_s=np.where(drifts, plateau_s, tau_s),
     )
 
 
-LAWS: Mapping[Coolant, Callable[[Unit, Forcing, Floats, Floats, Floats], Course]] = {
+LAWS: Mapping[Coolant, Callable[[ShipperFigures, Forcing, AnyFloats, AnyFloats, AnyFloats], Evolution]] = {
     "nitrogen": nitrogen,
     "dry-ice": dry_ice,
     "phase-change": phase_change,

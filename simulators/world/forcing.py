@@ -1,4 +1,4 @@
-"""Pure: what acts on shippers from outside, as piecewise constant arrays, one row a shipper."""
+"""Pure: what acts on shippers from outside, as piecewise constant arrays with one row for each shipper."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -7,33 +7,33 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from simulators.arrays import AnyFloats, Bools
 
 SEA_LEVEL_HPA = 1013.25
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forcing:
-    """Segments of constant surroundings: arrays of shape (segments,), or stacked (shippers, segments).
+    """Segments of constant surroundings, as arrays of shape (segments,), or stacked as (shippers, segments).
 
-    `begins_s` counts from when the logger is switched on; a segment lasts until the next begins, the last one without
-    end. `tilt_deg` is from upright (180 is upside down), `leak` multiplies the heat leak (1 is a sound vacuum),
-    `air` is 1 in forced cold air and 0 in still air. `moving`, `lid_open` and `recharging` are 0 or 1.
+    `begins_s` counts from the moment the logger was switched on. A segment lasts until the next one begins; the last one
+    has no end. `tilt_deg` is the angle from upright, 180 being upside down. `leak` multiplies the heat leak; 1 is a sound
+    vacuum. `air` is 1 in forced cold air and 0 in still air. `moving`, `lid_open` and `recharging` are flags.
     """
 
-    begins_s: Floats
-    ambient_c: Floats
-    tilt_deg: Floats
-    pressure_hpa: Floats
-    leak: Floats
-    air: Floats
-    moving: NDArray[np.bool_]
-    lid_open: NDArray[np.bool_]
-    recharging: NDArray[np.bool_]
+    begins_s: AnyFloats
+    ambient_c: AnyFloats
+    tilt_deg: AnyFloats
+    pressure_hpa: AnyFloats
+    leak: AnyFloats
+    air: AnyFloats
+    moving: Bools
+    lid_open: Bools
+    recharging: Bools
 
     @classmethod
     def still(cls, begins_s: Sequence[float] = (0.0,), **changes: object) -> Self:
-        """Return surroundings of 20 °C at sea level, upright and at rest, but for the changes (numbers or sequences)."""
+        """Return surroundings of 20 °C at sea level, upright and at rest, with `changes` (numbers or sequences) applied."""
         usual = {
             "ambient_c": 20.0,
             "tilt_deg": 0.0,
@@ -55,9 +55,9 @@ class Forcing:
 
     @classmethod
     def stacked(cls, each: Sequence[Self]) -> Self:
-        """Put rows of different length below each other; what is too short is filled with its last segment.
+        """Stack rows of different lengths. Short rows repeat their last segment.
 
-        A filling segment begins when the last one does, and lasts no time; so it changes nothing.
+        A repeated segment begins when the last one does and lasts no time, so it changes nothing.
         """
         length = max(len(one.begins_s) for one in each)
         return cls(
@@ -68,15 +68,15 @@ class Forcing:
         )
 
     def row(self, index: int, segments: int) -> Self:
-        """Take the first segments of one shipper out of a stack, as arrays of their own."""
+        """Return the first `segments` segments of one shipper of a stack, as copies."""
         return type(self)(**{f.name: getattr(self, f.name)[index, :segments].copy() for f in fields(self)})
 
     def during(self, at: tuple[NDArray[np.intp], ...] | NDArray[np.intp]) -> Self:
-        """Take the segments at these indices, in their order."""
+        """Return the segments at these indices, in their order."""
         return type(self)(**{f.name: getattr(self, f.name)[at] for f in fields(self)})
 
     def column(self, segment: int) -> Self:
-        """Take one segment of every shipper of a stack."""
+        """Return one segment of every shipper of a stack."""
         return type(self)(**{f.name: getattr(self, f.name)[:, segment] for f in fields(self)})
 
 

@@ -1,22 +1,23 @@
-"""Pure: the kinds of shipper, each with the band it is sent in, its plan, and the figures of its coolant."""
+"""The models of shipper: the band each is sent in, its plan, and its coolant. Units of a model are drawn at random."""
 
 import math
 from dataclasses import dataclass, field
 from random import Random
 
-from simulators.world.coolants import Coolant, Unit
+from simulators.world.coolants import Coolant, ShipperFigures
 
-# Units of one model differ by up to 40 % [O'Donnell, see simulators/world/coolants.py]: 1.18 is 1.4 times 0.84.
+# Units of one model differ by up to 40 % ([O'Donnell], see world/coolants.py): 1.18 is 1.4 times 0.84.
 UNIT_SPREAD, UNIT_LEAST, UNIT_MOST = 0.1, 0.84, 1.18
 LEAST_TILT_LOSS = 0.35
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shipper:
-    """A kind of shipper. Limits in °C as the band defines them; `overrides` are those that the shipment changes.
+    """A model of shipper. Limits are in °C, as the band defines them; `overrides` are those that a shipment changes.
 
-    `capacity_kg`, `loss`, `warms_h`, `holds_c` and `dynamic` are those of `coolants.Unit`; `charge` is the share of the
-    capacity at departure. `load_cell` is whether it weighs its nitrogen; `loggers` are the models it carries.
+    `capacity_kg`, `loss`, `warms_h`, `melts_c` and `moving` mean what they mean in `coolants.ShipperFigures`. `charge` is
+    the share of the capacity at departure. With a `load_cell` it weighs its nitrogen. `loggers` names the logger models
+    that it carries.
     """
 
     name: str
@@ -37,49 +38,50 @@ class Shipper:
     capacity_kg: float
     charge: float = 1.0
     loss: float
-    dynamic: float = 1.0
+    moving: float = 1.0
     warms_h: float
-    holds_c: float = 0.0
+    melts_c: float = 0.0
     starts_c: float
     load_cell: bool = False
     loggers: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Particular:
-    """One shipper on one journey: its share of a full charge, its heat leak and what tilt costs it, by its model's."""
+class ShipperUnit:
+    """One unit on one journey: its share of a full charge, and its heat leak and loss by tilt as shares of its model's."""
 
     charge: float
-    unit: float
-    tilts: float
+    leak: float
+    tilt_share: float
 
-    def of(self, shipper: Shipper) -> Unit:
-        return Unit.of(
+    def of(self, shipper: Shipper) -> ShipperFigures:
+        """Return the figures of this unit of a model."""
+        return ShipperFigures.of(
             capacity=shipper.capacity_kg,
             charge=shipper.capacity_kg * self.charge,
             loss=shipper.loss,
-            unit=self.unit,
-            dynamic=shipper.dynamic,
-            tilts=self.tilts,
+            leak=self.leak,
+            moving=shipper.moving,
+            tilt_share=self.tilt_share,
             warms_s=shipper.warms_h * 3600,
-            holds_c=shipper.holds_c,
+            melts_c=shipper.melts_c,
         )
 
 
-def particular(
+def draw_unit(
     shipper: Shipper, charge: tuple[float, float] | None, leak: tuple[float, float], random: Random
-) -> Particular:
-    """Draw a unit: charged as its model is or within a range, its heat leak by its model's spread times a range."""
+) -> ShipperUnit:
+    """Draw a unit of a model. `charge` is the range of its charge, None for the model's; `leak` scales its heat leak."""
     drawn = min(UNIT_MOST, max(UNIT_LEAST, math.exp(random.gauss(0, UNIT_SPREAD))))
-    return Particular(
+    return ShipperUnit(
         charge=shipper.charge if charge is None else random.uniform(*charge),
-        unit=drawn * random.uniform(*leak),
-        tilts=random.uniform(LEAST_TILT_LOSS, 1),
+        leak=drawn * random.uniform(*leak),
+        tilt_share=random.uniform(LEAST_TILT_LOSS, 1),
     )
 
 
 def _nitrogen(name: str, code: str, model: str, capacity_kg: float, *, load_cell: bool = False) -> Shipper:
-    # At rest in a room it lasts 10 days. While it moves it loses 40 % more, and holds for 7.
+    # It lasts 10 days at rest in a room. On the move it loses 40 % more, and lasts 7.
     return Shipper(
         name=name,
         code=code,
@@ -95,7 +97,7 @@ def _nitrogen(name: str, code: str, model: str, capacity_kg: float, *, load_cell
         hold_time_h=240,
         capacity_kg=capacity_kg,
         loss=capacity_kg / 10,
-        dynamic=1.4,
+        moving=1.4,
         warms_h=12.4,
         starts_c=-190.5,
         loggers=("cryo-2", "cryo-2", "cryo-1"),
@@ -106,7 +108,7 @@ def _nitrogen(name: str, code: str, model: str, capacity_kg: float, *, load_cell
 def _box(
     name: str, band: str, limits: tuple[float, float, float, float], budget_s: float, melts_c: float
 ) -> Shipper:
-    # Vacuum panels of 0.14 W/K around 10 kg of material with 200 kJ/kg: four to six days in a room.
+    # Vacuum panels of 0.14 W/K around 10 kg of material with 200 kJ/kg last four to six days in a room.
     lower_c, upper_c, critical_low_c, critical_high_c = limits
     return Shipper(
         name=name,
@@ -125,7 +127,7 @@ def _box(
         charge=0.7,
         loss=0.06,
         warms_h=24,
-        holds_c=melts_c,
+        melts_c=melts_c,
         starts_c=melts_c,
         loggers=("chip",),
     )
@@ -134,9 +136,9 @@ def _box(
 SHIPPERS = {
     shipper.name: shipper
     for shipper in (
-        # 4.1 litres in the absorbent, 0.808 kg each.
+        # The absorbent holds 4.1 litres of 0.808 kg each.
         _nitrogen("nitrogen", "LN2", "dry vapour shipper", 3.3),
-        # Solid CO2 is colder where the pressure is that of a cabin: which is why its shipments carry no lower limit.
+        # At cabin pressure dry ice is colder than at sea level, so its shipments have no lower limit.
         Shipper(
             name="dry-ice",
             code="ICE",
@@ -151,7 +153,7 @@ SHIPPERS = {
             on_delay_s=300,
             budget_s=14_400,
             hold_time_h=168,
-            # 10 % a day: large boxes lose some 8 % of their ice a day, small ones with pellets five times as much.
+            # 10 % a day. Large boxes lose some 8 % of their ice a day, small ones with pellets five times as much.
             capacity_kg=20.0,
             loss=2.0,
             warms_h=10,
@@ -164,5 +166,4 @@ SHIPPERS = {
         _nitrogen("nitrogen-large", "LNL", "large dry vapour shipper", 8.5, load_cell=True),
     )
 }
-USUAL = ("nitrogen", "dry-ice", "box-20", "box-5")
-NITROGEN = ("nitrogen", "nitrogen-weighed", "nitrogen-large")
+USUAL_SHIPPERS = ("nitrogen", "dry-ice", "box-20", "box-5")

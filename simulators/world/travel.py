@@ -1,16 +1,18 @@
-"""Pure: how a journey really goes: what was planned, with the small delays of every day and the large ones of a story."""
+"""The legs as a journey really takes them: the planned ones with everyday delays and with detours."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal, get_args
 
-from simulators.world.lanes import ELSEWHERE, Airport, Leg, Place, Stage, flight_s
+from simulators.world.lanes import WRONG_HUBS, flight_s
+from simulators.world.legs import JourneyLeg, Stage
+from simulators.world.places import Airport, Waypoint
 
 DetourKind = Literal["delayed", "missed_connection", "wrong_hub"]
-DETOURS: tuple[DetourKind, ...] = get_args(DetourKind)
+DETOUR_KINDS: tuple[DetourKind, ...] = get_args(DetourKind)
 
-# What was unloaded less than this before its flight does not fly with it.
+# A shipment that was unloaded less than this before its flight misses it.
 TRANSFER_S = 45 * 60
 LATE_FLIGHT_S = 12 * 60
 PUNCTUAL_S = 15 * 60
@@ -18,7 +20,7 @@ PUNCTUAL_S = 15 * 60
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Detour:
-    """Something that takes time at a stage: at the so-manieth of it (-1 is the last)."""
+    """Something that delays a journey at a stage; `which` is the index of the leg among those of the stage, -1 the last."""
 
     kind: DetourKind
     stage: Stage
@@ -27,19 +29,19 @@ class Detour:
 
 
 def travel(
-    planned: Sequence[Leg], detours: Sequence[Detour], airports: Mapping[str, Airport], random: Random
-) -> tuple[Leg, ...]:
-    """Return the legs as they go. A hub waits for its planned flight, which leaves then or a little later.
+    planned: Sequence[JourneyLeg], detours: Sequence[Detour], airports: Mapping[str, Airport], random: Random
+) -> tuple[JourneyLeg, ...]:
+    """Return the legs as they really go. A hub waits for its planned flight, which leaves on time or a little later.
 
-    Whoever comes to a hub too late for its flight takes the next one as soon as the transfer is made.
+    A shipment that reaches a hub too late for its flight takes the next one as soon as the transfer is done.
     """
-    legs: list[Leg] = []
+    legs: list[JourneyLeg] = []
     seen: dict[Stage, int] = {}
     counts = {stage: sum(leg.stage == stage for leg in planned) for stage in {leg.stage for leg in planned}}
     for leg in planned:
         number = seen.get(leg.stage, 0)
         seen[leg.stage] = number + 1
-        here = [d for d in detours if d.stage == leg.stage and _is(d.which, number, counts[leg.stage])]
+        here = [d for d in detours if d.stage == leg.stage and _is_leg(d.which, number, counts[leg.stage])]
         begins_s = legs[-1].ends_s if legs else leg.begins_s
         wrong = next((d for d in here if d.kind == "wrong_hub"), None)
         if wrong is not None:
@@ -50,11 +52,11 @@ def travel(
     return tuple(legs)
 
 
-def _is(which: int, number: int, count: int) -> bool:
+def _is_leg(which: int, number: int, count: int) -> bool:
     return number == (count - 1 if which < 0 else min(which, count - 1))
 
 
-def _ends_s(leg: Leg, begins_s: float, extra_s: float, random: Random) -> float:
+def _ends_s(leg: JourneyLeg, begins_s: float, extra_s: float, random: Random) -> float:
     planned_s = leg.ends_s - leg.begins_s
     if leg.stage == "hub":
         leaves_s = leg.ends_s + min(random.expovariate(1 / LATE_FLIGHT_S), 5 * LATE_FLIGHT_S, planned_s / 8)
@@ -64,19 +66,21 @@ def _ends_s(leg: Leg, begins_s: float, extra_s: float, random: Random) -> float:
 
 
 def _astray(
-    flight: Leg, begins_s: float, stays_s: float, airports: Mapping[str, Airport], random: Random
-) -> list[Leg]:
-    """Return a flight to somewhere else, the time until it is noticed there, and the flight to where it belongs."""
+    flight: JourneyLeg, begins_s: float, stays_s: float, airports: Mapping[str, Airport], random: Random
+) -> list[JourneyLeg]:
+    """Return a flight to the wrong airport, the stay until somebody notices, and the flight to the right one."""
     here = {flight.origin.name, flight.destination.name}
     wrong = random.choice(
-        [airports[code].place for code in ELSEWHERE if airports[code].place.name not in here]
+        [airports[code].place for code in WRONG_HUBS if airports[code].place.name not in here]
     )
-    legs: list[Leg] = []
+    legs: list[JourneyLeg] = []
 
-    def add(stage: Stage, origin: Place, destination: Place, lasts_s: float) -> None:
+    def add(stage: Stage, origin: Waypoint, destination: Waypoint, lasts_s: float) -> None:
         from_s = legs[-1].ends_s if legs else begins_s
         legs.append(
-            Leg(stage=stage, origin=origin, destination=destination, begins_s=from_s, ends_s=from_s + lasts_s)
+            JourneyLeg(
+                stage=stage, origin=origin, destination=destination, begins_s=from_s, ends_s=from_s + lasts_s
+            )
         )
 
     add("flight", flight.origin, wrong, flight_s(flight.origin, wrong))

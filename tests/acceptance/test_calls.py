@@ -48,7 +48,7 @@ WRONG_CALLS = {
         ["serve", "--roles", "api,cook"],
         "'cook' is no role: choose from api, ingest, evaluate, deliver",
     ),
-    "scenario": (["simulate", "--scenario", "picnic"], "'picnic' is no scenario"),
+    "scenario": (["simulate", "--scenario", "picnic"], "there is no scenario 'picnic'"),
     "number": (["demo", "--fleet", "none"], "--fleet"),
     "key role": (["keys", "create", "--role", "boss"], "--role boss: must be one of admin, ops, qa"),
     "courier's key without its shipments": (

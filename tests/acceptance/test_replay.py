@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from simulators.replay.recording import recorded
-from simulators.replay.resending import readings_in
+from simulators.replay.contents import readings_in
+from simulators.wire.recording import read_recording
 from tests.acceptance.command import ADMIN_KEY, embedded_urls, eventually, items, one_line
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -48,7 +48,7 @@ def stored(ops, device_id):
 
 def test_what_was_recorded_is_stored_whatever_the_order(recording, embedded, embedded_data, commands):
     sent = defaultdict(set)
-    for message in recorded(recording):
+    for message in read_recording(recording):
         for reading in readings_in(message):
             sent[message.device_id].add(
                 (datetime.fromisoformat(reading["measured_at"]), reading.get("temperature_c"))
@@ -81,7 +81,7 @@ def test_moved_to_now_and_at_its_own_pace(recording, embedded, embedded_data, co
     paced = ("--speed", "2", "--wait", "0", "--broker", broker)
     status, out, err = commands.run("replay", recording, *paced, **QUIET)
     assert (status, err) == (0, "")
-    messages = list(recorded(recording))
+    messages = list(read_recording(recording))
     lasted_s = (messages[-1].at_ms - messages[0].at_ms) / 1000
     assert datetime.now(UTC) - began > timedelta(seconds=lasted_s / 2)
 

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from simulators.loggers.buffer import Ack, parse_ack
+from simulators.wire.ack import Ack, parse_ack
 from tests.acceptance.logger import Link
 from tests.chaos.traces import Message
 

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from api.cli.replay_csv import told
-from simulators.exports.trace import Choices, TraceRefusedError, read_trace
+from simulators.exports.choices import Choices, TraceRefusedError
+from simulators.exports.trace import read_trace
 
 FOLDER = Path(__file__).parent / "exports"
 ZURICH = ZoneInfo("Europe/Zurich")

@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulators.exports.trace import Choices, TraceRefusedError, read_trace
+from simulators.exports.choices import Choices, TraceRefusedError
+from simulators.exports.trace import read_trace
 
 ZONES = ["UTC", "Europe/Zurich", "America/New_York", "Asia/Kolkata"]
 TIMES = {

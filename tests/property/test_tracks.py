@@ -7,27 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulators.world.coolants import NITROGEN_BOILS_C, Unit
+from simulators.world.coolants import NITROGEN_BOILS_C, ShipperFigures
 from simulators.world.forcing import Forcing
-from simulators.world.thermal_tracks import solve
+from simulators.world.thermal_tracks import solve_tracks
 
 HOUR = 3600.0
 FIGURES = {
     "nitrogen": {"capacity": 3.3, "loss": 0.33, "warms_s": 12.4 * HOUR},
     "dry-ice": {"capacity": 12.0, "loss": 2.4, "warms_s": 10 * HOUR},
-    "phase-change": {"capacity": 8.0, "loss": 0.015, "warms_s": 24 * HOUR, "holds_c": 5.0},
+    "phase-change": {"capacity": 8.0, "loss": 0.015, "warms_s": 24 * HOUR, "melts_c": 5.0},
 }
 STARTS_C = {"nitrogen": -190.0, "dry-ice": -78.0, "phase-change": 5.0}
 
 
 def units(coolant):
     return st.builds(
-        lambda charge, unit, tilts: Unit.of(
+        lambda charge, leak, tilt_share: ShipperFigures.of(
             **FIGURES[coolant],
             charge=charge * FIGURES[coolant]["capacity"],
-            unit=unit,
-            tilts=tilts,
-            dynamic=1.4,
+            leak=leak,
+            tilt_share=tilt_share,
+            moving=1.4,
         ),
         st.floats(0, 1),
         st.floats(0.7, 1.4),
@@ -63,7 +63,7 @@ def instants(track):
 @pytest.mark.parametrize("coolant", ["nitrogen", "dry-ice"])
 @given(data=st.data())
 def test_mass_never_rises_but_by_recharge_and_never_beyond_the_capacity(coolant, data):
-    (track,) = solve(
+    (track,) = solve_tracks(
         coolant,
         data.draw(units(coolant)),
         [data.draw(forcings(recharged=True))],
@@ -81,7 +81,7 @@ def test_mass_never_rises_but_by_recharge_and_never_beyond_the_capacity(coolant,
 @pytest.mark.parametrize("coolant", list(FIGURES))
 @given(data=st.data())
 def test_temperatures_lie_between_nitrogen_and_the_surroundings(coolant, data):
-    (track,) = solve(
+    (track,) = solve_tracks(
         coolant, data.draw(units(coolant)), [data.draw(forcings())], np.array([STARTS_C[coolant]])
     )
     states = track.at(instants(track))
@@ -96,9 +96,11 @@ def test_temperatures_lie_between_nitrogen_and_the_surroundings(coolant, data):
 def test_alone_or_with_others_at_once_or_one_by_one_it_is_the_same_to_the_last_bit(coolant, data):
     many = data.draw(st.lists(st.tuples(units(coolant), forcings()), min_size=2, max_size=5))
     starts_c = np.full(len(many), STARTS_C[coolant])
-    together = solve(coolant, Unit.joined([unit for unit, _ in many]), [acts for _, acts in many], starts_c)
+    together = solve_tracks(
+        coolant, ShipperFigures.joined([unit for unit, _ in many]), [acts for _, acts in many], starts_c
+    )
     for (unit, acts), track in zip(many, together, strict=True):
-        (alone,) = solve(coolant, unit, [acts], starts_c[:1])
+        (alone,) = solve_tracks(coolant, unit, [acts], starts_c[:1])
         at_s = instants(track)
         states = track.at(at_s)
         assert alone.at(at_s).payload_c.tobytes() == states.payload_c.tobytes()
@@ -115,7 +117,7 @@ def test_alone_or_with_others_at_once_or_one_by_one_it_is_the_same_to_the_last_b
 @pytest.mark.parametrize("coolant", list(FIGURES))
 @given(data=st.data())
 def test_no_jumps(coolant, data):
-    (track,) = solve(
+    (track,) = solve_tracks(
         coolant, data.draw(units(coolant)), [data.draw(forcings())], np.array([STARTS_C[coolant]])
     )
     edges = track.forcing.begins_s[1:].astype(float)
@@ -126,7 +128,9 @@ def test_no_jumps(coolant, data):
 
 @given(data=st.data())
 def test_the_first_instant_outside_is_found(data):
-    (track,) = solve("nitrogen", data.draw(units("nitrogen")), [data.draw(forcings())], np.array([-190.0]))
+    (track,) = solve_tracks(
+        "nitrogen", data.draw(units("nitrogen")), [data.draw(forcings())], np.array([-190.0])
+    )
     end_s = instants(track)[-1]
     leaves_s = track.leaves_s(None, -150.0, 0.0, end_s)
     outside = track.at(instants(track)).payload_c > -150.0

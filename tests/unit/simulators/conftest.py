@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from simulators.fleet.fleet import Fleet
-from simulators.scenarios.files import scenario as written
+from simulators.instants import milliseconds
+from simulators.scenarios.load import load_scenario as written
 from simulators.world.airports import load_airports
-from simulators.world.clock import JourneyClock, milliseconds
+from simulators.world.clock import JourneyClock
 
 START_MS = milliseconds(datetime(2026, 3, 1, 8, tzinfo=UTC))
 

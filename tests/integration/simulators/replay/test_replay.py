@@ -5,11 +5,11 @@ import asyncio
 import orjson
 import pytest
 
-from simulators.fleet.publish import BrokerRefusedError
-from simulators.replay.recording import Recorded
+from simulators.replay.order import paced
 from simulators.replay.replay import ReplaySettings, replay
-from simulators.replay.resending import paced
-from tests.integration.simulators.fleet.test_publish import Service
+from simulators.wire.publisher import BrokerLoginRefusedError
+from simulators.wire.recording import RecordedMessage
+from tests.integration.simulators.fleet.test_run import Service
 
 
 def recording(messages, every_ms=10):
@@ -17,7 +17,7 @@ def recording(messages, every_ms=10):
     for n in range(messages):
         seqs = range(n // 3 * 10, n // 3 * 10 + 10)
         readings = [{"measured_at": 1_795_232_700_000 + seq, "seq": seq, "boot": 4} for seq in seqs]
-        yield Recorded(
+        yield RecordedMessage(
             1_795_232_700_000 + every_ms * n, f"dewar/v1/LOG-{n % 3}/readings", orjson.dumps(readings)
         )
 
@@ -80,5 +80,5 @@ async def test_twice_as_fast_as_recorded(broker, service):
 
 async def test_a_wrong_password_is_said_so(broker):
     settings = ReplaySettings(mqtt_url=broker.url.replace("secret", "wrong"))
-    with pytest.raises(BrokerRefusedError, match="refuses the connection"):
+    with pytest.raises(BrokerLoginRefusedError, match="refuses the connection"):
         await asyncio.wait_for(replay(settings, [], stop=asyncio.Event()), 20)

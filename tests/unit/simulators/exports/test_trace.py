@@ -7,11 +7,13 @@ from zoneinfo import ZoneInfo
 import orjson
 import pytest
 
-from simulators.exports.cells import Number, celsius, is_missing, number, unit_in
-from simulators.exports.times import placed, written, zone_of
-from simulators.exports.trace import Choices, TraceRefusedError, read_trace
+from simulators.exports.cells import WrittenNumber, is_missing, parse_number, to_celsius, unit_in
+from simulators.exports.choices import Choices, TraceRefusedError
+from simulators.exports.times import parse_time
+from simulators.exports.trace import read_trace
+from simulators.exports.zones import parse_zone, place_in_zone
+from simulators.instants import milliseconds
 from simulators.replay.csv_messages import as_messages, numbered
-from simulators.world.clock import milliseconds
 
 AT = datetime(2026, 11, 21, 15, 45)
 LOG = Choices(device_id="LOG-1")
@@ -41,7 +43,7 @@ LOG = Choices(device_id="LOG-1")
     ],
 )
 def test_times(text, is_at):
-    time = written(text)
+    time = parse_time(text)
     assert time is not None
     assert time.settled("month first") == is_at
 
@@ -50,16 +52,16 @@ def test_times(text, is_at):
     "text", ["", "soon", "15:45", "2026-11", "2026-11-21 15", "21 Brumaire 2026", "13:00 PM"]
 )
 def test_no_times(text):
-    assert written(text) is None
+    assert parse_time(text) is None
 
 
 @pytest.mark.parametrize("text", ["2026-02-30", "2026-13-01", "2026-11-21 25:00", "31.04.2026"])
 def test_times_that_never_were(text):
-    assert written(text).settled("day first") is None
+    assert parse_time(text).settled("day first") is None
 
 
 def test_day_or_month_first():
-    time = written("3/4/2026 08:00")
+    time = parse_time("3/4/2026 08:00")
     assert time.settled("day first").month == 4
     assert time.settled("month first").month == 3
 
@@ -67,24 +69,24 @@ def test_day_or_month_first():
 def test_hours_that_the_clock_has_twice_or_not_at_all():
     zurich = ZoneInfo("Europe/Zurich")
     twice, never = datetime(2026, 10, 25, 2, 30), datetime(2026, 3, 29, 2, 30)
-    first = placed(twice, zurich, None)
+    first = place_in_zone(twice, zurich, None)
     assert (first.at, first.twice) == (datetime(2026, 10, 25, 0, 30, tzinfo=UTC), True)
     after = datetime(2026, 10, 25, 0, 40, tzinfo=UTC)
-    assert placed(twice, zurich, after).at == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
-    assert placed(twice, zurich, first.at) == first
-    assert placed(never, zurich, None) is None
+    assert place_in_zone(twice, zurich, after).at == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+    assert place_in_zone(twice, zurich, first.at) == first
+    assert place_in_zone(never, zurich, None) is None
 
 
 @pytest.mark.parametrize(
     ("text", "offset_h"), [("+02:00", 2), ("GMT-0530", -5.5), ("utc", 0), ("Z", 0), ("+2", 2)]
 )
 def test_offsets(text, offset_h):
-    assert zone_of(text).utcoffset(None) == timedelta(hours=offset_h)
+    assert parse_zone(text).utcoffset(None) == timedelta(hours=offset_h)
 
 
 @pytest.mark.parametrize("text", ["Europe/Zurich", "+15:00", "+02:75", "2", ""])
 def test_no_offsets(text):
-    assert zone_of(text) is None
+    assert parse_zone(text) is None
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_no_offsets(text):
     ],
 )
 def test_numbers(text, comma, value, unit):
-    assert number(text, decimal_comma=comma) == Number(Decimal(value), unit)
+    assert parse_number(text, decimal_comma=comma) == WrittenNumber(Decimal(value), unit)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def test_numbers(text, comma, value, unit):
     [("-178,4", False), ("-178.4", True), ("1.234,5", True), ("-178.4 m", False), ("x", False), ("", False)],
 )
 def test_no_numbers(text, comma):
-    assert number(text, decimal_comma=comma) is None
+    assert parse_number(text, decimal_comma=comma) is None
 
 
 @pytest.mark.parametrize("text", ["--", "N/A", "NaN", "Open", " open circuit ", "####", "OL", "−"])
@@ -117,10 +119,10 @@ def test_words_for_no_value(text):
 
 
 def test_conversions_are_exact():
-    assert celsius(Decimal("-289.12"), "F") == -178.4
-    assert celsius(Decimal("94.75"), "K") == -178.4
-    assert celsius(Decimal("-178.4"), "C") == -178.4
-    assert celsius(Decimal(77), "K") == -196.15
+    assert to_celsius(Decimal("-289.12"), "F") == -178.4
+    assert to_celsius(Decimal("94.75"), "K") == -178.4
+    assert to_celsius(Decimal("-178.4"), "C") == -178.4
+    assert to_celsius(Decimal(77), "K") == -196.15
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from itertools import islice, pairwise
 
 import pytest
 
-from simulators.world.clock import moment
+from simulators.instants import moment
 
 
 def test_the_same_seed_gives_the_same_journeys(fleet_in):

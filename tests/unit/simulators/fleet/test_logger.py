@@ -6,8 +6,9 @@ import pytest
 
 from simulators.fleet.logger import Logger
 from simulators.fleet.truth_file import truth_of_shipment
-from simulators.journeys.sampling import taken_by
-from simulators.loggers.buffer import Ack, seqs
+from simulators.journeys.ticks import ticks_taken_by
+from simulators.wire.ack import Ack
+from simulators.wire.ranges import seqs
 
 
 def taken(logger, now_ms):
@@ -141,7 +142,7 @@ def test_a_silence_longer_than_the_memory_leaves_a_gap_that_the_truth_knows_of(f
     before = logger.taken
     sent = taken(logger, on_ms)
     lost = (before, sent[0] - 1)
-    ticks = taken_by(journey, on_ms)
+    ticks = ticks_taken_by(journey, on_ms)
     assert sent == list(range(ticks - 50, ticks))
     assert lost[1] - lost[0] > 200
     truth = truth_of_shipment(journey, on_ms)

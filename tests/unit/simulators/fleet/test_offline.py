@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from simulators.fleet.offline import cases
-from simulators.scenarios.files import scenario
+from simulators.scenarios.load import load_scenario
 
 START = datetime(2026, 3, 1, 8, tzinfo=UTC)
 
@@ -14,7 +14,7 @@ START = datetime(2026, 3, 1, 8, tzinfo=UTC)
 @pytest.fixture
 def some(airports):
     def some(name, count=6, seed=1):
-        return list(cases(scenario(name), airports, seed=seed, count=count, start=START))
+        return list(cases(load_scenario(name), airports, seed=seed, count=count, start=START))
 
     return some
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import orjson
 
 from simulators.fleet.truth_file import truth_of
-from simulators.world.clock import moment
+from simulators.instants import moment
 
 
 def test_of_the_demo(fleet_in):

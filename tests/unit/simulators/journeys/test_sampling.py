@@ -5,21 +5,14 @@ from datetime import datetime
 import orjson
 import pytest
 
+from simulators.instants import milliseconds
 from simulators.journeys.journey import put_away
-from simulators.journeys.sampling import (
-    BLOCK,
-    had,
-    observed,
-    payload,
-    readings,
-    taken_by,
-    taken_ms,
-    true_readings,
-)
-from simulators.loggers.faults import KINDS
-from simulators.scenarios.files import library, scenario
-from simulators.world.clock import milliseconds
-from simulators.world.lanes import Place, distance_km, leg_at
+from simulators.journeys.kept import kept_mask, true_readings
+from simulators.journeys.observed import observe_journey, readings
+from simulators.journeys.payloads import BLOCK, payload
+from simulators.journeys.ticks import taken_ms, ticks_taken_by
+from simulators.loggers.faults import FAULT_KINDS
+from simulators.scenarios.load import load_library, load_scenario
 
 
 def test_the_same_seed_gives_the_same_bytes(fleet_in):
@@ -33,12 +26,12 @@ def test_any_window_gives_the_same_readings(journey):
     assert orjson.loads(payload(journey, [300])) == everything[300]
 
 
-@pytest.mark.parametrize("scenario", sorted(library()))
+@pytest.mark.parametrize("scenario", sorted(load_library()))
 def test_recomputed_alone_every_reading_is_the_same(fleet_in, scenario):
     journey = next(fleet_in(scenario, speed=1).journeys(5))
     everything = readings(journey, range(journey.readings))
     for tick in (0, 1, BLOCK - 1, BLOCK, journey.readings // 2, journey.readings - 1):
-        (alone,) = observed(journey, [tick]).readings()
+        (alone,) = observe_journey(journey, [tick]).readings()
         assert alone == orjson.loads(payload(journey, [tick])) == everything[tick]
 
 
@@ -78,37 +71,19 @@ def test_a_dead_probe_sends_no_temperature(fleet_in):
 
 
 def test_readings_are_counted_to_the_millisecond(journey):
-    assert taken_by(journey, journey.on_ms - 1) == 0
+    assert ticks_taken_by(journey, journey.on_ms - 1) == 0
     for tick in (0, 1, 2, 77, journey.readings - 1):
-        assert taken_by(journey, taken_ms(journey, tick) - 1) == tick
-        assert taken_by(journey, taken_ms(journey, tick)) == tick + 1
-    assert taken_by(journey, journey.off_ms + 10**9) == journey.readings
+        assert ticks_taken_by(journey, taken_ms(journey, tick) - 1) == tick
+        assert ticks_taken_by(journey, taken_ms(journey, tick)) == tick + 1
+    assert ticks_taken_by(journey, journey.off_ms + 10**9) == journey.readings
 
 
 @pytest.mark.parametrize("speed", [1, 7, 60, 3600])
 def test_no_reading_has_the_time_of_another(fleet_in, speed):
     journey = next(fleet_in(speed=speed).journeys(1))
-    times = observed(journey, range(journey.readings)).measured_ms.tolist()
+    times = observe_journey(journey, range(journey.readings)).measured_ms.tolist()
     assert len(set(times)) == len(times)
     assert times == sorted(times)
-
-
-def test_positions_are_near_where_the_leg_is_and_there_is_none_in_flight(fleet_in):
-    for index in range(4):
-        journey = next(fleet_in().journeys(index))
-        known = {"flight": 0, "pick-up": 0, "hub": 0}
-        for tick, sent in enumerate(readings(journey, range(journey.readings))):
-            at_s = journey.on_s + tick * 60
-            leg = leg_at(journey.legs, at_s)
-            if "lat" not in sent:
-                continue
-            known[leg.stage] = known.get(leg.stage, 0) + 1
-            off_km = distance_km(Place("", sent["lat"], sent["lon"]), Place("", *leg.position(at_s)))
-            assert off_km * 1000 < 3 * sent["accuracy_m"]
-            assert sent["accuracy_m"] < 61
-        assert known["flight"] == 0
-        assert known["pick-up"] > 15
-        assert known["hub"] > 5
 
 
 def test_flight_mode_is_announced_before_take_off_and_until_landing(journey):
@@ -136,7 +111,7 @@ def test_a_restart_counts_from_zero_and_leaves_readings_out(fleet_in):
     assert sections[0].end == sections[1].first
     first = readings(journey, [sections[1].first])[0]
     assert (first["boot"], first["seq"]) == (journey.boot + 1, 0)
-    assert 10 <= (~had(journey)).sum() <= 62
+    assert 10 <= (~kept_mask(journey)).sum() <= 62
 
 
 def test_what_is_overwritten_is_not_had(fleet_in):
@@ -145,14 +120,16 @@ def test_what_is_overwritten_is_not_had(fleet_in):
     inside = [
         tick for tick in range(journey.readings) if fault.from_s <= journey.on_s + tick * 60 < fault.until_s
     ]
-    assert had(journey)[inside].sum() == fault.amount
-    assert not had(journey)[inside[0]]
-    assert had(journey)[inside[-1]]
+    assert kept_mask(journey)[inside].sum() == fault.amount
+    assert not kept_mask(journey)[inside[0]]
+    assert kept_mask(journey)[inside[-1]]
 
 
 def test_each_kind_of_fault_is_in_some_scenario(fleet_in):
-    kinds = {h.what for name in library() for _, story in scenario(name).mix for h in story.happenings}
-    assert set(KINDS) <= kinds
+    kinds = {
+        h.what for name in load_library() for _, story in load_scenario(name).mix for h in story.happenings
+    }
+    assert set(FAULT_KINDS) <= kinds
 
 
 @pytest.mark.parametrize("scenario", ["everyday", "stuck-probe", "tarmac-heat", "dry-ice-melts"])

@@ -4,7 +4,9 @@ import random
 
 import pytest
 
-from simulators.loggers.buffer import Ack, Buffer, parse_ack, seqs
+from simulators.loggers.buffer import Buffer
+from simulators.wire.ack import Ack
+from simulators.wire.ranges import seqs
 
 
 def buffer(**changes):
@@ -145,27 +147,6 @@ def test_whatever_gets_lost_all_arrives_in_the_end(seed):
             range(taken)
         )
     assert stored == set(range(300))
-
-
-@pytest.mark.parametrize(
-    ("payload", "expected"),
-    [
-        (b'{"boot": 3, "through": 7, "missing": [], "highest": 7}', Ack(boot=3, missing=(), highest=7)),
-        (
-            b'{"boot": 0, "through": 4, "missing": [[5, 6]], "highest": 9}',
-            Ack(boot=0, missing=((5, 6),), highest=9),
-        ),
-        (b'{"through": 4, "missing": [[5, 6]]}', Ack(boot=0, missing=((5, 6),), highest=6)),
-        (b'{"through": 4}', Ack(boot=0, missing=(), highest=4)),
-        (b"", None),
-        (b"[1]", None),
-        (b'{"boot": 1}', None),
-        (b'{"through": null}', None),
-        (b'{"through": 4, "missing": [5]}', None),
-    ],
-)
-def test_reading_an_ack(payload, expected):
-    assert parse_ack(payload) == expected
 
 
 def test_a_full_memory_loses_its_oldest():

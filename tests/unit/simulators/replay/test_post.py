@@ -6,9 +6,9 @@ import httpx
 import orjson
 import pytest
 
-from simulators.exports.trace import Choices, read_trace
-from simulators.replay import post as posting
-from simulators.replay.post import PostRefusedError, Refused, post
+from simulators.exports.choices import Choices
+from simulators.exports.trace import read_trace
+from simulators.replay.post import PostRefusedError, RefusedReading, post
 
 
 def readings(count):
@@ -30,7 +30,7 @@ def waited(monkeypatch):
     async def sleep(seconds):
         lengths.append(seconds)
 
-    monkeypatch.setattr(posting.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     return lengths
 
 
@@ -53,7 +53,7 @@ async def test_what_is_refused_comes_back_at_its_line():
         return httpx.Response(200, json={"accepted": 1, "duplicates": 1, "rejected": wrong})
 
     posted = await post(api(answer), readings(3), lambda _: None)
-    assert posted.rejected == (Refused(3, "conflict", "the first stays"),)
+    assert posted.rejected == (RefusedReading(3, "conflict", "the first stays"),)
     assert posted.answered == 3
 
 

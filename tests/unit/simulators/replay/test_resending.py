@@ -3,33 +3,39 @@
 import orjson
 import pytest
 
-from simulators.loggers.buffer import Ack
-from simulators.replay.recording import Recorded
-from simulators.replay.resending import Survey, Unconfirmed, in_order, instant_ms, paced, shifted, survey
+from simulators.replay.contents import instant_ms
+from simulators.replay.order import in_order, paced
+from simulators.replay.shift import shift_message
+from simulators.replay.survey import MessageSurvey, survey_messages
+from simulators.replay.unconfirmed import UnconfirmedReadings
+from simulators.wire.ack import Ack
+from simulators.wire.recording import RecordedMessage
 
 
 def message(at_ms, device, *readings):
     said = readings[0] if len(readings) == 1 else list(readings)
-    return Recorded(at_ms, f"dewar/v1/{device}/readings", orjson.dumps(said))
+    return RecordedMessage(at_ms, f"dewar/v1/{device}/readings", orjson.dumps(said))
 
 
 def reading(seq, measured_at="2026-11-21T03:45:00.000Z", **more):
     return {"measured_at": measured_at, "seq": seq, "boot": 3, **more}
 
 
-STATUS = Recorded(5, "dewar/v1/B/status", b'{"state":"online","at":"2026-11-21T03:45:00.000Z"}', retain=True)
+STATUS = RecordedMessage(
+    5, "dewar/v1/B/status", b'{"state":"online","at":"2026-11-21T03:45:00.000Z"}', retain=True
+)
 MESSAGES = [
     message(1, "B", reading(0)),
     message(2, "A", reading(0), reading(1, 1_795_232_760_000)),
     message(4, "B", reading(1, "2026-11-21T02:45:00+01:00")),
     STATUS,
-    Recorded(9, "dewar/v1/A/readings", b"no JSON"),
+    RecordedMessage(9, "dewar/v1/A/readings", b"no JSON"),
 ]
 
 
 def test_a_survey_counts():
-    assert survey(MESSAGES) == Survey(5, 4, 2, 1_795_225_500_000, 1_795_232_760_000)
-    assert survey([]) == Survey(0, 0, 0, None, None)
+    assert survey_messages(MESSAGES) == MessageSurvey(5, 4, 2, 1_795_225_500_000, 1_795_232_760_000)
+    assert survey_messages([]) == MessageSurvey(0, 0, 0, None, None)
 
 
 def test_orders():
@@ -49,7 +55,7 @@ def test_another_order_keeps_the_rhythm():
 
 
 def test_all_instants_are_moved_and_nothing_else():
-    later = [shifted(each, 86_400_000) for each in MESSAGES]
+    later = [shift_message(each, 86_400_000) for each in MESSAGES]
     assert [each.at_ms for each in later] == [each.at_ms + 86_400_000 for each in MESSAGES]
     said = orjson.loads(later[1].payload)
     assert said == [reading(0, "2026-11-22T03:45:00.000Z"), reading(1, 1_795_232_760_000 + 86_400_000)]
@@ -62,7 +68,7 @@ def test_what_is_no_instant_is_left_alone():
     odd = message(
         1, "A", {"measured_at": "yesterday", "at": None, "flight_mode_until": "2026-11-21T03:45:00Z"}
     )
-    assert orjson.loads(shifted(odd, 1000).payload) == {
+    assert orjson.loads(shift_message(odd, 1000).payload) == {
         "measured_at": "yesterday",
         "at": None,
         "flight_mode_until": "2026-11-21T03:45:01.000Z",
@@ -75,7 +81,7 @@ def test_no_instants(value):
 
 
 def test_what_the_service_confirms():
-    waiting = Unconfirmed()
+    waiting = UnconfirmedReadings()
     assert [waiting.sent(each) for each in MESSAGES] == [1, 2, 1, 0, 0]
     waiting.sent(MESSAGES[0])
     assert (waiting.numbered, waiting.left) == (4, 4)
@@ -93,6 +99,6 @@ def test_what_the_service_confirms():
 
 
 def test_readings_without_a_number_are_not_waited_for():
-    waiting = Unconfirmed()
+    waiting = UnconfirmedReadings()
     assert waiting.sent(message(1, "A", {"measured_at": 1})) == 1
     assert waiting.numbered == 0

@@ -2,10 +2,10 @@
 
 import pytest
 
-from simulators.journeys.sampling import true_readings
-from simulators.scenarios.files import library
+from simulators.instants import moment
+from simulators.journeys.kept import true_readings
+from simulators.scenarios.load import load_library
 from simulators.truth.oracle import true_excursions
-from simulators.world.clock import moment
 
 
 def outcomes(fleet):
@@ -79,4 +79,4 @@ def test_most_of_the_demo_is_fine_and_one_is_amended_after_landing(fleet_in, see
 
 
 def test_every_scenario_says_what_it_is():
-    assert all(scenario.says.endswith(".") for scenario in library().values())
+    assert all(scenario.description.endswith(".") for scenario in load_library().values())

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from simulators.world.clock import JourneyClock, milliseconds, moment, rfc3339
+from simulators.instants import milliseconds, moment, rfc3339
+from simulators.world.clock import JourneyClock
 
 
 def test_a_journey_passes_faster_on_the_wall():

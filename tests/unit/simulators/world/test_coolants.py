@@ -3,18 +3,20 @@
 import numpy as np
 import pytest
 
-from simulators.world.coolants import Unit, stratified_c, sublimes_c, tilt_factor
+from simulators.world.coolants import ShipperFigures, stratified_c, sublimes_c, tilt_factor
 from simulators.world.forcing import Forcing
-from simulators.world.thermal_tracks import solve
+from simulators.world.thermal_tracks import solve_tracks
 
 HOUR, DAY = 3600.0, 86_400.0
 DEWAR = {"capacity": 3.3, "charge": 3.3, "loss": 0.33, "warms_s": 12.4 * HOUR}
 ICE = {"capacity": 12.0, "charge": 12.0, "loss": 2.4, "warms_s": 10 * HOUR}
-BOX = {"capacity": 8.0, "charge": 5.0, "loss": 0.15, "warms_s": 24 * HOUR, "holds_c": 5.0}
+BOX = {"capacity": 8.0, "charge": 5.0, "loss": 0.15, "warms_s": 24 * HOUR, "melts_c": 5.0}
 
 
 def track(coolant, figures, start_c, begins_s=(0.0,), **acts):
-    (solved,) = solve(coolant, Unit.of(**figures), [Forcing.still(begins_s, **acts)], np.array([start_c]))
+    (solved,) = solve_tracks(
+        coolant, ShipperFigures.of(**figures), [Forcing.still(begins_s, **acts)], np.array([start_c])
+    )
     return solved
 
 
@@ -41,7 +43,7 @@ def test_then_it_warms_by_15_to_20_degrees_an_hour_and_tends_to_the_room():
 
 def test_moving_costs_hold_time():
     def holds(moving):
-        return track("nitrogen", DEWAR | {"dynamic": 1.4}, -190, moving=moving).used_up_s()
+        return track("nitrogen", DEWAR | {"moving": 1.4}, -190, moving=moving).used_up_s()
 
     assert holds(moving=True) == pytest.approx(holds(moving=False) / 1.4, rel=1e-6)
 

@@ -1,50 +1,25 @@
-"""Legs and positions between real airports."""
+"""Planned legs between real airports."""
 
 from itertools import pairwise
 from random import Random
 
 import pytest
 
-from simulators.world.lanes import (
-    LANES,
-    SHORT_LANES,
-    Leg,
-    Place,
-    along,
-    distance_km,
-    leg_at,
-    route,
-    stage_leg,
-)
+from simulators.world.lanes import LANES, SHORT_LANES, plan_legs
+from simulators.world.legs import leg_of_stage
+from simulators.world.places import Waypoint, distance_km
 
-FRANKFURT = Place("Frankfurt", 50.0264, 8.54313)
-NEW_YORK = Place("New York", 40.639928, -73.778692)
+FRANKFURT = Waypoint("Frankfurt", 50.0264, 8.54313)
+NEW_YORK = Waypoint("New York", 40.639928, -73.778692)
 
 
 def test_distance_frankfurt_new_york():
     assert distance_km(FRANKFURT, NEW_YORK) == pytest.approx(6180, rel=0.01)
 
 
-def test_positions_lie_on_the_great_circle():
-    def at(share):
-        return along(FRANKFURT, NEW_YORK, share)
-
-    assert at(0) == pytest.approx((FRANKFURT.lat, FRANKFURT.lon))
-    assert at(1) == pytest.approx((NEW_YORK.lat, NEW_YORK.lon))
-    assert at(0.5)[0] > FRANKFURT.lat  # the short way goes north
-    for share in (0.1, 0.25, 0.5, 0.9):
-        there = Place("", *at(share))
-        assert distance_km(FRANKFURT, there) == pytest.approx(share * distance_km(FRANKFURT, NEW_YORK))
-        assert distance_km(there, NEW_YORK) == pytest.approx((1 - share) * distance_km(FRANKFURT, NEW_YORK))
-
-
-def test_a_stay_does_not_move():
-    assert along(NEW_YORK, NEW_YORK, 0.5) == pytest.approx((NEW_YORK.lat, NEW_YORK.lon))
-
-
 @pytest.mark.parametrize("lane", LANES, ids="-".join)
 def test_every_lane_is_a_journey_without_gaps(airports, lane):
-    legs = route(lane, airports, 100.0, {}, Random(1))
+    legs = plan_legs(lane, airports, 100.0, {}, Random(1))
     assert [legs[0].stage, legs[-1].stage] == ["pick-up", "delivery"]
     assert sum(leg.stage == "flight" for leg in legs) == len(lane) - 1
     abroad = airports[lane[0]].country != airports[lane[-1]].country
@@ -68,33 +43,23 @@ def test_short_lanes_are_short(airports):
 
 
 def test_stays_can_be_given(airports):
-    legs = route(("ZRH", "AMS"), airports, 0.0, {"hub": (100, 100)}, Random(1))
+    legs = plan_legs(("ZRH", "AMS"), airports, 0.0, {"hub": (100, 100)}, Random(1))
     assert next(leg.ends_s - leg.begins_s for leg in legs if leg.stage == "hub") == pytest.approx(6000)
 
 
-def test_before_departure_the_first_leg_and_after_delivery_the_last():
-    def leg(begins_s, ends_s):
-        return Leg(stage="hub", origin=FRANKFURT, destination=NEW_YORK, begins_s=begins_s, ends_s=ends_s)
-
-    legs = (leg(10, 20), leg(20, 30))
-    assert [leg_at(legs, at).begins_s for at in (0, 10, 19, 20, 29, 30, 99)] == [10, 10, 10, 20, 20, 20, 20]
-    assert legs[0].position(0) == pytest.approx((FRANKFURT.lat, FRANKFURT.lon))
-    assert legs[1].position(99) == pytest.approx((NEW_YORK.lat, NEW_YORK.lon))
-
-
-def test_the_so_manieth_of_a_stage(airports):
-    legs = route(("MUC", "FRA", "BOS"), airports, 0.0, {}, Random(1))
+def test_a_leg_is_found_by_its_stage(airports):
+    legs = plan_legs(("MUC", "FRA", "BOS"), airports, 0.0, {}, Random(1))
     flights = [leg for leg in legs if leg.stage == "flight"]
-    assert [stage_leg(legs, "flight", which) for which in (0, 1, 7, -1)] == [flights[0], *flights[1:] * 3]
-    assert stage_leg(legs[:2], "customs") is None
+    assert [leg_of_stage(legs, "flight", which) for which in (0, 1, 7, -1)] == [flights[0], *flights[1:] * 3]
+    assert leg_of_stage(legs[:2], "customs") is None
 
 
 def test_days_are_two_to_six(airports):
     for lane in LANES:
-        legs = route(lane, airports, 0.0, {}, Random(1), "days")
+        legs = plan_legs(lane, airports, 0.0, {}, Random(1), "days")
         assert 1.3 < legs[-1].ends_s / 86_400 < 6.5
 
 
 def test_places_know_their_time_zone(airports):
-    legs = route(("FRA", "JFK"), airports, 0.0, {}, Random(1))
+    legs = plan_legs(("FRA", "JFK"), airports, 0.0, {}, Random(1))
     assert (legs[0].origin.timezone, legs[-1].destination.timezone) == ("Europe/Berlin", "America/New_York")

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from simulators.world.lanes import LANES, route
+from simulators.world.lanes import LANES, plan_legs
 from simulators.world.travel import Detour, travel
 
 HOUR = 3600
@@ -13,7 +13,7 @@ HOUR = 3600
 
 @pytest.fixture
 def planned(airports):
-    return route(("MUC", "FRA", "BOS"), airports, 0.0, {}, Random(1), "days")
+    return plan_legs(("MUC", "FRA", "BOS"), airports, 0.0, {}, Random(1), "days")
 
 
 def went(planned, airports, *detours):
@@ -25,7 +25,7 @@ def went(planned, airports, *detours):
 
 @pytest.mark.parametrize("lane", LANES, ids="-".join)
 def test_on_a_usual_day_it_is_on_time(airports, lane):
-    planned = route(lane, airports, 0.0, {}, Random(1), "days")
+    planned = plan_legs(lane, airports, 0.0, {}, Random(1), "days")
     for seed in range(5):
         legs = travel(planned, (), airports, Random(seed))
         assert abs(legs[-1].ends_s - planned[-1].ends_s) < 2 * HOUR

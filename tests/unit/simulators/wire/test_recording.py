@@ -3,15 +3,15 @@
 import orjson
 import pytest
 
-from simulators.replay.recording import Recorded, Recorder, RecordingError, is_recording, recorded
+from simulators.wire.recording import RecordedMessage, Recorder, RecordingError, is_recording, read_recording
 
 MESSAGES = [
-    Recorded(
+    RecordedMessage(
         1_795_232_700_000, "dewar/v1/A/readings", b'{"measured_at": 1795232700000, "temperature_c":-190.0}'
     ),
-    Recorded(1_795_232_700_500, "dewar/v1/A/status", b'{"state":"online"}', retain=True),
-    Recorded(1_795_232_701_000, "dewar/v1/B/readings", b"\xff\x00 not text"),
-    Recorded(1_795_232_702_000, "dewar/v1/B/readings", "a \u2028 line\nin two".encode()),
+    RecordedMessage(1_795_232_700_500, "dewar/v1/A/status", b'{"state":"online"}', retain=True),
+    RecordedMessage(1_795_232_701_000, "dewar/v1/B/readings", b"\xff\x00 not text"),
+    RecordedMessage(1_795_232_702_000, "dewar/v1/B/readings", "a \u2028 line\nin two".encode()),
 ]
 
 
@@ -29,7 +29,7 @@ def file(request, tmp_path):
 
 
 def test_there_and_back(file):
-    assert list(recorded(write(file))) == MESSAGES
+    assert list(read_recording(write(file))) == MESSAGES
     assert is_recording(file)
 
 
@@ -57,9 +57,9 @@ def test_one_that_breaks_off_gives_what_it_has(tmp_path):
     file = write(tmp_path / "fleet.gz", MESSAGES * 500)
     file.write_bytes(file.read_bytes()[:-10])
     got = []
-    with pytest.raises(RecordingError, match=r"breaks off after line \d+"):
-        got.extend(recorded(file))
-    broken = iter(recorded(file))
+    with pytest.raises(RecordingError, match=r"is cut off after line \d+"):
+        got.extend(read_recording(file))
+    broken = iter(read_recording(file))
     assert next(broken) == MESSAGES[0]
 
 
@@ -68,7 +68,7 @@ def test_one_that_breaks_off_gives_what_it_has(tmp_path):
     [
         ("Time,Temp\n", "is not a recording"),
         ("", "is not a recording"),
-        ('{"recording": 2}\n', "version 2; 1 can be read"),
+        ('{"recording": 2}\n', "version 2; only version 1 can be read"),
         ('{"recording": 1}\n{"at": 1, "topic": "a"}\n', "line 2 is not a recorded message"),
         ('{"recording": 1}\n{"at": 1, "to', "line 2 is not a recorded message"),
         ('{"recording": 1}\n[]\n', "line 2 is not a recorded message"),
@@ -77,7 +77,7 @@ def test_one_that_breaks_off_gives_what_it_has(tmp_path):
 def test_what_is_no_recording(tmp_path, text, says):
     (tmp_path / "f").write_text(text)
     with pytest.raises(RecordingError, match=says):
-        list(recorded(tmp_path / "f"))
+        list(read_recording(tmp_path / "f"))
 
 
 def test_where_nothing_can_be_written(tmp_path):

@@ -5,19 +5,16 @@ What is there already is taken as it is, so that a simulation that is started ag
 
 import asyncio
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from itertools import chain, islice, repeat
-from typing import Any
+from itertools import islice
 
 import httpx
 import structlog
 
 from simulators.fleet.fleet import Fleet
-from simulators.fleet.registration import charges, device, dewar, ends, shipment
-from simulators.journeys.journey import Journey
-from simulators.world.clock import moment, rfc3339
+from simulators.fleet.registration import device
+from simulators.fleet.registration_calls import RegistrationCall, registration_calls
+from simulators.wire.api_client import post_until_answered
 
 log = structlog.get_logger(__name__)
 
@@ -25,27 +22,10 @@ AT_ONCE = 8
 # Loggers whose calls are made up before some are made.
 DUE_AT_ONCE = 256
 FORBIDDEN = {401: "it does not know the key", 403: "that takes a key of role ops or admin"}
-NOT_NOW = {429, 502, 503, 504}
 
 
 class RegistrationRefusedError(Exception):
     """The API does not let this key register anything; its text says so to a person."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A call that is due at a time on the wall, in epoch milliseconds."""
-
-    due_ms: int
-    path: str
-    body: dict[str, Any]
-
-
-def api_client(url: str, key: str) -> httpx.AsyncClient:
-    # Straight to the service: a proxy that the environment names for the web would not find it.
-    return httpx.AsyncClient(
-        base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False
-    )
 
 
 class Registrar:
@@ -68,7 +48,7 @@ class Registrar:
 
         async def register_some() -> None:
             for body in bodies:
-                await self._call(Step(0, "/v1/devices", body))
+                await self._call(RegistrationCall(0, "/v1/devices", body))
                 self.registered += 1
 
         await asyncio.gather(*(register_some() for _ in range(AT_ONCE)))
@@ -77,17 +57,18 @@ class Registrar:
         """Make the calls of each journey that a logger knows of at `from_ms`, each in its time, up to `until_ms`."""
         fleet = self._fleet
         coming = [
-            steps(fleet, index, from_ms, self._organization, drill=self._drill) for index in range(fleet.size)
+            registration_calls(fleet, index, from_ms, self._organization, drill=self._drill)
+            for index in range(fleet.size)
         ]
         # The first step of each is made up when it is due: a large fleet begins at once.
-        queue: list[tuple[int, int, Step | None]] = [
+        queue: list[tuple[int, int, RegistrationCall | None]] = [
             (fleet.begins_ms(index), index, None) for index in range(fleet.size)
         ]
         heapify(queue)
         while queue and (until_ms is None or queue[0][0] <= until_ms):
             await asyncio.sleep(queue[0][0] / 1000 - time.time())
             by_ms = time.time() * 1000 if until_ms is None else min(time.time() * 1000, until_ms)
-            due: dict[int, list[Step]] = {}
+            due: dict[int, list[RegistrationCall]] = {}
             while queue and queue[0][0] <= by_ms and len(due) < DUE_AT_ONCE:
                 _, index, step = heappop(queue)
                 if step is not None:
@@ -96,14 +77,12 @@ class Registrar:
                     heappush(queue, (later.due_ms, index, later))
             await asyncio.gather(*(self._make(each) for each in due.values()))
 
-    async def _make(self, calls: list[Step]) -> None:
+    async def _make(self, calls: list[RegistrationCall]) -> None:
         for step in calls:
             await self._call(step)
 
-    async def _call(self, step: Step) -> None:
-        waits_s = chain((1, 2, 5, 10), repeat(15))
-        while (answer := await self._post(step)) is None or answer.status_code in NOT_NOW:  # noqa: ASYNC110 (no event tells)
-            await asyncio.sleep(next(waits_s))
+    async def _call(self, step: RegistrationCall) -> None:
+        answer = await post_until_answered(self._api, step.path, step.body, slots=self._free)
         if answer.status_code in FORBIDDEN and step.path == "/v1/devices":
             raise RegistrationRefusedError(
                 f"the API at {self._api.base_url} refuses to register loggers: {FORBIDDEN[answer.status_code]}"
@@ -116,39 +95,7 @@ class Registrar:
                 "registration_refused", path=step.path, status=answer.status_code, answer=answer.text[:300]
             )
 
-    async def _post(self, step: Step) -> httpx.Response | None:
-        async with self._free:
-            try:
-                return await self._api.post(step.path, json=step.body)
-            except httpx.TransportError as fault:
-                log.warning("api_not_reached", path=step.path, why=str(fault) or type(fault).__name__)
-                return None
 
-
-def _occupied(step: Step, answer: httpx.Response) -> bool:
+def _occupied(step: RegistrationCall, answer: httpx.Response) -> bool:
     """Whether a shipment was not made because its logger is on another one, as of a simulation that was stopped."""
     return step.path == "/v1/shipments" and "deliver or cancel it first" in answer.text
-
-
-def _charge(journey: Journey, at_ms: int) -> Step:
-    return Step(at_ms, f"/v1/dewars/{journey.dewar_id}/charge", {"at": rfc3339(moment(at_ms))})
-
-
-def steps(
-    fleet: Fleet, index: int, from_ms: int, organization: str, *, drill: bool = False
-) -> Iterator[Step]:
-    """Yield the calls for one logger's journeys, in the order of time."""
-    for journey in fleet.journeys_from(index, from_ms):
-        path = f"/v1/shipments/{journey.shipment_id}"
-        departed_ms = fleet.clock.wall_ms(journey.departed_s)
-        delivered_ms = fleet.clock.wall_ms(journey.delivered_s)
-        yield Step(journey.on_ms, "/v1/dewars", dewar(journey))
-        for site in ends(journey, organization):
-            yield Step(journey.on_ms, "/v1/sites", site)
-        full, *recharged = charges(journey)
-        yield _charge(journey, full)
-        yield Step(journey.on_ms, "/v1/shipments", shipment(journey, organization, drill=drill))
-        yield Step(departed_ms, f"{path}/depart", {"at": rfc3339(moment(departed_ms))})
-        for at_ms in recharged:
-            yield _charge(journey, at_ms)
-        yield Step(delivered_ms, f"{path}/deliver", {"at": rfc3339(moment(delivered_ms))})

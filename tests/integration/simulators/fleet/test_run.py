@@ -12,8 +12,9 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from simulators.fleet.publish import BrokerRefusedError
-from simulators.fleet.run import SimulationSettings, fleet_of, run
+from simulators.fleet.run import run
+from simulators.fleet.settings import SimulationSettings, build_fleet
+from simulators.wire.publisher import BrokerLoginRefusedError
 
 SPEED = 7200  # a journey of 6 hours takes 3 s
 
@@ -99,7 +100,7 @@ def settings(url, **changes):
 
 def everything(asked):
     """What a service must have in the end: every seq of every journey."""
-    fleet = fleet_of(asked)
+    fleet = build_fleet(asked)
     journeys = [next(fleet.journeys(index)) for index in range(fleet.size)]
     return {(j.device_id, j.boot): set(range(j.readings)) for j in journeys}
 
@@ -155,7 +156,7 @@ async def test_at_the_end_of_its_time_every_logger_is_read_out_and_the_truth_wri
 async def test_a_wrong_password_is_said_so(broker):
     url = broker.url.replace("secret", "wrong")
     assert url != broker.url
-    with pytest.raises(BrokerRefusedError, match="refuses the connection"):
+    with pytest.raises(BrokerLoginRefusedError, match="refuses the connection"):
         await asyncio.wait_for(run(settings(url), stop=asyncio.Event()), 20)
 
 

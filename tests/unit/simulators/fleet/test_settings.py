@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from simulators.fleet.run import SimulationSettings, check
+from simulators.fleet.settings import SimulationSettings, check_settings
 
 
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"scenario": "nope"}, "'nope' is no scenario: choose from ambient-for-payload, "),
+        ({"scenario": "nope"}, "there is no scenario 'nope': choose from ambient-for-payload, "),
         ({"fleet": 0}, "at least one logger"),
         ({"seed": -1}, "seed"),
         ({"memory": 0}, "holds one reading at least"),
@@ -23,7 +23,7 @@ from simulators.fleet.run import SimulationSettings, check
 def test_refused(changes, text):
     settings = {"mqtt_url": "mqtt://localhost", "start": datetime(2026, 1, 1, tzinfo=UTC)} | changes
     with pytest.raises(ValueError, match=text):
-        check(SimulationSettings(**settings))
+        check_settings(SimulationSettings(**settings))
 
 
 def test_secrets_are_not_printed():

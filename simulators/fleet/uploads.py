@@ -8,11 +8,13 @@ from heapq import heappop, heappush
 import orjson
 import structlog
 
-from simulators.fleet.logger import Batch, Logger
-from simulators.fleet.publish import Publisher
+from simulators.fleet.logger import Logger, ReadingsMessage
 from simulators.fleet.roster import Roster
-from simulators.loggers.buffer import parse_ack
-from simulators.world.clock import moment, rfc3339
+from simulators.instants import moment, rfc3339
+from simulators.wall_clock import now_ms
+from simulators.wire.ack import parse_ack
+from simulators.wire.publisher import MqttPublisher
+from simulators.wire.topics import readings_topic, status_topic
 
 # Messages made up in advance; what is not made up yet costs nothing while the broker is slow.
 AHEAD = 100
@@ -21,10 +23,6 @@ GATHERED_S = 0.005
 SLICE_S = 0.05
 
 log = structlog.get_logger(__name__)
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Uploads:
@@ -44,7 +42,7 @@ class Uploads:
         self._index: dict[str, int] = {}
         self._heap: list[tuple[int, int]] = []
         self._due: list[int | None] = []
-        self._pending: deque[tuple[Logger, Batch | bool]] = deque()
+        self._pending: deque[tuple[Logger, ReadingsMessage | bool]] = deque()
         self._announced: set[int] = set()
         self._connections = 0
         self._finished = 0
@@ -74,7 +72,7 @@ class Uploads:
             self._schedule(index, now_ms())
             self._wake.set()
 
-    async def run(self, publisher: Publisher) -> None:
+    async def run(self, publisher: MqttPublisher) -> None:
         """Send what is due, without end; while the broker is away or slow nothing is even made up."""
         while True:
             self._wake.clear()
@@ -83,7 +81,7 @@ class Uploads:
                 self._send(publisher)
             await self._rest(publisher)
 
-    async def sign_off(self, publisher: Publisher, within_s: float) -> None:
+    async def sign_off(self, publisher: MqttPublisher, within_s: float) -> None:
         """Say of every logger that is online that it no longer is, as far as there is time for it."""
         self._pending.clear()
         self._pending.extend((self.loggers[index], False) for index in sorted(self._announced))
@@ -124,17 +122,17 @@ class Uploads:
             self._pending.extend((logger, batch) for batch in batches)
             self._schedule(index, logger.due_ms(now_ms))
 
-    def _send(self, publisher: Publisher) -> None:
+    def _send(self, publisher: MqttPublisher) -> None:
         """Publish what is pending, but for no longer than lets the answers be heard in between."""
         stop_at = time.monotonic() + SLICE_S
         while self._pending and publisher.has_room() and time.monotonic() < stop_at:
             logger, said = self._pending.popleft()
-            if isinstance(said, Batch):
+            if isinstance(said, ReadingsMessage):
                 self.readings_sent += said.readings
-                publisher.publish(f"dewar/v1/{logger.device_id}/readings", said.payload())
+                publisher.publish(readings_topic(logger.device_id), said.payload())
             else:
                 status = {"state": "online" if said else "offline", "at": rfc3339(moment(now_ms()))}
-                publisher.publish(f"dewar/v1/{logger.device_id}/status", orjson.dumps(status), retain=True)
+                publisher.publish(status_topic(logger.device_id), orjson.dumps(status), retain=True)
 
     def _schedule(self, index: int, due_ms: int | None) -> None:
         self._due[index] = due_ms
@@ -146,7 +144,7 @@ class Uploads:
         to_make_ms = self._roster.due_ms
         return min(times if to_make_ms is None else [*times, to_make_ms])
 
-    async def _rest(self, publisher: Publisher) -> None:
+    async def _rest(self, publisher: MqttPublisher) -> None:
         """Wait for what is due next, or for being woken; without room only the publisher can wake."""
         timer = None
         if publisher.has_room() and (self._pending or self._heap or not self._roster.complete):

@@ -7,8 +7,9 @@ import httpx
 import orjson
 import pytest
 
-from simulators.fleet.register import Registrar, RegistrationRefusedError, steps
+from simulators.fleet.registrar import Registrar, RegistrationRefusedError
 from simulators.fleet.registration import charges, dewar, ends, place, shipment, sites
+from simulators.fleet.registration_calls import registration_calls
 
 
 class Api:
@@ -41,7 +42,7 @@ async def registrar_of():
 
 
 def test_the_calls_of_a_journey_in_order(fleet_in, journey):
-    made = list(steps(fleet_in(), 0, 0, "acme"))
+    made = list(registration_calls(fleet_in(), 0, 0, "acme"))
     path = f"/v1/shipments/{journey.shipment_id}"
     assert [step.path for step in made] == [
         "/v1/dewars",
@@ -98,7 +99,9 @@ def test_a_charge_on_the_way_is_told(fleet_in):
     full, again = charges(journey)
     assert full == journey.on_ms < again
     told = [
-        step for step in steps(fleet_in("recharge-at-hub"), 0, 0, "acme") if step.path.endswith("/charge")
+        step
+        for step in registration_calls(fleet_in("recharge-at-hub"), 0, 0, "acme")
+        if step.path.endswith("/charge")
     ]
     assert [step.due_ms for step in told] == [full, again]
 

@@ -1,9 +1,9 @@
-"""Recordings of what was published: JSON lines, gzip'd where the name ends in .gz, written and read as a stream.
+"""Recordings of published messages: files of JSON lines, compressed with gzip if the name ends in `.gz`.
 
-The first line says what the file is: `{"recording": 1, "began": "2026-11-21T03:45:00.000Z"}`. Each other
-line is one message: `{"at": 1795232700000, "topic": "dewar/v1/LOG-1/readings", "payload": "…"}`, with the instant of
-sending in epoch milliseconds and the payload as text, character by character as it was sent. What is not UTF-8 stands
-in `payload_base64` instead, and a retained message has `"retain": true`.
+The first line identifies the file: `{"recording": 1, "began": "2026-11-21T03:45:00.000Z"}`. Every other line is one
+message: `{"at": 1795232700000, "topic": "dewar/v1/LOG-1/readings", "payload": "…"}`. `at` is when the message was sent,
+in epoch milliseconds. `payload` is its text exactly as sent; if it is not UTF-8, `payload_base64` holds it instead. A
+retained message has `"retain": true`. Files are written and read as streams.
 """
 
 import base64
@@ -18,7 +18,8 @@ from typing import Any
 
 import orjson
 
-from simulators.world.clock import moment, rfc3339
+from simulators.instants import moment, rfc3339
+from simulators.wire.topics import device_id_in
 
 VERSION = 1
 HEADER = "recording"
@@ -26,12 +27,12 @@ _GZIP = b"\x1f\x8b"
 
 
 class RecordingError(Exception):
-    """The file is not a recording, or is damaged; its text says so to a person."""
+    """The file is not a recording, cannot be written, or is damaged; the text says so to a person."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """One message, and when it was sent in epoch milliseconds."""
+class RecordedMessage:
+    """One message, and when it was sent, in epoch milliseconds."""
 
     at_ms: int
     topic: str
@@ -40,13 +41,12 @@ class Recorded:
 
     @property
     def device_id(self) -> str:
-        """The logger that the topic names; empty where it names none."""
-        levels = self.topic.split("/")
-        return levels[2] if len(levels) == 4 else ""
+        """Return the device id in the topic; empty if there is none."""
+        return device_id_in(self.topic)
 
 
 class Recorder:
-    """Writes messages to a file, one line each, as they are published."""
+    """Appends messages to a recording as they are published."""
 
     def __init__(self, file: Path, began_ms: int) -> None:
         self.messages = 0
@@ -56,12 +56,12 @@ class Recorder:
             raise RecordingError(f"{file}: cannot be written: {fault.strerror}") from None
         self._file: gzip.GzipFile | BufferedWriter = self._raw
         if file.suffix == ".gz":
-            # Without name and time, so that equal traffic gives equal bytes.
+            # No name and no time in the header, so that equal traffic gives equal bytes.
             self._file = gzip.GzipFile("", "wb", 5, self._raw, mtime=0)
         self._write({HEADER: VERSION, "began": rfc3339(moment(began_ms))})
 
-    def record(self, message: Recorded) -> None:
-        """Append a message."""
+    def record(self, message: RecordedMessage) -> None:
+        """Append one message."""
         line: dict[str, Any] = {"at": message.at_ms, "topic": message.topic}
         try:
             line["payload"] = message.payload.decode()
@@ -73,7 +73,7 @@ class Recorder:
         self._write(line)
 
     def close(self) -> None:
-        """Finish the file; what is not closed can be read up to where it breaks off."""
+        """Finish the file. A recording that was not closed can be read up to where it breaks off."""
         self._file.close()
         self._raw.close()
 
@@ -82,7 +82,7 @@ class Recorder:
 
 
 def is_recording(file: Path) -> bool:
-    """Whether a file begins as a recording does; OSError where it cannot be read."""
+    """Whether the content of a file starts like a recording. Raises OSError if it cannot be read."""
     try:
         with _opened(file) as lines:
             return lines.readline(200).replace(b" ", b"").startswith(b'{"recording":')
@@ -90,8 +90,8 @@ def is_recording(file: Path) -> bool:
         return False
 
 
-def recorded(file: Path) -> Iterator[Recorded]:
-    """Yield the messages of a recording in their order, with little memory; one that breaks off ends in RecordingError."""
+def read_recording(file: Path) -> Iterator[RecordedMessage]:
+    """Yield the messages of a recording in order, one at a time. Raises RecordingError where the file is damaged."""
     with _opened(file) as lines:
         number = 1
         try:
@@ -100,7 +100,7 @@ def recorded(file: Path) -> Iterator[Recorded]:
                 number += 1
                 yield _parsed(line)
         except (EOFError, gzip.BadGzipFile, zlib.error):
-            raise RecordingError(f"{file}: breaks off after line {number}") from None
+            raise RecordingError(f"{file}: is cut off after line {number}") from None
         except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
             raise RecordingError(f"{file}: line {number} is not a recorded message") from None
 
@@ -117,11 +117,13 @@ def _check(file: Path, line: bytes) -> None:
     except (ValueError, KeyError, TypeError):
         raise RecordingError(f"{file}: is not a recording of `dewarwatch simulate --record`") from None
     if version != VERSION:
-        raise RecordingError(f"{file}: is a recording of version {version}; {VERSION} can be read")
+        raise RecordingError(
+            f"{file}: is a recording of version {version}; only version {VERSION} can be read"
+        )
 
 
-def _parsed(line: bytes) -> Recorded:
+def _parsed(line: bytes) -> RecordedMessage:
     said = orjson.loads(line)
     payload = said.get("payload")
     raw = base64.b64decode(said["payload_base64"]) if payload is None else payload.encode()
-    return Recorded(int(said["at"]), str(said["topic"]), raw, said.get("retain") is True)
+    return RecordedMessage(int(said["at"]), str(said["topic"]), raw, said.get("retain") is True)

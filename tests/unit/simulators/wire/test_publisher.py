@@ -2,7 +2,7 @@
 
 import asyncio
 
-from simulators.fleet.publish import Publisher
+from simulators.wire.publisher import MqttPublisher
 
 CONNACK_REFUSED, CONNACK_ACCEPTED = b"\x20\x02\x00\x01", b"\x20\x02\x00\x00"
 
@@ -23,7 +23,7 @@ async def test_a_broker_that_refuses_mqtt_5_is_spoken_to_in_3_1_1():
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    publisher = Publisher(
+    publisher = MqttPublisher(
         f"mqtt://127.0.0.1:{port}", limit=10, on_ack=lambda *_: None, on_change=lambda: None
     )
     await asyncio.wait_for(publisher.start(), 30)

@@ -1,31 +1,21 @@
 """Pure: the readings of a journey's logger, any of them computed from nothing but the journey and its number."""
 
-import zlib
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
 from typing import Any
 
 import numpy as np
-import orjson
 
-from simulators.journeys.journey import Journey, put_away
+from simulators.arrays import Floats, Ints
+from simulators.journeys.journey import Journey
 from simulators.journeys.positions import Fixes, fixes
-from simulators.loggers.equipment import Instrument
-from simulators.loggers.faults import Bools, of_kind
-from simulators.loggers.instrument import Columns, Truth, observe, with_held
-from simulators.loggers.upkeep import TURNOVER_C, overwritten
-from simulators.truth.oracle import TrueReading
-from simulators.world.clock import moment
-from simulators.world.noise_columns import Floats, Ints, gauss, uniform
-from simulators.world.thermal_tracks import States
+from simulators.loggers.instrument import Instrument
+from simulators.loggers.observation import LoggerColumns, TrueTemperatures, observe, with_stuck_values
+from simulators.loggers.quartz_clock import TURNOVER_C
+from simulators.world.noise import gauss, uniform
+from simulators.world.thermal_tracks import ShipperStates
 
 FLIGHT_MODE_ANNOUNCED_S = 600
-# So many readings are computed at once where one is asked for: it costs little more, and the next ones come soon.
-# Of each journey the last block is kept, compressed to some 1.3 kB: a sixth of its size.
-BLOCK = 32
-COMPRESSION = 1
 # A load cell under the absorbent: 10 g of noise, in steps of 10 g.
 LOAD_CELL_KG = 0.01
 
@@ -33,14 +23,14 @@ _TILT, _SHOCK, _LOAD = range(8, 11)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Observed:
+class ObservedReadings:
     """Many readings as columns: what the instrument has, when and where it was, and what else is sent.
 
     `measured_ms` is by the logger's clock, `taken_ms` when it truly was, both in epoch milliseconds of the wall.
     `lands_ms` is -1 where no flight is announced. `states` is the truth.
     """
 
-    columns: Columns
+    columns: LoggerColumns
     boot: Ints
     measured_ms: Ints
     taken_ms: Ints
@@ -49,44 +39,21 @@ class Observed:
     shock_g: Floats
     ln2_kg: Floats | None
     lands_ms: Ints
-    states: States
+    states: ShipperStates
 
     def readings(self) -> list[dict[str, Any]]:
         """Return the readings as they are sent, in the order of the columns."""
         return list(_rows(self))
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """A block's readings one behind the other, compressed, and where each ends in what that was."""
-
-    number: int
-    lines: bytes
-    ends: "array[int]"
-
-
-def taken_ms(journey: Journey, tick: int) -> int:
-    """Return when the reading is truly taken, in epoch milliseconds of the wall."""
-    return journey.clock.wall_ms(journey.on_s + tick * journey.interval_s)
-
-
-def taken_by(journey: Journey, now_ms: int) -> int:
-    """Return how many ticks have passed at `now_ms`, that one included: those with number 0 to one less."""
-    elapsed_s = (now_ms - journey.clock.start_ms) * journey.clock.speed / 1000 - journey.on_s
-    count = min(journey.readings, max(0, int(elapsed_s / journey.interval_s) + 2))
-    while count > 0 and taken_ms(journey, count - 1) > now_ms:
-        count -= 1
-    return count
-
-
-def observed(journey: Journey, ticks: Sequence[int] | Ints) -> Observed:
+def observe_journey(journey: Journey, ticks: Sequence[int] | Ints) -> ObservedReadings:
     """Return these readings, in any order; each is what it would be alone, to the last bit."""
     number = np.asarray(ticks, np.int64)
     at_s = journey.instrument.at_s(number)
     states = journey.track.at(at_s - journey.on_s)
     columns = observe(_settled(journey), number, _truth(journey, states, at_s))
     clock = journey.clock
-    return Observed(
+    return ObservedReadings(
         columns=columns,
         boot=journey.boot + columns.boot,
         measured_ms=clock.walls_ms(columns.measured_s),
@@ -102,97 +69,25 @@ def observed(journey: Journey, ticks: Sequence[int] | Ints) -> Observed:
 
 def readings(journey: Journey, ticks: Sequence[int] | Ints) -> list[dict[str, Any]]:
     """Return readings as they are sent."""
-    return observed(journey, ticks).readings()
-
-
-def payload(journey: Journey, ticks: Sequence[int]) -> bytes:
-    """Return the message that carries these readings: one as an object, several as an array."""
-    if len(ticks) > BLOCK:
-        return orjson.dumps(readings(journey, ticks))
-    blocks = groupby(ticks, key=lambda tick: tick // BLOCK)
-    each = [one for block, some in blocks for one in _some(journey, block, some)]
-    return each[0] if len(each) == 1 else b"[" + b",".join(each) + b"]"
-
-
-def had(journey: Journey) -> Bools:
-    """Return for every tick whether the logger has that reading to send: it was running, and has not overwritten it."""
-    ticks = np.arange(journey.readings)
-    kept = ~overwritten(ticks, _silences(journey), journey.capacity)
-    if not any(of_kind(journey.faults, "reboot", "battery_weak", "memory_overflow")):
-        return kept
-    columns = observed(journey, ticks).columns
-    return np.asarray(columns.taken & ~columns.lost & kept)
-
-
-def had_by(journey: Journey, until_ms: int, lost: Iterable[tuple[int, int]] = ()) -> Bools:
-    """Return the same of the ticks passed by then, less those `lost`: ranges of ticks, both ends included.
-
-    Those are of a run in which nobody answered for longer than the memory lasts, which no journey knows of beforehand.
-    """
-    there = had(journey)[: taken_by(journey, until_ms)]
-    for first, last in lost:
-        there[first : last + 1] = False
-    return there
-
-
-def true_readings(
-    journey: Journey, until_ms: int, lost: Iterable[tuple[int, int]] = ()
-) -> Iterator[TrueReading]:
-    """Yield all readings that have been taken by then and were kept, as the truth is evaluated over them."""
-    ticks = np.flatnonzero(had_by(journey, until_ms, lost))
-    if not len(ticks):
-        return
-    sent = observed(journey, ticks)
-    celsius, sound = sent.columns.temperature_c.tolist(), sent.columns.probe_ok.tolist()
-    for at_ms, each, ok in zip(sent.measured_ms.tolist(), celsius, sound, strict=True):
-        yield TrueReading(moment(at_ms), None if each != each else each, ok)  # noqa: PLR0124 (NaN is not itself)
-
-
-def _silences(journey: Journey) -> list[tuple[int, int]]:
-    """Return the first and the last tick of each stretch in which nothing can be sent."""
-    first_tick = journey.instrument.first_tick
-    return [
-        (first_tick(from_s), first_tick(min(until_s, journey.off_s)) - 1) for from_s, until_s in journey.quiet
-    ]
-
-
-def _some(journey: Journey, block: int, ticks: Iterable[int]) -> Iterator[bytes]:
-    """Yield readings of a block, each as it is sent."""
-    known: _Block | None = vars(journey).get("_block")
-    if known is None or known.number != block:
-        known = _block(journey, block)
-        vars(journey)["_block"] = known
-        if journey.put_away:
-            put_away(journey)
-    lines, ends = zlib.decompress(known.lines), known.ends
-    for tick in ticks:
-        row = tick % BLOCK
-        yield lines[ends[row - 1] if row else 0 : ends[row]]
-
-
-def _block(journey: Journey, block: int) -> _Block:
-    ticks = np.arange(block * BLOCK, (block + 1) * BLOCK)
-    each = [orjson.dumps(sent) for sent in readings(journey, ticks)]
-    ends = array("H", accumulate(len(one) for one in each))
-    return _Block(block, zlib.compress(b"".join(each), COMPRESSION), ends)
+    return observe_journey(journey, ticks).readings()
 
 
 def _settled(journey: Journey) -> Instrument:
     """Return the instrument with what a stuck probe is stuck at, worked out once for a journey."""
     known: Instrument | None = vars(journey).get("_settled")
     if known is None:
-        known = with_held(journey.instrument, lambda ticks: _truth_at(journey, ticks))
+        known = with_stuck_values(journey.instrument, lambda ticks: _truth_at(journey, ticks))
         vars(journey)["_settled"] = known
     return known
 
 
-def _truth_at(journey: Journey, ticks: Ints) -> Truth:
+def _truth_at(journey: Journey, ticks: Ints) -> TrueTemperatures:
     at_s = journey.instrument.at_s(ticks)
     return _truth(journey, journey.track.at(at_s - journey.on_s), at_s)
 
 
-def _truth(journey: Journey, states: States, at_s: Floats) -> Truth:
-    return Truth(
+def _truth(journey: Journey, states: ShipperStates, at_s: Floats) -> TrueTemperatures:
+    return TrueTemperatures(
         payload_c=states.payload_c.astype(np.float64, copy=False),
         ambient_c=states.acts.ambient_c.astype(np.float64),
         second_c=states.neck_c.astype(np.float64, copy=False),
@@ -211,13 +106,13 @@ def _chill_k2_s(journey: Journey, at_s: Floats) -> Floats:
     return np.asarray(through[segment] + squared[segment] * (since_s - begins_s[segment]))
 
 
-def _tilt_deg(journey: Journey, states: States, ticks: Ints) -> Floats:
+def _tilt_deg(journey: Journey, states: ShipperStates, ticks: Ints) -> Floats:
     wobble = np.abs(gauss(journey.noise_key, ticks, _TILT)) * np.where(states.acts.moving, 2.0, 0.5)
     tilt_deg = np.abs(states.acts.tilt_deg.astype(np.float64) - wobble)
     return np.asarray(np.round(np.clip(tilt_deg, 0.0, 180.0)))
 
 
-def _shock_g(journey: Journey, states: States, at_s: Floats, ticks: Ints) -> Floats:
+def _shock_g(journey: Journey, states: ShipperStates, at_s: Floats, ticks: Ints) -> Floats:
     """Return the largest shock since the reading before."""
     drawn = uniform(journey.noise_key, ticks, _SHOCK)
     shock = 0.05 + np.where(states.acts.moving, 0.9, 0.15) * drawn * drawn
@@ -230,7 +125,7 @@ def _shock_g(journey: Journey, states: States, at_s: Floats, ticks: Ints) -> Flo
     return np.round(shock, 1)
 
 
-def _ln2_kg(journey: Journey, states: States, ticks: Ints) -> Floats | None:
+def _ln2_kg(journey: Journey, states: ShipperStates, ticks: Ints) -> Floats | None:
     if not journey.shipper.load_cell:
         return None
     weighed = states.level + LOAD_CELL_KG * gauss(journey.noise_key, ticks, _LOAD)
@@ -251,7 +146,7 @@ def _rfc3339(epoch_ms: Ints) -> list[str]:
     ]
 
 
-def _rows(sent: Observed) -> Iterator[dict[str, Any]]:
+def _rows(sent: ObservedReadings) -> Iterator[dict[str, Any]]:
     columns, where = sent.columns, sent.fixes
     lids, pressures = (
         sent.states.acts.lid_open.tolist(),

@@ -1,0 +1,56 @@
+"""Pure: which readings of a journey the logger kept."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from simulators.arrays import Bools
+from simulators.instants import moment
+from simulators.journeys.journey import Journey
+from simulators.journeys.observed import observe_journey
+from simulators.journeys.ticks import ticks_taken_by
+from simulators.loggers.faults import faults_of
+from simulators.loggers.memory import overwritten
+from simulators.truth.oracle import TrueReading
+
+
+def kept_mask(journey: Journey) -> Bools:
+    """Return for every tick whether the logger has that reading to send: it was running, and has not overwritten it."""
+    ticks = np.arange(journey.readings)
+    kept = ~overwritten(ticks, _silences(journey), journey.capacity)
+    if not any(faults_of(journey.faults, "reboot", "battery_weak", "memory_overflow")):
+        return kept
+    columns = observe_journey(journey, ticks).columns
+    return np.asarray(columns.taken & ~columns.lost & kept)
+
+
+def kept_mask_by(journey: Journey, until_ms: int, lost: Iterable[tuple[int, int]] = ()) -> Bools:
+    """Return the same of the ticks passed by then, less those `lost`: ranges of ticks, both ends included.
+
+    Those are of a run in which nobody answered for longer than the memory lasts, which no journey knows of beforehand.
+    """
+    there = kept_mask(journey)[: ticks_taken_by(journey, until_ms)]
+    for first, last in lost:
+        there[first : last + 1] = False
+    return there
+
+
+def true_readings(
+    journey: Journey, until_ms: int, lost: Iterable[tuple[int, int]] = ()
+) -> Iterator[TrueReading]:
+    """Yield all readings that have been taken by then and were kept, as the truth is evaluated over them."""
+    ticks = np.flatnonzero(kept_mask_by(journey, until_ms, lost))
+    if not len(ticks):
+        return
+    sent = observe_journey(journey, ticks)
+    celsius, sound = sent.columns.temperature_c.tolist(), sent.columns.probe_ok.tolist()
+    for at_ms, each, ok in zip(sent.measured_ms.tolist(), celsius, sound, strict=True):
+        yield TrueReading(moment(at_ms), None if each != each else each, ok)  # noqa: PLR0124 (NaN is not itself)
+
+
+def _silences(journey: Journey) -> list[tuple[int, int]]:
+    """Return the first and the last tick of each stretch in which nothing can be sent."""
+    first_tick = journey.instrument.first_tick
+    return [
+        (first_tick(from_s), first_tick(min(until_s, journey.off_s)) - 1) for from_s, until_s in journey.quiet
+    ]

@@ -1,0 +1,44 @@
+"""Pure: what recorded messages carry."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from simulators.instants import milliseconds
+from simulators.wire.recording import RecordedMessage
+from simulators.wire.topics import carries_readings
+
+
+def readings_in(message: RecordedMessage) -> list[dict[str, Any]]:
+    """Return the readings that a message carries; none where it is of another kind, or illegible."""
+    if not carries_readings(message.topic):
+        return []
+    try:
+        said = orjson.loads(message.payload)
+    except orjson.JSONDecodeError:
+        return []
+    each = said if isinstance(said, list) else [said]
+    return [reading for reading in each if isinstance(reading, dict)]
+
+
+def instant_ms(value: Any) -> int | None:
+    """Return the epoch milliseconds of an instant as a message says it, as text or number; None where it is none."""
+    if type(value) is int:
+        return value
+    if not isinstance(value, str):
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return None if at.tzinfo is None else milliseconds(at)
+
+
+def numbers_in(readings: list[dict[str, Any]]) -> Iterator[tuple[int, int]]:
+    """Yield boot and seq of those that have them."""
+    for reading in readings:
+        boot, seq = reading.get("boot", 0), reading.get("seq")
+        if type(seq) is int and type(boot) is int:
+            yield boot, seq
