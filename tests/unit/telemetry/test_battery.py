@@ -9,7 +9,7 @@ from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import Window
 from alerts.rules.facts import Facts
-from alerts.rules.kinds.low_battery import LOW_BATTERY, BatteryState, Charge
+from alerts.rules.kinds.low_battery import LOW_BATTERY, LowBatteryState, LowBatteryTuning
 from telemetry.battery import LOW_PCT, is_low
 
 plan = make_plan("cryogenic", {})
@@ -36,7 +36,7 @@ def test_from_which_level_on_a_battery_is_low(pct: float | None, at_level: bool,
     st.floats(0, 100) | st.sampled_from([0.0, 8.0, 20.0, 25.0, 95.0]), st.sampled_from([0.0, 8.0, 20.0, 95.0])
 )
 def test_the_rule_finds_low_what_is_low_at_the_level_or_below(pct: float, low_pct: float) -> None:
-    tuning = Charge(low_pct=low_pct, critical_pct=0.0)
+    tuning = LowBatteryTuning(low_pct=low_pct, critical_pct=0.0)
     trace = Trace(np.array([1]), np.array([-190.0]), {Channel.BATTERY_PCT: np.array([pct])})
-    state = LOW_BATTERY.fold(tuning, FACTS, BatteryState(), trace)
+    state = LOW_BATTERY.fold(tuning, FACTS, LowBatteryState(), trace)
     assert (state.low.since is not None) is is_low(pct, low_pct, at_level=True)

@@ -41,12 +41,12 @@ NOW = 40_000 * MINUTE
 # Another one that uses such a process and is killed: it says which.
 ASKING = """
 import asyncio
-from alerts.evaluation.worker_process import Apart
+from alerts.evaluation.worker_process import WorkerProcess
 
 async def main():
-    apart = Apart()
-    await apart.begin()
-    print("pid", apart.pid, flush=True)
+    worker = WorkerProcess()
+    await worker.begin()
+    print("pid", worker.pid, flush=True)
     await asyncio.Event().wait()
 
 asyncio.run(main())
@@ -200,7 +200,7 @@ async def test_few_readings_are_judged_here(apart: WorkerProcess) -> None:
 
 
 async def test_it_gives_way_to_whoever_wants_the_processor(apart: WorkerProcess) -> None:
-    await apart.begin()
+    await worker.begin()
     assert apart.pid is not None
     assert os.getpriority(os.PRIO_PROCESS, apart.pid) == min(
         os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19
@@ -227,7 +227,7 @@ async def test_what_it_was_killed_over_is_judged_here_and_another_one_goes_on(
     apart: WorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipments = [landed(f"S{number}") for number in range(3)]
-    await apart.begin()
+    await worker.begin()
     first = apart.pid
     assert first is not None
     os.kill(first, signal.SIGSTOP)  # so that it cannot be quicker
@@ -248,7 +248,7 @@ async def test_what_it_does_not_answer_is_judged_here(
 ) -> None:
     monkeypatch.setattr(apart_module, "TIMEOUT_S", 0.2)
     shipments = [landed(f"S{number}") for number in range(3)]
-    await apart.begin()
+    await worker.begin()
     stopped = apart.pid
     assert stopped is not None
     os.kill(stopped, signal.SIGSTOP)
@@ -282,7 +282,7 @@ async def test_where_it_cannot_begin_all_is_judged_here(
     apart: WorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    await apart.begin()
+    await worker.begin()
     shipments = [landed("S1")]
     assert same(await apart.judge(shipments, NOW), await judge_here(shipments, NOW))
     assert apart.pid is None
