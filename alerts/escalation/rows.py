@@ -9,7 +9,7 @@ from alerts.escalation.people import Contact, Way, folded
 from alerts.escalation.policy import Channel, Flood, Policy, Step, TellDestination
 from alerts.model import Severity
 from telemetry.registry.hours import receiving_hours
-from telemetry.registry.sites import is_meant
+from telemetry.registry.places import is_meant
 
 
 def contact_from_row(row: Any) -> Contact:

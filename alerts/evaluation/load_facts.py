@@ -22,7 +22,7 @@ from alerts.rules.place import Place
 from alerts.triage.rows import StoredRow, optional_instant
 from alerts.work.bulk import Connection
 from telemetry.registry.hours import receiving_hours
-from telemetry.registry.sites import is_meant
+from telemetry.registry.places import is_meant
 
 LOAD_SHIPMENTS: Final = f"""
 SELECT s.shipment_id, s.organization, s.drill, s.plan::text AS plan, s.plan_revision, s.departed_at, s.delivered_at, s.cancelled_at,

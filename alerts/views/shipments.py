@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.views.health import health, open_excursions, worst_severity
 from telemetry.paging import Page, fetch_page
+from telemetry.registry.places import is_meant, places_of
 from telemetry.registry.shipments import ORDER, devices_on
-from telemetry.registry.sites import is_meant, named, places_of
+from telemetry.registry.sites import named
 from telemetry.tables import device_assignments, shipments
 
 

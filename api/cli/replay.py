@@ -25,8 +25,9 @@ from simulators.replay.replay import ReplaySettings, ReplaySummary, replay
 from simulators.replay.shift import shift_message
 from simulators.replay.survey import MessageSurvey, survey_messages
 from simulators.wire.api_client import api_client
+from simulators.wire.message import RecordedMessage
 from simulators.wire.publisher import BrokerLoginRefusedError
-from simulators.wire.recording import RecordedMessage, RecordingError, is_recording, read_recording
+from simulators.wire.recording import RecordingError, is_recording, read_recording
 
 _AT_ONCE: Final = 500
 _AHEAD: Final = timedelta(minutes=5)

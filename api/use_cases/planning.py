@@ -11,8 +11,8 @@ from alerts.excursions.plan import Band, Plan, PlanRefused, changed_plan, make_p
 from alerts.rules.registry import refusal
 from api.identity.access import Principal, reach_of
 from api.refusals import Invalid
+from telemetry.registry.places import is_meant
 from telemetry.registry.products import PRODUCTS
-from telemetry.registry.sites import is_meant
 from telemetry.tables import products
 
 

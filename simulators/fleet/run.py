@@ -19,8 +19,9 @@ from simulators.instants import milliseconds
 from simulators.stopping import until_stopped
 from simulators.wall_clock import now_ms
 from simulators.wire.api_client import api_client
+from simulators.wire.message import RecordedMessage
 from simulators.wire.publisher import MqttPublisher
-from simulators.wire.recording import RecordedMessage, Recorder
+from simulators.wire.recording import Recorder
 
 PROGRESS_EVERY_S = 0.5
 SIGN_OFF_S = 2.0

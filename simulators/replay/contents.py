@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from simulators.instants import milliseconds
-from simulators.wire.recording import RecordedMessage
+from simulators.wire.message import RecordedMessage
 from simulators.wire.topics import carries_readings
 
 

@@ -9,7 +9,7 @@ import orjson
 
 from simulators.exports.trace import ExportedReading
 from simulators.instants import milliseconds
-from simulators.wire.recording import RecordedMessage
+from simulators.wire.message import RecordedMessage
 from simulators.wire.topics import readings_topic
 
 

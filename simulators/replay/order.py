@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 from typing import Literal, get_args
 
-from simulators.wire.recording import RecordedMessage
+from simulators.wire.message import RecordedMessage
 
 ReplayOrder = Literal["recorded", "shuffled", "reversed", "by-device"]
 ORDERS: tuple[ReplayOrder, ...] = get_args(ReplayOrder)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from simulators.replay.unconfirmed import UnconfirmedReadings
 from simulators.stopping import until_stopped
 from simulators.wire.ack import parse_ack
+from simulators.wire.message import RecordedMessage
 from simulators.wire.publisher import MqttPublisher
-from simulators.wire.recording import RecordedMessage
 
 PROGRESS_EVERY_S = 0.25
 SLICE_S = 0.05

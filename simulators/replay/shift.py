@@ -7,7 +7,7 @@ import orjson
 
 from simulators.instants import moment, rfc3339
 from simulators.replay.contents import instant_ms
-from simulators.wire.recording import RecordedMessage
+from simulators.wire.message import RecordedMessage
 
 _INSTANTS = ("measured_at", "flight_mode_until", "at")
 

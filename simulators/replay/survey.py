@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from simulators.replay.contents import instant_ms, readings_in
-from simulators.wire.recording import RecordedMessage
+from simulators.wire.message import RecordedMessage
 
 
 @dataclass(frozen=True, slots=True)

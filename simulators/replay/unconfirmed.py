@@ -2,7 +2,7 @@
 
 from simulators.replay.contents import numbers_in, readings_in
 from simulators.wire.ack import Ack
-from simulators.wire.recording import RecordedMessage
+from simulators.wire.message import RecordedMessage
 
 
 class UnconfirmedReadings:

@@ -11,7 +11,6 @@ import binascii
 import gzip
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import orjson
 
 from simulators.instants import moment, rfc3339
-from simulators.wire.topics import device_id_in
+from simulators.wire.message import RecordedMessage
 
 VERSION = 1
 HEADER = "recording"
@@ -28,21 +27,6 @@ _GZIP = b"\x1f\x8b"
 
 class RecordingError(Exception):
     """The file is not a recording, cannot be written, or is damaged; the text says so to a person."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedMessage:
-    """One message, and when it was sent, in epoch milliseconds."""
-
-    at_ms: int
-    topic: str
-    payload: bytes
-    retain: bool = False
-
-    @property
-    def device_id(self) -> str:
-        """Return the device id in the topic; empty if there is none."""
-        return device_id_in(self.topic)
 
 
 class Recorder:

@@ -1,7 +1,6 @@
 """Sites: of care, depots, hubs and airports; where shipments come from, go through and go to."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,18 +22,6 @@ async def named(connection: AsyncConnection, places: Collection[str]) -> Mapping
         return {}
     found = await connection.execute(select(sites).where(sites.c.site_id.in_(places)))
     return {row["site_id"]: row for row in found.mappings()}
-
-
-def is_meant(owner: str | None, organization: str | None) -> bool:
-    """Tell whether a shipment of an organization, or of none, means an owner's site by its id: not that of a stranger."""
-    return owner is None or organization is None or owner == organization
-
-
-def places_of(shipment: Any) -> set[str]:
-    """Give the names of all places of a shipment's row: site ids or free text."""
-    ends = [shipment["origin"], shipment["destination"]]
-    ends += [leg[end] for leg in shipment["legs"] for end in ("from", "to")]
-    return {end for end in ends if end is not None}
 
 
 def names_place(place: str) -> ColumnElement[bool]:

@@ -7,8 +7,8 @@ import pytest
 
 from simulators.replay.order import paced
 from simulators.replay.replay import ReplaySettings, replay
+from simulators.wire.message import RecordedMessage
 from simulators.wire.publisher import BrokerLoginRefusedError
-from simulators.wire.recording import RecordedMessage
 from tests.integration.simulators.fleet.test_run import Service
 
 

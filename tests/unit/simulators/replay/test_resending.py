@@ -9,7 +9,7 @@ from simulators.replay.shift import shift_message
 from simulators.replay.survey import MessageSurvey, survey_messages
 from simulators.replay.unconfirmed import UnconfirmedReadings
 from simulators.wire.ack import Ack
-from simulators.wire.recording import RecordedMessage
+from simulators.wire.message import RecordedMessage
 
 
 def message(at_ms, device, *readings):

@@ -3,7 +3,8 @@
 import orjson
 import pytest
 
-from simulators.wire.recording import RecordedMessage, Recorder, RecordingError, is_recording, read_recording
+from simulators.wire.message import RecordedMessage
+from simulators.wire.recording import Recorder, RecordingError, is_recording, read_recording
 
 MESSAGES = [
     RecordedMessage(
