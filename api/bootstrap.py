@@ -33,9 +33,9 @@ from api.roles import Role
 from api.services import Probe, Services
 from api.settings import Settings, required
 from migrations.upgrade import engine_for
+from telemetry.database_server import Server
 from telemetry.ingest.pipeline import Ingest
 from telemetry.mqtt.bridge import IngestState, run_ingest
-from telemetry.server import Server
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ import structlog
 from api.errors import StartError
 from api.settings import SettingsError
 from migrations.upgrade import pending
-from telemetry.server import Server, UnfitServerError, inspect
+from telemetry.database_server import Server, UnfitServerError, inspect
 
 log = structlog.get_logger(__name__)
 

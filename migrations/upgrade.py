@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from telemetry.server import MIGRATION_LOCK, Server, apply_level, inspect
+from telemetry.database_server import MIGRATION_LOCK, Server, apply_level, inspect
 
 
 def alembic_config() -> Config:

@@ -18,7 +18,7 @@ from alerts.escalation.tables import (
 )
 from alerts.tables import alerts, attention_marks, incidents
 from telemetry.paging import Order, Page, fetch_page
-from telemetry.registry.register import Register
+from telemetry.registry.revisioned_table import Register
 from telemetry.tables import shipments
 
 ATTEND_CHANNEL = "dewarwatch_attend"

@@ -8,7 +8,7 @@ import orjson
 from alerts.escalation.people import Contact, Way, folded
 from alerts.escalation.policy import Channel, Flood, Policy, Step, TellDestination
 from alerts.model import Severity
-from telemetry.registry.hours import receiving_hours
+from telemetry.registry.receiving_hours import receiving_hours
 from telemetry.registry.sites import is_meant
 
 

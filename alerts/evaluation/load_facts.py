@@ -20,7 +20,7 @@ from alerts.rules.facts import Charge, Dewar, Facts, Leg
 from alerts.rules.place import Place
 from alerts.triage.rows import Row, instant
 from alerts.work.bulk import Connection
-from telemetry.registry.hours import receiving_hours
+from telemetry.registry.receiving_hours import receiving_hours
 from telemetry.registry.sites import is_meant
 
 LOAD_SHIPMENTS: Final = """

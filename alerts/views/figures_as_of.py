@@ -11,7 +11,7 @@ from alerts.excursions.load_readings import ReadingRange, load
 from alerts.excursions.plan import Plan
 from alerts.model import Window, to_instant
 from alerts.views.figures import DeviceSummary
-from telemetry.registry import revisions
+from telemetry.registry import shipment_revisions as revisions
 
 
 async def summarize(connection: AsyncConnection, shipment_id: str, as_of: datetime) -> list[DeviceSummary]:

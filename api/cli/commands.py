@@ -19,7 +19,7 @@ from api.identity import keys
 from api.identity.permissions import KeyRole
 from api.settings import DATABASE_HINT, Settings, SettingsError, required
 from migrations.upgrade import engine_for, upgrade
-from telemetry.server import UnfitServerError
+from telemetry.database_server import UnfitServerError
 
 log = structlog.get_logger(__name__)
 

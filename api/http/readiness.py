@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.services import Probe, Services
 from migrations.upgrade import head
-from telemetry.server import inspect
+from telemetry.database_server import inspect
 
 log = structlog.get_logger(__name__)
 

@@ -19,9 +19,10 @@ from api.http.schemas.shipments import LegIn, PlanChangeIn, ScheduleChangeIn, Sh
 from api.identity.access import Principal, visible_shipments
 from api.use_cases import planning, scheduling
 from api.use_cases.registering import by
-from telemetry.registry import assignments, dewars, organizations, revisions, shipments
+from telemetry.registry import assignments, dewars, organizations, shipments
+from telemetry.registry import shipment_revisions as revisions
 from telemetry.registry.assignments import Occupied, Unregistered
-from telemetry.registry.revisions import Step
+from telemetry.registry.shipment_revisions import Step
 
 AHEAD_AT_MOST = timedelta(minutes=5)
 

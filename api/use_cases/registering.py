@@ -14,7 +14,7 @@ from telemetry.paging import Page
 from telemetry.registry import organizations
 from telemetry.registry.dewars import DEWARS
 from telemetry.registry.products import PRODUCTS
-from telemetry.registry.register import Register
+from telemetry.registry.revisioned_table import Register
 from telemetry.registry.sites import SITES
 
 

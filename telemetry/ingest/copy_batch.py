@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.ingest.batch import Arrays, arrays, json_text, numbers, sequences, states
-from telemetry.ingest.columns import Block, Columns, microseconds
 from telemetry.ingest.copy_format import Copy, Rows, copy, device_ids, kind
-from telemetry.ingest.examine import Examined, Parcel
+from telemetry.ingest.insert_batch import Arrays, arrays, json_text, numbers, sequences, states
+from telemetry.ingest.validate_columns import Block, Columns, microseconds
+from telemetry.ingest.validate_message import Examined, Parcel
 from telemetry.model import Reading, Source
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -12,14 +12,14 @@ import structlog
 
 from telemetry import metrics
 from telemetry.ingest import store
-from telemetry.ingest.batch import Batch, prepare
+from telemetry.ingest.build_batch import judge_at_once, judge_one_by_one, open_all
 from telemetry.ingest.copy_batch import Fresh, prepare_fresh
 from telemetry.ingest.decode import address
-from telemetry.ingest.examine import Examined, examine_many, named_device
-from telemetry.ingest.judge import judge_at_once, judge_one_by_one, open_all
-from telemetry.ingest.repeats import Key, tell_apart
+from telemetry.ingest.duplicates import Key, tell_apart
+from telemetry.ingest.insert_batch import Batch, prepare
 from telemetry.ingest.sequences import Acknowledgement
 from telemetry.ingest.store import Connection
+from telemetry.ingest.validate_message import Examined, examine_many, named_device
 from telemetry.model import DEVICE_ID, Message, Reading, RefusalReason, Refused, Source
 from telemetry.slices import in_slices
 

@@ -10,9 +10,9 @@ from typing import TypeAlias
 
 import asyncpg
 
-from telemetry.ingest.batch import Arrays, Batch, array
 from telemetry.ingest.copy_batch import Fresh
-from telemetry.ingest.repeats import Key
+from telemetry.ingest.duplicates import Key
+from telemetry.ingest.insert_batch import Arrays, Batch, array
 from telemetry.ingest.sequences import MAX_LOOKED_AT, Acknowledgement
 from telemetry.model import Message, Reading, Refused
 from telemetry.registry.assignments import EVALUATE_CHANNEL

@@ -15,13 +15,13 @@ import structlog
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from telemetry import metrics
-from telemetry.ingest.batch import Batch
 from telemetry.ingest.copy_batch import Fresh
-from telemetry.ingest.inbox import Delivery, Inbox, Lane
+from telemetry.ingest.insert_batch import Batch
 from telemetry.ingest.pipeline import Ingest
 from telemetry.ingest.sequences import Acknowledgement
 from telemetry.mqtt.connection import BrokerError, Connection, UnsupportedVersionError
-from telemetry.mqtt.frames import Publish
+from telemetry.mqtt.inbox import Delivery, Inbox, Lane
+from telemetry.mqtt.packets import Publish
 from telemetry.mqtt.sessions import adopt, client_id, empty, topics
 from telemetry.mqtt.slots import Slot
 from telemetry.slices import can_wait

@@ -16,8 +16,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from telemetry.mqtt.frames import Publish, pubacks
-from telemetry.mqtt.packets import PacketSocket
+from telemetry.mqtt.packet_socket import PacketSocket
+from telemetry.mqtt.packets import Publish, pubacks
 
 log = structlog.get_logger(__name__)
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import structlog
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from telemetry.ingest.inbox import Inbox
 from telemetry.mqtt.connection import BrokerError, Connection, Deliver, UnsupportedVersionError
+from telemetry.mqtt.inbox import Inbox
 from telemetry.mqtt.slots import Slot
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.paging import Order, Page, fetch_page
-from telemetry.registry.register import Register
+from telemetry.registry.revisioned_table import Register
 from telemetry.tables import dewar_charges as charges
 from telemetry.tables import dewar_revisions, dewars
 

@@ -1,6 +1,6 @@
 """Products: templates for the plans of shipments."""
 
-from telemetry.registry.register import Register
+from telemetry.registry.revisioned_table import Register
 from telemetry.tables import product_revisions, products
 
 PRODUCTS = Register(

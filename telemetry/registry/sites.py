@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from telemetry.registry.register import Register
+from telemetry.registry.revisioned_table import Register
 from telemetry.tables import shipments, site_revisions, sites
 
 SITES = Register(

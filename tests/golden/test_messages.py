@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from telemetry.ingest.examine import examine
+from telemetry.ingest.validate_message import examine
 from telemetry.model import Message, Reading, Source
 
 FOLDER = Path(__file__).parent / "messages"

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telemetry.ingest import columns
-from telemetry.ingest.batch import prepare
+from telemetry.ingest import validate_columns as columns
 from telemetry.ingest.copy_batch import prepare_fresh
-from telemetry.ingest.examine import Parcel, examine, examine_parcel, unpack
+from telemetry.ingest.insert_batch import prepare
+from telemetry.ingest.validate_message import Parcel, examine, examine_parcel, unpack
 from telemetry.model import Message, Reading, Source
 
 AT = datetime(2026, 11, 21, 3, 45, tzinfo=UTC)

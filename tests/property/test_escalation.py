@@ -14,7 +14,7 @@ from alerts.escalation.policy import Channel, Policy, Step, TellDestination
 from alerts.escalation.progress import EscalatedIncident, EscalationProgress, Member, Phase, Recipient
 from alerts.model import SECOND, AlertKind, Severity
 from alerts.triage.alert import AlertState
-from telemetry.registry.hours import receiving_hours
+from telemetry.registry.receiving_hours import receiving_hours
 
 START = 1_795_000_000 * SECOND
 OFFICE = {day: [["08:00", "17:00"]] for day in ("mon", "tue", "wed", "thu", "fri")}

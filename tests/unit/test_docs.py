@@ -21,7 +21,7 @@ from api.http.schemas.events import EVENTS, STREAM_ONLY
 from api.identity.permissions import PERMISSIONS, KeyRole, Scope
 from api.settings import PREFIX, Settings
 from telemetry.model import Reading, RefusalReason
-from telemetry.registry.revisions import Step
+from telemetry.registry.shipment_revisions import Step
 from tests import openapi, permissions
 
 ROOT = Path(__file__).parent.parent.parent

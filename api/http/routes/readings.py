@@ -16,10 +16,10 @@ from api.http.schemas.readings import READINGS_BODY, ReadingsStored, RejectedRea
 from api.identity.access import Principal, visible_shipments
 from api.identity.permissions import KeyRole
 from api.services import Services
-from telemetry import history
+from telemetry import shipment_readings as history
 from telemetry.ingest.decode import MAX_READINGS, oversized, parse
-from telemetry.ingest.examine import Examined, named_device
 from telemetry.ingest.pipeline import HTTP_PATIENCE_S, StorageAwayError
+from telemetry.ingest.validate_message import Examined, named_device
 from telemetry.model import Message, RefusalReason, Refused, Source
 from telemetry.registry import shipments
 from telemetry.registry.assignments import devices_of

@@ -9,7 +9,7 @@ from api.http.problems import not_found
 from api.http.routing import Call, Here, action
 from api.http.schemas.fields import ListOf, Words
 from api.http.schemas.rejected import RejectedOut
-from telemetry import history
+from telemetry import shipment_readings as history
 from telemetry.model import RefusalReason
 
 router = APIRouter(route_class=Call, tags=["rejected"])

@@ -23,7 +23,8 @@ from api.http.schemas.shipments import (
 )
 from api.identity.access import Principal, visible_shipments
 from api.use_cases import lifecycle
-from telemetry.registry import revisions, shipments
+from telemetry.registry import shipment_revisions as revisions
+from telemetry.registry import shipments
 
 router = APIRouter(route_class=Call, tags=["shipments"])
 

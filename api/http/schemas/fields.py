@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from alerts.wording import rfc3339
-from telemetry.ingest.validate import instant
+from telemetry.ingest.validate_reading import instant
 from telemetry.model import DEVICE_ID
 from telemetry.registry.organizations import SLUG
 

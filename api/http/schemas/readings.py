@@ -9,8 +9,8 @@ from pydantic import Field
 from alerts.wording import rfc3339
 from api.http.schemas.fields import Shown, Time
 from telemetry.ingest.decode import MAX_READINGS
-from telemetry.ingest.validate import FIELDS
-from telemetry.ingest.validate import Field as Judged
+from telemetry.ingest.validate_reading import FIELDS
+from telemetry.ingest.validate_reading import Field as Judged
 from telemetry.model import DEVICE_ID, RefusalReason
 
 _ALWAYS = ("device_id", "measured_at", "received_at", "source", "temperature_c", "probe_ok")

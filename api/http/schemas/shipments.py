@@ -11,7 +11,7 @@ from alerts.views.health import Health
 from api.http.schemas.devices import Latest, PositionOut, latest_of, position_of
 from api.http.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, Words, example
 from api.http.schemas.sites import SitePlace
-from telemetry.registry.revisions import Step
+from telemetry.registry.shipment_revisions import Step
 
 Status = Literal["planned", "in_transit", "delivered", "cancelled"]
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from alerts.excursions.plan import Band
 from api.http.problems import hint
 from api.http.schemas.fields import Given, Id, OrganizationSlug, Shown, Time, Words, example
-from telemetry.registry.hours import receiving_hours
+from telemetry.registry.receiving_hours import receiving_hours
 
 RADIUS_M = 1000.0
 AIRPORT_RADIUS_M = 5000.0

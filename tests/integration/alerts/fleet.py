@@ -18,7 +18,7 @@ from alerts.triage.alert import AlertState
 from alerts.views.figures import summarize
 from simulators.truth.oracle import TruePlan, TrueReading, true_excursions, true_summary
 from telemetry.ingest.pipeline import Ingest
-from telemetry.ingest.validate import MAX_AHEAD
+from telemetry.ingest.validate_reading import MAX_AHEAD
 from telemetry.model import Message, Source
 
 from .stage import Program, Stage, Taking

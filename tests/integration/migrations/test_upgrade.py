@@ -15,8 +15,8 @@ from alerts.views import alerts, excursions, figures_as_of
 from alerts.views.as_of import FindingFilter
 from migrations.metadata import metadata
 from migrations.upgrade import alembic_config, engine_for, pending, upgrade
-from telemetry import history
-from telemetry.server import Level, UnfitServerError
+from telemetry import shipment_readings as history
+from telemetry.database_server import Level, UnfitServerError
 from tests.conftest import missing
 
 FIRST_VERSION = (Path(__file__).parent / "first_version.sql").read_text()

@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 
 from telemetry import metrics
-from telemetry.ingest import judge, pipeline
-from telemetry.ingest.batch import Batch
+from telemetry.ingest import build_batch as judge
+from telemetry.ingest import pipeline
 from telemetry.ingest.copy_batch import Fresh
+from telemetry.ingest.insert_batch import Batch
 from telemetry.ingest.pipeline import Ingest, StorageAwayError
 from telemetry.model import RefusalReason, Source
 from tests.integration.telemetry.conftest import RECEIVED_AT, START, at, message, open_store, reading

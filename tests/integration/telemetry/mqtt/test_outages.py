@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from migrations.upgrade import upgrade
-from telemetry.ingest.inbox import MOST_MESSAGES
 from telemetry.mqtt.connection import RECEIVE_MAXIMUM
+from telemetry.mqtt.inbox import MOST_MESSAGES
 from tests.integration.telemetry.conftest import PATIENCE_S, connected, ingesters, open_store, reading
 
 COUNT = 5000

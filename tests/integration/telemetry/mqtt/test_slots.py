@@ -5,10 +5,10 @@ import asyncio
 import asyncpg
 import pytest
 
-from telemetry.ingest.inbox import Inbox
 from telemetry.mqtt import sessions, slots
 from telemetry.mqtt.bridge import Bridge
 from telemetry.mqtt.connection import Connection
+from telemetry.mqtt.inbox import Inbox
 from telemetry.mqtt.slots import Slot
 from tests.integration.telemetry.conftest import PATIENCE_S
 

@@ -10,7 +10,7 @@ from alerts.escalation.policy import BUILT_IN, Channel, Policy, Step, TellDestin
 from alerts.escalation.progress import EscalatedIncident, EscalationProgress, Member
 from alerts.model import SECOND, AlertKind, Severity
 from alerts.triage.alert import AlertState
-from telemetry.registry.hours import receiving_hours
+from telemetry.registry.receiving_hours import receiving_hours
 
 MINUTE = 60 * SECOND
 START = 1_795_000_000 * SECOND

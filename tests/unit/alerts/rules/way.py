@@ -12,7 +12,7 @@ from alerts.model import SECOND, Instant, Window, to_instant
 from alerts.rules.facts import Facts, Leg
 from alerts.rules.place import Place
 from alerts.rules.rule import Moment
-from telemetry.registry.hours import ReceivingHours, receiving_hours
+from telemetry.registry.receiving_hours import ReceivingHours, receiving_hours
 
 HOUR = 3600 * SECOND
 MINUTE = 60 * SECOND

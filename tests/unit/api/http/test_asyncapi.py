@@ -29,9 +29,9 @@ from alerts.triage.alert import Alert, AlertChange, AlertReason, AlertState
 from alerts.triage.payloads import ALERT_EVENTS, alert_event, excursion_event
 from alerts.webhooks.message import body
 from api.http.schemas.events import EVENTS, STREAM_ONLY, WEBHOOK_ONLY
-from telemetry.ingest.examine import examine
 from telemetry.ingest.sequences import Acknowledgement
-from telemetry.ingest.validate import validate
+from telemetry.ingest.validate_message import examine
+from telemetry.ingest.validate_reading import validate
 from telemetry.model import Message, Reading, Refused, Source
 from tests import asyncapi
 from tests.described import problems

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from alerts.views.excursions import EXCURSION_ORDER
 from api.http.pagination import read_cursor, write_cursor
 from api.http.problems import Problem
-from telemetry.history import REFUSAL_ORDER, TRACE_ORDER
 from telemetry.registry.shipments import ORDER
+from telemetry.shipment_readings import REFUSAL_ORDER, TRACE_ORDER
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from telemetry.ingest.inbox import Inbox, Lane
 from telemetry.mqtt.connection import BrokerError, Connection, UnsupportedVersionError
-from telemetry.mqtt.frames import Publish
+from telemetry.mqtt.inbox import Inbox, Lane
+from telemetry.mqtt.packets import Publish
 from telemetry.mqtt.sessions import empty
 
 CONNECT, SUBSCRIBE, UNSUBSCRIBE, PUBACK, DISCONNECT = 0x10, 0x82, 0xA2, 0x40, 0xE0
@@ -245,7 +245,7 @@ class Keeper(Owner):
 async def test_an_answer_behind_more_messages_than_are_held_is_waited_for(monkeypatch):
     """To give up would bring all of them again, for ever: so it was once, after the database had been away."""
     monkeypatch.setattr("telemetry.mqtt.connection.ANSWER_LIMIT_S", 0.5)
-    monkeypatch.setattr("telemetry.ingest.inbox.MOST_MESSAGES", 4)
+    monkeypatch.setattr("telemetry.mqtt.inbox.MOST_MESSAGES", 4)
     count, size = 12, 50_000  # more than is read at once, so that the answer stays at the broker
     async with peer(redelivered=b"".join(publish(n + 1, b"x" * size) for n in range(count))) as broker:
         keeper = Keeper()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from telemetry import metrics
 from telemetry.model import Message, Source
 from telemetry.mqtt.connection import RECEIVE_MAXIMUM, Connection
-from telemetry.mqtt.frames import Publish
+from telemetry.mqtt.packets import Publish
 
 BATCH_MESSAGES = 1000
 BATCH_BYTES = 512 * 1024

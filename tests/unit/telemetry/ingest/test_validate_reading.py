@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry.ingest.decode import Decoded, decode
-from telemetry.ingest.validate import instant, validate
+from telemetry.ingest.validate_reading import instant, validate
 from telemetry.model import Reading, RefusalReason, Refused
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

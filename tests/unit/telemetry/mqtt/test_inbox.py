@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from telemetry.ingest.inbox import (
+from telemetry.mqtt.inbox import (
     BATCH_BYTES,
     BATCH_MESSAGES,
     LARGE_BYTES_BESIDE_LIVE,
@@ -17,7 +17,7 @@ from telemetry.ingest.inbox import (
     Inbox,
     Lane,
 )
-from telemetry.mqtt.frames import Publish
+from telemetry.mqtt.packets import Publish
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

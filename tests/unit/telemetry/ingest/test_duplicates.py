@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from telemetry.ingest.repeats import conflict, tell_apart
+from telemetry.ingest.duplicates import conflict, tell_apart
 from telemetry.model import Reading, RefusalReason
 
 AT = datetime(2026, 11, 21, 3, 45, tzinfo=UTC)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from telemetry.ingest.decode import Decoded, address, decode
-from telemetry.ingest.validate import instant, shown, validate
+from telemetry.ingest.validate_reading import instant, shown, validate
 from telemetry.model import DEVICE_ID, Message, Reading, RefusalReason, Refused, Status
 
 

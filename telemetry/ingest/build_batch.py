@@ -7,10 +7,10 @@ from itertools import chain
 import structlog
 
 from telemetry import metrics
-from telemetry.ingest.batch import Batch, prepare
-from telemetry.ingest.columns import judge, lots
 from telemetry.ingest.copy_batch import Fresh, prepare_fresh
-from telemetry.ingest.examine import Examined, Parcel, examine_parcel, unpack
+from telemetry.ingest.insert_batch import Batch, prepare
+from telemetry.ingest.validate_columns import judge, lots
+from telemetry.ingest.validate_message import Examined, Parcel, examine_parcel, unpack
 from telemetry.model import Message, RefusalReason, Refused
 from telemetry.slices import in_slices
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.paging import Order, Page, fetch_page, page_of
-from telemetry.registry import revisions
+from telemetry.registry import shipment_revisions as revisions
 from telemetry.tables import device_assignments, readings, refusals, refused_messages
 
 TRACE_ORDER = Order(columns=(readings.c.measured_at, readings.c.device_id))

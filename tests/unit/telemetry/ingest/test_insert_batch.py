@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from telemetry.ingest.batch import array, prepare
-from telemetry.ingest.examine import Examined
+from telemetry.ingest.insert_batch import array, prepare
+from telemetry.ingest.validate_message import Examined
 from telemetry.model import Message, Reading, RefusalReason, Refused, Source, Status
 
 AT = datetime(2026, 11, 21, 3, 45, tzinfo=UTC)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from telemetry.ingest.examine import examine, examine_many, named_device
+from telemetry.ingest.validate_message import examine, examine_many, named_device
 from telemetry.model import Message, RefusalReason, Source, Status
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

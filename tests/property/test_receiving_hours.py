@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telemetry.registry.hours import WEEKDAYS, first_at, receiving_hours
+from telemetry.registry.receiving_hours import WEEKDAYS, first_at, receiving_hours
 
 DAY = timedelta(days=1)
 # A day on which something happens to the clocks there, or nothing.

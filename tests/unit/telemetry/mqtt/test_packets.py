@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.mqtt.frames import MalformedPacketError, Packets, Publish, pubacks, split
+from telemetry.mqtt.packets import MalformedPacketError, Packets, Publish, pubacks, split
 
 PINGRESP = b"\xd0\x00"
 

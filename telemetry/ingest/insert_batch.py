@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
-from telemetry.ingest.examine import Examined
 from telemetry.ingest.sequences import ranges
+from telemetry.ingest.validate_message import Examined
 from telemetry.model import JsonObject, Reading, Source, Status
 
 Arrays: TypeAlias = Sequence[str | None]

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.ingest.examine import Parcel, judge_one
-from telemetry.ingest.validate import FIELDS, LAST_MILLISECOND, MAX_AHEAD, Field, instant
+from telemetry.ingest.validate_message import Parcel, judge_one
+from telemetry.ingest.validate_reading import FIELDS, LAST_MILLISECOND, MAX_AHEAD, Field, instant
 from telemetry.model import Reading
 
 Key = TypeVar("Key")
