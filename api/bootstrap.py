@@ -33,7 +33,7 @@ from api.roles import Role
 from api.services import Probe, Services
 from api.settings import Settings, required
 from migrations.upgrade import engine_for
-from telemetry.database_server import Server
+from telemetry.database_server import DatabaseServer
 from telemetry.ingest.pipeline import Ingest
 from telemetry.mqtt.bridge import IngestState, run_ingest
 
@@ -51,7 +51,7 @@ class Running:
     """A running service, as its owner sees it."""
 
     url: str
-    server: Server
+    server: DatabaseServer
     pool: asyncpg.Pool
 
 

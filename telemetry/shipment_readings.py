@@ -1,4 +1,4 @@
-"""What was stored, read back: a shipment's trace, whole or thinned out for a chart, and what was refused."""
+"""Query the readings of a shipment: page by page, or downsampled for a chart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,77 +20,76 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from telemetry.paging import Order, Page, fetch_page, page_of
-from telemetry.registry import shipment_revisions as revisions
-from telemetry.tables import device_assignments, readings, refusals, refused_messages
+from telemetry.paging import Page, SortOrder, to_page
+from telemetry.registry import shipment_revisions
+from telemetry.tables import device_assignments, readings
 
-TRACE_ORDER = Order(columns=(readings.c.measured_at, readings.c.device_id))
-REFUSAL_ORDER = Order(columns=(refusals.c.id,), descending=True)
+ORDER = SortOrder(columns=(readings.c.measured_at, readings.c.device_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
-    """Which part of a shipment's trace: `since <= measured_at < until`, of one logger or of all, as known when."""
+class ReadingFilter:
+    """Selects readings of a shipment: `since <= measured_at < until`, from one logger or from all."""
 
     shipment_id: str
     since: datetime | None = None
     until: datetime | None = None
     device_id: str | None = None
     as_of: datetime | None = None
-    """Only what was known then; None: all that is known."""
+    """Only what was known at that time; None means all that is known now."""
 
-    def assigned(self) -> FromClause:
-        """Give the shipment's assignments, to select from."""
+    def assignments(self) -> FromClause:
+        """Return the shipment's assignments, to select from."""
         if self.as_of is not None:
-            return revisions.assigned(self.shipment_id, self.as_of)
-        mine = device_assignments.c.shipment_id == self.shipment_id
-        return select(device_assignments).where(mine).subquery("assigned")
+            return shipment_revisions.assignments_as_of(self.shipment_id, self.as_of)
+        of_shipment = device_assignments.c.shipment_id == self.shipment_id
+        return select(device_assignments).where(of_shipment).subquery("assigned")
 
-    def conditions(self, on: FromClause) -> list[ColumnElement[bool]]:
-        """Give what holds for one of the assignments and for each reading that belongs to the shipment by it."""
+    def conditions(self, assigned: FromClause) -> list[ColumnElement[bool]]:
+        """Return the conditions that join an assignment with its readings."""
         found = [
-            readings.c.device_id == on.c.device_id,
-            readings.c.measured_at >= on.c.starts_at,
-            or_(on.c.ends_at.is_(None), readings.c.measured_at < on.c.ends_at),
+            readings.c.device_id == assigned.c.device_id,
+            readings.c.measured_at >= assigned.c.starts_at,
+            or_(assigned.c.ends_at.is_(None), readings.c.measured_at < assigned.c.ends_at),
         ]
         if self.since is not None:
             found.append(readings.c.measured_at >= self.since)
         if self.until is not None:
             found.append(readings.c.measured_at < self.until)
         if self.device_id is not None:
-            found.append(on.c.device_id == self.device_id)
+            found.append(assigned.c.device_id == self.device_id)
         if self.as_of is not None:
             found.append(readings.c.received_at <= self.as_of)
         return found
 
 
-async def trace_page(
-    connection: AsyncConnection, stretch: Stretch, *, after: Sequence[Any] | None, limit: int
+async def page(
+    connection: AsyncConnection, which: ReadingFilter, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
-    """Give a page of the trace, oldest first; of each logger no more is read than the page can hold."""
-    on = stretch.assigned()
-    inner = select(readings).where(*stretch.conditions(on)).correlate(on)
+    """Load a page of readings, oldest first; for each logger no more rows are read than fit on the page."""
+    assigned = which.assignments()
+    inner = select(readings).where(*which.conditions(assigned)).correlate(assigned)
     if after is not None:
-        # The first condition is what the index can use, the second what makes it exact.
-        inner = inner.where(readings.c.measured_at >= after[0], TRACE_ORDER.after(after))
+        # The index can use the first condition; the second makes it exact.
+        inner = inner.where(readings.c.measured_at >= after[0], ORDER.after(after))
     each = inner.order_by(readings.c.measured_at).limit(limit + 1).lateral("each")
-    order = Order(columns=(each.c.measured_at, each.c.device_id))
-    query = select(each).select_from(on.join(each, true()))
+    order = SortOrder(columns=(each.c.measured_at, each.c.device_id))
+    query = select(each).select_from(assigned.join(each, true()))
     rows = (await connection.execute(query.order_by(*order.by).limit(limit + 1))).mappings().all()
-    return page_of(rows, order, limit)
+    return to_page(rows, order, limit)
 
 
-async def thinned(
-    connection: AsyncConnection, stretch: Stretch, *, points: int
+async def downsample(
+    connection: AsyncConnection, which: ReadingFilter, *, points: int
 ) -> tuple[Sequence[RowMapping], timedelta | None]:
-    """Give about `points` readings of the trace, and the length of the buckets; None where nothing was left out.
+    """Load about `points` readings, and return the width of the buckets; None if nothing was left out.
 
-    Of each logger and bucket the coldest and the warmest reading are kept, so that no peak is lost, and the
-    first one of a broken probe, so that a fault stays visible.
+    For each logger and bucket the coldest and the warmest reading are kept, so that no peak is lost, and the first
+    one with a broken probe, so that a fault stays visible.
     """
-    on = stretch.assigned()
-    whole = select(readings).join(on, true()).where(*stretch.conditions(on))
-    all_ = whole.subquery()
+    assigned = which.assignments()
+    selected = select(readings).join(assigned, true()).where(*which.conditions(assigned))
+    all_ = selected.subquery()
     extent = (
         await connection.execute(
             select(
@@ -102,7 +101,7 @@ async def thinned(
         )
     ).one()
     if extent.readings <= points:
-        return (await connection.execute(whole.order_by(*TRACE_ORDER.by))).mappings().all(), None
+        return (await connection.execute(selected.order_by(*ORDER.by))).mappings().all(), None
     buckets = max(1, points // (2 * extent.devices))
     width = (extent.last - extent.first) / buckets + timedelta(microseconds=1)
     found = await connection.execute(_extremes(all_.select(), extent.first, width))
@@ -131,41 +130,3 @@ def _extremes(trace: Select[Any], first: datetime, width: timedelta) -> Select[A
 
 def _rank(group: tuple[ColumnElement[Any], ...], *by: ColumnElement[Any]) -> ColumnElement[int]:
     return func.row_number().over(partition_by=group, order_by=by)
-
-
-def _refusals(payload_bytes: int | None) -> Select[Any]:
-    payload = refused_messages.c.payload
-    shown = payload if payload_bytes is None else func.substring(payload, 1, payload_bytes)
-    return select(
-        refusals,
-        refused_messages.c.received_at,
-        refused_messages.c.source,
-        refused_messages.c.origin,
-        shown.label("payload"),
-        func.octet_length(payload).label("size"),
-    ).join(refused_messages, refused_messages.c.id == refusals.c.message_id)
-
-
-async def refusal_page(
-    connection: AsyncConnection,
-    *,
-    reason: str | None,
-    device_id: str | None,
-    payload_bytes: int,
-    after: Sequence[Any] | None,
-    limit: int,
-) -> Page:
-    """Give a page of what was refused, the latest first, each with the first `payload_bytes` of its message."""
-    query = _refusals(payload_bytes)
-    if reason is not None:
-        query = query.where(refusals.c.reason == reason)
-    if device_id is not None:
-        query = query.where(refusals.c.device_id == device_id)
-    return await fetch_page(connection, query, REFUSAL_ORDER, after=after, limit=limit)
-
-
-async def refusal(connection: AsyncConnection, refusal_id: int) -> RowMapping | None:
-    """Give one refusal, with all bytes of its message."""
-    query = _refusals(None).where(refusals.c.id == refusal_id)
-    row: RowMapping | None = (await connection.execute(query)).mappings().first()
-    return row

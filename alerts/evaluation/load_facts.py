@@ -20,8 +20,8 @@ from alerts.rules.facts import Charge, Dewar, Facts, Leg
 from alerts.rules.place import Place
 from alerts.triage.rows import Row, instant
 from alerts.work.bulk import Connection
-from telemetry.registry.receiving_hours import receiving_hours
-from telemetry.registry.sites import is_meant
+from telemetry.registry.organizations import may_refer_to
+from telemetry.registry.receiving_hours import parse_receiving_hours
 
 LOAD_SHIPMENTS: Final = """
 SELECT s.shipment_id, s.organization, s.drill, s.plan::text AS plan, s.plan_revision, s.departed_at, s.delivered_at, s.cancelled_at,
@@ -150,7 +150,7 @@ def _names(shipment: Row) -> set[str]:
 def _place(name: str, shipment: Row, around: Context) -> Place:
     """Give the place that a shipment means: its own or everybody's site, else an airport, else one without position."""
     site = around.sites.get(name)
-    if site is not None and is_meant(site["organization"], shipment["organization"]):
+    if site is not None and may_refer_to(site["organization"], shipment["organization"]):
         return _site(site["site"])
     return airports().get(name) or Place(name=name)
 
@@ -165,7 +165,7 @@ def _site(stored: str) -> Place:
         radius_m=row["radius_m"],
         airport=row["kind"] == "airport",
         stores=None if row["stores"] is None else frozenset(row["stores"]),
-        hours=receiving_hours(row["timezone"], row["receiving_hours"]),
+        hours=parse_receiving_hours(row["timezone"], row["receiving_hours"]),
     )
 
 

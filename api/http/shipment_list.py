@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.views.health import health, open_excursions, worst_severity
 from api.http.schemas.shipments import ShipmentOut
 from telemetry.paging import Page, fetch_page
+from telemetry.registry.organizations import may_refer_to
 from telemetry.registry.shipments import ORDER, devices_on
-from telemetry.registry.sites import is_meant, named, places_of
+from telemetry.registry.sites import find_sites, places_of
 from telemetry.tables import device_assignments, shipments
 
 
@@ -78,7 +79,7 @@ async def shipment(
 async def _shown(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[ShipmentOut]:
     devices = await devices_on(connection, [row["shipment_id"] for row in rows])
     places = [places_of(row) for row in rows]
-    sites = await named(connection, set().union(*places))
+    sites = await find_sites(connection, set().union(*places))
     return [
         ShipmentOut.seen(row, devices[row["shipment_id"]], _meant(row, sites, mentioned))
         for row, mentioned in zip(rows, places, strict=True)
@@ -91,7 +92,7 @@ def _meant(
     return {
         place: sites[place]
         for place in sorted(places)
-        if place in sites and is_meant(sites[place]["organization"], shipment["organization"])
+        if place in sites and may_refer_to(sites[place]["organization"], shipment["organization"])
     }
 
 

@@ -19,10 +19,10 @@ from api.http.schemas.shipments import LegIn, PlanChangeIn, ScheduleChangeIn, Sh
 from api.identity.access import Principal, visible_shipments
 from api.use_cases import planning, scheduling
 from api.use_cases.registering import by
-from telemetry.registry import assignments, dewars, organizations, shipments
-from telemetry.registry import shipment_revisions as revisions
-from telemetry.registry.assignments import Occupied, Unregistered
-from telemetry.registry.shipment_revisions import Step
+from telemetry import evaluation_marks
+from telemetry.registry import assignments, dewars, organizations, shipment_revisions, shipments
+from telemetry.registry.assignments import DeviceOccupied, UnregisteredDevices
+from telemetry.registry.shipment_revisions import ShipmentStep
 
 AHEAD_AT_MOST = timedelta(minutes=5)
 
@@ -70,7 +70,7 @@ async def create(connection: AsyncConnection, caller: Principal, body: ShipmentI
     await connection.execute(
         insert(evaluations).values(shipment_id=body.shipment_id).on_conflict_do_nothing()
     )
-    await _record(connection, caller, row, Step.CREATED)
+    await _record(connection, caller, row, ShipmentStep.CREATED)
     if body.departed_at is not None:
         await _tell(connection, "shipment.departed", row)
 
@@ -86,7 +86,7 @@ async def depart(
     _stop_unless(row, {"planned"}, "depart")
     await _stop_if_not_free(connection, caller, await assignments.start_earlier(connection, shipment_id, at))
     row = await shipments.change(connection, shipment_id, departed_at=at)
-    await _record(connection, caller, row, Step.DEPARTED)
+    await _record(connection, caller, row, ShipmentStep.DEPARTED)
     await _tell(connection, "shipment.departed", row)
 
 
@@ -102,7 +102,7 @@ async def deliver(
     _not_before_departure(row, at)
     await assignments.release(connection, shipment_id, at)
     row = await shipments.change(connection, shipment_id, delivered_at=at)
-    await _record(connection, caller, row, Step.DELIVERED, dirty_from=at)
+    await _record(connection, caller, row, ShipmentStep.DELIVERED, dirty_from=at)
     await registers.look_again(connection, shipment_id)  # somebody else holds it
     await _tell(connection, "shipment.delivered", row)
 
@@ -119,7 +119,7 @@ async def cancel(
     _not_before_departure(row, at)
     await assignments.release(connection, shipment_id, None if row["departed_at"] is None else at)
     row = await shipments.change(connection, shipment_id, cancelled_at=at)
-    await _record(connection, caller, row, Step.CANCELLED, dirty_from=at)
+    await _record(connection, caller, row, ShipmentStep.CANCELLED, dirty_from=at)
 
 
 async def change_plan(
@@ -145,7 +145,7 @@ async def change_plan(
     row = await shipments.change(
         connection, shipment_id, band=changed.band, plan=changed.to_json(), plan_revision=revision + 1
     )
-    await _record(connection, caller, row, Step.PLAN_CHANGED, reason=body.reason)
+    await _record(connection, caller, row, ShipmentStep.PLAN_CHANGED, reason=body.reason)
     await _tell(connection, "shipment.plan_changed", row, reason=body.reason)
 
 
@@ -177,7 +177,7 @@ async def change_schedule(
         found = await assignments.start_earlier(connection, shipment_id, body.packed_out_at)
         await _stop_if_not_free(connection, caller, found)
     row = await shipments.change(connection, shipment_id, schedule_revision=revision + 1, **changed)
-    await _record(connection, caller, row, Step.SCHEDULE_CHANGED, dirty_from=now, reason=body.reason)
+    await _record(connection, caller, row, ShipmentStep.SCHEDULE_CHANGED, dirty_from=now, reason=body.reason)
     await _tell(connection, "shipment.schedule_changed", row, reason=body.reason)
 
 
@@ -241,11 +241,11 @@ def _stop_unless(row: RowMapping, statuses: set[str], step: str) -> None:
 
 
 async def _stop_if_not_free(
-    connection: AsyncConnection, caller: Principal, found: Unregistered | Occupied | None
+    connection: AsyncConnection, caller: Principal, found: UnregisteredDevices | DeviceOccupied | None
 ) -> None:
-    if isinstance(found, Unregistered):
+    if isinstance(found, UnregisteredDevices):
         raise invalid("device_ids", f"names loggers that are not registered: {', '.join(found.device_ids)}")
-    if isinstance(found, Occupied):
+    if isinstance(found, DeviceOccupied):
         other = await shipments.get(connection, found.shipment_id, visible_shipments(caller))
         which = f"shipment {found.shipment_id}" if other else "a shipment of another organization"
         if found.ends_at is None:
@@ -259,14 +259,14 @@ async def _record(
     connection: AsyncConnection,
     caller: Principal,
     row: RowMapping,
-    step: Step,
+    step: ShipmentStep,
     *,
     dirty_from: datetime | None = None,
     reason: str | None = None,
 ) -> None:
     """Write down what a step has made of the shipment, and make it due from the instant on that the step touches."""
-    await revisions.add(connection, row["shipment_id"], step=step, by=by(caller), reason=reason)
-    await assignments.mark(connection, row["shipment_id"], dirty_from)
+    await shipment_revisions.add(connection, row["shipment_id"], step=step, by=by(caller), reason=reason)
+    await evaluation_marks.mark(connection, row["shipment_id"], dirty_from)
 
 
 async def _tell(connection: AsyncConnection, event: str, row: RowMapping, **more: Any) -> None:

@@ -12,8 +12,8 @@ from alerts.rules.registry import refusal
 from api.http.problems import invalid
 from api.http.schemas.shipments import ShipmentIn
 from api.identity.access import Principal, reach_of
+from telemetry.registry.organizations import may_refer_to
 from telemetry.registry.products import PRODUCTS
-from telemetry.registry.sites import is_meant
 from telemetry.tables import products
 
 
@@ -68,6 +68,6 @@ async def _product(
         return None
     visible = reach_of(caller, "products.read").entries(products.c.organization)
     product = await PRODUCTS.get(connection, product_id, visible)
-    if product is None or not is_meant(product["organization"], organization):
+    if product is None or not may_refer_to(product["organization"], organization):
         raise invalid("product_id", f"names no product that is registered: {product_id}")
     return product

@@ -1,4 +1,7 @@
-"""Messages to a batch, in slices that let others run in between, whatever our own code stumbles at."""
+"""Build a batch from messages, in slices that let the event loop run.
+
+A message at which our own code fails is refused and kept, so that it never stops the others.
+"""
 
 from collections.abc import Container, Sequence
 from functools import partial
@@ -7,61 +10,63 @@ from itertools import chain
 import structlog
 
 from telemetry import metrics
-from telemetry.ingest.copy_batch import Fresh, prepare_fresh
-from telemetry.ingest.insert_batch import Batch, prepare
-from telemetry.ingest.validate_columns import judge, lots
-from telemetry.ingest.validate_message import Examined, Parcel, examine_parcel, unpack
-from telemetry.model import Message, RefusalReason, Refused
+from telemetry.ingest.copy_batch import CopyBatch, prepare_copy
+from telemetry.ingest.insert_batch import InsertBatch, prepare_insert
+from telemetry.ingest.validate_columns import chunks, validate_columns
+from telemetry.ingest.validate_message import ParsedMessage, ValidatedMessage, parse_message, validate_parsed
+from telemetry.model import RawMessage, Refusal, RefusalReason
 from telemetry.slices import in_slices
 
 log = structlog.get_logger(__name__)
 
 
-async def open_all(messages: Sequence[Message], registered: Container[str]) -> list[Parcel | Examined]:
-    """Unpack what came by MQTT."""
-    return await in_slices(partial(_unpack, registered=registered), messages)
+async def parse_messages(
+    messages: Sequence[RawMessage], registered: Container[str]
+) -> list[ParsedMessage | ValidatedMessage]:
+    """Parse messages that came by MQTT."""
+    return await in_slices(partial(_parse, registered=registered), messages)
 
 
-async def judge_one_by_one(opened: Sequence[Parcel | Examined]) -> Batch:
-    """Judge each reading by itself."""
-    return prepare(await in_slices(_examined, opened))
+async def build_insert_batch(messages: Sequence[ParsedMessage | ValidatedMessage]) -> InsertBatch:
+    """Validate each reading by itself, and build a batch for INSERT."""
+    return prepare_insert(await in_slices(_validate, messages))
 
 
-async def judge_at_once(opened: Sequence[Parcel | Examined]) -> Fresh | None:
-    """Judge what can be in lots and the rest one by one; None where it fails, or nothing is left that can be stored."""
+async def build_copy_batch(messages: Sequence[ParsedMessage | ValidatedMessage]) -> CopyBatch | None:
+    """Validate by columns where possible, and build a batch for COPY; None if that fails or no reading is valid."""
     try:
-        judged = await in_slices(judge, list(lots(one for one in opened if isinstance(one, Parcel))))
-        good = chain.from_iterable(columns.good.tolist() for columns in judged)
-        taken = await in_slices(
-            lambda one: one if isinstance(one, Parcel) and next(good) else _examined(one), opened
+        columns = await in_slices(
+            validate_columns, list(chunks(one for one in messages if isinstance(one, ParsedMessage)))
         )
-        return prepare_fresh(taken, judged) if any(one.size for one in taken) else None
-    except Exception:  # the ordinary way judges the same, and finds out which message it is
-        log.exception("large_batch_failed", hint="its readings are judged one by one")
+        valid = chain.from_iterable(chunk.valid.tolist() for chunk in columns)
+        accepted = await in_slices(
+            lambda one: one if isinstance(one, ParsedMessage) and next(valid) else _validate(one), messages
+        )
+        return prepare_copy(accepted, columns) if any(one.size for one in accepted) else None
+    except Exception:  # validating each reading by itself finds out which message it is
+        log.exception("large_batch_failed", hint="its readings are validated one by one")
         return None
 
 
-def _unpack(message: Message, registered: Container[str]) -> Parcel | Examined:
-    """Unpack, and refuse what makes our own code stumble: one message must never stop all the others."""
+def _parse(message: RawMessage, registered: Container[str]) -> ParsedMessage | ValidatedMessage:
     try:
-        return unpack(message, registered)
+        return parse_message(message, registered)
     except Exception as error:  # whatever it is, the other messages must not wait for it
         log.exception("examining_failed", origin=message.origin)
-        return _stumbled(message, error)
+        return _refuse(message, error)
 
 
-def _examined(one: Parcel | Examined) -> Examined:
-    """Examine what is not yet, and refuse what makes our own code stumble."""
-    if isinstance(one, Examined):
-        return one
+def _validate(message: ParsedMessage | ValidatedMessage) -> ValidatedMessage:
+    if isinstance(message, ValidatedMessage):
+        return message
     try:
-        return examine_parcel(one)
+        return validate_parsed(message)
     except Exception as error:  # whatever it is, the other messages must not wait for it
-        log.exception("examining_failed", origin=one.message.origin)
-        return _stumbled(one.message, error)
+        log.exception("examining_failed", origin=message.message.origin)
+        return _refuse(message.message, error)
 
 
-def _stumbled(message: Message, error: Exception) -> Examined:
+def _refuse(message: RawMessage, error: Exception) -> ValidatedMessage:
     metrics.POISONED.inc()
-    detail = f"it could not be judged, which is our fault: {error!r}"
-    return Examined(message, refused=[Refused(reason=RefusalReason.INVALID_READING, detail=detail)])
+    detail = f"our own code failed to validate it: {error!r}"
+    return ValidatedMessage(message, refusals=[Refusal(reason=RefusalReason.INVALID_READING, detail=detail)])

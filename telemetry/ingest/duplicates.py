@@ -1,4 +1,7 @@
-"""Pure: readings that came again: duplicates, which change nothing, and conflicts, which never overwrite."""
+"""Pure: compare readings with those already stored: a duplicate changes nothing, a conflict is refused.
+
+The reading stored first is always kept.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,43 +10,69 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias
 
-from telemetry.model import Reading, RefusalReason, Refused
+from telemetry.model import Reading, Refusal, RefusalReason
 
-Key: TypeAlias = tuple[str, datetime]
-"""What identifies a reading: device id and measured_at."""
+ReadingKey: TypeAlias = tuple[str, datetime]
+"""Device id and `measured_at`, which identify a reading."""
 
 _COMPARED = [
     (position, name)
     for position, name in enumerate(Reading._fields)
     if name not in {"device_id", "measured_at", "extra"}
 ]
-_EXTRA = Reading._fields.index("extra")
-_SHOWN = 5
+_MAX_DIFFERENCES = 5
 
 
-def conflict(sent: Reading, stored: Reading) -> Refused | None:
-    """Compare every value that was sent with what is stored for the same instant; None where they are the same.
+class DuplicateCheck(NamedTuple):
+    """How many readings of a message are new, how many are duplicates, and which are conflicts."""
 
-    What was not sent this time is no difference. `extra` may be given as the JSON text that was stored.
+    accepted: int
+    duplicates: int
+    conflicts: list[Refusal]
+
+
+def check_duplicates(
+    readings: Sequence[Reading], positions: Sequence[int | None], first: dict[ReadingKey, Reading]
+) -> DuplicateCheck:
+    """Compare the readings of a message with the first ones under their keys; new readings are added to `first`."""
+    accepted = duplicates = 0
+    conflicts = []
+    for reading, position in zip(readings, positions, strict=True):
+        stored = first.get(reading[:2])
+        if stored is None:
+            first[reading[:2]] = reading
+            accepted += 1
+        elif (refusal := find_conflict(reading, stored)) is None:
+            duplicates += 1
+        else:
+            conflicts.append(replace(refusal, index=position))
+    return DuplicateCheck(accepted, duplicates, conflicts)
+
+
+def find_conflict(sent: Reading, stored: Reading) -> Refusal | None:
+    """Compare every value that was sent with the stored reading; return None if none of them differs.
+
+    A value that was not sent this time is no difference. `stored.extra` may be the JSON text that is stored.
     """
     differences = [
-        f"{name} is {_shown(sent[position])}, stored is {_shown(stored[position])}"
+        f"{name} is {_format(sent[position])} but {_format(stored[position])} is stored"
         for position, name in _COMPARED
         if sent[position] is not None and not _same(sent[position], stored[position])
     ]
     if sent.extra is not None:
         known = _exact(stored.extra)
         differences += [
-            f"{json.dumps(name)[:60]} is not as stored"
+            f"{json.dumps(name)[:60]} differs from what is stored"
             for name, value in _exact(sent.extra).items()
             if name not in known or known[name] != value
         ]
     if not differences:
         return None
-    more = f" and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
-    return Refused(
+    more = len(differences) - _MAX_DIFFERENCES
+    summary = "; ".join(differences[:_MAX_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+    return Refusal(
         reason=RefusalReason.CONFLICT,
-        detail=f"at {sent.measured_at.isoformat()} {'; '.join(differences[:_SHOWN])}{more}: the first stays",
+        detail=f"at {sent.measured_at.isoformat()}, {summary}: the reading stored first is kept",
         device_id=sent.device_id,
         boot=sent.boot,
         seq=sent.seq,
@@ -56,39 +85,13 @@ def _same(sent: Any, stored: Any) -> bool:
 
 
 def _exact(extra: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
-    """Give unknown fields with their numbers as decimals: the database writes 1e300 with all of its digits."""
+    """Return unknown fields with their numbers as decimals: the database writes 1e300 with all of its digits."""
     text = extra if isinstance(extra, str) else json.dumps(extra or {})
     parsed: Mapping[str, Any] = json.loads(text, parse_float=Decimal, parse_int=Decimal)
     return parsed
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
-    return "absent" if value is None else json.dumps(value)
-
-
-class Repeats(NamedTuple):
-    """What became of the readings of one message that came again."""
-
-    accepted: int
-    duplicates: int
-    conflicts: list[Refused]
-
-
-def tell_apart(
-    readings: Sequence[Reading], places: Sequence[int | None], first: dict[Key, Reading]
-) -> Repeats:
-    """Compare the readings of a message with what came first, and take into `first` those that did themselves."""
-    accepted = duplicates = 0
-    conflicts = []
-    for reading, place in zip(readings, places, strict=True):
-        stored = first.get(reading[:2])
-        if stored is None:
-            first[reading[:2]] = reading
-            accepted += 1
-        elif (refused := conflict(reading, stored)) is None:
-            duplicates += 1
-        else:
-            conflicts.append(replace(refused, index=place))
-    return Repeats(accepted, duplicates, conflicts)
+    return "nothing" if value is None else json.dumps(value)

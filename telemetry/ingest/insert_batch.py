@@ -1,4 +1,4 @@
-"""Pure: judged messages as the arrays that the statements take, so that a transaction only has to send them."""
+"""Pure: a batch of validated messages, encoded as the arrays that the INSERT statements take."""
 
 import json
 from collections import defaultdict
@@ -9,63 +9,63 @@ from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
-from telemetry.ingest.sequences import ranges
-from telemetry.ingest.validate_message import Examined
-from telemetry.model import JsonObject, Reading, Source, Status
+from telemetry.ingest.sequences import join_ranges
+from telemetry.ingest.validate_message import ValidatedMessage
+from telemetry.model import JsonObject, LoggerStatus, Reading, Source
 
-Arrays: TypeAlias = Sequence[str | None]
-"""One text for each column, as `array` writes it."""
+ArrayTexts: TypeAlias = Sequence[str | None]
+"""One array for each column, encoded by `encode_array`."""
 
-_state = attrgetter("measured_at", "temperature_c", "probe_ok", "battery_pct", "flight_mode_until")
-_position = attrgetter("measured_at", "lat", "lon")
+_state_values = attrgetter("measured_at", "temperature_c", "probe_ok", "battery_pct", "flight_mode_until")
+_position_values = attrgetter("measured_at", "lat", "lon")
 
 
-class Batch(NamedTuple):
-    """What one transaction stores."""
+class InsertBatch(NamedTuple):
+    """What one transaction stores by INSERT; some of the readings may be stored already."""
 
-    examined: Sequence[Examined]
+    messages: Sequence[ValidatedMessage]
     source: Source
     readings: Sequence[Reading]
-    """Those of all messages, in the order of receipt."""
-    states: Arrays
-    """Of each device by its id: when it was last heard, its newest reading, its newest position, its status."""
-    rows: Arrays
+    """The readings of all messages, in the order of receipt."""
+    states: ArrayTexts
+    """For each device, by id: when it was last heard, its newest reading, its newest position, its status."""
+    rows: ArrayTexts
     """The readings, with `received_at`."""
-    sequences: Arrays
-    """Device id, boot, first and last seq of all that need not be sent again: what is refused is kept, too."""
+    sequences: ArrayTexts
+    """Device id, boot, and first and last seq of the readings that need not be sent again, refused ones included."""
 
     @property
     def size(self) -> int:
-        """How many readings it has."""
+        """The number of readings."""
         return len(self.readings)
 
     @property
     def newest(self) -> datetime | None:
-        """When the latest of its readings was measured."""
+        """The time of measurement of the newest reading."""
         return max((reading.measured_at for reading in self.readings), default=None)
 
 
-def prepare(examined: Sequence[Examined]) -> Batch:
-    """Put judged messages of one source together."""
-    readings = [reading for one in examined for reading in one.readings]
-    arrivals = [one.message.received_at for one in examined for _ in one.readings]
+def prepare_insert(messages: Sequence[ValidatedMessage]) -> InsertBatch:
+    """Combine validated messages from one source into a batch."""
+    readings = [reading for message in messages for reading in message.readings]
+    arrivals = [message.message.received_at for message in messages for _ in message.readings]
     heard = {reading.device_id: at for reading, at in zip(readings, arrivals, strict=True)}
-    statuses = [one.status for one in examined if one.status]
-    return Batch(
-        examined=examined,
-        source=examined[0].message.source,
+    statuses = [message.status for message in messages if message.status]
+    return InsertBatch(
+        messages=messages,
+        source=messages[0].message.source,
         readings=readings,
-        states=arrays(states(readings, heard, statuses)),
-        rows=_reading_arrays(readings, arrivals) if readings else (),
-        sequences=arrays(sequences(numbers(readings, examined))),
+        states=encode_arrays(state_rows(readings, heard, statuses)),
+        rows=_encode_readings(readings, arrivals) if readings else (),
+        sequences=encode_arrays(sequence_rows(sequence_numbers(readings, messages))),
     )
 
 
-def array(column: Sequence[Any]) -> str | None:
-    """Write values as the text of an array; None where all are absent, which the server fills up with nulls.
+def encode_array(column: Sequence[Any]) -> str | None:
+    """Encode values as the text of an array; None if all are None, which the server fills up with nulls.
 
-    PostgreSQL's format is JSON's but for the brackets, as long as no text has control characters; ours have none. The
-    driver's own encoder would take longer than all the rest of a transaction does in this process.
+    PostgreSQL's format is JSON's but for the brackets, as long as no string has control characters; ours have none.
+    The driver's own encoder would take longer than all the rest of a transaction does in this process.
     """
     if column.count(None) == len(column):
         return None
@@ -76,65 +76,67 @@ def array(column: Sequence[Any]) -> str | None:
     return f"{{{text[1:-1]}}}"
 
 
-def arrays(rows: Iterable[Sequence[Any]]) -> Arrays:
-    """Write the columns of rows as arrays; nothing where there are no rows."""
-    return [array(column) for column in zip(*rows, strict=True)]
+def encode_arrays(rows: Iterable[Sequence[Any]]) -> ArrayTexts:
+    """Encode the columns of rows as arrays; an empty list if there are no rows."""
+    return [encode_array(column) for column in zip(*rows, strict=True)]
 
 
-def _reading_arrays(readings: Sequence[Reading], arrivals: Sequence[datetime]) -> Arrays:
+def _encode_readings(readings: Sequence[Reading], arrivals: Sequence[datetime]) -> ArrayTexts:
     *columns, extras = zip(*readings, strict=True)
-    texts = [None if extra is None else json_text(extra) for extra in extras]
-    return [*map(array, columns), array(texts), array(arrivals)]
+    texts = [None if extra is None else encode_json(extra) for extra in extras]
+    return [*map(encode_array, columns), encode_array(texts), encode_array(arrivals)]
 
 
-def states(
-    readings: Sequence[Reading], heard: Mapping[str, datetime], statuses: Iterable[Status]
+def state_rows(
+    readings: Sequence[Reading], heard: Mapping[str, datetime], statuses: Iterable[LoggerStatus]
 ) -> Iterator[tuple[Any, ...]]:
-    """Give the rows of `Batch.states`; `heard` tells when each device was."""
+    """Yield the rows of `InsertBatch.states`; `heard` has the time of receipt for each device with readings."""
     newest: dict[str, Reading] = {}
-    placed: dict[str, Reading] = {}
+    located: dict[str, Reading] = {}
     for reading in readings:
         device_id = reading.device_id
         if device_id not in newest or reading.measured_at > newest[device_id].measured_at:
             newest[device_id] = reading
         if reading.lat is not None and (
-            device_id not in placed or reading.measured_at > placed[device_id].measured_at
+            device_id not in located or reading.measured_at > located[device_id].measured_at
         ):
-            placed[device_id] = reading
-    said = {status.device_id: status for status in statuses}
-    for device_id in sorted(heard.keys() | said.keys()):
+            located[device_id] = reading
+    latest_status = {status.device_id: status for status in statuses}
+    for device_id in sorted(heard.keys() | latest_status.keys()):
         yield (
             device_id,
             heard.get(device_id),
-            *(_state(newest[device_id]) if device_id in newest else (None,) * 5),
-            *(_position(placed[device_id]) if device_id in placed else (None,) * 3),
-            *(said[device_id][1:] if device_id in said else (None,) * 2),
+            *(_state_values(newest[device_id]) if device_id in newest else (None,) * 5),
+            *(_position_values(located[device_id]) if device_id in located else (None,) * 3),
+            *(latest_status[device_id][1:] if device_id in latest_status else (None,) * 2),
         )
 
 
-def numbers(readings: Iterable[Reading], examined: Iterable[Examined]) -> Iterator[tuple[str, int, int]]:
-    """Give device id, boot and seq of readings, and of all that is refused in the messages."""
+def sequence_numbers(
+    readings: Iterable[Reading], messages: Iterable[ValidatedMessage]
+) -> Iterator[tuple[str, int, int]]:
+    """Yield device id, boot and seq of the readings, and of all that is refused in the messages."""
     for reading in readings:
         if reading.seq is not None:
             yield reading.device_id, reading.boot or 0, reading.seq
-    for one in examined:
-        for refused in one.refused:
-            if refused.device_id is not None and refused.seq is not None:
-                yield refused.device_id, refused.boot or 0, refused.seq
+    for message in messages:
+        for refusal in message.refusals:
+            if refusal.device_id is not None and refusal.seq is not None:
+                yield refusal.device_id, refusal.boot or 0, refusal.seq
 
 
-def sequences(arrivals: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str, int, int, int]]:
-    """Give the rows of `Batch.sequences`."""
+def sequence_rows(numbers: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str, int, int, int]]:
+    """Yield the rows of `InsertBatch.sequences`."""
     seqs: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
-    for device_id, boot, seq in arrivals:
+    for device_id, boot, seq in numbers:
         seqs[device_id, boot].append(seq)
-    for (device_id, boot), arrived in sorted(seqs.items()):
-        for first, last in ranges(arrived):
+    for (device_id, boot), received in sorted(seqs.items()):
+        for first, last in join_ranges(received):
             yield device_id, boot, first, last
 
 
-def json_text(extra: JsonObject) -> str:
-    """Write unknown fields as they are stored."""
+def encode_json(extra: JsonObject) -> str:
+    """Encode unknown fields as they are stored."""
     try:
         return orjson.dumps(extra).decode()
     except TypeError:  # an integer beyond 64 bits

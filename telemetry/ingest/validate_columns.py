@@ -1,9 +1,8 @@
-"""Pure: the readings of many messages judged at once, column by column; what is unusual is left to `validate`.
+"""Pure: validate the readings of many messages at once, column by column.
 
-To judge one reading after the other takes three times as long. So what most loggers send is looked at here: readings
-are put together by the fields that they have, and each field of all of them is checked in one go. It is a message that
-is found good or not: one in which anything is unusual, be it right or wrong, is examined in the ordinary way. What is
-found good here, `validate` finds good as well, with the same values.
+Validating readings one by one takes three times as long. So readings are grouped by the fields that they have, and each
+field of a group is checked as one NumPy array. The verdict is on whole messages: one with anything unusual in it, valid
+or not, is left to `validate_message`. Whatever is found valid here, `validate_reading` accepts with the same values.
 """
 
 from collections import defaultdict
@@ -17,194 +16,202 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.ingest.validate_message import Parcel, judge_one
-from telemetry.ingest.validate_reading import FIELDS, LAST_MILLISECOND, MAX_AHEAD, Field, instant
+from telemetry.ingest.validate_message import ParsedMessage, validate_item
+from telemetry.ingest.validate_reading import FIELDS, LAST_MILLISECOND, MAX_AHEAD, FieldSpec, parse_instant
 from telemetry.model import Reading
 
-Key = TypeVar("Key")
-Array: TypeAlias = NDArray[Any]
-Instants: TypeAlias = NDArray[np.int64]
-"""Microseconds since 1970."""
-Rows: TypeAlias = NDArray[np.intp]
-"""Places in the list of all readings."""
+K = TypeVar("K")
+Microseconds: TypeAlias = NDArray[np.int64]
+"""Instants as microseconds since 1970."""
+Indices: TypeAlias = NDArray[np.intp]
 Mask: TypeAlias = NDArray[np.bool_]
 
-LOT = 500
-"""Readings that are judged in one go, at least: in about half a millisecond."""
-FEW = 16
-"""Readings with the same fields for which it does not pay to make columns."""
+CHUNK_READINGS = 500
+"""Readings per chunk, at least; a chunk takes about half a millisecond to validate."""
+MIN_GROUP = 16
+"""Readings with the same fields for which columns pay off; fewer are left to `validate_message`."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _MAX_AHEAD_US = MAX_AHEAD // _MICROSECOND
-_TYPES: Mapping[tuple[type, ...], Any] = {(float, int): np.float64, (int,): np.int64, (bool,): np.bool_}
+_DTYPES: Mapping[tuple[type, ...], Any] = {(float, int): np.float64, (int,): np.int64, (bool,): np.bool_}
 
 
-class Block(NamedTuple):
-    """Readings that have the same fields, ascending by their places."""
+class FieldGroup(NamedTuple):
+    """Readings that have the same fields."""
 
-    rows: Rows
-    values: dict[str, Array]
-    """Those of each field but `measured_at`."""
+    rows: Indices
+    """Their indices among all readings of the chunk, ascending."""
+    values: dict[str, NDArray[Any]]
+    """The values of each field except `device_id` and `measured_at`."""
 
 
-class Columns(NamedTuple):
-    """The readings of parcels, of which some are good; what is said of the others means nothing."""
+class ReadingColumns(NamedTuple):
+    """The readings of a chunk of messages as columns; only those of valid messages mean anything."""
 
-    parcels: Sequence[Parcel]
-    good: Mask
-    """Which of the parcels are good as a whole."""
-    owner: Rows
-    """Which parcel each reading came in."""
-    starts: Rows
-    """Where the readings of each parcel begin."""
-    measured: Instants
-    received: Instants
-    """Of each parcel."""
-    blocks: Sequence[Block]
-    """The readings of good parcels."""
+    messages: Sequence[ParsedMessage]
+    valid: Mask
+    """For each message: whether all of it is valid."""
+    owner: Indices
+    """For each reading: the index of its message."""
+    starts: Indices
+    """For each message: the index of its first reading."""
+    measured: Microseconds
+    """For each reading."""
+    received: Microseconds
+    """For each message."""
+    groups: Sequence[FieldGroup]
+    """The readings of valid messages."""
 
     def reading(self, row: int) -> Reading:
-        """Make the reading at this place."""
-        parcel = self.parcels[self.owner[row]]
-        made = judge_one(parcel, parcel.items[row - self.starts[self.owner[row]]])
-        assert isinstance(made, Reading)
-        return made
+        """Return the valid reading at this index."""
+        message = self.messages[self.owner[row]]
+        reading = validate_item(message, message.items[row - self.starts[self.owner[row]]])
+        assert isinstance(reading, Reading)
+        return reading
 
 
-def lots(parcels: Iterable[Parcel]) -> Iterator[list[Parcel]]:
-    """Divide parcels, in their order, into lots to be judged in one go."""
-    lot, size = [], 0
-    for parcel in parcels:
-        lot.append(parcel)
-        size += parcel.size
-        if size >= LOT:
-            yield lot
-            lot, size = [], 0
-    if lot:
-        yield lot
+def chunks(messages: Iterable[ParsedMessage]) -> Iterator[list[ParsedMessage]]:
+    """Split messages, in their order, into chunks to validate at once."""
+    chunk, size = [], 0
+    for message in messages:
+        chunk.append(message)
+        size += message.size
+        if size >= CHUNK_READINGS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
-def judge(parcels: Sequence[Parcel]) -> Columns:
-    """Judge the readings of parcels; those that are suspect are left out."""
-    suspect = np.array([parcel.suspect for parcel in parcels], np.bool_)
-    items = list(chain.from_iterable(parcel.items for parcel in parcels if not parcel.suspect))
-    sizes = np.array([0 if parcel.suspect else parcel.size for parcel in parcels], np.intp)
-    owner = np.repeat(np.arange(len(parcels)), sizes)
-    received = np.array([microseconds(parcel.message.received_at) for parcel in parcels], np.int64)
-    sent = _Sent(
+def validate_columns(messages: Sequence[ParsedMessage]) -> ReadingColumns:
+    """Validate the readings of a chunk of messages; suspect messages are not looked at and count as not valid."""
+    suspect = np.array([message.suspect for message in messages], np.bool_)
+    items = list(chain.from_iterable(message.items for message in messages if not message.suspect))
+    sizes = np.array([0 if message.suspect else message.size for message in messages], np.intp)
+    owner = np.repeat(np.arange(len(messages)), sizes)
+    received = np.array([to_microseconds(message.message.received_at) for message in messages], np.int64)
+    readings = _Readings(
         items=items,
-        device_ids=[parcel.device_id for parcel in parcels],
+        device_ids=[message.device_id for message in messages],
         owner=owner,
         latest=(received + _MAX_AHEAD_US)[owner],
         measured=np.zeros(len(items), np.int64),
-        right=np.zeros(len(items), np.bool_),
+        valid=np.zeros(len(items), np.bool_),
     )
-    blocks = [
-        block for rows, names in _by_fields(items, range(len(items))) for block in _judge(sent, rows, names)
+    groups = [
+        group
+        for rows, names in _group_by_fields(items, range(len(items)))
+        for group in _validate_group(readings, rows, names)
     ]
-    good = ~suspect
-    good[owner[~sent.right]] = False
-    return Columns(
-        parcels=parcels,
-        good=good,
+    valid = ~suspect
+    valid[owner[~readings.valid]] = False
+    return ReadingColumns(
+        messages=messages,
+        valid=valid,
         owner=owner,
         starts=np.cumsum(sizes) - sizes,
-        measured=sent.measured,
+        measured=readings.measured,
         received=received,
-        blocks=blocks if good.all() else list(_only(blocks, good[owner])),
+        groups=groups if valid.all() else list(_select(groups, valid[owner])),
     )
 
 
-def microseconds(instant: datetime) -> int:
-    """Give the microseconds since 1970."""
+def to_microseconds(instant: datetime) -> int:
+    """Convert an instant to microseconds since 1970."""
     return (instant - _EPOCH) // _MICROSECOND
 
 
-class _Sent(NamedTuple):
-    """All readings as sent, and what is found out about each of them."""
+class _Readings(NamedTuple):
+    """All readings of a chunk as sent, and the results of their validation, which are filled in."""
 
     items: Sequence[Any]
     device_ids: Sequence[str]
-    owner: Rows
-    latest: Instants
-    measured: Instants
-    right: Mask
+    """For each message."""
+    owner: Indices
+    latest: Microseconds
+    """For each reading: the latest `measured_at` that is allowed."""
+    measured: Microseconds
+    valid: Mask
 
 
-def _by_fields(items: Sequence[Any], rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Sequence[str]]]:
-    """Put the readings at these places together by the names of their fields; leave out those with too few others."""
+def _group_by_fields(
+    items: Sequence[Any], rows: Sequence[int]
+) -> Iterator[tuple[Sequence[int], Sequence[str]]]:
+    """Group readings by the names of their fields; groups that are too small are left out."""
     shapes = [tuple(items[row]) if type(items[row]) is dict else None for row in rows]
-    alike = {shapes[0]: rows} if len(set(shapes)) == 1 else _put_together(shapes, rows)
-    for names, those in alike.items():
-        if names is not None and len(those) >= FEW and "measured_at" in names:
-            yield those, names
+    groups = {shapes[0]: rows} if len(set(shapes)) == 1 else _group(shapes, rows)
+    for names, members in groups.items():
+        if names is not None and len(members) >= MIN_GROUP and "measured_at" in names:
+            yield members, names
 
 
-def _put_together(keys: Sequence[Key], rows: Sequence[int]) -> Mapping[Key, Sequence[int]]:
-    together: defaultdict[Key, list[int]] = defaultdict(list)
+def _group(keys: Sequence[K], rows: Sequence[int]) -> Mapping[K, Sequence[int]]:
+    groups: defaultdict[K, list[int]] = defaultdict(list)
     for key, row in zip(keys, rows, strict=True):
-        together[key].append(row)
-    return together
+        groups[key].append(row)
+    return groups
 
 
-def _judge(sent: _Sent, rows: Sequence[int], names: Sequence[str]) -> Iterator[Block]:
-    """Judge readings that have these fields; where some of the fields are null, those without them by themselves."""
+def _validate_group(readings: _Readings, rows: Sequence[int], names: Sequence[str]) -> Iterator[FieldGroup]:
+    """Validate readings that have these fields; where some values are null, split the group by which ones."""
     if not all(name in FIELDS or name in {"measured_at", "device_id"} for name in names):
         return
-    items = [sent.items[row] for row in rows]
+    items = [readings.items[row] for row in rows]
     columns = {name: list(map(itemgetter(name), items)) for name in names}
-    kinds = {name: set(map(type, column)) for name, column in columns.items()}
-    nullable = [name for name in names if NoneType in kinds[name]]
+    types = {name: set(map(type, column)) for name, column in columns.items()}
+    nullable = [name for name in names if NoneType in types[name]]
     if nullable:
         filled = [tuple(name for name in names if item[name] is not None) for item in items]
-        for fewer, those in _put_together(filled, rows).items():
-            if len(those) >= FEW and "measured_at" in fewer:
-                yield from _judge(sent, those, fewer)
+        for remaining, members in _group(filled, rows).items():
+            if len(members) >= MIN_GROUP and "measured_at" in remaining:
+                yield from _validate_group(readings, members, remaining)
         return
     if (("lat" in names) != ("lon" in names)) or not {"temperature_c", "probe_ok"} & set(names):
         return
-    block = Block(np.array(rows), {})
-    right = _judge_times(sent, block.rows, columns.pop("measured_at"), kinds["measured_at"])
+    group = FieldGroup(np.array(rows), {})
+    valid = _validate_times(readings, group.rows, columns.pop("measured_at"), types["measured_at"])
     if "device_id" in columns:
-        owners = (sent.device_ids[parcel] for parcel in sent.owner[block.rows])
-        right &= ~np.fromiter(map(ne, columns.pop("device_id"), owners), np.bool_, len(rows))
+        owners = (readings.device_ids[message] for message in readings.owner[group.rows])
+        valid &= ~np.fromiter(map(ne, columns.pop("device_id"), owners), np.bool_, len(rows))
     for name, column in columns.items():
-        values, fitting = _judge_values(FIELDS[name], column, kinds[name])
-        block.values[name] = values
-        right &= fitting
+        values, in_range = _validate_values(FIELDS[name], column, types[name])
+        group.values[name] = values
+        valid &= in_range
     if "temperature_c" not in names:
-        right &= ~block.values["probe_ok"]
-    sent.right[block.rows] = right
-    yield block
+        valid &= ~group.values["probe_ok"]
+    readings.valid[group.rows] = valid
+    yield group
 
 
-def _judge_values(field: Field, column: Sequence[Any], kinds: set[type]) -> tuple[Array, Mask]:
-    """Give the values of a field as an array, and which of them it may have."""
-    fitting = np.ones(len(column), np.bool_)
-    if not kinds <= set(field.types):
-        fitting = np.fromiter((type(value) in field.types for value in column), np.bool_, len(column))
-        column = [value if fits else 0 for value, fits in zip(column, fitting, strict=True)]
-    values = np.array(column, _TYPES[field.types])
-    return values, fitting & (values >= field.low) & (values <= field.high)
+def _validate_values(field: FieldSpec, column: Sequence[Any], types: set[type]) -> tuple[NDArray[Any], Mask]:
+    """Return the values of a field as an array, and which of them are valid."""
+    typed = np.ones(len(column), np.bool_)
+    if not types <= set(field.types):
+        typed = np.fromiter((type(value) in field.types for value in column), np.bool_, len(column))
+        column = [value if is_typed else 0 for value, is_typed in zip(column, typed, strict=True)]
+    values = np.array(column, _DTYPES[field.types])
+    return values, typed & (values >= field.low) & (values <= field.high)
 
 
-def _judge_times(sent: _Sent, rows: Rows, column: Sequence[Any], kinds: set[type]) -> Mask:
-    """Note the times of measurement, and say which of them are right."""
-    if kinds == {int}:
+def _validate_times(readings: _Readings, rows: Indices, column: Sequence[Any], types: set[type]) -> Mask:
+    """Record the times of measurement, and return which of them are valid."""
+    if types == {int}:
         milliseconds = np.array(column, np.int64)
-        right = (milliseconds >= 0) & (milliseconds <= LAST_MILLISECOND)
-        measured = np.where(right, milliseconds, 0) * 1000
+        valid = (milliseconds >= 0) & (milliseconds <= LAST_MILLISECOND)
+        measured = np.where(valid, milliseconds, 0) * 1000
     else:
-        instants = [instant(value) for value in column]
-        right = np.fromiter((type(one) is datetime for one in instants), np.bool_, len(column))
-        measured = np.array([microseconds(one) if isinstance(one, datetime) else 0 for one in instants])
-    sent.measured[rows] = measured
-    return right & (measured <= sent.latest[rows])
+        instants = [parse_instant(value) for value in column]
+        valid = np.fromiter((type(instant) is datetime for instant in instants), np.bool_, len(column))
+        measured = np.array(
+            [to_microseconds(instant) if isinstance(instant, datetime) else 0 for instant in instants]
+        )
+    readings.measured[rows] = measured
+    return valid & (measured <= readings.latest[rows])
 
 
-def _only(blocks: Iterable[Block], good: Mask) -> Iterator[Block]:
-    for block in blocks:
-        mask = good[block.rows]
+def _select(groups: Iterable[FieldGroup], valid: Mask) -> Iterator[FieldGroup]:
+    for group in groups:
+        mask = valid[group.rows]
         if mask.any():
-            yield Block(block.rows[mask], {name: values[mask] for name, values in block.values.items()})
+            yield FieldGroup(group.rows[mask], {name: values[mask] for name, values in group.values.items()})

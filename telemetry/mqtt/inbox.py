@@ -1,4 +1,4 @@
-"""What has been received and is not committed yet: bounded, small messages apart from large ones."""
+"""The messages received from the broker and not yet committed: bounded, with small messages apart from large ones."""
 
 import asyncio
 from collections import Counter, deque
@@ -8,160 +8,158 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from telemetry import metrics
-from telemetry.model import Message, Source
-from telemetry.mqtt.connection import RECEIVE_MAXIMUM, Connection
+from telemetry.model import RawMessage, Source
+from telemetry.mqtt.connection import RECEIVE_MAXIMUM, BrokerConnection
 from telemetry.mqtt.packets import Publish
 
 BATCH_MESSAGES = 1000
 BATCH_BYTES = 512 * 1024
-MOST_MESSAGES = 2 * RECEIVE_MAXIMUM
-MOST_BYTES = 48 * 2**20
-SMALL_BYTES = 2 * 1024
-"""What a logger sends that is under way. Larger messages are the past of one that was away, and can wait."""
-LARGE_BYTES_BESIDE_LIVE = 256 * 1024
-"""So much of the large ones makes a batch while there are small ones, which share processor and database with it."""
+MAX_HELD_MESSAGES = 2 * RECEIVE_MAXIMUM
+MAX_HELD_BYTES = 48 * 2**20
+MAX_SMALL_BYTES = 2 * 1024
+"""The largest payload in the small lane. Loggers under way send such messages. Larger ones are backlog and can wait."""
+LARGE_BATCH_BYTES_BESIDE_LIVE = 256 * 1024
+"""The limit of a batch of large messages during live traffic, which shares the processor and the database with it."""
 _LIVE_FOR = timedelta(seconds=1)
-POURING_FOR = timedelta(milliseconds=20)
-"""Large messages are still pouring in if the newest of them is no older,"""
-POURING_AT_MOST = timedelta(milliseconds=500)
-"""and the oldest that waits is no older than this,"""
-POURING_BELOW = 0.8
-"""and no larger part of what may be held is."""
-READ_AGAIN_BELOW = 0.9
-"""The part of what may be held below which a connection that was stopped reads again."""
+BACKLOG_MAX_PAUSE = timedelta(milliseconds=20)
+"""Backlog counts as still arriving if the newest large message is no older than this,"""
+BACKLOG_MAX_WAIT = timedelta(milliseconds=500)
+"""the oldest one that waits is no older than this,"""
+BACKLOG_MAX_FILL = 0.8
+"""and the inbox is no fuller than this part of its limits."""
+RESUME_BELOW = 0.9
+"""The part of the limits below which paused connections read again."""
 
 
 class Lane(StrEnum):
-    """Which messages: both lanes are stored beside each other, so that neither waits for the other."""
+    """The queues of the inbox: they are stored in parallel, so that neither waits for the other."""
 
     SMALL = "small"
     LARGE = "large"
 
 
-class Delivery(NamedTuple):
-    """A message, and where and under which number its receipt is to be confirmed."""
+class QueuedMessage(NamedTuple):
+    """A message, the connection that brought it, and its packet id, which is 0 if no receipt is expected."""
 
-    message: Message
-    connection: Connection
+    message: RawMessage
+    connection: BrokerConnection
     packet_id: int
 
 
 class Inbox:
-    """Deliveries on their way into the database; above its limits, connections stop reading.
+    """Messages on their way into the database; above the limits of the inbox, connections stop reading.
 
-    Where hundreds of loggers hand in a whole flight, live readings do not queue up behind it: small and large messages
-    are taken apart from each other, and batches of large ones are short while there are small ones. A small message
-    does not overtake a large one of its topic, and receipts are confirmed in the order of receipt (MQTT 5.0, 4.6).
+    Live readings do not queue up behind hundreds of loggers that upload a whole flight: small and large messages are
+    batched separately, and batches of large ones are short during live traffic. A small message never overtakes a
+    large one on its topic, and receipts are confirmed in the order of receipt (MQTT 5.0, 4.6).
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[Lane, deque[Delivery]] = {lane: deque() for lane in Lane}
+        self._waiting: dict[Lane, deque[QueuedMessage]] = {lane: deque() for lane in Lane}
         self._waiting_bytes: Counter[Lane] = Counter()
         self._large_of: Counter[str] = Counter()
-        """How many messages of a topic in the large lane are not settled: its small ones must not overtake them."""
+        """Messages in the large lane, by topic, that are not completed: small ones must not overtake them."""
         self._live_until = datetime.min.replace(tzinfo=UTC)
         self._newest = self._live_until
-        self._held: Counter[Connection] = Counter()
-        self._unconfirmed: dict[Connection, deque[int]] = {}
-        self._committed: dict[Connection, set[int]] = {}
-        self._paused: set[Connection] = set()
+        self._held: Counter[BrokerConnection] = Counter()
+        self._unconfirmed: dict[BrokerConnection, deque[int]] = {}
+        self._committed: dict[BrokerConnection, set[int]] = {}
+        self._paused: set[BrokerConnection] = set()
         self._changed = asyncio.Event()
         self.messages = 0
-        """Received and not settled, those that were taken included."""
+        """Messages received and not completed, including those taken in a batch."""
         self.bytes = 0
-        """Their payloads."""
+        """The bytes of their payloads."""
 
-    def full(self, lane: Lane) -> bool:
-        """Tell whether as much waits as fits into a batch."""
+    def has_full_batch(self, lane: Lane) -> bool:
+        """Return whether enough messages wait to fill a batch."""
         return len(self._waiting[lane]) >= BATCH_MESSAGES or self._waiting_bytes[lane] >= BATCH_BYTES
 
-    def empty(self, lane: Lane) -> bool:
-        """Tell whether nothing waits to be taken."""
+    def is_empty(self, lane: Lane) -> bool:
+        """Return whether no message waits to be taken."""
         return not self._waiting[lane]
 
     @property
-    def beside_live(self) -> bool:
-        """Whether small messages were among what came in the last second."""
+    def has_live_traffic(self) -> bool:
+        """Whether small messages arrived within the last second."""
         return self._newest < self._live_until
 
-    def pouring(self, now: datetime) -> bool:
-        """Tell whether so many large messages are arriving that only small ones should be stored meanwhile."""
+    def backlog_is_arriving(self, now: datetime) -> bool:
+        """Return whether so many large messages are arriving that only small ones should be stored meanwhile."""
         large = self._waiting[Lane.LARGE]
         return (
             now < self._live_until
             and bool(large)
-            and now < large[-1].message.received_at + POURING_FOR
-            and now < large[0].message.received_at + POURING_AT_MOST
-            and not self._above(POURING_BELOW)
+            and now < large[-1].message.received_at + BACKLOG_MAX_PAUSE
+            and now < large[0].message.received_at + BACKLOG_MAX_WAIT
+            and not self._is_above(BACKLOG_MAX_FILL)
         )
 
     @property
-    def crowded(self) -> bool:
-        """Whether more is held than should be; some of it must be settled before that is over."""
-        return bool(self._paused) or self._above(1)
+    def is_over_limit(self) -> bool:
+        """Whether more is held than is allowed, or connections are still paused because it was."""
+        return bool(self._paused) or self._is_above(1)
 
-    def _above(self, part: float) -> bool:
-        return self.messages > MOST_MESSAGES * part or self.bytes > MOST_BYTES * part
+    def _is_above(self, part: float) -> bool:
+        return self.messages > MAX_HELD_MESSAGES * part or self.bytes > MAX_HELD_BYTES * part
 
-    def add(self, connection: Connection, publishes: Sequence[Publish], received_at: datetime) -> None:
-        """Take in what arrived at once on a connection."""
+    def add(self, connection: BrokerConnection, publishes: Sequence[Publish], received_at: datetime) -> None:
+        """Add messages that arrived together on a connection."""
         self._newest = received_at
         self._held[connection] += len(publishes)
         self.messages += len(publishes)
         for topic, packet_id, payload in publishes:
-            delivery = Delivery(Message(Source.MQTT, topic, payload, received_at), connection, packet_id)
-            lane = Lane.LARGE if len(payload) > SMALL_BYTES or topic in self._large_of else Lane.SMALL
+            queued = QueuedMessage(
+                RawMessage(Source.MQTT, topic, payload, received_at), connection, packet_id
+            )
+            lane = Lane.LARGE if len(payload) > MAX_SMALL_BYTES or topic in self._large_of else Lane.SMALL
             if lane is Lane.LARGE:
                 self._large_of[topic] += 1
             else:
                 self._live_until = received_at + _LIVE_FOR
-            self._waiting[lane].append(delivery)
+            self._waiting[lane].append(queued)
             self._waiting_bytes[lane] += len(payload)
             self.bytes += len(payload)
         self._unconfirmed.setdefault(connection, deque()).extend(
             packet_id for _, packet_id, _ in publishes if packet_id
         )
-        if self._above(1):
+        if self._is_above(1):
             self._paused.add(connection)
             connection.pause()
-        self._tell()
+        self._notify()
 
-    def take(self, lane: Lane) -> list[Delivery]:
-        """Give the next batch, which is empty only where nothing waits."""
-        most = LARGE_BYTES_BESIDE_LIVE if lane is Lane.LARGE and self.beside_live else BATCH_BYTES
+    def take(self, lane: Lane) -> list[QueuedMessage]:
+        """Take the next batch; it is empty only if nothing waits."""
+        limit = LARGE_BATCH_BYTES_BESIDE_LIVE if lane is Lane.LARGE and self.has_live_traffic else BATCH_BYTES
         waiting = self._waiting[lane]
-        batch: list[Delivery] = []
+        batch: list[QueuedMessage] = []
         size = 0
-        while waiting and len(batch) < BATCH_MESSAGES and size < most:
+        while waiting and len(batch) < BATCH_MESSAGES and size < limit:
             batch.append(waiting.popleft())
             size += len(batch[-1].message.payload)
         self._waiting_bytes[lane] -= size
         return batch
 
-    def settle(self, lane: Lane, batch: Sequence[Delivery]) -> dict[Connection, list[int]]:
-        """Forget a batch that is committed, and give the receipts that can be confirmed now, in their order.
+    def complete(self, lane: Lane, batch: Sequence[QueuedMessage]) -> dict[BrokerConnection, list[int]]:
+        """Remove a committed batch, and return the receipts that can be confirmed now, in their order.
 
-        Once some of what is allowed is free, connections read again.
+        Paused connections read again once enough space is free.
         """
         if lane is Lane.LARGE:
-            self._large_of -= Counter(
-                delivery.message.origin for delivery in batch
-            )  # which forgets those without any
+            self._large_of -= Counter(queued.message.origin for queued in batch)  # topics at zero are dropped
         self.messages -= len(batch)
-        self.bytes -= sum(len(delivery.message.payload) for delivery in batch)
-        self._held -= Counter(
-            delivery.connection for delivery in batch
-        )  # which also forgets those with none left
-        if not self._above(READ_AGAIN_BELOW):
+        self.bytes -= sum(len(queued.message.payload) for queued in batch)
+        self._held -= Counter(queued.connection for queued in batch)  # connections at zero are dropped
+        if not self._is_above(RESUME_BELOW):
             while self._paused:
                 self._paused.pop().resume()
-        self._tell()
+        self._notify()
         for _, connection, packet_id in batch:
             if packet_id:
                 self._committed.setdefault(connection, set()).add(packet_id)
         return {connection: self._confirm(connection) for connection in {one.connection for one in batch}}
 
-    def _confirm(self, connection: Connection) -> list[int]:
+    def _confirm(self, connection: BrokerConnection) -> list[int]:
         """Take the packet ids up to the first that is not committed."""
         waiting = self._unconfirmed.get(connection, deque())
         committed = self._committed.get(connection, set())
@@ -174,17 +172,17 @@ class Inbox:
             self._committed.pop(connection, None)
         return confirmed
 
-    async def settled(self, connection: Connection) -> None:
-        """Wait until all that this connection brought is settled."""
+    async def wait_until_completed(self, connection: BrokerConnection) -> None:
+        """Wait until every message from this connection is completed."""
         while self._held[connection]:
-            await self.change()
+            await self.wait_for_change()
 
-    async def change(self) -> None:
-        """Wait until something is added or settled."""
+    async def wait_for_change(self) -> None:
+        """Wait until something is added or completed."""
         self._changed.clear()
         await self._changed.wait()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         metrics.UNACKNOWLEDGED.set(self.messages)
         metrics.UNACKNOWLEDGED_BYTES.set(self.bytes)
         self._changed.set()

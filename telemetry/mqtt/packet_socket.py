@@ -1,22 +1,22 @@
-"""The socket below paho, which keeps messages away from it."""
+"""The socket between paho and the network, which handles messages without paho."""
 
 import ssl
 from typing import Any
 
-from telemetry.mqtt.packets import MalformedPacketError, Publish, split
+from telemetry.mqtt.packets import MalformedPacketError, Publish, split_packets
 
 _READ_BYTES = 32 * 1024
 _ENOUGH_MESSAGES, _ENOUGH_BYTES = 100, 64 * 1024
-"""What is taken in at once, about: so many take less than a millisecond to receive, however large they are."""
-_NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""Where one `receive` stops, roughly: this much takes less than a millisecond, however large the messages are."""
+_NOT_READY = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class PacketSocket:
-    """A socket for paho that keeps messages and their acknowledgements away from it.
+    """A socket for paho that handles PUBLISH and PUBACK itself and passes on all other packets.
 
-    paho makes four system calls for each packet it reads and one for each it writes, and builds an object of
-    properties for each message: three quarters of all that receiving a message costs. So whatever has arrived is
-    read at once, PUBLISH is taken apart by us, and paho is given all other packets to read.
+    paho makes four system calls for each packet that it reads and one for each that it writes, and builds a properties
+    object for each message: three quarters of the cost of receiving a message. So whatever has arrived is read at once,
+    PUBLISH is parsed here, and paho reads only the other packets.
     """
 
     def __init__(self, inner: Any, *, properties: bool) -> None:
@@ -36,7 +36,7 @@ class PacketSocket:
         return bool(self._unsent)
 
     def receive(self) -> list[Publish]:
-        """Read what has arrived, a limited amount; gives the messages, and keeps the other packets for paho."""
+        """Read what has arrived, up to a limit; return the messages, and keep the other packets for paho."""
         publishes: list[Publish] = []
         size = 0
         while len(publishes) < _ENOUGH_MESSAGES and size < _ENOUGH_BYTES:
@@ -44,7 +44,7 @@ class PacketSocket:
             if not data:
                 break
             try:
-                packets = split(self._unread + data, properties=self._properties)
+                packets = split_packets(self._unread + data, properties=self._properties)
             except MalformedPacketError as error:
                 self._ended = ConnectionError(str(error))
                 break
@@ -55,14 +55,14 @@ class PacketSocket:
         return publishes
 
     def _read(self) -> bytes:
-        """Give some of what has arrived; nothing where there is none, or the connection has ended."""
+        """Read some of what has arrived; empty if there is nothing or the connection has ended."""
         try:
             data: bytes = self._inner.recv(_READ_BYTES)
             while isinstance(self._inner, ssl.SSLSocket) and self._inner.pending():
                 data += self._inner.recv(self._inner.pending())
             if not data:
                 raise ConnectionResetError("the broker closed the connection")
-        except _NOTHING_YET:
+        except _NOT_READY:
             return b""
         except OSError as error:
             self._ended = error
@@ -70,16 +70,16 @@ class PacketSocket:
         return data
 
     def flush(self) -> None:
-        """Write what was sent, as much as the network takes."""
+        """Write as much of the sent data as the network accepts."""
         if self._unsent and self._ended is None:
             try:
                 del self._unsent[: self._inner.send(self._unsent)]
-            except _NOTHING_YET:
+            except _NOT_READY:
                 return
             except OSError as error:
                 self._ended = error
 
-    # What paho needs of a socket.
+    # The interface that paho needs of a socket.
 
     def recv(self, size: int) -> bytes:
         if self._for_paho:

@@ -1,4 +1,4 @@
-"""Pure: MQTT packets in a stream of bytes: PUBLISH taken apart, the others left whole (MQTT 5.0, 2.1 and 3.3)."""
+"""Pure: MQTT packets in a byte stream: PUBLISH is parsed, other packets are left whole (MQTT 5.0, 2.1 and 3.3)."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -12,7 +12,7 @@ class MalformedPacketError(Exception):
 
 
 class Publish(NamedTuple):
-    """A message of the broker; `packet_id` is 0 where it wants no acknowledgement."""
+    """A message from the broker; `packet_id` is 0 if no acknowledgement is expected."""
 
     topic: str
     packet_id: int
@@ -20,16 +20,16 @@ class Publish(NamedTuple):
 
 
 class Packets(NamedTuple):
-    """The whole packets at the beginning of a buffer."""
+    """The complete packets at the start of a buffer."""
 
     publishes: list[Publish]
     others: bytes
     size: int
-    """How many bytes of the buffer these are."""
+    """How many bytes of the buffer they take up."""
 
 
-def split(data: bytes, *, properties: bool) -> Packets:
-    """Take the whole packets at the beginning of `data`; `properties` says whether PUBLISH has some, as in MQTT 5."""
+def split_packets(data: bytes, *, properties: bool) -> Packets:
+    """Split off the complete packets at the start of `data`; `properties` is whether PUBLISH has some, as in MQTT 5."""
     publishes: list[Publish] = []
     others: list[bytes] = []
     start = 0
@@ -39,19 +39,19 @@ def split(data: bytes, *, properties: bool) -> Packets:
         if end > len(data):
             break
         if data[start] & 0xF0 == PUBLISH:
-            publishes.append(_publish(data, start, body, end, properties=properties))
+            publishes.append(_parse_publish(data, start, body, end, properties=properties))
         else:
             others.append(data[start:end])
         start = end
     return Packets(publishes, b"".join(others), start)
 
 
-def pubacks(packet_ids: Iterable[int]) -> bytes:
-    """Write acknowledgements of messages, all of them successful."""
+def encode_pubacks(packet_ids: Iterable[int]) -> bytes:
+    """Encode an acknowledgement of success for each message."""
     return b"".join([b"\x40\x02" + packet_id.to_bytes(2, "big") for packet_id in packet_ids])
 
 
-def _publish(data: bytes, start: int, body: int, end: int, *, properties: bool) -> Publish:
+def _parse_publish(data: bytes, start: int, body: int, end: int, *, properties: bool) -> Publish:
     at = body + 2
     topic_end = at + int.from_bytes(data[body:at], "big")
     topic = data[at:topic_end].decode(errors="backslashreplace")
@@ -68,13 +68,13 @@ def _publish(data: bytes, start: int, body: int, end: int, *, properties: bool) 
 
 
 def _variable_integer(data: bytes, at: int) -> tuple[int, int] | None:
-    """Give a number of one to four bytes and where it ends; None where the data ends first."""
+    """Return a number of one to four bytes and the offset after it; None if the data ends first."""
     value = 0
     for position in range(_MAX_LENGTH_BYTES):
         if at + position >= len(data):
             return None
         byte = data[at + position]
         value |= (byte & 0x7F) << 7 * position
-        if byte < 0x80:  # no bit that says that more follows
+        if byte < 0x80:  # no continuation bit
             return value, at + position + 1
     raise MalformedPacketError("a length has more than four bytes")

@@ -1,4 +1,4 @@
-"""Dewars: the shippers, and when each was charged with nitrogen."""
+"""Dewars: the shippers, and the record of when each was charged with nitrogen."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -8,47 +8,47 @@ from sqlalchemy import RowMapping, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from telemetry.paging import Order, Page, fetch_page
-from telemetry.registry.revisioned_table import Register
+from telemetry.paging import Page, SortOrder, fetch_page
+from telemetry.registry.revisioned_table import RevisionedTable
 from telemetry.tables import dewar_charges as charges
 from telemetry.tables import dewar_revisions, dewars
 
-DEWARS = Register(
+DEWARS = RevisionedTable(
     table=dewars,
     revisions=dewar_revisions,
     key=dewars.c.dewar_id,
-    mentions=(dewars.c.dewar_id, dewars.c.model),
+    searched=(dewars.c.dewar_id, dewars.c.model),
 )
-CHARGE_ORDER = Order(columns=(charges.c.charged_at,), descending=True)
+CHARGE_ORDER = SortOrder(columns=(charges.c.charged_at,), descending=True)
 
 
 async def add(connection: AsyncConnection, values: Mapping[str, Any], *, by: str) -> RowMapping | None:
-    """Register a dewar, with its last charge, and give its row; None where its id is taken."""
+    """Register a dewar with its last charge, and return its row; None if its id is taken."""
     row = await DEWARS.add(connection, values, by=by)
     if row is not None and row["last_charged_at"] is not None:
-        await _write_charge(connection, row["dewar_id"], row["last_charged_at"], None, by)
+        await _insert_charge(connection, row["dewar_id"], row["last_charged_at"], None, by)
     return row
 
 
 async def get(connection: AsyncConnection, dewar_id: str) -> RowMapping | None:
-    """Give one dewar."""
+    """Load a dewar."""
     return await DEWARS.get(connection, dewar_id, true())
 
 
 async def charge(
     connection: AsyncConnection, dewar_id: str, *, at: datetime, ln2_kg: float | None, by: str
 ) -> tuple[RowMapping, bool]:
-    """Record a charge of a dewar that exists, and give its row and whether it is new; an instant has one charge."""
-    is_new = await _write_charge(connection, dewar_id, at, ln2_kg, by)
+    """Record a charge of an existing dewar; return its row, and whether it is new: an instant has one charge."""
+    is_new = await _insert_charge(connection, dewar_id, at, ln2_kg, by)
     if is_new:
-        # A charge that is told late does not take back a later one; greatest passes over null.
+        # A charge reported late does not replace a later one; greatest ignores null.
         await connection.execute(
             update(dewars)
             .where(dewars.c.dewar_id == dewar_id)
             .values(last_charged_at=func.greatest(dewars.c.last_charged_at, at))
         )
-    written = select(charges).where(charges.c.dewar_id == dewar_id, charges.c.charged_at == at)
-    return (await connection.execute(written)).mappings().one(), is_new
+    query = select(charges).where(charges.c.dewar_id == dewar_id, charges.c.charged_at == at)
+    return (await connection.execute(query)).mappings().one(), is_new
 
 
 async def correct_charge(
@@ -60,9 +60,9 @@ async def correct_charge(
     by: str,
     reason: str,
 ) -> tuple[RowMapping, bool] | None:
-    """Change `ln2_kg` or `withdrawn` of a charge, and give its row and whether that changed anything.
+    """Correct `ln2_kg` or `withdrawn` of a charge; return its row, and whether anything changed.
 
-    What it was before stays on record. None where there is no charge at that instant.
+    The previous values stay on record. Returns None if there is no charge at that instant.
     """
     here = (charges.c.dewar_id == dewar_id, charges.c.charged_at == charged_at)
     row = (await connection.execute(select(charges).where(*here).with_for_update())).mappings().first()
@@ -89,12 +89,12 @@ async def correct_charge(
 async def charge_page(
     connection: AsyncConnection, dewar_id: str, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
-    """Give a page of a dewar's charges, the latest first."""
+    """Load a page of a dewar's charges, the latest first."""
     query = select(charges).where(charges.c.dewar_id == dewar_id)
     return await fetch_page(connection, query, CHARGE_ORDER, after=after, limit=limit)
 
 
-async def _write_charge(
+async def _insert_charge(
     connection: AsyncConnection, dewar_id: str, at: datetime, ln2_kg: float | None, by: str
 ) -> bool:
     query = (

@@ -23,7 +23,8 @@ from api.http.schemas.fields import Id, ListOf, Words
 from api.identity.access import Principal, visible_shipments
 from api.use_cases.lifecycle import not_ahead
 from api.use_cases.registering import DEWAR, by
-from telemetry.registry import assignments, dewars
+from telemetry import evaluation_marks
+from telemetry.registry import dewars
 from telemetry.registry.dewars import DEWARS
 from telemetry.tables import shipments
 
@@ -82,7 +83,7 @@ async def change_dewar(dewar_id: Id, body: DewarChangeIn, caller: Caller, servic
         )
         if changed["revision"] != row["revision"]:
             inside = shipments.c.dewar_id == dewar_id
-            await assignments.mark_under_way(connection, inside, services.clock())
+            await evaluation_marks.mark_active(connection, inside, services.clock())
     return DewarOut(**changed)
 
 
@@ -117,7 +118,7 @@ async def charge_dewar(
         _not_overfull(dewar, body.ln2_kg)
         charge, is_new = await dewars.charge(connection, dewar_id, at=at, ln2_kg=body.ln2_kg, by=by(caller))
         if is_new:
-            await assignments.mark_under_way(connection, shipments.c.dewar_id == dewar_id, at)
+            await evaluation_marks.mark_active(connection, shipments.c.dewar_id == dewar_id, at)
     if charge["withdrawn"]:
         raise Problem(
             409,
@@ -153,7 +154,7 @@ async def correct_charge(dewar_id: Id, body: ChargeCorrectionIn, caller: Caller,
             raise Problem(404, f"There is no charge of {dewar_id} at {rfc3339(body.charged_at)}.")
         charge, is_changed = found
         if is_changed:
-            await assignments.mark_under_way(connection, shipments.c.dewar_id == dewar_id, body.charged_at)
+            await evaluation_marks.mark_active(connection, shipments.c.dewar_id == dewar_id, body.charged_at)
     return ChargeOut(**charge)
 
 

@@ -16,13 +16,14 @@ from api.http.schemas.readings import READINGS_BODY, ReadingsStored, RejectedRea
 from api.identity.access import Principal, visible_shipments
 from api.identity.permissions import KeyRole
 from api.services import Services
-from telemetry import shipment_readings as history
-from telemetry.ingest.decode import MAX_READINGS, oversized, parse
-from telemetry.ingest.pipeline import HTTP_PATIENCE_S, StorageAwayError
-from telemetry.ingest.validate_message import Examined, named_device
-from telemetry.model import Message, RefusalReason, Refused, Source
+from telemetry import shipment_readings
+from telemetry.ingest.decode import MAX_READINGS, check_size, parse_json
+from telemetry.ingest.pipeline import HTTP_TIMEOUT_S
+from telemetry.ingest.retry import StorageUnavailableError
+from telemetry.ingest.validate_message import ValidatedMessage, named_device
+from telemetry.model import RawMessage, Refusal, RefusalReason, Source
 from telemetry.registry import shipments
-from telemetry.registry.assignments import devices_of
+from telemetry.registry.assignments import assigned_devices
 
 router = APIRouter(route_class=Call, tags=["readings"])
 
@@ -51,9 +52,9 @@ async def get_trace(
     as_of: AsOf = None,
 ) -> Response:
     """Give the shipment's trace, oldest first: all readings of its loggers while they were on it."""
-    after = read_cursor(cursor, history.TRACE_ORDER)
+    after = read_cursor(cursor, shipment_readings.ORDER)
     headers = stands_for(as_of, services.clock())
-    stretch = history.Stretch(
+    which = shipment_readings.ReadingFilter(
         shipment_id=shipment_id, since=since, until=until, device_id=device_id, as_of=as_of
     )
     trace: dict[str, Any] = {"items": [], "next_cursor": None, "bucket_s": None}
@@ -61,11 +62,11 @@ async def get_trace(
         if await shipments.get(connection, shipment_id, visible_shipments(caller)) is None:
             raise not_found("shipment", shipment_id)
         if points is None:
-            page = await history.trace_page(connection, stretch, after=after, limit=limit)
+            page = await shipment_readings.page(connection, which, after=after, limit=limit)
             rows = page.rows
             trace["next_cursor"] = None if page.next_key is None else write_cursor(page.next_key)
         else:
-            rows, width = await history.thinned(connection, stretch, points=points)
+            rows, width = await shipment_readings.downsample(connection, which, points=points)
             trace["bucket_s"] = None if width is None else width.total_seconds()
     trace["items"] = [shown(row) for row in rows]
     return Response(_json(trace), media_type="application/json", headers=headers)
@@ -88,29 +89,31 @@ async def send_readings(request: Request, caller: Caller, services: Here) -> Rea
     """
     body = await request.body()
     received_at = services.clock()
-    message = Message(source=Source.HTTP, origin=caller.name, payload=body, received_at=received_at)
-    parsed = parse(body)
+    message = RawMessage(source=Source.HTTP, origin=caller.name, payload=body, received_at=received_at)
+    parsed = parse_json(body)
     try:
-        raws = [] if isinstance(parsed, Refused) else _readings(parsed[0])
-        refused = parsed if isinstance(parsed, Refused) else oversized(body, len(raws))
-        if refused is not None:
+        raws = [] if isinstance(parsed, Refusal) else _readings(parsed[0])
+        refusal = parsed if isinstance(parsed, Refusal) else check_size(body, len(raws))
+        if refusal is not None:
             # Kept as evidence, like a message of a logger that nobody can read.
-            await services.ingest.commit([Examined(message, refused=[refused])], patience_s=HTTP_PATIENCE_S)
-            status = 413 if refused.reason is RefusalReason.TOO_LARGE else 400
-            raise Problem(status, f"The readings were not stored: {refused.detail}.")
-        stored = await services.ingest.store_readings(
+            await services.ingest.commit_messages(
+                [ValidatedMessage(message, refusals=[refusal])], timeout_s=HTTP_TIMEOUT_S
+            )
+            status = 413 if refusal.reason is RefusalReason.TOO_LARGE else 400
+            raise Problem(status, f"The readings were not stored: {refusal.detail}.")
+        stored = await services.ingest.store_http_readings(
             raws,
             payload=body,
             caller=caller.name,
             received_at=received_at,
             allowed=await _allowed(services, caller, raws),
         )
-    except StorageAwayError:
+    except StorageUnavailableError:
         raise unavailable(
             "The database cannot be reached right now; nothing is known to be stored."
         ) from None
     rejected = [
-        RejectedReading(index=one.index or 0, reason=one.reason, detail=one.detail) for one in stored.refused
+        RejectedReading(index=one.index or 0, reason=one.reason, detail=one.detail) for one in stored.refusals
     ]
     return ReadingsStored(accepted=stored.accepted, duplicates=stored.duplicates, rejected=rejected)
 
@@ -133,7 +136,7 @@ async def _allowed(services: Services, caller: Principal, raws: Sequence[Any]) -
         return lambda _: True
     named = {device_id for raw in raws if (device_id := named_device(raw))}
     async with services.engine.connect() as connection:
-        theirs = await devices_of(connection, named, visible_shipments(caller))
+        theirs = await assigned_devices(connection, named, visible_shipments(caller))
     if caller.role is KeyRole.DEVICE:
         theirs |= caller.device_ids or frozenset()
     return theirs.__contains__

@@ -9,8 +9,8 @@ from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import Id, ListOf, Words
 from api.http.schemas.sites import SiteChangeIn, SiteIn, SiteOut, SiteRevision
 from api.use_cases.registering import SITE
-from telemetry.registry import assignments
-from telemetry.registry.sites import SITES, names_place
+from telemetry import evaluation_marks
+from telemetry.registry.sites import SITES, has_place
 
 router = APIRouter(route_class=Call, tags=["sites"])
 
@@ -21,7 +21,7 @@ async def register_site(body: SiteIn, caller: Caller, services: Here, response: 
     """Register a site; shipments that name its id as a place then mean it."""
     async with services.engine.begin() as connection:
         row = await SITE.add(connection, caller, body.site_id, body.values())
-        await assignments.mark_under_way(connection, names_place(body.site_id), services.clock())
+        await evaluation_marks.mark_active(connection, has_place(body.site_id), services.clock())
     response.headers["Location"] = f"/v1/sites/{body.site_id}"
     return SiteOut(**row)
 
@@ -63,7 +63,7 @@ async def change_site(site_id: Id, body: SiteChangeIn, caller: Caller, services:
             connection, caller, row, body.values(), seen=body.revision, reason=body.reason
         )
         if changed["revision"] != row["revision"]:
-            await assignments.mark_under_way(connection, names_place(site_id), services.clock())
+            await evaluation_marks.mark_active(connection, has_place(site_id), services.clock())
     return SiteOut(**changed)
 
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from alerts.excursions.plan import Band
 from api.http.problems import hint
 from api.http.schemas.fields import Given, Id, OrganizationSlug, Shown, Time, Words, example
-from telemetry.registry.receiving_hours import receiving_hours
+from telemetry.registry.receiving_hours import parse_receiving_hours
 
 RADIUS_M = 1000.0
 AIRPORT_RADIUS_M = 5000.0
@@ -106,7 +106,7 @@ class ReceivingHours(Given):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        receiving_hours("UTC", self.as_given())
+        parse_receiving_hours("UTC", self.as_given())
         return self
 
     def as_given(self) -> dict[str, Any]:
