@@ -35,9 +35,9 @@ from api.pages.site import with_pages
 from api.roles import Role
 from api.settings import Settings, required
 from migrations.upgrade import engine_for
+from telemetry.database_server import DatabaseServer
 from telemetry.ingest.pipeline import Ingest
 from telemetry.mqtt.bridge import IngestState, run_ingest
-from telemetry.server import Server
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ class Running:
     """A running service, as its owner sees it."""
 
     url: str
-    server: Server
+    server: DatabaseServer
     pool: asyncpg.Pool
 
 

@@ -8,7 +8,7 @@ import structlog
 from api.errors import StartError
 from api.settings import SettingsError
 from migrations.upgrade import pending
-from telemetry.server import Server, UnfitServerError, inspect
+from telemetry.database_server import DatabaseServer, UnfitServerError, inspect_server
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ _REFUSED = (
 )
 
 
-async def check_database(database_url: str, *, patience_s: float) -> Server:
+async def check_database(database_url: str, *, patience_s: float) -> DatabaseServer:
     """Wait for the database, and see that it loses nothing and has the schema of this version.
 
     Raises SettingsError where it refuses us, StartError where it does not come within `patience_s`, is unfit or
@@ -34,7 +34,7 @@ async def check_database(database_url: str, *, patience_s: float) -> Server:
     return server
 
 
-async def first_contact(database_url: str, *, patience_s: float) -> Server:
+async def first_contact(database_url: str, *, patience_s: float) -> DatabaseServer:
     """Wait for the database, and see that it loses nothing; raises as `check_database` does."""
     away: list[str] = []
     try:
@@ -44,7 +44,7 @@ async def first_contact(database_url: str, *, patience_s: float) -> Server:
         why = away[-1] if away else "no answer"
         raise StartError(f"the database cannot be reached, after {patience_s:g} s of trying: {why}") from None
     try:
-        return await inspect(connection)
+        return await inspect_server(connection)
     except UnfitServerError as error:
         raise StartError(str(error)) from None
     finally:

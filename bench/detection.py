@@ -18,13 +18,13 @@ import asyncpg
 import httpx
 import orjson
 
-from alerts.evaluation.loop import EVALUATE_CHANNEL
 from bench import consumers, fleet
 from bench.consumers import Consumer
 from bench.fleet import SAFE_C, WARM_C
 from bench.ground import Ground, LateError, Service, eventually
 from bench.publisher import Message, Publisher
 from bench.report import BenchError, Measure, Result, Verdict, percentile, progress
+from telemetry.evaluation_marks import EVALUATE_CHANNEL
 
 LOGGERS = 200
 RATE = 500.0

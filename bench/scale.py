@@ -28,7 +28,7 @@ from bench.report import BenchError, Measure, Result, Verdict, progress
 from bench.traces import plan_of
 from migrations.upgrade import upgrade
 from telemetry.ingest.pipeline import Ingest
-from telemetry.model import Message, Source
+from telemetry.model import RawMessage, Source
 
 SIZES = (1_000, 10_000, 100_000)
 DUE = 200
@@ -153,7 +153,7 @@ async def _store(pool: asyncpg.Pool, numbers: Mapping[str, int]) -> None:
     }
     await Ingest(pool).store(
         [
-            Message(Source.MQTT, fleet.topic(logger), orjson.dumps(one), now)
+            RawMessage(Source.MQTT, fleet.topic(logger), orjson.dumps(one), now)
             for logger, one in readings.items()
         ]
     )

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from telemetry.server import MIGRATION_LOCK, Server, apply_level, inspect
+from telemetry.database_server import MIGRATION_LOCK, DatabaseServer, apply_level, inspect_server
 
 
 def alembic_config() -> Config:
@@ -25,14 +25,14 @@ def alembic_config() -> Config:
     return config
 
 
-async def upgrade(database_url: str) -> Server:
+async def upgrade(database_url: str) -> DatabaseServer:
     """Bring the schema to the newest revision; safe to run twice, and by two at once (the second waits).
 
     Raises UnfitServerError before anything is changed where the server would lose data.
     """
     lock = await asyncpg.connect(database_url)
     try:
-        await inspect(lock)
+        await inspect_server(lock)
         await lock.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
         await _run_revisions(database_url)
         return await apply_level(lock)

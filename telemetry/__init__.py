@@ -1,1 +1,1 @@
-"""From a logger's bytes to trusted, stored readings."""
+"""Receive messages from loggers, validate them, and store their readings."""

@@ -1,4 +1,4 @@
-"""What operators can see of ingest."""
+"""Prometheus metrics of ingest and of the broker connection."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -6,30 +6,33 @@ _DELAYS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 3
 _AGES = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 86400, 7 * 86400, 30 * 86400)
 _SIZES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
 
-MESSAGES = Counter("dewarwatch_messages_received_total", "Messages and HTTP calls judged", ["source"])
+MESSAGES = Counter("dewarwatch_messages_received_total", "Messages and HTTP calls validated", ["source"])
 STORED = Counter("dewarwatch_readings_stored_total", "Readings stored", ["source"])
-DUPLICATES = Counter("dewarwatch_readings_duplicate_total", "Readings that were stored already", ["source"])
+DUPLICATES = Counter("dewarwatch_readings_duplicate_total", "Readings already stored", ["source"])
 REFUSED = Counter("dewarwatch_refused_total", "Messages and readings refused", ["reason"])
-BATCH_READINGS = Histogram("dewarwatch_batch_readings", "Readings of one transaction", buckets=_SIZES)
+BATCH_READINGS = Histogram("dewarwatch_batch_readings", "Readings per transaction", buckets=_SIZES)
 COMMIT_SECONDS = Histogram(
-    "dewarwatch_commit_seconds", "One transaction that stores readings", buckets=_DELAYS
+    "dewarwatch_commit_seconds", "Duration of a transaction that stores readings", buckets=_DELAYS
 )
 COMMIT_LAG_SECONDS = Histogram(
     "dewarwatch_commit_lag_seconds",
-    "From receipt to commit, of the oldest message of each batch",
+    "Time from receipt to commit of the oldest message in each batch",
     buckets=_DELAYS,
 )
 READING_AGE_SECONDS = Histogram(
-    "dewarwatch_reading_age_seconds", "Age of the newest reading of each batch at its commit", buckets=_AGES
+    "dewarwatch_reading_age_seconds", "Age of the newest reading in each batch at commit", buckets=_AGES
 )
 RETRIES = Counter(
-    "dewarwatch_ingest_retries_total", "Transactions tried again: database away, deadlock, …", ["error"]
+    "dewarwatch_ingest_retries_total", "Transactions retried: database unavailable, deadlock, …", ["error"]
 )
 POISONED = Counter(
-    "dewarwatch_ingest_poisoned_total", "Messages that only the database refused: a gap in the validation"
+    "dewarwatch_ingest_poisoned_total",
+    "Messages that passed validation but failed in the database or in our code",
 )
-UNACKNOWLEDGED = Gauge("dewarwatch_mqtt_unacknowledged", "Messages received and not yet committed")
-UNACKNOWLEDGED_BYTES = Gauge("dewarwatch_mqtt_unacknowledged_bytes", "Their payloads")
+UNACKNOWLEDGED = Gauge("dewarwatch_mqtt_unacknowledged", "Messages received but not yet committed")
+UNACKNOWLEDGED_BYTES = Gauge(
+    "dewarwatch_mqtt_unacknowledged_bytes", "Payload bytes of messages received but not yet committed"
+)
 CONNECTED = Gauge("dewarwatch_mqtt_connected", "1 while subscribed at the broker")
 CONNECTIONS = Counter("dewarwatch_mqtt_connections_total", "Connections made to the broker")
-ACKS_SENT = Counter("dewarwatch_mqtt_acks_sent_total", "Messages sent on ack topics")
+ACKS_SENT = Counter("dewarwatch_mqtt_acks_sent_total", "Messages published on ack topics")

@@ -1,4 +1,4 @@
-"""Pure: the shared vocabulary of telemetry."""
+"""Pure: the shared vocabulary of telemetry: messages, readings and refusals."""
 
 import re
 from collections.abc import Mapping
@@ -8,20 +8,20 @@ from enum import StrEnum
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 DEVICE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""What a device id looks like; use `fullmatch`."""
+"""The form of a device id; match with `fullmatch`."""
 
 JsonObject: TypeAlias = Mapping[str, Any]
 
 
 class Source(StrEnum):
-    """The way by which a reading reached us."""
+    """How a reading reached us."""
 
     MQTT = "mqtt"
     HTTP = "http"
 
 
 class RefusalReason(StrEnum):
-    """Why a message or a reading was refused; the words are part of the public contract."""
+    """Why a message or a reading was refused. The values are part of the public API."""
 
     NOT_JSON = "not_json"
     TOO_LARGE = "too_large"
@@ -32,21 +32,21 @@ class RefusalReason(StrEnum):
     CONFLICT = "conflict"
 
 
-class Message(NamedTuple):
-    """What arrived, before anybody looked inside: bytes, where from, and when."""
+class RawMessage(NamedTuple):
+    """A message as received: its bytes, its origin and its time of receipt."""
 
     source: Source
     origin: str
-    """The MQTT topic, or the HTTP caller's key prefix."""
+    """The MQTT topic, or the name of the HTTP caller."""
     payload: bytes
     received_at: datetime
 
 
 class Reading(NamedTuple):
-    """One sample of one logger, validated; identified by `(device_id, measured_at)`.
+    """One validated sample from one logger, identified by `(device_id, measured_at)`.
 
-    Units are in the names. `extra` holds the fields that we do not know, as sent. A tuple and not a dataclass,
-    since a batch of thousands is made, compared and turned into columns: that takes a fifth of the time.
+    Units are in the names. `extra` holds unknown fields, as sent. This is a tuple rather than a dataclass because
+    thousands are created, compared and transposed into columns per batch, and a tuple takes a fifth of the time.
     """
 
     device_id: str
@@ -70,8 +70,8 @@ class Reading(NamedTuple):
     extra: JsonObject | None = None
 
 
-class Status(NamedTuple):
-    """What a logger's status topic said of its connection."""
+class LoggerStatus(NamedTuple):
+    """The connection state that was published on a logger's status topic."""
 
     device_id: str
     connection: Literal["online", "offline"]
@@ -79,15 +79,15 @@ class Status(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """A message, or one reading of it, that we keep as evidence but do not trust."""
+class Refusal:
+    """Why a whole message, or one reading in it, was refused. The message is kept as evidence."""
 
     reason: RefusalReason
     detail: str
-    """What is wrong and what would be right, for the person who has to mend it."""
+    """What is wrong and what would be right, for the person who has to fix it."""
     index: int | None = None
-    """Its place in the array that was sent; None where the whole message is refused."""
+    """The reading's position in the array that was sent; None if the whole message is refused."""
     device_id: str | None = None
     boot: int | None = None
     seq: int | None = None
-    """Where legible, so that the logger is told that this one need not be sent again."""
+    """`boot` and `seq` are set if legible, so that the acknowledgement covers the refused reading as well."""

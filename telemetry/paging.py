@@ -1,4 +1,4 @@
-"""Keyset paging: a list that stays in place while rows are added, at the same price for every page."""
+"""Keyset pagination: pages stay stable while rows are added, and each costs the same."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """The columns that a list is sorted by; together they tell any two rows apart."""
+class SortOrder:
+    """The columns that a list is sorted by; together they must be unique."""
 
     columns: tuple[ColumnElement[Any], ...]
     descending: bool = False
 
     def after(self, key: Sequence[Any]) -> ColumnElement[bool]:
-        """Give the condition for the rows that come after the one with this key."""
+        """Return the condition that selects the rows after the one with this key."""
         here = tuple_(*self.columns)
         there = tuple_(
             *(literal(value, column.type) for value, column in zip(key, self.columns, strict=True))
@@ -25,13 +25,13 @@ class Order:
 
     @property
     def by(self) -> list[ColumnElement[Any]]:
-        """Give what to ORDER BY."""
+        """Return the ORDER BY expressions."""
         return [column.desc() if self.descending else column.asc() for column in self.columns]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Some rows of a list, and the key after which the next page begins; None where there is no more."""
+    """Rows of a list, and the key after which the next page begins; None on the last page."""
 
     rows: Sequence[RowMapping]
     next_key: tuple[Any, ...] | None
@@ -40,20 +40,20 @@ class Page:
 async def fetch_page(
     connection: AsyncConnection,
     query: Select[Any],
-    order: Order,
+    order: SortOrder,
     *,
     after: Sequence[Any] | None,
     limit: int,
 ) -> Page:
-    """Read the page that comes after a key, or the first; the query must select the order's columns."""
+    """Fetch the page after a key, or the first page; the query must select the columns of the order."""
     if after is not None:
         query = query.where(order.after(after))
     rows = (await connection.execute(query.order_by(*order.by).limit(limit + 1))).mappings().all()
-    return page_of(rows, order, limit)
+    return to_page(rows, order, limit)
 
 
-def page_of(rows: Sequence[RowMapping], order: Order, limit: int) -> Page:
-    """Cut sorted rows, of which there may be one more than the limit, to a page."""
+def to_page(rows: Sequence[RowMapping], order: SortOrder, limit: int) -> Page:
+    """Build a page from sorted rows; one row beyond the limit means that there is a next page."""
     kept = rows[:limit]
     last = tuple(kept[-1][column] for column in order.columns) if len(rows) > limit else None
     return Page(rows=kept, next_key=last)

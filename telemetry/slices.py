@@ -1,7 +1,7 @@
-"""Long computations in slices, between which everything else that the event loop has to do gets its turn.
+"""Run long computations in short slices, and let the event loop do other work in between.
 
-Not in threads: one of them would keep the event loop waiting for five milliseconds at every turn (the interpreter's
-switch interval), and the loop has many turns.
+Threads would be worse: a thread that computes holds the event loop up for five milliseconds at every turn (the
+interpreter's switch interval), and the loop has many turns.
 """
 
 import asyncio
@@ -14,25 +14,25 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 SLICE_S = 0.0005
-PATIENCE_S = 0.005
-"""How long at the most one slice of what can wait waits for what cannot."""
+MAX_DEFERRAL_S = 0.005
+"""How long a slice that can wait is held back, at most, while urgent computations run."""
 _TURNS = 3
-"""In the first, what has arrived is read; in the second, whoever waited for it goes on; in the third, whom that wakes."""
+"""The first turn reads what has arrived, the second resumes whoever waited for it, the third whomever that wakes."""
 
 can_wait: ContextVar[bool] = ContextVar("can_wait", default=False)
-"""Whether a task works on what happened hours ago: set by it, and true for all that it calls."""
+"""Whether the current task works on old data, such as an upload after a flight. Inherited by what it calls."""
 
 
 class _Urgent:
-    """How many computations are going on that cannot wait."""
+    """Counts the running computations that cannot wait."""
 
     count = 0
 
 
 async def in_slices(work: Callable[[A], B], items: Sequence[A]) -> list[B]:
-    """Give what `work` makes of each item, letting others run whenever SLICE_S seconds have passed.
+    """Return `work(item)` for each item, and yield to the event loop after every SLICE_S seconds.
 
-    What can wait has no slice while anything is computed that cannot, or at least a few.
+    A computation that can wait is held back between its slices while urgent ones run, up to MAX_DEFERRAL_S.
     """
     waits = can_wait.get()
     done, pause_at = [], monotonic() + SLICE_S
@@ -41,15 +41,15 @@ async def in_slices(work: Callable[[A], B], items: Sequence[A]) -> list[B]:
         for item in items:
             done.append(work(item))
             if monotonic() > pause_at:
-                await (_wait() if waits else asyncio.sleep(0))
+                await (_defer() if waits else asyncio.sleep(0))
                 pause_at = monotonic() + SLICE_S
     finally:
         _Urgent.count -= not waits
     return done
 
 
-async def _wait() -> None:
-    until = monotonic() + PATIENCE_S
+async def _defer() -> None:
+    until = monotonic() + MAX_DEFERRAL_S
     for _ in range(_TURNS):
         await asyncio.sleep(0)
     while _Urgent.count and monotonic() < until:  # noqa: ASYNC110 -- what it waits for runs in these turns

@@ -1,4 +1,4 @@
-"""The tables of telemetry and of the registry, and the one MetaData that all tables share."""
+"""The tables of telemetry and the registry, and the MetaData that all tables of the service share."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ metadata = MetaData(
 
 Instant = TIMESTAMP(timezone=True)
 Identifier = Text(collation="C")
-"""Ids are compared byte by byte: faster than by language, and the same on every server."""
+"""Ids are compared byte by byte, which is faster than by language and the same on every server."""
 
 organizations = Table(
     "organizations",
@@ -45,8 +45,8 @@ organizations = Table(
 )
 
 
-def described() -> list[Column[Any]]:
-    """Give the columns of what people describe and describe anew: which description it is, when it was made, by whom."""
+def revisioned_columns() -> list[Column[Any]]:
+    """Return the common columns of tables with revisions: a note, the revision, and when and by whom it was made."""
     return [
         Column("note", Text),
         Column("revision", Integer, nullable=False, server_default="1"),
@@ -56,8 +56,8 @@ def described() -> list[Column[Any]]:
     ]
 
 
-def revisions_of(table: Table, noun: str) -> Table:
-    """Give the table that keeps every state a row of `table` was ever in."""
+def revisions_table(table: Table, noun: str) -> Table:
+    """Return the table that stores every revision of the rows of `table`, whose key is `<noun>_id`."""
     key = f"{noun}_id"
     return Table(
         f"{noun}_revisions",
@@ -98,7 +98,7 @@ dewars = Table(
     Column("updated_by", Text, comment="a key's name; null: registered before that was kept"),
 )
 
-dewar_revisions = revisions_of(dewars, "dewar")
+dewar_revisions = revisions_table(dewars, "dewar")
 
 dewar_charges = Table(
     "dewar_charges",
@@ -136,10 +136,10 @@ sites = Table(
     Column("stores", ARRAY(Text), comment="bands; null: not known"),
     Column("receiving_hours", JSONB(none_as_null=True), comment="null: always open"),
     Column("contacts", JSONB, nullable=False, server_default="[]"),
-    *described(),
+    *revisioned_columns(),
 )
 
-site_revisions = revisions_of(sites, "site")
+site_revisions = revisions_table(sites, "site")
 
 products = Table(
     "products",
@@ -150,10 +150,10 @@ products = Table(
     Column("band", Text, nullable=False),
     Column("plan", JSONB, nullable=False, comment="every limit and time of the plan, resolved"),
     Column("use_within_h", Double, comment="from pack-out to use"),
-    *described(),
+    *revisioned_columns(),
 )
 
-product_revisions = revisions_of(products, "product")
+product_revisions = revisions_table(products, "product")
 
 shipments = Table(
     "shipments",

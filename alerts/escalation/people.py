@@ -7,7 +7,7 @@ from datetime import datetime
 from alerts.escalation.policy import CONTACT_PREFIX, RANK, Channel, Role
 from alerts.model import Instant, Severity, to_datetime, to_instant
 from telemetry.actor import Actor
-from telemetry.registry.hours import ReceivingHours
+from telemetry.registry.receiving_hours import ReceivingHours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

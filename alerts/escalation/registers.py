@@ -17,26 +17,26 @@ from alerts.escalation.tables import (
     policy_revisions,
 )
 from alerts.tables import alerts, attention_marks, incidents
-from telemetry.paging import Order, Page, fetch_page
-from telemetry.registry.register import Register
+from telemetry.paging import Page, SortOrder, fetch_page
+from telemetry.registry.revisioned_table import RevisionedTable
 from telemetry.tables import shipments
 
 ATTEND_CHANNEL = "dewarwatch_attend"
 
-CONTACTS = Register(
+CONTACTS = RevisionedTable(
     table=contacts,
     revisions=contact_revisions,
     key=contacts.c.contact_id,
-    mentions=(contacts.c.contact_id, contacts.c.name, contacts.c.organization),
+    searched=(contacts.c.contact_id, contacts.c.name, contacts.c.organization),
 )
-POLICIES = Register(
+POLICIES = RevisionedTable(
     table=policies,
     revisions=policy_revisions,
     key=policies.c.policy_id,
-    mentions=(policies.c.policy_id, policies.c.organization, policies.c.origin, policies.c.destination),
+    searched=(policies.c.policy_id, policies.c.organization, policies.c.origin, policies.c.destination),
 )
-HANDOVER_ORDER = Order(columns=(handovers.c.at, handovers.c.recorded_at, handovers.c.id))
-NOTIFICATION_ORDER = Order(columns=(notifications.c.decided_at, notifications.c.id), descending=True)
+HANDOVER_ORDER = SortOrder(columns=(handovers.c.at, handovers.c.recorded_at, handovers.c.id))
+NOTIFICATION_ORDER = SortOrder(columns=(notifications.c.decided_at, notifications.c.id), descending=True)
 
 
 async def look_again(connection: AsyncConnection, shipment_id: str | None = None) -> None:

@@ -8,8 +8,8 @@ import orjson
 from alerts.escalation.people import Contact, Way, folded
 from alerts.escalation.policy import Channel, Flood, Policy, Step, TellDestination
 from alerts.model import Severity
-from telemetry.registry.hours import receiving_hours
-from telemetry.registry.places import is_meant
+from telemetry.registry.places import may_refer_to
+from telemetry.registry.receiving_hours import parse_receiving_hours
 
 
 def contact_from_row(row: Any) -> Contact:
@@ -21,7 +21,7 @@ def contact_from_row(row: Any) -> Contact:
         parties=frozenset(map(folded, row["parties"])),
         places=frozenset(row["places"]),
         timezone=row["timezone"],
-        hours=receiving_hours(row["timezone"], _json(row["office_hours"])),
+        hours=parse_receiving_hours(row["timezone"], _json(row["office_hours"])),
         ways=tuple(_way(one) for one in _json(row["channels"])),
         fallback=row["fallback"],
         last_resort=row["last_resort"],
@@ -59,7 +59,7 @@ def policy_from_row(row: Any) -> Policy:
 
 def site_contacts(site: Any, organization: str | None) -> Iterator[Contact]:
     """Read the e-mail contacts that a site is registered with, for sites that no registered contact stands for."""
-    if not is_meant(site["organization"], organization):
+    if not may_refer_to(site["organization"], organization):
         return
     for number, one in enumerate(_json(site["contacts"]), start=1):
         if one.get("email"):
@@ -68,7 +68,7 @@ def site_contacts(site: Any, organization: str | None) -> Iterator[Contact]:
                 name=f"{one['name']}, {site['name']}",
                 places=frozenset({site["site_id"]}),
                 timezone=site["timezone"],
-                hours=receiving_hours(site["timezone"], _json(site["receiving_hours"])),
+                hours=parse_receiving_hours(site["timezone"], _json(site["receiving_hours"])),
                 ways=(Way(channel=Channel.EMAIL, address=one["email"]),),
             )
 

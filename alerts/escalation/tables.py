@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from telemetry.tables import Identifier, Instant, described, metadata, revisions_of
+from telemetry.tables import Identifier, Instant, metadata, revisioned_columns, revisions_table
 
 contacts = Table(
     "contacts",
@@ -54,10 +54,10 @@ contacts = Table(
         comment="is told of what nobody else can be told of",
     ),
     Column("active", Boolean, nullable=False, server_default=text("true")),
-    *described(),
+    *revisioned_columns(),
 )
 
-contact_revisions = revisions_of(contacts, "contact")
+contact_revisions = revisions_table(contacts, "contact")
 
 policies = Table(
     "policies",
@@ -92,10 +92,10 @@ policies = Table(
         comment="least severity of which those who were asked are told who is on it; null: never",
     ),
     Column("active", Boolean, nullable=False, server_default=text("true")),
-    *described(),
+    *revisioned_columns(),
 )
 
-policy_revisions = revisions_of(policies, "policy")
+policy_revisions = revisions_table(policies, "policy")
 
 handovers = Table(
     "handovers",

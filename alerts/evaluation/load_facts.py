@@ -21,8 +21,8 @@ from alerts.rules.facts import Charge, Dewar, Facts, Leg
 from alerts.rules.place import Place
 from alerts.triage.rows import StoredRow, optional_instant
 from alerts.work.bulk import Connection
-from telemetry.registry.hours import receiving_hours
-from telemetry.registry.places import is_meant
+from telemetry.registry.places import may_refer_to
+from telemetry.registry.receiving_hours import parse_receiving_hours
 
 LOAD_SHIPMENTS: Final = f"""
 SELECT s.shipment_id, s.organization, s.drill, s.plan::text AS plan, s.plan_revision, s.departed_at, s.delivered_at, s.cancelled_at,
@@ -148,7 +148,7 @@ def _named_places(shipment: StoredRow) -> set[str]:
 def _place(name: str, shipment: StoredRow, context: Context) -> Place:
     """Return the place that a shipment names: its own or a shared site, an airport, or one without position."""
     site = context.sites.get(name)
-    if site is not None and is_meant(site["organization"], shipment["organization"]):
+    if site is not None and may_refer_to(site["organization"], shipment["organization"]):
         return _site(site["site"])
     return airports().get(name) or Place(name=name)
 
@@ -163,7 +163,7 @@ def _site(stored: str) -> Place:
         radius_m=row["radius_m"],
         airport=row["kind"] == "airport",
         stores=None if row["stores"] is None else frozenset(row["stores"]),
-        hours=receiving_hours(row["timezone"], row["receiving_hours"]),
+        hours=parse_receiving_hours(row["timezone"], row["receiving_hours"]),
     )
 
 

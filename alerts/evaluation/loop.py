@@ -22,11 +22,11 @@ from alerts.triage.store import lock_unchanged
 from alerts.work.bulk import Connection
 from alerts.work.pacing import Pace
 from alerts.work.wakeup import Wakeup, first_of, outlast
+from telemetry.evaluation_marks import EVALUATE_CHANNEL
 from telemetry.slices import can_wait
 
 log = structlog.get_logger(__name__)
 
-EVALUATE_CHANNEL = "dewarwatch_evaluate"
 POLL_S = 1.0
 LEAST_WAIT_S = 0.02
 """What is overdue and cannot be claimed is in another evaluator's hands: looking again at once only costs."""

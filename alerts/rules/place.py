@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from telemetry.registry.hours import ReceivingHours
+from telemetry.registry.receiving_hours import ReceivingHours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from alerts.tables import alert_comments, alert_revisions, alerts, incident_revi
 from alerts.triage.alert import AlertState
 from alerts.triage.store import Rows
 from alerts.views.as_of import FindingFilter, filtered, revisions_of, rows_then
-from telemetry.paging import Order, Page, fetch_page
+from telemetry.paging import Page, SortOrder, fetch_page
 from telemetry.tables import shipments
 
 
@@ -24,8 +24,8 @@ def alerts_known(as_of: datetime | None) -> FromClause:
     return then.where(alerts.c.raised_at <= as_of).subquery("alerts_then")
 
 
-def _alert_order(known: FromClause) -> Order:
-    return Order(columns=(known.c.raised_at, known.c.id), descending=True)
+def _alert_order(known: FromClause) -> SortOrder:
+    return SortOrder(columns=(known.c.raised_at, known.c.id), descending=True)
 
 
 ALERT_ORDER = _alert_order(alerts)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.tables import excursion_revisions, excursions
 from alerts.triage.store import Rows, with_shipment
 from alerts.views.as_of import FindingFilter, filtered, revisions_of, rows_then
-from telemetry.paging import Order, Page, fetch_page
+from telemetry.paging import Page, SortOrder, fetch_page
 
 
 def excursions_known(as_of: datetime | None) -> FromClause:
@@ -29,8 +29,8 @@ def excursions_known(as_of: datetime | None) -> FromClause:
     ).subquery("excursions_then")
 
 
-def _excursion_order(known: FromClause) -> Order:
-    return Order(columns=(known.c.start_at, known.c.id), descending=True)
+def _excursion_order(known: FromClause) -> SortOrder:
+    return SortOrder(columns=(known.c.start_at, known.c.id), descending=True)
 
 
 EXCURSION_ORDER = _excursion_order(excursions)

@@ -11,12 +11,12 @@ from alerts.excursions.load_readings import ReadingRange, load_readings
 from alerts.excursions.plan import Plan
 from alerts.model import Window, to_instant
 from alerts.views.figures import DeviceSummary
-from telemetry.registry import revisions
+from telemetry.registry import shipment_revisions
 
 
 async def summarize(connection: AsyncConnection, shipment_id: str, as_of: datetime) -> list[DeviceSummary]:
     """Return the figures of each logger on the shipment then, by device id; none before departure."""
-    shipment = await revisions.known(connection, shipment_id, as_of)
+    shipment = await shipment_revisions.get_as_of(connection, shipment_id, as_of)
     window = None if shipment is None else window_of(shipment)
     if shipment is None or window is None:
         return []

@@ -27,7 +27,7 @@ from alerts.escalation.tables import escalations
 from alerts.tables import alerts, incident_revisions, incidents
 from alerts.triage.alert import AlertState
 from alerts.views.alerts import alerts_known, alerts_with_shipment
-from telemetry.paging import Order, Page, fetch_page
+from telemetry.paging import Page, SortOrder, fetch_page
 from telemetry.tables import shipments
 
 
@@ -44,9 +44,9 @@ class IncidentFilter:
     """Owner of one of its open alerts."""
 
 
-def order(known: FromClause) -> Order:
+def order(known: FromClause) -> SortOrder:
     """Return the order of lists: the latest opened first."""
-    return Order(columns=(known.c.opened_at, known.c.id), descending=True)
+    return SortOrder(columns=(known.c.opened_at, known.c.id), descending=True)
 
 
 ORDER = order(incidents)

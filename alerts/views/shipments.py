@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.views.health import health, open_excursions, worst_severity
 from telemetry.paging import Page, fetch_page
-from telemetry.registry.places import is_meant, places_of
+from telemetry.registry.places import may_refer_to, places_of
 from telemetry.registry.shipments import ORDER, devices_on
-from telemetry.registry.sites import named
+from telemetry.registry.sites import find_sites
 from telemetry.tables import device_assignments, shipments
 
 
@@ -90,7 +90,7 @@ async def shipment(
 async def _seen(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[SeenShipment]:
     devices = await devices_on(connection, [row["shipment_id"] for row in rows])
     places = [places_of(row) for row in rows]
-    sites = await named(connection, set().union(*places))
+    sites = await find_sites(connection, set().union(*places))
     return [
         SeenShipment(row=row, devices=devices[row["shipment_id"]], sites=_meant(row, sites, mentioned))
         for row, mentioned in zip(rows, places, strict=True)
@@ -103,7 +103,7 @@ def _meant(
     return {
         place: sites[place]
         for place in sorted(places)
-        if place in sites and is_meant(sites[place]["organization"], shipment["organization"])
+        if place in sites and may_refer_to(sites[place]["organization"], shipment["organization"])
     }
 
 

@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.webhooks import message
 from alerts.webhooks.endpoints import wake
 from alerts.webhooks.tables import webhook_attempts, webhook_deliveries, webhook_messages, webhooks
-from telemetry.paging import Order, Page, fetch_page
+from telemetry.paging import Page, SortOrder, fetch_page
 
 _D, _M = webhook_deliveries.c, webhook_messages.c
-ORDER: Final = Order(columns=(_D.created_at, _D.id), descending=True)
+ORDER: Final = SortOrder(columns=(_D.created_at, _D.id), descending=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

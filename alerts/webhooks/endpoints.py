@@ -14,9 +14,9 @@ from alerts.webhooks.fanout import DELIVERIES_CHANNEL
 from alerts.webhooks.message import SECRET_BYTES, SECRET_PREFIX
 from alerts.webhooks.tables import webhook_deliveries, webhooks
 from telemetry.actor import Actor
-from telemetry.paging import Order, Page, fetch_page
+from telemetry.paging import Page, SortOrder, fetch_page
 
-ORDER: Final = Order(columns=(webhooks.c.created_at, webhooks.c.id), descending=True)
+ORDER: Final = SortOrder(columns=(webhooks.c.created_at, webhooks.c.id), descending=True)
 OVERLAP: Final = timedelta(hours=24)
 """How long the previous secret signs as well."""
 MOST_OF_ONE: Final = 100

@@ -22,7 +22,7 @@ from api.settings import DATABASE_HINT, Settings, SettingsError, required
 from api.use_cases import keys
 from migrations.upgrade import engine_for, upgrade
 from telemetry.actor import Actor, ActorKind
-from telemetry.server import UnfitServerError
+from telemetry.database_server import UnfitServerError
 
 log = structlog.get_logger(__name__)
 

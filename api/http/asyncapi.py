@@ -10,7 +10,7 @@ from api.http.openapi import without_titles
 from api.http.schemas.events import EVENTS, STREAM_ONLY, WEBHOOK_ONLY, Told
 from api.http.schemas.loggers import LoggerAck, LoggerStatus
 from api.http.schemas.readings import reading_schema
-from telemetry.ingest.decode import MAX_READINGS, TOPICS
+from telemetry.ingest.decode import MAX_READINGS, TOPIC_PREFIX
 from telemetry.model import DEVICE_ID
 
 Object = dict[str, Any]
@@ -152,7 +152,7 @@ _SERVERS: Object = {
 
 def _topic(name: str, title: str, description: str) -> Object:
     return {
-        "address": f"{TOPICS}{{device_id}}/{name}",
+        "address": f"{TOPIC_PREFIX}{{device_id}}/{name}",
         "servers": [{"$ref": "#/servers/broker"}],
         "title": title,
         "description": description,

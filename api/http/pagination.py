@@ -12,7 +12,7 @@ from fastapi import Query
 
 from api.http.problems import invalid
 from api.http.schemas.fields import ListOf, T, parse_time
-from telemetry.paging import Order, Page
+from telemetry.paging import Page, SortOrder
 
 Limit = Annotated[int, Query(ge=1, le=500, description="How many items a page holds at most.")]
 Cursor = Annotated[
@@ -28,7 +28,7 @@ def write_cursor(key: Sequence[Any]) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(plain)).rstrip(b"=").decode()
 
 
-def read_cursor(cursor: str | None, order: Order) -> list[Any] | None:
+def read_cursor(cursor: str | None, order: SortOrder) -> list[Any] | None:
     """Read a text that `write_cursor` returned for a list of this order; raise Problem 422 for anything else."""
     if cursor is None:
         return None

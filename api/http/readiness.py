@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.http.services import Probe, Services
 from migrations.upgrade import head
-from telemetry.server import inspect
+from telemetry.database_server import inspect_server
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ async def database(engine: AsyncEngine) -> Probe:
         )
         raw = await connection.get_raw_connection()
         assert raw.driver_connection is not None
-        server = await inspect(raw.driver_connection)
+        server = await inspect_server(raw.driver_connection)
     detail = {
         "level": server.level,
         "postgresql": server.postgresql,

@@ -16,10 +16,10 @@ from api.identity.access import Principal
 from api.identity.permissions import KeyRole
 from api.identity.tables import api_keys
 from telemetry.actor import Actor
-from telemetry.paging import Order, Page, fetch_page
+from telemetry.paging import Page, SortOrder, fetch_page
 from telemetry.registry import organizations
 
-ORDER = Order(columns=(api_keys.c.created_at, api_keys.c.id), descending=True)
+ORDER = SortOrder(columns=(api_keys.c.created_at, api_keys.c.id), descending=True)
 USE_NOTED_EVERY = timedelta(minutes=5)
 
 

@@ -31,7 +31,7 @@ class NewContact:
     parties: Sequence[str] = ()
     places: Sequence[str] = ()
     office_hours: Mapping[str, Any] | None = None
-    """As `telemetry.registry.hours` reads them; None: always there."""
+    """As `telemetry.registry.receiving_hours` reads them; None: always there."""
     fallback: str | None = None
     """The contact to ask instead where this one is not there."""
     last_resort: bool = False

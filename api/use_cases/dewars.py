@@ -16,8 +16,9 @@ from api.identity.access import Principal, visible_shipments
 from api.refusals import Conflict, Invalid, NotFound
 from api.use_cases.moments import moment
 from api.use_cases.registering import DEWAR
+from telemetry import evaluation_marks
 from telemetry.actor import Actor
-from telemetry.registry import assignments, dewars
+from telemetry.registry import dewars
 from telemetry.tables import shipments
 
 
@@ -56,7 +57,7 @@ async def change(
     row = await DEWAR.lock(connection, caller, dewar_id)
     changed = await DEWAR.change(connection, row, changes, seen=seen, actor=actor, reason=reason)
     if changed["revision"] != row["revision"]:
-        await assignments.mark_under_way(connection, shipments.c.dewar_id == dewar_id, now)
+        await evaluation_marks.mark_active(connection, shipments.c.dewar_id == dewar_id, now)
     return changed
 
 
@@ -79,7 +80,7 @@ async def charge(
     _not_overfull(dewar, ln2_kg)
     recorded, is_new = await dewars.charge(connection, dewar_id, at=at, ln2_kg=ln2_kg, actor=actor)
     if is_new:
-        await assignments.mark_under_way(connection, shipments.c.dewar_id == dewar_id, at)
+        await evaluation_marks.mark_active(connection, shipments.c.dewar_id == dewar_id, at)
     if recorded["withdrawn"]:
         raise Conflict(
             f"The charge of {dewar_id} at {rfc3339(at)} was withdrawn: correct it, with withdrawn false."
@@ -113,7 +114,7 @@ async def correct_charge(
         raise NotFound(f"charge of {dewar_id} at", rfc3339(charged_at))
     corrected, is_changed = found
     if is_changed:
-        await assignments.mark_under_way(connection, shipments.c.dewar_id == dewar_id, charged_at)
+        await evaluation_marks.mark_active(connection, shipments.c.dewar_id == dewar_id, charged_at)
     return corrected
 
 

@@ -11,7 +11,7 @@ from alerts.excursions.plan import Band, Plan, PlanRefused, changed_plan, make_p
 from alerts.rules.registry import refusal
 from api.identity.access import Principal, reach_of
 from api.refusals import Invalid
-from telemetry.registry.places import is_meant
+from telemetry.registry.places import may_refer_to
 from telemetry.registry.products import PRODUCTS
 from telemetry.tables import products
 
@@ -24,7 +24,7 @@ async def product_of(
         return None
     visible = reach_of(caller, "products.read").entries(products.c.organization)
     product = await PRODUCTS.get(connection, product_id, visible)
-    if product is None or not is_meant(product["organization"], organization):
+    if product is None or not may_refer_to(product["organization"], organization):
         raise Invalid("product_id", f"names no product that is registered: {product_id}")
     return product
 

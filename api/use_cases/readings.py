@@ -10,11 +10,12 @@ from api.identity.access import Principal, visible_shipments
 from api.identity.permissions import KeyRole
 from api.refusals import Invalid, TooLarge, Unavailable, Unreadable
 from telemetry.actor import Actor
-from telemetry.ingest.decode import MAX_READINGS, oversized, parse
-from telemetry.ingest.examine import Examined, named_device
-from telemetry.ingest.pipeline import HTTP_PATIENCE_S, Ingest, MessageOutcome, StorageAwayError
-from telemetry.model import Message, RefusalReason, Refused, Source
-from telemetry.registry.assignments import devices_of
+from telemetry.ingest.decode import MAX_READINGS, check_size, parse_json
+from telemetry.ingest.pipeline import HTTP_TIMEOUT_S, Ingest, MessageOutcome
+from telemetry.ingest.retry import StorageUnavailableError
+from telemetry.ingest.validate_message import ValidatedMessage, named_device
+from telemetry.model import RawMessage, Refusal, RefusalReason, Source
+from telemetry.registry.assignments import assigned_devices
 
 
 async def send(
@@ -25,22 +26,24 @@ async def send(
     Returned once all is stored, in transactions of its own; the same again changes nothing. A payload that is refused
     as a whole is kept as evidence, like a message of a logger that nobody can read.
     """
-    parsed = parse(payload)
+    parsed = parse_json(payload)
     try:
-        raws = [] if isinstance(parsed, Refused) else _readings(parsed[0])
-        refused = parsed if isinstance(parsed, Refused) else oversized(payload, len(raws))
+        raws = [] if isinstance(parsed, Refusal) else _readings(parsed[0])
+        refused = parsed if isinstance(parsed, Refusal) else check_size(payload, len(raws))
         if refused is not None:
-            message = Message(source=Source.HTTP, origin=actor.name, payload=payload, received_at=now)
-            await ingest.commit([Examined(message, refused=[refused])], patience_s=HTTP_PATIENCE_S)
+            message = RawMessage(source=Source.HTTP, origin=actor.name, payload=payload, received_at=now)
+            await ingest.commit_messages(
+                [ValidatedMessage(message, refusals=[refused])], timeout_s=HTTP_TIMEOUT_S
+            )
             raise _whole(refused)
-        return await ingest.store_readings(
+        return await ingest.store_http_readings(
             raws,
             payload=payload,
             caller=actor.name,
             received_at=now,
             allowed=await _allowed(engine, caller, raws),
         )
-    except StorageAwayError:
+    except StorageUnavailableError:
         raise Unavailable(
             "The database cannot be reached right now; nothing is known to be stored."
         ) from None
@@ -58,7 +61,7 @@ def _readings(body: Any) -> list[Any]:
     return readings
 
 
-def _whole(refused: Refused) -> Unreadable | TooLarge:
+def _whole(refused: Refusal) -> Unreadable | TooLarge:
     text = f"The readings were not stored: {refused.detail}."
     return TooLarge(text) if refused.reason is RefusalReason.TOO_LARGE else Unreadable(text)
 
@@ -69,7 +72,7 @@ async def _allowed(engine: AsyncEngine, caller: Principal, raws: Sequence[Any]) 
         return lambda _: True
     named = {device_id for raw in raws if (device_id := named_device(raw))}
     async with engine.connect() as connection:
-        theirs = await devices_of(connection, named, visible_shipments(caller))
+        theirs = await assigned_devices(connection, named, visible_shipments(caller))
     if caller.role is KeyRole.DEVICE:
         theirs |= caller.device_ids or frozenset()
     return theirs.__contains__

@@ -15,7 +15,7 @@ from telemetry.paging import Page
 from telemetry.registry import organizations
 from telemetry.registry.dewars import DEWARS
 from telemetry.registry.products import PRODUCTS
-from telemetry.registry.register import Register
+from telemetry.registry.revisioned_table import RevisionedTable
 from telemetry.registry.sites import SITES
 
 
@@ -24,7 +24,7 @@ class Noun:
     """What is registered, by its name in sentences and its register."""
 
     name: str
-    register: Register
+    register: RevisionedTable
     read: str
     """The action of reading them, whose scope says which of them a caller sees."""
 

@@ -12,10 +12,11 @@ from alerts.wording import rfc3339
 from api.identity.access import Principal, visible_shipments
 from api.refusals import Conflict, Invalid, NotFound
 from api.use_cases.shipment_data import shipment_data
+from telemetry import evaluation_marks
 from telemetry.actor import Actor
-from telemetry.registry import assignments, revisions, shipments
-from telemetry.registry.assignments import Occupied, Unregistered
-from telemetry.registry.revisions import Step
+from telemetry.registry import shipment_revisions, shipments
+from telemetry.registry.assignments import DeviceOccupied, UnregisteredDevices
+from telemetry.registry.shipment_revisions import ShipmentStep
 
 _RECORDED: Mapping[str, str] = {
     "planned": "it has not departed yet",
@@ -45,12 +46,12 @@ def stop_unless(row: RowMapping, statuses: set[str], step: str) -> None:
 
 
 async def stop_if_not_free(
-    connection: AsyncConnection, caller: Principal, found: Unregistered | Occupied | None
+    connection: AsyncConnection, caller: Principal, found: UnregisteredDevices | DeviceOccupied | None
 ) -> None:
     """Refuse loggers that are not registered, or are on another shipment at that time."""
-    if isinstance(found, Unregistered):
+    if isinstance(found, UnregisteredDevices):
         raise Invalid("device_ids", f"names loggers that are not registered: {', '.join(found.device_ids)}")
-    if isinstance(found, Occupied):
+    if isinstance(found, DeviceOccupied):
         other = await shipments.get(connection, found.shipment_id, visible_shipments(caller))
         which = f"shipment {found.shipment_id}" if other else "a shipment of another organization"
         if found.ends_at is None:
@@ -63,15 +64,15 @@ async def stop_if_not_free(
 async def record(
     connection: AsyncConnection,
     row: RowMapping,
-    step: Step,
+    step: ShipmentStep,
     *,
     actor: Actor,
     dirty_from: datetime | None = None,
     reason: str | None = None,
 ) -> None:
     """Write down what a step has made of a shipment, and have it evaluated from the instant on that the step touches."""
-    await revisions.add(connection, row["shipment_id"], step=step, actor=actor, reason=reason)
-    await assignments.mark(connection, row["shipment_id"], dirty_from)
+    await shipment_revisions.add(connection, row["shipment_id"], step=step, actor=actor, reason=reason)
+    await evaluation_marks.mark(connection, row["shipment_id"], dirty_from)
 
 
 async def tell(connection: AsyncConnection, event: str, row: RowMapping, **more: Any) -> None:

@@ -23,7 +23,7 @@ from api.use_cases.moments import moment, not_ahead
 from api.use_cases.shipment_steps import locked, record, stop_if_not_free, stop_unless, tell
 from telemetry.actor import Actor
 from telemetry.registry import assignments, dewars, organizations, shipments
-from telemetry.registry.revisions import Step
+from telemetry.registry.shipment_revisions import ShipmentStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ async def create(
     )
     await stop_if_not_free(connection, caller, found)
     await connection.execute(insert(evaluations).values(shipment_id=new.shipment_id).on_conflict_do_nothing())
-    await record(connection, row, Step.CREATED, actor=actor)
+    await record(connection, row, ShipmentStep.CREATED, actor=actor)
     if new.departed_at is not None:
         await tell(connection, "shipment.departed", row)
 
@@ -140,7 +140,7 @@ async def depart(
     stop_unless(row, {"planned"}, "depart")
     await stop_if_not_free(connection, caller, await assignments.start_earlier(connection, shipment_id, at))
     row = await shipments.change(connection, shipment_id, departed_at=at)
-    await record(connection, row, Step.DEPARTED, actor=actor)
+    await record(connection, row, ShipmentStep.DEPARTED, actor=actor)
     await tell(connection, "shipment.departed", row)
 
 
@@ -162,7 +162,7 @@ async def deliver(
     _not_before_departure(row, at)
     await assignments.release(connection, shipment_id, at)
     row = await shipments.change(connection, shipment_id, delivered_at=at)
-    await record(connection, row, Step.DELIVERED, actor=actor, dirty_from=at)
+    await record(connection, row, ShipmentStep.DELIVERED, actor=actor, dirty_from=at)
     await registers.look_again(connection, shipment_id)  # somebody else holds it
     await tell(connection, "shipment.delivered", row)
 
@@ -185,7 +185,7 @@ async def cancel(
     _not_before_departure(row, at)
     await assignments.release(connection, shipment_id, None if row["departed_at"] is None else at)
     row = await shipments.change(connection, shipment_id, cancelled_at=at)
-    await record(connection, row, Step.CANCELLED, actor=actor, dirty_from=at)
+    await record(connection, row, ShipmentStep.CANCELLED, actor=actor, dirty_from=at)
 
 
 async def change_plan(
@@ -218,7 +218,7 @@ async def change_plan(
         plan=changed.to_json(),
         plan_revision=row["plan_revision"] + 1,
     )
-    await record(connection, row, Step.PLAN_CHANGED, actor=actor, reason=reason)
+    await record(connection, row, ShipmentStep.PLAN_CHANGED, actor=actor, reason=reason)
     await tell(connection, "shipment.plan_changed", row, reason=reason)
 
 
@@ -259,7 +259,7 @@ async def change_schedule(
     row = await shipments.change(
         connection, shipment_id, schedule_revision=row["schedule_revision"] + 1, **changed
     )
-    await record(connection, row, Step.SCHEDULE_CHANGED, actor=actor, dirty_from=now, reason=reason)
+    await record(connection, row, ShipmentStep.SCHEDULE_CHANGED, actor=actor, dirty_from=now, reason=reason)
     await tell(connection, "shipment.schedule_changed", row, reason=reason)
 
 

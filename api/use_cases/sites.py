@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.excursions.plan import Band
 from api.identity.access import Principal
 from api.use_cases.registering import SITE
+from telemetry import evaluation_marks
 from telemetry.actor import Actor
-from telemetry.registry import assignments
-from telemetry.registry.sites import names_place
+from telemetry.registry.sites import has_place
 
 RADIUS_M: Final = 1000.0
 AIRPORT_RADIUS_M: Final = 5000.0
@@ -39,7 +39,7 @@ class NewSite:
     stores: Sequence[Band] | None = None
     """The bands that it can store; None: not known."""
     receiving_hours: Mapping[str, Any] | None = None
-    """As `telemetry.registry.hours` reads them; None: it is always open."""
+    """As `telemetry.registry.receiving_hours` reads them; None: it is always open."""
     contacts: Sequence[Mapping[str, Any]] = ()
     note: str | None = None
 
@@ -51,7 +51,7 @@ async def register(
     default = AIRPORT_RADIUS_M if new.kind == "airport" else RADIUS_M
     values = asdict(new) | {"radius_m": default if new.radius_m is None else new.radius_m}
     row = await SITE.add(connection, caller, values, actor=actor)
-    await assignments.mark_under_way(connection, names_place(new.site_id), now)
+    await evaluation_marks.mark_active(connection, has_place(new.site_id), now)
     return row
 
 
@@ -70,5 +70,5 @@ async def change(
     row = await SITE.lock(connection, caller, site_id)
     changed = await SITE.change(connection, row, changes, seen=seen, actor=actor, reason=reason)
     if changed["revision"] != row["revision"]:
-        await assignments.mark_under_way(connection, names_place(site_id), now)
+        await evaluation_marks.mark_active(connection, has_place(site_id), now)
     return changed

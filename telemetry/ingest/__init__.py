@@ -1,1 +1,1 @@
-"""From bytes to stored readings: decode, validate, store, answer."""
+"""The ingest pipeline: decode, validate, store, acknowledge."""

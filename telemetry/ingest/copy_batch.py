@@ -1,4 +1,4 @@
-"""Pure: a batch of which all readings are thought to be new, made ready for COPY."""
+"""Pure: a batch whose readings are all expected to be new, encoded for COPY."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -8,161 +8,184 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry.ingest.batch import Arrays, arrays, json_text, numbers, sequences, states
-from telemetry.ingest.columns import Block, Columns, microseconds
-from telemetry.ingest.copy_format import Copy, Rows, copy, device_ids, kind
-from telemetry.ingest.examine import Examined, Parcel
+from telemetry.ingest.copy_format import CopyData, CopyRows, array_type, encode_copy, encode_device_ids
+from telemetry.ingest.insert_batch import (
+    ArrayTexts,
+    encode_arrays,
+    encode_json,
+    sequence_numbers,
+    sequence_rows,
+    state_rows,
+)
+from telemetry.ingest.validate_columns import (
+    FieldGroup,
+    Indices,
+    Mask,
+    Microseconds,
+    ReadingColumns,
+    to_microseconds,
+)
+from telemetry.ingest.validate_message import ParsedMessage, ValidatedMessage
 from telemetry.model import Reading, Source
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_PLAIN = [
-    (place, name)
-    for place, name in enumerate(Reading._fields)
+_VALUE_FIELDS = [
+    (position, name)
+    for position, name in enumerate(Reading._fields)
     if name not in {"device_id", "measured_at", "extra"}
 ]
 
 
-class Fresh(NamedTuple):
-    """What one transaction stores, if none of its readings is there yet."""
+class CopyBatch(NamedTuple):
+    """What one transaction stores by COPY, provided that none of its readings is stored already."""
 
-    examined: Sequence[Examined | Parcel]
-    """Messages in the order of receipt; all that is in a parcel is good."""
+    messages: Sequence[ValidatedMessage | ParsedMessage]
+    """In the order of receipt; all readings of a ParsedMessage are valid."""
     source: Source
     size: int
-    """How many readings it has."""
+    """The number of readings."""
     newest: datetime
-    """When the latest of them was measured."""
-    states: Arrays
-    """As in Batch."""
-    copy: Copy
-    touched: Arrays
-    """Of each device its id, and its earliest and latest reading."""
-    sequences: Arrays
-    """As in Batch."""
+    """The time of measurement of the newest reading."""
+    states: ArrayTexts
+    """As in InsertBatch."""
+    copy: CopyData
+    spans: ArrayTexts
+    """For each device: its id, and when its earliest and its latest reading were measured."""
+    sequences: ArrayTexts
+    """As in InsertBatch."""
 
 
-class _Newest(NamedTuple):
-    """Of each device that good parcels came from, by its id."""
+class _DeviceSummary(NamedTuple):
+    """What the device states and the spans need of the valid messages of a chunk."""
 
     readings: Sequence[Reading]
-    """Its newest, and its newest with a position."""
+    """The newest reading of each device, and its newest with a position."""
     spans: Sequence[tuple[str, datetime, datetime]]
-    """Its id, and when its earliest and its latest reading were measured."""
+    """Device id, and when its earliest and its latest reading were measured."""
 
 
-def prepare_fresh(taken: Sequence[Examined | Parcel], judged: Sequence[Columns] = ()) -> Fresh:
-    """Put messages of one source together, with one reading at least; `judged` has those of the parcels."""
-    examined = [one for one in taken if isinstance(one, Examined)]
-    singly = [(reading, one.message.received_at) for one in examined for reading in one.readings]
-    readings = [reading for reading, _ in singly]
-    source = taken[0].message.source
-    newest = [_newest(columns) for columns in judged]
-    spans = chain.from_iterable(one.spans for one in newest)
-    touched = _touched([*spans, *((r.device_id, r.measured_at, r.measured_at) for r in readings)])
-    heard = dict(_heard(taken))
-    statuses = [one.status for one in examined if one.status]
-    latest = chain.from_iterable(one.readings for one in newest)
-    lots = [_of_block(columns, block) for columns in judged for block in columns.blocks]
-    return Fresh(
-        examined=taken,
+def prepare_copy(
+    messages: Sequence[ValidatedMessage | ParsedMessage], chunks: Sequence[ReadingColumns] = ()
+) -> CopyBatch:
+    """Combine messages from one source, with at least one reading; `chunks` has the readings of the parsed ones."""
+    validated = [message for message in messages if isinstance(message, ValidatedMessage)]
+    arrivals = [(reading, one.message.received_at) for one in validated for reading in one.readings]
+    readings = [reading for reading, _ in arrivals]
+    source = messages[0].message.source
+    summaries = [_summarize(columns) for columns in chunks]
+    spans = _merge_spans(
+        [
+            *chain.from_iterable(summary.spans for summary in summaries),
+            *((reading.device_id, reading.measured_at, reading.measured_at) for reading in readings),
+        ]
+    )
+    heard = dict(_heard(messages))
+    statuses = [message.status for message in validated if message.status]
+    newest = chain.from_iterable(summary.readings for summary in summaries)
+    groups = [_group_rows(columns, group) for columns in chunks for group in columns.groups]
+    return CopyBatch(
+        messages=messages,
         source=source,
-        size=len(readings) + sum(len(lot.measured) for lot in lots),
-        newest=max(last for _, _, last in touched),
-        states=arrays(states([*latest, *readings], heard, statuses)),
-        copy=copy([*lots, *_of_readings(singly)], source),
-        touched=arrays(touched),
-        sequences=arrays(
-            [*chain.from_iterable(map(_ranges, judged)), *sequences(numbers(readings, examined))],
+        size=len(readings) + sum(len(group.measured) for group in groups),
+        newest=max(last for _, _, last in spans),
+        states=encode_arrays(state_rows([*newest, *readings], heard, statuses)),
+        copy=encode_copy([*groups, *_reading_rows(arrivals)], source),
+        spans=encode_arrays(spans),
+        sequences=encode_arrays(
+            [
+                *chain.from_iterable(map(_sequence_rows, chunks)),
+                *sequence_rows(sequence_numbers(readings, validated)),
+            ]
         ),
     )
 
 
-def _heard(taken: Sequence[Examined | Parcel]) -> Iterator[tuple[str, datetime]]:
-    for one in taken:
-        if isinstance(one, Parcel):
-            yield one.device_id, one.message.received_at
+def _heard(messages: Sequence[ValidatedMessage | ParsedMessage]) -> Iterator[tuple[str, datetime]]:
+    for message in messages:
+        if isinstance(message, ParsedMessage):
+            yield message.device_id, message.message.received_at
         else:
-            for reading in one.readings:
-                yield reading.device_id, one.message.received_at
+            for reading in message.readings:
+                yield reading.device_id, message.message.received_at
 
 
-def _touched(spans: Sequence[tuple[str, datetime, datetime]]) -> list[tuple[str, datetime, datetime]]:
-    touched: dict[str, tuple[datetime, datetime]] = {}
+def _merge_spans(spans: Sequence[tuple[str, datetime, datetime]]) -> list[tuple[str, datetime, datetime]]:
+    merged: dict[str, tuple[datetime, datetime]] = {}
     for device_id, first, last in spans:
-        known = touched.get(device_id)
-        touched[device_id] = (min(first, known[0]), max(last, known[1])) if known else (first, last)
-    return [(device_id, first, last) for device_id, (first, last) in sorted(touched.items())]
+        known = merged.get(device_id)
+        merged[device_id] = (min(first, known[0]), max(last, known[1])) if known else (first, last)
+    return [(device_id, first, last) for device_id, (first, last) in sorted(merged.items())]
 
 
-def _newest(columns: Columns) -> _Newest:
-    ids, codes = _devices(columns)
-    rows = np.flatnonzero(columns.good[columns.owner])
+def _summarize(columns: ReadingColumns) -> _DeviceSummary:
+    ids, codes = _device_codes(columns)
+    rows = np.flatnonzero(columns.valid[columns.owner])
     devices = codes[columns.owner[rows]]
     order = np.lexsort((columns.measured[rows], devices))
     rows, devices = rows[order], devices[order]
-    placed = np.zeros(len(columns.owner), np.bool_)
-    for block in columns.blocks:
-        placed[block.rows] = "lat" in block.values
-    with_place = placed[rows]
-    chosen = {*_last_of_each(rows, devices), *_last_of_each(rows[with_place], devices[with_place])}
-    firsts, lasts = np.flatnonzero(_begins(devices)), np.flatnonzero(_ends(devices))
+    has_position = np.zeros(len(columns.owner), np.bool_)
+    for group in columns.groups:
+        has_position[group.rows] = "lat" in group.values
+    located = has_position[rows]
+    newest = {*_last_of_each(rows, devices), *_last_of_each(rows[located], devices[located])}
+    firsts, lasts = np.flatnonzero(_run_starts(devices)), np.flatnonzero(_run_ends(devices))
     spans = zip(
         devices[lasts].tolist(),
         columns.measured[rows[firsts]].tolist(),
         columns.measured[rows[lasts]].tolist(),
         strict=True,
     )
-    return _Newest(
-        [columns.reading(row) for row in sorted(chosen)],
-        [(ids[device], _instant(first), _instant(last)) for device, first, last in spans],
+    return _DeviceSummary(
+        [columns.reading(row) for row in sorted(newest)],
+        [(ids[device], _to_instant(first), _to_instant(last)) for device, first, last in spans],
     )
 
 
-def _devices(columns: Columns) -> tuple[list[str], NDArray[np.intp]]:
-    """Give the devices, and which of them each parcel came from."""
+def _device_codes(columns: ReadingColumns) -> tuple[list[str], Indices]:
+    """Return the distinct device ids, and for each message the index of its device among them."""
     numbered: dict[str, int] = {}
-    codes = [numbered.setdefault(parcel.device_id, len(numbered)) for parcel in columns.parcels]
+    codes = [numbered.setdefault(message.device_id, len(numbered)) for message in columns.messages]
     return list(numbered), np.array(codes)
 
 
-def _last_of_each(rows: NDArray[np.intp], devices: NDArray[np.intp]) -> list[int]:
-    last: list[int] = rows[_ends(devices)].tolist()
+def _last_of_each(rows: Indices, devices: Indices) -> list[int]:
+    last: list[int] = rows[_run_ends(devices)].tolist()
     return last
 
 
-def _begins(*keys: NDArray[Any]) -> NDArray[np.bool_]:
-    """Mark where values of sorted arrays begin."""
-    begins = np.zeros(len(keys[0]), np.bool_)
-    begins[:1] = True
+def _run_starts(*keys: NDArray[Any]) -> Mask:
+    """Mark where each run of equal keys starts, in sorted arrays."""
+    starts = np.zeros(len(keys[0]), np.bool_)
+    starts[:1] = True
     for key in keys:
-        begins[1:] |= key[1:] != key[:-1]
-    return begins
+        starts[1:] |= key[1:] != key[:-1]
+    return starts
 
 
-def _ends(devices: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _run_ends(devices: Indices) -> Mask:
     ends = np.ones(len(devices), np.bool_)
     ends[:-1] = devices[1:] != devices[:-1]
     return ends
 
 
-def _instant(microseconds_: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds_)
+def _to_instant(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def _ranges(columns: Columns) -> Iterator[tuple[str, int, int, int]]:
-    """Give device id, boot, first and last of consecutive numbers."""
-    ids, codes = _devices(columns)
-    for block in columns.blocks:
-        seqs = block.values.get("seq")
+def _sequence_rows(columns: ReadingColumns) -> Iterator[tuple[str, int, int, int]]:
+    """Yield device id, boot, and first and last of consecutive sequence numbers."""
+    ids, codes = _device_codes(columns)
+    for group in columns.groups:
+        seqs = group.values.get("seq")
         if seqs is None:
             continue
-        devices = codes[columns.owner[block.rows]]
-        boots = block.values.get("boot", np.zeros(len(seqs), np.int64))
+        devices = codes[columns.owner[group.rows]]
+        boots = group.values.get("boot", np.zeros(len(seqs), np.int64))
         order = np.lexsort((seqs, boots, devices))
         devices, boots, seqs = devices[order], boots[order], seqs[order]
-        begins = _begins(devices, boots)
-        begins[1:] |= seqs[1:] - seqs[:-1] > 1
-        firsts = np.flatnonzero(begins)
+        starts = _run_starts(devices, boots)
+        starts[1:] |= seqs[1:] - seqs[:-1] > 1
+        firsts = np.flatnonzero(starts)
         lasts = np.append(firsts[1:], len(seqs)) - 1
         for device, boot, first, last in zip(
             devices[firsts].tolist(),
@@ -174,37 +197,38 @@ def _ranges(columns: Columns) -> Iterator[tuple[str, int, int, int]]:
             yield ids[device], boot, first, last
 
 
-def _of_block(columns: Columns, block: Block) -> Rows:
-    owner = columns.owner[block.rows]
-    return Rows(
-        device_ids(parcel.device_id for parcel in columns.parcels)[owner],
-        columns.measured[block.rows],
+def _group_rows(columns: ReadingColumns, group: FieldGroup) -> CopyRows:
+    owner = columns.owner[group.rows]
+    return CopyRows(
+        encode_device_ids(message.device_id for message in columns.messages)[owner],
+        columns.measured[group.rows],
         columns.received[owner],
-        block.values,
+        group.values,
     )
 
 
-def _of_readings(singly: Sequence[tuple[Reading, datetime]]) -> Iterator[Rows]:
-    """Put readings together by the fields that they have."""
-    alike: dict[tuple[bool, ...], list[tuple[Reading, datetime]]] = {}
-    for one in singly:
-        alike.setdefault(tuple(value is None for value in one[0]), []).append(one)
-    for absent, those in alike.items():
-        fields = list(zip(*(reading for reading, _ in those), strict=True))
-        yield Rows(
-            device_ids(fields[0]),
+def _reading_rows(arrivals: Sequence[tuple[Reading, datetime]]) -> Iterator[CopyRows]:
+    """Group readings, each with its time of receipt, by the fields that they have."""
+    groups: dict[tuple[bool, ...], list[tuple[Reading, datetime]]] = {}
+    for arrival in arrivals:
+        groups.setdefault(tuple(value is None for value in arrival[0]), []).append(arrival)
+    for absent, members in groups.items():
+        fields = list(zip(*(reading for reading, _ in members), strict=True))
+        yield CopyRows(
+            encode_device_ids(fields[0]),
             _instants(fields[1]),
-            _instants([received_at for _, received_at in those]),
+            _instants([received_at for _, received_at in members]),
             {
                 name: np.array(
-                    _instants(fields[place]) if name == "flight_mode_until" else fields[place], kind(name)
+                    _instants(fields[position]) if name == "flight_mode_until" else fields[position],
+                    array_type(name),
                 )
-                for place, name in _PLAIN
-                if not absent[place]
+                for position, name in _VALUE_FIELDS
+                if not absent[position]
             },
-            None if absent[-1] else [json_text(extra).encode() for extra in fields[-1]],
+            None if absent[-1] else [encode_json(extra).encode() for extra in fields[-1]],
         )
 
 
-def _instants(column: Sequence[datetime]) -> NDArray[np.int64]:
-    return np.array([microseconds(instant) for instant in column], np.int64)
+def _instants(column: Sequence[datetime]) -> Microseconds:
+    return np.array([to_microseconds(instant) for instant in column], np.int64)

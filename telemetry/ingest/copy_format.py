@@ -1,22 +1,18 @@
-"""Pure: readings in the binary format of COPY (PostgreSQL documentation, "COPY", "Binary Format")."""
+"""Pure: encode readings in the binary format of COPY (PostgreSQL documentation, "COPY", "Binary Format")."""
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.char import (
-    str_len,
-)  # NumPy itself would load it at the first use, which is in the middle of the work
+from numpy.char import str_len
 from numpy.typing import NDArray
 
 from telemetry.model import Reading, Source
 
-# numpy.char is imported by name: through `np` it would be loaded at its first use, in the middle of the work, and so
-# would numpy.ma by np.unique; that took 40 ms.
-
-Array: TypeAlias = NDArray[Any]
+# numpy.char is imported by name, because `np.char` is loaded at its first use, in the middle of ingest, and np.unique
+# is avoided, because it loads numpy.ma likewise; that took 40 ms.
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = struct.pack(">h", -1)
@@ -24,73 +20,75 @@ _NULL = struct.pack(">i", -1)
 _TRUE = struct.pack(">ib", 1, 1)
 _JSONB_VERSION = b"\1"
 _FROM_1970_US = 946_684_800_000_000
-"""The server counts from the year 2000 on."""
-_ALWAYS = ("device_id", "measured_at", "received_at", "source", "probe_ok")
+"""Subtracted from instants: the server counts from the year 2000."""
+_REQUIRED = ("device_id", "measured_at", "received_at", "source", "probe_ok")
 _COLUMNS = ("device_id", "measured_at", "received_at", "source", *Reading._fields[2:])
-_LONGEST_ID = "S64"
-_INSTANTS = frozenset({"measured_at", "received_at", "flight_mode_until"})
-_BOOLS = frozenset({"probe_ok", "lid_open"})
-_COUNTERS = frozenset({"seq", "boot"})
+_ID_DTYPE = "S64"
+_INSTANT_FIELDS = frozenset({"measured_at", "received_at", "flight_mode_until"})
+_BOOL_FIELDS = frozenset({"probe_ok", "lid_open"})
+_COUNTER_FIELDS = frozenset({"seq", "boot"})
 
 
-class Rows(NamedTuple):
-    """Readings that have the same fields; instants are microseconds since 1970."""
+class CopyRows(NamedTuple):
+    """Readings that have the same fields, as columns; instants are microseconds since 1970."""
 
-    device_ids: Array
+    device_ids: NDArray[Any]
     """As bytes."""
-    measured: Array
-    received: Array
-    values: Mapping[str, Array]
-    """Those of all other fields that the readings have, but for `extra`."""
+    measured: NDArray[Any]
+    received: NDArray[Any]
+    values: Mapping[str, NDArray[Any]]
+    """The values of all other fields that the readings have, except `extra`."""
     extras: Sequence[bytes] | None = None
-    """`extra` as JSON, where they have it."""
+    """`extra` as JSON, if the readings have it."""
 
 
-class Copy(NamedTuple):
-    """What COPY is given."""
+class CopyData(NamedTuple):
+    """The columns and the data of a COPY."""
 
     columns: Sequence[str]
     data: bytes
 
 
-def kind(name: str) -> type[np.generic]:
-    """Give the type of the array that the values of a field are kept in."""
-    if name in _BOOLS:
+def array_type(name: str) -> type[np.generic]:
+    """Return the type of the array that holds the values of a field."""
+    if name in _BOOL_FIELDS:
         return np.bool_
-    return np.int64 if name in _COUNTERS or name in _INSTANTS else np.float64
+    return np.int64 if name in _COUNTER_FIELDS or name in _INSTANT_FIELDS else np.float64
 
 
-def device_ids(ids: Iterable[str]) -> Array:
-    """Write device ids as Rows has them."""
-    return np.array([device_id.encode() for device_id in ids], _LONGEST_ID)
+def encode_device_ids(ids: Iterable[str]) -> NDArray[Any]:
+    """Encode device ids as CopyRows has them."""
+    return np.array([device_id.encode() for device_id in ids], _ID_DTYPE)
 
 
-def copy(lots: Sequence[Rows], source: Source) -> Copy:
-    """Write all of them, with the columns that any of them has."""
-    there = {*_ALWAYS, *(name for rows in lots for name in rows.values)}
-    if any(rows.extras is not None for rows in lots):
-        there.add("extra")
-    columns = tuple(name for name in _COLUMNS if name in there)
-    parts = [part for rows in lots for part in _parts(rows, columns, source)]
-    return Copy(columns, b"".join([_HEADER, *parts, _TRAILER]))
+def encode_copy(groups: Sequence[CopyRows], source: Source) -> CopyData:
+    """Encode groups of readings, with the columns that any of them has."""
+    present = {*_REQUIRED, *(name for rows in groups for name in rows.values)}
+    if any(rows.extras is not None for rows in groups):
+        present.add("extra")
+    columns = tuple(name for name in _COLUMNS if name in present)
+    parts = [part for rows in groups for part in _encode_rows(rows, columns, source)]
+    return CopyData(columns, b"".join([_HEADER, *parts, _TRAILER]))
 
 
-def _parts(rows: Rows, columns: tuple[str, ...], source: Source) -> Iterable[bytes | bytearray]:
+def _encode_rows(rows: CopyRows, columns: tuple[str, ...], source: Source) -> Iterable[bytes | bytearray]:
     lengths = str_len(rows.device_ids)
     for length in np.flatnonzero(np.bincount(lengths)).tolist():
         chosen = lengths == length
-        written = _write(rows, slice(None) if chosen.all() else chosen, length, columns, source)
+        encoded = _encode_equal_rows(rows, slice(None) if chosen.all() else chosen, length, columns, source)
         if rows.extras is None:
-            yield written
+            yield encoded
         else:
-            size = len(written) // int(chosen.sum())
-            for place, row in enumerate(np.flatnonzero(chosen).tolist()):
-                yield written[place * size : (place + 1) * size]
-                yield _extra(rows.extras[row])
+            size = len(encoded) // int(chosen.sum())
+            for position, row in enumerate(np.flatnonzero(chosen).tolist()):
+                yield encoded[position * size : (position + 1) * size]
+                yield _encode_extra(rows.extras[row])
 
 
-def _write(rows: Rows, chosen: Any, id_length: int, columns: tuple[str, ...], source: Source) -> bytearray:
-    """Write rows, all of them as long, up to `extra` where they have it."""
+def _encode_equal_rows(
+    rows: CopyRows, chosen: Any, id_length: int, columns: tuple[str, ...], source: Source
+) -> bytearray:
+    """Encode rows that are equally long; those with `extra` end before its value."""
     filled = {
         "device_id": rows.device_ids[chosen],
         "measured_at": rows.measured[chosen] - _FROM_1970_US,
@@ -100,22 +98,24 @@ def _write(rows: Rows, chosen: Any, id_length: int, columns: tuple[str, ...], so
     if "flight_mode_until" in filled:
         filled["flight_mode_until"] = filled["flight_mode_until"] - _FROM_1970_US
     layout, blank = _layout(columns, frozenset(filled), id_length, source, has_extra=rows.extras is not None)
-    written = bytearray(blank) * len(filled["device_id"])
-    table = np.frombuffer(written, layout)
+    encoded = bytearray(blank) * len(filled["device_id"])
+    table = np.frombuffer(encoded, layout)
     for name, values in filled.items():
         table[name] = values
-    return written
+    return encoded
 
 
 @lru_cache(maxsize=256)
 def _layout(
     columns: tuple[str, ...], filled: frozenset[str], id_length: int, source: Source, *, has_extra: bool
 ) -> tuple[np.dtype[Any], bytes]:
-    """Give where the values stand in a row, and a row without them."""
+    """Return the offsets and formats of the values in a row, and a row with the values left blank."""
     formats, blank = {}, struct.pack(">h", len(columns))
     for name in columns:
         if name in filled:
-            format_ = f"S{id_length}" if name == "device_id" else np.dtype(kind(name)).newbyteorder(">").str
+            format_ = (
+                f"S{id_length}" if name == "device_id" else np.dtype(array_type(name)).newbyteorder(">").str
+            )
             size = np.dtype(format_).itemsize
             formats[name] = (format_, len(blank) + 4)
             blank += struct.pack(">i", size) + bytes(size)
@@ -136,5 +136,5 @@ def _layout(
     return layout, blank
 
 
-def _extra(json: bytes) -> bytes:
+def _encode_extra(json: bytes) -> bytes:
     return struct.pack(">i", len(json) + 1) + _JSONB_VERSION + json

@@ -1,8 +1,8 @@
-"""The writes of one batch, each one statement over arrays or one COPY, called in the order in which they stand here.
+"""The SQL writes of one batch: each is one statement over arrays, or one COPY, called in the order in this module.
 
-First the states of the devices, in the order of their ids: their rows are the locks. So two ingesters never wait
-for each other in a circle, and a reading is stored either before an assignment changes or after it, never beside
-it (see registry.assignments). Then the readings, with the marks that make shipments due for evaluation.
+The states of the devices come first, in the order of their ids, because their rows are the locks. So two ingesters
+never deadlock, and a reading is stored either before an assignment changes or after it, never meanwhile (see
+registry.assignments). The readings come next, with the marks that make shipments due for evaluation.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -10,23 +10,23 @@ from typing import TypeAlias
 
 import asyncpg
 
-from telemetry.ingest.batch import Arrays, Batch, array
-from telemetry.ingest.copy_batch import Fresh
-from telemetry.ingest.repeats import Key
-from telemetry.ingest.sequences import MAX_LOOKED_AT, Acknowledgement
-from telemetry.model import Message, Reading, Refused
-from telemetry.registry.assignments import EVALUATE_CHANNEL
+from telemetry.evaluation_marks import EVALUATE_CHANNEL
+from telemetry.ingest.copy_batch import CopyBatch
+from telemetry.ingest.duplicates import ReadingKey
+from telemetry.ingest.insert_batch import ArrayTexts, InsertBatch, encode_array
+from telemetry.ingest.sequences import MAX_RANGES, Acknowledgement
+from telemetry.model import RawMessage, Reading, Refusal
 
-Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+DatabaseConnection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
 
-KNOWN_DEVICES = "SELECT device_id FROM devices WHERE device_id = ANY($1::text[])"
+REGISTERED_DEVICES = "SELECT device_id FROM devices WHERE device_id = ANY($1::text[])"
 
 _NEWER = "coalesce(excluded.measured_at > s.measured_at, s.measured_at IS NULL)"
 _NEWER_POSITION = "coalesce(excluded.position_at > s.position_at, s.position_at IS NULL)"
 
-# The status received last is the truth. A last will carries the time at which it was laid down, not that of the
-# loss: a change that does not bring a later time is taken to have happened now.
+# The status received last counts. A last will carries the time at which the logger registered it, not the time of the
+# loss: a change whose time is not later is taken to have happened now.
 UPDATE_STATES = f"""
 INSERT INTO device_states AS s (device_id, last_received_at, measured_at, temperature_c, probe_ok, battery_pct,
     flight_mode_until, position_at, lat, lon, connection, connection_at)
@@ -48,9 +48,9 @@ ON CONFLICT (device_id) DO UPDATE SET
         WHEN coalesce(excluded.connection_at > s.connection_at, true) THEN excluded.connection_at
         WHEN excluded.connection <> s.connection THEN now()
         ELSE s.connection_at END
-"""  # noqa: S608 -- put together from the constants above
+"""  # noqa: S608 -- built from the constants above
 
-# Only what was not there before makes a shipment due, and all of a batch is one wake-up.
+# Only new readings make a shipment due, and a batch sends one notification.
 INSERT_READINGS = """
 WITH new AS (
     INSERT INTO readings (device_id, measured_at, temperature_c, probe_ok, seq, boot, lat, lon, accuracy_m, ambient_c,
@@ -72,11 +72,11 @@ WITH new AS (
 )
 SELECT CASE WHEN (SELECT count(*) FROM new) < $22 THEN ARRAY(SELECT device_id FROM new) END AS device_ids,
     CASE WHEN (SELECT count(*) FROM new) < $22 THEN ARRAY(SELECT measured_at FROM new) END AS instants,
-    (SELECT pg_notify($23, '') FROM marks LIMIT 1) AS told
+    (SELECT pg_notify($23, '') FROM marks LIMIT 1) AS notified
 """
 
-# The marks of readings that COPY has stored.
-MARK = """
+# Marks the shipments of readings that COPY has stored.
+MARK_COPIED = """
 WITH marks AS (
     INSERT INTO evaluation_marks (shipment_id, device_id, dirty_from)
     SELECT a.shipment_id, device_id, greatest(first, a.starts_at)
@@ -93,8 +93,8 @@ SELECT {", ".join(Reading._fields)} FROM unnest($1::text::text[], $2::text::time
 JOIN readings USING (device_id, measured_at) WHERE measured_at BETWEEN $3 AND $4
 """  # noqa: S608 -- the columns are the fields of our own class
 
-# A counter with gaps beyond number keeps only its lowest 10,000 ranges: the logger sends the rest again, and is
-# never told that something is here which is not.
+# A counter with too many gaps keeps only its lowest 10,000 ranges: the logger sends the rest again, and nothing is
+# acknowledged that is not stored.
 ADD_SEQUENCES = """
 INSERT INTO logger_sequences AS s (device_id, boot, received)
 SELECT device_id, boot, range_agg(int8range(first, last, '[]'))
@@ -109,42 +109,46 @@ RETURNING device_id, boot, lower(received) AS first, upper(received) - 1 AS last
         ARRAY(SELECT ARRAY[lower(r), upper(r) - 1] FROM unnest(received) AS r LIMIT $5) END AS ranges
 """
 
-KEEP_MESSAGES = """
+STORE_REFUSED_MESSAGES = """
 INSERT INTO refused_messages (received_at, source, origin, payload)
 SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::bytea[]) RETURNING id
 """
 
-KEEP_REFUSALS = """
+STORE_REFUSALS = """
 INSERT INTO refusals (message_id, position, reason, detail, device_id)
 SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[])
 """
 
 
-async def known_devices(connection: Connection | asyncpg.Pool, device_ids: Collection[str]) -> set[str]:
-    """Tell which of the devices are registered."""
-    return {row["device_id"] for row in await connection.fetch(KNOWN_DEVICES, list(device_ids))}
+async def registered_devices(
+    connection: DatabaseConnection | asyncpg.Pool, device_ids: Collection[str]
+) -> set[str]:
+    """Return which of the devices are registered."""
+    return {row["device_id"] for row in await connection.fetch(REGISTERED_DEVICES, list(device_ids))}
 
 
-async def update_states(connection: Connection, states: Arrays) -> None:
-    """Lock the devices of a batch, and bring their last known states up to date."""
+async def update_states(connection: DatabaseConnection, states: ArrayTexts) -> None:
+    """Lock the devices of a batch, and update their last known states."""
     if states:
         await connection.execute(UPDATE_STATES, *states)
 
 
-async def copy_readings(connection: Connection, batch: Fresh, on_sent: Callable[[], None]) -> None:
-    """Store readings that are all new, and mark the shipments they belong to; tell when they are on their way.
+async def copy_readings(
+    connection: DatabaseConnection, batch: CopyBatch, on_sent: Callable[[], None]
+) -> None:
+    """Store readings that are all new, and mark their shipments; `on_sent` is called once the data has been sent.
 
-    Raises UniqueViolationError where one of them is there already, or comes twice.
+    Raises UniqueViolationError if one of them is stored already, or is in the batch twice.
     """
     columns, data = batch.copy
     await connection.copy_to_table(
-        "readings", source=_at_once(data, on_sent), columns=columns, format="binary"
+        "readings", source=_one_chunk(data, on_sent), columns=columns, format="binary"
     )
-    await connection.execute(MARK, *batch.touched, EVALUATE_CHANNEL)
+    await connection.execute(MARK_COPIED, *batch.spans, EVALUATE_CHANNEL)
 
 
-async def insert_readings(connection: Connection, batch: Batch) -> set[Key] | None:
-    """Store what is not there yet, and mark the shipments it belongs to; give the new keys, None for all of them."""
+async def insert_readings(connection: DatabaseConnection, batch: InsertBatch) -> set[ReadingKey] | None:
+    """Store readings that are not stored yet, and mark their shipments; return the new keys, or None if all are new."""
     if not batch.readings:
         return None
     row = await connection.fetchrow(
@@ -154,45 +158,49 @@ async def insert_readings(connection: Connection, batch: Batch) -> set[Key] | No
     return None if row["device_ids"] is None else set(zip(row["device_ids"], row["instants"], strict=True))
 
 
-async def stored_readings(connection: Connection, keys: Collection[Key]) -> dict[Key, Reading]:
-    """Give the readings that are stored under these keys, with `extra` as JSON text."""
+async def stored_readings(
+    connection: DatabaseConnection, keys: Collection[ReadingKey]
+) -> dict[ReadingKey, Reading]:
+    """Load the readings that are stored under these keys, with `extra` as JSON text."""
     device_ids, instants = zip(*keys, strict=True)
     rows = await connection.fetch(
-        STORED_READINGS, array(device_ids), array(instants), min(instants), max(instants)
+        STORED_READINGS, encode_array(device_ids), encode_array(instants), min(instants), max(instants)
     )
     return {(row["device_id"], row["measured_at"]): Reading._make(row) for row in rows}
 
 
-async def add_sequences(connection: Connection, sequences: Arrays) -> list[Acknowledgement]:
-    """Note which numbers have arrived; give what is now known of each device and boot."""
+async def add_sequences(connection: DatabaseConnection, sequences: ArrayTexts) -> list[Acknowledgement]:
+    """Record which numbers have arrived; return the acknowledgement for each device and boot."""
     if not sequences:
         return []
     return [
-        Acknowledgement(device_id, boot, several or [(first, last)])
-        for device_id, boot, first, last, several in await connection.fetch(
-            ADD_SEQUENCES, *sequences, MAX_LOOKED_AT
+        Acknowledgement(device_id, boot, ranges or [(first, last)])
+        for device_id, boot, first, last, ranges in await connection.fetch(
+            ADD_SEQUENCES, *sequences, MAX_RANGES
         )
     ]
 
 
-async def keep_refused(connection: Connection, evidence: Sequence[tuple[Message, Sequence[Refused]]]) -> None:
-    """Keep messages with their bytes, once each, and every refusal of something in them."""
-    messages = [(m.received_at, m.source, _text(m.origin), m.payload) for m, _ in evidence]
-    kept = await connection.fetch(KEEP_MESSAGES, *zip(*messages, strict=True))
-    # Ids are given out in the order of the rows.
-    refusals = [
-        (message_id, refused.index, refused.reason, _text(refused.detail), refused.device_id)
-        for message_id, (_, refusals_) in zip(sorted(row["id"] for row in kept), evidence, strict=True)
-        for refused in refusals_
+async def store_refusals(
+    connection: DatabaseConnection, refused: Sequence[tuple[RawMessage, Sequence[Refusal]]]
+) -> None:
+    """Store each refused message once, with its bytes, and all of its refusals."""
+    messages = [(m.received_at, m.source, _storable(m.origin), m.payload) for m, _ in refused]
+    stored = await connection.fetch(STORE_REFUSED_MESSAGES, *zip(*messages, strict=True))
+    # The ids ascend in the order of the rows.
+    rows = [
+        (message_id, refusal.index, refusal.reason, _storable(refusal.detail), refusal.device_id)
+        for message_id, (_, refusals) in zip(sorted(row["id"] for row in stored), refused, strict=True)
+        for refusal in refusals
     ]
-    await connection.execute(KEEP_REFUSALS, *zip(*refusals, strict=True))
+    await connection.execute(STORE_REFUSALS, *zip(*rows, strict=True))
 
 
-async def _at_once(data: bytes, on_sent: Callable[[], None]) -> AsyncIterator[bytes]:
+async def _one_chunk(data: bytes, on_sent: Callable[[], None]) -> AsyncIterator[bytes]:
     yield data
     on_sent()
 
 
-def _text(value: str) -> str:
-    """Give a text that any database takes: the topic and the server's own words are not ours."""
+def _storable(value: str) -> str:
+    """Escape what the database cannot store: a topic and a server's error message may contain anything."""
     return value.replace("\0", "\\0").encode(errors="backslashreplace").decode()

@@ -1,1 +1,1 @@
-"""The bridge from the broker to ingest."""
+"""MQTT: receive messages from the broker, hand them to ingest, and acknowledge them after the commit."""

@@ -1,104 +1,80 @@
-"""The socket below paho, which keeps messages away from it."""
+"""Pure: MQTT packets in a byte stream: PUBLISH is parsed, other packets are left whole (MQTT 5.0, 2.1 and 3.3)."""
 
-import ssl
-from typing import Any
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from telemetry.mqtt.frames import MalformedPacketError, Publish, split
-
-_READ_BYTES = 32 * 1024
-_ENOUGH_MESSAGES, _ENOUGH_BYTES = 100, 64 * 1024
-"""What is taken in at once, about: so many take less than a millisecond to receive, however large they are."""
-_NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+PUBLISH, PUBACK = 0x30, 0x40
+_MAX_LENGTH_BYTES = 4
 
 
-class PacketSocket:
-    """A socket for paho that keeps messages and their acknowledgements away from it.
+class MalformedPacketError(Exception):
+    """The stream is not MQTT, so nothing after this point can be trusted."""
 
-    paho makes four system calls for each packet it reads and one for each it writes, and builds an object of
-    properties for each message: three quarters of all that receiving a message costs. So whatever has arrived is
-    read at once, PUBLISH is taken apart by us, and paho is given all other packets to read.
-    """
 
-    def __init__(self, inner: Any, *, properties: bool) -> None:
-        self._inner = inner
-        self._properties = properties
-        self._unread = b""
-        self._for_paho = b""
-        self._unsent = bytearray()
-        self._ended: OSError | None = None
+class Publish(NamedTuple):
+    """A message from the broker; `packet_id` is 0 if no acknowledgement is expected."""
 
-    @property
-    def has_packets_for_paho(self) -> bool:
-        return bool(self._for_paho) or self._ended is not None
+    topic: str
+    packet_id: int
+    payload: bytes
 
-    @property
-    def has_unsent(self) -> bool:
-        return bool(self._unsent)
 
-    def receive(self) -> list[Publish]:
-        """Read what has arrived, a limited amount; gives the messages, and keeps the other packets for paho."""
-        publishes: list[Publish] = []
-        size = 0
-        while len(publishes) < _ENOUGH_MESSAGES and size < _ENOUGH_BYTES:
-            data = self._read()
-            if not data:
-                break
-            try:
-                packets = split(self._unread + data, properties=self._properties)
-            except MalformedPacketError as error:
-                self._ended = ConnectionError(str(error))
-                break
-            self._unread = (self._unread + data)[packets.size :]
-            self._for_paho += packets.others
-            publishes += packets.publishes
-            size += len(data)
-        return publishes
+class Packets(NamedTuple):
+    """The complete packets at the start of a buffer."""
 
-    def _read(self) -> bytes:
-        """Give some of what has arrived; nothing where there is none, or the connection has ended."""
-        try:
-            data: bytes = self._inner.recv(_READ_BYTES)
-            while isinstance(self._inner, ssl.SSLSocket) and self._inner.pending():
-                data += self._inner.recv(self._inner.pending())
-            if not data:
-                raise ConnectionResetError("the broker closed the connection")
-        except _NOTHING_YET:
-            return b""
-        except OSError as error:
-            self._ended = error
-            return b""
-        return data
+    publishes: list[Publish]
+    others: bytes
+    size: int
+    """How many bytes of the buffer they take up."""
 
-    def flush(self) -> None:
-        """Write what was sent, as much as the network takes."""
-        if self._unsent and self._ended is None:
-            try:
-                del self._unsent[: self._inner.send(self._unsent)]
-            except _NOTHING_YET:
-                return
-            except OSError as error:
-                self._ended = error
 
-    # What paho needs of a socket.
+def split_packets(data: bytes, *, properties: bool) -> Packets:
+    """Split off the complete packets at the start of `data`; `properties` is whether PUBLISH has some, as in MQTT 5."""
+    publishes: list[Publish] = []
+    others: list[bytes] = []
+    start = 0
+    while (length := _variable_integer(data, start + 1)) is not None:
+        size, body = length
+        end = body + size
+        if end > len(data):
+            break
+        if data[start] & 0xF0 == PUBLISH:
+            publishes.append(_parse_publish(data, start, body, end, properties=properties))
+        else:
+            others.append(data[start:end])
+        start = end
+    return Packets(publishes, b"".join(others), start)
 
-    def recv(self, size: int) -> bytes:
-        if self._for_paho:
-            taken, self._for_paho = self._for_paho[:size], self._for_paho[size:]
-            return taken
-        if self._ended is not None:
-            raise self._ended
-        raise BlockingIOError
 
-    def send(self, data: bytes | bytearray) -> int:
-        self._unsent += data
-        return len(data)
+def encode_pubacks(packet_ids: Iterable[int]) -> bytes:
+    """Encode an acknowledgement of success for each message."""
+    return b"".join([b"\x40\x02" + packet_id.to_bytes(2, "big") for packet_id in packet_ids])
 
-    def close(self) -> None:
-        self.flush()
-        self._inner.close()
 
-    def fileno(self) -> int:
-        return int(self._inner.fileno())
+def _parse_publish(data: bytes, start: int, body: int, end: int, *, properties: bool) -> Publish:
+    at = body + 2
+    topic_end = at + int.from_bytes(data[body:at], "big")
+    topic = data[at:topic_end].decode(errors="backslashreplace")
+    packet_id, at = 0, topic_end
+    if data[start] & 0x06:
+        at += 2
+        packet_id = int.from_bytes(data[topic_end:at], "big")
+    if properties:
+        length = _variable_integer(data, at)
+        at = sum(length) if length else end + 1
+    if at > end:
+        raise MalformedPacketError("a PUBLISH packet ends within its header")
+    return Publish(topic, packet_id, data[at:end])
 
-    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 -- paho calls it so
-        self._inner.setblocking(flag)
+
+def _variable_integer(data: bytes, at: int) -> tuple[int, int] | None:
+    """Return a number of one to four bytes and the offset after it; None if the data ends first."""
+    value = 0
+    for position in range(_MAX_LENGTH_BYTES):
+        if at + position >= len(data):
+            return None
+        byte = data[at + position]
+        value |= (byte & 0x7F) << 7 * position
+        if byte < 0x80:  # no continuation bit
+            return value, at + position + 1
+    raise MalformedPacketError("a length has more than four bytes")

@@ -1,7 +1,7 @@
-"""What the broker keeps for an ingester: taken up by its number, and given back when the ingester goes for good.
+"""Sessions at the broker: an ingester resumes the one of its slot, and gives it back when it leaves for good.
 
-A broker goes on sharing readings out to sessions whose ingester is gone. So the others look for such sessions, store
-what is in them, and end them.
+A broker keeps distributing readings to sessions whose ingester is gone. So the other ingesters look for such orphaned
+sessions, store what is in them, and end them.
 """
 
 import asyncio
@@ -12,89 +12,89 @@ from urllib.parse import urlsplit
 import structlog
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from telemetry.ingest.inbox import Inbox
-from telemetry.mqtt.connection import BrokerError, Connection, Deliver, UnsupportedVersionError
+from telemetry.mqtt.connection import BrokerConnection, BrokerError, DeliverCallback, UnsupportedVersionError
+from telemetry.mqtt.inbox import Inbox
 from telemetry.mqtt.slots import Slot
 
 log = structlog.get_logger(__name__)
 
-# A device id with slashes in it is no id, but whoever sends one shall find it among what was refused.
-READINGS = ("dewar/v1/+/readings", "dewar/v1/+/+/readings", "dewar/v1/+/+/+/readings")
-STATUS = "dewar/v1/+/status"
-SHARE = "$share/dewarwatch/"
-FIRST = 0
-"""The number that hears statuses."""
+# An id with slashes is not a valid device id, but whoever sends one shall find the message among the refused ones.
+READING_TOPICS = ("dewar/v1/+/readings", "dewar/v1/+/+/readings", "dewar/v1/+/+/+/readings")
+STATUS_TOPIC = "dewar/v1/+/status"
+SHARE_PREFIX = "$share/dewarwatch/"
+STATUS_SLOT = 0
+"""The slot that subscribes to statuses."""
 QUIET_S = 0.5
-"""A broker that has sent nothing for so long after an unsubscription has nothing more."""
-LOOK_EVERY_S = 60.0
-LOOKED_AT = 8
-"""Numbers of ingesters that are looked at."""
+"""A broker that sends nothing for this long after an unsubscription has nothing left."""
+CHECK_EVERY_S = 60.0
+CHECKED_SLOTS = 8
+"""Slots that are checked for orphaned sessions."""
 
 
 def client_id(url: str, slot: int) -> str:
-    """Name the session: the same after a restart, and not to be guessed by a logger, which could take it over."""
+    """Return the client id of a slot: the same after a restart, and one that no logger can guess and take over."""
     account = urlsplit(url).netloc.rpartition("@")[0]
     return f"dewarwatch-ingest-{slot}-{sha256(account.encode()).hexdigest()[:12]}"
 
 
-def topics(slot: int, protocol: MQTTProtocolVersion) -> list[str]:
-    """Share readings between all ingesters; statuses are for one of them, which so hears them in order."""
-    share = (
-        SHARE if protocol == MQTTProtocolVersion.MQTTv5 else ""
-    )  # older brokers have no shared subscriptions
-    return [*(share + topic for topic in READINGS), *([STATUS] if slot == FIRST else [])]
+def subscriptions(slot: int, protocol: MQTTProtocolVersion) -> list[str]:
+    """Return the topic filters of a slot: readings are shared between all ingesters, statuses go to one, in order."""
+    # Brokers before MQTT 5 have no shared subscriptions.
+    share = SHARE_PREFIX if protocol == MQTTProtocolVersion.MQTTv5 else ""
+    return [*(share + topic for topic in READING_TOPICS), *([STATUS_TOPIC] if slot == STATUS_SLOT else [])]
 
 
-async def empty(connection: Connection, subscriptions: Sequence[str], inbox: Inbox) -> None:
-    """Get no new messages, and store what is still on its way; raises BrokerError where the connection ends."""
-    await connection.unsubscribe(subscriptions)
+async def drain_session(connection: BrokerConnection, topics: Sequence[str], inbox: Inbox) -> None:
+    """Unsubscribe, and wait until all that the session still holds is stored; raises BrokerError."""
+    await connection.unsubscribe(topics)
     received = -1
     while received != connection.received or connection.paused:
         received = connection.received
-        await inbox.settled(connection)
+        await inbox.wait_until_completed(connection)
         await asyncio.sleep(QUIET_S)
-        # The answer comes behind all that our acknowledgements let go, however long a busy broker takes for it.
-        await connection.unsubscribe(subscriptions)
+        # The answer comes after all that our acknowledgements release, however long a busy broker takes for it.
+        await connection.unsubscribe(topics)
 
 
-async def adopt(url: str, slot: Slot, inbox: Inbox, deliver: Deliver) -> None:
-    """Look now and then for sessions whose ingester is gone, and empty and end them; only where MQTT 5 is spoken.
+async def adopt_orphaned_sessions(url: str, slot: Slot, inbox: Inbox, deliver: DeliverCallback) -> None:
+    """Drain and end sessions whose ingester is gone, once in a while; returns if the broker does not speak MQTT 5.
 
-    It is gone if its number is free at two looks: after the database was away, all numbers are free for a moment.
-    Number 0 is taken with all that waits in its session, since it alone hears statuses; what ours was is left to be found.
+    An ingester counts as gone if its slot is free in two checks in a row, as all slots are free for a moment after the
+    database was away. Since only slot 0 hears statuses, a free slot 0 is moved to, with all that waits in its session;
+    the session that this leaves behind is then found as an orphan.
     """
-    were_free: set[int] = set()
+    previously_free: set[int] = set()
     while True:
-        await asyncio.sleep(LOOK_EVERY_S)
-        are_free = set()
+        await asyncio.sleep(CHECK_EVERY_S)
+        free_now = set()
         try:
-            for number in range(LOOKED_AT):
+            for number in range(CHECKED_SLOTS):
                 if number == slot.number:
                     continue
                 async with slot.borrowed(number) as free:
                     if free:
-                        are_free.add(number)
-                    if free and number in were_free and number != FIRST:
+                        free_now.add(number)
+                    if free and number in previously_free and number != STATUS_SLOT:
                         await _end_session(url, number, inbox, deliver)
-            if FIRST in are_free & were_free:
-                slot.move_to(FIRST)
+            if STATUS_SLOT in free_now & previously_free:
+                slot.request(STATUS_SLOT)
         except UnsupportedVersionError:
             return
         except BrokerError as error:
             log.warning("sessions_not_looked_at", problem=f"the broker {error}")
-        were_free = are_free
+        previously_free = free_now
 
 
-async def _end_session(url: str, number: int, inbox: Inbox, deliver: Deliver) -> None:
+async def _end_session(url: str, number: int, inbox: Inbox, deliver: DeliverCallback) -> None:
     protocol = MQTTProtocolVersion.MQTTv5
-    connection = await Connection.open(
+    connection = await BrokerConnection.open(
         url, client_id=client_id(url, number), protocol=protocol, deliver=deliver
     )
-    nothing_left = False
+    drained = False
     try:
         if connection.session_present:
             log.warning("session_adopted", slot=number, hint="its ingester is gone")
-            await empty(connection, topics(number, protocol), inbox)
-        nothing_left = True
+            await drain_session(connection, subscriptions(number, protocol), inbox)
+        drained = True
     finally:
-        connection.close(end_session=nothing_left)
+        connection.close(end_session=drained)

@@ -1,4 +1,4 @@
-"""Which of the ingesters this one is: a number that a lock in the database keeps to one of them."""
+"""Number the ingesters of a broker: each holds a number of its own, by an advisory lock in the database."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,78 +8,78 @@ from itertools import chain, count
 import asyncpg
 import structlog
 
-from telemetry.ingest.pipeline import FAULTS
-from telemetry.ingest.store import Connection
+from telemetry.ingest.retry import DATABASE_FAULTS
+from telemetry.ingest.store import DatabaseConnection
 
 log = structlog.get_logger(__name__)
 
-_LOCKS = 0x64776967  # "dwig": the space of these locks
-_TRY = "SELECT pg_try_advisory_lock($1, $2)"
-_LET_GO = "SELECT pg_advisory_unlock($1, $2)"
+_LOCK_SPACE = 0x64776967  # "dwig"
+_TRY_LOCK = "SELECT pg_try_advisory_lock($1, $2)"
+_UNLOCK = "SELECT pg_advisory_unlock($1, $2)"
 _CHECK_S = 15.0
-_ANSWER_LIMIT_S = 5.0
+_ANSWER_TIMEOUT_S = 5.0
 _RETRY_S = 1.0
 
 
 class Slot:
-    """The lowest number that no other ingester has, from 0 on: one that comes back takes up the session it left.
+    """The lowest number, from 0, that no other ingester holds; a restarted ingester so resumes the session it left.
 
-    While the database is away the number is kept; if another ingester has taken it when it is back, it changes.
+    The number is kept while the database is away. If another ingester has taken it by the time it is back, it changes.
     """
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._changed = asyncio.Event()
         self._woken = asyncio.Event()
-        self._wanted: int | None = None
+        self._requested: int | None = None
         self.number: int | None = None
 
     async def hold(self) -> None:
-        """Get a number and keep it, until cancelled."""
+        """Acquire a number and hold it until cancelled."""
         while True:
             try:
-                async with self._pool.acquire(timeout=_ANSWER_LIMIT_S) as connection:
-                    await self._take(connection)
+                async with self._pool.acquire(timeout=_ANSWER_TIMEOUT_S) as connection:
+                    await self._acquire(connection)
                     await self._keep(connection)
-            except FAULTS as error:
+            except DATABASE_FAULTS as error:
                 log.warning("slot_lock_lost", slot=self.number, error=str(error) or repr(error))
             await asyncio.sleep(_RETRY_S)
 
-    def move_to(self, number: int) -> None:
-        """Ask for another number; the one that is held is kept where somebody else is quicker."""
-        self._wanted = number
+    def request(self, number: int) -> None:
+        """Ask to move to another number; the current one is kept if another ingester is quicker."""
+        self._requested = number
         self._woken.set()
 
     @asynccontextmanager
     async def borrowed(self, number: int) -> AsyncIterator[bool]:
-        """Have another number for as long as the block lasts; false where it is in use, or the database is away."""
-        async with AsyncExitStack() as until_the_end:
+        """Hold another number within the block; yields False if it is in use or the database is away."""
+        async with AsyncExitStack() as stack:
             free = False
-            with suppress(*FAULTS):
-                connection = await self._pool.acquire(timeout=_ANSWER_LIMIT_S)
-                until_the_end.push_async_callback(self._give_back, connection)
-                free = bool(await connection.fetchval(_TRY, _LOCKS, number))
+            with suppress(*DATABASE_FAULTS):
+                connection = await self._pool.acquire(timeout=_ANSWER_TIMEOUT_S)
+                stack.push_async_callback(self._release, connection)
+                free = bool(await connection.fetchval(_TRY_LOCK, _LOCK_SPACE, number))
             yield free
 
-    async def _give_back(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
-        with suppress(*FAULTS):
-            await self._pool.release(connection)  # with which its locks go
+    async def _release(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
+        with suppress(*DATABASE_FAULTS):
+            await self._pool.release(connection)  # which releases its locks
 
-    async def other_than(self, number: int | None) -> int | None:
-        """Wait until the number is another one."""
+    async def wait_for_other_than(self, number: int | None) -> int | None:
+        """Wait until the number differs from this one, and return it."""
         while self.number == number:
             await self._changed.wait()
         return self.number
 
-    async def _take(self, connection: Connection) -> None:
-        before = [] if self.number is None else [self.number]
-        for number in chain(before, count()):
-            if await connection.fetchval(_TRY, _LOCKS, number):
+    async def _acquire(self, connection: DatabaseConnection) -> None:
+        current = [] if self.number is None else [self.number]
+        for number in chain(current, count()):
+            if await connection.fetchval(_TRY_LOCK, _LOCK_SPACE, number):
                 break
         if number != self.number:
-            self._have(number)
+            self._set(number)
 
-    async def _keep(self, connection: Connection) -> None:
+    async def _keep(self, connection: DatabaseConnection) -> None:
         lost = asyncio.Event()
 
         def lose(_: object) -> None:
@@ -92,19 +92,19 @@ class Slot:
                 await asyncio.wait_for(self._woken.wait(), _CHECK_S)
             self._woken.clear()
             await self._move(connection)
-            # A network that went away says nothing until it is used.
-            await connection.execute("SELECT 1", timeout=_ANSWER_LIMIT_S)
+            # A dead network is noticed only when it is used.
+            await connection.execute("SELECT 1", timeout=_ANSWER_TIMEOUT_S)
 
-    async def _move(self, connection: Connection) -> None:
-        """Take the number that is wanted, and only then let go of the other."""
-        wanted, self._wanted = self._wanted, None
-        if wanted in {None, self.number}:
+    async def _move(self, connection: DatabaseConnection) -> None:
+        """Take the requested number, and only then release the current one."""
+        requested, self._requested = self._requested, None
+        if requested in {None, self.number}:
             return
-        if await connection.fetchval(_TRY, _LOCKS, wanted, timeout=_ANSWER_LIMIT_S):
-            await connection.execute(_LET_GO, _LOCKS, self.number, timeout=_ANSWER_LIMIT_S)
-            self._have(wanted)
+        if await connection.fetchval(_TRY_LOCK, _LOCK_SPACE, requested, timeout=_ANSWER_TIMEOUT_S):
+            await connection.execute(_UNLOCK, _LOCK_SPACE, self.number, timeout=_ANSWER_TIMEOUT_S)
+            self._set(requested)
 
-    def _have(self, number: int) -> None:
+    def _set(self, number: int) -> None:
         log.info("slot_taken", slot=number, before=self.number)
         self.number = number
         self._changed.set()

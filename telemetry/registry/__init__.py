@@ -1,1 +1,1 @@
-"""What exists: organizations, devices, dewars, shipments, and which device was on which shipment when."""
+"""The registry: organizations, devices, dewars, sites, products, shipments, and the assignment of devices to shipments."""

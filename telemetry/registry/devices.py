@@ -1,4 +1,4 @@
-"""Devices: the loggers, each with its last known state and the shipment that it is on."""
+"""Devices: the loggers, each with its last known state and its current shipment."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,27 +11,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.battery import is_low
 from telemetry.freshness import LEAST_S, MISSED_INTERVALS, fresh_for
-from telemetry.paging import Order, Page, fetch_page
+from telemetry.paging import Page, SortOrder, fetch_page
 from telemetry.silence import heard_until
 from telemetry.tables import device_assignments, device_states, devices
 
-ORDER = Order(columns=(devices.c.device_id,))
+ORDER = SortOrder(columns=(devices.c.device_id,))
 
 STATE_COLUMNS = tuple(column for column in device_states.c if column.name != "device_id")
-"""The last known state of a device, under the names of the table."""
+"""The columns of a device's last known state."""
 
-_CURRENT = (
+_CURRENT_SHIPMENT = (
     select(device_assignments.c.shipment_id)
     .where(device_assignments.c.device_id == devices.c.device_id, device_assignments.c.ends_at.is_(None))
     .scalar_subquery()
 )
-_DEVICES: Select[Any] = select(devices, *STATE_COLUMNS, _CURRENT.label("shipment_id")).join(
+_DEVICES: Select[Any] = select(devices, *STATE_COLUMNS, _CURRENT_SHIPMENT.label("shipment_id")).join(
     device_states, device_states.c.device_id == devices.c.device_id
 )
 
 
 async def add(connection: AsyncConnection, values: Mapping[str, Any]) -> bool:
-    """Register a device; False where its id is taken. Of two at once, the second waits for the first."""
+    """Register a device; return False if its id is taken. Of two at once, the second waits for the first."""
     added = await connection.execute(
         insert(devices).values(**values).on_conflict_do_nothing().returning(devices.c.device_id)
     )
@@ -42,12 +42,12 @@ async def add(connection: AsyncConnection, values: Mapping[str, Any]) -> bool:
 
 
 async def is_registered(connection: AsyncConnection, device_id: str) -> bool:
-    """Tell whether a device exists."""
+    """Return whether a device exists."""
     return bool(await connection.scalar(select(exists().where(devices.c.device_id == device_id))))
 
 
 async def get(connection: AsyncConnection, device_id: str) -> RowMapping | None:
-    """Give one device."""
+    """Load a device."""
     query = _DEVICES.where(devices.c.device_id == device_id)
     row: RowMapping | None = (await connection.execute(query)).mappings().first()
     return row
@@ -56,7 +56,7 @@ async def get(connection: AsyncConnection, device_id: str) -> RowMapping | None:
 async def page(
     connection: AsyncConnection, *, q: str | None, after: Sequence[Any] | None, limit: int
 ) -> Page:
-    """Give a page of devices, or of those whose id or model contains a text."""
+    """Load a page of devices, optionally of those whose id or model contains a text."""
     query = _DEVICES
     if q is not None:
         query = query.where(
@@ -66,19 +66,19 @@ async def page(
 
 
 class DeviceHealth(StrEnum):
-    """What is the matter with a device, worst first."""
+    """What is wrong with a device, worst first."""
 
     NEVER_SEEN = "never_seen"
     NO_SIGNAL = "no_signal"
-    """Nothing came for three of its intervals, at least half an hour, and it did not announce the silence."""
+    """No reading for three of its intervals, at least half an hour, and no announced silence."""
     PROBE_FAULT = "probe_fault"
     LOW_BATTERY = "low_battery"
-    """Less than 20 %."""
+    """Below 20 %."""
     NORMAL = "normal"
 
 
 def health(row: RowMapping, now: datetime) -> DeviceHealth:
-    """Judge a device by its row."""
+    """Return the health of a device by its row; the worst problem counts."""
     seen, announced = row["last_received_at"], row["flight_mode_until"]
     if seen is None:
         return DeviceHealth.NEVER_SEEN

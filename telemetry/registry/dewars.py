@@ -1,4 +1,4 @@
-"""Dewars: the shippers, and when each was charged with nitrogen."""
+"""Dewars: the shippers, and the record of when each was charged with nitrogen."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -9,18 +9,18 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.actor import Actor
-from telemetry.paging import Order, Page, fetch_page
-from telemetry.registry.register import Register
+from telemetry.paging import Page, SortOrder, fetch_page
+from telemetry.registry.revisioned_table import RevisionedTable
 from telemetry.tables import dewar_charges as charges
 from telemetry.tables import dewar_revisions, dewars
 
-DEWARS = Register(
+DEWARS = RevisionedTable(
     table=dewars,
     revisions=dewar_revisions,
     key=dewars.c.dewar_id,
-    mentions=(dewars.c.dewar_id, dewars.c.model),
+    searched=(dewars.c.dewar_id, dewars.c.model),
 )
-CHARGE_ORDER = Order(columns=(charges.c.charged_at,), descending=True)
+CHARGE_ORDER = SortOrder(columns=(charges.c.charged_at,), descending=True)
 
 
 async def add(connection: AsyncConnection, values: Mapping[str, Any], *, actor: Actor) -> RowMapping | None:
@@ -32,7 +32,7 @@ async def add(connection: AsyncConnection, values: Mapping[str, Any], *, actor: 
 
 
 async def get(connection: AsyncConnection, dewar_id: str) -> RowMapping | None:
-    """Give one dewar."""
+    """Load a dewar."""
     return await DEWARS.get(connection, dewar_id, true())
 
 
@@ -42,14 +42,14 @@ async def charge(
     """Record a charge of a dewar that exists, and give its row and whether it is new; an instant has one charge."""
     is_new = await _write_charge(connection, dewar_id, at, ln2_kg, actor)
     if is_new:
-        # A charge that is told late does not take back a later one; greatest passes over null.
+        # A charge reported late does not replace a later one; greatest ignores null.
         await connection.execute(
             update(dewars)
             .where(dewars.c.dewar_id == dewar_id)
             .values(last_charged_at=func.greatest(dewars.c.last_charged_at, at))
         )
-    written = select(charges).where(charges.c.dewar_id == dewar_id, charges.c.charged_at == at)
-    return (await connection.execute(written)).mappings().one(), is_new
+    query = select(charges).where(charges.c.dewar_id == dewar_id, charges.c.charged_at == at)
+    return (await connection.execute(query)).mappings().one(), is_new
 
 
 async def correct_charge(
@@ -61,9 +61,9 @@ async def correct_charge(
     actor: Actor,
     reason: str,
 ) -> tuple[RowMapping, bool] | None:
-    """Change `ln2_kg` or `withdrawn` of a charge, and give its row and whether that changed anything.
+    """Correct `ln2_kg` or `withdrawn` of a charge; return its row, and whether anything changed.
 
-    What it was before stays on record. None where there is no charge at that instant.
+    The previous values stay on record. Returns None if there is no charge at that instant.
     """
     here = (charges.c.dewar_id == dewar_id, charges.c.charged_at == charged_at)
     row = (await connection.execute(select(charges).where(*here).with_for_update())).mappings().first()
@@ -90,7 +90,7 @@ async def correct_charge(
 async def charge_page(
     connection: AsyncConnection, dewar_id: str, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
-    """Give a page of a dewar's charges, the latest first."""
+    """Load a page of a dewar's charges, the latest first."""
     query = select(charges).where(charges.c.dewar_id == dewar_id)
     return await fetch_page(connection, query, CHARGE_ORDER, after=after, limit=limit)
 

@@ -1,4 +1,4 @@
-"""Organizations: known from the moment somebody names them."""
+"""Organizations: their slugs, and whose registered things they may refer to."""
 
 import re
 
@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from telemetry.tables import organizations
 
 SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
-"""What an organization's slug looks like; use `fullmatch`."""
+"""The form of an organization's slug; match with `fullmatch`."""
 
 
 async def ensure(connection: AsyncConnection, slug: str) -> None:
-    """Make the organization if it is named for the first time."""
+    """Create the organization if it does not exist yet."""
     await connection.execute(insert(organizations).values(slug=slug).on_conflict_do_nothing())

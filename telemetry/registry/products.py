@@ -1,11 +1,11 @@
 """Products: templates for the plans of shipments."""
 
-from telemetry.registry.register import Register
+from telemetry.registry.revisioned_table import RevisionedTable
 from telemetry.tables import product_revisions, products
 
-PRODUCTS = Register(
+PRODUCTS = RevisionedTable(
     table=products,
     revisions=product_revisions,
     key=products.c.product_id,
-    mentions=(products.c.product_id, products.c.name, products.c.organization),
+    searched=(products.c.product_id, products.c.name, products.c.organization),
 )

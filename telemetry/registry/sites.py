@@ -1,31 +1,31 @@
-"""Sites: of care, depots, hubs and airports; where shipments come from, go through and go to."""
+"""Sites, such as clinics, depots, hubs and airports: where shipments start, pass through and end."""
 
 from collections.abc import Collection, Mapping
 
 from sqlalchemy import ColumnElement, RowMapping, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from telemetry.registry.register import Register
+from telemetry.registry.revisioned_table import RevisionedTable
 from telemetry.tables import shipments, site_revisions, sites
 
-SITES = Register(
+SITES = RevisionedTable(
     table=sites,
     revisions=site_revisions,
     key=sites.c.site_id,
-    mentions=(sites.c.site_id, sites.c.name, sites.c.organization),
+    searched=(sites.c.site_id, sites.c.name, sites.c.organization),
 )
 
 
-async def named(connection: AsyncConnection, places: Collection[str]) -> Mapping[str, RowMapping]:
-    """Give the sites among some names of places, by id; `is_meant` tells whether a shipment means them."""
+async def find_sites(connection: AsyncConnection, places: Collection[str]) -> Mapping[str, RowMapping]:
+    """Load the sites among the names of places, by id; `may_refer_to` decides whether a shipment means them."""
     if not places:
         return {}
     found = await connection.execute(select(sites).where(sites.c.site_id.in_(places)))
     return {row["site_id"]: row for row in found.mappings()}
 
 
-def names_place(place: str) -> ColumnElement[bool]:
-    """Give the condition on `shipments` that holds for those that name a place; `places_of` is its twin."""
+def has_place(place: str) -> ColumnElement[bool]:
+    """Return the SQL condition for shipments with this place among their places, as in `places_of`."""
     legs = shipments.c.legs
     return or_(
         shipments.c.origin == place,

@@ -44,7 +44,7 @@ BAD = {
     "no offset": Bad(reading(measured_at="2026-01-01T00:00:00"), "invalid_reading", "with its offset"),
     "no temperature": Bad(reading(temperature_c=None), "invalid_reading", "temperature_c is missing"),
     "what a database cannot store": Bad(reading(note="a\0b"), "invalid_reading", "U+0000"),
-    "a bare number": Bad(b"17", "invalid_reading", "a reading is an object"),
+    "a bare number": Bad(b"17", "invalid_reading", "a reading must be an object"),
     "an empty array": Bad(b"[]", "invalid_reading", "an array of 0 readings"),
     "1001 readings": Bad(
         b"[" + b",".join([b"{}"] * 1001) + b"]", "invalid_reading", "an array of 1001 readings"
@@ -138,7 +138,7 @@ def test_the_first_of_two_contradicting_readings_stays(broker, device):
     broker.publish(topic, reading(seq=0))
     broker.publish(topic, reading(seq=0, temperature_c=20.0))
     (kept,) = eventually(lambda: refused(ops, topic, "conflict"), 10, "the conflict is kept")
-    assert "temperature_c is 20.0, stored is -180.0" in kept["detail"]
+    assert "temperature_c is 20.0 but -180.0 is stored" in kept["detail"]
     trace = items(ops, f"/v1/shipments/{device_id}/readings")
     assert [each["temperature_c"] for each in trace] == [-180.0]
 

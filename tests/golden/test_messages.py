@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from telemetry.ingest.examine import examine
-from telemetry.model import Message, Reading, Source
+from telemetry.ingest.validate_message import validate_message
+from telemetry.model import RawMessage, Reading, Source
 
 FOLDER = Path(__file__).parent / "messages"
 RECEIVED_AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -29,7 +29,7 @@ def plain(value):
 
 def outcome(name, payload):
     topic = TOPICS.get(name, "dewar/v1/LOG-1/readings")
-    examined = examine(Message(Source.MQTT, topic, payload, RECEIVED_AT), {"LOG-1", "LOG-2"})
+    validated = validate_message(RawMessage(Source.MQTT, topic, payload, RECEIVED_AT), {"LOG-1", "LOG-2"})
     return {
         "topic": topic,
         "stored": [
@@ -38,17 +38,17 @@ def outcome(name, payload):
                 for field, value in reading._asdict().items()
                 if value != Reading._field_defaults.get(field)
             }
-            for reading in examined.readings
+            for reading in validated.readings
         ],
         "refused": [
             {
                 field: value
                 for field in ("index", "reason", "detail", "device_id", "boot", "seq")
-                if (value := getattr(refused, field)) is not None
+                if (value := getattr(refusal, field)) is not None
             }
-            for refused in examined.refused
+            for refusal in validated.refusals
         ],
-        "status": None if examined.status is None else [plain(part) for part in examined.status],
+        "status": None if validated.status is None else [plain(part) for part in validated.status],
     }
 
 

@@ -1,4 +1,4 @@
-"""Readings judged by columns and written for COPY: the same as when each is judged by itself."""
+"""Readings validated by columns and encoded for COPY: the same result as validating each reading by itself."""
 
 import json
 import struct
@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telemetry.ingest import columns
-from telemetry.ingest.batch import prepare
-from telemetry.ingest.copy_batch import prepare_fresh
-from telemetry.ingest.examine import Parcel, examine, examine_parcel, unpack
-from telemetry.model import Message, Reading, Source
+from telemetry.ingest import validate_columns
+from telemetry.ingest.copy_batch import prepare_copy
+from telemetry.ingest.insert_batch import prepare_insert
+from telemetry.ingest.validate_message import ParsedMessage, parse_message, validate_message, validate_parsed
+from telemetry.model import RawMessage, Reading, Source
 
 AT = datetime(2026, 11, 21, 3, 45, tzinfo=UTC)
 NOW_MS = int(AT.timestamp() * 1000)
@@ -74,7 +74,7 @@ NAMES = [*Reading._fields[2:-1], "device_id", "firmware"]
 
 @st.composite
 def readings(draw, names):
-    """A reading with these fields, now and then with one that is odd, null, missing or not ours."""
+    """A reading with these fields; now and then one of them is odd, null, missing or unknown."""
     made = {
         "measured_at": draw(instants if draw(st.integers(0, 9)) == 0 else st.integers(NOW_MS - 5000, NOW_MS))
     }
@@ -104,40 +104,40 @@ def messages(draw):
         content = items if draw(st.booleans()) else items[0]
         topic = f"dewar/v1/{draw(st.sampled_from(DEVICES))}/readings"
         received_at = AT + timedelta(milliseconds=number)
-        made.append(Message(Source.MQTT, topic, json.dumps(content).encode(), received_at))
+        made.append(RawMessage(Source.MQTT, topic, json.dumps(content).encode(), received_at))
     return made
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _few():
-    """Columns are made of any number of readings, and not of many."""
-    before = columns.FEW, columns.LOT
-    columns.FEW, columns.LOT = 1, 8
+def _small_groups():
+    """Validate groups of any size by columns, in small chunks."""
+    before = validate_columns.MIN_GROUP, validate_columns.CHUNK_READINGS
+    validate_columns.MIN_GROUP, validate_columns.CHUNK_READINGS = 1, 8
     yield
-    columns.FEW, columns.LOT = before
+    validate_columns.MIN_GROUP, validate_columns.CHUNK_READINGS = before
 
 
-def fresh_of(sent):
-    """What is made ready, and how many messages were found good at once."""
-    opened = [unpack(message, DEVICES) for message in sent]
-    parcels = [one for one in opened if isinstance(one, Parcel)]
-    judged = [columns.judge(lot) for lot in columns.lots(parcels)]
-    good = iter([one for each in judged for one in each.good.tolist()])
-    taken = [
+def copy_batch_of(sent):
+    """The batch, and how many of its messages were found valid by columns."""
+    parsed = [parse_message(message, DEVICES) for message in sent]
+    unvalidated = [one for one in parsed if isinstance(one, ParsedMessage)]
+    columns = [validate_columns.validate_columns(chunk) for chunk in validate_columns.chunks(unvalidated)]
+    valid = iter([one for chunk in columns for one in chunk.valid.tolist()])
+    messages = [
         one
-        if isinstance(one, Parcel) and next(good)
-        else examine_parcel(one)
-        if isinstance(one, Parcel)
+        if isinstance(one, ParsedMessage) and next(valid)
+        else validate_parsed(one)
+        if isinstance(one, ParsedMessage)
         else one
-        for one in opened
+        for one in parsed
     ]
-    if not any(one.size for one in taken):
+    if not any(one.size for one in messages):
         return None, 0
-    return prepare_fresh(taken, judged), sum(int(each.good.sum()) for each in judged)
+    return prepare_copy(messages, columns), sum(int(chunk.valid.sum()) for chunk in columns)
 
 
-def copied(copy):
-    """Reads what COPY would be given."""
+def decode_copy(copy):
+    """Decode the data of a COPY into rows."""
     data, rows = copy.data, []
     assert data[:19] == b"PGCOPY\n\xff\r\n\0" + bytes(8)
     at = 19
@@ -169,8 +169,8 @@ def value_of(name, data):
     return number if name in ("seq", "boot") else FROM_2000 + timedelta(microseconds=number)
 
 
-def expected_rows(examined):
-    for one in examined:
+def expected_rows(messages):
+    for one in messages:
         for reading in one.readings:
             row = {name: value for name, value in reading._asdict().items() if value is not None}
             row |= {name: float(value) for name, value in row.items() if name in FLOATS | {"lat", "lon"}}
@@ -199,49 +199,47 @@ def numbers_of(sequences):
 @settings(max_examples=300, deadline=None)
 @given(messages())
 def test_the_same_readings_are_stored_and_the_same_is_refused(sent):
-    fresh, _ = fresh_of(sent)
-    examined = [examine(message, DEVICES) for message in sent]
-    if fresh is None:
-        assert not any(one.readings for one in examined)
+    batch, _ = copy_batch_of(sent)
+    messages = [validate_message(message, DEVICES) for message in sent]
+    if batch is None:
+        assert not any(one.readings for one in messages)
         return
-    rows = copied(fresh.copy)
+    rows = decode_copy(batch.copy)
     for row in rows:
         if "extra" in row:
             row["extra"] = json.loads(row["extra"])
-    assert as_set(rows) == as_set(expected_rows(examined))
-    assert fresh.size == sum(one.size for one in examined)
-    assert [list(one.refused) for one in fresh.examined] == [list(one.refused) for one in examined]
-    assert [one.size for one in fresh.examined] == [one.size for one in examined]
+    assert as_set(rows) == as_set(expected_rows(messages))
+    assert batch.size == sum(one.size for one in messages)
+    assert [list(one.refusals) for one in batch.messages] == [list(one.refusals) for one in messages]
+    assert [one.size for one in batch.messages] == [one.size for one in messages]
 
 
 @settings(max_examples=300, deadline=None)
 @given(messages())
 def test_states_spans_and_numbers_are_the_same(sent):
-    fresh, _ = fresh_of(sent)
-    if fresh is None:
+    copied, _ = copy_batch_of(sent)
+    if copied is None:
         return
-    batch = prepare([examine(message, DEVICES) for message in sent])
-    assert fresh.newest == batch.newest
-    assert numbers_of(fresh.sequences) == numbers_of(batch.sequences)
+    batch = prepare_insert([validate_message(message, DEVICES) for message in sent])
+    assert copied.newest == batch.newest
+    assert numbers_of(copied.sequences) == numbers_of(batch.sequences)
     spans = {}
     for reading in batch.readings:
         first, last = spans.get(reading.device_id, (reading.measured_at, reading.measured_at))
         spans[reading.device_id] = (min(first, reading.measured_at), max(last, reading.measured_at))
-    ids, firsts, lasts = columns_of(fresh.touched)
+    ids, firsts, lasts = columns_of(copied.spans)
     assert ids == sorted(spans)
     assert [
         (datetime.fromisoformat(f), datetime.fromisoformat(t)) for f, t in zip(firsts, lasts, strict=True)
     ] == [spans[device_id] for device_id in ids]
     keys = [reading[:2] for reading in batch.readings]
-    if len(set(keys)) == len(
-        keys
-    ):  # which of two at one instant is the newest matters to nobody: they are not new
-        assert fresh.states == batch.states
+    if len(set(keys)) == len(keys):  # of two at one instant either may be the newest: they are not new
+        assert copied.states == batch.states
 
 
-def test_what_loggers_usually_send_is_judged_at_once():
+def test_what_loggers_usually_send_is_validated_by_columns():
     def message(device_id, *items):
-        return Message(Source.MQTT, f"dewar/v1/{device_id}/readings", json.dumps(items).encode(), AT)
+        return RawMessage(Source.MQTT, f"dewar/v1/{device_id}/readings", json.dumps(items).encode(), AT)
 
     cold = {
         "measured_at": NOW_MS,
@@ -252,15 +250,15 @@ def test_what_loggers_usually_send_is_judged_at_once():
         "lon": 2,
         "battery_pct": None,
     }
-    fresh, at_once = fresh_of(
+    batch, by_columns = copy_batch_of(
         [
             message("A", cold, {"temperature_c": -1.5, "measured_at": "2026-11-21T03:44:00Z"}),
             message("LOG-1", {**cold, "device_id": "LOG-1", "battery_pct": 7}),
             message("LOG-2", {"measured_at": NOW_MS, "probe_ok": False, "temperature_c": None}),
         ]
     )
-    assert at_once == 3
-    assert fresh.size == 4
+    assert by_columns == 3
+    assert batch.size == 4
 
 
 @pytest.mark.parametrize(
@@ -280,11 +278,12 @@ def test_what_loggers_usually_send_is_judged_at_once():
         {"flight_mode_until": "2026-11-22T00:00:00Z"},
     ],
 )
-def test_a_message_with_anything_unusual_is_examined_by_itself_and_no_other(odd):
+def test_a_message_with_anything_unusual_is_validated_by_itself_and_no_other(odd):
     good = {"measured_at": NOW_MS, "temperature_c": -185, "seq": 1}
     contents = [[good], [good, good | {"measured_at": NOW_MS - 1}, good | odd], [good]]
     sent = [
-        Message(Source.MQTT, "dewar/v1/A/readings", json.dumps(content).encode(), AT) for content in contents
+        RawMessage(Source.MQTT, "dewar/v1/A/readings", json.dumps(content).encode(), AT)
+        for content in contents
     ]
-    judged = columns.judge([unpack(message, DEVICES) for message in sent])
-    assert judged.good.tolist() == [True, False, True]
+    columns = validate_columns.validate_columns([parse_message(message, DEVICES) for message in sent])
+    assert columns.valid.tolist() == [True, False, True]

@@ -15,7 +15,7 @@ from alerts.escalation.progress import EscalatedIncident, EscalationProgress, Me
 from alerts.model import SECOND, AlertKind, Severity
 from alerts.triage.alert import AlertState
 from telemetry.actor import Actor, ActorKind
-from telemetry.registry.hours import receiving_hours
+from telemetry.registry.receiving_hours import parse_receiving_hours
 
 START = 1_795_000_000 * SECOND
 OFFICE = {day: [["08:00", "17:00"]] for day in ("mon", "tue", "wed", "thu", "fri")}
@@ -27,7 +27,7 @@ contacts = st.lists(
             name=f"Contact {number}",
             parties=frozenset({"courier"} if party else ()),
             places=frozenset({"CLINIC"} if number == 2 else ()),
-            hours=receiving_hours("Europe/Berlin", OFFICE if hours else None),
+            hours=parse_receiving_hours("Europe/Berlin", OFFICE if hours else None),
             ways=(Way(channel=Channel.EMAIL, address=f"{number}@x.example", outside_office_hours=outside),),
             last_resort=last,
             fallback=f"c{fallback}",

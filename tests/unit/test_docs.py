@@ -24,7 +24,7 @@ from api.http.schemas.events import EVENTS, STREAM_ONLY
 from api.identity.permissions import PERMISSIONS, KeyRole, Scope
 from api.settings import PREFIX, Settings
 from telemetry.model import Reading, RefusalReason
-from telemetry.registry.revisions import Step
+from telemetry.registry.shipment_revisions import ShipmentStep
 from tests import openapi, permissions
 
 ROOT = Path(__file__).parent.parent.parent
@@ -142,7 +142,7 @@ def test_the_page_of_permissions_has_every_row_and_every_scope() -> None:
 def test_every_event_and_word_of_the_contract_is_told() -> None:
     api, qa, logger = page("api.md"), page("qa.md"), page("logger.md")
     words = {
-        "api.md": (api, [*EVENTS, *STREAM_ONLY, *KeyRole, *Step, HEADER]),
+        "api.md": (api, [*EVENTS, *STREAM_ONLY, *KeyRole, *ShipmentStep, HEADER]),
         "qa.md": (qa, [*AlertKind, *ExcursionState, *Band, *_plan_fields()]),
         "logger.md": (logger, [*RefusalReason, *_reading_fields()]),
     }

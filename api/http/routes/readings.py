@@ -14,7 +14,7 @@ from api.http.schemas.readings import READINGS_BODY, ReadingsStored, RejectedRea
 from api.identity.access import visible_shipments
 from api.refusals import NotFound
 from api.use_cases import readings
-from telemetry import history
+from telemetry import shipment_readings
 from telemetry.registry import shipments
 
 router = APIRouter(route_class=Call, tags=["readings"])
@@ -44,9 +44,9 @@ async def get_trace(
     as_of: AsOf = None,
 ) -> Response:
     """Return the shipment's trace, oldest first: all readings of its loggers while they were on it."""
-    after = read_cursor(cursor, history.TRACE_ORDER)
+    after = read_cursor(cursor, shipment_readings.ORDER)
     headers = stands_for(as_of, services.clock())
-    stretch = history.Stretch(
+    which = shipment_readings.ReadingFilter(
         shipment_id=shipment_id, since=since, until=until, device_id=device_id, as_of=as_of
     )
     trace: dict[str, Any] = {"items": [], "next_cursor": None, "bucket_s": None}
@@ -54,11 +54,11 @@ async def get_trace(
         if await shipments.get(connection, shipment_id, visible_shipments(caller)) is None:
             raise NotFound("shipment", shipment_id)
         if points is None:
-            page = await history.trace_page(connection, stretch, after=after, limit=limit)
+            page = await shipment_readings.page(connection, which, after=after, limit=limit)
             rows = page.rows
             trace["next_cursor"] = None if page.next_key is None else write_cursor(page.next_key)
         else:
-            rows, width = await history.thinned(connection, stretch, points=points)
+            rows, width = await shipment_readings.downsample(connection, which, points=points)
             trace["bucket_s"] = None if width is None else width.total_seconds()
     trace["items"] = [shown(row) for row in rows]
     return Response(_json(trace), media_type="application/json", headers=headers)
@@ -88,6 +88,6 @@ async def send_readings(request: Request, caller: Caller, services: Here) -> Rea
         now=services.clock(),
     )
     rejected = [
-        RejectedReading(index=one.index or 0, reason=one.reason, detail=one.detail) for one in stored.refused
+        RejectedReading(index=one.index or 0, reason=one.reason, detail=one.detail) for one in stored.refusals
     ]
     return ReadingsStored(accepted=stored.accepted, duplicates=stored.duplicates, rejected=rejected)

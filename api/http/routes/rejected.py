@@ -9,7 +9,7 @@ from api.http.routing import Call, Here, action
 from api.http.schemas.fields import ListOf, Words
 from api.http.schemas.rejected import RejectedOut
 from api.refusals import NotFound
-from telemetry import history
+from telemetry import refusals
 from telemetry.model import RefusalReason
 
 router = APIRouter(route_class=Call, tags=["rejected"])
@@ -27,9 +27,9 @@ async def list_rejected(
     device_id: Annotated[Words | None, Query()] = None,
 ) -> ListOf[RejectedOut]:
     """List what was refused, the latest first. Of long messages a list shows the beginning, see `payload_truncated`."""
-    after = read_cursor(cursor, history.REFUSAL_ORDER)
+    after = read_cursor(cursor, refusals.ORDER)
     async with services.engine.connect() as connection:
-        page = await history.refusal_page(
+        page = await refusals.page(
             connection,
             reason=reason,
             device_id=device_id,
@@ -45,7 +45,7 @@ async def list_rejected(
 async def get_rejected(rejected_id: Annotated[int, Path(ge=1, le=2**63 - 1)], services: Here) -> RejectedOut:
     """Show one refusal with the whole message."""
     async with services.engine.connect() as connection:
-        row = await history.refusal(connection, rejected_id)
+        row = await refusals.get(connection, rejected_id)
     if row is None:
         raise NotFound("refused message", rejected_id)
     return RejectedOut.of(row)

@@ -23,7 +23,7 @@ from api.http.schemas.shipments import (
 from api.identity.access import Principal, visible_shipments
 from api.refusals import NotFound
 from api.use_cases import shipments
-from telemetry.registry import revisions
+from telemetry.registry import shipment_revisions
 from telemetry.registry import shipments as registry
 
 router = APIRouter(route_class=Call, tags=["shipments"])
@@ -162,11 +162,11 @@ async def list_revisions(
     shipment_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ListOf[ShipmentRevision]:
     """List every state in which a shipment was ever known, oldest first: plan, schedule, loggers; who made it, and why."""
-    after = read_cursor(cursor, revisions.ORDER)
+    after = read_cursor(cursor, shipment_revisions.ORDER)
     async with services.engine.connect() as connection:
         if await registry.get(connection, shipment_id, visible_shipments(caller)) is None:
             raise NotFound("shipment", shipment_id)
-        page = await revisions.page(connection, shipment_id, after=after, limit=limit)
+        page = await shipment_revisions.page(connection, shipment_id, after=after, limit=limit)
     return answer(page, ShipmentRevision.of)
 
 

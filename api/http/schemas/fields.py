@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from alerts.wording import rfc3339
-from telemetry.ingest.validate import instant
+from telemetry.ingest.validate_reading import parse_instant
 from telemetry.model import DEVICE_ID
 from telemetry.registry.organizations import SLUG
 
@@ -40,7 +40,7 @@ def parse_time(value: Any) -> datetime:
     """
     if isinstance(value, datetime):
         return value
-    time = instant(str(value))
+    time = parse_instant(str(value))
     if isinstance(time, str):
         raise ValueError(time)  # noqa: TRY004 - what pydantic expects of a validator
     return min(time, _END_OF_TIME)

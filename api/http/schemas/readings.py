@@ -9,8 +9,7 @@ from pydantic import Field
 from alerts.wording import rfc3339
 from api.http.schemas.fields import Shown, Time
 from telemetry.ingest.decode import MAX_READINGS
-from telemetry.ingest.validate import FIELDS
-from telemetry.ingest.validate import Field as Judged
+from telemetry.ingest.validate_reading import FIELDS, FieldSpec
 from telemetry.model import DEVICE_ID, RefusalReason
 
 _ALWAYS = ("device_id", "measured_at", "received_at", "source", "temperature_c", "probe_ok")
@@ -79,8 +78,8 @@ class ReadingsStored(Shown):
 _BY_JSON_TYPE = {float: "number", int: "integer", bool: "boolean"}
 
 
-def _field_schema(field: Judged) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": [_BY_JSON_TYPE[field.types[0]], "null"], "description": field.needed}
+def _field_schema(field: FieldSpec) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": [_BY_JSON_TYPE[field.types[0]], "null"], "description": field.expected}
     if field.types[0] is bool:
         return schema
     if field.low == sys.float_info.min:  # the least number above 0

@@ -13,7 +13,7 @@ from api.http.schemas.devices import Latest, PositionOut, latest_of, position_of
 from api.http.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, Words, example
 from api.http.schemas.sites import SitePlace
 from api.use_cases.shipments import Leg, NewShipment
-from telemetry.registry.revisions import Step
+from telemetry.registry.shipment_revisions import ShipmentStep
 
 Status = Literal["planned", "in_transit", "delivered", "cancelled"]
 
@@ -228,7 +228,7 @@ class LegOut(Shown):
 class ShipmentRevision(Shown):
     revision: int
     recorded_at: Time = Field(description="When it was recorded; `as_of` counts by it.")
-    step: Step
+    step: ShipmentStep
     by: str = Field(description="`key:PREFIX` of the key that made the step.")
     reason: str | None = Field(description="Why the plan or the schedule was changed.")
     plan: PlanOut

@@ -14,7 +14,7 @@ from alerts.excursions.plan import Band
 from api.http.problems import hint
 from api.http.schemas.fields import Given, Id, OrganizationSlug, Shown, Time, Words, example
 from api.use_cases.sites import AIRPORT_RADIUS_M, RADIUS_M, NewSite
-from telemetry.registry.hours import receiving_hours
+from telemetry.registry.receiving_hours import parse_receiving_hours
 
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _PHONE = re.compile(r"\+?[0-9 ()./-]{3,40}", re.ASCII)
@@ -104,7 +104,7 @@ class ReceivingHours(Given):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        receiving_hours("UTC", self.as_given())
+        parse_receiving_hours("UTC", self.as_given())
         return self
 
     def as_given(self) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from alerts.triage.alert import AlertState
 from alerts.views.figures import summarize
 from simulators.truth.oracle import TruePlan, TrueReading, true_excursions, true_summary
 from telemetry.ingest.pipeline import Ingest
-from telemetry.ingest.validate import MAX_AHEAD
-from telemetry.model import Message, Source
+from telemetry.ingest.validate_reading import MAX_AHEAD
+from telemetry.model import RawMessage, Source
 
 from .stage import Program, Stage, Taking
 
@@ -101,7 +101,9 @@ class Fleet:
 
         async def program(hand: Taking) -> None:
             messages = [
-                Message(Source.MQTT, f"dewar/v1/{logger}/readings", json.dumps(readings).encode(), self.now)
+                RawMessage(
+                    Source.MQTT, f"dewar/v1/{logger}/readings", json.dumps(readings).encode(), self.now
+                )
                 for logger, readings in batches
             ]
             await Ingest(hand).store(messages)  # type: ignore[arg-type]

@@ -15,8 +15,8 @@ from alerts.views import alerts, excursions, figures_as_of
 from alerts.views.as_of import FindingFilter
 from migrations.metadata import metadata
 from migrations.upgrade import alembic_config, engine_for, pending, upgrade
-from telemetry import history
-from telemetry.server import Level, UnfitServerError
+from telemetry import shipment_readings
+from telemetry.database_server import ServerLevel, UnfitServerError
 from tests.conftest import missing
 
 FIRST_VERSION = (Path(__file__).parent / "first_version.sql").read_text()
@@ -46,7 +46,7 @@ async def test_the_migrated_schema_is_that_of_the_tables(database_url: str) -> N
 
 async def test_readings_are_a_hypertable_on_timescaledb(database_url: str) -> None:
     server = await upgrade(database_url)
-    if server.level is Level.PLAIN:
+    if server.level is ServerLevel.PLAIN:
         missing("TimescaleDB")
     connection = await asyncpg.connect(database_url)
     tables = await connection.fetch("SELECT hypertable_name FROM timescaledb_information.hypertables")
@@ -107,8 +107,8 @@ async def test_what_the_first_version_kept_is_known_as_of_then(empty_database_ur
         assert (alert["state"], alert["message"], alert["revision"]) == ("acknowledged", "it began", 2)
         assert (alert["acknowledged_by"], alert["since"]) == ("key:dw_1", day(2))
         assert alert["until"] is alert["resolved_at"] is None
-        stretch = history.Stretch(shipment_id="S1", as_of=day(2.5))
-        trace = (await history.trace_page(connection, stretch, after=None, limit=9)).rows
+        which = shipment_readings.ReadingFilter(shipment_id="S1", as_of=day(2.5))
+        trace = (await shipment_readings.page(connection, which, after=None, limit=9)).rows
         assert [reading["temperature_c"] for reading in trace] == [-180, -140]
         (device,) = await figures_as_of.summarize(connection, "S1", day(2.5))
         assert (device.figures.readings, device.figures.max_c) == (2, -140)

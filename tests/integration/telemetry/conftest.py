@@ -16,7 +16,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from telemetry.ingest.pipeline import BatchOutcome, Ingest
-from telemetry.model import Message, Source
+from telemetry.model import RawMessage, Source
 from telemetry.mqtt.bridge import IngestState, run_ingest
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -34,9 +34,9 @@ def reading(second: float, celsius: Any = -178.25, **fields: Any) -> dict[str, A
 
 def message(
     content: Any, device_id: str = "LOG-1", kind: str = "readings", received_at: datetime = RECEIVED_AT
-) -> Message:
+) -> RawMessage:
     payload = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return Message(Source.MQTT, f"dewar/v1/{device_id}/{kind}", payload, received_at)
+    return RawMessage(Source.MQTT, f"dewar/v1/{device_id}/{kind}", payload, received_at)
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Store:
             ends_at,
         )
 
-    async def store(self, *messages: Message) -> BatchOutcome:
+    async def store(self, *messages: RawMessage) -> BatchOutcome:
         return await self.ingest.store(messages)
 
     async def readings(self, *columns: str) -> list[tuple[Any, ...]]:

@@ -50,7 +50,7 @@ async def test_what_can_wait_lets_all_of_a_chain_through_before_its_next_slice()
 
 
 async def test_what_can_wait_has_no_slice_while_something_is_computed_that_cannot(monkeypatch):
-    monkeypatch.setattr("telemetry.slices.PATIENCE_S", 60)
+    monkeypatch.setattr("telemetry.slices.MAX_DEFERRAL_S", 60)
     times = {}
 
     async def past():
@@ -66,7 +66,7 @@ async def test_what_can_wait_has_no_slice_while_something_is_computed_that_canno
 
 
 async def test_what_can_wait_does_not_wait_for_ever(monkeypatch):
-    monkeypatch.setattr("telemetry.slices.PATIENCE_S", 0)
+    monkeypatch.setattr("telemetry.slices.MAX_DEFERRAL_S", 0)
     done = asyncio.Event()
 
     async def past():
@@ -82,7 +82,7 @@ async def test_what_can_wait_does_not_wait_for_ever(monkeypatch):
 
 
 async def test_an_error_ends_it_and_leaves_nobody_waiting(monkeypatch):
-    monkeypatch.setattr("telemetry.slices.PATIENCE_S", 60)
+    monkeypatch.setattr("telemetry.slices.MAX_DEFERRAL_S", 60)
     results = await asyncio.gather(in_slices(lambda _: 1 / 0, [1]), return_exceptions=True)
     assert isinstance(results[0], ZeroDivisionError)
     can_wait.set(True)

@@ -10,7 +10,7 @@ import pytest
 from alerts.evaluation.loop import evaluate_due
 from simulators.truth.oracle import TruePlan, TrueReading, true_excursions
 from telemetry.ingest.pipeline import Ingest
-from telemetry.model import Message, Source
+from telemetry.model import RawMessage, Source
 from tests.integration.alerts.conftest import DEPARTED, Desk
 
 PLAN = TruePlan(
@@ -41,7 +41,7 @@ class Logger:
         """Readings by minutes from now; gives why some of them were refused."""
         sent = [{"measured_at": self.at(m).isoformat(), "temperature_c": c} for m, c in readings]
         outcome = await self.ingest.store(
-            [Message(Source.MQTT, "dewar/v1/D1/readings", json.dumps(sent).encode(), self.at(received))]
+            [RawMessage(Source.MQTT, "dewar/v1/D1/readings", json.dumps(sent).encode(), self.at(received))]
         )
         while await evaluate_due(self.desk.pool):
             pass
@@ -107,7 +107,7 @@ async def test_a_clock_that_went_back_to_1970_reaches_no_shipment(logger: Logger
     await logger.sends((-2, -190.0))
     outcome = await logger.ingest.store(
         [
-            Message(
+            RawMessage(
                 Source.MQTT,
                 "dewar/v1/D1/readings",
                 b'{"measured_at": 12000, "temperature_c": 20}',

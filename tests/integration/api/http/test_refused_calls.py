@@ -12,7 +12,7 @@ from uuid import UUID
 import httpx
 
 from api.identity.device_credentials import BrokerRefusedError, BrokerUnmanagedError, BrokerUnreachableError
-from telemetry.ingest.pipeline import StorageAwayError
+from telemetry.ingest.retry import StorageUnavailableError
 from tests.integration.api.conftest import Desk, MakeDesk, MakeServices
 
 FOLDER = Path(__file__).parents[3] / "golden" / "refusals"
@@ -265,11 +265,11 @@ class _Broker:
 class _Away:
     """An ingest whose database is away."""
 
-    async def commit(self, *_: Any, **__: Any) -> None:
-        raise StorageAwayError
+    async def commit_messages(self, *_: Any, **__: Any) -> None:
+        raise StorageUnavailableError
 
-    async def store_readings(self, *_: Any, **__: Any) -> None:
-        raise StorageAwayError
+    async def store_http_readings(self, *_: Any, **__: Any) -> None:
+        raise StorageUnavailableError
 
 
 async def test_what_a_broker_or_a_database_refuses_is_told_likewise(

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.refusals import Invalid, TooLarge, Unreadable
 from api.use_cases import readings
-from telemetry import history
+from telemetry import refusals
 from telemetry.ingest.pipeline import Ingest, MessageOutcome
 from telemetry.model import RefusalReason
 from tests.integration.api.use_cases.conftest import BEFORE, NOW, SHELL, of_acme, operator, planned
@@ -58,7 +58,7 @@ async def test_what_cannot_be_read_is_refused_as_a_whole_and_kept(
     with pytest.raises(TooLarge):
         await send(engine, pool, orjson.dumps({"readings": [{"note": "x" * 70_000}]}))
     async with engine.connect() as connection:
-        kept = await history.refusal_page(
+        kept = await refusals.page(
             connection, reason=None, device_id=None, payload_bytes=10, after=None, limit=10
         )
     assert sorted(row["reason"] for row in kept.rows) == ["not_json", "too_large"]

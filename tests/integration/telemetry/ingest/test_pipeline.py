@@ -8,10 +8,11 @@ from datetime import timedelta
 import pytest
 
 from telemetry import metrics
-from telemetry.ingest import judge, pipeline
-from telemetry.ingest.batch import Batch
-from telemetry.ingest.copy_batch import Fresh
-from telemetry.ingest.pipeline import Ingest, StorageAwayError
+from telemetry.ingest import build_batch, pipeline
+from telemetry.ingest.copy_batch import CopyBatch
+from telemetry.ingest.insert_batch import InsertBatch
+from telemetry.ingest.pipeline import Ingest
+from telemetry.ingest.retry import StorageUnavailableError
 from telemetry.model import RefusalReason, Source
 from tests.integration.telemetry.conftest import RECEIVED_AT, START, at, message, open_store, reading
 
@@ -98,7 +99,7 @@ async def test_a_duplicate_changes_nothing_and_a_conflict_never_overwrites(store
     outcome = await store.store(first)
     assert outcome.messages[0].accepted == 1
     outcome = await store.store(first, other, first)
-    assert [(each.accepted, each.duplicates, len(each.refused)) for each in outcome.messages] == [
+    assert [(each.accepted, each.duplicates, len(each.refusals)) for each in outcome.messages] == [
         (0, 1, 0),
         (0, 0, 1),
         (0, 1, 0),
@@ -108,8 +109,8 @@ async def test_a_duplicate_changes_nothing_and_a_conflict_never_overwrites(store
         (
             "conflict",
             (
-                "at 2026-11-01T00:00:01+00:00 temperature_c is -20.5, stored is -178.25; seq is 9, stored is absent: "
-                "the first stays"
+                "at 2026-11-01T00:00:01+00:00, temperature_c is -20.5 but -178.25 is stored; "
+                "seq is 9 but nothing is stored: the reading stored first is kept"
             ),
             other.payload,
         )
@@ -120,7 +121,7 @@ async def test_the_first_of_a_batch_wins(store):
     outcome = await store.store(
         message([reading(1, -1.0), reading(1, -2.0), reading(1, -1.0)]), message(reading(1, -3.0))
     )
-    assert [(each.accepted, each.duplicates, len(each.refused)) for each in outcome.messages] == [
+    assert [(each.accepted, each.duplicates, len(each.refusals)) for each in outcome.messages] == [
         (1, 1, 1),
         (0, 0, 1),
     ]
@@ -162,7 +163,7 @@ async def test_the_status_received_last_is_the_truth(store):
     assert since > RECEIVED_AT
     assert await say("offline", 5) == ("offline", since)
     outcome = await store.store(message({"state": "gone"}, kind="status"))
-    assert outcome.messages[0].refused[0].reason is RefusalReason.INVALID_READING
+    assert outcome.messages[0].refusals[0].reason is RefusalReason.INVALID_READING
     assert (await store.state())["connection"] == "offline"
 
 
@@ -247,18 +248,18 @@ async def test_what_only_the_database_refuses_is_found_and_costs_the_others_noth
 
 
 async def test_a_message_at_which_our_own_code_stumbles_is_kept_as_evidence(store, monkeypatch):
-    examine = judge.examine_parcel
+    validate = build_batch.validate_parsed
 
-    def stumble(parcel):
-        return 1 / 0 if b"666" in parcel.message.payload else examine(parcel)
+    def fail(parsed):
+        return 1 / 0 if b"666" in parsed.message.payload else validate(parsed)
 
-    monkeypatch.setattr(judge, "examine_parcel", stumble)
+    monkeypatch.setattr(build_batch, "validate_parsed", fail)
     await store.store(message(reading(1)), message(reading(2, 666)), message(reading(3)))
     assert len(await store.readings("seq")) == 2
     assert await store.refused("reason", "detail") == [
         (
             "invalid_reading",
-            "it could not be judged, which is our fault: ZeroDivisionError('division by zero')",
+            "our own code failed to validate it: ZeroDivisionError('division by zero')",
         )
     ]
 
@@ -324,7 +325,7 @@ async def test_a_reading_never_slips_past_an_assignment_that_is_being_made(store
 
 
 async def by_http(store, raws, **options):
-    return await store.ingest.store_readings(
+    return await store.ingest.store_http_readings(
         raws, payload=b"the body", caller="key-1", received_at=RECEIVED_AT, **options
     )
 
@@ -344,7 +345,7 @@ async def test_readings_by_http(store):
         allowed=lambda device_id: device_id != "LOG-3",
     )
     assert (outcome.accepted, outcome.duplicates) == (2, 1)
-    reasons = [(refused.index, refused.reason) for refused in outcome.refused]
+    reasons = [(refusal.index, refusal.reason) for refusal in outcome.refusals]
     assert sorted(reasons) == [
         (3, "conflict"),
         (4, "invalid_reading"),
@@ -359,19 +360,19 @@ async def test_readings_by_http(store):
 async def test_by_http_a_database_that_is_away_is_told_to_the_caller(postgres, monkeypatch):
     from migrations.upgrade import upgrade
 
-    monkeypatch.setattr("telemetry.ingest.pipeline.HTTP_PATIENCE_S", 0.2)
+    monkeypatch.setattr("telemetry.ingest.pipeline.HTTP_TIMEOUT_S", 0.2)
     await upgrade(postgres.url)
     async with open_store(postgres.url) as store:
         await store.register("LOG-1")
         await asyncio.to_thread(postgres.stop)
-        with pytest.raises(StorageAwayError):
+        with pytest.raises(StorageUnavailableError):
             await by_http(store, [{"device_id": "LOG-1", **reading(1)}])
         await asyncio.to_thread(postgres.start)
         assert (await by_http(store, [{"device_id": "LOG-1", **reading(1)}])).accepted == 1
 
 
 async def test_a_device_registered_later_is_known_from_then_on(store):
-    assert (await store.store(message(reading(1), "LOG-3"))).messages[0].refused
+    assert (await store.store(message(reading(1), "LOG-3"))).messages[0].refusals
     await store.register("LOG-3")
     assert (await store.store(message(reading(1), "LOG-3"))).messages[0].accepted == 1
 
@@ -409,7 +410,7 @@ async def test_repetitions_in_large_batches(store):
         (outcome,) = (await store.store(*batch(300))).messages
         assert outcome.accepted + outcome.duplicates == 600
     (outcome,) = (await store.store(*batch(600, ambient_c=20))).messages
-    assert (outcome.accepted, len(outcome.refused)) == (300, 300)
+    assert (outcome.accepted, len(outcome.refusals)) == (300, 300)
     first, again = (await store.store(*batch(1200), *batch(1200))).messages
     assert (first.accepted, again.duplicates) == (600, 600)
     assert await store.readings("seq") == [(seq,) for seq in range(1800)]
@@ -466,9 +467,9 @@ async def test_a_large_batch_is_stored_by_copy_as_a_small_one_is_by_insert(store
     for copied in (True, False):
         await store.pool.execute(f"TRUNCATE {', '.join(_TABLES)}, refused_messages")
         await store.pool.execute("INSERT INTO device_states (device_id) SELECT device_id FROM devices")
-        monkeypatch.setattr(pipeline, "HOPEFUL_FROM", 500 if copied else 10_000)
+        monkeypatch.setattr(pipeline, "COPY_MIN_READINGS", 500 if copied else 10_000)
         ingester = Ingest(store.pool)
-        assert isinstance(await ingester.judge(sent), Fresh if copied else Batch)
+        assert isinstance(await ingester.prepare(sent), CopyBatch if copied else InsertBatch)
         outcome = await ingester.store(sent)
         acks = sorted(
             (ack.device_id, ack.boot, [list(one) for one in ack.ranges]) for ack in outcome.acknowledgements
@@ -476,7 +477,7 @@ async def test_a_large_batch_is_stored_by_copy_as_a_small_one_is_by_insert(store
         tables = {
             name: [tuple(row) for row in await store.pool.fetch(query)] for name, query in _TABLES.items()
         }
-        answers = [(one.accepted, one.duplicates, list(one.refused)) for one in outcome.messages]
+        answers = [(one.accepted, one.duplicates, list(one.refusals)) for one in outcome.messages]
         found.append((answers, acks, tables))
     first, second = found
     assert first[0] == second[0]
@@ -500,9 +501,9 @@ async def test_what_comes_twice_or_was_there_in_a_large_batch_marks_nothing_anew
     ]
 
 
-@pytest.mark.parametrize("part", ["judge", "prepare_fresh"])
+@pytest.mark.parametrize("part", ["validate_columns", "prepare_copy"])
 async def test_columns_at_which_our_own_code_stumbles_are_judged_one_by_one(store, monkeypatch, part):
-    monkeypatch.setattr(judge, part, lambda *_: 1 / 0)
+    monkeypatch.setattr(build_batch, part, lambda *_: 1 / 0)
     lot = message([*(reading(second) for second in range(600)), reading(1000, "cold")])
     (outcome,) = (await store.store(lot)).messages
-    assert (outcome.accepted, len(outcome.refused)) == (600, 1)
+    assert (outcome.accepted, len(outcome.refusals)) == (600, 1)

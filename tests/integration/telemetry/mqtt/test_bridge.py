@@ -163,7 +163,7 @@ async def test_what_one_left_that_never_comes_back_is_taken_over(start, store, l
         loggers.publish(reading(number))
     await loggers.published()
     assert len(await store.readings("seq")) < 100
-    monkeypatch.setattr("telemetry.mqtt.sessions.LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr("telemetry.mqtt.sessions.CHECK_EVERY_S", 0.1)
     await first.stopped()
     await start()
     await store.until_stored(100)
@@ -206,7 +206,7 @@ async def test_an_error_of_our_own_ends_the_task(start, store, loggers, monkeypa
     async def stumble(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Ingest, "judge", stumble)
+    monkeypatch.setattr(Ingest, "prepare", stumble)
     loggers.publish(reading(1))
     with pytest.raises(BaseExceptionGroup) as raised:
         await asyncio.wait_for(ingester.task, 20)

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from migrations.upgrade import upgrade
-from telemetry.ingest.inbox import MOST_MESSAGES
 from telemetry.mqtt.connection import RECEIVE_MAXIMUM
+from telemetry.mqtt.inbox import MAX_HELD_MESSAGES
 from tests.integration.telemetry.conftest import PATIENCE_S, connected, ingesters, open_store, reading
 
 COUNT = 5000
@@ -91,7 +91,7 @@ async def test_the_database_is_away_under_load(broker, postgres):
             # The broker comes and goes meanwhile, too: what it delivers again is no more than the limit allows.
             await asyncio.to_thread(broker.restart)
             await ingester.until(lambda state: state.connected)
-            assert max(state.waiting for state in ingester.states) <= MOST_MESSAGES + 1000
+            assert max(state.waiting for state in ingester.states) <= MAX_HELD_MESSAGES + 1000
             assert len(loggers.acks) == 1
             await asyncio.to_thread(postgres.start)
             await all_stored_once(store, many)
@@ -101,7 +101,7 @@ async def test_the_database_is_away_under_load(broker, postgres):
 async def test_a_stop_while_the_database_is_away_leaves_everything_at_the_broker(
     broker, postgres, monkeypatch
 ):
-    monkeypatch.setattr("telemetry.mqtt.bridge.DRAIN_LIMIT_S", 0.2)
+    monkeypatch.setattr("telemetry.mqtt.bridge.DRAIN_TIMEOUT_S", 0.2)
     await upgrade(postgres.url)
     async with open_store(postgres.url) as store, ingesters(broker.url, postgres.url) as start:
         await store.register("LOG-1")

@@ -5,10 +5,10 @@ import asyncio
 import asyncpg
 import pytest
 
-from telemetry.ingest.inbox import Inbox
 from telemetry.mqtt import sessions, slots
 from telemetry.mqtt.bridge import Bridge
-from telemetry.mqtt.connection import Connection
+from telemetry.mqtt.connection import BrokerConnection
+from telemetry.mqtt.inbox import Inbox
 from telemetry.mqtt.slots import Slot
 from tests.integration.telemetry.conftest import PATIENCE_S
 
@@ -27,28 +27,28 @@ async def take_away(connection, number):
 
 
 async def test_a_number_that_is_lost_while_we_connect(broker, store, monkeypatch):
-    subscriptions, subscribe = asyncio.Queue(), Connection.subscribe
+    subscriptions, subscribe = asyncio.Queue(), BrokerConnection.subscribe
     bridge = Bridge(broker.url, store.pool, lambda _: None)
 
     async def subscribe_late(self, topics):
         if subscriptions.empty():
             await take_away(other, 0)
-            await bridge._slot.other_than(0)
+            await bridge._slot.wait_for_other_than(0)
         subscriptions.put_nowait(topics)
         await subscribe(self, topics)
 
-    monkeypatch.setattr(Connection, "subscribe", subscribe_late)
+    monkeypatch.setattr(BrokerConnection, "subscribe", subscribe_late)
     async with store.another_connection() as other:
         running = asyncio.create_task(bridge.run(asyncio.Event()))
         async with asyncio.timeout(PATIENCE_S):
-            while sessions.STATUS in await subscriptions.get():
+            while sessions.STATUS_TOPIC in await subscriptions.get():
                 pass
         running.cancel()
         await asyncio.wait([running])
 
 
 async def test_a_look_that_is_cancelled_keeps_no_connection(database_url, monkeypatch):
-    monkeypatch.setattr(slots, "_TRY", "SELECT $1::int = $2::int OR pg_sleep(60) IS NULL")
+    monkeypatch.setattr(slots, "_TRY_LOCK", "SELECT $1::int = $2::int OR pg_sleep(60) IS NULL")
     async with asyncpg.create_pool(database_url, min_size=1, max_size=2) as pool:
 
         async def borrow():
@@ -68,7 +68,7 @@ async def test_a_look_that_is_cancelled_keeps_no_connection(database_url, monkey
 
 async def test_only_a_session_that_is_free_twice_is_ended_and_never_our_own(store, monkeypatch):
     """After the database was away no ingester holds its number for a moment, and all are still there."""
-    monkeypatch.setattr(sessions, "LOOK_EVERY_S", 0)
+    monkeypatch.setattr(sessions, "CHECK_EVERY_S", 0)
     looked, ended = asyncio.Queue(), asyncio.Queue()
     borrowed = Slot.borrowed
 
@@ -85,31 +85,33 @@ async def test_only_a_session_that_is_free_twice_is_ended_and_never_our_own(stor
     slot.number = 0
     async with store.another_connection() as other:
         await other.execute("SELECT pg_advisory_lock($1, 1)", LOCKS)
-        adopting = asyncio.create_task(sessions.adopt("mqtt://", slot, Inbox(), lambda *_: None))
+        adopting = asyncio.create_task(
+            sessions.adopt_orphaned_sessions("mqtt://", slot, Inbox(), lambda *_: None)
+        )
         found = [await asyncio.wait_for(ended.get(), PATIENCE_S) for _ in range(6)]
         adopting.cancel()
         await asyncio.wait([adopting])
-    others = range(1, sessions.LOOKED_AT)
+    others = range(1, sessions.CHECKED_SLOTS)
     assert [number for number, _ in found] == [*others[1:]]
     assert [looks for _, looks in found] == [len(others) + number for number in others[1:]]
 
 
 async def test_one_that_runs_takes_the_first_number_and_its_statuses_over(broker, store, monkeypatch):
-    monkeypatch.setattr(sessions, "LOOK_EVERY_S", 0.1)
-    subscriptions, subscribe = asyncio.Queue(), Connection.subscribe
+    monkeypatch.setattr(sessions, "CHECK_EVERY_S", 0.1)
+    subscriptions, subscribe = asyncio.Queue(), BrokerConnection.subscribe
 
     async def subscribed(self, topics):
         await subscribe(self, topics)
         subscriptions.put_nowait(topics)
 
-    monkeypatch.setattr(Connection, "subscribe", subscribed)
+    monkeypatch.setattr(BrokerConnection, "subscribe", subscribed)
     async with store.another_connection() as first:
         await first.execute("SELECT pg_advisory_lock($1, 0)", LOCKS)
         bridge = Bridge(broker.url, store.pool, lambda _: None)
         running = asyncio.create_task(bridge.run(asyncio.Event()))
-        assert sessions.STATUS not in await asyncio.wait_for(subscriptions.get(), PATIENCE_S)
+        assert sessions.STATUS_TOPIC not in await asyncio.wait_for(subscriptions.get(), PATIENCE_S)
         await first.execute("SELECT pg_advisory_unlock($1, 0)", LOCKS)
-        assert sessions.STATUS in await asyncio.wait_for(subscriptions.get(), PATIENCE_S)
+        assert sessions.STATUS_TOPIC in await asyncio.wait_for(subscriptions.get(), PATIENCE_S)
         held = await first.fetch(
             "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND classid = $1::int::oid", LOCKS
         )
@@ -123,14 +125,14 @@ async def test_a_number_that_somebody_else_was_quicker_to_take_leaves_ours(store
     async with store.another_connection() as first:
         await first.execute("SELECT pg_advisory_lock($1, 0)", LOCKS)
         holding = asyncio.create_task(slot.hold())
-        await asyncio.wait_for(slot.other_than(None), PATIENCE_S)
-        slot.move_to(0)
+        await asyncio.wait_for(slot.wait_for_other_than(None), PATIENCE_S)
+        slot.request(0)
         async with asyncio.timeout(PATIENCE_S):
-            while slot._wanted is not None:
+            while slot._requested is not None:
                 await asyncio.sleep(0)
         assert slot.number == 1
         await first.execute("SELECT pg_advisory_unlock($1, 0)", LOCKS)
-        slot.move_to(0)
-        assert await asyncio.wait_for(slot.other_than(1), PATIENCE_S) == 0
+        slot.request(0)
+        assert await asyncio.wait_for(slot.wait_for_other_than(1), PATIENCE_S) == 0
         holding.cancel()
         await asyncio.wait([holding])

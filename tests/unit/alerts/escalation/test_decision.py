@@ -11,7 +11,7 @@ from alerts.escalation.progress import EscalatedIncident, EscalationProgress, Me
 from alerts.model import SECOND, AlertKind, Severity
 from alerts.triage.alert import AlertState
 from telemetry.actor import Actor, ActorKind
-from telemetry.registry.hours import receiving_hours
+from telemetry.registry.receiving_hours import parse_receiving_hours
 
 MINUTE = 60 * SECOND
 OPS, NIGHT_DESK = Actor(ActorKind.KEY, "ops"), Actor(ActorKind.KEY, "night")
@@ -29,7 +29,7 @@ POLICY = Policy(
 def contact(contact_id: str, **fields: object) -> Contact:
     way = Way(channel=Channel.EMAIL, address=f"{contact_id}@x.example")
     made = Contact(
-        contact_id=contact_id, name=contact_id.title(), hours=receiving_hours("UTC", None), ways=(way,)
+        contact_id=contact_id, name=contact_id.title(), hours=parse_receiving_hours("UTC", None), ways=(way,)
     )
     return replace(made, **fields)  # type: ignore[arg-type]
 
@@ -205,7 +205,7 @@ def test_the_policy_says_from_which_severity_on_they_hear_who_is_on_it() -> None
 
 
 def test_nobody_is_woken_to_hear_that_somebody_is_on_it() -> None:
-    open_until = receiving_hours("UTC", {"wed": [["11:00", "11:10"]]})
+    open_until = parse_receiving_hours("UTC", {"wed": [["11:00", "11:10"]]})
     course = Course(replace(COURIER, hours=open_until), NIGHT)
     course.at(0, FIRING)
     assert told(course.at(0.5, FIRING)) == [("courier", Why.BEGAN)]
@@ -246,7 +246,7 @@ def test_the_destination_is_told_whoever_has_taken_it() -> None:
 
 
 def test_outside_office_hours_the_fallback_is_asked_and_fallbacks_that_go_in_circles_end() -> None:
-    closed = receiving_hours("UTC", {"sun": [["03:00", "03:01"]]})
+    closed = parse_receiving_hours("UTC", {"sun": [["03:00", "03:01"]]})
     away = replace(COURIER, hours=closed, fallback="stand-in")
     stand_in = contact("stand-in")
     course = Course(away, stand_in)
@@ -291,7 +291,7 @@ def test_after_a_rest_whoever_was_told_at_a_lower_step_is_told_where_the_one_tha
 
 def test_after_a_rest_at_night_nobody_waits_for_the_office_hours_of_the_step_that_it_had_come_to() -> None:
     nine_to_five = {day: [["09:00", "17:00"]] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
-    office = contact("office", places=frozenset({"CLINIC"}), hours=receiving_hours("UTC", nine_to_five))
+    office = contact("office", places=frozenset({"CLINIC"}), hours=parse_receiving_hours("UTC", nine_to_five))
     steps = (Step(after_s=0, to=("holder",)), Step(after_s=0, to=("destination",), office_hours_only=True))
     course = Course(COURIER, office, policy=replace(POLICY, steps=steps, group_wait_s=0))
     afternoon, night = 4 * 60.0, 16 * 60.0  # it starts at about eleven o'clock

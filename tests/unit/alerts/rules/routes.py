@@ -12,7 +12,7 @@ from alerts.model import SECOND, Instant, Window, to_instant
 from alerts.rules.facts import Facts, Leg
 from alerts.rules.place import Place
 from alerts.rules.rule import LookTime
-from telemetry.registry.hours import ReceivingHours, receiving_hours
+from telemetry.registry.receiving_hours import ReceivingHours, parse_receiving_hours
 
 HOUR = 3600 * SECOND
 MINUTE = 60 * SECOND
@@ -34,7 +34,7 @@ NEW_YORK = Place(
     lon=-73.9566,
     radius_m=1000,
     stores=frozenset({"cryogenic"}),
-    hours=receiving_hours(
+    hours=parse_receiving_hours(
         "America/New_York", {key: [["08:00", "17:00"]] for key in ("mon", "tue", "wed", "thu", "fri")}
     ),
 )
@@ -95,4 +95,4 @@ def closed_on(*dates: str) -> ReceivingHours:
     """Always open, but on these."""
     whole = [["00:00", "24:00"]]
     days = dict.fromkeys(("mon", "tue", "wed", "thu", "fri", "sat", "sun"), whole)
-    return receiving_hours("America/New_York", {**days, "closed_dates": list(dates)})
+    return parse_receiving_hours("America/New_York", {**days, "closed_dates": list(dates)})

@@ -29,10 +29,10 @@ from alerts.triage.alert import Alert, AlertChange, AlertReason, AlertState, rul
 from alerts.triage.payloads import ALERT_EVENTS, alert_event, excursion_event
 from alerts.webhooks.message import body
 from api.http.schemas.events import EVENTS, STREAM_ONLY, WEBHOOK_ONLY
-from telemetry.ingest.examine import examine
 from telemetry.ingest.sequences import Acknowledgement
-from telemetry.ingest.validate import validate
-from telemetry.model import Message, Reading, Refused, Source
+from telemetry.ingest.validate_message import validate_message
+from telemetry.ingest.validate_reading import validate_reading
+from telemetry.model import RawMessage, Reading, Refusal, Source
 from tests import asyncapi
 from tests.described import problems
 from tests.node import NODE, packages_of
@@ -166,8 +166,8 @@ STATUSES = [
 
 @pytest.mark.parametrize("status", STATUSES, ids=str)
 def test_what_is_described_of_a_status_is_what_is_taken(status: Any) -> None:
-    message = Message(Source.MQTT, "dewar/v1/D1/status", json.dumps(status).encode(), NOW)
-    assert (problems("status", status) == []) == (examine(message, {"D1"}).status is not None)
+    message = RawMessage(Source.MQTT, "dewar/v1/D1/status", json.dumps(status).encode(), NOW)
+    assert (problems("status", status) == []) == (validate_message(message, {"D1"}).status is not None)
 
 
 CELLS = st.one_of(
@@ -193,10 +193,10 @@ def test_what_is_described_of_a_reading_is_what_is_taken(
         "measured_at": measured_at,
         "device_id": device_id,
     }
-    judged = validate(raw, device_id="D1", received_at=NOW, suspect=True)
+    judged = validate_reading(raw, device_id="D1", received_at=NOW, suspect=True)
     found = problems("readings", raw)
     assert (found == []) == isinstance(judged, Reading), (found, judged)
-    assert problems("readings", [raw, raw]) == [] or isinstance(judged, Refused)
+    assert problems("readings", [raw, raw]) == [] or isinstance(judged, Refusal)
 
 
 def test_a_position_belongs_to_both_of_its_degrees() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from alerts.views.excursions import EXCURSION_ORDER
 from api.http.pagination import read_cursor, write_cursor
 from api.http.problems import Problem
-from telemetry.history import REFUSAL_ORDER, TRACE_ORDER
+from telemetry import refusals, shipment_readings
 from telemetry.registry.shipments import ORDER
 
 
@@ -18,9 +18,9 @@ from telemetry.registry.shipments import ORDER
     ("order", "key"),
     [
         (ORDER, [datetime(2026, 11, 21, 3, 45, 0, 123456, UTC), "S-1.é"]),
-        (TRACE_ORDER, [datetime(2026, 11, 21, tzinfo=UTC), "D1"]),
+        (shipment_readings.ORDER, [datetime(2026, 11, 21, tzinfo=UTC), "D1"]),
         (EXCURSION_ORDER, [datetime(1970, 1, 1, tzinfo=UTC), uuid4()]),
-        (REFUSAL_ORDER, [2**63 - 1]),
+        (refusals.ORDER, [2**63 - 1]),
     ],
 )
 def test_there_and_back(order, key) -> None:
@@ -29,7 +29,7 @@ def test_there_and_back(order, key) -> None:
 
 @given(st.text(max_size=60) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(repr))
 def test_anything_else_is_refused(text: str) -> None:
-    for order in (ORDER, EXCURSION_ORDER, REFUSAL_ORDER):
+    for order in (ORDER, EXCURSION_ORDER, refusals.ORDER):
         with pytest.raises(Problem) as caught:
             read_cursor(text, order)
         assert caught.value.status == 422

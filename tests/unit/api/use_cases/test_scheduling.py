@@ -7,9 +7,9 @@ import pytest
 from api.refusals import Invalid
 from api.use_cases.scheduling import check_order
 from api.use_cases.shipments import Leg
-from telemetry.ingest.validate import instant
+from telemetry.ingest.validate_reading import parse_instant
 
-ONE, TWO, THREE = (instant(f"2026-11-2{day}T00:00:00Z") for day in (1, 2, 3))
+ONE, TWO, THREE = (parse_instant(f"2026-11-2{day}T00:00:00Z") for day in (1, 2, 3))
 
 
 def leg(departs: Any = None, arrives: Any = None) -> dict[str, str | None]:

@@ -1,4 +1,4 @@
-"""Bytes to JSON values: what is let through, what is refused, and that nothing raises."""
+"""Decoding of payloads: what is let through, what is refused, and that nothing raises."""
 
 import json
 import math
@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.ingest.decode import MAX_BYTES, MAX_PARSED_BYTES, Decoded, address, decode
-from telemetry.model import RefusalReason, Refused
+from telemetry.ingest.decode import MAX_BYTES, MAX_PARSED_BYTES, DecodedPayload, decode, parse_topic
+from telemetry.model import Refusal, RefusalReason
 
 
 def refused(payload):
     answer = decode(payload)
-    assert isinstance(answer, Refused)
+    assert isinstance(answer, Refusal)
     return answer.reason, answer.detail
 
 
@@ -32,18 +32,18 @@ def array_of(count, size):
     ],
 )
 def test_the_topic_names_the_device(topic, expected):
-    assert address(topic) == expected
+    assert parse_topic(topic) == expected
 
 
 def test_one_reading_or_an_array():
-    assert decode(b'{"seq": 1}') == Decoded([{"seq": 1}], is_array=False, suspect=False)
-    assert decode(b'[{"seq": 1}, 5]') == Decoded([{"seq": 1}, 5], is_array=True, suspect=False)
+    assert decode(b'{"seq": 1}') == DecodedPayload([{"seq": 1}], is_array=False, suspect=False)
+    assert decode(b'[{"seq": 1}, 5]') == DecodedPayload([{"seq": 1}, 5], is_array=True, suspect=False)
 
 
 @pytest.mark.parametrize("payload", [b"NaN", b'{"a": NaN}', b'{"a": -Infinity}', b'{"a": 1e999}'])
 def test_what_is_no_number_is_left_to_the_reading_it_is_in(payload):
     decoded = decode(payload)
-    assert isinstance(decoded, Decoded)
+    assert isinstance(decoded, DecodedPayload)
     assert decoded.suspect
 
 
@@ -81,20 +81,20 @@ def test_what_nobody_can_parse(payload, detail):
 def test_an_array_has_1_to_1000_readings(count):
     reason, detail = refused(b"[" + b",".join([b"{}"] * count) + b"]")
     assert reason is RefusalReason.INVALID_READING
-    assert detail == f"an array of {count} readings: an array of 1 to 1000 is needed"
+    assert detail == f"an array of {count} readings was sent: 1 to 1000 are allowed"
 
 
 def test_a_message_may_have_64_kib():
     at_the_limit = b'{"a":"' + b"x" * (MAX_BYTES - 8) + b'"}'
-    assert isinstance(decode(at_the_limit), Decoded)
+    assert isinstance(decode(at_the_limit), DecodedPayload)
     assert refused(at_the_limit + b" ") == (
         RefusalReason.TOO_LARGE,
-        "the message has 65537 bytes: 65536 bytes, or 1024 for each reading of an array, are the most",
+        "the message has 65537 bytes: the limit is 65536 bytes, or 1024 for each reading of an array",
     )
 
 
 def test_an_array_may_have_1_kib_for_each_reading():
-    assert isinstance(decode(array_of(1000, 1023)), Decoded)
+    assert isinstance(decode(array_of(1000, 1023)), DecodedPayload)
     assert refused(array_of(100, 1025))[0] is RefusalReason.TOO_LARGE
 
 
@@ -105,7 +105,7 @@ def test_what_is_too_large_is_called_so_whatever_is_in_it(payload):
 
 @given(st.binary(max_size=300))
 def test_no_bytes_raise(payload):
-    assert isinstance(decode(payload), Decoded | Refused)
+    assert isinstance(decode(payload), DecodedPayload | Refusal)
 
 
 @given(

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.ingest.sequences import MAX_LOOKED_AT, MAX_MISSING, Acknowledgement, ranges
+from telemetry.ingest.sequences import MAX_MISSING, MAX_RANGES, Acknowledgement, join_ranges
 
 seqs = st.sets(st.integers(0, 400), min_size=1)
 
@@ -36,7 +36,7 @@ def test_a_counter_that_starts_at_1():
 
 
 def test_more_gaps_than_a_message_names():
-    received = [(10 * number, 10 * number) for number in range(MAX_LOOKED_AT)]
+    received = [(10 * number, 10 * number) for number in range(MAX_RANGES)]
     told = content(*received)
     assert len(told["missing"]) == MAX_MISSING
     assert told["highest"] == received[-1][1]
@@ -45,7 +45,7 @@ def test_more_gaps_than_a_message_names():
 
 @given(seqs)
 def test_what_is_not_told_as_missing_is_there(received):
-    told = content(*ranges(received))
+    told = content(*join_ranges(received))
     missing = {seq for first, last in told["missing"] for seq in range(first, last + 1)}
     assert set(range(told["highest"] + 1)) - missing == {seq for seq in received if seq <= told["highest"]}
     assert told["highest"] == max(received) or len(told["missing"]) == MAX_MISSING
@@ -54,6 +54,6 @@ def test_what_is_not_told_as_missing_is_there(received):
 
 @given(st.lists(st.integers(0, 60)))
 def test_ranges_are_the_numbers_joined(numbers):
-    joined = ranges(numbers)
+    joined = join_ranges(numbers)
     assert [seq for first, last in joined for seq in range(first, last + 1)] == sorted(set(numbers))
     assert all(after[0] > before[1] + 1 for before, after in pairwise(joined))

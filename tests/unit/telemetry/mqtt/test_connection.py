@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from telemetry.ingest.inbox import Inbox, Lane
-from telemetry.mqtt.connection import BrokerError, Connection, UnsupportedVersionError
-from telemetry.mqtt.frames import Publish
-from telemetry.mqtt.sessions import empty
+from telemetry.mqtt.connection import BrokerConnection, BrokerError, UnsupportedVersionError
+from telemetry.mqtt.inbox import Inbox, Lane
+from telemetry.mqtt.packets import Publish
+from telemetry.mqtt.sessions import drain_session
 
 CONNECT, SUBSCRIBE, UNSUBSCRIBE, PUBACK, DISCONNECT = 0x10, 0x82, 0xA2, 0x40, 0xE0
 
@@ -88,7 +88,7 @@ class Owner:
             self.heard.put_nowait((connection, one))
 
     async def connect(self, url, protocol=MQTTProtocolVersion.MQTTv5):
-        return await Connection.open(url, client_id="one", protocol=protocol, deliver=self.deliver)
+        return await BrokerConnection.open(url, client_id="one", protocol=protocol, deliver=self.deliver)
 
     async def message(self):
         return await asyncio.wait_for(self.heard.get(), 5)
@@ -149,7 +149,7 @@ async def test_an_error_of_our_own_ends_the_connection_and_reaches_its_owner():
         raise ZeroDivisionError
 
     async with peer() as broker:
-        connection = await Connection.open(
+        connection = await BrokerConnection.open(
             broker.url, client_id="one", protocol=MQTTProtocolVersion.MQTTv5, deliver=stumble
         )
         broker.send(publish(1))
@@ -239,20 +239,20 @@ class Keeper(Owner):
             batch = self.inbox.take(lane)
             for delivery in batch:
                 delivery.connection.acknowledge([delivery.packet_id])
-            self.inbox.settle(lane, batch)
+            self.inbox.complete(lane, batch)
 
 
 async def test_an_answer_behind_more_messages_than_are_held_is_waited_for(monkeypatch):
     """To give up would bring all of them again, for ever: so it was once, after the database had been away."""
-    monkeypatch.setattr("telemetry.mqtt.connection.ANSWER_LIMIT_S", 0.5)
-    monkeypatch.setattr("telemetry.ingest.inbox.MOST_MESSAGES", 4)
+    monkeypatch.setattr("telemetry.mqtt.connection.ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("telemetry.mqtt.inbox.MAX_HELD_MESSAGES", 4)
     count, size = 12, 50_000  # more than is read at once, so that the answer stays at the broker
     async with peer(redelivered=b"".join(publish(n + 1, b"x" * size) for n in range(count))) as broker:
         keeper = Keeper()
         connection = await keeper.connect(broker.url)
         subscribing = asyncio.ensure_future(connection.subscribe(["t"]))
         while not connection.paused:
-            await keeper.inbox.change()
+            await keeper.inbox.wait_for_change()
         # The database is away for longer than any other answer is waited for: nothing is stored, nothing given up.
         given_up, _ = await asyncio.wait(
             [subscribing, connection.closed], timeout=0.8, return_when=asyncio.FIRST_COMPLETED
@@ -276,7 +276,7 @@ async def test_a_session_is_empty_only_when_a_slow_broker_says_so(monkeypatch):
         connection = await keeper.connect(broker.url)
         broker.send(publish(1))
         await keeper.message()
-        emptying = asyncio.ensure_future(empty(connection, ["t"], keeper.inbox))
+        emptying = asyncio.ensure_future(drain_session(connection, ["t"], keeper.inbox))
         while not emptying.done():
             keeper.store()
             await asyncio.sleep(0)
@@ -292,7 +292,7 @@ async def test_a_connection_that_ends_while_its_session_is_emptied(monkeypatch):
         connection = await keeper.connect(broker.url)
         broker.send(publish(1))
         await keeper.message()
-        emptying = asyncio.ensure_future(empty(connection, ["t"], keeper.inbox))
+        emptying = asyncio.ensure_future(drain_session(connection, ["t"], keeper.inbox))
         broker.hang_up()
         await ended(connection)
         keeper.store()

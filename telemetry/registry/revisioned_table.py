@@ -1,4 +1,4 @@
-"""A register of things that are described and described anew: each description stays on record, with who made it and why."""
+"""A table of registered things whose every revision stays on record, with who changed it and why."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,28 +9,28 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.actor import Actor
-from telemetry.paging import Order, Page, fetch_page
+from telemetry.paging import Page, SortOrder, fetch_page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Register:
-    """The tables of one noun; the one of its revisions takes the whole row, as `content`, at each change."""
+class RevisionedTable:
+    """A table, and the table of its revisions, which stores the whole row as `content` at each change."""
 
     table: Table
     revisions: Table
     key: ColumnElement[str]
-    mentions: tuple[ColumnElement[str], ...]
-    """What a text is looked for in."""
+    searched: tuple[ColumnElement[str], ...]
+    """The columns that `page` searches for a text."""
 
     @property
-    def order(self) -> Order:
-        """Give the order of the list."""
-        return Order(columns=(self.key,))
+    def order(self) -> SortOrder:
+        """The order of the list."""
+        return SortOrder(columns=(self.key,))
 
     @property
-    def history_order(self) -> Order:
-        """Give the order of the revisions."""
-        return Order(columns=(self.revisions.c.revision,))
+    def history_order(self) -> SortOrder:
+        """The order of the revisions."""
+        return SortOrder(columns=(self.revisions.c.revision,))
 
     async def add(
         self, connection: AsyncConnection, values: Mapping[str, Any], *, actor: Actor
@@ -45,14 +45,14 @@ class Register:
     async def get(
         self, connection: AsyncConnection, id_: str, visible: ColumnElement[bool]
     ) -> RowMapping | None:
-        """Give one, if the caller may see it."""
+        """Load a row, if the caller may see it."""
         query = select(self.table).where(self.key == id_, visible)
         return (await connection.execute(query)).mappings().first()
 
     async def lock(
         self, connection: AsyncConnection, id_: str, visible: ColumnElement[bool]
     ) -> RowMapping | None:
-        """Give one that nobody else changes until the transaction ends, if the caller may see it."""
+        """Load a row, if the caller may see it, and lock it until the transaction ends."""
         query = select(self.table).where(self.key == id_, visible).with_for_update(key_share=True)
         return (await connection.execute(query)).mappings().first()
 
@@ -65,9 +65,9 @@ class Register:
         actor: Actor,
         reason: str | None,
     ) -> RowMapping:
-        """Describe one anew, which the caller has locked, and give its row."""
+        """Change a row that the caller has locked, and return it."""
         table = self.table
-        # The database's clock may be set back: time never goes back for a row.
+        # The database's clock may be set back, but the time of a row never goes back.
         now = func.greatest(func.clock_timestamp(), table.c.updated_at)
         query = (
             update(table)
@@ -88,16 +88,16 @@ class Register:
         after: Sequence[Any] | None,
         limit: int,
     ) -> Page:
-        """Give a page of those that the caller may see, or of those of them that mention a text."""
+        """Load a page of the rows that the caller may see, optionally of those that contain a text."""
         query = select(self.table).where(visible)
         if q is not None:
-            query = query.where(or_(*(column.icontains(q, autoescape=True) for column in self.mentions)))
+            query = query.where(or_(*(column.icontains(q, autoescape=True) for column in self.searched)))
         return await fetch_page(connection, query, self.order, after=after, limit=limit)
 
     async def history(
         self, connection: AsyncConnection, id_: str, *, after: Sequence[Any] | None, limit: int
     ) -> Page:
-        """Give a page of the revisions of one, the first one first."""
+        """Load a page of the revisions of a row, the first one first."""
         revisions = self.revisions
         query = select(revisions).where(revisions.c[self._key_name] == id_)
         return await fetch_page(connection, query, self.history_order, after=after, limit=limit)

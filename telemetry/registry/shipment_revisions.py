@@ -1,4 +1,4 @@
-"""What was known of a shipment when: each step of its life leaves a whole revision, and none is ever changed."""
+"""Revisions of shipments: each step in the life of a shipment stores a whole revision, which is never changed."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,14 +9,14 @@ from sqlalchemy import FromClause, RowMapping, Select, Text, column, func, selec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.actor import Actor
-from telemetry.paging import Order, Page, fetch_page
+from telemetry.paging import Page, SortOrder, fetch_page
 from telemetry.tables import Instant
 from telemetry.tables import shipment_revisions as revisions
 
-ORDER = Order(columns=(revisions.c.revision,))
+ORDER = SortOrder(columns=(revisions.c.revision,))
 
 
-class Step(StrEnum):
+class ShipmentStep(StrEnum):
     """What happened to a shipment."""
 
     CREATED = "created"
@@ -27,7 +27,7 @@ class Step(StrEnum):
     SCHEDULE_CHANGED = "schedule_changed"
 
 
-# The database's clock is everybody's, and even that may be set back: time never goes back for a shipment.
+# All processes share the database's clock; it may be set back, but the time of a shipment never goes back.
 _ADD = text(
     """
     INSERT INTO shipment_revisions (shipment_id, revision, recorded_at, step, "by", reason, plan, plan_revision, schedule_revision,
@@ -47,9 +47,14 @@ _ADD = text(
 
 
 async def add(
-    connection: AsyncConnection, shipment_id: str, *, step: Step, actor: Actor, reason: str | None = None
+    connection: AsyncConnection,
+    shipment_id: str,
+    *,
+    step: ShipmentStep,
+    actor: Actor,
+    reason: str | None = None,
 ) -> None:
-    """Write down the shipment, and who is on it, as a step has left them; whoever calls holds the shipment's lock."""
+    """Store a revision of the shipment and its devices after a step; the caller holds the lock on the shipment."""
     await connection.execute(
         _ADD, {"shipment_id": shipment_id, "step": str(step), "by": str(actor), "reason": reason}
     )
@@ -58,19 +63,19 @@ async def add(
 async def page(
     connection: AsyncConnection, shipment_id: str, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
-    """Give a page of a shipment's revisions, the first one first."""
+    """Load a page of a shipment's revisions, the first one first."""
     query = select(revisions).where(revisions.c.shipment_id == shipment_id)
     return await fetch_page(connection, query, ORDER, after=after, limit=limit)
 
 
-async def known(connection: AsyncConnection, shipment_id: str, as_of: datetime) -> RowMapping | None:
-    """Give the revision that was the newest at an instant; None before the shipment was made."""
+async def get_as_of(connection: AsyncConnection, shipment_id: str, as_of: datetime) -> RowMapping | None:
+    """Load the revision that was the newest at an instant; None before the shipment was created."""
     row: RowMapping | None = (await connection.execute(_newest(shipment_id, as_of))).mappings().first()
     return row
 
 
-def assigned(shipment_id: str, as_of: datetime) -> FromClause:
-    """Give the shipment's assignments as they were known at an instant, to select from."""
+def assignments_as_of(shipment_id: str, as_of: datetime) -> FromClause:
+    """Return the shipment's assignments as they were known at an instant, to select from."""
     newest = _newest(shipment_id, as_of).subquery()
     each = (
         func.jsonb_to_recordset(newest.c.devices)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from telemetry.registry.hours import receiving_hours
+from telemetry.registry.receiving_hours import parse_receiving_hours
 
 OFFICE = {day: [["08:00", "12:00"], ["13:00", "17:00"]] for day in ("mon", "tue", "wed", "thu", "fri")}
 
@@ -59,7 +59,7 @@ CLOSED: list[tuple[str, Any, str, str | None]] = [
 
 @pytest.mark.parametrize(("zone", "hours", "at", "until"), OPEN)
 def test_open(zone: str, hours: Any, at: str, until: str | None) -> None:
-    site = receiving_hours(zone, hours)
+    site = parse_receiving_hours(zone, hours)
     assert site.is_open(utc(at))
     assert site.opens(utc(at)) == utc(at)
     assert site.closes(utc(at)) == (None if until is None else utc(until))
@@ -67,7 +67,7 @@ def test_open(zone: str, hours: Any, at: str, until: str | None) -> None:
 
 @pytest.mark.parametrize(("zone", "hours", "at", "opens"), CLOSED)
 def test_closed(zone: str, hours: Any, at: str, opens: str | None) -> None:
-    site = receiving_hours(zone, hours)
+    site = parse_receiving_hours(zone, hours)
     assert not site.is_open(utc(at))
     assert site.closes(utc(at)) is None
     assert site.opens(utc(at)) == (None if opens is None else utc(opens))
@@ -75,11 +75,11 @@ def test_closed(zone: str, hours: Any, at: str, opens: str | None) -> None:
 
 def test_a_site_that_is_closed_for_years() -> None:
     closed = [f"{year}-{month:02}-{day:02}" for year in (2026, 2027, 2028) for month in range(1, 13) for day in range(1, 29)]  # fmt: skip
-    site = receiving_hours("UTC", {"mon": [["08:00", "09:00"]], "closed_dates": closed})
+    site = parse_receiving_hours("UTC", {"mon": [["08:00", "09:00"]], "closed_dates": closed})
     assert site.opens(utc("2026-01-01T00:00")) == utc("2026-03-30T08:00")
     closed += [f"{year}-{month:02}-{day:02}" for year in (2026, 2027, 2028) for month in range(1, 13) for day in range(29, 31 if month != 2 else 29)]  # fmt: skip
     closed += [f"{year}-{month:02}-31" for year in (2026, 2027, 2028) for month in (1, 3, 5, 7, 8, 10, 12)] + ["2028-02-29"]  # fmt: skip
-    site = receiving_hours("UTC", {"mon": [["08:00", "09:00"]], "closed_dates": closed})
+    site = parse_receiving_hours("UTC", {"mon": [["08:00", "09:00"]], "closed_dates": closed})
     assert site.opens(utc("2026-01-01T00:00")) is None
     assert site.opens(utc("2027-06-01T00:00")) == utc("2029-01-01T08:00")
 
@@ -103,4 +103,4 @@ def test_a_site_that_is_closed_for_years() -> None:
 )
 def test_what_is_wrong_is_said(hours: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        receiving_hours("UTC", hours)
+        parse_receiving_hours("UTC", hours)

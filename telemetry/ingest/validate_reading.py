@@ -1,4 +1,4 @@
-"""Pure: one JSON value to a trusted reading, or the reason why not: types, units, ranges, clocks."""
+"""Pure: validate one JSON value as a reading, or say why it is refused: types, ranges, clocks."""
 
 import json
 import math
@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from telemetry.model import JsonObject, Reading, RefusalReason, Refused
+from telemetry.model import JsonObject, Reading, Refusal, RefusalReason
 
 MAX_AHEAD = timedelta(minutes=5)
 MAX_COUNTER = 2**53 - 1
-"""The greatest integer that every JSON library keeps exactly."""
+"""The largest integer that every JSON library represents exactly."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MILLISECOND = 253_402_300_799_999  # of the year 9999
@@ -21,26 +21,29 @@ _RFC_3339 = re.compile(
 )
 _MAX_DEPTH = 32
 _SHOWN = 60
-_TIME_NEEDED = "a time from 1970 on with its offset is needed, such as 2026-11-21T03:45:00Z"
+_TIME_NEEDED = "send a time from 1970 on with its offset, such as 2026-11-21T03:45:00Z"
 _MOST = sys.float_info.max
 _NUMBER, _INTEGER, _BOOL = (float, int), (int,), (bool,)
 
 
-class Field(NamedTuple):
-    """What a known field may be; `types` is compared exactly, because to Python a bool is an int."""
+class FieldSpec(NamedTuple):
+    """The types and the range of a known field; types are compared exactly, because a bool is an int in Python."""
 
     position: int
     types: tuple[type, ...]
     low: float
     high: float
-    needed: str
+    expected: str
+    """The valid values, in words."""
 
 
-def _field(name: str, types: tuple[type, ...], low: float, high: float, needed: str) -> tuple[str, Field]:
-    return name, Field(Reading._fields.index(name), types, low, high, needed)
+def _field(
+    name: str, types: tuple[type, ...], low: float, high: float, expected: str
+) -> tuple[str, FieldSpec]:
+    return name, FieldSpec(Reading._fields.index(name), types, low, high, expected)
 
 
-FIELDS: Mapping[str, Field] = dict(
+FIELDS: Mapping[str, FieldSpec] = dict(
     [
         _field("temperature_c", _NUMBER, -_MOST, _MOST, "a number of °C"),
         _field("probe_ok", _BOOL, 0, 1, "true or false"),
@@ -48,18 +51,18 @@ FIELDS: Mapping[str, Field] = dict(
         _field("boot", _INTEGER, 0, MAX_COUNTER, "an integer from 0 to 2^53-1"),
         _field("lat", _NUMBER, -90, 90, "a number of degrees from -90 to 90"),
         _field("lon", _NUMBER, -180, 180, "a number of degrees from -180 to 180"),
-        _field("accuracy_m", _NUMBER, 0, _MOST, "a number of metres from 0 on"),
+        _field("accuracy_m", _NUMBER, 0, _MOST, "a number of metres, 0 or more"),
         _field("ambient_c", _NUMBER, -_MOST, _MOST, "a number of °C"),
         _field("battery_pct", _NUMBER, 0, 100, "a number from 0 to 100"),
         _field("tilt_deg", _NUMBER, 0, 180, "a number of degrees from 0 to 180"),
-        _field("shock_g", _NUMBER, 0, _MOST, "a number of g from 0 on"),
+        _field("shock_g", _NUMBER, 0, _MOST, "a number of g, 0 or more"),
         _field("lid_open", _BOOL, 0, 1, "true or false"),
-        _field("ln2_kg", _NUMBER, 0, _MOST, "a number of kg from 0 on"),
+        _field("ln2_kg", _NUMBER, 0, _MOST, "a number of kg, 0 or more"),
         _field("pressure_hpa", _NUMBER, sys.float_info.min, _MOST, "a number of hPa above 0"),
         _field("humidity_pct", _NUMBER, 0, 100, "a number from 0 to 100"),
     ]
 )
-_JUDGED_APART = frozenset({"device_id", "measured_at", "flight_mode_until"})
+_SPECIAL_FIELDS = frozenset({"device_id", "measured_at", "flight_mode_until"})
 _BLANK: tuple[Any, ...] = tuple(Reading._field_defaults.get(name) for name in Reading._fields[2:])
 _MEASURED_AT, _TEMPERATURE, _PROBE_OK, _LAT, _LON, _FLIGHT_MODE, _EXTRA = (
     Reading._fields.index(name)
@@ -72,36 +75,37 @@ class _Problem(NamedTuple):
     reason: RefusalReason = RefusalReason.INVALID_READING
 
 
-def validate(raw: Any, *, device_id: str, received_at: datetime, suspect: bool) -> Reading | Refused:
-    """Judge one reading of a device, `suspect` as in Decoded; null in a known field means that it is absent."""
+def validate_reading(raw: Any, *, device_id: str, received_at: datetime, suspect: bool) -> Reading | Refusal:
+    """Validate one reading of a device; null in a known field means absent. `suspect` is as in DecodedPayload."""
     if type(raw) is not dict:
-        return _refused(device_id, {}, _Problem(f"a reading is an object, not {shown(raw)}"))
+        return _refuse(device_id, {}, _Problem(f"a reading must be an object, not {show_value(raw)}"))
     values = [device_id, None, *_BLANK]
     problem = (
-        _of_another_device(raw, device_id)
+        _check_device(raw, device_id)
         or _fill_measured_at(values, raw, received_at)
         or _fill_fields(values, raw, suspect=suspect)
-        or _judge_together(values, raw)
+        or _check_combinations(values, raw)
     )
-    return Reading._make(values) if problem is None else _refused(device_id, raw, problem)
+    return Reading._make(values) if problem is None else _refuse(device_id, raw, problem)
 
 
-def _of_another_device(raw: JsonObject, device_id: str) -> _Problem | None:
+def _check_device(raw: JsonObject, device_id: str) -> _Problem | None:
     named = raw.get("device_id")
     if named is None or named == device_id:
         return None
-    detail = f"device_id is {shown(named)}, but the message came from {device_id}"
+    detail = f"device_id is {show_value(named)}, but the message came from {device_id}"
     return _Problem(detail, RefusalReason.DEVICE_MISMATCH)
 
 
 def _fill_measured_at(values: list[Any], raw: JsonObject, received_at: datetime) -> _Problem | None:
     sent = raw.get("measured_at")
-    values[_MEASURED_AT] = measured_at = instant(sent)
+    values[_MEASURED_AT] = measured_at = parse_instant(sent)
     if isinstance(measured_at, str):
         return _Problem(f"measured_at {measured_at}, or milliseconds since 1970")
     ahead = measured_at - received_at
     if ahead > MAX_AHEAD:
-        return _Problem(f"measured_at is {shown(sent)}, {ahead} after its receipt", RefusalReason.CLOCK_AHEAD)
+        detail = f"measured_at is {show_value(sent)}, {ahead} after the message was received"
+        return _Problem(detail, RefusalReason.CLOCK_AHEAD)
     return None
 
 
@@ -110,107 +114,109 @@ def _fill_fields(values: list[Any], raw: JsonObject, *, suspect: bool) -> _Probl
     for name, value in raw.items():
         field = FIELDS.get(name)
         if field is None:
-            if name not in _JUDGED_APART:
+            if name not in _SPECIAL_FIELDS:
                 extra[name] = value
         elif type(value) in field.types and field.low <= value <= field.high:
             values[field.position] = value
         elif value is not None:
-            return _Problem(_wrong(name, value, field))
+            return _Problem(_explain(name, value, field))
     if not extra:
         return None
     values[_EXTRA] = extra
-    why = unstorable(extra, suspect=suspect)
-    return None if why is None else _Problem(why)
+    problem = _unstorable(extra, suspect=suspect)
+    return None if problem is None else _Problem(problem)
 
 
-def _judge_together(values: list[Any], raw: JsonObject) -> _Problem | None:
-    """Judge what depends on more than one field, and fill in `flight_mode_until`."""
+def _check_combinations(values: list[Any], raw: JsonObject) -> _Problem | None:
+    """Check fields that depend on each other, and fill in `flight_mode_until`."""
     if values[_TEMPERATURE] is None and values[_PROBE_OK]:
-        return _Problem("temperature_c is missing: a number of °C is needed unless probe_ok is false")
+        return _Problem("temperature_c is missing: a number of °C is required unless probe_ok is false")
     if (values[_LAT] is None) != (values[_LON] is None):
-        return _Problem("lat and lon come together: one of them is missing")
+        return _Problem("lat and lon must be sent together: one of them is missing")
     sent = raw.get("flight_mode_until")
     if sent is not None:
-        values[_FLIGHT_MODE] = until = instant(sent) if isinstance(sent, str) else _no_time(sent)
+        values[_FLIGHT_MODE] = until = parse_instant(sent) if isinstance(sent, str) else _not_a_time(sent)
         if isinstance(until, str):
             return _Problem(f"flight_mode_until {until}")
-        if until.year == MAXYEAR:  # whose end the database driver takes for infinity
-            return _Problem(f"flight_mode_until is {shown(sent)}: a time in our days is needed")
+        if until.year == MAXYEAR:  # the database driver takes the end of that year for infinity
+            return _Problem(f"flight_mode_until is {show_value(sent)}: send a realistic time")
     return None
 
 
-def instant(value: Any) -> datetime | str:
-    """Give the UTC time that RFC 3339 text or integer epoch milliseconds mean, cut to µs, or what is wrong with it.
+def parse_instant(value: Any) -> datetime | str:
+    """Parse RFC 3339 text or integer epoch milliseconds into UTC, truncated to µs, or return what is wrong with it.
 
-    What lies beyond the year 9999 is given as the end of that year. A leap second is the last µs of its minute.
+    Times beyond the year 9999 become the end of that year. A leap second becomes the last µs of its minute.
     """
     if type(value) is str:
-        return _from_text(value)
+        return _parse_rfc3339(value)
     if type(value) is int and value >= 0:
         if value > LAST_MILLISECOND:
             return datetime.max.replace(tzinfo=UTC)
         seconds, milliseconds = divmod(value, 1000)
         return _EPOCH + timedelta(0, seconds, milliseconds * 1000)
-    return _no_time(value)
+    return _not_a_time(value)
 
 
-def _from_text(text: str) -> datetime | str:
+def _parse_rfc3339(text: str) -> datetime | str:
     match = _RFC_3339.fullmatch(text)
     if match is None:
-        return _no_time(text)
+        return _not_a_time(text)
     leap = match[2] == "60"
     try:
         time = datetime.fromisoformat((f"{match[1]}59.999999{match[3]}" if leap else text).upper())
         if time.tzinfo is not UTC:
             time = time.astimezone(UTC)
     except (ValueError, OverflowError):
-        return _no_time(text)
+        return _not_a_time(text)
     if time < _EPOCH or (leap and (time.hour, time.minute) != (23, 59)):
-        return _no_time(text)
+        return _not_a_time(text)
     return time
 
 
-def _no_time(value: Any) -> str:
+def _not_a_time(value: Any) -> str:
     if value is None:
         return f"is missing: {_TIME_NEEDED}"
-    return f"is {shown(value)}: {_TIME_NEEDED}"
+    return f"is {show_value(value)}: {_TIME_NEEDED}"
 
 
-def unstorable(value: Any, *, suspect: bool, depth: int = 0) -> str | None:
-    """Say why a JSON object cannot be kept as it is; what is not suspect can only be nested too deeply."""
+def _unstorable(value: Any, *, suspect: bool, depth: int = 0) -> str | None:
+    """Return why a JSON value cannot be stored; if it is not suspect, only its nesting depth can be wrong."""
     if isinstance(value, dict | list):
         if depth > _MAX_DEPTH:
-            return f"fields that we do not know are nested more than {_MAX_DEPTH} deep"
+            return f"unknown fields are nested more than {_MAX_DEPTH} levels deep"
         members = [*value, *value.values()] if isinstance(value, dict) else value
-        inner = (unstorable(member, suspect=suspect, depth=depth + 1) for member in members)
+        inner = (_unstorable(member, suspect=suspect, depth=depth + 1) for member in members)
         return next((problem for problem in inner if problem), None)
     if not suspect:
         return None
     if isinstance(value, float) and not math.isfinite(value):
-        return f"a field that we do not know is not a finite number: {shown(value)}"
+        return f"an unknown field is not a finite number: {show_value(value)}"
     if isinstance(value, str) and ("\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value)):
-        return f"a text contains U+0000 or half a surrogate pair, which cannot be stored: {shown(value)}"
+        return (
+            f"a string contains U+0000 or half a surrogate pair, which cannot be stored: {show_value(value)}"
+        )
     return None
 
 
-def shown(value: Any) -> str:
-    """Print a JSON value as sent, short and in plain characters."""
+def show_value(value: Any) -> str:
+    """Format a JSON value for an error message: as sent, shortened, in ASCII."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "an array"
     text = json.dumps(value[:_SHOWN] if isinstance(value, str) else value)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
-def _wrong(name: str, value: Any, field: Field) -> str:
+def _explain(name: str, value: Any, field: FieldSpec) -> str:
     if isinstance(value, float) and not math.isfinite(value):
-        return f"{name} is not a finite number: {shown(value)} was sent, {field.needed} is needed"
+        return f"{name} is not a finite number ({show_value(value)}): it must be {field.expected}"
     without_quotes = ", without quotes" if isinstance(value, str) else ""
-    return f"{name} is {shown(value)}: {field.needed}{without_quotes} is needed"
+    return f"{name} is {show_value(value)}: it must be {field.expected}{without_quotes}"
 
 
-def _refused(device_id: str, raw: JsonObject, problem: _Problem) -> Refused:
+def _refuse(device_id: str, raw: JsonObject, problem: _Problem) -> Refusal:
     boot, seq = raw.get("boot"), raw.get("seq")
-    return Refused(
+    return Refusal(
         reason=problem.reason,
         detail=problem.detail,
         device_id=device_id,

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telemetry.registry.hours import WEEKDAYS, first_at, receiving_hours
+from telemetry.registry.receiving_hours import WEEKDAYS, first_instant_at, parse_receiving_hours
 
 DAY = timedelta(days=1)
 # A day on which something happens to the clocks there, or nothing.
@@ -82,7 +82,7 @@ def test_open_as_the_clock_on_the_wall_says(
 ) -> None:
     name, around = leap
     given_hours = {**spans, "closed_dates": [(around + n * DAY).isoformat() for n in closed]}
-    hours = receiving_hours(name, given_hours)
+    hours = parse_receiving_hours(name, given_hours)
     told = [(at, open_by_the_wall(given_hours, shown)) for at, shown in minutes_of(ZoneInfo(name), around)]
     # The first two days only bring the clock on the wall up to date.
     for index in data.draw(st.lists(st.integers(2 * 1440, len(told) - 1), min_size=20, max_size=40)):
@@ -108,10 +108,10 @@ def test_open_as_the_clock_on_the_wall_says(
 )
 def test_what_is_later_on_the_wall_is_not_earlier(name: str, wall: datetime, seconds: int) -> None:
     zone, wall = ZoneInfo(name), wall.replace(microsecond=0)
-    first = first_at(zone, wall)
+    first = first_instant_at(zone, wall)
     assert first.astimezone(zone).replace(tzinfo=None) >= wall
     assert (first - timedelta(seconds=1)).astimezone(zone).replace(tzinfo=None) != wall
-    assert first_at(zone, wall + timedelta(seconds=seconds)) >= first
+    assert first_instant_at(zone, wall + timedelta(seconds=seconds)) >= first
 
 
 @given(
@@ -120,7 +120,9 @@ def test_what_is_later_on_the_wall_is_not_earlier(name: str, wall: datetime, sec
     st.datetimes(min_value=datetime(2026, 1, 1), max_value=datetime(9999, 12, 31), timezones=st.just(UTC)),
 )
 def test_what_it_says_of_itself_agrees(spans: dict[str, Any], closed: list[date], at: datetime) -> None:
-    hours = receiving_hours("Europe/Berlin", {**spans, "closed_dates": [day.isoformat() for day in closed]})
+    hours = parse_receiving_hours(
+        "Europe/Berlin", {**spans, "closed_dates": [day.isoformat() for day in closed]}
+    )
     opens, closes = hours.opens(at), hours.closes(at)
     assert hours.is_open(at) == (opens == at)
     if closes is not None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.mqtt.frames import MalformedPacketError, Packets, Publish, pubacks, split
+from telemetry.mqtt.packets import MalformedPacketError, Packets, Publish, encode_pubacks, split_packets
 
 PINGRESP = b"\xd0\x00"
 
@@ -33,27 +33,27 @@ def publish(topic, packet_id, payload, properties=b"", flags=0):
 
 def test_a_message_of_mqtt_5():
     data = publish(b"dewar/v1/a/readings", 258, b"{}", properties=b"\x01\x01", flags=0x09)
-    assert split(data, properties=True) == Packets(
+    assert split_packets(data, properties=True) == Packets(
         [Publish("dewar/v1/a/readings", 258, b"{}")], b"", len(data)
     )
 
 
 def test_a_message_of_mqtt_3():
     data = publish(b"t", 1, b"\x00payload", properties=None)
-    assert split(data, properties=False).publishes == [Publish("t", 1, b"\x00payload")]
+    assert split_packets(data, properties=False).publishes == [Publish("t", 1, b"\x00payload")]
 
 
 def test_a_message_that_wants_no_acknowledgement():
-    assert split(publish(b"t", 0, b""), properties=True).publishes == [Publish("t", 0, b"")]
+    assert split_packets(publish(b"t", 0, b""), properties=True).publishes == [Publish("t", 0, b"")]
 
 
 def test_other_packets_are_left_whole():
     data = PINGRESP + publish(b"t", 1, b"x") + b"\x40\x02\x00\x05"
-    assert split(data, properties=True).others == PINGRESP + b"\x40\x02\x00\x05"
+    assert split_packets(data, properties=True).others == PINGRESP + b"\x40\x02\x00\x05"
 
 
 def test_a_topic_that_is_no_utf_8_is_made_legible():
-    assert split(publish(b"a\xff", 1, b""), properties=True).publishes[0].topic == "a\\xff"
+    assert split_packets(publish(b"a\xff", 1, b""), properties=True).publishes[0].topic == "a\\xff"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_topic_that_is_no_utf_8_is_made_legible():
 )
 def test_what_is_not_mqtt(data):
     with pytest.raises(MalformedPacketError):
-        split(data, properties=True)
+        split_packets(data, properties=True)
 
 
 @given(
@@ -82,12 +82,12 @@ def test_what_is_not_mqtt(data):
 )
 def test_the_way_a_stream_is_cut_changes_nothing(packets, cuts):
     stream = b"".join(packets)
-    whole = split(stream, properties=True)
+    whole = split_packets(stream, properties=True)
     assert whole.size == len(stream)
     publishes, others, unread = [], b"", b""
     edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     for start, end in pairwise(edges):
-        part = split(unread + stream[start:end], properties=True)
+        part = split_packets(unread + stream[start:end], properties=True)
         publishes += part.publishes
         others += part.others
         unread = (unread + stream[start:end])[part.size :]
@@ -95,5 +95,5 @@ def test_the_way_a_stream_is_cut_changes_nothing(packets, cuts):
 
 
 def test_acknowledgements():
-    assert pubacks([1, 258]) == b"\x40\x02\x00\x01\x40\x02\x01\x02"
-    assert pubacks([]) == b""
+    assert encode_pubacks([1, 258]) == b"\x40\x02\x00\x01\x40\x02\x01\x02"
+    assert encode_pubacks([]) == b""

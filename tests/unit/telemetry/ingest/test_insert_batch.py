@@ -1,21 +1,21 @@
-"""Judged messages as arrays: what the statements of a transaction are given."""
+"""Batches for INSERT: validated messages encoded as arrays."""
 
 import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from telemetry.ingest.batch import array, prepare
-from telemetry.ingest.examine import Examined
-from telemetry.model import Message, Reading, RefusalReason, Refused, Source, Status
+from telemetry.ingest.insert_batch import encode_array, prepare_insert
+from telemetry.ingest.validate_message import ValidatedMessage
+from telemetry.model import LoggerStatus, RawMessage, Reading, Refusal, RefusalReason, Source
 
 AT = datetime(2026, 11, 21, 3, 45, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-def examined(*readings, status=None, refused=()):
-    message = Message(Source.MQTT, "dewar/v1/A/readings", b"", AT)
-    return Examined(message, readings, [None] * len(readings), status, refused)
+def validated(*readings, status=None, refusals=()):
+    message = RawMessage(Source.MQTT, "dewar/v1/A/readings", b"", AT)
+    return ValidatedMessage(message, readings, [None] * len(readings), status, refusals)
 
 
 @pytest.mark.parametrize(
@@ -31,21 +31,21 @@ def examined(*readings, status=None, refused=()):
         ([], None),
     ],
 )
-def test_an_array_is_written_as_the_server_reads_it(column, text):
-    assert array(column) == text
+def test_an_array_is_encoded_as_the_server_reads_it(column, text):
+    assert encode_array(column) == text
 
 
 def test_a_batch_without_readings_has_nothing_to_send():
-    batch = prepare([examined(refused=[Refused(reason=RefusalReason.NOT_JSON, detail="")])])
+    batch = prepare_insert([validated(refusals=[Refusal(reason=RefusalReason.NOT_JSON, detail="")])])
     assert [len(part) for part in (batch.readings, batch.states, batch.rows, batch.sequences)] == [0] * 4
 
 
 def test_each_device_once_in_the_order_of_the_ids_with_its_newest():
-    batch = prepare(
+    batch = prepare_insert(
         [
-            examined(Reading("B", AT + MINUTE, -1.0), Reading("A", AT, -2.0, lat=1, lon=2)),
-            examined(Reading("B", AT, -3.0, battery_pct=5), Reading("B", AT + MINUTE, -4.0)),
-            examined(status=Status("C", "online", AT)),
+            validated(Reading("B", AT + MINUTE, -1.0), Reading("A", AT, -2.0, lat=1, lon=2)),
+            validated(Reading("B", AT, -3.0, battery_pct=5), Reading("B", AT + MINUTE, -4.0)),
+            validated(status=LoggerStatus("C", "online", AT)),
         ]
     )
     columns = [None if column is None else json.loads(f"[{column[1:-1]}]") for column in batch.states]
@@ -61,12 +61,12 @@ def test_each_device_once_in_the_order_of_the_ids_with_its_newest():
 
 
 def test_numbers_are_joined_and_those_of_refused_readings_count():
-    refused = Refused(reason=RefusalReason.CLOCK_AHEAD, detail="", device_id="A", seq=2)
-    illegible = Refused(reason=RefusalReason.NOT_JSON, detail="", device_id="A")
-    batch = prepare(
+    refused = Refusal(reason=RefusalReason.CLOCK_AHEAD, detail="", device_id="A", seq=2)
+    illegible = Refusal(reason=RefusalReason.NOT_JSON, detail="", device_id="A")
+    batch = prepare_insert(
         [
-            examined(Reading("A", AT, 1.0, seq=3), Reading("A", AT + MINUTE, 1.0, seq=1, boot=7)),
-            examined(Reading("A", AT, 1.0), refused=[refused, illegible]),
+            validated(Reading("A", AT, 1.0, seq=3), Reading("A", AT + MINUTE, 1.0, seq=1, boot=7)),
+            validated(Reading("A", AT, 1.0), refusals=[refused, illegible]),
         ]
     )
     assert batch.sequences == ['{"A","A"}', "{0,7}", "{2,1}", "{3,1}"]

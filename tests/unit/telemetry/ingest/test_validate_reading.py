@@ -1,4 +1,4 @@
-"""One JSON value to a reading: every field's type and range, times, clocks, and words that help."""
+"""Validation of a reading: the type and range of every field, times, clocks, and helpful error messages."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -7,28 +7,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.ingest.decode import Decoded, decode
-from telemetry.ingest.validate import instant, validate
-from telemetry.model import Reading, RefusalReason, Refused
+from telemetry.ingest.decode import DecodedPayload, decode
+from telemetry.ingest.validate_reading import parse_instant, validate_reading
+from telemetry.model import Reading, Refusal, RefusalReason
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PLAIN = {"measured_at": "2026-11-21T03:45:00Z", "temperature_c": -178.25}
 
 
-def judge(raw, *, suspect=False):
-    return validate(raw, device_id="LOG-1", received_at=NOW, suspect=suspect)
+def validate(raw, *, suspect=False):
+    return validate_reading(raw, device_id="LOG-1", received_at=NOW, suspect=suspect)
 
 
 def detail(raw, reason=RefusalReason.INVALID_READING, *, suspect=False):
-    answer = judge(raw, suspect=suspect)
-    assert isinstance(answer, Refused), answer
+    answer = validate(raw, suspect=suspect)
+    assert isinstance(answer, Refusal), answer
     assert answer.reason is reason
     assert answer.device_id == "LOG-1"
     return answer.detail
 
 
 def test_a_plain_reading():
-    assert judge(PLAIN) == Reading(
+    assert validate(PLAIN) == Reading(
         device_id="LOG-1", measured_at=datetime(2026, 11, 21, 3, 45, tzinfo=UTC), temperature_c=-178.25
     )
 
@@ -55,7 +55,7 @@ def test_every_field():
         "firmware": {"version": "1.2"},
         "mood": None,
     }
-    reading = judge(sent)
+    reading = validate(sent)
     assert isinstance(reading, Reading)
     assert reading.flight_mode_until == datetime(2026, 11, 21, 23, tzinfo=UTC)
     assert reading.extra == {"firmware": {"version": "1.2"}, "mood": None}
@@ -65,44 +65,44 @@ def test_every_field():
 
 
 def test_null_means_absent():
-    assert judge({**PLAIN, "seq": None, "lat": None, "lon": None, "device_id": None}) == judge(PLAIN)
+    assert validate({**PLAIN, "seq": None, "lat": None, "lon": None, "device_id": None}) == validate(PLAIN)
 
 
 def test_a_broken_probe_needs_no_temperature():
-    reading = judge({"measured_at": PLAIN["measured_at"], "probe_ok": False})
+    reading = validate({"measured_at": PLAIN["measured_at"], "probe_ok": False})
     assert isinstance(reading, Reading)
     assert (reading.temperature_c, reading.probe_ok) == (None, False)
 
 
 @pytest.mark.parametrize("celsius", [-400, 1e6, 10**18])
 def test_an_impossible_temperature_is_a_matter_of_the_probe_not_of_the_message(celsius):
-    assert judge({**PLAIN, "temperature_c": celsius}).temperature_c == celsius
+    assert validate({**PLAIN, "temperature_c": celsius}).temperature_c == celsius
 
 
 @pytest.mark.parametrize(
     ("field", "value", "needed"),
     [
-        ("temperature_c", "-178", '"-178": a number of °C, without quotes is needed'),
-        ("temperature_c", True, "true: a number of °C is needed"),
-        ("temperature_c", [-178], "an array: a number of °C is needed"),
-        ("probe_ok", "true", '"true": true or false, without quotes is needed'),
-        ("probe_ok", 1, "1: true or false is needed"),
-        ("seq", 1.0, "1.0: an integer from 0 to 2^53-1 is needed"),
-        ("seq", -1, "-1: an integer from 0 to 2^53-1 is needed"),
-        ("seq", 2**53, "9007199254740992: an integer from 0 to 2^53-1 is needed"),
-        ("boot", True, "true: an integer from 0 to 2^53-1 is needed"),
-        ("lat", 90.001, "90.001: a number of degrees from -90 to 90 is needed"),
-        ("lon", -181, "-181: a number of degrees from -180 to 180 is needed"),
-        ("accuracy_m", -1, "-1: a number of metres from 0 on is needed"),
-        ("ambient_c", {}, "an object: a number of °C is needed"),
-        ("battery_pct", 100.5, "100.5: a number from 0 to 100 is needed"),
-        ("tilt_deg", 181, "181: a number of degrees from 0 to 180 is needed"),
-        ("shock_g", -0.1, "-0.1: a number of g from 0 on is needed"),
-        ("lid_open", 0, "0: true or false is needed"),
-        ("ln2_kg", -1, "-1: a number of kg from 0 on is needed"),
-        ("pressure_hpa", 0, "0: a number of hPa above 0 is needed"),
-        ("humidity_pct", -1, "-1: a number from 0 to 100 is needed"),
-        ("battery_pct", 10**400, f"1{'0' * 56}...: a number from 0 to 100 is needed"),
+        ("temperature_c", "-178", '"-178": it must be a number of °C, without quotes'),
+        ("temperature_c", True, "true: it must be a number of °C"),
+        ("temperature_c", [-178], "an array: it must be a number of °C"),
+        ("probe_ok", "true", '"true": it must be true or false, without quotes'),
+        ("probe_ok", 1, "1: it must be true or false"),
+        ("seq", 1.0, "1.0: it must be an integer from 0 to 2^53-1"),
+        ("seq", -1, "-1: it must be an integer from 0 to 2^53-1"),
+        ("seq", 2**53, "9007199254740992: it must be an integer from 0 to 2^53-1"),
+        ("boot", True, "true: it must be an integer from 0 to 2^53-1"),
+        ("lat", 90.001, "90.001: it must be a number of degrees from -90 to 90"),
+        ("lon", -181, "-181: it must be a number of degrees from -180 to 180"),
+        ("accuracy_m", -1, "-1: it must be a number of metres, 0 or more"),
+        ("ambient_c", {}, "an object: it must be a number of °C"),
+        ("battery_pct", 100.5, "100.5: it must be a number from 0 to 100"),
+        ("tilt_deg", 181, "181: it must be a number of degrees from 0 to 180"),
+        ("shock_g", -0.1, "-0.1: it must be a number of g, 0 or more"),
+        ("lid_open", 0, "0: it must be true or false"),
+        ("ln2_kg", -1, "-1: it must be a number of kg, 0 or more"),
+        ("pressure_hpa", 0, "0: it must be a number of hPa above 0"),
+        ("humidity_pct", -1, "-1: it must be a number from 0 to 100"),
+        ("battery_pct", 10**400, f"1{'0' * 56}...: it must be a number from 0 to 100"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_would_be_right(field, value, needed):
@@ -112,21 +112,22 @@ def test_a_wrong_value_is_named_with_what_would_be_right(field, value, needed):
 @pytest.mark.parametrize(("text", "shown"), [("NaN", "NaN"), ("1e999", "Infinity"), ("-1e999", "-Infinity")])
 def test_what_is_no_finite_number(text, shown):
     decoded = decode(f'{{"measured_at": 0, "temperature_c": {text}}}'.encode())
-    assert isinstance(decoded, Decoded)
-    assert detail(decoded.items[0], suspect=True) == (
-        f"temperature_c is not a finite number: {shown} was sent, a number of °C is needed"
+    assert isinstance(decoded, DecodedPayload)
+    assert (
+        detail(decoded.items[0], suspect=True)
+        == f"temperature_c is not a finite number ({shown}): it must be a number of °C"
     )
 
 
 def test_what_belongs_together():
     assert detail({"measured_at": 0}).startswith("temperature_c is missing")
-    assert detail({**PLAIN, "lat": 1}) == "lat and lon come together: one of them is missing"
-    assert detail({**PLAIN, "lon": 1}) == "lat and lon come together: one of them is missing"
+    assert detail({**PLAIN, "lat": 1}) == "lat and lon must be sent together: one of them is missing"
+    assert detail({**PLAIN, "lon": 1}) == "lat and lon must be sent together: one of them is missing"
 
 
 @pytest.mark.parametrize("raw", [5, "x", None, [PLAIN], True])
 def test_a_reading_is_an_object(raw):
-    assert detail(raw).startswith("a reading is an object, not ")
+    assert detail(raw).startswith("a reading must be an object, not ")
 
 
 def test_another_device():
@@ -136,9 +137,9 @@ def test_another_device():
 
 
 def test_a_refusal_keeps_the_counter_where_it_is_legible():
-    answer = judge({**PLAIN, "temperature_c": "x", "seq": 7, "boot": 2})
+    answer = validate({**PLAIN, "temperature_c": "x", "seq": 7, "boot": 2})
     assert (answer.seq, answer.boot) == (7, 2)
-    answer = judge({**PLAIN, "seq": "7", "boot": True})
+    answer = validate({**PLAIN, "seq": "7", "boot": True})
     assert (answer.seq, answer.boot) == (None, None)
 
 
@@ -161,7 +162,7 @@ TIMES = [
 
 @pytest.mark.parametrize(("sent", "expected"), TIMES)
 def test_times(sent, expected):
-    time = instant(sent)
+    time = parse_instant(sent)
     assert time == expected
     assert time.tzinfo is UTC
 
@@ -193,28 +194,30 @@ NO_TIMES = [
 
 @pytest.mark.parametrize("sent", NO_TIMES)
 def test_what_is_no_time(sent):
-    assert isinstance(instant(sent), str)
+    assert isinstance(parse_instant(sent), str)
     assert detail({**PLAIN, "measured_at": sent}).startswith("measured_at is ")
 
 
 def test_a_time_must_be_there():
     assert detail({"temperature_c": 1}).startswith(
-        "measured_at is missing: a time from 1970 on with its offset is needed"
+        "measured_at is missing: send a time from 1970 on with its offset"
     )
 
 
 def test_a_clock_may_be_five_minutes_ahead_and_not_more():
     limit = NOW + timedelta(minutes=5)
-    assert isinstance(judge({**PLAIN, "measured_at": limit.isoformat()}), Reading)
+    assert isinstance(validate({**PLAIN, "measured_at": limit.isoformat()}), Reading)
     beyond = limit + timedelta(microseconds=1)
     assert detail({**PLAIN, "measured_at": beyond.isoformat()}, RefusalReason.CLOCK_AHEAD) == (
-        'measured_at is "2026-11-21T12:05:00.000001+00:00", 0:05:00.000001 after its receipt'
+        'measured_at is "2026-11-21T12:05:00.000001+00:00", 0:05:00.000001 after the message was received'
     )
 
 
 @pytest.mark.parametrize("sent", ["9999-12-31T23:59:59.999999Z", 2**63, 10**300, 1_795_232_700_123_456])
 def test_a_time_beyond_all_calendars_is_ahead(sent):
-    assert "after its receipt" in detail({**PLAIN, "measured_at": sent}, RefusalReason.CLOCK_AHEAD)
+    assert "after the message was received" in detail(
+        {**PLAIN, "measured_at": sent}, RefusalReason.CLOCK_AHEAD
+    )
 
 
 @pytest.mark.parametrize(
@@ -233,19 +236,19 @@ def test_flight_mode_until_is_a_text_with_a_time(sent):
         ('{"x": ["\\ud800"]}', "surrogate"),
         ('{"a\\u0000b": 1}', "U+0000"),
         ('{"x": {"\\udfff": 1}}', "surrogate"),
-        ('{"x": ' + "[" * 33 + "]" * 33 + "}", "nested more than 32 deep"),
+        ('{"x": ' + "[" * 33 + "]" * 33 + "}", "nested more than 32 levels deep"),
     ],
 )
 def test_unknown_fields_that_cannot_be_kept(text, why):
     decoded = decode(text.encode())
-    assert isinstance(decoded, Decoded)
+    assert isinstance(decoded, DecodedPayload)
     assert why in detail({**PLAIN, **decoded.items[0]}, suspect=decoded.suspect)
 
 
 def test_unknown_fields_that_can_be_kept():
     odd = {"\\u0000": "\\ud800", "€": "😀\n\t", "big": 2**64 + 1, "deep": json.loads("[" * 31 + "]" * 31)}
     for suspect in (True, False):
-        assert judge({**PLAIN, **odd}, suspect=suspect).extra == odd
+        assert validate({**PLAIN, **odd}, suspect=suspect).extra == odd
 
 
 json_values = st.recursive(
@@ -257,8 +260,8 @@ json_values = st.recursive(
 
 @given(st.dictionaries(st.sampled_from([*Reading._fields, "other"]), json_values) | json_values)
 def test_nothing_raises_and_refusals_can_be_stored(raw):
-    answer = judge(raw, suspect=True)
-    if isinstance(answer, Refused):
+    answer = validate(raw, suspect=True)
+    if isinstance(answer, Refusal):
         assert "\0" not in answer.detail
         answer.detail.encode()
     else:

@@ -1,4 +1,4 @@
-"""The database server: which of the three levels it is, whether it keeps what it is given, and what its level adds."""
+"""The database server: detect its level, check that it is durable, and apply what its level adds to the schema."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,11 +9,11 @@ import structlog
 log = structlog.get_logger(__name__)
 
 OLDEST_POSTGRESQL = 150000
-MIGRATION_LOCK = 0x6465776172  # "dewar": one advisory lock for everything that changes the schema
+MIGRATION_LOCK = 0x6465776172  # "dewar": the advisory lock that every schema change takes
 
 
-class Level(StrEnum):
-    """What a server can do beyond plain PostgreSQL."""
+class ServerLevel(StrEnum):
+    """What a server offers beyond plain PostgreSQL."""
 
     COMMUNITY = "community"
     APACHE = "apache"
@@ -21,10 +21,10 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """What was found out about a database server."""
+class DatabaseServer:
+    """The level and the versions of a database server."""
 
-    level: Level
+    level: ServerLevel
     postgresql: str
     timescaledb: str | None
 
@@ -34,11 +34,11 @@ class Server:
 
 
 class UnfitServerError(Exception):
-    """The server would lose data, or is too old; the text says which setting to change."""
+    """The server could lose data or is too old; the message says what to change."""
 
 
-async def inspect(connection: asyncpg.Connection) -> Server:
-    """Find out the server's level; raise UnfitServerError where it would not keep what it acknowledges."""
+async def inspect_server(connection: asyncpg.Connection) -> DatabaseServer:
+    """Detect the server's level and versions; raise UnfitServerError if it is too old or not durable."""
     settings = {
         row["name"]: row["setting"]
         for row in await connection.fetch(
@@ -52,23 +52,23 @@ async def inspect(connection: asyncpg.Connection) -> Server:
         if settings[name] == "off":
             raise UnfitServerError(f"the database server has {name} = off and would lose readings: set it on")
     version = await connection.fetchval("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
-    return Server(
-        level=await _level(connection) if version else Level.PLAIN,
+    return DatabaseServer(
+        level=await _level(connection) if version else ServerLevel.PLAIN,
         postgresql=settings["server_version"].split(" ")[0],
         timescaledb=version,
     )
 
 
-async def _level(connection: asyncpg.Connection) -> Level:
+async def _level(connection: asyncpg.Connection) -> ServerLevel:
     licence = await connection.fetchval("SELECT current_setting('timescaledb.license', true)")
-    return Level.COMMUNITY if licence == "timescale" else Level.APACHE
+    return ServerLevel.COMMUNITY if licence == "timescale" else ServerLevel.APACHE
 
 
-async def apply_level(connection: asyncpg.Connection) -> Server:
-    """Apply what the server's level adds to the schema; safe to repeat, and after a move up a level."""
+async def apply_level(connection: asyncpg.Connection) -> DatabaseServer:
+    """Apply what the server's level adds to the schema; idempotent, also after an upgrade to a higher level."""
     await _create_extension(connection)
-    server = await inspect(connection)
-    if server.level is not Level.PLAIN:
+    server = await inspect_server(connection)
+    if server.level is not ServerLevel.PLAIN:
         await connection.execute(
             "SELECT create_hypertable('readings', 'measured_at', chunk_time_interval => interval '7 days', "
             "create_default_indexes => false, if_not_exists => true, migrate_data => true)"
@@ -77,7 +77,7 @@ async def apply_level(connection: asyncpg.Connection) -> Server:
 
 
 async def _create_extension(connection: asyncpg.Connection) -> None:
-    """Create the extension only where it is preloaded: elsewhere the attempt kills the connection."""
+    """Create the extension if it is preloaded; otherwise the attempt would kill the connection."""
     preloaded = await connection.fetchval("SELECT current_setting('shared_preload_libraries', true)")
     if "timescaledb" not in (preloaded or ""):
         return

@@ -1,23 +1,23 @@
-"""The bounded way between the broker and the database."""
+"""The bounded inbox between the broker and the database."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from telemetry.ingest.inbox import (
+from telemetry.mqtt.inbox import (
+    BACKLOG_MAX_FILL,
+    BACKLOG_MAX_PAUSE,
+    BACKLOG_MAX_WAIT,
     BATCH_BYTES,
     BATCH_MESSAGES,
-    LARGE_BYTES_BESIDE_LIVE,
-    MOST_BYTES,
-    MOST_MESSAGES,
-    POURING_AT_MOST,
-    POURING_BELOW,
-    POURING_FOR,
-    READ_AGAIN_BELOW,
-    SMALL_BYTES,
+    LARGE_BATCH_BYTES_BESIDE_LIVE,
+    MAX_HELD_BYTES,
+    MAX_HELD_MESSAGES,
+    MAX_SMALL_BYTES,
+    RESUME_BELOW,
     Inbox,
     Lane,
 )
-from telemetry.mqtt.frames import Publish
+from telemetry.mqtt.packets import Publish
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -34,7 +34,7 @@ class Reader:
         self.reading = True
 
 
-LARGE = b"x" * (SMALL_BYTES + 1)
+LARGE = b"x" * (MAX_SMALL_BYTES + 1)
 
 
 def publishes(count, payload=b"{}", logger="LOG-1", first=1):
@@ -49,44 +49,44 @@ def ids(batch):
 def drain(inbox):
     for lane in Lane:
         while batch := inbox.take(lane):
-            inbox.settle(lane, batch)
+            inbox.complete(lane, batch)
 
 
 def test_batches_come_in_the_order_of_receipt():
     inbox, connection = Inbox(), Reader()
     inbox.add(connection, publishes(BATCH_MESSAGES + 5), NOW)
-    assert inbox.full(Lane.SMALL)
+    assert inbox.has_full_batch(Lane.SMALL)
     assert ids(inbox.take(Lane.SMALL)) == [*range(1, BATCH_MESSAGES + 1)]
-    assert not inbox.full(Lane.SMALL)
+    assert not inbox.has_full_batch(Lane.SMALL)
     assert ids(inbox.take(Lane.SMALL)) == [*range(BATCH_MESSAGES + 1, BATCH_MESSAGES + 6)]
-    assert inbox.empty(Lane.SMALL)
+    assert inbox.is_empty(Lane.SMALL)
     assert inbox.take(Lane.SMALL) == []
 
 
 def test_a_batch_is_bounded_in_bytes_and_takes_at_least_one():
     inbox = Inbox()
     inbox.add(Reader(), publishes(3, b"x" * BATCH_BYTES), NOW)
-    assert inbox.full(Lane.LARGE)
+    assert inbox.has_full_batch(Lane.LARGE)
     assert [len(inbox.take(Lane.LARGE)) for _ in range(4)] == [1, 1, 1, 0]
 
 
 def test_too_many_messages_stop_the_reading_until_some_of_them_are_stored():
     inbox, connection = Inbox(), Reader()
-    inbox.add(connection, publishes(MOST_MESSAGES), NOW)
+    inbox.add(connection, publishes(MAX_HELD_MESSAGES), NOW)
     assert connection.reading
     inbox.add(connection, publishes(1), NOW)
     assert not connection.reading
-    assert inbox.crowded
-    while inbox.messages > MOST_MESSAGES * READ_AGAIN_BELOW:
+    assert inbox.is_over_limit
+    while inbox.messages > MAX_HELD_MESSAGES * RESUME_BELOW:
         assert not connection.reading
-        inbox.settle(Lane.SMALL, inbox.take(Lane.SMALL))
+        inbox.complete(Lane.SMALL, inbox.take(Lane.SMALL))
     assert connection.reading
-    assert not inbox.crowded
+    assert not inbox.is_over_limit
 
 
 def test_too_many_bytes_stop_the_reading():
     inbox, connection = Inbox(), Reader()
-    inbox.add(connection, publishes(5, b"x" * (MOST_BYTES // 4)), NOW)
+    inbox.add(connection, publishes(5, b"x" * (MAX_HELD_BYTES // 4)), NOW)
     assert not connection.reading
     drain(inbox)
     assert connection.reading
@@ -97,39 +97,39 @@ def test_a_live_reading_does_not_wait_for_what_another_logger_brings_back_from_a
     inbox, connection = Inbox(), Reader()
     many = 3 * BATCH_BYTES // len(LARGE)
     inbox.add(connection, publishes(many, LARGE), NOW)
-    assert not inbox.beside_live
+    assert not inbox.has_live_traffic
     inbox.add(connection, publishes(2, logger="LOG-2", first=many + 1), NOW)
-    assert inbox.beside_live
+    assert inbox.has_live_traffic
     beside_live = ids(inbox.take(Lane.LARGE))
     assert beside_live[0] == 1
-    assert len(beside_live) * len(LARGE) < LARGE_BYTES_BESIDE_LIVE + len(LARGE)
+    assert len(beside_live) * len(LARGE) < LARGE_BATCH_BYTES_BESIDE_LIVE + len(LARGE)
     assert ids(inbox.take(Lane.SMALL)) == [many + 1, many + 2]
     inbox.add(connection, publishes(1, LARGE, first=many + 3), NOW + timedelta(seconds=2))
-    assert not inbox.beside_live
+    assert not inbox.has_live_traffic
     assert len(inbox.take(Lane.LARGE)) * len(LARGE) >= BATCH_BYTES
 
 
 def test_large_messages_are_left_while_they_are_pouring_in_beside_live_ones():
     inbox, connection = Inbox(), Reader()
     inbox.add(connection, publishes(2, LARGE), NOW)
-    assert not inbox.pouring(NOW)  # nothing would be disturbed
+    assert not inbox.backlog_is_arriving(NOW)  # nothing would be disturbed
     inbox.add(connection, publishes(1, logger="LOG-2"), NOW)
-    assert inbox.pouring(NOW)
-    assert not inbox.pouring(NOW + POURING_FOR)
+    assert inbox.backlog_is_arriving(NOW)
+    assert not inbox.backlog_is_arriving(NOW + BACKLOG_MAX_PAUSE)
     for tenths in range(1, 10):  # a stream that does not end has to be stored, too
-        inbox.add(connection, publishes(1, LARGE), NOW + POURING_AT_MOST * tenths / 10)
-        assert inbox.pouring(NOW + POURING_AT_MOST * tenths / 10)
-    inbox.add(connection, publishes(1, LARGE), NOW + POURING_AT_MOST)
-    assert not inbox.pouring(NOW + POURING_AT_MOST)
+        inbox.add(connection, publishes(1, LARGE), NOW + BACKLOG_MAX_WAIT * tenths / 10)
+        assert inbox.backlog_is_arriving(NOW + BACKLOG_MAX_WAIT * tenths / 10)
+    inbox.add(connection, publishes(1, LARGE), NOW + BACKLOG_MAX_WAIT)
+    assert not inbox.backlog_is_arriving(NOW + BACKLOG_MAX_WAIT)
 
 
 def test_large_messages_are_not_left_until_no_more_can_be_received():
     inbox, connection = Inbox(), Reader()
     inbox.add(connection, publishes(1, logger="LOG-2"), NOW)
-    inbox.add(connection, publishes(1, b"x" * int(MOST_BYTES * POURING_BELOW - 100)), NOW)
-    assert inbox.pouring(NOW)
+    inbox.add(connection, publishes(1, b"x" * int(MAX_HELD_BYTES * BACKLOG_MAX_FILL - 100)), NOW)
+    assert inbox.backlog_is_arriving(NOW)
     inbox.add(connection, publishes(1, LARGE), NOW)
-    assert not inbox.pouring(NOW)
+    assert not inbox.backlog_is_arriving(NOW)
     assert connection.reading
 
 
@@ -142,9 +142,9 @@ def test_a_small_message_does_not_overtake_a_large_one_of_its_logger():
     flight = inbox.take(Lane.LARGE)
     assert ids(flight) == [1, 2, 3, 4]
     inbox.add(connection, publishes(1, first=6), NOW)  # while the database has it
-    assert inbox.empty(Lane.SMALL)
-    inbox.settle(Lane.LARGE, flight)
-    inbox.settle(Lane.LARGE, inbox.take(Lane.LARGE))
+    assert inbox.is_empty(Lane.SMALL)
+    inbox.complete(Lane.LARGE, flight)
+    inbox.complete(Lane.LARGE, inbox.take(Lane.LARGE))
     inbox.add(connection, publishes(1, first=7), NOW)
     assert ids(inbox.take(Lane.SMALL)) == [7]
 
@@ -156,8 +156,8 @@ def test_receipts_are_confirmed_in_the_order_of_receipt():
     inbox.add(connection, publishes(1, logger="LOG-3", first=4), NOW)
     small, large = inbox.take(Lane.SMALL), inbox.take(Lane.LARGE)
     assert ids(small) == [1, 4]
-    assert inbox.settle(Lane.SMALL, small) == {other: [1], connection: []}  # it waits for those before it
-    assert inbox.settle(Lane.LARGE, large) == {connection: [1, 2, 3, 4]}
+    assert inbox.complete(Lane.SMALL, small) == {other: [1], connection: []}  # it waits for those before it
+    assert inbox.complete(Lane.LARGE, large) == {connection: [1, 2, 3, 4]}
     assert inbox.messages == 0
 
 
@@ -166,17 +166,17 @@ def test_what_needs_no_receipt_is_confirmed_to_nobody():
     inbox.add(connection, [Publish("dewar/v1/LOG-1/readings", 0, b"{}")], NOW)
     first = inbox.take(Lane.SMALL)
     inbox.add(connection, [Publish("dewar/v1/LOG-1/readings", 0, b"{}")], NOW)
-    assert inbox.settle(Lane.SMALL, first) == {connection: []}
-    assert inbox.settle(Lane.SMALL, inbox.take(Lane.SMALL)) == {connection: []}
+    assert inbox.complete(Lane.SMALL, first) == {connection: []}
+    assert inbox.complete(Lane.SMALL, inbox.take(Lane.SMALL)) == {connection: []}
 
 
 async def test_whoever_waits_hears_of_every_change():
     inbox = Inbox()
-    changes = [asyncio.create_task(inbox.change()) for _ in range(2)]
+    changes = [asyncio.create_task(inbox.wait_for_change()) for _ in range(2)]
     await asyncio.sleep(0)
     inbox.add(Reader(), publishes(1), NOW)
     await asyncio.wait_for(asyncio.gather(*changes), 5)
-    change = asyncio.create_task(inbox.change())
+    change = asyncio.create_task(inbox.wait_for_change())
     await asyncio.sleep(0)
-    inbox.settle(Lane.SMALL, inbox.take(Lane.SMALL))
+    inbox.complete(Lane.SMALL, inbox.take(Lane.SMALL))
     await asyncio.wait_for(change, 5)

@@ -1,0 +1,154 @@
+"""Pure: validate a whole message: which of its readings can be stored, and which are refused."""
+
+from collections.abc import Callable, Container, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from telemetry.ingest.decode import DecodedPayload, decode, parse_topic
+from telemetry.ingest.validate_reading import parse_instant, show_value, validate_reading
+from telemetry.model import DEVICE_ID, LoggerStatus, RawMessage, Reading, Refusal, RefusalReason
+
+
+class ValidatedMessage(NamedTuple):
+    """A message, split into readings that can be stored and refusals."""
+
+    message: RawMessage
+    readings: Sequence[Reading] = ()
+    positions: Sequence[int | None] = ()
+    """The position of each reading in the array that was sent; None if it was not sent in an array."""
+    status: LoggerStatus | None = None
+    refusals: Sequence[Refusal] = ()
+
+    @property
+    def size(self) -> int:
+        """The number of readings that can be stored."""
+        return len(self.readings)
+
+
+class ParsedMessage(NamedTuple):
+    """The readings of a registered device, parsed but not yet validated."""
+
+    message: RawMessage
+    device_id: str
+    items: Sequence[Any]
+    is_array: bool
+    suspect: bool
+    """As in DecodedPayload."""
+    refusals: Sequence[Refusal] = ()
+    """Always empty: a parsed message is stored as it is only if all of its readings are valid."""
+
+    @property
+    def size(self) -> int:
+        """The number of readings."""
+        return len(self.items)
+
+
+def validate_message(message: RawMessage, registered: Container[str]) -> ValidatedMessage:
+    """Parse and validate a message that came by MQTT."""
+    parsed = parse_message(message, registered)
+    return validate_parsed(parsed) if isinstance(parsed, ParsedMessage) else parsed
+
+
+def parse_message(message: RawMessage, registered: Container[str]) -> ParsedMessage | ValidatedMessage:
+    """Parse a message that came by MQTT; a status and a message refused as a whole are validated at once."""
+    device_id, kind = parse_topic(message.origin)
+    if device_id not in registered:
+        return ValidatedMessage(message, refusals=[_unknown_device(device_id)])
+    if kind == "status" and not message.payload:
+        return ValidatedMessage(message)  # an empty payload deletes a retained message
+    decoded = decode(message.payload)
+    if isinstance(decoded, Refusal):
+        return ValidatedMessage(message, refusals=[replace(decoded, device_id=device_id)])
+    if kind == "status":
+        return _validate_status(message, device_id, decoded)
+    return ParsedMessage(message, device_id, decoded.items, decoded.is_array, decoded.suspect)
+
+
+def validate_parsed(parsed: ParsedMessage) -> ValidatedMessage:
+    """Validate the readings of a parsed message one by one."""
+    results = [validate_item(parsed, raw) for raw in parsed.items]
+    return _split(parsed.message, results, is_array=parsed.is_array)
+
+
+def validate_item(parsed: ParsedMessage, raw: Any) -> Reading | Refusal:
+    """Validate one reading of a parsed message."""
+    return validate_reading(
+        raw,
+        device_id=parsed.device_id,
+        received_at=parsed.message.received_at,
+        suspect=parsed.suspect,
+    )
+
+
+def validate_http_readings(
+    message: RawMessage, raws: Sequence[Any], registered: Container[str], allowed: Callable[[str], bool]
+) -> ValidatedMessage:
+    """Validate readings that came by HTTP; each names its device, and `allowed` tells which ones the caller may use."""
+    results = [
+        _check_named_device(raw, registered, allowed)
+        or validate_reading(raw, device_id=raw["device_id"], received_at=message.received_at, suspect=True)
+        for raw in raws
+    ]
+    return _split(message, results, is_array=True)
+
+
+def named_device(raw: Any) -> str | None:
+    """Return the device id that a reading names, or None if it is absent or malformed."""
+    named = raw.get("device_id") if isinstance(raw, dict) else None
+    return named if isinstance(named, str) and DEVICE_ID.fullmatch(named) else None
+
+
+def _check_named_device(
+    raw: Any, registered: Container[str], allowed: Callable[[str], bool]
+) -> Refusal | None:
+    if not isinstance(raw, dict):
+        detail = f"a reading must be an object, not {show_value(raw)}"
+        return Refusal(reason=RefusalReason.INVALID_READING, detail=detail)
+    if raw.get("device_id") is None:
+        return Refusal(reason=RefusalReason.INVALID_READING, detail="device_id is missing")
+    device_id = named_device(raw)
+    if device_id is None:
+        return _unknown_device(raw["device_id"])
+    return None if device_id in registered and allowed(device_id) else _unknown_device(device_id)
+
+
+def _unknown_device(device_id: Any) -> Refusal:
+    if not isinstance(device_id, str) or not DEVICE_ID.fullmatch(device_id):
+        detail = f"{show_value(device_id)} is not a device id: use 1 to 64 characters of A-Z a-z 0-9 _ -"
+        return Refusal(reason=RefusalReason.UNKNOWN_DEVICE, detail=detail)
+    detail = f"{device_id} is not a registered device: register it with POST /v1/devices"
+    return Refusal(reason=RefusalReason.UNKNOWN_DEVICE, detail=detail, device_id=device_id)
+
+
+def _split(message: RawMessage, results: Sequence[Reading | Refusal], *, is_array: bool) -> ValidatedMessage:
+    positions = range(len(results)) if is_array else [None]
+    valid = [
+        (result, position)
+        for result, position in zip(results, positions, strict=True)
+        if isinstance(result, Reading)
+    ]
+    refusals = [
+        replace(result, index=position)
+        for result, position in zip(results, positions, strict=True)
+        if isinstance(result, Refusal)
+    ]
+    return ValidatedMessage(
+        message, [reading for reading, _ in valid], [position for _, position in valid], refusals=refusals
+    )
+
+
+def _validate_status(message: RawMessage, device_id: str, decoded: DecodedPayload) -> ValidatedMessage:
+    raw = decoded.items[0]
+    connection = raw.get("state") if isinstance(raw, dict) else None
+    if decoded.is_array or connection not in ("online", "offline"):
+        detail = 'a status must be an object whose state is "online" or "offline"'
+        return _refuse_status(message, device_id, detail)
+    at = message.received_at if raw.get("at") is None else parse_instant(raw["at"])
+    if isinstance(at, str):
+        return _refuse_status(message, device_id, f"at {at}, or milliseconds since 1970")
+    return ValidatedMessage(message, status=LoggerStatus(device_id, connection, min(at, message.received_at)))
+
+
+def _refuse_status(message: RawMessage, device_id: str, detail: str) -> ValidatedMessage:
+    refusal = Refusal(reason=RefusalReason.INVALID_READING, detail=detail, device_id=device_id)
+    return ValidatedMessage(message, refusals=[refusal])

@@ -1,0 +1,116 @@
+"""Validation of whole messages: the cases that the golden messages do not show."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from telemetry.ingest.validate_message import named_device, validate_http_readings, validate_message
+from telemetry.model import LoggerStatus, RawMessage, RefusalReason, Source
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+KNOWN = {"LOG-1", "LOG-2"}
+
+
+def by_mqtt(topic, payload):
+    return validate_message(RawMessage(Source.MQTT, topic, payload, NOW), KNOWN)
+
+
+def by_http(raws, allowed=lambda _: True):
+    return validate_http_readings(RawMessage(Source.HTTP, "key", b"the body", NOW), raws, KNOWN, allowed)
+
+
+@pytest.mark.parametrize("payload", [b"x" * 2_000_000, b"[" * 2000])
+def test_a_message_that_is_refused_whole(payload):
+    validated = by_mqtt("dewar/v1/LOG-1/readings", payload)
+    assert [(refusal.index, refusal.device_id) for refusal in validated.refusals] == [(None, "LOG-1")]
+    assert validated.message.payload == payload
+
+
+def test_one_bad_reading_among_999_good_ones():
+    good = b'{"measured_at":%d,"temperature_c":1}'
+    payload = b"[" + b",".join(good % at if at != 500 else b'{"seq":5}' for at in range(1000)) + b"]"
+    validated = by_mqtt("dewar/v1/LOG-1/readings", payload)
+    assert len(validated.readings) == len(validated.positions) == 999
+    assert [(refusal.index, refusal.seq) for refusal in validated.refusals] == [(500, 5)]
+    assert [validated.positions[499], validated.positions[500]] == [499, 501]
+
+
+@pytest.mark.parametrize(
+    ("payload", "status"),
+    [
+        (b'{"state": "online", "at": 1795262400000}', LoggerStatus("LOG-1", "online", NOW)),
+        (
+            b'{"state": "offline", "at": "2026-11-21T11:00:00Z"}',
+            LoggerStatus("LOG-1", "offline", NOW - timedelta(hours=1)),
+        ),
+        (b'{"state": "offline"}', LoggerStatus("LOG-1", "offline", NOW)),
+        (b'{"state": "online", "at": "2030-01-01T00:00:00Z"}', LoggerStatus("LOG-1", "online", NOW)),
+    ],
+)
+def test_a_status(payload, status):
+    validated = by_mqtt("dewar/v1/LOG-1/status", payload)
+    assert validated.status == status
+    assert not validated.refusals
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"{}", b'{"state": "away"}', b"[]", b'[{"state": "online"}]', b'{"state": "online", "at": "now"}', b"x"],
+)
+def test_an_invalid_status_is_refused(payload):
+    validated = by_mqtt("dewar/v1/LOG-1/status", payload)
+    assert validated.status is None
+    assert len(validated.refusals) == 1
+
+
+def test_a_deleted_retained_status_changes_nothing():
+    validated = by_mqtt("dewar/v1/LOG-1/status", b"")
+    assert (validated.status, validated.refusals) == (None, ())
+
+
+def test_by_http_each_reading_names_its_device():
+    reading = {"measured_at": 0, "temperature_c": 1}
+    validated = by_http(
+        [
+            {"device_id": "LOG-1", **reading},
+            reading,
+            {"device_id": "LOG-9", **reading},
+            {"device_id": "LOG-2", **reading},
+            {"device_id": "a/b", **reading},
+            {"device_id": 5, **reading},
+            5,
+            {"device_id": "LOG-1", "measured_at": 0, "temperature_c": float("nan")},
+        ],
+        allowed=lambda device_id: device_id != "LOG-2",
+    )
+    assert [reading.device_id for reading in validated.readings] == ["LOG-1"]
+    assert [(refusal.index, refusal.reason, refusal.detail) for refusal in validated.refusals] == [
+        (1, RefusalReason.INVALID_READING, "device_id is missing"),
+        (
+            2,
+            RefusalReason.UNKNOWN_DEVICE,
+            "LOG-9 is not a registered device: register it with POST /v1/devices",
+        ),
+        (
+            3,
+            RefusalReason.UNKNOWN_DEVICE,
+            "LOG-2 is not a registered device: register it with POST /v1/devices",
+        ),
+        (
+            4,
+            RefusalReason.UNKNOWN_DEVICE,
+            '"a/b" is not a device id: use 1 to 64 characters of A-Z a-z 0-9 _ -',
+        ),
+        (5, RefusalReason.UNKNOWN_DEVICE, "5 is not a device id: use 1 to 64 characters of A-Z a-z 0-9 _ -"),
+        (6, RefusalReason.INVALID_READING, "a reading must be an object, not 5"),
+        (
+            7,
+            RefusalReason.INVALID_READING,
+            "temperature_c is not a finite number (NaN): it must be a number of °C",
+        ),
+    ]
+
+
+@pytest.mark.parametrize("raw", [5, {}, {"device_id": None}, {"device_id": "a b"}, {"device_id": ["LOG-1"]}])
+def test_what_names_no_device(raw):
+    assert named_device(raw) is None
