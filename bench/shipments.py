@@ -255,7 +255,10 @@ class _Live:
         look: Look = rule.look(self._tunings[number], facts, state, moment)  # type: ignore[attr-defined]
         again = look.again_at
         self._again[number] = again if again is not None and again > now else None
-        for name, found in (("", look.found), *((name, look.apart.get(name)) for name in rule.apart)):
+        for name, found in (
+            ("", look.found),
+            *((name, look.also_found.get(name)) for name in rule.also_finds),
+        ):
             self._tell(number, name, found, now)
 
     def _tell(self, number: int, name: str, found: Finding | None, now: Instant) -> None:

@@ -45,7 +45,7 @@ class Logger:
         )
         while await evaluate_due(self.desk.pool):
             pass
-        return [str(refused.reason) for refused in outcome.messages[0].refused]
+        return [str(refused.reason) for refused in outcome.messages[0].refusals]
 
     async def agrees_with_the_oracle(self) -> list[tuple[Any, ...]]:
         """Compares the record with the stored readings; gives what was found. Nothing was set aside for it."""

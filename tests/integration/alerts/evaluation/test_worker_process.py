@@ -73,7 +73,7 @@ def landed(name: str, readings: int = 600) -> DueShipment:
             window=Window(departed_at=0),
             origin=airports()["FRA"],
             destination=airports()["ORD"],
-            airfields=airport_index(),
+            airports=airport_index(),
         ),
         watched_from=0,
         devices=(Device(device_id=f"D-{name}", checkpoint=Checkpoint(), trace=Trace(at, celsius, channels)),),

@@ -38,7 +38,7 @@ async def _shipments(engine: AsyncEngine) -> None:
 
 async def test_a_bad_one_costs_only_itself(engine: AsyncEngine, pool: asyncpg.Pool) -> None:
     stored = await send(engine, pool, body("S1-logger", "none"))
-    assert (stored.accepted, [one.reason for one in stored.refused]) == (1, [RefusalReason.UNKNOWN_DEVICE])
+    assert (stored.accepted, [one.reason for one in stored.refusals]) == (1, [RefusalReason.UNKNOWN_DEVICE])
     assert (await send(engine, pool, body("S1-logger"))).duplicates == 1
 
 
@@ -47,7 +47,7 @@ async def test_others_send_for_the_loggers_on_their_shipments(
 ) -> None:
     stored = await send(engine, pool, body("S1-logger", "S2-logger"), acme=True)
     assert stored.accepted == 1
-    assert [one.index for one in stored.refused] == [1]
+    assert [one.index for one in stored.refusals] == [1]
 
 
 async def test_what_cannot_be_read_is_refused_as_a_whole_and_kept(
