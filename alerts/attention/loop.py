@@ -28,11 +28,12 @@ from alerts.wording import instant_text
 from alerts.work.bulk import Connection, Row, execute, write
 from alerts.work.pacing import Pace
 from alerts.work.wakeup import Wakeup, first_of, outlast
+from telemetry.channels import NotifyChannel
+from telemetry.locks import LockSpace
 from telemetry.slices import can_wait, in_slices
 
 log = structlog.get_logger(__name__)
 
-ATTEND_CHANNEL: Final = "dewarwatch_attend"
 POLL_S: Final = 1.0
 LEAST_WAIT_S: Final = 0.02
 BATCH: Final = 50
@@ -60,7 +61,6 @@ WITH waiting AS MATERIALIZED (
 )
 SELECT scope FROM waiting WHERE pg_try_advisory_xact_lock($2, hashtext(scope)) LIMIT $1
 """
-_LOCKS: Final = 0x64776174  # "dwat": the space of these locks
 
 # As with evaluation: each statement sees what was committed before it, and so what every mark read here tells of.
 READ_MARKS = "SELECT id, scope, marked_at FROM attention_marks WHERE scope = ANY($1::text[])"
@@ -131,7 +131,7 @@ async def run_attend(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
     async def attend_some() -> int:
         return await pace.cycle(lambda limit: attend_due(pool, limit), CYCLE_S)
 
-    async with Wakeup(pool, ATTEND_CHANNEL) as wakeup:
+    async with Wakeup(pool, NotifyChannel.ATTENTION) as wakeup:
         while not stop.is_set():
             wakeup.clear()
             if await outlast(attend_some, stop, "attend"):
@@ -154,7 +154,7 @@ async def attend_due(pool: asyncpg.Pool, limit: int = BATCH) -> int:
 
 
 async def _claim(connection: Connection, limit: int) -> Batch | None:
-    scopes = [row["scope"] for row in await connection.fetch(CLAIM, limit, _LOCKS)]
+    scopes = [row["scope"] for row in await connection.fetch(CLAIM, limit, LockSpace.ATTENTION)]
     if not scopes:
         return None
     marks = await connection.fetch(READ_MARKS, scopes)

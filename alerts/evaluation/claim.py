@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import asyncpg
 
@@ -30,10 +30,9 @@ from alerts.rules.registry import CHANNELS, tuned
 from alerts.triage.alert import Alert
 from alerts.triage.rows import alert_from_row, excursion_from_row
 from alerts.work.bulk import Connection
+from telemetry.locks import LockSpace
 
 Rows: TypeAlias = Sequence[asyncpg.Record]
-
-LOCKS: Final = 0x64776576  # "dwev": the space of these locks
 
 _CLAIM = """
 WITH waiting AS MATERIALIZED (
@@ -56,7 +55,7 @@ _DEADLINES = """
 (SELECT shipment_id, evaluate_at FROM evaluations WHERE evaluate_at <= now() ORDER BY evaluate_at LIMIT $1)
 """
 CLAIM_LIVE = _CLAIM.format(
-    due=" UNION ALL ".join((_MARKS.format(late="NOT late"), _DEADLINES)), where="", locks=LOCKS
+    due=" UNION ALL ".join((_MARKS.format(late="NOT late"), _DEADLINES)), where="", locks=LockSpace.EVALUATION
 )
 
 # What loggers bring back from a flight is much, and hours old: live data does not wait for it.
@@ -65,7 +64,7 @@ _WAITED = """
 WHERE shipment_id <> ALL($2::text[]) AND NOT (
     waiting.since > statement_timestamp() - $3 * interval '1 second' AND waiting.since <= statement_timestamp())
 """
-CLAIM_PAST = _CLAIM.format(due=_MARKS.format(late="late"), where=_WAITED, locks=LOCKS)
+CLAIM_PAST = _CLAIM.format(due=_MARKS.format(late="late"), where=_WAITED, locks=LockSpace.EVALUATION)
 PAST_PART = 4
 """Where both are claimed, one in so many shipments, at least, may be one with readings of the past."""
 
@@ -162,7 +161,7 @@ async def claim(
 
 async def claim_these(connection: Connection, shipment_ids: Sequence[str]) -> Batch | None:
     """Wait for and lock certain shipments, and load them to be folded from the start; None where there are none."""
-    await connection.execute(WAIT_FOR, shipment_ids, LOCKS)
+    await connection.execute(WAIT_FOR, shipment_ids, LockSpace.EVALUATION)
     claimed = await connection.fetch(CLAIM_THESE, shipment_ids)
     if not claimed:
         return None

@@ -16,10 +16,10 @@ from alerts.triage.rows import alert_from_row
 from alerts.triage.store import save_steps
 from alerts.work.bulk import Connection
 from alerts.work.wakeup import first_of, outlast
+from telemetry.locks import LockSpace
 
 EVERY_S: Final = 10.0
 _LANDING: Final = timedelta(seconds=SignalLostTuning().landing_s)
-_LOCK: Final = 0xF1EE7  # any number that nobody else takes a lock by
 
 # A logger is overdue at half of how long it may be silent, or after three of its intervals where they are known and
 # that is sooner: so much of a silent fleet is overdue before the first of its loggers would be told of by itself. Who
@@ -56,7 +56,7 @@ async def watch_fleet(pool: asyncpg.Pool, stop: asyncio.Event, outage: Outage = 
 async def hear_fleet(pool: asyncpg.Pool, outage: Outage = USUAL) -> Hearing | None:
     """See how much of the fleet is heard, and let its alert follow; None where somebody else is at it."""
     async with pool.acquire() as connection, connection.transaction():
-        if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
+        if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", LockSpace.FLEET_OUTAGE):
             return None
         return await _hear(connection, outage)
 

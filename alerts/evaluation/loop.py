@@ -22,11 +22,11 @@ from alerts.triage.store import lock_unchanged
 from alerts.work.bulk import Connection
 from alerts.work.pacing import Pace
 from alerts.work.wakeup import Wakeup, first_of, outlast
+from telemetry.channels import NotifyChannel
 from telemetry.slices import can_wait
 
 log = structlog.get_logger(__name__)
 
-EVALUATE_CHANNEL = "dewarwatch_evaluate"
 POLL_S = 1.0
 LEAST_WAIT_S = 0.02
 """What is overdue and cannot be claimed is in another evaluator's hands: looking again at once only costs."""
@@ -112,7 +112,7 @@ async def run_evaluate(pool: asyncpg.Pool, stop: asyncio.Event, outage: Outage =
 async def _evaluate_all(
     pool: asyncpg.Pool, evaluate_some: Callable[[], Awaitable[int]], stop: asyncio.Event
 ) -> None:
-    async with Wakeup(pool, EVALUATE_CHANNEL) as wakeup:
+    async with Wakeup(pool, NotifyChannel.EVALUATION) as wakeup:
         while not stop.is_set():
             wakeup.clear()
             found = await outlast(evaluate_some, stop, "evaluate")

@@ -11,7 +11,7 @@ from typing import Final, Self, TypeAlias
 import asyncpg
 
 from alerts.evaluation.checkpoint import Standing
-from alerts.evaluation.claim import LOCKS, WAIT_FOR, Poisoned, look_at
+from alerts.evaluation.claim import WAIT_FOR, Poisoned, look_at
 from alerts.evaluation.judgement import DeviceVerdict, Verdict
 from alerts.evaluation.loop import evaluate_again, judge_batch
 from alerts.evaluation.resume import standing
@@ -19,6 +19,7 @@ from alerts.excursions.phases import State
 from alerts.model import Change, Instant, to_instant
 from alerts.work.bulk import Connection
 from alerts.work.wakeup import outlast
+from telemetry.locks import LockSpace
 
 SET: Final = 50
 """Shipments in one transaction: others wait no longer for their locks than these take."""
@@ -139,7 +140,7 @@ async def _look(connection: Connection, shipment_ids: Sequence[str]) -> Rebuilt:
 
 async def _mend(connection: Connection, shipment_ids: Sequence[str]) -> Rebuilt:
     # The lock comes first: what is compared must be what is overwritten.
-    await connection.execute(WAIT_FOR, shipment_ids, LOCKS)
+    await connection.execute(WAIT_FOR, shipment_ids, LockSpace.EVALUATION)
     stored = await _Stored.load(connection, shipment_ids, live=True)
     return _told(stored, *await evaluate_again(connection, shipment_ids))
 

@@ -9,9 +9,10 @@ from sqlalchemy import RowMapping, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.escalation.notification import WORDS, Purpose, Why
-from alerts.escalation.store import NOTIFICATIONS_CHANNEL
 from alerts.escalation.tables import notifications
 from alerts.model import Severity
+from telemetry.channels import NotifyChannel
+from telemetry.locks import LockSpace
 
 MOST: Final = 5
 WITHIN: Final = timedelta(minutes=10)
@@ -21,7 +22,8 @@ WITHIN: Final = timedelta(minutes=10)
 async def tested_enough(connection: AsyncConnection, contact: RowMapping) -> str | None:
     """Give an address of a contact that has had as many tests as one may have; whoever else tests it waits."""
     for address in sorted({way["address"] for way in contact["channels"]}):
-        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(address, 8))))
+        key = func.hashtextextended(address, LockSpace.TEST_MESSAGES.value)
+        await connection.execute(select(func.pg_advisory_xact_lock(key)))
         lately = select(func.count()).where(
             notifications.c.address == address,
             notifications.c.purpose == Purpose.TEST,
@@ -39,7 +41,7 @@ async def send(connection: AsyncConnection, contact: RowMapping, *, by: str) -> 
         await connection.execute(
             insert(notifications).values(decided_at=func.now(), send_at=func.now()), made
         )
-        await connection.execute(text(f"NOTIFY {NOTIFICATIONS_CHANNEL}"))
+        await connection.execute(text(f"NOTIFY {NotifyChannel.NOTIFICATIONS}"))
     return made
 
 

@@ -10,12 +10,12 @@ from typing import TypeAlias
 
 import asyncpg
 
+from telemetry.channels import NotifyChannel
 from telemetry.ingest.batch import Arrays, Batch, array
 from telemetry.ingest.copy_batch import Fresh
 from telemetry.ingest.repeats import Key
 from telemetry.ingest.sequences import MAX_LOOKED_AT, Acknowledgement
 from telemetry.model import Message, Reading, Refused
-from telemetry.registry.assignments import EVALUATE_CHANNEL
 
 Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
@@ -140,7 +140,7 @@ async def copy_readings(connection: Connection, batch: Fresh, on_sent: Callable[
     await connection.copy_to_table(
         "readings", source=_at_once(data, on_sent), columns=columns, format="binary"
     )
-    await connection.execute(MARK, *batch.touched, EVALUATE_CHANNEL)
+    await connection.execute(MARK, *batch.touched, NotifyChannel.EVALUATION)
 
 
 async def insert_readings(connection: Connection, batch: Batch) -> set[Key] | None:
@@ -148,7 +148,7 @@ async def insert_readings(connection: Connection, batch: Batch) -> set[Key] | No
     if not batch.readings:
         return None
     row = await connection.fetchrow(
-        INSERT_READINGS, *batch.rows, batch.source, len(batch.readings), EVALUATE_CHANNEL
+        INSERT_READINGS, *batch.rows, batch.source, len(batch.readings), NotifyChannel.EVALUATION
     )
     assert row is not None
     return None if row["device_ids"] is None else set(zip(row["device_ids"], row["instants"], strict=True))

@@ -10,10 +10,10 @@ import structlog
 
 from telemetry.ingest.pipeline import FAULTS
 from telemetry.ingest.store import Connection
+from telemetry.locks import LockSpace
 
 log = structlog.get_logger(__name__)
 
-_LOCKS = 0x64776967  # "dwig": the space of these locks
 _TRY = "SELECT pg_try_advisory_lock($1, $2)"
 _LET_GO = "SELECT pg_advisory_unlock($1, $2)"
 _CHECK_S = 15.0
@@ -58,7 +58,7 @@ class Slot:
             with suppress(*FAULTS):
                 connection = await self._pool.acquire(timeout=_ANSWER_LIMIT_S)
                 until_the_end.push_async_callback(self._give_back, connection)
-                free = bool(await connection.fetchval(_TRY, _LOCKS, number))
+                free = bool(await connection.fetchval(_TRY, LockSpace.INGESTER_SLOTS, number))
             yield free
 
     async def _give_back(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
@@ -74,7 +74,7 @@ class Slot:
     async def _take(self, connection: Connection) -> None:
         before = [] if self.number is None else [self.number]
         for number in chain(before, count()):
-            if await connection.fetchval(_TRY, _LOCKS, number):
+            if await connection.fetchval(_TRY, LockSpace.INGESTER_SLOTS, number):
                 break
         if number != self.number:
             self._have(number)
@@ -100,8 +100,8 @@ class Slot:
         wanted, self._wanted = self._wanted, None
         if wanted in {None, self.number}:
             return
-        if await connection.fetchval(_TRY, _LOCKS, wanted, timeout=_ANSWER_LIMIT_S):
-            await connection.execute(_LET_GO, _LOCKS, self.number, timeout=_ANSWER_LIMIT_S)
+        if await connection.fetchval(_TRY, LockSpace.INGESTER_SLOTS, wanted, timeout=_ANSWER_LIMIT_S):
+            await connection.execute(_LET_GO, LockSpace.INGESTER_SLOTS, self.number, timeout=_ANSWER_LIMIT_S)
             self._have(wanted)
 
     def _have(self, number: int) -> None:

@@ -12,10 +12,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from telemetry.channels import NotifyChannel
 from telemetry.tables import device_assignments as on
 from telemetry.tables import device_states, evaluation_marks, shipments
-
-EVALUATE_CHANNEL = "dewarwatch_evaluate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +101,7 @@ async def devices_of(
 async def mark(connection: AsyncConnection, shipment_id: str, dirty_from: datetime | None) -> None:
     """Make a shipment due for evaluation, all of its devices, from an instant on or, with None, from the start."""
     await connection.execute(insert(evaluation_marks).values(shipment_id=shipment_id, dirty_from=dirty_from))
-    await connection.execute(select(func.pg_notify(EVALUATE_CHANNEL, "")))
+    await connection.execute(select(func.pg_notify(NotifyChannel.EVALUATION.value, "")))
 
 
 async def mark_under_way(connection: AsyncConnection, which: ColumnElement[bool], since: datetime) -> None:
@@ -111,7 +110,7 @@ async def mark_under_way(connection: AsyncConnection, which: ColumnElement[bool]
         shipments.c.status.in_(("planned", "in_transit")), which
     )
     await connection.execute(insert(evaluation_marks).from_select(["shipment_id", "dirty_from"], due))
-    await connection.execute(select(func.pg_notify(EVALUATE_CHANNEL, "")))
+    await connection.execute(select(func.pg_notify(NotifyChannel.EVALUATION.value, "")))
 
 
 def _ends_after(instant: datetime) -> ColumnElement[bool]:

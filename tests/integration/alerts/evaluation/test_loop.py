@@ -10,6 +10,7 @@ import pytest
 from alerts.evaluation import claim, judge_batch, loop
 from alerts.evaluation.loop import evaluate_due, run_evaluate
 from simulators.truth.oracle import TruePlan
+from telemetry.locks import LockSpace
 from tests.integration.alerts.conftest import DEPARTED, Desk, minute, truth
 
 CRYOGENIC = TruePlan(
@@ -336,7 +337,7 @@ async def test_what_another_evaluator_has_in_hand_is_not_asked_for_without_pause
     await desk.ship()
     await desk.pool.execute("UPDATE evaluations SET evaluate_at = now()")
     async with desk.pool.acquire() as other, other.transaction():
-        await other.execute(claim.WAIT_FOR, ["S1"], claim.LOCKS)
+        await other.execute(claim.WAIT_FOR, ["S1"], LockSpace.EVALUATION)
         assert await evaluate_due(desk.pool) == 0
         assert await loop._patience(desk.pool) >= 0.02
 
