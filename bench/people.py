@@ -16,7 +16,7 @@ from uuid import uuid4
 import asyncpg
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from alerts.attention.loop import BATCH, attend_due
+from alerts.attention.loop import BATCH, decide_due
 from alerts.events.write import Whose
 from alerts.model import AlertKind, Condition, Severity, to_instant
 from alerts.triage.alert import AlertStep, raise_alert
@@ -183,7 +183,7 @@ async def _statements(ground: Ground, scopes: int) -> int:
         async with ground.connected() as connection:
             await _fire(connection, range(scopes))
         statements.clear()
-        if (found := await attend_due(pool, scopes)) != scopes:
+        if (found := await decide_due(pool, scopes)) != scopes:
             raise BenchError(f"{found} scopes were due, {scopes} should have been")
         return len(statements)
 
@@ -198,7 +198,7 @@ async def _at_once(ground: Ground, costs: Costs) -> None:
             await _fire(connection, range(SHIPMENTS))
         began, ours, theirs = time.perf_counter(), time.process_time(), cpu_s(pid)
         found = 0
-        while some := await attend_due(pool, BATCH):
+        while some := await decide_due(pool, BATCH):
             found += some
         ours, theirs = time.process_time() - ours, cpu_s(pid) - theirs
         costs.wall.append((time.perf_counter() - began) / SHIPMENTS)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from alerts.evaluation.checkpoint import Standing
 from alerts.evaluation.judgement import DeviceVerdict, Verdict
+from alerts.evaluation.queue import EVALUATIONS
 from alerts.events.write import WRITE_EVENTS, Whose
 from alerts.excursions.load_readings import FROM_THE_START
 from alerts.model import Change, Excursion, ExcursionState, Instant, to_datetime
@@ -17,6 +18,7 @@ from alerts.triage.payloads import alert_event, excursion_event
 from alerts.triage.store import WRITE_ALERT_REVISIONS, WRITE_ALERTS, alert_revision_row, alert_rows
 from alerts.wording import instant_text
 from alerts.work.bulk import Connection, Row, execute, write
+from alerts.work.due_queue import Claimed
 
 WRITE_STATES = write(evaluation_states, evaluation_states.columns.keys(), ["shipment_id", "device_id"])
 WRITE_SAFE_POINTS = write(
@@ -32,12 +34,6 @@ DROP_SAFE_POINTS = """
 DELETE FROM evaluation_safe_points AS s
 USING unnest($1::text[], $2::text[], $3::timestamptz[]) AS refolded(shipment_id, device_id, after)
 WHERE s.shipment_id = refolded.shipment_id AND s.device_id = refolded.device_id AND s.seen > refolded.after
-"""
-
-WRITE_DEADLINES = """
-WITH taken AS (DELETE FROM evaluation_marks WHERE id = ANY($4::bigint[]))
-UPDATE evaluations AS e SET evaluate_at = d.evaluate_at, evaluated_at = $3, failures = 0, error = NULL
-FROM unnest($1::text[], $2::timestamptz[]) AS d(shipment_id, evaluate_at) WHERE e.shipment_id = d.shipment_id
 """
 
 
@@ -60,16 +56,14 @@ async def save(connection: Connection, verdicts: Sequence[Verdict], now: Instant
 
 
 async def write_deadlines(
-    connection: Connection, verdicts: Sequence[Verdict], marks: Iterable[int], now: Instant
+    connection: Connection, verdicts: Sequence[Verdict], claimed: Claimed, now: Instant
 ) -> None:
-    """Note that the shipments were evaluated, for which marks, and when to look at them again if no reading comes first."""
-    await connection.execute(
-        WRITE_DEADLINES,
-        [verdict.identity.shipment_id for verdict in verdicts],
-        [None if v.evaluate_at is None else to_datetime(v.evaluate_at) for v in verdicts],
-        to_datetime(now),
-        list(marks),
-    )
+    """Write that the shipments were evaluated, and when to look at them again if no reading comes first."""
+    deadlines = {
+        v.identity.shipment_id: None if v.evaluate_at is None else to_datetime(v.evaluate_at)
+        for v in verdicts
+    }
+    await EVALUATIONS.write_deadlines(connection, claimed, deadlines, done_at=to_datetime(now))
 
 
 def _moved(verdict: DeviceVerdict) -> bool:
@@ -106,7 +100,7 @@ def _folded_fields(verdict: Verdict, device: DeviceVerdict, standing: Standing) 
 
 
 def _excursion_rows(changes: Iterable[tuple[Verdict, DeviceVerdict, Change]], now: Instant) -> list[Row]:
-    """Give the last state of each excursion, open ones at the end: a run may open only where another has closed."""
+    """Return the last state of each excursion, open ones at the end: a run may open only where another has closed."""
     latest = {
         change.after.id: {
             "id": change.after.id,

@@ -46,7 +46,7 @@ _END_S: Final = 5.0
 _LENGTH_BYTES: Final = 8
 
 
-class Apart:
+class WorkerProcess:
     """A process that judges for this one: begun when there is much to judge, and anew where it has ended."""
 
     def __init__(self) -> None:
@@ -65,8 +65,8 @@ class Apart:
         """The id of the process, while there is one."""
         return None if self._process is None or self._process.returncode is not None else self._process.pid
 
-    async def begin(self) -> None:
-        """Begin the process, if it is not there: to do so while there is much to do would cost what it is to spare."""
+    async def start(self) -> None:
+        """Start the process, if it is not there: to do so while there is much to do would cost what it is to spare."""
         async with self._turn:
             try:
                 await self._running()

@@ -23,7 +23,8 @@ from alerts.notifications.retry import DELAYS_S, Outcome, Result, delay_s
 from alerts.notifications.smtp import Mailer
 from alerts.outbound.post import TIME_LIMIT_S, Poster
 from alerts.outbound.resolve import Targets
-from alerts.work.wakeup import TRY_AGAIN, Wakeup, outlast
+from alerts.work.errors import TRY_AGAIN
+from alerts.work.wakeup import Wakeup, outlast
 from telemetry.channels import NotifyChannel
 
 log = structlog.get_logger(__name__)

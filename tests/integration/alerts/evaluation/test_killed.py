@@ -10,19 +10,20 @@ import pytest
 
 from alerts.evaluation import loop
 from alerts.evaluation.loop import evaluate_due, run_evaluate
+from alerts.work import due_queue
 from tests.integration.alerts.conftest import Desk, minute
 
 SHIPMENTS = 20
-AT_ONCE_S = loop.POLL_S + 1.0
+AT_ONCE_S = due_queue.POLL_S + 1.0
 """The next look of another evaluator, and what a laden machine needs."""
 
 # The real loop, in a process of its own; it stops when it has written what it decided, and has not committed it.
 HELD = """
 import asyncio, sys
 import asyncpg
-from alerts import evaluate
+from alerts.evaluation import loop
 
-write = evaluate.write_deadlines
+write = loop.write_deadlines
 
 async def write_and_wait(*args):
     await write(*args)
@@ -30,9 +31,9 @@ async def write_and_wait(*args):
     await asyncio.Event().wait()
 
 async def main():
-    evaluate.write_deadlines = write_and_wait
+    loop.write_deadlines = write_and_wait
     async with asyncpg.create_pool(sys.argv[1], min_size=2, max_size=4) as pool:
-        await evaluate.run_evaluate(pool, asyncio.Event())
+        await loop.run_evaluate(pool, asyncio.Event())
 
 asyncio.run(main())
 """

@@ -15,13 +15,19 @@ import numpy as np
 import pytest
 import uvloop
 
-from alerts.evaluation import loop
-from alerts.evaluation import worker_process as apart_module
+from alerts.evaluation import loop, worker_process
 from alerts.evaluation.airports_file import airfields, airports
 from alerts.evaluation.checkpoint import Standing
 from alerts.evaluation.judge_batch import Judged, judge_here
 from alerts.evaluation.judgement import Device, DueShipment, Identity, Verdict
-from alerts.evaluation.worker_process import NICENESS, WORTH_READINGS, Apart, framed, serve, understood
+from alerts.evaluation.worker_process import (
+    NICENESS,
+    WORTH_READINGS,
+    WorkerProcess,
+    framed,
+    serve,
+    understood,
+)
 from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Window
@@ -34,12 +40,12 @@ NOW = 40_000 * MINUTE
 # Another one that uses such a process and is killed: it says which.
 ASKING = """
 import asyncio
-from alerts.evaluation.worker_process import Apart
+from alerts.evaluation.worker_process import WorkerProcess
 
 async def main():
-    apart = Apart()
-    await apart.begin()
-    print("pid", apart.pid, flush=True)
+    worker = WorkerProcess()
+    await worker.start()
+    print("pid", worker.pid, flush=True)
     await asyncio.Event().wait()
 
 asyncio.run(main())
@@ -128,8 +134,8 @@ def same(one: Sequence[Judged], other: Sequence[Judged]) -> bool:
 
 
 @pytest.fixture
-async def apart() -> AsyncIterator[Apart]:
-    async with Apart() as one:
+async def worker() -> AsyncIterator[WorkerProcess]:
+    async with WorkerProcess() as one:
         yield one
 
 
@@ -141,7 +147,7 @@ def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not shipments
         return []
 
-    monkeypatch.setattr(apart_module, "judge_here", none_of_it)
+    monkeypatch.setattr(worker_process, "judge_here", none_of_it)
 
 
 def runs(pid: int) -> bool:
@@ -160,10 +166,10 @@ async def ended(pid: int) -> bool:
     return not runs(pid)
 
 
-async def test_verdicts_are_those_given_here(apart: Apart, nothing_here: None) -> None:
+async def test_verdicts_are_those_given_here(worker: WorkerProcess, nothing_here: None) -> None:
     shipments = [landed(f"S{number}", 600 + number) for number in range(5)]
-    there = await apart.judge(shipments, NOW)
-    assert apart.pid is not None
+    there = await worker.judge(shipments, NOW)
+    assert worker.pid is not None
     assert same(there, await judge_here(shipments, NOW))
     verdict = there[0].verdict
     assert verdict is not None
@@ -172,39 +178,39 @@ async def test_verdicts_are_those_given_here(apart: Apart, nothing_here: None) -
     assert AlertKind.OFF_ROUTE in {step.change.alert.condition.kind for step in verdict.alerts}
 
 
-async def test_it_goes_on_from_where_it_was(apart: Apart, nothing_here: None) -> None:
+async def test_it_goes_on_from_where_it_was(worker: WorkerProcess, nothing_here: None) -> None:
     due = landed("S1", 1200)
     [device] = due.devices
     halves = [replace(due, devices=(replace(device, trace=device.trace[:700]),))]
-    [first] = await apart.judge(halves, NOW)
+    [first] = await worker.judge(halves, NOW)
     assert first.verdict is not None
     rest = replace(device, standing=first.verdict.devices[0].standing, trace=device.trace[700:])
-    [second] = await apart.judge([replace(due, devices=(rest,))], NOW)
+    [second] = await worker.judge([replace(due, devices=(rest,))], NOW)
     [whole] = await judge_here([due], NOW)
     assert second.verdict is not None
     assert whole.verdict is not None
     assert second.verdict.devices[0].standing.to_json() == whole.verdict.devices[0].standing.to_json()
 
 
-async def test_few_readings_are_judged_here(apart: Apart) -> None:
+async def test_few_readings_are_judged_here(worker: WorkerProcess) -> None:
     shipments = [landed("S1", WORTH_READINGS - 1)]
-    assert same(await apart.judge(shipments, NOW), await judge_here(shipments, NOW))
-    assert apart.pid is None
+    assert same(await worker.judge(shipments, NOW), await judge_here(shipments, NOW))
+    assert worker.pid is None
 
 
-async def test_it_gives_way_to_whoever_wants_the_processor(apart: Apart) -> None:
-    await apart.begin()
-    assert apart.pid is not None
-    assert os.getpriority(os.PRIO_PROCESS, apart.pid) == min(
+async def test_it_gives_way_to_whoever_wants_the_processor(worker: WorkerProcess) -> None:
+    await worker.start()
+    assert worker.pid is not None
+    assert os.getpriority(os.PRIO_PROCESS, worker.pid) == min(
         os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19
     )
 
 
 async def test_what_fails_there_is_told_here_and_costs_the_others_nothing(
-    apart: Apart, nothing_here: None
+    worker: WorkerProcess, nothing_here: None
 ) -> None:
     shipments = [landed("S1"), poison("S2"), with_a_rule_that_fails("S3"), landed("S4")]
-    good, failed, without, last = await apart.judge(shipments, NOW)
+    good, failed, without, last = await worker.judge(shipments, NOW)
     here = await judge_here(shipments, NOW)
     assert same([good, failed, without, last], here)
     assert failed.verdict is None
@@ -217,80 +223,84 @@ async def test_what_fails_there_is_told_here_and_costs_the_others_nothing(
 
 
 async def test_what_it_was_killed_over_is_judged_here_and_another_one_goes_on(
-    apart: Apart, monkeypatch: pytest.MonkeyPatch
+    worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipments = [landed(f"S{number}") for number in range(3)]
-    await apart.begin()
-    first = apart.pid
+    await worker.start()
+    first = worker.pid
     assert first is not None
     os.kill(first, signal.SIGSTOP)  # so that it cannot be quicker
-    judging_ = asyncio.create_task(apart.judge(shipments, NOW))
+    judging_ = asyncio.create_task(worker.judge(shipments, NOW))
     await asyncio.sleep(0.1)
     os.kill(first, signal.SIGKILL)
     here = await judge_here(shipments, NOW)
     assert same(await judging_, here)
-    assert same(await apart.judge(shipments, NOW), here)
-    assert apart.pid is None  # not at once
-    monkeypatch.setattr(apart, "_not_before", 0.0)
-    assert same(await apart.judge(shipments, NOW), here)
-    assert apart.pid not in {None, first}
+    assert same(await worker.judge(shipments, NOW), here)
+    assert worker.pid is None  # not at once
+    monkeypatch.setattr(worker, "_not_before", 0.0)
+    assert same(await worker.judge(shipments, NOW), here)
+    assert worker.pid not in {None, first}
 
 
-async def test_what_it_does_not_answer_is_judged_here(apart: Apart, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart_module, "WITHIN_S", 0.2)
+async def test_what_it_does_not_answer_is_judged_here(
+    worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_process, "WITHIN_S", 0.2)
     shipments = [landed(f"S{number}") for number in range(3)]
-    await apart.begin()
-    stopped = apart.pid
+    await worker.start()
+    stopped = worker.pid
     assert stopped is not None
     os.kill(stopped, signal.SIGSTOP)
-    assert same(await apart.judge(shipments, NOW), await judge_here(shipments, NOW))
+    assert same(await worker.judge(shipments, NOW), await judge_here(shipments, NOW))
     assert await ended(stopped)
 
 
-async def test_answers_to_what_nobody_waits_for_any_more_are_not_taken_for_others(apart: Apart) -> None:
-    given_up = asyncio.create_task(apart.judge([landed("S1", 20_000)], NOW))
+async def test_answers_to_what_nobody_waits_for_any_more_are_not_taken_for_others(
+    worker: WorkerProcess,
+) -> None:
+    given_up = asyncio.create_task(worker.judge([landed("S1", 20_000)], NOW))
     await asyncio.sleep(0.05)
     given_up.cancel()
     with pytest.raises(asyncio.CancelledError):
         await given_up
     shipments = [landed("S2")]
-    assert same(await apart.judge(shipments, NOW), await judge_here(shipments, NOW))
-    assert apart.pid is not None
+    assert same(await worker.judge(shipments, NOW), await judge_here(shipments, NOW))
+    assert worker.pid is not None
 
 
-async def test_two_may_ask_at_once(apart: Apart, nothing_here: None) -> None:
+async def test_two_may_ask_at_once(worker: WorkerProcess, nothing_here: None) -> None:
     several = [
         [landed(f"S{turn}-{number}", 600 + 10 * turn + number) for number in range(3)] for turn in range(3)
     ]
-    answers = await asyncio.gather(*(apart.judge(shipments, NOW) for shipments in several))
+    answers = await asyncio.gather(*(worker.judge(shipments, NOW) for shipments in several))
     for shipments, judged in zip(several, answers, strict=True):
         assert same(judged, await judge_here(shipments, NOW))
 
 
 async def test_where_it_cannot_begin_all_is_judged_here(
-    apart: Apart, monkeypatch: pytest.MonkeyPatch
+    worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    await apart.begin()
+    await worker.start()
     shipments = [landed("S1")]
-    assert same(await apart.judge(shipments, NOW), await judge_here(shipments, NOW))
-    assert apart.pid is None
+    assert same(await worker.judge(shipments, NOW), await judge_here(shipments, NOW))
+    assert worker.pid is None
 
 
 async def test_where_its_priority_cannot_be_lowered_it_judges_all_the_same(
-    apart: Apart, nothing_here: None, monkeypatch: pytest.MonkeyPatch
+    worker: WorkerProcess, nothing_here: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
         raise PermissionError
 
     monkeypatch.setattr(os, "setpriority", refused)
     shipments = [landed("S1")]
-    assert same(await apart.judge(shipments, NOW), await judge_here(shipments, NOW))
+    assert same(await worker.judge(shipments, NOW), await judge_here(shipments, NOW))
 
 
 def test_on_the_loop_of_the_service_too(nothing_here: None) -> None:
     async def there() -> tuple[Sequence[Judged], int | None]:
-        async with Apart() as one:
+        async with WorkerProcess() as one:
             return await one.judge([landed("S1")], NOW), one.pid
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -316,7 +326,7 @@ def test_half_a_question_is_not_answered() -> None:
 
 
 async def test_it_ends_with_whoever_began_it(nothing_here: None) -> None:
-    async with Apart() as one:
+    async with WorkerProcess() as one:
         await one.judge([landed("S1")], NOW)  # so it has begun to answer
         pid = one.pid
         assert pid is not None
@@ -349,13 +359,13 @@ async def test_evaluation_judges_what_a_logger_brings_back_there(
     desk: Desk, nothing_here: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pids: list[int | None] = []
-    closing = Apart.close
+    closing = WorkerProcess.close
 
-    async def noted(self: Apart) -> None:
+    async def noted(self: WorkerProcess) -> None:
         pids.append(self.pid)
         await closing(self)
 
-    monkeypatch.setattr(Apart, "close", noted)
+    monkeypatch.setattr(WorkerProcess, "close", noted)
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=12)
     await desk.ship()
     readings = [(start + timedelta(minutes=nth), -140.0 if nth == 5 else -190.0) for nth in range(600)]
