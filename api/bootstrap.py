@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import structlog
 
-from alerts.attention.loop import run_attend
+from alerts.attention.loop import run_attention
 from alerts.evaluation.loop import run_evaluate
 from alerts.evaluation.outage import OutageThresholds
 from alerts.events.retention import run_deliver
@@ -148,7 +148,7 @@ async def running(
         if Role.EVALUATE in roles:
             work["evaluate"] = run_evaluate(pool, stop, _outage(settings))
         if Role.DELIVER in roles:
-            work["attend"] = run_attend(pool, stop)
+            work["attend"] = run_attention(pool, stop)
             work["deliver"] = run_deliver(pool, stop, retention)
             work["webhooks"] = run_webhooks(pool, stop, targets=targets, retention=retention)
             work["notices"] = run_notices(pool, stop, channels=channels)

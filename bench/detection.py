@@ -24,7 +24,7 @@ from bench.fleet import SAFE_C, WARM_C
 from bench.ground import Ground, LateError, Service, eventually
 from bench.publisher import Message, Publisher
 from bench.report import BenchError, Measure, Result, Verdict, percentile, progress
-from telemetry.evaluation_marks import EVALUATE_CHANNEL
+from telemetry.channels import NotifyChannel
 
 LOGGERS = 200
 RATE = 500.0
@@ -250,7 +250,7 @@ async def _follow(service: Service, watch: Watch, connected: asyncio.Event) -> N
 async def looking(connection: asyncpg.Connection, watch: Watch) -> AsyncIterator[None]:
     """Take down when each watched row is committed, for as long as the block lasts."""
     heard: asyncio.Queue[float] = asyncio.Queue()
-    await connection.add_listener(EVALUATE_CHANNEL, lambda *_: heard.put_nowait(time.monotonic()))
+    await connection.add_listener(NotifyChannel.EVALUATION, lambda *_: heard.put_nowait(time.monotonic()))
     looking = asyncio.create_task(_look(connection, heard, watch))
     try:
         yield

@@ -16,8 +16,7 @@ from uuid import uuid4
 import asyncpg
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from alerts.attention.loop import BATCH, attend_due
-from alerts.escalation.store import NOTIFICATIONS_CHANNEL
+from alerts.attention.loop import BATCH, decide_due
 from alerts.events.write import EventScope
 from alerts.model import AlertKind, Condition, Severity, to_instant
 from alerts.triage.alert import AlertStep, raise_alert
@@ -28,6 +27,7 @@ from bench.ground import Ground, eventually
 from bench.machine import cpu_s
 from bench.report import BenchError, Measure, Result, Verdict, percentile, progress
 from bench.webhooks import Receiver, percentiles
+from telemetry.channels import NotifyChannel
 
 SHIPMENTS, CONTACTS = 1000, 100
 MANY = 200
@@ -159,7 +159,7 @@ async def _fire(connection: asyncpg.Connection, numbers: Iterable[int]) -> list[
             (change,) = raise_alert(str(uuid4()), f"S-{logger}", found, now)
             steps.append((EventScope(shipment_id=f"S-{logger}"), AlertStep(before=None, change=change)))
         await save_steps(connection, steps, now)
-        await connection.execute("SELECT pg_notify('dewarwatch_attend', '')")
+        await connection.execute(f"NOTIFY {NotifyChannel.ATTENTION}")
     return [step.change.alert.id for _, step in steps]
 
 
@@ -183,7 +183,7 @@ async def _statements(ground: Ground, scopes: int) -> int:
         async with ground.connected() as connection:
             await _fire(connection, range(scopes))
         statements.clear()
-        if (found := await attend_due(pool, scopes)) != scopes:
+        if (found := await decide_due(pool, scopes)) != scopes:
             raise BenchError(f"{found} scopes were due, {scopes} should have been")
         return len(statements)
 
@@ -198,7 +198,7 @@ async def _at_once(ground: Ground, costs: Costs) -> None:
             await _fire(connection, range(SHIPMENTS))
         began, ours, theirs = time.perf_counter(), time.process_time(), cpu_s(pid)
         found = 0
-        while some := await attend_due(pool, BATCH):
+        while some := await decide_due(pool, BATCH):
             found += some
         ours, theirs = time.process_time() - ours, cpu_s(pid) - theirs
         costs.wall.append((time.perf_counter() - began) / SHIPMENTS)
@@ -263,7 +263,7 @@ async def _watching(ground: Ground, seen: dict[str, float]) -> AsyncIterator[Non
 
     async def look() -> None:
         async with ground.connected() as connection:
-            await connection.add_listener(NOTIFICATIONS_CHANNEL, lambda *_: woken.set())
+            await connection.add_listener(NotifyChannel.NOTIFICATIONS, lambda *_: woken.set())
             latest = await connection.fetchval("SELECT clock_timestamp()")
             while True:
                 await woken.wait()

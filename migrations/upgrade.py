@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from telemetry.database_server import MIGRATION_LOCK, DatabaseServer, apply_level, inspect_server
+from telemetry.database_server import DatabaseServer, apply_level, inspect_server
+from telemetry.locks import LockSpace
 
 
 def alembic_config() -> Config:
@@ -33,7 +34,7 @@ async def upgrade(database_url: str) -> DatabaseServer:
     lock = await asyncpg.connect(database_url)
     try:
         await inspect_server(lock)
-        await lock.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+        await lock.execute("SELECT pg_advisory_lock($1)", LockSpace.SCHEMA)
         await _run_revisions(database_url)
         return await apply_level(lock)
     finally:

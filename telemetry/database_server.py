@@ -9,7 +9,6 @@ import structlog
 log = structlog.get_logger(__name__)
 
 OLDEST_POSTGRESQL = 150000
-MIGRATION_LOCK = 0x6465776172  # "dewar": the advisory lock that every schema change takes
 
 
 class ServerLevel(StrEnum):

@@ -36,8 +36,8 @@ class ScopeView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attended:
-    """What to write and tell about one scope, and when to look again if nothing changes first."""
+class ScopeDecision:
+    """What has to be written and told of one scope, and when to look at it again if nothing changes first."""
 
     view: ScopeView
     steps: tuple[AlertStep, ...]
@@ -45,11 +45,11 @@ class Attended:
     moved: Mapping[str, IncidentId]
     """The new incident of each alert that moved to another one."""
     decided: Mapping[IncidentId, Decided]
-    """The decision about each incident: who is told and who is not."""
-    attend_at: Instant | None
+    """Who is told of each incident, and who is not."""
+    due_at: Instant | None
 
 
-def attend(view: ScopeView, now: Instant, new_id: Callable[[], str]) -> Attended:
+def decide(view: ScopeView, now: Instant, new_id: Callable[[], str]) -> ScopeDecision:
     """Let snoozes and acknowledgements end, group the alerts into incidents, and decide who is told of each.
 
     The same again, with what came of it, gives no change.
@@ -64,7 +64,7 @@ def attend(view: ScopeView, now: Instant, new_id: Callable[[], str]) -> Attended
     deadlines += [one.next_at for one in decided.values()]
     if any(_nobody_took(alert) for alert in alerts):
         deadlines.append(now + LOOK_AGAIN_AFTER)
-    return Attended(
+    return ScopeDecision(
         view=view,
         steps=tuple(_moved_step(step, at_home[step.change.alert.id].incident_id) for step in steps),
         incidents=tuple(changes),
@@ -74,7 +74,7 @@ def attend(view: ScopeView, now: Instant, new_id: Callable[[], str]) -> Attended
             if a.incident_id is not None and a.incident_id != before.incident_id
         },
         decided=decided,
-        attend_at=min((at for at in deadlines if at is not None), default=None),
+        due_at=min((at for at in deadlines if at is not None), default=None),
     )
 
 

@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from alerts.backtest.compare import compare
 from alerts.backtest.totals import Outcome, Unjudged
-from alerts.evaluation.judge_batch import told
 from alerts.evaluation.resume import Dirty, PendingFold, window_of
 from alerts.excursions.load_readings import ReadingRange, load_readings
 from alerts.excursions.plan import Plan, PlanRefused, changed_plan
 from alerts.excursions.trace import Trace
 from alerts.model import Instant, to_datetime
+from alerts.work.errors import describe_error
 from telemetry.tables import device_assignments, shipments
 
 log = structlog.get_logger(__name__)
@@ -155,5 +155,5 @@ def _compare_one(
         found = compare(plan, proposed, window, history.traces, now, since=since)
     except Exception as error:
         log.exception("backtest_failed", shipment_id=shipment_id)
-        return Unjudged(shipment_id=shipment_id, field=None, why=told(error))
+        return Unjudged(shipment_id=shipment_id, field=None, why=describe_error(error))
     return Outcome(shipment_id=shipment_id, comparison=found)

@@ -17,11 +17,10 @@ from alerts.escalation.tables import (
     policy_revisions,
 )
 from alerts.tables import alerts, attention_marks, incidents
+from telemetry.channels import NotifyChannel
 from telemetry.paging import Page, SortOrder, fetch_page
 from telemetry.registry.revisioned_table import RevisionedTable
 from telemetry.tables import shipments
-
-ATTEND_CHANNEL = "dewarwatch_attend"
 
 CONTACTS = RevisionedTable(
     table=contacts,
@@ -52,7 +51,7 @@ async def look_again(connection: AsyncConnection, shipment_id: str | None = None
         open_ = open_.where(alerts.c.shipment_id == shipment_id)
         untold = untold.where(incidents.c.shipment_id == shipment_id)
     await connection.execute(insert(attention_marks).from_select(["scope"], open_.union(untold)))
-    await connection.execute(select(func.pg_notify(ATTEND_CHANNEL, "")))
+    await connection.execute(select(func.pg_notify(NotifyChannel.ATTENTION.value, "")))
 
 
 async def handover_page(

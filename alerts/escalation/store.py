@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -24,8 +24,8 @@ from alerts.events.write import EventScope
 from alerts.model import Instant, Severity, to_datetime, to_instant
 from alerts.wording import instant_text
 from alerts.work.bulk import Connection, Row, write
-
-NOTIFICATIONS_CHANNEL: Final = "dewarwatch_notifications"
+from telemetry.channels import NotifyChannel
+from telemetry.locks import LockSpace
 
 LOAD_CONTACTS = "SELECT * FROM contacts WHERE active"
 LOAD_POLICIES = "SELECT * FROM policies WHERE active"
@@ -48,7 +48,9 @@ _WRITTEN = [
 WRITE_NOTIFICATIONS = write(notifications, _WRITTEN) + " ON CONFLICT DO NOTHING"
 
 # Another process that tells the same recipient waits, so that nothing is counted twice or missed.
-LOCK_RECIPIENTS = "SELECT pg_advisory_xact_lock(hashtextextended(r, 7)) FROM unnest($1::text[]) AS r"
+LOCK_RECIPIENTS = f"""
+SELECT pg_advisory_xact_lock(hashtextextended(r, {LockSpace.RECIPIENTS})) FROM unnest($1::text[]) AS r
+"""  # noqa: S608 -- a number of our own
 COUNT_TOLD = """
 SELECT r.address, r.drill, (
     SELECT count(*) FROM notifications AS n
@@ -181,7 +183,7 @@ async def save(
     for row in rows:
         metrics.NOTIFICATIONS.labels(state=row["state"], reason=row["reason"]).inc()
     if any(row["state"] == "pending" for row in rows):
-        await connection.execute("SELECT pg_notify($1, '')", NOTIFICATIONS_CHANNEL)
+        await connection.execute("SELECT pg_notify($1, '')", NotifyChannel.NOTIFICATIONS)
 
 
 @dataclass(slots=True)

@@ -8,11 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeAlias
 
 import asyncpg
 
-from alerts.evaluation.judge_batch import told
 from alerts.evaluation.judgement import Device, DueShipment, Identity
 from alerts.evaluation.load_facts import (
     Context,
@@ -23,6 +21,7 @@ from alerts.evaluation.load_facts import (
     load_shipments,
     plan_of,
 )
+from alerts.evaluation.queue import EVALUATIONS, LIVE, PAST
 from alerts.evaluation.resume import Dirty, PendingFold, Resumed, resume
 from alerts.excursions.load_readings import FROM_THE_START
 from alerts.model import Instant, Reason, to_datetime, to_instant
@@ -30,56 +29,11 @@ from alerts.rules.registry import CHANNELS, tuned_rules
 from alerts.triage.alert import Alert
 from alerts.triage.rows import alert_from_row, excursion_from_row
 from alerts.work.bulk import Connection
+from alerts.work.due_queue import NOTHING, Claimed, Rows
+from alerts.work.errors import describe_error
 
-Rows: TypeAlias = Sequence[asyncpg.Record]
-
-LOCKS: Final = 0x64776576  # "dwev": the space of these locks
-
-_CLAIM = """
-WITH waiting AS MATERIALIZED (
-    SELECT shipment_id, evaluated_at FROM (
-        SELECT shipment_id, min(since) AS since FROM ({due}) AS due GROUP BY shipment_id
-    ) AS waiting JOIN evaluations USING (shipment_id) {where} ORDER BY since
-), claimed AS MATERIALIZED (
-    SELECT shipment_id, evaluated_at FROM waiting WHERE pg_try_advisory_xact_lock({locks}, hashtext(shipment_id)) LIMIT $1
-)
-SELECT claimed.*, m.id, m.device_id, m.dirty_from, m.marked_at
-FROM claimed LEFT JOIN evaluation_marks AS m ON m.shipment_id = claimed.shipment_id
-"""
-
-_MARKS = """
-(SELECT shipment_id, marked_at AS since FROM evaluation_marks WHERE {late} ORDER BY id LIMIT 10 * $1)
-"""
-
-# Who has waited longest comes first: by id, the end of the alphabet would wait for as long as the beginning is busy.
-_DEADLINES = """
-(SELECT shipment_id, evaluate_at FROM evaluations WHERE evaluate_at <= now() ORDER BY evaluate_at LIMIT $1)
-"""
-CLAIM_LIVE = _CLAIM.format(
-    due=" UNION ALL ".join((_MARKS.format(late="NOT late"), _DEADLINES)), where="", locks=LOCKS
-)
-
-# What loggers bring back from a flight is much, and hours old: live data does not wait for it.
-# A mark from the future has waited: the clock was set back.
-_WAITED = """
-WHERE shipment_id <> ALL($2::text[]) AND NOT (
-    waiting.since > statement_timestamp() - $3 * interval '1 second' AND waiting.since <= statement_timestamp())
-"""
-CLAIM_PAST = _CLAIM.format(due=_MARKS.format(late="late"), where=_WAITED, locks=LOCKS)
 PAST_PART = 4
 """Where both are claimed, one in so many shipments, at least, may be one with readings of the past."""
-
-CLAIM_THESE = """
-SELECT shipment_id, evaluated_at FROM evaluations WHERE shipment_id = ANY($1::text[]) ORDER BY shipment_id
-"""
-
-WAIT_FOR = """
-SELECT pg_advisory_xact_lock($2, hashtext(shipment_id)) FROM unnest($1::text[]) AS s(shipment_id) ORDER BY hashtext(shipment_id)
-"""
-
-READ_MARKS = """
-SELECT id, shipment_id, device_id, dirty_from, marked_at FROM evaluation_marks WHERE shipment_id = ANY($1::text[])
-"""
 
 LOAD_DEVICES = """
 SELECT a.shipment_id, a.device_id, a.starts_at, a.ends_at, s.state, s.plan_revision, d.interval_s
@@ -111,16 +65,15 @@ class Poisoned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Due shipments, with what their judgement depends on."""
+class DueShipments:
+    """Claimed shipments, with what their judgement depends on."""
 
     now: Instant
+    claimed: Claimed
     shipments: tuple[DueShipment, ...]
     poisoned: tuple[Poisoned, ...]
     received_at: Mapping[tuple[str, str], Instant]
     """When the newest of a logger's new readings was received."""
-    marks: Rows
-    """Those that told of something new."""
 
     @property
     def readings(self) -> int:
@@ -141,48 +94,39 @@ class Share(StrEnum):
 
 async def claim(
     connection: Connection, limit: int, share: Share = Share.ALL, late_wait_s: float = 0
-) -> Batch | None:
-    """Lock due shipments that nobody else is at, about `limit` of them, and load them; None where none is due.
+) -> DueShipments | None:
+    """Claim due shipments that nobody else is at, about `limit` of them, and load them; None where none is due.
 
     Those with readings of the past are due once they have waited for `late_wait_s` seconds.
     """
-    live = [] if share is Share.PAST else await connection.fetch(CLAIM_LIVE, limit)
-    past: Rows = ()
+    claimed = NOTHING if share is Share.PAST else await EVALUATIONS.claim(connection, limit, LIVE)
     if share is not Share.LIVE:
-        taken = list({row["shipment_id"]: None for row in live})
-        room = max(limit - len(taken), limit // PAST_PART, 1)
-        past = await connection.fetch(CLAIM_PAST, room, taken, late_wait_s)
-    claimed = [*live, *past]
-    # Each statement sees what was committed before it: the readings of every mark read here are visible to those that
-    # follow. A reading that comes in between can be folded already; its mark stays, and has it folded once more. A mark
-    # that another one has just taken may still be seen, and has something folded again that is folded already.
-    marks = [row for row in claimed if row["id"] is not None]
-    return await _load(connection, claimed, marks, from_the_start=False) if claimed else None
+        room = max(limit - len(claimed.keys), limit // PAST_PART, 1)
+        claimed += await EVALUATIONS.claim(connection, room, PAST, besides=claimed.keys, wait_s=late_wait_s)
+    # A reading that comes in between can be folded already; its mark stays, and has it folded once more.
+    return await _load(connection, claimed, from_the_start=False) if claimed.keys else None
 
 
-async def claim_these(connection: Connection, shipment_ids: Sequence[str]) -> Batch | None:
+async def claim_these(connection: Connection, shipment_ids: Sequence[str]) -> DueShipments | None:
     """Wait for and lock certain shipments, and load them to be folded from the start; None where there are none."""
-    await connection.execute(WAIT_FOR, shipment_ids, LOCKS)
-    claimed = await connection.fetch(CLAIM_THESE, shipment_ids)
-    if not claimed:
-        return None
-    marks = await connection.fetch(READ_MARKS, [row["shipment_id"] for row in claimed])
-    return await _load(connection, claimed, marks, from_the_start=True, lock="FOR UPDATE")
+    await EVALUATIONS.wait_for(connection, shipment_ids)
+    claimed = await EVALUATIONS.find(connection, shipment_ids)
+    return await _load(connection, claimed, from_the_start=True, lock="FOR UPDATE") if claimed.keys else None
 
 
-async def look_at(connection: Connection, shipment_ids: Sequence[str]) -> Batch | None:
+async def look_at(connection: Connection, shipment_ids: Sequence[str]) -> DueShipments | None:
     """Load certain shipments to be folded from the start, and take nothing away: for a look without consequences."""
-    found = await connection.fetch(CLAIM_THESE, shipment_ids)
-    return await _load(connection, found, (), from_the_start=True) if found else None
+    found = await EVALUATIONS.find(connection, shipment_ids)
+    return await _load(connection, found, from_the_start=True) if found.keys else None
 
 
 async def _load(
-    connection: Connection, claimed: Rows, marks: Rows, *, from_the_start: bool, lock: str = ""
-) -> Batch:
-    ids = list({row["shipment_id"]: None for row in claimed})
+    connection: Connection, claimed: Claimed, *, from_the_start: bool, lock: str = ""
+) -> DueShipments:
+    ids = claimed.keys
     shipments = await load_shipments(connection, ids)
-    around = await load_context(connection, shipments.values())
-    dirty = Dirty.everything(ids) if from_the_start else Dirty.of(marks)
+    context = await load_context(connection, shipments.values())
+    dirty = Dirty.everything(ids) if from_the_start else Dirty.of(claimed.marks)
     devices = await connection.fetch(LOAD_DEVICES, ids)
     foldings, broken = _foldings(shipments, devices, dirty)
     resumed = await resume(connection, foldings, CHANNELS)
@@ -190,9 +134,10 @@ async def _load(
     excursion_ids = [row["id"] for row in on_record]
     alerts = await connection.fetch(f"{LOAD_ALERTS} {lock}", ids, excursion_ids)
     causes = _Causes(dirty, reevaluated=from_the_start)
-    due, poisoned = _Making(shipments, devices, around, resumed, on_record, alerts, causes).all(broken)
-    return Batch(
+    due, poisoned = _Making(shipments, devices, context, resumed, on_record, alerts, causes).all(broken)
+    return DueShipments(
         now=await _now(connection, claimed),
+        claimed=claimed,
         shipments=due,
         poisoned=poisoned,
         received_at={
@@ -200,32 +145,22 @@ async def _load(
             for one in resumed
             if one.loaded.received_at is not None
         },
-        marks=marks,
     )
 
 
-async def _now(connection: Connection, claimed: Rows) -> Instant:
-    """Give the instant at which all that was loaded was known: what follows from it was not known before.
+async def _now(connection: Connection, claimed: Claimed) -> Instant:
+    """Return the instant at which all that was loaded was known: what follows from it was not known before.
 
     The database's clock is everybody's, and even that may be set back: time never goes back for a shipment.
     """
     clock = await connection.fetchval("SELECT clock_timestamp()")
-    return to_instant(max(clock, *(row["evaluated_at"] or clock for row in claimed)))
-
-
-def oldest(marks: Rows) -> dict[str, Instant]:
-    """Give the oldest mark of each shipment."""
-    oldest: dict[str, Instant] = {}
-    for mark in marks:
-        at = to_instant(mark["marked_at"])
-        oldest[mark["shipment_id"]] = min(at, oldest.get(mark["shipment_id"], at))
-    return oldest
+    return to_instant(max([clock, *claimed.done_at.values()]))
 
 
 def _foldings(
     shipments: Mapping[str, asyncpg.Record], devices: Rows, dirty: Dirty
 ) -> tuple[list[PendingFold], dict[str, str]]:
-    """Give what is to be folded of each device of a shipment that has departed, and what cannot be read at all."""
+    """Return what is to be folded of each device of a shipment that has departed, and what cannot be read at all."""
     foldings, broken = [], {}
     for row in devices:
         shipment = shipments[row["shipment_id"]]
@@ -233,7 +168,7 @@ def _foldings(
             watching = tuned_rules(plan_of(shipment["plan"]))
             folding = PendingFold.of(row, shipment, dirty, watching, to_instant(shipment["looked_at"]))
         except Exception as error:  # noqa: BLE001 -- a row that cannot be read must not stop the others
-            broken[row["shipment_id"]] = told(error)
+            broken[row["shipment_id"]] = describe_error(error)
             continue
         if folding is not None:
             foldings.append(folding)
@@ -280,7 +215,7 @@ class _Making:
             self._alerts[row["shipment_id"]].append(row)
 
     def all(self, broken: Mapping[str, str]) -> tuple[tuple[DueShipment, ...], tuple[Poisoned, ...]]:
-        """Give those that can be judged, and those that cannot."""
+        """Return those that can be judged, and those that cannot."""
         due, poisoned = [], []
         for shipment_id, row in self._shipments.items():
             identity = _identity(row, {})
@@ -293,7 +228,7 @@ class _Making:
                 else:
                     due.append(self._due(row, identity))
             except Exception as error:  # noqa: BLE001 -- as above
-                poisoned.append(Poisoned(identity=identity, error=told(error)))
+                poisoned.append(Poisoned(identity=identity, error=describe_error(error)))
         return tuple(due), tuple(poisoned)
 
     def _due(self, row: asyncpg.Record, identity: Identity) -> DueShipment:

@@ -21,10 +21,10 @@ from alerts.triage.store import save_steps
 from alerts.work.bulk import Connection
 from alerts.work.wakeup import first_of, outlast
 from telemetry.freshness import MISSED_INTERVALS, fresh_for_sql
+from telemetry.locks import LockSpace
 from telemetry.silence import LANDING, LONGEST, announced_until_sql
 
 EVERY_S: Final = 10.0
-_LOCK: Final = 0xF1EE7  # any number that nobody else takes a lock by
 
 _HALF = "(s.plan->>'max_gap_s')::float8 / 2"
 _FRESH_S = fresh_for_sql("v.interval_s", MISSED_INTERVALS, otherwise=_HALF, at_most=_HALF)
@@ -68,7 +68,7 @@ async def hear_fleet(
 ) -> FleetSilence | None:
     """See how much of the fleet is heard, and let its alert follow; None where somebody else is at it."""
     async with pool.acquire() as connection, connection.transaction():
-        if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
+        if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", LockSpace.FLEET_OUTAGE):
             return None
         return await _hear(connection, outage)
 

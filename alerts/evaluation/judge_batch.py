@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from alerts.evaluation.judgement import DueShipment, Verdict, judge
 from alerts.model import AlertKind, Instant
+from alerts.work.errors import describe_error
 from telemetry.slices import in_slices
 
 
@@ -21,7 +22,7 @@ class Failed:
 
     @classmethod
     def of(cls, error: Exception) -> "Failed":
-        return cls(error=told(error), trace="".join(traceback.format_exception(error)).rstrip())
+        return cls(error=describe_error(error), trace="".join(traceback.format_exception(error)).rstrip())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +57,3 @@ def judge_one(shipment: DueShipment, now: Instant) -> Judged:
 def new_id() -> str:
     """Return a unique id."""
     return str(uuid4())
-
-
-def told(error: Exception) -> str:
-    """Describe an error in one line."""
-    return "".join(traceback.format_exception_only(error)).strip()

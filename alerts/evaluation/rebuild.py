@@ -1,4 +1,4 @@
-"""Judges shipments again from the start, a set a transaction, and tells what that changes; or only what it would."""
+"""Judges shipments again from the start, a set a transaction, and reports what that changes; or only what it would."""
 
 import asyncio
 from collections import defaultdict
@@ -12,9 +12,10 @@ import asyncpg
 import structlog
 
 from alerts.evaluation.checkpoint import Checkpoint
-from alerts.evaluation.claim import LOCKS, WAIT_FOR, Poisoned, look_at
+from alerts.evaluation.claim import Poisoned, look_at
 from alerts.evaluation.judgement import DeviceVerdict, Verdict
 from alerts.evaluation.loop import evaluate_again, judge_batch
+from alerts.evaluation.queue import EVALUATIONS
 from alerts.evaluation.resume import checkpoint_of
 from alerts.excursions.phases import LoggerState
 from alerts.model import Change, Instant, to_instant
@@ -85,12 +86,12 @@ class Rebuilt:
 
 
 async def every_shipment(connection: Connection) -> list[str]:
-    """Give the ids of all shipments."""
+    """Return the ids of all shipments."""
     return [row["shipment_id"] for row in await connection.fetch(_EVERY)]
 
 
 async def unknown_shipments(connection: Connection, shipment_ids: Sequence[str]) -> list[str]:
-    """Give those ids of which there is no shipment."""
+    """Return those ids of which there is no shipment."""
     known = {row["shipment_id"] for row in await connection.fetch(_KNOWN, shipment_ids)}
     return [shipment_id for shipment_id in shipment_ids if shipment_id not in known]
 
@@ -138,16 +139,16 @@ async def _one_set(pool: asyncpg.Pool, shipment_ids: Sequence[str], *, dry_run: 
 
 async def _look(connection: Connection, shipment_ids: Sequence[str]) -> Rebuilt:
     stored = await _Stored.load(connection, shipment_ids, live=False)
-    batch = await look_at(connection, shipment_ids)
-    verdicts, poisoned = ([], []) if batch is None else await judge_batch(batch)
-    return _told(stored, verdicts, poisoned)
+    due = await look_at(connection, shipment_ids)
+    verdicts, poisoned = ([], []) if due is None else await judge_batch(due)
+    return _rebuilt(stored, verdicts, poisoned)
 
 
 async def _mend(connection: Connection, shipment_ids: Sequence[str]) -> Rebuilt:
     # The lock comes first: what is compared must be what is overwritten.
-    await connection.execute(WAIT_FOR, shipment_ids, LOCKS)
+    await EVALUATIONS.wait_for(connection, shipment_ids)
     stored = await _Stored.load(connection, shipment_ids, live=True)
-    return _told(stored, *await evaluate_again(connection, shipment_ids))
+    return _rebuilt(stored, *await evaluate_again(connection, shipment_ids))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +200,7 @@ def _empty(verdict: DeviceVerdict) -> Checkpoint:
     return Checkpoint(rules=verdict.checkpoint.rules if verdict.state.seen is None else {})
 
 
-def _told(stored: _Stored, verdicts: Sequence[Verdict], poisoned: Sequence[Poisoned]) -> Rebuilt:
+def _rebuilt(stored: _Stored, verdicts: Sequence[Verdict], poisoned: Sequence[Poisoned]) -> Rebuilt:
     devices = [(verdict.identity.shipment_id, device) for verdict in verdicts for device in verdict.devices]
     return Rebuilt(
         shipments=len(verdicts) + len(poisoned),

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from alerts.evaluation.checkpoint import Checkpoint
 from alerts.evaluation.judgement import DeviceVerdict, Verdict
+from alerts.evaluation.queue import EVALUATIONS
 from alerts.events.write import WRITE_EVENTS, EventScope
 from alerts.excursions.load_readings import FROM_THE_START
 from alerts.model import Change, ExcursionState, Instant, to_datetime
@@ -18,6 +19,7 @@ from alerts.triage.store import WRITE_ALERT_REVISIONS, WRITE_ALERTS, alert_rows
 from alerts.triage.write_rows import alert_revision_row, excursion_rows
 from alerts.wording import instant_text
 from alerts.work.bulk import Connection, Row, execute, write
+from alerts.work.due_queue import Claimed
 
 WRITE_STATES = write(evaluation_states, evaluation_states.columns.keys(), ["shipment_id", "device_id"])
 WRITE_SAFE_POINTS = write(
@@ -33,12 +35,6 @@ DROP_SAFE_POINTS = """
 DELETE FROM evaluation_safe_points AS s
 USING unnest($1::text[], $2::text[], $3::timestamptz[]) AS refolded(shipment_id, device_id, after)
 WHERE s.shipment_id = refolded.shipment_id AND s.device_id = refolded.device_id AND s.seen > refolded.after
-"""
-
-WRITE_DEADLINES = """
-WITH taken AS (DELETE FROM evaluation_marks WHERE id = ANY($4::bigint[]))
-UPDATE evaluations AS e SET evaluate_at = d.evaluate_at, evaluated_at = $3, failures = 0, error = NULL
-FROM unnest($1::text[], $2::timestamptz[]) AS d(shipment_id, evaluate_at) WHERE e.shipment_id = d.shipment_id
 """
 
 
@@ -65,16 +61,14 @@ async def save(connection: Connection, verdicts: Sequence[Verdict], now: Instant
 
 
 async def write_deadlines(
-    connection: Connection, verdicts: Sequence[Verdict], marks: Iterable[int], now: Instant
+    connection: Connection, verdicts: Sequence[Verdict], claimed: Claimed, now: Instant
 ) -> None:
-    """Note that the shipments were evaluated, for which marks, and when to look at them again if no reading comes first."""
-    await connection.execute(
-        WRITE_DEADLINES,
-        [verdict.identity.shipment_id for verdict in verdicts],
-        [None if v.evaluate_at is None else to_datetime(v.evaluate_at) for v in verdicts],
-        to_datetime(now),
-        list(marks),
-    )
+    """Write that the shipments were evaluated, and when to look at them again if no reading comes first."""
+    deadlines = {
+        v.identity.shipment_id: None if v.evaluate_at is None else to_datetime(v.evaluate_at)
+        for v in verdicts
+    }
+    await EVALUATIONS.write_deadlines(connection, claimed, deadlines, done_at=to_datetime(now))
 
 
 def _moved(verdict: DeviceVerdict) -> bool:

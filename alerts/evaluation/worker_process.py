@@ -47,7 +47,7 @@ _LENGTH_BYTES: Final = 8
 
 
 class WorkerProcess:
-    """A process that judges for this one: started when there is much to judge, and again after it ended."""
+    """A process that judges for this one: begun when there is much to judge, and anew where it has ended."""
 
     def __init__(self) -> None:
         self._process: Process | None = None
@@ -65,8 +65,8 @@ class WorkerProcess:
         """The id of the process, if it runs."""
         return None if self._process is None or self._process.returncode is not None else self._process.pid
 
-    async def begin(self) -> None:
-        """Start the process if it does not run; starting it under load would cost what it is meant to save."""
+    async def start(self) -> None:
+        """Start the process, if it is not there: to do so while there is much to do would cost what it is to spare."""
         async with self._lock:
             try:
                 await self._running()

@@ -7,7 +7,7 @@ its position at commit, by a trigger that lets one transaction after the other d
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import asyncpg
 import orjson
@@ -21,8 +21,6 @@ from alerts.wording import rfc3339
 from alerts.work.bulk import Connection
 from telemetry.model import JsonObject
 
-OUTBOX_CHANNEL: Final = "dewarwatch_outbox"
-"""Notified by the trigger that gives events their position."""
 _LARGEST = 2**63 - 1
 
 

@@ -15,7 +15,6 @@ import structlog
 
 from alerts import metrics
 from alerts.escalation.notification import Purpose
-from alerts.escalation.store import NOTIFICATIONS_CHANNEL
 from alerts.notifications import chat, load_facts, mail, queue, webhook
 from alerts.notifications.compose import plainly, written
 from alerts.notifications.facts import MessageFacts
@@ -24,7 +23,9 @@ from alerts.notifications.retry import DELAYS_S, Outcome, Result, delay_s
 from alerts.notifications.smtp import Mailer
 from alerts.outbound.post import TIME_LIMIT_S, Poster
 from alerts.outbound.resolve import Targets
-from alerts.work.wakeup import TRY_AGAIN, Wakeup, outlast
+from alerts.work.errors import TRY_AGAIN
+from alerts.work.wakeup import Wakeup, outlast
+from telemetry.channels import NotifyChannel
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +76,7 @@ class Sender:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send what is due until `stop` is set; then what is on its way gets a moment, and the rest is given back."""
-        async with self._poster, Wakeup(self._pool, NOTIFICATIONS_CHANNEL) as wakeup:
+        async with self._poster, Wakeup(self._pool, NotifyChannel.NOTIFICATIONS) as wakeup:
             try:
                 while not stop.is_set():
                     wakeup.clear()

@@ -9,10 +9,11 @@ from sqlalchemy import RowMapping, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.escalation.notification import WORDS, Purpose, Why
-from alerts.escalation.store import NOTIFICATIONS_CHANNEL
 from alerts.escalation.tables import notifications
 from alerts.model import Severity
 from telemetry.actor import Actor
+from telemetry.channels import NotifyChannel
+from telemetry.locks import LockSpace
 
 MOST: Final = 5
 WITHIN: Final = timedelta(minutes=10)
@@ -22,7 +23,8 @@ WITHIN: Final = timedelta(minutes=10)
 async def tested_enough(connection: AsyncConnection, contact: RowMapping) -> str | None:
     """Return an address of a contact that has had as many test messages as allowed; concurrent callers wait."""
     for address in sorted({way["address"] for way in contact["channels"]}):
-        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(address, 8))))
+        key = func.hashtextextended(address, LockSpace.TEST_MESSAGES.value)
+        await connection.execute(select(func.pg_advisory_xact_lock(key)))
         lately = select(func.count()).where(
             notifications.c.address == address,
             notifications.c.purpose == Purpose.TEST,
@@ -40,7 +42,7 @@ async def send(connection: AsyncConnection, contact: RowMapping, *, actor: Actor
         await connection.execute(
             insert(notifications).values(decided_at=func.now(), send_at=func.now()), made
         )
-        await connection.execute(text(f"NOTIFY {NOTIFICATIONS_CHANNEL}"))
+        await connection.execute(text(f"NOTIFY {NotifyChannel.NOTIFICATIONS}"))
     return made
 
 

@@ -10,7 +10,7 @@ import asyncpg
 from alerts.notifications.queue import Claimed
 from alerts.notifications.retry import Outcome, Result
 from alerts.webhooks import message
-from alerts.webhooks.fanout import DELIVERIES_CHANNEL
+from telemetry.channels import NotifyChannel
 
 TYPE: Final = "alert.notification"
 _NONE: Final = "no webhook that is active and may see this has the id or the URL {}"
@@ -49,7 +49,7 @@ async def hand_over(pool: asyncpg.Pool, claimed: Claimed, written: Mapping[str, 
         body = message.body(TYPE, at, _data(claimed, written)).decode()
         await connection.execute(WRITE_MESSAGE, event_id, TYPE, claimed.scope or None, at, body)
         await connection.execute(WRITE_DELIVERY, webhook_id, event_id, at)
-        await connection.execute(f"NOTIFY {DELIVERIES_CHANNEL}")
+        await connection.execute(f"NOTIFY {NotifyChannel.WEBHOOKS}")
     return Result(outcome=Outcome.SENT, detail=f"handed to webhook {webhook_id} as {event_id}")
 
 

@@ -16,10 +16,10 @@ from alerts import metrics
 from alerts.outbound.post import TIME_LIMIT_S, Answer, Poster
 from alerts.outbound.resolve import Targets
 from alerts.webhooks import message, queue
-from alerts.webhooks.fanout import DELIVERIES_CHANNEL
 from alerts.webhooks.queue import Claimed, Room, Tried
 from alerts.webhooks.schedule import SCHEDULE, TRIPS_AT, Schedule, hold_s, retry_after_s
 from alerts.work.wakeup import Wakeup, outlast
+from telemetry.channels import NotifyChannel
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +99,7 @@ class Dispatcher:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send what is due until `stop` is set; then what is on its way gets a moment, and the rest is given back."""
-        async with self._poster, Wakeup(self._pool, DELIVERIES_CHANNEL) as wakeup:
+        async with self._poster, Wakeup(self._pool, NotifyChannel.WEBHOOKS) as wakeup:
             over = asyncio.Event()
             recording = asyncio.create_task(self._record_until(over), name="webhooks:record")
             try:

@@ -10,10 +10,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.webhooks.fanout import DELIVERIES_CHANNEL
 from alerts.webhooks.message import SECRET_BYTES, SECRET_PREFIX
 from alerts.webhooks.tables import webhook_deliveries, webhooks
 from telemetry.actor import Actor
+from telemetry.channels import NotifyChannel
+from telemetry.locks import LockSpace
 from telemetry.paging import Page, SortOrder, fetch_page
 
 ORDER: Final = SortOrder(columns=(webhooks.c.created_at, webhooks.c.id), descending=True)
@@ -50,9 +51,8 @@ async def add(
     organization = values["organization"]
     if organization is not None:
         # Under the lock of the number, so that two at once do not both take the last place.
-        await connection.execute(
-            select(func.pg_advisory_xact_lock(func.hashtextextended(organization, 0x3EB)))
-        )
+        key = func.hashtextextended(organization, LockSpace.WEBHOOK_COUNTS.value)
+        await connection.execute(select(func.pg_advisory_xact_lock(key)))
         there = select(func.count()).where(
             webhooks.c.organization == organization, webhooks.c.deleted_at.is_(None)
         )
@@ -146,7 +146,7 @@ async def rotate(
 
 async def wake(connection: AsyncConnection) -> None:
     """Wake the dispatcher after the commit."""
-    await connection.execute(select(func.pg_notify(DELIVERIES_CHANNEL, "")))
+    await connection.execute(select(func.pg_notify(NotifyChannel.WEBHOOKS.value, "")))
 
 
 async def _update(connection: AsyncConnection, here: ColumnElement[bool], values: Mapping[str, Any]) -> bool:

@@ -1,6 +1,6 @@
 """Hands the events of the outbox on to the endpoints that want them: a row for each, in one transaction with the position."""
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
 
@@ -8,8 +8,8 @@ from alerts.events import outbox
 from alerts.events.outbox import Event, Position
 from alerts.webhooks import message
 from alerts.work.bulk import Connection
+from telemetry.channels import NotifyChannel
 
-DELIVERIES_CHANNEL: Final = "dewarwatch_webhooks"
 _PAGE = 200
 
 POSITION = "SELECT position FROM webhook_fanout FOR UPDATE SKIP LOCKED"
@@ -67,7 +67,7 @@ async def fan_out(pool: asyncpg.Pool) -> FannedOut:
         inserted = await _insert(connection, events)
         await connection.execute(MOVE, events[-1].position.number)
         if inserted:
-            await connection.execute(f"NOTIFY {DELIVERIES_CHANNEL}")
+            await connection.execute(f"NOTIFY {NotifyChannel.WEBHOOKS}")
         return FannedOut(len(events), inserted, more=len(events) == _PAGE)
 
 

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import asyncpg
 
-from alerts.events.outbox import OUTBOX_CHANNEL
 from alerts.outbound.resolve import Targets
 from alerts.webhooks.dispatch import PACE, Dispatcher, Pace
 from alerts.webhooks.fanout import fan_out
 from alerts.webhooks.upkeep import look_after
 from alerts.work.wakeup import Wakeup, first_of, outlast
+from telemetry.channels import NotifyChannel
 
 _POLL_S = 1.0
 _LOOK_EVERY_S = 5.0
@@ -27,7 +27,7 @@ async def run_webhooks(
 
 
 async def _hand_on(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
-    async with Wakeup(pool, OUTBOX_CHANNEL) as wakeup:
+    async with Wakeup(pool, NotifyChannel.OUTBOX) as wakeup:
         while not stop.is_set():
             wakeup.clear()
             done = await outlast(lambda: fan_out(pool), stop, "webhooks:fan-out")

@@ -12,15 +12,15 @@ TOO_LONG_S: Final = 30.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Pace:
-    """Takes as much at once as a cycle has time for: whoever becomes due meanwhile waits for its end."""
+class AdaptiveLimit:
+    """How much a cycle takes at once: as much as it has time for, since whoever becomes due meanwhile waits for its end."""
 
     limit: int
     least: int
     most: int
 
     async def cycle(self, work: Callable[[int], Awaitable[int]], cycle_s: float) -> int:
-        """Do some of what is due, at most so much, which should take `cycle_s` seconds; give how much there was."""
+        """Do some of what is due, at most so much, which should take `cycle_s` seconds; return how much there was."""
         started = perf_counter()
         try:
             found = await work(self.limit)
@@ -36,7 +36,7 @@ class Pace:
         return found
 
     def next_limit(self, took_s: float, cycle_s: float) -> int:
-        """Give how much the next cycle may take, after one that took so long and should take `cycle_s` seconds."""
+        """Return how much the next cycle may take, after one that took so long and should take `cycle_s` seconds."""
         if took_s > 2 * cycle_s:
             return max(self.limit // 2, self.least)
         return min(self.limit + self.limit // 4 + 1, self.most) if took_s < cycle_s else self.limit

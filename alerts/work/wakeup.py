@@ -9,24 +9,12 @@ from typing import Any, Self, TypeVar
 import asyncpg
 import structlog
 
+from alerts.work.errors import TRY_AGAIN
+
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-TRY_AGAIN = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what asyncpg says of a connection that broke at an unlucky moment
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # shutdown, crash, start, a statement that took too long
-    asyncpg.InsufficientResourcesError,
-    asyncpg.PostgresSystemError,
-    asyncpg.ReadOnlySQLTransactionError,  # a standby that is about to take over
-    asyncpg.TransactionRollbackError,  # deadlock, serialization
-    asyncpg.IdleInTransactionSessionTimeoutError,  # we were too slow
-)
-"""What passes: the database is away or busy, and the same work may succeed later."""
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 5.0
 
 

@@ -15,10 +15,11 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from alerts.events import outbox
-from alerts.events.outbox import OUTBOX_CHANNEL, Event, Lost, Position
+from alerts.events.outbox import Event, Lost, Position
 from alerts.model import Severity
 from alerts.work.wakeup import Wakeup, outlast
 from api.identity.access import Principal, Reach, reach
+from telemetry.channels import NotifyChannel
 
 log = structlog.get_logger(__name__)
 
@@ -153,7 +154,7 @@ class EventHub:
     async def run(self, stop: asyncio.Event) -> None:
         """Pass events on until `stop` is set; then all streams end. The database may go away and come back."""
         try:
-            async with Wakeup(self._pool, OUTBOX_CHANNEL) as wakeup:
+            async with Wakeup(self._pool, NotifyChannel.OUTBOX) as wakeup:
                 while not stop.is_set():
                     wakeup.clear()
                     await outlast(self._hand_on, stop, "stream")

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import asyncpg
 
-from telemetry.evaluation_marks import EVALUATE_CHANNEL
+from telemetry.channels import NotifyChannel
 from telemetry.ingest.copy_batch import CopyBatch
 from telemetry.ingest.duplicates import ReadingKey
 from telemetry.ingest.insert_batch import ArrayTexts, InsertBatch, encode_array
@@ -144,7 +144,7 @@ async def copy_readings(
     await connection.copy_to_table(
         "readings", source=_one_chunk(data, on_sent), columns=columns, format="binary"
     )
-    await connection.execute(MARK_COPIED, *batch.spans, EVALUATE_CHANNEL)
+    await connection.execute(MARK_COPIED, *batch.spans, NotifyChannel.EVALUATION)
 
 
 async def insert_readings(connection: DatabaseConnection, batch: InsertBatch) -> set[ReadingKey] | None:
@@ -152,7 +152,7 @@ async def insert_readings(connection: DatabaseConnection, batch: InsertBatch) ->
     if not batch.readings:
         return None
     row = await connection.fetchrow(
-        INSERT_READINGS, *batch.rows, batch.source, len(batch.readings), EVALUATE_CHANNEL
+        INSERT_READINGS, *batch.rows, batch.source, len(batch.readings), NotifyChannel.EVALUATION
     )
     assert row is not None
     return None if row["device_ids"] is None else set(zip(row["device_ids"], row["instants"], strict=True))

@@ -10,10 +10,10 @@ import structlog
 
 from telemetry.ingest.retry import DATABASE_FAULTS
 from telemetry.ingest.store import DatabaseConnection
+from telemetry.locks import LockSpace
 
 log = structlog.get_logger(__name__)
 
-_LOCK_SPACE = 0x64776967  # "dwig"
 _TRY_LOCK = "SELECT pg_try_advisory_lock($1, $2)"
 _UNLOCK = "SELECT pg_advisory_unlock($1, $2)"
 _CHECK_S = 15.0
@@ -58,7 +58,7 @@ class Slot:
             with suppress(*DATABASE_FAULTS):
                 connection = await self._pool.acquire(timeout=_ANSWER_TIMEOUT_S)
                 stack.push_async_callback(self._release, connection)
-                free = bool(await connection.fetchval(_TRY_LOCK, _LOCK_SPACE, number))
+                free = bool(await connection.fetchval(_TRY_LOCK, LockSpace.INGESTER_SLOTS, number))
             yield free
 
     async def _release(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
@@ -74,7 +74,7 @@ class Slot:
     async def _acquire(self, connection: DatabaseConnection) -> None:
         current = [] if self.number is None else [self.number]
         for number in chain(current, count()):
-            if await connection.fetchval(_TRY_LOCK, _LOCK_SPACE, number):
+            if await connection.fetchval(_TRY_LOCK, LockSpace.INGESTER_SLOTS, number):
                 break
         if number != self.number:
             self._set(number)
@@ -100,8 +100,12 @@ class Slot:
         requested, self._requested = self._requested, None
         if requested in {None, self.number}:
             return
-        if await connection.fetchval(_TRY_LOCK, _LOCK_SPACE, requested, timeout=_ANSWER_TIMEOUT_S):
-            await connection.execute(_UNLOCK, _LOCK_SPACE, self.number, timeout=_ANSWER_TIMEOUT_S)
+        if await connection.fetchval(
+            _TRY_LOCK, LockSpace.INGESTER_SLOTS, requested, timeout=_ANSWER_TIMEOUT_S
+        ):
+            await connection.execute(
+                _UNLOCK, LockSpace.INGESTER_SLOTS, self.number, timeout=_ANSWER_TIMEOUT_S
+            )
             self._set(requested)
 
     def _set(self, number: int) -> None:

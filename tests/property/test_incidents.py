@@ -6,7 +6,7 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.attention.decide import Attended, ScopeView, attend
+from alerts.attention.decide import ScopeDecision, ScopeView, decide
 from alerts.kinds import KINDS, PLACE
 from alerts.model import SECOND, AlertKind, Condition, Severity
 from alerts.triage.alert import Alert, AlertState
@@ -53,8 +53,10 @@ def view(alerts: list[Alert], incidents: list[Incident]) -> ScopeView:
     )
 
 
-def run(alerts: list[Alert], known: list[Incident], numbers: "count[int]") -> tuple[Attended, list[Incident]]:
-    done = attend(view(alerts, known), NOW, lambda: f"I{next(numbers)}")
+def run(
+    alerts: list[Alert], known: list[Incident], numbers: "count[int]"
+) -> tuple[ScopeDecision, list[Incident]]:
+    done = decide(view(alerts, known), NOW, lambda: f"I{next(numbers)}")
     after = {one.id: one for one in known} | {
         change.incident.id: change.incident for change in done.incidents
     }

@@ -21,7 +21,7 @@ from telemetry.ingest.pipeline import Ingest
 from telemetry.ingest.validate_reading import MAX_AHEAD
 from telemetry.model import RawMessage, Source
 
-from .stage import Program, Stage, Taking
+from .stage import Program, Stage, SteppedConnection
 
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
 ONE_US = timedelta(microseconds=1)
@@ -99,7 +99,7 @@ class Fleet:
     def receive(self, batches: Sequence[tuple[str, list[dict[str, Any]]]]) -> Program:
         """Messages of loggers, one each, stored in one transaction by ingest itself."""
 
-        async def program(hand: Taking) -> None:
+        async def program(hand: SteppedConnection) -> None:
             messages = [
                 RawMessage(
                     Source.MQTT, f"dewar/v1/{logger}/readings", json.dumps(readings).encode(), self.now
@@ -125,7 +125,7 @@ class Fleet:
         """Delivered or cancelled: its loggers are free from then on."""
         ends_at = course.starts_at if course.departed_at is None else at
 
-        async def release(hand: Taking) -> None:
+        async def release(hand: SteppedConnection) -> None:
             await hand.fetch(
                 "SELECT FROM device_states WHERE device_id = ANY($1::text[]) ORDER BY device_id FOR NO KEY UPDATE",
                 list(course.loggers),
@@ -143,7 +143,7 @@ class Fleet:
         return self._step(course, change, json.dumps(plan.to_json()), lambda: setattr(course, "plan", plan))
 
     def _step(self, course: Course, change: str, value: Any, known: Any, before: Any = None) -> Program:
-        async def program(hand: Taking) -> None:
+        async def program(hand: SteppedConnection) -> None:
             async with hand.transaction():
                 await hand.fetch(
                     "SELECT FROM shipments WHERE shipment_id = $1 FOR NO KEY UPDATE", course.shipment_id

@@ -68,7 +68,7 @@ class Turns:
 
 
 @dataclass
-class Taking:
+class SteppedConnection:
     """A connection of one program that takes turns, to be handed to the service in place of its own."""
 
     connection: asyncpg.Connection
@@ -109,12 +109,12 @@ class Taking:
             await self._turn()  # the commit
 
     @asynccontextmanager
-    async def acquire(self, **_: Any) -> AsyncIterator["Taking"]:
+    async def acquire(self, **_: Any) -> AsyncIterator["SteppedConnection"]:
         """It is its own pool."""
         yield self
 
 
-Program: TypeAlias = Callable[[Taking], Awaitable[Any]]
+Program: TypeAlias = Callable[[SteppedConnection], Awaitable[Any]]
 
 
 @dataclass
@@ -148,7 +148,7 @@ class Stage:
         """Runs programs beside each other; gives what each gave, or its fault."""
         turns = Turns(order)
         hands = [
-            Taking(connection, turns, number, fault)
+            SteppedConnection(connection, turns, number, fault)
             for number, (connection, (_, fault)) in enumerate(zip(self.connections, programs, strict=False))
         ]
         async with asyncio.timeout(TOO_LONG_S):  # one that waits for a lock would wait for ever

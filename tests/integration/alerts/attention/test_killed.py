@@ -1,4 +1,4 @@
-"""What attends to alerts is killed between its statements, and many do it at once: nothing is lost, nothing decided twice."""
+"""The attention loop is killed between its statements, and many run at once: nothing is lost, nothing decided twice."""
 
 import asyncio
 import signal
@@ -7,7 +7,7 @@ import sys
 import asyncpg
 import pytest
 
-from alerts.attention.loop import attend_due, run_attend
+from alerts.attention.loop import decide_due, run_attention
 from alerts.escalation import store
 from tests.integration.alerts.conftest import Desk, minute
 from tests.integration.alerts.escalation.test_escalation import contact, policy_without_wait
@@ -18,7 +18,8 @@ SHIPMENTS = 8
 HELD = """
 import asyncio, sys
 import asyncpg
-from alerts.attention import loop
+from alerts.attention import loop, save
+from alerts.escalation import store
 
 place = int(sys.argv[2])
 
@@ -37,15 +38,15 @@ def held(module, name, *, before=False):
 
 async def main():
     if place == 0:
-        held(loop, "_attend_to", before=True)
+        held(loop, "_decide_and_save", before=True)
     elif place == 1:
-        held(loop, "execute")
+        held(save, "execute")
     elif place == 2:
-        held(loop.store, "save", before=True)
+        held(store, "save", before=True)
     else:
-        held(loop.store, "save")
+        held(store, "save")
     async with asyncpg.create_pool(sys.argv[1], min_size=2, max_size=4) as pool:
-        await loop.run_attend(pool, asyncio.Event())
+        await loop.run_attention(pool, asyncio.Event())
 
 asyncio.run(main())
 """
@@ -94,7 +95,7 @@ async def test_many_at_once_decide_once_and_count_one_flood(due: Desk) -> None:
 
 
 async def test_a_deadlock_over_recipients_is_tried_again(due: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two hold one recipient each, and want the other's: the server ends one, and its scopes are attended to after all."""
+    """Two hold one recipient each, and want the other's: the server ends one, and its scopes are decided about after all."""
     away = [{"channel": "email", "address": "away@ops.example", "outside_office_hours": True}]
     await contact(due, "away", channels=away, last_resort=True)
     lately, met, ends = store._lately, asyncio.Barrier(2), []
@@ -110,7 +111,7 @@ async def test_a_deadlock_over_recipients_is_tried_again(due: Desk, monkeypatch:
 
     monkeypatch.setattr(store, "_lately", crossed)
     ended = await asyncio.gather(
-        *(attend_due(due.pool, SHIPMENTS // 2) for _ in range(2)), return_exceptions=True
+        *(decide_due(due.pool, SHIPMENTS // 2) for _ in range(2)), return_exceptions=True
     )
     assert [type(one) for one in ended if isinstance(one, BaseException)] == [asyncpg.DeadlockDetectedError]
     await _run(due, 2)
@@ -118,9 +119,9 @@ async def test_a_deadlock_over_recipients_is_tried_again(due: Desk, monkeypatch:
 
 
 async def _run(desk: Desk, loops: int) -> None:
-    """Run the real loop, so many times at once, until all has been attended to."""
+    """Run the real loop, so many times at once, until nothing is due."""
     stop = asyncio.Event()
-    running = [asyncio.create_task(run_attend(desk.pool, stop)) for _ in range(loops)]
+    running = [asyncio.create_task(run_attention(desk.pool, stop)) for _ in range(loops)]
     async with asyncio.timeout(30):
         while await desk.pool.fetchval(
             "SELECT count(*) FROM attention_marks"

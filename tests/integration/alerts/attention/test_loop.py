@@ -1,4 +1,4 @@
-"""What attends to alerts, on the real database: incidents, marks, and what goes wrong for one scope."""
+"""The attention loop on the real database: incidents, marks, and what goes wrong for one scope."""
 
 import asyncio
 from datetime import timedelta
@@ -7,9 +7,8 @@ import asyncpg
 import pytest
 
 from alerts.attention import loop
-from alerts.attention.decide import Attended, ScopeView
-from alerts.attention.decide import attend as attend_to
-from alerts.attention.loop import attend_due, run_attend
+from alerts.attention.decide import ScopeDecision, ScopeView, decide
+from alerts.attention.loop import decide_due, run_attention
 from alerts.model import Instant
 from tests.integration.alerts.conftest import Desk, minute
 
@@ -17,8 +16,8 @@ WARM = [(minute(n), -180.0) for n in range(5)] + [(minute(n), -135.0 + n / 2) fo
 COLD = [(minute(n), -180.0) for n in range(30, 60)]
 
 
-async def attend(desk: Desk) -> None:
-    while await attend_due(desk.pool):
+async def decide_all(desk: Desk) -> None:
+    while await decide_due(desk.pool):
         pass
 
 
@@ -36,7 +35,7 @@ async def test_alerts_of_one_cause_are_one_incident_which_closes_with_them(desk:
     await desk.ship(budget_s=600)
     await desk.store(WARM)
     await desk.evaluate()
-    await attend(desk)
+    await decide_all(desk)
     alerts = await desk.alerts()
     incident_id = alerts["excursion"]["incident_id"]
     assert alerts["budget_exhausted"]["incident_id"] == incident_id
@@ -47,7 +46,7 @@ async def test_alerts_of_one_cause_are_one_incident_which_closes_with_them(desk:
     assert incident["headline"].startswith(alerts["probe_fault"]["message"])
     assert " → Stability budget" in incident["headline"]
     await desk.pool.execute("UPDATE alerts SET state = 'resolved', resolved_at = now(), until = now()")
-    await attend(desk)
+    await decide_all(desk)
     assert await desk.pool.fetchval("SELECT count(*) FROM incidents WHERE state = 'open'") == 0
     told = [type_ for type_, data in await desk.told() if data["id"] == str(incident_id)]
     assert told == ["incident.opened", "incident.closed"]
@@ -57,7 +56,7 @@ async def test_what_people_need_not_hear_of_leaves_no_mark(desk: Desk) -> None:
     await desk.ship()
     await desk.store(WARM)
     await desk.evaluate()
-    await attend(desk)
+    await decide_all(desk)
     assert await marks(desk) == 0
     await desk.pool.execute("UPDATE alerts SET message = 'colder', details = '{\"x\": 1}'")
     assert await marks(desk) == 0
@@ -67,30 +66,30 @@ async def test_what_people_need_not_hear_of_leaves_no_mark(desk: Desk) -> None:
     assert await marks(desk) == 1
 
 
-async def test_a_scope_that_fails_is_set_aside_and_the_others_are_attended_to(
+async def test_a_scope_that_fails_is_set_aside_and_the_others_are_decided_about(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("S1", "S2"):
         await desk.ship(name, f"D-{name}")
         await desk.store(WARM, name, f"D-{name}")
     await desk.evaluate()
-    right = attend_to
+    right = decide
 
-    def wrong(view: ScopeView, now: Instant, new_id: object) -> Attended:
+    def wrong(view: ScopeView, now: Instant, new_id: object) -> ScopeDecision:
         if view.scope == "S1":
             raise ValueError("no sense in it")
         return right(view, now, new_id)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "attend", wrong)
-    await attend(desk)
+    monkeypatch.setattr(loop, "decide", wrong)
+    await decide_all(desk)
     bad, good = await desk.pool.fetch("SELECT * FROM attention ORDER BY scope")
     assert (bad["failures"], bad["error"]) == (1, "ValueError: no sense in it")
     assert bad["attend_at"] is not None
     assert (good["failures"], good["error"]) == (0, None)
     assert {one["shipment_id"] for one in await desk.pool.fetch("SELECT * FROM incidents")} == {"S2"}
-    monkeypatch.setattr(loop, "attend", right)
+    monkeypatch.setattr(loop, "decide", right)
     await desk.pool.execute("UPDATE attention SET attend_at = now() - interval '1 second' WHERE scope = 'S1'")
-    await attend(desk)
+    await decide_all(desk)
     again = await row(desk, "SELECT * FROM attention WHERE scope = 'S1'")
     assert (again["failures"], again["error"]) == (0, None)
 
@@ -101,7 +100,7 @@ async def test_a_row_that_cannot_be_read_costs_only_its_scope(desk: Desk) -> Non
         await desk.store(WARM, name, f"D-{name}")
     await desk.evaluate()
     await desk.pool.execute("UPDATE alerts SET kind = 'unheard_of' WHERE shipment_id = 'S1'")
-    await attend(desk)
+    await decide_all(desk)
     errors = await desk.pool.fetch("SELECT scope, error FROM attention ORDER BY scope")
     assert "unheard_of" in errors[0]["error"]
     assert errors[1]["error"] is None
@@ -114,7 +113,7 @@ async def test_several_processes_at_once_make_one_incident_of_one_cause(desk: De
         await desk.store(WARM, name, f"D-{name}")
     await desk.evaluate()
     stop = asyncio.Event()
-    others = [asyncio.create_task(run_attend(desk.pool, stop)) for _ in range(3)]
+    others = [asyncio.create_task(run_attention(desk.pool, stop)) for _ in range(3)]
     for name in names:
         await desk.store(COLD, name, f"D-{name}")
     await desk.evaluate()
@@ -125,7 +124,7 @@ async def test_several_processes_at_once_make_one_incident_of_one_cause(desk: De
 
     async with asyncio.timeout(30):
         while not await done():
-            await attend_due(desk.pool, 3)
+            await decide_due(desk.pool, 3)
     stop.set()
     await asyncio.gather(*others)
     per = await desk.pool.fetch(
@@ -142,7 +141,7 @@ async def test_evaluation_keeps_what_people_did(desk: Desk) -> None:
     await desk.ship()
     await desk.store(WARM)
     await desk.evaluate()
-    await attend(desk)
+    await decide_all(desk)
     before = (await desk.alerts())["excursion"]
     await desk.pool.execute(
         "UPDATE alerts SET state = 'snoozed', owner = 'Kim', snoozed_until = now() + interval '1 hour', "
@@ -162,14 +161,14 @@ async def test_the_loop_wakes_and_ends_a_snooze_without_being_told(desk: Desk) -
     await desk.ship()
     await desk.store(WARM)
     await desk.evaluate()
-    await attend(desk)
+    await decide_all(desk)
     until = await desk.pool.fetchval("SELECT clock_timestamp() + $1::interval", timedelta(seconds=0.3))
     await desk.pool.execute(
         "UPDATE alerts SET state = 'snoozed', snoozed_until = $1, snooze_reason = 'x' WHERE kind = 'excursion'",
         until,
     )
     stop = asyncio.Event()
-    running = asyncio.create_task(run_attend(desk.pool, stop))
+    running = asyncio.create_task(run_attention(desk.pool, stop))
     async with asyncio.timeout(10):
         while (await desk.alerts())["excursion"]["state"] != "firing":
             await asyncio.sleep(0)
@@ -190,7 +189,7 @@ async def test_what_is_refused_by_the_database_is_found_out_and_set_aside(desk: 
         await desk.store(WARM, name, f"D-{name}")
     await desk.evaluate()
     await desk.pool.execute("ALTER TABLE incidents ADD CONSTRAINT not_this_one CHECK (shipment_id <> 'S1')")
-    await attend(desk)
+    await decide_all(desk)
     errors = await desk.pool.fetch("SELECT scope, error FROM attention ORDER BY scope")
     assert "not_this_one" in errors[0]["error"]
     assert errors[1]["error"] is None

@@ -5,15 +5,15 @@ from typing import Any
 import asyncpg
 import orjson
 
-from alerts.attention.loop import attend_due
+from alerts.attention.loop import decide_due
 from tests.integration.alerts.conftest import Desk, minute
 
 WARM = [(minute(n), -180.0) for n in range(5)] + [(minute(n), -120.0) for n in range(5, 30)]
 MAIL = [{"channel": "email", "address": "night@ops.example", "outside_office_hours": True}]
 
 
-async def attend(desk: Desk) -> None:
-    while await attend_due(desk.pool):
+async def decide_all(desk: Desk) -> None:
+    while await decide_due(desk.pool):
         pass
 
 
@@ -57,7 +57,7 @@ async def test_without_any_contact_it_is_on_record_that_there_is_nobody_to_tell(
     await desk.ship(budget_s=600)
     await desk.store(WARM)
     await desk.evaluate()
-    await attend(desk)
+    await decide_all(desk)
     rows = await notifications(desk)
     assert {row["state"] for row in rows} == {"not_sent"}
     assert "nobody_to_tell" in {row["reason"] for row in rows}
@@ -67,7 +67,7 @@ async def test_without_any_contact_it_is_on_record_that_there_is_nobody_to_tell(
     # As soon as there is somebody, they are told.
     await contact(desk, "night", last_resort=True)
     await desk.pool.execute("INSERT INTO attention_marks (scope) VALUES ($1)", rows[0]["scope"])
-    await attend(desk)
+    await decide_all(desk)
     told = [row for row in await notifications(desk) if row["state"] == "pending"]
     assert {row["incident_id"] for row in told} == {one["incident_id"] for one in standings}
     assert {(row["contact_id"], row["address"]) for row in told} == {("night", "night@ops.example")}
@@ -80,8 +80,8 @@ async def test_one_incident_is_told_once_with_all_that_belongs_to_it(desk: Desk)
     await desk.ship(budget_s=600)
     await desk.store(WARM)
     await desk.evaluate()
-    await attend(desk)
-    await attend(desk)
+    await decide_all(desk)
+    await decide_all(desk)
     alerts = await desk.alerts()
     [incident] = await desk.pool.fetch("SELECT id FROM incidents WHERE severity = 'critical'")
     [told] = [row for row in await notifications(desk) if row["incident_id"] == incident["id"]]
@@ -103,7 +103,7 @@ async def test_a_flood_becomes_a_digest(desk: Desk) -> None:
         await desk.ship(f"SH-{number}", f"LOG-{number}", budget_s=600)
         await desk.store(WARM, f"SH-{number}", f"LOG-{number}")
     await desk.evaluate()
-    await attend(desk)
+    await decide_all(desk)
     rows = await notifications(desk)
     [digest] = [row for row in rows if row["purpose"] == "digest"]
     parts = [row for row in rows if row["state"] == "digested"]

@@ -10,10 +10,11 @@ import pytest
 
 from alerts.evaluation import loop
 from alerts.evaluation.loop import evaluate_due, run_evaluate
+from alerts.work import due_queue
 from tests.integration.alerts.conftest import Desk, minute
 
 SHIPMENTS = 20
-AT_ONCE_S = loop.POLL_S + 1.0
+AT_ONCE_S = due_queue.POLL_S + 1.0
 """The next look of another evaluator, and what a laden machine needs."""
 
 # The real loop, in a process of its own; it stops when it has written what it decided, and has not committed it.

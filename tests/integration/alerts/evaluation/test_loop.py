@@ -9,6 +9,7 @@ import pytest
 
 from alerts.evaluation import claim, judge_batch, loop
 from alerts.evaluation.loop import evaluate_due, run_evaluate
+from alerts.evaluation.queue import EVALUATIONS
 from simulators.truth.oracle import TruePlan
 from tests.integration.alerts.conftest import DEPARTED, Desk, minute, truth
 
@@ -57,9 +58,9 @@ async def test_only_what_is_new_is_folded_when_readings_come_in_order(desk: Desk
     await desk.evaluate()
     await desk.store([(minute(50), -190.0)])
     async with desk.pool.acquire() as connection, connection.transaction():
-        batch = await claim.claim(connection, 10)
-    assert batch is not None
-    [device] = batch.shipments[0].devices
+        due = await claim.claim(connection, 10)
+    assert due is not None
+    [device] = due.shipments[0].devices
     assert (len(device.trace), device.refolds) == (1, False)
 
 
@@ -336,9 +337,9 @@ async def test_what_another_evaluator_has_in_hand_is_not_asked_for_without_pause
     await desk.ship()
     await desk.pool.execute("UPDATE evaluations SET evaluate_at = now()")
     async with desk.pool.acquire() as other, other.transaction():
-        await other.execute(claim.WAIT_FOR, ["S1"], claim.LOCKS)
+        await EVALUATIONS.wait_for(other, ["S1"])
         assert await evaluate_due(desk.pool) == 0
-        assert await loop._patience(desk.pool) >= 0.02
+        assert await EVALUATIONS.patience_s(desk.pool) >= 0.02
 
 
 async def test_an_acknowledgement_survives_until_it_gets_critical(desk: Desk) -> None:

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import true
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from alerts.attention import loop as attending
-from alerts.attention.loop import attend_due
+from alerts.attention import loop as attention
+from alerts.attention.loop import decide_due
 from alerts.evaluation import loop as evaluating
-from alerts.evaluation.claim import Batch
+from alerts.evaluation.claim import DueShipments
 from alerts.evaluation.judge_batch import Judging
 from alerts.evaluation.loop import judge_batch
 from alerts.triage.act import comment
@@ -25,16 +25,16 @@ WARMER = [(minute(n), -120.0 + n / 2) for n in range(20, 25)]
 def after_loading(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], Awaitable[object]]) -> None:
     """Have something happen once, after the next evaluation has read the alerts and before it decides."""
 
-    async def judge_later(batch: Batch, judging: Judging) -> object:
+    async def judge_later(due: DueShipments, judging: Judging) -> object:
         monkeypatch.setattr(evaluating, "judge_batch", judge_batch)
         await meanwhile()
-        return await judge_batch(batch, judging)
+        return await judge_batch(due, judging)
 
     monkeypatch.setattr(evaluating, "judge_batch", judge_later)
 
 
-async def attend(desk: Desk) -> None:
-    while await attend_due(desk.pool):
+async def decide_all(desk: Desk) -> None:
+    while await decide_due(desk.pool):
         pass
 
 
@@ -45,10 +45,10 @@ async def test_an_alert_that_finds_its_incident_during_an_evaluation_stays_in_it
     await desk.store(FROST + WARM)
     await desk.evaluate()
     await desk.store(WARMER)
-    after_loading(monkeypatch, lambda: attend(desk))
+    after_loading(monkeypatch, lambda: decide_all(desk))
     await desk.evaluate()
     assert await desk.pool.fetchval("SELECT count(*) FROM alerts WHERE incident_id IS NULL") == 0
-    await attend(desk)
+    await decide_all(desk)
     assert (
         await desk.pool.fetchval("SELECT count(*) FROM incident_revisions WHERE reason = 'all_resolved'") == 0
     )
@@ -82,23 +82,23 @@ async def test_a_comment_while_an_acknowledgement_runs_out_keeps_it(
     await desk.ship()
     await desk.store(FROST + WARM)
     await desk.evaluate()
-    await attend(desk)
+    await decide_all(desk)
     await desk.pool.execute(
         "UPDATE alerts SET state = 'acknowledged', owner = 'Kim', acknowledged_by = 'Kim', "
         "acknowledged_at = now() - interval '2 days', last_action_at = now() - interval '2 days'"
     )
     alert_id = (await desk.alerts())["excursion"]["id"]
     engine = create_async_engine(database_url.replace("postgresql://", "postgresql+asyncpg://"))
-    load = attending._claim
+    load = attention.claim
 
     async def say_something_then(*args: object) -> object:
         claimed = await load(*args)  # type: ignore[arg-type]
-        monkeypatch.setattr(attending, "_claim", load)
+        monkeypatch.setattr(attention, "claim", load)
         async with engine.begin() as connection:
             await comment(connection, alert_id, visible=true(), actor=KIM, text="On my way.")
         return claimed
 
-    monkeypatch.setattr(attending, "_claim", say_something_then)
-    await attend(desk)
+    monkeypatch.setattr(attention, "claim", say_something_then)
+    await decide_all(desk)
     await engine.dispose()
     assert (await desk.alerts())["excursion"]["state"] == "acknowledged"

@@ -21,7 +21,7 @@ from telemetry import metrics
 from telemetry.actor import Actor, ActorKind
 from tests.integration.alerts.fleet import EPOCH, Course, Fleet
 from tests.integration.alerts.ruling import only_silence
-from tests.integration.alerts.stage import Stage, Taking
+from tests.integration.alerts.stage import Stage, SteppedConnection
 
 STORING, EVALUATING, FROM_THE_START, TAKING, PLANNING = 36, 16, 4, 4, 4
 WRITERS = STORING + EVALUATING + FROM_THE_START + TAKING + PLANNING
@@ -83,7 +83,7 @@ class Race:
         work: list[Coroutine[Any, Any, Any]] = [
             *(self.store(next(connections)) for _ in range(STORING)),
             *(
-                evaluate_due(Taking(next(connections)), self.chance.randint(1, SHIPMENTS))
+                evaluate_due(SteppedConnection(next(connections)), self.chance.randint(1, SHIPMENTS))
                 for _ in range(EVALUATING)
             ),  # type: ignore[arg-type]
             *(self.evaluate_from_the_start(next(connections)) for _ in range(FROM_THE_START)),
@@ -108,7 +108,9 @@ class Race:
             {"measured_at": course.slot(first + n).isoformat(), "temperature_c": c}
             for n, c in enumerate(temperatures)
         ]
-        await self.fleet.receive([(self.chance.choice(course.loggers), readings)])(Taking(connection))  # type: ignore[arg-type]
+        await self.fleet.receive([(self.chance.choice(course.loggers), readings)])(
+            SteppedConnection(connection)
+        )  # type: ignore[arg-type]
 
     async def evaluate_from_the_start(self, connection: asyncpg.Connection) -> None:
         ids = self.chance.sample(self.fleet.ids, 2)
@@ -126,7 +128,7 @@ class Race:
         """Now and then; two changes of one shipment wait for each other, as in the registry."""
         if self.chance.random() < 0.03:
             course, plan = self.chance.choice(self.fleet.courses), self.plan()
-            await self.fleet.replan(course, plan)(Taking(connection))
+            await self.fleet.replan(course, plan)(SteppedConnection(connection))
 
     async def finish(self, reader: Any) -> None:
         """Everything is delivered, evaluated and compared."""

@@ -30,7 +30,7 @@ PLAN = TruePlan(
 
 
 @asynccontextmanager
-async def claimed(desk: Desk) -> AsyncIterator[claim.Batch]:
+async def claimed(desk: Desk) -> AsyncIterator[claim.DueShipments]:
     """What an evaluator would get now; nothing is taken away."""
     async with desk.pool.acquire() as connection:
         transaction = connection.transaction()

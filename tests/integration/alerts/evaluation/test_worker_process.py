@@ -44,7 +44,7 @@ from alerts.evaluation.worker_process import WorkerProcess
 
 async def main():
     worker = WorkerProcess()
-    await worker.begin()
+    await worker.start()
     print("pid", worker.pid, flush=True)
     await asyncio.Event().wait()
 
@@ -199,7 +199,7 @@ async def test_few_readings_are_judged_here(worker: WorkerProcess) -> None:
 
 
 async def test_it_gives_way_to_whoever_wants_the_processor(worker: WorkerProcess) -> None:
-    await worker.begin()
+    await worker.start()
     assert worker.pid is not None
     assert os.getpriority(os.PRIO_PROCESS, worker.pid) == min(
         os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19
@@ -226,7 +226,7 @@ async def test_what_it_was_killed_over_is_judged_here_and_another_one_goes_on(
     worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipments = [landed(f"S{number}") for number in range(3)]
-    await worker.begin()
+    await worker.start()
     first = worker.pid
     assert first is not None
     os.kill(first, signal.SIGSTOP)  # so that it cannot be quicker
@@ -247,7 +247,7 @@ async def test_what_it_does_not_answer_is_judged_here(
 ) -> None:
     monkeypatch.setattr(worker_process, "TIMEOUT_S", 0.2)
     shipments = [landed(f"S{number}") for number in range(3)]
-    await worker.begin()
+    await worker.start()
     stopped = worker.pid
     assert stopped is not None
     os.kill(stopped, signal.SIGSTOP)
@@ -281,7 +281,7 @@ async def test_where_it_cannot_begin_all_is_judged_here(
     worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    await worker.begin()
+    await worker.start()
     shipments = [landed("S1")]
     assert same(await worker.judge(shipments, NOW), await judge_here(shipments, NOW))
     assert worker.pid is None

@@ -19,6 +19,7 @@ from alerts.notifications.mail_server import parse
 from alerts.notifications.sender import PACE, Channels, Pace
 from alerts.notifications.smtp import Mailer
 from alerts.outbound.resolve import Targets
+from telemetry.channels import NotifyChannel
 
 HURRY = replace(
     PACE,
@@ -90,7 +91,7 @@ class Tower:
             "detail": "It began.", "severity": "critical", "state": "pending", "decided_at": now, "send_at": now,
         }  # fmt: skip
         await self._insert("notifications", **{**made, **fields})
-        await self.pool.execute("NOTIFY dewarwatch_notifications")
+        await self.pool.execute(f"NOTIFY {NotifyChannel.NOTIFICATIONS}")
         return id_
 
     def run(self, channels: Channels, pace: Pace = HURRY) -> None:

@@ -13,7 +13,7 @@ import asyncpg
 import httpx
 import pytest
 
-from alerts.attention.loop import attend_due
+from alerts.attention.loop import decide_due
 from alerts.evaluation.loop import evaluate_due
 from api.http.app import create_app
 from api.http.event_hub import EventHub
@@ -101,7 +101,7 @@ class Journey:
         """Lets the service do what is due, and gives what has come since the last time."""
         while await evaluate_due(self.pool):
             pass
-        while await attend_due(self.pool):
+        while await decide_due(self.pool):
             pass
         await self.tower.until("SELECT NOT EXISTS (SELECT FROM notifications WHERE state = 'pending')")
         new, self.read = self.server.taken[self.read :], len(self.server.taken)

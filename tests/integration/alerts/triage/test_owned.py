@@ -25,7 +25,7 @@ from sqlalchemy import true
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from alerts.attention.loop import attend_due
+from alerts.attention.loop import decide_due
 from alerts.events.write import EventScope
 from alerts.model import SECOND, AlertKind, Condition, Severity, to_instant
 from alerts.triage import act, actions
@@ -219,14 +219,14 @@ class Owned(RuleBasedStateMachine):
                 assert await act.comment(connection, id_, visible=true(), actor=OPS, text="seen")
 
     @rule(both=st.booleans())
-    def attend(self, both: bool) -> None:
-        """One process or two attend to all that is due; then incidents are what they have to be."""
-        self.world.happened["attended"] += 1
-        self.do(self._attend(2 if both else 1))
+    def decide(self, both: bool) -> None:
+        """One process or two decide about all that is due; then incidents are what they have to be."""
+        self.world.happened["decided"] += 1
+        self.do(self._decide(2 if both else 1))
         self.do(self._incidents_are_right())
 
-    async def _attend(self, processes: int) -> None:
-        while any(await asyncio.gather(*(attend_due(self.world.pool, 2) for _ in range(processes)))):
+    async def _decide(self, processes: int) -> None:
+        while any(await asyncio.gather(*(decide_due(self.world.pool, 2) for _ in range(processes)))):
             pass
 
     async def _incidents_are_right(self) -> None:
@@ -246,8 +246,8 @@ class Owned(RuleBasedStateMachine):
             assert (row["merged_into"] is not None) == (not row["members"])
         before = await self._history()
         await pool.execute("INSERT INTO attention_marks (scope) SELECT scope FROM attention")
-        await self._attend(1)
-        assert await self._history() == before, "attending again changed something"
+        await self._decide(1)
+        assert await self._history() == before, "deciding again changed something"
 
     async def _history(self) -> tuple[int, int, int]:
         tables = ("alert_revisions", "incident_revisions", "outbox")

@@ -8,7 +8,7 @@ import asyncpg
 import httpx
 import pytest
 
-from alerts.attention.loop import attend_due
+from alerts.attention.loop import decide_due
 from tests.integration.api.conftest import Desk, problem, text
 
 HoursAgo = Callable[[float], datetime]
@@ -17,8 +17,8 @@ WARM = [*[-180.0] * 5, *[-140.0] * 20]
 """A major excursion that goes on."""
 
 
-async def attend(desk: Desk) -> None:
-    while await attend_due(desk.pool):
+async def decide_all(desk: Desk) -> None:
+    while await decide_due(desk.pool):
         pass
 
 
@@ -29,7 +29,7 @@ async def alert(desk: Desk, hours_ago: HoursAgo) -> dict[str, Any]:
     start = hours_ago(25 / 60)
     await desk.store("S1-logger", *((start + timedelta(minutes=n), c) for n, c in enumerate(WARM)))
     await desk.evaluate()
-    await attend(desk)
+    await decide_all(desk)
     (found,) = await desk.items("/v1/alerts", kind="excursion")
     assert (found["state"], found["severity"], found["owner"]) == ("firing", "major", None)
     return dict(found)
@@ -102,11 +102,11 @@ async def test_what_was_resolved_by_hand_stays_quiet_while_its_condition_holds(
 
 async def test_a_snooze_ends_by_itself(desk: Desk, ops: httpx.AsyncClient, alert: dict[str, Any]) -> None:
     await step(ops, alert, "snooze", until=soon(hours=1), reason="Wait for the depot.")
-    await attend(desk)
+    await decide_all(desk)
     assert (await desk.admin.get(f"/v1/alerts/{alert['id']}")).json()["state"] == "snoozed"
     past = "UPDATE alerts SET snoozed_until = now() - interval '1 second' WHERE state = 'snoozed'"
     await desk.pool.execute(past)
-    await attend(desk)
+    await decide_all(desk)
     shown = (await desk.admin.get(f"/v1/alerts/{alert['id']}")).json()
     assert (shown["state"], shown["snoozed_until"], shown["snooze_reason"]) == ("firing", None, None)
     assert (shown["revisions"][-1]["reason"], shown["revisions"][-1]["by"]) == (
@@ -124,10 +124,10 @@ async def test_an_acknowledgement_without_action_expires_and_a_comment_renews_it
     )
     await desk.pool.execute(long_ago, alert["id"])
     await step(ops, alert, "comment", text="Still on it.")
-    await attend(desk)
+    await decide_all(desk)
     assert (await desk.admin.get(f"/v1/alerts/{alert['id']}")).json()["state"] == "acknowledged"
     await desk.pool.execute(long_ago, alert["id"])
-    await attend(desk)
+    await decide_all(desk)
     shown = (await desk.admin.get(f"/v1/alerts/{alert['id']}")).json()
     assert (shown["state"], shown["owner"], shown["acknowledged_by"]) == ("firing", None, None)
     assert shown["revisions"][-1]["reason"] == "acknowledgement_expired"
@@ -257,7 +257,7 @@ async def test_steps_on_all_alerts_of_an_incident(
     assert (
         "nothing left to do" in problem(await ops.post(f"{url}/resolve", json={"reason": "x"}), 409)["detail"]
     )
-    await attend(desk)
+    await decide_all(desk)
     closed = (await ops.get(url)).json()
     assert (closed["state"], closed["revisions"][-1]["reason"]) == ("closed", "all_resolved")
     assert closed["closed_at"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from alerts.evaluation.claim import LOCKS, WAIT_FOR
+from alerts.evaluation.queue import EVALUATIONS
 from tests.integration.api.conftest import Desk, problem, text
 
 HoursAgo = Callable[[float], datetime]
@@ -99,7 +99,7 @@ async def test_nothing_is_written_and_no_lock_is_waited_for(desk: Desk, hours_ag
     async with desk.pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT FROM shipments FOR UPDATE")
         await connection.execute("SELECT FROM evaluations FOR UPDATE")
-        await connection.execute(WAIT_FOR, ["S1"], LOCKS)
+        await EVALUATIONS.wait_for(connection, ["S1"])
         async with asyncio.timeout(5):
             assert (await run(desk, plan={"upper_c": -155}))["shipments"] == 1
     assert await stored() == before

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from alerts.attention.loop import attend_due
+from alerts.attention.loop import decide_due
 from tests.integration.api.conftest import ADMIN_KEY, Desk, problem
 from tests.integration.api.http.test_faults import BODIES
 
@@ -86,7 +86,7 @@ async def make_world(desk: Desk) -> World:
     for shipment_id, owner in SHIPMENTS.items():
         await _make_shipment(desk, shipment_id, owner, start)
     await desk.evaluate()
-    while await attend_due(desk.pool):
+    while await decide_due(desk.pool):
         pass
     for noun in ("site", "product", "contact", "policy"):
         values[f"{noun}_id"] = {name: f"{noun}-{name}" for name in OWNERS}

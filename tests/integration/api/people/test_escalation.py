@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from alerts.attention.loop import attend_due
+from alerts.attention.loop import decide_due
 from tests.integration.api.conftest import Desk, problem, text
 
 HoursAgo = Callable[[float], datetime]
@@ -42,11 +42,11 @@ async def excursion(desk: Desk, hours_ago: HoursAgo, **fields: Any) -> None:
     warm = [*[-180.0] * 5, *[-120.0] * 20]
     await desk.store("S1-logger", *((start + timedelta(minutes=n), c) for n, c in enumerate(warm)))
     await desk.evaluate()
-    await attend(desk)
+    await decide_all(desk)
 
 
-async def attend(desk: Desk) -> None:
-    while await attend_due(desk.pool):
+async def decide_all(desk: Desk) -> None:
+    while await decide_due(desk.pool):
         pass
 
 
@@ -155,19 +155,19 @@ async def test_after_a_handover_the_new_holder_is_asked(desk: Desk, hours_ago: H
     again = await courier.post("/v1/shipments/S1/handovers", json=over)
     assert (again.status_code, again.json()) == (200, first.json())
     problem(await courier.post("/v1/shipments/S1/handovers", json=over | {"place": "HUB"}), 409)
-    await attend(desk)
+    await decide_all(desk)
     told = [one for one in await desk.items("/v1/notifications") if one["state"] == "pending"]
     assert {one["contact_id"] for one in told} == {"first"}
     # One that was told late, and was before, changes nothing; a later one does.
     late = over | {"at": text(hours_ago(1.5)), "to_party": "Main Courier"}
     assert (await courier.post("/v1/shipments/S1/handovers", json=late)).status_code == 201
-    await attend(desk)
+    await decide_all(desk)
     assert len([one for one in await desk.items("/v1/notifications") if one["state"] == "pending"]) == len(
         told
     )
     later = over | {"at": text(hours_ago(0.1)), "to_party": "Main Courier", "from_party": "Rhein Courier"}
     assert (await courier.post("/v1/shipments/S1/handovers", json=later)).status_code == 201
-    await attend(desk)
+    await decide_all(desk)
     new = [
         one for one in await desk.items("/v1/notifications", contact_id="second") if one["state"] == "pending"
     ]
@@ -190,7 +190,7 @@ async def test_a_handover_passes_the_open_alerts_to_the_new_holder(desk: Desk, h
     async def hand(**fields: Any) -> tuple[str, str]:
         answer = await courier.post("/v1/shipments/S1/handovers", json=over | fields)
         assert answer.status_code in {200, 201}, answer.text
-        await attend(desk)
+        await decide_all(desk)
         alert = (await desk.admin.get(url)).json()
         return alert["owner"], alert["state"]
 

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from alerts.attention.loop import attend_due
+from alerts.attention.loop import decide_due
 from alerts.events.write import EventScope
 from alerts.model import AlertKind, Condition, Severity, to_instant
 from alerts.triage.actions import acknowledge, resolve, snooze
@@ -43,7 +43,7 @@ async def alert_id(engine: AsyncEngine, pool: asyncpg.Pool) -> UUID:
     async with pool.acquire() as connection, connection.transaction():
         steps = follow(None, "S1", tilted, now, lambda: str(id_))
         await save_steps(connection, [(EventScope(shipment_id="S1"), step) for step in steps], now)
-    while await attend_due(pool):
+    while await decide_due(pool):
         pass
     return id_
 

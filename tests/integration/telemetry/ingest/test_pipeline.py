@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from telemetry import metrics
+from telemetry.channels import NotifyChannel
 from telemetry.ingest import build_batch, pipeline
 from telemetry.ingest.copy_batch import CopyBatch
 from telemetry.ingest.insert_batch import InsertBatch
@@ -212,7 +213,7 @@ async def test_only_new_readings_mark_the_shipments_they_belong_to(store):
         return sorted(tuple(row) for row in rows)
 
     async with store.another_connection() as listener:
-        await listener.add_listener("dewarwatch_evaluate", lambda *_: told.append(1))
+        await listener.add_listener(NotifyChannel.EVALUATION, lambda *_: told.append(1))
         assert await marks(message([reading(50), reading(150), reading(140)])) == [
             ("before", "LOG-1", at(50)),
             ("now", "LOG-1", at(100)),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from telemetry.ingest.pipeline import Ingest
+from telemetry.locks import LockSpace
 from tests.integration.telemetry.conftest import (
     at,
     connected,
@@ -168,7 +169,8 @@ async def test_what_one_left_that_never_comes_back_is_taken_over(start, store, l
     await start()
     await store.until_stored(100)
     await store.until(
-        "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = $1", 0x64776967
+        "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = $1",
+        LockSpace.INGESTER_SLOTS,
     )
     monkeypatch.undo()
     for number in range(100, 200):
@@ -184,7 +186,7 @@ async def test_one_whose_slot_is_taken_takes_another(start, store):
             "(SELECT oid FROM pg_database WHERE datname = current_database())"
         )
         for _ in range(1000):
-            if await other.fetchval("SELECT pg_try_advisory_lock($1, 0)", 0x64776967):
+            if await other.fetchval("SELECT pg_try_advisory_lock($1, 0)", LockSpace.INGESTER_SLOTS):
                 break
         else:
             pytest.fail("the slot was never free")

@@ -5,6 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
+from telemetry.locks import LockSpace
 from telemetry.mqtt import sessions, slots
 from telemetry.mqtt.bridge import Bridge
 from telemetry.mqtt.connection import BrokerConnection
@@ -12,7 +13,7 @@ from telemetry.mqtt.inbox import Inbox
 from telemetry.mqtt.slots import Slot
 from tests.integration.telemetry.conftest import PATIENCE_S
 
-LOCKS = 0x64776967
+LOCKS = LockSpace.INGESTER_SLOTS
 
 
 async def take_away(connection, number):

@@ -1,0 +1,118 @@
+"""Claims scopes that are due and loads what the decisions about them depend on: all of them at a time, never one by one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import asyncpg
+import structlog
+
+from alerts.attention.decide import FLEET, ScopeView
+from alerts.attention.queue import ATTENTION
+from alerts.escalation import store
+from alerts.model import Instant, to_instant
+from alerts.triage.rows import alert_from_row, incident_from_row, members
+from alerts.work.bulk import Connection
+from alerts.work.due_queue import Claimed
+from alerts.work.errors import describe_error
+
+log = structlog.get_logger(__name__)
+
+LEAVE_NO_MARKS = "SELECT set_config('dewarwatch.attending', 'on', true), clock_timestamp()"
+
+LOAD_SCOPES = """
+SELECT a.scope, s.organization, coalesce(s.drill, false) AS drill, s.origin, s.destination, s.departed_at,
+    s.delivered_at, s.legs
+FROM unnest($1::text[]) AS a(scope) LEFT JOIN shipments AS s ON s.shipment_id = a.scope
+"""
+
+LOAD_ALERTS = """
+SELECT * FROM alerts WHERE (shipment_id = ANY($1::text[]) OR ($2 AND shipment_id IS NULL))
+    AND (state <> 'resolved' OR incident_id IS NULL OR incident_id IN (SELECT id FROM incidents WHERE state = 'open'
+        AND (shipment_id = ANY($1::text[]) OR ($2 AND shipment_id IS NULL))))
+ORDER BY id
+"""
+
+LOAD_INCIDENTS = """
+SELECT * FROM incidents WHERE id = ANY($3::uuid[])
+    OR ((state = 'open' OR id IN (SELECT incident_id FROM escalations WHERE nobody_to_tell))
+        AND (shipment_id = ANY($1::text[]) OR ($2 AND shipment_id IS NULL)))
+"""
+
+# The others of an incident that was closed and of which one came back: they are resolved, and stay as they are.
+LOAD_OTHERS = "SELECT * FROM alerts WHERE incident_id = ANY($1::uuid[]) AND id <> ALL($2::uuid[])"
+
+
+@dataclass(slots=True)
+class DueScopes:
+    """Claimed scopes, with all that is known of each; what cannot be read or decided is in `failed`."""
+
+    now: Instant
+    claimed: Claimed
+    views: list[ScopeView] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    """By scope, the error."""
+
+
+async def claim(connection: Connection, limit: int) -> DueScopes | None:
+    """Claim at most `limit` scopes that are due and that nobody else is at, and load them; None where none is due.
+
+    From here on the transaction leaves no marks: whoever decides looks at all alerts of a scope anyway.
+    """
+    claimed = await ATTENTION.claim(connection, limit)
+    if not claimed.keys:
+        return None
+    found = await _Loaded.of(connection, claimed.keys)
+    # The database's clock is everybody's: what follows from what was loaded was not known before.
+    row = await connection.fetchrow(LEAVE_NO_MARKS)
+    assert row is not None
+    due = DueScopes(now=to_instant(row["clock_timestamp"]), claimed=claimed)
+    for scope in found.scopes:
+        try:
+            due.views.append(found.view(scope))
+        except Exception as error:  # a row that cannot be read must not stop the others
+            log.exception("attention_failed", scope=scope["scope"])
+            due.failed[scope["scope"]] = describe_error(error)
+    return due
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """Rows of all claimed scopes."""
+
+    scopes: Sequence[asyncpg.Record]
+    alerts: Sequence[asyncpg.Record]
+    incidents: Sequence[asyncpg.Record]
+    people: store.Loaded
+
+    @classmethod
+    async def of(cls, connection: Connection, scopes: Sequence[str]) -> "_Loaded":
+        about = await connection.fetch(LOAD_SCOPES, scopes)
+        fleet = FLEET in scopes
+        alerts = await connection.fetch(LOAD_ALERTS, scopes, fleet)
+        theirs = {row["incident_id"] for row in alerts if row["incident_id"] is not None}
+        incidents = await connection.fetch(LOAD_INCIDENTS, scopes, fleet, list(theirs))
+        closed = [row["id"] for row in incidents if row["state"] != "open"]
+        if closed:
+            alerts += await connection.fetch(LOAD_OTHERS, closed, [row["id"] for row in alerts])
+        people = await store.load(connection, about, [row["id"] for row in incidents])
+        return cls(about, alerts, incidents, people)
+
+    def view(self, scope: asyncpg.Record) -> ScopeView:
+        """Put together what is known of one scope."""
+        shipment_id = scope["scope"] or None
+        alerts = tuple(alert_from_row(row) for row in self.alerts if row["shipment_id"] == shipment_id)
+        ids = members(alerts)
+        whom = self.people.escalation(scope)
+        return ScopeView(
+            scope=scope["scope"],
+            organization=scope["organization"],
+            drill=scope["drill"],
+            alerts=alerts,
+            incidents=tuple(
+                incident_from_row(row, ids.get(str(row["id"]), ()))
+                for row in self.incidents
+                if row["shipment_id"] == shipment_id
+            ),
+            acknowledged_for=whom.acknowledged_for(scope["organization"]),
+            escalation=whom,
+        )

@@ -1,0 +1,272 @@
+"""A queue of keys that are due: because a mark says that something changed, or because a deadline has come.
+
+Whatever changes something inserts a mark, which waits for nobody. Each key has a row with its next deadline. A claim
+takes the advisory lock of each key until the end of the transaction, and reads the marks of the key in the same
+statement. Whoever claimed loads, decides and saves; then one statement writes the deadline and takes the marks that
+were read, and it takes only those of the keys whose rows it wrote. So no mark is ever taken without a row with the
+deadline that follows from it. A mark that commits meanwhile stays, and makes its key due again.
+
+Each statement sees what was committed before it: what a mark tells of is visible to every statement after the claim.
+A mark that somebody else has just taken may still be seen, and has its key looked at once more.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Final, TypeAlias
+
+import asyncpg
+
+from alerts.model import Instant, to_instant
+from alerts.work.bulk import Connection
+from alerts.work.wakeup import Wakeup, first_of, outlast
+from telemetry.channels import NotifyChannel
+from telemetry.locks import LockSpace
+
+Rows: TypeAlias = Sequence[asyncpg.Record]
+
+POLL_S: Final = 1.0
+"""How often it is looked where nothing notifies."""
+LEAST_WAIT_S: Final = 0.02
+"""What is overdue and cannot be claimed is in somebody else's hands: looking again at once only costs."""
+LONGEST_BACKOFF_S: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which of what is due is claimed."""
+
+    marks: str = "true"
+    """The condition on a mark, in SQL."""
+    deadlines: bool = True
+    """Whether keys whose deadline has come are claimed as well."""
+    waits: bool = False
+    """Whether a key is left for a while after its oldest mark, for what else may come."""
+
+
+EVERYTHING: Final = Selection()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """Keys that are ours until the end of the transaction, and what the claim read of them."""
+
+    keys: tuple[str, ...]
+    marks: Rows = ()
+    """With `key`, `id`, `marked_at` and the queue's `mark_columns`."""
+    done_at: Mapping[str, datetime] = field(default_factory=dict)
+    """As of when each was last done, where it ever was and the queue has a column for it."""
+
+    @classmethod
+    def of(cls, rows: Rows) -> "Claimed":
+        """Make it of rows of keys, each with one mark or none."""
+        return cls(
+            keys=tuple(dict.fromkeys(row["key"] for row in rows)),
+            marks=[row for row in rows if row["id"] is not None],
+            done_at={row["key"]: row["done_at"] for row in rows if row["done_at"] is not None},
+        )
+
+    def __add__(self, other: "Claimed") -> "Claimed":
+        """Return what was claimed by either of two claims, which have no key in common."""
+        return Claimed(
+            keys=(*self.keys, *other.keys),
+            marks=(*self.marks, *other.marks),
+            done_at={**self.done_at, **other.done_at},
+        )
+
+    def oldest_marks(self) -> dict[str, Instant]:
+        """Return the instant of the oldest mark of each key that has one."""
+        oldest: dict[str, Instant] = {}
+        for mark in self.marks:
+            at = to_instant(mark["marked_at"])
+            oldest[mark["key"]] = min(at, oldest.get(mark["key"], at))
+        return oldest
+
+    def mark_ids(self, keys: Iterable[str]) -> list[int]:
+        """Return the ids of the marks of some keys."""
+        wanted = set(keys)
+        return [mark["id"] for mark in self.marks if mark["key"] in wanted]
+
+
+NOTHING: Final = Claimed(keys=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueQueue:
+    """The tables of a queue, by their names and those of their columns."""
+
+    channel: NotifyChannel
+    """Notified of when a mark is inserted."""
+    lock_space: LockSpace
+    marks: str
+    """The table of marks: `id`, the key, `marked_at`, and `mark_columns`."""
+    rows: str
+    """The table of rows, one a key: the key, the deadline, `failures`, `error`, and `done_at` where there is one."""
+    key: str
+    deadline: str
+    done_at: str | None = None
+    """The column that says as of when a key was last done. With it only keys are claimed that have a row."""
+    mark_columns: tuple[str, ...] = ()
+    """What else a claim reads of each mark."""
+
+    async def claim(
+        self,
+        connection: Connection,
+        limit: int,
+        selection: Selection = EVERYTHING,
+        *,
+        besides: Sequence[str] = (),
+        wait_s: float = 0.0,
+    ) -> Claimed:
+        """Claim at most `limit` keys that are due and that nobody else is at, who has waited longest first.
+
+        Where the selection waits, `besides` are keys that are left out, and keys whose oldest mark is younger than
+        `wait_s` seconds.
+        """
+        more = (besides, wait_s) if selection.waits else ()
+        return Claimed.of(await connection.fetch(_sql(self, _CLAIM, selection), limit, *more))
+
+    async def wait_for(self, connection: Connection, keys: Sequence[str]) -> None:
+        """Lock certain keys until the end of the transaction, waiting for whoever has them."""
+        await connection.execute(_sql(self, _WAIT_FOR), keys)
+
+    async def find(self, connection: Connection, keys: Sequence[str]) -> Claimed:
+        """Read those of certain keys that have a row, with their marks, whether they are due or not; locks nothing."""
+        return Claimed.of(await connection.fetch(_sql(self, _FIND), keys))
+
+    async def write_deadlines(
+        self,
+        connection: Connection,
+        claimed: Claimed,
+        deadlines: Mapping[str, datetime | None],
+        done_at: datetime | None = None,
+    ) -> None:
+        """Write when keys are due if no mark comes first, None for never, and take the marks that were read of them."""
+        of_each = list(deadlines), list(deadlines.values()), claimed.mark_ids(deadlines)
+        await connection.execute(
+            _sql(self, _WRITE_DEADLINES), *of_each, *(() if self.done_at is None else (done_at,))
+        )
+
+    async def set_aside(self, connection: Connection, claimed: Claimed, errors: Mapping[str, str]) -> None:
+        """Have keys that failed tried again after 1, 2, 4 … up to 600 s, and take the marks that were read of them."""
+        of_each = list(errors), list(errors.values()), claimed.mark_ids(errors)
+        await connection.execute(_sql(self, _SET_ASIDE), *of_each, LONGEST_BACKOFF_S)
+
+    async def patience_s(self, pool: asyncpg.Pool) -> float:
+        """Return the seconds until the next deadline, or until the next poll where that is sooner."""
+        until = await pool.fetchval(_sql(self, _NEXT_DEADLINE))
+        return POLL_S if until is None else min(max(float(until), LEAST_WAIT_S), POLL_S)
+
+    async def run(
+        self,
+        pool: asyncpg.Pool,
+        work: Callable[[], Awaitable[int]],
+        stop: asyncio.Event,
+        *,
+        name: str,
+        rest_s: float = 0.0,
+    ) -> None:
+        """Work until `stop` is set: again at once, or after `rest_s`, where there was something, else when it is due.
+
+        `work` returns how much there was. Outlasts a database that is away.
+        """
+        async with Wakeup(pool, self.channel) as wakeup:
+            while not stop.is_set():
+                wakeup.clear()
+                if not await outlast(work, stop, name):
+                    patience_s = await outlast(lambda: self.patience_s(pool), stop, name)
+                    await wakeup.wait(patience_s or POLL_S, stop)
+                elif rest_s:
+                    await first_of(stop, patience_s=rest_s)
+
+
+_MARKED = """
+(SELECT {q.key} AS key, marked_at AS since FROM {q.marks} WHERE {selection.marks} ORDER BY id LIMIT 10 * $1)
+"""
+
+_PAST_DEADLINE = """
+UNION ALL
+(SELECT {q.key}, {q.deadline} FROM {q.rows} WHERE {q.deadline} <= now() ORDER BY {q.deadline} LIMIT $1)
+"""
+
+# A mark from the future has waited: the clock was set back.
+_WAITED = """
+WHERE key <> ALL($2::text[]) AND NOT (
+    since > statement_timestamp() - $3 * interval '1 second' AND since <= statement_timestamp())
+"""
+
+# What waits is materialized, in order, or the planner would lock keys that are not claimed. Who has waited longest comes
+# first: by key, the end of the alphabet would wait for as long as the beginning is busy.
+_CLAIM = """
+WITH waiting AS MATERIALIZED (
+    SELECT key, {done_at} AS done_at FROM (
+        SELECT key, min(since) AS since FROM ({due}) AS due GROUP BY key
+    ) AS waiting {with_row} {waited} ORDER BY since
+), claimed AS MATERIALIZED (
+    SELECT key, done_at FROM waiting WHERE pg_try_advisory_xact_lock({q.lock_space}, hashtext(key)) LIMIT $1
+)
+SELECT claimed.key, claimed.done_at, {mark}
+FROM claimed LEFT JOIN {q.marks} AS m ON m.{q.key} = claimed.key
+"""
+
+# In one order, so that two never wait for each other.
+_WAIT_FOR = """
+SELECT pg_advisory_xact_lock({q.lock_space}, hashtext(key)) FROM unnest($1::text[]) AS wanted(key) ORDER BY hashtext(key)
+"""
+
+_FIND = """
+SELECT r.{q.key} AS key, {done_at} AS done_at, {mark}
+FROM {q.rows} AS r LEFT JOIN {q.marks} AS m ON m.{q.key} = r.{q.key}
+WHERE r.{q.key} = ANY($1::text[]) ORDER BY r.{q.key}
+"""
+
+_TAKE_MARKS = """
+DELETE FROM {q.marks} AS m USING unnest($3::bigint[]) AS read(id), written
+WHERE m.id = read.id AND m.{q.key} = written.key
+"""
+
+_WRITE_DEADLINES = """
+WITH written AS (
+    INSERT INTO {q.rows} ({columns})
+    SELECT {values} FROM unnest($1::text[], $2::timestamptz[]) AS d(key, at)
+    ON CONFLICT ({q.key}) DO UPDATE SET {updates}, failures = 0, error = NULL
+    RETURNING {q.key} AS key
+) {take_marks}
+"""
+
+_SET_ASIDE = """
+WITH written AS (
+    INSERT INTO {q.rows} AS r ({q.key}, {q.deadline}, failures, error)
+    SELECT f.key, clock_timestamp() + interval '1 second', 1, f.error
+    FROM unnest($1::text[], $2::text[]) AS f(key, error)
+    ON CONFLICT ({q.key}) DO UPDATE SET failures = r.failures + 1, error = EXCLUDED.error,
+        {q.deadline} = clock_timestamp() + least(power(2, least(r.failures, 30)), $4) * interval '1 second'
+    RETURNING {q.key} AS key
+) {take_marks}
+"""
+
+_NEXT_DEADLINE = "SELECT extract(epoch FROM min({q.deadline}) - clock_timestamp()) FROM {q.rows}"
+
+
+@cache
+def _sql(queue: DueQueue, template: str, selection: Selection = EVERYTHING) -> str:
+    """Return a statement with the names of a queue and the conditions of a selection put in, all of them our own."""
+    has_done_at = queue.done_at is not None
+    columns = {queue.key: "d.key", queue.deadline: "d.at"} | (
+        {queue.done_at: "$4::timestamptz"} if queue.done_at else {}
+    )
+    due = _MARKED + (_PAST_DEADLINE if selection.deadlines else "")
+    return template.format(
+        q=queue,
+        due=due.format(q=queue, selection=selection),
+        take_marks=_TAKE_MARKS.format(q=queue),
+        waited=_WAITED if selection.waits else "",
+        with_row=f"JOIN {queue.rows} AS r ON r.{queue.key} = key" if has_done_at else "",
+        done_at=f"r.{queue.done_at}" if has_done_at else "NULL::timestamptz",
+        mark=", ".join(f"m.{name}" for name in ("id", "marked_at", *queue.mark_columns)),
+        columns=", ".join(columns),
+        values=", ".join(columns.values()),
+        updates=", ".join(f"{name} = EXCLUDED.{name}" for name in columns if name != queue.key),
+    )
