@@ -73,7 +73,7 @@ def landed(name: str, readings: int = 600) -> DueShipment:
             window=Window(departed_at=0),
             origin=airports()["FRA"],
             destination=airports()["ORD"],
-            airfields=airport_index(),
+            airports=airport_index(),
         ),
         watched_from=0,
         devices=(Device(device_id=f"D-{name}", checkpoint=Checkpoint(), trace=Trace(at, celsius, channels)),),
@@ -237,7 +237,7 @@ async def test_what_it_was_killed_over_is_judged_here_and_another_one_goes_on(
     assert same(await judging_, here)
     assert same(await worker.judge(shipments, NOW), here)
     assert worker.pid is None  # not at once
-    monkeypatch.setattr(worker, "_not_before", 0.0)
+    monkeypatch.setattr(worker, "_restart_not_before", 0.0)
     assert same(await worker.judge(shipments, NOW), here)
     assert worker.pid not in {None, first}
 
