@@ -248,11 +248,11 @@ class _Live:
             return
         rule, facts = self._rules[number], self.course.facts
         device_id = self.course.case.device["device_id"] if isinstance(rule, DeviceRule) else None
-        moment = LookTime(
+        look_time = LookTime(
             through=max(now, self._newest), watched_from=facts.window.departed_at, device_id=device_id
         )
         state: Any = self.states[number] if isinstance(rule, DeviceRule) else [self.states[number]]
-        look: Look = rule.look(self._tunings[number], facts, state, moment)  # type: ignore[attr-defined]
+        look: Look = rule.look(self._tunings[number], facts, state, look_time)  # type: ignore[attr-defined]
         again = look.again_at
         self._again[number] = again if again is not None and again > now else None
         for name, found in (

@@ -237,7 +237,7 @@ async def test_what_it_was_killed_over_is_judged_here_and_another_one_goes_on(
     assert same(await judging_, here)
     assert same(await worker.judge(shipments, NOW), here)
     assert worker.pid is None  # not at once
-    monkeypatch.setattr(worker, "_not_before", 0.0)
+    monkeypatch.setattr(worker, "_restart_not_before", 0.0)
     assert same(await worker.judge(shipments, NOW), here)
     assert worker.pid not in {None, first}
 
