@@ -96,7 +96,7 @@ def _journey(fleet: Fleet, index: int, wave: int, on_s: float) -> Journey:
         dewar_id=f"SIM-{fleet.seed}-{shipper.code}-{index + 1:04}",
         story=story.name,
         shipper=shipper,
-        particular=draw_unit(shipper, story.charge, story.leak or (1.0, 1.0), random),
+        unit=draw_unit(shipper, story.charge, story.leak or (1.0, 1.0), random),
         logger_model=random.choice(shipper.loggers),
         planned=planned,
         legs=legs,
@@ -107,7 +107,7 @@ def _journey(fleet: Fleet, index: int, wave: int, on_s: float) -> Journey:
         off_s=off_s,
         events=draw_events(happenings, legs, random),
         faults=tuple(draw_faults(happenings, legs, off_s, random)),
-        sky=draw_weather(start.hour + start.minute / 60, random),
+        weather=draw_weather(start.hour + start.minute / 60, random),
         noise_key=random.getrandbits(64),
         memory=fleet.memory,
     )

@@ -7,7 +7,7 @@ import numpy as np
 
 from simulators.arrays import Bools
 from simulators.fleet.fleet import Fleet
-from simulators.journeys.journey import BootSection, Journey, put_away
+from simulators.journeys.journey import BootSection, Journey, pack_away
 from simulators.journeys.kept import kept_mask
 from simulators.journeys.payloads import payload
 from simulators.journeys.ticks import taken_ms, ticks_taken_by
@@ -167,7 +167,8 @@ class Logger:
         for trip in self._trips:
             if not trip.over:
                 times.append(
-                    trip.journey.speaks_ms(now_ms) or taken_ms(trip.journey, trip.section.first + trip.taken)
+                    trip.journey.silent_until_ms(now_ms)
+                    or taken_ms(trip.journey, trip.section.first + trip.taken)
                 )
             overdue_s = trip.buffer.due_s()
             if self.online and overdue_s is not None:
@@ -180,7 +181,7 @@ class Logger:
         self._sampled_ms = now_ms
         while self._next is not None and self._next.on_ms <= now_ms:
             there = kept_mask(self._next)
-            put_away(self._next)
+            pack_away(self._next)
             for section in self._next.sections:
                 buffer = Buffer(batch=self._batch, timeout_s=self._ack_timeout_s)
                 self._trips.append(
@@ -212,4 +213,4 @@ class Logger:
         if now_ms >= journey.off_ms or (self._until_ms is not None and now_ms > self._until_ms):
             # Somebody holds it in their hands and reads it out.
             return self.unconfirmed > 0
-        return journey.speaks_ms(now_ms) is None
+        return journey.silent_until_ms(now_ms) is None

@@ -107,7 +107,7 @@ def arrivals(journey: Journey, ticks: Ints) -> Ints:
     taken_ms = clock.walls_ms(journey.instrument.at_s(ticks))
     spread_ms = (LATENCY_SPREAD_MS * uniform(journey.noise_key, ticks, _LATENCY)).astype(np.int64)
     received_ms = taken_ms + LATENCY_MS + spread_ms
-    for from_s, until_s in journey.quiet:
+    for from_s, until_s in journey.silences:
         from_ms, until_ms = clock.wall_ms(from_s), clock.wall_ms(min(until_s, journey.off_s))
         kept = np.flatnonzero((taken_ms >= from_ms) & (taken_ms < until_ms))
         received_ms[kept] = until_ms + REUNITED_MS + BATCH_MS * (np.arange(len(kept)) // BATCH)

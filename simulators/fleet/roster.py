@@ -2,7 +2,7 @@
 
 from simulators.fleet.fleet import Fleet
 from simulators.fleet.logger import Logger
-from simulators.journeys.journey import put_away, solve_together
+from simulators.journeys.journey import pack_away, solve_together
 
 # So many are made in one go, which takes some 50 ms: messages go out in between.
 AT_ONCE = 256
@@ -53,5 +53,5 @@ class Roster:
         journeys = [logger.coming for _, logger in some if logger.coming is not None]
         solve_together(journeys)
         for journey in journeys:
-            put_away(journey)
+            pack_away(journey)
         return some

@@ -96,7 +96,7 @@ def _gaps(journey: Journey, there: Bools) -> list[dict[str, Any]]:
 
 
 def _fate(journey: Journey) -> dict[str, Any]:
-    true, particular, shipper = outcome_of(journey), journey.particular, journey.shipper
+    true, unit, shipper = outcome_of(journey), journey.unit, journey.shipper
     return {
         "payload_leaves_band_at": _wall(journey, true.leaves_band_s),
         "payload_critical_at": _wall(journey, true.critical_s),
@@ -105,8 +105,8 @@ def _fate(journey: Journey) -> dict[str, Any]:
         "coolant": {
             "kind": shipper.coolant,
             "capacity_kg": shipper.capacity_kg,
-            "charged_kg": round(shipper.capacity_kg * particular.charge, 4),
-            "heat_leak": round(particular.leak, 4),
+            "charged_kg": round(shipper.capacity_kg * unit.charge, 4),
+            "heat_leak": round(unit.leak, 4),
             "lasts_until": _wall(journey, true.coolant_until_s),
         },
     }
