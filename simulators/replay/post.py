@@ -9,8 +9,8 @@ import httpx
 from simulators.exports.trace import ExportedReading
 from simulators.wire.api_client import post_until_answered
 
-AT_ONCE = 500
-REFUSES = {401: "it does not know the key", 403: "that takes a key of role courier, device or ops"}
+READINGS_AT_ONCE = 500
+REFUSALS = {401: "the key is unknown", 403: "this needs a key of role courier, device or ops"}
 
 
 class PostRefusedError(Exception):
@@ -47,8 +47,8 @@ async def post(
     A service that is not there, or asks to wait, is asked again; one that refuses the call is a PostRefusedError.
     """
     posted = PostSummary()
-    for start in range(0, len(readings), AT_ONCE):
-        batch = readings[start : start + AT_ONCE]
+    for start in range(0, len(readings), READINGS_AT_ONCE):
+        batch = readings[start : start + READINGS_AT_ONCE]
         body = {"readings": [{"device_id": each.device_id} | each.fields() for each in batch]}
         answer = await _answered(api, body)
         posted.accepted += answer["accepted"]
@@ -64,7 +64,7 @@ async def post(
 async def _answered(api: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
     answer = await post_until_answered(api, "/v1/readings", body)
     if answer.is_error:
-        why = REFUSES.get(answer.status_code, f"{answer.status_code} {answer.text[:200]}")
+        why = REFUSALS.get(answer.status_code, f"{answer.status_code} {answer.text[:200]}")
         raise PostRefusedError(f"the API at {api.base_url} refuses the readings: {why}")
     said: dict[str, Any] = answer.json()
     return said
