@@ -1,4 +1,4 @@
-"""A fleet: the journeys of its loggers, which follow from the seed and the start."""
+"""Pure: a fleet: the journeys of its loggers, which follow from the seed and the start."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the happenings of a story come to on one journey: detours, events and faults, drawn from a seeded generator."""
+"""Pure: what the happenings of a story come to on one journey: detours, events and faults, drawn at random."""
 
 import math
 from collections.abc import Iterator, Sequence

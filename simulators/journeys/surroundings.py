@@ -1,4 +1,4 @@
-"""What acts on a shipper over its journey: the place, the time of day, handling, and troubles. Weather is drawn at random."""
+"""Pure: what acts on a shipper over its journey: the place, the time of day, the weather, handling, and troubles."""
 
 import math
 from collections.abc import Sequence

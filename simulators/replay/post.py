@@ -1,4 +1,4 @@
-"""Posts readings to `POST /v1/readings`, a few hundred at a time, until the service has answered for each."""
+"""Posts readings to `POST /v1/readings` in batches, until the service has answered for each."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from simulators.exports.trace import ExportedReading
+from simulators.exports.reading import ExportedReading
 from simulators.wire.api_client import post_until_answered
 
 READINGS_AT_ONCE = 500
@@ -14,12 +14,12 @@ REFUSALS = {401: "the key is unknown", 403: "this needs a key of role courier, d
 
 
 class PostRefusedError(Exception):
-    """The service does not take such a call; its text says so to a person."""
+    """The service refuses the call; the text says why to a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedReading:
-    """A reading that the service refused, by the line that it came from."""
+    """A reading that the service refused, and the line of the file that it came from."""
 
     line: int
     reason: str
@@ -36,15 +36,16 @@ class PostSummary:
 
     @property
     def answered(self) -> int:
+        """Return how many readings the service has answered for."""
         return self.accepted + self.duplicates + len(self.rejected)
 
 
 async def post(
     api: httpx.AsyncClient, readings: Sequence[ExportedReading], on_progress: Callable[[int], None]
 ) -> PostSummary:
-    """Post readings in their order, and return what came of them.
+    """Post readings in their order, and return what the service answered.
 
-    A service that is not there, or asks to wait, is asked again; one that refuses the call is a PostRefusedError.
+    A service that is not reached, or asks to wait, is asked again. Raises PostRefusedError if it refuses the call.
     """
     posted = PostSummary()
     for start in range(0, len(readings), READINGS_AT_ONCE):
