@@ -95,7 +95,7 @@ def judged(course: Course) -> Judged:
         lost=lost,
         foretold=lost and any(alert.raised < (leaves or 0) for alert in foretold),
         unheard=leaves is not None
-        and any(wall(case, a) <= leaves < wall(case, min(b, journey.off_s)) for a, b in journey.quiet),
+        and any(wall(case, a) <= leaves < wall(case, min(b, journey.off_s)) for a, b in journey.silences),
         lead=None if not before or used_up is None else used_up - before[-1].raised,
         false=tuple(
             alert.kind for alert, verdict in zip(foretold, verdicts, strict=True) if verdict == "false"

@@ -29,7 +29,7 @@ from alerts.rules.kinds.tilted import TILTED
 from alerts.rules.place import Place
 from alerts.rules.rule import DeviceRule, Finding, Look, LookTime, Rule
 from simulators.fleet.offline import Case
-from simulators.fleet.registration import place
+from simulators.fleet.registration import place_name
 
 HOUR = 3600 * SECOND
 CLOCK_AHEAD = 300 * SECOND
@@ -92,7 +92,7 @@ def facts_of(case: Case) -> Facts:
     dewar, journey = case.dewar, case.journey
     fillings = [Charge(at=wall(case, event.until_s)) for event in journey.events if event.what == "recharged"]
     places = {
-        place(journey, end): Place(
+        place_name(journey, end): Place(
             name=end.name,
             lat=end.lat,
             lon=end.lon,

@@ -190,7 +190,9 @@ def _journeys(count: int) -> list[Journey]:
 
 
 def _segments(journey: Journey) -> int:
-    return len(surroundings(journey.legs, journey.events, journey.on_s, journey.off_s, journey.sky).begins_s)
+    return len(
+        surroundings(journey.legs, journey.events, journey.on_s, journey.off_s, journey.weather).begins_s
+    )
 
 
 def _confirm(url: str, ready: Event) -> None:

@@ -16,7 +16,8 @@ from api.cli.replay_csv import refused_lines, told
 from api.errors import StartError, UnfinishedError
 from api.settings import MQTT_HINT, Settings, SettingsError, required
 from simulators.exports.choices import Choices, TraceRefusedError
-from simulators.exports.trace import ExportedReading, read_trace
+from simulators.exports.reading import ExportedReading
+from simulators.exports.trace import read_trace
 from simulators.instants import milliseconds, moment, rfc3339
 from simulators.replay.csv_messages import as_messages, numbered
 from simulators.replay.order import ReplayOrder, in_order, paced

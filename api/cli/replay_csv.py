@@ -88,7 +88,7 @@ def _remarks(remarks: tuple[Remark, ...], *, everything: bool) -> Iterator[str]:
         if these:
             yield f"{title}: {count(len(these), 'line' if not sent else 'remark')}"
         shown = these if everything else these[:_SHOWN]
-        yield from (f"  line {remark.line}: {remark.says}" for remark in shown)
+        yield from (f"  line {remark.line}: {remark.text}" for remark in shown)
         if len(shown) < len(these):
             yield f"  and {len(these) - len(shown)} more: --dry-run shows all"
 

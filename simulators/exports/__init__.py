@@ -1,1 +1,1 @@
-"""Pure: the files that real loggers export, read."""
+"""Pure: the CSV files that real loggers export, and how they are read."""

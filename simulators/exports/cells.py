@@ -1,4 +1,4 @@
-"""Pure: the cells of a logger's export: numbers as people write them, units, and the words for no value."""
+"""Pure: the cells of an export: numbers as people write them, units, and words for a missing value."""
 
 import re
 from decimal import Decimal
@@ -10,18 +10,8 @@ NO_VALUE = frozenset({"-", "--", "---", "----", "n/a", "na", "n.a.", "nan", "nul
 NO_PROBE = frozenset(
     {"open", "short", "err", "error", "fault", "ol", "+ol", "-ol", "o.l.", "over", "under", "over range"}
     | {"under range", "disconnected", "no sensor", "no probe", "sensor error", "sensor fault", "probe error"}
-    | {
-        "probe fault",
-        "open circuit",
-        "short circuit",
-        "not connected",
-        "lo",
-        "hi",
-        "low",
-        "high",
-        "inf",
-        "-inf",
-    }
+    | {"probe fault", "open circuit", "short circuit", "not connected", "lo", "hi", "low", "high", "inf"}
+    | {"-inf"}
 )
 _NUMBER = re.compile(r"([+-]?)(\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE]([+-]?\d{1,2}))?\s*(.*)", re.ASCII | re.DOTALL)
 _MINUS = str.maketrans({"−": "-", "–": "-", "\u00a0": " ", "\u202f": " "})
@@ -30,37 +20,40 @@ _UNITS: dict[str, TemperatureUnit] = {
     "f": "F", "°f": "F", "ºf": "F", "degf": "F", "deg f": "F", "deg. f": "F", "fahrenheit": "F", "℉": "F",
     "k": "K", "°k": "K", "kelvin": "K",
 }  # fmt: skip
-_TOO_MUCH = Decimal(10) ** 9
+_ABSURD = Decimal(10) ** 9
 _KELVIN_AT_0_C = Decimal("273.15")
 
 
 class WrittenNumber(NamedTuple):
-    """A number as it stands there, and the unit written behind it."""
+    """A number as it was written, and the unit behind it."""
 
     value: Decimal
     unit: TemperatureUnit | None
 
 
 def is_empty(cell: str) -> bool:
+    """Whether a cell is empty."""
     return not cell.strip()
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell says that there is no value, or no probe: in words, or by a row of # signs."""
+    """Whether a cell says that there is no value or no probe, in words or by a row of # signs."""
     word = cell.translate(_MINUS).strip().casefold()
     return word in NO_VALUE or word in NO_PROBE or (bool(word) and set(word) == {"#"})
 
 
 def uses_decimal_comma(cell: str) -> bool:
+    """Whether a cell is a number with a comma."""
     return re.fullmatch(r"[+-]?\d*,\d+\D*", cell.translate(_MINUS).strip()) is not None
 
 
 def uses_decimal_point(cell: str) -> bool:
+    """Whether a cell is a number with a point."""
     return re.match(r"[+-]?\d*\.\d+", cell.translate(_MINUS).strip()) is not None
 
 
 def parse_number(cell: str, *, decimal_comma: bool) -> WrittenNumber | None:
-    """Read a cell; None where it is no number of this kind, is followed by something that is no unit, or is beyond all sense."""
+    """Read a number; None for another decimal sign, for something behind it that is not a unit, and for absurd sizes."""
     match = _NUMBER.fullmatch(cell.translate(_MINUS).strip())
     if match is None:
         return None
@@ -71,16 +64,16 @@ def parse_number(cell: str, *, decimal_comma: bool) -> WrittenNumber | None:
     if behind and unit is None:
         return None
     value = Decimal(f"{sign}{digits.replace(',', '.')}e{exponent or 0}")
-    return WrittenNumber(value, unit) if abs(value) < _TOO_MUCH else None
+    return WrittenNumber(value, unit) if abs(value) < _ABSURD else None
 
 
 def parse_unit(text: str) -> TemperatureUnit | None:
-    """Read a unit of temperature that stands alone, such as °F."""
+    """Read a unit of temperature that stands alone, such as °F; None for anything else."""
     return _UNITS.get(text.strip().casefold())
 
 
 def unit_in(header: str) -> TemperatureUnit | None:
-    """Find the unit in a column's name: in brackets, after a comma, a slash or an underscore, or as a last word."""
+    """Return the unit in a column's name: in brackets, after a comma, slash or underscore, or as the last word."""
     for piece in re.split(r"[()\[\]{},;/_|]", header):
         if (unit := parse_unit(piece)) is not None:
             return unit
@@ -92,7 +85,7 @@ def unit_in(header: str) -> TemperatureUnit | None:
 
 
 def to_celsius(value: Decimal, unit: TemperatureUnit) -> float:
-    """Convert to °C exactly, to three decimals, which is more than any probe resolves."""
+    """Convert to °C exactly, and round to three decimals, which is more than any probe resolves."""
     if unit == "F":
         value = (value - 32) * 5 / 9
     elif unit == "K":

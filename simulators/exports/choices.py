@@ -1,4 +1,4 @@
-"""Pure: what people state about a file."""
+"""Pure: what people state about a file, and which columns they mean."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class TraceRefusedError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choices:
-    """What people have said about a file; None is for us to find out. Columns by name, or by number from 1."""
+    """What people have stated about a file. None means that the file must tell. Columns are names, or numbers from 1."""
 
     time_column: str | None = None
     temperature_column: str | None = None
@@ -26,7 +26,7 @@ class Choices:
 
 
 def chosen_columns(names: Sequence[str], choice: str | None) -> tuple[int, ...]:
-    """Return the columns of a choice such as Temp, 2 or Date+Time; none where one of them is not there."""
+    """Return the columns that a choice such as `Temp`, `2` or `Date+Time` means; none if one of them is missing."""
     if choice is None:
         return ()
     whole = _column_of(names, choice)
@@ -48,10 +48,12 @@ def _column_of(names: Sequence[str], choice: str) -> int | None:
 
 
 def only_numbers(choices: Choices) -> bool:
+    """Whether the columns of time and temperature are both stated by number."""
     both = (choices.time_column, choices.temperature_column)
     return all(each is not None and each.replace("+", "").isdecimal() for each in both)
 
 
 def column_numbers(choices: Choices) -> list[int]:
+    """Return all column numbers that are stated."""
     stated = (choices.time_column, choices.temperature_column, choices.second_probe_column)
     return [int(part) for each in stated if each for part in each.split("+") if part.isdecimal()]

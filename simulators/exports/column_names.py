@@ -1,4 +1,4 @@
-"""Pure: what the names of columns mean."""
+"""Pure: what the columns of an export hold, as their names suggest."""
 
 import re
 import unicodedata
@@ -20,38 +20,21 @@ _BESIDE_TIME = {"utc", "gmt", "local", "z", "yyyy", "mm", "dd", "hh", "ss", "tim
 _TEMPERATURES = {"temp", "temps", "temperature", "temperatur", "temperatura"}
 _PROBES = {"probe", "sensor", "channel", "ch", "t", "payload", "product", "sample", "neck"}
 _NOT_READ = {
-    "humidity",
-    "rh",
-    "dew",
-    "alarm",
-    "limit",
-    "min",
-    "max",
-    "minimum",
-    "maximum",
-    "avg",
-    "average",
-} | {
-    *("mean", "mkt", "setpoint", "battery", "status", "event", "type", "name", "id", "serial", "delta", "ok")
+    *("humidity", "rh", "dew", "alarm", "limit", "min", "max", "minimum", "maximum", "avg", "average"),
+    *("mean", "mkt", "setpoint", "battery", "status", "event", "type", "name", "id", "serial", "delta", "ok"),
 }
 _SECOND = {"2", "b", "ii", "second", "secondary", "neck", "vapor", "vapour", "lid"}
 _AMBIENT = {"ambient", "internal", "room", "case", "outside", "board", "surroundings", "umgebung", "intern"}
 _PAYLOAD = {"payload", "product", "sample", "core", "load"}
 _FIRST = {"1", "a", "i", "first", "primary", "probe", "external", "ext", "main"}
 DEVICE_NAMES = {
-    "device",
-    "device id",
-    "logger",
-    "logger id",
-    "serial",
-    "serial number",
-    "serial no",
-    "sn",
-    "logger sn",
+    *("device", "device id", "logger", "logger id", "serial", "serial number", "serial no", "sn", "logger sn")
 }
 
 
 class ColumnGuess(NamedTuple):
+    """The columns that may hold the time, the payload's temperature, the second probe and the ambient temperature."""
+
     time: tuple[int, ...]
     payload: tuple[int, ...]
     second: tuple[int, ...]
@@ -59,6 +42,10 @@ class ColumnGuess(NamedTuple):
 
 
 def guess_columns(names: Sequence[str]) -> ColumnGuess:
+    """Guess the columns from their names.
+
+    Two time columns are date and clock. There are several payload columns if their names say equally much.
+    """
     plain = [plain_name(name) for name in names]
     stamps = [c for c, name in enumerate(plain) if _is_time(name, _STAMPS)]
     dates = [c for c, name in enumerate(plain) if _is_time(name, _DATES)]
@@ -103,7 +90,7 @@ def _is_temperature(name: str, words: list[str]) -> bool:
 
 
 def plain_name(name: str) -> str:
-    """Return a name in small letters without accents, brackets and unit, its words and numbers apart."""
+    """Return a name in lower case without accents, brackets and unit, with words and numbers separated."""
     name = unicodedata.normalize("NFKD", name).casefold()
     name = "".join(letter for letter in name if not unicodedata.combining(letter))
     name = re.sub(r"\(.*?\)|\[.*?\]|\{.*?\}", " ", name).replace("°", " ").replace("º", " ")
@@ -114,6 +101,7 @@ def plain_name(name: str) -> str:
 
 
 def zone_in_name(name: str) -> tzinfo | None:
+    """Return the time zone in a column's name; None if it has none."""
     match = re.search(
         r"\b(?:UTC|GMT)\s*[+-]\s*\d{1,2}(?::?\d\d)?|\b(?:UTC|GMT)\b|[+-]\d\d:\d\d", name, re.IGNORECASE
     )

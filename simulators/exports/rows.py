@@ -1,4 +1,4 @@
-"""Pure: the lines of a logger's export as rows with a time, and what is wrong with those that have none."""
+"""Pure: the lines of an export as rows with a time, and remarks about lines that have none."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from simulators.exports.times import WrittenTime, parse_time
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What is to be said of a line; `sent` is whether it gave a reading all the same."""
+    """Something to tell about a line; `sent` is whether the line gave a reading all the same."""
 
     line: int
-    says: str
+    text: str
     sent: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ExportRow:
-    """One line with its cells and its time."""
+    """One line, its cells, and its time."""
 
     line: int
     cells: list[str]
@@ -27,7 +27,7 @@ class ExportRow:
 
 
 def decode_text(content: bytes) -> str:
-    """Decode a file: UTF-8, UTF-16 by its mark, else Windows-1252; NULs are left out."""
+    """Decode a file: UTF-8, UTF-16 by its byte order mark, or else Windows-1252. NUL characters are removed."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", errors="replace").replace("\0", "")
     try:
@@ -36,32 +36,32 @@ def decode_text(content: bytes) -> str:
         return content.decode("cp1252", errors="replace").replace("\0", "")
 
 
-def body_of(lines: Sequence[str], found: ExportLayout) -> list[tuple[int, list[str]]]:
-    """Return the lines below the header that have anything in them, with their numbers."""
+def body_of(lines: Sequence[str], layout: ExportLayout) -> list[tuple[int, list[str]]]:
+    """Return the lines below the header that are not empty, with their numbers."""
     split = (
-        (n, split_cells(line, found.delimiter))
-        for n, line in enumerate(lines[found.header :], found.header + 1)
+        (n, split_cells(line, layout.delimiter))
+        for n, line in enumerate(lines[layout.header :], layout.header + 1)
     )
     return [(n, row) for n, row in split if any(row)]
 
 
 def rows_of(
-    body: Iterable[tuple[int, list[str]]], found: ExportLayout, remarks: list[Remark]
+    body: Iterable[tuple[int, list[str]]], layout: ExportLayout, remarks: list[Remark]
 ) -> Iterator[ExportRow]:
-    """Yield the lines that have a time."""
-    needed = max(*found.time, found.temperature) + 1
+    """Yield the lines that have a time, and append remarks about the others."""
+    needed = max(*layout.time, layout.temperature) + 1
     for line, row in body:
-        beyond = [cell for cell in row[len(found.names) :] if cell] if found.names else []
-        if are_units(row, found):
+        beyond = [cell for cell in row[len(layout.names) :] if cell] if layout.names else []
+        if are_units(row, layout):
             continue
         if len(row) < needed:
-            remarks.append(Remark(line, f"has {len(row)} cells, {needed} are needed", sent=False))
+            remarks.append(Remark(line, f"has only {len(row)} of {needed} cells", sent=False))
             continue
         if beyond:
-            says = f"has {len(row)} cells, the header {len(found.names)}: perhaps a comma in a number, without quotes"
-            remarks.append(Remark(line, says, sent=False))
+            note = f"has {len(row)} cells, but the header has {len(layout.names)}: perhaps a number has a comma and no quotes"
+            remarks.append(Remark(line, note, sent=False))
             continue
-        text = " ".join(row[column] for column in found.time).strip()
+        text = " ".join(row[column] for column in layout.time).strip()
         time = parse_time(text)
         if time is None:
             remarks.append(
@@ -73,16 +73,16 @@ def rows_of(
         yield ExportRow(line, row, time)
 
 
-def are_units(row: Sequence[str], found: ExportLayout) -> bool:
-    """Whether a line only says the units of the columns."""
-    return found.temperature < len(row) and unit_alone(row[found.temperature]) is not None
+def are_units(row: Sequence[str], layout: ExportLayout) -> bool:
+    """Whether a line only holds the units of the columns."""
+    return layout.temperature < len(row) and unit_alone(row[layout.temperature]) is not None
 
 
 def unit_alone(cell: str) -> TemperatureUnit | None:
-    """Read a cell that is nothing but a unit, perhaps in brackets."""
+    """Read a cell that holds only a unit, perhaps in brackets; None for anything else."""
     return parse_unit(cell.strip("()[]"))
 
 
 def shown(text: str) -> str:
-    """Print a cell, short."""
+    """Return a cell in quotes, shortened to 40 characters."""
     return repr(text if len(text) <= 40 else f"{text[:37]}...")

@@ -1,4 +1,4 @@
-"""Pure: times as loggers write them: ISO, day or month first, 12 hours, month names, epoch numbers; zones and clock changes."""
+"""Pure: times as loggers write them: ISO, day or month first, 12 hours, month names, and numbers since 1970."""
 
 import re
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ _EPOCH_NUMBER = re.compile(r"\d{10}(?:\.\d+)?|\d{13}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class WrittenTime:
-    """A time as it was written: its numbers, and its zone if it has one. `first` and `then` wait for a date order."""
+    """A time as it was written, and its zone if it has one. Without an `order`, `first` and `then` are day and month or month and day."""
 
     year: int
     first: int
@@ -42,7 +42,7 @@ class WrittenTime:
     order: DateOrder | None
 
     def settled(self, order: DateOrder) -> datetime | None:
-        """Return the local time, with its zone if it has one; None where there is no such date or hour."""
+        """Return the local time in a date order, with its zone if it has one; None if there is no such date or hour."""
         order = self.order or order
         month, day = (self.then, self.first) if order == "day first" else (self.first, self.then)
         hour, minute, second, microsecond = self.clock
@@ -53,7 +53,7 @@ class WrittenTime:
 
 
 def parse_time(text: str) -> WrittenTime | None:
-    """Read a time; None where it is none."""
+    """Read a time; None if the text is not one."""
     text = " ".join(text.replace("\u202f", " ").split())
     if _EPOCH_NUMBER.fullmatch(text):
         return _from_number(text)
@@ -64,7 +64,7 @@ def parse_time(text: str) -> WrittenTime | None:
 
 
 def find_date_order(times: Iterable[WrittenTime]) -> DateOrder | None:
-    """Find out what the first of two numbers is, from those that can be only one of the two; None where none can."""
+    """Find the date order from the dates that allow only one; None if no date decides it, or if they contradict each other."""
     day_first = month_first = False
     for time in times:
         if time.order is None:
@@ -98,7 +98,7 @@ def _from_match(found: dict[str, str | None]) -> WrittenTime | None:
     if found["zone"] and zone is None:
         return None
     if found.get("first"):
-        # With points between them the day comes first, wherever that is done.
+        # Dates with points between the numbers always have the day first.
         order: DateOrder | None = "day first" if found["sep"] == "." else None
         return WrittenTime(year, int(found["first"] or 0), int(found["then"] or 0), clock, zone, order)
     month = _month(found)

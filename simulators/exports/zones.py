@@ -1,4 +1,4 @@
-"""Pure: time zones."""
+"""Pure: time zones as loggers write them, and local times in a zone."""
 
 import re
 from dataclasses import dataclass
@@ -24,22 +24,23 @@ def parse_zone(text: str) -> tzinfo | None:
 
 @dataclass(frozen=True, slots=True)
 class PlacedTime:
-    """An instant in UTC, and whether the local time stands for two."""
+    """An instant in UTC, and whether its local time occurs twice."""
 
     at: datetime
     twice: bool
 
 
 def place_in_zone(local: datetime, zone: tzinfo | None, after: datetime | None) -> PlacedTime | None:
-    """Place a local time on the one time line; None where the clock was put forward over it.
+    """Return the instant of a local time; None if the clocks were put forward over it.
 
-    Of the two instants of a time that the clock was put back over, the first that is not before `after` is taken.
+    A local time that occurs twice, as clocks were put back, means the first of its two instants that is not before
+    `after`.
     """
     if local.tzinfo is not None:
         return PlacedTime(local.astimezone(UTC), twice=False)
     first, second = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     if first == second:
         return PlacedTime(first, twice=False)
-    if first > second:  # as Python answers for an hour that was left out
+    if first > second:  # Python answers so for an hour that the clocks skipped
         return None
     return PlacedTime(second if after is not None and first < after <= second else first, twice=True)

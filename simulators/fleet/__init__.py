@@ -1,1 +1,1 @@
-"""A fleet of simulated loggers: who they are, and how they reach the service."""
+"""A fleet of simulated loggers: which journeys they make, and how their readings reach the service."""

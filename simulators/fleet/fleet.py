@@ -1,4 +1,4 @@
-"""Pure: the fleet by seed: which shipment each logger is on, wave after wave, and what happens to it."""
+"""Pure: a fleet: the journeys of its loggers, which follow from the seed and the start."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,9 +20,10 @@ SWITCHED_OFF_AFTER_S = 30 * MINUTE_S
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fleet:
-    """So many loggers in a scenario; all that they do follows from the seed and the clock's start.
+    """A number of loggers in a scenario. Everything they do follows from the seed and the start of the clock.
 
-    `memory` is how many readings each logger's memory holds; None is what its model's does.
+    With `waves`, a logger makes one journey after another. `memory` is how many readings each logger keeps; None means
+    what its model keeps.
     """
 
     scenario: Scenario
@@ -35,11 +36,11 @@ class Fleet:
     memory: int | None = None
 
     def begins_ms(self, index: int) -> int:
-        """Return when a logger is first switched on, in epoch milliseconds, without making up its journey."""
+        """Return when a logger is first switched on, in epoch milliseconds, without drawing its journey."""
         return self.clock.wall_ms(self._first_on_s(index, self._random(index)))
 
     def journeys(self, index: int) -> Iterator[Journey]:
-        """Yield the journeys of one logger, one after the other: a single one, or with `waves` without end."""
+        """Yield the journeys of one logger in order: a single one, or with `waves` without end."""
         random = self._random(index)
         on_s = self._first_on_s(index, random)
         wave = 0
@@ -52,7 +53,7 @@ class Fleet:
             wave += 1
 
     def journeys_from(self, index: int, now_ms: int) -> Iterator[Journey]:
-        """Yield the journeys that a logger still knows of at `now_ms`: the last one that is over, and all later ones."""
+        """Yield the journeys that a logger still knows at `now_ms`: the last one that is over, and all later ones."""
         over: Journey | None = None
         for journey in self.journeys(index):
             if journey.off_ms <= now_ms:
@@ -72,10 +73,12 @@ class Fleet:
         return 0.0 if index < len(self.scenario.first) else random.uniform(0, 20 * MINUTE_S)
 
     def device_id(self, index: int) -> str:
+        """Return the device id of a logger."""
         return f"SIM-{self.seed}-{index + 1:04}"
 
 
 def _journey(fleet: Fleet, index: int, wave: int, on_s: float) -> Journey:
+    """Draw a journey of a logger; `wave` counts its journeys from 0."""
     random = Random(f"{fleet.seed}/{index}/{wave}")  # noqa: S311 (repeatable, not secret)
     story = _story(fleet.scenario, index, wave, random)
     shippers = story.possible_shippers
@@ -96,7 +99,7 @@ def _journey(fleet: Fleet, index: int, wave: int, on_s: float) -> Journey:
         dewar_id=f"SIM-{fleet.seed}-{shipper.code}-{index + 1:04}",
         story=story.name,
         shipper=shipper,
-        particular=draw_unit(shipper, story.charge, story.leak or (1.0, 1.0), random),
+        unit=draw_unit(shipper, story.charge, story.leak or (1.0, 1.0), random),
         logger_model=random.choice(shipper.loggers),
         planned=planned,
         legs=legs,
@@ -107,13 +110,14 @@ def _journey(fleet: Fleet, index: int, wave: int, on_s: float) -> Journey:
         off_s=off_s,
         events=draw_events(happenings, legs, random),
         faults=tuple(draw_faults(happenings, legs, off_s, random)),
-        sky=draw_weather(start.hour + start.minute / 60, random),
+        weather=draw_weather(start.hour + start.minute / 60, random),
         noise_key=random.getrandbits(64),
         memory=fleet.memory,
     )
 
 
 def _story(scenario: Scenario, index: int, wave: int, random: Random) -> Story:
+    """Draw the story of a journey; the first journeys of the first loggers are fixed by the scenario."""
     if wave == 0 and index < len(scenario.first):
         return scenario.first[index]
     weights, stories = zip(*scenario.mix, strict=True)

@@ -1,92 +1,32 @@
-"""Pure: one logger over all its journeys: what it would send at a given time, and what an answer changes."""
+"""Pure: one logger over all its journeys: what it sends at a given time, and what an acknowledgement changes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-import numpy as np
-
-from simulators.arrays import Bools
+from simulators.fleet.boots import BATCH_SIZES, BootReadings, ReadingsMessage
 from simulators.fleet.fleet import Fleet
-from simulators.journeys.journey import BootSection, Journey, put_away
+from simulators.journeys.journey import Journey, pack_away
 from simulators.journeys.kept import kept_mask
-from simulators.journeys.payloads import payload
 from simulators.journeys.ticks import taken_ms, ticks_taken_by
 from simulators.loggers.buffer import Buffer
 from simulators.wire.ack import Ack
-from simulators.wire.ranges import SeqRange, seqs, size
-
-# Loggers differ in how much they send at once after a silence.
-BATCHES = (100, 200, 500, 1000)
-
-
-@dataclass(frozen=True, slots=True)
-class ReadingsMessage:
-    """Readings of one journey and boot that go into one message; the ranges are sequence numbers."""
-
-    journey: Journey
-    section: BootSection
-    ranges: list[SeqRange]
-
-    @property
-    def readings(self) -> int:
-        return size(self.ranges)
-
-    def payload(self) -> bytes:
-        return payload(self.journey, [self.section.first + seq for seq in seqs(self.ranges)])
-
-
-@dataclass(slots=True)
-class _BootOnJourney:
-    """A boot on a journey, how many of its readings have been taken, and those of them that are not confirmed.
-
-    `had` says of each tick of the journey whether there is such a reading at all; None is all.
-    """
-
-    journey: Journey
-    section: BootSection
-    buffer: Buffer
-    had: Bools | None
-    taken: int = 0
-
-    @property
-    def overwritten(self) -> list[SeqRange]:
-        first = self.section.first
-        return [(first + begins, first + ends) for begins, ends in self.buffer.overwritten]
-
-    @property
-    def over(self) -> bool:
-        return self.taken == self.section.end - self.section.first
-
-    def take(self, ticks: int) -> int:
-        """Take in that so many ticks of the journey have passed, and return how many new readings there are."""
-        taken = min(max(ticks, self.section.first), self.section.end) - self.section.first
-        if taken <= self.taken:
-            return 0
-        first, last = self.taken, taken - 1
-        self.taken = taken
-        if self.had is None:
-            self.buffer.fill(taken)
-            return last - first + 1
-        there = np.flatnonzero(self.had[self.section.first + first : self.section.first + taken]) + first
-        self.buffer.fill(taken, [(int(seq), int(seq)) for seq in there])
-        return len(there)
+from simulators.wire.ranges import SeqRange
 
 
 class Logger:
-    """A logger, whose memory at its start holds the journey under way and the one before.
+    """One logger. When it starts, its memory holds the journey under way and the one before.
 
-    Times are epoch milliseconds of the wall, given by the caller; no reading is taken after `until_ms`. The memory holds
-    as many readings as the fleet or the model says, whether confirmed or not; then the oldest are overwritten.
+    Times are epoch milliseconds, given by the caller. No reading is taken after `until_ms`. When the memory is full, the
+    oldest readings are overwritten, whether they are confirmed or not.
     """
 
     __slots__ = (
         "_ack_timeout_s",
         "_batch",
+        "_boots",
         "_coming",
-        "_gone",
+        "_lost_earlier",
         "_next",
         "_sampled_ms",
-        "_trips",
         "_until_ms",
         "device_id",
         "online",
@@ -107,69 +47,71 @@ class Logger:
         self.online = False
         self.taken = 0
         self.overwritten = 0
-        self._batch = BATCHES[index % len(BATCHES)]
+        self._batch = BATCH_SIZES[index % len(BATCH_SIZES)]
         self._ack_timeout_s = ack_timeout_s
         self._until_ms = until_ms
         self._sampled_ms = 0
-        self._trips: list[_BootOnJourney] = []
-        self._gone: dict[str, list[SeqRange]] = {}
+        self._boots: list[BootReadings] = []
+        self._lost_earlier: dict[str, list[SeqRange]] = {}
         self._coming: Iterator[Journey] = fleet.journeys_from(index, now_ms)
         self._next = next(self._coming, None)
 
     @property
     def coming(self) -> Journey | None:
-        """Return the next journey whose logger has not been switched on yet."""
+        """Return the next journey, for which the logger has not been switched on yet."""
         return self._next
 
     @property
     def lost(self) -> dict[str, list[SeqRange]]:
-        """Return the ticks of what was overwritten and never confirmed, by shipment."""
-        lost = {shipment_id: list(ticks) for shipment_id, ticks in self._gone.items()}
-        for trip in self._trips:
-            if trip.buffer.overwritten:
-                lost.setdefault(trip.journey.shipment_id, []).extend(trip.overwritten)
+        """Return the ticks that were overwritten and never confirmed, by shipment."""
+        lost = {shipment_id: list(ticks) for shipment_id, ticks in self._lost_earlier.items()}
+        for boot in self._boots:
+            if boot.buffer.overwritten:
+                lost.setdefault(boot.journey.shipment_id, []).extend(boot.overwritten)
         return lost
 
     @property
     def unconfirmed(self) -> int:
-        return sum(trip.buffer.unconfirmed for trip in self._trips)
+        """Return how many readings are not confirmed."""
+        return sum(boot.buffer.unconfirmed for boot in self._boots)
 
     @property
     def finished(self) -> bool:
-        """Whether no reading is to be taken any more, and every one is confirmed."""
+        """Whether no more readings will be taken, and all are confirmed."""
         stopped = self._until_ms is not None and self._sampled_ms >= self._until_ms
-        over = self._next is None and all(trip.over for trip in self._trips)
+        over = self._next is None and all(boot.over for boot in self._boots)
         return (stopped or over) and not self.unconfirmed
 
     def take(self, now_ms: int) -> list[ReadingsMessage]:
-        """Take the readings due by now, see whether there is a connection, and return what is to be sent."""
+        """Take the readings due by now, check the connection, and return the messages to send."""
         self._sample(now_ms if self._until_ms is None else min(now_ms, self._until_ms))
         was_online, self.online = self.online, self._reachable(now_ms)
         if not self.online:
             return []
         if not was_online:
-            for trip in self._trips:
-                trip.buffer.recall()
+            for boot in self._boots:
+                boot.buffer.recall()
         return [
-            ReadingsMessage(t.journey, t.section, ranges)
-            for t in self._trips
-            for ranges in t.buffer.take(now_ms / 1000)
+            ReadingsMessage(b.journey, b.section, ranges)
+            for b in self._boots
+            for ranges in b.buffer.take(now_ms / 1000)
         ]
 
     def confirm(self, ack: Ack, now_ms: int) -> int:
-        """Forget what the service has, and return how many readings that were."""
-        trips = [trip for trip in self._trips if trip.section.boot == ack.boot]
-        return sum(trip.buffer.confirm(ack, now_ms / 1000) for trip in trips)
+        """Forget what the service has stored, and return how many readings that were."""
+        boots = [boot for boot in self._boots if boot.section.boot == ack.boot]
+        return sum(boot.buffer.confirm(ack, now_ms / 1000) for boot in boots)
 
     def due_ms(self, now_ms: int) -> int | None:
-        """Return when there is something to do after now, if nothing is heard before; None for nothing."""
+        """Return when there is next something to do, unless an acknowledgement comes first; None for never."""
         times = [self._next.on_ms] if self._next is not None else []
-        for trip in self._trips:
-            if not trip.over:
+        for boot in self._boots:
+            if not boot.over:
                 times.append(
-                    trip.journey.speaks_ms(now_ms) or taken_ms(trip.journey, trip.section.first + trip.taken)
+                    boot.journey.silent_until_ms(now_ms)
+                    or taken_ms(boot.journey, boot.section.first + boot.taken)
                 )
-            overdue_s = trip.buffer.due_s()
+            overdue_s = boot.buffer.due_s()
             if self.online and overdue_s is not None:
                 times.append(int(overdue_s * 1000) + 1)
         if self._until_ms is not None:
@@ -180,36 +122,34 @@ class Logger:
         self._sampled_ms = now_ms
         while self._next is not None and self._next.on_ms <= now_ms:
             there = kept_mask(self._next)
-            put_away(self._next)
+            pack_away(self._next)
             for section in self._next.sections:
                 buffer = Buffer(batch=self._batch, timeout_s=self._ack_timeout_s)
-                self._trips.append(
-                    _BootOnJourney(self._next, section, buffer, None if there.all() else there)
-                )
+                self._boots.append(BootReadings(self._next, section, buffer, None if there.all() else there))
             self._next = next(self._coming, None)
-        newest = self._trips[-1].journey if self._trips else None
-        for trip in self._trips:
-            self.taken += trip.take(ticks_taken_by(trip.journey, now_ms))
+        newest = self._boots[-1].journey if self._boots else None
+        for boot in self._boots:
+            self.taken += boot.take(ticks_taken_by(boot.journey, now_ms))
         self._overwrite()
-        # An earlier journey is forgotten once all of it is confirmed; the newest says where the logger is.
-        for trip in self._trips:
-            if not trip.buffer.unconfirmed and trip.journey is not newest and trip.buffer.overwritten:
-                self._gone.setdefault(trip.journey.shipment_id, []).extend(trip.overwritten)
-        self._trips = [trip for trip in self._trips if trip.buffer.unconfirmed or trip.journey is newest]
+        # An earlier journey is forgotten once all of it is confirmed. The newest stays: it says where the logger is.
+        for boot in self._boots:
+            if not boot.buffer.unconfirmed and boot.journey is not newest and boot.buffer.overwritten:
+                self._lost_earlier.setdefault(boot.journey.shipment_id, []).extend(boot.overwritten)
+        self._boots = [boot for boot in self._boots if boot.buffer.unconfirmed or boot.journey is newest]
 
     def _overwrite(self) -> None:
-        """Let the newest readings take the room of the oldest."""
-        room = self._trips[-1].journey.capacity if self._trips else 0
-        for trip in reversed(self._trips):
-            if trip.taken > room:
-                self.overwritten += trip.buffer.overwrite(trip.taken - room)
-            room = max(0, room - trip.taken)
+        """Overwrite the oldest readings where the newest need the room."""
+        room = self._boots[-1].journey.capacity if self._boots else 0
+        for boot in reversed(self._boots):
+            if boot.taken > room:
+                self.overwritten += boot.buffer.overwrite(boot.taken - room)
+            room = max(0, room - boot.taken)
 
     def _reachable(self, now_ms: int) -> bool:
-        if not self._trips:
+        if not self._boots:
             return False
-        journey = self._trips[-1].journey
+        journey = self._boots[-1].journey
         if now_ms >= journey.off_ms or (self._until_ms is not None and now_ms > self._until_ms):
-            # Somebody holds it in their hands and reads it out.
+            # The journey is over: somebody reads the logger out.
             return self.unconfirmed > 0
-        return journey.speaks_ms(now_ms) is None
+        return journey.silent_until_ms(now_ms) is None

@@ -1,6 +1,6 @@
-"""Pure: simulated shipments without broker or service: what was registered, what arrived when, and the truth.
+"""Pure: simulated shipments without broker and service: what is registered, which readings arrive when, and the truth.
 
-For judging rules over thousands of shipments: see docs/simulator.md for an example.
+Rules can be judged with it over thousands of shipments; docs/simulator.md has an example.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ import numpy as np
 
 from simulators.arrays import Ints
 from simulators.fleet.fleet import Fleet
-from simulators.fleet.registration import device, dewar, shipment, sites
+from simulators.fleet.registration import device_body, dewar_body, plan_places, shipment_body
 from simulators.fleet.truth_file import truth_of_shipment
 from simulators.instants import milliseconds, moment
 from simulators.journeys.journey import TOGETHER, Journey, solve_together
@@ -26,16 +26,16 @@ from simulators.world.clock import JourneyClock
 from simulators.world.noise import uniform
 from simulators.world.places import Airport
 
-# A reading is with the service some seconds after it was taken, an upload some time after the silence has ended.
+# A reading arrives some seconds after it was taken, or some time after a silence has ended.
 LATENCY_MS, LATENCY_SPREAD_MS = 1500, 4000
-REUNITED_MS, BATCH, BATCH_MS = 20_000, 200, 2000
+RECONNECT_MS, BATCH_SIZE, BATCH_MS = 20_000, 200, 2000
 
 _LATENCY = 48
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """One simulated shipment. `received_ms` has when each row of `sent` arrived, in epoch milliseconds, ascending."""
+    """One simulated shipment. `received_ms` is when each row of `sent` arrives, in epoch milliseconds, ascending."""
 
     journey: Journey
     device: dict[str, Any]
@@ -47,13 +47,13 @@ class Case:
     received_ms: Ints
 
     def uploads(self) -> Iterator[tuple[datetime, list[dict[str, Any]]]]:
-        """Yield the readings as they are sent, in the order of their arrival: those of one message together."""
+        """Yield the readings in the order of arrival, those of one message together."""
         rows = zip(self.received_ms.tolist(), self.sent.readings(), strict=True)
         for received_ms, some in groupby(rows, key=lambda row: row[0]):
             yield moment(received_ms), [reading for _, reading in some]
 
     def truth(self) -> dict[str, Any]:
-        """Return what `--truth` writes of the shipment, as of its end."""
+        """Return what `--truth` writes about the shipment, as of its end."""
         return truth_of_shipment(self.journey, self.journey.off_ms)
 
 
@@ -67,7 +67,7 @@ def cases(
     interval_s: float = 600.0,
     organization: str = "simulated",
 ) -> Iterator[Case]:
-    """Yield so many shipments of a scenario, in real time from `start` on, with a reading each `interval_s` seconds."""
+    """Yield `count` shipments of a scenario, in real time from `start`, with one reading each `interval_s` seconds."""
     fleet = Fleet(
         scenario=scenario,
         size=count,
@@ -91,10 +91,10 @@ def _case(fleet: Fleet, journey: Journey, organization: str) -> Case:
     order = np.argsort(received_ms, kind="stable")
     return Case(
         journey=journey,
-        device=device(fleet, journey.index),
-        dewar=dewar(journey),
-        shipment=shipment(journey, organization),
-        sites=sites(journey),
+        device=device_body(fleet, journey.index),
+        dewar=dewar_body(journey),
+        shipment=shipment_body(journey, organization),
+        sites=plan_places(journey),
         outcome=outcome_of(journey),
         sent=observe_journey(journey, ticks[order]),
         received_ms=received_ms[order],
@@ -102,13 +102,13 @@ def _case(fleet: Fleet, journey: Journey, organization: str) -> Case:
 
 
 def arrivals(journey: Journey, ticks: Ints) -> Ints:
-    """Return when each reading arrives: at once, or in messages of up to 200 once a silence is over."""
+    """Return when each reading arrives: at once, or in messages of up to 200 readings after a silence."""
     clock = journey.clock
     taken_ms = clock.walls_ms(journey.instrument.at_s(ticks))
     spread_ms = (LATENCY_SPREAD_MS * uniform(journey.noise_key, ticks, _LATENCY)).astype(np.int64)
     received_ms = taken_ms + LATENCY_MS + spread_ms
-    for from_s, until_s in journey.quiet:
+    for from_s, until_s in journey.silences:
         from_ms, until_ms = clock.wall_ms(from_s), clock.wall_ms(min(until_s, journey.off_s))
         kept = np.flatnonzero((taken_ms >= from_ms) & (taken_ms < until_ms))
-        received_ms[kept] = until_ms + REUNITED_MS + BATCH_MS * (np.arange(len(kept)) // BATCH)
+        received_ms[kept] = until_ms + RECONNECT_MS + BATCH_MS * (np.arange(len(kept)) // BATCH_SIZE)
     return received_ms

@@ -1,6 +1,6 @@
-"""Registers the fleet's devices, dewars and shipments through the public HTTP API, and departs and delivers them.
+"""Registers the devices, dewars and shipments of a fleet through the public HTTP API, and departs and delivers them.
 
-What is there already is taken as it is, so that a simulation that is started again goes on with its shipments.
+What is registered already is left as it is, so a simulation that is started again goes on with its shipments.
 """
 
 import asyncio
@@ -12,24 +12,24 @@ import httpx
 import structlog
 
 from simulators.fleet.fleet import Fleet
-from simulators.fleet.registration import device
+from simulators.fleet.registration import device_body
 from simulators.fleet.registration_calls import RegistrationCall, registration_calls
 from simulators.wire.api_client import post_until_answered
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 8
-# Loggers whose calls are made up before some are made.
-DUE_AT_ONCE = 256
-FORBIDDEN = {401: "it does not know the key", 403: "that takes a key of role ops or admin"}
+CALLS_AT_ONCE = 8
+# For how many loggers calls are prepared before they are made.
+LOGGERS_AT_ONCE = 256
+REFUSALS = {401: "the key is unknown", 403: "this needs a key of role ops or admin"}
 
 
 class RegistrationRefusedError(Exception):
-    """The API does not let this key register anything; its text says so to a person."""
+    """The API does not let this key register anything; the text says so to a person."""
 
 
 class Registrar:
-    """Makes the calls of a fleet as they fall due; no shipment's call overtakes an earlier one of its logger."""
+    """Makes the calls of a fleet as they fall due. The calls of one logger are made in order."""
 
     def __init__(
         self, fleet: Fleet, api: httpx.AsyncClient, *, organization: str, drill: bool = False
@@ -40,27 +40,27 @@ class Registrar:
         self._api = api
         self._organization = organization
         self._drill = drill
-        self._free = asyncio.Semaphore(AT_ONCE)
+        self._free = asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def register_devices(self) -> None:
-        """Register all loggers, without which the service would refuse their readings."""
-        bodies = (device(self._fleet, index) for index in range(self._fleet.size))
+        """Register all loggers. Without that the service would refuse their readings."""
+        bodies = (device_body(self._fleet, index) for index in range(self._fleet.size))
 
         async def register_some() -> None:
             for body in bodies:
                 await self._call(RegistrationCall(0, "/v1/devices", body))
                 self.registered += 1
 
-        await asyncio.gather(*(register_some() for _ in range(AT_ONCE)))
+        await asyncio.gather(*(register_some() for _ in range(CALLS_AT_ONCE)))
 
     async def follow(self, from_ms: int, until_ms: int | None) -> None:
-        """Make the calls of each journey that a logger knows of at `from_ms`, each in its time, up to `until_ms`."""
+        """Make the calls for every journey that a logger knows at `from_ms`, each when it is due, up to `until_ms`."""
         fleet = self._fleet
         coming = [
             registration_calls(fleet, index, from_ms, self._organization, drill=self._drill)
             for index in range(fleet.size)
         ]
-        # The first step of each is made up when it is due: a large fleet begins at once.
+        # The first call of each logger is prepared only when it is due, so that a large fleet starts at once.
         queue: list[tuple[int, int, RegistrationCall | None]] = [
             (fleet.begins_ms(index), index, None) for index in range(fleet.size)
         ]
@@ -69,33 +69,33 @@ class Registrar:
             await asyncio.sleep(queue[0][0] / 1000 - time.time())
             by_ms = time.time() * 1000 if until_ms is None else min(time.time() * 1000, until_ms)
             due: dict[int, list[RegistrationCall]] = {}
-            while queue and queue[0][0] <= by_ms and len(due) < DUE_AT_ONCE:
-                _, index, step = heappop(queue)
-                if step is not None:
-                    due.setdefault(index, []).append(step)
+            while queue and queue[0][0] <= by_ms and len(due) < LOGGERS_AT_ONCE:
+                _, index, call = heappop(queue)
+                if call is not None:
+                    due.setdefault(index, []).append(call)
                 for later in islice(coming[index], 1):
                     heappush(queue, (later.due_ms, index, later))
-            await asyncio.gather(*(self._make(each) for each in due.values()))
+            await asyncio.gather(*(self._call_in_order(each) for each in due.values()))
 
-    async def _make(self, calls: list[RegistrationCall]) -> None:
-        for step in calls:
-            await self._call(step)
+    async def _call_in_order(self, calls: list[RegistrationCall]) -> None:
+        for call in calls:
+            await self._call(call)
 
-    async def _call(self, step: RegistrationCall) -> None:
-        answer = await post_until_answered(self._api, step.path, step.body, slots=self._free)
-        if answer.status_code in FORBIDDEN and step.path == "/v1/devices":
+    async def _call(self, call: RegistrationCall) -> None:
+        answer = await post_until_answered(self._api, call.path, call.body, slots=self._free)
+        if answer.status_code in REFUSALS and call.path == "/v1/devices":
             raise RegistrationRefusedError(
-                f"the API at {self._api.base_url} refuses to register loggers: {FORBIDDEN[answer.status_code]}"
+                f"the API at {self._api.base_url} refuses to register loggers: {REFUSALS[answer.status_code]}"
             )
-        if answer.status_code == httpx.codes.CONFLICT and not _occupied(step, answer):
-            log.debug("already_registered", path=step.path, answer=answer.text[:300])
+        if answer.status_code == httpx.codes.CONFLICT and not _is_occupied(call, answer):
+            log.debug("already_registered", path=call.path, answer=answer.text[:300])
         elif answer.is_error:
             self.refused += 1
             log.warning(
-                "registration_refused", path=step.path, status=answer.status_code, answer=answer.text[:300]
+                "registration_refused", path=call.path, status=answer.status_code, answer=answer.text[:300]
             )
 
 
-def _occupied(step: RegistrationCall, answer: httpx.Response) -> bool:
-    """Whether a shipment was not made because its logger is on another one, as of a simulation that was stopped."""
-    return step.path == "/v1/shipments" and "deliver or cancel it first" in answer.text
+def _is_occupied(call: RegistrationCall, answer: httpx.Response) -> bool:
+    """Whether a shipment was refused because its logger is on another one, for instance of a simulation that was stopped."""
+    return call.path == "/v1/shipments" and "deliver or cancel it first" in answer.text

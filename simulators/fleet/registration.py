@@ -1,4 +1,4 @@
-"""Pure: what is told to the service about a fleet: its loggers, its dewars, its shipments with plan and legs."""
+"""Pure: what the service is told about a fleet: request bodies for devices, dewars, shipments and sites."""
 
 from typing import Any
 
@@ -9,7 +9,8 @@ from simulators.world.legs import JourneyLeg
 from simulators.world.places import Waypoint
 
 
-def device(fleet: Fleet, index: int) -> dict[str, Any]:
+def device_body(fleet: Fleet, index: int) -> dict[str, Any]:
+    """Return the body that registers a logger."""
     return {
         "device_id": fleet.device_id(index),
         "model": "simulated logger",
@@ -17,8 +18,8 @@ def device(fleet: Fleet, index: int) -> dict[str, Any]:
     }
 
 
-def dewar(journey: Journey) -> dict[str, Any]:
-    """Return the shipper as its model promises it, taken for full; whether it is, only the truth knows."""
+def dewar_body(journey: Journey) -> dict[str, Any]:
+    """Return the body that registers a shipper, as its model promises it and as full. Only the truth knows whether it is."""
     shipper = journey.shipper
     promised = {"ln2_capacity_kg": shipper.capacity_kg} if shipper.coolant == "nitrogen" else {}
     return {
@@ -30,8 +31,8 @@ def dewar(journey: Journey) -> dict[str, Any]:
     }
 
 
-def shipment(journey: Journey, organization: str, *, drill: bool = False) -> dict[str, Any]:
-    """Return a shipment as it is registered: its band's limits but for the overrides, its plan's times in full."""
+def shipment_body(journey: Journey, organization: str, *, drill: bool = False) -> dict[str, Any]:
+    """Return the body that registers a shipment: its plan, with only those limits that differ from the band's."""
     plan, planned = journey.plan(), journey.planned
     return {
         "shipment_id": journey.shipment_id,
@@ -44,68 +45,63 @@ def shipment(journey: Journey, organization: str, *, drill: bool = False) -> dic
         "max_gap_s": plan.max_gap_s,
         "device_ids": [journey.device_id],
         "dewar_id": journey.dewar_id,
-        "origin": place(journey, planned[0].origin),
-        "destination": place(journey, planned[-1].destination),
-        "legs": [leg(journey, each) for each in planned if each.origin != each.destination],
-        "planned_departure": wall(journey, planned[0].begins_s),
-        "planned_arrival": wall(journey, planned[-1].ends_s),
-        "packed_out_at": wall(journey, journey.on_s),
+        "origin": place_name(journey, planned[0].origin),
+        "destination": place_name(journey, planned[-1].destination),
+        "legs": [_leg_body(journey, each) for each in planned if each.origin != each.destination],
+        "planned_departure": wall_time(journey, planned[0].begins_s),
+        "planned_arrival": wall_time(journey, planned[-1].ends_s),
+        "packed_out_at": wall_time(journey, journey.on_s),
         "time_lapse": journey.clock.speed,
         "drill": drill,
     }
 
 
-def leg(journey: Journey, planned: JourneyLeg) -> dict[str, Any]:
+def _leg_body(journey: Journey, planned: JourneyLeg) -> dict[str, Any]:
     return {
-        "from": place(journey, planned.origin),
-        "to": place(journey, planned.destination),
-        "planned_departure": wall(journey, planned.begins_s),
-        "planned_arrival": wall(journey, planned.ends_s),
+        "from": place_name(journey, planned.origin),
+        "to": place_name(journey, planned.destination),
+        "planned_departure": wall_time(journey, planned.begins_s),
+        "planned_arrival": wall_time(journey, planned.ends_s),
     }
 
 
-def sites(journey: Journey) -> list[dict[str, Any]]:
-    """Return the places that the plan touches, as fences can be drawn around them: name, position, time zone."""
-    ends = [journey.planned[0].origin, *(each.destination for each in journey.planned)]
-    return [
-        {
-            "name": place.name,
-            "lat": round(place.lat, 6),
-            "lon": round(place.lon, 6),
-            "timezone": place.timezone,
-        }
-        for place in dict.fromkeys(ends)
-    ]
+def plan_places(journey: Journey) -> list[dict[str, Any]]:
+    """Return the places of the plan, each once, with name, position and time zone."""
+    places = [journey.planned[0].origin, *(each.destination for each in journey.planned)]
+    return [_located(place) for place in dict.fromkeys(places)]
 
 
-def ends(journey: Journey, organization: str) -> list[dict[str, Any]]:
-    """Return the sites to register: where it comes from and goes to; airports are known by their codes."""
+def site_bodies(journey: Journey, organization: str) -> list[dict[str, Any]]:
+    """Return the sites to register: origin and destination. The service knows airports by their codes."""
     return [
-        {
-            "site_id": place(journey, end),
-            "organization": organization,
-            "name": end.name,
-            "lat": round(end.lat, 6),
-            "lon": round(end.lon, 6),
-            "timezone": end.timezone,
-        }
+        {"site_id": place_name(journey, end), "organization": organization, **_located(end)}
         for end in (journey.planned[0].origin, journey.planned[-1].destination)
         if end.airport is None
     ]
 
 
-def charges(journey: Journey) -> list[int]:
-    """Return when its dewar is charged, in epoch milliseconds: before it is packed, and once it is on its way."""
+def _located(place: Waypoint) -> dict[str, Any]:
+    return {
+        "name": place.name,
+        "lat": round(place.lat, 6),
+        "lon": round(place.lon, 6),
+        "timezone": place.timezone,
+    }
+
+
+def charged_at_ms(journey: Journey) -> list[int]:
+    """Return when the dewar is charged, in epoch milliseconds: before it is packed, and on the way."""
     on_the_way = [event.until_s for event in journey.events if event.what == "recharged"]
     return [journey.on_ms, *(journey.clock.wall_ms(at_s) for at_s in on_the_way)]
 
 
-def place(journey: Journey, named: Waypoint) -> str:
-    """Return what a shipment calls a place: an airport's code, or the id of a site of its own."""
-    if named.airport is not None:
-        return named.airport
-    return f"{journey.shipment_id}-{'FROM' if named == journey.planned[0].origin else 'TO'}"
+def place_name(journey: Journey, place: Waypoint) -> str:
+    """Return what a shipment calls a place: the code of an airport, or the id of a site."""
+    if place.airport is not None:
+        return place.airport
+    return f"{journey.shipment_id}-{'FROM' if place == journey.planned[0].origin else 'TO'}"
 
 
-def wall(journey: Journey, journey_s: float) -> str:
+def wall_time(journey: Journey, journey_s: float) -> str:
+    """Return a journey time as the text of the real instant."""
     return rfc3339(moment(journey.clock.wall_ms(journey_s)))

@@ -1,17 +1,17 @@
-"""Pure: the loggers of a fleet, each made shortly before it is switched on, so that a large fleet begins at once."""
+"""Pure: the loggers of a fleet, each made shortly before it is switched on, so that a large fleet starts at once."""
 
 from simulators.fleet.fleet import Fleet
 from simulators.fleet.logger import Logger
-from simulators.journeys.journey import put_away, solve_together
+from simulators.journeys.journey import pack_away, solve_together
 
-# So many are made in one go, which takes some 50 ms: messages go out in between.
-AT_ONCE = 256
-# A logger is made so long before it is switched on, for many to be solved together.
-BEFORE_MS = 5000
+# How many loggers are made at once. That takes about 50 ms; messages go out in between.
+MADE_AT_ONCE = 256
+# Loggers are made this long before they are switched on, so that many journeys are solved together.
+MADE_BEFORE_MS = 5000
 
 
 class Roster:
-    """The loggers of a fleet in the order in which they are first switched on. Times are epoch milliseconds."""
+    """The loggers of a fleet, in the order in which they are first switched on. Times are epoch milliseconds."""
 
     def __init__(
         self, fleet: Fleet, from_ms: int, until_ms: int | None = None, *, ack_timeout_s: float = 10.0
@@ -21,29 +21,30 @@ class Roster:
         self._until_ms = until_ms
         self._ack_timeout_s = ack_timeout_s
         begins = sorted((fleet.begins_ms(index), index) for index in range(fleet.size))
-        # Those that begin after the end are never switched on.
+        # Loggers that would begin after the end are never switched on.
         self._coming = [(at_ms, index) for at_ms, index in begins if until_ms is None or at_ms <= until_ms]
         self._made = 0
 
     @property
     def size(self) -> int:
+        """Return the size of the fleet."""
         return self._fleet.size
 
     @property
     def complete(self) -> bool:
-        """Whether every logger that is ever switched on has been made."""
+        """Whether every logger that will ever be switched on has been made."""
         return self._made == len(self._coming)
 
     @property
     def due_ms(self) -> int | None:
-        """Return when the next ones are to be made; None for never."""
-        return None if self.complete else self._coming[self._made][0] - BEFORE_MS
+        """Return when the next loggers are to be made; None for never."""
+        return None if self.complete else self._coming[self._made][0] - MADE_BEFORE_MS
 
     def make(self, now_ms: int) -> list[tuple[int, Logger]]:
-        """Make some of the loggers that are due, and return each with when it begins."""
+        """Make some of the loggers that are due, and return each with the time at which it is switched on."""
         some = []
-        for at_ms, index in self._coming[self._made : self._made + AT_ONCE]:
-            if at_ms - BEFORE_MS > now_ms:
+        for at_ms, index in self._coming[self._made : self._made + MADE_AT_ONCE]:
+            if at_ms - MADE_BEFORE_MS > now_ms:
                 break
             logger = Logger(
                 self._fleet, index, self._from_ms, self._until_ms, ack_timeout_s=self._ack_timeout_s
@@ -53,5 +54,5 @@ class Roster:
         journeys = [logger.coming for _, logger in some if logger.coming is not None]
         solve_together(journeys)
         for journey in journeys:
-            put_away(journey)
+            pack_away(journey)
         return some

@@ -1,4 +1,4 @@
-"""Runs a simulated fleet against a broker, and if asked registers it and writes down the truth."""
+"""Runs a simulated fleet against a broker; optionally registers it, records its messages, and writes the truth."""
 
 import asyncio
 import gc
@@ -24,17 +24,17 @@ from simulators.wire.publisher import MqttPublisher
 from simulators.wire.recording import Recorder
 
 PROGRESS_EVERY_S = 0.5
-SIGN_OFF_S = 2.0
-# What is frozen is never collected, should it be part of a cycle: loggers are part of none.
-SPARED_EACH = 5000
+ANNOUNCE_OFFLINE_S = 2.0
+# The garbage collector never frees frozen objects that form a cycle; loggers form none.
+FREEZE_EVERY = 5000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SimulationSummary:
-    """How far a simulation has come. Readings sent twice count twice in `readings_sent`, once everywhere else.
+    """How far a simulation has come. A reading that is sent twice counts twice in `readings_sent`, once everywhere else.
 
-    `switched_on` is how many of the loggers there have been so far; `registered` how many are known to the service, None
-    where nothing is registered.
+    `switched_on` is how many loggers there have been so far. `registered` is how many the service knows; None if nothing
+    is registered.
     """
 
     loggers: int
@@ -60,8 +60,8 @@ async def run(
 ) -> SimulationSummary:
     """Simulate until the end, or until `stop` is set, and return how far it came.
 
-    Raises ValueError for settings that make no sense, BrokerRefusedError and RegistrationRefusedError where an account
-    is refused. A broker or an API that is not there is waited for.
+    A broker or an API that is not there is waited for. Raises a ValueError for settings that make no sense, and
+    BrokerLoginRefusedError or RegistrationRefusedError for an account that is refused.
     """
     check_settings(settings)
     simulation = _Simulation(settings, on_progress)
@@ -75,6 +75,8 @@ async def run(
 
 
 class _Simulation:
+    """A simulation with its connections."""
+
     def __init__(
         self, settings: SimulationSettings, on_progress: Callable[[SimulationSummary], None] | None
     ) -> None:
@@ -85,14 +87,14 @@ class _Simulation:
         self._until_ms: int | None = None
         if settings.duration_s is not None:
             self._until_ms = milliseconds(settings.start) + int(settings.duration_s * 1000)
-        self._spared = 0
+        self._frozen = 0
         self._fleet = build_fleet(settings)
         roster = Roster(self._fleet, self._from_ms, self._until_ms, ack_timeout_s=settings.ack_timeout_s)
         self._uploads = Uploads(roster)
         self._publisher = MqttPublisher(
             settings.mqtt_url,
             limit=settings.messages_under_way,
-            on_ack=self._uploads.hear,
+            on_ack=self._uploads.receive_ack,
             on_change=self._uploads.wake,
             on_publish=self._record,
         )
@@ -106,6 +108,7 @@ class _Simulation:
             )
 
     async def work(self) -> None:
+        """Simulate until the end."""
         if self._registrar is not None:
             await self._showing(self._registrar.register_devices())
         await self._publisher.start()
@@ -114,7 +117,7 @@ class _Simulation:
             registering = tasks.create_task(self._register())
             while not self._is_over():
                 await asyncio.sleep(PROGRESS_EVERY_S)
-                self._spare_collections()
+                self._freeze_loggers()
                 if self._on_progress is not None:
                     self._on_progress(self.summary())
             uploads.cancel()
@@ -122,7 +125,7 @@ class _Simulation:
             registering.cancel()
 
     async def _showing(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something, and show how far it has come."""
+        """Do some work, and report progress meanwhile."""
         task = asyncio.create_task(work)
         try:
             while not (await asyncio.wait({task}, timeout=PROGRESS_EVERY_S))[0]:
@@ -132,14 +135,14 @@ class _Simulation:
         finally:
             task.cancel()
 
-    def _spare_collections(self) -> None:
-        """Have the garbage collector leave the loggers alone: to look at all of a large fleet takes it seconds."""
+    def _freeze_loggers(self) -> None:
+        """Exclude the loggers from garbage collection, which would take seconds to visit all of a large fleet."""
         made = len(self._uploads.loggers)
-        if made - self._spared >= SPARED_EACH:
-            self._spared = made
+        if made - self._frozen >= FREEZE_EVERY:
+            self._frozen = made
             gc.freeze()
 
-    def _record(self, topic: str, payload: bytes, retain: bool) -> None:  # noqa: FBT001 (as it is told)
+    def _record(self, topic: str, payload: bytes, retain: bool) -> None:  # noqa: FBT001 (the signature of on_publish)
         if self._recorder is not None:
             self._recorder.record(RecordedMessage(now_ms(), topic, payload, retain))
 
@@ -154,8 +157,9 @@ class _Simulation:
         return self._uploads.finished
 
     async def close(self) -> None:
+        """Announce the loggers as offline, and close connections and files."""
         if self._publisher.connected:
-            await self._uploads.sign_off(self._publisher, SIGN_OFF_S)
+            await self._uploads.announce_offline(self._publisher, ANNOUNCE_OFFLINE_S)
         await self._publisher.stop()
         if self._recorder is not None:
             self._recorder.close()
@@ -163,6 +167,7 @@ class _Simulation:
             await self._api.aclose()
 
     def write_truth(self) -> None:
+        """Write the truth file, if one was asked for."""
         if self._settings.truth is not None:
             evaluated_ms = now_ms() if self._until_ms is None else min(now_ms(), self._until_ms)
             lost = {shipment: ticks for one in self._uploads.loggers for shipment, ticks in one.lost.items()}
@@ -170,6 +175,7 @@ class _Simulation:
             self._settings.truth.write_bytes(orjson.dumps(truth, option=orjson.OPT_INDENT_2))
 
     def summary(self) -> SimulationSummary:
+        """Return how far the simulation has come."""
         uploads = self._uploads
         return SimulationSummary(
             loggers=self._settings.fleet,

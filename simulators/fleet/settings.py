@@ -1,4 +1,4 @@
-"""The settings of a simulation."""
+"""The settings of a simulation, and their checks."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,13 +14,13 @@ from simulators.world.clock import JourneyClock
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SimulationSettings:
-    """What to simulate, and where to.
+    """What to simulate, and where to send it.
 
-    `start` is when the journeys' clock stands at zero: with the same seed, speed and start a simulation goes on where
-    it was. `duration_s` is on the wall; None is until the last journey ends, or with `waves` without end. When it has
-    passed, all loggers are read out, for which they have `read_out_s`. Without `api_url` nothing is registered.
-    `memory` is how many readings a logger keeps, None what its model does. What is published is written to the file `record`. With a `lane`, airports by IATA code, all shipments take that
-    one; as `drill` they are registered as what they are: no statistics count them.
+    `start` is the real time at journey time zero; with the same seed, speed and start, a simulation continues where it
+    was. `duration_s` is in real time; None means until the last journey ends, or with `waves` without end. After that, the
+    loggers have `read_out_s` to be read out. `memory` is how many readings a logger keeps; None means what its model
+    keeps. Without `api_url` nothing is registered. `truth` and `record` are files to write. With a `lane`, as IATA codes,
+    all shipments take that one. Shipments of a `drill` are registered as such, and count in no statistics.
     """
 
     mqtt_url: str = field(repr=False)
@@ -46,12 +46,12 @@ class SimulationSettings:
 
 
 def check_settings(settings: SimulationSettings) -> None:
-    """Raise a ValueError (for a scenario: a ScenarioError) that tells a person what is wrong with the settings."""
+    """Raise a ValueError, or a ScenarioError for the scenario, that tells a person what is wrong with the settings."""
     load_scenario(settings.scenario)
     if settings.fleet < 1:
         raise ValueError("the fleet needs at least one logger")
     if settings.memory is not None and settings.memory < 1:
-        raise ValueError("a logger's memory holds one reading at least")
+        raise ValueError("a logger's memory holds at least one reading")
     if settings.seed < 0:
         raise ValueError("the seed must not be negative")
     if settings.speed <= 0 or settings.interval_s <= 0:
@@ -64,14 +64,15 @@ def check_settings(settings: SimulationSettings) -> None:
         raise ValueError("the start needs a time zone")
     if settings.lane is not None:
         if len(settings.lane) < 2:
-            raise ValueError("a lane needs two airports at least, such as ZRH-FRA-JFK")
+            raise ValueError("a lane needs at least two airports, such as ZRH-FRA-JFK")
         if unknown := [code for code in settings.lane if code not in load_airports()]:
             raise ValueError(
-                f"there is no airport {', '.join(unknown)}: a lane is of IATA codes, such as ZRH-FRA-JFK"
+                f"there is no airport {', '.join(unknown)}: a lane consists of IATA codes, such as ZRH-FRA-JFK"
             )
 
 
 def build_fleet(settings: SimulationSettings) -> Fleet:
+    """Return the fleet that the settings describe."""
     chosen = load_scenario(settings.scenario)
     return Fleet(
         scenario=chosen if settings.lane is None else on_lane(chosen, settings.lane),

@@ -1,4 +1,4 @@
-"""Pure: the truth of a fleet as a document: every shipment with what must be found in it, and what truly happened."""
+"""Pure: the truth file: for each shipment of a fleet, what must be found in its readings, and what really happened."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 from simulators.arrays import Bools
 from simulators.fleet.fleet import Fleet
-from simulators.fleet.registration import sites, wall
+from simulators.fleet.registration import plan_places, wall_time
 from simulators.instants import moment, rfc3339
 from simulators.journeys.journey import Journey
 from simulators.journeys.kept import kept_mask_by, true_readings
@@ -21,9 +21,9 @@ from simulators.wire.ranges import SeqRange
 def truth_of(
     fleet: Fleet, from_ms: int, evaluated_ms: int, overwritten: Mapping[str, Sequence[SeqRange]] | None = None
 ) -> dict[str, Any]:
-    """Return all departed shipments that loggers know of at `from_ms` or later, evaluated over the readings taken so far.
+    """Return the truth of all departed shipments that loggers know at `from_ms` or later, over the readings taken so far.
 
-    `overwritten` has the ticks, by shipment, that were lost because nobody answered for too long in this run.
+    `overwritten` holds, by shipment, the ticks that this run lost because nobody answered for too long.
     """
     lost = overwritten or {}
     shipments = []
@@ -45,7 +45,7 @@ def truth_of(
 def truth_of_shipment(
     journey: Journey, evaluated_ms: int, overwritten: Sequence[SeqRange] = ()
 ) -> dict[str, Any]:
-    """Return one shipment: the excursions in its readings as of an instant, and all that becomes of it to the end."""
+    """Return the truth of one shipment: the excursions in its readings at an instant, and how its journey really ends."""
     plan, now = journey.plan(), moment(evaluated_ms)
     there = kept_mask_by(journey, evaluated_ms, overwritten)
     return {
@@ -74,12 +74,12 @@ def truth_of_shipment(
             _excursion(e)
             for e in true_excursions(plan, true_readings(journey, evaluated_ms, overwritten), now)
         ],
-        "planned_arrival": wall(journey, journey.planned[-1].ends_s),
-        "arrival": wall(journey, journey.delivered_s),
+        "planned_arrival": wall_time(journey, journey.planned[-1].ends_s),
+        "arrival": wall_time(journey, journey.delivered_s),
         **_fate(journey),
         "happenings": _happenings(journey),
         "faults": _faults(journey),
-        "sites": sites(journey),
+        "sites": plan_places(journey),
     }
 
 
@@ -89,14 +89,15 @@ def _gaps(journey: Journey, there: Bools) -> list[dict[str, Any]]:
     for section in journey.sections:
         numbers = there[section.first : section.end]
         edges = np.flatnonzero(np.diff(numbers, prepend=True)).tolist()
-        # One without an end is no gap: after it the logger did not run any more.
+        # A stretch without an end is not a gap: the logger did not run after it.
         for first, end in zip(edges[::2], edges[1::2], strict=False):
             gaps.append({"boot": section.boot, "first": first, "last": end - 1})
     return gaps
 
 
 def _fate(journey: Journey) -> dict[str, Any]:
-    true, particular, shipper = outcome_of(journey), journey.particular, journey.shipper
+    """Return what becomes of payload and coolant."""
+    true, unit, shipper = outcome_of(journey), journey.unit, journey.shipper
     return {
         "payload_leaves_band_at": _wall(journey, true.leaves_band_s),
         "payload_critical_at": _wall(journey, true.critical_s),
@@ -105,19 +106,19 @@ def _fate(journey: Journey) -> dict[str, Any]:
         "coolant": {
             "kind": shipper.coolant,
             "capacity_kg": shipper.capacity_kg,
-            "charged_kg": round(shipper.capacity_kg * particular.charge, 4),
-            "heat_leak": round(particular.leak, 4),
+            "charged_kg": round(shipper.capacity_kg * unit.charge, 4),
+            "heat_leak": round(unit.leak, 4),
             "lasts_until": _wall(journey, true.coolant_until_s),
         },
     }
 
 
 def _happenings(journey: Journey) -> list[dict[str, Any]]:
-    """Return the troubles and detours of the way; being handled, and unpacked after delivery, is neither."""
+    """Return the troubles and detours of the journey, without the usual handling and the unpacking after delivery."""
     troubles = [
         {
             "what": e.what,
-            "from": wall(journey, e.from_s),
+            "from": wall_time(journey, e.from_s),
             "until": _ends(journey, e.until_s),
             "amount": e.amount,
         }
@@ -136,7 +137,7 @@ def _faults(journey: Journey) -> list[dict[str, Any]]:
         {
             "kind": fault.kind,
             "probe": fault.probe,
-            "from": wall(journey, fault.from_s),
+            "from": wall_time(journey, fault.from_s),
             "until": _ends(journey, fault.until_s),
             "amount": fault.amount,
         }
@@ -161,9 +162,9 @@ def _time(instant: datetime | None) -> str | None:
 
 
 def _wall(journey: Journey, journey_s: float | None) -> str | None:
-    return None if journey_s is None else wall(journey, journey_s)
+    return None if journey_s is None else wall_time(journey, journey_s)
 
 
 def _ends(journey: Journey, until_s: float) -> str | None:
-    """Return when something ended; None where it lasted to the end of the journey."""
-    return wall(journey, until_s) if math.isfinite(until_s) and until_s < journey.off_s else None
+    """Return when something ended; None if it lasted to the end of the journey."""
+    return wall_time(journey, until_s) if math.isfinite(until_s) and until_s < journey.off_s else None

@@ -1,4 +1,4 @@
-"""Carries what the loggers have to say to the broker, and what the service answers back to them."""
+"""Passes what the loggers send to the broker, and the service's acknowledgements back to the loggers."""
 
 import asyncio
 import time
@@ -8,7 +8,8 @@ from heapq import heappop, heappush
 import orjson
 import structlog
 
-from simulators.fleet.logger import Logger, ReadingsMessage
+from simulators.fleet.boots import ReadingsMessage
+from simulators.fleet.logger import Logger
 from simulators.fleet.roster import Roster
 from simulators.instants import moment, rfc3339
 from simulators.wall_clock import now_ms
@@ -16,10 +17,11 @@ from simulators.wire.ack import parse_ack
 from simulators.wire.publisher import MqttPublisher
 from simulators.wire.topics import readings_topic, status_topic
 
-# Messages made up in advance; what is not made up yet costs nothing while the broker is slow.
-AHEAD = 100
-# What falls due within so short a time is done in one go.
-GATHERED_S = 0.005
+# How many messages are prepared in advance. While the broker is slow, no more are.
+PREPARED_MESSAGES = 100
+# What falls due within this time is done together.
+GATHER_S = 0.005
+# How long messages are sent before answers are read.
 SLICE_S = 0.05
 
 log = structlog.get_logger(__name__)
@@ -28,7 +30,7 @@ log = structlog.get_logger(__name__)
 class Uploads:
     """One schedule for all loggers: a heap of when each has next something to do.
 
-    `online` is how many loggers have a connection, `taken`, `confirmed` and `overwritten` how many readings there were.
+    `online` counts the loggers with a connection. `taken`, `confirmed` and `overwritten` count readings.
     """
 
     def __init__(self, roster: Roster) -> None:
@@ -57,13 +59,15 @@ class Uploads:
 
     @property
     def unconfirmed(self) -> int:
+        """Return how many readings are neither confirmed nor overwritten."""
         return self.taken - self.confirmed - self.overwritten
 
     def wake(self) -> None:
+        """Look again at what is to be done."""
         self._wake.set()
 
-    def hear(self, device_id: str, payload: bytes) -> None:
-        """Take in what the service acknowledges; another's logger and nonsense are passed over."""
+    def receive_ack(self, device_id: str, payload: bytes) -> None:
+        """Pass an acknowledgement to its logger; one for an unknown logger, or one that cannot be read, is ignored."""
         index, ack = self._index.get(device_id), parse_ack(payload)
         if index is None or ack is None:
             return
@@ -73,16 +77,16 @@ class Uploads:
             self._wake.set()
 
     async def run(self, publisher: MqttPublisher) -> None:
-        """Send what is due, without end; while the broker is away or slow nothing is even made up."""
+        """Send what is due, without end. While the broker is away or slow, no messages are prepared."""
         while True:
             self._wake.clear()
             if publisher.has_room():
                 self._collect(now_ms(), publisher.connections)
                 self._send(publisher)
-            await self._rest(publisher)
+            await self._wait(publisher)
 
-    async def sign_off(self, publisher: MqttPublisher, within_s: float) -> None:
-        """Say of every logger that is online that it no longer is, as far as there is time for it."""
+    async def announce_offline(self, publisher: MqttPublisher, within_s: float) -> None:
+        """Announce every logger that is online as offline, as far as that can be done within the time."""
         self._pending.clear()
         self._pending.extend((self.loggers[index], False) for index in sorted(self._announced))
         try:
@@ -91,14 +95,14 @@ class Uploads:
                     self._wake.clear()
                     self._send(publisher)
                     if self._pending:
-                        await self._rest(publisher)
+                        await self._wait(publisher)
                 await publisher.flushed()
         except TimeoutError:
             log.info("loggers_left_online", loggers=len(self._pending))
 
     def _collect(self, now_ms: int, connections: int) -> None:
         if connections != self._connections:
-            # A broker that comes back may have forgotten who is there.
+            # After a reconnect the broker may have forgotten who is online.
             self._connections = connections
             self._announced.clear()
         for begins_ms, logger in self._roster.make(now_ms):
@@ -106,10 +110,10 @@ class Uploads:
             self._due.append(None)
             self.loggers.append(logger)
             self._schedule(len(self.loggers) - 1, begins_ms)
-        while self._heap and self._heap[0][0] <= now_ms and len(self._pending) < AHEAD:
+        while self._heap and self._heap[0][0] <= now_ms and len(self._pending) < PREPARED_MESSAGES:
             due_ms, index = heappop(self._heap)
             if due_ms != self._due[index]:
-                continue  # it has been scheduled anew since
+                continue  # scheduled again since
             logger = self.loggers[index]
             before = logger.taken, logger.overwritten, logger.online
             batches = logger.take(now_ms)
@@ -123,15 +127,15 @@ class Uploads:
             self._schedule(index, logger.due_ms(now_ms))
 
     def _send(self, publisher: MqttPublisher) -> None:
-        """Publish what is pending, but for no longer than lets the answers be heard in between."""
+        """Publish pending messages, for no longer than SLICE_S, so that answers are read in between."""
         stop_at = time.monotonic() + SLICE_S
         while self._pending and publisher.has_room() and time.monotonic() < stop_at:
-            logger, said = self._pending.popleft()
-            if isinstance(said, ReadingsMessage):
-                self.readings_sent += said.readings
-                publisher.publish(readings_topic(logger.device_id), said.payload())
+            logger, message = self._pending.popleft()
+            if isinstance(message, ReadingsMessage):
+                self.readings_sent += message.readings
+                publisher.publish(readings_topic(logger.device_id), message.payload())
             else:
-                status = {"state": "online" if said else "offline", "at": rfc3339(moment(now_ms()))}
+                status = {"state": "online" if message else "offline", "at": rfc3339(moment(now_ms()))}
                 publisher.publish(status_topic(logger.device_id), orjson.dumps(status), retain=True)
 
     def _schedule(self, index: int, due_ms: int | None) -> None:
@@ -141,14 +145,14 @@ class Uploads:
 
     def _next_ms(self) -> int:
         times = [self._heap[0][0]] if self._heap else []
-        to_make_ms = self._roster.due_ms
-        return min(times if to_make_ms is None else [*times, to_make_ms])
+        make_ms = self._roster.due_ms
+        return min(times if make_ms is None else [*times, make_ms])
 
-    async def _rest(self, publisher: MqttPublisher) -> None:
-        """Wait for what is due next, or for being woken; without room only the publisher can wake."""
+    async def _wait(self, publisher: MqttPublisher) -> None:
+        """Wait for what is due next, or to be woken. Without room to send, only the publisher can wake it."""
         timer = None
         if publisher.has_room() and (self._pending or self._heap or not self._roster.complete):
-            wait_s = 0.0 if self._pending else max(GATHERED_S, self._next_ms() / 1000 - time.time())
+            wait_s = 0.0 if self._pending else max(GATHER_S, self._next_ms() / 1000 - time.time())
             timer = asyncio.get_running_loop().call_later(wait_s, self._wake.set)
         await self._wake.wait()
         if timer is not None:

@@ -1,1 +1,1 @@
-"""Pure: one shipment on its way with its one logger."""
+"""The journey of one shipment with its logger: what happens to it, and every reading that follows from that."""

@@ -1,4 +1,4 @@
-"""Pure: what a story's happenings come to on one journey."""
+"""Pure: what the happenings of a story come to on one journey: detours, events and faults, drawn at random."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -22,11 +22,12 @@ UNPACKED_AFTER_S = 15 * MINUTE_S
 
 
 def draw_detours(happenings: Sequence[StoryHappening], random: Random) -> Iterator[Detour]:
+    """Draw how long each detour of the story lasts."""
     for each in happenings:
         what = each.what
         if is_detour(what):
             lasts_min = random.uniform(*(each.lasts_min or LASTS_MIN[what]))
-            # What goes to the wrong hub is on the wrong flight.
+            # A shipment reaches the wrong hub on the wrong flight.
             stage = "flight" if what == "wrong_hub" else each.stage
             yield Detour(kind=what, stage=stage, which=each.which, lasts_s=lasts_min * MINUTE_S)
 
@@ -34,6 +35,7 @@ def draw_detours(happenings: Sequence[StoryHappening], random: Random) -> Iterat
 def draw_events(
     happenings: Sequence[StoryHappening], legs: tuple[JourneyLeg, ...], random: Random
 ) -> tuple[JourneyEvent, ...]:
+    """Draw the troubles of the story, and add the usual handling and the unpacking after delivery."""
     events = []
     for each in happenings:
         what = each.what
@@ -42,7 +44,7 @@ def draw_events(
             _, usual = TROUBLE_AMOUNTS.get(what, ("", (0.0, 0.0)))
             amount = random.uniform(*(each.amount or usual))
             events.append(JourneyEvent(what=what, from_s=when[0], until_s=when[1], amount=amount))
-    # What the receiver does after delivery is outside the window, and must not count.
+    # The receiver unpacks it after delivery, which is outside the window and must not count.
     unpacked_s = legs[-1].ends_s + UNPACKED_AFTER_S
     return (
         *events,
@@ -54,6 +56,7 @@ def draw_events(
 def draw_faults(
     happenings: Sequence[StoryHappening], legs: tuple[JourneyLeg, ...], off_s: float, random: Random
 ) -> Iterator[Fault]:
+    """Draw the faults of the logger; a fault that would begin after it is switched off is left out."""
     for each in happenings:
         when = _when(each, legs, random)
         what = each.what
@@ -71,7 +74,7 @@ def draw_faults(
 
 
 def _when(each: StoryHappening, legs: tuple[JourneyLeg, ...], random: Random) -> tuple[float, float] | None:
-    """Return from when to when, by the clock; None where the journey has no such stage."""
+    """Draw from when to when a happening lasts, in journey time; None if the journey has no such stage."""
     after_min = random.uniform(*each.after_min)
     lasts_min = each.lasts_min or LASTS_MIN.get(each.what)
     lasts_s = math.inf if lasts_min is None else random.uniform(*lasts_min) * MINUTE_S

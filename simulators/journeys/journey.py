@@ -1,4 +1,4 @@
-"""Pure: one shipment with its one logger, from switching on to switching off, and all that follows from that."""
+"""Pure: one journey: one shipment with one logger, from switching the logger on to switching it off."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -18,19 +18,18 @@ from simulators.truth.oracle import TruePlan
 from simulators.world.clock import JourneyClock
 from simulators.world.coolants import ShipperFigures
 from simulators.world.legs import JourneyLeg
-from simulators.world.places import Waypoint
 from simulators.world.shippers import Shipper, ShipperUnit
 from simulators.world.thermal_tracks import ThermalTrack, solve_tracks
 from simulators.world.travel import Detour
 
 BOOTS_SINCE_MS = 1_577_836_800_000  # 2020-01-01
-# Stepped together; more gain nothing and want more memory at once.
+# How many tracks are stepped together. More would be no faster, and need more memory at once.
 TOGETHER = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class BootSection:
-    """The readings from `first` to one before `end` that a logger counts from 0 on under one boot number."""
+    """The ticks from `first` up to, but not including, `end`, which a logger numbers from 0 under one boot number."""
 
     boot: int
     first: int
@@ -39,11 +38,13 @@ class BootSection:
 
 @dataclass(frozen=True, kw_only=True)
 class Journey:
-    """One shipment with its one logger, from switching it on before departure to switching it off after delivery.
+    """One shipment with one logger, from switching it on before departure to switching it off after delivery.
 
-    Times ending in `_s` are seconds of the journeys' clock since the start of the simulation. `planned` are the legs as
-    they were registered, `legs` as they go. Readings are counted by ticks, from 0 at switching on. `memory` is how many
-    of them the logger keeps at most; None is what its model does.
+    Fields that end in `_s` are seconds of journey time since the start of the simulation. `planned` holds the legs as they
+    were registered, `legs` as they really go. Readings are numbered by ticks, from 0 at switching on. `memory` is how many
+    readings the logger keeps; None means what its model keeps.
+
+    Whatever follows from these fields is computed when it is needed, and kept in the instance until `pack_away`.
     """
 
     index: int
@@ -52,7 +53,7 @@ class Journey:
     dewar_id: str
     story: str
     shipper: Shipper
-    particular: ShipperUnit
+    unit: ShipperUnit
     logger_model: str
     planned: tuple[JourneyLeg, ...]
     legs: tuple[JourneyLeg, ...]
@@ -63,7 +64,7 @@ class Journey:
     off_s: float
     events: tuple[JourneyEvent, ...]
     faults: tuple[Fault, ...]
-    sky: Weather
+    weather: Weather
     noise_key: int
     memory: int | None = None
 
@@ -72,46 +73,46 @@ class Journey:
 
     @property
     def departed_s(self) -> float:
+        """Return when the shipment departs."""
         return self.legs[0].begins_s
 
     @property
     def delivered_s(self) -> float:
+        """Return when the shipment is delivered."""
         return self.legs[-1].ends_s
 
     @property
     def boot(self) -> int:
-        """Return a number that grows with each switching on, also over runs of the simulator: milliseconds since 2020.
+        """Return the number of the logger's first boot: the milliseconds from 2020 to switching on.
 
-        A count from 0 would begin again with every run, and the service would take new readings for old.
+        It grows with every switching on, over several runs of the simulator too. If it were a count from 0, the service would
+        take the readings of a second run for those of the first.
         """
         return self.on_ms - BOOTS_SINCE_MS
 
     @property
-    def readings(self) -> int:
-        """How many ticks there are from first to last."""
+    def tick_count(self) -> int:
+        """Return how many ticks there are from switching on to switching off."""
         return math.ceil((self.off_s - self.on_s) / self.interval_s)
 
     @property
     def on_ms(self) -> int:
+        """Return when the logger is switched on, in epoch milliseconds."""
         return self.clock.wall_ms(self.on_s)
 
     @property
     def off_ms(self) -> int:
+        """Return when the logger is switched off, in epoch milliseconds."""
         return self.clock.wall_ms(self.off_s)
 
     @property
     def flights(self) -> tuple[JourneyLeg, ...]:
+        """Return the legs that are flights."""
         return tuple(leg for leg in self.legs if leg.stage == "flight")
 
-    @property
-    def places(self) -> tuple[Waypoint, ...]:
-        """Return where it stays: origin, hubs, destination, each once, in the order of the plan and then of the way."""
-        ends = [self.planned[0].origin, *(leg.destination for leg in self.planned + self.legs)]
-        return tuple(dict.fromkeys(ends))
-
     @cached_property
-    def quiet(self) -> tuple[tuple[float, float], ...]:
-        """Return the stretches in which nothing is sent: flights, and what makes a logger fall silent."""
+    def silences(self) -> tuple[tuple[float, float], ...]:
+        """Return the stretches in which nothing is sent: flights, and faults that silence the logger."""
         stretches = [(leg.begins_s, leg.ends_s) for leg in self.flights]
         stretches += [
             (f.from_s, f.until_s) for f in faults_of(self.faults, "silent", "memory_overflow", "reboot")
@@ -124,9 +125,9 @@ class Journey:
                 merged.append((from_s, until_s))
         return tuple(merged)
 
-    def speaks_ms(self, now_ms: int) -> int | None:
-        """Return when the silence under way ends, in epoch milliseconds; None while it can send."""
-        for from_s, until_s in self.quiet:
+    def silent_until_ms(self, now_ms: int) -> int | None:
+        """Return when the silence under way ends, in epoch milliseconds; None if the logger can send."""
+        for from_s, until_s in self.silences:
             if self.clock.wall_ms(from_s) <= now_ms:
                 ends_ms = self.clock.wall_ms(min(until_s, self.off_s))
                 if now_ms < ends_ms:
@@ -135,24 +136,25 @@ class Journey:
 
     @cached_property
     def track(self) -> ThermalTrack:
-        """Return how the shipper's coolant and payload go; `solve_together` is quicker for many."""
+        """Return the shipper's coolant and temperatures over the journey. For many journeys, call `solve_together` first."""
         packed: bytes | None = vars(self).get("_packed")
         if packed is None:
-            return _solved([self])[0]
-        return ThermalTrack.unpacked(self.shipper.coolant, self.particular.of(self.shipper), packed)
+            return _solve([self])[0]
+        return ThermalTrack.unpacked(self.shipper.coolant, self.unit.of(self.shipper), packed)
 
     @property
-    def put_away(self) -> bool:
-        """Whether it has been folded up by `put_away`."""
+    def packed_away(self) -> bool:
+        """Whether `pack_away` has been called."""
         return "_packed" in vars(self)
 
     @property
     def capacity(self) -> int:
-        """How many readings the logger's memory holds: then the oldest are overwritten."""
+        """Return how many readings the logger's memory holds before it overwrites the oldest."""
         return MODELS[self.logger_model].memory if self.memory is None else self.memory
 
     @cached_property
     def instrument(self) -> Instrument:
+        """Return the logger, drawn from the journey's key."""
         return draw_instrument(
             self.noise_key,
             MODELS[self.logger_model],
@@ -163,13 +165,13 @@ class Journey:
 
     @cached_property
     def sections(self) -> tuple[BootSection, ...]:
-        """Return the stretches between restarts; there is one where there is none."""
+        """Return the stretches between restarts; a single one if there is no restart."""
         restarts = set(restart_ticks(self.instrument))
-        edges = [0, *sorted(tick for tick in restarts if 0 < tick < self.readings), self.readings]
+        edges = [0, *sorted(tick for tick in restarts if 0 < tick < self.tick_count), self.tick_count]
         return tuple(BootSection(self.boot + n, *ends) for n, ends in enumerate(pairwise(edges)))
 
     def plan(self) -> TruePlan:
-        """Return the plan as it is registered: limits of the shipper's band, times as they pass on the wall."""
+        """Return the plan as it is registered: the limits of the shipper's band, and times in real time."""
         shipper, clock = self.shipper, self.clock
         return TruePlan(
             lower_c=shipper.lower_c,
@@ -186,7 +188,7 @@ class Journey:
 
 
 def solve_together(journeys: Iterable[Journey]) -> None:
-    """Find the tracks of many journeys in shared steps, so that `track` of each is there already."""
+    """Compute the tracks of many journeys in shared steps, so that `track` of each is there already."""
     kinds = sorted(
         (j for j in journeys if "track" not in vars(j)), key=lambda j: (j.shipper.coolant, j.off_s - j.on_s)
     )
@@ -194,22 +196,22 @@ def solve_together(journeys: Iterable[Journey]) -> None:
         alike = list(group)
         for first in range(0, len(alike), TOGETHER):
             some = alike[first : first + TOGETHER]
-            for journey, track in zip(some, _solved(some), strict=True):
+            for journey, track in zip(some, _solve(some), strict=True):
                 vars(journey)["track"] = track
 
 
-def put_away(journey: Journey) -> None:
-    """Fold up what follows from a journey, so that it takes little memory until it is asked for again."""
+def pack_away(journey: Journey) -> None:
+    """Pack what follows from a journey into little memory, until it is needed again."""
     known = vars(journey)
     known.setdefault("_packed", journey.track.packed())
-    for name in ("track", "instrument", "_settled"):
+    for name in ("track", "instrument", "_fixed_instrument"):
         known.pop(name, None)
 
 
-def _solved(journeys: Sequence[Journey]) -> list[ThermalTrack]:
+def _solve(journeys: Sequence[Journey]) -> list[ThermalTrack]:
     return solve_tracks(
         journeys[0].shipper.coolant,
-        ShipperFigures.joined([journey.particular.of(journey.shipper) for journey in journeys]),
-        [surroundings(j.legs, j.events, j.on_s, j.off_s, j.sky) for j in journeys],
+        ShipperFigures.joined([journey.unit.of(journey.shipper) for journey in journeys]),
+        [surroundings(j.legs, j.events, j.on_s, j.off_s, j.weather) for j in journeys],
         np.array([journey.shipper.starts_c for journey in journeys]),
     )

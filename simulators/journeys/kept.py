@@ -1,4 +1,4 @@
-"""Pure: which readings of a journey the logger kept."""
+"""Pure: which readings of a journey its logger kept, and the truth about them."""
 
 from collections.abc import Iterable, Iterator
 
@@ -15,8 +15,8 @@ from simulators.truth.oracle import TrueReading
 
 
 def kept_mask(journey: Journey) -> Bools:
-    """Return for every tick whether the logger has that reading to send: it was running, and has not overwritten it."""
-    ticks = np.arange(journey.readings)
+    """Whether the logger has each reading to send: it was running, and has not overwritten the reading."""
+    ticks = np.arange(journey.tick_count)
     kept = ~overwritten(ticks, _silences(journey), journey.capacity)
     if not any(faults_of(journey.faults, "reboot", "battery_weak", "memory_overflow")):
         return kept
@@ -25,9 +25,10 @@ def kept_mask(journey: Journey) -> Bools:
 
 
 def kept_mask_by(journey: Journey, until_ms: int, lost: Iterable[tuple[int, int]] = ()) -> Bools:
-    """Return the same of the ticks passed by then, less those `lost`: ranges of ticks, both ends included.
+    """Return `kept_mask` for the readings taken by `until_ms`, without those that are `lost`.
 
-    Those are of a run in which nobody answered for longer than the memory lasts, which no journey knows of beforehand.
+    `lost` holds inclusive ranges of ticks that a run overwrote because nobody answered for too long. They do not follow
+    from the journey.
     """
     there = kept_mask(journey)[: ticks_taken_by(journey, until_ms)]
     for first, last in lost:
@@ -38,7 +39,7 @@ def kept_mask_by(journey: Journey, until_ms: int, lost: Iterable[tuple[int, int]
 def true_readings(
     journey: Journey, until_ms: int, lost: Iterable[tuple[int, int]] = ()
 ) -> Iterator[TrueReading]:
-    """Yield all readings that have been taken by then and were kept, as the truth is evaluated over them."""
+    """Yield the readings that were taken by `until_ms` and kept; the truth is evaluated over these."""
     ticks = np.flatnonzero(kept_mask_by(journey, until_ms, lost))
     if not len(ticks):
         return
@@ -52,5 +53,6 @@ def _silences(journey: Journey) -> list[tuple[int, int]]:
     """Return the first and the last tick of each stretch in which nothing can be sent."""
     first_tick = journey.instrument.first_tick
     return [
-        (first_tick(from_s), first_tick(min(until_s, journey.off_s)) - 1) for from_s, until_s in journey.quiet
+        (first_tick(from_s), first_tick(min(until_s, journey.off_s)) - 1)
+        for from_s, until_s in journey.silences
     ]

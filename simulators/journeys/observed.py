@@ -1,4 +1,4 @@
-"""Pure: the readings of a journey's logger, any of them computed from nothing but the journey and its number."""
+"""Pure: the readings of a journey. Any reading can be computed from the journey and its number alone."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from simulators.world.noise import gauss, uniform
 from simulators.world.thermal_tracks import ShipperStates
 
 FLIGHT_MODE_ANNOUNCED_S = 600
-# A load cell under the absorbent: 10 g of noise, in steps of 10 g.
+# The load cell under the absorbent has 10 g of noise, and steps of 10 g.
 LOAD_CELL_KG = 0.01
 
 _TILT, _SHOCK, _LOAD = range(8, 11)
@@ -24,10 +24,10 @@ _TILT, _SHOCK, _LOAD = range(8, 11)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObservedReadings:
-    """Many readings as columns: what the instrument has, when and where it was, and what else is sent.
+    """Readings as columns: what the logger has of each, and the position, tilt and shock that are sent with it.
 
-    `measured_ms` is by the logger's clock, `taken_ms` when it truly was, both in epoch milliseconds of the wall.
-    `lands_ms` is -1 where no flight is announced. `states` is the truth.
+    `measured_ms` is by the logger's clock, `taken_ms` is the real time, both in epoch milliseconds. `lands_ms` is the
+    announced landing, or -1 if none is announced. `states` is the truth.
     """
 
     columns: LoggerColumns
@@ -47,11 +47,11 @@ class ObservedReadings:
 
 
 def observe_journey(journey: Journey, ticks: Sequence[int] | Ints) -> ObservedReadings:
-    """Return these readings, in any order; each is what it would be alone, to the last bit."""
+    """Return the readings with these numbers, in any order. Each is the same, to the last bit, as if computed alone."""
     number = np.asarray(ticks, np.int64)
     at_s = journey.instrument.at_s(number)
     states = journey.track.at(at_s - journey.on_s)
-    columns = observe(_settled(journey), number, _truth(journey, states, at_s))
+    columns = observe(_instrument(journey), number, _truth(journey, states, at_s))
     clock = journey.clock
     return ObservedReadings(
         columns=columns,
@@ -68,16 +68,16 @@ def observe_journey(journey: Journey, ticks: Sequence[int] | Ints) -> ObservedRe
 
 
 def readings(journey: Journey, ticks: Sequence[int] | Ints) -> list[dict[str, Any]]:
-    """Return readings as they are sent."""
+    """Return the readings with these numbers as they are sent."""
     return observe_journey(journey, ticks).readings()
 
 
-def _settled(journey: Journey) -> Instrument:
-    """Return the instrument with what a stuck probe is stuck at, worked out once for a journey."""
-    known: Instrument | None = vars(journey).get("_settled")
+def _instrument(journey: Journey) -> Instrument:
+    """Return the logger with the values of stuck probes, which are computed once for a journey."""
+    known: Instrument | None = vars(journey).get("_fixed_instrument")
     if known is None:
         known = with_stuck_values(journey.instrument, lambda ticks: _truth_at(journey, ticks))
-        vars(journey)["_settled"] = known
+        vars(journey)["_fixed_instrument"] = known
     return known
 
 
@@ -96,7 +96,7 @@ def _truth(journey: Journey, states: ShipperStates, at_s: Floats) -> TrueTempera
 
 
 def _chill_k2_s(journey: Journey, at_s: Floats) -> Floats:
-    """Integrate (T - 25 °C)² of the surroundings, which are constant in each segment, from switching on."""
+    """Integrate (T - 25 °C)² over time since switching on. The surroundings are constant in each segment."""
     forcing = journey.track.forcing
     begins_s = forcing.begins_s.astype(np.float64)
     squared = (forcing.ambient_c.astype(np.float64) - TURNOVER_C) ** 2
@@ -147,14 +147,12 @@ def _rfc3339(epoch_ms: Ints) -> list[str]:
 
 
 def _rows(sent: ObservedReadings) -> Iterator[dict[str, Any]]:
-    columns, where = sent.columns, sent.fixes
-    lids, pressures = (
-        sent.states.acts.lid_open.tolist(),
-        np.round(sent.states.acts.pressure_hpa.astype(float), 1).tolist(),
-    )
+    columns, position = sent.columns, sent.fixes
+    acts = sent.states.acts
+    lids, pressures = acts.lid_open.tolist(), np.round(acts.pressure_hpa.astype(float), 1).tolist()
     times, landings = _rfc3339(sent.measured_ms), _rfc3339(np.maximum(sent.lands_ms, 0))
     boots, tilts, shocks = sent.boot.tolist(), sent.tilt_deg.tolist(), sent.shock_g.tolist()
-    lats, lons, accuracies = where.lat.tolist(), where.lon.tolist(), where.accuracy_m.tolist()
+    lats, lons, accuracies = position.lat.tolist(), position.lon.tolist(), position.accuracy_m.tolist()
     weights = None if sent.ln2_kg is None else sent.ln2_kg.tolist()
     for row in range(len(times)):
         said = {
@@ -168,7 +166,7 @@ def _rows(sent: ObservedReadings) -> Iterator[dict[str, Any]]:
         }
         if weights is not None:
             said["ln2_kg"] = weights[row]
-        if where.known[row]:
+        if position.known[row]:
             said |= {"lat": lats[row], "lon": lons[row], "accuracy_m": accuracies[row]}
         if sent.lands_ms[row] >= 0:
             said["flight_mode_until"] = landings[row]

@@ -1,4 +1,4 @@
-"""Pure: where a shipper is at many instants, and what a receiver for satellites makes of that."""
+"""Pure: where a shipper is, and what a satellite receiver makes of that."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulators.arrays import Bools, Floats, Ints
-from simulators.world.legs import JourneyLeg, Stage
+from simulators.world.legs import JourneyLeg, Stage, leg_indices
 from simulators.world.noise import gauss, uniform
 from simulators.world.places import unit_vector
 
 DEGREE_M = 111_195.0
 NORTH, EAST, ACCURACY, FIX = range(4)
 
-# How often there is a position at all: seldom under a roof, never in an aircraft, where the receiver is off.
+# How often there is a fix: rarely under a roof, never in an aircraft, where the receiver is off.
 FIXES: dict[Stage, float] = {"pick-up": 0.97, "hub": 0.35, "flight": 0.0, "customs": 0.35, "delivery": 0.97}
 OPEN_SKY_M, UNDER_A_ROOF_M = 8.0, 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fixes:
-    """Latitude and longitude in degrees, accuracy in metres, and whether there is a position."""
+    """Latitude and longitude in degrees, accuracy in metres, and whether there is a fix at all."""
 
     lat: Floats
     lon: Floats
@@ -29,8 +29,8 @@ class Fixes:
 
 
 def true_positions(legs: Sequence[JourneyLeg], at_s: Floats) -> tuple[Floats, Floats]:
-    """Return latitude and longitude on the great circles of the legs (spherical linear interpolation)."""
-    at = _legs_at(legs, at_s)
+    """Return latitude and longitude at instants, by spherical linear interpolation along the great circle of each leg."""
+    at = leg_indices(legs, at_s)
     begins_s, ends_s = (np.array([getattr(leg, name) for leg in legs])[at] for name in ("begins_s", "ends_s"))
     share = np.clip((at_s - begins_s) / (ends_s - begins_s), 0.0, 1.0)
     origin = np.array([unit_vector(leg.origin) for leg in legs])[at]
@@ -45,8 +45,8 @@ def true_positions(legs: Sequence[JourneyLeg], at_s: Floats) -> tuple[Floats, Fl
 
 
 def fixes(legs: Sequence[JourneyLeg], at_s: Floats, ticks: Ints, key: int) -> Fixes:
-    """Return what the receiver says at these ticks, each of which is at one of the instants."""
-    at = _legs_at(legs, at_s)
+    """Return what the receiver reports at these ticks, one for each instant."""
+    at = leg_indices(legs, at_s)
     chance = np.array([FIXES[leg.stage] for leg in legs])[at]
     lat, lon = true_positions(legs, at_s)
     spread_m = np.where(chance > 0.5, OPEN_SKY_M, UNDER_A_ROOF_M)
@@ -60,8 +60,3 @@ def fixes(legs: Sequence[JourneyLeg], at_s: Floats, ticks: Ints, key: int) -> Fi
         accuracy_m=np.round(accuracy_m, 1),
         known=uniform(key, ticks, FIX) < chance,
     )
-
-
-def _legs_at(legs: Sequence[JourneyLeg], at_s: Floats) -> Ints:
-    ends_s = np.array([leg.ends_s for leg in legs])
-    return np.minimum(np.searchsorted(ends_s, at_s, side="right"), len(legs) - 1)

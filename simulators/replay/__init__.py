@@ -1,1 +1,1 @@
-"""Recorded traffic and exported files, sent to a service again."""
+"""Replay: readings that already exist, from a recording or a logger's CSV, sent over MQTT or posted to the API."""

@@ -1,4 +1,4 @@
-"""Pure: what recorded messages carry."""
+"""Pure: the readings, instants and numbers in a message."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -12,7 +12,7 @@ from simulators.wire.topics import carries_readings
 
 
 def readings_in(message: RecordedMessage) -> list[dict[str, Any]]:
-    """Return the readings that a message carries; none where it is of another kind, or illegible."""
+    """Return the readings that a message carries; none if it carries something else, or cannot be read."""
     if not carries_readings(message.topic):
         return []
     try:
@@ -24,7 +24,7 @@ def readings_in(message: RecordedMessage) -> list[dict[str, Any]]:
 
 
 def instant_ms(value: Any) -> int | None:
-    """Return the epoch milliseconds of an instant as a message says it, as text or number; None where it is none."""
+    """Return the epoch milliseconds of an instant in a message, which is text or a number; None if it is neither."""
     if type(value) is int:
         return value
     if not isinstance(value, str):
@@ -37,7 +37,7 @@ def instant_ms(value: Any) -> int | None:
 
 
 def numbers_in(readings: list[dict[str, Any]]) -> Iterator[tuple[int, int]]:
-    """Yield boot and seq of those that have them."""
+    """Yield boot and seq of every reading that has them."""
     for reading in readings:
         boot, seq = reading.get("boot", 0), reading.get("seq")
         if type(seq) is int and type(boot) is int:

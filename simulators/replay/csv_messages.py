@@ -1,4 +1,4 @@
-"""Pure: readings of a trace as the messages that a logger would have sent."""
+"""Pure: the readings of a logger's CSV as the messages that the logger would have sent."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from itertools import groupby
 
 import orjson
 
-from simulators.exports.trace import ExportedReading
+from simulators.exports.reading import ExportedReading
 from simulators.instants import milliseconds
 from simulators.wire.message import RecordedMessage
 from simulators.wire.topics import readings_topic
@@ -16,11 +16,11 @@ from simulators.wire.topics import readings_topic
 def numbered(
     readings: Sequence[ExportedReading], garbled: Iterable[tuple[str, datetime]] = ()
 ) -> list[ExportedReading]:
-    """Return the readings in their order with a `seq`: of each logger, its instants in the order of time from 0 on.
+    """Return the readings with a `seq`, which counts the instants of each logger from 0 in the order of time.
 
-    What is `garbled`, loggers and instants that cannot be sent, has its number all the same: so the hole is seen, and
-    the file fills it once it is mended. `boot` is the first instant of the logger in epoch milliseconds, so that the
-    same file sent again has the same numbers, and another file of the same logger has others.
+    `garbled` are loggers and instants of lines that cannot be sent. They get numbers too: the service sees the gap, and the
+    corrected file fills it. `boot` is the first instant of the logger in epoch milliseconds. So the same file always has
+    the same numbers, and another file of the same logger has others.
     """
     instants: dict[str, set[datetime]] = {}
     for device_id, at in [*((reading.device_id, reading.measured_at) for reading in readings), *garbled]:
@@ -36,7 +36,7 @@ def numbered(
 
 
 def as_messages(readings: Sequence[ExportedReading], at_once: int) -> Iterator[RecordedMessage]:
-    """Yield messages of at most so many readings of one logger, due when the last of them was measured."""
+    """Yield messages of at most `at_once` readings of one logger. Each is due when its last reading was measured."""
     for device_id, run in groupby(readings, key=lambda reading: reading.device_id):
         of_one = list(run)
         for start in range(0, len(of_one), at_once):

@@ -1,19 +1,18 @@
-"""Pure: the order and the pace of a replay."""
+"""Pure: the order in which messages are replayed, and when each is due."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
-from typing import Literal, get_args
+from typing import Literal
 
 from simulators.wire.message import RecordedMessage
 
 ReplayOrder = Literal["recorded", "shuffled", "reversed", "by-device"]
-ORDERS: tuple[ReplayOrder, ...] = get_args(ReplayOrder)
 
 
 def in_order(messages: Sequence[RecordedMessage], order: ReplayOrder, seed: int) -> list[RecordedMessage]:
-    """Return the messages in another order; the same seed gives the same one.
+    """Return the messages in another order. The same seed gives the same order.
 
-    By device, one logger after the other, each in its recorded order.
+    `by-device` sends one logger after another, each in its recorded order.
     """
     if order == "reversed":
         return list(reversed(messages))
@@ -28,9 +27,9 @@ def in_order(messages: Sequence[RecordedMessage], order: ReplayOrder, seed: int)
 def paced(
     messages: Iterable[RecordedMessage], instants_ms: Iterable[int]
 ) -> Iterator[tuple[int, RecordedMessage]]:
-    """Yield the messages with how many milliseconds after the first one each is due.
+    """Yield each message with the milliseconds after the first one at which it is due.
 
-    The instants are those of the recording, whatever the order now: the traffic keeps its rhythm.
+    `instants_ms` are those of the recording, in its order. In another order, the traffic keeps its rhythm.
     """
     began: int | None = None
     for message, at_ms in zip(messages, instants_ms, strict=True):

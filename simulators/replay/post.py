@@ -1,4 +1,4 @@
-"""Posts readings to `POST /v1/readings`, a few hundred at a time, until the service has answered for each."""
+"""Posts readings to `POST /v1/readings` in batches, until the service has answered for each."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from typing import Any
 
 import httpx
 
-from simulators.exports.trace import ExportedReading
+from simulators.exports.reading import ExportedReading
 from simulators.wire.api_client import post_until_answered
 
-AT_ONCE = 500
-REFUSES = {401: "it does not know the key", 403: "that takes a key of role courier, device or ops"}
+READINGS_AT_ONCE = 500
+REFUSALS = {401: "the key is unknown", 403: "this needs a key of role courier, device or ops"}
 
 
 class PostRefusedError(Exception):
-    """The service does not take such a call; its text says so to a person."""
+    """The service refuses the call; the text says why to a person."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedReading:
-    """A reading that the service refused, by the line that it came from."""
+    """A reading that the service refused, and the line of the file that it came from."""
 
     line: int
     reason: str
@@ -36,19 +36,20 @@ class PostSummary:
 
     @property
     def answered(self) -> int:
+        """Return how many readings the service has answered for."""
         return self.accepted + self.duplicates + len(self.rejected)
 
 
 async def post(
     api: httpx.AsyncClient, readings: Sequence[ExportedReading], on_progress: Callable[[int], None]
 ) -> PostSummary:
-    """Post readings in their order, and return what came of them.
+    """Post readings in their order, and return what the service answered.
 
-    A service that is not there, or asks to wait, is asked again; one that refuses the call is a PostRefusedError.
+    A service that is not reached, or asks to wait, is asked again. Raises PostRefusedError if it refuses the call.
     """
     posted = PostSummary()
-    for start in range(0, len(readings), AT_ONCE):
-        batch = readings[start : start + AT_ONCE]
+    for start in range(0, len(readings), READINGS_AT_ONCE):
+        batch = readings[start : start + READINGS_AT_ONCE]
         body = {"readings": [{"device_id": each.device_id} | each.fields() for each in batch]}
         answer = await _answered(api, body)
         posted.accepted += answer["accepted"]
@@ -64,7 +65,7 @@ async def post(
 async def _answered(api: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
     answer = await post_until_answered(api, "/v1/readings", body)
     if answer.is_error:
-        why = REFUSES.get(answer.status_code, f"{answer.status_code} {answer.text[:200]}")
+        why = REFUSALS.get(answer.status_code, f"{answer.status_code} {answer.text[:200]}")
         raise PostRefusedError(f"the API at {api.base_url} refuses the readings: {why}")
     said: dict[str, Any] = answer.json()
     return said

@@ -1,4 +1,4 @@
-"""Sends recorded messages again over MQTT, at the pace of the recording or as fast as the broker takes them."""
+"""Sends messages over MQTT, at the pace of their recording or as fast as the broker takes them."""
 
 import asyncio
 import contextlib
@@ -14,17 +14,17 @@ from simulators.wire.publisher import MqttPublisher
 
 PROGRESS_EVERY_S = 0.25
 SLICE_S = 0.05
-# So many readings may be without confirmation. A broker drops what a service cannot take as fast as it comes.
+# How many readings may be unconfirmed. A broker drops messages that the service takes too slowly.
 WINDOW = 20_000
-# After so long a silence what is not confirmed is sent again, as a logger would.
+# After a silence this long, what is not confirmed is sent again, as a logger would.
 AGAIN_AFTER_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplaySettings:
-    """Where to, and how fast: `speed` times as fast as recorded, None without any waiting.
+    """Where to send messages, and how fast: `speed` times as fast as recorded, or without waiting if it is None.
 
-    `wait_s` is how long after the last message the service may say nothing before it is taken not to answer.
+    After the last message, the service may be silent for `wait_s` before its confirmations are no longer waited for.
     """
 
     mqtt_url: str = field(repr=False)
@@ -35,7 +35,10 @@ class ReplaySettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplaySummary:
-    """How far a replay has come; what was sent a second time counts once. Readings without a `seq` are never confirmed by the service, and not counted there."""
+    """How far a replay has come. What was sent twice counts once.
+
+    The service never confirms readings without a `seq`; `numbered` and `confirmed` do not count them.
+    """
 
     messages: int
     readings: int
@@ -53,10 +56,10 @@ async def replay(
     on_progress: Callable[[ReplaySummary], None] | None = None,
     stop: asyncio.Event,
 ) -> ReplaySummary:
-    """Send messages, each with how many milliseconds after the first it is due, until all are sent or `stop` is set.
+    """Send messages, each with the milliseconds after the first at which it is due, until all are sent or `stop` is set.
 
-    Returns when the broker has them and the service has confirmed those that it can, or has been silent for too long.
-    BrokerRefusedError where the account is refused; a broker that is not there is waited for.
+    Returns when the broker has all of them and the service has confirmed what it can, or has been silent for too long. A
+    broker that is not there is waited for. Raises BrokerLoginRefusedError if the account is refused.
     """
     sending = _Replay(settings, messages, on_progress)
     try:
@@ -68,6 +71,8 @@ async def replay(
 
 
 class _Replay:
+    """A replay with its connection."""
+
     def __init__(
         self,
         settings: ReplaySettings,
@@ -86,50 +91,54 @@ class _Replay:
         self.publisher = MqttPublisher(
             settings.mqtt_url,
             limit=settings.messages_under_way,
-            on_ack=self._hear,
+            on_ack=self._receive_ack,
             on_change=self._wake.set,
         )
 
     async def work(self) -> None:
+        """Send all messages, and wait for the confirmations."""
         await self.publisher.start()
-        began = let_others = time.monotonic()
+        began = yielded_at = time.monotonic()
         for due_ms, message in self._messages:
             if self._settings.speed is not None:
                 due = began + due_ms / 1000 / self._settings.speed
                 while (left_s := due - time.monotonic()) > 0:
-                    await self._rest(left_s)
-            await self._window()
+                    await self._wait(left_s)
+            await self._make_room()
             await self._send(message)
-            if time.monotonic() - let_others > SLICE_S:
+            if time.monotonic() - yielded_at > SLICE_S:
                 await asyncio.sleep(0)
-                let_others = time.monotonic()
+                yielded_at = time.monotonic()
                 self._show()
         await self.publisher.flushed()
-        await self._confirmed()
+        await self._wait_until_confirmed()
+
+    async def _publish(self, message: RecordedMessage) -> None:
+        while not self.publisher.has_room():
+            await self._wait(PROGRESS_EVERY_S)
+        self.publisher.publish(message.topic, message.payload, retain=message.retain)
 
     async def _send(self, message: RecordedMessage) -> None:
-        while not self.publisher.has_room():
-            await self._rest(PROGRESS_EVERY_S)
-        self.publisher.publish(message.topic, message.payload, retain=message.retain)
+        await self._publish(message)
         self._messages_sent += 1
         self._readings += self._unconfirmed.sent(message)
         if self._listening:
             self._kept.append(message)
 
-    async def _window(self) -> None:
-        """Wait while too much is without confirmation, unless nobody confirms anything."""
+    async def _make_room(self) -> None:
+        """Wait while too many readings are unconfirmed, unless the service confirms nothing at all."""
         if self._listening and self._unconfirmed.left > WINDOW:
-            await self._confirmed(WINDOW // 2)
+            await self._wait_until_confirmed(WINDOW // 2)
             self._kept = [message for message in self._kept if self._unconfirmed.lacks(message)]
             if self._unconfirmed.left > WINDOW // 2:
                 self._listening = False
                 self._kept.clear()
 
-    async def _confirmed(self, left: int = 0) -> None:
-        """Wait until no more than that is left to be confirmed, for as long as the service goes on confirming."""
+    async def _wait_until_confirmed(self, left: int = 0) -> None:
+        """Wait until at most `left` readings are unconfirmed, as long as the service keeps confirming."""
         stored, since, again = self._unconfirmed.stored, time.monotonic(), False
         while self._unconfirmed.left > left and time.monotonic() - since < self._settings.wait_s:
-            await self._rest(PROGRESS_EVERY_S)
+            await self._wait(PROGRESS_EVERY_S)
             if self._unconfirmed.stored > stored:
                 stored, since, again = self._unconfirmed.stored, time.monotonic(), False
             elif not again and time.monotonic() - since > AGAIN_AFTER_S:
@@ -137,20 +146,19 @@ class _Replay:
                 await self._send_again()
 
     async def _send_again(self) -> None:
+        """Send every message again that has an unconfirmed reading."""
         self._kept = [message for message in self._kept if self._unconfirmed.lacks(message)]
         for message in self._kept:
-            while not self.publisher.has_room():
-                await self._rest(PROGRESS_EVERY_S)
-            self.publisher.publish(message.topic, message.payload, retain=message.retain)
+            await self._publish(message)
 
-    async def _rest(self, seconds: float) -> None:
-        """Wait so long, or until something has changed, and show how far it has come."""
+    async def _wait(self, seconds: float) -> None:
+        """Wait for some time or until something changes, and report progress."""
         self._wake.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), min(seconds, PROGRESS_EVERY_S))
         self._show()
 
-    def _hear(self, device_id: str, payload: bytes) -> None:
+    def _receive_ack(self, device_id: str, payload: bytes) -> None:
         ack = parse_ack(payload)
         if ack is not None:
             self._unconfirmed.confirm(device_id, ack)
@@ -162,6 +170,7 @@ class _Replay:
             self._on_progress(self.summary())
 
     def summary(self) -> ReplaySummary:
+        """Return how far the replay has come."""
         return ReplaySummary(
             messages=self._messages_sent,
             readings=self._readings,

@@ -1,4 +1,4 @@
-"""Pure: recorded messages moved in time."""
+"""Pure: messages moved in time."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ _INSTANTS = ("measured_at", "flight_mode_until", "at")
 
 
 def shift_message(message: RecordedMessage, by_ms: int) -> RecordedMessage:
-    """Return a message with all its instants so much later; a payload that is not JSON stays as it is."""
+    """Return a message with all its instants moved by `by_ms`. A payload that is not JSON stays as it is."""
     try:
         said = orjson.loads(message.payload)
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Pure: what there is to send."""
+"""Pure: how much there is to send."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from simulators.wire.message import RecordedMessage
 
 @dataclass(frozen=True, slots=True)
 class MessageSurvey:
-    """What there is to send; instants in epoch milliseconds, None without a single legible reading."""
+    """How much there is to send. Instants are in epoch milliseconds; None if no reading has one."""
 
     messages: int
     readings: int
@@ -19,7 +19,7 @@ class MessageSurvey:
 
 
 def survey_messages(messages: Iterable[RecordedMessage]) -> MessageSurvey:
-    """Go through messages once, and count."""
+    """Go through the messages once, and count."""
     number = readings = 0
     devices: set[str] = set()
     oldest: int | None = None

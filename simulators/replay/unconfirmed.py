@@ -1,4 +1,4 @@
-"""Pure: which readings the service has not confirmed yet."""
+"""Pure: which of the readings that were sent are not confirmed yet."""
 
 from simulators.replay.contents import numbers_in, readings_in
 from simulators.wire.ack import Ack
@@ -6,7 +6,7 @@ from simulators.wire.message import RecordedMessage
 
 
 class UnconfirmedReadings:
-    """The numbered readings that were sent, and of which the service has not said yet that they are stored."""
+    """The readings with numbers that were sent, and of which the service has not confirmed yet that they are stored."""
 
     def __init__(self) -> None:
         self.numbered = 0
@@ -16,10 +16,11 @@ class UnconfirmedReadings:
 
     @property
     def left(self) -> int:
+        """Return how many readings are not confirmed."""
         return self.numbered - self.stored
 
     def sent(self, message: RecordedMessage) -> int:
-        """Take in a message that is being sent, and return how many readings it has; sent twice, one counts once here."""
+        """Add the readings of a message that is being sent, and return how many it has. Sent twice, a reading counts once."""
         readings = readings_in(message)
         for boot, seq in numbers_in(readings):
             sent = self._sent.setdefault((message.device_id, boot), set())
@@ -37,11 +38,11 @@ class UnconfirmedReadings:
         )
 
     def confirm(self, device_id: str, ack: Ack) -> None:
-        """Take in what the service says to have."""
+        """Remove what the service has confirmed."""
         waiting = self._open.get((device_id, ack.boot), set())
         absent: set[int] = set()
         for first, last in ack.missing:
-            # Whichever is shorter: a stretch that is missing, or what is waited for.
+            # Go through the shorter of the two: the missing stretch, or what is waited for.
             few = range(first, last + 1) if last - first < len(waiting) else waiting
             absent.update(seq for seq in few if first <= seq <= last)
         here = {seq for seq in waiting if seq <= ack.highest} - absent

@@ -1,1 +1,1 @@
-"""Pure: the plain definition of an excursion, which the engine is held against."""
+"""Pure: the independent definition of an excursion that tests hold the engine against."""

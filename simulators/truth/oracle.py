@@ -1,7 +1,7 @@
-"""Pure: the plain batch evaluation of one logger's readings against a plan, which the engine is held against.
+"""Pure: a plain batch evaluation of one logger's readings against a plan. Tests hold the engine against it.
 
-Written from the definition of an excursion alone, naively on purpose: sort, walk once, sum up. Times are
-datetimes and timedeltas throughout, which Python computes in whole microseconds; nothing here rounds.
+It is written from the definition of an excursion alone, and deliberately simple: sort, walk through once, add up. All
+times are datetimes and timedeltas, which Python computes in whole microseconds; nothing here rounds.
 """
 
 import math
@@ -22,6 +22,8 @@ KELVIN = 273.15
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TruePlan:
+    """What the evaluation needs of a shipment's plan: limits in °C, durations in seconds, and the time window."""
+
     lower_c: float | None
     upper_c: float | None
     critical_low_c: float | None
@@ -36,6 +38,8 @@ class TruePlan:
 
 @dataclass(frozen=True, slots=True)
 class TrueReading:
+    """One reading as the evaluation takes it."""
+
     measured_at: datetime
     temperature_c: float | None
     probe_ok: bool = True
@@ -43,6 +47,8 @@ class TrueReading:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrueExcursion:
+    """One excursion as the definition has it."""
+
     side: Side
     start: datetime
     end: datetime | None
@@ -54,6 +60,8 @@ class TrueExcursion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrueSummary:
+    """The figures of one logger: durations in microseconds, temperatures in °C."""
+
     in_range_us: int
     out_of_range_us: int
     unobserved_us: int
@@ -76,7 +84,7 @@ class _Sample:
 class _Run:
     side: Side
     samples: list[_Sample]
-    until: datetime  # its end; for a run still on, the time up to which it has lasted
+    until: datetime  # the end of the run; of an open run, the time up to which it has lasted
     ended_by: EndedBy | None
 
     @property
@@ -89,7 +97,10 @@ class _Run:
 
 
 def true_excursions(plan: TruePlan, readings: Iterable[TrueReading], now: datetime) -> list[TrueExcursion]:
-    """Return the excursions of one logger as of `now`, in order; readings in any order, the first of equals counts."""
+    """Return the excursions of one logger as of `now`, in order.
+
+    The readings may be in any order; of several at one instant, the first counts.
+    """
     window = _window(plan, readings)
     on_delay = timedelta(seconds=plan.on_delay_s)
     runs = _runs(plan, _valid(window), _until(plan, window, now))
@@ -97,9 +108,9 @@ def true_excursions(plan: TruePlan, readings: Iterable[TrueReading], now: dateti
 
 
 def true_summary(plan: TruePlan, readings: Iterable[TrueReading], now: datetime) -> TrueSummary:
-    """Return the budget, the time proof and the figures of one logger as of `now`.
+    """Return the figures of one logger as of `now`.
 
-    `readings` counts all in the window, `min_c`, `max_c` and `mean_c` (arithmetic) the valid ones among them.
+    `readings` counts all readings in the window. `min_c`, `max_c` and `mean_c` (arithmetic) are over the valid ones.
     """
     window = _window(plan, readings)
     valid = _valid(window)
@@ -143,7 +154,7 @@ def _valid(window: list[TrueReading]) -> list[_Sample]:
 
 
 def _until(plan: TruePlan, window: list[TrueReading], now: datetime) -> datetime:
-    # A logger's clock may run a little ahead of ours: its newest reading has then certainly been taken.
+    # A logger's clock may be a little ahead of ours. Its newest reading has been taken, whatever `now` says.
     now = max([now, plan.departed_at] + [reading.measured_at for reading in window])
     if plan.delivered_at is None:
         return now
@@ -181,7 +192,7 @@ def _outside(plan: TruePlan, celsius: float) -> Side | None:
 
 
 def _recovered(plan: TruePlan, side: Side, celsius: float) -> bool:
-    """Compute as people write: 8.2 - 0.3 is 7.9, and a reading of 7.9 has recovered, which floats would deny."""
+    """Whether a reading ends a run. Decimals are used because 8.2 - 0.3 is 7.9 to people, but not to floats."""
     lower = None if plan.lower_c is None else Decimal(str(plan.lower_c))
     upper = None if plan.upper_c is None else Decimal(str(plan.upper_c))
     deadband, reading = Decimal(str(plan.deadband_c)), Decimal(str(celsius))
@@ -217,6 +228,7 @@ def _is_critical(plan: TruePlan, celsius: float) -> bool:
 
 
 def _exhausted_at(plan: TruePlan, runs: list[_Run]) -> datetime | None:
+    """Return when the runs have used up the budget; None if they have not."""
     if plan.budget_s is None:
         return None
     left = timedelta(seconds=plan.budget_s)
@@ -228,6 +240,7 @@ def _exhausted_at(plan: TruePlan, runs: list[_Run]) -> datetime | None:
 
 
 def _holds(plan: TruePlan, valid: list[_Sample], until: datetime) -> dict[datetime, timedelta]:
+    """Return how long each reading counts: until the next one, but no longer than the maximum gap."""
     ends = [sample.at for sample in valid[1:]] + [until]
     max_gap = timedelta(seconds=plan.max_gap_s)
     return {sample.at: min(end - sample.at, max_gap) for sample, end in zip(valid, ends, strict=False)}
@@ -239,8 +252,8 @@ def _mean_kinetic_temperature(
     total = sum(holds.values(), timedelta())
     if plan.lower_c is None or plan.lower_c < 0 or not total:
         return None
-    # T_K = (ΔH/R) / -ln(Σ w·exp(-ΔH/(R·T)) / Σ w), with the warmest reading's exponent taken out of the sum,
-    # where it would underflow to nothing at the temperatures of broken plans.
+    # T_K = (ΔH/R) / -ln(Σ w·exp(-ΔH/(R·T)) / Σ w). The exponent of the warmest reading is taken out of the sum, which
+    # would underflow to 0 at the temperatures of nonsensical plans.
     held = [(sample.celsius + KELVIN, holds[sample.at] / total) for sample in valid if holds[sample.at]]
     warmest = max(kelvin for kelvin, _ in held)
     if warmest <= 0:

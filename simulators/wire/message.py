@@ -1,4 +1,4 @@
-"""Pure: a message that was published: when, by whom, on which topic."""
+"""Pure: a message that was published: its topic, its payload, and when it was sent."""
 
 from dataclasses import dataclass
 

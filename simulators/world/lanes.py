@@ -1,4 +1,4 @@
-"""Lanes between real airports, and the planned legs of a journey along one. Durations are drawn from a seeded generator."""
+"""Pure: lanes between real airports, and the planned legs of a journey along one, drawn from a seeded generator."""
 
 import math
 from collections.abc import Mapping

@@ -1,8 +1,13 @@
 """Pure: the legs of a journey."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from simulators.arrays import Floats
 from simulators.world.places import Waypoint
 
 Stage = Literal["pick-up", "hub", "flight", "customs", "delivery"]
@@ -28,3 +33,9 @@ def leg_of_stage(legs: tuple[JourneyLeg, ...], stage: Stage, which: int = 0) -> 
     if not found:
         return None
     return found[-1] if which < 0 else found[min(which, len(found) - 1)]
+
+
+def leg_indices(legs: Sequence[JourneyLeg], at_s: Floats) -> NDArray[np.intp]:
+    """Return the index of the leg under way at each instant; before departure the first, after delivery the last."""
+    ends_s = np.array([leg.ends_s for leg in legs])
+    return np.minimum(np.searchsorted(ends_s, at_s, side="right"), len(legs) - 1)

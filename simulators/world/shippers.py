@@ -1,4 +1,4 @@
-"""The models of shipper: the band each is sent in, its plan, and its coolant. Units of a model are drawn at random."""
+"""Pure: the models of shipper: the band each is sent in, its plan, and its coolant. Units are drawn from a model."""
 
 import math
 from dataclasses import dataclass, field

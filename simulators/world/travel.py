@@ -1,4 +1,4 @@
-"""The legs as a journey really takes them: the planned ones with everyday delays and with detours."""
+"""Pure: the legs as a journey really takes them: the planned ones with everyday delays and with detours."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -43,8 +43,8 @@ def outcome(name):
     return {
         "told": list(told(replace(trace, remarks=()), f"{name}.csv", everything=False)),
         "readings": [[reading.line, reading.device_id, reading.fields()] for reading in trace.readings],
-        "not sent": {remark.line: remark.says for remark in trace.remarks if not remark.sent},
-        "to look at": {remark.line: remark.says for remark in trace.remarks if remark.sent},
+        "not sent": {remark.line: remark.text for remark in trace.remarks if not remark.sent},
+        "to look at": {remark.line: remark.text for remark in trace.remarks if remark.sent},
     }
 
 

@@ -51,7 +51,7 @@ def test_any_style_is_read_as_it_was_meant(style, zone, start_s, hundredths, new
     read = read_trace(text.encode(encoding), choices)
     assert read.unread == 0
     got = sorted((reading.measured_at, reading.temperature_c) for reading in read.readings)
-    twice = any(" was twice " in remark.says for remark in read.remarks)
+    twice = any(" occurs twice " in remark.text for remark in read.remarks)
     if not twice:
         assert [at for at, _ in got] == [at for at, _ in trace]
         assert all(abs(a - b) < 0.0011 for (_, a), (_, b) in zip(got, trace, strict=True))

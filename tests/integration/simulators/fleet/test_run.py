@@ -102,7 +102,7 @@ def everything(asked):
     """What a service must have in the end: every seq of every journey."""
     fleet = build_fleet(asked)
     journeys = [next(fleet.journeys(index)) for index in range(fleet.size)]
-    return {(j.device_id, j.boot): set(range(j.readings)) for j in journeys}
+    return {(j.device_id, j.boot): set(range(j.tick_count)) for j in journeys}
 
 
 async def test_all_arrives_whatever_is_lost_and_acks_clear_the_memory(broker, service_at):

@@ -15,7 +15,7 @@ def test_the_same_seed_gives_the_same_journeys(fleet_in):
 
 def test_another_seed_gives_others(fleet_in):
     one, two = fleet_in(seed=5), fleet_in(seed=6)
-    assert next(one.journeys(3)).particular != next(two.journeys(3)).particular
+    assert next(one.journeys(3)).unit != next(two.journeys(3)).unit
 
 
 def test_a_logger_does_not_depend_on_how_many_others_there_are(fleet_in):

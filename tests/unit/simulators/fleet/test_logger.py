@@ -82,7 +82,7 @@ def test_finished_when_all_is_taken_and_confirmed(fleet_in, journey):
     taken(logger, journey.off_ms)
     assert logger.online  # read out, although switched off
     assert not logger.finished
-    acked(logger, journey, journey.readings - 1)
+    acked(logger, journey, journey.tick_count - 1)
     assert logger.finished
     assert taken(logger, journey.off_ms + 1) == []
     assert not logger.online
@@ -116,8 +116,8 @@ def test_a_restarted_logger_goes_on_where_it_was(fleet_in):
     again = new.take(now_ms)
     assert new.taken == old.taken
     assert {batch.journey.boot for batch in again} == {first.boot, second.boot}
-    acked(new, first, first.readings - 1)
-    assert new.unconfirmed == new.taken - first.readings
+    acked(new, first, first.tick_count - 1)
+    assert new.unconfirmed == new.taken - first.tick_count
 
 
 def test_the_same_history_gives_the_same_messages(fleet_in):
@@ -176,4 +176,4 @@ def test_the_memory_goes_to_the_newest_journey_first(fleet_in):
     assert logger.unconfirmed == 100
     newest = logger.lost[first.shipment_id]
     assert newest[0][0] == 0
-    assert newest[-1][1] == first.readings - (100 - 31) - 1
+    assert newest[-1][1] == first.tick_count - (100 - 31) - 1

@@ -8,7 +8,14 @@ import orjson
 import pytest
 
 from simulators.fleet.registrar import Registrar, RegistrationRefusedError
-from simulators.fleet.registration import charges, dewar, ends, place, shipment, sites
+from simulators.fleet.registration import (
+    charged_at_ms,
+    dewar_body,
+    place_name,
+    plan_places,
+    shipment_body,
+    site_bodies,
+)
 from simulators.fleet.registration_calls import registration_calls
 
 
@@ -60,43 +67,43 @@ def test_the_calls_of_a_journey_in_order(fleet_in, journey):
 
 
 def test_a_shipment_carries_the_plan_that_the_truth_is_held_against(journey):
-    body, plan = shipment(journey, "acme"), journey.plan()
+    body, plan = shipment_body(journey, "acme"), journey.plan()
     assert (body["band"], body["organization"]) == ("cryogenic", "acme")
     for name in ("deadband_c", "on_delay_s", "budget_s", "max_gap_s"):
         assert body[name] == getattr(plan, name)
     assert "lower_c" not in body
     assert body["device_ids"] == [journey.device_id]
     assert body["time_lapse"] == journey.clock.speed
-    assert [site["site_id"] for site in ends(journey, "acme")] == [body["origin"], body["destination"]]
-    assert ends(journey, "acme")[0]["name"].startswith("Collection site")
+    assert [site["site_id"] for site in site_bodies(journey, "acme")] == [body["origin"], body["destination"]]
+    assert site_bodies(journey, "acme")[0]["name"].startswith("Collection site")
     assert body["legs"][0]["from"] == body["origin"]
     assert body["legs"][-1]["to"] == body["destination"]
 
 
 def test_a_dewar_is_registered_as_its_model_promises(journey):
-    body = dewar(journey)
+    body = dewar_body(journey)
     assert (body["hold_time_h"], body["ln2_capacity_kg"]) == (4, 3.3)
-    assert body["last_charged_at"] == shipment(journey, "acme")["packed_out_at"]
+    assert body["last_charged_at"] == shipment_body(journey, "acme")["packed_out_at"]
 
 
 def test_what_is_planned_is_registered_whatever_happens(fleet_in):
     (journey,) = fleet_in("wrong-hub").journeys(0)
-    body = shipment(journey, "acme")
+    body = shipment_body(journey, "acme")
     assert len(journey.legs) == len(journey.planned) + 2
     assert [(leg["from"], leg["to"]) for leg in body["legs"]] == [
-        (place(journey, leg.origin), place(journey, leg.destination))
+        (place_name(journey, leg.origin), place_name(journey, leg.destination))
         for leg in journey.planned
         if leg.stage in ("pick-up", "flight", "delivery")
     ]
     way = list(dict.fromkeys([body["origin"], *(leg["to"] for leg in body["legs"])]))
-    assert len(sites(journey)) == len(way)
+    assert len(plan_places(journey)) == len(way)
     # What is no site of its own is an airport, and called by its code.
     assert all(len(name) == 3 for name in way[1:-1])
 
 
 def test_a_charge_on_the_way_is_told(fleet_in):
     (journey,) = fleet_in("recharge-at-hub").journeys(0)
-    full, again = charges(journey)
+    full, again = charged_at_ms(journey)
     assert full == journey.on_ms < again
     told = [
         step
@@ -108,7 +115,7 @@ def test_a_charge_on_the_way_is_told(fleet_in):
 
 def test_dry_ice_has_no_lower_limit(fleet_in):
     (journey,) = fleet_in().journeys(1)
-    body = shipment(journey, "acme")
+    body = shipment_body(journey, "acme")
     assert (body["band"], body["lower_c"], journey.plan().lower_c) == ("ultra_low", None, None)
 
 

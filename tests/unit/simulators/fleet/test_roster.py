@@ -1,7 +1,7 @@
 """Loggers are made shortly before they are switched on, and are the ones that would have been made at once."""
 
 from simulators.fleet.logger import Logger
-from simulators.fleet.roster import AT_ONCE, BEFORE_MS, Roster
+from simulators.fleet.roster import MADE_AT_ONCE, MADE_BEFORE_MS, Roster
 
 
 def test_each_is_made_before_it_is_switched_on(fleet_in):
@@ -11,17 +11,17 @@ def test_each_is_made_before_it_is_switched_on(fleet_in):
     while not roster.complete:
         now_ms = roster.due_ms
         made += [begins_ms for begins_ms, _ in roster.make(now_ms)]
-        assert made[-1] == now_ms + BEFORE_MS
+        assert made[-1] == now_ms + MADE_BEFORE_MS
     assert made == begins
     assert roster.due_ms is None
     assert roster.make(begins[-1]) == []
 
 
 def test_many_that_are_due_come_in_portions(fleet_in):
-    fleet = fleet_in(size=AT_ONCE + 3)
+    fleet = fleet_in(size=MADE_AT_ONCE + 3)
     roster = Roster(fleet, 0)
     far_ms = next(fleet.journeys(0)).off_ms
-    assert [len(roster.make(far_ms)) for _ in range(2)] == [AT_ONCE, 3]
+    assert [len(roster.make(far_ms)) for _ in range(2)] == [MADE_AT_ONCE, 3]
     assert roster.complete
 
 

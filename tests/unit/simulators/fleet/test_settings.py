@@ -13,7 +13,7 @@ from simulators.fleet.settings import SimulationSettings, check_settings
         ({"scenario": "nope"}, "there is no scenario 'nope': choose from ambient-for-payload, "),
         ({"fleet": 0}, "at least one logger"),
         ({"seed": -1}, "seed"),
-        ({"memory": 0}, "holds one reading at least"),
+        ({"memory": 0}, "holds at least one reading"),
         ({"speed": 0}, "above 0"),
         ({"interval_s": -1}, "above 0"),
         ({"speed": 100_000}, "lower the speed"),

@@ -55,7 +55,7 @@ def test_fixes_are_near_the_true_position_and_there_are_none_in_flight(fleet_in)
     for index in range(4):
         journey = next(fleet_in().journeys(index))
         known = {"flight": 0, "pick-up": 0, "hub": 0}
-        for tick, sent in enumerate(readings(journey, range(journey.readings))):
+        for tick, sent in enumerate(readings(journey, range(journey.tick_count))):
             at_s = journey.on_s + tick * 60
             if "lat" not in sent:
                 continue

@@ -76,7 +76,7 @@ async def test_a_service_that_is_away_is_asked_again(waited):
 
 @pytest.mark.parametrize(
     ("status", "says"),
-    [(401, "does not know the key"), (403, "a key of role courier"), (413, "413 too much")],
+    [(401, "the key is unknown"), (403, "a key of role courier"), (413, "413 too much")],
 )
 async def test_a_call_that_is_refused_is_an_error(status, says):
     with pytest.raises(PostRefusedError, match=says):

@@ -1,0 +1,66 @@
+"""Numbers, units, and words for no value."""
+
+from datetime import datetime
+from decimal import Decimal
+
+import pytest
+
+from simulators.exports.cells import WrittenNumber, is_missing, parse_number, to_celsius, unit_in
+from simulators.exports.choices import Choices
+
+AT = datetime(2026, 11, 21, 15, 45)
+LOG = Choices(device_id="LOG-1")
+
+
+@pytest.mark.parametrize(
+    ("text", "comma", "value", "unit"),
+    [
+        ("-178.4", False, "-178.4", None),
+        ("−178,4", True, "-178.4", None),
+        ("+.5", False, "0.5", None),
+        ("-178", True, "-178", None),
+        ("-1.784E2", False, "-178.4", None),
+        ("-289.1 °F", False, "-289.1", "F"),
+        ("94.75K", False, "94.75", "K"),
+    ],
+)
+def test_numbers(text, comma, value, unit):
+    assert parse_number(text, decimal_comma=comma) == WrittenNumber(Decimal(value), unit)
+
+
+@pytest.mark.parametrize(
+    ("text", "comma"),
+    [("-178,4", False), ("-178.4", True), ("1.234,5", True), ("-178.4 m", False), ("x", False), ("", False)],
+)
+def test_no_numbers(text, comma):
+    assert parse_number(text, decimal_comma=comma) is None
+
+
+@pytest.mark.parametrize("text", ["--", "N/A", "NaN", "Open", " open circuit ", "####", "OL", "−"])
+def test_words_for_no_value(text):
+    assert is_missing(text)
+
+
+def test_conversions_are_exact():
+    assert to_celsius(Decimal("-289.12"), "F") == -178.4
+    assert to_celsius(Decimal("94.75"), "K") == -178.4
+    assert to_celsius(Decimal("-178.4"), "C") == -178.4
+    assert to_celsius(Decimal(77), "K") == -196.15
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("Temp (°F)", "F"),
+        ("Temperature [K]", "K"),
+        ("probe_1_c", "C"),
+        ("Temp, °C", "C"),
+        ("Temp °C (1)", "C"),
+        ("Temperature Celsius", "C"),
+        ("Probe C", "C"),
+        ("Temperature", None),
+        ("Coffee", None),
+    ],
+)
+def test_units_in_headers(name, unit):
+    assert unit_in(name) == unit
