@@ -17,7 +17,7 @@ from alerts.attention.loop import run_attention
 from alerts.evaluation.loop import run_evaluate
 from alerts.evaluation.outage import OutageThresholds
 from alerts.events.retention import run_deliver
-from alerts.notifications.loop import run_notices
+from alerts.notifications.loop import run_notifications
 from alerts.outbound.resolve import Targets
 from alerts.webhooks.loop import run_webhooks
 from alerts.work.wakeup import unless
@@ -151,7 +151,7 @@ async def running(
             work["attend"] = run_attention(pool, stop)
             work["deliver"] = run_deliver(pool, stop, retention)
             work["webhooks"] = run_webhooks(pool, stop, targets=targets, retention=retention)
-            work["notices"] = run_notices(pool, stop, channels=channels)
+            work["notices"] = run_notifications(pool, stop, channels=channels)
 
         async with asyncio.TaskGroup() as group:
             tasks |= {name: group.create_task(loop, name=name) for name, loop in work.items()}

@@ -22,7 +22,7 @@ import orjson
 import uvloop
 
 from alerts.events.write import WRITE_EVENTS
-from alerts.webhooks.dispatch import PACE
+from alerts.webhooks.dispatch import DEFAULTS
 from bench.ground import Ground, eventually
 from bench.machine import cpu_s
 from bench.report import BenchError, Measure, Result, Verdict, percentile, progress
@@ -155,7 +155,7 @@ def _post(pipe: Connection, url: str, count: int, body: bytes) -> None:
 
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
-            for _ in range(PACE.in_flight):
+            for _ in range(DEFAULTS.in_flight):
                 group.create_task(one_after_the_other(session))
 
     pipe.recv()

@@ -1,4 +1,4 @@
-"""The loops of notices, as the role `deliver` runs them; any number of processes may."""
+"""The loops of notifications, as the role `deliver` runs them; any number of processes may."""
 
 import asyncio
 
@@ -6,18 +6,18 @@ import asyncpg
 
 from alerts import metrics
 from alerts.notifications.queue import WAITING
-from alerts.notifications.sender import PACE, Channels, Pace, Sender
+from alerts.notifications.sender import DEFAULTS, Channels, Sender, SenderSettings
 from alerts.work.wakeup import first_of, outlast
 
 _LOOK_EVERY_S = 5.0
 
 
-async def run_notices(
-    pool: asyncpg.Pool, stop: asyncio.Event, *, channels: Channels, pace: Pace = PACE
+async def run_notifications(
+    pool: asyncpg.Pool, stop: asyncio.Event, *, channels: Channels, settings: SenderSettings = DEFAULTS
 ) -> None:
     """Send what is due, and measure what waits, until `stop` is set; the database may go and come back."""
     async with asyncio.TaskGroup() as group:
-        group.create_task(Sender(pool, channels, pace).run(stop), name="notices:send")
+        group.create_task(Sender(pool, channels, settings).run(stop), name="notices:send")
         group.create_task(_measure(pool, stop), name="notices:measure")
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +23,7 @@ from alerts.notifications.smtp import Mailer
 from alerts.outbound.post import TIME_LIMIT_S, Poster
 from alerts.outbound.resolve import Targets
 from alerts.work.errors import TRY_AGAIN
+from alerts.work.lease_queue import Leases
 from alerts.work.wakeup import Wakeup, outlast
 from telemetry.channels import NotifyChannel
 
@@ -33,8 +33,8 @@ NO_MAIL: Final = "mail cannot be sent: DEWARWATCH_SMTP_URL is not set"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How fast and how patiently; tests are in a hurry."""
+class SenderSettings:
+    """How much at a time, and how patiently; tests are in a hurry."""
 
     in_flight: Mapping[str, int]
     """Of this process at a time, by channel."""
@@ -48,12 +48,12 @@ class Pace:
     """What is on its way when the process is told to stop gets so long."""
 
 
-PACE: Final = Pace(in_flight={"email": 16, "chat": 32, "webhook": 16})
+DEFAULTS: Final = SenderSettings(in_flight={"email": 16, "chat": 32, "webhook": 16})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channels:
-    """What notices are sent with."""
+    """What notifications are sent with."""
 
     targets: Targets
     """Decides where chats may be."""
@@ -66,13 +66,16 @@ class Channels:
 class Sender:
     """Claims, writes, sends, records; `run` is all there is to call."""
 
-    def __init__(self, pool: asyncpg.Pool, channels: Channels, pace: Pace = PACE) -> None:
+    def __init__(self, pool: asyncpg.Pool, channels: Channels, settings: SenderSettings = DEFAULTS) -> None:
         self._pool = pool
         self._channels = channels
-        self._pace = pace
-        self._poster = Poster(channels.targets, min(TIME_LIMIT_S, pace.time_limit_s))
-        self._flying: dict[asyncio.Task[None], Claimed] = {}
+        self._settings = settings
+        self._poster = Poster(channels.targets, min(TIME_LIMIT_S, settings.time_limit_s))
         self._room = asyncio.Event()
+        self._leases: dict[str, Leases[Claimed]] = {
+            channel: Leases(pool, queue.NOTIFICATIONS, name=f"notices:{channel}", released=self._room.set)
+            for channel in settings.in_flight
+        }
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send what is due until `stop` is set; then what is on its way gets a moment, and the rest is given back."""
@@ -81,30 +84,33 @@ class Sender:
                 while not stop.is_set():
                     wakeup.clear()
                     self._room.clear()
-                    for channel in self._pace.in_flight:
-                        await outlast(partial(self._begin, channel), stop, f"notices:{channel}")
-                    await wakeup.wait(self._pace.poll_s, self._room, stop)
+                    for channel in self._leases:
+                        await outlast(partial(self._claim, channel), stop, f"notices:{channel}")
+                    await wakeup.wait(self._settings.poll_s, self._room, stop)
             finally:
-                await self._land()
+                moment_s = self._settings.end_within_s
+                await asyncio.gather(*[leases.drain(moment_s) for leases in self._leases.values()])
 
-    async def _begin(self, channel: str) -> None:
+    async def _claim(self, channel: str) -> None:
         """Claim what a channel has room for, and begin to send it."""
-        held = Counter(one.address for one in self._flying.values() if one.channel == channel)
-        free = self._pace.in_flight[channel] - held.total()
+        leases, settings = self._leases[channel], self._settings
+        free = settings.in_flight[channel] - leases.sending
         if free <= 0:
             return
-        of_each, lease = self._pace.of_each, self._pace.lease
-        claimed = await queue.claim(
-            self._pool, channel, at_most=free, of_each=of_each, held=held, lease=lease
+        claim = partial(
+            queue.claim,
+            channel=channel,
+            at_most=free,
+            of_each=settings.of_each,
+            held=leases.held,
+            lease=settings.lease,
         )
-        if not claimed:
-            return
-        texts = await self._write(claimed)
-        limit = timedelta(seconds=self._pace.time_limit_s)
-        for one, message in (await queue.confirm(self._pool, texts, limit)).items():
-            task = asyncio.create_task(self._send(one, message))
-            self._flying[task] = one
-            task.add_done_callback(self._came_back)
+        async with leases.claim(claim) as claimed:
+            if claimed:
+                texts = await self._write(claimed)
+                limit = timedelta(seconds=settings.time_limit_s)
+                for one, message in (await queue.confirm(self._pool, texts, limit)).items():
+                    leases.send(one, self._send(one, message), self._sent)
 
     async def _write(self, claimed: Sequence[Claimed]) -> dict[Claimed, Mapping[str, Any]]:
         """Write what was not written before; what cannot be written is told plainly instead of not at all."""
@@ -164,11 +170,11 @@ class Sender:
 
     async def _record(self, claimed: Claimed, at: datetime, result: Result) -> None:
         chance = random.random()  # noqa: S311 - it spreads load, and keeps no secret
-        wait_s = delay_s(claimed.tries + 1, chance, self._pace.delays_s)
+        wait_s = delay_s(claimed.tries + 1, chance, self._settings.delays_s)
         give_up = (
             asyncio.Event()
         )  # a database that is away for longer than the lease has somebody else send it again
-        timer = asyncio.get_running_loop().call_later(self._pace.lease.total_seconds(), give_up.set)
+        timer = asyncio.get_running_loop().call_later(self._settings.lease.total_seconds(), give_up.set)
         work = partial(queue.record, self._pool, claimed, at, result, wait_s)
         state = await outlast(work, give_up, "notices:record")
         timer.cancel()
@@ -189,25 +195,10 @@ class Sender:
                 error=result.detail,
             )
 
-    def _came_back(self, task: asyncio.Task[None]) -> None:
-        del self._flying[task]
+    def _sent(self, task: asyncio.Task[None]) -> None:
         self._room.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("notice_task_failed", error=repr(error))
-
-    async def _land(self) -> None:
-        """Wait a moment for what is on its way, and give back everything else."""
-        if not self._flying:
-            return
-        _, late = await asyncio.wait(self._flying, timeout=self._pace.end_within_s)
-        unsent = [self._flying[task] for task in late]
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-        if unsent:
-            give_up = asyncio.Event()
-            asyncio.get_running_loop().call_later(self._pace.end_within_s, give_up.set)
-            await outlast(lambda: queue.release(self._pool, unsent), give_up, "notices:release")
 
 
 def _words(claimed: Claimed, notice: MessageFacts | None, now: datetime) -> Mapping[str, Any]:

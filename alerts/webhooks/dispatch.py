@@ -18,6 +18,7 @@ from alerts.outbound.resolve import Targets
 from alerts.webhooks import message, queue
 from alerts.webhooks.queue import Claimed, Room, Tried
 from alerts.webhooks.schedule import SCHEDULE, TRIPS_AT, Schedule, hold_s, retry_after_s
+from alerts.work.lease_queue import Leases
 from alerts.work.wakeup import Wakeup, outlast
 from telemetry.channels import NotifyChannel
 
@@ -28,8 +29,8 @@ _NOTE_SUCCESS_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How fast and how patiently; the defaults are the contract's, tests are in a hurry."""
+class DispatchSettings:
+    """How much at a time, and how patiently; the defaults are the contract's, tests are in a hurry."""
 
     schedule: Schedule = SCHEDULE
     time_limit_s: float = TIME_LIMIT_S
@@ -37,7 +38,7 @@ class Pace:
     poll_s: float = 0.5
     """How late a try may be, where no notification comes."""
     at_hand: int = 1024
-    """Messages of this process at a time, claimed and not yet tried."""
+    """Messages that this process may hold, claimed and not yet tried."""
     in_flight: int = 256
     """Requests of this process at a time."""
     slow_in_flight: int = 128
@@ -46,22 +47,23 @@ class Pace:
     """Requests to one endpoint at a time."""
     of_each_slow: int = 2
     ahead: int = 40
-    """Messages that one endpoint may have in our hands."""
+    """Messages of one endpoint that this process may hold."""
     fast_s: float = 1.0
     """An endpoint whose last answer came sooner is fast."""
     end_within_s: float = 3.0
     """What is on its way when the process is told to stop gets so long."""
 
 
-PACE: Final = Pace()
+DEFAULTS: Final = DispatchSettings()
 
 
 class _Endpoint:
-    """What this process has in its hands for one endpoint, and what it knows of it."""
+    """What this process knows of one endpoint, and what waits here to be sent to it."""
 
-    __slots__ = ("blocked", "failed", "fast", "in_flight", "noted_at", "saturated", "waiting")
+    __slots__ = ("blocked", "failed", "fast", "id", "in_flight", "noted_at", "saturated", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, id_: UUID) -> None:
+        self.id = id_
         self.waiting: deque[tuple[Claimed, float]] = deque()
         """With the time of the loop after which the lease would end before the attempt."""
         self.in_flight = 0
@@ -73,28 +75,25 @@ class _Endpoint:
         """Attempts that failed and are not recorded yet: until then nothing more is claimed for it."""
         self.noted_at = -_NOTE_SUCCESS_EVERY_S
 
-    @property
-    def held(self) -> int:
-        return len(self.waiting) + self.in_flight
-
 
 class Dispatcher:
     """Claims, sends, records; `run` is all there is to call."""
 
-    def __init__(self, pool: asyncpg.Pool, targets: Targets, pace: Pace = PACE) -> None:
+    def __init__(self, pool: asyncpg.Pool, targets: Targets, settings: DispatchSettings = DEFAULTS) -> None:
         self._pool = pool
-        self._poster = Poster(targets, pace.time_limit_s)
-        self._pace = pace
+        self._poster = Poster(targets, settings.time_limit_s)
+        self._settings = settings
+        self._room = asyncio.Event()
+        self._leases: Leases[Claimed] = Leases(
+            pool, queue.DELIVERIES, name="webhooks", released=self._room.set
+        )
         self._endpoints: dict[UUID, _Endpoint] = {}
-        self._waiting = 0
-        self._flying: dict[asyncio.Task[None], Claimed] = {}
         self._slow_in_flight = 0
         self._blocked: dict[bool, deque[_Endpoint]] = {True: deque(), False: deque()}
         """Endpoints that have to wait for others, fast ones and the rest apart, in the order of their turns."""
         self._full = False
-        self._room = asyncio.Event()
         self._tried: list[Tried] = []
-        self._landed = asyncio.Event()
+        self._to_record = asyncio.Event()
         self._after = UUID(int=0)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -107,61 +106,68 @@ class Dispatcher:
                     wakeup.clear()
                     self._room.clear()
                     await outlast(self._claim, stop, "webhooks:claim")
-                    await wakeup.wait(self._pace.poll_s, self._room, stop)
+                    await wakeup.wait(self._settings.poll_s, self._room, stop)
                     if recording.done():
                         recording.result()  # an error of our own must not turn into silence
             finally:
-                await self._land()
+                await self._drain()
                 over.set()
-                self._landed.set()
+                self._to_record.set()
                 await recording
 
     # -- claiming --------------------------------------------------------------------------------------------------
 
     async def _claim(self) -> None:
         """Claim what there is room for, and begin to send it."""
-        free = self._pace.at_hand - self._waiting - len(self._flying)
+        free = self._settings.at_hand - self._leases.kept - self._leases.sending
         if free <= 0:
             return
         now = asyncio.get_running_loop().time()
-        sent_by = now + self._pace.lease.total_seconds() - 2 * self._pace.time_limit_s
-        claimed = await queue.claim(self._pool, self._room_for(free))
-        self._full = len(claimed) >= free
+        sent_by = now + self._settings.lease.total_seconds() - 2 * self._settings.time_limit_s
         touched: dict[UUID, _Endpoint] = {}
-        for one in claimed:
-            endpoint = touched[one.webhook_id] = self._endpoints.setdefault(one.webhook_id, _Endpoint())
-            endpoint.waiting.append((one, sent_by))
-            endpoint.saturated = endpoint.held >= self._room_of(endpoint) or one.failures >= TRIPS_AT
-        self._waiting += len(claimed)
+        async with self._leases.claim(partial(queue.claim, room=self._room_for(free))) as claimed:
+            for one in claimed:
+                endpoint = self._endpoints.get(one.webhook_id)
+                if endpoint is None:
+                    endpoint = self._endpoints[one.webhook_id] = _Endpoint(one.webhook_id)
+                touched[one.webhook_id] = endpoint
+                self._leases.keep(one)
+                endpoint.waiting.append((one, sent_by))
+                full = self._held(endpoint) >= self._room_of(endpoint)
+                endpoint.saturated = full or one.failures >= TRIPS_AT
+        self._full = len(claimed) >= free
         self._after = max(touched) if self._full else UUID(int=0)
         for endpoint in touched.values():
             self._start(endpoint)
 
     def _room_for(self, free: int) -> Room:
-        slow_is_full = self._slow_in_flight >= self._pace.slow_in_flight
+        slow_is_full = self._slow_in_flight >= self._settings.slow_in_flight
         held = {}
         for id_, endpoint in self._endpoints.items():
             if endpoint.failed or (slow_is_full and not endpoint.fast):
-                held[id_] = self._pace.ahead
-            elif endpoint.held:
-                held[id_] = endpoint.held + self._pace.ahead - self._room_of(endpoint)
+                held[id_] = self._settings.ahead
+            elif of_it := self._held(endpoint):
+                held[id_] = of_it + self._settings.ahead - self._room_of(endpoint)
         return Room(
             held=held,
-            of_each=self._pace.ahead,
+            of_each=self._settings.ahead,
             at_most=free,
             after=self._after,
             trips_at=TRIPS_AT,
-            lease=self._pace.lease,
+            lease=self._settings.lease,
         )
 
+    def _held(self, endpoint: _Endpoint) -> int:
+        return self._leases.held[endpoint.id]
+
     def _room_of(self, endpoint: _Endpoint) -> int:
-        return self._pace.ahead if endpoint.fast else self._pace.of_each
+        return self._settings.ahead if endpoint.fast else self._settings.of_each
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
     def _start(self, endpoint: _Endpoint) -> None:
         """Send what an endpoint has waiting, as far as it and all others together may."""
-        of_each = self._pace.of_each if endpoint.fast else self._pace.of_each_slow
+        of_each = self._settings.of_each if endpoint.fast else self._settings.of_each_slow
         while endpoint.waiting and endpoint.in_flight < of_each:
             if not self._may(fast=endpoint.fast):
                 if not endpoint.blocked:
@@ -169,25 +175,23 @@ class Dispatcher:
                     self._blocked[endpoint.fast].append(endpoint)
                 return
             claimed, sent_by = endpoint.waiting.popleft()
-            self._waiting -= 1
-            if asyncio.get_running_loop().time() < sent_by:  # else it is due again when its lease ends
+            if asyncio.get_running_loop().time() < sent_by:
                 self._launch(endpoint, claimed)
+            else:
+                self._leases.give_back(claimed)
 
     def _may(self, *, fast: bool) -> bool:
-        return len(self._flying) < self._pace.in_flight and (
-            fast or self._slow_in_flight < self._pace.slow_in_flight
+        return self._leases.sending < self._settings.in_flight and (
+            fast or self._slow_in_flight < self._settings.slow_in_flight
         )
 
     def _launch(self, endpoint: _Endpoint, claimed: Claimed) -> None:
         slow = not endpoint.fast
         endpoint.in_flight += 1
         self._slow_in_flight += slow
-        task = asyncio.create_task(self._send(endpoint, claimed))
-        self._flying[task] = claimed
-        task.add_done_callback(partial(self._came_back, endpoint, slow))
+        self._leases.send(claimed, self._send(endpoint, claimed), partial(self._sent, endpoint, slow))
 
-    def _came_back(self, endpoint: _Endpoint, slow: bool, task: asyncio.Task[None]) -> None:  # noqa: FBT001 - a callback
-        del self._flying[task]
+    def _sent(self, endpoint: _Endpoint, slow: bool, task: asyncio.Task[None]) -> None:  # noqa: FBT001 - a callback
         endpoint.in_flight -= 1
         self._slow_in_flight -= slow
         if task.cancelled():
@@ -198,9 +202,9 @@ class Dispatcher:
                 next_ = blocked.popleft()
                 next_.blocked = False
                 self._start(next_)
-        held = self._waiting + len(self._flying)
-        if (self._full and held <= self._pace.at_hand // 2) or (
-            endpoint.saturated and endpoint.held <= self._room_of(endpoint) // 2
+        held = self._leases.kept + self._leases.sending
+        if (self._full and held <= self._settings.at_hand // 2) or (
+            endpoint.saturated and self._held(endpoint) <= self._room_of(endpoint) // 2
         ):
             endpoint.saturated = self._full = False
             self._room.set()
@@ -209,35 +213,35 @@ class Dispatcher:
         started_at = datetime.now(UTC)
         if claimed.tries == 0:
             metrics.WEBHOOK_FIRST_ATTEMPT_SECONDS.observe((started_at - claimed.created_at).total_seconds())
-        headers = message.headers(claimed.event_id, claimed.body, claimed.secrets, started_at)
         try:
+            headers = message.headers(claimed.event_id, claimed.body, claimed.secrets, started_at)
             answer = await self._poster.post(claimed.url, claimed.body.encode(), headers)
         except Exception as error:  # a fault of ours is an attempt that failed, on record and tried again
             log.exception(
                 "webhook_attempt_failed", webhook=str(claimed.webhook_id), event_id=claimed.event_id
             )
             answer = Answer(seconds=0.0, error=f"a fault of the sender: {type(error).__name__}")
-        endpoint.fast = answer.status is not None and answer.seconds < self._pace.fast_s
+        endpoint.fast = answer.status is not None and answer.seconds < self._settings.fast_s
         metrics.WEBHOOK_ATTEMPT_SECONDS.observe(answer.seconds)
         metrics.WEBHOOK_ATTEMPTS.labels(_outcome(answer)).inc()
         chance = random.random()  # noqa: S311 - it spreads load, and keeps no secret
-        self._tried.append(judge(claimed, started_at, answer, self._pace.schedule, chance))
+        self._tried.append(judge(claimed, started_at, answer, self._settings.schedule, chance))
         endpoint.failed += not answer.ok  # only with its result: what is recorded takes it back
-        self._landed.set()
+        self._to_record.set()
 
     # -- recording -------------------------------------------------------------------------------------------------
 
     async def _record_until(self, over: asyncio.Event) -> None:
-        """Write down what has landed, all that there is at a time, until it is over and nothing is left."""
+        """Record attempts, all that there are at a time, until it is over and nothing is left."""
         give_up = asyncio.Event()
         while self._tried or not over.is_set():
-            await self._landed.wait()
-            self._landed.clear()
+            await self._to_record.wait()
+            self._to_record.clear()
             if not (tried := self._tried):
                 continue
             self._tried = []
             if over.is_set():  # a database that is away now would keep us for ever
-                asyncio.get_running_loop().call_later(self._pace.end_within_s, give_up.set)
+                asyncio.get_running_loop().call_later(self._settings.end_within_s, give_up.set)
             fenced = await outlast(
                 partial(queue.record, self._pool, tried, self._noteworthy(tried)), give_up, "webhooks:record"
             )
@@ -249,7 +253,7 @@ class Dispatcher:
             metrics.WEBHOOKS_EXHAUSTED.inc(sum(one.state == "exhausted" for one in tried))
 
     def _noteworthy(self, tried: list[Tried]) -> list[UUID]:
-        """Give the endpoints of whose health there is something to write: not of every success."""
+        """Return the endpoints of whose health there is something to write: not of every success."""
         now = asyncio.get_running_loop().time()
         found: dict[UUID, None] = {}
         for one in tried:
@@ -260,21 +264,11 @@ class Dispatcher:
             self._endpoints[id_].noted_at = now
         return list(found)
 
-    async def _land(self) -> None:
+    async def _drain(self) -> None:
         """Wait a moment for what is on its way, and give back everything else."""
-        unsent = [claimed for endpoint in self._endpoints.values() for claimed, _ in endpoint.waiting]
         for endpoint in self._endpoints.values():
             endpoint.waiting.clear()
-        if self._flying:
-            _, late = await asyncio.wait(self._flying, timeout=self._pace.end_within_s)
-            unsent += [self._flying[task] for task in late]
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-        if unsent:
-            give_up = asyncio.Event()
-            asyncio.get_running_loop().call_later(self._pace.end_within_s, give_up.set)
-            await outlast(lambda: queue.release(self._pool, unsent), give_up, "webhooks:release")
+        await self._leases.drain(self._settings.end_within_s)
 
 
 def judge(claimed: Claimed, started_at: datetime, answer: Answer, schedule: Schedule, chance: float) -> Tried:

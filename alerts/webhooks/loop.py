@@ -6,27 +6,32 @@ from datetime import timedelta
 import asyncpg
 
 from alerts.outbound.resolve import Targets
-from alerts.webhooks.dispatch import PACE, Dispatcher, Pace
+from alerts.webhooks.dispatch import DEFAULTS, Dispatcher, DispatchSettings
 from alerts.webhooks.fanout import fan_out
-from alerts.webhooks.upkeep import look_after
+from alerts.webhooks.upkeep import maintain
 from alerts.work.wakeup import Wakeup, first_of, outlast
 from telemetry.channels import NotifyChannel
 
 _POLL_S = 1.0
-_LOOK_EVERY_S = 5.0
+_MAINTAIN_EVERY_S = 5.0
 
 
 async def run_webhooks(
-    pool: asyncpg.Pool, stop: asyncio.Event, *, targets: Targets, retention: timedelta, pace: Pace = PACE
+    pool: asyncpg.Pool,
+    stop: asyncio.Event,
+    *,
+    targets: Targets,
+    retention: timedelta,
+    settings: DispatchSettings = DEFAULTS,
 ) -> None:
-    """Hand events on, send them, and look after endpoints, until `stop` is set; the database may go and come back."""
+    """Fan events out, send them, and maintain endpoints, until `stop` is set; the database may go and come back."""
     async with asyncio.TaskGroup() as group:
-        group.create_task(_hand_on(pool, stop), name="webhooks:fan-out")
-        group.create_task(Dispatcher(pool, targets, pace).run(stop), name="webhooks:dispatch")
-        group.create_task(_look_after(pool, stop, retention), name="webhooks:upkeep")
+        group.create_task(_fan_out(pool, stop), name="webhooks:fan-out")
+        group.create_task(Dispatcher(pool, targets, settings).run(stop), name="webhooks:dispatch")
+        group.create_task(_maintain(pool, stop, retention), name="webhooks:upkeep")
 
 
-async def _hand_on(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
+async def _fan_out(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
     async with Wakeup(pool, NotifyChannel.OUTBOX) as wakeup:
         while not stop.is_set():
             wakeup.clear()
@@ -35,7 +40,7 @@ async def _hand_on(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
                 await wakeup.wait(_POLL_S, stop)
 
 
-async def _look_after(pool: asyncpg.Pool, stop: asyncio.Event, retention: timedelta) -> None:
+async def _maintain(pool: asyncpg.Pool, stop: asyncio.Event, retention: timedelta) -> None:
     while not stop.is_set():
-        await outlast(lambda: look_after(pool, retention), stop, "webhooks:upkeep")
-        await first_of(stop, patience_s=_LOOK_EVERY_S)
+        await outlast(lambda: maintain(pool, retention), stop, "webhooks:upkeep")
+        await first_of(stop, patience_s=_MAINTAIN_EVERY_S)

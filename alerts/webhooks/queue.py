@@ -1,7 +1,6 @@
-"""The deliveries that are due: claimed under a lease with a fencing token, and recorded when they have been tried.
+"""The queue of deliveries: which of those that are due are claimed, and what is recorded when they have been tried.
 
-A claim moves `next_at` to the end of its lease. So what a process that dies had in its hands is due again by itself,
-and `lease`, which each claim raises, tells a result that came too late from one that counts.
+A claim moves `next_at` to the end of its lease: so what a process that dies had claimed is due again by itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,12 +14,22 @@ import asyncpg
 from alerts.outbound.post import Answer
 from alerts.webhooks import upkeep
 from alerts.work.bulk import Connection
+from alerts.work.lease_queue import Lease, LeaseQueue
 
 LEASE: Final = timedelta(seconds=60)
 GONE: Final = 410
 
+DELIVERIES: Final = LeaseQueue(
+    table="webhook_deliveries",
+    id_type="bigint",
+    state="waiting",
+    due_at="next_at",
+    lease_until="next_at",
+    token="lease",  # noqa: S106 -- a column
+)
+
 # For each endpoint as many as there is room for, beginning after the endpoint at which the last claim ended.
-CLAIM = """
+CLAIM = f"""
 WITH ready AS MATERIALIZED (
     SELECT w.id, CASE WHEN w.failures >= $6 THEN 1 ELSE $5 END - coalesce(busy.held, 0) AS room
     FROM webhooks AS w LEFT JOIN unnest($1::uuid[], $2::int[]) AS busy(id, held) ON busy.id = w.id
@@ -29,36 +38,36 @@ WITH ready AS MATERIALIZED (
 ), chosen AS (
     SELECT due.id FROM ready CROSS JOIN LATERAL (
         SELECT d.id FROM webhook_deliveries AS d
-        WHERE d.webhook_id = ready.id AND d.state = 'waiting' AND d.next_at <= now()
+        WHERE d.webhook_id = ready.id AND {DELIVERIES.is_due("d")}
         ORDER BY d.next_at, d.id LIMIT greatest(ready.room, 0) FOR UPDATE SKIP LOCKED
     ) AS due LIMIT $4
 )
 UPDATE webhook_deliveries AS d
-SET lease = d.lease + 1, next_at = now() + $7::interval, first_tried_at = coalesce(d.first_tried_at, clock_timestamp())
+SET {DELIVERIES.takes("d", "$7")}, first_tried_at = coalesce(d.first_tried_at, clock_timestamp())
 FROM chosen, webhook_messages AS m, webhooks AS w
 WHERE d.id = chosen.id AND m.id = d.message_id AND w.id = d.webhook_id
-RETURNING d.id, d.lease, d.tries, d.webhook_id, d.message_id, d.created_at, m.body, w.url, w.failures, w.secret,
+RETURNING d.id, d.lease AS token, d.tries, d.webhook_id, d.message_id, d.created_at, m.body, w.url, w.failures, w.secret,
     extract(epoch FROM now() - w.failing_since)::float8 AS failing_for_s,
     CASE WHEN w.previous_secret_until > now() THEN w.previous_secret END AS previous_secret
-"""
+"""  # noqa: S608 -- our own words
 
-RECORD = """
+RECORD = f"""
 WITH result AS (
     SELECT * FROM unnest($1::bigint[], $2::int[], $3::timestamptz[], $4::float8[], $5::int[], $6::text[], $7::bytea[],
-        $8::text[], $9::float8[]) AS r(id, lease, started_at, seconds, status, error, answer, state, delay_s)
+        $8::text[], $9::float8[]) AS r(id, token, started_at, seconds, status, error, answer, state, delay_s)
 ), counted AS (
     UPDATE webhook_deliveries AS d SET state = r.state, tries = d.tries + 1,
         next_at = clock_timestamp() + coalesce(r.delay_s, 0) * interval '1 second',
         finished_at = CASE WHEN r.state <> 'waiting' THEN clock_timestamp() END
-    FROM result AS r WHERE d.id = r.id AND d.lease = r.lease AND d.state = 'waiting'
-    RETURNING d.id, d.lease
+    FROM result AS r WHERE {DELIVERIES.is_ours("d", "r")}
+    RETURNING d.id, d.lease AS token
 )
 INSERT INTO webhook_attempts (delivery_id, lease, started_at, seconds, status, error, answer, counted)
-SELECT r.id, r.lease, r.started_at, r.seconds, r.status, r.error, r.answer, c.id IS NOT NULL
-FROM result AS r LEFT JOIN counted AS c ON c.id = r.id AND c.lease = r.lease
+SELECT r.id, r.token, r.started_at, r.seconds, r.status, r.error, r.answer, c.id IS NOT NULL
+FROM result AS r LEFT JOIN counted AS c ON c.id = r.id AND c.token = r.token
 ON CONFLICT DO NOTHING
 RETURNING counted
-"""
+"""  # noqa: S608 -- our own words
 
 # In the order of their ids, so that two processes do not wait for each other in a circle.
 LOCK_ENDPOINTS = "SELECT FROM webhooks WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
@@ -76,18 +85,12 @@ FROM unnest($1::uuid[], $2::bool[], $3::int[], $4::bool[], $5::float8[]) AS h(id
 WHERE w.id = h.id
 """
 
-RELEASE = """
-UPDATE webhook_deliveries AS d SET next_at = now() FROM unnest($1::bigint[], $2::int[]) AS r(id, lease)
-WHERE d.id = r.id AND d.lease = r.lease AND d.state = 'waiting'
-"""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Claimed(Lease):
     """A message that is ours to send until the lease ends."""
 
     id: int
-    lease: int
     tries: int
     """That it had before."""
     webhook_id: UUID
@@ -101,15 +104,20 @@ class Claimed:
     failing_for_s: float
     secrets: Sequence[bytes]
 
+    @property
+    def target(self) -> UUID:
+        """The endpoint."""
+        return self.webhook_id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
     """How much may be claimed."""
 
     held: Mapping[UUID, int]
-    """What is in our hands, by endpoint."""
+    """How much this process has claimed and not finished, by endpoint."""
     of_each: int
-    """How much one endpoint may have in our hands."""
+    """How much one endpoint may have of that."""
     at_most: int
     after: UUID
     """The endpoint at which the last claim ended."""
@@ -133,9 +141,9 @@ class Tried:
     """For how long the endpoint is left alone."""
 
 
-async def claim(pool: asyncpg.Pool, room: Room) -> list[Claimed]:
-    """Take what is due, for no endpoint more than it has room for."""
-    rows = await pool.fetch(
+async def claim(connection: Connection, room: Room) -> list[Claimed]:
+    """Claim what is due, for no endpoint more than it has room for."""
+    rows = await connection.fetch(
         CLAIM,
         list(room.held),
         list(room.held.values()),
@@ -148,7 +156,7 @@ async def claim(pool: asyncpg.Pool, room: Room) -> list[Claimed]:
     return [
         Claimed(
             id=row["id"],
-            lease=row["lease"],
+            token=row["token"],
             tries=row["tries"],
             webhook_id=row["webhook_id"],
             event_id=row["message_id"],
@@ -166,7 +174,7 @@ async def claim(pool: asyncpg.Pool, room: Room) -> list[Claimed]:
 async def record(pool: asyncpg.Pool, tried: Sequence[Tried], noteworthy: Sequence[UUID]) -> int:
     """Write down attempts and what follows from them, for deliveries and for the endpoints that are `noteworthy`.
 
-    Gives how many came after their lease had ended: they are on record, and change nothing.
+    Returns how many came after their lease had ended: they are on record, and change nothing.
     """
     async with pool.acquire() as connection, connection.transaction():
         if noteworthy:
@@ -174,7 +182,7 @@ async def record(pool: asyncpg.Pool, tried: Sequence[Tried], noteworthy: Sequenc
         counted = await connection.fetch(
             RECORD,
             [one.claimed.id for one in tried],
-            [one.claimed.lease for one in tried],
+            [one.claimed.token for one in tried],
             [one.started_at for one in tried],
             [one.answer.seconds for one in tried],
             [one.answer.status for one in tried],
@@ -213,8 +221,3 @@ def _failures_at_end(attempts: Sequence[Tried]) -> int:
             break
         count += 1
     return count
-
-
-async def release(pool: asyncpg.Pool, claimed: Sequence[Claimed]) -> None:
-    """Give back what was claimed and not tried: it is due at once, for whoever looks next."""
-    await pool.execute(RELEASE, [one.id for one in claimed], [one.lease for one in claimed])

@@ -1,4 +1,4 @@
-"""Looks after endpoints that fail: their owner is warned, then they are switched off, never while something critical is open."""
+"""Maintains endpoints that fail: their owner is warned, then they are switched off, never while something critical is open."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -79,7 +79,7 @@ DELETE FROM webhook_messages WHERE id IN (
 """
 
 
-async def look_after(pool: asyncpg.Pool, retention: timedelta) -> None:
+async def maintain(pool: asyncpg.Pool, retention: timedelta) -> None:
     """Measure what waits, warn and switch off where it is time, remove a chunk of what is past its retention."""
     async with pool.acquire() as connection:
         waiting = await connection.fetchrow(WAITING)

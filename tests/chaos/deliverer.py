@@ -13,14 +13,14 @@ import uvloop
 
 from alerts.events.write import WRITE_EVENTS
 from alerts.outbound.resolve import Targets
-from alerts.webhooks.dispatch import PACE
+from alerts.webhooks.dispatch import DEFAULTS
 from alerts.webhooks.loop import run_webhooks
 from alerts.webhooks.schedule import Schedule
 
 SHIPMENTS = 10
 # So many tries that bad luck alone never exhausts them.
 HURRY = replace(
-    PACE,
+    DEFAULTS,
     schedule=Schedule(delays_s=(0.0, *[0.2] * 1000)),
     time_limit_s=0.5,
     lease=timedelta(seconds=3),
@@ -36,7 +36,7 @@ async def deliver(url: str) -> None:
             asyncio.Event(),
             targets=Targets([ip_network("127.0.0.0/8")]),
             retention=timedelta(days=30),
-            pace=HURRY,
+            settings=HURRY,
         )
 
 

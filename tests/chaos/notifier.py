@@ -8,16 +8,16 @@ from ipaddress import ip_network
 
 import asyncpg
 
-from alerts.notifications.loop import run_notices
+from alerts.notifications.loop import run_notifications
 from alerts.notifications.mail import address
 from alerts.notifications.mail_server import Relay, parse
-from alerts.notifications.sender import PACE, Channels
+from alerts.notifications.sender import DEFAULTS, Channels
 from alerts.notifications.smtp import Mailer
 from alerts.outbound.resolve import Targets
 
 # So many tries that bad luck alone never ends them.
 HURRY = replace(
-    PACE,
+    DEFAULTS,
     delays_s=(0.2,) * 1000,
     lease=timedelta(seconds=8),
     time_limit_s=2.0,
@@ -36,7 +36,7 @@ async def notify(url: str, port: int) -> None:
         mail_from=sender,
     )
     async with asyncpg.create_pool(url, min_size=0, max_size=10) as pool:
-        await run_notices(pool, asyncio.Event(), channels=channels, pace=HURRY)
+        await run_notifications(pool, asyncio.Event(), channels=channels, settings=HURRY)
 
 
 if __name__ == "__main__":

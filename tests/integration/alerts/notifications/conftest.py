@@ -13,16 +13,16 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from alerts.notifications.loop import run_notices
+from alerts.notifications.loop import run_notifications
 from alerts.notifications.mail import address
 from alerts.notifications.mail_server import parse
-from alerts.notifications.sender import PACE, Channels, Pace
+from alerts.notifications.sender import DEFAULTS, Channels, SenderSettings
 from alerts.notifications.smtp import Mailer
 from alerts.outbound.resolve import Targets
 from telemetry.channels import NotifyChannel
 
 HURRY = replace(
-    PACE,
+    DEFAULTS,
     delays_s=(0.05, 0.05, 0.1, 0.1, 0.1),
     lease=timedelta(seconds=10),
     time_limit_s=2.0,
@@ -94,9 +94,9 @@ class Tower:
         await self.pool.execute(f"NOTIFY {NotifyChannel.NOTIFICATIONS}")
         return id_
 
-    def run(self, channels: Channels, pace: Pace = HURRY) -> None:
+    def run(self, channels: Channels, settings: SenderSettings = HURRY) -> None:
         stop = asyncio.Event()
-        work = run_notices(self.pool, stop, channels=channels, pace=pace)
+        work = run_notifications(self.pool, stop, channels=channels, settings=settings)
         self.running.append((stop, asyncio.create_task(work)))
 
     async def stop(self) -> None:

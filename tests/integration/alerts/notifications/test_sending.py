@@ -239,9 +239,9 @@ async def test_what_is_for_later_waits_and_what_is_critical_goes_first(tower: To
     later = await tower.notify(purpose="test", send_at=AT + timedelta(days=36500))
     minor = [await tower.notify(purpose="test", severity="major") for _ in range(3)]
     urgent = await tower.notify(purpose="test")
-    pace = replace(HURRY, in_flight={"email": 1, "chat": 1, "webhook": 1})
+    settings = replace(HURRY, in_flight={"email": 1, "chat": 1, "webhook": 1})
     async with mail_server() as server:
-        tower.run(channels(server.port), pace)
+        tower.run(channels(server.port), settings)
         for id_ in (urgent, *minor):
             await tower.ends(id_, "sent")
     assert server.ids[0] == f"<{urgent}@dewars.example>"
@@ -251,10 +251,10 @@ async def test_what_is_for_later_waits_and_what_is_critical_goes_first(tower: To
 async def test_one_address_that_hangs_holds_up_no_other(tower: Tower) -> None:
     stuck = [await tower.notify(purpose="test", address="stuck@x.example") for _ in range(20)]
     quick = await tower.notify(purpose="test", severity="major")
-    pace = replace(HURRY, in_flight={"email": 5, "chat": 1, "webhook": 1}, delays_s=(60.0,))
+    settings = replace(HURRY, in_flight={"email": 5, "chat": 1, "webhook": 1}, delays_s=(60.0,))
     hang = lambda address: Manner.HANG if address.startswith("stuck") else Manner.TAKE  # noqa: E731
     async with mail_server(hang) as server:
-        tower.run(channels(server.port), pace)
+        tower.run(channels(server.port), settings)
         await tower.ends(quick, "sent")
     assert (
         await tower.pool.fetchval("SELECT max(attempts) FROM notifications WHERE id = ANY ($1)", stuck) <= 1

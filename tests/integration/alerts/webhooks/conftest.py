@@ -16,14 +16,14 @@ import uvloop
 
 from alerts.events.write import WRITE_EVENTS
 from alerts.outbound.resolve import Targets
-from alerts.webhooks.dispatch import PACE, Pace
+from alerts.webhooks.dispatch import DEFAULTS, DispatchSettings
 from alerts.webhooks.loop import run_webhooks
 from alerts.webhooks.schedule import Schedule
 
 LOOPBACK = Targets([ip_network("127.0.0.0/8")])
 SECRET = b"0123456789abcdef0123456789abcdef"
 HURRY = replace(
-    PACE,
+    DEFAULTS,
     schedule=Schedule(delays_s=(0.0, 0.05, 0.05, 0.1, 0.1, 0.1, 0.1, 0.1)),
     time_limit_s=0.5,
     lease=timedelta(seconds=3),
@@ -76,9 +76,9 @@ class Hooks:
         ]
         await self.pool.execute(WRITE_EVENTS, json.dumps(rows))
 
-    def run(self, pace: Pace = HURRY, targets: Targets = LOOPBACK) -> None:
+    def run(self, settings: DispatchSettings = HURRY, targets: Targets = LOOPBACK) -> None:
         stop = asyncio.Event()
-        work = run_webhooks(self.pool, stop, targets=targets, retention=timedelta(days=30), pace=pace)
+        work = run_webhooks(self.pool, stop, targets=targets, retention=timedelta(days=30), settings=settings)
         self.running.append((stop, asyncio.create_task(work)))
 
     async def stop(self) -> None:

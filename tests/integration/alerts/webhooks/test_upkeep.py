@@ -12,7 +12,7 @@ from alerts.webhooks import queue
 from alerts.webhooks.dispatch import judge
 from alerts.webhooks.queue import Claimed, Room
 from alerts.webhooks.schedule import SCHEDULE, TRIPS_AT
-from alerts.webhooks.upkeep import look_after
+from alerts.webhooks.upkeep import maintain
 from tests.receivers import FAIL, OK, Reply, receiver
 
 from .conftest import HURRY, Hooks
@@ -52,7 +52,7 @@ async def test_the_owner_is_warned_once_after_a_day(hooks: Hooks) -> None:
     await hooks.endpoint(NOWHERE, failing_since=ago(hours=23))
     failing = await hooks.endpoint(NOWHERE, failing_since=ago(hours=25), organization="acme")
     for _ in range(3):
-        await look_after(hooks.pool, MONTH)
+        await maintain(hooks.pool, MONTH)
     assert await told(hooks) == [("webhook.failing", str(failing))]
     assert (await hooks.row(failing))["state"] == "active"
     assert await hooks.pool.fetchval("SELECT organization FROM outbox") == "acme"
@@ -86,7 +86,7 @@ async def test_it_is_switched_off_after_days_and_a_warning(
     hooks: Hooks, failing_since: datetime, warned_at: datetime | None, off: bool
 ) -> None:
     id_ = await hooks.endpoint(NOWHERE, failing_since=failing_since, warned_at=warned_at)
-    await look_after(hooks.pool, MONTH)
+    await maintain(hooks.pool, MONTH)
     row = await hooks.row(id_)
     assert (row["state"], row["disabled_reason"]) == (("disabled", "failing") if off else ("active", None))
 
@@ -107,10 +107,10 @@ async def test_never_while_a_critical_excursion_of_its_shipments_is_open(
 ) -> None:
     await critical(hooks, organization="acme")
     id_ = await hooks.endpoint(NOWHERE, failing_since=ago(days=9), warned_at=ago(days=8), **bounds)
-    await look_after(hooks.pool, MONTH)
+    await maintain(hooks.pool, MONTH)
     assert (await hooks.row(id_))["state"] == ("disabled" if off else "active")
     await hooks.pool.execute("UPDATE excursions SET state = 'closed'")
-    await look_after(hooks.pool, MONTH)
+    await maintain(hooks.pool, MONTH)
     assert (await hooks.row(id_))["state"] == "disabled"
 
 
@@ -167,7 +167,7 @@ async def test_a_result_that_comes_after_its_lease_is_on_record_and_changes_noth
     await hooks.pool.execute("UPDATE webhooks SET state = 'active'")
     (slow,) = await queue.claim(hooks.pool, room())
     (other,) = await queue.claim(hooks.pool, room())  # the lease of the first one has ended
-    assert (slow.lease, other.lease, slow.event_id) == (1, 2, other.event_id)
+    assert (slow.token, other.token, slow.event_id) == (1, 2, other.event_id)
     assert await queue.record(hooks.pool, [tried(slow, 500)], [id_]) == 1
     (delivery,) = await hooks.deliveries(id_)
     assert (delivery["state"], delivery["tries"]) == ("waiting", 0)
@@ -193,16 +193,16 @@ async def test_what_is_past_its_retention_goes_but_what_a_pause_holds_back(hooks
         await hooks.all_are("delivered", active, 3)
         await hooks.until("SELECT count(*) = 9 FROM webhook_deliveries")
         await hooks.stop()
-    await look_after(hooks.pool, MONTH)
+    await maintain(hooks.pool, MONTH)
     assert await hooks.pool.fetchval("SELECT count(*) FROM webhook_deliveries") == 9
-    await look_after(hooks.pool, timedelta(0))
+    await maintain(hooks.pool, timedelta(0))
     left = await hooks.pool.fetch("SELECT webhook_id FROM webhook_deliveries")
     assert [row["webhook_id"] for row in left] == [paused] * 3
     assert await hooks.attempts(active) == []
     assert await hooks.pool.fetchval("SELECT count(*) FROM webhook_attempts") == 0
     assert await hooks.pool.fetchval("SELECT count(*) FROM webhook_messages") == 3
     await hooks.pool.execute("UPDATE webhooks SET deleted_at = now() WHERE id = $1", paused)
-    await look_after(hooks.pool, timedelta(0))
+    await maintain(hooks.pool, timedelta(0))
     assert await hooks.pool.fetchval("SELECT count(*) FROM webhook_messages") == 0
     assert await hooks.deliveries(disabled) == []
 

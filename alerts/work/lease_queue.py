@@ -1,0 +1,224 @@
+"""A queue of rows that are worked on outside of any transaction: claimed under a lease, then recorded or given back.
+
+A row waits until it is due. A claim raises its token, writes when the lease ends, and commits; from then on it is due
+for nobody else. Its result counts while the token is still that of the claim: where the lease has ended and somebody
+else has claimed the row since, the token has fenced the result off. What a process that dies had claimed is due when
+the lease ends. What a process that lives has claimed and does not send it gives back, whatever keeps it from sending:
+that is due at once.
+
+Which of the rows that are due are claimed, and what is recorded of them, is another matter for each queue: its
+statements for that stand beside its use, made of the conditions and assignments that are described here once.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import asyncpg
+import structlog
+
+from alerts.work.bulk import Connection
+from alerts.work.wakeup import outlast
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseQueue:
+    """The table of a queue, by its name and those of its columns; all of it is put into statements as it is."""
+
+    table: str
+    id_type: str
+    state: str
+    """In which a row waits, under a lease or not."""
+    due_at: str
+    """The column that says when a row is due."""
+    lease_until: str
+    """The column that says when its lease ends. It may be `due_at`: then what is under a lease is due when that ends."""
+    token: str
+    """The column of the fencing token, a number that grows with each claim."""
+
+    def is_due(self, row: str) -> str:
+        """Return the condition that a row is due and nobody has it."""
+        due = f"{row}.state = '{self.state}' AND {row}.{self.due_at} <= now()"
+        if self._has_lease_column:
+            due += f" AND ({row}.{self.lease_until} IS NULL OR {row}.{self.lease_until} <= now())"
+        return due
+
+    def takes(self, row: str, lease: str) -> str:
+        """Return the assignments that claim a row, named `row` in the statement, for the interval `lease`."""
+        return f"{self.token} = {row}.{self.token} + 1, {self.lease_until} = now() + {lease}::interval"
+
+    def is_ours(self, row: str, claim: str) -> str:
+        """Return the condition that a row is still that of a claim, `claim.id` and `claim.token`, and not recorded."""
+        ours = (
+            f"{row}.id = {claim}.id AND {row}.{self.token} = {claim}.token AND {row}.state = '{self.state}'"
+        )
+        if self._has_lease_column:  # without a lease it is recorded already, or was given back
+            ours += f" AND {row}.{self.lease_until} IS NOT NULL"
+        return ours
+
+    @property
+    def gives_back(self) -> str:
+        """The assignment that ends a lease: the row is due as if nobody had claimed it."""
+        return f"{self.lease_until} = {'NULL' if self._has_lease_column else 'now()'}"
+
+    @property
+    def _has_lease_column(self) -> bool:
+        return self.lease_until != self.due_at
+
+    async def release(self, pool: asyncpg.Pool, leases: Sequence["Lease"]) -> None:
+        """Give back what was claimed and not sent: it is due at once, for whoever looks next."""
+        statement = _RELEASE.format(q=self, is_ours=self.is_ours("q", "claim"))
+        await pool.execute(statement, [one.id for one in leases], [one.token for one in leases])
+
+
+_RELEASE = """
+UPDATE {q.table} AS q SET {q.gives_back} FROM unnest($1::{q.id_type}[], $2::bigint[]) AS claim(id, token) WHERE {is_ours}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lease:
+    """A row that is ours to work on until its lease ends; each queue has its own kind, with what it works on."""
+
+    id: Any
+    token: int
+
+    @property
+    def target(self) -> Hashable:
+        """Whom it is for: of each so much is claimed at a time."""
+        raise NotImplementedError
+
+
+L = TypeVar("L", bound=Lease)
+Claim: TypeAlias = Callable[[Connection], Awaitable[Sequence[L]]]
+"""Claims some rows, in the transaction of the connection."""
+
+
+class Leases(Generic[L]):
+    """What this process has claimed and not finished: waiting to be sent, or being sent by a task.
+
+    Nothing that was claimed is forgotten: it is sent, kept for later, or given back, whatever happens between the claim
+    and that. The giving back is tried again while the database is away, until `drain` is over.
+    """
+
+    def __init__(
+        self, pool: asyncpg.Pool, queue: LeaseQueue, *, name: str, released: Callable[[], None] | None = None
+    ) -> None:
+        """`name` is what logs say; `released` is called whenever something is due again for whoever looks next."""
+        self._pool, self._queue, self._name, self._released = pool, queue, name, released
+        self.held: Counter[Hashable] = Counter()
+        """How many of each target are kept or being sent."""
+        self._claimed: set[L] = set()
+        self._kept: dict[L, None] = {}
+        self._sending: dict[asyncio.Task[None], L] = {}
+        self._unsent: list[L] = []
+        self._releasing: asyncio.Task[None] | None = None
+        self._give_up = asyncio.Event()
+
+    @property
+    def kept(self) -> int:
+        """How many wait here to be sent."""
+        return len(self._kept)
+
+    @property
+    def sending(self) -> int:
+        """How many are being sent."""
+        return len(self._sending)
+
+    @asynccontextmanager
+    async def claim(self, some: Claim[L]) -> AsyncIterator[Sequence[L]]:
+        """Claim what `some` does; at the end of the block, all of it that was neither kept nor sent is given back.
+
+        In a transaction, so that what was claimed is known before it is: where the answer to the commit is lost, what
+        may have been claimed is given back.
+        """
+        claimed: Sequence[L] = ()
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                claimed = await some(connection)
+                self._claimed.update(claimed)
+            yield claimed
+        finally:
+            left = self._claimed.intersection(claimed)
+            self._claimed -= left
+            self._put_back(left)
+
+    def keep(self, lease: L) -> None:
+        """Keep what was claimed, to be sent later."""
+        self._claimed.remove(lease)
+        self._kept[lease] = None
+        self.held[lease.target] += 1
+
+    def send(
+        self, lease: L, work: Coroutine[Any, Any, None], done: Callable[[asyncio.Task[None]], None]
+    ) -> None:
+        """Begin to send what was claimed or kept; `done` is called when the task has ended and it is held no more.
+
+        The task records what came of it. Where it fails, the row is due again when its lease ends.
+        """
+        if lease in self._kept:
+            self._forget(lease)
+        else:
+            self._claimed.remove(lease)
+        self.held[lease.target] += 1
+        task = asyncio.create_task(work)
+        self._sending[task] = lease
+        task.add_done_callback(partial(self._sent, done))
+
+    def _sent(self, done: Callable[[asyncio.Task[None]], None], task: asyncio.Task[None]) -> None:
+        self._lower(self._sending.pop(task))
+        done(task)
+
+    def give_back(self, lease: L) -> None:
+        """Give back what was kept."""
+        self._forget(lease)
+        self._put_back([lease])
+
+    def _forget(self, lease: L) -> None:
+        del self._kept[lease]
+        self._lower(lease)
+
+    def _lower(self, lease: L) -> None:
+        self.held[lease.target] -= 1
+        if not self.held[lease.target]:
+            del self.held[lease.target]
+
+    def _put_back(self, leases: Iterable[L]) -> None:
+        self._unsent.extend(leases)
+        if self._unsent and (self._releasing is None or self._releasing.done()):
+            self._releasing = asyncio.create_task(self._release(), name=f"{self._name}:release")
+
+    async def _release(self) -> None:
+        while self._unsent and not self._give_up.is_set():
+            unsent, self._unsent = self._unsent, []
+            release = partial(self._queue.release, self._pool, unsent)
+            try:
+                await outlast(release, self._give_up, f"{self._name}:release")
+            except Exception:  # they are due again when their leases end
+                log.exception("leases_not_released", during=self._name, count=len(unsent))
+            if self._released is not None:
+                self._released()
+
+    async def drain(self, moment_s: float) -> None:
+        """Give what is being sent `moment_s` seconds to end, and give back everything else."""
+        for lease in list(self._kept):
+            self.give_back(lease)
+        if self._sending:
+            _, late = await asyncio.wait(self._sending, timeout=moment_s)
+            unsent = [self._sending[task] for task in late]
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+            self._put_back(unsent)
+        if self._releasing is not None:
+            timer = asyncio.get_running_loop().call_later(moment_s, self._give_up.set)
+            try:
+                await self._releasing
+            finally:
+                timer.cancel()
