@@ -3,21 +3,23 @@
 REWRITE=1 in the environment writes the file anew, to be read before it is believed.
 """
 
+import json
 import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.integration.api.conftest import Desk
 from tests.integration.api.identity.rights import (
     KEYS,
     STRANGERS,
+    Answer,
     Asking,
     World,
+    ask,
     askings,
     make_callers,
     make_world,
@@ -28,6 +30,7 @@ _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _TIME = r"\d{4}-\d\d-\d\dT[\d:.]+Z"
 
 
+@pytest.mark.timeout(300)  # nine thousand calls: 15 s, and several times that on a machine that is busy
 async def test_every_answer_to_every_key_is_on_record(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that is asked again finds everything as it was: where it would commit, it rolls back."""
     await desk.device("spare")
@@ -55,11 +58,11 @@ async def _operation(desk: Desk, world: World, callers: Mapping[str, str | None]
     method, _ = call.split(" ")
     asked = list(askings(call, world))
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    client = await desk.client()
+    if not call.partition(" ")[2].startswith("/v1/"):  # open to all: three of them are enough
+        callers = {name: key for name, key in callers.items() if name in {"admin", *STRANGERS}}
     for caller, key in callers.items():
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         for asking in asked:
-            answer = await client.request(method, asking.path, json=asking.body, headers=headers)
+            answer = await ask(desk.app, method, asking, key)
             found[_told(world, asking, answer)][caller].append(asking.target)
     everything = ", ".join(asking.target for asking in asked)
     lines = [call]
@@ -93,14 +96,14 @@ def _named(who: list[str], callers: list[str]) -> str:
     return named
 
 
-def _told(world: World, asking: Asking, answer: httpx.Response) -> str:
+def _told(world: World, asking: Asking, answer: Answer) -> str:
     """An answer in a line: its status, and of a problem its words, of a list whose things are in it."""
-    said = str(answer.status_code)
-    if answer.headers.get("content-type") == "application/problem+json":
-        return f"{said} {_masked(world, asking, answer.json()['detail'])}"
-    if not answer.content or answer.headers["content-type"] != "application/json":
+    said = str(answer.status)
+    if answer.content_type == "application/problem+json":
+        return f"{said} {_masked(world, asking, json.loads(answer.body)['detail'])}"
+    if not answer.body or answer.content_type != "application/json":
         return said
-    body = answer.json()
+    body = json.loads(answer.body)
     if "rejected" in body:
         return " ".join([said, *(one["reason"] for one in body["rejected"])])
     if "items" not in body:
