@@ -18,12 +18,12 @@ COLDEST_C, HOTTEST_C = -273.15, 150.0
 
 
 def to_instant(time: datetime) -> Instant:
-    """Give an aware time as an instant; a naive one raises TypeError."""
+    """Return an aware time as an instant; a naive one raises TypeError."""
     return (time - EPOCH) // timedelta(microseconds=1)
 
 
 def to_datetime(instant: Instant) -> datetime:
-    """Give an instant as a time in UTC."""
+    """Return an instant as a time in UTC."""
     return EPOCH + timedelta(microseconds=instant)
 
 

@@ -46,7 +46,7 @@ BENCHMARKS: dict[str, Callable[[Ground], Coroutine[Any, Any, Result]]] = {
 
 
 def main() -> int:
-    """Give 0 where all were taken, whether or not targets were met: the figures say that."""
+    """Return 0 where all were taken, whether or not targets were met: the figures say that."""
     arguments = _arguments()
     signal.signal(
         signal.SIGTERM, signal.default_int_handler

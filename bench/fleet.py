@@ -50,7 +50,7 @@ async def ship(
 
 
 def reading(number: int, measured_ms: int, celsius: float, noise: random.Random) -> dict[str, object]:
-    """Give what a logger with position and battery sends; about 150 bytes as JSON."""
+    """Return what a logger with position and battery sends; about 150 bytes as JSON."""
     return {
         "measured_at": measured_ms,
         "temperature_c": round(celsius + noise.uniform(-1, 1), 2),
@@ -65,7 +65,7 @@ def reading(number: int, measured_ms: int, celsius: float, noise: random.Random)
 
 
 def singles(loggers: Sequence[str], count: int, *, after: datetime, seed: int = 1) -> list[Message]:
-    """Give so many messages of one reading each, the loggers in turn, a second between readings of one."""
+    """Return so many messages of one reading each, the loggers in turn, a second between readings of one."""
     noise = random.Random(seed)
     began_ms = int(after.timestamp() * 1000)
     return [
@@ -81,7 +81,7 @@ def singles(loggers: Sequence[str], count: int, *, after: datetime, seed: int = 
 def batches(
     loggers: Sequence[str], count: int, size: int, *, after: datetime, seed: int = 1
 ) -> list[Message]:
-    """Give so many messages of `size` consecutive readings each, the loggers in turn."""
+    """Return so many messages of `size` consecutive readings each, the loggers in turn."""
     noise = random.Random(seed)
     began_ms = int(after.timestamp() * 1000)
     return [
@@ -99,19 +99,19 @@ def _numbers(turn: int, size: int) -> range:
 
 
 def topic(device_id: str) -> str:
-    """Give the topic of a logger's readings."""
+    """Return the topic of a logger's readings."""
     return f"dewar/v1/{device_id}/readings"
 
 
 def last_key(message: Message) -> tuple[str, datetime]:
-    """Give the primary key of the last reading in a message."""
+    """Return the primary key of the last reading in a message."""
     parsed = orjson.loads(message.payload)
     newest = parsed[-1] if isinstance(parsed, list) else parsed
     return message.topic.split("/")[2], datetime.fromtimestamp(newest["measured_at"] / 1000, UTC)
 
 
 def rows(messages: Sequence[Message], received_at: datetime) -> Iterator[tuple[object, ...]]:
-    """Give the rows that the readings become, in the order of `COLUMNS`."""
+    """Return the rows that the readings become, in the order of `COLUMNS`."""
     for message in messages:
         device_id = message.topic.split("/")[2]
         parsed = orjson.loads(message.payload)

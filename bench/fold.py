@@ -103,7 +103,7 @@ class _Band:
         self.readings = sum(map(len, self.samples))
 
     def forms(self) -> dict[str, Callable[[], tuple[float, list[Told]]]]:
-        """Give our forms by name: each gives the processor time it took and what it found, a list a trace."""
+        """Return our forms by name: each gives the processor time it took and what it found, a list a trace."""
         return {
             PLAIN: partial(
                 self._timed, lambda number: fold(self.plan, _WINDOW, LoggerState(), self.samples[number])[1]
@@ -119,7 +119,7 @@ class _Band:
         }
 
     def peers(self) -> dict[str, Callable[[], tuple[float, list[Told]]]]:
-        """Give the peer's forms; none where it is not installed. The readings come to it by time, all loggers in turn."""
+        """Return the peer's forms; none where it is not installed. The readings come to it by time, all loggers in turn."""
         if not _has_peer():
             return {}
         from bench import peer_fold  # noqa: PLC0415  # it imports what may not be installed
@@ -145,7 +145,7 @@ class _Band:
         return {FULL: partial(timed, peer_fold.full), LEAN: partial(timed, peer_fold.lean)}
 
     def rates(self, forms: Mapping[str, Callable[[], tuple[float, list[Told]]]]) -> dict[str, list[float]]:
-        """Run all forms in turn, several times; give the readings/s of each."""
+        """Run all forms in turn, several times; return the readings/s of each."""
         rates: dict[str, list[float]] = {name: [] for name in forms}
         _, expected = forms[PLAIN]()
         for _ in range(ROUNDS):
@@ -157,7 +157,7 @@ class _Band:
         return rates
 
     def whole_ms(self) -> list[float]:
-        """Give the milliseconds of judging each trace from columns to excursions, figures and deadline."""
+        """Return the milliseconds of judging each trace from columns to excursions, figures and deadline."""
         took = []
         for trace in self.columns:
             runs = []
@@ -169,7 +169,7 @@ class _Band:
         return took
 
     def factor(self, length: int) -> float:
-        """Give how many times as fast as the plain form columns are, on short stretches that begin anywhere."""
+        """Return how many times as fast as the plain form columns are, on short stretches that begin anywhere."""
         trace = self.columns[0]
         state, _ = fold(self.plan, _WINDOW, LoggerState(), trace[:100].samples())
         places = range(100, len(trace) - length, (len(trace) - length) // _STRETCHES)

@@ -134,7 +134,7 @@ def ground(patience_s: float = 0) -> Iterator[Ground]:
 async def eventually(
     condition: Callable[[], Awaitable[T | None]], what: str, within_s: float = _READY_WITHIN_S
 ) -> T:
-    """Give the first true value of a condition that others bring about; raises LateError."""
+    """Return the first true value of a condition that others bring about; raises LateError."""
     deadline = time.monotonic() + within_s
     while not (found := await condition()):
         if time.monotonic() > deadline:

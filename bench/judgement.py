@@ -124,7 +124,7 @@ def _used_up(course: Course) -> Instant | None:
 
 
 def _verdict(course: Course, alert: Alert, leaves: Instant | None, used_up: Instant | None) -> str:
-    """Say whether what an alert foretold came, was averted, was overtaken by the delivery, or was a false alarm."""
+    """Return whether what an alert foretold came, was averted, was overtaken by the delivery, or was a false alarm."""
     delivered = course.facts.window.delivered_at or 0
     if alert.kind == AlertKind.EXCURSION_PREDICTED:
         if alert.details["foreseen"] == "budget_exhausted" or leaves is not None:
@@ -159,7 +159,7 @@ def _covered(estimates: list[Estimate], truth, delivered: Instant, *, censored: 
 
 
 def _excursions(course: Course) -> set[tuple[object, ...]]:
-    """Give the excursions in the readings as the truth's document writes them."""
+    """Return the excursions in the readings as the truth's document writes them."""
     facts = course.facts
     ended = wall(course.case, course.case.journey.off_s)
     evaluation = evaluate_trace(facts.plan, facts.window, course.trace, ended)
@@ -178,7 +178,7 @@ def _excursions(course: Course) -> set[tuple[object, ...]]:
 
 
 def _probe_faults(course: Course) -> tuple[Fault, ...]:
-    """Give the faults of probes that were there for long enough, and whether each was told."""
+    """Return the faults of probes that were there for long enough, and whether each was told."""
     case, facts = course.case, course.facts
     delivered = facts.window.delivered_at or 0
     told = sorted(alert.raised for alert in course.alerts if alert.kind == AlertKind.PROBE_FAULT)
@@ -192,7 +192,7 @@ def _probe_faults(course: Course) -> tuple[Fault, ...]:
 
 
 def _shows(course: Course, kind: str) -> bool:
-    """Say whether a fault of a probe can show: the only probe of a logger, put in the neck, reads what it might anywhere."""
+    """Return whether a fault of a probe can show: the only probe of a logger, put in the neck, reads what it might anywhere."""
     return kind in PROBE_FAULTS and (kind != SWAPPED or course.case.sent.columns.temperature_2_c is not None)
 
 

@@ -24,7 +24,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def facts() -> dict[str, Any]:
-    """Give cores, processor, memory, system and versions; no names of machines."""
+    """Return cores, processor, memory, system and versions; no names of machines."""
     return {
         "cores": len(os.sched_getaffinity(0)),
         "processor": _first("/proc/cpuinfo", "model name") or platform.machine(),
@@ -43,7 +43,7 @@ class Others:
         self._began, self._busy_s, self._ours_s = time.monotonic(), _busy_s(), _ours_s()
 
     def share(self) -> float:
-        """Give it as a part of all cores."""
+        """Return it as a part of all cores."""
         theirs_s = (_busy_s() - self._busy_s) - (_ours_s() - self._ours_s)
         return max(0.0, theirs_s / (time.monotonic() - self._began) / (os.cpu_count() or 1))
 
@@ -55,7 +55,7 @@ class Patience:
         self._until = time.monotonic() + seconds
 
     async def undisturbed(self, run: Callable[[], Awaitable[T]]) -> T:
-        """Give what the run gives: of one that others disturbed, once patience has come to its end."""
+        """Return what the run gives: of one that others disturbed, once patience has come to its end."""
         while True:
             await self._quiet()
             others = Others()
@@ -73,18 +73,18 @@ class Patience:
 
 
 def cpu_s(pid: int) -> float:
-    """Give for how long the first thread of a process ran, to the nanosecond (proc(5), schedstat)."""
+    """Return for how long the first thread of a process ran, to the nanosecond (proc(5), schedstat)."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def _busy_s() -> float:
-    """Give for how long processors were busy, or taken away, since the start of the machine (proc(5))."""
+    """Return for how long processors were busy, or taken away, since the start of the machine (proc(5))."""
     user, nice, system, _idle, _iowait, *rest = map(int, _first("/proc/stat", "cpu ", " ").split())
     return (user + nice + system + sum(rest[:3])) / _TICKS
 
 
 def _ours_s() -> float:
-    """Give how long this process and all below it ran, those included that have ended and were waited for."""
+    """Return how long this process and all below it ran, those included that have ended and were waited for."""
     ran, children = {}, defaultdict(list)
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended meanwhile
@@ -98,7 +98,7 @@ def _ours_s() -> float:
 
 
 def _broker() -> str:
-    """Give the first line of the broker's own help, which has its version."""
+    """Return the first line of the broker's own help, which has its version."""
     programs = find_broker()
     if programs is None:
         return "none"

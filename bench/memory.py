@@ -80,7 +80,7 @@ async def _with_loggers(
 async def _without_database(
     ground: Ground, service: Service, publisher: Publisher, began: datetime
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Give what was resident while the database was away, and afterwards."""
+    """Return what was resident while the database was away, and afterwards."""
     loggers = fleet.device_ids(LOGGERS)
     messages = [
         *fleet.batches(loggers, LARGE, LARGE_READINGS, after=began + timedelta(hours=2), seed=2),
@@ -129,7 +129,7 @@ async def _imports() -> dict[str, float]:
 
 
 def _resident(service: Service) -> dict[str, float]:
-    """Give Rss and Pss now, and the highest Rss since the peak was forgotten, in MiB."""
+    """Return Rss and Pss now, and the highest Rss since the peak was forgotten, in MiB."""
     process = Path("/proc") / str(service.pid)
     status = _parsed((process / "status").read_text())
     return {**_parsed((process / "smaps_rollup").read_text()), "Peak": status["VmHWM"]}
@@ -140,6 +140,6 @@ def _forget_peak(service: Service) -> None:
 
 
 def _parsed(text: str) -> dict[str, float]:
-    """Give the sizes in one of the kernel's listings, in MiB."""
+    """Return the sizes in one of the kernel's listings, in MiB."""
     rows = (line.split() for line in text.splitlines())
     return {row[0].rstrip(":"): int(row[1]) / 1024 for row in rows if row[-1:] == ["kB"]}

@@ -165,7 +165,7 @@ async def _fire(connection: asyncpg.Connection, numbers: Iterable[int]) -> list[
 
 @asynccontextmanager
 async def _alone(ground: Ground, statements: list[str]) -> AsyncIterator[asyncpg.Pool]:
-    """Give a pool of one connection, which notes its statements."""
+    """Return a pool of one connection, which notes its statements."""
 
     async def note(connection: asyncpg.Connection) -> None:
         connection.add_query_logger(lambda record: statements.append(record.query))
@@ -175,7 +175,7 @@ async def _alone(ground: Ground, statements: list[str]) -> AsyncIterator[asyncpg
 
 
 async def _statements(ground: Ground, scopes: int) -> int:
-    """Give how many statements a cycle of so many scopes has."""
+    """Return how many statements a cycle of so many scopes has."""
     progress(f"statements of a cycle of {scopes}")
     await _fill(ground)
     statements: list[str] = []

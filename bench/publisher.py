@@ -76,7 +76,7 @@ class Publisher:
 
 
 def packet(message: Message, packet_id: int) -> bytes:
-    """Give the PUBLISH packet, QoS 1 (MQTT 3.1.1, section 3.3)."""
+    """Return the PUBLISH packet, QoS 1 (MQTT 3.1.1, section 3.3)."""
     topic = message.topic.encode()
     body = b"".join(
         (len(topic).to_bytes(2, "big"), topic, packet_id.to_bytes(2, "big"), message.payload),

@@ -35,7 +35,7 @@ Chunk = tuple[str, int, int]
 
 
 def main() -> int:
-    """Give 0 where all was judged, whether or not targets were met: the figures say that."""
+    """Return 0 where all was judged, whether or not targets were met: the figures say that."""
     parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
     parser.add_argument("--count", type=int, default=COUNT, help="shipments over all scenarios")
     parser.add_argument("--normal", type=int, default=NORMAL, help="shipments in normal traffic")

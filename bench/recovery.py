@@ -97,7 +97,7 @@ async def _rebuild(pool: asyncpg.Pool, loggers: Sequence[str]) -> float:
 
 
 async def _copy(pool: asyncpg.Pool) -> float:
-    """Give how long the database takes to hand out the same columns, in the order in which they are folded."""
+    """Return how long the database takes to hand out the same columns, in the order in which they are folded."""
     received = 0
 
     async def receive(data: bytes) -> None:

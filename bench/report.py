@@ -12,7 +12,7 @@ class BenchError(Exception):
 
 
 def progress(line: str) -> None:
-    """Say what is being done, apart from the results on standard output."""
+    """Return what is being done, apart from the results on standard output."""
     print(f"  {line}", file=sys.stderr, flush=True)
 
 
@@ -74,7 +74,7 @@ class Result:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Give the smallest value that at least so many per cent of all do not exceed."""
+    """Return the smallest value that at least so many per cent of all do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, -int(-len(ordered) * percent // 100) - 1)]
 

@@ -90,7 +90,7 @@ def _choices(facts: Facts) -> Sequence[tuple[str, tuple[TunedRule, ...]]]:
 
 
 def upload(seed: int, length: int, *, bare: bool = False) -> Trace:
-    """Give readings with every channel, at a reading a minute, on a way across the Atlantic; or with none."""
+    """Return readings with every channel, at a reading a minute, on a way across the Atlantic; or with none."""
     chance = np.random.default_rng(seed)
     at = STARTED + _EVERY * np.arange(1, length + 1, dtype=np.int64)
     celsius = np.round(-185 + chance.normal(0, 0.2, length), 2)
@@ -120,7 +120,7 @@ def upload(seed: int, length: int, *, bare: bool = False) -> Trace:
 
 
 def _great_circle(gone: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give latitudes and longitudes of so large parts of the way, from 0 to 1."""
+    """Return latitudes and longitudes of so large parts of the way, from 0 to 1."""
     ends = [np.array(unit_vector(place.lat or 0, place.lon or 0)) for place in (_FRA, _JFK)]
     angle = np.arccos(ends[0] @ ends[1])
     x, y, z = (
@@ -143,7 +143,7 @@ def _stored_bytes() -> int:
 
 
 def _live_us(facts: Facts, watching: Sequence[TunedRule]) -> float:
-    """Give what one more reading costs, some hours under way."""
+    """Return what one more reading costs, some hours under way."""
     took = []
     for seed in range(LIVE):
         trace = upload(seed, LENGTH)

@@ -85,7 +85,7 @@ class Course:
 
 
 def facts_of(case: Case) -> Facts:
-    """Give what is registered of a shipment; a filling on the way is recorded when it is made."""
+    """Return what is registered of a shipment; a filling on the way is recorded when it is made."""
     given = case.shipment
     plan = make_plan(given["band"], {name: given[name] for name in _PLAN if name in given})
     assert not isinstance(plan, PlanRefused), plan
@@ -132,12 +132,12 @@ def facts_of(case: Case) -> Facts:
 
 
 def wall(case: Case, journey_s: float) -> Instant:
-    """Give an instant of the journeys' clock."""
+    """Return an instant of the journeys' clock."""
     return case.journey.clock.wall_ms(journey_s) * 1000
 
 
 def arriving(case: Case) -> tuple[Trace, NDArray[np.int64]]:
-    """Give all readings that are stored, in the order of arrival, and when each arrives; a time that is there already is refused, as one ahead of the clock is."""
+    """Return all readings that are stored, in the order of arrival, and when each arrives; a time that is there already is refused, as one ahead of the clock is."""
     sent = case.sent
     at, received = sent.measured_ms * 1000, case.received_ms * 1000
     _, first = np.unique(at, return_index=True)

@@ -133,7 +133,7 @@ async def _told(watch: Watch) -> bool:
 
 
 async def _when(connection: asyncpg.Connection, question: str, *arguments: object) -> float:
-    """Give when the answer became yes, on the monotonic clock."""
+    """Return when the answer became yes, on the monotonic clock."""
 
     async def asked() -> bool:
         return bool(await connection.fetchval(question, *arguments))
@@ -143,7 +143,7 @@ async def _when(connection: asyncpg.Connection, question: str, *arguments: objec
 
 
 def _landing(loggers: Sequence[str]) -> list[Message]:
-    """Give what the loggers send, all of them in turn."""
+    """Return what the loggers send, all of them in turn."""
     noise = random.Random(2)
     began_ms = int((datetime.now(UTC) - timedelta(minutes=READINGS + 60)).timestamp() * 1000)
     kept = []
@@ -166,7 +166,7 @@ def _landing(loggers: Sequence[str]) -> list[Message]:
 
 
 async def _copy(ground: Ground) -> float:
-    """Give how long the database takes for the same rows, in pieces as large as it likes them."""
+    """Return how long the database takes for the same rows, in pieces as large as it likes them."""
     loggers = fleet.device_ids(LANDING)
     await ground.clear(loggers)
     messages = _landing(loggers)[: LANDING * READINGS // SIZE]

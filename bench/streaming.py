@@ -228,7 +228,7 @@ def _resident_mib(pid: int) -> float:
 
 
 async def _cut_off(service: Service) -> int:
-    """Give how many readers the service has cut off; one that does not read has megabytes of room in the kernel first."""
+    """Return how many readers the service has cut off; one that does not read has megabytes of room in the kernel first."""
     async with httpx.AsyncClient(trust_env=False) as client:
         text = (await client.get(f"{service.url}/metrics")).text
     found = re.search(r"^dewarwatch_stream_cut_off_total (\S+)$", text, re.MULTILINE)

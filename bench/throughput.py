@@ -29,7 +29,7 @@ class Load:
         return len(self.messages) * self.size
 
     def less(self, count: int) -> "Load":
-        """Give the same with fewer messages, for whoever would take minutes."""
+        """Return the same with fewer messages, for whoever would take minutes."""
         return Load(warmup=self.warmup[:20], messages=self.messages[:count], size=self.size)
 
 

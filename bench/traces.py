@@ -17,14 +17,14 @@ _EXCURSION_EVERY, _FAULT_EVERY, _GAP_EVERY = 2_500, 5_000, 4_000
 
 
 def plan_of(band: str) -> Plan:
-    """Give a band's plan, with nothing overridden."""
+    """Return a band's plan, with nothing overridden."""
     plan = make_plan(band, {})
     assert isinstance(plan, Plan)
     return plan
 
 
 def traces(band: str, count: int) -> list[list[Sample]]:
-    """Give so many traces of 14 days, a reading a minute where there is no gap."""
+    """Return so many traces of 14 days, a reading a minute where there is no gap."""
     return [list(_trace(band, random.Random(f"{band} {number}"))) for number in range(count)]
 
 
@@ -43,5 +43,5 @@ def _trace(band: str, noise: random.Random) -> Iterator[Sample]:
 
 
 def _begins(noise: random.Random, every: int, longest: int) -> int:
-    """Give for how many minutes something goes on that begins now; mostly 0."""
+    """Return for how many minutes something goes on that begins now; mostly 0."""
     return noise.randint(1, longest) if noise.random() * every < 1 else 0

@@ -207,7 +207,7 @@ def percentiles(what: str, delays: Sequence[float]) -> list[Measure]:
 
 
 def _limit(receiver: Receiver) -> tuple[float, float]:
-    """Give requests/s, and the client's CPU for each, µs."""
+    """Return requests/s, and the client's CPU for each, µs."""
     receiver.clear()
     progress("the bare client")
     body = orjson.dumps(
@@ -228,7 +228,7 @@ def _limit(receiver: Receiver) -> tuple[float, float]:
 
 
 async def _deliveries(ground: Ground, receiver: Receiver, processes: int = 1) -> tuple[float, float]:
-    """Give deliveries/s, and the CPU of the processes for each, µs; all is told at once, when they are ready."""
+    """Return deliveries/s, and the CPU of the processes for each, µs; all is told at once, when they are ready."""
     await ground.clear([])
     receiver.clear()
     count = ENDPOINTS * EVENTS
@@ -254,13 +254,13 @@ async def _deliveries(ground: Ground, receiver: Receiver, processes: int = 1) ->
 
 
 def _rate(arrivals: Arrivals) -> float:
-    """Give requests/s over all but the first twentieth, in which connections are made and pages compiled."""
+    """Return requests/s over all but the first twentieth, in which connections are made and pages compiled."""
     at = sorted(when for _, when in arrivals)[len(arrivals) // 20 :]
     return (len(at) - 1) / (at[-1] - at[0])
 
 
 async def _delays(ground: Ground, receiver: Receiver) -> tuple[list[float], list[float]]:
-    """Give the delays of events for one endpoint each, while one endpoint is dead, and of one event for all."""
+    """Return the delays of events for one endpoint each, while one endpoint is dead, and of one event for all."""
     await ground.clear([])
     receiver.clear()
     total = RATE * SECONDS

@@ -57,7 +57,7 @@ def _upgrade_on(connection: Connection) -> None:
 
 
 async def pending(database_url: str) -> str | None:
-    """Say what is missing until the schema is the one that this version expects; None where nothing is."""
+    """Return what is missing until the schema is the one that this version expects; None where nothing is."""
     engine = engine_for(database_url, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
@@ -78,7 +78,7 @@ def head() -> str | None:
 
 
 def engine_for(database_url: str, connecting: Mapping[str, Any] | None = None, **options: Any) -> AsyncEngine:
-    """Give SQLAlchemy's engine, with `connecting` for asyncpg, which itself reads the address.
+    """Return SQLAlchemy's engine, with `connecting` for asyncpg, which itself reads the address.
 
     SQLAlchemy would not understand `?sslmode=require` and the like, which every vendor's addresses have.
     """

@@ -19,7 +19,7 @@ _WITHIN_S: Final = 240
 
 
 def packages_of(folder: Path) -> Path:
-    """Give a `node_modules` with what `package-lock.json` in this folder pins, installed once for each lock file.
+    """Return a `node_modules` with what `package-lock.json` in this folder pins, installed once for each lock file.
 
     It is kept in the virtual environment. Raises RuntimeError with npm's words where the packages cannot be had.
     """

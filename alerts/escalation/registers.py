@@ -57,7 +57,7 @@ async def look_again(connection: AsyncConnection, shipment_id: str | None = None
 async def handover_page(
     connection: AsyncConnection, shipment_id: str, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
-    """Give a page of a shipment's handovers, in the order in which they were."""
+    """Return a page of a shipment's handovers, in the order in which they were."""
     query = select(handovers).where(handovers.c.shipment_id == shipment_id)
     return await fetch_page(connection, query, HANDOVER_ORDER, after=after, limit=limit)
 
@@ -65,7 +65,7 @@ async def handover_page(
 async def notification_page(
     connection: AsyncConnection, *conditions: Any, after: Sequence[Any] | None, limit: int
 ) -> Page:
-    """Give a page of decisions about shipments for which the conditions hold, the latest first."""
+    """Return a page of decisions about shipments for which the conditions hold, the latest first."""
     query = (
         select(notifications, shipments.c.shipment_id)
         .outerjoin(shipments, shipments.c.shipment_id == notifications.c.scope)
@@ -75,7 +75,7 @@ async def notification_page(
 
 
 async def attempts_of(connection: AsyncConnection, ids: Sequence[Any]) -> dict[Any, list[RowMapping]]:
-    """Give the attempts to send of some notifications, in their order."""
+    """Return the attempts to send of some notifications, in their order."""
     query = select(notification_attempts).where(notification_attempts.c.notification_id.in_(ids))
     found: dict[Any, list[RowMapping]] = {id_: [] for id_ in ids}
     for row in (await connection.execute(query.order_by(notification_attempts.c.number))).mappings():
@@ -84,13 +84,13 @@ async def attempts_of(connection: AsyncConnection, ids: Sequence[Any]) -> dict[A
 
 
 async def contacts_for(connection: AsyncConnection, organization: str | None) -> Sequence[RowMapping]:
-    """Give the active contacts that may be told of an organization's shipments."""
+    """Return the active contacts that may be told of an organization's shipments."""
     own = or_(contacts.c.organization.is_(None), contacts.c.organization == organization)
     return (await connection.execute(select(contacts).where(contacts.c.active, own))).mappings().all()
 
 
 async def policies_for(connection: AsyncConnection, organization: str | None) -> Sequence[RowMapping]:
-    """Give the active policies that may hold for an organization's shipments."""
+    """Return the active policies that may hold for an organization's shipments."""
     own = or_(policies.c.organization.is_(None), policies.c.organization == organization)
     return (await connection.execute(select(policies).where(policies.c.active, own))).mappings().all()
 
@@ -98,7 +98,7 @@ async def policies_for(connection: AsyncConnection, organization: str | None) ->
 async def contacts_among(
     connection: AsyncConnection, ids: Collection[str], visible: ColumnElement[bool]
 ) -> set[str]:
-    """Give those of some ids that are contacts for which a condition holds."""
+    """Return those of some ids that are contacts for which a condition holds."""
     query = select(contacts.c.contact_id).where(contacts.c.contact_id.in_(ids), visible)
     return set((await connection.execute(query)).scalars())
 
@@ -106,7 +106,7 @@ async def contacts_among(
 async def unknown_contacts(
     connection: AsyncConnection, ids: Sequence[str], organization: str | None
 ) -> list[str]:
-    """Give those of some ids that are no contact which an organization may have told."""
+    """Return those of some ids that are no contact which an organization may have told."""
     query = select(contacts.c.contact_id).where(
         contacts.c.contact_id.in_(ids),
         or_(contacts.c.organization.is_(None), contacts.c.organization == organization),

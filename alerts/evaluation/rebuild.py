@@ -178,14 +178,14 @@ class _Stored:
         )
 
     def is_behind(self, key: Key, after: LoggerState) -> bool:
-        """Tell whether there are readings that evaluation has not seen yet."""
+        """Return whether there are readings that evaluation has not seen yet."""
         before = self.states.get(key)
         return key[0] in self.waiting or (
             self.live and before is not None and before.state.readings < after.readings
         )
 
     def holds(self, key: Key, verdict: DeviceVerdict) -> bool:
-        """Tell whether what is stored of a logger is what its readings give."""
+        """Return whether what is stored of a logger is what its readings give."""
         before = self.safe_points.get(key, {})
         after = {one.state.seen: one for one in verdict.safe_points}
         return (
@@ -196,7 +196,7 @@ class _Stored:
 
 
 def _empty(verdict: DeviceVerdict) -> Checkpoint:
-    """Give what need not be stored: the checkpoint after no readings."""
+    """Return what need not be stored: the checkpoint after no readings."""
     return Checkpoint(rules=verdict.checkpoint.rules if verdict.state.seen is None else {})
 
 
@@ -232,7 +232,7 @@ def _state_changes(stored: _Stored, verdicts: Sequence[Verdict]) -> Iterator[Sta
 
 
 def _same(stored: Checkpoint | None, checkpoint: Checkpoint) -> bool:
-    """Tell whether two checkpoints are the same, but for the sum that is added up in another order for long traces."""
+    """Return whether two checkpoints are the same, but for the sum that is added up in another order for long traces."""
     if stored is None:
         return False
     before, after = stored.state, checkpoint.state

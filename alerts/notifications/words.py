@@ -102,7 +102,7 @@ def _digest(notice: MessageFacts) -> Page:
 
 
 def _lead(occasion: Occasion, event: Event) -> tuple[str, ...]:
-    """Say who is told and why, where the rest does not make it plain."""
+    """Return who is told and why, where the rest does not make it plain."""
     of_purpose = {
         "handover": "You are told because the shipment was handed over to you while this goes on.",
         "assigned": "You are told because this was assigned to you.",

@@ -130,7 +130,7 @@ def advance(alert: Alert, condition: Condition, now: Instant) -> list[AlertChang
 
 
 def _came_back(before: Condition, after: Condition) -> bool:
-    """Tell whether the condition of a resolved alert holds again, or held again in between.
+    """Return whether the condition of a resolved alert holds again, or held again in between.
 
     A condition that still held when a person resolved the alert counts only where it began anew.
     """

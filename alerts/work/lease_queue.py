@@ -72,7 +72,7 @@ class LeaseQueue:
         return self.lease_until != self.due_at
 
     async def release(self, pool: asyncpg.Pool, leases: Sequence["Lease"]) -> None:
-        """Give back what was claimed and not sent: it is due at once, for whoever looks next."""
+        """Return back what was claimed and not sent: it is due at once, for whoever looks next."""
         statement = _RELEASE.format(q=self, is_ours=self.is_ours("q", "claim"))
         await pool.execute(statement, [one.id for one in leases], [one.token for one in leases])
 
@@ -176,7 +176,7 @@ class Leases(Generic[L]):
         done(task)
 
     def give_back(self, lease: L) -> None:
-        """Give back what was kept."""
+        """Return back what was kept."""
         self._forget(lease)
         self._put_back([lease])
 
@@ -206,7 +206,7 @@ class Leases(Generic[L]):
                 self._released()
 
     async def drain(self, moment_s: float) -> None:
-        """Give what is being sent `moment_s` seconds to end, and give back everything else."""
+        """Return what is being sent `moment_s` seconds to end, and give back everything else."""
         for lease in list(self._kept):
             self.give_back(lease)
         if self._sending:

@@ -54,7 +54,7 @@ def with_embedded(
 
 
 def _kept_admin_key(file: Path) -> str:
-    """Give the key in the file; a first start makes it, readable by its owner alone."""
+    """Return the key in the file; a first start makes it, readable by its owner alone."""
     with contextlib.suppress(FileNotFoundError):
         return file.read_text().strip()
     key = secrets.token_urlsafe(32)

@@ -75,7 +75,7 @@ def _log_to(folder: Path, settings: Settings) -> Path:
 
 
 def _go_on(folder: Path, console: Console, *, speed: float, seed: int) -> tuple[datetime, float, int]:
-    """Give start, speed and seed of the journeys: of the first start, so that a later one goes on with them."""
+    """Return start, speed and seed of the journeys: of the first start, so that a later one goes on with them."""
     file = folder / "simulation.json"
     try:
         kept = json.loads(file.read_text())

@@ -98,7 +98,7 @@ def _show(report: Mapping[str, Any], json_file: Path | None) -> None:
 
 
 async def _told(api: httpx.AsyncClient, shipment: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what truly happened to a shipment, beside what the service says of it."""
+    """Return what truly happened to a shipment, beside what the service says of it."""
     shipment_id = shipment["shipment_id"]
     await _settled(api, shipment_id)
     alerts = await _all(api, "/v1/alerts", shipment_id=shipment_id)

@@ -67,7 +67,7 @@ class Snapshot:
     events: tuple[Told, ...]
 
     def line(self) -> str:
-        """Give it as one plain line."""
+        """Return it as one plain line."""
         return (
             f"shipments {self.in_transit} in transit, {self.delivered} delivered; "
             f"readings {self.readings} ({self.readings_per_s:.0f}/s); evaluation lag {self.lag_s:.2f} s; "
@@ -76,7 +76,7 @@ class Snapshot:
         )
 
     def render(self) -> RenderableType:
-        """Give it as a row of figures with the last events below."""
+        """Return it as a row of figures with the last events below."""
         figures = Table(box=SIMPLE_HEAD, header_style="dim", padding=(0, 2, 0, 0))
         shown = list(self._figures())
         for heading, _, _ in shown:
@@ -89,7 +89,7 @@ class Snapshot:
         return Group(figures, events if self.events else Text("no event yet", style="dim"))
 
     def _figures(self) -> Iterable[tuple[str, str, str]]:
-        """Give heading, value and style of each figure: what needs somebody stands out, the rest does not."""
+        """Return heading, value and style of each figure: what needs somebody stands out, the rest does not."""
         yield "shipments", f"{self.in_transit} in transit, {self.delivered} delivered", ""
         yield "readings stored", f"{self.readings} ({self.readings_per_s:.0f}/s)", ""
         yield "evaluation lag", f"{self.lag_s:.2f} s", "yellow" if self.lag_s > 1 else ""

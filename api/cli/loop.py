@@ -18,7 +18,7 @@ def run_in_loop(work: Coroutine[Any, Any, None]) -> None:
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[asyncio.Event]:
-    """Give an event that SIGTERM and SIGINT set; the second one of them ends the process at once."""
+    """Return an event that SIGTERM and SIGINT set; the second one of them ends the process at once."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
     def on_signal() -> None:

@@ -14,7 +14,7 @@ _LINE_EVERY_S: Final = 10.0
 
 @contextlib.contextmanager
 def progress(total: int, doing: str, what: str = "shipment") -> Iterator[Callable[[int], None]]:
-    """Give what is to be called with the number of shipments, or `what` else, that are done.
+    """Return what is to be called with the number of shipments, or `what` else, that are done.
 
     It shows a bar at a terminal, which goes when all is done, and a line now and then elsewhere.
     """

@@ -108,7 +108,7 @@ class Totals:
         self.seconds = perf_counter() - self.began
 
     def line(self) -> str:
-        """Give them as one line."""
+        """Return them as one line."""
         would = " would be" if self.dry_run else ""
         return (
             f"{count(self.shipments, 'shipment')} judged, {count(self.readings, 'reading')} folded "
@@ -264,7 +264,7 @@ def _state_parts(state: LoggerState | None) -> dict[str, str]:
 
 
 def _from_to(before: dict[str, str], after: dict[str, str], always: str = "") -> str:
-    """Give what differs as `name from → to`; what is new, and what is `always` given, without the from."""
+    """Return what differs as `name from → to`; what is new, and what is `always` given, without the from."""
     return ", ".join(
         f"{name} {value}" if before.get(name, value) == value else f"{name} {before[name]} → {value}"
         for name, value in after.items()

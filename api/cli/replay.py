@@ -163,7 +163,7 @@ async def _publish(
 
 
 def _complete(summary: ReplaySummary, found: MessageSurvey, call: Call) -> None:
-    """Say what the service has, and end with an error where that is not all."""
+    """Return what the service has, and end with an error where that is not all."""
     if summary.numbered and call.wait_s:
         typer.echo(
             f"{summary.confirmed} of {count(summary.numbered, 'numbered reading')} confirmed as stored"

@@ -21,7 +21,7 @@ class Account:
     owner: tuple[int, int] | None = None
 
     def command(self, command: Sequence[str | Path], *, dies_by: str | None = None) -> list[str]:
-        """Give the command as that user; with `dies_by` it gets that signal when the thread that started it ends.
+        """Return the command as that user; with `dies_by` it gets that signal when the thread that started it ends.
 
         `setpriv` comes last, because the kernel forgets the signal whenever a process changes its user.
         """

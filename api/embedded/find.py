@@ -65,13 +65,13 @@ class BrokerPrograms:
 
 
 def find_postgres() -> list[PostgresPrograms]:
-    """Give every usable installation, the best first: with TimescaleDB before without, the newest of each."""
+    """Return every usable installation, the best first: with TimescaleDB before without, the newest of each."""
     found = [one for one in (*_of_the_machine(), *_provisioned(), *_of_the_wheel()) if one]
     return sorted(found, key=lambda one: (one.timescaledb is None, -one.major))
 
 
 def find_broker() -> BrokerPrograms | None:
-    """Give the machine's mosquitto, or the one provisioned, or the NATS server of the wheel."""
+    """Return the machine's mosquitto, or the one provisioned, or the NATS server of the wheel."""
     return _mosquitto_of_the_machine() or _mosquitto_provisioned() or nats_of_the_wheel()
 
 
@@ -96,7 +96,7 @@ def _of_the_wheel() -> Iterator[PostgresPrograms | None]:
 
 
 def postgres_at(bin_: Path, *, origin: str, libraries: tuple[Path, ...] = ()) -> PostgresPrograms | None:
-    """Give the installation there, if it has a server that runs and is new enough."""
+    """Return the installation there, if it has a server that runs and is new enough."""
     if not (bin_ / "postgres").exists() or not (bin_ / "initdb").exists():
         return None
     asked = [*_with_libraries(libraries), str(bin_ / "postgres"), "--version"]
@@ -153,7 +153,7 @@ def nats_of_the_wheel() -> BrokerPrograms | None:
 
 
 def libraries_of(tree: Path) -> tuple[Path, ...]:
-    """Give the folders of an unpacked tree in which shared libraries lie."""
+    """Return the folders of an unpacked tree in which shared libraries lie."""
     found = (path.parent for place in ("lib", "usr/lib") for path in tree.glob(f"{place}/*-linux-*/*.so*"))
     return tuple(sorted(set(found)))
 

@@ -29,7 +29,7 @@ class Secrets:
 
 @contextlib.contextmanager
 def owned(folder: Path) -> Iterator[Path]:
-    """Give the folder, made if need be, to this process alone; the lock goes with the process, however it ends."""
+    """Return the folder, made if need be, to this process alone; the lock goes with the process, however it ends."""
     folder = folder.resolve()
     with usable(folder):
         if not folder.exists():

@@ -106,7 +106,7 @@ class Supervisor:
         self.start()
 
     def last_words(self) -> str:
-        """Give the telling line of what the server has logged since it was started."""
+        """Return the telling line of what the server has logged since it was started."""
         with contextlib.suppress(OSError), self.log.open("rb") as log:
             log.seek(max(self._logged_before, self.log.stat().st_size - 8192))
             lines = [line.strip() for line in log.read().decode(errors="replace").split("\n") if line.strip()]

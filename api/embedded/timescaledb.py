@@ -60,7 +60,7 @@ def _build(apt: Apt, tree: Path, aside: Path, major: int, say: Callable[[str], N
 
 
 def _tools(apt: Apt, aside: Path, say: Callable[[str], None]) -> dict[str, str]:
-    """Give an environment in which the build finds its tools: root's are installed, others' merely unpacked."""
+    """Return an environment in which the build finds its tools: root's are installed, others' merely unpacked."""
     missing = apt.missing(*_TOOLS)
     if not missing:
         return dict(os.environ)

@@ -43,7 +43,7 @@ def facts(band: str) -> Facts:
 
 @st.composite
 def troubled(draw: st.DrawFn) -> Trace:
-    """Give readings with stretches of every trouble there is, and gaps, drawn by a seed."""
+    """Return readings with stretches of every trouble there is, and gaps, drawn by a seed."""
     random, count = np.random.default_rng(draw(st.integers(0, 2**32))), draw(st.integers(1, 250))
     at = START - 600 * SECOND + np.cumsum(random.choice([30, 60, 60, 60, 300, 900, 5000], count)) * SECOND
 

@@ -61,7 +61,7 @@ async def get_device(device_id: DeviceId, services: Here) -> DeviceOut:
 @router.post("/v1/devices/{device_id}/rotate-credentials")
 @action("devices.rotate_credentials")
 async def rotate_credentials(device_id: DeviceId, caller: Caller, services: Here) -> CredentialsRotated:
-    """Give a logger a new MQTT password; the old one stops to work at once."""
+    """Return a logger a new MQTT password; the old one stops to work at once."""
     password = await use_cases.rotate_credentials(
         services.engine, services.device_credentials, device_id, actor=caller.actor
     )

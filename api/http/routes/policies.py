@@ -27,7 +27,7 @@ router = APIRouter(route_class=Call, tags=["policies"])
 @router.post("/v1/policies", status_code=201)
 @action("policies.register")
 async def register_policy(body: PolicyIn, caller: Caller, services: Here, response: Response) -> PolicyOut:
-    """Say how alerts find people: for an organization, on a lane, from a severity on. The most specific one holds."""
+    """Return how alerts find people: for an organization, on a lane, from a severity on. The most specific one holds."""
     async with services.engine.begin() as connection:
         row = await policies.register(connection, caller, body.value(), actor=caller.actor)
     response.headers["Location"] = f"/v1/policies/{body.policy_id}"

@@ -50,7 +50,7 @@ class Bench:
         )
 
     async def due(self, key: str, at: datetime) -> None:
-        """Give a key a deadline."""
+        """Return a key a deadline."""
         await self.finish([key], {key: at})
 
     async def finish(self, keys: Sequence[str], deadlines: dict[str, datetime | None]) -> None:

@@ -29,7 +29,7 @@ def trace(
     every: int = MINUTE,
     start: int = START,
 ) -> Trace:
-    """Give readings `every` so long."""
+    """Return readings `every` so long."""
     count = len(celsius) if celsius is not None else len(next(iter(channels.values())))
     at = start + every * np.arange(count, dtype=np.int64)
     warm = np.full(count, -190.0) if celsius is None else np.array(celsius, np.float64)
@@ -55,7 +55,7 @@ def look(
 
 
 def found(*args: Any, **more: Any) -> Finding:
-    """Give what is found; something must be."""
+    """Return what is found; something must be."""
     what = look(*args, **more).found
     assert what is not None
     return what

@@ -10,7 +10,7 @@ from tests.unit.alerts.rules.readings import HOUR, MINUTE, SECOND, START, look, 
 
 
 def uploads(delays, *, every=10 * MINUTE, seq=None, boot=None) -> Trace:
-    """Give readings with these delays until they arrive."""
+    """Return readings with these delays until they arrive."""
     readings = trace({Channel.RECEIVED_AT: np.zeros(len(delays))}, every=every)
     readings.channels[Channel.RECEIVED_AT][:] = readings.at + np.array(delays)
     columns = dict(readings.channels)
@@ -21,7 +21,7 @@ def uploads(delays, *, every=10 * MINUTE, seq=None, boot=None) -> Trace:
 
 
 def flight(count: int, every: int = 10 * MINUTE) -> list[int]:
-    """Give the delays of readings kept during a flight, which all arrive when it has landed."""
+    """Return the delays of readings kept during a flight, which all arrive when it has landed."""
     return [every * left + 2 * SECOND for left in range(count - 1, -1, -1)]
 
 

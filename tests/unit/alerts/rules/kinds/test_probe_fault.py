@@ -15,7 +15,7 @@ COUNT = 200
 
 
 def noisy(celsius, noise=0.12, step=0.1):
-    """Give what a probe shows: noise, and steps of its converter."""
+    """Return what a probe shows: noise, and steps of its converter."""
     warm = np.asarray(celsius, np.float64)
     return np.round((warm + noise * RNG.standard_normal(warm.shape)) / step) * step
 
@@ -38,14 +38,14 @@ def shown(celsius, *, ambient=None, second=None, every=EVERY):
 
 
 def lid_left_open(count=COUNT):
-    """Give a payload that warms with a time constant of half an hour for 40 minutes, and recovers in an hour."""
+    """Return a payload that warms with a time constant of half an hour for 40 minutes, and recovers in an hour."""
     since = minutes(count) - 200
     rise = 150 * (1 - np.exp(-np.clip(since, 0, 40) / 30))
     return -190 + rise * np.exp(-np.clip(since - 40, 0, None) / 60)
 
 
 def runs_out(count=COUNT):
-    """Give a payload whose nitrogen is gone: it warms to the air in the end."""
+    """Return a payload whose nitrogen is gone: it warms to the air in the end."""
     return 21 - 211 * np.exp(-np.clip(minutes(count) - 60, 0, None) / 150)
 
 
@@ -164,7 +164,7 @@ DAYS = np.arange(3 * 144) / 6
 
 
 def following(ambient_c, time_constant_h, from_c):
-    """Give a payload that follows the air by Newton's law."""
+    """Return a payload that follows the air by Newton's law."""
     payload = [from_c]
     for outside in ambient_c[1:].tolist():
         payload.append(payload[-1] + (outside - payload[-1]) * (1 - np.exp(-1 / 6 / time_constant_h)))
