@@ -33,8 +33,8 @@ from api.identity.authenticator import Authenticator
 from api.identity.device_credentials import device_credentials
 from api.pages.site import with_pages
 from api.roles import Role
+from api.schema_upgrade import engine_for
 from api.settings import Settings, required
-from migrations.upgrade import engine_for
 from telemetry.database_server import DatabaseServer
 from telemetry.ingest.pipeline import Ingest
 from telemetry.mqtt.bridge import IngestState, run_ingest

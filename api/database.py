@@ -6,8 +6,8 @@ import asyncpg
 import structlog
 
 from api.errors import StartError
+from api.schema_upgrade import pending
 from api.settings import SettingsError
-from migrations.upgrade import pending
 from telemetry.database_server import DatabaseServer, UnfitServerError, inspect_server
 
 log = structlog.get_logger(__name__)

@@ -21,10 +21,10 @@ import httpx
 
 from api.embedded import EmbeddedError, embedded_servers
 from api.embedded.servers import Servers
+from api.schema_upgrade import upgrade
 from bench import fleet
 from bench.machine import Patience
 from bench.report import BenchError, progress
-from migrations.upgrade import upgrade
 from telemetry.tables import metadata
 
 T = TypeVar("T")

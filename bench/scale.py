@@ -21,12 +21,12 @@ from alerts.model import Window, to_instant
 from alerts.rules.facts import Facts
 from alerts.rules.registry import CHANNELS, tuned_rules
 from api.bootstrap import spare_collections
+from api.schema_upgrade import upgrade
 from bench import fleet
 from bench.ground import Ground
 from bench.machine import cpu_s
 from bench.report import BenchError, Measure, Result, Verdict, progress
 from bench.traces import plan_of
-from migrations.upgrade import upgrade
 from telemetry.ingest.pipeline import Ingest
 from telemetry.model import RawMessage, Source
 

@@ -1,4 +1,4 @@
-"""Alembic's environment: async, on the connection that `migrations.upgrade` hands over."""
+"""Alembic's environment: async, on the connection that `api.schema_upgrade` hands over."""
 
 from alembic import context
 

@@ -153,7 +153,7 @@ def migrated_postgres(shared_postgres: Supervisor) -> Supervisor:
     template = another_database(server.url, _TEMPLATE)
 
     async def migrate() -> None:
-        from migrations.upgrade import upgrade
+        from api.schema_upgrade import upgrade
 
         await _execute(server.url, f"CREATE DATABASE {_TEMPLATE}")
         await upgrade(template)

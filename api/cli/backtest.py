@@ -28,8 +28,8 @@ from api.database import check_database
 from api.errors import StartError, UnfinishedError
 from api.http.schemas.backtests import BacktestOut, week_name
 from api.http.schemas.fields import parse_time
+from api.schema_upgrade import engine_for
 from api.settings import DATABASE_HINT, Settings, SettingsError, required
-from migrations.upgrade import engine_for
 
 _STATEMENT_TIMEOUT_S: Final = 60.0
 _DIFFERENCES_SHOWN: Final = 20

@@ -18,9 +18,9 @@ from api.embedded import Servers, embedded_servers
 from api.errors import StartError
 from api.identity.permissions import KeyRole
 from api.refusals import Invalid
+from api.schema_upgrade import engine_for, upgrade
 from api.settings import DATABASE_HINT, Settings, SettingsError, required
 from api.use_cases import keys
-from migrations.upgrade import engine_for, upgrade
 from telemetry.actor import Actor, ActorKind
 from telemetry.database_server import UnfitServerError
 

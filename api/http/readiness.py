@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.http.services import Probe, Services
-from migrations.upgrade import head
+from api.schema_upgrade import head
 from telemetry.database_server import inspect_server
 
 log = structlog.get_logger(__name__)

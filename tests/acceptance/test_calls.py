@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from migrations.upgrade import head, pending
+from api.schema_upgrade import head, pending
 from tests.acceptance.command import one_line
 from tests.conftest import free_port
 

@@ -20,7 +20,7 @@ from api.http.server import Web, bind
 from api.http.services import Services
 from api.identity.authenticator import Authenticator
 from api.pages.site import with_pages
-from migrations.upgrade import engine_for
+from api.schema_upgrade import engine_for
 from telemetry.ingest.pipeline import Ingest
 
 ADMIN_KEY = "an-admin-key-of-at-least-32-characters"

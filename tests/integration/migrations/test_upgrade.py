@@ -13,8 +13,8 @@ from sqlalchemy import Connection, true
 
 from alerts.views import alerts, excursions, figures_as_of
 from alerts.views.as_of import FindingFilter
+from api.schema_upgrade import alembic_config, engine_for, pending, upgrade
 from migrations.metadata import metadata
-from migrations.upgrade import alembic_config, engine_for, pending, upgrade
 from telemetry import shipment_readings
 from telemetry.database_server import ServerLevel, UnfitServerError
 from tests.conftest import missing

@@ -19,7 +19,7 @@ from api.http.app import create_app
 from api.http.event_hub import EventHub
 from api.http.services import Services
 from api.identity.authenticator import Authenticator
-from migrations.upgrade import engine_for
+from api.schema_upgrade import engine_for
 from telemetry.ingest.pipeline import Ingest
 from tests.integration.alerts.stage import CLOCK, SETTINGS
 from tests.integration.api.conftest import ADMIN_KEY

@@ -11,7 +11,7 @@ from api.embedded.process import Supervisor
 from api.http.app import ACTIONS
 from api.http.problems import is_passing
 from api.identity.authenticator import Authenticator
-from migrations.upgrade import engine_for, upgrade
+from api.schema_upgrade import engine_for, upgrade
 from telemetry.ingest.pipeline import Ingest
 from tests.integration.api.conftest import ADMIN_KEY, Desk, MakeDesk, MakeServices, problem
 from tests.integration.api.identity.test_auth import call_of

@@ -359,7 +359,7 @@ async def test_readings_by_http(store):
 
 
 async def test_by_http_a_database_that_is_away_is_told_to_the_caller(postgres, monkeypatch):
-    from migrations.upgrade import upgrade
+    from api.schema_upgrade import upgrade
 
     monkeypatch.setattr("telemetry.ingest.pipeline.HTTP_TIMEOUT_S", 0.2)
     await upgrade(postgres.url)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from migrations.upgrade import upgrade
+from api.schema_upgrade import upgrade
 from telemetry.mqtt.connection import RECEIVE_MAXIMUM
 from telemetry.mqtt.inbox import MAX_HELD_MESSAGES
 from tests.integration.telemetry.conftest import PATIENCE_S, connected, ingesters, open_store, reading

@@ -19,9 +19,9 @@ from telemetry.locks import LockSpace
 
 
 def alembic_config() -> Config:
-    """Where the revisions lie, without a file of settings."""
+    """Return the configuration that points to the revisions; there is no file of settings."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations"))
     config.set_main_option("path_separator", "os")
     return config
 
@@ -73,7 +73,7 @@ async def pending(database_url: str) -> str | None:
 
 @cache
 def head() -> str | None:
-    """The revision that this version expects."""
+    """Return the revision that this version expects."""
     return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
