@@ -53,7 +53,7 @@ def uses_decimal_point(cell: str) -> bool:
 
 
 def parse_number(cell: str, *, decimal_comma: bool) -> WrittenNumber | None:
-    """Read a number; None for another decimal sign, for something behind it that is not a unit, and for absurd sizes."""
+    """Read a number; None for the other decimal sign, an unknown unit behind it, or an absurd size."""
     match = _NUMBER.fullmatch(cell.translate(_MINUS).strip())
     if match is None:
         return None
@@ -73,7 +73,7 @@ def parse_unit(text: str) -> TemperatureUnit | None:
 
 
 def unit_in(header: str) -> TemperatureUnit | None:
-    """Return the unit in a column's name: in brackets, after a comma, slash or underscore, or as the last word."""
+    """Return the unit in a column's name: in brackets, after a separator, or as the last word."""
     for piece in re.split(r"[()\[\]{},;/_|]", header):
         if (unit := parse_unit(piece)) is not None:
             return unit

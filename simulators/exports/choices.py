@@ -14,7 +14,10 @@ class TraceRefusedError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choices:
-    """What people have stated about a file. None means that the file must tell. Columns are names, or numbers from 1."""
+    """What people have stated about a file.
+
+    None means that the file must tell. Columns are names, or numbers from 1.
+    """
 
     time_column: str | None = None
     temperature_column: str | None = None
@@ -26,7 +29,7 @@ class Choices:
 
 
 def chosen_columns(names: Sequence[str], choice: str | None) -> tuple[int, ...]:
-    """Return the columns that a choice such as `Temp`, `2` or `Date+Time` means; none if one of them is missing."""
+    """Return the columns of a choice such as `Temp`, `2` or `Date+Time`; none if one is missing."""
     if choice is None:
         return ()
     whole = _column_of(names, choice)

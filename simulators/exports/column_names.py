@@ -33,7 +33,7 @@ DEVICE_NAMES = {
 
 
 class ColumnGuess(NamedTuple):
-    """The columns that may hold the time, the payload's temperature, the second probe and the ambient temperature."""
+    """The columns that may hold the time, the payload, the second probe and the ambient temperature."""
 
     time: tuple[int, ...]
     payload: tuple[int, ...]

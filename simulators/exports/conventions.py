@@ -64,8 +64,8 @@ def find_conventions(
     if bare is not None and zone is None:
         text = " ".join(bare.cells[c] for c in layout.time)
         raise TraceRefusedError(
-            f"line {bare.line}: {text!r} has no time zone, and the header names none: state it with --time-zone, "
-            "such as UTC, +02:00 or Europe/Zurich"
+            f"line {bare.line}: {text!r} has no time zone, and the header names none: "
+            "state it with --time-zone, such as UTC, +02:00 or Europe/Zurich"
         )
     return Conventions(decimal_comma=decimal_comma, units=units, order=order, zone=zone)
 
@@ -84,9 +84,9 @@ def _date_order(rows: Sequence[ExportRow], *, day_first: bool | None) -> DateOrd
         return "day first" if day_first else "month first"
     order = find_date_order(row.time for row in undecided)
     if order is None:
-        first = undecided[0]
+        line, time = undecided[0].line, undecided[0].time
         raise TraceRefusedError(
-            f"line {first.line}: is {first.time.first}/{first.time.then}/{first.time.year} day first or month first? "
+            f"line {line}: is {time.first}/{time.then}/{time.year} day first or month first? "
             "No date in the file decides it: state --day-first or --month-first"
         )
     return order

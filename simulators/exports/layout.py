@@ -48,7 +48,10 @@ def split_cells(line: str, delimiter: str) -> list[str]:
 
 
 def find_layout(lines: Sequence[str], choices: Choices) -> ExportLayout:
-    """Find delimiter, header and columns. Raises a TraceRefusedError for what cannot be found, or not be chosen."""
+    """Find delimiter, header and columns.
+
+    Raises a TraceRefusedError for what cannot be found, or not be chosen.
+    """
     found = [
         each for delimiter in DELIMITERS if (each := _layout_with(lines, delimiter, choices)) is not None
     ]
@@ -92,11 +95,13 @@ def _arrange(
         raise TraceRefusedError(_no_column("--second-probe-column", choices.second_probe_column, names))
     if len(temperature) != 1:
         raise TraceRefusedError(
-            f"line {number}: which column is the payload's temperature? State it with --temperature-column: {_listed(names)}"
+            f"line {number}: which column is the payload's temperature? "
+            f"State it with --temperature-column: {_listed(names)}"
         )
     if len(second) > 1:
         raise TraceRefusedError(
-            f"line {number}: which column is the second probe? State it with --second-probe-column: {_listed(names)}"
+            f"line {number}: which column is the second probe? "
+            f"State it with --second-probe-column: {_listed(names)}"
         )
     ambient = [c for c in guess.ambient if c not in (*temperature, *second)]
     device = [c for c, name in enumerate(names) if plain_name(name) in DEVICE_NAMES]
@@ -129,7 +134,10 @@ def _not_found(lines: Sequence[str], choices: Choices) -> str:
         ("--temperature-column", choices.temperature_column),
     ):
         if choice is not None:
-            return f"no line has a column {choice!r}, for {option}, and the others that are needed; line {number} has {_listed(widest)}"
+            return (
+                f"no line has a column {choice!r}, for {option}, and the others that are needed; "
+                f"line {number} has {_listed(widest)}"
+            )
     return (
         "no line names a column for the time and one for the temperature; state them with --time-column and "
         f"--temperature-column, by name or number. Line {number} has {_listed(widest)}"

@@ -11,7 +11,10 @@ OPTIONAL_FIELDS = ("temperature_c", "temperature_2_c", "ambient_c", "boot", "seq
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportedReading:
-    """One reading, and the line it stands on. A reading without a temperature means that the probe was not sound."""
+    """One reading, and the line it stands on.
+
+    A reading without a temperature means that the probe was not sound.
+    """
 
     line: int
     device_id: str

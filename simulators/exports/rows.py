@@ -27,7 +27,10 @@ class ExportRow:
 
 
 def decode_text(content: bytes) -> str:
-    """Decode a file: UTF-8, UTF-16 by its byte order mark, or else Windows-1252. NUL characters are removed."""
+    """Decode a file: UTF-8, UTF-16 by its byte order mark, or else Windows-1252.
+
+    NUL characters are removed.
+    """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", errors="replace").replace("\0", "")
     try:
@@ -58,7 +61,10 @@ def rows_of(
             remarks.append(Remark(line, f"has only {len(row)} of {needed} cells", sent=False))
             continue
         if beyond:
-            note = f"has {len(row)} cells, but the header has {len(layout.names)}: perhaps a number has a comma and no quotes"
+            note = (
+                f"has {len(row)} cells, but the header has {len(layout.names)}: "
+                "perhaps a number has a comma and no quotes"
+            )
             remarks.append(Remark(line, note, sent=False))
             continue
         text = " ".join(row[column] for column in layout.time).strip()

@@ -1,4 +1,4 @@
-"""Pure: times as loggers write them: ISO, day or month first, 12 hours, month names, and numbers since 1970."""
+"""Pure: times as loggers write them: ISO, day or month first, month names, numbers since 1970."""
 
 import re
 from collections.abc import Iterable
@@ -32,7 +32,10 @@ _EPOCH_NUMBER = re.compile(r"\d{10}(?:\.\d+)?|\d{13}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class WrittenTime:
-    """A time as it was written, and its zone if it has one. Without an `order`, `first` and `then` are day and month or month and day."""
+    """A time as it was written, and its zone if it has one.
+
+    Without an `order`, `first` and `then` are day and month or month and day.
+    """
 
     year: int
     first: int
@@ -42,7 +45,7 @@ class WrittenTime:
     order: DateOrder | None
 
     def settled(self, order: DateOrder) -> datetime | None:
-        """Return the local time in a date order, with its zone if it has one; None if there is no such date or hour."""
+        """Return the local time in a date order, with its zone if any; None if there is no such time."""
         order = self.order or order
         month, day = (self.then, self.first) if order == "day first" else (self.first, self.then)
         hour, minute, second, microsecond = self.clock
@@ -64,7 +67,10 @@ def parse_time(text: str) -> WrittenTime | None:
 
 
 def find_date_order(times: Iterable[WrittenTime]) -> DateOrder | None:
-    """Find the date order from the dates that allow only one; None if no date decides it, or if they contradict each other."""
+    """Find the date order from the dates that allow only one.
+
+    None if there is no such date, or if they contradict each other.
+    """
     day_first = month_first = False
     for time in times:
         if time.order is None:

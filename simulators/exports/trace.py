@@ -20,9 +20,10 @@ COLDEST_C, WARMEST_C = -273.15, 150.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportedTrace:
-    """What a file holds. `unit` and `order` are None if no reading needed them, `zone` if every time had its own.
+    """What a file holds.
 
-    `garbled` holds the loggers and instants of lines whose temperature looks like a number but cannot be read.
+    `unit` and `order` are None if no reading needed them, `zone` if every time had its own. `garbled` holds
+    the loggers and instants of lines whose temperature looks like a number but cannot be read.
     """
 
     layout: ExportLayout

@@ -33,8 +33,8 @@ class PlacedTime:
 def place_in_zone(local: datetime, zone: tzinfo | None, after: datetime | None) -> PlacedTime | None:
     """Return the instant of a local time; None if the clocks were put forward over it.
 
-    A local time that occurs twice, as clocks were put back, means the first of its two instants that is not before
-    `after`.
+    A local time that occurs twice, as clocks were put back, means the first of its two instants that is not
+    before `after`.
     """
     if local.tzinfo is not None:
         return PlacedTime(local.astimezone(UTC), twice=False)

@@ -34,7 +34,7 @@ class ReadingsMessage:
 
 @dataclass(slots=True)
 class BootReadings:
-    """One boot of a logger on a journey: how many readings it has taken, and the buffer of those not yet confirmed.
+    """One boot of a logger on a journey: how many readings it took, and the buffer of unconfirmed ones.
 
     `kept` says for each tick of the journey whether there is such a reading at all; None means for all.
     """

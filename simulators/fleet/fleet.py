@@ -22,8 +22,8 @@ SWITCHED_OFF_AFTER_S = 30 * MINUTE_S
 class Fleet:
     """A number of loggers in a scenario. Everything they do follows from the seed and the start of the clock.
 
-    With `waves`, a logger makes one journey after another. `memory` is how many readings each logger keeps; None means
-    what its model keeps.
+    With `waves`, a logger makes one journey after another. `memory` is how many readings each logger keeps;
+    None means what its model keeps.
     """
 
     scenario: Scenario
@@ -53,7 +53,7 @@ class Fleet:
             wave += 1
 
     def journeys_from(self, index: int, now_ms: int) -> Iterator[Journey]:
-        """Yield the journeys that a logger still knows at `now_ms`: the last one that is over, and all later ones."""
+        """Yield the journeys that a logger knows at `now_ms`: the last that is over, and all later ones."""
         over: Journey | None = None
         for journey in self.journeys(index):
             if journey.off_ms <= now_ms:

@@ -1,4 +1,4 @@
-"""Pure: one logger over all its journeys: what it sends at a given time, and what an acknowledgement changes."""
+"""Pure: one logger over all its journeys: what it sends when, and what an acknowledgement changes."""
 
 from collections.abc import Iterator
 
@@ -15,8 +15,8 @@ from simulators.wire.ranges import SeqRange
 class Logger:
     """One logger. When it starts, its memory holds the journey under way and the one before.
 
-    Times are epoch milliseconds, given by the caller. No reading is taken after `until_ms`. When the memory is full, the
-    oldest readings are overwritten, whether they are confirmed or not.
+    Times are epoch milliseconds, given by the caller. No reading is taken after `until_ms`. When the memory
+    is full, the oldest readings are overwritten, whether they are confirmed or not.
     """
 
     __slots__ = (
@@ -103,7 +103,7 @@ class Logger:
         return sum(boot.buffer.confirm(ack, now_ms / 1000) for boot in boots)
 
     def due_ms(self, now_ms: int) -> int | None:
-        """Return when there is next something to do, unless an acknowledgement comes first; None for never."""
+        """Return when there is next something to do if no acknowledgement comes first; None for never."""
         times = [self._next.on_ms] if self._next is not None else []
         for boot in self._boots:
             if not boot.over:
@@ -131,7 +131,8 @@ class Logger:
         for boot in self._boots:
             self.taken += boot.take(ticks_taken_by(boot.journey, now_ms))
         self._overwrite()
-        # An earlier journey is forgotten once all of it is confirmed. The newest stays: it says where the logger is.
+        # An earlier journey is forgotten once all of it is confirmed. The newest stays: it says where the
+        # logger is.
         for boot in self._boots:
             if not boot.buffer.unconfirmed and boot.journey is not newest and boot.buffer.overwritten:
                 self._lost_earlier.setdefault(boot.journey.shipment_id, []).extend(boot.overwritten)

@@ -1,4 +1,4 @@
-"""Pure: simulated shipments without broker and service: what is registered, which readings arrive when, and the truth.
+"""Pure: simulated shipments without broker and service: readings in order of arrival, and the truth.
 
 Rules can be judged with it over thousands of shipments; docs/simulator.md has an example.
 """
@@ -35,7 +35,10 @@ _LATENCY = 48
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Case:
-    """One simulated shipment. `received_ms` is when each row of `sent` arrives, in epoch milliseconds, ascending."""
+    """One simulated shipment.
+
+    `received_ms` is when each row of `sent` arrives, in epoch milliseconds, ascending.
+    """
 
     journey: Journey
     device: dict[str, Any]
@@ -67,7 +70,10 @@ def cases(
     interval_s: float = 600.0,
     organization: str = "simulated",
 ) -> Iterator[Case]:
-    """Yield `count` shipments of a scenario, in real time from `start`, with one reading each `interval_s` seconds."""
+    """Yield `count` shipments of a scenario, in real time from `start`.
+
+    There is one reading each `interval_s` seconds.
+    """
     fleet = Fleet(
         scenario=scenario,
         size=count,

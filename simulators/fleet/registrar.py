@@ -1,4 +1,4 @@
-"""Registers the devices, dewars and shipments of a fleet through the public HTTP API, and departs and delivers them.
+"""Registers devices, dewars and shipments through the public HTTP API, and departs and delivers them.
 
 What is registered already is left as it is, so a simulation that is started again goes on with its shipments.
 """
@@ -54,7 +54,7 @@ class Registrar:
         await asyncio.gather(*(register_some() for _ in range(CALLS_AT_ONCE)))
 
     async def follow(self, from_ms: int, until_ms: int | None) -> None:
-        """Make the calls for every journey that a logger knows at `from_ms`, each when it is due, up to `until_ms`."""
+        """Make the calls for every journey known at `from_ms`, each when it is due, up to `until_ms`."""
         fleet = self._fleet
         coming = [
             registration_calls(fleet, index, from_ms, self._organization, drill=self._drill)
@@ -97,5 +97,5 @@ class Registrar:
 
 
 def _is_occupied(call: RegistrationCall, answer: httpx.Response) -> bool:
-    """Whether a shipment was refused because its logger is on another one, for instance of a simulation that was stopped."""
+    """Whether a shipment was refused because its logger is still on another one."""
     return call.path == "/v1/shipments" and "deliver or cancel it first" in answer.text

@@ -19,7 +19,10 @@ def device_body(fleet: Fleet, index: int) -> dict[str, Any]:
 
 
 def dewar_body(journey: Journey) -> dict[str, Any]:
-    """Return the body that registers a shipper, as its model promises it and as full. Only the truth knows whether it is."""
+    """Return the body that registers a shipper, as its model promises it and as full.
+
+    Only the truth knows whether it is.
+    """
     shipper = journey.shipper
     promised = {"ln2_capacity_kg": shipper.capacity_kg} if shipper.coolant == "nitrogen" else {}
     return {
@@ -32,7 +35,7 @@ def dewar_body(journey: Journey) -> dict[str, Any]:
 
 
 def shipment_body(journey: Journey, organization: str, *, drill: bool = False) -> dict[str, Any]:
-    """Return the body that registers a shipment: its plan, with only those limits that differ from the band's."""
+    """Return the body that registers a shipment: its plan, with the limits that differ from the band's."""
     plan, planned = journey.plan(), journey.planned
     return {
         "shipment_id": journey.shipment_id,

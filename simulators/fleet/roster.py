@@ -1,4 +1,4 @@
-"""Pure: the loggers of a fleet, each made shortly before it is switched on, so that a large fleet starts at once."""
+"""Pure: the loggers of a fleet, each made shortly before it is switched on."""
 
 from simulators.fleet.fleet import Fleet
 from simulators.fleet.logger import Logger
@@ -11,7 +11,10 @@ MADE_BEFORE_MS = 5000
 
 
 class Roster:
-    """The loggers of a fleet, in the order in which they are first switched on. Times are epoch milliseconds."""
+    """The loggers of a fleet, in the order in which they are first switched on.
+
+    They are made shortly before that, so a large fleet starts at once. Times are epoch milliseconds.
+    """
 
     def __init__(
         self, fleet: Fleet, from_ms: int, until_ms: int | None = None, *, ack_timeout_s: float = 10.0

@@ -1,4 +1,4 @@
-"""Runs a simulated fleet against a broker; optionally registers it, records its messages, and writes the truth."""
+"""Runs a simulated fleet against a broker; registers, records, and writes the truth if asked."""
 
 import asyncio
 import gc
@@ -31,10 +31,11 @@ FREEZE_EVERY = 5000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SimulationSummary:
-    """How far a simulation has come. A reading that is sent twice counts twice in `readings_sent`, once everywhere else.
+    """How far a simulation has come.
 
-    `switched_on` is how many loggers there have been so far. `registered` is how many the service knows; None if nothing
-    is registered.
+    A reading that is sent twice counts twice in `readings_sent`, once everywhere else. `switched_on` is how
+    many loggers there have been so far. `registered` is how many the service knows; None if nothing is
+    registered.
     """
 
     loggers: int
@@ -60,8 +61,8 @@ async def run(
 ) -> SimulationSummary:
     """Simulate until the end, or until `stop` is set, and return how far it came.
 
-    A broker or an API that is not there is waited for. Raises a ValueError for settings that make no sense, and
-    BrokerLoginRefusedError or RegistrationRefusedError for an account that is refused.
+    A broker or an API that is not there is waited for. Raises a ValueError for settings that make no sense,
+    and BrokerLoginRefusedError or RegistrationRefusedError for an account that is refused.
     """
     check_settings(settings)
     simulation = _Simulation(settings, on_progress)
@@ -136,13 +137,13 @@ class _Simulation:
             task.cancel()
 
     def _freeze_loggers(self) -> None:
-        """Exclude the loggers from garbage collection, which would take seconds to visit all of a large fleet."""
+        """Exclude the loggers from garbage collection, which takes seconds to visit a large fleet."""
         made = len(self._uploads.loggers)
         if made - self._frozen >= FREEZE_EVERY:
             self._frozen = made
             gc.freeze()
 
-    def _record(self, topic: str, payload: bytes, retain: bool) -> None:  # noqa: FBT001 (the signature of on_publish)
+    def _record(self, topic: str, payload: bytes, retain: bool) -> None:  # noqa: FBT001 (as on_publish)
         if self._recorder is not None:
             self._recorder.record(RecordedMessage(now_ms(), topic, payload, retain))
 

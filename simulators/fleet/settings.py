@@ -16,11 +16,12 @@ from simulators.world.clock import JourneyClock
 class SimulationSettings:
     """What to simulate, and where to send it.
 
-    `start` is the real time at journey time zero; with the same seed, speed and start, a simulation continues where it
-    was. `duration_s` is in real time; None means until the last journey ends, or with `waves` without end. After that, the
-    loggers have `read_out_s` to be read out. `memory` is how many readings a logger keeps; None means what its model
-    keeps. Without `api_url` nothing is registered. `truth` and `record` are files to write. With a `lane`, as IATA codes,
-    all shipments take that one. Shipments of a `drill` are registered as such, and count in no statistics.
+    `start` is the real time at journey time zero; with the same seed, speed and start, a simulation continues
+    where it was. `duration_s` is in real time; None means until the last journey ends, or with `waves`
+    without end. After that, the loggers have `read_out_s` to be read out. `memory` is how many readings a
+    logger keeps; None means what its model keeps. Without `api_url` nothing is registered. `truth` and
+    `record` are files to write. With a `lane`, as IATA codes, all shipments take that one. Shipments of a
+    `drill` are registered as such, and count in no statistics.
     """
 
     mqtt_url: str = field(repr=False)
@@ -46,7 +47,7 @@ class SimulationSettings:
 
 
 def check_settings(settings: SimulationSettings) -> None:
-    """Raise a ValueError, or a ScenarioError for the scenario, that tells a person what is wrong with the settings."""
+    """Raise a ValueError, or a ScenarioError, that tells a person what is wrong with the settings."""
     load_scenario(settings.scenario)
     if settings.fleet < 1:
         raise ValueError("the fleet needs at least one logger")
@@ -67,7 +68,8 @@ def check_settings(settings: SimulationSettings) -> None:
             raise ValueError("a lane needs at least two airports, such as ZRH-FRA-JFK")
         if unknown := [code for code in settings.lane if code not in load_airports()]:
             raise ValueError(
-                f"there is no airport {', '.join(unknown)}: a lane consists of IATA codes, such as ZRH-FRA-JFK"
+                f"there is no airport {', '.join(unknown)}: "
+                "a lane consists of IATA codes, such as ZRH-FRA-JFK"
             )
 
 

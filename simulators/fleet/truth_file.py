@@ -1,4 +1,4 @@
-"""Pure: the truth file: for each shipment of a fleet, what must be found in its readings, and what really happened."""
+"""Pure: the truth file: what must be found in each shipment's readings, and what really happened."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from simulators.wire.ranges import SeqRange
 def truth_of(
     fleet: Fleet, from_ms: int, evaluated_ms: int, overwritten: Mapping[str, Sequence[SeqRange]] | None = None
 ) -> dict[str, Any]:
-    """Return the truth of all departed shipments that loggers know at `from_ms` or later, over the readings taken so far.
+    """Return the truth of all departed shipments known at `from_ms` or later, over the readings so far.
 
     `overwritten` holds, by shipment, the ticks that this run lost because nobody answered for too long.
     """
@@ -45,7 +45,7 @@ def truth_of(
 def truth_of_shipment(
     journey: Journey, evaluated_ms: int, overwritten: Sequence[SeqRange] = ()
 ) -> dict[str, Any]:
-    """Return the truth of one shipment: the excursions in its readings at an instant, and how its journey really ends."""
+    """Return the truth of one shipment: the excursions in its readings so far, and how its journey ends."""
     plan, now = journey.plan(), moment(evaluated_ms)
     there = kept_mask_by(journey, evaluated_ms, overwritten)
     return {
@@ -84,7 +84,7 @@ def truth_of_shipment(
 
 
 def _gaps(journey: Journey, there: Bools) -> list[dict[str, Any]]:
-    """Return the stretches of numbers that are missing before a later one: boot, first and last number of each."""
+    """Return the gaps before later numbers: boot, first and last number of each."""
     gaps = []
     for section in journey.sections:
         numbers = there[section.first : section.end]
@@ -114,7 +114,7 @@ def _fate(journey: Journey) -> dict[str, Any]:
 
 
 def _happenings(journey: Journey) -> list[dict[str, Any]]:
-    """Return the troubles and detours of the journey, without the usual handling and the unpacking after delivery."""
+    """Return the troubles and detours, without the usual handling and the unpacking after delivery."""
     troubles = [
         {
             "what": e.what,

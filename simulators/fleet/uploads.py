@@ -67,7 +67,7 @@ class Uploads:
         self._wake.set()
 
     def receive_ack(self, device_id: str, payload: bytes) -> None:
-        """Pass an acknowledgement to its logger; one for an unknown logger, or one that cannot be read, is ignored."""
+        """Pass an acknowledgement to its logger; ignore what cannot be read, and unknown loggers."""
         index, ack = self._index.get(device_id), parse_ack(payload)
         if index is None or ack is None:
             return

@@ -1,1 +1,1 @@
-"""The journey of one shipment with its logger: what happens to it, and every reading that follows from that."""
+"""The journey of one shipment with its logger, and every reading that follows from it."""

@@ -1,11 +1,11 @@
-"""Pure: what the happenings of a story come to on one journey: detours, events and faults, drawn at random."""
+"""Pure: what a story's happenings come to on one journey: detours, events and faults, drawn at random."""
 
 import math
 from collections.abc import Iterator, Sequence
 from random import Random
 
 from simulators.journeys.surroundings import JourneyEvent, draw_handling
-from simulators.loggers.faults import WHOLE_AMOUNTS, Fault
+from simulators.loggers.faults import WHOLE_AMOUNTS, LoggerFault
 from simulators.scenarios.happenings import (
     LASTS_MIN,
     TROUBLE_AMOUNTS,
@@ -55,7 +55,7 @@ def draw_events(
 
 def draw_faults(
     happenings: Sequence[StoryHappening], legs: tuple[JourneyLeg, ...], off_s: float, random: Random
-) -> Iterator[Fault]:
+) -> Iterator[LoggerFault]:
     """Draw the faults of the logger; a fault that would begin after it is switched off is left out."""
     for each in happenings:
         when = _when(each, legs, random)
@@ -68,7 +68,7 @@ def draw_faults(
         amount = None if each.amount is None else random.uniform(*each.amount)
         if what in WHOLE_AMOUNTS and amount is not None:
             amount = float(round(amount))
-        yield Fault(
+        yield LoggerFault(
             kind=what, from_s=from_s, until_s=until_s, amount=amount, probe=each.probe, share=each.share
         )
 

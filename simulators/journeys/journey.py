@@ -10,7 +10,7 @@ import numpy as np
 
 from simulators.instants import moment
 from simulators.journeys.surroundings import JourneyEvent, Weather, surroundings
-from simulators.loggers.faults import Fault, faults_of
+from simulators.loggers.faults import LoggerFault, faults_of
 from simulators.loggers.instrument import Instrument, draw_instrument
 from simulators.loggers.models import MODELS
 from simulators.loggers.restarts import restart_ticks
@@ -29,7 +29,7 @@ TOGETHER = 1024
 
 @dataclass(frozen=True, slots=True)
 class BootSection:
-    """The ticks from `first` up to, but not including, `end`, which a logger numbers from 0 under one boot number."""
+    """The ticks from `first` to before `end`, which a logger numbers from 0 under one boot number."""
 
     boot: int
     first: int
@@ -40,11 +40,12 @@ class BootSection:
 class Journey:
     """One shipment with one logger, from switching it on before departure to switching it off after delivery.
 
-    Fields that end in `_s` are seconds of journey time since the start of the simulation. `planned` holds the legs as they
-    were registered, `legs` as they really go. Readings are numbered by ticks, from 0 at switching on. `memory` is how many
-    readings the logger keeps; None means what its model keeps.
+    Fields that end in `_s` are seconds of journey time since the start of the simulation. `planned` holds the
+    legs as they were registered, `legs` as they really go. Readings are numbered by ticks, from 0 at
+    switching on. `memory` is how many readings the logger keeps; None means what its model keeps.
 
-    Whatever follows from these fields is computed when it is needed, and kept in the instance until `pack_away`.
+    Whatever follows from these fields is computed when it is needed, and kept in the instance until
+    `pack_away`.
     """
 
     index: int
@@ -63,7 +64,7 @@ class Journey:
     on_s: float
     off_s: float
     events: tuple[JourneyEvent, ...]
-    faults: tuple[Fault, ...]
+    faults: tuple[LoggerFault, ...]
     weather: Weather
     noise_key: int
     memory: int | None = None
@@ -85,8 +86,8 @@ class Journey:
     def boot(self) -> int:
         """Return the number of the logger's first boot: the milliseconds from 2020 to switching on.
 
-        It grows with every switching on, over several runs of the simulator too. If it were a count from 0, the service would
-        take the readings of a second run for those of the first.
+        It grows with every switching on, over several runs of the simulator too. If it were a count from 0,
+        the service would take the readings of a second run for those of the first.
         """
         return self.on_ms - BOOTS_SINCE_MS
 
@@ -136,7 +137,10 @@ class Journey:
 
     @cached_property
     def track(self) -> ThermalTrack:
-        """Return the shipper's coolant and temperatures over the journey. For many journeys, call `solve_together` first."""
+        """Return the shipper's coolant and temperatures over the journey.
+
+        For many journeys, call `solve_together` first.
+        """
         packed: bytes | None = vars(self).get("_packed")
         if packed is None:
             return _solve([self])[0]

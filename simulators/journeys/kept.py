@@ -1,5 +1,6 @@
 """Pure: which readings of a journey its logger kept, and the truth about them."""
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -27,8 +28,8 @@ def kept_mask(journey: Journey) -> Bools:
 def kept_mask_by(journey: Journey, until_ms: int, lost: Iterable[tuple[int, int]] = ()) -> Bools:
     """Return `kept_mask` for the readings taken by `until_ms`, without those that are `lost`.
 
-    `lost` holds inclusive ranges of ticks that a run overwrote because nobody answered for too long. They do not follow
-    from the journey.
+    `lost` holds inclusive ranges of ticks that a run overwrote because nobody answered for too long. They do
+    not follow from the journey.
     """
     there = kept_mask(journey)[: ticks_taken_by(journey, until_ms)]
     for first, last in lost:
@@ -46,7 +47,7 @@ def true_readings(
     sent = observe_journey(journey, ticks)
     celsius, sound = sent.columns.temperature_c.tolist(), sent.columns.probe_ok.tolist()
     for at_ms, each, ok in zip(sent.measured_ms.tolist(), celsius, sound, strict=True):
-        yield TrueReading(moment(at_ms), None if each != each else each, ok)  # noqa: PLR0124 (NaN is not itself)
+        yield TrueReading(moment(at_ms), None if math.isnan(each) else each, ok)
 
 
 def _silences(journey: Journey) -> list[tuple[int, int]]:

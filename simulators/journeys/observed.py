@@ -24,10 +24,10 @@ _TILT, _SHOCK, _LOAD = range(8, 11)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObservedReadings:
-    """Readings as columns: what the logger has of each, and the position, tilt and shock that are sent with it.
+    """Readings as columns: what the logger has of each, with position, tilt and shock.
 
-    `measured_ms` is by the logger's clock, `taken_ms` is the real time, both in epoch milliseconds. `lands_ms` is the
-    announced landing, or -1 if none is announced. `states` is the truth.
+    `measured_ms` is by the logger's clock, `taken_ms` is the real time, both in epoch milliseconds.
+    `lands_ms` is the announced landing, or -1 if none is announced. `states` is the truth.
     """
 
     columns: LoggerColumns
@@ -47,7 +47,10 @@ class ObservedReadings:
 
 
 def observe_journey(journey: Journey, ticks: Sequence[int] | Ints) -> ObservedReadings:
-    """Return the readings with these numbers, in any order. Each is the same, to the last bit, as if computed alone."""
+    """Return the readings with these numbers, in any order.
+
+    Each is the same, to the last bit, as if computed alone.
+    """
     number = np.asarray(ticks, np.int64)
     at_s = journey.instrument.at_s(number)
     states = journey.track.at(at_s - journey.on_s)

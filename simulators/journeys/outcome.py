@@ -1,4 +1,4 @@
-"""Pure: how a journey really ends: when the coolant is used up, when the payload leaves its band, whether it is lost."""
+"""Pure: how a journey really ends: when the coolant is used up, and whether the payload is lost."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ STEP_S = 60.0
 class JourneyOutcome:
     """The truth about one journey, in seconds of journey time, whatever its logger measured.
 
-    `coolant_until_s` is when the coolant is first used up, or would be if the shipper stood in a room of 20 °C from its
-    delivery on; None for never. `leaves_band_s` is the first instant between departure and delivery at which the payload
-    is outside its band, `critical_s` the first at which it is beyond a critical limit. `outside_s` is how long it is
-    outside in all, to the minute.
+    `coolant_until_s` is when the coolant is first used up, or would be if the shipper stood in a room of 20
+    °C from its delivery on; None for never. `leaves_band_s` is the first instant between departure and
+    delivery at which the payload is outside its band, `critical_s` the first at which it is beyond a critical
+    limit. `outside_s` is how long it is outside in all, to the minute.
     """
 
     coolant_until_s: float | None
@@ -28,7 +28,10 @@ class JourneyOutcome:
 
 
 def outcome_of(journey: Journey) -> JourneyOutcome:
-    """Return the outcome of a journey. A shipment is lost once it is critical, or outside for longer than its budget."""
+    """Return the outcome of a journey.
+
+    A shipment is lost once it is critical, or outside for longer than its budget.
+    """
     shipper, track = journey.shipper, journey.track
     from_s, until_s = journey.departed_s - journey.on_s, journey.delivered_s - journey.on_s
     leaves_s = track.leaves_s(shipper.lower_c, shipper.upper_c, from_s, until_s)

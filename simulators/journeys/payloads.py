@@ -12,8 +12,8 @@ import orjson
 from simulators.journeys.journey import Journey, pack_away
 from simulators.journeys.observed import readings
 
-# Readings are computed in blocks of this size: a block costs little more than one reading, and the next ones are needed
-# soon. The last block of each journey is kept, compressed to about 1.3 kB, a sixth of its size.
+# Readings are computed in blocks of this size: a block costs little more than one reading, and the next ones
+# are needed soon. The last block of each journey is kept, compressed to about 1.3 kB, a sixth of its size.
 BLOCK = 32
 COMPRESSION = 1
 

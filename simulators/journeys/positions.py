@@ -29,7 +29,7 @@ class Fixes:
 
 
 def true_positions(legs: Sequence[JourneyLeg], at_s: Floats) -> tuple[Floats, Floats]:
-    """Return latitude and longitude at instants, by spherical linear interpolation along the great circle of each leg."""
+    """Return latitude and longitude at instants, interpolated along the great circle of each leg."""
     at = leg_indices(legs, at_s)
     begins_s, ends_s = (np.array([getattr(leg, name) for leg in legs])[at] for name in ("begins_s", "ends_s"))
     share = np.clip((at_s - begins_s) / (ends_s - begins_s), 0.0, 1.0)

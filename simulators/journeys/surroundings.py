@@ -1,4 +1,4 @@
-"""Pure: what acts on a shipper over its journey: the place, the time of day, the weather, handling, and troubles."""
+"""Pure: what acts on a shipper over its journey: place, time of day, weather, handling and troubles."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,8 @@ CABIN_HPA = 752.6
 # The warmest hour of the day.
 WARMEST_H = 15.0
 
-# Which stages are on the move, and which share of the outdoor climate and its daily swing reaches a shipper in each.
+# Which stages are on the move, and which share of the outdoor climate and its daily swing reaches a shipper
+# in each.
 MOVING: frozenset[Stage] = frozenset({"pick-up", "flight", "delivery"})
 OUTDOORS: dict[Stage, float] = {"pick-up": 1.0, "hub": 0.5, "flight": 0.0, "customs": 0.4, "delivery": 1.0}
 INDOORS_C, HOLD_C = 20.0, 15.0
@@ -28,7 +29,10 @@ INDOORS_C, HOLD_C = 20.0, 15.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JourneyEvent:
-    """A trouble, from `from_s` to `until_s` of journey time. `handled` is the usual tilt when the shipper is lifted."""
+    """A trouble, from `from_s` to `until_s` of journey time.
+
+    `handled` is the usual tilt when the shipper is lifted.
+    """
 
     what: Trouble | Literal["handled"]
     from_s: float
@@ -42,7 +46,7 @@ class JourneyEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Weather:
-    """The weather of a journey: by how much its climate differs from 20 °C, the daily swing, and the hour it starts at."""
+    """The weather of a journey: its climate as a difference to 20 °C, the daily swing, and the first hour."""
 
     climate_c: float
     swing_c: float

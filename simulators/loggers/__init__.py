@@ -1,1 +1,1 @@
-"""Pure: what a logger makes of the true temperatures: its probes, clock, battery, memory, restarts and faults."""
+"""Pure: what a logger makes of the true temperatures: probes, clock, battery, memory, and faults."""

@@ -6,15 +6,16 @@ from simulators.arrays import Floats
 from simulators.loggers.faults import faults_of
 from simulators.loggers.instrument import DAY_S, Instrument
 
-# Primary lithium cells give about three quarters of their capacity at −20 °C, and work down to −40 °C with less
-# (Energizer, Lithium Iron Disulfide Handbook and Application Manual). The simulation takes a straight line.
+# Primary lithium cells give about three quarters of their capacity at −20 °C, and work down to −40 °C with
+# less (Energizer, Lithium Iron Disulfide Handbook and Application Manual). The simulation takes a straight
+# line.
 FULL_CAPACITY_C = 20.0
 CAPACITY_LOST_PER_K = 0.00625
 LEAST_CAPACITY = 0.4
 
 
 def battery_pct(instrument: Instrument, at_s: Floats, logger_c: Floats) -> Floats:
-    """Return what is left of the battery in %: its charge less what was used of its capacity at this temperature."""
+    """Return what is left of the battery in %, at the capacity that it has at this temperature."""
     used = (
         100 - instrument.charge_pct + 100 * (at_s - instrument.on_s) / (instrument.model.battery_days * DAY_S)
     )

@@ -1,7 +1,8 @@
 """Pure: the readings that a logger keeps until the service has confirmed them, and when it sends which.
 
-The buffer holds sequence numbers only, because any reading can be computed again. A number is waiting to be sent, or
-outstanding (sent but not confirmed), or overwritten (not confirmed, and too old for the memory), or confirmed and gone.
+The buffer holds sequence numbers only, because any reading can be computed again. A number is waiting to be
+sent, or outstanding (sent but not confirmed), or overwritten (not confirmed, and too old for the memory), or
+confirmed and gone.
 """
 
 from collections.abc import Iterable
@@ -22,7 +23,10 @@ class _OutstandingBatch:
 
 
 class Buffer:
-    """The unconfirmed readings of one boot. Times are seconds of a monotonic clock that the caller chooses."""
+    """The unconfirmed readings of one boot.
+
+    Times are seconds of a monotonic clock that the caller chooses.
+    """
 
     __slots__ = (
         "_count",
@@ -67,7 +71,8 @@ class Buffer:
     def overwrite(self, before: int) -> int:
         """Lose every unconfirmed reading with a number below `before`, and return how many are newly lost.
 
-        Outstanding readings are lost too, as they cannot be sent again. If one turns out to be stored, `confirm` takes it back.
+        Outstanding readings are lost too, as they cannot be sent again. If one turns out to be stored,
+        `confirm` takes it back.
         """
         if before <= self._kept_from:
             return 0
@@ -81,7 +86,7 @@ class Buffer:
         return size(lost)
 
     def take(self, now_s: float) -> list[list[SeqRange]]:
-        """Return the batches to send now: those whose confirmation is overdue, then as many new ones as the window allows."""
+        """Return the batches to send now: those overdue for confirmation, then as many new ones as fit."""
         batches = []
         for sent in self._out:
             if sent.due_s <= now_s:
@@ -115,7 +120,7 @@ class Buffer:
         self._out = [sent for sent in self._out if sent.ranges]
 
     def recall(self) -> None:
-        """Make everything that is outstanding wait again: after a silence, nobody will answer what was sent before it."""
+        """Let everything outstanding wait again: after a silence, nobody answers what was sent before it."""
         self._waiting = union([*self._waiting, *(r for sent in self._out for r in sent.ranges)])
         self._out = []
 

@@ -32,7 +32,10 @@ SHORT_CIRCUIT_C = -242.02
 
 
 class FaultAmount(NamedTuple):
-    """What `amount` means to a kind of fault, and its default. An empty `unit` means that the kind takes no amount."""
+    """What `amount` means to a kind of fault, and its default.
+
+    An empty `unit` means that the kind takes no amount.
+    """
 
     unit: str
     default: float | None = None
@@ -66,12 +69,12 @@ _OF_A_PROBE: frozenset[FaultKind] = frozenset({"probe_open", "probe_short", "pro
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fault:
+class LoggerFault:
     """One fault, from `from_s` (included) to `until_s` (excluded), in seconds of journey time.
 
-    `amount` means what FAULT_AMOUNTS says for the kind. `probe` is the probe that is broken, and `share` the share of
-    readings that have a spike; other kinds ignore these two. Raises a ValueError, in words for a person, for a fault that
-    makes no sense.
+    `amount` means what FAULT_AMOUNTS says for the kind. `probe` is the probe that is broken, and `share` the
+    share of readings that have a spike; other kinds ignore these two. Raises a ValueError, in words for a
+    person, for a fault that makes no sense.
     """
 
     kind: FaultKind
@@ -116,7 +119,9 @@ class Fault:
         return np.clip(at_s - self.from_s, 0.0, self.until_s - self.from_s)
 
 
-def faults_of(faults: Iterable[Fault], *kinds: FaultKind, probe: ProbeName | None = None) -> Iterator[Fault]:
+def faults_of(
+    faults: Iterable[LoggerFault], *kinds: FaultKind, probe: ProbeName | None = None
+) -> Iterator[LoggerFault]:
     """Yield the faults of these kinds, in order. `probe` leaves out faults of the other probe."""
     for fault in faults:
         if fault.kind in kinds and (probe is None or fault.kind not in _OF_A_PROBE or fault.probe == probe):

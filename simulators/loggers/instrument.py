@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulators.arrays import Floats, Ints
-from simulators.loggers.faults import Fault
+from simulators.loggers.faults import LoggerFault
 from simulators.loggers.models import LoggerModel
 from simulators.world.noise import uniform_at
 
@@ -19,9 +19,10 @@ _OFFSET, _CALIBRATION, _CALIBRATION_2, _CHARGE = range(32, 36)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Instrument:
-    """One logger on one journey. `on_s` is the journey time at which it was switched on and its clock was set.
+    """One logger on one journey.
 
-    `drift_s_per_day` is what its clock gains at 25 °C, negative if it loses. Cold and heat slow it down further.
+    `on_s` is the journey time at which it was switched on and its clock was set. `drift_s_per_day` is what
+    its clock gains at 25 °C, negative if it loses. Cold and heat slow it down further.
     """
 
     key: int
@@ -32,7 +33,7 @@ class Instrument:
     calibration_c: float = 0.0
     calibration_2_c: float = 0.0
     charge_pct: float = 100.0
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[LoggerFault, ...] = ()
 
     def at_s(self, ticks: Ints) -> Floats:
         """Return when readings are taken, in true seconds of journey time."""
@@ -44,9 +45,9 @@ class Instrument:
 
 
 def draw_instrument(
-    key: int, model: LoggerModel, *, on_s: float, interval_s: float, faults: Iterable[Fault] = ()
+    key: int, model: LoggerModel, *, on_s: float, interval_s: float, faults: Iterable[LoggerFault] = ()
 ) -> Instrument:
-    """Draw a logger of a model from a key: its calibration, its charge, and a clock that is off by 4 to 11 s a day."""
+    """Draw a logger of a model from a key: calibration, charge, and a clock off by 4 to 11 s a day."""
     share = uniform_at(key, 0, _OFFSET)
     slowest, fastest = DRIFT_S_PER_DAY
     size = slowest + (fastest - slowest) * abs(2 * share - 1)

@@ -12,8 +12,8 @@ from simulators.loggers.instrument import Instrument
 def overwritten(ticks: Ints, silences: Iterable[tuple[int, int]], memory: int) -> Bools:
     """Whether each reading is lost because too many followed it while nothing could be sent.
 
-    `silences` holds the first and the last tick of every stretch without a connection. The newest `memory` readings of
-    each are kept.
+    `silences` holds the first and the last tick of every stretch without a connection. The newest `memory`
+    readings of each are kept.
     """
     lost = np.zeros(len(ticks), dtype=np.bool_)
     for first, last in silences:

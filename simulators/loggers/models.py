@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoggerModel:
-    """A model of logger: its probes with noise and range, its memory in readings, its battery life in days at 20 °C.
+    """A model of logger: noise and range of its probes, memory in readings, battery life at 20 °C.
 
-    `steps_per_k` is how many steps of the converter make one kelvin. A temperature beyond the range is read as its end.
+    `steps_per_k` is how many steps of the converter make one kelvin. A temperature beyond the range is read
+    as its end.
     """
 
     name: str

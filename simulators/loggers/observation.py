@@ -1,7 +1,8 @@
 """Pure: what a logger has of each reading: what its probes read, its clock, battery, counters and memory.
 
-Everything follows from the instrument, the numbers of the readings (ticks, from 0 at switching on), and the truth at
-those ticks. Every row is computed by itself, so a reading computed alone equals its row in a column to the last bit.
+Everything follows from the instrument, the numbers of the readings (ticks, from 0 at switching on), and the
+truth at those ticks. Every row is computed by itself, so a reading computed alone equals its row in a column
+to the last bit.
 """
 
 import math
@@ -13,7 +14,7 @@ import numpy as np
 
 from simulators.arrays import Bools, Floats, Ints
 from simulators.loggers.battery import battery_pct
-from simulators.loggers.faults import Fault, FaultKind, ProbeName, faults_of
+from simulators.loggers.faults import FaultKind, LoggerFault, ProbeName, faults_of
 from simulators.loggers.instrument import Instrument
 from simulators.loggers.memory import overflowed
 from simulators.loggers.quartz_clock import shown_s
@@ -25,7 +26,7 @@ _PAYLOAD, _SECOND, _AMBIENT, _SPIKES, _SPIKES_2 = range(16, 21)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrueTemperatures:
-    """The true temperatures at each tick, in °C: of the payload, of the second probe in the neck, and outside.
+    """The true temperatures at each tick, in °C: payload, second probe in the neck, and outside.
 
     `chill_k2_s` is explained at `quartz_clock.shown_s`.
     """
@@ -38,10 +39,11 @@ class TrueTemperatures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoggerColumns:
-    """What the logger has of each tick. `measured_s` is by its own clock. `temperature_c` is NaN where it has none.
+    """What the logger has of each tick.
 
-    `boot` counts the restarts. A row that was not `taken` does not exist, and one that is `lost` has been overwritten.
-    Where the logger is `silent` it does not transmit; it sends those readings later.
+    `measured_s` is by its own clock. `temperature_c` is NaN where it has none. `boot` counts the restarts. A
+    row that was not `taken` does not exist, and one that is `lost` has been overwritten. Where the logger is
+    `silent` it does not transmit; it sends those readings later.
     """
 
     tick: Ints
@@ -58,7 +60,7 @@ class LoggerColumns:
     silent: Bools
 
     def sent(self, number: int) -> dict[str, Any]:
-        """Return the fields of a row that a message carries, except time and boot, which depend on the journey's clock."""
+        """Return the fields that a message carries, except time and boot, which need the journey's clock."""
         celsius = float(self.temperature_c[number])
         reading: dict[str, Any] = {"seq": int(self.seq[number])}
         if not math.isnan(celsius):
@@ -75,10 +77,10 @@ class LoggerColumns:
 def with_stuck_values(instrument: Instrument, truth_at: Callable[[Ints], TrueTemperatures]) -> Instrument:
     """Return the instrument with every stuck probe fixed at the value it showed when the fault began.
 
-    Call this once before `observe`, which cannot know that value from later truth. A probe that showed nothing then goes
-    on showing nothing.
+    Call this once before `observe`, which cannot know that value from later truth. A probe that showed
+    nothing then goes on showing nothing.
     """
-    settled: list[Fault] = []
+    settled: list[LoggerFault] = []
     for fault in instrument.faults:
         if fault.kind == "probe_stuck" and fault.amount is None:
             tick = np.array([instrument.first_tick(fault.from_s)])
@@ -88,8 +90,10 @@ def with_stuck_values(instrument: Instrument, truth_at: Callable[[Ints], TrueTem
             if column is None:
                 raise ValueError(f"probe_stuck: {instrument.model.name} has no second probe")
             held = float(column[0])
-            fault = replace(fault, kind="probe_open") if math.isnan(held) else replace(fault, amount=held)  # noqa: PLW2901
-        settled.append(fault)
+            stuck = replace(fault, kind="probe_open") if math.isnan(held) else replace(fault, amount=held)
+            settled.append(stuck)
+        else:
+            settled.append(fault)
     return replace(instrument, faults=tuple(settled))
 
 
@@ -155,7 +159,7 @@ def _place(instrument: Instrument, at_s: Floats, truth: TrueTemperatures, probe:
     return here
 
 
-def _spikes(key: int, ticks: Ints, fault: Fault) -> Floats:
+def _spikes(key: int, ticks: Ints, fault: LoggerFault) -> Floats:
     channel = _SPIKES_2 if fault.probe == "second" else _SPIKES
     drawn = uniform(key, ticks, channel)
     # One number decides both: below `share` there is a spike, and in the lower half of that it points down.

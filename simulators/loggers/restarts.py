@@ -3,7 +3,7 @@
 import numpy as np
 
 from simulators.arrays import Bools, Ints
-from simulators.loggers.faults import Fault, faults_of
+from simulators.loggers.faults import LoggerFault, faults_of
 from simulators.loggers.instrument import Instrument
 
 
@@ -24,6 +24,6 @@ def number_readings(instrument: Instrument, ticks: Ints) -> tuple[Ints, Ints, Bo
     return boot, ticks - firsts[boot], running
 
 
-def _reboots(instrument: Instrument) -> list[Fault]:
+def _reboots(instrument: Instrument) -> list[LoggerFault]:
     reboots = faults_of(instrument.faults, "reboot")
     return sorted((f for f in reboots if f.until_s > instrument.on_s), key=lambda fault: fault.until_s)

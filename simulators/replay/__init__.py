@@ -1,1 +1,1 @@
-"""Replay: readings that already exist, from a recording or a logger's CSV, sent over MQTT or posted to the API."""
+"""Replay: recordings and the CSV files of loggers, sent over MQTT or posted to the API."""

@@ -24,7 +24,7 @@ def readings_in(message: RecordedMessage) -> list[dict[str, Any]]:
 
 
 def instant_ms(value: Any) -> int | None:
-    """Return the epoch milliseconds of an instant in a message, which is text or a number; None if it is neither."""
+    """Return the epoch milliseconds of an instant, which may be text or a number; None if it is neither."""
     if type(value) is int:
         return value
     if not isinstance(value, str):

@@ -18,9 +18,9 @@ def numbered(
 ) -> list[ExportedReading]:
     """Return the readings with a `seq`, which counts the instants of each logger from 0 in the order of time.
 
-    `garbled` are loggers and instants of lines that cannot be sent. They get numbers too: the service sees the gap, and the
-    corrected file fills it. `boot` is the first instant of the logger in epoch milliseconds. So the same file always has
-    the same numbers, and another file of the same logger has others.
+    `garbled` are loggers and instants of lines that cannot be sent. They get numbers too: the service sees
+    the gap, and the corrected file fills it. `boot` is the first instant of the logger in epoch milliseconds.
+    So the same file always has the same numbers, and another file of the same logger has others.
     """
     instants: dict[str, set[datetime]] = {}
     for device_id, at in [*((reading.device_id, reading.measured_at) for reading in readings), *garbled]:
@@ -36,7 +36,10 @@ def numbered(
 
 
 def as_messages(readings: Sequence[ExportedReading], at_once: int) -> Iterator[RecordedMessage]:
-    """Yield messages of at most `at_once` readings of one logger. Each is due when its last reading was measured."""
+    """Yield messages of at most `at_once` readings of one logger.
+
+    Each is due when its last reading was measured.
+    """
     for device_id, run in groupby(readings, key=lambda reading: reading.device_id):
         of_one = list(run)
         for start in range(0, len(of_one), at_once):

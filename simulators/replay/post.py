@@ -45,7 +45,8 @@ async def post(
 ) -> PostSummary:
     """Post readings in their order, and return what the service answered.
 
-    A service that is not reached, or asks to wait, is asked again. Raises PostRefusedError if it refuses the call.
+    A service that is not reached, or asks to wait, is asked again. Raises PostRefusedError if it refuses the
+    call.
     """
     posted = PostSummary()
     for start in range(0, len(readings), READINGS_AT_ONCE):

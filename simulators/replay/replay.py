@@ -22,9 +22,10 @@ AGAIN_AFTER_S = 3.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplaySettings:
-    """Where to send messages, and how fast: `speed` times as fast as recorded, or without waiting if it is None.
+    """Where to send messages, and how fast: `speed` times as recorded, or without waiting for None.
 
-    After the last message, the service may be silent for `wait_s` before its confirmations are no longer waited for.
+    After the last message, the service may be silent for `wait_s` before its confirmations are no longer
+    waited for.
     """
 
     mqtt_url: str = field(repr=False)
@@ -56,10 +57,11 @@ async def replay(
     on_progress: Callable[[ReplaySummary], None] | None = None,
     stop: asyncio.Event,
 ) -> ReplaySummary:
-    """Send messages, each with the milliseconds after the first at which it is due, until all are sent or `stop` is set.
+    """Send messages, each due so many milliseconds after the first, until all are sent or `stop` is set.
 
-    Returns when the broker has all of them and the service has confirmed what it can, or has been silent for too long. A
-    broker that is not there is waited for. Raises BrokerLoginRefusedError if the account is refused.
+    Returns when the broker has all of them and the service has confirmed what it can, or has been silent for
+    too long. A broker that is not there is waited for. Raises BrokerLoginRefusedError if the account is
+    refused.
     """
     sending = _Replay(settings, messages, on_progress)
     try:

@@ -6,7 +6,7 @@ from simulators.wire.message import RecordedMessage
 
 
 class UnconfirmedReadings:
-    """The readings with numbers that were sent, and of which the service has not confirmed yet that they are stored."""
+    """The readings with numbers that were sent, and are not confirmed as stored yet."""
 
     def __init__(self) -> None:
         self.numbered = 0
@@ -20,7 +20,10 @@ class UnconfirmedReadings:
         return self.numbered - self.stored
 
     def sent(self, message: RecordedMessage) -> int:
-        """Add the readings of a message that is being sent, and return how many it has. Sent twice, a reading counts once."""
+        """Add the readings of a message that is being sent, and return how many it has.
+
+        Sent twice, a reading counts once.
+        """
         readings = readings_in(message)
         for boot, seq in numbers_in(readings):
             sent = self._sent.setdefault((message.device_id, boot), set())

@@ -8,7 +8,7 @@ from simulators.scenarios.scenario import Scenario, ScenarioError, Story
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScenarioSheet:
-    """A scenario as its file has it: its own story, and the names of others that it builds on, mixes, or begins with."""
+    """A scenario as its file has it: its story, and the scenarios it builds on, mixes, or begins with."""
 
     description: str
     story: Story

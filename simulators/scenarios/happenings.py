@@ -1,4 +1,4 @@
-"""Pure: what can happen to a shipment and its logger: troubles, detours and faults, with their usual extent."""
+"""Pure: what can happen to a shipment and its logger, and how bad it usually is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,8 @@ TROUBLE_AMOUNTS: Mapping[Trouble, tuple[str, Bounds]] = {
     "dropped": ("g of the shock", (40, 90)),
     "forced_air": ("share of the full effect", (0.3, 1)),
 }
-# How long things last, in minutes, unless a scenario says otherwise. Anything else lasts to the end of the journey.
+# How long things last, in minutes, unless a scenario says otherwise. Anything else lasts to the end of the
+# journey.
 LASTS_MIN: Mapping[HappeningKind, Bounds] = {
     "delayed": (120, 480),
     "missed_connection": (480, 1440),
@@ -49,11 +50,12 @@ LASTS_MIN: Mapping[HappeningKind, Bounds] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoryHappening:
-    """Something that begins some minutes after a stage began, and lasts a while. Ranges are drawn from, once a journey.
+    """Something that begins some minutes after a stage began, and lasts a while.
 
-    `which` is the index of the leg among those of the stage, -1 the last. A negative `after_min` lies before the stage. A
-    detour lengthens its stage instead. `amount`, `probe` and `share` mean what TROUBLE_AMOUNTS, or `faults.Fault`, says for
-    the kind. `chance` is the probability that it happens at all.
+    Ranges are drawn from, once a journey. `which` is the index of the leg among those of the stage, -1 the
+    last. A negative `after_min` lies before the stage. A detour lengthens its stage instead. `amount`,
+    `probe` and `share` mean what TROUBLE_AMOUNTS, or `faults.LoggerFault`, says for the kind. `chance` is the
+    probability that it happens at all.
     """
 
     what: HappeningKind

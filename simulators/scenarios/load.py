@@ -17,7 +17,10 @@ def load_library() -> Mapping[str, ScenarioSheet]:
 
 
 def load_scenario(name: str) -> Scenario:
-    """Return a scenario by its name in the library, or from a file by its path. Raises a ScenarioError, in words for a person."""
+    """Return a scenario by its name in the library, or from a file by its path.
+
+    Raises a ScenarioError, in words for a person.
+    """
     sheets = load_library()
     if name.endswith(SUFFIX) or "/" in name:
         path = Path(name)
@@ -30,6 +33,7 @@ def load_scenario(name: str) -> Scenario:
         return assemble(own, {**sheets, own: parse_scenario(own, text)})
     if name not in sheets:
         raise ScenarioError(
-            f"there is no scenario {name!r}: choose from {', '.join(sheets)}, or name a file that ends in .toml"
+            f"there is no scenario {name!r}: choose from {', '.join(sheets)}, "
+            "or name a file that ends in .toml"
         )
     return assemble(name, sheets)

@@ -1,4 +1,7 @@
-"""The names of the scenarios in the library, found without reading them. The command's help needs nothing more."""
+"""The names of the scenarios in the library, found without reading them.
+
+The command's help needs nothing more.
+"""
 
 from importlib import resources
 from importlib.resources.abc import Traversable

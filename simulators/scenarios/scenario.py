@@ -16,8 +16,8 @@ class ScenarioError(ValueError):
 class Story:
     """What one shipment goes through: its shipper, its lane, its pace, and what happens to it.
 
-    None means the usual. `charge` is a range of shares of a full charge. `leak` is a range of factors on the heat leak of
-    the unit. `stays_min` overrides how long stages take.
+    None means the usual. `charge` is a range of shares of a full charge. `leak` is a range of factors on the
+    heat leak of the unit. `stays_min` overrides how long stages take.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Story:
         return LANES if self.lanes is None else self.lanes
 
     def over(self, base: "Story") -> "Story":
-        """Return `base` with this story laid over it: happenings are added, everything else that is set here replaces the base's."""
+        """Return `base` with this story's happenings added, and with everything else that this story sets."""
         return replace(
             base,
             name=self.name,
@@ -56,7 +56,10 @@ class Story:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scenario:
-    """A mix of stories, each with its weight. The first loggers of a fleet go through those in `first`, in order."""
+    """A mix of stories, each with its weight.
+
+    The first loggers of a fleet go through those in `first`, in order.
+    """
 
     name: str
     description: str

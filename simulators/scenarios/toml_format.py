@@ -1,5 +1,6 @@
 """The TOML format of scenarios: what a file may say, and the errors when it says something else."""
 
+import math
 import tomllib
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from simulators.loggers.faults import FAULT_KINDS, Fault, ProbeName
+from simulators.loggers.faults import LoggerFault, ProbeName
 from simulators.scenarios.assembly import ScenarioSheet
 from simulators.scenarios.happenings import (
     HAPPENING_KINDS,
@@ -23,6 +24,7 @@ from simulators.scenarios.happenings import (
     Bounds,
     HappeningKind,
     StoryHappening,
+    is_fault,
 )
 from simulators.scenarios.scenario import ScenarioError, Story
 from simulators.world.airports import load_airports
@@ -76,11 +78,11 @@ class HappeningTable(_Strict):
 
     @model_validator(mode="after")
     def _check_amount(self) -> "HappeningTable":
-        if self.what in FAULT_KINDS:
+        if is_fault(self.what):
             lasts_min = self.lasts_min or LASTS_MIN.get(self.what)
-            until_s = {} if lasts_min is None else {"until_s": lasts_min[0]}
+            until_s = math.inf if lasts_min is None else lasts_min[0]
             for amount in self.amount or (None,):
-                Fault(kind=self.what, from_s=0.0, amount=amount, share=self.share, **until_s)  # type: ignore[arg-type]
+                LoggerFault(kind=self.what, from_s=0.0, until_s=until_s, amount=amount, share=self.share)
         elif self.amount is not None and self.what not in TROUBLE_AMOUNTS:
             raise ValueError(f"{self.what} takes no amount")
         return self
@@ -146,7 +148,10 @@ def _lanes(said: str | list[list[str]] | None) -> tuple[tuple[str, ...], ...] | 
 
 
 def parse_scenario(name: str, text: str) -> ScenarioSheet:
-    """Read the text of a scenario. Raises a ScenarioError that names the place of the mistake and the reason."""
+    """Read the text of a scenario.
+
+    Raises a ScenarioError that names the place of the mistake and the reason.
+    """
     try:
         return ScenarioFile.model_validate(tomllib.loads(text)).sheet(name)
     except tomllib.TOMLDecodeError as error:

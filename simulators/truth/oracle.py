@@ -1,7 +1,7 @@
 """Pure: a plain batch evaluation of one logger's readings against a plan. Tests hold the engine against it.
 
-It is written from the definition of an excursion alone, and deliberately simple: sort, walk through once, add up. All
-times are datetimes and timedeltas, which Python computes in whole microseconds; nothing here rounds.
+It is written from the definition of an excursion alone, and deliberately simple: sort, walk through once, add
+up. All times are datetimes and timedeltas, which Python computes in whole microseconds; nothing here rounds.
 """
 
 import math
@@ -22,7 +22,7 @@ KELVIN = 273.15
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TruePlan:
-    """What the evaluation needs of a shipment's plan: limits in °C, durations in seconds, and the time window."""
+    """A shipment's plan as the evaluation needs it: limits in °C, durations in seconds, and the window."""
 
     lower_c: float | None
     upper_c: float | None
@@ -110,7 +110,8 @@ def true_excursions(plan: TruePlan, readings: Iterable[TrueReading], now: dateti
 def true_summary(plan: TruePlan, readings: Iterable[TrueReading], now: datetime) -> TrueSummary:
     """Return the figures of one logger as of `now`.
 
-    `readings` counts all readings in the window. `min_c`, `max_c` and `mean_c` (arithmetic) are over the valid ones.
+    `readings` counts all readings in the window. `min_c`, `max_c` and `mean_c` (arithmetic) are over the
+    valid ones.
     """
     window = _window(plan, readings)
     valid = _valid(window)
@@ -192,7 +193,10 @@ def _outside(plan: TruePlan, celsius: float) -> Side | None:
 
 
 def _recovered(plan: TruePlan, side: Side, celsius: float) -> bool:
-    """Whether a reading ends a run. Decimals are used because 8.2 - 0.3 is 7.9 to people, but not to floats."""
+    """Whether a reading ends a run.
+
+    Decimals are used because 8.2 - 0.3 is 7.9 to people, but not to floats.
+    """
     lower = None if plan.lower_c is None else Decimal(str(plan.lower_c))
     upper = None if plan.upper_c is None else Decimal(str(plan.upper_c))
     deadband, reading = Decimal(str(plan.deadband_c)), Decimal(str(celsius))
@@ -252,8 +256,8 @@ def _mean_kinetic_temperature(
     total = sum(holds.values(), timedelta())
     if plan.lower_c is None or plan.lower_c < 0 or not total:
         return None
-    # T_K = (ΔH/R) / -ln(Σ w·exp(-ΔH/(R·T)) / Σ w). The exponent of the warmest reading is taken out of the sum, which
-    # would underflow to 0 at the temperatures of nonsensical plans.
+    # T_K = (ΔH/R) / -ln(Σ w·exp(-ΔH/(R·T)) / Σ w). The exponent of the warmest reading is taken out of the
+    # sum, which would underflow to 0 at the temperatures of nonsensical plans.
     held = [(sample.celsius + KELVIN, holds[sample.at] / total) for sample in valid if holds[sample.at]]
     warmest = max(kelvin for kelvin, _ in held)
     if warmest <= 0:

@@ -1,1 +1,1 @@
-"""Everything that passes between simulated loggers and the service: messages, acknowledgements, HTTP calls."""
+"""What passes between simulated loggers and the service: messages, acknowledgements, HTTP calls."""

@@ -17,7 +17,7 @@ class Ack:
 
 
 def parse_ack(payload: bytes) -> Ack | None:
-    """Read an acknowledgement; None where the payload is not one, in which case a logger just keeps waiting."""
+    """Read an acknowledgement; None if the payload is not one, and the logger keeps waiting."""
     try:
         said = orjson.loads(payload)
         missing = tuple((int(first), int(last)) for first, last in said.get("missing", ()))

@@ -27,8 +27,8 @@ async def post_until_answered(
 ) -> httpx.Response:
     """POST a JSON body until the service is reached and does not say "not now", and return its answer.
 
-    Between two tries this waits as long as `Retry-After` asks, or 1, 2, 5, 10 and then 15 s each time. `slots` limits
-    how many calls run at once; a call that waits holds none.
+    Between two tries this waits as long as `Retry-After` asks, or 1, 2, 5, 10 and then 15 s each time.
+    `slots` limits how many calls run at once; a call that waits holds none.
     """
     waits_s = chain(FIRST_WAITS_S, repeat(LATER_WAITS_S))
     while (answer := await _post(api, path, body, slots)) is None or answer.status_code in NOT_NOW:

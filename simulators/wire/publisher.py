@@ -1,4 +1,4 @@
-"""The MQTT connection of a fleet or a replay: it publishes messages and receives the service's acknowledgements."""
+"""The MQTT connection of a fleet or a replay: it publishes messages and receives acknowledgements."""
 
 import asyncio
 import secrets
@@ -31,11 +31,12 @@ class BrokerLoginRefusedError(Exception):
 
 
 class MqttPublisher:
-    """Publishes with QoS 1, with at most `limit` messages unconfirmed, and reconnects for as long as it takes.
+    """Publishes with QoS 1, at most `limit` messages at a time, and reconnects by itself.
 
-    paho runs in its own thread, which only appends events to a queue and wakes the event loop. Every acknowledgement of
-    the service goes to `on_ack(device_id, payload)`. `on_change()` is called when there is room, or a connection, again.
-    `on_publish(topic, payload, retain)` is called for every message that is handed to paho.
+    paho runs in its own thread, which only appends events to a queue and wakes the event loop. Every
+    acknowledgement of the service goes to `on_ack(device_id, payload)`. `on_change()` is called when there is
+    room, or a connection, again. `on_publish(topic, payload, retain)` is called for every message that is
+    handed to paho.
     """
 
     def __init__(
@@ -79,7 +80,10 @@ class MqttPublisher:
         return self.published - self._confirmed
 
     async def start(self) -> None:
-        """Connect, and wait for the broker as long as it takes. Raises BrokerLoginRefusedError if it refuses the account."""
+        """Connect, and wait for the broker as long as it takes.
+
+        Raises BrokerLoginRefusedError if it refuses the account.
+        """
         reason = await self._connect()
         if reason.value == UNSUPPORTED_VERSION:
             log.info("broker_speaks_only_mqtt_3")

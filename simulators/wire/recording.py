@@ -1,9 +1,10 @@
 """Recordings of published messages: files of JSON lines, compressed with gzip if the name ends in `.gz`.
 
-The first line identifies the file: `{"recording": 1, "began": "2026-11-21T03:45:00.000Z"}`. Every other line is one
-message: `{"at": 1795232700000, "topic": "dewar/v1/LOG-1/readings", "payload": "…"}`. `at` is when the message was sent,
-in epoch milliseconds. `payload` is its text exactly as sent; if it is not UTF-8, `payload_base64` holds it instead. A
-retained message has `"retain": true`. Files are written and read as streams.
+The first line identifies the file: `{"recording": 1, "began": "2026-11-21T03:45:00.000Z"}`. Every other line
+is one message: `{"at": 1795232700000, "topic": "dewar/v1/LOG-1/readings", "payload": "…"}`. `at` is when the
+message was sent, in epoch milliseconds. `payload` is its text exactly as sent; if it is not UTF-8,
+`payload_base64` holds it instead. A retained message has `"retain": true`. Files are written and read as
+streams.
 """
 
 import base64
@@ -75,7 +76,10 @@ def is_recording(file: Path) -> bool:
 
 
 def read_recording(file: Path) -> Iterator[RecordedMessage]:
-    """Yield the messages of a recording in order, one at a time. Raises RecordingError where the file is damaged."""
+    """Yield the messages of a recording in order, one at a time.
+
+    Raises RecordingError where the file is damaged.
+    """
     with _opened(file) as lines:
         number = 1
         try:

@@ -11,8 +11,8 @@ from simulators.arrays import Floats, Ints
 class JourneyClock:
     """Converts seconds of journey time to the real epoch milliseconds that readings carry.
 
-    The milliseconds are whole, so that a reading has the same time whether it is sent, sent again, or computed for the
-    truth.
+    The milliseconds are whole, so that a reading has the same time whether it is sent, sent again, or
+    computed for the truth.
     """
 
     start_ms: int
@@ -23,7 +23,10 @@ class JourneyClock:
         return self.start_ms + int(journey_s * 1000 / self.speed)
 
     def walls_ms(self, journey_s: Floats) -> Ints:
-        """Return the epoch milliseconds of many journey times. A logger with a wrong clock may be before the start."""
+        """Return the epoch milliseconds of many journey times.
+
+        A logger with a wrong clock may be before the start.
+        """
         return self.start_ms + np.floor(journey_s * 1000 / self.speed).astype(np.int64)
 
     def shortened(self, seconds: float) -> float:

@@ -16,9 +16,10 @@ SEA_LEVEL_HPA = 1013.25
 class Forcing:
     """Segments of constant surroundings, as arrays of shape (segments,), or stacked as (shippers, segments).
 
-    `begins_s` counts from the moment the logger was switched on. A segment lasts until the next one begins; the last one
-    has no end. `tilt_deg` is the angle from upright, 180 being upside down. `leak` multiplies the heat leak; 1 is a sound
-    vacuum. `air` is 1 in forced cold air and 0 in still air. `moving`, `lid_open` and `recharging` are flags.
+    `begins_s` counts from the moment the logger was switched on. A segment lasts until the next one begins;
+    the last one has no end. `tilt_deg` is the angle from upright, 180 being upside down. `leak` multiplies
+    the heat leak; 1 is a sound vacuum. `air` is 1 in forced cold air and 0 in still air. `moving`, `lid_open`
+    and `recharging` are flags.
     """
 
     begins_s: AnyFloats
@@ -33,7 +34,10 @@ class Forcing:
 
     @classmethod
     def still(cls, begins_s: Sequence[float] = (0.0,), **changes: object) -> Self:
-        """Return surroundings of 20 °C at sea level, upright and at rest, with `changes` (numbers or sequences) applied."""
+        """Return surroundings of 20 °C at sea level, upright and at rest, with `changes` applied.
+
+        A change is a number, or a sequence with one number for each segment.
+        """
         usual = {
             "ambient_c": 20.0,
             "tilt_deg": 0.0,

@@ -1,4 +1,4 @@
-"""Pure: lanes between real airports, and the planned legs of a journey along one, drawn from a seeded generator."""
+"""Pure: lanes between real airports, and the planned legs of a journey along one, drawn at random."""
 
 import math
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ Stays = Mapping[Stage, tuple[float, float]]
 CRUISE_KM_S = 850 / 3600
 TAXI_AND_CLIMB_S = 1800
 
-# How long each stage takes, in minutes, unless a story says otherwise. The distance sets the length of a flight.
-# "hours" is short enough to watch; most cell therapies take two to six days door to door.
+# How long each stage takes, in minutes, unless a story says otherwise. The distance sets the length of a
+# flight. "hours" is short enough to watch; most cell therapies take two to six days door to door.
 STAYS_MIN: dict[TravelPace, dict[Stage, tuple[float, float]]] = {
     "hours": {"pick-up": (25, 60), "hub": (45, 150), "customs": (40, 240), "delivery": (25, 75)},
     "days": {"pick-up": (120, 420), "hub": (960, 2700), "customs": (960, 2880), "delivery": (120, 480)},
@@ -59,7 +59,7 @@ def plan_legs(
     random: Random,
     pace: TravelPace = "hours",
 ) -> tuple[JourneyLeg, ...]:
-    """Return the planned legs of a journey along a lane, from a site near the first airport to one near the last.
+    """Return the planned legs along a lane, from a site near the first airport to one near the last.
 
     `lane` holds IATA codes. `stays_min` overrides how long stages take, as ranges of minutes.
     """

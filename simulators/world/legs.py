@@ -15,7 +15,10 @@ Stage = Literal["pick-up", "hub", "flight", "customs", "delivery"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JourneyLeg:
-    """One stage of a journey. Times are seconds of journey time. A stay has the same origin and destination."""
+    """One stage of a journey.
+
+    Times are seconds of journey time. A stay has the same origin and destination.
+    """
 
     stage: Stage
     origin: Waypoint
@@ -36,6 +39,6 @@ def leg_of_stage(legs: tuple[JourneyLeg, ...], stage: Stage, which: int = 0) -> 
 
 
 def leg_indices(legs: Sequence[JourneyLeg], at_s: Floats) -> NDArray[np.intp]:
-    """Return the index of the leg under way at each instant; before departure the first, after delivery the last."""
+    """Return the index of the leg under way; before departure the first, after delivery the last."""
     ends_s = np.array([leg.ends_s for leg in legs])
     return np.minimum(np.searchsorted(ends_s, at_s, side="right"), len(legs) - 1)

@@ -1,7 +1,7 @@
 """Pure: noise that depends on a counter only, so that any reading can be computed without the ones before it.
 
-A tick is the number of a reading; every use of noise has a channel of its own. The bits come from the finalizer of
-splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
+A tick is the number of a reading; every use of noise has a channel of its own. The bits come from the
+finalizer of splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
 """
 
 import numpy as np
@@ -20,7 +20,10 @@ def uniform(key: int, ticks: Ints, channel: int) -> Floats:
 
 
 def gauss(key: int, ticks: Ints, channel: int) -> Floats:
-    """Return a number of mean 0 and deviation 1 for each tick, within ±3.5: the sum of four uniform 16-bit numbers."""
+    """Return a number of mean 0 and deviation 1 for each tick, as the sum of four uniform 16-bit numbers.
+
+    It is never beyond ±3.5.
+    """
     z = _bits(key, ticks, channel)
     low = np.uint64(0xFFFF)
     total = sum((z >> np.uint64(shift) & low).astype(np.float64) for shift in (0, 16, 32, 48))
@@ -28,7 +31,10 @@ def gauss(key: int, ticks: Ints, channel: int) -> Floats:
 
 
 def uniform_at(key: int, tick: int, channel: int) -> float:
-    """Return the number that `uniform` returns for this tick. For single numbers this is twenty times as fast."""
+    """Return the number that `uniform` returns for this tick.
+
+    For single numbers this is twenty times as fast.
+    """
     z = (key + tick * _TICK + channel * _CHANNEL) & _MASK
     z = ((z ^ (z >> 30)) * _MULTIPLY_1) & _MASK
     z = ((z ^ (z >> 27)) * _MULTIPLY_2) & _MASK

@@ -8,7 +8,10 @@ EARTH_KM = 6371.0088
 
 @dataclass(frozen=True, slots=True)
 class Waypoint:
-    """A place on a route. `timezone` is its name in the tz database; `airport` is its IATA code if it is an airport."""
+    """A place on a route.
+
+    `timezone` is its name in the tz database; `airport` is its IATA code if it is an airport.
+    """
 
     name: str
     lat: float

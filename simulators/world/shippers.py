@@ -1,10 +1,13 @@
-"""Pure: the models of shipper: the band each is sent in, its plan, and its coolant. Units are drawn from a model."""
+"""Pure: the models of shipper: the band each is sent in, its plan, and its coolant.
+
+Units are drawn from a model.
+"""
 
 import math
 from dataclasses import dataclass, field
 from random import Random
 
-from simulators.world.coolants import Coolant, ShipperFigures
+from simulators.world.coolants import CoolantKind, ShipperFigures
 
 # Units of one model differ by up to 40 % ([O'Donnell], see world/coolants.py): 1.18 is 1.4 times 0.84.
 UNIT_SPREAD, UNIT_LEAST, UNIT_MOST = 0.1, 0.84, 1.18
@@ -13,17 +16,18 @@ LEAST_TILT_LOSS = 0.35
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shipper:
-    """A model of shipper. Limits are in °C, as the band defines them; `overrides` are those that a shipment changes.
+    """A model of shipper.
 
-    `capacity_kg`, `loss`, `warms_h`, `melts_c` and `moving` mean what they mean in `coolants.ShipperFigures`. `charge` is
-    the share of the capacity at departure. With a `load_cell` it weighs its nitrogen. `loggers` names the logger models
-    that it carries.
+    Limits are in °C, as the band defines them; `overrides` are those that a shipment changes. `capacity_kg`,
+    `loss`, `warms_h`, `melts_c` and `moving` mean what they mean in `coolants.ShipperFigures`. `charge` is
+    the share of the capacity at departure. With a `load_cell` it weighs its nitrogen. `loggers` names the
+    logger models that it carries.
     """
 
     name: str
     code: str
     model: str
-    coolant: Coolant
+    coolant: CoolantKind
     band: str
     lower_c: float | None
     upper_c: float
@@ -48,7 +52,7 @@ class Shipper:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShipperUnit:
-    """One unit on one journey: its share of a full charge, and its heat leak and loss by tilt as shares of its model's."""
+    """One unit on one journey: its share of a full charge, its heat leak, and its loss by tilt."""
 
     charge: float
     leak: float
@@ -71,7 +75,10 @@ class ShipperUnit:
 def draw_unit(
     shipper: Shipper, charge: tuple[float, float] | None, leak: tuple[float, float], random: Random
 ) -> ShipperUnit:
-    """Draw a unit of a model. `charge` is the range of its charge, None for the model's; `leak` scales its heat leak."""
+    """Draw a unit of a model.
+
+    `charge` is the range of its charge, None for the model's; `leak` scales its heat leak.
+    """
     drawn = min(UNIT_MOST, max(UNIT_LEAST, math.exp(random.gauss(0, UNIT_SPREAD))))
     return ShipperUnit(
         charge=shipper.charge if charge is None else random.uniform(*charge),
@@ -153,7 +160,8 @@ SHIPPERS = {
             on_delay_s=300,
             budget_s=14_400,
             hold_time_h=168,
-            # 10 % a day. Large boxes lose some 8 % of their ice a day, small ones with pellets five times as much.
+            # 10 % a day. Large boxes lose some 8 % of their ice a day, small ones with pellets five times as
+            # much.
             capacity_kg=20.0,
             loss=2.0,
             warms_h=10,

@@ -1,8 +1,8 @@
 """Pure: the temperatures of shippers over their journeys, stepped together and exact at any instant.
 
-A track keeps only the state at the beginning of each segment, 32 bytes a segment with its surroundings. Everything in
-between follows from the law of the coolant. The state is rounded to 32 bits before the next step, so that a shipper
-solved alone and one of 100,000 are equal to the last bit.
+A track keeps only the state at the beginning of each segment, 32 bytes a segment with its surroundings.
+Everything in between follows from the law of the coolant. The state is rounded to 32 bits before the next
+step, so that a shipper solved alone and one of 100,000 are equal to the last bit.
 """
 
 import math
@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulators.arrays import AnyFloats, Bools
-from simulators.world.coolants import LAWS, Coolant, Evolution, ShipperFigures
+from simulators.world.coolants import LAWS, CoolantKind, Evolution, ShipperFigures
 from simulators.world.forcing import Forcing
 
-# The second probe sits in the neck, or at the wall of a box. These are its shares of the way from the payload to the
-# surroundings, with the lid shut and open, and its time constant.
+# The second probe sits in the neck, or at the wall of a box. These are its shares of the way from the payload
+# to the surroundings, with the lid shut and open, and its time constant.
 NECK_SHARE, NECK_SHARE_OPEN = 0.06, 0.5
 NECK_S = 600.0
 # The columns of a packed track, in order. Most of them hardly change, so they compress to a fifth.
@@ -47,7 +47,7 @@ class ShipperStates:
 class ThermalTrack:
     """One shipper over its journey. Times are seconds since its logger was switched on."""
 
-    coolant: Coolant
+    coolant: CoolantKind
     figures: ShipperFigures
     forcing: Forcing
     level: NDArray[np.float32]
@@ -55,7 +55,10 @@ class ThermalTrack:
     neck_excess_c: NDArray[np.float32]
 
     def at(self, at_s: Sequence[float] | AnyFloats) -> ShipperStates:
-        """Return the states at instants, in any order. Instants before the first segment count as its beginning."""
+        """Return the states at instants, in any order.
+
+        Instants before the first segment count as its beginning.
+        """
         at = np.ascontiguousarray(at_s, np.float64)
         segment = np.maximum(np.searchsorted(self.forcing.begins_s, at, side="right") - 1, 0)
         acts = self.forcing.during(segment)
@@ -76,7 +79,7 @@ class ThermalTrack:
         return zlib.compress(b"".join(column.tobytes() for column in columns), COMPRESSION)
 
     @classmethod
-    def unpacked(cls, coolant: Coolant, figures: ShipperFigures, packed: bytes) -> Self:
+    def unpacked(cls, coolant: CoolantKind, figures: ShipperFigures, packed: bytes) -> Self:
         """Return the track that `packed` made these bytes of; its arrays are read-only."""
         plain, kinds = zlib.decompress(packed), [kind for _, kind in PACKED_COLUMNS]
         segments = len(plain) // sum(kind.itemsize for kind in kinds)
@@ -101,9 +104,10 @@ class ThermalTrack:
     def leaves_s(
         self, lower_c: float | None, upper_c: float | None, from_s: float, until_s: float
     ) -> float | None:
-        """Return when the payload is first outside the limits, to the microsecond; None if never in this stretch.
+        """Return when the payload is first outside the limits, to the microsecond; None for never.
 
-        Between two instants at which something changes, the payload's temperature moves in one direction only.
+        Between two instants at which something changes, the payload's temperature moves in one direction
+        only.
         """
         evolution, lasts_s, begins_s = self._evolutions()
         turns = begins_s + np.minimum(evolution.turns_s, lasts_s)
@@ -162,11 +166,12 @@ class ThermalTrack:
 
 
 def solve_tracks(
-    coolant: Coolant, figures: ShipperFigures, forcings: Sequence[Forcing], starts_c: AnyFloats
+    coolant: CoolantKind, figures: ShipperFigures, forcings: Sequence[Forcing], starts_c: AnyFloats
 ) -> list[ThermalTrack]:
     """Step shippers with the same coolant through their surroundings together, and return a track for each.
 
-    `starts_c` is the first temperature of each payload. Up to some hundreds of shippers, a step costs about the same.
+    `starts_c` is the first temperature of each payload. Up to some hundreds of shippers, a step costs about
+    the same.
     """
     acts = Forcing.stacked(forcings)
     begins_s = acts.begins_s.astype(np.float64)

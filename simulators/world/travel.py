@@ -20,7 +20,7 @@ PUNCTUAL_S = 15 * 60
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Detour:
-    """Something that delays a journey at a stage; `which` is the index of the leg among those of the stage, -1 the last."""
+    """A delay of `lasts_s` at the leg of a stage with the index `which`; -1 is the last one."""
 
     kind: DetourKind
     stage: Stage
@@ -31,9 +31,10 @@ class Detour:
 def travel(
     planned: Sequence[JourneyLeg], detours: Sequence[Detour], airports: Mapping[str, Airport], random: Random
 ) -> tuple[JourneyLeg, ...]:
-    """Return the legs as they really go. A hub waits for its planned flight, which leaves on time or a little later.
+    """Return the legs as they really go.
 
-    A shipment that reaches a hub too late for its flight takes the next one as soon as the transfer is done.
+    A hub waits for its planned flight, which leaves on time or a little later. A shipment that reaches a hub
+    too late for its flight takes the next one as soon as the transfer is done.
     """
     legs: list[JourneyLeg] = []
     seen: dict[Stage, int] = {}
@@ -68,7 +69,7 @@ def _ends_s(leg: JourneyLeg, begins_s: float, extra_s: float, random: Random) ->
 def _astray(
     flight: JourneyLeg, begins_s: float, stays_s: float, airports: Mapping[str, Airport], random: Random
 ) -> list[JourneyLeg]:
-    """Return a flight to the wrong airport, the stay until somebody notices, and the flight to the right one."""
+    """Return a flight to the wrong airport, a stay until somebody notices, and a flight to the right one."""
     here = {flight.origin.name, flight.destination.name}
     wrong = random.choice(
         [airports[code].place for code in WRONG_HUBS if airports[code].place.name not in here]

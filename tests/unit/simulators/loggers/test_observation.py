@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulators.loggers.faults import FAULT_KINDS, SHORT_CIRCUIT_C, Fault
+from simulators.loggers.faults import FAULT_KINDS, SHORT_CIRCUIT_C, LoggerFault
 from simulators.loggers.instrument import Instrument, draw_instrument
 from simulators.loggers.memory import overwritten
 from simulators.loggers.models import MODELS
@@ -42,7 +42,7 @@ def chill(at_s, logger_c):
 
 
 def fault(kind, **how):
-    return Fault(kind=kind, from_s=1000 + 60 * FROM, until_s=1000 + 60 * UNTIL, **how)
+    return LoggerFault(kind=kind, from_s=1000 + 60 * FROM, until_s=1000 + 60 * UNTIL, **how)
 
 
 def seen(*faults, instrument=EXACT, ticks=TICKS):
@@ -125,7 +125,7 @@ def test_a_second_probe_that_is_stuck():
 
 
 def test_stuck_while_open_goes_on_showing_nothing():
-    columns = seen(fault("probe_open"), Fault(kind="probe_stuck", from_s=1000 + 60 * 150))
+    columns = seen(fault("probe_open"), LoggerFault(kind="probe_stuck", from_s=1000 + 60 * 150))
     assert np.isnan(columns.temperature_c[150:]).all()
     assert not columns.probe_ok[150:].any()
 
@@ -260,7 +260,7 @@ def test_what_is_beyond_the_range_is_read_as_its_end():
 )
 def test_faults_that_make_no_sense(how, says):
     with pytest.raises(ValueError, match=says):
-        Fault(**{"from_s": 0.0} | how)
+        LoggerFault(**{"from_s": 0.0} | how)
 
 
 @st.composite
@@ -270,7 +270,7 @@ def instruments(draw):
         first = draw(st.integers(0, 400)) * 30.0
         probe = draw(st.sampled_from(["payload", "second"]))
         until = first + draw(st.integers(1, 400)) * 30.0
-        faults.append(Fault(kind=kind, from_s=1000 + first, until_s=1000 + until, probe=probe))
+        faults.append(LoggerFault(kind=kind, from_s=1000 + first, until_s=1000 + until, probe=probe))
     key = draw(st.integers(0, 2**64 - 1))
     return draw_instrument(key, MODELS["cryo-2"], on_s=1000, interval_s=60, faults=faults)
 
