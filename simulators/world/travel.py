@@ -14,6 +14,7 @@ DETOUR_KINDS: tuple[DetourKind, ...] = get_args(DetourKind)
 
 # A shipment that was unloaded less than this before its flight misses it.
 TRANSFER_S = 45 * 60
+# The mean delay of a flight, and by how much any other stage may differ from its plan.
 LATE_FLIGHT_S = 12 * 60
 PUNCTUAL_S = 15 * 60
 

@@ -1,4 +1,4 @@
-"""A simulated fleet against a real broker, and a service that stores and acknowledges some of it, not all."""
+"""A simulated fleet against a real broker, and a service that stores and acknowledges only some readings."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""A replay against a real broker: restarted under way, slowed down, refused."""
+"""A replay against a real broker that is restarted, is slow, or refuses."""
 
 import asyncio
 

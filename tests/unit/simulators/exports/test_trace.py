@@ -1,4 +1,4 @@
-"""A CSV as a whole: its columns, and what is asked for when it does not tell."""
+"""A CSV as a whole: its columns, and what people are asked to state."""
 
 from datetime import datetime
 

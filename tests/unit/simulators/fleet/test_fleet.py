@@ -1,4 +1,4 @@
-"""Which journeys follow from a seed."""
+"""The journeys that follow from a seed."""
 
 from itertools import islice, pairwise
 

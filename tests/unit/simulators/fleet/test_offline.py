@@ -1,4 +1,4 @@
-"""Shipments without broker or service: what arrived when, and the truth they are judged by."""
+"""Shipments without broker and service: the order of arrival, and the truth."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The calls that register a fleet, and how they take the answers."""
+"""The calls that register a fleet, and what the answers lead to."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Loggers are made shortly before they are switched on, and are the ones that would have been made at once."""
+"""Loggers are made shortly before they are switched on, and are the same as if made at once."""
 
 from simulators.fleet.logger import Logger
 from simulators.fleet.roster import MADE_AT_ONCE, MADE_BEFORE_MS, Roster

@@ -1,4 +1,4 @@
-"""Settings that make no sense are refused in words that say what to do."""
+"""Settings that make no sense are refused, and the error says what to change."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The truth as a document."""
+"""The truth file."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What a logger makes of the truth: each fault does what it says, and one reading alone equals its row."""
+"""Each fault does what it says, and a reading computed alone equals its row."""
 
 from dataclasses import fields, replace
 

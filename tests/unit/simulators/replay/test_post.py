@@ -1,4 +1,4 @@
-"""Posting readings: in parts, until the service answers, each answer back at its line."""
+"""Readings are posted in batches, until the service answers; refusals come back with their line."""
 
 import asyncio
 

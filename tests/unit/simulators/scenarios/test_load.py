@@ -1,4 +1,4 @@
-"""Scenarios as files: the library is whole, others can be added, and what is wrong with one is said."""
+"""The library of scenarios, scenarios of users, and the errors for wrong ones."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a logger understands of an acknowledgement."""
+"""How a logger reads an acknowledgement."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The connection's fall-back, against a broker of a few bytes that knows MQTT 3.1.1 only."""
+"""The connection falls back to MQTT 3.1.1."""
 
 import asyncio
 

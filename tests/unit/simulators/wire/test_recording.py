@@ -1,4 +1,4 @@
-"""What is recorded comes back as it was, to the byte; what is damaged says where."""
+"""A recording returns what was recorded, to the byte, and says where it is damaged."""
 
 import orjson
 import pytest

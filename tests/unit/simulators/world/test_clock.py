@@ -1,10 +1,5 @@
-"""The journeys' clock and the wall's."""
+"""The clock of the journeys against real time."""
 
-from datetime import UTC, datetime, timedelta, timezone
-
-import pytest
-
-from simulators.instants import milliseconds, moment, rfc3339
 from simulators.world.clock import JourneyClock
 
 
@@ -15,16 +10,3 @@ def test_a_journey_passes_faster_on_the_wall():
 def test_lengths_of_time_are_shortened_alike():
     assert JourneyClock(0, 60).shortened(1800) == 30
     assert JourneyClock(0, 7).shortened(1) == 0.143
-
-
-@pytest.mark.parametrize("epoch_ms", [0, 1, 1_772_352_000_001, 1_772_352_000_999, 4_102_444_799_123])
-def test_milliseconds_survive_the_way_to_text_and_back(epoch_ms):
-    text = rfc3339(moment(epoch_ms))
-    assert text.endswith("Z")
-    assert milliseconds(datetime.fromisoformat(text)) == epoch_ms
-
-
-def test_times_of_other_zones_are_written_in_utc():
-    noon = datetime(2026, 3, 1, 12, tzinfo=timezone(timedelta(hours=9)))
-    assert rfc3339(noon) == "2026-03-01T03:00:00.000Z"
-    assert moment(milliseconds(noon)) == datetime(2026, 3, 1, 3, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The laws of the coolants, held against published figures; their sources are named in simulators/world/coolants.py."""
+"""The laws of the coolants against the published figures that simulators/world/coolants.py names."""
 
 import numpy as np
 import pytest

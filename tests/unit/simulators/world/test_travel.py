@@ -1,4 +1,4 @@
-"""How journeys go: on time but for some minutes, unless something happens."""
+"""Journeys are on time, give or take some minutes, unless something happens."""
 
 from itertools import pairwise
 from random import Random
