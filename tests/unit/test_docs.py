@@ -203,7 +203,7 @@ def test_who_is_told_because_of_the_kind_is_as_in_the_code() -> None:
     of_destination = named_kinds(told["the destination is told"])
     assert of_destination == kinds_that(lambda row: row.told.destination)
     assert [rule.kinds for one in BUILT_IN if (rule := one.tell_destination)] == [of_destination]
-    though_over = named_kinds(told["it was over before it was known, as after a flight"])
+    though_over = named_kinds(told["it was over before anybody knew, as after a flight"])
     assert though_over == kinds_that(lambda row: row.told.though_over)
 
 
