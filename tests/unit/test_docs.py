@@ -1,5 +1,6 @@
 """The documentation names what is there: links, commands, settings, metrics, calls, events, reasons, the OpenAPI document."""
 
+import ast
 import inspect
 import json
 import re
@@ -124,6 +125,30 @@ def test_every_metric_stands_in_the_operators_guide_and_no_other() -> None:
     assert {name for name in told if re.fullmatch("[a-z_]+", name)} == ours
     named = set(re.findall(r"dewarwatch_[a-z_]+", ALL)) - set(NotifyChannel)
     assert {name.removesuffix("_bucket") for name in named} == ours
+
+
+def test_every_log_event_of_the_operators_guide_is_one_that_the_code_logs() -> None:
+    calls = [
+        node
+        for package in ("alerts", "api", "telemetry")
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args
+    ]
+    logged = {
+        first.value
+        for call in calls
+        if call.func.attr in {"debug", "info", "warning", "error", "exception", "critical"}
+        for first in call.args[:1]
+        if isinstance(first, ast.Constant)
+    }
+    told = {
+        name
+        for row in table(page("operator.md"), "event", "means")
+        for name in re.findall(r"`(\w+)`", row[0])
+    }
+    assert len(told) > 20
+    assert told - logged == set()
 
 
 def test_every_call_stands_in_the_api_page_with_its_roles() -> None:
