@@ -1,6 +1,7 @@
-"""Pure: who did something: a person, a key, a logger, or the service itself.
+"""Pure: actors: the person, key, logger or part of the service that did something.
 
-Functions that change something take an `Actor`. Text is what records hold: `str(actor)` at the database, and nowhere else.
+Functions that change something take an `Actor`. Records hold it as text: `str(actor)` is called at the database and
+nowhere else.
 """
 
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from enum import StrEnum
 
 
 class ActorKind(StrEnum):
-    """What did it."""
+    """The kind of actor."""
 
     USER = "user"
     KEY = "key"
@@ -21,7 +22,7 @@ class ActorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who did something; as text, `key:dw_1f0c93ab`, as records have it."""
+    """Who did something; records hold it as text, such as `key:dw_1f0c93ab`."""
 
     kind: ActorKind
     name: str
@@ -31,21 +32,21 @@ class Actor:
 
     @property
     def is_person(self) -> bool:
-        """Whether people act under this name: a user, or somebody with a key."""
+        """Whether people act under this name: it is a user or a key."""
         return self.kind in {ActorKind.USER, ActorKind.KEY}
 
     @classmethod
     def parse(cls, text: str) -> "Actor | None":
-        """Read what `str` wrote; None for anything else, such as the free name of a person."""
+        """Parse the text form; None for anything else, such as the name of a person as free text."""
         kind, colon, name = text.partition(":")
         return cls(ActorKind(kind), name) if colon and name and kind in set(ActorKind) else None
 
 
 def read_actor(stored: str | None) -> Actor | str | None:
-    """Read what a record says of who did it; text that no actor wrote stays as it is, so that it is written back the same."""
+    """Parse the actor of a record; any other text is returned as it is, so that it is written back unchanged."""
     return None if stored is None else Actor.parse(stored) or stored
 
 
 def stored_actor(who: Actor | str | None) -> str | None:
-    """Return who did it as records hold it: the inverse of `read_actor`."""
+    """Return the text that records hold: the inverse of `read_actor`."""
     return None if who is None else str(who)

@@ -70,7 +70,7 @@ class Reading(NamedTuple):
     extra: JsonObject | None = None
 
 
-class LoggerStatus(NamedTuple):
+class ConnectionStatus(NamedTuple):
     """The connection state that was published on a logger's status topic."""
 
     device_id: str

@@ -1,20 +1,20 @@
-"""Pure: silence: until when a logger is not missed, in Python and in SQL.
+"""Pure: until when a logger counts as heard, in Python and in SQL.
 
-It is not missed while its newest reading is fresh (`telemetry/freshness.py`), nor during the silence which that reading
-announced (`flight_mode_until`). Callers grant an announcement different things:
+It does while its newest reading is fresh (`telemetry/freshness.py`), and during the silence that this reading announced
+(`flight_mode_until`). Callers treat an announcement differently:
 
-- The rule `signal_lost` and the fleet take it for `LONGEST` after the reading at most, and allow `LANDING` after its
+- The rule `signal_lost` and the fleet accept it for at most `LONGEST` after the reading, and allow `LANDING` after its
   end: they wake people.
-- The health of a shipment and the list of loggers take it as it is: they show what the logger said.
+- The health of a shipment and the list of loggers accept it as it is: they show what the logger said.
 """
 
 from datetime import datetime, timedelta
 from typing import Any, Final, overload
 
 LONGEST: Final = timedelta(hours=24)
-"""So long a silence may be announced: no flight lasts longer, and a logger that is confused must not hide itself."""
+"""The longest silence that may be announced: no flight lasts longer, and a faulty logger must not hide itself."""
 LANDING: Final = timedelta(hours=1)
-"""So long after an announced silence it is not missed yet: aircraft land late, and holds have no network."""
+"""How much longer than announced a silence may last: aircraft land late, and holds have no network."""
 
 
 @overload
@@ -30,9 +30,9 @@ def announced_until(
     landing: timedelta | None = None,
 ) -> datetime | None: ...
 def announced_until(seen: Any, announced: Any, *, longest: Any = None, landing: Any = None) -> Any:
-    """Return until when a reading excuses silence; None where it announced none.
+    """Return until when a reading announces silence; None if it does not.
 
-    Instants and durations are those of `datetime`, or all of them integers.
+    The arguments are either `datetime` and `timedelta`, or all integers.
     """
     if announced is None or announced <= seen:
         return None
@@ -43,7 +43,7 @@ def announced_until(seen: Any, announced: Any, *, longest: Any = None, landing: 
 def announced_until_sql(
     seen: str, announced: str, *, longest: str | None = None, landing: str | None = None
 ) -> str:
-    """Return the same as an expression, of expressions of times and intervals."""
+    """Return the SQL expression for the same, from expressions of times and intervals."""
     ends = announced if longest is None else f"least({announced}, {seen} + {longest})"
     return f"CASE WHEN {announced} > {seen} THEN {ends if landing is None else f'{ends} + {landing}'} END"
 
@@ -69,7 +69,7 @@ def heard_until(
 def heard_until(
     seen: Any, fresh_for: Any, announced: Any, *, longest: Any = None, landing: Any = None
 ) -> Any:
-    """Return until when a logger is not missed, by its newest reading and what that announced."""
+    """Return until when a logger counts as heard, by its newest reading and the silence that it announced."""
     until = announced_until(seen, announced, longest=longest, landing=landing)
     return seen + fresh_for if until is None else max(seen + fresh_for, until)
 
@@ -77,6 +77,6 @@ def heard_until(
 def heard_until_sql(
     seen: str, fresh_for: str, announced: str, *, longest: str | None = None, landing: str | None = None
 ) -> str:
-    """Return the same as an expression, of expressions of times and intervals; null where nothing was seen."""
+    """Return the SQL expression for the same, from expressions of times and intervals; null if nothing was seen."""
     until = announced_until_sql(seen, announced, longest=longest, landing=landing)
-    return f"greatest({seen} + {fresh_for}, {until})"  # greatest passes over null
+    return f"greatest({seen} + {fresh_for}, {until})"  # greatest ignores null

@@ -11,7 +11,7 @@ import orjson
 
 from telemetry.ingest.sequences import join_ranges
 from telemetry.ingest.validate_message import ValidatedMessage
-from telemetry.model import JsonObject, LoggerStatus, Reading, Source
+from telemetry.model import ConnectionStatus, JsonObject, Reading, Source
 
 ArrayTexts: TypeAlias = Sequence[str | None]
 """One array for each column, encoded by `encode_array`."""
@@ -88,7 +88,7 @@ def _encode_readings(readings: Sequence[Reading], arrivals: Sequence[datetime]) 
 
 
 def state_rows(
-    readings: Sequence[Reading], heard: Mapping[str, datetime], statuses: Iterable[LoggerStatus]
+    readings: Sequence[Reading], heard: Mapping[str, datetime], statuses: Iterable[ConnectionStatus]
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of `InsertBatch.states`; `heard` has the time of receipt for each device with readings."""
     newest: dict[str, Reading] = {}

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from telemetry.ingest.decode import DecodedPayload, decode, parse_topic
 from telemetry.ingest.validate_reading import parse_instant, show_value, validate_reading
-from telemetry.model import DEVICE_ID, LoggerStatus, RawMessage, Reading, Refusal, RefusalReason
+from telemetry.model import DEVICE_ID, ConnectionStatus, RawMessage, Reading, Refusal, RefusalReason
 
 
 class ValidatedMessage(NamedTuple):
@@ -16,7 +16,7 @@ class ValidatedMessage(NamedTuple):
     readings: Sequence[Reading] = ()
     positions: Sequence[int | None] = ()
     """The position of each reading in the array that was sent; None if it was not sent in an array."""
-    status: LoggerStatus | None = None
+    status: ConnectionStatus | None = None
     refusals: Sequence[Refusal] = ()
 
     @property
@@ -146,7 +146,9 @@ def _validate_status(message: RawMessage, device_id: str, decoded: DecodedPayloa
     at = message.received_at if raw.get("at") is None else parse_instant(raw["at"])
     if isinstance(at, str):
         return _refuse_status(message, device_id, f"at {at}, or milliseconds since 1970")
-    return ValidatedMessage(message, status=LoggerStatus(device_id, connection, min(at, message.received_at)))
+    return ValidatedMessage(
+        message, status=ConnectionStatus(device_id, connection, min(at, message.received_at))
+    )
 
 
 def _refuse_status(message: RawMessage, device_id: str, detail: str) -> ValidatedMessage:

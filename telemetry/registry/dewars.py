@@ -24,10 +24,10 @@ CHARGE_ORDER = SortOrder(columns=(charges.c.charged_at,), descending=True)
 
 
 async def add(connection: AsyncConnection, values: Mapping[str, Any], *, actor: Actor) -> RowMapping | None:
-    """Register a dewar, with its last charge, and give its row; None where its id is taken."""
+    """Register a dewar with its last charge, and return its row; None if its id is taken."""
     row = await DEWARS.add(connection, values, actor=actor)
     if row is not None and row["last_charged_at"] is not None:
-        await _write_charge(connection, row["dewar_id"], row["last_charged_at"], None, actor)
+        await _insert_charge(connection, row["dewar_id"], row["last_charged_at"], None, actor)
     return row
 
 
@@ -39,8 +39,8 @@ async def get(connection: AsyncConnection, dewar_id: str) -> RowMapping | None:
 async def charge(
     connection: AsyncConnection, dewar_id: str, *, at: datetime, ln2_kg: float | None, actor: Actor
 ) -> tuple[RowMapping, bool]:
-    """Record a charge of a dewar that exists, and give its row and whether it is new; an instant has one charge."""
-    is_new = await _write_charge(connection, dewar_id, at, ln2_kg, actor)
+    """Record a charge of an existing dewar; return its row, and whether it is new: an instant has one charge."""
+    is_new = await _insert_charge(connection, dewar_id, at, ln2_kg, actor)
     if is_new:
         # A charge reported late does not replace a later one; greatest ignores null.
         await connection.execute(
@@ -95,7 +95,7 @@ async def charge_page(
     return await fetch_page(connection, query, CHARGE_ORDER, after=after, limit=limit)
 
 
-async def _write_charge(
+async def _insert_charge(
     connection: AsyncConnection, dewar_id: str, at: datetime, ln2_kg: float | None, actor: Actor
 ) -> bool:
     query = (

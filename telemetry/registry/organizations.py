@@ -1,4 +1,4 @@
-"""Organizations: their slugs, and whose registered things they may refer to."""
+"""Organizations, which are created when they are first named."""
 
 import re
 

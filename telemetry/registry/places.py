@@ -1,4 +1,4 @@
-"""Pure: which places a shipment names, and which site it means by a name."""
+"""Pure: the places that a shipment names, and whose sites and products it may refer to."""
 
 from typing import Any
 

@@ -35,7 +35,7 @@ class RevisionedTable:
     async def add(
         self, connection: AsyncConnection, values: Mapping[str, Any], *, actor: Actor
     ) -> RowMapping | None:
-        """Register one and return its row; None where its id is taken."""
+        """Insert a row and return it; None if its id is taken."""
         query = insert(self.table).values(**values, updated_by=str(actor)).on_conflict_do_nothing()
         row: RowMapping | None = (await connection.execute(query.returning(self.table))).mappings().first()
         if row is not None:

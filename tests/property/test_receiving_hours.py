@@ -1,4 +1,4 @@
-"""Receiving hours against a clock on the wall that is watched minute by minute, over leaps of every kind."""
+"""Receiving hours against a local clock that is simulated minute by minute, over clock changes of every kind."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -42,7 +42,7 @@ week = st.dictionaries(st.sampled_from(WEEKDAYS), st.lists(span, max_size=3)).fi
 
 @cache
 def minutes_of(zone: ZoneInfo, leap: date) -> tuple[tuple[datetime, datetime], ...]:
-    """Every minute around a day, and the latest time that the clock on the wall has shown by then."""
+    """Every minute around a day, with the latest local time that the clock has shown by then."""
     return tuple(_minutes_of(zone, leap))
 
 
@@ -55,8 +55,8 @@ def _minutes_of(zone: ZoneInfo, leap: date) -> Iterator[tuple[datetime, datetime
         at += timedelta(minutes=1)
 
 
-def open_by_the_wall(hours: dict[str, Any], shown: datetime) -> bool:
-    """Whether one of the spans covers what the clock shows, by the words of the definition."""
+def is_open_by_definition(hours: dict[str, Any], shown: datetime) -> bool:
+    """Whether one of the spans covers the local time, straight from the definition."""
     closed: Sequence[str] = hours["closed_dates"]
     if shown.date().isoformat() in closed:
         return False
@@ -77,20 +77,22 @@ def at_clock(day: date, clock: str) -> datetime:
 
 @settings(deadline=None)
 @given(st.sampled_from(LEAPS), week, st.lists(st.integers(-5, 5), max_size=2), st.data())
-def test_open_as_the_clock_on_the_wall_says(
+def test_it_is_open_by_the_local_clock(
     leap: tuple[str, date], spans: dict[str, Any], closed: list[int], data: st.DataObject
 ) -> None:
     name, around = leap
     given_hours = {**spans, "closed_dates": [(around + n * DAY).isoformat() for n in closed]}
     hours = parse_receiving_hours(name, given_hours)
-    told = [(at, open_by_the_wall(given_hours, shown)) for at, shown in minutes_of(ZoneInfo(name), around)]
-    # The first two days only bring the clock on the wall up to date.
-    for index in data.draw(st.lists(st.integers(2 * 1440, len(told) - 1), min_size=20, max_size=40)):
-        at, is_open = told[index]
+    expected = [
+        (at, is_open_by_definition(given_hours, shown)) for at, shown in minutes_of(ZoneInfo(name), around)
+    ]
+    # The first two days only bring the local clock up to date.
+    for index in data.draw(st.lists(st.integers(2 * 1440, len(expected) - 1), min_size=20, max_size=40)):
+        at, is_open = expected[index]
         assert hours.is_open(at) == is_open, at
     index = data.draw(st.integers(2 * 1440, 4 * 1440))
-    at, is_open = told[index]
-    changes = next((when for when, other in told[index:] if other != is_open), None)
+    at, is_open = expected[index]
+    changes = next((when for when, other in expected[index:] if other != is_open), None)
     if is_open and changes is not None:
         assert hours.opens(at) == at
         assert hours.closes(at) == changes
@@ -98,7 +100,7 @@ def test_open_as_the_clock_on_the_wall_says(
         assert hours.opens(at) == changes
         assert hours.closes(at) is None
     for beyond in (hours.opens(at), hours.closes(at)):
-        assert changes is not None or beyond is None or beyond == at or beyond > told[-1][0]
+        assert changes is not None or beyond is None or beyond == at or beyond > expected[-1][0]
 
 
 @given(
@@ -106,7 +108,7 @@ def test_open_as_the_clock_on_the_wall_says(
     st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(2040, 1, 1)),
     st.integers(0, 3 * 86400),
 )
-def test_what_is_later_on_the_wall_is_not_earlier(name: str, wall: datetime, seconds: int) -> None:
+def test_a_later_local_time_is_not_reached_earlier(name: str, wall: datetime, seconds: int) -> None:
     zone, wall = ZoneInfo(name), wall.replace(microsecond=0)
     first = first_instant_at(zone, wall)
     assert first.astimezone(zone).replace(tzinfo=None) >= wall

@@ -1,4 +1,4 @@
-"""A registry of loggers in a real database, and loggers at a real broker."""
+"""Fixtures: registered loggers in a real database, and loggers at a real broker."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from telemetry.mqtt.bridge import IngestState, run_ingest
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 RECEIVED_AT = datetime(2026, 11, 2, tzinfo=UTC)
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 
 
 def at(second: float) -> datetime:
@@ -88,8 +88,8 @@ class Store:
         return row
 
     async def until(self, query: str, *arguments: Any) -> None:
-        """Waits until the query gives true."""
-        async with asyncio.timeout(PATIENCE_S):
+        """Wait until the query returns true."""
+        async with asyncio.timeout(TIMEOUT_S):
             while not await self.pool.fetchval(query, *arguments):
                 await asyncio.sleep(0.02)
 
@@ -121,40 +121,40 @@ async def store(database_url: str) -> AsyncIterator[Store]:
 
 @dataclass
 class Loggers:
-    """A connection to the broker that publishes for any logger, and hears what they are told."""
+    """A connection to the broker that publishes for any logger, and records their acknowledgements."""
 
     client: Client
     acks: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    heard: threading.Condition = field(default_factory=threading.Condition)
+    changed: threading.Condition = field(default_factory=threading.Condition)
 
     def publish(self, content: Any, topic: str = "dewar/v1/LOG-1/readings", *, retain: bool = False) -> None:
         payload = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.client.publish(topic, payload, qos=1, retain=retain)
 
     async def published(self) -> None:
-        """Waits until the broker has confirmed all of it."""
-        async with asyncio.timeout(PATIENCE_S):
+        """Wait until the broker has confirmed all that was published."""
+        async with asyncio.timeout(TIMEOUT_S):
             while self.client._out_messages:  # paho has no public count of them
                 await asyncio.sleep(0.01)
 
     async def acknowledged(
         self, expected: Callable[[dict[str, Any]], bool], device_id: str = "LOG-1"
     ) -> None:
-        """Waits for such an acknowledgement."""
+        """Wait for an acknowledgement that meets the condition."""
 
         def wait() -> None:
-            with self.heard:
-                assert self.heard.wait_for(
+            with self.changed:
+                assert self.changed.wait_for(
                     lambda: any(device == device_id and expected(ack) for device, ack in self.acks),
-                    PATIENCE_S,
+                    TIMEOUT_S,
                 ), self.acks
 
         await asyncio.to_thread(wait)
 
-    def hear(self, _client: Client, _: Any, told: MQTTMessage) -> None:
-        with self.heard:
-            self.acks.append((told.topic.split("/")[2], json.loads(told.payload)))
-            self.heard.notify_all()
+    def record(self, _client: Client, _: Any, message: MQTTMessage) -> None:
+        with self.changed:
+            self.acks.append((message.topic.split("/")[2], json.loads(message.payload)))
+            self.changed.notify_all()
 
 
 @contextmanager
@@ -168,10 +168,10 @@ def connected(url: str) -> Iterator[Loggers]:
     client.reconnect_delay_set(1, 1)
     client.on_connect = lambda *_: client.subscribe("dewar/v1/+/ack", 1)
     client.on_subscribe = lambda *_: subscribed.set()
-    client.on_message = loggers.hear
+    client.on_message = loggers.record
     client.connect(parts.hostname or "", parts.port or 1883)
     client.loop_start()
-    assert subscribed.wait(PATIENCE_S)
+    assert subscribed.wait(TIMEOUT_S)
     try:
         yield loggers
     finally:
@@ -187,7 +187,7 @@ def loggers(broker: Any) -> Iterator[Loggers]:
 
 @dataclass
 class Ingester:
-    """A running bridge, and what it last said of itself."""
+    """A running bridge, and the states that it has reported."""
 
     task: asyncio.Task[None]
     stop: asyncio.Event
@@ -195,14 +195,14 @@ class Ingester:
     changed: asyncio.Event
 
     async def until(self, expected: Callable[[IngestState], bool]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while not (self.states and expected(self.states[-1])):
                 self.changed.clear()
                 await self.changed.wait()
 
     async def stopped(self) -> None:
         self.stop.set()
-        await asyncio.wait_for(self.task, PATIENCE_S)
+        await asyncio.wait_for(self.task, TIMEOUT_S)
 
 
 Start = Callable[[], Any]
@@ -210,18 +210,18 @@ Start = Callable[[], Any]
 
 @asynccontextmanager
 async def ingesters(mqtt_url: str, database_url: str) -> AsyncIterator[Start]:
-    """Starts bridges, each with a pool of its own, and waits until they are connected."""
+    """Start bridges, each with its own pool, and wait until they are connected."""
     async with AsyncExitStack() as stack:
 
         async def start() -> Ingester:
             pool = await stack.enter_async_context(asyncpg.create_pool(database_url, min_size=1, max_size=5))
             stop, states, changed = asyncio.Event(), [], asyncio.Event()
 
-            def hear(state: IngestState) -> None:
+            def record(state: IngestState) -> None:
                 states.append(state)
                 changed.set()
 
-            running = run_ingest(mqtt_url=mqtt_url, pool=pool, stop=stop, on_state=hear)
+            running = run_ingest(mqtt_url=mqtt_url, pool=pool, stop=stop, on_state=record)
             ingester = Ingester(asyncio.create_task(running), stop, states, changed)
             stack.push_async_callback(_end, ingester)
             await ingester.until(lambda state: state.connected)

@@ -1,4 +1,4 @@
-"""An ingester in a process of its own, to be killed: `python -m … MQTT_URL DATABASE_URL`; says when it is connected."""
+"""An ingester in its own process, to be killed: `python -m … MQTT_URL DATABASE_URL`; it prints when it is connected."""
 
 import asyncio
 import sys

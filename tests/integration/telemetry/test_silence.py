@@ -1,4 +1,4 @@
-"""Freshness and silence in SQL are what they are in Python: thousands of samples, bounds to the microsecond."""
+"""Freshness and silence agree between SQL and Python: thousands of samples, limits to the microsecond."""
 
 import random
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""From which level on a battery is low, and that the rule has it so."""
+"""When a battery is low, and that the rule agrees."""
 
 import numpy as np
 import pytest

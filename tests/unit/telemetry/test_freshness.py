@@ -1,4 +1,4 @@
-"""How old a reading may be: by the logger's interval within bounds, or by what holds otherwise."""
+"""How old a reading may be: by the logger's interval within bounds, or by the fallback."""
 
 from math import inf
 

@@ -1,4 +1,4 @@
-"""Until when a logger is not missed: a fresh reading, an announced silence, and what callers grant it."""
+"""Until when a logger counts as heard: by a fresh reading, and by an announced silence within the caller's limits."""
 
 from datetime import UTC, datetime, timedelta
 

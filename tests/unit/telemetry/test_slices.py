@@ -1,4 +1,4 @@
-"""Long computations in slices: who is let through in between."""
+"""Long computations in slices: what runs in between."""
 
 import asyncio
 from time import monotonic

@@ -1,4 +1,4 @@
-"""Messages into a real database: what is stored, what is refused and kept, what makes a shipment due."""
+"""Ingest into a real database: what is stored, what is refused and kept, what makes a shipment due."""
 
 import asyncio
 import json
@@ -187,7 +187,7 @@ async def test_what_is_here_is_acknowledged_per_boot_and_what_is_refused_counts(
     assert (await store.store(message(reading(102)))).acknowledgements == []
 
 
-async def test_a_counter_with_gaps_beyond_number_is_bounded_and_never_lied_about(store):
+async def test_a_counter_with_too_many_gaps_is_bounded_and_acknowledges_nothing_that_is_missing(store):
     for start in range(0, 22_000, 2000):
         seqs = range(start, start + 2000, 2)
         (ack,) = (await store.store(message([reading(seq, seq=seq) for seq in seqs]))).acknowledgements
@@ -203,7 +203,7 @@ async def test_only_new_readings_mark_the_shipments_they_belong_to(store):
     await store.assign("LOG-1", "before", at(0), at(100))
     await store.assign("LOG-1", "now", at(100))
     await store.assign("LOG-2", "another", at(100))
-    told = []
+    notifications = []
 
     async def marks(*messages):
         await store.store(*messages)
@@ -213,7 +213,7 @@ async def test_only_new_readings_mark_the_shipments_they_belong_to(store):
         return sorted(tuple(row) for row in rows)
 
     async with store.another_connection() as listener:
-        await listener.add_listener(NotifyChannel.EVALUATION, lambda *_: told.append(1))
+        await listener.add_listener(NotifyChannel.EVALUATION, lambda *_: notifications.append(1))
         assert await marks(message([reading(50), reading(150), reading(140)])) == [
             ("before", "LOG-1", at(50)),
             ("now", "LOG-1", at(100)),
@@ -225,7 +225,7 @@ async def test_only_new_readings_mark_the_shipments_they_belong_to(store):
         assert await marks(message([reading(150), reading(160)])) == [("now", "LOG-1", at(160))]
         assert await marks(message(reading(150, 5.0))) == []
         await listener.execute("SELECT 1")
-    assert len(told) == 3
+    assert len(notifications) == 3
 
 
 async def test_what_only_the_database_refuses_is_found_and_costs_the_others_nothing(store):
@@ -248,7 +248,7 @@ async def test_what_only_the_database_refuses_is_found_and_costs_the_others_noth
     assert (ack["through"], ack["missing"]) == (19, [])
 
 
-async def test_a_message_at_which_our_own_code_stumbles_is_kept_as_evidence(store, monkeypatch):
+async def test_a_message_at_which_our_own_code_fails_is_kept_as_evidence(store, monkeypatch):
     validate = build_batch.validate_parsed
 
     def fail(parsed):
@@ -265,7 +265,7 @@ async def test_a_message_at_which_our_own_code_stumbles_is_kept_as_evidence(stor
     ]
 
 
-async def test_a_fault_of_the_database_is_outlasted(store):
+async def test_a_fault_of_the_database_is_retried(store):
     retries = metrics.RETRIES.labels("UndefinedTableError")
     before = retries._value.get()
     await store.pool.execute("ALTER TABLE readings RENAME TO elsewhere")
@@ -293,10 +293,10 @@ async def test_several_ingesters_at_once_store_each_reading_once(store):
     ]
 
     async def ingest_all():
-        mine = choice.sample(messages, len(messages))
+        shuffled = choice.sample(messages, len(messages))
         pipeline, stored = Ingest(store.pool), 0
-        for start in range(0, len(mine), 20):
-            outcome = await pipeline.store(mine[start : start + 20])
+        for start in range(0, len(shuffled), 20):
+            outcome = await pipeline.store(shuffled[start : start + 20])
             stored += sum(each.accepted for each in outcome.messages)
         return stored
 
@@ -379,7 +379,7 @@ async def test_a_device_registered_later_is_known_from_then_on(store):
 
 
 async def test_nothing_is_told_before_it_is_committed(store):
-    """What another connection sees when the outcome is there is what the outcome says."""
+    """Once the outcome is returned, another connection sees what it says."""
     async with store.another_connection() as connection:
         for number in range(5):
             await store.store(message(reading(number)))
@@ -490,10 +490,10 @@ async def test_a_large_batch_is_stored_by_copy_as_a_small_one_is_by_insert(store
 
 async def test_what_comes_twice_or_was_there_in_a_large_batch_marks_nothing_anew(store):
     await store.assign("LOG-1", "S-1", at(0))
-    lot = message([reading(second, seq=second) for second in range(600)])
-    await store.store(lot)
+    large = message([reading(second, seq=second) for second in range(600)])
+    await store.store(large)
     await store.pool.execute("DELETE FROM evaluation_marks")
-    await store.store(lot)
+    await store.store(large)
     assert not await store.pool.fetchval("SELECT count(*) FROM evaluation_marks")
     later = message([reading(second, seq=second) for second in range(300, 900)])
     await Ingest(store.pool).store([later])  # one that does not expect repetitions
@@ -503,8 +503,8 @@ async def test_what_comes_twice_or_was_there_in_a_large_batch_marks_nothing_anew
 
 
 @pytest.mark.parametrize("part", ["validate_columns", "prepare_copy"])
-async def test_columns_at_which_our_own_code_stumbles_are_judged_one_by_one(store, monkeypatch, part):
+async def test_columns_at_which_our_own_code_fails_are_validated_one_by_one(store, monkeypatch, part):
     monkeypatch.setattr(build_batch, part, lambda *_: 1 / 0)
-    lot = message([*(reading(second) for second in range(600)), reading(1000, "cold")])
-    (outcome,) = (await store.store(lot)).messages
+    large = message([*(reading(second) for second in range(600)), reading(1000, "cold")])
+    (outcome,) = (await store.store(large)).messages
     assert (outcome.accepted, len(outcome.refusals)) == (600, 1)

@@ -18,7 +18,7 @@ from tests.integration.telemetry.conftest import (
 
 @pytest.fixture
 async def start(broker, store):
-    """Starts ingesters on the test's broker and database."""
+    """Start ingesters on the test's broker and database."""
     async with ingesters(broker.url, store.url) as start_one:
         yield start_one
 
@@ -112,7 +112,7 @@ async def test_a_stop_stores_what_was_received_and_leaves_the_rest_at_the_broker
 
 
 async def test_nothing_is_acknowledged_before_it_is_committed(start, store, loggers):
-    """What waits for a lock when its ingester dies is delivered again, to the next one."""
+    """Messages that wait for a lock when their ingester dies are delivered again to the next one."""
     ingester = await start()
     async with store.another_connection() as other:
         transaction = other.transaction()
@@ -205,10 +205,10 @@ async def test_a_status_is_heard_even_from_before_the_start(start, store, logger
 async def test_an_error_of_our_own_ends_the_task(start, store, loggers, monkeypatch):
     ingester = await start()
 
-    async def stumble(*_):
+    async def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Ingest, "prepare", stumble)
+    monkeypatch.setattr(Ingest, "prepare", fail)
     loggers.publish(reading(1))
     with pytest.raises(BaseExceptionGroup) as raised:
         await asyncio.wait_for(ingester.task, 20)
@@ -228,7 +228,7 @@ async def test_a_redelivered_message_is_a_duplicate(start, store, loggers):
     assert not ingester.task.done()
 
 
-async def test_both_outlast_a_broker_that_restarts(broker, store):
+async def test_ingester_and_loggers_survive_a_restart_of_the_broker(broker, store):
     async with ingesters(broker.url, store.url) as start_one:
         ingester = await start_one()
         with connected(broker.url) as loggers:

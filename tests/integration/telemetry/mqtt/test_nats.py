@@ -1,4 +1,4 @@
-"""The bridge with the broker that comes along in a wheel: MQTT 3.1.1, no shared subscriptions."""
+"""The bridge with the NATS server from a wheel: MQTT 3.1.1, no shared subscriptions."""
 
 import asyncio
 from collections.abc import Iterator

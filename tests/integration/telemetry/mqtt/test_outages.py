@@ -1,4 +1,4 @@
-"""Thousands of readings, and what they pass through dies: each is stored once."""
+"""Outages of the ingester, the database and the broker: each of thousands of readings is stored once."""
 
 import asyncio
 import sys
@@ -10,7 +10,7 @@ import pytest
 from api.schema_upgrade import upgrade
 from telemetry.mqtt.connection import RECEIVE_MAXIMUM
 from telemetry.mqtt.inbox import MAX_HELD_MESSAGES
-from tests.integration.telemetry.conftest import PATIENCE_S, connected, ingesters, open_store, reading
+from tests.integration.telemetry.conftest import TIMEOUT_S, connected, ingesters, open_store, reading
 
 COUNT = 5000
 
@@ -26,7 +26,7 @@ async def to_be_killed(*arguments: str) -> AsyncIterator[None]:
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while await process.stdout.readline() != b"connected\n":
                 assert process.returncode is None
         yield
@@ -57,8 +57,8 @@ async def test_the_ingester_is_killed(broker, store, loggers):
         await loggers.acknowledged(lambda ack: ack["through"] == COUNT - 1)
 
 
-@pytest.mark.parametrize("blow", ["restart", "kill"])
-async def test_the_database_dies(broker, postgres, blow):
+@pytest.mark.parametrize("outage", ["restart", "kill"])
+async def test_the_database_dies(broker, postgres, outage):
     await upgrade(postgres.url)
     async with open_store(postgres.url) as store, ingesters(broker.url, postgres.url) as start:
         await store.register("LOG-1")
@@ -67,8 +67,8 @@ async def test_the_database_dies(broker, postgres, blow):
             for seq in range(COUNT):
                 loggers.publish(reading(seq, seq=seq))
             await store.until_stored(1)
-            await asyncio.to_thread(getattr(postgres, blow))
-            if blow == "kill":
+            await asyncio.to_thread(getattr(postgres, outage))
+            if outage == "kill":
                 await asyncio.to_thread(postgres.start)
             await all_stored_once(store)
             await loggers.acknowledged(lambda ack: ack["through"] == COUNT - 1)

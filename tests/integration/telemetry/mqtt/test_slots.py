@@ -1,4 +1,4 @@
-"""Numbers of ingesters and sessions that are taken over, where several things happen at once."""
+"""Slots of ingesters and adopted sessions, in races."""
 
 import asyncio
 
@@ -11,14 +11,14 @@ from telemetry.mqtt.bridge import Bridge
 from telemetry.mqtt.connection import BrokerConnection
 from telemetry.mqtt.inbox import Inbox
 from telemetry.mqtt.slots import Slot
-from tests.integration.telemetry.conftest import PATIENCE_S
+from tests.integration.telemetry.conftest import TIMEOUT_S
 
 LOCKS = LockSpace.INGESTER_SLOTS
 
 
 async def take_away(connection, number):
-    """Ends the connection that holds a number, and takes it."""
-    async with asyncio.timeout(PATIENCE_S):
+    """Terminate the connection that holds a number, and lock it."""
+    async with asyncio.timeout(TIMEOUT_S):
         while not await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", LOCKS, number):
             await connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1::int::oid "
@@ -41,7 +41,7 @@ async def test_a_number_that_is_lost_while_we_connect(broker, store, monkeypatch
     monkeypatch.setattr(BrokerConnection, "subscribe", subscribe_late)
     async with store.another_connection() as other:
         running = asyncio.create_task(bridge.run(asyncio.Event()))
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while sessions.STATUS_TOPIC in await subscriptions.get():
                 pass
         running.cancel()
@@ -57,18 +57,18 @@ async def test_a_look_that_is_cancelled_keeps_no_connection(database_url, monkey
                 pytest.fail("the database answered")
 
         borrowing = asyncio.create_task(borrow())
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while not await pool.fetchval(
                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
             ):
                 pass
         borrowing.cancel()
         await asyncio.wait([borrowing])
-        await asyncio.wait_for(pool.close(), PATIENCE_S)
+        await asyncio.wait_for(pool.close(), TIMEOUT_S)
 
 
 async def test_only_a_session_that_is_free_twice_is_ended_and_never_our_own(store, monkeypatch):
-    """After the database was away no ingester holds its number for a moment, and all are still there."""
+    """After a database outage no ingester holds its number for a moment, although none is gone."""
     monkeypatch.setattr(sessions, "CHECK_EVERY_S", 0)
     looked, ended = asyncio.Queue(), asyncio.Queue()
     borrowed = Slot.borrowed
@@ -89,7 +89,7 @@ async def test_only_a_session_that_is_free_twice_is_ended_and_never_our_own(stor
         adopting = asyncio.create_task(
             sessions.adopt_orphaned_sessions("mqtt://", slot, Inbox(), lambda *_: None)
         )
-        found = [await asyncio.wait_for(ended.get(), PATIENCE_S) for _ in range(6)]
+        found = [await asyncio.wait_for(ended.get(), TIMEOUT_S) for _ in range(6)]
         adopting.cancel()
         await asyncio.wait([adopting])
     others = range(1, sessions.CHECKED_SLOTS)
@@ -110,9 +110,9 @@ async def test_one_that_runs_takes_the_first_number_and_its_statuses_over(broker
         await first.execute("SELECT pg_advisory_lock($1, 0)", LOCKS)
         bridge = Bridge(broker.url, store.pool, lambda _: None)
         running = asyncio.create_task(bridge.run(asyncio.Event()))
-        assert sessions.STATUS_TOPIC not in await asyncio.wait_for(subscriptions.get(), PATIENCE_S)
+        assert sessions.STATUS_TOPIC not in await asyncio.wait_for(subscriptions.get(), TIMEOUT_S)
         await first.execute("SELECT pg_advisory_unlock($1, 0)", LOCKS)
-        assert sessions.STATUS_TOPIC in await asyncio.wait_for(subscriptions.get(), PATIENCE_S)
+        assert sessions.STATUS_TOPIC in await asyncio.wait_for(subscriptions.get(), TIMEOUT_S)
         held = await first.fetch(
             "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND classid = $1::int::oid", LOCKS
         )
@@ -126,14 +126,14 @@ async def test_a_number_that_somebody_else_was_quicker_to_take_leaves_ours(store
     async with store.another_connection() as first:
         await first.execute("SELECT pg_advisory_lock($1, 0)", LOCKS)
         holding = asyncio.create_task(slot.hold())
-        await asyncio.wait_for(slot.wait_for_other_than(None), PATIENCE_S)
+        await asyncio.wait_for(slot.wait_for_other_than(None), TIMEOUT_S)
         slot.request(0)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while slot._requested is not None:
                 await asyncio.sleep(0)
         assert slot.number == 1
         await first.execute("SELECT pg_advisory_unlock($1, 0)", LOCKS)
         slot.request(0)
-        assert await asyncio.wait_for(slot.wait_for_other_than(1), PATIENCE_S) == 0
+        assert await asyncio.wait_for(slot.wait_for_other_than(1), TIMEOUT_S) == 0
         holding.cancel()
         await asyncio.wait([holding])

@@ -1,4 +1,4 @@
-"""What a logger is told of its counter."""
+"""Acknowledgements of a logger's sequence numbers."""
 
 from itertools import pairwise
 
@@ -37,19 +37,21 @@ def test_a_counter_that_starts_at_1():
 
 def test_more_gaps_than_a_message_names():
     received = [(10 * number, 10 * number) for number in range(MAX_RANGES)]
-    told = content(*received)
-    assert len(told["missing"]) == MAX_MISSING
-    assert told["highest"] == received[-1][1]
-    assert content(*received, (5000, 5000)) == told
+    message = content(*received)
+    assert len(message["missing"]) == MAX_MISSING
+    assert message["highest"] == received[-1][1]
+    assert content(*received, (5000, 5000)) == message
 
 
 @given(seqs)
 def test_what_is_not_told_as_missing_is_there(received):
-    told = content(*join_ranges(received))
-    missing = {seq for first, last in told["missing"] for seq in range(first, last + 1)}
-    assert set(range(told["highest"] + 1)) - missing == {seq for seq in received if seq <= told["highest"]}
-    assert told["highest"] == max(received) or len(told["missing"]) == MAX_MISSING
-    assert set(range(1, told["through"] + 1)) <= received
+    message = content(*join_ranges(received))
+    missing = {seq for first, last in message["missing"] for seq in range(first, last + 1)}
+    assert set(range(message["highest"] + 1)) - missing == {
+        seq for seq in received if seq <= message["highest"]
+    }
+    assert message["highest"] == max(received) or len(message["missing"]) == MAX_MISSING
+    assert set(range(1, message["through"] + 1)) <= received
 
 
 @given(st.lists(st.integers(0, 60)))

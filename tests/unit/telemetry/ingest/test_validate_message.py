@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from telemetry.ingest.validate_message import named_device, validate_http_readings, validate_message
-from telemetry.model import LoggerStatus, RawMessage, RefusalReason, Source
+from telemetry.model import ConnectionStatus, RawMessage, RefusalReason, Source
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 KNOWN = {"LOG-1", "LOG-2"}
@@ -38,13 +38,13 @@ def test_one_bad_reading_among_999_good_ones():
 @pytest.mark.parametrize(
     ("payload", "status"),
     [
-        (b'{"state": "online", "at": 1795262400000}', LoggerStatus("LOG-1", "online", NOW)),
+        (b'{"state": "online", "at": 1795262400000}', ConnectionStatus("LOG-1", "online", NOW)),
         (
             b'{"state": "offline", "at": "2026-11-21T11:00:00Z"}',
-            LoggerStatus("LOG-1", "offline", NOW - timedelta(hours=1)),
+            ConnectionStatus("LOG-1", "offline", NOW - timedelta(hours=1)),
         ),
-        (b'{"state": "offline"}', LoggerStatus("LOG-1", "offline", NOW)),
-        (b'{"state": "online", "at": "2030-01-01T00:00:00Z"}', LoggerStatus("LOG-1", "online", NOW)),
+        (b'{"state": "offline"}', ConnectionStatus("LOG-1", "offline", NOW)),
+        (b'{"state": "online", "at": "2030-01-01T00:00:00Z"}', ConnectionStatus("LOG-1", "online", NOW)),
     ],
 )
 def test_a_status(payload, status):

@@ -1,4 +1,4 @@
-"""One connection to a broker, against a peer that does what a broker might do."""
+"""A connection to a broker, against a scripted peer."""
 
 import asyncio
 import contextlib
@@ -25,9 +25,9 @@ def publish(packet_id, payload=b"{}"):
 
 
 class Peer:
-    """A broker of which only the first words are fixed: it lets in, or refuses, and grants or not.
+    """A scripted broker that accepts or refuses connections and subscriptions, and records all other packets.
 
-    What was `redelivered` it sends before it grants; of what is `queued`, one after each acknowledgement.
+    `redelivered` is sent before a subscription is granted; `queued` has the packets to send after each acknowledgement.
     """
 
     def __init__(self, *, connack=0, suback=1, redelivered=b"", queued=()):
@@ -78,20 +78,20 @@ async def peer(**behaviour):
 
 
 class Owner:
-    """Whoever holds connections: hears what is delivered, and by which."""
+    """The owner of connections: it records which messages each of them delivers."""
 
     def __init__(self):
-        self.heard = asyncio.Queue()
+        self.delivered = asyncio.Queue()
 
     def deliver(self, connection, publishes):
         for one in publishes:
-            self.heard.put_nowait((connection, one))
+            self.delivered.put_nowait((connection, one))
 
     async def connect(self, url, protocol=MQTTProtocolVersion.MQTTv5):
         return await BrokerConnection.open(url, client_id="one", protocol=protocol, deliver=self.deliver)
 
     async def message(self):
-        return await asyncio.wait_for(self.heard.get(), 5)
+        return await asyncio.wait_for(self.delivered.get(), 5)
 
 
 async def ended(connection):
@@ -145,12 +145,12 @@ async def test_an_acknowledgement_never_reaches_a_later_connection():
 
 
 async def test_an_error_of_our_own_ends_the_connection_and_reaches_its_owner():
-    def stumble(_connection, _publishes):
+    def fail(_connection, _publishes):
         raise ZeroDivisionError
 
     async with peer() as broker:
         connection = await BrokerConnection.open(
-            broker.url, client_id="one", protocol=MQTTProtocolVersion.MQTTv5, deliver=stumble
+            broker.url, client_id="one", protocol=MQTTProtocolVersion.MQTTv5, deliver=fail
         )
         broker.send(publish(1))
         with pytest.raises(ZeroDivisionError):
@@ -167,7 +167,7 @@ async def test_a_paused_connection_leaves_what_comes_at_the_broker():
         await broker.writers[-1].drain()
         connection.acknowledge([5])  # writing goes on
         assert (await broker.packet())[0] == PUBACK
-        assert owner.heard.empty()
+        assert owner.delivered.empty()
         connection.resume()
         assert (await owner.message())[1].packet_id == 1
         connection.close()
@@ -224,7 +224,7 @@ async def test_a_subscription_on_a_connection_that_has_ended():
 
 
 class Keeper(Owner):
-    """An owner that keeps what is delivered in an inbox, and stores it when told to."""
+    """An owner that keeps what is delivered in an inbox, and stores it on request."""
 
     def __init__(self):
         super().__init__()
@@ -243,7 +243,7 @@ class Keeper(Owner):
 
 
 async def test_an_answer_behind_more_messages_than_are_held_is_waited_for(monkeypatch):
-    """To give up would bring all of them again, for ever: so it was once, after the database had been away."""
+    """To give up would make the broker send all of them again, forever, as it once did after a database outage."""
     monkeypatch.setattr("telemetry.mqtt.connection.ANSWER_TIMEOUT_S", 0.5)
     monkeypatch.setattr("telemetry.mqtt.inbox.MAX_HELD_MESSAGES", 4)
     count, size = 12, 50_000  # more than is read at once, so that the answer stays at the broker

@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 class Reader:
-    """What an inbox knows of a connection: that it can be stopped from reading."""
+    """A connection as the inbox sees it: it can be paused and resumed."""
 
     reading = True
 

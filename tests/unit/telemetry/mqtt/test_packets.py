@@ -1,4 +1,4 @@
-"""MQTT packets in a stream of bytes, however it is cut."""
+"""MQTT packets in a byte stream, whatever pieces it arrives in."""
 
 import struct
 from itertools import pairwise

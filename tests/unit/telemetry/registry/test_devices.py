@@ -1,4 +1,4 @@
-"""What is the matter with a logger, by its row: the bounds to the microsecond."""
+"""The health of a logger by its row: the limits to the microsecond."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
