@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from alerts.alert_kinds import KINDS
 from alerts.excursions.fold_trace import evaluate_trace
-from alerts.kinds import KINDS
 from alerts.model import AlertKind, Instant, to_instant
 from bench.shipments import HOUR, Alert, Course, Estimate, wall
 from simulators.instants import moment, rfc3339

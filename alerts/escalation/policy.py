@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from alerts.kinds import kinds_that
+from alerts.alert_kinds import kinds_that
 from alerts.model import AlertKind, Severity
 
 RANK = {severity: rank for rank, severity in enumerate(Severity)}

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
+from alerts.alert_kinds import KINDS
 from alerts.escalation.draft import DecisionDraft
 from alerts.escalation.notification import Purpose, Why
 from alerts.escalation.policy import RANK
 from alerts.escalation.progress import Member, Phase, worst
 from alerts.escalation.steps import take_step, tell_last_resort
-from alerts.kinds import KINDS
 from alerts.model import Severity
 from alerts.triage.alert import AlertState
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from alerts import wording
+from alerts.alert_kinds import KINDS
 from alerts.excursions.plan import Plan
-from alerts.kinds import KINDS
 from alerts.model import SECOND, AlertKind, Condition, Instant
 from alerts.rules.kinds.late import LateTuning
 from alerts.rules.registry import tuned_rules

@@ -10,12 +10,12 @@ from typing import Any, Final
 import asyncpg
 import orjson
 
+from alerts.alert_kinds import kinds_that
 from alerts.evaluation.airports_file import airport_index, airports
 from alerts.evaluation.departure import DepartureFacts
 from alerts.evaluation.outage import STANDS_FOR_SINGLES
 from alerts.evaluation.resume import window_of
 from alerts.excursions.plan import Plan
-from alerts.kinds import kinds_that
 from alerts.model import SECOND, AlertKind, Instant, to_instant
 from alerts.rules.facts import Charge, Dewar, Facts, Leg
 from alerts.rules.place import Place

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from alerts.kinds import PLACE
+from alerts.alert_kinds import PLACE
 from alerts.model import AlertKind, Severity
 from alerts.triage.alert import AlertState
 

@@ -6,7 +6,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from alerts import wording
-from alerts.kinds import KINDS, PLACE, Meaning
+from alerts.alert_kinds import KINDS, PLACE, Meaning
 from alerts.model import Severity, to_instant
 from alerts.notifications.facts import Cargo, Event, Happening, MessageFacts, Occasion
 from alerts.notifications.layout import Card, Page, Section

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
-from alerts.kinds import KINDS
+from alerts.alert_kinds import KINDS
 from alerts.model import AlertKind, Condition, Instant, Severity
 from telemetry.actor import Actor, ActorKind
 

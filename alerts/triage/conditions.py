@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from alerts import wording
+from alerts.alert_kinds import KINDS
 from alerts.excursions.fold import Evaluation
 from alerts.excursions.plan import Plan
-from alerts.kinds import KINDS
 from alerts.model import LIVE, AlertKind, Condition, Excursion, ExcursionState, Instant, Run, Severity, Side
 from alerts.wording import temperature
 

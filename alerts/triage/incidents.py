@@ -10,7 +10,7 @@ from enum import StrEnum
 from math import inf
 from typing import Final, TypeAlias
 
-from alerts.kinds import KINDS, PLACE
+from alerts.alert_kinds import KINDS, PLACE
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.triage.alert import Alert, AlertState
 

@@ -17,8 +17,8 @@ from sqlalchemy import (
     select,
 )
 
+from alerts.alert_kinds import kinds_that
 from alerts.evaluation.outage import STANDS_FOR_SINGLES
-from alerts.kinds import kinds_that
 from alerts.model import LIVE, ExcursionState, Severity
 from alerts.tables import alerts, excursions
 from alerts.triage.alert import AlertState

@@ -12,7 +12,7 @@ import httpx
 import orjson
 import typer
 
-from alerts.kinds import kinds_that
+from alerts.alert_kinds import kinds_that
 from alerts.model import SECOND
 from alerts.wording import duration, temperature
 from api.cli.loop import stopped_by_signals

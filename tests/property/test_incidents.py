@@ -6,8 +6,8 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.alert_kinds import KINDS, PLACE
 from alerts.attention.decide import ScopeDecision, ScopeView, decide
-from alerts.kinds import KINDS, PLACE
 from alerts.model import SECOND, AlertKind, Condition, Severity
 from alerts.triage.alert import Alert, AlertState
 from alerts.triage.incidents import Incident, IncidentState, group, linked

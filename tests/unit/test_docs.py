@@ -12,9 +12,9 @@ from prometheus_client import REGISTRY
 from pydantic.fields import FieldInfo
 
 import api.bootstrap  # noqa: F401 -- with it comes every metric that a process has
+from alerts.alert_kinds import HOUR, KINDS, kinds_that
 from alerts.escalation.policy import BUILT_IN
 from alerts.excursions.plan import BANDS, Band, Plan, make_plan
-from alerts.kinds import HOUR, KINDS, kinds_that
 from alerts.model import AlertKind, Duration, ExcursionState, Reason
 from alerts.rules import registry
 from api.cli.main import app as command

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts import wording
+from alerts.alert_kinds import KINDS
 from alerts.excursions.trace import Channel, Instants, Trace
-from alerts.kinds import KINDS
 from alerts.model import SECOND, AlertKind, Duration, Instant
 from alerts.rules.blocks.burst import NO_BURST, Burst, BurstTiming, fold_burst
 from alerts.rules.blocks.symptoms import Symptom, merge_symptoms

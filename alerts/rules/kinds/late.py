@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from alerts import wording
-from alerts.kinds import KINDS
+from alerts.alert_kinds import KINDS
 from alerts.model import SECOND, AlertKind, Instant
 from alerts.rules.blocks.arrival_rule import ARRIVAL_RANGES, ArrivalRule, ArrivalTuning
 from alerts.rules.blocks.clock_text import clock_detail, clock_text

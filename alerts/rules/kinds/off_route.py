@@ -7,8 +7,8 @@ from itertools import pairwise
 from math import hypot, sin
 from typing import ClassVar, NamedTuple, TypeAlias
 
+from alerts.alert_kinds import KINDS
 from alerts.excursions.trace import Trace
-from alerts.kinds import KINDS
 from alerts.model import AlertKind, Instant
 from alerts.rules.blocks.arrival_rule import ARRIVAL_RANGES, POSITIONS, duration_of
 from alerts.rules.blocks.hysteresis import NO_EPISODE, Episode, Levels, fold_value

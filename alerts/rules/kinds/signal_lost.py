@@ -11,8 +11,8 @@ from typing import ClassVar, Final
 
 import numpy as np
 
+from alerts.alert_kinds import KINDS
 from alerts.excursions.trace import Channel, Trace
-from alerts.kinds import KINDS
 from alerts.model import SECOND, AlertKind, Duration, Instant
 from alerts.rules.blocks.clock_text import clock_text
 from alerts.rules.facts import Facts

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from alerts.alert_kinds import KINDS
 from alerts.excursions.plan import Band
-from alerts.kinds import KINDS
 from alerts.model import SECOND, AlertKind, Instant
 from alerts.rules.blocks.arrival_rule import (
     ARRIVAL_RANGES,

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-import alerts.kinds
+import alerts.alert_kinds
 import alerts.model
-from alerts.kinds import HOUR, KINDS, PLACE, Kind, kinds_that, table
+from alerts.alert_kinds import HOUR, KINDS, PLACE, Kind, kinds_that, table
 from alerts.model import AlertKind, Severity
 from alerts.rules.registry import RULES
 
 K = AlertKind
-FILE = Path(alerts.kinds.__file__)
+FILE = Path(alerts.alert_kinds.__file__)
 RULE_FILES = FILE.parent / "rules" / "kinds"
 
 
