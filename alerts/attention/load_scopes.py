@@ -54,9 +54,9 @@ class DueScopes:
 
 
 async def claim(connection: Connection, limit: int) -> DueScopes | None:
-    """Claim and load at most `limit` scopes that are due and that nobody else has claimed; None if there are none.
+    """Claim and load at most `limit` due scopes that nobody else has claimed; None if there are none.
 
-    From then on the transaction's own changes mark no scope: a decision covers all alerts of its scope anyway.
+    From then on the transaction's changes mark no scope: a decision covers all alerts of its scope anyway.
     """
     claimed = await ATTENTION.claim(connection, limit)
     if not claimed.keys:

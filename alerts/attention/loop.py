@@ -1,7 +1,7 @@
 """The attention loop: claims scopes where something changed or is due, decides and saves.
 
-Any number of processes may run it. No row is locked while it decides: the claim is an advisory lock. If an alert
-has changed by the time it would be written, its scope is skipped and comes up again.
+Any number of processes may run it. No row is locked while it decides: the claim is an advisory lock. If an
+alert has changed by the time it would be written, its scope is skipped and comes up again.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ async def decide_due(pool: asyncpg.Pool, limit: int = BATCH) -> int:
 
 
 async def _decide_and_save(connection: Connection, due: DueScopes) -> list[ScopeDecision]:
-    """Decide about every scope, yielding to other tasks in between, and save; a failure affects one scope only."""
+    """Decide about every scope, yielding in between, and save; a failure affects one scope only."""
     decisions: list[ScopeDecision] = []
 
     def decide_one(view: ScopeView) -> None:

@@ -73,7 +73,7 @@ async def _pass_alerts_on(
 
 
 def _names(contacts: Sequence[RowMapping], party: str, contact_id: str | None) -> set[str]:
-    """Return the folded names under which a holder can own alerts: its own, and its contacts' ids and names."""
+    """Return the folded names under which a holder can own alerts: its own, its contacts' ids and names."""
 
     def is_meant(contact: RowMapping) -> bool:
         parties: Collection[str] = contact["parties"]

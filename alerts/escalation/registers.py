@@ -65,7 +65,7 @@ async def handover_page(
 async def notification_page(
     connection: AsyncConnection, *conditions: Any, after: Sequence[Any] | None, limit: int
 ) -> Page:
-    """Return a page of notifications that meet the conditions, the latest first, with their shipments' ids."""
+    """Return a page of notifications that meet the conditions, latest first, with their shipments' ids."""
     query = (
         select(notifications, shipments.c.shipment_id)
         .outerjoin(shipments, shipments.c.shipment_id == notifications.c.scope)

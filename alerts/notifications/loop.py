@@ -15,7 +15,7 @@ _LOOK_EVERY_S = 5.0
 async def run_notifications(
     pool: asyncpg.Pool, stop: asyncio.Event, *, channels: Channels, settings: SenderSettings = DEFAULTS
 ) -> None:
-    """Send due notifications and measure the backlog until `stop` is set; retry while the database is away."""
+    """Send notifications and measure the backlog until `stop` is set; retry while the database is away."""
     async with asyncio.TaskGroup() as group:
         group.create_task(Sender(pool, channels, settings).run(stop), name="notices:send")
         group.create_task(_measure(pool, stop), name="notices:measure")

@@ -1,7 +1,7 @@
 """The queue of notifications: claims those that are due, and records the attempts to send them.
 
-Between claim and sending each is confirmed: its text is stored, once, and its lease is checked to last as long as
-sending may take.
+Between claim and sending each is confirmed: its text is stored, once, and its lease is checked to last as
+long as sending may take.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -120,7 +120,7 @@ async def claim(
     held: Mapping[Hashable, int],
     lease: timedelta = LEASE,
 ) -> list[Claimed]:
-    """Claim due notifications of a channel: per address at most `of_each`, less those that are `held` for it."""
+    """Claim due notifications of a channel: per address at most `of_each`, less those `held` for it."""
     rows = await connection.fetch(CLAIM, channel, at_most, of_each, list(held), list(held.values()), lease)
     return [_claimed(row) for row in rows]
 

@@ -84,7 +84,7 @@ class Postgres:
         return False
 
     def _forget_foreign_pid(self) -> None:
-        """Remove a stale pid file whose number another process has: PostgreSQL would take that for a server."""
+        """Remove a stale pid file with another process's number: PostgreSQL would take that for a server."""
         pid_file = self.folder / "postmaster.pid"
         with contextlib.suppress(FileNotFoundError):
             if Path("/proc", pid_file.read_text().split("\n")[0]).exists():  # none of ours is left by now

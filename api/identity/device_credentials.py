@@ -75,7 +75,7 @@ class DeviceCredentials:
             _only(answer, "not found")
 
     async def probe(self) -> bool:
-        """Return whether the broker lets us manage its users; raise BrokerUnreachableError if it does not answer."""
+        """Return whether the broker lets us manage users; raise BrokerUnreachableError without an answer."""
         try:
             (answer,) = await self._ask({"command": "getDefaultACLAccess"})
         except BrokerRefusedError:
@@ -172,7 +172,10 @@ class _Conversation:
         self._client = self._make_client()
 
     def run(self, deadline: float) -> list[dict[str, Any]]:
-        """Return an answer for each command; raise OSError if the connection fails, BrokerRefusedError on a refusal."""
+        """Return an answer for each command.
+
+        Raises OSError if the connection fails, BrokerRefusedError if the broker refuses.
+        """
         secure = self._parts.scheme == "mqtts"
         self._client.connect(
             self._parts.hostname or "localhost", self._parts.port or (8883 if secure else 1883)
