@@ -24,7 +24,7 @@ async def run_webhooks(
     retention: timedelta,
     settings: DispatchSettings = DEFAULTS,
 ) -> None:
-    """Fan out and send events and maintain endpoints, until `stop` is set; outlast a database that is away."""
+    """Fan out and send events and maintain endpoints, until `stop` is set; retry if the database is away."""
     async with asyncio.TaskGroup() as group:
         group.create_task(_fan_out(pool, stop), name="webhooks:fan-out")
         group.create_task(Dispatcher(pool, targets, settings).run(stop), name="webhooks:dispatch")

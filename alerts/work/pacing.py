@@ -23,7 +23,7 @@ class AdaptiveLimit:
     most: int
 
     async def cycle(self, work: Callable[[int], Awaitable[int]], cycle_s: float) -> int:
-        """Call `work` with the limit, adapt the limit to cycles of `cycle_s` seconds; return what `work` found."""
+        """Call `work` with the limit, adapt it to cycles of `cycle_s` seconds, return what `work` found."""
         started = perf_counter()
         try:
             found = await work(self.limit)
