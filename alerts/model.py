@@ -1,4 +1,4 @@
-"""Pure: the words that everything about excursions shares."""
+"""Pure: the types that all code about excursions and alerts shares."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
-# Microseconds since the epoch, and microseconds: sums of them are exact, which a sum of float seconds is not.
+# Microseconds since the epoch, and microseconds: their sums are exact, unlike sums of float seconds.
 Instant: TypeAlias = int
 Duration: TypeAlias = int
 
 SECOND: Duration = 1_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# Outside of these, in °C, it is the probe that is broken and not the payload that is warm.
+# A temperature outside of these, in °C, means that the probe is broken.
 COLDEST_C, HOTTEST_C = -273.15, 150.0
 
 
@@ -44,9 +44,9 @@ class Severity(StrEnum):
 
 
 class Sample(NamedTuple):
-    """What the fold needs of one reading; `temperature_c` is None where the probe is broken.
+    """One reading as the fold needs it; `temperature_c` is None if the probe is broken.
 
-    A tuple, since millions of them are folded: a plain `(at, temperature_c)` serves as well.
+    A tuple, because millions of them are folded; a plain `(at, temperature_c)` works too.
     """
 
     at: Instant
@@ -55,7 +55,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """The time in which readings count, `departed_at <= at < delivered_at`; open-ended until delivery."""
+    """The period in which readings count, `departed_at <= at < delivered_at`; open-ended until delivery."""
 
     departed_at: Instant
     delivered_at: Instant | None = None
@@ -67,7 +67,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Time out of range, from the first reading outside the band on; `end` is None while it goes on."""
+    """A time out of range, beginning at the first reading outside the band; `end` is None while it lasts."""
 
     side: Side
     start: Instant
@@ -92,7 +92,7 @@ ExcursionId: TypeAlias = str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excursion:
-    """The record of a run that lasted its on-delay: one identity through all that late data corrects."""
+    """The record of a run that lasted its on-delay; it keeps its id when late data corrects it."""
 
     id: ExcursionId
     opened_at: Instant  # when the record was made, not when the run started
@@ -130,7 +130,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One step in an excursion's record; `fields` names what of the run differs from what was told before."""
+    """One revision of an excursion's record; `fields` names what changed in its run."""
 
     kind: ChangeKind
     reason: Reason
@@ -163,24 +163,24 @@ class AlertKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """What a rule finds about one subject, whether it holds now or has ended."""
+    """What a rule finds about one subject; it holds now, has ended, or is withdrawn."""
 
     subject: str
     kind: AlertKind
     severity: Severity
     device_id: str | None
-    """None where it is about the whole shipment."""
+    """None if it is about the whole shipment."""
     message: str
     since: Instant
     until: Instant | None = None
     """When it ended; None while it holds."""
     withdrawn: bool = False
-    """It turned out that it never was."""
+    """Whether it turned out never to have held."""
     excursion_id: ExcursionId | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
-    """Figures under names with their units, as JSON has them."""
+    """JSON values, under names that end in their units."""
 
     @property
     def holds(self) -> bool:
-        """Whether it has neither ended nor turned out never to have been."""
+        """Whether it has neither ended nor been withdrawn."""
         return self.until is None and not self.withdrawn

@@ -1,1 +1,1 @@
-"""Everything that faces outward: settings, commands, HTTP, and the composition root."""
+"""Everything that faces the outside: settings, commands, HTTP, pages, and the composition root."""

@@ -1,4 +1,4 @@
-"""The composition root: from settings to running roles, in one straight line."""
+"""The composition root: builds and runs the roles from the settings, in one straight line."""
 
 import asyncio
 import gc
@@ -41,16 +41,16 @@ from telemetry.mqtt.bridge import IngestState, run_ingest
 
 log = structlog.get_logger(__name__)
 
-_PATIENCE_S = 10.0  # for a connection or a lock; then the caller of the HTTP interface is told to try again
-_STATEMENT_TIMEOUT_S = 60.0  # a database that hangs is a database that is away
+_PATIENCE_S = 10.0  # for a connection or a lock; after that, an HTTP caller is told to try again
+_STATEMENT_TIMEOUT_S = 60.0  # a database that hangs counts as unreachable
 _CLOSE_WITHIN_S = 5.0
-# Connections that only listen: evaluate (two), attend, the stream, webhooks (two), notices, and one to spare.
+# Connections that only listen: evaluate (two), attention, stream, webhooks (two), notifications, one spare.
 _LISTENERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A running service, as its owner sees it."""
+    """A running service: its URL, its database server, and a pool of connections."""
 
     url: str
     server: DatabaseServer
@@ -65,10 +65,10 @@ async def running(
     interrupted: asyncio.Event,
     embedded: Servers | None = None,
 ) -> AsyncIterator[Running]:
-    """Run the roles for as long as the block lasts, then stop them in order, losing nothing.
+    """Run the roles for as long as the block lasts, then stop them in order without losing anything.
 
-    Raises SettingsError or StartError, each one line, where they cannot start, and StoppedError where `interrupted` is
-    set before the database is there; a role that dies ends the block with its exception.
+    Raises SettingsError or StartError, each with one line, if they cannot start, and StoppedError if
+    `interrupted` is set before the database answers. A role that dies ends the block with its exception.
     """
     database_url = required(
         settings.database_url, "DATABASE_URL", "postgresql://user:password@host:5432/database"
@@ -88,7 +88,7 @@ async def running(
             command_timeout=_STATEMENT_TIMEOUT_S,
             server_settings={
                 "application_name": "dewarwatch",
-                # What a process holds that hangs, or that a network has cut off, must not be held for ever.
+                # A process that hangs, or that the network has cut off, must not hold its locks for ever.
                 "idle_in_transaction_session_timeout": f"{_STATEMENT_TIMEOUT_S:.0f}s",
             },
         )
@@ -168,9 +168,10 @@ async def running(
 
 
 def spare_collections() -> None:
-    """Have the garbage collector leave alone what is there for good (a look at all of it takes 0.1 s), and look more seldom.
+    """Keep permanent objects out of garbage collection, and collect less often.
 
-    Nothing else runs meanwhile. What one batch of readings is made of is gone again before it is looked at.
+    A full collection takes 0.1 s, in which nothing else runs. The objects of a batch of readings are freed
+    before the collector would look at them.
     """
     gc.collect()
     gc.freeze()
@@ -178,7 +179,7 @@ def spare_collections() -> None:
 
 
 class _IngestProbe:
-    """Answers for ingest with what it last said of itself."""
+    """Keeps the last state that ingest reported, for `/readyz`."""
 
     def __init__(self) -> None:
         self._state: IngestState | None = None
@@ -193,7 +194,7 @@ class _IngestProbe:
 
 
 async def _close(pool: asyncpg.Pool) -> None:
-    """Close connections in order; one that does not come back in time is cut."""
+    """Close the pool; terminate connections that are not returned within 5 s."""
     try:
         async with asyncio.timeout(_CLOSE_WITHIN_S):
             await pool.close()
@@ -215,7 +216,10 @@ def _outage(settings: Settings) -> OutageThresholds:
 
 
 def _mqtt_url(settings: Settings, roles: frozenset[Role]) -> str | None:
-    """Return the broker's address if a role needs it: to ingest, and to give loggers their passwords."""
+    """Return the broker's address; raise SettingsError if it is missing and a role needs it.
+
+    Ingest reads from the broker; the API gives loggers their passwords there.
+    """
     if not roles & {Role.INGEST, Role.API}:
         return settings.mqtt_url
     return required(settings.mqtt_url, "MQTT_URL", "mqtt://user:password@host:1883")

@@ -1,4 +1,4 @@
-"""Whether the database is there, fit and migrated: asked once before a role starts, and by /readyz."""
+"""Checks that the database is reachable, fit and migrated, before a role or a command starts."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 _RETRY_S = 1.0
 
-# What waiting does not mend.
+# Errors that waiting does not fix.
 _REFUSED = (
     asyncpg.InvalidPasswordError,
     asyncpg.InvalidAuthorizationSpecificationError,
@@ -23,10 +23,10 @@ _REFUSED = (
 
 
 async def check_database(database_url: str, *, patience_s: float) -> DatabaseServer:
-    """Wait for the database, and see that it loses nothing and has the schema of this version.
+    """Wait for the database, and check that it is durable and has this version's schema.
 
-    Raises SettingsError where it refuses us, StartError where it does not come within `patience_s`, is unfit or
-    not migrated.
+    Raises SettingsError if it refuses us; StartError if it cannot be reached within `patience_s` seconds, is
+    unfit, or is not migrated.
     """
     server = await first_contact(database_url, patience_s=patience_s)
     if missing := await pending(database_url):
@@ -35,7 +35,7 @@ async def check_database(database_url: str, *, patience_s: float) -> DatabaseSer
 
 
 async def first_contact(database_url: str, *, patience_s: float) -> DatabaseServer:
-    """Wait for the database, and see that it loses nothing; raises as `check_database` does."""
+    """Wait for the database and check that it is durable; raises as `check_database` does."""
     away: list[str] = []
     try:
         async with asyncio.timeout(patience_s):
@@ -52,7 +52,7 @@ async def first_contact(database_url: str, *, patience_s: float) -> DatabaseServ
 
 
 async def _connect(database_url: str, away: list[str]) -> asyncpg.Connection:
-    """Connect, however often that takes; `away` is told why it does not work yet."""
+    """Retry until the database accepts a connection; append each failure's text to `away`."""
     while True:
         try:
             return await asyncpg.connect(database_url, timeout=10)

@@ -2,12 +2,12 @@
 
 
 class StoppedError(Exception):
-    """Somebody told us to stop before we had started; nothing is wrong."""
+    """The service was told to stop before it had started; nothing is wrong."""
 
 
 class StartError(Exception):
-    """The service cannot start, through no fault of its settings; the text is one line that says what to do."""
+    """The command cannot start, though its settings are valid; the text is one line that says what to do."""
 
 
 class UnfinishedError(Exception):
-    """The command did what it could, and that was not all; the text is one line that says what is left."""
+    """The command did only part of its work; the text is one line that says what is left."""

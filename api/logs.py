@@ -15,7 +15,7 @@ def configure_logs(settings: Settings) -> None:
 
 
 def configure(*, json: bool, level: str, stream: TextIO = sys.stderr) -> None:
-    """Send every log record, ours and the libraries', through one chain of processors to `stream`."""
+    """Send every log record, ours and the libraries', through the same processors to `stream`."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -37,7 +37,7 @@ def configure(*, json: bool, level: str, stream: TextIO = sys.stderr) -> None:
         if json
         else [
             structlog.dev.ConsoleRenderer(
-                # The default shows the variables of every frame, keys and passwords among them.
+                # The default prints the variables of every frame, which include keys and passwords.
                 colors=stream.isatty(),
                 exception_formatter=structlog.dev.plain_traceback,
             )

@@ -1,4 +1,4 @@
-"""The channels by which people are notified, made from the settings, and what `/readyz` says of them."""
+"""Builds the notification channels from the settings, and reports their state to `/readyz`."""
 
 import structlog
 
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 def make_channels(settings: Settings, targets: Targets) -> Channels:
-    """Make the channels; raise SettingsError if only half of what mail needs is set."""
+    """Build the channels; raise SettingsError if only half of the mail settings are given."""
     if settings.smtp_url is None:
         if settings.mail_from is not None:
             raise SettingsError("DEWARWATCH_SMTP_URL is not set, and MAIL_FROM alone sends nothing")
@@ -21,13 +21,13 @@ def make_channels(settings: Settings, targets: Targets) -> Channels:
         return Channels(targets=targets, public_url=settings.public_url)
     sender = mail.address(required(settings.mail_from, "MAIL_FROM", "Dewarwatch <alerts@your.example>"))
     server = mail_server.parse(settings.smtp_url.get_secret_value())
-    assert not isinstance(sender, str)  # the settings have looked at both
+    assert not isinstance(sender, str)  # the settings have checked both
     assert not isinstance(server, str)
     return Channels(targets=targets, mailer=Mailer(server), mail_from=sender, public_url=settings.public_url)
 
 
 async def probe(channels: Channels) -> Probe:
-    """Report what cannot be sent; the process is ready all the same, since everything else goes on."""
+    """Report whether mail can be sent; the process is ready either way, since everything else works."""
     mailer = channels.mailer
     if mailer is None:
         return Probe(ok=True, detail={"email": False, "problem": NO_MAIL})

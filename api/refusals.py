@@ -1,14 +1,14 @@
-"""Why something that somebody asked for is not done: said by identity and use cases, sent by HTTP and shown by pages.
+"""Why a request is not carried out: raised by identity and use cases, translated by HTTP and pages.
 
-Whoever adds a class says in `api.http.problems` how it is sent; a test sees to it.
+Each class needs an entry in `api.http.problems`, which says how it is sent; a test checks that.
 """
 
 from collections.abc import Mapping
 from datetime import timedelta
 
 
-class Refusal(Exception):  # noqa: N818 - not an error of ours: the answer to what was asked
-    """Something is not done; `text` says why, and what to do about it, in sentences."""
+class Refusal(Exception):  # noqa: N818 - not a fault of ours, but the answer to a request
+    """A request is not carried out; `text` says in sentences why, and what to do about it."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -16,31 +16,31 @@ class Refusal(Exception):  # noqa: N818 - not an error of ours: the answer to wh
 
 
 class NotLetIn(Refusal):
-    """Nobody whom we know is asking."""
+    """The caller is not authenticated."""
 
     def __init__(self, text: str, *, key_given: bool) -> None:
         super().__init__(text)
         self.key_given = key_given
-        """Whether there was a key, which is none of ours or not any more."""
+        """Whether a key was given, one that is unknown or no longer valid."""
 
 
 class Forbidden(Refusal):
-    """Whoever is asking has no right to it."""
+    """The caller has no right to do this."""
 
 
 class NotFound(Refusal):
-    """There is no such thing, or whoever is asking may not know that there is."""
+    """The thing does not exist, or the caller may not know that it does."""
 
     def __init__(self, noun: str, id_: object) -> None:
         super().__init__(f"There is no {noun} {id_}.")
 
 
 class Conflict(Refusal):
-    """It does not go together with what is on record."""
+    """The request conflicts with what is on record."""
 
 
 class LoggerExists(Refusal):
-    """A logger of this id is registered already."""
+    """A logger with this id is already registered."""
 
     def __init__(self, device_id: str) -> None:
         super().__init__(f"There is a logger {device_id} already.")
@@ -48,9 +48,9 @@ class LoggerExists(Refusal):
 
 
 class Invalid(Refusal):
-    """A value makes no sense: `fields` says what is wrong with each, such that `f"{field} {why}."` is a sentence.
+    """A value is invalid: `fields` says why, by field, so that `f"{field} {why}."` is a sentence.
 
-    Fields have the names of the arguments and attributes that they came in by; `legs[1].to` is inside of one.
+    Fields have the names of the arguments and attributes they came in; a nested one is written `legs[1].to`.
     """
 
     def __init__(self, field: str, why: str, *, others: Mapping[str, str] | None = None) -> None:
@@ -59,15 +59,15 @@ class Invalid(Refusal):
 
 
 class Unreadable(Refusal):
-    """What was sent cannot be read."""
+    """The request cannot be parsed."""
 
 
 class TooLarge(Refusal):
-    """What was sent is more than is taken at once."""
+    """The request is larger than the limit."""
 
 
 class TooManyTests(Refusal):
-    """An address has had as many test messages lately as one may have."""
+    """An address has had its limit of test messages for now."""
 
     def __init__(self, address: str, *, most: int, within: timedelta) -> None:
         self.address, self.most, self.within = address, most, within
@@ -75,9 +75,9 @@ class TooManyTests(Refusal):
 
     @property
     def minutes(self) -> int:
-        """The time within which the tests were, in minutes."""
+        """The length of the period in which the tests count, in minutes."""
         return int(self.within.total_seconds()) // 60
 
 
 class Unavailable(Refusal):
-    """Something that it takes is away for now: the same may be done later."""
+    """Something that the request needs is unavailable for now; it may succeed later."""

@@ -1,10 +1,10 @@
-"""The roles that a process of the service can have, and how to name them."""
+"""The roles that a process of the service can run, and how to parse their names."""
 
 from enum import StrEnum
 
 
 class Role(StrEnum):
-    """One loop of the service each; a process may have one of them, or all."""
+    """One part of the service; a process runs one, several or all of them."""
 
     API = "api"
     INGEST = "ingest"
@@ -16,7 +16,7 @@ ALL_ROLES = frozenset(Role)
 
 
 def parse_roles(text: str) -> frozenset[Role]:
-    """Read `api,ingest`; raise ValueError that names the first word which is no role."""
+    """Parse roles such as `api,ingest`; raise ValueError that names the first word that is not one."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     for word in words:
         if word not in set(Role):

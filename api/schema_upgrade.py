@@ -1,4 +1,4 @@
-"""Brings a database to the newest revision, and to what its server's level adds."""
+"""Upgrades a database to the newest revision, and sets up what its server supports beyond that."""
 
 from collections.abc import Mapping
 from functools import cache, partial
@@ -19,7 +19,7 @@ from telemetry.locks import LockSpace
 
 
 def alembic_config() -> Config:
-    """Return the configuration that points to the revisions; there is no file of settings."""
+    """Return Alembic's configuration, which points to the revisions; there is no configuration file."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations"))
     config.set_main_option("path_separator", "os")
@@ -27,9 +27,9 @@ def alembic_config() -> Config:
 
 
 async def upgrade(database_url: str) -> DatabaseServer:
-    """Bring the schema to the newest revision; safe to run twice, and by two at once (the second waits).
+    """Upgrade the schema to the newest revision; safe to run twice, and by two at once (the second waits).
 
-    Raises UnfitServerError before anything is changed where the server would lose data.
+    Raises UnfitServerError, before anything is changed, if the server would lose data.
     """
     lock = await asyncpg.connect(database_url)
     try:
@@ -57,7 +57,7 @@ def _upgrade_on(connection: Connection) -> None:
 
 
 async def pending(database_url: str) -> str | None:
-    """Return what is missing until the schema is the one that this version expects; None where nothing is."""
+    """Return how the schema differs from the one that this version expects; None if it does not."""
     engine = engine_for(database_url, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
@@ -73,12 +73,12 @@ async def pending(database_url: str) -> str | None:
 
 @cache
 def head() -> str | None:
-    """Return the revision that this version expects."""
+    """Return the newest revision, which this version expects."""
     return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
 def engine_for(database_url: str, connecting: Mapping[str, Any] | None = None, **options: Any) -> AsyncEngine:
-    """Return SQLAlchemy's engine, with `connecting` for asyncpg, which itself reads the address.
+    """Return a SQLAlchemy engine; `connecting` are arguments of asyncpg, which parses the address itself.
 
     SQLAlchemy would not understand `?sslmode=require` and the like, which every vendor's addresses have.
     """

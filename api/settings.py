@@ -1,4 +1,4 @@
-"""The only reader of the environment: every setting, with its default, its unit and its check."""
+"""Every setting with its default, its unit and its check; nothing else reads the environment."""
 
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal
@@ -16,11 +16,11 @@ MQTT_HINT = "mqtt://user:password@host:1883"
 
 
 class SettingsError(Exception):
-    """A wrong or missing setting; the text is one line that names it."""
+    """A setting is wrong or missing; the text is one line that names it."""
 
 
 class Settings(BaseSettings):
-    """What a process of the service needs to know, from `DEWARWATCH_…` and an optional `.env` file."""
+    """The settings of a process, from `DEWARWATCH_…` variables and an optional `.env` file."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
@@ -29,25 +29,25 @@ class Settings(BaseSettings):
     database_url: str | None = None
     database_pool: Annotated[int, Field(ge=2, le=200)] = 10
     start_patience_s: Annotated[float, Field(gt=0)] = 60.0
-    """For how long a start waits for a database that is not there yet."""
+    """How long a start waits for the database to answer."""
     mqtt_url: str | None = None
     mqtt_public_url: str | None = None
-    """What loggers are told to connect to, where it differs from MQTT_URL; without user and password."""
+    """The broker's address for loggers, if it differs from MQTT_URL; without user and password."""
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     admin_key: SecretStr | None = None
     webhook_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     streams_per_key: Annotated[int, Field(ge=1)] = 100
     smtp_url: SecretStr | None = None
-    """The mail server for notices; without it notices by e-mail fail, and say so."""
+    """The mail server for notifications; without it, notifications by e-mail fail and say so."""
     mail_from: str | None = None
     public_url: str | None = None
-    """Under which the service is reached by people: what links in notices begin with."""
+    """The address at which people reach the service: links in notifications begin with it."""
     outbox_retention_days: Annotated[float, Field(gt=0)] = 30.0
     outage_least_loggers: Annotated[int, Field(ge=2)] = 20
     outage_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     outage_ends_below: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Of the loggers that should be heard, a share as the one above, and below it: or the alert would come and go."""
+    """A share of the loggers that should report; below the one above, so that the alert does not flap."""
     outage_grace_s: Annotated[float, Field(ge=0, le=86_400)] = 600.0
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _none_where_empty(cls, values: Any) -> Any:
-        """Take an empty mail setting as none: that is how compose passes on what is not set."""
+        """Treat an empty mail setting as unset: Compose passes unset variables on as empty ones."""
         empty = [name for name in ("smtp_url", "mail_from", "public_url") if values.get(name) == ""]
         return {name: value for name, value in values.items() if name not in empty}
 

@@ -1,1 +1,1 @@
-"""What time and what people did mean for open alerts: incidents, reminders, who is told next."""
+"""The attention loop: keeps incidents current and decides who is told, as time passes and people act."""

@@ -14,12 +14,12 @@ from alerts.triage.incidents import Incident, IncidentChange, IncidentId, group,
 FLEET: Final = ""
 """The scope of alerts about the whole fleet; every other scope is a shipment's id."""
 LOOK_AGAIN_AFTER: Final[Duration] = 900 * SECOND
-"""How often to look again at a critical alert that nobody has acknowledged, if nothing else sets a time."""
+"""How soon to look again at a critical alert that nobody has acknowledged, if nothing else sets a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScopeView:
-    """One scope's alerts (open, or in no incident yet) and all of its open incidents."""
+    """One scope: its alerts that are open or in no incident yet, its open incidents, and whom to tell."""
 
     scope: str
     organization: str | None
@@ -31,28 +31,28 @@ class ScopeView:
 
     @property
     def shipment_id(self) -> str | None:
-        """None for the whole fleet."""
+        """The scope's shipment; None for the whole fleet."""
         return self.scope or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScopeDecision:
-    """What has to be written and told of one scope, and when to look at it again if nothing changes first."""
+    """What to write and whom to tell about one scope, and when to look again if nothing changes before."""
 
     view: ScopeView
     steps: tuple[AlertStep, ...]
     incidents: tuple[IncidentChange, ...]
     moved: Mapping[str, IncidentId]
-    """The new incident of each alert that moved to another one."""
+    """The new incident of each alert that changed its incident."""
     decided: Mapping[IncidentId, Decided]
-    """Who is told of each incident, and who is not."""
+    """Who is and who is not told about each incident."""
     due_at: Instant | None
 
 
 def decide(view: ScopeView, now: Instant, new_id: Callable[[], str]) -> ScopeDecision:
-    """Let snoozes and acknowledgements end, group the alerts into incidents, and decide who is told of each.
+    """End snoozes and acknowledgements, group the alerts into incidents, and decide who is told about each.
 
-    The same again, with what came of it, gives no change.
+    Idempotent: applied to its own result, it changes nothing.
     """
     steps, alerts = _pass_time(view, now)
     changes = group(alerts, view.incidents, organization=view.organization, now=now, new_id=new_id)

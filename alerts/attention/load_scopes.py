@@ -1,4 +1,4 @@
-"""Claims scopes that are due and loads what the decisions about them depend on: all of them at a time, never one by one."""
+"""Claims scopes that are due, and loads everything that their decisions depend on, for all scopes at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -38,31 +38,31 @@ SELECT * FROM incidents WHERE id = ANY($3::uuid[])
         AND (shipment_id = ANY($1::text[]) OR ($2 AND shipment_id IS NULL)))
 """
 
-# The others of an incident that was closed and of which one came back: they are resolved, and stay as they are.
+# The other alerts of a closed incident whose one alert came back: they are resolved and stay so.
 LOAD_OTHERS = "SELECT * FROM alerts WHERE incident_id = ANY($1::uuid[]) AND id <> ALL($2::uuid[])"
 
 
 @dataclass(slots=True)
 class DueScopes:
-    """Claimed scopes, with all that is known of each; what cannot be read or decided is in `failed`."""
+    """Claimed scopes with what was loaded for each; those that cannot be read or decided are in `failed`."""
 
     now: Instant
     claimed: Claimed
     views: list[ScopeView] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    """By scope, the error."""
+    """The error, by scope."""
 
 
 async def claim(connection: Connection, limit: int) -> DueScopes | None:
-    """Claim at most `limit` scopes that are due and that nobody else is at, and load them; None where none is due.
+    """Claim and load at most `limit` due scopes that nobody else has claimed; None if there are none.
 
-    From here on the transaction leaves no marks: whoever decides looks at all alerts of a scope anyway.
+    From then on the transaction's changes mark no scope: a decision covers all alerts of its scope anyway.
     """
     claimed = await ATTENTION.claim(connection, limit)
     if not claimed.keys:
         return None
     found = await _Loaded.of(connection, claimed.keys)
-    # The database's clock is everybody's: what follows from what was loaded was not known before.
+    # The clock that all processes share, read after loading: a decision is never older than its facts.
     row = await connection.fetchrow(LEAVE_NO_MARKS)
     assert row is not None
     due = DueScopes(now=to_instant(row["clock_timestamp"]), claimed=claimed)
@@ -77,7 +77,7 @@ async def claim(connection: Connection, limit: int) -> DueScopes | None:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """Rows of all claimed scopes."""
+    """The rows of all claimed scopes."""
 
     scopes: Sequence[asyncpg.Record]
     alerts: Sequence[asyncpg.Record]
@@ -98,7 +98,7 @@ class _Loaded:
         return cls(about, alerts, incidents, people)
 
     def view(self, scope: asyncpg.Record) -> ScopeView:
-        """Put together what is known of one scope."""
+        """Return the view of one scope."""
         shipment_id = scope["scope"] or None
         alerts = tuple(alert_from_row(row) for row in self.alerts if row["shipment_id"] == shipment_id)
         ids = members(alerts)

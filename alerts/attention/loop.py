@@ -1,7 +1,7 @@
-"""The attention loop: claims scopes where something changed or is due, decides, saves; beside any number of its like.
+"""The attention loop: claims scopes where something changed or is due, decides and saves.
 
-While it is decided nothing is locked that anybody else may want: the claim is an advisory lock, and what became of an alert
-meanwhile is seen when it is to be written: its scope is left as it is, and comes again.
+Any number of processes may run it. No row is locked while it decides: the claim is an advisory lock. If an
+alert has changed by the time it would be written, its scope is skipped and comes up again.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = 50
 CYCLE_S: Final = 0.03
-"""How long a cycle should take, and so few scopes it has."""
+"""How long a cycle should take, in seconds; the number of scopes is adapted to it."""
 REST_S: Final = 0.1
-"""So long a pause is after it: people do not wait for milliseconds, and many scopes at once cost less."""
+"""The pause after a cycle: nobody notices a delay of 0.1 s, and many scopes at once cost less."""
 
 
 async def run_attention(pool: asyncpg.Pool, stop: asyncio.Event) -> None:
-    """Decide about whatever scope becomes due until `stop` is set; outlasts a database that is away."""
+    """Decide about scopes as they become due until `stop` is set; retry while the database is away."""
     can_wait.set(True)
     limits = AdaptiveLimit(limit=4, least=4, most=BATCH)
 
@@ -56,13 +56,13 @@ async def decide_due(pool: asyncpg.Pool, limit: int = BATCH) -> int:
 
 
 async def _decide_and_save(connection: Connection, due: DueScopes) -> list[ScopeDecision]:
-    """Decide for every scope, letting others run in between, and save; one that fails costs the others nothing."""
+    """Decide about every scope, yielding in between, and save; a failure affects one scope only."""
     decisions: list[ScopeDecision] = []
 
     def decide_one(view: ScopeView) -> None:
         try:
             decisions.append(decide(view, due.now, _new_id))
-        except Exception as error:  # whatever it is, the other scopes must not wait for it
+        except Exception as error:  # whatever it is, it must not stop the other scopes
             log.exception("attention_failed", scope=view.scope)
             due.failed[view.scope] = describe_error(error)
 
@@ -80,7 +80,7 @@ async def _decide_and_save(connection: Connection, due: DueScopes) -> list[Scope
 
 
 async def _unchanged(connection: Connection, decisions: Sequence[ScopeDecision]) -> list[ScopeDecision]:
-    """Lock the alerts that are to be written; return the scopes in which none has become another one meanwhile."""
+    """Lock the alerts to be written; return the decisions for scopes where none has changed meanwhile."""
     seen = {alert.id: alert for one in decisions for alert in one.view.alerts}
     written = {one.view.scope: _written(one) & seen.keys() for one in decisions}
     unchanged = await lock_unchanged(

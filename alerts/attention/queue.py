@@ -1,6 +1,6 @@
-"""The queue of scopes whose alerts may ask something of people: a trigger on alerts marks them, and timers are deadlines.
+"""The queue of scopes that need a decision: a trigger on alerts marks them, and timers are their deadlines.
 
-A scope is a shipment, or the fleet. Its row is made by whoever first decides about it.
+A scope is a shipment, or the fleet. Its row is created when it is first decided about.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""Saves what was decided about scopes, with the events and notifications that tell of it, in the transaction of the claim."""
+"""Saves decisions about scopes, with their events and notifications, in the transaction of the claim."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ FROM unnest($1::uuid[], $2::uuid[]) AS m(id, incident_id) WHERE alerts.id = m.id
 async def save(
     connection: Connection, decisions: Sequence[ScopeDecision], claimed: Claimed, now: Instant
 ) -> None:
-    """Write what was decided and tell of it, in a number of statements that does not grow with the scopes."""
+    """Write decisions, events and notifications; the number of statements does not grow with the scopes."""
     changes = [(_event_scope(one.view), change) for one in decisions for change in one.incidents]
     rows = [incident_rows(change, now) for _, change in changes]
     latest = {row["id"]: row for row, _ in rows}
@@ -49,7 +49,7 @@ async def save(
     )
     deadlines = {one.view.scope: None if one.due_at is None else to_datetime(one.due_at) for one in decisions}
     await ATTENTION.write_deadlines(connection, claimed, deadlines)
-    # Last of all: whoever else tells the same people waits until the commit.
+    # Last: another process that notifies the same people waits for our commit.
     await store.save(
         connection,
         [

@@ -1,4 +1,4 @@
-"""Handovers put on record: who holds a shipment from then on, and who owns its open alerts."""
+"""Records handovers: who holds a shipment from then on, and who owns its open alerts."""
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
@@ -20,9 +20,9 @@ from telemetry.actor import Actor
 async def hand_over(
     connection: AsyncConnection, shipment: RowMapping, values: Mapping[str, Any], *, actor: Actor
 ) -> tuple[RowMapping, bool]:
-    """Put a handover of a locked shipment on record; return it, and whether it is new.
+    """Record a handover of a locked shipment; return it, and whether it is new.
 
-    The same instant and party is the same handover. The newest one by `at` passes the open alerts on.
+    One to the same party at the same time is the same handover. The latest by `at` passes open alerts on.
     """
     same = select(handovers).where(
         handovers.c.shipment_id == values["shipment_id"],
@@ -42,7 +42,7 @@ async def hand_over(
 
 
 async def _two_latest(connection: AsyncConnection, shipment_id: str) -> tuple[RowMapping | None, RowMapping]:
-    """Return the last two handovers by the time at which they were, the last one second."""
+    """Return the last two handovers by `at`: the one before the last, or None, and the last."""
     query = (
         select(handovers)
         .where(handovers.c.shipment_id == shipment_id)
@@ -73,7 +73,7 @@ async def _pass_alerts_on(
 
 
 def _names(contacts: Sequence[RowMapping], party: str, contact_id: str | None) -> set[str]:
-    """Return the names, folded, under which a holder can own alerts: the party's, and its contacts' ids and names."""
+    """Return the folded names under which a holder can own alerts: its own, its contacts' ids and names."""
 
     def is_meant(contact: RowMapping) -> bool:
         parties: Collection[str] = contact["parties"]

@@ -1,4 +1,4 @@
-"""Contacts, policies and handovers, for the API; whatever changes whom there is to tell has alerts looked at again."""
+"""Queries contacts, policies, handovers and notifications; has alerts looked at again when these change."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -39,7 +39,7 @@ NOTIFICATION_ORDER = SortOrder(columns=(notifications.c.decided_at, notification
 
 
 async def look_again(connection: AsyncConnection, shipment_id: str | None = None) -> None:
-    """Have the open alerts of one shipment attended to, or all open ones, once the transaction commits."""
+    """Have the attention loop look at one shipment's open alerts, or at all, once the transaction commits."""
     scope = func.coalesce(alerts.c.shipment_id, "")
     open_ = select(scope).where(alerts.c.state != "resolved")
     untold = (
@@ -57,7 +57,7 @@ async def look_again(connection: AsyncConnection, shipment_id: str | None = None
 async def handover_page(
     connection: AsyncConnection, shipment_id: str, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
-    """Return a page of a shipment's handovers, in the order in which they were."""
+    """Return a page of a shipment's handovers, in the order of their times."""
     query = select(handovers).where(handovers.c.shipment_id == shipment_id)
     return await fetch_page(connection, query, HANDOVER_ORDER, after=after, limit=limit)
 
@@ -65,7 +65,7 @@ async def handover_page(
 async def notification_page(
     connection: AsyncConnection, *conditions: Any, after: Sequence[Any] | None, limit: int
 ) -> Page:
-    """Return a page of decisions about shipments for which the conditions hold, the latest first."""
+    """Return a page of notifications that meet the conditions, latest first, with their shipments' ids."""
     query = (
         select(notifications, shipments.c.shipment_id)
         .outerjoin(shipments, shipments.c.shipment_id == notifications.c.scope)
@@ -75,7 +75,7 @@ async def notification_page(
 
 
 async def attempts_of(connection: AsyncConnection, ids: Sequence[Any]) -> dict[Any, list[RowMapping]]:
-    """Return the attempts to send of some notifications, in their order."""
+    """Return the attempts to send each of some notifications, in order."""
     query = select(notification_attempts).where(notification_attempts.c.notification_id.in_(ids))
     found: dict[Any, list[RowMapping]] = {id_: [] for id_ in ids}
     for row in (await connection.execute(query.order_by(notification_attempts.c.number))).mappings():
@@ -84,13 +84,13 @@ async def attempts_of(connection: AsyncConnection, ids: Sequence[Any]) -> dict[A
 
 
 async def contacts_for(connection: AsyncConnection, organization: str | None) -> Sequence[RowMapping]:
-    """Return the active contacts that may be told of an organization's shipments."""
+    """Return the active contacts that may be told about an organization's shipments."""
     own = or_(contacts.c.organization.is_(None), contacts.c.organization == organization)
     return (await connection.execute(select(contacts).where(contacts.c.active, own))).mappings().all()
 
 
 async def policies_for(connection: AsyncConnection, organization: str | None) -> Sequence[RowMapping]:
-    """Return the active policies that may hold for an organization's shipments."""
+    """Return the active policies that can apply to an organization's shipments."""
     own = or_(policies.c.organization.is_(None), policies.c.organization == organization)
     return (await connection.execute(select(policies).where(policies.c.active, own))).mappings().all()
 
@@ -98,7 +98,7 @@ async def policies_for(connection: AsyncConnection, organization: str | None) ->
 async def contacts_among(
     connection: AsyncConnection, ids: Collection[str], visible: ColumnElement[bool]
 ) -> set[str]:
-    """Return those of some ids that are contacts for which a condition holds."""
+    """Return the ids, among those given, of contacts that meet the condition `visible`."""
     query = select(contacts.c.contact_id).where(contacts.c.contact_id.in_(ids), visible)
     return set((await connection.execute(query)).scalars())
 
@@ -106,7 +106,7 @@ async def contacts_among(
 async def unknown_contacts(
     connection: AsyncConnection, ids: Sequence[str], organization: str | None
 ) -> list[str]:
-    """Return those of some ids that are no contact which an organization may have told."""
+    """Return the ids, among those given, that are not of contacts that the organization may have told."""
     query = select(contacts.c.contact_id).where(
         contacts.c.contact_id.in_(ids),
         or_(contacts.c.organization.is_(None), contacts.c.organization == organization),

@@ -1,4 +1,4 @@
-"""The loops of notifications, as the role `deliver` runs them; any number of processes may."""
+"""The notification loops of the role `deliver`; any number of processes may run them."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ _LOOK_EVERY_S = 5.0
 async def run_notifications(
     pool: asyncpg.Pool, stop: asyncio.Event, *, channels: Channels, settings: SenderSettings = DEFAULTS
 ) -> None:
-    """Send what is due, and measure what waits, until `stop` is set; the database may go and come back."""
+    """Send notifications and measure the backlog until `stop` is set; retry while the database is away."""
     async with asyncio.TaskGroup() as group:
         group.create_task(Sender(pool, channels, settings).run(stop), name="notices:send")
         group.create_task(_measure(pool, stop), name="notices:measure")

@@ -1,6 +1,7 @@
-"""The queue of notifications: which of those that are due are claimed, and what is recorded when they have been tried.
+"""The queue of notifications: claims those that are due, and records the attempts to send them.
 
-Between a claim and the sending each is confirmed: it is written once, and still ours for as long as sending it may take.
+Between claim and sending each is confirmed: its text is stored, once, and its lease is checked to last as
+long as sending may take.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -27,7 +28,7 @@ NOTIFICATIONS: Final = LeaseQueue(
     token="lease_token",  # noqa: S106 -- a column
 )
 
-# What is critical goes first; no address gets more at a time than it has room for.
+# Critical ones go first; no address gets more at a time than its limit.
 CLAIM = f"""
 WITH due AS (
     SELECT n.id, n.address,
@@ -45,7 +46,7 @@ FROM chosen WHERE n.id = chosen.id
 RETURNING n.*
 """  # noqa: S608 -- our own words
 
-# What was written at the first try stays: a second mail with the same Message-ID must be the same mail.
+# The text of the first attempt stays: a second mail with the same Message-ID must be the same mail.
 CONFIRM = f"""
 UPDATE notifications AS n SET message = coalesce(n.message, c.message)
 FROM unnest($1::uuid[], $2::bigint[], $3::jsonb[]) AS c(id, token, message)
@@ -83,7 +84,7 @@ class Claimed(Lease):
 
     id: UUID
     tries: int
-    """That it had before."""
+    """Attempts made before this one."""
     channel: str
     address: str
     scope: str
@@ -102,7 +103,7 @@ class Claimed(Lease):
     severity: str
     decided_at: datetime
     message: Mapping[str, Any] | None
-    """As it was written at the first try; None before."""
+    """The text written at the first attempt; None before that."""
 
     @property
     def target(self) -> str:
@@ -119,7 +120,7 @@ async def claim(
     held: Mapping[Hashable, int],
     lease: timedelta = LEASE,
 ) -> list[Claimed]:
-    """Claim what is due of a channel, for no address more than `of_each`, less what this process holds for it."""
+    """Claim due notifications of a channel: per address at most `of_each`, less those `held` for it."""
     rows = await connection.fetch(CLAIM, channel, at_most, of_each, list(held), list(held.values()), lease)
     return [_claimed(row) for row in rows]
 
@@ -141,7 +142,7 @@ def _claimed(row: asyncpg.Record) -> Claimed:
 async def confirm(
     pool: asyncpg.Pool, written: Mapping[Claimed, Mapping[str, Any]], time_limit: timedelta
 ) -> dict[Claimed, Mapping[str, Any]]:
-    """Store what is about to be sent; return what has to be: what was written first, without what is not ours any more."""
+    """Store the messages about to be sent; return those still leased to us, each as it was first stored."""
     rows = await pool.fetch(
         CONFIRM,
         [one.id for one in written],
@@ -156,7 +157,7 @@ async def confirm(
 async def record(
     pool: asyncpg.Pool, claimed: Claimed, at: datetime, result: Result, retry_after_s: float | None
 ) -> str | None:
-    """Write down a try and what follows from it; return the new state, None where the lease had ended before."""
+    """Record an attempt and its outcome; return the new state, or None if the lease had ended."""
     state = {Outcome.SENT: "sent", Outcome.REFUSED: "failed"}.get(
         result.outcome, "failed" if retry_after_s is None else "pending"
     )

@@ -1,4 +1,4 @@
-"""Sends the notifications that are due, by channel, so that a mail server that hangs holds up no chat."""
+"""Sends due notifications, each channel apart, so that a mail server that hangs delays no chat message."""
 
 import asyncio
 import random
@@ -34,18 +34,18 @@ NO_MAIL: Final = "mail cannot be sent: DEWARWATCH_SMTP_URL is not set"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SenderSettings:
-    """How much at a time, and how patiently; tests are in a hurry."""
+    """Limits and time-outs of sending; tests shorten them."""
 
     in_flight: Mapping[str, int]
-    """Of this process at a time, by channel."""
+    """Most messages that this process sends at a time, by channel."""
     of_each: int = 4
-    """To one address at a time."""
+    """Most messages sent to one address at a time."""
     delays_s: Sequence[float] = DELAYS_S
     lease: timedelta = queue.LEASE
     time_limit_s: float = 30.0
     poll_s: float = 1.0
     end_within_s: float = 3.0
-    """What is on its way when the process is told to stop gets so long."""
+    """How long messages under way may take once the process is told to stop."""
 
 
 DEFAULTS: Final = SenderSettings(in_flight={"email": 16, "chat": 32, "webhook": 16})
@@ -53,18 +53,18 @@ DEFAULTS: Final = SenderSettings(in_flight={"email": 16, "chat": 32, "webhook": 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channels:
-    """What notifications are sent with."""
+    """The means of sending notifications."""
 
     targets: Targets
-    """Decides where chats may be."""
+    """Decides which chat addresses are allowed."""
     mailer: Mailer | None = None
-    """None: no mail server is known."""
+    """None if no mail server is set."""
     mail_from: Address | None = None
     public_url: str | None = None
 
 
 class Sender:
-    """Claims, writes, sends, records; `run` is all there is to call."""
+    """Claims, writes, sends and records notifications; call `run`."""
 
     def __init__(self, pool: asyncpg.Pool, channels: Channels, settings: SenderSettings = DEFAULTS) -> None:
         self._pool = pool
@@ -78,7 +78,7 @@ class Sender:
         }
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send what is due until `stop` is set; then what is on its way gets a moment, and the rest is given back."""
+        """Send due notifications until `stop` is set; then let those under way end, and release the rest."""
         async with self._poster, Wakeup(self._pool, NotifyChannel.NOTIFICATIONS) as wakeup:
             try:
                 while not stop.is_set():
@@ -92,7 +92,7 @@ class Sender:
                 await asyncio.gather(*[leases.drain(moment_s) for leases in self._leases.values()])
 
     async def _claim(self, channel: str) -> None:
-        """Claim what a channel has room for, and begin to send it."""
+        """Claim as many notifications as the channel has room for, and start sending them."""
         leases, settings = self._leases[channel], self._settings
         free = settings.in_flight[channel] - leases.sending
         if free <= 0:
@@ -113,7 +113,7 @@ class Sender:
                     leases.send(one, self._send(one, message), self._sent)
 
     async def _write(self, claimed: Sequence[Claimed]) -> dict[Claimed, Mapping[str, Any]]:
-        """Write what was not written before; what cannot be written is told plainly instead of not at all."""
+        """Return each notification's text, writing those that have none; a plain text if that fails."""
         now = datetime.now(UTC)
         texts: dict[Claimed, Mapping[str, Any]] = {}
         new = [one for one in claimed if one.message is None]
@@ -128,7 +128,7 @@ class Sender:
                 return await load_facts.load(connection, new, now, self._channels.public_url)
         except TRY_AGAIN:
             raise
-        except Exception:  # whatever is odd about one, all are told in plain words instead
+        except Exception:  # whatever is wrong with one, all get a plain text instead
             log.exception("notices_not_loaded", count=len(new))
             return {}
 
@@ -136,7 +136,7 @@ class Sender:
         at = datetime.now(UTC)
         try:
             result = await self._by_channel(claimed, message)
-        except Exception as error:  # a fault of ours is an attempt that failed, on record and tried again
+        except Exception as error:  # a fault of ours counts as a failed attempt: recorded, and tried again
             log.exception("notice_failed", notification=str(claimed.id))
             detail = f"a fault of the sender: {type(error).__name__}"
             result = Result(outcome=Outcome.LATER, detail=detail)
@@ -169,11 +169,10 @@ class Sender:
         return await channels.mailer.send(composed)
 
     async def _record(self, claimed: Claimed, at: datetime, result: Result) -> None:
-        chance = random.random()  # noqa: S311 - it spreads load, and keeps no secret
+        chance = random.random()  # noqa: S311 - it spreads load; nothing here is secret
         wait_s = delay_s(claimed.tries + 1, chance, self._settings.delays_s)
-        give_up = (
-            asyncio.Event()
-        )  # a database that is away for longer than the lease has somebody else send it again
+        # If the database is away for longer than the lease, another process sends it again.
+        give_up = asyncio.Event()
         timer = asyncio.get_running_loop().call_later(self._settings.lease.total_seconds(), give_up.set)
         work = partial(queue.record, self._pool, claimed, at, result, wait_s)
         state = await outlast(work, give_up, "notices:record")
@@ -205,6 +204,6 @@ def _words(claimed: Claimed, notice: MessageFacts | None, now: datetime) -> Mapp
     try:
         if notice is not None:
             return written(claimed.channel, notice)
-    except Exception:  # people are told all the same, with what is certain
+    except Exception:  # people must be told all the same, with what is certain
         log.exception("notice_not_written", notification=str(claimed.id))
     return plainly(claimed.channel, asdict(claimed), now)

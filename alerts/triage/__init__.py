@@ -1,1 +1,1 @@
-"""From conditions to alerts and incidents that people own."""
+"""Alerts and incidents: raised from conditions, owned and acted on by people."""

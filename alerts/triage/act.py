@@ -1,4 +1,4 @@
-"""What people do to alerts, stored: to one, to all of an incident, or to all open ones of a shipment."""
+"""Applies people's actions to stored alerts: one, those of an incident, or the open ones of a shipment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from telemetry.actor import Actor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionResult:
-    """The alerts after an action, and the refusals of those on which it makes no sense."""
+    """The alerts after an action, and the refusals for alerts to which it does not apply."""
 
     alerts: Sequence[Alert]
     refused: Sequence[ActionRefused]
@@ -35,9 +35,9 @@ async def act(
     actor: Actor,
     reason: str | None,
 ) -> Alert | ActionRefused | None:
-    """Do something to one alert and return it; None where there is no such alert.
+    """Apply an action to one alert and return it; None if there is no such alert.
 
-    The reason of an action that changes nothing is kept as a comment.
+    If the action changes nothing, its reason is kept as a comment.
     """
     row = await alert_for_change(connection, id_, visible)
     if row is None:
@@ -55,7 +55,7 @@ async def act_on_incident(
     actor: Actor,
     reason: str | None,
 ) -> ActionResult | ActionRefused | None:
-    """Do the same to each alert of an incident on which it makes sense; None where it has no alerts or does not exist."""
+    """Apply an action to each alert of an incident that it can apply to; None if there are no alerts."""
     rows = await alerts_for_change(connection, id_, visible)
     if not rows:
         return None
@@ -71,7 +71,7 @@ async def act_on_incident(
 async def act_on_shipment(
     connection: AsyncConnection, shipment_id: str, action: AlertAction, *, actor: Actor, reason: str | None
 ) -> Sequence[Alert]:
-    """Do the same to each open alert of a shipment and return all of them. No comments are written."""
+    """Apply an action to each open alert of a shipment and return them all; writes no comments."""
     rows = await open_alerts_for_change(connection, shipment_id)
     return (await _act(connection, rows, action, actor, reason, comments=False)).alerts if rows else ()
 
@@ -79,7 +79,7 @@ async def act_on_shipment(
 async def comment(
     connection: AsyncConnection, id_: UUID, *, visible: ColumnElement[bool], actor: Actor, text: str
 ) -> bool:
-    """Add a comment to an alert, which stays on record; False where there is no such alert."""
+    """Add a comment to an alert; False if there is no such alert."""
     row = await alert_for_change(connection, id_, visible)
     if row is None:
         return False
@@ -90,7 +90,7 @@ async def comment(
 async def comment_on_incident(
     connection: AsyncConnection, id_: UUID, *, visible: ColumnElement[bool], actor: Actor, text: str
 ) -> bool:
-    """Add a comment to each open alert of an incident, or to all where none is open; False where it has no alerts."""
+    """Add a comment to each open alert of an incident, or to all if none is open; False if there are none."""
     rows = await alerts_for_change(connection, id_, visible)
     if not rows:
         return False
@@ -109,7 +109,7 @@ async def _act(
     *,
     comments: bool = True,
 ) -> ActionResult:
-    """Act on locked alerts. With `comments`, the reason becomes a comment on those that it did not change."""
+    """Apply an action to locked alerts; with `comments`, its reason becomes a comment on unchanged ones."""
     at = await _now(connection)
     steps, after, refused, unchanged = [], [], [], []
     for row in rows:
@@ -138,7 +138,7 @@ async def _act(
 
 
 async def _now(connection: AsyncConnection) -> datetime:
-    """Return the database's time, which all revisions go by. Asked for once the alerts are locked, so that order is kept."""
+    """Return the database's time, which orders all revisions; ask for it only once the alerts are locked."""
     now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
     return now
 
@@ -146,7 +146,7 @@ async def _now(connection: AsyncConnection) -> datetime:
 async def _comment(
     connection: AsyncConnection, ids: Sequence[UUID], *, actor: Actor, text: str, at: datetime
 ) -> None:
-    """Add a comment to locked alerts, which counts as an action on them."""
+    """Add a comment to locked alerts; it counts as an action on them."""
     by = str(actor)
     rows = [{"id": uuid4(), "alert_id": id_, "at": at, "by": by, "text": text} for id_ in ids]
     await connection.execute(insert(alert_comments), rows)

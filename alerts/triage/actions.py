@@ -1,4 +1,4 @@
-"""Pure: what people do to an alert, each an action of its own; and what the passing of time does to it."""
+"""Pure: the actions of people on an alert, one function each, and the effect of time on it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ ACKNOWLEDGED_FOR: Final[Mapping[Severity, Duration]] = {
     Severity.CRITICAL: 2 * 3600 * SECOND,
     Severity.MAJOR: 24 * 3600 * SECOND,
 }
-"""How long an acknowledgement lasts where nobody does anything after it and no policy says otherwise."""
+"""How long an acknowledgement lasts if nobody acts after it and no policy says otherwise."""
 
 SNOOZE_TIMER: Final = Actor(ActorKind.TIMER, "snooze")
 ACKNOWLEDGEMENT_TIMER: Final = Actor(ActorKind.TIMER, "acknowledgement")
@@ -22,28 +22,28 @@ ACKNOWLEDGEMENT_TIMER: Final = Actor(ActorKind.TIMER, "acknowledgement")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionRefused:
-    """An action that makes no sense now, and why."""
+    """An action that does not apply now, and why."""
 
     why: str
     field: str | None = None
-    """The field of the call that is wrong; None where the alert's state is the reason."""
+    """The field of the request that is wrong; None if the alert's state is the reason."""
 
 
 class AlertAction(Protocol):
-    """What somebody does to one alert; `reason` is in their own words."""
+    """An action of somebody on one alert; `reason` is in their own words."""
 
     def __call__(
         self, alert: Alert, now: Instant, *, actor: Actor, reason: str | None
     ) -> list[AlertChange] | ActionRefused:
-        """Return the changes, none where it is so already."""
+        """Return the changes; none if the alert is already as the action would leave it."""
 
 
 def acknowledge(
     alert: Alert, now: Instant, *, actor: Actor, reason: str | None, owner: str | None = None
 ) -> list[AlertChange]:
-    """Acknowledge an alert, and own it under the name `owner` where nobody does. One that is acknowledged stays as it is.
+    """Acknowledge an alert; if nobody owns it, `owner`, or else the actor, becomes the owner.
 
-    A resolved alert stays resolved: who has seen it is noted.
+    An acknowledged alert stays as it is. A resolved one stays resolved; that it was seen is recorded.
     """
     if alert.acknowledged_at is not None and alert.state is not AlertState.SNOOZED:
         return []
@@ -58,7 +58,7 @@ def acknowledge(
 def assign(
     alert: Alert, now: Instant, *, actor: Actor, reason: str | None, owner: str | None
 ) -> list[AlertChange] | ActionRefused:
-    """Make somebody the owner. None takes the owner away, and an acknowledged alert fires again: nobody is on it."""
+    """Set the owner. None removes the owner, and an acknowledged alert fires again: nobody works on it."""
     if not alert.open:
         return _is_resolved(alert, "assigned")
     if owner == alert.owner:
@@ -81,9 +81,9 @@ def pass_on(
     owner: str,
     is_former: Callable[[str], bool],
 ) -> list[AlertChange]:
-    """Pass an alert that nobody or the former holder owns to whoever holds the shipment now. Others keep theirs.
+    """Pass an alert on to the new holder of its shipment, if nobody or the former holder owns it.
 
-    What the former holder had acknowledged fires again: the new one has not.
+    An acknowledged alert fires again, because the new holder has not acknowledged it.
     """
     passes = alert.owner is None or is_former(alert.owner)
     if not alert.open or not passes or alert.owner == owner:
@@ -97,7 +97,7 @@ def pass_on(
 def snooze(
     alert: Alert, now: Instant, *, actor: Actor, reason: str | None, until: Instant | None
 ) -> list[AlertChange] | ActionRefused:
-    """Keep an alert quiet until an instant, at most 72 hours ahead; this takes a reason. None ends a snooze now."""
+    """Snooze an alert until a time at most 72 hours ahead, which needs a reason; None ends a snooze now."""
     if not alert.open:
         return _is_resolved(alert, "snoozed")
     if until is None:
@@ -121,7 +121,7 @@ def snooze(
 def resolve(
     alert: Alert, now: Instant, *, actor: Actor, reason: str | None
 ) -> list[AlertChange] | ActionRefused:
-    """Resolve an alert although its condition holds; this takes a reason. Whoever does so has seen it."""
+    """Resolve an alert although its condition holds, which needs a reason; it also counts as acknowledged."""
     if not alert.open:
         return _is_resolved(alert, "resolved")
     if not reason:
@@ -133,9 +133,9 @@ def resolve(
 
 
 def pass_time(alert: Alert, now: Instant, acknowledged_for: Mapping[Severity, Duration]) -> list[AlertChange]:
-    """End a snooze whose time is up, or an acknowledgement after which nobody did anything: the alert fires again.
+    """End a snooze whose time is up, or an acknowledgement that nobody followed up: the alert fires again.
 
-    An acknowledgement that expires takes the owner with it, who did nothing about the alert.
+    An acknowledgement that expires also removes the owner, who did nothing about the alert.
     """
     if alert.state is AlertState.SNOOZED and alert.snoozed_until is not None and alert.snoozed_until <= now:
         return [fired(alert, AlertReason.SNOOZE_ENDED, actor=SNOOZE_TIMER)]
@@ -147,7 +147,7 @@ def pass_time(alert: Alert, now: Instant, acknowledged_for: Mapping[Severity, Du
 
 
 def next_instant(alert: Alert, acknowledged_for: Mapping[Severity, Duration]) -> Instant | None:
-    """Return when `pass_time` next has something to do, if nobody acts before; None: never."""
+    """Return when `pass_time` next has something to do if nobody acts before; None for never."""
     if alert.state is AlertState.SNOOZED:
         return alert.snoozed_until
     return _expires_at(alert, acknowledged_for)

@@ -1,4 +1,4 @@
-"""Pure: alerts, and how a condition that begins, changes and ends moves them."""
+"""Pure: alerts, and how they change when their condition begins, changes and ends."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ AlertId: TypeAlias = str
 
 
 class AlertState(StrEnum):
-    """Where an alert stands between its condition and the people who own it."""
+    """The state of an alert, which follows from its condition and from people's actions."""
 
     FIRING = "firing"
     ACKNOWLEDGED = "acknowledged"
@@ -22,7 +22,7 @@ class AlertState(StrEnum):
 
 
 class AlertReason(StrEnum):
-    """Why an alert was raised or changed. Each change carries one."""
+    """Why an alert was raised or changed; each change has one."""
 
     CONDITION_BEGAN = "condition_began"
     CONDITION_CAME_BACK = "condition_came_back"
@@ -45,29 +45,29 @@ class Alert:
 
     id: AlertId
     shipment_id: str | None
-    """None for the whole fleet."""
+    """None if it is about the whole fleet."""
     condition: Condition
     state: AlertState
     raised_at: Instant
     acknowledged_at: Instant | None = None
     acknowledged_by: Actor | str | None = None
-    """Text only where a record holds text that no actor wrote; so too `assigned_by` and `snoozed_by`."""
+    """A str only if the stored text is not an actor's; likewise `assigned_by` and `snoozed_by`."""
     resolved_at: Instant | None = None
     owner: str | None = None
-    """The name of whoever is responsible, which is free text: a person, a contact, or a key as `str(actor)` writes it.
+    """The name of the owner, as free text: a person, a contact, or a key as `str(actor)` writes it.
 
-    None: nobody yet. An acknowledged alert has an owner.
+    None if there is nobody yet. An acknowledged alert has an owner.
     """
     assigned_at: Instant | None = None
     assigned_by: Actor | str | None = None
     snoozed_until: Instant | None = None
-    """None unless it is snoozed."""
+    """When the snooze ends; None unless it is snoozed."""
     snoozed_by: Actor | str | None = None
     snooze_reason: str | None = None
     last_action_at: Instant | None = None
     """When a person last did something about it."""
     incident_id: str | None = None
-    """None until the attention loop has put it into one."""
+    """None until the attention loop has assigned it to an incident."""
     revision: int = 1
 
     @property
@@ -88,14 +88,14 @@ class AlertChange:
 
 
 def rule_actor(kind: AlertKind) -> Actor:
-    """Return the rule that finds conditions of this kind, as who changes alerts with them."""
+    """Return the actor for the rule that finds conditions of this kind."""
     return Actor(ActorKind.RULE, kind)
 
 
 def raise_alert(
     id_: AlertId, shipment_id: str | None, condition: Condition, now: Instant
 ) -> list[AlertChange]:
-    """Raise the alert of a new condition. One that was over when it was found fires too, and then resolves."""
+    """Raise the alert of a new condition. If the condition is over already, it fires and then resolves."""
     alert = Alert(
         id=id_, shipment_id=shipment_id, condition=condition, state=AlertState.FIRING, raised_at=now
     )
@@ -104,11 +104,11 @@ def raise_alert(
 
 
 def advance(alert: Alert, condition: Condition, now: Instant) -> list[AlertChange]:
-    """Return the changes that bring an alert up to its condition; empty where nothing changed.
+    """Return the changes that bring an alert up to date with its condition; none if nothing changed.
 
-    An alert resolves when its condition ends, acknowledged or not. It fires again, and needs a new acknowledgement,
-    when the condition comes back or becomes critical. An alert that a person resolved while its condition held stays
-    quiet until then.
+    An alert resolves when its condition ends, acknowledged or not. It fires again, and needs a new
+    acknowledgement, when the condition comes back or becomes critical. An alert that a person resolved while
+    its condition held stays quiet until then.
     """
     actor = rule_actor(condition.kind)
     over = not condition.holds
@@ -132,7 +132,7 @@ def advance(alert: Alert, condition: Condition, now: Instant) -> list[AlertChang
 def _came_back(before: Condition, after: Condition) -> bool:
     """Return whether the condition of a resolved alert holds again, or held again in between.
 
-    A condition that still held when a person resolved the alert counts only where it began anew.
+    If the condition still held when a person resolved the alert, it counts only if it began anew.
     """
     if before.holds:
         return not after.withdrawn and after.since > before.since and not KINDS[after.kind].happens_once
@@ -140,7 +140,7 @@ def _came_back(before: Condition, after: Condition) -> bool:
 
 
 def _came_anew(before: Condition, after: Condition) -> bool:
-    """Tell a condition that came again and ended from one whose times were corrected."""
+    """Return whether a condition came back and ended again, rather than had its times corrected."""
     return not after.withdrawn and before.until is not None and after.since >= before.until
 
 
@@ -163,7 +163,7 @@ def _changed(
 
 
 def fired(alert: Alert, reason: AlertReason, *, actor: Actor, note: str | None = None) -> AlertChange:
-    """Make an alert fire again: no longer acknowledged or snoozed. It keeps its owner."""
+    """Return the change that makes an alert fire again: not acknowledged or snoozed, with the same owner."""
     again = replace(
         alert,
         state=AlertState.FIRING,
@@ -180,7 +180,7 @@ def fired(alert: Alert, reason: AlertReason, *, actor: Actor, note: str | None =
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertStep:
-    """A change of an alert, and the alert before it; `before` is None where the change raised it."""
+    """A change of an alert, and the alert before it; `before` is None if the change raised the alert."""
 
     before: Alert | None
     change: AlertChange
@@ -193,7 +193,7 @@ def follow(
     now: Instant,
     new_id: Callable[[], str],
 ) -> list[AlertStep]:
-    """Return the steps that bring an alert, or a new one where `before` is None, up to its condition."""
+    """Return the steps that bring an alert, or a new one if `before` is None, up to date with a condition."""
     steps = []
     changes = (
         raise_alert(new_id(), shipment_id, condition, now)

@@ -1,4 +1,4 @@
-"""Pure: what the rules find about a shipment and its loggers, each as the condition that an alert stands for."""
+"""Pure: turns excursions, exhausted budgets and failed evaluations into conditions for alerts."""
 
 from dataclasses import replace
 
@@ -10,13 +10,13 @@ from alerts.model import LIVE, AlertKind, Condition, Excursion, ExcursionState, 
 from alerts.wording import temperature
 
 EVALUATION_FAILED = "evaluation_failed"
-"""The subject of the alert for a shipment that could not be judged; it has one at most."""
+"""The subject of the alert for a shipment that could not be evaluated; a shipment has at most one."""
 
 
 def excursion_condition(plan: Plan, device_id: str, excursion: Excursion) -> Condition | None:
-    """Return the condition that an excursion's alert stands for; None where it is no longer live.
+    """Return the condition for an excursion's alert; None if the excursion is not live.
 
-    A plan that has changed may have no words for that one: it may have no limit on its side.
+    One that is not live may not be describable: a changed plan may have no limit on its side.
     """
     if excursion.state not in LIVE:
         return None
@@ -33,7 +33,7 @@ def excursion_condition(plan: Plan, device_id: str, excursion: Excursion) -> Con
 
 
 def budget_condition(plan: Plan, device_id: str, evaluation: Evaluation) -> Condition | None:
-    """Return the exhausted stability budget as a condition; None while some of it is left."""
+    """Return the condition for an exhausted stability budget; None while some of it is left."""
     at = evaluation.figures.budget_exhausted_at
     if at is None or plan.budget is None:
         return None
@@ -49,12 +49,12 @@ def budget_condition(plan: Plan, device_id: str, evaluation: Evaluation) -> Cond
 
 
 def withdrawn(condition: Condition) -> Condition:
-    """Return a condition as withdrawn: its rule no longer finds it, although it has not ended."""
+    """Return a condition as withdrawn: its rule no longer finds it, and it did not end either."""
     return replace(condition, withdrawn=True)
 
 
 def failed_condition(error: str, now: Instant) -> Condition:
-    """Return the failure of a judgement as a condition: what it would have found is not known."""
+    """Return the condition for a failed evaluation: excursions may have been missed."""
     return Condition(
         subject=EVALUATION_FAILED,
         kind=AlertKind.EVALUATION_FAILED,
@@ -66,7 +66,7 @@ def failed_condition(error: str, now: Instant) -> Condition:
 
 
 def rule_failed_condition(kind: AlertKind, error: str, now: Instant) -> Condition:
-    """Return the failure of one rule as a condition; everything else is judged."""
+    """Return the condition for the failure of one rule; all other rules were evaluated."""
     return Condition(
         subject=rule_failed(kind),
         kind=AlertKind.EVALUATION_FAILED,
@@ -84,7 +84,7 @@ def rule_failed(kind: AlertKind) -> str:
 
 
 def excursion_message(plan: Plan, run: Run) -> str:
-    """Return an excursion in words: `Payload above −150 °C, peak −128.1 °C; presumed lost above −135 °C`."""
+    """Return an excursion in words: `Payload above −150 °C, peak −128.1 °C, beyond the critical −135 °C`."""
     high = run.side is Side.HIGH
     limit = plan.limits.upper_c if high else plan.limits.lower_c
     critical = plan.limits.critical_high_c if high else plan.limits.critical_low_c

@@ -1,7 +1,8 @@
-"""Pure: alerts of one probable cause are one incident: what leads to what, and how incidents open, merge and close.
+"""Pure: groups alerts with one probable cause into incidents, which open, merge and close.
 
-An alert joins an open incident where one of its members can have led to it, or it to one of them, close enough in event
-time. One that belongs to two shows that they were one: the younger goes into the older. Where nothing fits, it founds one.
+An alert joins an open incident if one of its alerts may have caused it, or the other way round, close enough
+in event time. If it fits two incidents, they are merged: the younger into the older. If it fits none, it
+opens a new one.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,9 +18,9 @@ from alerts.triage.alert import Alert, AlertState
 IncidentId: TypeAlias = str
 
 SLACK: Final[Duration] = 1800 * SECOND
-"""A cause can be noticed this much later than its effect: each rule waits until it is sure."""
+"""A cause may be detected this much later than its effect, because each rule waits until it is sure."""
 TOGETHER: Final[Duration] = 600 * SECOND
-"""Within this time, the same kind again or on another logger has the same cause."""
+"""Alerts of one kind within this time, on one logger or several, have the same cause."""
 
 
 class IncidentState(StrEnum):
@@ -48,7 +49,7 @@ class Incident:
     organization: str | None
     state: IncidentState
     cause_alert_id: str
-    """The most upstream of its alerts: the reason that is shown."""
+    """The most upstream of its alerts: the probable cause that is shown."""
     kind: AlertKind
     severity: Severity
     headline: str
@@ -63,7 +64,7 @@ class Incident:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentChange:
-    """An incident after one decision, beside what it was, and why."""
+    """An incident before and after one change, and the reason."""
 
     before: Incident | None
     incident: Incident
@@ -71,7 +72,7 @@ class IncidentChange:
 
 
 def linked(one: Alert, other: Alert) -> bool:
-    """Return whether two alerts probably have one cause."""
+    """Return whether two alerts probably have the same cause."""
     return _led_to(one, other) or _led_to(other, one)
 
 
@@ -97,12 +98,12 @@ class _Grouping:
     merged: dict[IncidentId, IncidentId] = field(default_factory=dict)
 
     def fitting(self, alert: Alert) -> list[IncidentId]:
-        """Return the incidents that an alert belongs to, the oldest first."""
+        """Return the incidents that an alert fits, the oldest first."""
         found = [id_ for id_, members in self.members.items() if any(linked(alert, m) for m in members)]
         return sorted(found, key=lambda id_: (self.opened_at[id_], id_))
 
     def place(self, alert: Alert, at: Instant, new_id: Callable[[], IncidentId]) -> None:
-        """Put an alert into the incident that it belongs to, or into a new one."""
+        """Put an alert into the incident that it fits, merging several, or into a new one."""
         fits = self.fitting(alert)
         if not fits:
             founded = new_id()
@@ -126,10 +127,10 @@ def group(
     now: Instant,
     new_id: Callable[[], IncidentId],
 ) -> list[IncidentChange]:
-    """Return how the incidents of one shipment, or of the fleet, change with its alerts; empty without a change.
+    """Return the changes to the incidents of one shipment, or of the fleet; none if nothing changed.
 
-    `alerts` are all members of the incidents and all that belong to none; `incidents` those that are open, and closed
-    ones of alerts that came back. Each unresolved alert is in exactly one open incident after it.
+    `alerts` are those of the incidents and those in none; `incidents` are the open ones, and closed ones
+    whose alerts came back. Afterwards each unresolved alert is in exactly one open incident.
     """
     before = {one.id: one for one in incidents}
     by_id = {alert.id: alert for alert in alerts}
@@ -162,7 +163,7 @@ def _upstream(alert: Alert) -> tuple[bool, int, Instant, str]:
 
 
 def _harm(alert: Alert) -> tuple[bool, int, Instant, str]:
-    """Return the sort key for the worst alert: severity, then nearness to the product, then the newest."""
+    """Return the sort key for the worst alert: by severity, then nearness to the product, then the newest."""
     critical = alert.condition.severity is Severity.CRITICAL
     return critical, PLACE[alert.condition.kind], alert.condition.since, alert.id
 
@@ -191,7 +192,7 @@ def _founded(
 
 
 def _described(incident: Incident, members: Sequence[Alert]) -> Incident:
-    """Return the incident with cause, headline and severity of its alerts; once all are resolved, severity stays."""
+    """Return the incident as its alerts describe it; its severity stays once all of them are resolved."""
     if not members:
         return incident
     cause = min(members, key=_upstream)
@@ -218,7 +219,7 @@ def _follow(
     reason: IncidentReason | None,
     now: Instant,
 ) -> list[IncidentChange]:
-    """Return the steps from before to after; an incident that is over when it is found opens and closes."""
+    """Return the changes from before to after; an incident that is over already opens and then closes."""
     steps: list[IncidentChange] = []
     holds = any(alert.open for alert in members)
     if before is not None and before.state is IncidentState.CLOSED and holds:
@@ -246,7 +247,7 @@ def _difference(before: Incident, after: Incident) -> IncidentReason:
 
 
 def _gone(before: Incident | None, into: IncidentId, now: Instant) -> list[IncidentChange]:
-    """Close an incident whose alerts went into another one; a new one just disappears, since nobody knows of it."""
+    """Close an incident that was merged into another; a new one just disappears, since nobody has seen it."""
     if before is None:
         return []
     closed = replace(
@@ -267,5 +268,5 @@ def homes(changes: Iterable[IncidentChange]) -> Mapping[str, IncidentId]:
 
 
 def needs_attention(alert: Alert) -> bool:
-    """Return whether somebody has to look: it fires, or it is over and nobody has seen it."""
+    """Return whether somebody must look: it fires, or it was resolved and nobody has acknowledged it."""
     return alert.state is AlertState.FIRING or (not alert.open and alert.acknowledged_at is None)

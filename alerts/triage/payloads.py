@@ -1,6 +1,6 @@
-"""Pure: excursions, alerts and incidents under the names of the HTTP interface, and the events that carry them.
+"""Pure: excursions, alerts and incidents under the HTTP interface's names, and the events that carry them.
 
-These fields are defined once, here: answers, events and rows of the database take them. Each event carries the full state,
+The fields are defined once, here, for responses, events and database rows. Each event carries the full state,
 so that the order in which events arrive does not matter.
 """
 
@@ -48,7 +48,7 @@ def excursion_event(change: Change, *, shipment_id: str, device_id: str) -> tupl
 
 
 def _excursion_event_type(change: Change) -> str:
-    """Go by the state that was told before: who waits for the end must hear of it, whatever else was corrected."""
+    """Choose by the last state that was sent: an end is sent as an end, whatever else was corrected."""
     if change.before is None:
         return "excursion.opened"
     if change.after.state not in LIVE:
@@ -104,7 +104,7 @@ def incident_data(incident: Incident) -> dict[str, Any]:
 
 
 def incident_event(change: IncidentChange) -> tuple[str, dict[str, Any]] | None:
-    """Return the type and data of the event for a change of an incident; None where only figures in its text changed."""
+    """Return type and data of the event for a change of an incident; None if only figures in it changed."""
     if change.reason is IncidentReason.DETAILS_CHANGED:
         return None
     return _incident_event_type(change), {**incident_data(change.incident), "reason": change.reason}
@@ -118,17 +118,17 @@ def _incident_event_type(change: IncidentChange) -> str:
 
 
 def alert_event(before: Alert | None, change: AlertChange) -> tuple[str, dict[str, Any]] | None:
-    """Return the type and data of the event for a change of an alert; None where only its details changed."""
+    """Return the type and data of the event for a change of an alert; None if only its details changed."""
     kind = _alert_event_type(before, change.alert)
     return (kind, {**alert_data(change.alert), "reason": change.reason}) if kind else None
 
 
 def _alert_event_type(before: Alert | None, after: Alert) -> str | None:
-    """Choose by what changed: first the state or the severity, then what people did without changing either."""
+    """Choose by what changed: state or severity first, then actions of people that changed neither."""
     if before is None or before.state is not after.state or _severity(before) is not _severity(after):
         return ALERT_EVENTS[after.state]
     if before.acknowledged_at is None and after.acknowledged_at is not None:
-        return "alert.acknowledged"  # a resolved one, which stays so
+        return "alert.acknowledged"  # a resolved alert, which stays resolved
     if before.snoozed_until != after.snoozed_until:
         return "alert.snoozed"
     return "alert.assigned" if before.owner != after.owner else None

@@ -1,4 +1,4 @@
-"""Reads rows of excursions, alerts and incidents; `write_rows` makes them."""
+"""Reads excursions, alerts and incidents from database rows; `write_rows` is the other direction."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -25,13 +25,13 @@ from telemetry.actor import read_actor
 
 
 class StoredRow(Protocol):
-    """A row of either database library: values by the names of their columns."""
+    """A row of asyncpg or SQLAlchemy: values by column name."""
 
     def __getitem__(self, name: str, /) -> Any: ...
 
 
 def excursion_from_row(row: StoredRow) -> Excursion:
-    """Read an excursion."""
+    """Return the excursion in a row."""
     return Excursion(
         id=str(row["id"]),
         opened_at=to_instant(row["opened_at"]),
@@ -51,7 +51,7 @@ def excursion_from_row(row: StoredRow) -> Excursion:
 
 
 def alert_from_row(row: StoredRow) -> Alert:
-    """Read an alert."""
+    """Return the alert in a row."""
     return Alert(
         id=str(row["id"]),
         shipment_id=row["shipment_id"],
@@ -85,7 +85,7 @@ def alert_from_row(row: StoredRow) -> Alert:
 
 
 def _json(stored: Any) -> Any:
-    """Read JSON, which one database library returns as text and the other one parsed."""
+    """Parse JSON, which asyncpg returns as text and SQLAlchemy parsed."""
     return orjson.loads(stored) if isinstance(stored, str) else stored
 
 
@@ -95,7 +95,7 @@ def optional_instant(time: datetime | None) -> Instant | None:
 
 
 def incident_from_row(row: StoredRow, alert_ids: Iterable[str]) -> Incident:
-    """Read an incident. `alert_ids` are its alerts, in the order in which they were raised."""
+    """Return the incident in a row; `alert_ids` are its alerts, in the order in which they were raised."""
     return Incident(
         id=str(row["id"]),
         shipment_id=row["shipment_id"],
@@ -115,7 +115,7 @@ def incident_from_row(row: StoredRow, alert_ids: Iterable[str]) -> Incident:
 
 
 def members(found: Iterable[Alert]) -> Mapping[str, list[str]]:
-    """Return by incident the ids of its alerts, in the order in which they were raised."""
+    """Return the ids of each incident's alerts, in the order in which they were raised."""
     ids: dict[str, list[str]] = defaultdict(list)
     for alert in sorted(found, key=lambda alert: (alert.raised_at, alert.id)):
         if alert.incident_id is not None:

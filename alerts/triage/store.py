@@ -21,7 +21,7 @@ Rows = Sequence[RowMapping]
 WRITE_ALERTS = write(alerts, alerts.columns.keys(), ["id"])
 WRITE_ALERT_REVISIONS = write(alert_revisions, alert_revisions.columns.keys())
 
-# An alert also changes without a revision: when it gets into an incident, and when somebody comments on it.
+# An alert also changes without a revision: when it joins an incident, and when somebody comments on it.
 LOCK_UNCHANGED = """
 SELECT a.id::text FROM alerts AS a
     JOIN unnest($1::uuid[], $2::int[], $3::uuid[], $4::timestamptz[]) AS seen(id, revision, incident_id, last_action_at)
@@ -33,9 +33,9 @@ ORDER BY a.id FOR UPDATE OF a
 
 
 async def lock_unchanged(connection: Connection, seen: Iterable[Alert]) -> set[str]:
-    """Lock alerts until the commit, and return the ids of those that are still as they were `seen`.
+    """Lock alerts until the commit, and return the ids of those that have not changed since they were `seen`.
 
-    What is to be written was decided on what was seen: where somebody else was faster, it has to be decided again.
+    Decisions were based on what was seen: if another process was faster, they have to be made again.
     """
     seen = list(seen)
     if not seen:
@@ -53,7 +53,7 @@ async def lock_unchanged(connection: Connection, seen: Iterable[Alert]) -> set[s
 async def save_steps(
     connection: Connection, steps: Sequence[tuple[EventScope, AlertStep]], now: Instant
 ) -> None:
-    """Write alerts with their revisions and events, where it is not evaluation that changed them."""
+    """Write changes of alerts that evaluation did not make, with their revisions and events."""
     only = [step for _, step in steps]
     events = [(scope, alert_event(step.before, step.change)) for scope, step in steps]
     writes: list[tuple[str, list[Row]]] = [
@@ -65,7 +65,7 @@ async def save_steps(
 
 
 def alert_rows(steps: Iterable[AlertStep]) -> list[Row]:
-    """Return a row for each alert: as its last step leaves it."""
+    """Return a row for each alert, as its last step leaves it."""
     latest = {step.change.alert.id: step.change.alert for step in steps}
     return [alert_row(alert) for alert in latest.values()]
 
@@ -82,7 +82,7 @@ async def alert_for_change(
 async def alerts_for_change(
     connection: AsyncConnection, incident_id: UUID, visible: ColumnElement[bool]
 ) -> Rows:
-    """Load the alerts of an incident likewise, locked in the order in which evaluation locks them."""
+    """Load the alerts of an incident with their shipment, locked in the order that evaluation uses."""
     query = with_shipment(alerts).where(alerts.c.incident_id == incident_id, visible)
     locked = query.order_by(alerts.c.id).with_for_update(of=alerts)
     rows: Rows = (await connection.execute(locked)).mappings().all()
@@ -90,7 +90,7 @@ async def alerts_for_change(
 
 
 async def open_alerts_for_change(connection: AsyncConnection, shipment_id: str) -> Rows:
-    """Load the open alerts of a shipment likewise."""
+    """Load the open alerts of a shipment with the shipment, locked in the same order."""
     query = with_shipment(alerts).where(
         alerts.c.shipment_id == shipment_id, alerts.c.state != AlertState.RESOLVED
     )
@@ -100,7 +100,10 @@ async def open_alerts_for_change(connection: AsyncConnection, shipment_id: str) 
 
 
 def with_shipment(known: FromClause) -> Select[Any]:
-    """Select alerts or excursions with their shipments. What is about the whole fleet has none: a condition on it hides that."""
+    """Select alerts or excursions with their shipments.
+
+    Alerts about the whole fleet have none, so a condition on the shipment hides them.
+    """
     drill = func.coalesce(shipments.c.drill, False).label("drill")
     return select(known, shipments.c.organization, drill).join(
         shipments, shipments.c.shipment_id == known.c.shipment_id, isouter=True

@@ -1,4 +1,4 @@
-"""Makes the rows of excursions, alerts and incidents, and of their revisions; `rows` reads them."""
+"""Builds the database rows of excursions, alerts, incidents and their revisions; `rows` reads them."""
 
 from alerts.model import Change, Instant
 from alerts.tables import (
@@ -18,7 +18,7 @@ from telemetry.actor import stored_actor
 
 
 def excursion_rows(change: Change, *, shipment_id: str, device_id: str, now: Instant) -> tuple[Row, Row]:
-    """Return the row of an excursion after a change, and that of the revision."""
+    """Return the row of an excursion after a change, and the row of its revision."""
     data = excursion_data(change.after, shipment_id=shipment_id, device_id=device_id)
     values = data | {
         "excursion_id": data["id"],
@@ -36,7 +36,7 @@ def alert_row(alert: Alert) -> Row:
 
 
 def alert_revision_row(step: AlertStep, now: Instant) -> Row:
-    """Return the row of the revision that a step makes."""
+    """Return the row of the revision for a step."""
     change = step.change
     values = _alert_values(change.alert) | {
         "alert_id": change.alert.id,
@@ -49,7 +49,7 @@ def alert_revision_row(step: AlertStep, now: Instant) -> Row:
 
 
 def _alert_values(alert: Alert) -> Row:
-    """Return what is told of an alert, and what is only on record."""
+    """Return the fields of an alert that the API shows, and those that are only stored."""
     return alert_data(alert) | {
         "subject": alert.condition.subject,
         "withdrawn": alert.condition.withdrawn,
@@ -61,7 +61,7 @@ def _alert_values(alert: Alert) -> Row:
 
 
 def incident_rows(change: IncidentChange, now: Instant) -> tuple[Row, Row]:
-    """Return the row of an incident after a change, and that of the revision."""
+    """Return the row of an incident after a change, and the row of its revision."""
     incident = change.incident
     values = incident_data(incident) | {
         "incident_id": incident.id,

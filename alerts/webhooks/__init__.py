@@ -1,1 +1,1 @@
-"""Webhooks: events of the outbox, sent to the endpoints of partners until each has taken them."""
+"""Webhooks: sends events of the outbox to partners' endpoints, and retries until they are delivered."""

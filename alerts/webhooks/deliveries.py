@@ -1,4 +1,4 @@
-"""Deliveries to an endpoint with every attempt, and sending them again."""
+"""Lists an endpoint's deliveries with every attempt, and sends them again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ ORDER: Final = SortOrder(columns=(_D.created_at, _D.id), descending=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Which:
-    """Which deliveries of an endpoint: of one event, of a period, or all that failed for good."""
+    """Which deliveries of an endpoint to send again: of one event, of a period, or all that are exhausted."""
 
     event_id: str | None = None
     since: datetime | None = None
@@ -28,7 +28,7 @@ class Which:
     failed: bool = False
 
     def condition(self) -> ColumnElement[bool]:
-        """Return the condition on deliveries."""
+        """Return the SQL condition on deliveries."""
         conditions: list[ColumnElement[bool]] = []
         if self.event_id is not None:
             conditions.append(_D.message_id == self.event_id)
@@ -71,7 +71,7 @@ async def page(
 
 
 async def get(connection: AsyncConnection, webhook_id: UUID, event_id: str) -> RowMapping | None:
-    """Return the delivery of one event."""
+    """Return the delivery of one event; None if there is none."""
     found = await connection.execute(_query(webhook_id).where(_D.message_id == event_id))
     row: RowMapping | None = found.mappings().first()
     return row
@@ -90,7 +90,7 @@ async def attempts(connection: AsyncConnection, delivery_ids: Sequence[int]) -> 
 
 
 async def replay(connection: AsyncConnection, webhook_id: UUID, which: Which) -> int:
-    """Send again with the same id and body on a fresh schedule; return how many."""
+    """Send deliveries again, with the same id and body and a new schedule; return how many."""
     again = (
         update(webhook_deliveries)
         .where(_D.webhook_id == webhook_id, which.condition())
@@ -102,7 +102,7 @@ async def replay(connection: AsyncConnection, webhook_id: UUID, which: Which) ->
 
 
 async def test(connection: AsyncConnection, webhook_id: UUID) -> str:
-    """Send a `webhook.test` event to this endpoint alone; return its id."""
+    """Send a `webhook.test` event to this endpoint only; return the event's id."""
     event_id, now = f"test-{uuid4()}", datetime.now(UTC)
     data = {"webhook_id": str(webhook_id), "message": "This is a test. Nothing has happened."}
     await connection.execute(

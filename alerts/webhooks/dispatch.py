@@ -1,4 +1,4 @@
-"""Sends what is due, many at a time, so that an endpoint that is slow or dead delays nobody but itself."""
+"""Sends due deliveries, many at a time, so that a slow or dead endpoint delays only itself."""
 
 import asyncio
 import random
@@ -30,54 +30,55 @@ _NOTE_SUCCESS_EVERY_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DispatchSettings:
-    """How much at a time, and how patiently; the defaults are the contract's, tests are in a hurry."""
+    """Limits and time-outs of sending; the defaults are the documented contract, tests shorten them."""
 
     schedule: Schedule = SCHEDULE
     time_limit_s: float = TIME_LIMIT_S
     lease: timedelta = queue.LEASE
     poll_s: float = 0.5
-    """How late a try may be, where no notification comes."""
+    """How late an attempt may be if no notification wakes the dispatcher."""
     at_hand: int = 1024
-    """Messages that this process may hold, claimed and not yet tried."""
+    """Most messages that this process holds: claimed, but not yet attempted."""
     in_flight: int = 256
-    """Requests of this process at a time."""
+    """Most requests of this process at a time."""
     slow_in_flight: int = 128
-    """Of these, to endpoints that are not known to be fast."""
+    """Most of these to endpoints that are not known to be fast."""
     of_each: int = 10
-    """Requests to one endpoint at a time."""
+    """Most requests to one fast endpoint at a time."""
     of_each_slow: int = 2
+    """Most requests to one other endpoint at a time."""
     ahead: int = 40
-    """Messages of one endpoint that this process may hold."""
+    """Most messages for one endpoint that this process holds."""
     fast_s: float = 1.0
-    """An endpoint whose last answer came sooner is fast."""
+    """An endpoint is fast if its last answer took less time than this."""
     end_within_s: float = 3.0
-    """What is on its way when the process is told to stop gets so long."""
+    """How long requests under way may take once the process is told to stop."""
 
 
 DEFAULTS: Final = DispatchSettings()
 
 
 class _Endpoint:
-    """What this process knows of one endpoint, and what waits here to be sent to it."""
+    """What this process knows about one endpoint, and the messages waiting to be sent to it."""
 
     __slots__ = ("blocked", "failed", "fast", "id", "in_flight", "noted_at", "saturated", "waiting")
 
     def __init__(self, id_: UUID) -> None:
         self.id = id_
         self.waiting: deque[tuple[Claimed, float]] = deque()
-        """With the time of the loop after which the lease would end before the attempt."""
+        """Each with the loop time after which its lease might end before the attempt does."""
         self.in_flight = 0
         self.fast = False
         self.saturated = False
-        """It may have more that is due than it had room for."""
+        """Whether it may have more due messages than there was room for."""
         self.blocked = False
         self.failed = 0
-        """Attempts that failed and are not recorded yet: until then nothing more is claimed for it."""
+        """Failed attempts that are not recorded yet; until they are, nothing more is claimed for it."""
         self.noted_at = -_NOTE_SUCCESS_EVERY_S
 
 
 class Dispatcher:
-    """Claims, sends, records; `run` is all there is to call."""
+    """Claims, sends and records deliveries; call `run`."""
 
     def __init__(self, pool: asyncpg.Pool, targets: Targets, settings: DispatchSettings = DEFAULTS) -> None:
         self._pool = pool
@@ -90,14 +91,14 @@ class Dispatcher:
         self._endpoints: dict[UUID, _Endpoint] = {}
         self._slow_in_flight = 0
         self._blocked: dict[bool, deque[_Endpoint]] = {True: deque(), False: deque()}
-        """Endpoints that have to wait for others, fast ones and the rest apart, in the order of their turns."""
+        """Endpoints that wait for free requests, in turn; the fast ones (True) apart from the rest."""
         self._full = False
         self._tried: list[Tried] = []
         self._to_record = asyncio.Event()
         self._after = UUID(int=0)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send what is due until `stop` is set; then what is on its way gets a moment, and the rest is given back."""
+        """Send due deliveries until `stop` is set; then let requests under way end, and release the rest."""
         async with self._poster, Wakeup(self._pool, NotifyChannel.WEBHOOKS) as wakeup:
             over = asyncio.Event()
             recording = asyncio.create_task(self._record_until(over), name="webhooks:record")
@@ -108,7 +109,7 @@ class Dispatcher:
                     await outlast(self._claim, stop, "webhooks:claim")
                     await wakeup.wait(self._settings.poll_s, self._room, stop)
                     if recording.done():
-                        recording.result()  # an error of our own must not turn into silence
+                        recording.result()  # an error of our own must not go unnoticed
             finally:
                 await self._drain()
                 over.set()
@@ -118,7 +119,7 @@ class Dispatcher:
     # -- claiming --------------------------------------------------------------------------------------------------
 
     async def _claim(self) -> None:
-        """Claim what there is room for, and begin to send it."""
+        """Claim as many deliveries as there is room for, and start sending them."""
         free = self._settings.at_hand - self._leases.kept - self._leases.sending
         if free <= 0:
             return
@@ -166,7 +167,7 @@ class Dispatcher:
     # -- sending ---------------------------------------------------------------------------------------------------
 
     def _start(self, endpoint: _Endpoint) -> None:
-        """Send what an endpoint has waiting, as far as it and all others together may."""
+        """Send an endpoint's waiting messages, within its own limit and that of the process."""
         of_each = self._settings.of_each if endpoint.fast else self._settings.of_each_slow
         while endpoint.waiting and endpoint.in_flight < of_each:
             if not self._may(fast=endpoint.fast):
@@ -216,7 +217,7 @@ class Dispatcher:
         try:
             headers = message.headers(claimed.event_id, claimed.body, claimed.secrets, started_at)
             answer = await self._poster.post(claimed.url, claimed.body.encode(), headers)
-        except Exception as error:  # a fault of ours is an attempt that failed, on record and tried again
+        except Exception as error:  # a fault of ours counts as a failed attempt: recorded, and tried again
             log.exception(
                 "webhook_attempt_failed", webhook=str(claimed.webhook_id), event_id=claimed.event_id
             )
@@ -224,15 +225,15 @@ class Dispatcher:
         endpoint.fast = answer.status is not None and answer.seconds < self._settings.fast_s
         metrics.WEBHOOK_ATTEMPT_SECONDS.observe(answer.seconds)
         metrics.WEBHOOK_ATTEMPTS.labels(_outcome(answer)).inc()
-        chance = random.random()  # noqa: S311 - it spreads load, and keeps no secret
+        chance = random.random()  # noqa: S311 - it spreads load; nothing here is secret
         self._tried.append(judge(claimed, started_at, answer, self._settings.schedule, chance))
-        endpoint.failed += not answer.ok  # only with its result: what is recorded takes it back
+        endpoint.failed += not answer.ok  # counted down again when the attempt is recorded
         self._to_record.set()
 
     # -- recording -------------------------------------------------------------------------------------------------
 
     async def _record_until(self, over: asyncio.Event) -> None:
-        """Record attempts, all that there are at a time, until it is over and nothing is left."""
+        """Record attempts in batches, until `over` is set and none is left."""
         give_up = asyncio.Event()
         while self._tried or not over.is_set():
             await self._to_record.wait()
@@ -240,7 +241,7 @@ class Dispatcher:
             if not (tried := self._tried):
                 continue
             self._tried = []
-            if over.is_set():  # a database that is away now would keep us for ever
+            if over.is_set():  # a database that is away now would keep us waiting for ever
                 asyncio.get_running_loop().call_later(self._settings.end_within_s, give_up.set)
             fenced = await outlast(
                 partial(queue.record, self._pool, tried, self._noteworthy(tried)), give_up, "webhooks:record"
@@ -253,7 +254,7 @@ class Dispatcher:
             metrics.WEBHOOKS_EXHAUSTED.inc(sum(one.state == "exhausted" for one in tried))
 
     def _noteworthy(self, tried: list[Tried]) -> list[UUID]:
-        """Return the endpoints of whose health there is something to write: not of every success."""
+        """Return the endpoints whose health has to be written; a success is noted once a minute at most."""
         now = asyncio.get_running_loop().time()
         found: dict[UUID, None] = {}
         for one in tried:
@@ -265,7 +266,7 @@ class Dispatcher:
         return list(found)
 
     async def _drain(self) -> None:
-        """Wait a moment for what is on its way, and give back everything else."""
+        """Wait a moment for requests under way, and release everything else."""
         for endpoint in self._endpoints.values():
             endpoint.waiting.clear()
         await self._leases.drain(self._settings.end_within_s)

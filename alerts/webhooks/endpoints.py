@@ -1,4 +1,4 @@
-"""Webhook endpoints: create, change, pause, resume, rotate the secret, remove."""
+"""Manages webhook endpoints: create, change, pause, resume, rotate the secret, remove."""
 
 import base64
 import secrets
@@ -19,7 +19,7 @@ from telemetry.paging import Page, SortOrder, fetch_page
 
 ORDER: Final = SortOrder(columns=(webhooks.c.created_at, webhooks.c.id), descending=True)
 OVERLAP: Final = timedelta(hours=24)
-"""How long the previous secret signs as well."""
+"""How long messages are also signed with the previous secret."""
 MOST_OF_ONE: Final = 100
 """The most endpoints an organization may have."""
 
@@ -27,12 +27,12 @@ _SECRET = {"secret", "previous_secret"}
 
 
 def shown(secret: bytes) -> str:
-    """Format a secret as the standard prescribes."""
+    """Return a secret as Standard Webhooks writes it: `whsec_` and base64."""
     return SECRET_PREFIX + base64.b64encode(secret).decode()
 
 
 def _query() -> Select[Any]:
-    """Select endpoints, without their secrets, with how much waits for each."""
+    """Select endpoints without their secrets, and with their counts of waiting and exhausted deliveries."""
     count = {
         state: select(func.count())
         .where(webhook_deliveries.c.webhook_id == webhooks.c.id, webhook_deliveries.c.state == state)
@@ -47,10 +47,10 @@ def _query() -> Select[Any]:
 async def add(
     connection: AsyncConnection, values: Mapping[str, Any], *, actor: Actor
 ) -> tuple[RowMapping, str] | None:
-    """Create an endpoint and its secret; None if its organization has the most it may have."""
+    """Create an endpoint and its secret; None if its organization already has the most it may have."""
     organization = values["organization"]
     if organization is not None:
-        # Under the lock of the number, so that two at once do not both take the last place.
+        # Under a lock, so that two calls at once do not both take the last place.
         key = func.hashtextextended(organization, LockSpace.WEBHOOK_COUNTS.value)
         await connection.execute(select(func.pg_advisory_xact_lock(key)))
         there = select(func.count()).where(
@@ -72,7 +72,7 @@ async def page(
 
 
 async def get(connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]) -> RowMapping | None:
-    """Return one endpoint, if the caller may see it."""
+    """Return one endpoint; None if it does not exist or the caller may not see it."""
     found = await connection.execute(_query().where(webhooks.c.id == id_, visible))
     row: RowMapping | None = found.mappings().first()
     return row
@@ -86,7 +86,7 @@ async def change(
 
 
 async def pause(connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]) -> bool:
-    """Pause sending; events that come meanwhile are kept."""
+    """Pause sending, but keep collecting events; False if there is no such endpoint."""
     here = and_(webhooks.c.id == id_, visible)
     paused = {"state": "paused", "state_changed_at": func.now(), "disabled_reason": null()}
     await _update(connection, and_(here, webhooks.c.state != "paused"), paused)
@@ -94,7 +94,7 @@ async def pause(connection: AsyncConnection, id_: UUID, visible: ColumnElement[b
 
 
 async def resume(connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]) -> bool:
-    """Resume, paused or switched off, and send at once what has waited."""
+    """Resume a paused or disabled endpoint and send at once what has waited; False if there is none."""
     here = and_(webhooks.c.id == id_, visible)
     if not await _is_there(connection, here):
         return False
@@ -120,7 +120,7 @@ async def resume(connection: AsyncConnection, id_: UUID, visible: ColumnElement[
 
 
 async def remove(connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]) -> bool:
-    """Remove an endpoint and its secrets for good; its deliveries stay on record until their retention ends."""
+    """Remove an endpoint and its secrets for good; its deliveries are kept until their retention ends."""
     gone = {"deleted_at": func.now(), "secret": b"", "previous_secret": null()}
     return await _update(connection, and_(webhooks.c.id == id_, visible), gone)
 
@@ -128,7 +128,7 @@ async def remove(connection: AsyncConnection, id_: UUID, visible: ColumnElement[
 async def rotate(
     connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool]
 ) -> tuple[str, Any] | None:
-    """Create a new secret; return it, and until when the previous one signs as well."""
+    """Create a new secret; return it, and until when messages are also signed with the previous one."""
     secret = secrets.token_bytes(SECRET_BYTES)
     rotated = (
         update(webhooks)
@@ -145,7 +145,7 @@ async def rotate(
 
 
 async def wake(connection: AsyncConnection) -> None:
-    """Wake the dispatcher after the commit."""
+    """Wake the dispatcher once the transaction commits."""
     await connection.execute(select(func.pg_notify(NotifyChannel.WEBHOOKS.value, "")))
 
 

@@ -1,4 +1,4 @@
-"""Hands the events of the outbox on to the endpoints that want them: a row for each, in one transaction with the position."""
+"""Fans the outbox's events out: a delivery for each endpoint that wants them, committed with the position."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ _PAGE = 200
 POSITION = "SELECT position FROM webhook_fanout FOR UPDATE SKIP LOCKED"
 MOVE = "UPDATE webhook_fanout SET position = $1"
 
-# The one place that decides who gets what. An event without a severity passes `min_severity`.
+# The only place that decides which endpoint gets which event. Events without a severity pass `min_severity`.
 FAN_OUT = """
 WITH event AS (
     SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[],
@@ -44,19 +44,19 @@ ON CONFLICT DO NOTHING
 
 
 class FannedOut(NamedTuple):
-    """What one step did."""
+    """The result of one step."""
 
     events: int
     deliveries: int
     more: bool
-    """Whether there may be more at once: the page was full."""
+    """Whether there may be more events already: the page was full."""
 
 
 _NOTHING = FannedOut(0, 0, more=False)
 
 
 async def fan_out(pool: asyncpg.Pool) -> FannedOut:
-    """Hand on the next events; nothing where another process is at it, which it will be for all of us."""
+    """Fan the next events out; do nothing if another process is doing so."""
     async with pool.acquire() as connection, connection.transaction():
         position = await connection.fetchval(POSITION)
         if position is None:

@@ -1,4 +1,4 @@
-"""The loops of webhooks, as the role `deliver` runs them; any number of processes may."""
+"""The webhook loops of the role `deliver`; any number of processes may run them."""
 
 import asyncio
 from datetime import timedelta
@@ -24,7 +24,7 @@ async def run_webhooks(
     retention: timedelta,
     settings: DispatchSettings = DEFAULTS,
 ) -> None:
-    """Fan events out, send them, and maintain endpoints, until `stop` is set; the database may go and come back."""
+    """Fan out and send events and maintain endpoints, until `stop` is set; retry if the database is away."""
     async with asyncio.TaskGroup() as group:
         group.create_task(_fan_out(pool, stop), name="webhooks:fan-out")
         group.create_task(Dispatcher(pool, targets, settings).run(stop), name="webhooks:dispatch")

@@ -19,7 +19,10 @@ _KEPT = frozenset(
 
 
 def body(type_: str, timestamp: datetime, data: Mapping[str, Any]) -> bytes:
-    """Return a message's body, below 20 kB: fields that make it larger are left out, largest first, and named in `left_out`."""
+    """Return a message's body, below 20 kB.
+
+    If it would be larger, fields are left out, the largest first, and named in `left_out`.
+    """
     written = _written(type_, timestamp, data)
     left_out: list[str] = []
     while len(written) >= LARGEST_BODY:
@@ -42,7 +45,7 @@ def _signer(secret: bytes) -> Webhook:
 
 
 def headers(event_id: str, text: str, secrets: Iterable[bytes], now: datetime) -> dict[str, str]:
-    """Return the standard's three headers, with a signature by each valid secret; `now` is UTC."""
+    """Return the three headers of Standard Webhooks, with a signature for each valid secret; `now` is UTC."""
     return {
         "webhook-id": event_id,
         "webhook-timestamp": str(int(now.timestamp())),

@@ -1,6 +1,7 @@
-"""The queue of deliveries: which of those that are due are claimed, and what is recorded when they have been tried.
+"""The queue of deliveries: claims those that are due, and records the attempts to send them.
 
-A claim moves `next_at` to the end of its lease: so what a process that dies had claimed is due again by itself.
+A claim moves `next_at` to the end of its lease, so deliveries claimed by a process that dies become due
+again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ DELIVERIES: Final = LeaseQueue(
     token="lease",  # noqa: S106 -- a column
 )
 
-# For each endpoint as many as there is room for, beginning after the endpoint at which the last claim ended.
+# For each endpoint as many as it has room for, starting after the endpoint at which the last claim ended.
 CLAIM = f"""
 WITH ready AS MATERIALIZED (
     SELECT w.id, CASE WHEN w.failures >= $6 THEN 1 ELSE $5 END - coalesce(busy.held, 0) AS room
@@ -69,7 +70,7 @@ ON CONFLICT DO NOTHING
 RETURNING counted
 """  # noqa: S608 -- our own words
 
-# In the order of their ids, so that two processes do not wait for each other in a circle.
+# In the order of their ids, so that two processes do not deadlock.
 LOCK_ENDPOINTS = "SELECT FROM webhooks WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
 
 RECORD_HEALTH = """
@@ -92,15 +93,15 @@ class Claimed(Lease):
 
     id: int
     tries: int
-    """That it had before."""
+    """Attempts made before this one."""
     webhook_id: UUID
     event_id: str
     created_at: datetime
-    """Of the event."""
+    """When the event was created."""
     body: str
     url: str
     failures: int
-    """Of the endpoint, in a row, when it was claimed."""
+    """The endpoint's failures in a row when this was claimed."""
     failing_for_s: float
     secrets: Sequence[bytes]
 
@@ -112,37 +113,37 @@ class Claimed(Lease):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """How much may be claimed."""
+    """How many deliveries may be claimed."""
 
     held: Mapping[UUID, int]
-    """How much this process has claimed and not finished, by endpoint."""
+    """How many this process has claimed and not finished, by endpoint."""
     of_each: int
-    """How much one endpoint may have of that."""
+    """The most of these for one endpoint."""
     at_most: int
     after: UUID
     """The endpoint at which the last claim ended."""
     trips_at: int
-    """So many failures in a row leave an endpoint one at a time."""
+    """After this many failures in a row an endpoint gets one delivery at a time."""
     lease: timedelta = LEASE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """One attempt, and what follows from it."""
+    """One attempt and its consequences."""
 
     claimed: Claimed
     started_at: datetime
     answer: Answer
     state: str
-    """What becomes of the delivery: delivered, waiting or exhausted."""
+    """The delivery's new state: delivered, waiting or exhausted."""
     delay_s: float | None = None
-    """After which it is tried again, where it is waiting."""
+    """When it is tried again, if it is waiting."""
     hold_s: float | None = None
-    """For how long the endpoint is left alone."""
+    """How long nothing is sent to the endpoint."""
 
 
 async def claim(connection: Connection, room: Room) -> list[Claimed]:
-    """Claim what is due, for no endpoint more than it has room for."""
+    """Claim due deliveries, for each endpoint no more than it has room for."""
     rows = await connection.fetch(
         CLAIM,
         list(room.held),
@@ -172,9 +173,9 @@ async def claim(connection: Connection, room: Room) -> list[Claimed]:
 
 
 async def record(pool: asyncpg.Pool, tried: Sequence[Tried], noteworthy: Sequence[UUID]) -> int:
-    """Write down attempts and what follows from them, for deliveries and for the endpoints that are `noteworthy`.
+    """Record attempts, the new states of their deliveries, and the health of the `noteworthy` endpoints.
 
-    Returns how many came after their lease had ended: they are on record, and change nothing.
+    Returns how many came after their lease had ended: these are recorded, but change nothing else.
     """
     async with pool.acquire() as connection, connection.transaction():
         if noteworthy:
@@ -214,7 +215,7 @@ async def _record_health(connection: Connection, tried: Sequence[Tried], notewor
 
 
 def _failures_at_end(attempts: Sequence[Tried]) -> int:
-    """Count the failures after the last success."""
+    """Return the number of failures after the last success."""
     count = 0
     for one in reversed(attempts):
         if one.answer.ok:

@@ -1,4 +1,4 @@
-"""Pure: when a message is tried again, and how long a failing endpoint is left alone."""
+"""Pure: when a message is tried again, and how long nothing is sent to a failing endpoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ _FIRST_DELAYS_S: Final = (0.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """Delays before each try in seconds, the first before the first try."""
+    """The delay before each attempt, in seconds; the first is before the first attempt."""
 
     delays_s: Sequence[float]
 
     def delay_s(self, tries: int, chance: float) -> float | None:
-        """Return how long to wait after so many failed tries; None after the last.
+        """Return how long to wait after `tries` failed attempts; None after the last.
 
-        `chance`, from 0 to 1, spreads it by a fifth to either side, so that what failed together does not come back
-        together.
+        `chance`, from 0 to 1, varies it by a fifth either way, so that messages that failed together are not
+        retried together.
         """
         if tries >= len(self.delays_s):
             return None
@@ -31,7 +31,7 @@ class Schedule:
 
 
 def _contract() -> tuple[float, ...]:
-    """Return the contract's delays: the first ones, then hourly up to 72 hours in all."""
+    """Return the documented delays: increasing ones first, then hourly up to 72 hours in all."""
     hourly = int((_TRIED_FOR_S - sum(_FIRST_DELAYS_S)) // _HOUR_S)
     return (*_FIRST_DELAYS_S, *[_HOUR_S] * hourly)
 
@@ -40,7 +40,7 @@ SCHEDULE: Final = Schedule(delays_s=_contract())
 
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:
-    """Parse a Retry-After, seconds or a date (RFC 9110, 10.2.3), capped at a day; None if it says nothing."""
+    """Parse a Retry-After, seconds or a date (RFC 9110, 10.2.3), capped at a day; None if it is neither."""
     if header is None:
         return None
     text = header.strip()
@@ -55,14 +55,14 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
 
 
 TRIPS_AT: Final = 5
-"""After so many failures in a row an endpoint gets one message at a time."""
+"""After this many failures in a row an endpoint gets one message at a time."""
 _SHORTEST_HOLD_S, _LONGEST_HOLD_S = 0.5, 60.0
 
 
 def hold_s(failures: int, failing_for_s: float) -> float:
-    """Return how long an endpoint is left alone after a failure: a tenth of how long it has failed, within bounds.
+    """Return how long to hold an endpoint after a failure: a tenth of the time it has failed, 0.5 to 60 s.
 
-    The time counts and not the number, so that many messages that fail at once weigh as much as one.
+    It depends on the time and not on the number of failures, so that many at once weigh no more than one.
     """
     if failures < TRIPS_AT:
         return 0.0

@@ -1,4 +1,4 @@
-"""Maintains endpoints that fail: their owner is warned, then they are switched off, never while something critical is open."""
+"""Maintains failing endpoints: warns the owner, then disables them unless something critical is open."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 WARN_AFTER: Final = timedelta(hours=24)
 SWITCH_OFF_AFTER: Final = timedelta(days=5)
 WARNED_FOR: Final = timedelta(days=2)
-"""For so long at least an owner is warned before an endpoint is switched off."""
+"""The least time between the warning and the disabling of an endpoint."""
 _CHUNK = 5000
 
 _SHOWN = "w.id, w.organization, w.url, w.state, w.failures, w.failing_since, w.gone_at, w.warned_at"
@@ -58,7 +58,8 @@ FROM webhook_deliveries AS d JOIN webhooks AS w ON w.id = d.webhook_id
 WHERE d.state = 'waiting' AND w.state = 'active'
 """
 
-# What waits for an endpoint that is paused stays for as long as it is; what is off or removed has had its time.
+# Deliveries waiting for a paused endpoint are kept; those for a disabled or removed one are pruned like the
+# rest.
 PRUNE = """
 WITH old AS (
     SELECT d.id FROM webhook_deliveries AS d LEFT JOIN webhooks AS w ON w.id = d.webhook_id
@@ -80,7 +81,7 @@ DELETE FROM webhook_messages WHERE id IN (
 
 
 async def maintain(pool: asyncpg.Pool, retention: timedelta) -> None:
-    """Measure what waits, warn and switch off where it is time, remove a chunk of what is past its retention."""
+    """Measure the backlog, warn about and disable failing endpoints, and prune a chunk past its retention."""
     async with pool.acquire() as connection:
         waiting = await connection.fetchrow(WAITING)
         assert waiting is not None
@@ -94,7 +95,7 @@ async def maintain(pool: asyncpg.Pool, retention: timedelta) -> None:
 
 
 async def warn(connection: Connection, after: timedelta = WARN_AFTER) -> None:
-    """Tell the owners of endpoints that have failed for so long, once until they work again."""
+    """Warn the owners of endpoints that have failed for this long, once until they work again."""
     for row in await connection.fetch(WARN, after):
         log.warning("webhook_failing", webhook=str(row["id"]), organization=row["organization"])
         await _tell(connection, "webhook.failing", row)
@@ -106,7 +107,7 @@ async def switch_off(
     warned_for: timedelta = WARNED_FOR,
     only: Sequence[UUID] | None = None,
 ) -> None:
-    """Switch off what has failed for so long or said that it is gone, unless something critical is open for it."""
+    """Disable endpoints that have failed for this long or answered 410, unless something critical is open."""
     for row in await connection.fetch(SWITCH_OFF, after, warned_for, only):
         log.warning("webhook_disabled", webhook=str(row["id"]), organization=row["organization"])
         metrics.WEBHOOKS_DISABLED.inc()
@@ -114,7 +115,7 @@ async def switch_off(
 
 
 async def switch_off_gone(connection: Connection, ids: Sequence[UUID]) -> None:
-    """Switch off endpoints that answered 410; where something critical is open for one, its owner is warned."""
+    """Disable endpoints that answered 410; if something critical is open for one, warn its owner instead."""
     await switch_off(connection, only=ids)
     await warn(connection)
 

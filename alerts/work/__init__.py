@@ -1,1 +1,1 @@
-"""How work is queued, claimed, paced and woken, whatever the work is."""
+"""Queues, pacing, wake-ups and bulk statements, for any kind of work."""

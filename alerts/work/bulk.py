@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 def write(table: Table, columns: Sequence[str], key: Sequence[str] = ()) -> str:
-    """Return the statement that inserts rows from one JSON array; with `key`, existing rows are overwritten."""
+    """Return the statement that inserts rows from one JSON array; `key` makes it overwrite existing rows."""
     names = ", ".join(f'"{name}"' for name in columns)
     source = f"jsonb_populate_recordset(NULL::{table.name}, $1)"
     statement = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {source}"  # noqa: S608  # our own tables' names
@@ -25,13 +25,13 @@ def write(table: Table, columns: Sequence[str], key: Sequence[str] = ()) -> str:
 
 
 def row_of(table: Table, values: Mapping[str, Any]) -> Row:
-    """Return the row of a table from values that may hold more; raise KeyError where one of its columns has none."""
-    names = [str(column.name) for column in table.columns]  # plain text: JSON takes no subclass of it
+    """Return a table's row from values that may have more names; raise KeyError if a column is missing."""
+    names = [str(column.name) for column in table.columns]  # plain str: orjson takes no subclass of it
     return {name: values[name] for name in names}
 
 
 async def execute(connection: Connection, writes: Iterable[tuple[str, list[Row]]]) -> None:
-    """Execute statements with their rows as one JSON array, skipping those without rows."""
+    """Execute each statement with its rows as one JSON array; skip those without rows."""
     for statement, rows in writes:
         if rows:
             await connection.execute(statement, orjson.dumps(rows).decode())

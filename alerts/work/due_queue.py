@@ -1,13 +1,14 @@
 """A queue of keys that are due: because a mark says that something changed, or because a deadline has come.
 
-Whatever changes something inserts a mark, which waits for nobody. Each key has a row with its next deadline. A claim
-takes the advisory lock of each key until the end of the transaction, and reads the marks of the key in the same
-statement. Whoever claimed loads, decides and saves; then one statement writes the deadline and takes the marks that
-were read, and it takes only those of the keys whose rows it wrote. So no mark is ever taken without a row with the
-deadline that follows from it. A mark that commits meanwhile stays, and makes its key due again.
+Every change inserts a mark, without waiting for any lock. Each key has a row with its next deadline. A claim
+takes the advisory lock of each key until the end of the transaction, and reads the key's marks in the same
+statement. The process that claimed loads, decides and saves. Then one statement writes the deadlines and
+deletes the marks that were read, and only those of keys whose rows it wrote. So no mark is deleted without a
+row with the deadline that follows from it. A mark that commits meanwhile stays, and makes its key due again.
 
-Each statement sees what was committed before it: what a mark tells of is visible to every statement after the claim.
-A mark that somebody else has just taken may still be seen, and has its key looked at once more.
+Each statement sees what was committed before it, so the change behind a mark is visible to every statement
+after the claim. A mark that another process has just deleted may still be seen; its key is then evaluated
+once more.
 """
 
 import asyncio
@@ -28,22 +29,22 @@ from telemetry.locks import LockSpace
 Rows: TypeAlias = Sequence[asyncpg.Record]
 
 POLL_S: Final = 1.0
-"""How often it is looked where nothing notifies."""
+"""How often to look for work if no notification comes."""
 LEAST_WAIT_S: Final = 0.02
-"""What is overdue and cannot be claimed is in somebody else's hands: looking again at once only costs."""
+"""The least wait: an overdue key that cannot be claimed is another process's; looking at once is wasted."""
 LONGEST_BACKOFF_S: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which of what is due is claimed."""
+    """Which of the due keys to claim."""
 
     marks: str = "true"
     """The condition on a mark, in SQL."""
     deadlines: bool = True
-    """Whether keys whose deadline has come are claimed as well."""
+    """Whether to claim keys whose deadline has come, too."""
     waits: bool = False
-    """Whether a key is left for a while after its oldest mark, for what else may come."""
+    """Whether to leave a key for a while after its oldest mark, so that more can come."""
 
 
 EVERYTHING: Final = Selection()
@@ -51,17 +52,17 @@ EVERYTHING: Final = Selection()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """Keys that are ours until the end of the transaction, and what the claim read of them."""
+    """Keys that are ours until the end of the transaction, with the marks that the claim read."""
 
     keys: tuple[str, ...]
     marks: Rows = ()
-    """With `key`, `id`, `marked_at` and the queue's `mark_columns`."""
+    """Rows with `key`, `id`, `marked_at` and the queue's `mark_columns`."""
     done_at: Mapping[str, datetime] = field(default_factory=dict)
-    """As of when each was last done, where it ever was and the queue has a column for it."""
+    """As of when each key was last done, if it ever was and the queue has a column for it."""
 
     @classmethod
     def of(cls, rows: Rows) -> "Claimed":
-        """Make it of rows of keys, each with one mark or none."""
+        """Build it from rows of keys, each with one mark or none."""
         return cls(
             keys=tuple(dict.fromkeys(row["key"] for row in rows)),
             marks=[row for row in rows if row["id"] is not None],
@@ -69,7 +70,7 @@ class Claimed:
         )
 
     def __add__(self, other: "Claimed") -> "Claimed":
-        """Return what was claimed by either of two claims, which have no key in common."""
+        """Return two claims, which have no key in common, as one."""
         return Claimed(
             keys=(*self.keys, *other.keys),
             marks=(*self.marks, *other.marks),
@@ -95,21 +96,21 @@ NOTHING: Final = Claimed(keys=())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueQueue:
-    """The tables of a queue, by their names and those of their columns."""
+    """A queue, described by the names of its tables and columns."""
 
     channel: NotifyChannel
-    """Notified of when a mark is inserted."""
+    """Notified when a mark is inserted."""
     lock_space: LockSpace
     marks: str
     """The table of marks: `id`, the key, `marked_at`, and `mark_columns`."""
     rows: str
-    """The table of rows, one a key: the key, the deadline, `failures`, `error`, and `done_at` where there is one."""
+    """The table with a row for each key: the key, the deadline, `failures`, `error`, and `done_at` if any."""
     key: str
     deadline: str
     done_at: str | None = None
-    """The column that says as of when a key was last done. With it only keys are claimed that have a row."""
+    """The column that says as of when a key was last done. If set, only keys that have a row are claimed."""
     mark_columns: tuple[str, ...] = ()
-    """What else a claim reads of each mark."""
+    """Further columns of a mark that a claim reads."""
 
     async def claim(
         self,
@@ -120,20 +121,20 @@ class DueQueue:
         besides: Sequence[str] = (),
         wait_s: float = 0.0,
     ) -> Claimed:
-        """Claim at most `limit` keys that are due and that nobody else is at, who has waited longest first.
+        """Claim at most `limit` due keys that nobody else has claimed, the longest waiting first.
 
-        Where the selection waits, `besides` are keys that are left out, and keys whose oldest mark is younger than
-        `wait_s` seconds.
+        If the selection waits, the keys in `besides` are left out, and those whose oldest mark is younger
+        than `wait_s` seconds.
         """
         more = (besides, wait_s) if selection.waits else ()
         return Claimed.of(await connection.fetch(_sql(self, _CLAIM, selection), limit, *more))
 
     async def wait_for(self, connection: Connection, keys: Sequence[str]) -> None:
-        """Lock certain keys until the end of the transaction, waiting for whoever has them."""
+        """Lock certain keys until the end of the transaction, waiting for other processes that hold them."""
         await connection.execute(_sql(self, _WAIT_FOR), keys)
 
     async def find(self, connection: Connection, keys: Sequence[str]) -> Claimed:
-        """Read those of certain keys that have a row, with their marks, whether they are due or not; locks nothing."""
+        """Read certain keys, as far as they have rows, with their marks, due or not; locks nothing."""
         return Claimed.of(await connection.fetch(_sql(self, _FIND), keys))
 
     async def write_deadlines(
@@ -143,19 +144,19 @@ class DueQueue:
         deadlines: Mapping[str, datetime | None],
         done_at: datetime | None = None,
     ) -> None:
-        """Write when keys are due if no mark comes first, None for never, and take the marks that were read of them."""
+        """Write when keys are due if no mark comes first (None: never); delete the marks read of them."""
         of_each = list(deadlines), list(deadlines.values()), claimed.mark_ids(deadlines)
         await connection.execute(
             _sql(self, _WRITE_DEADLINES), *of_each, *(() if self.done_at is None else (done_at,))
         )
 
     async def set_aside(self, connection: Connection, claimed: Claimed, errors: Mapping[str, str]) -> None:
-        """Have keys that failed tried again after 1, 2, 4 … up to 600 s, and take the marks that were read of them."""
+        """Retry failed keys after 1, 2, 4 … up to 600 s, and delete their marks that were read."""
         of_each = list(errors), list(errors.values()), claimed.mark_ids(errors)
         await connection.execute(_sql(self, _SET_ASIDE), *of_each, LONGEST_BACKOFF_S)
 
     async def patience_s(self, pool: asyncpg.Pool) -> float:
-        """Return the seconds until the next deadline, or until the next poll where that is sooner."""
+        """Return the seconds until the next deadline, or until the next poll if that is sooner."""
         until = await pool.fetchval(_sql(self, _NEXT_DEADLINE))
         return POLL_S if until is None else min(max(float(until), LEAST_WAIT_S), POLL_S)
 
@@ -168,9 +169,10 @@ class DueQueue:
         name: str,
         rest_s: float = 0.0,
     ) -> None:
-        """Work until `stop` is set: again at once, or after `rest_s`, where there was something, else when it is due.
+        """Call `work` until `stop` is set; it returns how much it found.
 
-        `work` returns how much there was. Outlasts a database that is away.
+        If it found something, it is called again at once, or after `rest_s` seconds; else when the next key
+        is due. Retries while the database is away.
         """
         async with Wakeup(pool, self.channel) as wakeup:
             while not stop.is_set():
@@ -197,8 +199,8 @@ WHERE key <> ALL($2::text[]) AND NOT (
     since > statement_timestamp() - $3 * interval '1 second' AND since <= statement_timestamp())
 """
 
-# What waits is materialized, in order, or the planner would lock keys that are not claimed. Who has waited longest comes
-# first: by key, the end of the alphabet would wait for as long as the beginning is busy.
+# The due keys are materialized in order, or the planner would lock keys that are not claimed. The longest
+# waiting come first: in order of keys, the end of the alphabet would starve while the beginning is busy.
 _CLAIM = """
 WITH waiting AS MATERIALIZED (
     SELECT key, {done_at} AS done_at FROM (
@@ -211,7 +213,7 @@ SELECT claimed.key, claimed.done_at, {mark}
 FROM claimed LEFT JOIN {q.marks} AS m ON m.{q.key} = claimed.key
 """
 
-# In one order, so that two never wait for each other.
+# Always in the same order, so that two processes do not deadlock.
 _WAIT_FOR = """
 SELECT pg_advisory_xact_lock({q.lock_space}, hashtext(key)) FROM unnest($1::text[]) AS wanted(key) ORDER BY hashtext(key)
 """
@@ -252,7 +254,7 @@ _NEXT_DEADLINE = "SELECT extract(epoch FROM min({q.deadline}) - clock_timestamp(
 
 @cache
 def _sql(queue: DueQueue, template: str, selection: Selection = EVERYTHING) -> str:
-    """Return a statement with the names of a queue and the conditions of a selection put in, all of them our own."""
+    """Fill a template with the names of a queue and the conditions of a selection, all of them our own."""
     has_done_at = queue.done_at is not None
     columns = {queue.key: "d.key", queue.deadline: "d.at"} | (
         {queue.done_at: "$4::timestamptz"} if queue.done_at else {}

@@ -1,13 +1,13 @@
-"""A queue of rows that are worked on outside of any transaction: claimed under a lease, then recorded or given back.
+"""A queue of rows that are worked on outside of transactions: claimed under a lease, recorded or released.
 
-A row waits until it is due. A claim raises its token, writes when the lease ends, and commits; from then on it is due
-for nobody else. Its result counts while the token is still that of the claim: where the lease has ended and somebody
-else has claimed the row since, the token has fenced the result off. What a process that dies had claimed is due when
-the lease ends. What a process that lives has claimed and does not send it gives back, whatever keeps it from sending:
-that is due at once.
+A row waits until it is due. A claim raises its token, writes when the lease ends, and commits; until then the
+row is due for nobody else. Its result counts only while the row still has the claim's token: if the lease has
+ended and another process has claimed the row since, the token fences the result off. Rows claimed by a
+process that dies become due when their leases end. Rows that a living process has claimed but does not send,
+for whatever reason, it releases: they are due at once.
 
-Which of the rows that are due are claimed, and what is recorded of them, is another matter for each queue: its
-statements for that stand beside its use, made of the conditions and assignments that are described here once.
+Which due rows to claim, and what to record, differs from queue to queue: those statements stand beside their
+use, and are built from the conditions and assignments that are defined here once.
 """
 
 import asyncio
@@ -29,42 +29,42 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseQueue:
-    """The table of a queue, by its name and those of its columns; all of it is put into statements as it is."""
+    """A queue, described by the names of its table and columns; these are put into statements unescaped."""
 
     table: str
     id_type: str
     state: str
-    """In which a row waits, under a lease or not."""
+    """The state in which a row waits, leased or not."""
     due_at: str
     """The column that says when a row is due."""
     lease_until: str
-    """The column that says when its lease ends. It may be `due_at`: then what is under a lease is due when that ends."""
+    """The column that says when its lease ends. If it is `due_at`, a leased row is due at its lease's end."""
     token: str
     """The column of the fencing token, a number that grows with each claim."""
 
     def is_due(self, row: str) -> str:
-        """Return the condition that a row is due and nobody has it."""
+        """Return the condition that a row is due and not leased."""
         due = f"{row}.state = '{self.state}' AND {row}.{self.due_at} <= now()"
         if self._has_lease_column:
             due += f" AND ({row}.{self.lease_until} IS NULL OR {row}.{self.lease_until} <= now())"
         return due
 
     def takes(self, row: str, lease: str) -> str:
-        """Return the assignments that claim a row, named `row` in the statement, for the interval `lease`."""
+        """Return the assignments that claim the row named `row` in the statement for the interval `lease`."""
         return f"{self.token} = {row}.{self.token} + 1, {self.lease_until} = now() + {lease}::interval"
 
     def is_ours(self, row: str, claim: str) -> str:
-        """Return the condition that a row is still that of a claim, `claim.id` and `claim.token`, and not recorded."""
+        """Return the condition that a row still has the token of the claim `claim` and is unrecorded."""
         ours = (
             f"{row}.id = {claim}.id AND {row}.{self.token} = {claim}.token AND {row}.state = '{self.state}'"
         )
-        if self._has_lease_column:  # without a lease it is recorded already, or was given back
+        if self._has_lease_column:  # a row without a lease was recorded or released already
             ours += f" AND {row}.{self.lease_until} IS NOT NULL"
         return ours
 
     @property
     def gives_back(self) -> str:
-        """The assignment that ends a lease: the row is due as if nobody had claimed it."""
+        """The assignment that ends a lease: the row is due as if it had not been claimed."""
         return f"{self.lease_until} = {'NULL' if self._has_lease_column else 'now()'}"
 
     @property
@@ -72,7 +72,7 @@ class LeaseQueue:
         return self.lease_until != self.due_at
 
     async def release(self, pool: asyncpg.Pool, leases: Sequence["Lease"]) -> None:
-        """Return back what was claimed and not sent: it is due at once, for whoever looks next."""
+        """Release rows that were claimed but not sent: they are due again at once."""
         statement = _RELEASE.format(q=self, is_ours=self.is_ours("q", "claim"))
         await pool.execute(statement, [one.id for one in leases], [one.token for one in leases])
 
@@ -84,36 +84,36 @@ UPDATE {q.table} AS q SET {q.gives_back} FROM unnest($1::{q.id_type}[], $2::bigi
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Lease:
-    """A row that is ours to work on until its lease ends; each queue has its own kind, with what it works on."""
+    """A row that is ours to work on until its lease ends; each queue has a subclass with its own fields."""
 
     id: Any
     token: int
 
     @property
     def target(self) -> Hashable:
-        """Whom it is for: of each so much is claimed at a time."""
+        """The recipient; how many are held is counted for each."""
         raise NotImplementedError
 
 
 L = TypeVar("L", bound=Lease)
 Claim: TypeAlias = Callable[[Connection], Awaitable[Sequence[L]]]
-"""Claims some rows, in the transaction of the connection."""
+"""Claims some rows in the connection's transaction."""
 
 
 class Leases(Generic[L]):
-    """What this process has claimed and not finished: waiting to be sent, or being sent by a task.
+    """The rows that this process has claimed and not finished: waiting to be sent, or being sent by a task.
 
-    Nothing that was claimed is forgotten: it is sent, kept for later, or given back, whatever happens between the claim
-    and that. The giving back is tried again while the database is away, until `drain` is over.
+    No claimed row is forgotten: it is sent, kept for later, or released, whatever happens in between. While
+    the database is away, releasing is retried until `drain` ends.
     """
 
     def __init__(
         self, pool: asyncpg.Pool, queue: LeaseQueue, *, name: str, released: Callable[[], None] | None = None
     ) -> None:
-        """`name` is what logs say; `released` is called whenever something is due again for whoever looks next."""
+        """`name` appears in logs; `released` is called whenever rows were released and are due again."""
         self._pool, self._queue, self._name, self._released = pool, queue, name, released
         self.held: Counter[Hashable] = Counter()
-        """How many of each target are kept or being sent."""
+        """How many are kept or being sent, by target."""
         self._claimed: set[L] = set()
         self._kept: dict[L, None] = {}
         self._sending: dict[asyncio.Task[None], L] = {}
@@ -123,7 +123,7 @@ class Leases(Generic[L]):
 
     @property
     def kept(self) -> int:
-        """How many wait here to be sent."""
+        """How many are waiting to be sent."""
         return len(self._kept)
 
     @property
@@ -133,10 +133,10 @@ class Leases(Generic[L]):
 
     @asynccontextmanager
     async def claim(self, some: Claim[L]) -> AsyncIterator[Sequence[L]]:
-        """Claim what `some` does; at the end of the block, all of it that was neither kept nor sent is given back.
+        """Claim rows with `some`; at the end of the block, release those that were neither kept nor sent.
 
-        In a transaction, so that what was claimed is known before it is: where the answer to the commit is lost, what
-        may have been claimed is given back.
+        The rows are known before the claim commits. So if the answer to the commit is lost, rows that may
+        have been claimed are released, too.
         """
         claimed: Sequence[L] = ()
         try:
@@ -150,7 +150,7 @@ class Leases(Generic[L]):
             self._put_back(left)
 
     def keep(self, lease: L) -> None:
-        """Keep what was claimed, to be sent later."""
+        """Keep a claimed row, to be sent later."""
         self._claimed.remove(lease)
         self._kept[lease] = None
         self.held[lease.target] += 1
@@ -158,9 +158,9 @@ class Leases(Generic[L]):
     def send(
         self, lease: L, work: Coroutine[Any, Any, None], done: Callable[[asyncio.Task[None]], None]
     ) -> None:
-        """Begin to send what was claimed or kept; `done` is called when the task has ended and it is held no more.
+        """Start sending a claimed or kept row; `done` is called once the task has ended and holds no row.
 
-        The task records what came of it. Where it fails, the row is due again when its lease ends.
+        The task records the result. If it fails, the row is due again when its lease ends.
         """
         if lease in self._kept:
             self._forget(lease)
@@ -176,7 +176,7 @@ class Leases(Generic[L]):
         done(task)
 
     def give_back(self, lease: L) -> None:
-        """Return back what was kept."""
+        """Release a row that was kept."""
         self._forget(lease)
         self._put_back([lease])
 
@@ -200,13 +200,13 @@ class Leases(Generic[L]):
             release = partial(self._queue.release, self._pool, unsent)
             try:
                 await outlast(release, self._give_up, f"{self._name}:release")
-            except Exception:  # they are due again when their leases end
+            except Exception:  # the rows are due again when their leases end
                 log.exception("leases_not_released", during=self._name, count=len(unsent))
             if self._released is not None:
                 self._released()
 
     async def drain(self, moment_s: float) -> None:
-        """Return what is being sent `moment_s` seconds to end, and give back everything else."""
+        """Wait `moment_s` seconds for what is being sent, and release everything else."""
         for lease in list(self._kept):
             self.give_back(lease)
         if self._sending:

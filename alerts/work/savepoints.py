@@ -1,4 +1,4 @@
-"""Writes many items at once, so that one whose values the database refuses costs the others nothing."""
+"""Writes many items at once, so that an item that the database refuses does not affect the others."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -14,9 +14,10 @@ T = TypeVar("T")
 async def write_each(
     connection: Connection, items: Sequence[T], write: Callable[[Sequence[T]], Awaitable[None]]
 ) -> tuple[list[T], list[tuple[T, asyncpg.PostgresError]]]:
-    """Write all items; where the database refuses a value in them, one by one to find out in which.
+    """Write all items at once; if the database refuses a value, write them one by one to find out which.
 
-    Returns those that were written, and those that were refused with the error. Each attempt has a savepoint.
+    Returns the items that were written, and those that were refused, with the error. Each attempt has a
+    savepoint.
     """
     try:
         async with connection.transaction():

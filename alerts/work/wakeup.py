@@ -1,4 +1,4 @@
-"""What the loops wait with: a notification where one comes, a poll where none does, patience while the database is away."""
+"""How loops wait: for a notification, or for the next poll; and how they retry while the database is away."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 5.0
 
 
 class Wakeup:
-    """Listens on a channel of the database; a lost connection is made again, and meanwhile polling goes on."""
+    """Listens on a channel of the database; reconnects if the connection is lost, while polling goes on."""
 
     def __init__(self, pool: asyncpg.Pool, channel: str) -> None:
         self._pool = pool
@@ -40,14 +40,14 @@ class Wakeup:
             await self._task
 
     def clear(self) -> None:
-        """Forget wake-ups so far; to be called before looking for work, so that none is missed."""
+        """Forget earlier wake-ups; call it before looking for work, so that no later one is missed."""
         self._woken.clear()
 
     async def wait(self, patience_s: float, *others: asyncio.Event) -> None:
         """Return at a notification, at one of the other events, or after `patience_s` seconds."""
         await first_of(self._woken, *others, patience_s=patience_s)
         if self._task is not None and self._task.done():
-            self._task.result()  # an error of our own must not turn into silent polling
+            self._task.result()  # an error of our own must not go unnoticed while polling goes on
 
     async def _listen(self) -> None:
         while True:
@@ -62,7 +62,7 @@ class Wakeup:
         async with self._pool.acquire() as connection:
             connection.add_termination_listener(lambda _: closed.set())
             await connection.add_listener(self._channel, self._wake)
-            self._woken.set()  # whatever was told while nobody listened
+            self._woken.set()  # there may have been notifications while nobody listened
             try:
                 await closed.wait()
             finally:
@@ -84,7 +84,7 @@ async def first_of(*events: asyncio.Event, patience_s: float) -> None:
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """Do the work, and give it up where `stop` comes before its end: None then."""
+    """Do the work and return its result; cancel it and return None if `stop` is set first."""
     task = asyncio.ensure_future(work)
     stopped = asyncio.ensure_future(stop.wait())
     try:
@@ -97,7 +97,7 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
 
 
 async def outlast(work: Callable[[], Awaitable[T]], stop: asyncio.Event, what: str) -> T | None:
-    """Do the work, again and again while the database is away; None where `stop` came first."""
+    """Do the work, retrying while the database is away; return None if `stop` is set first."""
     backoff = _FIRST_BACKOFF_S
     while not stop.is_set():
         try:

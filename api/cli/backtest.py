@@ -1,4 +1,4 @@
-"""`dewarwatch backtest`: prints what another plan would have done on history, beside today's plans."""
+"""`dewarwatch backtest`: compares a proposed plan with today's plans on past shipments."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _DIFFERENCES_SHOWN: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What was asked for on the command line, as it stands there."""
+    """The command line's arguments, not yet parsed."""
 
     plan: Path
     shipment_ids: Sequence[str]
@@ -47,7 +47,7 @@ class Call:
 
 
 async def run_backtest(settings: Settings, call: Call) -> None:
-    """Compare, and print what was found; raises UnfinishedError where a signal came first."""
+    """Compare the plans and print the result; raise UnfinishedError if a signal stopped it first."""
     changes, period = _changes(call.plan), _period(call)
     url = required(settings.database_url, "DATABASE_URL", DATABASE_HINT)
     await check_database(url, patience_s=settings.start_patience_s)
@@ -77,7 +77,7 @@ async def run_backtest(settings: Settings, call: Call) -> None:
 
 
 def _changes(file: Path) -> Changes:
-    """Read what is proposed; raise SettingsError with one line that names what is wrong."""
+    """Read the proposed plan fields; raise SettingsError with one line that names what is wrong."""
     try:
         changes = orjson.loads(file.read_bytes())
     except OSError as error:
@@ -117,7 +117,7 @@ async def _chosen(engine: AsyncEngine, named: Sequence[str], period: Period) -> 
 
 
 def _stop_if_it_fits_none(file: Path, findings: BacktestTotals) -> None:
-    """Refuse a proposal that makes no plan of any shipment's: that is a mistake in it."""
+    """Raise SettingsError if the proposal fits the plan of no shipment: then the proposal is wrong."""
     refused = [one for one in findings.unjudged if one.field is not None]
     if refused and not findings.shipments:
         first = refused[0]
@@ -125,7 +125,7 @@ def _stop_if_it_fits_none(file: Path, findings: BacktestTotals) -> None:
 
 
 def _print(findings: BacktestTotals) -> None:
-    """Print tables at a terminal, lines with two spaces between values elsewhere."""
+    """Print tables at a terminal; elsewhere, plain lines with two spaces between values."""
     typer.echo(
         f"{count(findings.shipments, 'shipment')} compared over {count(findings.readings, 'reading')}; "
         f"{findings.affected} would differ"

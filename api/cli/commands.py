@@ -1,4 +1,4 @@
-"""What the commands have in common, and the short ones among them: embedded servers, the schema, a key."""
+"""Shared code of the commands, and the short commands: embedded servers, `migrate`, `keys create`."""
 
 import contextlib
 import os
@@ -27,12 +27,12 @@ from telemetry.database_server import UnfitServerError
 log = structlog.get_logger(__name__)
 
 ACTOR = Actor(ActorKind.COMMAND, "command line")
-"""Whoever has a shell of the service."""
+"""Anybody with a shell on the service's machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedded:
-    """Embedded servers, and the settings with which the service finds them."""
+    """Embedded servers, and settings that point the service at them."""
 
     settings: Settings
     servers: Servers
@@ -42,7 +42,7 @@ class Embedded:
 def with_embedded(
     settings: Settings, data: Path, report: Callable[[str], None] | None = None
 ) -> Iterator[Embedded]:
-    """Run database and broker in `data`, and an admin key that is kept there if the settings have none."""
+    """Run a database and a broker in `data`; if the settings have no admin key, keep one there too."""
     report = report or (lambda line: log.warning("embedded_server", says=line))
     with embedded_servers(data, report) as servers:
         for line in servers.description:
@@ -54,7 +54,7 @@ def with_embedded(
 
 
 def _kept_admin_key(file: Path) -> str:
-    """Return the key in the file; a first start makes it, readable by its owner alone."""
+    """Return the key in the file; create it on the first start, readable only by its owner."""
     with contextlib.suppress(FileNotFoundError):
         return file.read_text().strip()
     key = secrets.token_urlsafe(32)
@@ -83,7 +83,7 @@ async def create_key(
     shipment_ids: list[str] | None = None,
     device_ids: list[str] | None = None,
 ) -> None:
-    """Make a key and print it, alone on standard output."""
+    """Create a key and print it; nothing else goes to standard output."""
     if role not in set(KeyRole):
         raise SettingsError(f"--role {role}: must be one of {', '.join(KeyRole)}")
     url = required(settings.database_url, "DATABASE_URL", DATABASE_HINT)

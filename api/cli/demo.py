@@ -1,4 +1,4 @@
-"""The demo: database, broker, all roles and a simulated fleet on one machine, watched live."""
+"""`dewarwatch demo`: database, broker, all roles and a simulated fleet on one machine, shown live."""
 
 import asyncio
 import contextlib
@@ -29,9 +29,9 @@ PLAIN_EVERY_S = 5.0
 
 
 def default_data() -> Path:
-    """Where the demo's data lies unless told otherwise: the user's own data folder.
+    """Return the demo's default data folder: below the user's own data folder.
 
-    Not so for root, whose servers run as another user, to whom root's own folders are closed.
+    For root it is below /var/lib: root's servers run as another user, who cannot enter root's home.
     """
     if os.geteuid() == 0:
         return Path("/var/lib/dewarwatch/demo")
@@ -42,7 +42,7 @@ def default_data() -> Path:
 def run_demo(
     settings: Settings, *, data: Path | None, fleet: int, speed: float, seed: int, run: Runner
 ) -> None:
-    """Run the demo until Ctrl-C; everything that it started stops with it, and its data stays."""
+    """Run the demo until Ctrl-C, then stop everything it started; its data is kept."""
     console, folder = Console(highlight=False), data or default_data()
     log_file = _log_to(folder, settings)
     console.print("Starting database and broker …")
@@ -61,11 +61,11 @@ def run_demo(
             organization="demo",
         )
         run(_demo(console, embedded, simulation))
-    console.print("Stopped. The data is kept; start again to go on with it.")
+    console.print("Stopped. The data is kept; start again to continue with it.")
 
 
 def _log_to(folder: Path, settings: Settings) -> Path:
-    """Keep the logs out of the live display: into a file beside the data."""
+    """Send logs to a file beside the data, so that they do not disturb the live display."""
     file = folder / "demo.log"
     with usable(folder):
         folder.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def _log_to(folder: Path, settings: Settings) -> Path:
 
 
 def _go_on(folder: Path, console: Console, *, speed: float, seed: int) -> tuple[datetime, float, int]:
-    """Return start, speed and seed of the journeys: of the first start, so that a later one goes on with them."""
+    """Return start, speed and seed of the journeys: those of the first run, which later runs continue."""
     file = folder / "simulation.json"
     try:
         kept = json.loads(file.read_text())
@@ -84,8 +84,8 @@ def _go_on(folder: Path, console: Console, *, speed: float, seed: int) -> tuple[
         file.write_text(json.dumps(kept))
     if (kept["speed"], kept["seed"]) != (speed, seed):
         console.print(
-            f"Going on with the journeys in {folder}: speed {kept['speed']:g}, seed {kept['seed']}. "
-            "Others need another --data.",
+            f"Continuing the journeys in {folder}: speed {kept['speed']:g}, seed {kept['seed']}. "
+            "For another speed or seed, choose another --data.",
             soft_wrap=True,
         )
     return datetime.fromisoformat(kept["start"]), kept["speed"], kept["seed"]
@@ -124,7 +124,7 @@ def _where_to_look(console: Console, service: Running, key: str) -> None:
 
 
 async def _watch(console: Console, watch: Watch, stop: asyncio.Event) -> None:
-    """Show the service's state until `stop`: in place at a terminal, in plain lines elsewhere."""
+    """Show the service's state until `stop` is set: in place at a terminal, as plain lines elsewhere."""
     if not console.is_terminal:
         while not stop.is_set():
             snapshot = await outlast(watch.snapshot, stop, "watch")

@@ -1,4 +1,4 @@
-"""Drills: simulated shipments on a lane through the whole chain, and the report of what was told of them."""
+"""Drills: sends simulated shipments on a lane through the whole service, and reports what was alerted."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ _FORETELLING = kinds_that(lambda row: row.foretells)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What to drill, and where."""
+    """The lane and scenario to drill, and the service to drill."""
 
     lane: tuple[str, ...]
     scenario: str
@@ -51,7 +51,7 @@ class Wanted:
 
 
 async def drill_lane(settings: Settings, wanted: Wanted, json_file: Path | None) -> None:
-    """Run the drill until all is delivered, or until a signal, and print its report."""
+    """Run the drill until all shipments are delivered or a signal comes, and print its report."""
     simulation = SimulationSettings(
         mqtt_url=required(settings.mqtt_url, "MQTT_URL", MQTT_HINT),
         start=wanted.start,
@@ -87,7 +87,7 @@ async def drill_lane(settings: Settings, wanted: Wanted, json_file: Path | None)
             "shipments": told,
         }
         _show(report, json_file)
-        await _free(api, truth["shipments"])  # after the report, which must not be lost with it
+        await _free(api, truth["shipments"])  # after the report, which a failure here must not lose
 
 
 def _show(report: Mapping[str, Any], json_file: Path | None) -> None:
@@ -98,7 +98,7 @@ def _show(report: Mapping[str, Any], json_file: Path | None) -> None:
 
 
 async def _told(api: httpx.AsyncClient, shipment: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what truly happened to a shipment, beside what the service says of it."""
+    """Return what truly happened to a shipment, and what the service recorded about it."""
     shipment_id = shipment["shipment_id"]
     await _settled(api, shipment_id)
     alerts = await _all(api, "/v1/alerts", shipment_id=shipment_id)
@@ -120,7 +120,7 @@ async def _told(api: httpx.AsyncClient, shipment: Mapping[str, Any]) -> dict[str
 
 
 async def _free(api: httpx.AsyncClient, shipments: Sequence[Mapping[str, Any]]) -> None:
-    """Cancel what a drill that was stopped has left under way: its loggers are those of the next drill, too."""
+    """Cancel the shipments that a stopped drill left under way: the next drill uses the same loggers."""
     for shipment in shipments:
         if shipment["delivered_at"] is None:
             path = f"/v1/shipments/{shipment['shipment_id']}/cancel"
@@ -130,7 +130,7 @@ async def _free(api: httpx.AsyncClient, shipments: Sequence[Mapping[str, Any]]) 
 
 
 async def _settled(api: httpx.AsyncClient, shipment_id: str) -> None:
-    """Wait until all stored readings are judged; for as long as it may take, not for ever."""
+    """Wait until all stored readings are evaluated, for at most SETTLES_WITHIN_S seconds."""
     until = monotonic() + SETTLES_WITHIN_S
     while monotonic() < until:
         if not (await _get(api, f"/v1/shipments/{shipment_id}/summary"))["pending"]:
@@ -157,7 +157,7 @@ async def _get(api: httpx.AsyncClient, path: str, **parameters: str) -> dict[str
 
 
 def lines(report: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the report as people read it; lengths of time are of the journey, as at its real speed."""
+    """Yield the report as lines of text; durations are in journey time, not in drill time."""
     speed = report["speed"]
     yield f"Drill on {report['lane']}, {report['scenario']}, {speed:g} times as fast as real"
     yield "Times with + are of the journey, after departure; those within messages are when the drill ran."
@@ -219,7 +219,7 @@ def _truth_lines(truth: Mapping[str, Any], after: Any) -> Iterator[str]:
 
 
 def _alert_lines(alert: Mapping[str, Any], after: Any) -> Iterator[str]:
-    """Yield an alert as it was told at first, what became of it, and its last words where they are others."""
+    """Yield an alert's first message, its later states, and its last message if that is a different one."""
     first, *others = alert["revisions"]
     yield f"    {after(first['recorded_at']):>12}  {alert['kind']}, {first['severity']}: {first['message']}"
     before, said, steps = first, first["message"], []
@@ -241,7 +241,7 @@ def _alert_lines(alert: Mapping[str, Any], after: Any) -> Iterator[str]:
 def _people_lines(
     notifications: Sequence[Mapping[str, Any]], kinds: Mapping[str, str], after: Any
 ) -> Iterator[str]:
-    """Yield who was told and who was not, of which alerts, and why; and what hindered a message."""
+    """Yield who was and was not told about which alerts, why, and which error stopped a message."""
     seen: set[str] = set()
     for each in notifications:
         about = ", ".join(kinds.get(alert_id, "another shipment's alert") for alert_id in each["alert_ids"])
@@ -260,7 +260,7 @@ def _people_lines(
 
 
 def _verdict_lines(shipment: Mapping[str, Any], speed: float) -> Iterator[str]:
-    """Yield by how much what went wrong was foreseen, and whether the record has the excursions that there were."""
+    """Yield how early the failure was predicted, and the number of excursions on record and in truth."""
     truth = shipment["truth"]
     leaves_at = truth["payload_leaves_band_at"]
     if leaves_at is not None:
@@ -273,7 +273,7 @@ def _verdict_lines(shipment: Mapping[str, Any], speed: float) -> Iterator[str]:
 
 
 def _webhook_lines(deliveries: Sequence[Mapping[str, Any]], after: Any) -> Iterator[str]:
-    """Yield for each webhook how many events it was sent, and what waits or failed."""
+    """Yield one line for each webhook: how many deliveries are in each state."""
     by_url: dict[str, list[Mapping[str, Any]]] = {}
     for each in deliveries:
         by_url.setdefault(each["url"], []).append(each)

@@ -1,4 +1,4 @@
-"""`dewarwatch drill` as it can be asked; registered by api/cli/main.py."""
+"""The options of `dewarwatch drill`; registered by api/cli/main.py."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,19 +18,21 @@ def drill(
     key: Annotated[
         str | None, typer.Option(help="an API key of role ops or admin", envvar="DEWARWATCH_ADMIN_KEY")
     ] = None,
-    fleet: Annotated[int, typer.Option(min=1, max=1000, help="shipments, each of another seed")] = 1,
+    fleet: Annotated[
+        int, typer.Option(min=1, max=1000, help="number of shipments, each with its own seed")
+    ] = 1,
     speed: Annotated[float, typer.Option(min=0.01, max=3600, help="times as fast as real journeys")] = 60.0,
     seed: Annotated[int, typer.Option(min=0, help="the same seed gives the same journeys")] = 1,
     interval: Annotated[float, typer.Option(min=0.1, help="seconds of journey between two readings")] = 300.0,
-    organization: Annotated[str, typer.Option(help="whose drill it is: its people are told")] = "simulated",
+    organization: Annotated[str, typer.Option(help="the organization whose people are told")] = "simulated",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="write the report to this file as well")
     ] = None,
 ) -> None:
-    """Stress-test a lane before the first patient's material travels on it: a drill runs through the whole chain.
+    """Stress-test a lane before the first patient's material travels on it, through the whole service.
 
-    Its shipments are marked as drills everywhere and are in no statistics. Whoever is told of alerts is told of these.
-    At the end it says what truly happened, what was told when, and who was told.
+    Its shipments are marked as drills everywhere and count in no statistics. People are told as of any alert.
+    At the end it reports what truly happened, which alerts were raised when, and who was told.
     """
     if not key:
         raise typer.BadParameter("it needs --key, or DEWARWATCH_ADMIN_KEY")

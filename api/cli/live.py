@@ -1,4 +1,4 @@
-"""What the demo shows while it runs: the state of the service in a few lines, renewed every second."""
+"""The demo's live display: the state of the service in a few lines, updated every second."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ COLOURS = {"excursion.opened": "bold red", "alert.firing": "red", "excursion.ame
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """One event, in a line."""
+    """One event, as a line of the display."""
 
     at: datetime
     type: str
@@ -52,7 +52,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The service at one moment."""
+    """The state of the service at one moment."""
 
     in_transit: int
     delivered: int
@@ -67,7 +67,7 @@ class Snapshot:
     events: tuple[Told, ...]
 
     def line(self) -> str:
-        """Return it as one plain line."""
+        """Return the snapshot as one plain line."""
         return (
             f"shipments {self.in_transit} in transit, {self.delivered} delivered; "
             f"readings {self.readings} ({self.readings_per_s:.0f}/s); evaluation lag {self.lag_s:.2f} s; "
@@ -76,7 +76,7 @@ class Snapshot:
         )
 
     def render(self) -> RenderableType:
-        """Return it as a row of figures with the last events below."""
+        """Return the snapshot as a row of figures with the last events below."""
         figures = Table(box=SIMPLE_HEAD, header_style="dim", padding=(0, 2, 0, 0))
         shown = list(self._figures())
         for heading, _, _ in shown:
@@ -89,7 +89,7 @@ class Snapshot:
         return Group(figures, events if self.events else Text("no event yet", style="dim"))
 
     def _figures(self) -> Iterable[tuple[str, str, str]]:
-        """Return heading, value and style of each figure: what needs somebody stands out, the rest does not."""
+        """Yield heading, value and style of each figure; only what needs attention is highlighted."""
         yield "shipments", f"{self.in_transit} in transit, {self.delivered} delivered", ""
         yield "readings stored", f"{self.readings} ({self.readings_per_s:.0f}/s)", ""
         yield "evaluation lag", f"{self.lag_s:.2f} s", "yellow" if self.lag_s > 1 else ""
@@ -100,14 +100,14 @@ class Snapshot:
 
 
 class Watch:
-    """Takes snapshots of one service; keeps what it needs to tell a rate."""
+    """Takes snapshots of one service, and keeps the counts of the last seconds to work out a rate."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._counts: deque[tuple[float, int]] = deque()
 
     async def snapshot(self) -> Snapshot:
-        """Look at the service now."""
+        """Take a snapshot now."""
         counts = await self._pool.fetchrow(COUNTS)
         events = await self._pool.fetch(LAST_EVENTS, EVENTS_SHOWN)
         assert counts is not None

@@ -1,4 +1,4 @@
-"""Runs a command's coroutine to its end, which signals may ask for."""
+"""Runs a command's coroutine, and turns SIGTERM and SIGINT into a request to stop."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def run_in_loop(work: Coroutine[Any, Any, None]) -> None:
-    """Run it on uvloop."""
+    """Run the coroutine on uvloop until it ends."""
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -18,7 +18,7 @@ def run_in_loop(work: Coroutine[Any, Any, None]) -> None:
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[asyncio.Event]:
-    """Return an event that SIGTERM and SIGINT set; the second one of them ends the process at once."""
+    """Yield an event that SIGTERM and SIGINT set; a second signal ends the process at once."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
     def on_signal() -> None:

@@ -1,4 +1,4 @@
-"""The `dewarwatch` command: what it can be asked, and how its errors reach the person who asked."""
+"""The `dewarwatch` command: its subcommands and options, and how errors are shown to the user."""
 
 import signal
 import sys
@@ -52,8 +52,11 @@ Seed = Annotated[int, typer.Option(min=0, help="the same seed gives the same fle
 
 
 def main() -> None:
-    """Run the command; an error that people can mend is one line, with status 2 for a wrong call or setting, else 1."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until there is a loop to tell
+    """Run the command.
+
+    An error that the user can fix is printed as one line, with status 2 for a wrong call or setting, else 1.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until there is a loop that handles it
     try:
         app()
     except KeyboardInterrupt:
@@ -61,10 +64,10 @@ def main() -> None:
     except tuple(STATUS) as error:
         _end(error)
     except ExceptionGroup as group:
-        mendable, others = group.split(tuple(STATUS))
-        if others is not None or mendable is None:
+        fixable, others = group.split(tuple(STATUS))
+        if others is not None or fixable is None:
             raise
-        _end(_first(mendable))
+        _end(_first(fixable))
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:
@@ -90,7 +93,7 @@ def serve(
         str, typer.Option(help="which loops this process runs: api, ingest, evaluate, deliver")
     ] = ",".join(sorted(ALL_ROLES)),
     embedded: Annotated[
-        Path | None, typer.Option(help="run database and broker too, with their data in this folder")
+        Path | None, typer.Option(help="also run a database and a broker, with their data in this folder")
     ] = None,
 ) -> None:
     """Run the service, or some of its roles, until SIGTERM or Ctrl-C."""
@@ -115,7 +118,7 @@ def demo(
     fleet: Fleet = 24,
     speed: Speed = 60.0,
     data: Annotated[
-        Path | None, typer.Option(help="where the data lies; a second start goes on with it")
+        Path | None, typer.Option(help="the data folder; a second start continues with it")
     ] = None,
     seed: Seed = 1,
 ) -> None:
@@ -128,7 +131,7 @@ def demo(
 
 @app.command()
 def migrate() -> None:
-    """Bring the database schema to the newest revision; safe to run twice, and by two at once."""
+    """Upgrade the database schema to the newest revision; safe to run twice, or twice at once."""
     settings = load()
     from api.cli import commands
     from api.logs import configure_logs
@@ -160,19 +163,19 @@ def simulate(
     interval: Annotated[float, typer.Option(min=0.1, help="seconds of journey between two readings")] = 60.0,
     memory: Annotated[
         int | None,
-        typer.Option(min=1, help="readings that a logger's memory holds; by default what its model's does"),
+        typer.Option(min=1, help="readings that a logger's memory holds; by default as its model's"),
     ] = None,
     record: Annotated[
         Path | None,
         typer.Option(
-            help="write all that is published to this file, for `dewarwatch replay`; .gz compresses"
+            help="record all published messages in this file, for `dewarwatch replay`; .gz compresses it"
         ),
     ] = None,
     start: Annotated[
-        datetime | None, typer.Option(help="UTC instant at which the journeys began; now by default")
+        datetime | None, typer.Option(help="when the journeys began, in UTC; now by default")
     ] = None,
 ) -> None:
-    """Run a simulated fleet against any broker, the one of DEWARWATCH_MQTT_URL."""
+    """Run a simulated fleet against the broker at DEWARWATCH_MQTT_URL."""
     from simulators.scenarios.load import load_scenario
     from simulators.scenarios.scenario import ScenarioError
 
@@ -214,15 +217,15 @@ app.command()(drill)
 def reevaluate(
     *,
     shipment: Annotated[
-        list[str] | None, typer.Option(help="judge this shipment again; once for each")
+        list[str] | None, typer.Option(help="judge this shipment again; may be repeated")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="judge all of them again")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="judge all shipments again")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="only tell what would change; changes and locks nothing")
+        bool, typer.Option("--dry-run", help="only show what would change; changes and locks nothing")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="print one JSON object a line")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print one JSON object per line")] = False,
 ) -> None:
-    """Judge shipments again from their first reading, and tell what that changes. Safe beside running evaluators."""
+    """Judge shipments again from their first reading, and print what changes. Safe while evaluators run."""
     settings = load()
     from api.cli.reevaluate import reevaluate as judge_again
     from api.logs import configure_logs
@@ -236,17 +239,19 @@ def reevaluate(
 @app.command()
 def backtest(
     *,
-    plan: Annotated[Path, typer.Option(help='a JSON file with what is proposed, such as {"upper_c": -155}')],
+    plan: Annotated[
+        Path, typer.Option(help='a JSON file of proposed plan fields, such as {"upper_c": -155}')
+    ],
     shipments: Annotated[
-        list[str] | None, typer.Option(help="only these: once for each, or separated by commas")
+        list[str] | None, typer.Option(help="only these shipments: repeated, or separated by commas")
     ] = None,
     since: Annotated[
-        str | None, typer.Option(help="count alarms from then on, such as 2026-10-01T00:00:00Z")
+        str | None, typer.Option(help="count alarms from this time on, such as 2026-10-01T00:00:00Z")
     ] = None,
-    until: Annotated[str | None, typer.Option(help="judge as of then; now by default")] = None,
-    json: Annotated[bool, typer.Option("--json", help="print what POST /v1/backtests answers")] = False,
+    until: Annotated[str | None, typer.Option(help="judge as of this time; now by default")] = None,
+    json: Annotated[bool, typer.Option("--json", help="print what POST /v1/backtests returns")] = False,
 ) -> None:
-    """Tell what another plan would have done on history, beside today's plans; changes nothing."""
+    """Compare a proposed plan with today's plans on past shipments; changes nothing."""
     settings = load()
     from api.cli.backtest import Call, run_backtest
     from api.logs import configure_logs
@@ -260,15 +265,17 @@ def backtest(
 @keys.command("create")
 def create_key(
     role: Annotated[str, typer.Option(help="admin, ops, qa, courier, partner, device or viewer")],
-    organization: Annotated[str | None, typer.Option(help="whose shipments the key may see")] = None,
+    organization: Annotated[
+        str | None, typer.Option(help="the organization whose shipments the key may see")
+    ] = None,
     shipment_ids: Annotated[
-        list[str] | None, typer.Option(help="only this shipment; once for each. A courier needs one")
+        list[str] | None, typer.Option(help="only this shipment; may be repeated. A courier needs one")
     ] = None,
     device_ids: Annotated[
-        list[str] | None, typer.Option(help="for the role device: this logger; once for each")
+        list[str] | None, typer.Option(help="for the role device: this logger; may be repeated")
     ] = None,
 ) -> None:
-    """Print a new API key, once."""
+    """Create an API key and print it; it is shown only once."""
     settings = load()
     from api.cli import commands
     from api.logs import configure_logs

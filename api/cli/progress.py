@@ -1,4 +1,4 @@
-"""How far a command has come that works through many shipments or messages, told on standard error."""
+"""Progress of a command that works through many shipments or messages, shown on standard error."""
 
 import contextlib
 import sys
@@ -14,9 +14,9 @@ _LINE_EVERY_S: Final = 10.0
 
 @contextlib.contextmanager
 def progress(total: int, doing: str, what: str = "shipment") -> Iterator[Callable[[int], None]]:
-    """Return what is to be called with the number of shipments, or `what` else, that are done.
+    """Yield a function to call with the number of items done; `what` is the noun for one of them.
 
-    It shows a bar at a terminal, which goes when all is done, and a line now and then elsewhere.
+    At a terminal it shows a bar, removed at the end; elsewhere it prints a line every ten seconds.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -48,5 +48,5 @@ def _lines(total: int, what: str) -> Callable[[int], None]:
 
 
 def count(number: int, what: str) -> str:
-    """Print `1 shipment`, `2 shipments`."""
+    """Return a number with its noun: `1 shipment`, `2 shipments`."""
     return f"{number} {what}{'' if number == 1 else 's'}"

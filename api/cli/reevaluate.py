@@ -1,4 +1,4 @@
-"""`dewarwatch reevaluate`: judges shipments again from the start, and prints what that changes, or would."""
+"""`dewarwatch reevaluate`: judges shipments again from the start, and prints what changes or would change."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +37,7 @@ from telemetry.actor import Actor, ActorKind
 ACTOR: Final = Actor(ActorKind.COMMAND, "reevaluate")
 _STATEMENT_TIMEOUT_S: Final = 60.0
 _ROWS_SHOWN: Final = 200
-"""Of a table at a terminal; whoever wants all of them redirects the output."""
+"""The most rows of a table at a terminal; redirected output has all of them."""
 
 Row = tuple[str, str, str, str, str]
 _HEADINGS: Row = ("shipment", "logger", "change", "reason", "from → to")
@@ -46,7 +46,7 @@ _HEADINGS: Row = ("shipment", "logger", "change", "reason", "from → to")
 async def reevaluate(
     settings: Settings, *, shipment_ids: Sequence[str], everything: bool, dry_run: bool, json: bool
 ) -> None:
-    """Judge the shipments again; raises UnfinishedError where some could not be, or where a signal came first."""
+    """Judge the shipments again; raise UnfinishedError if some failed or a signal stopped it first."""
     if bool(shipment_ids) == everything:
         raise SettingsError("choose what to judge again: --shipment ID, once for each, or --all")
     url = required(settings.database_url, "DATABASE_URL", DATABASE_HINT)
@@ -85,7 +85,7 @@ async def _chosen(pool: asyncpg.Pool, shipment_ids: Sequence[str]) -> list[str]:
 
 @dataclass(slots=True, kw_only=True)
 class Totals:
-    """What a run came to."""
+    """The totals of a run."""
 
     dry_run: bool
     shipments: int = 0
@@ -98,7 +98,7 @@ class Totals:
     seconds: float = 0.0
 
     def add(self, rebuilt: Rebuilt) -> None:
-        """Take in one set."""
+        """Add the result of one set of shipments."""
         self.shipments += rebuilt.shipments
         self.readings += rebuilt.readings
         self.changes += len(rebuilt.changes)
@@ -108,7 +108,7 @@ class Totals:
         self.seconds = perf_counter() - self.began
 
     def line(self) -> str:
-        """Return them as one line."""
+        """Return the totals as one line."""
         would = " would be" if self.dry_run else ""
         return (
             f"{count(self.shipments, 'shipment')} judged, {count(self.readings, 'reading')} folded "
@@ -136,17 +136,17 @@ async def _run(
 
 
 class _Told(Protocol):
-    """What is printed on standard output."""
+    """Prints results on standard output."""
 
     def take(self, rebuilt: Rebuilt) -> None:
-        """Tell what one set came to."""
+        """Print or keep the result of one set of shipments."""
 
     def end(self, totals: Totals) -> None:
-        """Tell what all came to."""
+        """Print the totals, and whatever was kept."""
 
 
 class _Json:
-    """One object a line, the totals last."""
+    """Prints one JSON object per line, the totals last."""
 
     def take(self, rebuilt: Rebuilt) -> None:
         for one in rebuilt.changes:
@@ -189,7 +189,7 @@ def _state_json(state: LoggerState | None) -> dict[str, Any] | None:
 
 
 class _Lines:
-    """A table at a terminal, when all is done; elsewhere plain lines as they come."""
+    """Prints a table at the end if at a terminal; elsewhere, plain lines as results come."""
 
     def __init__(self, *, dry_run: bool) -> None:
         self._console = Console(highlight=False, markup=False)
@@ -264,7 +264,7 @@ def _state_parts(state: LoggerState | None) -> dict[str, str]:
 
 
 def _from_to(before: dict[str, str], after: dict[str, str], always: str = "") -> str:
-    """Return what differs as `name from → to`; what is new, and what is `always` given, without the from."""
+    """Return the differences as `name from → to`; new fields and the field `always` as `name value`."""
     return ", ".join(
         f"{name} {value}" if before.get(name, value) == value else f"{name} {before[name]} → {value}"
         for name, value in after.items()

@@ -1,4 +1,4 @@
-"""`dewarwatch replay`: sends recorded traffic, or the CSV of a real logger, and says what came of it."""
+"""`dewarwatch replay`: sends recorded traffic or a real logger's CSV, and reports what was confirmed."""
 
 import gzip
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,7 +36,7 @@ _AHEAD: Final = timedelta(minutes=5)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """What somebody has asked for."""
+    """The command line's arguments."""
 
     file: Path
     speed: float | None
@@ -52,7 +52,7 @@ class Call:
 
 
 async def run_replay(settings: Settings, call: Call) -> None:
-    """Send what the file holds, and print what was sent; with `dry_run` only what would be."""
+    """Send the file's readings and print what was sent; with `dry_run`, only print what would be sent."""
     try:
         of_a_fleet = is_recording(call.file)
     except OSError as fault:
@@ -75,7 +75,7 @@ async def _recording(settings: Settings, call: Call) -> None:
     typer.echo(f"{call.file}: a recording of {_surveyed(found)}")
     by_ms = _shift_ms(call, found.newest_ms)
     if call.order == "recorded":
-        # As a stream, however long it is.
+        # Streamed: a recording may be too long for memory.
         messages: Iterable[RecordedMessage] = _intact(call.file, [])
         instants: Iterable[int] = (message.at_ms for message in _intact(call.file, []))
     else:
@@ -85,11 +85,11 @@ async def _recording(settings: Settings, call: Call) -> None:
         messages = (shift_message(message, by_ms) for message in messages)
     await _publish(settings, call, messages, instants, found)
     if damage:
-        raise UnfinishedError(f"{damage[0]}; only what stands before that is there to send")
+        raise UnfinishedError(f"{damage[0]}; only what comes before that was sent")
 
 
 def _intact(file: Path, damage: list[str]) -> Iterator[RecordedMessage]:
-    """Yield the messages up to where a recording is damaged, and say there what is wrong."""
+    """Yield the messages up to where the recording is damaged, and append what is wrong to `damage`."""
     try:
         yield from read_recording(file)
     except RecordingError as error:
@@ -102,7 +102,7 @@ async def _csv(settings: Settings, call: Call) -> None:
     for line in told(trace, str(call.file), everything=call.dry_run):
         typer.echo(line)
     if not trace.readings:
-        raise StartError(f"{call.file}: not one line could be read")
+        raise StartError(f"{call.file}: no line could be read")
     newest_ms = milliseconds(max(reading.measured_at for reading in trace.readings))
     by = timedelta(milliseconds=_shift_ms(call, newest_ms))
     readings = [reading.later(by) for reading in trace.readings]
@@ -113,26 +113,26 @@ async def _csv(settings: Settings, call: Call) -> None:
         return
     messages = list(as_messages(readings, _AT_ONCE if call.speed is None else 1))
     ordered = in_order(messages, call.order, call.seed)
-    # A file may begin with its newest reading; whatever comes first, nothing is due before it.
+    # A file may begin with its newest reading, so the send times are sorted apart from the messages.
     instants = sorted(message.at_ms for message in messages)
     await _publish(settings, call, ordered, instants, survey_messages(messages))
 
 
 def _shift_ms(call: Call, newest_ms: int | None) -> int:
-    """Return by how many milliseconds all instants move, and say so; warn of what the service will refuse."""
+    """Return by how many milliseconds all times move, and print it; warn if the service will refuse them."""
     if newest_ms is None:
         return 0
     now = datetime.now(UTC)
     if call.now:
         by_ms = milliseconds(now) - newest_ms
         typer.echo(
-            f"all instants are moved by {timedelta(seconds=round(by_ms / 1000))}: the newest reading is now"
+            f"all times are moved by {timedelta(seconds=round(by_ms / 1000))}: the newest reading is now"
         )
         return by_ms
     if moment(newest_ms) > now + _AHEAD:
         newest = rfc3339(moment(newest_ms))
         typer.echo(
-            f"the newest reading, of {newest}, is yet to come: it will be refused; --now moves it", err=True
+            f"the newest reading, of {newest}, is in the future: it will be refused; --now moves it", err=True
         )
     return 0
 
@@ -163,7 +163,7 @@ async def _publish(
 
 
 def _complete(summary: ReplaySummary, found: MessageSurvey, call: Call) -> None:
-    """Return what the service has, and end with an error where that is not all."""
+    """Print what the service confirmed; raise UnfinishedError if that is not everything."""
     if summary.numbered and call.wait_s:
         typer.echo(
             f"{summary.confirmed} of {count(summary.numbered, 'numbered reading')} confirmed as stored"

@@ -1,4 +1,4 @@
-"""`dewarwatch replay` as it can be asked; registered by api/cli/main.py."""
+"""The options of `dewarwatch replay`; registered by api/cli/main.py."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,17 +21,18 @@ def replay(
         str | None, typer.Option(help="mqtt://user:password@host:1883; DEWARWATCH_MQTT_URL by default")
     ] = None,
     speed: Annotated[
-        float | None, typer.Option(min=0.001, help="times as fast as it was; as fast as possible by default")
+        float | None,
+        typer.Option(min=0.001, help="times as fast as it was recorded; as fast as possible by default"),
     ] = None,
     order: Annotated[Order, typer.Option(help="in which order the messages are sent")] = "recorded",
     seed: Annotated[int, typer.Option(min=0, help="the same seed shuffles the same way")] = 1,
     now: Annotated[
-        bool, typer.Option("--now", help="move all instants so that the newest reading is now")
+        bool, typer.Option("--now", help="move all times so that the newest reading is now")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only show what would be sent")] = False,
     wait: Annotated[
         float,
-        typer.Option(min=0, help="seconds in which the service must go on confirming; 0 does not ask it"),
+        typer.Option(min=0, help="seconds to wait for the service's next confirmation; 0 does not wait"),
     ] = 10.0,
     api: Annotated[
         str | None, typer.Option(help="CSV: post to this service instead, such as http://127.0.0.1:8080")
@@ -50,23 +51,23 @@ def replay(
     ] = False,
     device_id: Annotated[str | None, typer.Option(help="CSV: which logger this is")] = None,
     time_column: Annotated[
-        str | None, typer.Option(help="CSV: name, or number from 1; two of them as Date+Time")
+        str | None, typer.Option(help="CSV: name, or number from 1; two columns as Date+Time")
     ] = None,
     temperature_column: Annotated[
-        str | None, typer.Option(help="CSV: the payload's; name, or number from 1")
+        str | None, typer.Option(help="CSV: the payload probe's; name, or number from 1")
     ] = None,
     second_probe_column: Annotated[str | None, typer.Option(help="CSV: name, or number from 1")] = None,
     time_zone: Annotated[
-        str | None, typer.Option(help="CSV: of times without one: UTC, +02:00 or Europe/Zurich")
+        str | None, typer.Option(help="CSV: for times without a zone: UTC, +02:00 or Europe/Zurich")
     ] = None,
     unit: Annotated[
-        Literal["C", "F", "K"] | None, typer.Option(help="CSV: where the header does not say it")
+        Literal["C", "F", "K"] | None, typer.Option(help="CSV: the unit, if the header does not name it")
     ] = None,
     day_first: Annotated[
-        bool | None, typer.Option("--day-first/--month-first", help="CSV: what 3/4/2026 is")
+        bool | None, typer.Option("--day-first/--month-first", help="CSV: how to read 3/4/2026")
     ] = None,
 ) -> None:
-    """Send recorded traffic again, or what a real logger has measured."""
+    """Send recorded traffic again, or the readings of a real logger's CSV."""
     if api and not key:
         raise typer.BadParameter("--api needs --key, or DEWARWATCH_ADMIN_KEY")
     if api and not api.startswith(("http://", "https://")):
@@ -114,5 +115,5 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise SettingsError(
-            f"--time-zone {name}: is no time zone of this machine: UTC, +02:00 or Europe/Zurich are such"
+            f"--time-zone {name}: is not a time zone known here; try UTC, +02:00 or Europe/Zurich"
         ) from None

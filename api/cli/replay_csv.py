@@ -1,4 +1,4 @@
-"""What is told of a logger's CSV before it is sent: how it was understood, and what is wrong with it."""
+"""What `replay` prints about a logger's CSV before sending it: how it was read, and what is wrong with it."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -18,7 +18,10 @@ _DELIMITERS: Final = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar"}
 
 
 def told(trace: ExportedTrace, file: str, *, everything: bool) -> Iterator[str]:
-    """Yield the mapping, the first readings with `everything`, the counts, and the remarks: all, or the first twenty."""
+    """Yield lines on the columns, the counts and the remarks.
+
+    With `everything` also the first readings and all remarks, else the first twenty of each sort.
+    """
     layout = trace.layout
     decimals = "decimal comma" if trace.decimal_comma else "decimal point"
     header = f"header on line {layout.header}" if layout.header else "no header"

@@ -1,4 +1,4 @@
-"""`dewarwatch serve`: the roles, run until a signal; alone among the short commands it needs all of the service."""
+"""`dewarwatch serve`: runs the roles until a signal. A module apart, since it imports the whole service."""
 
 import contextlib
 

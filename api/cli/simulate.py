@@ -1,4 +1,4 @@
-"""`dewarwatch simulate`: a simulated fleet against any broker, and how far it has come."""
+"""`dewarwatch simulate`: runs a simulated fleet against any broker, and prints its progress."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ from simulators.wire.recording import RecordingError
 
 
 async def simulate(settings: Settings, simulation: Callable[[str], SimulationSettings]) -> None:
-    """Run a simulated fleet until it ends, or until a signal, with progress on standard error."""
+    """Run a simulated fleet until its journeys end or a signal comes, with progress on standard error."""
     chosen = simulation(required(settings.mqtt_url, "MQTT_URL", MQTT_HINT))
     for option, file in (("--truth", chosen.truth), ("--record", chosen.record)):
         if file is not None and (file.is_dir() or not os.access(file.parent, os.W_OK)):
@@ -35,14 +35,14 @@ async def simulate(settings: Settings, simulation: Callable[[str], SimulationSet
 
 
 class Progress:
-    """Prints how far a simulation has come: over one line at a terminal, now and then elsewhere."""
+    """Prints a simulation's progress: on one line at a terminal, every ten seconds elsewhere."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
         self._printed_at = float("-inf")
 
     def __call__(self, summary: SimulationSummary) -> None:
-        """Show it."""
+        """Print the progress."""
         if self._terminal:
             typer.echo(f"\r{_told(summary)}\x1b[K", err=True, nl=False)
         elif summary.elapsed_s - self._printed_at >= 10:

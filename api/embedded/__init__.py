@@ -1,4 +1,4 @@
-"""The database and the broker that come along: found on the machine, run below one data folder, gone with the service."""
+"""Embedded servers: a database and a broker below one data folder, started and stopped with the service."""
 
 from api.embedded.process import EmbeddedError
 from api.embedded.servers import Servers, embedded_servers

@@ -1,4 +1,4 @@
-"""The user that a server runs as: our own, or for root, whom PostgreSQL refuses, an unprivileged one."""
+"""The user that a server runs as: our own; for root, which PostgreSQL refuses, an unprivileged one."""
 
 import os
 import pwd
@@ -15,33 +15,34 @@ _ACCOUNTS = ("postgres", "nobody")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """How to become the user of a server; `owner` is whom its folder must belong to, None for ourselves."""
+    """A server's user: the command prefix that switches to it, and its ids, None if it is our own."""
 
     become: tuple[str, ...] = ()
     owner: tuple[int, int] | None = None
 
     def command(self, command: Sequence[str | Path], *, dies_by: str | None = None) -> list[str]:
-        """Return the command as that user; with `dies_by` it gets that signal when the thread that started it ends.
+        """Return the command that runs as this user.
 
-        `setpriv` comes last, because the kernel forgets the signal whenever a process changes its user.
+        With `dies_by`, the kernel sends it that signal when the thread that started it ends. `setpriv` comes
+        last, because the kernel forgets the signal whenever a process changes its user.
         """
         signal = ("setpriv", "--pdeathsig", dies_by) if dies_by else ()
         return [*self.become, *signal, *map(str, command)]
 
     def make(self, folder: Path) -> None:
-        """Make a folder that only that user can read."""
+        """Create a folder that only this user can read."""
         folder.mkdir(mode=0o700, exist_ok=True)
         self.give(folder)
 
     def give(self, path: Path) -> None:
-        """Make the file, or the folder and what is in it, belong to that user."""
+        """Change the owner of a file, or of a folder and everything in it, to this user."""
         if self.owner and path.stat().st_uid != self.owner[0]:
             for each in (path, *path.rglob("*")):
                 os.chown(each, *self.owner, follow_symlinks=False)
 
 
 def account_for(folder: Path, programs: Path) -> Account:
-    """Choose the user for a server that works in the one folder, made or not, and has its programs in the other."""
+    """Choose the user for a server that works in `folder`, which need not exist, and runs from `programs`."""
     if os.geteuid() != 0:
         return Account()
     entry = next((found for name in _ACCOUNTS if (found := _find(name))), None)
@@ -53,14 +54,15 @@ def account_for(folder: Path, programs: Path) -> Account:
     dropped = ("setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups")
     if _reaches(dropped, needed):
         return Account(become=dropped, owner=(entry.pw_uid, entry.pw_gid))
-    # Below a folder of mode 0700, such as /root, only root gets in: a user namespace gives its process another
-    # number, which is all that PostgreSQL looks at, with no change to anybody's folder.
+    # Only root can enter a folder of mode 0700, such as /root. In a user namespace root's process has another
+    # user id, which is all that PostgreSQL checks; no folder changes.
     mapped = ("unshare", "--user", f"--map-user={entry.pw_uid}", f"--map-group={entry.pw_gid}")
     if _reaches(mapped, needed):
         return Account(become=mapped)
     closed = next(path for path in needed if not _reaches(dropped, [path]))
     raise EmbeddedError(
-        f"{closed} is below a private folder, which root's servers, run as {entry.pw_name}, cannot enter: choose another"
+        f"{closed} is below a private folder; root's servers run as {entry.pw_name}, who cannot enter it: "
+        "choose another"
     )
 
 

@@ -1,4 +1,4 @@
-"""Debian packages without installing them: fetched from the machine's own mirror and unpacked below a folder."""
+"""Fetches Debian packages from the machine's own mirror and unpacks them below a folder."""
 
 import os
 import re
@@ -23,14 +23,14 @@ _KEYRINGS = ("debian-archive-keyring.gpg", "debian-archive-keyring.pgp")
 
 
 class AptError(Exception):
-    """The machine's packages cannot be had; the text says why."""
+    """A package cannot be fetched or built; the text says why."""
 
 
 class Apt:
-    """apt with its state in a folder of ours: no root, nothing changed on the machine, its proxies and keys kept."""
+    """apt with its state in a folder of ours: needs no root, and uses the machine's proxies and keys."""
 
     def __init__(self, folder: Path, *, sources_of: str | None = None) -> None:
-        """Read the package lists; `sources_of` names a Debian release to have source packages of, too."""
+        """Fetch the package lists; `sources_of` names a Debian release to list source packages of."""
         mirrors = _mirrors()
         for needed in ("state/lists/partial", "cache/archives/partial"):
             (folder / needed).mkdir(parents=True)
@@ -45,16 +45,16 @@ class Apt:
         self._run("update")
 
     def missing(self, *packages: str) -> list[str]:
-        """Tell what would have to be installed for these to work, themselves included."""
+        """Return the packages that would have to be installed for these, themselves included."""
         plan = self._run("--simulate", "install", *packages)
         return re.findall(r"^Inst (\S+) \(", plan, re.MULTILINE)  # an upgrade has the old version in between
 
     def install(self, *packages: str) -> None:
-        """Install them on the machine, which takes root."""
+        """Install packages on the machine; needs root."""
         self._run("install", "--yes", "--no-upgrade", *packages)
 
     def unpack(self, packages: Sequence[str], into: Path) -> None:
-        """Unpack exactly these packages, installed or not."""
+        """Unpack exactly these packages, whether installed or not."""
         fetched = self._folder / "fetched"
         fetched.mkdir(exist_ok=True)
         self._run("download", *packages, within=fetched)
@@ -63,7 +63,7 @@ class Apt:
             package.unlink()
 
     def source(self, package: str, into: Path, environment: dict[str, str]) -> Path:
-        """Unpack a source package, its patches applied, with the tools of that environment."""
+        """Unpack a source package, patches applied, by the tools of `environment`; return its folder."""
         self._run("source", package, within=into, environment=environment)
         return next(path for path in into.glob(f"{package}-*") if path.is_dir())
 
@@ -77,7 +77,7 @@ class Apt:
 
 
 def run(*command: str, within: Path | None = None, environment: dict[str, str] | None = None) -> str:
-    """Run a program and give what it prints; AptError with its last words where it fails."""
+    """Run a program and return its output; raise AptError with its error line if it fails."""
     try:
         ran = subprocess.run(  # noqa: S603 -- our own words
             command,
@@ -94,13 +94,13 @@ def run(*command: str, within: Path | None = None, environment: dict[str, str] |
         said = [line for line in (ran.stderr or ran.stdout).split("\n") if line.strip()] or [
             f"status {ran.returncode}"
         ]
-        telling = [line for line in said if re.match(r"E:|.*error", line, re.IGNORECASE)] or said[-1:]
-        raise AptError(f"{command[0]}: {telling[0].strip()}")
+        errors = [line for line in said if re.match(r"E:|.*error", line, re.IGNORECASE)] or said[-1:]
+        raise AptError(f"{command[0]}: {errors[0].strip()}")
     return ran.stdout
 
 
 def debian_codename() -> str:
-    """Name the release this machine runs, such as bookworm; AptError where it is not Debian."""
+    """Return the codename of this machine's release, such as bookworm; raise AptError unless it is Debian."""
     release: dict[str, str] = dict(
         re.findall(r'^(\w+)="?([^"\n]*)', Path("/etc/os-release").read_text(), re.MULTILINE)
     )
@@ -110,7 +110,7 @@ def debian_codename() -> str:
 
 
 def _mirrors() -> list[tuple[str, str]]:
-    """Address and release of Debian's own among the machine's sources, the plain release first."""
+    """Return address and release of each of the machine's Debian mirrors, the plain release first."""
     format_ = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
     targets = run("apt-get", "indextargets", "--format", format_, "Created-By: Packages")
     ours = re.compile(rf"(\S+) ((?:{debian_codename()}|stable|oldstable)(?:[-/](?:updates|security))?) main")

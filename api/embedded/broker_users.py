@@ -1,4 +1,4 @@
-"""The users that a mosquitto starts with: the service, which lets in all the others at run time."""
+"""The users that mosquitto starts with: only the service, which creates all other users at run time."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from api.embedded.folder import write_private
 
-_ROUNDS = 101  # as many as mosquitto's own tools take; what is hashed here is long and random
+_ROUNDS = 101  # as mosquitto's own tools use; enough, since our passwords are long and random
 _SERVICE = (
     ("publishClientSend", "dewar/v1/#"),
     ("publishClientSend", "$CONTROL/dynamic-security/#"),
@@ -23,7 +23,7 @@ _SERVICE = (
 
 
 def initial_users(user: str, password: str) -> str:
-    """Make the first state of mosquitto's dynamic security plugin: the service, and nothing for anybody else.
+    """Return the first state of mosquitto's dynamic security plugin, as JSON: only the service has rights.
 
     The password is hashed as the plugin does it: PBKDF2 with SHA-512, 64 bytes.
     """
@@ -52,7 +52,10 @@ def initial_users(user: str, password: str) -> str:
 
 
 def main() -> None:
-    """Write them for a broker of one's own: FILE mqtt://USER:PASSWORD@HOST; a file that is there is the broker's."""
+    """Write the initial users for another mosquitto: arguments FILE mqtt://USER:PASSWORD@HOST.
+
+    An existing file is left alone: from then on it belongs to the broker.
+    """
     path, account = Path(sys.argv[1]), urlsplit(sys.argv[2])
     if not path.exists():
         write_private(path, initial_users(unquote(account.username or ""), unquote(account.password or "")))

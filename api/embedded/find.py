@@ -1,4 +1,4 @@
-"""Which servers this machine has: the machine's own, those that were provisioned, those of the wheels."""
+"""Finds the servers on this machine: installed, provisioned by `make setup`, or from wheels."""
 
 import importlib.util
 import os
@@ -16,9 +16,9 @@ _PLUGIN = "mosquitto_dynamic_security.so"
 
 
 def servers_folder() -> Path:
-    """Where `make setup` keeps servers that the machine lacks: $DEWARWATCH_SERVERS, or a cache folder.
+    """Return where `make setup` puts servers that the machine lacks: $DEWARWATCH_SERVERS, or a cache folder.
 
-    Root's is not below its home, which the unprivileged user that its servers run as could not enter.
+    Root's is not below its home: its servers run as an unprivileged user, who could not enter it.
     """
     chosen = os.environ.get("DEWARWATCH_SERVERS")
     if chosen:
@@ -34,8 +34,8 @@ class PostgresPrograms:
 
     bin: Path
     major: int
-    timescaledb: str | None  # the version of the extension, None where there is none
-    libraries: tuple[Path, ...] = ()  # where the loader finds what the machine itself lacks
+    timescaledb: str | None  # the version of the extension; None if it is not installed
+    libraries: tuple[Path, ...] = ()  # folders of shared libraries that the machine lacks
     origin: str
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ class PostgresPrograms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerPrograms:
-    """One MQTT broker; `plugin` is mosquitto's dynamic security, None for the NATS server."""
+    """One MQTT broker; `plugin` is mosquitto's dynamic security plugin, None for the NATS server."""
 
     program: Path
     plugin: Path | None
@@ -65,13 +65,13 @@ class BrokerPrograms:
 
 
 def find_postgres() -> list[PostgresPrograms]:
-    """Return every usable installation, the best first: with TimescaleDB before without, the newest of each."""
+    """Return every usable installation, best first: those with TimescaleDB first, then the newest version."""
     found = [one for one in (*_of_the_machine(), *_provisioned(), *_of_the_wheel()) if one]
     return sorted(found, key=lambda one: (one.timescaledb is None, -one.major))
 
 
 def find_broker() -> BrokerPrograms | None:
-    """Return the machine's mosquitto, or the one provisioned, or the NATS server of the wheel."""
+    """Return the machine's mosquitto, else the provisioned one, else the NATS server from its wheel."""
     return _mosquitto_of_the_machine() or _mosquitto_provisioned() or nats_of_the_wheel()
 
 
@@ -96,7 +96,7 @@ def _of_the_wheel() -> Iterator[PostgresPrograms | None]:
 
 
 def postgres_at(bin_: Path, *, origin: str, libraries: tuple[Path, ...] = ()) -> PostgresPrograms | None:
-    """Return the installation there, if it has a server that runs and is new enough."""
+    """Return the installation in this folder; None if its server does not run or is too old."""
     if not (bin_ / "postgres").exists() or not (bin_ / "initdb").exists():
         return None
     asked = [*_with_libraries(libraries), str(bin_ / "postgres"), "--version"]
@@ -110,7 +110,7 @@ def postgres_at(bin_: Path, *, origin: str, libraries: tuple[Path, ...] = ()) ->
 
 
 def _timescaledb_of(bin_: Path, major: int) -> str | None:
-    """Look where Debian and PostgreSQL's own layout keep extensions, seen from the programs."""
+    """Return TimescaleDB's version, from Debian's or PostgreSQL's own folders; None if not found."""
     places = (
         (bin_.parents[3] / "share" / "postgresql" / str(major) / "extension", bin_.parent / "lib"),
         (bin_.parent / "share" / "postgresql" / "extension", bin_.parent / "lib" / "postgresql"),
@@ -153,7 +153,7 @@ def nats_of_the_wheel() -> BrokerPrograms | None:
 
 
 def libraries_of(tree: Path) -> tuple[Path, ...]:
-    """Return the folders of an unpacked tree in which shared libraries lie."""
+    """Return the folders of an unpacked tree that have shared libraries."""
     found = (path.parent for place in ("lib", "usr/lib") for path in tree.glob(f"{place}/*-linux-*/*.so*"))
     return tuple(sorted(set(found)))
 

@@ -1,4 +1,4 @@
-"""The data folder of embedded servers: one owner at a time, and the secrets and ports that outlive it."""
+"""The data folder of embedded servers: locked by one process at a time, with its secrets and ports kept."""
 
 import contextlib
 import fcntl
@@ -19,7 +19,7 @@ def _secret() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secrets:
-    """What a data folder must find again: kept in `secrets.json`, which only its owner can read."""
+    """A data folder's passwords and ports: kept in `secrets.json`, which only its owner can read."""
 
     database_password: str = field(default_factory=_secret)
     broker_password: str = field(default_factory=_secret)
@@ -29,12 +29,14 @@ class Secrets:
 
 @contextlib.contextmanager
 def owned(folder: Path) -> Iterator[Path]:
-    """Return the folder, made if need be, to this process alone; the lock goes with the process, however it ends."""
+    """Lock the folder for this process, creating it if needed; the lock ends with the process in any case."""
     folder = folder.resolve()
     with usable(folder):
         if not folder.exists():
             folder.mkdir(parents=True)
-            folder.chmod(0o711)  # for root's servers, run as another user; what is in it is private by itself
+            folder.chmod(
+                0o711
+            )  # root's servers run as another user and must get in; what is inside has its own modes
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _take(lock, folder)
@@ -45,7 +47,7 @@ def owned(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def usable(folder: Path) -> Iterator[None]:
-    """Turn what the file system refuses into one line about the folder."""
+    """Turn an OSError into an EmbeddedError with one line about the folder."""
     try:
         yield
     except OSError as error:
@@ -56,7 +58,7 @@ def _take(lock: int, folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        holder = os.pread(lock, 20, 0).decode().strip() or "another one"
+        holder = os.pread(lock, 20, 0).decode().strip() or "(unknown)"
         raise EmbeddedError(
             f"the data folder {folder} is in use by process {holder}: stop that one, or choose another folder"
         ) from error
@@ -65,7 +67,7 @@ def _take(lock: int, folder: Path) -> None:
 
 
 def recall(folder: Path) -> Secrets:
-    """Read the folder's secrets, made up at its first use."""
+    """Read the folder's secrets; create them on first use."""
     kept = folder / "secrets.json"
     try:
         return Secrets(**json.loads(kept.read_text()))
@@ -74,16 +76,16 @@ def recall(folder: Path) -> Secrets:
         remember(folder, made)
         return made
     except (ValueError, TypeError) as error:
-        raise EmbeddedError(f"{kept} is not readable as the secrets of a data folder: {error}") from error
+        raise EmbeddedError(f"{kept} cannot be read as the secrets of a data folder: {error}") from error
 
 
 def remember(folder: Path, made: Secrets) -> None:
-    """Write the secrets whole or not at all."""
+    """Write the secrets atomically."""
     write_private(folder / "secrets.json", json.dumps(asdict(made), indent=1))
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file that only its owner can read, atomically."""
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -94,7 +96,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def with_ports(kept: Secrets) -> tuple[Secrets, tuple[str, ...]]:
-    """Keep the ports of last time where they are free, else take others, with a line for each that moved."""
+    """Keep the last ports if they are free, else choose others; return also a line for each that changed."""
     database, broker = _port(kept.database_port), _port(kept.broker_port)
     moved = [
         f"port {before} is taken: the {what} now answers on {now}"

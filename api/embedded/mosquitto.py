@@ -1,4 +1,4 @@
-"""The embedded broker: mosquitto with a generated configuration that loses nothing and lets nobody in unknown."""
+"""The embedded broker: mosquitto, configured to persist its messages and to allow no anonymous client."""
 
 import signal
 import socket
@@ -34,7 +34,7 @@ connection_messages false
 
 
 class Mosquitto:
-    """A broker below `folder`, whose users are managed at run time through its dynamic security plugin."""
+    """A mosquitto below `folder`; its users are managed at run time through its dynamic security plugin."""
 
     name = "mosquitto"
     executable = "mosquitto"
@@ -59,7 +59,7 @@ class Mosquitto:
             settings, _CONFIGURATION.format(port=self._port, plugin=self.programs.plugin, folder=self.folder)
         )
         users = self.folder / MOSQUITTO_USERS
-        if not users.exists():  # from here on it is mosquitto's own, with all the loggers in it
+        if not users.exists():  # from then on the file is mosquitto's, with all the loggers in it
             write_private(users, initial_users(USER, self._password))
         for path in (settings, users):
             self._account.give(path)

@@ -1,4 +1,4 @@
-"""The embedded broker where mosquitto cannot be had: the NATS server of a wheel, which speaks MQTT 3.1.1."""
+"""The embedded broker for machines without mosquitto: a wheel's NATS server, which speaks MQTT 3.1.1."""
 
 import json
 import os
@@ -25,7 +25,7 @@ authorization {{ include "users.json" }}
 
 
 class Nats:
-    """A broker below `folder`, whose users stand in a file that it reads again when told to."""
+    """A NATS server below `folder`; its users are in a file, which it reads again on SIGHUP."""
 
     name = "NATS server"
     executable = "nats-server"
@@ -57,7 +57,7 @@ class Nats:
             return probe.connect_ex(("127.0.0.1", self._port)) == 0
 
     def put_user(self, device_id: str, password: str) -> None:
-        """Let a logger in, with rights on its own topics alone; a change of password sends it away first."""
+        """Let a logger in, with rights on its own topics only; a changed password disconnects it first."""
         topic = f"dewar.v1.{device_id}"  # NATS writes MQTT's slashes as dots
         rights = {
             "publish": {"allow": [f"{topic}.readings", f"{topic}.status"]},
@@ -69,7 +69,7 @@ class Nats:
         self._read_again()
 
     def remove_user(self, device_id: str) -> None:
-        """Shut a logger out, at once."""
+        """Shut a logger out at once."""
         users = self._users()
         users.pop(device_id, None)
         self._write(users)

@@ -1,4 +1,4 @@
-"""The embedded database: a PostgreSQL cluster in a folder, made once, safe against power cuts, local only."""
+"""The embedded database: a local PostgreSQL cluster in a folder, created once, safe against power cuts."""
 
 import contextlib
 import shutil
@@ -13,7 +13,7 @@ from api.embedded.folder import write_private
 from api.embedded.process import EmbeddedError
 
 USER = "dewarwatch"
-_NEEDS_TIMESCALEDB = "dewarwatch.timescaledb"  # a mark in the cluster: its tables may be hypertables
+_NEEDS_TIMESCALEDB = "dewarwatch.timescaledb"  # a marker file in the cluster: its tables may be hypertables
 _MADE_WITH = (
     "--auth=scram-sha-256",
     "--encoding=UTF8",
@@ -25,7 +25,7 @@ _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "100",
-    # What PUBACK and the ack topic promise rests on these three; stated, so that no file can say otherwise.
+    # PUBACK and the ack topic promise durability, which rests on these three; no file can override them here.
     "fsync": "on",
     "full_page_writes": "on",
     "synchronous_commit": "on",
@@ -46,12 +46,12 @@ class Postgres:
 
     name = "PostgreSQL"
     executable = "postgres"
-    stop_signal = signal.SIGINT  # fast shutdown: clients are sent away, everything is written
+    stop_signal = signal.SIGINT  # fast shutdown: clients are disconnected, everything is written
 
     def __init__(
         self, folder: Path, *, password: str, port: int, installed: Sequence[PostgresPrograms] | None = None
     ) -> None:
-        """Choose among what is `installed`, by default all that the machine has."""
+        """Choose among the `installed` versions; by default, all that the machine has."""
         self.folder = folder
         self.programs = choose(folder, find_postgres() if installed is None else installed)
         self._account = account_for(folder, self.programs.bin)
@@ -77,21 +77,21 @@ class Postgres:
         )
 
     def ready(self, pid: int) -> bool:
-        """Line 8 of the pid file is how `pg_ctl` knows it, too."""
+        """Return whether the server accepts connections: line 8 of the pid file says so, as for `pg_ctl`."""
         with contextlib.suppress(OSError, IndexError):
             lines = (self.folder / "postmaster.pid").read_text().split("\n")
             return lines[0] == str(pid) and lines[7].strip() == "ready"
         return False
 
     def _forget_foreign_pid(self) -> None:
-        """Remove a pid file whose number is some other process's today: PostgreSQL would take that for a server."""
+        """Remove a stale pid file with another process's number: PostgreSQL would take that for a server."""
         pid_file = self.folder / "postmaster.pid"
         with contextlib.suppress(FileNotFoundError):
             if Path("/proc", pid_file.read_text().split("\n")[0]).exists():  # none of ours is left by now
                 pid_file.unlink()
 
     def _make(self, new: Path) -> None:
-        """Make the cluster under another name first: one half made is never taken for a whole one."""
+        """Create the cluster under another name, then rename it: half a cluster is never taken for one."""
         shutil.rmtree(new, ignore_errors=True)
         self._account.make(new)
         password = new.with_suffix(".password")
@@ -112,7 +112,7 @@ class Postgres:
 
 
 def choose(cluster: Path, installed: Sequence[PostgresPrograms]) -> PostgresPrograms:
-    """Pick the best installation that can run the cluster, or make one where there is none yet."""
+    """Pick the best installation that can run the cluster, or create it if there is none yet."""
     made_by = cluster / "PG_VERSION"
     major = int(made_by.read_text()) if made_by.exists() else None
     needs_extension = (cluster / _NEEDS_TIMESCALEDB).exists()
@@ -127,5 +127,5 @@ def choose(cluster: Path, installed: Sequence[PostgresPrograms]) -> PostgresProg
 
 def _reason(output: str) -> str:
     lines = [line.strip() for line in output.split("\n") if line.strip()]
-    telling = [line for line in lines if "error:" in line or "FATAL" in line or "could not" in line]
-    return (telling or lines or ["it gave no reason"])[0]
+    errors = [line for line in lines if "error:" in line or "FATAL" in line or "could not" in line]
+    return (errors or lines or ["it gave no reason"])[0]

@@ -1,4 +1,4 @@
-"""One server as a child process: started, watched, started again when it dies, and never left behind."""
+"""Runs one server as a child process: starts it, restarts it when it dies, and never leaves it behind."""
 
 import contextlib
 import os
@@ -12,7 +12,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
 
-_READY_WITHIN_S = 900.0  # after a crash a large database replays its log; to interrupt that is to begin again
+_READY_WITHIN_S = (
+    900.0  # after a crash a large database replays its log; interrupting that would start it over
+)
 _PATIENT_S = 5.0
 _POLL_S = 0.02
 _FIRST_BACKOFF_S = 0.2
@@ -25,28 +27,29 @@ class EmbeddedError(Exception):
 
 
 class Program(Protocol):
-    """What differs from server to server."""
+    """One kind of server: how to prepare, run and recognize it."""
 
     name: str
-    executable: str  # the name of its program and its working directory, by which
-    folder: Path  # what an earlier run left behind is recognized
+    # The program's name and its working directory: by these a process of an earlier run is recognized.
+    executable: str
+    folder: Path
     stop_signal: signal.Signals
 
     @property
     def url(self) -> str:
-        """Where it answers, with user and password."""
+        """The server's address, with user and password."""
 
     def prepare(self) -> Sequence[str]:
-        """Make and heal what the server needs, and give the command that runs it."""
+        """Create or repair the server's files, and return the command that runs it."""
 
     def ready(self, pid: int) -> bool:
-        """Whether it answers."""
+        """Return whether the server answers."""
 
 
 class Supervisor:
     """Keeps one server running, on a thread of its own.
 
-    The kernel stops the server when the thread that started it ends (see `Account.command`): so this thread
+    The kernel stops the server when the thread that started it ends (see `Account.command`). So this thread
     lives as long as its server, and even `kill -9` of the whole process leaves no server behind.
     """
 
@@ -61,16 +64,16 @@ class Supervisor:
 
     @property
     def url(self) -> str:
-        """Where the server answers, the same after every restart."""
+        """The server's address; restarts do not change it."""
         return self.program.url
 
     @property
     def pid(self) -> int | None:
-        """The server's process, None while there is none."""
+        """The server's process id; None while it does not run."""
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Return once the server answers; raise EmbeddedError if it does not; harmless where one runs."""
+        """Start the server, unless it runs, and wait until it answers; raise EmbeddedError if it does not."""
         if self._thread is not None and self._thread.is_alive():
             return
         self._stopping.clear()
@@ -85,7 +88,7 @@ class Supervisor:
             raise EmbeddedError(f"{self.program.name} cannot be started: {error}") from error
 
     def stop(self, with_signal: signal.Signals | None = None, *, within_s: float = 30.0) -> None:
-        """Stop the server, by force if it does not listen; harmless where none runs."""
+        """Stop the server, with SIGKILL after `within_s` seconds; does nothing if it does not run."""
         self._stopping.set()
         if self._thread is None:
             return
@@ -94,10 +97,10 @@ class Supervisor:
             asked = with_signal or self.program.stop_signal
             if (process := self._process) is not None:
                 process.send_signal(asked if time.monotonic() < deadline else signal.SIGKILL)
-            self._thread.join(1.0)  # and once more: a busy NATS server overhears a signal
+            self._thread.join(1.0)  # then signal again: a busy NATS server can miss one
 
     def kill(self) -> None:
-        """End the server as a power cut would; `start` brings it back."""
+        """Kill the server, as a power cut would; `start` brings it back."""
         self.stop(signal.SIGKILL)
 
     def restart(self) -> None:
@@ -106,13 +109,13 @@ class Supervisor:
         self.start()
 
     def last_words(self) -> str:
-        """Return the telling line of what the server has logged since it was started."""
+        """Return the last error line that the server has logged since it was started, else its last line."""
         with contextlib.suppress(OSError), self.log.open("rb") as log:
             log.seek(max(self._logged_before, self.log.stat().st_size - 8192))
             lines = [line.strip() for line in log.read().decode(errors="replace").split("\n") if line.strip()]
-            telling = [line for line in lines if re.search(r"FATAL|PANIC|[Ee]rror", line)]
-            return (telling or lines or ["no word in its log"])[-1]
-        return "no log"
+            errors = [line for line in lines if re.search(r"FATAL|PANIC|[Ee]rror", line)]
+            return (errors or lines or ["its log is empty"])[-1]
+        return "it has no log"
 
     def _run(self, started: "Future[None]") -> None:
         backoff = _FIRST_BACKOFF_S
@@ -130,11 +133,11 @@ class Supervisor:
                 backoff = _FIRST_BACKOFF_S
             except Exception as error:  # noqa: BLE001 -- whatever it is, the service must get its server back
                 self._end()
-                self._report(f"{self.program.name} does not start again yet: {error}")
+                self._report(f"{self.program.name} cannot be restarted yet: {error}")
                 backoff = min(2 * backoff, _LONGEST_BACKOFF_S)
 
     def _outlived(self) -> bool:
-        """Wait for the server's end; True if nobody asked for it."""
+        """Wait until the server ends; return True if it was not asked to."""
         process = self._process
         status = process.wait() if process else None
         self._process = None
@@ -165,7 +168,7 @@ class Supervisor:
                 stderr=log,
                 start_new_session=True,
             )
-        if self._stopping.is_set():  # asked before there was a process to tell
+        if self._stopping.is_set():  # `stop` was called before there was a process to signal
             process.send_signal(self.program.stop_signal)
         self._await_answer(process)
 
@@ -190,7 +193,7 @@ class Supervisor:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """Our own, less what would point a server elsewhere (PGDATA, PGPORT, …)."""
+    """Return our environment without variables that would redirect a server (PGDATA, PGPORT, …)."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return {**kept, "HOME": str(home), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
@@ -206,7 +209,7 @@ def _in_words(status: int | None) -> str:
 
 
 def _clear_away(program: Program, within_s: float = 20.0) -> None:
-    """Wait for what a killed run left behind in the folder, which is most often just about to end."""
+    """Stop processes that a killed run left in the folder; most are about to end by themselves."""
     start = time.monotonic()
     asked = False
     while left := _left_behind(program):
@@ -222,10 +225,10 @@ def _clear_away(program: Program, within_s: float = 20.0) -> None:
 
 
 def _left_behind(program: Program) -> list[int]:
-    """Find the processes that run this program in this folder."""
+    """Return the processes that run this program in this folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended meanwhile, or is somebody else's
+        with contextlib.suppress(OSError):  # the process has ended, or belongs to another user
             here = (process / "cwd").readlink() == program.folder
             if here and (process / "exe").readlink().name.startswith(program.executable):
                 found.append(int(process.name))

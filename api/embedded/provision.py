@@ -1,4 +1,4 @@
-"""`python -m api.embedded.provision`: gets the servers that this machine lacks, and says which it will use."""
+"""`python -m api.embedded.provision`: fetches servers that this machine lacks, and prints which are used."""
 
 import contextlib
 import fcntl
@@ -40,21 +40,21 @@ def _say(line: str) -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One at a time; what a killed one left half made goes."""
+    """Hold the folder's lock, and remove what a killed run left half made."""
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for half_made in folder.glob("making-*"):
-            shutil.rmtree(half_made, ignore_errors=True)  # what it started may be about to end
+            shutil.rmtree(half_made, ignore_errors=True)  # a process of that run may still write there
         yield
 
 
 def _provide(what: str, folder: Path, make: _Maker) -> None:
-    """Make a tree aside and move it into place whole; what failed is not tried again for a day."""
+    """Build a tree in a temporary folder and move it into place; after a failure, do not retry for a day."""
     failed = folder / f"{make.__name__.strip('_')}.failed"
     if failed.exists() and time.time() - failed.stat().st_mtime < _NOT_AGAIN_FOR_S:
-        _say(f"{what} could not be had ({failed.read_text()}); to try again today, remove {failed}")
+        _say(f"{what} could not be provided ({failed.read_text()}); to try again today, remove {failed}")
         return
-    _say(f"{what} is not here: fetching it")
+    _say(f"{what} is not installed: fetching it")
     aside = Path(tempfile.mkdtemp(prefix="making-", dir=folder))
     tree = aside / "tree"
     tree.mkdir()
@@ -65,7 +65,7 @@ def _provide(what: str, folder: Path, make: _Maker) -> None:
         failed.unlink(missing_ok=True)
     except AptError as error:
         failed.write_text(str(error))
-        _say(f"{what} cannot be had here ({error})")
+        _say(f"{what} cannot be provided here ({error})")
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""`python -m api.embedded.run DIR`: database and broker alone, until Ctrl-C, for scripts and for a look inside."""
+"""`python -m api.embedded.run DIR`: runs database and broker until Ctrl-C, for scripts and debugging."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""Database and broker together, below one data folder, for as long as a `with` block lasts."""
+"""Runs database and broker below one data folder, for as long as a `with` block lasts."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ from api.embedded.process import EmbeddedError, Supervisor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """Where the running servers answer; `description` says in a line each which they are and where they lie."""
+    """The running servers and their addresses; `description` has a line for each, and for the data folder."""
 
     database_url: str
     mqtt_url: str
@@ -27,9 +27,9 @@ class Servers:
 
 @contextlib.contextmanager
 def embedded_servers(data: Path, report: Callable[[str], None]) -> Iterator[Servers]:
-    """Run both servers; raise EmbeddedError, with one line that says what to do, where that cannot be.
+    """Run both servers; raise EmbeddedError, with one line that says what to do, if they cannot run.
 
-    `report` is given a line, from another thread, whenever a server dies and is started again.
+    `report` is called with a line, from another thread, whenever a server dies and is started again.
     """
     with owned(data) as folder, contextlib.ExitStack() as running:
         with usable(folder):
@@ -63,7 +63,7 @@ def _broker(folder: Path, kept: Secrets) -> Mosquitto | Nats:
 
 
 def choose_broker(folder: Path, installed: Sequence[BrokerPrograms]) -> BrokerPrograms:
-    """Pick the best broker, or the one that made the folder: it has the loggers' passwords."""
+    """Pick the best broker; for an existing folder the one that made it, which has the loggers' passwords."""
     made_by_nats, made_by_mosquitto = (folder / NATS_USERS).exists(), (folder / MOSQUITTO_USERS).exists()
     for one in installed:
         if not (made_by_mosquitto if one.plugin is None else made_by_nats):

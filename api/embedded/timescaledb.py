@@ -1,4 +1,4 @@
-"""TimescaleDB for a Debian that does not package it: the next release's source, built against this one's server."""
+"""Builds TimescaleDB for a Debian release without a package of it, from the next release's source package."""
 
 import os
 import shutil
@@ -11,7 +11,12 @@ from api.embedded.apt import Apt, AptError, debian_codename, run
 _RELEASES = {"bookworm": (15, False), "trixie": (17, True)}
 _SOURCES_OF = "trixie"
 _TOOLS = ("gcc", "libc6-dev", "make", "cmake", "dpkg-dev")
-_LINKED_WITH = ("libc6", "libc6-dev", "linux-libc-dev", "libgcc-s1")  # apart: no tool may load another libc6
+_LINKED_WITH = (
+    "libc6",
+    "libc6-dev",
+    "linux-libc-dev",
+    "libgcc-s1",
+)  # unpacked elsewhere: no tool may load another libc6
 _OPTIONS = (
     "-DCMAKE_BUILD_TYPE=Release",
     "-DAPACHE_ONLY=1",
@@ -25,14 +30,14 @@ _OPTIONS = (
 
 
 def unpack_timescaledb(tree: Path, aside: Path, say: Callable[[str], None]) -> str:
-    """Make a tree with PostgreSQL and TimescaleDB, and give its name; AptError where that cannot be."""
+    """Fill `tree` with PostgreSQL and TimescaleDB and return its name; raise AptError if that fails."""
     codename = debian_codename()
     if codename not in _RELEASES:
-        raise AptError(f"Debian {codename} is not one we know")
+        raise AptError(f"Debian {codename} is not supported")
     major, packaged = _RELEASES[codename]
     server = f"postgresql-{major}"
     apt = Apt(aside / "apt", sources_of=None if packaged else _SOURCES_OF)
-    # The rest of what the server depends on serves its packaging, and LLVM serves its JIT, which is off.
+    # The server's other dependencies serve only its packaging, and LLVM only its JIT, which is off.
     needed = [name for name in apt.missing(server) if name.startswith("lib")]
     libraries = [
         name for name in needed if not name.startswith(("libllvm", "libz3")) and not name.endswith("-perl")
@@ -49,7 +54,7 @@ def _build(apt: Apt, tree: Path, aside: Path, major: int, say: Callable[[str], N
     tools = _tools(apt, aside, say)
     say("building TimescaleDB from Debian's source, which takes half a minute")
     source = apt.source("timescaledb", aside, tools)
-    # The headers must be those of this very server: they do not come from the machine.
+    # The headers must be those of this server, not the machine's.
     headers = tree / "usr/include/postgresql"
     (headers / "pg_config.h").symlink_to(f"{major}/server/pg_config.h")
     pg_config = tree / "usr/lib/postgresql" / str(major) / "bin/pg_config"
@@ -60,7 +65,7 @@ def _build(apt: Apt, tree: Path, aside: Path, major: int, say: Callable[[str], N
 
 
 def _tools(apt: Apt, aside: Path, say: Callable[[str], None]) -> dict[str, str]:
-    """Return an environment in which the build finds its tools: root's are installed, others' merely unpacked."""
+    """Return an environment with the build's tools: installed for root, only unpacked for other users."""
     missing = apt.missing(*_TOOLS)
     if not missing:
         return dict(os.environ)

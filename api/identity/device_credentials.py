@@ -25,30 +25,30 @@ class CredentialsError(Exception):
 
 
 class BrokerUnreachableError(CredentialsError, ConnectionError):
-    """The broker does not answer: try again later."""
+    """The broker does not answer; the same may succeed later."""
 
 
 class BrokerRefusedError(CredentialsError):
-    """The broker does not let us manage users, or refused this change."""
+    """The broker does not let us manage users, or it refused this change."""
 
 
 class BrokerUnmanagedError(BrokerRefusedError):
-    """The broker has no dynamic security: its users are kept by somebody else."""
+    """The broker has no dynamic security plugin: its users are managed elsewhere."""
 
 
 class DeviceCredentials:
-    """Manages users through mosquitto's dynamic security plugin, over a connection of its own for each change.
+    """Manages users through mosquitto's dynamic security plugin, over a new connection for each change.
 
-    Every change says the whole state it wants, so that a lost answer is simply asked for again.
+    Every change is idempotent: it states the complete result, so it is simply repeated if the answer is lost.
     """
 
     def __init__(self, mqtt_url: str, *, patience_s: float = 10.0) -> None:
-        """`patience_s` bounds each call, and is how long a broker may take to restart."""
+        """`patience_s` limits each call, in seconds: a broker may take that long to restart."""
         self._url = mqtt_url
         self._patience_s = patience_s
 
     async def grant(self, device_id: str, password: str) -> None:
-        """Let the logger in with this password only; disconnect it if it is connected with another."""
+        """Let the logger in with this password only; disconnect it if it is connected with another one."""
         roles = [{"rolename": _role(device_id), "priority": 0}]
         right = {"rolename": _role(device_id), "acls": _rights(device_id)}
         await self._own_or_absent(device_id)
@@ -66,7 +66,7 @@ class DeviceCredentials:
             _only(changed)
 
     async def revoke(self, device_id: str) -> None:
-        """Shut the logger out at once; do nothing if it is not known."""
+        """Shut the logger out at once; do nothing if it is unknown."""
         await self._own_or_absent(device_id)
         for answer in await self._ask(
             {"command": "deleteClient", "username": device_id},
@@ -75,7 +75,7 @@ class DeviceCredentials:
             _only(answer, "not found")
 
     async def probe(self) -> bool:
-        """Return whether the broker lets us manage its users; raise BrokerUnreachableError if it does not answer."""
+        """Return whether the broker lets us manage users; raise BrokerUnreachableError without an answer."""
         try:
             (answer,) = await self._ask({"command": "getDefaultACLAccess"})
         except BrokerRefusedError:
@@ -83,7 +83,7 @@ class DeviceCredentials:
         return "error" not in answer
 
     async def _own_or_absent(self, device_id: str) -> None:
-        """Raise BrokerRefusedError if a user of this name exists that is no logger, such as the service itself."""
+        """Raise BrokerRefusedError if this user exists but is not a logger, such as the service itself."""
         (answer,) = await self._ask({"command": "getClient", "username": device_id})
         held = answer.get("data", {}).get("client", {}).get("roles", [])
         if "error" not in answer and [role["rolename"] for role in held] != [_role(device_id)]:
@@ -104,31 +104,31 @@ class DeviceCredentials:
 
 
 class NatsDeviceCredentials:
-    """The same for the embedded NATS server, which has its users in a file."""
+    """Manages users of the embedded NATS server, in its file of users."""
 
     def __init__(self, server: Nats) -> None:
         self._server = server
         self._one_at_a_time = asyncio.Lock()
 
     async def grant(self, device_id: str, password: str) -> None:
-        """Let the logger in with this password and with no other."""
+        """Let the logger in with this password only."""
         if device_id == USER:
             raise BrokerRefusedError(f"the broker's user {device_id} is not a logger's")
         async with self._one_at_a_time:
             await asyncio.to_thread(self._server.put_user, device_id, password)
 
     async def revoke(self, device_id: str) -> None:
-        """Shut the logger out, at once."""
+        """Shut the logger out at once."""
         async with self._one_at_a_time:
             await asyncio.to_thread(self._server.remove_user, device_id)
 
     async def probe(self) -> bool:
-        """Return True: the file of users is ours."""
+        """Return True: the file of users belongs to us."""
         return True
 
 
 def device_credentials(mqtt_url: str, embedded: object = None) -> DeviceCredentials | NatsDeviceCredentials:
-    """Return what manages the users of this broker; `embedded` is the program of an embedded one."""
+    """Return the manager of this broker's users; `embedded` is the program of an embedded broker."""
     return NatsDeviceCredentials(embedded) if isinstance(embedded, Nats) else DeviceCredentials(mqtt_url)
 
 
@@ -137,7 +137,10 @@ def _role(device_id: str) -> str:
 
 
 def _rights(device_id: str) -> list[dict[str, Any]]:
-    """Return the access rules of one logger's topics. Each logger has a role: mosquitto 2.0 has no %u in roles."""
+    """Return the access rules for one logger's topics.
+
+    Each logger has a role of its own, because mosquitto 2.0 knows no `%u` in roles.
+    """
     topic = f"dewar/v1/{device_id}"
     rights = (
         ("publishClientSend", f"{topic}/readings"),
@@ -155,11 +158,11 @@ def _only(answer: dict[str, Any], *harmless: str) -> None:
 
 
 class _Conversation:
-    """One connection to the broker: ask, wait for the answers, leave."""
+    """One connection to the broker: send the commands, wait for the answers, disconnect."""
 
     def __init__(self, url: str, commands: Sequence[dict[str, Any]]) -> None:
         self._parts = urlsplit(url)
-        self._mark = secrets.token_hex(8)  # everybody who listens gets every answer
+        self._mark = secrets.token_hex(8)  # tells our answers from others': every subscriber gets all of them
         self._request = json.dumps(
             {"commands": [{**command, "correlationData": self._mark} for command in commands]}
         )
@@ -169,7 +172,10 @@ class _Conversation:
         self._client = self._make_client()
 
     def run(self, deadline: float) -> list[dict[str, Any]]:
-        """Return an answer for each command; raise OSError if the connection fails, BrokerRefusedError on a refusal."""
+        """Return an answer for each command.
+
+        Raises OSError if the connection fails, BrokerRefusedError if the broker refuses.
+        """
         secure = self._parts.scheme == "mqtts"
         self._client.connect(
             self._parts.hostname or "localhost", self._parts.port or (8883 if secure else 1883)

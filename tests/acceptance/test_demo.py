@@ -29,7 +29,7 @@ def test_within_a_minute_it_finds_an_excursion_and_says_where_to_look(commands, 
     excursions = orjson.loads(by_shell(curl))["items"]
     assert excursions
     assert demo.interrupted() == 0
-    assert demo.out.endswith("Stopped. The data is kept; start again to go on with it.\n")
+    assert demo.out.endswith("Stopped. The data is kept; start again to continue with it.\n")
     assert (demo.err, processes_of(data)) == ("", {})
 
     again = start(commands, data)

@@ -188,7 +188,7 @@ WRONG_CALLS = {
     "an unknown zone": (
         ["trace.csv", "--time-zone", "Mars"],
         2,
-        "--time-zone Mars: is no time zone of this machine",
+        "--time-zone Mars: is not a time zone known here",
     ),
     "no logger": (
         ["trace.csv", *EUROPE],

@@ -1,1 +1,1 @@
-"""What crosses the HTTP interface, one noun a file; strict on the way in, UTC with Z on the way out."""
+"""Request and response bodies of the HTTP API, one noun per file; strict on input, UTC with Z on output."""

@@ -1,4 +1,4 @@
-"""Alerts and incidents, and what people do to them, in requests and answers."""
+"""Request and response bodies for alerts, incidents, and people's actions on them."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
@@ -23,7 +23,7 @@ def _says_something(text: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_says_something)]
-"""Free text of several lines."""
+"""Free text, several lines allowed."""
 Name = Annotated[Words, AfterValidator(_says_something)]
 
 
@@ -32,16 +32,18 @@ class AlertTaken(Given):
 
     owner: Name | None = Field(
         None,
-        description="Who you are: a contact, by id or name, or a person. Those who were asked are told this name. Absent: the key.",
+        description="Who takes it: a contact, by id or name, or a person. People already notified are told "
+        "this name. Absent: the key.",
     )
-    note: Text | None = Field(None, description="What you are going to do; it stays on record.")
+    note: Text | None = Field(None, description="What you are going to do; kept on record.")
 
 
 class AlertAssigned(Given):
     model_config = example(owner="night desk", note="Kim is on shift.")
 
     owner: Name | None = Field(
-        description="A contact or a person, by name. Null: nobody any more; what was acknowledged fires again."
+        description="A contact or a person, by name. Null removes the owner; an acknowledged alert then "
+        "fires again."
     )
     note: Text | None = None
 
@@ -50,15 +52,15 @@ class AlertSnoozed(Given):
     model_config = example(until="2026-11-21T06:00:00Z", reason="Depot opens at 06:00 and recharges it.")
 
     until: Time | None = Field(
-        description="When it fires again by itself, at most 72 hours ahead. Null: ends a snooze now."
+        description="When it fires again by itself, at most 72 hours ahead. Null ends a snooze now."
     )
-    reason: Text | None = Field(None, description="Why; it must be given unless `until` is null.")
+    reason: Text | None = Field(None, description="Why; required unless `until` is null.")
 
 
 class AlertResolved(Given):
     model_config = example(reason="The shipper was replaced; this logger rides along empty.")
 
-    reason: Text = Field(description="Why it is over although its condition holds.")
+    reason: Text = Field(description="Why it is resolved although its condition holds.")
 
 
 class AlertCommented(Given):
@@ -77,9 +79,11 @@ class AlertComment(Shown):
 class AlertRevision(Shown):
     revision: int
     recorded_at: Time
-    by: str = Field(description="`key:PREFIX` of a person's key, `rule:KIND`, or `timer:WHAT` that ran out.")
+    by: str = Field(
+        description="`key:PREFIX` of a person's key, `rule:KIND`, or `timer:WHAT` for a timer that ran out."
+    )
     reason: str | None
-    note: str | None = Field(description="Why, in the words of the person.")
+    note: str | None = Field(description="The reason that the person gave.")
     state: AlertState
     severity: Severity
     message: str
@@ -93,7 +97,7 @@ class AlertRevision(Shown):
 
 class AlertOut(Shown):
     id: UUID
-    shipment_id: str | None = Field(description="Null where it is about the whole fleet.")
+    shipment_id: str | None = Field(description="Null if it is about the whole fleet.")
     organization: str | None
     kind: AlertKind
     severity: Severity
@@ -101,23 +105,25 @@ class AlertOut(Shown):
     device_id: str | None
     excursion_id: UUID | None
     message: str = Field(description="What happened, in words.")
-    details: dict[str, Any] = Field(description="Figures of it, under names with their units.")
+    details: dict[str, Any] = Field(description="Its figures, under names that end in their units.")
     since: Time = Field(description="When the condition began.")
     until: Time | None = Field(description="When the condition ended.")
-    raised_at: Time = Field(description="When we first knew of it.")
+    raised_at: Time = Field(description="When the service first detected it.")
     acknowledged_at: Time | None
     acknowledged_by: str | None
     resolved_at: Time | None
-    owner: str | None = Field(description="Who sees to it; null: nobody yet.")
-    snoozed_until: Time | None = Field(description="When it fires again by itself; null: it is not snoozed.")
+    owner: str | None = Field(description="Who is responsible for it. Null: nobody yet.")
+    snoozed_until: Time | None = Field(description="When it fires again by itself. Null: it is not snoozed.")
     snooze_reason: str | None
-    incident_id: UUID | None = Field(description="Null for the moment until it is put into one.")
-    needs_attention: bool = Field(description="It fires, or it is over and nobody has acknowledged it.")
+    incident_id: UUID | None = Field(description="Null only until it is assigned to an incident.")
+    needs_attention: bool = Field(
+        description="True if it fires, or is resolved and nobody has acknowledged it."
+    )
     revision: int
 
     @classmethod
     def of(cls, row: Any) -> Self:
-        """Make an answer from a row."""
+        """Build the response from a row."""
         alert = alert_from_row(row)
         return cls(
             **alert_data(alert), organization=row["organization"], needs_attention=needs_attention(alert)
@@ -125,8 +131,8 @@ class AlertOut(Shown):
 
 
 class AlertWithHistory(AlertOut):
-    revisions: list[AlertRevision] = Field(description="Every state it was ever in, oldest first.")
-    comments: list[AlertComment] = Field(description="What people wrote, oldest first; it cannot be changed.")
+    revisions: list[AlertRevision] = Field(description="All its revisions, oldest first.")
+    comments: list[AlertComment] = Field(description="People's comments, oldest first; they never change.")
 
 
 class IncidentRevision(Shown):
@@ -144,32 +150,34 @@ class IncidentRevision(Shown):
 
 class IncidentOut(Shown):
     id: UUID
-    shipment_id: str | None = Field(description="Null where it is about the whole fleet.")
+    shipment_id: str | None = Field(description="Null if it is about the whole fleet.")
     organization: str | None
     state: IncidentState
-    kind: AlertKind = Field(description="Of the probable cause.")
-    severity: Severity = Field(description="The worst of its open alerts; once closed, the last one.")
-    headline: str = Field(description="What happened and, behind an arrow, what is worst of what came of it.")
-    next_action: str = Field(description="What to do next about the worst of it.")
+    kind: AlertKind = Field(description="The kind of its probable cause.")
+    severity: Severity = Field(description="The highest of its open alerts; once closed, the last one.")
+    headline: str = Field(description="The probable cause and, after an arrow, its worst consequence.")
+    next_action: str = Field(description="What to do next about its worst alert.")
     cause_alert_id: UUID = Field(description="The probable cause among its alerts.")
-    alert_ids: list[UUID] = Field(description="All of its alerts, in the order in which they were raised.")
-    owners: list[str] = Field(description="Who owns open alerts of it.")
-    unowned: int = Field(description="How many open alerts of it nobody owns.")
+    alert_ids: list[UUID] = Field(description="All its alerts, in the order in which they were raised.")
+    owners: list[str] = Field(description="The owners of its open alerts.")
+    unowned: int = Field(description="The number of its open alerts without an owner.")
     opened_at: Time
     closed_at: Time | None = Field(description="When the last of its alerts was resolved.")
-    merged_into: UUID | None = Field(description="The incident that has its alerts: it was the same cause.")
+    merged_into: UUID | None = Field(
+        description="The incident that took over its alerts, because the cause was the same."
+    )
     revision: int
     nobody_to_tell: bool | None = Field(
-        description="No contact could be found who can be told: register one, with `last_resort`. Null: not yet decided, "
-        "or not known of then."
+        description="True if no contact can be told: register one, with `last_resort`. Null: not yet "
+        "decided, or not known at that time."
     )
     next_told_at: Time | None = Field(
-        description="When somebody is told next, or it is decided about again; null: nothing is planned."
+        description="When somebody is told next, or the next decision is made. Null: nothing is planned."
     )
 
     @classmethod
     def fields(cls, row: Any, alerts: Iterable[Any]) -> dict[str, Any]:
-        """Return the fields from a row and the rows of its alerts."""
+        """Return the fields of an incident from its row and those of its alerts."""
         incident = incident_from_row(row, [str(id_) for id_ in row["alert_ids"]])
         open_ = [alert for alert in map(alert_from_row, alerts) if alert.open]
         return {
@@ -183,10 +191,10 @@ class IncidentOut(Shown):
 
     @classmethod
     def of(cls, row: Any, alerts: Iterable[Any]) -> Self:
-        """Make an answer from a row and the rows of its alerts."""
+        """Build the response from the incident's row and those of its alerts."""
         return cls(**cls.fields(row, alerts))
 
 
 class IncidentWithAlerts(IncidentOut):
     alerts: list[AlertOut]
-    revisions: list[IncidentRevision] = Field(description="Every state it was ever in, oldest first.")
+    revisions: list[IncidentRevision] = Field(description="All its revisions, oldest first.")

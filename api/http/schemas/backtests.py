@@ -1,4 +1,4 @@
-"""Backtests as they cross the HTTP interface."""
+"""Request and response bodies for backtests."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from api.http.schemas.shipments import PlanChanges
 from api.http.schemas.summary import Seconds, seconds
 
 AT_MOST = 500
-"""Shipments in one call."""
+"""The most shipments in one call."""
 DIFFERENCES_SHOWN = 20
 
 
@@ -27,13 +27,14 @@ class BacktestIn(Given):
 
     plan: PlanChanges
     shipment_ids: list[Id] | None = Field(
-        None, min_length=1, max_length=AT_MOST, description="By default all that were on their way then."
+        None,
+        min_length=1,
+        max_length=AT_MOST,
+        description="The shipments to compare; by default all that were in transit in the period.",
     )
-    since: Time | None = Field(
-        None, description="Count what somebody would have been called for from then on."
-    )
-    until: Time | None = Field(None, description="Judge as of then; as of now by default.")
-    limit: int = Field(50, ge=1, le=AT_MOST, description="How many shipments are shown one by one.")
+    since: Time | None = Field(None, description="Count alarms from this time on.")
+    until: Time | None = Field(None, description="Judge as of this time; by default, now.")
+    limit: int = Field(50, ge=1, le=AT_MOST, description="How many shipments to return one by one.")
 
     @field_validator("plan")
     @classmethod
@@ -44,16 +45,16 @@ class BacktestIn(Given):
 
 
 class TallyOut(Shown):
-    alarms: int = Field(description="Excursions and exhausted budgets: how often somebody would be called.")
+    alarms: int = Field(description="Excursions plus exhausted budgets: how often somebody would be called.")
     excursions: int
-    critical: int = Field(description="Of the excursions.")
+    critical: int = Field(description="The number of critical excursions.")
     budget_exhaustions: int
     out_of_range_s: Seconds
-    longest_s: Seconds = Field(description="The longest excursion, up to now where it is still open.")
+    longest_s: Seconds = Field(description="The longest excursion; an open one counts up to now.")
 
     @classmethod
     def of(cls, tally: Tally) -> Self:
-        """Make it of what one plan comes to."""
+        """Build it from one plan's result."""
         return cls(**_tally(tally))
 
 
@@ -62,7 +63,7 @@ class PlanTotalsOut(TallyOut):
 
     @classmethod
     def of_all(cls, totals: outcome.PlanTotals) -> Self:
-        """Make it of what one plan comes to over all shipments."""
+        """Build it from one plan's result over all shipments."""
         return cls(**_tally(totals.tally), longest_on=totals.longest_on)
 
 
@@ -78,16 +79,16 @@ def _tally(tally: Tally) -> dict[str, Any]:
 
 
 class EffectsOut(Shown):
-    gained: int = Field(description="Found by the proposed plan alone.")
-    lost: int = Field(description="Found by today's plan alone.")
-    split: int = Field(description="Further ones of the proposed plan in what is one today.")
-    merged: int = Field(description="Further ones of today's plan in what the proposed plan finds as one.")
-    changed: int = Field(description="Found by both, with another start, end or severity.")
+    gained: int = Field(description="Found only by the proposed plan.")
+    lost: int = Field(description="Found only by today's plan.")
+    split: int = Field(description="Additional ones of the proposed plan within one of today's plan.")
+    merged: int = Field(description="Additional ones of today's plan within one of the proposed plan.")
+    changed: int = Field(description="Found by both plans, with a different start, end or severity.")
     same: int
 
     @classmethod
     def of(cls, counts: Counter[Effect]) -> Self:
-        """Make it of counts."""
+        """Build it from counts."""
         return cls(**{str(effect): counts[effect] for effect in Effect})
 
 
@@ -101,7 +102,7 @@ class FoundRun(Shown):
 
     @classmethod
     def of(cls, run: Run | None) -> Self | None:
-        """Make it of a run."""
+        """Build it from a run; None stays None."""
         if run is None:
             return None
         return cls(
@@ -123,7 +124,7 @@ class DifferenceOut(Shown):
 
     @classmethod
     def of(cls, pair: Pair) -> Self:
-        """Make it of an excursion as both plans find it."""
+        """Build it from an excursion as each plan finds it."""
         run = pair.today or pair.proposed
         assert run is not None
         return cls(
@@ -143,7 +144,7 @@ class ExhaustionOut(Shown):
 
     @classmethod
     def of(cls, exhaustion: Exhaustion) -> Self:
-        """Make it of when a budget is exhausted under both plans."""
+        """Build it from the times at which both plans' budgets are exhausted."""
         return cls(
             device_id=exhaustion.device_id,
             effect=exhaustion.effect,
@@ -164,7 +165,7 @@ class ShipmentOutcomeOut(Shown):
 
     @classmethod
     def of(cls, found: outcome.Outcome) -> Self:
-        """Make it of what was found of one shipment."""
+        """Build it from the comparison of one shipment."""
         differences = found.comparison.differences
         return cls(
             shipment_id=found.shipment_id,
@@ -177,21 +178,21 @@ class ShipmentOutcomeOut(Shown):
 
 
 class WeekOut(Shown):
-    week: str = Field(description="As ISO 8601 counts them, in UTC.", examples=["2026-W48"])
-    today: int = Field(description="Alarms under the plans of today.")
+    week: str = Field(description="The ISO 8601 week, in UTC.", examples=["2026-W48"])
+    today: int = Field(description="Alarms under today's plans.")
     proposed: int
 
 
 class UnjudgedOut(Shown):
     shipment_id: str
-    field: str | None = Field(description="Of the plan, where the proposal makes none of this shipment's.")
+    field: str | None = Field(description="The plan's field that the proposal makes invalid, if that is why.")
     detail: str
 
 
 class BacktestOut(Shown):
     as_of: Time
-    shipments: int = Field(description="Compared.")
-    affected: int = Field(description="Of them, those of which anything differs.")
+    shipments: int = Field(description="The number of shipments compared.")
+    affected: int = Field(description="The number of these with any difference.")
     readings: int
     today: PlanTotalsOut
     proposed: PlanTotalsOut
@@ -199,13 +200,13 @@ class BacktestOut(Shown):
     budget_exhaustions: EffectsOut
     weeks: list[WeekOut] = Field(description="Alarms by week, from the first to the last.")
     by_shipment: list[ShipmentOutcomeOut] = Field(
-        description="Those of which most differs first, then those with the most alarms; `limit` of them."
+        description="Those with the most differences first, then those with the most alarms; at most `limit`."
     )
     not_compared: list[UnjudgedOut]
 
     @classmethod
     def of(cls, found: outcome.BacktestTotals, as_of: Any) -> Self:
-        """Make it of what was found."""
+        """Build the response from the totals."""
         return cls(
             as_of=as_of,
             shipments=found.shipments,
@@ -236,6 +237,6 @@ def _weeks(found: outcome.BacktestTotals, mondays: Sequence[date]) -> list[WeekO
 
 
 def week_name(monday: date) -> str:
-    """Print `2026-W48`."""
+    """Return the ISO week that begins on a Monday, such as `2026-W48`."""
     year, week, _ = monday.isocalendar()
     return f"{year}-W{week:02}"

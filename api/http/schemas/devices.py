@@ -1,4 +1,4 @@
-"""Devices as they cross the HTTP interface."""
+"""Request and response bodies for devices, which are loggers."""
 
 from datetime import datetime
 from typing import Annotated, Any, Self
@@ -16,12 +16,12 @@ class DeviceIn(Given):
     device_id: DeviceId
     model: Words | None = None
     interval_s: Annotated[float, Field(gt=0, le=86_400 * 366)] | None = Field(
-        None, description="How often it measures, in seconds."
+        None, description="The time between two readings, in seconds."
     )
     calibration_due: Time | None = None
 
     def value(self) -> NewDevice:
-        """Return it as use cases take it."""
+        """Return the input of the use case."""
         return NewDevice(**self.model_dump())
 
 
@@ -45,17 +45,17 @@ class DeviceOut(Shown):
     interval_s: float | None
     calibration_due: Time | None
     created_at: Time
-    shipment_id: str | None = Field(description="The shipment that it is on now.")
-    last_seen: Time | None = Field(description="When we last received a reading of it.")
+    shipment_id: str | None = Field(description="The shipment that it is assigned to now.")
+    last_seen: Time | None = Field(description="When its last reading was received.")
     health: DeviceHealth
-    connection: str | None = Field(description="`online` or `offline`, as the logger itself says.")
+    connection: str | None = Field(description="`online` or `offline`, as reported by the logger.")
     connection_at: Time | None
     latest: Latest | None = Field(description="Its latest reading.")
-    position: PositionOut | None = Field(description="Its latest known place.")
+    position: PositionOut | None = Field(description="Its latest known position.")
 
     @classmethod
     def of(cls, row: Any, now: datetime) -> Self:
-        """Make it of a row of the registry."""
+        """Build it from a row of the registry."""
         return cls(
             device_id=row["device_id"],
             model=row["model"],
@@ -73,7 +73,7 @@ class DeviceOut(Shown):
 
 
 def latest_of(row: Any) -> Latest | None:
-    """Return the latest reading of a device's state; None where there is none yet."""
+    """Return the latest reading in a device's state; None if there is none yet."""
     if row["measured_at"] is None:
         return None
     return Latest(
@@ -86,24 +86,24 @@ def latest_of(row: Any) -> Latest | None:
 
 
 def position_of(row: Any, since: datetime | None = None) -> PositionOut | None:
-    """Return the latest place of a device's state; None where none is known, or none since then."""
+    """Return the latest position in a device's state; None if none is known, or none since `since`."""
     if row["position_at"] is None or (since is not None and row["position_at"] < since):
         return None
     return PositionOut(at=row["position_at"], lat=row["lat"], lon=row["lon"])
 
 
 class MqttAccess(Shown):
-    """How the logger gets to the broker; the password is shown this once."""
+    """How the logger connects to the broker; the password is shown only once."""
 
     url: str | None = Field(examples=["mqtts://broker.example.org:8883"])
     username: str
     password: str | None
-    provisioned: bool = Field(description="Whether the broker knows this password already.")
+    provisioned: bool = Field(description="Whether the broker already accepts this password.")
     note: str | None = None
 
     @classmethod
     def of(cls, url: str | None, device_id: str, password: str | None) -> Self:
-        """Make it of what a logger was given; without a password its user is kept by whoever runs the broker."""
+        """Build it from a logger's user; without a password, the user is managed at the broker itself."""
         if password is not None:
             return cls(url=url, username=device_id, password=password, provisioned=True)
         note = "The users of this broker are not managed here: make one with this name at the broker itself."

@@ -1,4 +1,4 @@
-"""Dewars as they cross the HTTP interface."""
+"""Request and response bodies for dewars."""
 
 from typing import Annotated, Any, Self
 
@@ -24,18 +24,18 @@ class DewarIn(Given):
     qualified_until: Time | None = None
 
     def value(self) -> NewDewar:
-        """Return it as use cases take it."""
+        """Return the input of the use case."""
         return NewDewar(**self.model_dump())
 
 
 class DewarChangeIn(Given):
-    """What to change of a shipper: what is absent stays as it is, null takes it away. Charges have their own call."""
+    """What to change about a dewar: absent fields stay, null removes a value. Charges have their own call."""
 
     model_config = example(reason="Requalified", hold_time_h=216, qualified_until="2027-11-01T00:00:00Z")
 
     reason: Words | None = Field(None, description="Why, for the record.")
     revision: int | None = Field(
-        None, ge=1, description="That which you saw; where it is another by now, nothing is changed."
+        None, ge=1, description="The revision you saw; if there is a newer one, nothing is changed."
     )
     model: Words | None = None
     hold_time_h: HoldTime | None = None
@@ -43,7 +43,7 @@ class DewarChangeIn(Given):
     qualified_until: Time | None = None
 
     def changes(self) -> dict[str, Any]:
-        """Return what is to be changed."""
+        """Return the fields to change."""
         return self.model_dump(include=self.model_fields_set - {"reason", "revision"})
 
 
@@ -58,7 +58,7 @@ class DewarOut(Shown):
     revision: int
     updated_at: Time
     updated_by: str | None = Field(
-        description="`key:PREFIX` of the key that described it last; null: registered before that was kept."
+        description="`key:PREFIX` of the key that changed it last. Null: registered before this was recorded."
     )
 
 
@@ -67,16 +67,18 @@ class DewarRevision(DewarOut):
 
     @classmethod
     def of(cls, row: Any) -> Self:
-        """Make it of a row of the register's history."""
+        """Build it from a row of the register's history."""
         return cls(**row["content"], reason=row["reason"])
 
 
 class ChargeIn(Given):
     model_config = example(at="2026-11-20T08:00:00Z", ln2_kg=3.4)
 
-    at: Time | None = Field(None, description="Now, by default; at most 5 minutes ahead.")
+    at: Time | None = Field(
+        None, description="When it was charged; by default, now. At most 5 minutes ahead."
+    )
     ln2_kg: Nitrogen | None = Field(
-        None, description="How much nitrogen is in it after the charge, as weighed."
+        None, description="The nitrogen in it after the charge, in kg, as weighed."
     )
 
 
@@ -85,11 +87,12 @@ class ChargeCorrectionIn(Given):
         charged_at="2026-11-20T08:00:00Z", reason="It was the scale's tare, not the filling", ln2_kg=2.9
     )
 
-    charged_at: Time = Field(description="Which charge: the instant that it is recorded with.")
+    charged_at: Time = Field(description="Which charge: the time at which it is recorded.")
     reason: Words = Field(description="Why, for the record.")
-    ln2_kg: Nitrogen | None = Field(None, description="What was in it in truth; null: nobody weighed it.")
+    ln2_kg: Nitrogen | None = Field(None, description="What was really in it. Null: it was not weighed.")
     withdrawn: bool = Field(
-        default=False, description="There was no such charge, or at another time: then record that one anew."
+        default=False,
+        description="There was no such charge, or it was at another time: then record that one.",
     )
 
     @model_validator(mode="after")
@@ -99,7 +102,7 @@ class ChargeCorrectionIn(Given):
         return self
 
     def changes(self) -> dict[str, Any]:
-        """Return what is to be changed."""
+        """Return the fields to change."""
         return self.model_dump(include=self.model_fields_set & {"ln2_kg", "withdrawn"})
 
 
@@ -120,8 +123,6 @@ class ChargeOut(Shown):
     charged_at: Time
     ln2_kg: float | None
     recorded_at: Time
-    by: str = Field(description="`key:PREFIX` of the key that recorded it; `migration`: known since before.")
-    withdrawn: bool = Field(description="There was no such charge; nothing is judged by it.")
-    corrections: list[ChargeCorrection] = Field(
-        description="How it came to be as it is, the first one first."
-    )
+    by: str = Field(description="`key:PREFIX` of the key that recorded it; `migration` for older ones.")
+    withdrawn: bool = Field(description="There was no such charge; evaluation ignores it.")
+    corrections: list[ChargeCorrection] = Field(description="All corrections of it, oldest first.")

@@ -1,4 +1,4 @@
-"""Contacts, policies, handovers and notifications, as they cross the HTTP interface."""
+"""Request and response bodies for contacts, policies, handovers and notifications."""
 
 import re
 from collections.abc import Callable
@@ -35,10 +35,12 @@ class WayIn(Given):
 
     channel: AnyChannel
     address: Words | Annotated[str, Field(max_length=2000)] = Field(
-        description="`email`: a mail address. `chat`: the https URL that posts into a room. `webhook`: the id or URL of "
-        "one of your webhooks.",
+        description="`email`: a mail address. `chat`: the https URL that posts into a room. `webhook`: the "
+        "id or URL of one of your webhooks.",
     )
-    min_severity: AnySeverity = Field(Severity.MAJOR, description="Only for what is at least as bad.")
+    min_severity: AnySeverity = Field(
+        Severity.MAJOR, description="Only for alerts of at least this severity."
+    )
     outside_office_hours: bool = Field(default=False, description="Also outside the contact's office hours.")
 
     @model_validator(mode="after")
@@ -71,18 +73,18 @@ class ContactIn(Given):
     contact_id: Id
     organization: OrganizationSlug | None = Field(
         None,
-        description="Whose contact it is, told of its shipments alone; null: the operating organization's.",
+        description="Whose contact it is; told only about its shipments. Null: the operating organization's.",
     )
     name: Words
     parties: Names = Field(
-        default=[], description="As handovers and legs name whom it is of; capitals and spaces do not matter."
+        default=[], description="Names of its party as in handovers and legs; case and spaces do not matter."
     )
     places: Names = Field(default=[], description="Site ids, or places as shipments name them.")
     timezone: Zone
-    office_hours: ReceivingHours | None = Field(None, description="Null: always there.")
+    office_hours: ReceivingHours | None = Field(None, description="Null: always available.")
     channels: Ways
-    fallback: Id | None = Field(None, description="The contact to ask instead where this one is not there.")
-    last_resort: bool = Field(default=False, description="It is told of what nobody else can be told of.")
+    fallback: Id | None = Field(None, description="The contact to ask if this one is not available.")
+    last_resort: bool = Field(default=False, description="It is told if nobody else can be told.")
     active: bool = True
     note: Words | None = None
 
@@ -92,13 +94,13 @@ class ContactIn(Given):
 
 
 class ContactChangeIn(Given):
-    """What to change of a contact: what is absent stays as it is."""
+    """What to change about a contact: absent fields stay as they are."""
 
     model_config = example(reason="New number of the night desk", active=True, revision=1)
 
     reason: Words | None = Field(None, description="Why, for the record.")
     revision: int | None = Field(
-        None, ge=1, description="That which you saw; where it is another by now, nothing is changed."
+        None, ge=1, description="The revision you saw; if there is a newer one, nothing is changed."
     )
     name: Words | None = None
     parties: Names | None = None
@@ -117,7 +119,7 @@ class ContactChangeIn(Given):
         return _not_null(value)
 
     def changes(self) -> dict[str, Any]:
-        """Return what is to be changed, as it is stored."""
+        """Return the fields to change, as they are stored."""
         return _contact_values(self, self.model_fields_set - {"reason", "revision"})
 
 
@@ -157,7 +159,7 @@ class ContactOut(Shown):
     revision: int
     created_at: Time
     updated_at: Time
-    updated_by: str = Field(description="`key:PREFIX` of the key that described it last.")
+    updated_by: str = Field(description="`key:PREFIX` of the key that changed it last.")
 
 
 class ContactRevision(ContactOut):
@@ -165,7 +167,7 @@ class ContactRevision(ContactOut):
 
     @classmethod
     def of(cls, row: Any) -> Self:
-        """Make it of a row of the register's history."""
+        """Build it from a row of the register's history."""
         return cls(**row["content"], reason=row["reason"])
 
 
@@ -183,19 +185,21 @@ Targets = Annotated[
 
 
 class StepIn(Given):
-    """One level of the climb."""
+    """One step of an escalation policy."""
 
-    after_s: Seconds = Field(description="Since the incident began to fire.")
+    after_s: Seconds = Field(description="Seconds after the incident began to fire.")
     to: Targets
-    channels: list[AnyChannel] | None = Field(None, min_length=1, description="Null: all of a contact.")
-    repeat_s: Interval | None = Field(None, description="Null: the policy's.")
+    channels: list[AnyChannel] | None = Field(
+        None, min_length=1, description="Null: all channels of a contact."
+    )
+    repeat_s: Interval | None = Field(None, description="Null: as the policy's.")
     office_hours_only: bool = Field(
-        default=False, description="It waits until somebody whom it asks is there."
+        default=False, description="The step waits until one of its contacts is in office hours."
     )
 
 
 class TellDestinationIn(Given):
-    """When the site that waits for the shipment is told, whoever has taken the alert."""
+    """When the destination of the shipment is told, whether or not somebody has taken the alert."""
 
     after_s: Seconds
     kinds: list[AnyKind] = Field(min_length=1, max_length=30)
@@ -225,27 +229,29 @@ class PolicyIn(Given):
 
     policy_id: Id
     organization: OrganizationSlug | None = Field(
-        None, description="Whose shipments; null: every one's. By default that of the key."
+        None, description="Whose shipments it is for. Null: everybody's. By default that of the key."
     )
-    origin: Words | None = Field(None, description="Of the lane, as shipments name it; null: any.")
-    destination: Words | None = Field(None, description="Of the lane, as shipments name it; null: any.")
-    min_severity: AnySeverity = Field(Severity.MAJOR, description="For what is at least as bad.")
+    origin: Words | None = Field(None, description="The lane's origin, as in shipments. Null: any.")
+    destination: Words | None = Field(None, description="The lane's destination, as in shipments. Null: any.")
+    min_severity: AnySeverity = Field(Severity.MAJOR, description="For alerts of at least this severity.")
     steps: Steps
     group_wait_s: Annotated[int, Field(ge=0, le=3600)] = Field(
-        30, description="How long the first message waits for what belongs to the same cause."
+        30, description="How long the first message waits for further alerts with the same cause."
     )
-    repeat_s: Interval = Field(900, description="How often those who were told are reminded.")
+    repeat_s: Interval = Field(900, description="How often people who were told are reminded.")
     ack_expires_s: Interval = Field(
-        3600, description="After so long without any action an acknowledgement ends, and it climbs again."
+        3600,
+        description="An acknowledgement ends after this time without action, and escalation starts again.",
     )
     flood_count: Annotated[int, Field(ge=1, le=1000)] = Field(
-        10, description="More messages to one recipient within `flood_within_s` become a digest."
+        10, description="More messages than this to one recipient within `flood_within_s` become a digest."
     )
     flood_within_s: Interval = 600
     tell_destination: TellDestinationIn | None = None
     tell_taken: AnySeverity | None = Field(
         Severity.CRITICAL,
-        description="Of what is at least as bad those who were asked are told when somebody is on it; null: never.",
+        description="For alerts of at least this severity, people who were asked are told when somebody "
+        "takes it. Null: never.",
     )
     active: bool = True
     note: Words | None = None
@@ -256,13 +262,13 @@ class PolicyIn(Given):
 
 
 class PolicyChangeIn(Given):
-    """What to change of a policy: what is absent stays as it is. A reason has to be given."""
+    """What to change about a policy: absent fields stay as they are. A reason is required."""
 
     model_config = example(reason="Ten minutes were too long", repeat_s=600, revision=1)
 
     reason: Words = Field(description="Why, for the record.")
     revision: int | None = Field(
-        None, ge=1, description="That which you saw; where it is another by now, nothing is changed."
+        None, ge=1, description="The revision you saw; if there is a newer one, nothing is changed."
     )
     origin: Words | None = None
     destination: Words | None = None
@@ -274,7 +280,7 @@ class PolicyChangeIn(Given):
     flood_count: Annotated[int, Field(ge=1, le=1000)] | None = None
     flood_within_s: Interval | None = None
     tell_destination: TellDestinationIn | None = None
-    tell_taken: AnySeverity | None = Field(None, description="Null: never. Left out: as it is.")
+    tell_taken: AnySeverity | None = Field(None, description="Null: never. Absent: unchanged.")
     active: bool | None = None
     note: Words | None = None
 
@@ -287,7 +293,7 @@ class PolicyChangeIn(Given):
         return _not_null(value)
 
     def changes(self) -> dict[str, Any]:
-        """Return what is to be changed, as it is stored."""
+        """Return the fields to change, as they are stored."""
         return self.model_dump(mode="json", include=self.model_fields_set - {"reason", "revision"})
 
 
@@ -328,12 +334,12 @@ class PolicyOut(Shown):
 
 
 class PolicyRevision(PolicyOut):
-    tell_taken: Severity | None = Field(None, description="Null also where it was before there was this.")
+    tell_taken: Severity | None = Field(None, description="Null also in revisions older than this field.")
     reason: str | None = Field(description="Why it was changed.")
 
     @classmethod
     def of(cls, row: Any) -> Self:
-        """Make it of a row of the register's history."""
+        """Build it from a row of the register's history."""
         return cls(**row["content"], reason=row["reason"])
 
 
@@ -348,16 +354,16 @@ class DryRunIn(Given):
     )
 
     organization: OrganizationSlug | None = Field(
-        None, description="Whose shipment; by default the key's organization."
+        None, description="Whose shipment it is; by default the key's organization."
     )
     origin: Words | None = None
     destination: Words | None = None
-    holder: Words | None = Field(None, description="Who has it in hand; null: as before the first handover.")
+    holder: Words | None = Field(None, description="Who holds it. Null: as before the first handover.")
     kind: AnyKind
     severity: AnySeverity = Severity.CRITICAL
-    at: Time = Field(description="When it begins.")
+    at: Time = Field(description="When the alert begins.")
     policy: PolicyIn | None = Field(
-        None, description="One to try out beside those that there are; one with the same id is left out."
+        None, description="A policy to try with the existing ones; it replaces one with the same id."
     )
 
     def value(self) -> PolicyTrial:
@@ -369,14 +375,14 @@ class DryRunIn(Given):
 class Trial(Shown):
     """One decision of a dry run."""
 
-    after_s: int = Field(description="Since the alert began.")
+    after_s: int = Field(description="Seconds since the alert began.")
     at: Time
     sent: bool
     contact_id: str | None
     contact_name: str | None
-    target: str | None = Field(description="What the policy calls whom it asks.")
+    target: str | None = Field(description="The entry of the policy's `to` that named the contact.")
     channel: Channel | None
-    address: str | None = Field(description="Null where the contact is another organization's.")
+    address: str | None = Field(description="Null if the contact is another organization's.")
     purpose: Purpose
     level: int
     repeat: int
@@ -385,7 +391,7 @@ class Trial(Shown):
 
     @classmethod
     def of(cls, notice: Notification, began: int, *, with_address: bool) -> Self:
-        """Make it of a decision."""
+        """Build it from a decision."""
         at = instant_text(notice.at)
         return cls(
             after_s=(notice.at - began) // 1_000_000,
@@ -405,18 +411,16 @@ class Trial(Shown):
 
 
 class DryRunOut(Shown):
-    policy_id: str = Field(description="The policy that holds; `built-in-…` where none is described.")
+    policy_id: str = Field(description="The policy that applies; `built-in-…` if none is registered.")
     policy_revision: int = Field(description="0: built in, or not stored.")
     nobody_to_tell: bool = Field(description="Nobody at all would be told.")
-    decisions: list[Trial] = Field(
-        description="What would be decided within 24 hours, where nobody takes it."
-    )
+    decisions: list[Trial] = Field(description="What would be decided within 24 hours if nobody takes it.")
 
     @classmethod
     def of(
         cls, policy: Policy, notices: tuple[Notification, ...], began: int, shows: Callable[[Contact], bool]
     ) -> Self:
-        """Make it of the decisions; `shows` tells of which contacts the caller may see the addresses."""
+        """Build the response; `shows` says whether the caller may see a contact's address."""
         return cls(
             policy_id=policy.policy_id,
             policy_revision=policy.revision,
@@ -438,13 +442,13 @@ class HandoverIn(Given):
     )
 
     at: Time | None = Field(
-        None, description="When it was; absent: now. It may be told late, and out of order."
+        None, description="When it happened. Absent: now. It may be reported late and out of order."
     )
     from_party: Words
-    to_party: Words = Field(description="Who has it in hand from then on, and is asked about its alerts.")
+    to_party: Words = Field(description="Who holds it from then on, and is told about its alerts.")
     to_contact: Id | None = Field(
         None,
-        description="The contact to ask; absent: the contact of the party, or of the place of that name.",
+        description="The contact to tell. Absent: the contact of the party, or of the place of that name.",
     )
     place: Words | None = None
     lat: Lat | None = None
@@ -490,25 +494,25 @@ NotificationState = Literal["pending", "sent", "failed", "not_sent", "digested"]
 
 class NotificationOut(Shown):
     id: UUID
-    shipment_id: str | None = Field(description="Null: about the whole fleet, a digest, or a test.")
+    shipment_id: str | None = Field(description="Null if it is about the whole fleet, a digest or a test.")
     incident_id: UUID | None
     alert_ids: list[UUID]
     organization: str | None
     drill: bool
     purpose: Purpose
-    state: NotificationState = Field(description="`not_sent`: it was decided not to tell; see `reason`.")
-    reason: str = Field(description="Why somebody is told, or is not.")
+    state: NotificationState = Field(description="`not_sent`: it was decided not to send it; see `reason`.")
+    reason: str = Field(description="Why somebody is or is not told.")
     detail: str | None = Field(description="The reason in words.")
     severity: Severity
     contact_id: str | None
     contact_name: str | None
     channel: Channel | None
     address: str | None = Field(
-        description="Only for ops and QA, of the operating organization or of the contact's own."
+        description="Shown only to ops and QA of the operating organization or of the contact's own."
     )
     level: int = Field(description="The step of the policy, from 1.")
-    episode: int = Field(description="Counts how often the incident has fired anew.")
-    repeat: int = Field(description="Counts reminders.")
+    episode: int = Field(description="How often the incident has fired anew.")
+    repeat: int = Field(description="The number of the reminder; 0 for the first message.")
     policy_id: str | None
     policy_revision: int | None
     decided_at: Time
@@ -516,14 +520,14 @@ class NotificationOut(Shown):
     sent_at: Time | None
     digest_id: UUID | None
     error: str | None = Field(
-        description="What was answered at last; like `detail` of an attempt it may name the address, and is shown to "
-        "the same."
+        description="The last error. Like an attempt's `detail` it may contain the address, and is shown to "
+        "the same roles."
     )
     attempts: list[NotificationAttempt]
 
     @classmethod
     def of(cls, row: Any, attempts: Any, *, with_address: bool) -> Self:
-        """Make it of a row and its attempts."""
+        """Build it from a row and its attempts; without `with_address`, hide what may contain the address."""
         hidden = set() if with_address else {"address", "error"}
         names = cls.model_fields.keys() - {"attempts", *hidden}
         return cls(

@@ -1,4 +1,4 @@
-"""The events that are told, by the stream and by webhooks: each with what it holds. A new one is a line of `EVENTS`."""
+"""The events of the stream and of webhooks, each with the model of its data; `EVENTS` lists them."""
 
 from collections.abc import Container, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
@@ -14,7 +14,7 @@ from api.http.schemas.shipments import ShipmentState
 
 
 def _absent(schema: dict[str, Any]) -> None:
-    """Remove the default from the schema of a field that may be absent: nobody fills it in."""
+    """Remove the default from the schema of a field that may be absent: readers do not fill it in."""
     schema.pop("default", None)
 
 
@@ -22,15 +22,15 @@ Sequence = Annotated[
     int,
     Field(
         ge=1,
-        description="Counts the events of a shipment, without a gap over all types: the higher one is the newer. "
-        "Absent where it is of no shipment.",
+        description="Numbers the events of a shipment, over all types and without gaps: a higher one is "
+        "newer. Absent if the event is of no shipment.",
         json_schema_extra=_absent,
     ),
 ]
 
 
 def _told(shown: type[BaseModel], name: str, *, without: Container[str] = ()) -> type[BaseModel]:
-    """Return the model of what is told of something that the API shows: its fields, and those of every such event."""
+    """Return the model of an event about `shown`: its fields, and those of every such event."""
     kept: dict[str, Any] = {
         field: (info.annotation, info) for field, info in shown.model_fields.items() if field not in without
     }
@@ -82,13 +82,13 @@ class NotificationEvent(Shown):
     alert_ids: list[UUID]
     severity: str
     drill: bool
-    purpose: str = Field(description="What the message is for: `GET /v1/notifications` has the same.")
+    purpose: str = Field(description="What the message is for, as in `GET /v1/notifications`.")
     level: int
     repeat: int
     reason: str = Field(description="Why this contact is told.")
     contact_id: str | None
     subject: str
-    text: str = Field(description="What happened, what it means, what to do next, and who is on it.")
+    text: str = Field(description="What happened, what it means, what to do next, and who has taken it.")
 
 
 class WebhookEvent(Shown):
@@ -96,10 +96,10 @@ class WebhookEvent(Shown):
     organization: str | None
     url: str
     state: Literal["active", "paused", "disabled"]
-    failures: int = Field(description="Attempts that failed since the last that did not.")
+    failures: int = Field(description="Failed attempts since the last success.")
     failing_since: Time | None
     reason: Literal["gone", "failing"] = Field(
-        description="`gone`: it answered 410. `failing`: it took nothing."
+        description="`gone`: it answered 410. `failing`: it accepted nothing."
     )
 
 
@@ -110,63 +110,63 @@ class WebhookTest(Shown):
 
 class ResetEvent(Shown):
     reason: Literal["pruned", "unknown_position"] = Field(
-        description="`pruned`: events after `last_event_id` are not kept any more; those that are follow. "
-        "`unknown_position`: this database never gave it; the stream goes on from now."
+        description="`pruned`: some events after `last_event_id` are no longer stored; those that are "
+        "follow. `unknown_position`: this database never issued it; the stream continues from "
+        "now."
     )
-    last_event_id: str = Field(description="Where you wanted to go on.")
+    last_event_id: str = Field(description="The `Last-Event-ID` of the request.")
     message: str = Field(description="What to do, in words.")
 
 
 class Told(NamedTuple):
-    """What an event holds, and when it is told."""
+    """An event's data, and when it is sent."""
 
     data: type[BaseModel]
     when: str
 
 
 EVENTS: Mapping[str, Told] = {
-    "excursion.opened": Told(ExcursionEvent, "It is on record for the first time, also if already closed."),
-    "excursion.amended": Told(ExcursionEvent, "Something that was told before has changed."),
+    "excursion.opened": Told(ExcursionEvent, "It is recorded for the first time, even if already closed."),
+    "excursion.amended": Told(ExcursionEvent, "Something that was sent before has changed."),
     "excursion.closed": Told(ExcursionEvent, "It was open and has ended."),
-    "excursion.withdrawn": Told(ExcursionEvent, "It turned out not to be, or another one has taken it in."),
+    "excursion.withdrawn": Told(ExcursionEvent, "It never happened, or it was merged into another one."),
     "alert.firing": Told(AlertEvent, "Somebody has to take care of it, or its severity changed."),
     "alert.acknowledged": Told(AlertEvent, "Somebody has taken it, or its severity changed."),
-    "alert.assigned": Told(AlertEvent, "It has an owner, another one, or none any more."),
-    "alert.snoozed": Told(AlertEvent, "It keeps quiet until an instant, with a reason."),
+    "alert.assigned": Told(AlertEvent, "It has an owner, another owner, or no owner any more."),
+    "alert.snoozed": Told(AlertEvent, "It is quiet until a given time, with a reason."),
     "alert.resolved": Told(AlertEvent, "Its condition has ended or never was, or a person has resolved it."),
-    "incident.opened": Told(IncidentEvent, "Alerts of one probable cause; open again where it was closed."),
+    "incident.opened": Told(IncidentEvent, "Alerts with one probable cause; also when a closed one reopens."),
     "incident.changed": Told(
-        IncidentEvent, "Another alert, cause or severity, or it was merged with another."
+        IncidentEvent, "An alert joined it, its cause or severity changed, or another was merged into it."
     ),
-    "incident.closed": Told(IncidentEvent, "All its alerts are resolved, or another one has taken it in."),
-    "shipment.departed": Told(ShipmentEvent, "Its readings are judged from now on."),
+    "incident.closed": Told(IncidentEvent, "All its alerts are resolved, or it was merged into another one."),
+    "shipment.departed": Told(ShipmentEvent, "Its readings are evaluated from now on."),
     "shipment.delivered": Told(ShipmentEvent, "It has arrived."),
     "shipment.handed_over": Told(HandedOverEvent, "Somebody else holds it from now on."),
-    "shipment.plan_changed": Told(ShipmentChangeEvent, "It is judged by another plan from now on."),
-    "shipment.schedule_changed": Told(
-        ShipmentChangeEvent, "It goes elsewhere, otherwise or until another time from now on."
-    ),
-    "webhook.failing": Told(WebhookEvent, "A webhook has taken nothing for a day, or answers 410."),
-    "webhook.disabled": Told(WebhookEvent, "A webhook is switched off."),
+    "shipment.plan_changed": Told(ShipmentChangeEvent, "It is evaluated by another plan from now on."),
+    "shipment.schedule_changed": Told(ShipmentChangeEvent, "Its destination, legs or times have changed."),
+    "webhook.failing": Told(WebhookEvent, "A webhook has accepted nothing for a day, or answers 410."),
+    "webhook.disabled": Told(WebhookEvent, "A webhook was disabled."),
 }
-"""Every type that is told on the stream and to webhooks. What is here can be asked for and stands in /asyncapi.json."""
+"""Every type on the stream and for webhooks: all of them can be subscribed to and are in /asyncapi.json."""
 
 WEBHOOK_ONLY: Mapping[str, Told] = {
     "alert.notification": Told(
-        NotificationEvent, "A contact that is reached by this webhook is told; whatever its filters are."
+        NotificationEvent, "A contact with this webhook as a channel is told; sent whatever its filters are."
     ),
-    "webhook.test": Told(WebhookTest, "Somebody has asked for it, to see whether it arrives."),
+    "webhook.test": Told(WebhookTest, "Somebody asked for a test message."),
 }
 STREAM_ONLY: Mapping[str, Told] = {
     "stream.reset": Told(
         ResetEvent,
-        "Events may be missing between `Last-Event-ID` and what follows: read the lists again. Comes whatever the filters are.",
+        "Events may be missing between `Last-Event-ID` and what follows: read the lists again. Sent "
+        "whatever the filters are.",
     ),
 }
 
 
 def event_type(name: str) -> str:
-    """Return the name of an event that can be asked for; raise ValueError with a guess at what was meant."""
+    """Return a valid event type; raise ValueError with a guess at what was meant."""
     if name not in EVENTS:
         raise ValueError(f"names no event: {name[:100]!r}{hint(name[:100], tuple(EVENTS))}")
     return name

@@ -1,4 +1,4 @@
-"""The kinds of field that bodies, parameters and answers share."""
+"""Field types and base models that request bodies, parameters and responses share."""
 
 import re
 from datetime import UTC, datetime
@@ -17,26 +17,26 @@ _END_OF_TIME = datetime.max.replace(microsecond=999_000, tzinfo=UTC)
 
 
 class Given(BaseModel):
-    """A body: JSON types as they are, and no field that we would ignore."""
+    """A request body: JSON types are not converted, and unknown fields are refused."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
 
 
 def example(**fields: Any) -> ConfigDict:
-    """Return the configuration of a body that shows an example of itself in the documents."""
+    """Return the model configuration of a body with an example for the API document."""
     return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
 class Shown(BaseModel):
-    """An answer."""
+    """A response body."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
 
 def parse_time(value: Any) -> datetime:
-    """Read an RFC 3339 time with an offset as UTC; raise ValueError that says how to write one.
+    """Parse an RFC 3339 time with an offset to UTC; raise ValueError that says how to write one.
 
-    The end of time is some µs before the last one that there is, which the database driver takes for infinity.
+    The latest time is just below datetime.max, which the database driver takes for infinity.
     """
     if isinstance(value, datetime):
         return value
@@ -67,10 +67,10 @@ Time = Annotated[
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
     Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-21T03:45:00Z"]),
 ]
-"""RFC 3339 with an offset in, UTC with Z out."""
+"""A time: RFC 3339 with an offset on input, UTC with Z on output."""
 
 Words = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_no_nul)]
-"""Free text of one line."""
+"""Free text, at most 200 characters."""
 
 DeviceId = Annotated[
     str, _identifier(DEVICE_ID, "1 to 64 letters, digits, _ or -"), Field(examples=["LOG-4711"])
@@ -82,7 +82,7 @@ Id = Annotated[
     _identifier(ID, "1 to 64 letters, digits, ., _ or -, beginning with a letter or digit"),
     Field(examples=["SH-2026-0042"]),
 ]
-"""The id of a shipment, a dewar or a product."""
+"""An id of a shipment, dewar, product, site, contact or policy."""
 
 OrganizationSlug = Annotated[
     str,
@@ -96,10 +96,10 @@ class ListOf(Shown, Generic[T]):
 
     items: list[T]
     next_cursor: str | None = Field(
-        description="Give it as `cursor` for the next page; null where this is the last."
+        description="Pass it as `cursor` to get the next page. Null: this is the last page."
     )
 
     @classmethod
     def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
-        """Name the pages of each noun for the OpenAPI document."""
+        """Return the name of a page's schema in the OpenAPI document, such as `ShipmentPage`."""
         return f"{params[0].__name__.removesuffix('Out')}Page"

@@ -1,4 +1,4 @@
-"""Excursions as they cross the HTTP interface."""
+"""Response bodies for excursions."""
 
 from collections.abc import Iterable
 from typing import Any, Self
@@ -28,7 +28,7 @@ class ExcursionRevision(Shown):
 
     @classmethod
     def of(cls, row: Any) -> Self:
-        """Make it of a row."""
+        """Build it from a row."""
         return cls(**row, start=row["start_at"], end=row["end_at"])
 
 
@@ -39,7 +39,7 @@ class ExcursionOut(Shown):
     device_id: str
     side: Side
     start: Time
-    end: Time | None = Field(description="Null while it goes on.")
+    end: Time | None = Field(description="Null while it lasts.")
     ended_by: EndedBy | None
     peak_c: float
     severity: Severity
@@ -48,15 +48,15 @@ class ExcursionOut(Shown):
     revision: int
     reason: str = Field(description="Why this revision was made.")
     superseded_by: UUID | None
-    opened_at: Time = Field(description="When we first knew of it.")
-    recorded_at: Time = Field(description="When we knew of this revision.")
+    opened_at: Time = Field(description="When the service first detected it.")
+    recorded_at: Time = Field(description="When this revision was recorded.")
     revisions: list[ExcursionRevision] | None = Field(
-        None, description="With `revisions=true`: every state it was ever known in, oldest first."
+        None, description="With `revisions=true`: all its revisions, oldest first."
     )
 
     @classmethod
     def fields(cls, row: Any) -> dict[str, Any]:
-        """Return its fields from a row."""
+        """Return the fields of an excursion from its row."""
         data = excursion_data(
             excursion_from_row(row), shipment_id=row["shipment_id"], device_id=row["device_id"]
         )
@@ -64,10 +64,10 @@ class ExcursionOut(Shown):
 
     @classmethod
     def of(cls, row: Any, revisions: Iterable[Any] | None = None) -> Self:
-        """Make it of a row, and of those of its revisions where they are asked for."""
+        """Build it from a row, and from the rows of its revisions if they are given."""
         history = {} if revisions is None else {"revisions": [ExcursionRevision.of(one) for one in revisions]}
         return cls(**cls.fields(row), **history)
 
 
 class ExcursionWithHistory(ExcursionOut):
-    revisions: list[ExcursionRevision] = Field(description="Every state it was ever known in, oldest first.")
+    revisions: list[ExcursionRevision] = Field(description="All its revisions, oldest first.")

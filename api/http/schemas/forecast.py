@@ -1,4 +1,4 @@
-"""What is foreseen of a shipment, as it crosses the HTTP interface."""
+"""Response bodies for forecasts: hold time left, and time to the limit."""
 
 from datetime import datetime
 from typing import Self
@@ -16,9 +16,9 @@ _HOUR = 3600 * SECOND
 
 
 class Ahead(Shown):
-    """How far ahead something lies: an interval that holds in nine cases of ten, and what is expected."""
+    """When something is expected: the median, and a 90 % interval around it."""
 
-    earliest_h: float = Field(description="Hours from `as_of`; 0 where it is now or past.")
+    earliest_h: float = Field(description="Hours from `as_of`; 0 if it is now or past.")
     expected_h: float
     latest_h: float
     earliest_at: Time
@@ -27,7 +27,7 @@ class Ahead(Shown):
 
     @classmethod
     def of(cls, facts: Facts, through: Instant, hours: tuple[float, float, float]) -> Self:
-        """Make it of hours of the journey from an instant in its time."""
+        """Build it from hours of journey time after the instant `through`, itself in journey time."""
         at = [_on_the_clock(facts, through + round(each * _HOUR)) for each in hours]
         rounded = [round(each, 2) for each in hours]
         return cls(
@@ -42,16 +42,16 @@ class Ahead(Shown):
 
 class HoldTimeOut(Shown):
     left: Ahead = Field(description="Until the nitrogen or dry ice is used up.")
-    measured: bool = Field(description="Whether a measured mass is behind it.")
+    measured: bool = Field(description="Whether it is based on a measured mass.")
     expected_arrival: Time | None = Field(
-        description="As planned; what is overdue slides along. Null where no arrival is planned."
+        description="The planned arrival; once overdue, it moves along. Null: no arrival is planned."
     )
-    margin_h: float | None = Field(description="Expected hold time left, less the time to arrival.")
-    least_margin_h: float | None = Field(description="The same with the hold time at its earliest end.")
+    margin_h: float | None = Field(description="Expected hold time left, minus the time to arrival.")
+    least_margin_h: float | None = Field(description="The same with the earliest end of the hold time.")
 
     @classmethod
     def of(cls, foreseen: Forecast, found: HoldTime) -> Self:
-        """Make it of an estimate."""
+        """Build it from an estimate of the hold time."""
         facts, arrival = foreseen.facts, found.arrival
         margins: list[float | None] = [None, None]
         if arrival is not None:
@@ -67,19 +67,19 @@ class HoldTimeOut(Shown):
 
 
 class LimitAhead(Shown):
-    limit_c: float = Field(description="The limit of the band that the payload is on its way to.")
+    limit_c: float = Field(description="The limit of the band that the payload is approaching.")
     reached: Ahead
 
     @classmethod
     def of(cls, foreseen: Forecast, found: TimeToLimit) -> Self:
-        """Make it of a forecast."""
+        """Build it from a forecast of one logger."""
         return cls(limit_c=found.limit_c, reached=Ahead.of(foreseen.facts, foreseen.through, found.hours))
 
 
 class DeviceForecast(Shown):
     device_id: str
     time_to_limit: LimitAhead | None = Field(
-        description="Null while no limit is on the way, or the payload is out of range already."
+        description="Null if no limit is being approached, or the payload is already out of range."
     )
 
 
@@ -88,14 +88,14 @@ class ForecastOut(Shown):
     as_of: Time
     pending: bool = Field(description="True while stored readings of any logger are not evaluated yet.")
     hold_time: HoldTimeOut | None = Field(
-        description="Null while it is not on its way, and where the hold time of its dewar is not known or the coolant "
-        "is none that is used up (boxes of 2 to 25 °C), or `hold_time_short` is switched off."
+        description="Null if the shipment is not in transit, the hold time of its dewar is unknown, its "
+        "coolant is not used up (boxes of 2 to 25 °C), or `hold_time_short` is switched off."
     )
-    devices: list[DeviceForecast] = Field(description="Of a shipment on its way, each logger by id.")
+    devices: list[DeviceForecast] = Field(description="Its loggers, by id; empty unless it is in transit.")
 
     @classmethod
     def of(cls, shipment_id: str, now: datetime, foreseen: Forecast | None) -> Self:
-        """Make it of what is foreseen; nothing is, of a shipment that is not on its way."""
+        """Build the response from a forecast, which is None for a shipment that is not in transit."""
         if foreseen is None:
             return cls(shipment_id=shipment_id, as_of=now, pending=False, hold_time=None, devices=[])
         found = foreseen.hold_time

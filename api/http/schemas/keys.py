@@ -1,4 +1,4 @@
-"""API keys as they cross the HTTP interface."""
+"""Request and response bodies for API keys."""
 
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -14,11 +14,11 @@ class KeyIn(Given):
 
     role: Annotated[KeyRole, Field(strict=False)]
     organization: OrganizationSlug | None = Field(
-        None, description="Binds the key to what this organization owns; required for partner and viewer."
+        None, description="Limits the key to what this organization owns; required for partner and viewer."
     )
     expires_at: Time | None = None
     shipment_ids: Annotated[list[Id], Field(min_length=1, max_length=1000)] | None = Field(
-        None, description="Binds the key to these shipments; required for courier."
+        None, description="Limits the key to these shipments; required for courier."
     )
     device_ids: Annotated[list[DeviceId], Field(min_length=1, max_length=1000)] | None = Field(
         None, description="For the role device: the loggers whose readings it may send."
@@ -27,12 +27,12 @@ class KeyIn(Given):
 
 class KeyCreated(Shown):
     id: UUID
-    key: str = Field(description="Shown this once.", examples=["dw_1f0c93ab_…"])
+    key: str = Field(description="Shown only once.", examples=["dw_1f0c93ab_…"])
 
 
 class KeyOut(Shown):
     id: UUID
-    prefix: str = Field(description="How the key begins, which tells keys apart in lists and logs.")
+    prefix: str = Field(description="The beginning of the key, which identifies it in lists and logs.")
     role: KeyRole
     organization: str | None
     shipment_ids: list[str] | None
@@ -41,9 +41,9 @@ class KeyOut(Shown):
     created_by: str
     expires_at: Time | None
     revoked_at: Time | None
-    last_used_at: Time | None = Field(description="To within some minutes.")
+    last_used_at: Time | None = Field(description="Accurate to a few minutes.")
 
     @classmethod
     def of(cls, row: Any) -> Self:
-        """Make it of a row."""
+        """Build it from a row."""
         return cls(**row)

@@ -1,4 +1,4 @@
-"""What loggers and the service say to each other over MQTT, beside readings."""
+"""MQTT messages between loggers and the service, other than readings."""
 
 from typing import Annotated, Literal
 
@@ -12,24 +12,27 @@ Counter = Annotated[int, Field(ge=0, le=MAX_COUNTER)]
 
 
 class LoggerStatus(Given):
-    """Whether a logger is connected, as itself or its last will says."""
+    """Whether a logger is connected, as reported by the logger or by its last will."""
 
     state: Literal["online", "offline"]
     at: Time | Annotated[int, Field(ge=0, description="Milliseconds since 1970.")] | None = Field(
-        None, description="Since when; when it was received, where it is absent."
+        None, description="Since when. Absent: since it was received."
     )
 
 
 class LoggerAck(Shown):
-    """Which readings of a logger are stored: those up to `highest` that are not `missing` need not be kept or sent again."""
+    """Which readings of a logger are stored.
 
-    boot: Counter = Field(description="Which counter this is about.")
+    The logger need not keep or resend those up to `highest` that are not in `missing`.
+    """
+
+    boot: Counter = Field(description="The boot whose readings this is about.")
     through: int = Field(
         ge=-1,
         le=MAX_COUNTER,
-        description="The highest `seq` up to which nothing is missing; −1: not even the first.",
+        description="The highest `seq` up to which nothing is missing; −1 if the first one is missing.",
     )
     missing: list[Annotated[list[Counter], Field(min_length=2, max_length=2)]] = Field(
-        max_length=MAX_MISSING, description="Ranges of `seq` that are not here, first and last included."
+        max_length=MAX_MISSING, description="Ranges of `seq` that are missing, first and last included."
     )
-    highest: Counter = Field(description="Up to this `seq` all are here that are not in `missing`.")
+    highest: Counter = Field(description="All up to this `seq` are stored, except those in `missing`.")

@@ -1,4 +1,4 @@
-"""Products as they cross the HTTP interface."""
+"""Request and response bodies for products."""
 
 from typing import Annotated, Any, Self
 
@@ -25,7 +25,8 @@ class ProductIn(TunedPlanFields):
     product_id: Id
     organization: OrganizationSlug | None = Field(
         None,
-        description="Whose product it is, for its shipments alone; null: everybody's. By default that of the key.",
+        description="Whose product it is, for its shipments only. Null: everybody's. By default that of the "
+        "key.",
     )
     name: Words | None = None
     band: Annotated[Band, Field(strict=False)]
@@ -33,26 +34,26 @@ class ProductIn(TunedPlanFields):
     note: Words | None = None
 
     def value(self) -> NewProduct:
-        """Return it as use cases take it."""
+        """Return the input of the use case."""
         own = self.model_dump(include={"product_id", "organization", "name", "band", "use_within_h", "note"})
         return NewProduct(**own, plan=self.plan_fields())
 
 
 class ProductChangeIn(PlanChanges, TunedPlanFields):
-    """What to change of a product: what is absent stays as it is, but that another band brings its own limits."""
+    """What to change about a product: absent fields stay, except that a new band brings its own limits."""
 
     model_config = example(reason="Stability data of 2026-11", budget_s=14400, revision=1)
 
     reason: Words | None = Field(None, description="Why, for the record.")
     revision: int | None = Field(
-        None, ge=1, description="That which you saw; where it is another by now, nothing is changed."
+        None, ge=1, description="The revision you saw; if there is a newer one, nothing is changed."
     )
     name: Words | None = None
     use_within_h: UseWithin | None = None
     note: Words | None = None
 
     def own_fields(self) -> dict[str, Any]:
-        """Return the fields that were sent and are none of the plan."""
+        """Return the fields that were sent and do not belong to the plan."""
         return {
             name: getattr(self, name)
             for name in ("name", "use_within_h", "note")
@@ -71,11 +72,11 @@ class ProductOut(PlanOut):
     revision: int
     created_at: Time
     updated_at: Time
-    updated_by: str = Field(description="`key:PREFIX` of the key that described it last.")
+    updated_by: str = Field(description="`key:PREFIX` of the key that changed it last.")
 
     @classmethod
     def of(cls, row: Any, **more: Any) -> Self:
-        """Make it of a row."""
+        """Build it from a row."""
         return cls(**{**row, **row["plan"]}, **more)
 
 

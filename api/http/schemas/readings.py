@@ -1,4 +1,4 @@
-"""Readings as they cross the HTTP interface."""
+"""Request and response bodies for readings."""
 
 import sys
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class ReadingOut(Shown):
     pressure_hpa: float | None = None
     humidity_pct: float | None = None
     flight_mode_until: Time | None = None
-    extra: dict[str, Any] | None = Field(None, description="Fields that we do not know, as sent.")
+    extra: dict[str, Any] | None = Field(None, description="Unknown fields, as sent.")
 
 
 _SOMETIMES = tuple(name for name in ReadingOut.model_fields if name not in _ALWAYS)
@@ -48,13 +48,13 @@ class Trace(Shown):
     items: list[ReadingOut]
     next_cursor: str | None
     bucket_s: float | None = Field(
-        description="With `points`: of each logger and each stretch of this length, the coldest and the warmest "
-        "reading are given. Null where nothing was left out."
+        description="With `points`: only the coldest and the warmest reading of each logger in each "
+        "interval of this length are returned. Null: nothing was left out."
     )
 
 
 def shown(row: Any) -> dict[str, Any]:
-    """Return a stored reading as JSON; without a model between, since a trace has thousands."""
+    """Return a stored reading as JSON; not through a model, because a trace has thousands of readings."""
     reading = {name: row[name] for name in _ALWAYS}
     reading |= {name: value for name in _SOMETIMES if (value := row[name]) is not None}
     for name in ("measured_at", "received_at", "flight_mode_until"):
@@ -64,14 +64,14 @@ def shown(row: Any) -> dict[str, Any]:
 
 
 class RejectedReading(Shown):
-    index: int = Field(description="Its place in `readings`, from 0.")
+    index: int = Field(description="Its index in `readings`, from 0.")
     reason: RefusalReason
     detail: str
 
 
 class ReadingsStored(Shown):
     accepted: int = Field(description="Stored now.")
-    duplicates: int = Field(description="Known already with the same values; nothing to do.")
+    duplicates: int = Field(description="Already stored with the same values; nothing to do.")
     rejected: list[RejectedReading]
 
 
@@ -90,13 +90,13 @@ def _field_schema(field: FieldSpec) -> dict[str, Any]:
 
 
 def _is(kind: str, *names: str) -> dict[str, Any]:
-    """Return the schema of objects whose fields of these names are of that kind; absent is null."""
+    """Return the schema of objects in which these fields have this type; an absent field counts as null."""
     typed = {"properties": {name: {"type": kind} for name in names}}
     return typed if kind == "null" else typed | {"required": [*names]}
 
 
 def reading_schema(*, required: Sequence[str] = ("measured_at",)) -> dict[str, Any]:
-    """Return the JSON schema of a reading on the way in, from the table by which it is judged."""
+    """Return the JSON schema of an incoming reading, made from the table that validates it."""
     time = {"type": "string", "format": "date-time"}
     device_id = {"type": ["string", "null"], "pattern": f"^{DEVICE_ID.pattern}$"}
     fields = {name: _field_schema(field) for name, field in FIELDS.items()}
@@ -114,7 +114,7 @@ def reading_schema(*, required: Sequence[str] = ("measured_at",)) -> dict[str, A
             },
             **fields,
             "flight_mode_until": {
-                "description": "Announces a silence until then; RFC 3339 with an offset.",
+                "description": "The logger will be silent until then; RFC 3339 with an offset.",
                 "anyOf": [time, {"type": "null"}],
             },
         },
@@ -158,4 +158,4 @@ READINGS_BODY: dict[str, Any] = {
         },
     }
 }
-"""For the OpenAPI document: the route itself takes each reading raw, so that one bad one costs only itself."""
+"""For the OpenAPI document: the route parses each reading by itself, so that a bad one rejects no other."""

@@ -1,4 +1,4 @@
-"""Refused messages as they cross the HTTP interface."""
+"""Response bodies for refused messages."""
 
 from base64 import b64encode
 from typing import Any, Self
@@ -16,18 +16,18 @@ class RejectedOut(Shown):
     detail: str
     device_id: str | None
     index: int | None = Field(
-        description="Its place in the array that was sent; null where all of it was refused."
+        description="Its index in the array that was sent. Null: the whole message was refused."
     )
     source: Source
-    topic: str | None = Field(description="Where it came by MQTT.")
-    caller: str | None = Field(description="Where it came by HTTP: the key's prefix.")
-    payload_base64: str = Field(description="The bytes as they came; in lists, of long messages the first.")
-    payload_bytes: int = Field(description="How long the whole message is.")
+    topic: str | None = Field(description="The topic, if it came by MQTT.")
+    caller: str | None = Field(description="The key's prefix, if it came by HTTP.")
+    payload_base64: str = Field(description="The bytes received; in lists only the first of a long message.")
+    payload_bytes: int = Field(description="The length of the whole message.")
     payload_truncated: bool
 
     @classmethod
     def of(cls, row: Any) -> Self:
-        """Make it of a row."""
+        """Build it from a row."""
         by_mqtt = row["source"] == Source.MQTT
         return cls(
             id=row["id"],

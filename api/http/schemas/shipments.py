@@ -1,4 +1,4 @@
-"""Shipments as they cross the HTTP interface."""
+"""Request and response bodies for shipments."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
@@ -31,7 +31,7 @@ class LegIn(Given):
 
 
 class PlanFields(Given):
-    """What can be said of a plan, beside its band."""
+    """The fields of a plan, other than its band."""
 
     lower_c: float | None = Field(None, description="Overrides the band's limit; null: no limit.")
     upper_c: float | None = None
@@ -44,7 +44,8 @@ class PlanFields(Given):
     delta_h_kj_mol: float | None = Field(None, description="Activation energy, 83.144 by default.")
     time_lapse: float | None = Field(
         None,
-        description="For simulated shipments: so many times as fast as real their journey passes. 1 by default.",
+        description="For simulated shipments: how many times faster than real time they travel. 1 by "
+        "default.",
     )
 
     def plan_fields(self) -> dict[str, Any]:
@@ -55,17 +56,17 @@ class PlanFields(Given):
 
 
 class TunedPlanFields(PlanFields):
-    """The same, and how the rules are tuned."""
+    """The fields of a plan, with the tuning of its rules."""
 
     rules: dict[str, dict[str, bool | float | None] | None] | None = Field(
         None,
-        description="Rules that are off or tuned, by kind of alert; the others are as by default. Null gives a rule its "
-        "defaults back.",
+        description="Rules that are off or tuned, by kind of alert; all others have their defaults. Null "
+        "resets a rule to its defaults.",
         examples=[{"signal_lost": {"max_gap_s": 3600}}],
     )
 
     def plan_fields(self) -> dict[str, Any]:
-        """Return the fields of the plan that were sent, what is tuned of rules among them."""
+        """Return the fields of the plan that were sent, including the tuning of rules."""
         return super().plan_fields() | ({} if self.rules is None else {"rules": self.rules})
 
 
@@ -83,18 +84,18 @@ class ShipmentIn(TunedPlanFields):
 
     shipment_id: Id
     organization: OrganizationSlug | None = Field(
-        None, description="Who may see it; made when it is first named. By default that of the key."
+        None, description="Who may see it; created when first named. By default that of the key."
     )
     band: Annotated[Band | None, Field(strict=False)] = Field(
-        None, description="Required, unless `product_id` names a product, whose band it then is by default."
+        None, description="Required unless `product_id` is given; then by default the product's band."
     )
     device_ids: list[DeviceId] = Field(min_length=1, max_length=50)
     dewar_id: Id | None = None
     product_id: Id | None = Field(
         None,
-        description="A registered product: brings the band and the fields of the plan that are not given here.",
+        description="A registered product, from which the band and all plan fields not given here are taken.",
     )
-    origin: Words | None = Field(None, description="The id of a site, or free text, as all places.")
+    origin: Words | None = Field(None, description="The id of a site, or free text, like all places.")
     destination: Words | None = None
     legs: list[LegIn] = Field(default=[], max_length=20)
     planned_departure: Time | None = None
@@ -102,10 +103,12 @@ class ShipmentIn(TunedPlanFields):
     packed_out_at: Time | None = None
     use_by: Time | None = Field(
         None,
-        description="By default `packed_out_at` and `use_within_h` of the product, where both are there.",
+        description="By default `packed_out_at` plus the product's `use_within_h`, if both are known.",
     )
     drill: bool = False
-    departed_at: Time | None = Field(None, description="Departs at once, then.")
+    departed_at: Time | None = Field(
+        None, description="If given, the shipment departs at once, at this time."
+    )
 
     @field_validator("device_ids")
     @classmethod
@@ -122,12 +125,12 @@ class ShipmentIn(TunedPlanFields):
 
 
 class PlanChanges(PlanFields):
-    """What to change of a plan: what is absent stays as it is, but that another band brings its own limits."""
+    """What to change about a plan: absent fields stay, except that a new band brings its own limits."""
 
     band: Annotated[Band | None, Field(strict=False)] = None
 
     def plan_fields(self) -> dict[str, Any]:
-        """Return the fields of the plan that were sent, the band among them."""
+        """Return the fields of the plan that were sent, including the band."""
         return ({"band": self.band} if "band" in self.model_fields_set else {}) | super().plan_fields()
 
 
@@ -140,7 +143,7 @@ class PlanChangeIn(PlanChanges, TunedPlanFields):
     plan_revision: int | None = Field(
         None,
         ge=1,
-        description="That of the plan which you saw; where it is another by now, nothing is changed.",
+        description="The revision of the plan you saw; if there is a newer one, nothing is changed.",
     )
 
 
@@ -148,7 +151,7 @@ _ABOUT_IT = {"reason", "schedule_revision"}
 
 
 class ScheduleChangeIn(Given):
-    """What to change of where a shipment goes, how and until when: what is absent stays as it is."""
+    """What to change about a shipment's destination, legs and times: absent fields stay as they are."""
 
     model_config = example(
         reason="LH 400 missed, rebooked on LH 404",
@@ -161,17 +164,17 @@ class ScheduleChangeIn(Given):
     schedule_revision: int | None = Field(
         None,
         ge=1,
-        description="That of the schedule which you saw; where it is another by now, nothing is changed.",
+        description="The revision of the schedule you saw; if there is a newer one, nothing is changed.",
     )
     planned_departure: Time | None = None
     planned_arrival: Time | None = None
     packed_out_at: Time | None = Field(
         None,
-        description="At most 5 minutes ahead. `use_by` goes with it, unless it is given or somebody has given it.",
+        description="At most 5 minutes ahead. `use_by` moves with it, unless it is or was given explicitly.",
     )
     use_by: Time | None = None
     destination: Words | None = None
-    legs: list[LegIn] = Field(default=[], max_length=20, description="All of them, anew.")
+    legs: list[LegIn] = Field(default=[], max_length=20, description="Replaces all legs.")
 
     @model_validator(mode="after")
     def _says_what(self) -> Self:
@@ -183,7 +186,7 @@ class ScheduleChangeIn(Given):
         return self
 
     def changes(self) -> dict[str, Any]:
-        """Return the fields that were sent; null takes a time or the destination away."""
+        """Return the fields that were sent; null removes a time or the destination."""
         sent = {name: getattr(self, name) for name in self.model_fields_set - _ABOUT_IT}
         return sent | ({"legs": [leg.value() for leg in self.legs]} if "legs" in sent else {})
 
@@ -191,7 +194,7 @@ class ScheduleChangeIn(Given):
 class MomentIn(Given):
     model_config = example(at="2026-11-21T03:45:00Z")
 
-    at: Time | None = Field(None, description="Now, by default; at most 5 minutes ahead.")
+    at: Time | None = Field(None, description="By default, now; at most 5 minutes ahead.")
 
 
 class PlanOut(Shown):
@@ -205,15 +208,15 @@ class PlanOut(Shown):
     budget_s: float | None
     max_gap_s: float
     delta_h_kj_mol: float
-    time_lapse: float = Field(1, description="1, but for simulated shipments.")
+    time_lapse: float = Field(1, description="1, except for simulated shipments.")
     rules: dict[str, dict[str, bool | float | None]] = Field(
-        {}, description="What is tuned of rules for this shipment; all else is as by default."
+        {}, description="The tuning of rules for this shipment; everything else has its default."
     )
 
 
 class AssignedDevice(Shown):
     device_id: str
-    starts_at: Time = Field(description="From when on its readings belong to the shipment.")
+    starts_at: Time = Field(description="Its readings belong to the shipment from this time on.")
     ends_at: Time | None
 
 
@@ -227,7 +230,7 @@ class LegOut(Shown):
 
 class ShipmentRevision(Shown):
     revision: int
-    recorded_at: Time = Field(description="When it was recorded; `as_of` counts by it.")
+    recorded_at: Time = Field(description="When it was recorded; `as_of` refers to this time.")
     step: ShipmentStep
     by: str = Field(description="`key:PREFIX` of the key that made the step.")
     reason: str | None = Field(description="Why the plan or the schedule was changed.")
@@ -249,12 +252,12 @@ class ShipmentRevision(Shown):
 
     @classmethod
     def of(cls, row: Any) -> Self:
-        """Make it of a row."""
+        """Build it from a row."""
         return cls(**row)
 
 
 class ShipmentState(Shown):
-    """A shipment, as events tell of it."""
+    """A shipment as events have it."""
 
     shipment_id: str
     organization: str | None
@@ -262,7 +265,7 @@ class ShipmentState(Shown):
     band: Band
     plan: PlanOut = Field(description="Every limit and time of the plan, spelled out.")
     plan_revision: int
-    schedule_revision: int = Field(description="Grows with each change of where it goes, how and until when.")
+    schedule_revision: int = Field(description="Grows with each change of its destination, legs or times.")
     device_ids: list[str]
     dewar_id: str | None
     product_id: str | None
@@ -273,7 +276,7 @@ class ShipmentState(Shown):
     planned_arrival: Time | None
     packed_out_at: Time | None
     use_by: Time | None
-    use_within_h: float | None = Field(description="The product's when the shipment was made.")
+    use_within_h: float | None = Field(description="The product's value when the shipment was created.")
     drill: bool
     departed_at: Time | None
     delivered_at: Time | None
@@ -282,18 +285,18 @@ class ShipmentState(Shown):
 
     @classmethod
     def of(cls, row: Any, device_ids: Sequence[str]) -> Self:
-        """Make it of a row of the registry."""
+        """Build it from a row of the registry."""
         return cls(**row, device_ids=list(device_ids))
 
 
 class ShipmentDevice(AssignedDevice):
-    last_seen: Time | None = Field(description="Only while it is on this shipment, like all that follows.")
+    last_seen: Time | None = Field(description="Only while it is on this shipment; so too the fields below.")
     latest: Latest | None
     position: PositionOut | None
 
     @classmethod
     def of(cls, row: Any) -> Self:
-        """Make it of a row of the registry."""
+        """Build it from a row of the registry."""
         return cls(
             device_id=row["device_id"],
             starts_at=row["starts_at"],
@@ -306,21 +309,23 @@ class ShipmentDevice(AssignedDevice):
 
 class ShipmentOut(ShipmentState):
     health: Health = Field(
-        description="What needs attention now. `critical`: an open excursion beyond the critical limit, or an "
-        "unresolved critical alert; `warning`: any other of them; `no_signal`: no reading of one of its loggers "
-        "for longer than `max_gap_s`, without announcement (an unresolved `signal_lost` alert, of it or of the whole fleet); "
-        "else `normal`."
+        description="What needs attention now. `critical`: an open excursion beyond the critical limit, or "
+        "an unresolved critical alert. `warning`: any other open excursion or unresolved alert. "
+        "`no_signal`: no reading of one of its loggers for longer than `max_gap_s`, unannounced "
+        "(an unresolved `signal_lost` alert, of the shipment or of the whole fleet). Else "
+        "`normal`."
     )
     open_excursions: int
-    worst_severity: Severity | None = Field(description="Of all its excursions so far.")
+    worst_severity: Severity | None = Field(description="The worst of all its excursions so far.")
     devices: list[ShipmentDevice]
     sites: dict[str, SitePlace] = Field(
-        description="Those of its places (`origin`, `destination`, `from` and `to` of the legs) that are sites, by id."
+        description="Those of its places (`origin`, `destination`, `from` and `to` of legs) that are sites, "
+        "by id."
     )
 
     @classmethod
     def seen(cls, shipment: SeenShipment) -> Self:
-        """Make it of a shipment with its loggers and its sites."""
+        """Build it from a shipment with its loggers and sites."""
         shown = [ShipmentDevice.of(device) for device in shipment.devices]
         places = {site_id: SitePlace(**site) for site_id, site in shipment.sites.items()}
         ids = [device.device_id for device in shown]

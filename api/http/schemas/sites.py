@@ -1,4 +1,4 @@
-"""Sites as they cross the HTTP interface."""
+"""Request and response bodies for sites."""
 
 import re
 from datetime import date
@@ -21,7 +21,7 @@ _PHONE = re.compile(r"\+?[0-9 ()./-]{3,40}", re.ASCII)
 
 
 class SiteKind(StrEnum):
-    """What a site is."""
+    """The kind of a site."""
 
     SITE_OF_CARE = "site_of_care"
     DEPOT = "depot"
@@ -78,8 +78,8 @@ Spans = Annotated[
     list[list[str]],
     Field(
         max_length=10,
-        description="`[from, to]` by the wall clock of the site, `HH:MM`; a span that ends at or before its beginning "
-        "ends on the next day.",
+        description="`[from, to]` in the site's local time, `HH:MM`; a span that ends at or before its "
+        "beginning ends on the next day.",
         examples=[[["08:00", "12:00"], ["13:00", "17:00"]]],
     ),
 ]
@@ -89,7 +89,7 @@ Radius = Annotated[float, Field(ge=1, le=1_000_000)]
 
 
 class ReceivingHours(Given):
-    """When a site receives; a day that is not named is closed."""
+    """When a site receives shipments; it is closed on days that are not named."""
 
     mon: Spans = Field(default=[])
     tue: Spans = Field(default=[])
@@ -99,7 +99,7 @@ class ReceivingHours(Given):
     sat: Spans = Field(default=[])
     sun: Spans = Field(default=[])
     closed_dates: Annotated[list[Day], Field(max_length=400)] = Field(
-        [], description="No span begins on these days, and one of the evening before ends at midnight."
+        [], description="No span begins on these days; one from the evening before ends at midnight."
     )
 
     @model_validator(mode="after")
@@ -108,7 +108,7 @@ class ReceivingHours(Given):
         return self
 
     def as_given(self) -> dict[str, Any]:
-        """Return it as it was sent."""
+        """Return the hours as they were sent."""
         return self.model_dump(exclude_unset=True)
 
 
@@ -121,7 +121,7 @@ class Contact(Given):
 
 
 def _bands(value: Any) -> Any:
-    """Let the names of bands be bands, which a strict body would not."""
+    """Convert names of bands to bands, which a strict body would refuse."""
     if not isinstance(value, list):
         return value
     if wrong := [name for name in value if not (isinstance(name, str) and name in set(Band))]:
@@ -133,11 +133,11 @@ def _bands(value: Any) -> Any:
 Stores = Annotated[
     list[Band],
     BeforeValidator(_bands),
-    Field(description="The bands that it can store; null: not known; empty: none.", examples=[["cryogenic"]]),
+    Field(description="The bands that it can store. Null: unknown. Empty: none.", examples=[["cryogenic"]]),
 ]
 Contacts = Annotated[list[Contact], Field(max_length=20)]
 
-_WHERE_ABSENT = f"{RADIUS_M:g} by default, {AIRPORT_RADIUS_M:g} where `kind` is `airport`."
+_DEFAULT_RADIUS = f"{RADIUS_M:g} by default, {AIRPORT_RADIUS_M:g} if `kind` is `airport`."
 
 
 class SiteIn(Given):
@@ -160,32 +160,33 @@ class SiteIn(Given):
     site_id: Id
     organization: OrganizationSlug | None = Field(
         None,
-        description="Whose site it is, for its shipments alone; null: everybody's. By default that of the key.",
+        description="Whose site it is, for its shipments only. Null: everybody's. By default that of the "
+        "key.",
     )
     name: Words
     kind: Annotated[SiteKind, Field(strict=False)] | None = None
     lat: Lat
     lon: Lon
-    radius_m: Radius | None = Field(None, description=f"Of its geofence. {_WHERE_ABSENT}")
+    radius_m: Radius | None = Field(None, description=f"The radius of its geofence. {_DEFAULT_RADIUS}")
     timezone: Zone
     stores: Stores | None = None
-    receiving_hours: ReceivingHours | None = Field(None, description="Null: it is always open.")
+    receiving_hours: ReceivingHours | None = Field(None, description="Null: always open.")
     contacts: Contacts = Field(default=[])
     note: Words | None = None
 
     def value(self) -> NewSite:
-        """Return it as use cases take it."""
+        """Return the input of the use case."""
         return NewSite(**_stored(self, set(SiteIn.model_fields)))
 
 
 class SiteChangeIn(Given):
-    """What to change of a site: what is absent stays as it is."""
+    """What to change about a site: absent fields stay as they are."""
 
     model_config = example(reason="New ramp hours", receiving_hours={"mon": [["06:00", "22:00"]]}, revision=1)
 
     reason: Words | None = Field(None, description="Why, for the record.")
     revision: int | None = Field(
-        None, ge=1, description="That which you saw; where it is another by now, nothing is changed."
+        None, ge=1, description="The revision you saw; if there is a newer one, nothing is changed."
     )
     name: Words | None = None
     kind: Annotated[SiteKind, Field(strict=False)] | None = None
@@ -206,7 +207,7 @@ class SiteChangeIn(Given):
         return value
 
     def changes(self) -> dict[str, Any]:
-        """Return what is to be changed, as it is stored."""
+        """Return the fields to change, as they are stored."""
         return _stored(self, self.model_fields_set - {"reason", "revision"})
 
 
@@ -226,7 +227,7 @@ class SiteContact(Shown):
 
 
 class SitePlace(Shown):
-    """A site, as far as a map and a clock need it."""
+    """A site's name, position, geofence and time zone."""
 
     site_id: str
     name: str
@@ -246,7 +247,7 @@ class SiteOut(SitePlace):
     revision: int
     created_at: Time
     updated_at: Time
-    updated_by: str = Field(description="`key:PREFIX` of the key that described it last.")
+    updated_by: str = Field(description="`key:PREFIX` of the key that changed it last.")
 
 
 class SiteRevision(SiteOut):
@@ -254,5 +255,5 @@ class SiteRevision(SiteOut):
 
     @classmethod
     def of(cls, row: Any) -> Self:
-        """Make it of a row of the register's history."""
+        """Build it from a row of the register's history."""
         return cls(**row["content"], reason=row["reason"])

@@ -1,4 +1,4 @@
-"""A shipment's figures as they cross the HTTP interface."""
+"""Response bodies for a shipment's figures."""
 
 from typing import Annotated, Self
 
@@ -22,15 +22,15 @@ class DeviceSummaryOut(Shown):
     min_c: float | None
     max_c: float | None
     mean_c: float | None = Field(description="The plain mean of the valid readings.")
-    mkt_c: float | None = Field(description="Mean kinetic temperature; null where the band goes below 0 °C.")
+    mkt_c: float | None = Field(description="Mean kinetic temperature. Null if the band goes below 0 °C.")
     readings: int
     last_measured_at: Time | None
-    evaluated_through: Time = Field(description="The instant up to which these figures account.")
+    evaluated_through: Time = Field(description="The time up to which these figures are complete.")
     pending: bool = Field(description="True while stored readings are not evaluated yet.")
 
     @classmethod
     def of(cls, summary: DeviceSummary) -> Self:
-        """Make it of a logger's figures."""
+        """Build it from a logger's figures."""
         figures = summary.figures
         return cls(
             device_id=summary.device_id,
@@ -53,19 +53,19 @@ class DeviceSummaryOut(Shown):
 class SummaryOut(Shown):
     shipment_id: str
     as_of: Time = Field(
-        description="The instant for which the answer stands: ask with it for the same again."
+        description="The time that the figures are for; request them with it to get the same again."
     )
     pending: bool = Field(description="True while stored readings of any logger are not evaluated yet.")
     evaluated_through: Time | None = Field(
-        description="The instant up to which the figures account; null before departure."
+        description="The time up to which the figures are complete. Null before departure."
     )
     devices: list[DeviceSummaryOut]
     worst: DeviceSummaryOut | None = Field(
-        description="That of the loggers which used the most of the budget, then was longest out of range, "
-        "then longest unobserved."
+        description="The logger that used the most of the budget; then the one longest out of range, then "
+        "longest unobserved."
     )
 
 
 def seconds(duration: Duration) -> float:
-    """Return a duration in seconds: whole ones as an integer."""
+    """Return a duration in seconds; whole seconds as an integer."""
     return duration / SECOND if duration % SECOND else duration // SECOND

@@ -1,4 +1,4 @@
-"""Webhooks as they cross the HTTP interface."""
+"""Request and response bodies for webhooks."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -15,11 +15,11 @@ from api.http.schemas.fields import Given, Id, OrganizationSlug, Shown, Time, Wo
 from api.use_cases.webhooks import NewWebhook
 
 EVENTS = (*TOLD, "shipment.disposition")
-"""What an endpoint can ask for; `webhook.test` comes when it is asked for, whatever is chosen."""
+"""The events that an endpoint can subscribe to; `webhook.test` is sent on request, whatever is chosen."""
 
 
 class WebhookState(StrEnum):
-    """Whether anything is sent."""
+    """Whether messages are sent to a webhook."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -27,7 +27,7 @@ class WebhookState(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """What has become of a message."""
+    """The state of a delivery."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
@@ -55,14 +55,14 @@ def _each_once(names: list[str]) -> list[str]:
 Url = Annotated[str, Field(max_length=2000, examples=["https://partner.example/hooks/dewars"])]
 Events = Annotated[
     list[Annotated[str, AfterValidator(_event)]],
-    Field(min_length=1, max_length=100, description=f"Null: all. One or several of {', '.join(EVENTS)}."),
+    Field(min_length=1, max_length=100, description=f"One or more of {', '.join(EVENTS)}. Null: all."),
     AfterValidator(_each_once),
 ]
 MinSeverity = Annotated[
     Severity,
     Field(
         strict=False,
-        description="Of excursions, alerts and incidents; events without a severity come all the same.",
+        description="For excursions, alerts and incidents; events without a severity are always sent.",
     ),
 ]
 ShipmentIds = Annotated[
@@ -82,17 +82,17 @@ class WebhookIn(Given):
     min_severity: MinSeverity | None = None
     shipment_ids: ShipmentIds | None = None
     organization: OrganizationSlug | None = Field(
-        None, description="Whose it is, and whose shipments it tells of. By default that of the key."
+        None, description="Its owner, whose shipments it is sent events of. By default that of the key."
     )
     description: Words | None = None
 
     def value(self) -> NewWebhook:
-        """Return it as use cases take it."""
+        """Return the input of the use case."""
         return NewWebhook(**self.model_dump())
 
 
 class WebhookChangeIn(Given):
-    """What to change: what is absent stays as it is."""
+    """What to change about a webhook: absent fields stay as they are."""
 
     model_config = example(min_severity="critical")
 
@@ -110,7 +110,7 @@ class WebhookChangeIn(Given):
         return value
 
     def changes(self) -> dict[str, Any]:
-        """Return what is to be changed, as it is stored."""
+        """Return the fields to change, as they are stored."""
         return self.model_dump(include=self.model_fields_set)
 
 
@@ -125,47 +125,49 @@ class WebhookOut(Shown):
     state: WebhookState
     state_changed_at: Time
     disabled_reason: Literal["gone", "failing"] | None = Field(
-        description="`gone`: it answered 410. `failing`: it took nothing for days."
+        description="`gone`: it answered 410. `failing`: it accepted nothing for days."
     )
-    failures: int = Field(description="Attempts that failed since the last that did not.")
+    failures: int = Field(description="Failed attempts since the last success.")
     failing_since: Time | None
-    warned_at: Time | None = Field(description="When `webhook.failing` was told; null where it works.")
-    last_success_at: Time | None = Field(description="To within a minute.")
-    waiting: int = Field(description="Messages that are still to be sent.")
-    exhausted: int = Field(
-        description="Messages that were tried for the last time; `replay` sends them again."
+    warned_at: Time | None = Field(description="When `webhook.failing` was sent. Null: it works.")
+    last_success_at: Time | None = Field(description="Accurate to a minute.")
+    waiting: int = Field(description="Messages still to be sent.")
+    exhausted: int = Field(description="Messages that are not tried any more; `replay` sends them again.")
+    previous_secret_until: Time | None = Field(
+        description="Messages are also signed with the previous secret until then."
     )
-    previous_secret_until: Time | None = Field(description="Until then the secret of before signs as well.")
     created_at: Time
     created_by: str
 
     @classmethod
     def of(cls, row: Any) -> Self:
-        """Make it of a row."""
+        """Build it from a row."""
         return cls(**{name: row[name] for name in WebhookOut.model_fields})
 
 
 class WebhookCreated(WebhookOut):
-    secret: str = Field(description="Shown this once.", examples=["whsec_…"])
+    secret: str = Field(description="Shown only once.", examples=["whsec_…"])
 
 
 class SecretRotated(Shown):
-    secret: str = Field(description="Shown this once.", examples=["whsec_…"])
-    previous_secret_until: Time = Field(description="Until then both sign.")
+    secret: str = Field(description="Shown only once.", examples=["whsec_…"])
+    previous_secret_until: Time = Field(description="Messages are signed with both secrets until then.")
 
 
 class TestSent(Shown):
-    event_id: str = Field(description="To be found in the deliveries, and as `webhook-id` at the endpoint.")
+    event_id: str = Field(description="Its id in the deliveries, and the `webhook-id` at the endpoint.")
 
 
 class ReplayIn(Given):
-    """One of: an event, a stretch of time, or everything that failed for good."""
+    """What to send again: one event, a period, or everything that is exhausted."""
 
     model_config = example(failed=True)
 
     event_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    from_: Time | None = Field(None, alias="from", description="Of the events' `timestamp`, inclusive.")
-    to: Time | None = Field(None, description="Exclusive; now by default.")
+    from_: Time | None = Field(
+        None, alias="from", description="The first `timestamp` of the events, inclusive."
+    )
+    to: Time | None = Field(None, description="Exclusive; by default, now.")
     failed: Literal[True] | None = None
 
     @model_validator(mode="after")
@@ -178,27 +180,27 @@ class ReplayIn(Given):
         return self
 
     def which(self) -> Which:
-        """Return which deliveries are meant."""
+        """Return the selection of deliveries."""
         return Which(event_id=self.event_id, since=self.from_, until=self.to, failed=self.failed is not None)
 
 
 class Replayed(Shown):
-    replayed: int = Field(description="Messages that are sent again, each with its old id.")
+    replayed: int = Field(description="The number of messages that are sent again, with their old ids.")
 
 
 class AttemptOut(Shown):
-    number: int = Field(description="Numbers that are missing were cut off in the middle, by a crash.")
+    number: int = Field(description="A missing number is an attempt that a crash interrupted.")
     at: Time
     seconds: float
     status: int | None = Field(description="Null: no answer.")
     error: str | None
     answer: str | None = Field(
-        description="Its first 20 kB, as UTF-8. In lists only that of the last attempt, elsewhere null."
+        description="Its first 20 kB, as UTF-8. Lists have only the last attempt's; the others are null."
     )
 
     @classmethod
     def of(cls, row: Any, *, answered: bool) -> Self:
-        """Make it of a row."""
+        """Build it from a row."""
         return cls(
             number=row["lease"],
             at=row["started_at"],
@@ -217,22 +219,22 @@ class DeliveryOut(Shown):
     created_at: Time = Field(description="The event's `timestamp`.")
     finished_at: Time | None
     next_attempt_at: Time | None = Field(
-        description="Null where none is due. While one is made, a minute ahead."
+        description="Null if none is due. During an attempt, a minute ahead."
     )
     attempts: list[AttemptOut]
 
     @classmethod
     def of(cls, row: Any, attempts: list[Any]) -> Self:
-        """Make it of rows, as it is shown in a list."""
+        """Build it from rows, as in a list."""
         return cls(**_delivery(row), attempts=_shown(attempts, all_answers=False))
 
 
 class DeliveryWithBody(DeliveryOut):
-    body: dict[str, Any] = Field(description="What is sent.")
+    body: dict[str, Any] = Field(description="The message that is sent.")
 
     @classmethod
     def of(cls, row: Any, attempts: list[Any]) -> Self:
-        """Make it of rows, with all that there is."""
+        """Build it from rows, with the body and all answers."""
         body = orjson.loads(row["body"])
         return cls(**_delivery(row), attempts=_shown(attempts, all_answers=True), body=body)
 

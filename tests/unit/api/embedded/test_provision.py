@@ -30,7 +30,7 @@ def program(bare: Path, name: str, script: str) -> None:
 def test_without_apt_the_wheels_serve(bare, capsys):
     assert provision.main() == 0
     said = capsys.readouterr().out
-    assert "PostgreSQL with TimescaleDB cannot be had here (apt-get: No such file or directory)" in said
+    assert "PostgreSQL with TimescaleDB cannot be provided here (apt-get: No such file or directory)" in said
     assert re.search(r"database: PostgreSQL \d+ without TimescaleDB \(from a wheel\)", said)
     assert "broker: NATS server (from a wheel), in place of mosquitto: MQTT 3.1.1 only" in said
 
@@ -40,7 +40,7 @@ def test_what_failed_is_not_tried_again_the_same_day(bare, capsys):
     capsys.readouterr()
     program(bare, "apt-get", f"touch {bare}/asked; exit 100")
     assert provision.main() == 0
-    assert "could not be had" in capsys.readouterr().out
+    assert "could not be provided" in capsys.readouterr().out
     assert not (bare / "asked").exists()
 
 
