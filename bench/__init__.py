@@ -1,1 +1,1 @@
-"""The benchmarks: the real service on real servers, each figure beside its limit and a peer of the same run."""
+"""Benchmarks of the real service on real servers, each with a limit and a peer measured in the same run."""

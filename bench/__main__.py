@@ -1,4 +1,4 @@
-"""`python -m bench [NAME…] [--json FILE] [--patience SECONDS]`: run the benchmarks, all of them by default, and print what they found."""
+"""`python -m bench [NAME…] [--json FILE] [--patience SECONDS]`: runs benchmarks, by default all of them."""
 
 import argparse
 import asyncio
@@ -46,11 +46,10 @@ BENCHMARKS: dict[str, Callable[[Ground], Coroutine[Any, Any, Result]]] = {
 
 
 def main() -> int:
-    """Return 0 where all were taken, whether or not targets were met: the figures say that."""
+    """Return 0 if all benchmarks ran, whether or not they met their targets: the figures say that."""
     arguments = _arguments()
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # so that servers and folders go whatever ends us
+    # So that SIGTERM, too, stops the servers and removes their folders.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     machine = facts()
     print("\n".join(f"{name:<12} {value}" for name, value in machine.items()))
     found = {}
@@ -70,7 +69,7 @@ def main() -> int:
 
 
 def _take(name: str, patience_s: float) -> tuple[Result, str]:
-    """Run one on servers of its own, print what it found, and give it with the database's version."""
+    """Run one benchmark on its own servers, print its result, and return it with the database's version."""
     began, others = time.monotonic(), Others()
     progress(f"{name}:")
     with ground(patience_s) as ready:
@@ -85,13 +84,13 @@ def _take(name: str, patience_s: float) -> tuple[Result, str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     parser.add_argument(
         *("--patience", "-p"),
         type=float,
         default=0,
         metavar="SECONDS",
-        help="for so long each benchmark waits until other programs are quiet, and repeats runs that they disturbed",
+        help="how long each benchmark waits for other programs to be quiet, and repeats runs that they disturbed",
     )
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.names if name not in BENCHMARKS]:

@@ -1,4 +1,4 @@
-"""What the service is held against: a consumer that does nothing, and an ingester as people write them first."""
+"""What the service is compared with: a consumer that does nothing, and a straightforward ingester."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ WHERE temperature_c > {_LIMIT_C}
 
 
 class Consumer:
-    """A process that takes what is published; tells when it has done with so many messages, and then so many more."""
+    """A process that consumes messages, and reports when it has processed each of `counts` in turn."""
 
     def __init__(self, work: Callable[..., None], counts: Sequence[int], *arguments: object) -> None:
         context = multiprocessing.get_context("spawn")
@@ -44,7 +44,7 @@ class Consumer:
 
     def __enter__(self) -> Self:
         self._process.start()
-        self.done()  # with its subscription
+        self.done()  # wait for its subscription
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,7 +52,7 @@ class Consumer:
         self._process.join()
 
     def done(self, patience_s: float = _PATIENCE_S) -> float:
-        """Wait for the next count; give when it was reached, on the monotonic clock."""
+        """Wait until the next count is reached; return when it was, on the monotonic clock."""
         try:
             if self._pipe.poll(patience_s):
                 return float(self._pipe.recv())
@@ -62,14 +62,14 @@ class Consumer:
 
 
 def empty(pipe: Connection, counts: Sequence[int], url: str, version: int) -> None:
-    """The limit: paho, receiving and acknowledging, and nothing else."""
+    """Run the limit: paho, which only receives and acknowledges."""
     _consume(pipe, counts, url, version, lambda _: None)
 
 
 def plain(pipe: Connection, counts: Sequence[int], url: str, version: int, database_url: str) -> None:
-    """The peer: parse, insert, commit, acknowledge, one message after the other; an array in one transaction.
+    """Run the peer: parse, insert, commit, acknowledge one message after another, arrays in one transaction.
 
-    It checks nothing, knows no shipments, and takes a reading above the limit for an excursion.
+    It validates nothing, knows no shipments, and treats any reading above the limit as an excursion.
     """
     with asyncio.Runner() as runner:
         run = runner.get_loop().run_until_complete
@@ -84,7 +84,7 @@ async def _insert(connection: asyncpg.Connection, message: MQTTMessage) -> None:
     if len(rows) == 1:
         await connection.execute(_INSERT, *rows[0])
     else:
-        await connection.executemany(_INSERT, rows)  # which is one transaction
+        await connection.executemany(_INSERT, rows)  # one transaction
 
 
 def _row(device_id: str, now: datetime, reading: dict[str, Any]) -> tuple[object, ...]:
@@ -114,7 +114,7 @@ def _consume(
 
 
 def _client(url: str, version: int) -> Client:
-    """Connect as whoever must not lose a message: with a session that outlives the connection."""
+    """Connect so that no message is lost: with a session that outlives the connection."""
     parts, protocol = urlsplit(url), MQTTProtocolVersion(version)
     modern = protocol == MQTTProtocolVersion.MQTTv5
     client = Client(

@@ -1,8 +1,8 @@
-"""Detection delay: from the publish of a reading above the limit to `excursion.opened` on an open stream.
+"""Detection delay: from publishing a reading above the limit to `excursion.opened` on an open stream.
 
-In the same run, from the publish of a reading to its committed row. That is seen without polling: each commit of
-ingest notifies the evaluators, so a listener on that channel looks up the readings under way whenever one has
-happened. A row counts from the arrival of the notification, so that looking it up is not part of the delay.
+The same run measures from publishing a reading to its committed row, without polling: each commit of ingest
+notifies the evaluators, so a listener on that channel looks up the outstanding readings whenever one has
+happened. A row counts from the arrival of the notification, so the look-up is not part of the delay.
 """
 
 import asyncio
@@ -31,9 +31,9 @@ RATE = 500.0
 ROUNDS = 3
 SECONDS, PEER_SECONDS, WARMUP_S = 12, 6, 3
 CYCLE, WARM = 50, 5
-"""Of so many readings of a logger, so many in a row are above the limit: an excursion opens ten times a second."""
+"""Of every CYCLE readings of a logger, WARM in a row are above the limit: ten excursions open each second."""
 SAMPLED = 10
-"""Every so many-th reading is watched until its row is committed, and all that open an excursion."""
+"""One reading in this many is watched until its row is committed, and so is each that opens an excursion."""
 _LEAD_S = 2.0
 _LATE_S = 0.02
 _PATIENCE_S = 10.0
@@ -49,12 +49,12 @@ JOIN readings USING (device_id, measured_at)
 
 @dataclass(slots=True, kw_only=True)
 class Watch:
-    """Which readings are watched, and when what became of them was seen, on the monotonic clock."""
+    """The watched readings, and when each was committed and opened an excursion, on the monotonic clock."""
 
     planned: Mapping[Key, float]
-    """When each is to be published, in that order."""
+    """When each is to be published, in order of time."""
     opening: frozenset[Key]
-    """Those of them that open an excursion."""
+    """Those that open an excursion."""
     committed: dict[Key, float] = field(default_factory=dict)
     opened: dict[Key, float] = field(default_factory=dict)
 
@@ -67,7 +67,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What is published evenly from an instant of the monotonic clock on."""
+    """Messages to publish at a steady rate, from `start_at` on the monotonic clock."""
 
     start_at: float
     messages: Sequence[Message]
@@ -80,13 +80,13 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delays:
-    """What one run saw, in seconds from the publish on."""
+    """The delays of one run, in seconds after publishing."""
 
     commit: Sequence[float]
-    """Of all readings that were watched."""
+    """Until the commit, of all watched readings."""
     opened: Sequence[float]
     after_commit: Sequence[float] = ()
-    """Of the same excursions, from the commit on."""
+    """Of the same excursions, in seconds after the commit."""
     told: str = ""
 
 
@@ -125,7 +125,7 @@ async def detection(ground: Ground) -> Result:
 
 
 def percentiles(what: str, delays: Sequence[float]) -> list[Measure]:
-    """Tell delays in seconds by how long the most of them were at the most, in milliseconds."""
+    """Return p50, p99 and maximum of delays in seconds, as milliseconds."""
     parts = (("p50", percentile(delays, 50)), ("p99", percentile(delays, 99)), ("max", max(delays)))
     return [Measure(what=f"{what}, {name}", unit="ms", runs=[delay * 1000]) for name, delay in parts]
 
@@ -173,7 +173,7 @@ async def _peer(ground: Ground) -> Delays:
 
 
 def plan(seconds: float, skip_s: float, loggers: int = LOGGERS, rate: float = RATE) -> Load:
-    """Make the messages of a steady stream, of which what comes in the first seconds is not watched."""
+    """Return a steady stream of messages; those of the first `skip_s` seconds are not watched."""
     noise = random.Random(1)
     names = fleet.device_ids(loggers)
     offsets = [noise.randrange(CYCLE) for _ in names]
@@ -182,7 +182,7 @@ def plan(seconds: float, skip_s: float, loggers: int = LOGGERS, rate: float = RA
     for place in range(int(seconds * rate)):
         nth, logger = divmod(place, loggers)
         warm_for = (nth + offsets[logger]) % CYCLE - (CYCLE - WARM)
-        # A cycle that would begin above the limit is cool: each excursion is seen from its first reading on.
+        # A first cycle that would begin above the limit stays cool: every excursion is seen from its start.
         celsius = WARM_C if 0 <= warm_for <= nth else SAFE_C
         due_s = place / rate
         reading = fleet.reading(nth + 1, int((clock + due_s) * 1000), celsius, noise)
@@ -196,7 +196,7 @@ def plan(seconds: float, skip_s: float, loggers: int = LOGGERS, rate: float = RA
 
 
 async def _publish(publisher: Publisher, load: Load, complete: Callable[[], bool]) -> Sequence[float]:
-    """Publish, wait a while for all that is watched to be seen, and give when each message was published."""
+    """Publish, wait a while until all watched readings are seen; return when each message was published."""
     publisher.load(load.messages)
     await asyncio.sleep(load.start_at - time.monotonic())
     publisher.start(RATE)
@@ -216,7 +216,7 @@ async def _publish(publisher: Publisher, load: Load, complete: Callable[[], bool
 
 @contextlib.asynccontextmanager
 async def following(service: Service, watch: Watch) -> AsyncIterator[None]:
-    """Take down when each excursion is told on the stream, for as long as the block lasts."""
+    """Note when each excursion arrives on the stream, for as long as the block lasts."""
     connected = asyncio.Event()
     following = asyncio.create_task(_follow(service, watch, connected))
     try:
@@ -248,7 +248,7 @@ async def _follow(service: Service, watch: Watch, connected: asyncio.Event) -> N
 
 @contextlib.asynccontextmanager
 async def looking(connection: asyncpg.Connection, watch: Watch) -> AsyncIterator[None]:
-    """Take down when each watched row is committed, for as long as the block lasts."""
+    """Note when each watched row is committed, for as long as the block lasts."""
     heard: asyncio.Queue[float] = asyncio.Queue()
     await connection.add_listener(NotifyChannel.EVALUATION, lambda *_: heard.put_nowait(time.monotonic()))
     looking = asyncio.create_task(_look(connection, heard, watch))

@@ -1,4 +1,4 @@
-"""Loggers on shipments, put into the database in bulk, and what they send."""
+"""Inserts loggers and their shipments into the database in bulk, and makes the messages they send."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from bench.publisher import Message
 
 BAND = "cryogenic"
 SAFE_C, WARM_C = -185.0, -140.0
-"""Well inside the band, and above its limit without being critical."""
+"""Well inside the band, and above its limit but not critical."""
 _DEPARTED_AGO = timedelta(days=2)
 
 _REGISTER = (
@@ -29,14 +29,14 @@ _SHIP = (
 
 
 def device_ids(count: int) -> list[str]:
-    """Name so many loggers; the shipment of logger X is S-X."""
+    """Return `count` logger ids; the shipment of logger X is S-X."""
     return [f"bench-{number:05}" for number in range(count)]
 
 
 async def ship(
     connection: asyncpg.Connection, loggers: Sequence[str], departed_at: datetime | None = None
 ) -> None:
-    """Register loggers, and put each on a shipment of its own that has departed."""
+    """Register loggers, each on its own shipment, which has departed."""
     plan = make_plan(BAND, {})
     assert isinstance(plan, Plan)
     departed_at = departed_at or datetime.now(UTC) - _DEPARTED_AGO
@@ -50,7 +50,7 @@ async def ship(
 
 
 def reading(number: int, measured_ms: int, celsius: float, noise: random.Random) -> dict[str, object]:
-    """Return what a logger with position and battery sends; about 150 bytes as JSON."""
+    """Return a reading of a logger with position and battery; about 150 bytes as JSON."""
     return {
         "measured_at": measured_ms,
         "temperature_c": round(celsius + noise.uniform(-1, 1), 2),
@@ -65,7 +65,7 @@ def reading(number: int, measured_ms: int, celsius: float, noise: random.Random)
 
 
 def singles(loggers: Sequence[str], count: int, *, after: datetime, seed: int = 1) -> list[Message]:
-    """Return so many messages of one reading each, the loggers in turn, a second between readings of one."""
+    """Return `count` messages of one reading each, loggers in turn; those of a logger are a second apart."""
     noise = random.Random(seed)
     began_ms = int(after.timestamp() * 1000)
     return [
@@ -81,7 +81,7 @@ def singles(loggers: Sequence[str], count: int, *, after: datetime, seed: int = 
 def batches(
     loggers: Sequence[str], count: int, size: int, *, after: datetime, seed: int = 1
 ) -> list[Message]:
-    """Return so many messages of `size` consecutive readings each, the loggers in turn."""
+    """Return `count` messages of `size` consecutive readings each, loggers in turn."""
     noise = random.Random(seed)
     began_ms = int(after.timestamp() * 1000)
     return [
@@ -111,7 +111,7 @@ def last_key(message: Message) -> tuple[str, datetime]:
 
 
 def rows(messages: Sequence[Message], received_at: datetime) -> Iterator[tuple[object, ...]]:
-    """Return the rows that the readings become, in the order of `COLUMNS`."""
+    """Yield the rows that the readings become, in the order of `COLUMNS`."""
     for message in messages:
         device_id = message.topic.split("/")[2]
         parsed = orjson.loads(message.payload)
@@ -125,4 +125,4 @@ COLUMNS = (
     *("device_id", "measured_at", "received_at", "source", "probe_ok"),
     *("temperature_c", "seq", "boot", "lat", "lon", "battery_pct", "ambient_c", "humidity_pct"),
 )
-"""Those that our readings fill."""
+"""The columns that these readings fill."""

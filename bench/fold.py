@@ -1,6 +1,6 @@
-"""The pure core by itself: the fold in both forms, beside the same rule in a stream engine, on readings in memory.
+"""The pure core by itself: both forms of the fold, and the same rule in a stream engine, all in memory.
 
-Processor time, not elapsed time: readings/s and core. All of them have to find the same excursions.
+In processor time, not elapsed time: readings/s per core. All of them have to find the same excursions.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ from bench.traces import STARTED, plan_of, traces
 TRACES, ROUNDS = 10, 7
 WHOLE_MS = 10.0
 LENGTHS = (32, 64, 128, 192, 256, 320, 384, 512)
-"""Of the stretches on which both forms are compared."""
+"""Lengths of trace, in readings, on which both forms are compared."""
 _STRETCHES = 300
 _WINDOW = Window(departed_at=STARTED)
 
@@ -32,11 +32,11 @@ PLAIN, COLUMNS, SAFE = "plain form", "by columns", "by columns, with safe points
 LEAN, FULL = "peer bytewax: excursions and no more", "peer bytewax: excursions and figures, as ours"
 
 Told = list[tuple[int, int | None, float]]
-"""What was found of excursions that have ended: start, end, peak."""
+"""The excursions found that have ended: start, end, peak."""
 
 
 async def rule(ground: Ground) -> Result:
-    """Measure both forms and the peer in turn, then whole traces, then where folding by columns begins to pay."""
+    """Measure both forms and the peer in turn, then whole traces, then where columns begin to be faster."""
     await ground.patience.undisturbed(_nothing)
     cryogenic, refrigerated = _Band("cryogenic"), _Band("refrigerated")
     rates = cryogenic.rates(cryogenic.forms() | cryogenic.peers())
@@ -77,7 +77,7 @@ async def rule(ground: Ground) -> Result:
 
 
 async def _nothing() -> None:
-    """Be what waits until others are quiet."""
+    """Do nothing: the caller only waits until other programs are quiet."""
 
 
 def _has_peer() -> bool:
@@ -94,7 +94,7 @@ def _against_peer(rates: Mapping[str, list[float]]) -> Iterator[Verdict]:
 
 
 class _Band:
-    """Traces of one band, as samples and as columns, and what folds them."""
+    """Traces of one band, as samples and as columns, and the ways to fold them."""
 
     def __init__(self, name: str) -> None:
         self.name, self.plan = name, plan_of(name)
@@ -103,7 +103,7 @@ class _Band:
         self.readings = sum(map(len, self.samples))
 
     def forms(self) -> dict[str, Callable[[], tuple[float, list[Told]]]]:
-        """Return our forms by name: each gives the processor time it took and what it found, a list a trace."""
+        """Return our forms by name; each returns its processor time, and the excursions of each trace."""
         return {
             PLAIN: partial(
                 self._timed, lambda number: fold(self.plan, _WINDOW, LoggerState(), self.samples[number])[1]
@@ -119,7 +119,7 @@ class _Band:
         }
 
     def peers(self) -> dict[str, Callable[[], tuple[float, list[Told]]]]:
-        """Return the peer's forms; none where it is not installed. The readings come to it by time, all loggers in turn."""
+        """Return the peer's forms; none if it is not installed. It gets all readings in order of time."""
         if not _has_peer():
             return {}
         from bench import peer_fold  # noqa: PLC0415  # it imports what may not be installed
@@ -157,7 +157,7 @@ class _Band:
         return rates
 
     def whole_ms(self) -> list[float]:
-        """Return the milliseconds of judging each trace from columns to excursions, figures and deadline."""
+        """Return the milliseconds to evaluate each trace: to excursions, figures and deadline."""
         took = []
         for trace in self.columns:
             runs = []
@@ -169,7 +169,7 @@ class _Band:
         return took
 
     def factor(self, length: int) -> float:
-        """Return how many times as fast as the plain form columns are, on short stretches that begin anywhere."""
+        """Return how many times faster columns are than the plain form, on parts of this length."""
         trace = self.columns[0]
         state, _ = fold(self.plan, _WINDOW, LoggerState(), trace[:100].samples())
         places = range(100, len(trace) - length, (len(trace) - length) // _STRETCHES)

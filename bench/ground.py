@@ -1,4 +1,4 @@
-"""What every benchmark stands on: servers of its own, the schema, and the real `dewarwatch serve` beside them."""
+"""The environment of a benchmark: its own servers, the schema, and the real `dewarwatch serve`."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ _READY_WITHIN_S = 60.0
 
 
 class LateError(BenchError):
-    """What was waited for did not come in time."""
+    """A condition did not become true in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +74,14 @@ class Ground:
             await connection.close()
 
     async def clear(self, loggers: Sequence[str]) -> None:
-        """Begin anew: nothing in the database but a fleet, nothing in the broker, nothing left to be written to disk."""
+        """Start afresh: only a fleet in the database, nothing in the broker, all writes on disk."""
         await asyncio.to_thread(_empty_broker, self.servers)
-        # Up to where webhooks have read the outbox stays: without a position they would not go on.
+        # The position of webhooks in the outbox stays: without one they would not continue.
         names = ", ".join(table.name for table in metadata.sorted_tables if table.name != "webhook_fanout")
         async with self.connected() as connection:
             async with connection.transaction():
-                await connection.execute(
-                    "SET LOCAL session_replication_role = replica"
-                )  # what must stay goes too
+                # Triggers that protect records from deletion are off.
+                await connection.execute("SET LOCAL session_replication_role = replica")
                 await connection.execute(f"TRUNCATE {names}")
             await fleet.ship(connection, loggers)
             await connection.execute("CHECKPOINT")
@@ -116,7 +115,7 @@ class Ground:
 
 @contextlib.contextmanager
 def ground(patience_s: float = 0) -> Iterator[Ground]:
-    """Start database and broker in a folder that goes with them, and make the schema."""
+    """Start database and broker in a temporary folder, and create the schema."""
     folder = Path(tempfile.mkdtemp(prefix="dewarwatch-bench-"))
     folder.chmod(0o711)  # root's servers run as another user
     try:
@@ -134,7 +133,7 @@ def ground(patience_s: float = 0) -> Iterator[Ground]:
 async def eventually(
     condition: Callable[[], Awaitable[T | None]], what: str, within_s: float = _READY_WITHIN_S
 ) -> T:
-    """Return the first true value of a condition that others bring about; raises LateError."""
+    """Poll a condition until it returns a true value, and return that; raise LateError after `within_s`."""
     deadline = time.monotonic() + within_s
     while not (found := await condition()):
         if time.monotonic() > deadline:
@@ -146,9 +145,9 @@ async def eventually(
 async def committed(
     connection: asyncpg.Connection, key: tuple[str, datetime], total: int, within_s: float = 120.0
 ) -> float:
-    """Wait until the reading published last and all others are there; give when, on the monotonic clock.
+    """Wait until the last reading published and all others are stored; return when, on the monotonic clock.
 
-    Looking for one row by its key now and then costs the database nothing worth mentioning.
+    Looking for one row by its key costs the database next to nothing.
     """
 
     async def there() -> bool:
@@ -168,7 +167,7 @@ async def committed(
 
 
 def _empty_broker(servers: Servers) -> None:
-    """Sessions of earlier runs would go on collecting messages."""
+    """Empty the broker: sessions of earlier runs would go on collecting messages."""
     servers.broker.stop()
     (servers.broker.program.folder / "mosquitto.db").unlink(missing_ok=True)
     servers.broker.start()

@@ -1,4 +1,4 @@
-"""What the rules said of one simulated shipment, held against what truly became of it."""
+"""Compares the alerts of one simulated shipment with what truly happened to it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,14 +14,14 @@ PROBE_FAULTS = frozenset(
 )
 SWAPPED = "probe_swapped"
 RIGHTED = frozenset({"tipped", "upside_down", "recharged"})
-"""What is undone on the way, or undoes what was wrong."""
+"""Events that end on the way, or that put right what was wrong."""
 SEEN_AFTER = HOUR
-"""A fault that is there for less than this before delivery is not asked for."""
+"""A fault that begins later than this before delivery need not be found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A fault of a probe, and how long after its beginning it was told; None where it was not."""
+    """A probe fault, and how long after its beginning it was alerted; None if it was not."""
 
     kind: str
     told_after: int | None
@@ -29,7 +29,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """One shipment: instants as in alerts, None where something never was."""
+    """The verdict on one shipment; durations are in µs, and None if something never happened."""
 
     story: str
     shipper: str
@@ -40,31 +40,31 @@ class Judged:
     invented: int
     lost: bool
     foretold: bool
-    """That it is lost was foretold before its payload left the band, by forecast or hold time."""
+    """Whether its loss was predicted, by forecast or hold time, before its payload left the band."""
     unheard: bool
-    """The logger was silent when the payload left its band."""
+    """Whether the logger was silent when the payload left its band."""
     lead: int | None
-    """From the alert about the hold time to when its coolant was used up."""
+    """From the hold-time alert until the coolant was used up."""
     false: tuple[str, ...]
-    """Kinds of forecasts of what did not come."""
+    """The kinds of forecasts that did not come true."""
     averted: int
-    """Forecasts of what would have come, had it not been stood upright or charged."""
+    """Forecasts that would have come true, had the dewar not been stood upright or charged."""
     hold_times: tuple[int, int, int]
     """How often the coolant was used up within the interval, before it, and after it."""
     limits: tuple[int, int, int]
-    """Likewise when the payload left its band; those that were delivered before the latest are in none."""
+    """Likewise for the payload leaving its band; deliveries before the interval's end count in none."""
     faults: tuple[Fault, ...]
     hidden: int
-    """Probes in the wrong place in loggers that have no other, which no reading shows."""
+    """Misplaced probes in loggers without a second one: no reading shows these."""
     doubted: int
-    """Excursions of a sound probe during which a fault was told."""
+    """Excursions of a sound probe during which a probe fault was alerted."""
     neither: int
-    """Stretches out of range that were told neither as an excursion nor as a fault."""
+    """Times out of range that were alerted neither as an excursion nor as a probe fault."""
     alerts: dict[str, int]
 
 
 def judged(course: Course) -> Judged:
-    """Hold one shipment against the truth."""
+    """Compare one shipment's alerts with the truth."""
     case, facts = course.case, course.facts
     journey, outcome, truth = case.journey, case.outcome, case.truth()
     delivered = facts.window.delivered_at or 0
@@ -81,7 +81,7 @@ def judged(course: Course) -> Judged:
     ]
     verdicts = [_verdict(course, alert, leaves, used_up) for alert in foretold]
     starts = sorted(_instant(one["start"]) for one in truth["excursions"])
-    # An excursion that the probe made up is none of the payload's.
+    # An excursion that only a faulty probe shows is not the payload's.
     sound = [] if of_probe or leaves is None else starts
     doubts = [alert for alert in course.alerts if alert.kind == AlertKind.PROBE_FAULT]
     return Judged(
@@ -124,7 +124,7 @@ def _used_up(course: Course) -> Instant | None:
 
 
 def _verdict(course: Course, alert: Alert, leaves: Instant | None, used_up: Instant | None) -> str:
-    """Return whether what an alert foretold came, was averted, was overtaken by the delivery, or was a false alarm."""
+    """Return whether a forecast came true (`came`), was `averted`, `overtaken` by delivery, or `false`."""
     delivered = course.facts.window.delivered_at or 0
     if alert.kind == AlertKind.EXCURSION_PREDICTED:
         if alert.details["foreseen"] == "budget_exhausted" or leaves is not None:
@@ -142,11 +142,11 @@ def _verdict(course: Course, alert: Alert, leaves: Instant | None, used_up: Inst
 
 
 MARGIN = 6 * HOUR
-"""What is used up so soon after delivery was rightly told to be short."""
+"""An alert about coolant that is used up within this time after delivery was right."""
 
 
 def _covered(estimates: list[Estimate], truth, delivered: Instant, *, censored: bool) -> tuple[int, int, int]:
-    """Count how often what came lay within the interval, before it, after it."""
+    """Count how often the event came within the estimate's interval, before it, and after it."""
     counts = [0, 0, 0]
     for one in estimates:
         came = truth(one.at)
@@ -159,7 +159,7 @@ def _covered(estimates: list[Estimate], truth, delivered: Instant, *, censored: 
 
 
 def _excursions(course: Course) -> set[tuple[object, ...]]:
-    """Return the excursions in the readings as the truth's document writes them."""
+    """Return the excursions in the readings, in the format of the truth file."""
     facts = course.facts
     ended = wall(course.case, course.case.journey.off_s)
     evaluation = evaluate_trace(facts.plan, facts.window, course.trace, ended)
@@ -178,7 +178,7 @@ def _excursions(course: Course) -> set[tuple[object, ...]]:
 
 
 def _probe_faults(course: Course) -> tuple[Fault, ...]:
-    """Return the faults of probes that were there for long enough, and whether each was told."""
+    """Return the probe faults that lasted long enough to be found, and how soon each was alerted."""
     case, facts = course.case, course.facts
     delivered = facts.window.delivered_at or 0
     told = sorted(alert.raised for alert in course.alerts if alert.kind == AlertKind.PROBE_FAULT)
@@ -192,7 +192,7 @@ def _probe_faults(course: Course) -> tuple[Fault, ...]:
 
 
 def _shows(course: Course, kind: str) -> bool:
-    """Return whether a fault of a probe can show: the only probe of a logger, put in the neck, reads what it might anywhere."""
+    """Return whether a probe fault can show in readings; that a logger's only probe is misplaced cannot."""
     return kind in PROBE_FAULTS and (kind != SWAPPED or course.case.sent.columns.temperature_2_c is not None)
 
 

@@ -1,4 +1,4 @@
-"""What the figures were taken on: without it they mean nothing."""
+"""Describes the machine of a benchmark, and measures how much other programs disturb it."""
 
 import asyncio
 import contextlib
@@ -18,13 +18,13 @@ from bench.report import progress
 T = TypeVar("T")
 
 QUIET = 0.1
-"""The part of all cores that others may take without the figures being about them."""
+"""The share of all cores that other programs may take without a run counting as disturbed."""
 _LOOK_S = 1.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def facts() -> dict[str, Any]:
-    """Return cores, processor, memory, system and versions; no names of machines."""
+    """Return cores, processor, memory, system and versions, but no host name."""
     return {
         "cores": len(os.sched_getaffinity(0)),
         "processor": _first("/proc/cpuinfo", "model name") or platform.machine(),
@@ -37,25 +37,25 @@ def facts() -> dict[str, Any]:
 
 
 class Others:
-    """How much of the machine all processes but ours and those below it take, from the making of this on."""
+    """Measures the share of the machine that other processes take: all but ours and its descendants."""
 
     def __init__(self) -> None:
         self._began, self._busy_s, self._ours_s = time.monotonic(), _busy_s(), _ours_s()
 
     def share(self) -> float:
-        """Return it as a part of all cores."""
+        """Return their share of all cores since this was created."""
         theirs_s = (_busy_s() - self._busy_s) - (_ours_s() - self._ours_s)
         return max(0.0, theirs_s / (time.monotonic() - self._began) / (os.cpu_count() or 1))
 
 
 class Patience:
-    """Waits until others are quiet and repeats what they disturbed, for so many seconds in all."""
+    """Waits until other programs are quiet and repeats disturbed runs, for `seconds` in all."""
 
     def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
 
     async def undisturbed(self, run: Callable[[], Awaitable[T]]) -> T:
-        """Return what the run gives: of one that others disturbed, once patience has come to its end."""
+        """Return the result of an undisturbed run, or of a disturbed one once the time is up."""
         while True:
             await self._quiet()
             others = Others()
@@ -73,21 +73,21 @@ class Patience:
 
 
 def cpu_s(pid: int) -> float:
-    """Return for how long the first thread of a process ran, to the nanosecond (proc(5), schedstat)."""
+    """Return how long the first thread of a process has run, to the nanosecond (proc(5), schedstat)."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def _busy_s() -> float:
-    """Return for how long processors were busy, or taken away, since the start of the machine (proc(5))."""
+    """Return how long processors were busy, or taken by a hypervisor, since the boot (proc(5))."""
     user, nice, system, _idle, _iowait, *rest = map(int, _first("/proc/stat", "cpu ", " ").split())
     return (user + nice + system + sum(rest[:3])) / _TICKS
 
 
 def _ours_s() -> float:
-    """Return how long this process and all below it ran, those included that have ended and were waited for."""
+    """Return how long this process and its descendants ran, those that ended and were waited for included."""
     ran, children = {}, defaultdict(list)
     for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
+        with contextlib.suppress(OSError):  # the process has ended
             fields = (process / "stat").read_text().rpartition(")")[2].split()
             ran[process.name] = sum(map(int, fields[11:15])) / _TICKS
             children[fields[1]].append(process.name)
@@ -98,7 +98,7 @@ def _ours_s() -> float:
 
 
 def _broker() -> str:
-    """Return the first line of the broker's own help, which has its version."""
+    """Return the first line that the broker prints about itself, which has its version."""
     programs = find_broker()
     if programs is None:
         return "none"

@@ -1,4 +1,4 @@
-"""Resident memory of `serve` with all roles: idle, with many loggers, and under load while the database is away."""
+"""Resident memory of `serve` with all roles: idle, with many loggers, and while the database is away."""
 
 import asyncio
 import subprocess
@@ -16,17 +16,17 @@ LOGGERS = 10_000
 READINGS_EACH = 3
 AWAY_S = 60
 LARGE, LARGE_READINGS, SMALL = 600, 1000, 50_000
-"""Published while the database is away, as fast as the broker takes them: messages as large as they may be, more
-than the ingester's own limit of 48 MiB lets in, and then small ones."""
+"""Published while the database is away, as fast as the broker takes them: the largest messages, more than the
+ingester's own limit of 48 MiB lets in, and then small ones."""
 PUSHED = LARGE * LARGE_READINGS + SMALL
 ALLOWED_MIB = 128.0
-"""Above what many loggers take: the limit once for what is held, and once for what is made of it."""
+"""Allowed above the figure with many loggers: the limit for messages, and again for parsed readings."""
 
 _IMPORTS = "import api.bootstrap, uvloop; print(open('/proc/self/smaps_rollup').read())"
 
 
 async def memory(ground: Ground) -> Result:
-    """Measure what is resident, and that what was published meanwhile is all stored in the end."""
+    """Measure resident memory, and check that everything published is stored in the end."""
     await ground.clear(fleet.device_ids(LOGGERS))
     floor = await _imports()
     async with ground.serving() as service:
@@ -80,7 +80,7 @@ async def _with_loggers(
 async def _without_database(
     ground: Ground, service: Service, publisher: Publisher, began: datetime
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Return what was resident while the database was away, and afterwards."""
+    """Return the resident memory while the database was away, and afterwards."""
     loggers = fleet.device_ids(LOGGERS)
     messages = [
         *fleet.batches(loggers, LARGE, LARGE_READINGS, after=began + timedelta(hours=2), seed=2),
@@ -129,7 +129,7 @@ async def _imports() -> dict[str, float]:
 
 
 def _resident(service: Service) -> dict[str, float]:
-    """Return Rss and Pss now, and the highest Rss since the peak was forgotten, in MiB."""
+    """Return Rss and Pss now, and the highest Rss since the peak was reset, in MiB."""
     process = Path("/proc") / str(service.pid)
     status = _parsed((process / "status").read_text())
     return {**_parsed((process / "smaps_rollup").read_text()), "Peak": status["VmHWM"]}
@@ -140,6 +140,6 @@ def _forget_peak(service: Service) -> None:
 
 
 def _parsed(text: str) -> dict[str, float]:
-    """Return the sizes in one of the kernel's listings, in MiB."""
+    """Return the sizes in a file of /proc, in MiB."""
     rows = (line.split() for line in text.splitlines())
     return {row[0].rstrip(":"): int(row[1]) / 1024 for row in rows if row[-1:] == ["kB"]}

@@ -1,8 +1,9 @@
 """The peer of the fold: the same rule as a keyed stateful map of a stream engine, bytewax, with one worker.
 
-Written as its users would: one mutable state a key, one function from state and value to state and what is told, and a
-source and a sink in memory that take a thousand readings at a time. `_Lean` knows the band, the deadband and the peak,
-and no more. `_Full` gives what our fold gives: gaps, a broken probe, time in range and out of it, extremes and the mean.
+Written as its users would: one mutable state a key, one function from state and value to state and what is
+told, and a source and a sink in memory that take a thousand readings at a time. `_Lean` knows the band, the
+deadband and the peak, and no more. `_Full` gives what our fold gives: gaps, a broken probe, time in range and
+out of it, extremes and the mean.
 """
 
 import time
@@ -22,7 +23,7 @@ Value = tuple[int, float | None]
 
 
 class Rule(NamedTuple):
-    """What the mapper needs of a plan."""
+    """The part of a plan that the mapper needs."""
 
     lower_c: float
     low_recovers: float
@@ -57,7 +58,7 @@ class _Full:
 
 
 class Found(NamedTuple):
-    """What a run of the dataflow gave."""
+    """The result of a run of the dataflow."""
 
     cpu_s: float
     told: list[tuple[str, tuple[Any, ...]]]
@@ -92,7 +93,7 @@ def lean(rule: Rule, items: Sequence[tuple[str, Value]]) -> Found:
 
 
 def full(rule: Rule, items: Sequence[tuple[str, Value]]) -> Found:  # noqa: C901  # one function is the fastest
-    """Find the excursions of readings, by key, as (start, end, peak, gap), and keep all figures in the state."""
+    """Find the excursions by key as (start, end, peak, gap), and keep all figures in the state."""
     lower_c, low_recovers, high_recovers, upper_c, max_gap, coldest_c, hottest_c = rule
 
     def step(state: _Full | None, value: Value) -> tuple[_Full, Iterable[tuple[Any, ...]]]:  # noqa: C901

@@ -1,7 +1,7 @@
-"""People: what it costs to attend to alerts, and how soon after an alert is committed the mail server has the mail.
+"""People: the cost of deciding about alerts, and the time from an alert's commit to the mail server.
 
-The mail server is a real one, aiosmtpd, in a process of its own; the service sends as it does everywhere, a connection a
-mail. Each alert is of a shipment of its own, and a hundred contacts are told, so that no flood becomes a digest.
+The mail server is a real one, aiosmtpd, in its own process; the service sends as always, one connection per
+mail. Each alert is of another shipment, and a hundred contacts are told, so that no flood becomes a digest.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ from telemetry.channels import NotifyChannel
 
 SHIPMENTS, CONTACTS = 1000, 100
 MANY = 200
-"""Scopes of one cycle, beside a cycle of one."""
+"""Scopes of the large cycle that is compared with a cycle of one scope."""
 ROUNDS = 3
 RATE, SECONDS = 20, 20
-"""Alerts a second, each of another shipment; for so long."""
+"""Alerts per second, each of another shipment, and for how many seconds."""
 MOST_P99_S = 1.0
 _MESSAGE_ID = re.compile(rb"^Message-ID:\s*<([0-9a-f-]{36})@", re.IGNORECASE | re.MULTILINE)
 
@@ -54,7 +54,7 @@ VALUES ('bench', 'major', '[{"after_s": 0, "to": ["origin"]}, {"after_s": 600, "
 
 
 class Mailbox:
-    """What aiosmtpd asks: takes every mail, and notes which it was, and when."""
+    """The handler of aiosmtpd: accepts every mail, and notes its id and time."""
 
     def __init__(self, arrivals: list[tuple[str, float]]) -> None:
         self._arrivals = arrivals
@@ -67,13 +67,13 @@ class Mailbox:
 
 
 def mailbox(arrivals: list[Any]) -> SMTP:
-    """Make what answers one connection."""
+    """Return the protocol that answers one connection."""
     return SMTP(Mailbox(arrivals), loop=asyncio.get_running_loop(), hostname="localhost")
 
 
 @dataclass(slots=True, kw_only=True)
 class Costs:
-    """What a scope costs, in seconds."""
+    """The cost of a scope, in seconds."""
 
     cpu: list[float] = field(default_factory=list)
     """Of this process and of the database's backend that serves it."""
@@ -83,20 +83,20 @@ class Costs:
 
 @dataclass(slots=True, kw_only=True)
 class Way:
-    """How long alerts took, in seconds from their commit, and what they cost the service."""
+    """How long alerts took, in seconds after their commit, and what they cost the service."""
 
     decided: list[float]
     """Until the notification could be read by others."""
     accepted: list[float]
     """Until the mail server had the mail."""
     cpu_s: float
-    """Of the process, for an alert."""
+    """CPU time of the process per alert."""
     burst_s: float
-    """Until the last of a thousand mails, of as many alerts at once."""
+    """Until the last of a thousand mails, for as many alerts at once."""
 
 
 async def people(ground: Ground) -> Result:
-    """Measure cycles by themselves, then the service beside a mail server."""
+    """Measure cycles by themselves, then the service with a mail server."""
     spare_collections()  # as the service does
     counts = [await _statements(ground, scopes) for scopes in (1, MANY)]
     if counts[0] != counts[1]:
@@ -142,7 +142,7 @@ async def _fill(ground: Ground) -> None:
 
 
 async def _fire(connection: asyncpg.Connection, numbers: Iterable[int]) -> list[str]:
-    """Raise a critical alert on each of some shipments, in one transaction as an evaluation does; give their ids."""
+    """Raise a critical alert on each shipment, in one transaction as an evaluation does; return their ids."""
     steps = []
     async with connection.transaction():
         now = to_instant(await connection.fetchval("SELECT clock_timestamp()"))
@@ -165,7 +165,7 @@ async def _fire(connection: asyncpg.Connection, numbers: Iterable[int]) -> list[
 
 @asynccontextmanager
 async def _alone(ground: Ground, statements: list[str]) -> AsyncIterator[asyncpg.Pool]:
-    """Return a pool of one connection, which notes its statements."""
+    """Yield a pool of one connection, whose statements are appended to `statements`."""
 
     async def note(connection: asyncpg.Connection) -> None:
         connection.add_query_logger(lambda record: statements.append(record.query))
@@ -175,7 +175,7 @@ async def _alone(ground: Ground, statements: list[str]) -> AsyncIterator[asyncpg
 
 
 async def _statements(ground: Ground, scopes: int) -> int:
-    """Return how many statements a cycle of so many scopes has."""
+    """Return the number of statements in a cycle of `scopes` scopes."""
     progress(f"statements of a cycle of {scopes}")
     await _fill(ground)
     statements: list[str] = []
@@ -189,7 +189,7 @@ async def _statements(ground: Ground, scopes: int) -> int:
 
 
 async def _at_once(ground: Ground, costs: Costs) -> None:
-    """Attend to all shipments, due at once, as the service does: so many a cycle."""
+    """Decide about all shipments, due at once, in cycles as the service does."""
     progress(f"{SHIPMENTS} scopes due at once")
     await _fill(ground)
     async with _alone(ground, []) as pool:
@@ -210,7 +210,7 @@ async def _at_once(ground: Ground, costs: Costs) -> None:
 
 
 async def _way(ground: Ground) -> Way:
-    """Raise alerts at a steady rate, then on all shipments at once, with the service and the mail server beside."""
+    """Raise alerts at a steady rate, then on all shipments at once, with service and mail server running."""
     with Receiver(mailbox) as receiver:
         smtp = {"SMTP_URL": f"smtp://127.0.0.1:{receiver.port}", "MAIL_FROM": "alerts@bench.example"}
         await _fill(ground)
@@ -239,7 +239,7 @@ async def _way(ground: Ground) -> Way:
 async def _steadily(
     ground: Ground, connection: asyncpg.Connection
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Raise alerts one by one; give when each was committed, and when others could read that somebody is told of it."""
+    """Raise alerts one by one; return when each was committed, and when its notification was visible."""
     committed: dict[str, float] = {}
     seen: dict[str, float] = {}
     async with _watching(ground, seen):
@@ -258,7 +258,7 @@ async def _steadily(
 
 @asynccontextmanager
 async def _watching(ground: Ground, seen: dict[str, float]) -> AsyncIterator[None]:
-    """Note when each notification is committed, by the wake-up that goes out with it."""
+    """Note when each notification is committed, by the NOTIFY sent with it."""
     woken = asyncio.Event()
 
     async def look() -> None:
@@ -289,7 +289,7 @@ _NEW = "SELECT decided_at, alert_ids FROM notifications WHERE decided_at > $1 AN
 async def _sent(
     connection: asyncpg.Connection, receiver: Receiver, alert_ids: Sequence[str] | dict[str, float]
 ) -> dict[str, float]:
-    """Wait until all alerts were told by mail; give when the mail server had the mail of each."""
+    """Wait until all alerts were mailed; return when the mail server had the mail of each."""
     done = "SELECT count(*) >= $1 FROM notifications WHERE state = 'sent' AND alert_ids && $2::uuid[]"
     ids = list(alert_ids)
     await eventually(lambda: connection.fetchval(done, len(ids), ids), "all mails are sent", 120.0)

@@ -1,4 +1,4 @@
-"""A publisher that costs next to nothing: packets made beforehand, sent in blocks, PUBACKs counted by their bytes.
+"""A publisher that costs next to nothing: packets made beforehand and sent in blocks, PUBACKs only counted.
 
 Runs in a process of its own. Speaks MQTT 3.1.1 with QoS 1, and has at most two blocks unacknowledged.
 """
@@ -20,23 +20,23 @@ _PATIENCE_S = 60.0
 
 
 class Message(NamedTuple):
-    """What is to be published."""
+    """A message to publish."""
 
     topic: str
     payload: bytes
 
 
 class Sent(NamedTuple):
-    """When all of it was published and acknowledged by the broker, on the monotonic clock of the machine."""
+    """When publishing began, and when the broker had acknowledged everything, on the monotonic clock."""
 
     began: float
     ended: float
     at: Sequence[float]
-    """When each message was handed to the network, where a rate was asked for."""
+    """When each message was handed to the network, if a rate was given."""
 
 
 class Publisher:
-    """A process that publishes what it was given when told to."""
+    """A process that publishes the messages it was given when told to start."""
 
     def __init__(self, url: str) -> None:
         context = multiprocessing.get_context("spawn")
@@ -52,12 +52,12 @@ class Publisher:
         self._process.join()
 
     def load(self, messages: Sequence[Message]) -> None:
-        """Have packets made of the messages; returns once the process is connected and ready."""
+        """Have the messages encoded as packets; return once the process is connected and ready."""
         self._pipe.send([tuple(message) for message in messages])
         self._receive()
 
     def start(self, rate: float | None = None) -> None:
-        """Publish what was loaded, as fast as the broker takes it or so many messages a second, evenly."""
+        """Publish the loaded messages, as fast as the broker takes them or evenly at `rate` messages/s."""
         self._pipe.send(rate)
 
     def result(self, patience_s: float = _PATIENCE_S) -> Sent:
@@ -156,6 +156,6 @@ def _send_evenly(link: socket.socket, packets: Sequence[bytes], rate: float) -> 
 
 
 def _take_acks(link: socket.socket, count: int) -> None:
-    """Read so many PUBACKs, waiting for them."""
+    """Wait for and read `count` PUBACKs."""
     if count and (acks := link.recv(count * _PUBACK_BYTES, socket.MSG_WAITALL))[::4] != _PUBACK * count:
         raise BenchError(f"{count} PUBACKs were expected, and {len(acks)} bytes came")

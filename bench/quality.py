@@ -1,7 +1,7 @@
-"""`python -m bench.quality [--count N] [--seed N] [--json FILE]`: what the rules find, foresee and invent, against the truth.
+"""`python -m bench.quality [--count N] [--seed N] [--json FILE]`: compares rules' findings with the truth.
 
-Simulated shipments over all scenarios go through the pure rules in the order in which their readings arrive. Seeds here
-are apart from those by which the rules were tuned, which are below 10,000.
+Simulated shipments of all scenarios go through the pure rules in the order in which their readings arrive.
+The seeds differ from those with which the rules were tuned, which are below 10,000.
 """
 
 import argparse
@@ -31,17 +31,17 @@ START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 WEIGHED = frozenset({"nitrogen-weighed", "nitrogen-large"})
 
 Chunk = tuple[str, int, int]
-"""A scenario, a seed, and how many shipments."""
+"""A scenario, a seed, and a number of shipments."""
 
 
 def main() -> int:
-    """Return 0 where all was judged, whether or not targets were met: the figures say that."""
+    """Return 0 if all shipments were evaluated, whether or not targets were met: the figures say that."""
     parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
     parser.add_argument("--count", type=int, default=COUNT, help="shipments over all scenarios")
     parser.add_argument("--normal", type=int, default=NORMAL, help="shipments in normal traffic")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
     given = parser.parse_args()
     began = time.monotonic()
     every = judge_all(chunks("everything", given.count, given.seed), given.workers)
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def chunks(name: str, count: int, seed: int) -> list[Chunk]:
-    """Cut shipments into what one process takes at a time, each with a seed of its own."""
+    """Divide `count` shipments into chunks for one process each, every chunk with its own seed."""
     return [
         (name, seed + number, min(CHUNK, count - first))
         for number, first in enumerate(range(0, count, CHUNK))
@@ -66,7 +66,7 @@ def chunks(name: str, count: int, seed: int) -> list[Chunk]:
 
 
 def judge_all(work: Sequence[Chunk], workers: int) -> list[Judged]:
-    """Judge them all, on so many processes, in the order of the chunks."""
+    """Judge all chunks on `workers` processes; return the results in the order of the chunks."""
     done: list[Judged] = []
     with get_context("spawn").Pool(workers) as pool:
         for number, some in enumerate(pool.imap(judge, work), 1):
@@ -77,14 +77,14 @@ def judge_all(work: Sequence[Chunk], workers: int) -> list[Judged]:
 
 
 def judge(chunk: Chunk) -> list[Judged]:
-    """Judge some shipments of a scenario."""
+    """Judge the shipments of one chunk."""
     name, seed, count = chunk
     simulated = cases(load_scenario(name), load_airports(), seed=seed, count=count, start=START)
     return [judged(course(case)) for case in simulated]
 
 
 def result(every: Sequence[Judged], normal: Sequence[Judged]) -> Result:
-    """Add up the figures, each beside its target."""
+    """Return the totals, each with its target."""
     lost = [one for one in every if one.lost]
     heard = [one for one in lost if not one.unheard]
     leads = [one.lead / HOUR for one in every if one.lead is not None]

@@ -1,4 +1,4 @@
-"""How long it takes to judge everything again after all folded state was lost, and how that grows."""
+"""How long it takes to evaluate everything again after all folded state was lost, and how that grows."""
 
 import time
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from bench.report import BenchError, Measure, Result, Verdict, progress
 
 SIZES = (100, 300, 1_000)
 READINGS = 5_000
-"""Of each shipment, a minute apart."""
+"""Readings of each shipment, a minute apart."""
 EXCURSION_EVERY, EXCURSION_LENGTH = 1_000, 5
 UPLOAD = 60
-"""Readings of a logger that arrived together, and so lie together in the table."""
+"""Readings of a logger that arrived together, and so are adjacent in the table."""
 ROUNDS = 3
 
 _READINGS = """
@@ -37,7 +37,7 @@ _SAME_COLUMNS = "device_id, measured_at, temperature_c, probe_ok, received_at, f
 
 
 async def recovery(ground: Ground) -> Result:
-    """Measure on one database: all shipments are there, and so many of them are judged again."""
+    """Measure on one database with all shipments, of which some are evaluated again."""
     loggers = fleet.device_ids(max(SIZES))
     await ground.clear(())
     async with asyncpg.create_pool(ground.servers.database_url, min_size=1, max_size=1) as pool:
@@ -81,11 +81,11 @@ async def _fill(pool: asyncpg.Pool, loggers: Sequence[str]) -> None:
         )
         await connection.execute("VACUUM ANALYZE", timeout=600)
         await connection.execute("CHECKPOINT")
-    await _rebuild(pool, loggers)  # what is on record now is found again each time
+    await _rebuild(pool, loggers)  # the excursions recorded now are found again each time
 
 
 async def _rebuild(pool: asyncpg.Pool, loggers: Sequence[str]) -> float:
-    """Lose the state, mark the shipments, and give how long it takes until none of them is due any more."""
+    """Delete the state, mark the shipments, and return how long it takes until none of them is due."""
     await pool.execute(_LOSE)
     await pool.execute(_MARK, loggers)
     began, found = time.perf_counter(), 0
@@ -97,7 +97,7 @@ async def _rebuild(pool: asyncpg.Pool, loggers: Sequence[str]) -> float:
 
 
 async def _copy(pool: asyncpg.Pool) -> float:
-    """Return how long the database takes to hand out the same columns, in the order in which they are folded."""
+    """Return how long the database takes to COPY out the same columns, in the order of the fold."""
     received = 0
 
     async def receive(data: bytes) -> None:
@@ -115,7 +115,7 @@ async def _copy(pool: asyncpg.Pool) -> float:
 
 
 async def _check(pool: asyncpg.Pool, shipments: int) -> None:
-    """What is on record must be what was put in: else something was left out."""
+    """Raise BenchError unless the recorded excursions are those that were put in."""
     found = await pool.fetchval("SELECT count(*) FROM excursions WHERE state IN ('open', 'closed')")
     least = shipments * (READINGS // EXCURSION_EVERY)
     if not least <= found <= least + shipments:

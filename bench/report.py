@@ -1,4 +1,4 @@
-"""What a benchmark found, and how it is told: to people as lines, to programs as JSON."""
+"""The result of a benchmark, and its output: lines for people, JSON for programs."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,11 +8,11 @@ from typing import Any
 
 
 class BenchError(Exception):
-    """A benchmark could not be taken; the text says why."""
+    """A benchmark could not be completed; the text says why."""
 
 
 def progress(line: str) -> None:
-    """Return what is being done, apart from the results on standard output."""
+    """Print a line of progress on standard error, apart from the results on standard output."""
     print(f"  {line}", file=sys.stderr, flush=True)
 
 
@@ -35,7 +35,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """A figure that has to reach a target, or must not exceed it."""
+    """A figure with its target, which it must reach or must not exceed."""
 
     what: str
     value: float
@@ -54,7 +54,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """All that one benchmark found."""
+    """The result of one benchmark."""
 
     title: str
     measures: Sequence[Measure]
@@ -74,7 +74,7 @@ class Result:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the smallest value that at least so many per cent of all do not exceed."""
+    """Return the smallest value that at least `percent` % of the values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, -int(-len(ordered) * percent // 100) - 1)]
 

@@ -1,7 +1,7 @@
-"""What the rules cost by themselves, without a database: one more live reading, and the fold of what a flight brings home.
+"""The cost of the rules without a database: for one more live reading, and for those of a whole flight.
 
-Processor time, by rule. A live reading is all that an evaluator does with the state of one logger: read what is stored,
-fold one reading in, let the rules look, and write what is to be stored.
+In processor time, by rule. A live reading is all the work that an evaluator does on the state of one logger:
+parse the stored state, fold one reading in, look at the rules, and serialize the new state.
 """
 
 import time
@@ -27,9 +27,9 @@ from bench.report import Measure, Result
 from bench.traces import STARTED, plan_of
 
 LOGGERS, LENGTH = 500, 480
-"""As in a landing storm: loggers, and the readings that each hands in."""
+"""As in a landing storm: loggers, and the readings that each uploads."""
 LIVE, READINGS, ROUNDS = 20, 60, 5
-"""Loggers that are live, the readings that come of each, one by one, and how often all of it is taken."""
+"""Live loggers, the readings of each, one by one, and how often everything is measured."""
 _HOUR, _EVERY = 3600 * SECOND, 60 * SECOND
 _FRA = Place(name="FRA", lat=50.0264, lon=8.5431, airport=True)
 _JFK = Place(name="JFK", lat=40.6399, lon=-73.7787, airport=True)
@@ -37,7 +37,7 @@ _PLAN = plan_of("cryogenic")
 _WINDOW = Window(departed_at=STARTED)
 
 BARE = Facts(plan=_PLAN, window=_WINDOW)
-"""A shipment of which nothing is known but its band."""
+"""A shipment with nothing but a band."""
 PLANNED = Facts(
     plan=_PLAN,
     window=_WINDOW,
@@ -59,11 +59,11 @@ PLANNED = Facts(
     packed_out_at=STARTED - 4 * _HOUR,
     use_by=STARTED + 120 * _HOUR,
 )
-"""One with a dewar, a way and times, so that every rule has something to judge."""
+"""A shipment with a dewar, a route and times, so that every rule has something to evaluate."""
 
 
 async def rules(ground: Ground) -> Result:
-    """Measure live readings and whole uploads, with all rules, with each by itself and with none."""
+    """Measure live readings and whole uploads, with all rules, with each one alone, and with none."""
     await ground.patience.undisturbed(_nothing)
     spare_collections()  # as the service does
     measures = [Measure(what="stored state", unit="bytes", runs=[_stored_bytes()])]
@@ -81,7 +81,7 @@ async def rules(ground: Ground) -> Result:
 
 
 async def _nothing() -> None:
-    """Be what waits until others are quiet."""
+    """Do nothing: the caller only waits until other programs are quiet."""
 
 
 def _choices(facts: Facts) -> Sequence[tuple[str, tuple[TunedRule, ...]]]:
@@ -90,7 +90,7 @@ def _choices(facts: Facts) -> Sequence[tuple[str, tuple[TunedRule, ...]]]:
 
 
 def upload(seed: int, length: int, *, bare: bool = False) -> Trace:
-    """Return readings with every channel, at a reading a minute, on a way across the Atlantic; or with none."""
+    """Return a reading a minute on a route across the Atlantic, with all channels or, if `bare`, none."""
     chance = np.random.default_rng(seed)
     at = STARTED + _EVERY * np.arange(1, length + 1, dtype=np.int64)
     celsius = np.round(-185 + chance.normal(0, 0.2, length), 2)
@@ -120,7 +120,7 @@ def upload(seed: int, length: int, *, bare: bool = False) -> Trace:
 
 
 def _great_circle(gone: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return latitudes and longitudes of so large parts of the way, from 0 to 1."""
+    """Return latitudes and longitudes along the route; `gone` is the part travelled, from 0 to 1."""
     ends = [np.array(unit_vector(place.lat or 0, place.lon or 0)) for place in (_FRA, _JFK)]
     angle = np.arccos(ends[0] @ ends[1])
     x, y, z = (
@@ -143,7 +143,7 @@ def _stored_bytes() -> int:
 
 
 def _live_us(facts: Facts, watching: Sequence[TunedRule]) -> float:
-    """Return what one more reading costs, some hours under way."""
+    """Return the cost of one more reading, some hours under way, in µs."""
     took = []
     for seed in range(LIVE):
         trace = upload(seed, LENGTH)

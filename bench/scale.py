@@ -1,4 +1,4 @@
-"""What one more reading costs, by how many shipments are live: a cycle of 200 due ones among them."""
+"""The cost of one more reading, by the number of live shipments: a cycle of 200 due ones among them."""
 
 import asyncio
 import random
@@ -33,7 +33,7 @@ from telemetry.model import RawMessage, Source
 SIZES = (1_000, 10_000, 100_000)
 DUE = 200
 HISTORY = 10
-"""Readings that each logger has already, a minute apart."""
+"""Readings that each logger already has, a minute apart."""
 ROUNDS, WARM_UP = 25, 5
 
 _READINGS = """
@@ -51,7 +51,7 @@ _TABLES = "readings, devices, device_states, device_assignments, shipments, eval
 
 @dataclass(slots=True, kw_only=True)
 class Runs:
-    """What cycles cost, in seconds."""
+    """The costs of cycles, in seconds."""
 
     cpu: list[float] = field(default_factory=list)
     """Of this process and of the database's backend that serves it."""
@@ -61,7 +61,7 @@ class Runs:
 
 
 async def scale(ground: Ground) -> Result:
-    """Measure cycles on a database for each size, in turn, so that whatever disturbs one disturbs all."""
+    """Measure cycles on a database for each size, in turn, so that a disturbance affects all alike."""
     async with AsyncExitStack() as stack:
         pools = {}
         for size in SIZES:
@@ -98,7 +98,7 @@ def _each(seconds: Sequence[float]) -> float:
 
 @asynccontextmanager
 async def _live(ground: Ground, size: int) -> AsyncIterator[asyncpg.Pool]:
-    """Make a database with so many shipments under way, none of them due."""
+    """Create a database with `size` shipments in transit, none of them due."""
     name = f"live_{size}"
     async with ground.connected() as connection:
         await connection.execute(f"CREATE DATABASE {name}")
@@ -116,8 +116,8 @@ async def _fill(connection: asyncpg.Connection, loggers: Sequence[str]) -> None:
     await connection.execute(_READINGS, loggers, began, fleet.SAFE_C, HISTORY, timeout=600)
     instants = [began + timedelta(minutes=nth) for nth in range(1, HISTORY + 1)]
     facts = Facts(plan=plan_of(fleet.BAND), window=Window(departed_at=to_instant(began)))
-    # What evaluation would have stored, with all that these readings carry: else the first reading of each logger would
-    # cost more than others, and the more loggers there are, the more readings are first ones.
+    # What evaluation would have stored, with all that these readings carry: else the first reading of each
+    # logger would cost more than others, and the more loggers there are, the more readings are first ones.
     [one] = await load_readings(
         connection, [ReadingRange(device_id=loggers[0], starting=to_instant(began))], CHANNELS
     )
@@ -145,7 +145,7 @@ async def _rounds(pools: dict[int, asyncpg.Pool]) -> dict[int, Runs]:
 
 
 async def _store(pool: asyncpg.Pool, numbers: Mapping[str, int]) -> None:
-    """Store a reading of each logger, with its number."""
+    """Store a reading of each logger, with the given sequence number."""
     now, noise = datetime.now(UTC), random.Random(1)
     readings = {
         logger: fleet.reading(number, int(now.timestamp() * 1000), fleet.SAFE_C, noise)
@@ -160,7 +160,7 @@ async def _store(pool: asyncpg.Pool, numbers: Mapping[str, int]) -> None:
 
 
 async def _cycle(pool: asyncpg.Pool, runs: Runs) -> None:
-    """Evaluate what is due, and note what it cost."""
+    """Evaluate the due shipments, and note the cost."""
     async with pool.acquire() as connection:
         pid = connection.get_server_pid()
     began, ours, theirs = time.perf_counter(), time.process_time(), cpu_s(pid)

@@ -1,7 +1,7 @@
-"""Simulated shipments put through the pure rules in the order in which their readings arrive, as the service would.
+"""Runs simulated shipments through the pure rules, in the order in which their readings arrive.
 
-After each upload all rules are folded and looked at, and again whenever one asked for it before the next upload: so what
-is told, is told when it would be. Readings that come late are folded again from the start, which gives the same state.
+All rules are folded and looked at after each upload, and whenever one asked for it before the next: so alerts
+come when they would. Late readings cause a fold from the start, which gives the same state.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ from simulators.fleet.registration import place_name
 HOUR = 3600 * SECOND
 CLOCK_AHEAD = 300 * SECOND
 HOLD_TIME_EVERY, LIMIT_EVERY = 2 * HOUR, HOUR // 3
-"""So often the estimates are taken down, to see whether their intervals cover what then happens."""
+"""How often estimates are noted, to see whether their intervals cover what then happens."""
 _PLAN = (
     "lower_c",
     "upper_c",
@@ -49,7 +49,7 @@ _PLAN = (
 
 @dataclass(slots=True, kw_only=True)
 class Alert:
-    """An alert as it was: when it was told, since when what it tells of holds, when it ended, when it became critical."""
+    """An alert: when it was raised, since when it held, when it ended, and when it became critical."""
 
     kind: str
     name: str
@@ -64,7 +64,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What was expected at an instant: at the earliest, as a median, at the latest."""
+    """An estimate made at an instant: the earliest, median and latest time."""
 
     at: Instant
     low: Instant
@@ -74,7 +74,7 @@ class Estimate:
 
 @dataclass(slots=True, kw_only=True)
 class Course:
-    """What became of a shipment: its facts and readings, the alerts, and the estimates on the way."""
+    """The course of a shipment: its facts and readings, its alerts, and the estimates made on the way."""
 
     case: Case
     facts: Facts
@@ -85,7 +85,7 @@ class Course:
 
 
 def facts_of(case: Case) -> Facts:
-    """Return what is registered of a shipment; a filling on the way is recorded when it is made."""
+    """Return the registered facts of a shipment; a charge on the way is recorded when it is made."""
     given = case.shipment
     plan = make_plan(given["band"], {name: given[name] for name in _PLAN if name in given})
     assert not isinstance(plan, PlanRefused), plan
@@ -132,12 +132,14 @@ def facts_of(case: Case) -> Facts:
 
 
 def wall(case: Case, journey_s: float) -> Instant:
-    """Return an instant of the journeys' clock."""
+    """Return the instant at `journey_s` seconds of the journey."""
     return case.journey.clock.wall_ms(journey_s) * 1000
 
 
 def arriving(case: Case) -> tuple[Trace, NDArray[np.int64]]:
-    """Return all readings that are stored, in the order of arrival, and when each arrives; a time that is there already is refused, as one ahead of the clock is."""
+    """Return the readings that are stored, in the order of arrival, and when each arrives.
+
+    Readings at a time that is stored already, or ahead of the clock, are refused."""
     sent = case.sent
     at, received = sent.measured_ms * 1000, case.received_ms * 1000
     _, first = np.unique(at, return_index=True)
@@ -178,11 +180,11 @@ _BY_KIND: dict[str, Rule[Any, Any]] = {
     rule.kind: rule for rule in (*registry.RULES, *_HANDLING, HOLD_TIME_SHORT, EXCURSION_PREDICTED)
 }
 RULES: tuple[Rule[Any, Any], ...] = tuple(_BY_KIND.values())
-"""All rules there are."""
+"""All rules."""
 
 
 def course(case: Case, rules: Sequence[Rule[Any, Any]] = RULES) -> Course:
-    """Put one shipment through the rules."""
+    """Run one shipment through the rules."""
     arrived, received = arriving(case)
     facts = facts_of(case)
     within = (arrived.at >= facts.window.departed_at) & (arrived.at < (facts.window.delivered_at or 2**62))
@@ -205,7 +207,7 @@ def course(case: Case, rules: Sequence[Rule[Any, Any]] = RULES) -> Course:
 
 
 class _Live:
-    """One shipment under way."""
+    """One shipment in transit."""
 
     def __init__(self, course: Course, rules: Sequence[Rule[Any, Any]]) -> None:
         self.course, self._rules = course, rules
@@ -218,7 +220,7 @@ class _Live:
         self._delivered = course.facts.window.delivered_at or 0
 
     def take(self, part: Trace, now: Instant) -> None:
-        """Fold what has arrived, and look."""
+        """Fold the readings that have arrived, and look at all rules."""
         self._newest = max(self._newest, int(part.at[-1]))
         for number, rule in enumerate(self._rules):
             if rule.reads and not rule.reads & part.channels.keys():
@@ -231,7 +233,7 @@ class _Live:
             self._estimate(number, now)
 
     def wait(self, until: Instant) -> None:
-        """Look where a rule has asked for it before the next upload."""
+        """Look at rules that have asked for it before the next upload."""
         for number in range(len(self._rules)):
             for _ in range(20):
                 at = self._again[number]
@@ -240,7 +242,7 @@ class _Live:
                 self._look(number, at)
 
     def end(self) -> None:
-        """Look when the shipment has ended."""
+        """Look at all rules once the shipment has ended."""
         self.wait(self._delivered)
 
     def _look(self, number: int, now: Instant) -> None:
@@ -273,7 +275,7 @@ class _Live:
             kind = str(self._rules[number].kind)
             told = [alert for alert in self.course.alerts if (alert.kind, alert.name) == (kind, name)]
             if found.until is not None and told and found.since <= (told[-1].ended or now):
-                return  # it was told, and has ended
+                return  # it was alerted, and has ended
             on = Alert(
                 kind=kind,
                 name=name,

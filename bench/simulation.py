@@ -1,7 +1,7 @@
-"""`python -m bench.simulation [--fleet 100000]`: a simulated fleet against a real broker, with somebody who confirms.
+"""`python -m bench.simulation [--fleet 100000]`: measures a simulated fleet against a real broker.
 
-The broker is an embedded mosquitto, what confirms is a process that answers each message as the service would. What is
-measured is when the first readings go out, how many are made and published in a second, and what memory that takes.
+The broker is an embedded mosquitto; a process confirms each message as the service would. Measured are when
+the first readings are published, how many are made and published per second, and the memory that takes.
 """
 
 import argparse
@@ -37,12 +37,12 @@ from simulators.world.clock import JourneyClock
 
 SCENARIO = "everyday"
 STEPPED, MADE = 8 * TOGETHER, 1000
-"""Shipments that are stepped, and loggers of which so many blocks of readings are made, for the figures of one core."""
+"""Shipments stepped, and loggers whose blocks of readings are made, for the figures of one core."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """How far a run was: seconds since it began, on the wall and of this process, and what it had done."""
+    """The progress of a run: seconds since it began, elapsed and of processor time, and what it had done."""
 
     wall_s: float
     busy_s: float
@@ -50,7 +50,7 @@ class Moment:
 
 
 def main() -> None:
-    """Print what was found."""
+    """Run both measurements and print the results."""
     parser = argparse.ArgumentParser(prog="python -m bench.simulation", description=__doc__)
     parser.add_argument("--fleet", type=int, default=100_000)
     parser.add_argument("--speed", type=float, default=40.0)
@@ -59,13 +59,13 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=45.0, help="for how long it runs once all are on")
     given = parser.parse_args()
-    # The fleet first: what the other takes would count as its memory.
+    # The fleet first: the other's memory would be counted as its own.
     print("\n".join(fleet(given).lines()), flush=True)
     print("\n".join(steps().lines()), flush=True)
 
 
 def steps() -> Result:
-    """Measure the physics and the making of live readings alone, in processor time."""
+    """Measure only the physics and the making of live readings, in processor time."""
     began = time.process_time()
     journeys = _journeys(STEPPED)
     drawn_s = time.process_time() - began
@@ -94,7 +94,7 @@ def steps() -> Result:
 
 
 def fleet(given: argparse.Namespace) -> Result:
-    """Measure a fleet against a broker: from the start until all loggers are on, and for some time after that."""
+    """Measure a fleet against a broker, from the start until all loggers are on and for some time after."""
     folder = Path(tempfile.mkdtemp(prefix="dewarwatch-bench-"))
     folder.chmod(0o711)  # root's servers run as another user
     try:
@@ -196,7 +196,7 @@ def _segments(journey: Journey) -> int:
 
 
 def _confirm(url: str, ready: Event) -> None:
-    """Answer every message as the service does once it has stored it, until the process is ended."""
+    """Confirm every message as the service does once it has stored it, until the process is ended."""
     parts = urlsplit(url)
     client = Client(CallbackAPIVersion.VERSION2, "confirms")
     client.username_pw_set(unquote(parts.username or ""), unquote(parts.password or ""))

@@ -1,7 +1,7 @@
-"""A landing: hundreds of loggers hand in all of a flight at once, while others go on sending a reading now and then.
+"""A landing: hundreds of loggers upload a whole flight at once, while others go on sending single readings.
 
-`serve` with all roles in one process, as by default. What is measured is how long the landing takes until all of it is
-stored and judged, and how long the live excursions take to the stream meanwhile, beside how long they took before.
+`serve` runs all roles in one process, the default. Measured are the time until the whole landing is stored
+and evaluated, and the delay of live excursions to the stream meanwhile, compared with the delay before.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from bench.report import BenchError, Measure, Result, Verdict, percentile, progr
 
 LIVE, RATE = 400, 1_000.0
 LANDING, READINGS, SIZE = 500, 480, 40
-"""Loggers that land, how many readings each has kept, and how many it sends in a message."""
+"""Loggers that land, the readings that each has kept, and the readings per message."""
 WARM_FROM, WARM_TO = 200, 210
-"""Of each, these are above the limit: one excursion a logger."""
+"""Of each logger, these readings are above the limit: one excursion."""
 OUT_OF_ORDER, TWICE = 4, 20
-"""Every so many-th logger sends its messages in any order, and every so many-th message comes again later."""
+"""One logger in OUT_OF_ORDER sends its messages in any order; one message in TWICE comes again later."""
 WARMUP_S, QUIET_S, STORM_S = 4, 15, 30
 ROUNDS = 3
 _WITHIN_S = 120.0
@@ -40,20 +40,20 @@ _FOUND = "SELECT count(*) FROM excursions WHERE state = 'closed' AND device_id >
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What one storm did, in seconds."""
+    """The times of one storm, in seconds."""
 
     stored: float
     judged: float
-    """Until all that landed was, from the first message on."""
+    """From the first message until everything that landed was evaluated."""
     quiet: Sequence[float]
     during: Sequence[float]
-    """The delays of live excursions, from publish to the stream,"""
+    """The delays of live excursions during the storm, from publishing to the stream."""
     committed: Sequence[float]
-    """and of the same readings as the latter until they were committed."""
+    """The delays of the same readings until they were committed."""
 
 
 async def storm(ground: Ground) -> Result:
-    """Measure landings, each on a fleet of its own, and what COPY alone takes for the same rows."""
+    """Measure landings, each with its own fleet, and the time that COPY alone takes for the same rows."""
     runs, copies = [], []
     for turn in range(ROUNDS):
         runs.append(await ground.patience.undisturbed(lambda: _land(ground)))
@@ -133,7 +133,7 @@ async def _told(watch: Watch) -> bool:
 
 
 async def _when(connection: asyncpg.Connection, question: str, *arguments: object) -> float:
-    """Return when the answer became yes, on the monotonic clock."""
+    """Return when the query's answer became true, on the monotonic clock."""
 
     async def asked() -> bool:
         return bool(await connection.fetchval(question, *arguments))
@@ -143,7 +143,7 @@ async def _when(connection: asyncpg.Connection, question: str, *arguments: objec
 
 
 def _landing(loggers: Sequence[str]) -> list[Message]:
-    """Return what the loggers send, all of them in turn."""
+    """Return the messages of the landing loggers, all loggers in turn."""
     noise = random.Random(2)
     began_ms = int((datetime.now(UTC) - timedelta(minutes=READINGS + 60)).timestamp() * 1000)
     kept = []
@@ -166,7 +166,7 @@ def _landing(loggers: Sequence[str]) -> list[Message]:
 
 
 async def _copy(ground: Ground) -> float:
-    """Return how long the database takes for the same rows, in pieces as large as it likes them."""
+    """Return how long COPY takes for the same rows, in pieces of the best size."""
     loggers = fleet.device_ids(LANDING)
     await ground.clear(loggers)
     messages = _landing(loggers)[: LANDING * READINGS // SIZE]

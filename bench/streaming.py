@@ -1,7 +1,7 @@
-"""The stream: how many events a second reach 1, 100 and 1,000 readers, one more of which does not read, and how late.
+"""The stream: how many events per second reach 1, 100 and 1,000 readers, and how late; one more reads nothing.
 
-The readers are a process of their own that does nothing but look for the numbers of events in what comes. They share the
-processor with service and database, so that at the rates that are reached the service is not the only one at work.
+The readers are a process of their own that only looks for event numbers in what it receives. They share the
+processor with service and database, so at the rates reached the service is not the only one at work.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ from bench.machine import cpu_s
 from bench.report import Measure, Result, percentile, progress
 
 BURSTS = {1: 10_000, 100: 7_000, 1000: 300}
-"""Events of a burst whose rate is measured, by the number of readers."""
+"""Events in a burst, whose rate is measured, by the number of readers."""
 DELIVERED_PER_S, SECONDS = 2000, 8.0
-"""Events times readers a second, spread evenly for so long, whose delay is measured; at most so many events a second."""
+"""For delays: events times readers per second, evenly spread; for how long; the most events per second."""
 EVENTS_PER_S_AT_MOST = 100
 AHEAD = 400
 _TEXT = "x" * 600
@@ -39,7 +39,7 @@ Arrivals = list[tuple[int, float]]
 
 
 class Reader(asyncio.Protocol):
-    """One reader: notes the number of each event and when it came."""
+    """One reader, which notes the number of each event and when it came."""
 
     def __init__(self, request: bytes, arrivals: Arrivals, begun: list[None]) -> None:
         self._request, self._arrivals, self._begun, self._rest = request, arrivals, begun, b""
@@ -72,7 +72,7 @@ def _read(pipe: Connection, port: int, request: bytes, count: int) -> None:
             asked.clear()
             while pipe.poll():
                 what = pipe.recv()
-                os.set_blocking(pipe.fileno(), True)  # the loop has made it not so, and answers are long
+                os.set_blocking(pipe.fileno(), True)  # uvloop made it non-blocking, and answers are long
                 pipe.send({"begun": len(begun), "count": len(arrivals), "arrivals": arrivals}[what])
                 if what == "arrivals":
                     arrivals.clear()
@@ -81,7 +81,7 @@ def _read(pipe: Connection, port: int, request: bytes, count: int) -> None:
 
 
 class Readers:
-    """So many readers in a process of their own, and one connection of ours that does not read."""
+    """A process with `count` readers, and one connection of ours that does not read."""
 
     def __init__(self, service: Service, count: int) -> None:
         self.count = count
@@ -117,7 +117,7 @@ class Readers:
         return self._pipe.recv()
 
     async def near(self, told: int) -> None:
-        """Wait until readers, taken together, are no more than some hundred events behind."""
+        """Wait until the readers together are no more than some hundred events behind."""
 
         async def there() -> bool:
             return bool(told - self.ask("count") / self.count <= AHEAD)
@@ -125,7 +125,7 @@ class Readers:
         await eventually(there, f"{self.count} readers near {told}")
 
     async def arrivals(self, total: int) -> Arrivals:
-        """Wait for so many, and give them."""
+        """Wait until `total` events have arrived, and return their arrivals."""
 
         async def there() -> bool:
             return bool(self.ask("count") >= total)
@@ -188,7 +188,7 @@ async def _delays(connection: asyncpg.Connection, readers: Readers) -> Sequence[
 
 
 async def _burst(connection: asyncpg.Connection, readers: Readers, service: Service) -> Sequence[Measure]:
-    """Tell in transactions of 50, as fast as they are read: never so far ahead that somebody who reads is too slow."""
+    """Write events in transactions of 50, as fast as they are read, so that no reader is cut off."""
     events = BURSTS[readers.count]
     began, busy = time.monotonic(), cpu_s(service.pid)
     for number in range(0, events, 50):
@@ -228,7 +228,7 @@ def _resident_mib(pid: int) -> float:
 
 
 async def _cut_off(service: Service) -> int:
-    """Return how many readers the service has cut off; one that does not read has megabytes of room in the kernel first."""
+    """Return how many readers the service has cut off; the kernel buffers megabytes for one before that."""
     async with httpx.AsyncClient(trust_env=False) as client:
         text = (await client.get(f"{service.url}/metrics")).text
     found = re.search(r"^dewarwatch_stream_cut_off_total (\S+)$", text, re.MULTILINE)

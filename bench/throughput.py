@@ -1,4 +1,4 @@
-"""Readings a second, from the first publish to the last committed row: one reading a message, and a hundred."""
+"""Readings per second from first publish to last committed row, at 1 and 100 readings per message."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,24 +17,24 @@ ROUNDS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What is published in one run: some to warm up, and what is measured."""
+    """The messages of one run: some to warm up, and those that are measured."""
 
     warmup: Sequence[Message]
     messages: Sequence[Message]
     size: int
-    """Readings a message."""
+    """Readings per message."""
 
     @property
     def readings(self) -> int:
         return len(self.messages) * self.size
 
     def less(self, count: int) -> "Load":
-        """Return the same with fewer messages, for whoever would take minutes."""
+        """Return the same load with fewer messages, for consumers that would take minutes."""
         return Load(warmup=self.warmup[:20], messages=self.messages[:count], size=self.size)
 
 
 async def singles(ground: Ground) -> Result:
-    """Measure one reading a message, against a consumer that does nothing."""
+    """Measure one reading per message, against a consumer that does nothing."""
     load = Load(
         warmup=fleet.singles(fleet.device_ids(LOGGERS), 2_000, after=_ago(hours=40)),
         messages=fleet.singles(fleet.device_ids(LOGGERS), 40_000, after=_ago(hours=20)),
@@ -72,7 +72,7 @@ async def singles(ground: Ground) -> Result:
 
 
 async def batches(ground: Ground) -> Result:
-    """Measure a hundred readings a message, against COPY into the same table."""
+    """Measure a hundred readings per message, against COPY into the same table."""
     loggers, size = fleet.device_ids(LOGGERS), 100
     load = Load(
         warmup=fleet.batches(loggers, 20, size, after=_ago(hours=40)),
@@ -112,7 +112,7 @@ async def batches(ground: Ground) -> Result:
 async def _alternate(
     ground: Ground, contestants: dict[str, Callable[[], Awaitable[float]]]
 ) -> dict[str, list[float]]:
-    """Let them run in turn, several rounds, so that what else the machine does meets all of them."""
+    """Run the contestants in turn, for several rounds, so that disturbances affect all alike."""
     runs: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(ROUNDS):
         for name, run in contestants.items():
@@ -161,7 +161,7 @@ async def _publisher(ground: Ground, load: Load) -> float:
 
 
 async def _copy(ground: Ground, load: Load, at_once: int) -> float:
-    """COPY rows that are ready in memory, each lot a transaction, as the fastest that this table can be filled."""
+    """Return the rate of COPY from memory, one transaction per lot: the fastest way to fill this table."""
     await ground.clear(fleet.device_ids(LOGGERS))
     rows = list(fleet.rows(load.messages, datetime.now(UTC)))
     async with ground.connected() as connection:

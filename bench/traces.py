@@ -1,4 +1,4 @@
-"""Traces like those that loggers bring home: noise, a slow drift, excursions, a broken probe and gaps; always the same."""
+"""Realistic traces with noise, drift, excursions, a broken probe and gaps; the same in every run."""
 
 import random
 from collections.abc import Iterator
@@ -13,18 +13,18 @@ STARTED: Instant = 1_700_000_000 * SECOND
 _NORMAL_C = {"cryogenic": -185.0, "refrigerated": 5.0}
 _WARM_BY_C = {"cryogenic": 42.0, "refrigerated": 6.0}
 _EXCURSION_EVERY, _FAULT_EVERY, _GAP_EVERY = 2_500, 5_000, 4_000
-"""Minutes between two of them, on average: a trace of 14 days has about eight excursions, four faults and five gaps."""
+"""Average minutes between two: a trace of 14 days has about eight excursions, four faults and five gaps."""
 
 
 def plan_of(band: str) -> Plan:
-    """Return a band's plan, with nothing overridden."""
+    """Return a band's plan with its defaults."""
     plan = make_plan(band, {})
     assert isinstance(plan, Plan)
     return plan
 
 
 def traces(band: str, count: int) -> list[list[Sample]]:
-    """Return so many traces of 14 days, a reading a minute where there is no gap."""
+    """Return `count` traces of 14 days, with a reading a minute except in gaps."""
     return [list(_trace(band, random.Random(f"{band} {number}"))) for number in range(count)]
 
 
@@ -43,5 +43,5 @@ def _trace(band: str, noise: random.Random) -> Iterator[Sample]:
 
 
 def _begins(noise: random.Random, every: int, longest: int) -> int:
-    """Return for how many minutes something goes on that begins now; mostly 0."""
+    """Return the length in minutes of something that begins now; mostly 0."""
     return noise.randint(1, longest) if noise.random() * every < 1 else 0

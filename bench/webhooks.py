@@ -1,8 +1,8 @@
-"""Webhooks: how soon an event is on its way to its endpoint, and how many a process delivers beside a bare client.
+"""Webhooks: how soon an event is sent, and how many deliveries a process makes, beside a bare client.
 
-The receiver is a process of its own that does next to nothing. The limit is aiohttp's client, in another process, that
-posts the same bodies to the same receiver, as many at a time and with as many headers, and reads the answers; it has no
-database, makes no signatures and checks nothing.
+The receiver is a process of its own that does next to nothing. The limit is aiohttp's client in another
+process. It posts the same bodies to the same receiver, with as many requests at a time and as many headers,
+and reads the answers; it has no database, makes no signatures and validates nothing.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ from bench.machine import cpu_s
 from bench.report import BenchError, Measure, Result, Verdict, percentile, progress
 
 ENDPOINTS, EVENTS, ROUNDS = 100, 200, 3
-"""Of a round of deliveries: each event goes to each endpoint."""
+"""Endpoints and events of a round, in which each event goes to each endpoint; and the number of rounds."""
 MANY, RATE, SECONDS = 1000, 50, 20
-"""Endpoints, one of them dead; events a second, each for one of them; for so long."""
+"""Endpoints, one of them dead; events per second, each for one of them; and for how many seconds."""
 _TEXT = "x" * 600
-"""So that a body has the size of an excursion's."""
+"""Gives a body the size of an excursion's."""
 _HEADERS = {
     "Content-Type": "application/json",
     "webhook-id": "123456-1234",
@@ -41,14 +41,14 @@ _HEADERS = {
 }
 _LOOPBACK = "127.0.0.0/8"
 _BACKLOG = 4096
-"""All endpoints are one socket here: with the usual 100, of many connections at once some wait a second for their next try."""
+"""All endpoints share one socket: with the usual backlog of 100, some connections would wait a second."""
 
 Arrivals = list[tuple[int, float]]
 """The number of each event that came, and when, on the monotonic clock."""
 
 
 class Endpoint(asyncio.Protocol):
-    """One connection of the receiver: answers 204, or, for the path of the dead one, nothing."""
+    """One connection of the receiver: it answers 204, and nothing on the path of the dead endpoint."""
 
     _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
     _NUMBER = re.compile(rb'"number":(\d+)')
@@ -84,7 +84,7 @@ def _receive(pipe: Connection, protocol: Callable[[list[Any]], asyncio.BaseProto
         pipe.send(server.sockets[0].getsockname()[1])
 
         def tell() -> None:
-            """Answer what was asked; never wait for a question, which would hold up what arrives meanwhile."""
+            """Answer questions from the pipe; never wait for one, which would delay arrivals."""
             while pipe.poll():
                 what = pipe.recv()
                 if what < 0:
@@ -92,14 +92,14 @@ def _receive(pipe: Connection, protocol: Callable[[list[Any]], asyncio.BaseProto
                 pipe.send(len(arrivals) if what else list(arrivals))
 
         asyncio.get_running_loop().add_reader(pipe.fileno(), tell)
-        os.set_blocking(pipe.fileno(), True)  # uvloop has made it otherwise, and a long answer has to fit
+        os.set_blocking(pipe.fileno(), True)  # uvloop made it non-blocking, and answers are long
         await server.serve_forever()
 
     uvloop.run(serve())
 
 
 class Receiver:
-    """The receiver's process; `protocol` makes what answers a connection, of the list that it notes arrivals in."""
+    """The receiver's process; `protocol` builds a connection's protocol from the list for its arrivals."""
 
     def __init__(self, protocol: Callable[[list[Any]], asyncio.BaseProtocol] = Endpoint) -> None:
         context = multiprocessing.get_context("spawn")
@@ -127,7 +127,7 @@ class Receiver:
         return found
 
     async def until(self, count: int, within_s: float = 120.0) -> list[Any]:
-        """Wait for so many, and give them."""
+        """Wait until `count` requests have arrived, and return their arrivals."""
 
         async def there() -> bool:
             return self.count() >= count
@@ -141,7 +141,7 @@ class Receiver:
 
 
 def _post(pipe: Connection, url: str, count: int, body: bytes) -> None:
-    """The limit: a session of aiohttp that posts the same body again and again, as many at a time as we do."""
+    """Run the limit: an aiohttp session that posts the same body repeatedly, as many at a time as we do."""
 
     async def post() -> None:
         left = count
@@ -165,7 +165,7 @@ def _post(pipe: Connection, url: str, count: int, body: bytes) -> None:
 
 
 async def webhooks(ground: Ground) -> Result:
-    """Measure both, in turn with the limit."""
+    """Measure deliveries and delays, in turn with the limit."""
     with Receiver() as receiver:
         ours, theirs, cpu, their_cpu, two = [], [], [], [], []
         for _ in range(ROUNDS):
@@ -207,7 +207,7 @@ def percentiles(what: str, delays: Sequence[float]) -> list[Measure]:
 
 
 def _limit(receiver: Receiver) -> tuple[float, float]:
-    """Return requests/s, and the client's CPU for each, µs."""
+    """Return requests/s, and the client's CPU time per request in µs."""
     receiver.clear()
     progress("the bare client")
     body = orjson.dumps(
@@ -221,14 +221,14 @@ def _limit(receiver: Receiver) -> tuple[float, float]:
     took_s, busy_s = pipe.recv()
     process.join()
     count, rate = ENDPOINTS * EVENTS, _rate(receiver.arrivals())
-    # Two clocks tell of one thing: where they disagree, the receiver stood still and its stamps are worth nothing.
+    # Both processes measure the same rate: if they disagree, the receiver stalled, and its times are useless.
     if not 0.7 < rate * took_s / count < 1.5:
         raise BenchError(f"the receiver saw {rate:,.0f} requests/s, the client sent {count / took_s:,.0f}")
     return rate, busy_s / count * 1e6
 
 
 async def _deliveries(ground: Ground, receiver: Receiver, processes: int = 1) -> tuple[float, float]:
-    """Return deliveries/s, and the CPU of the processes for each, µs; all is told at once, when they are ready."""
+    """Return deliveries/s, and the processes' CPU time per delivery in µs; all events are written at once."""
     await ground.clear([])
     receiver.clear()
     count = ENDPOINTS * EVENTS
@@ -254,13 +254,13 @@ async def _deliveries(ground: Ground, receiver: Receiver, processes: int = 1) ->
 
 
 def _rate(arrivals: Arrivals) -> float:
-    """Return requests/s over all but the first twentieth, in which connections are made and pages compiled."""
+    """Return requests/s over all but the first twentieth, in which connections and caches warm up."""
     at = sorted(when for _, when in arrivals)[len(arrivals) // 20 :]
     return (len(at) - 1) / (at[-1] - at[0])
 
 
 async def _delays(ground: Ground, receiver: Receiver) -> tuple[list[float], list[float]]:
-    """Return the delays of events for one endpoint each, while one endpoint is dead, and of one event for all."""
+    """Return the delays of events for one endpoint each, with one endpoint dead, and of one event for all."""
     await ground.clear([])
     receiver.clear()
     total = RATE * SECONDS
@@ -270,7 +270,7 @@ async def _delays(ground: Ground, receiver: Receiver) -> tuple[list[float], list
             await connection.execute("INSERT INTO organizations (slug) VALUES ($1)", f"o{number}")
             await _endpoint(connection, f"{receiver.url}/{path}", f"o{number}")
         async with ground.serving("deliver", WEBHOOK_ALLOW_NETWORKS=_LOOPBACK):
-            await _tell(connection, [(-1, "o0")] * 100)  # what the dead one has not taken so far
+            await _tell(connection, [(-1, "o0")] * 100)  # a backlog of the dead endpoint
             progress(f"{RATE} events/s for {SECONDS} s")
             committed: dict[int, float] = {}
             began = time.monotonic() + 2.0
