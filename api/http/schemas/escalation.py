@@ -512,7 +512,7 @@ class NotificationOut(Shown):
     )
     level: int = Field(description="The step of the policy, from 1.")
     episode: int = Field(description="How often the incident has fired anew.")
-    repeat: int = Field(description="The number of the reminder; 0 for the first message.")
+    repeat: int = Field(description="Counts reminders.")
     policy_id: str | None
     policy_revision: int | None
     decided_at: Time
