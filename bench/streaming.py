@@ -1,4 +1,4 @@
-"""The stream: how many events per second reach 1, 100 and 1,000 readers, and how late; one more reads nothing.
+"""The stream: how many events/s reach 1, 100 and 1,000 readers, and how late; one more reader reads nothing.
 
 The readers are a process of their own that only looks for event numbers in what it receives. They share the
 processor with service and database, so at the rates reached the service is not the only one at work.
