@@ -111,7 +111,7 @@ def snooze(
             why=f"must be in the future and at most 72 hours ahead, until {latest}", field="until"
         )
     if not reason:
-        return ActionRefused(why="must say why: whoever looks next has to know", field="reason")
+        return ActionRefused(why="must say why: the next person to look has to know", field="reason")
     snoozed = replace(
         alert, state=AlertState.SNOOZED, snoozed_until=until, snoozed_by=actor, snooze_reason=reason
     )

@@ -61,7 +61,7 @@ def account_for(folder: Path, programs: Path) -> Account:
         return Account(become=mapped)
     closed = next(path for path in needed if not _reaches(dropped, [path]))
     raise EmbeddedError(
-        f"{closed} is below a private folder; root's servers run as {entry.pw_name}, who cannot enter it: "
+        f"{closed} is below a private folder, which root's servers, run as {entry.pw_name}, cannot enter: "
         "choose another"
     )
 
