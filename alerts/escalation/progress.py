@@ -191,7 +191,7 @@ class EscalationProgress:
         return cls(
             **{
                 **{name: one for name, one in value.items() if name != "asides"},
-                "also_told": value["asides"],
+                "also_told": value.get("asides", 0),
                 "phase": Phase(value["phase"]),
                 "why": Why(value["why"]),
                 "severity": Severity(value["severity"]),

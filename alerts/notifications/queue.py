@@ -134,6 +134,7 @@ def _claimed(row: asyncpg.Record) -> Claimed:
     return Claimed(
         **{name: row[name] for name in same},
         token=row["lease_token"],
+        until=row["lease_until"],
         tries=row["attempts"],
         message=None if row["message"] is None else orjson.loads(row["message"]),
     )

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -74,11 +75,20 @@ class LeaseQueue:
     async def release(self, pool: asyncpg.Pool, leases: Sequence["Lease"]) -> None:
         """Release rows that were claimed but not sent: they are due again at once."""
         statement = _RELEASE.format(q=self, is_ours=self.is_ours("q", "claim"))
-        await pool.execute(statement, [one.id for one in leases], [one.token for one in leases])
+        await pool.execute(
+            statement,
+            [one.id for one in leases],
+            [one.token for one in leases],
+            [one.until for one in leases],
+        )
 
 
+# A claim that was rolled back gave its token back: the next claim of the row has the same one, and is told apart by when
+# its lease ends.
 _RELEASE = """
-UPDATE {q.table} AS q SET {q.gives_back} FROM unnest($1::{q.id_type}[], $2::bigint[]) AS claim(id, token) WHERE {is_ours}
+UPDATE {q.table} AS q SET {q.gives_back}
+FROM unnest($1::{q.id_type}[], $2::bigint[], $3::timestamptz[]) AS claim(id, token, until)
+WHERE {is_ours} AND q.{q.lease_until} = claim.until
 """
 
 
@@ -88,6 +98,8 @@ class Lease:
 
     id: Any
     token: int
+    until: datetime
+    """When the lease ends, by the database's clock."""
 
     @property
     def target(self) -> Hashable:

@@ -85,7 +85,7 @@ class Problem(Exception):  # noqa: N818 - the standard's word for it
 
 
 def not_found(what: str, id_: object) -> Problem:
-    """Return that something does not exist, or that the caller may not know that it does."""
+    """Return the problem that something does not exist, or that the caller may not know that it does."""
     return of_refusal(NotFound(what, id_))
 
 

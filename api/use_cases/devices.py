@@ -54,7 +54,7 @@ async def register(
 async def rotate_credentials(
     engine: AsyncEngine, passwords: PasswordStore | None, device_id: str, *, actor: Actor
 ) -> str | None:
-    """Return a logger a new password, and return it as `register` does; the old one stops to work at once.
+    """Give a logger a new password, and return it as `register` does; the old one stops to work at once.
 
     Nothing is stored, and no connection held while the broker is asked.
     """

@@ -107,7 +107,9 @@ def test_a_recording_that_breaks_off_is_sent_up_to_there(recording, broker, comm
     status, out, err = commands.run(*call, MQTT_URL=broker.url, **QUIET)
     assert status == 1
     assert out.splitlines()[-1].startswith("5 messages with ")
-    assert one_line(err).startswith("part.jsonl: line 7 is not a recorded message; only what comes before that was sent")
+    assert one_line(err).startswith(
+        "part.jsonl: line 7 is not a recorded message; only what comes before that was sent"
+    )
 
 
 TRACE = """Cold box logger;SN 0318

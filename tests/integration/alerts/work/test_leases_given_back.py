@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import asyncpg
 import pytest
 
 from alerts.notifications.sender import Sender
+from alerts.webhooks import queue
 from alerts.webhooks.dispatch import Dispatcher
 from alerts.webhooks.fanout import fan_out
 from tests.integration.alerts.flaky import (
@@ -32,8 +34,8 @@ from tests.mailboxes import mail_server
 from tests.receivers import receiver
 
 LEASE = timedelta(seconds=300)
-AT_ONCE_S = 15.0
-"""A backoff or two and a poll, and what a laden machine needs; a lease is twenty times as long."""
+AT_ONCE_S = 30.0
+"""A backoff or two and a poll, and what a laden machine needs; a lease is ten times as long."""
 
 Work: TypeAlias = Callable[[FlakyPool, asyncio.Event], Coroutine[Any, Any, None]]
 
@@ -194,3 +196,27 @@ async def test_a_run_that_ends_at_any_statement_holds_nothing_that_it_has_not_se
             held[place] = (count, pool.statements[: place + 1])
         await user.clear()
     assert held == {}
+
+
+@pytest.mark.made_up_events
+async def test_a_claim_that_was_rolled_back_gives_back_nothing_of_the_next_one(database_url: str) -> None:
+    """Both have the same token: that of the first was rolled back with it."""
+    room = queue.Room(held={}, of_each=8, at_most=8, after=UUID(int=0), trips_at=5, lease=LEASE)
+    due = "SELECT count(*) FROM webhook_deliveries WHERE state = 'waiting' AND next_at <= now()"
+    async with asyncpg.create_pool(database_url, min_size=1, max_size=4) as pool:
+        hooks = webhooks.Hooks(pool)
+        await hooks.endpoint("http://127.0.0.1:9/")
+        await hooks.tell()
+        await fan_out(pool)
+        async with pool.acquire() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            (lost,) = await queue.claim(connection, room=room)
+            await transaction.rollback()
+        async with pool.acquire() as connection, connection.transaction():
+            (held,) = await queue.claim(connection, room=room)
+        assert (lost.id, lost.token) == (held.id, held.token)
+        await queue.DELIVERIES.release(pool, [lost])
+        assert await pool.fetchval(due) == 0  # else it would be sent twice
+        await queue.DELIVERIES.release(pool, [held])
+        assert await pool.fetchval(due) == 1

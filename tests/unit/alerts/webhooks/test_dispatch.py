@@ -15,7 +15,7 @@ NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 
 def claimed(tries: int = 0, failures: int = 0, failing_for_s: float = 0.0) -> Claimed:
     return Claimed(
-        id=1, token=1, tries=tries, webhook_id=UUID(int=1), event_id="1-1", created_at=NOW, body="{}",
+        id=1, token=1, until=NOW, tries=tries, webhook_id=UUID(int=1), event_id="1-1", created_at=NOW, body="{}",
         url="https://partner.example/", failures=failures, failing_for_s=failing_for_s, secrets=(b"x",),
     )  # fmt: skip
 
