@@ -47,7 +47,7 @@ UPDATE webhook_deliveries AS d
 SET {DELIVERIES.takes("d", "$7")}, first_tried_at = coalesce(d.first_tried_at, clock_timestamp())
 FROM chosen, webhook_messages AS m, webhooks AS w
 WHERE d.id = chosen.id AND m.id = d.message_id AND w.id = d.webhook_id
-RETURNING d.id, d.lease AS token, d.next_at AS until, d.tries, d.webhook_id, d.message_id, d.created_at, m.body, w.url, w.failures, w.secret,
+RETURNING {DELIVERIES.returns("d")}, d.tries, d.webhook_id, d.message_id, d.created_at, m.body, w.url, w.failures, w.secret,
     extract(epoch FROM now() - w.failing_since)::float8 AS failing_for_s,
     CASE WHEN w.previous_secret_until > now() THEN w.previous_secret END AS previous_secret
 """  # noqa: S608 -- our own words

@@ -12,7 +12,7 @@ use, and are built from the conditions and assignments that are defined here onc
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Hashable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,6 +54,10 @@ class LeaseQueue:
         """Return the assignments that claim the row named `row` in the statement for the interval `lease`."""
         return f"{self.token} = {row}.{self.token} + 1, {self.lease_until} = now() + {lease}::interval"
 
+    def returns(self, row: str) -> str:
+        """Return the columns of a claimed row that a `Lease` is made of."""
+        return f"{row}.id, {row}.{self.token} AS token, {row}.{self.lease_until} AS until"
+
     def is_ours(self, row: str, claim: str) -> str:
         """Return the condition that a row still has the token of the claim `claim` and is unrecorded."""
         ours = (
@@ -73,10 +77,12 @@ class LeaseQueue:
         return self.lease_until != self.due_at
 
     async def release(self, pool: asyncpg.Pool, leases: Sequence["Lease"]) -> None:
-        """Release rows that were claimed but not sent: they are due again at once."""
-        statement = _RELEASE.format(q=self, is_ours=self.is_ours("q", "claim"))
+        """Release rows that were claimed but not sent: they are due again at once.
+
+        Their claim may have been rolled back, or be committed at this very moment.
+        """
         await pool.execute(
-            statement,
+            _RELEASE.format(q=self, held=self.returns("q")),
             [one.id for one in leases],
             [one.token for one in leases],
             [one.until for one in leases],
@@ -84,11 +90,15 @@ class LeaseQueue:
 
 
 # A claim that was rolled back gave its token back: the next claim of the row has the same one, and is told apart by when
-# its lease ends.
+# its lease ends. A claim whose commit is still under way is waited for, by the lock on its row.
 _RELEASE = """
-UPDATE {q.table} AS q SET {q.gives_back}
-FROM unnest($1::{q.id_type}[], $2::bigint[], $3::timestamptz[]) AS claim(id, token, until)
-WHERE {is_ours} AND q.{q.lease_until} = claim.until
+WITH claim AS (
+    SELECT * FROM unnest($1::{q.id_type}[], $2::bigint[], $3::timestamptz[]) AS c(id, token, until)
+), held AS (
+    SELECT {held} FROM {q.table} AS q WHERE q.id IN (SELECT id FROM claim) ORDER BY q.id FOR UPDATE
+)
+UPDATE {q.table} AS q SET {q.gives_back} FROM held JOIN claim USING (id, token, until)
+WHERE q.id = held.id AND q.state = '{q.state}'
 """
 
 
@@ -129,8 +139,7 @@ class Leases(Generic[L]):
         self._claimed: set[L] = set()
         self._kept: dict[L, None] = {}
         self._sending: dict[asyncio.Task[None], L] = {}
-        self._unsent: list[L] = []
-        self._releasing: asyncio.Task[None] | None = None
+        self._releasing: set[asyncio.Task[None]] = set()
         self._give_up = asyncio.Event()
 
     @property
@@ -201,26 +210,27 @@ class Leases(Generic[L]):
         if not self.held[lease.target]:
             del self.held[lease.target]
 
-    def _put_back(self, leases: Iterable[L]) -> None:
-        self._unsent.extend(leases)
-        if self._unsent and (self._releasing is None or self._releasing.done()):
-            self._releasing = asyncio.create_task(self._release(), name=f"{self._name}:release")
+    def _put_back(self, leases: Collection[L]) -> None:
+        if leases:
+            task = asyncio.create_task(self._release(list(leases)), name=f"{self._name}:release")
+            self._releasing.add(task)
+            task.add_done_callback(self._releasing.discard)
 
-    async def _release(self) -> None:
-        while self._unsent and not self._give_up.is_set():
-            unsent, self._unsent = self._unsent, []
-            release = partial(self._queue.release, self._pool, unsent)
-            try:
-                await outlast(release, self._give_up, f"{self._name}:release")
-            except Exception:  # the rows are due again when their leases end
-                log.exception("leases_not_released", during=self._name, count=len(unsent))
-            if self._released is not None:
-                self._released()
+    async def _release(self, leases: Sequence[L]) -> None:
+        release = partial(self._queue.release, self._pool, leases)
+        try:
+            await outlast(release, self._give_up, f"{self._name}:release")
+        except Exception:  # the rows are due again when their leases end
+            log.exception("leases_not_released", during=self._name, count=len(leases))
+        if self._released is not None:
+            self._released()
 
     async def drain(self, moment_s: float) -> None:
         """Wait `moment_s` seconds for what is being sent, and release everything else."""
-        for lease in list(self._kept):
-            self.give_back(lease)
+        kept = list(self._kept)
+        for lease in kept:
+            self._forget(lease)
+        self._put_back(kept)
         if self._sending:
             _, late = await asyncio.wait(self._sending, timeout=moment_s)
             unsent = [self._sending[task] for task in late]
@@ -228,9 +238,8 @@ class Leases(Generic[L]):
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
             self._put_back(unsent)
-        if self._releasing is not None:
-            timer = asyncio.get_running_loop().call_later(moment_s, self._give_up.set)
-            try:
-                await self._releasing
-            finally:
-                timer.cancel()
+        timer = asyncio.get_running_loop().call_later(moment_s, self._give_up.set)
+        try:
+            await asyncio.gather(*self._releasing)
+        finally:
+            timer.cancel()

@@ -17,7 +17,6 @@ class FlakyPool:
     """Counts the statements of all its connections, BEGIN and COMMIT among them; at some of them something happens."""
 
     pool: asyncpg.Pool
-    url: str
     happening: Happening | None = None
     at: range = range(0)
     """The statements at which it happens, counted from 0."""
@@ -90,26 +89,17 @@ class FlakyConnection:
             raise
         await self._run("COMMIT", transaction.commit)
 
-    async def end(self) -> None:
-        """Have the server end the session, and wait until it has."""
-        pid = self.connection.get_server_pid()
-        other = await asyncpg.connect(self.pool.url)
-        try:
-            await other.execute("SELECT pg_terminate_backend($1, 5000)", pid)
-        finally:
-            await other.close()
-
 
 async def lost_before(connection: FlakyConnection, run: Run) -> Any:
     """The connection is lost before the server gets the statement."""
-    await connection.end()
+    connection.terminate()
     return await run()
 
 
 async def lost_after(connection: FlakyConnection, run: Run) -> Any:
     """The server executes the statement, and the connection is lost before its answer comes."""
     await run()
-    await connection.end()
+    connection.terminate()
     raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 
 
