@@ -14,9 +14,11 @@ def temperature(celsius: float) -> str:
 
 
 def person(name: str) -> str:
-    """Print an owner's name: `Kim Lee`, or `key dw_1f0c93ab` where the owner is a key."""
+    """Print an owner's name: `Kim Lee`, also where it is stored as `user:Kim Lee`, or `key dw_1f0c93ab`."""
     actor = Actor.parse(name)
-    return f"key {actor.name}" if actor is not None and actor.kind is ActorKind.KEY else name
+    if actor is None or not actor.is_person:
+        return name
+    return f"key {actor.name}" if actor.kind is ActorKind.KEY else actor.name
 
 
 def time(when: datetime) -> str:

@@ -108,8 +108,7 @@ class Sender:
         async with leases.claim(claim) as claimed:
             if claimed:
                 texts = await self._write(claimed)
-                limit = timedelta(seconds=settings.time_limit_s)
-                for one, message in (await queue.confirm(self._pool, texts, limit)).items():
+                for one, message in (await self._confirm(texts)).items():
                     leases.send(one, self._send(one, message), self._sent)
 
     async def _write(self, claimed: Sequence[Claimed]) -> dict[Claimed, Mapping[str, Any]]:
@@ -131,6 +130,39 @@ class Sender:
         except Exception:  # whatever is wrong with one, all get a plain text instead
             log.exception("notices_not_loaded", count=len(new))
             return {}
+
+    async def _confirm(self, texts: Mapping[Claimed, Mapping[str, Any]]) -> dict[Claimed, Mapping[str, Any]]:
+        """Store the texts before they are sent. One that cannot be stored costs the others nothing."""
+        try:
+            return await self._store(texts)
+        except TRY_AGAIN:
+            raise
+        except Exception:  # given back as they are, they would be claimed first again and again
+            log.exception("notices_not_stored", count=len(texts))
+        confirmed: dict[Claimed, Mapping[str, Any]] = {}
+        for one, message in texts.items():
+            confirmed |= await self._confirm_alone(one, message)
+        return confirmed
+
+    async def _confirm_alone(
+        self, one: Claimed, message: Mapping[str, Any]
+    ) -> dict[Claimed, Mapping[str, Any]]:
+        """Store a text, or a plain one instead; if not even that can be stored, the notification has failed."""
+        error = ""
+        for text in (message, plainly(one.channel, asdict(one), datetime.now(UTC))):
+            try:
+                return await self._store({one: text})
+            except TRY_AGAIN:
+                raise
+            except Exception as fault:  # of ours, in this text
+                log.exception("notice_not_stored", notification=str(one.id))
+                error = type(fault).__name__
+        result = Result(outcome=Outcome.REFUSED, detail=f"its text cannot be stored: {error}")
+        await self._record(one, datetime.now(UTC), result)
+        return {}
+
+    async def _store(self, texts: Mapping[Claimed, Mapping[str, Any]]) -> dict[Claimed, Mapping[str, Any]]:
+        return await queue.confirm(self._pool, texts, timedelta(seconds=self._settings.time_limit_s))
 
     async def _send(self, claimed: Claimed, message: Mapping[str, Any]) -> None:
         at = datetime.now(UTC)

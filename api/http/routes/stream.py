@@ -114,7 +114,9 @@ async def stream(
     ] = None,
     min_severity: Annotated[
         Severity | None,
-        Query(description="Of excursions and alerts; events without a severity come all the same."),
+        Query(
+            description="Of excursions, alerts and incidents; events without a severity come all the same."
+        ),
     ] = None,
     kind: Annotated[
         list[AlertKind] | None,

@@ -57,6 +57,7 @@ def test_excursions(band, side, peak, text):
     ("owner", "text"),
     [
         ("Kim Lee", "Kim Lee"),
+        ("user:Kim Lee", "Kim Lee"),
         ("key:dw_1f0c93ab", "key dw_1f0c93ab"),
         ("key:", "key:"),
         ("Kim: at the desk", "Kim: at the desk"),

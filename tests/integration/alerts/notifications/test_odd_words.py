@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from alerts.notifications import queue
+import pytest
+
+from alerts.notifications import compose, queue, sender
 from alerts.notifications.retry import Outcome, Result
 from tests.mailboxes import mail_server
 from tests.receivers import receiver
@@ -137,3 +139,28 @@ async def test_a_chat_reads_no_mention_and_no_link_in_what_people_wrote(tower: T
     for mark in ("<!channel>", "@all", "<https", "]("):
         assert mark not in said
     assert "channel" in said
+
+
+@pytest.mark.parametrize("plain_text_too", [False, True])
+async def test_a_text_that_cannot_be_stored_holds_up_nobody(
+    tower: Tower, monkeypatch: pytest.MonkeyPatch, *, plain_text_too: bool
+) -> None:
+    def spoiled(channel: str, about: Any, *rest: Any, write: Any) -> dict[str, Any]:
+        text: dict[str, Any] = write(channel, about, *rest)
+        return text | {"subject": "\0"} if "odd" in str(about) else text
+
+    monkeypatch.setattr(sender, "written", lambda *said: spoiled(*said, write=compose.written))
+    if plain_text_too:
+        monkeypatch.setattr(sender, "plainly", lambda *said: spoiled(*said, write=compose.plainly))
+    about = await incident(tower)
+    odd, other = [
+        await tower.notify(**about, contact_name=name, detail=name, repeat=repeat)
+        for repeat, name in enumerate(("odd", "Kim"))
+    ]
+    async with mail_server() as server:
+        tower.run(channels(server.port))
+        await tower.ends(other, "sent")
+        row = await tower.ends(odd, "failed" if plain_text_too else "sent")
+        await tower.stop()
+    assert ("cannot be stored" in (row["error"] or "")) == plain_text_too
+    assert len(server.taken) == (1 if plain_text_too else 2)
