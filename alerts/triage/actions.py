@@ -100,9 +100,10 @@ def snooze(
     """Snooze an alert until a time at most 72 hours ahead, which needs a reason; None ends a snooze now."""
     if not alert.open:
         return _is_resolved(alert, "snoozed")
+    is_same = (alert.snoozed_until, alert.snoozed_by, alert.snooze_reason) == (until, actor, reason)
+    if is_same or (until is None and alert.state is not AlertState.SNOOZED):
+        return []  # the call may have been sent again
     if until is None:
-        if alert.state is not AlertState.SNOOZED:
-            return []
         woken = replace(alert, last_action_at=now)
         return [fired(woken, AlertReason.SNOOZE_ENDED, actor=actor, note=reason)]
     if not now < until <= now + LONGEST_SNOOZE:

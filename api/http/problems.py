@@ -174,19 +174,20 @@ def of_fault(error: Exception) -> Problem:
 
 
 # Connection lost, resources exhausted, shutdown, deadlock or serialization; lock not had in time, statement too long.
+_PASSING = (OSError, PoolTimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _PASSING_STATES = ("08", "53", "57P", "40", "55P03", "57014")
 
 
 def is_passing(error: BaseException) -> bool:
     """Return whether the database was away or busy, so that the same call may succeed later."""
-    root = error
-    while cause := (root.orig if isinstance(root, DBAPIError) else root.__cause__):
-        root = cause
-    if isinstance(root, asyncpg.DataError):
-        return False  # an InterfaceError too, but the fault of what we asked
-    if isinstance(root, OSError | PoolTimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError):
-        return True
-    return (getattr(root, "sqlstate", None) or "").startswith(_PASSING_STATES)
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, asyncpg.DataError):
+            return False  # an InterfaceError too, but the fault of what we asked
+        if isinstance(link, _PASSING) or (getattr(link, "sqlstate", None) or "").startswith(_PASSING_STATES):
+            return True  # whatever it has as its own cause: a TimeoutError has a CancelledError
+        link = link.orig if isinstance(link, DBAPIError) else link.__cause__
+    return False
 
 
 async def _problem(_: Request, error: Exception) -> Response:

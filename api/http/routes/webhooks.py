@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from alerts.webhooks import deliveries, endpoints
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor, write_cursor
 from api.http.routing import Call, Caller, Here, action
-from api.http.schemas.fields import Id, ListOf
+from api.http.schemas.fields import Id, ListOf, Words
 from api.http.schemas.webhooks import (
     DeliveryOut,
     DeliveryState,
@@ -29,7 +29,7 @@ from api.use_cases import webhooks
 router = APIRouter(route_class=Call, tags=["webhooks"])
 
 States = Annotated[list[DeliveryState] | None, Query(alias="state", description="One or several.")]
-Types = Annotated[list[str] | None, Query(alias="type", description="One or several.", max_length=100)]
+Types = Annotated[list[Words] | None, Query(alias="type", description="One or several.", max_length=100)]
 FewerLimit = Annotated[int, Query(ge=1, le=100, description="How many items a page holds at most.")]
 
 

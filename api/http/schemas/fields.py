@@ -46,7 +46,8 @@ def parse_time(value: Any) -> datetime:
     return min(time, _END_OF_TIME)
 
 
-def _no_nul(text: str) -> str:
+def no_nul(text: str) -> str:
+    """Return a text that the database can store; raise ValueError if it cannot."""
     if "\0" in text:
         raise ValueError("must not contain NUL characters")
     return text
@@ -69,7 +70,7 @@ Time = Annotated[
 ]
 """A time: RFC 3339 with an offset on input, UTC with Z on output."""
 
-Words = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_no_nul)]
+Words = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(no_nul)]
 """Free text, at most 200 characters."""
 
 DeviceId = Annotated[

@@ -11,7 +11,7 @@ from alerts.model import Severity
 from alerts.webhooks.deliveries import Which
 from api.http.problems import hint
 from api.http.schemas.events import EVENTS as TOLD
-from api.http.schemas.fields import Given, Id, OrganizationSlug, Shown, Time, Words, example
+from api.http.schemas.fields import Given, Id, OrganizationSlug, Shown, Time, Words, example, no_nul
 from api.use_cases.webhooks import NewWebhook
 
 EVENTS = (*TOLD, "shipment.disposition")
@@ -163,7 +163,7 @@ class ReplayIn(Given):
 
     model_config = example(failed=True)
 
-    event_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    event_id: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(no_nul)] | None = None
     from_: Time | None = Field(
         None, alias="from", description="The first `timestamp` of the events, inclusive."
     )

@@ -128,6 +128,14 @@ async def test_what_the_database_refuses_is_our_bug_and_not_its_absence(
         assert not is_passing(caught.value), statement
 
 
+async def test_a_connection_that_is_not_made_in_time_is_the_databases_absence() -> None:
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(0):
+            await asyncio.sleep(1)
+    assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+    assert is_passing(caught.value)
+
+
 async def test_a_lock_that_is_not_had_in_time_is_a_503(desk: Desk) -> None:
     await desk.ship("S1")
     await desk.pool.execute("ALTER ROLE CURRENT_USER SET lock_timeout = '100ms'")
