@@ -126,6 +126,7 @@ async def running(
             if mqtt_url is None
             else device_credentials(mqtt_url, None if embedded is None else embedded.broker.program),
             mqtt_public_url=settings.mqtt_public_url or _without_account(mqtt_url),
+            late_readings=timedelta(days=settings.late_readings_days),
             probes={
                 **({"ingest": ingesting.probe} if Role.INGEST in roles else {}),
                 **(

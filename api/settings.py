@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     mail_from: str | None = None
     public_url: str | None = None
     """The address at which people reach the service: links in notifications begin with it."""
+    late_readings_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
+    """For how long after a shipment ended its readings are taken from others than the operating organization."""
     outbox_retention_days: Annotated[float, Field(gt=0)] = 30.0
     outage_least_loggers: Annotated[int, Field(ge=2)] = 20
     outage_share: Annotated[float, Field(gt=0, le=1)] = 0.5

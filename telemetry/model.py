@@ -30,6 +30,7 @@ class RefusalReason(StrEnum):
     DEVICE_MISMATCH = "device_mismatch"
     CLOCK_AHEAD = "clock_ahead"
     CONFLICT = "conflict"
+    NOT_YOURS = "not_yours"
 
 
 class RawMessage(NamedTuple):

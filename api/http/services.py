@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -37,6 +37,8 @@ class Services:
     """Where loggers connect to, without user and password."""
     webhook_targets: Targets = field(default_factory=Targets)
     """Decides where webhooks may lead."""
+    late_readings: timedelta = timedelta(days=30)
+    """For how long after a shipment ended its readings are taken from others than the operating organization."""
     body_limit: int = 1_100_000
     probes: Mapping[str, Callable[[], Awaitable[Probe]]] = field(default_factory=dict)
     """For `/readyz`, by name, next to the database's own: the broker, the roles of this process."""

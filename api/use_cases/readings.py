@@ -1,9 +1,10 @@
 """Readings that are sent by HTTP, or that somebody hands in: stored after the same checks as by MQTT."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import and_, or_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.identity.access import Principal, visible_shipments
@@ -13,15 +14,26 @@ from telemetry.actor import Actor
 from telemetry.ingest.decode import MAX_READINGS, check_size, parse_json
 from telemetry.ingest.pipeline import HTTP_TIMEOUT_S, Ingest, MessageOutcome
 from telemetry.ingest.retry import StorageUnavailableError
-from telemetry.ingest.validate_message import ValidatedMessage, named_device
+from telemetry.ingest.senders import LookUpRights, SenderRights, Stretch
+from telemetry.ingest.validate_message import ValidatedMessage
 from telemetry.model import RawMessage, Refusal, RefusalReason, Source
-from telemetry.registry.assignments import assigned_devices
+from telemetry.registry import assignments, devices
+from telemetry.tables import device_assignments, shipments
 
 
 async def send(
-    engine: AsyncEngine, ingest: Ingest, caller: Principal, payload: bytes, *, actor: Actor, now: datetime
+    engine: AsyncEngine,
+    ingest: Ingest,
+    caller: Principal,
+    payload: bytes,
+    *,
+    actor: Actor,
+    now: datetime,
+    late: timedelta,
 ) -> MessageOutcome:
     """Store the readings of `payload`, a JSON object with a list `readings`; a bad one costs only itself.
+
+    For how long after a shipment ended others than the operating organization may send its readings, `late` says.
 
     Returned once all is stored, in transactions of its own; the same again changes nothing. A payload that is refused
     as a whole is kept as evidence, like a message of a logger that nobody can read.
@@ -41,7 +53,7 @@ async def send(
             payload=payload,
             caller=actor.name,
             received_at=now,
-            allowed=await _allowed(engine, caller, raws),
+            rights=_rights(engine, caller, now, late),
         )
     except StorageUnavailableError:
         raise Unavailable(
@@ -66,13 +78,36 @@ def _whole(refused: Refusal) -> Unreadable | TooLarge:
     return TooLarge(text) if refused.reason is RefusalReason.TOO_LARGE else Unreadable(text)
 
 
-async def _allowed(engine: AsyncEngine, caller: Principal, raws: Sequence[Any]) -> Callable[[str], bool]:
-    """Return for which loggers the caller may send: operators for all, others for those on their shipments."""
+def _rights(engine: AsyncEngine, caller: Principal, now: datetime, late: timedelta) -> LookUpRights | None:
+    """Return what looks up which readings a caller may send; None if it may send all.
+
+    A `device` key of no organization sends for the loggers that it names as if it were they. Of any other logger, a
+    reading counts only if the logger was on a shipment of the caller's when it measured it, and if that shipment ended
+    at most `late` ago.
+    """
     if caller.is_operator:
-        return lambda _: True
-    named = {device_id for raw in raws if (device_id := named_device(raw))}
-    async with engine.connect() as connection:
-        theirs = await assigned_devices(connection, named, visible_shipments(caller))
-    if caller.role is KeyRole.DEVICE:
-        theirs |= caller.device_ids or frozenset()
-    return theirs.__contains__
+        return None
+    named = (caller.device_ids or frozenset()) if caller.role is KeyRole.DEVICE else frozenset()
+    speaks_for = named if caller.organization is None else frozenset()
+    visible = or_(
+        visible_shipments(caller),
+        and_(shipments.c.organization == caller.organization, device_assignments.c.device_id.in_(named)),
+    )
+
+    async def look_up(device_ids: Collection[str], since: datetime, until: datetime) -> SenderRights:
+        stretches: dict[str, list[Stretch]] = {device_id: [] for device_id in device_ids}
+        async with engine.connect() as connection:
+            registered = await devices.registered(connection, speaks_for & set(device_ids))
+            for row in await assignments.between(connection, device_ids, since, until, visible):
+                is_open = row["visible"] and (row["ends_at"] is None or now < row["ends_at"] + late)
+                stretches[row["device_id"]].append(
+                    Stretch(
+                        assignment_id=row["id"],
+                        starts_at=row["starts_at"],
+                        ends_at=row["ends_at"],
+                        is_open=is_open,
+                    )
+                )
+        return SenderRights(speaks_for=frozenset(registered), stretches=stretches)
+
+    return look_up

@@ -13,7 +13,7 @@ from telemetry.ingest.insert_batch import (
     ArrayTexts,
     encode_arrays,
     encode_json,
-    sequence_numbers,
+    latest_heard,
     sequence_rows,
     state_rows,
 )
@@ -79,7 +79,7 @@ def prepare_copy(
             *((reading.device_id, reading.measured_at, reading.measured_at) for reading in readings),
         ]
     )
-    heard = dict(_heard(messages))
+    heard = latest_heard(messages)
     statuses = [message.status for message in validated if message.status]
     newest = chain.from_iterable(summary.readings for summary in summaries)
     groups = [_group_rows(columns, group) for columns in chunks for group in columns.groups]
@@ -94,19 +94,10 @@ def prepare_copy(
         sequences=encode_arrays(
             [
                 *chain.from_iterable(map(_sequence_rows, chunks)),
-                *sequence_rows(sequence_numbers(readings, validated)),
+                *sequence_rows(number for message in validated for number in message.numbers()),
             ]
         ),
     )
-
-
-def _heard(messages: Sequence[ValidatedMessage | ParsedMessage]) -> Iterator[tuple[str, datetime]]:
-    for message in messages:
-        if isinstance(message, ParsedMessage):
-            yield message.device_id, message.message.received_at
-        else:
-            for reading in message.readings:
-                yield reading.device_id, message.message.received_at
 
 
 def _merge_spans(spans: Sequence[tuple[str, datetime, datetime]]) -> list[tuple[str, datetime, datetime]]:

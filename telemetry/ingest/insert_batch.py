@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import orjson
 
 from telemetry.ingest.sequences import join_ranges
-from telemetry.ingest.validate_message import ValidatedMessage
+from telemetry.ingest.validate_message import ParsedMessage, ValidatedMessage
 from telemetry.model import ConnectionStatus, JsonObject, Reading, Source
 
 ArrayTexts: TypeAlias = Sequence[str | None]
@@ -49,7 +49,7 @@ def prepare_insert(messages: Sequence[ValidatedMessage]) -> InsertBatch:
     """Combine validated messages from one source into a batch."""
     readings = [reading for message in messages for reading in message.readings]
     arrivals = [message.message.received_at for message in messages for _ in message.readings]
-    heard = {reading.device_id: at for reading, at in zip(readings, arrivals, strict=True)}
+    heard = latest_heard(messages)
     statuses = [message.status for message in messages if message.status]
     return InsertBatch(
         messages=messages,
@@ -57,7 +57,9 @@ def prepare_insert(messages: Sequence[ValidatedMessage]) -> InsertBatch:
         readings=readings,
         states=encode_arrays(state_rows(readings, heard, statuses)),
         rows=_encode_readings(readings, arrivals) if readings else (),
-        sequences=encode_arrays(sequence_rows(sequence_numbers(readings, messages))),
+        sequences=encode_arrays(
+            sequence_rows(number for message in messages for number in message.numbers())
+        ),
     )
 
 
@@ -87,6 +89,24 @@ def _encode_readings(readings: Sequence[Reading], arrivals: Sequence[datetime]) 
     return [*map(encode_array, columns), encode_array(texts), encode_array(arrivals)]
 
 
+def latest_heard(messages: Iterable[ValidatedMessage | ParsedMessage]) -> dict[str, datetime]:
+    """Return when each device of the readings was heard: what others send of it was heard when it was measured."""
+    heard: dict[str, datetime] = {}
+    for message in messages:
+        received_at = message.message.received_at
+        if isinstance(message, ParsedMessage):
+            heard[message.device_id] = received_at
+            continue
+        speaks_for = message.speaks_for
+        for device_id, measured_at, *_ in message.readings:
+            if speaks_for is None or device_id in speaks_for:
+                heard[device_id] = received_at
+            else:
+                at = min(measured_at, received_at)
+                heard[device_id] = max(at, heard.get(device_id, at))
+    return heard
+
+
 def state_rows(
     readings: Sequence[Reading], heard: Mapping[str, datetime], statuses: Iterable[ConnectionStatus]
 ) -> Iterator[tuple[Any, ...]]:
@@ -110,19 +130,6 @@ def state_rows(
             *(_position_values(located[device_id]) if device_id in located else (None,) * 3),
             *(latest_status[device_id][1:] if device_id in latest_status else (None,) * 2),
         )
-
-
-def sequence_numbers(
-    readings: Iterable[Reading], messages: Iterable[ValidatedMessage]
-) -> Iterator[tuple[str, int, int]]:
-    """Yield device id, boot and seq of the readings, and of all that is refused in the messages."""
-    for reading in readings:
-        if reading.seq is not None:
-            yield reading.device_id, reading.boot or 0, reading.seq
-    for message in messages:
-        for refusal in message.refusals:
-            if refusal.device_id is not None and refusal.seq is not None:
-                yield refusal.device_id, refusal.boot or 0, refusal.seq
 
 
 def sequence_rows(numbers: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str, int, int, int]]:

@@ -1,10 +1,10 @@
 """The ingest pipeline: validate messages, store each batch in one transaction, and answer after the commit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 import structlog
@@ -16,10 +16,21 @@ from telemetry.ingest.copy_batch import CopyBatch, prepare_copy
 from telemetry.ingest.decode import parse_topic
 from telemetry.ingest.duplicates import ReadingKey, check_duplicates
 from telemetry.ingest.insert_batch import InsertBatch, prepare_insert
-from telemetry.ingest.retry import DATA_ERRORS, VanishedReadingError, retry
+from telemetry.ingest.retry import (
+    DATA_ERRORS,
+    StorageUnavailableError,
+    VanishedReadingError,
+    retry,
+)
+from telemetry.ingest.senders import LookUpRights, RightsChangedError
 from telemetry.ingest.sequences import Acknowledgement
 from telemetry.ingest.store import DatabaseConnection
-from telemetry.ingest.validate_message import ValidatedMessage, named_device, validate_http_readings
+from telemetry.ingest.validate_message import (
+    ValidatedMessage,
+    combine_http_readings,
+    unknown_device,
+    validate_http_reading,
+)
 from telemetry.model import DEVICE_ID, RawMessage, Reading, Refusal, RefusalReason, Source
 from telemetry.slices import in_slices
 
@@ -31,6 +42,11 @@ COPY_MIN_READINGS = 500
 """Readings from which on a batch is first tried by COPY, as if all of them were new."""
 INSERTS_AFTER_REPETITION = 20
 """Large batches stored by INSERT after one that held a repetition."""
+
+
+_ATTEMPTS_AT_RIGHTS = 5
+
+Check: TypeAlias = Callable[[DatabaseConnection], Awaitable[None]] | None
 
 
 class MessageOutcome(NamedTuple):
@@ -68,18 +84,41 @@ class Ingest:
         payload: bytes,
         caller: str,
         received_at: datetime,
-        allowed: Callable[[str], bool] = lambda _: True,
+        rights: LookUpRights | None = None,
     ) -> MessageOutcome:
         """Validate and store readings that came by HTTP: parsed, each naming its device; `payload` is the body.
 
-        `allowed` tells for which devices the caller may send. Raises StorageUnavailableError if the database does not
-        answer within a few seconds.
+        `rights` looks up what the caller may send of some loggers between two instants; None: everything. What it found
+        is looked at again once the loggers are locked, and looked up again if it has changed meanwhile.
+        Raises StorageUnavailableError if the database does not answer within a few seconds.
         """
         message = RawMessage(source=Source.HTTP, origin=caller, payload=payload, received_at=received_at)
-        named = {device_id for raw in raws if (device_id := named_device(raw))}
-        await self._look_up(named, timeout_s=HTTP_TIMEOUT_S)
-        validated = validate_http_readings(message, raws, self._registered, allowed)
-        return (await self.commit_messages([validated], timeout_s=HTTP_TIMEOUT_S)).messages[0]
+        results = [validate_http_reading(raw, received_at) for raw in raws]
+        device_ids = {one.device_id for one in results if one.device_id is not None}
+        if rights is None:
+            await self._look_up(device_ids, timeout_s=HTTP_TIMEOUT_S)
+            known = [
+                unknown_device(one.device_id)
+                if isinstance(one, Reading) and one.device_id not in self._registered
+                else one
+                for one in results
+            ]
+            validated = combine_http_readings(message, known, None)
+            return (await self.commit_messages([validated], timeout_s=HTTP_TIMEOUT_S)).messages[0]
+        for _ in range(_ATTEMPTS_AT_RIGHTS):
+            found = await rights(device_ids, *_span(results, received_at))
+            judged = [found.judged(one) for one in results]
+            validated = combine_http_readings(message, judged, found.speaks_for)
+            try:
+                outcome = await self.commit_messages(
+                    [validated], timeout_s=HTTP_TIMEOUT_S, check=partial(store.check_rights, rights=found)
+                )
+            except RightsChangedError:
+                continue
+            return outcome.messages[0]
+        raise StorageUnavailableError(
+            "the loggers' shipments change faster than their readings can be stored"
+        )
 
     async def prepare(self, messages: Sequence[RawMessage]) -> InsertBatch | CopyBatch:
         """Validate messages that came by MQTT, in slices; the database is only asked about unknown devices."""
@@ -92,12 +131,16 @@ class Ingest:
         return await build_insert_batch(parsed)
 
     async def commit_messages(
-        self, messages: Sequence[ValidatedMessage], *, timeout_s: float | None = None
+        self,
+        messages: Sequence[ValidatedMessage],
+        *,
+        timeout_s: float | None = None,
+        check: Check = None,
     ) -> BatchOutcome:
         """Store validated messages from one source; otherwise as `commit_batch`."""
         may_copy = self._may_copy(sum(message.size for message in messages))
         batch = prepare_copy(messages) if may_copy else prepare_insert(messages)
-        return await self.commit_batch(batch, timeout_s=timeout_s)
+        return await self.commit_batch(batch, timeout_s=timeout_s, check=check)
 
     async def commit_batch(
         self,
@@ -105,35 +148,39 @@ class Ingest:
         *,
         timeout_s: float | None = None,
         on_sent: Callable[[], None] = lambda: None,
+        check: Check = None,
     ) -> BatchOutcome:
         """Store a batch in one transaction; messages that the database rejects are found by bisection and refused.
 
         Retries for as long as it takes, or raises StorageUnavailableError after `timeout_s` seconds. `on_sent` is
-        called whenever readings have been sent to the database, which is then busy for a while.
+        called whenever readings have been sent to the database, which is then busy for a while. `check` is called in the
+        transaction once the loggers are locked, and what it raises rolls everything back.
         """
         if isinstance(batch, CopyBatch):
             try:
                 if not self._inserts_left:
-                    return await retry(lambda: self._transact(batch, on_sent), timeout_s)
+                    return await retry(lambda: self._transact(batch, on_sent, check), timeout_s)
             except asyncpg.UniqueViolationError:
                 self._inserts_left = INSERTS_AFTER_REPETITION
             except DATA_ERRORS as error:
                 log.warning(
                     "copy_refused", error=str(error), hint="the batch is stored by INSERT to find the cause"
                 )
-            return await self._commit_insert(await build_insert_batch(batch.messages), timeout_s, on_sent)
-        return await self._commit_insert(batch, timeout_s, on_sent)
+            batch = await build_insert_batch(batch.messages)
+        return await self._commit_insert(batch, timeout_s, on_sent, check)
 
     async def _commit_insert(
-        self, batch: InsertBatch, timeout_s: float | None, on_sent: Callable[[], None]
+        self, batch: InsertBatch, timeout_s: float | None, on_sent: Callable[[], None], check: Check
     ) -> BatchOutcome:
         try:
-            return await retry(lambda: self._transact(batch, on_sent), timeout_s)
+            return await retry(lambda: self._transact(batch, on_sent, check), timeout_s)
         except DATA_ERRORS as error:
             if len(batch.messages) > 1:
                 middle = len(batch.messages) // 2
                 halves = prepare_insert(batch.messages[:middle]), prepare_insert(batch.messages[middle:])
-                first, second = [await self._commit_insert(half, timeout_s, on_sent) for half in halves]
+                first, second = [
+                    await self._commit_insert(half, timeout_s, on_sent, check) for half in halves
+                ]
                 return BatchOutcome(
                     [*first.messages, *second.messages], [*first.acknowledgements, *second.acknowledgements]
                 )
@@ -142,7 +189,7 @@ class Ingest:
             log.exception("reading_poisoned", origin=batch.messages[0].message.origin)
             metrics.POISONED.inc()
             refused = prepare_insert([_refuse_all(batch.messages[0], error)])
-            return await self._commit_insert(refused, timeout_s, on_sent)
+            return await self._commit_insert(refused, timeout_s, on_sent, check)
 
     def _may_copy(self, readings: int) -> bool:
         """Decide whether to try COPY: for a large batch, unless a recent one held a repetition, as more will follow."""
@@ -157,10 +204,14 @@ class Ingest:
             query = partial(store.registered_devices, self._pool, unknown)
             self._registered |= await retry(query, timeout_s)
 
-    async def _transact(self, batch: InsertBatch | CopyBatch, on_sent: Callable[[], None]) -> BatchOutcome:
+    async def _transact(
+        self, batch: InsertBatch | CopyBatch, on_sent: Callable[[], None], check: Check
+    ) -> BatchOutcome:
         started = perf_counter()
         async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection, connection.transaction():
             await store.update_states(connection, batch.states)
+            if check is not None:
+                await check(connection)
             outcomes = await _store_readings(connection, batch, on_sent)
             acknowledgements = await store.add_sequences(connection, batch.sequences)
             refused = [
@@ -205,6 +256,11 @@ def _outcome(message: ValidatedMessage, first: dict[ReadingKey, Reading] | None)
     return MessageOutcome(accepted, duplicates, [*message.refusals, *conflicts])
 
 
+def _span(results: Sequence[Reading | Refusal], received_at: datetime) -> tuple[datetime, datetime]:
+    instants = [one.measured_at for one in results if isinstance(one, Reading)] or [received_at]
+    return min(instants), max(instants)
+
+
 def _refuse_all(message: ValidatedMessage, error: Exception) -> ValidatedMessage:
     refusals = [
         Refusal(
@@ -217,7 +273,7 @@ def _refuse_all(message: ValidatedMessage, error: Exception) -> ValidatedMessage
         )
         for reading, position in zip(message.readings, message.positions, strict=True)
     ]
-    return ValidatedMessage(message.message, refusals=[*message.refusals, *refusals])
+    return message._replace(readings=(), positions=(), refusals=[*message.refusals, *refusals])
 
 
 def _observe(batch: InsertBatch | CopyBatch, outcome: BatchOutcome, took_s: float) -> None:

@@ -14,6 +14,7 @@ from telemetry.channels import NotifyChannel
 from telemetry.ingest.copy_batch import CopyBatch
 from telemetry.ingest.duplicates import ReadingKey
 from telemetry.ingest.insert_batch import ArrayTexts, InsertBatch, encode_array
+from telemetry.ingest.senders import RightsChangedError, SenderRights
 from telemetry.ingest.sequences import MAX_RANGES, Acknowledgement
 from telemetry.model import RawMessage, Reading, Refusal
 
@@ -109,6 +110,12 @@ RETURNING device_id, boot, lower(received) AS first, upper(received) - 1 AS last
         ARRAY(SELECT ARRAY[lower(r), upper(r) - 1] FROM unnest(received) AS r LIMIT $5) END AS ranges
 """
 
+UNCHANGED_STRETCHES = """
+SELECT count(*) FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) AS seen (id, starts_at, ends_at)
+JOIN device_assignments AS a USING (id)
+WHERE a.starts_at = seen.starts_at AND a.ends_at IS NOT DISTINCT FROM seen.ends_at
+"""
+
 STORE_REFUSED_MESSAGES = """
 INSERT INTO refused_messages (received_at, source, origin, payload)
 SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::bytea[]) RETURNING id
@@ -125,6 +132,21 @@ async def registered_devices(
 ) -> set[str]:
     """Return which of the devices are registered."""
     return {row["device_id"] for row in await connection.fetch(REGISTERED_DEVICES, list(device_ids))}
+
+
+async def check_rights(connection: DatabaseConnection, rights: SenderRights) -> None:
+    """Raise RightsChangedError if a stretch in which readings were allowed is another now; the loggers are locked."""
+    stretches = [one for found in rights.stretches.values() for one in found if one.is_open]
+    if not stretches:
+        return
+    unchanged = await connection.fetchval(
+        UNCHANGED_STRETCHES,
+        [one.assignment_id for one in stretches],
+        [one.starts_at for one in stretches],
+        [one.ends_at for one in stretches],
+    )
+    if unchanged < len(stretches):
+        raise RightsChangedError
 
 
 async def update_states(connection: DatabaseConnection, states: ArrayTexts) -> None:

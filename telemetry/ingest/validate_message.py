@@ -1,7 +1,9 @@
 """Pure: validate a whole message: which of its readings can be stored, and which are refused."""
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
 from telemetry.ingest.decode import DecodedPayload, decode, parse_topic
@@ -18,11 +20,25 @@ class ValidatedMessage(NamedTuple):
     """The position of each reading in the array that was sent; None if it was not sent in an array."""
     status: ConnectionStatus | None = None
     refusals: Sequence[Refusal] = ()
+    speaks_for: Container[str] | None = None
+    """The loggers that speak in it, themselves or through whoever reads them out; None: all that it names.
+
+    What others send of a logger says neither that it is heard now nor which of its numbers need not be sent again.
+    """
 
     @property
     def size(self) -> int:
         """The number of readings that can be stored."""
         return len(self.readings)
+
+    def numbers(self) -> Iterator[tuple[str, int, int]]:
+        """Yield device id, boot and seq of what need not be sent again, refused readings included."""
+        numbered: Iterable[Reading | Refusal] = chain(self.readings, self.refusals)
+        for one in numbered:
+            if one.device_id is None or one.seq is None:
+                continue
+            if self.speaks_for is None or one.device_id in self.speaks_for:
+                yield one.device_id, one.boot or 0, one.seq
 
 
 class ParsedMessage(NamedTuple):
@@ -53,7 +69,7 @@ def parse_message(message: RawMessage, registered: Container[str]) -> ParsedMess
     """Parse a message that came by MQTT; a status and a message refused as a whole are validated at once."""
     device_id, kind = parse_topic(message.origin)
     if device_id not in registered:
-        return ValidatedMessage(message, refusals=[_unknown_device(device_id)])
+        return ValidatedMessage(message, refusals=[unknown_device(device_id)])
     if kind == "status" and not message.payload:
         return ValidatedMessage(message)  # an empty payload deletes a retained message
     decoded = decode(message.payload)
@@ -80,16 +96,24 @@ def validate_item(parsed: ParsedMessage, raw: Any) -> Reading | Refusal:
     )
 
 
-def validate_http_readings(
-    message: RawMessage, raws: Sequence[Any], registered: Container[str], allowed: Callable[[str], bool]
+def validate_http_reading(raw: Any, received_at: datetime) -> Reading | Refusal:
+    """Validate a reading that came by HTTP and names its device; whether there is such a device is judged later."""
+    if not isinstance(raw, dict):
+        detail = f"a reading must be an object, not {show_value(raw)}"
+        return Refusal(reason=RefusalReason.INVALID_READING, detail=detail)
+    if raw.get("device_id") is None:
+        return Refusal(reason=RefusalReason.INVALID_READING, detail="device_id is missing")
+    device_id = named_device(raw)
+    if device_id is None:
+        return unknown_device(raw["device_id"])
+    return validate_reading(raw, device_id=device_id, received_at=received_at, suspect=True)
+
+
+def combine_http_readings(
+    message: RawMessage, results: Sequence[Reading | Refusal], speaks_for: Container[str] | None
 ) -> ValidatedMessage:
-    """Validate readings that came by HTTP; each names its device, and `allowed` tells which ones the caller may use."""
-    results = [
-        _check_named_device(raw, registered, allowed)
-        or validate_reading(raw, device_id=raw["device_id"], received_at=message.received_at, suspect=True)
-        for raw in raws
-    ]
-    return _split(message, results, is_array=True)
+    """Make a message of readings and refusals, in the order in which they came by HTTP."""
+    return _split(message, results, is_array=True)._replace(speaks_for=speaks_for)
 
 
 def named_device(raw: Any) -> str | None:
@@ -98,21 +122,8 @@ def named_device(raw: Any) -> str | None:
     return named if isinstance(named, str) and DEVICE_ID.fullmatch(named) else None
 
 
-def _check_named_device(
-    raw: Any, registered: Container[str], allowed: Callable[[str], bool]
-) -> Refusal | None:
-    if not isinstance(raw, dict):
-        detail = f"a reading must be an object, not {show_value(raw)}"
-        return Refusal(reason=RefusalReason.INVALID_READING, detail=detail)
-    if raw.get("device_id") is None:
-        return Refusal(reason=RefusalReason.INVALID_READING, detail="device_id is missing")
-    device_id = named_device(raw)
-    if device_id is None:
-        return _unknown_device(raw["device_id"])
-    return None if device_id in registered and allowed(device_id) else _unknown_device(device_id)
-
-
-def _unknown_device(device_id: Any) -> Refusal:
+def unknown_device(device_id: Any) -> Refusal:
+    """Return the refusal of what names no registered device."""
     if not isinstance(device_id, str) or not DEVICE_ID.fullmatch(device_id):
         detail = f"{show_value(device_id)} is not a device id: use 1 to 64 characters of A-Z a-z 0-9 _ -"
         return Refusal(reason=RefusalReason.UNKNOWN_DEVICE, detail=detail)

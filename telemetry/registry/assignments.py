@@ -5,11 +5,11 @@ rows, and only then looks up which shipments to mark as due. So a reading is sto
 or moves, and that marks the whole shipment, or after it, and then the reading marks the shipment.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.tables import device_assignments as assignments
@@ -86,16 +86,26 @@ async def release(connection: AsyncConnection, shipment_id: str, ends_at: dateti
     )
 
 
-async def assigned_devices(
-    connection: AsyncConnection, device_ids: Collection[str], visible: ColumnElement[bool]
-) -> set[str]:
-    """Return which of the devices are or were on a shipment that meets the condition `visible`."""
-    found = await connection.scalars(
-        select(assignments.c.device_id)
-        .join(shipments, shipments.c.shipment_id == assignments.c.shipment_id)
-        .where(assignments.c.device_id.in_(device_ids), visible)
+async def between(
+    connection: AsyncConnection,
+    device_ids: Collection[str],
+    since: datetime,
+    until: datetime,
+    visible: ColumnElement[bool],
+) -> Sequence[RowMapping]:
+    """Load the assignments of devices that hold between two instants, the last one included, and whose they are.
+
+    Each row has `id`, `device_id`, `starts_at`, `ends_at`, and whether its shipment meets the condition `visible`.
+    """
+    on = assignments.c
+    found = await connection.execute(
+        select(on.id, on.device_id, on.starts_at, on.ends_at, visible.label("visible"))
+        .join(shipments, shipments.c.shipment_id == on.shipment_id)
+        .where(
+            on.device_id.in_(device_ids), on.starts_at <= until, or_(on.ends_at.is_(None), on.ends_at > since)
+        )
     )
-    return set(found.all())
+    return found.mappings().all()
 
 
 def _ends_after(instant: datetime) -> ColumnElement[bool]:

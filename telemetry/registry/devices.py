@@ -1,6 +1,6 @@
 """Devices: the loggers, each with its last known state and its current shipment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -44,6 +44,12 @@ async def add(connection: AsyncConnection, values: Mapping[str, Any]) -> bool:
 async def is_registered(connection: AsyncConnection, device_id: str) -> bool:
     """Return whether a device exists."""
     return bool(await connection.scalar(select(exists().where(devices.c.device_id == device_id))))
+
+
+async def registered(connection: AsyncConnection, device_ids: Collection[str]) -> set[str]:
+    """Return which of the devices exist."""
+    found = await connection.scalars(select(devices.c.device_id).where(devices.c.device_id.in_(device_ids)))
+    return set(found.all())
 
 
 async def get(connection: AsyncConnection, device_id: str) -> RowMapping | None:

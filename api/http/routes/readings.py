@@ -86,6 +86,7 @@ async def send_readings(request: Request, caller: Caller, services: Here) -> Rea
         await request.body(),
         actor=caller.actor,
         now=services.clock(),
+        late=services.late_readings,
     )
     rejected = [
         RejectedReading(index=one.index or 0, reason=one.reason, detail=one.detail) for one in stored.refusals

@@ -145,8 +145,8 @@ async def test_what_holds_no_readings(desk: Desk) -> None:
 
 
 async def test_who_may_send_for_whom(desk: Desk, hours_ago: HoursAgo) -> None:
-    await desk.ship("A1", organization="acme")
-    await desk.ship("B1", organization="bcell")
+    await desk.ship("A1", organization="acme", departed_at=text(hours_ago(2)))
+    await desk.ship("B1", organization="bcell", departed_at=text(hours_ago(2)))
     await desk.device("D1")
     keys = {
         await desk.key("ops"): {"A1-logger", "B1-logger", "D1"},
@@ -163,7 +163,7 @@ async def test_who_may_send_for_whom(desk: Desk, hours_ago: HoursAgo) -> None:
             )
             allowed = answer["accepted"] == 1
             assert allowed == (device_id in expected), (expected, device_id)
-            assert allowed or answer["rejected"][0]["reason"] == "unknown_device"
+            assert allowed or answer["rejected"][0]["reason"] == "not_yours"
 
 
 async def test_the_trace_is_what_its_loggers_measured_while_they_were_on_it(
