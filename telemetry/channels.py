@@ -14,6 +14,6 @@ class NotifyChannel(StrEnum):
     OUTBOX = "dewarwatch_outbox"
     """Events got their position in the outbox; sent by the trigger `place_in_outbox`."""
     WEBHOOKS = "dewarwatch_webhooks"
-    """Messages wait to be sent to a partner's endpoint."""
+    """Messages wait to be sent to a partner's endpoint; or, if it names one, an endpoint is no longer what it was."""
     NOTIFICATIONS = "dewarwatch_notifications"
     """Notifications wait to be sent to people."""

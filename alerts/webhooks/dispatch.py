@@ -93,13 +93,15 @@ class Dispatcher:
         self._blocked: dict[bool, deque[_Endpoint]] = {True: deque(), False: deque()}
         """Endpoints that wait for free requests, in turn; the fast ones (True) apart from the rest."""
         self._full = False
+        self._changed: set[UUID] = set()
+        """Endpoints that changed while a claim was under way: it may have seen them as they were."""
         self._tried: list[Tried] = []
         self._to_record = asyncio.Event()
         self._after = UUID(int=0)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send due deliveries until `stop` is set; then let requests under way end, and release the rest."""
-        async with self._poster, Wakeup(self._pool, NotifyChannel.WEBHOOKS) as wakeup:
+        async with self._poster, Wakeup(self._pool, NotifyChannel.WEBHOOKS, self._hear) as wakeup:
             over = asyncio.Event()
             recording = asyncio.create_task(self._record_until(over), name="webhooks:record")
             try:
@@ -116,6 +118,20 @@ class Dispatcher:
                 self._to_record.set()
                 await recording
 
+    def _hear(self, said: str | None) -> None:
+        """Give back what waits for an endpoint that changed: it was claimed with a URL, secrets and a state of before."""
+        if said == "":
+            return
+        ids = list(self._endpoints) if said is None else [UUID(said)]
+        self._changed.update(ids)
+        for id_ in ids:
+            if (endpoint := self._endpoints.get(id_)) is not None:
+                self._give_back(endpoint)
+
+    def _give_back(self, endpoint: _Endpoint) -> None:
+        self._leases.give_back([claimed for claimed, _ in endpoint.waiting])
+        endpoint.waiting.clear()
+
     # -- claiming --------------------------------------------------------------------------------------------------
 
     async def _claim(self) -> None:
@@ -126,8 +142,11 @@ class Dispatcher:
         now = asyncio.get_running_loop().time()
         sent_by = now + self._settings.lease.total_seconds() - 2 * self._settings.time_limit_s
         touched: dict[UUID, _Endpoint] = {}
+        self._changed.clear()
         async with self._leases.claim(partial(queue.claim, room=self._room_for(free))) as claimed:
             for one in claimed:
+                if one.webhook_id in self._changed:
+                    continue  # released at the end of the block, and claimed again as it is now
                 endpoint = self._endpoints.get(one.webhook_id)
                 if endpoint is None:
                     endpoint = self._endpoints[one.webhook_id] = _Endpoint(one.webhook_id)
@@ -167,7 +186,12 @@ class Dispatcher:
     # -- sending ---------------------------------------------------------------------------------------------------
 
     def _start(self, endpoint: _Endpoint) -> None:
-        """Send an endpoint's waiting messages, within its own limit and that of the process."""
+        """Send an endpoint's waiting messages, within its own limit and that of the process.
+
+        None after a failure that is not recorded yet: what the endpoint asked for holds for all that waits.
+        """
+        if endpoint.failed:
+            return
         of_each = self._settings.of_each if endpoint.fast else self._settings.of_each_slow
         while endpoint.waiting and endpoint.in_flight < of_each:
             if not self._may(fast=endpoint.fast):
@@ -179,7 +203,7 @@ class Dispatcher:
             if asyncio.get_running_loop().time() < sent_by:
                 self._launch(endpoint, claimed)
             else:
-                self._leases.give_back(claimed)
+                self._leases.give_back([claimed])
 
     def _may(self, *, fast: bool) -> bool:
         return self._leases.sending < self._settings.in_flight and (
@@ -248,7 +272,9 @@ class Dispatcher:
             )
             for one in tried:
                 if not one.answer.ok:
-                    self._endpoints[one.claimed.webhook_id].failed -= 1
+                    endpoint = self._endpoints[one.claimed.webhook_id]
+                    endpoint.failed -= 1
+                    self._give_back(endpoint)
                     self._room.set()
             metrics.WEBHOOKS_FENCED.inc(fenced or 0)
             metrics.WEBHOOKS_EXHAUSTED.inc(sum(one.state == "exhausted" for one in tried))

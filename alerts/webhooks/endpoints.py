@@ -141,19 +141,27 @@ async def rotate(
         .returning(webhooks.c.previous_secret_until)
     )
     until = (await connection.execute(rotated)).scalar()
-    return None if until is None else (shown(secret), until)
+    if until is None:
+        return None
+    await wake(connection, id_)
+    return shown(secret), until
 
 
-async def wake(connection: AsyncConnection) -> None:
-    """Wake the dispatcher once the transaction commits."""
-    await connection.execute(select(func.pg_notify(NotifyChannel.WEBHOOKS.value, "")))
+async def wake(connection: AsyncConnection, changed: UUID | None = None) -> None:
+    """Wake the dispatchers once the transaction commits; of an endpoint that changed they look up everything again."""
+    said = "" if changed is None else str(changed)
+    await connection.execute(select(func.pg_notify(NotifyChannel.WEBHOOKS.value, said)))
 
 
 async def _update(connection: AsyncConnection, here: ColumnElement[bool], values: Mapping[str, Any]) -> bool:
     if not values:
         return await _is_there(connection, here)
     changed = update(webhooks).where(here, webhooks.c.deleted_at.is_(None)).values(**values)
-    return (await connection.execute(changed.returning(webhooks.c.id))).first() is not None
+    id_ = (await connection.execute(changed.returning(webhooks.c.id))).scalar()
+    if id_ is None:
+        return False
+    await wake(connection, id_)
+    return True
 
 
 async def _is_there(connection: AsyncConnection, here: ColumnElement[bool]) -> bool:

@@ -196,10 +196,11 @@ class Leases(Generic[L]):
         self._lower(self._sending.pop(task))
         done(task)
 
-    def give_back(self, lease: L) -> None:
-        """Release a row that was kept."""
-        self._forget(lease)
-        self._put_back([lease])
+    def give_back(self, leases: Collection[L]) -> None:
+        """Release rows that were kept."""
+        for lease in leases:
+            self._forget(lease)
+        self._put_back(leases)
 
     def _forget(self, lease: L) -> None:
         del self._kept[lease]
@@ -227,10 +228,7 @@ class Leases(Generic[L]):
 
     async def drain(self, moment_s: float) -> None:
         """Wait `moment_s` seconds for what is being sent, and release everything else."""
-        kept = list(self._kept)
-        for lease in kept:
-            self._forget(lease)
-        self._put_back(kept)
+        self.give_back(list(self._kept))
         if self._sending:
             _, late = await asyncio.wait(self._sending, timeout=moment_s)
             unsent = [self._sending[task] for task in late]

@@ -21,9 +21,13 @@ _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 5.0
 class Wakeup:
     """Listens on a channel of the database; reconnects if the connection is lost, while polling goes on."""
 
-    def __init__(self, pool: asyncpg.Pool, channel: str) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, channel: str, heard: Callable[[str | None], None] | None = None
+    ) -> None:
+        """`heard` is called with what each notification says, and with None where some may have been missed."""
         self._pool = pool
         self._channel = channel
+        self._heard = heard
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -62,15 +66,17 @@ class Wakeup:
         async with self._pool.acquire() as connection:
             connection.add_termination_listener(lambda _: closed.set())
             await connection.add_listener(self._channel, self._wake)
-            self._woken.set()  # there may have been notifications while nobody listened
+            self._wake()  # there may have been notifications while nobody listened
             try:
                 await closed.wait()
             finally:
                 if not connection.is_closed():
                     await connection.remove_listener(self._channel, self._wake)
 
-    def _wake(self, *_: Any) -> None:
+    def _wake(self, *notification: Any) -> None:
         self._woken.set()
+        if self._heard is not None:
+            self._heard(notification[-1] if notification else None)
 
 
 async def first_of(*events: asyncio.Event, patience_s: float) -> None:

@@ -1,16 +1,23 @@
 """Messages reach endpoints that answer in every way there is, and each attempt is on record."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
+from sqlalchemy import true
+from sqlalchemy.ext.asyncio import AsyncConnection
 from standardwebhooks import Webhook
 
 from alerts.events.outbox import Position
 from alerts.model import to_instant
 from alerts.outbound.connection import LARGEST_ANSWER
+from alerts.webhooks import endpoints
 from alerts.webhooks.message import LARGEST_BODY
+from api.schema_upgrade import engine_for
 from tests.receivers import ENDLESS, FAIL, HANG, HUGE, OK, RESET, Reply, in_turn, receiver
 
 from .conftest import HURRY, SECRET, Hooks
@@ -125,7 +132,7 @@ async def test_several_senders_send_each_message_once(hooks: Hooks) -> None:
     async with receiver() as partner:
         ids = [await hooks.endpoint(f"{partner.url}/{number}") for number in range(5)]
         for _ in range(3):
-            hooks.run()
+            hooks.run(replace(HURRY, time_limit_s=10.0, lease=timedelta(seconds=60)))
         await asyncio.gather(*[hooks.tell(40, shipment_id=f"S{number}") for number in range(5)])
         for webhook_id in ids:
             await hooks.all_are("delivered", webhook_id, 200)
@@ -160,3 +167,57 @@ async def test_what_was_claimed_and_not_sent_is_given_back_at_the_end(hooks: Hoo
         await hooks.stop()
     assert await hooks.pool.fetchval("SELECT count(*) FROM webhook_deliveries WHERE next_at <= now()") == 30
     assert await hooks.attempts(webhook_id) == []
+
+
+async def test_what_an_endpoint_asks_for_holds_for_all_that_was_claimed_for_it(hooks: Hooks) -> None:
+    busy = Reply(429, headers=(("Retry-After", "3"),))
+    async with receiver() as partner:
+        webhook_id = await hooks.endpoint(partner.url)
+        hooks.run(replace(HURRY, time_limit_s=5.0, lease=timedelta(seconds=60)))
+        await hooks.tell(5)
+        await hooks.all_are("delivered", webhook_id, 5)  # it counts as fast from now on
+        partner.answers, partner.got = lambda _: busy, []
+        await hooks.tell(60)
+        await hooks.until("SELECT hold_until > now() + interval '1 second' FROM webhooks")
+        await asyncio.sleep(1.0)
+        assert 1 <= len(partner.got) <= HURRY.of_each
+        partner.answers = lambda _: OK
+        await hooks.all_are("delivered", webhook_id, 65)
+
+
+Change = Callable[[AsyncConnection, UUID, str], Awaitable[Any]]
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [
+        (lambda on, id_, url: endpoints.change(on, id_, true(), {"url": url}), "delivered"),
+        (lambda on, id_, _: endpoints.pause(on, id_, true()), "waiting"),
+        (lambda on, id_, _: endpoints.remove(on, id_, true()), "waiting"),
+        (lambda on, id_, _: endpoints.rotate(on, id_, true()), "delivered"),
+    ],
+    ids=["another URL", "paused", "removed", "another secret"],
+)
+async def test_a_change_counts_at_once_for_all_that_was_claimed(
+    hooks: Hooks, database_url: str, change: Change, state: str
+) -> None:
+    async with receiver(HANG) as before, receiver() as after:
+        webhook_id = await hooks.endpoint(before.url)
+        hooks.run(replace(HURRY, time_limit_s=2.0, lease=timedelta(seconds=60)))
+        await hooks.tell(10)
+        await before.until(lambda: len(before.got) == 2)
+        before.answers = lambda _: OK
+        engine = engine_for(database_url)
+        async with engine.begin() as connection:
+            await change(connection, webhook_id, after.url)
+        await engine.dispose()
+        if state == "waiting":
+            await hooks.until("SELECT count(*) = 8 FROM webhook_deliveries WHERE next_at <= now()")
+            await asyncio.sleep(0.5)
+            assert len(before.got) == 2
+            return
+        await hooks.all_are(state, webhook_id, 10)
+        if after.got:
+            assert (len(before.got), len(after.got)) == (2, 10)
+        else:
+            assert all(len(one.headers["webhook-signature"].split()) == 2 for one in before.got[2:])
