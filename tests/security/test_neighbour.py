@@ -34,7 +34,7 @@ def test_what_is_refused_fails_the_test(service):
         def revoke():
             with Neighbour(service, made["key"]) as honest:
                 assert admin.delete(f"/v1/keys/{made['id']}").is_success
-                assert any("401" in each for each in honest.during(2).refused)
+                assert any("401" in each for each in honest.during(4).refused)
 
         with pytest.raises(AssertionError, match="401"):
             revoke()
