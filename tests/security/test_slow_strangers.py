@@ -90,6 +90,15 @@ def test_a_stream_outlives_every_deadline(service):
         assert any("shipment.departed" in line for line in lines)
 
 
+@pytest.fixture
+def opened():
+    """Connections of a test, to be closed however it ends."""
+    sockets: list[socket.socket] = []
+    yield sockets
+    for each in sockets:
+        each.close()
+
+
 def _half_open(service, count: int, source: str) -> list[socket.socket]:
     opened = []
     for _ in range(count):
@@ -101,9 +110,8 @@ def _half_open(service, count: int, source: str) -> list[socket.socket]:
 
 
 @pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"])
-def test_half_open_connections_end_and_a_neighbour_does_not_notice_them(service, source):
+def test_half_open_connections_end_and_a_neighbour_does_not_notice_them(service, source, opened):
     """Also where they come from the address of the neighbour: who waits longest makes room."""
-    opened: list[socket.socket] = []
     with Neighbour(service) as honest:
         quiet = honest.during(3)
         attacked = honest.phase_of(
@@ -112,13 +120,10 @@ def test_half_open_connections_end_and_a_neighbour_does_not_notice_them(service,
         attacked.is_like(quiet)
         assert attacked.peak_mb - quiet.peak_mb < 60
         eventually(lambda: metric(service, "dewarwatch_http_connections") < 20, 15, "they end")
-    for stranger in opened:
-        stranger.close()
 
 
-def test_descriptors_never_run_out_and_it_is_told_when_they_are_scarce(commands, settings):
+def test_descriptors_never_run_out_and_it_is_told_when_they_are_scarce(commands, settings, opened):
     service = commands.start("serve", **settings, descriptors="256:256").ready(60)
-    opened: list[socket.socket] = []
     with Neighbour(service) as honest:
         quiet = honest.during(2)
         until = time.monotonic() + 4
@@ -132,8 +137,6 @@ def test_descriptors_never_run_out_and_it_is_told_when_they_are_scarce(commands,
         part = httpx.get(f"{service.url}/readyz", trust_env=False).json()["parts"]["descriptors"]
         assert part["most"] == 256
         assert metric(service, "dewarwatch_descriptors_used") < 200
-    for stranger in opened:
-        stranger.close()
     assert '"event": "connections_ended"' in service.err
 
 
