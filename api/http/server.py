@@ -5,7 +5,6 @@ import contextlib
 import errno
 import socket
 from collections.abc import Iterator
-from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -13,6 +12,7 @@ from starlette.types import ASGIApp
 from api.errors import StartError
 from api.http.connection import Connection, Doors
 from api.http.limits import Limits
+from api.http.lobby import Lobby
 
 GRACE_S = 5
 _BACKLOG = 2048
@@ -56,7 +56,7 @@ class Web(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=partial(Connection, doors=self._doors),  # type: ignore[arg-type]  # it is only called
+                http=Connection,
                 ws="none",
                 log_config=None,
                 access_log=False,
@@ -79,6 +79,32 @@ class Web(uvicorn.Server):
         host, port = self._listener.getsockname()[:2]
         shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  # recognized, not bound
         return f"http://{shown}:{port}"
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - ours is known
+        """Take connections by the lobby, and not by a server of the loop's."""
+        await self.lifespan.startup()
+        self.servers = []
+        self._lobby = Lobby(
+            self._listener,
+            self._connection,
+            of_one=self._doors.limits.per_address,
+            turned_away=self._doors.note,
+        )
+        self._lobby.open()
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and let those that there are finish."""
+        self._lobby.close()
+        await super().shutdown(sockets)
+
+    def _connection(self) -> Connection:
+        return Connection(
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            doors=self._doors,
+        )
 
     async def run_until_stopped(self) -> None:
         """Serve until `should_exit`; connections get a few seconds to finish."""
