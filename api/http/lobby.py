@@ -17,8 +17,7 @@ from api.http.limits import neighbourhood
 
 log = structlog.get_logger(__name__)
 
-_TAKEN_AT_ONCE: Final = 256
-_SERVED_AT_ONCE: Final = 4
+_TAKEN_AT_ONCE: Final = 64
 _AGAIN_AFTER_S: Final = 0.5
 """How long nothing is taken where there is no descriptor left: the kernel would say so each time round."""
 _NONE_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -86,9 +85,9 @@ class Lobby:
             asyncio.get_running_loop().call_soon(self._serve)
 
     def _serve(self) -> None:
-        """Serve the first of each address in turn, a few at a time; what else is ready goes in between."""
+        """Serve the first of an address, and then what else is ready, before it is the turn of the next address."""
         loop = asyncio.get_running_loop()
-        for _ in range(min(_SERVED_AT_ONCE, len(self._waiting))):
+        if self._waiting:
             address, waiting = self._waiting.popitem(last=False)
             one = waiting.popleft()
             if waiting:

@@ -106,6 +106,7 @@ def _half_open(service, count: int, source: str) -> list[socket.socket]:
             stranger = connect(service, source)
             opened.append(stranger)
             stranger.send(b"GET /livez HTTP/1.1\r\nHost")
+        time.sleep(0.002)
     return opened
 
 
@@ -114,9 +115,12 @@ def test_half_open_connections_end_and_a_neighbour_does_not_notice_them(service,
     """Also where they come from the address of the neighbour: who waits longest makes room."""
     with Neighbour(service) as honest:
         quiet = honest.during(3)
-        attacked = honest.phase_of(
-            lambda: as_somebody_elses(lambda: opened.extend(_half_open(service, 1500, source)))
-        )
+
+        def attack():
+            opened.extend(_half_open(service, 1000, source))
+            time.sleep(2)  # they stay as they are, which is the attack
+
+        attacked = honest.phase_of(lambda: as_somebody_elses(attack))
         attacked.is_like(quiet)
         assert attacked.peak_mb - quiet.peak_mb < 60
         eventually(lambda: metric(service, "dewarwatch_http_connections") < 20, 15, "they end")
