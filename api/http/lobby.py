@@ -18,6 +18,7 @@ from api.http.limits import neighbourhood
 log = structlog.get_logger(__name__)
 
 _TAKEN_AT_ONCE: Final = 64
+_SERVED_AT_ONCE: Final = 4
 _AGAIN_AFTER_S: Final = 0.5
 """How long nothing is taken where there is no descriptor left: the kernel would say so each time round."""
 _NONE_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -85,11 +86,16 @@ class Lobby:
             asyncio.get_running_loop().call_soon(self._serve)
 
     def _serve(self) -> None:
-        """Serve the first of an address, and then what else is ready, before it is the turn of the next address."""
+        """Serve one of each of a few addresses in turn; what else is ready goes in between.
+
+        Of one address the newest is first: after a burst of a thousand, whoever comes next need not wait for all of them.
+        """
         loop = asyncio.get_running_loop()
-        if self._waiting:
+        for _ in range(_SERVED_AT_ONCE):
+            if not self._waiting:
+                break
             address, waiting = self._waiting.popitem(last=False)
-            one = waiting.popleft()
+            one = waiting.pop()
             if waiting:
                 self._waiting[address] = waiting  # behind the others
             one.setblocking(False)  # noqa: FBT003 - the standard library's
