@@ -23,6 +23,13 @@ class Meaning(NamedTuple):
     """What happened, short enough for a subject."""
     means: str
     """What it means for the product."""
+    ended_title: str | None = None
+    """What happened, once it is over; None where the title says that as well."""
+
+    @property
+    def past(self) -> str:
+        """Return the title for something that is over."""
+        return self.ended_title or self.title
 
     @property
     def in_a_sentence(self) -> str:
@@ -145,6 +152,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
             meaning=Meaning(
                 "The record is not judged",
                 "The service itself has a fault. Excursions of this shipment may go unnoticed until it is repaired.",
+                ended_title="The record was not judged",
             ),
             next_action="Look at the log of the service: what this shipment does is not judged.",
             leads_to={},
@@ -157,6 +165,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
             meaning=Meaning(
                 "Logger's battery is low",
                 "The product is not affected. When the logger goes out, nobody knows how cold it is any more.",
+                ended_title="Logger's battery was low",
             ),
             next_action="Have the logger's battery charged or replaced.",
             leads_to={_K.SIGNAL_LOST: 6 * HOUR, _K.LOGGER_MEMORY_GAP: 6 * HOUR, _K.CLOCK_SKEW: 6 * HOUR},
@@ -171,6 +180,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
                 "Logger's clock is wrong",
                 "The temperatures are right, the times beside them may not be. "
                 "The record may not be enough to release on.",
+                ended_title="Logger's clock was wrong",
             ),
             next_action="Have the logger's clock set: what it says happened when cannot be trusted.",
             leads_to={_K.SIGNAL_LOST: 2 * HOUR, _K.LOGGER_MEMORY_GAP: 2 * HOUR},
@@ -184,6 +194,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
             meaning=Meaning(
                 "No signal from the logger",
                 "Nobody knows how cold the product is now. The logger may go on recording, and send it all later.",
+                ended_title="There was no signal from the logger",
             ),
             next_action="Ask whoever holds the shipper where it is, and whether the logger shows a sign of life.",
             leads_to={_K.LOGGER_MEMORY_GAP: 2 * HOUR},
@@ -193,6 +204,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
                 "Much of the fleet is silent",
                 "More likely what carries the readings is down than all these loggers: a network, a provider, "
                 "the broker. Until it is back, nobody knows how cold these products are.",
+                ended_title="Much of the fleet was silent",
             ),
         ),
         Kind(
@@ -203,6 +215,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
                 "Readings are missing",
                 "The record has a hole. What happened in it is not known, "
                 "and quality will have to decide about it.",
+                ended_title="Readings were missing",
             ),
             next_action="Have the logger read out before it overwrites what is missing.",
             leads_to={},
@@ -229,6 +242,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
                 "The shipper is not upright",
                 "Lying down it loses nitrogen several times as fast: "
                 "it will stay cold for a shorter time than planned.",
+                ended_title="The shipper was not upright",
             ),
             next_action="Ask whoever holds the shipper to stand it upright, and to check the coolant.",
             leads_to=_COOLANT_LOST,
@@ -239,7 +253,9 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
             severity=Severity.MAJOR,
             critical_when="it is open for `critical_s`",
             meaning=Meaning(
-                "The shipper's lid is open", "It loses coolant fast, and warm air reaches the product."
+                "The shipper's lid is open",
+                "It loses coolant fast, and warm air reaches the product.",
+                ended_title="The shipper's lid was open",
             ),
             next_action="Ask whoever holds the shipper to close the lid.",
             leads_to=_COOLANT_LOST,
@@ -252,6 +268,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
             meaning=Meaning(
                 "The temperature probe is faulty",
                 "What it shows cannot be trusted. Nobody knows how cold the product is.",
+                ended_title="The temperature probe was faulty",
             ),
             next_action="Have the probe or the logger replaced: until then nobody knows how cold the product is.",
             leads_to={_K.EXCURSION_PREDICTED: HOUR, _K.EXCURSION: HOUR},
@@ -265,6 +282,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
             meaning=Meaning(
                 "The shipment is off its route",
                 "It may be on its way to the wrong place, and it may arrive late.",
+                ended_title="The shipment was off its route",
             ),
             next_action="Ask the carrier where the shipment is going.",
             leads_to={_K.LATE: 2 * HOUR, **_LATER},
@@ -275,7 +293,9 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
             severity=Severity.MAJOR,
             critical_when=None,
             meaning=Meaning(
-                "The shipment is late", "A connection or the appointment at the destination may be missed."
+                "The shipment is late",
+                "A connection or the appointment at the destination may be missed.",
+                ended_title="The shipment was late",
             ),
             next_action="Tell the destination, and rebook what cannot be reached any more.",
             leads_to=_LATER,
@@ -288,6 +308,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
             meaning=Meaning(
                 "It may arrive too late to be used",
                 "The product must be used by a certain time, and at this pace it does not get there before.",
+                ended_title="It was about to arrive too late to be used",
             ),
             next_action="Speed it up, or tell the treatment centre that it may come too late.",
             leads_to={_K.SITE_NOT_READY: HOUR},
@@ -300,6 +321,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
             meaning=Meaning(
                 "The destination is not ready for it",
                 "Nobody may be there to receive it, or there is no place cold enough to store it.",
+                ended_title="The destination was not ready for it",
             ),
             next_action="Make sure with the destination that somebody receives and stores it on arrival.",
             leads_to={},
@@ -312,6 +334,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
             meaning=Meaning(
                 "The coolant does not last until arrival",
                 "If nothing is done the product warms up on the way. It is still cold now.",
+                ended_title="The coolant was not going to last until arrival",
             ),
             next_action="Have it recharged on the way, or shorten the way: the coolant does not last until arrival.",
             leads_to={
@@ -329,6 +352,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
             meaning=Meaning(
                 "A limit is about to be left",
                 "The product is still within its limits. Going on like this it will leave them soon.",
+                ended_title="A limit was about to be left",
             ),
             next_action="Recharge the shipper, or move the product, before the time that is given.",
             leads_to={_K.EXCURSION: 6 * HOUR, _K.BUDGET_EXHAUSTED: 6 * HOUR},

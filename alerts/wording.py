@@ -55,13 +55,13 @@ def on_it(name: str, since: Instant, zone: ZoneInfo | None = None) -> str:
 
 
 def duration(length: Duration) -> str:
-    """Print the two largest units: `3 h 05 min`, `4 min 10 s`, `7 s`."""
+    """Print the two largest units: `3 h 05 min`, `4 min 10 s`, `7 s`. The second one is left out where it is zero: `5 min`."""
     seconds = round(length / SECOND)
     days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
     if days:
-        return f"{days} d {hours:02} h"
+        return f"{days} d" + (f" {hours:02} h" if hours else "")
     if hours:
-        return f"{hours} h {minutes:02} min"
+        return f"{hours} h" + (f" {minutes:02} min" if minutes else "")
     if minutes:
-        return f"{minutes} min {seconds % 60:02} s"
+        return f"{minutes} min" + (f" {seconds % 60:02} s" if seconds % 60 else "")
     return f"{seconds} s"

@@ -20,7 +20,7 @@ def parse_roles(text: str) -> frozenset[Role]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     for word in words:
         if word not in set(Role):
-            raise ValueError(f"{word!r} is no role: choose from {', '.join(Role)}")
+            raise ValueError(f"{word!r} is not a role: choose from {', '.join(Role)}")
     if not words:
         raise ValueError(f"no role given: choose from {', '.join(Role)}")
     return frozenset(Role(word) for word in words)

@@ -200,5 +200,5 @@ def load(**overrides: Any) -> Settings:
 def required(value: str | None, name: str, hint: str) -> str:
     """Return the setting's value, or raise SettingsError that says how to set it."""
     if value is None:
-        raise SettingsError(f"{PREFIX}{name} is not set: {hint}")
+        raise SettingsError(f"{PREFIX}{name} is not set: set it to, for example, {hint}")
     return value

@@ -207,7 +207,7 @@ def _wrong_field(name: str, value: Any) -> str | None:
         return None if _are_tunings(value) else _TUNINGS_ARE
     allowed = _RANGES.get(name)
     if allowed is None:
-        return "is no field of a plan"
+        return "is not a field of a plan"
     if value is None and allowed.nullable:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

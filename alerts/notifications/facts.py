@@ -39,6 +39,7 @@ class Cargo:
     band: str
     limits: str
     origin: str | None = None
+    """Its name where it is a site, like `destination`."""
     destination: str | None = None
     dewar_id: str | None = None
     product_id: str | None = None

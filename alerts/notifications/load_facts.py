@@ -33,11 +33,18 @@ FROM incidents AS i LEFT JOIN escalations AS e ON e.incident_id = i.id
 WHERE i.id = ANY ($1)
 """
 
+# A place is the id of a site or free text, and of another organization's site it is free text.
 SHIPMENTS = """
-SELECT s.shipment_id, s.band, s.plan, s.origin, s.destination, s.dewar_id, s.product_id, s.planned_arrival, s.delivered_at,
+SELECT s.shipment_id, s.band, s.plan, s.dewar_id, s.product_id, s.planned_arrival, s.delivered_at,
     coalesce(s.use_by, s.packed_out_at + s.use_within_h * interval '1 hour') AS use_by,
+    coalesce(o.name, s.origin) AS origin, coalesce(d.name, s.destination) AS destination,
     h.to_party AS holder, h.at AS holder_since
-FROM shipments AS s LEFT JOIN LATERAL (
+FROM shipments AS s
+LEFT JOIN sites AS o ON o.site_id = s.origin
+    AND (o.organization IS NULL OR s.organization IS NULL OR o.organization = s.organization)
+LEFT JOIN sites AS d ON d.site_id = s.destination
+    AND (d.organization IS NULL OR s.organization IS NULL OR d.organization = s.organization)
+LEFT JOIN LATERAL (
     SELECT to_party, at FROM handovers WHERE shipment_id = s.shipment_id ORDER BY at DESC, recorded_at DESC LIMIT 1
 ) AS h ON true
 WHERE s.shipment_id = ANY ($1)

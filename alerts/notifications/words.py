@@ -126,7 +126,9 @@ def _lead(occasion: Occasion, event: Event) -> tuple[str, ...]:
 def _card(occasion: Occasion, event: Event, *, mark: bool = False) -> Card:
     cause, worst = event.cause, event.worst
     over = occasion.purpose == _OVER or event.is_over
-    title = "An incident" if worst is None else _meaning(worst, event).title
+    title = "An incident"
+    if worst is not None:
+        title = _meaning(worst, event).past if over else _meaning(worst, event).title
     zone = _zone(occasion)
     sections = [Section(heading="What happened", lines=_happened(event, zone))]
     if worst is not None:
@@ -190,7 +192,7 @@ def _happening(one: Happening, zone: ZoneInfo | None) -> str:
     where = f" (logger {one.device_id})" if one.device_id else ""
     text = _line(one.message).removesuffix(".") + where
     if one.withdrawn:
-        return f"{text}. It turned out that this never was."
+        return f"{text}. This turned out to be a false alarm."
     text += f", since {_time(one.since, zone)}"
     if one.until is not None:
         lasted = wording.duration(to_instant(one.until) - to_instant(one.since))
@@ -200,7 +202,7 @@ def _happening(one: Happening, zone: ZoneInfo | None) -> str:
 
 def _means(event: Event, worst: Happening, cause: Happening | None, *, over: bool) -> str:
     if worst.withdrawn:
-        return "Readings that came later show that it never was."
+        return "Readings that came later show that it never happened."
     if over:
         return "It has ended. Whether the product was harmed is for quality to decide, on the record."
     means = _meaning(worst, event).means
@@ -223,7 +225,7 @@ def _next(event: Event, *, over: bool) -> str:
 def _on_it(occasion: Occasion, event: Event, zone: ZoneInfo | None, *, over: bool) -> tuple[str, ...]:
     lines = list(_takers(event, zone))
     if not (event.takers or over):
-        lines.append("Nobody has taken it yet. Whoever acknowledges it has it.")
+        lines.append("Nobody has taken it yet. Acknowledge it to take it.")
     if event.assigned:
         names = _and(tuple(map(wording.person, event.assigned)))
         lines.append(_line(f"Assigned to {names}, and not acknowledged yet."))

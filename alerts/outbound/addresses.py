@@ -102,7 +102,7 @@ def refusal(addresses: Sequence[str], networks: Sequence[Network], *, encrypted:
     for text in addresses:
         address = address_of(text)
         if address is None:
-            return f"{text} is no address"
+            return f"{text} is not an address"
         if allowed(address, networks):
             continue
         if not encrypted:

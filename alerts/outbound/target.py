@@ -63,5 +63,5 @@ def _wrong_name(host: str) -> str | None:
     if _NUMBER.fullmatch(labels[-1]):
         return f"must write an IP address in its plain form, not as {host}"
     if len(host) > 253 or not all(_NAME.fullmatch(label) for label in labels):
-        return f"has a host that is no name: {host[:100]}"
+        return f"has a host that is not a name: {host[:100]}"
     return None

@@ -97,7 +97,7 @@ def refusal(rules: Mapping[str, Mapping[str, Any] | None] | None) -> PlanRefused
     for kind, given in (rules or {}).items():
         rule = rule_of(kind)
         if rule is None:
-            return PlanRefused(field=f"rules.{kind}", why=f"is no rule; there are {_listed(_kinds())}")
+            return PlanRefused(field=f"rules.{kind}", why=f"is not a rule; there are {_listed(_kinds())}")
         for name, value in (given or {}).items():
             if why := _why_refused(rule, name, value):
                 return PlanRefused(field=f"rules.{kind}.{name}", why=why)
@@ -107,7 +107,7 @@ def refusal(rules: Mapping[str, Mapping[str, Any] | None] | None) -> PlanRefused
 def _why_refused(rule: AnyRule, name: str, value: Any) -> str | None:
     known = parameters(rule)
     if name not in known:
-        return f"is no parameter of {rule.kind}, which has {_listed(list(known))}"
+        return f"is not a parameter of {rule.kind}, which has {_listed(list(known))}"
     if name == "enabled":
         return None if isinstance(value, bool) else "must be true or false"
     nullable = known[name] is None

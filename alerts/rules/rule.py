@@ -60,8 +60,8 @@ class Finding:
     """The newest interval for which a rule's condition held; `until` is None while it holds.
 
     `message` is a sentence for people and contains the reason. `details` are figures under names with
-    units, and times as text. Neither may change with every reading, because each change is a revision of
-    the alert.
+    units, and times in RFC 3339 (`clock_detail`). Neither may change with every reading, because each
+    change is a revision of the alert.
     """
 
     severity: Severity

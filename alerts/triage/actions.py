@@ -60,7 +60,7 @@ def assign(
 ) -> list[AlertChange] | ActionRefused:
     """Set the owner. None removes the owner, and an acknowledged alert fires again: nobody works on it."""
     if not alert.open:
-        return _is_resolved(alert, "assigned")
+        return _is_resolved(alert)
     if owner == alert.owner:
         return []
     assigned = replace(alert, owner=owner, assigned_at=now, assigned_by=actor)
@@ -99,7 +99,7 @@ def snooze(
 ) -> list[AlertChange] | ActionRefused:
     """Snooze an alert until a time at most 72 hours ahead, which needs a reason; None ends a snooze now."""
     if not alert.open:
-        return _is_resolved(alert, "snoozed")
+        return _is_resolved(alert)
     is_same = (alert.snoozed_until, alert.snoozed_by, alert.snooze_reason) == (until, actor, reason)
     if is_same or (until is None and alert.state is not AlertState.SNOOZED):
         return []  # the call may have been sent again
@@ -124,7 +124,7 @@ def resolve(
 ) -> list[AlertChange] | ActionRefused:
     """Resolve an alert although its condition holds, which needs a reason; it also counts as acknowledged."""
     if not alert.open:
-        return _is_resolved(alert, "resolved")
+        return _is_resolved(alert)
     if not reason:
         return ActionRefused(why="must say why: the condition still holds", field="reason")
     resolved = replace(_without_snooze(alert), state=AlertState.RESOLVED, resolved_at=now)
@@ -170,9 +170,9 @@ def _acted_on(alert: Alert, why: AlertReason, now: Instant, actor: Actor, reason
     return AlertChange(alert=after, actor=actor, reason=why, note=reason)
 
 
-def _is_resolved(alert: Alert, what: str) -> ActionRefused:
+def _is_resolved(alert: Alert) -> ActionRefused:
     when = wording.instant_text(alert.resolved_at)
     return ActionRefused(
-        why=f"This alert was resolved at {when} and cannot be {what}. It fires again by itself where its condition "
-        "comes back; until then it can be acknowledged and commented on."
+        why=f"This alert is already resolved, since {when}. It fires again by itself if its "
+        "condition comes back; until then it can be acknowledged and commented on."
     )

@@ -2,12 +2,25 @@
 
 import base64
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, insert, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    Select,
+    Text,
+    and_,
+    cast,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.webhooks.message import SECRET_BYTES, SECRET_PREFIX
@@ -62,6 +75,22 @@ async def add(
     await connection.execute(insert(webhooks).values(**values, id=id_, secret=secret, created_by=str(actor)))
     row = (await connection.execute(_query().where(webhooks.c.id == id_))).mappings().one()
     return row, shown(secret)
+
+
+async def unknown(
+    connection: AsyncConnection, addresses: Collection[str], organization: str | None
+) -> list[str]:
+    """Return the addresses, among those given, that are neither the id nor the URL of an endpoint of this owner."""
+    if not addresses:
+        return []
+    id_text = cast(webhooks.c.id, Text)
+    theirs = select(id_text, webhooks.c.url).where(
+        or_(id_text.in_(addresses), webhooks.c.url.in_(addresses)),
+        webhooks.c.organization.is_not_distinct_from(organization),
+        webhooks.c.deleted_at.is_(None),
+    )
+    known = {name for row in await connection.execute(theirs) for name in row}
+    return sorted(set(addresses) - known)
 
 
 async def page(

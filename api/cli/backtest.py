@@ -20,7 +20,7 @@ from alerts.backtest.compare import Effect, Pair
 from alerts.backtest.run import Changes, Period, backtest, shipments_in, unknown_shipments
 from alerts.backtest.totals import BacktestTotals, PlanTotals
 from alerts.excursions.plan import refused_change
-from alerts.model import Run, to_datetime, to_instant
+from alerts.model import Instant, Run, to_datetime, to_instant
 from alerts.triage.rows import optional_instant
 from api.cli.loop import stopped_by_signals
 from api.cli.progress import count, progress
@@ -48,12 +48,12 @@ class Call:
 
 async def run_backtest(settings: Settings, call: Call) -> None:
     """Compare the plans and print the result; raise UnfinishedError if a signal stopped it first."""
-    changes, period = _changes(call.plan), _period(call)
+    now = datetime.now(UTC)
+    changes, period = _changes(call.plan), _period(call, to_instant(now))
     url = required(settings.database_url, "DATABASE_URL", DATABASE_HINT)
     await check_database(url, patience_s=settings.start_patience_s)
     server = {"application_name": "dewarwatch-backtest"}
     engine = engine_for(url, {"command_timeout": _STATEMENT_TIMEOUT_S, "server_settings": server})
-    now = datetime.now(UTC)
     findings = BacktestTotals(keep_differences=_DIFFERENCES_SHOWN)
     try:
         ids = await _chosen(engine, call.shipment_ids, period)
@@ -93,10 +93,12 @@ def _changes(file: Path) -> Changes:
     return changes
 
 
-def _period(call: Call) -> Period:
+def _period(call: Call, now: Instant) -> Period:
     period = Period(since=_time("--since", call.since), until=_time("--until", call.until))
     if period.since is not None and period.until is not None and period.until <= period.since:
         raise SettingsError("--until must be after --since")
+    if period.since is not None and period.since > now:
+        raise SettingsError("--since lies in the future: there is no history to look at yet")
     return period
 
 

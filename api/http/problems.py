@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from api.http.wrong_values import text_of
 from api.refusals import (
     Conflict,
     Forbidden,
@@ -96,8 +97,9 @@ def invalid(field: str, detail: str, *, place: str = "body") -> Problem:
 
 def _invalid(errors: Sequence[FieldError]) -> Problem:
     """Return what is wrong with some fields of a call: the first one in words, and all of them one by one."""
-    more = f" There are {len(errors) - 1} more, see errors." if len(errors) > 1 else ""
-    return Problem(422, f"{errors[0].field} {errors[0].detail}.{more}", errors=errors)
+    more = len(errors) - 1
+    told = f" There {'is' if more == 1 else 'are'} {more} more, see errors." if more else ""
+    return Problem(422, f"{errors[0].field} {errors[0].detail}.{told}", errors=errors)
 
 
 def unavailable(what: str) -> Problem:
@@ -232,19 +234,18 @@ async def _validation(request: Request, error: Exception) -> Response:
 def _field_error(request: Request, error: dict[str, Any]) -> FieldError:
     place, *path = error["loc"]
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
-    return FieldError(field=field or str(place), detail=_detail(request, error, path), place=str(place))
+    field = field or str(place)
+    return FieldError(field=field, detail=_detail(request, error, path, field), place=str(place))
 
 
-def _detail(request: Request, error: dict[str, Any], path: list[Any]) -> str:
+def _detail(request: Request, error: dict[str, Any], path: list[Any], field: str) -> str:
     if error["type"] == "extra_forbidden":
         return "is not known here" + hint(str(path[-1]), _known_fields(request, path[:-1]))
-    if error["type"] == "missing":
-        return "is required" if path else "is missing: it must be a JSON object"
+    if error["type"] == "missing" and not path:
+        return "is missing: it must be a JSON object"
     if error["type"] in {"model_attributes_type", "dict_type", "model_type"} and not path:
         return "must be a JSON object, sent with Content-Type: application/json"
-    if error["type"] == "too_short":
-        return f"must name at least {error['ctx']['min_length']}"
-    return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+    return text_of(error, field, in_query=error["loc"][0] == "query")
 
 
 def hint(name: str, known: Sequence[str]) -> str:

@@ -44,11 +44,12 @@ class Principal:
 
 
 def refusal(principal: Principal, action: str) -> str | None:
-    """Return why the caller may not do this and what it would take; None if it may."""
+    """Return why the caller may not do this and who may; None if it may."""
     permission = PERMISSIONS.of(principal.role, action)
     if permission is None:
-        takes = " or ".join(PERMISSIONS.roles(action))
-        return f"A key with the role {principal.role} may not do this: it takes {takes}."
+        *most, last = PERMISSIONS.roles(action)
+        may = f"{', '.join(most)} and {last}" if most else last
+        return f"A key with the role {principal.role} may not do this: only {may} may."
     if permission.needs is Need.OPERATOR and not principal.is_operator:
         return "This takes a key of the operating organization, bound to no organization and no shipment."
     return None

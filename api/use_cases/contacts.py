@@ -12,6 +12,7 @@ from alerts.escalation.registers import look_again, unknown_contacts
 from alerts.escalation.tables import contacts
 from alerts.notifications import test_message
 from alerts.outbound.resolve import Targets
+from alerts.webhooks import endpoints
 from api.identity.access import Principal, own_entries
 from api.refusals import Conflict, Invalid, NotFound, TooManyTests
 from api.use_cases.registering import CONTACT
@@ -50,6 +51,7 @@ async def register(
     async with engine.begin() as connection:
         row = await CONTACT.add(connection, caller, asdict(new), actor=actor)
         await _check_fallback(connection, new.contact_id, new.fallback, row["organization"])
+        await _check_webhooks(connection, new.channels, row["organization"])
         await look_again(connection)
     return row
 
@@ -78,6 +80,7 @@ async def change(
     async with engine.begin() as connection:
         row = await CONTACT.lock(connection, caller, contact_id)
         await _check_fallback(connection, contact_id, changes.get("fallback"), row["organization"])
+        await _check_webhooks(connection, changes.get("channels") or (), row["organization"])
         changed = await CONTACT.change(connection, row, changes, seen=seen, actor=actor, reason=reason)
         if changed["revision"] != row["revision"]:
             await look_again(connection)
@@ -113,6 +116,20 @@ async def _check_addresses(
             continue
         if isinstance(why := await targets.check(way["address"], organization), str):
             raise Invalid(f"channels[{number}].address", why)
+
+
+async def _check_webhooks(
+    connection: AsyncConnection, channels: Sequence[Mapping[str, Any]], organization: str | None
+) -> None:
+    """Refuse a channel to a webhook that the contact's organization does not have."""
+    named = {
+        way["address"]: number for number, way in enumerate(channels) if way["channel"] == Channel.WEBHOOK
+    }
+    if missing := await endpoints.unknown(connection, named, organization):
+        of = "the operating organization" if organization is None else organization
+        raise Invalid(
+            f"channels[{named[missing[0]]}].address", f"is neither the id nor the URL of a webhook of {of}"
+        )
 
 
 async def _check_fallback(

@@ -111,10 +111,18 @@ async def send_test(connection: AsyncConnection, caller: Principal, webhook_id: 
 
 
 async def replay(
-    connection: AsyncConnection, caller: Principal, webhook_id: UUID, which: Which, *, actor: Actor
+    connection: AsyncConnection,
+    caller: Principal,
+    webhook_id: UUID,
+    which: Which,
+    *,
+    actor: Actor,
+    now: datetime,
 ) -> int:
     """Send some events again, each under its old id, and return how many."""
     await get(connection, caller, webhook_id)
+    if which.since is not None and which.since > now:
+        raise Invalid("from", "lies in the future: nothing has been sent since")
     count = await deliveries.replay(connection, webhook_id, which)
     if which.event_id is not None and not count:
         raise NotFound("delivery of the event", which.event_id)

@@ -72,7 +72,7 @@ def find_conflict(sent: Reading, stored: Reading) -> Refusal | None:
     summary = "; ".join(differences[:_MAX_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
     return Refusal(
         reason=RefusalReason.CONFLICT,
-        detail=f"at {sent.measured_at.isoformat()}, {summary}: the reading stored first is kept",
+        detail=f"at {_format(sent.measured_at)}, {summary}: the reading stored first is kept",
         device_id=sent.device_id,
         boot=sent.boot,
         seq=sent.seq,
@@ -93,5 +93,5 @@ def _exact(extra: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
 
 def _format(value: Any) -> str:
     if isinstance(value, datetime):
-        return value.isoformat()
+        return value.isoformat().replace("+00:00", "Z")
     return "nothing" if value is None else json.dumps(value)

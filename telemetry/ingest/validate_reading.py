@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from telemetry.model import JsonObject, Reading, Refusal, RefusalReason
 
 MAX_AHEAD = timedelta(minutes=5)
+_FAR = timedelta(days=366)
+"""Further ahead than this, the length says nothing to anybody."""
 MAX_COUNTER = 2**53 - 1
 """The largest integer that every JSON library represents exactly."""
 
@@ -104,7 +106,8 @@ def _fill_measured_at(values: list[Any], raw: JsonObject, received_at: datetime)
         return _Problem(f"measured_at {measured_at}, or milliseconds since 1970")
     ahead = measured_at - received_at
     if ahead > MAX_AHEAD:
-        detail = f"measured_at is {show_value(sent)}, {ahead} after the message was received"
+        after = "far in the future" if ahead > _FAR else f"{ahead} after the message was received"
+        detail = f"measured_at is {show_value(sent)}, {after}"
         return _Problem(detail, RefusalReason.CLOCK_AHEAD)
     return None
 

@@ -39,8 +39,8 @@ async def test_what_a_longer_on_delay_would_have_done(commands, database_url, de
         "  excursions  2  1",
         "  of them critical  0  0",
         "  exhausted budgets  1  1",
-        "  time in excursions  35 min 00 s  30 min 00 s",
-        "  longest excursion  30 min 00 s on S1  30 min 00 s on S1",
+        "  time in excursions  35 min  30 min",
+        "  longest excursion  30 min on S1  30 min on S1",
         "Changes:",
         "  -  gained  lost  split  merged  changed  same",
         "  excursions  0  1  0  0  0  1",
@@ -108,11 +108,17 @@ WRONG = {
     "no JSON": ("upper_c: -155", "plan.json: is not JSON: "),
     "no object": ([1], "plan.json: must be a JSON object of plan fields"),
     "nothing": ({}, "plan.json: must be a JSON object of plan fields"),
-    "a field that is none": ({"uper_c": 1}, "plan.json: uper_c is no field of a plan"),
+    "a field that is none": ({"uper_c": 1}, "plan.json: uper_c is not a field of a plan"),
     "a text for a number": ({"upper_c": "8"}, "plan.json: upper_c must be a number from"),
     "a band that is none": ({"band": "hot"}, "plan.json: band must be one of cryogenic, "),
     "limits that fit no shipment": ({"lower_c": -100}, "plan.json: lower_c leaves no band: "),
 }
+
+
+async def test_a_stretch_without_history_is_refused(commands, database_url):
+    wrong = ("--since", "9999-01-01T00:00:00Z")
+    status, _, err = await run(commands, database_url, {"upper_c": -155}, *wrong)
+    assert (status, one_line(err)) == (2, "--since lies in the future: there is no history to look at yet")
 
 
 @pytest.mark.parametrize(("plan", "says"), WRONG.values(), ids=WRONG)

@@ -15,8 +15,14 @@ DATABASE = "postgresql://dewarwatch:secret@127.0.0.1:5432/dewarwatch"
 BROKER = "mqtt://dewarwatch:secret@127.0.0.1:1883"
 
 WRONG_SETTINGS = {
-    "no database": ({"MQTT_URL": BROKER}, "DEWARWATCH_DATABASE_URL is not set: postgresql://"),
-    "no broker": ({"DATABASE_URL": DATABASE}, "DEWARWATCH_MQTT_URL is not set: mqtt://"),
+    "no database": (
+        {"MQTT_URL": BROKER},
+        "DEWARWATCH_DATABASE_URL is not set: set it to, for example, postgresql://",
+    ),
+    "no broker": (
+        {"DATABASE_URL": DATABASE},
+        "DEWARWATCH_MQTT_URL is not set: set it to, for example, mqtt://",
+    ),
     "another database": (
         {"DATABASE_URL": "mysql://h/d"},
         "DEWARWATCH_DATABASE_URL: must look like postgresql://",
@@ -46,7 +52,7 @@ WRONG_CALLS = {
     "option": (["serve", "--rolls", "api"], "--rolls"),
     "role": (
         ["serve", "--roles", "api,cook"],
-        "'cook' is no role: choose from api, ingest, evaluate, deliver",
+        "'cook' is not a role: choose from api, ingest, evaluate, deliver",
     ),
     "scenario": (["simulate", "--scenario", "picnic"], "there is no scenario 'picnic'"),
     "number": (["demo", "--fleet", "none"], "--fleet"),

@@ -197,7 +197,11 @@ WRONG_CALLS = {
         2,
         "trace.csv: no column names the logger: state it with --device-id",
     ),
-    "no broker": (["trace.csv", *EUROPE, "--device-id", "A"], 2, "DEWARWATCH_MQTT_URL is not set: mqtt://"),
+    "no broker": (
+        ["trace.csv", *EUROPE, "--device-id", "A"],
+        2,
+        "DEWARWATCH_MQTT_URL is not set: set it to, for example, mqtt://",
+    ),
     "a wrong broker": (["trace.csv", "--broker", "here"], 2, "DEWARWATCH_MQTT_URL: must look like mqtt://"),
     "a damaged recording": (["broken.jsonl"], 1, "broken.jsonl: line 2 is not a recorded message"),
 }

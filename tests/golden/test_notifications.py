@@ -46,9 +46,9 @@ OCCASION = Occasion(
 # The messages of the rules as they are, and the next step as incidents have it.
 SAID = {
     K.EXCURSION: (CRITICAL, "Payload above −150 °C, peak −128.1 °C, beyond the critical −135 °C"),
-    K.BUDGET_EXHAUSTED: (CRITICAL, "Stability budget of 30 min 00 s out of range used up"),
+    K.BUDGET_EXHAUSTED: (CRITICAL, "Stability budget of 30 min out of range used up"),
     K.PROBE_FAULT: (MAJOR, "Probe stuck at −171.2 °C for 2 h 10 min"),
-    K.SIGNAL_LOST: (MAJOR, "No reading since 2026-11-21 02:30 UTC, where one is due every 5 min 00 s"),
+    K.SIGNAL_LOST: (MAJOR, "No reading since 2026-11-21 02:30 UTC, where one is due every 5 min"),
     K.EXCURSION_PREDICTED: (MAJOR, "At this pace above −150 °C in about 3 h"),
     K.HOLD_TIME_SHORT: (MAJOR, "Nitrogen lasts about 5 h, arrival is in about 9 h"),
     K.TILTED: (MAJOR, "Lying down for more than 1 h, 80° or more from upright"),
@@ -116,6 +116,7 @@ CASES = {
     "taken-and-over": notice(OVER, purpose="taken"),
     "resolved": notice(OVER, purpose="resolved", why="It has ended."),
     "withdrawn": notice(event(happening(K.EXCURSION, withdrawn=True, state=AlertState.RESOLVED)), purpose="resolved"),
+    "resolved-tilt": notice(event(happening(K.TILTED, until=NOW, state=AlertState.RESOLVED)), purpose="resolved", why="It has ended."),
     "resolved-again": notice(event(happening(K.EXCURSION)), purpose="resolved", why="It has ended."),
     "drill": notice(replace(CHAIN, drill=True)),
     "destination": notice(CHAIN, purpose="destination", timezone="Europe/Vienna"),

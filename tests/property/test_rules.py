@@ -1,5 +1,6 @@
 """All rules: cut anywhere, stored and read back, resumed from any safe point, their folds agree."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alerts.evaluation.checkpoint import Checkpoint, FoldedForward, fold_forward
+from alerts.evaluation.look import WatchedLogger, look_by_rules
 from alerts.excursions import fold_trace
 from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace
@@ -15,6 +17,7 @@ from alerts.model import SECOND, Window
 from alerts.rules.facts import Charge, Dewar, Facts, Leg
 from alerts.rules.place import Place
 from alerts.rules.registry import CHANNELS, tuned_rules
+from alerts.rules.rule import LookTime
 
 HOUR, DEPARTED = 3600 * SECOND, 1_764_000_000 * SECOND
 plan = make_plan("cryogenic", {})
@@ -88,6 +91,25 @@ def stored(checkpoint: Checkpoint) -> Checkpoint:
     read = Checkpoint.from_json(orjson.loads(orjson.dumps(checkpoint.to_json())))
     assert read == checkpoint
     return read
+
+
+WRITTEN_TIME = re.compile(r"\d{4}-\d\d-\d\d.*")
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z")
+
+
+@given(tracks(), st.sampled_from([0, 1, 12, 60]))
+@settings(deadline=None)
+def test_times_in_details_are_written_as_everywhere_in_the_api(trace: Trace, later_h: int) -> None:
+    checkpoint = forward(Checkpoint(), trace).checkpoint
+    look_time = LookTime(through=int(trace.at[-1]) + later_h * HOUR, watched_from=DEPARTED)
+    loggers = [WatchedLogger(checkpoint=checkpoint, look_time=replace(look_time, device_id="D1"))]
+    found = look_by_rules(FACTS, tuned_rules(FACTS.plan), loggers, look_time, {})
+    assert found.errors == {}
+    for condition in found.conditions:
+        for value in condition.details.values():
+            for one in value if isinstance(value, list) else [value]:
+                written = isinstance(one, str) and WRITTEN_TIME.fullmatch(one)
+                assert not written or RFC_3339.fullmatch(one), (condition.kind, condition.details)
 
 
 @given(tracks())

@@ -23,7 +23,7 @@ from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.blocks.bins import Bin, OpenBin, bin_columns, fold_bins
-from alerts.rules.blocks.clock_text import clock_text
+from alerts.rules.blocks.clock_text import clock_detail, clock_text
 from alerts.rules.blocks.in_transit import in_transit
 from alerts.rules.blocks.trend import (
     MAX_POINTS,
@@ -515,7 +515,7 @@ def _message(facts: Facts, reported: Prediction) -> str:
 
 def _details(facts: Facts, reported: Prediction) -> dict[str, Any]:
     if reported.of_budget:
-        return {"foreseen": "budget_exhausted", "exhausted_at": clock_text(facts, reported.expected)}
+        return {"foreseen": "budget_exhausted", "exhausted_at": clock_detail(facts, reported.expected)}
     hours = [
         round(max(0, at - reported.at) / _HOUR, 1)
         for at in (reported.earliest, reported.expected, reported.latest)
@@ -523,9 +523,9 @@ def _details(facts: Facts, reported: Prediction) -> dict[str, Any]:
     return {
         "foreseen": "excursion",
         "limit_c": _limit(facts.plan, reported.side),
-        "estimated_at": clock_text(facts, reported.at),
+        "estimated_at": clock_detail(facts, reported.at),
         "time_to_limit_h": hours,
         "reached_at": [
-            clock_text(facts, at) for at in (reported.earliest, reported.expected, reported.latest)
+            clock_detail(facts, at) for at in (reported.earliest, reported.expected, reported.latest)
         ],
     }

@@ -15,7 +15,7 @@ from alerts import wording
 from alerts.excursions.trace import Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.blocks.bins import OpenBin, bin_columns, fold_bins
-from alerts.rules.blocks.clock_text import clock_text
+from alerts.rules.blocks.clock_text import clock_detail, clock_text
 from alerts.rules.blocks.coolant_filter import CoolantLeft
 from alerts.rules.blocks.coolant_left import (
     CHANNELS,
@@ -329,7 +329,7 @@ def _message(facts: Facts, vessel: Vessel, reported: Shortage) -> str:
     coolant, when = vessel.coolant, clock_text(facts, reported.arrival)
     if reported.used_up:
         return (
-            f"The {coolant} is used up since {clock_text(facts, reported.expected)}, and the payload warms: "
+            f"The {coolant} has been used up since {clock_text(facts, reported.expected)}, and the payload warms: "
             "move it to a charged shipper, or charge this one, now"
         )
     due = (
@@ -360,12 +360,12 @@ def _details(facts: Facts, reported: Shortage) -> dict[str, Any]:
         max(0, at - reported.at) for at in (reported.earliest, reported.expected, reported.latest)
     ]
     return {
-        "estimated_at": clock_text(facts, reported.at),
+        "estimated_at": clock_detail(facts, reported.at),
         "hold_time_left_h": [round(length / _HOUR, 1) for length in left],
         "lasts_until": [
-            clock_text(facts, at) for at in (reported.earliest, reported.expected, reported.latest)
+            clock_detail(facts, at) for at in (reported.earliest, reported.expected, reported.latest)
         ],
-        "arrival": clock_text(facts, reported.arrival),
+        "arrival": clock_detail(facts, reported.arrival),
         "arrival_is_planned": planned_arrival(facts) == reported.arrival,
         "margin_h": round((reported.expected - reported.arrival) / _HOUR, 1),
     }

@@ -14,7 +14,7 @@ import numpy as np
 from alerts.alert_kinds import KINDS
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant
-from alerts.rules.blocks.clock_text import clock_text
+from alerts.rules.blocks.clock_text import clock_detail, clock_text
 from alerts.rules.blocks.in_transit import in_transit
 from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, LookTime, Tuning
@@ -110,13 +110,10 @@ def _found(facts: Facts, missing: int, since: Instant, reported: list[Hole], ove
     details: dict[str, object] = {"missing": missing}
     where = ""
     if reported:
-        start, end = (clock_text(facts, at) for at in (reported[-1].since, reported[-1].until))
-        details |= {"newest_from": start, "newest_until": end}
-        where = (
-            f" between {start} and {end}"
-            if len(reported) == 1 and missing == reported[0].last - reported[0].first + 1
-            else ""
-        )
+        start, end = reported[-1].since, reported[-1].until
+        details |= {"newest_from": clock_detail(facts, start), "newest_until": clock_detail(facts, end)}
+        if len(reported) == 1 and missing == reported[0].last - reported[0].first + 1:
+            where = f" between {clock_text(facts, start)} and {clock_text(facts, end)}"
     what = "1 reading was measured and" if missing == 1 else f"{missing} readings were measured and"
     return Finding(
         severity=_SEVERITY,

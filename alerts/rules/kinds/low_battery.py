@@ -8,7 +8,7 @@ import numpy as np
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.blocks.battery_discharge import HOUR, SAMPLE_EVERY, BatteryLevels, first_levels
-from alerts.rules.blocks.clock_text import clock_text
+from alerts.rules.blocks.clock_text import clock_detail, clock_text
 from alerts.rules.blocks.hysteresis import Episode, fold_episode
 from alerts.rules.blocks.hysteresis import Levels as Limits
 from alerts.rules.blocks.itinerary import planned_arrival
@@ -166,13 +166,13 @@ def _forecast_symptoms(
     empty_at = (
         round(needed - missing_h * HOUR) // FORECAST_STEP * FORECAST_STEP
     )  # by the worst forecast so far
-    when = clock_text(facts, empty_at)
     before = "before" if severity is Severity.CRITICAL else "too close to"
     message = (
-        f"Logger's battery will be empty about {when}, {before} the planned arrival at {clock_text(facts, arrival)}: "
+        f"Logger's battery will be empty about {clock_text(facts, empty_at)}, {before} the planned arrival at {clock_text(facts, arrival)}: "
         "nothing will be known of the payload from then on; charge or change it on the way"
     )
-    return [Symptom(severity=severity, message=message, since=since, until=until, details={"empty_at": when})]
+    details = {"empty_at": clock_detail(facts, empty_at)}
+    return [Symptom(severity=severity, message=message, since=since, until=until, details=details)]
 
 
 def _limits(pct: float) -> Limits:

@@ -143,13 +143,14 @@ class ProbeFault(DeviceRule[ProbeFaultTuning, ProbeFaultState]):
 
 
 _NOT_KNOWN = "the payload's temperature is not known"
+_NO_MORE = "the payload's temperature has not been known since"
 _CHECK = "check its lead and seat, or send a second logger along"
 _BROKEN = f"The probe is broken: {_NOT_KNOWN}; {_CHECK}"
 _BEYOND = (
     f"The probe reads what no payload can have, as a broken or shorted lead does: {_NOT_KNOWN}; {_CHECK}"
 )
-_JUMPED = f"The probe jumped as no payload can: {_NOT_KNOWN} since; {_CHECK}"
-_STUCK = f"The probe is stuck at one value, without the noise that it had: {_NOT_KNOWN} since; {_CHECK}"
+_JUMPED = f"The probe jumped as no payload can: {_NO_MORE}; {_CHECK}"
+_STUCK = f"The probe is stuck at one value, without the noise that it had: {_NO_MORE}; {_CHECK}"
 _AIR = f"The probe reads the air outside and not the payload: {_NOT_KNOWN}; see whether it has slipped out, and put it back"
 _SPIKES = (
     f"The probe gives single readings far off their neighbours: peaks of excursions may be false; {_CHECK}"

@@ -23,10 +23,12 @@ async def run_backtest(body: BacktestIn, caller: Caller, services: Here) -> Back
     changes = body.plan.plan_fields()
     if refused := refused_change(changes):
         raise invalid(f"plan.{refused.field}", refused.why)
+    now = services.clock()
     if body.since is not None and body.until is not None and body.until <= body.since:
         raise invalid("until", "must be after since")
+    if body.since is not None and body.since > now:
+        raise invalid("since", "lies in the future: there is no history to look at yet")
     period = Period(since=optional_instant(body.since), until=optional_instant(body.until))
-    now = services.clock()
     ids = await _chosen(services.engine, caller, body, period)
     findings = BacktestTotals(keep_shipments=body.limit, keep_differences=0)
     async for some in backtest(services.engine, ids, changes, period, to_instant(now)):

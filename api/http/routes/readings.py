@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api.http.as_of import AsOf, stands_for
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, read_cursor, write_cursor
+from api.http.problems import invalid
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import DeviceId, Id, Time
 from api.http.schemas.readings import READINGS_BODY, ReadingsStored, RejectedReading, Trace, shown
@@ -44,6 +45,8 @@ async def get_trace(
     as_of: AsOf = None,
 ) -> Response:
     """Return the shipment's trace, oldest first: all readings of its loggers while they were on it."""
+    if since is not None and until is not None and until < since:
+        raise invalid("to", "must not be before from", place="query")
     after = read_cursor(cursor, shipment_readings.ORDER)
     headers = stands_for(as_of, services.clock())
     which = shipment_readings.ReadingFilter(

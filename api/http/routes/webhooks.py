@@ -155,7 +155,9 @@ async def get_delivery(webhook_id: UUID, event_id: str, caller: Caller, services
 async def replay_deliveries(webhook_id: UUID, body: ReplayIn, caller: Caller, services: Here) -> Replayed:
     """Send again one event, those of a stretch of time, or all that failed for good; each has its old `webhook-id`."""
     async with services.engine.begin() as connection:
-        count = await webhooks.replay(connection, caller, webhook_id, body.which(), actor=caller.actor)
+        count = await webhooks.replay(
+            connection, caller, webhook_id, body.which(), actor=caller.actor, now=services.clock()
+        )
     return Replayed(replayed=count)
 
 

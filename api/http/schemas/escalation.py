@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from alerts.escalation.notification import Notification, Purpose
 from alerts.escalation.people import Contact
@@ -43,17 +43,19 @@ class WayIn(Given):
     )
     outside_office_hours: bool = Field(default=False, description="Also outside the contact's office hours.")
 
-    @model_validator(mode="after")
-    def _leads_somewhere(self) -> Self:
-        if re.search(r"[\0\s]", self.address):
-            raise ValueError("address must have no spaces, line breaks or NUL characters")
-        if self.channel is Channel.EMAIL and (
-            not _MAIL.fullmatch(self.address) or isinstance(mail.address(self.address), str)
+    @field_validator("address")
+    @classmethod
+    def _leads_somewhere(cls, address: str, info: ValidationInfo) -> str:
+        if re.search(r"[\0\s]", address):
+            raise ValueError("must have no spaces, line breaks or NUL characters")
+        channel = info.data.get("channel")  # absent where it is wrong itself
+        if channel is Channel.EMAIL and (
+            not _MAIL.fullmatch(address) or isinstance(mail.address(address), str)
         ):
-            raise ValueError("address must be a mail address such as night@ops.example")
-        if self.channel is Channel.CHAT and not re.match(r"https?://", self.address):
-            raise ValueError("address must be a URL such as https://chat.example/hooks/abc")
-        return self
+            raise ValueError("must be a mail address such as night@ops.example")
+        if channel is Channel.CHAT and not re.match(r"https?://", address):
+            raise ValueError("must be a URL such as https://chat.example/hooks/abc")
+        return address
 
 
 Ways = Annotated[list[WayIn], Field(min_length=1, max_length=10)]
@@ -458,7 +460,7 @@ class HandoverIn(Given):
     @model_validator(mode="after")
     def _whole_position(self) -> Self:
         if (self.lat is None) != (self.lon is None):
-            raise ValueError("lat and lon go together: give both, or neither")
+            raise ValueError("must have lat and lon together: give both, or neither")
         return self
 
     def value(self) -> NewHandover:

@@ -36,7 +36,7 @@ def _zones() -> list[str]:
 
 def _zone(name: str) -> str:
     if name not in _zones():
-        raise ValueError(f"is no IANA time zone such as Europe/Berlin{hint(name[:100], _zones())}")
+        raise ValueError(f"is not an IANA time zone such as Europe/Berlin{hint(name[:100], _zones())}")
     return name
 
 
@@ -125,7 +125,7 @@ def _bands(value: Any) -> Any:
     if not isinstance(value, list):
         return value
     if wrong := [name for name in value if not (isinstance(name, str) and name in set(Band))]:
-        shown = wrong[0] if isinstance(wrong[0], str) else "a value that is no text"
+        shown = wrong[0] if isinstance(wrong[0], str) else "a value that is not a text"
         raise ValueError(f"names no band: {str(shown)[:100]!r}; bands are {', '.join(Band)}")
     return [Band(name) for name in dict.fromkeys(value)]
 

@@ -20,7 +20,17 @@ def test_temperatures(celsius, text):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (59.4, "59 s"), (61, "1 min 01 s"), (3 * 3600 + 300, "3 h 05 min"), (90000, "1 d 01 h")],
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (61, "1 min 01 s"),
+        (300, "5 min"),
+        (3600, "1 h"),
+        (3 * 3600 + 300, "3 h 05 min"),
+        (86_400, "1 d"),
+        (90_000, "1 d 01 h"),
+        (59 * 60 + 59.6, "1 h"),
+    ],
 )
 def test_durations(seconds, text):
     assert wording.duration(round(seconds * SECOND)) == text

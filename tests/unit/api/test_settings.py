@@ -103,7 +103,9 @@ def test_an_env_file_is_read_and_the_environment_wins(monkeypatch, tmp_path):
 
 
 def test_what_is_missing_says_how_to_set_it():
-    with pytest.raises(SettingsError, match=r"DEWARWATCH_MQTT_URL is not set: mqtt://…"):
+    with pytest.raises(
+        SettingsError, match=r"DEWARWATCH_MQTT_URL is not set: set it to, for example, mqtt://…"
+    ):
         required(None, "MQTT_URL", "mqtt://…")
 
 

@@ -63,6 +63,10 @@ class Tower:
         }
         await self._insert("shipments", shipment_id=shipment_id, **{**made, **fields})
 
+    async def site(self, site_id: str, name: str, organization: str | None = None) -> None:
+        made = {"lat": 48.2, "lon": 16.4, "radius_m": 1000.0, "timezone": "Europe/Vienna", "updated_by": "k"}
+        await self._insert("sites", site_id=site_id, name=name, organization=organization, **made)
+
     async def alert(self, shipment_id: str | None = "S1", **fields: Any) -> UUID:
         id_ = uuid4()
         made = {

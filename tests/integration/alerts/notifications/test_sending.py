@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -57,6 +58,34 @@ async def test_a_mail_says_what_happened_what_it_means_what_to_do_and_who_is_on_
     assert (row["attempts"], row["error"], row["sent_at"] is not None) == (1, None, True)
     (attempt,) = await tower.attempts(id_)
     assert (attempt["outcome"], attempt["number"]) == ("sent", 1)
+
+
+async def test_places_that_are_sites_have_their_names_unless_they_are_of_others(tower: Tower) -> None:
+    await tower.pool.execute("INSERT INTO organizations (slug) VALUES ('acme'), ('others')")
+    for site_id, name, owner in (
+        ("PHL", "Plant, Philadelphia", None),
+        ("VIE", "St. Anna, Wien", "acme"),
+        ("BOS", "Back Bay Clinic", "others"),
+    ):
+        await tower.site(site_id, name, owner)
+    routes = {"S1": "VIE", "S2": "BOS", "S3": "somewhere"}
+    for shipment_id, destination in routes.items():
+        await tower.shipment(shipment_id, organization="acme", destination=destination)
+    for shipment_id in routes:
+        alert_id = await tower.alert(shipment_id)
+        await tower.notify(scope=shipment_id, alert_ids=[alert_id])
+    async with mail_server() as server:
+        tower.run(channels(server.port))
+        await tower.until("SELECT bool_and(state = 'sent') FROM notifications")
+    assert sorted(
+        mail["Subject"].removeprefix("CRITICAL: Temperature excursion, ") for mail in server.taken
+    ) == [
+        "shipment S1 (Plant, Philadelphia → St. Anna, Wien)",
+        "shipment S2 (Plant, Philadelphia → BOS)",
+        "shipment S3 (Plant, Philadelphia → somewhere)",
+    ]
+    plain, _html = server.taken[0].iter_parts()
+    assert re.search("From → to +Plant, Philadelphia → ", plain.get_content())
 
 
 @pytest.mark.parametrize("manner", [Manner.BUSY, Manner.FULL, Manner.HANG, Manner.DROP, Manner.TAKE_AND_DROP])

@@ -191,7 +191,7 @@ async def test_what_is_resolved_can_only_be_acknowledged_and_commented_on(
         ("resolve", {"reason": "again"}),
     ):
         refused = problem(await ops.post(f"/v1/alerts/{alert['id']}/{name}", json=body), 409)
-        assert "was resolved at" in refused["detail"]
+        assert "is already resolved, since " in refused["detail"]
     assert (await step(ops, alert, "comment", text="It was the bench."))["comments"]
 
 

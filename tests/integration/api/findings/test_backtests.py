@@ -171,7 +171,7 @@ async def test_each_sees_only_what_it_may(desk: Desk, hours_ago: HoursAgo) -> No
         ({"plan": {"band": None}}, "plan.band", "must be one of cryogenic"),
         ({"plan": {"lower_c": -100}}, "plan.lower_c", "leaves no band"),
         ({"plan": {"band": "custom"}}, "plan.upper_c", "with the plan of S1"),
-        ({"plan": {"upper_c": -155}, "shipment_ids": []}, "shipment_ids", "at least 1"),
+        ({"plan": {"upper_c": -155}, "shipment_ids": []}, "shipment_ids", "must name at least 1"),
         ({"plan": {"upper_c": -155}, "shipment_ids": ["S8", "S1", "S9"]}, "shipment_ids", "S8, S9"),
         ({"plan": {"upper_c": -155}, "limit": 501}, "limit", "500"),
         ({"plan": {"upper_c": -155}, "since": "yesterday"}, "since", ""),
@@ -180,6 +180,7 @@ async def test_each_sees_only_what_it_may(desk: Desk, hours_ago: HoursAgo) -> No
             "until",
             "must be after since",
         ),
+        ({"plan": {"upper_c": -155}, "since": "9999-01-01T00:00:00Z"}, "since", "lies in the future"),
     ],
 )
 async def test_what_is_refused(desk: Desk, hours_ago: HoursAgo, body: Any, field: str, says: str) -> None:

@@ -139,8 +139,8 @@ async def test_a_rule_that_is_switched_off_takes_its_alerts_with_it(desk: Desk, 
 @pytest.mark.parametrize(
     ("rules", "field", "says"),
     [
-        ({"tlited": {"enabled": False}}, "rules.tlited", "is no rule; there are"),
-        ({"signal_lost": {"gap": 1}}, "rules.signal_lost.gap", "is no parameter of signal_lost"),
+        ({"tlited": {"enabled": False}}, "rules.tlited", "is not a rule; there are"),
+        ({"signal_lost": {"gap": 1}}, "rules.signal_lost.gap", "is not a parameter of signal_lost"),
         ({"signal_lost": {"enabled": 1}}, "rules.signal_lost.enabled", "must be true or false"),
         ({"signal_lost": {"max_gap_s": 0}}, "rules.signal_lost.max_gap_s", "must be a number from 1 to"),
     ],

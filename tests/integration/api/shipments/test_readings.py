@@ -211,6 +211,14 @@ async def test_the_trace_in_pages_and_stretches(desk: Desk, hours_ago: HoursAgo)
     assert await desk.items("/v1/shipments/S1/readings", **params, points=100) == some
 
 
+async def test_a_stretch_that_ends_before_it_begins_is_refused(desk: Desk, hours_ago: HoursAgo) -> None:
+    await desk.ship("S1", departed_at=text(hours_ago(2)))
+    ends = {"from": text(hours_ago(1)), "to": text(hours_ago(2))}
+    for points in ({}, {"points": 100}):
+        told = problem(await desk.admin.get("/v1/shipments/S1/readings", params={**ends, **points}), 422)
+        assert told["errors"] == [{"field": "to", "in": "query", "detail": "must not be before from"}]
+
+
 async def test_a_thinned_trace_keeps_every_peak_and_every_fault(desk: Desk, hours_ago: HoursAgo) -> None:
     seeded = random.Random(7)
     await desk.device("D1", "D2")

@@ -118,7 +118,7 @@ async def test_a_webhook_from_its_making_to_its_end(engine: AsyncEngine) -> None
         )[0] != secret
         with pytest.raises(NotFound, match="There is no delivery of the event none"):
             await webhooks.replay(
-                connection, operator("webhooks.replay"), id_, Which(event_id="none"), actor=SHELL
+                connection, operator("webhooks.replay"), id_, Which(event_id="none"), actor=SHELL, now=NOW
             )
         await webhooks.delete(connection, operator("webhooks.delete"), id_, actor=SHELL)
         with pytest.raises(NotFound, match="There is no webhook"):

@@ -80,7 +80,7 @@ async def test_an_action_on_an_alert_that_makes_no_sense_is_refused(
     with pytest.raises(Invalid, match="until must be in the future"):
         await act_on_alert(connection, caller, alert_id, late, actor=SHELL, reason="Later.")
     await act_on_alert(connection, caller, alert_id, resolve, actor=SHELL, reason="It rides along empty.")
-    with pytest.raises(Conflict, match="This alert was resolved at"):
+    with pytest.raises(Conflict, match="This alert is already resolved, since"):
         await act_on_alert(connection, caller, alert_id, resolve, actor=SHELL, reason="Again.")
     stranger = of_acme("alerts.resolve")
     with pytest.raises(NotFound, match=f"There is no alert {alert_id}"):

@@ -1,6 +1,10 @@
 """Sites, products, contacts and policies, without HTTP: described, described anew, and whose they are."""
 
+from dataclasses import replace
+from uuid import uuid4
+
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from alerts.escalation.policy import Channel
@@ -8,11 +12,12 @@ from alerts.excursions.plan import Band
 from alerts.model import AlertKind, Severity
 from alerts.outbound.resolve import Targets
 from api.refusals import Conflict, Forbidden, Invalid, NotFound, TooManyTests
-from api.use_cases import contacts, policies, products, sites
+from api.use_cases import contacts, policies, products, sites, webhooks
 from api.use_cases.contacts import NewContact
 from api.use_cases.policies import NewPolicy, PolicyTrial
 from api.use_cases.products import NewProduct
 from api.use_cases.sites import AIRPORT_RADIUS_M, RADIUS_M, NewSite
+from api.use_cases.webhooks import NewWebhook
 from tests.integration.api.use_cases.conftest import NOW, SHELL, of_acme, operator
 
 SITE = NewSite(site_id="FRA", name="Frankfurt", lat=50.03, lon=8.57, timezone="Europe/Berlin", kind="airport")
@@ -94,6 +99,35 @@ async def test_a_product_changes_its_plan_and_the_rest_together(connection: Asyn
         await products.change(connection, caller, "P1", {}, plan={"lower_c": 99.0}, actor=SHELL, reason="r")
 
 
+async def test_a_contact_is_told_by_a_webhook_of_its_own_organization_only(engine: AsyncEngine) -> None:
+    targets = Targets()
+    row, _ = await webhooks.create(
+        engine, targets, of_acme("webhooks.create"), NewWebhook(url="https://93.184.216.34/hook"), actor=SHELL
+    )
+    channels = [
+        MAIL | {"channel": Channel.WEBHOOK, "address": address} for address in (str(row["id"]), row["url"])
+    ]
+    theirs = replace(CONTACT, contact_id="theirs", channels=channels)
+    async with engine.begin() as connection:
+        await connection.execute(text("INSERT INTO organizations (slug) VALUES ('other')"))
+    for stranger in (theirs, replace(theirs, organization="other")):
+        with pytest.raises(Invalid, match=r"channels\[0\]\.address is neither the id nor the URL"):
+            await contacts.register(engine, targets, operator("contacts.register"), stranger, actor=SHELL)
+    await contacts.register(engine, targets, of_acme("contacts.register"), theirs, actor=SHELL)
+    async with engine.begin() as connection:
+        await webhooks.delete(connection, of_acme("webhooks.delete"), row["id"], actor=SHELL)
+    with pytest.raises(Invalid, match="is neither the id nor the URL of a webhook of acme"):
+        await contacts.change(
+            engine,
+            targets,
+            of_acme("contacts.change"),
+            "theirs",
+            {"channels": channels},
+            actor=SHELL,
+            reason=None,
+        )
+
+
 async def test_a_contact_is_told_where_messages_may_lead(engine: AsyncEngine) -> None:
     targets, caller = Targets(), operator("contacts.register")
     row = await contacts.register(engine, targets, caller, CONTACT, actor=SHELL)
@@ -106,6 +140,12 @@ async def test_a_contact_is_told_where_messages_may_lead(engine: AsyncEngine) ->
     )
     with pytest.raises(Invalid, match=r"channels\[1\]\.address must lead to a public address"):
         await contacts.register(engine, targets, caller, inside, actor=SHELL)
+    for channel_of, address in ((caller, "ghost"), (of_acme("contacts.register"), str(uuid4()))):
+        ghost = replace(inside, channels=[MAIL, MAIL | {"channel": Channel.WEBHOOK, "address": address}])
+        with pytest.raises(
+            Invalid, match=r"channels\[1\]\.address is neither the id nor the URL of a webhook"
+        ):
+            await contacts.register(engine, targets, channel_of, ghost, actor=SHELL)
     for fallback, says in (("night", "must be another contact"), ("none", "names no contact")):
         with pytest.raises(Invalid, match=f"fallback {says}"):
             await contacts.change(

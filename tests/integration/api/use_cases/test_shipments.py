@@ -155,7 +155,7 @@ NEW: dict[str, tuple[type[Refusal], str, dict[str, Any]]] = {
     "no dewar": (Invalid, "dewar_id names no dewar", {"dewar_id": "D9"}),
     "no product": (Invalid, "product_id names no product", {"product_id": "P9"}),
     "no band": (Invalid, "band is required", {"band": None}),
-    "no rule": (Invalid, "rules.picnic is no rule", {"plan": {"rules": {"picnic": None}}}),
+    "no rule": (Invalid, "rules.picnic is not a rule", {"plan": {"rules": {"picnic": None}}}),
     "no plan": (Invalid, "budget_s must be a number", {"plan": {"budget_s": -1}}),
     "not yet": (Invalid, "packed_out_at lies more than", {"packed_out_at": NOW + HOUR}),
     "backwards": (

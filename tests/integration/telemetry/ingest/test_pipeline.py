@@ -110,7 +110,7 @@ async def test_a_duplicate_changes_nothing_and_a_conflict_never_overwrites(store
         (
             "conflict",
             (
-                "at 2026-11-01T00:00:01+00:00, temperature_c is -20.5 but -178.25 is stored; "
+                "at 2026-11-01T00:00:01Z, temperature_c is -20.5 but -178.25 is stored; "
                 "seq is 9 but nothing is stored: the reading stored first is kept"
             ),
             other.payload,

@@ -41,7 +41,7 @@ def test_the_edges_of_every_denied_network_are_denied() -> None:
         (["10.0.0.1", "8.8.8.8"], ["10.0.0.0/8"], False, "8.8.8.8 is in none"),
         (["::ffff:10.0.0.1"], ["10.0.0.0/8"], True, "IPv4 in the form of IPv6"),
         (["fe80::1%eth0"], ["10.0.0.0/8"], True, "one interface"),
-        (["partner.example"], [], True, "is no address"),
+        (["partner.example"], [], True, "is not an address"),
     ],
 )
 def test_one_denied_address_refuses_all(

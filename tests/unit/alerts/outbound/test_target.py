@@ -38,8 +38,8 @@ def test_a_url_is_taken_apart(url: str, host: str, port: int, encrypted: bool) -
         ("https://0x7f.1/", "plain form"),
         ("https://127.1/", "plain form"),
         ("https://127.0.0.1./", "plain form"),
-        ("https://-bad.example/", "no name"),
-        ("https://a..example/", "no name"),
+        ("https://-bad.example/", "not a name"),
+        ("https://a..example/", "not a name"),
     ],
 )
 def test_what_is_wrong_is_said(url: str, says: str) -> None:

@@ -36,11 +36,11 @@ def test_what_a_stored_plan_says_of_rules_that_are_gone_is_passed_over() -> None
 @pytest.mark.parametrize(
     ("rules", "field", "why"),
     [
-        ({"tlited": {}}, "rules.tlited", "is no rule; there are signal_lost"),
+        ({"tlited": {}}, "rules.tlited", "is not a rule; there are signal_lost"),
         (
             {"signal_lost": {"gap": 3}},
             "rules.signal_lost.gap",
-            "is no parameter of signal_lost, which has enabled, ",
+            "is not a parameter of signal_lost, which has enabled, ",
         ),
         ({"signal_lost": {"enabled": 0}}, "rules.signal_lost.enabled", "must be true or false"),
         ({"signal_lost": {"enabled": None}}, "rules.signal_lost.enabled", "must be true or false"),

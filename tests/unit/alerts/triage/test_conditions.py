@@ -32,4 +32,4 @@ def test_a_budget_is_told_in_the_time_of_the_journey() -> None:
     )
     found = budget_condition(plan, "LOG-1", evaluation)
     assert found is not None
-    assert found.message == "Stability budget of 2 h 00 min out of range used up"
+    assert found.message == "Stability budget of 2 h out of range used up"

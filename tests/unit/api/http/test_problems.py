@@ -56,7 +56,7 @@ def test_each_is_told_by_its_status_and_in_its_words(refusal: Refusal, status: i
 
 def test_what_is_wrong_with_several_fields_is_told_of_each() -> None:
     told = orjson.loads(of_refusal(Invalid("lat", "is missing", others={"lon": "is 200"})).response().body)
-    assert told["detail"] == "lat is missing. There are 1 more, see errors."
+    assert told["detail"] == "lat is missing. There is 1 more, see errors."
     assert told["errors"] == [
         {"field": "lat", "in": "body", "detail": "is missing"},
         {"field": "lon", "in": "body", "detail": "is 200"},

@@ -34,7 +34,7 @@ def _only_asks(action: str) -> bool:
 def test_a_refusal_says_what_it_takes() -> None:
     viewer = Principal(name="x", role=KeyRole.VIEWER, organization="acme")
     assert refusal(viewer, "shipments.create") == (
-        "A key with the role viewer may not do this: it takes admin or ops."
+        "A key with the role viewer may not do this: only admin and ops may."
     )
     bound = Principal(name="x", role=KeyRole.OPS, organization="acme")
     assert "operating organization" in str(refusal(bound, "devices.register"))

@@ -32,7 +32,7 @@ def test_what_is_not_sent_this_time_is_no_difference(fewer):
         ({"ambient_c": 20}, "ambient_c is 20 but nothing is stored"),
         (
             {"flight_mode_until": AT + timedelta(hours=1)},
-            "flight_mode_until is 2026-11-21T04:45:00+00:00 but nothing is stored",
+            "flight_mode_until is 2026-11-21T04:45:00Z but nothing is stored",
         ),
         ({"extra": {"firmware": "1.3"}}, '"firmware" differs from what is stored'),
         ({"extra": {"colour": None}}, '"colour" differs from what is stored'),
@@ -42,7 +42,7 @@ def test_another_value_is_a_conflict_that_says_both(other, said):
     refusal = find_conflict(SENT._replace(**other), STORED)
     assert refusal is not None
     assert refusal.reason is RefusalReason.CONFLICT
-    assert refusal.detail == f"at 2026-11-21T03:45:00+00:00, {said}: the reading stored first is kept"
+    assert refusal.detail == f"at 2026-11-21T03:45:00Z, {said}: the reading stored first is kept"
     assert (refusal.device_id, refusal.boot) == ("LOG-1", 2)
 
 

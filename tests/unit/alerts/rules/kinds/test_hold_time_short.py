@@ -247,7 +247,7 @@ def test_dry_ice_is_known_by_its_band_and_by_what_it_cannot_be():
     warm = folded(trace(24.2, 26, celsius=lambda h: -78 + 6 * (h - 24)), facts=ice, state=cold)
     found = look(warm, 26, ice).found
     assert found is not None
-    assert found.message.startswith("The dry ice is used up")
+    assert found.message.startswith("The dry ice has been used up since")
 
 
 def test_every_number_can_be_tuned_within_a_range_and_the_state_can_be_stored():

@@ -61,7 +61,7 @@ def test_a_forecast_says_whether_it_lasts_until_arrival(readings, severity):
 
 def test_the_forecast_names_both_times_and_what_to_do():
     what = found(LOW_BATTERY, falling(2.0, 12), ARRIVES)
-    assert what.details == {"empty_at": "2024-10-05 12:00 UTC"}
+    assert what.details == {"empty_at": "2024-10-05T12:00:00Z"}
     assert what.message == (
         "Logger's battery will be empty about 2024-10-05 12:00 UTC, before the planned arrival at "
         "2024-10-08 00:00 UTC: nothing will be known of the payload from then on; charge or change it on the way"

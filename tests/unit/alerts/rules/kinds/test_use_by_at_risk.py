@@ -24,7 +24,7 @@ def test_too_little_time_is_told_from_departure_on() -> None:
     found = look("01 09:00", "03 10:00").found
     assert found is not None
     assert (found.severity, found.since) == (Severity.MAJOR, at("01 06:00"))
-    assert "20 h 00 min left, 1 d 00 h needed" in found.message
+    assert "20 h left, 1 d needed" in found.message
 
 
 def test_too_late_is_critical() -> None:
