@@ -23,10 +23,12 @@ from alerts.webhooks.loop import run_webhooks
 from alerts.work.wakeup import unless
 from api import notification_channels
 from api.database import check_database
+from api.descriptors import Descriptors, raise_limit
 from api.embedded import Servers
 from api.errors import StoppedError
 from api.http.app import create_app
 from api.http.event_hub import EventHub
+from api.http.limits import Limits
 from api.http.server import Web, bind
 from api.http.services import Probe, Services
 from api.identity.authenticator import Authenticator
@@ -75,11 +77,11 @@ async def running(
     )
     mqtt_url = _mqtt_url(settings, roles)
     async with AsyncExitStack() as until_the_end:
-        check = check_database(database_url, patience_s=settings.start_patience_s)
-        server = await unless(interrupted, check)
+        server = await unless(interrupted, check_database(database_url, patience_s=settings.start_patience_s))
         if server is None:
             raise StoppedError
         log.info("database", server=str(server))
+        descriptors = Descriptors(most=raise_limit())
         listener = until_the_end.enter_context(bind(settings.http_host, settings.http_port))
         pool = await asyncpg.create_pool(
             database_url,
@@ -112,7 +114,7 @@ async def running(
         ingesting = _IngestProbe()
         hub = EventHub(pool, per_key=settings.streams_per_key)
         admin_key = None if settings.admin_key is None else settings.admin_key.get_secret_value()
-        targets = Targets(settings.webhook_allow_networks)
+        targets = _targets(settings)
         channels = notification_channels.make_channels(settings, targets)
         retention = timedelta(days=settings.outbox_retention_days)
         tasks: dict[str, asyncio.Task[None]] = {}
@@ -127,7 +129,10 @@ async def running(
             else device_credentials(mqtt_url, None if embedded is None else embedded.broker.program),
             mqtt_public_url=settings.mqtt_public_url or _without_account(mqtt_url),
             late_readings=timedelta(days=settings.late_readings_days),
+            limits=_limits(settings).within(descriptors.most),
+            operator_networks=settings.operator_networks,
             probes={
+                "descriptors": partial(_descriptors_probe, descriptors),
                 **({"ingest": ingesting.probe} if Role.INGEST in roles else {}),
                 **(
                     {"notices": partial(notification_channels.probe, channels)}
@@ -138,9 +143,12 @@ async def running(
             alive=lambda: {name: not task.done() for name, task in tasks.items()},
             clock=_clock,
         )
-        web = Web(with_pages(create_app(services, serves=roles)), listener)
+        web = Web(with_pages(create_app(services, serves=roles)), listener, services.limits)
         stop = asyncio.Event()
-        work: dict[str, Coroutine[Any, Any, None]] = {"web": web.run_until_stopped()}
+        work: dict[str, Coroutine[Any, Any, None]] = {
+            "web": web.run_until_stopped(),
+            "descriptors": descriptors.look_after(stop),
+        }
         if Role.API in roles:
             work["stream"] = hub.run(stop)
         if Role.INGEST in roles:
@@ -214,6 +222,33 @@ def _outage(settings: Settings) -> OutageThresholds:
         ends_below=settings.outage_ends_below,
         grace_s=settings.outage_grace_s,
     )
+
+
+def _targets(settings: Settings) -> Targets:
+    allowed = settings.webhook_allow_networks
+    return Targets(allowed.of_all, of_organizations=allowed.of_organizations)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        connections=settings.http_connections,
+        per_address=settings.http_connections_per_address,
+        head_s=settings.http_head_s,
+        body_s=settings.http_body_s,
+        idle_s=settings.http_idle_s,
+        answer_s=settings.http_answer_s,
+        proxies=settings.http_proxies,
+    )
+
+
+async def _descriptors_probe(descriptors: Descriptors) -> Probe:
+    """Note that they run out; the process stays ready, as taking it out of service would not give any back."""
+    detail: dict[str, Any] = {"used": descriptors.used, "most": descriptors.most}
+    if descriptors.near:
+        detail["problem"] = (
+            "few are left: raise the limit of open files, or find out who has so many connections"
+        )
+    return Probe(ok=True, detail=detail)
 
 
 def _mqtt_url(settings: Settings, roles: frozenset[Role]) -> str | None:

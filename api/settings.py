@@ -1,10 +1,21 @@
 """Every setting with its default, its unit and its check; nothing else reads the environment."""
 
-from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Any, Literal
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from alerts.notifications import mail, mail_server
@@ -13,6 +24,20 @@ from alerts.outbound import target
 PREFIX = "DEWARWATCH_"
 DATABASE_HINT = "postgresql://user:password@host:5432/database"
 MQTT_HINT = "mqtt://user:password@host:1883"
+
+
+Network: TypeAlias = IPv4Network | IPv6Network
+Networks: TypeAlias = tuple[Network, ...]
+_ORGANIZATION: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+
+
+class AllowedNetworks(BaseModel):
+    """Private networks that webhooks and chats may reach: those of everybody, and those of one organization."""
+
+    model_config = ConfigDict(frozen=True)
+
+    of_all: Networks = ()
+    of_organizations: Mapping[str, Networks] = {}
 
 
 class SettingsError(Exception):
@@ -36,7 +61,18 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     admin_key: SecretStr | None = None
-    webhook_allow_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    webhook_allow_networks: Annotated[AllowedNetworks, NoDecode] = AllowedNetworks()
+    http_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 4096
+    """In all; never more than half of the descriptors that the process may have."""
+    http_connections_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 512
+    http_proxies: Annotated[Networks, NoDecode] = ()
+    """Reverse proxies, whose X-Forwarded-For is believed."""
+    http_head_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    http_body_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    http_idle_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    http_answer_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    operator_networks: Annotated[Networks, NoDecode] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    """From where the metrics need no key."""
     streams_per_key: Annotated[int, Field(ge=1)] = 100
     smtp_url: SecretStr | None = None
     """The mail server for notifications; without it, notifications by e-mail fail and say so."""
@@ -109,10 +145,36 @@ class Settings(BaseSettings):
 
     @field_validator("webhook_allow_networks", mode="before")
     @classmethod
+    def _of_whom(cls, value: Any) -> Any:
+        return _allowed_networks(value) if isinstance(value, str) else value
+
+    @field_validator("http_proxies", "operator_networks", mode="before")
+    @classmethod
     def _split(cls, value: Any) -> Any:
         return (
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
+
+
+def _allowed_networks(value: str) -> AllowedNetworks:
+    """Parse `127.0.0.0/8,acme=10.1.0.0/16`; raises ValueError that names the part that is wrong."""
+    of_all: list[Network] = []
+    of_organizations: dict[str, list[Network]] = {}
+    for part in filter(None, (one.strip() for one in value.split(","))):
+        organization, given, network = part.rpartition("=")
+        if given and not _ORGANIZATION.fullmatch(organization):
+            raise ValueError(f"{organization!r} is no organization: write acme=10.1.0.0/16")
+        try:
+            parsed = ip_network(network)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}: write 10.1.0.0/16, or acme=10.1.0.0/16 for one organization"
+            ) from None
+        (of_organizations.setdefault(organization, []) if given else of_all).append(parsed)
+    return AllowedNetworks(
+        of_all=tuple(of_all),
+        of_organizations={name: tuple(networks) for name, networks in of_organizations.items()},
+    )
 
 
 def _checked(value: str | None, schemes: tuple[str, ...]) -> str | None:

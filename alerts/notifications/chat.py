@@ -10,9 +10,9 @@ from alerts.outbound.post import Answer, Poster
 _MAY_PASS: Final = frozenset({408, 425, 429})
 
 
-async def post(poster: Poster, url: str, text: str) -> Result:
+async def post(poster: Poster, url: str, text: str, organization: str | None) -> Result:
     """Send `{"text": ...}`, which Slack, Mattermost, Rocket.Chat and others take."""
-    answer = await poster.post(url, orjson.dumps({"text": text}), {})
+    answer = await poster.post(url, orjson.dumps({"text": text}), {}, organization)
     return Result(outcome=_outcome(answer), detail=_detail(answer), seconds=answer.seconds)
 
 

@@ -177,7 +177,7 @@ class Sender:
     async def _by_channel(self, claimed: Claimed, message: Mapping[str, Any]) -> Result:
         match claimed.channel:
             case "chat":
-                return await chat.post(self._poster, claimed.address, message["text"])
+                return await chat.post(self._poster, claimed.address, message["text"], claimed.organization)
             case "webhook":
                 return await webhook.hand_over(self._pool, claimed, message)
         channels = self._channels

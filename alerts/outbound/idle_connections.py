@@ -13,8 +13,9 @@ OLDEST_S: Final = 60.0
 MOST: Final = 512
 """Together with the requests under way, below the usual limit of 1,024 open files."""
 
-Place: TypeAlias = tuple[str, int, bool]
-"""Host, port, and whether it is encrypted: what a connection was checked and made for."""
+Place: TypeAlias = tuple[str, int, bool, str | None]
+"""Host, port, whether it is encrypted, and the organization if it reaches more than others: what a connection was checked
+and made for."""
 
 
 class Kept:

@@ -19,7 +19,7 @@ from yarl import URL
 from alerts import metrics
 from alerts.outbound.connection import Connection, Reply
 from alerts.outbound.idle_connections import Kept, Place
-from alerts.outbound.resolve import RefusedTargetError, Targets
+from alerts.outbound.resolve import NO_WAY, RefusedTargetError, Targets
 from alerts.outbound.target import Target, parse
 
 log = structlog.get_logger(__name__)
@@ -77,17 +77,21 @@ class Poster:
         self._sweep.cancel()
         self._kept.close()
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Send a message; whatever happens is an answer."""
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], organization: str | None = None
+    ) -> Answer:
+        """Send a message to an endpoint of an organization; whatever happens is an answer."""
         began = time.monotonic()
         target = parse(url)
         if isinstance(target, str):
             return Answer(seconds=0.0, error=f"the URL {target}")
         try:
-            reply = await self._ask(target, _request(target.url, body, headers), began + self._time_limit_s)
+            request = _request(target.url, body, headers)
+            reply = await self._ask(target, organization, request, began + self._time_limit_s)
         except TimeoutError:
             return Answer(seconds=time.monotonic() - began, error=self._too_late)
         except (OSError, ValueError, RuntimeError) as error:
+            _note_refused(error, target)
             return Answer(seconds=time.monotonic() - began, error=_words(error))
         return Answer(
             seconds=time.monotonic() - began,
@@ -97,20 +101,20 @@ class Poster:
             retry_after=reply.retry_after,
         )
 
-    async def _ask(self, target: Target, request: bytes, until: float) -> Reply:
+    async def _ask(self, target: Target, organization: str | None, request: bytes, until: float) -> Reply:
         """Send a request over an idle connection or a new one; raises what `_connect` raises.
 
         A server may close a connection just as it is used again. Then nothing is known of the request, and it goes out
         once more, by a new one, as part of the same attempt: whoever got it twice knows it by its `webhook-id`.
         """
-        place = (target.host, target.port, target.encrypted)
+        place = (target.host, target.port, target.encrypted, self._targets.reach_of(organization))
         if kept := self._kept.take(place):
             reply = await self._ask_by(kept, place, request, until)
             if not (reply.unheard or (reply.status == _REQUEST_TIMEOUT and not kept.reusable)):
                 return reply
             metrics.WEBHOOK_CONNECTIONS_LOST.inc()
             log.info("webhook_connection_lost", host=target.host, port=target.port, sent_again=True)
-        connection = await self._connect(target, until)
+        connection = await self._connect(target, organization, until)
         return await self._ask_by(connection, place, request, until)
 
     async def _ask_by(self, connection: Connection, place: Place, request: bytes, until: float) -> Reply:
@@ -136,7 +140,7 @@ class Poster:
         self._kept.close_idle()
         self._sweep_later()
 
-    async def _connect(self, target: Target, until: float) -> Connection:
+    async def _connect(self, target: Target, organization: str | None, until: float) -> Connection:
         """Resolve the name, check the addresses, and connect to one of them.
 
         Raises OSError, ValueError, RuntimeError (of uvloop), and TimeoutError where it takes longer than `until`.
@@ -145,11 +149,11 @@ class Poster:
         def checked(info: tuple[Any, ...]) -> socket.socket:
             family, type_, proto, _, address = info
             return self._targets.open_socket(
-                family, type_, proto, str(address[0]), encrypted=target.encrypted
+                family, type_, proto, str(address[0]), organization, encrypted=target.encrypted
             )
 
         async with asyncio.timeout(max(0.0, until - time.monotonic())):
-            found = await self._targets.addresses(target.host, encrypted=target.encrypted)
+            found = await self._targets.addresses(target.host, organization, encrypted=target.encrypted)
             opened = await aiohappyeyeballs.start_connection(
                 [_info(address, target.port) for address in _first_of_each(found)],
                 happy_eyeballs_delay=_NEXT_ADDRESS_AFTER_S,
@@ -211,11 +215,20 @@ def _request(url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     return b"%b%d%b\r\n\r\n%b" % (_head(url), len(body), more.encode("ascii"), body)
 
 
+def _note_refused(error: BaseException, target: Target) -> None:
+    """Log what the endpoint's owner is not told."""
+    for one in _all_of(error):
+        if isinstance(one, RefusedTargetError | socket.gaierror):
+            why = one.why if isinstance(one, RefusedTargetError) else str(one)
+            log.info("target_refused", host=target.host, why=why)
+            return
+
+
 def _words(error: BaseException) -> str:
     """Describe an error in one line for the endpoint's owner."""
     for one in _all_of(error):
-        if isinstance(one, RefusedTargetError):
-            return f"refused: {one}"
+        if isinstance(one, RefusedTargetError | socket.gaierror):
+            return f"refused: {NO_WAY}"
         if isinstance(one, ssl.SSLCertVerificationError):
             return _plain(f"the certificate is refused: {one.verify_message}")
         if isinstance(one, ssl.SSLError):

@@ -240,7 +240,9 @@ class Dispatcher:
             metrics.WEBHOOK_FIRST_ATTEMPT_SECONDS.observe((started_at - claimed.created_at).total_seconds())
         try:
             headers = message.headers(claimed.event_id, claimed.body, claimed.secrets, started_at)
-            answer = await self._poster.post(claimed.url, claimed.body.encode(), headers)
+            answer = await self._poster.post(
+                claimed.url, claimed.body.encode(), headers, claimed.organization
+            )
         except Exception as error:  # a fault of ours counts as a failed attempt: recorded, and tried again
             log.exception(
                 "webhook_attempt_failed", webhook=str(claimed.webhook_id), event_id=claimed.event_id

@@ -47,7 +47,7 @@ UPDATE webhook_deliveries AS d
 SET {DELIVERIES.takes("d", "$7")}, first_tried_at = coalesce(d.first_tried_at, clock_timestamp())
 FROM chosen, webhook_messages AS m, webhooks AS w
 WHERE d.id = chosen.id AND m.id = d.message_id AND w.id = d.webhook_id
-RETURNING {DELIVERIES.returns("d")}, d.tries, d.webhook_id, d.message_id, d.created_at, m.body, w.url, w.failures, w.secret,
+RETURNING {DELIVERIES.returns("d")}, d.tries, d.webhook_id, d.message_id, d.created_at, m.body, w.url, w.organization, w.failures, w.secret,
     extract(epoch FROM now() - w.failing_since)::float8 AS failing_for_s,
     CASE WHEN w.previous_secret_until > now() THEN w.previous_secret END AS previous_secret
 """  # noqa: S608 -- our own words
@@ -100,6 +100,8 @@ class Claimed(Lease):
     """When the event was created."""
     body: str
     url: str
+    organization: str | None
+    """Whose endpoint it is; None: the operating organization's."""
     failures: int
     """The endpoint's failures in a row when this was claimed."""
     failing_for_s: float
@@ -165,6 +167,7 @@ async def claim(connection: Connection, room: Room) -> list[Claimed]:
             created_at=row["created_at"],
             body=row["body"],
             url=row["url"],
+            organization=row["organization"],
             failures=row["failures"],
             failing_for_s=row["failing_for_s"] or 0.0,
             secrets=tuple(filter(None, (row["secret"], row["previous_secret"]))),

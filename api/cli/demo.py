@@ -17,7 +17,8 @@ from api.bootstrap import Running, running
 from api.cli.commands import Embedded, Runner, migrate, with_embedded
 from api.cli.live import Watch
 from api.cli.loop import stopped_by_signals
-from api.embedded.folder import usable
+from api.embedded.folder import mode, usable, write_private
+from api.embedded.process import private
 from api.errors import StoppedError
 from api.roles import ALL_ROLES
 from api.settings import Settings
@@ -68,8 +69,9 @@ def _log_to(folder: Path, settings: Settings) -> Path:
     """Send logs to a file beside the data, so that they do not disturb the live display."""
     file = folder / "demo.log"
     with usable(folder):
-        folder.mkdir(mode=0o711, parents=True, exist_ok=True)
-        stream = file.open("a", buffering=1)
+        folder.mkdir(mode=mode(), parents=True, exist_ok=True)
+        # It names keys that were made and addresses of callers, and a library's error may quote more.
+        stream = open(file, "a", buffering=1, opener=private)  # noqa: SIM115 - Path.open takes no opener; open for good
     logs.configure(json=True, level=settings.log_level, stream=stream)
     return file
 
@@ -81,7 +83,7 @@ def _go_on(folder: Path, console: Console, *, speed: float, seed: int) -> tuple[
         kept = json.loads(file.read_text())
     except FileNotFoundError:
         kept = {"start": datetime.now(UTC).isoformat(), "speed": speed, "seed": seed}
-        file.write_text(json.dumps(kept))
+        write_private(file, json.dumps(kept))
     if (kept["speed"], kept["seed"]) != (speed, seed):
         console.print(
             f"Continuing the journeys in {folder}: speed {kept['speed']:g}, seed {kept['seed']}. "

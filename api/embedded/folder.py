@@ -34,15 +34,21 @@ def owned(folder: Path) -> Iterator[Path]:
     with usable(folder):
         if not folder.exists():
             folder.mkdir(parents=True)
-            folder.chmod(
-                0o711
-            )  # root's servers run as another user and must get in; what is inside has its own modes
+            folder.chmod(mode())
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _take(lock, folder)
         yield folder
     finally:
         os.close(lock)
+
+
+def mode() -> int:
+    """Return the mode of a new data folder: its owner's alone.
+
+    Root's servers run as another user, and must get in; what is inside has modes of its own.
+    """
+    return 0o711 if os.geteuid() == 0 else 0o700
 
 
 @contextlib.contextmanager

@@ -156,7 +156,7 @@ class Supervisor:
         command = self.program.prepare()
         if self.log.exists() and self.log.stat().st_size > _KEPT_LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.old"))
-        with open(self.log, "ab", opener=_private) as log:
+        with open(self.log, "ab", opener=private) as log:
             self._logged_before = log.tell()
             # A session of its own: Ctrl-C in the terminal is for us, who stop the servers last.
             self._process = process = subprocess.Popen(  # noqa: S603 -- the command is ours
@@ -198,8 +198,11 @@ def _environment(home: Path) -> dict[str, str]:
     return {**kept, "HOME": str(home), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def private(path: str, flags: int) -> int:
+    """Open a file that only its owner can read, as an `opener`; one that was there before becomes so."""
+    opened = os.open(path, flags, 0o600)
+    os.fchmod(opened, 0o600)
+    return opened
 
 
 def _in_words(status: int | None) -> str:

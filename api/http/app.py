@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from api.http import openapi, problems
-from api.http.middleware import BodyLimit, Surroundings
+from api.http.middleware import BodyLimit, Callers, Surroundings
 from api.http.routes import (
     alerts,
     backtests,
@@ -70,10 +70,14 @@ def create_app(services: Services, *, serves: Collection[Role] = ALL_ROLES) -> F
     app = FastAPI(
         docs_url=None,
         redoc_url=None,
-        openapi_url="/openapi.json",
+        openapi_url=None,
         generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,
-        middleware=[Middleware(Surroundings), Middleware(BodyLimit, limit=services.body_limit)],
+        middleware=[
+            Middleware(Callers, limits=services.limits),
+            Middleware(Surroundings),
+            Middleware(BodyLimit, limit=services.body_limit),
+        ],
     )
     app.state.services = services
     app.state.actions = ACTIONS
@@ -81,4 +85,6 @@ def create_app(services: Services, *, serves: Collection[Role] = ALL_ROLES) -> F
     for noun in _NOUNS if Role.API in serves else (operations,):
         app.include_router(noun.router)
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]  # FastAPI's own way to change it
+    documents.install(app)
+    operations.install(app)
     return app

@@ -6,15 +6,19 @@ No BaseHTTPMiddleware: under it, a client that leaves cancels a handler in the m
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Mapping
 
 import structlog
 from prometheus_client import Gauge, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.problems import of_fault
+from api.http.connection import TURNED_AWAY, UNREAD
+from api.http.limits import Limits, caller_of, neighbourhood
+from api.http.problems import RETRY_AFTER_S, Problem, of_fault
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +33,11 @@ IN_PROGRESS = Gauge("dewarwatch_http_requests_in_progress", "Requests that are b
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET = frozenset({"/livez", "/readyz", "/metrics"})
 
+LEFT = 499
+"""The status in log and metrics of a caller that left before its request had come; nobody is sent it."""
+
 HEADERS: Mapping[str, str] = {
+    "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -51,10 +59,12 @@ class Surroundings:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        answer = _Answer(send, request_id)
+        answer = _Answer(scope, receive, send, request_id)
         with structlog.contextvars.bound_contextvars(request_id=request_id), IN_PROGRESS.track_inprogress():
             try:
-                await self.app(scope, receive, answer.send)
+                await self.app(scope, answer.receive, answer.send)
+            except ClientDisconnect:
+                answer.left = True
             except Exception as error:
                 problem = of_fault(error)
                 if answer.status is None:
@@ -62,18 +72,30 @@ class Surroundings:
                 else:
                     raise  # too late to say anything: the server cuts the answer off
             finally:
-                answer.note(scope)
+                answer.note()
 
 
 class _Answer:
-    """Watches a response on its way out."""
+    """Watches a request on its way in, and its response on its way out."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
-        self._send = send
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
         self._request_id = request_id
         self._began = time.perf_counter()
         self._seconds = 0.0
+        self._all_came = False
+        self.left = False
+        """The caller left before all of its request had come."""
         self.status: int | None = None
+
+    async def receive(self) -> Message:
+        """Receive a message, and note whether the caller leaves in the middle of its body."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._all_came = not message.get("more_body", False)
+        elif self.status is None and not self._all_came:
+            self.left = True
+        return message
 
     async def send(self, message: Message) -> None:
         """Send a message, the first one with our headers."""
@@ -84,19 +106,26 @@ class _Answer:
             headers["X-Request-ID"] = self._request_id
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
+            if self._unread():
+                headers["Connection"] = "close"  # else all of the body would be read, however long it is
         await self._send(message)
 
-    def note(self, scope: Scope) -> None:
+    def _unread(self) -> bool:
+        extension = self._scope.get("extensions", {}).get(UNREAD)
+        return extension is not None and extension["unread"]()
+
+    def note(self) -> None:
         """Write the log line and the metrics."""
+        scope, status = self._scope, LEFT if self.left else self.status
         # The template and not the path: a label for each shipment would burst any time series database.
         route = getattr(scope.get("route"), "path", None) or "unmatched"
-        SECONDS.labels(scope["method"], route, str(self.status)).observe(self._seconds)
+        SECONDS.labels(scope["method"], route, str(status)).observe(self._seconds)
         write = log.debug if scope["path"] in _QUIET else log.info
         write(
             "request",
             method=scope["method"],
             path=scope["path"],
-            status=self.status,
+            status=status,
             caller=getattr(scope.get("state", {}).get("principal"), "name", None),
             seconds=round(self._seconds, 4),
         )
@@ -134,3 +163,45 @@ class BodyLimit:
 
 def _more_than(announced: str, limit: int) -> bool:
     return announced.isdecimal() and (len(announced) > 18 or int(announced) > limit)
+
+
+class Callers:
+    """Says who is calling where a proxy of ours does the calling, and limits the calls that one address has under way.
+
+    Callers without a proxy are limited by their connections, which each have one call under way.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self.app = app
+        self.limits = limits
+        self._under_way: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        peer = scope.get("client")
+        caller = None
+        if peer is not None and scope["type"] == "http" and self.limits.proxies:
+            forwarded = Headers(scope=scope).getlist("x-forwarded-for")
+            caller = caller_of(peer[0], forwarded, self.limits.proxies)
+        if caller is None:
+            await self.app(scope, receive, send)
+            return
+        scope["client"] = (caller, 0)
+        address = neighbourhood(caller)
+        if self._under_way[address] >= self.limits.per_address:
+            TURNED_AWAY.labels("address_full").inc()
+            log.debug("calls_of_address_refused", address=address)
+            problem = Problem(
+                503,
+                "There are too many calls from your address under way: wait for some to end.",
+                headers={"Retry-After": str(RETRY_AFTER_S)},
+            )
+            await problem.response()(scope, receive, send)
+            return
+        self._under_way[address] += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._under_way[address] -= 1
+            if not self._under_way[address]:
+                del self._under_way[address]

@@ -1,5 +1,6 @@
 """The HTTP server inside our own event loop: its port is bound before it starts, and whoever runs it stops it."""
 
+import asyncio
 import contextlib
 import errno
 import socket
@@ -7,13 +8,15 @@ from collections.abc import Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.errors import StartError
-from api.http.routes.stream import CUT
+from api.http.connection import Connection, Doors
+from api.http.limits import Limits
+from api.http.lobby import Lobby
 
 GRACE_S = 5
 _BACKLOG = 2048
+_SEND_BUFFER_BYTES = 256 * 1024
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -22,6 +25,10 @@ def bind(host: str, port: int) -> socket.socket:
     # With the protocol named, asyncio sees that it is TCP and sets TCP_NODELAY: 40 ms less for every answer.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Connections inherit it: a stream whose reader has vanished ends, though nothing is written to it.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # And this: the kernel would keep megabytes for everybody who does not read.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     try:
         listener.bind((host, port))
         listener.listen(
@@ -41,29 +48,22 @@ def _why(error: OSError, host: str, port: int) -> str:
     return f"cannot listen on {host}:{port}: {error.strerror or error}"
 
 
-class Protocol(HttpToolsProtocol):
-    """uvicorn's connection, which an application can also end at once, whatever waits to be written."""
-
-    def on_message_begin(self) -> None:
-        """Put the way to end the connection into the scope of the request."""
-        super().on_message_begin()
-        self.scope["extensions"] = {CUT: {"cut": self.transport.abort}}
-
-
 class Web(uvicorn.Server):
     """uvicorn without signal handlers of its own: the process has one owner of signals."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket, limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+        self._doors = Doors(limits)
         super().__init__(
             uvicorn.Config(
                 app,
-                http=Protocol,
+                http=Connection,
+                ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 lifespan="off",
                 timeout_graceful_shutdown=GRACE_S,
-                timeout_keep_alive=30,
+                timeout_keep_alive=limits.idle_s,  # type: ignore[arg-type]  # is added to a float
             )
         )
         self._listener = listener
@@ -80,6 +80,36 @@ class Web(uvicorn.Server):
         shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  # recognized, not bound
         return f"http://{shown}:{port}"
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - ours is known
+        """Take connections by the lobby, and not by a server of the loop's."""
+        await self.lifespan.startup()
+        self.servers = []
+        self._lobby = Lobby(
+            self._listener,
+            self._connection,
+            of_one=self._doors.limits.per_address,
+            turned_away=self._doors.note,
+        )
+        self._lobby.open()
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and let those that there are finish."""
+        self._lobby.close()
+        await super().shutdown(sockets)
+
+    def _connection(self) -> Connection:
+        return Connection(
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            doors=self._doors,
+        )
+
     async def run_until_stopped(self) -> None:
         """Serve until `should_exit`; connections get a few seconds to finish."""
-        await self.serve(sockets=[self._listener])
+        looking_after = asyncio.create_task(self._doors.look_after(), name="web:doors")
+        try:
+            await self.serve(sockets=[self._listener])
+        finally:
+            looking_after.cancel()

@@ -1,17 +1,22 @@
 """What the routes work with, made by the composition root."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from alerts.outbound.resolve import Targets
 from api.http.event_hub import EventHub
+from api.http.limits import Limits
 from api.identity.authenticator import Authenticator
 from api.use_cases.devices import PasswordStore
 from telemetry.ingest.pipeline import Ingest
 from telemetry.model import JsonObject
+
+THIS_MACHINE: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,10 @@ class Services:
     late_readings: timedelta = timedelta(days=30)
     """For how long after a shipment ended its readings are taken from others than the operating organization."""
     body_limit: int = 1_100_000
+    limits: Limits = field(default_factory=Limits)
+    """How much of the process one caller may take."""
+    operator_networks: Sequence[IPv4Network | IPv6Network] = THIS_MACHINE
+    """From where the metrics need no key."""
     probes: Mapping[str, Callable[[], Awaitable[Probe]]] = field(default_factory=dict)
     """For `/readyz`, by name, next to the database's own: the broker, the roles of this process."""
     alive: Callable[[], Mapping[str, bool]] = dict

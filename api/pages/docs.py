@@ -2,20 +2,24 @@
 
 from typing import Final
 
-from fastapi import APIRouter
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Request
+from starlette.responses import Response
 
-from api.pages.static_files import STATIC
+from api.pages.static_files import Files
 
 router = APIRouter()
 
-_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
+PAGE: Final = "docs/index.html"
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+}
 
 
 @router.get("/docs", include_in_schema=False)
-async def docs() -> FileResponse:
+async def docs(request: Request) -> Response:
     """Show the interface, to read and to try."""
-    return FileResponse(STATIC / "docs" / "index.html", headers={"Content-Security-Policy": _POLICY})
+    files: Files = request.app.state.files
+    return await files.answer(PAGE, request)

@@ -46,7 +46,7 @@ async def register(
 
     The addresses are looked up first, then all is done in one transaction.
     """
-    await _check_addresses(targets, new.channels)
+    await _check_addresses(targets, new.channels, caller.organization or new.organization)
     async with engine.begin() as connection:
         row = await CONTACT.add(connection, caller, asdict(new), actor=actor)
         await _check_fallback(connection, new.contact_id, new.fallback, row["organization"])
@@ -69,7 +69,12 @@ async def change(
 
     The addresses are looked up first, then all is done in one transaction.
     """
-    await _check_addresses(targets, changes.get("channels") or ())
+    if channels := changes.get("channels"):
+        async with engine.connect() as connection:
+            owner = caller.organization or await connection.scalar(
+                select(contacts.c.organization).where(contacts.c.contact_id == contact_id)
+            )
+        await _check_addresses(targets, channels, owner)
     async with engine.begin() as connection:
         row = await CONTACT.lock(connection, caller, contact_id)
         await _check_fallback(connection, contact_id, changes.get("fallback"), row["organization"])
@@ -99,10 +104,14 @@ async def send_test(
     return sent
 
 
-async def _check_addresses(targets: Targets, channels: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse a room of a chat that messages may not lead to."""
+async def _check_addresses(
+    targets: Targets, channels: Sequence[Mapping[str, Any]], organization: str | None
+) -> None:
+    """Refuse a room of a chat that messages of this organization may not lead to."""
     for number, way in enumerate(channels):
-        if way["channel"] == Channel.CHAT and isinstance(why := await targets.check(way["address"]), str):
+        if way["channel"] != Channel.CHAT:
+            continue
+        if isinstance(why := await targets.check(way["address"], organization), str):
             raise Invalid(f"channels[{number}].address", why)
 
 

@@ -41,12 +41,12 @@ async def create(
 
     The URL is looked up first, then all is done in one transaction.
     """
+    organization = _organization(caller, new.organization)
     values = asdict(new) | {
-        "url": await _checked(targets, new.url),
-        "organization": _organization(caller, new.organization),
+        "url": await _checked(targets, new.url, organization),
+        "organization": organization,
         "sees_shipment_ids": None if caller.shipment_ids is None else sorted(caller.shipment_ids),
     }
-    organization = values["organization"]
     async with engine.begin() as connection:
         if organization is not None:
             await organizations.ensure(connection, organization)
@@ -73,8 +73,8 @@ async def change(
     values = dict(changes)
     if "url" in values:
         async with engine.connect() as connection:
-            await get(connection, caller, webhook_id)
-        values["url"] = await _checked(targets, values["url"])
+            row = await get(connection, caller, webhook_id)
+        values["url"] = await _checked(targets, values["url"], row["organization"])
     async with engine.begin() as connection:
         await endpoints.change(connection, webhook_id, visible_webhooks(caller), values)
         row = await get(connection, caller, webhook_id)
@@ -155,9 +155,9 @@ def _log(webhook_id: UUID, what: str, actor: Actor) -> None:
     log.info("webhook_changed", webhook=str(webhook_id), what=what, actor=str(actor))
 
 
-async def _checked(targets: Targets, url: str) -> str:
+async def _checked(targets: Targets, url: str, organization: str | None) -> str:
     """Return a URL as it is stored, and refuse one that must not be sent to."""
-    target = await targets.check(url)
+    target = await targets.check(url, organization)
     if isinstance(target, str):
         raise Invalid("url", target)
     return target.url

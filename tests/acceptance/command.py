@@ -133,8 +133,17 @@ class Commands:
         self.folder = folder
         self._started: list[Command] = []
 
-    def start(self, *arguments: str | Path, terminal: int | None = None, **settings: str) -> Command:
-        """Starts a command; with a terminal that one is its own, and gets all that it prints."""
+    def start(
+        self,
+        *arguments: str | Path,
+        terminal: int | None = None,
+        descriptors: str | None = None,
+        **settings: str,
+    ) -> Command:
+        """Starts a command; with a terminal that one is its own, and gets all that it prints.
+
+        `descriptors` is the soft and the hard limit of open files, such as 256:4096.
+        """
         number = len(self._started)
         said, complained = self.folder / f"{number}.out", self.folder / f"{number}.err"
         env = environment(**settings)
@@ -143,6 +152,7 @@ class Commands:
                 [
                     *(() if terminal is None else ("setsid", "--ctty")),
                     *("setpriv", "--pdeathsig", "KILL"),  # should the tests themselves be killed
+                    *(() if descriptors is None else ("prlimit", f"--nofile={descriptors}")),
                     DEWARWATCH,
                     *arguments,
                 ],

@@ -22,7 +22,7 @@ def test_a_neighbour_sees_a_quiet_service_as_it_is_and_a_frozen_one_as_frozen(se
         frozen = honest.phase_of(freeze)
         assert frozen.calls.worst > 1500
         assert frozen.acks.worst > 1500
-        assert len(frozen.calls) > 10  # each late call counts, and not the first of them alone
+        assert len(frozen.calls) > 5  # each late call counts, and not the first of them alone
         with pytest.raises(AssertionError, match="are slow"):
             frozen.is_like(Phase(Times([10]), Times([10]), [], quiet.peak_mb))
 
@@ -34,7 +34,7 @@ def test_what_is_refused_fails_the_test(service):
         def revoke():
             with Neighbour(service, made["key"]) as honest:
                 assert admin.delete(f"/v1/keys/{made['id']}").is_success
-                assert any("401" in each for each in honest.during(2).refused)
+                assert any("401" in each for each in honest.during(4).refused)
 
         with pytest.raises(AssertionError, match="401"):
             revoke()

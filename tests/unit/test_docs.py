@@ -23,7 +23,7 @@ from api.http.app import ACTIONS
 from api.http.as_of import HEADER
 from api.http.schemas.events import EVENTS, STREAM_ONLY
 from api.identity.permissions import PERMISSIONS, KeyRole, Scope
-from api.settings import PREFIX, Settings
+from api.settings import PREFIX, AllowedNetworks, Settings
 from telemetry.channels import NotifyChannel
 from telemetry.model import Reading, RefusalReason
 from telemetry.registry.shipment_revisions import ShipmentStep
@@ -110,8 +110,10 @@ def test_every_setting_stands_in_the_operators_guide_with_its_default() -> None:
 
 
 def _default(field: FieldInfo) -> str:
-    if field.default in (None, ()):
+    if field.default in (None, (), AllowedNetworks()):
         return "none"
+    if isinstance(field.default, tuple):
+        return ",".join(map(str, field.default))
     return f"{field.default:g}" if isinstance(field.default, int | float) else str(field.default)
 
 

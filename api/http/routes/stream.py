@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import StreamingResponse
@@ -12,6 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from alerts.events.outbox import Position
 from alerts.model import AlertKind, Severity
+from api.http.connection import CUT
 from api.http.event_hub import CUT_OFF, HEARTBEAT_S, Wanted
 from api.http.problems import Problem, invalid, is_passing
 from api.http.routing import Call, Caller, Here, action
@@ -23,8 +24,6 @@ from api.refusals import NotFound, NotLetIn
 
 router = APIRouter(route_class=Call, tags=["stream"])
 
-CUT: Final = "dewarwatch.cut"
-"""The extension of ASGI by which our server lets a connection be ended at once."""
 STALLED_S = 60.0
 """A reader for which as much as fits has been written, and that has taken nothing since for so long, is cut off."""
 FULL_RETRY_S = 30

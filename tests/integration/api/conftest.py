@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from alerts.evaluation.loop import evaluate_due
 from api.http.app import create_app
 from api.http.event_hub import EventHub
+from api.http.routes import operations
 from api.http.server import Web, bind
 from api.http.services import Services
 from api.identity.authenticator import Authenticator
@@ -159,6 +160,7 @@ def make_app(apps: dict[int, FastAPI]) -> Iterator[MakeApp]:
     def make(services: Services) -> FastAPI:
         app = apps.pop(services.body_limit, None) or with_pages(create_app(services))
         app.state.services = services
+        operations.install(app)
         lent.append(app)
         return app
 

@@ -5,7 +5,7 @@ import pytest
 from alerts.outbound.resolve import Targets
 from api.notification_channels import make_channels, probe
 from api.roles import ALL_ROLES, Role, parse_roles
-from api.settings import SettingsError, load, required
+from api.settings import AllowedNetworks, SettingsError, load, required
 
 
 def test_defaults_are_those_of_a_single_machine(monkeypatch, tmp_path):
@@ -56,7 +56,7 @@ def test_what_compose_passes_on_empty_is_not_set(monkeypatch):
         monkeypatch.setenv(f"DEWARWATCH_{name}", "")
     settings = load()
     assert (settings.smtp_url, settings.mail_from, settings.public_url) == (None, None, None)
-    assert settings.webhook_allow_networks == ()
+    assert settings.webhook_allow_networks == AllowedNetworks()
 
 
 async def test_notifications_by_mail_need_a_server_and_a_sender():
@@ -74,7 +74,24 @@ async def test_notifications_by_mail_need_a_server_and_a_sender():
 
 def test_networks_are_separated_by_commas(monkeypatch):
     monkeypatch.setenv("DEWARWATCH_WEBHOOK_ALLOW_NETWORKS", "127.0.0.0/8, ::1/128")
-    assert [str(network) for network in load().webhook_allow_networks] == ["127.0.0.0/8", "::1/128"]
+    assert [str(network) for network in load().webhook_allow_networks.of_all] == ["127.0.0.0/8", "::1/128"]
+    monkeypatch.setenv("DEWARWATCH_HTTP_PROXIES", "10.0.0.0/8, ::1/128")
+    assert [str(network) for network in load().http_proxies] == ["10.0.0.0/8", "::1/128"]
+
+
+def test_networks_may_be_those_of_one_organization(monkeypatch):
+    name = "DEWARWATCH_WEBHOOK_ALLOW_NETWORKS"
+    monkeypatch.setenv(name, "127.0.0.0/8, acme=10.1.0.0/16,acme=fd00:1::/32,b-cell=10.2.0.0/16")
+    networks = load().webhook_allow_networks
+    assert [str(network) for network in networks.of_all] == ["127.0.0.0/8"]
+    assert {
+        organization: [str(network) for network in each]
+        for organization, each in networks.of_organizations.items()
+    } == {"acme": ["10.1.0.0/16", "fd00:1::/32"], "b-cell": ["10.2.0.0/16"]}
+    for wrong in ("acme:10.1.0.0/16", "Acme!=10.1.0.0/16", "=10.1.0.0/16", "acme=", "acme=10.1.0.1/16"):
+        monkeypatch.setenv(name, wrong)
+        with pytest.raises(SettingsError, match=name):
+            load()
 
 
 def test_an_env_file_is_read_and_the_environment_wins(monkeypatch, tmp_path):

@@ -136,7 +136,7 @@ async def test_a_chat_that_refuses_or_is_not_public_gets_nothing_more(tower: Tow
         assert "404 no such room" in (await tower.ends(gone, "failed"))["error"]
         inside = await tower.notify(purpose="test", channel="chat", address="https://[::1]:1/hook")
         row = await tower.ends(inside, "failed")
-        assert "not public" in row["error"]
+        assert "must lead to a public address" in row["error"]
     assert len(room.got) == 1
 
 

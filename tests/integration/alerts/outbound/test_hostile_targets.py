@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_network
 
 import pytest
+import structlog
 
 from alerts.outbound.post import Poster
-from alerts.outbound.resolve import Targets
+from alerts.outbound.resolve import NO_WAY, Targets
 from tests.receivers import Receiver, Reply, receiver
 
 INSIDE = [
@@ -138,9 +139,16 @@ class Watched(Targets):
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
     def open_socket(
-        self, family: int, type_: int, proto: int, address: str, *, encrypted: bool
+        self,
+        family: int,
+        type_: int,
+        proto: int,
+        address: str,
+        organization: str | None = None,
+        *,
+        encrypted: bool,
     ) -> socket.socket:
-        opened = super().open_socket(family, type_, proto, address, encrypted=encrypted)
+        opened = super().open_socket(family, type_, proto, address, organization, encrypted=encrypted)
         opened.close()
         self.opened.append(address)
         raise OSError(f"{address} may be reached, but not by a test")
@@ -175,7 +183,7 @@ async def test_one_denied_address_refuses_all(addresses: list[str]) -> None:
     async with Poster(targets, time_limit_s=5) as poster:
         answer = await poster.post("https://partner.example/", b"{}", {})
     assert answer.error is not None
-    assert answer.error.startswith("refused: its address")
+    assert answer.error == f"refused: {NO_WAY}"
     assert targets.opened == []
 
 
@@ -204,7 +212,7 @@ async def test_the_last_look_stands_by_itself() -> None:
     """Should an address get past every check before it, no socket is opened for it."""
     for address in [*INSIDE, "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"]:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with pytest.raises(OSError, match="not public"):
+        with pytest.raises(OSError, match="must lead to a public address"):
             Targets().open_socket(family, socket.SOCK_STREAM, 0, address, encrypted=True)
 
 
@@ -229,6 +237,42 @@ async def test_no_proxy_of_the_environment_is_asked(
     async with receiver() as partner, Poster(Targets([ip_network("127.0.0.0/8")]), time_limit_s=5) as poster:
         assert (await poster.post(partner.url, b"{}", {})).ok
     assert listener.connections == 0
+
+
+async def test_what_a_name_leads_to_is_told_to_nobody_but_the_operator() -> None:
+    """Nor whether there is such a name: whoever may make a webhook could ask for all names of the inside."""
+
+    async def unknown(host: str) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    told: set[object] = set()
+    logged: list[str] = []
+    lookups: list[Targets] = [Watched([["10.1.2.3"]]), Watched([["127.0.0.1"]]), Targets((), unknown)]
+    for targets in lookups:
+        for scheme in ("https", "http"):
+            url = f"{scheme}://billing.inside.example/"
+            with structlog.testing.capture_logs() as log:
+                told.add(await targets.check(url))
+                async with Poster(targets, time_limit_s=5) as poster:
+                    answer = await poster.post(url, b"{}", {})
+            told.add((answer.error or "").removeprefix("refused: "))
+            logged += [line["why"] for line in log if line["event"] == "target_refused"]
+    assert told == {NO_WAY}
+    assert len(logged) == 12
+    assert any("10.1.2.3" in why for why in logged)
+
+
+async def test_a_network_of_one_organization_is_reached_by_its_endpoints_alone() -> None:
+    """Also where a connection that was made for it is still open."""
+    targets = Targets(of_organizations={"acme": [ip_network("127.0.0.0/8")]})
+    async with receiver() as partner, Poster(targets, time_limit_s=5) as poster:
+        assert not isinstance(await targets.check(partner.url, "acme"), str)
+        assert (await poster.post(partner.url, b"{}", {}, "acme")).ok
+        for other in ("bcell", None):
+            assert await targets.check(partner.url, other) == NO_WAY
+            assert (await poster.post(partner.url, b"{}", {}, other)).error == f"refused: {NO_WAY}"
+        assert (await poster.post(partner.url, b"{}", {}, "acme")).ok
+    assert partner.connections == 1
 
 
 async def test_an_allowed_network_is_allowed_and_nothing_beside_it() -> None:

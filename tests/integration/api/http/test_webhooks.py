@@ -69,8 +69,8 @@ async def test_the_secret_is_shown_once(partner: httpx.AsyncClient) -> None:
     [
         ({}, "url", "is required"),
         ({"url": "nonsense"}, "url", "must begin with https://"),
-        ({"url": "https://10.0.0.1/"}, "url", "not public"),
-        ({"url": "http://8.8.8.8/"}, "url", "use https"),
+        ({"url": "https://10.0.0.1/"}, "url", "must lead to a public address"),
+        ({"url": "http://8.8.8.8/"}, "url", "over https"),
         ({"url": "https://2130706433/"}, "url", "plain form"),
         ({"url": NOWHERE, "events": []}, "events", "at least 1"),
         ({"url": NOWHERE, "events": ["excursion.open"]}, "events[0]", "did you mean excursion.opened?"),

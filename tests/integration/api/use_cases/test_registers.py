@@ -104,7 +104,7 @@ async def test_a_contact_is_told_where_messages_may_lead(engine: AsyncEngine) ->
         timezone="UTC",
         channels=[MAIL, MAIL | {"channel": Channel.CHAT, "address": "http://127.0.0.1/room"}],
     )
-    with pytest.raises(Invalid, match=r"channels\[1\]\.address must not lead there"):
+    with pytest.raises(Invalid, match=r"channels\[1\]\.address must lead to a public address"):
         await contacts.register(engine, targets, caller, inside, actor=SHELL)
     for fallback, says in (("night", "must be another contact"), ("none", "names no contact")):
         with pytest.raises(Invalid, match=f"fallback {says}"):

@@ -1,0 +1,1 @@
+"""Answers that are not made anew for each who asks."""
