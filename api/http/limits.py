@@ -11,7 +11,7 @@ PIPELINED = 64
 FRAMING_BYTES = 64 * 1024
 FRAMING_SHARE = 8
 """Chunk sizes, their extensions and trailers may have so many bytes, and so many for each byte of the body."""
-DRAINED_BYTES, DRAINED_S = 256 * 1024, 2.0
+DRAINED_BYTES, DRAINED_S = 16 * 2**20, 2.0
 """What is still read after a refusal: if the connection were closed at once, the answer would be lost to a reset."""
 SLOWEST_BYTES_S = 1024
 """Whoever reads a long answer no faster than this, over the time that it has, is cut off."""
