@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Computed,
     Double,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    Uuid,
     func,
     text,
 )
@@ -117,6 +119,12 @@ dewar_charges = Table(
         nullable=False,
         server_default="[]",
         comment="[{corrected_at, by, reason, was: {ln2_kg, withdrawn}}], the first one first",
+    ),
+    Column(
+        "organization",
+        Identifier,
+        ForeignKey("organizations.slug"),
+        comment="that held the dewar then, by a loan or a shipment, and told of it; null: the operating organization's word",
     ),
     PrimaryKeyConstraint("dewar_id", "charged_at"),
     comment="rows are never deleted; the newest that is not withdrawn is last_charged_at of the dewar",
@@ -238,6 +246,51 @@ device_assignments = Table(
     Index(None, "device_id", "starts_at"),
     comment="never two at one instant for one device: registry.assign locks the device's row and looks",
 )
+
+dewar_assignments = Table(
+    "dewar_assignments",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("dewar_id", Identifier, ForeignKey("dewars.dewar_id"), nullable=False),
+    Column("shipment_id", Identifier, ForeignKey("shipments.shipment_id"), nullable=False),
+    Column("starts_at", Instant, nullable=False),
+    Column("ends_at", Instant, comment="half open; null while the shipment is under way"),
+    UniqueConstraint("shipment_id", "dewar_id"),
+    Index(None, "dewar_id", "starts_at"),
+    comment="never two at one instant for one dewar: registry.assign locks the dewar's row and looks",
+)
+
+
+def _loans_table(table: Table, noun: str) -> Table:
+    """Return the table of the loans of what is in `table`, whose key is `<noun>_id`."""
+    key = f"{noun}_id"
+    return Table(
+        f"{noun}_loans",
+        metadata,
+        Column("id", Uuid, primary_key=True, server_default=func.gen_random_uuid()),
+        Column(key, Identifier, ForeignKey(table.c[key]), nullable=False),
+        Column("organization", Identifier, ForeignKey("organizations.slug"), nullable=False),
+        Column("starts_at", Instant, nullable=False),
+        Column("ends_at", Instant, comment="half open; null: until it is ended"),
+        Column("recorded_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+        Column("by", Text, nullable=False, comment="a key's name"),
+        Column("reason", Text),
+        Column(
+            "changes",
+            JSONB,
+            nullable=False,
+            server_default="[]",
+            comment="[{changed_at, by, reason, was: {ends_at}}], the first one first",
+        ),
+        CheckConstraint("ends_at >= starts_at", name="not_backwards"),
+        Index(None, key, "starts_at"),
+        Index(None, "organization", key),
+        comment=f"never two at one instant for one {noun}; rows are never deleted",
+    )
+
+
+device_loans = _loans_table(devices, "device")
+dewar_loans = _loans_table(dewars, "dewar")
 
 readings = Table(
     "readings",

@@ -27,7 +27,7 @@ from telemetry.registry.receiving_hours import parse_receiving_hours
 LOAD_SHIPMENTS: Final = f"""
 SELECT s.shipment_id, s.organization, s.drill, s.plan::text AS plan, s.plan_revision, s.departed_at, s.delivered_at, s.cancelled_at,
     s.created_at, s.origin, s.destination, s.legs::text AS legs, s.planned_departure, s.planned_arrival, s.packed_out_at, s.use_by,
-    s.dewar_id, d.hold_time_h, d.ln2_capacity_kg, d.last_charged_at, d.qualified_until, clock_timestamp() AS looked_at,
+    s.dewar_id, d.hold_time_h, d.ln2_capacity_kg, d.qualified_until, clock_timestamp() AS looked_at,
     {STANDS_FOR_SINGLES} AS fleet_is_silent
 FROM shipments AS s LEFT JOIN dewars AS d USING (dewar_id) WHERE s.shipment_id = ANY($1::text[])
 """  # noqa: S608 - our own words
@@ -52,15 +52,22 @@ _LOAD_SITES: Final = """
 SELECT site_id, organization, to_jsonb(sites)::text AS site FROM sites WHERE site_id = ANY($1::text[])
 """
 
+# Those of the operating organization and of the shipment's own; of another organization, what it did before the shipment
+# got the dewar, if that was on record by then. So nobody moves the forecast of a shipment that is not its own.
 _LOAD_CHARGES: Final = """
-SELECT dewar_id, charged_at, ln2_kg FROM dewar_charges WHERE dewar_id = ANY($1::text[]) AND NOT withdrawn
-ORDER BY dewar_id, charged_at
+SELECT s.shipment_id, c.charged_at, c.ln2_kg
+FROM shipments AS s JOIN dewar_charges AS c USING (dewar_id)
+    LEFT JOIN dewar_assignments AS a ON a.shipment_id = s.shipment_id AND a.dewar_id = s.dewar_id
+WHERE s.shipment_id = ANY($1::text[]) AND NOT c.withdrawn
+    AND (c.organization IS NULL OR c.organization = s.organization
+         OR greatest(c.charged_at, c.recorded_at) < a.starts_at)
+ORDER BY s.shipment_id, c.charged_at
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What several shipments may share: the sites on their routes, and the charges of their dewars."""
+    """What several shipments may share, the sites on their routes; and by shipment, the charges that count for it."""
 
     sites: Mapping[str, StoredRow]
     charges: Mapping[str, tuple[Charge, ...]]
@@ -68,19 +75,19 @@ class Context:
 
 async def load_context(connection: Connection, shipments: Iterable[StoredRow]) -> Context:
     """Load what the shipments refer to, in at most two statements."""
-    names, dewars = set(), set()
+    names, in_dewars = set(), []
     for shipment in shipments:
         if shipment["departed_at"] is not None:
             names |= _named_places(shipment)
-            dewars.add(shipment["dewar_id"])
-    dewars.discard(None)
+            if shipment["dewar_id"] is not None:
+                in_dewars.append(shipment["shipment_id"])
     sites = await connection.fetch(_LOAD_SITES, list(names)) if names else []
     charges = defaultdict(list)
-    for row in await connection.fetch(_LOAD_CHARGES, list(dewars)) if dewars else []:
-        charges[row["dewar_id"]].append(Charge(at=to_instant(row["charged_at"]), ln2_kg=row["ln2_kg"]))
+    for row in await connection.fetch(_LOAD_CHARGES, in_dewars) if in_dewars else []:
+        charges[row["shipment_id"]].append(Charge(at=to_instant(row["charged_at"]), ln2_kg=row["ln2_kg"]))
     return Context(
         sites={row["site_id"]: row for row in sites},
-        charges={dewar_id: tuple(found) for dewar_id, found in charges.items()},
+        charges={shipment_id: tuple(found) for shipment_id, found in charges.items()},
     )
 
 
@@ -128,13 +135,12 @@ def plan_of(stored: str) -> Plan:
 
 
 def _dewar(row: StoredRow, context: Context) -> Dewar:
-    charged_at, hold_time_h = row["last_charged_at"], row["hold_time_h"]
-    last = () if charged_at is None else (Charge(at=to_instant(charged_at)),)
+    hold_time_h = row["hold_time_h"]
     return Dewar(
         dewar_id=row["dewar_id"],
         hold_time=None if hold_time_h is None else round(hold_time_h * 3600 * SECOND),
         ln2_capacity_kg=row["ln2_capacity_kg"],
-        charges=context.charges.get(row["dewar_id"], last),
+        charges=context.charges.get(row["shipment_id"], ()),
         qualified_until=optional_instant(row["qualified_until"]),
     )
 

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from alerts.webhooks.tables import webhooks
 from api.identity.permissions import PERMISSIONS, KeyRole, Need, Scope
 from telemetry.actor import Actor, ActorKind
+from telemetry.registry.things import Holder
 from telemetry.tables import shipments
 
 OPERATING = frozenset({KeyRole.ADMIN, KeyRole.OPS, KeyRole.QA})
@@ -126,6 +127,19 @@ def reach_of(principal: Principal, action: str) -> Reach:
 def visible_shipments(principal: Principal) -> ColumnElement[bool]:
     """Return the condition on `shipments` for those that this call reaches."""
     return reach(principal, principal.scope).shipments()
+
+
+def holder(principal: Principal) -> Holder | None:
+    """Return as whom the caller holds loggers and dewars in this call; None for the operating organization.
+
+    What is lent to its organization is not for a key that is bound to shipments.
+    """
+    if principal.is_operator:
+        return None
+    is_bound = principal.shipment_ids is not None or principal.scope in {Scope.SHIPMENTS, Scope.LOGGERS}
+    return Holder(
+        organization=None if is_bound else principal.organization, shipments=visible_shipments(principal)
+    )
 
 
 def own_entries(principal: Principal, owner: ColumnElement[str | None]) -> ColumnElement[bool]:

@@ -11,8 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from api.identity.device_credentials import BrokerUnmanagedError, BrokerUnreachableError, CredentialsError
 from api.refusals import Conflict, LoggerExists, NotFound, Unavailable
+from api.use_cases import loans
+from api.use_cases.loans import NewLoan
 from telemetry.actor import Actor
 from telemetry.registry import devices
+from telemetry.registry.things import LOGGERS
 
 log = structlog.get_logger(__name__)
 
@@ -32,20 +35,32 @@ class NewDevice:
     model: str | None = None
     interval_s: float | None = None
     calibration_due: datetime | None = None
+    organization: str | None = None
+    """To which it is lent at once."""
 
 
 async def register(
-    connection: AsyncConnection, passwords: PasswordStore | None, new: NewDevice, *, actor: Actor
+    connection: AsyncConnection,
+    passwords: PasswordStore | None,
+    new: NewDevice,
+    *,
+    actor: Actor,
+    now: datetime,
 ) -> tuple[RowMapping, str | None]:
     """Register a logger in the transaction of the caller's; returns it with its password, to be shown once.
 
     The password is None where the broker's users are not ours to manage.
     """
-    if not await devices.add(connection, asdict(new)):
+    values = asdict(new)
+    organization = values.pop("organization")
+    if not await devices.add(connection, values):
         raise LoggerExists(new.device_id)
+    if organization is not None:
+        loan = NewLoan(organization=organization)
+        await loans.lend(connection, LOGGERS, new.device_id, loan, actor=actor, now=now)
     # Within the transaction, so that where the broker cannot be reached, no logger without a password stays.
     password = await _grant(passwords, new.device_id)
-    row = await devices.get(connection, new.device_id)
+    row = await devices.get(connection, new.device_id, now=now)
     assert row is not None
     _log(new.device_id, "registered", actor)
     return row, password

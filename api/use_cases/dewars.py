@@ -8,17 +8,20 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, exists, select
+from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.wording import rfc3339
-from api.identity.access import Principal, visible_shipments
+from api.identity.access import Principal, holder, reach
 from api.refusals import Conflict, Invalid, NotFound
+from api.use_cases import loans
+from api.use_cases.loans import NewLoan
 from api.use_cases.moments import moment
 from api.use_cases.registering import DEWAR
 from telemetry import evaluation_marks
 from telemetry.actor import Actor
-from telemetry.registry import dewars
+from telemetry.registry import dewars, things
+from telemetry.registry.holders import Held, holder_at
 from telemetry.tables import shipments
 
 
@@ -32,13 +35,20 @@ class NewDewar:
     ln2_capacity_kg: float | None = None
     last_charged_at: datetime | None = None
     qualified_until: datetime | None = None
+    organization: str | None = None
+    """To which it is lent at once."""
 
 
-async def register(connection: AsyncConnection, new: NewDewar, *, actor: Actor) -> RowMapping:
+async def register(connection: AsyncConnection, new: NewDewar, *, actor: Actor, now: datetime) -> RowMapping:
     """Register a dewar, with its last charge."""
-    row = await dewars.add(connection, asdict(new), actor=actor)
+    values = asdict(new)
+    organization = values.pop("organization")
+    row = await dewars.add(connection, values, actor=actor)
     if row is None:
         raise DEWAR.taken(new.dewar_id)
+    if organization is not None:
+        loan = NewLoan(organization=organization)
+        await loans.lend(connection, things.DEWARS, new.dewar_id, loan, actor=actor, now=now)
     return row
 
 
@@ -73,12 +83,15 @@ async def charge(
 ) -> tuple[RowMapping, bool]:
     """Record a charge; returns it, and whether it is new. `ln2_kg` is what is in the dewar afterwards, as weighed.
 
-    Whoever is bound to shipments may do so for the dewars of those that are planned or under way.
+    Whoever is not of the operating organization must hold the dewar at that instant: by a shipment of its own that has it
+    then, or where none has, by a loan. What is another's, or nobody's, or unknown, gets one answer.
     """
     at = moment(at, now)
-    dewar = await _carried(connection, caller, dewar_id)
+    dewar, organization = await _held(connection, caller, dewar_id, at)
     _not_overfull(dewar, ln2_kg)
-    recorded, is_new = await dewars.charge(connection, dewar_id, at=at, ln2_kg=ln2_kg, actor=actor)
+    recorded, is_new = await dewars.charge(
+        connection, dewar_id, at=at, ln2_kg=ln2_kg, actor=actor, organization=organization
+    )
     if is_new:
         await evaluation_marks.mark_active(connection, shipments.c.dewar_id == dewar_id, at)
     if recorded["withdrawn"]:
@@ -105,7 +118,7 @@ async def correct_charge(
 
     `changes` has `ln2_kg`, `withdrawn` or both. A correction that changes nothing is none.
     """
-    dewar = await get(connection, dewar_id)
+    dewar = await _locked(connection, dewar_id)
     _not_overfull(dewar, changes.get("ln2_kg"))
     found = await dewars.correct_charge(
         connection, dewar_id, charged_at=charged_at, changes=changes, actor=actor, reason=reason
@@ -118,25 +131,49 @@ async def correct_charge(
     return corrected
 
 
-async def get(connection: AsyncConnection, dewar_id: str) -> RowMapping:
-    """Load a dewar."""
-    row = await dewars.get(connection, dewar_id)
+async def get(connection: AsyncConnection, caller: Principal, dewar_id: str, *, now: datetime) -> RowMapping:
+    """Load a dewar that the caller holds now; operators hold all."""
+    row = await dewars.get(connection, dewar_id, holder=holder(caller), now=now)
     if row is None:
         raise NotFound("dewar", dewar_id)
     return row
 
 
-async def _carried(connection: AsyncConnection, caller: Principal, dewar_id: str) -> RowMapping:
-    """Load a dewar that the caller may charge: any, or that of a shipment it sees that is not over."""
-    if not caller.is_operator:
-        theirs = exists().where(
-            shipments.c.dewar_id == dewar_id,
-            shipments.c.status.in_(("planned", "in_transit")),
-            visible_shipments(caller),
-        )
-        if not await connection.scalar(select(theirs)):
-            raise NotFound("dewar", dewar_id)
-    return await get(connection, dewar_id)
+async def _held(
+    connection: AsyncConnection, caller: Principal, dewar_id: str, at: datetime
+) -> tuple[RowMapping, str | None]:
+    """Lock a dewar that the caller held at an instant; return it, and as whose that was, None as an operator.
+
+    Looked up once more behind the lock: another call may have ended the loan or the shipment. What the caller did not
+    hold is not locked, so that the time of the answer says nothing of it.
+    """
+    if caller.is_operator:
+        return await _locked(connection, dewar_id), None
+    await _own(connection, caller, dewar_id, at)
+    dewar = await _locked(connection, dewar_id)
+    return dewar, (await _own(connection, caller, dewar_id, at)).organization
+
+
+async def _own(connection: AsyncConnection, caller: Principal, dewar_id: str, at: datetime) -> Held:
+    """Return by what the caller held a dewar at an instant."""
+    held = await holder_at(connection, things.DEWARS, dewar_id, at)
+    if held is None or not _is_callers(caller, held):
+        raise NotFound("dewar", f"{dewar_id} that you held at that time")
+    return held
+
+
+def _is_callers(caller: Principal, held: Held) -> bool:
+    if held.shipment_id is not None:
+        return reach(caller, caller.scope).sees_shipment(held.shipment_id, held.organization)
+    by_loans = holder(caller)
+    return by_loans is not None and by_loans.organization == held.organization is not None
+
+
+async def _locked(connection: AsyncConnection, dewar_id: str) -> RowMapping:
+    row = await dewars.lock(connection, dewar_id)
+    if row is None:
+        raise NotFound("dewar", dewar_id)
+    return row
 
 
 def _not_overfull(dewar: RowMapping, ln2_kg: float | None) -> None:

@@ -15,8 +15,9 @@ from api.use_cases.shipment_data import shipment_data
 from telemetry import evaluation_marks
 from telemetry.actor import Actor
 from telemetry.registry import shipment_revisions, shipments
-from telemetry.registry.assignments import DeviceOccupied, UnregisteredDevices
+from telemetry.registry.assignments import NotAvailable, Obstacle, Occupied, Unregistered
 from telemetry.registry.shipment_revisions import ShipmentStep
+from telemetry.registry.things import Holder
 
 _RECORDED: Mapping[str, str] = {
     "planned": "it has not departed yet",
@@ -45,20 +46,45 @@ def stop_unless(row: RowMapping, statuses: set[str], step: str) -> None:
     raise Conflict(f"{row['shipment_id']} cannot {step}: {recorded}.")
 
 
-async def stop_if_not_free(
-    connection: AsyncConnection, caller: Principal, found: UnregisteredDevices | DeviceOccupied | None
-) -> None:
-    """Refuse loggers that are not registered, or are on another shipment at that time."""
-    if isinstance(found, UnregisteredDevices):
-        raise Invalid("device_ids", f"names loggers that are not registered: {', '.join(found.device_ids)}")
-    if isinstance(found, DeviceOccupied):
-        other = await shipments.get(connection, found.shipment_id, visible_shipments(caller))
-        which = f"shipment {found.shipment_id}" if other else "a shipment of another organization"
+def stop_if_not_free(found: Obstacle | None) -> None:
+    """Refuse loggers and dewars that are not registered, or are on another shipment at that time.
+
+    Whoever is not of the operating organization gets one answer for what is unknown, not lent to it, or another's.
+    """
+    if isinstance(found, NotAvailable):
+        noun = found.thing.noun
+        which = f"{noun.capitalize()} {found.ids[0]} is" if len(found.ids) == 1 else _several(found)
+        raise Conflict(
+            f"{which} not available to you for that time: lent to your organization and on no other "
+            f"shipment is what you can use. Ask the operating organization for the {noun}."
+        )
+    if isinstance(found, Unregistered):
+        field, what = _FIELDS[found.thing.noun]
+        raise Invalid(field, f"{what}: {', '.join(found.ids)}")
+    if isinstance(found, Occupied):
+        which = f"shipment {found.shipment_id}"
         if found.ends_at is None:
             told = f"is on {which} at that time: deliver or cancel it first"
         else:
             told = f"was on {which} until {rfc3339(found.ends_at)}: its time on this one begins then at the earliest"
-        raise Conflict(f"Logger {found.device_id} {told}.")
+        raise Conflict(f"{found.thing.noun.capitalize()} {found.id_} {told}.")
+
+
+def _several(found: NotAvailable) -> str:
+    return f"{found.thing.noun.capitalize()}s {', '.join(found.ids)} are"
+
+
+_FIELDS: Mapping[str, tuple[str, str]] = {
+    "logger": ("device_ids", "names loggers that are not registered"),
+    "dewar": ("dewar_id", "names no dewar that is registered"),
+}
+
+
+def holder_of(caller: Principal, row: RowMapping) -> Holder | None:
+    """Return as whom the caller moves what a shipment has: its organization's loans count, whoever of it calls."""
+    if caller.is_operator:
+        return None
+    return Holder(organization=row["organization"], shipments=visible_shipments(caller))
 
 
 async def record(

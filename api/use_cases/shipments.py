@@ -16,13 +16,13 @@ from alerts.escalation import registers
 from alerts.excursions.plan import Band, Plan, changed_plan
 from alerts.tables import evaluations
 from alerts.wording import rfc3339
-from api.identity.access import Principal
+from api.identity.access import Principal, holder
 from api.refusals import Conflict, Forbidden, Invalid
 from api.use_cases import planning, scheduling
 from api.use_cases.moments import moment, not_ahead
-from api.use_cases.shipment_steps import locked, record, stop_if_not_free, stop_unless, tell
+from api.use_cases.shipment_steps import holder_of, locked, record, stop_if_not_free, stop_unless, tell
 from telemetry.actor import Actor
-from telemetry.registry import assignments, dewars, organizations, shipments
+from telemetry.registry import assignments, organizations, shipments
 from telemetry.registry.shipment_revisions import ShipmentStep
 
 
@@ -73,7 +73,6 @@ class NewShipment:
 
 _COPIED = (
     "shipment_id",
-    "dewar_id",
     "product_id",
     "origin",
     "destination",
@@ -88,13 +87,11 @@ _COPIED = (
 async def create(
     connection: AsyncConnection, caller: Principal, new: NewShipment, *, actor: Actor, now: datetime
 ) -> None:
-    """Make a shipment with its plan, put its loggers on it, and let it depart if it already has."""
+    """Make a shipment with its plan, put its loggers and its dewar on it, and let it depart if it already has."""
     planning.tunable(new.plan.get("rules"))
     organization = _organization(caller, new.organization)
     for name in ("departed_at", "packed_out_at"):
         not_ahead(name, getattr(new, name), now)
-    if new.dewar_id is not None and await dewars.get(connection, new.dewar_id) is None:
-        raise Invalid("dewar_id", f"names no dewar that is registered: {new.dewar_id}")
     product = await planning.product_of(connection, caller, new.product_id, organization)
     plan = planning.plan_of(new.band, new.plan, product)
     use_within_h = None if product is None else product["use_within_h"]
@@ -114,9 +111,17 @@ async def create(
         raise Conflict(f"The shipment id {new.shipment_id} is taken.")
     starts_at = min(at for at in (now, new.departed_at, new.packed_out_at) if at is not None)
     found = await assignments.assign(
-        connection, shipment_id=new.shipment_id, device_ids=new.device_ids, starts_at=starts_at
+        connection,
+        shipment_id=new.shipment_id,
+        device_ids=new.device_ids,
+        dewar_id=new.dewar_id,
+        starts_at=starts_at,
+        holder=holder(caller),
+        now=now,
     )
-    await stop_if_not_free(connection, caller, found)
+    stop_if_not_free(found)
+    if new.dewar_id is not None:  # not before it is known that there is one, and that the caller may know it
+        row = await shipments.change(connection, new.shipment_id, dewar_id=new.dewar_id)
     await connection.execute(insert(evaluations).values(shipment_id=new.shipment_id).on_conflict_do_nothing())
     await record(connection, row, ShipmentStep.CREATED, actor=actor)
     if new.departed_at is not None:
@@ -138,7 +143,8 @@ async def depart(
     if row["departed_at"] == at and row["cancelled_at"] is None:
         return
     stop_unless(row, {"planned"}, "depart")
-    await stop_if_not_free(connection, caller, await assignments.start_earlier(connection, shipment_id, at))
+    found = await assignments.start_earlier(connection, shipment_id, at, holder=holder_of(caller, row))
+    stop_if_not_free(found)
     row = await shipments.change(connection, shipment_id, departed_at=at)
     await record(connection, row, ShipmentStep.DEPARTED, actor=actor)
     await tell(connection, "shipment.departed", row)
@@ -153,7 +159,7 @@ async def deliver(
     actor: Actor,
     now: datetime,
 ) -> None:
-    """Let a shipment arrive; its loggers are free from then on. The same again changes nothing."""
+    """Let a shipment arrive; its loggers and its dewar are free from then on. The same again changes nothing."""
     row = await locked(connection, caller, shipment_id)
     at = moment(at, now)
     if row["delivered_at"] == at:
@@ -254,8 +260,10 @@ async def change_schedule(
     if scheduling.TIMES & changed.keys():
         scheduling.check_order({**row, **changed})
     if packed_out_at is not None:
-        found = await assignments.start_earlier(connection, shipment_id, packed_out_at)
-        await stop_if_not_free(connection, caller, found)
+        found = await assignments.start_earlier(
+            connection, shipment_id, packed_out_at, holder=holder_of(caller, row)
+        )
+        stop_if_not_free(found)
     row = await shipments.change(
         connection, shipment_id, schedule_revision=row["schedule_revision"] + 1, **changed
     )

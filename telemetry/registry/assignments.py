@@ -1,89 +1,127 @@
-"""Assign devices to shipments: half-open intervals, and a device is never on two shipments at once.
+"""Assign loggers and dewars to shipments: half-open intervals, and nothing is ever on two shipments at once.
 
-Every change first locks the devices' `device_states` rows, in the order of their ids. Storing readings updates the same
-rows, and only then looks up which shipments to mark as due. So a reading is stored either before an assignment begins
-or moves, and that marks the whole shipment, or after it, and then the reading marks the shipment.
+Every change first locks the things' rows (`Thing.locked`): loggers before dewars, each in the order of their ids.
+Storing readings updates the rows of loggers too, and only then looks up which shipments to mark as due. So a reading is
+stored either before an assignment begins or moves, and that marks the whole shipment, or after it, and then the reading
+marks the shipment. Recording a charge locks the dewar's row, and only then looks up who holds it.
+
+Whoever is not of the operating organization may assign only what is lent to its organization for the time that the
+assignment begins with. What is not is neither locked nor looked at, so that the time of the answer says nothing of it.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from telemetry.tables import device_assignments as assignments
-from telemetry.tables import device_states, shipments
+from telemetry.registry import loans
+from telemetry.registry.loans import Stretch
+from telemetry.registry.things import DEWARS, LOGGERS, THINGS, Holder, Thing, lock
+from telemetry.tables import shipments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnregisteredDevices:
-    """Devices that do not exist."""
+class Unregistered:
+    """Things that do not exist; told to the operating organization only."""
 
-    device_ids: tuple[str, ...]
+    thing: Thing
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceOccupied:
-    """A device that is on another shipment at that time; `ends_at` is None if it still is."""
+class Occupied:
+    """A thing that is on another shipment at that time, one that the caller may know; `ends_at` is None if it still is."""
 
-    device_id: str
+    thing: Thing
+    id_: str
     shipment_id: str
     ends_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotAvailable:
+    """Things that the caller may not assign: they do not exist, are not lent to it then, or are another's then."""
+
+    thing: Thing
+    ids: tuple[str, ...]
+
+
+Obstacle = Unregistered | Occupied | NotAvailable
+
+
 async def assign(
-    connection: AsyncConnection, *, shipment_id: str, device_ids: Collection[str], starts_at: datetime
-) -> UnregisteredDevices | DeviceOccupied | None:
-    """Assign devices to a shipment from an instant on; if that is impossible, change nothing and return why."""
-    known = await _lock(connection, device_ids)
-    if missing := tuple(device_id for device_id in device_ids if device_id not in known):
-        return UnregisteredDevices(device_ids=missing)
-    if occupied := await _find_occupied(connection, shipment_id, known, _ends_after(starts_at)):
-        return occupied
-    await connection.execute(
-        insert(assignments),
-        [
-            {"device_id": device_id, "shipment_id": shipment_id, "starts_at": starts_at}
-            for device_id in device_ids
-        ],
-    )
+    connection: AsyncConnection,
+    *,
+    shipment_id: str,
+    device_ids: Sequence[str],
+    dewar_id: str | None,
+    starts_at: datetime,
+    holder: Holder | None,
+    now: datetime,
+) -> Obstacle | None:
+    """Assign loggers and a dewar to a shipment from an instant on; if that is impossible, change nothing and return why.
+
+    `holder` is who assigns them, None the operating organization. Its loans must hold from `starts_at` to `now`.
+    """
+    wanted = ((LOGGERS, tuple(device_ids)), (DEWARS, () if dewar_id is None else (dewar_id,)))
+    begins = Stretch(starts_at, now, "[]")
+    for thing, ids in wanted:
+        obstacle = await _obstacle(
+            connection, thing, ids, holder, begins, shipment_id, _ends_after(thing, starts_at)
+        )
+        if obstacle is not None:
+            return obstacle
+    for thing, ids in wanted:
+        if ids:
+            rows = [{thing.key: id_, "shipment_id": shipment_id, "starts_at": starts_at} for id_ in ids]
+            await connection.execute(insert(thing.assignments), rows)
     return None
 
 
 async def start_earlier(
-    connection: AsyncConnection, shipment_id: str, starts_at: datetime
-) -> DeviceOccupied | None:
-    """Move the start of a shipment's assignments to an earlier instant, unless a device was on another one then."""
-    query = select(assignments).where(assignments.c.shipment_id == shipment_id)
-    current = (await connection.execute(query)).mappings().all()
-    await _lock(connection, [row["device_id"] for row in current])
-    for row in current:
-        if starts_at >= row["starts_at"]:
-            continue
-        between = _ends_after(starts_at) & (assignments.c.starts_at < row["starts_at"])
-        if occupied := await _find_occupied(connection, shipment_id, {row["device_id"]}, between):
-            return occupied
-    await connection.execute(
-        update(assignments)
-        .where(assignments.c.shipment_id == shipment_id, assignments.c.starts_at > starts_at)
-        .values(starts_at=starts_at)
-    )
+    connection: AsyncConnection, shipment_id: str, starts_at: datetime, *, holder: Holder | None
+) -> Obstacle | None:
+    """Move the start of a shipment's assignments to an earlier instant, unless a thing was on another one then.
+
+    What is not of the operating organization can do so only as far back as its loans go.
+    """
+    for thing in THINGS:
+        here = thing.assignments.c.shipment_id == shipment_id
+        await lock(connection, thing, select(thing.assignments.c[thing.key]).where(here))
+        query = select(thing.assignments).where(here, thing.assignments.c.starts_at > starts_at)
+        for row in (await connection.execute(query.order_by(thing.key))).mappings().all():
+            then = _ends_after(thing, starts_at) & (thing.assignments.c.starts_at < row["starts_at"])
+            more = Stretch(starts_at, row["starts_at"], "[)")
+            obstacle = await _obstacle(connection, thing, (row[thing.key],), holder, more, shipment_id, then)
+            if obstacle is not None:
+                return obstacle
+    for thing in THINGS:
+        assigned = thing.assignments
+        await connection.execute(
+            update(assigned)
+            .where(assigned.c.shipment_id == shipment_id, assigned.c.starts_at > starts_at)
+            .values(starts_at=starts_at)
+        )
     return None
 
 
 async def release(connection: AsyncConnection, shipment_id: str, ends_at: datetime | None) -> None:
-    """End a shipment's assignments: what the devices measure from this instant on no longer belongs to it.
+    """End a shipment's assignments: its loggers' readings from this instant on are not its, and its dewar is free.
 
-    With None the assignments become empty, as if they had never been, and the devices are free for others.
+    With None the assignments become empty, as if they had never been, and the things are free for others.
     """
-    query = select(assignments.c.device_id).where(assignments.c.shipment_id == shipment_id)
-    await _lock(connection, (await connection.scalars(query)).all())
-    await connection.execute(
-        update(assignments)
-        .where(assignments.c.shipment_id == shipment_id)
-        .values(ends_at=func.greatest(assignments.c.starts_at, ends_at))  # greatest ignores null
-    )
+    for thing in THINGS:
+        assigned = thing.assignments
+        here = assigned.c.shipment_id == shipment_id
+        await lock(connection, thing, select(assigned.c[thing.key]).where(here))
+        await connection.execute(
+            update(assigned)
+            .where(here)
+            .values(ends_at=func.greatest(assigned.c.starts_at, ends_at))  # greatest ignores null
+        )
 
 
 async def between(
@@ -97,7 +135,7 @@ async def between(
 
     Each row has `id`, `device_id`, `starts_at`, `ends_at`, and whether its shipment meets the condition `visible`.
     """
-    on = assignments.c
+    on = LOGGERS.assignments.c
     found = await connection.execute(
         select(on.id, on.device_id, on.starts_at, on.ends_at, visible.label("visible"))
         .join(shipments, shipments.c.shipment_id == on.shipment_id)
@@ -108,30 +146,58 @@ async def between(
     return found.mappings().all()
 
 
-def _ends_after(instant: datetime) -> ColumnElement[bool]:
-    is_not_empty = assignments.c.ends_at > assignments.c.starts_at  # empty: cancelled before the departure
-    return or_(assignments.c.ends_at.is_(None), and_(is_not_empty, assignments.c.ends_at > instant))
+async def _obstacle(
+    connection: AsyncConnection,
+    thing: Thing,
+    ids: tuple[str, ...],
+    holder: Holder | None,
+    stretch: Stretch,
+    shipment_id: str,
+    when: ColumnElement[bool],
+) -> Obstacle | None:
+    """Lock things and return what keeps them from being assigned for a time, the loan of which is asked for in `stretch`."""
+    if holder is None:
+        known = await lock(connection, thing, ids)
+        if missing := tuple(id_ for id_ in ids if id_ not in known):
+            return Unregistered(thing=thing, ids=missing)
+        occupied = await _occupied(connection, thing, shipment_id, known, when, true())
+        return next((_told(thing, row) for row in occupied), None)
+    lent = await loans.lent(connection, thing, ids, holder.organization, stretch)
+    await lock(connection, thing, lent)
+    lent = await loans.lent(connection, thing, lent, holder.organization, stretch)  # ended before the lock?
+    occupied = await _occupied(connection, thing, shipment_id, lent, when, holder.shipments)
+    free = lent - {row["id"] for row in occupied if not row["own"]}
+    if missing := tuple(id_ for id_ in ids if id_ not in free):
+        return NotAvailable(thing=thing, ids=missing)
+    return next((_told(thing, row) for row in occupied), None)
 
 
-async def _lock(connection: AsyncConnection, device_ids: Collection[str]) -> set[str]:
-    """Lock the devices' rows until the transaction ends, and return the devices that exist."""
-    locked = await connection.scalars(
-        select(device_states.c.device_id)
-        .where(device_states.c.device_id.in_(device_ids))
-        .order_by(device_states.c.device_id)
-        .with_for_update(key_share=True)
+def _told(thing: Thing, row: RowMapping) -> Occupied:
+    return Occupied(thing=thing, id_=row["id"], shipment_id=row["shipment_id"], ends_at=row["ends_at"])
+
+
+async def _occupied(
+    connection: AsyncConnection,
+    thing: Thing,
+    shipment_id: str,
+    ids: Collection[str],
+    when: ColumnElement[bool],
+    own: ColumnElement[bool],
+) -> Sequence[RowMapping]:
+    """Return the other shipments that have the things then, and whether each meets the condition `own`."""
+    assigned = thing.assignments.c
+    id_ = assigned[thing.key]
+    query: Select[Any] = (
+        select(id_.label("id"), assigned.shipment_id, assigned.ends_at, own.label("own"))
+        .join(shipments, shipments.c.shipment_id == assigned.shipment_id)
+        .where(id_.in_(ids), assigned.shipment_id != shipment_id, when)
+        .order_by(id_, assigned.starts_at)
     )
-    return set(locked.all())
+    rows: Sequence[RowMapping] = (await connection.execute(query)).mappings().all()
+    return rows
 
 
-async def _find_occupied(
-    connection: AsyncConnection, shipment_id: str, device_ids: Collection[str], when: ColumnElement[bool]
-) -> DeviceOccupied | None:
-    found = await connection.execute(
-        select(assignments.c.device_id, assignments.c.shipment_id, assignments.c.ends_at)
-        .where(assignments.c.device_id.in_(device_ids), assignments.c.shipment_id != shipment_id, when)
-        .order_by(assignments.c.device_id, assignments.c.starts_at)
-        .limit(1)
-    )
-    row = found.first()
-    return None if row is None else DeviceOccupied(**row._asdict())
+def _ends_after(thing: Thing, instant: datetime) -> ColumnElement[bool]:
+    assigned = thing.assignments.c
+    is_not_empty = assigned.ends_at > assigned.starts_at  # empty: cancelled before the departure
+    return or_(assigned.ends_at.is_(None), and_(is_not_empty, assigned.ends_at > instant))

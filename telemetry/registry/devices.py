@@ -5,29 +5,21 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, exists, select
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, exists, literal, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.battery import is_low
 from telemetry.freshness import LEAST_S, MISSED_INTERVALS, fresh_for
 from telemetry.paging import Page, SortOrder, fetch_page
+from telemetry.registry.things import LOGGERS, Holder, held_at
 from telemetry.silence import heard_until
-from telemetry.tables import device_assignments, device_states, devices
+from telemetry.tables import Instant, device_assignments, device_states, devices, shipments
 
 ORDER = SortOrder(columns=(devices.c.device_id,))
 
 STATE_COLUMNS = tuple(column for column in device_states.c if column.name != "device_id")
 """The columns of a device's last known state."""
-
-_CURRENT_SHIPMENT = (
-    select(device_assignments.c.shipment_id)
-    .where(device_assignments.c.device_id == devices.c.device_id, device_assignments.c.ends_at.is_(None))
-    .scalar_subquery()
-)
-_DEVICES: Select[Any] = select(devices, *STATE_COLUMNS, _CURRENT_SHIPMENT.label("shipment_id")).join(
-    device_states, device_states.c.device_id == devices.c.device_id
-)
 
 
 async def add(connection: AsyncConnection, values: Mapping[str, Any]) -> bool:
@@ -52,23 +44,64 @@ async def registered(connection: AsyncConnection, device_ids: Collection[str]) -
     return set(found.all())
 
 
-async def get(connection: AsyncConnection, device_id: str) -> RowMapping | None:
-    """Load a device."""
-    query = _DEVICES.where(devices.c.device_id == device_id)
+async def get(
+    connection: AsyncConnection, device_id: str, *, holder: Holder | None = None, now: datetime
+) -> RowMapping | None:
+    """Load a device; for a holder, only one that it has now, with what is known of the time in which it had it."""
+    query = _devices(holder, now).where(devices.c.device_id == device_id)
     row: RowMapping | None = (await connection.execute(query)).mappings().first()
     return row
 
 
 async def page(
-    connection: AsyncConnection, *, q: str | None, after: Sequence[Any] | None, limit: int
+    connection: AsyncConnection,
+    *,
+    holder: Holder | None,
+    now: datetime,
+    q: str | None,
+    after: Sequence[Any] | None,
+    limit: int,
 ) -> Page:
-    """Load a page of devices, optionally of those whose id or model contains a text."""
-    query = _DEVICES
+    """Load a page of devices as `get` does each, optionally of those whose id or model contains a text."""
+    query = _devices(holder, now)
     if q is not None:
         query = query.where(
             devices.c.device_id.icontains(q, autoescape=True) | devices.c.model.icontains(q, autoescape=True)
         )
     return await fetch_page(connection, query, ORDER, after=after, limit=limit)
+
+
+def _devices(holder: Holder | None, now: datetime) -> Select[Any]:
+    states = device_states.c
+    current = (
+        select(device_assignments.c.shipment_id)
+        .join(shipments, shipments.c.shipment_id == device_assignments.c.shipment_id)
+        .where(
+            device_assignments.c.device_id == devices.c.device_id,
+            device_assignments.c.ends_at.is_(None),
+            true() if holder is None else holder.shipments,
+        )
+        .scalar_subquery()
+        .label("shipment_id")
+    )
+    joined = states.device_id == devices.c.device_id
+    if holder is None:
+        return select(devices, *STATE_COLUMNS, current).join(device_states, joined)
+    columns = [case((_is_its(column, holder), column)).label(column.name) for column in STATE_COLUMNS]
+    is_held = held_at(LOGGERS, devices.c.device_id, literal(now, Instant), holder)
+    return select(devices, *columns, current).join(device_states, joined).where(is_held)
+
+
+def _is_its(column: ColumnElement[Any], holder: Holder) -> ColumnElement[bool]:
+    """Return the condition that a value of a device's state is of a time in which the holder had the device."""
+    state = device_states.c
+    of_time = {
+        **dict.fromkeys(("position_at", "lat", "lon"), (state.position_at,)),
+        **dict.fromkeys(("connection", "connection_at"), (state.connection_at,)),
+        "last_received_at": (state.measured_at, state.last_received_at),
+    }
+    times = of_time.get(column.name, (state.measured_at,))
+    return and_(*(held_at(LOGGERS, state.device_id, at, holder) for at in times))
 
 
 class DeviceHealth(StrEnum):

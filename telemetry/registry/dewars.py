@@ -4,15 +4,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, func, select, true, update
+from sqlalchemy import ColumnElement, RowMapping, func, literal, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.actor import Actor
 from telemetry.paging import Page, SortOrder, fetch_page
+from telemetry.registry import things
 from telemetry.registry.revisioned_table import RevisionedTable
+from telemetry.registry.things import Holder, held_at
+from telemetry.tables import Instant, dewar_revisions, dewars
 from telemetry.tables import dewar_charges as charges
-from telemetry.tables import dewar_revisions, dewars
 
 DEWARS = RevisionedTable(
     table=dewars,
@@ -27,20 +29,78 @@ async def add(connection: AsyncConnection, values: Mapping[str, Any], *, actor: 
     """Register a dewar with its last charge, and return its row; None if its id is taken."""
     row = await DEWARS.add(connection, values, actor=actor)
     if row is not None and row["last_charged_at"] is not None:
-        await _insert_charge(connection, row["dewar_id"], row["last_charged_at"], None, actor)
+        await _insert_charge(connection, row["dewar_id"], row["last_charged_at"], None, actor, None)
     return row
 
 
-async def get(connection: AsyncConnection, dewar_id: str) -> RowMapping | None:
-    """Load a dewar."""
-    return await DEWARS.get(connection, dewar_id, true())
+async def get(
+    connection: AsyncConnection, dewar_id: str, *, holder: Holder | None = None, now: datetime
+) -> RowMapping | None:
+    """Load a dewar; for a holder, only one that it has now, with the last charge of the time in which it had it."""
+    query = select(*_columns(holder)).where(dewars.c.dewar_id == dewar_id, _is_held(holder, now))
+    row: RowMapping | None = (await connection.execute(query)).mappings().first()
+    return row
+
+
+async def page(
+    connection: AsyncConnection,
+    *,
+    holder: Holder | None,
+    now: datetime,
+    q: str | None,
+    after: Sequence[Any] | None,
+    limit: int,
+) -> Page:
+    """Load a page of dewars, as `get` does each."""
+    query = select(*_columns(holder)).where(_is_held(holder, now), DEWARS.mentions(q))
+    return await fetch_page(connection, query, DEWARS.order, after=after, limit=limit)
+
+
+def _is_held(holder: Holder | None, now: datetime) -> ColumnElement[bool]:
+    return (
+        true() if holder is None else held_at(things.DEWARS, dewars.c.dewar_id, literal(now, Instant), holder)
+    )
+
+
+def _columns(holder: Holder | None) -> list[ColumnElement[Any]]:
+    """Return the columns of a dewar, without what was done to it while somebody else had it."""
+    if holder is None:
+        return list(dewars.c)
+    last = (
+        select(func.max(charges.c.charged_at))
+        .where(charges.c.dewar_id == dewars.c.dewar_id, charges.c.withdrawn.is_(False), _while_held(holder))
+        .scalar_subquery()
+        .label("last_charged_at")
+    )
+    return [last if column.name == "last_charged_at" else column for column in dewars.c]
+
+
+def _while_held(holder: Holder | None) -> ColumnElement[bool]:
+    """Return the condition on charges that the dewar was the holder's then."""
+    if holder is None:
+        return true()
+    return held_at(things.DEWARS, charges.c.dewar_id, charges.c.charged_at, holder)
+
+
+async def lock(connection: AsyncConnection, dewar_id: str) -> RowMapping | None:
+    """Load a dewar, and lock it until the transaction ends."""
+    return await DEWARS.lock(connection, dewar_id, true())
 
 
 async def charge(
-    connection: AsyncConnection, dewar_id: str, *, at: datetime, ln2_kg: float | None, actor: Actor
+    connection: AsyncConnection,
+    dewar_id: str,
+    *,
+    at: datetime,
+    ln2_kg: float | None,
+    actor: Actor,
+    organization: str | None,
 ) -> tuple[RowMapping, bool]:
-    """Record a charge of an existing dewar; return its row, and whether it is new: an instant has one charge."""
-    is_new = await _insert_charge(connection, dewar_id, at, ln2_kg, actor)
+    """Record a charge of an existing dewar; return its row, and whether it is new: an instant has one charge.
+
+    `organization` had the dewar then, and tells of it; None: the operating organization does.
+    """
+    is_new = await _insert_charge(connection, dewar_id, at, ln2_kg, actor, organization)
     if is_new:
         # A charge reported late does not replace a later one; greatest ignores null.
         await connection.execute(
@@ -88,19 +148,29 @@ async def correct_charge(
 
 
 async def charge_page(
-    connection: AsyncConnection, dewar_id: str, *, after: Sequence[Any] | None, limit: int
+    connection: AsyncConnection,
+    dewar_id: str,
+    *,
+    holder: Holder | None,
+    after: Sequence[Any] | None,
+    limit: int,
 ) -> Page:
-    """Load a page of a dewar's charges, the latest first."""
-    query = select(charges).where(charges.c.dewar_id == dewar_id)
+    """Load a page of a dewar's charges, the latest first; for a holder, those while the dewar was its."""
+    query = select(charges).where(charges.c.dewar_id == dewar_id, _while_held(holder))
     return await fetch_page(connection, query, CHARGE_ORDER, after=after, limit=limit)
 
 
 async def _insert_charge(
-    connection: AsyncConnection, dewar_id: str, at: datetime, ln2_kg: float | None, actor: Actor
+    connection: AsyncConnection,
+    dewar_id: str,
+    at: datetime,
+    ln2_kg: float | None,
+    actor: Actor,
+    organization: str | None,
 ) -> bool:
     query = (
         insert(charges)
-        .values(dewar_id=dewar_id, charged_at=at, ln2_kg=ln2_kg, by=str(actor))
+        .values(dewar_id=dewar_id, charged_at=at, ln2_kg=ln2_kg, by=str(actor), organization=organization)
         .on_conflict_do_nothing()
         .returning(charges.c.dewar_id)
     )

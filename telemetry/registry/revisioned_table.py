@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Table, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, Table, func, literal, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -89,10 +89,14 @@ class RevisionedTable:
         limit: int,
     ) -> Page:
         """Load a page of the rows that the caller may see, optionally of those that contain a text."""
-        query = select(self.table).where(visible)
-        if q is not None:
-            query = query.where(or_(*(column.icontains(q, autoescape=True) for column in self.searched)))
+        query = select(self.table).where(visible, self.mentions(q))
         return await fetch_page(connection, query, self.order, after=after, limit=limit)
+
+    def mentions(self, q: str | None) -> ColumnElement[bool]:
+        """Return the condition that a row contains a text; None: any."""
+        return (
+            true() if q is None else or_(*(column.icontains(q, autoescape=True) for column in self.searched))
+        )
 
     async def history(
         self, connection: AsyncConnection, id_: str, *, after: Sequence[Any] | None, limit: int

@@ -8,6 +8,7 @@ from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_curso
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.devices import CredentialsRotated, DeviceCreated, DeviceIn, DeviceOut, MqttAccess
 from api.http.schemas.fields import DeviceId, ListOf, Words
+from api.identity.access import holder
 from api.refusals import NotFound
 from api.use_cases import devices as use_cases
 from telemetry.registry import devices
@@ -23,7 +24,11 @@ async def register_device(
     """Register a logger. Its MQTT password is in this answer and nowhere else."""
     async with services.engine.begin() as connection:
         row, password = await use_cases.register(
-            connection, services.device_credentials, body.value(), actor=caller.actor
+            connection,
+            services.device_credentials,
+            body.value(),
+            actor=caller.actor,
+            now=services.clock(),
         )
     response.headers["Location"] = f"/v1/devices/{body.device_id}"
     shown = DeviceOut.of(row, services.clock())
@@ -34,28 +39,34 @@ async def register_device(
 @router.get("/v1/devices")
 @action("devices.read")
 async def list_devices(
+    caller: Caller,
     services: Here,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     q: Annotated[Words | None, Query(description="Part of an id or a model.")] = None,
 ) -> ListOf[DeviceOut]:
-    """List the loggers by id, with when they were last seen and how they are."""
+    """List the loggers by id, with when they were last seen and how they are.
+
+    Keys of an organization see those that it has now, by a loan or on its shipments, and of them only what was
+    measured while it had them.
+    """
     after = read_cursor(cursor, devices.ORDER)
-    async with services.engine.connect() as connection:
-        page = await devices.page(connection, q=q, after=after, limit=limit)
     now = services.clock()
+    async with services.engine.connect() as connection:
+        page = await devices.page(connection, holder=holder(caller), now=now, q=q, after=after, limit=limit)
     return answer(page, lambda row: DeviceOut.of(row, now))
 
 
 @router.get("/v1/devices/{device_id}")
 @action("devices.read")
-async def get_device(device_id: DeviceId, services: Here) -> DeviceOut:
+async def get_device(device_id: DeviceId, caller: Caller, services: Here) -> DeviceOut:
     """Show one logger."""
+    now = services.clock()
     async with services.engine.connect() as connection:
-        row = await devices.get(connection, device_id)
+        row = await devices.get(connection, device_id, holder=holder(caller), now=now)
     if row is None:
         raise NotFound("logger", device_id)
-    return DeviceOut.of(row, services.clock())
+    return DeviceOut.of(row, now)
 
 
 @router.post("/v1/devices/{device_id}/rotate-credentials")

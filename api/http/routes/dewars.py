@@ -1,9 +1,11 @@
 """Dewars: the shippers, and their charges with nitrogen."""
 
+from operator import itemgetter
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Response
 
+from alerts.views.charges import doubts_of
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.dewars import (
@@ -16,13 +18,15 @@ from api.http.schemas.dewars import (
     DewarRevision,
 )
 from api.http.schemas.fields import Id, ListOf, Words
+from api.identity.access import holder
 from api.use_cases import dewars
-from api.use_cases.registering import DEWAR
+from telemetry.registry import dewars as registry
 from telemetry.registry.dewars import CHARGE_ORDER, DEWARS, charge_page
 
 router = APIRouter(route_class=Call, tags=["dewars"])
 
 _NOW = ChargeIn()
+_CHARGED_AT = itemgetter("charged_at")
 
 
 @router.post("/v1/dewars", status_code=201)
@@ -30,7 +34,7 @@ _NOW = ChargeIn()
 async def register_dewar(body: DewarIn, caller: Caller, services: Here, response: Response) -> DewarOut:
     """Register a shipper."""
     async with services.engine.begin() as connection:
-        row = await dewars.register(connection, body.value(), actor=caller.actor)
+        row = await dewars.register(connection, body.value(), actor=caller.actor, now=services.clock())
     response.headers["Location"] = f"/v1/dewars/{body.dewar_id}"
     return DewarOut(**row)
 
@@ -44,19 +48,25 @@ async def list_dewars(
     cursor: Cursor = None,
     q: Annotated[Words | None, Query(description="Part of an id or a model.")] = None,
 ) -> ListOf[DewarOut]:
-    """List the shippers by id."""
+    """List the shippers by id.
+
+    Keys of an organization see those that it has now, by a loan or on its shipments, and of their charges only those
+    while it had them.
+    """
     after = read_cursor(cursor, DEWARS.order)
     async with services.engine.connect() as connection:
-        page = await DEWAR.page(connection, caller, q=q, after=after, limit=limit)
+        page = await registry.page(
+            connection, holder=holder(caller), now=services.clock(), q=q, after=after, limit=limit
+        )
     return answer(page, lambda row: DewarOut(**row))
 
 
 @router.get("/v1/dewars/{dewar_id}")
 @action("dewars.read")
-async def get_dewar(dewar_id: Id, services: Here) -> DewarOut:
+async def get_dewar(dewar_id: Id, caller: Caller, services: Here) -> DewarOut:
     """Show one shipper."""
     async with services.engine.connect() as connection:
-        return DewarOut(**await dewars.get(connection, dewar_id))
+        return DewarOut(**await dewars.get(connection, caller, dewar_id, now=services.clock()))
 
 
 @router.patch("/v1/dewars/{dewar_id}")
@@ -81,14 +91,14 @@ async def change_dewar(dewar_id: Id, body: DewarChangeIn, caller: Caller, servic
 
 
 @router.get("/v1/dewars/{dewar_id}/revisions")
-@action("dewars.read")
+@action("dewars.read_revisions")
 async def list_dewar_revisions(
-    dewar_id: Id, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    dewar_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ListOf[DewarRevision]:
     """List every description that a shipper ever had, oldest first, with who made it and when."""
     after = read_cursor(cursor, DEWARS.history_order)
     async with services.engine.connect() as connection:
-        await dewars.get(connection, dewar_id)
+        await dewars.get(connection, caller, dewar_id, now=services.clock())
         page = await DEWARS.history(connection, dewar_id, after=after, limit=limit)
     return answer(page, DewarRevision.of)
 
@@ -100,8 +110,9 @@ async def charge_dewar(
 ) -> ChargeOut:
     """Record that a shipper was charged with nitrogen; 201 where that is new. The same instant again changes nothing.
 
-    Shipments under way in it are judged by the charge. A courier may do so for the shippers of the shipments that it is
-    on, while they are planned or under way.
+    The shipment under way in it is judged by the charge. `doubts` says what the readings up to now say against it. Keys of an organization record charges of a shipper for the
+    time in which it is on a shipment of theirs, or lent to their organization and on none; couriers, for the time in
+    which it is on a shipment that they are on. All others get one 404, whether there is such a shipper or not.
     """
     async with services.engine.begin() as connection:
         charge, is_new = await dewars.charge(
@@ -113,8 +124,9 @@ async def charge_dewar(
             actor=caller.actor,
             now=services.clock(),
         )
+        (doubts,) = await doubts_of(connection, [charge])
     response.status_code = 201 if is_new else 200
-    return ChargeOut(**charge)
+    return ChargeOut.of(charge, doubts)
 
 
 @router.post("/v1/dewars/{dewar_id}/charges/correct")
@@ -133,17 +145,19 @@ async def correct_charge(dewar_id: Id, body: ChargeCorrectionIn, caller: Caller,
             actor=caller.actor,
             reason=body.reason,
         )
-    return ChargeOut(**charge)
+        (doubts,) = await doubts_of(connection, [charge])
+    return ChargeOut.of(charge, doubts)
 
 
 @router.get("/v1/dewars/{dewar_id}/charges")
 @action("dewars.read")
 async def list_charges(
-    dewar_id: Id, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    dewar_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ListOf[ChargeOut]:
-    """List the charges of a shipper, the latest first."""
+    """List the charges of a shipper, the latest first; for keys of an organization, those while it had the shipper."""
     after = read_cursor(cursor, CHARGE_ORDER)
     async with services.engine.connect() as connection:
-        await dewars.get(connection, dewar_id)
-        page = await charge_page(connection, dewar_id, after=after, limit=limit)
-    return answer(page, lambda row: ChargeOut(**row))
+        await dewars.get(connection, caller, dewar_id, now=services.clock())
+        page = await charge_page(connection, dewar_id, holder=holder(caller), after=after, limit=limit)
+        doubts = dict(zip(map(_CHARGED_AT, page.rows), await doubts_of(connection, page.rows), strict=True))
+    return answer(page, lambda row: ChargeOut.of(row, doubts[_CHARGED_AT(row)]))

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from alerts.views import figures, figures_as_of, forecast
+from alerts.views import charges, figures, figures_as_of, forecast
 from alerts.wording import instant_text
 from api.http.as_of import AsOf, stands_for
 from api.http.routing import Call, Caller, Here, action
@@ -60,4 +60,5 @@ async def get_forecast(shipment_id: Id, caller: Caller, services: Here) -> Forec
         driver = (await connection.get_raw_connection()).driver_connection
         assert driver is not None
         foreseen = await forecast.foresee(driver, shipment_id, now)
-    return ForecastOut.of(shipment_id, now, foreseen)
+        doubtful = [] if foreseen is None else await charges.doubtful_charges(connection, shipment_id)
+    return ForecastOut.of(shipment_id, now, foreseen, doubtful)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
-from api.http.schemas.fields import DeviceId, Given, Shown, Time, Words, example
+from api.http.schemas.fields import DeviceId, Given, OrganizationSlug, Shown, Time, Words, example
 from api.use_cases.devices import NewDevice
 from telemetry.registry.devices import DeviceHealth, health
 
@@ -19,6 +19,9 @@ class DeviceIn(Given):
         None, description="The time between two readings, in seconds."
     )
     calibration_due: Time | None = None
+    organization: OrganizationSlug | None = Field(
+        None, description="To which it is lent from now on, until that loan is ended."
+    )
 
     def value(self) -> NewDevice:
         """Return the input of the use case."""
@@ -45,7 +48,9 @@ class DeviceOut(Shown):
     interval_s: float | None
     calibration_due: Time | None
     created_at: Time
-    shipment_id: str | None = Field(description="The shipment that it is assigned to now.")
+    shipment_id: str | None = Field(
+        description="The shipment that it is assigned to now, if the key may see it."
+    )
     last_seen: Time | None = Field(description="When its last reading was received.")
     health: DeviceHealth
     connection: str | None = Field(description="`online` or `offline`, as reported by the logger.")

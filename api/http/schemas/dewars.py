@@ -1,10 +1,12 @@
 """Request and response bodies for dewars."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from api.http.schemas.fields import Given, Id, Shown, Time, Words, example
+from alerts.rules.blocks.charge_doubts import MEANING, Doubt
+from api.http.schemas.fields import Given, Id, OrganizationSlug, Shown, Time, Words, example
 from api.use_cases.dewars import NewDewar
 
 HoldTime = Annotated[float, Field(ge=0, le=10_000)]
@@ -22,6 +24,9 @@ class DewarIn(Given):
     ln2_capacity_kg: Nitrogen | None = None
     last_charged_at: Time | None = None
     qualified_until: Time | None = None
+    organization: OrganizationSlug | None = Field(
+        None, description="To which it is lent from now on, until that loan is ended."
+    )
 
     def value(self) -> NewDewar:
         """Return the input of the use case."""
@@ -118,6 +123,16 @@ class ChargeCorrection(Shown):
     was: ChargeWas = Field(description="What was on record before.")
 
 
+class ChargeDoubt(Shown):
+    code: Doubt
+    meaning: str
+
+    @classmethod
+    def each(cls, found: Iterable[Doubt]) -> list[Self]:
+        """Build one for each doubt."""
+        return [cls(code=doubt, meaning=MEANING[doubt]) for doubt in found]
+
+
 class ChargeOut(Shown):
     dewar_id: str
     charged_at: Time
@@ -126,3 +141,11 @@ class ChargeOut(Shown):
     by: str = Field(description="`key:PREFIX` of the key that recorded it; `migration` for older ones.")
     withdrawn: bool = Field(description="There was no such charge; evaluation ignores it.")
     corrections: list[ChargeCorrection] = Field(description="All corrections of it, oldest first.")
+    doubts: list[ChargeDoubt] = Field(
+        description="What the readings of the loggers that travelled with the shipper say against it."
+    )
+
+    @classmethod
+    def of(cls, row: Any, found: Iterable[Doubt]) -> Self:
+        """Build it from a row of the charges, and what speaks against it."""
+        return cls(**row, doubts=ChargeDoubt.each(found))

@@ -1,15 +1,18 @@
 """Response bodies for forecasts: hold time left, and time to the limit."""
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field
 
 from alerts.model import SECOND, Instant, to_datetime
+from alerts.rules.blocks.charge_doubts import Doubt
 from alerts.rules.facts import Facts
 from alerts.rules.kinds.excursion_predicted import TimeToLimit
 from alerts.rules.kinds.hold_time_short import HoldTime
 from alerts.views.forecast import Forecast
+from api.http.schemas.dewars import ChargeDoubt
 from api.http.schemas.fields import Shown, Time
 
 _HOUR = 3600 * SECOND
@@ -83,6 +86,19 @@ class DeviceForecast(Shown):
     )
 
 
+class DoubtfulCharge(Shown):
+    charged_at: Time
+    ln2_kg: float | None
+    by: str
+    doubts: list[ChargeDoubt]
+
+    @classmethod
+    def of(cls, row: Any, found: Iterable[Doubt]) -> Self:
+        """Build it from a row of the charges, and what speaks against it."""
+        told = {name: row[name] for name in ("charged_at", "ln2_kg", "by")}
+        return cls(**told, doubts=ChargeDoubt.each(found))
+
+
 class ForecastOut(Shown):
     shipment_id: str
     as_of: Time
@@ -92,24 +108,41 @@ class ForecastOut(Shown):
         "coolant is not used up (boxes of 2 to 25 °C), or `hold_time_short` is switched off."
     )
     devices: list[DeviceForecast] = Field(description="Its loggers, by id; empty unless it is in transit.")
+    doubtful_charges: list[DoubtfulCharge] = Field(
+        description="Charges of its dewar that `hold_time` counts with, and that its readings speak against."
+    )
 
     @classmethod
-    def of(cls, shipment_id: str, now: datetime, foreseen: Forecast | None) -> Self:
+    def of(
+        cls,
+        shipment_id: str,
+        now: datetime,
+        foreseen: Forecast | None,
+        doubtful: Iterable[tuple[Any, Iterable[Doubt]]],
+    ) -> Self:
         """Build the response from a forecast, which is None for a shipment that is not in transit."""
         if foreseen is None:
-            return cls(shipment_id=shipment_id, as_of=now, pending=False, hold_time=None, devices=[])
-        found = foreseen.hold_time
+            return cls(
+                shipment_id=shipment_id,
+                as_of=now,
+                pending=False,
+                hold_time=None,
+                devices=[],
+                doubtful_charges=[],
+            )
+        hold_time = foreseen.hold_time
         return cls(
             shipment_id=shipment_id,
             as_of=now,
             pending=foreseen.pending,
-            hold_time=None if found is None else HoldTimeOut.of(foreseen, found),
+            hold_time=None if hold_time is None else HoldTimeOut.of(foreseen, hold_time),
             devices=[
                 DeviceForecast(
                     device_id=device_id, time_to_limit=None if one is None else LimitAhead.of(foreseen, one)
                 )
                 for device_id, one in foreseen.limits.items()
             ],
+            doubtful_charges=[DoubtfulCharge.of(row, found) for row, found in doubtful],
         )
 
 

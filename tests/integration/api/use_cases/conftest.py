@@ -42,8 +42,8 @@ async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 async def planned(connection: AsyncConnection, shipment_id: str, **fields: Any) -> None:
     """Register a shipment with a logger and a dewar of its own."""
     device_id, dewar_id = f"{shipment_id}-logger", f"{shipment_id}-dewar"
-    await devices.register(connection, None, NewDevice(device_id=device_id), actor=SHELL)
-    await dewars.register(connection, NewDewar(dewar_id=dewar_id, ln2_capacity_kg=3.5), actor=SHELL)
+    await devices.register(connection, None, NewDevice(device_id=device_id), actor=SHELL, now=NOW)
+    await dewars.register(connection, NewDewar(dewar_id=dewar_id, ln2_capacity_kg=3.5), actor=SHELL, now=NOW)
     whole = {
         "shipment_id": shipment_id,
         "device_ids": [device_id],

@@ -59,7 +59,7 @@ async def test_a_logger_gets_a_password_and_another_one(engine: AsyncEngine) -> 
     broker = Broker()
     async with engine.begin() as connection:
         row, password = await devices.register(
-            connection, broker, NewDevice(device_id="L1", interval_s=60), actor=SHELL
+            connection, broker, NewDevice(device_id="L1", interval_s=60), actor=SHELL, now=NOW
         )
     assert (row["device_id"], row["interval_s"]) == ("L1", 60)
     assert broker.passwords == {"L1": password}
@@ -70,7 +70,7 @@ async def test_a_logger_gets_a_password_and_another_one(engine: AsyncEngine) -> 
         await devices.rotate_credentials(engine, broker, "L2", actor=SHELL)
     async with engine.begin() as connection:
         with pytest.raises(LoggerExists, match="There is a logger L1 already"):
-            await devices.register(connection, broker, NewDevice(device_id="L1"), actor=SHELL)
+            await devices.register(connection, broker, NewDevice(device_id="L1"), actor=SHELL, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -82,15 +82,19 @@ async def test_a_logger_without_a_password_is_not_kept(
 ) -> None:
     with pytest.raises(refusal):
         async with engine.begin() as connection:
-            await devices.register(connection, Broker(error), NewDevice(device_id="L1"), actor=SHELL)
+            await devices.register(connection, Broker(error), NewDevice(device_id="L1"), actor=SHELL, now=NOW)
     with pytest.raises(NotFound):
         await devices.rotate_credentials(engine, Broker(), "L1", actor=SHELL)
 
 
 async def test_a_broker_that_somebody_else_keeps_needs_no_password(connection: AsyncConnection) -> None:
     broker = Broker(BrokerUnmanagedError("no dynamic security"))
-    assert (await devices.register(connection, broker, NewDevice(device_id="L1"), actor=SHELL))[1] is None
-    assert (await devices.register(connection, None, NewDevice(device_id="L2"), actor=SHELL))[1] is None
+    assert (await devices.register(connection, broker, NewDevice(device_id="L1"), actor=SHELL, now=NOW))[
+        1
+    ] is None
+    assert (await devices.register(connection, None, NewDevice(device_id="L2"), actor=SHELL, now=NOW))[
+        1
+    ] is None
 
 
 async def test_a_webhook_from_its_making_to_its_end(engine: AsyncEngine) -> None:

@@ -46,7 +46,7 @@ async def test_a_charge_is_recorded_once_and_by_whom(connection: AsyncConnection
     assert is_new
     assert (recorded["ln2_kg"], recorded["by"]) == (3.4, "command:command line")
     assert not (await charge(connection, caller, at=BEFORE))[1]
-    assert (await dewars.get(connection, "S1-dewar"))["last_charged_at"] == BEFORE
+    assert (await dewars.get(connection, caller, "S1-dewar", now=NOW))["last_charged_at"] == BEFORE
     corrected = await correct(connection, ln2_kg=2.9)
     assert corrected["ln2_kg"] == 2.9
     assert corrected["corrections"][0]["by"] == "command:command line"
@@ -81,7 +81,7 @@ async def test_a_courier_charges_what_it_carries(connection: AsyncConnection) ->
 async def test_a_dewar_is_described_anew_by_whoever_has_seen_it_last(connection: AsyncConnection) -> None:
     await planned(connection, "S1")
     with pytest.raises(Conflict, match="There is a dewar S1-dewar already"):
-        await dewars.register(connection, NewDewar(dewar_id="S1-dewar"), actor=SHELL)
+        await dewars.register(connection, NewDewar(dewar_id="S1-dewar"), actor=SHELL, now=NOW)
     for revision in (2, 2):  # the second time it changes nothing
         changed = await dewars.change(
             connection,
