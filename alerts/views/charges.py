@@ -27,16 +27,16 @@ _READINGS: Final = text(
         JOIN device_assignments AS a USING (shipment_id)
         CROSS JOIN LATERAL (
             SELECT * FROM readings AS n
-            WHERE n.device_id = a.device_id AND n.measured_at >= greatest(a.starts_at, c.charged_at - :within / lapse.rate)
-                AND n.measured_at <= c.charged_at + :within / lapse.rate
+            WHERE n.device_id = a.device_id AND n.measured_at >= greatest(a.starts_at, c.charged_at - CAST(:within AS interval) / lapse.rate)
+                AND n.measured_at <= c.charged_at + CAST(:within AS interval) / lapse.rate
                 AND (a.ends_at IS NULL OR n.measured_at < a.ends_at)
             UNION ALL
             SELECT * FROM (
                 SELECT * FROM readings AS n
                 WHERE n.device_id = a.device_id AND n.measured_at < c.charged_at
-                    AND n.measured_at >= greatest(a.starts_at, c.charged_at - :flight_within / lapse.rate)
+                    AND n.measured_at >= greatest(a.starts_at, c.charged_at - CAST(:flight_within AS interval) / lapse.rate)
                 ORDER BY n.measured_at DESC LIMIT 1
-            ) AS last WHERE last.measured_at < c.charged_at - :within / lapse.rate
+            ) AS last WHERE last.measured_at < c.charged_at - CAST(:within AS interval) / lapse.rate
         ) AS r
     WHERE r.probe_ok
     ORDER BY c.number, r.device_id, r.measured_at

@@ -67,7 +67,7 @@ async def assign(
     `holder` is who assigns them, None the operating organization. Its loans must hold from `starts_at` to `now`.
     """
     wanted = ((LOGGERS, tuple(device_ids)), (DEWARS, () if dewar_id is None else (dewar_id,)))
-    begins = Stretch(starts_at, now, "[]")
+    begins = Stretch(starts_at, now, up_to_now=True)
     for thing, ids in wanted:
         obstacle = await _obstacle(
             connection, thing, ids, holder, begins, shipment_id, _ends_after(thing, starts_at)
@@ -94,7 +94,7 @@ async def start_earlier(
         query = select(thing.assignments).where(here, thing.assignments.c.starts_at > starts_at)
         for row in (await connection.execute(query.order_by(thing.key))).mappings().all():
             then = _ends_after(thing, starts_at) & (thing.assignments.c.starts_at < row["starts_at"])
-            more = Stretch(starts_at, row["starts_at"], "[)")
+            more = Stretch(starts_at, row["starts_at"])
             obstacle = await _obstacle(connection, thing, (row[thing.key],), holder, more, shipment_id, then)
             if obstacle is not None:
                 return obstacle

@@ -6,25 +6,25 @@ Every change first locks the thing's row, as every assignment of it does.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, func, insert, select, true, update
+from sqlalchemy import RowMapping, and_, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.actor import Actor
 from telemetry.paging import Page, SortOrder, fetch_page
 from telemetry.registry.things import Thing
-from telemetry.tables import shipments
+from telemetry.tables import Instant, shipments
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A time; `[]` if it holds its end, `[)` if not."""
+    """A time from an instant on: until another one, or up to now, that included."""
 
     starts_at: datetime
     ends_at: datetime
-    bounds: Literal["[]", "[)"]
+    up_to_now: bool = False
 
 
 def order(thing: Thing) -> SortOrder:
@@ -39,15 +39,24 @@ async def lent(
     organization: str | None,
     stretch: Stretch,
 ) -> set[str]:
-    """Return which of the things are lent to an organization for the whole of a stretch, by one loan or by several."""
+    """Return which of the things are lent to an organization for the whole of a stretch, by one loan or by several.
+
+    A stretch up to now needs one that nobody has ended yet. That is told by when it was ended, too: whoever waited for
+    the lock meanwhile took the time before that, and would find the loan as it still was then.
+    """
     loan = thing.loans.c
     lent_for = func.range_agg(func.tstzrange(loan.starts_at, loan.ends_at))
-    asked_for = func.tstzrange(stretch.starts_at, stretch.ends_at, stretch.bounds)
+    asked_for = func.tstzrange(stretch.starts_at, stretch.ends_at, "[]" if stretch.up_to_now else "[)")
+    changed_at = func.coalesce(loan.changes[-1]["changed_at"].astext.cast(Instant), loan.recorded_at)
+    goes_on = and_(
+        loan.starts_at <= stretch.ends_at,
+        or_(loan.ends_at.is_(None), loan.ends_at > func.greatest(changed_at, stretch.ends_at)),
+    )
     query = (
         select(loan[thing.key])
         .where(loan[thing.key].in_(ids), loan.organization == organization)
         .group_by(loan[thing.key])
-        .having(lent_for.op("@>")(asked_for))
+        .having(lent_for.op("@>")(asked_for), func.bool_or(goes_on) if stretch.up_to_now else true())
     )
     return set((await connection.scalars(query)).all())
 

@@ -186,5 +186,5 @@ async def test_each_sees_its_own(desk: Desk) -> None:
 
 async def test_the_fleet_is_the_operators(desk: Desk) -> None:
     bound = await desk.caller("ops", organization="acme")
-    for method, path in (("GET", "/v1/devices"), ("POST", "/v1/dewars"), ("GET", "/v1/rejected")):
+    for method, path in (("POST", "/v1/devices"), ("POST", "/v1/dewars"), ("GET", "/v1/rejected")):
         assert "operating organization" in problem(await bound.request(method, path), 403)["detail"]

@@ -235,12 +235,12 @@ async def test_what_occupies_a_logger_is_named_only_to_those_who_see_it(desk: De
     other = await desk.caller("ops", organization="bcell")
     body = {"shipment_id": "S2", "band": "room", "device_ids": ["S1-logger"]}
     detail = problem(await other.post("/v1/shipments", json=body), 409)["detail"]
-    assert "another organization" in detail
+    assert "not available to you" in detail
     assert "S1 " not in detail
 
 
 async def test_a_bound_key_ships_for_its_own_organization(desk: Desk) -> None:
-    await desk.device("D1")
+    await desk.admin.post("/v1/devices", json={"device_id": "D1", "organization": "acme"})
     acme = await desk.caller("ops", organization="acme")
     body = {"shipment_id": "S1", "band": "room", "device_ids": ["D1"]}
     problem(await acme.post("/v1/shipments", json={**body, "organization": "bcell"}), 403)

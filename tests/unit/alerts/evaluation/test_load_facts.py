@@ -35,7 +35,6 @@ _NOTHING = dict.fromkeys(
         "dewar_id",
         "hold_time_h",
         "ln2_capacity_kg",
-        "last_charged_at",
         "qualified_until",
     )
 )
@@ -45,6 +44,7 @@ def facts(organization: str | None = "acme", site: dict[str, Any] | None = None,
     plan = make_plan("cryogenic", {})
     assert isinstance(plan, Plan)
     row = _NOTHING | {
+        "shipment_id": "S1",
         "organization": organization,
         "departed_at": DEPARTED,
         "plan": orjson.dumps(plan.to_json()).decode(),
@@ -55,7 +55,7 @@ def facts(organization: str | None = "acme", site: dict[str, Any] | None = None,
     named = SITE | (site or {})
     stored = {"site_id": "FRA", "organization": named["organization"], "site": orjson.dumps(named).decode()}
     charge = Charge(at=to_instant(DEPARTED), ln2_kg=9.5)
-    around = Context(sites={"FRA": stored}, charges={"DEW-1": (charge,)})
+    around = Context(sites={"FRA": stored}, charges={"S1": (charge,)})
     made = facts_of(row, [{"device_id": "LOG-1", "interval_s": 60}], around)
     assert made is not None
     return made
@@ -99,10 +99,9 @@ def test_the_charges_of_the_dewar() -> None:
     assert dewar is not None
     assert dewar.hold_time == 240 * 3600 * SECOND
     assert dewar.charges == (Charge(at=to_instant(DEPARTED), ln2_kg=9.5),)
-    # One that was registered before its charges were kept has the last one.
-    other = facts(dewar_id="DEW-2", last_charged_at=DEPARTED).dewar
+    other = facts(shipment_id="S2", dewar_id="DEW-1").dewar
     assert other is not None
-    assert other.charges == (Charge(at=to_instant(DEPARTED)),)
+    assert other.charges == ()
 
 
 def test_how_often_each_logger_measures() -> None:
