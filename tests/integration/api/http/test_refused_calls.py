@@ -95,7 +95,14 @@ CALLS = (
     post("/v1/devices", device_id="free"),
     get("/v1/devices/none"),
     post("/v1/devices/none/rotate-credentials"),
+    post("/v1/devices/none/loans", organization="acme"),
+    post("/v1/devices/free/loans", organization="acme"),
+    post("/v1/devices/free/loans", organization="acme", until=PAST),
+    post(f"/v1/devices/free/loans/{NOBODYS}/end", reason="x"),
+    get("/v1/devices/free/loans", "ops of acme"),
     post("/v1/dewars", dewar_id="D1"),
+    post("/v1/dewars/none/loans", organization="acme"),
+    post(f"/v1/dewars/D1/loans/{NOBODYS}/end", reason="x"),
     get("/v1/dewars/none"),
     patch("/v1/dewars/none", model="X"),
     patch("/v1/dewars/D1", model="X", revision=7),
@@ -299,7 +306,7 @@ async def _make_world(desk: Desk) -> dict[str, str]:
         contact(contact_id="silent"),
         policy(policy_id="night"),
     ]
-    await desk.device("free")
+    await desk.admin.post("/v1/devices", json={"device_id": "free", "organization": "other"})
     for call in made:
         assert (await desk.admin.post(call.path, json=call.body)).is_success, call
     for name, steps in {
