@@ -83,7 +83,7 @@ CALLS = (
     get("/v1/shipments", "nobody"),
     get("/v1/shipments", "wrong key"),
     get("/v1/keys", "viewer"),
-    get("/v1/devices", "ops of acme"),
+    get("/v1/rejected", "ops of acme"),
     post("/v1/keys", role="ops", expires_at=PAST),
     post("/v1/keys", role="partner"),
     post("/v1/keys", role="admin", organization=ORG),
@@ -296,6 +296,7 @@ async def test_what_a_broker_or_a_database_refuses_is_told_likewise(
 async def _make_world(desk: Desk) -> dict[str, str]:
     """Make what calls are refused about; returns the ids of webhooks."""
     made = [
+        Refused("POST", "/v1/devices/free/loans", {"organization": "other", "from": PAST}),
         post("/v1/dewars", dewar_id="D1", ln2_capacity_kg=3.5),
         post("/v1/dewars/D1/charge", at=PAST, ln2_kg=3.4),
         site(site_id="everybodys"),
@@ -306,7 +307,7 @@ async def _make_world(desk: Desk) -> dict[str, str]:
         contact(contact_id="silent"),
         policy(policy_id="night"),
     ]
-    await desk.admin.post("/v1/devices", json={"device_id": "free", "organization": "other"})
+    await desk.device("free")
     for call in made:
         assert (await desk.admin.post(call.path, json=call.body)).is_success, call
     for name, steps in {
