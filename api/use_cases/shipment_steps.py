@@ -55,8 +55,8 @@ def stop_if_not_free(found: Obstacle | None) -> None:
         noun = found.thing.noun
         which = f"{noun.capitalize()} {found.ids[0]} is" if len(found.ids) == 1 else _several(found)
         raise Conflict(
-            f"{which} not available to you for that time: lent to your organization and on no other "
-            f"shipment is what you can use. Ask the operating organization for the {noun}."
+            f"{which} not available to you for that time. You can use a {noun} that is lent to your "
+            "organization then and on no other shipment: ask the operating organization."
         )
     if isinstance(found, Unregistered):
         field, what = _FIELDS[found.thing.noun]

@@ -93,11 +93,9 @@ async def start_earlier(
         await lock(connection, thing, select(thing.assignments.c[thing.key]).where(here))
         query = select(thing.assignments).where(here, thing.assignments.c.starts_at > starts_at)
         for row in (await connection.execute(query.order_by(thing.key))).mappings().all():
-            between = _ends_after(thing, starts_at) & (thing.assignments.c.starts_at < row["starts_at"])
+            then = _ends_after(thing, starts_at) & (thing.assignments.c.starts_at < row["starts_at"])
             more = Stretch(starts_at, row["starts_at"])
-            obstacle = await _obstacle(
-                connection, thing, (row[thing.key],), holder, more, shipment_id, between
-            )
+            obstacle = await _obstacle(connection, thing, (row[thing.key],), holder, more, shipment_id, then)
             if obstacle is not None:
                 return obstacle
     for thing in THINGS:

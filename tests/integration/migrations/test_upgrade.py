@@ -21,6 +21,7 @@ from tests.conftest import missing
 
 FIRST_VERSION = (Path(__file__).parent / "first_version.sql").read_text()
 OWNED = (Path(__file__).parent / "owned.sql").read_text()
+NOT_LENT = (Path(__file__).parent / "not_lent.sql").read_text()
 SECOND_VERSION = (Path(__file__).parent / "second_version.sql").read_text()
 
 
@@ -236,4 +237,53 @@ async def test_going_back_behind_ownership_leaves_alerts_that_can_be_acknowledge
         assert owners.scalars().all() == ["key:kim", None, None]
         marks = await connection.exec_driver_sql("SELECT scope FROM attention_marks")
         assert marks.scalars().all() == ["S1"]
+    await engine.dispose()
+
+
+async def test_what_each_has_is_lent_to_it_and_forged_charges_are_told_apart(empty_database_url: str) -> None:
+    engine = engine_for(empty_database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(_upgrade_to, "0012")
+    filling = await asyncpg.connect(empty_database_url)
+    await filling.execute(NOT_LENT)
+    await filling.close()
+    await upgrade(empty_database_url)
+    async with engine.connect() as connection:
+        run = connection.exec_driver_sql
+        assigned = await run(
+            "SELECT shipment_id, dewar_id, starts_at, ends_at FROM dewar_assignments ORDER BY 1"
+        )
+        assert [tuple(row) for row in assigned] == [
+            (
+                "B1",
+                "W1",
+                day(3),
+                None,
+            ),  # not A1, which is planned and named it first, nor A2, which came later
+            ("B2", "W2", day(1), day(4)),
+            ("B3", "W2", day(4), day(6)),  # from when the one before was over
+        ]
+        lent = await run(
+            'SELECT device_id, organization, starts_at, ends_at, "by" FROM device_loans ORDER BY device_id'
+        )
+        assert [tuple(row) for row in lent] == [
+            ("L1", "bcell", day(3), None, "migration"),
+            ("L2", "acme", day(4), None, "migration"),
+        ]
+        lent = await run(
+            "SELECT dewar_id, organization, starts_at, ends_at FROM dewar_loans ORDER BY dewar_id"
+        )
+        assert [tuple(row) for row in lent] == [
+            ("W1", "bcell", day(3), None),
+            ("W2", "acme", day(4), None),
+        ]
+        charges = await run('SELECT "by", organization FROM dewar_charges ORDER BY charged_at')
+        assert [tuple(row) for row in charges] == [
+            ("key:dw_b", "bcell"),
+            ("key:dw_a", "acme"),
+            ("key:dw_courier", "bcell"),
+            ("key:dw_ops", None),
+        ]
+        marks = await run("SELECT shipment_id FROM evaluation_marks ORDER BY 1")
+        assert marks.scalars().all() == ["A2", "B1"]
     await engine.dispose()

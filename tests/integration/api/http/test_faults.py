@@ -24,6 +24,10 @@ BODIES = {
     },
     "POST /v1/devices": {"device_id": "D1"},
     "POST /v1/dewars": {"dewar_id": "W1"},
+    "POST /v1/devices/{device_id}/loans": {"organization": "acme"},
+    "POST /v1/devices/{device_id}/loans/{loan_id}/end": {"reason": "x"},
+    "POST /v1/dewars/{dewar_id}/loans": {"organization": "acme"},
+    "POST /v1/dewars/{dewar_id}/loans/{loan_id}/end": {"reason": "x"},
     "POST /v1/shipments": {"shipment_id": "S1", "band": "room", "device_ids": ["D1"]},
     "PATCH /v1/dewars/{dewar_id}": {"hold_time_h": 200},
     "POST /v1/sites": {

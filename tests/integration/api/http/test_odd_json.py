@@ -55,7 +55,9 @@ RAW = [
 POSTS = [call for call in ACTIONS if call.startswith(("POST", "PATCH"))]
 SITE = ["name", "kind", "lat", "lon", "radius_m", "timezone", "stores", "receiving_hours", "contacts", "note"]
 FIELDS = {
-    "POST /v1/devices": ["device_id", "model", "interval_s", "calibration_due"],
+    "POST /v1/devices": ["device_id", "model", "interval_s", "calibration_due", "organization"],
+    "POST /v1/devices/{device_id}/loans": ["organization", "from", "until", "reason"],
+    "POST /v1/dewars/{dewar_id}/loans/{loan_id}/end": ["at", "reason"],
     "POST /v1/dewars": ["dewar_id", "model", "hold_time_h", "last_charged_at"],
     "POST /v1/shipments": [
         "shipment_id",

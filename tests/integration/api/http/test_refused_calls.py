@@ -83,7 +83,7 @@ CALLS = (
     get("/v1/shipments", "nobody"),
     get("/v1/shipments", "wrong key"),
     get("/v1/keys", "viewer"),
-    get("/v1/devices", "ops of acme"),
+    get("/v1/rejected", "ops of acme"),
     post("/v1/keys", role="ops", expires_at=PAST),
     post("/v1/keys", role="partner"),
     post("/v1/keys", role="admin", organization=ORG),
@@ -95,7 +95,14 @@ CALLS = (
     post("/v1/devices", device_id="free"),
     get("/v1/devices/none"),
     post("/v1/devices/none/rotate-credentials"),
+    post("/v1/devices/none/loans", organization="acme"),
+    post("/v1/devices/free/loans", organization="acme"),
+    post("/v1/devices/free/loans", organization="acme", until=PAST),
+    post(f"/v1/devices/free/loans/{NOBODYS}/end", reason="x"),
+    get("/v1/devices/free/loans", "ops of acme"),
     post("/v1/dewars", dewar_id="D1"),
+    post("/v1/dewars/none/loans", organization="acme"),
+    post(f"/v1/dewars/D1/loans/{NOBODYS}/end", reason="x"),
     get("/v1/dewars/none"),
     patch("/v1/dewars/none", model="X"),
     patch("/v1/dewars/D1", model="X", revision=7),
@@ -289,6 +296,7 @@ async def test_what_a_broker_or_a_database_refuses_is_told_likewise(
 async def _make_world(desk: Desk) -> dict[str, str]:
     """Make what calls are refused about; returns the ids of webhooks."""
     made = [
+        Refused("POST", "/v1/devices/free/loans", {"organization": "other", "from": PAST}),
         post("/v1/dewars", dewar_id="D1", ln2_capacity_kg=3.5),
         post("/v1/dewars/D1/charge", at=PAST, ln2_kg=3.4),
         site(site_id="everybodys"),

@@ -15,6 +15,7 @@ PATHS = {
     "{event_id}": "1-1",
     "{device_id}": "D1",
     "{dewar_id}": "W1",
+    "{loan_id}": str(uuid4()),
     "{shipment_id}": "S1",
     "{site_id}": "FRA",
     "{product_id}": "P1",

@@ -15,6 +15,7 @@ import pytest
 from tests.integration.api.conftest import Desk
 from tests.integration.api.identity.rights import (
     KEYS,
+    OWN,
     STRANGERS,
     Answer,
     Asking,
@@ -33,7 +34,7 @@ _TIME = r"\d{4}-\d\d-\d\dT[\d:.]+Z"
 @pytest.mark.timeout(300)  # nine thousand calls: 15 s, and several times that on a machine that is busy
 async def test_every_answer_to_every_key_is_on_record(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that is asked again finds everything as it was: where it would commit, it rolls back."""
-    await desk.device("spare")
+    await desk.admin.post("/v1/devices", json={"device_id": "spare", "organization": OWN})
     world = await make_world(desk)
     callers = await make_callers(desk)
     desk.services.hub.close()  # so that streams end at once
