@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from api.database import check_database, first_contact
 from api.embedded import Servers, embedded_servers
 from api.errors import StartError
+from api.http.server import check_free
 from api.identity.permissions import KeyRole
 from api.refusals import Invalid
 from api.schema_upgrade import engine_for, upgrade
@@ -42,7 +43,11 @@ class Embedded:
 def with_embedded(
     settings: Settings, data: Path, report: Callable[[str], None] | None = None
 ) -> Iterator[Embedded]:
-    """Run a database and a broker in `data`; if the settings have no admin key, keep one there too."""
+    """Run a database and a broker in `data`; if the settings have no admin key, keep one there too.
+
+    Raises StartError before anything is made or started if the port of the settings is in use.
+    """
+    check_free(settings.http_host, settings.http_port)
     report = report or (lambda line: log.warning("embedded_server", says=line))
     with embedded_servers(data, report) as servers:
         for line in servers.description:

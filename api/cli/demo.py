@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from api.cli.loop import stopped_by_signals
 from api.embedded.folder import mode, usable, write_private
 from api.embedded.process import private
 from api.errors import StoppedError
+from api.http.server import check_free
 from api.roles import ALL_ROLES
 from api.settings import Settings
 from simulators.fleet.run import run as run_simulation
@@ -44,6 +46,7 @@ def run_demo(
     settings: Settings, *, data: Path | None, fleet: int, speed: float, seed: int, run: Runner
 ) -> None:
     """Run the demo until Ctrl-C, then stop everything it started; its data is kept."""
+    check_free(settings.http_host, settings.http_port)
     console, folder = Console(highlight=False), data or default_data()
     log_file = _log_to(folder, settings)
     console.print("Starting database and broker …")
@@ -61,7 +64,7 @@ def run_demo(
             waves=True,
             organization="demo",
         )
-        run(_demo(console, embedded, simulation))
+        run(_demo(console, embedded, simulation, folder))
     console.print("Stopped. The data is kept; start again to continue with it.")
 
 
@@ -93,7 +96,7 @@ def _go_on(folder: Path, console: Console, *, speed: float, seed: int) -> tuple[
     return datetime.fromisoformat(kept["start"]), kept["speed"], kept["seed"]
 
 
-async def _demo(console: Console, embedded: Embedded, simulation: SimulationSettings) -> None:
+async def _demo(console: Console, embedded: Embedded, simulation: SimulationSettings, folder: Path) -> None:
     with contextlib.suppress(StoppedError), stopped_by_signals() as stop:
         await migrate(embedded.settings)
         async with running(
@@ -101,7 +104,8 @@ async def _demo(console: Console, embedded: Embedded, simulation: SimulationSett
         ) as service:
             assert embedded.settings.admin_key is not None
             key = embedded.settings.admin_key.get_secret_value()
-            _where_to_look(console, service, key)
+            variables = _write_variables(folder, embedded, service.url, key)
+            _where_to_look(console, service, key, variables)
             fleet = asyncio.create_task(
                 run_simulation(replace(simulation, api_url=service.url, api_key=key), stop=stop)
             )
@@ -111,14 +115,30 @@ async def _demo(console: Console, embedded: Embedded, simulation: SimulationSett
             await fleet
 
 
-def _where_to_look(console: Console, service: Running, key: str) -> None:
+def _write_variables(folder: Path, embedded: Embedded, url: str, key: str) -> Path:
+    """Write what other commands need to reach this demo, for a shell to read: only the owner may."""
+    values = {
+        "DEWARWATCH_DATABASE_URL": embedded.servers.database_url,
+        "DEWARWATCH_MQTT_URL": embedded.servers.mqtt_url,
+        "DEWARWATCH_ADMIN_KEY": key,
+        "URL": url,
+        "KEY": key,
+    }
+    file = (folder / "demo.env").resolve()
+    write_private(file, "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items()))
+    return file
+
+
+def _where_to_look(console: Console, service: Running, key: str, variables: Path) -> None:
     lines = (
         f"server:    {service.server}",
         f"API docs:  {service.url}/docs",
         f"metrics:   {service.url}/metrics",
         f"admin key: {key}",
+        f"variables: {variables}",
         "try:",
         f"  curl -s -H 'Authorization: Bearer {key}' '{service.url}/v1/excursions?limit=5'",
+        f"  . {shlex.quote(str(variables))}   # in another terminal: for simulate, drill, replay, keys, backtest and the docs",
         "Ctrl-C stops everything.",
     )
     for line in lines:

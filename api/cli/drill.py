@@ -16,9 +16,8 @@ from alerts.alert_kinds import kinds_that
 from alerts.model import SECOND
 from alerts.wording import duration, temperature
 from api.cli.loop import stopped_by_signals
-from api.cli.progress import count
-from api.cli.simulate import Progress
-from api.errors import StartError, UnfinishedError
+from api.cli.simulate import Progress, stop_if_refused
+from api.errors import StartError
 from api.settings import MQTT_HINT, Settings, SettingsError, required
 from simulators.fleet.registrar import RegistrationRefusedError
 from simulators.fleet.run import run as run_simulation
@@ -73,10 +72,7 @@ async def drill_lane(settings: Settings, wanted: Wanted, json_file: Path | None)
             raise StartError(str(error)) from None
         except ValueError as error:
             raise SettingsError(str(error)) from None
-    if summary.registrations_refused:
-        raise UnfinishedError(
-            f"the service refused {count(summary.registrations_refused, 'call')} of the drill"
-        )
+    stop_if_refused(summary, "drill")
     truth = truth_of(build_fleet(simulation), milliseconds(wanted.start), now_ms())
     async with api_client(wanted.api_url, wanted.api_key) as api:
         told = [await _told(api, shipment) for shipment in truth["shipments"]]
@@ -84,6 +80,7 @@ async def drill_lane(settings: Settings, wanted: Wanted, json_file: Path | None)
             "lane": "-".join(wanted.lane),
             "scenario": wanted.scenario,
             "speed": wanted.speed,
+            "seed": wanted.seed,
             "shipments": told,
         }
         _show(report, json_file)
@@ -160,6 +157,7 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield the report as lines of text; durations are in journey time, not in drill time."""
     speed = report["speed"]
     yield f"Drill on {report['lane']}, {report['scenario']}, {speed:g} times as fast as real"
+    yield f"--seed {report['seed']} repeats the journeys once these shipments are over."
     yield "Times with + are of the journey, after departure; those within messages are when the drill ran."
     if speed > 1:
         yield f"People and messages were as fast as ever: a minute of theirs is {duration(round(60 * speed) * SECOND)} here."

@@ -1,5 +1,6 @@
 """The options of `dewarwatch drill`; registered by api/cli/main.py."""
 
+import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,9 @@ import typer
 
 from api.cli.loop import run_in_loop
 from api.settings import load
+
+_SEEDS = 1_000_000
+"""As many as people can type; loggers have the seed in their ids, so two drills seldom share any."""
 
 
 def drill(
@@ -22,7 +26,10 @@ def drill(
         int, typer.Option(min=1, max=1000, help="number of shipments, each with its own seed")
     ] = 1,
     speed: Annotated[float, typer.Option(min=0.01, max=3600, help="times as fast as real journeys")] = 60.0,
-    seed: Annotated[int, typer.Option(min=0, help="the same seed gives the same journeys")] = 1,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="the same seed gives the same journeys; drawn and printed by default"),
+    ] = None,
     interval: Annotated[float, typer.Option(min=0.1, help="seconds of journey between two readings")] = 300.0,
     organization: Annotated[str, typer.Option(help="the organization whose people are told")] = "simulated",
     json_file: Annotated[
@@ -48,7 +55,7 @@ def drill(
         api_key=key,
         fleet=fleet,
         speed=speed,
-        seed=seed,
+        seed=secrets.randbelow(_SEEDS) if seed is None else seed,
         interval_s=interval,
         organization=organization,
         start=datetime.now(UTC),

@@ -56,9 +56,11 @@ def _columns(trace: ExportedTrace) -> Iterator[str]:
             yield f"                {count(without, 'reading')} without it"
     if layout.ambient is not None:
         yield f"  ambient       {_name(trace, layout.ambient)}"
+    if layout.battery is not None:
+        yield f"  battery       {_name(trace, layout.battery)}: %"
     if layout.device is not None:
         yield f"  logger        {_name(trace, layout.device)}"
-    read = {*layout.time, layout.temperature, layout.second, layout.ambient, layout.device}
+    read = {*layout.time, layout.temperature, layout.second, layout.ambient, layout.battery, layout.device}
     left = [_name(trace, column) for column in range(len(layout.names)) if column not in read]
     if left:
         yield f"  not read      {', '.join(left)}"

@@ -8,7 +8,7 @@ import typer
 
 from api.cli.loop import stopped_by_signals
 from api.cli.progress import count
-from api.errors import StartError
+from api.errors import StartError, UnfinishedError
 from api.settings import MQTT_HINT, Settings, SettingsError, required
 from simulators.fleet.registrar import RegistrationRefusedError
 from simulators.fleet.run import SimulationSummary
@@ -32,6 +32,17 @@ async def simulate(settings: Settings, simulation: Callable[[str], SimulationSet
         except ValueError as error:
             raise SettingsError(str(error)) from None
     typer.echo(_told(summary))
+    stop_if_refused(summary, "simulation")
+
+
+def stop_if_refused(summary: SimulationSummary, what: str) -> None:
+    """Raise UnfinishedError if the service refused to register part of it: what it shows is not what was meant."""
+    if summary.registrations_refused:
+        refused = count(summary.registrations_refused, "call")
+        first = "it" if summary.registrations_refused == 1 else "the first"
+        raise UnfinishedError(
+            f"the service refused {refused} of the {what}; {first} was {summary.first_refusal}"
+        )
 
 
 class Progress:

@@ -40,6 +40,11 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def check_free(host: str, port: int) -> None:
+    """Raise StartError if the port is in use, before anything else is started that would have to be stopped again."""
+    bind(host, port).close()
+
+
 def _why(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {port} on {host} is in use by another program: choose another with --port or DEWARWATCH_HTTP_PORT"

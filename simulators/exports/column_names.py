@@ -25,6 +25,8 @@ _NOT_READ = {
 }
 _SECOND = {"2", "b", "ii", "second", "secondary", "neck", "vapor", "vapour", "lid"}
 _AMBIENT = {"ambient", "internal", "room", "case", "outside", "board", "surroundings", "umgebung", "intern"}
+_BATTERY = {"battery", "batterie", "batteria", "bateria", "batt", "akku"}
+_PERCENT = {"pct", "percent", "percentage", "prozent"}
 _PAYLOAD = {"payload", "product", "sample", "core", "load"}
 _FIRST = {"1", "a", "i", "first", "primary", "probe", "external", "ext", "main"}
 DEVICE_NAMES = {
@@ -33,12 +35,13 @@ DEVICE_NAMES = {
 
 
 class ColumnGuess(NamedTuple):
-    """The columns that may hold the time, the payload, the second probe and the ambient temperature."""
+    """The columns that may hold time, payload, second probe, ambient temperature, and battery in percent."""
 
     time: tuple[int, ...]
     payload: tuple[int, ...]
     second: tuple[int, ...]
     ambient: tuple[int, ...]
+    battery: tuple[int, ...]
 
 
 def guess_columns(names: Sequence[str]) -> ColumnGuess:
@@ -66,7 +69,9 @@ def guess_columns(names: Sequence[str]) -> ColumnGuess:
         else:
             ranked.append((0 if _PAYLOAD & set(words) else 1 if _FIRST & set(words) else 2, c))
     best = min((rank for rank, _ in ranked), default=0)
-    return ColumnGuess(time, tuple(c for rank, c in ranked if rank == best), tuple(second), tuple(ambient))
+    battery = tuple(c for c, name in enumerate(names) if _is_battery(name))
+    payload = tuple(c for rank, c in ranked if rank == best)
+    return ColumnGuess(time, payload, tuple(second), tuple(ambient), battery)
 
 
 def _is_time(name: str, known: set[str]) -> bool:
@@ -78,6 +83,12 @@ def _is_time(name: str, known: set[str]) -> bool:
 
 def _is_beside_time(words: list[str]) -> bool:
     return all(word in _BESIDE_TIME or word.isdigit() for word in words)
+
+
+def _is_battery(name: str) -> bool:
+    """Whether a column holds the battery in percent; one in volts, or without a unit, says too little."""
+    words = set(re.findall(r"[a-z]+", name.casefold()))
+    return bool(_BATTERY & words) and ("%" in name or bool(_PERCENT & words))
 
 
 def _is_temperature(name: str, words: list[str]) -> bool:

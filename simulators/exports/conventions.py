@@ -34,6 +34,13 @@ class Conventions:
         unit = read.unit or self.units.get(column)
         return None if unit is None else to_celsius(read.value, unit)
 
+    def percent(self, cell: str) -> float | None:
+        """Return the percentage in a cell, from 0 to 100; None if it is not one."""
+        read = parse_number(cell.strip().removesuffix("%"), decimal_comma=self.decimal_comma)
+        return (
+            float(read.value) if read is not None and read.unit is None and 0 <= read.value <= 100 else None
+        )
+
 
 def find_conventions(
     layout: ExportLayout,

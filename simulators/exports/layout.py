@@ -34,6 +34,7 @@ class ExportLayout:
     temperature: int
     second: int | None
     ambient: int | None
+    battery: int | None
     device: int | None
     zone: tzinfo | None
 
@@ -113,6 +114,7 @@ def _arrange(
         temperature=temperature[0],
         second=second[0] if second else None,
         ambient=ambient[0] if len(ambient) == 1 else None,
+        battery=guess.battery[0] if len(guess.battery) == 1 else None,
         device=device[0] if device else None,
         zone=next(
             (zone for c in time if c < len(names) and (zone := zone_in_name(names[c])) is not None), None
@@ -122,7 +124,7 @@ def _arrange(
 
 def _columns_by_number(choices: Choices) -> ColumnGuess:
     return ColumnGuess(
-        chosen_columns((), choices.time_column), chosen_columns((), choices.temperature_column), (), ()
+        chosen_columns((), choices.time_column), chosen_columns((), choices.temperature_column), (), (), ()
     )
 
 

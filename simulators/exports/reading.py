@@ -6,7 +6,7 @@ from typing import Any
 
 from simulators.instants import rfc3339
 
-OPTIONAL_FIELDS = ("temperature_c", "temperature_2_c", "ambient_c", "boot", "seq")
+OPTIONAL_FIELDS = ("temperature_c", "temperature_2_c", "ambient_c", "battery_pct", "boot", "seq")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +22,7 @@ class ExportedReading:
     temperature_c: float | None
     temperature_2_c: float | None = None
     ambient_c: float | None = None
+    battery_pct: float | None = None
     boot: int | None = None
     seq: int | None = None
 

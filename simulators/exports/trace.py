@@ -116,8 +116,9 @@ class _RowReader:
             return f"{shown(device_id)} is not a device id: letters, digits, _ and - are allowed"
         cell = row.cells[layout.temperature]
         temperature = self._conventions.celsius(cell, layout.temperature)
-        second = self._value(row, layout.second, "second probe", remarks)
-        ambient = self._value(row, layout.ambient, "ambient temperature", remarks)
+        second = self._celsius(row, layout.second, "second probe", remarks)
+        ambient = self._celsius(row, layout.ambient, "ambient temperature", remarks)
+        battery = self._battery(row, remarks)
         if temperature is None and is_empty(cell) and second is None:
             return "there is no temperature"
         if temperature is None and not is_missing(cell) and not is_empty(cell):
@@ -137,19 +138,30 @@ class _RowReader:
             temperature_c=temperature,
             temperature_2_c=second,
             ambient_c=ambient,
+            battery_pct=battery,
         )
 
     def _cell(self, row: ExportRow, column: int | None) -> str:
         return row.cells[column] if column is not None and column < len(row.cells) else ""
 
-    def _value(self, row: ExportRow, column: int | None, what: str, remarks: list[Remark]) -> float | None:
-        """Read a value that a reading can do without."""
+    def _celsius(self, row: ExportRow, column: int | None, what: str, remarks: list[Remark]) -> float | None:
+        """Read a temperature that a reading can do without."""
         cell = self._cell(row, column)
         if column is None or is_empty(cell) or is_missing(cell):
             return None
         value = self._conventions.celsius(cell, column)
         if value is None:
             note = f"sent without {what}: {shown(cell)} is not a temperature"
+            remarks.append(Remark(row.line, note, sent=True))
+        return value
+
+    def _battery(self, row: ExportRow, remarks: list[Remark]) -> float | None:
+        cell = self._cell(row, self._layout.battery)
+        if is_empty(cell) or is_missing(cell):
+            return None
+        value = self._conventions.percent(cell)
+        if value is None:
+            note = f"sent without battery: {shown(cell)} is not a percentage"
             remarks.append(Remark(row.line, note, sent=True))
         return value
 

@@ -14,7 +14,7 @@ import structlog
 from simulators.fleet.fleet import Fleet
 from simulators.fleet.registration import device_body
 from simulators.fleet.registration_calls import RegistrationCall, registration_calls
-from simulators.wire.api_client import post_until_answered
+from simulators.wire.api_client import get_until_answered, post_until_answered
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ REFUSALS = {401: "the key is unknown", 403: "this needs a key of role ops or adm
 
 
 class RegistrationRefusedError(Exception):
-    """The API does not let this key register anything; the text says so to a person."""
+    """The fleet cannot be registered: the key may not, or a logger is taken; the text says so to a person."""
 
 
 class Registrar:
@@ -36,6 +36,8 @@ class Registrar:
     ) -> None:
         self.registered = 0
         self.refused = 0
+        self.first_refusal: str | None = None
+        """The first call that was refused, and why, for a person."""
         self._fleet = fleet
         self._api = api
         self._organization = organization
@@ -43,15 +45,38 @@ class Registrar:
         self._free = asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def register_devices(self) -> None:
-        """Register all loggers. Without that the service would refuse their readings."""
-        bodies = (device_body(self._fleet, index) for index in range(self._fleet.size))
+        """Register all loggers. Without that the service would refuse their readings.
+
+        Raises RegistrationRefusedError if a logger is on the shipment of somebody else, who would get the
+        readings of this fleet. A fleet that makes journeys without end is not stopped by that.
+        """
+        indices = iter(range(self._fleet.size))
+        taken: list[str] = []
 
         async def register_some() -> None:
-            for body in bodies:
-                await self._call(RegistrationCall(0, "/v1/devices", body))
+            for index in indices:
+                answer = await self._call(RegistrationCall(0, "/v1/devices", device_body(self._fleet, index)))
                 self.registered += 1
+                is_known = answer.status_code == httpx.codes.CONFLICT
+                if is_known and not self._fleet.waves and await self._is_taken(index):
+                    taken.append(self._fleet.device_id(index))
 
         await asyncio.gather(*(register_some() for _ in range(CALLS_AT_ONCE)))
+        if taken:
+            more = len(taken) - 1
+            who = (
+                f"{min(taken)} and {more} more are on other shipments"
+                if more
+                else f"{taken[0]} is on another shipment"
+            )
+            raise RegistrationRefusedError(f"{who}: choose another --seed")
+
+    async def _is_taken(self, index: int) -> bool:
+        """Return whether a logger that was registered before is on a shipment that is not this fleet's."""
+        path = f"/v1/devices/{self._fleet.device_id(index)}"
+        answer = await get_until_answered(self._api, path, slots=self._free)
+        on = answer.json().get("shipment_id") if answer.is_success else None
+        return on is not None and on not in {journey.shipment_id for journey in self._fleet.journeys(index)}
 
     async def follow(self, from_ms: int, until_ms: int | None) -> None:
         """Make the calls for every journey known at `from_ms`, each when it is due, up to `until_ms`."""
@@ -81,7 +106,7 @@ class Registrar:
         for call in calls:
             await self._call(call)
 
-    async def _call(self, call: RegistrationCall) -> None:
+    async def _call(self, call: RegistrationCall) -> httpx.Response:
         answer = await post_until_answered(self._api, call.path, call.body, slots=self._free)
         if answer.status_code in REFUSALS and call.path == "/v1/devices":
             raise RegistrationRefusedError(
@@ -91,9 +116,18 @@ class Registrar:
             log.debug("already_registered", path=call.path, answer=answer.text[:300])
         elif answer.is_error:
             self.refused += 1
+            self.first_refusal = self.first_refusal or f"POST {call.path}: {_why(answer)}"
             log.warning(
                 "registration_refused", path=call.path, status=answer.status_code, answer=answer.text[:300]
             )
+        return answer
+
+
+def _why(answer: httpx.Response) -> str:
+    try:
+        return f"{answer.status_code}, {answer.json()['detail']}"
+    except (ValueError, TypeError, KeyError):  # not from the service, but from what stands before it
+        return f"{answer.status_code}, {answer.text[:300]}"
 
 
 def _is_occupied(call: RegistrationCall, answer: httpx.Response) -> bool:

@@ -35,7 +35,7 @@ class SimulationSummary:
 
     A reading that is sent twice counts twice in `readings_sent`, once everywhere else. `switched_on` is how
     many loggers there have been so far. `registered` is how many the service knows; None if nothing is
-    registered.
+    registered. `first_refusal` is the first call that the service refused, and why.
     """
 
     loggers: int
@@ -49,6 +49,7 @@ class SimulationSummary:
     readings_overwritten: int
     messages: int
     registrations_refused: int
+    first_refusal: str | None
     connected: bool
     elapsed_s: float
 
@@ -190,6 +191,7 @@ class _Simulation:
             readings_overwritten=uploads.overwritten,
             messages=self._publisher.published,
             registrations_refused=0 if self._registrar is None else self._registrar.refused,
+            first_refusal=None if self._registrar is None else self._registrar.first_refusal,
             connected=self._publisher.connected,
             elapsed_s=time.monotonic() - self._began,
         )

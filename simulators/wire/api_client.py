@@ -30,20 +30,41 @@ async def post_until_answered(
     Between two tries this waits as long as `Retry-After` asks, or 1, 2, 5, 10 and then 15 s each time.
     `slots` limits how many calls run at once; a call that waits holds none.
     """
+    return await _until_answered(api, "POST", path, body, slots)
+
+
+async def get_until_answered(
+    api: httpx.AsyncClient, path: str, *, slots: asyncio.Semaphore | None = None
+) -> httpx.Response:
+    """GET until the service answers, as `post_until_answered` posts."""
+    return await _until_answered(api, "GET", path, None, slots)
+
+
+async def _until_answered(
+    api: httpx.AsyncClient,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None,
+    slots: asyncio.Semaphore | None,
+) -> httpx.Response:
     waits_s = chain(FIRST_WAITS_S, repeat(LATER_WAITS_S))
-    while (answer := await _post(api, path, body, slots)) is None or answer.status_code in NOT_NOW:
+    while (answer := await _send(api, method, path, body, slots)) is None or answer.status_code in NOT_NOW:
         asked = None if answer is None else answer.headers.get("Retry-After", "")
         wait_s = next(waits_s)
         await asyncio.sleep(float(asked) if asked and asked.isdecimal() else wait_s)
     return answer
 
 
-async def _post(
-    api: httpx.AsyncClient, path: str, body: dict[str, Any], slots: asyncio.Semaphore | None
+async def _send(
+    api: httpx.AsyncClient,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None,
+    slots: asyncio.Semaphore | None,
 ) -> httpx.Response | None:
     async with slots or contextlib.nullcontext():
         try:
-            return await api.post(path, json=body)
+            return await api.request(method, path, json=body)
         except httpx.TransportError as fault:
             log.warning("api_not_reached", path=path, why=str(fault) or type(fault).__name__)
             return None

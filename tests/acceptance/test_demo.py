@@ -4,13 +4,22 @@ import os
 import pty
 import shutil
 import signal
+import stat
 import subprocess
 from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.acceptance.command import Command, Commands, eventually, one_line, processes_of
+from tests.acceptance.command import (
+    DEWARWATCH,
+    Command,
+    Commands,
+    environment,
+    eventually,
+    one_line,
+    processes_of,
+)
 from tests.conftest import free_port
 
 
@@ -42,10 +51,14 @@ def test_within_a_minute_it_finds_an_excursion_and_says_where_to_look(commands, 
     assert again.stopped(signal.SIGTERM) == 0
 
 
-def by_shell(line: str) -> str:
+def by_shell(line: str, cwd: Path | None = None) -> str:
     if shutil.which("curl") is None:
         pytest.skip("no curl on this machine")
-    return subprocess.run(line, shell=True, capture_output=True, text=True, timeout=15, check=True).stdout
+    done = subprocess.run(  # noqa: PLW1510 -- its words are told below
+        line, shell=True, capture_output=True, text=True, timeout=60, env=environment(ADMIN_KEY=""), cwd=cwd
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_at_a_terminal_it_shows_itself_in_place(commands, folder):
@@ -83,4 +96,27 @@ def test_a_port_in_use_is_said_in_one_line_and_nothing_stays(commands, folder, e
     status, _, err = commands.run("demo", "--data", folder / "data", "--port", port)
     assert status == 1
     assert one_line(err).startswith(f"port {port} on 127.0.0.1 is in use")
-    assert not processes_of(folder / "data")
+    assert not (folder / "data").exists()
+    status, _, err = commands.run("serve", "--embedded", folder / "data", HTTP_PORT=port, LOG_LEVEL="error")
+    assert (status, one_line(err).startswith(f"port {port} on 127.0.0.1 is in use")) == (1, True)
+    assert not (folder / "data").exists()
+
+
+def test_its_variables_lead_other_commands_to_it(commands, folder):
+    demo = start(commands, folder / "a data folder")
+    printed = demo.printed(r"^ +(\. .*)$", within_s=90)[1]
+    variables = folder / "a data folder" / "demo.env"
+    assert stat.S_IMODE(variables.stat().st_mode) == 0o600
+
+    def beside(line: str) -> str:
+        return by_shell(f"{printed.split('#')[0]} && PATH={DEWARWATCH.parent}:$PATH && {line}", cwd=folder)
+
+    assert beside("dewarwatch keys create --role qa").startswith("dw_")
+    assert "would" in beside("dewarwatch reevaluate --all --dry-run")
+    (folder / "plan.json").write_text('{"upper_c": -155}')
+    assert "compared" in beside("dewarwatch backtest --plan plan.json")
+    told = beside('curl -s -H "Authorization: Bearer $KEY" "$URL/v1/shipments?limit=1"')
+    assert orjson.loads(told)["items"]
+    simulation = "dewarwatch simulate --fleet 1 --speed 3600 --seed 7 --scenario quiet-but-fine --duration 2"
+    assert "1 logger" in beside(f'{simulation} --api "$URL" --key "$KEY"')
+    assert demo.interrupted() == 0

@@ -1,10 +1,12 @@
 """`dewarwatch drill` against a running service: the report, and nothing left under way when it is stopped."""
 
 import signal
+from datetime import UTC, datetime
 
 import orjson
+import pytest
 
-from tests.acceptance.command import ADMIN_KEY, embedded_urls, eventually
+from tests.acceptance.command import ADMIN_KEY, embedded_urls, eventually, one_line
 
 
 def test_a_drill_that_is_stopped_reports_and_leaves_its_loggers_free(
@@ -33,3 +35,35 @@ def test_a_drill_that_is_stopped_reports_and_leaves_its_loggers_free(
     )
     report = orjson.loads((folder / "report.json").read_bytes())
     assert [one["truth"]["shipment_id"] for one in report["shipments"]] == [shipment["shipment_id"]]
+
+
+DRILL = ("drill", "--lane", "ZRH-AMS", "--scenario", "quiet-but-fine")
+SIMULATE = ("simulate", "--scenario", "quiet-but-fine", "--fleet", "2")
+
+
+@pytest.mark.parametrize("command", [DRILL, SIMULATE], ids=["drill", "simulate"])
+def test_no_reading_is_published_for_a_logger_of_somebody_elses_shipment(
+    embedded, embedded_data, commands, command
+):
+    seed = f"88{len(command)}"
+    taken, shipment_id = f"SIM-{seed}-0001", f"real-{seed}"
+    body = {"shipment_id": shipment_id, "band": "cryogenic", "device_ids": [taken]}
+    with embedded.client() as ops:
+        assert ops.post("/v1/devices", json={"device_id": taken}).is_success
+        departed_at = datetime.now(UTC).isoformat()
+        assert ops.post("/v1/shipments", json={**body, "departed_at": departed_at}).is_success
+        call = (*command, "--speed", "3600", "--seed", seed, "--api", embedded.url, "--key", ADMIN_KEY)
+        status, out, err = commands.run(*call, MQTT_URL=embedded_urls(embedded_data)[1], LOG_LEVEL="error")
+        assert (status, out) == (1, "")
+        assert one_line(err) == f"{taken} is on another shipment: choose another --seed"
+        assert ops.get(f"/v1/devices/{taken}").json()["last_seen"] is None
+        assert ops.get(f"/v1/shipments/{shipment_id}/readings").json()["items"] == []
+
+
+def test_a_drill_that_the_service_refuses_says_which_call_and_why(embedded, embedded_data, commands):
+    call = (*DRILL, "--speed", "3600", "--organization", "No Slug", "--api", embedded.url, "--key", ADMIN_KEY)
+    drill = commands.start(*call, MQTT_URL=embedded_urls(embedded_data)[1], LOG_LEVEL="error")
+    assert drill.ended(90) == 1
+    said = one_line(drill.err.splitlines()[-1])
+    assert said.startswith("the service refused ")
+    assert "the first was POST /v1/sites: 422, organization must be a slug" in said

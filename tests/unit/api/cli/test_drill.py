@@ -73,12 +73,15 @@ def report(**changes: Any) -> list[str]:
         "deliveries": [{"url": "https://x.example", "state": "delivered", "created_at": ALERT["raised_at"]}],
     }
     shipments = [shipment | changes]
-    return list(lines({"lane": "ZRH-JFK", "scenario": "tipped", "speed": 60.0, "shipments": shipments}))
+    return list(
+        lines({"lane": "ZRH-JFK", "scenario": "tipped", "speed": 60.0, "seed": 79, "shipments": shipments})
+    )
 
 
 def test_what_happened_and_what_was_told_stand_side_by_side() -> None:
     assert report() == [
         "Drill on ZRH-JFK, tipped, 60 times as fast as real",
+        "--seed 79 repeats the journeys once these shipments are over.",
         "Times with + are of the journey, after departure; those within messages are when the drill ran.",
         "People and messages were as fast as ever: a minute of theirs is 1 h here.",
         "",

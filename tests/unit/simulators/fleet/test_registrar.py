@@ -20,14 +20,21 @@ from simulators.fleet.registration_calls import registration_calls
 
 
 class Api:
-    """Answers every call with the statuses given (None: not there), then with 201, and keeps what was asked."""
+    """Answers every call with the statuses given (None: not there), then with 201, and keeps what was asked.
 
-    def __init__(self, *statuses, says=""):
+    `on` is the shipment that each logger is on.
+    """
+
+    def __init__(self, *statuses, says="", on=None):
         self.statuses = list(statuses)
         self.says = says
+        self.on = on or {}
         self.calls = []
 
     def __call__(self, request):
+        if request.method == "GET":
+            device_id = request.url.path.rsplit("/")[-1]
+            return httpx.Response(200, json={"device_id": device_id, "shipment_id": self.on.get(device_id)})
         self.calls.append((request.url.path, orjson.loads(request.content)))
         status = self.statuses.pop(0) if self.statuses else 201
         if status is None:
@@ -128,6 +135,27 @@ async def test_what_is_there_already_is_fine(fleet_in, registrar_of):
     assert registrar.refused == 0
 
 
+async def test_loggers_that_are_on_shipments_of_this_fleet_or_on_none_are_not_taken(fleet_in, registrar_of):
+    fleet = fleet_in(size=3)
+    ours = next(fleet.journeys(1)).shipment_id
+    await registrar_of(fleet, Api(409, 409, 409, on={"SIM-1-0002": ours})).register_devices()
+
+
+@pytest.mark.parametrize(
+    ("on", "says"),
+    [
+        ({"SIM-1-0002": "SH-1"}, "SIM-1-0002 is on another shipment: choose another --seed"),
+        (
+            {"SIM-1-0001": "SH-1", "SIM-1-0002": "SH-1", "SIM-1-0003": "SIM-1-0101-000000-0003"},
+            "SIM-1-0001 and 2 more are on other shipments: choose another --seed",
+        ),
+    ],
+)
+async def test_loggers_of_somebody_else_are_left_alone(fleet_in, registrar_of, on, says):
+    with pytest.raises(RegistrationRefusedError, match=f"^{says}$"):
+        await registrar_of(fleet_in(size=3), Api(409, 409, 409, on=on)).register_devices()
+
+
 async def test_a_key_that_may_not_is_said_so(fleet_in, registrar_of):
     with pytest.raises(RegistrationRefusedError, match="role ops or admin"):
         await registrar_of(fleet_in(size=1), Api(403)).register_devices()
@@ -135,10 +163,11 @@ async def test_a_key_that_may_not_is_said_so(fleet_in, registrar_of):
 
 async def test_a_refused_call_is_counted_and_the_rest_goes_on(fleet_in, registrar_of):
     start_ms = int(time.time() * 1000) - 3_600_000
-    api = Api(422)
+    api = Api(422, 422, says='{"detail": "dewar_id must be shorter."}')
     registrar = registrar_of(fleet_in(size=2, start_ms=start_ms), api)
     await registrar.follow(start_ms, None)
-    assert registrar.refused == 1
+    assert registrar.refused == 2
+    assert registrar.first_refusal == "POST /v1/dewars: 422, dewar_id must be shorter."
     assert len(api.calls) == 14
 
 
