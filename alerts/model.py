@@ -129,6 +129,30 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What a person did to a shipment: a step of its life, by whom, when and why."""
+
+    step: str
+    by: str
+    """As records write it, such as `key:dw_1f0c93ab`."""
+    at: Instant
+    """When it was recorded."""
+    reason: str | None
+    """In their words; None where they gave none."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as it is stored and told."""
+        at = to_datetime(self.at).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return {"step": self.step, "by": self.by, "at": at, "reason": self.reason}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Act":
+        """Read what `to_json` gave."""
+        at = to_instant(datetime.fromisoformat(stored["at"]))
+        return cls(step=stored["step"], by=stored["by"], at=at, reason=stored["reason"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One revision of an excursion's record; `fields` names what changed in its run."""
 
@@ -137,6 +161,8 @@ class Change:
     before: Excursion | None
     after: Excursion
     fields: tuple[str, ...] = ()
+    act: Act | None = None
+    """The act of a person by which this takes away from what was on record."""
 
 
 class AlertKind(StrEnum):

@@ -32,6 +32,13 @@ evaluations = Table(
     Column("evaluated_at", Instant),
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("error", Text, comment="of the last try, where it failed"),
+    Column(
+        "judged_revision",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="of the shipment, up to which it is judged what people did",
+    ),
     Index(None, "evaluate_at", postgresql_where=text("evaluate_at IS NOT NULL")),
     postgresql_with={"fillfactor": "70"},
     comment="one row a shipment; written only by whoever evaluates it",
@@ -77,6 +84,11 @@ def _excursion_fields() -> list[Column[Any]]:
         Column("reason", Text, nullable=False, comment="why this revision was made"),
         Column("superseded_by", Uuid),
         Column("recorded_at", Instant, nullable=False),
+        Column(
+            "act",
+            JSONB(none_as_null=True),
+            comment="{step, by, at, reason} of a person, where this revision takes away from what was on record",
+        ),
     ]
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from alerts.model import SECOND, Duration, Instant, to_datetime
+from alerts.model import SECOND, Act, Duration, Instant, to_datetime
 from telemetry.actor import Actor, ActorKind
 
 
@@ -19,6 +19,23 @@ def person(name: str) -> str:
     if actor is None or not actor.is_person:
         return name
     return f"key {actor.name}" if actor.kind is ActorKind.KEY else actor.name
+
+
+_STEPS = {
+    "created": "the shipment was planned",
+    "departed": "the departure was recorded",
+    "delivered": "the delivery was recorded",
+    "cancelled": "the shipment was cancelled",
+    "plan_changed": "the plan was changed",
+    "schedule_changed": "the schedule was changed",
+}
+
+
+def act(done: Act) -> str:
+    """Print what somebody did, and why: `the plan was changed by key dw_1f0c93ab at 2026-11-21 03:45 UTC: …`."""
+    step = _STEPS.get(done.step, done.step.replace("_", " "))
+    why = "no reason was given" if done.reason is None else f"“{done.reason}”"
+    return f"{step} by {person(done.by)} at {time(to_datetime(done.at))}: {why}"
 
 
 def time(when: datetime) -> str:

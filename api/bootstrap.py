@@ -37,6 +37,7 @@ from api.pages.site import with_pages
 from api.roles import Role
 from api.schema_upgrade import engine_for
 from api.settings import Settings, required
+from api.use_cases.backdating import Backdating
 from telemetry.database_server import DatabaseServer
 from telemetry.ingest.pipeline import Ingest
 from telemetry.mqtt.bridge import IngestState, run_ingest
@@ -121,7 +122,14 @@ async def running(
         services = Services(
             engine=engine,
             ingest=Ingest(pool),
-            authenticator=Authenticator(engine, admin_key=admin_key, clock=_clock),
+            authenticator=Authenticator(
+                engine,
+                admin_key=admin_key,
+                clock=_clock,
+                courier_key_lasts=timedelta(days=settings.courier_key_days),
+            ),
+            backdating=Backdating(courier=timedelta(minutes=settings.courier_backdate_min)),
+            courier_key_lasts=timedelta(days=settings.courier_key_days),
             hub=hub,
             webhook_targets=targets,
             device_credentials=None

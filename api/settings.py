@@ -81,6 +81,10 @@ class Settings(BaseSettings):
     """The address at which people reach the service: links in notifications begin with it."""
     late_readings_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
     """For how long after a shipment ended its readings are taken from others than the operating organization."""
+    courier_backdate_min: Annotated[float, Field(ge=0, le=1440)] = 15.0
+    """How many minutes back a courier may say that something happened."""
+    courier_key_days: Annotated[float, Field(ge=0, le=365)] = 7.0
+    """How many days a courier's key lasts after the last of its shipments is over."""
     outbox_retention_days: Annotated[float, Field(gt=0)] = 30.0
     outage_least_loggers: Annotated[int, Field(ge=2)] = 20
     outage_share: Annotated[float, Field(gt=0, le=1)] = 0.5

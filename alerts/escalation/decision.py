@@ -13,7 +13,7 @@ from alerts.escalation.notification import Notification, Purpose, Why
 from alerts.escalation.people import People
 from alerts.escalation.policy import Policy, choose
 from alerts.escalation.progress import EscalatedIncident, EscalationProgress
-from alerts.escalation.quiet import end, merge, stay_quiet
+from alerts.escalation.quiet import end, merge, stay_quiet, tell_withdrawn
 from alerts.escalation.steps import fire
 from alerts.model import Instant
 
@@ -51,6 +51,7 @@ def decide(
         tell_new(draft)
         tell_destination(draft)
         tell_taken(draft)
+        tell_withdrawn(draft)
     heard = bool(draft.progress.takers)  # what asks for it says who is on it
     progress = replace(
         draft.progress,

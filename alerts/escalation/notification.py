@@ -18,6 +18,8 @@ class Purpose(StrEnum):
     TAKEN = "taken"
     """Tells those who were asked that somebody has taken it."""
     RESOLVED = "resolved"
+    WITHDRAWN = "withdrawn"
+    """Tells those who were asked that what somebody did has taken an alert off the record, while others go on."""
     DIGEST = "digest"
     TEST = "test"
 
@@ -45,6 +47,8 @@ class Why(StrEnum):
     TAKEN = "taken"
     RESOLVED = "resolved"
     WITHDRAWN = "withdrawn"
+    WITHDRAWN_BY_ACT = "withdrawn_by_act"
+    """What somebody did to the shipment took it off the record, and nobody had acknowledged it."""
     FLOOD = "flood"
     TESTED = "tested"
 
@@ -82,6 +86,7 @@ WORDS: Mapping[Why, str] = {
     Why.TAKEN: "Somebody is on it.",
     Why.RESOLVED: "It has ended.",
     Why.WITHDRAWN: "It turned out to be a false alarm.",
+    Why.WITHDRAWN_BY_ACT: "What somebody did took it off the record.",
     Why.FLOOD: "There were too many messages to tell them one by one.",
     Why.TESTED: "Somebody asked for a test.",
     Why.ACKNOWLEDGED: "Somebody has taken it.",

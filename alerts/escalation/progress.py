@@ -31,6 +31,8 @@ class Member:
     """The owner acknowledged it, and so need not be told that it is theirs."""
     snoozed_until: Instant | None = None
     withdrawn: bool = False
+    withdrawn_by: str | None = None
+    """In words, the act of a person for which it was withdrawn; None: readings have shown that it never was."""
 
     @property
     def is_open(self) -> bool:
@@ -159,6 +161,8 @@ class EscalationProgress:
     destination_from: Instant | None = None
     destination_told: bool = False
     nobody: bool = False
+    withdrawn: frozenset[str] = frozenset()
+    """The alerts that somebody's act has withdrawn, and of which that was told."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the stored form."""
@@ -183,6 +187,7 @@ class EscalationProgress:
             "destination_from": self.destination_from,
             "destination_told": self.destination_told,
             "nobody": self.nobody,
+            "withdrawn": sorted(self.withdrawn),
         }
 
     @classmethod
@@ -204,6 +209,7 @@ class EscalationProgress:
                 "takers": frozenset(value.get("takers", ())),
                 "asked": _recipients(value.get("asked", ())),
                 "heard": _recipients(value.get("heard", ())),
+                "withdrawn": frozenset(value.get("withdrawn", ())),
             }
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from alerts.alert_kinds import KINDS
 from alerts.escalation.draft import DecisionDraft
-from alerts.escalation.notification import Purpose, Why
+from alerts.escalation.notification import WORDS, Purpose, Why
 from alerts.escalation.policy import RANK
 from alerts.escalation.progress import Member, Phase, worst
 from alerts.escalation.steps import take_step, tell_last_resort
@@ -71,14 +71,17 @@ def _concerned(members: Iterable[Member]) -> bool:
 def _concerns(member: Member) -> bool:
     """Return whether people must hear of it although it is over: excursions, and whatever is critical."""
     of_weight = member.severity is Severity.CRITICAL or KINDS[member.kind].told.though_over
-    return of_weight and not (member.withdrawn or member.acknowledged)
+    is_none = member.withdrawn and member.withdrawn_by is None
+    return of_weight and not (is_none or member.acknowledged)
 
 
 def _tell_though_over(draft: DecisionDraft) -> None:
     """Take steps until one reaches somebody; there is nothing to wait for in between."""
+    why = Why.WITHDRAWN_BY_ACT if withdrawn_by_act(draft) else Why.OVER_WHEN_FOUND
     if not draft.found_nobody:
-        draft.begin(Why.OVER_WHEN_FOUND)
-    draft.change(why=Why.OVER_WHEN_FOUND, level=0, told=(), severity=draft.incident.severity)
+        draft.begin(why)
+    draft.change(why=why, level=0, told=(), severity=draft.incident.severity)
+    draft.change(withdrawn=draft.progress.withdrawn | {one.alert_id for one in withdrawn_by_act(draft)})
     for step in draft.policy.steps:
         take_step(draft, step)
         if draft.progress.told:
@@ -88,5 +91,45 @@ def _tell_though_over(draft: DecisionDraft) -> None:
 
 def _tell_end(draft: DecisionDraft) -> None:
     withdrawn = all(one.withdrawn for one in draft.incident.members)
-    why = Why.WITHDRAWN if withdrawn else Why.RESOLVED
-    draft.out.inform(draft.progress.recipients, draft.message(why, purpose=Purpose.RESOLVED))
+    why, detail = Why.WITHDRAWN if withdrawn else Why.RESOLVED, None
+    if gone := withdrawn_by_act(draft):
+        why, detail = Why.WITHDRAWN_BY_ACT, in_words(gone)
+        draft.change(withdrawn=draft.progress.withdrawn | {one.alert_id for one in gone})
+    about = draft.message(why, purpose=Purpose.RESOLVED, detail=detail)
+    draft.out.inform(draft.progress.recipients, about)
+
+
+def tell_withdrawn(draft: DecisionDraft) -> None:
+    """Tell those who were told, once, that an act has withdrawn an alert that nobody had acknowledged, while others go on."""
+    gone = withdrawn_by_act(draft)
+    recipients = draft.progress.recipients | draft.out.recipients
+    if not gone or not recipients:
+        return
+    draft.change(
+        also_told=draft.progress.also_told + 1,
+        withdrawn=draft.progress.withdrawn | {one.alert_id for one in gone},
+    )
+    about = draft.message(
+        Why.WITHDRAWN_BY_ACT,
+        purpose=Purpose.WITHDRAWN,
+        repeat=draft.progress.also_told,
+        detail=in_words(gone),
+    )
+    draft.out.inform(recipients, about)
+
+
+def withdrawn_by_act(draft: DecisionDraft) -> list[Member]:
+    """Return the alerts that an act has withdrawn unacknowledged, as far as that was not told."""
+    return [
+        one
+        for one in draft.incident.members
+        if one.withdrawn_by is not None
+        and not one.acknowledged
+        and one.alert_id not in draft.progress.withdrawn
+    ]
+
+
+def in_words(gone: Iterable[Member]) -> str:
+    """Return who took alerts off the record, and why, each act once."""
+    acts = dict.fromkeys(one.withdrawn_by for one in gone if one.withdrawn_by is not None)
+    return f"{WORDS[Why.WITHDRAWN_BY_ACT]} {' '.join(f'{act[:1].upper()}{act[1:]}.' for act in acts)}"

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from alerts import wording
 from alerts.escalation.decision import Decided, decide
 from alerts.escalation.people import People
 from alerts.escalation.policy import Policy, choose
 from alerts.escalation.progress import EscalatedIncident, EscalationProgress, Member
-from alerts.model import SECOND, Duration, Instant, Severity
+from alerts.model import SECOND, Act, Duration, Instant, Severity
 from alerts.triage.alert import Alert
 from alerts.triage.incidents import Incident, IncidentId
 from telemetry.actor import Actor
@@ -102,7 +103,13 @@ def member_of(alert: Alert) -> Member:
         took_it=alert.acknowledged_at is not None and alert.acknowledged_at == alert.assigned_at,
         snoozed_until=alert.snoozed_until,
         withdrawn=alert.condition.withdrawn,
+        withdrawn_by=_withdrawn_by(alert),
     )
+
+
+def _withdrawn_by(alert: Alert) -> str | None:
+    done = alert.condition.details.get("act") if alert.condition.withdrawn else None
+    return None if done is None else wording.act(Act.from_json(done))
 
 
 def _taken(alert: Alert) -> tuple[Instant | None, Actor | str | None]:

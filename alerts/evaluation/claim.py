@@ -277,5 +277,10 @@ class _Causes:
 
 def _identity(row: asyncpg.Record, alerts: Mapping[str, Alert]) -> Identity:
     return Identity(
-        shipment_id=row["shipment_id"], organization=row["organization"], drill=row["drill"], alerts=alerts
+        shipment_id=row["shipment_id"],
+        organization=row["organization"],
+        drill=row["drill"],
+        alerts=alerts,
+        judged_revision=row["judged_revision"],
+        newest_revision=row["newest_revision"],
     )

@@ -29,6 +29,10 @@ class Identity:
     drill: bool
     alerts: Mapping[str, Alert]
     """The alerts on record that this judgement may change, by subject."""
+    judged_revision: int = 0
+    """Of the shipment, up to which what people did to it had been judged before; 0: it never was judged."""
+    newest_revision: int = 0
+    """Up to which it is judged now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,9 @@ LOAD_SHIPMENTS: Final = f"""
 SELECT s.shipment_id, s.organization, s.drill, s.plan::text AS plan, s.plan_revision, s.departed_at, s.delivered_at, s.cancelled_at,
     s.created_at, s.origin, s.destination, s.legs::text AS legs, s.planned_departure, s.planned_arrival, s.packed_out_at, s.use_by,
     s.dewar_id, d.hold_time_h, d.ln2_capacity_kg, d.qualified_until, clock_timestamp() AS looked_at,
-    {STANDS_FOR_SINGLES} AS fleet_is_silent
+    {STANDS_FOR_SINGLES} AS fleet_is_silent,
+    coalesce((SELECT e.judged_revision FROM evaluations AS e WHERE e.shipment_id = s.shipment_id), 0) AS judged_revision,
+    coalesce((SELECT max(r.revision) FROM shipment_revisions AS r WHERE r.shipment_id = s.shipment_id), 0) AS newest_revision
 FROM shipments AS s LEFT JOIN dewars AS d USING (dewar_id) WHERE s.shipment_id = ANY($1::text[])
 """  # noqa: S608 - our own words
 

@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 
 from alerts import metrics
+from alerts.evaluation.acts import name_acts
 from alerts.evaluation.claim import DueShipments, Poisoned, Share, claim, claim_these
 from alerts.evaluation.fleet_outage import hear_fleet, watch_fleet
 from alerts.evaluation.judge_batch import Judging, judge_here, new_id
@@ -164,6 +165,11 @@ async def _evaluate(
     connection: Connection, due: DueShipments, judging: Judging = judge_here, *, careful: bool = True
 ) -> tuple[list[Verdict], list[Poisoned]]:
     verdicts, failures = await judge_batch(due, judging)
+    identities = {one.identity.shipment_id: one.identity for one in verdicts}
+    verdicts, errors = await name_acts(connection, verdicts, due.now)
+    for shipment_id, error in errors.items():
+        log.error("evaluation_failed", shipment_id=shipment_id, exc_info=error)
+        failures.append(Poisoned(identity=identities[shipment_id], error=describe_error(error)))
 
     async def write(some: Sequence[Verdict]) -> None:
         await save(connection, some, due.now)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from alerts.evaluation.acts import write_judged
 from alerts.evaluation.checkpoint import Checkpoint
 from alerts.evaluation.judgement import DeviceVerdict, Verdict
 from alerts.evaluation.queue import EVALUATIONS
@@ -69,6 +70,7 @@ async def write_deadlines(
         for v in verdicts
     }
     await EVALUATIONS.write_deadlines(connection, claimed, deadlines, done_at=to_datetime(now))
+    await write_judged(connection, verdicts)
 
 
 def _moved(verdict: DeviceVerdict) -> bool:

@@ -20,6 +20,8 @@ class Happening:
     since: datetime
     until: datetime | None = None
     withdrawn: bool = False
+    ended_by: str | None = None
+    """Who ended or withdrew it, and why, in words; None where it ended by itself."""
     device_id: str | None = None
     owner: str | None = None
     taken_at: datetime | None = None
@@ -111,7 +113,11 @@ class Event:
 
     @property
     def _counting(self) -> tuple[Happening, ...]:
-        return tuple(one for one in self.happenings if not one.withdrawn) or self.happenings
+        """Those that were, as far as readings show: what somebody took off the record is among them."""
+        return (
+            tuple(one for one in self.happenings if not one.withdrawn or one.ended_by is not None)
+            or self.happenings
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

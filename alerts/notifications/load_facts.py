@@ -11,18 +11,24 @@ import asyncpg
 import orjson
 import structlog
 
+from alerts import wording
 from alerts.model import AlertKind, Severity
 from alerts.notifications.facts import Cargo, Event, Happening, MessageFacts, Occasion
 from alerts.notifications.queue import Claimed
 from alerts.notifications.words import limits
-from alerts.triage.alert import AlertState
+from alerts.triage.alert import AlertReason, AlertState
 from alerts.work.bulk import Connection
 
 PARTS = "SELECT digest_id, incident_id, scope, alert_ids, severity, drill FROM notifications WHERE digest_id = ANY ($1)"
 
 ALERTS = """
 SELECT id, incident_id, kind, severity, state, message, since, until, withdrawn, device_id, owner,
-    CASE WHEN state = 'acknowledged' THEN greatest(acknowledged_at, assigned_at) END AS taken_at
+    CASE WHEN state = 'acknowledged' THEN greatest(acknowledged_at, assigned_at) END AS taken_at,
+    CASE WHEN state = 'resolved' THEN (
+        SELECT jsonb_build_object('by', r.by, 'reason', r.reason, 'note', r.note)::text FROM alert_revisions AS r
+        WHERE r.alert_id = alerts.id AND r.reason IN ('resolved_by_hand', 'condition_ended', 'condition_withdrawn')
+        ORDER BY r.revision DESC LIMIT 1
+    ) END AS ended
 FROM alerts WHERE id = ANY ($1) OR incident_id = ANY ($2)
 ORDER BY since, id
 """
@@ -197,10 +203,19 @@ def _happening(row: asyncpg.Record) -> Happening:
         since=row["since"],
         until=row["until"],
         withdrawn=row["withdrawn"],
+        ended_by=None if row["ended"] is None else _ended_by(orjson.loads(row["ended"])),
         device_id=row["device_id"],
         owner=row["owner"],
         taken_at=row["taken_at"],
     )
+
+
+def _ended_by(ended: Mapping[str, Any]) -> str | None:
+    """Return who ended an alert, and why, from the revision that ended it; None where it ended by itself."""
+    if ended["reason"] == AlertReason.RESOLVED_BY_HAND:
+        return f"Resolved by hand by {wording.person(ended['by'])}: “{ended['note']}”"
+    note: str | None = ended["note"]
+    return note
 
 
 def _cargo(row: asyncpg.Record) -> Cargo:

@@ -108,6 +108,7 @@ def _lead(occasion: Occasion, event: Event) -> tuple[str, ...]:
         "assigned": "You are told because this was assigned to you.",
         "destination": "You are told because the shipment is on its way to you.",
         _AGAIN: "It had ended, and goes on again: this is how it stands now.",
+        "withdrawn": "You are told because somebody's act took an alert of this off the record.",
         "taken": None if event.is_over else "Somebody had taken it, and has it no more.",
     }.get(occasion.purpose)
     reminder = None
@@ -134,10 +135,12 @@ def _card(occasion: Occasion, event: Event, *, mark: bool = False) -> Card:
     if worst is not None:
         sections.append(Section(heading="What it means", lines=(_means(event, worst, cause, over=over),)))
     sections += [
-        Section(heading="What to do next", lines=(_next(event, over=over),)),
+        Section(heading="What to do next", lines=(_next(event, worst, over=over),)),
         Section(heading="Who is on it", lines=_on_it(occasion, event, zone, over=over)),
     ]
-    badge = "RESOLVED" if over else _BADGES[event.severity]
+    taken_off = worst is not None and worst.withdrawn and worst.ended_by is not None
+    ended = "WITHDRAWN" if taken_off else "RESOLVED"
+    badge = ended if over else _BADGES[event.severity]
     return Card(
         badge=f"DRILL, {badge}" if mark and event.drill else badge,
         tone="over" if over else str(event.severity),
@@ -191,18 +194,24 @@ def _happened(event: Event, zone: ZoneInfo | None) -> tuple[str, ...]:
 def _happening(one: Happening, zone: ZoneInfo | None) -> str:
     where = f" (logger {one.device_id})" if one.device_id else ""
     text = _line(one.message).removesuffix(".") + where
-    if one.withdrawn:
+    if one.withdrawn and one.ended_by is None:
         return f"{text}. This turned out to be a false alarm."
     text += f", since {_time(one.since, zone)}"
     if one.until is not None:
         lasted = wording.duration(to_instant(one.until) - to_instant(one.since))
-        return f"{text}, until {_time(one.until, zone)} ({lasted})."
-    return f"{text}."
+        text += f", until {_time(one.until, zone)} ({lasted})"
+    return f"{text}." if one.ended_by is None else _line(f"{text}. {one.ended_by}.")
 
 
 def _means(event: Event, worst: Happening, cause: Happening | None, *, over: bool) -> str:
+    if worst.withdrawn and worst.ended_by is not None:
+        return (
+            "What somebody did took it off the record, and not what was measured. Quality has to look at it."
+        )
     if worst.withdrawn:
         return "Readings that came later show that it never happened."
+    if over and worst.until is None and worst.ended_by is not None:
+        return "Somebody ended it, and it may still hold. Whether the product is harmed is for quality to decide."
     if over:
         return "It has ended. Whether the product was harmed is for quality to decide, on the record."
     means = _meaning(worst, event).means
@@ -216,7 +225,9 @@ def _meaning(one: Happening, event: Event) -> Meaning:
     return row.meaning if event.cargo is not None or row.of_fleet is None else row.of_fleet
 
 
-def _next(event: Event, *, over: bool) -> str:
+def _next(event: Event, worst: Happening | None, *, over: bool) -> str:
+    if over and worst is not None and worst.withdrawn and worst.ended_by is not None:
+        return "Make sure that this was right. Acknowledge it, so that others see that you know."
     if over:
         return "Nothing at once. Acknowledge it, so that others see that you know."
     return _line(event.next_action or "Look at the shipment, and decide what has to be done.")

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from alerts import wording
 from alerts.model import SECOND, Duration, Instant, Severity
 from alerts.triage.alert import Alert, AlertChange, AlertReason, AlertState, fired
+from telemetry import reasons
 from telemetry.actor import Actor, ActorKind
 
 LONGEST_SNOOZE: Final[Duration] = 72 * 3600 * SECOND
@@ -111,8 +112,9 @@ def snooze(
         return ActionRefused(
             why=f"must be in the future and at most 72 hours ahead, until {latest}", field="until"
         )
-    if not reason:
-        return ActionRefused(why="must say why: the next person to look has to know", field="reason")
+    if not reasons.says_why(reason):
+        return ActionRefused(why=reasons.WANTED, field="reason")
+    reason = reasons.trimmed(reason)
     snoozed = replace(
         alert, state=AlertState.SNOOZED, snoozed_until=until, snoozed_by=actor, snooze_reason=reason
     )
@@ -125,8 +127,9 @@ def resolve(
     """Resolve an alert although its condition holds, which needs a reason; it also counts as acknowledged."""
     if not alert.open:
         return _is_resolved(alert)
-    if not reason:
-        return ActionRefused(why="must say why: the condition still holds", field="reason")
+    if not reasons.says_why(reason):
+        return ActionRefused(why=reasons.WANTED, field="reason")
+    reason = reasons.trimmed(reason)
     resolved = replace(_without_snooze(alert), state=AlertState.RESOLVED, resolved_at=now)
     if alert.acknowledged_at is None:
         resolved = replace(resolved, acknowledged_at=now, acknowledged_by=actor)

@@ -44,7 +44,8 @@ def excursion_data(excursion: Excursion, *, shipment_id: str, device_id: str) ->
 def excursion_event(change: Change, *, shipment_id: str, device_id: str) -> tuple[str, dict[str, Any]]:
     """Return the type and data of the event for a change of an excursion."""
     data = excursion_data(change.after, shipment_id=shipment_id, device_id=device_id)
-    return _excursion_event_type(change), {**data, "reason": change.reason}
+    act = None if change.act is None else change.act.to_json()
+    return _excursion_event_type(change), {**data, "reason": change.reason, "act": act}
 
 
 def _excursion_event_type(change: Change) -> str:

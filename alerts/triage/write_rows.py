@@ -26,6 +26,7 @@ def excursion_rows(change: Change, *, shipment_id: str, device_id: str, now: Ins
         "end_at": data["end"],
         "reason": change.reason,
         "recorded_at": instant_text(now),
+        "act": None if change.act is None else change.act.to_json(),
     }
     return row_of(excursions, values), row_of(excursion_revisions, values)
 

@@ -35,6 +35,8 @@ class FindingFilter:
     kind: str | None = None
     owner: str | None = None
     incident_id: UUID | None = None
+    by_people: bool | None = None
+    """For excursions: whether an act of a person made them as they are."""
     needs_attention: bool | None = None
     """For alerts: firing, or over without anybody having seen them."""
 

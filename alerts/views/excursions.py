@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, RowMapping, select, union_all
+from sqlalchemy import ColumnElement, FromClause, RowMapping, exists, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from alerts.model import LIVE
 from alerts.tables import excursion_revisions, excursions
 from alerts.triage.store import Rows, with_shipment
 from alerts.views.as_of import FindingFilter, filtered, revisions_of, rows_then
@@ -42,7 +43,17 @@ async def excursion_page(
     """Return a page of excursions, the latest start first."""
     known = excursions_known(wanted.as_of)
     query = filtered(with_shipment(known), known, wanted)
+    if wanted.by_people is not None:
+        act = known.c.act
+        query = query.where(act.is_not(None) if wanted.by_people else act.is_(None))
     return await fetch_page(connection, query, _excursion_order(known), after=after, limit=limit)
+
+
+async def reaches_beyond(connection: AsyncConnection, shipment_id: str, at: datetime) -> bool:
+    """Return whether an excursion on record of a shipment lasts beyond an instant."""
+    lasts = or_(excursions.c.end_at.is_(None), excursions.c.end_at > at)
+    found = exists().where(excursions.c.shipment_id == shipment_id, excursions.c.state.in_(LIVE), lasts)
+    return bool(await connection.scalar(select(found)))
 
 
 async def excursion(

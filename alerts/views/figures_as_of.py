@@ -1,15 +1,15 @@
 """A shipment's figures as known at an instant: evaluated anew from what had been received and recorded by then."""
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.evaluation.resume import window_of
+from alerts.evaluation.stretch import stretch_of
 from alerts.excursions.fold_trace import evaluate_trace
-from alerts.excursions.load_readings import ReadingRange, load_readings
+from alerts.excursions.load_readings import load_readings
 from alerts.excursions.plan import Plan
-from alerts.model import Window, to_instant
+from alerts.model import to_instant
 from alerts.views.figures import DeviceSummary
 from telemetry.registry import shipment_revisions
 
@@ -21,7 +21,7 @@ async def summarize(connection: AsyncConnection, shipment_id: str, as_of: dateti
     if shipment is None or window is None:
         return []
     plan, now = Plan.from_json(shipment["plan"]), to_instant(as_of)
-    stretches = [_stretch(device, window) for device in shipment["devices"]]
+    stretches = [stretch_of(device, window) for device in shipment["devices"]]
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
     found = []
@@ -39,16 +39,3 @@ async def summarize(connection: AsyncConnection, shipment_id: str, as_of: dateti
             )
         )
     return found
-
-
-def _stretch(device: Mapping[str, str | None], window: Window) -> ReadingRange:
-    """Return a logger's assignment, as a revision of the shipment names it."""
-    device_id, starts_at, ends_at = device["device_id"], device["starts_at"], device["ends_at"]
-    assert device_id is not None
-    assert starts_at is not None
-    ends = [None if ends_at is None else to_instant(datetime.fromisoformat(ends_at)), window.delivered_at]
-    return ReadingRange(
-        device_id=device_id,
-        starting=max(to_instant(datetime.fromisoformat(starts_at)), window.departed_at),
-        before=min((end for end in ends if end is not None), default=None),
-    )

@@ -121,7 +121,7 @@ async def _free(api: httpx.AsyncClient, shipments: Sequence[Mapping[str, Any]]) 
     for shipment in shipments:
         if shipment["delivered_at"] is None:
             path = f"/v1/shipments/{shipment['shipment_id']}/cancel"
-            answer = await api.post(path, json={})
+            answer = await api.post(path, json={"reason": "The drill was stopped before its end."})
             if answer.is_error:
                 raise StartError(f"{path}: the service answers {answer.status_code}: {answer.text[:300]}")
 

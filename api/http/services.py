@@ -12,6 +12,8 @@ from alerts.outbound.resolve import Targets
 from api.http.event_hub import EventHub
 from api.http.limits import Limits
 from api.identity.authenticator import Authenticator
+from api.identity.keys import COURIER_KEY_LASTS
+from api.use_cases.backdating import BY_DEFAULT, Backdating
 from api.use_cases.devices import PasswordStore
 from telemetry.ingest.pipeline import Ingest
 from telemetry.model import JsonObject
@@ -44,6 +46,10 @@ class Services:
     """Decides where webhooks may lead."""
     late_readings: timedelta = timedelta(days=30)
     """For how long after a shipment ended its readings are taken from others than the operating organization."""
+    backdating: Backdating = BY_DEFAULT
+    """How far back couriers set times."""
+    courier_key_lasts: timedelta = COURIER_KEY_LASTS
+    """How long a courier's key lasts after the last of its shipments is over."""
     body_limit: int = 1_100_000
     limits: Limits = field(default_factory=Limits)
     """How much of the process one caller may take."""

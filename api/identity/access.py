@@ -116,7 +116,9 @@ def reach(principal: Principal, scope: Scope | None) -> Reach:
         shipment_ids = shipment_ids or frozenset()
     if scope is Scope.SHARED:
         return Reach(owners=frozenset({organization, None}), shipment_ids=shipment_ids)
-    owners = None if organization is None else frozenset({organization})
+    # A courier's key stays in one organization; one without, with shipments that belong to nobody.
+    anybodys = organization is None and principal.role is not KeyRole.COURIER
+    owners = None if anybodys else frozenset({organization})
     return Reach(owners=owners, shipment_ids=shipment_ids)
 
 

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from secrets import compare_digest
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.identity.access import Principal
-from api.identity.keys import authenticate, digest, prefix_of
+from api.identity.keys import COURIER_KEY_LASTS, authenticate, digest, prefix_of
 from api.identity.permissions import KeyRole
 from api.refusals import NotLetIn
 
@@ -28,10 +28,18 @@ class _Answer:
 class Authenticator:
     """Finds the principal of the key that a caller sent."""
 
-    def __init__(self, engine: AsyncEngine, *, admin_key: str | None, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        *,
+        admin_key: str | None,
+        clock: Callable[[], datetime],
+        courier_key_lasts: timedelta = COURIER_KEY_LASTS,
+    ) -> None:
         self._engine = engine
         self._admin = None if admin_key is None else digest(admin_key)
         self._clock = clock
+        self._courier_key_lasts = courier_key_lasts
         self._answers: dict[bytes, _Answer] = {}
 
     async def principal(self, authorization: str | None) -> Principal:
@@ -60,7 +68,9 @@ class Authenticator:
 
     async def _ask(self, key: str) -> _Answer:
         async with self._engine.begin() as connection:
-            principal = await authenticate(connection, key, self._clock())
+            principal = await authenticate(
+                connection, key, self._clock(), courier_key_lasts=self._courier_key_lasts
+            )
         return _Answer(principal=principal, until=time.monotonic() + REMEMBERED_S)
 
     def _remember(self, hashed: bytes, answer: _Answer) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import RowMapping, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, Select, any_, case, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.identity.access import Principal
@@ -18,9 +18,12 @@ from api.identity.tables import api_keys
 from telemetry.actor import Actor
 from telemetry.paging import Page, SortOrder, fetch_page
 from telemetry.registry import organizations
+from telemetry.tables import shipments
 
 ORDER = SortOrder(columns=(api_keys.c.created_at, api_keys.c.id), descending=True)
 USE_NOTED_EVERY = timedelta(minutes=5)
+COURIER_KEY_LASTS = timedelta(days=7)
+"""How long a courier's key lasts after the last of its shipments is over, unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +117,35 @@ def _refused(
     return next((KeyRefused(field=field, why=why) for wrong, field, why in checks if wrong), None)
 
 
-async def authenticate(connection: AsyncConnection, key: str, now: datetime) -> Principal | None:
-    """Return the principal of a key; None if the key is unknown, has expired or was revoked."""
+def ends_at(courier_key_lasts: timedelta) -> ColumnElement[datetime | None]:
+    """Return when a key ends by itself, as SQL on `api_keys`; null: never, or not yet known.
+
+    A courier's key without `expires_at` ends some time after the last of its shipments is over: until then late
+    readings come in. It follows the record: where a delivery is corrected, the end of the key moves.
+    """
+    over_at = func.coalesce(shipments.c.delivered_at, shipments.c.cancelled_at)
+    last = (
+        select(case((func.bool_and(over_at.is_not(None)), func.max(over_at))))
+        .where(shipments.c.shipment_id == any_(api_keys.c.shipment_ids))
+        .where(shipments.c.organization.is_not_distinct_from(api_keys.c.organization))
+        .correlate(api_keys)
+        .scalar_subquery()
+    )
+    by_itself = (api_keys.c.role == KeyRole.COURIER) & api_keys.c.expires_at.is_(None)
+    return case((by_itself, last + courier_key_lasts), else_=api_keys.c.expires_at)
+
+
+async def authenticate(
+    connection: AsyncConnection, key: str, now: datetime, *, courier_key_lasts: timedelta = COURIER_KEY_LASTS
+) -> Principal | None:
+    """Return the principal of a key; None if the key is unknown, has ended or was revoked."""
     prefix = prefix_of(key)
-    found = await connection.execute(select(api_keys).where(api_keys.c.prefix == prefix))
+    query = select(api_keys, ends_at(courier_key_lasts).label("ends_at")).where(api_keys.c.prefix == prefix)
+    found = await connection.execute(query)
     row = found.mappings().first()
     if row is None or not secrets.compare_digest(row["hash"], digest(key)):
         return None
-    if row["revoked_at"] is not None or (row["expires_at"] is not None and row["expires_at"] <= now):
+    if row["revoked_at"] is not None or (row["ends_at"] is not None and row["ends_at"] <= now):
         return None
     await _note_use(connection, row, now)
     return Principal(
@@ -130,7 +154,7 @@ async def authenticate(connection: AsyncConnection, key: str, now: datetime) -> 
         organization=row["organization"],
         shipment_ids=None if row["shipment_ids"] is None else frozenset(row["shipment_ids"]),
         device_ids=None if row["device_ids"] is None else frozenset(row["device_ids"]),
-        expires_at=row["expires_at"],
+        expires_at=row["ends_at"],
     )
 
 
@@ -144,19 +168,29 @@ async def _note_use(connection: AsyncConnection, row: RowMapping, now: datetime)
     await connection.execute(update(api_keys).where(here, stale).values(last_used_at=now))
 
 
-async def page(connection: AsyncConnection, *, after: Sequence[Any] | None, limit: int) -> Page:
-    """Return a page of keys, the newest first, without their hashes."""
-    columns = [column for column in api_keys.c if column.name != "hash"]
-    return await fetch_page(connection, select(*columns), ORDER, after=after, limit=limit)
+async def page(
+    connection: AsyncConnection,
+    *,
+    after: Sequence[Any] | None,
+    limit: int,
+    courier_key_lasts: timedelta = COURIER_KEY_LASTS,
+) -> Page:
+    """Return a page of keys, the newest first, without their hashes, with `ends_at`."""
+    return await fetch_page(connection, _shown(courier_key_lasts), ORDER, after=after, limit=limit)
 
 
-async def get(connection: AsyncConnection, id_: UUID) -> RowMapping | None:
-    """Return one key without its hash; None if there is none with this id."""
-    columns = [column for column in api_keys.c if column.name != "hash"]
-    row: RowMapping | None = (
-        (await connection.execute(select(*columns).where(api_keys.c.id == id_))).mappings().first()
-    )
+async def get(
+    connection: AsyncConnection, id_: UUID, *, courier_key_lasts: timedelta = COURIER_KEY_LASTS
+) -> RowMapping | None:
+    """Return one key without its hash, with `ends_at`; None if there is none with this id."""
+    query = _shown(courier_key_lasts).where(api_keys.c.id == id_)
+    row: RowMapping | None = (await connection.execute(query)).mappings().first()
     return row
+
+
+def _shown(courier_key_lasts: timedelta) -> Select[Any]:
+    columns = [column for column in api_keys.c if column.name != "hash"]
+    return select(*columns, ends_at(courier_key_lasts).label("ends_at"))
 
 
 async def revoke(connection: AsyncConnection, id_: UUID) -> bool:

@@ -15,8 +15,10 @@ from alerts.wording import rfc3339
 from api.identity.access import Principal, holder, reach
 from api.refusals import Conflict, Invalid, NotFound
 from api.use_cases import loans
+from api.use_cases.backdating import BY_DEFAULT, Backdating
 from api.use_cases.loans import NewLoan
 from api.use_cases.moments import moment
+from api.use_cases.reasons import stated
 from api.use_cases.registering import DEWAR
 from telemetry import evaluation_marks
 from telemetry.actor import Actor
@@ -80,6 +82,7 @@ async def charge(
     ln2_kg: float | None = None,
     actor: Actor,
     now: datetime,
+    backdating: Backdating = BY_DEFAULT,
 ) -> tuple[RowMapping, bool]:
     """Record a charge; returns it, and whether it is new. `ln2_kg` is what is in the dewar afterwards, as weighed.
 
@@ -92,7 +95,8 @@ async def charge(
     recorded, is_new = await dewars.charge(
         connection, dewar_id, at=at, ln2_kg=ln2_kg, actor=actor, organization=organization
     )
-    if is_new:
+    if is_new:  # one that was recorded in time may be told again at any time
+        backdating.check(caller, at, now)
         await evaluation_marks.mark_active(connection, shipments.c.dewar_id == dewar_id, at)
     if recorded["withdrawn"]:
         raise Conflict(
@@ -118,6 +122,7 @@ async def correct_charge(
 
     `changes` has `ln2_kg`, `withdrawn` or both. A correction that changes nothing is none.
     """
+    reason = stated(reason)
     dewar = await _locked(connection, dewar_id)
     _not_overfull(dewar, changes.get("ln2_kg"))
     found = await dewars.correct_charge(

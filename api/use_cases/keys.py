@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.identity import keys
@@ -12,6 +13,7 @@ from api.identity.keys import KeyRefused, NewKey
 from api.identity.permissions import KeyRole
 from api.refusals import Invalid, NotFound
 from telemetry.actor import Actor
+from telemetry.tables import shipments
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +32,8 @@ async def create(
     """Make a key in the transaction of the caller's; it is shown this once."""
     if expires_at is not None and expires_at <= now:
         raise Invalid("expires_at", "lies in the past")
+    if role is KeyRole.COURIER and shipment_ids:
+        organization = await _one_organization(connection, organization, shipment_ids)
     made = await keys.create(
         connection,
         role=role,
@@ -42,6 +46,28 @@ async def create(
     if isinstance(made, KeyRefused):
         raise Invalid(made.field, made.why)
     return made
+
+
+async def _one_organization(
+    connection: AsyncConnection, named: str | None, shipment_ids: Sequence[str]
+) -> str | None:
+    """Return the one organization whose shipments these are; None: nobody's. A courier's key stays in it."""
+    columns = (shipments.c.shipment_id, shipments.c.organization)
+    found = await connection.execute(select(*columns).where(shipments.c.shipment_id.in_(shipment_ids)))
+    owners: dict[str, str | None] = {row.shipment_id: row.organization for row in found}
+    if unknown := [one for one in shipment_ids if one not in owners]:
+        raise Invalid("shipment_ids", f"names no shipment: {', '.join(unknown[:5])}")
+    if named is not None and (others := [one for one in shipment_ids if owners[one] != named]):
+        raise Invalid("shipment_ids", f"names shipments that are not of {named}: {', '.join(others[:5])}")
+    organizations = sorted({owner or "nobody" for owner in owners.values()})
+    if len(organizations) > 1:
+        raise Invalid(
+            "shipment_ids",
+            f"names shipments of {' and '.join(organizations)}: the key of a courier is for shipments of one "
+            "organization; make one for each",
+        )
+    (owner,) = set(owners.values())
+    return owner
 
 
 async def revoke(connection: AsyncConnection, key_id: UUID, *, actor: Actor) -> None:

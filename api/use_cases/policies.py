@@ -18,6 +18,7 @@ from alerts.escalation.rows import contact_from_row, policy_from_row
 from alerts.model import AlertKind, Severity, to_instant
 from api.identity.access import Principal
 from api.refusals import Forbidden, Invalid
+from api.use_cases.reasons import stated
 from api.use_cases.registering import POLICY
 from telemetry.actor import Actor
 
@@ -86,6 +87,7 @@ async def change(
     reason: str,
 ) -> RowMapping:
     """Describe a policy anew, in the transaction of the caller's; `changes` has fields of `NewPolicy`."""
+    reason = stated(reason)
     row = await POLICY.lock(connection, caller, policy_id)
     await _check_steps(connection, changes.get("steps") or (), row["organization"])
     changed = await POLICY.change(connection, row, changes, seen=seen, actor=actor, reason=reason)

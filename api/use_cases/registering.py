@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.escalation.registers import CONTACTS, POLICIES
 from api.identity.access import Principal, reach, reach_of
 from api.refusals import Conflict, Forbidden, NotFound
+from api.use_cases.reasons import stated_if_given
 from telemetry.actor import Actor
 from telemetry.paging import Page
 from telemetry.registry import organizations
@@ -72,6 +73,7 @@ class Noun:
 
         A change that changes nothing is none, also where the caller saw an older one: it may have been the same call.
         """
+        reason = stated_if_given(reason)
         if all(row[name] == value for name, value in changes.items()):
             return row
         if seen not in {None, row["revision"]}:

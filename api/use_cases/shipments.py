@@ -13,15 +13,22 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.escalation import registers
+from alerts.escalation.custody import handovers_of
+from alerts.escalation.custody_chain import TOLERANCE
 from alerts.excursions.plan import Band, Plan, changed_plan
 from alerts.tables import evaluations
+from alerts.views.excursions import reaches_beyond
 from alerts.wording import rfc3339
 from api.identity.access import Principal, holder
 from api.refusals import Conflict, Forbidden, Invalid
 from api.use_cases import planning, scheduling
+from api.use_cases.backdating import BY_DEFAULT, Backdating, may_override
+from api.use_cases.excursion_data import excursions_data
 from api.use_cases.moments import moment, not_ahead
+from api.use_cases.reasons import stated, stated_if_given
 from api.use_cases.shipment_steps import holder_of, locked, record, stop_if_not_free, stop_unless, tell
 from telemetry.actor import Actor
+from telemetry.reasons import WANTED
 from telemetry.registry import assignments, organizations, shipments
 from telemetry.registry.shipment_revisions import ShipmentStep
 
@@ -134,19 +141,23 @@ async def depart(
     shipment_id: str,
     *,
     at: datetime | None = None,
+    reason: str | None = None,
     actor: Actor,
     now: datetime,
+    backdating: Backdating = BY_DEFAULT,
 ) -> None:
     """Let a shipment depart; from then on its readings are judged. The same again changes nothing."""
+    reason = stated_if_given(reason)
     row = await locked(connection, caller, shipment_id)
     at = moment(at, now)
     if row["departed_at"] == at and row["cancelled_at"] is None:
         return
     stop_unless(row, {"planned"}, "depart")
+    backdating.check(caller, at, now)
     found = await assignments.start_earlier(connection, shipment_id, at, holder=holder_of(caller, row))
     stop_if_not_free(found)
     row = await shipments.change(connection, shipment_id, departed_at=at)
-    await record(connection, row, ShipmentStep.DEPARTED, actor=actor)
+    await record(connection, row, ShipmentStep.DEPARTED, actor=actor, reason=reason)
     await tell(connection, "shipment.departed", row)
 
 
@@ -156,21 +167,37 @@ async def deliver(
     shipment_id: str,
     *,
     at: datetime | None = None,
+    reason: str | None = None,
     actor: Actor,
     now: datetime,
+    backdating: Backdating = BY_DEFAULT,
 ) -> None:
-    """Let a shipment arrive; its loggers and its dewar are free from then on. The same again changes nothing."""
+    """Let a shipment arrive; its loggers and its dewar are free from then on. The same again changes nothing.
+
+    Who sets the arrival back to before what an excursion on record or a handover says, has to say why.
+    """
+    reason = stated_if_given(reason)
     row = await locked(connection, caller, shipment_id)
     at = moment(at, now)
     if row["delivered_at"] == at:
         return
     stop_unless(row, {"in_transit"}, "be delivered")
     _not_before_departure(row, at)
+    backdating.check(caller, at, now)
+    if reason is None or not may_override(caller):
+        await _not_before_what_is_known(connection, row, at, now, backdating)
     await assignments.release(connection, shipment_id, at)
     row = await shipments.change(connection, shipment_id, delivered_at=at)
-    await record(connection, row, ShipmentStep.DELIVERED, actor=actor, dirty_from=at)
+    await record(connection, row, ShipmentStep.DELIVERED, actor=actor, dirty_from=at, reason=reason)
     await registers.look_again(connection, shipment_id)  # somebody else holds it
-    await tell(connection, "shipment.delivered", row)
+    await tell(
+        connection,
+        "shipment.delivered",
+        row,
+        by=str(actor),
+        reason=reason,
+        excursions=await excursions_data(connection, shipment_id),
+    )
 
 
 async def cancel(
@@ -179,10 +206,12 @@ async def cancel(
     shipment_id: str,
     *,
     at: datetime | None = None,
+    reason: str | None,
     actor: Actor,
     now: datetime,
 ) -> None:
     """Call a shipment off, before it departs or on its way. The same again changes nothing."""
+    reason = stated(reason)
     row = await locked(connection, caller, shipment_id)
     at = moment(at, now)
     if row["cancelled_at"] == at:
@@ -191,7 +220,8 @@ async def cancel(
     _not_before_departure(row, at)
     await assignments.release(connection, shipment_id, None if row["departed_at"] is None else at)
     row = await shipments.change(connection, shipment_id, cancelled_at=at)
-    await record(connection, row, ShipmentStep.CANCELLED, actor=actor, dirty_from=at)
+    await record(connection, row, ShipmentStep.CANCELLED, actor=actor, dirty_from=at, reason=reason)
+    await tell(connection, "shipment.cancelled", row, by=str(actor), reason=reason)
 
 
 async def change_plan(
@@ -209,6 +239,7 @@ async def change_plan(
     `changes` has the band and fields of the plan by their names; `seen` is the revision that the caller looked at. A
     change that changes nothing is none, also where the caller saw an older plan: it may have been the same call.
     """
+    reason = stated(reason)
     row = await locked(connection, caller, shipment_id)
     stop_unless(row, {"planned", "in_transit", "delivered"}, "get another plan")
     planning.tunable(changes.get("rules"))
@@ -225,7 +256,7 @@ async def change_plan(
         plan_revision=row["plan_revision"] + 1,
     )
     await record(connection, row, ShipmentStep.PLAN_CHANGED, actor=actor, reason=reason)
-    await tell(connection, "shipment.plan_changed", row, reason=reason)
+    await tell(connection, "shipment.plan_changed", row, by=str(actor), reason=reason)
 
 
 async def change_schedule(
@@ -244,6 +275,7 @@ async def change_schedule(
     `changes` has the times, `destination` and `legs` of `NewShipment` that change, by their names; None takes one away.
     A change that changes nothing is none, also where the caller saw an older schedule: it may have been the same call.
     """
+    reason = stated(reason)
     row = await locked(connection, caller, shipment_id)
     stop_unless(row, {"planned", "in_transit"}, "get another schedule")
     packed_out_at = changes.get("packed_out_at")
@@ -268,7 +300,7 @@ async def change_schedule(
         connection, shipment_id, schedule_revision=row["schedule_revision"] + 1, **changed
     )
     await record(connection, row, ShipmentStep.SCHEDULE_CHANGED, actor=actor, dirty_from=now, reason=reason)
-    await tell(connection, "shipment.schedule_changed", row, reason=reason)
+    await tell(connection, "shipment.schedule_changed", row, by=str(actor), reason=reason)
 
 
 def _organization(caller: Principal, named: str | None) -> str | None:
@@ -284,6 +316,18 @@ def _not_before_departure(row: RowMapping, at: datetime) -> None:
     departed_at = row["departed_at"]
     if departed_at is not None and at < departed_at:
         raise Invalid("at", f"is before the departure at {rfc3339(departed_at)}")
+
+
+async def _not_before_what_is_known(
+    connection: AsyncConnection, row: RowMapping, at: datetime, now: datetime, backdating: Backdating
+) -> None:
+    """Refuse to set a delivery back to before what is on record, as long as nobody says why."""
+    chain = await handovers_of(connection, row["shipment_id"])
+    if chain and chain[-1]["at"] > at + TOLERANCE:
+        told = f"the handover to {chain[-1]['to_party']} at {rfc3339(chain[-1]['at'])}"
+        raise Invalid("at", f"is before {told}: a key of the role ops can record it, and says why in reason")
+    if backdating.is_far(at, now) and await reaches_beyond(connection, row["shipment_id"], at):
+        raise Invalid("reason", f"{WANTED}. An excursion on record lasts beyond {rfc3339(at)}")
 
 
 def _stop_if_stale(row: RowMapping, what: str, seen: int | None) -> None:

@@ -42,4 +42,6 @@ def registration_calls(
         yield RegistrationCall(departed_ms, f"{path}/depart", {"at": rfc3339(moment(departed_ms))})
         for at_ms in recharged:
             yield _charge_call(journey, at_ms)
-        yield RegistrationCall(delivered_ms, f"{path}/deliver", {"at": rfc3339(moment(delivered_ms))})
+        # After an absence of the service this comes late, and an excursion on record may last beyond it.
+        arrived = {"at": rfc3339(moment(delivered_ms)), "reason": "The simulated journey ended then."}
+        yield RegistrationCall(delivered_ms, f"{path}/deliver", arrived)

@@ -87,6 +87,7 @@ def notice(*events, parts=0, **changes):
     return MessageFacts(occasion=replace(OCCASION, **changes), events=events, parts=parts)
 
 
+BY_ACT = "Withdrawn: the plan was changed by key dw_1f0c93ab at 2026-11-21 03:40 UTC: “assay of lot 7 allows for it”"
 CHAIN = event(
     happening(K.TILTED, since=AGO - timedelta(hours=3), until=AGO, state=AlertState.RESOLVED),
     happening(K.HOLD_TIME_SHORT, since=AGO - timedelta(hours=2)),
@@ -117,6 +118,18 @@ CASES = {
     "resolved": notice(OVER, purpose="resolved", why="It has ended."),
     "withdrawn": notice(event(happening(K.EXCURSION, withdrawn=True, state=AlertState.RESOLVED)), purpose="resolved"),
     "resolved-tilt": notice(event(happening(K.TILTED, until=NOW, state=AlertState.RESOLVED)), purpose="resolved", why="It has ended."),
+    "withdrawn-by-act": notice(
+        event(happening(K.EXCURSION, withdrawn=True, state=AlertState.RESOLVED, ended_by=BY_ACT)), purpose="resolved",
+        why="What somebody did took it off the record.",
+    ),
+    "withdrawn-while-others": notice(
+        event(happening(K.EXCURSION, withdrawn=True, state=AlertState.RESOLVED, ended_by=BY_ACT), happening(K.TILTED)),
+        purpose="withdrawn",
+    ),
+    "resolved-by-hand": notice(
+        event(happening(K.SHOCK, state=AlertState.RESOLVED, ended_by="Resolved by hand by Kim Lee: “It rides along empty.”")),
+        purpose="resolved", why="It has ended.",
+    ),
     "resolved-again": notice(event(happening(K.EXCURSION)), purpose="resolved", why="It has ended."),
     "drill": notice(replace(CHAIN, drill=True)),
     "destination": notice(CHAIN, purpose="destination", timezone="Europe/Vienna"),

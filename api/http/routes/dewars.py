@@ -123,6 +123,7 @@ async def charge_dewar(
             ln2_kg=body.ln2_kg,
             actor=caller.actor,
             now=services.clock(),
+            backdating=services.backdating,
         )
         (doubts,) = await doubts_of(connection, [charge])
     response.status_code = 201 if is_new else 200

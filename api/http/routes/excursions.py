@@ -23,6 +23,14 @@ router = APIRouter(route_class=Call, tags=["excursions"])
 States = Annotated[list[ExcursionState] | None, Query(alias="state", description="One or several.")]
 Revisions = Annotated[bool, Query(description="Return each with every state that it was ever known in.")]
 
+ByPeople = Annotated[
+    bool | None,
+    Query(
+        description="Only those that an act of a person has withdrawn or made less, or only the others; with "
+        "`state=withdrawn`, those that were withdrawn so."
+    ),
+]
+
 
 @router.get("/v1/shipments/{shipment_id}/excursions", response_model_exclude_unset=True)
 @action("excursions.read")
@@ -37,6 +45,7 @@ async def list_excursions_of_shipment(
     severity: Severity | None = None,
     device_id: Annotated[DeviceId | None, Query()] = None,
     *,
+    by_people: ByPeople = None,
     revisions: Revisions = False,
     as_of: AsOf = None,
 ) -> ListOf[ExcursionOut]:
@@ -50,6 +59,7 @@ async def list_excursions_of_shipment(
         device_id=device_id,
         states=states,
         severity=severity,
+        by_people=by_people,
     )
     async with services.engine.connect() as connection:
         if await shipments.get(connection, shipment_id, visible) is None:
@@ -70,6 +80,7 @@ async def list_excursions(
     shipment_id: Annotated[Id | None, Query()] = None,
     device_id: Annotated[DeviceId | None, Query()] = None,
     *,
+    by_people: ByPeople = None,
     revisions: Revisions = False,
     as_of: AsOf = None,
 ) -> ListOf[ExcursionOut]:
@@ -82,6 +93,7 @@ async def list_excursions(
         device_id=device_id,
         states=states,
         severity=severity,
+        by_people=by_people,
     )
     async with services.engine.connect() as connection:
         return await _listed(connection, wanted, cursor=cursor, limit=limit, revisions=revisions)

@@ -25,11 +25,19 @@ async def record_handover(
     Its open alerts pass to them, except what somebody else than the former holder owns; what that one had acknowledged
     fires again. The same again changes nothing.
 
-    It may be told late, and out of order: the latest by `at` says who holds it.
+    It may be told late, and out of order: the latest by `at` says who holds it. It must fit between the others:
+    `from_party` is who holds the shipment then, and who gives it next is who gets it now. Operations may record what
+    does not fit, with `override_reason`.
     """
     async with services.engine.begin() as connection:
         row, is_new = await handovers.hand_over(
-            connection, caller, shipment_id, body.value(), actor=caller.actor, now=services.clock()
+            connection,
+            caller,
+            shipment_id,
+            body.value(),
+            actor=caller.actor,
+            now=services.clock(),
+            backdating=services.backdating,
         )
     response.status_code = 201 if is_new else 200
     return HandoverOut(**row)

@@ -33,7 +33,8 @@ async def list_keys(services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor
     """List API keys, the newest first, also those that were revoked."""
     after = read_cursor(cursor, keys.ORDER)
     async with services.engine.connect() as connection:
-        page = await keys.page(connection, after=after, limit=limit)
+        lasts = services.courier_key_lasts
+        page = await keys.page(connection, after=after, limit=limit, courier_key_lasts=lasts)
     return answer(page, KeyOut.of)
 
 
@@ -42,7 +43,7 @@ async def list_keys(services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor
 async def get_key(key_id: UUID, services: Here) -> KeyOut:
     """Show one API key."""
     async with services.engine.connect() as connection:
-        row = await keys.get(connection, key_id)
+        row = await keys.get(connection, key_id, courier_key_lasts=services.courier_key_lasts)
     if row is None:
         raise NotFound("API key", key_id)
     return KeyOut.of(row)

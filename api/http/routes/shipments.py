@@ -86,7 +86,14 @@ async def depart(shipment_id: Id, caller: Caller, services: Here, body: Moment =
     """Record the departure: from then on readings are judged. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
         await shipments.depart(
-            connection, caller, shipment_id, at=body.at, actor=caller.actor, now=services.clock()
+            connection,
+            caller,
+            shipment_id,
+            at=body.at,
+            reason=body.reason,
+            actor=caller.actor,
+            now=services.clock(),
+            backdating=services.backdating,
         )
         return await _shown(connection, caller, shipment_id)
 
@@ -97,7 +104,14 @@ async def deliver(shipment_id: Id, caller: Caller, services: Here, body: Moment 
     """Record the delivery: its loggers are free from then on. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
         await shipments.deliver(
-            connection, caller, shipment_id, at=body.at, actor=caller.actor, now=services.clock()
+            connection,
+            caller,
+            shipment_id,
+            at=body.at,
+            reason=body.reason,
+            actor=caller.actor,
+            now=services.clock(),
+            backdating=services.backdating,
         )
         return await _shown(connection, caller, shipment_id)
 
@@ -105,10 +119,16 @@ async def deliver(shipment_id: Id, caller: Caller, services: Here, body: Moment 
 @router.post("/v1/shipments/{shipment_id}/cancel")
 @action("shipments.cancel")
 async def cancel(shipment_id: Id, caller: Caller, services: Here, body: Moment = _NOW) -> ShipmentOut:
-    """Call a shipment off; its loggers are free from then on. The same instant again changes nothing."""
+    """Call a shipment off, with the reason; its loggers are free from then on. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
         await shipments.cancel(
-            connection, caller, shipment_id, at=body.at, actor=caller.actor, now=services.clock()
+            connection,
+            caller,
+            shipment_id,
+            at=body.at,
+            reason=body.reason,
+            actor=caller.actor,
+            now=services.clock(),
         )
         return await _shown(connection, caller, shipment_id)
 

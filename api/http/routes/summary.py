@@ -2,13 +2,13 @@
 
 from fastapi import APIRouter, Response
 
-from alerts.views import charges, figures, figures_as_of, forecast
+from alerts.views import charges, figures, figures_as_of, forecast, taken_away
 from alerts.wording import instant_text
 from api.http.as_of import AsOf, stands_for
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import Id
 from api.http.schemas.forecast import ForecastOut
-from api.http.schemas.summary import DeviceSummaryOut, SummaryOut
+from api.http.schemas.summary import DeviceSummaryOut, SummaryOut, TakenAwayOut
 from api.identity.access import visible_shipments
 from api.refusals import NotFound
 from telemetry.registry import shipments
@@ -33,12 +33,15 @@ async def get_summary(
             devices = await figures.summarize(connection, row, now)
         else:
             devices = await figures_as_of.summarize(connection, shipment_id, as_of)
+        taken = await taken_away.taken_away(connection, shipment_id, as_of)
     worst = figures.worst(devices)
     return SummaryOut(
         shipment_id=shipment_id,
         as_of=as_of or now,
         pending=any(device.pending for device in devices),
         evaluated_through=instant_text(min((d.evaluated_through for d in devices), default=None)),
+        withdrawn_by_people=TakenAwayOut.of([one for one in taken if one.withdrawn]),
+        lessened_by_people=TakenAwayOut.of([one for one in taken if not one.withdrawn]),
         devices=[DeviceSummaryOut.of(device) for device in devices],
         worst=None if worst is None else DeviceSummaryOut.of(worst),
     )

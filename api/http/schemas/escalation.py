@@ -444,9 +444,14 @@ class HandoverIn(Given):
     )
 
     at: Time | None = Field(
-        None, description="When it happened. Absent: now. It may be reported late and out of order."
+        None,
+        description="When it happened, within the journey: from planning, pack-out or departure to delivery. Absent: "
+        "now. It may be reported late and out of order, by a courier up to 15 minutes late (a setting).",
     )
-    from_party: Words
+    from_party: Words = Field(
+        description="Who holds it until then: who took it over last, or at first its origin. Case and spaces do "
+        "not count."
+    )
     to_party: Words = Field(description="Who holds it from then on, and is told about its alerts.")
     to_contact: Id | None = Field(
         None,
@@ -456,6 +461,11 @@ class HandoverIn(Given):
     lat: Lat | None = None
     lon: Lon | None = None
     note: Words | None = None
+    override_reason: Words | None = Field(
+        None,
+        description="For ops: why it is recorded although it does not fit into the chain of holders, or into the "
+        "time of the journey. Kept only where it does not fit.",
+    )
 
     @model_validator(mode="after")
     def _whole_position(self) -> Self:
@@ -479,6 +489,7 @@ class HandoverOut(Shown):
     lat: float | None
     lon: float | None
     note: str | None
+    override_reason: str | None = Field(description="Why it is on record although it does not fit.")
     recorded_at: Time
     by: str
 

@@ -6,11 +6,13 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, create_model
 
+from alerts.model import Severity
 from api.http.problems import hint
 from api.http.schemas.alerts import AlertOut, IncidentOut
 from api.http.schemas.fields import Shown, Time
 from api.http.schemas.findings import ExcursionOut
 from api.http.schemas.shipments import ShipmentState
+from api.http.schemas.summary import TakenAwayFigures
 
 
 def _absent(schema: dict[str, Any]) -> None:
@@ -53,7 +55,28 @@ class ShipmentEvent(ShipmentState):
     sequence: Sequence
 
 
+class DeliveredExcursions(Shown):
+    open: int
+    closed: int
+    worst_severity: Severity | None = Field(description="Of those that are open or closed.")
+    withdrawn_by_people: TakenAwayFigures = Field(
+        description="Those that an act of a person has withdrawn, as they were before."
+    )
+    lessened_by_people: TakenAwayFigures = Field(
+        description="Those that such an act has made shorter or milder, as they were before."
+    )
+
+
+class DeliveredEvent(ShipmentEvent):
+    by: str = Field(description="`key:PREFIX` of the key that recorded it.")
+    reason: str | None = Field(description="Why it was recorded as it was, in their words.")
+    excursions: DeliveredExcursions = Field(
+        description="As they were on record when the delivery was recorded; what it changes of them is told after it."
+    )
+
+
 class ShipmentChangeEvent(ShipmentEvent):
+    by: str = Field(description="`key:PREFIX` of the key that changed it.")
     reason: str = Field(description="Why it was changed.")
 
 
@@ -69,7 +92,9 @@ class HandedOverEvent(Shown):
     lat: float | None
     lon: float | None
     note: str | None
+    override_reason: str | None = Field(description="Why it is on record although it does not fit.")
     recorded_at: Time
+    by: str
     drill: bool
     sequence: Sequence
 
@@ -141,7 +166,8 @@ EVENTS: Mapping[str, Told] = {
     ),
     "incident.closed": Told(IncidentEvent, "All its alerts are resolved, or it was merged into another one."),
     "shipment.departed": Told(ShipmentEvent, "Its readings are evaluated from now on."),
-    "shipment.delivered": Told(ShipmentEvent, "It has arrived."),
+    "shipment.delivered": Told(DeliveredEvent, "It has arrived; with its excursions."),
+    "shipment.cancelled": Told(ShipmentChangeEvent, "It was called off, before it departed or on its way."),
     "shipment.handed_over": Told(HandedOverEvent, "Somebody else holds it from now on."),
     "shipment.plan_changed": Told(ShipmentChangeEvent, "It is evaluated by another plan from now on."),
     "shipment.schedule_changed": Told(ShipmentChangeEvent, "Its destination, legs or times have changed."),

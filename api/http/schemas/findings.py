@@ -12,6 +12,21 @@ from alerts.triage.rows import excursion_from_row
 from api.http.schemas.fields import Shown, Time
 
 
+class ActOut(Shown):
+    step: str = Field(
+        description="What was done: a step of the shipment, such as `plan_changed`, `delivered` or `cancelled`."
+    )
+    by: str = Field(description="`key:PREFIX` of the key that did it.")
+    at: Time = Field(description="When it was recorded.")
+    reason: str | None = Field(description="Why, in their words; null where they gave no reason.")
+
+
+_ACT = Field(
+    description="What a person did by which this revision takes away from what was on record: it withdraws the "
+    "excursion, or makes it shorter or milder. Null where readings or time did."
+)
+
+
 class ExcursionRevision(Shown):
     revision: int
     recorded_at: Time
@@ -25,6 +40,7 @@ class ExcursionRevision(Shown):
     severity: Severity
     has_gap: bool
     superseded_by: UUID | None
+    act: ActOut | None = _ACT
 
     @classmethod
     def of(cls, row: Any) -> Self:
@@ -48,6 +64,7 @@ class ExcursionOut(Shown):
     revision: int
     reason: str = Field(description="Why this revision was made.")
     superseded_by: UUID | None
+    act: ActOut | None = _ACT
     opened_at: Time = Field(description="When the service first detected it.")
     recorded_at: Time = Field(description="When this revision was recorded.")
     revisions: list[ExcursionRevision] | None = Field(
@@ -60,7 +77,7 @@ class ExcursionOut(Shown):
         data = excursion_data(
             excursion_from_row(row), shipment_id=row["shipment_id"], device_id=row["device_id"]
         )
-        return {name: row[name] for name in ("organization", "reason", "recorded_at")} | data
+        return {name: row[name] for name in ("organization", "reason", "recorded_at", "act")} | data
 
     @classmethod
     def of(cls, row: Any, revisions: Iterable[Any] | None = None) -> Self:

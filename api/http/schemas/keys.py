@@ -16,9 +16,14 @@ class KeyIn(Given):
     organization: OrganizationSlug | None = Field(
         None, description="Limits the key to what this organization owns; required for partner and viewer."
     )
-    expires_at: Time | None = None
+    expires_at: Time | None = Field(
+        None,
+        description="Absent: never; a courier's key ends some days after the last of its shipments is over (a setting).",
+    )
     shipment_ids: Annotated[list[Id], Field(min_length=1, max_length=1000)] | None = Field(
-        None, description="Limits the key to these shipments; required for courier."
+        None,
+        description="Limits the key to these shipments; required for courier, and then of one organization, which "
+        "the key is bound to.",
     )
     device_ids: Annotated[list[DeviceId], Field(min_length=1, max_length=1000)] | None = Field(
         None, description="For the role device: the loggers whose readings it may send."
@@ -40,6 +45,10 @@ class KeyOut(Shown):
     created_at: Time
     created_by: str
     expires_at: Time | None
+    ends_at: Time | None = Field(
+        description="When it lets nobody in any more, as known now: `expires_at`, or for a courier some days after "
+        "the last of its shipments is over. Null: nothing says so yet."
+    )
     revoked_at: Time | None
     last_used_at: Time | None = Field(description="Accurate to a few minutes.")
 

@@ -194,7 +194,15 @@ class ScheduleChangeIn(Given):
 class MomentIn(Given):
     model_config = example(at="2026-11-21T03:45:00Z")
 
-    at: Time | None = Field(None, description="By default, now; at most 5 minutes ahead.")
+    at: Time | None = Field(
+        None,
+        description="By default, now; at most 5 minutes ahead. Couriers set it back by minutes only (a setting).",
+    )
+    reason: Words | None = Field(
+        None,
+        description="Why, for the record. Required to cancel, and to set a delivery back to before the end of an "
+        "excursion on record.",
+    )
 
 
 class PlanOut(Shown):

@@ -1,13 +1,17 @@
 """Response bodies for a shipment's figures."""
 
-from typing import Annotated, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
+from uuid import UUID
 
 from pydantic import Field
 
-from alerts.model import SECOND, Duration
+from alerts.model import SECOND, Duration, Severity, Side
 from alerts.views.figures import DeviceSummary
+from alerts.views.taken_away import SHOWN_AT_MOST, Figures, TakenAway
 from alerts.wording import instant_text
 from api.http.schemas.fields import Shown, Time
+from api.http.schemas.findings import ActOut
 
 Seconds = Annotated[float | int, Field(description="Seconds, exact to the microsecond.")]
 
@@ -50,6 +54,64 @@ class DeviceSummaryOut(Shown):
         )
 
 
+class TakenAwayFigures(Shown):
+    number: int = Field(description="How many excursions.")
+    worst_severity: Severity | None
+    highest_c: float | None = Field(description="The highest peak above a limit, as it was before.")
+    lowest_c: float | None = Field(description="The lowest peak below a limit, as it was before.")
+    lasted_s: Seconds
+    by: list[str] = Field(description="Who took them away.")
+
+    @staticmethod
+    def fields(found: Sequence[TakenAway]) -> dict[str, Any]:
+        """Return what some excursions were together."""
+        figures = Figures.of(found)
+        names = ("number", "worst_severity", "highest_c", "lowest_c")
+        return {name: getattr(figures, name) for name in names} | {
+            "lasted_s": seconds(figures.lasted),
+            "by": list(figures.by),
+        }
+
+
+class TakenAwayExcursion(Shown):
+    excursion_id: UUID
+    device_id: str
+    side: Side
+    start: Time
+    end: Time | None
+    peak_c: float
+    severity: Severity
+    lasted_s: Seconds
+    act: ActOut
+
+    @classmethod
+    def of(cls, one: TakenAway) -> Self:
+        """Build it from an excursion as it was before."""
+        return cls(
+            excursion_id=UUID(one.excursion_id),
+            device_id=one.device_id,
+            side=one.side,
+            start=instant_text(one.start),
+            end=instant_text(one.end),
+            peak_c=one.peak_c,
+            severity=one.severity,
+            lasted_s=seconds(one.lasted),
+            act=ActOut(**one.act.to_json()),
+        )
+
+
+class TakenAwayOut(TakenAwayFigures):
+    excursions: list[TakenAwayExcursion] = Field(
+        description="At most 100, the worst first, with their figures as they were before."
+    )
+
+    @classmethod
+    def of(cls, found: Sequence[TakenAway]) -> Self:
+        """Build it from excursions as they were before, the worst first."""
+        named = [TakenAwayExcursion.of(one) for one in found[:SHOWN_AT_MOST]]
+        return cls(**cls.fields(found), excursions=named)
+
+
 class SummaryOut(Shown):
     shipment_id: str
     as_of: Time = Field(
@@ -58,6 +120,14 @@ class SummaryOut(Shown):
     pending: bool = Field(description="True while stored readings of any logger are not evaluated yet.")
     evaluated_through: Time | None = Field(
         description="The time up to which the figures are complete. Null before departure."
+    )
+    withdrawn_by_people: TakenAwayOut = Field(
+        description="Excursions that were on record until somebody changed the plan or the times of the shipment, "
+        "cancelled it, or the like. The figures of loggers do not have them; look at them before you release."
+    )
+    lessened_by_people: TakenAwayOut = Field(
+        description="Excursions that such an act has made shorter by 15 minutes or more, or milder, as they were "
+        "before."
     )
     devices: list[DeviceSummaryOut]
     worst: DeviceSummaryOut | None = Field(

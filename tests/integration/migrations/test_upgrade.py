@@ -287,3 +287,45 @@ async def test_what_each_has_is_lent_to_it_and_forged_charges_are_told_apart(emp
         marks = await run("SELECT shipment_id FROM evaluation_marks ORDER BY 1")
         assert marks.scalars().all() == ["A2", "B1"]
     await engine.dispose()
+
+
+COURIER_KEYS = """
+INSERT INTO organizations (slug) VALUES ('acme'), ('bcell');
+INSERT INTO shipments (shipment_id, organization, band, plan)
+    VALUES ('A1', 'acme', 'room', '{}'), ('A2', 'acme', 'room', '{}'), ('B1', 'bcell', 'room', '{}'), ('N1', NULL, 'room', '{}');
+INSERT INTO evaluations (shipment_id) VALUES ('A1'), ('B1');
+INSERT INTO shipment_revisions (shipment_id, revision, recorded_at, step, "by", plan, plan_revision, schedule_revision, devices)
+    SELECT 'A1', n, now(), 'created', 'key:k', '{}', 1, 1, '[]' FROM generate_series(1, 3) AS n;
+INSERT INTO api_keys (id, prefix, hash, role, organization, shipment_ids, created_by)
+    SELECT gen_random_uuid(), prefix, '', role, organization, ids, 'k' FROM (VALUES
+        ('one', 'courier', NULL, ARRAY['A1', 'A2']), ('several', 'courier', NULL, ARRAY['A1', 'B1']),
+        ('nobodys', 'courier', NULL, ARRAY['N1']), ('with-nobodys', 'courier', NULL, ARRAY['A1', 'N1']),
+        ('bound', 'courier', 'acme', ARRAY['A1', 'B1']), ('unknown', 'courier', NULL, ARRAY['none']),
+        ('ops', 'ops', NULL, ARRAY['A1', 'B1'])
+    ) AS k(prefix, role, organization, ids);
+"""
+
+
+async def test_keys_of_couriers_are_bound_to_one_organization(empty_database_url: str) -> None:
+    engine = engine_for(empty_database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(_upgrade_to, "0012")
+    filling = await asyncpg.connect(empty_database_url)
+    await filling.execute(COURIER_KEYS)
+    await upgrade(empty_database_url)
+    rows = await filling.fetch("SELECT prefix, organization, revoked_at IS NOT NULL FROM api_keys ORDER BY 1")
+    assert [tuple(row) for row in rows] == [
+        ("bound", "acme", False),
+        ("nobodys", None, False),
+        ("one", "acme", False),
+        ("ops", None, False),
+        ("several", None, True),
+        ("unknown", None, False),
+        ("with-nobodys", None, True),
+    ]
+    judged = await filling.fetch("SELECT shipment_id, judged_revision FROM evaluations ORDER BY 1")
+    assert [tuple(row) for row in judged] == [("A1", 3), ("B1", 0)]
+    async with engine.begin() as connection:
+        await connection.run_sync(_downgrade_to, "0012")
+    await filling.close()
+    await engine.dispose()

@@ -155,8 +155,8 @@ async def test_taking_back(desk: Desk, ops: httpx.AsyncClient, alert: dict[str, 
 @pytest.mark.parametrize(
     ("name", "body", "field"),
     [
-        ("snooze", {"until": "2020-01-01T00:00:00Z", "reason": "later"}, "until"),
-        ("snooze", {"until": "2999-01-01T00:00:00Z", "reason": "never"}, "until"),
+        ("snooze", {"until": "2020-01-01T00:00:00Z", "reason": "it is later so"}, "until"),
+        ("snooze", {"until": "2999-01-01T00:00:00Z", "reason": "it is never so"}, "until"),
         ("snooze", {"until": "SOON"}, "reason"),
         ("snooze", {"until": "SOON", "reason": "  "}, "reason"),
         ("snooze", {"reason": "for how long?"}, "until"),
@@ -184,11 +184,11 @@ async def test_what_makes_no_sense_is_refused_by_field(
 async def test_what_is_resolved_can_only_be_acknowledged_and_commented_on(
     ops: httpx.AsyncClient, alert: dict[str, Any]
 ) -> None:
-    await step(ops, alert, "resolve", reason="done")
+    await step(ops, alert, "resolve", reason="it is done so")
     for name, body in (
         ("assign", {"owner": "me"}),
-        ("snooze", {"until": soon(hours=1), "reason": "x"}),
-        ("resolve", {"reason": "again"}),
+        ("snooze", {"until": soon(hours=1), "reason": "it has to be so"}),
+        ("resolve", {"reason": "it is again so"}),
     ):
         refused = problem(await ops.post(f"/v1/alerts/{alert['id']}/{name}", json=body), 409)
         assert "is already resolved, since " in refused["detail"]
@@ -201,7 +201,8 @@ async def test_who_may_do_what(desk: Desk, alert: dict[str, Any]) -> None:
     assert (await courier.post(f"{url}/comment", json={"text": "The lid is closed."})).status_code == 201
     assert (await courier.post(f"{url}/acknowledge")).status_code == 200
     problem(await courier.post(f"{url}/snooze", json={"until": None}), 403)
-    problem(await courier.post(f"{url}/resolve", json={"reason": "x"}), 403)
+    problem(await courier.post(f"{url}/resolve", json={"reason": "it has to be so"}), 403)
+    await desk.ship("S2", organization="acme")
     elsewhere = await desk.caller("courier", organization="acme", shipment_ids=["S2"])
     for name, body in (("acknowledge", {}), ("comment", {"text": "x"})):
         problem(await elsewhere.post(f"{url}/{name}", json=body), 404)
@@ -228,7 +229,7 @@ async def test_lists_by_owner_incident_and_what_needs_attention(
     theirs = await desk.items("/v1/alerts", incident_id=alert["incident_id"])
     assert alert["id"] in [a["id"] for a in theirs]
     assert await desk.items("/v1/alerts", incident_id=alert["incident_id"], as_of=before)
-    await step(ops, alert, "resolve", reason="x")
+    await step(ops, alert, "resolve", reason="it has to be so")
     assert await desk.items("/v1/alerts", needs_attention=True, kind="excursion") == []
 
 
@@ -248,14 +249,17 @@ async def test_steps_on_all_alerts_of_an_incident(
     assert (given["owners"], given["unowned"]) == (["Kim"], 0)
     assert [i["id"] for i in await desk.items("/v1/incidents", owner="Kim")] == [shown["id"]]
     assert await desk.items("/v1/incidents", owner=me) == []
-    problem(await ops.post(f"{url}/snooze", json={"until": soon(hours=80), "reason": "x"}), 422)
-    slept = (await ops.post(f"{url}/snooze", json={"until": soon(hours=1), "reason": "x"})).json()
+    problem(await ops.post(f"{url}/snooze", json={"until": soon(hours=80), "reason": "it has to be so"}), 422)
+    slept = (
+        await ops.post(f"{url}/snooze", json={"until": soon(hours=1), "reason": "it has to be so"})
+    ).json()
     assert {one["state"] for one in slept["alerts"]} == {"snoozed"}
     assert (await ops.post(f"{url}/comment", json={"text": "All at rest."})).status_code == 201
-    ended = (await ops.post(f"{url}/resolve", json={"reason": "Bench."})).json()
+    ended = (await ops.post(f"{url}/resolve", json={"reason": "it is Bench. so"})).json()
     assert {one["state"] for one in ended["alerts"]} == {"resolved"}
     assert (
-        "nothing left to do" in problem(await ops.post(f"{url}/resolve", json={"reason": "x"}), 409)["detail"]
+        "nothing left to do"
+        in problem(await ops.post(f"{url}/resolve", json={"reason": "it has to be so"}), 409)["detail"]
     )
     await decide_all(desk)
     closed = (await ops.get(url)).json()
@@ -289,4 +293,4 @@ async def test_what_does_not_exist(ops: httpx.AsyncClient) -> None:
     problem(await ops.get(f"/v1/incidents/{nothing}"), 404)
     problem(await ops.post(f"/v1/incidents/{nothing}/acknowledge"), 404)
     problem(await ops.post(f"/v1/alerts/{nothing}/comment", json={"text": "x"}), 404)
-    problem(await ops.post(f"/v1/alerts/{nothing}/resolve", json={"reason": "x"}), 404)
+    problem(await ops.post(f"/v1/alerts/{nothing}/resolve", json={"reason": "it has to be so"}), 404)

@@ -65,7 +65,7 @@ class Course:
             {"upper_c": 26} if self.random.random() < 0.5 else {"upper_c": 24},
             {"max_gap_s": 600},
         ]
-        body = {"reason": "x", **self.random.choice(fields)}
+        body = {"reason": "it has to be so", **self.random.choice(fields)}
         shipment_id = "S1" if "upper_c" in body else self.random.choice(list(self.loggers))
         done = await self.desk.admin.post(f"/v1/shipments/{shipment_id}/plan", json=body)
         assert done.status_code in {200, 409}, done.text

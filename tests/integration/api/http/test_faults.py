@@ -19,7 +19,7 @@ from tests.integration.api.identity.test_auth import call_of
 BODIES = {
     "POST /v1/dewars/{dewar_id}/charges/correct": {
         "charged_at": "2026-11-20T08:00:00Z",
-        "reason": "x",
+        "reason": "it has to be so",
         "withdrawn": True,
     },
     "POST /v1/devices": {"device_id": "D1"},
@@ -40,8 +40,8 @@ BODIES = {
     "PATCH /v1/sites/{site_id}": {"name": "Frankfurt am Main"},
     "POST /v1/products": {"product_id": "P1", "band": "room"},
     "PATCH /v1/products/{product_id}": {"budget_s": 60},
-    "POST /v1/shipments/{shipment_id}/schedule": {"reason": "x", "destination": "JFK"},
-    "POST /v1/shipments/{shipment_id}/plan": {"reason": "x", "budget_s": 60},
+    "POST /v1/shipments/{shipment_id}/schedule": {"reason": "it has to be so", "destination": "JFK"},
+    "POST /v1/shipments/{shipment_id}/plan": {"reason": "it has to be so", "budget_s": 60},
     "POST /v1/backtests": {"plan": {"upper_c": -155}},
     "POST /v1/readings": {
         "readings": [{"device_id": "D1", "measured_at": "2026-11-01T00:00:00Z", "temperature_c": -180}]
@@ -51,12 +51,12 @@ BODIES = {
     "POST /v1/webhooks/{webhook_id}/replay": {"failed": True},
     "POST /v1/keys": {"role": "ops"},
     "POST /v1/alerts/{alert_id}/assign": {"owner": "night desk"},
-    "POST /v1/alerts/{alert_id}/snooze": {"until": "2036-11-20T08:00:00Z", "reason": "x"},
-    "POST /v1/alerts/{alert_id}/resolve": {"reason": "x"},
+    "POST /v1/alerts/{alert_id}/snooze": {"until": "2036-11-20T08:00:00Z", "reason": "it has to be so"},
+    "POST /v1/alerts/{alert_id}/resolve": {"reason": "it has to be so"},
     "POST /v1/alerts/{alert_id}/comment": {"text": "x"},
     "POST /v1/incidents/{incident_id}/assign": {"owner": "night desk"},
-    "POST /v1/incidents/{incident_id}/snooze": {"until": "2036-11-20T08:00:00Z", "reason": "x"},
-    "POST /v1/incidents/{incident_id}/resolve": {"reason": "x"},
+    "POST /v1/incidents/{incident_id}/snooze": {"until": "2036-11-20T08:00:00Z", "reason": "it has to be so"},
+    "POST /v1/incidents/{incident_id}/resolve": {"reason": "it has to be so"},
     "POST /v1/incidents/{incident_id}/comment": {"text": "x"},
     "POST /v1/shipments/{shipment_id}/handovers": {"from_party": "Depot", "to_party": "Courier"},
     "POST /v1/contacts": {
@@ -67,7 +67,7 @@ BODIES = {
     },
     "PATCH /v1/contacts/{contact_id}": {"name": "Night shift"},
     "POST /v1/policies": {"policy_id": "P1", "steps": [{"after_s": 0, "to": ["holder"]}]},
-    "PATCH /v1/policies/{policy_id}": {"reason": "x", "repeat_s": 600},
+    "PATCH /v1/policies/{policy_id}": {"reason": "it has to be so", "repeat_s": 600},
     "POST /v1/policies/dry-run": {"kind": "excursion", "severity": "critical", "at": "2026-11-21T22:00:00Z"},
 }
 

@@ -20,6 +20,7 @@ HEADERS = ("www-authenticate", "retry-after", "allow", "location")
 FUTURE, PAST, BEFORE = "2099-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"
 NOBODYS = UUID(int=0)
 ORG = "acme"
+WHY = "it has to be so"
 WEBHOOK = {"url": "https://93.184.216.34/hook"}
 
 
@@ -74,9 +75,9 @@ def site(caller: str = "admin", **fields: Any) -> Refused:
     return Refused("POST", "/v1/sites", whole | fields, caller)
 
 
-def handover(shipment_id: str = "under-way", **fields: Any) -> Refused:
+def handover(shipment_id: str = "under-way", caller: str = "admin", **fields: Any) -> Refused:
     whole = {"at": PAST, "from_party": "Depot", "to_party": "Courier"}
-    return Refused("POST", f"/v1/shipments/{shipment_id}/handovers", whole | fields)
+    return Refused("POST", f"/v1/shipments/{shipment_id}/handovers", whole | fields, caller)
 
 
 CALLS = (
@@ -111,10 +112,10 @@ CALLS = (
     post("/v1/dewars/D1/charge", at=FUTURE),
     post("/v1/dewars/D1/charge", at=BEFORE, ln2_kg=3400.0),
     post("/v1/dewars/D1/charge", at=PAST, ln2_kg=1.0),
-    post("/v1/dewars/D1/charges/correct", charged_at=BEFORE, reason="r", ln2_kg=1.0),
-    post("/v1/dewars/none/charges/correct", charged_at=BEFORE, reason="r", ln2_kg=1.0),
-    post("/v1/dewars/D1/charges/correct", charged_at=PAST, reason="r", ln2_kg=3400.0),
-    post("/v1/dewars/D1/charges/correct", charged_at=PAST, reason="r", withdrawn=True),
+    post("/v1/dewars/D1/charges/correct", charged_at=BEFORE, reason="it has to be so", ln2_kg=1.0),
+    post("/v1/dewars/none/charges/correct", charged_at=BEFORE, reason="it has to be so", ln2_kg=1.0),
+    post("/v1/dewars/D1/charges/correct", charged_at=PAST, reason="it has to be so", ln2_kg=3400.0),
+    post("/v1/dewars/D1/charges/correct", charged_at=PAST, reason="it has to be so", withdrawn=True),
     post("/v1/dewars/D1/charge", at=PAST),
     site(site_id="everybodys"),
     site("ops of acme", organization="other"),
@@ -150,10 +151,10 @@ CALLS = (
     policy(policy_id="night"),
     policy(steps=[{"after_s": 0, "to": ["holder"]}, {"after_s": 1, "to": ["contact:none"]}]),
     get("/v1/policies/none"),
-    patch("/v1/policies/none", reason="r", note="X"),
-    patch("/v1/policies/night", reason="r", note="X", revision=7),
-    patch("/v1/policies/night", reason="r", steps=[{"after_s": 0, "to": ["contact:none"]}]),
-    patch("/v1/policies/night", "ops of acme", reason="r", note="X"),
+    patch("/v1/policies/none", reason="it has to be so", note="X"),
+    patch("/v1/policies/night", reason="it has to be so", note="X", revision=7),
+    patch("/v1/policies/night", reason="it has to be so", steps=[{"after_s": 0, "to": ["contact:none"]}]),
+    patch("/v1/policies/night", "ops of acme", reason="it has to be so", note="X"),
     trial(at="2020-01-01T00:00:00Z"),
     trial("ops of acme", organization="other"),
     trial("ops of a shipment"),
@@ -183,32 +184,54 @@ CALLS = (
     get("/v1/shipments/none"),
     get("/v1/shipments/none/revisions"),
     get("/v1/shipments/under-way", "ops of acme"),
-    *(post(f"/v1/shipments/none/{step}") for step in ("depart", "deliver", "cancel")),
-    *(post(f"/v1/shipments/under-way/{step}", at=FUTURE) for step in ("depart", "deliver", "cancel")),
+    *(post(f"/v1/shipments/none/{step}", reason=WHY) for step in ("depart", "deliver", "cancel")),
+    *(
+        post(f"/v1/shipments/under-way/{step}", at=FUTURE, reason=WHY)
+        for step in ("depart", "deliver", "cancel")
+    ),
+    post("/v1/shipments/under-way/cancel"),
+    post("/v1/shipments/under-way/deliver", reason="x"),
+    post("/v1/shipments/under-way/deliver", "courier", at=PAST),
+    post("/v1/shipments/under-way/plan", reason="xxxxxxxx", budget_s=1.0),
+    post("/v1/keys", role="courier", shipment_ids=["none"]),
+    post("/v1/keys", role="courier", shipment_ids=["under-way", "acmes"]),
+    post("/v1/keys", role="courier", shipment_ids=["under-way"], organization=ORG),
     post("/v1/shipments/under-way/depart", at=PAST),
     post("/v1/shipments/under-way/deliver", at="2025-12-31T00:00:00Z"),
-    post("/v1/shipments/under-way/cancel", at="2025-12-31T00:00:00Z"),
+    post("/v1/shipments/under-way/cancel", at="2025-12-31T00:00:00Z", reason=WHY),
     post("/v1/shipments/planned/deliver", at=PAST),
     post("/v1/shipments/delivered/depart", at=PAST),
-    post("/v1/shipments/delivered/cancel", at=PAST),
+    post("/v1/shipments/delivered/cancel", at=PAST, reason=WHY),
     post("/v1/shipments/cancelled/depart", at=PAST),
     post("/v1/shipments/cancelled/deliver", at=PAST),
-    post("/v1/shipments/none/plan", reason="r", budget_s=1.0),
-    post("/v1/shipments/cancelled/plan", reason="r", budget_s=1.0),
-    post("/v1/shipments/under-way/plan", reason="r", budget_s=-1.0),
-    post("/v1/shipments/under-way/plan", reason="r", rules={"picnic": None}),
-    post("/v1/shipments/under-way/plan", reason="r", budget_s=1.0, plan_revision=7),
-    post("/v1/shipments/none/schedule", reason="r", destination="B"),
-    post("/v1/shipments/delivered/schedule", reason="r", destination="B"),
-    post("/v1/shipments/under-way/schedule", reason="r", destination="B", schedule_revision=7),
-    post("/v1/shipments/under-way/schedule", reason="r", packed_out_at=FUTURE),
-    post("/v1/shipments/under-way/schedule", reason="r", planned_departure=PAST, planned_arrival=BEFORE),
-    post("/v1/shipments/next/schedule", reason="r", packed_out_at="2026-01-01T12:00:00Z"),
+    post("/v1/shipments/none/plan", reason="it has to be so", budget_s=1.0),
+    post("/v1/shipments/cancelled/plan", reason="it has to be so", budget_s=1.0),
+    post("/v1/shipments/under-way/plan", reason="it has to be so", budget_s=-1.0),
+    post("/v1/shipments/under-way/plan", reason="it has to be so", rules={"picnic": None}),
+    post("/v1/shipments/under-way/plan", reason="it has to be so", budget_s=1.0, plan_revision=7),
+    post("/v1/shipments/none/schedule", reason="it has to be so", destination="B"),
+    post("/v1/shipments/delivered/schedule", reason="it has to be so", destination="B"),
+    post("/v1/shipments/under-way/schedule", reason="it has to be so", destination="B", schedule_revision=7),
+    post("/v1/shipments/under-way/schedule", reason="it has to be so", packed_out_at=FUTURE),
+    post(
+        "/v1/shipments/under-way/schedule",
+        reason="it has to be so",
+        planned_departure=PAST,
+        planned_arrival=BEFORE,
+    ),
+    post("/v1/shipments/next/schedule", reason="it has to be so", packed_out_at="2026-01-01T12:00:00Z"),
     handover("none"),
     handover("cancelled"),
     handover(at=FUTURE),
     handover(to_contact="none"),
     handover(place="Ramp", note="Rain"),
+    handover(at="1990-01-01T00:00:00Z"),
+    handover("delivered", at="2026-03-01T00:00:00Z"),
+    handover(at="2026-01-03T00:00:00Z", from_party="Nobody"),
+    handover(at="2026-01-01T12:00:00Z", to_party="Nobody"),
+    handover(at="2026-01-03T00:00:00Z", from_party="Nobody", override_reason="x"),
+    handover("planned", "courier", at=None),
+    handover("under-way", "courier", at=None, from_party="Courier", override_reason=WHY),
     get("/v1/shipments/none/handovers"),
     post("/v1/webhooks", url="http://127.0.0.1/hook"),
     post("/v1/webhooks", url="ftp://partner.example"),
@@ -318,9 +341,10 @@ async def _make_world(desk: Desk) -> dict[str, str]:
     }.items():
         await desk.ship(name)
         for step, at in steps.items():
-            done = await desk.admin.post(f"/v1/shipments/{name}/{step}", json={"at": at})
+            done = await desk.admin.post(f"/v1/shipments/{name}/{step}", json={"at": at, "reason": WHY})
             assert done.is_success, done.text
     await desk.ship("next", "delivered-logger")
+    await desk.ship("acmes", organization=ORG)
     assert (await desk.admin.post(handover().path, json=handover().body)).is_success
     await desk.pool.execute("UPDATE contacts SET channels = '[]' WHERE contact_id = 'silent'")
     return await _make_webhooks(desk)
@@ -348,6 +372,7 @@ async def _callers(desk: Desk) -> dict[str, httpx.AsyncClient]:
         "viewer": await desk.caller("viewer", organization=ORG),
         "ops of acme": await desk.caller("ops", organization=ORG),
         "ops of a shipment": await desk.caller("ops", shipment_ids=["planned"]),
+        "courier": await desk.caller("courier", shipment_ids=["planned", "under-way"]),
         "logger": await desk.caller("device", device_ids=["under-way-logger"]),
     }
 

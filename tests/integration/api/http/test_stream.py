@@ -72,14 +72,22 @@ async def test_events_that_commit_out_of_order_are_not_skipped(desk: Desk, serve
 
 async def test_only_what_one_may_see_and_wants(desk: Desk, served: Served) -> None:
     viewer = await desk.key("viewer", organization="acme")
-    courier = await desk.key("courier", shipment_ids=["S2", "S4"])
+    for shipment_id in ("S2", "S5"):
+        await desk.ship(shipment_id, organization="bcell")
+    courier = await desk.key("courier", shipment_ids=["S2", "S5"])
     async with (
         reading(served, key=viewer) as acme,
         reading(served, key=courier) as on_the_way,
         reading(served, shipment_id="S3") as third,
         reading(served, types=["excursion.opened"]) as excursions,
     ):
-        for shipment_id, organization in (("S1", "acme"), ("S2", "bcell"), ("S3", None), ("S4", "acme")):
+        for shipment_id, organization in (
+            ("S1", "acme"),
+            ("S2", "bcell"),
+            ("S3", None),
+            ("S4", "acme"),
+            ("S5", "bcell"),
+        ):
             await tell(desk, shipment_id, organization)
         await desk.pool.execute(
             "INSERT INTO outbox (type, data) VALUES ('excursion.opened', '{\"shipment_id\": \"-\"}')"

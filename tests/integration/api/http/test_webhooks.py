@@ -100,6 +100,7 @@ async def test_who_may(desk: Desk) -> None:
         "courier": {"shipment_ids": ["S1"]},
         "device": {"device_ids": ["D1"]},
     }
+    await desk.ship("S1")
     for role, bounds in callers.items():
         client = await desk.caller(role, **bounds)
         problem(await client.post("/v1/webhooks", json={"url": NOWHERE}), 403)

@@ -38,11 +38,16 @@ def _bounds(*kinds: str) -> dict[str, dict[str, Any]]:
     return {kind: every[kind] for kind in kinds}
 
 
+def _of_one(bounds: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The same with shipments of one organization only, as the keys of couriers are."""
+    return {kind: {**fields, "shipment_ids": NAMED[:1]} for kind, fields in bounds.items()}
+
+
 KEYS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "admin": _bounds(""),
     "ops": _bounds("", "@org", "@shipments", "@org+shipments"),
     "qa": _bounds("", "@org", "@shipments", "@org+shipments"),
-    "courier": _bounds("@shipments", "@org+shipments"),
+    "courier": _of_one(_bounds("@shipments", "@org+shipments")),
     "partner": _bounds("@org", "@org+shipments"),
     "viewer": _bounds("@org", "@org+shipments"),
     "device": _bounds("@shipments", "@loggers", "@org+shipments", "@org+loggers"),
@@ -255,8 +260,10 @@ def _bodies(call: str, world: World) -> list[tuple[str, Any]]:
         ],
         "POST /v1/shipments": _new_shipments(),
         "POST /v1/shipments/{shipment_id}/depart": [("", {"at": world.departed_at})],
-        "POST /v1/alerts/{alert_id}/snooze": [("", {"until": world.tomorrow, "reason": "x"})],
-        "POST /v1/incidents/{incident_id}/snooze": [("", {"until": world.tomorrow, "reason": "x"})],
+        "POST /v1/alerts/{alert_id}/snooze": [("", {"until": world.tomorrow, "reason": "it has to be so"})],
+        "POST /v1/incidents/{incident_id}/snooze": [
+            ("", {"until": world.tomorrow, "reason": "it has to be so"})
+        ],
         "POST /v1/backtests": [
             (name, {**BODIES["POST /v1/backtests"], "shipment_ids": [id_]})
             for name, id_ in world.values["shipment_id"].items()

@@ -44,6 +44,8 @@ async def key_of(desk: Desk, role: KeyRole) -> str:
         KeyRole.COURIER: {"shipment_ids": ["S1"]},
         KeyRole.DEVICE: {"device_ids": ["D1"]},
     }
+    if role is KeyRole.COURIER:
+        await desk.ship("S1")
     return await desk.key(role, **bounds.get(role, {}))
 
 
@@ -171,8 +173,9 @@ async def test_each_sees_its_own(desk: Desk) -> None:
         await desk.key("ops", organization="acme"): {"A1", "A2"},
         await desk.key("viewer", organization="bcell"): {"B1"},
         await desk.key("partner", organization="acme", shipment_ids=["A2", "B1"]): {"A2"},
-        await desk.key("courier", shipment_ids=["A1", "B1"]): {"A1", "B1"},
-        await desk.key("courier", shipment_ids=["A1", "B1"], organization="acme"): {"A1"},
+        await desk.key("courier", shipment_ids=["B1"]): {"B1"},
+        await desk.key("courier", shipment_ids=["A1", "A2"], organization="acme"): {"A1", "A2"},
+        await desk.key("courier", shipment_ids=["N1"]): {"N1"},
         await desk.key("partner", organization="nobody"): set(),
     }
     for key, expected in sees.items():

@@ -86,8 +86,8 @@ async def test_of_two_handovers_at_one_instant_the_later_recorded_is_last(
     await desk.ship("S1", departed_at=text(hours_ago(2)))
     at = text(hours_ago(1))
     parties = [f"Courier {number}" for number in range(6)]
-    for party in parties:
-        body = {"at": at, "from_party": "Depot", "to_party": party}
+    for giver, party in zip(["Depot", *parties], parties, strict=False):
+        body = {"at": at, "from_party": giver, "to_party": party}
         assert (await desk.admin.post("/v1/shipments/S1/handovers", json=body)).status_code == 201
     listed: list[str] = []
     cursor = None

@@ -278,10 +278,10 @@ async def test_a_courier_charges_the_dewars_of_its_shipments_while_they_are_not_
             departed_at=text(hours_ago(3)),
         )
     courier = await desk.caller("courier", organization="acme", shipment_ids=["S1"])
-    charge = {"at": text(hours_ago(1)), "ln2_kg": 3}
+    charge = {"at": text(hours_ago(0.2)), "ln2_kg": 3}
     assert (await courier.post("/v1/dewars/W1/charge", json=charge)).status_code == 201
     problem(await courier.post("/v1/dewars/W2/charge", json=charge), 404)
-    correction = {"charged_at": charge["at"], "reason": "x", "withdrawn": True}
+    correction = {"charged_at": charge["at"], "reason": "it has to be so", "withdrawn": True}
     problem(await courier.post("/v1/dewars/W1/charges/correct", json=correction), 403)
-    await desk.admin.post("/v1/shipments/S1/deliver", json={"at": text(hours_ago(0.5))})
+    await desk.admin.post("/v1/shipments/S1/deliver", json={"at": text(hours_ago(0.1))})
     problem(await courier.post("/v1/dewars/W1/charge"), 404)

@@ -63,7 +63,9 @@ async def test_a_shipment_that_departs_at_once_or_is_called_off(desk: Desk, hour
     await desk.ship("S1", departed_at=text(hours_ago(2)))
     (created,) = await desk.items("/v1/shipments/S1/revisions")
     assert created["departed_at"] == text(hours_ago(2)).replace("+00:00", "Z")
-    await desk.admin.post("/v1/shipments/S1/cancel", json={"at": text(hours_ago(1))})
+    await desk.admin.post(
+        "/v1/shipments/S1/cancel", json={"at": text(hours_ago(1)), "reason": "it is not needed"}
+    )
     assert await steps(desk) == ["created", "cancelled"]
     cancelled = (await desk.items("/v1/shipments/S1/revisions"))[-1]
     assert cancelled["cancelled_at"] == cancelled["devices"][0]["ends_at"]
@@ -150,7 +152,9 @@ async def test_a_tuning_that_cannot_be_is_refused(
 ) -> None:
     await desk.ship("S1")
     path = "/v1/shipments/S1/plan"
-    [error] = problem(await desk.admin.post(path, json={"reason": "r", "rules": rules}), 422)["errors"]
+    [error] = problem(await desk.admin.post(path, json={"reason": "it has to be so", "rules": rules}), 422)[
+        "errors"
+    ]
     assert error["field"] == field
     assert says in error["detail"]
     shipment = {"shipment_id": "S2", "band": "cryogenic", "device_ids": ["D9"], "rules": rules}
@@ -182,6 +186,7 @@ async def test_it_is_told_and_makes_the_shipment_due_from_its_start(desk: Desk, 
     )
     data = json.loads(event["data"])
     assert data.pop("reason") == "assay of lot 7"
+    assert data.pop("by") == "key:admin-key-setting"
     assert data.pop("sequence") > 0
     assert data.items() <= shown.items()
     assert data["plan"]["upper_c"] == -140
@@ -213,7 +218,7 @@ async def test_what_was_told_is_amended_and_stays_on_record(desk: Desk, hours_ag
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"reason": None}, "reason", "string"),
     ({"reason": ""}, "reason", "at least 1"),
-    ({"reason": "x" * 201}, "reason", "at most 200"),
+    ({"reason": "it has to be so" * 201}, "reason", "at most 200"),
     ({"reason": "a\0b"}, "reason", "NUL"),
     ({"band": None}, "band", "must be one of"),
     ({"band": "lukewarm"}, "band", "cryogenic"),
@@ -234,18 +239,18 @@ async def test_wrong_fields_are_named(desk: Desk) -> None:
     made = await desk.ship("S1")
     url = "/v1/shipments/S1/plan"
     for fields, field, says in WRONG:
-        found = problem(await desk.admin.post(url, json={"reason": "x", **fields}), 422)
+        found = problem(await desk.admin.post(url, json={"reason": "it has to be so", **fields}), 422)
         assert found["errors"][0]["field"] == field, fields
         assert says in found["errors"][0]["detail"], fields
     assert problem(await desk.admin.post(url, json={"upper_c": -140}), 422)["errors"][0]["field"] == "reason"
-    problem(await desk.admin.post(url, json={"reason": "x"}, params={"dry_run": "true"}), 422)
+    problem(await desk.admin.post(url, json={"reason": "it has to be so"}, params={"dry_run": "true"}), 422)
     assert (await desk.admin.get("/v1/shipments/S1")).json() == made
 
 
 async def test_an_old_sight_of_the_plan_changes_nothing(desk: Desk) -> None:
     await desk.ship("S1")
     await change(desk, on_delay_s=60, plan_revision=1)
-    body = {"reason": "x", "on_delay_s": 90, "plan_revision": 1}
+    body = {"reason": "it has to be so", "on_delay_s": 90, "plan_revision": 1}
     told = problem(await desk.admin.post("/v1/shipments/S1/plan", json=body), 409)["detail"]
     assert "revision 2" in told
     await change(desk, on_delay_s=60, plan_revision=1)  # the same call again: its answer may have been lost
@@ -257,7 +262,7 @@ async def test_of_two_changes_to_one_plan_one_is_made(desk: Desk) -> None:
     await desk.ship("S1")
 
     async def attempt(seconds: int) -> int:
-        body = {"reason": "x", "on_delay_s": seconds, "plan_revision": 1}
+        body = {"reason": "it has to be so", "on_delay_s": seconds, "plan_revision": 1}
         return (await desk.admin.post("/v1/shipments/S1/plan", json=body)).status_code
 
     assert sorted(await asyncio.gather(*map(attempt, range(1, 9)))) == [200] + [409] * 7
@@ -266,15 +271,15 @@ async def test_of_two_changes_to_one_plan_one_is_made(desk: Desk) -> None:
 
 async def test_one_that_was_called_off_keeps_its_plan(desk: Desk) -> None:
     await desk.ship("S1")
-    await desk.admin.post("/v1/shipments/S1/cancel")
-    body = {"reason": "x", "on_delay_s": 90}
+    await desk.admin.post("/v1/shipments/S1/cancel", json={"reason": "it is not needed"})
+    body = {"reason": "it has to be so", "on_delay_s": 90}
     told = problem(await desk.admin.post("/v1/shipments/S1/plan", json=body), 409)["detail"]
     assert told.startswith("S1 cannot get another plan: it was cancelled at ")
 
 
 async def test_who_may_change_a_plan(desk: Desk) -> None:
     await desk.ship("S1", organization="acme")
-    body = {"reason": "x", "on_delay_s": 90}
+    body = {"reason": "it has to be so", "on_delay_s": 90}
     for role in ("qa", "courier", "partner", "viewer"):
         bounds = {"shipment_ids": ["S1"]} if role == "courier" else {"organization": "acme"}
         client = await desk.caller(role, **bounds)

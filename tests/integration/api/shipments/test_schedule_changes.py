@@ -57,7 +57,7 @@ async def test_it_is_on_record_with_who_and_why(desk: Desk, hours_ago: HoursAgo)
 
 async def test_a_change_to_a_schedule_that_is_another_by_now_is_refused(desk: Desk) -> None:
     await desk.ship("S1")
-    body = {"reason": "x", "destination": "BOS", "schedule_revision": 1}
+    body = {"reason": "it has to be so", "destination": "BOS", "schedule_revision": 1}
     for _ in range(2):  # the same again changes nothing
         done = await desk.admin.post("/v1/shipments/S1/schedule", json=body)
         assert (done.status_code, done.json()["schedule_revision"]) == (200, 2)
@@ -84,13 +84,18 @@ async def test_nothing_is_planned_to_arrive_before_it_departs(desk: Desk) -> Non
     await desk.ship("S1")
     for wrong, field in wrongs:
         body = {"shipment_id": "S2", "band": "cryogenic", "device_ids": ["D1"], **wrong}
-        for path, sent in (("/v1/shipments", body), ("/v1/shipments/S1/schedule", {"reason": "x", **wrong})):
+        for path, sent in (
+            ("/v1/shipments", body),
+            ("/v1/shipments/S1/schedule", {"reason": "it has to be so", **wrong}),
+        ):
             found = problem(await desk.admin.post(path, json=sent), 422)
             assert found["errors"][0]["field"] == field
             assert "is before" in found["detail"]
     await change(desk, planned_departure=LATE)
     found = problem(
-        await desk.admin.post("/v1/shipments/S1/schedule", json={"reason": "x", "planned_arrival": EARLY}),
+        await desk.admin.post(
+            "/v1/shipments/S1/schedule", json={"reason": "it has to be so", "planned_arrival": EARLY}
+        ),
         422,
     )
     assert found["errors"][0]["field"] == "planned_arrival"
@@ -109,6 +114,7 @@ async def test_it_is_told_and_makes_the_shipment_due_from_now(desk: Desk, hours_
     assert (event["type"], event["organization"]) == ("shipment.schedule_changed", "acme")
     data = json.loads(event["data"])
     assert data.pop("reason") == "flight missed"
+    assert data.pop("by") == "key:admin-key-setting"
     assert data.pop("sequence") > 0
     assert data.items() <= shown.items()
     await desk.evaluate()
@@ -145,7 +151,7 @@ async def test_use_by_goes_with_the_pack_out_until_somebody_gives_one(
 
 async def test_who_may_and_when(desk: Desk, hours_ago: HoursAgo) -> None:
     await desk.ship("S1", organization="acme", departed_at=text(hours_ago(2)))
-    body = {"reason": "x", "destination": "BOS"}
+    body = {"reason": "it has to be so", "destination": "BOS"}
     stranger = await desk.caller("ops", organization="bcell")
     problem(await stranger.post("/v1/shipments/S1/schedule", json=body), 404)
     courier = await desk.caller("courier", shipment_ids=["S1"])
@@ -157,9 +163,9 @@ async def test_who_may_and_when(desk: Desk, hours_ago: HoursAgo) -> None:
 
 async def test_wrong_fields_are_named(desk: Desk) -> None:
     await desk.ship("S1")
-    good = {"reason": "x", "destination": "BOS"}
+    good = {"reason": "it has to be so", "destination": "BOS"}
     for wrong, field in (
-        ({"reason": "x"}, "body"),
+        ({"reason": "it has to be so"}, "body"),
         ({"destination": "BOS"}, "reason"),
         ({**good, "reason": None}, "reason"),
         ({**good, "legs": None}, "legs"),
@@ -178,7 +184,7 @@ async def test_a_pack_out_while_its_logger_was_elsewhere(desk: Desk, hours_ago: 
     await desk.ship("S1", "D1", departed_at=text(hours_ago(9)))
     await desk.admin.post("/v1/shipments/S1/deliver", json={"at": text(hours_ago(2))})
     await desk.ship("S2", "D1")
-    body = {"reason": "x", "packed_out_at": text(hours_ago(3))}
+    body = {"reason": "it has to be so", "packed_out_at": text(hours_ago(3))}
     refused = problem(await desk.admin.post("/v1/shipments/S2/schedule", json=body), 409)
     assert "D1 was on shipment S1" in refused["detail"]
     assert (await desk.admin.get("/v1/shipments/S2")).json()["packed_out_at"] is None

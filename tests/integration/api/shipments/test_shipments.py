@@ -12,14 +12,16 @@ HoursAgo = Callable[[float], datetime]
 
 
 async def step(desk: Desk, shipment_id: str, name: str, at: datetime | None = None) -> dict[str, Any]:
-    body = {} if at is None else {"at": text(at)}
+    why = {"reason": "it is not needed"} if name == "cancel" else {}
+    body = why if at is None else {"at": text(at), **why}
     done = await desk.admin.post(f"/v1/shipments/{shipment_id}/{name}", json=body)
     assert done.status_code == 200, done.text
     return dict(done.json())
 
 
 async def refused(desk: Desk, status: int, shipment_id: str, name: str, at: datetime | None = None) -> str:
-    body = {} if at is None else {"at": text(at)}
+    why = {"reason": "it is not needed"} if name == "cancel" else {}
+    body = why if at is None else {"at": text(at), **why}
     return str(
         problem(await desk.admin.post(f"/v1/shipments/{shipment_id}/{name}", json=body), status)["detail"]
     )

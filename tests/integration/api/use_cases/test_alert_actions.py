@@ -78,13 +78,13 @@ async def test_an_action_on_an_alert_that_makes_no_sense_is_refused(
     caller = operator("alerts.snooze")
     late = partial(snooze, until=0)
     with pytest.raises(Invalid, match="until must be in the future"):
-        await act_on_alert(connection, caller, alert_id, late, actor=SHELL, reason="Later.")
+        await act_on_alert(connection, caller, alert_id, late, actor=SHELL, reason="it is Later. so")
     await act_on_alert(connection, caller, alert_id, resolve, actor=SHELL, reason="It rides along empty.")
     with pytest.raises(Conflict, match="This alert is already resolved, since"):
-        await act_on_alert(connection, caller, alert_id, resolve, actor=SHELL, reason="Again.")
+        await act_on_alert(connection, caller, alert_id, resolve, actor=SHELL, reason="it is Again. so")
     stranger = of_acme("alerts.resolve")
     with pytest.raises(NotFound, match=f"There is no alert {alert_id}"):
-        await act_on_alert(connection, stranger, alert_id, resolve, actor=SHELL, reason="Mine.")
+        await act_on_alert(connection, stranger, alert_id, resolve, actor=SHELL, reason="it is Mine. so")
     with pytest.raises(NotFound, match="There is no alert 0000"):
         await comment_on_alert(connection, caller, NOBODYS, actor=SHELL, text="Hello?")
 
@@ -94,13 +94,15 @@ async def test_an_action_on_an_incident_is_one_on_its_alerts(
 ) -> None:
     caller = operator("incidents.resolve")
     async with engine.begin() as connection:
-        await act_on_incident(connection, caller, incident_id, resolve, actor=SHELL, reason="Empty.")
+        await act_on_incident(connection, caller, incident_id, resolve, actor=SHELL, reason="it is Empty. so")
         await comment_on_incident(connection, caller, incident_id, actor=SHELL, text="As planned.")
     rows = await pool.fetch("SELECT state, acknowledged_by FROM alerts WHERE incident_id = $1", incident_id)
     assert [tuple(row) for row in rows] == [("resolved", BY)]
     async with engine.begin() as connection:
         with pytest.raises(Conflict, match="All alerts of this incident are resolved"):
-            await act_on_incident(connection, caller, incident_id, resolve, actor=SHELL, reason="Again.")
+            await act_on_incident(
+                connection, caller, incident_id, resolve, actor=SHELL, reason="it is Again. so"
+            )
 
 
 async def test_an_incident_whose_alerts_another_one_has_says_which(

@@ -1,5 +1,6 @@
 """Dewars, their charges and handovers of what is in them, without HTTP."""
 
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -121,7 +122,8 @@ async def test_a_handover_is_recorded_once_and_told(engine: AsyncEngine, pool: a
     async with engine.begin() as connection:
         await planned(connection, "S1", organization="acme", departed_at=BEFORE)
         row, is_new = await hand_over(connection, HANDOVER)
-        again, is_new_again = await hand_over(connection, HANDOVER, courier("shipments.hand_over", "S1"))
+        carrier = replace(courier("shipments.hand_over", "S1"), organization="acme")
+        again, is_new_again = await hand_over(connection, HANDOVER, carrier)
     assert (is_new, is_new_again, row["id"]) == (True, False, again["id"])
     assert row["by"] == "command:command line"
     events = [event for event in await told(pool, "S1") if event["type"] == "shipment.handed_over"]
@@ -133,7 +135,7 @@ async def test_a_handover_is_recorded_once_and_told(engine: AsyncEngine, pool: a
 
 
 async def test_a_handover_that_makes_no_sense_is_refused(connection: AsyncConnection) -> None:
-    await planned(connection, "S1")
+    await planned(connection, "S1", packed_out_at=BEFORE)
     await hand_over(connection, HANDOVER)
     elsewhere = NewHandover(at=BEFORE, from_party="Depot", to_party="Rhein Courier", place="JFK", note="Rain")
     with pytest.raises(Conflict, match="is on record already, with another place, note;"):

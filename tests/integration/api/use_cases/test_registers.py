@@ -73,7 +73,14 @@ async def test_what_is_everybodys_is_changed_by_its_owner_alone(connection: Asyn
             connection, operator("sites.change"), "none", renamed, actor=SHELL, now=NOW, reason=None
         )
     changed = await sites.change(
-        connection, operator("sites.change"), "FRA", renamed, seen=1, actor=SHELL, now=NOW, reason="r"
+        connection,
+        operator("sites.change"),
+        "FRA",
+        renamed,
+        seen=1,
+        actor=SHELL,
+        now=NOW,
+        reason="it has to be so",
     )
     assert (changed["name"], changed["revision"]) == ("Frankfurt Airport", 2)
 
@@ -92,11 +99,19 @@ async def test_a_product_changes_its_plan_and_the_rest_together(connection: Asyn
     await products.register(connection, operator("products.register"), new, actor=SHELL)
     caller = operator("products.change")
     changed = await products.change(
-        connection, caller, "P1", {"name": "Two"}, plan={"upper_c": 30.0}, actor=SHELL, reason="r"
+        connection,
+        caller,
+        "P1",
+        {"name": "Two"},
+        plan={"upper_c": 30.0},
+        actor=SHELL,
+        reason="it has to be so",
     )
     assert (changed["name"], changed["plan"]["upper_c"], changed["plan"]["budget_s"]) == ("Two", 30.0, 60)
     with pytest.raises(Invalid, match="lower_c leaves no band"):
-        await products.change(connection, caller, "P1", {}, plan={"lower_c": 99.0}, actor=SHELL, reason="r")
+        await products.change(
+            connection, caller, "P1", {}, plan={"lower_c": 99.0}, actor=SHELL, reason="it has to be so"
+        )
 
 
 async def test_a_contact_is_told_by_a_webhook_of_its_own_organization_only(engine: AsyncEngine) -> None:
@@ -195,7 +210,12 @@ async def test_a_policy_is_tried_out_and_holds_once_it_is_registered(engine: Asy
         )
         assert (holds.policy_id, holds.revision) == ("critical", 1)
         changed = await policies.change(
-            connection, operator("policies.change"), "critical", {"note": "n"}, actor=SHELL, reason="r"
+            connection,
+            operator("policies.change"),
+            "critical",
+            {"note": "n"},
+            actor=SHELL,
+            reason="it has to be so",
         )
         assert changed["revision"] == 2
         with pytest.raises(Forbidden, match="This key tries policies of acme only"):

@@ -27,12 +27,15 @@ async def take(
 ) -> None:
     step: Step = getattr(shipments, name)
     caller = operator(f"shipments.{name}")
-    await step(connection, caller, shipment_id, at=at, actor=SHELL, now=NOW)
+    why = {"reason": "it is not needed"} if name == "cancel" else {}
+    await step(connection, caller, shipment_id, at=at, actor=SHELL, now=NOW, **why)
 
 
 async def replan(connection: AsyncConnection, changes: dict[str, Any], seen: int) -> None:
     caller = operator("shipments.change_plan")
-    await shipments.change_plan(connection, caller, "S1", changes, seen=seen, actor=SHELL, reason="Data")
+    await shipments.change_plan(
+        connection, caller, "S1", changes, seen=seen, actor=SHELL, reason="Data of lot 7"
+    )
 
 
 async def reschedule(connection: AsyncConnection, changes: dict[str, Any], seen: int) -> None:
@@ -104,7 +107,7 @@ async def test_its_plan_and_schedule_change_for_a_reason(engine: AsyncEngine, po
     assert (now["destination"], now["schedule_revision"]) == ("B", 2)
     events = await told(pool, "S1")
     assert [(event["type"], orjson.loads(event["data"])["reason"]) for event in events] == [
-        ("shipment.plan_changed", "Data"),
+        ("shipment.plan_changed", "Data of lot 7"),
         ("shipment.schedule_changed", "Rebooked"),
     ]
 

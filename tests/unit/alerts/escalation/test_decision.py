@@ -301,3 +301,53 @@ def test_after_a_rest_at_night_nobody_waits_for_the_office_hours_of_the_step_tha
     assert told(again) == [("courier", Why.SNOOZE_ENDED)]
     assert not_told(again) == [Why.WAITS_FOR_OFFICE_HOURS]
     assert told(course.at(26 * 60, FIRING)) == [("office", Why.NOT_ACKNOWLEDGED), ("courier", Why.REPEATED)]
+
+
+BY = "the plan was changed by key dw_1f0c93ab at 2026-11-21 03:45 UTC: “assay of lot 7”"
+WITHDRAWN = replace(FIRING, state=AlertState.RESOLVED, withdrawn=True, withdrawn_by=BY)
+
+
+def test_what_an_act_withdraws_is_told_to_those_who_were_asked_with_who_and_why() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    (said,) = course.at(3, WITHDRAWN)
+    assert told([said]) == [("courier", Why.WITHDRAWN_BY_ACT)]
+    assert said.words.endswith(
+        "The plan was changed by key dw_1f0c93ab at 2026-11-21 03:45 UTC: “assay of lot 7”."
+    )
+    assert course.at(4, WITHDRAWN) == []
+
+
+def test_what_an_act_withdraws_before_anybody_was_told_is_told_all_the_same() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    assert told(course.at(0.3, WITHDRAWN)) == [("courier", Why.WITHDRAWN_BY_ACT)]
+    assert course.at(4, WITHDRAWN) == []
+    course = Course()
+    course.at(0, FIRING)
+    by_readings = replace(WITHDRAWN, withdrawn_by=None)
+    assert not_told(course.at(0.3, by_readings)) == [Why.RESOLVED_BEFORE_TOLD]
+
+
+def test_what_an_act_withdraws_while_others_go_on_is_told_once() -> None:
+    course, another = Course(), replace(FIRING, alert_id="b")
+    course.at(0, FIRING, another)
+    assert told(course.at(0.3, WITHDRAWN, another)) == []  # nobody was told of it yet
+    # The first message tells of all alerts of the incident, and who has withdrawn one.
+    said = course.at(0.5, WITHDRAWN, another)
+    assert (told(said), not_told(said)) == ([("courier", Why.BEGAN)], [Why.ALREADY_TOLD])
+    third = replace(WITHDRAWN, alert_id="c")
+    assert told(course.at(3, WITHDRAWN, another, third)) == [("courier", Why.WITHDRAWN_BY_ACT)]
+    assert course.progress is not None
+    course.progress = EscalationProgress.from_json(course.progress.to_json())
+    assert told(course.at(4, WITHDRAWN, another, third)) == []
+    ended = replace(another, state=AlertState.RESOLVED)
+    assert told(course.at(5, WITHDRAWN, ended, third)) == [("courier", Why.RESOLVED)]
+
+
+def test_what_somebody_had_acknowledged_is_not_told_apart() -> None:
+    course, another = Course(), replace(FIRING, alert_id="b")
+    course.at(0, FIRING, another)
+    course.at(0.5, FIRING, another)
+    assert told(course.at(3, replace(WITHDRAWN, acknowledged=True), another)) == []

@@ -51,7 +51,7 @@ ASLEEP = replace(
     state=AlertState.SNOOZED,
     snoozed_until=NOW + 9,
     snoozed_by=LEE,
-    snooze_reason="x",
+    snooze_reason="it has to be so",
     owner="Lee",
 )
 UNSEEN = replace(
@@ -86,7 +86,7 @@ CASES = [
 
 @pytest.mark.parametrize(("alert", "action", "expected"), CASES)
 def test_an_action(alert, action, expected):
-    changes = action(alert, NOW, actor=KIM, reason="because")
+    changes = action(alert, NOW, actor=KIM, reason="because it is")
     if expected is None:
         assert changes == []
         return
@@ -94,7 +94,7 @@ def test_an_action(alert, action, expected):
     after = change.alert
     event = alert_event(alert, change)
     assert (after.state, after.owner, change.reason, event[0]) == expected
-    assert (change.actor, change.note, after.last_action_at, after.revision) == (KIM, "because", NOW, 4)
+    assert (change.actor, change.note, after.last_action_at, after.revision) == (KIM, "because it is", NOW, 4)
     assert (after.snoozed_until is not None) == (after.state is S)
     assert after.state is not A or after.owner is not None
 
@@ -103,7 +103,7 @@ def test_an_action(alert, action, expected):
     "action", [partial(assign, owner="Mia"), later, partial(snooze, until=None), resolve]
 )
 def test_a_resolved_alert_is_only_acknowledged(action):
-    refused = action(UNSEEN, NOW, actor=KIM, reason="because")
+    refused = action(UNSEEN, NOW, actor=KIM, reason="because it is")
     assert isinstance(refused, ActionRefused)
     assert refused.field is None
 
@@ -116,8 +116,8 @@ def test_a_resolved_alert_is_only_acknowledged(action):
     ],
 )
 def test_a_snooze_ends_within_three_days(action, field):
-    assert action(FIRING, NOW, actor=KIM, reason="because").field == field
-    [change] = snooze(FIRING, NOW, actor=KIM, reason="because", until=NOW + LONGEST_SNOOZE)
+    assert action(FIRING, NOW, actor=KIM, reason="because it is").field == field
+    [change] = snooze(FIRING, NOW, actor=KIM, reason="because it is", until=NOW + LONGEST_SNOOZE)
     assert change.alert.snoozed_until == NOW + LONGEST_SNOOZE
 
 
@@ -184,10 +184,10 @@ def test_a_handover_passes_on_what_is_nobodys_or_the_former_holders(
     alert: Alert, state: AlertState, owner: str | None
 ) -> None:
     pass_to_main = partial(pass_on, owner="Main", is_former=lambda name: name == "Rhein")
-    changes = pass_to_main(alert, NOW, actor=KIM, reason="because")
+    changes = pass_to_main(alert, NOW, actor=KIM, reason="because it is")
     after = changes[-1].alert if changes else alert
     assert (after.state, after.owner) == (state, owner)
     assert [(one.reason, one.actor, one.note) for one in changes] == [
-        (AlertReason.ASSIGNED, KIM, "because")
+        (AlertReason.ASSIGNED, KIM, "because it is")
     ] * (owner != alert.owner)
-    assert pass_to_main(after, NOW + 1, actor=KIM, reason="because") == []
+    assert pass_to_main(after, NOW + 1, actor=KIM, reason="because it is") == []

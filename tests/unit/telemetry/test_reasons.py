@@ -1,0 +1,25 @@
+"""What counts as a reason."""
+
+import pytest
+
+from telemetry.reasons import says_why, trimmed
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["Stability data", "  rebooked \n", "eight ch", "Größenänderung", "設備更換完了", "LH 404 on 3 May"],
+)
+def test_it_says_why(reason: str) -> None:
+    assert says_why(reason)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [None, "", "x", "because", "xxxxxxxx", "12345678", "abababab", "   \t \n    ", "x       \u200b\u200b"],
+)
+def test_it_says_nothing(reason: str | None) -> None:
+    assert not says_why(reason)
+
+
+def test_what_surrounds_it_does_not_count() -> None:
+    assert trimmed("\u200b  rebooked \ufeff\n") == "rebooked"
