@@ -103,7 +103,7 @@ def validate_http_reading(raw: Any, received_at: datetime) -> Reading | Refusal:
         return Refusal(reason=RefusalReason.INVALID_READING, detail=detail)
     if raw.get("device_id") is None:
         return Refusal(reason=RefusalReason.INVALID_READING, detail="device_id is missing")
-    device_id = named_device(raw)
+    device_id = _named_device(raw)
     if device_id is None:
         return unknown_device(raw["device_id"])
     return validate_reading(raw, device_id=device_id, received_at=received_at, suspect=True)
@@ -116,7 +116,7 @@ def combine_http_readings(
     return _split(message, results, is_array=True)._replace(speaks_for=speaks_for)
 
 
-def named_device(raw: Any) -> str | None:
+def _named_device(raw: Any) -> str | None:
     """Return the device id that a reading names, or None if it is absent or malformed."""
     named = raw.get("device_id") if isinstance(raw, dict) else None
     return named if isinstance(named, str) and DEVICE_ID.fullmatch(named) else None

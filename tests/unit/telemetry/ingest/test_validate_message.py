@@ -4,7 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from telemetry.ingest.validate_message import named_device, validate_http_readings, validate_message
+from telemetry.ingest.validate_message import (
+    combine_http_readings,
+    validate_http_reading,
+    validate_message,
+)
 from telemetry.model import ConnectionStatus, RawMessage, RefusalReason, Source
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -15,8 +19,9 @@ def by_mqtt(topic, payload):
     return validate_message(RawMessage(Source.MQTT, topic, payload, NOW), KNOWN)
 
 
-def by_http(raws, allowed=lambda _: True):
-    return validate_http_readings(RawMessage(Source.HTTP, "key", b"the body", NOW), raws, KNOWN, allowed)
+def by_http(raws, speaks_for=None):
+    message = RawMessage(Source.HTTP, "key", b"the body", NOW)
+    return combine_http_readings(message, [validate_http_reading(raw, NOW) for raw in raws], speaks_for)
 
 
 @pytest.mark.parametrize("payload", [b"x" * 2_000_000, b"[" * 2000])
@@ -74,14 +79,11 @@ def test_by_http_each_reading_names_its_device():
         [
             {"device_id": "LOG-1", **reading},
             reading,
-            {"device_id": "LOG-9", **reading},
-            {"device_id": "LOG-2", **reading},
             {"device_id": "a/b", **reading},
             {"device_id": 5, **reading},
             5,
             {"device_id": "LOG-1", "measured_at": 0, "temperature_c": float("nan")},
-        ],
-        allowed=lambda device_id: device_id != "LOG-2",
+        ]
     )
     assert [reading.device_id for reading in validated.readings] == ["LOG-1"]
     assert [(refusal.index, refusal.reason, refusal.detail) for refusal in validated.refusals] == [
@@ -89,28 +91,26 @@ def test_by_http_each_reading_names_its_device():
         (
             2,
             RefusalReason.UNKNOWN_DEVICE,
-            "LOG-9 is not a registered device: register it with POST /v1/devices",
-        ),
-        (
-            3,
-            RefusalReason.UNKNOWN_DEVICE,
-            "LOG-2 is not a registered device: register it with POST /v1/devices",
-        ),
-        (
-            4,
-            RefusalReason.UNKNOWN_DEVICE,
             '"a/b" is not a device id: use 1 to 64 characters of A-Z a-z 0-9 _ -',
         ),
-        (5, RefusalReason.UNKNOWN_DEVICE, "5 is not a device id: use 1 to 64 characters of A-Z a-z 0-9 _ -"),
-        (6, RefusalReason.INVALID_READING, "a reading must be an object, not 5"),
+        (3, RefusalReason.UNKNOWN_DEVICE, "5 is not a device id: use 1 to 64 characters of A-Z a-z 0-9 _ -"),
+        (4, RefusalReason.INVALID_READING, "a reading must be an object, not 5"),
         (
-            7,
+            5,
             RefusalReason.INVALID_READING,
             "temperature_c is not a finite number (NaN): it must be a number of °C",
         ),
     ]
 
 
-@pytest.mark.parametrize("raw", [5, {}, {"device_id": None}, {"device_id": "a b"}, {"device_id": ["LOG-1"]}])
-def test_what_names_no_device(raw):
-    assert named_device(raw) is None
+def test_only_who_speaks_for_a_logger_says_which_of_its_numbers_are_here():
+    reading = {"measured_at": 0, "temperature_c": 1, "boot": 2}
+    raws = [
+        {"device_id": "LOG-1", **reading, "seq": 5},
+        {"device_id": "LOG-2", **reading, "seq": 6},
+        {"device_id": "LOG-1", **reading, "seq": 7, "temperature_c": "warm"},
+        {"device_id": "LOG-1", **reading},
+    ]
+    assert list(by_http(raws).numbers()) == [("LOG-1", 2, 5), ("LOG-2", 2, 6), ("LOG-1", 2, 7)]
+    assert list(by_http(raws, {"LOG-2"}).numbers()) == [("LOG-2", 2, 6)]
+    assert list(by_http(raws, set()).numbers()) == []
