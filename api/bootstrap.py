@@ -18,6 +18,7 @@ from alerts.evaluation.loop import run_evaluate
 from alerts.evaluation.outage import OutageThresholds
 from alerts.events.retention import run_deliver
 from alerts.notifications.loop import run_notifications
+from alerts.notifications.sender import Channels
 from alerts.outbound.resolve import Targets
 from alerts.webhooks.loop import run_webhooks
 from alerts.work.wakeup import unless
@@ -34,11 +35,13 @@ from api.http.services import Probe, Services
 from api.identity.authenticator import Authenticator
 from api.identity.device_credentials import device_credentials
 from api.pages.site import with_pages
+from api.retention import run_retention
 from api.roles import Role
 from api.schema_upgrade import engine_for
 from api.settings import Settings, required
 from api.use_cases.backdating import Backdating
 from telemetry.database_server import DatabaseServer
+from telemetry.ingest.evidence import EvidenceLimits
 from telemetry.ingest.pipeline import Ingest
 from telemetry.mqtt.bridge import IngestState, run_ingest
 
@@ -47,8 +50,8 @@ log = structlog.get_logger(__name__)
 _PATIENCE_S = 10.0  # for a connection or a lock; after that, an HTTP caller is told to try again
 _STATEMENT_TIMEOUT_S = 60.0  # a database that hangs counts as unreachable
 _CLOSE_WITHIN_S = 5.0
-# Connections that only listen: evaluate (two), attention, stream, webhooks (two), notifications, one spare.
-_LISTENERS = 8
+# Connections that only listen: evaluate (two), attention, stream (two), webhooks (two), notifications, one spare.
+_LISTENERS = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,15 +116,18 @@ async def running(
         until_the_end.push_async_callback(engine.dispose)
 
         ingesting = _IngestProbe()
-        hub = EventHub(pool, per_key=settings.streams_per_key)
+        hub = EventHub(
+            pool,
+            per_key=settings.streams_per_key,
+            courier_key_lasts=timedelta(days=settings.courier_key_days),
+        )
         admin_key = None if settings.admin_key is None else settings.admin_key.get_secret_value()
         targets = _targets(settings)
         channels = notification_channels.make_channels(settings, targets)
-        retention = timedelta(days=settings.outbox_retention_days)
         tasks: dict[str, asyncio.Task[None]] = {}
         services = Services(
             engine=engine,
-            ingest=Ingest(pool),
+            ingest=Ingest(pool, _evidence_limits(settings)),
             authenticator=Authenticator(
                 engine,
                 admin_key=admin_key,
@@ -159,16 +165,22 @@ async def running(
         }
         if Role.API in roles:
             work["stream"] = hub.run(stop)
+            work["security"] = services.security.run(pool, stop)
+            # Last of all, when nobody can be refused any more.
+            until_the_end.push_async_callback(services.security.flush, pool)
         if Role.INGEST in roles:
             assert mqtt_url is not None
-            work["ingest"] = run_ingest(mqtt_url=mqtt_url, pool=pool, stop=stop, on_state=ingesting.hear)
+            work["ingest"] = run_ingest(
+                mqtt_url=mqtt_url,
+                pool=pool,
+                stop=stop,
+                on_state=ingesting.hear,
+                limits=_evidence_limits(settings),
+            )
         if Role.EVALUATE in roles:
             work["evaluate"] = run_evaluate(pool, stop, _outage(settings))
         if Role.DELIVER in roles:
-            work["attend"] = run_attention(pool, stop)
-            work["deliver"] = run_deliver(pool, stop, retention)
-            work["webhooks"] = run_webhooks(pool, stop, targets=targets, retention=retention)
-            work["notices"] = run_notifications(pool, stop, channels=channels)
+            work |= _delivery(settings, pool, stop, targets, channels)
 
         async with asyncio.TaskGroup() as group:
             tasks |= {name: group.create_task(loop, name=name) for name, loop in work.items()}
@@ -257,6 +269,35 @@ async def _descriptors_probe(descriptors: Descriptors) -> Probe:
             "few are left: raise the limit of open files, or find out who has so many connections"
         )
     return Probe(ok=True, detail=detail)
+
+
+def _delivery(
+    settings: Settings, pool: asyncpg.Pool, stop: asyncio.Event, targets: Targets, channels: Channels
+) -> dict[str, Coroutine[Any, Any, None]]:
+    """Return the loops of the role deliver, by name."""
+    outbox = timedelta(days=settings.outbox_retention_days)
+    return {
+        "attend": run_attention(pool, stop),
+        "deliver": run_deliver(pool, stop, outbox),
+        "webhooks": run_webhooks(pool, stop, targets=targets, retention=outbox),
+        "notices": run_notifications(pool, stop, channels=channels),
+        "retention": run_retention(
+            pool,
+            stop,
+            refused=timedelta(days=settings.refused_retention_days),
+            security_events=timedelta(days=settings.security_retention_days),
+        ),
+    }
+
+
+def _evidence_limits(settings: Settings) -> EvidenceLimits:
+    return EvidenceLimits(
+        bytes_of_each=settings.refused_kept_bytes,
+        per_hour=settings.refused_per_hour,
+        per_day=settings.refused_per_day,
+        bytes_per_hour=settings.refused_kb_per_hour * 1024,
+        bytes_per_day=settings.refused_kb_per_day * 1024,
+    )
 
 
 def _mqtt_url(settings: Settings, roles: frozenset[Role]) -> str | None:

@@ -1,21 +1,32 @@
 """Structured logs: JSON for machines, or colours for a person at a terminal."""
 
 import logging
+import logging.handlers
 import sys
 from typing import Any, TextIO
 
 import structlog
 
-from api.settings import Settings
+from api.settings import Settings, SettingsError
+
+SECURITY = "dewarwatch.security"
+"""The logger of the security log, for operators who send it elsewhere."""
 
 
 def configure_logs(settings: Settings) -> None:
     """Send logs to standard error, as the settings say."""
-    configure(json=settings.log_format == "json", level=settings.log_level)
+    configure(
+        json=settings.log_format == "json", level=settings.log_level, security_file=settings.security_log_file
+    )
 
 
-def configure(*, json: bool, level: str, stream: TextIO = sys.stderr) -> None:
-    """Send every log record, ours and the libraries', through the same processors to `stream`."""
+def configure(
+    *, json: bool, level: str, stream: TextIO = sys.stderr, security_file: str | None = None
+) -> None:
+    """Send every log record, ours and the libraries', through the same processors to `stream`.
+
+    The security log goes there whatever the level is, and is appended to `security_file` as JSON.
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -53,5 +64,28 @@ def configure(*, json: bool, level: str, stream: TextIO = sys.stderr) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    security = logging.getLogger(SECURITY)
+    security.setLevel(logging.INFO)
+    security.handlers = [] if security_file is None else [_file(security_file, shared)]
     for chatty in ("httpx", "httpcore", "uvicorn.access", "asyncio", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _file(path: str, shared: list[Any]) -> logging.Handler:
+    """Append JSON lines to a file; it may be moved away, as logrotate does, and is opened anew."""
+    try:
+        handler = logging.handlers.WatchedFileHandler(path)
+    except OSError as error:
+        raise SettingsError(
+            f"DEWARWATCH_SECURITY_LOG_FILE: {path} cannot be written: {error.strerror}"
+        ) from None
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    return handler

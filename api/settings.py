@@ -86,6 +86,18 @@ class Settings(BaseSettings):
     courier_key_days: Annotated[float, Field(ge=0, le=365)] = 7.0
     """How many days a courier's key lasts after the last of its shipments is over."""
     outbox_retention_days: Annotated[float, Field(gt=0)] = 30.0
+    refused_kept_bytes: Annotated[int, Field(ge=64, le=65_536)] = 4096
+    """How many bytes are kept of a message that is refused."""
+    refused_per_hour: Annotated[int, Field(ge=1)] = 1000
+    """How many refusals are kept of one origin for one reason; likewise below."""
+    refused_per_day: Annotated[int, Field(ge=1)] = 5000
+    refused_kb_per_hour: Annotated[int, Field(ge=100)] = 1024
+    """In 1024 bytes; above what one message may cost."""
+    refused_kb_per_day: Annotated[int, Field(ge=100)] = 4096
+    refused_retention_days: Annotated[float, Field(gt=0)] = 365.0
+    security_retention_days: Annotated[float, Field(gt=0)] = 365.0
+    security_log_file: str | None = None
+    """A file to which the lines of the security log are appended, besides the log."""
     outage_least_loggers: Annotated[int, Field(ge=2)] = 20
     outage_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     outage_ends_below: Annotated[float, Field(gt=0, le=1)] = 0.25
@@ -129,7 +141,11 @@ class Settings(BaseSettings):
     @classmethod
     def _none_where_empty(cls, values: Any) -> Any:
         """Treat an empty mail setting as unset: Compose passes unset variables on as empty ones."""
-        empty = [name for name in ("smtp_url", "mail_from", "public_url") if values.get(name) == ""]
+        empty = [
+            name
+            for name in ("smtp_url", "mail_from", "public_url", "security_log_file")
+            if values.get(name) == ""
+        ]
         return {name: value for name, value in values.items() if name not in empty}
 
     @field_validator("admin_key")

@@ -4,6 +4,7 @@ import alerts.escalation.tables
 import alerts.tables
 import alerts.webhooks.tables
 import api.identity.tables
+import api.security.tables
 import telemetry.tables
 
 metadata = telemetry.tables.metadata

@@ -15,5 +15,7 @@ class NotifyChannel(StrEnum):
     """Events got their position in the outbox; sent by the trigger `place_in_outbox`."""
     WEBHOOKS = "dewarwatch_webhooks"
     """Messages wait to be sent to a partner's endpoint; or, if it names one, an endpoint is no longer what it was."""
+    KEYS = "dewarwatch_keys"
+    """A key was revoked: streams that it has opened end."""
     NOTIFICATIONS = "dewarwatch_notifications"
     """Notifications wait to be sent to people."""

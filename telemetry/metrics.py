@@ -10,6 +10,11 @@ MESSAGES = Counter("dewarwatch_messages_received_total", "Messages and HTTP call
 STORED = Counter("dewarwatch_readings_stored_total", "Readings stored", ["source"])
 DUPLICATES = Counter("dewarwatch_readings_duplicate_total", "Readings already stored", ["source"])
 REFUSED = Counter("dewarwatch_refused_total", "Messages and readings refused", ["reason"])
+REFUSED_KEPT_BYTES = Counter("dewarwatch_refused_kept_bytes_total", "Bytes kept of what was refused, about")
+REFUSED_CUT = Counter("dewarwatch_refused_cut_total", "Refused messages of which not all bytes are kept")
+REFUSED_NOT_KEPT = Counter(
+    "dewarwatch_refused_not_kept_total", "Refusals over the quota of their origin: only counted", ["reason"]
+)
 BATCH_READINGS = Histogram("dewarwatch_batch_readings", "Readings per transaction", buckets=_SIZES)
 COMMIT_SECONDS = Histogram(
     "dewarwatch_commit_seconds", "Duration of a transaction that stores readings", buckets=_DELAYS

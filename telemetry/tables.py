@@ -8,6 +8,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Computed,
+    Date,
     Double,
     ForeignKey,
     Identity,
@@ -353,21 +354,65 @@ refused_messages = Table(
     "refused_messages",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("received_at", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False, index=True),
     Column("source", Text, nullable=False),
     Column("origin", Text, nullable=False, comment="the MQTT topic, or the HTTP caller"),
-    Column("payload", LargeBinary, nullable=False),
+    Column("payload", LargeBinary, nullable=False, comment="the first bytes of a long one"),
+    Column(
+        "size", Integer, comment="length of the whole in bytes; null: before that was cut, and it is whole"
+    ),
+    Column("sha256", LargeBinary, comment="of the whole; null where size is"),
+)
+
+refusal_quotas = Table(
+    "refusal_quotas",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("source", Text, nullable=False),
+    Column(
+        "origin", Identifier, nullable=False, comment="logger or HTTP caller; *: all that are not registered"
+    ),
+    Column("reason", Text, nullable=False),
+    Column("day", Date, nullable=False, comment="UTC"),
+    Column("refused", BigInteger, nullable=False, server_default="0"),
+    Column("kept", BigInteger, nullable=False, server_default="0"),
+    Column("kept_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("hour", Instant, nullable=False, comment="the hour that hour_kept and hour_kept_bytes are of"),
+    Column("hour_kept", BigInteger, nullable=False, server_default="0"),
+    Column("hour_kept_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("not_kept", BigInteger, nullable=False, server_default="0", comment="over the quota"),
+    Column("not_kept_bytes", BigInteger, nullable=False, server_default="0", comment="of whole messages"),
+    Column("first_not_kept_at", Instant),
+    Column("last_not_kept_at", Instant),
+    UniqueConstraint("source", "origin", "reason", "day"),
+    Index(None, "day"),
+    postgresql_with={"fillfactor": "70"},
+    comment="what was refused of each origin for each reason on a day, and how much of it is kept",
 )
 
 refusals = Table(
     "refusals",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("message_id", BigInteger, ForeignKey("refused_messages.id"), nullable=False, index=True),
+    Column(
+        "message_id",
+        BigInteger,
+        ForeignKey("refused_messages.id"),
+        index=True,
+        comment="null: stands for all that is over a quota",
+    ),
     Column("position", Integer, comment="its place in the array; null where the whole message is refused"),
     Column("reason", Text, nullable=False, index=True),
     Column("detail", Text, nullable=False),
     Column("device_id", Text, index=True),
+    Column("reading", Text, comment="the refused reading as JSON, where not all of the message is kept"),
+    Column(
+        "quota_id",
+        BigInteger,
+        ForeignKey("refusal_quotas.id"),
+        comment="the quota that is spent, where this stands for all that is over it",
+    ),
+    Index(None, "quota_id", unique=True, postgresql_where=text("quota_id IS NOT NULL")),
 )
 
 evaluation_marks = Table(

@@ -50,14 +50,22 @@ async def decide_due(pool: asyncpg.Pool, limit: int = BATCH) -> int:
         due = await claim(connection, limit)
         if due is None:
             return 0
-        saved = await _decide_and_save(connection, due)
+        saved, told = await _decide_and_save(connection, due)
     _count(due, saved)
+    for state, reason in told:
+        metrics.NOTIFICATIONS.labels(state=state, reason=reason).inc()
     return len(due.views) + len(due.failed)
 
 
-async def _decide_and_save(connection: Connection, due: DueScopes) -> list[ScopeDecision]:
-    """Decide about every scope, yielding in between, and save; a failure affects one scope only."""
+async def _decide_and_save(
+    connection: Connection, due: DueScopes
+) -> tuple[list[ScopeDecision], list[tuple[str, str]]]:
+    """Decide about every scope, yielding in between, and save; a failure affects one scope only.
+
+    Returns what was saved, and the state and the reason of each notification.
+    """
     decisions: list[ScopeDecision] = []
+    told: list[tuple[str, str]] = []
 
     def decide_one(view: ScopeView) -> None:
         try:
@@ -67,7 +75,7 @@ async def _decide_and_save(connection: Connection, due: DueScopes) -> list[Scope
             due.failed[view.scope] = describe_error(error)
 
     async def write(some: Sequence[ScopeDecision]) -> None:
-        await save(connection, some, due.claimed, due.now)
+        told.extend(await save(connection, some, due.claimed, due.now))
 
     await in_slices(decide_one, due.views)
     saved, refused = await write_each(connection, await _unchanged(connection, decisions), write)
@@ -76,7 +84,7 @@ async def _decide_and_save(connection: Connection, due: DueScopes) -> list[Scope
         due.failed[one.view.scope] = describe_error(error)
     if due.failed:
         await ATTENTION.set_aside(connection, due.claimed, due.failed)
-    return saved
+    return saved, told
 
 
 async def _unchanged(connection: Connection, decisions: Sequence[ScopeDecision]) -> list[ScopeDecision]:

@@ -25,8 +25,11 @@ FROM unnest($1::uuid[], $2::uuid[]) AS m(id, incident_id) WHERE alerts.id = m.id
 
 async def save(
     connection: Connection, decisions: Sequence[ScopeDecision], claimed: Claimed, now: Instant
-) -> None:
-    """Write decisions, events and notifications; the number of statements does not grow with the scopes."""
+) -> list[tuple[str, str]]:
+    """Write decisions, events and notifications; the number of statements does not grow with the scopes.
+
+    Returns the state and the reason of each notification, to be counted once they are committed.
+    """
     changes = [(_event_scope(one.view), change) for one in decisions for change in one.incidents]
     rows = [incident_rows(change, now) for _, change in changes]
     latest = {row["id"]: row for row, _ in rows}
@@ -50,7 +53,7 @@ async def save(
     deadlines = {one.view.scope: None if one.due_at is None else to_datetime(one.due_at) for one in decisions}
     await ATTENTION.write_deadlines(connection, claimed, deadlines)
     # Last: another process that notifies the same people waits for our commit.
-    await store.save(
+    return await store.save(
         connection,
         [
             store.Decisions(scope=one.view.scope, event_scope=_event_scope(one.view), decided=one.decided)

@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 import asyncpg
 import orjson
 
-from alerts import metrics
 from alerts.escalation.decision import Decided
 from alerts.escalation.flood import DIGEST_AFTER, is_flood
 from alerts.escalation.notification import Notification, Purpose, Why
@@ -162,8 +161,11 @@ class Decisions:
 
 async def save(
     connection: Connection, decisions: Sequence[Decisions], policies: Iterable[Policy], now: Instant
-) -> None:
-    """Write the incidents' progress, and every decision to tell somebody or not."""
+) -> list[tuple[str, str]]:
+    """Write the incidents' progress, and every decision to tell somebody or not.
+
+    Returns the state and the reason of each of the latter, to be counted once they are committed.
+    """
     progress = [
         _standing_row(incident_id, one) for each in decisions for incident_id, one in each.decided.items()
     ]
@@ -176,14 +178,13 @@ async def save(
         for notification in one.notifications
     ]
     if not told:
-        return
+        return []
     floods = {one.policy_id: one.flood for one in (*BUILT_IN, *policies)}
     rows = await _limit(connection, told, floods, now)
     await connection.execute(WRITE_NOTIFICATIONS, orjson.dumps(rows).decode())
-    for row in rows:
-        metrics.NOTIFICATIONS.labels(state=row["state"], reason=row["reason"]).inc()
     if any(row["state"] == "pending" for row in rows):
         await connection.execute("SELECT pg_notify($1, '')", NotifyChannel.NOTIFICATIONS)
+    return [(row["state"], row["reason"]) for row in rows]
 
 
 @dataclass(slots=True)

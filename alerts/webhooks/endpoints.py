@@ -23,8 +23,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from alerts.events import outbox
 from alerts.webhooks.message import SECRET_BYTES, SECRET_PREFIX
 from alerts.webhooks.tables import webhook_deliveries, webhooks
+from alerts.wording import rfc3339
 from telemetry.actor import Actor
 from telemetry.channels import NotifyChannel
 from telemetry.locks import LockSpace
@@ -174,6 +176,43 @@ async def rotate(
         return None
     await wake(connection, id_)
     return shown(secret), until
+
+
+async def end_with_key(connection: AsyncConnection, key_prefix: str) -> list[UUID]:
+    """End the endpoints that belong to a key, for good, and return their ids: nothing more is sent to them."""
+    ended = (
+        update(webhooks)
+        .where(webhooks.c.key_prefix == key_prefix, webhooks.c.deleted_at.is_(None))
+        .where(or_(webhooks.c.ends_at.is_(None), webhooks.c.ends_at > func.now()))
+        .values(
+            ends_at=func.now(),
+            state="disabled",
+            state_changed_at=func.now(),
+            disabled_reason="key_ended",
+        )
+        .returning(webhooks.c.id, webhooks.c.organization, webhooks.c.url, webhooks.c.failures)
+        .returning(webhooks.c.failing_since)
+    )
+    rows = (await connection.execute(ended)).mappings().all()
+    for row in rows:
+        await wake(connection, row["id"])  # what waits for it is not sent any more
+        data = {
+            "webhook_id": str(row["id"]),
+            "organization": row["organization"],
+            "url": row["url"],
+            "state": "disabled",
+            "failures": row["failures"],
+            "reason": "key_ended",
+            "failing_since": None if row["failing_since"] is None else rfc3339(row["failing_since"]),
+        }
+        await outbox.tell(
+            connection,
+            type="webhook.disabled",
+            shipment_id=None,
+            organization=row["organization"],
+            data=data,
+        )
+    return [row["id"] for row in rows]
 
 
 async def wake(connection: AsyncConnection, changed: UUID | None = None) -> None:

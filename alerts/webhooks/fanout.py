@@ -23,6 +23,7 @@ WITH event AS (
 ), wanted AS MATERIALIZED (
     SELECT w.id AS webhook_id, e.message_id, e.created_at FROM event AS e JOIN webhooks AS w ON
         w.deleted_at IS NULL
+        AND (w.ends_at IS NULL OR w.ends_at > e.created_at)
         AND e.position > w.since_position
         AND (w.organization IS NULL OR w.organization = e.organization)
         AND (w.sees_shipment_ids IS NULL OR e.shipment_id = ANY (w.sees_shipment_ids))

@@ -34,7 +34,8 @@ CLAIM = f"""
 WITH ready AS MATERIALIZED (
     SELECT w.id, CASE WHEN w.failures >= $6 THEN 1 ELSE $5 END - coalesce(busy.held, 0) AS room
     FROM webhooks AS w LEFT JOIN unnest($1::uuid[], $2::int[]) AS busy(id, held) ON busy.id = w.id
-    WHERE w.state = 'active' AND w.deleted_at IS NULL AND (w.hold_until IS NULL OR w.hold_until <= now())
+    WHERE w.state = 'active' AND w.deleted_at IS NULL AND (w.ends_at IS NULL OR w.ends_at > now())
+        AND (w.hold_until IS NULL OR w.hold_until <= now())
     ORDER BY w.id > $3 DESC, w.id
 ), chosen AS (
     SELECT due.id FROM ready CROSS JOIN LATERAL (
@@ -196,12 +197,14 @@ async def record(pool: asyncpg.Pool, tried: Sequence[Tried], noteworthy: Sequenc
             [one.state for one in tried],
             [one.delay_s for one in tried],
         )
-        if noteworthy:
-            await _record_health(connection, tried, noteworthy)
-        return sum(not row["counted"] for row in counted)
+        changes = await _record_health(connection, tried, noteworthy) if noteworthy else []
+    upkeep.say(changes)
+    return sum(not row["counted"] for row in counted)
 
 
-async def _record_health(connection: Connection, tried: Sequence[Tried], noteworthy: Sequence[UUID]) -> None:
+async def _record_health(
+    connection: Connection, tried: Sequence[Tried], noteworthy: Sequence[UUID]
+) -> list[upkeep.StateChange]:
     of_each: dict[UUID, list[Tried]] = {id_: [] for id_ in noteworthy}
     for one in tried:
         if one.claimed.webhook_id in of_each:
@@ -215,7 +218,8 @@ async def _record_health(connection: Connection, tried: Sequence[Tried], notewor
         hold.append(max((one.hold_s for one in attempts if one.hold_s is not None), default=None))
     await connection.execute(RECORD_HEALTH, ids, succeeded, failures, gone, hold)
     if left := [id_ for id_, is_gone in zip(ids, gone, strict=True) if is_gone]:
-        await upkeep.switch_off_gone(connection, left)
+        return await upkeep.switch_off_gone(connection, left)
+    return []
 
 
 def _failures_at_end(attempts: Sequence[Tried]) -> int:

@@ -39,6 +39,13 @@ webhooks = Table(
         ARRAY(Text),
         comment="those that the key was bound to which made it; null: no bound",
     ),
+    Column(
+        "key_prefix",
+        Text,
+        index=True,
+        comment="the key that it belongs to and ends with; null: it belongs to an organization, and lives on",
+    ),
+    Column("ends_at", Instant, comment="when that key expires or was revoked: from then on nothing is sent"),
     Column("url", Text, nullable=False),
     Column("description", Text),
     Column("events", ARRAY(Text), comment="null: all types"),
@@ -48,7 +55,7 @@ webhooks = Table(
     Column("previous_secret", LargeBinary),
     Column("previous_secret_until", Instant, comment="until then both sign"),
     Column("state", Text, nullable=False, server_default="active", comment="active, paused or disabled"),
-    Column("disabled_reason", Text, comment="gone or failing"),
+    Column("disabled_reason", Text, comment="gone, failing or key_ended"),
     Column("state_changed_at", Instant, nullable=False, server_default=func.now()),
     Column(
         "failures",

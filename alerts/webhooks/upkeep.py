@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -12,6 +12,7 @@ import structlog
 from alerts import metrics
 from alerts.wording import rfc3339
 from alerts.work.bulk import Connection
+from telemetry.channels import NotifyChannel
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,14 @@ WHERE w.state = 'active' AND w.deleted_at IS NULL AND ($3::uuid[] IS NULL OR w.i
 RETURNING {_SHOWN}
 """  # noqa: S608 - our own words
 
+END = f"""
+UPDATE webhooks AS w SET state = 'disabled', state_changed_at = now(), disabled_reason = 'key_ended'
+WHERE w.ends_at <= now() AND w.deleted_at IS NULL AND w.disabled_reason IS DISTINCT FROM 'key_ended'
+RETURNING {_SHOWN}
+"""  # noqa: S608 - our own words
+
+LET_GO = "SELECT pg_notify($1, $2)"
+
 TELL = "INSERT INTO outbox (type, organization, data) VALUES ($1, $2, $3)"
 
 WAITING = """
@@ -80,6 +89,15 @@ DELETE FROM webhook_messages WHERE id IN (
 """
 
 
+class StateChange(NamedTuple):
+    """An endpoint that was warned of or disabled, to be logged after the commit."""
+
+    type: str
+    webhook_id: UUID
+    organization: str | None
+    reason: str
+
+
 async def maintain(pool: asyncpg.Pool, retention: timedelta) -> None:
     """Measure the backlog, warn about and disable failing endpoints, and prune a chunk past its retention."""
     async with pool.acquire() as connection:
@@ -88,17 +106,20 @@ async def maintain(pool: asyncpg.Pool, retention: timedelta) -> None:
         metrics.WEBHOOKS_WAITING.set(waiting["waiting"])
         metrics.WEBHOOKS_OLDEST_SECONDS.set(waiting["age"])
         async with connection.transaction():
-            await warn(connection)
-            await switch_off(connection)
+            changes = [
+                *await warn(connection),
+                *await switch_off(connection),
+                *await switch_off_ended(connection),
+            ]
+        say(changes)
         await connection.execute(PRUNE, retention, _CHUNK)
         await connection.execute(PRUNE_MESSAGES, retention, _CHUNK)
 
 
-async def warn(connection: Connection, after: timedelta = WARN_AFTER) -> None:
+async def warn(connection: Connection, after: timedelta = WARN_AFTER) -> list[StateChange]:
     """Warn the owners of endpoints that have failed for this long, once until they work again."""
-    for row in await connection.fetch(WARN, after):
-        log.warning("webhook_failing", webhook=str(row["id"]), organization=row["organization"])
-        await _tell(connection, "webhook.failing", row)
+    rows = await connection.fetch(WARN, after)
+    return [await _tell(connection, "webhook.failing", row, _why(row)) for row in rows]
 
 
 async def switch_off(
@@ -106,28 +127,53 @@ async def switch_off(
     after: timedelta = SWITCH_OFF_AFTER,
     warned_for: timedelta = WARNED_FOR,
     only: Sequence[UUID] | None = None,
-) -> None:
+) -> list[StateChange]:
     """Disable endpoints that have failed for this long or answered 410, unless something critical is open."""
-    for row in await connection.fetch(SWITCH_OFF, after, warned_for, only):
-        log.warning("webhook_disabled", webhook=str(row["id"]), organization=row["organization"])
-        metrics.WEBHOOKS_DISABLED.inc()
-        await _tell(connection, "webhook.disabled", row)
+    rows = await connection.fetch(SWITCH_OFF, after, warned_for, only)
+    return [await _tell(connection, "webhook.disabled", row, _why(row)) for row in rows]
 
 
-async def switch_off_gone(connection: Connection, ids: Sequence[UUID]) -> None:
+async def switch_off_ended(connection: Connection) -> list[StateChange]:
+    """Disable endpoints whose key has ended; nothing has been sent to them since."""
+    rows = await connection.fetch(END)
+    for row in rows:  # what waits for it in a process is not sent any more
+        await connection.execute(LET_GO, NotifyChannel.WEBHOOKS.value, str(row["id"]))
+    return [await _tell(connection, "webhook.disabled", row, "key_ended") for row in rows]
+
+
+async def switch_off_gone(connection: Connection, ids: Sequence[UUID]) -> list[StateChange]:
     """Disable endpoints that answered 410; if something critical is open for one, warn its owner instead."""
-    await switch_off(connection, only=ids)
-    await warn(connection)
+    return [*await switch_off(connection, only=ids), *await warn(connection)]
 
 
-async def _tell(connection: Connection, type_: str, row: asyncpg.Record) -> None:
+def say(changes: Sequence[StateChange]) -> None:
+    """Log and count what was changed, once it is committed."""
+    for change in changes:
+        if change.type == "webhook.disabled":
+            metrics.WEBHOOKS_DISABLED.inc()
+            log.warning(
+                "webhook_disabled",
+                webhook=str(change.webhook_id),
+                organization=change.organization,
+                reason=change.reason,
+            )
+        else:
+            log.warning("webhook_failing", webhook=str(change.webhook_id), organization=change.organization)
+
+
+def _why(row: asyncpg.Record) -> str:
+    return "gone" if row["gone_at"] is not None else "failing"
+
+
+async def _tell(connection: Connection, type_: str, row: asyncpg.Record, reason: str) -> StateChange:
     data: dict[str, Any] = {
         "webhook_id": str(row["id"]),
         "organization": row["organization"],
         "url": row["url"],
         "state": row["state"],
         "failures": row["failures"],
-        "reason": "gone" if row["gone_at"] is not None else "failing",
+        "reason": reason,
         "failing_since": None if row["failing_since"] is None else rfc3339(row["failing_since"]),
     }
     await connection.execute(TELL, type_, row["organization"], orjson.dumps(data).decode())
+    return StateChange(type_, row["id"], row["organization"], reason)

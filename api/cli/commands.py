@@ -21,6 +21,7 @@ from api.identity.permissions import KeyRole
 from api.refusals import Invalid
 from api.schema_upgrade import engine_for, upgrade
 from api.settings import DATABASE_HINT, Settings, SettingsError, required
+from api.transactions import begin
 from api.use_cases import keys
 from telemetry.actor import Actor, ActorKind
 from telemetry.database_server import UnfitServerError
@@ -95,7 +96,7 @@ async def create_key(
     await check_database(url, patience_s=settings.start_patience_s)
     engine = engine_for(url)
     try:
-        async with engine.begin() as connection:
+        async with begin(engine) as connection:
             new = await keys.create(
                 connection,
                 role=KeyRole(role),

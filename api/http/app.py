@@ -28,6 +28,7 @@ from api.http.routes import (
     products,
     readings,
     rejected,
+    security,
     shipments,
     sites,
     stream,
@@ -60,6 +61,7 @@ _NOUNS = (
     rejected,
     webhooks,
     keys,
+    security,
     documents,
     operations,
 )

@@ -47,9 +47,12 @@ _WEBHOOK_HEADERS: Object = {
 _STREAM_FIELDS: Object = {
     "type": "object",
     "description": "The fields of the server-sent event.",
-    "required": ["id", "event"],
+    "required": ["event"],
     "properties": {
-        "id": {"type": "string", "description": "Give it as `Last-Event-ID` to go on after it."},
+        "id": {
+            "type": "string",
+            "description": "Give it as `Last-Event-ID` to go on after it. Only `stream.ended` has none.",
+        },
         "event": {"type": "string", "description": "The same as `type`."},
     },
 }

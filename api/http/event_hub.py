@@ -5,8 +5,9 @@ import time
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import asyncpg
@@ -17,8 +18,11 @@ from prometheus_client import Counter, Gauge
 from alerts.events import outbox
 from alerts.events.outbox import Event, Lost, Position
 from alerts.model import Severity
+from alerts.wording import rfc3339
 from alerts.work.wakeup import Wakeup, outlast
 from api.identity.access import Principal, Reach, reach
+from api.identity.key_watch import Ended, find_ended
+from api.identity.keys import COURIER_KEY_LASTS
 from telemetry.channels import NotifyChannel
 
 log = structlog.get_logger(__name__)
@@ -26,6 +30,10 @@ log = structlog.get_logger(__name__)
 POLL_S = 1.0
 _TURN_S = 0.005
 HEARTBEAT_S = 15.0
+KEYS_POLL_S = 0.4
+"""How often the keys of open streams are looked at, if no notification comes."""
+_TAKEN_WITHIN_S = 0.4
+"""How long a stream whose key has ended has to take its last event; then the connection is cut."""
 LISTENERS_AT_MOST = 2000
 PER_KEY = 100
 QUEUE = 1000
@@ -35,6 +43,11 @@ _CHUNK = 100
 
 LISTENERS = Gauge("dewarwatch_stream_listeners", "Open event streams")
 SENT = Counter("dewarwatch_stream_events_total", "Events handed to listeners")
+ENDED = Counter(
+    "dewarwatch_stream_ended_total",
+    "Streams ended because their key was revoked, expired or changed",
+    ["reason"],
+)
 CUT_OFF = Counter("dewarwatch_stream_cut_off_total", "Listeners that were too slow, and must resume")
 RESETS = Counter(
     "dewarwatch_stream_resets_total", "Listeners that wanted to go on where nothing is kept any more"
@@ -98,6 +111,20 @@ def reset_frame(lost: Lost, after: Position) -> bytes:
     return _frame(lost.go_on_after, "stream.reset", orjson.dumps(body))
 
 
+_ENDED_SAYS = {
+    Ended.REVOKED: "The key of this stream was revoked.",
+    Ended.EXPIRED: "The key of this stream has expired.",
+    Ended.CHANGED: "The rights of this stream's key have changed: open it again.",
+}
+
+
+def ended_frame(why: Ended, at: datetime) -> bytes:
+    """Return the last event of a stream; it has no id, so that a reader goes on where it was with another key."""
+    data = {"reason": why, "message": _ENDED_SAYS[why]}
+    body = {"type": "stream.ended", "timestamp": rfc3339(at), "data": data}
+    return b"event: stream.ended\ndata: %s\n\n" % orjson.dumps(body)
+
+
 def _nothing() -> None:
     """Do nothing to the connection."""
 
@@ -139,13 +166,44 @@ class Listener:
         return b"".join([self.frames.popleft() for _ in range(min(_CHUNK, len(self.frames)))])
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
+class Place:
+    """One open stream from when it was let in, also while it catches up."""
+
+    principal: Principal
+    cut: Callable[[], None] = _nothing
+    """Ends its connection at once."""
+    last: bytes | None = None
+    """Its last frame, once its key has ended."""
+    listener: Listener | None = None
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+
+    def end(self, why: Ended) -> None:
+        """End the stream with an event that says why; a reader that does not take it is cut off."""
+        if self.last is not None:
+            return
+        ENDED.labels(why).inc()
+        self.last = ended_frame(why, datetime.now(UTC))
+        if self.listener is not None:
+            self.listener.end()
+        self.timers.append(asyncio.get_running_loop().call_later(_TAKEN_WITHIN_S, self.cut))
+
+
 class EventHub:
     """Reads the outbox once for all listeners of this process."""
 
-    def __init__(self, pool: asyncpg.Pool, *, per_key: int = PER_KEY) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        *,
+        per_key: int = PER_KEY,
+        courier_key_lasts: timedelta = COURIER_KEY_LASTS,
+    ) -> None:
         self._pool = pool
+        self._courier_key_lasts = courier_key_lasts
         self._per_key = per_key
         self._listeners: set[Listener] = set()
+        self._places: set[Place] = set()
         self._open: Tally[str] = Tally()
         self._position: Position | None = None
         self._ready = asyncio.Event()
@@ -154,13 +212,34 @@ class EventHub:
     async def run(self, stop: asyncio.Event) -> None:
         """Pass events on until `stop` is set; then all streams end. The database may go away and come back."""
         try:
-            async with Wakeup(self._pool, NotifyChannel.OUTBOX) as wakeup:
-                while not stop.is_set():
-                    wakeup.clear()
-                    await outlast(self._hand_on, stop, "stream")
-                    await wakeup.wait(POLL_S, stop)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pass_on(stop), name="stream:events")
+                group.create_task(self._watch_keys(stop), name="stream:keys")
         finally:
             self.close()
+
+    async def _pass_on(self, stop: asyncio.Event) -> None:
+        async with Wakeup(self._pool, NotifyChannel.OUTBOX) as wakeup:
+            while not stop.is_set():
+                wakeup.clear()
+                await outlast(self._hand_on, stop, "stream")
+                await wakeup.wait(POLL_S, stop)
+
+    async def _watch_keys(self, stop: asyncio.Event) -> None:
+        """End the streams whose keys have ended; while the database is away, those that expire end by the clock."""
+        async with Wakeup(self._pool, NotifyChannel.KEYS) as wakeup:
+            while not stop.is_set():
+                wakeup.clear()
+                await outlast(self._end_streams, stop, "stream:keys")
+                await wakeup.wait(KEYS_POLL_S, stop)
+
+    async def _end_streams(self) -> None:
+        places = [place for place in self._places if place.last is None]
+        callers = {place.principal for place in places}
+        ended = await find_ended(self._pool, callers, datetime.now(UTC), self._courier_key_lasts)
+        for place in places:
+            if (why := ended.get(place.principal)) is not None:
+                place.end(why)
 
     def close(self) -> None:
         """End all streams now, so that the server can stop."""
@@ -215,26 +294,48 @@ class EventHub:
         return None
 
     @contextmanager
-    def place(self, principal: Principal) -> Iterator[None]:
-        """Count one stream of this caller for as long as the block lasts."""
+    def place(self, principal: Principal, cut: Callable[[], None] = _nothing) -> Iterator[Place]:
+        """Count one stream of this caller for as long as the block lasts, and end it when its key ends."""
+        place = Place(principal=principal, cut=cut)
+        self._places.add(place)
+        if principal.expires_at is not None:
+            left_s = (principal.expires_at - datetime.now(UTC)).total_seconds()
+            expire = asyncio.get_running_loop().call_later(max(0.0, left_s), place.end, Ended.EXPIRED)
+            place.timers.append(expire)
         self._open[principal.name] += 1
         LISTENERS.inc()
         try:
-            yield
+            yield place
         finally:
+            self._places.discard(place)
+            for timer in place.timers:
+                timer.cancel()
             self._open[principal.name] -= 1
             LISTENERS.dec()
             if not self._open[principal.name]:
                 del self._open[principal.name]
 
     async def listen(
-        self, wanted: Wanted, after: Position | None, cut: Callable[[], None] = _nothing
+        self, wanted: Wanted, after: Position | None, place: Place | None = None
     ) -> AsyncGenerator[bytes, None]:
         """Yield frames as events come, from `after` on if it is given.
 
         A position among them says that everything up to there was sent; one comes at once, others after each
-        `HEARTBEAT_S` of silence. Ends with the hub, and, by `cut`, if the listener is too slow.
+        `HEARTBEAT_S` of silence. Ends with the hub, by `place.cut` if the listener is too slow, and, after an event
+        that says why, with the key.
         """
+        place = place or Place(principal=wanted.principal)
+        async with aclosing(self._frames(wanted, after, place)) as frames:
+            async for frame in frames:
+                if place.last is not None:
+                    break
+                yield frame
+        if place.last is not None:
+            yield place.last
+
+    async def _frames(
+        self, wanted: Wanted, after: Position | None, place: Place
+    ) -> AsyncGenerator[bytes, None]:
         await self._ready.wait()
         reached = after
         if after is not None:
@@ -244,8 +345,11 @@ class EventHub:
         if self._closing.is_set() or self._position is None:
             return
         begins = self._position
-        listener = Listener(wanted=wanted, after=max(reached or begins, begins), cut=cut)
+        listener = Listener(wanted=wanted, after=max(reached or begins, begins), cut=place.cut)
         self._listeners.add(listener)
+        place.listener = listener
+        if place.last is not None:
+            listener.end()
         try:
             if reached is None:
                 yield position_frame(begins)

@@ -1,6 +1,7 @@
 """What happens to every call before its own function: authentication, authorization and strict JSON."""
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
 
 import orjson
@@ -11,7 +12,10 @@ from starlette.responses import Response
 from api.http.problems import FieldError, Problem, hint
 from api.http.services import Services
 from api.identity.access import Principal, permitted, refusal
+from api.identity.keys import prefix_of
 from api.identity.permissions import PERMISSIONS, PermissionsError
+from api.refusals import Forbidden, NotFound, NotLetIn, Refusal
+from api.security.record import calling
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -65,16 +69,45 @@ class Call(APIRoute):
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
+            with noted(request, self.call):
+                return await let_in(request)
+
+        async def let_in(request: Request) -> Response:
             # Before the body is read: strangers cost nothing, and learn nothing from how it is judged.
             authorization = request.headers.get("authorization")
             principal = await services_of(request).authenticator.principal(authorization)
             request.state.principal = permitted(principal, action)
+            services_of(request).security.note_use(principal)
             if why_not := refusal(principal, action):
                 raise Problem(403, why_not)
             _refuse_unknown_parameters(request, known)
             return await handler(StrictRequest(request.scope, request.receive))
 
         return handle
+
+
+_NOTED: Mapping[type[Refusal], int] = {NotLetIn: 401, Forbidden: 403, NotFound: 404}
+"""The refusals that are about rights. What is not there and what is another's cannot be told apart, here neither."""
+
+
+@contextmanager
+def noted(request: Request, call: str) -> Iterator[None]:
+    """Say from where the call within comes, and note it in the security log where it is refused for lack of rights."""
+    with calling(None if request.client is None else request.client.host, call):
+        try:
+            yield
+        except (Problem, Refusal) as refused:
+            _note_refusal(request, refused)
+            raise
+
+
+def _note_refusal(request: Request, refused: Problem | Refusal) -> None:
+    status = refused.status if isinstance(refused, Problem) else _NOTED.get(type(refused))
+    if status is None or status not in _NOTED.values():
+        return
+    _, _, key = request.headers.get("authorization", "").partition(" ")
+    principal = getattr(request.state, "principal", None)
+    services_of(request).security.note_refusal(status, principal, prefix_of(key.strip()))
 
 
 def actions_of(routers: Iterable[APIRouter]) -> dict[str, str]:

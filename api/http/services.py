@@ -13,6 +13,7 @@ from api.http.event_hub import EventHub
 from api.http.limits import Limits
 from api.identity.authenticator import Authenticator
 from api.identity.keys import COURIER_KEY_LASTS
+from api.security.log import SecurityLog
 from api.use_cases.backdating import BY_DEFAULT, Backdating
 from api.use_cases.devices import PasswordStore
 from telemetry.ingest.pipeline import Ingest
@@ -36,6 +37,8 @@ class Services:
     engine: AsyncEngine
     ingest: Ingest
     authenticator: Authenticator
+    security: SecurityLog = field(default_factory=SecurityLog)
+    """Written by the composition root (`security.run()`), which also flushes it at the end."""
     hub: EventHub
     """Run by the composition root (`hub.run()`), closed by it before the server stops (`hub.close()`)."""
     device_credentials: PasswordStore | None = None

@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, RowMapping, Select, any_, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, any_, case, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.identity.access import Principal
 from api.identity.permissions import KeyRole
 from api.identity.tables import api_keys
 from telemetry.actor import Actor
+from telemetry.channels import NotifyChannel
 from telemetry.paging import Page, SortOrder, fetch_page
 from telemetry.registry import organizations
 from telemetry.tables import shipments
@@ -148,6 +149,11 @@ async def authenticate(
     if row["revoked_at"] is not None or (row["ends_at"] is not None and row["ends_at"] <= now):
         return None
     await _note_use(connection, row, now)
+    return principal_of(row)
+
+
+def principal_of(row: Any) -> Principal:
+    """Return who calls with the key of a row."""
     return Principal(
         name=row["prefix"],
         role=KeyRole(row["role"]),
@@ -193,12 +199,25 @@ def _shown(courier_key_lasts: timedelta) -> Select[Any]:
     return select(*columns, ends_at(courier_key_lasts).label("ends_at"))
 
 
-async def revoke(connection: AsyncConnection, id_: UUID) -> bool:
-    """Revoke a key for good; return False if there is none with this id."""
+async def revoke(connection: AsyncConnection, id_: UUID) -> str | None:
+    """Revoke a key for good, and return its prefix; None if there is none with this id."""
     revoked = await connection.execute(
         update(api_keys)
         .where(api_keys.c.id == id_)
         .values(revoked_at=func.coalesce(api_keys.c.revoked_at, func.now()))
-        .returning(api_keys.c.id)
+        .returning(api_keys.c.prefix)
     )
-    return revoked.first() is not None
+    prefix: str | None = revoked.scalar()
+    await connection.execute(select(func.pg_notify(NotifyChannel.KEYS.value, "")))
+    return prefix
+
+
+async def lock_valid(connection: AsyncConnection, prefix: str, now: datetime) -> bool:
+    """Return whether a key is valid, and keep it from being revoked until the transaction ends."""
+    valid = and_(
+        api_keys.c.prefix == prefix,
+        api_keys.c.revoked_at.is_(None),
+        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now),
+    )
+    found = await connection.execute(select(api_keys.c.id).where(valid).with_for_update(read=True))
+    return found.first() is not None

@@ -5,19 +5,19 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Protocol
 
-import structlog
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from api.identity.device_credentials import BrokerUnmanagedError, BrokerUnreachableError, CredentialsError
 from api.refusals import Conflict, LoggerExists, NotFound, Unavailable
+from api.security.events import SecurityEventType
+from api.security.record import record
+from api.transactions import begin
 from api.use_cases import loans
 from api.use_cases.loans import NewLoan
 from telemetry.actor import Actor
 from telemetry.registry import devices
 from telemetry.registry.things import LOGGERS
-
-log = structlog.get_logger(__name__)
 
 
 class PasswordStore(Protocol):
@@ -62,7 +62,7 @@ async def register(
     password = await _grant(passwords, new.device_id)
     row = await devices.get(connection, new.device_id, now=now)
     assert row is not None
-    _log(new.device_id, "registered", actor)
+    await _record(connection, SecurityEventType.LOGGER_REGISTERED, new.device_id, actor)
     return row, password
 
 
@@ -71,20 +71,22 @@ async def rotate_credentials(
 ) -> str | None:
     """Give a logger a new password, and return it as `register` does; the old one stops to work at once.
 
-    Nothing is stored, and no connection held while the broker is asked.
+    No connection is held while the broker is asked, which has changed the password before that is on record.
     """
     async with engine.connect() as connection:
         known = await devices.is_registered(connection, device_id)
     if not known:
         raise NotFound("logger", device_id)
     password = await _grant(passwords, device_id)
-    _log(device_id, "credentials_rotated", actor)
+    async with begin(engine) as connection:
+        await _record(connection, SecurityEventType.LOGGER_CREDENTIALS_ROTATED, device_id, actor)
     return password
 
 
-def _log(device_id: str, what: str, actor: Actor) -> None:
-    """Log who did it, which the database does not have."""
-    log.info("device_changed", device=device_id, what=what, actor=str(actor))
+async def _record(
+    connection: AsyncConnection, type_: SecurityEventType, device_id: str, actor: Actor
+) -> None:
+    await record(connection, type_, actor=actor, subject=f"logger:{device_id}")
 
 
 async def _grant(passwords: PasswordStore | None, device_id: str) -> str | None:

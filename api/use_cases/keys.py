@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from alerts.webhooks import endpoints
 from api.identity import keys
 from api.identity.keys import KeyRefused, NewKey
 from api.identity.permissions import KeyRole
 from api.refusals import Invalid, NotFound
+from api.security.events import SecurityEventType
+from api.security.record import record
 from telemetry.actor import Actor
 from telemetry.tables import shipments
-
-log = structlog.get_logger(__name__)
 
 
 async def create(
@@ -45,6 +45,20 @@ async def create(
     )
     if isinstance(made, KeyRefused):
         raise Invalid(made.field, made.why)
+    prefix = keys.prefix_of(made.key)
+    await record(
+        connection,
+        SecurityEventType.KEY_CREATED,
+        actor=actor,
+        subject=f"key:{prefix}",
+        details={
+            "role": role,
+            "organization": organization,
+            "shipments": None if shipment_ids is None else len(shipment_ids),
+            "loggers": None if device_ids is None else len(device_ids),
+            "expires_at": None if expires_at is None else expires_at.isoformat(),
+        },
+    )
     return made
 
 
@@ -71,7 +85,15 @@ async def _one_organization(
 
 
 async def revoke(connection: AsyncConnection, key_id: UUID, *, actor: Actor) -> None:
-    """Let nobody in with a key any more, for good; within a few seconds it stops to work everywhere."""
-    if not await keys.revoke(connection, key_id):
+    """Let nobody in with a key any more, for good; within a second it stops to work everywhere.
+
+    Its streams end, and the webhooks that belong to it.
+    """
+    prefix = await keys.revoke(connection, key_id)
+    if prefix is None:
         raise NotFound("API key", key_id)
-    log.info("api_key_revoked", id=str(key_id), actor=str(actor))  # the database does not have who it was
+    await record(connection, SecurityEventType.KEY_REVOKED, actor=actor, subject=f"key:{prefix}")
+    for webhook_id in await endpoints.end_with_key(connection, prefix):
+        await record(
+            connection, SecurityEventType.WEBHOOK_ENDED, actor=actor, subject=f"webhook:{webhook_id}"
+        )

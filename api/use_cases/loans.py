@@ -6,19 +6,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import structlog
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.wording import rfc3339
 from api.identity.access import Principal
 from api.refusals import Conflict, Invalid, NotFound
+from api.security.events import SecurityEventType
+from api.security.record import record
 from telemetry.actor import Actor
 from telemetry.paging import Page
 from telemetry.registry import loans, organizations
 from telemetry.registry.things import Thing, is_there, lock
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +58,7 @@ async def lend(
         actor=actor,
         reason=new.reason,
     )
-    log.info("lent", thing=thing.noun, id=id_, organization=new.organization, actor=str(actor))
+    await _record(connection, SecurityEventType.LENT, thing, id_, row, actor)
     return row, True
 
 
@@ -93,7 +92,7 @@ async def end(
     if ends_at <= now:
         await _stop_if_used(connection, thing, id_, loan, ends_at)
     row = await loans.end(connection, thing, loan_id, ends_at=ends_at, actor=actor, reason=reason)
-    log.info("loan_ended", thing=thing.noun, id=id_, organization=row["organization"], actor=str(actor))
+    await _record(connection, SecurityEventType.LOAN_ENDED, thing, id_, row, actor)
     return row
 
 
@@ -121,6 +120,23 @@ async def page(
     if not await is_there(connection, thing, id_):
         raise NotFound(thing.noun, id_)
     return await loans.page(connection, thing, id_, organization=None, after=after, limit=limit)
+
+
+async def _record(
+    connection: AsyncConnection,
+    type_: SecurityEventType,
+    thing: Thing,
+    id_: str,
+    row: RowMapping,
+    actor: Actor,
+) -> None:
+    """Put on record that the rights to a thing change."""
+    details = {
+        "organization": row["organization"],
+        "starts_at": rfc3339(row["starts_at"]),
+        "ends_at": None if row["ends_at"] is None else rfc3339(row["ends_at"]),
+    }
+    await record(connection, type_, actor=actor, subject=f"{thing.noun}:{id_}", details=details)
 
 
 async def _locked(connection: AsyncConnection, thing: Thing, id_: str) -> None:

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import structlog
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -14,12 +13,14 @@ from alerts.model import Severity
 from alerts.outbound.resolve import Targets
 from alerts.webhooks import deliveries, endpoints
 from alerts.webhooks.deliveries import Which
+from api.identity import keys
 from api.identity.access import Principal, visible_webhooks
-from api.refusals import Conflict, Forbidden, Invalid, NotFound
+from api.refusals import Conflict, Forbidden, Invalid, NotFound, NotLetIn
+from api.security.events import SecurityEventType
+from api.security.record import record
+from api.transactions import begin
 from telemetry.actor import Actor
 from telemetry.registry import organizations
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,9 @@ async def create(
 ) -> tuple[RowMapping, str]:
     """Make a webhook; returns it with the secret that signs its messages, to be shown once.
 
+    It belongs to the organization of the caller's key, or to the operating organization, and lives on when the key
+    ends. One made by a key without an organization, bound to shipments, belongs to that key and ends with it.
+
     The URL is looked up first, then all is done in one transaction.
     """
     organization = _organization(caller, new.organization)
@@ -47,12 +51,24 @@ async def create(
         "organization": organization,
         "sees_shipment_ids": None if caller.shipment_ids is None else sorted(caller.shipment_ids),
     }
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
+        if caller.is_bound_key:
+            # Held until the commit, so that it cannot be revoked without this webhook's being seen.
+            if not await keys.lock_valid(connection, caller.name, datetime.now(UTC)):
+                raise NotLetIn("This API key has expired or was revoked.", key_given=True)
+            values |= {"key_prefix": caller.name, "ends_at": caller.expires_at}
         if organization is not None:
             await organizations.ensure(connection, organization)
         made = await endpoints.add(connection, values, actor=actor)
         if made is None:
             raise Conflict(f"{organization} has {endpoints.MOST_OF_ONE} webhooks already: delete one first.")
+        await _record(
+            connection,
+            SecurityEventType.WEBHOOK_CREATED,
+            made[0]["id"],
+            actor,
+            {"organization": organization, "key_prefix": values.get("key_prefix")},
+        )
     return made
 
 
@@ -75,10 +91,17 @@ async def change(
         async with engine.connect() as connection:
             row = await get(connection, caller, webhook_id)
         values["url"] = await _checked(targets, values["url"], row["organization"])
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
+        await _living(connection, caller, webhook_id)
         await endpoints.change(connection, webhook_id, visible_webhooks(caller), values)
         row = await get(connection, caller, webhook_id)
-    _log(webhook_id, "changed", actor)
+        await _record(
+            connection,
+            SecurityEventType.WEBHOOK_CHANGED,
+            webhook_id,
+            actor,
+            {"changed": sorted(changes)},
+        )
     return row
 
 
@@ -86,27 +109,28 @@ async def delete(connection: AsyncConnection, caller: Principal, webhook_id: UUI
     """Send nothing more to a webhook, for good."""
     if not await endpoints.remove(connection, webhook_id, visible_webhooks(caller)):
         raise NotFound("webhook", webhook_id)
-    _log(webhook_id, "deleted", actor)
+    await _record(connection, SecurityEventType.WEBHOOK_DELETED, webhook_id, actor)
 
 
 async def rotate_secret(
     connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, actor: Actor
 ) -> tuple[str, datetime]:
     """Make a new secret; returns it, and until when the one of before signs beside it."""
+    await _living(connection, caller, webhook_id)
     rotated = await endpoints.rotate(connection, webhook_id, visible_webhooks(caller))
     if rotated is None:
         raise NotFound("webhook", webhook_id)
-    _log(webhook_id, "secret_rotated", actor)
+    await _record(connection, SecurityEventType.WEBHOOK_SECRET_ROTATED, webhook_id, actor)
     return rotated
 
 
 async def send_test(connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, actor: Actor) -> str:
     """Send an event of the type `webhook.test` to this endpoint alone, and return its id."""
-    row = await get(connection, caller, webhook_id)
+    row = await _living(connection, caller, webhook_id)
     if row["state"] != "active":
         raise Conflict(f"This webhook is {row['state']}: resume it first.")
     event_id = await deliveries.test(connection, webhook_id)
-    _log(webhook_id, "tested", actor)
+    await _record(connection, SecurityEventType.WEBHOOK_TESTED, webhook_id, actor)
     return event_id
 
 
@@ -120,13 +144,13 @@ async def replay(
     now: datetime,
 ) -> int:
     """Send some events again, each under its old id, and return how many."""
-    await get(connection, caller, webhook_id)
+    await _living(connection, caller, webhook_id)
     if which.since is not None and which.since > now:
         raise Invalid("from", "lies in the future: nothing has been sent since")
     count = await deliveries.replay(connection, webhook_id, which)
     if which.event_id is not None and not count:
         raise NotFound("delivery of the event", which.event_id)
-    _log(webhook_id, "replayed", actor)
+    await _record(connection, SecurityEventType.WEBHOOK_REPLAYED, webhook_id, actor)
     return count
 
 
@@ -134,9 +158,10 @@ async def pause(
     connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, actor: Actor
 ) -> RowMapping:
     """Send nothing until it is resumed; what comes meanwhile is kept. Again changes nothing."""
+    await _living(connection, caller, webhook_id)
     await endpoints.pause(connection, webhook_id, visible_webhooks(caller))
     row = await get(connection, caller, webhook_id)
-    _log(webhook_id, "paused", actor)
+    await _record(connection, SecurityEventType.WEBHOOK_PAUSED, webhook_id, actor)
     return row
 
 
@@ -144,9 +169,10 @@ async def resume(
     connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, actor: Actor
 ) -> RowMapping:
     """Send again, whether it was paused or switched off; all that has waited goes at once."""
+    await _living(connection, caller, webhook_id)
     await endpoints.resume(connection, webhook_id, visible_webhooks(caller))
     row = await get(connection, caller, webhook_id)
-    _log(webhook_id, "resumed", actor)
+    await _record(connection, SecurityEventType.WEBHOOK_RESUMED, webhook_id, actor)
     return row
 
 
@@ -158,9 +184,23 @@ async def get(connection: AsyncConnection, caller: Principal, webhook_id: UUID) 
     return row
 
 
-def _log(webhook_id: UUID, what: str, actor: Actor) -> None:
-    """Log who did it: the database has only who created a webhook."""
-    log.info("webhook_changed", webhook=str(webhook_id), what=what, actor=str(actor))
+async def _living(connection: AsyncConnection, caller: Principal, webhook_id: UUID) -> RowMapping:
+    """Load a webhook that the caller may see, and refuse one that has ended with its key."""
+    row = await get(connection, caller, webhook_id)
+    if row["disabled_reason"] == "key_ended" or (row["ends_at"] and row["ends_at"] <= datetime.now(UTC)):
+        raise Conflict("This webhook has ended with the key that it belonged to: make another one.")
+    return row
+
+
+async def _record(
+    connection: AsyncConnection,
+    type_: SecurityEventType,
+    webhook_id: UUID,
+    actor: Actor,
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Put on record who did it: of a webhook itself the database has only who created it. Never its URL."""
+    await record(connection, type_, actor=actor, subject=f"webhook:{webhook_id}", details=details)
 
 
 async def _checked(targets: Targets, url: str, organization: str | None) -> str:

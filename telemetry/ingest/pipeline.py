@@ -15,6 +15,7 @@ from telemetry.ingest.build_batch import build_copy_batch, build_insert_batch, p
 from telemetry.ingest.copy_batch import CopyBatch, prepare_copy
 from telemetry.ingest.decode import parse_topic
 from telemetry.ingest.duplicates import ReadingKey, check_duplicates
+from telemetry.ingest.evidence import Evidence, EvidenceLimits
 from telemetry.ingest.insert_batch import InsertBatch, prepare_insert
 from telemetry.ingest.retry import (
     DATA_ERRORS,
@@ -68,8 +69,9 @@ class BatchOutcome(NamedTuple):
 class Ingest:
     """Stores readings in the database, whether they come by MQTT or by HTTP."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, limits: EvidenceLimits | None = None) -> None:
         self._pool = pool
+        self._limits = limits or EvidenceLimits()
         self._registered: set[str] = set()
         self._inserts_left = 0
 
@@ -219,10 +221,12 @@ class Ingest:
                 for message, outcome in zip(batch.messages, outcomes, strict=True)
                 if outcome.refusals
             ]
-            if refused:
-                await store.store_refusals(connection, refused)
+            evidence = (
+                await store.store_refusals(connection, refused, self._limits) if refused else Evidence()
+            )
         outcome = BatchOutcome(outcomes, acknowledgements)
         _observe(batch, outcome, perf_counter() - started)
+        _observe_evidence(evidence)
         return outcome
 
 
@@ -290,3 +294,20 @@ def _observe(batch: InsertBatch | CopyBatch, outcome: BatchOutcome, took_s: floa
     metrics.COMMIT_LAG_SECONDS.observe((now - batch.messages[0].message.received_at).total_seconds())
     if batch.newest is not None:
         metrics.READING_AGE_SECONDS.observe((now - batch.newest).total_seconds())
+
+
+def _observe_evidence(evidence: Evidence) -> None:
+    """Update the metrics after a commit, and say once a day which quota is spent."""
+    for key, change in evidence.changes.items():
+        metrics.REFUSED_KEPT_BYTES.inc(change.bytes)
+        if change.not_kept:
+            metrics.REFUSED_NOT_KEPT.labels(key.reason).inc(change.not_kept)
+    metrics.REFUSED_CUT.inc(evidence.cut)
+    for key in evidence.exceeded:
+        log.warning(
+            "refused_not_kept",
+            source=key.source,
+            origin=key.origin,
+            reason=key.reason,
+            hint="its quota is spent: further ones are counted only, see GET /v1/rejected",
+        )

@@ -5,7 +5,7 @@ never deadlock, and a reading is stored either before an assignment changes or a
 registry.assignments). The readings come next, with the marks that make shipments due for evaluation.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import TypeAlias
 
 import asyncpg
@@ -13,10 +13,19 @@ import asyncpg
 from telemetry.channels import NotifyChannel
 from telemetry.ingest.copy_batch import CopyBatch
 from telemetry.ingest.duplicates import ReadingKey
+from telemetry.ingest.evidence import (
+    Evidence,
+    EvidenceLimits,
+    QuotaKey,
+    Refused,
+    Spent,
+    choose,
+    count_refused,
+)
 from telemetry.ingest.insert_batch import ArrayTexts, InsertBatch, encode_array
 from telemetry.ingest.senders import RightsChangedError, SenderRights
 from telemetry.ingest.sequences import MAX_RANGES, Acknowledgement
-from telemetry.model import RawMessage, Reading, Refusal
+from telemetry.model import Reading
 
 DatabaseConnection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
@@ -116,14 +125,43 @@ JOIN device_assignments AS a USING (id)
 WHERE a.starts_at = seen.starts_at AND a.ends_at IS NOT DISTINCT FROM seen.ends_at
 """
 
+# Locks the rows of the quotas, in the order of their keys. The day's sums are read under the lock.
+COUNT_REFUSED = """
+INSERT INTO refusal_quotas AS q (source, origin, reason, day, refused, hour)
+SELECT source, origin, reason, day, refused, date_trunc('hour', at, 'UTC')
+FROM unnest($1::text[], $2::text[], $3::text[], $4::date[], $5::bigint[], $6::timestamptz[])
+    AS arrived (source, origin, reason, day, refused, at)
+ON CONFLICT (source, origin, reason, day) DO UPDATE SET
+    refused = q.refused + excluded.refused,
+    hour_kept = CASE WHEN q.hour >= excluded.hour THEN q.hour_kept ELSE 0 END,
+    hour_kept_bytes = CASE WHEN q.hour >= excluded.hour THEN q.hour_kept_bytes ELSE 0 END,
+    hour = greatest(q.hour, excluded.hour)
+RETURNING source, origin, reason, day, id, hour_kept, hour_kept_bytes, kept, kept_bytes, not_kept
+"""
+
+SPEND_QUOTAS = """
+UPDATE refusal_quotas AS q SET
+    kept = q.kept + c.kept,
+    kept_bytes = q.kept_bytes + c.kept_bytes,
+    hour_kept = q.hour_kept + c.kept,
+    hour_kept_bytes = q.hour_kept_bytes + c.kept_bytes,
+    not_kept = q.not_kept + c.not_kept,
+    not_kept_bytes = q.not_kept_bytes + c.not_kept_bytes,
+    first_not_kept_at = least(q.first_not_kept_at, c.first_at),
+    last_not_kept_at = greatest(q.last_not_kept_at, c.last_at)
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[])
+    AS c (id, kept, kept_bytes, not_kept, not_kept_bytes, first_at, last_at)
+WHERE q.id = c.id
+"""
+
 STORE_REFUSED_MESSAGES = """
-INSERT INTO refused_messages (received_at, source, origin, payload)
-SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::bytea[]) RETURNING id
+INSERT INTO refused_messages (received_at, source, origin, payload, size, sha256)
+SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::bytea[], $5::int[], $6::bytea[]) RETURNING id
 """
 
 STORE_REFUSALS = """
-INSERT INTO refusals (message_id, position, reason, detail, device_id)
-SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[])
+INSERT INTO refusals (message_id, position, reason, detail, device_id, reading, quota_id)
+SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[])
 """
 
 
@@ -204,25 +242,44 @@ async def add_sequences(connection: DatabaseConnection, sequences: ArrayTexts) -
 
 
 async def store_refusals(
-    connection: DatabaseConnection, refused: Sequence[tuple[RawMessage, Sequence[Refusal]]]
-) -> None:
-    """Store each refused message once, with its bytes, and all of its refusals."""
-    messages = [(m.received_at, m.source, _storable(m.origin), m.payload) for m, _ in refused]
-    stored = await connection.fetch(STORE_REFUSED_MESSAGES, *zip(*messages, strict=True))
-    # The ids ascend in the order of the rows.
-    rows = [
-        (message_id, refusal.index, refusal.reason, _storable(refusal.detail), refusal.device_id)
-        for message_id, (_, refusals) in zip(sorted(row["id"] for row in stored), refused, strict=True)
-        for refusal in refusals
+    connection: DatabaseConnection, refused: Refused, limits: EvidenceLimits
+) -> Evidence:
+    """Store refused messages, each once, with their refusals, as far as the quotas go; count all of them.
+
+    The quotas of the batch are locked from here to the end of the transaction: two processes never spend the same.
+    """
+    arrived = count_refused(refused)
+    rows = await connection.fetch(
+        COUNT_REFUSED, *zip(*((*key, *counted) for key, counted in arrived.items()), strict=True)
+    )
+    spent = {QuotaKey(*row[:4]): Spent(*row[4:]) for row in (tuple(row) for row in rows)}
+    evidence = choose(refused, spent, limits)
+    ids: list[int] = []
+    if evidence.messages:
+        stored = await connection.fetch(STORE_REFUSED_MESSAGES, *zip(*evidence.messages, strict=True))
+        ids = sorted(row["id"] for row in stored)  # they ascend in the order of the rows
+    if evidence.refusals:
+        stamped = [
+            one._replace(message=None if one.message is None else ids[one.message])
+            for one in evidence.refusals
+        ]
+        await connection.execute(STORE_REFUSALS, *zip(*stamped, strict=True))
+    changes = [
+        (
+            spent[key].id,
+            one.kept,
+            one.bytes,
+            one.not_kept,
+            one.not_kept_bytes,
+            one.first_at,
+            one.last_at,
+        )
+        for key, one in evidence.changes.items()
     ]
-    await connection.execute(STORE_REFUSALS, *zip(*rows, strict=True))
+    await connection.execute(SPEND_QUOTAS, *zip(*changes, strict=True))
+    return evidence
 
 
 async def _one_chunk(data: bytes, on_sent: Callable[[], None]) -> AsyncIterator[bytes]:
     yield data
     on_sent()
-
-
-def _storable(value: str) -> str:
-    """Escape what the database cannot store: a topic and a server's error message may contain anything."""
-    return value.replace("\0", "\\0").encode(errors="backslashreplace").decode()

@@ -16,6 +16,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from telemetry import metrics
 from telemetry.ingest.copy_batch import CopyBatch
+from telemetry.ingest.evidence import EvidenceLimits
 from telemetry.ingest.insert_batch import InsertBatch
 from telemetry.ingest.pipeline import Ingest
 from telemetry.ingest.sequences import Acknowledgement
@@ -59,22 +60,26 @@ async def run_ingest(
     pool: asyncpg.Pool,
     stop: asyncio.Event,
     on_state: Callable[[IngestState], None] | None = None,
+    limits: EvidenceLimits | None = None,
 ) -> None:
     """Store what loggers publish until `stop` is set, and survive any outage of the broker or the database.
 
     Before it returns, it commits what has been received, for at most DRAIN_TIMEOUT_S seconds; the rest stays at the
-    broker. It holds one connection of the pool all the time. `on_state` is called about once a second.
+    broker. It holds one connection of the pool all the time. `on_state` is called about once a second. `limits` says
+    how much is kept of what is refused.
     """
-    await Bridge(mqtt_url, pool, on_state or (lambda _: None)).run(stop)
+    await Bridge(mqtt_url, Ingest(pool, limits), pool, on_state or (lambda _: None)).run(stop)
 
 
 class Bridge:
     """Tasks that share an inbox: they hold the slot, stay connected, store, acknowledge, adopt sessions, and report."""
 
-    def __init__(self, mqtt_url: str, pool: asyncpg.Pool, on_state: Callable[[IngestState], None]) -> None:
+    def __init__(
+        self, mqtt_url: str, ingest: Ingest, pool: asyncpg.Pool, on_state: Callable[[IngestState], None]
+    ) -> None:
         self._url = mqtt_url
         self._on_state = on_state
-        self._ingest = Ingest(pool)
+        self._ingest = ingest
         self._inbox = Inbox()
         self._slot = Slot(pool)
         self._protocol = MQTTProtocolVersion.MQTTv5

@@ -10,6 +10,7 @@ from api.http.schemas.devices import CredentialsRotated, DeviceCreated, DeviceIn
 from api.http.schemas.fields import DeviceId, ListOf, Words
 from api.identity.access import holder
 from api.refusals import NotFound
+from api.transactions import begin
 from api.use_cases import devices as use_cases
 from telemetry.registry import devices
 
@@ -22,7 +23,7 @@ async def register_device(
     body: DeviceIn, caller: Caller, services: Here, response: Response
 ) -> DeviceCreated:
     """Register a logger. Its MQTT password is in this answer and nowhere else."""
-    async with services.engine.begin() as connection:
+    async with begin(services.engine) as connection:
         row, password = await use_cases.register(
             connection,
             services.device_credentials,

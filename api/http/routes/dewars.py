@@ -19,6 +19,7 @@ from api.http.schemas.dewars import (
 )
 from api.http.schemas.fields import Id, ListOf, Words
 from api.identity.access import holder
+from api.transactions import begin
 from api.use_cases import dewars
 from telemetry.registry import dewars as registry
 from telemetry.registry.dewars import CHARGE_ORDER, DEWARS, charge_page
@@ -33,7 +34,7 @@ _CHARGED_AT = itemgetter("charged_at")
 @action("dewars.register")
 async def register_dewar(body: DewarIn, caller: Caller, services: Here, response: Response) -> DewarOut:
     """Register a shipper."""
-    async with services.engine.begin() as connection:
+    async with begin(services.engine) as connection:
         row = await dewars.register(connection, body.value(), actor=caller.actor, now=services.clock())
     response.headers["Location"] = f"/v1/dewars/{body.dewar_id}"
     return DewarOut(**row)
@@ -76,7 +77,7 @@ async def change_dewar(dewar_id: Id, body: DewarChangeIn, caller: Caller, servic
 
     Shipments under way in it are judged by the new description from now on.
     """
-    async with services.engine.begin() as connection:
+    async with begin(services.engine) as connection:
         row = await dewars.change(
             connection,
             caller,
@@ -114,7 +115,7 @@ async def charge_dewar(
     time in which it is on a shipment of theirs, or lent to their organization and on none; couriers, for the time in
     which it is on a shipment that they are on. All others get one 404, whether there is such a shipper or not.
     """
-    async with services.engine.begin() as connection:
+    async with begin(services.engine) as connection:
         charge, is_new = await dewars.charge(
             connection,
             caller,
@@ -137,7 +138,7 @@ async def correct_charge(dewar_id: Id, body: ChargeCorrectionIn, caller: Caller,
 
     Shipments under way in the shipper are judged anew. A correction that changes nothing is none.
     """
-    async with services.engine.begin() as connection:
+    async with begin(services.engine) as connection:
         charge = await dewars.correct_charge(
             connection,
             dewar_id,

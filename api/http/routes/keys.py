@@ -10,6 +10,7 @@ from api.http.schemas.fields import ListOf
 from api.http.schemas.keys import KeyCreated, KeyIn, KeyOut
 from api.identity import keys
 from api.refusals import NotFound
+from api.transactions import begin
 from api.use_cases import keys as use_cases
 
 router = APIRouter(route_class=Call, tags=["keys"])
@@ -19,7 +20,7 @@ router = APIRouter(route_class=Call, tags=["keys"])
 @action("keys.create")
 async def create_key(body: KeyIn, caller: Caller, services: Here, response: Response) -> KeyCreated:
     """Make an API key. It is in this answer and nowhere else."""
-    async with services.engine.begin() as connection:
+    async with begin(services.engine) as connection:
         made = await use_cases.create(
             connection, **body.model_dump(), actor=caller.actor, now=services.clock()
         )
@@ -52,6 +53,9 @@ async def get_key(key_id: UUID, services: Here) -> KeyOut:
 @router.delete("/v1/keys/{key_id}", status_code=204)
 @action("keys.revoke")
 async def revoke_key(key_id: UUID, caller: Caller, services: Here) -> None:
-    """Revoke an API key, for good; within a few seconds it stops to work everywhere."""
-    async with services.engine.begin() as connection:
+    """Revoke an API key, for good; within a second it stops to work everywhere.
+
+    Its streams end, and the webhooks that belong to it: see `owned_by` of a webhook.
+    """
+    async with begin(services.engine) as connection:
         await use_cases.revoke(connection, key_id, actor=caller.actor)

@@ -10,6 +10,7 @@ from api.http.schemas.fields import DeviceId, Id, ListOf
 from api.http.schemas.loans import LoanEndIn, LoanIn, LoanOut
 from api.http.services import Services
 from api.identity.access import Principal
+from api.transactions import begin
 from api.use_cases import loans
 from telemetry.registry.loans import order
 from telemetry.registry.things import DEWARS, LOGGERS, Thing
@@ -84,7 +85,7 @@ async def end_dewar_loan(
 async def _lend(
     thing: Thing, id_: str, body: LoanIn, caller: Principal, services: Services, response: Response
 ) -> LoanOut:
-    async with services.engine.begin() as connection:
+    async with begin(services.engine) as connection:
         row, is_new = await loans.lend(
             connection, thing, id_, body.value(), actor=caller.actor, now=services.clock()
         )
@@ -104,7 +105,7 @@ async def _list(
 async def _end(
     thing: Thing, id_: str, loan_id: UUID, body: LoanEndIn, caller: Principal, services: Services
 ) -> LoanOut:
-    async with services.engine.begin() as connection:
+    async with begin(services.engine) as connection:
         row = await loans.end(
             connection,
             thing,

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.http.limits import lies_in
 from api.http.readiness import readiness
-from api.http.routing import Here
+from api.http.routing import Here, noted
 from api.http.services import Services
 from api.identity.permissions import KeyRole
 from api.refusals import Forbidden
@@ -60,9 +60,14 @@ async def metrics(request: Request, services: Here) -> Response:
     They need a key, except from `OPERATOR_NETWORKS`, by default this machine, where no proxy has handed the call on.
     """
     if not _is_near(request, services):
-        principal = await services.authenticator.principal(request.headers.get("authorization"))
-        if not principal.is_operator or principal.role not in {KeyRole.ADMIN, KeyRole.OPS}:
-            raise Forbidden("The metrics take a key with the role admin or ops, bound to no organization.")
+        with noted(request, "GET /metrics"):
+            principal = await services.authenticator.principal(request.headers.get("authorization"))
+            request.state.principal = principal
+            services.security.note_use(principal)
+            if not principal.is_operator or principal.role not in {KeyRole.ADMIN, KeyRole.OPS}:
+                raise Forbidden(
+                    "The metrics take a key with the role admin or ops, bound to no organization."
+                )
     prepared: Prepared = await request.app.state.metrics.get()
     return Response(**prepared.answer(request.headers))
 

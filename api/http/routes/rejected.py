@@ -1,4 +1,4 @@
-"""What was refused, kept whole as evidence."""
+"""What was refused, kept as evidence within quotas."""
 
 from typing import Annotated
 
@@ -26,7 +26,10 @@ async def list_rejected(
     reason: RefusalReason | None = None,
     device_id: Annotated[Words | None, Query()] = None,
 ) -> ListOf[RejectedOut]:
-    """List what was refused, the latest first. Of long messages a list shows the beginning, see `payload_truncated`."""
+    """List what was refused, the latest first, with the first bytes, the length and the hash of each message.
+
+    Of each origin and reason so much is kept in an hour and a day; a row with `more` says how much was not.
+    """
     after = read_cursor(cursor, refusals.ORDER)
     async with services.engine.connect() as connection:
         page = await refusals.page(
@@ -43,7 +46,7 @@ async def list_rejected(
 @router.get("/v1/rejected/{rejected_id}")
 @action("rejected.read")
 async def get_rejected(rejected_id: Annotated[int, Path(ge=1, le=2**63 - 1)], services: Here) -> RejectedOut:
-    """Show one refusal with the whole message."""
+    """Show one refusal with all that is kept of its message."""
     async with services.engine.connect() as connection:
         row = await refusals.get(connection, rejected_id)
     if row is None:

@@ -1,26 +1,24 @@
 """The event stream, as server-sent events."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Query
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from alerts.events.outbox import Position
 from alerts.model import AlertKind, Severity
 from api.http.connection import CUT
-from api.http.event_hub import CUT_OFF, HEARTBEAT_S, Wanted
-from api.http.problems import Problem, invalid, is_passing
+from api.http.event_hub import CUT_OFF, Place, Wanted
+from api.http.problems import Problem, invalid
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.events import EVENTS, EventType
 from api.http.schemas.fields import Id, OrganizationSlug
 from api.http.services import Services
-from api.identity.access import Principal
-from api.refusals import NotFound, NotLetIn
+from api.refusals import NotFound
 
 router = APIRouter(route_class=Call, tags=["stream"])
 
@@ -47,11 +45,8 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 class EventStream(StreamingResponse):
     """A stream that takes a place of its caller's, and that ends a connection whose other end does not read."""
 
-    def __init__(
-        self, services: Services, wanted: Wanted, after: Position | None, authorization: str | None
-    ) -> None:
+    def __init__(self, services: Services, wanted: Wanted, after: Position | None) -> None:
         self._services, self._wanted, self._after = services, wanted, after
-        self._authorization = authorization
         self._cut: Callable[[], None] | None = None
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__((), media_type="text/event-stream", headers=headers)
@@ -65,8 +60,8 @@ class EventStream(StreamingResponse):
             return
         self._cut = scope.get("extensions", {}).get(CUT, {}).get("cut")
         # Closed here and now: a generator that is left behind where it waits would listen until it is collected.
-        with hub.place(principal):
-            async with aclosing(self._frames()) as self.body_iterator:
+        with hub.place(principal, self._end_now) as place:
+            async with aclosing(self._frames(place)) as self.body_iterator:
                 await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
@@ -87,22 +82,16 @@ class EventStream(StreamingResponse):
         if self._cut is not None:
             self._cut()
 
-    async def _frames(self) -> AsyncGenerator[bytes, None]:
+    async def _frames(self, place: Place) -> AsyncGenerator[bytes, None]:
         yield b"retry: 2000\n\n"
-        checked_at = time.monotonic()
-        async with aclosing(self._services.hub.listen(self._wanted, self._after, self._end_now)) as frames:
+        async with aclosing(self._services.hub.listen(self._wanted, self._after, place)) as frames:
             async for frame in frames:
-                if time.monotonic() - checked_at >= HEARTBEAT_S:
-                    checked_at = time.monotonic()
-                    if not await _still_let_in(self._services, self._wanted.principal, self._authorization):
-                        return
                 yield frame
 
 
 @router.get("/v1/stream", response_class=StreamingResponse, responses=_RESPONSES)
 @action("stream.follow")
 async def stream(
-    request: Request,
     caller: Caller,
     services: Here,
     types: Annotated[
@@ -130,7 +119,8 @@ async def stream(
 
     An `id:` without an event comes at the start and every 15 seconds of silence, and counts as one that was read.
     Whoever reads too slowly is disconnected, and goes on in the same way. Where events after `Last-Event-ID` are not
-    kept any more, the event `stream.reset` says so.
+    kept any more, the event `stream.reset` says so. When the key is revoked, expires or gets other rights, the stream
+    ends within a second, with the event `stream.ended` that says why.
     """
     after = Position.parse(last_event_id) if last_event_id else None
     if last_event_id and after is None:
@@ -147,16 +137,4 @@ async def stream(
         kinds=frozenset(kind or ()),
         organization=organization,
     )
-    return EventStream(services, wanted, after, request.headers.get("authorization"))
-
-
-async def _still_let_in(services: Services, principal: Principal, authorization: str | None) -> bool:
-    """Return whether the key is still valid; while the database is away nobody knows, and the stream goes on."""
-    try:
-        return await services.authenticator.principal(authorization) == principal
-    except NotLetIn:
-        return False
-    except Exception as error:
-        if is_passing(error):
-            return True
-        raise
+    return EventStream(services, wanted, after)

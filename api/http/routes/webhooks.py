@@ -24,6 +24,7 @@ from api.http.schemas.webhooks import (
 )
 from api.identity.access import visible_webhooks
 from api.refusals import NotFound
+from api.transactions import begin
 from api.use_cases import webhooks
 
 router = APIRouter(route_class=Call, tags=["webhooks"])
@@ -82,7 +83,7 @@ async def change_webhook(
 @action("webhooks.delete")
 async def delete_webhook(webhook_id: UUID, caller: Caller, services: Here) -> None:
     """Send nothing more to it, for good."""
-    async with services.engine.begin() as connection:
+    async with begin(services.engine) as connection:
         await webhooks.delete(connection, caller, webhook_id, actor=caller.actor)
 
 
@@ -90,7 +91,7 @@ async def delete_webhook(webhook_id: UUID, caller: Caller, services: Here) -> No
 @action("webhooks.rotate_secret")
 async def rotate_secret(webhook_id: UUID, caller: Caller, services: Here) -> SecretRotated:
     """Get a new secret. For 24 hours messages carry two signatures, by the new one and by the one of before."""
-    async with services.engine.begin() as connection:
+    async with begin(services.engine) as connection:
         secret, previous_until = await webhooks.rotate_secret(
             connection, caller, webhook_id, actor=caller.actor
         )
@@ -101,7 +102,7 @@ async def rotate_secret(webhook_id: UUID, caller: Caller, services: Here) -> Sec
 @action("webhooks.test")
 async def test_webhook(webhook_id: UUID, caller: Caller, services: Here) -> TestSent:
     """Send an event of the type `webhook.test`, at once, to this endpoint alone."""
-    async with services.engine.begin() as connection:
+    async with begin(services.engine) as connection:
         return TestSent(event_id=await webhooks.send_test(connection, caller, webhook_id, actor=caller.actor))
 
 
@@ -154,7 +155,7 @@ async def get_delivery(webhook_id: UUID, event_id: str, caller: Caller, services
 @action("webhooks.replay")
 async def replay_deliveries(webhook_id: UUID, body: ReplayIn, caller: Caller, services: Here) -> Replayed:
     """Send again one event, those of a stretch of time, or all that failed for good; each has its old `webhook-id`."""
-    async with services.engine.begin() as connection:
+    async with begin(services.engine) as connection:
         count = await webhooks.replay(
             connection, caller, webhook_id, body.which(), actor=caller.actor, now=services.clock()
         )
@@ -165,7 +166,7 @@ async def replay_deliveries(webhook_id: UUID, body: ReplayIn, caller: Caller, se
 @action("webhooks.pause")
 async def pause_webhook(webhook_id: UUID, caller: Caller, services: Here) -> WebhookOut:
     """Send nothing until it is resumed; what comes meanwhile is kept. Again changes nothing."""
-    async with services.engine.begin() as connection:
+    async with begin(services.engine) as connection:
         return WebhookOut.of(await webhooks.pause(connection, caller, webhook_id, actor=caller.actor))
 
 
@@ -173,5 +174,5 @@ async def pause_webhook(webhook_id: UUID, caller: Caller, services: Here) -> Web
 @action("webhooks.resume")
 async def resume_webhook(webhook_id: UUID, caller: Caller, services: Here) -> WebhookOut:
     """Send again, whether it was paused or switched off; all that has waited goes at once."""
-    async with services.engine.begin() as connection:
+    async with begin(services.engine) as connection:
         return WebhookOut.of(await webhooks.resume(connection, caller, webhook_id, actor=caller.actor))

@@ -123,8 +123,9 @@ class WebhookEvent(Shown):
     state: Literal["active", "paused", "disabled"]
     failures: int = Field(description="Failed attempts since the last success.")
     failing_since: Time | None
-    reason: Literal["gone", "failing"] = Field(
-        description="`gone`: it answered 410. `failing`: it accepted nothing."
+    reason: Literal["gone", "failing", "key_ended"] = Field(
+        description="`gone`: it answered 410. `failing`: it accepted nothing. `key_ended`: the key that it belongs to "
+        "was revoked or has expired."
     )
 
 
@@ -141,6 +142,13 @@ class ResetEvent(Shown):
     )
     last_event_id: str = Field(description="The `Last-Event-ID` of the request.")
     message: str = Field(description="What to do, in words.")
+
+
+class EndedEvent(Shown):
+    reason: Literal["key_revoked", "key_expired", "rights_changed"] = Field(
+        description="`rights_changed`: open the stream again; it has other events."
+    )
+    message: str = Field(description="The same in words.")
 
 
 class Told(NamedTuple):
@@ -187,6 +195,11 @@ STREAM_ONLY: Mapping[str, Told] = {
         ResetEvent,
         "Events may be missing between `Last-Event-ID` and what follows: read the lists again. Sent "
         "whatever the filters are.",
+    ),
+    "stream.ended": Told(
+        EndedEvent,
+        "The last event of a stream whose key was revoked, has expired or got other rights: within a second. It has no "
+        "`id`. Sent whatever the filters are.",
     ),
 }
 

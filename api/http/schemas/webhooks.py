@@ -117,6 +117,11 @@ class WebhookChangeIn(Given):
 class WebhookOut(Shown):
     id: UUID
     organization: str | None
+    owned_by: str = Field(
+        description="`organization:acme`: it lives on when the key that made it ends. `operator`: so does one of the "
+        "operating organization. `key:dw_1f0c93ab`: made by a key without an organization, and disabled when that "
+        "key expires or is revoked."
+    )
     url: str
     description: str | None
     events: list[str] | None
@@ -124,8 +129,9 @@ class WebhookOut(Shown):
     shipment_ids: list[str] | None
     state: WebhookState
     state_changed_at: Time
-    disabled_reason: Literal["gone", "failing"] | None = Field(
-        description="`gone`: it answered 410. `failing`: it accepted nothing for days."
+    disabled_reason: Literal["gone", "failing", "key_ended"] | None = Field(
+        description="`gone`: it answered 410. `failing`: it accepted nothing for days. `key_ended`: the key that owns "
+        "it has expired or was revoked; it cannot be resumed."
     )
     failures: int = Field(description="Failed attempts since the last success.")
     failing_since: Time | None
@@ -142,7 +148,14 @@ class WebhookOut(Shown):
     @classmethod
     def of(cls, row: Any) -> Self:
         """Build it from a row."""
-        return cls(**{name: row[name] for name in WebhookOut.model_fields})
+        shown = {name: row[name] for name in WebhookOut.model_fields if name != "owned_by"}
+        return cls(**shown, owned_by=_owner(row))
+
+
+def _owner(row: Any) -> str:
+    if row["key_prefix"] is not None:
+        return f"key:{row['key_prefix']}"
+    return "operator" if row["organization"] is None else f"organization:{row['organization']}"
 
 
 class WebhookCreated(WebhookOut):

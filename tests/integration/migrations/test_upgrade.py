@@ -1,8 +1,10 @@
 """The schema's history: repeatable, safe for two at once, equal to the tables, and refused where data would be lost."""
 
 import asyncio
+import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,7 +17,7 @@ from alerts.views import alerts, excursions, figures_as_of
 from alerts.views.as_of import FindingFilter
 from api.schema_upgrade import alembic_config, engine_for, pending, upgrade
 from migrations.metadata import metadata
-from telemetry import shipment_readings
+from telemetry import refusals, shipment_readings
 from telemetry.database_server import ServerLevel, UnfitServerError
 from tests.conftest import missing
 
@@ -328,4 +330,49 @@ async def test_keys_of_couriers_are_bound_to_one_organization(empty_database_url
     async with engine.begin() as connection:
         await connection.run_sync(_downgrade_to, "0012")
     await filling.close()
+    await engine.dispose()
+
+
+async def test_refusals_that_are_stored_whole_are_shown_whole_and_webhooks_get_their_owners(
+    empty_database_url: str,
+) -> None:
+    engine = engine_for(empty_database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(_upgrade_to, "0012")
+    filling = await asyncpg.connect(empty_database_url)
+    await filling.execute(
+        """
+        INSERT INTO refused_messages (received_at, source, origin, payload)
+        SELECT now(), 'http', 'dw_1', convert_to(repeat('x', size), 'UTF8') FROM unnest(ARRAY[10, 100000]) AS size;
+        INSERT INTO refusals (message_id, reason, detail) SELECT id, 'not_json', 'x' FROM refused_messages;
+        INSERT INTO organizations (slug) VALUES ('acme');
+        INSERT INTO api_keys (id, prefix, hash, role, organization, shipment_ids, created_by, revoked_at)
+        SELECT gen_random_uuid(), prefix, '', 'ops', organization, shipment_ids::text[], 'x', revoked_at::timestamptz
+        FROM (VALUES ('dw_1', NULL, '{S1}', NULL), ('dw_2', NULL, '{S1}', '2026-01-01'), ('dw_3', 'acme', '{S1}', NULL),
+            ('dw_4', NULL, NULL, NULL)) AS k(prefix, organization, shipment_ids, revoked_at);
+        INSERT INTO webhooks (id, url, secret, created_by) SELECT gen_random_uuid(), 'x', '', 'key:' || prefix FROM api_keys;
+        """
+    )
+    files = "SELECT pg_relation_filenode('refused_messages'), pg_relation_filenode('refusals')"
+    before = await filling.fetchrow(files)
+    await upgrade(empty_database_url)
+    assert await filling.fetchrow(files) == before  # not rewritten
+    owners = await filling.fetch(
+        "SELECT created_by, key_prefix, ends_at::date::text FROM webhooks ORDER BY 1"
+    )
+    assert [tuple(row) for row in owners] == [
+        ("key:dw_1", "dw_1", None),
+        ("key:dw_2", "dw_2", "2026-01-01"),
+        ("key:dw_3", None, None),
+        ("key:dw_4", None, None),
+    ]
+    await filling.close()
+    async with engine.connect() as connection:
+        asked: Any = {"reason": None, "device_id": None, "payload_bytes": 4096, "after": None, "limit": 9}
+        long, short = (await refusals.page(connection, **asked)).rows
+        assert (long["size"], len(long["payload"]), long["sha256"]) == (100_000, 4096, None)
+        assert (short["size"], short["sha256"]) == (10, hashlib.sha256(b"x" * 10).digest())
+        whole = await refusals.get(connection, long["id"])
+        assert whole is not None
+        assert (len(whole["payload"]), whole["sha256"]) == (100_000, hashlib.sha256(b"x" * 100_000).digest())
     await engine.dispose()

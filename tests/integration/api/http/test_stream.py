@@ -117,19 +117,6 @@ async def test_silence_is_filled_and_moves_the_position(
         await until(has_moved)
 
 
-async def test_a_revoked_key_loses_its_stream(
-    desk: Desk, served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(event_hub, "HEARTBEAT_S", 0.05)
-    monkeypatch.setattr("api.http.routes.stream.HEARTBEAT_S", 0.05)
-    monkeypatch.setattr("api.identity.authenticator.REMEMBERED_S", 0)
-    viewer = await desk.key("viewer", organization="acme")
-    async with reading(served, key=viewer) as reader:
-        await desk.pool.execute("UPDATE api_keys SET revoked_at = now()")
-        with pytest.raises(EOFError):
-            await asyncio.wait_for(reader.forever(), 10)
-
-
 async def test_wrong_last_event_ids_and_types(desk: Desk) -> None:
     for wrong in ("x", "1", "1-", "-1-1", "1-1-1", f"{2**64}-1", f"1-{2**63}", "1" * 30 + "-1"):
         problem(await desk.admin.get("/v1/stream", headers={"Last-Event-ID": wrong}), 422)

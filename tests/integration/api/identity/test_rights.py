@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from api.identity import authenticator
 from tests.integration.api.conftest import Desk
 from tests.integration.api.identity.rights import (
     KEYS,
@@ -34,6 +35,9 @@ _TIME = r"\d{4}-\d\d-\d\dT[\d:.]+Z"
 @pytest.mark.timeout(300)  # nine thousand calls: 15 s, and several times that on a machine that is busy
 async def test_every_answer_to_every_key_is_on_record(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that is asked again finds everything as it was: where it would commit, it rolls back."""
+    monkeypatch.setattr(
+        authenticator, "REMEMBERED_S", 60
+    )  # no key changes, and asking costs as much as a call
     await desk.admin.post("/v1/devices", json={"device_id": "spare", "organization": OWN})
     world = await make_world(desk)
     callers = await make_callers(desk)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from alerts.excursions.plan import Band
 from api.identity.access import Principal, permitted
 from api.identity.permissions import KeyRole
+from api.transactions import begin
 from api.use_cases import devices, dewars, shipments
 from api.use_cases.devices import NewDevice
 from api.use_cases.dewars import NewDewar
@@ -35,7 +36,7 @@ def of_acme(action: str, role: KeyRole = KeyRole.OPS, **bounds: Any) -> Principa
 @pytest.fixture
 async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A transaction, which is committed at the end."""
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         yield connection
 
 

@@ -11,6 +11,7 @@ from api.identity import keys as stored_keys
 from api.identity.device_credentials import BrokerRefusedError, BrokerUnmanagedError, BrokerUnreachableError
 from api.identity.permissions import KeyRole
 from api.refusals import Conflict, Forbidden, Invalid, LoggerExists, NotFound, Refusal, Unavailable
+from api.transactions import begin
 from api.use_cases import devices, keys, webhooks
 from api.use_cases.devices import NewDevice
 from api.use_cases.webhooks import NewWebhook
@@ -57,7 +58,7 @@ class Broker:
 
 async def test_a_logger_gets_a_password_and_another_one(engine: AsyncEngine) -> None:
     broker = Broker()
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         row, password = await devices.register(
             connection, broker, NewDevice(device_id="L1", interval_s=60), actor=SHELL, now=NOW
         )
@@ -68,7 +69,7 @@ async def test_a_logger_gets_a_password_and_another_one(engine: AsyncEngine) -> 
     assert another != password
     with pytest.raises(NotFound, match="There is no logger L2"):
         await devices.rotate_credentials(engine, broker, "L2", actor=SHELL)
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         with pytest.raises(LoggerExists, match="There is a logger L1 already"):
             await devices.register(connection, broker, NewDevice(device_id="L1"), actor=SHELL, now=NOW)
 
@@ -81,7 +82,7 @@ async def test_a_logger_without_a_password_is_not_kept(
     engine: AsyncEngine, error: Exception, refusal: type[Refusal]
 ) -> None:
     with pytest.raises(refusal):
-        async with engine.begin() as connection:
+        async with begin(engine) as connection:
             await devices.register(connection, Broker(error), NewDevice(device_id="L1"), actor=SHELL, now=NOW)
     with pytest.raises(NotFound):
         await devices.rotate_credentials(engine, Broker(), "L1", actor=SHELL)
@@ -106,7 +107,7 @@ async def test_a_webhook_from_its_making_to_its_end(engine: AsyncEngine) -> None
         engine, Targets(), operator("webhooks.change"), id_, {"description": "Ours"}, actor=SHELL
     )
     assert changed["description"] == "Ours"
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         assert (await webhooks.pause(connection, operator("webhooks.pause"), id_, actor=SHELL))[
             "state"
         ] == "paused"

@@ -12,6 +12,7 @@ from alerts.excursions.plan import Band
 from alerts.model import AlertKind, Severity
 from alerts.outbound.resolve import Targets
 from api.refusals import Conflict, Forbidden, Invalid, NotFound, TooManyTests
+from api.transactions import begin
 from api.use_cases import contacts, policies, products, sites, webhooks
 from api.use_cases.contacts import NewContact
 from api.use_cases.policies import NewPolicy, PolicyTrial
@@ -177,7 +178,7 @@ async def test_a_contact_is_told_where_messages_may_lead(engine: AsyncEngine) ->
 async def test_a_contact_is_tested_so_often_and_no_more(engine: AsyncEngine) -> None:
     await contacts.register(engine, Targets(), operator("contacts.register"), CONTACT, actor=SHELL)
     caller = operator("contacts.test")
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         with pytest.raises(NotFound, match="There is no contact none"):
             await contacts.send_test(connection, caller, "none", actor=SHELL)
         for _ in range(5):
@@ -190,7 +191,7 @@ async def test_a_contact_is_tested_so_often_and_no_more(engine: AsyncEngine) -> 
 
 async def test_a_policy_names_contacts_that_there_are(engine: AsyncEngine) -> None:
     caller = operator("policies.register")
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         with pytest.raises(Invalid, match=r"steps\[0\]\.to names no contact that may be told: night"):
             await policies.register(connection, caller, POLICY, actor=SHELL)
     await contacts.register(engine, Targets(), operator("contacts.register"), CONTACT, actor=SHELL)
@@ -199,7 +200,7 @@ async def test_a_policy_names_contacts_that_there_are(engine: AsyncEngine) -> No
 async def test_a_policy_is_tried_out_and_holds_once_it_is_registered(engine: AsyncEngine) -> None:
     await contacts.register(engine, Targets(), operator("contacts.register"), CONTACT, actor=SHELL)
     trial = PolicyTrial(kind=AlertKind.EXCURSION, at=NOW, policy=POLICY)
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         caller = operator("policies.dry_run")
         tried, decided = await policies.dry_run(connection, caller, trial, now=NOW)
         assert tried.policy_id == "critical"

@@ -1,0 +1,39 @@
+"""Response bodies of the security log."""
+
+from typing import Any, Self
+
+from pydantic import Field
+
+from api.http.schemas.fields import Shown, Time
+from api.security.events import SecurityEventType
+
+
+class SecurityEventOut(Shown):
+    id: int
+    at: Time = Field(description="When it happened; of several, the first.")
+    type: SecurityEventType
+    actor: str | None = Field(description="Who did it, as in records. Null: nobody who is known.")
+    key_prefix: str | None = Field(
+        description="Of the key that was used; with a refusal without `actor`, of the one that was given and is not valid."
+    )
+    address: str | None = Field(
+        description="Where the call came from. Null: from several addresses, or a command."
+    )
+    call: str | None = Field(
+        description="Method and address of the route. Null: several, or a command.",
+        examples=["GET /v1/alerts/{alert_id}"],
+    )
+    subject: str | None = Field(
+        description="What it was done to: `key:…`, `webhook:…`, `logger:…` or `dewar:…`."
+    )
+    status: int | None = Field(description="What a refused call was answered with: 401, 403 or 404.")
+    count: int = Field(
+        description="More than one, or with `last_at`: so many more alike, of the same origin, within a minute."
+    )
+    last_at: Time | None
+    details: dict[str, Any] | None = Field(description="What was given or changed; never a secret.")
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Build it from a row."""
+        return cls(**{name: row[name] for name in SecurityEventOut.model_fields})
