@@ -48,21 +48,24 @@ class DeviceCredentials:
         self._patience_s = patience_s
 
     async def grant(self, device_id: str, password: str) -> None:
-        """Let the logger in with this password only; disconnect it if it is connected with another one."""
+        """Let the logger in with this password only; disconnect it if it is connected with another one.
+
+        Its client id must be its device id: the broker gives a session to whoever names it, so a client id of its own
+        choice would let a logger cut off another one and take its acknowledgements.
+        """
+        account = {"username": device_id, "clientid": device_id, "password": password}
         roles = [{"rolename": _role(device_id), "priority": 0}]
         right = {"rolename": _role(device_id), "acls": _rights(device_id)}
         await self._own_or_absent(device_id)
         made, _, created = await self._ask(
             {"command": "createRole", **right},
             {"command": "modifyRole", **right},
-            {"command": "createClient", "username": device_id, "password": password, "roles": roles},
+            {"command": "createClient", **account, "roles": roles},
         )
         _only(made, "already exists")
         if "error" in created:
             _only(created, "already exists")
-            (changed,) = await self._ask(
-                {"command": "modifyClient", "username": device_id, "password": password, "roles": roles}
-            )
+            (changed,) = await self._ask({"command": "modifyClient", **account, "roles": roles})
             _only(changed)
 
     async def revoke(self, device_id: str) -> None:
