@@ -114,17 +114,21 @@ async def running(
 
         ingesting = _IngestProbe()
         hub = EventHub(pool, per_key=settings.streams_per_key)
-        admin_key = None if settings.admin_key is None else settings.admin_key.get_secret_value()
         targets = _targets(settings)
         channels = notification_channels.make_channels(settings, targets)
         retention = timedelta(days=settings.outbox_retention_days)
         tasks: dict[str, asyncio.Task[None]] = {}
+        credentials = (
+            None
+            if mqtt_url is None
+            else device_credentials(mqtt_url, None if embedded is None else embedded.broker.program)
+        )
         services = Services(
             engine=engine,
             ingest=Ingest(pool),
             authenticator=Authenticator(
                 engine,
-                admin_key=admin_key,
+                admin_key=None if settings.admin_key is None else settings.admin_key.get_secret_value(),
                 clock=_clock,
                 courier_key_lasts=timedelta(days=settings.courier_key_days),
             ),
@@ -132,9 +136,7 @@ async def running(
             courier_key_lasts=timedelta(days=settings.courier_key_days),
             hub=hub,
             webhook_targets=targets,
-            device_credentials=None
-            if mqtt_url is None
-            else device_credentials(mqtt_url, None if embedded is None else embedded.broker.program),
+            device_credentials=credentials,
             mqtt_public_url=settings.mqtt_public_url or _without_account(mqtt_url),
             late_readings=timedelta(days=settings.late_readings_days),
             limits=_limits(settings).within(descriptors.most),
@@ -161,7 +163,9 @@ async def running(
             work["stream"] = hub.run(stop)
         if Role.INGEST in roles:
             assert mqtt_url is not None
-            work["ingest"] = run_ingest(mqtt_url=mqtt_url, pool=pool, stop=stop, on_state=ingesting.hear)
+            work["ingest"] = run_ingest(
+                mqtt_url=mqtt_url, pool=pool, stop=stop, on_state=ingesting.hear, accounts=credentials
+            )
         if Role.EVALUATE in roles:
             work["evaluate"] = run_evaluate(pool, stop, _outage(settings))
         if Role.DELIVER in roles:

@@ -71,13 +71,16 @@ async def rotate_credentials(
 ) -> str | None:
     """Give a logger a new password, and return it as `register` does; the old one stops to work at once.
 
-    Nothing is stored, and no connection held while the broker is asked.
+    No connection is held while the broker is asked. A logger that is suspended gets in again within seconds.
     """
     async with engine.connect() as connection:
         known = await devices.is_registered(connection, device_id)
     if not known:
         raise NotFound("logger", device_id)
     password = await _grant(passwords, device_id)
+    async with engine.begin() as connection:
+        # Whoever flooded the service with the old password no longer gets in.
+        await devices.end_suspension(connection, device_id)
     _log(device_id, "credentials_rotated", actor)
     return password
 
