@@ -121,16 +121,20 @@ async def running(
             per_key=settings.streams_per_key,
             courier_key_lasts=timedelta(days=settings.courier_key_days),
         )
-        admin_key = None if settings.admin_key is None else settings.admin_key.get_secret_value()
         targets = _targets(settings)
         channels = notification_channels.make_channels(settings, targets)
         tasks: dict[str, asyncio.Task[None]] = {}
+        credentials = (
+            None
+            if mqtt_url is None
+            else device_credentials(mqtt_url, None if embedded is None else embedded.broker.program)
+        )
         services = Services(
             engine=engine,
             ingest=Ingest(pool, _evidence_limits(settings)),
             authenticator=Authenticator(
                 engine,
-                admin_key=admin_key,
+                admin_key=None if settings.admin_key is None else settings.admin_key.get_secret_value(),
                 clock=_clock,
                 courier_key_lasts=timedelta(days=settings.courier_key_days),
             ),
@@ -138,9 +142,7 @@ async def running(
             courier_key_lasts=timedelta(days=settings.courier_key_days),
             hub=hub,
             webhook_targets=targets,
-            device_credentials=None
-            if mqtt_url is None
-            else device_credentials(mqtt_url, None if embedded is None else embedded.broker.program),
+            device_credentials=credentials,
             mqtt_public_url=settings.mqtt_public_url or _without_account(mqtt_url),
             late_readings=timedelta(days=settings.late_readings_days),
             limits=_limits(settings).within(descriptors.most),
@@ -176,6 +178,7 @@ async def running(
                 stop=stop,
                 on_state=ingesting.hear,
                 limits=_evidence_limits(settings),
+                accounts=credentials,
             )
         if Role.EVALUATE in roles:
             work["evaluate"] = run_evaluate(pool, stop, _outage(settings))

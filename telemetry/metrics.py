@@ -40,4 +40,15 @@ UNACKNOWLEDGED_BYTES = Gauge(
 )
 CONNECTED = Gauge("dewarwatch_mqtt_connected", "1 while subscribed at the broker")
 CONNECTIONS = Counter("dewarwatch_mqtt_connections_total", "Connections made to the broker")
+SUSPENSIONS = Counter(
+    "dewarwatch_logger_suspensions_total", "Loggers suspended because they flooded the service", ["reason"]
+)
+SUSPENDED = Gauge("dewarwatch_loggers_suspended", "Loggers that are suspended now")
+DISCARDED = Counter("dewarwatch_mqtt_discarded_total", "Messages of suspended loggers that were discarded")
+BROKER_DROPPED = Gauge(
+    "dewarwatch_broker_dropped", "Messages that the broker has dropped since it started, by its own count"
+)
+BROKER_WAITING = Gauge("dewarwatch_broker_waiting", "Messages that the broker holds")
+BROKER_WAITING_BYTES = Gauge("dewarwatch_broker_waiting_bytes", "Payload bytes that the broker holds")
+BROKER_MEMORY_BYTES = Gauge("dewarwatch_broker_memory_bytes", "Memory that the broker has allocated")
 ACKS_SENT = Counter("dewarwatch_mqtt_acks_sent_total", "Messages published on ack topics")

@@ -340,6 +340,20 @@ device_states = Table(
     comment="the last known state of each device; made with the device, updated with each batch",
 )
 
+device_suspensions = Table(
+    "device_suspensions",
+    metadata,
+    Column("device_id", Identifier, ForeignKey("devices.device_id"), primary_key=True),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant, nullable=False, comment="when it ends by itself"),
+    Column("reason", Text, nullable=False, comment="garbage, repetition or volume"),
+    Column("times", Integer, nullable=False, comment="how many there were, each within a day of the last"),
+    Column("shut_at", Instant, comment="when the broker kept it out; null: not yet"),
+    Column("lifted_at", Instant, comment="when the broker let it in again; null: not yet"),
+    Index("device_suspensions_under_way_idx", "device_id", postgresql_where=text("lifted_at IS NULL")),
+    comment="the last time that each device was suspended because it flooded the service",
+)
+
 logger_sequences = Table(
     "logger_sequences",
     metadata,

@@ -203,12 +203,16 @@ def postgres(start_postgres: Callable[[], Supervisor]) -> Iterator[Supervisor]:
 
 @pytest.fixture
 def broker(servers_dir: Path) -> Iterator[Supervisor]:
-    """A mosquitto of the test's own, to `restart()`, `kill()`, `stop()` and `start()`; `url` is the service's."""
+    """A mosquitto of the test's own, to `restart()`, `kill()`, `stop()` and `start()`.
+
+    `url` is the service's, `program.loggers_url` is for loggers.
+    """
     programs = find_broker()
     if programs is None or programs.plugin is None:
         missing("mosquitto")
     folder = servers_dir / f"broker-{next(_numbers)}"
-    server = Supervisor(Mosquitto(folder, programs, password="secret", port=free_port()), print)
+    program = Mosquitto(folder, programs, password="secret", port=free_port(), service_port=free_port())
+    server = Supervisor(program, print)
     server.start()
     yield server
     server.stop()

@@ -54,6 +54,8 @@ def with_embedded(
         for line in servers.description:
             log.info("embedded_server", says=line)
         found: dict[str, Any] = {"database_url": servers.database_url, "mqtt_url": servers.mqtt_url}
+        if settings.mqtt_public_url is None:
+            found["mqtt_public_url"] = servers.mqtt_loggers_url
         if settings.admin_key is None:
             found["admin_key"] = SecretStr(_kept_admin_key(data / "admin.key"))
         yield Embedded(settings=settings.model_copy(update=found), servers=servers)

@@ -19,6 +19,8 @@ _SERVICE = (
     ("subscribePattern", "dewar/v1/#"),
     ("subscribePattern", "$share/+/dewar/v1/#"),
     ("subscribePattern", "$CONTROL/dynamic-security/#"),
+    ("publishClientReceive", "$SYS/broker/#"),
+    ("subscribePattern", "$SYS/broker/#"),
 )
 
 

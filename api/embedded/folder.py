@@ -25,6 +25,9 @@ class Secrets:
     broker_password: str = field(default_factory=_secret)
     database_port: int = 0
     broker_port: int = 0
+    """Where loggers reach the broker."""
+    service_port: int = 0
+    """Where the service itself reaches it; 0 for a folder of before there was one."""
 
 
 @contextlib.contextmanager
@@ -102,8 +105,12 @@ def write_private(path: Path, text: str) -> None:
 
 
 def with_ports(kept: Secrets) -> tuple[Secrets, tuple[str, ...]]:
-    """Keep the last ports if they are free, else choose others; return also a line for each that changed."""
+    """Keep the last ports if they are free, else choose others; return also a line for each that changed.
+
+    Nobody but this process knows the service's port of the broker, so no line tells of it.
+    """
     database, broker = _port(kept.database_port), _port(kept.broker_port)
+    service = _port(kept.service_port)
     moved = [
         f"port {before} is taken: the {what} now answers on {now}"
         for what, before, now in (
@@ -112,7 +119,7 @@ def with_ports(kept: Secrets) -> tuple[Secrets, tuple[str, ...]]:
         )
         if before not in (0, now)
     ]
-    return replace(kept, database_port=database, broker_port=broker), tuple(moved)
+    return replace(kept, database_port=database, broker_port=broker, service_port=service), tuple(moved)
 
 
 def _port(before: int) -> int:

@@ -14,16 +14,23 @@ USER = "dewarwatch"
 MOSQUITTO_USERS = "dynamic-security.json"
 _CONFIGURATION = """\
 listener {port} 127.0.0.1
+use_username_as_clientid true
+max_connections 10000
+listener {service_port} 127.0.0.1
 allow_anonymous false
 plugin {plugin}
 plugin_opt_config_file {folder}/dynamic-security.json
 
 persistence true
 persistence_location {folder}/
-autosave_interval 1
-max_queued_messages 10000000
+autosave_interval 60
+max_queued_messages 2000000
+max_queued_bytes 536870912
 max_inflight_messages 10000
-max_packet_size 1200000
+max_inflight_bytes 33554432
+max_packet_size 1049600
+memory_limit 2147483648
+persistent_client_expiration 30d
 set_tcp_nodelay true
 
 log_dest stderr
@@ -34,29 +41,48 @@ connection_messages false
 
 
 class Mosquitto:
-    """A mosquitto below `folder`; its users are managed at run time through its dynamic security plugin."""
+    """A mosquitto below `folder`; its users are managed at run time through its dynamic security plugin.
+
+    Loggers have a port of their own, on which the broker takes the user name as client id: whatever client id a logger
+    sends, it takes nobody's session but its own. The service has several sessions, and so another port.
+    """
 
     name = "mosquitto"
     executable = "mosquitto"
     stop_signal = signal.SIGTERM
 
-    def __init__(self, folder: Path, programs: BrokerPrograms, *, password: str, port: int) -> None:
+    def __init__(
+        self, folder: Path, programs: BrokerPrograms, *, password: str, port: int, service_port: int
+    ) -> None:
         assert programs.plugin is not None
         self.folder = folder
         self.programs = programs
         self._password = password
         self._port = port
+        self._service_port = service_port
         self._account = account_for(folder, programs.plugin.parent)
 
     @property
     def url(self) -> str:
-        return f"mqtt://{USER}:{self._password}@127.0.0.1:{self._port}"
+        """The service's own address, with its account."""
+        return f"mqtt://{USER}:{self._password}@127.0.0.1:{self._service_port}"
+
+    @property
+    def loggers_url(self) -> str:
+        """The address for loggers, without an account."""
+        return f"mqtt://127.0.0.1:{self._port}"
 
     def prepare(self) -> Sequence[str]:
         self._account.make(self.folder)
         settings = self.folder / "mosquitto.conf"
         write_private(
-            settings, _CONFIGURATION.format(port=self._port, plugin=self.programs.plugin, folder=self.folder)
+            settings,
+            _CONFIGURATION.format(
+                port=self._port,
+                service_port=self._service_port,
+                plugin=self.programs.plugin,
+                folder=self.folder,
+            ),
         )
         users = self.folder / MOSQUITTO_USERS
         if not users.exists():  # from then on the file is mosquitto's, with all the loggers in it
@@ -67,4 +93,4 @@ class Mosquitto:
 
     def ready(self, pid: int) -> bool:  # noqa: ARG002 -- nobody else can listen there while it runs
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self._port)) == 0
+            return probe.connect_ex(("127.0.0.1", self._service_port)) == 0

@@ -43,6 +43,11 @@ class Nats:
     def url(self) -> str:
         return f"mqtt://{USER}:{self._password}@127.0.0.1:{self._port}"
 
+    @property
+    def loggers_url(self) -> str:
+        """The address for loggers, without an account."""
+        return f"mqtt://127.0.0.1:{self._port}"
+
     def prepare(self) -> Sequence[str]:
         self._account.make(self.folder)
         settings = self.folder / "nats.conf"

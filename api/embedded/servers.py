@@ -19,6 +19,7 @@ class Servers:
 
     database_url: str
     mqtt_url: str
+    mqtt_loggers_url: str
     mqtt_version: int  # as the protocol numbers it: 5, or 4 for MQTT 3.1.1
     description: tuple[str, ...]
     database: Supervisor
@@ -44,6 +45,7 @@ def embedded_servers(data: Path, report: Callable[[str], None]) -> Iterator[Serv
         yield Servers(
             database_url=postgres.url,
             mqtt_url=broker.url,
+            mqtt_loggers_url=broker.loggers_url,
             mqtt_version=5 if isinstance(broker, Mosquitto) else 4,
             description=(
                 f"database: {postgres.programs}",
@@ -58,8 +60,15 @@ def embedded_servers(data: Path, report: Callable[[str], None]) -> Iterator[Serv
 
 def _broker(folder: Path, kept: Secrets) -> Mosquitto | Nats:
     programs = choose_broker(folder, [one for one in (find_broker(), nats_of_the_wheel()) if one])
-    kind = Mosquitto if programs.plugin else Nats
-    return kind(folder, programs, password=kept.broker_password, port=kept.broker_port)
+    if programs.plugin is None:
+        return Nats(folder, programs, password=kept.broker_password, port=kept.broker_port)
+    return Mosquitto(
+        folder,
+        programs,
+        password=kept.broker_password,
+        port=kept.broker_port,
+        service_port=kept.service_port,
+    )
 
 
 def choose_broker(folder: Path, installed: Sequence[BrokerPrograms]) -> BrokerPrograms:

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import structlog
 from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from api.embedded.nats import USER, Nats
+
+log = structlog.get_logger(__name__)
 
 _REQUESTS = "$CONTROL/dynamic-security/v1"
 _RESPONSES = f"{_REQUESTS}/response"
@@ -48,21 +51,24 @@ class DeviceCredentials:
         self._patience_s = patience_s
 
     async def grant(self, device_id: str, password: str) -> None:
-        """Let the logger in with this password only; disconnect it if it is connected with another one."""
+        """Let the logger in with this password only; disconnect it if it is connected with another one.
+
+        Its client id must be its device id: the broker gives a session to whoever names it, so a client id of its own
+        choice would let a logger cut off another one and take its acknowledgements.
+        """
+        account = {"username": device_id, "clientid": device_id, "password": password}
         roles = [{"rolename": _role(device_id), "priority": 0}]
         right = {"rolename": _role(device_id), "acls": _rights(device_id)}
         await self._own_or_absent(device_id)
         made, _, created = await self._ask(
             {"command": "createRole", **right},
             {"command": "modifyRole", **right},
-            {"command": "createClient", "username": device_id, "password": password, "roles": roles},
+            {"command": "createClient", **account, "roles": roles},
         )
         _only(made, "already exists")
         if "error" in created:
             _only(created, "already exists")
-            (changed,) = await self._ask(
-                {"command": "modifyClient", "username": device_id, "password": password, "roles": roles}
-            )
+            (changed,) = await self._ask({"command": "modifyClient", **account, "roles": roles})
             _only(changed)
 
     async def revoke(self, device_id: str) -> None:
@@ -73,6 +79,29 @@ class DeviceCredentials:
             {"command": "deleteRole", "rolename": _role(device_id)},
         ):
             _only(answer, "not found")
+
+    async def shut(self, device_id: str) -> bool:
+        """Disconnect a logger and keep it out until `reopen`; return False if the account is not ours to manage."""
+        # Up to mosquitto 2.0 only a change of the account disconnects it, and disabling is none.
+        return await self._switch(
+            device_id,
+            {"command": "disableClient", "username": device_id},
+            {"command": "modifyClient", "username": device_id, "clientid": device_id},
+        )
+
+    async def reopen(self, device_id: str) -> bool:
+        """Let a logger in again, with the password that it has; otherwise as `shut`."""
+        return await self._switch(device_id, {"command": "enableClient", "username": device_id})
+
+    async def _switch(self, device_id: str, *commands: dict[str, Any]) -> bool:
+        try:
+            await self._own_or_absent(device_id)
+            for answer in await self._ask(*commands):
+                _only(answer, "not found")
+        except BrokerRefusedError as error:
+            log.warning("account_not_changed", device=device_id, error=str(error))
+            return False
+        return True
 
     async def probe(self) -> bool:
         """Return whether the broker lets us manage users; raise BrokerUnreachableError without an answer."""
@@ -121,6 +150,14 @@ class NatsDeviceCredentials:
         """Shut the logger out at once."""
         async with self._one_at_a_time:
             await asyncio.to_thread(self._server.remove_user, device_id)
+
+    async def shut(self, device_id: str) -> bool:  # noqa: ARG002 -- as the other has it
+        """Return False: this server has no accounts that are only disabled."""
+        return False
+
+    async def reopen(self, device_id: str) -> bool:  # noqa: ARG002
+        """Return False, as `shut`."""
+        return False
 
     async def probe(self) -> bool:
         """Return True: the file of users belongs to us."""

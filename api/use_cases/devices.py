@@ -71,7 +71,8 @@ async def rotate_credentials(
 ) -> str | None:
     """Give a logger a new password, and return it as `register` does; the old one stops to work at once.
 
-    No connection is held while the broker is asked, which has changed the password before that is on record.
+    No connection is held while the broker is asked, which has changed the password before that is on record. A logger that
+    is suspended gets in again within seconds.
     """
     async with engine.connect() as connection:
         known = await devices.is_registered(connection, device_id)
@@ -79,6 +80,8 @@ async def rotate_credentials(
         raise NotFound("logger", device_id)
     password = await _grant(passwords, device_id)
     async with begin(engine) as connection:
+        # Whoever flooded the service with the old password no longer gets in.
+        await devices.end_suspension(connection, device_id)
         await _record(connection, SecurityEventType.LOGGER_CREDENTIALS_ROTATED, device_id, actor)
     return password
 

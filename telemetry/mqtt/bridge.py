@@ -20,10 +20,18 @@ from telemetry.ingest.evidence import EvidenceLimits
 from telemetry.ingest.insert_batch import InsertBatch
 from telemetry.ingest.pipeline import Ingest
 from telemetry.ingest.sequences import Acknowledgement
+from telemetry.mqtt.broker_figures import FIGURES, BrokerFigures
 from telemetry.mqtt.connection import BrokerConnection, BrokerError, UnsupportedVersionError
+from telemetry.mqtt.guard import BrokerAccounts, Guard
 from telemetry.mqtt.inbox import Inbox, Lane, QueuedMessage
 from telemetry.mqtt.packets import Publish
-from telemetry.mqtt.sessions import adopt_orphaned_sessions, client_id, drain_session, subscriptions
+from telemetry.mqtt.sessions import (
+    STATUS_SLOT,
+    adopt_orphaned_sessions,
+    client_id,
+    drain_session,
+    subscriptions,
+)
 from telemetry.mqtt.slots import Slot
 from telemetry.slices import can_wait
 
@@ -61,26 +69,37 @@ async def run_ingest(
     stop: asyncio.Event,
     on_state: Callable[[IngestState], None] | None = None,
     limits: EvidenceLimits | None = None,
+    accounts: BrokerAccounts | None = None,
 ) -> None:
     """Store what loggers publish until `stop` is set, and survive any outage of the broker or the database.
 
     Before it returns, it commits what has been received, for at most DRAIN_TIMEOUT_S seconds; the rest stays at the
     broker. It holds one connection of the pool all the time. `on_state` is called about once a second. `limits` says
-    how much is kept of what is refused.
+    how much is kept of what is refused. Loggers that flood the service are suspended, with `accounts` at the broker, too.
     """
-    await Bridge(mqtt_url, Ingest(pool, limits), pool, on_state or (lambda _: None)).run(stop)
+    await Bridge(mqtt_url, Ingest(pool, limits), pool, on_state or (lambda _: None), accounts).run(stop)
 
 
 class Bridge:
-    """Tasks that share an inbox: they hold the slot, stay connected, store, acknowledge, adopt sessions, and report."""
+    """Tasks that share an inbox.
+
+    They hold the slot, stay connected, store, acknowledge, adopt sessions, suspend floods, and report.
+    """
 
     def __init__(
-        self, mqtt_url: str, ingest: Ingest, pool: asyncpg.Pool, on_state: Callable[[IngestState], None]
+        self,
+        mqtt_url: str,
+        ingest: Ingest,
+        pool: asyncpg.Pool,
+        on_state: Callable[[IngestState], None],
+        accounts: BrokerAccounts | None,
     ) -> None:
         self._url = mqtt_url
         self._on_state = on_state
         self._ingest = ingest
         self._inbox = Inbox()
+        self._guard = Guard(pool, accounts)
+        self._figures = BrokerFigures()
         self._slot = Slot(pool)
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._connection: BrokerConnection | None = None
@@ -103,6 +122,7 @@ class Bridge:
                     group.create_task(self._slot.hold(), name="ingest:slot"),
                     *(group.create_task(self._store(lane), name=f"ingest:store:{lane}") for lane in Lane),
                     group.create_task(self._acknowledge(), name="ingest:acks"),
+                    group.create_task(self._guard.run(), name="ingest:guard"),
                     group.create_task(self._report(), name="ingest:report"),
                 ]
                 await stop.wait()
@@ -149,6 +169,8 @@ class Bridge:
             self._protocol = MQTTProtocolVersion.MQTTv311 if newer else MQTTProtocolVersion.MQTTv5
             raise
         await connection.subscribe(subscriptions(slot, self._protocol))
+        if slot == STATUS_SLOT:
+            await self._watch_broker(connection)
         metrics.CONNECTIONS.inc()
         metrics.CONNECTED.set(1)
         log.info("broker_connected", slot=slot, protocol=self._protocol.name)
@@ -162,6 +184,15 @@ class Bridge:
             moved.cancel()
         return connection.closed.result() if connection.closed.done() else "the slot has changed"
 
+    async def _watch_broker(self, connection: BrokerConnection) -> None:
+        """Ask for the broker's figures; with QoS 0, so that none wait for an absent service."""
+        try:
+            await connection.subscribe(FIGURES, qos=0)
+        except BrokerError as error:
+            if connection.closed.done():
+                raise
+            log.info("broker_figures_refused", problem=str(error), hint="may the service read $SYS/broker/#?")
+
     def _lose_connection(self, problem: str) -> None:
         if self._connection is not None:
             self._connection.close()
@@ -171,8 +202,19 @@ class Bridge:
         self._report_state()
 
     def _deliver(self, connection: BrokerConnection, publishes: list[Publish]) -> None:
-        if self._receiving:
-            self._inbox.add(connection, publishes, datetime.now(UTC))
+        publishes = self._figures.take(publishes)
+        if not self._receiving:
+            return
+        if self._guard.see_arrival(publishes):
+            self._discard()
+        connection.acknowledge(
+            self._inbox.add(connection, publishes, datetime.now(UTC), self._guard.unwanted)
+        )
+
+    def _discard(self) -> None:
+        """Drop what waits of suspended loggers: they still have it, and it would hold up all others."""
+        for connection, packet_ids in self._inbox.discard(self._guard.unwanted).items():
+            connection.acknowledge(packet_ids)
 
     # Storage.
 
@@ -224,6 +266,8 @@ class Bridge:
         outcome = await self._ingest.commit_batch(prepared, on_sent=sent.set)
         for connection, packet_ids in self._inbox.complete(lane, batch).items():
             connection.acknowledge(packet_ids)
+        if self._guard.see_outcome([queued.message for queued in batch], outcome.messages):
+            self._discard()
         self._acks |= {(ack.device_id, ack.boot): ack for ack in outcome.acknowledgements}
         while len(self._acks) > MAX_PENDING_ACKS:  # a logger that misses one sends again, and gets the next
             del self._acks[next(iter(self._acks))]

@@ -122,13 +122,13 @@ class BrokerConnection:
         connection._max_inflight = min(_MAX_INFLIGHT, getattr(properties, "ReceiveMaximum", _MAX_INFLIGHT))
         return connection
 
-    async def subscribe(self, topics: Sequence[str]) -> None:
-        """Subscribe with QoS 1; retained messages are sent only for new subscriptions. Raises BrokerError."""
+    async def subscribe(self, topics: Sequence[str], *, qos: int = 1) -> None:
+        """Subscribe; retained messages are sent only for new subscriptions. Raises BrokerError."""
         if self._client.protocol == MQTTProtocolVersion.MQTTv5:
-            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+            options = SubscribeOptions(qos=qos, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
             _, mid = self._client.subscribe([(topic, options) for topic in topics])
         else:
-            _, mid = self._client.subscribe([(topic, 1) for topic in topics])
+            _, mid = self._client.subscribe([(topic, qos) for topic in topics])
         for topic, reason in zip(topics, await self._answer(mid), strict=False):
             if reason.is_failure:
                 raise BrokerError(f"refuses the subscription to {topic}: {reason}")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -103,12 +103,22 @@ class Inbox:
     def _is_above(self, part: float) -> bool:
         return self.messages > MAX_HELD_MESSAGES * part or self.bytes > MAX_HELD_BYTES * part
 
-    def add(self, connection: BrokerConnection, publishes: Sequence[Publish], received_at: datetime) -> None:
-        """Add messages that arrived together on a connection."""
+    def add(
+        self,
+        connection: BrokerConnection,
+        publishes: Sequence[Publish],
+        received_at: datetime,
+        unwanted: Collection[str] = (),
+    ) -> list[int]:
+        """Add messages that arrived together on a connection, but for those on unwanted topics.
+
+        Returns the receipts that can be confirmed now: of unwanted messages, in the order of receipt as all others.
+        """
         self._newest = received_at
-        self._held[connection] += len(publishes)
-        self.messages += len(publishes)
-        for topic, packet_id, payload in publishes:
+        wanted = [publish for publish in publishes if publish.topic not in unwanted]
+        self._held[connection] += len(wanted)
+        self.messages += len(wanted)
+        for topic, packet_id, payload in wanted:
             queued = QueuedMessage(
                 RawMessage(Source.MQTT, topic, payload, received_at), connection, packet_id
             )
@@ -127,6 +137,25 @@ class Inbox:
             self._paused.add(connection)
             connection.pause()
         self._notify()
+        if len(wanted) == len(publishes):
+            return []
+        metrics.DISCARDED.inc(len(publishes) - len(wanted))
+        self._committed.setdefault(connection, set()).update(
+            publish.packet_id for publish in publishes if publish.packet_id and publish.topic in unwanted
+        )
+        return self._confirm(connection)
+
+    def discard(self, unwanted: Collection[str]) -> dict[BrokerConnection, list[int]]:
+        """Remove all messages on unwanted topics that wait to be taken; return receipts as `complete` does."""
+        confirmed: dict[BrokerConnection, list[int]] = {}
+        for lane, waiting in self._waiting.items():
+            found = [queued for queued in waiting if queued.message.origin in unwanted]
+            self._waiting[lane] = deque(queued for queued in waiting if queued.message.origin not in unwanted)
+            self._waiting_bytes[lane] -= sum(len(queued.message.payload) for queued in found)
+            metrics.DISCARDED.inc(len(found))
+            for connection, packet_ids in self.complete(lane, found).items():
+                confirmed.setdefault(connection, []).extend(packet_ids)
+        return confirmed
 
     def take(self, lane: Lane) -> list[QueuedMessage]:
         """Take the next batch; it is empty only if nothing waits."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from telemetry.mqtt.packets import MalformedPacketError, Publish, split_packets
 
-_READ_BYTES = 32 * 1024
+_READ_BYTES, _READ_LARGE_BYTES = 32 * 1024, 256 * 1024
 _ENOUGH_MESSAGES, _ENOUGH_BYTES = 100, 64 * 1024
 """Where one `receive` stops, roughly: this much takes less than a millisecond, however large the messages are."""
 _NOT_READY = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -22,7 +22,9 @@ class PacketSocket:
     def __init__(self, inner: Any, *, properties: bool) -> None:
         self._inner = inner
         self._properties = properties
-        self._unread = b""
+        self._unread = bytearray()
+        self._awaited = 0
+        """The size that what is unread must have before it is looked at again: a large packet comes in many pieces."""
         self._for_paho = b""
         self._unsent = bytearray()
         self._ended: OSError | None = None
@@ -43,21 +45,25 @@ class PacketSocket:
             data = self._read()
             if not data:
                 break
+            self._unread += data
+            size += len(data)
+            if len(self._unread) < self._awaited:
+                continue
             try:
-                packets = split_packets(self._unread + data, properties=self._properties)
+                packets = split_packets(self._unread, properties=self._properties)
             except MalformedPacketError as error:
                 self._ended = ConnectionError(str(error))
                 break
-            self._unread = (self._unread + data)[packets.size :]
+            del self._unread[: packets.size]
+            self._awaited = packets.awaited
             self._for_paho += packets.others
             publishes += packets.publishes
-            size += len(data)
         return publishes
 
     def _read(self) -> bytes:
         """Read some of what has arrived; empty if there is nothing or the connection has ended."""
         try:
-            data: bytes = self._inner.recv(_READ_BYTES)
+            data: bytes = self._inner.recv(_READ_LARGE_BYTES if self._awaited else _READ_BYTES)
             while isinstance(self._inner, ssl.SSLSocket) and self._inner.pending():
                 data += self._inner.recv(self._inner.pending())
             if not data:

@@ -26,24 +26,27 @@ class Packets(NamedTuple):
     others: bytes
     size: int
     """How many bytes of the buffer they take up."""
+    awaited: int = 0
+    """The size of the packet that follows, of which only the start is there; 0 if it is not known."""
 
 
-def split_packets(data: bytes, *, properties: bool) -> Packets:
+def split_packets(data: bytes | bytearray, *, properties: bool) -> Packets:
     """Split off the complete packets at the start of `data`; `properties` is whether PUBLISH has some, as in MQTT 5."""
     publishes: list[Publish] = []
     others: list[bytes] = []
-    start = 0
+    start, awaited = 0, 0
     while (length := _variable_integer(data, start + 1)) is not None:
         size, body = length
         end = body + size
         if end > len(data):
+            awaited = end - start
             break
         if data[start] & 0xF0 == PUBLISH:
             publishes.append(_parse_publish(data, start, body, end, properties=properties))
         else:
-            others.append(data[start:end])
+            others.append(bytes(data[start:end]))
         start = end
-    return Packets(publishes, b"".join(others), start)
+    return Packets(publishes, b"".join(others), start, awaited)
 
 
 def encode_pubacks(packet_ids: Iterable[int]) -> bytes:
@@ -51,7 +54,7 @@ def encode_pubacks(packet_ids: Iterable[int]) -> bytes:
     return b"".join([b"\x40\x02" + packet_id.to_bytes(2, "big") for packet_id in packet_ids])
 
 
-def _parse_publish(data: bytes, start: int, body: int, end: int, *, properties: bool) -> Publish:
+def _parse_publish(data: bytes | bytearray, start: int, body: int, end: int, *, properties: bool) -> Publish:
     at = body + 2
     topic_end = at + int.from_bytes(data[body:at], "big")
     topic = data[at:topic_end].decode(errors="backslashreplace")
@@ -64,10 +67,10 @@ def _parse_publish(data: bytes, start: int, body: int, end: int, *, properties: 
         at = sum(length) if length else end + 1
     if at > end:
         raise MalformedPacketError("a PUBLISH packet ends within its header")
-    return Publish(topic, packet_id, data[at:end])
+    return Publish(topic, packet_id, bytes(data[at:end]))
 
 
-def _variable_integer(data: bytes, at: int) -> tuple[int, int] | None:
+def _variable_integer(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
     """Return a number of one to four bytes and the offset after it; None if the data ends first."""
     value = 0
     for position in range(_MAX_LENGTH_BYTES):

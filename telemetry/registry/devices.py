@@ -5,7 +5,19 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, case, exists, literal, select, true
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    Select,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,7 +26,14 @@ from telemetry.freshness import LEAST_S, MISSED_INTERVALS, fresh_for
 from telemetry.paging import Page, SortOrder, fetch_page
 from telemetry.registry.things import LOGGERS, Holder, held_at
 from telemetry.silence import heard_until
-from telemetry.tables import Instant, device_assignments, device_states, devices, shipments
+from telemetry.tables import (
+    Instant,
+    device_assignments,
+    device_states,
+    device_suspensions,
+    devices,
+    shipments,
+)
 
 ORDER = SortOrder(columns=(devices.c.device_id,))
 
@@ -42,6 +61,12 @@ async def registered(connection: AsyncConnection, device_ids: Collection[str]) -
     """Return which of the devices exist."""
     found = await connection.scalars(select(devices.c.device_id).where(devices.c.device_id.in_(device_ids)))
     return set(found.all())
+
+
+async def end_suspension(connection: AsyncConnection, device_id: str) -> None:
+    """Let the suspension of a device end now, if it has one; an ingester then lets it in."""
+    under_way = (device_suspensions.c.device_id == device_id) & device_suspensions.c.lifted_at.is_(None)
+    await connection.execute(update(device_suspensions).where(under_way).values(until=func.now()))
 
 
 async def get(
@@ -85,11 +110,31 @@ def _devices(holder: Holder | None, now: datetime) -> Select[Any]:
         .label("shipment_id")
     )
     joined = states.device_id == devices.c.device_id
+    suspension = (
+        device_suspensions.c.until.label("suspended_until"),
+        device_suspensions.c.reason.label("suspended_for"),
+    )
+    suspended = and_(
+        device_suspensions.c.device_id == devices.c.device_id,
+        device_suspensions.c.lifted_at.is_(None),
+        true()
+        if holder is None
+        else held_at(LOGGERS, devices.c.device_id, device_suspensions.c.since, holder),
+    )
     if holder is None:
-        return select(devices, *STATE_COLUMNS, current).join(device_states, joined)
+        return (
+            select(devices, *STATE_COLUMNS, *suspension, current)
+            .join(device_states, joined)
+            .outerjoin(device_suspensions, suspended)
+        )
     columns = [case((_is_its(column, holder), column)).label(column.name) for column in STATE_COLUMNS]
     is_held = held_at(LOGGERS, devices.c.device_id, literal(now, Instant), holder)
-    return select(devices, *columns, current).join(device_states, joined).where(is_held)
+    return (
+        select(devices, *columns, *suspension, current)
+        .join(device_states, joined)
+        .outerjoin(device_suspensions, suspended)
+        .where(is_held)
+    )
 
 
 def _is_its(column: ColumnElement[Any], holder: Holder) -> ColumnElement[bool]:

@@ -210,7 +210,7 @@ def embedded_urls(data: Path) -> tuple[str, str]:
     """Where database and broker of a data folder answer, with the service's own accounts."""
     kept = recall(data)
     database = f"{kept.database_password}@127.0.0.1:{kept.database_port}"
-    broker = f"{kept.broker_password}@127.0.0.1:{kept.broker_port}"
+    broker = f"{kept.broker_password}@127.0.0.1:{kept.service_port}"
     return f"postgresql://dewarwatch:{database}/dewarwatch", f"mqtt://dewarwatch:{broker}"
 
 

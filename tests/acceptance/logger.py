@@ -25,7 +25,10 @@ class Link:
         self.answered = 0
         self._topics: list[str] = []
         self._answers: dict[int, ReasonCode] = {}
-        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        # A logger has its device id, and so its user name, as client id, as the guide says.
+        self._client = Client(
+            CallbackAPIVersion.VERSION2, username or "", protocol=MQTTProtocolVersion.MQTTv5
+        )
         self._client.username_pw_set(username or at.username, password or at.password)
         self._client.max_inflight_messages_set(1000)
         self._client.reconnect_delay_set(1, 1)

@@ -17,7 +17,12 @@ SHORT = {"HTTP_HEAD_S": "2", "HTTP_BODY_S": "3", "HTTP_IDLE_S": "2", "HTTP_ANSWE
 @pytest.fixture
 def settings(database_url, broker) -> dict[str, str]:
     """The settings of a service of the test's own; it adds those that it is about."""
-    return {"DATABASE_URL": database_url, "MQTT_URL": broker.url, "WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8"}
+    return {
+        "DATABASE_URL": database_url,
+        "MQTT_URL": broker.url,
+        "MQTT_PUBLIC_URL": broker.program.loggers_url,
+        "WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
+    }
 
 
 @pytest.fixture(scope="session")

@@ -55,6 +55,12 @@ class DeviceOut(Shown):
     health: DeviceHealth
     connection: str | None = Field(description="`online` or `offline`, as reported by the logger.")
     connection_at: Time | None
+    suspended_until: Time | None = Field(
+        description="Until when the broker keeps it out because it flooded the service; null if it does not."
+    )
+    suspended_for: str | None = Field(
+        description="What it sent too much of: `garbage`, `repetition` or `volume`."
+    )
     latest: Latest | None = Field(description="Its latest reading.")
     position: PositionOut | None = Field(description="Its latest known position.")
 
@@ -72,6 +78,8 @@ class DeviceOut(Shown):
             health=health(row, now),
             connection=row["connection"],
             connection_at=row["connection_at"],
+            suspended_until=row["suspended_until"],
+            suspended_for=row["suspended_for"],
             latest=latest_of(row),
             position=position_of(row),
         )

@@ -141,7 +141,7 @@ def test_a_port_that_was_taken_meanwhile_is_exchanged_and_said(data):
         now = re.search(r"now answers on (\d+)", line)
         assert line.startswith(f"port {before.broker_port} is taken: the broker")
         assert now
-        assert f":{now[1]}" in servers.mqtt_url
+        assert f":{now[1]}" in servers.mqtt_loggers_url
 
 
 async def test_a_server_that_dies_is_reported_and_comes_back(data):

@@ -22,7 +22,7 @@ def may_connect(broker_url: str, username: str, password: str) -> bool:
         found.append(not reason.is_failure)
         client.disconnect()
 
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, username, protocol=mqtt.MQTTv5)
     client.username_pw_set(username, password)
     client.on_connect = on_connect
     host, port = broker_url.rpartition("@")[2].split(":")

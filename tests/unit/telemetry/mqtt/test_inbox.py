@@ -180,3 +180,31 @@ async def test_whoever_waits_hears_of_every_change():
     await asyncio.sleep(0)
     inbox.complete(Lane.SMALL, inbox.take(Lane.SMALL))
     await asyncio.wait_for(change, 5)
+
+
+def test_unwanted_messages_are_confirmed_in_their_order_and_not_held():
+    inbox, reader = Inbox(), Reader()
+    sent = [*publishes(2), *publishes(2, logger="BAD", first=3), *publishes(1, first=5)]
+    unwanted = {"dewar/v1/BAD/readings"}
+    assert inbox.add(reader, sent, NOW, unwanted) == []  # the first two come before
+    assert inbox.messages == 3
+    assert inbox.add(reader, publishes(1, logger="BAD", first=6), NOW, unwanted) == []
+    taken = inbox.take(Lane.SMALL)
+    assert inbox.complete(Lane.SMALL, taken) == {reader: [1, 2, 3, 4, 5, 6]}
+    assert inbox.add(reader, publishes(2, logger="BAD", first=7), NOW, unwanted) == [7, 8]
+    assert (inbox.messages, inbox.bytes) == (0, 0)
+
+
+def test_what_waits_of_a_suspended_logger_makes_room_for_the_others():
+    inbox, reader = Inbox(), Reader()
+    inbox.add(reader, publishes(1), NOW)
+    payload = b"x" * (MAX_HELD_BYTES // 40)
+    inbox.add(reader, publishes(41, payload, logger="BAD", first=2), NOW)
+    assert not reader.reading
+    assert inbox.discard({"dewar/v1/BAD/readings"}) == {reader: []}  # the first message is not stored yet
+    assert reader.reading
+    assert (inbox.messages, inbox.bytes) == (1, 2)
+    assert inbox.take(Lane.LARGE) == []
+    assert inbox.complete(Lane.SMALL, inbox.take(Lane.SMALL)) == {reader: list(range(1, 43))}
+    inbox.add(reader, publishes(1, logger="BAD", first=50), NOW)
+    assert len(inbox.take(Lane.SMALL)) == 1  # nothing large of it is left to wait for
