@@ -106,7 +106,7 @@ class Command:
         assert found, self.err
         return found[1]
 
-    def ready(self, within_s: float = 200.0) -> "Command":
+    def ready(self, within_s: float = 30.0) -> "Command":
         """Waits until it says that it is ready."""
         eventually(self.is_ready, within_s, lambda: f"ready\n{self.out}\n{self.log}")
         return self
