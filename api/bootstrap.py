@@ -30,11 +30,13 @@ from api.errors import StoppedError
 from api.http.app import create_app
 from api.http.event_hub import EventHub
 from api.http.limits import Limits
+from api.http.rates import Gate
 from api.http.server import Web, bind
 from api.http.services import Probe, Services
 from api.identity.authenticator import Authenticator
 from api.identity.device_credentials import device_credentials
 from api.pages.site import with_pages
+from api.rates.wrong_keys import WrongKeys
 from api.retention import run_retention
 from api.roles import Role
 from api.schema_upgrade import engine_for
@@ -119,6 +121,7 @@ async def running(
         hub = EventHub(
             pool,
             per_key=settings.streams_per_key,
+            quotas=settings.quotas,
             courier_key_lasts=timedelta(days=settings.courier_key_days),
         )
         targets = _targets(settings)
@@ -137,7 +140,9 @@ async def running(
                 admin_key=None if settings.admin_key is None else settings.admin_key.get_secret_value(),
                 clock=_clock,
                 courier_key_lasts=timedelta(days=settings.courier_key_days),
+                wrong_keys=WrongKeys(settings.rates.wrong_keys_of_address),
             ),
+            gate=Gate(settings.rates, settings.quotas),
             backdating=Backdating(courier=timedelta(minutes=settings.courier_backdate_min)),
             courier_key_lasts=timedelta(days=settings.courier_key_days),
             hub=hub,

@@ -6,6 +6,8 @@ Each class needs an entry in `api.http.problems`, which says how it is sent; a t
 from collections.abc import Mapping
 from datetime import timedelta
 
+from api.rates.policy import Limited
+
 
 class Refusal(Exception):  # noqa: N818 - not a fault of ours, but the answer to a request
     """A request is not carried out; `text` says in sentences why, and what to do about it."""
@@ -77,6 +79,36 @@ class TooManyTests(Refusal):
     def minutes(self) -> int:
         """The length of the period in which the tests count, in minutes."""
         return int(self.within.total_seconds()) // 60
+
+
+class TooMany(Refusal):
+    """The caller, or its organization, has asked for as much as it may for now."""
+
+    def __init__(self, text: str, *, what: Limited, wait_s: float) -> None:
+        super().__init__(text)
+        self.what = what
+        self.wait_s = wait_s
+        """After how many seconds the same request can succeed."""
+
+
+class TooManyWrongKeys(TooMany):
+    """The key is not known, and too many like it came from the same address."""
+
+    def __init__(self, *, wait_s: float) -> None:
+        super().__init__(
+            "This API key is not known, or it has expired or was revoked; and too many wrong keys came from your address. "
+            "Look up the right one before you try again.",
+            what=Limited.WRONG_KEYS,
+            wait_s=wait_s,
+        )
+
+
+class QuotaReached(Refusal):
+    """An organization, or an alert, has as many of something as it may have."""
+
+    def __init__(self, text: str, *, what: Limited) -> None:
+        super().__init__(text)
+        self.what = what
 
 
 class Unavailable(Refusal):

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from alerts.notifications import mail, mail_server
 from alerts.outbound import target
+from api.rates.policy import Quotas, Rates, parse_quotas, parse_rates
 
 PREFIX = "DEWARWATCH_"
 DATABASE_HINT = "postgresql://user:password@host:5432/database"
@@ -74,6 +75,10 @@ class Settings(BaseSettings):
     operator_networks: Annotated[Networks, NoDecode] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
     """From where the metrics need no key."""
     streams_per_key: Annotated[int, Field(ge=1)] = 100
+    rates: Annotated[Rates, NoDecode] = Rates()
+    """How much a caller may ask for over time."""
+    quotas: Annotated[Quotas, NoDecode] = Quotas()
+    """How many things an organization may have."""
     smtp_url: SecretStr | None = None
     """The mail server for notifications; without it, notifications by e-mail fail and say so."""
     mail_from: str | None = None
@@ -162,6 +167,16 @@ class Settings(BaseSettings):
         if share is not None and value >= share:
             raise ValueError(f"must be below {PREFIX}OUTAGE_SHARE, which is {share:g}")
         return value
+
+    @field_validator("rates", mode="before")
+    @classmethod
+    def _of_rates(cls, value: Any) -> Any:
+        return parse_rates(value) if isinstance(value, str) else value
+
+    @field_validator("quotas", mode="before")
+    @classmethod
+    def _of_quotas(cls, value: Any) -> Any:
+        return parse_quotas(value) if isinstance(value, str) else value
 
     @field_validator("webhook_allow_networks", mode="before")
     @classmethod

@@ -135,7 +135,9 @@ sites = Table(
     "sites",
     metadata,
     Column("site_id", Identifier, primary_key=True),
-    Column("organization", Identifier, ForeignKey("organizations.slug"), comment="null: everybody's"),
+    Column(
+        "organization", Identifier, ForeignKey("organizations.slug"), index=True, comment="null: everybody's"
+    ),
     Column("name", Text, nullable=False),
     Column("kind", Text),
     Column("lat", Double, nullable=False),
@@ -154,7 +156,9 @@ products = Table(
     "products",
     metadata,
     Column("product_id", Identifier, primary_key=True),
-    Column("organization", Identifier, ForeignKey("organizations.slug"), comment="null: everybody's"),
+    Column(
+        "organization", Identifier, ForeignKey("organizations.slug"), index=True, comment="null: everybody's"
+    ),
     Column("name", Text),
     Column("band", Text, nullable=False),
     Column("plan", JSONB, nullable=False, comment="every limit and time of the plan, resolved"),
@@ -200,6 +204,7 @@ shipments = Table(
     Column("created_at", Instant, nullable=False, server_default=func.now()),
     Index(None, "created_at", "shipment_id"),
     Index(None, "status"),
+    Index("shipments_planned_idx", "organization", postgresql_where=text("status = 'planned'")),
 )
 
 shipment_revisions = Table(

@@ -28,6 +28,7 @@ contacts = Table(
         "organization",
         Identifier,
         ForeignKey("organizations.slug"),
+        index=True,
         comment="null: the operating organization's",
     ),
     Column("name", Text, nullable=False),
@@ -63,7 +64,9 @@ policies = Table(
     "policies",
     metadata,
     Column("policy_id", Identifier, primary_key=True),
-    Column("organization", Identifier, ForeignKey("organizations.slug"), comment="null: every one"),
+    Column(
+        "organization", Identifier, ForeignKey("organizations.slug"), index=True, comment="null: every one"
+    ),
     Column("origin", Text, comment="of the lane; null: any"),
     Column("destination", Text, comment="of the lane; null: any"),
     Column("min_severity", Text, nullable=False),

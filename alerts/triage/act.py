@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
@@ -26,6 +27,24 @@ class ActionResult:
     refused: Sequence[ActionRefused]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommentRoom:
+    """How many comments an alert may have, and how many characters in all of them."""
+
+    count: int = 200
+    characters: int = 100_000
+
+    def full(self) -> ActionRefused:
+        """Return the refusal of one more."""
+        return ActionRefused(
+            why=f"An alert holds {self.count} comments, and {self.characters} characters in all of them; this one is full.",
+            full=True,
+        )
+
+
+ROOM: Final = CommentRoom()
+
+
 async def act(
     connection: AsyncConnection,
     id_: UUID,
@@ -34,15 +53,16 @@ async def act(
     visible: ColumnElement[bool],
     actor: Actor,
     reason: str | None,
+    room: CommentRoom = ROOM,
 ) -> Alert | ActionRefused | None:
     """Apply an action to one alert and return it; None if there is no such alert.
 
-    If the action changes nothing, its reason is kept as a comment.
+    If the action changes nothing, its reason is kept as a comment; it is refused if there is no room for that.
     """
     row = await alert_for_change(connection, id_, visible)
     if row is None:
         return None
-    result = await _act(connection, [row], action, actor, reason)
+    result = await _act(connection, [row], action, actor, reason, room=room)
     return result.refused[0] if result.refused else result.alerts[0]
 
 
@@ -54,12 +74,13 @@ async def act_on_incident(
     visible: ColumnElement[bool],
     actor: Actor,
     reason: str | None,
+    room: CommentRoom = ROOM,
 ) -> ActionResult | ActionRefused | None:
     """Apply an action to each alert of an incident that it can apply to; None if there are no alerts."""
     rows = await alerts_for_change(connection, id_, visible)
     if not rows:
         return None
-    result = await _act(connection, rows, action, actor, reason)
+    result = await _act(connection, rows, action, actor, reason, room=room)
     wrong = next((one for one in result.refused if one.field is not None), None)
     if wrong is not None or not result.alerts:
         return wrong or ActionRefused(
@@ -77,27 +98,45 @@ async def act_on_shipment(
 
 
 async def comment(
-    connection: AsyncConnection, id_: UUID, *, visible: ColumnElement[bool], actor: Actor, text: str
-) -> bool:
+    connection: AsyncConnection,
+    id_: UUID,
+    *,
+    visible: ColumnElement[bool],
+    actor: Actor,
+    text: str,
+    room: CommentRoom = ROOM,
+) -> bool | ActionRefused:
     """Add a comment to an alert; False if there is no such alert."""
     row = await alert_for_change(connection, id_, visible)
     if row is None:
         return False
-    await _comment(connection, [row["id"]], actor=actor, text=text, at=await _now(connection))
-    return True
+    commented = await _comment(
+        connection, [row["id"]], actor=actor, text=text, at=await _now(connection), room=room
+    )
+    return bool(commented) or room.full()
 
 
 async def comment_on_incident(
-    connection: AsyncConnection, id_: UUID, *, visible: ColumnElement[bool], actor: Actor, text: str
-) -> bool:
-    """Add a comment to each open alert of an incident, or to all if none is open; False if there are none."""
+    connection: AsyncConnection,
+    id_: UUID,
+    *,
+    visible: ColumnElement[bool],
+    actor: Actor,
+    text: str,
+    room: CommentRoom = ROOM,
+) -> bool | ActionRefused:
+    """Add a comment to each open alert of an incident, or to all if none is open; False if there are none.
+
+    Alerts that hold no more are left out.
+    """
     rows = await alerts_for_change(connection, id_, visible)
     if not rows:
         return False
     open_ = [row["id"] for row in rows if alert_from_row(row).open]
     at = await _now(connection)
-    await _comment(connection, open_ or [row["id"] for row in rows], actor=actor, text=text, at=at)
-    return True
+    ids = open_ or [row["id"] for row in rows]
+    commented = await _comment(connection, ids, actor=actor, text=text, at=at, room=room)
+    return bool(commented) or room.full()
 
 
 async def _act(
@@ -108,6 +147,7 @@ async def _act(
     reason: str | None,
     *,
     comments: bool = True,
+    room: CommentRoom = ROOM,
 ) -> ActionResult:
     """Apply an action to locked alerts; with `comments`, its reason becomes a comment on unchanged ones."""
     at = await _now(connection)
@@ -133,7 +173,9 @@ async def _act(
     if not any(one.field is not None for one in refused):
         await save_steps(driver, steps, to_instant(at))
         if unchanged and reason:
-            await _comment(connection, unchanged, actor=actor, text=reason, at=at)
+            commented = await _comment(connection, unchanged, actor=actor, text=reason, at=at, room=room)
+            if not commented and not steps:
+                return ActionResult(alerts=(), refused=[room.full()])
     return ActionResult(alerts=after, refused=refused)
 
 
@@ -144,10 +186,30 @@ async def _now(connection: AsyncConnection) -> datetime:
 
 
 async def _comment(
-    connection: AsyncConnection, ids: Sequence[UUID], *, actor: Actor, text: str, at: datetime
-) -> None:
-    """Add a comment to locked alerts; it counts as an action on them."""
+    connection: AsyncConnection,
+    ids: Sequence[UUID],
+    *,
+    actor: Actor,
+    text: str,
+    at: datetime,
+    room: CommentRoom,
+) -> Sequence[UUID]:
+    """Add a comment to those locked alerts that have room for it, and return them; it counts as an action on them."""
+    there = (
+        select(alert_comments.c.alert_id)
+        .where(alert_comments.c.alert_id.in_(ids))
+        .group_by(alert_comments.c.alert_id)
+        .having(
+            (func.count() >= room.count)
+            | (func.sum(func.length(alert_comments.c.text)) + len(text) > room.characters)
+        )
+    )
+    full = set((await connection.execute(there)).scalars())
+    open_ = [id_ for id_ in ids if id_ not in full]
+    if not open_:
+        return open_
     by = str(actor)
-    rows = [{"id": uuid4(), "alert_id": id_, "at": at, "by": by, "text": text} for id_ in ids]
+    rows = [{"id": uuid4(), "alert_id": id_, "at": at, "by": by, "text": text} for id_ in open_]
     await connection.execute(insert(alert_comments), rows)
-    await connection.execute(update(alerts).where(alerts.c.id.in_(ids)).values(last_action_at=at))
+    await connection.execute(update(alerts).where(alerts.c.id.in_(open_)).values(last_action_at=at))
+    return open_

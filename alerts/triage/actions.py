@@ -28,6 +28,8 @@ class ActionRefused:
     why: str
     field: str | None = None
     """The field of the request that is wrong; None if the alert's state is the reason."""
+    full: bool = False
+    """No more comments fit on the alert."""
 
 
 class AlertAction(Protocol):

@@ -36,7 +36,7 @@ ORDER: Final = SortOrder(columns=(webhooks.c.created_at, webhooks.c.id), descend
 OVERLAP: Final = timedelta(hours=24)
 """How long messages are also signed with the previous secret."""
 MOST_OF_ONE: Final = 100
-"""The most endpoints an organization may have."""
+"""The most endpoints an organization may have, unless told otherwise."""
 
 _SECRET = {"secret", "previous_secret"}
 
@@ -60,7 +60,7 @@ def _query() -> Select[Any]:
 
 
 async def add(
-    connection: AsyncConnection, values: Mapping[str, Any], *, actor: Actor
+    connection: AsyncConnection, values: Mapping[str, Any], *, actor: Actor, most: int = MOST_OF_ONE
 ) -> tuple[RowMapping, str] | None:
     """Create an endpoint and its secret; None if its organization already has the most it may have."""
     organization = values["organization"]
@@ -71,7 +71,7 @@ async def add(
         there = select(func.count()).where(
             webhooks.c.organization == organization, webhooks.c.deleted_at.is_(None)
         )
-        if (await connection.execute(there)).scalar_one() >= MOST_OF_ONE:
+        if (await connection.execute(there)).scalar_one() >= most:
             return None
     id_, secret = uuid4(), secrets.token_bytes(SECRET_BYTES)
     await connection.execute(insert(webhooks).values(**values, id=id_, secret=secret, created_by=str(actor)))

@@ -20,9 +20,11 @@ from alerts.events.outbox import Event, Lost, Position
 from alerts.model import Severity
 from alerts.wording import rfc3339
 from alerts.work.wakeup import Wakeup, outlast
+from api.http.rates import share_of
 from api.identity.access import Principal, Reach, reach
 from api.identity.key_watch import Ended, find_ended
 from api.identity.keys import COURIER_KEY_LASTS
+from api.rates.policy import Quotas
 from telemetry.channels import NotifyChannel
 
 log = structlog.get_logger(__name__)
@@ -197,14 +199,18 @@ class EventHub:
         pool: asyncpg.Pool,
         *,
         per_key: int = PER_KEY,
+        quotas: Quotas | None = None,
         courier_key_lasts: timedelta = COURIER_KEY_LASTS,
     ) -> None:
         self._pool = pool
         self._courier_key_lasts = courier_key_lasts
         self._per_key = per_key
+        self._quotas = quotas or Quotas()
         self._listeners: set[Listener] = set()
         self._places: set[Place] = set()
         self._open: Tally[str] = Tally()
+        self._shares: Tally[str] = Tally()
+        """Streams by organization; those of operators are not among them."""
         self._position: Position | None = None
         self._ready = asyncio.Event()
         self._closing = asyncio.Event()
@@ -289,7 +295,14 @@ class EventHub:
                 f"This key has {self._per_key} streams open at this process, which is the most: close one, "
                 "share one among those who read, or use another key."
             )
-        if self._open.total() >= LISTENERS_AT_MOST:
+        share = share_of(principal)
+        if share is not None and self._shares[share] >= self._quotas.streams:
+            return (
+                f"Your organization has {self._quotas.streams} streams open at this process, which is the most: "
+                "share one among those who read."
+            )
+        kept = 0 if share is None else self._quotas.streams_kept_for_operator
+        if self._open.total() >= LISTENERS_AT_MOST - kept:
             return f"This process serves {LISTENERS_AT_MOST} streams, which is the most."
         return None
 
@@ -302,7 +315,10 @@ class EventHub:
             left_s = (principal.expires_at - datetime.now(UTC)).total_seconds()
             expire = asyncio.get_running_loop().call_later(max(0.0, left_s), place.end, Ended.EXPIRED)
             place.timers.append(expire)
+        share = share_of(principal)
         self._open[principal.name] += 1
+        if share is not None:
+            self._shares[share] += 1
         LISTENERS.inc()
         try:
             yield place
@@ -314,6 +330,10 @@ class EventHub:
             LISTENERS.dec()
             if not self._open[principal.name]:
                 del self._open[principal.name]
+            if share is not None:
+                self._shares[share] -= 1
+                if not self._shares[share]:
+                    del self._shares[share]
 
     async def listen(
         self, wanted: Wanted, after: Position | None, place: Place | None = None

@@ -120,7 +120,8 @@ class _Answer:
         # The template and not the path: a label for each shipment would burst any time series database.
         route = getattr(scope.get("route"), "path", None) or "unmatched"
         SECONDS.labels(scope["method"], route, str(status)).observe(self._seconds)
-        write = log.debug if scope["path"] in _QUIET else log.info
+        # Of what is refused by a limit, the gate logs the first of each minute.
+        write = log.debug if scope["path"] in _QUIET or status == 429 else log.info
         write(
             "request",
             method=scope["method"],

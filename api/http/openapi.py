@@ -74,6 +74,7 @@ _ANSWERS = {
     409: "It contradicts what is recorded.",
     413: "The body is too long.",
     422: "A field is wrong.",
+    429: "The key, its organization or the address has asked for too much; try again after `Retry-After` seconds.",
     503: "The database or the broker is away; try again after `Retry-After` seconds.",
 }
 
@@ -125,7 +126,7 @@ def without_titles(schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_problems(path: str, method: str, operation: dict[str, Any]) -> None:
-    statuses = {401, 403, 422, 503}
+    statuses = {401, 403, 422, 429, 503}
     if "{" in path:
         statuses.add(404)
     if method == "post":

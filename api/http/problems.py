@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.http.wrong_values import text_of
+from api.rates.bucket import retry_after
 from api.refusals import (
     Conflict,
     Forbidden,
@@ -27,9 +28,12 @@ from api.refusals import (
     LoggerExists,
     NotFound,
     NotLetIn,
+    QuotaReached,
     Refusal,
     TooLarge,
+    TooMany,
     TooManyTests,
+    TooManyWrongKeys,
     Unavailable,
     Unreadable,
 )
@@ -108,8 +112,13 @@ def unavailable(what: str) -> Problem:
 
 
 def _not_let_in(refusal: NotLetIn) -> Problem:
-    challenge = 'Bearer realm="dewarwatch"' + (', error="invalid_token"' if refusal.key_given else "")
-    return Problem(401, refusal.text, headers={"WWW-Authenticate": challenge})
+    return Problem(401, refusal.text, headers=_challenge(key_given=refusal.key_given))
+
+
+def _challenge(*, key_given: bool) -> dict[str, str]:
+    return {
+        "WWW-Authenticate": 'Bearer realm="dewarwatch"' + (', error="invalid_token"' if key_given else "")
+    }
 
 
 def _logger_exists(refusal: LoggerExists) -> Problem:
@@ -130,6 +139,13 @@ def _too_many_tests(refusal: TooManyTests) -> Problem:
     )
 
 
+def _too_many(refusal: TooMany) -> Problem:
+    headers = {"Retry-After": str(retry_after(refusal.wait_s))}
+    if isinstance(refusal, TooManyWrongKeys):
+        headers |= _challenge(key_given=True)
+    return Problem(429, refusal.text, headers=headers)
+
+
 def _with(status: int) -> Callable[[Refusal], Problem]:
     return lambda refusal: Problem(status, refusal.text)
 
@@ -147,7 +163,10 @@ PROBLEMS: Mapping[type[Refusal], Callable[[Any], Problem]] = {
     LoggerExists: _logger_exists,
     TooLarge: _with(413),
     Invalid: lambda refusal: _invalid(_errors(refusal)),
+    QuotaReached: _with(409),
     TooManyTests: _too_many_tests,
+    TooMany: _too_many,
+    TooManyWrongKeys: _too_many,
     Unavailable: lambda refusal: unavailable(refusal.text),
 }
 """What callers are told of each class of refusal."""
@@ -197,8 +216,11 @@ async def _problem(_: Request, error: Exception) -> Response:
     return error.response()
 
 
-async def _refusal(_: Request, error: Exception) -> Response:
+async def _refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
+    principal = getattr(request.state, "principal", None)
+    address = "unknown" if request.client is None else request.client.host
+    request.app.state.services.gate.note(error, address if principal is None else principal.name)
     return of_refusal(error).response()
 
 

@@ -9,12 +9,14 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from api.http.limits import neighbourhood
 from api.http.problems import FieldError, Problem, hint
+from api.http.rates import headers_of, weight_of
 from api.http.services import Services
 from api.identity.access import Principal, permitted, refusal
 from api.identity.keys import prefix_of
 from api.identity.permissions import PERMISSIONS, PermissionsError
-from api.refusals import Forbidden, NotFound, NotLetIn, Refusal
+from api.refusals import Forbidden, NotFound, NotLetIn, Refusal, TooManyWrongKeys
 from api.security.record import calling
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -64,7 +66,7 @@ class Call(APIRoute):
         return name
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        action = self.action
+        action, weight = self.action, weight_of(self.call)
         known = {parameter.alias for parameter in self.dependant.query_params}
         handler = super().get_route_handler()
 
@@ -75,18 +77,31 @@ class Call(APIRoute):
         async def let_in(request: Request) -> Response:
             # Before the body is read: strangers cost nothing, and learn nothing from how it is judged.
             authorization = request.headers.get("authorization")
-            principal = await services_of(request).authenticator.principal(authorization)
+            services = services_of(request)
+            address = None if request.client is None else neighbourhood(request.client.host)
+            principal = await services.authenticator.principal(authorization, address)
             request.state.principal = permitted(principal, action)
-            services_of(request).security.note_use(principal)
+            services.security.note_use(principal)
+            taken = await services.gate.admit(principal, weight)
             if why_not := refusal(principal, action):
                 raise Problem(403, why_not)
             _refuse_unknown_parameters(request, known)
-            return await handler(StrictRequest(request.scope, request.receive))
+            strict = StrictRequest(request.scope, request.receive)
+            await strict.body()  # before its turn: who sends slowly does not take it from others
+            async with services.gate.turn(principal):
+                response = await handler(strict)
+            response.headers.update(headers_of(taken))
+            return response
 
         return handle
 
 
-_NOTED: Mapping[type[Refusal], int] = {NotLetIn: 401, Forbidden: 403, NotFound: 404}
+_NOTED: Mapping[type[Refusal], int] = {
+    NotLetIn: 401,
+    TooManyWrongKeys: 401,
+    Forbidden: 403,
+    NotFound: 404,
+}
 """The refusals that are about rights. What is not there and what is another's cannot be told apart, here neither."""
 
 

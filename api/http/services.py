@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from alerts.outbound.resolve import Targets
 from api.http.event_hub import EventHub
 from api.http.limits import Limits
+from api.http.rates import Gate
 from api.identity.authenticator import Authenticator
 from api.identity.keys import COURIER_KEY_LASTS
 from api.security.log import SecurityLog
@@ -58,6 +59,8 @@ class Services:
     """How much of the process one caller may take."""
     operator_networks: Sequence[IPv4Network | IPv6Network] = THIS_MACHINE
     """From where the metrics need no key."""
+    gate: Gate = field(default_factory=Gate)
+    """How much one caller may ask for, and its organization."""
     probes: Mapping[str, Callable[[], Awaitable[Probe]]] = field(default_factory=dict)
     """For `/readyz`, by name, next to the database's own: the broker, the roles of this process."""
     alive: Callable[[], Mapping[str, bool]] = dict

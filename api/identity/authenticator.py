@@ -1,5 +1,6 @@
 """Find out who is calling by the API key, with at most one query about every second for each key."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api.identity.access import Principal
 from api.identity.keys import COURIER_KEY_LASTS, authenticate, digest, prefix_of
 from api.identity.permissions import KeyRole
-from api.refusals import NotLetIn
+from api.identity.sieve import Sieve
+from api.rates.policy import Rates
+from api.rates.wrong_keys import LetIn, WrongKeys
+from api.refusals import NotLetIn, TooManyWrongKeys
 
 REMEMBERED_S = 0.8
 """How long an answer of the database is trusted: a revoked key stops working within that time, in every process."""
 _REMEMBERED_AT_MOST = 10_000
+_KNOWN_S = 3600.0
+"""For how long a key that was right need not wait where wrong ones come from."""
 ADMIN = Principal(name="admin-key-setting", role=KeyRole.ADMIN)
 
 
@@ -35,27 +41,59 @@ class Authenticator:
         admin_key: str | None,
         clock: Callable[[], datetime],
         courier_key_lasts: timedelta = COURIER_KEY_LASTS,
+        wrong_keys: WrongKeys | None = None,
     ) -> None:
         self._engine = engine
         self._admin = None if admin_key is None else digest(admin_key)
         self._clock = clock
         self._courier_key_lasts = courier_key_lasts
         self._answers: dict[bytes, _Answer] = {}
+        self._wrong_keys = wrong_keys or WrongKeys(Rates().wrong_keys_of_address)
+        self._let_in = LetIn(for_s=_KNOWN_S)
+        self._sieve = Sieve(engine)
 
-    async def principal(self, authorization: str | None) -> Principal:
-        """Return who is calling, by the value of the Authorization header; refuse whoever is not known."""
+    async def principal(self, authorization: str | None, address: str | None = None) -> Principal:
+        """Return who is calling, by the value of the Authorization header; refuse whoever is not known.
+
+        Where too many wrong keys come from an `address`, further ones wait, and cost next to nothing. Right ones are let
+        in all the same, at once if they were right not long ago.
+        """
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
             raise NotLetIn("This call needs an API key, sent as Authorization: Bearer KEY.", key_given=False)
-        principal = await self._principal_of(key.strip())
+        principal = await self._principal_of(key.strip(), address)
         if principal is None:
-            raise NotLetIn("This API key is not known, or it has expired or was revoked.", key_given=True)
+            wait_s = None if address is None else self._wrong_keys.wait_s(address, time.monotonic())
+            if wait_s is None:
+                raise NotLetIn("This API key is not known, or it has expired or was revoked.", key_given=True)
+            raise TooManyWrongKeys(wait_s=wait_s)
         return principal
 
-    async def _principal_of(self, key: str) -> Principal | None:
+    async def _principal_of(self, key: str, address: str | None) -> Principal | None:
         hashed = digest(key)
         if self._admin is not None and compare_digest(hashed, self._admin):
             return ADMIN
+        if address is None or self._let_in.has(hashed, time.monotonic()):
+            return await self._looked_up(key, hashed)
+        return await self._suspected(key, hashed, address)
+
+    async def _suspected(self, key: str, hashed: bytes, address: str) -> Principal | None:
+        """Look up a key that may be one of many wrong ones; too many wait, and go through the sieve first."""
+        delay_s = self._wrong_keys.suspect(address, time.monotonic())
+        principal = None
+        try:
+            if delay_s:
+                await asyncio.sleep(delay_s)
+            if not delay_s or await self._sieve.has(key):
+                principal = await self._looked_up(key, hashed)
+        except BaseException:
+            self._wrong_keys.clear(address, time.monotonic())
+            raise
+        if principal is not None:
+            self._wrong_keys.clear(address, time.monotonic())
+        return principal
+
+    async def _looked_up(self, key: str, hashed: bytes) -> Principal | None:
         if prefix_of(key) is None:
             return None
         answer = self._answers.get(hashed)
@@ -75,6 +113,10 @@ class Authenticator:
         return _Answer(principal=principal, until=asked_at + REMEMBERED_S)
 
     def _remember(self, hashed: bytes, answer: _Answer) -> None:
+        if answer.principal is None:
+            self._let_in.forget(hashed)
+        else:
+            self._let_in.note(hashed, time.monotonic())
         if len(self._answers) >= _REMEMBERED_AT_MOST:
             self._answers.clear()  # somebody is trying keys: what is lost is one query for each good one
         self._answers[hashed] = answer

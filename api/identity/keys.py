@@ -3,13 +3,28 @@
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, any_, case, func, insert, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    RowMapping,
+    Select,
+    Text,
+    and_,
+    any_,
+    case,
+    cast,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.identity.access import Principal
@@ -221,3 +236,10 @@ async def lock_valid(connection: AsyncConnection, prefix: str, now: datetime) ->
     )
     found = await connection.execute(select(api_keys.c.id).where(valid).with_for_update(read=True))
     return found.first() is not None
+
+
+async def on_record(connection: AsyncConnection, prefixes: Collection[str | None]) -> frozenset[bytes]:
+    """Return the hashes of the keys that have one of these prefixes, whether they are valid or not."""
+    named = cast(sorted(filter(None, prefixes)), ARRAY(Text))
+    found = await connection.execute(select(api_keys.c.hash).where(api_keys.c.prefix == any_(named)))
+    return frozenset(found.scalars())

@@ -14,6 +14,7 @@ from alerts.notifications import test_message
 from alerts.outbound.resolve import Targets
 from alerts.webhooks import endpoints
 from api.identity.access import Principal, own_entries
+from api.rates.policy import QUOTAS, Quotas
 from api.refusals import Conflict, Invalid, NotFound, TooManyTests
 from api.use_cases.registering import CONTACT
 from telemetry.actor import Actor
@@ -41,7 +42,13 @@ class NewContact:
 
 
 async def register(
-    engine: AsyncEngine, targets: Targets, caller: Principal, new: NewContact, *, actor: Actor
+    engine: AsyncEngine,
+    targets: Targets,
+    caller: Principal,
+    new: NewContact,
+    *,
+    actor: Actor,
+    quotas: Quotas = QUOTAS,
 ) -> RowMapping:
     """Register somebody who can be told; what nobody could be told of so far is told at once.
 
@@ -49,7 +56,7 @@ async def register(
     """
     await _check_addresses(targets, new.channels, caller.organization or new.organization)
     async with engine.begin() as connection:
-        row = await CONTACT.add(connection, caller, asdict(new), actor=actor)
+        row = await CONTACT.add(connection, caller, asdict(new), actor=actor, quotas=quotas)
         await _check_fallback(connection, new.contact_id, new.fallback, row["organization"])
         await _check_webhooks(connection, new.channels, row["organization"])
         await look_again(connection)

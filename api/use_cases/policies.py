@@ -17,6 +17,7 @@ from alerts.escalation.registers import contacts_for, look_again, policies_for, 
 from alerts.escalation.rows import contact_from_row, policy_from_row
 from alerts.model import AlertKind, Severity, to_instant
 from api.identity.access import Principal
+from api.rates.policy import QUOTAS, Quotas
 from api.refusals import Forbidden, Invalid
 from api.use_cases.reasons import stated
 from api.use_cases.registering import POLICY
@@ -67,10 +68,10 @@ class PolicyTrial:
 
 
 async def register(
-    connection: AsyncConnection, caller: Principal, new: NewPolicy, *, actor: Actor
+    connection: AsyncConnection, caller: Principal, new: NewPolicy, *, actor: Actor, quotas: Quotas = QUOTAS
 ) -> RowMapping:
     """Register a policy, in the transaction of the caller's; it holds for what is decided from now on."""
-    row = await POLICY.add(connection, caller, asdict(new), actor=actor)
+    row = await POLICY.add(connection, caller, asdict(new), actor=actor, quotas=quotas)
     await _check_steps(connection, new.steps, row["organization"])
     await look_again(connection)
     return row

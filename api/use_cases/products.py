@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.excursions.plan import Band, Plan, changed_plan, make_plan
 from api.identity.access import Principal
+from api.rates.policy import QUOTAS, Quotas
 from api.use_cases.planning import sound, tunable
 from api.use_cases.registering import PRODUCT
 from telemetry.actor import Actor
@@ -32,7 +33,7 @@ class NewProduct:
 
 
 async def register(
-    connection: AsyncConnection, caller: Principal, new: NewProduct, *, actor: Actor
+    connection: AsyncConnection, caller: Principal, new: NewProduct, *, actor: Actor, quotas: Quotas = QUOTAS
 ) -> RowMapping:
     """Register a product: shipments that name it take from it what they do not give themselves."""
     tunable(new.plan.get("rules"))
@@ -46,7 +47,7 @@ async def register(
         "band": plan.band,
         "plan": plan.to_json(),
     }
-    return await PRODUCT.add(connection, caller, values, actor=actor)
+    return await PRODUCT.add(connection, caller, values, actor=actor, quotas=quotas)
 
 
 async def change(

@@ -1,6 +1,6 @@
 """Readings that are sent by HTTP, or that somebody hands in: stored after the same checks as by MQTT."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,10 +30,12 @@ async def send(
     actor: Actor,
     now: datetime,
     late: timedelta,
+    spend: Callable[[int], object] = lambda _: None,
 ) -> MessageOutcome:
     """Store the readings of `payload`, a JSON object with a list `readings`; a bad one costs only itself.
 
     For how long after a shipment ended others than the operating organization may send its readings, `late` says.
+    `spend` is told how many readings there are, and raises if the caller may not send so many now.
 
     Returned once all is stored, in transactions of its own; the same again changes nothing. A payload that is refused
     as a whole is kept as evidence, like a message of a logger that nobody can read.
@@ -48,6 +50,7 @@ async def send(
                 [ValidatedMessage(message, refusals=[refused])], timeout_s=HTTP_TIMEOUT_S
             )
             raise _whole(refused)
+        spend(len(raws))
         return await ingest.store_http_readings(
             raws,
             payload=payload,

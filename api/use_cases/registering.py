@@ -9,7 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.escalation.registers import CONTACTS, POLICIES
 from api.identity.access import Principal, reach, reach_of
+from api.rates.policy import QUOTAS, Limited, Quotas
 from api.refusals import Conflict, Forbidden, NotFound
+from api.use_cases.quotas import stop_if_full
 from api.use_cases.reasons import stated_if_given
 from telemetry.actor import Actor
 from telemetry.paging import Page
@@ -28,18 +30,43 @@ class Noun:
     register: RevisionedTable
     read: str
     """The action of reading them, whose scope says which of them a caller sees."""
+    quota: Limited | None = None
+    """What limits how many an organization may have."""
 
     async def add(
-        self, connection: AsyncConnection, caller: Principal, values: Mapping[str, Any], *, actor: Actor
+        self,
+        connection: AsyncConnection,
+        caller: Principal,
+        values: Mapping[str, Any],
+        *,
+        actor: Actor,
+        quotas: Quotas = QUOTAS,
     ) -> RowMapping:
         """Register one for the caller's organization, for the one that an operator names, or for everybody."""
         owner = _owner(caller, self.name, values["organization"])
         if owner is not None:
             await organizations.ensure(connection, owner)
+            await self._stop_if_full(connection, caller, owner, quotas)
         row = await self.register.add(connection, {**values, "organization": owner}, actor=actor)
         if row is None:
             raise self.taken(values[self._id])
         return row
+
+    async def _stop_if_full(
+        self, connection: AsyncConnection, caller: Principal, owner: str, quotas: Quotas
+    ) -> None:
+        if self.quota is None:
+            return
+        table = self.register.table
+        await stop_if_full(
+            connection,
+            caller,
+            self.quota,
+            (table, table.c.organization == owner),
+            owner=owner,
+            most=getattr(quotas, self.quota),
+            instead="describe one anew that is not needed any more, or ask the operator for more",
+        )
 
     async def get(self, connection: AsyncConnection, caller: Principal, id_: str) -> RowMapping:
         """Load one that the caller may see."""
@@ -113,10 +140,10 @@ class Noun:
 
 DEWAR = Noun(name="dewar", register=DEWARS, read="dewars.read")
 """Nobody's but the operating organization's: only its keys get as far as here."""
-SITE = Noun(name="site", register=SITES, read="sites.read")
-PRODUCT = Noun(name="product", register=PRODUCTS, read="products.read")
-CONTACT = Noun(name="contact", register=CONTACTS, read="contacts.read")
-POLICY = Noun(name="policy", register=POLICIES, read="policies.read")
+SITE = Noun(name="site", register=SITES, read="sites.read", quota=Limited.SITES)
+PRODUCT = Noun(name="product", register=PRODUCTS, read="products.read", quota=Limited.PRODUCTS)
+CONTACT = Noun(name="contact", register=CONTACTS, read="contacts.read", quota=Limited.CONTACTS)
+POLICY = Noun(name="policy", register=POLICIES, read="policies.read", quota=Limited.POLICIES)
 
 
 def _owner(caller: Principal, what: str, named: str | None) -> str | None:

@@ -20,17 +20,20 @@ from alerts.tables import evaluations
 from alerts.views.excursions import reaches_beyond
 from alerts.wording import rfc3339
 from api.identity.access import Principal, holder
+from api.rates.policy import QUOTAS, Limited, Quotas
 from api.refusals import Conflict, Forbidden, Invalid
 from api.use_cases import planning, scheduling
 from api.use_cases.backdating import BY_DEFAULT, Backdating, may_override
 from api.use_cases.excursion_data import excursions_data
 from api.use_cases.moments import moment, not_ahead
+from api.use_cases.quotas import stop_if_full
 from api.use_cases.reasons import stated, stated_if_given
 from api.use_cases.shipment_steps import holder_of, locked, record, stop_if_not_free, stop_unless, tell
 from telemetry.actor import Actor
 from telemetry.reasons import WANTED
 from telemetry.registry import assignments, organizations, shipments
 from telemetry.registry.shipment_revisions import ShipmentStep
+from telemetry.tables import shipments as table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +95,13 @@ _COPIED = (
 
 
 async def create(
-    connection: AsyncConnection, caller: Principal, new: NewShipment, *, actor: Actor, now: datetime
+    connection: AsyncConnection,
+    caller: Principal,
+    new: NewShipment,
+    *,
+    actor: Actor,
+    now: datetime,
+    quotas: Quotas = QUOTAS,
 ) -> None:
     """Make a shipment with its plan, put its loggers and its dewar on it, and let it depart if it already has."""
     planning.tunable(new.plan.get("rules"))
@@ -104,6 +113,7 @@ async def create(
     use_within_h = None if product is None else product["use_within_h"]
     if organization is not None:
         await organizations.ensure(connection, organization)
+        await _stop_if_full(connection, caller, organization, quotas)
     values = {name: getattr(new, name) for name in _COPIED} | {
         "use_within_h": use_within_h,
         "use_by": new.use_by or planning.use_by(new.packed_out_at, use_within_h),
@@ -301,6 +311,21 @@ async def change_schedule(
     )
     await record(connection, row, ShipmentStep.SCHEDULE_CHANGED, actor=actor, dirty_from=now, reason=reason)
     await tell(connection, "shipment.schedule_changed", row, by=str(actor), reason=reason)
+
+
+async def _stop_if_full(
+    connection: AsyncConnection, caller: Principal, organization: str, quotas: Quotas
+) -> None:
+    planned = (table.c.organization == organization) & (table.c.status == "planned")
+    await stop_if_full(
+        connection,
+        caller,
+        Limited.PLANNED_SHIPMENTS,
+        (table, planned),
+        owner=organization,
+        most=quotas.planned_shipments,
+        instead="cancel those that will not depart",
+    )
 
 
 def _organization(caller: Principal, named: str | None) -> str | None:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.excursions.plan import Band
 from api.identity.access import Principal
+from api.rates.policy import QUOTAS, Quotas
 from api.use_cases.registering import SITE
 from telemetry import evaluation_marks
 from telemetry.actor import Actor
@@ -45,12 +46,18 @@ class NewSite:
 
 
 async def register(
-    connection: AsyncConnection, caller: Principal, new: NewSite, *, actor: Actor, now: datetime
+    connection: AsyncConnection,
+    caller: Principal,
+    new: NewSite,
+    *,
+    actor: Actor,
+    now: datetime,
+    quotas: Quotas = QUOTAS,
 ) -> RowMapping:
     """Register a site; shipments that name its id as a place then mean it."""
     default = AIRPORT_RADIUS_M if new.kind == "airport" else RADIUS_M
     values = asdict(new) | {"radius_m": default if new.radius_m is None else new.radius_m}
-    row = await SITE.add(connection, caller, values, actor=actor)
+    row = await SITE.add(connection, caller, values, actor=actor, quotas=quotas)
     await evaluation_marks.mark_active(connection, has_place(new.site_id), now)
     return row
 

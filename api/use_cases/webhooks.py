@@ -15,7 +15,8 @@ from alerts.webhooks import deliveries, endpoints
 from alerts.webhooks.deliveries import Which
 from api.identity import keys
 from api.identity.access import Principal, visible_webhooks
-from api.refusals import Conflict, Forbidden, Invalid, NotFound, NotLetIn
+from api.rates.policy import QUOTAS, Limited, Quotas
+from api.refusals import Conflict, Forbidden, Invalid, NotFound, NotLetIn, QuotaReached
 from api.security.events import SecurityEventType
 from api.security.record import record
 from api.transactions import begin
@@ -36,7 +37,13 @@ class NewWebhook:
 
 
 async def create(
-    engine: AsyncEngine, targets: Targets, caller: Principal, new: NewWebhook, *, actor: Actor
+    engine: AsyncEngine,
+    targets: Targets,
+    caller: Principal,
+    new: NewWebhook,
+    *,
+    actor: Actor,
+    quotas: Quotas = QUOTAS,
 ) -> tuple[RowMapping, str]:
     """Make a webhook; returns it with the secret that signs its messages, to be shown once.
 
@@ -59,9 +66,12 @@ async def create(
             values |= {"key_prefix": caller.name, "ends_at": caller.expires_at}
         if organization is not None:
             await organizations.ensure(connection, organization)
-        made = await endpoints.add(connection, values, actor=actor)
+        made = await endpoints.add(connection, values, actor=actor, most=quotas.webhooks)
         if made is None:
-            raise Conflict(f"{organization} has {endpoints.MOST_OF_ONE} webhooks already: delete one first.")
+            raise QuotaReached(
+                f"{organization} has {quotas.webhooks} webhooks already: delete one first.",
+                what=Limited.WEBHOOKS,
+            )
         await _record(
             connection,
             SecurityEventType.WEBHOOK_CREATED,

@@ -4,6 +4,7 @@ import ast
 import inspect
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -23,6 +24,7 @@ from api.http.app import ACTIONS
 from api.http.as_of import HEADER
 from api.http.schemas.events import EVENTS, STREAM_ONLY
 from api.identity.permissions import PERMISSIONS, KeyRole, Scope
+from api.rates.policy import WEIGHTS, Quotas, Rates
 from api.settings import PREFIX, AllowedNetworks, Settings
 from telemetry.channels import NotifyChannel
 from telemetry.model import Reading, RefusalReason
@@ -110,11 +112,29 @@ def test_every_setting_stands_in_the_operators_guide_with_its_default() -> None:
 
 
 def _default(field: FieldInfo) -> str:
-    if field.default in (None, (), AllowedNetworks()):
+    if field.default in (None, (), AllowedNetworks(), Rates(), Quotas()):
         return "none"
     if isinstance(field.default, tuple):
         return ",".join(map(str, field.default))
     return f"{field.default:g}" if isinstance(field.default, int | float) else str(field.default)
+
+
+@pytest.mark.parametrize("defaults", [Rates(), Quotas()], ids=["rates", "quotas"])
+def test_every_limit_stands_in_the_operators_guide_with_its_default_and_a_reason(
+    defaults: Rates | Quotas,
+) -> None:
+    limits = page("operator.md").partition("\n## Limits\n")[2].partition("\n## ")[0]
+    part = limits.partition("| quota |")[0 if isinstance(defaults, Rates) else 2]
+    told = {row[0].strip("`"): row[1:] for row in rows(part) if row[0].startswith("`")}
+    assert {name: row[0] for name, row in told.items()} == {
+        one.name: str(getattr(defaults, one.name)) for one in fields(defaults)
+    }
+    assert all(len(row[1].split()) > 2 for row in told.values())
+
+
+def test_what_calls_weigh_stands_in_the_operators_guide() -> None:
+    told = re.findall(r"`([A-Z]+ /v1/[^`]+)`\s(\d+)", page("operator.md").partition("\n## Limits\n")[2])
+    assert {call: int(weight) for call, weight in told} == WEIGHTS
 
 
 def test_every_metric_stands_in_the_operators_guide_and_no_other() -> None:

@@ -23,6 +23,7 @@ from api.http.schemas.alerts import (
 )
 from api.http.services import Services
 from api.identity.access import Principal
+from api.rates.policy import Quotas
 from telemetry.actor import Actor
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -43,6 +44,7 @@ class Act(Protocol):
         *,
         actor: Actor,
         reason: str | None,
+        quotas: Quotas,
     ) -> None: ...
 
 
@@ -50,7 +52,15 @@ class Comment(Protocol):
     """A use case that comments on alerts."""
 
     async def __call__(
-        self, connection: AsyncConnection, caller: Principal, id_: UUID, /, *, actor: Actor, text: str
+        self,
+        connection: AsyncConnection,
+        caller: Principal,
+        id_: UUID,
+        /,
+        *,
+        actor: Actor,
+        text: str,
+        quotas: Quotas,
     ) -> None: ...
 
 
@@ -87,7 +97,15 @@ def add_alert_actions(router: APIRouter, on: ActedOn[Answer]) -> None:
     async def act(services: Services, caller: Principal, id_: UUID, body: Body) -> Answer:
         wanted, reason = _requested(body)
         async with services.engine.begin() as connection:
-            await on.act(connection, caller, id_, wanted, actor=caller.actor, reason=reason)
+            await on.act(
+                connection,
+                caller,
+                id_,
+                wanted,
+                actor=caller.actor,
+                reason=reason,
+                quotas=services.gate.quotas,
+            )
         return await on.show(services, caller, id_)
 
     @post("acknowledge", name=f"acknowledge_{on.noun}")
@@ -122,7 +140,9 @@ def add_alert_actions(router: APIRouter, on: ActedOn[Answer]) -> None:
         id_: Annotated[UUID, Path(alias=id_name)], body: AlertCommented, caller: Caller, services: Here
     ) -> Answer:
         async with services.engine.begin() as connection:
-            await on.comment(connection, caller, id_, actor=caller.actor, text=body.text)
+            await on.comment(
+                connection, caller, id_, actor=caller.actor, text=body.text, quotas=services.gate.quotas
+            )
         return await on.show(services, caller, id_)
 
 

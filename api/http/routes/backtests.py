@@ -31,9 +31,10 @@ async def run_backtest(body: BacktestIn, caller: Caller, services: Here) -> Back
     period = Period(since=optional_instant(body.since), until=optional_instant(body.until))
     ids = await _chosen(services.engine, caller, body, period)
     findings = BacktestTotals(keep_shipments=body.limit, keep_differences=0)
-    async for some in backtest(services.engine, ids, changes, period, to_instant(now)):
-        for found in some:
-            findings.add(found)
+    with services.gate.backtest(caller):
+        async for some in backtest(services.engine, ids, changes, period, to_instant(now)):
+            for found in some:
+                findings.add(found)
     _stop_if_it_fits_none(findings)
     return BacktestOut.of(findings, now if body.until is None else min(now, body.until))
 

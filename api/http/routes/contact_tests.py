@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from alerts.escalation.policy import Channel
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import Id
+from api.rates.policy import Limited
 from api.use_cases import contacts
 
 router = APIRouter(route_class=Call, tags=["contacts"])
@@ -29,7 +30,9 @@ class SentMessages(BaseModel):
 
 
 TOO_MANY: dict[int | str, dict[str, Any]] = {
-    429: {"description": "An address has had as many tests lately as one may have."}
+    429: {
+        "description": "An address has had as many tests lately as one may have, or the caller has sent as many."
+    }
 }
 
 
@@ -37,6 +40,7 @@ TOO_MANY: dict[int | str, dict[str, Any]] = {
 @action("contacts.test")
 async def test_contact(contact_id: Id, caller: Caller, services: Here) -> SentMessages:
     """Send a test by each of a contact's channels, at once and whatever the time is there."""
+    services.gate.spend(caller, Limited.TESTS)
     async with services.engine.begin() as connection:
         sent = await contacts.send_test(connection, caller, contact_id, actor=caller.actor)
     return SentMessages(notifications=[SentMessage(**one) for one in sent])

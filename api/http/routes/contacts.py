@@ -20,7 +20,12 @@ router = APIRouter(route_class=Call, tags=["contacts"])
 async def register_contact(body: ContactIn, caller: Caller, services: Here, response: Response) -> ContactOut:
     """Register somebody who can be told. What nobody could be told of so far is told at once."""
     row = await contacts.register(
-        services.engine, services.webhook_targets, caller, body.value(), actor=caller.actor
+        services.engine,
+        services.webhook_targets,
+        caller,
+        body.value(),
+        actor=caller.actor,
+        quotas=services.gate.quotas,
     )
     response.headers["Location"] = f"/v1/contacts/{body.contact_id}"
     return ContactOut(**row)

@@ -29,7 +29,9 @@ router = APIRouter(route_class=Call, tags=["policies"])
 async def register_policy(body: PolicyIn, caller: Caller, services: Here, response: Response) -> PolicyOut:
     """Return how alerts find people: for an organization, on a lane, from a severity on. The most specific one holds."""
     async with services.engine.begin() as connection:
-        row = await policies.register(connection, caller, body.value(), actor=caller.actor)
+        row = await policies.register(
+            connection, caller, body.value(), actor=caller.actor, quotas=services.gate.quotas
+        )
     response.headers["Location"] = f"/v1/policies/{body.policy_id}"
     return PolicyOut(**row)
 

@@ -20,7 +20,9 @@ router = APIRouter(route_class=Call, tags=["products"])
 async def register_product(body: ProductIn, caller: Caller, services: Here, response: Response) -> ProductOut:
     """Register a product: shipments that name it take from it what they do not give themselves."""
     async with services.engine.begin() as connection:
-        row = await products.register(connection, caller, body.value(), actor=caller.actor)
+        row = await products.register(
+            connection, caller, body.value(), actor=caller.actor, quotas=services.gate.quotas
+        )
     response.headers["Location"] = f"/v1/products/{body.product_id}"
     return ProductOut.of(row)
 

@@ -1,6 +1,7 @@
 """Readings, in and out."""
 
 import json
+from functools import partial
 from typing import Annotated, Any
 
 import orjson
@@ -13,6 +14,7 @@ from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import DeviceId, Id, Time
 from api.http.schemas.readings import READINGS_BODY, ReadingsStored, RejectedReading, Trace, shown
 from api.identity.access import visible_shipments
+from api.rates.policy import Limited
 from api.refusals import NotFound
 from api.use_cases import readings
 from telemetry import shipment_readings
@@ -90,6 +92,7 @@ async def send_readings(request: Request, caller: Caller, services: Here) -> Rea
         actor=caller.actor,
         now=services.clock(),
         late=services.late_readings,
+        spend=partial(services.gate.spend, caller, Limited.READINGS),
     )
     rejected = [
         RejectedReading(index=one.index or 0, reason=one.reason, detail=one.detail) for one in stored.refusals

@@ -39,7 +39,14 @@ async def create_shipment(
 ) -> ShipmentOut:
     """Plan a shipment and put its loggers on it; with `departed_at` it departs at once."""
     async with services.engine.begin() as connection:
-        await shipments.create(connection, caller, body.value(), actor=caller.actor, now=services.clock())
+        await shipments.create(
+            connection,
+            caller,
+            body.value(),
+            actor=caller.actor,
+            now=services.clock(),
+            quotas=services.gate.quotas,
+        )
         made = await _shown(connection, caller, body.shipment_id)
     response.headers["Location"] = f"/v1/shipments/{body.shipment_id}"
     return made

@@ -20,7 +20,14 @@ router = APIRouter(route_class=Call, tags=["sites"])
 async def register_site(body: SiteIn, caller: Caller, services: Here, response: Response) -> SiteOut:
     """Register a site; shipments that name its id as a place then mean it."""
     async with services.engine.begin() as connection:
-        row = await sites.register(connection, caller, body.value(), actor=caller.actor, now=services.clock())
+        row = await sites.register(
+            connection,
+            caller,
+            body.value(),
+            actor=caller.actor,
+            quotas=services.gate.quotas,
+            now=services.clock(),
+        )
     response.headers["Location"] = f"/v1/sites/{body.site_id}"
     return SiteOut(**row)
 

@@ -18,6 +18,7 @@ from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.events import EVENTS, EventType
 from api.http.schemas.fields import Id, OrganizationSlug
 from api.http.services import Services
+from api.rates.policy import Limited
 from api.refusals import NotFound
 
 router = APIRouter(route_class=Call, tags=["stream"])
@@ -38,7 +39,9 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "holds is in `/asyncapi.json`.",
         "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
     },
-    429: {"description": "The key has as many streams open as one may have."},
+    429: {
+        "description": "The key, its organization, or the process has as many streams open as it may have."
+    },
 }
 
 
@@ -55,6 +58,7 @@ class EventStream(StreamingResponse):
         """Stream, if there is room."""
         hub, principal = self._services.hub, self._wanted.principal
         if refusal := hub.no_place_for(principal):
+            self._services.gate.count(Limited.STREAMS, principal.name)
             problem = Problem(429, refusal, headers={"Retry-After": str(FULL_RETRY_S)})
             await problem.response()(scope, receive, send)
             return

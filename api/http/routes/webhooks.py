@@ -41,7 +41,12 @@ async def create_webhook(
 ) -> WebhookCreated:
     """Have events sent to a URL. The secret that signs them is in this answer and nowhere else."""
     row, secret = await webhooks.create(
-        services.engine, services.webhook_targets, caller, body.value(), actor=caller.actor
+        services.engine,
+        services.webhook_targets,
+        caller,
+        body.value(),
+        actor=caller.actor,
+        quotas=services.gate.quotas,
     )
     response.headers["Location"] = f"/v1/webhooks/{row['id']}"
     return WebhookCreated(**dict(WebhookOut.of(row)), secret=secret)

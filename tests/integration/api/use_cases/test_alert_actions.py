@@ -1,5 +1,7 @@
 """Alerts and incidents that somebody acts on, without HTTP: who did it is on record, and what makes no sense is refused."""
 
+import asyncio
+from contextlib import nullcontext
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -13,7 +15,9 @@ from alerts.model import AlertKind, Condition, Severity, to_instant
 from alerts.triage.actions import acknowledge, resolve, snooze
 from alerts.triage.alert import follow
 from alerts.triage.store import save_steps
-from api.refusals import Conflict, Invalid, NotFound
+from api.identity.access import Principal
+from api.rates.policy import Quotas
+from api.refusals import Conflict, Invalid, NotFound, QuotaReached
 from api.use_cases.alert_actions import (
     act_on_alert,
     act_on_incident,
@@ -125,3 +129,92 @@ async def test_an_incident_whose_alerts_another_one_has_says_which(
             await comment_on_incident(connection, caller, gone, actor=SHELL, text="Which one?")
         with pytest.raises(NotFound, match="There is no incident 0000"):
             await act_on_incident(connection, caller, NOBODYS, acknowledge, actor=SHELL, reason=None)
+
+
+@pytest.mark.parametrize(
+    ("quotas", "text", "fit"),
+    [(Quotas(comments=3), "Seen.", 3), (Quotas(comment_characters=100), "x" * 30, 3)],
+)
+async def test_an_alert_holds_so_many_comments_and_operators_have_as_much_again(
+    engine: AsyncEngine, pool: asyncpg.Pool, alert_id: UUID, quotas: Quotas, text: str, fit: int
+) -> None:
+    await pool.execute("INSERT INTO organizations (slug) VALUES ('acme') ON CONFLICT DO NOTHING")
+    await pool.execute("UPDATE shipments SET organization = 'acme'")
+    acme, ours = of_acme("alerts.comment"), operator("alerts.comment")
+
+    async def comments_until_refused(caller: Principal) -> int:
+        for number in range(20):
+            try:
+                async with engine.begin() as connection:
+                    await comment_on_alert(
+                        connection, caller, alert_id, actor=SHELL, text=text, quotas=quotas
+                    )
+            except QuotaReached as refused:
+                assert "holds" in refused.text  # noqa: PT017 - the loop ends here
+                return number
+        raise AssertionError("never refused")
+
+    assert await comments_until_refused(acme) == fit
+    assert await comments_until_refused(ours) == fit
+    assert await pool.fetchval("SELECT count(*) FROM alert_comments") == 2 * fit
+    # What somebody does to the alert is done all the same, with its reason; only a note that would be a comment is not.
+    async with engine.begin() as connection:
+        await act_on_alert(connection, acme, alert_id, acknowledge, actor=SHELL, reason=text, quotas=quotas)
+    for reason in (None, text):
+        with nullcontext() if reason is None else pytest.raises(QuotaReached):
+            async with engine.begin() as connection:
+                await act_on_alert(
+                    connection, acme, alert_id, acknowledge, actor=SHELL, reason=reason, quotas=quotas
+                )
+
+
+async def test_comments_at_once_do_not_take_the_last_place_twice(
+    engine: AsyncEngine, pool: asyncpg.Pool, alert_id: UUID
+) -> None:
+    async def comment() -> None:
+        async with engine.begin() as connection:
+            await comment_on_alert(
+                connection,
+                operator("alerts.comment"),
+                alert_id,
+                actor=SHELL,
+                text="Seen.",
+                quotas=Quotas(comments=1),
+            )
+
+    done = await asyncio.gather(*(comment() for _ in range(6)), return_exceptions=True)
+    assert [type(one) for one in done if one is not None] == [QuotaReached] * 4
+    assert await pool.fetchval("SELECT count(*) FROM alert_comments") == 2
+
+
+async def test_an_alert_that_is_full_keeps_nobody_from_commenting_on_its_incident(
+    engine: AsyncEngine, pool: asyncpg.Pool, alert_id: UUID, incident_id: UUID
+) -> None:
+    caller, quotas = operator("incidents.comment"), Quotas(comments=1)
+    async with engine.begin() as connection:
+        for _ in range(2):
+            await comment_on_alert(connection, caller, alert_id, actor=SHELL, text="Seen.", quotas=quotas)
+    with pytest.raises(QuotaReached):
+        async with engine.begin() as connection:
+            await comment_on_incident(
+                connection, caller, incident_id, actor=SHELL, text="All.", quotas=quotas
+            )
+    other = uuid4()
+    async with pool.acquire() as connection, connection.transaction():
+        tilted = Condition(
+            subject="tilted:D2",
+            kind=AlertKind.TILTED,
+            severity=Severity.MAJOR,
+            device_id="D2",
+            message="tilted",
+            since=to_instant(NOW),
+        )
+        steps = follow(None, "S1", tilted, to_instant(NOW), lambda: str(other))
+        await save_steps(
+            connection, [(EventScope(shipment_id="S1"), step) for step in steps], to_instant(NOW)
+        )
+    await pool.execute("UPDATE alerts SET incident_id = $1", incident_id)
+    async with engine.begin() as connection:
+        await comment_on_incident(connection, caller, incident_id, actor=SHELL, text="All.", quotas=quotas)
+    commented = await pool.fetch("SELECT alert_id FROM alert_comments WHERE text = 'All.'")
+    assert [row["alert_id"] for row in commented] == [other]

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from api.http.problems import PROBLEMS, of_refusal
+from api.rates.policy import Limited
 from api.refusals import (
     Conflict,
     Forbidden,
@@ -14,9 +15,12 @@ from api.refusals import (
     LoggerExists,
     NotFound,
     NotLetIn,
+    QuotaReached,
     Refusal,
     TooLarge,
+    TooMany,
     TooManyTests,
+    TooManyWrongKeys,
     Unavailable,
     Unreadable,
 )
@@ -28,9 +32,12 @@ ALL = (
     (NotFound("shipment", "S1"), 404),
     (Conflict("S1 has departed."), 409),
     (LoggerExists("L1"), 409),
+    (QuotaReached("acme has 3 sites.", what=Limited.SITES), 409),
     (TooLarge("It has 2 GB."), 413),
     (Invalid("at", "lies ahead"), 422),
     (TooManyTests("a@b.example", most=5, within=timedelta(minutes=10)), 429),
+    (TooMany("Too many calls.", what=Limited.CALLS, wait_s=1.2), 429),
+    (TooManyWrongKeys(wait_s=7), 429),
     (Unavailable("The broker cannot be reached."), 503),
 )
 
@@ -68,3 +75,11 @@ def test_a_key_that_is_none_of_ours_is_told_apart_from_no_key() -> None:
     wrong = of_refusal(NotLetIn("No.", key_given=True)).headers
     assert without == {"WWW-Authenticate": 'Bearer realm="dewarwatch"'}
     assert wrong == {"WWW-Authenticate": 'Bearer realm="dewarwatch", error="invalid_token"'}
+
+
+def test_who_asks_for_too_much_is_told_how_long_to_wait_in_whole_seconds() -> None:
+    assert of_refusal(TooMany("No.", what=Limited.CALLS, wait_s=1.2)).headers == {"Retry-After": "2"}
+    assert of_refusal(TooManyWrongKeys(wait_s=7)).headers == {
+        "Retry-After": "7",
+        "WWW-Authenticate": 'Bearer realm="dewarwatch", error="invalid_token"',
+    }
