@@ -16,8 +16,8 @@ from alerts.escalation.policy import CONTACT_PREFIX, Policy, choose
 from alerts.escalation.registers import contacts_for, look_again, policies_for, unknown_contacts
 from alerts.escalation.rows import contact_from_row, policy_from_row
 from alerts.model import AlertKind, Severity, to_instant
-from api.identity.access import Principal
-from api.refusals import Forbidden, Invalid
+from api.identity.access import Principal, owner_of_new
+from api.refusals import Invalid
 from api.use_cases.reasons import stated
 from api.use_cases.registering import POLICY
 from telemetry.actor import Actor
@@ -100,7 +100,7 @@ async def dry_run(
     connection: AsyncConnection, caller: Principal, trial: PolicyTrial, *, now: datetime
 ) -> tuple[Policy, tuple[Notification, ...]]:
     """Return the policy that would hold for an alert, and every decision of its first 24 hours. Nothing is stored."""
-    organization = _organization(caller, trial.organization)
+    organization = owner_of_new(caller, trial.organization, verb="tries", noun="policy", nouns="policies")
     rows = await policies_for(connection, organization)
     contacts = [contact_from_row(row) for row in await contacts_for(connection, organization)]
     policies = [policy_from_row(row) for row in rows]
@@ -122,14 +122,6 @@ async def dry_run(
         severity=trial.severity,
     )
     return holds, imagine(imagined, policies, people)
-
-
-def _organization(caller: Principal, named: str | None) -> str | None:
-    if caller.is_operator:
-        return named
-    if caller.organization is None or named not in {None, caller.organization}:
-        raise Forbidden(f"This key tries policies of {caller.organization or 'nobody'} only.")
-    return caller.organization
 
 
 async def _check_steps(

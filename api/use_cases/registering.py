@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, RowMapping, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.escalation.registers import CONTACTS, POLICIES
-from api.identity.access import Principal, reach, reach_of
+from api.identity.access import Principal, owner_of_new, reach, reach_of
 from api.refusals import Conflict, Forbidden, NotFound
 from api.use_cases.reasons import stated_if_given
 from telemetry.actor import Actor
@@ -25,6 +25,7 @@ class Noun:
     """What is registered, by its name in sentences and its register."""
 
     name: str
+    plural: str
     register: RevisionedTable
     read: str
     """The action of reading them, whose scope says which of them a caller sees."""
@@ -33,7 +34,9 @@ class Noun:
         self, connection: AsyncConnection, caller: Principal, values: Mapping[str, Any], *, actor: Actor
     ) -> RowMapping:
         """Register one for the caller's organization, for the one that an operator names, or for everybody."""
-        owner = _owner(caller, self.name, values["organization"])
+        owner = owner_of_new(
+            caller, values["organization"], verb="registers", noun=self.name, nouns=self.plural
+        )
         if owner is not None:
             await organizations.ensure(connection, owner)
         row = await self.register.add(connection, {**values, "organization": owner}, actor=actor)
@@ -111,19 +114,9 @@ class Noun:
         return true() if owner is None else reach_of(caller, self.read).entries(owner)
 
 
-DEWAR = Noun(name="dewar", register=DEWARS, read="dewars.read")
+DEWAR = Noun(name="dewar", plural="dewars", register=DEWARS, read="dewars.read")
 """Nobody's but the operating organization's: only its keys get as far as here."""
-SITE = Noun(name="site", register=SITES, read="sites.read")
-PRODUCT = Noun(name="product", register=PRODUCTS, read="products.read")
-CONTACT = Noun(name="contact", register=CONTACTS, read="contacts.read")
-POLICY = Noun(name="policy", register=POLICIES, read="policies.read")
-
-
-def _owner(caller: Principal, what: str, named: str | None) -> str | None:
-    if caller.is_operator:
-        return named
-    if caller.organization is None:
-        raise Forbidden(f"A key that is bound to shipments registers no {what}.")
-    if named not in {None, caller.organization}:
-        raise Forbidden(f"This key registers {what}s of {caller.organization} only.")
-    return caller.organization
+SITE = Noun(name="site", plural="sites", register=SITES, read="sites.read")
+PRODUCT = Noun(name="product", plural="products", register=PRODUCTS, read="products.read")
+CONTACT = Noun(name="contact", plural="contacts", register=CONTACTS, read="contacts.read")
+POLICY = Noun(name="policy", plural="policies", register=POLICIES, read="policies.read")

@@ -19,8 +19,8 @@ from alerts.excursions.plan import Band, Plan, changed_plan
 from alerts.tables import evaluations
 from alerts.views.excursions import reaches_beyond
 from alerts.wording import rfc3339
-from api.identity.access import Principal, holder
-from api.refusals import Conflict, Forbidden, Invalid
+from api.identity.access import Principal, holder, owner_of_new
+from api.refusals import Conflict, Invalid
 from api.use_cases import planning, scheduling
 from api.use_cases.backdating import BY_DEFAULT, Backdating, may_override
 from api.use_cases.excursion_data import excursions_data
@@ -96,7 +96,7 @@ async def create(
 ) -> None:
     """Make a shipment with its plan, put its loggers and its dewar on it, and let it depart if it already has."""
     planning.tunable(new.plan.get("rules"))
-    organization = _organization(caller, new.organization)
+    organization = owner_of_new(caller, new.organization, verb="makes", noun="shipment")
     for name in ("departed_at", "packed_out_at"):
         not_ahead(name, getattr(new, name), now)
     product = await planning.product_of(connection, caller, new.product_id, organization)
@@ -301,15 +301,6 @@ async def change_schedule(
     )
     await record(connection, row, ShipmentStep.SCHEDULE_CHANGED, actor=actor, dirty_from=now, reason=reason)
     await tell(connection, "shipment.schedule_changed", row, by=str(actor), reason=reason)
-
-
-def _organization(caller: Principal, named: str | None) -> str | None:
-    """Return whose a new shipment is: the caller's organization's, or that which a caller without one names."""
-    if caller.organization is None:
-        return named
-    if named not in {None, caller.organization}:
-        raise Forbidden(f"This key makes shipments of {caller.organization} only.")
-    return caller.organization
 
 
 def _not_before_departure(row: RowMapping, at: datetime) -> None:

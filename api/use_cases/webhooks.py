@@ -14,8 +14,8 @@ from alerts.outbound.resolve import Targets
 from alerts.webhooks import deliveries, endpoints
 from alerts.webhooks.deliveries import Which
 from api.identity import keys
-from api.identity.access import Principal, visible_webhooks
-from api.refusals import Conflict, Forbidden, Invalid, NotFound, NotLetIn
+from api.identity.access import Principal, owner_of_new, visible_webhooks
+from api.refusals import Conflict, Invalid, NotFound, NotLetIn
 from api.security.events import SecurityEventType
 from api.security.record import record
 from api.transactions import begin
@@ -45,7 +45,7 @@ async def create(
 
     The URL is looked up first, then all is done in one transaction.
     """
-    organization = _organization(caller, new.organization)
+    organization = owner_of_new(caller, new.organization, verb="makes", noun="webhook")
     values = asdict(new) | {
         "url": await _checked(targets, new.url, organization),
         "organization": organization,
@@ -209,11 +209,3 @@ async def _checked(targets: Targets, url: str, organization: str | None) -> str:
     if isinstance(target, str):
         raise Invalid("url", target)
     return target.url
-
-
-def _organization(caller: Principal, named: str | None) -> str | None:
-    if caller.organization is None:
-        return named
-    if named not in {None, caller.organization}:
-        raise Forbidden(f"This key makes webhooks of {caller.organization} only.")
-    return caller.organization
