@@ -18,6 +18,7 @@ from alerts.notifications.queue import Claimed
 from alerts.notifications.words import limits
 from alerts.triage.alert import AlertReason, AlertState
 from alerts.work.bulk import Connection
+from telemetry.registry.ids import id_of
 
 PARTS = "SELECT digest_id, incident_id, scope, alert_ids, severity, drill FROM notifications WHERE digest_id = ANY ($1)"
 
@@ -221,10 +222,14 @@ def _ended_by(ended: Mapping[str, Any]) -> str | None:
 def _cargo(row: asyncpg.Record) -> Cargo:
     plan = orjson.loads(row["plan"])
     same = (
-        *("shipment_id", "band", "origin", "destination", "dewar_id", "product_id", "holder", "holder_since"),
-        *("planned_arrival", "use_by"),
+        *("band", "origin", "destination", "dewar_id", "holder", "holder_since", "planned_arrival", "use_by"),
     )
-    cargo = Cargo(**{name: row[name] for name in same}, limits=limits(plan["lower_c"], plan["upper_c"]))
+    cargo = Cargo(
+        **{name: row[name] for name in same},
+        shipment_id=id_of(row["shipment_id"]),
+        product_id=None if row["product_id"] is None else id_of(row["product_id"]),
+        limits=limits(plan["lower_c"], plan["upper_c"]),
+    )
     delivered_at, since = row["delivered_at"], cargo.holder_since
     if delivered_at is None or (since is not None and since > delivered_at):
         return cargo

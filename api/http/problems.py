@@ -21,6 +21,7 @@ from starlette.responses import Response
 
 from api.http.wrong_values import text_of
 from api.refusals import (
+    Ambiguous,
     Conflict,
     Forbidden,
     Invalid,
@@ -121,6 +122,10 @@ def _logger_exists(refusal: LoggerExists) -> Problem:
     )
 
 
+def _ambiguous(refusal: Ambiguous) -> Problem:
+    return Problem(409, f"{refusal.text} Say whose, with ?organization=SLUG; left empty it is nobody's.")
+
+
 def _too_many_tests(refusal: TooManyTests) -> Problem:
     return Problem(
         429,
@@ -144,6 +149,7 @@ PROBLEMS: Mapping[type[Refusal], Callable[[Any], Problem]] = {
     Forbidden: _with(403),
     NotFound: _with(404),
     Conflict: _with(409),
+    Ambiguous: _ambiguous,
     LoggerExists: _logger_exists,
     TooLarge: _with(413),
     Invalid: lambda refusal: _invalid(_errors(refusal)),

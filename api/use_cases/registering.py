@@ -15,6 +15,7 @@ from telemetry.actor import Actor
 from telemetry.paging import Page
 from telemetry.registry import organizations
 from telemetry.registry.dewars import DEWARS
+from telemetry.registry.ids import id_of, key_of
 from telemetry.registry.products import PRODUCTS
 from telemetry.registry.revisioned_table import RevisionedTable
 from telemetry.registry.sites import SITES
@@ -30,16 +31,19 @@ class Noun:
     read: str
     """The action of reading them, whose scope says which of them a caller sees."""
 
+    def owner(self, caller: Principal, named: str | None) -> str | None:
+        """Return whose one is that the caller registers: its organization's, or whose an operator says it is."""
+        return owner_of_new(caller, named, verb="registers", noun=self.name, nouns=self.plural)
+
     async def add(
         self, connection: AsyncConnection, caller: Principal, values: Mapping[str, Any], *, actor: Actor
     ) -> RowMapping:
         """Register one for the caller's organization, for the one that an operator names, or for everybody."""
-        owner = owner_of_new(
-            caller, values["organization"], verb="registers", noun=self.name, nouns=self.plural
-        )
+        owner = self.owner(caller, values["organization"])
         if owner is not None:
             await organizations.ensure(connection, owner)
-        row = await self.register.add(connection, {**values, "organization": owner}, actor=actor)
+        keyed = {**values, "organization": owner, self._id: key_of(values[self._id], owner)}
+        row = await self.register.add(connection, keyed, actor=actor)
         if row is None:
             raise self.taken(values[self._id])
         return row
@@ -58,7 +62,7 @@ class Noun:
             raise NotFound(self.name, id_)
         if not reach(caller, caller.scope).sees_entry(row.get("organization")):
             raise Forbidden(
-                f"The {self.name} {id_} is everybody's: only the operating organization changes it."
+                f"The {self.name} {id_of(id_)} is everybody's: only the operating organization changes it."
             )
         return row
 
@@ -81,7 +85,7 @@ class Noun:
             return row
         if seen not in {None, row["revision"]}:
             raise Conflict(
-                f"The {self.name} {row[self._id]} is at revision {row['revision']} by now, and this change "
+                f"The {self.name} {id_of(row[self._id])} is at revision {row['revision']} by now, and this change "
                 f"was made to revision {seen}. Look at it and decide again."
             )
         return await self.register.change(connection, row, changes, actor=actor, reason=reason)

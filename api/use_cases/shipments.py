@@ -30,6 +30,7 @@ from api.use_cases.shipment_steps import holder_of, locked, record, stop_if_not_
 from telemetry.actor import Actor
 from telemetry.reasons import WANTED
 from telemetry.registry import assignments, organizations, shipments
+from telemetry.registry.ids import id_of, key_of
 from telemetry.registry.shipment_revisions import ShipmentStep
 
 
@@ -79,8 +80,6 @@ class NewShipment:
 
 
 _COPIED = (
-    "shipment_id",
-    "product_id",
     "origin",
     "destination",
     "planned_departure",
@@ -93,8 +92,8 @@ _COPIED = (
 
 async def create(
     connection: AsyncConnection, caller: Principal, new: NewShipment, *, actor: Actor, now: datetime
-) -> None:
-    """Make a shipment with its plan, put its loggers and its dewar on it, and let it depart if it already has."""
+) -> str:
+    """Make a shipment with its plan, loggers and dewar, and let it depart if it already has; returns its key."""
     planning.tunable(new.plan.get("rules"))
     organization = owner_of_new(caller, new.organization, verb="makes", noun="shipment")
     for name in ("departed_at", "packed_out_at"):
@@ -104,7 +103,10 @@ async def create(
     use_within_h = None if product is None else product["use_within_h"]
     if organization is not None:
         await organizations.ensure(connection, organization)
+    shipment_id = key_of(new.shipment_id, organization)
     values = {name: getattr(new, name) for name in _COPIED} | {
+        "shipment_id": shipment_id,
+        "product_id": None if product is None else product["product_id"],
         "use_within_h": use_within_h,
         "use_by": new.use_by or planning.use_by(new.packed_out_at, use_within_h),
         "organization": organization,
@@ -119,7 +121,7 @@ async def create(
     starts_at = min(at for at in (now, new.departed_at, new.packed_out_at) if at is not None)
     found = await assignments.assign(
         connection,
-        shipment_id=new.shipment_id,
+        shipment_id=shipment_id,
         device_ids=new.device_ids,
         dewar_id=new.dewar_id,
         starts_at=starts_at,
@@ -128,11 +130,12 @@ async def create(
     )
     stop_if_not_free(found)
     if new.dewar_id is not None:  # not before it is known that there is one, and that the caller may know it
-        row = await shipments.change(connection, new.shipment_id, dewar_id=new.dewar_id)
-    await connection.execute(insert(evaluations).values(shipment_id=new.shipment_id).on_conflict_do_nothing())
+        row = await shipments.change(connection, shipment_id, dewar_id=new.dewar_id)
+    await connection.execute(insert(evaluations).values(shipment_id=shipment_id).on_conflict_do_nothing())
     await record(connection, row, ShipmentStep.CREATED, actor=actor)
     if new.departed_at is not None:
         await tell(connection, "shipment.departed", row)
+    return shipment_id
 
 
 async def depart(
@@ -327,7 +330,9 @@ def _stop_if_stale(row: RowMapping, what: str, seen: int | None) -> None:
     if seen in {None, revision}:
         return
     told = f"its {what} is at revision {revision}, and this change was made to revision {seen}"
-    raise Conflict(f"{row['shipment_id']} has another {what} by now: {told}. Look at it and decide again.")
+    raise Conflict(
+        f"{id_of(row['shipment_id'])} has another {what} by now: {told}. Look at it and decide again."
+    )
 
 
 def _use_by_follows(row: RowMapping) -> bool:

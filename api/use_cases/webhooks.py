@@ -19,6 +19,7 @@ from api.refusals import Conflict, Invalid, NotFound, NotLetIn
 from api.security.events import SecurityEventType
 from api.security.record import record
 from api.transactions import begin
+from api.use_cases.naming import shipments_listed
 from telemetry.actor import Actor
 from telemetry.registry import organizations
 
@@ -59,6 +60,10 @@ async def create(
             values |= {"key_prefix": caller.name, "ends_at": caller.expires_at}
         if organization is not None:
             await organizations.ensure(connection, organization)
+        if new.shipment_ids is not None:
+            values["shipment_ids"] = await shipments_listed(
+                connection, caller, new.shipment_ids, organization
+            )
         made = await endpoints.add(connection, values, actor=actor)
         if made is None:
             raise Conflict(f"{organization} has {endpoints.MOST_OF_ONE} webhooks already: delete one first.")
@@ -93,6 +98,11 @@ async def change(
         values["url"] = await _checked(targets, values["url"], row["organization"])
     async with begin(engine) as connection:
         await _living(connection, caller, webhook_id)
+        if values.get("shipment_ids") is not None:
+            row = await get(connection, caller, webhook_id)
+            values["shipment_ids"] = await shipments_listed(
+                connection, caller, values["shipment_ids"], row["organization"]
+            )
         await endpoints.change(connection, webhook_id, visible_webhooks(caller), values)
         row = await get(connection, caller, webhook_id)
         await _record(
