@@ -4,20 +4,30 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query
+from pydantic import AfterValidator
 
 from api.http.routing import Caller, Here
-from api.http.schemas.fields import Id, OrganizationSlug
+from api.http.schemas.fields import Id
 from api.http.services import Services
 from api.identity.access import Principal
 from api.use_cases import naming
 from api.use_cases.naming import CONTACT, POLICY, PRODUCT, SHIPMENT, SITE, Named
+from telemetry.registry.organizations import SLUG
+
+
+def _slug_or_nobody(text: str) -> str:
+    if text and not SLUG.fullmatch(text):
+        raise ValueError("must be a slug such as acme-cell-therapy, or empty for what is nobody's")
+    return text
+
 
 Whose = Annotated[
-    OrganizationSlug | Annotated[str, Query(max_length=0)] | None,
+    Annotated[str, AfterValidator(_slug_or_nobody)] | None,
     Query(
         alias="organization",
-        description="Whose it is, for keys that see several organizations and where several have that id. Empty: "
+        description="Whose it is, for keys that see several organizations of which more than one has that id. Empty: "
         "nobody's.",
+        examples=["acme-cell-therapy"],
     ),
 ]
 
