@@ -201,6 +201,7 @@ async def test_an_id_cannot_be_taken_ahead(desk: Desk, callers: dict[str, httpx.
     assert (await courier.get("/v1/shipments/SH-8")).json()["organization"] is None
 
 
+@pytest.mark.timeout(300)  # every address, three times
 async def test_nothing_that_is_stored_is_shown(desk: Desk, callers: dict[str, httpx.AsyncClient]) -> None:
     """Every answer, event, message to an endpoint and mail: none has a key in it."""
     await register(desk, callers)
