@@ -12,6 +12,7 @@ from uuid import UUID
 from starlette.types import ASGIApp
 
 from alerts.attention.loop import decide_due
+from telemetry.registry.ids import key_of
 from tests.integration.api.conftest import ADMIN_KEY, Desk, problem
 from tests.integration.api.http.test_faults import BODIES
 
@@ -229,7 +230,7 @@ async def _make_webhooks(desk: Desk) -> dict[str, str]:
         assert answer.status_code == 201, answer.text
         made[name] = answer.json()["id"]
         if is_nobodys:  # those of keys without an organization are of before such keys made none
-            seen = bounds.get("shipment_ids")
+            seen = [key_of(id_, SHIPMENTS[id_]) for id_ in NAMED] if "shipment_ids" in bounds else None
             await desk.pool.execute(
                 "UPDATE webhooks SET sees_shipment_ids = $2 WHERE id = $1", UUID(made[name]), seen
             )
