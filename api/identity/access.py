@@ -44,11 +44,6 @@ class Principal:
         """Whether the key belongs to the operating organization, which owns the fleet and the keys."""
         return self.role in OPERATING and self.organization is None and self.shipment_ids is None
 
-    @property
-    def is_bound_key(self) -> bool:
-        """Whether the key belongs to no organization and is bound to shipments: what it makes is its own."""
-        return self.organization is None and self.shipment_ids is not None
-
 
 def refusal(principal: Principal, action: str) -> str | None:
     """Return why the caller may not do this and who may; None if it may."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, any_, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, Select, any_, case, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.identity.access import Principal
@@ -210,14 +210,3 @@ async def revoke(connection: AsyncConnection, id_: UUID) -> str | None:
     prefix: str | None = revoked.scalar()
     await connection.execute(select(func.pg_notify(NotifyChannel.KEYS.value, "")))
     return prefix
-
-
-async def lock_valid(connection: AsyncConnection, prefix: str, now: datetime) -> bool:
-    """Return whether a key is valid, and keep it from being revoked until the transaction ends."""
-    valid = and_(
-        api_keys.c.prefix == prefix,
-        api_keys.c.revoked_at.is_(None),
-        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now),
-    )
-    found = await connection.execute(select(api_keys.c.id).where(valid).with_for_update(read=True))
-    return found.first() is not None

@@ -13,9 +13,8 @@ from alerts.model import Severity
 from alerts.outbound.resolve import Targets
 from alerts.webhooks import deliveries, endpoints
 from alerts.webhooks.deliveries import Which
-from api.identity import keys
 from api.identity.access import Principal, owner_of_new, visible_webhooks
-from api.refusals import Conflict, Invalid, NotFound, NotLetIn
+from api.refusals import Conflict, Invalid, NotFound
 from api.security.events import SecurityEventType
 from api.security.record import record
 from api.transactions import begin
@@ -42,7 +41,7 @@ async def create(
     """Make a webhook; returns it with the secret that signs its messages, to be shown once.
 
     It belongs to the organization of the caller's key, or to the operating organization, and lives on when the key
-    ends. One made by a key without an organization, bound to shipments, belongs to that key and ends with it.
+    ends. One that a key without an organization made, as such keys once did, belongs to that key and ends with it.
 
     The URL is looked up first, then all is done in one transaction.
     """
@@ -53,11 +52,6 @@ async def create(
         "sees_shipment_ids": None if caller.shipment_ids is None else sorted(caller.shipment_ids),
     }
     async with begin(engine) as connection:
-        if caller.is_bound_key:
-            # Held until the commit, so that it cannot be revoked without this webhook's being seen.
-            if not await keys.lock_valid(connection, caller.name, datetime.now(UTC)):
-                raise NotLetIn("This API key has expired or was revoked.", key_given=True)
-            values |= {"key_prefix": caller.name, "ends_at": caller.expires_at}
         if organization is not None:
             await organizations.ensure(connection, organization)
         if new.shipment_ids is not None:
@@ -72,7 +66,7 @@ async def create(
             SecurityEventType.WEBHOOK_CREATED,
             made[0]["id"],
             actor,
-            {"organization": organization, "key_prefix": values.get("key_prefix")},
+            {"organization": organization},
         )
     return made
 

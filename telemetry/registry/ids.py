@@ -32,5 +32,10 @@ def organization_of(key: str) -> str | None:
 
 
 def meant(id_: str, organization: str | None) -> tuple[str, ...]:
-    """Return the keys that an id can mean in something of an organization, the first that there is: its own, everybody's."""
+    """Return the keys that a word can mean in something of an organization, the first that there is: its own, everybody's.
+
+    A word that is no id means nothing, whatever key it looks like: places of shipments are free text.
+    """
+    if SEPARATOR in id_:
+        return ()
     return tuple(dict.fromkeys((key_of(id_, organization), id_)))

@@ -30,7 +30,9 @@ class RevisionedTable:
 
     @property
     def order(self) -> SortOrder:
-        """The order of the list: by id, and those of one id by their keys."""
+        """The order of the list: by id, and where organizations give the ids, those of one id by their keys."""
+        if "organization" not in self.table.c:
+            return SortOrder(columns=(self.key,))
         return SortOrder(columns=(_id_in(self.key).label("sorted_by"), self.key))
 
     @property
@@ -96,7 +98,7 @@ class RevisionedTable:
     ) -> Page:
         """Load a page of the rows that the caller may see, optionally of those that contain a text."""
         order = self.order
-        query = select(self.table, order.columns[0]).where(visible, self.mentions(q))
+        query = select(self.table, *order.columns[:-1]).where(visible, self.mentions(q))
         return await fetch_page(connection, query, order, after=after, limit=limit)
 
     def mentions(self, q: str | None) -> ColumnElement[bool]:

@@ -198,6 +198,7 @@ async def test_an_id_cannot_be_taken_ahead(desk: Desk, callers: dict[str, httpx.
     problem(await courier.get("/v1/shipments/SH-8"), 404)
     nobodys = await desk.ship("SH-8", destination="HUB")
     assert nobodys["sites"] == {}
+    assert (await desk.ship("SH-9", destination="corp/HUB"))["sites"] == {}  # a word that looks like a key
     assert (await courier.get("/v1/shipments/SH-8")).json()["organization"] is None
 
 

@@ -16,7 +16,8 @@ from api.schema_upgrade import alembic_config
 from tests.integration.api.conftest import Desk
 from tests.integration.api.identity.test_ids import ORGANIZATIONS, bodies, excursion_of
 
-BEFORE, AFTER = "0012", "0014"
+BEFORE, AFTER = "0018", "0014"
+"""The revisions are in the order of their making, not of their numbers."""
 LISTS = (
     *("shipments", "sites", "products", "contacts", "policies", "alerts", "incidents", "excursions"),
     *("notifications", "webhooks", "keys", "devices"),
@@ -44,7 +45,7 @@ async def moved(desk: Desk, revision: str) -> None:
     def move(connection: Connection) -> None:
         config = alembic_config()
         config.attributes["connection"] = connection
-        (command.downgrade if revision < AFTER else command.upgrade)(config, revision)
+        (command.downgrade if revision == BEFORE else command.upgrade)(config, revision)
 
     async with desk.services.engine.begin() as connection:
         await connection.run_sync(move)

@@ -28,3 +28,10 @@ def test_no_two_things_have_one_key(one: tuple[str, str | None], other: tuple[st
 @pytest.mark.parametrize(("organization", "keys"), [("acme", ("acme/HUB", "HUB")), (None, ("HUB",))])
 def test_ones_own_is_meant_before_everybodys(organization: str | None, keys: tuple[str, ...]) -> None:
     assert meant("HUB", organization) == keys
+
+
+@given(ids, slugs, slugs.filter(lambda slug: slug is not None))
+def test_free_text_that_looks_like_a_key_means_nothing(
+    id_: str, organization: str | None, another: str | None
+) -> None:
+    assert meant(key_of(id_, another), organization) == ()
