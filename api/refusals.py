@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from api.rates.policy import Limited
+from telemetry.registry.ids import id_of
 
 
 class Refusal(Exception):  # noqa: N818 - not a fault of ours, but the answer to a request
@@ -34,11 +35,18 @@ class NotFound(Refusal):
     """The thing does not exist, or the caller may not know that it does."""
 
     def __init__(self, noun: str, id_: object) -> None:
-        super().__init__(f"There is no {noun} {id_}.")
+        super().__init__(f"There is no {noun} {id_of(str(id_))}.")
 
 
 class Conflict(Refusal):
     """The request conflicts with what is on record."""
+
+
+class Ambiguous(Conflict):
+    """Several organizations have something of this id, and the caller sees all of them."""
+
+    def __init__(self, noun: str, id_: str) -> None:
+        super().__init__(f"Several organizations have a {noun} {id_}.")
 
 
 class LoggerExists(Refusal):

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.escalation.people import folded
 from alerts.escalation.tables import handovers
+from telemetry.registry.ids import id_of
 
 
 async def handovers_of(connection: AsyncConnection, shipment_id: str) -> Sequence[RowMapping]:
@@ -46,5 +47,5 @@ def names_of_place(
 
 def _names(contacts: Any) -> frozenset[str]:
     return frozenset(
-        folded(name) for one in contacts for name in (one["contact_id"], one["name"], *one["parties"])
+        folded(name) for one in contacts for name in (id_of(one["contact_id"]), one["name"], *one["parties"])
     )

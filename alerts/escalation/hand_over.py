@@ -15,6 +15,7 @@ from alerts.escalation.tables import handovers
 from alerts.triage.act import act_on_shipment
 from alerts.triage.actions import pass_on
 from telemetry.actor import Actor
+from telemetry.registry.ids import id_of
 
 
 async def hand_over(
@@ -80,4 +81,6 @@ def _names(contacts: Sequence[RowMapping], party: str, contact_id: str | None) -
         return contact["contact_id"] == contact_id or folded(party) in {folded(one) for one in parties}
 
     meant = [one for one in contacts if is_meant(one)]
-    return {folded(party)} | {folded(one[key]) for one in meant for key in ("contact_id", "name")}
+    return {folded(party)} | {
+        folded(name) for one in meant for name in (id_of(one["contact_id"]), one["name"])
+    }

@@ -7,6 +7,7 @@ from datetime import datetime
 from alerts.escalation.policy import CONTACT_PREFIX, RANK, Channel, Role
 from alerts.model import Instant, Severity, to_datetime, to_instant
 from telemetry.actor import Actor
+from telemetry.registry.ids import id_of
 from telemetry.registry.receiving_hours import ReceivingHours
 
 
@@ -138,7 +139,9 @@ class People:
         if not wanted:
             return ()
         return tuple(
-            one for one in self._sorted() if {folded(one.contact_id), folded(one.name), *one.parties} & wanted
+            one
+            for one in self._sorted()
+            if {folded(id_of(one.contact_id)), folded(one.name), *one.parties} & wanted
         )
 
     def _desk(self) -> tuple[Contact, ...]:

@@ -101,15 +101,3 @@ async def contacts_among(
     """Return the ids, among those given, of contacts that meet the condition `visible`."""
     query = select(contacts.c.contact_id).where(contacts.c.contact_id.in_(ids), visible)
     return set((await connection.execute(query)).scalars())
-
-
-async def unknown_contacts(
-    connection: AsyncConnection, ids: Sequence[str], organization: str | None
-) -> list[str]:
-    """Return the ids, among those given, that are not of contacts that the organization may have told."""
-    query = select(contacts.c.contact_id).where(
-        contacts.c.contact_id.in_(ids),
-        or_(contacts.c.organization.is_(None), contacts.c.organization == organization),
-    )
-    known = set((await connection.execute(query)).scalars())
-    return sorted(set(ids) - known)

@@ -8,7 +8,7 @@ import orjson
 from alerts.escalation.people import Contact, Way, folded
 from alerts.escalation.policy import Channel, Flood, Policy, Step, TellDestination
 from alerts.model import Severity
-from telemetry.registry.places import may_refer_to
+from telemetry.registry.ids import id_of
 from telemetry.registry.receiving_hours import parse_receiving_hours
 
 
@@ -57,16 +57,14 @@ def policy_from_row(row: Any) -> Policy:
     )
 
 
-def site_contacts(site: Any, organization: str | None) -> Iterator[Contact]:
+def site_contacts(site: Any) -> Iterator[Contact]:
     """Read the e-mail contacts that a site is registered with, for sites that no registered contact stands for."""
-    if not may_refer_to(site["organization"], organization):
-        return
     for number, one in enumerate(_json(site["contacts"]), start=1):
         if one.get("email"):
             yield Contact(
                 contact_id=f"site:{site['site_id']}:{number}",
                 name=f"{one['name']}, {site['name']}",
-                places=frozenset({site["site_id"]}),
+                places=frozenset({id_of(site["site_id"])}),
                 timezone=site["timezone"],
                 hours=parse_receiving_hours(site["timezone"], _json(site["receiving_hours"])),
                 ways=(Way(channel=Channel.EMAIL, address=one["email"]),),

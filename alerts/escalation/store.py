@@ -25,11 +25,13 @@ from alerts.wording import instant_text
 from alerts.work.bulk import Connection, Row, write
 from telemetry.channels import NotifyChannel
 from telemetry.locks import LockSpace
+from telemetry.registry.ids import meant
+from telemetry.registry.places import site_named
 
 LOAD_CONTACTS = "SELECT * FROM contacts WHERE active"
 LOAD_POLICIES = "SELECT * FROM policies WHERE active"
 LOAD_SITES = """
-SELECT site_id, organization, name, timezone, receiving_hours, contacts FROM sites
+SELECT site_id, name, timezone, receiving_hours, contacts FROM sites
 WHERE site_id = ANY($1::text[]) AND contacts <> '[]'
 """
 LOAD_HANDOVERS = """
@@ -91,9 +93,9 @@ class Loaded:
         own = [self._contact(row) for row in self.contacts if row["organization"] in {None, organization}]
         custody = _custody(scope, self.handovers.get(scope["scope"], ()))
         for place in {custody.origin, custody.destination} - {None}:
-            site = self.sites.get(str(place))
+            site = site_named(str(place), organization, self.sites)
             if site is not None and not any(place in one.places for one in own):
-                own += site_contacts(site, organization)
+                own += site_contacts(site)
         return Escalation(
             people=People(own, organization=organization, custody=custody),
             policies=self.policies,
@@ -111,8 +113,14 @@ class Loaded:
 async def load(connection: Connection, scopes: Sequence[asyncpg.Record], incidents: Iterable[UUID]) -> Loaded:
     """Load contacts, policies, handovers and the incidents' progress."""
     ids = [row["scope"] for row in scopes if row["scope"]]
-    places = {row[end] for row in scopes for end in ("origin", "destination")} - {None}
-    sites = await connection.fetch(LOAD_SITES, list(places)) if places else []
+    keys = {
+        key
+        for row in scopes
+        for end in ("origin", "destination")
+        if row[end] is not None
+        for key in meant(row[end], row["organization"])
+    }
+    sites = await connection.fetch(LOAD_SITES, list(keys)) if keys else []
     handovers: dict[str, list[asyncpg.Record]] = defaultdict(list)
     for row in await connection.fetch(LOAD_HANDOVERS, ids):
         handovers[row["shipment_id"]].append(row)

@@ -21,7 +21,8 @@ from alerts.rules.facts import Charge, Dewar, Facts, Leg
 from alerts.rules.place import Place
 from alerts.triage.rows import StoredRow, optional_instant
 from alerts.work.bulk import Connection
-from telemetry.registry.places import may_refer_to
+from telemetry.registry.ids import meant
+from telemetry.registry.places import site_named
 from telemetry.registry.receiving_hours import parse_receiving_hours
 
 LOAD_SHIPMENTS: Final = f"""
@@ -51,7 +52,7 @@ _FLEET_KINDS: Final = kinds_that(lambda row: row.of_fleet)
 
 # As text, so that a site is parsed once per revision, not once per shipment and cycle.
 _LOAD_SITES: Final = """
-SELECT site_id, organization, to_jsonb(sites)::text AS site FROM sites WHERE site_id = ANY($1::text[])
+SELECT site_id, to_jsonb(sites)::text AS site FROM sites WHERE site_id = ANY($1::text[])
 """
 
 # Those of the operating organization and of the shipment's own; of another organization, what it did before the shipment
@@ -80,7 +81,9 @@ async def load_context(connection: Connection, shipments: Iterable[StoredRow]) -
     names, in_dewars = set(), []
     for shipment in shipments:
         if shipment["departed_at"] is not None:
-            names |= _named_places(shipment)
+            names |= {
+                key for place in _named_places(shipment) for key in meant(place, shipment["organization"])
+            }
             if shipment["dewar_id"] is not None:
                 in_dewars.append(shipment["shipment_id"])
     sites = await connection.fetch(_LOAD_SITES, list(names)) if names else []
@@ -155,8 +158,8 @@ def _named_places(shipment: StoredRow) -> set[str]:
 
 def _place(name: str, shipment: StoredRow, context: Context) -> Place:
     """Return the place that a shipment names: its own or a shared site, an airport, or one without position."""
-    site = context.sites.get(name)
-    if site is not None and may_refer_to(site["organization"], shipment["organization"]):
+    site = site_named(name, shipment["organization"], context.sites)
+    if site is not None:
         return _site(site["site"])
     return airports().get(name) or Place(name=name)
 

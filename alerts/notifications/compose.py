@@ -8,6 +8,7 @@ from alerts.notifications import html, text, words
 from alerts.notifications.facts import MessageFacts
 from alerts.notifications.layout import Card, Page
 from alerts.wording import rfc3339
+from telemetry.registry.ids import id_of
 
 
 def written(channel: str, notice: MessageFacts) -> dict[str, Any]:
@@ -18,7 +19,7 @@ def written(channel: str, notice: MessageFacts) -> dict[str, Any]:
 def plainly(channel: str, said: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     """Compose a minimal message from what is certain, if the full one cannot be written."""
     badge = f"{'DRILL, ' if said['drill'] else ''}{str(said['severity']).upper()}"
-    about = f"shipment {said['scope']}" if said["scope"] else "the whole fleet"
+    about = f"shipment {id_of(said['scope'])}" if said["scope"] else "the whole fleet"
     card = Card(
         badge=badge,
         tone="critical" if said["severity"] == "critical" else "major",

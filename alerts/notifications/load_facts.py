@@ -18,6 +18,7 @@ from alerts.notifications.queue import Claimed
 from alerts.notifications.words import limits
 from alerts.triage.alert import AlertReason, AlertState
 from alerts.work.bulk import Connection
+from telemetry.registry.ids import id_of
 
 PARTS = "SELECT digest_id, incident_id, scope, alert_ids, severity, drill FROM notifications WHERE digest_id = ANY ($1)"
 
@@ -39,17 +40,17 @@ FROM incidents AS i LEFT JOIN escalations AS e ON e.incident_id = i.id
 WHERE i.id = ANY ($1)
 """
 
-# A place is the id of a site or free text, and of another organization's site it is free text.
+# A place is the id of a site or free text; its organization's own site comes first, then everybody's (`registry.places`).
 SHIPMENTS = """
 SELECT s.shipment_id, s.band, s.plan, s.dewar_id, s.product_id, s.planned_arrival, s.delivered_at,
     coalesce(s.use_by, s.packed_out_at + s.use_within_h * interval '1 hour') AS use_by,
-    coalesce(o.name, s.origin) AS origin, coalesce(d.name, s.destination) AS destination,
+    coalesce(own_o.name, o.name, s.origin) AS origin, coalesce(own_d.name, d.name, s.destination) AS destination,
     h.to_party AS holder, h.at AS holder_since
 FROM shipments AS s
-LEFT JOIN sites AS o ON o.site_id = s.origin
-    AND (o.organization IS NULL OR s.organization IS NULL OR o.organization = s.organization)
-LEFT JOIN sites AS d ON d.site_id = s.destination
-    AND (d.organization IS NULL OR s.organization IS NULL OR d.organization = s.organization)
+LEFT JOIN sites AS own_o ON own_o.site_id = s.organization || '/' || s.origin
+LEFT JOIN sites AS o ON o.site_id = s.origin AND o.organization IS NULL
+LEFT JOIN sites AS own_d ON own_d.site_id = s.organization || '/' || s.destination
+LEFT JOIN sites AS d ON d.site_id = s.destination AND d.organization IS NULL
 LEFT JOIN LATERAL (
     SELECT to_party, at FROM handovers WHERE shipment_id = s.shipment_id ORDER BY at DESC, recorded_at DESC LIMIT 1
 ) AS h ON true
@@ -221,10 +222,14 @@ def _ended_by(ended: Mapping[str, Any]) -> str | None:
 def _cargo(row: asyncpg.Record) -> Cargo:
     plan = orjson.loads(row["plan"])
     same = (
-        *("shipment_id", "band", "origin", "destination", "dewar_id", "product_id", "holder", "holder_since"),
-        *("planned_arrival", "use_by"),
+        *("band", "origin", "destination", "dewar_id", "holder", "holder_since", "planned_arrival", "use_by"),
     )
-    cargo = Cargo(**{name: row[name] for name in same}, limits=limits(plan["lower_c"], plan["upper_c"]))
+    cargo = Cargo(
+        **{name: row[name] for name in same},
+        shipment_id=id_of(row["shipment_id"]),
+        product_id=None if row["product_id"] is None else id_of(row["product_id"]),
+        limits=limits(plan["lower_c"], plan["upper_c"]),
+    )
     delivered_at, since = row["delivered_at"], cargo.holder_since
     if delivered_at is None or (since is not None and since > delivered_at):
         return cargo

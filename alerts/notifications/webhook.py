@@ -11,6 +11,7 @@ from alerts.notifications.queue import Claimed
 from alerts.notifications.retry import Outcome, Result
 from alerts.webhooks import message
 from telemetry.channels import NotifyChannel
+from telemetry.registry.ids import id_of
 
 TYPE: Final = "alert.notification"
 _NONE: Final = "no webhook that is active and may see this has the id or the URL {}"
@@ -56,7 +57,7 @@ async def hand_over(pool: asyncpg.Pool, claimed: Claimed, written: Mapping[str, 
 def _data(claimed: Claimed, written: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": str(claimed.id),
-        "shipment_id": claimed.scope or None,
+        "shipment_id": id_of(claimed.scope) or None,
         "organization": claimed.organization,
         "incident_id": _text(claimed.incident_id),
         "alert_ids": [str(id_) for id_ in claimed.alert_ids],
@@ -66,7 +67,7 @@ def _data(claimed: Claimed, written: Mapping[str, Any]) -> dict[str, Any]:
         "level": claimed.level,
         "repeat": claimed.repeat,
         "reason": claimed.reason,
-        "contact_id": claimed.contact_id,
+        "contact_id": None if claimed.contact_id is None else id_of(claimed.contact_id),
         "subject": written["subject"],
         "text": written["text"],
     }

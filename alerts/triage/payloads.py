@@ -1,7 +1,7 @@
 """Pure: excursions, alerts and incidents under the HTTP interface's names, and the events that carry them.
 
-The fields are defined once, here, for responses, events and database rows. Each event carries the full state,
-so that the order in which events arrive does not matter.
+The fields are defined once, here, for responses, events and database rows. A shipment has its id in them, not its key.
+Each event carries the full state, so that the order in which events arrive does not matter.
 """
 
 from typing import Any
@@ -11,6 +11,7 @@ from alerts.triage.alert import Alert, AlertChange, AlertState
 from alerts.triage.incidents import Incident, IncidentChange, IncidentReason, IncidentState
 from alerts.wording import instant_text
 from telemetry.actor import stored_actor
+from telemetry.registry.ids import id_of
 
 ALERT_EVENTS = {
     AlertState.FIRING: "alert.firing",
@@ -25,7 +26,7 @@ def excursion_data(excursion: Excursion, *, shipment_id: str, device_id: str) ->
     run = excursion.run
     return {
         "id": excursion.id,
-        "shipment_id": shipment_id,
+        "shipment_id": id_of(shipment_id),
         "device_id": device_id,
         "side": run.side,
         "start": instant_text(run.start),
@@ -63,7 +64,7 @@ def alert_data(alert: Alert) -> dict[str, Any]:
     condition = alert.condition
     return {
         "id": alert.id,
-        "shipment_id": alert.shipment_id,
+        "shipment_id": None if alert.shipment_id is None else id_of(alert.shipment_id),
         "kind": condition.kind,
         "severity": condition.severity,
         "state": alert.state,
@@ -89,7 +90,7 @@ def incident_data(incident: Incident) -> dict[str, Any]:
     """Return an incident under the names of the HTTP interface."""
     return {
         "id": incident.id,
-        "shipment_id": incident.shipment_id,
+        "shipment_id": None if incident.shipment_id is None else id_of(incident.shipment_id),
         "state": incident.state,
         "kind": incident.kind,
         "severity": incident.severity,

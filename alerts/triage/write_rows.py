@@ -1,4 +1,7 @@
-"""Builds the database rows of excursions, alerts, incidents and their revisions; `rows` reads them."""
+"""Builds the database rows of excursions, alerts, incidents and their revisions; `rows` reads them.
+
+They have what is told of each, and the key of the shipment in the place of its id.
+"""
 
 from alerts.model import Change, Instant
 from alerts.tables import (
@@ -21,6 +24,7 @@ def excursion_rows(change: Change, *, shipment_id: str, device_id: str, now: Ins
     """Return the row of an excursion after a change, and the row of its revision."""
     data = excursion_data(change.after, shipment_id=shipment_id, device_id=device_id)
     values = data | {
+        "shipment_id": shipment_id,
         "excursion_id": data["id"],
         "start_at": data["start"],
         "end_at": data["end"],
@@ -52,6 +56,7 @@ def alert_revision_row(step: AlertStep, now: Instant) -> Row:
 def _alert_values(alert: Alert) -> Row:
     """Return the fields of an alert that the API shows, and those that are only stored."""
     return alert_data(alert) | {
+        "shipment_id": alert.shipment_id,
         "subject": alert.condition.subject,
         "withdrawn": alert.condition.withdrawn,
         "assigned_at": instant_text(alert.assigned_at),
@@ -65,6 +70,7 @@ def incident_rows(change: IncidentChange, now: Instant) -> tuple[Row, Row]:
     """Return the row of an incident after a change, and the row of its revision."""
     incident = change.incident
     values = incident_data(incident) | {
+        "shipment_id": incident.shipment_id,
         "incident_id": incident.id,
         "organization": incident.organization,
         "reason": change.reason,

@@ -28,7 +28,7 @@ class FindingFilter:
     visible: ColumnElement[bool]
     as_of: datetime | None = None
     """As known at this instant; the other filters apply to what was known then."""
-    shipment_id: str | None = None
+    shipment_ids: Collection[str] | None = None
     device_id: str | None = None
     states: Collection[str] | None = None
     severity: str | None = None
@@ -57,8 +57,8 @@ def rows_then(table: Table, revisions: Table, key: ColumnElement[Any], as_of: da
 
 def filtered(query: Select[Any], known: FromClause, wanted: FindingFilter) -> Select[Any]:
     query = query.where(wanted.visible)
-    if wanted.shipment_id is not None:
-        query = query.where(known.c.shipment_id == wanted.shipment_id)
+    if wanted.shipment_ids is not None:
+        query = query.where(known.c.shipment_id.in_(wanted.shipment_ids))
     if wanted.device_id is not None:
         query = query.where(known.c.device_id == wanted.device_id)
     if wanted.states:

@@ -37,7 +37,7 @@ class IncidentFilter:
 
     visible: ColumnElement[bool]
     as_of: datetime | None = None
-    shipment_id: str | None = None
+    shipment_ids: Collection[str] | None = None
     state: str | None = None
     severity: str | None = None
     owner: str | None = None
@@ -105,7 +105,9 @@ async def incident_page(
     """Return a page of incidents, the latest opened first; merged ones only by their id."""
     known = _known(wanted.as_of)
     query = _with_shipment(known, wanted.visible, wanted.as_of).where(known.c.merged_into.is_(None))
-    for name in ("shipment_id", "state", "severity"):
+    if wanted.shipment_ids is not None:
+        query = query.where(known.c.shipment_id.in_(wanted.shipment_ids))
+    for name in ("state", "severity"):
         if (value := getattr(wanted, name)) is not None:
             query = query.where(known.c[name] == value)
     if wanted.owner is not None:

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.views.health import health, open_excursions, worst_severity
 from telemetry.paging import Page, fetch_page
-from telemetry.registry.places import may_refer_to, places_of
+from telemetry.registry.ids import meant
+from telemetry.registry.places import places_of, site_named
 from telemetry.registry.shipments import ORDER, devices_on
 from telemetry.registry.sites import find_sites
 from telemetry.tables import device_assignments, shipments
@@ -90,7 +91,15 @@ async def shipment(
 async def _seen(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[SeenShipment]:
     devices = await devices_on(connection, [row["shipment_id"] for row in rows])
     places = [places_of(row) for row in rows]
-    sites = await find_sites(connection, set().union(*places))
+    sites = await find_sites(
+        connection,
+        {
+            key
+            for row, named in zip(rows, places, strict=True)
+            for place in named
+            for key in meant(place, row["organization"])
+        },
+    )
     return [
         SeenShipment(row=row, devices=devices[row["shipment_id"]], sites=_meant(row, sites, mentioned))
         for row, mentioned in zip(rows, places, strict=True)
@@ -100,11 +109,8 @@ async def _seen(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list
 def _meant(
     shipment: RowMapping, sites: Mapping[str, RowMapping], places: Collection[str]
 ) -> dict[str, RowMapping]:
-    return {
-        place: sites[place]
-        for place in sorted(places)
-        if place in sites and may_refer_to(sites[place]["organization"], shipment["organization"])
-    }
+    found = {place: site_named(place, shipment["organization"], sites) for place in sorted(places)}
+    return {place: site for place, site in found.items() if site is not None}
 
 
 def _shipments() -> Select[Any]:

@@ -55,7 +55,7 @@ async def page(
     *,
     states: Sequence[str] | None,
     types: Sequence[str] | None,
-    shipment_id: str | None,
+    shipment_ids: Sequence[str] | None,
     after: Sequence[Any] | None,
     limit: int,
 ) -> Page:
@@ -65,8 +65,8 @@ async def page(
         query = query.where(_D.state.in_(states))
     if types:
         query = query.where(_M.type.in_(types))
-    if shipment_id is not None:
-        query = query.where(_M.shipment_id == shipment_id)
+    if shipment_ids is not None:
+        query = query.where(_M.shipment_id.in_(shipment_ids))
     return await fetch_page(connection, query, ORDER, after=after, limit=limit)
 
 

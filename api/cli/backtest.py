@@ -24,6 +24,7 @@ from alerts.model import Instant, Run, to_datetime, to_instant
 from alerts.triage.rows import optional_instant
 from api.cli.loop import stopped_by_signals
 from api.cli.progress import count, progress
+from api.cli.shipments import shipments_meant, shown
 from api.database import check_database
 from api.errors import StartError, UnfinishedError
 from api.http.schemas.backtests import BacktestOut, week_name
@@ -113,8 +114,9 @@ def _time(option: str, text: str | None) -> int | None:
 
 async def _chosen(engine: AsyncEngine, named: Sequence[str], period: Period) -> list[str]:
     async with engine.connect() as connection:
+        named = await shipments_meant(connection, named)
         if named and (unknown := await unknown_shipments(connection, true(), named)):
-            raise StartError(f"there is no shipment {', '.join(unknown)}")
+            raise StartError(f"there is no shipment {', '.join(map(shown, unknown))}")
         return await shipments_in(connection, true(), period, named or None)
 
 
@@ -123,7 +125,9 @@ def _stop_if_it_fits_none(file: Path, findings: BacktestTotals) -> None:
     refused = [one for one in findings.unjudged if one.field is not None]
     if refused and not findings.shipments:
         first = refused[0]
-        raise SettingsError(f"--plan {file}: {first.field} {first.why}, with the plan of {first.shipment_id}")
+        raise SettingsError(
+            f"--plan {file}: {first.field} {first.why}, with the plan of {shown(first.shipment_id)}"
+        )
 
 
 def _print(findings: BacktestTotals) -> None:
@@ -141,7 +145,7 @@ def _print(findings: BacktestTotals) -> None:
     ]
     _table("Alarms by week", ("week", "today", "proposed"), weeks)
     shipments = [
-        (one.shipment_id, str(one.comparison.today.alarms), str(one.comparison.proposed.alarms))
+        (shown(one.shipment_id), str(one.comparison.today.alarms), str(one.comparison.proposed.alarms))
         for one in findings.worst()[:_DIFFERENCES_SHOWN]
     ]
     _table("Alarms by shipment", ("shipment", "today", "proposed"), shipments)
@@ -150,13 +154,13 @@ def _print(findings: BacktestTotals) -> None:
     _table(
         "Excursions that differ",
         headings,
-        [_difference(one.shipment_id, one.pair) for one in findings.differences],
+        [_difference(shown(one.shipment_id), one.pair) for one in findings.differences],
     )
     differing = sum(findings.excursions[effect] for effect in Effect if effect is not Effect.SAME)
     _more(differing - len(findings.differences), "excursion")
     for one in findings.unjudged[:_DIFFERENCES_SHOWN]:
         why = one.why if one.field is None else f"{one.field} {one.why}"
-        typer.echo(f"not compared: {one.shipment_id}: {why}")
+        typer.echo(f"not compared: {shown(one.shipment_id)}: {why}")
     _more(len(findings.unjudged) - _DIFFERENCES_SHOWN, "shipment")
 
 
@@ -175,7 +179,7 @@ def _totals(today: PlanTotals, proposed: PlanTotals) -> list[tuple[str, str, str
 def _longest(totals: PlanTotals) -> str:
     if totals.longest_on is None:
         return "none"
-    return f"{wording.duration(totals.tally.longest)} on {totals.longest_on}"
+    return f"{wording.duration(totals.tally.longest)} on {shown(totals.longest_on)}"
 
 
 def _effects(what: str, counts: Counter[Effect]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from alerts import wording
+from api.cli.shipments import shown
 from telemetry.model import Source
 
 EVENTS_SHOWN = 8
@@ -146,7 +147,7 @@ def _told(row: asyncpg.Record) -> Told:
     return Told(
         at=row["created_at"],
         type=row["type"],
-        shipment_id=row["shipment_id"] or "",
+        shipment_id=shown(row["shipment_id"] or ""),
         text=_text(orjson.loads(row["data"])),
     )
 

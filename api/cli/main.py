@@ -217,7 +217,8 @@ app.command()(drill)
 def reevaluate(
     *,
     shipment: Annotated[
-        list[str] | None, typer.Option(help="judge this shipment again; may be repeated")
+        list[str] | None,
+        typer.Option(help="judge this shipment again (its id, or organization/id); may be repeated"),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="judge all shipments again")] = False,
     dry_run: Annotated[
@@ -243,7 +244,8 @@ def backtest(
         Path, typer.Option(help='a JSON file of proposed plan fields, such as {"upper_c": -155}')
     ],
     shipments: Annotated[
-        list[str] | None, typer.Option(help="only these shipments: repeated, or separated by commas")
+        list[str] | None,
+        typer.Option(help="only these shipments (ids, or organization/id): repeated, or separated by commas"),
     ] = None,
     since: Annotated[
         str | None, typer.Option(help="count alarms from this time on, such as 2026-10-01T00:00:00Z")

@@ -29,10 +29,13 @@ from alerts.triage.payloads import excursion_data
 from alerts.wording import instant_text
 from api.cli.loop import stopped_by_signals
 from api.cli.progress import count, progress
+from api.cli.shipments import shipments_meant, shown
 from api.database import check_database
 from api.errors import StartError, UnfinishedError
+from api.schema_upgrade import engine_for
 from api.settings import DATABASE_HINT, Settings, SettingsError, required
 from telemetry.actor import Actor, ActorKind
+from telemetry.registry.ids import id_of, organization_of
 
 ACTOR: Final = Actor(ActorKind.COMMAND, "reevaluate")
 _STATEMENT_TIMEOUT_S: Final = 60.0
@@ -58,7 +61,7 @@ async def reevaluate(
         command_timeout=_STATEMENT_TIMEOUT_S,
         server_settings={"application_name": "dewarwatch-reevaluate"},
     ) as pool:
-        ids = await _chosen(pool, shipment_ids)
+        ids = await _chosen(url, pool, shipment_ids)
         told = _Json() if json else _Lines(dry_run=dry_run)
         with (
             stopped_by_signals() as stop,
@@ -74,12 +77,19 @@ async def reevaluate(
         raise UnfinishedError(f"{count(totals.failures, 'shipment')} could not be judged")
 
 
-async def _chosen(pool: asyncpg.Pool, shipment_ids: Sequence[str]) -> list[str]:
-    async with pool.acquire() as connection:
-        if not shipment_ids:
+async def _chosen(url: str, pool: asyncpg.Pool, named: Sequence[str]) -> list[str]:
+    if not named:
+        async with pool.acquire() as connection:
             return await every_shipment(connection)
+    engine = engine_for(url)
+    try:
+        async with engine.connect() as asking:
+            shipment_ids = await shipments_meant(asking, named)
+    finally:
+        await engine.dispose()
+    async with pool.acquire() as connection:
         if unknown := await unknown_shipments(connection, shipment_ids):
-            raise StartError(f"there is no shipment {', '.join(unknown)}: nothing was done")
+            raise StartError(f"there is no shipment {', '.join(map(shown, unknown))}: nothing was done")
     return sorted(set(shipment_ids))
 
 
@@ -155,7 +165,8 @@ class _Json:
             self._print(
                 {
                     "type": "excursion",
-                    **known,
+                    **_json_of(one.shipment_id),
+                    "device_id": one.device_id,
                     "change": change.kind,
                     "reason": change.reason,
                     "before": None if change.before is None else excursion_data(change.before, **known),
@@ -166,14 +177,14 @@ class _Json:
             self._print(
                 {
                     "type": "state",
-                    "shipment_id": state.shipment_id,
+                    **_json_of(state.shipment_id),
                     "device_id": state.device_id,
                     "before": _state_json(state.before),
                     "after": _state_json(state.after),
                 }
             )
         for failure in rebuilt.failures:
-            self._print({"type": "failure", "shipment_id": failure.shipment_id, "error": failure.error})
+            self._print({"type": "failure", **_json_of(failure.shipment_id), "error": failure.error})
 
     def end(self, totals: Totals) -> None:
         names = ("dry_run", "shipments", "readings", "changes", "alerts", "states", "failures")
@@ -182,6 +193,10 @@ class _Json:
 
     def _print(self, item: dict[str, Any]) -> None:
         typer.echo(orjson.dumps(item))
+
+
+def _json_of(key: str) -> dict[str, str | None]:
+    return {"shipment_id": id_of(key), "organization": organization_of(key)}
 
 
 def _state_json(state: LoggerState | None) -> dict[str, Any] | None:
@@ -228,7 +243,7 @@ def _rows(rebuilt: Rebuilt) -> Iterator[Row]:
 def _change_row(one: RecordChange) -> Row:
     change = one.change
     return (
-        one.shipment_id,
+        shown(one.shipment_id),
         one.device_id,
         change.kind,
         change.reason,
@@ -239,11 +254,11 @@ def _change_row(one: RecordChange) -> Row:
 def _state_row(one: StateChange) -> Row:
     before, after = _state_parts(one.before), _state_parts(one.after)
     told = _from_to(before, after) or "other values"
-    return one.shipment_id, one.device_id, "state", "rebuilt", told
+    return shown(one.shipment_id), one.device_id, "state", "rebuilt", told
 
 
 def _failure_row(one: Failure) -> Row:
-    return one.shipment_id, "-", "failed", "-", one.error
+    return shown(one.shipment_id), "-", "failed", "-", one.error
 
 
 def _excursion_parts(excursion: Excursion | None) -> dict[str, str]:

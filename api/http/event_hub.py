@@ -26,6 +26,7 @@ from api.identity.key_watch import Ended, find_ended
 from api.identity.keys import COURIER_KEY_LASTS
 from api.rates.policy import Quotas
 from telemetry.channels import NotifyChannel
+from telemetry.registry.ids import id_of
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +64,7 @@ class Wanted:
     principal: Principal
     types: Collection[str] = ()
     shipment_ids: Collection[str] = ()
+    """As people know them: of those that the caller may see, all that have one of these."""
     min_severity: Severity | None = None
     """An event without a severity comes all the same, as with webhooks."""
     kinds: Collection[str] = ()
@@ -78,7 +80,7 @@ class Wanted:
         """Return whether an event is among them."""
         return (
             (not self.types or event.type in self.types)
-            and (not self.shipment_ids or event.shipment_id in self.shipment_ids)
+            and (not self.shipment_ids or id_of(event.shipment_id or "") in self.shipment_ids)
             and (self.organization is None or event.organization == self.organization)
             and (not self.kinds or event.data.get("kind") in self.kinds)
             and (self.min_severity is not Severity.CRITICAL or event.data.get("severity") != Severity.MAJOR)

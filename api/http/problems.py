@@ -22,6 +22,7 @@ from starlette.responses import Response
 from api.http.wrong_values import text_of
 from api.rates.bucket import retry_after
 from api.refusals import (
+    Ambiguous,
     Conflict,
     Forbidden,
     Invalid,
@@ -130,6 +131,10 @@ def _logger_exists(refusal: LoggerExists) -> Problem:
     )
 
 
+def _ambiguous(refusal: Ambiguous) -> Problem:
+    return Problem(409, f"{refusal.text} Say whose, with ?organization=SLUG; left empty it is nobody's.")
+
+
 def _too_many_tests(refusal: TooManyTests) -> Problem:
     return Problem(
         429,
@@ -160,6 +165,7 @@ PROBLEMS: Mapping[type[Refusal], Callable[[Any], Problem]] = {
     Forbidden: _with(403),
     NotFound: _with(404),
     Conflict: _with(409),
+    Ambiguous: _ambiguous,
     LoggerExists: _logger_exists,
     TooLarge: _with(413),
     Invalid: lambda refusal: _invalid(_errors(refusal)),

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 import orjson
 from fastapi import APIRouter, Depends, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
@@ -67,7 +68,7 @@ class Call(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         action, weight = self.action, weight_of(self.call)
-        known = {parameter.alias for parameter in self.dependant.query_params}
+        known = _query_parameters(self.dependant)
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
@@ -137,6 +138,12 @@ def actions_of(routers: Iterable[APIRouter]) -> dict[str, str]:
     found = {route.call: route.action for route in routes if isinstance(route, Call)}
     PERMISSIONS.check_used(found.values())
     return found
+
+
+def _query_parameters(dependant: Dependant) -> set[str]:
+    """Return the query parameters of a route and of all that it depends on."""
+    own = {parameter.alias for parameter in dependant.query_params}
+    return own.union(*(_query_parameters(one) for one in dependant.dependencies))
 
 
 def _refuse_unknown_parameters(request: Request, known: set[str]) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
 from alerts.webhooks.tables import webhooks
 from api.identity.permissions import PERMISSIONS, KeyRole, Need, Scope
+from api.refusals import Forbidden
 from telemetry.actor import Actor, ActorKind
 from telemetry.registry.things import Holder
 from telemetry.tables import shipments
@@ -42,11 +43,6 @@ class Principal:
     def is_operator(self) -> bool:
         """Whether the key belongs to the operating organization, which owns the fleet and the keys."""
         return self.role in OPERATING and self.organization is None and self.shipment_ids is None
-
-    @property
-    def is_bound_key(self) -> bool:
-        """Whether the key belongs to no organization and is bound to shipments: what it makes is its own."""
-        return self.organization is None and self.shipment_ids is not None
 
 
 def refusal(principal: Principal, action: str) -> str | None:
@@ -148,6 +144,24 @@ def holder(principal: Principal) -> Holder | None:
     return Holder(
         organization=None if is_bound else principal.organization, shipments=visible_shipments(principal)
     )
+
+
+def owner_of_new(
+    caller: Principal, named: str | None, *, verb: str, noun: str, nouns: str = ""
+) -> str | None:
+    """Return whose a thing is that the caller makes: the only place where a caller names an organization.
+
+    Only the operating organization names one, or nobody. Others make things for their own organization, and without one
+    they make nothing. Refused with, for instance, `This key registers sites of acme only.`
+    """
+    if caller.is_operator:
+        return named
+    if caller.organization is None:
+        without = "is bound to shipments" if caller.shipment_ids is not None else "has no organization"
+        raise Forbidden(f"A key that {without} {verb} no {noun}.")
+    if named not in {None, caller.organization}:
+        raise Forbidden(f"This key {verb} {nouns or f'{noun}s'} of {caller.organization} only.")
+    return caller.organization
 
 
 def own_entries(principal: Principal, owner: ColumnElement[str | None]) -> ColumnElement[bool]:

@@ -15,7 +15,6 @@ from sqlalchemy import (
     RowMapping,
     Select,
     Text,
-    and_,
     any_,
     case,
     cast,
@@ -225,17 +224,6 @@ async def revoke(connection: AsyncConnection, id_: UUID) -> str | None:
     prefix: str | None = revoked.scalar()
     await connection.execute(select(func.pg_notify(NotifyChannel.KEYS.value, "")))
     return prefix
-
-
-async def lock_valid(connection: AsyncConnection, prefix: str, now: datetime) -> bool:
-    """Return whether a key is valid, and keep it from being revoked until the transaction ends."""
-    valid = and_(
-        api_keys.c.prefix == prefix,
-        api_keys.c.revoked_at.is_(None),
-        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now),
-    )
-    found = await connection.execute(select(api_keys.c.id).where(valid).with_for_update(read=True))
-    return found.first() is not None
 
 
 async def on_record(connection: AsyncConnection, prefixes: Collection[str | None]) -> frozenset[bytes]:

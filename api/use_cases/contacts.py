@@ -8,7 +8,7 @@ from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from alerts.escalation.policy import Channel
-from alerts.escalation.registers import look_again, unknown_contacts
+from alerts.escalation.registers import look_again
 from alerts.escalation.tables import contacts
 from alerts.notifications import test_message
 from alerts.outbound.resolve import Targets
@@ -16,8 +16,11 @@ from alerts.webhooks import endpoints
 from api.identity.access import Principal, own_entries
 from api.rates.policy import QUOTAS, Quotas
 from api.refusals import Conflict, Invalid, NotFound, TooManyTests
+from api.use_cases import naming
+from api.use_cases.naming import own_or_shared
 from api.use_cases.registering import CONTACT
 from telemetry.actor import Actor
+from telemetry.registry.ids import id_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +59,11 @@ async def register(
     """
     await _check_addresses(targets, new.channels, caller.organization or new.organization)
     async with engine.begin() as connection:
-        row = await CONTACT.add(connection, caller, asdict(new), actor=actor, quotas=quotas)
-        await _check_fallback(connection, new.contact_id, new.fallback, row["organization"])
+        owner = CONTACT.owner(caller, new.organization)
+        fallback = await _fallback(connection, new.contact_id, new.fallback, owner)
+        row = await CONTACT.add(
+            connection, caller, asdict(new) | {"fallback": fallback}, actor=actor, quotas=quotas
+        )
         await _check_webhooks(connection, new.channels, row["organization"])
         await look_again(connection)
     return row
@@ -86,7 +92,10 @@ async def change(
         await _check_addresses(targets, channels, owner)
     async with engine.begin() as connection:
         row = await CONTACT.lock(connection, caller, contact_id)
-        await _check_fallback(connection, contact_id, changes.get("fallback"), row["organization"])
+        if "fallback" in changes:
+            named = changes["fallback"]
+            fallback = await _fallback(connection, id_of(contact_id), named, row["organization"])
+            changes = {**changes, "fallback": fallback}
         await _check_webhooks(connection, changes.get("channels") or (), row["organization"])
         changed = await CONTACT.change(connection, row, changes, seen=seen, actor=actor, reason=reason)
         if changed["revision"] != row["revision"]:
@@ -110,7 +119,7 @@ async def send_test(
         raise TooManyTests(address, most=test_message.MOST, within=test_message.WITHIN)
     sent = await test_message.send(connection, contact, actor=actor)
     if not sent:
-        raise Conflict(f"The contact {contact_id} has no channel to test: give it one first.")
+        raise Conflict(f"The contact {id_of(contact_id)} has no channel to test: give it one first.")
     return sent
 
 
@@ -139,12 +148,15 @@ async def _check_webhooks(
         )
 
 
-async def _check_fallback(
+async def _fallback(
     connection: AsyncConnection, contact_id: str, fallback: str | None, organization: str | None
-) -> None:
+) -> str | None:
+    """Return the key of the contact to ask instead of one of an organization; ids are as they were given."""
     if fallback is None:
-        return
+        return None
     if fallback == contact_id:
         raise Invalid("fallback", "must be another contact")
-    if await unknown_contacts(connection, [fallback], organization):
+    found = await own_or_shared(connection, naming.CONTACT, [fallback], organization)
+    if fallback not in found:
         raise Invalid("fallback", f"names no contact that may be told instead: {fallback}")
+    return found[fallback]

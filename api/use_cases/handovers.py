@@ -1,6 +1,6 @@
 """Handovers of shipments from hand to hand: who has taken one over is asked about its alerts from then on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,16 +12,18 @@ from alerts.escalation.custody import handovers_of, names_of_holder, names_of_pl
 from alerts.escalation.custody_chain import Broken, Journey, Link, Misfit, misfit
 from alerts.escalation.hand_over import hand_over as pass_on
 from alerts.escalation.people import folded
-from alerts.escalation.registers import contacts_for, unknown_contacts
+from alerts.escalation.registers import contacts_for
 from alerts.events import outbox
 from alerts.wording import rfc3339
 from api.identity.access import Principal
 from api.refusals import Conflict, Forbidden, Invalid
 from api.use_cases.backdating import BY_DEFAULT, Backdating, may_override
+from api.use_cases.naming import CONTACT, own_or_shared
 from api.use_cases.reasons import stated
 from api.use_cases.shipment_steps import locked
 from telemetry.actor import Actor
-from telemetry.registry.places import may_refer_to
+from telemetry.registry.ids import id_of, meant
+from telemetry.registry.places import site_named
 from telemetry.registry.sites import find_sites
 
 
@@ -65,13 +67,14 @@ async def hand_over(
     override = _override(caller, new.override_reason)
     at = new.at or now
     shipment = await locked(connection, caller, shipment_id)
-    await _check(connection, new, shipment)
+    to_contact = await _checked_contact(connection, new, shipment)
     chain = await handovers_of(connection, shipment_id)
-    values = asdict(new) | {"at": at, "shipment_id": shipment_id, "override_reason": override}
+    values = asdict(new) | {"at": at, "shipment_id": shipment_id, "to_contact": to_contact}
+    values["override_reason"] = override
     if (same := _same(chain, values)) is not None:
         return same, False
     backdating.check(caller, at, now)
-    broken = await _misfit(connection, caller, shipment, chain, new, at, now)
+    broken = await _misfit(connection, caller, shipment, chain, values, now)
     if broken is None:
         values["override_reason"] = None
     elif override is None or broken.why is Misfit.AHEAD:
@@ -94,16 +97,15 @@ async def _misfit(
     caller: Principal,
     shipment: RowMapping,
     chain: Sequence[RowMapping],
-    new: NewHandover,
-    at: datetime,
+    values: Mapping[str, Any],
     now: datetime,
 ) -> Broken | None:
     contacts = await contacts_for(connection, shipment["organization"])
-    first, first_names = await _first_holder(connection, shipment, contacts, at)
+    first, first_names = await _first_holder(connection, shipment, contacts, values["at"])
     if chain:  # it was said before whom it came from
         first, first_names = first or chain[0]["from_party"], first_names | {folded(chain[0]["from_party"])}
     elif may_override(caller):  # operations states who has it at first
-        first, first_names = new.from_party, first_names | {folded(new.from_party)}
+        first, first_names = values["from_party"], first_names | {folded(values["from_party"])}
     times = (shipment["created_at"], shipment["packed_out_at"], shipment["departed_at"])
     journey = Journey(
         begins=min(one for one in times if one is not None),
@@ -112,11 +114,8 @@ async def _misfit(
         first_names=first_names,
     )
     link = Link(
-        at=at,
         recorded_at=now,
-        from_party=new.from_party,
-        to_party=new.to_party,
-        to_contact=new.to_contact,
+        **{name: values[name] for name in ("at", "from_party", "to_party", "to_contact")},
     )
 
     def names_of(link: Link) -> frozenset[str]:
@@ -131,10 +130,9 @@ async def _first_holder(
     """Return who holds a shipment before its first handover: its origin; on its way also the first carrier."""
     leg = shipment["legs"][0] if shipment["legs"] else {}
     origin, carrier = shipment["origin"] or leg.get("from"), leg.get("carrier")
-    sites = {} if origin is None else await find_sites(connection, {origin})
-    site = None if origin is None else sites.get(origin)
-    if site is not None and not may_refer_to(site["organization"], shipment["organization"]):
-        site = None
+    organization = shipment["organization"]
+    sites = {} if origin is None else await find_sites(connection, meant(origin, organization))
+    site = None if origin is None else site_named(origin, organization, sites)
     names = names_of_place(contacts, origin, site)
     departed_at = shipment["departed_at"]
     if carrier is None or departed_at is None or at < departed_at:
@@ -149,7 +147,7 @@ def _link(row: RowMapping) -> Link:
 
 def _refuse(shipment: RowMapping, new: NewHandover, at: datetime, broken: Broken) -> None:
     """Refuse a handover that does not fit: say what holds, and what can be done about it."""
-    shipment_id, when = shipment["shipment_id"], rfc3339(at)
+    shipment_id, when = id_of(shipment["shipment_id"]), rfc3339(at)
     ops = "A key of the role ops can record it all the same, with override_reason."
     match broken.why:
         case Misfit.AHEAD:
@@ -177,13 +175,16 @@ def _refuse(shipment: RowMapping, new: NewHandover, at: datetime, broken: Broken
             )
 
 
-async def _check(connection: AsyncConnection, new: NewHandover, shipment: RowMapping) -> None:
+async def _checked_contact(connection: AsyncConnection, new: NewHandover, shipment: RowMapping) -> str | None:
+    """Return the key of the contact to ask; refuse one that there is not, and what is over."""
     if shipment["status"] == "cancelled":
-        raise Conflict(f"{shipment['shipment_id']} was cancelled: it goes to nobody any more.")
-    if new.to_contact is not None and await unknown_contacts(
-        connection, [new.to_contact], shipment["organization"]
-    ):
+        raise Conflict(f"{id_of(shipment['shipment_id'])} was cancelled: it goes to nobody any more.")
+    if new.to_contact is None:
+        return None
+    found = await own_or_shared(connection, CONTACT, [new.to_contact], shipment["organization"])
+    if new.to_contact not in found:
         raise Invalid("to_contact", f"names no contact that may be told of it: {new.to_contact}")
+    return found[new.to_contact]
 
 
 def _same(chain: Sequence[RowMapping], values: dict[str, Any]) -> RowMapping | None:
@@ -214,8 +215,9 @@ async def _tell(connection: AsyncConnection, row: RowMapping, shipment: RowMappi
         organization=shipment["organization"],
         data={
             "id": str(row["id"]),
-            "shipment_id": shipment["shipment_id"],
             **data,
+            "shipment_id": id_of(shipment["shipment_id"]),
+            "to_contact": None if row["to_contact"] is None else id_of(row["to_contact"]),
             "organization": shipment["organization"],
             "drill": shipment["drill"],
         },

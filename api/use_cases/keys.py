@@ -14,7 +14,9 @@ from api.identity.permissions import KeyRole
 from api.refusals import Invalid, NotFound
 from api.security.events import SecurityEventType
 from api.security.record import record
+from api.use_cases.naming import shipments_named
 from telemetry.actor import Actor
+from telemetry.registry.ids import id_of
 from telemetry.tables import shipments
 
 
@@ -32,6 +34,8 @@ async def create(
     """Make a key in the transaction of the caller's; it is shown this once."""
     if expires_at is not None and expires_at <= now:
         raise Invalid("expires_at", "lies in the past")
+    if shipment_ids is not None:
+        shipment_ids = await shipments_named(connection, shipment_ids, organization)
     if role is KeyRole.COURIER and shipment_ids:
         organization = await _one_organization(connection, organization, shipment_ids)
     made = await keys.create(
@@ -70,9 +74,11 @@ async def _one_organization(
     found = await connection.execute(select(*columns).where(shipments.c.shipment_id.in_(shipment_ids)))
     owners: dict[str, str | None] = {row.shipment_id: row.organization for row in found}
     if unknown := [one for one in shipment_ids if one not in owners]:
-        raise Invalid("shipment_ids", f"names no shipment: {', '.join(unknown[:5])}")
+        raise Invalid("shipment_ids", f"names no shipment: {', '.join(map(id_of, unknown[:5]))}")
     if named is not None and (others := [one for one in shipment_ids if owners[one] != named]):
-        raise Invalid("shipment_ids", f"names shipments that are not of {named}: {', '.join(others[:5])}")
+        raise Invalid(
+            "shipment_ids", f"names shipments that are not of {named}: {', '.join(map(id_of, others[:5]))}"
+        )
     organizations = sorted({owner or "nobody" for owner in owners.values()})
     if len(organizations) > 1:
         raise Invalid(

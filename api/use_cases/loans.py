@@ -17,6 +17,7 @@ from api.security.record import record
 from telemetry.actor import Actor
 from telemetry.paging import Page
 from telemetry.registry import loans, organizations
+from telemetry.registry.ids import id_of
 from telemetry.registry.things import Thing, is_there, lock
 
 
@@ -151,7 +152,7 @@ async def _stop_if_used(
     if used is None:
         return
     which = f"{thing.noun.capitalize()} {id_}"
-    whose = f"shipment {used['shipment_id']} of {loan['organization']}"
+    whose = f"shipment {id_of(used['shipment_id'])} of {loan['organization']}"
     if used["ends_at"] is None:
         told = f"is on {whose}: deliver or cancel it first, or end the loan at a time that lies ahead"
     else:

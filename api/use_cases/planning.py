@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.excursions.plan import Band, Plan, PlanRefused, changed_plan, make_plan
 from alerts.rules.registry import refusal
 from api.identity.access import Principal, reach_of
-from api.refusals import Invalid
-from telemetry.registry.places import may_refer_to
+from api.refusals import Ambiguous, Invalid
+from api.use_cases.naming import PRODUCT, key_meant, own_or_shared
 from telemetry.registry.products import PRODUCTS
 from telemetry.tables import products
 
@@ -23,10 +23,31 @@ async def product_of(
     if product_id is None:
         return None
     visible = reach_of(caller, "products.read").entries(products.c.organization)
-    product = await PRODUCTS.get(connection, product_id, visible)
-    if product is None or not may_refer_to(product["organization"], organization):
+    product = await PRODUCTS.get(
+        connection, await _key_meant(connection, caller, product_id, organization), visible
+    )
+    if product is None:
         raise Invalid("product_id", f"names no product that is registered: {product_id}")
     return product
+
+
+async def _key_meant(
+    connection: AsyncConnection, caller: Principal, product_id: str, organization: str | None
+) -> str:
+    """Return the key of the product that a shipment names: its organization's own, or everybody's.
+
+    For a shipment of nobody, operators may take the product of any organization.
+    """
+    if organization is None and caller.is_operator:
+        try:
+            return await key_meant(connection, caller, PRODUCT, product_id)
+        except Ambiguous:
+            why = (
+                f"names a product that several organizations have: {product_id}; say whose, with organization"
+            )
+            raise Invalid("product_id", why) from None
+    found = await own_or_shared(connection, PRODUCT, [product_id], organization)
+    return found.get(product_id, product_id)
 
 
 def plan_of(band: Band | None, given: Mapping[str, Any], product: RowMapping | None) -> Plan:

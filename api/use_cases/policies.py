@@ -13,15 +13,17 @@ from alerts.escalation.dry_run import dry_run as imagine
 from alerts.escalation.notification import Notification
 from alerts.escalation.people import Custody, Handover, People
 from alerts.escalation.policy import CONTACT_PREFIX, Policy, choose
-from alerts.escalation.registers import contacts_for, look_again, policies_for, unknown_contacts
+from alerts.escalation.registers import contacts_for, look_again, policies_for
 from alerts.escalation.rows import contact_from_row, policy_from_row
 from alerts.model import AlertKind, Severity, to_instant
-from api.identity.access import Principal
+from api.identity.access import Principal, owner_of_new
 from api.rates.policy import QUOTAS, Quotas
-from api.refusals import Forbidden, Invalid
+from api.refusals import Invalid
+from api.use_cases.naming import CONTACT, own_or_shared
 from api.use_cases.reasons import stated
 from api.use_cases.registering import POLICY
 from telemetry.actor import Actor
+from telemetry.registry.ids import id_of
 
 _TRIED_WITHIN: Final = timedelta(days=366)
 
@@ -71,8 +73,8 @@ async def register(
     connection: AsyncConnection, caller: Principal, new: NewPolicy, *, actor: Actor, quotas: Quotas = QUOTAS
 ) -> RowMapping:
     """Register a policy, in the transaction of the caller's; it holds for what is decided from now on."""
-    row = await POLICY.add(connection, caller, asdict(new), actor=actor, quotas=quotas)
-    await _check_steps(connection, new.steps, row["organization"])
+    steps = await _keyed(connection, new.steps, POLICY.owner(caller, new.organization))
+    row = await POLICY.add(connection, caller, asdict(new) | {"steps": steps}, actor=actor, quotas=quotas)
     await look_again(connection)
     return row
 
@@ -90,7 +92,8 @@ async def change(
     """Describe a policy anew, in the transaction of the caller's; `changes` has fields of `NewPolicy`."""
     reason = stated(reason)
     row = await POLICY.lock(connection, caller, policy_id)
-    await _check_steps(connection, changes.get("steps") or (), row["organization"])
+    if "steps" in changes:
+        changes = {**changes, "steps": await _keyed(connection, changes["steps"], row["organization"])}
     changed = await POLICY.change(connection, row, changes, seen=seen, actor=actor, reason=reason)
     if changed["revision"] != row["revision"]:
         await look_again(connection)
@@ -101,13 +104,15 @@ async def dry_run(
     connection: AsyncConnection, caller: Principal, trial: PolicyTrial, *, now: datetime
 ) -> tuple[Policy, tuple[Notification, ...]]:
     """Return the policy that would hold for an alert, and every decision of its first 24 hours. Nothing is stored."""
-    organization = _organization(caller, trial.organization)
+    organization = owner_of_new(caller, trial.organization, verb="tries", noun="policy", nouns="policies")
     rows = await policies_for(connection, organization)
     contacts = [contact_from_row(row) for row in await contacts_for(connection, organization)]
     policies = [policy_from_row(row) for row in rows]
     if trial.policy is not None:
-        tried = policy_from_row({**asdict(trial.policy), "organization": organization, "revision": 1})
-        policies = [one for one in policies if one.policy_id != tried.policy_id] + [tried]
+        steps, _ = await _steps(connection, trial.policy.steps, organization)
+        row = {**asdict(trial.policy), "steps": steps, "organization": organization, "revision": 1}
+        policies = [one for one in policies if id_of(one.policy_id) != trial.policy.policy_id]
+        policies.append(policy_from_row(row))
     if abs(trial.at - now) > _TRIED_WITHIN:
         raise Invalid("at", "lies more than a year away: take an instant of these days")
     at = to_instant(trial.at)
@@ -125,23 +130,37 @@ async def dry_run(
     return holds, imagine(imagined, policies, people)
 
 
-def _organization(caller: Principal, named: str | None) -> str | None:
-    if caller.is_operator:
-        return named
-    if caller.organization is None or named not in {None, caller.organization}:
-        raise Forbidden(f"This key tries policies of {caller.organization or 'nobody'} only.")
-    return caller.organization
-
-
-async def _check_steps(
+async def _keyed(
     connection: AsyncConnection, steps: Sequence[Mapping[str, Any]], organization: str | None
-) -> None:
-    """Refuse steps that ask a contact which there is not: nobody would be told, and nobody notice."""
-    named: dict[str, int] = {
-        target.removeprefix(CONTACT_PREFIX): number
+) -> list[dict[str, Any]]:
+    """Return steps as they are stored; refuse those that ask a contact which there is not: nobody would notice."""
+    keyed, unknown = await _steps(connection, steps, organization)
+    if unknown:
+        number, name = unknown[0]
+        raise Invalid(f"steps[{number}].to", f"names no contact that may be told: {name}")
+    return keyed
+
+
+async def _steps(
+    connection: AsyncConnection, steps: Sequence[Mapping[str, Any]], organization: str | None
+) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
+    """Return steps with the keys of the contacts that they ask; and the contacts there are not, with their steps."""
+    named = {_contact(target) for step in steps for target in step["to"]} - {None}
+    keys = await own_or_shared(connection, CONTACT, sorted(filter(None, named)), organization)
+
+    def keyed(target: str) -> str:
+        name = _contact(target)
+        return target if name is None else f"{CONTACT_PREFIX}{keys.get(name, name)}"
+
+    unknown = sorted(
+        (number, name)
         for number, step in enumerate(steps)
-        for target in step["to"]
-        if target.startswith(CONTACT_PREFIX)
-    }
-    if unknown := await unknown_contacts(connection, list(named), organization):
-        raise Invalid(f"steps[{named[unknown[0]]}].to", f"names no contact that may be told: {unknown[0]}")
+        for name in map(_contact, step["to"])
+        if name is not None and name not in keys
+    )
+    return [{**step, "to": [keyed(target) for target in step["to"]]} for step in steps], unknown
+
+
+def _contact(target: str) -> str | None:
+    """Return the contact that a target names; None where it names a role."""
+    return target.removeprefix(CONTACT_PREFIX) if target.startswith(CONTACT_PREFIX) else None

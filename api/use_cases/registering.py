@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, RowMapping, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.escalation.registers import CONTACTS, POLICIES
-from api.identity.access import Principal, reach, reach_of
+from api.identity.access import Principal, owner_of_new, reach, reach_of
 from api.rates.policy import QUOTAS, Limited, Quotas
 from api.refusals import Conflict, Forbidden, NotFound
 from api.use_cases.quotas import stop_if_full
@@ -17,6 +17,7 @@ from telemetry.actor import Actor
 from telemetry.paging import Page
 from telemetry.registry import organizations
 from telemetry.registry.dewars import DEWARS
+from telemetry.registry.ids import id_of, key_of
 from telemetry.registry.products import PRODUCTS
 from telemetry.registry.revisioned_table import RevisionedTable
 from telemetry.registry.sites import SITES
@@ -27,11 +28,16 @@ class Noun:
     """What is registered, by its name in sentences and its register."""
 
     name: str
+    plural: str
     register: RevisionedTable
     read: str
     """The action of reading them, whose scope says which of them a caller sees."""
     quota: Limited | None = None
     """What limits how many an organization may have."""
+
+    def owner(self, caller: Principal, named: str | None) -> str | None:
+        """Return whose one is that the caller registers: its organization's, or whose an operator says it is."""
+        return owner_of_new(caller, named, verb="registers", noun=self.name, nouns=self.plural)
 
     async def add(
         self,
@@ -43,11 +49,12 @@ class Noun:
         quotas: Quotas = QUOTAS,
     ) -> RowMapping:
         """Register one for the caller's organization, for the one that an operator names, or for everybody."""
-        owner = _owner(caller, self.name, values["organization"])
+        owner = self.owner(caller, values["organization"])
         if owner is not None:
             await organizations.ensure(connection, owner)
             await self._stop_if_full(connection, caller, owner, quotas)
-        row = await self.register.add(connection, {**values, "organization": owner}, actor=actor)
+        keyed = {**values, "organization": owner, self._id: key_of(values[self._id], owner)}
+        row = await self.register.add(connection, keyed, actor=actor)
         if row is None:
             raise self.taken(values[self._id])
         return row
@@ -82,7 +89,7 @@ class Noun:
             raise NotFound(self.name, id_)
         if not reach(caller, caller.scope).sees_entry(row.get("organization")):
             raise Forbidden(
-                f"The {self.name} {id_} is everybody's: only the operating organization changes it."
+                f"The {self.name} {id_of(id_)} is everybody's: only the operating organization changes it."
             )
         return row
 
@@ -105,7 +112,7 @@ class Noun:
             return row
         if seen not in {None, row["revision"]}:
             raise Conflict(
-                f"The {self.name} {row[self._id]} is at revision {row['revision']} by now, and this change "
+                f"The {self.name} {id_of(row[self._id])} is at revision {row['revision']} by now, and this change "
                 f"was made to revision {seen}. Look at it and decide again."
             )
         return await self.register.change(connection, row, changes, actor=actor, reason=reason)
@@ -138,19 +145,15 @@ class Noun:
         return true() if owner is None else reach_of(caller, self.read).entries(owner)
 
 
-DEWAR = Noun(name="dewar", register=DEWARS, read="dewars.read")
+DEWAR = Noun(name="dewar", plural="dewars", register=DEWARS, read="dewars.read")
 """Nobody's but the operating organization's: only its keys get as far as here."""
-SITE = Noun(name="site", register=SITES, read="sites.read", quota=Limited.SITES)
-PRODUCT = Noun(name="product", register=PRODUCTS, read="products.read", quota=Limited.PRODUCTS)
-CONTACT = Noun(name="contact", register=CONTACTS, read="contacts.read", quota=Limited.CONTACTS)
-POLICY = Noun(name="policy", register=POLICIES, read="policies.read", quota=Limited.POLICIES)
-
-
-def _owner(caller: Principal, what: str, named: str | None) -> str | None:
-    if caller.is_operator:
-        return named
-    if caller.organization is None:
-        raise Forbidden(f"A key that is bound to shipments registers no {what}.")
-    if named not in {None, caller.organization}:
-        raise Forbidden(f"This key registers {what}s of {caller.organization} only.")
-    return caller.organization
+SITE = Noun(name="site", plural="sites", register=SITES, read="sites.read", quota=Limited.SITES)
+PRODUCT = Noun(
+    name="product", plural="products", register=PRODUCTS, read="products.read", quota=Limited.PRODUCTS
+)
+CONTACT = Noun(
+    name="contact", plural="contacts", register=CONTACTS, read="contacts.read", quota=Limited.CONTACTS
+)
+POLICY = Noun(
+    name="policy", plural="policies", register=POLICIES, read="policies.read", quota=Limited.POLICIES
+)

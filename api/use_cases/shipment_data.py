@@ -5,14 +5,15 @@ from datetime import datetime
 from typing import Any
 
 from alerts.wording import rfc3339
+from telemetry.registry.ids import id_of
 
 _PLAN_NUMBERS = (
     *("lower_c", "upper_c", "critical_low_c", "critical_high_c", "deadband_c"),
     *("on_delay_s", "budget_s", "max_gap_s", "delta_h_kj_mol"),
 )
 _AS_THEY_ARE = (
-    *("shipment_id", "organization", "status", "band", "plan_revision", "schedule_revision"),
-    *("dewar_id", "product_id", "origin", "destination", "use_within_h", "drill"),
+    *("organization", "status", "band", "plan_revision", "schedule_revision"),
+    *("dewar_id", "origin", "destination", "use_within_h", "drill"),
 )
 _TIMES = (
     *("planned_departure", "planned_arrival", "packed_out_at", "use_by"),
@@ -24,6 +25,7 @@ def shipment_data(row: Mapping[str, Any], device_ids: Sequence[str]) -> dict[str
     """Return a row of `shipments` under the names of the HTTP interface, every limit and time of its plan spelled out."""
     return {
         **{name: row[name] for name in _AS_THEY_ARE},
+        **{name: None if row[name] is None else id_of(row[name]) for name in ("shipment_id", "product_id")},
         **{name: _text(row[name]) for name in _TIMES},
         "plan": _plan(row["plan"]),
         "device_ids": list(device_ids),

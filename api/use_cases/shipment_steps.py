@@ -16,6 +16,7 @@ from telemetry import evaluation_marks
 from telemetry.actor import Actor
 from telemetry.registry import shipment_revisions, shipments
 from telemetry.registry.assignments import NotAvailable, Obstacle, Occupied, Unregistered
+from telemetry.registry.ids import id_of
 from telemetry.registry.shipment_revisions import ShipmentStep
 from telemetry.registry.things import Holder
 
@@ -43,7 +44,7 @@ def stop_unless(row: RowMapping, statuses: set[str], step: str) -> None:
         name: rfc3339(row[name]) for name in ("departed_at", "delivered_at", "cancelled_at") if row[name]
     }
     recorded = _RECORDED[row["status"]].format_map(times)
-    raise Conflict(f"{row['shipment_id']} cannot {step}: {recorded}.")
+    raise Conflict(f"{id_of(row['shipment_id'])} cannot {step}: {recorded}.")
 
 
 def stop_if_not_free(found: Obstacle | None) -> None:
@@ -62,7 +63,7 @@ def stop_if_not_free(found: Obstacle | None) -> None:
         field, what = _FIELDS[found.thing.noun]
         raise Invalid(field, f"{what}: {', '.join(found.ids)}")
     if isinstance(found, Occupied):
-        which = f"shipment {found.shipment_id}"
+        which = f"shipment {id_of(found.shipment_id)}"
         if found.ends_at is None:
             told = f"is on {which} at that time: deliver or cancel it first"
         else:

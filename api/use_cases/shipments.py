@@ -19,9 +19,9 @@ from alerts.excursions.plan import Band, Plan, changed_plan
 from alerts.tables import evaluations
 from alerts.views.excursions import reaches_beyond
 from alerts.wording import rfc3339
-from api.identity.access import Principal, holder
-from api.rates.policy import QUOTAS, Limited, Quotas
-from api.refusals import Conflict, Forbidden, Invalid
+from api.identity.access import Principal, holder, owner_of_new
+from api.rates.policy import Limited, Quotas
+from api.refusals import Conflict, Invalid
 from api.use_cases import planning, scheduling
 from api.use_cases.backdating import BY_DEFAULT, Backdating, may_override
 from api.use_cases.excursion_data import excursions_data
@@ -32,6 +32,7 @@ from api.use_cases.shipment_steps import holder_of, locked, record, stop_if_not_
 from telemetry.actor import Actor
 from telemetry.reasons import WANTED
 from telemetry.registry import assignments, organizations, shipments
+from telemetry.registry.ids import id_of, key_of
 from telemetry.registry.shipment_revisions import ShipmentStep
 from telemetry.tables import shipments as table
 
@@ -82,8 +83,6 @@ class NewShipment:
 
 
 _COPIED = (
-    "shipment_id",
-    "product_id",
     "origin",
     "destination",
     "planned_departure",
@@ -102,10 +101,10 @@ async def create(
     actor: Actor,
     now: datetime,
     quotas: Quotas = QUOTAS,
-) -> None:
-    """Make a shipment with its plan, put its loggers and its dewar on it, and let it depart if it already has."""
+) -> str:
+    """Make a shipment with its plan, loggers and dewar, and let it depart if it already has; returns its key."""
     planning.tunable(new.plan.get("rules"))
-    organization = _organization(caller, new.organization)
+    organization = owner_of_new(caller, new.organization, verb="makes", noun="shipment")
     for name in ("departed_at", "packed_out_at"):
         not_ahead(name, getattr(new, name), now)
     product = await planning.product_of(connection, caller, new.product_id, organization)
@@ -114,7 +113,10 @@ async def create(
     if organization is not None:
         await organizations.ensure(connection, organization)
         await _stop_if_full(connection, caller, organization, quotas)
+    shipment_id = key_of(new.shipment_id, organization)
     values = {name: getattr(new, name) for name in _COPIED} | {
+        "shipment_id": shipment_id,
+        "product_id": None if product is None else product["product_id"],
         "use_within_h": use_within_h,
         "use_by": new.use_by or planning.use_by(new.packed_out_at, use_within_h),
         "organization": organization,
@@ -129,7 +131,7 @@ async def create(
     starts_at = min(at for at in (now, new.departed_at, new.packed_out_at) if at is not None)
     found = await assignments.assign(
         connection,
-        shipment_id=new.shipment_id,
+        shipment_id=shipment_id,
         device_ids=new.device_ids,
         dewar_id=new.dewar_id,
         starts_at=starts_at,
@@ -138,11 +140,12 @@ async def create(
     )
     stop_if_not_free(found)
     if new.dewar_id is not None:  # not before it is known that there is one, and that the caller may know it
-        row = await shipments.change(connection, new.shipment_id, dewar_id=new.dewar_id)
-    await connection.execute(insert(evaluations).values(shipment_id=new.shipment_id).on_conflict_do_nothing())
+        row = await shipments.change(connection, shipment_id, dewar_id=new.dewar_id)
+    await connection.execute(insert(evaluations).values(shipment_id=shipment_id).on_conflict_do_nothing())
     await record(connection, row, ShipmentStep.CREATED, actor=actor)
     if new.departed_at is not None:
         await tell(connection, "shipment.departed", row)
+    return shipment_id
 
 
 async def depart(
@@ -328,15 +331,6 @@ async def _stop_if_full(
     )
 
 
-def _organization(caller: Principal, named: str | None) -> str | None:
-    """Return whose a new shipment is: the caller's organization's, or that which a caller without one names."""
-    if caller.organization is None:
-        return named
-    if named not in {None, caller.organization}:
-        raise Forbidden(f"This key makes shipments of {caller.organization} only.")
-    return caller.organization
-
-
 def _not_before_departure(row: RowMapping, at: datetime) -> None:
     departed_at = row["departed_at"]
     if departed_at is not None and at < departed_at:
@@ -361,7 +355,9 @@ def _stop_if_stale(row: RowMapping, what: str, seen: int | None) -> None:
     if seen in {None, revision}:
         return
     told = f"its {what} is at revision {revision}, and this change was made to revision {seen}"
-    raise Conflict(f"{row['shipment_id']} has another {what} by now: {told}. Look at it and decide again.")
+    raise Conflict(
+        f"{id_of(row['shipment_id'])} has another {what} by now: {told}. Look at it and decide again."
+    )
 
 
 def _use_by_follows(row: RowMapping) -> bool:

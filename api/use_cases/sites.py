@@ -17,7 +17,7 @@ from api.rates.policy import QUOTAS, Quotas
 from api.use_cases.registering import SITE
 from telemetry import evaluation_marks
 from telemetry.actor import Actor
-from telemetry.registry.sites import has_place
+from telemetry.registry.sites import may_mean
 
 RADIUS_M: Final = 1000.0
 AIRPORT_RADIUS_M: Final = 5000.0
@@ -58,7 +58,7 @@ async def register(
     default = AIRPORT_RADIUS_M if new.kind == "airport" else RADIUS_M
     values = asdict(new) | {"radius_m": default if new.radius_m is None else new.radius_m}
     row = await SITE.add(connection, caller, values, actor=actor, quotas=quotas)
-    await evaluation_marks.mark_active(connection, has_place(new.site_id), now)
+    await evaluation_marks.mark_active(connection, may_mean(row), now)
     return row
 
 
@@ -77,5 +77,5 @@ async def change(
     row = await SITE.lock(connection, caller, site_id)
     changed = await SITE.change(connection, row, changes, seen=seen, actor=actor, reason=reason)
     if changed["revision"] != row["revision"]:
-        await evaluation_marks.mark_active(connection, has_place(site_id), now)
+        await evaluation_marks.mark_active(connection, may_mean(row), now)
     return changed

@@ -13,13 +13,13 @@ from alerts.model import Severity
 from alerts.outbound.resolve import Targets
 from alerts.webhooks import deliveries, endpoints
 from alerts.webhooks.deliveries import Which
-from api.identity import keys
-from api.identity.access import Principal, visible_webhooks
+from api.identity.access import Principal, owner_of_new, visible_webhooks
 from api.rates.policy import QUOTAS, Limited, Quotas
-from api.refusals import Conflict, Forbidden, Invalid, NotFound, NotLetIn, QuotaReached
+from api.refusals import Conflict, Invalid, NotFound, QuotaReached
 from api.security.events import SecurityEventType
 from api.security.record import record
 from api.transactions import begin
+from api.use_cases.naming import shipments_listed
 from telemetry.actor import Actor
 from telemetry.registry import organizations
 
@@ -48,24 +48,23 @@ async def create(
     """Make a webhook; returns it with the secret that signs its messages, to be shown once.
 
     It belongs to the organization of the caller's key, or to the operating organization, and lives on when the key
-    ends. One made by a key without an organization, bound to shipments, belongs to that key and ends with it.
+    ends. One that a key without an organization made, as such keys once did, belongs to that key and ends with it.
 
     The URL is looked up first, then all is done in one transaction.
     """
-    organization = _organization(caller, new.organization)
+    organization = owner_of_new(caller, new.organization, verb="makes", noun="webhook")
     values = asdict(new) | {
         "url": await _checked(targets, new.url, organization),
         "organization": organization,
         "sees_shipment_ids": None if caller.shipment_ids is None else sorted(caller.shipment_ids),
     }
     async with begin(engine) as connection:
-        if caller.is_bound_key:
-            # Held until the commit, so that it cannot be revoked without this webhook's being seen.
-            if not await keys.lock_valid(connection, caller.name, datetime.now(UTC)):
-                raise NotLetIn("This API key has expired or was revoked.", key_given=True)
-            values |= {"key_prefix": caller.name, "ends_at": caller.expires_at}
         if organization is not None:
             await organizations.ensure(connection, organization)
+        if new.shipment_ids is not None:
+            values["shipment_ids"] = await shipments_listed(
+                connection, caller, new.shipment_ids, organization
+            )
         made = await endpoints.add(connection, values, actor=actor, most=quotas.webhooks)
         if made is None:
             raise QuotaReached(
@@ -77,7 +76,7 @@ async def create(
             SecurityEventType.WEBHOOK_CREATED,
             made[0]["id"],
             actor,
-            {"organization": organization, "key_prefix": values.get("key_prefix")},
+            {"organization": organization},
         )
     return made
 
@@ -103,6 +102,11 @@ async def change(
         values["url"] = await _checked(targets, values["url"], row["organization"])
     async with begin(engine) as connection:
         await _living(connection, caller, webhook_id)
+        if values.get("shipment_ids") is not None:
+            row = await get(connection, caller, webhook_id)
+            values["shipment_ids"] = await shipments_listed(
+                connection, caller, values["shipment_ids"], row["organization"]
+            )
         await endpoints.change(connection, webhook_id, visible_webhooks(caller), values)
         row = await get(connection, caller, webhook_id)
         await _record(
@@ -219,11 +223,3 @@ async def _checked(targets: Targets, url: str, organization: str | None) -> str:
     if isinstance(target, str):
         raise Invalid("url", target)
     return target.url
-
-
-def _organization(caller: Principal, named: str | None) -> str | None:
-    if caller.organization is None:
-        return named
-    if named not in {None, caller.organization}:
-        raise Forbidden(f"This key makes webhooks of {caller.organization} only.")
-    return caller.organization

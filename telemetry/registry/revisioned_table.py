@@ -10,6 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.actor import Actor
 from telemetry.paging import Page, SortOrder, fetch_page
+from telemetry.tables import Identifier
+
+
+def _id_in(key: ColumnElement[str]) -> ColumnElement[str]:
+    """Return the id in a key, in SQL; `registry.ids` says what keys are."""
+    return func.substring(key, "[^/]*$", type_=Identifier)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +30,10 @@ class RevisionedTable:
 
     @property
     def order(self) -> SortOrder:
-        """The order of the list."""
-        return SortOrder(columns=(self.key,))
+        """The order of the list: by id, and where organizations give the ids, those of one id by their keys."""
+        if "organization" not in self.table.c:
+            return SortOrder(columns=(self.key,))
+        return SortOrder(columns=(_id_in(self.key).label("sorted_by"), self.key))
 
     @property
     def history_order(self) -> SortOrder:
@@ -89,8 +97,9 @@ class RevisionedTable:
         limit: int,
     ) -> Page:
         """Load a page of the rows that the caller may see, optionally of those that contain a text."""
-        query = select(self.table).where(visible, self.mentions(q))
-        return await fetch_page(connection, query, self.order, after=after, limit=limit)
+        order = self.order
+        query = select(self.table, *order.columns[:-1]).where(visible, self.mentions(q))
+        return await fetch_page(connection, query, order, after=after, limit=limit)
 
     def mentions(self, q: str | None) -> ColumnElement[bool]:
         """Return the condition that a row contains a text; None: any."""

@@ -11,11 +11,12 @@ from alerts.triage.alert import AlertState
 from alerts.views import alerts as views
 from alerts.views.as_of import FindingFilter
 from api.http.as_of import AsOf, stands_for, unknown
+from api.http.naming import OfShipments
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routes.alert_actions import ActedOn, add_alert_actions
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.alerts import AlertComment, AlertOut, AlertRevision, AlertWithHistory
-from api.http.schemas.fields import DeviceId, Id, ListOf, Words
+from api.http.schemas.fields import DeviceId, ListOf, Words
 from api.http.services import Services
 from api.identity.access import Principal, visible_shipments
 from api.use_cases.alert_actions import act_on_alert, comment_on_alert
@@ -36,7 +37,7 @@ async def list_alerts(
     states: States = None,
     kind: AlertKind | None = None,
     severity: Severity | None = None,
-    shipment_id: Annotated[Id | None, Query()] = None,
+    shipment_ids: OfShipments = None,
     device_id: Annotated[DeviceId | None, Query()] = None,
     owner: Annotated[Words | None, Query(description="Only those that this one owns.")] = None,
     incident_id: Annotated[UUID | None, Query()] = None,
@@ -51,7 +52,7 @@ async def list_alerts(
     wanted = FindingFilter(
         visible=visible_shipments(caller),
         as_of=as_of,
-        shipment_id=shipment_id,
+        shipment_ids=shipment_ids,
         device_id=device_id,
         states=states,
         severity=severity,

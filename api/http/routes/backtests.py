@@ -12,6 +12,8 @@ from api.http.problems import Problem, invalid
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.backtests import AT_MOST, BacktestIn, BacktestOut
 from api.identity.access import Principal, visible_shipments
+from api.use_cases.naming import shipments_listed
+from telemetry.registry.ids import id_of
 
 router = APIRouter(route_class=Call, tags=["backtests"])
 
@@ -43,8 +45,11 @@ async def _chosen(engine: AsyncEngine, caller: Principal, body: BacktestIn, peri
     visible = visible_shipments(caller)
     async with engine.connect() as connection:
         named = body.shipment_ids
+        if named is not None:
+            named = await shipments_listed(connection, caller, named, body.organization)
         if named is not None and (unknown := await unknown_shipments(connection, visible, named)):
-            raise invalid("shipment_ids", f"names shipments that do not exist: {', '.join(unknown)}")
+            told = ", ".join(map(id_of, unknown))
+            raise invalid("shipment_ids", f"names shipments that do not exist: {told}")
         ids = await shipments_in(connection, visible, period, named, limit=AT_MOST + 1)
     if len(ids) > AT_MOST:
         raise Problem(
@@ -60,4 +65,4 @@ def _stop_if_it_fits_none(findings: BacktestTotals) -> None:
     refused = [one for one in findings.unjudged if one.field is not None]
     if refused and not findings.shipments:
         first = refused[0]
-        raise invalid(f"plan.{first.field}", f"{first.why}, with the plan of {first.shipment_id}")
+        raise invalid(f"plan.{first.field}", f"{first.why}, with the plan of {id_of(first.shipment_id)}")

@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from alerts.escalation.policy import Channel
+from api.http.naming import ContactKey
 from api.http.routing import Call, Caller, Here, action
-from api.http.schemas.fields import Id
 from api.rates.policy import Limited
 from api.use_cases import contacts
 
@@ -38,7 +38,7 @@ TOO_MANY: dict[int | str, dict[str, Any]] = {
 
 @router.post("/v1/contacts/{contact_id}/test", status_code=202, responses=TOO_MANY)
 @action("contacts.test")
-async def test_contact(contact_id: Id, caller: Caller, services: Here) -> SentMessages:
+async def test_contact(contact_id: ContactKey, caller: Caller, services: Here) -> SentMessages:
     """Send a test by each of a contact's channels, at once and whatever the time is there."""
     services.gate.spend(caller, Limited.TESTS)
     async with services.engine.begin() as connection:

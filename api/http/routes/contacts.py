@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from alerts.escalation.registers import CONTACTS
+from api.http.naming import ContactKey
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.escalation import ContactChangeIn, ContactIn, ContactOut, ContactRevision
-from api.http.schemas.fields import Id, ListOf, Words
+from api.http.schemas.fields import ListOf, Words
 from api.use_cases import contacts
 from api.use_cases.registering import CONTACT
 
@@ -49,7 +50,7 @@ async def list_contacts(
 
 @router.get("/v1/contacts/{contact_id}")
 @action("contacts.read")
-async def get_contact(contact_id: Id, caller: Caller, services: Here) -> ContactOut:
+async def get_contact(contact_id: ContactKey, caller: Caller, services: Here) -> ContactOut:
     """Show one contact."""
     async with services.engine.connect() as connection:
         return ContactOut(**await CONTACT.get(connection, caller, contact_id))
@@ -57,7 +58,9 @@ async def get_contact(contact_id: Id, caller: Caller, services: Here) -> Contact
 
 @router.patch("/v1/contacts/{contact_id}")
 @action("contacts.change")
-async def change_contact(contact_id: Id, body: ContactChangeIn, caller: Caller, services: Here) -> ContactOut:
+async def change_contact(
+    contact_id: ContactKey, body: ContactChangeIn, caller: Caller, services: Here
+) -> ContactOut:
     """Change what is given of a contact; it holds for what is decided from now on."""
     row = await contacts.change(
         services.engine,
@@ -75,7 +78,11 @@ async def change_contact(contact_id: Id, body: ContactChangeIn, caller: Caller, 
 @router.get("/v1/contacts/{contact_id}/revisions")
 @action("contacts.read")
 async def list_contact_revisions(
-    contact_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    contact_id: ContactKey,
+    caller: Caller,
+    services: Here,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> ListOf[ContactRevision]:
     """List every description that a contact ever had, oldest first, with who made it and when."""
     after = read_cursor(cursor, CONTACTS.history_order)

@@ -10,9 +10,10 @@ from alerts.model import ExcursionState, Severity
 from alerts.views import excursions as views
 from alerts.views.as_of import FindingFilter
 from api.http.as_of import AsOf, stands_for, unknown
+from api.http.naming import OfShipments, ShipmentKey
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
-from api.http.schemas.fields import DeviceId, Id, ListOf
+from api.http.schemas.fields import DeviceId, ListOf
 from api.http.schemas.findings import ExcursionOut, ExcursionWithHistory
 from api.identity.access import visible_shipments
 from api.refusals import NotFound
@@ -35,7 +36,7 @@ ByPeople = Annotated[
 @router.get("/v1/shipments/{shipment_id}/excursions", response_model_exclude_unset=True)
 @action("excursions.read")
 async def list_excursions_of_shipment(
-    shipment_id: Id,
+    shipment_id: ShipmentKey,
     caller: Caller,
     services: Here,
     response: Response,
@@ -55,7 +56,7 @@ async def list_excursions_of_shipment(
     wanted = FindingFilter(
         visible=visible,
         as_of=as_of,
-        shipment_id=shipment_id,
+        shipment_ids=[shipment_id],
         device_id=device_id,
         states=states,
         severity=severity,
@@ -77,7 +78,7 @@ async def list_excursions(
     cursor: Cursor = None,
     states: States = None,
     severity: Severity | None = None,
-    shipment_id: Annotated[Id | None, Query()] = None,
+    shipment_ids: OfShipments = None,
     device_id: Annotated[DeviceId | None, Query()] = None,
     *,
     by_people: ByPeople = None,
@@ -89,7 +90,7 @@ async def list_excursions(
     wanted = FindingFilter(
         visible=visible_shipments(caller),
         as_of=as_of,
-        shipment_id=shipment_id,
+        shipment_ids=shipment_ids,
         device_id=device_id,
         states=states,
         severity=severity,

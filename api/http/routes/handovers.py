@@ -3,10 +3,11 @@
 from fastapi import APIRouter, Response
 
 from alerts.escalation.registers import HANDOVER_ORDER, handover_page
+from api.http.naming import ShipmentKey
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.escalation import HandoverIn, HandoverOut
-from api.http.schemas.fields import Id, ListOf
+from api.http.schemas.fields import ListOf
 from api.identity.access import visible_shipments
 from api.refusals import NotFound
 from api.use_cases import handovers
@@ -18,7 +19,7 @@ router = APIRouter(route_class=Call, tags=["shipments"])
 @router.post("/v1/shipments/{shipment_id}/handovers", status_code=201)
 @action("shipments.hand_over")
 async def record_handover(
-    shipment_id: Id, body: HandoverIn, caller: Caller, services: Here, response: Response
+    shipment_id: ShipmentKey, body: HandoverIn, caller: Caller, services: Here, response: Response
 ) -> HandoverOut:
     """Record who has taken a shipment over: from then on they are asked about its alerts.
 
@@ -46,7 +47,11 @@ async def record_handover(
 @router.get("/v1/shipments/{shipment_id}/handovers")
 @action("shipments.read")
 async def list_handovers(
-    shipment_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    shipment_id: ShipmentKey,
+    caller: Caller,
+    services: Here,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> ListOf[HandoverOut]:
     """List a shipment's handovers in the order in which they were; the last one says who holds it."""
     after = read_cursor(cursor, HANDOVER_ORDER)

@@ -10,11 +10,12 @@ from alerts.model import Severity
 from alerts.triage.incidents import IncidentState
 from alerts.views import incidents
 from api.http.as_of import AsOf, stands_for, unknown
+from api.http.naming import OfShipments
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routes.alert_actions import ActedOn, add_alert_actions
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.alerts import AlertOut, IncidentOut, IncidentRevision, IncidentWithAlerts
-from api.http.schemas.fields import Id, ListOf, Words
+from api.http.schemas.fields import ListOf, Words
 from api.http.services import Services
 from api.identity.access import Principal, visible_shipments
 from api.use_cases.alert_actions import act_on_incident, comment_on_incident
@@ -32,7 +33,7 @@ async def list_incidents(
     cursor: Cursor = None,
     state: IncidentState | None = None,
     severity: Severity | None = None,
-    shipment_id: Annotated[Id | None, Query()] = None,
+    shipment_ids: OfShipments = None,
     owner: Annotated[Words | None, Query(description="Only those with an open alert of this owner.")] = None,
     as_of: AsOf = None,
 ) -> ListOf[IncidentOut]:
@@ -42,7 +43,7 @@ async def list_incidents(
     wanted = incidents.IncidentFilter(
         visible=visible_shipments(caller),
         as_of=as_of,
-        shipment_id=shipment_id,
+        shipment_ids=shipment_ids,
         state=state,
         severity=severity,
         owner=owner,

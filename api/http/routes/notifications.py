@@ -11,14 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.escalation.registers import NOTIFICATION_ORDER, attempts_of, contacts_among, notification_page
 from alerts.escalation.tables import contacts, notifications
 from alerts.tables import alerts, incidents
+from api.http.naming import OfShipments, ShipmentKey
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, read_cursor, write_cursor
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.escalation import NotificationOut, NotificationState
-from api.http.schemas.fields import Id, ListOf, Words
+from api.http.schemas.fields import ListOf, Words
 from api.http.services import Services
 from api.identity.access import Principal, own_entries, visible_shipments
 from api.identity.permissions import KeyRole
 from api.refusals import NotFound
+from api.use_cases.naming import told_contacts
 from telemetry.paging import Page
 from telemetry.registry import shipments
 from telemetry.tables import shipments as table
@@ -36,7 +38,7 @@ async def list_notifications(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     states: States = None,
-    shipment_id: Annotated[Id | None, Query()] = None,
+    shipment_ids: OfShipments = None,
     incident_id: Annotated[UUID | None, Query()] = None,
     alert_id: Annotated[UUID | None, Query()] = None,
     contact_id: Annotated[Words | None, Query()] = None,
@@ -46,21 +48,27 @@ async def list_notifications(
     conditions: list[Any] = [_visible(caller)]
     if states:
         conditions.append(columns.state.in_(states))
-    if shipment_id is not None:
-        conditions.append(columns.scope == shipment_id)
+    if shipment_ids is not None:
+        conditions.append(columns.scope.in_(shipment_ids))
     if incident_id is not None:
         conditions += [columns.incident_id == incident_id, columns.scope == _scope_of(incidents, incident_id)]
     if alert_id is not None:
         conditions += [columns.alert_ids.contains([alert_id]), columns.scope == _scope_of(alerts, alert_id)]
     if contact_id is not None:
-        conditions.append(columns.contact_id == contact_id)
+        async with services.engine.connect() as connection:
+            keys = await told_contacts(connection, caller, contact_id)
+        conditions.append(columns.contact_id.in_(keys))
     return await _page(services, caller, conditions, limit, cursor)
 
 
 @router.get("/v1/shipments/{shipment_id}/notifications")
 @action("shipments.read_notifications")
 async def list_shipment_notifications(
-    shipment_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    shipment_id: ShipmentKey,
+    caller: Caller,
+    services: Here,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> ListOf[NotificationOut]:
     """List who was told of a shipment's alerts, and who was not and why, the latest first."""
     async with services.engine.connect() as connection:

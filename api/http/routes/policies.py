@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Response
 from alerts.escalation.people import Contact
 from alerts.escalation.registers import POLICIES
 from alerts.model import to_instant
+from api.http.naming import PolicyKey
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.escalation import (
@@ -17,7 +18,7 @@ from api.http.schemas.escalation import (
     PolicyOut,
     PolicyRevision,
 )
-from api.http.schemas.fields import Id, ListOf, Words
+from api.http.schemas.fields import ListOf, Words
 from api.use_cases import policies
 from api.use_cases.registering import POLICY
 
@@ -54,7 +55,7 @@ async def list_policies(
 
 @router.get("/v1/policies/{policy_id}")
 @action("policies.read")
-async def get_policy(policy_id: Id, caller: Caller, services: Here) -> PolicyOut:
+async def get_policy(policy_id: PolicyKey, caller: Caller, services: Here) -> PolicyOut:
     """Show one policy."""
     async with services.engine.connect() as connection:
         return PolicyOut(**await POLICY.get(connection, caller, policy_id))
@@ -62,7 +63,9 @@ async def get_policy(policy_id: Id, caller: Caller, services: Here) -> PolicyOut
 
 @router.patch("/v1/policies/{policy_id}")
 @action("policies.change")
-async def change_policy(policy_id: Id, body: PolicyChangeIn, caller: Caller, services: Here) -> PolicyOut:
+async def change_policy(
+    policy_id: PolicyKey, body: PolicyChangeIn, caller: Caller, services: Here
+) -> PolicyOut:
     """Change what is given of a policy, for a reason; it holds for what is decided from now on."""
     async with services.engine.begin() as connection:
         row = await policies.change(
@@ -80,7 +83,7 @@ async def change_policy(policy_id: Id, body: PolicyChangeIn, caller: Caller, ser
 @router.get("/v1/policies/{policy_id}/revisions")
 @action("policies.read")
 async def list_policy_revisions(
-    policy_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    policy_id: PolicyKey, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ListOf[PolicyRevision]:
     """List every form that a policy ever had, oldest first, with who made it, when and why."""
     after = read_cursor(cursor, POLICIES.history_order)

@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from api.http.naming import ProductKey
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
-from api.http.schemas.fields import Id, ListOf, Words
+from api.http.schemas.fields import ListOf, Words
 from api.http.schemas.products import ProductChangeIn, ProductIn, ProductOut, ProductRevision
 from api.use_cases import products
 from api.use_cases.registering import PRODUCT
@@ -45,7 +46,7 @@ async def list_products(
 
 @router.get("/v1/products/{product_id}")
 @action("products.read")
-async def get_product(product_id: Id, caller: Caller, services: Here) -> ProductOut:
+async def get_product(product_id: ProductKey, caller: Caller, services: Here) -> ProductOut:
     """Show one product."""
     async with services.engine.connect() as connection:
         return ProductOut.of(await PRODUCT.get(connection, caller, product_id))
@@ -53,7 +54,9 @@ async def get_product(product_id: Id, caller: Caller, services: Here) -> Product
 
 @router.patch("/v1/products/{product_id}")
 @action("products.change")
-async def change_product(product_id: Id, body: ProductChangeIn, caller: Caller, services: Here) -> ProductOut:
+async def change_product(
+    product_id: ProductKey, body: ProductChangeIn, caller: Caller, services: Here
+) -> ProductOut:
     """Change what is given of a product, for shipments to come: those that exist keep what they took from it."""
     async with services.engine.begin() as connection:
         row = await products.change(
@@ -72,7 +75,11 @@ async def change_product(product_id: Id, body: ProductChangeIn, caller: Caller, 
 @router.get("/v1/products/{product_id}/revisions")
 @action("products.read")
 async def list_product_revisions(
-    product_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    product_id: ProductKey,
+    caller: Caller,
+    services: Here,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> ListOf[ProductRevision]:
     """List every description that a product ever had, oldest first, with who made it and when."""
     after = read_cursor(cursor, PRODUCTS.history_order)

@@ -8,10 +8,11 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 
 from api.http.as_of import AsOf, stands_for
+from api.http.naming import ShipmentKey
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, read_cursor, write_cursor
 from api.http.problems import invalid
 from api.http.routing import Call, Caller, Here, action
-from api.http.schemas.fields import DeviceId, Id, Time
+from api.http.schemas.fields import DeviceId, Time
 from api.http.schemas.readings import READINGS_BODY, ReadingsStored, RejectedReading, Trace, shown
 from api.identity.access import visible_shipments
 from api.rates.policy import Limited
@@ -26,7 +27,7 @@ router = APIRouter(route_class=Call, tags=["readings"])
 @router.get("/v1/shipments/{shipment_id}/readings", response_model=Trace)
 @action("readings.read")
 async def get_trace(
-    shipment_id: Id,
+    shipment_id: ShipmentKey,
     caller: Caller,
     services: Here,
     limit: Limit = DEFAULT_LIMIT,

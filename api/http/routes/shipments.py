@@ -8,9 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.excursions.plan import Band
 from alerts.views import shipments as views
 from alerts.views.health import Health
+from api.http.naming import ShipmentKey
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
-from api.http.schemas.fields import Id, ListOf, OrganizationSlug, Words
+from api.http.schemas.fields import ListOf, OrganizationSlug, Words
 from api.http.schemas.shipments import (
     MomentIn,
     PlanChangeIn,
@@ -39,7 +40,7 @@ async def create_shipment(
 ) -> ShipmentOut:
     """Plan a shipment and put its loggers on it; with `departed_at` it departs at once."""
     async with services.engine.begin() as connection:
-        await shipments.create(
+        key = await shipments.create(
             connection,
             caller,
             body.value(),
@@ -47,7 +48,7 @@ async def create_shipment(
             now=services.clock(),
             quotas=services.gate.quotas,
         )
-        made = await _shown(connection, caller, body.shipment_id)
+        made = await _shown(connection, caller, key)
     response.headers["Location"] = f"/v1/shipments/{body.shipment_id}"
     return made
 
@@ -81,7 +82,7 @@ async def list_shipments(
 
 @router.get("/v1/shipments/{shipment_id}")
 @action("shipments.read")
-async def get_shipment(shipment_id: Id, caller: Caller, services: Here) -> ShipmentOut:
+async def get_shipment(shipment_id: ShipmentKey, caller: Caller, services: Here) -> ShipmentOut:
     """Show one shipment: plan, times, health, and its loggers with their last known state."""
     async with services.engine.connect() as connection:
         return await _shown(connection, caller, shipment_id)
@@ -89,7 +90,9 @@ async def get_shipment(shipment_id: Id, caller: Caller, services: Here) -> Shipm
 
 @router.post("/v1/shipments/{shipment_id}/depart")
 @action("shipments.depart")
-async def depart(shipment_id: Id, caller: Caller, services: Here, body: Moment = _NOW) -> ShipmentOut:
+async def depart(
+    shipment_id: ShipmentKey, caller: Caller, services: Here, body: Moment = _NOW
+) -> ShipmentOut:
     """Record the departure: from then on readings are judged. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
         await shipments.depart(
@@ -107,7 +110,9 @@ async def depart(shipment_id: Id, caller: Caller, services: Here, body: Moment =
 
 @router.post("/v1/shipments/{shipment_id}/deliver")
 @action("shipments.deliver")
-async def deliver(shipment_id: Id, caller: Caller, services: Here, body: Moment = _NOW) -> ShipmentOut:
+async def deliver(
+    shipment_id: ShipmentKey, caller: Caller, services: Here, body: Moment = _NOW
+) -> ShipmentOut:
     """Record the delivery: its loggers are free from then on. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
         await shipments.deliver(
@@ -125,7 +130,9 @@ async def deliver(shipment_id: Id, caller: Caller, services: Here, body: Moment 
 
 @router.post("/v1/shipments/{shipment_id}/cancel")
 @action("shipments.cancel")
-async def cancel(shipment_id: Id, caller: Caller, services: Here, body: Moment = _NOW) -> ShipmentOut:
+async def cancel(
+    shipment_id: ShipmentKey, caller: Caller, services: Here, body: Moment = _NOW
+) -> ShipmentOut:
     """Call a shipment off, with the reason; its loggers are free from then on. The same instant again changes nothing."""
     async with services.engine.begin() as connection:
         await shipments.cancel(
@@ -142,7 +149,9 @@ async def cancel(shipment_id: Id, caller: Caller, services: Here, body: Moment =
 
 @router.post("/v1/shipments/{shipment_id}/plan")
 @action("shipments.change_plan")
-async def change_plan(shipment_id: Id, body: PlanChangeIn, caller: Caller, services: Here) -> ShipmentOut:
+async def change_plan(
+    shipment_id: ShipmentKey, body: PlanChangeIn, caller: Caller, services: Here
+) -> ShipmentOut:
     """Judge a shipment by another plan, from its start on. What had been told stays on record, and is amended.
 
     To see first what it would change, ask for a backtest. A change that changes nothing makes no revision.
@@ -163,7 +172,7 @@ async def change_plan(shipment_id: Id, body: PlanChangeIn, caller: Caller, servi
 @router.post("/v1/shipments/{shipment_id}/schedule")
 @action("shipments.change_schedule")
 async def change_schedule(
-    shipment_id: Id, body: ScheduleChangeIn, caller: Caller, services: Here
+    shipment_id: ShipmentKey, body: ScheduleChangeIn, caller: Caller, services: Here
 ) -> ShipmentOut:
     """Change where a shipment goes, how and until when, before it departs or on its way, with the reason.
 
@@ -186,7 +195,11 @@ async def change_schedule(
 @router.get("/v1/shipments/{shipment_id}/revisions")
 @action("shipments.read")
 async def list_revisions(
-    shipment_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    shipment_id: ShipmentKey,
+    caller: Caller,
+    services: Here,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> ListOf[ShipmentRevision]:
     """List every state in which a shipment was ever known, oldest first: plan, schedule, loggers; who made it, and why."""
     after = read_cursor(cursor, shipment_revisions.ORDER)

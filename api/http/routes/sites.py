@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from api.http.naming import SiteKey
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
-from api.http.schemas.fields import Id, ListOf, Words
+from api.http.schemas.fields import ListOf, Words
 from api.http.schemas.sites import SiteChangeIn, SiteIn, SiteOut, SiteRevision
 from api.use_cases import sites
 from api.use_cases.registering import SITE
@@ -50,7 +51,7 @@ async def list_sites(
 
 @router.get("/v1/sites/{site_id}")
 @action("sites.read")
-async def get_site(site_id: Id, caller: Caller, services: Here) -> SiteOut:
+async def get_site(site_id: SiteKey, caller: Caller, services: Here) -> SiteOut:
     """Show one site."""
     async with services.engine.connect() as connection:
         return SiteOut(**await SITE.get(connection, caller, site_id))
@@ -58,7 +59,7 @@ async def get_site(site_id: Id, caller: Caller, services: Here) -> SiteOut:
 
 @router.patch("/v1/sites/{site_id}")
 @action("sites.change")
-async def change_site(site_id: Id, body: SiteChangeIn, caller: Caller, services: Here) -> SiteOut:
+async def change_site(site_id: SiteKey, body: SiteChangeIn, caller: Caller, services: Here) -> SiteOut:
     """Change what is given of a site; null takes away what need not be there. What it was before stays on record.
 
     Shipments under way that name it are judged by the new description from now on.
@@ -80,7 +81,7 @@ async def change_site(site_id: Id, body: SiteChangeIn, caller: Caller, services:
 @router.get("/v1/sites/{site_id}/revisions")
 @action("sites.read")
 async def list_site_revisions(
-    site_id: Id, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    site_id: SiteKey, caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
 ) -> ListOf[SiteRevision]:
     """List every description that a site ever had, oldest first, with who made it and when."""
     after = read_cursor(cursor, SITES.history_order)

@@ -5,8 +5,8 @@ from fastapi import APIRouter, Response
 from alerts.views import charges, figures, figures_as_of, forecast, taken_away
 from alerts.wording import instant_text
 from api.http.as_of import AsOf, stands_for
+from api.http.naming import ShipmentKey
 from api.http.routing import Call, Caller, Here, action
-from api.http.schemas.fields import Id
 from api.http.schemas.forecast import ForecastOut
 from api.http.schemas.summary import DeviceSummaryOut, SummaryOut, TakenAwayOut
 from api.identity.access import visible_shipments
@@ -19,7 +19,7 @@ router = APIRouter(route_class=Call, tags=["shipments"])
 @router.get("/v1/shipments/{shipment_id}/summary")
 @action("shipments.read")
 async def get_summary(
-    shipment_id: Id, caller: Caller, services: Here, response: Response, as_of: AsOf = None
+    shipment_id: ShipmentKey, caller: Caller, services: Here, response: Response, as_of: AsOf = None
 ) -> SummaryOut:
     """Return the time proof: in range, out of range, unobserved, and what of the budget is used; for each logger."""
     now = services.clock()
@@ -49,7 +49,7 @@ async def get_summary(
 
 @router.get("/v1/shipments/{shipment_id}/forecast")
 @action("shipments.read")
-async def get_forecast(shipment_id: Id, caller: Caller, services: Here) -> ForecastOut:
+async def get_forecast(shipment_id: ShipmentKey, caller: Caller, services: Here) -> ForecastOut:
     """Return how long the coolant lasts, what that leaves at arrival, and when a limit of the band is reached.
 
     It is what the rules `hold_time_short` and `excursion_predicted` reckon with, as of now; whether that is told as an

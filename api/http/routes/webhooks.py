@@ -6,9 +6,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from alerts.webhooks import deliveries, endpoints
+from api.http.naming import OfShipments
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor, write_cursor
 from api.http.routing import Call, Caller, Here, action
-from api.http.schemas.fields import Id, ListOf, Words
+from api.http.schemas.fields import ListOf, Words
 from api.http.schemas.webhooks import (
     DeliveryOut,
     DeliveryState,
@@ -121,7 +122,7 @@ async def list_deliveries(
     cursor: Cursor = None,
     states: States = None,
     types: Types = None,
-    shipment_id: Annotated[Id | None, Query()] = None,
+    shipment_ids: OfShipments = None,
 ) -> ListOf[DeliveryOut]:
     """List what was or is to be sent, with every attempt, the latest events first."""
     after = read_cursor(cursor, deliveries.ORDER)
@@ -132,7 +133,7 @@ async def list_deliveries(
             webhook_id,
             states=states,
             types=types,
-            shipment_id=shipment_id,
+            shipment_ids=shipment_ids,
             after=after,
             limit=limit,
         )

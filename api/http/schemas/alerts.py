@@ -11,7 +11,7 @@ from alerts.triage.alert import AlertState
 from alerts.triage.incidents import IncidentState, needs_attention
 from alerts.triage.payloads import alert_data, incident_data
 from alerts.triage.rows import alert_from_row, incident_from_row
-from api.http.schemas.fields import Given, Shown, Time, Words, example
+from api.http.schemas.fields import Given, Shown, ShownId, Time, Words, example
 
 
 def _says_something(text: str) -> str:
@@ -97,7 +97,7 @@ class AlertRevision(Shown):
 
 class AlertOut(Shown):
     id: UUID
-    shipment_id: str | None = Field(description="Null if it is about the whole fleet.")
+    shipment_id: ShownId | None = Field(description="Null if it is about the whole fleet.")
     organization: str | None
     kind: AlertKind
     severity: Severity
@@ -150,7 +150,7 @@ class IncidentRevision(Shown):
 
 class IncidentOut(Shown):
     id: UUID
-    shipment_id: str | None = Field(description="Null if it is about the whole fleet.")
+    shipment_id: ShownId | None = Field(description="Null if it is about the whole fleet.")
     organization: str | None
     state: IncidentState
     kind: AlertKind = Field(description="The kind of its probable cause.")

@@ -11,9 +11,10 @@ from alerts.backtest import totals as outcome
 from alerts.backtest.compare import Effect, Exhaustion, Pair, Tally
 from alerts.model import EndedBy, Run, Severity, Side
 from alerts.wording import instant_text
-from api.http.schemas.fields import Given, Id, Shown, Time, example
+from api.http.schemas.fields import Given, Id, OrganizationSlug, Shown, ShownId, Time, example
 from api.http.schemas.shipments import PlanChanges
 from api.http.schemas.summary import Seconds, seconds
+from telemetry.registry.ids import organization_of
 
 AT_MOST = 500
 """The most shipments in one call."""
@@ -31,6 +32,9 @@ class BacktestIn(Given):
         min_length=1,
         max_length=AT_MOST,
         description="The shipments to compare; by default all that were in transit in the period.",
+    )
+    organization: OrganizationSlug | None = Field(
+        None, description="Whose `shipment_ids` are, where several organizations have one of them."
     )
     since: Time | None = Field(None, description="Count alarms from this time on.")
     until: Time | None = Field(None, description="Judge as of this time; by default, now.")
@@ -59,7 +63,7 @@ class TallyOut(Shown):
 
 
 class PlanTotalsOut(TallyOut):
-    longest_on: str | None = Field(description="The shipment with the longest excursion.")
+    longest_on: ShownId | None = Field(description="The shipment with the longest excursion.")
 
     @classmethod
     def of_all(cls, totals: outcome.PlanTotals) -> Self:
@@ -154,7 +158,8 @@ class ExhaustionOut(Shown):
 
 
 class ShipmentOutcomeOut(Shown):
-    shipment_id: str
+    shipment_id: ShownId
+    organization: str | None
     today: TallyOut
     proposed: TallyOut
     differences: list[DifferenceOut] = Field(
@@ -169,6 +174,7 @@ class ShipmentOutcomeOut(Shown):
         differences = found.comparison.differences
         return cls(
             shipment_id=found.shipment_id,
+            organization=organization_of(found.shipment_id),
             today=TallyOut.of(found.comparison.today),
             proposed=TallyOut.of(found.comparison.proposed),
             differences=[DifferenceOut.of(pair) for pair in differences[:DIFFERENCES_SHOWN]],
@@ -184,7 +190,8 @@ class WeekOut(Shown):
 
 
 class UnjudgedOut(Shown):
-    shipment_id: str
+    shipment_id: ShownId
+    organization: str | None
     field: str | None = Field(description="The plan's field that the proposal makes invalid, if that is why.")
     detail: str
 
@@ -219,7 +226,12 @@ class BacktestOut(Shown):
             weeks=_weeks(found, found.weeks()),
             by_shipment=[ShipmentOutcomeOut.of(one) for one in found.worst()],
             not_compared=[
-                UnjudgedOut(shipment_id=one.shipment_id, field=one.field, detail=one.why)
+                UnjudgedOut(
+                    shipment_id=one.shipment_id,
+                    organization=organization_of(one.shipment_id),
+                    field=one.field,
+                    detail=one.why,
+                )
                 for one in found.unjudged
             ],
         )

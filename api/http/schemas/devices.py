@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
-from api.http.schemas.fields import DeviceId, Given, OrganizationSlug, Shown, Time, Words, example
+from api.http.schemas.fields import DeviceId, Given, OrganizationSlug, Shown, ShownId, Time, Words, example
 from api.use_cases.devices import NewDevice
 from telemetry.registry.devices import DeviceHealth, health
 
@@ -48,7 +48,7 @@ class DeviceOut(Shown):
     interval_s: float | None
     calibration_due: Time | None
     created_at: Time
-    shipment_id: str | None = Field(
+    shipment_id: ShownId | None = Field(
         description="The shipment that it is assigned to now, if the key may see it."
     )
     last_seen: Time | None = Field(description="When its last reading was received.")

@@ -15,7 +15,7 @@ from alerts.model import AlertKind, Severity
 from alerts.notifications import mail
 from alerts.wording import instant_text
 from api.http.problems import hint
-from api.http.schemas.fields import ID, Given, Id, OrganizationSlug, Shown, Time, Words, example
+from api.http.schemas.fields import ID, Given, Id, OrganizationSlug, Shown, ShownId, Time, Words, example
 from api.http.schemas.sites import Lat, Lon, ReceivingHours, Zone
 from api.use_cases.contacts import NewContact
 from api.use_cases.handovers import NewHandover
@@ -146,7 +146,7 @@ class WayOut(Shown):
 
 
 class ContactOut(Shown):
-    contact_id: str
+    contact_id: ShownId
     organization: str | None
     name: str
     parties: list[str]
@@ -154,7 +154,7 @@ class ContactOut(Shown):
     timezone: str
     office_hours: dict[str, Any] | None
     channels: list[WayOut]
-    fallback: str | None
+    fallback: ShownId | None
     last_resort: bool
     active: bool
     note: str | None
@@ -301,7 +301,7 @@ class PolicyChangeIn(Given):
 
 class StepOut(Shown):
     after_s: int
-    to: list[str]
+    to: list[ShownId]
     channels: list[Channel] | None
     repeat_s: int | None
     office_hours_only: bool
@@ -314,7 +314,7 @@ class TellDestinationOut(Shown):
 
 
 class PolicyOut(Shown):
-    policy_id: str
+    policy_id: ShownId
     organization: str | None
     origin: str | None
     destination: str | None
@@ -380,9 +380,9 @@ class Trial(Shown):
     after_s: int = Field(description="Seconds since the alert began.")
     at: Time
     sent: bool
-    contact_id: str | None
+    contact_id: ShownId | None
     contact_name: str | None
-    target: str | None = Field(description="The entry of the policy's `to` that named the contact.")
+    target: ShownId | None = Field(description="The entry of the policy's `to` that named the contact.")
     channel: Channel | None
     address: str | None = Field(description="Null if the contact is another organization's.")
     purpose: Purpose
@@ -413,7 +413,7 @@ class Trial(Shown):
 
 
 class DryRunOut(Shown):
-    policy_id: str = Field(description="The policy that applies; `built-in-…` if none is registered.")
+    policy_id: ShownId = Field(description="The policy that applies; `built-in-…` if none is registered.")
     policy_revision: int = Field(description="0: built in, or not stored.")
     nobody_to_tell: bool = Field(description="Nobody at all would be told.")
     decisions: list[Trial] = Field(description="What would be decided within 24 hours if nobody takes it.")
@@ -480,11 +480,11 @@ class HandoverIn(Given):
 
 class HandoverOut(Shown):
     id: UUID
-    shipment_id: str
+    shipment_id: ShownId
     at: Time
     from_party: str
     to_party: str
-    to_contact: str | None
+    to_contact: ShownId | None
     place: str | None
     lat: float | None
     lon: float | None
@@ -507,7 +507,9 @@ NotificationState = Literal["pending", "sent", "failed", "not_sent", "digested"]
 
 class NotificationOut(Shown):
     id: UUID
-    shipment_id: str | None = Field(description="Null if it is about the whole fleet, a digest or a test.")
+    shipment_id: ShownId | None = Field(
+        description="Null if it is about the whole fleet, a digest or a test."
+    )
     incident_id: UUID | None
     alert_ids: list[UUID]
     organization: str | None
@@ -517,7 +519,7 @@ class NotificationOut(Shown):
     reason: str = Field(description="Why somebody is or is not told.")
     detail: str | None = Field(description="The reason in words.")
     severity: Severity
-    contact_id: str | None
+    contact_id: ShownId | None
     contact_name: str | None
     channel: Channel | None
     address: str | None = Field(
@@ -526,7 +528,7 @@ class NotificationOut(Shown):
     level: int = Field(description="The step of the policy, from 1.")
     episode: int = Field(description="How often the incident has fired anew.")
     repeat: int = Field(description="Counts reminders.")
-    policy_id: str | None
+    policy_id: ShownId | None
     policy_revision: int | None
     decided_at: Time
     send_at: Time | None

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, create_model
 from alerts.model import Severity
 from api.http.problems import hint
 from api.http.schemas.alerts import AlertOut, IncidentOut
-from api.http.schemas.fields import Shown, Time
+from api.http.schemas.fields import Shown, ShownId, Time
 from api.http.schemas.findings import ExcursionOut
 from api.http.schemas.shipments import ShipmentState
 from api.http.schemas.summary import TakenAwayFigures
@@ -82,12 +82,12 @@ class ShipmentChangeEvent(ShipmentEvent):
 
 class HandedOverEvent(Shown):
     id: UUID
-    shipment_id: str
+    shipment_id: ShownId
     organization: str | None
     at: Time
     from_party: str
     to_party: str
-    to_contact: str | None
+    to_contact: ShownId | None
     place: str | None
     lat: float | None
     lon: float | None
@@ -101,7 +101,7 @@ class HandedOverEvent(Shown):
 
 class NotificationEvent(Shown):
     id: UUID
-    shipment_id: str | None
+    shipment_id: ShownId | None
     organization: str | None
     incident_id: UUID | None
     alert_ids: list[UUID]
@@ -111,7 +111,7 @@ class NotificationEvent(Shown):
     level: int
     repeat: int
     reason: str = Field(description="Why this contact is told.")
-    contact_id: str | None
+    contact_id: ShownId | None
     subject: str
     text: str = Field(description="What happened, what it means, what to do next, and who has taken it.")
 

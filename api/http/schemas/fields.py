@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from alerts.wording import rfc3339
 from telemetry.ingest.validate_reading import parse_instant
 from telemetry.model import DEVICE_ID
+from telemetry.registry.ids import id_of
 from telemetry.registry.organizations import SLUG
 
 T = TypeVar("T")
@@ -84,6 +85,9 @@ Id = Annotated[
     Field(examples=["SH-2026-0042"]),
 ]
 """An id of a shipment, dewar, product, site, contact or policy."""
+
+ShownId = Annotated[str, AfterValidator(id_of)]
+"""An id in an answer: what is stored is a key with the organization in it, which stays here."""
 
 OrganizationSlug = Annotated[
     str,

@@ -9,7 +9,7 @@ from pydantic import Field
 from alerts.model import EndedBy, ExcursionState, Severity, Side
 from alerts.triage.payloads import excursion_data
 from alerts.triage.rows import excursion_from_row
-from api.http.schemas.fields import Shown, Time
+from api.http.schemas.fields import Shown, ShownId, Time
 
 
 class ActOut(Shown):
@@ -50,7 +50,7 @@ class ExcursionRevision(Shown):
 
 class ExcursionOut(Shown):
     id: UUID
-    shipment_id: str
+    shipment_id: ShownId
     organization: str | None
     device_id: str
     side: Side

@@ -13,7 +13,7 @@ from alerts.rules.kinds.excursion_predicted import TimeToLimit
 from alerts.rules.kinds.hold_time_short import HoldTime
 from alerts.views.forecast import Forecast
 from api.http.schemas.dewars import ChargeDoubt
-from api.http.schemas.fields import Shown, Time
+from api.http.schemas.fields import Shown, ShownId, Time
 
 _HOUR = 3600 * SECOND
 
@@ -100,7 +100,7 @@ class DoubtfulCharge(Shown):
 
 
 class ForecastOut(Shown):
-    shipment_id: str
+    shipment_id: ShownId
     as_of: Time
     pending: bool = Field(description="True while stored readings of any logger are not evaluated yet.")
     hold_time: HoldTimeOut | None = Field(

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from api.http.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, example
+from api.http.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, ShownId, Time, example
 from api.identity.permissions import KeyRole
 
 
@@ -40,7 +40,7 @@ class KeyOut(Shown):
     prefix: str = Field(description="The beginning of the key, which identifies it in lists and logs.")
     role: KeyRole
     organization: str | None
-    shipment_ids: list[str] | None
+    shipment_ids: list[ShownId] | None
     device_ids: list[str] | None
     created_at: Time
     created_by: str

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from alerts.excursions.plan import Band
-from api.http.schemas.fields import Id, OrganizationSlug, Time, Words, example
+from api.http.schemas.fields import Id, OrganizationSlug, ShownId, Time, Words, example
 from api.http.schemas.shipments import PlanChanges, PlanOut, TunedPlanFields
 from api.use_cases.products import NewProduct
 
@@ -64,7 +64,7 @@ class ProductChangeIn(PlanChanges, TunedPlanFields):
 class ProductOut(PlanOut):
     """A product, with every limit and time of its plan spelled out."""
 
-    product_id: str
+    product_id: ShownId
     organization: str | None
     name: str | None
     use_within_h: float | None

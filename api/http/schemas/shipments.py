@@ -10,7 +10,17 @@ from alerts.model import Severity
 from alerts.views.health import Health
 from alerts.views.shipments import SeenShipment
 from api.http.schemas.devices import Latest, PositionOut, latest_of, position_of
-from api.http.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, Time, Words, example
+from api.http.schemas.fields import (
+    DeviceId,
+    Given,
+    Id,
+    OrganizationSlug,
+    Shown,
+    ShownId,
+    Time,
+    Words,
+    example,
+)
 from api.http.schemas.sites import SitePlace
 from api.use_cases.shipments import Leg, NewShipment
 from telemetry.registry.shipment_revisions import ShipmentStep
@@ -267,7 +277,7 @@ class ShipmentRevision(Shown):
 class ShipmentState(Shown):
     """A shipment as events have it."""
 
-    shipment_id: str
+    shipment_id: ShownId
     organization: str | None
     status: Status
     band: Band
@@ -276,7 +286,7 @@ class ShipmentState(Shown):
     schedule_revision: int = Field(description="Grows with each change of its destination, legs or times.")
     device_ids: list[str]
     dewar_id: str | None
-    product_id: str | None
+    product_id: ShownId | None
     origin: str | None
     destination: str | None
     legs: list[LegOut]

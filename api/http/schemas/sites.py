@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from alerts.excursions.plan import Band
 from api.http.problems import hint
-from api.http.schemas.fields import Given, Id, OrganizationSlug, Shown, Time, Words, example
+from api.http.schemas.fields import Given, Id, OrganizationSlug, Shown, ShownId, Time, Words, example
 from api.use_cases.sites import AIRPORT_RADIUS_M, RADIUS_M, NewSite
 from telemetry.registry.receiving_hours import parse_receiving_hours
 
@@ -229,7 +229,7 @@ class SiteContact(Shown):
 class SitePlace(Shown):
     """A site's name, position, geofence and time zone."""
 
-    site_id: str
+    site_id: ShownId
     name: str
     lat: float
     lon: float

@@ -10,7 +10,7 @@ from alerts.model import SECOND, Duration, Severity, Side
 from alerts.views.figures import DeviceSummary
 from alerts.views.taken_away import SHOWN_AT_MOST, Figures, TakenAway
 from alerts.wording import instant_text
-from api.http.schemas.fields import Shown, Time
+from api.http.schemas.fields import Shown, ShownId, Time
 from api.http.schemas.findings import ActOut
 
 Seconds = Annotated[float | int, Field(description="Seconds, exact to the microsecond.")]
@@ -113,7 +113,7 @@ class TakenAwayOut(TakenAwayFigures):
 
 
 class SummaryOut(Shown):
-    shipment_id: str
+    shipment_id: ShownId
     as_of: Time = Field(
         description="The time that the figures are for; request them with it to get the same again."
     )

@@ -11,7 +11,17 @@ from alerts.model import Severity
 from alerts.webhooks.deliveries import Which
 from api.http.problems import hint
 from api.http.schemas.events import EVENTS as TOLD
-from api.http.schemas.fields import Given, Id, OrganizationSlug, Shown, Time, Words, example, no_nul
+from api.http.schemas.fields import (
+    Given,
+    Id,
+    OrganizationSlug,
+    Shown,
+    ShownId,
+    Time,
+    Words,
+    example,
+    no_nul,
+)
 from api.use_cases.webhooks import NewWebhook
 
 EVENTS = (*TOLD, "shipment.disposition")
@@ -126,7 +136,7 @@ class WebhookOut(Shown):
     description: str | None
     events: list[str] | None
     min_severity: Severity | None
-    shipment_ids: list[str] | None
+    shipment_ids: list[ShownId] | None
     state: WebhookState
     state_changed_at: Time
     disabled_reason: Literal["gone", "failing", "key_ended"] | None = Field(
@@ -227,7 +237,7 @@ class AttemptOut(Shown):
 class DeliveryOut(Shown):
     event_id: str = Field(description="The `webhook-id`; of events of the stream, their `id` there.")
     type: str
-    shipment_id: str | None
+    shipment_id: ShownId | None
     state: DeliveryState
     created_at: Time = Field(description="The event's `timestamp`.")
     finished_at: Time | None

@@ -238,7 +238,7 @@ async def test_going_back_behind_ownership_leaves_alerts_that_can_be_acknowledge
         owners = await connection.exec_driver_sql("SELECT owner FROM alerts ORDER BY id")
         assert owners.scalars().all() == ["key:kim", None, None]
         marks = await connection.exec_driver_sql("SELECT scope FROM attention_marks")
-        assert marks.scalars().all() == ["S1"]
+        assert marks.scalars().all() == ["acme/S1"]
     await engine.dispose()
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 from alerts.notifications.test_message import MOST
+from telemetry.registry.ids import key_of
 from tests.integration.api.conftest import Desk
 
 WAYS = [
@@ -20,7 +21,7 @@ async def contact(desk: Desk, contact_id: str, organization: str | None, ways: l
     await desk.pool.execute(
         "INSERT INTO contacts (contact_id, organization, name, timezone, channels, updated_by) "
         "VALUES ($1, $2, 'Night desk', 'Europe/Vienna', $3, 'k')",
-        contact_id, organization, json.dumps(ways),
+        key_of(contact_id, organization), organization, json.dumps(ways),
     )  # fmt: skip
 
 

@@ -121,16 +121,16 @@ async def hand_over(
 async def test_a_handover_is_recorded_once_and_told(engine: AsyncEngine, pool: asyncpg.Pool) -> None:
     async with engine.begin() as connection:
         await planned(connection, "S1", organization="acme", departed_at=BEFORE)
-        row, is_new = await hand_over(connection, HANDOVER)
-        carrier = replace(courier("shipments.hand_over", "S1"), organization="acme")
-        again, is_new_again = await hand_over(connection, HANDOVER, carrier)
+        row, is_new = await hand_over(connection, HANDOVER, shipment_id="acme/S1")
+        carrier = replace(courier("shipments.hand_over", "acme/S1"), organization="acme")
+        again, is_new_again = await hand_over(connection, HANDOVER, carrier, "acme/S1")
     assert (is_new, is_new_again, row["id"]) == (True, False, again["id"])
     assert row["by"] == "command:command line"
-    events = [event for event in await told(pool, "S1") if event["type"] == "shipment.handed_over"]
+    events = [event for event in await told(pool, "acme/S1") if event["type"] == "shipment.handed_over"]
     data = orjson.loads(events[0]["data"])
     assert len(events) == 1
-    assert (data["to_party"], data["at"], data["organization"]) == (
-        *("Rhein Courier", "2026-11-21T04:00:00Z", "acme"),
+    assert (data["shipment_id"], data["to_party"], data["at"], data["organization"]) == (
+        *("S1", "Rhein Courier", "2026-11-21T04:00:00Z", "acme"),
     )
 
 

@@ -55,21 +55,21 @@ async def test_it_is_made_departs_and_is_delivered(engine: AsyncEngine, pool: as
     legs = [Leg(from_="FRA", to="JFK", planned_departure=BEFORE, planned_arrival=NOW)]
     async with engine.begin() as connection:
         await planned(connection, "S1", organization="acme", legs=legs, plan={"budget_s": 7200})
-        await take(connection, "depart", "S1")
-        await take(connection, "deliver", "S1", None)
-        await take(connection, "deliver", "S1", None)  # the same again
-        now = await row(connection, "S1")
+        await take(connection, "depart", "acme/S1")
+        await take(connection, "deliver", "acme/S1", None)
+        await take(connection, "deliver", "acme/S1", None)  # the same again
+        now = await row(connection, "acme/S1")
     assert (now["status"], now["departed_at"], now["delivered_at"]) == ("delivered", BEFORE, NOW)
     assert now["plan"]["budget_s"] == 7200
     revisions = await pool.fetch('SELECT step, "by" FROM shipment_revisions ORDER BY revision')
     assert [tuple(one) for one in revisions] == [
         (step, "command:command line") for step in ("created", "departed", "delivered")
     ]
-    events = await told(pool, "S1")
+    events = await told(pool, "acme/S1")
     assert [event["type"] for event in events] == ["shipment.departed", "shipment.delivered"]
     data = orjson.loads(events[1]["data"])
-    assert (data["status"], data["device_ids"], data["delivered_at"]) == (
-        *("delivered", ["S1-logger"], "2026-11-21T12:00:00Z"),
+    assert (data["shipment_id"], data["status"], data["device_ids"], data["delivered_at"]) == (
+        *("S1", "delivered", ["S1-logger"], "2026-11-21T12:00:00Z"),
     )
     assert data["legs"][0]["planned_arrival"] == "2026-11-21T12:00:00Z"
 

@@ -1,0 +1,68 @@
+"""Ids in addresses: each parameter is resolved to the key that the caller means, before the route sees it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Query
+from pydantic import AfterValidator
+
+from api.http.routing import Caller, Here
+from api.http.schemas.fields import Id
+from api.http.services import Services
+from api.identity.access import Principal
+from api.use_cases import naming
+from api.use_cases.naming import CONTACT, POLICY, PRODUCT, SHIPMENT, SITE, Named
+from telemetry.registry.organizations import SLUG
+
+
+def _slug_or_nobody(text: str) -> str:
+    if text and not SLUG.fullmatch(text):
+        raise ValueError("must be a slug such as acme-cell-therapy, or empty for what is nobody's")
+    return text
+
+
+Whose = Annotated[
+    Annotated[str, AfterValidator(_slug_or_nobody)] | None,
+    Query(
+        alias="organization",
+        description="Whose it is, for keys that see several organizations of which more than one has that id. Empty: "
+        "nobody's.",
+        examples=["acme-cell-therapy"],
+    ),
+]
+
+
+async def _key(services: Services, caller: Principal, what: Named, id_: str, whose: str | None) -> str:
+    certain = naming.certain_key(caller, what, id_, whose)
+    if certain is not None:
+        return certain
+    async with services.engine.connect() as connection:
+        return await naming.key_meant(connection, caller, what, id_, whose)
+
+
+def _in_path(what: Named) -> Callable[..., Awaitable[str]]:
+    async def key(
+        id_: Annotated[Id, Path(alias=what.column)], caller: Caller, services: Here, whose: Whose = None
+    ) -> str:
+        return await _key(services, caller, what, id_, whose)
+
+    return key
+
+
+async def _filtered_shipments(
+    caller: Caller, services: Here, shipment_id: Annotated[Id | None, Query()] = None
+) -> list[str] | None:
+    if shipment_id is None:
+        return None
+    async with services.engine.connect() as connection:
+        return await naming.keys_meant(connection, caller, SHIPMENT, [shipment_id])
+
+
+ShipmentKey = Annotated[str, Depends(_in_path(SHIPMENT))]
+"""`{shipment_id}` of an address, as a key."""
+SiteKey = Annotated[str, Depends(_in_path(SITE))]
+ProductKey = Annotated[str, Depends(_in_path(PRODUCT))]
+ContactKey = Annotated[str, Depends(_in_path(CONTACT))]
+PolicyKey = Annotated[str, Depends(_in_path(POLICY))]
+OfShipments: Any = Annotated[list[str] | None, Depends(_filtered_shipments)]
+"""The filter `shipment_id`, as the keys that it can mean; None where it is not given."""
