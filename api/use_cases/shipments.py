@@ -20,7 +20,7 @@ from alerts.tables import evaluations
 from alerts.views.excursions import reaches_beyond
 from alerts.wording import rfc3339
 from api.identity.access import Principal, holder, owner_of_new
-from api.rates.policy import Limited, Quotas
+from api.rates.policy import QUOTAS, Limited, Quotas
 from api.refusals import Conflict, Invalid
 from api.use_cases import planning, scheduling
 from api.use_cases.backdating import BY_DEFAULT, Backdating, may_override
