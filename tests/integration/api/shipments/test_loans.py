@@ -105,12 +105,13 @@ async def test_what_is_unknown_in_use_or_anothers_is_refused_alike(
 
 @contextmanager
 def statements(desk: Desk) -> Iterator[list[str]]:
-    """What is asked of the database, each statement with how many ids and times go with it."""
+    """What is asked of the database about anything but keys."""
     asked: list[str] = []
     engine = desk.services.engine.sync_engine
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        asked.append(statement)
+        if "api_keys" not in statement:  # who calls is looked up again after some seconds
+            asked.append(statement)
 
     event.listen(engine, "before_cursor_execute", note)
     try:
@@ -130,7 +131,6 @@ async def test_what_is_unknown_and_what_is_anothers_cost_the_same_statements_and
     await claims.claim(thing, "B-USED", by=desk.admin, organization="bcell")
     locked = {"device": "device_states", "dewar": "dewars"}[thing]
     await register(desk, "device", "OWN", organization="acme")
-    assert await desk.items("/v1/shipments", claims.acme) == []  # its key is known from here on
     told = []
     async with desk.pool.acquire() as other, other.transaction():
         await other.execute(f"SELECT FROM {locked} FOR UPDATE")  # as one who stores its readings has
@@ -188,7 +188,7 @@ async def test_a_start_is_moved_back_only_as_far_as_the_loan_goes(
     id_ = (await claims.claim(thing, "T1")).json()["shipment_id"]
     too_early = await claims.acme.post(f"/v1/shipments/{id_}/depart", json={"at": text(hours_ago(4))})
     assert "not available to you" in problem(too_early, 409)["detail"]
-    packed = {"reason": "x", "packed_out_at": text(hours_ago(4))}
+    packed = {"reason": "packed earlier", "packed_out_at": text(hours_ago(4))}
     assert (
         "T1" in problem(await claims.acme.post(f"/v1/shipments/{id_}/schedule", json=packed), 409)["detail"]
     )
@@ -411,7 +411,7 @@ async def test_a_shipment_in_the_past_reads_nothing_of_before_its_loan(
     assert (shown["latest"], shown["position"], shown["last_seen"]) == (None, None, None)
     assert await desk.items(f"/v1/shipments/{id_}/readings", claims.acme) == []
     for earlier in (8, 3):
-        moved = {"reason": "x", "packed_out_at": text(hours_ago(earlier))}
+        moved = {"reason": "packed earlier", "packed_out_at": text(hours_ago(earlier))}
         problem(await claims.acme.post(f"/v1/shipments/{id_}/schedule", json=moved), 409)
 
 
