@@ -54,6 +54,9 @@ async def test_changes_are_on_record_with_who_did_them_and_from_where(desk: Desk
     await desk.admin.post(f"{here}/pause")
     await desk.admin.post(f"{here}/resume")
     await desk.admin.delete(here)
+    loan = (await desk.admin.post("/v1/devices/LOG-1/loans", json={"organization": "acme"})).json()
+    end = {"reason": "it is given back"}
+    await desk.admin.post(f"/v1/devices/LOG-1/loans/{loan['id']}/end", json=end)
     await desk.admin.delete(f"/v1/keys/{made['id']}")
     found = [one for one in await events(desk) if one["type"] not in {"sign_in", "refused"}]
     assert [(one["type"], one["subject"].split(":")[0]) for one in found] == [
@@ -66,6 +69,8 @@ async def test_changes_are_on_record_with_who_did_them_and_from_where(desk: Desk
         ("webhook_paused", "webhook"),
         ("webhook_resumed", "webhook"),
         ("webhook_deleted", "webhook"),
+        ("lent", "logger"),
+        ("loan_ended", "logger"),
         ("key_revoked", "key"),
     ]
     for one in found:
@@ -155,7 +160,8 @@ async def test_nothing_is_said_before_it_is_committed(desk: Desk) -> None:
     """For each change: a transaction that cannot commit leaves neither a row nor a line."""
     made = (await desk.admin.post("/v1/keys", json={"role": "ops"})).json()
     hook = (await desk.admin.post("/v1/webhooks", json={"url": "http://127.0.0.1:9/hook"})).json()
-    await desk.device("LOG-1")
+    await desk.device("LOG-1", "LOG-3")
+    loan = (await desk.admin.post("/v1/devices/LOG-3/loans", json={"organization": "acme"})).json()
     before = len(await events(desk))
     await desk.pool.execute(
         "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END'"
@@ -175,6 +181,8 @@ async def test_nothing_is_said_before_it_is_committed(desk: Desk) -> None:
         *(("POST", f"{here}/{step}", None) for step in ("rotate-secret", "test", "pause", "resume")),
         ("POST", f"{here}/replay", {"failed": True}),
         ("DELETE", here, None),
+        ("POST", "/v1/devices/LOG-1/loans", {"organization": "acme"}),
+        ("POST", f"/v1/devices/LOG-3/loans/{loan['id']}/end", {"reason": "it is given back"}),
     ]
     for method, path, body in calls:
         with capture_logs() as logs:

@@ -18,6 +18,7 @@ from alerts.triage.store import save_steps
 from api.identity.access import Principal
 from api.rates.policy import Quotas
 from api.refusals import Conflict, Invalid, NotFound, QuotaReached
+from api.transactions import begin
 from api.use_cases.alert_actions import (
     act_on_alert,
     act_on_incident,
@@ -33,7 +34,7 @@ BY = str(SHELL)
 @pytest.fixture
 async def alert_id(engine: AsyncEngine, pool: asyncpg.Pool) -> UUID:
     """A major alert that fires, in an open incident."""
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         await planned(connection, "S1")
     id_, now = uuid4(), to_instant(NOW)
     tilted = Condition(
@@ -62,7 +63,7 @@ async def test_who_acknowledged_an_alert_is_on_record(
     engine: AsyncEngine, pool: asyncpg.Pool, alert_id: UUID
 ) -> None:
     caller = operator("alerts.acknowledge")
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         await act_on_alert(connection, caller, alert_id, acknowledge, actor=SHELL, reason="Calling them.")
         await comment_on_alert(connection, caller, alert_id, actor=SHELL, text="They do not answer.")
     alert = await pool.fetchrow("SELECT * FROM alerts WHERE id = $1", alert_id)
@@ -97,12 +98,12 @@ async def test_an_action_on_an_incident_is_one_on_its_alerts(
     engine: AsyncEngine, pool: asyncpg.Pool, incident_id: UUID
 ) -> None:
     caller = operator("incidents.resolve")
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         await act_on_incident(connection, caller, incident_id, resolve, actor=SHELL, reason="it is Empty. so")
         await comment_on_incident(connection, caller, incident_id, actor=SHELL, text="As planned.")
     rows = await pool.fetch("SELECT state, acknowledged_by FROM alerts WHERE incident_id = $1", incident_id)
     assert [tuple(row) for row in rows] == [("resolved", BY)]
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         with pytest.raises(Conflict, match="All alerts of this incident are resolved"):
             await act_on_incident(
                 connection, caller, incident_id, resolve, actor=SHELL, reason="it is Again. so"
@@ -122,7 +123,7 @@ async def test_an_incident_whose_alerts_another_one_has_says_which(
         incident_id,
     )
     caller = operator("incidents.acknowledge")
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         with pytest.raises(Conflict, match=f"This incident went into the incident {incident_id}"):
             await act_on_incident(connection, caller, gone, acknowledge, actor=SHELL, reason=None)
         with pytest.raises(Conflict, match=f"This incident went into the incident {incident_id}"):

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from api.identity.access import Principal, permitted
 from api.identity.permissions import KeyRole
 from api.refusals import Conflict, Invalid, NotFound
+from api.transactions import begin
 from api.use_cases import dewars, handovers
 from api.use_cases.dewars import NewDewar
 from api.use_cases.handovers import NewHandover
@@ -119,7 +120,7 @@ async def hand_over(
 
 
 async def test_a_handover_is_recorded_once_and_told(engine: AsyncEngine, pool: asyncpg.Pool) -> None:
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         await planned(connection, "S1", organization="acme", departed_at=BEFORE)
         row, is_new = await hand_over(connection, HANDOVER, shipment_id="acme/S1")
         carrier = replace(courier("shipments.hand_over", "acme/S1"), organization="acme")

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.refusals import Invalid, TooLarge, Unreadable
+from api.transactions import begin
 from api.use_cases import readings
 from telemetry import refusals
 from telemetry.ingest.pipeline import Ingest, MessageOutcome
@@ -31,7 +32,7 @@ def body(*device_ids: str) -> bytes:
 
 @pytest.fixture(autouse=True)
 async def _shipments(engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         await planned(connection, "S1", organization="acme", departed_at=BEFORE)
         await planned(connection, "S2", organization="bcell", departed_at=BEFORE)
 

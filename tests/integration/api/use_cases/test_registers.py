@@ -124,13 +124,13 @@ async def test_a_contact_is_told_by_a_webhook_of_its_own_organization_only(engin
         MAIL | {"channel": Channel.WEBHOOK, "address": address} for address in (str(row["id"]), row["url"])
     ]
     theirs = replace(CONTACT, contact_id="theirs", channels=channels)
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         await connection.execute(text("INSERT INTO organizations (slug) VALUES ('other')"))
     for stranger in (theirs, replace(theirs, organization="other")):
         with pytest.raises(Invalid, match=r"channels\[0\]\.address is neither the id nor the URL"):
             await contacts.register(engine, targets, operator("contacts.register"), stranger, actor=SHELL)
     await contacts.register(engine, targets, of_acme("contacts.register"), theirs, actor=SHELL)
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         await webhooks.delete(connection, of_acme("webhooks.delete"), row["id"], actor=SHELL)
     with pytest.raises(Invalid, match="is neither the id nor the URL of a webhook of acme"):
         await contacts.change(

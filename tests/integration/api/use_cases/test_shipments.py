@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from alerts.excursions.plan import Band
 from api.refusals import Conflict, Forbidden, Invalid, NotFound, Refusal
+from api.transactions import begin
 from api.use_cases import products, shipments
 from api.use_cases.products import NewProduct
 from api.use_cases.shipments import Leg, NewShipment
@@ -53,7 +54,7 @@ async def row(connection: AsyncConnection, shipment_id: str) -> dict[str, Any]:
 
 async def test_it_is_made_departs_and_is_delivered(engine: AsyncEngine, pool: asyncpg.Pool) -> None:
     legs = [Leg(from_="FRA", to="JFK", planned_departure=BEFORE, planned_arrival=NOW)]
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         await planned(connection, "S1", organization="acme", legs=legs, plan={"budget_s": 7200})
         await take(connection, "depart", "acme/S1")
         await take(connection, "deliver", "acme/S1", None)
@@ -97,7 +98,7 @@ async def test_its_product_brings_what_is_not_given(connection: AsyncConnection)
 
 
 async def test_its_plan_and_schedule_change_for_a_reason(engine: AsyncEngine, pool: asyncpg.Pool) -> None:
-    async with engine.begin() as connection:
+    async with begin(engine) as connection:
         await planned(connection, "S1")
         for _ in range(2):  # the second time it changes nothing
             await replan(connection, {"budget_s": 60}, 1)
