@@ -79,8 +79,7 @@ class Call(APIRoute):
             # Before the body is read: strangers cost nothing, and learn nothing from how it is judged.
             authorization = request.headers.get("authorization")
             services = services_of(request)
-            address = None if request.client is None else neighbourhood(request.client.host)
-            principal = await services.authenticator.principal(authorization, address)
+            principal = await services.authenticator.principal(authorization, address_of(request))
             request.state.principal = permitted(principal, action)
             services.security.note_use(principal)
             taken = await services.gate.admit(principal, weight)
@@ -155,6 +154,11 @@ def _refuse_unknown_parameters(request: Request, known: set[str]) -> None:
     ]
     if errors:
         raise Problem(422, f"{errors[0].field} {errors[0].detail}.", errors=errors)
+
+
+def address_of(request: Request) -> str | None:
+    """Return what counts as one address of callers, for wrong keys that come from there."""
+    return None if request.client is None else neighbourhood(request.client.host)
 
 
 def services_of(request: Request) -> Services:

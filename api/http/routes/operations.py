@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.http.limits import lies_in
 from api.http.readiness import readiness
-from api.http.routing import Here, noted
+from api.http.routing import Here, address_of, noted
 from api.http.services import Services
 from api.identity.permissions import KeyRole
 from api.refusals import Forbidden
@@ -61,7 +61,8 @@ async def metrics(request: Request, services: Here) -> Response:
     """
     if not _is_near(request, services):
         with noted(request, "GET /metrics"):
-            principal = await services.authenticator.principal(request.headers.get("authorization"))
+            authorization = request.headers.get("authorization")
+            principal = await services.authenticator.principal(authorization, address_of(request))
             request.state.principal = principal
             services.security.note_use(principal)
             if not principal.is_operator or principal.role not in {KeyRole.ADMIN, KeyRole.OPS}:

@@ -150,6 +150,14 @@ REGISTERED: dict[str, tuple[str, Any]] = {
 }
 
 
+async def loggers(desk: Desk, organization: str, *ids: str) -> None:
+    """Registers a logger for each of some shipments, lent to their organization."""
+    for id_ in ids:
+        body = {"device_id": f"{id_}-logger", "organization": organization}
+        made = await desk.admin.post("/v1/devices", json=body)
+        assert made.status_code == 201, made.text
+
+
 @pytest.mark.parametrize("what", REGISTERED)
 async def test_an_organization_has_as_many_as_its_quota_also_when_it_asks_for_all_at_once(
     limited, what, monkeypatch
@@ -158,7 +166,9 @@ async def test_an_organization_has_as_many_as_its_quota_also_when_it_asks_for_al
     monkeypatch.setattr(type(desk.services.webhook_targets), "check", _found)
     path, body = REGISTERED[what]
     if what == "planned shipments":
-        await desk.device(*(f"{id_}-logger" for id_ in (*(f"a{n}" for n in range(6)), "b1", "o1", "o2")))
+        await loggers(desk, "acme", "a0", "a1", "a2", "a3", "a4", "a5", "o1")
+        await loggers(desk, "bcell", "b1")
+        await desk.device("o2-logger")
     acme, bcell = [
         await desk.caller("partner" if what == "webhooks" else "ops", organization=name)
         for name in ("acme", "bcell")
@@ -192,7 +202,7 @@ async def test_a_shipment_that_departs_makes_room_for_another(limited) -> None:
     desk = await limited(quotas=QUOTAS)
     acme = await desk.caller("ops", organization="acme")
     _, body = REGISTERED["planned shipments"]
-    await desk.device(*(f"{name}{number}-logger" for name in "ab" for number in range(3)))
+    await loggers(desk, "acme", "a0", "a1", "b0", "b1", "b2")
     for number in range(2):
         assert (await acme.post("/v1/shipments", json=body(f"a{number}"))).status_code == 201
     for number in range(2):
