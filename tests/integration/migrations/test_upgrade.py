@@ -256,14 +256,10 @@ async def test_what_each_has_is_lent_to_it_and_forged_charges_are_told_apart(emp
             "SELECT shipment_id, dewar_id, starts_at, ends_at FROM dewar_assignments ORDER BY 1"
         )
         assert [tuple(row) for row in assigned] == [
-            (
-                "B1",
-                "W1",
-                day(3),
-                None,
-            ),  # not A1, which is planned and named it first, nor A2, which came later
-            ("B2", "W2", day(1), day(4)),
-            ("B3", "W2", day(4), day(6)),  # from when the one before was over
+            ("acme/B3", "W2", day(4), day(6)),  # from when the one before was over
+            # Not A1, which is planned and named it first, nor A2, which came later.
+            ("bcell/B1", "W1", day(3), None),
+            ("bcell/B2", "W2", day(1), day(4)),
         ]
         lent = await run(
             'SELECT device_id, organization, starts_at, ends_at, "by" FROM device_loans ORDER BY device_id'
@@ -287,7 +283,7 @@ async def test_what_each_has_is_lent_to_it_and_forged_charges_are_told_apart(emp
             ("key:dw_ops", None),
         ]
         marks = await run("SELECT shipment_id FROM evaluation_marks ORDER BY 1")
-        assert marks.scalars().all() == ["A2", "B1"]
+        assert marks.scalars().all() == ["acme/A2", "bcell/B1"]
     await engine.dispose()
 
 
@@ -326,7 +322,7 @@ async def test_keys_of_couriers_are_bound_to_one_organization(empty_database_url
         ("with-nobodys", None, True),
     ]
     judged = await filling.fetch("SELECT shipment_id, judged_revision FROM evaluations ORDER BY 1")
-    assert [tuple(row) for row in judged] == [("A1", 3), ("B1", 0)]
+    assert [tuple(row) for row in judged] == [("acme/A1", 3), ("bcell/B1", 0)]
     async with engine.begin() as connection:
         await connection.run_sync(_downgrade_to, "0012")
     await filling.close()

@@ -20,6 +20,7 @@ from alerts.notifications.sender import DEFAULTS, Channels, SenderSettings
 from alerts.notifications.smtp import Mailer
 from alerts.outbound.resolve import Targets
 from telemetry.channels import NotifyChannel
+from telemetry.registry.ids import key_of
 
 HURRY = replace(
     DEFAULTS,
@@ -65,7 +66,9 @@ class Tower:
 
     async def site(self, site_id: str, name: str, organization: str | None = None) -> None:
         made = {"lat": 48.2, "lon": 16.4, "radius_m": 1000.0, "timezone": "Europe/Vienna", "updated_by": "k"}
-        await self._insert("sites", site_id=site_id, name=name, organization=organization, **made)
+        await self._insert(
+            "sites", site_id=key_of(site_id, organization), name=name, organization=organization, **made
+        )
 
     async def alert(self, shipment_id: str | None = "S1", **fields: Any) -> UUID:
         id_ = uuid4()

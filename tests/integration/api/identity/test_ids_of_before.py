@@ -14,7 +14,7 @@ from alerts.attention.loop import decide_due
 from alerts.webhooks.fanout import fan_out
 from api.schema_upgrade import alembic_config
 from tests.integration.api.conftest import Desk
-from tests.integration.api.identity.test_ids import ORGANIZATIONS, bodies, excursion_of
+from tests.integration.api.identity.test_ids import ORGANIZATIONS, bodies, excursion_of, logger_of
 
 BEFORE, AFTER = "0017", "0018"
 """The revisions are in the order of their making, not of their numbers."""
@@ -97,7 +97,7 @@ async def _asked(client: httpx.AsyncClient, path: str) -> str:
 async def test_what_was_stored_before_reads_the_same(desk: Desk) -> None:
     clients: dict[str, httpx.AsyncClient] = {"operator": desk.admin}
     for whose in ORGANIZATIONS:
-        await desk.device(f"{whose}-logger")
+        await logger_of(desk, whose)
         client = clients[whose] = await desk.caller("ops", organization=whose)
         for path, body in bodies(whose):
             made = await client.post(path, json=with_own_ids(whose, body))

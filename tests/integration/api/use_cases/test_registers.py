@@ -137,7 +137,7 @@ async def test_a_contact_is_told_by_a_webhook_of_its_own_organization_only(engin
             engine,
             targets,
             of_acme("contacts.change"),
-            "theirs",
+            "acme/theirs",
             {"channels": channels},
             actor=SHELL,
             reason=None,
