@@ -114,7 +114,7 @@ def _told(world: World, asking: Asking, answer: Answer) -> str:
     if "items" not in body:
         return said
     seen = {world.names[value] for item in body["items"] for value in _ids(item) if value in world.names}
-    addresses = {item["contact_id"] for item in body["items"] if item.get("address")}
+    addresses = {item["contact_id"] for item in body["items"] if "contact_id" in item and item.get("address")}
     its_own = bool(seen) and seen == {asking.target}
     return f"{said} sees {'its own' if its_own else ', '.join(sorted(seen)) or 'nothing'}" + "".join(
         f", address of {contact}" for contact in sorted(addresses)
