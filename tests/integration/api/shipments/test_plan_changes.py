@@ -216,8 +216,8 @@ async def test_what_was_told_is_amended_and_stays_on_record(desk: Desk, hours_ag
 
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
-    ({"reason": None}, "reason", "string"),
-    ({"reason": ""}, "reason", "at least 1"),
+    ({"reason": None}, "reason", "must be a text"),
+    ({"reason": ""}, "reason", "must not be empty"),
     ({"reason": "it has to be so" * 201}, "reason", "at most 200"),
     ({"reason": "a\0b"}, "reason", "NUL"),
     ({"band": None}, "band", "must be one of"),
@@ -226,10 +226,10 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"upper_c": None}, "upper_c", "guards nothing"),
     ({"lower_c": -140}, "lower_c", "leaves no band"),
     ({"critical_high_c": -160}, "critical_high_c", "at or above upper_c"),
-    ({"upper_c": "-150"}, "upper_c", "valid number"),
+    ({"upper_c": "-150"}, "upper_c", "must be a number"),
     ({"max_gap_s": None}, "max_gap_s", "above 0"),
-    ({"plan_revision": 0}, "plan_revision", "greater than or equal to 1"),
-    ({"plan_revision": "1"}, "plan_revision", "valid integer"),
+    ({"plan_revision": 0}, "plan_revision", "must be at least 1"),
+    ({"plan_revision": "1"}, "plan_revision", "must be a whole number"),
     ({"uper_c": 1}, "uper_c", "did you mean upper_c?"),
     ({"device_ids": []}, "device_ids", "not known"),
 ]
