@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
@@ -240,6 +241,7 @@ async def run(database_url: str, drawn: list[tuple[Any, ...]]) -> None:
         await engine.dispose()
 
 
+@pytest.mark.timeout(300)  # 30 courses: 10 s, and many times that on a machine that is busy
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(drawn=steps)
 def test_in_any_order_nothing_is_ever_on_two_shipments(

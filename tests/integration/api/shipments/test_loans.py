@@ -197,7 +197,8 @@ async def test_a_start_is_moved_back_only_as_far_as_the_loan_goes(
     earlier = await desk.admin.post(f"/v1/shipments/{id_}/schedule", json=packed)
     assert earlier.status_code == 200  # the operator may
     starts_at = await desk.pool.fetchval(
-        f"SELECT starts_at FROM {thing}_assignments WHERE {thing}_id = 'T1' AND shipment_id = $1", id_
+        f"SELECT starts_at FROM {thing}_assignments WHERE {thing}_id = 'T1' AND shipment_id = $1",
+        f"acme/{id_}",
     )
     assert starts_at == hours_ago(4)
 
