@@ -91,7 +91,8 @@ async def test_every_revision_stays_on_record(desk: Desk, hours_ago: HoursAgo) -
 async def test_the_summary_is_the_oracles(desk: Desk, hours_ago: HoursAgo) -> None:
     readings = await shipped(desk, hours_ago, budget_s=3600)
     delivered_at = hours_ago(0.5)
-    await desk.admin.post("/v1/shipments/S1/deliver", json={"at": text(delivered_at)})
+    arrived = {"at": text(delivered_at), "reason": "It arrived then, and lasts beyond it."}
+    assert (await desk.admin.post("/v1/shipments/S1/deliver", json=arrived)).status_code == 200
 
     async def check(*, pending: bool) -> None:
         summary = (await desk.admin.get("/v1/shipments/S1/summary")).json()

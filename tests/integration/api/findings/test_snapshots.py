@@ -53,7 +53,7 @@ class Course:
         """Whatever comes next for a shipment; out of turn it is refused, and changes nothing."""
         name, hours = self.random.choice([("depart", (0, 2)), ("deliver", (5, 8)), ("cancel", (7, 8))])
         shipment_id = self.random.choice(list(self.loggers))
-        body = {"at": text(self.hour(*hours))}
+        body = {"at": text(self.hour(*hours)), "reason": "It happened then."}
         done = await self.desk.admin.post(f"/v1/shipments/{shipment_id}/{name}", json=body)
         assert done.status_code in {200, 409}, done.text
 

@@ -93,7 +93,7 @@ async def test_only_what_one_may_see_and_wants(desk: Desk, served: Served) -> No
             "INSERT INTO outbox (type, data) VALUES ('excursion.opened', '{\"shipment_id\": \"-\"}')"
         )
         assert await acme.ids(2) == ["S1", "S4"]
-        assert await on_the_way.ids(2) == ["S2", "S4"]
+        assert await on_the_way.ids(2) == ["S2", "S5"]
         assert await third.ids(1) == ["S3"]
         assert await excursions.ids(1) == ["-"]
     async with reading(served, key=viewer, after="0-0") as acme:
