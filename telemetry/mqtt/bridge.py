@@ -230,6 +230,8 @@ class Bridge:
             while True:
                 batch = await self._next_batch(lane)
                 prepared = await self._ingest.prepare([queued.message for queued in batch])
+                if self._guard.see_validated(prepared.messages):
+                    self._discard()
                 if committing is not None:
                     await committing
                 self._committing.add(lane)

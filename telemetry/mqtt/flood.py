@@ -103,10 +103,10 @@ def is_surely_refused(payload: bytes) -> bool:
     return payload.count(b'"measured_at"') * MAX_BYTES_PER_READING < len(payload) and b"\\" not in payload
 
 
-def shares(accepted: int, duplicates: int, refused: int) -> tuple[float, float]:
-    """Return which part of a message was garbage and which repetition, from 0 to 1; a status is repetition."""
+def repeated(accepted: int, duplicates: int, refused: int) -> float:
+    """Return which part of a message was repetition, from 0 to 1; a status, which has no readings, is repetition."""
     total = accepted + duplicates + refused
-    return (refused / total, duplicates / total) if total else (0.0, 1.0)
+    return duplicates / total if total else 1.0
 
 
 def _forgive(level: _Level, allowed: Allowance, now: float) -> None:

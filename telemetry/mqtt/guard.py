@@ -18,8 +18,9 @@ from telemetry.ingest.decode import TOPIC_PREFIX, parse_topic
 from telemetry.ingest.pipeline import MessageOutcome
 from telemetry.ingest.retry import DATABASE_FAULTS
 from telemetry.ingest.store import DatabaseConnection
+from telemetry.ingest.validate_message import ParsedMessage, ValidatedMessage
 from telemetry.model import DEVICE_ID, RawMessage
-from telemetry.mqtt.flood import FloodReason, FloodWatch, is_surely_refused, shares
+from telemetry.mqtt.flood import FloodReason, FloodWatch, is_surely_refused, repeated
 from telemetry.mqtt.packets import Publish
 
 log = structlog.get_logger(__name__)
@@ -88,18 +89,25 @@ class Guard:
             self._count(FloodReason.VOLUME, topic, len(found), sum(found), now)
         return len(self.unwanted) > before
 
+    def see_validated(self, messages: Sequence[ValidatedMessage | ParsedMessage]) -> bool:
+        """Count what is refused, before it is stored, which takes longest; otherwise as `see_arrival`."""
+        now, before = monotonic(), len(self.unwanted)
+        for validated in messages:
+            if validated.refusals:
+                payload, refused = validated.message.payload, len(validated.refusals)
+                share = refused / (refused + validated.size)
+                size = 0 if is_surely_refused(payload) else len(payload)  # counted on arrival
+                self._count(FloodReason.GARBAGE, validated.message.origin, share, share * size, now)
+        return len(self.unwanted) > before
+
     def see_outcome(self, messages: Sequence[RawMessage], outcomes: Sequence[MessageOutcome]) -> bool:
-        """Count what became of messages, once they are committed; otherwise as `see_arrival`."""
+        """Count what was stored already, once that is known; otherwise as `see_arrival`."""
         now, before = monotonic(), len(self.unwanted)
         for message, (accepted, duplicates, refusals) in zip(messages, outcomes, strict=True):
-            if accepted and not duplicates and not refusals:
-                continue
-            garbage, repetition = shares(accepted, duplicates, len(refusals))
-            size = 0 if is_surely_refused(message.payload) else len(message.payload)  # counted on arrival
-            if garbage:
-                self._count(FloodReason.GARBAGE, message.origin, garbage, garbage * size, now)
-            if repetition:
-                self._count(FloodReason.REPETITION, message.origin, repetition, repetition * size, now)
+            if duplicates or not (accepted or refusals):
+                share = repeated(accepted, duplicates, len(refusals))
+                size = len(message.payload)
+                self._count(FloodReason.REPETITION, message.origin, share, share * size, now)
         return len(self.unwanted) > before
 
     async def run(self) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from telemetry.ingest.decode import MAX_BYTES, MAX_PARSED_BYTES, decode
 from telemetry.model import Refusal
-from telemetry.mqtt.flood import ALLOWANCES, FloodReason, FloodWatch, is_surely_refused, shares
+from telemetry.mqtt.flood import ALLOWANCES, FloodReason, FloodWatch, is_surely_refused, repeated
 
 GARBAGE, REPETITION, VOLUME = FloodReason
 KB, MB = 2**10, 2**20
@@ -93,13 +93,7 @@ def test_a_glance_condemns_nothing_that_would_be_accepted(payload):
 
 @pytest.mark.parametrize(
     ("outcome", "expected"),
-    [
-        ((1, 0, 0), (0, 0)),
-        ((0, 0, 1), (1, 0)),
-        ((0, 4, 0), (0, 1)),
-        ((1, 1, 2), (0.5, 0.25)),
-        ((0, 0, 0), (0, 1)),
-    ],
+    [((1, 0, 0), 0), ((0, 0, 1), 0), ((0, 4, 0), 1), ((1, 1, 2), 0.25), ((0, 0, 0), 1)],
 )
-def test_shares(outcome, expected):
-    assert shares(*outcome) == expected
+def test_how_much_of_a_message_is_repetition(outcome, expected):
+    assert repeated(*outcome) == expected
