@@ -13,19 +13,27 @@ SECURITY = "dewarwatch.security"
 """The logger of the security log, for operators who send it elsewhere."""
 
 
-def configure_logs(settings: Settings) -> None:
-    """Send logs to standard error, as the settings say."""
+def configure_logs(settings: Settings, *, show_security: bool = True) -> None:
+    """Send logs to standard error, as the settings say; the security log too, unless somebody waits for the answer there."""
     configure(
-        json=settings.log_format == "json", level=settings.log_level, security_file=settings.security_log_file
+        json=settings.log_format == "json",
+        level=settings.log_level,
+        security_file=settings.security_log_file,
+        show_security=show_security,
     )
 
 
 def configure(
-    *, json: bool, level: str, stream: TextIO = sys.stderr, security_file: str | None = None
+    *,
+    json: bool,
+    level: str,
+    stream: TextIO = sys.stderr,
+    security_file: str | None = None,
+    show_security: bool = True,
 ) -> None:
     """Send every log record, ours and the libraries', through the same processors to `stream`.
 
-    The security log goes there whatever the level is, and is appended to `security_file` as JSON.
+    The security log goes there whatever the level is, if it is to be shown, and is appended to `security_file` as JSON.
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -66,6 +74,7 @@ def configure(
     root.setLevel(level.upper())
     security = logging.getLogger(SECURITY)
     security.setLevel(logging.INFO)
+    security.propagate = show_security
     security.handlers = [] if security_file is None else [_file(security_file, shared)]
     for chatty in ("httpx", "httpcore", "uvicorn.access", "asyncio", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

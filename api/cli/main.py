@@ -282,7 +282,7 @@ def create_key(
     from api.cli import commands
     from api.logs import configure_logs
 
-    configure_logs(settings)
+    configure_logs(settings, show_security=False)
     _run(
         commands.create_key(
             settings,

@@ -34,11 +34,13 @@ _TAGS = [
     {"name": "stream", "description": "What happens, as it happens."},
     {"name": "devices", "description": "Loggers."},
     {"name": "dewars", "description": "Shippers."},
+    {"name": "loans", "description": "Which loggers and shippers are lent to which organization, and when."},
     {"name": "sites", "description": "Where shipments come from, go through and go to."},
     {"name": "products", "description": "Templates for the plans of shipments."},
-    {"name": "rejected", "description": "What was refused, kept whole as evidence."},
+    {"name": "rejected", "description": "What was refused, kept as evidence."},
     {"name": "webhooks", "description": "Where events are sent to, and what was sent."},
     {"name": "keys", "description": "API keys and their roles."},
+    {"name": "security", "description": "Who came in, who was refused, and what changed in rights."},
     {"name": "operations", "description": "For those who run the service."},
 ]
 

@@ -52,7 +52,7 @@ WRONG_CALLS = {
     "option": (["serve", "--rolls", "api"], "--rolls"),
     "role": (
         ["serve", "--roles", "api,cook"],
-        "'cook' is not a role: choose from api, ingest, evaluate, deliver",
+        "'cook' is not a role: choose from api, ingest, evaluate,",
     ),
     "scenario": (["simulate", "--scenario", "picnic"], "there is no scenario 'picnic'"),
     "number": (["demo", "--fleet", "none"], "--fleet"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from telemetry.registry.ids import key_of
 from tests.integration.api.conftest import ADMIN_KEY, Desk, Served
 
 Frame = dict[str, str]
@@ -79,7 +80,7 @@ async def tell(
     await desk.pool.execute(
         "INSERT INTO outbox (type, shipment_id, organization, data) SELECT $1, $2, $3, $4 FROM generate_series(1, $5)",
         type_,
-        shipment_id,
+        key_of(shipment_id, organization),
         organization,
         json.dumps({"shipment_id": shipment_id, **data}),
         times,

@@ -19,6 +19,7 @@ from alerts.outbound.resolve import Targets
 from alerts.webhooks.dispatch import DEFAULTS, DispatchSettings
 from alerts.webhooks.loop import run_webhooks
 from alerts.webhooks.schedule import Schedule
+from telemetry.registry.ids import key_of
 
 LOOPBACK = Targets([ip_network("127.0.0.0/8")])
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -68,7 +69,7 @@ class Hooks:
         rows = [
             {
                 "type": type_,
-                "shipment_id": shipment_id,
+                "shipment_id": None if shipment_id is None else key_of(shipment_id, organization),
                 "organization": organization,
                 "data": {"shipment_id": shipment_id, "number": number, **fields},
             }
