@@ -173,7 +173,7 @@ async def test_an_alert_is_taken_once_and_everybody_is_told(desk: Desk, hours_ag
     assert (await desk.admin.get(f"/v1/alerts/{alert['id']}")).json() == taken
     events = await desk.pool.fetch("SELECT * FROM outbox WHERE type = 'alert.acknowledged'")
     assert len(events) == 1
-    assert (events[0]["shipment_id"], events[0]["organization"]) == ("S1", "acme")
+    assert (events[0]["shipment_id"], events[0]["organization"]) == ("acme/S1", "acme")
     await desk.evaluate()
     assert (await desk.admin.get(f"/v1/alerts/{alert['id']}")).json() == taken
 

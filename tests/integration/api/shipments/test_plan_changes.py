@@ -176,12 +176,12 @@ async def test_it_is_told_and_makes_the_shipment_due_from_its_start(desk: Desk, 
     await desk.pool.execute("DELETE FROM evaluation_marks")
     shown = await change(desk, upper_c=-140, reason="assay of lot 7")
     (mark,) = await desk.pool.fetch("SELECT * FROM evaluation_marks")
-    assert (mark["shipment_id"], mark["device_id"], mark["dirty_from"]) == ("S1", None, None)
+    assert (mark["shipment_id"], mark["device_id"], mark["dirty_from"]) == ("acme/S1", None, None)
     event = await desk.pool.fetchrow("SELECT * FROM outbox ORDER BY id DESC LIMIT 1")
     assert event is not None
     assert (event["type"], event["shipment_id"], event["organization"]) == (
         "shipment.plan_changed",
-        "S1",
+        "acme/S1",
         "acme",
     )
     data = json.loads(event["data"])

@@ -121,6 +121,7 @@ async def test_a_product_that_is_not_there_for_this_shipment_is_named(desk: Desk
     problem(await stranger.post("/v1/shipments", json={**body, "product_id": "CAR-T"}), 422)
     problem(await stranger.get("/v1/products/CAR-T"), 404)
     own = await desk.caller("ops", organization="acme")
+    await desk.admin.post("/v1/devices/D1/loans", json={"organization": "acme"})
     assert (await own.post("/v1/shipments", json={**body, "product_id": "CAR-T"})).status_code == 201
     missing = problem(
         await desk.admin.post("/v1/shipments", json={"shipment_id": "S2", "device_ids": ["D1"]}), 422

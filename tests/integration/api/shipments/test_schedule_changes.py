@@ -107,7 +107,7 @@ async def test_it_is_told_and_makes_the_shipment_due_from_now(desk: Desk, hours_
     await desk.pool.execute("DELETE FROM evaluation_marks")
     shown = await change(desk, planned_arrival="2026-11-23T00:00:00Z")
     (mark,) = await desk.pool.fetch("SELECT * FROM evaluation_marks")
-    assert (mark["shipment_id"], mark["device_id"], mark["late"]) == ("S1", None, False)
+    assert (mark["shipment_id"], mark["device_id"], mark["late"]) == ("acme/S1", None, False)
     assert mark["dirty_from"] > hours_ago(0)
     event = await desk.pool.fetchrow("SELECT * FROM outbox ORDER BY id DESC LIMIT 1")
     assert event is not None

@@ -177,7 +177,7 @@ async def test_each_step_makes_it_due_and_tells(desk: Desk, hours_ago: HoursAgo)
         assert data["status"] == shown["status"]
         assert kind == ("shipment.departed" if name == "depart" else "shipment.delivered")
     rows = await desk.pool.fetch("SELECT shipment_id, organization FROM outbox")
-    assert {tuple(row.values()) for row in rows} == {("S1", "acme")}
+    assert {tuple(row.values()) for row in rows} == {("acme/S1", "acme")}
 
 
 async def test_the_same_step_again_changes_nothing(desk: Desk, hours_ago: HoursAgo) -> None:

@@ -76,7 +76,7 @@ CASES = [
     (FIRING, later, (S, None, AlertReason.SNOOZED, "alert.snoozed")),
     (TAKEN, later, (S, str(LEE), AlertReason.SNOOZED, "alert.snoozed")),
     (ASLEEP, later, (S, "Lee", AlertReason.SNOOZED, "alert.snoozed")),
-    (replace(ASLEEP, snoozed_until=NOW + 5, snoozed_by=KIM, snooze_reason="because"), later, None),
+    (replace(ASLEEP, snoozed_until=NOW + 5, snoozed_by=KIM, snooze_reason="because it is"), later, None),
     (ASLEEP, partial(snooze, until=None), (F, "Lee", AlertReason.SNOOZE_ENDED, "alert.firing")),
     (FIRING, partial(snooze, until=None), None),
     (FIRING, resolve, (R, None, AlertReason.RESOLVED_BY_HAND, "alert.resolved")),

@@ -17,6 +17,7 @@ def claimed(tries: int = 0, failures: int = 0, failing_for_s: float = 0.0) -> Cl
     return Claimed(
         id=1, token=1, until=NOW, tries=tries, webhook_id=UUID(int=1), event_id="1-1", created_at=NOW, body="{}",
         url="https://partner.example/", failures=failures, failing_for_s=failing_for_s, secrets=(b"x",),
+        organization=None,
     )  # fmt: skip
 
 

@@ -84,7 +84,13 @@ def _reached(principal: Principal, owners: dict[str, str | None]) -> set[str]:
         (Principal(name="x", role=KeyRole.VIEWER), set()),
         (Principal(name="x", role=KeyRole.COURIER), set()),
         (Principal(name="x", role=KeyRole.COURIER, organization="acme"), set()),
-        (Principal(name="x", role=KeyRole.COURIER, shipment_ids=frozenset({"S2"})), {"S2"}),
+        (Principal(name="x", role=KeyRole.COURIER, shipment_ids=frozenset({"S2"})), set()),
+        (
+            Principal(
+                name="x", role=KeyRole.COURIER, organization="bcell", shipment_ids=frozenset({"S1", "S2"})
+            ),
+            {"S2"},
+        ),
         (
             Principal(name="x", role=KeyRole.PARTNER, organization="acme", shipment_ids=frozenset({"S2"})),
             set(),
@@ -104,8 +110,10 @@ def test_a_caller_who_may_not_do_it_reaches_nothing() -> None:
 
 def test_the_fleet_is_reached_by_the_operating_organization_only() -> None:
     bound = Principal(name="x", role=KeyRole.OPS, organization="acme")
-    assert _reached(permitted(bound, "devices.read"), OWNERS) == set()
-    assert _reached(permitted(Principal(name="x", role=KeyRole.OPS), "devices.read"), OWNERS) == set(OWNERS)
+    assert _reached(permitted(bound, "devices.register"), OWNERS) == set()
+    assert _reached(permitted(Principal(name="x", role=KeyRole.OPS), "devices.register"), OWNERS) == set(
+        OWNERS
+    )
 
 
 def test_what_belongs_to_nobody_is_everybodys_where_it_is_shared() -> None:
