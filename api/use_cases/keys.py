@@ -15,7 +15,7 @@ from api.refusals import Invalid, NotFound
 from api.security.events import SecurityEventType
 from api.security.record import record
 from api.use_cases.naming import shipments_named
-from telemetry.actor import Actor
+from telemetry.actor import Actor, ActorKind
 from telemetry.registry.ids import id_of
 from telemetry.tables import shipments
 
@@ -54,7 +54,7 @@ async def create(
         connection,
         SecurityEventType.KEY_CREATED,
         actor=actor,
-        subject=f"key:{prefix}",
+        subject=str(Actor(ActorKind.KEY, str(prefix))),
         details={
             "role": role,
             "organization": organization,
@@ -98,7 +98,8 @@ async def revoke(connection: AsyncConnection, key_id: UUID, *, actor: Actor) -> 
     prefix = await keys.revoke(connection, key_id)
     if prefix is None:
         raise NotFound("API key", key_id)
-    await record(connection, SecurityEventType.KEY_REVOKED, actor=actor, subject=f"key:{prefix}")
+    subject = str(Actor(ActorKind.KEY, prefix))
+    await record(connection, SecurityEventType.KEY_REVOKED, actor=actor, subject=subject)
     for webhook_id in await endpoints.end_with_key(connection, prefix):
         await record(
             connection, SecurityEventType.WEBHOOK_ENDED, actor=actor, subject=f"webhook:{webhook_id}"

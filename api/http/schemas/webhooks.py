@@ -23,6 +23,7 @@ from api.http.schemas.fields import (
     no_nul,
 )
 from api.use_cases.webhooks import NewWebhook
+from telemetry.actor import Actor, ActorKind
 
 EVENTS = (*TOLD, "shipment.disposition")
 """The events that an endpoint can subscribe to; `webhook.test` is sent on request, whatever is chosen."""
@@ -164,7 +165,7 @@ class WebhookOut(Shown):
 
 def _owner(row: Any) -> str:
     if row["key_prefix"] is not None:
-        return f"key:{row['key_prefix']}"
+        return str(Actor(ActorKind.KEY, row["key_prefix"]))
     return "operator" if row["organization"] is None else f"organization:{row['organization']}"
 
 

@@ -28,7 +28,9 @@ async def refused(desk: Desk, status: int, shipment_id: str, name: str, at: date
 
 
 async def assignment(desk: Desk, shipment_id: str) -> tuple[datetime, datetime | None]:
-    row = await desk.pool.fetchrow("SELECT * FROM device_assignments WHERE shipment_id = $1", shipment_id)
+    row = await desk.pool.fetchrow(
+        "SELECT * FROM device_assignments WHERE split_part(shipment_id, '/', -1) = $1", shipment_id
+    )
     assert row is not None
     return row["starts_at"], row["ends_at"]
 
