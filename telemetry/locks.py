@@ -33,7 +33,7 @@ class LockSpace(IntEnum):
     """By recipient: the count of recent notifications."""
     TEST_MESSAGES = 8
     """By address: the count of recent test messages."""
-    QUOTAS = 9
+    QUOTAS = 0x64777175  # "dwqu"
     """By organization and what is counted: how many of it there are."""
     WEBHOOK_COUNTS = 0x3EB
     """By organization: the number of its webhooks."""
