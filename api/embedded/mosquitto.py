@@ -29,7 +29,6 @@ max_queued_bytes 536870912
 max_inflight_messages 10000
 max_inflight_bytes 33554432
 max_packet_size 1049600
-memory_limit 2147483648
 persistent_client_expiration 30d
 set_tcp_nodelay true
 
