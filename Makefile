@@ -15,14 +15,16 @@ setup:  ## virtual environment from the lock file, and the servers; a second run
 demo: setup  ## database, broker, all roles and a simulated fleet; ARGS="--fleet 100 --speed 60"
 	@exec $(BIN)/dewarwatch demo $(ARGS)
 
-test: setup lint  ## everything that CI checks
-	$(BIN)/pytest -m "not long" --numprocesses auto --maxprocesses 4 $(ARGS)
+test: setup lint  ## everything that CI checks; last of all, one by one, what measures times
+	$(BIN)/pytest -m "not long and not alone" --numprocesses auto --maxprocesses 4 $(ARGS)
+	$(BIN)/pytest -m "alone and not long" $(ARGS) || [ $$? = 5 ]
 
 coverage: setup  ## the same tests, and which lines they did not reach; takes half as long again
-	$(BIN)/pytest -m "not long" --numprocesses auto --maxprocesses 4 --cov --cov-report term $(ARGS)
+	$(BIN)/pytest -m "not long and not alone" --numprocesses auto --maxprocesses 4 --cov --cov-report term $(ARGS)
 
 test-long: setup  ## the tests that take minutes, an hour and more in all; DEWARWATCH_SEED=N repeats a run
-	$(BIN)/pytest -m long --numprocesses auto --maxprocesses 4 $(ARGS)
+	$(BIN)/pytest -m "long and not alone" --numprocesses auto --maxprocesses 4 $(ARGS)
+	$(BIN)/pytest -m "long and alone" $(ARGS) || [ $$? = 5 ]
 
 chaos: setup  ## kill -9, restarts and absences under load, short and long
 	$(BIN)/pytest tests/chaos $(ARGS)

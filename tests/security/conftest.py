@@ -38,3 +38,10 @@ def service(servers_dir: Path) -> Iterator[Command]:
 def own_service(commands: Commands, settings: dict[str, str]) -> Command:
     """One that the test may harm."""
     return commands.start("serve", **settings).ready(60)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What has an honest neighbour compares times: other tests beside it would be part of what it measures."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "Neighbour" in vars(item.module):
+            item.add_marker(pytest.mark.alone)
