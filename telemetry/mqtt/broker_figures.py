@@ -19,6 +19,8 @@ _GAUGES: dict[str, Gauge] = {
     f"{_PREFIX}store/messages/bytes": metrics.BROKER_WAITING_BYTES,
     f"{_PREFIX}heap/current": metrics.BROKER_MEMORY_BYTES,
 }
+_MISCOUNTED = 2.0**63
+"""With its plugin, mosquitto 2.0 subtracts more memory than it added, and tells a number just below 2^64."""
 FIGURES = tuple(_GAUGES)
 """The topics, which mosquitto publishes on each ten seconds, where something has changed."""
 
@@ -43,7 +45,8 @@ class BrokerFigures:
     def _note(self, topic: str, value: float) -> None:
         if (gauge := _GAUGES.get(topic)) is None:
             return
-        gauge.set(value)
+        if value < _MISCOUNTED:
+            gauge.set(value)
         if topic != _DROPPED:
             return
         before, self._dropped = self._dropped, value

@@ -50,7 +50,7 @@ def test_a_delivery_ends_with_the_first_2xx_or_the_last_try(answers: list[Answer
     for answer in answers:
         claimed = Claimed(
             id=1, token=tries + 1, until=NOW, tries=tries, webhook_id=UUID(int=1), event_id="1-1", created_at=NOW, body="{}",
-            url="https://partner.example/", failures=tries, failing_for_s=0.0, secrets=(b"x",),
+            url="https://partner.example/", failures=tries, failing_for_s=0.0, secrets=(b"x",), organization=None,
         )  # fmt: skip
         tried = judge(claimed, NOW, answer, SCHEDULE, 0.5)
         state, tries = tried.state, tries + 1
