@@ -68,7 +68,7 @@ def test_a_numbered_csv_is_stored_once_and_its_hole_is_told_until_it_is_mended(
         [gap] = eventually(lambda: gaps(ops, "numbered"), 10, "a gap")
         assert (gap["state"], gap["details"]) == (
             "firing",
-            {"missing": 1, "newest_from": "2025-11-21 03:50 UTC", "newest_until": "2025-11-21 04:00 UTC"},
+            {"missing": 1, "newest_from": "2025-11-21T03:50:00Z", "newest_until": "2025-11-21T04:00:00Z"},
         )
         (folder / "trace.csv").write_text(TRACE.replace("-17B.2", "-178.2"))
         status, out, err = commands.run(*call, **QUIET)
