@@ -1,5 +1,6 @@
 """The embedded brokers: who may do what, what survives a power cut, and users who come and go at run time."""
 
+import asyncio
 import contextlib
 import os
 import queue
@@ -146,6 +147,14 @@ async def test_a_new_password_replaces_the_old_one_and_a_revoked_logger_is_out(b
             await credentials.revoke("LOGGER-1")
     with connected(broker.url, "LOGGER-1", "second") as revoked:
         assert revoked.connected >= _REFUSED
+
+
+async def test_accounts_that_are_made_at_once_leave_the_broker_working(broker):
+    """With a memory_limit it worked no more: its count of memory fell below zero."""
+    credentials = DeviceCredentials(broker.url)
+    await asyncio.gather(*(credentials.grant(f"LOGGER-{number}", "first") for number in range(24)))
+    with connected(broker.url, "LOGGER-23", "first") as logger:
+        assert logger.connected == 0
 
 
 async def test_users_outlive_the_power_cut_of_the_broker(broker):
