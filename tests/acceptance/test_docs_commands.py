@@ -121,6 +121,7 @@ def test_the_simulations_of_the_pages_run_beside_a_demo(reader: Reader, page: st
     assert "replay" not in page or "numbered readings confirmed as stored" in done.stdout
 
 
+@pytest.mark.long
 def test_the_drill_of_the_page_is_made_and_reports(reader: Reader) -> None:
     (drill,) = blocks("simulator.md", "Drills")
     faster = drill.replace("--speed 600", "--speed 3600").replace(
