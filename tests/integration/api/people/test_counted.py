@@ -5,15 +5,15 @@ from datetime import datetime
 
 import asyncpg
 import pytest
-from prometheus_client import REGISTRY
 
+from alerts import metrics
 from alerts.attention.loop import decide_due
 from tests.integration.api.conftest import Desk, text
 from tests.integration.api.http.test_faults import BODIES
 
 
 def decided() -> float:
-    (metric,) = [each for each in REGISTRY.collect() if each.name == "dewarwatch_notifications"]
+    (metric,) = metrics.NOTIFICATIONS.collect()
     return sum(one.value for one in metric.samples if one.name.endswith("_total"))
 
 
