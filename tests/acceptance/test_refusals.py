@@ -1,6 +1,7 @@
 """Every kind of bad message, through the broker to the running service: refused with its reason, kept, and no harm to the rest."""
 
 import base64
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -86,7 +87,7 @@ def device(embedded, request):
 
 def refused(ops, broker_topic, reason):
     """The refusals of that reason which came by that topic."""
-    return [each for each in items(ops, "/v1/rejected", reason=reason) if each["topic"] == broker_topic]
+    return [each for each in items(ops, "/v1/rejected", reason=reason) if each["topic"] == broker_topic[:256]]
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
@@ -101,7 +102,8 @@ def test_it_is_refused_kept_and_costs_nothing(broker, device, bad):
     assert bad.says in kept["detail"]
     assert kept["source"] == "mqtt"
     whole = ops.get(f"/v1/rejected/{kept['id']}").json()
-    assert base64.b64decode(whole["payload_base64"]) == bad.payload
+    assert base64.b64decode(whole["payload_base64"]) == bad.payload[:4096]  # the first of it, and its hash
+    assert whole["payload_sha256"] == hashlib.sha256(bad.payload).hexdigest()
     assert kept["payload_bytes"] == len(bad.payload)
     trace = items(ops, f"/v1/shipments/{device_id}/readings")
     assert [each["temperature_c"] for each in trace] == [-180.0]
@@ -126,7 +128,7 @@ def test_one_bad_reading_among_999_good_ones_is_refused_alone(broker, device):
     assert kept["index"] == 500
     assert "without quotes" in kept["detail"]
     whole = ops.get(f"/v1/rejected/{kept['id']}").json()
-    assert orjson.loads(base64.b64decode(whole["payload_base64"])) == readings
+    assert len(base64.b64decode(whole["payload_base64"])) == 4096
     trace = items(ops, f"/v1/shipments/{device_id}/readings")
     assert [each["seq"] for each in trace] == [seq for seq in range(1000) if seq != 500]
 
