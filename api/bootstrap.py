@@ -14,8 +14,8 @@ import asyncpg
 import structlog
 
 from alerts.attention.loop import run_attention
+from alerts.evaluation.judging.outage import OutageThresholds
 from alerts.evaluation.loop import run_evaluate
-from alerts.evaluation.outage import OutageThresholds
 from alerts.events.retention import run_deliver
 from alerts.notifications.loop import run_notifications
 from alerts.notifications.sender import Channels
@@ -28,10 +28,10 @@ from api.descriptors import Descriptors, raise_limit
 from api.embedded import Servers
 from api.errors import StoppedError
 from api.http.app import create_app
+from api.http.connections.limits import Limits
+from api.http.connections.server import Web, bind
 from api.http.event_hub import EventHub
-from api.http.limits import Limits
 from api.http.rates import Gate
-from api.http.server import Web, bind
 from api.http.services import Probe, Services
 from api.identity.authenticator import Authenticator
 from api.identity.device_credentials import device_credentials

@@ -25,9 +25,9 @@ from bench import (
     throughput,
     webhooks,
 )
-from bench.ground import Ground, ground
-from bench.machine import Others, facts
-from bench.report import BenchError, Result, progress
+from bench.support.ground import Ground, ground
+from bench.support.machine import Others, facts
+from bench.support.report import BenchError, Result, progress
 
 BENCHMARKS: dict[str, Callable[[Ground], Coroutine[Any, Any, Result]]] = {
     "singles": throughput.singles,

@@ -18,12 +18,13 @@ import asyncpg
 import httpx
 import orjson
 
-from bench import consumers, fleet
-from bench.consumers import Consumer
+from bench import fleet
 from bench.fleet import SAFE_C, WARM_C
-from bench.ground import Ground, LateError, Service, eventually
-from bench.publisher import Message, Publisher
-from bench.report import BenchError, Measure, Result, Verdict, percentile, progress
+from bench.support import consumers
+from bench.support.consumers import Consumer
+from bench.support.ground import Ground, LateError, Service, eventually
+from bench.support.publisher import Message, Publisher
+from bench.support.report import BenchError, Measure, Result, Verdict, percentile, progress
 from telemetry.channels import NotifyChannel
 
 LOGGERS = 200

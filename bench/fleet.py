@@ -8,7 +8,7 @@ import asyncpg
 import orjson
 
 from alerts.excursions.plan import Plan, make_plan
-from bench.publisher import Message
+from bench.support.publisher import Message
 
 BAND = "cryogenic"
 SAFE_C, WARM_C = -185.0, -140.0

@@ -17,9 +17,9 @@ from alerts.excursions.fold_trace import COLUMNS_FROM, evaluate_trace, fold_trac
 from alerts.excursions.phases import LoggerState
 from alerts.excursions.trace import Trace
 from alerts.model import COLDEST_C, HOTTEST_C, Run, Window
-from bench.ground import Ground
-from bench.report import BenchError, Measure, Result, Verdict
-from bench.traces import STARTED, plan_of, traces
+from bench.support.ground import Ground
+from bench.support.report import BenchError, Measure, Result, Verdict
+from bench.support.traces import STARTED, plan_of, traces
 
 TRACES, ROUNDS = 10, 7
 WHOLE_MS = 10.0
@@ -122,7 +122,7 @@ class _Band:
         """Return the peer's forms; none if it is not installed. It gets all readings in order of time."""
         if not _has_peer():
             return {}
-        from bench import peer_fold  # noqa: PLC0415  # it imports what may not be installed
+        from bench.support import peer_fold  # noqa: PLC0415  # it imports what may not be installed
 
         lower_c, upper_c = self.plan.limits.lower_c, self.plan.limits.upper_c
         limits = peer_fold.Rule(

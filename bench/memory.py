@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bench import fleet
-from bench.ground import Ground, Service, committed, eventually
-from bench.publisher import Publisher
-from bench.report import BenchError, Measure, Result, Verdict, progress
+from bench.support.ground import Ground, Service, committed, eventually
+from bench.support.publisher import Publisher
+from bench.support.report import BenchError, Measure, Result, Verdict, progress
 
 LOGGERS = 10_000
 READINGS_EACH = 3

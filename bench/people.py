@@ -23,9 +23,9 @@ from alerts.triage.alert import AlertStep, raise_alert
 from alerts.triage.store import save_steps
 from api.bootstrap import spare_collections
 from bench import fleet
-from bench.ground import Ground, eventually
-from bench.machine import cpu_s
-from bench.report import BenchError, Measure, Result, Verdict, percentile, progress
+from bench.support.ground import Ground, eventually
+from bench.support.machine import cpu_s
+from bench.support.report import BenchError, Measure, Result, Verdict, percentile, progress
 from bench.webhooks import Receiver, percentiles
 from telemetry.channels import NotifyChannel
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from statistics import median
 
 from bench.judgement import Judged, judged
-from bench.machine import facts
-from bench.report import Measure, Result, Verdict, progress
 from bench.shipments import HOUR, course
+from bench.support.machine import facts
+from bench.support.report import Measure, Result, Verdict, progress
 from simulators.fleet.offline import cases
 from simulators.scenarios.load import load_scenario
 from simulators.world.airports import load_airports

@@ -10,8 +10,8 @@ import asyncpg
 
 from alerts.evaluation.loop import evaluate_due
 from bench import fleet
-from bench.ground import Ground
-from bench.report import BenchError, Measure, Result, Verdict, progress
+from bench.support.ground import Ground
+from bench.support.report import BenchError, Measure, Result, Verdict, progress
 
 SIZES = (100, 300, 1_000)
 READINGS = 5_000

@@ -12,8 +12,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from alerts.evaluation.checkpoint import Checkpoint, fold_forward
-from alerts.evaluation.look import WatchedLogger, look_by_rules
+from alerts.evaluation.judging.checkpoint import Checkpoint, fold_forward
+from alerts.evaluation.judging.look import WatchedLogger, look_by_rules
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Window
 from alerts.rules.facts import Charge, Dewar, Facts, Leg
@@ -22,9 +22,9 @@ from alerts.rules.place import Place
 from alerts.rules.registry import TunedRule, tuned_rules
 from alerts.rules.rule import LookTime
 from api.bootstrap import spare_collections
-from bench.ground import Ground
-from bench.report import Measure, Result
-from bench.traces import STARTED, plan_of
+from bench.support.ground import Ground
+from bench.support.report import Measure, Result
+from bench.support.traces import STARTED, plan_of
 
 LOGGERS, LENGTH = 500, 480
 """As in a landing storm: loggers, and the readings that each uploads."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import orjson
 
-from alerts.evaluation.checkpoint import Checkpoint, fold_forward
+from alerts.evaluation.judging.checkpoint import Checkpoint, fold_forward
 from alerts.evaluation.loop import evaluate_due
 from alerts.excursions.load_readings import ReadingRange, load_readings
 from alerts.model import Window, to_instant
@@ -23,10 +23,10 @@ from alerts.rules.registry import CHANNELS, tuned_rules
 from api.bootstrap import spare_collections
 from api.schema_upgrade import upgrade
 from bench import fleet
-from bench.ground import Ground
-from bench.machine import cpu_s
-from bench.report import BenchError, Measure, Result, Verdict, progress
-from bench.traces import plan_of
+from bench.support.ground import Ground
+from bench.support.machine import cpu_s
+from bench.support.report import BenchError, Measure, Result, Verdict, progress
+from bench.support.traces import plan_of
 from telemetry.ingest.pipeline import Ingest
 from telemetry.model import RawMessage, Source
 

@@ -16,9 +16,9 @@ import orjson
 
 from bench import detection, fleet
 from bench.detection import Key, Watch, following, looking, percentiles
-from bench.ground import Ground, eventually
-from bench.publisher import Message, Publisher
-from bench.report import BenchError, Measure, Result, Verdict, percentile, progress
+from bench.support.ground import Ground, eventually
+from bench.support.publisher import Message, Publisher
+from bench.support.report import BenchError, Measure, Result, Verdict, percentile, progress
 
 LIVE, RATE = 400, 1_000.0
 LANDING, READINGS, SIZE = 500, 480, 40

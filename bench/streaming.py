@@ -22,9 +22,9 @@ import orjson
 import uvloop
 
 from alerts.events.write import WRITE_EVENTS
-from bench.ground import Ground, Service, eventually
-from bench.machine import cpu_s
-from bench.report import Measure, Result, percentile, progress
+from bench.support.ground import Ground, Service, eventually
+from bench.support.machine import cpu_s
+from bench.support.report import Measure, Result, percentile, progress
 
 BURSTS = {1: 10_000, 100: 7_000, 1000: 300}
 """Events in a burst, whose rate is measured, by the number of readers."""

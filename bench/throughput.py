@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from bench import consumers, fleet
-from bench.consumers import Consumer
-from bench.ground import Ground, committed
-from bench.publisher import Message, Publisher
-from bench.report import Measure, Result, Verdict, progress
+from bench import fleet
+from bench.support import consumers
+from bench.support.consumers import Consumer
+from bench.support.ground import Ground, committed
+from bench.support.publisher import Message, Publisher
+from bench.support.report import Measure, Result, Verdict, progress
 
 LOGGERS = 200
 ROUNDS = 3

@@ -23,9 +23,9 @@ import uvloop
 
 from alerts.events.write import WRITE_EVENTS
 from alerts.webhooks.dispatch import DEFAULTS
-from bench.ground import Ground, eventually
-from bench.machine import cpu_s
-from bench.report import BenchError, Measure, Result, Verdict, percentile, progress
+from bench.support.ground import Ground, eventually
+from bench.support.machine import cpu_s
+from bench.support.report import BenchError, Measure, Result, Verdict, percentile, progress
 
 ENDPOINTS, EVENTS, ROUNDS = 100, 200, 3
 """Endpoints and events of a round, in which each event goes to each endpoint; and the number of rounds."""

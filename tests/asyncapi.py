@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from api.http import asyncapi
+from api.http.specifications import asyncapi
 from tests import openapi
 
 FILE = Path(__file__).parent.parent / "docs" / "asyncapi.json"

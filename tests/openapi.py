@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import cast
 
 from api.http.app import create_app
-from api.http.limits import Limits
+from api.http.connections.limits import Limits
 from api.http.services import Services
 
 FILE = Path(__file__).parent.parent / "docs" / "openapi.json"

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from alerts.escalation.decision import Decided
-from alerts.escalation.scope import Escalation
+from alerts.escalation.deciding.decision import Decided
+from alerts.escalation.deciding.scope import Escalation
 from alerts.model import SECOND, Duration, Instant, Severity
 from alerts.triage.actions import ACKNOWLEDGED_FOR, next_instant, pass_time
 from alerts.triage.alert import Alert, AlertChange, AlertState, AlertStep

@@ -10,14 +10,14 @@ from uuid import UUID, uuid4
 import asyncpg
 import orjson
 
-from alerts.escalation.decision import Decided
-from alerts.escalation.flood import DIGEST_AFTER, is_flood
-from alerts.escalation.notification import Notification, Purpose, Why
+from alerts.escalation.deciding.decision import Decided
+from alerts.escalation.deciding.flood import DIGEST_AFTER, is_flood
+from alerts.escalation.deciding.notification import Notification, Purpose, Why
+from alerts.escalation.deciding.progress import EscalationProgress
+from alerts.escalation.deciding.scope import Escalation
 from alerts.escalation.people import Contact, Custody, Handover, People
 from alerts.escalation.policy import BUILT_IN, Flood, Policy
-from alerts.escalation.progress import EscalationProgress
 from alerts.escalation.rows import contact_from_row, policy_from_row, site_contacts
-from alerts.escalation.scope import Escalation
 from alerts.escalation.tables import escalations, notifications
 from alerts.events.write import EventScope
 from alerts.model import Instant, Severity, to_datetime, to_instant

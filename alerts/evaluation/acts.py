@@ -7,10 +7,10 @@ from typing import Any, Final
 import asyncpg
 import orjson
 
-from alerts.evaluation.judgement import Verdict
+from alerts.evaluation.judging.judgement import Verdict
+from alerts.evaluation.judging.stretch import stretch_of
+from alerts.evaluation.judging.taken_away import Version, attribute, devices_of_interest, is_candidate
 from alerts.evaluation.resume import window_of
-from alerts.evaluation.stretch import stretch_of
-from alerts.evaluation.taken_away import Version, attribute, devices_of_interest, is_candidate
 from alerts.excursions.load_readings import load_readings
 from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Trace

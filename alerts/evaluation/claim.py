@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import asyncpg
 
-from alerts.evaluation.judgement import Device, DueShipment, Identity
+from alerts.evaluation.judging.judgement import Device, DueShipment, Identity
 from alerts.evaluation.load_facts import (
     Context,
     departure_facts_of,

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from alerts.evaluation.outage import (
+from alerts.evaluation.judging.outage import (
     DEFAULT_THRESHOLDS,
     SUBJECT,
     FleetSilence,

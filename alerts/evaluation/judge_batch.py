@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeAlias
 from uuid import uuid4
 
-from alerts.evaluation.judgement import DueShipment, Verdict, judge
+from alerts.evaluation.judging.judgement import DueShipment, Verdict, judge
 from alerts.model import AlertKind, Instant
 from alerts.work.errors import describe_error
 from telemetry.slices import in_slices

@@ -12,8 +12,8 @@ import orjson
 
 from alerts.alert_kinds import kinds_that
 from alerts.evaluation.airports_file import airport_index, airports
-from alerts.evaluation.departure import DepartureFacts
-from alerts.evaluation.outage import STANDS_FOR_SINGLES
+from alerts.evaluation.judging.departure import DepartureFacts
+from alerts.evaluation.judging.outage import STANDS_FOR_SINGLES
 from alerts.evaluation.resume import window_of
 from alerts.excursions.plan import Plan
 from alerts.model import SECOND, AlertKind, Instant, to_instant

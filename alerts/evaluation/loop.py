@@ -14,8 +14,8 @@ from alerts.evaluation.acts import name_acts
 from alerts.evaluation.claim import DueShipments, Poisoned, Share, claim, claim_these
 from alerts.evaluation.fleet_outage import hear_fleet, watch_fleet
 from alerts.evaluation.judge_batch import Judging, judge_here, new_id
-from alerts.evaluation.judgement import Verdict, set_aside
-from alerts.evaluation.outage import DEFAULT_THRESHOLDS, OutageThresholds
+from alerts.evaluation.judging.judgement import Verdict, set_aside
+from alerts.evaluation.judging.outage import DEFAULT_THRESHOLDS, OutageThresholds
 from alerts.evaluation.queue import EVALUATIONS
 from alerts.evaluation.save import save, write_deadlines
 from alerts.evaluation.worker_process import WorkerProcess

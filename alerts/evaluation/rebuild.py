@@ -11,9 +11,9 @@ from typing import Final, Self, TypeAlias
 import asyncpg
 import structlog
 
-from alerts.evaluation.checkpoint import Checkpoint
 from alerts.evaluation.claim import Poisoned, look_at
-from alerts.evaluation.judgement import DeviceVerdict, Verdict
+from alerts.evaluation.judging.checkpoint import Checkpoint
+from alerts.evaluation.judging.judgement import DeviceVerdict, Verdict
 from alerts.evaluation.loop import evaluate_again, judge_batch
 from alerts.evaluation.queue import EVALUATIONS
 from alerts.evaluation.resume import checkpoint_of

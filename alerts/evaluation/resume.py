@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import orjson
 
-from alerts.evaluation.checkpoint import Checkpoint
+from alerts.evaluation.judging.checkpoint import Checkpoint
 from alerts.excursions.load_readings import (
     FOR_EVER,
     FROM_THE_START,

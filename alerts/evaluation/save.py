@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from alerts.evaluation.acts import write_judged
-from alerts.evaluation.checkpoint import Checkpoint
-from alerts.evaluation.judgement import DeviceVerdict, Verdict
+from alerts.evaluation.judging.checkpoint import Checkpoint
+from alerts.evaluation.judging.judgement import DeviceVerdict, Verdict
 from alerts.evaluation.queue import EVALUATIONS
 from alerts.events.write import WRITE_EVENTS, EventScope
 from alerts.excursions.load_readings import FROM_THE_START

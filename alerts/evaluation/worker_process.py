@@ -25,9 +25,9 @@ import structlog
 
 from alerts import metrics
 from alerts.evaluation.airports_file import airport_index
-from alerts.evaluation.checkpoint import Checkpoint
 from alerts.evaluation.judge_batch import Judged, judge_here, judge_one
-from alerts.evaluation.judgement import Device, DueShipment
+from alerts.evaluation.judging.checkpoint import Checkpoint
+from alerts.evaluation.judging.judgement import Device, DueShipment
 from alerts.excursions.trace import EMPTY
 from alerts.model import Instant
 from alerts.rules.airports import AirportIndex

@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 
 from alerts import metrics
-from alerts.escalation.notification import Purpose
+from alerts.escalation.deciding.notification import Purpose
 from alerts.notifications import chat, load_facts, mail, queue, webhook
 from alerts.notifications.compose import plainly, written
 from alerts.notifications.facts import MessageFacts

@@ -8,7 +8,7 @@ from uuid import uuid4
 from sqlalchemy import RowMapping, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.escalation.notification import WORDS, Purpose, Why
+from alerts.escalation.deciding.notification import WORDS, Purpose, Why
 from alerts.escalation.tables import notifications
 from alerts.model import Severity
 from telemetry.actor import Actor

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from alerts.evaluation.judging.stretch import stretch_of
 from alerts.evaluation.resume import window_of
-from alerts.evaluation.stretch import stretch_of
 from alerts.excursions.fold_trace import evaluate_trace
 from alerts.excursions.load_readings import load_readings
 from alerts.excursions.plan import Plan

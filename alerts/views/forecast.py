@@ -6,8 +6,8 @@ from datetime import datetime
 
 import asyncpg
 
-from alerts.evaluation.checkpoint import States, fold_forward
 from alerts.evaluation.claim import LOAD_DEVICES
+from alerts.evaluation.judging.checkpoint import States, fold_forward
 from alerts.evaluation.load_facts import facts_of, load_context, load_shipments
 from alerts.evaluation.resume import Dirty, PendingFold, Resumed, resume
 from alerts.model import AlertKind, Instant, to_instant

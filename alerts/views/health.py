@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from alerts.alert_kinds import kinds_that
-from alerts.evaluation.outage import STANDS_FOR_SINGLES
+from alerts.evaluation.judging.outage import STANDS_FOR_SINGLES
 from alerts.model import LIVE, ExcursionState, Severity
 from alerts.tables import alerts, excursions
 from alerts.triage.alert import AlertState

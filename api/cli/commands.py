@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from api.database import check_database, first_contact
 from api.embedded import Servers, embedded_servers
 from api.errors import StartError
-from api.http.server import check_free
+from api.http.connections.server import check_free
 from api.identity.permissions import KeyRole
 from api.refusals import Invalid
 from api.schema_upgrade import engine_for, upgrade

@@ -21,7 +21,7 @@ from api.cli.loop import stopped_by_signals
 from api.embedded.folder import mode, usable, write_private
 from api.embedded.process import private
 from api.errors import StoppedError
-from api.http.server import check_free
+from api.http.connections.server import check_free
 from api.roles import ALL_ROLES
 from api.settings import Settings
 from simulators.fleet.run import run as run_simulation

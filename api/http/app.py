@@ -7,36 +7,35 @@ from typing import Final
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from api.http import openapi, problems
+from api.http import problems
 from api.http.middleware import BodyLimit, Callers, Surroundings
 from api.http.routes import (
     alerts,
-    backtests,
+    documents,
+    incidents,
+    keys,
+    notifications,
+    operations,
+    readings,
+    rejected,
+    security,
+    stream,
+    webhooks,
+)
+from api.http.routes.registry import (
     contact_tests,
     contacts,
     devices,
     dewars,
-    documents,
-    excursions,
-    handovers,
-    incidents,
-    keys,
     loans,
-    notifications,
-    operations,
     policies,
     products,
-    readings,
-    rejected,
-    security,
-    shipments,
     sites,
-    stream,
-    summary,
-    webhooks,
 )
+from api.http.routes.shipments import backtests, excursions, handovers, shipments, summary
 from api.http.routing import actions_of
 from api.http.services import Services
+from api.http.specifications import openapi
 from api.roles import ALL_ROLES, Role
 
 _NOUNS = (

@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.connection import TURNED_AWAY, UNREAD
-from api.http.limits import Limits, caller_of, neighbourhood
+from api.http.connections.connection import TURNED_AWAY, UNREAD
+from api.http.connections.limits import Limits, caller_of, neighbourhood
 from api.http.problems import RETRY_AFTER_S, Problem, of_fault
 
 log = structlog.get_logger(__name__)

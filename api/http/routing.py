@@ -10,7 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from api.http.limits import neighbourhood
+from api.http.connections.limits import neighbourhood
 from api.http.problems import FieldError, Problem, hint
 from api.http.rates import headers_of, weight_of
 from api.http.services import Services

@@ -9,14 +9,14 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from alerts.outbound.resolve import Targets
+from api.http.connections.limits import Limits
 from api.http.event_hub import EventHub
-from api.http.limits import Limits
 from api.http.rates import Gate
 from api.identity.authenticator import Authenticator
 from api.identity.keys import COURIER_KEY_LASTS
 from api.security.log import SecurityLog
 from api.use_cases.backdating import BY_DEFAULT, Backdating
-from api.use_cases.devices import PasswordStore
+from api.use_cases.registry.devices import PasswordStore
 from telemetry.ingest.pipeline import Ingest
 from telemetry.model import JsonObject
 

@@ -7,11 +7,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from alerts.escalation.decision import decide
-from alerts.escalation.notification import Notification, Purpose, Why
+from alerts.escalation.deciding.decision import decide
+from alerts.escalation.deciding.notification import Notification, Purpose, Why
+from alerts.escalation.deciding.progress import (
+    EscalatedIncident,
+    EscalationProgress,
+    Member,
+    Phase,
+    Recipient,
+)
 from alerts.escalation.people import Contact, Custody, Handover, People, Way
 from alerts.escalation.policy import Channel, Policy, Step, TellDestination
-from alerts.escalation.progress import EscalatedIncident, EscalationProgress, Member, Phase, Recipient
 from alerts.model import SECOND, AlertKind, Severity
 from alerts.triage.alert import AlertState
 from telemetry.actor import Actor, ActorKind

@@ -8,8 +8,8 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.evaluation.checkpoint import Checkpoint, FoldedForward, fold_forward
-from alerts.evaluation.look import WatchedLogger, look_by_rules
+from alerts.evaluation.judging.checkpoint import Checkpoint, FoldedForward, fold_forward
+from alerts.evaluation.judging.look import WatchedLogger, look_by_rules
 from alerts.excursions import fold_trace
 from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace

@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
-from api.http import asyncapi
+from api.http.specifications import asyncapi
 from api.shared_answers.prepared import Prepared
 from api.shared_answers.shared import Shared
 

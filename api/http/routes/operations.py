@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
-from api.http.limits import lies_in
+from api.http.connections.limits import lies_in
 from api.http.readiness import readiness
 from api.http.routing import Here, address_of, noted
 from api.http.services import Services

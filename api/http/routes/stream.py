@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from alerts.events.outbox import Position
 from alerts.model import AlertKind, Severity
-from api.http.connection import CUT
+from api.http.connections.connection import CUT
 from api.http.event_hub import CUT_OFF, Place, Wanted
 from api.http.problems import Problem, invalid
 from api.http.routing import Call, Caller, Here, action

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from alerts.escalation.notification import Notification, Purpose
+from alerts.escalation.deciding.notification import Notification, Purpose
 from alerts.escalation.people import Contact
 from alerts.escalation.policy import CONTACT_PREFIX, Channel, Policy, Role
 from alerts.model import AlertKind, Severity
@@ -16,10 +16,10 @@ from alerts.notifications import mail
 from alerts.wording import instant_text
 from api.http.problems import hint
 from api.http.schemas.fields import ID, Given, Id, OrganizationSlug, Shown, ShownId, Time, Words, example
-from api.http.schemas.sites import Lat, Lon, ReceivingHours, Zone
-from api.use_cases.contacts import NewContact
-from api.use_cases.handovers import NewHandover
-from api.use_cases.policies import NewPolicy, PolicyTrial
+from api.http.schemas.registry.sites import Lat, Lon, ReceivingHours, Zone
+from api.use_cases.registry.contacts import NewContact
+from api.use_cases.registry.policies import NewPolicy, PolicyTrial
+from api.use_cases.shipments.handovers import NewHandover
 
 Seconds = Annotated[int, Field(ge=0, le=7 * 86400)]
 Interval = Annotated[int, Field(ge=60, le=7 * 86400)]

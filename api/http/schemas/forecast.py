@@ -12,8 +12,8 @@ from alerts.rules.facts import Facts
 from alerts.rules.kinds.excursion_predicted import TimeToLimit
 from alerts.rules.kinds.hold_time_short import HoldTime
 from alerts.views.forecast import Forecast
-from api.http.schemas.dewars import ChargeDoubt
 from api.http.schemas.fields import Shown, ShownId, Time
+from api.http.schemas.registry.dewars import ChargeDoubt
 
 _HOUR = 3600 * SECOND
 

@@ -9,7 +9,6 @@ from alerts.excursions.plan import Band
 from alerts.model import Severity
 from alerts.views.health import Health
 from alerts.views.shipments import SeenShipment
-from api.http.schemas.devices import Latest, PositionOut, latest_of, position_of
 from api.http.schemas.fields import (
     DeviceId,
     Given,
@@ -21,8 +20,9 @@ from api.http.schemas.fields import (
     Words,
     example,
 )
-from api.http.schemas.sites import SitePlace
-from api.use_cases.shipments import Leg, NewShipment
+from api.http.schemas.registry.devices import Latest, PositionOut, latest_of, position_of
+from api.http.schemas.registry.sites import SitePlace
+from api.use_cases.shipments.lifecycle import Leg, NewShipment
 from telemetry.registry.shipment_revisions import ShipmentStep
 
 Status = Literal["planned", "in_transit", "delivered", "cancelled"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from alerts.evaluation import checkpoint, look
+from alerts.evaluation.judging import checkpoint, look
 from alerts.rules import registry
 from alerts.rules.kinds.signal_lost import SignalLost
 from alerts.rules.registry import AnyRule
@@ -15,7 +15,7 @@ def install(monkeypatch: pytest.MonkeyPatch, rules: Sequence[AnyRule]) -> None:
     monkeypatch.setattr(checkpoint, "_BY_KIND", {one.kind: one for one in rules})
     monkeypatch.setattr(look, "_KINDS", frozenset(one.kind for one in rules))
     registry.tuned_rules.cache_clear()
-    monkeypatch.setattr("alerts.evaluation.judgement.RETRY_AFTER", 0)
+    monkeypatch.setattr("alerts.evaluation.judging.judgement.RETRY_AFTER", 0)
 
 
 def only_silence(monkeypatch: pytest.MonkeyPatch) -> None:

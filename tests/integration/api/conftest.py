@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from alerts.evaluation.loop import evaluate_due
 from api.http.app import create_app
+from api.http.connections.server import Web, bind
 from api.http.event_hub import EventHub
 from api.http.routes import operations
-from api.http.server import Web, bind
 from api.http.services import Services
 from api.identity.authenticator import Authenticator
 from api.pages.site import with_pages

@@ -17,9 +17,9 @@ import uvloop
 
 from alerts.evaluation import loop, worker_process
 from alerts.evaluation.airports_file import airport_index, airports
-from alerts.evaluation.checkpoint import Checkpoint
 from alerts.evaluation.judge_batch import Judged, judge_here
-from alerts.evaluation.judgement import Device, DueShipment, Identity, Verdict
+from alerts.evaluation.judging.checkpoint import Checkpoint
+from alerts.evaluation.judging.judgement import Device, DueShipment, Identity, Verdict
 from alerts.evaluation.worker_process import (
     MIN_READINGS,
     NICENESS,

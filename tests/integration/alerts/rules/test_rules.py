@@ -247,7 +247,7 @@ async def test_a_rule_that_fails_to_fold_harms_nothing_is_told_and_catches_up(
 async def test_a_rule_that_failed_is_left_alone_for_a_while(
     desk: Desk, lid: LidOften, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("alerts.evaluation.judgement.RETRY_AFTER", 600 * SECOND)
+    monkeypatch.setattr("alerts.evaluation.judging.judgement.RETRY_AFTER", 600 * SECOND)
     await desk.ship()
     lid.fails = True
     await desk.store([(minute(n), -190.0) for n in range(5)])

@@ -11,11 +11,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from alerts.evaluation.checkpoint import Checkpoint, fold_forward
 from alerts.evaluation.claim import look_at
 from alerts.evaluation.judge_batch import Judged, judge_here
-from alerts.evaluation.judgement import DueShipment
-from alerts.evaluation.look import WatchedLogger, look_by_rules
+from alerts.evaluation.judging.checkpoint import Checkpoint, fold_forward
+from alerts.evaluation.judging.judgement import DueShipment
+from alerts.evaluation.judging.look import WatchedLogger, look_by_rules
 from alerts.evaluation.loop import evaluate_due
 from alerts.evaluation.worker_process import frame, read_answer, serve
 from alerts.excursions import fold_trace

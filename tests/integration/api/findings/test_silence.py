@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from alerts.evaluation.fleet_outage import HEAR
-from alerts.evaluation.outage import GRACE_S, SUBJECT
+from alerts.evaluation.judging.outage import GRACE_S, SUBJECT
 from alerts.excursions.plan import Plan, make_plan
 from telemetry.freshness import MISSED_INTERVALS, fresh_for
 from telemetry.silence import LANDING, LONGEST, announced_until, heard_until

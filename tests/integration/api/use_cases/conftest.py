@@ -12,10 +12,11 @@ from alerts.excursions.plan import Band
 from api.identity.access import Principal, permitted
 from api.identity.permissions import KeyRole
 from api.transactions import begin
-from api.use_cases import devices, dewars, shipments
-from api.use_cases.devices import NewDevice
-from api.use_cases.dewars import NewDewar
-from api.use_cases.shipments import NewShipment
+from api.use_cases.registry import devices, dewars
+from api.use_cases.registry.devices import NewDevice
+from api.use_cases.registry.dewars import NewDewar
+from api.use_cases.shipments import lifecycle as shipments
+from api.use_cases.shipments.lifecycle import NewShipment
 from telemetry.actor import Actor, ActorKind
 
 NOW: Final = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -12,8 +12,9 @@ from api.identity.device_credentials import BrokerRefusedError, BrokerUnmanagedE
 from api.identity.permissions import KeyRole
 from api.refusals import Conflict, Forbidden, Invalid, LoggerExists, NotFound, Refusal, Unavailable
 from api.transactions import begin
-from api.use_cases import devices, keys, webhooks
-from api.use_cases.devices import NewDevice
+from api.use_cases import keys, webhooks
+from api.use_cases.registry import devices
+from api.use_cases.registry.devices import NewDevice
 from api.use_cases.webhooks import NewWebhook
 from tests.integration.api.use_cases.conftest import NOW, SHELL, of_acme, operator
 

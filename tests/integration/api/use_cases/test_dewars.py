@@ -12,9 +12,10 @@ from api.identity.access import Principal, permitted
 from api.identity.permissions import KeyRole
 from api.refusals import Conflict, Invalid, NotFound
 from api.transactions import begin
-from api.use_cases import dewars, handovers
-from api.use_cases.dewars import NewDewar
-from api.use_cases.handovers import NewHandover
+from api.use_cases.registry import dewars
+from api.use_cases.registry.dewars import NewDewar
+from api.use_cases.shipments import handovers
+from api.use_cases.shipments.handovers import NewHandover
 from tests.integration.api.use_cases.conftest import (
     BEFORE,
     NOW,

@@ -14,10 +14,12 @@ from alerts.outbound.resolve import Targets
 from api.identity.access import Principal, permitted
 from api.identity.permissions import KeyRole
 from api.refusals import Forbidden
-from api.use_cases import contacts, policies, products, shipments, sites, webhooks
-from api.use_cases.policies import PolicyTrial
-from api.use_cases.products import NewProduct
-from api.use_cases.shipments import NewShipment
+from api.use_cases import webhooks
+from api.use_cases.registry import contacts, policies, products, sites
+from api.use_cases.registry.policies import PolicyTrial
+from api.use_cases.registry.products import NewProduct
+from api.use_cases.shipments import lifecycle as shipments
+from api.use_cases.shipments.lifecycle import NewShipment
 from api.use_cases.webhooks import NewWebhook
 from tests.integration.api.use_cases.conftest import NOW, SHELL, of_acme
 from tests.integration.api.use_cases.test_registers import CONTACT, POLICY, SITE

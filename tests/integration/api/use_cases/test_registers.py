@@ -13,11 +13,12 @@ from alerts.model import AlertKind, Severity
 from alerts.outbound.resolve import Targets
 from api.refusals import Conflict, Forbidden, Invalid, NotFound, TooManyTests
 from api.transactions import begin
-from api.use_cases import contacts, policies, products, sites, webhooks
-from api.use_cases.contacts import NewContact
-from api.use_cases.policies import NewPolicy, PolicyTrial
-from api.use_cases.products import NewProduct
-from api.use_cases.sites import AIRPORT_RADIUS_M, RADIUS_M, NewSite
+from api.use_cases import webhooks
+from api.use_cases.registry import contacts, policies, products, sites
+from api.use_cases.registry.contacts import NewContact
+from api.use_cases.registry.policies import NewPolicy, PolicyTrial
+from api.use_cases.registry.products import NewProduct
+from api.use_cases.registry.sites import AIRPORT_RADIUS_M, RADIUS_M, NewSite
 from api.use_cases.webhooks import NewWebhook
 from tests.integration.api.use_cases.conftest import NOW, SHELL, of_acme, operator
 

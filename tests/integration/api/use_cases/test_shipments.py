@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from alerts.excursions.plan import Band
 from api.refusals import Conflict, Forbidden, Invalid, NotFound, Refusal
 from api.transactions import begin
-from api.use_cases import products, shipments
-from api.use_cases.products import NewProduct
-from api.use_cases.shipments import Leg, NewShipment
+from api.use_cases.registry import products
+from api.use_cases.registry.products import NewProduct
+from api.use_cases.shipments import lifecycle as shipments
+from api.use_cases.shipments.lifecycle import Leg, NewShipment
 from telemetry.registry import shipments as registry
 from tests.integration.api.use_cases.conftest import BEFORE, NOW, SHELL, of_acme, operator, planned, told
 

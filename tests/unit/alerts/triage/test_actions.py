@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from alerts.evaluation.judgement import Identity, set_aside
+from alerts.evaluation.judging.judgement import Identity, set_aside
 from alerts.model import SECOND, AlertKind, Condition, Severity
 from alerts.triage.actions import (
     ACKNOWLEDGED_FOR,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.http.schemas.escalation import WayIn
 from api.http.schemas.fields import Time, Words
-from api.http.schemas.sites import Zone
+from api.http.schemas.registry.sites import Zone
 from api.http.wrong_values import text_of
 
 

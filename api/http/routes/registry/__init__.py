@@ -1,0 +1,1 @@
+"""Routes of what is registered: loggers, dewars, loans, sites, products, contacts and policies."""

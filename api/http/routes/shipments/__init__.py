@@ -1,0 +1,1 @@
+"""Routes of a shipment: its life, handovers, excursions and figures, and backtests of its plan."""

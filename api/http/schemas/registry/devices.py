@@ -1,0 +1,132 @@
+"""Request and response bodies for devices, which are loggers."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import Field
+
+from api.http.schemas.fields import DeviceId, Given, OrganizationSlug, Shown, ShownId, Time, Words, example
+from api.use_cases.registry.devices import NewDevice
+from telemetry.registry.devices import DeviceHealth, health
+
+
+class DeviceIn(Given):
+    model_config = example(device_id="LOG-4711", model="TX-9", interval_s=60)
+
+    device_id: DeviceId
+    model: Words | None = None
+    interval_s: Annotated[float, Field(gt=0, le=86_400 * 366)] | None = Field(
+        None, description="The time between two readings, in seconds."
+    )
+    calibration_due: Time | None = None
+    organization: OrganizationSlug | None = Field(
+        None, description="To which it is lent from now on, until that loan is ended."
+    )
+
+    def value(self) -> NewDevice:
+        """Return the input of the use case."""
+        return NewDevice(**self.model_dump())
+
+
+class Latest(Shown):
+    measured_at: Time
+    temperature_c: float | None
+    probe_ok: bool
+    battery_pct: float | None
+    flight_mode_until: Time | None
+
+
+class PositionOut(Shown):
+    at: Time
+    lat: float
+    lon: float
+
+
+class DeviceOut(Shown):
+    device_id: str
+    model: str | None
+    interval_s: float | None
+    calibration_due: Time | None
+    created_at: Time
+    shipment_id: ShownId | None = Field(
+        description="The shipment that it is assigned to now, if the key may see it."
+    )
+    last_seen: Time | None = Field(description="When its last reading was received.")
+    health: DeviceHealth
+    connection: str | None = Field(description="`online` or `offline`, as reported by the logger.")
+    connection_at: Time | None
+    suspended_until: Time | None = Field(
+        description="Until when the broker keeps it out because it flooded the service; null if it does not."
+    )
+    suspended_for: str | None = Field(
+        description="What it sent too much of: `garbage`, `repetition` or `volume`."
+    )
+    latest: Latest | None = Field(description="Its latest reading.")
+    position: PositionOut | None = Field(description="Its latest known position.")
+
+    @classmethod
+    def of(cls, row: Any, now: datetime) -> Self:
+        """Build it from a row of the registry."""
+        return cls(
+            device_id=row["device_id"],
+            model=row["model"],
+            interval_s=row["interval_s"],
+            calibration_due=row["calibration_due"],
+            created_at=row["created_at"],
+            shipment_id=row["shipment_id"],
+            last_seen=row["last_received_at"],
+            health=health(row, now),
+            connection=row["connection"],
+            connection_at=row["connection_at"],
+            suspended_until=row["suspended_until"],
+            suspended_for=row["suspended_for"],
+            latest=latest_of(row),
+            position=position_of(row),
+        )
+
+
+def latest_of(row: Any) -> Latest | None:
+    """Return the latest reading in a device's state; None if there is none yet."""
+    if row["measured_at"] is None:
+        return None
+    return Latest(
+        measured_at=row["measured_at"],
+        temperature_c=row["temperature_c"],
+        probe_ok=row["probe_ok"],
+        battery_pct=row["battery_pct"],
+        flight_mode_until=row["flight_mode_until"],
+    )
+
+
+def position_of(row: Any, since: datetime | None = None) -> PositionOut | None:
+    """Return the latest position in a device's state; None if none is known, or none since `since`."""
+    if row["position_at"] is None or (since is not None and row["position_at"] < since):
+        return None
+    return PositionOut(at=row["position_at"], lat=row["lat"], lon=row["lon"])
+
+
+class MqttAccess(Shown):
+    """How the logger connects to the broker; the password is shown only once."""
+
+    url: str | None = Field(examples=["mqtts://broker.example.org:8883"])
+    username: str
+    password: str | None
+    provisioned: bool = Field(description="Whether the broker already accepts this password.")
+    note: str | None = None
+
+    @classmethod
+    def of(cls, url: str | None, device_id: str, password: str | None) -> Self:
+        """Build it from a logger's user; without a password, the user is managed at the broker itself."""
+        if password is not None:
+            return cls(url=url, username=device_id, password=password, provisioned=True)
+        note = "The users of this broker are not managed here: make one with this name at the broker itself."
+        return cls(url=url, username=device_id, password=None, provisioned=False, note=note)
+
+
+class DeviceCreated(DeviceOut):
+    mqtt: MqttAccess
+
+
+class CredentialsRotated(Shown):
+    device_id: str
+    mqtt: MqttAccess

@@ -1,0 +1,1 @@
+"""The documents that describe the service to programs: OpenAPI for its routes, AsyncAPI for its messages."""

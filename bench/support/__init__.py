@@ -1,0 +1,1 @@
+"""What the benchmarks stand on: servers, publishers and consumers, peers to compare with, and reports."""

@@ -1,0 +1,353 @@
+"""Who is told of an incident: one course after another, by the clock."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from alerts.escalation.deciding.decision import decide
+from alerts.escalation.deciding.notification import Notification, Why
+from alerts.escalation.deciding.progress import EscalatedIncident, EscalationProgress, Member
+from alerts.escalation.people import Contact, Custody, Handover, People, Way
+from alerts.escalation.policy import BUILT_IN, Channel, Policy, Step, TellDestination, choose
+from alerts.model import SECOND, AlertKind, Severity
+from alerts.triage.alert import AlertState
+from telemetry.actor import Actor, ActorKind
+from telemetry.registry.receiving_hours import parse_receiving_hours
+
+MINUTE = 60 * SECOND
+OPS, NIGHT_DESK = Actor(ActorKind.KEY, "ops"), Actor(ActorKind.KEY, "night")
+START = 1_795_000_000 * SECOND
+POLICY = Policy(
+    policy_id="two-steps",
+    revision=1,
+    steps=(Step(after_s=0, to=("holder",)), Step(after_s=600, to=("last_resort",))),
+    group_wait_s=30,
+    repeat_s=3600,
+    ack_expires_s=3600,
+)
+
+
+def contact(contact_id: str, **fields: object) -> Contact:
+    way = Way(channel=Channel.EMAIL, address=f"{contact_id}@x.example")
+    made = Contact(
+        contact_id=contact_id, name=contact_id.title(), hours=parse_receiving_hours("UTC", None), ways=(way,)
+    )
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+COURIER = contact("courier", parties=frozenset({"courier"}))
+NIGHT = contact("night", last_resort=True)
+CLINIC = contact("clinic", places=frozenset({"CLINIC"}))
+FIRING = Member(alert_id="a", kind=AlertKind.EXCURSION, severity=Severity.CRITICAL, state=AlertState.FIRING)
+
+
+class Course:
+    """An incident in time."""
+
+    def __init__(self, *contacts: Contact, policy: Policy = POLICY) -> None:
+        self.contacts = contacts or (COURIER, NIGHT, CLINIC)
+        self.policy = policy
+        self.progress: EscalationProgress | None = None
+        self.next_at: int | None = None
+        self.party = "Courier"
+
+    def at(self, minutes: float, *members: Member) -> list[Notification]:
+        """Decide at so many minutes, and give what was decided."""
+        now = START + round(minutes * MINUTE)
+        handover = Handover(at=START - MINUTE, recorded_at=START, to_party=self.party)
+        people = People(self.contacts, custody=Custody(destination="CLINIC", handovers=(handover,)))
+        case = EscalatedIncident(incident_id="i", organization=None, members=members)
+        decided = decide(case, self.progress, [self.policy], people, now)
+        self.progress, self.next_at = decided.progress, decided.next_at
+        return list(decided.notifications)
+
+
+def taken(who: Actor | str, minutes: float, by: Actor | None = None, **fields: object) -> Member:
+    """The alert as its owner has acknowledged it, or as it was assigned since, by another one."""
+    at = START + round(minutes * MINUTE)
+    made = replace(FIRING, state=AlertState.ACKNOWLEDGED, owner=str(who), acknowledged=True, taken_at=at)
+    return replace(made, taken_by=by or who, **fields)  # type: ignore[arg-type]
+
+
+def told(notifications: Sequence[Notification]) -> list[tuple[str, Why]]:
+    return [(one.contact.contact_id, one.why) for one in notifications if one.contact and one.is_sent]
+
+
+def not_told(notifications: Sequence[Notification]) -> list[Why]:
+    return [one.why for one in notifications if not one.is_sent]
+
+
+def test_the_first_message_waits_for_what_belongs_to_it_and_then_it_climbs() -> None:
+    course = Course()
+    assert course.at(0, FIRING) == []
+    assert course.next_at == START + 30 * SECOND
+    assert told(course.at(0.5, FIRING)) == [("courier", Why.BEGAN)]
+    assert course.at(5, FIRING) == []
+    assert told(course.at(10.5, FIRING)) == [("night", Why.NOT_ACKNOWLEDGED)]
+    assert told(course.at(60.5, FIRING)) == [("courier", Why.REPEATED)]
+
+
+def test_an_acknowledgement_stops_it_and_where_it_expires_it_goes_on_from_its_level() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    taken = replace(FIRING, state=AlertState.ACKNOWLEDGED, owner=str(OPS), acknowledged=True)
+    assert not_told(course.at(5, taken)) == [Why.ACKNOWLEDGED]
+    assert course.at(20, taken) == []
+    assert told(course.at(70, FIRING)) == [("courier", Why.ACKNOWLEDGEMENT_EXPIRED)]
+    assert told(course.at(80, FIRING)) == [("night", Why.NOT_ACKNOWLEDGED)]
+
+
+def test_where_the_steps_from_its_level_on_reach_nobody_it_goes_on_from_the_first() -> None:
+    policy = replace(POLICY, steps=(Step(after_s=0, to=("holder",)), Step(after_s=0, to=("owner",))))
+    course = Course(COURIER, policy=policy)
+    course.at(0, FIRING)
+    assert told(course.at(0.5, FIRING)) == [("courier", Why.BEGAN)]
+    course.at(1, replace(FIRING, state=AlertState.SNOOZED, snoozed_until=START + 2 * MINUTE))
+    assert told(course.at(2, FIRING)) == [("courier", Why.SNOOZE_ENDED)]
+    assert course.at(2, FIRING) == []
+
+
+def test_a_member_says_nothing_by_itself_unless_it_is_worse() -> None:
+    course = Course()
+    major = replace(FIRING, severity=Severity.MAJOR)
+    course.at(0, major)
+    course.at(0.5, major)
+    another = replace(major, alert_id="b")
+    assert not_told(course.at(1, major, another)) == [Why.GROUPED]
+    assert told(course.at(2, replace(FIRING, alert_id="c"), major, another)) == [
+        ("courier", Why.SEVERITY_ROSE)
+    ]
+
+
+def test_whoever_was_told_hears_that_it_is_over_once() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    over = replace(FIRING, state=AlertState.RESOLVED)
+    assert told(course.at(3, over)) == [("courier", Why.RESOLVED)]
+    assert course.at(4, over) == []
+    assert course.next_at is None
+
+
+def test_whoever_was_asked_hears_once_who_is_on_it_and_not_who_did_it() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    course.at(10.5, FIRING)
+    notifications = course.at(12, taken(NIGHT_DESK, 11.5))
+    assert told(notifications) == [("courier", Why.TAKEN)]
+    assert not_told(notifications) == [Why.ACKNOWLEDGED, Why.TOOK_IT]
+    assert notifications[1].words == "key night is on it, since 2026-11-18 11:18 UTC."
+    assert course.at(13, taken(NIGHT_DESK, 11.5)) == []
+    also = replace(taken(NIGHT_DESK, 13), alert_id="b")
+    assert course.at(14, taken(NIGHT_DESK, 11.5), also) == [], "one person takes it once"
+
+
+def test_whoever_acknowledges_by_name_is_not_told_that_it_is_theirs() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    kim = taken("Night", 1, by=Actor(ActorKind.KEY, "dw_1f0c93ab"), took_it=True)
+    assert told(course.at(1, kim)) == [("courier", Why.TAKEN)]
+
+
+def test_of_another_one_who_is_on_it_they_hear_too() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    assert told(course.at(1, taken(OPS, 1))) == [("courier", Why.TAKEN)]
+    # Operations passes it on, to somebody who then hears of it as well.
+    kim = taken("Night", 2, by=OPS)
+    assert told(course.at(2, kim)) == [("night", Why.ASSIGNED), ("courier", Why.TAKEN)]
+    assert told(course.at(3, taken(OPS, 3))) == [("courier", Why.TAKEN), ("night", Why.TAKEN)]
+
+
+def test_what_fires_again_and_is_taken_again_is_told_to_those_who_were_asked_again() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    course.at(10.5, FIRING)
+    assert len(told(course.at(11, taken(OPS, 11)))) == 2
+    assert told(course.at(70, FIRING)) == [("night", Why.ACKNOWLEDGEMENT_EXPIRED)]
+    assert told(course.at(71, taken(OPS, 71))) == [("night", Why.TAKEN)]
+
+
+def test_an_owner_who_has_not_acknowledged_puts_nobody_at_ease() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    assigned = replace(FIRING, owner="somebody", taken_by=OPS, taken_at=START)
+    assert course.at(1, assigned) == []
+
+
+def test_a_former_holder_hears_no_more_and_a_snooze_says_nothing_of_anybody() -> None:
+    course = Course(COURIER, NIGHT, contact("next", parties=frozenset({"next courier"})))
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    asleep = replace(FIRING, state=AlertState.SNOOZED, snoozed_until=START + 60 * MINUTE)
+    assert told(course.at(1, asleep)) == []
+    course.party = "Next courier"
+    assert told(course.at(2, FIRING)) == [("next", Why.SNOOZE_ENDED)]
+    assert told(course.at(3, taken(OPS, 3))) == [("next", Why.TAKEN)]
+
+
+def test_the_policy_says_from_which_severity_on_they_hear_who_is_on_it() -> None:
+    for tell, severity, expected in (
+        (Severity.CRITICAL, Severity.CRITICAL, [("courier", Why.TAKEN)]),
+        (Severity.CRITICAL, Severity.MAJOR, []),
+        (Severity.MAJOR, Severity.MAJOR, [("courier", Why.TAKEN)]),
+        (None, Severity.CRITICAL, []),
+    ):
+        course = Course(policy=replace(POLICY, tell_taken=tell))
+        course.at(0, replace(FIRING, severity=severity))
+        course.at(0.5, replace(FIRING, severity=severity))
+        assert told(course.at(1, taken(OPS, 1, severity=severity))) == expected
+
+
+def test_nobody_is_woken_to_hear_that_somebody_is_on_it() -> None:
+    open_until = parse_receiving_hours("UTC", {"wed": [["11:00", "11:10"]]})
+    course = Course(replace(COURIER, hours=open_until), NIGHT)
+    course.at(0, FIRING)
+    assert told(course.at(0.5, FIRING)) == [("courier", Why.BEGAN)]
+    notifications = course.at(9, taken(OPS, 9))
+    assert told(notifications) == []
+    assert not_told(notifications) == [Why.ACKNOWLEDGED, Why.OUTSIDE_OFFICE_HOURS]
+
+
+def test_what_ends_before_the_first_message_is_told_only_where_it_is_of_weight() -> None:
+    tilted = replace(FIRING, severity=Severity.MAJOR, kind=AlertKind.TILTED)
+    course = Course()
+    course.at(0, tilted)
+    ended = course.at(0.1, replace(tilted, state=AlertState.RESOLVED))
+    assert (told(ended), not_told(ended)) == ([], [Why.RESOLVED_BEFORE_TOLD])
+    assert told(Course().at(0, replace(FIRING, state=AlertState.RESOLVED))) == [
+        ("courier", Why.OVER_WHEN_FOUND)
+    ]
+
+
+def test_a_new_holder_is_asked_although_somebody_has_taken_it() -> None:
+    course = Course(COURIER, NIGHT, contact("next", parties=frozenset({"next courier"})))
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    course.at(1, taken := replace(FIRING, state=AlertState.ACKNOWLEDGED, owner=str(OPS)))
+    course.party = "Next  Courier"
+    assert told(course.at(2, taken)) == [("next", Why.HANDED_OVER)]
+    assert course.at(3, taken) == []
+
+
+def test_the_destination_is_told_whoever_has_taken_it() -> None:
+    rule = TellDestination(after_s=900, kinds=frozenset({AlertKind.EXCURSION}))
+    course = Course(policy=replace(POLICY, tell_destination=rule))
+    course.at(0, FIRING)
+    taken = replace(FIRING, state=AlertState.ACKNOWLEDGED, owner=str(OPS))
+    course.at(1, taken)
+    assert told(course.at(15, taken)) == [("clinic", Why.DESTINATION_CONCERNED)]
+    assert course.at(16, taken) == []
+
+
+def test_outside_office_hours_the_fallback_is_asked_and_fallbacks_that_go_in_circles_end() -> None:
+    closed = parse_receiving_hours("UTC", {"sun": [["03:00", "03:01"]]})
+    away = replace(COURIER, hours=closed, fallback="stand-in")
+    stand_in = contact("stand-in")
+    course = Course(away, stand_in)
+    course.at(0, FIRING)
+    notifications = course.at(0.5, FIRING)
+    assert told(notifications) == [("stand-in", Why.BEGAN)]
+    assert "Stand-In is asked instead" in notifications[0].words
+    circle = Course(away, replace(stand_in, hours=closed, fallback="courier"))
+    circle.at(0, FIRING)
+    notifications = circle.at(0.5, FIRING)
+    assert told(notifications) == []
+    assert not_told(notifications)[-1] is Why.NOBODY_TO_TELL
+
+
+def test_the_most_specific_policy_holds() -> None:
+    lane = replace(POLICY, policy_id="lane", origin="FRA", destination="BOS")
+    own = replace(POLICY, policy_id="own", organization="acme")
+    worse = replace(own, policy_id="own-critical", min_severity=Severity.CRITICAL)
+    where = {"organization": "acme", "origin": "FRA", "destination": "BOS"}
+    known = [POLICY, lane, own, worse]
+    assert choose(known, severity=Severity.CRITICAL, **where) is worse
+    assert choose(known, severity=Severity.MAJOR, **where) is own
+    assert choose([POLICY, lane], severity=Severity.MAJOR, **where) is lane
+    assert choose([POLICY], severity=Severity.CRITICAL, **where) is POLICY
+    assert choose([], severity=Severity.CRITICAL, **where) is BUILT_IN[0]
+
+
+def test_after_a_rest_whoever_was_told_at_a_lower_step_is_told_where_the_one_that_it_had_come_to_reaches_nobody() -> (
+    None
+):
+    steps = (Step(after_s=0, to=("holder",)), Step(after_s=0, to=("origin",)))
+    course = Course(COURIER, policy=replace(POLICY, steps=steps, group_wait_s=0))
+    assert told(course.at(0, FIRING)) == [("courier", Why.BEGAN)]
+    asleep = replace(FIRING, state=AlertState.SNOOZED, snoozed_until=START + 60 * MINUTE)
+    course.at(1, asleep)
+    again = course.at(60, FIRING)
+    assert told(again) == [("courier", Why.SNOOZE_ENDED)]
+    assert Why.NOBODY_TO_TELL not in not_told(again)
+    assert course.progress is not None
+    assert not course.progress.nobody
+
+
+def test_after_a_rest_at_night_nobody_waits_for_the_office_hours_of_the_step_that_it_had_come_to() -> None:
+    nine_to_five = {day: [["09:00", "17:00"]] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
+    office = contact("office", places=frozenset({"CLINIC"}), hours=parse_receiving_hours("UTC", nine_to_five))
+    steps = (Step(after_s=0, to=("holder",)), Step(after_s=0, to=("destination",), office_hours_only=True))
+    course = Course(COURIER, office, policy=replace(POLICY, steps=steps, group_wait_s=0))
+    afternoon, night = 4 * 60.0, 16 * 60.0  # it starts at about eleven o'clock
+    assert [one for one, _ in told(course.at(afternoon, FIRING))] == ["courier", "office"]
+    course.at(afternoon + 1, replace(FIRING, state=AlertState.SNOOZED, snoozed_until=START))
+    again = course.at(night, FIRING)
+    assert told(again) == [("courier", Why.SNOOZE_ENDED)]
+    assert not_told(again) == [Why.WAITS_FOR_OFFICE_HOURS]
+    assert told(course.at(26 * 60, FIRING)) == [("office", Why.NOT_ACKNOWLEDGED), ("courier", Why.REPEATED)]
+
+
+BY = "the plan was changed by key dw_1f0c93ab at 2026-11-21 03:45 UTC: “assay of lot 7”"
+WITHDRAWN = replace(FIRING, state=AlertState.RESOLVED, withdrawn=True, withdrawn_by=BY)
+
+
+def test_what_an_act_withdraws_is_told_to_those_who_were_asked_with_who_and_why() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    (said,) = course.at(3, WITHDRAWN)
+    assert told([said]) == [("courier", Why.WITHDRAWN_BY_ACT)]
+    assert said.words.endswith(
+        "The plan was changed by key dw_1f0c93ab at 2026-11-21 03:45 UTC: “assay of lot 7”."
+    )
+    assert course.at(4, WITHDRAWN) == []
+
+
+def test_what_an_act_withdraws_before_anybody_was_told_is_told_all_the_same() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    assert told(course.at(0.3, WITHDRAWN)) == [("courier", Why.WITHDRAWN_BY_ACT)]
+    assert course.at(4, WITHDRAWN) == []
+    course = Course()
+    course.at(0, FIRING)
+    by_readings = replace(WITHDRAWN, withdrawn_by=None)
+    assert not_told(course.at(0.3, by_readings)) == [Why.RESOLVED_BEFORE_TOLD]
+
+
+def test_what_an_act_withdraws_while_others_go_on_is_told_once() -> None:
+    course, another = Course(), replace(FIRING, alert_id="b")
+    course.at(0, FIRING, another)
+    assert told(course.at(0.3, WITHDRAWN, another)) == []  # nobody was told of it yet
+    # The first message tells of all alerts of the incident, and who has withdrawn one.
+    said = course.at(0.5, WITHDRAWN, another)
+    assert (told(said), not_told(said)) == ([("courier", Why.BEGAN)], [Why.ALREADY_TOLD])
+    third = replace(WITHDRAWN, alert_id="c")
+    assert told(course.at(3, WITHDRAWN, another, third)) == [("courier", Why.WITHDRAWN_BY_ACT)]
+    assert course.progress is not None
+    course.progress = EscalationProgress.from_json(course.progress.to_json())
+    assert told(course.at(4, WITHDRAWN, another, third)) == []
+    ended = replace(another, state=AlertState.RESOLVED)
+    assert told(course.at(5, WITHDRAWN, ended, third)) == [("courier", Why.RESOLVED)]
+
+
+def test_what_somebody_had_acknowledged_is_not_told_apart() -> None:
+    course, another = Course(), replace(FIRING, alert_id="b")
+    course.at(0, FIRING, another)
+    course.at(0.5, FIRING, another)
+    assert told(course.at(3, replace(WITHDRAWN, acknowledged=True), another)) == []
