@@ -228,11 +228,22 @@ def _clear_away(program: Program, within_s: float = 20.0) -> None:
 
 
 def _left_behind(program: Program) -> list[int]:
-    """Return the processes that run this program in this folder."""
+    """Return the processes that run this program in this folder, or are just ending there."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # the process has ended, or belongs to another user
-            here = (process / "cwd").readlink() == program.folder
-            if here and (process / "exe").readlink().name.startswith(program.executable):
+            if (process / "cwd").readlink() == program.folder and _runs(process, program.executable):
                 found.append(int(process.name))
     return found
+
+
+def _runs(process: Path, executable: str) -> bool:
+    """Return True if the process runs this program, or gives back its memory to end.
+
+    A process that ends loses its program first, then its memory, then its folder. Until its memory
+    is free, PostgreSQL finds "a pre-existing shared memory block" and does not start.
+    """
+    try:
+        return (process / "exe").readlink().name.startswith(executable)
+    except FileNotFoundError:
+        return True
