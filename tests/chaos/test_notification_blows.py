@@ -36,7 +36,7 @@ async def decide(tower: Tower, count: int) -> dict[UUID, int]:
 @pytest.mark.parametrize(
     ("count", "kills"),
     [
-        pytest.param(270, 6, id="270 mails, 6 kills"),
+        pytest.param(180, 4, id="180 mails, 4 kills"),
         pytest.param(
             1800, 100, id="1800 mails, 100 kills", marks=[pytest.mark.long, pytest.mark.timeout(1800)]
         ),

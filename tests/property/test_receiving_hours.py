@@ -75,7 +75,7 @@ def at_clock(day: date, clock: str) -> datetime:
     return datetime(day.year, day.month, day.day) + timedelta(hours=hours, minutes=minutes)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)  # an example computes each minute of five days
 @given(st.sampled_from(LEAPS), week, st.lists(st.integers(-5, 5), max_size=2), st.data())
 def test_it_is_open_by_the_local_clock(
     leap: tuple[str, date], spans: dict[str, Any], closed: list[int], data: st.DataObject

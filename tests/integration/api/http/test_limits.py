@@ -281,7 +281,7 @@ async def test_wrong_keys_wait_and_cost_next_to_nothing_and_right_ones_from_ther
     assert int(answers[-1].headers["retry-after"]) >= 1
     assert answers[-1].headers["www-authenticate"].endswith('error="invalid_token"')
     assert [task.result().status_code for task in honest] == [200] * 3
-    assert queries < 40, "300 wrong keys, a few queries"
+    assert queries < 100, "300 wrong keys are looked up together, more of them the slower it goes"
 
 
 async def test_a_right_key_is_let_in_first_thing_where_wrong_ones_came(guarded) -> None:
