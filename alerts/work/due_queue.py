@@ -232,14 +232,14 @@ ring (key, number, start) AS (
         SELECT {q.key} AS key FROM {q.marks}
         WHERE id >= (SELECT min(id) + floor(random() * (max(id) - min(id) + 1))::bigint FROM {q.marks})
         ORDER BY id LIMIT 1
-    ) AS some
+    ) AS begun
     UNION ALL
-    SELECT next.key, number + 1, start FROM ring CROSS JOIN LATERAL (
+    SELECT following.key, number + 1, start FROM ring CROSS JOIN LATERAL (
         SELECT coalesce(
             (SELECT {q.key} FROM {q.marks} WHERE {q.key} > ring.key ORDER BY {q.key} LIMIT 1),
             (SELECT {q.key} FROM {q.marks} ORDER BY {q.key} LIMIT 1)
         ) AS key
-    ) AS next WHERE number < {wide} AND next.key <> start
+    ) AS following WHERE number < {wide} AND following.key <> start
 )
 """
 
@@ -253,7 +253,7 @@ NOT (since > statement_timestamp() - $3 * interval '1 second' AND since <= state
 # waiting come first: in order of keys, the end of the alphabet would starve while the beginning is busy.
 _CLAIM_OF = """
 due AS MATERIALIZED (
-    SELECT key, min(since) AS since FROM (TABLE marked UNION ALL TABLE past) AS each GROUP BY key
+    SELECT key, min(since) AS since FROM (TABLE marked UNION ALL TABLE past) AS found GROUP BY key
 ), waiting AS MATERIALIZED (
     SELECT key, {done_at} AS done_at FROM due {with_row} {which} ORDER BY since
 ), claimed AS MATERIALIZED (

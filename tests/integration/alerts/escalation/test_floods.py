@@ -76,7 +76,7 @@ async def digests(tower: Tower) -> list[asyncpg.Record]:
     )
 
 
-@pytest.mark.parametrize("order", permutations([MINUTE, DAY]), ids=["minute first", "day first"])
+@pytest.mark.parametrize("order", list(permutations([MINUTE, DAY])), ids=["minute first", "day first"])
 async def test_each_policy_looks_back_as_far_as_it_says(tower: Tower, order: Sequence[Policy]) -> None:
     """Two policies tell one recipient in one batch: a full day is no full minute, whichever comes last."""
     await told_before(tower, ["escalation"] * 3, timedelta(minutes=10))
