@@ -100,6 +100,20 @@ INCIDENT_CHANGES = Counter("dewarwatch_incident_changes_total", "Decisions about
 NOTIFICATIONS = Counter(
     "dewarwatch_notifications_total", "Decisions to tell somebody, or not to", ["state", "reason"]
 )
+CLOCK_STEPS = Counter(
+    "dewarwatch_database_clock_steps_total",
+    "Times that the database's clock was set by more than a second",
+    ["direction"],
+)
+DEADLINES_MENDED = Counter(
+    "dewarwatch_deadlines_mended_total",
+    "Deadlines that the database's clock had set while it was ahead, and that were set right",
+    ["queue"],
+)
+STUCK_ENDED = Counter(
+    "dewarwatch_stuck_connections_ended_total",
+    "Connections of ours that were ended because their process did not read what it had asked for",
+)
 NOBODY_TO_TELL = Gauge(
     "dewarwatch_nobody_to_tell",
     "Incidents of which nobody could be told: register a contact with last_resort",

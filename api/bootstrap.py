@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,13 +14,19 @@ import asyncpg
 import structlog
 
 from alerts.attention.loop import run_attention
+from alerts.attention.queue import ATTENTION
 from alerts.evaluation.judging.outage import OutageThresholds
 from alerts.evaluation.loop import run_evaluate
+from alerts.evaluation.queue import EVALUATIONS
 from alerts.events.retention import run_deliver
 from alerts.notifications.loop import run_notifications
+from alerts.notifications.queue import NOTIFICATIONS
 from alerts.notifications.sender import Channels
 from alerts.outbound.resolve import Targets
 from alerts.webhooks.loop import run_webhooks
+from alerts.webhooks.queue import DELIVERIES
+from alerts.webhooks.upkeep import mend_holds
+from alerts.work.clock import Mend, watch_clock
 from alerts.work.wakeup import unless
 from api import notification_channels
 from api.database import check_database
@@ -52,6 +58,14 @@ log = structlog.get_logger(__name__)
 _PATIENCE_S = 10.0  # for a connection or a lock; after that, an HTTP caller is told to try again
 _STATEMENT_TIMEOUT_S = 60.0  # a database that hangs counts as unreachable
 _CLOSE_WITHIN_S = 5.0
+QUEUES: Mapping[str, Mend] = {
+    "evaluation": EVALUATIONS.mend_clock,
+    "attention": ATTENTION.mend_clock,
+    "notifications": NOTIFICATIONS.mend_clock,
+    "webhooks": DELIVERIES.mend_clock,
+    "webhook_holds": mend_holds,
+}
+"""What sets deadlines by the database's clock."""
 # Connections that only listen: evaluate (two), attention, stream (two), webhooks (two), notifications, one spare.
 _LISTENERS = 9
 
@@ -187,6 +201,8 @@ async def running(
             )
         if Role.EVALUATE in roles:
             work["evaluate"] = run_evaluate(pool, stop, _outage(settings))
+        if roles & {Role.EVALUATE, Role.DELIVER}:
+            work["clock"] = watch_clock(pool, stop, QUEUES)
         if Role.DELIVER in roles:
             work |= _delivery(settings, pool, stop, targets, channels)
 

@@ -51,7 +51,7 @@ async def save(
         connection, [(WRITE_EVENTS, [scope.event(*event) for scope, event in events if event is not None])]
     )
     deadlines = {one.view.scope: None if one.due_at is None else to_datetime(one.due_at) for one in decisions}
-    await ATTENTION.write_deadlines(connection, claimed, deadlines)
+    await ATTENTION.write_deadlines(connection, claimed, deadlines, as_of=to_datetime(now))
     # Last: another process that notifies the same people waits for our commit.
     return await store.save(
         connection,

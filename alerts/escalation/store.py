@@ -1,7 +1,7 @@
 """Loads what decisions about people depend on, and saves them, in the transaction of the attention loop."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -52,19 +52,21 @@ WRITE_NOTIFICATIONS = write(notifications, _WRITTEN) + " ON CONFLICT DO NOTHING"
 LOCK_RECIPIENTS = f"""
 SELECT pg_advisory_xact_lock(hashtextextended(r, {LockSpace.RECIPIENTS})) FROM unnest($1::text[]) AS r
 """  # noqa: S608 -- a number of our own
+# What is decided in the future was decided by a clock that was ahead, and is no flood of now. Who sends a digest has
+# locked it, or raised its token: to one that is locked here, parts can be added until the commit.
 COUNT_TOLD = """
-SELECT r.address, r.drill, (
+SELECT r.contact_id, r.channel, r.address, r.drill, r.within_s, (
     SELECT count(*) FROM notifications AS n
     WHERE n.contact_id = r.contact_id AND n.channel = r.channel AND n.address = r.address AND n.drill = r.drill
-        AND n.state <> 'not_sent' AND n.purpose NOT IN ('digest', 'test')
+        AND n.state <> 'not_sent' AND n.purpose = ANY($7::text[])
         AND n.decided_at > $5::timestamptz - r.within_s * interval '1 second'
+        AND n.decided_at < $5::timestamptz + interval '1 minute'
 ) AS told, (
     SELECT n.id FROM notifications AS n
     WHERE n.contact_id = r.contact_id AND n.channel = r.channel AND n.address = r.address AND n.drill = r.drill
         AND n.state = 'pending' AND n.purpose = 'digest' AND n.attempts = 0 AND n.lease_token = 0
-        AND n.send_at > $5::timestamptz + interval '1 second'
     ORDER BY n.send_at LIMIT 1 FOR UPDATE SKIP LOCKED
-) AS digest_id, r.contact_id, r.channel
+) AS digest_id
 FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $6::int[])
     AS r(contact_id, channel, address, drill, within_s)
 """
@@ -72,7 +74,11 @@ HASTEN = """
 UPDATE notifications SET severity = 'critical', send_at = least(send_at, $2::timestamptz) WHERE id = ANY($1::uuid[])
 """
 
+_FLOODS = [purpose.value for purpose in Purpose if purpose.floods]
+
 _To = tuple[str, str, str, bool]
+_Window = tuple[_To, int]
+"""A recipient, and for how many seconds back what they were told is counted: that differs between policies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +206,16 @@ class _Digests:
     """How much recipients were told lately, and the digests still waiting."""
 
     now: Instant
-    told: dict[_To, int]
+    told: dict[_Window, int]
     open: dict[_To, UUID]
     made: dict[UUID, Row] = field(default_factory=dict)
     hastened: list[UUID] = field(default_factory=list)
+
+    def count(self, to: _To) -> None:
+        """Count a message to a recipient, in the windows of all policies."""
+        for window in self.told:
+            if window[0] == to:
+                self.told[window] += 1
 
     def take(self, to: _To, row: Row) -> None:
         """Make a message part of a digest."""
@@ -227,46 +239,37 @@ async def _limit(
 ) -> list[Row]:
     """Turn messages that are too many for a recipient into digests."""
     rows = [row for row, _ in told]
-    wanted = {_to(row): floods[row["policy_id"]] for row, notification in told if notification.is_sent}
-    if not wanted:
+    sent = [(row, one) for row, one in told if one.is_sent]
+    if not sent:
         return rows
-    lately = await _lately(connection, wanted, now)
-    for row, notification in told:
-        if not notification.is_sent:
-            continue
-        to = _to(row)
-        if is_flood(floods[row["policy_id"]], lately.told[to]):
+    lately = await _lately(
+        connection, {(_to(row), floods[row["policy_id"]].within_s) for row, _ in sent}, now
+    )
+    for row, notification in sent:
+        to, flood = _to(row), floods[row["policy_id"]]
+        if is_flood(flood, lately.told[to, flood.within_s]):
             lately.take(to, row)
-        lately.told[to] += 1
+        if notification.purpose.floods:
+            lately.count(to)
     if lately.hastened:
         soon = to_datetime(now + DIGEST_AFTER[Severity.CRITICAL])
         await connection.execute(HASTEN, lately.hastened, soon)
     return [*lately.made.values(), *rows]
 
 
-async def _lately(connection: Connection, wanted: Mapping[_To, Flood], now: Instant) -> _Digests:
-    recipients = sorted(wanted)
-    await connection.execute(LOCK_RECIPIENTS, sorted({"\n".join(one[:3]) for one in recipients}))
-    contact_ids, channels, addresses, drills = (list(column) for column in zip(*recipients, strict=True))
-    found = await connection.fetch(
-        COUNT_TOLD,
-        contact_ids,
-        channels,
-        addresses,
-        drills,
-        to_datetime(now),
-        [wanted[one].within_s for one in recipients],
+async def _lately(connection: Connection, windows: Collection[_Window], now: Instant) -> _Digests:
+    await connection.execute(LOCK_RECIPIENTS, sorted({"\n".join(to[:3]) for to, _ in windows}))
+    columns = [list(column) for column in zip(*(to for to, _ in windows), strict=True)]
+    within_s = [seconds for _, seconds in windows]
+    found = await connection.fetch(COUNT_TOLD, *columns, to_datetime(now), within_s, _FLOODS)
+    return _Digests(
+        now,
+        told={(_to(row), row["within_s"]): row["told"] for row in found},
+        open={_to(row): row["digest_id"] for row in found if row["digest_id"] is not None},
     )
-    told, waiting = {}, {}
-    for row in found:
-        to = (row["contact_id"], row["channel"], row["address"], row["drill"])
-        told[to] = row["told"]
-        if row["digest_id"] is not None:
-            waiting[to] = row["digest_id"]
-    return _Digests(now, told, waiting)
 
 
-def _to(row: Row) -> _To:
+def _to(row: Row | asyncpg.Record) -> _To:
     return row["contact_id"], row["channel"], row["address"], row["drill"]
 
 
@@ -324,6 +327,7 @@ def _row(decisions: Decisions, incident_id: str, notification: Notification) -> 
         "state": "pending" if notification.is_sent else "not_sent",
         "decided_at": instant_text(notification.at),
         "send_at": instant_text(notification.at) if notification.is_sent else None,
+        "set_at": instant_text(notification.at),
         "digest_id": None,
         "facts": facts,
     }

@@ -184,6 +184,13 @@ notifications = Table(
         server_default="0",
         comment="fencing: grows with each claim",
     ),
+    Column(
+        "set_at",
+        Instant,
+        nullable=False,
+        server_default=func.now(),
+        comment="as of when `send_at` and `lease_until` were decided",
+    ),
     Column("sent_at", Instant),
     Column("error", Text, comment="of the last attempt"),
     Index(None, "scope", "decided_at"),

@@ -69,6 +69,9 @@ class DueShipments:
     """Claimed shipments, with what their judgement depends on."""
 
     now: Instant
+    """As of when they are judged."""
+    clock: Instant
+    """What the database's clock said: less than `now`, if it went back since one of them was judged."""
     claimed: Claimed
     shipments: tuple[DueShipment, ...]
     poisoned: tuple[Poisoned, ...]
@@ -135,8 +138,10 @@ async def _load(
     alerts = await connection.fetch(f"{LOAD_ALERTS} {lock}", ids, excursion_ids)
     causes = _Causes(dirty, reevaluated=from_the_start)
     due, poisoned = _Making(shipments, devices, context, resumed, on_record, alerts, causes).all(broken)
+    now, clock = await _now(connection, claimed)
     return DueShipments(
-        now=await _now(connection, claimed),
+        now=now,
+        clock=clock,
         claimed=claimed,
         shipments=due,
         poisoned=poisoned,
@@ -148,13 +153,14 @@ async def _load(
     )
 
 
-async def _now(connection: Connection, claimed: Claimed) -> Instant:
-    """Return the instant at which all that was loaded was known: what follows from it was not known before.
+async def _now(connection: Connection, claimed: Claimed) -> tuple[Instant, Instant]:
+    """Return the instant at which all that was loaded was known, and what the clock says.
 
-    The database's clock is everybody's, and even that may be set back: time never goes back for a shipment.
+    What follows from what was loaded was not known before. The database's clock is everybody's, and even that may
+    be set back: time never goes back for a shipment.
     """
     clock = await connection.fetchval("SELECT clock_timestamp()")
-    return to_instant(max([clock, *claimed.done_at.values()]))
+    return to_instant(max([clock, *claimed.done_at.values()])), to_instant(clock)
 
 
 def _foldings(

@@ -173,7 +173,7 @@ async def _evaluate(
 
     async def write(some: Sequence[Verdict]) -> None:
         await save(connection, some, due.now)
-        await write_deadlines(connection, some, due.claimed, due.now)
+        await write_deadlines(connection, some, due.claimed, due.now, due.clock)
 
     saved = await _unchanged(connection, verdicts)
     if careful:

@@ -62,14 +62,19 @@ async def save(connection: Connection, verdicts: Sequence[Verdict], now: Instant
 
 
 async def write_deadlines(
-    connection: Connection, verdicts: Sequence[Verdict], claimed: Claimed, now: Instant
+    connection: Connection, verdicts: Sequence[Verdict], claimed: Claimed, now: Instant, clock: Instant
 ) -> None:
-    """Write that the shipments were evaluated, and when to look at them again if no reading comes first."""
+    """Write that the shipments were evaluated, and when to look at them again if no reading comes first.
+
+    `now` is as of when they were judged, and `clock` what the database's clock said: less, if it went back.
+    """
     deadlines = {
         v.identity.shipment_id: None if v.evaluate_at is None else to_datetime(v.evaluate_at)
         for v in verdicts
     }
-    await EVALUATIONS.write_deadlines(connection, claimed, deadlines, done_at=to_datetime(now))
+    await EVALUATIONS.write_deadlines(
+        connection, claimed, deadlines, as_of=to_datetime(clock), done_at=to_datetime(now)
+    )
     await write_judged(connection, verdicts)
 
 

@@ -58,7 +58,7 @@ RECORD = f"""
 WITH claim AS (
     SELECT $1::uuid AS id, $2::bigint AS token
 ), counted AS (
-    UPDATE notifications AS n SET attempts = n.attempts + 1, state = $3, {NOTIFICATIONS.gives_back},
+    UPDATE notifications AS n SET attempts = n.attempts + 1, state = $3, lease_until = NULL, set_at = clock_timestamp(),
         send_at = coalesce(clock_timestamp() + $4::float8 * interval '1 second', n.send_at),
         sent_at = CASE WHEN $3 = 'sent' THEN clock_timestamp() END,
         error = CASE WHEN $3 <> 'sent' THEN $7::text END

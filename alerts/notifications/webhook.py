@@ -32,7 +32,7 @@ INSERT INTO webhook_messages (id, type, shipment_id, created_at, body) VALUES ($
 """
 
 WRITE_DELIVERY = """
-INSERT INTO webhook_deliveries (webhook_id, message_id, created_at, next_at) VALUES ($1, $2, $3, now())
+INSERT INTO webhook_deliveries (webhook_id, message_id, created_at, next_at, set_at) VALUES ($1, $2, $3, now(), now())
 ON CONFLICT DO NOTHING
 """
 

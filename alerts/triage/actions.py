@@ -17,6 +17,9 @@ ACKNOWLEDGED_FOR: Final[Mapping[Severity, Duration]] = {
 }
 """How long an acknowledgement lasts if nobody acts after it and no policy says otherwise."""
 
+CLOCK_AHEAD: Final[Duration] = 60 * SECOND
+"""What would last longer than it may, by more than this, was set by a clock that was ahead: it has ended."""
+
 SNOOZE_TIMER: Final = Actor(ActorKind.TIMER, "snooze")
 ACKNOWLEDGEMENT_TIMER: Final = Actor(ActorKind.TIMER, "acknowledgement")
 
@@ -143,13 +146,19 @@ def pass_time(alert: Alert, now: Instant, acknowledged_for: Mapping[Severity, Du
 
     An acknowledgement that expires also removes the owner, who did nothing about the alert.
     """
-    if alert.state is AlertState.SNOOZED and alert.snoozed_until is not None and alert.snoozed_until <= now:
+    snoozed = alert.state is AlertState.SNOOZED
+    if snoozed and alert.snoozed_until is not None and _is_over(alert.snoozed_until, now, LONGEST_SNOOZE):
         return [fired(alert, AlertReason.SNOOZE_ENDED, actor=SNOOZE_TIMER)]
     expires_at = _expires_at(alert, acknowledged_for)
-    if expires_at is not None and expires_at <= now:
+    longest = acknowledged_for.get(alert.condition.severity, 0)
+    if expires_at is not None and _is_over(expires_at, now, longest):
         unowned = replace(alert, owner=None, assigned_at=now, assigned_by=ACKNOWLEDGEMENT_TIMER)
         return [fired(unowned, AlertReason.ACKNOWLEDGEMENT_EXPIRED, actor=ACKNOWLEDGEMENT_TIMER)]
     return []
+
+
+def _is_over(until: Instant, now: Instant, longest: Duration) -> bool:
+    return not now < until <= now + longest + CLOCK_AHEAD
 
 
 def next_instant(alert: Alert, acknowledged_for: Mapping[Severity, Duration]) -> Instant | None:

@@ -94,7 +94,7 @@ async def replay(connection: AsyncConnection, webhook_id: UUID, which: Which) ->
     again = (
         update(webhook_deliveries)
         .where(_D.webhook_id == webhook_id, which.condition())
-        .values(state="waiting", tries=0, next_at=func.now(), finished_at=null())
+        .values(state="waiting", tries=0, next_at=func.now(), set_at=func.now(), finished_at=null())
     )
     count = (await connection.execute(again)).rowcount
     await wake(connection)

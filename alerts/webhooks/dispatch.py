@@ -102,8 +102,8 @@ class Dispatcher:
     async def run(self, stop: asyncio.Event) -> None:
         """Send due deliveries until `stop` is set; then let requests under way end, and release the rest."""
         async with self._poster, Wakeup(self._pool, NotifyChannel.WEBHOOKS, self._hear) as wakeup:
-            over = asyncio.Event()
-            recording = asyncio.create_task(self._record_until(over), name="webhooks:record")
+            over, give_up = asyncio.Event(), asyncio.Event()
+            recording = asyncio.create_task(self._record_until(over, give_up), name="webhooks:record")
             try:
                 while not stop.is_set():
                     wakeup.clear()
@@ -116,7 +116,10 @@ class Dispatcher:
                 await self._drain()
                 over.set()
                 self._to_record.set()
+                # A database that is away now would keep us waiting for ever.
+                timer = asyncio.get_running_loop().call_later(self._settings.end_within_s, give_up.set)
                 await recording
+                timer.cancel()
 
     def _hear(self, said: str | None) -> None:
         """Give back what waits for an endpoint that changed: it was claimed with a URL, secrets and a state of before."""
@@ -258,17 +261,14 @@ class Dispatcher:
 
     # -- recording -------------------------------------------------------------------------------------------------
 
-    async def _record_until(self, over: asyncio.Event) -> None:
-        """Record attempts in batches, until `over` is set and none is left."""
-        give_up = asyncio.Event()
+    async def _record_until(self, over: asyncio.Event, give_up: asyncio.Event) -> None:
+        """Record attempts in batches, until `over` is set and none is left, or until `give_up` is set."""
         while self._tried or not over.is_set():
             await self._to_record.wait()
             self._to_record.clear()
             if not (tried := self._tried):
                 continue
             self._tried = []
-            if over.is_set():  # a database that is away now would keep us waiting for ever
-                asyncio.get_running_loop().call_later(self._settings.end_within_s, give_up.set)
             fenced = await outlast(
                 partial(queue.record, self._pool, tried, self._noteworthy(tried)), give_up, "webhooks:record"
             )

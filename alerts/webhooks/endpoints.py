@@ -144,7 +144,7 @@ async def resume(connection: AsyncConnection, id_: UUID, visible: ColumnElement[
         update(webhook_deliveries)
         .where(webhook_deliveries.c.webhook_id == id_, webhook_deliveries.c.state == "waiting")
         .where(webhook_deliveries.c.next_at > func.now())
-        .values(next_at=func.now())
+        .values(next_at=func.now(), set_at=func.now())
     )
     await wake(connection)
     return True

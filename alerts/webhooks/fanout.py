@@ -38,8 +38,8 @@ WITH event AS (
     WHERE m.id IN (SELECT message_id FROM wanted)
     ON CONFLICT DO NOTHING
 )
-INSERT INTO webhook_deliveries (webhook_id, message_id, created_at, next_at)
-SELECT webhook_id, message_id, created_at, now() FROM wanted
+INSERT INTO webhook_deliveries (webhook_id, message_id, created_at, next_at, set_at)
+SELECT webhook_id, message_id, created_at, now(), now() FROM wanted
 ON CONFLICT DO NOTHING
 """
 

@@ -59,7 +59,7 @@ WITH result AS (
         $8::text[], $9::float8[]) AS r(id, token, started_at, seconds, status, error, answer, state, delay_s)
 ), counted AS (
     UPDATE webhook_deliveries AS d SET state = r.state, tries = d.tries + 1,
-        next_at = clock_timestamp() + coalesce(r.delay_s, 0) * interval '1 second',
+        next_at = clock_timestamp() + coalesce(r.delay_s, 0) * interval '1 second', set_at = clock_timestamp(),
         finished_at = CASE WHEN r.state <> 'waiting' THEN clock_timestamp() END
     FROM result AS r WHERE {DELIVERIES.is_ours("d", "r")}
     RETURNING d.id, d.lease AS token
@@ -82,7 +82,8 @@ UPDATE webhooks AS w SET
     gone_at = CASE WHEN h.gone THEN now() END,
     warned_at = CASE WHEN h.succeeded THEN NULL ELSE w.warned_at END,
     last_success_at = CASE WHEN h.succeeded THEN now() ELSE w.last_success_at END,
-    hold_until = greatest(w.hold_until, now() + h.hold_s * interval '1 second')
+    hold_until = greatest(w.hold_until, now() + h.hold_s * interval '1 second'),
+    hold_set_at = CASE WHEN h.hold_s IS NULL THEN w.hold_set_at ELSE now() END
 FROM unnest($1::uuid[], $2::bool[], $3::int[], $4::bool[], $5::float8[]) AS h(id, succeeded, failures, gone, hold_s)
 WHERE w.id = h.id
 """

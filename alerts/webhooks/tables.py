@@ -67,6 +67,7 @@ webhooks = Table(
     Column("failing_since", Instant),
     Column("gone_at", Instant, comment="when it last answered 410"),
     Column("hold_until", Instant, comment="nothing is sent before: it asked for that, or it fails"),
+    Column("hold_set_at", Instant, comment="as of when that was decided"),
     Column("warned_at", Instant, comment="when its owner was told that it fails"),
     Column("last_success_at", Instant, comment="to within a minute"),
     Column("created_at", Instant, nullable=False, server_default=func.now()),
@@ -120,6 +121,9 @@ webhook_deliveries = Table(
         Instant,
         nullable=False,
         comment="when it is due; while it is being tried, when the lease ends",
+    ),
+    Column(
+        "set_at", Instant, nullable=False, server_default=func.now(), comment="as of when that was decided"
     ),
     Column(
         "lease", Integer, nullable=False, server_default="0", comment="fencing token: grows with each claim"

@@ -12,6 +12,7 @@ import structlog
 from alerts import metrics
 from alerts.wording import rfc3339
 from alerts.work.bulk import Connection
+from alerts.work.clock import SET_IN_THE_FUTURE
 from telemetry.channels import NotifyChannel
 
 log = structlog.get_logger(__name__)
@@ -55,6 +56,17 @@ END = f"""
 UPDATE webhooks AS w SET state = 'disabled', state_changed_at = now(), disabled_reason = 'key_ended'
 WHERE w.ends_at <= now() AND w.deleted_at IS NULL AND w.disabled_reason IS DISTINCT FROM 'key_ended'
 RETURNING {_SHOWN}
+"""  # noqa: S608 - our own words
+
+# A hold of a clock that was ahead lasts from now on for as long as it was meant to last from then.
+MEND_HOLDS = f"""
+WITH ahead AS (
+    SELECT id, extract(epoch FROM hold_set_at - now()) AS ahead_s FROM webhooks
+    WHERE hold_until > now() AND hold_{SET_IN_THE_FUTURE} FOR UPDATE SKIP LOCKED
+)
+UPDATE webhooks AS w SET hold_until = now() + (w.hold_until - w.hold_set_at), hold_set_at = now()
+FROM ahead WHERE w.id = ahead.id
+RETURNING ahead.ahead_s
 """  # noqa: S608 - our own words
 
 LET_GO = "SELECT pg_notify($1, $2)"
@@ -114,6 +126,11 @@ async def maintain(pool: asyncpg.Pool, retention: timedelta) -> None:
         say(changes)
         await connection.execute(PRUNE, retention, _CHUNK)
         await connection.execute(PRUNE_MESSAGES, retention, _CHUNK)
+
+
+async def mend_holds(pool: asyncpg.Pool) -> Sequence[float]:
+    """Mend the holds that a clock has set that was ahead; return by how many seconds it was, for each endpoint."""
+    return [float(row["ahead_s"]) for row in await pool.fetch(MEND_HOLDS)]
 
 
 async def warn(connection: Connection, after: timedelta = WARN_AFTER) -> list[StateChange]:

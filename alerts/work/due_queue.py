@@ -9,6 +9,12 @@ row with the deadline that follows from it. A mark that commits meanwhile stays,
 Each statement sees what was committed before it, so the change behind a mark is visible to every statement
 after the claim. A mark that another process has just deleted may still be seen; its key is then evaluated
 once more.
+
+A claim looks at the oldest marks and deadlines only, so its cost does not grow with the backlog. If keys that
+another process holds fill that window, a second statement looks past them: at keys instead of marks.
+
+Each row also has the instant, by the database's clock, as of which its deadline was decided. A deadline that was
+decided in the future was set by a clock that has gone back since: it is attended to at once.
 """
 
 import asyncio
@@ -22,6 +28,7 @@ import asyncpg
 
 from alerts.model import Instant, to_instant
 from alerts.work.bulk import Connection
+from alerts.work.clock import SET_IN_THE_FUTURE
 from alerts.work.wakeup import Wakeup, first_of, outlast
 from telemetry.channels import NotifyChannel
 from telemetry.locks import LockSpace
@@ -33,6 +40,8 @@ POLL_S: Final = 1.0
 LEAST_WAIT_S: Final = 0.02
 """The least wait: an overdue key that cannot be claimed is another process's; looking at once is wasted."""
 LONGEST_BACKOFF_S: Final = 600.0
+WIDE: Final = 5000
+"""How many keys a claim looks at if other processes hold those in the window: more than these hold together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +70,9 @@ class Claimed:
     """As of when each key was last done, if it ever was and the queue has a column for it."""
 
     @classmethod
-    def of(cls, rows: Rows) -> "Claimed":
-        """Build it from rows of keys, each with one mark or none."""
+    def of(cls, found: Rows) -> "Claimed":
+        """Build it from rows of keys, each with one mark or none; a row without a key says that there is none."""
+        rows = [row for row in found if row["key"] is not None]
         return cls(
             keys=tuple(dict.fromkeys(row["key"] for row in rows)),
             marks=[row for row in rows if row["id"] is not None],
@@ -104,7 +114,7 @@ class DueQueue:
     marks: str
     """The table of marks: `id`, the key, `marked_at`, and `mark_columns`."""
     rows: str
-    """The table with a row for each key: the key, the deadline, `failures`, `error`, and `done_at` if any."""
+    """The table with a row for each key: key, deadline, `set_at`, `failures`, `error`, and `done_at` if any."""
     key: str
     deadline: str
     done_at: str | None = None
@@ -127,7 +137,15 @@ class DueQueue:
         than `wait_s` seconds.
         """
         more = (besides, wait_s) if selection.waits else ()
-        return Claimed.of(await connection.fetch(_sql(self, _CLAIM, selection), limit, *more))
+        rows = await connection.fetch(_sql(self, _CLAIM, selection), limit, *more)
+        claimed = Claimed.of(rows)
+        room = limit - len(claimed.keys)
+        if room and rows[0]["is_full"]:
+            others = [*besides, *claimed.keys]
+            claimed += Claimed.of(
+                await connection.fetch(_sql(self, _CLAIM_WIDE, selection), room, others, wait_s)
+            )
+        return claimed
 
     async def wait_for(self, connection: Connection, keys: Sequence[str]) -> None:
         """Lock certain keys until the end of the transaction, waiting for other processes that hold them."""
@@ -142,18 +160,26 @@ class DueQueue:
         connection: Connection,
         claimed: Claimed,
         deadlines: Mapping[str, datetime | None],
+        as_of: datetime,
         done_at: datetime | None = None,
     ) -> None:
-        """Write when keys are due if no mark comes first (None: never); delete the marks read of them."""
+        """Write when keys are due if no mark comes first (None: never); delete the marks read of them.
+
+        `as_of` is what the database's clock said when the deadlines were decided; `done_at` is the same if not
+        given.
+        """
         of_each = list(deadlines), list(deadlines.values()), claimed.mark_ids(deadlines)
-        await connection.execute(
-            _sql(self, _WRITE_DEADLINES), *of_each, *(() if self.done_at is None else (done_at,))
-        )
+        done = () if self.done_at is None else (done_at or as_of,)
+        await connection.execute(_sql(self, _WRITE_DEADLINES), *of_each, as_of, *done)
 
     async def set_aside(self, connection: Connection, claimed: Claimed, errors: Mapping[str, str]) -> None:
         """Retry failed keys after 1, 2, 4 … up to 600 s, and delete their marks that were read."""
         of_each = list(errors), list(errors.values()), claimed.mark_ids(errors)
         await connection.execute(_sql(self, _SET_ASIDE), *of_each, LONGEST_BACKOFF_S)
+
+    async def mend_clock(self, pool: asyncpg.Pool) -> Sequence[float]:
+        """Make due at once what a clock has set that was ahead; return by how many seconds it was, for each key."""
+        return [float(row["ahead_s"]) for row in await pool.fetch(_sql(self, _MEND_CLOCK))]
 
     async def patience_s(self, pool: asyncpg.Pool) -> float:
         """Return the seconds until the next deadline, or until the next poll if that is sooner."""
@@ -185,30 +211,65 @@ class DueQueue:
 
 
 _MARKED = """
-(SELECT {q.key} AS key, marked_at AS since FROM {q.marks} WHERE {selection.marks} ORDER BY id LIMIT 10 * $1)
+SELECT {q.key} AS key, marked_at AS since FROM {q.marks} WHERE {selection.marks} ORDER BY id LIMIT 10 * $1
 """
 
 _PAST_DEADLINE = """
-UNION ALL
-(SELECT {q.key}, {q.deadline} FROM {q.rows} WHERE {q.deadline} <= now() ORDER BY {q.deadline} LIMIT $1)
+SELECT {q.key} AS key, {q.deadline} AS since FROM {q.rows} WHERE {selection.deadlines} AND {q.deadline} <= now()
+ORDER BY {q.deadline} LIMIT {most}
+"""
+
+# Each step is one look into the index of keys, however many marks a key has. It begins at the key of some mark and
+# goes round, so that where there are more than it looks at, all have their turn.
+_MARKED_KEYS = """
+SELECT ring.key, m.since FROM ring CROSS JOIN LATERAL (
+    SELECT marked_at AS since FROM {q.marks} WHERE {q.key} = ring.key AND {selection.marks} LIMIT 1
+) AS m
+"""
+_RING = """
+ring (key, number, start) AS (
+    SELECT key, 1, key FROM (
+        SELECT {q.key} AS key FROM {q.marks}
+        WHERE id >= (SELECT min(id) + floor(random() * (max(id) - min(id) + 1))::bigint FROM {q.marks})
+        ORDER BY id LIMIT 1
+    ) AS begun
+    UNION ALL
+    SELECT following.key, number + 1, start FROM ring CROSS JOIN LATERAL (
+        SELECT coalesce(
+            (SELECT {q.key} FROM {q.marks} WHERE {q.key} > ring.key ORDER BY {q.key} LIMIT 1),
+            (SELECT {q.key} FROM {q.marks} ORDER BY {q.key} LIMIT 1)
+        ) AS key
+    ) AS following WHERE number < {wide} AND following.key <> start
+)
 """
 
 # A mark from the future has waited: the clock was set back.
+_APART = "WHERE key <> ALL($2::text[])"
 _WAITED = """
-WHERE key <> ALL($2::text[]) AND NOT (
-    since > statement_timestamp() - $3 * interval '1 second' AND since <= statement_timestamp())
+NOT (since > statement_timestamp() - $3 * interval '1 second' AND since <= statement_timestamp())
 """
 
 # The due keys are materialized in order, or the planner would lock keys that are not claimed. The longest
 # waiting come first: in order of keys, the end of the alphabet would starve while the beginning is busy.
-_CLAIM = """
-WITH waiting AS MATERIALIZED (
-    SELECT key, {done_at} AS done_at FROM (
-        SELECT key, min(since) AS since FROM ({due}) AS due GROUP BY key
-    ) AS waiting {with_row} {waited} ORDER BY since
+_CLAIM_OF = """
+due AS MATERIALIZED (
+    SELECT key, min(since) AS since FROM (TABLE marked UNION ALL TABLE past) AS found GROUP BY key
+), waiting AS MATERIALIZED (
+    SELECT key, {done_at} AS done_at FROM due {with_row} {which} ORDER BY since
 ), claimed AS MATERIALIZED (
     SELECT key, done_at FROM waiting WHERE pg_try_advisory_xact_lock({q.lock_space}, hashtext(key)) LIMIT $1
 )
+"""
+_CLAIM = """
+WITH marked AS MATERIALIZED ({marked}), past AS MATERIALIZED ({past}), {claim_of}, found AS (
+    SELECT ((SELECT count(*) FROM marked) >= 10 * $1 OR (SELECT count(*) FROM past) >= $1)
+        AND (SELECT count(*) FROM due) > (SELECT count(*) FROM claimed) AS is_full
+)
+SELECT claimed.key, claimed.done_at, found.is_full, {mark}
+FROM found LEFT JOIN claimed ON true LEFT JOIN {q.marks} AS m ON m.{q.key} = claimed.key
+"""
+_CLAIM_WIDE = """
+WITH RECURSIVE {ring}, marked AS MATERIALIZED ({marked_keys}), past AS MATERIALIZED ({past_wide}), {claim_of}
 SELECT claimed.key, claimed.done_at, {mark}
 FROM claimed LEFT JOIN {q.marks} AS m ON m.{q.key} = claimed.key
 """
@@ -240,35 +301,62 @@ WITH written AS (
 
 _SET_ASIDE = """
 WITH written AS (
-    INSERT INTO {q.rows} AS r ({q.key}, {q.deadline}, failures, error)
-    SELECT f.key, clock_timestamp() + interval '1 second', 1, f.error
+    INSERT INTO {q.rows} AS r ({q.key}, {q.deadline}, set_at, failures, error)
+    SELECT f.key, clock_timestamp() + interval '1 second', clock_timestamp(), 1, f.error
     FROM unnest($1::text[], $2::text[]) AS f(key, error)
-    ON CONFLICT ({q.key}) DO UPDATE SET failures = r.failures + 1, error = EXCLUDED.error,
+    ON CONFLICT ({q.key}) DO UPDATE SET failures = r.failures + 1, error = EXCLUDED.error, set_at = EXCLUDED.set_at,
         {q.deadline} = clock_timestamp() + least(power(2, least(r.failures, 30)), $4) * interval '1 second'
     RETURNING {q.key} AS key
 ) {take_marks}
 """
 
+# What somebody else has locked is being written anew.
+_MEND_CLOCK = f"""
+WITH ahead AS (
+    SELECT {{q.key}} AS key, extract(epoch FROM set_at - now()) AS ahead_s FROM {{q.rows}}
+    WHERE {{q.deadline}} > now() AND {SET_IN_THE_FUTURE} FOR UPDATE SKIP LOCKED
+)
+UPDATE {{q.rows}} AS r SET {{q.deadline}} = now(), set_at = now() FROM ahead WHERE r.{{q.key}} = ahead.key
+RETURNING ahead.ahead_s
+"""  # noqa: S608 -- our own words
+
 _NEXT_DEADLINE = "SELECT extract(epoch FROM min({q.deadline}) - clock_timestamp()) FROM {q.rows}"
+
+
+def _which(template: str, selection: Selection) -> str:
+    """Return the condition on due keys; a wide look always leaves some out."""
+    if selection.waits:
+        return f"{_APART} AND {_WAITED}"
+    # The parameters are the same, whatever is waited for.
+    return f"{_APART} AND $3::float8 IS NOT NULL" if template is _CLAIM_WIDE else ""
 
 
 @cache
 def _sql(queue: DueQueue, template: str, selection: Selection = EVERYTHING) -> str:
     """Fill a template with the names of a queue and the conditions of a selection, all of them our own."""
     has_done_at = queue.done_at is not None
-    columns = {queue.key: "d.key", queue.deadline: "d.at"} | (
-        {queue.done_at: "$4::timestamptz"} if queue.done_at else {}
+    columns = {queue.key: "d.key", queue.deadline: "d.at", "set_at": "$4::timestamptz"} | (
+        {queue.done_at: "$5::timestamptz"} if queue.done_at else {}
     )
-    due = _MARKED + (_PAST_DEADLINE if selection.deadlines else "")
-    return template.format(
-        q=queue,
-        due=due.format(q=queue, selection=selection),
-        take_marks=_TAKE_MARKS.format(q=queue),
-        waited=_WAITED if selection.waits else "",
-        with_row=f"JOIN {queue.rows} AS r ON r.{queue.key} = key" if has_done_at else "",
-        done_at=f"r.{queue.done_at}" if has_done_at else "NULL::timestamptz",
-        mark=", ".join(f"m.{name}" for name in ("id", "marked_at", *queue.mark_columns)),
-        columns=", ".join(columns),
-        values=", ".join(columns.values()),
-        updates=", ".join(f"{name} = EXCLUDED.{name}" for name in columns if name != queue.key),
-    )
+    names = {
+        "q": queue,
+        "selection": selection,
+        "wide": WIDE,
+        "which": _which(template, selection),
+        "with_row": f"JOIN {queue.rows} AS r ON r.{queue.key} = key" if has_done_at else "",
+        "done_at": f"r.{queue.done_at}" if has_done_at else "NULL::timestamptz",
+        "mark": ", ".join(f"m.{name}" for name in ("id", "marked_at", *queue.mark_columns)),
+        "columns": ", ".join(columns),
+        "values": ", ".join(columns.values()),
+        "updates": ", ".join(f"{name} = EXCLUDED.{name}" for name in columns if name != queue.key),
+    }
+    parts = {
+        "marked": _MARKED,
+        "past": _PAST_DEADLINE.replace("{most}", "$1"),
+        "ring": _RING,
+        "marked_keys": _MARKED_KEYS,
+        "past_wide": _PAST_DEADLINE.replace("{most}", "{wide}"),
+        "claim_of": _CLAIM_OF,
+        "take_marks": _TAKE_MARKS,
+    }
+    return template.format(**names, **{name: part.format(**names) for name, part in parts.items()})

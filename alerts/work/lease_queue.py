@@ -6,6 +6,9 @@ ended and another process has claimed the row since, the token fences the result
 process that dies become due when their leases end. Rows that a living process has claimed but does not send,
 for whatever reason, it releases: they are due at once.
 
+Each row also has the instant at which its deadlines were set, by the database's clock. If that lies in the future,
+the clock has gone back since: the row waits from now on for as long as it was meant to wait from then.
+
 Which due rows to claim, and what to record, differs from queue to queue: those statements stand beside their
 use, and are built from the conditions and assignments that are defined here once.
 """
@@ -23,6 +26,7 @@ import asyncpg
 import structlog
 
 from alerts.work.bulk import Connection
+from alerts.work.clock import SET_IN_THE_FUTURE
 from alerts.work.wakeup import outlast
 
 log = structlog.get_logger(__name__)
@@ -52,7 +56,8 @@ class LeaseQueue:
 
     def takes(self, row: str, lease: str) -> str:
         """Return the assignments that claim the row named `row` in the statement for the interval `lease`."""
-        return f"{self.token} = {row}.{self.token} + 1, {self.lease_until} = now() + {lease}::interval"
+        ends = f"{self.lease_until} = now() + {lease}::interval"
+        return f"{self.token} = {row}.{self.token} + 1, {ends}, set_at = now()"
 
     def returns(self, row: str) -> str:
         """Return the columns of a claimed row that a `Lease` is made of."""
@@ -69,12 +74,22 @@ class LeaseQueue:
 
     @property
     def gives_back(self) -> str:
-        """The assignment that ends a lease: the row is due as if it had not been claimed."""
-        return f"{self.lease_until} = {'NULL' if self._has_lease_column else 'now()'}"
+        """The assignments that end a lease: the row is due as if it had not been claimed."""
+        if not self._has_lease_column:
+            return f"{self.due_at} = now(), set_at = now()"
+        return f"{self.lease_until} = NULL, {self.due_at} = least({self.due_at}, now()), set_at = now()"
 
     @property
     def _has_lease_column(self) -> bool:
         return self.lease_until != self.due_at
+
+    async def mend_clock(self, pool: asyncpg.Pool) -> Sequence[float]:
+        """Mend what a clock has set that was ahead; return by how many seconds it was, for each row."""
+        columns = dict.fromkeys((self.due_at, self.lease_until))
+        shifted = ", ".join(f"{name} = now() + (q.{name} - q.set_at)" for name in columns)
+        return [
+            float(row["ahead_s"]) for row in await pool.fetch(_MEND_CLOCK.format(q=self, shifted=shifted))
+        ]
 
     async def release(self, pool: asyncpg.Pool, leases: Sequence["Lease"]) -> None:
         """Release rows that were claimed but not sent: they are due again at once.
@@ -100,6 +115,16 @@ WITH claim AS (
 UPDATE {q.table} AS q SET {q.gives_back} FROM held JOIN claim USING (id, token, until)
 WHERE q.id = held.id AND q.state = '{q.state}'
 """
+
+# What somebody else has locked is being claimed or recorded: its deadlines are set anew.
+_MEND_CLOCK = f"""
+WITH ahead AS (
+    SELECT id, extract(epoch FROM set_at - now()) AS ahead_s FROM {{q.table}}
+    WHERE state = '{{q.state}}' AND {SET_IN_THE_FUTURE} FOR UPDATE SKIP LOCKED
+)
+UPDATE {{q.table}} AS q SET {{shifted}}, set_at = now() FROM ahead WHERE q.id = ahead.id
+RETURNING ahead.ahead_s
+"""  # noqa: S608 -- our own words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

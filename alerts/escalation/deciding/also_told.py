@@ -53,7 +53,7 @@ def tell_destination(draft: DecisionDraft) -> None:
     rule = draft.policy.tell_destination
     if rule is None or draft.progress.destination_told or not _concerned(draft, rule):
         return
-    since = draft.now if draft.progress.destination_from is None else draft.progress.destination_from
+    since = _concerned_from(draft, rule)
     draft.change(destination_from=since)
     if (due := since + rule.after_s * SECOND) > draft.now:
         draft.wakes.append(due)
@@ -61,16 +61,34 @@ def tell_destination(draft: DecisionDraft) -> None:
     step = Step(after_s=rule.after_s, to=(Role.DESTINATION,))
     about = draft.message(Why.DESTINATION_CONCERNED, purpose=Purpose.DESTINATION, level=0)
     reached = draft.out.step(step, about, record_absent=True)
-    opening = [
-        at
-        for one in draft.people.meant(Role.DESTINATION)
-        if (at := one.next_there(draft.now)) is not None and at > draft.now
-    ]
+    opening = _openings(draft)
     if reached or not opening:
         draft.change(destination_told=True)
     else:
         draft.change(destination_from=min(opening) - rule.after_s * SECOND)
         draft.wakes.append(min(opening))
+
+
+def _concerned_from(draft: DecisionDraft, rule: TellDestination) -> Instant:
+    """Return from when on the policy's time counts; in the future only where it ends as the destination opens.
+
+    Any other instant in the future was set by a clock that was ahead.
+    """
+    since = draft.progress.destination_from
+    if since is None:
+        return draft.now
+    if since <= draft.now or since + rule.after_s * SECOND in _openings(draft):
+        return since
+    return draft.now
+
+
+def _openings(draft: DecisionDraft) -> list[Instant]:
+    """Return when the contacts of the destination who are away now are there next."""
+    return [
+        at
+        for one in draft.people.meant(Role.DESTINATION)
+        if (at := one.next_there(draft.now)) is not None and at > draft.now
+    ]
 
 
 def _concerned(draft: DecisionDraft, rule: TellDestination) -> bool:

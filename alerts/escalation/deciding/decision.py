@@ -15,7 +15,7 @@ from alerts.escalation.deciding.quiet import end, merge, stay_quiet, tell_withdr
 from alerts.escalation.deciding.steps import fire
 from alerts.escalation.people import People
 from alerts.escalation.policy import Policy, choose
-from alerts.model import Instant
+from alerts.model import SECOND, Instant
 
 _ABSENT = {Why.OUTSIDE_OFFICE_HOURS, Why.NO_CHANNEL, Why.NO_CONTACT, Why.NOBODY_TO_TELL}
 
@@ -38,7 +38,10 @@ def decide(
     now: Instant,
 ) -> Decided:
     """Decide who is told of an incident at `now`, given its progress so far."""
-    draft = DecisionDraft.of(incident, before, policy_of(incident, policies, people), people, now)
+    policy = policy_of(incident, policies, people)
+    if before is not None:
+        before = before.by_the_clock(now, policy.group_wait_s * SECOND)
+    draft = DecisionDraft.of(incident, before, policy, people, now)
     if incident.merged or not incident.members:
         merge(draft)
     elif incident.active:

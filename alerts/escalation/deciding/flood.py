@@ -3,8 +3,8 @@
 from alerts.escalation.policy import Flood
 from alerts.model import SECOND, Duration, Severity
 
-DIGEST_AFTER: dict[Severity, Duration] = {Severity.CRITICAL: 60 * SECOND, Severity.MAJOR: 300 * SECOND}
-"""How long a digest waits for further messages."""
+DIGEST_AFTER: dict[Severity, Duration] = {Severity.CRITICAL: 0, Severity.MAJOR: 300 * SECOND}
+"""How long a digest waits for further messages; one with something critical waits for nothing but its turn."""
 
 
 def is_flood(flood: Flood, told_before: int) -> bool:

@@ -23,6 +23,14 @@ class Purpose(StrEnum):
     DIGEST = "digest"
     TEST = "test"
 
+    @property
+    def floods(self) -> bool:
+        """Whether messages like it count as a flood: those that want something of whoever gets them."""
+        return self not in _NEWS
+
+
+_NEWS = frozenset({Purpose.TAKEN, Purpose.RESOLVED, Purpose.WITHDRAWN, Purpose.DIGEST, Purpose.TEST})
+
 
 class Why(StrEnum):
     """Why somebody is told, or is not."""

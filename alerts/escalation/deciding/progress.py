@@ -1,13 +1,13 @@
 """Pure: an incident as escalation sees it, and its progress."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from alerts.escalation.deciding.notification import Why
 from alerts.escalation.policy import RANK, Channel
-from alerts.model import AlertKind, Instant, Severity
+from alerts.model import AlertKind, Duration, Instant, Severity
 from alerts.triage.alert import AlertState
 from telemetry.actor import Actor
 
@@ -163,6 +163,19 @@ class EscalationProgress:
     nobody: bool = False
     withdrawn: frozenset[str] = frozenset()
     """The alerts that somebody's act has withdrawn, and of which that was told."""
+
+    def by_the_clock(self, now: Instant, longest_wait: Duration) -> "EscalationProgress":
+        """Return it without instants from the future, which a clock has set that was ahead.
+
+        The first step waits for `longest_wait` at most: if it would wait for longer, it is due now.
+        """
+        if self.base <= now + longest_wait and all(one.at <= now for one in self.told):
+            return self
+        return replace(
+            self,
+            base=self.base if self.base <= now + longest_wait else now,
+            told=tuple(one._replace(at=min(one.at, now)) for one in self.told),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the stored form."""

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from typing import Any
 
 import asyncpg
 import pytest
@@ -100,14 +101,14 @@ async def test_a_deadlock_over_recipients_is_tried_again(due: Desk, monkeypatch:
     await contact(due, "away", channels=away, last_resort=True)
     lately, met, ends = store._lately, asyncio.Barrier(2), []
 
-    async def crossed(connection: asyncpg.Connection, wanted: dict[object, object], now: int) -> object:
+    async def crossed(connection: asyncpg.Connection, wanted: set[tuple[Any, int]], now: int) -> object:
         if len(ends) < 2:
             ends.append(len(ends))
-            first = sorted("\n".join(one[:3]) for one in wanted)  # type: ignore[index]
+            first = sorted("\n".join(to[:3]) for to, _ in wanted)
             mine = first[0] if ends[-1] == 0 else first[-1]
             await connection.execute(store.LOCK_RECIPIENTS, [mine])
             await met.wait()
-        return await lately(connection, wanted, now)  # type: ignore[arg-type]
+        return await lately(connection, wanted, now)
 
     monkeypatch.setattr(store, "_lately", crossed)
     ended = await asyncio.gather(

@@ -327,7 +327,7 @@ async def test_attention_makes_the_row_of_a_scope_that_had_none(desk: Desk) -> N
     await bench.mark("A", "B")
     assert await bench.row("A") is None
     async with bench.claiming() as (connection, ours):
-        await bench.queue.write_deadlines(connection, ours, {"A": NOW})
+        await bench.queue.write_deadlines(connection, ours, {"A": NOW}, NOW)
         await bench.queue.set_aside(connection, ours, {"B": "no sense in it"})
     made, failed = await bench.row("A"), await bench.row("B")
     assert made is not None

@@ -9,6 +9,7 @@ from alerts.evaluation.judging.judgement import Identity, set_aside
 from alerts.model import SECOND, AlertKind, Condition, Severity
 from alerts.triage.actions import (
     ACKNOWLEDGED_FOR,
+    CLOCK_AHEAD,
     LONGEST_SNOOZE,
     SNOOZE_TIMER,
     ActionRefused,
@@ -143,6 +144,18 @@ def test_an_acknowledgement_expires_after_the_last_action():
     assert (change.alert.state, change.alert.owner) == (F, None)
     assert change.reason is AlertReason.ACKNOWLEDGEMENT_EXPIRED
     assert pass_time(busy, NOW + lasts, {}) == []  # a policy may have none
+
+
+@pytest.mark.parametrize("quiet", [ASLEEP, TAKEN])
+def test_what_would_last_longer_than_anything_may_has_ended(quiet):
+    """A clock set it that was ahead. Small corrections of the clock end nothing."""
+    longest = LONGEST_SNOOZE if quiet is ASLEEP else ACKNOWLEDGED_FOR[Severity.MAJOR]
+    until = next_instant(replace(quiet, snoozed_until=NOW + LONGEST_SNOOZE), ACKNOWLEDGED_FOR)
+    began = until - longest
+    there = replace(quiet, snoozed_until=until)
+    assert pass_time(there, began - CLOCK_AHEAD, ACKNOWLEDGED_FOR) == []
+    [change] = pass_time(there, began - CLOCK_AHEAD - 1, ACKNOWLEDGED_FOR)
+    assert change.alert.state is F
 
 
 def test_a_failure_that_a_person_resolved_is_told_again_only_after_it_passed():

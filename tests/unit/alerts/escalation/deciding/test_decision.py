@@ -351,3 +351,39 @@ def test_what_somebody_had_acknowledged_is_not_told_apart() -> None:
     course.at(0, FIRING, another)
     course.at(0.5, FIRING, another)
     assert told(course.at(3, replace(WITHDRAWN, acknowledged=True), another)) == []
+
+
+def test_what_a_clock_ahead_has_begun_is_told_once_the_clock_is_right() -> None:
+    """The wait for related alerts is half a minute at most: an end that lies further ahead was set by a wrong clock."""
+    course = Course()
+    assert course.at(60, FIRING) == []
+    [told] = course.at(0.1, FIRING)
+    assert (told.why, told.contact) == (Why.BEGAN, COURIER)
+    assert course.next_at == START + round(10.1 * MINUTE)  # the next step waits for as long as ever
+
+
+def test_a_wait_that_is_within_the_policy_s_is_left_alone() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    assert course.at(0.2, FIRING) == []
+    assert course.next_at == START + 30 * SECOND
+
+
+def test_a_reminder_is_no_later_for_a_clock_that_was_ahead() -> None:
+    course = Course(policy=replace(POLICY, repeat_s=900))
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    told_ahead = course.at(60.5, FIRING)
+    assert told_ahead
+    course.at(1, FIRING)
+    assert course.next_at == START + 16 * MINUTE
+    assert [one.why for one in course.at(16, FIRING)] == [Why.REPEATED, Why.REPEATED]
+
+
+def test_the_destination_is_told_no_later_for_a_clock_that_was_ahead() -> None:
+    rule = TellDestination(after_s=900, kinds=frozenset({AlertKind.EXCURSION}), min_severity=Severity.MAJOR)
+    course = Course(policy=replace(POLICY, tell_destination=rule))
+    course.at(60, FIRING)
+    course.at(1, FIRING)
+    assert CLINIC not in [one.contact for one in course.at(15.9, FIRING)]
+    assert CLINIC in [one.contact for one in course.at(16, FIRING)]
