@@ -98,6 +98,8 @@ async def charge(
     recorded, is_new = await dewars.charge(
         connection, dewar_id, at=at, ln2_kg=ln2_kg, actor=actor, organization=organization
     )
+    if not caller.is_operator and recorded["organization"] not in {None, organization}:
+        raise Conflict(f"{rfc3339(at)} is taken by a charge that another told: tell this one a moment later.")
     if is_new:  # one that was recorded in time may be told again at any time
         backdating.check(caller, at, now)
         await evaluation_marks.mark_active(connection, shipments.c.dewar_id == dewar_id, at)

@@ -154,6 +154,10 @@ async def test_what_lies_ahead_is_told_by_operators_only_and_what_another_told_i
         "INSERT INTO dewar_charges (dewar_id, charged_at, \"by\", organization) VALUES ('W1', $1, 'key:a', 'acme')",
         hours_ago(1),
     )
+    for mass in (None, 3.0):
+        taken = {"at": text(hours_ago(1)), "ln2_kg": mass}
+        refused = problem(await bcell.post("/v1/dewars/W1/charge", json=taken), 409)
+        assert "is taken by a charge that another told" in refused["detail"]
     assert await desk.items("/v1/dewars/W1/charges", bcell) == []
     assert (await bcell.get("/v1/dewars/W1")).json()["last_charged_at"] is None
     bound = await desk.caller("ops", shipment_ids=["B1"])
