@@ -35,5 +35,3 @@ class LockSpace(IntEnum):
     """By address: the count of recent test messages."""
     QUOTAS = 0x64777175  # "dwqu"
     """By organization and what is counted: how many of it there are."""
-    WEBHOOK_COUNTS = 0x3EB
-    """By organization: the number of its webhooks."""

@@ -1,6 +1,6 @@
 """Records handovers: who holds a shipment from then on, and who owns its open alerts."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -9,13 +9,13 @@ from sqlalchemy import RowMapping, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts import wording
+from alerts.escalation.custody import names_of_holder
 from alerts.escalation.people import folded, name_of
 from alerts.escalation.registers import contacts_for, look_again
 from alerts.escalation.tables import handovers
 from alerts.triage.act import act_on_shipment
 from alerts.triage.actions import pass_on
 from telemetry.actor import Actor
-from telemetry.registry.ids import id_of
 
 
 async def hand_over(
@@ -62,25 +62,12 @@ async def _pass_alerts_on(
     actor: Actor,
 ) -> None:
     contacts = await contacts_for(connection, shipment["organization"])
-    former = _names(contacts, row["from_party"], None)
+    former = names_of_holder(contacts, row["from_party"], None)
     if before is not None:
-        former |= _names(contacts, before["to_party"], before["to_contact"])
+        former |= names_of_holder(contacts, before["to_party"], before["to_contact"])
     names = {one["contact_id"]: one["name"] for one in contacts}
     owner = names.get(row["to_contact"], row["to_party"])
     action = partial(pass_on, owner=owner, is_former=lambda name: folded(name_of(name)) in former)
     happened = f"Handed over from {row['from_party']} to {row['to_party']} at {wording.rfc3339(row['at'])}."
     reason = f"{happened} {row['note']}" if row["note"] else happened
     await act_on_shipment(connection, row["shipment_id"], action, actor=actor, reason=reason)
-
-
-def _names(contacts: Sequence[RowMapping], party: str, contact_id: str | None) -> set[str]:
-    """Return the folded names under which a holder can own alerts: its own, its contacts' ids and names."""
-
-    def is_meant(contact: RowMapping) -> bool:
-        parties: Collection[str] = contact["parties"]
-        return contact["contact_id"] == contact_id or folded(party) in {folded(one) for one in parties}
-
-    meant = [one for one in contacts if is_meant(one)]
-    return {folded(party)} | {
-        folded(name) for one in meant for name in (id_of(one["contact_id"]), one["name"])
-    }

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.events.write import EventScope
 from alerts.model import to_instant
-from alerts.tables import alert_comments, alerts
+from alerts.tables import alert_comments, alert_revisions, alerts
 from alerts.triage.actions import ActionRefused, AlertAction
 from alerts.triage.alert import Alert, AlertStep
 from alerts.triage.rows import alert_from_row
@@ -29,7 +29,10 @@ class ActionResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommentRoom:
-    """How many comments an alert may have, and how many characters in all of them."""
+    """How many comments an alert may have, and how many characters in all of them.
+
+    So often, too, one caller may change it: whoever reads an alert gets each revision with its note. Others may go on.
+    """
 
     count: int = 200
     characters: int = 100_000
@@ -38,6 +41,13 @@ class CommentRoom:
         """Return the refusal of one more."""
         return ActionRefused(
             why=f"An alert holds {self.count} comments, and {self.characters} characters in all of them; this one is full.",
+            full=True,
+        )
+
+    def tired(self) -> ActionRefused:
+        """Return the refusal of one more change by the same caller."""
+        return ActionRefused(
+            why=f"This key has changed this alert {self.count} times, which is the most: use another key, or comment.",
             full=True,
         )
 
@@ -83,8 +93,11 @@ async def act_on_incident(
     result = await _act(connection, rows, action, actor, reason, room=room)
     wrong = next((one for one in result.refused if one.field is not None), None)
     if wrong is not None or not result.alerts:
-        return wrong or ActionRefused(
-            why="All alerts of this incident are resolved: there is nothing left to do."
+        full = next((one for one in result.refused if one.full), None)
+        return (
+            wrong
+            or full
+            or ActionRefused(why="All alerts of this incident are resolved: there is nothing left to do.")
         )
     return result
 
@@ -151,10 +164,13 @@ async def _act(
 ) -> ActionResult:
     """Apply an action to locked alerts; with `comments`, its reason becomes a comment on unchanged ones."""
     at = await _now(connection)
+    tired = await _changed_enough(connection, [row["id"] for row in rows], actor, room) if comments else set()
     steps, after, refused, unchanged = [], [], [], []
     for row in rows:
         before = alert = alert_from_row(row)
         changes = action(alert, to_instant(at), actor=actor, reason=reason)
+        if changes and row["id"] in tired and not isinstance(changes, ActionRefused):
+            changes = room.tired()
         if isinstance(changes, ActionRefused):
             refused.append(changes)
             continue
@@ -177,6 +193,20 @@ async def _act(
             if not commented and not steps:
                 return ActionResult(alerts=(), refused=[room.full()])
     return ActionResult(alerts=after, refused=refused)
+
+
+async def _changed_enough(
+    connection: AsyncConnection, ids: Sequence[UUID], actor: Actor, room: CommentRoom
+) -> set[UUID]:
+    """Return those alerts that somebody has changed as often as anybody may."""
+    of = alert_revisions.c
+    query = (
+        select(of.alert_id)
+        .where(of.alert_id.in_(ids), of.by == str(actor))
+        .group_by(of.alert_id)
+        .having(func.count() >= room.count)
+    )
+    return set((await connection.execute(query)).scalars())
 
 
 async def _now(connection: AsyncConnection) -> datetime:

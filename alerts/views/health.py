@@ -20,7 +20,7 @@ from sqlalchemy import (
 from alerts.alert_kinds import kinds_that
 from alerts.evaluation.judging.outage import STANDS_FOR_SINGLES
 from alerts.model import LIVE, ExcursionState, Severity
-from alerts.tables import alerts, excursions
+from alerts.tables import alerts, excursion_revisions, excursions
 from alerts.triage.alert import AlertState
 from telemetry.silence import heard_until_sql
 from telemetry.tables import device_assignments, device_states, shipments
@@ -101,6 +101,17 @@ def open_excursions() -> ColumnElement[int]:
         select(func.count())
         .select_from(excursions)
         .where(here, excursions.c.state == ExcursionState.OPEN)
+        .scalar_subquery()
+    )
+
+
+def taken_away_by_people() -> ColumnElement[int]:
+    """Return the number of excursions of each row of `shipments` that an act has withdrawn or made less."""
+    acts = excursion_revisions
+    return (
+        select(func.count(acts.c.excursion_id.distinct()))
+        .join(excursions, excursions.c.id == acts.c.excursion_id)
+        .where(excursions.c.shipment_id == shipments.c.shipment_id, acts.c.act.is_not(None))
         .scalar_subquery()
     )
 

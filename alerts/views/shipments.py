@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, Select, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.views.health import health, open_excursions, worst_severity
+from alerts.views.health import health, open_excursions, taken_away_by_people, worst_severity
 from telemetry.paging import Page, fetch_page
 from telemetry.registry.ids import meant
 from telemetry.registry.places import places_of, site_named
@@ -21,7 +21,7 @@ class SeenShipment:
     """A shipment as lists show it."""
 
     row: RowMapping
-    """With `health`, `open_excursions` and `worst_severity`."""
+    """With `health`, `open_excursions`, `worst_severity` and `taken_away_by_people`."""
     devices: Sequence[RowMapping]
     """Its loggers, with the last known state of those that are on it now."""
     sites: Mapping[str, RowMapping]
@@ -119,4 +119,5 @@ def _shipments() -> Select[Any]:
         health().label("health"),
         open_excursions().label("open_excursions"),
         worst_severity().label("worst_severity"),
+        taken_away_by_people().label("taken_away_by_people"),
     )

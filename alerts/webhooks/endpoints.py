@@ -29,14 +29,11 @@ from alerts.webhooks.tables import webhook_deliveries, webhooks
 from alerts.wording import rfc3339
 from telemetry.actor import Actor
 from telemetry.channels import NotifyChannel
-from telemetry.locks import LockSpace
 from telemetry.paging import Page, SortOrder, fetch_page
 
 ORDER: Final = SortOrder(columns=(webhooks.c.created_at, webhooks.c.id), descending=True)
 OVERLAP: Final = timedelta(hours=24)
 """How long messages are also signed with the previous secret."""
-MOST_OF_ONE: Final = 100
-"""The most endpoints an organization may have, unless told otherwise."""
 
 _SECRET = {"secret", "previous_secret"}
 
@@ -60,19 +57,9 @@ def _query() -> Select[Any]:
 
 
 async def add(
-    connection: AsyncConnection, values: Mapping[str, Any], *, actor: Actor, most: int = MOST_OF_ONE
-) -> tuple[RowMapping, str] | None:
-    """Create an endpoint and its secret; None if its organization already has the most it may have."""
-    organization = values["organization"]
-    if organization is not None:
-        # Under a lock, so that two calls at once do not both take the last place.
-        key = func.hashtextextended(organization, LockSpace.WEBHOOK_COUNTS.value)
-        await connection.execute(select(func.pg_advisory_xact_lock(key)))
-        there = select(func.count()).where(
-            webhooks.c.organization == organization, webhooks.c.deleted_at.is_(None)
-        )
-        if (await connection.execute(there)).scalar_one() >= most:
-            return None
+    connection: AsyncConnection, values: Mapping[str, Any], *, actor: Actor
+) -> tuple[RowMapping, str]:
+    """Create an endpoint and its secret."""
     id_, secret = uuid4(), secrets.token_bytes(SECRET_BYTES)
     await connection.execute(insert(webhooks).values(**values, id=id_, secret=secret, created_by=str(actor)))
     row = (await connection.execute(_query().where(webhooks.c.id == id_))).mappings().one()

@@ -11,7 +11,7 @@ from api.http.schemas.fields import Id
 from api.http.services import Services
 from api.identity.access import Principal
 from api.use_cases import naming
-from api.use_cases.naming import CONTACT, POLICY, PRODUCT, SHIPMENT, SITE, Named
+from api.use_cases.naming import CONTACT, NOBODYS, POLICY, PRODUCT, SHIPMENT, SITE, Named
 from telemetry.registry.organizations import SLUG
 
 
@@ -56,6 +56,12 @@ async def _filtered_shipments(
         return None
     async with services.engine.connect() as connection:
         return await naming.keys_meant(connection, caller, SHIPMENT, [shipment_id])
+
+
+def location(collection: str, id_: str, caller: Principal, owner: str | None) -> str:
+    """Return the address of what was just made; operators, who see several organizations, are told whose it is in it."""
+    address = f"/v1/{collection}/{id_}"
+    return f"{address}?organization={owner or NOBODYS}" if caller.is_operator else address
 
 
 ShipmentKey = Annotated[str, Depends(_in_path(SHIPMENT))]

@@ -9,10 +9,12 @@ AHEAD_AT_MOST: Final = timedelta(minutes=5)
 """So far clocks may differ."""
 
 
-def not_ahead(field: str, at: datetime | None, now: datetime) -> None:
+def not_ahead(field: str, at: datetime | None, now: datetime, *, most: timedelta = AHEAD_AT_MOST) -> None:
     """Refuse what is told before it has happened."""
-    if at is not None and at > now + AHEAD_AT_MOST:
-        raise Invalid(field, "lies more than 5 minutes ahead: tell of it once it has happened")
+    if at is not None and at > now + most:
+        seconds = round(most.total_seconds())
+        told = f"{seconds} seconds" if seconds % 60 else f"{seconds // 60} minutes"
+        raise Invalid(field, f"lies more than {told} ahead: tell of it once it has happened")
 
 
 def moment(at: datetime | None, now: datetime) -> datetime:

@@ -18,12 +18,14 @@ async def stop_if_full(
     owner: str | None,
     most: int,
     instead: str,
+    counts_operators: bool = False,
 ) -> None:
     """Refuse one more of `rows`, a table and a condition on it, if an organization has `most` of them already.
 
-    What others than an organization have is not counted, nor what an operator makes. `instead` says what to do.
+    What others than an organization have is not counted, nor what an operator makes for one unless `counts_operators`.
+    `instead` says what to do.
     """
-    if owner is None or caller.is_operator:
+    if owner is None or (caller.is_operator and not counts_operators):
         return
     key = func.hashtextextended(f"{what} {owner}", LockSpace.QUOTAS.value)
     await connection.execute(select(func.pg_advisory_xact_lock(key)))

@@ -102,7 +102,7 @@ def _rights(engine: AsyncEngine, caller: Principal, now: datetime, late: timedel
         async with engine.connect() as connection:
             registered = await devices.registered(connection, speaks_for & set(device_ids))
             for row in await assignments.between(connection, device_ids, since, until, visible):
-                is_open = row["visible"] and (row["ends_at"] is None or now < row["ends_at"] + late)
+                is_open = row["ends_at"] is None or now < row["ends_at"] + late
                 stretches[row["device_id"]].append(
                     Stretch(
                         assignment_id=row["id"],
@@ -111,6 +111,6 @@ def _rights(engine: AsyncEngine, caller: Principal, now: datetime, late: timedel
                         is_open=is_open,
                     )
                 )
-        return SenderRights(speaks_for=frozenset(registered), stretches=stretches)
+        return SenderRights(now=now, speaks_for=frozenset(registered), stretches=stretches)
 
     return look_up

@@ -13,13 +13,15 @@ from alerts.model import Severity
 from alerts.outbound.resolve import Targets
 from alerts.webhooks import deliveries, endpoints
 from alerts.webhooks.deliveries import Which
+from alerts.webhooks.tables import webhooks as table
 from api.identity.access import Principal, owner_of_new, visible_webhooks
 from api.rates.policy import QUOTAS, Limited, Quotas
-from api.refusals import Conflict, Invalid, NotFound, QuotaReached
+from api.refusals import Conflict, Invalid, NotFound
 from api.security.events import SecurityEventType
 from api.security.record import record
 from api.transactions import begin
 from api.use_cases.naming import shipments_listed
+from api.use_cases.quotas import stop_if_full
 from telemetry.actor import Actor
 from telemetry.registry import organizations
 
@@ -61,16 +63,12 @@ async def create(
     async with begin(engine) as connection:
         if organization is not None:
             await organizations.ensure(connection, organization)
+            await _stop_if_full(connection, caller, organization, quotas)
         if new.shipment_ids is not None:
             values["shipment_ids"] = await shipments_listed(
                 connection, caller, new.shipment_ids, organization
             )
-        made = await endpoints.add(connection, values, actor=actor, most=quotas.webhooks)
-        if made is None:
-            raise QuotaReached(
-                f"{organization} has {quotas.webhooks} webhooks already: delete one first.",
-                what=Limited.WEBHOOKS,
-            )
+        made = await endpoints.add(connection, values, actor=actor)
         await _record(
             connection,
             SecurityEventType.WEBHOOK_CREATED,
@@ -215,6 +213,22 @@ async def _record(
 ) -> None:
     """Put on record who did it: of a webhook itself the database has only who created it. Never its URL."""
     await record(connection, type_, actor=actor, subject=f"webhook:{webhook_id}", details=details)
+
+
+async def _stop_if_full(
+    connection: AsyncConnection, caller: Principal, organization: str, quotas: Quotas
+) -> None:
+    living = (table.c.organization == organization) & table.c.deleted_at.is_(None)
+    await stop_if_full(
+        connection,
+        caller,
+        Limited.WEBHOOKS,
+        (table, living),
+        owner=organization,
+        most=quotas.webhooks,
+        instead="delete one first",
+        counts_operators=True,  # each costs as much to send to, whoever made it
+    )
 
 
 async def _checked(targets: Targets, url: str, organization: str | None) -> str:

@@ -2,10 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TypeAlias
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
 
 from telemetry.model import Reading, Refusal, RefusalReason
+
+AHEAD_AT_MOST: Final = timedelta(seconds=30)
+"""So far ahead may lie what others than the logger send: clocks that a network sets differ by no more.
+
+A logger whose own clock is fast by minutes may still say so itself. Of anybody else it would be a word on a time of which
+nobody knows yet who will have the logger.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +34,7 @@ class Stretch:
 class SenderRights:
     """What a sender may send, judged by what was its own at the instant of each reading."""
 
+    now: datetime
     speaks_for: frozenset[str] = frozenset()
     """The loggers it may send for at any time, as if it were they: it reads them out, or is their gateway."""
     stretches: Mapping[str, Sequence[Stretch]] = field(default_factory=dict)
@@ -44,13 +52,26 @@ class SenderRights:
 
         The refusal is the same whether nobody has such a logger, another has it, or the sender had it at another time.
         """
-        if not isinstance(result, Reading) or self.allow(result):
+        if not isinstance(result, Reading) or result.device_id in self.speaks_for:
+            return result
+        if result.measured_at > self.now + AHEAD_AT_MOST:
+            return self._ahead(result)
+        if self.allow(result):
             return result
         at = result.measured_at.isoformat().replace("+00:00", "Z")
         return Refusal(
             reason=RefusalReason.NOT_YOURS,
             detail=f"{result.device_id} was on no shipment at {at} that this key may send readings of",
             device_id=result.device_id,
+        )
+
+    def _ahead(self, reading: Reading) -> Refusal:
+        """Return the refusal of what has not happened yet: the same for every logger, and without its number."""
+        most = f"{AHEAD_AT_MOST.total_seconds():.0f} seconds"
+        return Refusal(
+            reason=RefusalReason.CLOCK_AHEAD,
+            detail=f"measured_at lies more than {most} ahead: send it again then, or have the logger send it itself",
+            device_id=reading.device_id,
         )
 
 

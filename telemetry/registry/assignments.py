@@ -131,17 +131,16 @@ async def between(
     until: datetime,
     visible: ColumnElement[bool],
 ) -> Sequence[RowMapping]:
-    """Load the assignments of devices that hold between two instants, the last one included, and whose they are.
+    """Load the assignments of devices that hold between two instants, the last one included.
 
-    Each row has `id`, `device_id`, `starts_at`, `ends_at`, and whether its shipment meets the condition `visible`.
+    Only those to shipments that meet the condition `visible`: how many others there are costs no time, either.
     """
     on = LOGGERS.assignments.c
     found = await connection.execute(
-        select(on.id, on.device_id, on.starts_at, on.ends_at, visible.label("visible"))
+        select(on.id, on.device_id, on.starts_at, on.ends_at)
         .join(shipments, shipments.c.shipment_id == on.shipment_id)
-        .where(
-            on.device_id.in_(device_ids), on.starts_at <= until, or_(on.ends_at.is_(None), on.ends_at > since)
-        )
+        .where(on.device_id.in_(device_ids), visible)
+        .where(on.starts_at <= until, or_(on.ends_at.is_(None), on.ends_at > since))
     )
     return found.mappings().all()
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, func, literal, select, true, update
+from sqlalchemy import ColumnElement, RowMapping, and_, any_, func, literal, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,7 +13,7 @@ from telemetry.paging import Page, SortOrder, fetch_page
 from telemetry.registry import things
 from telemetry.registry.revisioned_table import RevisionedTable
 from telemetry.registry.things import Holder, held_at
-from telemetry.tables import Instant, dewar_revisions, dewars
+from telemetry.tables import Instant, dewar_revisions, dewars, shipments
 from telemetry.tables import dewar_charges as charges
 
 DEWARS = RevisionedTable(
@@ -76,10 +76,20 @@ def _columns(holder: Holder | None) -> list[ColumnElement[Any]]:
 
 
 def _while_held(holder: Holder | None) -> ColumnElement[bool]:
-    """Return the condition on charges that the dewar was the holder's then."""
+    """Return the condition on charges that the dewar was the holder's then, and that no other organization told them.
+
+    What another told of its own time can lie in the holder's: a little ahead, or where times were corrected since.
+    """
     if holder is None:
         return true()
-    return held_at(things.DEWARS, charges.c.dewar_id, charges.c.charged_at, holder)
+    organization = (
+        holder.organization
+        if holder.organization is not None
+        else any_(select(shipments.c.organization).where(holder.shipments).scalar_subquery())
+    )
+    by = charges.c.organization
+    held = held_at(things.DEWARS, charges.c.dewar_id, charges.c.charged_at, holder)
+    return and_(held, or_(by.is_(None), by == organization))
 
 
 async def lock(connection: AsyncConnection, dewar_id: str) -> RowMapping | None:

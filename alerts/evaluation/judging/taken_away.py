@@ -31,7 +31,11 @@ from alerts.model import (
 from alerts.triage.alert import AlertReason, AlertStep
 
 LEAST: Final[Duration] = 900 * SECOND
-"""An excursion that is shorter by less has not been taken away from: so much everybody sets a delivery back by."""
+"""An excursion that an end makes shorter by less has not been taken away from: so much everybody sets a delivery back by.
+
+Only an end, of which there is one. Plans change as often as somebody likes, and many small cuts would be a large one.
+"""
+_ENDS: Final = frozenset({"delivered", "cancelled"})
 MAY_TAKE: Final = frozenset(
     {ChangeKind.WITHDRAWN, ChangeKind.SUPERSEDED, ChangeKind.AMENDED, ChangeKind.CLOSED}
 )
@@ -133,10 +137,17 @@ def _runs(version: Version, device_id: str, now: Instant) -> _Runs:
 def _behind(change: Change, runs: Sequence[_Runs], versions: Sequence[Version]) -> Act | None:
     assert change.before is not None  # what takes away is about something that was on record
     weights = [_weight(one, change.before.run) for one in runs]
-    if not _is_less(weights[-1], weights[0]):
+    if not _is_less(weights[-1], weights[0], 0):
         return None
     steps = range(len(weights) - 1, 0, -1)
-    return next((versions[k].act for k in steps if _is_less(weights[k], weights[k - 1])), None)
+    return next(
+        (
+            versions[k].act
+            for k in steps
+            if _is_less(weights[k], weights[k - 1], LEAST if versions[k].act.step in _ENDS else 0)
+        ),
+        None,
+    )
 
 
 def _weight(found: _Runs, of: Run) -> _Weight:
@@ -160,13 +171,13 @@ def _length(run: Run, last: Instant) -> Duration:
     return (max(last, run.start) if run.end is None else run.end) - run.start
 
 
-def _is_less(after: _Weight, before: _Weight) -> bool:
+def _is_less(after: _Weight, before: _Weight, least: Duration) -> bool:
     gone = after.peak == _NOTHING.peak < before.peak
     return (
         gone
         or after.critical < before.critical
         or after.peak < before.peak
-        or after.length < before.length - LEAST
+        or after.length < before.length - least
     )
 
 

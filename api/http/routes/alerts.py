@@ -81,9 +81,9 @@ async def _alert(
 ) -> AlertWithHistory:
     async with services.engine.connect() as connection:
         found = await views.alert(connection, alert_id, visible_shipments(caller), as_of)
+        if found is None:
+            raise unknown("alert", alert_id, as_of)
         comments = await views.comments(connection, alert_id, as_of)
-    if found is None:
-        raise unknown("alert", alert_id, as_of)
     row, revisions = found
     return AlertWithHistory(
         **dict(AlertOut.of(row)),

@@ -1,6 +1,7 @@
 """Field types and base models that request bodies, parameters and responses share."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from alerts.wording import rfc3339
 from telemetry.ingest.validate_reading import parse_instant
 from telemetry.model import DEVICE_ID
-from telemetry.registry.ids import id_of
+from telemetry.registry.ids import id_of, organization_of
 from telemetry.registry.organizations import SLUG
 
 T = TypeVar("T")
@@ -88,6 +89,12 @@ Id = Annotated[
 
 ShownId = Annotated[str, AfterValidator(id_of)]
 """An id in an answer: what is stored is a key with the organization in it, which stays here."""
+
+
+def owners(keys: Sequence[str] | None) -> list[str | None] | None:
+    """Return whose each of these keys is, for an answer that shows ids of several organizations."""
+    return None if keys is None else [organization_of(key) for key in keys]
+
 
 OrganizationSlug = Annotated[
     str,

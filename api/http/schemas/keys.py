@@ -5,7 +5,17 @@ from uuid import UUID
 
 from pydantic import Field
 
-from api.http.schemas.fields import DeviceId, Given, Id, OrganizationSlug, Shown, ShownId, Time, example
+from api.http.schemas.fields import (
+    DeviceId,
+    Given,
+    Id,
+    OrganizationSlug,
+    Shown,
+    ShownId,
+    Time,
+    example,
+    owners,
+)
 from api.identity.permissions import KeyRole
 
 
@@ -41,6 +51,9 @@ class KeyOut(Shown):
     role: KeyRole
     organization: str | None
     shipment_ids: list[ShownId] | None
+    shipment_organizations: list[str | None] | None = Field(
+        description="Whose each of `shipment_ids` is, in their order; null: nobody's."
+    )
     device_ids: list[str] | None
     created_at: Time
     created_by: str
@@ -55,4 +68,4 @@ class KeyOut(Shown):
     @classmethod
     def of(cls, row: Any) -> Self:
         """Build it from a row."""
-        return cls(**row)
+        return cls(**row, shipment_organizations=owners(row["shipment_ids"]))

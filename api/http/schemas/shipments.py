@@ -334,7 +334,12 @@ class ShipmentOut(ShipmentState):
         "`normal`."
     )
     open_excursions: int
-    worst_severity: Severity | None = Field(description="The worst of all its excursions so far.")
+    worst_severity: Severity | None = Field(
+        description="The worst of all its excursions so far, but for those that were withdrawn."
+    )
+    taken_away_by_people: int = Field(
+        description="Excursions that an act of a person has withdrawn or made less: see its summary."
+    )
     devices: list[ShipmentDevice]
     sites: dict[str, SitePlace] = Field(
         description="Those of its places (`origin`, `destination`, `from` and `to` of legs) that are sites, "

@@ -21,6 +21,7 @@ from api.http.schemas.fields import (
     Words,
     example,
     no_nul,
+    owners,
 )
 from api.use_cases.webhooks import NewWebhook
 from telemetry.actor import Actor, ActorKind
@@ -138,6 +139,9 @@ class WebhookOut(Shown):
     events: list[str] | None
     min_severity: Severity | None
     shipment_ids: list[ShownId] | None
+    shipment_organizations: list[str | None] | None = Field(
+        description="Whose each of `shipment_ids` is, in their order; null: nobody's."
+    )
     state: WebhookState
     state_changed_at: Time
     disabled_reason: Literal["gone", "failing", "key_ended"] | None = Field(
@@ -159,8 +163,8 @@ class WebhookOut(Shown):
     @classmethod
     def of(cls, row: Any) -> Self:
         """Build it from a row."""
-        shown = {name: row[name] for name in WebhookOut.model_fields if name != "owned_by"}
-        return cls(**shown, owned_by=_owner(row))
+        made = {"owned_by": _owner(row), "shipment_organizations": owners(row["shipment_ids"])}
+        return cls(**{name: row[name] for name in WebhookOut.model_fields if name not in made}, **made)
 
 
 def _owner(row: Any) -> str:

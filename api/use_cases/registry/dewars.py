@@ -15,13 +15,14 @@ from alerts.wording import rfc3339
 from api.identity.access import Principal, holder, reach
 from api.refusals import Conflict, Invalid, NotFound
 from api.use_cases.backdating import BY_DEFAULT, Backdating
-from api.use_cases.moments import moment
+from api.use_cases.moments import moment, not_ahead
 from api.use_cases.reasons import stated
 from api.use_cases.registry import loans
 from api.use_cases.registry.loans import NewLoan
 from api.use_cases.registry.registering import DEWAR
 from telemetry import evaluation_marks
 from telemetry.actor import Actor
+from telemetry.ingest.senders import AHEAD_AT_MOST
 from telemetry.registry import dewars, things
 from telemetry.registry.holders import Held, holder_at
 from telemetry.tables import shipments
@@ -90,11 +91,15 @@ async def charge(
     then, or where none has, by a loan. What is another's, or nobody's, or unknown, gets one answer.
     """
     at = moment(at, now)
+    if not caller.is_operator:  # nobody knows yet who will have it then
+        not_ahead("at", at, now, most=AHEAD_AT_MOST)
     dewar, organization = await _held(connection, caller, dewar_id, at)
     _not_overfull(dewar, ln2_kg)
     recorded, is_new = await dewars.charge(
         connection, dewar_id, at=at, ln2_kg=ln2_kg, actor=actor, organization=organization
     )
+    if not caller.is_operator and recorded["organization"] not in {None, organization}:
+        raise Conflict(f"{rfc3339(at)} is taken by a charge that another told: tell this one a moment later.")
     if is_new:  # one that was recorded in time may be told again at any time
         backdating.check(caller, at, now)
         await evaluation_marks.mark_active(connection, shipments.c.dewar_id == dewar_id, at)

@@ -45,6 +45,9 @@ class NewHandover:
     """Why it is recorded although it does not fit into the chain; operations may do that."""
 
 
+MOST: Final = 200
+"""Handovers of one shipment: each is a revision of each of its open alerts, which whoever reads them gets all."""
+
 _ABOUT_THE_CALL: Final = "override_reason"
 
 
@@ -73,6 +76,10 @@ async def hand_over(
     values["override_reason"] = override
     if (same := _same(chain, values)) is not None:
         return same, False
+    if len(chain) >= MOST and not caller.is_operator:
+        raise Conflict(
+            f"{id_of(shipment_id)} has {MOST} handovers on record, which is the most: ask the operator for more."
+        )
     backdating.check(caller, at, now)
     broken = await _misfit(connection, caller, shipment, chain, values, now)
     if broken is None:

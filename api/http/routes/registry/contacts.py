@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from alerts.escalation.registers import CONTACTS
-from api.http.naming import ContactKey
+from api.http.naming import ContactKey, location
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.escalation import ContactChangeIn, ContactIn, ContactOut, ContactRevision
@@ -28,7 +28,7 @@ async def register_contact(body: ContactIn, caller: Caller, services: Here, resp
         actor=caller.actor,
         quotas=services.gate.quotas,
     )
-    response.headers["Location"] = f"/v1/contacts/{body.contact_id}"
+    response.headers["Location"] = location("contacts", body.contact_id, caller, row["organization"])
     return ContactOut(**row)
 
 

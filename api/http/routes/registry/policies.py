@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from alerts.escalation.people import Contact
 from alerts.escalation.registers import POLICIES
 from alerts.model import to_instant
-from api.http.naming import PolicyKey
+from api.http.naming import PolicyKey, location
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.escalation import (
@@ -33,7 +33,7 @@ async def register_policy(body: PolicyIn, caller: Caller, services: Here, respon
         row = await policies.register(
             connection, caller, body.value(), actor=caller.actor, quotas=services.gate.quotas
         )
-    response.headers["Location"] = f"/v1/policies/{body.policy_id}"
+    response.headers["Location"] = location("policies", body.policy_id, caller, row["organization"])
     return PolicyOut(**row)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from api.http.naming import ProductKey
+from api.http.naming import ProductKey, location
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import ListOf, Words
@@ -24,7 +24,7 @@ async def register_product(body: ProductIn, caller: Caller, services: Here, resp
         row = await products.register(
             connection, caller, body.value(), actor=caller.actor, quotas=services.gate.quotas
         )
-    response.headers["Location"] = f"/v1/products/{body.product_id}"
+    response.headers["Location"] = location("products", body.product_id, caller, row["organization"])
     return ProductOut.of(row)
 
 

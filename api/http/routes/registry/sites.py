@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from api.http.naming import SiteKey
+from api.http.naming import SiteKey, location
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import ListOf, Words
@@ -29,7 +29,7 @@ async def register_site(body: SiteIn, caller: Caller, services: Here, response: 
             quotas=services.gate.quotas,
             now=services.clock(),
         )
-    response.headers["Location"] = f"/v1/sites/{body.site_id}"
+    response.headers["Location"] = location("sites", body.site_id, caller, row["organization"])
     return SiteOut(**row)
 
 

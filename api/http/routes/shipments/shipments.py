@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.excursions.plan import Band
 from alerts.views import shipments as views
 from alerts.views.health import Health
-from api.http.naming import ShipmentKey
+from api.http.naming import ShipmentKey, location
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import ListOf, OrganizationSlug, Words
@@ -49,7 +49,7 @@ async def create_shipment(
             quotas=services.gate.quotas,
         )
         made = await _shown(connection, caller, key)
-    response.headers["Location"] = f"/v1/shipments/{body.shipment_id}"
+    response.headers["Location"] = location("shipments", body.shipment_id, caller, made.organization)
     return made
 
 

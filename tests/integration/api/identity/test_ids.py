@@ -185,6 +185,38 @@ async def test_operators_say_whose(desk: Desk, callers: dict[str, httpx.AsyncCli
     assert [one["organization"] for one in await desk.items("/v1/shipments", courier)] == ["corp"]
 
 
+async def test_the_address_of_what_an_operator_has_made_leads_to_it(
+    desk: Desk, callers: dict[str, httpx.AsyncClient]
+) -> None:
+    await desk.device("nobodys-logger")
+    for path, body in bodies("acme"):
+        if path == "/v1/webhooks":
+            continue
+        for whose in (*ORGANIZATIONS, None):
+            own = {"organization": whose}
+            if path == "/v1/shipments":
+                loggers = [f"{whose or 'nobodys'}-logger"]
+                own |= {"device_ids": loggers, "product_id": None, "band": "cryogenic"}
+            made = await desk.admin.post(path, json={**body, **own})
+            assert made.status_code == 201, (path, made.text)
+            shown = await desk.admin.get(made.headers["location"])
+            assert (shown.status_code, shown.json()["organization"]) == (200, whose), made.headers["location"]
+
+
+async def test_keys_and_webhooks_show_whose_their_shipments_are(desk: Desk) -> None:
+    await desk.ship("SH-1", organization="acme")
+    await desk.ship("SH-2", organization="corp")
+    await desk.ship("SH-3")
+    ids = {"shipment_ids": ["SH-1", "SH-2", "SH-3"]}
+    key = await desk.admin.post("/v1/keys", json={"role": "ops", **ids})
+    hook = await desk.admin.post("/v1/webhooks", json={"url": "https://93.184.216.34/hook", **ids})
+    for answer in (await desk.admin.get(key.headers["location"]), hook):
+        assert answer.json()["shipment_ids"] == ids["shipment_ids"], answer.text
+        assert answer.json()["shipment_organizations"] == ["acme", "corp", None]
+    unbound = await desk.admin.post("/v1/keys", json={"role": "ops"})
+    assert (await desk.admin.get(unbound.headers["location"])).json()["shipment_organizations"] is None
+
+
 async def test_an_id_that_one_has_needs_no_word_more(desk: Desk) -> None:
     await desk.ship("SH-7", organization="acme")
     assert (await desk.admin.get("/v1/shipments/SH-7")).json()["organization"] == "acme"

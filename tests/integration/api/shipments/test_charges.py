@@ -136,6 +136,40 @@ async def test_a_loan_lets_charge_while_no_shipment_of_another_has_it(
     assert margin < -20  # told once B's shipment had it
 
 
+async def test_what_lies_ahead_is_told_by_operators_only_and_what_another_told_is_not_shown(
+    desk: Desk, hours_ago: HoursAgo
+) -> None:
+    """Of a time of which nobody knows yet who will have the dewar: it may be the next one's."""
+    await running_short(desk, hours_ago)
+    bcell = await desk.caller("ops", organization="bcell")
+    courier = await desk.caller("courier", shipment_ids=["B1"])
+    ahead = {"at": text(hours_ago(-4 / 60))}
+    for caller in (bcell, courier):
+        refused = problem(await caller.post("/v1/dewars/W1/charge", json=ahead), 422)
+        assert refused["detail"].startswith("at lies more than 30 seconds ahead")
+        unknown = problem(await caller.post("/v1/dewars/W9/charge", json=ahead), 422)
+        assert {**refused, "request_id": None} == {**unknown, "request_id": None}
+    await desk.pool.execute("INSERT INTO organizations (slug) VALUES ('acme')")
+    await desk.pool.execute(
+        "INSERT INTO dewar_charges (dewar_id, charged_at, \"by\", organization) VALUES ('W1', $1, 'key:a', 'acme')",
+        hours_ago(1),
+    )
+    for mass in (None, 3.0):
+        taken = {"at": text(hours_ago(1)), "ln2_kg": mass}
+        refused = problem(await bcell.post("/v1/dewars/W1/charge", json=taken), 409)
+        assert "is taken by a charge that another told" in refused["detail"]
+    assert await desk.items("/v1/dewars/W1/charges", bcell) == []
+    assert (await bcell.get("/v1/dewars/W1")).json()["last_charged_at"] is None
+    bound = await desk.caller("ops", shipment_ids=["B1"])
+    assert await desk.items("/v1/dewars/W1/charges", bound) == []
+    made = await bcell.post("/v1/dewars/W1/charge", json={"at": text(hours_ago(2))})
+    assert made.status_code == 201, made.text
+    for caller in (bcell, bound):
+        (shown,) = await desk.items("/v1/dewars/W1/charges", caller)
+        assert shown["charged_at"] == made.json()["charged_at"]
+    assert len(await desk.items("/v1/dewars/W1/charges")) == 3
+
+
 async def doubts(caller: httpx.AsyncClient, **charge: Any) -> list[str]:
     made = await caller.post("/v1/dewars/W1/charge", json=charge)
     assert made.status_code == 201, made.text

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
 
 from api.identity import authenticator
+from api.use_cases.shipments import handovers
 from tests.integration.api.conftest import ADMIN_KEY, Desk, problem, text
 
 HoursAgo = Callable[[float], datetime]
@@ -89,6 +91,21 @@ async def test_operations_may_record_what_does_not_fit_with_the_reason(
         "SELECT data->>'override_reason' FROM outbox WHERE type = 'shipment.handed_over'"
     )
     assert [row[0] for row in told] == [None, WHY, None]
+
+
+async def test_nobody_hands_over_without_end(
+    desk: Desk, hours_ago: HoursAgo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each handover is a revision of each open alert, and whoever reads an alert gets all of them."""
+    monkeypatch.setattr(handovers, "MOST", 2)
+    await desk.ship("S1", organization="acme", origin="A", departed_at=text(hours_ago(6)))
+    courier = await desk.caller("courier", shipment_ids=["S1"])
+    at = datetime.now(UTC)
+    for giver, taker in (("A", "B"), ("B", "A")):
+        assert (await hand(courier, at, giver, taker)).status_code == 201
+    assert (await hand(courier, at, "B", "A")).status_code == 200  # told again
+    assert "2 handovers on record" in problem(await hand(courier, None, "A", "B"), 409)["detail"]
+    assert (await hand(desk.admin, None, "A", "B")).status_code == 201
 
 
 async def test_the_first_carrier_has_it_on_its_way(desk: Desk, hours_ago: HoursAgo) -> None:

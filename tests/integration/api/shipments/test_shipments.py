@@ -68,7 +68,7 @@ async def test_all_fields_come_back(desk: Desk, hours_ago: HoursAgo) -> None:
     }
     made = await desk.admin.post("/v1/shipments", json=given)
     assert made.status_code == 201
-    assert made.headers["location"] == "/v1/shipments/S1"
+    assert made.headers["location"] == "/v1/shipments/S1?organization=acme"
     shown = made.json()
     assert shown["plan"] == {
         "band": "controlled",

@@ -81,6 +81,8 @@ async def test_what_an_act_withdraws_stays_visible_with_who_and_why(
     (event,) = await events(desk, "excursion.withdrawn")
     assert event["act"] == told
 
+    (listed,) = await desk.items("/v1/shipments")
+    assert (listed["worst_severity"], listed["taken_away_by_people"]) == (None, 1)
     apart = (await summary(desk))["withdrawn_by_people"]
     assert (apart["number"], apart["worst_severity"], apart["highest_c"]) == (1, "critical", HOT)
     assert apart["by"] == [told["by"]]
@@ -155,6 +157,25 @@ async def test_what_an_act_makes_shorter_or_milder_stays_visible(desk: Desk, hou
     assert (named["severity"], named["peak_c"], named["end"]) == ("critical", HOT, None)
 
 
+async def test_a_plan_that_takes_minutes_takes_them(desk: Desk, hours_ago: HoursAgo) -> None:
+    """One change takes ten minutes, and nothing keeps anybody from making fifty."""
+    await desk.ship("S1", organization="acme", departed_at=text(hours_ago(6)))
+    warming = [(hours_ago(4 - number / 6), -149.0 + number) for number in range(7)]
+    await desk.store("S1-logger", (hours_ago(5), COLD), *warming, (hours_ago(0.5), WARM))
+    await desk.evaluate()
+    (before,) = await desk.items("/v1/shipments/S1/excursions")
+    reasons = []
+    for upper_c in (-148.5, -147.5):
+        reasons.append(f"assay allows for {upper_c} degrees")
+        await done(desk, "plan", reason=reasons[-1], upper_c=upper_c)
+        (left,) = await desk.items("/v1/shipments/S1/excursions")
+        assert left["id"] == before["id"]
+        assert left["act"]["reason"] == reasons[-1]
+    found = (await summary(desk))["lessened_by_people"]
+    assert {one["act"]["reason"] for one in found["excursions"]} == set(reasons)
+    assert (await desk.items("/v1/shipments"))[0]["taken_away_by_people"] == 1
+
+
 async def test_an_ordinary_delivery_takes_nothing_away(desk: Desk, hours_ago: HoursAgo) -> None:
     await warmed(desk, hours_ago)
     courier = await desk.caller("courier", shipment_ids=["S1"])
@@ -162,6 +183,7 @@ async def test_an_ordinary_delivery_takes_nothing_away(desk: Desk, hours_ago: Ho
     await done(desk, "deliver", courier, at=text(ten_minutes))
     (left,) = await desk.items("/v1/shipments/S1/excursions")
     assert (left["state"], left["reason"], left["act"]) == ("closed", "delivered", None)
+    assert (await desk.items("/v1/shipments"))[0]["taken_away_by_people"] == 0
     assert (await summary(desk))["lessened_by_people"]["number"] == 0
     (event,) = await events(desk, "shipment.delivered")
     assert event["excursions"] | {"by": event["by"]} == {

@@ -59,9 +59,28 @@ async def test_everybody_sends_what_was_measured_on_their_own_shipment(
     bcell = await desk.caller(role, **KEYS[who]["bcell"])
     ahead = datetime.now(UTC) + timedelta(minutes=4)
     at = [hours_ago(11), hours_ago(10), hours_ago(7), hours_ago(6), hours_ago(5), hours_ago(3), ahead]
-    no, yes = "not_yours", "stored"
-    assert await outcomes(acme, *map(reading, at)) == [no, yes, yes, no, no, no, no]
-    assert await outcomes(bcell, *map(reading, at)) == [no, no, no, no, no, yes, yes]
+    no, yes, early = "not_yours", "stored", "clock_ahead"
+    assert await outcomes(acme, *map(reading, at)) == [no, yes, yes, no, no, no, early]
+    assert await outcomes(bcell, *map(reading, at)) == [no, no, no, no, no, yes, early]
+
+
+async def test_nobody_but_the_logger_speaks_of_a_time_of_which_nobody_knows_who_will_have_it(
+    desk: Desk, hours_ago: HoursAgo
+) -> None:
+    """Sent while it is theirs, of minutes in which it is another's: forged there, and true ones would be conflicts."""
+    await desk.device("L")
+    await desk.ship("A1", "L", organization="acme", departed_at=text(hours_ago(2)))
+    now = datetime.now(UTC)
+    at = [now + timedelta(seconds=seconds) for seconds in (10, 60, 240)]
+    for number, (who, bounds) in enumerate(KEYS.items()):
+        acme = await desk.caller(who.split(maxsplit=1)[0], **bounds["acme"])
+        sent = [reading(one + timedelta(milliseconds=number)) for one in at]
+        assert await outcomes(acme, *sent) == ["stored", "clock_ahead", "clock_ahead"]
+    delivered = await desk.admin.post("/v1/shipments/A1/deliver", json={"at": text(datetime.now(UTC))})
+    assert delivered.status_code == 200, delivered.text
+    await desk.ship("B1", "L", organization="bcell", departed_at=text(datetime.now(UTC)))
+    logger = await desk.caller("device", device_ids=["L"])
+    assert await outcomes(logger, *(reading(one) for one in at[1:])) == ["stored", "stored"]
 
 
 async def test_the_logger_itself_sends_whatever_it_measured(desk: Desk, hours_ago: HoursAgo) -> None:

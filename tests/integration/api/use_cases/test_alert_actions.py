@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from alerts.attention.loop import decide_due
 from alerts.events.write import EventScope
 from alerts.model import AlertKind, Condition, Severity, to_instant
-from alerts.triage.actions import acknowledge, resolve, snooze
+from alerts.triage.actions import acknowledge, assign, resolve, snooze
 from alerts.triage.alert import follow
 from alerts.triage.store import save_steps
 from api.identity.access import Principal
@@ -25,6 +25,7 @@ from api.use_cases.alert_actions import (
     comment_on_alert,
     comment_on_incident,
 )
+from telemetry.actor import Actor, ActorKind
 from tests.integration.api.use_cases.conftest import NOW, SHELL, of_acme, operator, planned
 
 NOBODYS = UUID(int=0)
@@ -92,6 +93,28 @@ async def test_an_action_on_an_alert_that_makes_no_sense_is_refused(
         await act_on_alert(connection, stranger, alert_id, resolve, actor=SHELL, reason="it is Mine. so")
     with pytest.raises(NotFound, match="There is no alert 0000"):
         await comment_on_alert(connection, caller, NOBODYS, actor=SHELL, text="Hello?")
+
+
+async def test_one_key_changes_an_alert_so_often_and_others_go_on(
+    connection: AsyncConnection, alert_id: UUID, incident_id: UUID
+) -> None:
+    """Whoever reads an alert gets each of its revisions: nobody makes them without end."""
+    caller, quotas = operator("alerts.assign"), Quotas(comments=2)  # operators have as much again
+
+    async def give(owner: str, actor: Actor = SHELL) -> None:
+        to = partial(assign, owner=owner)
+        await act_on_alert(connection, caller, alert_id, to, actor=actor, reason="x" * 4000, quotas=quotas)
+
+    for number in range(4):
+        await give(f"desk {number % 2}")
+    with pytest.raises(QuotaReached, match="This key has changed this alert 4 times, which is the most"):
+        await give("desk 0")
+    with pytest.raises(QuotaReached, match="has changed this alert 4 times"):
+        await act_on_incident(
+            connection, caller, incident_id, acknowledge, actor=SHELL, reason=None, quotas=quotas
+        )
+    await give("desk 1")  # as it is: nothing changes
+    await give("desk 0", Actor(ActorKind.KEY, "dw_another"))
 
 
 async def test_an_action_on_an_incident_is_one_on_its_alerts(

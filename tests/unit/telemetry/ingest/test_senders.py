@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from telemetry.ingest.senders import SenderRights, Stretch
+from telemetry.ingest.senders import AHEAD_AT_MOST, SenderRights, Stretch
 from telemetry.model import Reading, Refusal, RefusalReason
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -24,6 +24,7 @@ def stretch(starts, ends, *, is_open=True):
 
 
 RIGHTS = SenderRights(
+    now=hours(99),
     speaks_for=frozenset({"OWN"}),
     stretches={"L": [stretch(0, 2), stretch(2, 4, is_open=False), stretch(6, None)], "N": []},
 )
@@ -53,6 +54,17 @@ def test_a_reading_is_judged_by_its_instant(device_id, at, may):
     assert isinstance(judged, Refusal)
     assert judged.reason is RefusalReason.NOT_YOURS
     assert (judged.seq, judged.boot) == (None, None)
+
+
+@pytest.mark.parametrize("device_id", ["L", "N", "X"])
+def test_what_lies_ahead_is_the_loggers_alone(device_id):
+    at = hours(99) + AHEAD_AT_MOST
+    assert RIGHTS.judged(Reading("L", at, 1.0)).measured_at == at
+    judged = RIGHTS.judged(Reading(device_id, at + timedelta(microseconds=1), 1.0, seq=3))
+    assert (judged.reason, judged.seq) == (RefusalReason.CLOCK_AHEAD, None)
+    assert judged.detail.startswith("measured_at lies more than 30 seconds ahead")
+    own = Reading("OWN", at + timedelta(minutes=4), 1.0)
+    assert RIGHTS.judged(own) is own
 
 
 def test_the_refusal_is_the_same_for_what_is_anothers_and_what_is_nobodys():
