@@ -111,6 +111,21 @@ def _half_open(service, count: int, source: str) -> list[socket.socket]:
 
 
 @pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"])
+def test_a_neighbour_is_served_beside_half_open_connections_which_are_bounded_and_end(
+    service, source, opened
+):
+    with Neighbour(service) as honest:
+        quiet = honest.during(0.5)
+        attacked = honest.phase_of(
+            lambda: as_somebody_elses(lambda: opened.extend(_half_open(service, 600, source)))
+        )
+        assert metric(service, "dewarwatch_http_connections") < 520
+        attacked.is_served()
+        assert attacked.peak_mb - quiet.peak_mb < 60
+        eventually(lambda: metric(service, "dewarwatch_http_connections") < 20, 15, "they end")
+
+
+@pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"])
 def test_half_open_connections_end_and_a_neighbour_does_not_notice_them(service, source, opened):
     """Also where they come from the address of the neighbour: who waits longest makes room."""
     with Neighbour(service) as honest:
