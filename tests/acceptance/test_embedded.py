@@ -110,6 +110,8 @@ def test_from_a_loggers_message_to_an_excursion_that_somebody_takes_care_of(embe
 
 def test_the_servers_may_have_as_many_descriptors_as_the_machine_gives(embedded, embedded_data):
     """Each logger's connection is one of the broker's: with the usual 1,024, a thousand strangers keep all others out."""
+    with embedded.client() as ops:
+        assert ops.get("/readyz").json()["parts"]["descriptors"]["most"] == 8192
     ours = [
         pid
         for pid, words in processes_of(embedded_data).items()

@@ -14,7 +14,7 @@ from tests.conftest import a_broker, a_database
 
 __all__ = ["commands", "folder"]  # fixtures of the acceptance tests, for these as well
 
-SHORT = {"HTTP_HEAD_S": "2", "HTTP_BODY_S": "3", "HTTP_IDLE_S": "2", "HTTP_ANSWER_S": "3"}
+SHORT = {"HTTP_HEAD_S": "1", "HTTP_BODY_S": "1.5", "HTTP_IDLE_S": "1", "HTTP_ANSWER_S": "1"}
 """Deadlines that a test can wait for. Nobody honest comes near them."""
 
 

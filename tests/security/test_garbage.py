@@ -78,16 +78,16 @@ def size_of(database_url: str) -> int:
 
 
 @contextlib.contextmanager
-def courier(service: Command) -> Iterator[str]:
+def courier(service: Command, shipment_id: str) -> Iterator[str]:
     with service.client() as admin:
-        made = admin.post("/v1/keys", json={"role": "courier", "shipment_ids": ["S1"]})
+        made = admin.post("/v1/keys", json={"role": "courier", "shipment_ids": [shipment_id]})
         assert made.status_code == 201, made.text
         yield made.json()["key"]
 
 
 def post_garbage(service: Command, database_url: str, seconds: float) -> tuple[Phase, Phase]:
     """The neighbour before and beside an attack of which the disk keeps a quota, and nothing of others' evidence is lost."""
-    with Neighbour(service) as honest, courier(service) as key:
+    with Neighbour(service) as honest, courier(service, honest.shipment_id) as key:
         quiet = honest.during(min(seconds, 3))
         before = size_of(database_url)
         began = time.monotonic()

@@ -176,7 +176,7 @@ def test_a_page_that_polls_and_an_act_in_bulk_never_meet_a_limit(service):
 
 def test_hundreds_of_large_bodies_of_one_key_take_the_memory_of_a_few_and_the_neighbour_is_served(service):
     """All of each but its last byte, at once or a bit at a time: nobody knows that it will not come."""
-    caller = key(service, "courier", organization="acme", shipment_ids=["S1"])
+    caller = key(service, "device", organization="acme", device_ids=["any"])
     head = (
         "POST /v1/readings HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {caller}\r\nContent-Length: 1000001\r\n\r\n"
