@@ -110,14 +110,12 @@ def _half_open(service, count: int, source: str, each_s: float = 0.002) -> list[
     return opened
 
 
-@pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"])
-def test_a_neighbour_is_served_beside_half_open_connections_which_are_bounded_and_end(
-    service, source, opened
-):
+def test_a_neighbour_is_served_beside_half_open_connections_which_are_bounded_and_end(service, opened):
+    """From the address of the neighbour, which has the harder time of it."""
     with Neighbour(service) as honest:
         quiet = honest.during(0.5)
         attacked = honest.phase_of(
-            lambda: as_somebody_elses(lambda: opened.extend(_half_open(service, 600, source, 0.001)))
+            lambda: as_somebody_elses(lambda: opened.extend(_half_open(service, 600, "127.0.0.1", 0.001)))
         )
         assert metric(service, "dewarwatch_http_connections") < 520
         attacked.is_served()
