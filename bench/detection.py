@@ -221,7 +221,8 @@ async def following(service: Service, watch: Watch) -> AsyncIterator[None]:
     connected = asyncio.Event()
     following = asyncio.create_task(_follow(service, watch, connected))
     try:
-        await asyncio.wait_for(connected.wait(), 10)
+        async with asyncio.timeout(10):
+            await connected.wait()
         yield
         if following.done():
             raise BenchError("the stream has ended")

@@ -174,13 +174,21 @@ def database_url(migrated_postgres: Supervisor, request: pytest.FixtureRequest) 
 
     Whatever the test has made the service tell must be what the AsyncAPI document describes.
     """
+    made_up = request.node.get_closest_marker("made_up_events") is not None
+    with a_database(migrated_postgres, is_described=not made_up) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def a_database(server: Supervisor, *, is_described: bool = True) -> Iterator[str]:
+    """A migrated database for as long as the block lasts; in the end, what it tells must be described."""
     name = f"test_{next(_numbers)}"
-    in_its_own_loop(_execute(migrated_postgres.url, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}"))
-    url = another_database(migrated_postgres.url, name)
+    in_its_own_loop(_execute(server.url, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}"))
+    url = another_database(server.url, name)
     yield url
-    if request.node.get_closest_marker("made_up_events") is None:
+    if is_described:
         in_its_own_loop(outbox_is_described(url))
-    in_its_own_loop(_execute(migrated_postgres.url, f"DROP DATABASE {name} WITH (FORCE)"))
+    in_its_own_loop(_execute(server.url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture
@@ -207,6 +215,13 @@ def broker(servers_dir: Path) -> Iterator[Supervisor]:
 
     `url` is the service's, `program.loggers_url` is for loggers.
     """
+    with a_broker(servers_dir) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def a_broker(servers_dir: Path) -> Iterator[Supervisor]:
+    """A mosquitto for as long as the block lasts."""
     programs = find_broker()
     if programs is None or programs.plugin is None:
         missing("mosquitto")

@@ -14,6 +14,7 @@ import typer
 from pydantic import SecretStr
 
 from api.database import check_database, first_contact
+from api.descriptors import raise_limit
 from api.embedded import Servers, embedded_servers
 from api.errors import StartError
 from api.http.connections.server import check_free
@@ -50,6 +51,7 @@ def with_embedded(
     """
     check_free(settings.http_host, settings.http_port)
     report = report or (lambda line: log.warning("embedded_server", says=line))
+    raise_limit()  # before the servers, which inherit it: each logger takes one of the broker's
     with embedded_servers(data, report) as servers:
         for line in servers.description:
             log.info("embedded_server", says=line)

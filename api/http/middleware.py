@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.connections.connection import TURNED_AWAY, UNREAD
-from api.http.connections.limits import Limits, caller_of, neighbourhood
+from api.http.connections.limits import Limits, announces_more, caller_of, neighbourhood
 from api.http.problems import RETRY_AFTER_S, Problem, of_fault
 
 log = structlog.get_logger(__name__)
@@ -145,7 +145,7 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "")
-        received = self.limit + 1 if _more_than(announced, self.limit) else 0
+        received = self.limit + 1 if announces_more(announced, self.limit) else 0
 
         async def receive_some() -> Message:
             nonlocal received
@@ -160,10 +160,6 @@ class BodyLimit:
     def _stop_if_too_long(self, received: int) -> None:
         if received > self.limit:
             raise HTTPException(413, f"A body may have {self.limit} bytes at most: send it in several calls.")
-
-
-def _more_than(announced: str, limit: int) -> bool:
-    return announced.isdecimal() and (len(announced) > 18 or int(announced) > limit)
 
 
 class Callers:

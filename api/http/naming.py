@@ -36,7 +36,7 @@ async def _key(services: Services, caller: Principal, what: Named, id_: str, who
     certain = naming.certain_key(caller, what, id_, whose)
     if certain is not None:
         return certain
-    async with services.engine.connect() as connection:
+    async with services.looking_up.connect() as connection:
         return await naming.key_meant(connection, caller, what, id_, whose)
 
 
@@ -54,7 +54,7 @@ async def _filtered_shipments(
 ) -> list[str] | None:
     if shipment_id is None:
         return None
-    async with services.engine.connect() as connection:
+    async with services.looking_up.connect() as connection:
         return await naming.keys_meant(connection, caller, SHIPMENT, [shipment_id])
 
 

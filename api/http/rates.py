@@ -5,7 +5,7 @@ import math
 import time
 from collections import Counter as Tally
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Final
 
 import structlog
@@ -29,7 +29,9 @@ for _limit in Limited:
 _LOGGED_EVERY_S: Final = 60.0
 _LOGGED_AT_MOST: Final = 10_000
 HELD_S: Final = 1.0
-"""How long a call that asks for too much is kept waiting for its refusal: who does not heed it makes fewer of them."""
+"""How long a call that asks for too much waits for its refusal at most: who goes on all the same makes fewer of them."""
+HEEDED: Final = Rate(most=20, within_s=20)
+"""So many refusals are answered at once; then each waits longer than the one before."""
 _BACKTEST_RETRY_S: Final = 15.0
 
 _WORDS: Final[Mapping[Limited, str]] = {
@@ -62,7 +64,7 @@ class Gate:
         self._clock = clock
         self._held_s = held_s
         self._buckets = Buckets()
-        self._turns: dict[str, _Turns] = {}
+        self._turns: dict[tuple[Limited, str], _Turns] = {}
         self._backtests: Tally[str] = Tally()
         self._logged: dict[tuple[str, str], float] = {}
 
@@ -80,11 +82,13 @@ class Gate:
         )
 
     async def admit(self, caller: Principal, cost: float) -> Taken:
-        """Take what a call costs; raise TooMany, after a while, if it is not there."""
+        """Take what a call costs; raise TooMany if it is not there, after a while if the caller does not heed that."""
         try:
             return self.spend(caller, Limited.CALLS, cost)
         except TooMany:
-            await asyncio.sleep(self._held_s)
+            who = f"refusals {share_of(caller) or caller.name}"
+            left = self._buckets.force(who, HEEDED, 1, self._clock())
+            await asyncio.sleep(self._held_s * max(0.0, -left / HEEDED.most))
             raise
 
     def _buckets_of(self, caller: Principal, what: Limited) -> list[tuple[str, Rate]]:
@@ -94,29 +98,38 @@ class Gate:
         share = share_of(caller)
         return [(key, self.rates.of_key(what)), (f"{what} {share}", self.rates.of_organization(what))]
 
-    @asynccontextmanager
-    async def turn(self, caller: Principal) -> AsyncIterator[None]:
+    def turn(self, caller: Principal) -> AbstractAsyncContextManager[None]:
         """Wait until fewer calls of the organization are worked on than may be at a time; raise TooMany if that takes long.
 
         So whoever has a hundred calls under way has a few database connections, and not all of them.
         """
         share = share_of(caller)
         if share is None:
-            yield
-            return
-        turns = self._turns.setdefault(share, _Turns(self.quotas.calls_at_once))
+            return nullcontext()
+        why = f"{self.quotas.calls_at_once} calls of your organization are worked on, and others wait"
+        return self._one_of(Limited.AT_ONCE, share, self.quotas.calls_at_once, why)
+
+    def large_body(self, caller: Principal) -> AbstractAsyncContextManager[None]:
+        """Wait until fewer large bodies of the organization are held than may be; raise TooMany if that takes long.
+
+        So whoever sends hundreds at once, or slowly, has the memory of a few.
+        """
+        share = share_of(caller) or caller.name
+        why = (
+            f"{self.quotas.large_bodies} large bodies of your organization are on their way, and others wait"
+        )
+        return self._one_of(Limited.LARGE_BODIES, share, self.quotas.large_bodies, why)
+
+    @asynccontextmanager
+    async def _one_of(self, what: Limited, share: str, most: int, why: str) -> AsyncIterator[None]:
+        turns = self._turns.setdefault((what, share), _Turns(most))
         turns.users += 1
         try:
             try:
                 async with asyncio.timeout(WAIT_AT_MOST_S):
                     await turns.free.acquire()
             except TimeoutError:
-                raise TooMany(
-                    f"{self.quotas.calls_at_once} calls of your organization are worked on, and others wait: have fewer "
-                    "under way at a time.",
-                    what=Limited.AT_ONCE,
-                    wait_s=1.0,
-                ) from None
+                raise TooMany(f"{why}: have fewer under way at a time.", what=what, wait_s=1.0) from None
             try:
                 yield
             finally:
@@ -124,7 +137,7 @@ class Gate:
         finally:
             turns.users -= 1
             if not turns.users:
-                del self._turns[share]
+                del self._turns[what, share]
 
     @contextmanager
     def backtest(self, caller: Principal) -> Iterator[None]:
@@ -171,7 +184,7 @@ class Gate:
 
 
 class _Turns:
-    """The turns of one organization, and how many have or want one."""
+    """The turns of one organization at something, and how many have or want one."""
 
     def __init__(self, most: int) -> None:
         self.free = asyncio.Semaphore(most)

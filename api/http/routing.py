@@ -1,7 +1,7 @@
 """What happens to every call before its own function: authentication, authorization and strict JSON."""
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from typing import Annotated, Any, TypeVar
 
 import orjson
@@ -10,13 +10,14 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from api.http.connections.limits import neighbourhood
+from api.http.connections.limits import announces_more, neighbourhood
 from api.http.problems import FieldError, Problem, hint
 from api.http.rates import headers_of, weight_of
 from api.http.services import Services
 from api.identity.access import Principal, permitted, refusal
 from api.identity.keys import prefix_of
 from api.identity.permissions import PERMISSIONS, PermissionsError
+from api.rates.policy import SMALL_BODY_BYTES
 from api.refusals import Forbidden, NotFound, NotLetIn, Refusal, TooManyWrongKeys
 from api.security.record import calling
 
@@ -28,6 +29,20 @@ class StrictRequest(Request):
 
     async def json(self) -> Any:
         return orjson.loads(await self.body())
+
+    async def read(self, before_much: Callable[[], Awaitable[object]]) -> None:
+        """Read the body; `before_much` is waited for before more of it is kept than any call may have."""
+        is_small = not announces_more(self.headers.get("content-length", ""), SMALL_BODY_BYTES)
+        if not is_small:
+            await before_much()
+        pieces, size = list[bytes](), 0
+        async for piece in self.stream():
+            size += len(piece)
+            if is_small and size > SMALL_BODY_BYTES:
+                is_small = False
+                await before_much()
+            pieces.append(piece)
+        self._body = b"".join(pieces)
 
 
 _ACTIONS: dict[Callable[..., Any], str] = {}
@@ -87,8 +102,10 @@ class Call(APIRoute):
                 raise Problem(403, why_not)
             _refuse_unknown_parameters(request, known)
             strict = StrictRequest(request.scope, request.receive)
-            await strict.body()  # before its turn: who sends slowly does not take it from others
-            async with services.gate.turn(principal):
+            async with AsyncExitStack() as places:
+                # Before its turn: who sends slowly does not take it from others.
+                await strict.read(lambda: places.enter_async_context(services.gate.large_body(principal)))
+                await places.enter_async_context(services.gate.turn(principal))
                 response = await handler(strict)
             response.headers.update(headers_of(taken))
             return response
@@ -167,13 +184,18 @@ def services_of(request: Request) -> Services:
     return services
 
 
-def _principal_of(request: Request) -> Principal:
+# Coroutines, though they wait for nothing: the framework runs functions in a thread, one hop for each of them and call.
+async def _principal_of(request: Request) -> Principal:
     principal: Principal = request.state.principal
     return principal
+
+
+async def _services_of(request: Request) -> Services:
+    return services_of(request)
 
 
 Caller = Annotated[Principal, Depends(_principal_of)]
 """Who is calling, let in by `Call`."""
 
-Here = Annotated[Services, Depends(services_of)]
+Here = Annotated[Services, Depends(_services_of)]
 """The services, in a route's signature."""

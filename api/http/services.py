@@ -36,6 +36,8 @@ class Services:
     """Everything that a route may use; `create_app` gets one and keeps no state of its own."""
 
     engine: AsyncEngine
+    looking_up: AsyncEngine = field(init=False)
+    """The same without a transaction around a single query, which costs two more round trips."""
     ingest: Ingest
     authenticator: Authenticator
     security: SecurityLog = field(default_factory=SecurityLog)
@@ -66,3 +68,7 @@ class Services:
     alive: Callable[[], Mapping[str, bool]] = dict
     """For `/livez`: whether each task of this process still runs."""
     clock: Callable[[], datetime]
+
+    def __post_init__(self) -> None:
+        looking_up = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        object.__setattr__(self, "looking_up", looking_up)

@@ -79,19 +79,33 @@ class Authenticator:
 
     async def _suspected(self, key: str, hashed: bytes, address: str) -> Principal | None:
         """Look up a key that may be one of many wrong ones; too many wait, and go through the sieve first."""
-        delay_s = self._wrong_keys.suspect(address, time.monotonic())
-        principal = None
+        suspicion = self._wrong_keys.suspect(address, hashed, time.monotonic())
         try:
-            if delay_s:
-                await asyncio.sleep(delay_s)
-            if not delay_s or await self._sieve.has(key):
-                principal = await self._looked_up(key, hashed)
+            if suspicion.delay_s:
+                await asyncio.sleep(suspicion.delay_s)
+            is_first_of_few = suspicion.is_counted and not suspicion.delay_s
+            principal = (
+                await self._looked_up(key, hashed)
+                if is_first_of_few or await self._may_be_right(key, hashed)
+                else None
+            )
         except BaseException:
-            self._wrong_keys.clear(address, time.monotonic())
+            self._wrong_keys.clear(address, hashed, time.monotonic())
             raise
         if principal is not None:
-            self._wrong_keys.clear(address, time.monotonic())
+            self._wrong_keys.clear(address, hashed, time.monotonic())
         return principal
+
+    async def _may_be_right(self, key: str, hashed: bytes) -> bool:
+        """Return whether a key is worth a query of its own: whoever goes on with a wrong one costs next to none."""
+        answer = self._answers.get(hashed)
+        if answer is not None and answer.until >= time.monotonic():
+            return True
+        asked_at = time.monotonic()
+        if await self._sieve.has(key):
+            return True
+        self._remember(hashed, _Answer(principal=None, until=asked_at + REMEMBERED_S))
+        return False
 
     async def _looked_up(self, key: str, hashed: bytes) -> Principal | None:
         if prefix_of(key) is None:

@@ -23,6 +23,7 @@ class Limited(StrEnum):
     STREAMS = "streams"
     BACKTESTS = "backtests"
     AT_ONCE = "calls_at_once"
+    LARGE_BODIES = "large_bodies"
     WEBHOOKS = "webhooks"
     CONTACTS = "contacts"
     POLICIES = "policies"
@@ -70,6 +71,8 @@ class Quotas:
 
     calls_at_once: int = 4
     """Calls that are worked on at a time, in each process. Further ones wait."""
+    large_bodies: int = 8
+    """Bodies above `SMALL_BODY_BYTES` that are held at a time, in each process. Further ones are not read yet."""
     streams: int = 500
     """In each process, like the next three."""
     streams_kept_for_operator: int = 200
@@ -101,6 +104,9 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "POST /v1/backtests": 50,
 }
 """What a call costs, where that is more than 1."""
+
+SMALL_BODY_BYTES: Final = 64 * 1024
+"""As much as is read of a body before anybody asks for it, so that it need not wait for a place."""
 
 WAIT_AT_MOST_S: Final = 10.0
 """How long a call waits for its turn among those of its organization."""

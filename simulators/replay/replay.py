@@ -157,7 +157,8 @@ class _Replay:
         """Wait for some time or until something changes, and report progress."""
         self._wake.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), min(seconds, PROGRESS_EVERY_S))
+            async with asyncio.timeout(min(seconds, PROGRESS_EVERY_S)):
+                await self._wake.wait()
         self._show()
 
     def _receive_ack(self, device_id: str, payload: bytes) -> None:

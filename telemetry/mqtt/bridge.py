@@ -247,16 +247,19 @@ class Bridge:
     async def _next_batch(self, lane: Lane) -> list[QueuedMessage]:
         """Wait for a full batch, or, while nothing is being committed, take what arrives within a few ms.
 
-        While a backlog of large messages is arriving, it is only received and not yet stored.
+        While a backlog of large messages is arriving, it is only received and not yet stored. All that is waited for may
+        be of a logger that is suspended meanwhile; then there is nothing to take.
         """
-        while not self._inbox.has_full_batch(lane):
-            if not self._inbox.is_empty(lane) and lane not in self._committing:
+        while True:
+            while not self._inbox.has_full_batch(lane):
+                if not self._inbox.is_empty(lane) and lane not in self._committing:
+                    await asyncio.sleep(LINGER_S)
+                    break
+                await self._inbox.wait_for_change()
+            while lane is Lane.LARGE and self._inbox.backlog_is_arriving(datetime.now(UTC)):  # noqa: ASYNC110 -- ends by itself
                 await asyncio.sleep(LINGER_S)
-                break
-            await self._inbox.wait_for_change()
-        while lane is Lane.LARGE and self._inbox.backlog_is_arriving(datetime.now(UTC)):  # noqa: ASYNC110 -- ends by itself
-            await asyncio.sleep(LINGER_S)
-        return self._inbox.take(lane)
+            if batch := self._inbox.take(lane):
+                return batch
 
     async def _commit(
         self,

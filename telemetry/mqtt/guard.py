@@ -123,7 +123,8 @@ class Guard:
                 swept_at = monotonic()
                 self._watch.sweep(swept_at)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), CHECK_EVERY_S)
+                async with asyncio.timeout(CHECK_EVERY_S):
+                    await self._woken.wait()
             self._woken.clear()
 
     def _count(self, reason: FloodReason, topic: str, messages: float, size: float, now: float) -> None:

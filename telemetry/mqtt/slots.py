@@ -89,7 +89,8 @@ class Slot:
         connection.add_termination_listener(lose)
         while not lost.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), _CHECK_S)
+                async with asyncio.timeout(_CHECK_S):
+                    await self._woken.wait()
             self._woken.clear()
             await self._move(connection)
             # A dead network is noticed only when it is used.

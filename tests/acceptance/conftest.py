@@ -34,7 +34,8 @@ def embedded(embedded_data: Path) -> Iterator[Command]:
     """One `serve --embedded` for all tests that only talk to it."""
     embedded_data.parent.mkdir(mode=0o711)
     for commands in _commands(embedded_data.parent):
-        yield commands.start("serve", "--embedded", embedded_data).ready()
+        # With as few descriptors at first as most systems give.
+        yield commands.start("serve", "--embedded", embedded_data, descriptors="1024:8192").ready()
 
 
 def _commands(folder: Path) -> Iterator[Commands]:

@@ -1,6 +1,7 @@
 """`serve --embedded`: the main job from a logger's message to an excursion that somebody sees, and what may happen to it."""
 
 import fcntl
+import re
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -105,6 +106,21 @@ def test_from_a_loggers_message_to_an_excursion_that_somebody_takes_care_of(embe
             -134.5,
             -155.0,
         ]
+
+
+def test_the_servers_may_have_as_many_descriptors_as_the_machine_gives(embedded, embedded_data):
+    """Each logger's connection is one of the broker's: with the usual 1,024, a thousand strangers keep all others out."""
+    with embedded.client() as ops:
+        assert ops.get("/readyz").json()["parts"]["descriptors"]["most"] == 8192
+    ours = [
+        pid
+        for pid, words in processes_of(embedded_data).items()
+        if "mosquitto" in words or "postgres" in words
+    ]
+    assert ours
+    for pid in ours:
+        (limit,) = re.findall(r"Max open files +(\d+)", Path(f"/proc/{pid}/limits").read_text())
+        assert int(limit) == 8192
 
 
 def test_a_logger_has_its_own_topics_alone(embedded):

@@ -14,6 +14,9 @@ due, and counts from that instant: a freeze of ten seconds is forty late calls, 
             assert attacked.peak_mb - quiet.peak_mb < 50   # of the server's process
         # leaving the block asserts that nothing was refused and that all that was sent is acknowledged and stored
 
+A test that asks `is_like` compares times, so it runs with `make test-times`, alone. One that asks `is_served` only holds
+that the neighbour goes on, which `make test` can ask beside other tests.
+
 - `Neighbour(service, key=ADMIN_KEY)`: `service` is a running `tests.acceptance.command.Command` with the roles `api` and
   `ingest`. Entering registers a logger and a shipment under way, and waits until both kinds of measurements arrive.
 - `honest.during(seconds)` waits, and gives the `Phase` of all calls and readings that were due meanwhile. It waits for
@@ -22,6 +25,7 @@ due, and counts from that instant: a freeze of ten seconds is forty late calls, 
   whatever was not answered as it should be; `Phase.peak_mb` is the largest resident memory of the process during the phase.
 - `attacked.is_like(quiet, times=3, calls_floor_ms=…, acks_floor_ms=…)` asserts. The floors are for the noise of a machine
   with two cores that others use as well: below them nobody calls a service slow.
+- `attacked.is_served(within_s=…)` asserts that nothing was refused, and that nothing took longer than anybody waits for.
 - `honest.stored()` gives the `seq` of all of its readings that the service has.
 - `resident_mb(pid)` is the memory of any process.
 """
@@ -91,6 +95,8 @@ class Times:
         return self.ms[-1]
 
     def __str__(self) -> str:
+        if not self.ms:
+            return "none"
         return f"{len(self)}: p50 {self.p50:.0f}, p99 {self.p99:.0f}, worst {self.worst:.0f} ms"
 
 
@@ -107,6 +113,13 @@ class Phase:
         return (
             f"calls {self.calls}; acks {self.acks}; refused {len(self.refused)}; peak {self.peak_mb:.0f} MB"
         )
+
+    def is_served(self, within_s: float = 5) -> None:
+        """Asserts that there were calls and acknowledgements, that nothing was refused, and that none took for ever."""
+        assert self.calls, self
+        assert self.acks, self
+        assert not self.refused, f"{self.refused[:5]}\n{self}"
+        assert max(self.calls.worst, self.acks.worst) < within_s * 1000, self
 
     def is_like(
         self, quiet: "Phase", *, times: float = 3, calls_floor_ms: float = 150, acks_floor_ms: float = 500

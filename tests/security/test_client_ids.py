@@ -4,6 +4,7 @@ import contextlib
 import json
 import queue
 from collections.abc import Iterator
+from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
@@ -12,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from api.identity.device_credentials import DeviceCredentials
 
 REFUSED = 0x80
+NEVER = 0xFFFFFFFF
 VERSIONS = pytest.mark.parametrize("version", [4, 5])
 
 
@@ -28,6 +30,7 @@ class Client:
         version: int = 5,
         will: tuple[str, bytes] | None = None,
         keeps: bool = False,
+        expires_s: int = 3600,
     ) -> None:
         self.answers: queue.Queue[int] = queue.Queue()
         self.messages: queue.Queue[mqtt.MQTTMessage] = queue.Queue()
@@ -43,7 +46,7 @@ class Client:
         self.mqtt.username_pw_set(user, password)
         if will:
             self.mqtt.will_set(will[0], will[1], qos=1, retain=True)
-        self.mqtt.on_connect = lambda _c, _d, flags, reason, _p: self.answers.put(reason.value)
+        self.mqtt.on_connect = self._on_connect
         self.mqtt.on_subscribe = lambda _c, _d, _m, reasons, _p: self.answers.put(reasons[0].value)
         self.mqtt.on_publish = lambda _c, _d, _m, reason, _p: self.answers.put(reason.value)
         self.mqtt.on_message = lambda _c, _d, message: self.messages.put(message)
@@ -52,11 +55,17 @@ class Client:
         connecting = {}
         if version == 5 and keeps:
             connecting["properties"] = mqtt.Properties(mqtt.PacketTypes.CONNECT)
-            connecting["properties"].SessionExpiryInterval = 3600
+            connecting["properties"].SessionExpiryInterval = expires_s
             connecting["clean_start"] = False
         self.mqtt.connect(at.hostname, at.port, **connecting)
         self.mqtt.loop_start()
         self.connected = self.answers.get(timeout=5)
+
+    def _on_connect(
+        self, _client: object, _data: object, flags: mqtt.ConnectFlags, reason: Any, _: object
+    ) -> None:
+        self.had_session = flags.session_present
+        self.answers.put(reason.value)
 
     def subscribe(self, topic: str) -> int:
         self.mqtt.subscribe(topic, qos=1)
@@ -183,6 +192,18 @@ async def test_one_credential_has_one_connection_and_one_session(broker, account
         for one in many[:-1]:
             one.ended.get(timeout=5)
         assert many[-1].ended.empty()
+
+
+async def test_sessions_that_never_expire_are_one_for_each_credential(broker, accounts):
+    """And that one ends, whatever it asked for, by `persistent_client_expiration`."""
+    had = []
+    for number in range(40):
+        with client(
+            broker.program.loggers_url, "A", "a", client_id=f"A{number}", keeps=True, expires_s=NEVER
+        ) as a:
+            had.append(a.had_session)
+    assert had == [False] + [True] * 39
+    assert "persistent_client_expiration 30d" in (broker.program.folder / "mosquitto.conf").read_text()
 
 
 async def test_a_credential_cannot_pile_up_subscriptions_or_retained_messages(broker, accounts):

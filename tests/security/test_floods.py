@@ -1,5 +1,6 @@
 """One credential does not take the broker from everybody, and a logger with weeks of backlog is no attacker."""
 
+import contextlib
 import itertools
 import socket
 import struct
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -19,6 +21,7 @@ from tests.acceptance.command import Command
 from tests.acceptance.logger import Logger
 from tests.conftest import in_its_own_loop
 from tests.security.neighbour import Neighbour, resident_mb
+from tests.security.strangers import as_somebody_elses
 
 BROKER_MB = 700
 """What the broker may grow to: the queue ends at 512 MiB."""
@@ -29,17 +32,10 @@ class Wire:
     """MQTT 3.1.1 as fast as a socket takes it, which waits for nothing and keeps to no limit."""
 
     def __init__(self, mqtt: dict[str, Any], client_id: str = "") -> None:
-        at = urlsplit(mqtt["url"])
-        self._socket = socket.create_connection((at.hostname, at.port), timeout=10)
+        self._socket, self.code = log_in(mqtt, client_id)
         self._numbers = itertools.cycle(range(1, 65_536))
         self.topic = f"dewar/v1/{mqtt['username']}/readings"
         self.sent = 0
-        account = [
-            _text(each.encode())
-            for each in (client_id or mqtt["username"], mqtt["username"], mqtt["password"])
-        ]
-        self._socket.sendall(_packet(0x10, _text(b"MQTT") + b"\x04\xc2\x02\x58" + b"".join(account)))
-        self.code = self._socket.recv(4)[3]
         threading.Thread(target=self._swallow, daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -59,6 +55,22 @@ class Wire:
                 pass
         except OSError:
             return
+
+
+def log_in(mqtt: dict[str, Any], client_id: str = "") -> tuple[socket.socket, int]:
+    """Opens a connection to the broker; gives it with the broker's answer."""
+    at = urlsplit(mqtt["url"])
+    opened = socket.create_connection((at.hostname, at.port), timeout=10)
+    account = [
+        _text(each.encode()) for each in (client_id or mqtt["username"], mqtt["username"], mqtt["password"])
+    ]
+    opened.sendall(_packet(0x10, _text(b"MQTT") + b"\x04\xc2\x02\x58" + b"".join(account)))
+    return opened, opened.recv(4)[3]
+
+
+def descriptors_of(server: Any) -> int:
+    """How many descriptors a server has open, its connections among them."""
+    return len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
 
 
 def _text(value: bytes) -> bytes:
@@ -140,6 +152,39 @@ FLOODS = {
     "the same readings again and again": lambda: itertools.repeat(orjson.dumps(readings(0, 500))),
     "beyond what the broker takes": lambda: itertools.repeat(b"x" * 1_200_000),
 }
+
+
+def test_a_neighbour_is_served_beside_a_flood_which_is_cut_off_and_takes_no_memory(own_service, broker):
+    attacker = registered(own_service, "attacker")
+    with Neighbour(own_service) as honest, measured(broker) as peak:
+        quiet = honest.during(0.5)
+        attacked = honest.phase_of(lambda: flood(attacker, FLOODS["garbage of 1 MB"](), 2))
+        attacked.is_served()
+        assert shown(own_service, "attacker")["suspended_for"] == "garbage"
+    assert peak[0] < BROKER_MB
+    assert attacked.peak_mb - quiet.peak_mb < 250
+
+
+@pytest.mark.parametrize("count", [1000, pytest.param(3000, marks=pytest.mark.long)])
+def test_thousands_of_connections_of_one_credential_are_one_and_the_neighbour_is_served(
+    own_service, broker, count
+):
+    """Whatever client ids they name, and though the attacker closes none of them."""
+    attacker = registered(own_service, "attacker")
+    with Neighbour(own_service) as honest, contextlib.ExitStack() as opened:
+        before, most = descriptors_of(broker), 0
+
+        def attack() -> None:
+            nonlocal most
+            for number in range(count):
+                stranger, code = log_in(attacker, f"another-{number}")
+                opened.enter_context(stranger)
+                assert code == 0
+                most = max(most, descriptors_of(broker)) if number % 20 == 0 else most
+
+        honest.phase_of(lambda: as_somebody_elses(attack)).is_served()
+        assert most - before < 10
+        assert resident_mb(broker.pid) < 60
 
 
 @pytest.mark.parametrize(

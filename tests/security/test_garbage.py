@@ -14,7 +14,7 @@ import pytest
 
 from tests.acceptance.command import Command, items
 from tests.conftest import in_its_own_loop
-from tests.security.neighbour import Neighbour
+from tests.security.neighbour import Neighbour, Phase
 
 MB = 2**20
 GARBAGE = b'{"readings": [' + os.urandom(500_000).hex().encode()  # nothing that compresses away
@@ -78,19 +78,17 @@ def size_of(database_url: str) -> int:
 
 
 @contextlib.contextmanager
-def courier(service: Command) -> Iterator[str]:
+def courier(service: Command, shipment_id: str) -> Iterator[str]:
     with service.client() as admin:
-        made = admin.post("/v1/keys", json={"role": "courier", "shipment_ids": ["S1"]})
+        made = admin.post("/v1/keys", json={"role": "courier", "shipment_ids": [shipment_id]})
         assert made.status_code == 201, made.text
         yield made.json()["key"]
 
 
-@pytest.mark.parametrize("seconds", [4, pytest.param(60, marks=[pytest.mark.long, pytest.mark.timeout(600)])])
-def test_garbage_costs_the_disk_its_quota_and_a_neighbour_none_of_its_evidence(
-    service, database_url, seconds
-):
-    with Neighbour(service) as honest, courier(service) as key:
-        quiet = honest.during(2)
+def post_garbage(service: Command, database_url: str, seconds: float) -> tuple[Phase, Phase]:
+    """The neighbour before and beside an attack of which the disk keeps a quota, and nothing of others' evidence is lost."""
+    with Neighbour(service) as honest, courier(service, honest.shipment_id) as key:
+        quiet = honest.during(min(seconds, 3))
         before = size_of(database_url)
         began = time.monotonic()
         with Attack(service, key) as attack:
@@ -101,8 +99,9 @@ def test_garbage_costs_the_disk_its_quota_and_a_neighbour_none_of_its_evidence(
             f"\nsent {attack.sent / MB / took_s:.1f} MB/s, {attack.sent / MB:.0f} MB; the disk grew by {grown / MB:.2f} MB"
         )
         assert not attack.strange, attack.strange[:3]
-        assert attack.sent > 10 * MB
-        assert grown < 2.5 * MB  # 1 MiB within an hour, and what the tables cost beside it
+        assert attack.sent > 5 * MB
+        # 1 MiB within an hour, and what the tables cost beside it
+        assert 0 < grown < 2.5 * MB
         # An honest logger's conflict is kept as ever, whatever is spent of others' quotas.
         with service.client() as admin:
             device = honest.device_id
@@ -113,11 +112,19 @@ def test_garbage_costs_the_disk_its_quota_and_a_neighbour_none_of_its_evidence(
             (kept,) = items(admin, "/v1/rejected", device_id=device, reason="conflict")
             assert (kept["more"], kept["payload_truncated"]) == (None, False)
             garbage = list(items(admin, "/v1/rejected"))
-            counted = sum(1 if one["more"] is None else one["more"]["count"] for one in garbage) - 1
-            assert counted <= attack.sent / len(GARBAGE)
-            if seconds > 30:
-                assert any(one["more"] for one in garbage)
-        # How fast the neighbour's calls are depends on how much one key may send, which is not the matter here.
-        print(f"quiet:    {quiet}\nattacked: {attacked}")  # noqa: T201 - the figures of performance.md
-        assert not attacked.refused
-        assert attacked.acks.p99 <= max(3 * quiet.acks.p99, 1000)
+        counted = sum(1 if one["more"] is None else one["more"]["count"] for one in garbage) - 1
+        assert counted <= attack.sent / len(GARBAGE)
+        if seconds > 30:
+            assert any(one["more"] for one in garbage)
+    return quiet, attacked
+
+
+def test_garbage_costs_the_disk_its_quota_and_a_neighbour_is_served(own_service, database_url):
+    _, attacked = post_garbage(own_service, database_url, 1.5)
+    attacked.is_served()
+
+
+@pytest.mark.parametrize("seconds", [4, pytest.param(60, marks=[pytest.mark.long, pytest.mark.timeout(600)])])
+def test_a_neighbour_does_not_notice_garbage(own_service, database_url, seconds):
+    quiet, attacked = post_garbage(own_service, database_url, seconds)
+    attacked.is_like(quiet)

@@ -1,6 +1,7 @@
 """What operators look at, and documents: dear to make, and open to strangers; so they are made once, and shown to whom they are for."""
 
 import gzip
+import itertools
 import stat
 import time
 
@@ -65,22 +66,33 @@ def test_answers_with_data_are_not_kept_by_anybody(service):
     assert get(service, "/v1/shipments").headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/openapi.json", "/readyz"])
-def test_a_neighbour_does_not_notice_who_asks_for_them_without_end(service, path):
-    def ask(until: float) -> None:
+PAGES = ["/metrics", "/openapi.json", "/readyz"]
+
+
+def ask(service, paths, seconds):
+    """Asks for pages in turn, over two connections."""
+
+    def asking() -> None:
+        until, next_one = time.monotonic() + seconds, itertools.cycle(paths)
         with httpx.Client(trust_env=False, timeout=30) as client:
             while time.monotonic() < until:
-                client.get(f"{service.url}{path}", headers={"accept-encoding": "gzip"})
-                time.sleep(
-                    0.02
-                )  # what one call costs is measured here; how many there may be is another matter
+                client.get(f"{service.url}{next(next_one)}", headers={"accept-encoding": "gzip"})
+                # What one call costs is measured here; how many there may be is another matter.
+                time.sleep(0.02)
 
-    def attack() -> None:
-        as_somebody_elses(lambda: ask(time.monotonic() + 3), threads=2)
+    as_somebody_elses(asking, threads=2)
 
+
+def test_a_neighbour_is_served_beside_who_asks_for_them_without_end(service):
+    with Neighbour(service) as honest:
+        honest.phase_of(lambda: ask(service, PAGES, 1.5)).is_served()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_neighbour_does_not_notice_who_asks_for_them_without_end(service, path):
     with Neighbour(service) as honest:
         quiet = honest.during(3)
-        honest.phase_of(attack).is_like(quiet)
+        honest.phase_of(lambda: ask(service, [path], 3)).is_like(quiet)
 
 
 def test_files_with_secrets_are_their_owners_alone(commands, folder):

@@ -5,11 +5,12 @@ The limits are those of a small service here, so that a test meets them within s
 
 import itertools
 import secrets
+import select
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,8 +20,9 @@ import orjson
 import pytest
 
 from tests.acceptance.command import Command, eventually
+from tests.security.conftest import a_service
 from tests.security.neighbour import Neighbour
-from tests.security.strangers import ELSEWHERE, as_somebody_elses
+from tests.security.strangers import ELSEWHERE, as_somebody_elses, connect
 
 RATES = "calls_of_key=20/20,calls_of_organization=40/20,readings_of_key=20000/100,wrong_keys_of_address=20/60"
 QUOTAS = "calls_at_once=2,backtests=1,streams=20,streams_kept_for_operator=50"
@@ -28,18 +30,10 @@ FOR_S, THREADS = 5.0, 8
 
 
 @pytest.fixture(scope="module")
-def limited(servers_dir) -> Iterator[Command]:
+def limited(migrated_postgres, servers_dir) -> Iterator[Command]:
     """A service with limits that a test meets within seconds."""
-    yield from _limited(servers_dir)
-
-
-def _limited(servers_dir: Any) -> Iterator[Command]:
-    from tests.acceptance.conftest import _commands
-
-    room = servers_dir / f"limited-{secrets.token_hex(3)}"
-    room.mkdir(mode=0o711)
-    for running in _commands(room):
-        yield running.start("serve", "--embedded", room / "data", RATES=RATES, QUOTAS=QUOTAS).ready(90)
+    with a_service(migrated_postgres, servers_dir, "limited", RATES=RATES, QUOTAS=QUOTAS) as command:
+        yield command
 
 
 def key(service: Command, role: str = "ops", **bounds: Any) -> str:
@@ -98,6 +92,33 @@ def test_a_tenant_that_calls_without_end_is_held_to_its_rate_and_its_neighbour_i
     assert flood.statuses[200] <= 40 + 2 * (flood.seconds + 1), flood.statuses
 
 
+def test_a_tenant_beyond_its_rate_is_refused_and_its_neighbour_is_served(limited):
+    caller = key(limited, organization="greedy")
+    flood = Flood(limited, lambda _: ("GET", "/v1/shipments?limit=500", None, caller))
+    with Neighbour(limited) as honest:
+        honest.phase_of(lambda: flood.run(for_s=1.5)).is_served()
+    assert set(flood.statuses) == {200, 429}, flood.statuses
+    assert flood.statuses[200] <= 20 + flood.seconds + 1, flood.statuses
+
+
+def test_strangers_without_a_right_key_are_refused_and_the_neighbour_is_served(limited):
+    """Keys that are made up, and none at all."""
+    made_up = Flood(limited, lambda _: ("GET", "/v1/shipments", None, a_key()))
+    none = Flood(limited, lambda _: ("GET", "/v1/shipments", None, ""))
+
+    def attack() -> None:
+        also = threading.Thread(target=none.run, kwargs={"for_s": 1.5})
+        also.start()
+        made_up.run(for_s=1.5, source="127.0.0.3")
+        also.join()
+
+    with Neighbour(limited) as honest:
+        honest.phase_of(attack).is_served()
+    assert set(made_up.statuses) <= {401, 429}, made_up.statuses
+    assert made_up.statuses[401] <= 20 + THREADS, made_up.statuses
+    assert set(none.statuses) == {401}, none.statuses
+
+
 def test_wrong_keys_slow_down_whoever_tries_them_and_nobody_else_behind_the_same_address(limited):
     right = key(limited)
     flood = Flood(limited, lambda _: ("GET", "/v1/shipments", None, a_key()))
@@ -151,6 +172,34 @@ def test_a_page_that_polls_and_an_act_in_bulk_never_meet_a_limit(service):
     bulk = Flood(service, lambda _: ("GET", "/v1/alerts?limit=1", None, caller))
     bulk.run(for_s=2, threads=4)
     assert set(bulk.statuses) == {200}, bulk.statuses
+
+
+def test_hundreds_of_large_bodies_of_one_key_take_the_memory_of_a_few_and_the_neighbour_is_served(service):
+    """All of each but its last byte, at once or a bit at a time: nobody knows that it will not come."""
+    caller = key(service, "device", organization="acme", device_ids=["any"])
+    head = (
+        "POST /v1/readings HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {caller}\r\nContent-Length: 1000001\r\n\r\n"
+    )
+    with Neighbour(service) as honest, ExitStack() as opened:
+        quiet = honest.during(0.5)
+
+        def attack() -> None:
+            strangers = {
+                opened.enter_context(connect(service)): head.encode() + b" " * 1_000_000 for _ in range(300)
+            }
+            until = time.monotonic() + 2
+            for stranger in strangers:
+                stranger.setblocking(False)
+            while time.monotonic() < until:
+                _, writable, _ = select.select([], [one for one, left in strangers.items() if left], [], 0.05)
+                for one in writable:
+                    with suppress(BlockingIOError, ConnectionError):
+                        strangers[one] = strangers[one][one.send(strangers[one]) :]
+
+        attacked = honest.phase_of(lambda: as_somebody_elses(attack))
+        attacked.is_served()
+        assert attacked.peak_mb - quiet.peak_mb < 150
 
 
 @pytest.mark.long

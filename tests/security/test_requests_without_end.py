@@ -130,19 +130,27 @@ def test_who_leaves_in_the_middle_of_a_body_is_no_fault_of_ours(service):
     assert "request_failed" not in service.err
 
 
+def pour_all(service, seconds):
+    """One stranger, who begins again with the next kind as soon as a connection is closed."""
+    until, kinds = time.monotonic() + seconds, itertools.cycle(ENDLESS.values())
+    while (left := until - time.monotonic()) > 0:
+        first, endless, _ = next(kinds)
+        pour(service, first, endless, within_s=left)
+
+
+def test_a_neighbour_is_served_beside_them_and_they_take_no_memory(service):
+    with Neighbour(service) as honest:
+        quiet = honest.during(0.5)
+        attacked = honest.phase_of(lambda: as_somebody_elses(lambda: pour_all(service, 2)))
+        attacked.is_served()
+        assert attacked.peak_mb - quiet.peak_mb < 60
+
+
 @pytest.mark.parametrize("seconds", [4, pytest.param(60, marks=pytest.mark.long)])
 def test_a_neighbour_does_not_notice_them(service, seconds):
-    """One stranger, who begins again with the next kind as soon as a connection is closed."""
-
-    def attack():
-        until, kinds = time.monotonic() + seconds, itertools.cycle(ENDLESS.values())
-        while (left := until - time.monotonic()) > 0:
-            first, endless, _ = next(kinds)
-            pour(service, first, endless, within_s=left)
-
     with Neighbour(service) as honest:
         quiet = honest.during(3)
-        attacked = honest.phase_of(lambda: as_somebody_elses(attack))
+        attacked = honest.phase_of(lambda: as_somebody_elses(lambda: pour_all(service, seconds)))
         attacked.is_like(quiet)
         assert attacked.peak_mb - quiet.peak_mb < 60
 

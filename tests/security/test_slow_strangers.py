@@ -40,7 +40,7 @@ def test_what_does_not_come_in_time_is_ended(service, what):
     ended = pour(service, first, endless, each_s=0.2)
     assert ended.closed, ended
     assert list(ended.answers) == answers
-    assert 1 < ended.seconds < 9, ended
+    assert 0.9 < ended.seconds < 9, ended
 
 
 @pytest.mark.parametrize("call", [b"/static/swagger-ui/swagger-ui-bundle.js", b"/metrics"])
@@ -69,8 +69,8 @@ def test_who_reads_slowly_gets_all_of_it(service):
             more = slow.recv(min(length - read, 16384))
             assert more, f"cut off after {read} of {length} bytes"
             read += len(more)
-            time.sleep(0.08)
-        assert time.monotonic() - began > 6  # twice the time in which who reads nothing is cut off
+            time.sleep(0.007)
+        assert time.monotonic() - began > 2  # twice the time in which who reads nothing is cut off
 
 
 def test_a_stream_outlives_every_deadline(service):
@@ -81,7 +81,7 @@ def test_a_stream_outlives_every_deadline(service):
     ):
         lines = stream.iter_lines()
         assert next(lines) == "retry: 2000"
-        time.sleep(8)
+        time.sleep(3.5)  # twice the longest
         name = f"S{time.time_ns()}"
         assert teller.post("/v1/devices", json={"device_id": name}).is_success
         body = {"shipment_id": name, "band": "cryogenic", "device_ids": [name]}
@@ -99,15 +99,28 @@ def opened():
         each.close()
 
 
-def _half_open(service, count: int, source: str) -> list[socket.socket]:
+def _half_open(service, count: int, source: str, each_s: float = 0.002) -> list[socket.socket]:
     opened = []
     for _ in range(count):
         with contextlib.suppress(OSError):
             stranger = connect(service, source)
             opened.append(stranger)
             stranger.send(b"GET /livez HTTP/1.1\r\nHost")
-        time.sleep(0.002)
+        time.sleep(each_s)
     return opened
+
+
+def test_a_neighbour_is_served_beside_half_open_connections_which_are_bounded_and_end(service, opened):
+    """From the address of the neighbour, which has the harder time of it."""
+    with Neighbour(service) as honest:
+        quiet = honest.during(0.5)
+        attacked = honest.phase_of(
+            lambda: as_somebody_elses(lambda: opened.extend(_half_open(service, 600, "127.0.0.1", 0.001)))
+        )
+        assert metric(service, "dewarwatch_http_connections") < 520
+        attacked.is_served()
+        assert attacked.peak_mb - quiet.peak_mb < 60
+        eventually(lambda: metric(service, "dewarwatch_http_connections") < 20, 15, "they end")
 
 
 @pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"])
@@ -148,10 +161,7 @@ def test_descriptors_never_run_out_and_it_is_told_when_they_are_scarce(commands,
     assert '"event": "connections_ended"' in service.err
 
 
-def test_the_limit_of_descriptors_is_raised_and_being_near_it_is_told(commands, settings):
-    raised = commands.start("serve", **settings, descriptors="256:4096").ready(60)
-    assert httpx.get(f"{raised.url}/readyz").json()["parts"]["descriptors"]["most"] == 4096
-    raised.stopped()
+def test_being_near_the_limit_of_descriptors_is_told(commands, settings):
     near = commands.start("serve", **settings, descriptors="40:40").ready(60)
     eventually(lambda: "descriptors_scarce" in near.err, 15, lambda: near.err)
     assert "few are left" in httpx.get(f"{near.url}/readyz").json()["parts"]["descriptors"]["problem"]

@@ -47,6 +47,8 @@ CUT: Final = "dewarwatch.cut"
 UNREAD: Final = "dewarwatch.unread"
 """The extension that says whether some of the request's body is still to come."""
 LOOKED_AFTER_EACH_S = 0.5
+LATE_S = 0.1
+"""From here on it is we who were slow: what has come meanwhile is in the kernel, and nobody's fault."""
 TOLD_EACH_S = 60.0
 
 CONNECTIONS = Gauge("dewarwatch_http_connections", "Open connections of callers")
@@ -114,10 +116,17 @@ class Doors:
     async def look_after(self) -> None:
         """End what is over its deadline, until cancelled."""
         while True:
+            due = self.clock() + LOOKED_AFTER_EACH_S
             await asyncio.sleep(LOOKED_AFTER_EACH_S)
-            now = self.clock()
-            for connection in list(self._open):
-                connection.look(now)
+            self.look(self.clock(), due)
+
+    def look(self, now: float, due: float) -> None:
+        """End what is over its deadline; if that was due earlier, everybody gets the time in which we may not have listened."""
+        late_s = now - due
+        for connection in list(self._open):
+            if late_s > LATE_S:
+                connection.give(LOOKED_AFTER_EACH_S + late_s)
+            connection.look(now)
 
     def enter(self, connection: "Connection", peer: str | None) -> str | None:
         """Let a connection in; return the reason where there is no place, and nobody who could make room."""
@@ -318,6 +327,11 @@ class Connection(HttpToolsProtocol):
                 self.abort("head_slow")
             else:
                 self._refuse("head_slow" if self.phase is Phase.HEAD else "body_slow")
+
+    def give(self, seconds: float) -> None:
+        """Put the deadlines off."""
+        self._until += seconds
+        self._write_until += seconds
 
     def _look_whether_read(self, now: float) -> None:
         """Cut off whoever has not read enough of an answer since the last look; nothing is added to it meanwhile."""

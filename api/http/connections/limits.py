@@ -30,6 +30,10 @@ class Limits:
     proxies: Sequence[IPv4Network | IPv6Network] = ()
     """Whose word is taken for who is calling."""
 
+    def most_of(self, peer: str) -> int:
+        """Return how many connections a peer may have; a proxy of ours, which stands for many, as many as there may be."""
+        return self.connections if lies_in(peer, self.proxies) else self.per_address
+
     def within(self, descriptors: int) -> "Limits":
         """Return the limits with at most half of the descriptors, so that database and broker always have some."""
         connections = max(1, min(self.connections, descriptors // 2))
@@ -42,6 +46,12 @@ class Limits:
             answer_s=self.answer_s,
             proxies=self.proxies,
         )
+
+
+def announces_more(content_length: str, limit: int) -> bool:
+    """Return whether a header announces a body of more bytes; what is no number announces nothing."""
+    is_number = content_length.isascii() and content_length.isdecimal()
+    return is_number and (len(content_length) > 18 or int(content_length) > limit)
 
 
 def lies_in(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:

@@ -6,6 +6,7 @@ everybody else wait behind them. Taking one costs a tenth of serving it, so all 
 
 import asyncio
 import errno
+import math
 import socket
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -21,6 +22,7 @@ _TAKEN_AT_ONCE: Final = 64
 _SERVED_AT_ONCE: Final = 4
 _AGAIN_AFTER_S: Final = 0.5
 """How long nothing is taken where there is no descriptor left: the kernel would say so each time round."""
+_TOLD_EACH_S: Final = 60.0
 _NONE_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NOT_WAITING: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK})
 
@@ -33,15 +35,16 @@ class Lobby:
         listener: socket.socket,
         serve: Callable[[], asyncio.Protocol],
         *,
-        of_one: int,
+        most_of: Callable[[str], int],
         turned_away: Callable[[str, str], None],
     ) -> None:
         self._listener, self._make = listener, serve
-        self._of_one = of_one
+        self._most_of = most_of
         self._turned_away = turned_away
         self._waiting: OrderedDict[str, deque[socket.socket]] = OrderedDict()
         self._serving = False
         self._open = False
+        self._told_at = -math.inf
         self._tasks: set[asyncio.Task[object]] = set()
 
     def open(self) -> None:
@@ -77,7 +80,7 @@ class Lobby:
 
     def _queue(self, one: socket.socket, peer: str) -> None:
         waiting = self._waiting.setdefault(neighbourhood(peer), deque())
-        if len(waiting) >= self._of_one:
+        if len(waiting) >= self._most_of(peer):
             waiting.popleft().close()
             self._turned_away("address_full", peer)
         waiting.append(one)
@@ -115,8 +118,11 @@ class Lobby:
             one.close()
 
     def _pause(self, error: OSError) -> None:
-        log.error("connections_not_accepted", error=error.strerror or str(error))
+        """Take none for a moment: those that are served go on, and whoever comes waits at the kernel."""
         loop = asyncio.get_running_loop()
+        if loop.time() - self._told_at >= _TOLD_EACH_S:
+            self._told_at = loop.time()
+            log.error("connections_not_accepted", error=error.strerror or str(error))
         loop.remove_reader(self._listener.fileno())
         loop.call_later(_AGAIN_AFTER_S, self._resume)
 

@@ -66,6 +66,7 @@ class Web(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # who is calling is said by Callers: uvicorn would believe anybody on this machine
                 lifespan="off",
                 timeout_graceful_shutdown=GRACE_S,
                 timeout_keep_alive=limits.idle_s,  # type: ignore[arg-type]  # is added to a float
@@ -92,7 +93,7 @@ class Web(uvicorn.Server):
         self._lobby = Lobby(
             self._listener,
             self._connection,
-            of_one=self._doors.limits.per_address,
+            most_of=self._doors.limits.most_of,
             turned_away=self._doors.note,
         )
         self._lobby.open()

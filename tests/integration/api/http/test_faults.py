@@ -62,6 +62,7 @@ BODIES = {
     "POST /v1/incidents/{incident_id}/snooze": {"until": "2036-11-20T08:00:00Z", "reason": "it has to be so"},
     "POST /v1/incidents/{incident_id}/resolve": {"reason": "it has to be so"},
     "POST /v1/incidents/{incident_id}/comment": {"text": "x"},
+    "POST /v1/shipments/{shipment_id}/cancel": {"reason": "it has to be so"},
     "POST /v1/shipments/{shipment_id}/handovers": {"from_party": "Depot", "to_party": "Courier"},
     "POST /v1/contacts": {
         "contact_id": "ops-night",

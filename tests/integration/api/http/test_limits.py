@@ -305,3 +305,26 @@ async def test_a_guess_at_the_secret_of_a_known_prefix_costs_no_query_of_its_own
         for _ in range(6)
     ]
     assert statuses == [401] * 3 + [429] * 3
+
+
+async def test_a_script_that_goes_on_with_a_revoked_key_is_one_wrong_key_and_told_so_at_once(
+    guarded, engine
+) -> None:
+    made = (await guarded.admin.post("/v1/keys", json={"role": "ops"})).json()
+    script = await guarded.client(made["key"])
+    assert (await guarded.admin.delete(f"/v1/keys/{made['id']}")).is_success
+    queries = 0
+
+    def count(*_: object) -> None:
+        nonlocal queries
+        queries += 1
+
+    event.listen(engine.sync_engine, "before_cursor_execute", count)
+    try:
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            asked = [group.create_task(script.get("/v1/sites")) for _ in range(50)]
+        answers = [task.result() for task in asked] + [await script.get("/v1/sites") for _ in range(50)]
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", count)
+    assert {answer.status_code for answer in answers} == {401}
+    assert queries < 20, "a hundred calls, a few queries"

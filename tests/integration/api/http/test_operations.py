@@ -1,15 +1,20 @@
 """What operators and readers of the documents see."""
 
+import inspect
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from fastapi import APIRouter
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 
-from api.http.app import ACTIONS
+from api.http.app import _NOUNS, ACTIONS
 from api.http.routing import Call, action, actions_of
 from api.http.services import Probe
 from api.identity.permissions import PERMISSIONS, PermissionsError
+from api.pages import docs, static_files
 from tests.integration.api.conftest import Desk, MakeDesk, MakeServices
 
 _BODILESS = ("acknowledge", "rotate-credentials", "rotate-secret", "test", "pause", "resume")
@@ -148,6 +153,22 @@ def test_a_call_that_would_need_no_key_does_not_start() -> None:
 def test_an_action_that_no_route_has_does_not_start() -> None:
     with pytest.raises(PermissionsError, match=r"actions that no route has: alerts\.acknowledge, alerts"):
         actions_of([])
+
+
+def test_no_call_takes_a_thread() -> None:
+    """The framework runs what is no coroutine in one: it waits for the processor there while others are busy."""
+
+    def functions(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+        if dependant.call is not None:
+            yield dependant.call
+        for one in dependant.dependencies:
+            yield from functions(one)
+
+    routers = [noun.router for noun in (*_NOUNS, docs, static_files)]
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    found = {one for route in routes for one in functions(route.dependant)}
+    assert len(found) > 50
+    assert not [one for one in found if not inspect.iscoroutinefunction(one)]
 
 
 def test_every_route_of_the_service_is_checked() -> None:

@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from api.http import rates
-from api.http.rates import Gate
+from api.http.rates import HEEDED, Gate
 from api.identity.access import Principal
 from api.identity.permissions import KeyRole
 from api.rates.bucket import Rate
@@ -65,6 +65,34 @@ def test_a_key_its_organization_and_the_operator_each_have_their_own() -> None:
     assert calls_until_refused(gate, of("acme", 1))[0] == 1
 
 
+async def test_a_refusal_is_told_at_once_and_who_does_not_heed_it_waits_longer_and_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, slept = Clock(), list[float]()
+    gate = Gate(FEW, clock=clock)
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async def refused(caller: Principal, times: int) -> list[float]:
+        calls_until_refused(gate, caller)
+        slept.clear()
+        for _ in range(times):
+            with pytest.raises(TooMany):
+                await gate.admit(caller, 1)
+        return list(slept)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    waits = await refused(of("acme"), 100)
+    assert waits[: HEEDED.most] == [0] * HEEDED.most
+    assert waits == sorted(waits)
+    assert waits[-1] == rates.HELD_S
+    assert await refused(of("acme", 2), 1) == [rates.HELD_S], "another key of the organization is no way out"
+    assert await refused(of("bcell"), 1) == [0]
+    clock.now += 2 * HEEDED.within_s
+    assert await refused(of("acme"), HEEDED.most) == [0] * HEEDED.most, "it is forgiven"
+
+
 async def test_an_organization_waits_for_its_turn_and_others_do_not() -> None:
     gate, over, at_work = Gate(quotas=Quotas(calls_at_once=3)), asyncio.Event(), []
 
@@ -84,6 +112,22 @@ async def test_an_organization_waits_for_its_turn_and_others_do_not() -> None:
         over.set()
     assert len(at_work) == 22
     assert gate._turns == {}, "nothing is kept of who has left"
+
+
+async def test_large_bodies_have_places_of_their_own_and_operators_have_them_too() -> None:
+    gate = Gate(quotas=Quotas(calls_at_once=1, large_bodies=2))
+    for caller in (of("acme"), OPERATOR):
+        async with gate.large_body(caller), gate.large_body(caller), gate.turn(caller):
+            third = gate.large_body(caller)
+            waiting = asyncio.create_task(third.__aenter__())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            async with asyncio.timeout(1), gate.large_body(of("bcell")):
+                pass
+        await waiting
+        await third.__aexit__(None, None, None)
+    assert gate._turns == {}
 
 
 async def test_a_turn_that_does_not_come_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
