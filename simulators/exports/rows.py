@@ -4,8 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from simulators.exports.cells import TemperatureUnit, parse_unit
+from simulators.exports.column_names import guess_columns
+from simulators.exports.decimals import BodyLine
 from simulators.exports.layout import ExportLayout, split_cells
 from simulators.exports.times import WrittenTime, parse_time
+from simulators.exports.words import is_summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,56 +30,82 @@ class ExportRow:
 
 
 def decode_text(content: bytes) -> str:
-    """Decode a file: UTF-8, UTF-16 by its byte order mark, or else Windows-1252.
+    """Decode a file: UTF-8, UTF-16 with or without its byte order mark, or else Windows-1252.
 
     NUL characters are removed.
     """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", errors="replace").replace("\0", "")
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        # In the first lines, nearly every other byte is 0, and none of those between.
+        head = content[:200]
+        if len(head) > 8 and head[first::2].count(0) > len(head) * 0.4 and head[1 - first :: 2].count(0) == 0:
+            return content.decode(encoding, errors="replace").replace("\0", "")
     try:
         return content.decode("utf-8-sig").replace("\0", "")
     except UnicodeDecodeError:
         return content.decode("cp1252", errors="replace").replace("\0", "")
 
 
-def body_of(lines: Sequence[str], layout: ExportLayout) -> list[tuple[int, list[str]]]:
+def body_of(lines: Sequence[str], layout: ExportLayout) -> list[BodyLine]:
     """Return the lines below the header that are not empty, with their numbers."""
     split = (
-        (n, split_cells(line, layout.delimiter))
+        BodyLine(n, line, split_cells(line, layout.delimiter))
         for n, line in enumerate(lines[layout.header :], layout.header + 1)
     )
-    return [(n, row) for n, row in split if any(row)]
+    return [line for line in split if any(line.cells)]
 
 
-def rows_of(
-    body: Iterable[tuple[int, list[str]]], layout: ExportLayout, remarks: list[Remark]
-) -> Iterator[ExportRow]:
+def rows_of(body: Iterable[BodyLine], layout: ExportLayout, remarks: list[Remark]) -> Iterator[ExportRow]:
     """Yield the lines that have a time, and append remarks about the others."""
-    needed = max(*layout.time, layout.temperature) + 1
-    for line, row in body:
-        beyond = [cell for cell in row[len(layout.names) :] if cell] if layout.names else []
+    table, began = 0, False
+    for line, _, row in body:
         if are_units(row, layout):
             continue
-        if len(row) < needed:
-            remarks.append(Remark(line, f"has only {len(row)} of {needed} cells", sent=False))
-            continue
-        if beyond:
-            note = (
-                f"has {len(row)} cells, but the header has {len(layout.names)}: "
-                "perhaps a number has a comma and no quotes"
-            )
-            remarks.append(Remark(line, note, sent=False))
-            continue
-        text = " ".join(row[column] for column in layout.time).strip()
+        text = " ".join(row[column] for column in layout.time if column < len(row)).strip()
         time = parse_time(text)
-        if time is None:
-            remarks.append(
-                Remark(
-                    line, f"{shown(text)} is not a time" if text.strip() else "there is no time", sent=False
-                )
-            )
-            continue
-        yield ExportRow(line, row, time)
+        if began and time is None and _is_header(row):
+            table = 0 if _names_the_same(row, layout) else line
+        why = (
+            f"belongs to another table, which begins on line {table}"
+            if table
+            else _unread(row, text, time, layout)
+        )
+        if why is None and time is not None:
+            began = True
+            yield ExportRow(line, row, time)
+        else:
+            remarks.append(Remark(line, why or "", sent=False))
+
+
+def _unread(row: Sequence[str], text: str, time: WrittenTime | None, layout: ExportLayout) -> str | None:
+    """Return why a line is not a reading; None if it may be one."""
+    needed = max(*layout.time, layout.temperature) + 1
+    if len(row) < needed:
+        return f"has only {len(row)} of {needed} cells"
+    if layout.names and any(row[len(layout.names) :]):
+        return (
+            f"has {len(row)} cells, but the header has {len(layout.names)}: "
+            "perhaps a number has a comma and no quotes"
+        )
+    if time is None:
+        return f"{shown(text)} is not a time" if text else "there is no time"
+    summary = next((cell for cell in row[: min(layout.time)] if is_summary(cell)), None)
+    return None if summary is None else f"{shown(summary)} is about the whole file"
+
+
+def _is_header(row: Sequence[str]) -> bool:
+    """Whether a line names columns, and one of them is for the time."""
+    return sum(map(bool, row)) > 1 and not any(map(_has_digit_first, row)) and bool(guess_columns(row).time)
+
+
+def _has_digit_first(cell: str) -> bool:
+    return cell.lstrip("+-")[:1].isdigit()
+
+
+def _names_the_same(row: Sequence[str], layout: ExportLayout) -> bool:
+    read = (*layout.time, *layout.temperatures)
+    return all(c < len(row) and c < len(layout.names) and row[c] == layout.names[c] for c in read)
 
 
 def are_units(row: Sequence[str], layout: ExportLayout) -> bool:

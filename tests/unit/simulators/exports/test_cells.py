@@ -5,8 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from simulators.exports.cells import WrittenNumber, is_missing, parse_number, to_celsius, unit_in
+from simulators.exports.cells import WrittenNumber, parse_number, to_celsius, unit_in
 from simulators.exports.choices import Choices
+from simulators.exports.words import is_missing
 
 AT = datetime(2026, 11, 21, 15, 45)
 LOG = Choices(device_id="LOG-1")
