@@ -26,12 +26,13 @@ class Conventions:
     """How a file writes its values.
 
     `units` has the unit of each column, unless every cell has its own; `unit_columns` has the column that holds
-    the unit of another column's cells.
+    the unit of another column's cells. `stated` is the unit that people have stated.
     """
 
     decimal_comma: bool
     units: Mapping[int, TemperatureUnit]
     unit_columns: Mapping[int, int]
+    stated: TemperatureUnit | None
     order: DateOrder | None
     zone: tzinfo | None
 
@@ -40,11 +41,12 @@ class Conventions:
         return parse_number(cell, decimal_comma=self.decimal_comma)
 
     def unit(self, cells: Sequence[str], column: int) -> TemperatureUnit | None:
-        """Return the unit of a column in a line; None if it has none, or another quantity's."""
+        """Return the unit of a column in a line; None if it has none, or another than the one that was stated."""
         beside = self.unit_columns.get(column)
-        if beside is not None and beside < len(cells) and cells[beside]:
-            return unit_alone(cells[beside])
-        return self.units.get(column)
+        if beside is None or beside >= len(cells) or not cells[beside]:
+            return self.units.get(column)
+        own = unit_alone(cells[beside])
+        return own if self.stated in (None, own) else None
 
     def celsius(self, cells: Sequence[str], column: int) -> float | None:
         """Return the temperature in a column of a line; None if there is none."""
@@ -77,7 +79,7 @@ def find_conventions(
     decimal_comma = choices.decimal_comma
     if decimal_comma is None:
         decimal_comma = any(map(uses_decimal_comma, values)) and not any(map(uses_decimal_point, values))
-    beside = {} if choices.unit else {c: u for c in columns if (u := layout.unit_column(c)) is not None}
+    beside = {c: u for c in columns if (u := layout.unit_column(c)) is not None}
     below = next((line.cells for line in body if are_units(line.cells, layout)), [])
     units: dict[int, TemperatureUnit] = {}
     for column in columns:
@@ -86,9 +88,11 @@ def find_conventions(
             unit = unit_alone(below[column])
         if unit is not None:
             units[column] = unit
-            if column in beside:
+            if column in beside and choices.unit is None:
                 _agree(rows, layout, column, beside[column], unit)
-        elif any(_lacks_unit(row, column, beside.get(column), decimal_comma=decimal_comma) for row in rows):
+        elif not _says_units(rows, beside.get(column)) and any(
+            _lacks_unit(row, column, decimal_comma=decimal_comma) for row in rows
+        ):
             raise TraceRefusedError(
                 f"the file does not tell the unit of the column {layout.name(column)}: "
                 "state it with --unit C, F or K"
@@ -98,6 +102,7 @@ def find_conventions(
         decimal_comma=decimal_comma,
         units=units,
         unit_columns=beside,
+        stated=choices.unit,
         order=settle_order(of, choices, now),
         zone=_zone(layout, choices, rows, zone_line),
     )
@@ -120,10 +125,15 @@ def _agree(
             )
 
 
-def _lacks_unit(row: ExportRow, column: int, beside: int | None, *, decimal_comma: bool) -> bool:
+def _says_units(rows: Sequence[ExportRow], beside: int | None) -> bool:
+    """Whether a column holds the units of temperatures."""
+    return beside is not None and any(unit_alone(_cell(row, beside)) is not None for row in rows)
+
+
+def _lacks_unit(row: ExportRow, column: int, *, decimal_comma: bool) -> bool:
     """Whether the cell of a column is a number without a unit."""
     read = parse_number(_cell(row, column), decimal_comma=decimal_comma)
-    return read is not None and read.unit is None and (beside is None or not _cell(row, beside))
+    return read is not None and read.unit is None
 
 
 def _zone(

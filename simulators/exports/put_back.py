@@ -99,7 +99,8 @@ def _usual(times: Sequence[LocalTime], zone: tzinfo | None) -> timedelta | None:
     for once, block in groupby(times, key=lambda each: not _is_twice(each, zone)):
         if once:
             steps.update(step for step in _steps([_instant(each, zone, fold=0) for each in block]) if step)
-    return steps.most_common(1)[0][0] if steps else None
+    step, seen = steps.most_common(1)[0] if steps else (None, 0)
+    return step if seen > 1 else None
 
 
 def _settled(

@@ -123,7 +123,10 @@ class _RowReader:
         of_loggers: dict[str, list[LocalTime]] = {}
         for row in rows:
             local = row.time.settled(self._conventions.order or "year first")
-            if local is None:
+            if all(is_empty(self._cell(row, c)) for c in (self._layout.temperature, self._layout.second)):
+                # A line about an event stands at any time, and would hide the interval.
+                remarks.append(Remark(row.line, "there is no temperature", sent=False))
+            elif local is None:
                 remarks.append(Remark(row.line, f"{self._text(row)} is not a valid time", sent=False))
             else:
                 time = LocalTime(row.line, self._text(row), local)
@@ -151,7 +154,8 @@ class _RowReader:
             return "there is no temperature"
         if temperature is None and not self._says_none(cell) and not is_empty(cell):
             if self._conventions.number(cell) is not None:
-                return f"{shown(cell)} has no unit of temperature: {self._unit_text(row, column)}"
+                unit = self._cell(row, self._conventions.unit_columns.get(column))
+                return f"{shown(cell)} is not taken as a temperature: its unit is {shown(unit)}"
             if any(map(str.isdigit, cell)):  # text without a digit is about an event, not a measurement
                 self.garbled.append((device_id, at.at))
             return f"{shown(cell)} is not a temperature"
@@ -179,9 +183,6 @@ class _RowReader:
 
     def _cell(self, row: ExportRow, column: int | None) -> str:
         return row.cells[column] if column is not None and column < len(row.cells) else ""
-
-    def _unit_text(self, row: ExportRow, column: int) -> str:
-        return f"its unit is {shown(self._cell(row, self._conventions.unit_columns.get(column)))}"
 
     def _says_none(self, cell: str) -> bool:
         """Whether a cell says that there is no temperature: in words, or by a number that means none."""
@@ -228,7 +229,7 @@ def _refuse_half_days(times: Sequence[LocalTime]) -> None:
     steps = [(times[n + 1], after - before) for n, (before, after) in enumerate(pairwise(local))]
     backward = sum(step < timedelta(0) for _, step in steps) * 2 > len(steps)
     for time, step in steps:
-        if timedelta(hours=10) < (step if backward else -step) < timedelta(hours=12):
+        if timedelta(hours=6) <= (step if backward else -step) < timedelta(hours=12):
             raise TraceRefusedError(
                 f"line {time.line}: with {time.text}, the clock goes {'forward' if backward else 'back'} by half a day, "
                 "and no time is after 12:59: the times lack AM and PM. Export them with a clock of 24 hours"

@@ -31,7 +31,7 @@ _PROBE: Final = (
 )
 _FAULT: Final = (
     r"bru[ck]|break|broke|burn|fault|fail|fehl|error|errore|erreur|defe[ck]t|defaut|panne|rupt|rott|guast|\brota\b"
-    r"|averi|abiert|coup|open|offen|ouvert|apert|short|court|cort[oa]|disconn|deconn|descon|scolleg|unplug|getrennt"
+    r"|averi|abiert|coup|open|offen|ouvert|apert|short|schlu|sluit|court|cort[oa]|disconn|deconn|descon|scolleg|unplug|getrennt"
     r"|missing|absent|lost|unterbr|breuk|fout|\bnot?\b|\bkein|\bsans\b|\bsin\b|\bsenza\b|\bgeen\b|nicht|invalid"
 )
 _PROBE_FAULT: Final = re.compile(rf"(?=.*(?:{_PROBE}))(?=.*(?:{_FAULT})).*")
