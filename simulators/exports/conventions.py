@@ -15,7 +15,7 @@ from simulators.exports.cells import (
 from simulators.exports.choices import Choices, TraceRefusedError
 from simulators.exports.date_orders import settle_order
 from simulators.exports.decimals import BodyLine
-from simulators.exports.layout import ExportLayout
+from simulators.exports.layout import ExportLayout, time_text
 from simulators.exports.rows import ExportRow, are_units, shown, unit_alone
 from simulators.exports.times import DateOrder
 from simulators.exports.zones import ZoneLine
@@ -151,7 +151,7 @@ def _zone(
     at = bare.time.settled("day first") or datetime(2026, 1, 1)  # noqa: DTZ001 (local)
     zones = [zone for zone in (layout.zone, line.zone if line else None) if zone is not None]
     if not zones:
-        text = " ".join(bare.cells[c] for c in layout.time)
+        text = time_text(bare.cells, layout)
         raise TraceRefusedError(
             f"line {bare.line}: {text!r} has no time zone, and the header names none: {state}"
         )

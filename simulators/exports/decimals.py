@@ -8,9 +8,10 @@ from typing import NamedTuple
 from simulators.exports.cells import uses_decimal_comma, uses_decimal_point
 from simulators.exports.choices import TraceRefusedError
 from simulators.exports.column_names import holds_whole_numbers
-from simulators.exports.layout import ExportLayout
+from simulators.exports.layout import ExportLayout, time_text
+from simulators.exports.times import parse_time
 
-_WHOLE = re.compile(r"[+-−]?\d{1,4}", re.ASCII)
+_WHOLE = re.compile(r"[-+−]?\d{1,4}", re.ASCII)
 _DECIMALS = re.compile(r"\d{1,4}\s?\S{0,2}", re.ASCII)
 
 
@@ -48,9 +49,13 @@ def undivided(
 
 
 def _shows_its_decimals(body: Iterable[BodyLine], layout: ExportLayout) -> bool:
-    """Whether a temperature has a decimal point, or a comma in quotes."""
+    """Whether the temperature of a reading has a decimal point, or a comma in quotes.
+
+    A summary may be written otherwise.
+    """
     return any(
-        uses_decimal_point(line.cells[c]) or uses_decimal_comma(line.cells[c])
+        (uses_decimal_point(line.cells[c]) or uses_decimal_comma(line.cells[c]))
+        and parse_time(time_text(line.cells, layout)) is not None
         for line in body
         for c in layout.temperatures
         if c < len(line.cells)

@@ -78,6 +78,11 @@ def split_cells(line: str, delimiter: str) -> list[str]:
     return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
 
 
+def time_text(cells: Sequence[str], layout: ExportLayout) -> str:
+    """Return the time of a line as it was written, of one column or several."""
+    return " ".join(cells[column] for column in layout.time if column < len(cells)).strip()
+
+
 def find_layout(lines: Sequence[str], choices: Choices) -> ExportLayout:
     """Find delimiter, header and columns: those that make most lines below readable.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from simulators.exports.cells import TemperatureUnit, parse_unit
 from simulators.exports.column_names import guess_columns
 from simulators.exports.decimals import BodyLine
-from simulators.exports.layout import ExportLayout, split_cells
+from simulators.exports.layout import ExportLayout, split_cells, time_text
 from simulators.exports.times import WrittenTime, parse_time
 from simulators.exports.words import is_summary
 
@@ -62,7 +62,7 @@ def rows_of(body: Iterable[BodyLine], layout: ExportLayout, remarks: list[Remark
     for line, _, row in body:
         if are_units(row, layout):
             continue
-        text = " ".join(row[column] for column in layout.time if column < len(row)).strip()
+        text = time_text(row, layout)
         time = parse_time(text)
         if began and time is None and _is_header(row):
             table = 0 if _names_the_same(row, layout) else line

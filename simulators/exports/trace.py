@@ -10,7 +10,7 @@ from simulators.exports.cells import TemperatureUnit, is_empty
 from simulators.exports.choices import Choices, TraceRefusedError
 from simulators.exports.conventions import Conventions, find_conventions
 from simulators.exports.decimals import undivided
-from simulators.exports.layout import ExportLayout, find_layout, with_unit_column
+from simulators.exports.layout import ExportLayout, find_layout, time_text, with_unit_column
 from simulators.exports.put_back import LocalTime, place_all
 from simulators.exports.reading import ExportedReading
 from simulators.exports.rows import ExportRow, Remark, are_units, body_of, decode_text, rows_of, shown
@@ -176,7 +176,7 @@ class _RowReader:
         )
 
     def _text(self, row: ExportRow) -> str:
-        return " ".join(row.cells[c] for c in self._layout.time)
+        return time_text(row.cells, self._layout)
 
     def _device(self, row: ExportRow) -> str:
         return self._choices.device_id or self._cell(row, self._layout.device) or self._only_id
