@@ -49,7 +49,7 @@ def parse_number(cell: str, *, decimal_comma: bool) -> WrittenNumber | None:
     sign, digits, exponent, behind = match.groups()
     if ("," in digits and not decimal_comma) or ("." in digits and decimal_comma):
         return None
-    unit = parse_unit(behind)
+    unit = parse_unit(behind) if behind else None
     if behind and unit is None:
         return None
     value = Decimal(f"{sign}{digits.replace(',', '.')}e{exponent or 0}")

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import groupby, pairwise
+from typing import NamedTuple
 
 from simulators.exports.choices import RepeatedHour, TraceRefusedError
 from simulators.exports.zones import PlacedTime, contradicts
 
 _SLACK = 0.2
+_NONE = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,18 @@ class LocalTime:
     local: datetime
 
 
+class _Possible(NamedTuple):
+    """The instants that a local time may mean: two where it occurs twice, else the same."""
+
+    time: LocalTime
+    first: datetime
+    second: datetime
+
+    @property
+    def twice(self) -> bool:
+        return self.first != self.second
+
+
 def place_all(
     times: Sequence[LocalTime], zone: tzinfo | None, repeated_hour: RepeatedHour | None
 ) -> dict[int, PlacedTime]:
@@ -35,57 +49,46 @@ def place_all(
     does not tell which one it is.
     """
     steps = _steps([each.local.replace(tzinfo=None) for each in times])
-    backward = sum(step < timedelta(0) for step in steps) * 2 > len(steps)
-    in_time = [_checked(each, zone) for each in (reversed(times) if backward else times)]
+    backward = sum(step < _NONE for step in steps) * 2 > len(steps)
+    in_time = [_possible(each, zone) for each in (reversed(times) if backward else times)]
+    blocks = [(twice, list(block)) for twice, block in groupby(in_time, key=lambda each: each.twice)]
+    usual = _usual([block for twice, block in blocks if not twice])
     placed: dict[int, PlacedTime] = {}
     before: datetime | None = None
-    blocks = [
-        (twice, list(block)) for twice, block in groupby(in_time, key=lambda each: _is_twice(each, zone))
-    ]
-    usual = _usual(in_time, zone)
     for n, (twice, block) in enumerate(blocks):
-        if twice:
-            following = blocks[n + 1][1][0] if n + 1 < len(blocks) else None
-            after = None if following is None else _instant(following, zone, fold=0)
-            instants = _settled(block, zone, before, after, usual, repeated_hour)
-        else:
-            instants = [_instant(each, zone, fold=0) for each in block]
-        placed |= {each.line: PlacedTime(at, twice=twice) for each, at in zip(block, instants, strict=True)}
+        after = blocks[n + 1][1][0].first if n + 1 < len(blocks) else None
+        once = None if twice else [each.first for each in block]
+        instants = once or _settled(block, before, after, usual, repeated_hour)
+        if instants is None:
+            raise TraceRefusedError(_question(block, zone))
+        for each, at in zip(block, instants, strict=True):
+            placed[each.time.line] = PlacedTime(at, twice=twice)
         before = instants[-1]
     return placed
 
 
-def _checked(time: LocalTime, zone: tzinfo | None) -> LocalTime:
-    """Return the time. Raises a TraceRefusedError if it speaks against the zone."""
-    place = contradicts(time.local.replace(tzinfo=None), time.local.tzinfo or zone)
+def _possible(time: LocalTime, zone: tzinfo | None) -> _Possible:
+    """Return the instants of a local time. Raises a TraceRefusedError if it speaks against the zone."""
+    own = time.local.tzinfo or zone
+    place = contradicts(time.local.replace(tzinfo=None), own)
     if place is not None:
-        name = (time.local.tzinfo or zone or UTC).tzname(None)
         raise TraceRefusedError(
-            f"line {time.line}: on {time.text}, clocks did not show {name} where it is used, as in {place}: "
-            f"state --time-zone, such as {place} or an offset"
+            f"line {time.line}: on {time.text}, clocks did not show {(own or UTC).tzname(None)} where it is used, as in "
+            f"{place}: state --time-zone, such as {place} or an offset"
         )
-    first, second = (_instant(time, zone, fold=fold) for fold in (0, 1))
+    first, second = (time.local.replace(tzinfo=own, fold=fold).astimezone(UTC) for fold in (0, 1))
     if first > second:  # Python answers so for an hour that the clocks skipped
         offsets = _offsets(time, zone)
         raise TraceRefusedError(
-            f"line {time.line}: {time.text} does not exist in {zone}, since the clocks were put forward over it: "
+            f"line {time.line}: {time.text} does not exist in {own}, since the clocks were put forward over it: "
             f"the logger's clock was not. State its offset, --time-zone {offsets[0]} or {offsets[1]}"
         )
-    return time
-
-
-def _is_twice(time: LocalTime, zone: tzinfo | None) -> bool:
-    return _instant(time, zone, fold=0) != _instant(time, zone, fold=1)
-
-
-def _instant(time: LocalTime, zone: tzinfo | None, *, fold: int) -> datetime:
-    return time.local.replace(tzinfo=time.local.tzinfo or zone, fold=fold).astimezone(UTC)
+    return _Possible(time, first, second)
 
 
 def _offsets(time: LocalTime, zone: tzinfo | None) -> tuple[str, str]:
-    first, second = (
-        time.local.replace(tzinfo=time.local.tzinfo or zone, fold=fold).strftime("%z") for fold in (0, 1)
-    )
+    own = time.local.tzinfo or zone
+    first, second = (time.local.replace(tzinfo=own, fold=fold).strftime("%z") for fold in (0, 1))
     return f"{first[:3]}:{first[3:5]}", f"{second[:3]}:{second[3:5]}"
 
 
@@ -93,39 +96,37 @@ def _steps(instants: Sequence[datetime]) -> list[timedelta]:
     return [b - a for a, b in pairwise(instants)]
 
 
-def _usual(times: Sequence[LocalTime], zone: tzinfo | None) -> timedelta | None:
-    """Return the most frequent step between times that occur once; None if there are too few."""
+def _usual(blocks: Sequence[Sequence[_Possible]]) -> timedelta | None:
+    """Return the most frequent step between times that occur once; None if none is frequent."""
     steps: Counter[timedelta] = Counter()
-    for once, block in groupby(times, key=lambda each: not _is_twice(each, zone)):
-        if once:
-            steps.update(step for step in _steps([_instant(each, zone, fold=0) for each in block]) if step)
+    for block in blocks:
+        steps.update(step for step in _steps([each.first for each in block]) if step)
     step, seen = steps.most_common(1)[0] if steps else (None, 0)
     return step if seen > 1 else None
 
 
 def _settled(
-    block: Sequence[LocalTime],
-    zone: tzinfo | None,
+    block: Sequence[_Possible],
     before: datetime | None,
     after: datetime | None,
     usual: timedelta | None,
     repeated_hour: RepeatedHour | None,
-) -> list[datetime]:
-    """Return the instants of times that occur twice: up to one of them the first, from there on the second."""
-    ways = [
-        [_instant(each, zone, fold=int(n >= split)) for n, each in enumerate(block)]
-        for split in range(len(block) + 1)
-    ]
-    orderly = [way for way in ways if all(step >= timedelta(0) for step in _steps(way))]
-    if len(orderly) == 1 and any(step < timedelta(0) for step in _steps([each.local for each in block])):
+) -> list[datetime] | None:
+    """Return the instants of times that occur twice: up to one of them the first, from there on the second.
+
+    None if nothing tells from which one on.
+    """
+    first, second = [each.first for each in block], [each.second for each in block]
+    ways = [first[:split] + second[split:] for split in range(len(block) + 1)]
+    orderly = [way for way in ways if all(step >= _NONE for step in _steps(way))]
+    if len(orderly) == 1 and any(step < _NONE for step in _steps(first)):
         return orderly[0]
     around = ([] if before is None else [before], [] if after is None else [after])
     regular = [way for way in orderly if _is_regular([*around[0], *way, *around[1]], usual)]
     if len(regular) == 1:
         return regular[0]
-    if repeated_hour is not None and (way := ways[-1 if repeated_hour == "first" else 0]) in orderly:
-        return way
-    raise TraceRefusedError(_question(block, zone))
+    stated = {"first": first, "second": second, None: None}[repeated_hour]
+    return stated if stated in orderly else None
 
 
 def _is_regular(instants: Sequence[datetime], usual: timedelta | None) -> bool:
@@ -134,14 +135,15 @@ def _is_regular(instants: Sequence[datetime], usual: timedelta | None) -> bool:
     if not steps or (usual is None and len(steps) < 2):
         return False
     expected = usual or steps[0]
-    return all(abs(step - expected) <= expected * _SLACK for step in steps) and expected > timedelta(0)
+    return expected > _NONE and all(abs(step - expected) <= expected * _SLACK for step in steps)
 
 
-def _question(block: Sequence[LocalTime], zone: tzinfo | None) -> str:
-    offsets = _offsets(block[0], zone)
-    lines = f"line {block[0].line}" if len(block) == 1 else f"lines {block[0].line} to {block[-1].line}"
+def _question(block: Sequence[_Possible], zone: tzinfo | None) -> str:
+    begins, ends = block[0].time, block[-1].time
+    offsets = _offsets(begins, zone)
+    lines = f"line {begins.line}" if len(block) == 1 else f"lines {begins.line} to {ends.line}"
     return (
-        f"{lines}: {block[0].text} occurs twice in {zone}, since the clocks were put back, and the times around it "
-        f"do not tell which it is. If the logger's clock was not put back, state its offset, --time-zone {offsets[0]} "
-        f"or {offsets[1]}; else state --repeated-hour first or second"
+        f"{lines}: {begins.text} occurs twice in {begins.local.tzinfo or zone}, since the clocks were put back, and the "
+        f"times around it do not tell which it is. If the logger's clock was not put back, state its offset, "
+        f"--time-zone {offsets[0]} or {offsets[1]}; else state --repeated-hour first or second"
     )

@@ -10,6 +10,8 @@ from simulators.exports.layout import ExportLayout, split_cells, time_text
 from simulators.exports.times import WrittenTime, parse_time
 from simulators.exports.words import is_summary
 
+_NUMBER_BEGINS = frozenset("0123456789-+.,")
+
 
 @dataclass(frozen=True, slots=True)
 class Remark:
@@ -115,7 +117,7 @@ def are_units(row: Sequence[str], layout: ExportLayout) -> bool:
 
 def unit_alone(cell: str) -> TemperatureUnit | None:
     """Read a cell that holds only a unit, perhaps in brackets; None for anything else."""
-    return parse_unit(cell.strip("()[]"))
+    return None if cell[:1] in _NUMBER_BEGINS else parse_unit(cell.strip("()[]"))
 
 
 def shown(text: str) -> str:

@@ -192,8 +192,7 @@ class _RowReader:
     def _sound(self, row: ExportRow, column: int, remarks: list[Remark]) -> float | None:
         """Read a temperature; None also for a number that no probe reads and that loggers write for none."""
         value = self._conventions.celsius(row.cells, column)
-        read = self._conventions.number(row.cells[column])
-        if value is None or read is None or COLDEST_C <= value <= WARMEST_C or not is_sentinel(read.value):
+        if value is None or COLDEST_C <= value <= WARMEST_C or not self._says_none(row.cells[column]):
             return value
         note = f"{shown(row.cells[column])} is taken for the mark of a logger without a sound probe"
         remarks.append(Remark(row.line, note, sent=True))
@@ -202,7 +201,7 @@ class _RowReader:
     def _celsius(self, row: ExportRow, column: int | None, what: str, remarks: list[Remark]) -> float | None:
         """Read a temperature that a reading can do without."""
         cell = self._cell(row, column)
-        if column is None or is_empty(cell) or is_missing(cell):
+        if column is None or is_empty(cell):
             return None
         value = self._sound(row, column, remarks)
         if value is None and not self._says_none(cell):
@@ -212,10 +211,10 @@ class _RowReader:
 
     def _battery(self, row: ExportRow, remarks: list[Remark]) -> float | None:
         cell = self._cell(row, self._layout.battery)
-        if is_empty(cell) or is_missing(cell):
+        if is_empty(cell):
             return None
         value = self._conventions.percent(cell)
-        if value is None:
+        if value is None and not is_missing(cell):
             note = f"sent without battery: {shown(cell)} is not a percentage"
             remarks.append(Remark(row.line, note, sent=True))
         return value
