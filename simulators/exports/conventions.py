@@ -144,7 +144,7 @@ def _zone(
     if choices.zone is not None or bare is None:
         return choices.zone
     state = "state it with --time-zone, such as UTC, +02:00 or Europe/Zurich"
-    if line is not None and line.zone is None:
+    if line is not None and line.zone is None and layout.zone is None:
         raise TraceRefusedError(
             f"line {line.line} does not tell the time zone clearly: {shown(line.said)}: {state}"
         )

@@ -66,6 +66,8 @@ def read_trace(content: bytes, choices: Choices, now: datetime | None = None) ->
         raise TraceRefusedError("no column names the logger: state it with --device-id")
     reader = _RowReader(layout, conventions, choices)
     readings = list(reader.read(rows, remarks))
+    if choices.unit is None:
+        _refuse_another_unit(readings, layout)
     remarks += _repeated(readings)
     return ExportedTrace(
         layout=layout,
@@ -233,6 +235,17 @@ def _refuse_half_days(times: Sequence[LocalTime]) -> None:
                 f"line {time.line}: with {time.text}, the clock goes {'forward' if backward else 'back'} by half a day, "
                 "and no time is after 12:59: the times lack AM and PM. Export them with a clock of 24 hours"
             )
+
+
+def _refuse_another_unit(readings: Sequence[ExportedReading], layout: ExportLayout) -> None:
+    """Raise a TraceRefusedError if most temperatures are none that a probe can read: the unit is another."""
+    known = [reading.temperature_c for reading in readings if reading.temperature_c is not None]
+    absurd = [celsius for celsius in known if not COLDEST_C <= celsius <= WARMEST_C]
+    if len(absurd) * 2 > len(known):
+        raise TraceRefusedError(
+            f"most temperatures of the column {layout.name(layout.temperature)} are outside what a probe can "
+            f"read, such as {absurd[0]:g} °C: state the unit with --unit C, F or K"
+        )
 
 
 def _repeated(readings: Sequence[ExportedReading]) -> Iterator[Remark]:

@@ -35,7 +35,12 @@ _PLACES: Final = {name: place for pair, place in _PAIRS.items() for name in pair
 _WINTER, _SUMMER = datetime(2026, 1, 15, 12, tzinfo=UTC), datetime(2026, 7, 15, 12, tzinfo=UTC)
 _LINE: Final = re.compile(
     r"(?:.*\b)?(?:time ?zone|zeitzone|fuseau(?: horaire)?|zona horaria|fuso(?: orario)?|tijdzone|(?:utc|gmt)[ -]?offset"
-    r"|tz|(?:all )?(?:times?|zeiten|zeitangaben|timestamps?)(?: shown)? (?:are |is |sind )?in)\b\W*?(?P<said>[\w(+−-].*)",
+    r"|tz)\b\W*?(?P<said>[\w(+−-].*)",
+    re.IGNORECASE,
+)
+_TIMES_IN: Final = re.compile(
+    r"(?:all )?(?:times?|timestamps?|zeiten|zeitangaben)(?: shown)?(?: are| is| sind)?(?: in)? "
+    r"(?P<said>\(?(?:UTC|GMT|MEZ|CET).*)",
     re.IGNORECASE,
 )
 _PUT_FORWARD: Final = re.compile(r"\b(?:dst|daylight|sommerzeit|summer ?time|heure d.ete)\b", re.IGNORECASE)
@@ -117,7 +122,7 @@ def zone_line(lines: Iterable[tuple[int, str]]) -> ZoneLine | None:
     put_forward = False
     for number, line in lines:
         text = re.sub(r"[\"\t;|,]+", " ", line).strip()
-        match = _LINE.match(text)
+        match = _LINE.match(text) or _TIMES_IN.match(text)
         if match is not None and found is None:
             said = match["said"].strip()
             found = ZoneLine(number, said[:60], _zone_said(said.replace("−", "-")))

@@ -53,8 +53,6 @@ def test_no_numbers(text, comma):
         "Err 12",
         "E-05",
         "> 150,0",
-    ]
-    + [
         "<-200 °C",
         "Fühlerbruch",
         "FUEHLERBRUCH",
@@ -62,16 +60,19 @@ def test_no_numbers(text, comma):
         "Sensor defekt",
         "kein Sensor",
         "Sensorbruch",
-    ]
-    + [
         "Messbereichsüberschreitung",
         "sonde coupée",
         "Rupture sonde",
         "court-circuit",
         "sonda rota",
         "sonda guasta",
-    ]
-    + ["fuori scala", "sensorbreuk", "Probe not connected", "sensor 2 fault", "Out of range", "Over-range"],
+        "fuori scala",
+        "sensorbreuk",
+        "Probe not connected",
+        "sensor 2 fault",
+        "Out of range",
+        "Over-range",
+    ],
 )
 def test_words_for_no_value(text):
     assert is_missing(text)

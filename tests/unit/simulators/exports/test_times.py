@@ -116,7 +116,7 @@ NIGHTS = [
 def test_the_readings_settle_the_order_or_it_is_asked(texts, order):
     times = [("LOG-1", line, parse_time(text)) for line, text in enumerate(texts, 2)]
     if order is None:
-        with pytest.raises(TraceRefusedError, match="line 2: is .* state --day-first or --"):
+        with pytest.raises(TraceRefusedError, match=r"line 2: is .* state --day-first or --"):
             settle_order(times, LOG, NOW)
     else:
         assert settle_order(times, LOG, NOW) == order

@@ -100,6 +100,13 @@ def test_a_unit_beside_a_value_and_another_in_the_header_is_asked_about():
         read("Time (UTC),Temp (°C),Unit\n2026-11-21 15:45,40.1,F\n")
 
 
+def test_a_unit_in_which_no_probe_can_read_is_asked_about():
+    text = "Time (UTC),Temp (°C)\n2026-11-21 15:45,-310.1\n2026-11-21 15:50,-310.2\n"
+    with pytest.raises(TraceRefusedError, match=r"such as -310.1 °C: state the unit with --unit C, F or K"):
+        read(text)
+    assert read(text, replace(LOG, unit="F")).readings[0].temperature_c == -190.056
+
+
 def test_two_zones_of_one_file_are_asked_about():
     with pytest.raises(TraceRefusedError, match="state it with --time-zone"):
         read("Time zone,UTC+02:00\nTime (UTC),Temp (°C)\n2026-11-21 15:45,4.1\n")

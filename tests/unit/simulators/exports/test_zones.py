@@ -47,8 +47,13 @@ WINTER, SUMMER = datetime(2026, 1, 15, 12), datetime(2026, 7, 15, 12)
         ("CST/CDT", -6, -5),
         ("CET/CEST", 1, 2),
         ("Europe/Zurich", 1, 2),
-    ]
-    + [("EST", -5, -5), ("EDT", -4, -4), ("(CEST)", 2, 2), ("MESZ", 2, 2), ("AEDT", 11, 11), ("JST", 9, 9)],
+        ("EST", -5, -5),
+        ("EDT", -4, -4),
+        ("(CEST)", 2, 2),
+        ("MESZ", 2, 2),
+        ("AEDT", 11, 11),
+        ("JST", 9, 9),
+    ],
 )
 def test_names_of_zones(text, winter_h, summer_h):
     zone = named_zone(text)
@@ -94,7 +99,14 @@ def test_lines_that_name_a_zone_unclearly(lines):
 
 def test_lines_that_name_no_zone():
     assert (
-        zone_line([(1, "Start time;18.11.2026 09:45"), (2, "Daylight saving: on"), (3, "Zone;Room 4")])
+        zone_line(
+            [
+                (1, "Start time;18.11.2026 09:45"),
+                (2, "Daylight saving: on"),
+                (3, "Zone;Room 4"),
+                (4, "Time in transit: 4 h"),
+            ]
+        )
         is None
     )
     assert zone_line([(1, "Time zone: UTC+01:00"), (2, "Daylight saving: off")]).zone is not None
