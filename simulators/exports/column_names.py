@@ -115,7 +115,9 @@ def guess_columns(names: Sequence[str]) -> ColumnGuess:
     clocks = [c for c, name in enumerate(plain) if _is_time(name, _CLOCKS)]
     halves = [c for c, name in enumerate(plain) if name in _HALVES]
     if stamps:
-        time = (*stamps[:1], *halves[:1])
+        # Of local time and UTC, the one whose zone is known.
+        stamp = next((c for c in stamps if zone_in_name(names[c]) is not None), stamps[0])
+        time = (stamp, *halves[:1])
     else:
         time = (*dates[:1], *clocks[:1], *halves[: 1 if clocks else 0])
     ranked: list[tuple[int, int]] = []

@@ -75,7 +75,8 @@ def find_conventions(
 ) -> Conventions:
     """Find what holds for the whole file. Raises a TraceRefusedError for what people must state."""
     columns = layout.temperatures
-    values = [row.cells[c] for row in rows for c in columns if c < len(row.cells)]
+    sound = [row for row in rows if row.fault is None]
+    values = [row.cells[c] for row in sound for c in columns if c < len(row.cells)]
     decimal_comma = choices.decimal_comma
     if decimal_comma is None:
         decimal_comma = any(map(uses_decimal_comma, values)) and not any(map(uses_decimal_point, values))
@@ -89,9 +90,9 @@ def find_conventions(
         if unit is not None:
             units[column] = unit
             if column in beside and choices.unit is None:
-                _agree(rows, layout, column, beside[column], unit)
-        elif not _says_units(rows, beside.get(column)) and any(
-            _lacks_unit(row, column, decimal_comma=decimal_comma) for row in rows
+                _agree(sound, layout, column, beside[column], unit)
+        elif not _says_units(sound, beside.get(column)) and any(
+            _lacks_unit(row, column, decimal_comma=decimal_comma) for row in sound
         ):
             raise TraceRefusedError(
                 f"the file does not tell the unit of the column {layout.name(column)}: "

@@ -16,36 +16,36 @@ _DECIMALS = re.compile(r"\d{1,4}\s?\S{0,2}", re.ASCII)
 
 
 class BodyLine(NamedTuple):
-    """A line below the header, with its number and its cells."""
+    """A line below the header, with its number and its cells; `fault` is why its values cannot be read."""
 
     number: int
     text: str
     cells: list[str]
+    fault: str | None = None
 
 
 def undivided(
     body: Sequence[BodyLine], layout: ExportLayout, *, decimal_comma: bool | None
-) -> tuple[list[BodyLine], list[tuple[int, str]]]:
-    """Return the lines with each number in one cell, and those that cannot be read, with the reason.
+) -> list[BodyLine]:
+    """Return the lines with each number in one cell.
 
     Raises a TraceRefusedError if a cell may be the decimals of the temperature before it, and nobody has
     stated whether it is.
     """
     if layout.delimiter != "," or decimal_comma is False:
-        return list(body), []
+        return list(body)
     if decimal_comma is None:
         if not _shows_its_decimals(body, layout):
             _ask(body, layout)
-        return list(body), []
-    joined: list[BodyLine] = []
-    unclear: list[tuple[int, str]] = []
-    for line in body:
-        ways = _ways(line, layout)
-        if len(ways) == 1:
-            joined.append(line._replace(cells=ways[0]))
-        else:
-            unclear.append((line.number, "the line does not tell which of its commas are decimal commas"))
-    return joined, unclear
+        return list(body)
+    return [_undivided(line, layout) for line in body]
+
+
+def _undivided(line: BodyLine, layout: ExportLayout) -> BodyLine:
+    ways = _ways(line, layout)
+    if len(ways) == 1:
+        return line._replace(cells=ways[0])
+    return line._replace(fault="the line does not tell which of its commas are decimal commas")
 
 
 def _shows_its_decimals(body: Iterable[BodyLine], layout: ExportLayout) -> bool:

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from simulators.exports.choices import RepeatedHour, TraceRefusedError
 from simulators.exports.zones import PlacedTime, contradicts
 
-_SLACK = 0.2
+# How far a step may be off the interval, as clocks drift: a part of it, and never near the hour that is in question.
+_SLACK, _SLACK_AT_MOST = 0.2, timedelta(minutes=10)
 _NONE = timedelta(0)
 
 
@@ -135,7 +136,8 @@ def _is_regular(instants: Sequence[datetime], usual: timedelta | None) -> bool:
     if not steps or (usual is None and len(steps) < 2):
         return False
     expected = usual or steps[0]
-    return expected > _NONE and all(abs(step - expected) <= expected * _SLACK for step in steps)
+    slack = min(expected * _SLACK, _SLACK_AT_MOST)
+    return expected > _NONE and all(abs(step - expected) <= slack for step in steps)
 
 
 def _question(block: Sequence[_Possible], zone: tzinfo | None) -> str:

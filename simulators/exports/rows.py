@@ -24,11 +24,15 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class ExportRow:
-    """One line, its cells, and its time."""
+    """One line, its cells, and its time.
+
+    `fault` is why its values cannot be read. Its time speaks for the order and the zone of the others all the same.
+    """
 
     line: int
     cells: list[str]
     time: WrittenTime
+    fault: str | None
 
 
 def decode_text(content: bytes) -> str:
@@ -61,39 +65,44 @@ def body_of(lines: Sequence[str], layout: ExportLayout) -> list[BodyLine]:
 def rows_of(body: Iterable[BodyLine], layout: ExportLayout, remarks: list[Remark]) -> Iterator[ExportRow]:
     """Yield the lines that have a time, and append remarks about the others."""
     table, began = 0, False
-    for line, _, row in body:
+    for line, _, row, fault in body:
         if are_units(row, layout):
             continue
         text = time_text(row, layout)
         time = parse_time(text)
         if began and time is None and _is_header(row):
             table = 0 if _names_the_same(row, layout) else line
-        why = (
-            f"belongs to another table, which begins on line {table}"
-            if table
-            else _unread(row, text, time, layout)
+        long = _too_long(row, layout)
+        why = (f"belongs to another table, which begins on line {table}" if table else None) or _too_short(
+            row, layout
         )
-        if why is None and time is not None:
-            began = True
-            yield ExportRow(line, row, time)
+        if time is None:
+            remarks.append(Remark(line, why or long or _no_time(text), sent=False))
+        elif why := why or _summary(row, layout):
+            remarks.append(Remark(line, why, sent=False))
         else:
-            remarks.append(Remark(line, why or "", sent=False))
+            began = True
+            yield ExportRow(line, row, time, fault or long)
 
 
-def _unread(row: Sequence[str], text: str, time: WrittenTime | None, layout: ExportLayout) -> str | None:
-    """Return why a line is not a reading; None if it may be one."""
+def _too_short(row: Sequence[str], layout: ExportLayout) -> str | None:
     needed = max(*layout.time, layout.temperature) + 1
-    if len(row) < needed:
-        return f"has only {len(row)} of {needed} cells"
-    if layout.names and any(row[len(layout.names) :]):
-        return (
-            f"has {len(row)} cells, but the header has {len(layout.names)}: "
-            "perhaps a number has a comma and no quotes"
-        )
-    if time is None:
-        return f"{shown(text)} is not a time" if text else "there is no time"
-    summary = next((cell for cell in row[: min(layout.time)] if is_summary(cell)), None)
-    return None if summary is None else f"{shown(summary)} is about the whole file"
+    return f"has only {len(row)} of {needed} cells" if len(row) < needed else None
+
+
+def _too_long(row: Sequence[str], layout: ExportLayout) -> str | None:
+    if not layout.names or not any(row[len(layout.names) :]):
+        return None
+    return f"has {len(row)} cells, but the header has {len(layout.names)}: perhaps a number has a comma and no quotes"
+
+
+def _no_time(text: str) -> str:
+    return f"{shown(text)} is not a time" if text else "there is no time"
+
+
+def _summary(row: Sequence[str], layout: ExportLayout) -> str | None:
+    cell = next((cell for cell in row[: min(layout.time)] if is_summary(cell)), None)
+    return None if cell is None else f"{shown(cell)} is about the whole file"
 
 
 def _is_header(row: Sequence[str]) -> bool:

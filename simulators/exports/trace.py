@@ -57,8 +57,8 @@ def read_trace(content: bytes, choices: Choices, now: datetime | None = None) ->
     layout = find_layout(lines, choices)
     body = body_of(lines, layout)
     layout = with_unit_column(layout, [line.cells for line in body])
-    whole, unclear = undivided(body, layout, decimal_comma=choices.decimal_comma)
-    remarks = [Remark(line, why, sent=False) for line, why in unclear]
+    whole = undivided(body, layout, decimal_comma=choices.decimal_comma)
+    remarks: list[Remark] = []
     rows = list(rows_of(whole, layout, remarks))
     said = zone_line(_around(lines, layout, rows))
     conventions = find_conventions(layout, choices, whole, rows, zone_line=said, now=now)
@@ -105,12 +105,13 @@ class _RowReader:
 
     def read(self, rows: Sequence[ExportRow], remarks: list[Remark]) -> Iterator[ExportedReading]:
         """Yield the readings in the order of the file."""
+        remarks += [Remark(row.line, row.fault, sent=False) for row in rows if row.fault]
         named = {self._cell(row, self._layout.device) for row in rows} - {""}
         # Some loggers write their number only once, in the first line.
         self._only_id = named.pop() if len(named) == 1 else ""
         placed = self._placed(rows, remarks)
         for row in rows:
-            if row.line not in placed:
+            if row.fault or row.line not in placed:
                 continue
             said: list[Remark] = []
             reading = self._reading(row, placed[row.line], said)
@@ -125,7 +126,11 @@ class _RowReader:
         of_loggers: dict[str, list[LocalTime]] = {}
         for row in rows:
             local = row.time.settled(self._conventions.order or "year first")
-            if all(is_empty(self._cell(row, c)) for c in (self._layout.temperature, self._layout.second)):
+            if row.fault and local is None:
+                continue
+            if not row.fault and all(
+                is_empty(self._cell(row, c)) for c in (self._layout.temperature, self._layout.second)
+            ):
                 # A line about an event stands at any time, and would hide the interval.
                 remarks.append(Remark(row.line, "there is no temperature", sent=False))
             elif local is None:

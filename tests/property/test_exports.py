@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from simulators.exports.choices import Choices, TraceRefusedError
@@ -211,6 +211,7 @@ def check(trace, form):
 
 
 @given(tables(), forms())
+@settings(deadline=None)
 def test_a_trace_is_read_as_it_was_meant_or_refused(trace, form):
     check(trace, form)
 
@@ -235,17 +236,19 @@ PLAIN = {
         }
     ),
 )
+@settings(deadline=None, max_examples=40)
 def test_what_a_person_has_stated_is_not_asked_again(trace, parts):
     assert check(trace, PLAIN | parts | {"zone": "UTC", "asked": True})
 
 
 @given(
     st.sampled_from(CLOCKS_CHANGE),
-    st.sampled_from([1, 5, 20, 30, 40, 60, 90, 120]),
+    st.sampled_from([5, 20, 30, 40, 60, 90, 120]),
     st.sampled_from(ZONES),
     st.booleans(),
 )
 @example(CLOCKS_CHANGE[0], 60, "Europe/Zurich", False)
+@settings(deadline=None, max_examples=40)
 def test_the_repeated_hour_of_a_whole_night_is_read(began, interval, zone, newest_first):
     trace = [(began + timedelta(minutes=interval * n), n) for n in range(12 * 60 // interval)]
     assert check(trace, PLAIN | {"zone": zone, "newest_first": newest_first})

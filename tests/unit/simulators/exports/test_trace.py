@@ -35,6 +35,7 @@ def read(text, choices=LOG):
             None,
         ),
         ("No.,Date,Time,AM/PM,Celsius(°C),Humidity(%rh),Dew Point(°C) UTC", (1, 2, 3), 4, None, None),
+        ("Local time,UTC time,Temp °C", (1,), 2, None, None),
         ("Zeitpunkt UTC,Kanal 1 °C,Sollwert °C,Grenzwert °C,Taupunkt °C", (0,), 1, None, None),
     ],
 )
