@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from itertools import pairwise
 
@@ -70,7 +70,7 @@ def read_trace(content: bytes, choices: Choices, now: datetime | None = None) ->
         _refuse_another_unit(readings, layout)
     remarks += _repeated(readings)
     return ExportedTrace(
-        layout=layout,
+        layout=replace(layout, zone=layout.zone or (said.zone if said else None)),
         decimal_comma=conventions.decimal_comma,
         unit=conventions.units.get(layout.temperature),
         second_unit=None if layout.second is None else conventions.units.get(layout.second),

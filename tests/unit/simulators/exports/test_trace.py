@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from api.cli.replay_csv import told
 from simulators.exports.choices import Choices, TraceRefusedError
 from simulators.exports.trace import read_trace
 
@@ -111,6 +112,12 @@ def test_a_unit_in_which_no_probe_can_read_is_asked_about():
 def test_two_zones_of_one_file_are_asked_about():
     with pytest.raises(TraceRefusedError, match="state it with --time-zone"):
         read("Time zone,UTC+02:00\nTime (UTC),Temp (°C)\n2026-11-21 15:45,4.1\n")
+
+
+def test_a_stated_zone_that_is_not_the_file_s_is_told():
+    text = "Time zone,UTC+02:00\nTime,Temp (°C)\n2026-11-21 15:45,4.1\n"
+    lines = list(told(read(text, replace(LOG, zone=UTC)), "box.csv", everything=False))
+    assert "in UTC, although the header says UTC+02:00" in lines[1]
 
 
 def test_the_delimiter_is_the_one_that_makes_lines_readable():
