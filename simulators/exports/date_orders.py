@@ -35,8 +35,10 @@ def settle_order(
     if stated in possible:
         return stated
     likely = _without_the_future(possible, undecided, now)
-    if now is not None and _only_points(undecided) and _is_of_now(undecided, now):
-        likely = [order for order in likely if order == "day first"] or likely
+    if "day first" in likely and all(time.separator == "." for _, _, time in undecided):
+        # Nobody writes the month first with points, and few the year.
+        of_now = now is not None and _is_of_now(undecided, now)
+        likely = ["day first"] if of_now else [order for order in likely if order != "month first"]
     if len(likely) > 1:
         likely = _seamless(likely, times) or likely
     if len(likely) == 1:
@@ -80,11 +82,6 @@ def _without_the_future(
     ]
     dropped = [order for order in orders if order not in past]
     return past if dropped == ["year first"] or past == ["year first"] else orders
-
-
-def _only_points(times: Iterable[tuple[str, int, WrittenTime]]) -> bool:
-    """Whether no date may have the month first: so it is where points stand between the numbers."""
-    return all("month first" not in time.orders for _, _, time in times)
 
 
 def _is_of_now(times: Sequence[tuple[str, int, WrittenTime]], now: datetime) -> bool:

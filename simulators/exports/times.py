@@ -120,10 +120,10 @@ def _numbers(found: dict[str, str | None]) -> tuple[int, int, int] | None:
 
 
 def _orders(found: dict[str, str | None]) -> tuple[DateOrder, ...]:
-    """Return what the order of three numbers may be; nobody writes the month first with points."""
+    """Return what the order of three numbers may be."""
     if not found.get("a"):
         return ("year first",)
-    orders: tuple[DateOrder, ...] = ("day first",) if found["sep"] == "." else ("day first", "month first")
+    orders: tuple[DateOrder, ...] = ("day first", "month first")
     return (*orders, "year first") if len(found["c"] or "") == 2 else orders
 
 

@@ -48,7 +48,7 @@ LOG = Choices(device_id="LOG-1")
 def test_times(text, is_at):
     time = parse_time(text)
     assert time is not None
-    assert time.settled("month first") == is_at
+    assert time.settled("day first") == is_at
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_day_or_month_first():
     ("text", "orders"),
     [
         ("26-11-18", {"year first", "day first", "month first"}),
-        ("26.11.18", {"year first", "day first"}),
-        ("26.11.2018", {"day first"}),
+        ("26.11.18", {"year first", "day first", "month first"}),
+        ("26.11.2018", {"day first", "month first"}),
         ("26/11/2018", {"day first", "month first"}),
         ("2018-11-26", {"year first"}),
     ],
@@ -105,6 +105,8 @@ NIGHTS = [
     (("26-11-18 09:50", "26-11-18 09:55", "26-11-18 10:00"), None),
     (("18-11-26 09:50", "18-11-26 09:55", "18-11-26 10:00"), None),
     (("18.11.26 09:50", "18.11.26 09:55", "18.11.26 10:00"), "day first"),
+    (("03.04.2026 09:50", "03.04.2026 09:55", "03.04.2026 10:00"), "day first"),
+    (("03.18.26 09:50", "03.18.26 09:55", "03.18.26 10:00"), "month first"),
     (("26.11.18 09:50", "26.11.18 09:55", "26.11.18 10:00"), None),
     (("27-11-26 09:50", "27-11-26 09:55", "27-11-26 10:00"), "day first"),  # else of 2027
     (("3/4/2026 08:00", "4/4/2026 08:00", "5/4/2026 08:00"), None),  # each day, or each month
@@ -120,3 +122,8 @@ def test_the_readings_settle_the_order_or_it_is_asked(texts, order):
             settle_order(times, LOG, NOW)
     else:
         assert settle_order(times, LOG, NOW) == order
+
+
+def test_what_is_stated_holds_for_dates_with_points_too():
+    times = [("LOG-1", 2, parse_time("03.04.2026 09:50"))]
+    assert settle_order(times, Choices(day_first=False), NOW) == "month first"
