@@ -34,6 +34,8 @@ def settle_order(
     possible = [order for order in ORDERS if _can_be(order, [time for _, _, time in undecided])]
     if stated in possible:
         return stated
+    if len(possible) == 1:
+        return possible[0]
     likely = _without_the_future(possible, undecided, now)
     if "day first" in likely and all(time.separator == "." for _, _, time in undecided):
         # Nobody writes the month first with points, and few the year.
