@@ -98,7 +98,8 @@ def _intact(file: Path, damage: list[str]) -> Iterator[RecordedMessage]:
 
 async def _csv(settings: Settings, call: Call) -> None:
     content = call.file.read_bytes()
-    trace = read_trace(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content, call.choices)
+    content = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    trace = read_trace(content, call.choices, datetime.now(UTC))
     for line in told(trace, str(call.file), everything=call.dry_run):
         typer.echo(line)
     if not trace.readings:

@@ -66,6 +66,17 @@ def replay(
     day_first: Annotated[
         bool | None, typer.Option("--day-first/--month-first", help="CSV: how to read 3/4/2026")
     ] = None,
+    year_first: Annotated[bool, typer.Option("--year-first", help="CSV: 26-11-18 is of 2026")] = False,
+    decimal_comma: Annotated[
+        bool | None,
+        typer.Option(
+            "--decimal-comma/--decimal-point", help="CSV: whether 7,6 is one number, where commas part cells"
+        ),
+    ] = None,
+    repeated_hour: Annotated[
+        Literal["first", "second"] | None,
+        typer.Option(help="CSV: which hour times are of that occur twice, as clocks are put back"),
+    ] = None,
 ) -> None:
     """Send recorded traffic again, or the readings of a real logger's CSV."""
     if api and not key:
@@ -74,6 +85,8 @@ def replay(
         raise typer.BadParameter(f"--api {api}: must look like http://127.0.0.1:8080")
     if api and (speed is not None or order != "recorded"):
         raise typer.BadParameter("--speed and --order are for MQTT, not for --api")
+    if year_first and day_first is not None:
+        raise typer.BadParameter("--year-first excludes --day-first and --month-first")
     settings = load(mqtt_url=broker)
     from api.cli.replay import Call, run_replay
     from api.logs import configure_logs
@@ -93,6 +106,9 @@ def replay(
         zone=zone,
         unit=unit,
         day_first=day_first,
+        year_first=year_first,
+        decimal_comma=decimal_comma,
+        repeated_hour=repeated_hour,
     )
     call = Call(
         file=file,

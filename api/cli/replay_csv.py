@@ -60,7 +60,7 @@ def _columns(trace: ExportedTrace) -> Iterator[str]:
         yield f"  battery       {_name(trace, layout.battery)}: %"
     if layout.device is not None:
         yield f"  logger        {_name(trace, layout.device)}"
-    read = {*layout.time, layout.temperature, layout.second, layout.ambient, layout.battery, layout.device}
+    read = {*layout.time, *layout.temperatures, layout.battery, layout.device}
     left = [_name(trace, column) for column in range(len(layout.names)) if column not in read]
     if left:
         yield f"  not read      {', '.join(left)}"
@@ -83,7 +83,8 @@ def _zone(trace: ExportedTrace) -> str:
 def _unit(trace: ExportedTrace, column: int, unit: str | None) -> str:
     said = trace.layout.unit(column)
     if unit is None:
-        return "unit in each cell"
+        beside = trace.layout.unit_column(column)
+        return "unit in each cell" if beside is None else f"unit in {_name(trace, beside)}"
     return _SIGNS[unit] + (f", although the header says {_SIGNS[said]}" if said not in (None, unit) else "")
 
 

@@ -1,4 +1,4 @@
-"""Pure: the cells of an export: numbers as people write them, units, and words for a missing value."""
+"""Pure: the cells of an export: numbers as people write them, and their units."""
 
 import re
 from decimal import Decimal
@@ -6,20 +6,15 @@ from typing import Literal, NamedTuple
 
 TemperatureUnit = Literal["C", "F", "K"]
 
-NO_VALUE = frozenset({"-", "--", "---", "----", "n/a", "na", "n.a.", "nan", "null", "none", "nil"})
-NO_PROBE = frozenset(
-    {"open", "short", "err", "error", "fault", "ol", "+ol", "-ol", "o.l.", "over", "under", "over range"}
-    | {"under range", "disconnected", "no sensor", "no probe", "sensor error", "sensor fault", "probe error"}
-    | {"probe fault", "open circuit", "short circuit", "not connected", "lo", "hi", "low", "high", "inf"}
-    | {"-inf"}
-)
 _NUMBER = re.compile(r"([+-]?)(\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE]([+-]?\d{1,2}))?\s*(.*)", re.ASCII | re.DOTALL)
 _MINUS = str.maketrans({"−": "-", "–": "-", "\u00a0": " ", "\u202f": " "})
-_UNITS: dict[str, TemperatureUnit] = {
-    "c": "C", "°c": "C", "ºc": "C", "degc": "C", "deg c": "C", "deg. c": "C", "celsius": "C", "℃": "C",
-    "f": "F", "°f": "F", "ºf": "F", "degf": "F", "deg f": "F", "deg. f": "F", "fahrenheit": "F", "℉": "F",
-    "k": "K", "°k": "K", "kelvin": "K",
-}  # fmt: skip
+# A degree sign is also written * or o, and becomes another sign where an encoding is taken for another.
+_DEGREE = r"(?:a?[°º˚ᵒ∘]|[*'¡ø?\ufffdo])"
+_UNIT = re.compile(rf"(?:deg(?:rees?|\.)?|grad|{_DEGREE})?\s*(c|f|k|celsius|fahrenheit|kelvin)")
+_IN_NAME = re.compile(r"[°º˚ᵒ∘*\ufffd]\s?([CFK])(?![A-Za-z])")
+_BETWEEN = re.compile(r"[()\[\]{},;:=/_|]|\s-\s")
+_SIGNS: dict[str, TemperatureUnit] = {"℃": "C", "℉": "F", "¡æ": "C", "¡ãc": "C"}
+_LETTERS: dict[str, TemperatureUnit] = {"c": "C", "f": "F", "k": "K"}
 _ABSURD = Decimal(10) ** 9
 _KELVIN_AT_0_C = Decimal("273.15")
 
@@ -34,12 +29,6 @@ class WrittenNumber(NamedTuple):
 def is_empty(cell: str) -> bool:
     """Whether a cell is empty."""
     return not cell.strip()
-
-
-def is_missing(cell: str) -> bool:
-    """Whether a cell says that there is no value or no probe, in words or by a row of # signs."""
-    word = cell.translate(_MINUS).strip().casefold()
-    return word in NO_VALUE or word in NO_PROBE or (bool(word) and set(word) == {"#"})
 
 
 def uses_decimal_comma(cell: str) -> bool:
@@ -60,7 +49,7 @@ def parse_number(cell: str, *, decimal_comma: bool) -> WrittenNumber | None:
     sign, digits, exponent, behind = match.groups()
     if ("," in digits and not decimal_comma) or ("." in digits and decimal_comma):
         return None
-    unit = parse_unit(behind)
+    unit = parse_unit(behind) if behind else None
     if behind and unit is None:
         return None
     value = Decimal(f"{sign}{digits.replace(',', '.')}e{exponent or 0}")
@@ -69,19 +58,24 @@ def parse_number(cell: str, *, decimal_comma: bool) -> WrittenNumber | None:
 
 def parse_unit(text: str) -> TemperatureUnit | None:
     """Read a unit of temperature that stands alone, such as °F; None for anything else."""
-    return _UNITS.get(text.strip().casefold())
+    text = text.strip().casefold().replace("â", "a")
+    if text in _SIGNS:
+        return _SIGNS[text]
+    match = _UNIT.fullmatch(text)
+    return None if match is None else _LETTERS[match[1][0]]
 
 
 def unit_in(header: str) -> TemperatureUnit | None:
-    """Return the unit in a column's name: in brackets, after a separator, or as the last word."""
-    for piece in re.split(r"[()\[\]{},;/_|]", header):
-        if (unit := parse_unit(piece)) is not None:
-            return unit
-    last = re.search(r"(?:^|\s)(\S+)\s*$", header)
-    found = re.search(r"[°º]\s?([CFK])\b", header)
-    if found is not None:
-        return parse_unit(found[1])
-    return None if last is None else parse_unit(last[1])
+    """Return the unit in a column's name: in brackets, after a separator, or as the last word.
+
+    None if there is none, or more than one.
+    """
+    found = {unit for piece in _BETWEEN.split(header) if (unit := parse_unit(piece)) is not None}
+    found |= {_LETTERS[letter.casefold()] for letter in _IN_NAME.findall(header)}
+    if not found and (last := re.search(r"(?:^|\s)(\S+)\s*$", header)) is not None:
+        unit = parse_unit(last[1])
+        found = set() if unit is None else {unit}
+    return found.pop() if len(found) == 1 else None
 
 
 def to_celsius(value: Decimal, unit: TemperatureUnit) -> float:

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
+from typing import Literal
 
 from simulators.exports.cells import TemperatureUnit
 from simulators.exports.column_names import plain_name
+
+RepeatedHour = Literal["first", "second"]
 
 
 class TraceRefusedError(Exception):
@@ -16,7 +19,8 @@ class TraceRefusedError(Exception):
 class Choices:
     """What people have stated about a file.
 
-    None means that the file must tell. Columns are names, or numbers from 1.
+    None means that the file must tell. Columns are names, or numbers from 1. `repeated_hour` is which of the
+    two hours is meant, as clocks are put back, where the file leaves it open.
     """
 
     time_column: str | None = None
@@ -26,6 +30,9 @@ class Choices:
     zone: tzinfo | None = None
     unit: TemperatureUnit | None = None
     day_first: bool | None = None
+    year_first: bool = False
+    decimal_comma: bool | None = None
+    repeated_hour: RepeatedHour | None = None
 
 
 def chosen_columns(names: Sequence[str], choice: str | None) -> tuple[int, ...]:

@@ -7,21 +7,69 @@ from datetime import tzinfo
 from typing import NamedTuple
 
 from simulators.exports.cells import parse_unit, unit_in
-from simulators.exports.zones import parse_zone
+from simulators.exports.zones import named_zone, parse_zone
 
 _STAMPS = {
     *("date time", "datetime", "timestamp", "time stamp", "date and time", "measured at", "logged at"),
     *("recorded at", "reading time", "sample time", "measurement time", "local time", "utc time", "utc"),
     *("datum uhrzeit", "datum zeit", "zeitstempel", "horodatage", "date heure", "fecha hora", "fecha y hora"),
+    *("datum und uhrzeit", "datum und zeit", "zeitpunkt", "messzeit", "messzeitpunkt", "date et heure"),
+    *("data ora", "data e ora", "datum tijd", "tijdstip", "log time", "logging time", "record time"),
 }
-_DATES = {"date", "datum", "fecha"}
-_CLOCKS = {"time", "zeit", "uhrzeit", "hora", "heure"}
-_BESIDE_TIME = {"utc", "gmt", "local", "z", "yyyy", "mm", "dd", "hh", "ss", "time", "zone"}
-_TEMPERATURES = {"temp", "temps", "temperature", "temperatur", "temperatura"}
+_DATES = {"date", "datum", "fecha", "data", "dato"}
+_CLOCKS = {"time", "zeit", "uhrzeit", "hora", "heure", "ora", "tijd"}
+_HALVES = {"am pm", "ampm", "a m p m"}
+_BESIDE_TIME = {"utc", "gmt", "local", "z", "yyyy", "yy", "mm", "dd", "hh", "ss", "time", "zone", "am", "pm"}
+_TEMPERATURES = {"temp", "temps", "temperature", "temperatur", "temperatura", "temperatuur"}
+_VALUES = {"value", "reading", "measurement", "messwert", "wert", "valeur", "valor", "valore", "waarde"}
+_UNITS = {"unit", "units", "einheit", "einheiten", "unite", "unites", "unidad", "unita", "eenheid"}
 _PROBES = {"probe", "sensor", "channel", "ch", "t", "payload", "product", "sample", "neck"}
 _NOT_READ = {
     *("humidity", "rh", "dew", "alarm", "limit", "min", "max", "minimum", "maximum", "avg", "average"),
     *("mean", "mkt", "setpoint", "battery", "status", "event", "type", "name", "id", "serial", "delta", "ok"),
+    *("dewpt", "dewpoint", "dewp", "taupunkt", "rosee", "rocio", "rugiada", "dauwpunt", "wet", "wetbulb"),
+    *("heat", "heatindex", "grenzwert", "sollwert", "consigne", "alarme", "allarme", "alarms", "high", "low"),
+    *(
+        "feuchte",
+        "feuchtigkeit",
+        "humidite",
+        "humedad",
+        "umidita",
+        "vochtigheid",
+        "hum",
+        "mittelwert",
+        "mittel",
+    ),
+    *("durchschnitt", "moyenne", "promedio", "media", "highest", "lowest", "range", "diff", "difference"),
+    *(
+        "light",
+        "lux",
+        "intensity",
+        "pressure",
+        "druck",
+        "co",
+        "voltage",
+        "current",
+        "shock",
+        "vibration",
+        "tilt",
+    ),
+    *("door", "pres", "unit", "units", "einheit", "unite", "unidad", "unita", "offset", "count", "samples"),
+}
+_NUMBERED = {
+    "no",
+    "nr",
+    "index",
+    "number",
+    "num",
+    "record",
+    "rec",
+    "count",
+    "id",
+    "lat",
+    "lon",
+    "rssi",
+    "signal",
 }
 _SECOND = {"2", "b", "ii", "second", "secondary", "neck", "vapor", "vapour", "lid"}
 _AMBIENT = {"ambient", "internal", "room", "case", "outside", "board", "surroundings", "umgebung", "intern"}
@@ -30,18 +78,30 @@ _PERCENT = {"pct", "percent", "percentage", "prozent"}
 _PAYLOAD = {"payload", "product", "sample", "core", "load"}
 _FIRST = {"1", "a", "i", "first", "primary", "probe", "external", "ext", "main"}
 DEVICE_NAMES = {
-    *("device", "device id", "logger", "logger id", "serial", "serial number", "serial no", "sn", "logger sn")
+    *(
+        "device",
+        "device id",
+        "logger",
+        "logger id",
+        "serial",
+        "serial number",
+        "serial no",
+        "sn",
+        "logger sn",
+    ),
+    *("logger serial number", "device serial number", "seriennummer", "numero de serie"),
 }
 
 
 class ColumnGuess(NamedTuple):
-    """The columns that may hold time, payload, second probe, ambient temperature, and battery in percent."""
+    """The columns that may hold time, payload, second probe, ambient temperature, battery in percent, and units."""
 
     time: tuple[int, ...]
     payload: tuple[int, ...]
     second: tuple[int, ...]
     ambient: tuple[int, ...]
     battery: tuple[int, ...]
+    units: tuple[int, ...] = ()
 
 
 def guess_columns(names: Sequence[str]) -> ColumnGuess:
@@ -53,10 +113,13 @@ def guess_columns(names: Sequence[str]) -> ColumnGuess:
     stamps = [c for c, name in enumerate(plain) if _is_time(name, _STAMPS)]
     dates = [c for c, name in enumerate(plain) if _is_time(name, _DATES)]
     clocks = [c for c, name in enumerate(plain) if _is_time(name, _CLOCKS)]
+    halves = [c for c, name in enumerate(plain) if name in _HALVES]
     if stamps:
-        time = tuple(stamps[:1])
+        # Of local time and UTC, the one whose zone is known.
+        stamp = next((c for c in stamps if zone_in_name(names[c]) is not None), stamps[0])
+        time = (stamp, *halves[:1])
     else:
-        time = (*dates[:1], *clocks[:1])
+        time = (*dates[:1], *clocks[:1], *halves[: 1 if clocks else 0])
     ranked: list[tuple[int, int]] = []
     second, ambient = [], []
     for c, (name, words) in enumerate(zip(names, map(str.split, plain), strict=True)):
@@ -68,10 +131,20 @@ def guess_columns(names: Sequence[str]) -> ColumnGuess:
             second.append(c)
         else:
             ranked.append((0 if _PAYLOAD & set(words) else 1 if _FIRST & set(words) else 2, c))
+    if not (ranked or second or ambient):
+        ranked = [(3, c) for c, name in enumerate(plain) if name in _VALUES]
     best = min((rank for rank, _ in ranked), default=0)
     battery = tuple(c for c, name in enumerate(names) if _is_battery(name))
     payload = tuple(c for rank, c in ranked if rank == best)
-    return ColumnGuess(time, payload, tuple(second), tuple(ambient), battery)
+    units = tuple(c for c, name in enumerate(plain) if _is_unit(name.split()))
+    return ColumnGuess(time, payload, tuple(second), tuple(ambient), battery, units)
+
+
+def holds_whole_numbers(name: str) -> bool:
+    """Whether a column of this name may well hold a whole number of its own."""
+    words = set(plain_name(name).split())
+    known = _NOT_READ | _NUMBERED | _PROBES | _TEMPERATURES | _BATTERY | _AMBIENT
+    return bool(words & known) or "%" in name or "#" in name or unit_in(name) is not None
 
 
 def _is_time(name: str, known: set[str]) -> bool:
@@ -85,6 +158,13 @@ def _is_beside_time(words: list[str]) -> bool:
     return all(word in _BESIDE_TIME or word.isdigit() for word in words)
 
 
+def _is_unit(words: list[str]) -> bool:
+    """Whether a column holds units, such as `Unit`, or `Temperature unit 2`."""
+    beside = (_UNITS, _TEMPERATURES, _PROBES, _PAYLOAD, _VALUES)
+    known = all(word.isdigit() or any(word in each for each in beside) for word in words)
+    return bool(_UNITS & set(words)) and known
+
+
 def _is_battery(name: str) -> bool:
     """Whether a column holds the battery in percent; one in volts, or without a unit, says too little."""
     words = set(re.findall(r"[a-z]+", name.casefold()))
@@ -92,7 +172,7 @@ def _is_battery(name: str) -> bool:
 
 
 def _is_temperature(name: str, words: list[str]) -> bool:
-    if _NOT_READ & set(words):
+    if _NOT_READ & set(words) or "%" in name:
         return False
     numbered_probe = bool(_PROBES & set(words)) and (
         len(words) > 1 or words[0] in _PAYLOAD | {"probe", "neck"}
@@ -113,7 +193,13 @@ def plain_name(name: str) -> str:
 
 def zone_in_name(name: str) -> tzinfo | None:
     """Return the time zone in a column's name; None if it has none."""
+    for pair in re.findall(r"\b[A-Z]{3,5}/[A-Z]{3,5}\b", name):
+        if (zone := named_zone(pair)) is not None:
+            return zone
     match = re.search(
         r"\b(?:UTC|GMT)\s*[+-]\s*\d{1,2}(?::?\d\d)?|\b(?:UTC|GMT)\b|[+-]\d\d:\d\d", name, re.IGNORECASE
     )
-    return None if match is None else parse_zone(match[0].replace(" ", ""))
+    if match is not None:
+        return parse_zone(match[0].replace(" ", ""))
+    abbreviations = map(named_zone, re.findall(r"\b[A-Z]{3,5}\b", name))
+    return next((zone for zone in abbreviations if zone is not None), None)

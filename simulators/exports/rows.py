@@ -4,8 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from simulators.exports.cells import TemperatureUnit, parse_unit
-from simulators.exports.layout import ExportLayout, split_cells
+from simulators.exports.column_names import guess_columns
+from simulators.exports.decimals import BodyLine
+from simulators.exports.layout import ExportLayout, split_cells, time_text
 from simulators.exports.times import WrittenTime, parse_time
+from simulators.exports.words import is_summary
+
+_NUMBER_BEGINS = frozenset("0123456789-+.,")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,64 +24,99 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class ExportRow:
-    """One line, its cells, and its time."""
+    """One line, its cells, and its time.
+
+    `fault` is why its values cannot be read. Its time speaks for the order and the zone of the others all the same.
+    """
 
     line: int
     cells: list[str]
     time: WrittenTime
+    fault: str | None
 
 
 def decode_text(content: bytes) -> str:
-    """Decode a file: UTF-8, UTF-16 by its byte order mark, or else Windows-1252.
+    """Decode a file: UTF-8, UTF-16 with or without its byte order mark, or else Windows-1252.
 
     NUL characters are removed.
     """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", errors="replace").replace("\0", "")
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        # In the first lines, nearly every other byte is 0, and none of those between.
+        head = content[:200]
+        if len(head) > 8 and head[first::2].count(0) > len(head) * 0.4 and head[1 - first :: 2].count(0) == 0:
+            return content.decode(encoding, errors="replace").replace("\0", "")
     try:
         return content.decode("utf-8-sig").replace("\0", "")
     except UnicodeDecodeError:
         return content.decode("cp1252", errors="replace").replace("\0", "")
 
 
-def body_of(lines: Sequence[str], layout: ExportLayout) -> list[tuple[int, list[str]]]:
+def body_of(lines: Sequence[str], layout: ExportLayout) -> list[BodyLine]:
     """Return the lines below the header that are not empty, with their numbers."""
     split = (
-        (n, split_cells(line, layout.delimiter))
+        BodyLine(n, line, split_cells(line, layout.delimiter))
         for n, line in enumerate(lines[layout.header :], layout.header + 1)
     )
-    return [(n, row) for n, row in split if any(row)]
+    return [line for line in split if any(line.cells)]
 
 
-def rows_of(
-    body: Iterable[tuple[int, list[str]]], layout: ExportLayout, remarks: list[Remark]
-) -> Iterator[ExportRow]:
+def rows_of(body: Iterable[BodyLine], layout: ExportLayout, remarks: list[Remark]) -> Iterator[ExportRow]:
     """Yield the lines that have a time, and append remarks about the others."""
-    needed = max(*layout.time, layout.temperature) + 1
-    for line, row in body:
-        beyond = [cell for cell in row[len(layout.names) :] if cell] if layout.names else []
+    table, began = 0, False
+    for line, _, row, fault in body:
         if are_units(row, layout):
             continue
-        if len(row) < needed:
-            remarks.append(Remark(line, f"has only {len(row)} of {needed} cells", sent=False))
-            continue
-        if beyond:
-            note = (
-                f"has {len(row)} cells, but the header has {len(layout.names)}: "
-                "perhaps a number has a comma and no quotes"
-            )
-            remarks.append(Remark(line, note, sent=False))
-            continue
-        text = " ".join(row[column] for column in layout.time).strip()
+        text = time_text(row, layout)
         time = parse_time(text)
+        if began and time is None and _is_header(row):
+            table = 0 if _names_the_same(row, layout) else line
+        long = _too_long(row, layout)
+        why = (f"belongs to another table, which begins on line {table}" if table else None) or _too_short(
+            row, layout
+        )
         if time is None:
-            remarks.append(
-                Remark(
-                    line, f"{shown(text)} is not a time" if text.strip() else "there is no time", sent=False
-                )
-            )
-            continue
-        yield ExportRow(line, row, time)
+            remarks.append(Remark(line, why or long or _no_time(text), sent=False))
+        elif why := why or _summary(row, layout):
+            remarks.append(Remark(line, why, sent=False))
+        else:
+            began = True
+            yield ExportRow(line, row, time, fault or long)
+
+
+def _too_short(row: Sequence[str], layout: ExportLayout) -> str | None:
+    needed = max(*layout.time, layout.temperature) + 1
+    return f"has only {len(row)} of {needed} cells" if len(row) < needed else None
+
+
+def _too_long(row: Sequence[str], layout: ExportLayout) -> str | None:
+    if not layout.names or not any(row[len(layout.names) :]):
+        return None
+    return f"has {len(row)} cells, but the header has {len(layout.names)}: perhaps a number has a comma and no quotes"
+
+
+def _no_time(text: str) -> str:
+    return f"{shown(text)} is not a time" if text else "there is no time"
+
+
+def _summary(row: Sequence[str], layout: ExportLayout) -> str | None:
+    cell = next((cell for cell in row[: min(layout.time)] if is_summary(cell)), None)
+    return None if cell is None else f"{shown(cell)} is about the whole file"
+
+
+def _is_header(row: Sequence[str]) -> bool:
+    """Whether a line names columns, and one of them is for the time."""
+    return sum(map(bool, row)) > 1 and not any(map(_has_digit_first, row)) and bool(guess_columns(row).time)
+
+
+def _has_digit_first(cell: str) -> bool:
+    return cell.lstrip("+-")[:1].isdigit()
+
+
+def _names_the_same(row: Sequence[str], layout: ExportLayout) -> bool:
+    read = (*layout.time, *layout.temperatures)
+    return all(c < len(row) and c < len(layout.names) and row[c] == layout.names[c] for c in read)
 
 
 def are_units(row: Sequence[str], layout: ExportLayout) -> bool:
@@ -86,7 +126,7 @@ def are_units(row: Sequence[str], layout: ExportLayout) -> bool:
 
 def unit_alone(cell: str) -> TemperatureUnit | None:
     """Read a cell that holds only a unit, perhaps in brackets; None for anything else."""
-    return parse_unit(cell.strip("()[]"))
+    return None if cell[:1] in _NUMBER_BEGINS else parse_unit(cell.strip("()[]"))
 
 
 def shown(text: str) -> str:

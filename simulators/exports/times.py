@@ -1,56 +1,75 @@
-"""Pure: times as loggers write them: ISO, day or month first, month names, numbers since 1970."""
+"""Pure: times as loggers write them: in any order of day, month and year, with month names, as numbers since 1970."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal
 
-from simulators.exports.zones import parse_zone
+from simulators.exports.words import plain
+from simulators.exports.zones import named_zone, parse_zone
 from simulators.instants import EPOCH
 
 DateOrder = Literal["year first", "day first", "month first"]
 
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_MONTH = r"(?P<name>[A-Za-z]{3,9})\.?"
+_MONTHS = (
+    ("jan", "ene", "gen", "janv"), ("feb", "fev"), ("mar", "mae", "mrt", "mars"), ("apr", "abr", "avr"),
+    ("may", "mai", "mag", "mei", "maj"), ("jun", "juin", "giu"), ("jul", "juil", "lug"), ("aug", "ago", "aou"),
+    ("sep", "set"), ("oct", "okt", "ott"), ("nov",), ("dec", "dez", "dic", "des"),
+)  # fmt: skip
+_MONTH = r"(?P<name>[A-Za-zÀ-ÿ]{3,10})\.?"
 _CLOCK = (
-    r"(?:[T ,]+(?P<hour>\d{1,2})[:.h](?P<minute>\d\d)(?:[:.](?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?"
-    r"(?:\s*(?P<half>[AaPp])\.?[Mm]\.?)?)?"
+    r"(?:[T ,_]+(?P<hour>\d{1,2})[:.h](?P<minute>\d\d)(?:[:.](?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?"
+    r"(?:\s*(?P<half>[AaPp])\.?\s?[Mm]\.?)?)?"
 )
-_ZONE = r"\s*(?P<zone>Z|z|(?:UTC|GMT|utc|gmt)?\s*[+-]\d{1,2}(?::?\d\d)?|UTC|GMT|utc|gmt)?"
-_FORMS = tuple(
-    re.compile(date + _CLOCK + _ZONE, re.ASCII)
-    for date in (
-        r"(?P<year>\d{4})(?P<sep>[-/.])(?P<month>\d{1,2})(?P=sep)(?P<day>\d{1,2})",
-        r"(?P<first>\d{1,2})(?P<sep>[-/.])(?P<then>\d{1,2})(?P=sep)(?P<year>\d{4}|\d\d)",
-        rf"(?P<day>\d{{1,2}})[-/. ]{_MONTH}[-/. ](?P<year>\d{{4}}|\d\d)",
-        rf"{_MONTH}[- ](?P<day>\d{{1,2}})(?:,\s*|[- ])(?P<year>\d{{4}})",
-    )
+_COMPACT_CLOCK = r"(?:[T _-]?(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)?)"
+_COMPACT_DATE = r"(?P<year>(?:19|20)\d\d)(?P<month>\d\d)(?P<day>\d\d)"
+_ZONE = r"\s*\(?(?P<zone>Z|z|(?:UTC|GMT|utc|gmt)?\s*[+-]\d{1,2}(?::?\d\d)?|UTC|GMT|utc|gmt|[A-Z]{3,5}(?:/[A-Z]{3,5})?)?\)?"
+_FORMS = (
+    *(
+        re.compile(date + _CLOCK + _ZONE, re.ASCII)
+        for date in (
+            r"(?P<year>\d{4})(?P<sep>[-/.])(?P<month>\d{1,2})(?P=sep)(?P<day>\d{1,2})\.?",
+            r"(?P<a>\d{1,2})(?P<sep>[-/.])(?P<b>\d{1,2})(?P=sep)(?P<c>\d{4}|\d\d)\.?",
+            rf"(?P<day>\d{{1,2}})\.?[-/. ]\s?{_MONTH}[-/. ]\s?(?P<year>\d{{4}}|\d\d)",
+            rf"{_MONTH}[- ](?P<day>\d{{1,2}})(?:,\s*|[- ])(?P<year>\d{{4}})",
+            rf"(?P<year>\d{{4}})[-/. ]{_MONTH}[-/. ](?P<day>\d{{1,2}})",
+            _COMPACT_DATE,
+        )
+    ),
+    re.compile(_COMPACT_DATE + _COMPACT_CLOCK + _ZONE, re.ASCII),
 )
 _EPOCH_NUMBER = re.compile(r"\d{10}(?:\.\d+)?|\d{13}", re.ASCII)
+# After this, ten digits are rather year, month, day, hour and minute.
+_LATEST_EPOCH_S = 2_100_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenTime:
     """A time as it was written, and its zone if it has one.
 
-    Without an `order`, `first` and `then` are day and month or month and day.
+    `numbers` are those of the date as they stand there, `separator` is what stands between them, and `orders`
+    what they may be. `has_half` is whether the clock says AM or PM.
     """
 
-    year: int
-    first: int
-    then: int
+    numbers: tuple[int, int, int]
+    orders: tuple[DateOrder, ...]
     clock: tuple[int, int, int, int]
     zone: tzinfo | None
-    order: DateOrder | None
+    has_half: bool = False
+    separator: str = "-"
+
+    def date(self, order: DateOrder) -> tuple[int, int, int]:
+        """Return year, month and day in a date order, or in the only one that is possible."""
+        a, b, c = self.numbers
+        chosen = order if order in self.orders else self.orders[0]
+        year, month, day = {"year first": (a, b, c), "day first": (c, b, a), "month first": (c, a, b)}[chosen]
+        return (year + 2000 if year < 100 else year), month, day
 
     def settled(self, order: DateOrder) -> datetime | None:
         """Return the local time in a date order, with its zone if any; None if there is no such time."""
-        order = self.order or order
-        month, day = (self.then, self.first) if order == "day first" else (self.first, self.then)
         hour, minute, second, microsecond = self.clock
         try:
-            return datetime(self.year, month, day, hour, minute, second, microsecond, tzinfo=self.zone)
+            return datetime(*self.date(order), hour, minute, second, microsecond, tzinfo=self.zone)
         except ValueError:
             return None
 
@@ -66,55 +85,52 @@ def parse_time(text: str) -> WrittenTime | None:
     return None
 
 
-def find_date_order(times: Iterable[WrittenTime]) -> DateOrder | None:
-    """Find the date order from the dates that allow only one.
-
-    None if there is no such date, or if they contradict each other.
-    """
-    day_first = month_first = False
-    for time in times:
-        if time.order is None:
-            day_first |= time.first > 12
-            month_first |= time.then > 12
-    if day_first == month_first:
-        return None
-    return "day first" if day_first else "month first"
-
-
-def _from_number(text: str) -> WrittenTime:
+def _from_number(text: str) -> WrittenTime | None:
     microseconds = int(text) * 1000 if len(text) == 13 else round(float(text) * 1_000_000)
     at = EPOCH + timedelta(microseconds=microseconds)
-    return WrittenTime(
-        at.year, at.month, at.day, (at.hour, at.minute, at.second, at.microsecond), UTC, "year first"
-    )
+    if microseconds > _LATEST_EPOCH_S * 1_000_000:
+        return None
+    clock = (at.hour, at.minute, at.second, at.microsecond)
+    return WrittenTime((at.year, at.month, at.day), ("year first",), clock, UTC)
 
 
 def _from_match(found: dict[str, str | None]) -> WrittenTime | None:
     hour = int(found["hour"] or 0)
-    half = (found["half"] or "").lower()
+    half = (found.get("half") or "").lower()
     if half:
         if not 1 <= hour <= 12:
             return None
         hour = hour % 12 + (12 if half == "p" else 0)
-    microsecond = int((found["fraction"] or "0").ljust(6, "0")[:6])
+    microsecond = int((found.get("fraction") or "0").ljust(6, "0")[:6])
     clock = (hour, int(found["minute"] or 0), int(found["second"] or 0), microsecond)
-    year = int(found["year"] or 0)
-    year += 2000 if year < 100 else 0
-    zone = parse_zone(found["zone"]) if found["zone"] else None
-    if found["zone"] and zone is None:
+    said = found["zone"]
+    zone = None if said is None else parse_zone(said) or named_zone(said)
+    numbers = _numbers(found)
+    if numbers is None or (said and zone is None):
         return None
-    if found.get("first"):
-        # Dates with points between the numbers always have the day first.
-        order: DateOrder | None = "day first" if found["sep"] == "." else None
-        return WrittenTime(year, int(found["first"] or 0), int(found["then"] or 0), clock, zone, order)
-    month = _month(found)
-    return (
-        None if month is None else WrittenTime(year, month, int(found["day"] or 0), clock, zone, "year first")
-    )
+    return WrittenTime(numbers, _orders(found), clock, zone, bool(half), found.get("sep") or "-")
 
 
-def _month(found: dict[str, str | None]) -> int | None:
-    name = found.get("name")
-    if name is None:
-        return int(found["month"] or 0)
-    return _MONTHS.index(name[:3].lower()) + 1 if name[:3].lower() in _MONTHS else None
+def _numbers(found: dict[str, str | None]) -> tuple[int, int, int] | None:
+    if found.get("a"):
+        return int(found["a"] or 0), int(found["b"] or 0), int(found["c"] or 0)
+    month = _month(found["name"]) if found.get("name") else int(found["month"] or 0)
+    year = int(found["year"] or 0)
+    return None if month is None else (year + 2000 if year < 100 else year, month, int(found["day"] or 0))
+
+
+def _orders(found: dict[str, str | None]) -> tuple[DateOrder, ...]:
+    """Return what the order of three numbers may be."""
+    if not found.get("a"):
+        return ("year first",)
+    orders: tuple[DateOrder, ...] = ("day first", "month first")
+    return (*orders, "year first") if len(found["c"] or "") == 2 else orders
+
+
+def _month(name: str | None) -> int | None:
+    word = plain(name or "")
+    for length in (4, 3):
+        for number, names in enumerate(_MONTHS, 1):
+            if word[:length] in names:
+                return number
+    return None

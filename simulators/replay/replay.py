@@ -100,6 +100,8 @@ class _Replay:
     async def work(self) -> None:
         """Send all messages, and wait for the confirmations."""
         await self.publisher.start()
+        if self._listening:
+            await self.publisher.listening()
         began = yielded_at = time.monotonic()
         for due_ms, message in self._messages:
             if self._settings.speed is not None:

@@ -1,6 +1,7 @@
 """The MQTT connection of a fleet or a replay: it publishes messages and receives acknowledgements."""
 
 import asyncio
+import contextlib
 import secrets
 from collections import deque
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from simulators.wire.topics import EVERY_ACK, device_id_in
+from simulators.wire.topics import EVERY_ACK, ack_topic, device_id_in
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +25,8 @@ LOGIN_REFUSALS = {
     0x8A: "this account is banned",
 }
 PLAIN_PORT, TLS_PORT = 1883, 8883
+LISTENING_WITHIN_S = 5.0
+TOPICS_AT_ONCE = 100
 
 
 class BrokerLoginRefusedError(Exception):
@@ -37,6 +40,9 @@ class MqttPublisher:
     acknowledgement of the service goes to `on_ack(device_id, payload)`. `on_change()` is called when there is
     room, or a connection, again. `on_publish(topic, payload, retain)` is called for every message that is
     handed to paho.
+
+    An account that may not listen to every logger, such as a logger's own, listens to each logger that it
+    publishes for.
     """
 
     def __init__(
@@ -53,6 +59,10 @@ class MqttPublisher:
         self.published = 0
         self.refused = 0
         self._confirmed = 0
+        self._topics: set[str] = set()
+        self._listens_to_each = False
+        self._listening = asyncio.Event()
+        self._every_ack_mid: int | None = None
         self._url = urlsplit(url)
         self._limit = limit
         self._on_ack = on_ack
@@ -96,8 +106,20 @@ class MqttPublisher:
             why = LOGIN_REFUSALS.get(reason.value, str(reason))
             raise BrokerLoginRefusedError(f"the broker at {self._url.hostname} refuses the connection: {why}")
 
+    async def listening(self, within_s: float = LISTENING_WITHIN_S) -> None:
+        """Wait until the broker has answered which acknowledgements this account may receive, if it does.
+
+        What is published later is not confirmed before the account listens.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._listening.wait(), within_s)
+
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Hand a message to paho, which repeats it after a reconnect until the broker has confirmed it."""
+        if topic not in self._topics:
+            self._topics.add(topic)
+            if self._listens_to_each:
+                self._listen_to({topic})
         info = self._client.publish(topic, payload, qos=1, retain=retain)
         if info.rc in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
             self.published += 1
@@ -146,17 +168,18 @@ class MqttPublisher:
         self, client: Client, _: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
         if not reason.is_failure:
-            client.subscribe(EVERY_ACK, qos=1)
+            _, self._every_ack_mid = client.subscribe(EVERY_ACK, qos=1)
         receive_maximum = getattr(properties, "ReceiveMaximum", 65_535)
         self._enqueue(lambda: self._set_connected(reason, receive_maximum))
 
     def _on_paho_subscribe(
-        self, _client: Client, _: Any, _mid: int, reasons: list[ReasonCode], _properties: object
+        self, _client: Client, _: Any, mid: int, reasons: list[ReasonCode], _properties: object
     ) -> None:
-        if any(reason.is_failure for reason in reasons):
-            self._enqueue(
-                lambda: log.warning("ack_subscription_refused", topic=EVERY_ACK, reason=str(reasons[0]))
-            )
+        refused = next((reason for reason in reasons if reason.is_failure), None)
+        if mid == self._every_ack_mid:
+            self._enqueue(lambda: self._set_listening(to_each=refused is not None))
+        elif refused is not None:
+            self._enqueue(lambda: log.warning("ack_subscription_refused", reason=str(refused)))
 
     def _on_paho_disconnect(
         self, _client: Client, _: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: object
@@ -206,6 +229,18 @@ class MqttPublisher:
         self.connected = not reason.is_failure
         self.connections += self.connected
         self._on_change()
+
+    def _set_listening(self, *, to_each: bool) -> None:
+        self._listens_to_each = to_each
+        if to_each:
+            self._listen_to(self._topics)
+        self._listening.set()
+
+    def _listen_to(self, topics: set[str]) -> None:
+        """Subscribe to the acknowledgements of the loggers that these topics are of."""
+        own = sorted({ack_topic(device_id_in(topic)) for topic in topics if device_id_in(topic)})
+        for start in range(0, len(own), TOPICS_AT_ONCE):
+            self._client.subscribe([(topic, 1) for topic in own[start : start + TOPICS_AT_ONCE]])
 
     def _set_disconnected(self, reason: ReasonCode) -> None:
         if self.connected:

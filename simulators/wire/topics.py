@@ -13,6 +13,11 @@ def status_topic(device_id: str) -> str:
     return f"dewar/v1/{device_id}/status"
 
 
+def ack_topic(device_id: str) -> str:
+    """Return the topic on which the service says to a logger what it has stored."""
+    return f"dewar/v1/{device_id}/ack"
+
+
 def carries_readings(topic: str) -> bool:
     """Whether messages on this topic carry readings."""
     return topic.endswith("/readings")

@@ -5,10 +5,12 @@ import signal
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import pytest
 
 from simulators.replay.contents import readings_in
+from simulators.replay.replay import AGAIN_AFTER_S
 from simulators.wire.recording import read_recording
 from tests.acceptance.command import ADMIN_KEY, embedded_urls, eventually, items, one_line
 
@@ -168,6 +170,74 @@ def test_the_csv_of_a_logger_by_mqtt_moved_to_now(embedded, embedded_data, comma
     first, _, last = [instant for instant, _ in kept]
     assert last - first == timedelta(minutes=10)
     assert timedelta(0) < datetime.now(UTC) - last < timedelta(minutes=1)
+
+
+def test_with_the_account_of_the_logger_what_is_stored_is_confirmed(embedded, commands, folder):
+    (folder / "trace.csv").write_text("\n".join(TRACE.splitlines()[:5]))
+    with embedded.client() as ops:
+        mqtt = ops.post("/v1/devices", json={"device_id": "csv-own"}).json()["mqtt"]
+        body = {
+            "shipment_id": "csv-own-S",
+            "band": "cryogenic",
+            "device_ids": ["csv-own"],
+            "departed_at": "2025-11-21T02:00:00Z",
+        }
+        assert ops.post("/v1/shipments", json=body).status_code == 201
+        address = urlsplit(mqtt["url"])
+        broker = f"mqtt://{mqtt['username']}:{quote(mqtt['password'], safe='')}@{address.netloc}"
+        call = (
+            "replay",
+            folder / "trace.csv",
+            "--device-id",
+            "csv-own",
+            *EUROPE,
+            "--number",
+            "--broker",
+            broker,
+        )
+        status, out, err = commands.run(*call, **QUIET)
+        assert (status, err) == (0, ""), out
+        assert out.splitlines()[-1] == "3 of 3 numbered readings confirmed as stored"
+        took_s = float(re.search(r" sent in ([\d.]+) s$", out.splitlines()[-2])[1])
+        assert took_s < AGAIN_AFTER_S, "confirmed when it was sent, not when it was sent again"
+        assert stored(ops, "csv-own") == {(at(2, 45), -178.4), (at(2, 50), None), (at(2, 55), -178.2)}
+
+
+AMBIGUOUS = {
+    "the year or the day first": (
+        ["year.csv"],
+        ["--year-first"],
+        "year.csv: line 2: is 26-11-18 day first (26 Nov 2018) or year first (18 Nov 2026)? ",
+        '{"measured_at":"2026-11-18T08:45:01.000Z","temperature_c":4.5}',
+    ),
+    "a comma that parts cells or decimals": (
+        ["comma.csv"],
+        ["--decimal-comma"],
+        "comma.csv: line 2: is '7,6' the number 7.6, or the number 7 and a cell of its own? ",
+        '{"measured_at":"2026-11-18T08:45:01.000Z","temperature_c":7.6}',
+    ),
+    "an hour that occurs twice": (
+        ["hour.csv"],
+        ["--repeated-hour", "second"],
+        "hour.csv: line 2: 25.10.2026 02:30 occurs twice in Europe/Zurich, ",
+        '{"measured_at":"2026-10-25T01:30:00.000Z","temperature_c":4.5}',
+    ),
+}
+
+
+@pytest.mark.parametrize(("file", "answer", "asks", "read"), AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_what_is_ambiguous_is_asked_and_the_answer_is_an_option(commands, folder, file, answer, asks, read):
+    (folder / "year.csv").write_text("Date/Time,Temp (°C)\n26-11-18 09:45:01,4.5\n")
+    (folder / "comma.csv").write_text("Date/Time,Unit,Temp (°C),\n18.11.2026 09:45:01,C,7,6\n")
+    (folder / "hour.csv").write_text("Date/Time;Temp (°C)\n25.10.2026 02:30;4,5\n")
+    call = ("replay", folder / file[0], "--device-id", "A", *EUROPE, "--dry-run")
+    status, out, err = commands.run(*call, **QUIET)
+    assert (status, out) == (2, "")
+    assert asks in one_line(err)
+    assert answer[0] in one_line(err)
+    status, out, err = commands.run(*call, *answer, **QUIET)
+    assert (status, err) == (0, "")
+    assert read in out
 
 
 def test_the_worked_example_prints_what_the_docs_say(commands):

@@ -7,7 +7,7 @@ is believed.
 import json
 import os
 from dataclasses import replace
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -19,6 +19,7 @@ from simulators.exports.trace import read_trace
 
 FOLDER = Path(__file__).parent / "exports"
 ZURICH = ZoneInfo("Europe/Zurich")
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
 LOCAL = Choices(device_id="LOG-1", zone=ZURICH)
 CHOICES = {
     "kelvin-and-epochs": Choices(),
@@ -29,6 +30,12 @@ CHOICES = {
     "two-probes-by-option": Choices(
         device_id="LOG-1", temperature_column="bottom", second_probe_column="TOP", unit="K"
     ),
+    **dict.fromkeys(
+        ("elpro-zone-line", "zone-of-places", "standard-time-in-summer"), replace(LOCAL, zone=None)
+    ),
+    "hobo-connect": replace(LOCAL, zone=None, day_first=False),
+    "lascar-number-once": replace(LOCAL, device_id=None),
+    "decimal-comma-stated": replace(LOCAL, decimal_comma=True),
     "no-header": Choices(
         device_id="LOG-1", time_column="2", temperature_column="3", second_probe_column="4", unit="C"
     ),
@@ -37,7 +44,7 @@ CHOICES = {
 
 def outcome(name):
     try:
-        trace = read_trace((FOLDER / f"{name}.csv").read_bytes(), CHOICES.get(name, LOCAL))
+        trace = read_trace((FOLDER / f"{name}.csv").read_bytes(), CHOICES.get(name, LOCAL), NOW)
     except TraceRefusedError as error:
         return {"refused": str(error)}
     return {
