@@ -39,18 +39,17 @@ from api.pages.site import with_pages
 from api.rates.wrong_keys import WrongKeys
 from api.retention import run_retention
 from api.roles import Role
-from api.schema_upgrade import engine_for
 from api.settings import Settings, required
 from api.use_cases.backdating import Backdating
-from telemetry.database_server import DatabaseServer
+from telemetry.database.connections import engine_for, make_pool
+from telemetry.database.server import DatabaseServer
 from telemetry.ingest.evidence import EvidenceLimits
 from telemetry.ingest.pipeline import Ingest
 from telemetry.mqtt.bridge import IngestState, run_ingest
 
 log = structlog.get_logger(__name__)
 
-_PATIENCE_S = 10.0  # for a connection or a lock; after that, an HTTP caller is told to try again
-_STATEMENT_TIMEOUT_S = 60.0  # a database that hangs counts as unreachable
+_PATIENCE_S = 10.0  # for a connection of the pool; after that, an HTTP caller is told to try again
 _CLOSE_WITHIN_S = 5.0
 # Connections that only listen: evaluate (two), attention, stream (two), webhooks (two), notifications, one spare.
 _LISTENERS = 9
@@ -89,31 +88,14 @@ async def running(
         log.info("database", server=str(server))
         descriptors = Descriptors(most=raise_limit())
         listener = until_the_end.enter_context(bind(settings.http_host, settings.http_port))
-        pool = await asyncpg.create_pool(
-            database_url,
-            min_size=0,
-            max_size=settings.database_pool + _LISTENERS,
-            command_timeout=_STATEMENT_TIMEOUT_S,
-            server_settings={
-                "application_name": "dewarwatch",
-                # A process that hangs, or that the network has cut off, must not hold its locks for ever.
-                "idle_in_transaction_session_timeout": f"{_STATEMENT_TIMEOUT_S:.0f}s",
-            },
-        )
+        pool = await make_pool(database_url, "dewarwatch", max_size=settings.database_pool + _LISTENERS)
         until_the_end.push_async_callback(_close, pool)
         engine = engine_for(
             database_url,
+            "dewarwatch-api",
             pool_size=settings.database_pool,
             pool_timeout=_PATIENCE_S,
             pool_pre_ping=True,
-            connecting={
-                "timeout": _PATIENCE_S,
-                "command_timeout": _STATEMENT_TIMEOUT_S,
-                "server_settings": {
-                    "application_name": "dewarwatch-api",
-                    "lock_timeout": f"{_PATIENCE_S:.0f}s",
-                },
-            },
         )
         until_the_end.push_async_callback(engine.dispose)
 

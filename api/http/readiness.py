@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.http.services import Probe, Services
 from api.schema_upgrade import head
-from telemetry.database_server import inspect_server
+from telemetry.database.server import inspect_server
 
 log = structlog.get_logger(__name__)
 

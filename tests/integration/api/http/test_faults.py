@@ -15,7 +15,8 @@ from api.http.app import ACTIONS
 from api.http.problems import is_passing
 from api.http.routes import operations
 from api.identity.authenticator import Authenticator
-from api.schema_upgrade import engine_for, upgrade
+from api.schema_upgrade import upgrade
+from telemetry.database.connections import engine_for
 from telemetry.ingest.pipeline import Ingest
 from tests.integration.api.conftest import ADMIN_KEY, Desk, MakeDesk, MakeServices, problem
 from tests.integration.api.identity.test_auth import call_of
