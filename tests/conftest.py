@@ -207,6 +207,16 @@ def broker(servers_dir: Path) -> Iterator[Supervisor]:
 
     `url` is the service's, `program.loggers_url` is for loggers.
     """
+    yield from _broker(servers_dir)
+
+
+@pytest.fixture
+def second_broker(servers_dir: Path) -> Iterator[Supervisor]:
+    """One more of the same."""
+    yield from _broker(servers_dir)
+
+
+def _broker(servers_dir: Path) -> Iterator[Supervisor]:
     programs = find_broker()
     if programs is None or programs.plugin is None:
         missing("mosquitto")

@@ -62,7 +62,9 @@ async def _take_in(
         f"{taken.found} readings were refused as clock_ahead, {taken.excused} of them for our clock alone."
     )
     if not dry_run:
-        typer.echo(f"{taken.stored} are stored now, {taken.already_there} were there already.")
+        typer.echo(
+            f"{taken.stored} are stored now, {taken.already_there} were there already, {taken.refused} are refused for another reason."
+        )
     if taken.not_whole or taken.not_kept:
         typer.echo(
             f"{taken.not_whole + taken.not_kept} cannot be read any more, as too little of them is kept: "

@@ -56,6 +56,8 @@ class TakenIn:
     stored: int = 0
     already_there: int = 0
     """Sent again, or taken in before."""
+    refused: int = 0
+    """For another reason, such as a conflict; these are on record as new refusals."""
     not_whole: int = 0
     """Of which not enough is kept to read them."""
     not_kept: int = 0
@@ -74,6 +76,7 @@ async def take_in(pool: asyncpg.Pool, wrong: WrongClock, *, dry_run: bool) -> Ta
             continue
         outcome = await ingest.store(messages)
         taken.stored += sum(one.accepted for one in outcome.messages)
+        taken.refused += sum(len(one.refusals) for one in outcome.messages)
         taken.already_there += sum(one.duplicates for one in outcome.messages)
     return taken
 
