@@ -207,21 +207,22 @@ def broker(servers_dir: Path) -> Iterator[Supervisor]:
 
     `url` is the service's, `program.loggers_url` is for loggers.
     """
-    yield from _broker(servers_dir)
+    yield from run_broker(servers_dir)
 
 
 @pytest.fixture
 def second_broker(servers_dir: Path) -> Iterator[Supervisor]:
     """One more of the same."""
-    yield from _broker(servers_dir)
+    yield from run_broker(servers_dir)
 
 
-def _broker(servers_dir: Path) -> Iterator[Supervisor]:
+def run_broker(servers_dir: Path, kind: type[Mosquitto] = Mosquitto) -> Iterator[Supervisor]:
+    """Runs a mosquitto until the generator is closed."""
     programs = find_broker()
     if programs is None or programs.plugin is None:
         missing("mosquitto")
     folder = servers_dir / f"broker-{next(_numbers)}"
-    program = Mosquitto(folder, programs, password="secret", port=free_port(), service_port=free_port())
+    program = kind(folder, programs, password="secret", port=free_port(), service_port=free_port())
     server = Supervisor(program, print)
     server.start()
     yield server

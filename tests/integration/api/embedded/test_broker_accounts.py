@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.embedded import broker_users
+from api.embedded.mosquitto import Mosquitto
 from api.embedded.process import Supervisor
 from api.faults import AccountsWatch
-from api.identity.device_credentials import BrokerForgetfulError, DeviceCredentials
+from api.identity.device_credentials import DeviceCredentials
 from api.use_cases.broker_accounts import rebuild
+from tests.conftest import run_broker
 from tests.integration.api.conftest import Desk, MakeDesk, MakeServices, problem
 from tests.integration.api.shipments.test_devices import may_connect
 
@@ -35,11 +38,25 @@ async def registered(desk: Desk, device_id: str) -> str:
     return str(made.json()["mqtt"]["password"])
 
 
-def fill_disk(broker: Supervisor) -> Path:
-    """Let the broker's next write fail for want of room: it writes a new file first."""
-    new = file_of(broker).with_name("dynamic-security.json.new")
-    new.symlink_to("/dev/full")
-    return new
+class Limited(Mosquitto):
+    """A broker with room for a kilobyte in each file while `is_full`: writes fail, as on a full disk."""
+
+    is_full = False
+
+    def prepare(self) -> Sequence[str]:
+        limit = "trap '' XFSZ; ulimit -S -f 1; " if self.is_full else ""
+        return ["sh", "-c", f'{limit}exec "$@"', "sh", *super().prepare()]
+
+
+@pytest.fixture
+def broker(servers_dir: Path) -> Iterator[Supervisor]:
+    yield from run_broker(servers_dir, Limited)
+
+
+async def fill_disk(broker: Supervisor, *, full: bool = True) -> None:
+    assert isinstance(broker.program, Limited)
+    broker.program.is_full = full
+    await asyncio.to_thread(broker.restart)
 
 
 async def let_in(broker: Supervisor, device_id: str, password: str) -> bool:
@@ -50,11 +67,11 @@ async def test_a_full_disk_answers_503_and_nobody_is_locked_out_by_the_next_star
     managed: Desk, broker: Supervisor
 ) -> None:
     password = await registered(managed, "D1")
-    fill_disk(broker)
+    await fill_disk(broker)
     problem(await managed.admin.post("/v1/devices", json={"device_id": "D2"}), 503)
     assert await managed.items("/v1/devices") == [(await managed.admin.get("/v1/devices/D1")).json()]
-    await asyncio.to_thread(broker.kill)
-    await asyncio.to_thread(broker.start)
+    assert not broker_users.is_whole(file_of(broker))
+    await fill_disk(broker, full=False)
     assert await let_in(broker, "D1", password)
     assert await let_in(broker, "D2", await registered(managed, "D2"))
 
@@ -121,9 +138,6 @@ async def test_a_file_that_is_not_whole_is_told_while_the_broker_still_runs(
     await watch.look(managed.pool)
     assert watch.problem is not None
     assert "not whole" in watch.problem
-    fill_disk(broker)
-    with pytest.raises(BrokerForgetfulError):
-        await credentials(broker).grant("D1", "other")
 
 
 def test_the_last_good_copy_is_started_with(tmp_path: Path) -> None:
