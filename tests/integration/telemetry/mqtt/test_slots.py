@@ -158,8 +158,12 @@ async def test_each_of_two_brokers_has_slots_and_sessions_of_its_own(broker, sec
         with connected(broker.url) as here, connected(second_broker.url) as there:
             for seq, loggers in enumerate((here, there)):
                 await stored_of(loggers, store, seq)
-                await store.until("SELECT connection = $1 FROM device_states", "online" if seq else "offline")
-    assert await store.pool.fetch("SELECT number, address FROM brokers ORDER BY number") == [
+                await store.until(
+                    "SELECT bool_or(connection = $1) FROM device_states", "online" if seq else "offline"
+                )
+    assert [
+        tuple(row) for row in await store.pool.fetch("SELECT number, address FROM brokers ORDER BY number")
+    ] == [
         (0, sessions.address_of(broker.url)),
         (1, sessions.address_of(second_broker.url)),
     ]
