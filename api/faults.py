@@ -89,7 +89,10 @@ class AccountsWatch:
 
     def _file_is_broken(self) -> bool:
         file = self._keeper.accounts_file if isinstance(self._keeper, DeviceCredentials) else None
-        return file is not None and not is_whole(file)
+        try:
+            return file is not None and not is_whole(file)
+        except PermissionError:  # so it cannot be seen from here
+            return False
 
 
 class Faults:

@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from alerts import wording
-from alerts.model import AlertKind, Condition, Instant, Severity, to_datetime
+from alerts.model import AlertKind, Condition, Instant, Severity
 from alerts.triage.alert import Alert
 
 
@@ -79,7 +78,7 @@ def _condition(part: Part, reported: Reported) -> Condition:
         kind=AlertKind.SERVICE_FAULT,
         severity=Severity.CRITICAL if reported.critical else Severity.MAJOR,
         device_id=None,
-        message=f"{reported.problem}, since {wording.time(to_datetime(reported.since))}",
+        message=reported.problem,
         since=reported.since,
         details={"part": part, "processes": reported.processes},
     )

@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 _REQUESTS = "$CONTROL/dynamic-security/v1"
 _RESPONSES = f"{_REQUESTS}/response"
+_KEPT_WITHIN_S = 2.0
 _ANSWER_WITHIN_S = 3.0  # the plugin answers at once: without an answer there is no plugin
 
 
@@ -83,19 +84,25 @@ class DeviceCredentials:
             (changed,) = await self._ask({"command": "modifyClient", **account, "roles": roles})
             _only(changed)
         if self.accounts_file is not None:
-            await asyncio.to_thread(self._stop_unless_kept, self.accounts_file, device_id)
+            await self._stop_unless_kept(self.accounts_file, device_id)
 
     @staticmethod
-    def _stop_unless_kept(file: Path, device_id: str) -> None:
-        """Raise BrokerForgetfulError unless the file has the account: the plugin writes it before it answers, and does not look."""
+    async def _stop_unless_kept(file: Path, device_id: str) -> None:
+        """Raise BrokerForgetfulError unless the account gets into the file.
+
+        mosquitto 2.0 writes it before it answers, and later versions soon after.
+        """
+        deadline = time.monotonic() + _KEPT_WITHIN_S
         try:
-            kept = is_whole(file, holds=device_id)
-        except OSError as error:
-            raise BrokerForgetfulError(f"the broker's file of accounts cannot be read: {error}") from error
-        if not kept:
-            raise BrokerForgetfulError("the broker did not keep the account: is its disk full?")
+            while not await asyncio.to_thread(is_whole, file, holds=device_id):
+                if time.monotonic() > deadline:
+                    raise BrokerForgetfulError("the broker did not keep the account: is its disk full?")
+                await asyncio.sleep(0.05)
+        except PermissionError as error:
+            log.warning("broker_accounts_unseen", file=str(file), error=str(error))
+            return
         if os.access(file.parent, os.W_OK):
-            keep_good_copy(file)
+            await asyncio.to_thread(keep_good_copy, file)
 
     async def accounts(self) -> set[str]:
         """Return the names of all accounts at the broker; raises CredentialsError."""
