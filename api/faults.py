@@ -21,7 +21,8 @@ from telemetry.mqtt.bridge import IngestState
 
 log = structlog.get_logger(__name__)
 
-ACCOUNTS_EVERY_S: Final = 60.0
+ACCOUNTS_EVERY_S: Final = 30.0
+WHILE_WRONG_EVERY_S: Final = 5.0
 LOCKED_TOO_LONG_S: Final = 60.0
 """A session that idles with a lock is ended after this time: one that is held for longer is held by something else."""
 _LOGGERS_OF_BROKER: Final = "SELECT device_id FROM logger_credentials"
@@ -43,15 +44,19 @@ class AccountsWatch:
         self.problem: str | None = None
         self.all_are_out = False
         """Whether no logger can get in."""
+        self.connected = False
+        """Whether there is a broker to ask: that there is none is another part's business."""
 
     async def run(self, pool: asyncpg.Pool, stop: asyncio.Event) -> None:
         """Look until `stop` is set."""
         while not stop.is_set():
             try:
-                await self.look(pool)
+                if self.connected:
+                    await self.look(pool)
             except TRY_AGAIN as error:
                 log.debug("accounts_not_looked_at", error=repr(error))
-            await first_of(stop, patience_s=ACCOUNTS_EVERY_S)
+            soon = self.problem is not None or not self.connected
+            await first_of(stop, patience_s=WHILE_WRONG_EVERY_S if soon else ACCOUNTS_EVERY_S)
 
     async def look(self, pool: asyncpg.Pool) -> None:
         """Look once; what cannot be seen now stays as it was."""
@@ -61,7 +66,7 @@ class AccountsWatch:
         try:
             there = await self._keeper.accounts()
             broken = await asyncio.to_thread(self._file_is_broken)
-        except CredentialsError as error:  # whether there is a broker at all is another part's business
+        except CredentialsError as error:
             log.debug("accounts_not_looked_at", error=str(error))
             return
         missing = known - there
@@ -106,6 +111,7 @@ class Faults:
     def hear(self, state: IngestState) -> None:
         """Take the state that ingest reports, about once a second."""
         self._ingest = state
+        self.accounts.connected = state.connected
 
     def find(self) -> Sequence[Fault]:
         """Return all faults that are worth telling."""

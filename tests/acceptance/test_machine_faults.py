@@ -1,7 +1,6 @@
 """Faults of machines under the real service: `/readyz`, the metric and an alert say so, and it heals without hands."""
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -9,12 +8,11 @@ from datetime import UTC, datetime
 
 import asyncpg
 import httpx
-import paho.mqtt.client as mqtt
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
 from api.embedded import broker_users
 from tests.acceptance.command import eventually
+from tests.acceptance.logger import Link
 
 pytestmark = pytest.mark.long
 
@@ -25,15 +23,10 @@ def service(commands, database_url, broker):
 
 
 def send(broker, password):
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, "D1", protocol=mqtt.MQTTv5)
-    client.username_pw_set("D1", password)
-    host, port = broker.program.loggers_url.removeprefix("mqtt://").split(":")
-    client.connect(host, int(port))
-    client.loop_start()
     content = {"measured_at": datetime.now(UTC).isoformat(), "temperature_c": -180.0, "seq": 1}
-    client.publish("dewar/v1/D1/readings", json.dumps(content), qos=1).wait_for_publish(10)
-    client.disconnect()
-    client.loop_stop()
+    with Link(broker.program.loggers_url, "D1", password) as logger:
+        logger.until(lambda: logger.connected is not None)
+        logger.publish("dewar/v1/D1/readings", content)
 
 
 def registered(service):
@@ -42,12 +35,9 @@ def registered(service):
 
 
 def fault_of(service):
-    """The part of /readyz that has a problem, by its name; None while it is ready."""
-    answer = httpx.get(f"{service.url}/readyz", timeout=10, trust_env=False)
-    if answer.status_code == 200:
-        return None
-    [found] = [(name, part) for name, part in answer.json()["parts"].items() if not part["ok"]]
-    return found if "problem" in found[1] and "since" in found[1] else None
+    """The part of /readyz that says since when it is not ready, with its name; None if none does."""
+    parts = httpx.get(f"{service.url}/readyz", timeout=10, trust_env=False).json()["parts"]
+    return next(((name, one) for name, one in parts.items() if not one["ok"] and "since" in one), None)
 
 
 def alert_of(service, part):
