@@ -53,8 +53,8 @@ OF_LOOPS: Final = Patience()
 OF_CALLS: Final = Patience(idle_in_transaction_s=30)
 """Of HTTP calls. The longest pause in a transaction is that of a registration, which asks the broker."""
 OF_MIGRATIONS: Final = Patience(lock_s=0, statement_s=0)
-OF_READERS: Final = Patience(idle_in_transaction_s=600)
-"""Of commands that only read, and compute for long between two statements; they lock nothing that anybody waits for."""
+OF_COMMANDS: Final = Patience(idle_in_transaction_s=600)
+"""Of commands that compute for long between two statements, and lock at most a few shipments meanwhile."""
 
 
 async def connect(database_url: str, name: str, patience: Patience = OF_LOOPS) -> asyncpg.Connection:
