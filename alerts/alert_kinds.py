@@ -155,7 +155,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
                 ended_title="The service had a fault",
             ),
             next_action="Have the operator repair what the message names: `/readyz` and the log say more.",
-            leads_to={},
+            leads_to={_K.SIGNAL_LOST: HOUR},
             told=BY_SEVERITY,
         ),
         Kind(
