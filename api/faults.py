@@ -18,6 +18,7 @@ from api.http.services import Probe
 from api.identity.device_credentials import CredentialsError, DeviceCredentials
 from telemetry.database.clocks import Clocks
 from telemetry.mqtt.bridge import IngestState
+from telemetry.registry.credentials import EXPECTED_AT
 
 log = structlog.get_logger(__name__)
 
@@ -25,11 +26,12 @@ ACCOUNTS_EVERY_S: Final = 30.0
 WHILE_WRONG_EVERY_S: Final = 5.0
 LOCKED_TOO_LONG_S: Final = 60.0
 """A session that idles with a lock is ended after this time: one that is held for longer is held by something else."""
-_LOGGERS_OF_BROKER: Final = "SELECT device_id FROM logger_credentials"
 
 
 class Accounts(Protocol):
     """Whatever keeps the loggers' accounts at the broker."""
+
+    broker: str | None
 
     async def accounts(self) -> set[str]:
         """Return the names of all accounts; raises CredentialsError."""
@@ -62,7 +64,7 @@ class AccountsWatch:
         """Look once; what cannot be seen now stays as it was."""
         if self._keeper is None:
             return
-        known = {row["device_id"] for row in await pool.fetch(_LOGGERS_OF_BROKER)}
+        known = {row["device_id"] for row in await pool.fetch(EXPECTED_AT, self._keeper.broker)}
         try:
             there = await self._keeper.accounts()
             broken = await asyncio.to_thread(self._file_is_broken)

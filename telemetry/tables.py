@@ -366,6 +366,7 @@ logger_credentials = Table(
     Column("verifier", LargeBinary, nullable=False, comment="PBKDF2 of the password, with SHA-512"),
     Column("salt", LargeBinary, nullable=False),
     Column("iterations", Integer, nullable=False),
+    Column("broker", Text, comment="its address, host:port; null: not known"),
     Column("changed_at", Instant, nullable=False, server_default=func.now()),
     comment="what the broker checks each logger's password with: its accounts can be made anew from it",
 )

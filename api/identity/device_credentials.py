@@ -19,6 +19,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from api.embedded.broker_users import is_whole, keep_good_copy, logger_rights, logger_role
 from api.embedded.mosquitto import Mosquitto
 from api.embedded.nats import USER, Nats
+from telemetry.mqtt.sessions import address_of
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class DeviceCredentials:
         `accounts_file` is where the broker keeps the accounts, if this process can read it.
         """
         self._url = mqtt_url
+        self.broker: str | None = address_of(mqtt_url)
         self.accounts_file = accounts_file
         self._patience_s = patience_s
 
@@ -176,6 +178,7 @@ class NatsDeviceCredentials:
 
     def __init__(self, server: Nats) -> None:
         self._server = server
+        self.broker: str | None = address_of(server.url)
         self._one_at_a_time = asyncio.Lock()
 
     async def grant(self, device_id: str, password: str) -> None:

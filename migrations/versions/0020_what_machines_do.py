@@ -18,6 +18,7 @@ def upgrade() -> None:
         sa.Column("verifier", sa.LargeBinary, nullable=False, comment="PBKDF2 of the password, with SHA-512"),
         sa.Column("salt", sa.LargeBinary, nullable=False),
         sa.Column("iterations", sa.Integer, nullable=False),
+        sa.Column("broker", sa.Text, comment="its address, host:port; null: not known"),
         sa.Column("changed_at", instant, nullable=False, server_default=sa.func.now()),
         comment="what the broker checks each logger's password with: its accounts can be made anew from it",
     )

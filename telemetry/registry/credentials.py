@@ -9,16 +9,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from telemetry.tables import logger_credentials
 
 _COLUMNS = ("verifier", "salt", "iterations")
+EXPECTED_AT = """
+SELECT device_id FROM logger_credentials
+WHERE broker IS NULL OR broker = $1 OR (SELECT count(*) FROM brokers) < 2
+"""
+"""The loggers that must have an account at a broker: with one broker, all; of several, each has its own."""
 
 
 async def keep(
-    connection: AsyncConnection, device_id: str, verifier: bytes, salt: bytes, iterations: int
+    connection: AsyncConnection,
+    device_id: str,
+    verifier: tuple[bytes, bytes, int],
+    *,
+    broker: str | None,
 ) -> None:
-    """Keep the verifier of a logger's password, in the place of the one before."""
-    added = insert(logger_credentials).values(
-        device_id=device_id, verifier=verifier, salt=salt, iterations=iterations
-    )
-    changed = {name: added.excluded[name] for name in _COLUMNS}
+    """Keep the verifier of a logger's password at a broker, in the place of the one before."""
+    columns = dict(zip(_COLUMNS, verifier, strict=True))
+    added = insert(logger_credentials).values(device_id=device_id, broker=broker, **columns)
+    changed = {name: added.excluded[name] for name in (*_COLUMNS, "broker")}
     await connection.execute(
         added.on_conflict_do_update(index_elements=["device_id"], set_={**changed, "changed_at": func.now()})
     )

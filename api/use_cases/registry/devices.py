@@ -30,6 +30,9 @@ from telemetry.registry.things import LOGGERS
 class PasswordStore(Protocol):
     """Whatever keeps the loggers' passwords at the broker; raises CredentialsError where it does not take one."""
 
+    broker: str | None
+    """By what the broker is known in the database: `host:port`."""
+
     async def grant(self, device_id: str, password: str) -> None:
         """Let the logger in with this password, and with no other."""
 
@@ -69,7 +72,7 @@ async def register(
     password = await _grant(passwords, new.device_id)
     row = await devices.get(connection, new.device_id, now=now)
     assert row is not None
-    await _keep_verifier(connection, new.device_id, password)
+    await _keep_verifier(connection, passwords, new.device_id, password)
     await _record(connection, SecurityEventType.LOGGER_REGISTERED, new.device_id, actor)
     return row, password
 
@@ -90,7 +93,7 @@ async def rotate_credentials(
     async with begin(engine) as connection:
         # Whoever flooded the service with the old password no longer gets in.
         await devices.end_suspension(connection, device_id)
-        await _keep_verifier(connection, device_id, password)
+        await _keep_verifier(connection, passwords, device_id, password)
         await _record(connection, SecurityEventType.LOGGER_CREDENTIALS_ROTATED, device_id, actor)
     return password
 
@@ -101,11 +104,13 @@ async def _record(
     await record(connection, type_, actor=actor, subject=f"logger:{device_id}")
 
 
-async def _keep_verifier(connection: AsyncConnection, device_id: str, password: str | None) -> None:
+async def _keep_verifier(
+    connection: AsyncConnection, passwords: PasswordStore | None, device_id: str, password: str | None
+) -> None:
     """Keep what the broker's account can be made anew from."""
-    if password is not None:
+    if passwords is not None and password is not None:
         verifier = await asyncio.to_thread(verifier_of, password)
-        await credentials.keep(connection, device_id, *verifier)
+        await credentials.keep(connection, device_id, verifier, broker=passwords.broker)
 
 
 async def _grant(passwords: PasswordStore | None, device_id: str) -> str | None:

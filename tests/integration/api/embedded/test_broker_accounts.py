@@ -112,6 +112,21 @@ async def test_accounts_are_made_anew_from_the_verifiers_in_the_database(
     )  # the service is in, and may do all it could
 
 
+async def test_a_logger_of_another_broker_is_not_missed_here(managed: Desk, broker: Supervisor) -> None:
+    await registered(managed, "HERE")
+    await registered(managed, "THERE")
+    await managed.pool.execute("INSERT INTO brokers (number, address) VALUES (0, 'a:1'), (1, 'b:1')")
+    await managed.pool.execute("UPDATE logger_credentials SET broker = 'b:1' WHERE device_id = 'THERE'")
+    manager = credentials(broker)
+    await manager.revoke("THERE")
+    watch = AccountsWatch(manager)
+    await watch.look(managed.pool)
+    assert watch.problem is None
+    await manager.revoke("HERE")
+    await watch.look(managed.pool)
+    assert watch.all_are_out
+
+
 async def test_what_only_a_whole_file_knows_is_taken_over(
     managed: Desk, broker: Supervisor, engine: AsyncEngine
 ) -> None:
