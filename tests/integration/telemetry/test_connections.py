@@ -85,4 +85,5 @@ async def test_the_locks_of_a_process_that_is_frozen_are_freed(database_url: str
         await other.execute("BEGIN; LOCK TABLE readings; ROLLBACK")
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError)):
         await frozen.execute("SELECT 1")
+    frozen.terminate()
     await other.close()
