@@ -6,11 +6,14 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from alerts.attention.loop import decide_due
 from alerts.evaluation.fleet_outage import hear_fleet
 from alerts.evaluation.loop import evaluate_due
 from alerts.work.errors import TRY_AGAIN
+from api.http.problems import is_passing
 from tests.integration.api.conftest import Desk
 
 REPOSITORY = Path(__file__).parents[3]
@@ -86,3 +89,17 @@ async def test_a_changed_type_costs_a_loop_one_attempt(desk: Desk) -> None:
         assert isinstance(caught.value, asyncpg.InvalidCachedStatementError)
         async with connection.transaction():
             assert await connection.fetch("SELECT x FROM t") == []
+
+
+async def test_a_changed_type_costs_a_call_one_attempt(desk: Desk) -> None:
+    await desk.pool.execute("CREATE TABLE t (x int)")
+    engine = desk.services.engine
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT x FROM t"))
+        await connection.rollback()
+        await desk.pool.execute("ALTER TABLE t ALTER x TYPE text")
+        with pytest.raises(DBAPIError) as caught:
+            await connection.execute(text("SELECT x FROM t"))
+        assert is_passing(caught.value)
+        await connection.rollback()
+        assert (await connection.execute(text("SELECT x FROM t"))).all() == []
