@@ -146,6 +146,19 @@ _LATER: Final[Mapping[AlertKind, Duration]] = {
 KINDS: Final[Mapping[AlertKind, Kind]] = table(
     (
         Kind(
+            kind=_K.SERVICE_FAULT,
+            severity=Severity.MAJOR,
+            critical_when="readings are not stored, or loggers cannot reach the service",
+            meaning=Meaning(
+                "The service has a fault",
+                "A part of the service itself does not work, so that danger may go unnoticed until it is repaired.",
+                ended_title="The service had a fault",
+            ),
+            next_action="Have the operator repair what the message names: `/readyz` and the log say more.",
+            leads_to={_K.SIGNAL_LOST: HOUR},
+            told=BY_SEVERITY,
+        ),
+        Kind(
             kind=_K.EVALUATION_FAILED,
             severity=Severity.MAJOR,
             critical_when="the whole shipment cannot be judged, and not one rule alone",

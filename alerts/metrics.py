@@ -87,6 +87,9 @@ NOTIFICATIONS_FAILED = Counter(
 NOTIFICATIONS_FENCED = Counter(
     "dewarwatch_notifications_fenced_total", "Tries whose lease had ended: sent by somebody else as well"
 )
+FAULT_SECONDS = Gauge(
+    "dewarwatch_fault_seconds", "For how long a part of this process has not worked; 0 if it works", ["part"]
+)
 ATTENDED = Counter(
     "dewarwatch_scopes_attended_total", "Shipments, or the fleet, whose alerts were attended to"
 )

@@ -301,3 +301,16 @@ event_sequences = Table(
     postgresql_with={"fillfactor": "70"},
     comment="counts the events of each shipment; its lock makes numbers follow commits",
 )
+
+service_faults = Table(
+    "service_faults",
+    metadata,
+    Column("part", Text, nullable=False),
+    Column("process", Text, nullable=False, comment="host:pid"),
+    Column("since", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False, comment="a process that is gone says nothing any more"),
+    Column("problem", Text, nullable=False),
+    Column("critical", Boolean, nullable=False),
+    PrimaryKeyConstraint("part", "process"),
+    comment="what does not work, as each process finds it; alerts follow it",
+)

@@ -4,7 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -19,6 +19,8 @@ from alerts.evaluation.judging.outage import OutageThresholds
 from alerts.evaluation.loop import run_evaluate
 from alerts.evaluation.queue import EVALUATIONS
 from alerts.events.retention import run_deliver
+from alerts.faults.report import Reporter
+from alerts.faults.watch import watch_faults
 from alerts.notifications.loop import run_notifications
 from alerts.notifications.queue import NOTIFICATIONS
 from alerts.notifications.sender import Channels
@@ -33,6 +35,7 @@ from api.database import check_database
 from api.descriptors import Descriptors, raise_limit
 from api.embedded import Servers
 from api.errors import StoppedError
+from api.faults import AccountsWatch, Faults
 from api.http.app import create_app
 from api.http.connections.limits import Limits
 from api.http.connections.server import Web, bind
@@ -40,23 +43,27 @@ from api.http.event_hub import EventHub
 from api.http.rates import Gate
 from api.http.services import Probe, Services
 from api.identity.authenticator import Authenticator
-from api.identity.device_credentials import device_credentials
+from api.identity.device_credentials import (
+    DeviceCredentials,
+    NatsDeviceCredentials,
+    device_credentials,
+)
 from api.pages.site import with_pages
 from api.rates.wrong_keys import WrongKeys
 from api.retention import run_retention
 from api.roles import Role
-from api.schema_upgrade import engine_for
 from api.settings import Settings, required
 from api.use_cases.backdating import Backdating
-from telemetry.database_server import DatabaseServer
+from telemetry.database.clocks import Clocks
+from telemetry.database.connections import engine_for, make_pool
+from telemetry.database.server import DatabaseServer
 from telemetry.ingest.evidence import EvidenceLimits
 from telemetry.ingest.pipeline import Ingest
-from telemetry.mqtt.bridge import IngestState, run_ingest
+from telemetry.mqtt.bridge import run_ingest
 
 log = structlog.get_logger(__name__)
 
-_PATIENCE_S = 10.0  # for a connection or a lock; after that, an HTTP caller is told to try again
-_STATEMENT_TIMEOUT_S = 60.0  # a database that hangs counts as unreachable
+_PATIENCE_S = 10.0  # for a connection of the pool; after that, an HTTP caller is told to try again
 _CLOSE_WITHIN_S = 5.0
 QUEUES: Mapping[str, Mend] = {
     "evaluation": EVALUATIONS.mend_clock,
@@ -103,35 +110,17 @@ async def running(
         log.info("database", server=str(server))
         descriptors = Descriptors(most=raise_limit())
         listener = until_the_end.enter_context(bind(settings.http_host, settings.http_port))
-        pool = await asyncpg.create_pool(
-            database_url,
-            min_size=0,
-            max_size=settings.database_pool + _LISTENERS,
-            command_timeout=_STATEMENT_TIMEOUT_S,
-            server_settings={
-                "application_name": "dewarwatch",
-                # A process that hangs, or that the network has cut off, must not hold its locks for ever.
-                "idle_in_transaction_session_timeout": f"{_STATEMENT_TIMEOUT_S:.0f}s",
-            },
-        )
+        pool = await make_pool(database_url, "dewarwatch", max_size=settings.database_pool + _LISTENERS)
         until_the_end.push_async_callback(_close, pool)
         engine = engine_for(
             database_url,
+            "dewarwatch-api",
             pool_size=settings.database_pool,
             pool_timeout=_PATIENCE_S,
             pool_pre_ping=True,
-            connecting={
-                "timeout": _PATIENCE_S,
-                "command_timeout": _STATEMENT_TIMEOUT_S,
-                "server_settings": {
-                    "application_name": "dewarwatch-api",
-                    "lock_timeout": f"{_PATIENCE_S:.0f}s",
-                },
-            },
         )
         until_the_end.push_async_callback(engine.dispose)
 
-        ingesting = _IngestProbe()
         hub = EventHub(
             pool,
             per_key=settings.streams_per_key,
@@ -141,14 +130,11 @@ async def running(
         targets = _targets(settings)
         channels = notification_channels.make_channels(settings, targets)
         tasks: dict[str, asyncio.Task[None]] = {}
-        credentials = (
-            None
-            if mqtt_url is None
-            else device_credentials(mqtt_url, None if embedded is None else embedded.broker.program)
-        )
+        credentials = _credentials(settings, mqtt_url, embedded)
+        faults = Faults(Clocks(), AccountsWatch(credentials))
         services = Services(
             engine=engine,
-            ingest=Ingest(pool, _evidence_limits(settings)),
+            ingest=Ingest(pool, _evidence_limits(settings), faults.clocks),
             authenticator=Authenticator(
                 engine,
                 admin_key=None if settings.admin_key is None else settings.admin_key.get_secret_value(),
@@ -168,7 +154,12 @@ async def running(
             operator_networks=settings.operator_networks,
             probes={
                 "descriptors": partial(_descriptors_probe, descriptors),
-                **({"ingest": ingesting.probe} if Role.INGEST in roles else {}),
+                "clock": faults.probe_clock,
+                **(
+                    {"ingest": faults.probe_ingest, "accounts": faults.probe_accounts}
+                    if Role.INGEST in roles
+                    else {}
+                ),
                 **(
                     {"notices": partial(notification_channels.probe, channels)}
                     if Role.DELIVER in roles
@@ -183,6 +174,8 @@ async def running(
         work: dict[str, Coroutine[Any, Any, None]] = {
             "web": web.run_until_stopped(),
             "descriptors": descriptors.look_after(stop),
+            "clocks": faults.clocks.watch(pool, stop),
+            "faults": Reporter(pool, faults.find).run(stop),
         }
         if Role.API in roles:
             work["stream"] = hub.run(stop)
@@ -195,12 +188,15 @@ async def running(
                 mqtt_url=mqtt_url,
                 pool=pool,
                 stop=stop,
-                on_state=ingesting.hear,
+                on_state=faults.hear,
                 limits=_evidence_limits(settings),
                 accounts=credentials,
+                clocks=faults.clocks,
             )
+            work["accounts"] = faults.accounts.run(pool, stop)
         if Role.EVALUATE in roles:
             work["evaluate"] = run_evaluate(pool, stop, _outage(settings))
+            work["fault_alerts"] = watch_faults(pool, stop)
         if roles & {Role.EVALUATE, Role.DELIVER}:
             work["clock"] = watch_clock(pool, stop, QUEUES)
         if Role.DELIVER in roles:
@@ -231,21 +227,6 @@ def spare_collections() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
-class _IngestProbe:
-    """Keeps the last state that ingest reported, for `/readyz`."""
-
-    def __init__(self) -> None:
-        self._state: IngestState | None = None
-
-    def hear(self, state: IngestState) -> None:
-        self._state = state
-
-    async def probe(self) -> Probe:
-        if self._state is None:
-            return Probe(ok=False, detail={"problem": "not started yet"})
-        return Probe(ok=self._state.connected, detail=asdict(self._state))
-
-
 async def _close(pool: asyncpg.Pool) -> None:
     """Close the pool; terminate connections that are not returned within 5 s."""
     try:
@@ -271,6 +252,16 @@ def _outage(settings: Settings) -> OutageThresholds:
 def _targets(settings: Settings) -> Targets:
     allowed = settings.webhook_allow_networks
     return Targets(allowed.of_all, of_organizations=allowed.of_organizations)
+
+
+def _credentials(
+    settings: Settings, mqtt_url: str | None, embedded: Servers | None
+) -> DeviceCredentials | NatsDeviceCredentials | None:
+    """Return the manager of the broker's accounts; None in a process that knows no broker."""
+    if mqtt_url is None:
+        return None
+    program = None if embedded is None else embedded.broker.program
+    return device_credentials(mqtt_url, program, settings.broker_accounts_file)
 
 
 def _limits(settings: Settings) -> Limits:

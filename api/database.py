@@ -8,7 +8,8 @@ import structlog
 from api.errors import StartError
 from api.schema_upgrade import pending
 from api.settings import SettingsError
-from telemetry.database_server import DatabaseServer, UnfitServerError, inspect_server
+from telemetry.database.connections import connect
+from telemetry.database.server import DatabaseServer, UnfitServerError, inspect_server
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +56,7 @@ async def _connect(database_url: str, away: list[str]) -> asyncpg.Connection:
     """Retry until the database accepts a connection; append each failure's text to `away`."""
     while True:
         try:
-            return await asyncpg.connect(database_url, timeout=10)
+            return await connect(database_url, "dewarwatch-check")
         except _REFUSED as error:
             raise SettingsError(f"DEWARWATCH_DATABASE_URL: the database refuses it: {error}") from None
         except asyncpg.exceptions.ClientConfigurationError as error:

@@ -1,21 +1,20 @@
 """Upgrades a database to the newest revision, and sets up what its server supports beyond that."""
 
-from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from telemetry.database_server import DatabaseServer, apply_level, inspect_server
+from telemetry.database.connections import OF_MIGRATIONS, connect, engine_for
+from telemetry.database.server import DatabaseServer, apply_level, inspect_server
 from telemetry.locks import LockSpace
+
+_NAME = "dewarwatch-migrate"
 
 
 def alembic_config() -> Config:
@@ -31,7 +30,7 @@ async def upgrade(database_url: str) -> DatabaseServer:
 
     Raises UnfitServerError, before anything is changed, if the server would lose data.
     """
-    lock = await asyncpg.connect(database_url)
+    lock = await connect(database_url, _NAME, OF_MIGRATIONS)
     try:
         await inspect_server(lock)
         await lock.execute("SELECT pg_advisory_lock($1)", LockSpace.SCHEMA)
@@ -42,7 +41,7 @@ async def upgrade(database_url: str) -> DatabaseServer:
 
 
 async def _run_revisions(database_url: str) -> None:
-    engine = engine_for(database_url, poolclass=NullPool)
+    engine = engine_for(database_url, _NAME, OF_MIGRATIONS, poolclass=NullPool)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_upgrade_on)
@@ -58,7 +57,7 @@ def _upgrade_on(connection: Connection) -> None:
 
 async def pending(database_url: str) -> str | None:
     """Return how the schema differs from the one that this version expects; None if it does not."""
-    engine = engine_for(database_url, poolclass=NullPool)
+    engine = engine_for(database_url, _NAME, OF_MIGRATIONS, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
             present = await connection.run_sync(
@@ -75,12 +74,3 @@ async def pending(database_url: str) -> str | None:
 def head() -> str | None:
     """Return the newest revision, which this version expects."""
     return ScriptDirectory.from_config(alembic_config()).get_current_head()
-
-
-def engine_for(database_url: str, connecting: Mapping[str, Any] | None = None, **options: Any) -> AsyncEngine:
-    """Return a SQLAlchemy engine; `connecting` are arguments of asyncpg, which parses the address itself.
-
-    SQLAlchemy would not understand `?sslmode=require` and the like, which every vendor's addresses have.
-    """
-    connect = partial(asyncpg.connect, database_url, **(connecting or {}))
-    return create_async_engine("postgresql+asyncpg://", async_creator=connect, **options)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -59,6 +60,8 @@ class Settings(BaseSettings):
     mqtt_url: str | None = None
     mqtt_public_url: str | None = None
     """The broker's address for loggers, if it differs from MQTT_URL; without user and password."""
+    broker_accounts_file: Path | None = None
+    """Where the broker keeps its accounts, if this process can read it."""
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     admin_key: SecretStr | None = None

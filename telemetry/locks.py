@@ -25,6 +25,8 @@ class LockSpace(IntEnum):
     """Any change of the schema."""
     FLEET_OUTAGE = 0xF1EE7
     """The check whether the fleet as a whole is silent."""
+    SERVICE_FAULTS = 0xFA17
+    """The look at what processes say does not work."""
     OUTBOX_POSITIONS = 0x64776F7574626F78  # "dwoutbox"
     """The next position in the outbox, held until the commit; taken by the trigger `place_in_outbox`."""
 

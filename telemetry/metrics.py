@@ -38,6 +38,9 @@ UNACKNOWLEDGED = Gauge("dewarwatch_mqtt_unacknowledged", "Messages received but 
 UNACKNOWLEDGED_BYTES = Gauge(
     "dewarwatch_mqtt_unacknowledged_bytes", "Payload bytes of messages received but not yet committed"
 )
+LOCKED = Gauge(
+    "dewarwatch_loggers_locked", "Loggers whose messages wait because somebody else has locked them"
+)
 CONNECTED = Gauge("dewarwatch_mqtt_connected", "1 while subscribed at the broker")
 CONNECTIONS = Counter("dewarwatch_mqtt_connections_total", "Connections made to the broker")
 SUSPENSIONS = Counter(
@@ -45,6 +48,9 @@ SUSPENSIONS = Counter(
 )
 SUSPENDED = Gauge("dewarwatch_loggers_suspended", "Loggers that are suspended now")
 DISCARDED = Counter("dewarwatch_mqtt_discarded_total", "Messages of suspended loggers that were discarded")
+CLOCK_AHEAD = Gauge(
+    "dewarwatch_database_clock_ahead_seconds", "How far the database's clock is ahead of this process's"
+)
 BROKER_DROPPED = Gauge(
     "dewarwatch_broker_dropped", "Messages that the broker has dropped since it started, by its own count"
 )

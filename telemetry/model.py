@@ -41,6 +41,13 @@ class RawMessage(NamedTuple):
     """The MQTT topic, or the name of the HTTP caller."""
     payload: bytes
     received_at: datetime
+    clock_is_sure: bool = True
+    """Whether `received_at` can be trusted: otherwise nothing in the message is refused for its time."""
+
+    @property
+    def latest_from(self) -> datetime | None:
+        """The instant that times in the message are held against; None: none is too late."""
+        return self.received_at if self.clock_is_sure else None
 
 
 class Reading(NamedTuple):

@@ -359,6 +359,27 @@ device_suspensions = Table(
     comment="the last time that each device was suspended because it flooded the service",
 )
 
+logger_credentials = Table(
+    "logger_credentials",
+    metadata,
+    Column("device_id", Identifier, ForeignKey("devices.device_id"), primary_key=True),
+    Column("verifier", LargeBinary, nullable=False, comment="PBKDF2 of the password, with SHA-512"),
+    Column("salt", LargeBinary, nullable=False),
+    Column("iterations", Integer, nullable=False),
+    Column("broker", Text, comment="its address, host:port; null: not known"),
+    Column("changed_at", Instant, nullable=False, server_default=func.now()),
+    comment="what the broker checks each logger's password with: its accounts can be made anew from it",
+)
+
+brokers = Table(
+    "brokers",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("address", Text, nullable=False, unique=True, comment="host:port"),
+    Column("first_seen_at", Instant, nullable=False, server_default=func.now()),
+    comment="the brokers that ingesters of this database read from: each has slots of its own",
+)
+
 logger_sequences = Table(
     "logger_sequences",
     metadata,

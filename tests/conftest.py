@@ -219,14 +219,21 @@ def broker(servers_dir: Path) -> Iterator[Supervisor]:
         yield server
 
 
+@pytest.fixture
+def second_broker(servers_dir: Path) -> Iterator[Supervisor]:
+    """One more of the same."""
+    with a_broker(servers_dir) as server:
+        yield server
+
+
 @contextlib.contextmanager
-def a_broker(servers_dir: Path) -> Iterator[Supervisor]:
+def a_broker(servers_dir: Path, kind: type[Mosquitto] = Mosquitto) -> Iterator[Supervisor]:
     """A mosquitto for as long as the block lasts."""
     programs = find_broker()
     if programs is None or programs.plugin is None:
         missing("mosquitto")
     folder = servers_dir / f"broker-{next(_numbers)}"
-    program = Mosquitto(folder, programs, password="secret", port=free_port(), service_port=free_port())
+    program = kind(folder, programs, password="secret", port=free_port(), service_port=free_port())
     server = Supervisor(program, print)
     server.start()
     yield server

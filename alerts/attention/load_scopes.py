@@ -10,8 +10,9 @@ from alerts.attention.decide import FLEET, ScopeView
 from alerts.attention.queue import ATTENTION
 from alerts.escalation import store
 from alerts.model import Instant, to_instant
+from alerts.tables import alerts, incidents
 from alerts.triage.rows import alert_from_row, incident_from_row, members
-from alerts.work.bulk import Connection
+from alerts.work.bulk import Connection, columns_of
 from alerts.work.due_queue import Claimed
 from alerts.work.errors import describe_error
 
@@ -25,21 +26,23 @@ SELECT a.scope, s.organization, coalesce(s.drill, false) AS drill, s.origin, s.d
 FROM unnest($1::text[]) AS a(scope) LEFT JOIN shipments AS s ON s.shipment_id = a.scope
 """
 
-LOAD_ALERTS = """
-SELECT * FROM alerts WHERE (shipment_id = ANY($1::text[]) OR ($2 AND shipment_id IS NULL))
+LOAD_ALERTS = f"""
+SELECT {columns_of(alerts)} FROM alerts WHERE (shipment_id = ANY($1::text[]) OR ($2 AND shipment_id IS NULL))
     AND (state <> 'resolved' OR incident_id IS NULL OR incident_id IN (SELECT id FROM incidents WHERE state = 'open'
         AND (shipment_id = ANY($1::text[]) OR ($2 AND shipment_id IS NULL))))
 ORDER BY id
-"""
+"""  # noqa: S608 -- our own words
 
-LOAD_INCIDENTS = """
-SELECT * FROM incidents WHERE id = ANY($3::uuid[])
+LOAD_INCIDENTS = f"""
+SELECT {columns_of(incidents)} FROM incidents WHERE id = ANY($3::uuid[])
     OR ((state = 'open' OR id IN (SELECT incident_id FROM escalations WHERE nobody_to_tell))
         AND (shipment_id = ANY($1::text[]) OR ($2 AND shipment_id IS NULL)))
-"""
+"""  # noqa: S608 -- our own words
 
 # The other alerts of a closed incident whose one alert came back: they are resolved and stay so.
-LOAD_OTHERS = "SELECT * FROM alerts WHERE incident_id = ANY($1::uuid[]) AND id <> ALL($2::uuid[])"
+LOAD_OTHERS = f"""
+SELECT {columns_of(alerts)} FROM alerts WHERE incident_id = ANY($1::uuid[]) AND id <> ALL($2::uuid[])
+"""  # noqa: S608 -- our own words
 
 
 @dataclass(slots=True)

@@ -18,18 +18,18 @@ from alerts.escalation.deciding.scope import Escalation
 from alerts.escalation.people import Contact, Custody, Handover, People
 from alerts.escalation.policy import BUILT_IN, Flood, Policy
 from alerts.escalation.rows import contact_from_row, policy_from_row, site_contacts
-from alerts.escalation.tables import escalations, notifications
+from alerts.escalation.tables import contacts, escalations, notifications, policies
 from alerts.events.write import EventScope
 from alerts.model import Instant, Severity, to_datetime, to_instant
 from alerts.wording import instant_text
-from alerts.work.bulk import Connection, Row, write
+from alerts.work.bulk import Connection, Row, columns_of, write
 from telemetry.channels import NotifyChannel
 from telemetry.locks import LockSpace
 from telemetry.registry.ids import meant
 from telemetry.registry.places import site_named
 
-LOAD_CONTACTS = "SELECT * FROM contacts WHERE active"
-LOAD_POLICIES = "SELECT * FROM policies WHERE active"
+LOAD_CONTACTS = f"SELECT {columns_of(contacts)} FROM contacts WHERE active"  # noqa: S608 -- our own words
+LOAD_POLICIES = f"SELECT {columns_of(policies)} FROM policies WHERE active"  # noqa: S608 -- our own words
 LOAD_SITES = """
 SELECT site_id, name, timezone, receiving_hours, contacts FROM sites
 WHERE site_id = ANY($1::text[]) AND contacts <> '[]'

@@ -26,9 +26,10 @@ from alerts.evaluation.resume import Dirty, PendingFold, Resumed, resume
 from alerts.excursions.load_readings import FROM_THE_START
 from alerts.model import Instant, Reason, to_datetime, to_instant
 from alerts.rules.registry import CHANNELS, tuned_rules
+from alerts.tables import alerts, excursions
 from alerts.triage.alert import Alert
 from alerts.triage.rows import alert_from_row, excursion_from_row
-from alerts.work.bulk import Connection
+from alerts.work.bulk import Connection, columns_of
 from alerts.work.due_queue import NOTHING, Claimed, Rows
 from alerts.work.errors import describe_error
 
@@ -43,17 +44,17 @@ WHERE a.shipment_id = ANY($1::text[]) ORDER BY a.shipment_id, a.device_id
 """
 
 # What readings up to the resumed state have ended stays as it is, and is not looked at.
-LOAD_EXCURSIONS = """
-SELECT e.* FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS w(shipment_id, device_id, settled)
+LOAD_EXCURSIONS = f"""
+SELECT {columns_of(excursions, "e")} FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS w(shipment_id, device_id, settled)
 JOIN excursions AS e ON e.shipment_id = w.shipment_id AND e.device_id = w.device_id
 WHERE e.state IN ('open', 'closed') AND (e.end_at IS NULL OR e.end_at > w.settled)
-"""
+"""  # noqa: S608 -- our own words
 
-LOAD_ALERTS = """
-SELECT * FROM alerts WHERE shipment_id = ANY($1::text[])
+LOAD_ALERTS = f"""
+SELECT {columns_of(alerts)} FROM alerts WHERE shipment_id = ANY($1::text[])
     AND (state <> 'resolved' OR kind <> 'excursion' OR excursion_id = ANY($2::uuid[]))
 ORDER BY id
-"""
+"""  # noqa: S608 -- our own words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,10 +15,11 @@ from alerts.evaluation.judging.outage import (
 )
 from alerts.events.write import EventScope
 from alerts.model import to_datetime, to_instant
+from alerts.tables import alerts
 from alerts.triage.alert import follow
 from alerts.triage.rows import alert_from_row
 from alerts.triage.store import save_steps
-from alerts.work.bulk import Connection
+from alerts.work.bulk import Connection, columns_of
 from alerts.work.wakeup import first_of, outlast
 from telemetry.freshness import MISSED_INTERVALS, fresh_for_sql
 from telemetry.locks import LockSpace
@@ -51,7 +52,9 @@ SELECT count(*) AS live, count(*) FILTER (WHERE overdue) AS silent,
 FROM live
 """  # noqa: S608 - our own words
 
-ON_RECORD = "SELECT * FROM alerts WHERE shipment_id IS NULL AND subject = $1 FOR UPDATE"
+ON_RECORD = f"""
+SELECT {columns_of(alerts)} FROM alerts WHERE shipment_id IS NULL AND subject = $1 FOR UPDATE
+"""  # noqa: S608 - our own words
 
 
 async def watch_fleet(

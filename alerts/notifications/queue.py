@@ -13,8 +13,9 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from alerts.escalation.tables import notifications
 from alerts.notifications.retry import Outcome, Result
-from alerts.work.bulk import Connection
+from alerts.work.bulk import Connection, columns_of
 from alerts.work.lease_queue import Lease, LeaseQueue
 
 LEASE: Final = timedelta(seconds=120)
@@ -43,7 +44,7 @@ WITH due AS (
 )
 UPDATE notifications AS n SET {NOTIFICATIONS.takes("n", "$6")}
 FROM chosen WHERE n.id = chosen.id
-RETURNING n.*
+RETURNING {columns_of(notifications, "n")}
 """  # noqa: S608 -- our own words
 
 # The text of the first attempt stays: a second mail with the same Message-ID must be the same mail.

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.model import SECOND
 from alerts.rules.blocks.charge_doubts import FLIGHT_WITHIN, WITHIN, Doubt, Seen, Told, doubts
-from telemetry.tables import Instant
+from alerts.work.bulk import columns_of
+from telemetry.tables import Instant, dewar_charges
 
 # The last reading before a charge counts although it is older: it may announce the flight in which all is silent.
 _READINGS: Final = text(
@@ -26,13 +27,13 @@ _READINGS: Final = text(
         CROSS JOIN LATERAL (SELECT coalesce((s.plan->>'time_lapse')::float8, 1) AS rate) AS lapse
         JOIN device_assignments AS a USING (shipment_id)
         CROSS JOIN LATERAL (
-            SELECT * FROM readings AS n
+            SELECT n.device_id, n.measured_at, n.temperature_c, n.ln2_kg, n.flight_mode_until, n.probe_ok FROM readings AS n
             WHERE n.device_id = a.device_id AND n.measured_at >= greatest(a.starts_at, c.charged_at - CAST(:within AS interval) / lapse.rate)
                 AND n.measured_at <= c.charged_at + CAST(:within AS interval) / lapse.rate
                 AND (a.ends_at IS NULL OR n.measured_at < a.ends_at)
             UNION ALL
-            SELECT * FROM (
-                SELECT * FROM readings AS n
+            SELECT last.* FROM (
+                SELECT n.device_id, n.measured_at, n.temperature_c, n.ln2_kg, n.flight_mode_until, n.probe_ok FROM readings AS n
                 WHERE n.device_id = a.device_id AND n.measured_at < c.charged_at
                     AND n.measured_at >= greatest(a.starts_at, c.charged_at - CAST(:flight_within AS interval) / lapse.rate)
                 ORDER BY n.measured_at DESC LIMIT 1
@@ -57,14 +58,14 @@ _DEWARS: Final = text(
 
 
 _OF_SHIPMENT: Final = text(
-    """
-    SELECT c.* FROM shipments AS s JOIN dewar_assignments AS w USING (shipment_id)
+    f"""
+    SELECT {columns_of(dewar_charges, "c")} FROM shipments AS s JOIN dewar_assignments AS w USING (shipment_id)
         JOIN dewar_charges AS c ON c.dewar_id = w.dewar_id AND c.charged_at >= w.starts_at
             AND (w.ends_at IS NULL OR c.charged_at < w.ends_at)
     WHERE s.shipment_id = :shipment_id AND NOT c.withdrawn
         AND (c.organization IS NULL OR c.organization = s.organization)
     ORDER BY c.charged_at
-    """
+    """  # noqa: S608 -- our own words
 )
 
 

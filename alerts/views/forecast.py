@@ -19,7 +19,7 @@ from alerts.rules.registry import CHANNELS, tuned_rules
 from alerts.rules.time_lapse import facts_in_journey_time
 from alerts.work.bulk import Connection
 
-_MARKS = "SELECT * FROM evaluation_marks WHERE shipment_id = $1"
+_MARKS = "SELECT shipment_id, device_id, dirty_from FROM evaluation_marks WHERE shipment_id = $1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

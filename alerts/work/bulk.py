@@ -24,6 +24,14 @@ def write(table: Table, columns: Sequence[str], key: Sequence[str] = ()) -> str:
     return f"{statement} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates}"
 
 
+def columns_of(table: Table, alias: str | None = None) -> str:
+    """Return the columns of a table that this version knows, for SELECT.
+
+    A `*` would change its meaning when the next version's migration adds a column while this one still runs.
+    """
+    return ", ".join(f'{alias or table.name}."{column.name}"' for column in table.columns)
+
+
 def row_of(table: Table, values: Mapping[str, Any]) -> Row:
     """Return a table's row from values that may have more names; raise KeyError if a column is missing."""
     names = [str(column.name) for column in table.columns]  # plain str: orjson takes no subclass of it

@@ -29,10 +29,9 @@ from api.database import check_database
 from api.errors import StartError, UnfinishedError
 from api.http.schemas.backtests import BacktestOut, week_name
 from api.http.schemas.fields import parse_time
-from api.schema_upgrade import engine_for
 from api.settings import DATABASE_HINT, Settings, SettingsError, required
+from telemetry.database.connections import OF_COMMANDS, engine_for
 
-_STATEMENT_TIMEOUT_S: Final = 60.0
 _DIFFERENCES_SHOWN: Final = 20
 
 
@@ -53,8 +52,7 @@ async def run_backtest(settings: Settings, call: Call) -> None:
     changes, period = _changes(call.plan), _period(call, to_instant(now))
     url = required(settings.database_url, "DATABASE_URL", DATABASE_HINT)
     await check_database(url, patience_s=settings.start_patience_s)
-    server = {"application_name": "dewarwatch-backtest"}
-    engine = engine_for(url, {"command_timeout": _STATEMENT_TIMEOUT_S, "server_settings": server})
+    engine = engine_for(url, "dewarwatch-backtest", OF_COMMANDS)
     findings = BacktestTotals(keep_differences=_DIFFERENCES_SHOWN)
     try:
         ids = await _chosen(engine, call.shipment_ids, period)

@@ -20,12 +20,13 @@ from api.errors import StartError
 from api.http.connections.server import check_free
 from api.identity.permissions import KeyRole
 from api.refusals import Invalid
-from api.schema_upgrade import engine_for, upgrade
+from api.schema_upgrade import upgrade
 from api.settings import DATABASE_HINT, Settings, SettingsError, required
 from api.transactions import begin
 from api.use_cases import keys
 from telemetry.actor import Actor, ActorKind
-from telemetry.database_server import UnfitServerError
+from telemetry.database.connections import engine_for
+from telemetry.database.server import UnfitServerError
 
 log = structlog.get_logger(__name__)
 

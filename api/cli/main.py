@@ -11,6 +11,7 @@ import typer
 
 from api.cli.drill_command import drill
 from api.cli.loop import run_in_loop as _run
+from api.cli.repairs import broker_accounts, take_in
 from api.cli.replay_command import replay
 from api.embedded import EmbeddedError
 from api.errors import StartError, UnfinishedError
@@ -211,6 +212,8 @@ def simulate(
 
 app.command()(replay)
 app.command()(drill)
+app.command("take-in")(take_in)
+app.command("broker-accounts")(broker_accounts)
 
 
 @app.command()

@@ -32,13 +32,12 @@ from api.cli.progress import count, progress
 from api.cli.shipments import shipments_meant, shown
 from api.database import check_database
 from api.errors import StartError, UnfinishedError
-from api.schema_upgrade import engine_for
 from api.settings import DATABASE_HINT, Settings, SettingsError, required
 from telemetry.actor import Actor, ActorKind
+from telemetry.database.connections import OF_COMMANDS, engine_for, make_pool
 from telemetry.registry.ids import id_of, organization_of
 
 ACTOR: Final = Actor(ActorKind.COMMAND, "reevaluate")
-_STATEMENT_TIMEOUT_S: Final = 60.0
 _ROWS_SHOWN: Final = 200
 """The most rows of a table at a terminal; redirected output has all of them."""
 
@@ -54,13 +53,7 @@ async def reevaluate(
         raise SettingsError("choose what to judge again: --shipment ID, once for each, or --all")
     url = required(settings.database_url, "DATABASE_URL", DATABASE_HINT)
     await check_database(url, patience_s=settings.start_patience_s)
-    async with asyncpg.create_pool(
-        url,
-        min_size=0,
-        max_size=1,
-        command_timeout=_STATEMENT_TIMEOUT_S,
-        server_settings={"application_name": "dewarwatch-reevaluate"},
-    ) as pool:
+    async with make_pool(url, "dewarwatch-reevaluate", max_size=1, patience=OF_COMMANDS) as pool:
         ids = await _chosen(url, pool, shipment_ids)
         told = _Json() if json else _Lines(dry_run=dry_run)
         with (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from api.embedded.account import account_for
-from api.embedded.broker_users import initial_users
+from api.embedded.broker_users import ensure_users
 from api.embedded.find import BrokerPrograms
 from api.embedded.folder import write_private
 
@@ -67,6 +67,11 @@ class Mosquitto:
         return f"mqtt://{USER}:{self._password}@127.0.0.1:{self._service_port}"
 
     @property
+    def accounts_file(self) -> Path:
+        """Where it keeps all accounts."""
+        return self.folder / MOSQUITTO_USERS
+
+    @property
     def loggers_url(self) -> str:
         """The address for loggers, without an account."""
         return f"mqtt://127.0.0.1:{self._port}"
@@ -83,9 +88,10 @@ class Mosquitto:
                 folder=self.folder,
             ),
         )
-        users = self.folder / MOSQUITTO_USERS
-        if not users.exists():  # from then on the file is mosquitto's, with all the loggers in it
-            write_private(users, initial_users(USER, self._password))
+        users = self.accounts_file
+        ensure_users(
+            users, USER, self._password
+        )  # from then on the file is mosquitto's, with all the loggers
         for path in (settings, users):
             self._account.give(path)
         return self._account.command(self.programs.command("-c", settings), dies_by="TERM")

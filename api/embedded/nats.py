@@ -52,7 +52,7 @@ class Nats:
         self._account.make(self.folder)
         settings = self.folder / "nats.conf"
         write_private(settings, _CONFIGURATION.format(folder=self.folder, port=self._port))
-        self._write({**self._users(), USER: {"user": USER, "password": self._password}})
+        self._write({**self.users(), USER: {"user": USER, "password": self._password}})
         self._account.give(settings)
         return self._account.command(self.programs.command("-c", settings), dies_by="TERM")
 
@@ -69,18 +69,19 @@ class Nats:
             "subscribe": {"allow": [f"{topic}.ack"]},
         }
         self._write(
-            {**self._users(), device_id: {"user": device_id, "password": password, "permissions": rights}}
+            {**self.users(), device_id: {"user": device_id, "password": password, "permissions": rights}}
         )
         self._read_again()
 
     def remove_user(self, device_id: str) -> None:
         """Shut a logger out at once."""
-        users = self._users()
+        users = self.users()
         users.pop(device_id, None)
         self._write(users)
         self._read_again()
 
-    def _users(self) -> dict[str, dict[str, Any]]:
+    def users(self) -> dict[str, dict[str, Any]]:
+        """Return all users, by name."""
         path = self.folder / NATS_USERS
         if not path.exists():
             return {}

@@ -201,7 +201,13 @@ def of_fault(error: Exception) -> Problem:
 
 
 # Connection lost, resources exhausted, shutdown, deadlock or serialization; lock not had in time, statement too long.
-_PASSING = (OSError, PoolTimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_PASSING = (
+    OSError,
+    PoolTimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.InvalidCachedStatementError,  # the schema has just changed
+)
 _PASSING_STATES = ("08", "53", "57P", "40", "55P03", "57014")
 
 

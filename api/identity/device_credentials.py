@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
 import secrets
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -14,12 +16,16 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from api.embedded.broker_users import is_whole, keep_good_copy, logger_rights, logger_role
+from api.embedded.mosquitto import Mosquitto
 from api.embedded.nats import USER, Nats
+from telemetry.mqtt.sessions import address_of
 
 log = structlog.get_logger(__name__)
 
 _REQUESTS = "$CONTROL/dynamic-security/v1"
 _RESPONSES = f"{_REQUESTS}/response"
+_KEPT_WITHIN_S = 2.0
 _ANSWER_WITHIN_S = 3.0  # the plugin answers at once: without an answer there is no plugin
 
 
@@ -29,6 +35,10 @@ class CredentialsError(Exception):
 
 class BrokerUnreachableError(CredentialsError, ConnectionError):
     """The broker does not answer; the same may succeed later."""
+
+
+class BrokerForgetfulError(CredentialsError, ConnectionError):
+    """The broker took the change and did not keep it; the same may succeed once its disk has room."""
 
 
 class BrokerRefusedError(CredentialsError):
@@ -45,9 +55,14 @@ class DeviceCredentials:
     Every change is idempotent: it states the complete result, so it is simply repeated if the answer is lost.
     """
 
-    def __init__(self, mqtt_url: str, *, patience_s: float = 10.0) -> None:
-        """`patience_s` limits each call, in seconds: a broker may take that long to restart."""
+    def __init__(self, mqtt_url: str, *, patience_s: float = 10.0, accounts_file: Path | None = None) -> None:
+        """`patience_s` limits each call, in seconds: a broker may take that long to restart.
+
+        `accounts_file` is where the broker keeps the accounts, if this process can read it.
+        """
         self._url = mqtt_url
+        self.broker: str | None = address_of(mqtt_url)
+        self.accounts_file = accounts_file
         self._patience_s = patience_s
 
     async def grant(self, device_id: str, password: str) -> None:
@@ -57,8 +72,8 @@ class DeviceCredentials:
         choice would let a logger cut off another one and take its acknowledgements.
         """
         account = {"username": device_id, "clientid": device_id, "password": password}
-        roles = [{"rolename": _role(device_id), "priority": 0}]
-        right = {"rolename": _role(device_id), "acls": _rights(device_id)}
+        roles = [{"rolename": logger_role(device_id), "priority": 0}]
+        right = {"rolename": logger_role(device_id), "acls": logger_rights(device_id)}
         await self._own_or_absent(device_id)
         made, _, created = await self._ask(
             {"command": "createRole", **right},
@@ -70,13 +85,39 @@ class DeviceCredentials:
             _only(created, "already exists")
             (changed,) = await self._ask({"command": "modifyClient", **account, "roles": roles})
             _only(changed)
+        if self.accounts_file is not None:
+            await self._stop_unless_kept(self.accounts_file, device_id)
+
+    @staticmethod
+    async def _stop_unless_kept(file: Path, device_id: str) -> None:
+        """Raise BrokerForgetfulError unless the account gets into the file.
+
+        mosquitto 2.0 writes it before it answers, and later versions soon after.
+        """
+        deadline = time.monotonic() + _KEPT_WITHIN_S
+        try:
+            while not await asyncio.to_thread(is_whole, file, holds=device_id):
+                if time.monotonic() > deadline:
+                    raise BrokerForgetfulError("the broker did not keep the account: is its disk full?")
+                await asyncio.sleep(0.05)
+        except PermissionError as error:
+            log.warning("broker_accounts_unseen", file=str(file), error=str(error))
+            return
+        if os.access(file.parent, os.W_OK):
+            await asyncio.to_thread(keep_good_copy, file)
+
+    async def accounts(self) -> set[str]:
+        """Return the names of all accounts at the broker; raises CredentialsError."""
+        (answer,) = await self._ask({"command": "listClients", "verbose": False, "count": -1, "offset": 0})
+        _only(answer)
+        return set(answer.get("data", {}).get("clients", ()))
 
     async def revoke(self, device_id: str) -> None:
         """Shut the logger out at once; do nothing if it is unknown."""
         await self._own_or_absent(device_id)
         for answer in await self._ask(
             {"command": "deleteClient", "username": device_id},
-            {"command": "deleteRole", "rolename": _role(device_id)},
+            {"command": "deleteRole", "rolename": logger_role(device_id)},
         ):
             _only(answer, "not found")
 
@@ -115,7 +156,7 @@ class DeviceCredentials:
         """Raise BrokerRefusedError if this user exists but is not a logger, such as the service itself."""
         (answer,) = await self._ask({"command": "getClient", "username": device_id})
         held = answer.get("data", {}).get("client", {}).get("roles", [])
-        if "error" not in answer and [role["rolename"] for role in held] != [_role(device_id)]:
+        if "error" not in answer and [role["rolename"] for role in held] != [logger_role(device_id)]:
             raise BrokerRefusedError(f"the broker's user {device_id} is not a logger's")
 
     async def _ask(self, *commands: dict[str, Any]) -> list[dict[str, Any]]:
@@ -137,6 +178,7 @@ class NatsDeviceCredentials:
 
     def __init__(self, server: Nats) -> None:
         self._server = server
+        self.broker: str | None = address_of(server.url)
         self._one_at_a_time = asyncio.Lock()
 
     async def grant(self, device_id: str, password: str) -> None:
@@ -144,7 +186,12 @@ class NatsDeviceCredentials:
         if device_id == USER:
             raise BrokerRefusedError(f"the broker's user {device_id} is not a logger's")
         async with self._one_at_a_time:
-            await asyncio.to_thread(self._server.put_user, device_id, password)
+            try:
+                await asyncio.to_thread(self._server.put_user, device_id, password)
+            except OSError as error:
+                raise BrokerForgetfulError(
+                    f"the broker's file of accounts cannot be written: {error}"
+                ) from error
 
     async def revoke(self, device_id: str) -> None:
         """Shut the logger out at once."""
@@ -159,33 +206,24 @@ class NatsDeviceCredentials:
         """Return False, as `shut`."""
         return False
 
+    async def accounts(self) -> set[str]:
+        """Return the names of all accounts."""
+        return set(await asyncio.to_thread(self._server.users))
+
     async def probe(self) -> bool:
         """Return True: the file of users belongs to us."""
         return True
 
 
-def device_credentials(mqtt_url: str, embedded: object = None) -> DeviceCredentials | NatsDeviceCredentials:
+def device_credentials(
+    mqtt_url: str, embedded: object = None, accounts_file: Path | None = None
+) -> DeviceCredentials | NatsDeviceCredentials:
     """Return the manager of this broker's users; `embedded` is the program of an embedded broker."""
-    return NatsDeviceCredentials(embedded) if isinstance(embedded, Nats) else DeviceCredentials(mqtt_url)
-
-
-def _role(device_id: str) -> str:
-    return f"logger-{device_id}"
-
-
-def _rights(device_id: str) -> list[dict[str, Any]]:
-    """Return the access rules for one logger's topics.
-
-    Each logger has a role of its own, because mosquitto 2.0 knows no `%u` in roles.
-    """
-    topic = f"dewar/v1/{device_id}"
-    rights = (
-        ("publishClientSend", f"{topic}/readings"),
-        ("publishClientSend", f"{topic}/status"),
-        ("publishClientReceive", f"{topic}/ack"),
-        ("subscribeLiteral", f"{topic}/ack"),
-    )
-    return [{"acltype": kind, "topic": where, "priority": 0, "allow": True} for kind, where in rights]
+    if isinstance(embedded, Nats):
+        return NatsDeviceCredentials(embedded)
+    if isinstance(embedded, Mosquitto):
+        accounts_file = embedded.accounts_file
+    return DeviceCredentials(mqtt_url, accounts_file=accounts_file)
 
 
 def _only(answer: dict[str, Any], *harmless: str) -> None:

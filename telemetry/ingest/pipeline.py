@@ -1,6 +1,6 @@
 """The ingest pipeline: validate messages, store each batch in one transaction, and answer after the commit."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 
 from telemetry import metrics
+from telemetry.database.clocks import Clocks
 from telemetry.ingest import store
 from telemetry.ingest.build_batch import build_copy_batch, build_insert_batch, parse_messages
 from telemetry.ingest.copy_batch import CopyBatch, prepare_copy
@@ -19,6 +20,8 @@ from telemetry.ingest.evidence import Evidence, EvidenceLimits
 from telemetry.ingest.insert_batch import InsertBatch, prepare_insert
 from telemetry.ingest.retry import (
     DATA_ERRORS,
+    DATABASE_FAULTS,
+    LoggersLockedError,
     StorageUnavailableError,
     VanishedReadingError,
     retry,
@@ -66,12 +69,27 @@ class BatchOutcome(NamedTuple):
     acknowledgements: Sequence[Acknowledgement]
 
 
+class _Way(NamedTuple):
+    """How a batch is stored; see `Ingest.commit_batch`."""
+
+    timeout_s: float | None
+    on_sent: Callable[[], None]
+    check: Check
+    names_locked: bool
+
+
 class Ingest:
     """Stores readings in the database, whether they come by MQTT or by HTTP."""
 
-    def __init__(self, pool: asyncpg.Pool, limits: EvidenceLimits | None = None) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, limits: EvidenceLimits | None = None, clocks: Clocks | None = None
+    ) -> None:
+        """Nothing is refused for its time while `clocks` are not sure; without them, our own clock is."""
         self._pool = pool
+        self._clocks = clocks
         self._limits = limits or EvidenceLimits()
+        self.failing: str | None = None
+        """The kind of error that the last transaction failed with; None if it was committed."""
         self._registered: set[str] = set()
         self._inserts_left = 0
 
@@ -94,8 +112,8 @@ class Ingest:
         is looked at again once the loggers are locked, and looked up again if it has changed meanwhile.
         Raises StorageUnavailableError if the database does not answer within a few seconds.
         """
-        message = RawMessage(source=Source.HTTP, origin=caller, payload=payload, received_at=received_at)
-        results = [validate_http_reading(raw, received_at) for raw in raws]
+        message = RawMessage(Source.HTTP, caller, payload, received_at, self.clock_is_sure())
+        results = [validate_http_reading(raw, message.latest_from) for raw in raws]
         device_ids = {one.device_id for one in results if one.device_id is not None}
         if rights is None:
             await self._look_up(device_ids, timeout_s=HTTP_TIMEOUT_S)
@@ -124,6 +142,8 @@ class Ingest:
 
     async def prepare(self, messages: Sequence[RawMessage]) -> InsertBatch | CopyBatch:
         """Validate messages that came by MQTT, in slices; the database is only asked about unknown devices."""
+        if not self.clock_is_sure():
+            messages = [message._replace(clock_is_sure=False) for message in messages]
         await self._look_up({parse_topic(message.origin)[0] for message in messages})
         parsed = await parse_messages(messages, self._registered)
         if self._may_copy(sum(message.size for message in parsed)):
@@ -131,6 +151,10 @@ class Ingest:
             if batch is not None:
                 return batch
         return await build_insert_batch(parsed)
+
+    def clock_is_sure(self) -> bool:
+        """Return whether the service's clock can be trusted now, so that something may be refused for its time."""
+        return self._clocks is None or self._clocks.are_sure()
 
     async def commit_messages(
         self,
@@ -151,17 +175,20 @@ class Ingest:
         timeout_s: float | None = None,
         on_sent: Callable[[], None] = lambda: None,
         check: Check = None,
+        names_locked: bool = False,
     ) -> BatchOutcome:
         """Store a batch in one transaction; messages that the database rejects are found by bisection and refused.
 
         Retries for as long as it takes, or raises StorageUnavailableError after `timeout_s` seconds. `on_sent` is
         called whenever readings have been sent to the database, which is then busy for a while. `check` is called in the
-        transaction once the loggers are locked, and what it raises rolls everything back.
+        transaction once the loggers are locked, and what it raises rolls everything back. With `names_locked`, it raises
+        LoggersLockedError where it is the locks of some loggers that it would wait for.
         """
+        way = _Way(timeout_s=timeout_s, on_sent=on_sent, check=check, names_locked=names_locked)
         if isinstance(batch, CopyBatch):
             try:
                 if not self._inserts_left:
-                    return await retry(lambda: self._transact(batch, on_sent, check), timeout_s)
+                    return await self._store(batch, way)
             except asyncpg.UniqueViolationError:
                 self._inserts_left = INSERTS_AFTER_REPETITION
             except DATA_ERRORS as error:
@@ -169,20 +196,16 @@ class Ingest:
                     "copy_refused", error=str(error), hint="the batch is stored by INSERT to find the cause"
                 )
             batch = await build_insert_batch(batch.messages)
-        return await self._commit_insert(batch, timeout_s, on_sent, check)
+        return await self._commit_insert(batch, way)
 
-    async def _commit_insert(
-        self, batch: InsertBatch, timeout_s: float | None, on_sent: Callable[[], None], check: Check
-    ) -> BatchOutcome:
+    async def _commit_insert(self, batch: InsertBatch, way: _Way) -> BatchOutcome:
         try:
-            return await retry(lambda: self._transact(batch, on_sent, check), timeout_s)
+            return await self._store(batch, way)
         except DATA_ERRORS as error:
             if len(batch.messages) > 1:
                 middle = len(batch.messages) // 2
                 halves = prepare_insert(batch.messages[:middle]), prepare_insert(batch.messages[middle:])
-                first, second = [
-                    await self._commit_insert(half, timeout_s, on_sent, check) for half in halves
-                ]
+                first, second = [await self._commit_insert(half, way) for half in halves]
                 return BatchOutcome(
                     [*first.messages, *second.messages], [*first.acknowledgements, *second.acknowledgements]
                 )
@@ -191,7 +214,33 @@ class Ingest:
             log.exception("reading_poisoned", origin=batch.messages[0].message.origin)
             metrics.POISONED.inc()
             refused = prepare_insert([_refuse_all(batch.messages[0], error)])
-            return await self._commit_insert(refused, timeout_s, on_sent, check)
+            return await self._commit_insert(refused, way)
+
+    async def _store(self, batch: InsertBatch | CopyBatch, way: _Way) -> BatchOutcome:
+        outcome = await retry(
+            lambda: self._transact(batch, way), way.timeout_s, partial(self._note_failure, batch, way)
+        )
+        self.failing = None
+        return outcome
+
+    async def _note_failure(self, batch: InsertBatch | CopyBatch, way: _Way, error: Exception) -> None:
+        """Raise LoggersLockedError if a transaction has failed for the locks of some loggers."""
+        self.failing = type(error).__name__
+        if not way.names_locked or not isinstance(error, asyncpg.LockNotAvailableError):
+            return
+        loggers = {parse_topic(message.message.origin)[0] for message in batch.messages}
+        try:
+            locked = await self.locked_loggers(loggers)
+        except DATABASE_FAULTS:  # it is more than some loggers: the batch is tried again as a whole
+            return
+        # The only other lock is that of the quota of who has something refused.
+        refused = {parse_topic(one.message.origin)[0] for one in batch.messages if one.refusals}
+        if found := locked or (refused if refused < loggers else set()):
+            raise LoggersLockedError(found)
+
+    async def locked_loggers(self, loggers: Collection[str]) -> set[str]:
+        """Return which of the loggers somebody else has locked in the database now."""
+        return await store.locked_loggers(self._pool, self._registered.intersection(loggers))
 
     def _may_copy(self, readings: int) -> bool:
         """Decide whether to try COPY: for a large batch, unless a recent one held a repetition, as more will follow."""
@@ -206,15 +255,15 @@ class Ingest:
             query = partial(store.registered_devices, self._pool, unknown)
             self._registered |= await retry(query, timeout_s)
 
-    async def _transact(
-        self, batch: InsertBatch | CopyBatch, on_sent: Callable[[], None], check: Check
-    ) -> BatchOutcome:
+    async def _transact(self, batch: InsertBatch | CopyBatch, way: _Way) -> BatchOutcome:
         started = perf_counter()
         async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection, connection.transaction():
+            if way.names_locked:
+                await store.wait_briefly(connection)
             await store.update_states(connection, batch.states)
-            if check is not None:
-                await check(connection)
-            outcomes = await _store_readings(connection, batch, on_sent)
+            if way.check is not None:
+                await way.check(connection)
+            outcomes = await _store_readings(connection, batch, way.on_sent)
             acknowledgements = await store.add_sequences(connection, batch.sequences)
             refused = [
                 (message.message, outcome.refusals)

@@ -30,6 +30,11 @@ from telemetry.model import Reading
 DatabaseConnection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
 
+LOCK_PATIENCE = "SET LOCAL lock_timeout = '500ms'"
+"""How long a batch waits for one lock: somebody who holds it longer must not hold up the other loggers of the batch."""
+
+STATES_OF = "SELECT device_id FROM device_states WHERE device_id = ANY($1::text[])"
+
 REGISTERED_DEVICES = "SELECT device_id FROM devices WHERE device_id = ANY($1::text[])"
 
 _NEWER = "coalesce(excluded.measured_at > s.measured_at, s.measured_at IS NULL)"
@@ -170,6 +175,20 @@ async def registered_devices(
 ) -> set[str]:
     """Return which of the devices are registered."""
     return {row["device_id"] for row in await connection.fetch(REGISTERED_DEVICES, list(device_ids))}
+
+
+async def wait_briefly(connection: DatabaseConnection) -> None:
+    """Let the rest of the transaction raise LockNotAvailableError rather than wait for a lock for long."""
+    await connection.execute(LOCK_PATIENCE)
+
+
+async def locked_loggers(pool: asyncpg.Pool, device_ids: Collection[str]) -> set[str]:
+    """Return which of the loggers somebody else has locked; raises LockNotAvailableError if it is all of the table."""
+    async with pool.acquire() as connection, connection.transaction():
+        await wait_briefly(connection)
+        free = await connection.fetch(f"{STATES_OF} FOR NO KEY UPDATE SKIP LOCKED", list(device_ids))
+        known = await connection.fetch(STATES_OF, list(device_ids))
+    return {row["device_id"] for row in known} - {row["device_id"] for row in free}
 
 
 async def check_rights(connection: DatabaseConnection, rights: SenderRights) -> None:

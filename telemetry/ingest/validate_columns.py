@@ -34,6 +34,7 @@ MIN_GROUP = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _MAX_AHEAD_US = MAX_AHEAD // _MICROSECOND
+_ANY_TIME = np.iinfo(np.int64).max
 _DTYPES: Mapping[tuple[type, ...], Any] = {(float, int): np.float64, (int,): np.int64, (bool,): np.bool_}
 
 
@@ -91,11 +92,12 @@ def validate_columns(messages: Sequence[ParsedMessage]) -> ReadingColumns:
     sizes = np.array([0 if message.suspect else message.size for message in messages], np.intp)
     owner = np.repeat(np.arange(len(messages)), sizes)
     received = np.array([to_microseconds(message.message.received_at) for message in messages], np.int64)
+    sure = np.array([message.message.clock_is_sure for message in messages], np.bool_)
     readings = _Readings(
         items=items,
         device_ids=[message.device_id for message in messages],
         owner=owner,
-        latest=(received + _MAX_AHEAD_US)[owner],
+        latest=np.where(sure, received + _MAX_AHEAD_US, _ANY_TIME)[owner],
         measured=np.zeros(len(items), np.int64),
         valid=np.zeros(len(items), np.bool_),
     )

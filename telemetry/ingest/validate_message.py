@@ -91,12 +91,12 @@ def validate_item(parsed: ParsedMessage, raw: Any) -> Reading | Refusal:
     return validate_reading(
         raw,
         device_id=parsed.device_id,
-        received_at=parsed.message.received_at,
+        received_at=parsed.message.latest_from,
         suspect=parsed.suspect,
     )
 
 
-def validate_http_reading(raw: Any, received_at: datetime) -> Reading | Refusal:
+def validate_http_reading(raw: Any, received_at: datetime | None) -> Reading | Refusal:
     """Validate a reading that came by HTTP and names its device; whether there is such a device is judged later."""
     if not isinstance(raw, dict):
         detail = f"a reading must be an object, not {show_value(raw)}"

@@ -77,8 +77,13 @@ class _Problem(NamedTuple):
     reason: RefusalReason = RefusalReason.INVALID_READING
 
 
-def validate_reading(raw: Any, *, device_id: str, received_at: datetime, suspect: bool) -> Reading | Refusal:
-    """Validate one reading of a device; null in a known field means absent. `suspect` is as in DecodedPayload."""
+def validate_reading(
+    raw: Any, *, device_id: str, received_at: datetime | None, suspect: bool
+) -> Reading | Refusal:
+    """Validate one reading of a device; null in a known field means absent. `suspect` is as in DecodedPayload.
+
+    Where `received_at` is None, no time is too far ahead: our own clock is not sure.
+    """
     if type(raw) is not dict:
         return _refuse(device_id, {}, _Problem(f"a reading must be an object, not {show_value(raw)}"))
     values = [device_id, None, *_BLANK]
@@ -99,11 +104,13 @@ def _check_device(raw: JsonObject, device_id: str) -> _Problem | None:
     return _Problem(detail, RefusalReason.DEVICE_MISMATCH)
 
 
-def _fill_measured_at(values: list[Any], raw: JsonObject, received_at: datetime) -> _Problem | None:
+def _fill_measured_at(values: list[Any], raw: JsonObject, received_at: datetime | None) -> _Problem | None:
     sent = raw.get("measured_at")
     values[_MEASURED_AT] = measured_at = parse_instant(sent)
     if isinstance(measured_at, str):
         return _Problem(f"measured_at {measured_at}, or milliseconds since 1970")
+    if received_at is None:
+        return None
     ahead = measured_at - received_at
     if ahead > MAX_AHEAD:
         after = "far in the future" if ahead > _FAR else f"{ahead} after the message was received"

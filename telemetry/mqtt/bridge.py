@@ -1,7 +1,7 @@
 """The bridge from the broker to ingest: messages are received, stored, and only then acknowledged."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,10 +15,12 @@ import structlog
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from telemetry import metrics
+from telemetry.database.clocks import Clocks
 from telemetry.ingest.copy_batch import CopyBatch
 from telemetry.ingest.evidence import EvidenceLimits
 from telemetry.ingest.insert_batch import InsertBatch
-from telemetry.ingest.pipeline import Ingest
+from telemetry.ingest.pipeline import BatchOutcome, Ingest
+from telemetry.ingest.retry import DATABASE_FAULTS, LoggersLockedError
 from telemetry.ingest.sequences import Acknowledgement
 from telemetry.mqtt.broker_figures import FIGURES, BrokerFigures
 from telemetry.mqtt.connection import BrokerConnection, BrokerError, UnsupportedVersionError
@@ -27,11 +29,13 @@ from telemetry.mqtt.inbox import Inbox, Lane, QueuedMessage
 from telemetry.mqtt.packets import Publish
 from telemetry.mqtt.sessions import (
     STATUS_SLOT,
+    address_of,
     adopt_orphaned_sessions,
     client_id,
     drain_session,
     subscriptions,
 )
+from telemetry.mqtt.set_aside import SetAside
 from telemetry.mqtt.slots import Slot
 from telemetry.slices import can_wait
 
@@ -39,6 +43,8 @@ log = structlog.get_logger(__name__)
 
 LINGER_S = 0.004
 """How long a partial batch waits for more messages while no other is being committed."""
+ASIDE_EVERY_S = 0.5
+"""How often to look whether loggers that were locked no longer are."""
 LARGE_LANE_PAUSE_S = 0.03
 """The pause after a batch of large messages during live traffic, which shares the processor and the database."""
 ACKS_EVERY_S = 0.1
@@ -60,6 +66,15 @@ class IngestState:
     waiting: int
     """Messages received and not yet committed."""
     waiting_bytes: int
+    locked: int = 0
+    """Loggers whose messages wait because somebody else has locked them in the database."""
+    locked_for_s: float = 0.0
+    away_for_s: float = 0.0
+    """For how long it has not been connected."""
+    stuck_for_s: float = 0.0
+    """For how long messages have waited and nothing was committed."""
+    error: str | None = None
+    """The kind of error for which nothing is committed."""
 
 
 async def run_ingest(
@@ -70,14 +85,17 @@ async def run_ingest(
     on_state: Callable[[IngestState], None] | None = None,
     limits: EvidenceLimits | None = None,
     accounts: BrokerAccounts | None = None,
+    clocks: Clocks | None = None,
 ) -> None:
     """Store what loggers publish until `stop` is set, and survive any outage of the broker or the database.
 
     Before it returns, it commits what has been received, for at most DRAIN_TIMEOUT_S seconds; the rest stays at the
     broker. It holds one connection of the pool all the time. `on_state` is called about once a second. `limits` says
-    how much is kept of what is refused. Loggers that flood the service are suspended, with `accounts` at the broker, too.
+    how much is kept of what is refused, and `clocks` whether anything may be refused for its time. Loggers that flood the service are suspended, with `accounts` at the broker, too.
     """
-    await Bridge(mqtt_url, Ingest(pool, limits), pool, on_state or (lambda _: None), accounts).run(stop)
+    await Bridge(mqtt_url, Ingest(pool, limits, clocks), pool, on_state or (lambda _: None), accounts).run(
+        stop
+    )
 
 
 class Bridge:
@@ -98,12 +116,15 @@ class Bridge:
         self._on_state = on_state
         self._ingest = ingest
         self._inbox = Inbox()
+        self._aside = SetAside()
         self._guard = Guard(pool, accounts)
         self._figures = BrokerFigures()
-        self._slot = Slot(pool)
+        self._slot = Slot(pool, address_of(mqtt_url))
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._connection: BrokerConnection | None = None
         self._problem: str | None = "not connected yet"
+        self._away_since: float | None = monotonic()
+        self._progress_at = monotonic()
         self._receiving = True
         self._committing: set[Lane] = set()
         self._acks: dict[tuple[str, int], Acknowledgement] = {}
@@ -121,6 +142,7 @@ class Bridge:
                 others = [
                     group.create_task(self._slot.hold(), name="ingest:slot"),
                     *(group.create_task(self._store(lane), name=f"ingest:store:{lane}") for lane in Lane),
+                    group.create_task(self._store_set_aside(), name="ingest:aside"),
                     group.create_task(self._acknowledge(), name="ingest:acks"),
                     group.create_task(self._guard.run(), name="ingest:guard"),
                     group.create_task(self._report(), name="ingest:report"),
@@ -160,7 +182,7 @@ class Bridge:
         try:
             self._connection = connection = await BrokerConnection.open(
                 self._url,
-                client_id=client_id(self._url, slot),
+                client_id=client_id(self._url, slot, self._slot.broker),
                 protocol=self._protocol,
                 deliver=self._deliver,
             )
@@ -175,6 +197,7 @@ class Bridge:
         metrics.CONNECTED.set(1)
         log.info("broker_connected", slot=slot, protocol=self._protocol.name)
         self._problem = None
+        self._away_since = None
         self._report_state()
         moved = asyncio.ensure_future(self._slot.wait_for_other_than(slot))
         either: list[asyncio.Future[Any]] = [connection.closed, moved]
@@ -198,6 +221,7 @@ class Bridge:
             self._connection.close()
         self._connection = None
         self._problem = problem
+        self._away_since = self._away_since or monotonic()
         metrics.CONNECTED.set(0)
         self._report_state()
 
@@ -207,8 +231,16 @@ class Bridge:
             return
         if self._guard.see_arrival(publishes):
             self._discard()
+        if not self._inbox.messages:
+            self._progress_at = monotonic()
         connection.acknowledge(
-            self._inbox.add(connection, publishes, datetime.now(UTC), self._guard.unwanted)
+            self._inbox.add(
+                connection,
+                publishes,
+                datetime.now(UTC),
+                self._guard.unwanted,
+                clock_is_sure=self._ingest.clock_is_sure(),
+            )
         )
 
     def _discard(self) -> None:
@@ -268,7 +300,48 @@ class Bridge:
         prepared: InsertBatch | CopyBatch,
         sent: asyncio.Event,
     ) -> None:
-        outcome = await self._ingest.commit_batch(prepared, on_sent=sent.set)
+        try:
+            locked: Collection[str] = ()
+            while rest := self._aside.divert(lane, batch, locked):
+                if len(rest) < len(batch):
+                    batch = rest
+                    prepared = await self._ingest.prepare([queued.message for queued in batch])
+                try:
+                    outcome = await self._ingest.commit_batch(prepared, on_sent=sent.set, names_locked=True)
+                except LoggersLockedError as error:
+                    locked = error.device_ids
+                    log.warning("loggers_locked", loggers=len(locked), some=sorted(locked)[:5])
+                    continue
+                self._complete(lane, batch, outcome)
+                return
+        finally:
+            sent.set()
+            self._committing.discard(lane)
+
+    async def _store_set_aside(self) -> None:
+        """Store what was set aside, once its loggers are no longer locked."""
+        while True:
+            metrics.LOCKED.set(len(self._aside.loggers))
+            await asyncio.sleep(ASIDE_EVERY_S)
+            try:
+                free = self._aside.loggers - await self._ingest.locked_loggers(self._aside.loggers)
+            except DATABASE_FAULTS as error:
+                log.warning("set_aside_waits", error=str(error) or repr(error))
+                continue
+            while found := self._aside.oldest(free):
+                lane, batch = found
+                try:
+                    prepared = await self._ingest.prepare([queued.message for queued in batch])
+                    outcome = await self._ingest.commit_batch(prepared, names_locked=True)
+                except LoggersLockedError as error:
+                    free -= error.device_ids
+                    continue
+                self._aside.remove(batch)
+                self._complete(lane, batch, outcome)
+
+    def _complete(self, lane: Lane, batch: Sequence[QueuedMessage], outcome: BatchOutcome) -> None:
+        """Acknowledge a batch that is stored, to the broker at once and to the loggers soon."""
+        self._progress_at = monotonic()
         for connection, packet_ids in self._inbox.complete(lane, batch).items():
             connection.acknowledge(packet_ids)
         if self._guard.see_outcome([queued.message for queued in batch], outcome.messages):
@@ -277,7 +350,6 @@ class Bridge:
         while len(self._acks) > MAX_PENDING_ACKS:  # a logger that misses one sends again, and gets the next
             del self._acks[next(iter(self._acks))]
         self._acks_pending.set()
-        self._committing.discard(lane)
 
     # Acknowledgements to the loggers.
 
@@ -324,6 +396,8 @@ class Bridge:
             await asyncio.sleep(1)
 
     def _report_state(self) -> None:
+        now = monotonic()
+        is_stuck = self._inbox.messages > self._aside.messages
         self._on_state(
             IngestState(
                 connected=self._problem is None,
@@ -331,5 +405,10 @@ class Bridge:
                 slot=self._slot.number,
                 waiting=self._inbox.messages,
                 waiting_bytes=self._inbox.bytes,
+                locked=len(self._aside.loggers),
+                locked_for_s=self._aside.waiting_for_s(),
+                away_for_s=0.0 if self._away_since is None else now - self._away_since,
+                stuck_for_s=now - self._progress_at if is_stuck else 0.0,
+                error=self._ingest.failing,
             )
         )

@@ -109,6 +109,8 @@ class Inbox:
         publishes: Sequence[Publish],
         received_at: datetime,
         unwanted: Collection[str] = (),
+        *,
+        clock_is_sure: bool = True,
     ) -> list[int]:
         """Add messages that arrived together on a connection, but for those on unwanted topics.
 
@@ -120,7 +122,7 @@ class Inbox:
         self.messages += len(wanted)
         for topic, packet_id, payload in wanted:
             queued = QueuedMessage(
-                RawMessage(Source.MQTT, topic, payload, received_at), connection, packet_id
+                RawMessage(Source.MQTT, topic, payload, received_at, clock_is_sure), connection, packet_id
             )
             lane = Lane.LARGE if len(payload) > MAX_SMALL_BYTES or topic in self._large_of else Lane.SMALL
             if lane is Lane.LARGE:

@@ -61,6 +61,7 @@ SAID = {
     K.SITE_NOT_READY: (MAJOR, "Arrival is expected while the site is closed"),
     K.CLOCK_SKEW: (MAJOR, "Logger's clock is about 60 min behind"),
     K.LOGGER_MEMORY_GAP: (MAJOR, "41 readings never came: the record has a hole"),
+    K.SERVICE_FAULT: (CRITICAL, "The broker cannot be used, so that no reading arrives: Keep alive timeout"),
     K.EVALUATION_FAILED: (CRITICAL, "This shipment could not be judged, excursions may be missing: KeyError"),
 }
 

@@ -1,5 +1,6 @@
 """What people do to loggers: to register them, and to give them passwords for the broker."""
 
+import asyncio
 import secrets
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -8,7 +9,13 @@ from typing import Protocol
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from api.identity.device_credentials import BrokerUnmanagedError, BrokerUnreachableError, CredentialsError
+from api.embedded.broker_users import verifier_of
+from api.identity.device_credentials import (
+    BrokerForgetfulError,
+    BrokerUnmanagedError,
+    BrokerUnreachableError,
+    CredentialsError,
+)
 from api.refusals import Conflict, LoggerExists, NotFound, Unavailable
 from api.security.events import SecurityEventType
 from api.security.record import record
@@ -16,12 +23,15 @@ from api.transactions import begin
 from api.use_cases.registry import loans
 from api.use_cases.registry.loans import NewLoan
 from telemetry.actor import Actor
-from telemetry.registry import devices
+from telemetry.registry import credentials, devices
 from telemetry.registry.things import LOGGERS
 
 
 class PasswordStore(Protocol):
     """Whatever keeps the loggers' passwords at the broker; raises CredentialsError where it does not take one."""
+
+    broker: str | None
+    """By what the broker is known in the database: `host:port`."""
 
     async def grant(self, device_id: str, password: str) -> None:
         """Let the logger in with this password, and with no other."""
@@ -62,6 +72,7 @@ async def register(
     password = await _grant(passwords, new.device_id)
     row = await devices.get(connection, new.device_id, now=now)
     assert row is not None
+    await _keep_verifier(connection, passwords, new.device_id, password)
     await _record(connection, SecurityEventType.LOGGER_REGISTERED, new.device_id, actor)
     return row, password
 
@@ -82,6 +93,7 @@ async def rotate_credentials(
     async with begin(engine) as connection:
         # Whoever flooded the service with the old password no longer gets in.
         await devices.end_suspension(connection, device_id)
+        await _keep_verifier(connection, passwords, device_id, password)
         await _record(connection, SecurityEventType.LOGGER_CREDENTIALS_ROTATED, device_id, actor)
     return password
 
@@ -90,6 +102,15 @@ async def _record(
     connection: AsyncConnection, type_: SecurityEventType, device_id: str, actor: Actor
 ) -> None:
     await record(connection, type_, actor=actor, subject=f"logger:{device_id}")
+
+
+async def _keep_verifier(
+    connection: AsyncConnection, passwords: PasswordStore | None, device_id: str, password: str | None
+) -> None:
+    """Keep what the broker's account can be made anew from."""
+    if passwords is not None and password is not None:
+        verifier = await asyncio.to_thread(verifier_of, password)
+        await credentials.keep(connection, device_id, verifier, broker=passwords.broker)
 
 
 async def _grant(passwords: PasswordStore | None, device_id: str) -> str | None:
@@ -101,6 +122,8 @@ async def _grant(passwords: PasswordStore | None, device_id: str) -> str | None:
         await passwords.grant(device_id, password)
     except BrokerUnmanagedError:
         return None
+    except BrokerForgetfulError:
+        raise Unavailable("The broker did not keep the logger's password: its disk may be full.") from None
     except BrokerUnreachableError:
         raise Unavailable("The broker, which must learn the logger's password, cannot be reached.") from None
     except CredentialsError as error:

@@ -21,7 +21,7 @@ from api.http.routes import operations
 from api.http.services import Services
 from api.identity.authenticator import Authenticator
 from api.pages.site import with_pages
-from api.schema_upgrade import engine_for
+from telemetry.database.connections import engine_for
 from telemetry.ingest.pipeline import Ingest
 
 ADMIN_KEY = "an-admin-key-of-at-least-32-characters"

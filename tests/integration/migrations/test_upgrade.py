@@ -15,10 +15,11 @@ from sqlalchemy import Connection, true
 
 from alerts.views import alerts, excursions, figures_as_of
 from alerts.views.as_of import FindingFilter
-from api.schema_upgrade import alembic_config, engine_for, pending, upgrade
+from api.schema_upgrade import alembic_config, pending, upgrade
 from migrations.metadata import metadata
 from telemetry import refusals, shipment_readings
-from telemetry.database_server import ServerLevel, UnfitServerError
+from telemetry.database.connections import engine_for
+from telemetry.database.server import ServerLevel, UnfitServerError
 from tests.conftest import missing
 
 FIRST_VERSION = (Path(__file__).parent / "first_version.sql").read_text()

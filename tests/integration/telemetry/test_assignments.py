@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.schema_upgrade import engine_for
 from telemetry.actor import Actor, ActorKind
+from telemetry.database.connections import engine_for
 from telemetry.registry import assignments, loans
 from telemetry.registry.assignments import NotAvailable, Occupied
 from telemetry.registry.holders import Held, holders_at

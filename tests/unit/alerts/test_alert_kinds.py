@@ -133,7 +133,7 @@ def test_what_few_kinds_have() -> None:
 
 
 def test_each_kind_is_found_by_a_rule_or_comes_with_excursions_and_their_judgement() -> None:
-    others = {K.EXCURSION, K.BUDGET_EXHAUSTED, K.EVALUATION_FAILED}
+    others = {K.EXCURSION, K.BUDGET_EXHAUSTED, K.EVALUATION_FAILED, K.SERVICE_FAULT}
     assert {rule.kind for rule in RULES} == set(K) - others
 
 

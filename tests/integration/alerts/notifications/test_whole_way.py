@@ -19,7 +19,7 @@ from api.http.app import create_app
 from api.http.event_hub import EventHub
 from api.http.services import Services
 from api.identity.authenticator import Authenticator
-from api.schema_upgrade import engine_for
+from telemetry.database.connections import engine_for
 from telemetry.ingest.pipeline import Ingest
 from tests.integration.alerts.stage import CLOCK, SETTINGS
 from tests.integration.api.conftest import ADMIN_KEY
@@ -128,7 +128,7 @@ async def journey(database_url: str) -> AsyncIterator[Journey]:
         pool = await stack.enter_async_context(
             asyncpg.create_pool(database_url, min_size=1, max_size=8, server_settings=SETTINGS)
         )
-        engine = engine_for(database_url, {"server_settings": SETTINGS})
+        engine = engine_for(database_url, settings=SETTINGS)
         stack.push_async_callback(engine.dispose)
         journey = Journey(pool, Tower(pool), await stack.enter_async_context(mail_server()), AT)
         services = Services(

@@ -17,7 +17,7 @@ from alerts.model import to_instant
 from alerts.outbound.connection import LARGEST_ANSWER
 from alerts.webhooks import endpoints
 from alerts.webhooks.message import LARGEST_BODY
-from api.schema_upgrade import engine_for
+from telemetry.database.connections import engine_for
 from tests.receivers import ENDLESS, FAIL, HANG, HUGE, OK, RESET, Reply, in_turn, receiver
 
 from .conftest import HURRY, SECRET, Hooks

@@ -15,7 +15,8 @@ from api.http.app import ACTIONS
 from api.http.problems import is_passing
 from api.http.routes import operations
 from api.identity.authenticator import Authenticator
-from api.schema_upgrade import engine_for, upgrade
+from api.schema_upgrade import upgrade
+from telemetry.database.connections import engine_for
 from telemetry.ingest.pipeline import Ingest
 from tests.integration.api.conftest import ADMIN_KEY, Desk, MakeDesk, MakeServices, problem
 from tests.integration.api.identity.test_auth import call_of
@@ -154,14 +155,14 @@ async def test_a_connection_that_is_not_made_in_time_is_the_databases_absence() 
     assert is_passing(caught.value)
 
 
-async def test_a_lock_that_is_not_had_in_time_is_a_503(desk: Desk) -> None:
-    await desk.ship("S1")
-    await desk.pool.execute("ALTER ROLE CURRENT_USER SET lock_timeout = '100ms'")
-    try:
-        await desk.services.engine.dispose()
+async def test_a_lock_that_is_not_had_in_time_is_a_503(
+    database_url: str, make_desk: MakeDesk, make_services: MakeServices
+) -> None:
+    engine = engine_for(database_url, settings={"lock_timeout": "100ms"})
+    async with disposed(engine):
+        desk = await make_desk(make_services(engine=engine))
+        await desk.ship("S1")
         async with desk.pool.acquire() as holder, holder.transaction():
             await holder.execute("SELECT 1 FROM shipments FOR UPDATE")
             answer: httpx.Response = await desk.admin.post("/v1/shipments/S1/depart")
         problem(answer, 503)
-    finally:
-        await desk.pool.execute("ALTER ROLE CURRENT_USER RESET lock_timeout")

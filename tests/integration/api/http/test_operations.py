@@ -61,6 +61,13 @@ async def test_not_ready_for_an_older_schema(desk: Desk) -> None:
     assert "dewarwatch migrate" in answer.json()["parts"]["database"]["error"]
 
 
+async def test_ready_on_the_next_version_s_schema_until_it_takes_over(desk: Desk) -> None:
+    await desk.pool.execute("UPDATE alembic_version SET version_num = '9999'")
+    answer = await desk.admin.get("/readyz")
+    assert answer.status_code == 200
+    assert "later version" in answer.json()["parts"]["database"]["note"]
+
+
 async def test_metrics_name_routes_and_not_paths(desk: Desk) -> None:
     await desk.ship("S1")
     await desk.admin.get("/v1/shipments/S1")

@@ -286,6 +286,8 @@ class _Broker:
             BrokerUnmanagedError("the broker has no dynamic security"),
         ]
 
+    broker: str | None = None
+
     async def grant(self, device_id: str, password: str) -> None:
         error = self._errors.pop(0)
         self._errors.append(error)

@@ -51,6 +51,8 @@ class Broker:
         self.error = error
         self.passwords: dict[str, str] = {}
 
+    broker: str | None = None
+
     async def grant(self, device_id: str, password: str) -> None:
         if self.error is not None:
             raise self.error

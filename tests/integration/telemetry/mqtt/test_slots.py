@@ -12,7 +12,7 @@ from telemetry.mqtt.broker_figures import FIGURES
 from telemetry.mqtt.connection import BrokerConnection
 from telemetry.mqtt.inbox import Inbox
 from telemetry.mqtt.slots import Slot
-from tests.integration.telemetry.conftest import TIMEOUT_S
+from tests.integration.telemetry.conftest import TIMEOUT_S, connected, ingesters, reading
 
 LOCKS = LockSpace.INGESTER_SLOTS
 
@@ -75,11 +75,11 @@ async def test_only_a_session_that_is_free_twice_is_ended_and_never_our_own(stor
     looked, ended = asyncio.Queue(), asyncio.Queue()
     borrowed = Slot.borrowed
 
-    def look(self, number):
+    def look(self, number, broker=None):
         looked.put_nowait(number)
-        return borrowed(self, number)
+        return borrowed(self, number, broker)
 
-    async def end(_url, number, *_):
+    async def end(_url, _broker, number, *_):
         ended.put_nowait((number, looked.qsize()))
 
     monkeypatch.setattr(Slot, "borrowed", look)
@@ -140,3 +140,45 @@ async def test_a_number_that_somebody_else_was_quicker_to_take_leaves_ours(store
         assert await asyncio.wait_for(slot.wait_for_other_than(1), TIMEOUT_S) == 0
         holding.cancel()
         await asyncio.wait([holding])
+
+
+async def stored_of(loggers, store, seq):
+    loggers.publish(reading(seq, seq=seq))
+    loggers.publish({"state": "online" if seq % 2 else "offline"}, "dewar/v1/LOG-1/status")
+    await store.until("SELECT count(*) = 1 FROM readings WHERE seq = $1", seq)
+
+
+async def test_each_of_two_brokers_has_slots_and_sessions_of_its_own(broker, second_broker, store):
+    async with (
+        ingesters(broker.url, store.url) as start,
+        ingesters(second_broker.url, store.url) as start_other,
+    ):
+        first, other, second = await start(), await start_other(), await start()
+        assert [one.states[-1].slot for one in (first, other, second)] == [0, 0, 1]
+        with connected(broker.url) as here, connected(second_broker.url) as there:
+            for seq, loggers in enumerate((here, there)):
+                await stored_of(loggers, store, seq)
+                await store.until(
+                    "SELECT bool_or(connection = $1) FROM device_states", "online" if seq else "offline"
+                )
+    assert [
+        tuple(row) for row in await store.pool.fetch("SELECT number, address FROM brokers ORDER BY number")
+    ] == [
+        (0, sessions.address_of(broker.url)),
+        (1, sessions.address_of(second_broker.url)),
+    ]
+
+
+async def test_the_session_of_a_broker_that_has_moved_is_adopted(broker, store, monkeypatch):
+    monkeypatch.setattr(sessions, "CHECK_EVERY_S", 0.1)
+    async with ingesters(broker.url, store.url) as start:
+        await start()
+    moved = broker.url.replace("127.0.0.1", "localhost")
+    with connected(broker.url) as loggers:
+        loggers.publish(reading(1, seq=1))  # to the session of before
+        await loggers.published()
+        async with ingesters(moved, store.url) as start:
+            ingester = await start()
+            assert ingester.states[-1].slot == 0
+            await store.until_stored(1)
+            await stored_of(loggers, store, 2)

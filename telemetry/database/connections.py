@@ -1,0 +1,124 @@
+"""How every connection to the database is made: with time-outs on both sides.
+
+A process that freezes, or that a network has cut off, must not keep its locks: the server ends its session. And a server
+that is cut off must not keep a process waiting: the process ends the connection. Nothing but this module opens one.
+"""
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+KEEPALIVE_IDLE_S: Final = 10
+KEEPALIVE_EVERY_S: Final = 5
+KEEPALIVE_TRIES: Final = 3
+UNANSWERED_S: Final = 25
+"""How long what was sent may stay unanswered, or unread: then the connection is dead, by TCP's own measure."""
+_GRACE_S: Final = 5
+"""The server's limit is that much longer than ours, so that ours is met first where a process is alive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a connection waits, in seconds; 0 means without limit."""
+
+    idle_in_transaction_s: int = 60
+    """For the next statement of an open transaction: then the server ends the session, and its locks are free."""
+    lock_s: int = 10
+    """For a lock."""
+    statement_s: int = 60
+    """For a statement, locks included."""
+    connect_s: float = 10.0
+
+    def settings(self, name: str) -> dict[str, str]:
+        """Return the settings of a session, which the server shows under this name."""
+        statement_s = self.statement_s and self.statement_s + _GRACE_S
+        return {
+            "application_name": name,
+            "idle_in_transaction_session_timeout": f"{self.idle_in_transaction_s}s",
+            "lock_timeout": f"{self.lock_s}s",
+            "statement_timeout": f"{statement_s}s",
+            "tcp_keepalives_idle": str(KEEPALIVE_IDLE_S),
+            "tcp_keepalives_interval": str(KEEPALIVE_EVERY_S),
+            "tcp_keepalives_count": str(KEEPALIVE_TRIES),
+            "tcp_user_timeout": str(1000 * UNANSWERED_S),
+        }
+
+
+OF_LOOPS: Final = Patience()
+OF_CALLS: Final = Patience(idle_in_transaction_s=30)
+"""Of HTTP calls. The longest pause in a transaction is that of a registration, which asks the broker."""
+OF_MIGRATIONS: Final = Patience(lock_s=0, statement_s=0)
+OF_COMMANDS: Final = Patience(idle_in_transaction_s=600)
+"""Of commands that compute for long between two statements, and lock at most a few shipments meanwhile."""
+
+
+async def connect(database_url: str, name: str, patience: Patience = OF_LOOPS) -> asyncpg.Connection:
+    """Open a connection; raises as asyncpg does."""
+    return await _open(database_url, **_arguments(name, patience))
+
+
+def make_pool(database_url: str, name: str, *, max_size: int, patience: Patience = OF_LOOPS) -> asyncpg.Pool:
+    """Return a pool of such connections, which opens them as they are needed."""
+    return asyncpg.create_pool(
+        database_url, min_size=0, max_size=max_size, connect=_open, **_arguments(name, patience)
+    )
+
+
+def engine_for(
+    database_url: str,
+    name: str = "dewarwatch",
+    patience: Patience = OF_CALLS,
+    *,
+    settings: Mapping[str, str] | None = None,
+    **options: Any,
+) -> AsyncEngine:
+    """Return a SQLAlchemy engine on such connections; asyncpg parses the address itself.
+
+    SQLAlchemy would not understand `?sslmode=require` and the like, which every vendor's addresses have.
+    """
+    arguments = _arguments(name, patience)
+    arguments["server_settings"] |= settings or {}
+    creator: Callable[[], Any] = partial(_open, database_url, **arguments)
+    return create_async_engine("postgresql+asyncpg://", async_creator=creator, **options)
+
+
+def _arguments(name: str, patience: Patience) -> dict[str, Any]:
+    return {
+        "server_settings": patience.settings(name),
+        "command_timeout": patience.statement_s or None,
+        "timeout": patience.connect_s,
+    }
+
+
+async def _open(*arguments: Any, **named: Any) -> asyncpg.Connection:
+    connection: asyncpg.Connection = await asyncpg.connect(*arguments, **named)
+    keep_alive(connection)
+    return connection
+
+
+def keep_alive(connection: asyncpg.Connection) -> None:
+    """Let our side notice a server that does not answer any more, also where nothing is sent, as in LISTEN."""
+    link = socket_of(connection)
+    if link.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
+        ("TCP_KEEPINTVL", KEEPALIVE_EVERY_S),
+        ("TCP_KEEPCNT", KEEPALIVE_TRIES),
+        ("TCP_USER_TIMEOUT", 1000 * UNANSWERED_S),
+    ):
+        if hasattr(socket, option):  # not every system has all of them
+            link.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def socket_of(connection: asyncpg.Connection) -> socket.socket:
+    """Return the socket of a connection, encrypted or not."""
+    transport = connection._transport  # type: ignore[attr-defined]  # noqa: SLF001 -- asyncpg offers no other way to it
+    link: socket.socket = transport.get_extra_info("socket")
+    return link

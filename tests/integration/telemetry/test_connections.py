@@ -1,0 +1,89 @@
+"""Connections to the database: each has its time-outs, on both sides, and nothing opens one past them."""
+
+import asyncio
+import re
+import socket
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+
+from telemetry.database.connections import (
+    OF_CALLS,
+    OF_LOOPS,
+    UNANSWERED_S,
+    Patience,
+    connect,
+    engine_for,
+    make_pool,
+    socket_of,
+)
+
+REPOSITORY = Path(__file__).parents[3]
+ON_THE_SERVER = """
+SELECT name, setting::int FROM pg_settings WHERE name IN ('idle_in_transaction_session_timeout', 'lock_timeout',
+    'statement_timeout', 'tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count', 'tcp_user_timeout')
+"""
+
+
+def told(patience: Patience) -> dict[str, int]:
+    return {
+        "idle_in_transaction_session_timeout": 1000 * patience.idle_in_transaction_s,
+        "lock_timeout": 1000 * patience.lock_s,
+        "statement_timeout": 1000 * (patience.statement_s + 5),
+        "tcp_keepalives_idle": 10,
+        "tcp_keepalives_interval": 5,
+        "tcp_keepalives_count": 3,
+        "tcp_user_timeout": 1000 * UNANSWERED_S,
+    }
+
+
+def test_nothing_opens_a_connection_but_the_module_for_it() -> None:
+    opens = re.compile(
+        r"asyncpg\.(connect|create_pool)\(|create_async_engine\(|(?<!Broker)Connection\.connect\("
+    )
+    found = [
+        str(path.relative_to(REPOSITORY))
+        for package in ("telemetry", "alerts", "api", "migrations")
+        for path in (REPOSITORY / package).rglob("*.py")
+        if opens.search(path.read_text())
+    ]
+    assert found == ["telemetry/database/connections.py"]
+
+
+def keeps_alive(link: socket.socket) -> bool:
+    return (
+        link.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        and link.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
+        and link.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1000 * UNANSWERED_S
+    )
+
+
+async def test_every_way_to_the_database_has_its_time_outs_on_both_sides(database_url: str) -> None:
+    async with make_pool(database_url, "a-pool", max_size=1) as pool, pool.acquire() as lent:
+        assert dict(await lent.fetch(ON_THE_SERVER)) == told(OF_LOOPS)
+        assert keeps_alive(socket_of(lent._con))
+    single = await connect(database_url, "a-single-one")
+    assert dict(await single.fetch(ON_THE_SERVER)) == told(OF_LOOPS)
+    assert await single.fetchval("SHOW application_name") == "a-single-one"
+    assert keeps_alive(socket_of(single))
+    await single.close()
+    engine = engine_for(database_url)
+    async with engine.connect() as connection:
+        assert dict((await connection.execute(text(ON_THE_SERVER))).all()) == told(OF_CALLS)
+        raw = await connection.get_raw_connection()
+        assert keeps_alive(socket_of(raw.driver_connection))
+    await engine.dispose()
+
+
+async def test_the_locks_of_a_process_that_is_frozen_are_freed(database_url: str) -> None:
+    frozen = await connect(database_url, "frozen", Patience(idle_in_transaction_s=1))
+    other = await connect(database_url, "other")
+    await frozen.execute("BEGIN; LOCK TABLE readings")
+    async with asyncio.timeout(5):
+        await other.execute("BEGIN; LOCK TABLE readings; ROLLBACK")
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError)):
+        await frozen.execute("SELECT 1")
+    frozen.terminate()
+    await other.close()
