@@ -17,6 +17,7 @@ TRY_AGAIN: Final = (
     asyncpg.ReadOnlySQLTransactionError,  # a standby that has not taken over yet
     asyncpg.TransactionRollbackError,  # deadlock, serialization
     asyncpg.IdleInTransactionSessionTimeoutError,  # we were too slow
+    asyncpg.LockNotAvailableError,
 )
 """Temporary errors: the database is away or busy, and the same work may succeed later."""
 
