@@ -15,10 +15,14 @@ from alerts.triage.rows import alert_from_row, incident_from_row, members
 from alerts.work.bulk import Connection, columns_of
 from alerts.work.due_queue import Claimed
 from alerts.work.errors import describe_error
+from alerts.work.savepoints import LOCK_PATIENCE
 
 log = structlog.get_logger(__name__)
 
-LEAVE_NO_MARKS = "SELECT set_config('dewarwatch.attending', 'on', true), clock_timestamp()"
+LEAVE_NO_MARKS = f"""
+SELECT set_config('dewarwatch.attending', 'on', true), set_config('lock_timeout', '{LOCK_PATIENCE}', true),
+    clock_timestamp()
+"""
 
 LOAD_SCOPES = """
 SELECT a.scope, s.organization, coalesce(s.drill, false) AS drill, s.origin, s.destination, s.departed_at,

@@ -1,7 +1,8 @@
 """The attention loop: claims scopes where something changed or is due, decides and saves.
 
 Any number of processes may run it. No row is locked while it decides: the claim is an advisory lock. If an
-alert has changed by the time it would be written, its scope is skipped and comes up again.
+alert has changed by the time it would be written, its scope is skipped and comes up again. If another process
+holds something of a scope for long, this scope is set aside, and the others are decided about.
 """
 
 import asyncio
@@ -54,7 +55,7 @@ async def decide_due(pool: asyncpg.Pool, limit: int = BATCH) -> int:
     _count(due, saved)
     for state, reason in told:
         metrics.NOTIFICATIONS.labels(state=state, reason=reason).inc()
-    return len(due.views) + len(due.failed)
+    return len(due.claimed.keys)
 
 
 async def _decide_and_save(
@@ -66,6 +67,7 @@ async def _decide_and_save(
     """
     decisions: list[ScopeDecision] = []
     told: list[tuple[str, str]] = []
+    saved: list[ScopeDecision] = []
 
     def decide_one(view: ScopeView) -> None:
         try:
@@ -75,10 +77,13 @@ async def _decide_and_save(
             due.failed[view.scope] = describe_error(error)
 
     async def write(some: Sequence[ScopeDecision]) -> None:
-        told.extend(await save(connection, some, due.claimed, due.now))
+        unchanged = await _unchanged(connection, some)
+        if unchanged:
+            told.extend(await save(connection, unchanged, due.claimed, due.now))
+            saved.extend(unchanged)
 
     await in_slices(decide_one, due.views)
-    saved, refused = await write_each(connection, await _unchanged(connection, decisions), write)
+    _, refused = await write_each(connection, decisions, write)
     for one, error in refused:
         log.error("attention_refused", scope=one.view.scope, exc_info=error)
         due.failed[one.view.scope] = describe_error(error)

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import orjson
+import structlog
 
 from alerts.escalation.deciding.decision import Decided
 from alerts.escalation.deciding.flood import DIGEST_AFTER, is_flood
@@ -73,6 +74,8 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $6::int[])
 HASTEN = """
 UPDATE notifications SET severity = 'critical', send_at = least(send_at, $2::timestamptz) WHERE id = ANY($1::uuid[])
 """
+
+log = structlog.get_logger(__name__)
 
 _FLOODS = [purpose.value for purpose in Purpose if purpose.floods]
 
@@ -258,7 +261,7 @@ async def _limit(
 
 
 async def _lately(connection: Connection, windows: Collection[_Window], now: Instant) -> _Digests:
-    await connection.execute(LOCK_RECIPIENTS, sorted({"\n".join(to[:3]) for to, _ in windows}))
+    await _lock(connection, sorted({"\n".join(to[:3]) for to, _ in windows}))
     columns = [list(column) for column in zip(*(to for to, _ in windows), strict=True)]
     within_s = [seconds for _, seconds in windows]
     found = await connection.fetch(COUNT_TOLD, *columns, to_datetime(now), within_s, _FLOODS)
@@ -267,6 +270,15 @@ async def _lately(connection: Connection, windows: Collection[_Window], now: Ins
         told={(_to(row), row["within_s"]): row["told"] for row in found},
         open={_to(row): row["digest_id"] for row in found if row["digest_id"] is not None},
     )
+
+
+async def _lock(connection: Connection, recipients: Sequence[str]) -> None:
+    """Lock recipients; go on without if another process stands still with one: to tell counts more than to count."""
+    try:
+        async with connection.transaction():
+            await connection.execute(LOCK_RECIPIENTS, recipients)
+    except asyncpg.LockNotAvailableError:
+        log.warning("recipients_not_locked", count=len(recipients))
 
 
 def _to(row: Row | asyncpg.Record) -> _To:

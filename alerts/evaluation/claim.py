@@ -32,6 +32,7 @@ from alerts.triage.rows import alert_from_row, excursion_from_row
 from alerts.work.bulk import Connection, columns_of
 from alerts.work.due_queue import NOTHING, Claimed, Rows
 from alerts.work.errors import describe_error
+from alerts.work.savepoints import LOCK_PATIENCE
 
 PAST_PART = 4
 """Where both are claimed, one in so many shipments, at least, may be one with readings of the past."""
@@ -57,12 +58,18 @@ ORDER BY id
 """  # noqa: S608 -- our own words
 
 
+NOW = "SELECT clock_timestamp()"
+NOW_WITH_PATIENCE = f"{NOW}, set_config('lock_timeout', '{LOCK_PATIENCE}', true)"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poisoned:
     """A shipment whose judgement fails, and with what."""
 
     identity: Identity
     error: str
+    held: bool = False
+    """Another process holds something of it for long: nothing is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +146,7 @@ async def _load(
     alerts = await connection.fetch(f"{LOAD_ALERTS} {lock}", ids, excursion_ids)
     causes = _Causes(dirty, reevaluated=from_the_start)
     due, poisoned = _Making(shipments, devices, context, resumed, on_record, alerts, causes).all(broken)
-    now, clock = await _now(connection, claimed)
+    now, clock = await _now(connection, claimed, NOW if from_the_start else NOW_WITH_PATIENCE)
     return DueShipments(
         now=now,
         clock=clock,
@@ -154,13 +161,13 @@ async def _load(
     )
 
 
-async def _now(connection: Connection, claimed: Claimed) -> tuple[Instant, Instant]:
+async def _now(connection: Connection, claimed: Claimed, statement: str) -> tuple[Instant, Instant]:
     """Return the instant at which all that was loaded was known, and what the clock says.
 
     What follows from what was loaded was not known before. The database's clock is everybody's, and even that may
     be set back: time never goes back for a shipment.
     """
-    clock = await connection.fetchval("SELECT clock_timestamp()")
+    clock = await connection.fetchval(statement)
     return to_instant(max([clock, *claimed.done_at.values()])), to_instant(clock)
 
 

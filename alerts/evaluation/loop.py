@@ -113,7 +113,7 @@ async def evaluate_due(
     claiming = partial(claim, limit=limit, share=share, late_wait_s=late_wait_s)
     try:
         return await _evaluate_claimed(pool, claiming, judging, careful=False)
-    except REFUSED:  # once more, to find out in which shipment
+    except (*REFUSED, asyncpg.LockNotAvailableError):  # once more, to find out in which shipment
         return await _evaluate_claimed(pool, claiming, judging, careful=True)
 
 
@@ -171,18 +171,20 @@ async def _evaluate(
         log.error("evaluation_failed", shipment_id=shipment_id, exc_info=error)
         failures.append(Poisoned(identity=identities[shipment_id], error=describe_error(error)))
 
-    async def write(some: Sequence[Verdict]) -> None:
-        await save(connection, some, due.now)
-        await write_deadlines(connection, some, due.claimed, due.now, due.clock)
+    saved: list[Verdict] = []
 
-    saved = await _unchanged(connection, verdicts)
+    async def write(some: Sequence[Verdict]) -> None:
+        unchanged = await _unchanged(connection, some)
+        await save(connection, unchanged, due.now)
+        await write_deadlines(connection, unchanged, due.claimed, due.now, due.clock)
+        saved.extend(unchanged)
+
     if careful:
-        saved, refused = await _save(connection, saved, write)
-        failures += refused
+        failures += await _save(connection, verdicts, write)
     else:
-        await write(saved)
+        await write(verdicts)
     await _set_aside(connection, failures, due)
-    return saved, failures
+    return saved, [one for one in failures if not one.held]
 
 
 async def _unchanged(connection: Connection, verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -197,25 +199,40 @@ async def _unchanged(connection: Connection, verdicts: Sequence[Verdict]) -> lis
 
 
 async def _save(
-    connection: Connection, verdicts: list[Verdict], write: Callable[[Sequence[Verdict]], Awaitable[None]]
-) -> tuple[list[Verdict], list[Poisoned]]:
-    """Write verdicts; return those that were written, and those in which the database refused something."""
-    saved, refused = await write_each(connection, verdicts, write)
+    connection: Connection,
+    verdicts: Sequence[Verdict],
+    write: Callable[[Sequence[Verdict]], Awaitable[None]],
+) -> list[Poisoned]:
+    """Write verdicts; return those in which the database refused something, or that others hold for too long."""
+    _, refused = await write_each(connection, verdicts, write)
     for verdict, error in refused:
         log.error("verdict_refused", shipment_id=verdict.identity.shipment_id, exc_info=error)
-    return saved, [Poisoned(identity=one.identity, error=describe_error(error)) for one, error in refused]
+    return [
+        Poisoned(
+            identity=one.identity,
+            error=describe_error(error),
+            held=isinstance(error, asyncpg.LockNotAvailableError),
+        )
+        for one, error in refused
+    ]
 
 
 async def _set_aside(connection: Connection, failures: Sequence[Poisoned], due: DueShipments) -> None:
-    """Try again later, from the start: the marks are gone, and the state may be what is wrong. Somebody is told."""
+    """Try again later, from the start: the marks are gone, and the state may be what is wrong.
+
+    Somebody is told, unless another process only holds something of it.
+    """
     if not failures:
         return
     errors = {one.identity.shipment_id: one.error for one in failures}
     await EVALUATIONS.set_aside(connection, due.claimed, errors)
     await connection.execute(FORGET_STATES, list(errors))
-    verdicts = [set_aside(one.identity, one.error, due.now, new_id) for one in failures]
-    unchanged = await _unchanged(connection, verdicts)
-    await _save(connection, unchanged, lambda some: save(connection, some, due.now))
+    verdicts = [set_aside(one.identity, one.error, due.now, new_id) for one in failures if not one.held]
+
+    async def write(some: Sequence[Verdict]) -> None:
+        await save(connection, await _unchanged(connection, some), due.now)
+
+    await _save(connection, verdicts, write)
 
 
 def _count(due: DueShipments, verdicts: Sequence[Verdict], poisoned: Sequence[Poisoned]) -> None:

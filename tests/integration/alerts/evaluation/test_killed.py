@@ -68,6 +68,35 @@ async def test_an_evaluator_killed_with_claims_holds_nobody_up(due: Desk, databa
     await _told_once(due)
 
 
+async def test_an_evaluator_that_stands_still_with_claims_starves_no_others(
+    due: Desk, database_url: str
+) -> None:
+    """What it holds gathers marks and deadlines, more than a claim looks at."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HELD, database_url, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert await asyncio.wait_for(process.stdout.readline(), 30) == b"holding\n"
+    process.send_signal(signal.SIGSTOP)
+    try:
+        await due.pool.execute(
+            "INSERT INTO evaluation_marks (shipment_id) SELECT shipment_id FROM evaluations, generate_series(1, 100)"
+        )
+        for name, at in (("new", minute(0)), ("past", minute(0))):
+            await due.ship(name, f"D-{name}")
+            await due.store([(at, -140.0)], name, f"D-{name}")
+        await due.pool.execute("UPDATE evaluation_marks SET dirty_from = marked_at WHERE shipment_id = 'new'")
+        assert await evaluate_due(due.pool, limit=4) == 2
+        done = await due.pool.fetch("SELECT shipment_id FROM evaluations WHERE evaluated_at IS NOT NULL")
+        assert {row["shipment_id"] for row in done} == {"new", "past"}
+    finally:
+        process.kill()
+        await process.wait()
+    await due.evaluate()
+    told = [data["shipment_id"] for type_, data in await due.told() if type_ == "excursion.opened"]
+    assert len(told) == len(set(told)) == SHIPMENTS + 2
+
+
 async def test_a_connection_that_the_server_ends_in_the_middle_costs_nothing(
     due: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from sqlalchemy import true
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,11 +17,14 @@ from alerts.events.outbox import Position
 from alerts.model import to_instant
 from alerts.outbound.connection import LARGEST_ANSWER
 from alerts.webhooks import endpoints
+from alerts.webhooks.dispatch import Dispatcher
+from alerts.webhooks.fanout import fan_out
 from alerts.webhooks.message import LARGEST_BODY
 from telemetry.database.connections import engine_for
+from tests.integration.alerts.flaky import FlakyConnection, FlakyPool, Run
 from tests.receivers import ENDLESS, FAIL, HANG, HUGE, OK, RESET, Reply, in_turn, receiver
 
-from .conftest import HURRY, SECRET, Hooks
+from .conftest import HURRY, LOOPBACK, SECRET, Hooks
 
 
 async def test_an_event_reaches_its_endpoint_signed_with_all_of_its_state(hooks: Hooks) -> None:
@@ -167,6 +171,27 @@ async def test_what_was_claimed_and_not_sent_is_given_back_at_the_end(hooks: Hoo
         await hooks.stop()
     assert await hooks.pool.fetchval("SELECT count(*) FROM webhook_deliveries WHERE next_at <= now()") == 30
     assert await hooks.attempts(webhook_id) == []
+
+
+async def test_who_is_told_to_stop_while_the_database_is_away_stops(hooks: Hooks) -> None:
+    """It waits with a record that it cannot write, and has been waiting before it was told."""
+    recording = asyncio.Event()
+
+    async def away(_: FlakyConnection, run: Run) -> Any:
+        recording.set()
+        raise asyncpg.CannotConnectNowError("the database is starting")
+
+    async with receiver() as partner:
+        await hooks.endpoint(partner.url)
+        await hooks.tell()
+        await fan_out(hooks.pool)
+        pool, stop = FlakyPool(hooks.pool, away, range(3, 10_000)), asyncio.Event()  # after the claim
+        running = asyncio.create_task(Dispatcher(pool, LOOPBACK, HURRY).run(stop))  # type: ignore[arg-type]
+        await asyncio.wait_for(recording.wait(), 10)
+        while not partner.got:
+            await asyncio.sleep(0.01)
+        stop.set()
+        await asyncio.wait_for(running, 10)
 
 
 async def test_what_an_endpoint_asks_for_holds_for_all_that_was_claimed_for_it(hooks: Hooks) -> None:
