@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from alerts.attention.loop import run_attention
 from alerts.attention.queue import ATTENTION
@@ -110,17 +111,7 @@ async def running(
         log.info("database", server=str(server))
         descriptors = Descriptors(most=raise_limit())
         listener = until_the_end.enter_context(bind(settings.http_host, settings.http_port))
-        pool = await make_pool(database_url, "dewarwatch", max_size=settings.database_pool + _LISTENERS)
-        until_the_end.push_async_callback(_close, pool)
-        engine = engine_for(
-            database_url,
-            "dewarwatch-api",
-            pool_size=settings.database_pool,
-            pool_timeout=_PATIENCE_S,
-            pool_pre_ping=True,
-        )
-        until_the_end.push_async_callback(engine.dispose)
-
+        pool, engine = await _connections(database_url, settings.database_pool, until_the_end)
         hub = EventHub(
             pool,
             per_key=settings.streams_per_key,
@@ -135,13 +126,7 @@ async def running(
         services = Services(
             engine=engine,
             ingest=Ingest(pool, _evidence_limits(settings), faults.clocks),
-            authenticator=Authenticator(
-                engine,
-                admin_key=None if settings.admin_key is None else settings.admin_key.get_secret_value(),
-                clock=_clock,
-                courier_key_lasts=timedelta(days=settings.courier_key_days),
-                wrong_keys=WrongKeys(settings.rates.wrong_keys_of_address),
-            ),
+            authenticator=_authenticator(settings, engine),
             gate=Gate(settings.rates, settings.quotas),
             backdating=Backdating(courier=timedelta(minutes=settings.courier_backdate_min)),
             courier_key_lasts=timedelta(days=settings.courier_key_days),
@@ -152,20 +137,7 @@ async def running(
             late_readings=timedelta(days=settings.late_readings_days),
             limits=_limits(settings).within(descriptors.most),
             operator_networks=settings.operator_networks,
-            probes={
-                "descriptors": partial(_descriptors_probe, descriptors),
-                "clock": faults.probe_clock,
-                **(
-                    {"ingest": faults.probe_ingest, "accounts": faults.probe_accounts}
-                    if Role.INGEST in roles
-                    else {}
-                ),
-                **(
-                    {"notices": partial(notification_channels.probe, channels)}
-                    if Role.DELIVER in roles
-                    else {}
-                ),
-            },
+            probes=_probes(roles, descriptors, faults, channels),
             alive=lambda: {name: not task.done() for name, task in tasks.items()},
             clock=_clock,
         )
@@ -214,6 +186,44 @@ async def running(
                 hub.close()
                 web.should_exit = True
     log.info("stopped")
+
+
+async def _connections(
+    database_url: str, at_once: int, until_the_end: AsyncExitStack
+) -> tuple[asyncpg.Pool, AsyncEngine]:
+    """Open what the loops and what the calls of HTTP take their connections from."""
+    pool = await make_pool(database_url, "dewarwatch", max_size=at_once + _LISTENERS)
+    until_the_end.push_async_callback(_close, pool)
+    engine = engine_for(
+        database_url, "dewarwatch-api", pool_size=at_once, pool_timeout=_PATIENCE_S, pool_pre_ping=True
+    )
+    until_the_end.push_async_callback(engine.dispose)
+    return pool, engine
+
+
+def _authenticator(settings: Settings, engine: AsyncEngine) -> Authenticator:
+    return Authenticator(
+        engine,
+        admin_key=None if settings.admin_key is None else settings.admin_key.get_secret_value(),
+        clock=_clock,
+        courier_key_lasts=timedelta(days=settings.courier_key_days),
+        wrong_keys=WrongKeys(settings.rates.wrong_keys_of_address),
+    )
+
+
+def _probes(
+    roles: frozenset[Role], descriptors: Descriptors, faults: Faults, channels: Channels
+) -> dict[str, Callable[[], Awaitable[Probe]]]:
+    """Return what `/readyz` asks, by name, beside the database: what this process needs for its roles."""
+    probes: dict[str, Callable[[], Awaitable[Probe]]] = {
+        "descriptors": partial(_descriptors_probe, descriptors),
+        "clock": faults.probe_clock,
+    }
+    if Role.INGEST in roles:
+        probes |= {"ingest": faults.probe_ingest, "accounts": faults.probe_accounts}
+    if Role.DELIVER in roles:
+        probes["notices"] = partial(notification_channels.probe, channels)
+    return probes
 
 
 def spare_collections() -> None:

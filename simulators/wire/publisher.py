@@ -112,7 +112,8 @@ class MqttPublisher:
         What is published later is not confirmed before the account listens.
         """
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._listening.wait(), within_s)
+            async with asyncio.timeout(within_s):
+                await self._listening.wait()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Hand a message to paho, which repeats it after a reconnect until the broker has confirmed it."""
