@@ -174,19 +174,22 @@ def database_url(migrated_postgres: Supervisor, request: pytest.FixtureRequest) 
 
     Whatever the test has made the service tell must be what the AsyncAPI document describes.
     """
-    made_up = request.node.get_closest_marker("made_up_events") is not None
-    with a_database(migrated_postgres, is_described=not made_up) as url:
+
+    def made_up() -> bool:  # asked in the end: a test may come to make up events as it runs
+        return request.node.get_closest_marker("made_up_events") is not None
+
+    with a_database(migrated_postgres, made_up=made_up) as url:
         yield url
 
 
 @contextlib.contextmanager
-def a_database(server: Supervisor, *, is_described: bool = True) -> Iterator[str]:
+def a_database(server: Supervisor, *, made_up: Callable[[], bool] = lambda: False) -> Iterator[str]:
     """A migrated database for as long as the block lasts; in the end, what it tells must be described."""
     name = f"test_{next(_numbers)}"
     in_its_own_loop(_execute(server.url, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}"))
     url = another_database(server.url, name)
     yield url
-    if is_described:
+    if not made_up():
         in_its_own_loop(outbox_is_described(url))
     in_its_own_loop(_execute(server.url, f"DROP DATABASE {name} WITH (FORCE)"))
 
