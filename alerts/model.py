@@ -185,6 +185,7 @@ class AlertKind(StrEnum):
     CLOCK_SKEW = "clock_skew"
     LOGGER_MEMORY_GAP = "logger_memory_gap"
     EVALUATION_FAILED = "evaluation_failed"
+    RECORD_RESTORED = "record_restored"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
