@@ -23,6 +23,7 @@ from alerts.outbound.resolve import Targets
 from alerts.webhooks.loop import run_webhooks
 from alerts.work.wakeup import unless
 from api import notification_channels
+from api.continuity import run_continuity
 from api.database import check_database
 from api.descriptors import Descriptors, raise_limit
 from api.embedded import Servers
@@ -42,6 +43,7 @@ from api.roles import Role
 from api.schema_upgrade import engine_for
 from api.settings import Settings, required
 from api.use_cases.backdating import Backdating
+from telemetry.continuity.pulse import Memory
 from telemetry.database_server import DatabaseServer
 from telemetry.ingest.evidence import EvidenceLimits
 from telemetry.ingest.pipeline import Ingest
@@ -166,8 +168,10 @@ async def running(
         )
         web = Web(with_pages(create_app(services, serves=roles)), listener, services.limits)
         stop = asyncio.Event()
+        memory = Memory()
         work: dict[str, Coroutine[Any, Any, None]] = {
             "web": web.run_until_stopped(),
+            "continuity": run_continuity(pool, memory, stop),
             "descriptors": descriptors.look_after(stop),
         }
         if Role.API in roles:
@@ -184,6 +188,7 @@ async def running(
                 on_state=ingesting.hear,
                 limits=_evidence_limits(settings),
                 accounts=credentials,
+                memory=memory,
             )
         if Role.EVALUATE in roles:
             work["evaluate"] = run_evaluate(pool, stop, _outage(settings))

@@ -25,6 +25,8 @@ class LockSpace(IntEnum):
     """Any change of the schema."""
     FLEET_OUTAGE = 0xF1EE7
     """The check whether the fleet as a whole is silent."""
+    PULSES = 0x647770756C7365  # "dwpulse"
+    """The next pulse of the database, and the finding that it went back."""
     OUTBOX_POSITIONS = 0x64776F7574626F78  # "dwoutbox"
     """The next position in the outbox, held until the commit; taken by the trigger `place_in_outbox`."""
 
