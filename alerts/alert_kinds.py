@@ -7,6 +7,7 @@ A kind without a row, or with a row that is not whole, does not import. When a c
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum, auto
 from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -50,6 +51,21 @@ BY_SEVERITY: Final = Told()
 """The severity alone decides: it chooses the policy, and with it who is told, and when."""
 
 
+class Stage(IntEnum):
+    """How far a matter has come for the product, the least first. What comes to a later stage is told at once."""
+
+    SIGN = auto()
+    """Nothing is known to threaten the product: something was noticed that can lead to harm."""
+    FORESEEN = auto()
+    """The product will leave its limits if nothing is done."""
+    HAPPENING = auto()
+    """The product is outside its limits."""
+    CRITICAL = auto()
+    """The product is beyond a critical limit."""
+    LOST = auto()
+    """The product was outside its limits for longer than it may be."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """One kind of alert. What has no default must be given; what has one is a trait that few kinds have."""
@@ -69,12 +85,24 @@ class Kind:
     """It is about a logger itself: it has to do only with what that same logger shows."""
     happens_once: bool = False
     """Each is a subject of its own, or stays so: where its beginning is corrected, it did not come back."""
-    foretells: bool = False
-    """It is a forecast of a loss, and drills count it as a warning."""
+    stage: Stage = Stage.SIGN
+    """How far a matter has come for the product once an alert of this kind fires."""
+    critical_stage: Stage | None = None
+    """The same where the alert is critical; None: the same stage."""
     no_signal: bool = False
     """A shipment with such an alert has the health `no_signal`, and no warning."""
     of_fleet: Meaning | None = None
     """What it means where it is about the whole fleet; while it is, those of single shipments are held back."""
+
+    @property
+    def foretells(self) -> bool:
+        """Whether it is a forecast of a loss, which drills count as a warning."""
+        return self.stage is Stage.FORESEEN
+
+    def stage_at(self, severity: Severity) -> Stage:
+        """Return how far a matter has come once an alert of this kind fires with this severity."""
+        is_critical = severity is Severity.CRITICAL and self.critical_stage is not None
+        return self.critical_stage or self.stage if is_critical else self.stage
 
 
 def table(rows: Iterable[Kind]) -> Mapping[AlertKind, Kind]:
@@ -157,6 +185,21 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
             next_action="Have the operator repair what the message names: `/readyz` and the log say more.",
             leads_to={_K.SIGNAL_LOST: HOUR},
             told=BY_SEVERITY,
+        ),
+        Kind(
+            kind=_K.RECORD_RESTORED,
+            severity=Severity.MAJOR,
+            critical_when="it is certain that something is missing",
+            meaning=Meaning(
+                "The record went back to an older state",
+                "The database was restored or replaced. What was recorded after that state is missing, until loggers and "
+                "people have sent it again. Excursions of that time may be missing with it.",
+                ended_title="The record had gone back to an older state",
+            ),
+            next_action="Find out who restored the database and why, and have entered again what people did since.",
+            leads_to={},
+            told=BY_SEVERITY,
+            happens_once=True,
         ),
         Kind(
             kind=_K.EVALUATION_FAILED,
@@ -356,7 +399,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
                 _K.BUDGET_EXHAUSTED: 6 * HOUR,
             },
             told=Told(destination=True),
-            foretells=True,
+            stage=Stage.FORESEEN,
         ),
         Kind(
             kind=_K.EXCURSION_PREDICTED,
@@ -370,7 +413,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
             next_action="Recharge the shipper, or move the product, before the time that is given.",
             leads_to={_K.EXCURSION: 6 * HOUR, _K.BUDGET_EXHAUSTED: 6 * HOUR},
             told=BY_SEVERITY,
-            foretells=True,
+            stage=Stage.FORESEEN,
         ),
         Kind(
             kind=_K.EXCURSION,
@@ -384,6 +427,8 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
             leads_to={_K.BUDGET_EXHAUSTED: HOUR},
             told=Told(though_over=True, destination=True),
             happens_once=True,
+            stage=Stage.HAPPENING,
+            critical_stage=Stage.CRITICAL,
         ),
         Kind(
             kind=_K.BUDGET_EXHAUSTED,
@@ -397,6 +442,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
             leads_to={},
             told=Told(though_over=True, destination=True),
             happens_once=True,
+            stage=Stage.LOST,
         ),
     )
 )

@@ -42,6 +42,9 @@ OUTBOX_AGE_SECONDS = Gauge(
     "Age of the oldest event not yet handed on to webhooks; 0 where none waits",
 )
 OUTBOX_PRUNED = Counter("dewarwatch_outbox_pruned_total", "Events removed after their retention")
+OUTBOX_KEPT_BACK = Gauge(
+    "dewarwatch_outbox_kept_back", "Events past their retention that are kept, as they were not handed on yet"
+)
 WEBHOOK_ATTEMPTS = Counter("dewarwatch_webhook_attempts_total", "Messages sent to an endpoint", ["outcome"])
 WEBHOOK_FIRST_ATTEMPT_SECONDS = Histogram(
     "dewarwatch_webhook_first_attempt_seconds", "From an event to its first attempt", buckets=_DELAYS
@@ -62,6 +65,10 @@ WEBHOOKS_EXHAUSTED = Counter(
 )
 WEBHOOKS_FENCED = Counter(
     "dewarwatch_webhooks_fenced_total", "Attempts whose lease had ended: sent by somebody else as well"
+)
+WEBHOOKS_DROPPED = Counter(
+    "dewarwatch_webhooks_dropped_total",
+    "Messages removed after their retention although their endpoint had not accepted them",
 )
 WEBHOOKS_DISABLED = Counter("dewarwatch_webhooks_disabled_total", "Endpoints that were switched off")
 NOTIFICATION_ATTEMPTS = Counter(

@@ -186,6 +186,7 @@ class AlertKind(StrEnum):
     LOGGER_MEMORY_GAP = "logger_memory_gap"
     EVALUATION_FAILED = "evaluation_failed"
     SERVICE_FAULT = "service_fault"
+    RECORD_RESTORED = "record_restored"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

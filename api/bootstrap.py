@@ -32,6 +32,7 @@ from alerts.webhooks.upkeep import mend_holds
 from alerts.work.clock import Mend, watch_clock
 from alerts.work.wakeup import unless
 from api import notification_channels
+from api.continuity import run_continuity
 from api.database import check_database
 from api.descriptors import Descriptors, raise_limit
 from api.embedded import Servers
@@ -55,6 +56,7 @@ from api.retention import run_retention
 from api.roles import Role
 from api.settings import Settings, required
 from api.use_cases.backdating import Backdating
+from telemetry.continuity.pulse import Memory
 from telemetry.database.clocks import Clocks
 from telemetry.database.connections import engine_for, make_pool
 from telemetry.database.server import DatabaseServer
@@ -143,8 +145,10 @@ async def running(
         )
         web = Web(with_pages(create_app(services, serves=roles)), listener, services.limits)
         stop = asyncio.Event()
+        memory = Memory()
         work: dict[str, Coroutine[Any, Any, None]] = {
             "web": web.run_until_stopped(),
+            "continuity": run_continuity(pool, memory, stop),
             "descriptors": descriptors.look_after(stop),
             "clocks": faults.clocks.watch(pool, stop),
             "faults": Reporter(pool, faults.find).run(stop),
@@ -164,6 +168,7 @@ async def running(
                 limits=_evidence_limits(settings),
                 accounts=credentials,
                 clocks=faults.clocks,
+                memory=memory,
             )
             work["accounts"] = faults.accounts.run(pool, stop)
         if Role.EVALUATE in roles:

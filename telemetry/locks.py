@@ -27,6 +27,8 @@ class LockSpace(IntEnum):
     """The check whether the fleet as a whole is silent."""
     SERVICE_FAULTS = 0xFA17
     """The look at what processes say does not work."""
+    PULSES = 0x647770756C7365  # "dwpulse"
+    """The next pulse of the database, and the finding that it went back."""
     OUTBOX_POSITIONS = 0x64776F7574626F78  # "dwoutbox"
     """The next position in the outbox, held until the commit; taken by the trigger `place_in_outbox`."""
 

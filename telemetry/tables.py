@@ -390,6 +390,33 @@ logger_sequences = Table(
     postgresql_with={"fillfactor": "70"},
 )
 
+database_pulses = Table(
+    "database_pulses",
+    metadata,
+    Column("number", BigInteger, primary_key=True),
+    Column(
+        "incarnation", Uuid, nullable=False, comment="the life of the database: it changes when it went back"
+    ),
+    Column(
+        "nonce", Uuid, nullable=False, comment="tells this pulse from one that has its number after a restore"
+    ),
+    Column("at", Instant, nullable=False),
+    Column("server", Text, nullable=False, comment="which server and database it was added in"),
+    comment="one each few seconds: who remembers one that is not here knows that the database went back",
+)
+
+database_restorations = Table(
+    "database_restorations",
+    metadata,
+    Column("incarnation", Uuid, primary_key=True, comment="of the database from then on"),
+    Column("former", Uuid, nullable=False, index=True, comment="of what it was before"),
+    Column("evidence", Text, nullable=False, comment="went_back or another_server"),
+    Column("went_back_to", Instant, comment="its newest pulse; null: it had none"),
+    Column("known_until", Instant, nullable=False, comment="the newest pulse that was remembered"),
+    Column("noticed_at", Instant, nullable=False),
+    comment="when the database was found to have gone back",
+)
+
 refused_messages = Table(
     "refused_messages",
     metadata,

@@ -20,6 +20,7 @@ from alerts.evaluation.load_facts import (
     load_context,
     load_shipments,
     plan_of,
+    watched_from,
 )
 from alerts.evaluation.queue import EVALUATIONS, LIVE, PAST
 from alerts.evaluation.resume import Dirty, PendingFold, Resumed, resume
@@ -246,14 +247,11 @@ class _Making:
         return tuple(due), tuple(poisoned)
 
     def _due(self, row: asyncpg.Record, identity: Identity) -> DueShipment:
-        departed_at = row["departed_at"]
         return DueShipment(
             identity=identity,
             plan_revision=row["plan_revision"],
             facts=facts_of(row, self._devices[row["shipment_id"]], self._around),
-            watched_from=to_instant(
-                row["created_at"] if departed_at is None else max(departed_at, row["created_at"])
-            ),
+            watched_from=watched_from(row),
             devices=tuple(self._device(one) for one in self._resumed[row["shipment_id"]]),
             departure_facts=departure_facts_of(row),
             held_back=held_back(row),

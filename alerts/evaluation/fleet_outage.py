@@ -35,7 +35,8 @@ _ANNOUNCED_UNTIL = announced_until_sql(
     longest="$3",
     landing="$4::interval / coalesce((s.plan->>'time_lapse')::float8, 1)",
 )
-# Who had been silent for a day before has no part in it, nor has a drill.
+# Who had been silent for a day before has no part in it, nor has a drill, nor whoever was not heard since their shipment
+# was made known: that may be a past one, which is being entered.
 HEAR = f"""
 WITH live AS (
     SELECT a.shipment_id, d.measured_at,
@@ -45,6 +46,7 @@ WITH live AS (
     JOIN device_states AS d USING (device_id)
     JOIN devices AS v USING (device_id)
     WHERE a.ends_at IS NULL AND s.status = 'in_transit' AND NOT s.drill AND d.measured_at > $2
+        AND d.measured_at >= s.created_at
         AND NOT coalesce({_ANNOUNCED_UNTIL} > $1, false)
 )
 SELECT count(*) AS live, count(*) FILTER (WHERE overdue) AS silent,

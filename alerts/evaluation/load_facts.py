@@ -29,6 +29,8 @@ LOAD_SHIPMENTS: Final = f"""
 SELECT s.shipment_id, s.organization, s.drill, s.plan::text AS plan, s.plan_revision, s.departed_at, s.delivered_at, s.cancelled_at,
     s.created_at, s.origin, s.destination, s.legs::text AS legs, s.planned_departure, s.planned_arrival, s.packed_out_at, s.use_by,
     s.dewar_id, d.hold_time_h, d.ln2_capacity_kg, d.qualified_until, clock_timestamp() AS looked_at,
+    (SELECT min(r.recorded_at) FROM shipment_revisions AS r
+        WHERE r.shipment_id = s.shipment_id AND r.departed_at IS NOT NULL) AS departure_recorded_at,
     {STANDS_FOR_SINGLES} AS fleet_is_silent,
     coalesce((SELECT e.judged_revision FROM evaluations AS e WHERE e.shipment_id = s.shipment_id), 0) AS judged_revision,
     coalesce((SELECT max(r.revision) FROM shipment_revisions AS r WHERE r.shipment_id = s.shipment_id), 0) AS newest_revision
@@ -131,6 +133,12 @@ def departure_facts_of(shipment: StoredRow) -> DepartureFacts:
         departed_at=optional_instant(shipment["departed_at"]),
         ended_at=optional_instant(shipment["cancelled_at"]),
     )
+
+
+def watched_from(shipment: StoredRow) -> Instant:
+    """Return since when a shipment's departure has been on record, or the shipment itself before that."""
+    times = (shipment["created_at"], shipment["departed_at"], shipment["departure_recorded_at"])
+    return to_instant(max(time for time in times if time is not None))
 
 
 @lru_cache(maxsize=1024)

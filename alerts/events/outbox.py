@@ -7,7 +7,7 @@ its position at commit, by a trigger that lets one transaction after the other d
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import asyncpg
 import orjson
@@ -22,6 +22,9 @@ from alerts.work.bulk import Connection
 from telemetry.model import JsonObject
 
 _LARGEST = 2**63 - 1
+RESTORED: Final = "record.restored"
+FOR_EVERYBODY: Final = frozenset({RESTORED})
+"""Types that reach every listener and endpoint, whatever it may see and has asked for: they say what it has lost."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from alerts.alert_kinds import PLACE
+from alerts.alert_kinds import KINDS, PLACE, Stage
+from alerts.escalation.deciding.notification import Why
 from alerts.model import AlertKind, Severity
 from alerts.triage.alert import AlertState
 
@@ -22,6 +23,8 @@ class Happening:
     withdrawn: bool = False
     ended_by: str | None = None
     """Who ended or withdrew it, and why, in words; None where it ended by itself."""
+    ended_with_journey: bool = False
+    """It did not recover: it held when the shipment was delivered or called off, and only its record ended."""
     device_id: str | None = None
     owner: str | None = None
     taken_at: datetime | None = None
@@ -94,6 +97,19 @@ class Event:
         return bool(self.happenings) and not any(one.is_open for one in self.happenings)
 
     @property
+    def delivered_out_of_range(self) -> bool:
+        """Whether the product was outside its limits to the end, so that somebody has got it as it was."""
+        return self.is_over and any(one.ended_with_journey for one in self._counting)
+
+    @property
+    def harmed(self) -> bool:
+        """Whether the product was outside its limits, so that it may be harmed."""
+        return any(
+            KINDS[one.kind].stage_at(one.severity) >= Stage.HAPPENING and not one.withdrawn
+            for one in self.happenings
+        )
+
+    @property
     def takers(self) -> Mapping[str, datetime]:
         """Return the owners by name, and since when."""
         since: dict[str, datetime] = {}
@@ -129,6 +145,8 @@ class Occasion:
     """The purpose, as in the column `notifications.purpose`."""
     why: str
     """The reason, in a sentence."""
+    reason: Why = Why.BEGAN
+    """The same as a value."""
     level: int = 0
     repeat: int = 0
     contact_name: str | None = None

@@ -12,6 +12,7 @@ import orjson
 import structlog
 
 from alerts import wording
+from alerts.escalation.deciding.notification import Why
 from alerts.model import AlertKind, Severity
 from alerts.notifications.facts import Cargo, Event, Happening, MessageFacts, Occasion
 from alerts.notifications.queue import Claimed
@@ -29,7 +30,9 @@ SELECT id, incident_id, kind, severity, state, message, since, until, withdrawn,
         SELECT jsonb_build_object('by', r.by, 'reason', r.reason, 'note', r.note)::text FROM alert_revisions AS r
         WHERE r.alert_id = alerts.id AND r.reason IN ('resolved_by_hand', 'condition_ended', 'condition_withdrawn')
         ORDER BY r.revision DESC LIMIT 1
-    ) END AS ended
+    ) END AS ended,
+    coalesce((SELECT x.ended_by = 'delivery' FROM excursions AS x WHERE x.id = alerts.excursion_id), false)
+        AS ended_with_journey
 FROM alerts WHERE id = ANY ($1) OR incident_id = ANY ($2)
 ORDER BY since, id
 """
@@ -127,6 +130,7 @@ def _occasion(one: Claimed, also_told: tuple[str, ...], as_of: datetime, public_
         notification_id=str(one.id),
         purpose=one.purpose,
         why=one.detail or one.reason.replace("_", " "),
+        reason=Why(one.reason),
         level=one.level,
         repeat=one.repeat,
         contact_name=one.contact_name,
@@ -205,6 +209,7 @@ def _happening(row: asyncpg.Record) -> Happening:
         until=row["until"],
         withdrawn=row["withdrawn"],
         ended_by=None if row["ended"] is None else _ended_by(orjson.loads(row["ended"])),
+        ended_with_journey=row["ended_with_journey"],
         device_id=row["device_id"],
         owner=row["owner"],
         taken_at=row["taken_at"],

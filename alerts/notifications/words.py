@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from alerts import wording
 from alerts.alert_kinds import KINDS, PLACE, Meaning
+from alerts.escalation.deciding.notification import Why
 from alerts.model import Severity, to_instant
 from alerts.notifications.facts import Cargo, Event, Happening, MessageFacts, Occasion
 from alerts.notifications.layout import Card, Page, Section
@@ -118,7 +119,7 @@ def _lead(occasion: Occasion, event: Event) -> tuple[str, ...]:
         )
     climbed = (
         f"You are told because those who were told before have not taken it (level {occasion.level})."
-        if occasion.purpose == "escalation" and occasion.level > 1
+        if occasion.purpose == "escalation" and occasion.reason is Why.NOT_ACKNOWLEDGED
         else None
     )
     return tuple(filter(None, (of_purpose, climbed, reminder)))
@@ -139,11 +140,12 @@ def _card(occasion: Occasion, event: Event, *, mark: bool = False) -> Card:
         Section(heading="Who is on it", lines=_on_it(occasion, event, zone, over=over)),
     ]
     taken_off = worst is not None and worst.withdrawn and worst.ended_by is not None
-    ended = "WITHDRAWN" if taken_off else "RESOLVED"
+    still_out = over and event.delivered_out_of_range and not taken_off
+    ended = "WITHDRAWN" if taken_off else "ENDED OUT OF RANGE" if still_out else "RESOLVED"
     badge = ended if over else _BADGES[event.severity]
     return Card(
         badge=f"DRILL, {badge}" if mark and event.drill else badge,
-        tone="over" if over else str(event.severity),
+        tone="over" if over and not still_out else str(event.severity),
         title=_line(title),
         subtitle=_subtitle(event),
         sections=tuple(sections),
@@ -210,6 +212,11 @@ def _means(event: Event, worst: Happening, cause: Happening | None, *, over: boo
         )
     if worst.withdrawn:
         return "Readings that came later show that it never happened."
+    if over and event.delivered_out_of_range:
+        return (
+            f"{_ending(event)} while it was outside its limits: it did not recover on the way. "
+            "Presume that it is harmed until quality has decided."
+        )
     if over and worst.until is None and worst.ended_by is not None:
         return "Somebody ended it, and it may still hold. Whether the product is harmed is for quality to decide."
     if over:
@@ -220,6 +227,11 @@ def _means(event: Event, worst: Happening, cause: Happening | None, *, over: boo
     return means
 
 
+def _ending(event: Event) -> str:
+    delivered = event.cargo is not None and event.cargo.delivered_at is not None
+    return "The product was delivered" if delivered else "The journey of the product ended"
+
+
 def _meaning(one: Happening, event: Event) -> Meaning:
     row = KINDS[one.kind]
     return row.meaning if event.cargo is not None or row.of_fleet is None else row.of_fleet
@@ -228,6 +240,13 @@ def _meaning(one: Happening, event: Event) -> Meaning:
 def _next(event: Event, worst: Happening | None, *, over: bool) -> str:
     if over and worst is not None and worst.withdrawn and worst.ended_by is not None:
         return "Make sure that this was right. Acknowledge it, so that others see that you know."
+    if over and event.delivered_out_of_range:
+        return (
+            "Tell whoever has the product now: put it where it is cold enough, and hold it for quality to decide on. "
+            "Acknowledge it, so that others see that you know."
+        )
+    if over and event.harmed:
+        return "See that the product is held for quality to decide on. Acknowledge it, so that others see that you know."
     if over:
         return "Nothing at once. Acknowledge it, so that others see that you know."
     return _line(event.next_action or "Look at the shipment, and decide what has to be done.")

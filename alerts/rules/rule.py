@@ -48,7 +48,7 @@ class LookTime:
     """Now; or the end of the shipment's window if it is over; or the newest reading if its clock runs
     ahead."""
     watched_from: Instant
-    """Since when the departure has been known."""
+    """Since when the departure has been on record."""
     shipment_ended_at: Instant | None = None
     """When the shipment ended, if it has: from then on nothing new is found, and what still held ends."""
     device_id: str | None = None
@@ -104,6 +104,9 @@ class Rule(ABC, Generic[P, S]):
     only_ongoing: ClassVar[bool] = False
     """It finds only what holds now. An alert ends when it is no longer found, at the instant `ended_at`
     returns."""
+    looks_ahead: ClassVar[bool] = False
+    """It finds what is to come, or what is missing now, by the plan and the clock. So it raises nothing of a shipment
+    that is still being entered after the fact (`LookTime.watched_from`)."""
     also_finds: ClassVar[tuple[str, ...]] = ()
     """Names of its `Look.also_found`. Their alerts have the name at the end of the subject, after a colon."""
     shared_field: ClassVar[str] = ""

@@ -9,13 +9,16 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.events.write import EventScope
+from alerts.events.write import WRITE_EVENTS, EventScope
 from alerts.model import to_instant
 from alerts.tables import alert_comments, alert_revisions, alerts
 from alerts.triage.actions import ActionRefused, AlertAction
 from alerts.triage.alert import Alert, AlertStep
+from alerts.triage.payloads import comment_event
 from alerts.triage.rows import alert_from_row
 from alerts.triage.store import alert_for_change, alerts_for_change, open_alerts_for_change, save_steps
+from alerts.wording import rfc3339
+from alerts.work.bulk import Connection, execute
 from telemetry.actor import Actor
 
 
@@ -124,7 +127,7 @@ async def comment(
     if row is None:
         return False
     commented = await _comment(
-        connection, [row["id"]], actor=actor, text=text, at=await _now(connection), room=room
+        connection, [row], actor=actor, text=text, at=await _now(connection), room=room
     )
     return bool(commented) or room.full()
 
@@ -145,10 +148,9 @@ async def comment_on_incident(
     rows = await alerts_for_change(connection, id_, visible)
     if not rows:
         return False
-    open_ = [row["id"] for row in rows if alert_from_row(row).open]
+    open_ = [row for row in rows if alert_from_row(row).open]
     at = await _now(connection)
-    ids = open_ or [row["id"] for row in rows]
-    commented = await _comment(connection, ids, actor=actor, text=text, at=at, room=room)
+    commented = await _comment(connection, open_ or rows, actor=actor, text=text, at=at, room=room)
     return bool(commented) or room.full()
 
 
@@ -174,20 +176,16 @@ async def _act(
         if isinstance(changes, ActionRefused):
             refused.append(changes)
             continue
-        scope = EventScope(
-            shipment_id=alert.shipment_id, organization=row["organization"], drill=row["drill"]
-        )
+        scope = _scope(row)
         for change in changes:
             steps.append((scope, AlertStep(before=before, change=change)))
             before = alert = change.alert
         if comments and not changes and reason:
-            unchanged.append(row["id"])
+            unchanged.append(row)
             alert = replace(alert, last_action_at=to_instant(at))
         after.append(alert)
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert driver is not None
     if not any(one.field is not None for one in refused):
-        await save_steps(driver, steps, to_instant(at))
+        await save_steps(await _driver(connection), steps, to_instant(at))
         if unchanged and reason:
             commented = await _comment(connection, unchanged, actor=actor, text=reason, at=at, room=room)
             if not commented and not steps:
@@ -217,14 +215,15 @@ async def _now(connection: AsyncConnection) -> datetime:
 
 async def _comment(
     connection: AsyncConnection,
-    ids: Sequence[UUID],
+    rows: Sequence[RowMapping],
     *,
     actor: Actor,
     text: str,
     at: datetime,
     room: CommentRoom,
-) -> Sequence[UUID]:
-    """Add a comment to those locked alerts that have room for it, and return them; it counts as an action on them."""
+) -> Sequence[RowMapping]:
+    """Add a comment to those locked alerts that have room for it, tell of it, and return them; it counts as an action."""
+    ids = [row["id"] for row in rows]
     there = (
         select(alert_comments.c.alert_id)
         .where(alert_comments.c.alert_id.in_(ids))
@@ -235,11 +234,27 @@ async def _comment(
         )
     )
     full = set((await connection.execute(there)).scalars())
-    open_ = [id_ for id_ in ids if id_ not in full]
+    open_ = [row for row in rows if row["id"] not in full]
     if not open_:
         return open_
-    by = str(actor)
-    rows = [{"id": uuid4(), "alert_id": id_, "at": at, "by": by, "text": text} for id_ in open_]
-    await connection.execute(insert(alert_comments), rows)
-    await connection.execute(update(alerts).where(alerts.c.id.in_(open_)).values(last_action_at=at))
+    comment = {"at": at, "by": str(actor), "text": text}
+    await connection.execute(
+        insert(alert_comments), [{"id": uuid4(), "alert_id": row["id"], **comment} for row in open_]
+    )
+    await connection.execute(
+        update(alerts).where(alerts.c.id.in_([row["id"] for row in open_])).values(last_action_at=at)
+    )
+    told = {**comment, "at": rfc3339(at)}
+    events = [_scope(row).event(*comment_event(alert_from_row(row), told)) for row in open_]
+    await execute(await _driver(connection), [(WRITE_EVENTS, events)])
     return open_
+
+
+async def _driver(connection: AsyncConnection) -> Connection:
+    driver: Connection | None = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
+    return driver
+
+
+def _scope(row: RowMapping) -> EventScope:
+    return EventScope(shipment_id=row["shipment_id"], organization=row["organization"], drill=row["drill"])

@@ -124,7 +124,7 @@ def advance(alert: Alert, condition: Condition, now: Instant) -> list[AlertChang
     if not over and rose:
         return [fired(replace(alert, condition=condition), AlertReason.SEVERITY_ROSE, actor=actor)]
     if condition != alert.condition:
-        ends = over and alert.condition.holds
+        ends = over and (alert.condition.holds or alert.condition.withdrawn != condition.withdrawn)
         return [_changed(alert, condition, ended if ends else AlertReason.DETAILS_CHANGED)]
     return []
 

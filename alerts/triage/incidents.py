@@ -36,6 +36,8 @@ class IncidentReason(StrEnum):
     CAME_BACK = "came_back"
     MERGED = "merged"
     SEVERITY_CHANGED = "severity_changed"
+    CAUSE_CHANGED = "cause_changed"
+    """Another of its alerts is the probable cause, or says what to do next."""
     DETAILS_CHANGED = "details_changed"
     ALL_RESOLVED = "all_resolved"
 
@@ -148,7 +150,7 @@ def group(
         reason = grouping.reasons.get(id_) if told is not None else IncidentReason.ALERT_RAISED
         shipment_id = members[0].shipment_id if members else None
         incident = told or _founded(id_, shipment_id, organization, members, grouping.opened_at[id_])
-        changes += _follow(told, _described(incident, members), members, reason, now)
+        changes += _follow(told, described(incident, members), members, reason, now)
     for id_, into in grouping.merged.items():
         changes += _gone(before.get(id_), into, now)
     return changes
@@ -191,7 +193,7 @@ def _founded(
     )
 
 
-def _described(incident: Incident, members: Sequence[Alert]) -> Incident:
+def described(incident: Incident, members: Sequence[Alert]) -> Incident:
     """Return the incident as its alerts describe it; its severity stays once all of them are resolved."""
     if not members:
         return incident
@@ -243,6 +245,8 @@ def _follow(
 def _difference(before: Incident, after: Incident) -> IncidentReason:
     if before.severity is not after.severity:
         return IncidentReason.SEVERITY_CHANGED
+    if (before.cause_alert_id, before.next_action) != (after.cause_alert_id, after.next_action):
+        return IncidentReason.CAUSE_CHANGED
     return IncidentReason.DETAILS_CHANGED
 
 

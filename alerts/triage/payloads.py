@@ -4,6 +4,7 @@ The fields are defined once, here, for responses, events and database rows. A sh
 Each event carries the full state, so that the order in which events arrive does not matter.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from alerts.model import LIVE, Change, Excursion, ExcursionState, Severity
@@ -131,9 +132,20 @@ def _alert_event_type(before: Alert | None, after: Alert) -> str | None:
         return ALERT_EVENTS[after.state]
     if before.acknowledged_at is None and after.acknowledged_at is not None:
         return "alert.acknowledged"  # a resolved alert, which stays resolved
+    if _certainty(before) != _certainty(after):
+        return ALERT_EVENTS[after.state]  # what a person had resolved has ended, or never was
     if before.snoozed_until != after.snoozed_until:
         return "alert.snoozed"
     return "alert.assigned" if before.owner != after.owner else None
+
+
+def comment_event(alert: Alert, comment: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the type and data of the event for what somebody wrote about an alert."""
+    return "alert.commented", {**alert_data(alert), "reason": "commented", "comment": dict(comment)}
+
+
+def _certainty(alert: Alert) -> tuple[bool, bool]:
+    return alert.condition.holds, alert.condition.withdrawn
 
 
 def _severity(alert: Alert) -> Severity:

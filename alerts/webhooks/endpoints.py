@@ -177,29 +177,28 @@ async def end_with_key(connection: AsyncConnection, key_prefix: str) -> list[UUI
             state_changed_at=func.now(),
             disabled_reason="key_ended",
         )
-        .returning(webhooks.c.id, webhooks.c.organization, webhooks.c.url, webhooks.c.failures)
-        .returning(webhooks.c.failing_since)
+        .returning(webhooks.c.id, webhooks.c.organization, webhooks.c.url, webhooks.c.state)
+        .returning(webhooks.c.failures, webhooks.c.failing_since)
     )
     rows = (await connection.execute(ended)).mappings().all()
     for row in rows:
         await wake(connection, row["id"])  # what waits for it is not sent any more
-        data = {
-            "webhook_id": str(row["id"]),
-            "organization": row["organization"],
-            "url": row["url"],
-            "state": "disabled",
-            "failures": row["failures"],
-            "reason": "key_ended",
-            "failing_since": None if row["failing_since"] is None else rfc3339(row["failing_since"]),
-        }
-        await outbox.tell(
-            connection,
-            type="webhook.disabled",
-            shipment_id=None,
-            organization=row["organization"],
-            data=data,
-        )
+        await tell(connection, "webhook.disabled", row, reason="key_ended")
     return [row["id"] for row in rows]
+
+
+async def tell(connection: AsyncConnection, type_: str, row: RowMapping, **more: str) -> None:
+    """Tell that the state of an endpoint has changed, with why or by whom."""
+    data = {
+        "webhook_id": str(row["id"]),
+        "organization": row["organization"],
+        "url": row["url"],
+        "state": row["state"],
+        "failures": row["failures"],
+        "failing_since": None if row["failing_since"] is None else rfc3339(row["failing_since"]),
+        **more,
+    }
+    await outbox.tell(connection, type=type_, shipment_id=None, organization=row["organization"], data=data)
 
 
 async def wake(connection: AsyncConnection, changed: UUID | None = None) -> None:

@@ -25,12 +25,12 @@ WITH event AS (
         w.deleted_at IS NULL
         AND (w.ends_at IS NULL OR w.ends_at > e.created_at)
         AND e.position > w.since_position
-        AND (w.organization IS NULL OR w.organization = e.organization)
+        AND e.webhook_id IS DISTINCT FROM w.id::text
+        AND (e.type = ANY ($10::text[]) OR (w.organization IS NULL OR w.organization = e.organization)
         AND (w.sees_shipment_ids IS NULL OR e.shipment_id = ANY (w.sees_shipment_ids))
         AND (w.events IS NULL OR e.type = ANY (w.events))
         AND (w.min_severity IS NULL OR e.severity IS NULL OR w.min_severity = 'major' OR e.severity = 'critical')
-        AND (w.shipment_ids IS NULL OR e.shipment_id = ANY (w.shipment_ids))
-        AND e.webhook_id IS DISTINCT FROM w.id::text
+        AND (w.shipment_ids IS NULL OR e.shipment_id = ANY (w.shipment_ids)))
 ), messages AS (
     INSERT INTO webhook_messages (id, type, shipment_id, created_at, body)
     SELECT m.id, e.type, e.shipment_id, e.created_at, m.body
@@ -84,5 +84,6 @@ async def _insert(connection: Connection, events: list[Event]) -> int:
         [event.data.get("severity") for event in events],
         [event.data.get("webhook_id") for event in events],
         [message.body(event.type, event.created_at, event.data).decode() for event in events],
+        list(outbox.FOR_EVERYBODY),
     )
     return int(done.split()[-1])

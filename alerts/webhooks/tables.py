@@ -74,6 +74,15 @@ webhooks = Table(
     Column("created_by", Text, nullable=False),
     Column("deleted_at", Instant),
     Column(
+        "dropped",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="events removed after their retention that it never accepted, until it is told of them",
+    ),
+    Column("dropped_from", Instant, comment="when the first of them was made"),
+    Column("dropped_until", Instant, comment="when the last of them was made"),
+    Column(
         "since_position",
         BigInteger,
         nullable=False,

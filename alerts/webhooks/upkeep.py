@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import orjson
 import structlog
 
 from alerts import metrics
+from alerts.webhooks import message
 from alerts.wording import rfc3339
 from alerts.work.bulk import Connection
 from alerts.work.clock import SET_IN_THE_FUTURE
@@ -79,18 +80,62 @@ FROM webhook_deliveries AS d JOIN webhooks AS w ON w.id = d.webhook_id
 WHERE d.state = 'waiting' AND w.state = 'active'
 """
 
-# Deliveries waiting for a paused endpoint are kept; those for a disabled or removed one are pruned like the
-# rest.
 PRUNE = """
 WITH old AS (
-    SELECT d.id FROM webhook_deliveries AS d LEFT JOIN webhooks AS w ON w.id = d.webhook_id
-    WHERE d.created_at < now() - $1::interval
-        AND (d.state <> 'waiting' OR w.state = 'disabled' OR w.deleted_at IS NOT NULL)
-    ORDER BY d.created_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED
+    SELECT id FROM webhook_deliveries WHERE created_at < now() - $1::interval AND state = 'delivered'
+    ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ), attempts AS (
     DELETE FROM webhook_attempts WHERE delivery_id IN (SELECT id FROM old)
 )
 DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM old)
+"""
+
+# What no endpoint has accepted. Deliveries waiting for a paused endpoint are kept.
+_UNACCEPTED = """
+d.webhook_id = w.id AND d.created_at < now() - $1::interval
+    AND (d.state = 'exhausted' OR d.state = 'waiting' AND (w.state = 'disabled' OR w.deleted_at IS NOT NULL))
+"""
+
+# Endpoints first and deliveries after them, as everybody locks them who locks both.
+LOSING = f"""
+SELECT w.id FROM webhooks AS w WHERE EXISTS (SELECT FROM webhook_deliveries AS d WHERE {_UNACCEPTED})
+ORDER BY w.id FOR UPDATE OF w SKIP LOCKED
+"""  # noqa: S608 - our own words
+
+# The endpoint keeps count of what it has lost until it is told.
+DROP = f"""
+WITH old AS (
+    SELECT d.id, d.webhook_id, d.created_at FROM webhook_deliveries AS d JOIN webhooks AS w ON {_UNACCEPTED}
+    WHERE w.id = ANY ($3::uuid[]) ORDER BY d.created_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED
+), attempts AS (
+    DELETE FROM webhook_attempts WHERE delivery_id IN (SELECT id FROM old)
+), gone AS (
+    DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM old)
+), lost AS (
+    SELECT webhook_id, count(*)::int AS events, min(created_at) AS first, max(created_at) AS last FROM old GROUP BY webhook_id
+), counted AS (
+    UPDATE webhooks AS w SET dropped = w.dropped + lost.events,
+        dropped_from = least(w.dropped_from, lost.first), dropped_until = greatest(w.dropped_until, lost.last)
+    FROM lost WHERE w.id = lost.webhook_id
+)
+SELECT webhook_id, events, first, last FROM lost
+"""  # noqa: S608 - our own words
+
+# An endpoint that takes messages again hears what it has lost, once.
+OWED = """
+UPDATE webhooks AS w SET dropped = 0, dropped_from = NULL, dropped_until = NULL
+FROM (
+    SELECT id, dropped, dropped_from, dropped_until FROM webhooks
+    WHERE dropped > 0 AND state = 'active' AND deleted_at IS NULL AND (ends_at IS NULL OR ends_at > now())
+    ORDER BY id FOR UPDATE SKIP LOCKED
+) AS before
+WHERE w.id = before.id RETURNING w.id, before.dropped, before.dropped_from, before.dropped_until
+"""
+OWE = """
+WITH message AS (
+    INSERT INTO webhook_messages (id, type, created_at, body) VALUES ($1, 'webhook.events_dropped', $2, $3)
+)
+INSERT INTO webhook_deliveries (webhook_id, message_id, created_at, next_at) VALUES ($4, $1, $2, now())
 """
 
 PRUNE_MESSAGES = """
@@ -125,12 +170,49 @@ async def maintain(pool: asyncpg.Pool, retention: timedelta) -> None:
             ]
         say(changes)
         await connection.execute(PRUNE, retention, _CHUNK)
+        await drop(connection, retention)
+        async with connection.transaction():
+            await tell_dropped(connection)
         await connection.execute(PRUNE_MESSAGES, retention, _CHUNK)
 
 
 async def mend_holds(pool: asyncpg.Pool) -> Sequence[float]:
     """Mend the holds that a clock has set that was ahead; return by how many seconds it was, for each endpoint."""
     return [float(row["ahead_s"]) for row in await pool.fetch(MEND_HOLDS)]
+
+
+async def drop(connection: Connection, retention: timedelta) -> None:
+    """Remove a chunk of what no endpoint has accepted in all its retention, and say so."""
+    async with connection.transaction():
+        losing = await connection.fetch(LOSING, retention)
+        dropped = (
+            await connection.fetch(DROP, retention, _CHUNK, [row["id"] for row in losing]) if losing else []
+        )
+    for row in dropped:
+        metrics.WEBHOOKS_DROPPED.inc(row["events"])
+        log.warning(
+            "webhook_events_dropped",
+            webhook=str(row["webhook_id"]),
+            events=row["events"],
+            first=rfc3339(row["first"]),
+            last=rfc3339(row["last"]),
+        )
+
+
+async def tell_dropped(connection: Connection) -> None:
+    """Tell each endpoint that takes messages again how many events it has lost, and from when."""
+    now = await connection.fetchval("SELECT now()")
+    for row in await connection.fetch(OWED):
+        data = {
+            "webhook_id": str(row["id"]),
+            "events": row["dropped"],
+            "first": rfc3339(row["dropped_from"]),
+            "last": rfc3339(row["dropped_until"]),
+            "message": "These events are not kept any more, and were never accepted here: read the lists again.",
+        }
+        body = message.body("webhook.events_dropped", now, data).decode()
+        await connection.execute(OWE, f"dropped-{uuid4()}", now, body, row["id"])
+        await connection.execute(LET_GO, NotifyChannel.WEBHOOKS.value, "")
 
 
 async def warn(connection: Connection, after: timedelta = WARN_AFTER) -> list[StateChange]:

@@ -78,7 +78,7 @@ class Wanted:
 
     def takes(self, event: Event) -> bool:
         """Return whether an event is among them."""
-        return (
+        return event.type in outbox.FOR_EVERYBODY or (
             (not self.types or event.type in self.types)
             and (not self.shipment_ids or id_of(event.shipment_id or "") in self.shipment_ids)
             and (self.organization is None or event.organization == self.organization)

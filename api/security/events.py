@@ -31,6 +31,8 @@ class SecurityEventType(StrEnum):
     WEBHOOK_REPLAYED = "webhook_replayed"
     WEBHOOK_ENDED = "webhook_ended"
     """It was disabled because the key that it belongs to was revoked."""
+    RECORD_RESTORED = "record_restored"
+    """The database went back to an older state, as by a restore: what this log has of the time since is missing, too."""
     NOT_RECORDED = "not_recorded"
     """So many events could not be kept while the database was away; they are in the log of the process."""
 

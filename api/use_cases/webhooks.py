@@ -119,8 +119,10 @@ async def change(
 
 async def delete(connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, actor: Actor) -> None:
     """Send nothing more to a webhook, for good."""
+    row = await get(connection, caller, webhook_id)
     if not await endpoints.remove(connection, webhook_id, visible_webhooks(caller)):
         raise NotFound("webhook", webhook_id)
+    await endpoints.tell(connection, "webhook.deleted", row, by=str(actor))
     await _record(connection, SecurityEventType.WEBHOOK_DELETED, webhook_id, actor)
 
 
@@ -170,9 +172,11 @@ async def pause(
     connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, actor: Actor
 ) -> RowMapping:
     """Send nothing until it is resumed; what comes meanwhile is kept. Again changes nothing."""
-    await _living(connection, caller, webhook_id)
+    before = await _living(connection, caller, webhook_id)
     await endpoints.pause(connection, webhook_id, visible_webhooks(caller))
     row = await get(connection, caller, webhook_id)
+    if before["state"] != row["state"]:
+        await endpoints.tell(connection, "webhook.paused", row, by=str(actor))
     await _record(connection, SecurityEventType.WEBHOOK_PAUSED, webhook_id, actor)
     return row
 
@@ -181,9 +185,11 @@ async def resume(
     connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, actor: Actor
 ) -> RowMapping:
     """Send again, whether it was paused or switched off; all that has waited goes at once."""
-    await _living(connection, caller, webhook_id)
+    before = await _living(connection, caller, webhook_id)
     await endpoints.resume(connection, webhook_id, visible_webhooks(caller))
     row = await get(connection, caller, webhook_id)
+    if before["state"] != row["state"]:
+        await endpoints.tell(connection, "webhook.resumed", row, by=str(actor))
     await _record(connection, SecurityEventType.WEBHOOK_RESUMED, webhook_id, actor)
     return row
 

@@ -2,14 +2,14 @@
 
 The buffer holds sequence numbers only, because any reading can be computed again. A number is waiting to be
 sent, or outstanding (sent but not confirmed), or overwritten (not confirmed, and too old for the memory), or
-confirmed and gone.
+confirmed. What is confirmed is not sent again, unless the service says that it has lost it.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from simulators.wire.ack import Ack
-from simulators.wire.ranges import SeqRange, intersection, size, split_after, union
+from simulators.wire.ranges import SeqRange, difference, intersection, size, split_after, union
 
 # The time-out doubles at most this often while the service answers, however often the same readings get lost.
 MOST_DOUBLINGS = 2
@@ -33,6 +33,7 @@ class Buffer:
         "_kept_from",
         "_longest_s",
         "_out",
+        "_taken",
         "_timeout_s",
         "_waiting",
         "_window",
@@ -50,6 +51,7 @@ class Buffer:
         self.overwritten: list[SeqRange] = []
         self._count = 0
         self._kept_from = 0
+        self._taken: list[SeqRange] = []
         self._waiting: list[SeqRange] = []
         self._out: list[_OutstandingBatch] = []
 
@@ -66,6 +68,7 @@ class Buffer:
         if count > self._count:
             new = [(self._count, count - 1)] if there is None else there
             self._waiting = union([*self._waiting, *new])
+            self._taken = union([*self._taken, *new])
             self._count = count
 
     def overwrite(self, before: int) -> int:
@@ -100,18 +103,30 @@ class Buffer:
         return batches
 
     def confirm(self, ack: Ack, now_s: float) -> int:
-        """Forget what the service has stored, and return how many readings that were."""
+        """Forget what the service has stored, and return how many readings that were.
+
+        What was confirmed before stays in the memory until it is overwritten. Where the service has lost it, it is sent
+        again.
+        """
         before = self.unconfirmed
         absent = union([*ack.missing, (ack.highest + 1, self._count)])
         self.overwritten = intersection(self.overwritten, absent)
         self._keep(absent)
         confirmed = before - self.unconfirmed
+        if ack.resend:
+            self._send_again(absent)
         if confirmed:
             # The service is there after all, so what it lacks need not wait as long as if it were away.
             for sent in self._out:
                 sent.tries = min(sent.tries, MOST_DOUBLINGS)
                 sent.due_s = min(sent.due_s, now_s + self._timeout_s * 2**MOST_DOUBLINGS)
         return confirmed
+
+    def _send_again(self, absent: list[SeqRange]) -> None:
+        """Let readings wait that the service lacks, that were confirmed, and that are not overwritten."""
+        kept = intersection(intersection(self._taken, [(self._kept_from, self._count - 1)]), absent)
+        pending = union([*self._waiting, *(r for sent in self._out for r in sent.ranges)])
+        self._waiting = union([*self._waiting, *difference(kept, pending)])
 
     def _keep(self, ranges: list[SeqRange]) -> None:
         self._waiting = intersection(self._waiting, ranges)

@@ -14,6 +14,8 @@ class Ack:
     boot: int
     missing: tuple[SeqRange, ...]
     highest: int
+    resend: bool = False
+    """The service has lost what it confirmed before: whatever this does not cover is to be sent again."""
 
 
 def parse_ack(payload: bytes) -> Ack | None:
@@ -22,6 +24,8 @@ def parse_ack(payload: bytes) -> Ack | None:
         said = orjson.loads(payload)
         missing = tuple((int(first), int(last)) for first, last in said.get("missing", ()))
         highest = max(int(said["through"]), int(said.get("highest", -1)), *(last for _, last in missing), -1)
-        return Ack(boot=int(said.get("boot", 0)), missing=missing, highest=highest)
+        return Ack(
+            boot=int(said.get("boot", 0)), missing=missing, highest=highest, resend=said.get("resend") is True
+        )
     except (AttributeError, KeyError, TypeError, ValueError):
         return None

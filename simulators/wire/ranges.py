@@ -32,6 +32,16 @@ def intersection(left: Sequence[SeqRange], right: Sequence[SeqRange]) -> list[Se
     return [(first, last) for first, last in pairs if first <= last]
 
 
+def difference(left: Sequence[SeqRange], right: Sequence[SeqRange]) -> list[SeqRange]:
+    """Return the ranges of the numbers that are in `left` and not in `right`."""
+    kept = list(left)
+    for first, last in right:
+        before = intersection(kept, [(kept[0][0], first - 1)]) if kept else []
+        after = intersection(kept, [(last + 1, kept[-1][1])]) if kept else []
+        kept = [*before, *after]
+    return kept
+
+
 def split_after(ranges: list[SeqRange], count: int) -> tuple[list[SeqRange], list[SeqRange]]:
     """Split sorted ranges into the first `count` numbers and the rest."""
     taken: list[SeqRange] = []

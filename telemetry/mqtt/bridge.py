@@ -1,7 +1,7 @@
 """The bridge from the broker to ingest: messages are received, stored, and only then acknowledged."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ import structlog
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from telemetry import metrics
+from telemetry.continuity.pulse import Memory
 from telemetry.database.clocks import Clocks
 from telemetry.ingest.copy_batch import CopyBatch
 from telemetry.ingest.evidence import EvidenceLimits
@@ -27,6 +28,8 @@ from telemetry.mqtt.connection import BrokerConnection, BrokerError, Unsupported
 from telemetry.mqtt.guard import BrokerAccounts, Guard
 from telemetry.mqtt.inbox import Inbox, Lane, QueuedMessage
 from telemetry.mqtt.packets import Publish
+from telemetry.mqtt.pulses import BrokerPulses
+from telemetry.mqtt.resends import Resends
 from telemetry.mqtt.sessions import (
     STATUS_SLOT,
     address_of,
@@ -49,6 +52,7 @@ LARGE_LANE_PAUSE_S = 0.03
 """The pause after a batch of large messages during live traffic, which shares the processor and the database."""
 ACKS_EVERY_S = 0.1
 ACKS_PER_ROUND = 200
+PULSE_EVERY_S = 2.0
 MAX_PENDING_ACKS = 100_000
 DRAIN_TIMEOUT_S = 10.0
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 5.0
@@ -86,16 +90,19 @@ async def run_ingest(
     limits: EvidenceLimits | None = None,
     accounts: BrokerAccounts | None = None,
     clocks: Clocks | None = None,
+    memory: Memory | None = None,
 ) -> None:
     """Store what loggers publish until `stop` is set, and survive any outage of the broker or the database.
 
     Before it returns, it commits what has been received, for at most DRAIN_TIMEOUT_S seconds; the rest stays at the
     broker. It holds one connection of the pool all the time. `on_state` is called about once a second. `limits` says
-    how much is kept of what is refused, and `clocks` whether anything may be refused for its time. Loggers that flood the service are suspended, with `accounts` at the broker, too.
+    how much is kept of what is refused, and `clocks` whether anything may be refused for its time. Loggers that flood the
+    service are suspended, with `accounts` at the broker, too. `memory` gets the pulse that the broker kept, whose newest it
+    is made to keep.
     """
-    await Bridge(mqtt_url, Ingest(pool, limits, clocks), pool, on_state or (lambda _: None), accounts).run(
-        stop
-    )
+    on_state = on_state or (lambda _: None)
+    ingest = Ingest(pool, limits, clocks)
+    await Bridge(mqtt_url, ingest, pool, on_state, accounts, memory).run(stop)
 
 
 class Bridge:
@@ -111,6 +118,7 @@ class Bridge:
         pool: asyncpg.Pool,
         on_state: Callable[[IngestState], None],
         accounts: BrokerAccounts | None,
+        memory: Memory | None = None,
     ) -> None:
         self._url = mqtt_url
         self._on_state = on_state
@@ -119,6 +127,8 @@ class Bridge:
         self._aside = SetAside()
         self._guard = Guard(pool, accounts)
         self._figures = BrokerFigures()
+        self._pulses = None if memory is None else BrokerPulses(memory)
+        self._resends = Resends(pool)
         self._slot = Slot(pool, address_of(mqtt_url))
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._connection: BrokerConnection | None = None
@@ -144,6 +154,7 @@ class Bridge:
                     *(group.create_task(self._store(lane), name=f"ingest:store:{lane}") for lane in Lane),
                     group.create_task(self._store_set_aside(), name="ingest:aside"),
                     group.create_task(self._acknowledge(), name="ingest:acks"),
+                    group.create_task(self._ask_again(), name="ingest:resends"),
                     group.create_task(self._guard.run(), name="ingest:guard"),
                     group.create_task(self._report(), name="ingest:report"),
                 ]
@@ -193,6 +204,8 @@ class Bridge:
         await connection.subscribe(subscriptions(slot, self._protocol))
         if slot == STATUS_SLOT:
             await self._watch_broker(connection)
+        if self._pulses is not None:
+            await self._pulses.subscribe(connection)
         metrics.CONNECTIONS.inc()
         metrics.CONNECTED.set(1)
         log.info("broker_connected", slot=slot, protocol=self._protocol.name)
@@ -227,6 +240,8 @@ class Bridge:
 
     def _deliver(self, connection: BrokerConnection, publishes: list[Publish]) -> None:
         publishes = self._figures.take(publishes)
+        if self._pulses is not None:
+            publishes = self._pulses.take(publishes)
         if not self._receiving:
             return
         if self._guard.see_arrival(publishes):
@@ -346,12 +361,23 @@ class Bridge:
             connection.acknowledge(packet_ids)
         if self._guard.see_outcome([queued.message for queued in batch], outcome.messages):
             self._discard()
-        self._acks |= {(ack.device_id, ack.boot): ack for ack in outcome.acknowledgements}
+        self._will_acknowledge(outcome.acknowledgements)
+
+    # Acknowledgements to the loggers.
+
+    def _will_acknowledge(self, acknowledgements: Iterable[Acknowledgement]) -> None:
+        self._acks |= {(ack.device_id, ack.boot): ack for ack in acknowledgements}
         while len(self._acks) > MAX_PENDING_ACKS:  # a logger that misses one sends again, and gets the next
             del self._acks[next(iter(self._acks))]
         self._acks_pending.set()
 
-    # Acknowledgements to the loggers.
+    async def _ask_again(self) -> None:
+        """Tell every logger what is stored once the database went back, and have the broker keep the newest pulse."""
+        while True:
+            self._will_acknowledge(await self._resends.look())
+            if self._pulses is not None:
+                self._pulses.publish()
+            await asyncio.sleep(PULSE_EVERY_S)
 
     async def _acknowledge(self) -> None:
         while True:
@@ -366,7 +392,8 @@ class Bridge:
             if connection is None or not connection.may_publish():
                 return
             ack = self._acks.pop(key)
-            connection.publish(f"dewar/v1/{ack.device_id}/ack", orjson.dumps(ack.content()))
+            content = {**ack.content(), **self._resends.request()}
+            connection.publish(f"dewar/v1/{ack.device_id}/ack", orjson.dumps(content))
             metrics.ACKS_SENT.inc()
         if not self._acks:
             self._acks_pending.clear()

@@ -122,10 +122,12 @@ class BrokerConnection:
         connection._max_inflight = min(_MAX_INFLIGHT, getattr(properties, "ReceiveMaximum", _MAX_INFLIGHT))
         return connection
 
-    async def subscribe(self, topics: Sequence[str], *, qos: int = 1) -> None:
-        """Subscribe; retained messages are sent only for new subscriptions. Raises BrokerError."""
+    async def subscribe(self, topics: Sequence[str], *, qos: int = 1, always_retained: bool = False) -> None:
+        """Subscribe; unless `always_retained`, retained messages are sent only for new subscriptions. Raises BrokerError."""
         if self._client.protocol == MQTTProtocolVersion.MQTTv5:
-            options = SubscribeOptions(qos=qos, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+            if_new = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
+            retain = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if always_retained else if_new
+            options = SubscribeOptions(qos=qos, retainHandling=retain)
             _, mid = self._client.subscribe([(topic, options) for topic in topics])
         else:
             _, mid = self._client.subscribe([(topic, qos) for topic in topics])
@@ -148,10 +150,10 @@ class BrokerConnection:
         """Return whether the broker has confirmed enough of the earlier publications."""
         return not self.closed.done() and self._inflight < self._max_inflight
 
-    def publish(self, topic: str, payload: bytes) -> None:
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publish with QoS 1."""
         self._inflight += 1
-        self._client.publish(topic, payload, qos=1)
+        self._client.publish(topic, payload, qos=1, retain=retain)
 
     def pause(self) -> None:
         """Stop reading; the broker then disconnects after a while, and keeps the messages for the next connection."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from alerts.escalation.deciding.notification import WORDS, Why
 from alerts.model import AlertKind, Severity
 from alerts.notifications import html, text, words
 from alerts.notifications.facts import Cargo, Event, Happening, MessageFacts, Occasion
@@ -62,6 +63,10 @@ SAID = {
     K.CLOCK_SKEW: (MAJOR, "Logger's clock is about 60 min behind"),
     K.LOGGER_MEMORY_GAP: (MAJOR, "41 readings never came: the record has a hole"),
     K.SERVICE_FAULT: (CRITICAL, "The broker cannot be used, so that no reading arrives: Keep alive timeout"),
+    K.RECORD_RESTORED: (
+        CRITICAL,
+        "The database went back to 2026-11-21 01:10 UTC: what was recorded until 2026-11-21 03:40 UTC is not in it any more, about 2 h 30 min",
+    ),
     K.EVALUATION_FAILED: (CRITICAL, "This shipment could not be judged, excursions may be missing: KeyError"),
 }
 
@@ -96,6 +101,10 @@ CHAIN = event(
     happening(K.EXCURSION),
 )
 OVER = event(happening(K.EXCURSION, until=NOW, state=AlertState.RESOLVED, owner="Kim Lee"))
+WARM = event(
+    happening(K.EXCURSION, until=NOW, state=AlertState.RESOLVED, ended_with_journey=True),
+    cargo=replace(CARGO, holder=None, holder_since=None, delivered_at=NOW),
+)
 TAKEN = event(
     happening(K.HOLD_TIME_SHORT, owner="Bo Chen"),
     happening(
@@ -108,7 +117,7 @@ FLEET = event(
 )
 CASES = {
     **{f"kind-{kind}": notice(event(happening(kind))) for kind in AlertKind},
-    "chain": notice(CHAIN, level=2, why="Nobody who was told before has taken it.", also_told=("Day desk", "Kim Lee")),
+    "chain": notice(CHAIN, level=2, why=WORDS[Why.NOT_ACKNOWLEDGED], reason=Why.NOT_ACKNOWLEDGED, also_told=("Day desk", "Kim Lee")),
     "reminder-taken": notice(event(happening(K.LATE, owner="Kim Lee", state=AlertState.ACKNOWLEDGED, taken_at=AGO)), repeat=2),
     "taken": notice(TAKEN, purpose="taken", repeat=3, why="Kim Lee is on it, since 2026-11-21 03:40 UTC."),
     "taken-drill": notice(
@@ -117,6 +126,10 @@ CASES = {
     "taken-no-more": notice(event(happening(K.EXCURSION, owner="Bo Chen")), purpose="taken"),
     "taken-and-over": notice(OVER, purpose="taken"),
     "resolved": notice(OVER, purpose="resolved", why="It has ended."),
+    "delivered-warm": notice(WARM, purpose="resolved", why="It has ended."),
+    "delivered-warm-found-late": notice(WARM, why="It was over before the service learned of it."),
+    "called-off-warm": notice(replace(WARM, cargo=CARGO), purpose="resolved", why="It has ended."),
+    "second-step-of-nobody": notice(event(happening(K.EXCURSION)), level=2),
     "withdrawn": notice(event(happening(K.EXCURSION, withdrawn=True, state=AlertState.RESOLVED)), purpose="resolved"),
     "resolved-tilt": notice(event(happening(K.TILTED, until=NOW, state=AlertState.RESOLVED)), purpose="resolved", why="It has ended."),
     "withdrawn-by-act": notice(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from alerts.alert_kinds import Stage
 from alerts.escalation.deciding.notification import Purpose, Why
 from alerts.escalation.deciding.progress import EscalatedIncident, EscalationProgress, Phase
 from alerts.escalation.deciding.recipients import MessageContext, Notifications
@@ -59,6 +60,18 @@ class DecisionDraft:
         """Change the incident's progress."""
         self.progress = replace(self.progress, **changes)
 
+    def come_to_now(self) -> None:
+        """Note how far the incident has come, and the severity that is told."""
+        stage = self.incident.stage
+        self.change(severity=self.incident.severity, stage=stage, furthest=max(stage, self.progress.furthest))
+
+    def begin_worse(self, why: Why) -> None:
+        """Begin an episode that is told at once, to all whom the steps had come to: what they were told is no longer so."""
+        steps, level = self.policy.steps, self.progress.level
+        asked = steps[: max(1, min(level, len(steps)))]
+        self.begin(why)
+        self.change(base=self.now - asked[-1].after_s * SECOND)
+
     def begin(self, why: Why, *, wait: bool = False) -> None:
         """Begin an episode at the first step; `wait` gives related alerts time to join."""
         self.change(
@@ -76,7 +89,7 @@ class DecisionDraft:
         )
         if self.was_over:
             self.change(recipients=frozenset(), destination_from=None, destination_told=False)
-            self.change(takers=frozenset(), asked=frozenset(), heard=frozenset())
+            self.change(takers=frozenset(), asked=frozenset(), heard=frozenset(), furthest=Stage.SIGN)
 
     def message(
         self,

@@ -38,6 +38,8 @@ class Why(StrEnum):
     BEGAN = "began"
     CAME_BACK = "came_back"
     SEVERITY_ROSE = "severity_rose"
+    WORSENED = "worsened"
+    """It has come further for the product than what people were told."""
     CRITICAL_JOINED = "critical_joined"
     ACKNOWLEDGEMENT_EXPIRED = "acknowledgement_expired"
     SNOOZE_ENDED = "snooze_ended"
@@ -48,6 +50,8 @@ class Why(StrEnum):
     REPEATED = "repeated"
     NOBODY_ELSE = "nobody_else"
     """Nobody named by the policy could be told."""
+    NOBODY_BEFORE = "nobody_before"
+    """There was nobody to tell while it was new."""
     OVER_WHEN_FOUND = "over_when_found"
     HANDED_OVER = "handed_over"
     ASSIGNED = "assigned"
@@ -80,6 +84,7 @@ WORDS: Mapping[Why, str] = {
     Why.BEGAN: "It began.",
     Why.CAME_BACK: "It had ended, and came back.",
     Why.SEVERITY_ROSE: "It has become worse.",
+    Why.WORSENED: "It has come further than what was told before: from a forecast to an excursion, or beyond.",
     Why.CRITICAL_JOINED: "Something critical came to an incident that somebody had taken.",
     Why.ACKNOWLEDGEMENT_EXPIRED: "It was acknowledged, and then nothing was done about it.",
     Why.SNOOZE_ENDED: "Its snooze has ended, and it still holds.",
@@ -87,6 +92,7 @@ WORDS: Mapping[Why, str] = {
     Why.NOT_ACKNOWLEDGED: "Nobody who was told before has taken it.",
     Why.REPEATED: "Nobody has taken it since the last message.",
     Why.NOBODY_ELSE: "Nobody named by the policy could be told.",
+    Why.NOBODY_BEFORE: "It is told late: until now there was nobody to tell.",
     Why.OVER_WHEN_FOUND: "It was over before the service learned of it.",
     Why.HANDED_OVER: "The shipment was handed over.",
     Why.ASSIGNED: "It was assigned to this contact.",

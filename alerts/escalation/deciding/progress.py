@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from alerts.alert_kinds import KINDS, Stage
 from alerts.escalation.deciding.notification import Why
 from alerts.escalation.policy import RANK, Channel
 from alerts.model import AlertKind, Duration, Instant, Severity
@@ -33,6 +34,11 @@ class Member:
     withdrawn: bool = False
     withdrawn_by: str | None = None
     """In words, the act of a person for which it was withdrawn; None: readings have shown that it never was."""
+
+    @property
+    def stage(self) -> Stage:
+        """How far it says that matters have come for the product."""
+        return KINDS[self.kind].stage_at(self.severity)
 
     @property
     def is_open(self) -> bool:
@@ -69,13 +75,14 @@ class EscalatedIncident:
     def active(self) -> tuple[Member, ...]:
         """Return the members that still need an owner.
 
-        What is not critical is seen to by whoever has taken another member.
+        What is not critical is seen to by whoever has taken another member that has come as far.
         """
-        taken = bool(self.taken)
+        seen_to = max((one.stage for one in self.taken), default=None)
         return tuple(
             one
             for one in self.members
-            if one.is_untaken and not (taken and one.severity is not Severity.CRITICAL)
+            if one.is_untaken
+            and (seen_to is None or one.severity is Severity.CRITICAL or one.stage > seen_to)
         )
 
     @property
@@ -93,10 +100,20 @@ class EscalatedIncident:
         """The severity now."""
         return worst(self.relevant)
 
+    @property
+    def stage(self) -> Stage:
+        """How far it has come, taken or not: what goes on decides, or all of it once that is over."""
+        return furthest(self.open or self.members)
+
 
 def worst(members: Iterable[Member]) -> Severity:
     """Return the worst severity of some members; the least if there are none."""
     return max((one.severity for one in members), key=RANK.__getitem__, default=Severity.MAJOR)
+
+
+def furthest(members: Iterable[Member]) -> Stage:
+    """Return how far the furthest of some members has come; the least if there are none."""
+    return max((one.stage for one in members), default=Stage.SIGN)
 
 
 class Phase(StrEnum):
@@ -136,6 +153,10 @@ class EscalationProgress:
     base: Instant
     """The instant from which the steps' `after_s` count."""
     severity: Severity
+    stage: Stage = Stage.SIGN
+    """How far it had come when it was last decided about."""
+    furthest: Stage = Stage.SIGN
+    """The furthest that it has come since it was last over."""
     level: int = 0
     """The last step that was done."""
     unreached: bool = False
@@ -185,6 +206,8 @@ class EscalationProgress:
             "why": self.why,
             "base": self.base,
             "severity": self.severity,
+            "stage": self.stage,
+            "furthest": self.furthest,
             "level": self.level,
             "unreached": self.unreached,
             "deferred": self.deferred,
@@ -213,6 +236,9 @@ class EscalationProgress:
                 "phase": Phase(value["phase"]),
                 "why": Why(value["why"]),
                 "severity": Severity(value["severity"]),
+                # What was stored before stages were told apart is told as far as it had come.
+                "stage": Stage(value.get("stage", Stage.LOST)),
+                "furthest": Stage(value.get("furthest", Stage.LOST)),
                 "told": tuple(LevelTold(*one) for one in value["told"]),
                 "known": frozenset(value["known"]),
                 "recipients": _recipients(value["recipients"]),

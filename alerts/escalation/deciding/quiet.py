@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from alerts.alert_kinds import KINDS
 from alerts.escalation.deciding.draft import DecisionDraft
 from alerts.escalation.deciding.notification import WORDS, Purpose, Why
-from alerts.escalation.deciding.progress import Member, Phase, worst
+from alerts.escalation.deciding.progress import EscalationProgress, Member, Phase, furthest, worst
 from alerts.escalation.deciding.steps import take_step, tell_last_resort
 from alerts.escalation.policy import RANK
 from alerts.model import Severity
@@ -28,9 +28,10 @@ def stay_quiet(draft: DecisionDraft) -> None:
     draft.change(
         phase=Phase.QUIET,
         why=Why.SNOOZE_ENDED if snoozed else Why.ACKNOWLEDGEMENT_EXPIRED,
-        severity=worst(draft.incident.open),
         nobody=False,
     )
+    draft.come_to_now()
+    draft.change(severity=worst(draft.incident.open))
     draft.wakes += [one.snoozed_until for one in draft.incident.open if one.snoozed_until is not None]
 
 
@@ -41,7 +42,7 @@ def end(draft: DecisionDraft) -> None:
     if before is not None and draft.was_over and not (found or before.nobody):
         return
     told = before is not None and bool(before.recipients) and not draft.was_over
-    worse = told and before is not None and RANK[_concern(found)] > RANK[before.severity]
+    worse = told and before is not None and _is_worse(draft.incident.members, found, before)
     if told and not worse:
         _tell_end(draft)
     elif _concerned(draft.incident.members if not draft.was_over or draft.found_nobody else found):
@@ -60,8 +61,11 @@ def merge(draft: DecisionDraft) -> None:
     draft.change(phase=Phase.OVER, nobody=False)
 
 
-def _concern(members: Iterable[Member]) -> Severity:
-    return worst(one for one in members if _concerns(one))
+def _is_worse(members: Iterable[Member], found: Iterable[Member], before: EscalationProgress) -> bool:
+    """Return whether what is over was worse than anything that was told while it went on."""
+    severity = worst(one for one in found if _concerns(one))
+    stage = furthest(one for one in members if _concerns(one))
+    return RANK[severity] > RANK[before.severity] or stage > before.furthest
 
 
 def _concerned(members: Iterable[Member]) -> bool:
@@ -80,7 +84,8 @@ def _tell_though_over(draft: DecisionDraft) -> None:
     why = Why.WITHDRAWN_BY_ACT if withdrawn_by_act(draft) else Why.OVER_WHEN_FOUND
     if not draft.found_nobody:
         draft.begin(why)
-    draft.change(why=why, level=0, told=(), severity=draft.incident.severity)
+    draft.change(why=why, level=0, told=())
+    draft.come_to_now()
     draft.change(withdrawn=draft.progress.withdrawn | {one.alert_id for one in withdrawn_by_act(draft)})
     for step in draft.policy.steps:
         take_step(draft, step)

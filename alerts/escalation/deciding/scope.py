@@ -73,6 +73,9 @@ class Escalation:
                     known=kept.known | its.known,
                     asked=kept.asked | its.asked,
                     heard=kept.heard | its.heard,
+                    # What people were told of either has been told; what was only about to be told was not.
+                    stage=max(kept.stage, its.stage) if its.told else kept.stage,
+                    furthest=max(kept.furthest, its.furthest) if its.told else kept.furthest,
                 )
             )
         return progress

@@ -19,13 +19,16 @@ def fire(draft: DecisionDraft) -> None:
     if before is None or draft.was_over:
         draft.begin(Why.BEGAN if before is None else Why.CAME_BACK, wait=True)
     elif RANK[severity] > RANK[before.severity]:
-        draft.begin(Why.SEVERITY_ROSE)
+        draft.begin_worse(Why.SEVERITY_ROSE)
     elif before.phase is Phase.QUIET:
         _resume_after_quiet(draft, before)
         passed = draft.progress.level
+    elif draft.incident.stage > before.stage:
+        draft.begin_worse(Why.WORSENED)
     else:
         _record_joined(draft, before)
-    draft.change(severity=severity, phase=Phase.CLIMBING)
+    draft.come_to_now()
+    draft.change(phase=Phase.CLIMBING)
     _take_due_steps(draft)
     if passed and not draft.progress.told:
         _tell_lower_steps(draft, passed)
@@ -35,10 +38,13 @@ def fire(draft: DecisionDraft) -> None:
 
 
 def _resume_after_quiet(draft: DecisionDraft, before: EscalationProgress) -> None:
-    """Fire after a rest: what is new and critical begins anew, the same goes on from the level it had come to."""
+    """Fire after a rest: what is worse begins anew, the same goes on from the level it had come to."""
     new = [one for one in draft.incident.active if one.alert_id not in before.known]
     if any(one.severity is Severity.CRITICAL for one in new):
-        draft.begin(Why.CRITICAL_JOINED)
+        draft.begin_worse(Why.CRITICAL_JOINED)
+        return
+    if draft.incident.stage > before.stage:
+        draft.begin_worse(Why.WORSENED)
         return
     steps = draft.policy.steps
     level = min(before.level, len(steps))
@@ -89,16 +95,23 @@ def take_step(draft: DecisionDraft, step: Step) -> None:
     """Take the next step: tell whom it means."""
     level = draft.progress.level + 1
     draft.change(level=level)
-    why = Why.NOT_ACKNOWLEDGED if draft.progress.told else draft.progress.why
-    reached = draft.out.step(step, draft.message(why), record_absent=not draft.found_nobody)
+    reached = draft.out.step(step, draft.message(_why(draft)), record_absent=not draft.found_nobody)
     told = (*draft.progress.told, LevelTold(level, draft.now, 0)) if reached else draft.progress.told
     draft.change(unreached=not reached, told=told, nobody=draft.progress.nobody and not reached)
+
+
+def _why(draft: DecisionDraft) -> Why:
+    """Return why a step is taken: nobody has taken it, if anybody was told before; else what it began with."""
+    if any(one.at < draft.now for one in draft.progress.told):
+        return Why.NOT_ACKNOWLEDGED
+    late = draft.found_nobody and draft.progress.why is not Why.WITHDRAWN_BY_ACT
+    return Why.NOBODY_BEFORE if late else draft.progress.why
 
 
 def tell_last_resort(draft: DecisionDraft) -> None:
     """Tell the contacts of the last resort; without any, keep looking for somebody."""
     level = len(draft.policy.steps) + 1
-    why = Why.NOBODY_ELSE if draft.progress.why is Why.BEGAN else draft.progress.why
+    why = Why.NOBODY_ELSE if _why(draft) is Why.BEGAN else _why(draft)
     about = draft.message(why, level=level)
     if draft.out.last_resort(about, record=not draft.found_nobody):
         draft.change(nobody=False, unreached=False, told=(LevelTold(level, draft.now, 0),))

@@ -6,13 +6,15 @@ from typing import Final, NamedTuple
 from alerts import wording
 from alerts.alert_kinds import KINDS
 from alerts.excursions.plan import Plan
-from alerts.model import SECOND, AlertKind, Condition, Instant
+from alerts.model import SECOND, AlertKind, Condition, Duration, Instant
 from alerts.rules.kinds.late import LateTuning
 from alerts.rules.registry import tuned_rules
 from alerts.triage.alert import Alert, AlertState
 from alerts.triage.conditions import withdrawn
 
 SUBJECT: Final = f"{AlertKind.LATE}:departure"
+TO_TELL_OF_IT: Final[Duration] = 60 * SECOND
+"""How long it may take to tell of a departure, also of a simulated journey that takes minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +66,12 @@ def _late_from(departure_facts: DepartureFacts) -> Instant | None:
     )
     if departure_facts.planned is None or not isinstance(tuning, LateTuning):
         return None
-    tolerance = round(tuning.tolerance_s * SECOND / departure_facts.plan.time_lapse)
-    return max(departure_facts.planned + tolerance, departure_facts.known_from)
+    tolerance = round(tuning.tolerance_s * SECOND)
+    lapsed = round(tolerance / departure_facts.plan.time_lapse)
+    # Nobody could tell of it before it was planned here, and calls take their time however fast the journey is.
+    return max(departure_facts.planned, departure_facts.known_from) + max(
+        lapsed, min(tolerance, TO_TELL_OF_IT)
+    )
 
 
 def _ended(alert: Alert, at: Instant) -> Condition:

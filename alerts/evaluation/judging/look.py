@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from alerts.evaluation.judging.checkpoint import Checkpoint
+from alerts.evaluation.judging.departure import TO_TELL_OF_IT
 from alerts.evaluation.judging.outage import LOOK_AGAIN_AFTER
 from alerts.model import AlertKind, Condition, Instant
 from alerts.rules.facts import Facts
@@ -53,6 +54,8 @@ class _LookRound:
     shipment_time: LookTime
     on_record: Mapping[str, Alert]
     kinds_held_back: frozenset[AlertKind]
+    entered_until: Instant | None = None
+    """Until then the shipment's past is still being entered: see `_entered_until`."""
     deadlines: list[Instant] = field(default_factory=list)
     held_back: int = 0
 
@@ -117,6 +120,8 @@ class _LookRound:
             )
             if look_time.shipment_ended_at is not None:
                 condition = _end_with_shipment(alert, current, look_time.shipment_ended_at)
+            elif current is not None and self._is_being_entered(tuned_rule, alert):
+                continue
             elif current is not None and self._is_held_back(current, alert):
                 self.held_back += 1
                 self.deadlines.append(look_time.through + LOOK_AGAIN_AFTER)
@@ -127,6 +132,14 @@ class _LookRound:
                 condition = _no_longer_found(self.facts, tuned_rule, states, name, alert)
             if condition is not None:
                 yield condition
+
+    def _is_being_entered(self, tuned_rule: TunedRule, alert: Alert | None) -> bool:
+        """Return whether this would raise an alert about now by what may be over for long; says when to look again."""
+        raised = alert is not None and alert.condition.holds
+        if self.entered_until is None or raised or not tuned_rule.rule.looks_ahead:
+            return False
+        self.deadlines.append(self.entered_until)
+        return True
 
     def _is_held_back(self, current: Condition, alert: Alert | None) -> bool:
         """Return whether this would raise an alert that one for the whole fleet already covers."""
@@ -145,7 +158,14 @@ def look_by_rules(
     """Let each rule look at each logger, or at all at once; an error in one rule affects no other."""
     look_times = [(logger, look_time_in_journey_time(facts, logger.look_time)) for logger in loggers]
     look_round = _LookRound(
-        facts, facts_in_journey_time(facts), loggers, look_times, shipment_time, on_record, held_back
+        facts,
+        facts_in_journey_time(facts),
+        loggers,
+        look_times,
+        shipment_time,
+        on_record,
+        held_back,
+        _entered_until(facts, loggers, shipment_time),
     )
     conditions: list[Condition] = []
     errors: dict[AlertKind, Exception] = {}
@@ -158,6 +178,21 @@ def look_by_rules(
     return Findings(
         conditions=conditions, deadlines=look_round.deadlines, errors=errors, held_back=look_round.held_back
     )
+
+
+def _entered_until(facts: Facts, loggers: Sequence[WatchedLogger], shipment_time: LookTime) -> Instant | None:
+    """Return until when a shipment whose departure was told late may be one that is over, and is being entered.
+
+    Whoever enters a past journey tells of its departure, its readings and its delivery one after another, and between
+    them it looks as if it were under way, out of coolant and late. A reading that was measured since shows that it is
+    under way; without any, it is taken to be once a logger would be missed.
+    """
+    since = shipment_time.watched_from
+    patience = max(facts.plan.max_gap, TO_TELL_OF_IT)
+    told_at_once = since - facts.window.departed_at <= patience
+    heard_since = any((logger.checkpoint.state.seen or since) > since for logger in loggers)
+    until = since + patience
+    return None if told_at_once or heard_since or shipment_time.through >= until else until
 
 
 @cache

@@ -69,6 +69,7 @@ class ArrivalRule(ShipmentRule[P, ArrivalState]):
     """A rule that measures by how many seconds the forecast of the arrival is too bad."""
 
     state = ArrivalState
+    looks_ahead = True
     reads = POSITIONS
     shared_field = "progress"
 

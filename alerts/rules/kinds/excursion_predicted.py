@@ -153,6 +153,7 @@ class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, ExcursionPredicted
     kind: ClassVar[AlertKind] = AlertKind.EXCURSION_PREDICTED
     tuning = ExcursionPredictedTuning
     state = ExcursionPredictedState
+    looks_ahead = True
     ranges: ClassVar = {
         "bin_s": (0.05, 3600),
         "horizon_s": (0, 7 * 86400),

@@ -34,6 +34,8 @@ from alerts.rules.facts import Facts
 from alerts.rules.rule import NOTHING, Finding, Look, LookTime, ShipmentRule
 
 _HOUR = 3600 * SECOND
+_WORTH_SAYING: Duration = 60 * SECOND
+"""A shorter gap is none to be named: the estimate is not that exact."""
 
 
 class Shortage(NamedTuple):
@@ -96,6 +98,7 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeShortState]):
     kind: ClassVar[AlertKind] = AlertKind.HOLD_TIME_SHORT
     tuning = HoldTimeTuning
     state = HoldTimeShortState
+    looks_ahead = True
     ranges: ClassVar = {
         "bin_s": (0.05, 3600),
         "margin_s": (0, 30 * 86400),
@@ -342,8 +345,11 @@ def _message(facts: Facts, vessel: Vessel, reported: Shortage) -> str:
         side += f"; it was dropped {clock_text(facts, reported.dropped_at)}, and may have lost its vacuum"
     text = f"The {coolant} is expected to last until {clock_text(facts, reported.expected)}, at the earliest {clock_text(facts, reported.earliest)}{side}; {due}"
     if reported.critical:
-        gap = wording.duration(max(0, reported.arrival - reported.expected))
-        return f"{text}: {gap} too short. {_remedy(reported)}"
+        gap = reported.arrival - reported.expected
+        short = (
+            f"{wording.duration(gap)} too short" if gap >= _WORTH_SAYING else "more likely than not too short"
+        )
+        return f"{text}: {short}. {_remedy(reported)}"
     return f"{text}: no safe margin. {_remedy(reported)}"
 
 

@@ -65,6 +65,7 @@ class SignalLost(DeviceRule[SignalLostTuning, SignalLostState]):
         "landing_s": (0, 86400),
     }
     only_ongoing = True
+    looks_ahead = True
     also_finds = (POSITION,)
     also_reads = frozenset({Channel.FLIGHT_MODE_UNTIL})
 
@@ -99,9 +100,9 @@ class SignalLost(DeviceRule[SignalLostTuning, SignalLostState]):
         """Report a logger as silent once its newest reading no longer holds and an announced silence is over."""
         position = self._position(tuning, facts, state)
         also_found = {} if position is None else {POSITION: position}
-        # A logger that was never heard is missed as if a reading had come when it was first watched.
+        # It is missed as if a reading had come when the departure was told: what was before that is history.
         since = heard_until(
-            look_time.watched_from if state.seen is None else state.seen,
+            max(look_time.watched_from, state.seen or look_time.watched_from),
             _fresh_for(tuning, facts, look_time.device_id),
             state.quiet_until,
             longest=LONGEST_SILENCE,

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from alerts.model import AlertKind, Severity
 from alerts.triage.alert import AlertState
-from alerts.triage.incidents import IncidentState, needs_attention
+from alerts.triage.incidents import IncidentState, described, needs_attention
 from alerts.triage.payloads import alert_data, incident_data
 from alerts.triage.rows import alert_from_row, incident_from_row
 from api.http.schemas.fields import Given, Shown, ShownId, Time, Words, example
@@ -178,8 +178,10 @@ class IncidentOut(Shown):
     @classmethod
     def fields(cls, row: Any, alerts: Iterable[Any]) -> dict[str, Any]:
         """Return the fields of an incident from its row and those of its alerts."""
-        incident = incident_from_row(row, [str(id_) for id_ in row["alert_ids"]])
-        open_ = [alert for alert in map(alert_from_row, alerts) if alert.open]
+        known = [alert_from_row(alert) for alert in alerts]
+        # As its alerts are now, or were then: their figures change without a new revision of the incident.
+        incident = described(incident_from_row(row, [str(id_) for id_ in row["alert_ids"]]), known)
+        open_ = [alert for alert in known if alert.open]
         return {
             **incident_data(incident),
             "organization": row["organization"],

@@ -46,6 +46,15 @@ def _told(shown: type[BaseModel], name: str, *, without: Container[str] = ()) ->
 
 ExcursionEvent = _told(ExcursionOut, "ExcursionEvent", without={"recorded_at", "revisions"})
 AlertEvent = _told(AlertOut, "AlertEvent", without={"needs_attention"})
+
+
+class Comment(Shown):
+    at: Time
+    by: str = Field(description="`key:PREFIX` of the key that wrote it.")
+    text: str
+
+
+CommentEvent = create_model("CommentEvent", __base__=AlertEvent, comment=(Comment, ...))
 IncidentEvent = _told(
     IncidentOut, "IncidentEvent", without={"owners", "unowned", "nobody_to_tell", "next_told_at"}
 )
@@ -53,6 +62,10 @@ IncidentEvent = _told(
 
 class ShipmentEvent(ShipmentState):
     sequence: Sequence
+
+
+class CreatedEvent(ShipmentEvent):
+    by: str = Field(description="`key:PREFIX` of the key that made it.")
 
 
 class DeliveredExcursions(Shown):
@@ -116,13 +129,20 @@ class NotificationEvent(Shown):
     text: str = Field(description="What happened, what it means, what to do next, and who has taken it.")
 
 
-class WebhookEvent(Shown):
+class WebhookState(Shown):
     webhook_id: UUID
     organization: str | None
     url: str
     state: Literal["active", "paused", "disabled"]
     failures: int = Field(description="Failed attempts since the last success.")
     failing_since: Time | None
+
+
+class WebhookActEvent(WebhookState):
+    by: str = Field(description="`key:PREFIX` of the key that did it.")
+
+
+class WebhookEvent(WebhookState):
     reason: Literal["gone", "failing", "key_ended"] = Field(
         description="`gone`: it answered 410. `failing`: it accepted nothing. `key_ended`: the key that it belongs to "
         "was revoked or has expired."
@@ -132,6 +152,30 @@ class WebhookEvent(Shown):
 class WebhookTest(Shown):
     webhook_id: UUID
     message: str
+
+
+class RestoredEvent(Shown):
+    id: UUID = Field(description="Of the database from now on.")
+    organization: None
+    drill: bool
+    evidence: Literal["went_back", "another_server"] = Field(
+        description="`went_back`: something that was in it is not in it any more. `another_server`: it was copied to where "
+        "it is now, and whether something is missing is not known."
+    )
+    went_back_to: Time | None = Field(
+        description="Until then everything is in it, but for the last seconds. Null: not known."
+    )
+    known_until: Time = Field(description="Until then it is known to have been written to before.")
+    noticed_at: Time
+    message: str = Field(description="What to do, in words.")
+
+
+class EventsDropped(Shown):
+    webhook_id: UUID
+    events: int = Field(description="How many were never accepted here, and are not kept any more.")
+    first: Time = Field(description="When the first of them was made.")
+    last: Time = Field(description="When the last of them was made.")
+    message: str = Field(description="What to do, in words.")
 
 
 class ResetEvent(Shown):
@@ -168,25 +212,44 @@ EVENTS: Mapping[str, Told] = {
     "alert.assigned": Told(AlertEvent, "It has an owner, another owner, or no owner any more."),
     "alert.snoozed": Told(AlertEvent, "It is quiet until a given time, with a reason."),
     "alert.resolved": Told(AlertEvent, "Its condition has ended or never was, or a person has resolved it."),
+    "alert.commented": Told(CommentEvent, "Somebody wrote something about it."),
     "incident.opened": Told(IncidentEvent, "Alerts with one probable cause; also when a closed one reopens."),
     "incident.changed": Told(
         IncidentEvent, "An alert joined it, its cause or severity changed, or another was merged into it."
     ),
     "incident.closed": Told(IncidentEvent, "All its alerts are resolved, or it was merged into another one."),
+    "shipment.created": Told(
+        CreatedEvent, "It is planned from now on; if it has departed, that is told next."
+    ),
     "shipment.departed": Told(ShipmentEvent, "Its readings are evaluated from now on."),
     "shipment.delivered": Told(DeliveredEvent, "It has arrived; with its excursions."),
     "shipment.cancelled": Told(ShipmentChangeEvent, "It was called off, before it departed or on its way."),
     "shipment.handed_over": Told(HandedOverEvent, "Somebody else holds it from now on."),
     "shipment.plan_changed": Told(ShipmentChangeEvent, "It is evaluated by another plan from now on."),
     "shipment.schedule_changed": Told(ShipmentChangeEvent, "Its destination, legs or times have changed."),
+    "record.restored": Told(
+        RestoredEvent,
+        "The database was set back, as by a restore: events that you hold may be unknown to it. Sent whatever the "
+        "filters are.",
+    ),
     "webhook.failing": Told(WebhookEvent, "A webhook has accepted nothing for a day, or answers 410."),
     "webhook.disabled": Told(WebhookEvent, "A webhook was disabled."),
+    "webhook.paused": Told(
+        WebhookActEvent, "Somebody paused a webhook: nothing is sent there until it is resumed."
+    ),
+    "webhook.resumed": Told(WebhookActEvent, "Somebody resumed a webhook that was paused or disabled."),
+    "webhook.deleted": Told(WebhookActEvent, "Somebody deleted a webhook: nothing more is sent there."),
 }
 """Every type on the stream and for webhooks: all of them can be subscribed to and are in /asyncapi.json."""
 
 WEBHOOK_ONLY: Mapping[str, Told] = {
     "alert.notification": Told(
         NotificationEvent, "A contact with this webhook as a channel is told; sent whatever its filters are."
+    ),
+    "webhook.events_dropped": Told(
+        EventsDropped,
+        "Events for this endpoint were removed after their retention, and it had accepted none of them; sent once it "
+        "takes messages again, whatever its filters are.",
     ),
     "webhook.test": Told(WebhookTest, "Somebody asked for a test message."),
 }

@@ -48,6 +48,7 @@ class DeliveryState(StrEnum):
 
 _UNASKED = {
     "alert.notification": "it comes where a contact of yours names the webhook, whatever the filters",
+    "webhook.events_dropped": "it comes where events were lost, whatever the filters",
     "webhook.test": "it comes when you ask for a test, whatever the filters",
 }
 

@@ -150,6 +150,7 @@ async def create(
         row = await shipments.change(connection, shipment_id, dewar_id=new.dewar_id)
     await connection.execute(insert(evaluations).values(shipment_id=shipment_id).on_conflict_do_nothing())
     await record(connection, row, ShipmentStep.CREATED, actor=actor)
+    await tell(connection, "shipment.created", row, by=str(actor))
     if new.departed_at is not None:
         await tell(connection, "shipment.departed", row)
     return shipment_id

@@ -29,16 +29,19 @@ class Desk:
 
     async def ship(self, shipment_id: str = "S1", device_id: str = "D1", **overrides: object) -> None:
         band = str(overrides.pop("band", "cryogenic"))
+        created_at = overrides.pop("created_at", DEPARTED)
         plan = make_plan(band, overrides)
         assert isinstance(plan, Plan)
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute("INSERT INTO devices (device_id) VALUES ($1)", device_id)
             await connection.execute(
-                "INSERT INTO shipments (shipment_id, band, plan, departed_at) VALUES ($1, $2, $3, $4)",
+                "INSERT INTO shipments (shipment_id, band, plan, departed_at, created_at) "
+                "VALUES ($1, $2, $3, $4, $5)",
                 shipment_id,
                 band,
                 json.dumps(plan.to_json()),
                 DEPARTED,
+                created_at,
             )
             await connection.execute(
                 "INSERT INTO device_assignments (device_id, shipment_id, starts_at) VALUES ($1, $2, $3)",

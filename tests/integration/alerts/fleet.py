@@ -323,7 +323,8 @@ class Fleet:
         now = max([self.now, *(reading.measured_at for reading in counted)])
         over = course.ended_at if course.ended_at is not None and course.ended_at <= now else None
         max_gap = timedelta(microseconds=course.plan.max_gap)
-        heard = counted[-1].measured_at if counted else max(course.departed_at, course.known_since)
+        watched_from = max(course.departed_at, course.known_since)
+        heard = max(watched_from, counted[-1].measured_at) if counted else watched_from
         silence = found.get((course.shipment_id, "signal_lost", logger))
         is_silent = silence is not None and silence["state"] != AlertState.RESOLVED
         assert is_silent == (over is None and now >= heard + max_gap), (course, silence)
@@ -401,9 +402,10 @@ FROM alerts AS a
 CROSS JOIN LATERAL (
     SELECT array_agg(revision ORDER BY revision) AS revisions,
         array_agg(revision ORDER BY revision) FILTER (WHERE moved) AS moves
-    FROM (SELECT revision, (state, severity) IS DISTINCT FROM
-            (lag(state) OVER (ORDER BY revision), lag(severity) OVER (ORDER BY revision)) AS moved
-        FROM alert_revisions WHERE alert_id = a.id) AS each
+    FROM (SELECT revision, (state, severity, withdrawn, until IS NULL AND NOT withdrawn) IS DISTINCT FROM
+            (lag(state) OVER w, lag(severity) OVER w, lag(withdrawn) OVER w,
+                lag(until IS NULL AND NOT withdrawn) OVER w) AS moved
+        FROM alert_revisions WHERE alert_id = a.id WINDOW w AS (ORDER BY revision)) AS each
 ) AS r
 CROSS JOIN LATERAL (SELECT array_agg((data->>'revision')::int ORDER BY id) AS told
     FROM outbox WHERE shipment_id = a.shipment_id AND type LIKE 'alert.%' AND data->>'id' = a.id::text) AS t

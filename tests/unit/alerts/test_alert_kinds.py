@@ -124,7 +124,8 @@ def test_what_few_kinds_have() -> None:
     assert kinds_that(lambda row: row.of_fleet) == kinds_that(lambda row: row.no_signal) == {K.SIGNAL_LOST}
     assert kinds_that(lambda row: row.foretells) == {K.HOLD_TIME_SHORT, K.EXCURSION_PREDICTED}
     once = kinds_that(lambda row: row.happens_once)
-    assert once == kinds_that(lambda row: row.told.though_over) == {K.EXCURSION, K.BUDGET_EXHAUSTED}
+    assert once == {K.EXCURSION, K.BUDGET_EXHAUSTED, K.RECORD_RESTORED}
+    assert kinds_that(lambda row: row.told.though_over) == {K.EXCURSION, K.BUDGET_EXHAUSTED}
     assert kinds_that(lambda row: row.told.destination) - once == {
         K.HOLD_TIME_SHORT,
         K.USE_BY_AT_RISK,
@@ -133,7 +134,7 @@ def test_what_few_kinds_have() -> None:
 
 
 def test_each_kind_is_found_by_a_rule_or_comes_with_excursions_and_their_judgement() -> None:
-    others = {K.EXCURSION, K.BUDGET_EXHAUSTED, K.EVALUATION_FAILED, K.SERVICE_FAULT}
+    others = {K.EXCURSION, K.BUDGET_EXHAUSTED, K.EVALUATION_FAILED, K.SERVICE_FAULT, K.RECORD_RESTORED}
     assert {rule.kind for rule in RULES} == set(K) - others
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -67,7 +68,8 @@ async def journey(desk: Desk, shipment_id: str = "S1", device_id: str = "D1", **
 async def test_what_is_consistent_stays_as_it_is(desk: Desk, dry_run: bool, band: str) -> None:
     await journey(desk, band=band)
     await desk.ship("S2", "D2")  # nothing was heard of this one,
-    await desk.ship("S3", "D3")  # nor of this one, at which nobody has looked yet
+    # Nor of this one, at which nobody has looked yet, and which nobody misses yet.
+    await desk.ship("S3", "D3", created_at=datetime.now(UTC))
     await desk.pool.execute("INSERT INTO evaluation_marks (shipment_id) VALUES ('S2')")
     await desk.evaluate()
     before = await everything(desk)

@@ -9,11 +9,14 @@ from typing import Any
 
 import asyncpg
 import pytest
+import structlog
+from prometheus_client import REGISTRY
 
 from alerts.events import outbox
 from alerts.events.outbox import Event, Lost, Position
-from alerts.events.retention import PRUNE
+from alerts.events.retention import PRUNE, look_after
 from alerts.events.write import WRITE_EVENTS
+from alerts.webhooks.fanout import fan_out
 
 WRITERS, TRANSACTIONS, SHIPMENTS = 8, 25, 3
 START = Position(0)
@@ -158,6 +161,27 @@ async def test_what_comes_with_a_position_keeps_it(pool: asyncpg.Pool) -> None:
     assert await pool.fetchval(PRUNE, timedelta(days=1), 10) == 1
 
 
+async def test_however_old_it_is_nothing_goes_that_is_not_handed_on(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as connection:
+        await tell(connection, "S1", "S2", "S3")
+        _, second, third = await outbox.read(connection, Position(0), 10)
+        await connection.execute("UPDATE outbox SET created_at = now() - $1::interval", timedelta(days=2))
+        await connection.execute("UPDATE webhook_fanout SET position = 0")
+    with structlog.testing.capture_logs() as said:
+        assert await look_after(pool, timedelta(days=1)) == 0
+    assert {name: value for line in said for name, value in line.items() if name in {"event", "events"}} == {
+        "event": "outbox_kept_back",
+        "events": 3,
+    }
+    assert REGISTRY.get_sample_value("dewarwatch_outbox_kept_back") == 3
+    await pool.execute("UPDATE webhook_fanout SET position = $1", second.position.number)
+    assert await look_after(pool, timedelta(days=1)) == 2
+    assert [one.position.number for one in await read(pool)] == [third.position.number]
+    await fan_out(pool)
+    assert await look_after(pool, timedelta(days=1)) == 1
+    assert REGISTRY.get_sample_value("dewarwatch_outbox_kept_back") == 0
+
+
 async def test_the_end_is_known_where_nothing_is_kept(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as connection:
         assert await outbox.end(connection) == Position(0)
@@ -165,6 +189,7 @@ async def test_the_end_is_known_where_nothing_is_kept(pool: asyncpg.Pool) -> Non
         (event,) = await outbox.read(connection, Position(0), 10)
         assert await outbox.end(connection) == event.position
         await connection.execute("UPDATE outbox SET created_at = now() - $1::interval", timedelta(days=2))
+        await connection.execute("UPDATE webhook_fanout SET position = $1", event.position.number)
         await connection.execute(PRUNE, timedelta(days=1), 10)
         assert await outbox.end(connection) == Position(event.position.number)
         assert await outbox.lost(connection, event.position) is None

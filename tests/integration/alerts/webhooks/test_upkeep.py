@@ -6,13 +6,16 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from alerts.outbound.post import Answer
 from alerts.webhooks import queue
 from alerts.webhooks.dispatch import judge
+from alerts.webhooks.fanout import fan_out
 from alerts.webhooks.queue import Claimed, Room
 from alerts.webhooks.schedule import SCHEDULE, TRIPS_AT
 from alerts.webhooks.upkeep import maintain
+from tests.described import problems
 from tests.receivers import FAIL, OK, Reply, receiver
 
 from .conftest import HURRY, Hooks
@@ -205,6 +208,32 @@ async def test_what_is_past_its_retention_goes_but_what_a_pause_holds_back(hooks
     await maintain(hooks.pool, timedelta(0))
     assert await hooks.pool.fetchval("SELECT count(*) FROM webhook_messages") == 0
     assert await hooks.deliveries(disabled) == []
+
+
+async def test_what_an_endpoint_loses_is_said_and_told_to_it_once_it_is_back(hooks: Hooks) -> None:
+    async with receiver() as partner:
+        disabled = await hooks.endpoint(partner.url, state="disabled")
+        exhausted = await hooks.endpoint(NOWHERE)
+        await hooks.tell(3)
+        await fan_out(hooks.pool)
+        await hooks.pool.execute(
+            "UPDATE webhook_deliveries SET state = 'exhausted' WHERE webhook_id = $1", exhausted
+        )
+        with capture_logs() as said:
+            await maintain(hooks.pool, timedelta(0))
+        lost = [(one["webhook"], one["events"]) for one in said if one["event"] == "webhook_events_dropped"]
+        assert sorted(lost) == sorted([(str(disabled), 3), (str(exhausted), 3)])
+        assert await hooks.deliveries(disabled) == []
+        await hooks.pool.execute("UPDATE webhooks SET state = 'active' WHERE id = $1", disabled)
+        await maintain(hooks.pool, MONTH)
+        await maintain(hooks.pool, MONTH)
+        hooks.run(HURRY)
+        await hooks.all_are("delivered", disabled, 1)
+        await hooks.stop()
+    (told,) = [json.loads(one.body) for one in partner.got]
+    assert told["type"] == "webhook.events_dropped"
+    assert (told["data"]["webhook_id"], told["data"]["events"]) == (str(disabled), 3)
+    assert problems("to-webhook.webhook.events_dropped", told) == []
 
 
 async def test_the_events_of_what_was_not_over_when_it_was_made_come_too(hooks: Hooks) -> None:

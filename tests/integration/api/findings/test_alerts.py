@@ -82,7 +82,7 @@ async def test_each_step_says_who_when_and_why(
     numbers = [revision["revision"] for revision in over["revisions"]]
     assert numbers == list(range(1, len(numbers) + 1))
     told = await desk.pool.fetch("SELECT type FROM outbox WHERE data->>'id' = $1 ORDER BY id", alert["id"])
-    names = ("firing", "acknowledged", "assigned", "snoozed", "firing", "resolved")
+    names = ("firing", "acknowledged", "assigned", "snoozed", "firing", "commented", "resolved")
     assert [row["type"] for row in told] == [f"alert.{name}" for name in names]
 
 

@@ -34,6 +34,7 @@ def true_plan(departed_at: datetime, delivered_at: datetime | None = None, **lim
 
 async def shipped(desk: Desk, hours_ago: HoursAgo, **fields: Any) -> list[tuple[datetime, float | None]]:
     await desk.ship("S1", departed_at=text(hours_ago(6)), **fields)
+    await desk.told_in_time()
     readings = trace(hours_ago(5))
     await desk.store("S1-logger", *readings)
     await desk.evaluate()
@@ -199,6 +200,7 @@ async def test_health_follows_the_worst_that_goes_on(desk: Desk, hours_ago: Hour
         return str((await desk.admin.get("/v1/shipments/S1")).json()["health"])
 
     await desk.ship("S1", departed_at=text(hours_ago(2)))
+    await desk.told_in_time()
     course = ((0, -180, "no_signal"), (10, -140, "warning"), (20, -130, "critical"))
     for minutes, celsius, expected in course:
         await desk.store("S1-logger", (hours_ago(1) + timedelta(minutes=minutes), celsius))

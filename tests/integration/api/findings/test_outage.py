@@ -19,7 +19,7 @@ async def under_way(desk: Desk, departed_at: datetime, heard_at: datetime) -> li
         organization = "acme" if n % 2 else "bcell"
         await desk.ship(f"S{n:02}", logger, organization=organization, departed_at=text(departed_at))
         await desk.store(logger, (heard_at, -190.0))
-    await desk.pool.execute("UPDATE shipments SET created_at = departed_at")
+    await desk.told_in_time()
     return loggers
 
 

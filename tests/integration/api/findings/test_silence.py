@@ -26,8 +26,8 @@ WITH sent AS (
     INSERT INTO device_states (device_id, measured_at, flight_mode_until, probe_ok)
     SELECT id, measured_at, flight_mode_until, true FROM sent
 ), c AS (
-    INSERT INTO shipments (shipment_id, band, plan, departed_at)
-    SELECT id, 'cryogenic', plan, now() - interval '9 days' FROM sent
+    INSERT INTO shipments (shipment_id, band, plan, departed_at, created_at)
+    SELECT id, 'cryogenic', plan, now() - interval '9 days', now() - interval '9 days' FROM sent
 )
 INSERT INTO device_assignments (device_id, shipment_id, starts_at)
 SELECT id, id, now() - interval '9 days' FROM sent

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.made_up_events
 async def test_what_happens_is_told_as_it_happens(desk: Desk, served: Served) -> None:
     async with reading(served) as reader:
         await desk.ship("S1", organization="acme", departed_at="2026-01-01T00:00:00Z")
-        event = await reader.event()
+        made, event = await reader.event(), await reader.event()
+    assert made["type"] == "shipment.created"
     assert event["type"] == "shipment.departed"
     assert event["data"]["departed_at"] == "2026-01-01T00:00:00Z"
     assert event["timestamp"].endswith("Z")

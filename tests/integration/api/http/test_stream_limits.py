@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from alerts.events.retention import look_after
+from alerts.webhooks.fanout import fan_out
 from api.http import event_hub
 from api.http.event_hub import EventHub
 from tests.integration.api.conftest import ADMIN_KEY, Desk, MakeDesk, MakeServices, Served, problem, until
@@ -85,6 +86,7 @@ async def test_who_resumes_where_nothing_is_kept_is_told(desk: Desk, served: Ser
     await desk.pool.execute(
         "UPDATE outbox SET created_at = now() - interval '31 days' WHERE shipment_id <> 'S3'"
     )
+    await fan_out(desk.pool)
     assert await look_after(desk.pool, timedelta(days=30)) == 2
     for lost in (before, first):
         async with reading(served, after=lost, shipment_id="S3") as reader:

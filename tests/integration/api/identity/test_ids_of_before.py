@@ -16,7 +16,7 @@ from api.schema_upgrade import alembic_config
 from tests.integration.api.conftest import Desk
 from tests.integration.api.identity.test_ids import ORGANIZATIONS, bodies, excursion_of, logger_of
 
-BEFORE, AFTER = "0017", "0018"
+BEFORE, AFTER = "0017", "head"
 """The revisions are in the order of their making, not of their numbers."""
 LISTS = (
     *("shipments", "sites", "products", "contacts", "policies", "alerts", "incidents", "excursions"),

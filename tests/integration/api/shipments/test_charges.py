@@ -24,6 +24,7 @@ async def running_short(desk: Desk, hours_ago: HoursAgo, **dewar: Any) -> None:
         departed_at=text(hours_ago(24)),
         planned_arrival=text(hours_ago(-60)),
     )
+    await desk.told_in_time()
     for hours in range(23, 0, -1):
         await desk.store("B1-logger", (hours_ago(hours), -190.0))
     await desk.evaluate()

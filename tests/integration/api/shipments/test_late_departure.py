@@ -16,6 +16,7 @@ async def alerts(desk: Desk) -> list[tuple[str, str, Any]]:
 
 async def test_it_is_told_once_due_and_ends_with_the_departure(desk: Desk, hours_ago: HoursAgo) -> None:
     await desk.ship("S1", planned_departure=text(hours_ago(1)))
+    await desk.pool.execute("UPDATE shipments SET created_at = $1", hours_ago(1))
     assert await alerts(desk) == []
     due = await desk.pool.fetchval("SELECT evaluate_at FROM evaluations")
     assert due == hours_ago(-1)

@@ -156,8 +156,8 @@ async def test_departs_at_once(desk: Desk, hours_ago: HoursAgo) -> None:
     shown = await desk.ship("S1", departed_at=text(hours_ago(5)))
     assert shown["status"] == "in_transit"
     assert await assignment(desk, "S1") == (hours_ago(5), None)
-    ((kind, data),) = await told(desk)
-    assert kind == "shipment.departed"
+    (made, _), (kind, data) = await told(desk)
+    assert (made, kind) == ("shipment.created", "shipment.departed")
     assert data.pop("sequence") > 0
     assert data.items() <= shown.items()
     assert data["departed_at"] == shown["departed_at"]
@@ -187,7 +187,9 @@ async def test_the_same_step_again_changes_nothing(desk: Desk, hours_ago: HoursA
     for name, hours in (("depart", 3), ("deliver", 1)):
         first = await step(desk, "S1", name, hours_ago(hours))
         assert await step(desk, "S1", name, hours_ago(hours)) == first
-    assert len(await told(desk)) == 2
+    assert [kind for kind, _ in await told(desk)] == [
+        f"shipment.{step}" for step in ("created", "departed", "delivered")
+    ]
     await step(desk, "S1", "depart", hours_ago(3))
     await desk.ship("S2")
     first = await step(desk, "S2", "cancel", hours_ago(1))
@@ -303,7 +305,7 @@ async def test_the_last_known_state_is_shown_while_the_logger_is_on_it(
 async def test_health_of_silent_loggers(desk: Desk, hours_ago: HoursAgo) -> None:
     for number in range(5):
         await desk.ship(f"S{number}", departed_at=text(hours_ago(5)))
-    await desk.pool.execute("UPDATE shipments SET created_at = $1", hours_ago(5))
+    await desk.told_in_time()
     for device, hours, announced in (("S1", 0.1, None), ("S2", 1, None), ("S3", 1, -1), ("S4", 4, 2)):
         await desk.store(f"{device}-logger", (hours_ago(hours), -190))
         until = None if announced is None else hours_ago(announced)

@@ -244,6 +244,7 @@ async def test_a_budget_that_a_plan_gives_back_and_a_rule_that_it_switches_off(
 
 async def test_a_schedule_that_ends_late_says_whose(desk: Desk, hours_ago: HoursAgo) -> None:
     await desk.ship("S1", departed_at=text(hours_ago(9)), planned_arrival=text(hours_ago(5)))
+    await desk.told_in_time()
     await desk.store("S1-logger", (hours_ago(1), COLD))
     await desk.evaluate()
     (late,) = [one for one in await desk.items("/v1/alerts") if one["kind"] == "late"]

@@ -178,3 +178,44 @@ def test_what_turns_out_to_be_stored_was_not_lost():
     assert b.confirm(ack(99, (10, 19)), 1) == 50
     assert b.overwritten == [(10, 19)]
     assert b.unconfirmed == 0
+
+
+def again(highest, *missing):
+    return Ack(boot=0, missing=missing, highest=highest, resend=True)
+
+
+def test_what_the_service_has_lost_is_sent_again_as_far_as_the_memory_holds_it():
+    b = buffer()
+    b.fill(100)
+    b.take(0)
+    assert b.confirm(ack(99), 1) == 100
+    b.overwrite(40)
+    assert b.take(2) == []
+    b.confirm(again(59, (20, 49)), 3)
+    assert b.unconfirmed == 50
+    assert b.take(3) == [[(40, 49), (60, 99)]]
+    b.confirm(again(59, (20, 49)), 4)
+    assert b.unconfirmed == 50, "what is on its way is not sent twice"
+    b.confirm(again(99, (20, 39)), 5)
+    assert b.unconfirmed == 0
+    b.confirm(again(99, (20, 39)), 6)
+    assert b.take(7) == [], "asked again for what it has not got any more, it sends nothing"
+    assert b.overwritten == []
+
+
+def test_an_older_acknowledgement_does_not_bring_back_what_was_confirmed():
+    b = buffer()
+    b.fill(100)
+    b.take(0)
+    b.confirm(ack(99), 1)
+    b.confirm(ack(49), 2)
+    assert b.unconfirmed == 0
+
+
+def test_only_readings_that_there_were_are_sent_again():
+    b = buffer()
+    b.fill(10, [(0, 2), (7, 9)])
+    b.take(0)
+    b.confirm(ack(9), 1)
+    b.confirm(again(-1), 2)
+    assert b.take(3) == [[(0, 2), (7, 9)]]

@@ -6,10 +6,12 @@ from dataclasses import replace
 from alerts.escalation.deciding.decision import decide
 from alerts.escalation.deciding.notification import Notification, Why
 from alerts.escalation.deciding.progress import EscalatedIncident, EscalationProgress, Member
+from alerts.escalation.deciding.scope import Escalation
 from alerts.escalation.people import Contact, Custody, Handover, People, Way
 from alerts.escalation.policy import BUILT_IN, Channel, Policy, Step, TellDestination, choose
-from alerts.model import SECOND, AlertKind, Severity
-from alerts.triage.alert import AlertState
+from alerts.model import SECOND, AlertKind, Condition, Severity
+from alerts.triage.alert import Alert, AlertState
+from alerts.triage.incidents import Incident, IncidentState
 from telemetry.actor import Actor, ActorKind
 from telemetry.registry.receiving_hours import parse_receiving_hours
 
@@ -387,3 +389,189 @@ def test_the_destination_is_told_no_later_for_a_clock_that_was_ahead() -> None:
     course.at(1, FIRING)
     assert CLINIC not in [one.contact for one in course.at(15.9, FIRING)]
     assert CLINIC in [one.contact for one in course.at(16, FIRING)]
+
+
+FORECAST = Member(
+    alert_id="f", kind=AlertKind.HOLD_TIME_SHORT, severity=Severity.CRITICAL, state=AlertState.FIRING
+)
+WARM = replace(FIRING, alert_id="x", severity=Severity.MAJOR)
+BEYOND = replace(WARM, severity=Severity.CRITICAL)
+LOST = replace(FIRING, alert_id="l", kind=AlertKind.BUDGET_EXHAUSTED)
+
+
+def test_each_turn_for_the_worse_is_told_at_once_though_nobody_has_taken_the_forecast() -> None:
+    """As it went: a forecast, −134.5 °C, −79.8 °C, the budget used up, and one mail."""
+    course = Course()
+    course.at(0, FORECAST)
+    assert told(course.at(0.5, FORECAST)) == [("courier", Why.BEGAN)]
+    assert told(course.at(1, FORECAST, WARM)) == [("courier", Why.WORSENED)]
+    assert course.at(1.1, FORECAST, WARM) == []
+    assert told(course.at(1.2, FORECAST, BEYOND)) == [("courier", Why.WORSENED)]
+    assert told(course.at(2, FORECAST, BEYOND, LOST)) == [("courier", Why.WORSENED)]
+    assert course.at(3, FORECAST, BEYOND, LOST) == []
+
+
+def test_the_same_where_somebody_has_taken_the_forecast() -> None:
+    course = Course()
+    forecast = replace(FORECAST, severity=Severity.MAJOR)
+    course.at(0, forecast)
+    course.at(1, forecast)
+    taken_it = replace(forecast, state=AlertState.ACKNOWLEDGED, owner=str(OPS), acknowledged=True)
+    course.at(2, taken_it)
+    assert told(course.at(3, taken_it, WARM)) == [("courier", Why.WORSENED)]
+    both = replace(WARM, state=AlertState.ACKNOWLEDGED, owner=str(OPS), acknowledged=True)
+    course.at(4, taken_it, both)
+    another = replace(WARM, alert_id="y")
+    assert not_told(course.at(5, taken_it, both, another)) == [Why.TAKEN_WITH_INCIDENT]
+
+
+def test_the_same_where_the_forecast_is_snoozed() -> None:
+    course = Course()
+    course.at(0, FORECAST)
+    course.at(0.5, FORECAST)
+    asleep = replace(FORECAST, state=AlertState.SNOOZED, snoozed_until=START + 60 * MINUTE)
+    course.at(1, asleep)
+    assert told(course.at(2, asleep, WARM)) == [("courier", Why.WORSENED)]
+
+
+def test_what_comes_again_after_it_had_ended_is_told_at_once_while_the_forecast_goes_on() -> None:
+    course = Course()
+    course.at(0, FORECAST, WARM)
+    course.at(0.5, FORECAST, WARM)
+    over = replace(WARM, state=AlertState.RESOLVED)
+    assert course.at(2, FORECAST, over) == []
+    again = replace(WARM, alert_id="y")
+    assert told(course.at(3, FORECAST, over, again)) == [("courier", Why.WORSENED)]
+    ended = [replace(one, state=AlertState.RESOLVED) for one in (FORECAST, over, again)]
+    assert told(course.at(4, *ended)) == [("courier", Why.RESOLVED)], "it was told while it went on"
+
+
+def test_a_turn_for_the_worse_reaches_all_whom_the_steps_had_come_to_and_does_not_wait() -> None:
+    late = replace(POLICY, steps=(replace(POLICY.steps[0], after_s=300), POLICY.steps[1]), group_wait_s=0)
+    course = Course(policy=late)
+    course.at(0, FORECAST)
+    course.at(5, FORECAST)
+    assert told(course.at(10, FORECAST)) == [("night", Why.NOT_ACKNOWLEDGED)]
+    assert told(course.at(11, FORECAST, BEYOND)) == [("courier", Why.WORSENED), ("night", Why.WORSENED)]
+    early = Course(policy=late)
+    early.at(0, FORECAST)
+    assert told(early.at(1, FORECAST, BEYOND)) == [("courier", Why.WORSENED)]
+
+
+def test_what_is_over_when_it_joins_a_forecast_that_ends_is_told_and_not_only_that_it_ended() -> None:
+    course = Course()
+    course.at(0, FORECAST)
+    course.at(0.5, FORECAST)
+    over = [replace(one, state=AlertState.RESOLVED) for one in (FORECAST, BEYOND)]
+    assert told(course.at(2, *over)) == [("courier", Why.OVER_WHEN_FOUND)]
+
+
+def test_progress_of_before_there_were_stages_tells_nothing_again() -> None:
+    course = Course()
+    course.at(0, FORECAST, WARM)
+    course.at(0.5, FORECAST, WARM)
+    assert course.progress is not None
+    stored = course.progress.to_json()
+    del stored["stage"], stored["furthest"]
+    course.progress = EscalationProgress.from_json(stored)
+    assert course.at(1, FORECAST, WARM) == []
+
+
+def test_whoever_is_registered_late_is_told_why_so_late_and_not_that_it_was_over_when_found() -> None:
+    course = Course(CLINIC)
+    course.at(0, FIRING)
+    assert not_told(course.at(0.5, FIRING))[-1] is Why.NOBODY_TO_TELL
+    course.contacts = (COURIER,)
+    assert told(course.at(5, FIRING)) == [("courier", Why.NOBODY_BEFORE)]
+
+    rising = Course(CLINIC)
+    rising.at(0, replace(FIRING, severity=Severity.MAJOR))
+    rising.at(0.5, replace(FIRING, severity=Severity.MAJOR))
+    rising.at(1, FIRING)
+    rising.contacts = (COURIER,)
+    assert told(rising.at(5, FIRING)) == [("courier", Why.NOBODY_BEFORE)]
+
+    over = Course(CLINIC)
+    over.at(0, FIRING)
+    over.at(0.5, FIRING)
+    ended = replace(FIRING, state=AlertState.RESOLVED)
+    over.at(2, ended)
+    over.contacts = (COURIER,)
+    assert told(over.at(5, ended)) == [("courier", Why.NOBODY_BEFORE)]
+
+
+def test_steps_of_one_instant_and_steps_after_nobody_do_not_say_that_somebody_has_not_taken_it() -> None:
+    together = (Step(after_s=0, to=("holder",)), Step(after_s=0, to=("last_resort",)))
+    course = Course(policy=replace(POLICY, steps=together, group_wait_s=0))
+    assert told(course.at(0, FIRING)) == [("courier", Why.BEGAN), ("night", Why.BEGAN)]
+    nobody = Course(NIGHT)
+    nobody.at(0, FIRING)
+    assert told(nobody.at(0.5, FIRING)) == [("night", Why.BEGAN)]
+
+
+def incident(id_: str, **fields: object) -> Incident:
+    made = Incident(
+        id=id_,
+        shipment_id="S1",
+        organization=None,
+        state=IncidentState.OPEN,
+        cause_alert_id="f",
+        kind=AlertKind.HOLD_TIME_SHORT,
+        severity=Severity.CRITICAL,
+        headline="h",
+        next_action="n",
+        opened_at=START,
+        alert_ids=(),
+    )
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def alert(id_: str, kind: AlertKind, incident_id: str) -> Alert:
+    condition = Condition(
+        subject=id_, kind=kind, severity=Severity.CRITICAL, device_id="D1", message="m", since=START
+    )
+    return Alert(
+        id=id_,
+        shipment_id="S1",
+        condition=condition,
+        state=AlertState.FIRING,
+        raised_at=START,
+        incident_id=incident_id,
+    )
+
+
+def merging(minutes: float) -> list[tuple[str, Why]]:
+    """A forecast that was told at 0.5 minutes, and an excursion of 5 minutes later that turns out to be of one cause."""
+    people = People(
+        (COURIER,),
+        custody=Custody(handovers=(Handover(at=START - 1, recorded_at=START, to_party="Courier"),)),
+    )
+    forecast, warm = (
+        alert("f", AlertKind.HOLD_TIME_SHORT, "I1"),
+        alert("x", AlertKind.EXCURSION, "I2"),
+    )
+    known: dict[str, EscalationProgress] = {}
+
+    def decided(at: float, incidents: list[Incident], alerts: list[Alert]) -> list[Notification]:
+        escalation = Escalation(people=people, policies=(POLICY,), progress=dict(known))
+        found = escalation.decide(incidents, alerts, START + round(at * MINUTE))
+        known.update({id_: one.progress for id_, one in found.items()})
+        return [notification for one in found.values() for notification in one.notifications]
+
+    decided(0, [incident("I1")], [forecast])
+    decided(0.5, [incident("I1")], [forecast])
+    both = [incident("I1"), incident("I2")]
+    decided(5, both, [forecast, warm])
+    if minutes > 5.5:
+        decided(5.5, both, [forecast, warm])
+    gone = incident("I2", state=IncidentState.CLOSED, merged_into="I1")
+    moved = replace(warm, incident_id="I1")
+    return told(decided(minutes, [incident("I1"), gone], [forecast, moved]))
+
+
+def test_an_excursion_that_is_merged_before_it_was_told_is_told() -> None:
+    assert merging(5.2) == [("courier", Why.WORSENED)]
+
+
+def test_an_excursion_that_was_told_before_it_was_merged_is_not_told_again() -> None:
+    assert merging(6) == []

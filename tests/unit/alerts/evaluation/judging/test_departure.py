@@ -47,7 +47,9 @@ def test_it_is_told_by_the_clock_once_the_tolerance_has_passed() -> None:
     [
         ({"plan": plan(rules={"late": {"tolerance_s": 60}})}, PLANNED + 60 * SECOND),
         ({"plan": plan(time_lapse=60)}, PLANNED + HOUR // 30),
-        ({"known_from": PLANNED + 9 * HOUR}, PLANNED + 9 * HOUR),
+        ({"plan": plan(time_lapse=3600)}, PLANNED + 60 * SECOND),  # calls take their time all the same
+        ({"plan": plan(time_lapse=3600, rules={"late": {"tolerance_s": 5}})}, PLANNED + 5 * SECOND),
+        ({"known_from": PLANNED + 7 * HOUR}, PLANNED + 9 * HOUR),  # nobody could tell of it before
         ({"plan": plan(rules={"late": {"enabled": False}})}, None),
         ({"planned": None}, None),
     ],

@@ -258,3 +258,15 @@ def test_every_number_can_be_tuned_within_a_range_and_the_state_can_be_stored():
         assert least <= getattr(TUNING, name) <= most
     state = folded(trace(0, 24, ln2_kg=lambda h: 3.3 - 3.3 * h / 60, tilt_deg=90))
     assert load(HoldTimeShortState, orjson.loads(orjson.dumps(dump(state)))) == state
+
+
+@pytest.mark.parametrize("planned_arrival", [None, T0 + 72 * HOUR])
+def test_no_gap_of_nothing_is_named_when_it_becomes_critical(planned_arrival):
+    """As it becomes critical, the expected end and the arrival meet; without a planned arrival they slide together."""
+    facts = replace(FACTS, planned_arrival=planned_arrival)
+    state, hours, found = folded(trace(0, 1), facts=facts), 1.0, None
+    while found is None or found.severity is not Severity.CRITICAL:
+        seen = look(state, hours, facts)
+        found, hours = seen.found, hours + 1 if seen.again_at is None else (seen.again_at - T0) / HOUR
+    assert "0 s too short" not in found.message
+    assert "more likely than not too short. Have it charged" in found.message

@@ -46,6 +46,18 @@ def look(state: SignalLostState, through: int, tuning: SignalLostTuning = PLAIN)
 LANDING = 3600 * SECOND
 
 
+def test_what_was_silent_before_the_departure_was_told_is_missed_from_then_on():
+    told_at = DEPARTED + 5 * HOUR
+    look_time = LookTime(through=told_at, watched_from=told_at, device_id="D1")
+    for state in (SignalLostState(), heard(SEEN)):
+        assert RULE.look(PLAIN, FACTS, state, look_time).found is None
+        assert RULE.look(PLAIN, FACTS, state, look_time).again_at == told_at + GAP
+        later = LookTime(through=told_at + GAP, watched_from=told_at, device_id="D1")
+        found = RULE.look(PLAIN, FACTS, state, later).found
+        assert found is not None
+        assert found.since == told_at + GAP
+
+
 @pytest.mark.parametrize(
     ("state", "tuning", "expected"),
     [
