@@ -38,14 +38,20 @@ def problems(message: str, payload: Any) -> list[str]:
 @cache
 def _checker(message: str) -> Draft7Validator | None:
     """Fields that the document does not know are wrong here: partners are to ignore them, we are to write them down."""
-    document = asyncapi.document()
-    named = document["components"]["messages"].get(message)
+    messages, schemas = _document()
+    named = messages.get(message)
     if named is None:
         return None
-    schemas = {name: _closed(schema) for name, schema in document["components"]["schemas"].items()}
     Draft7Validator.check_schema(named["payload"])
     whole = {**_closed(named["payload"]), "components": {"schemas": schemas}}
     return Draft7Validator(whole, format_checker=_FORMATS)
+
+
+@cache
+def _document() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The messages of the document, and its schemas, closed; a test holds that the file is what the service answers."""
+    components = orjson.loads(asyncapi.FILE.read_bytes())["components"]
+    return components["messages"], {name: _closed(one) for name, one in components["schemas"].items()}
 
 
 def _closed(schema: Any) -> Any:

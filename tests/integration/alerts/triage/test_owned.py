@@ -329,3 +329,22 @@ def test_whatever_happens_critical_alerts_have_an_owner_or_are_scheduled(world: 
     )
     print(f"{dict(world.happened)}")  # noqa: T201 -- shown when the test fails
     assert world.happened["done"] > 10
+
+
+def test_what_is_withdrawn_after_it_had_ended_is_no_longer_the_cause(world: World) -> None:
+    """Nothing of it changes but that it never was, and its incident is described anew."""
+    course = type("Course", (Owned,), {"world": world})()
+    course.begin()
+    excursion = {"kind": AlertKind.EXCURSION, "severity": Severity.MAJOR, "place": 0, "wanted": None}
+    forecast = {"kind": AlertKind.HOLD_TIME_SHORT, "severity": Severity.CRITICAL, "place": 0, "wanted": None}
+    course.find(what="holds", ago=0, **excursion)
+    course.find(what="ended", ago=101, **forecast)
+    course.decide(both=False)
+    headline = "SELECT headline FROM incidents WHERE shipment_id = $1"
+    assert (
+        course.do(world.pool.fetchval(headline, course.scopes[0]))
+        == "hold_time_short critical → excursion major"
+    )
+    course.find(what="withdrawn", ago=0, **forecast)
+    course.decide(both=False)
+    assert course.do(world.pool.fetchval(headline, course.scopes[0])) == "excursion major"
