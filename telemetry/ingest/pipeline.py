@@ -235,7 +235,7 @@ class Ingest:
             return
         # The only other lock is that of the quota of who has something refused.
         refused = {parse_topic(one.message.origin)[0] for one in batch.messages if one.refusals}
-        if found := locked or (refused if refused < loggers else set()):
+        if found := locked or refused:
             raise LoggersLockedError(found)
 
     async def locked_loggers(self, loggers: Collection[str]) -> set[str]:

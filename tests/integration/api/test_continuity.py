@@ -163,12 +163,18 @@ async def copied(pool: asyncpg.Pool, database_url: str) -> AsyncIterator[asyncpg
     await pool.close()
     owner = await asyncpg.connect(urlsplit(database_url)._replace(path="/postgres").geturl())
     source = urlsplit(database_url).path[1:]
-    await owner.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
-    url = urlsplit(database_url)._replace(path=f"/{name}").geturl()
-    async with asyncpg.create_pool(url, min_size=1, max_size=2) as copy:
-        yield copy
-    await owner.execute(f'DROP DATABASE "{name}"')
-    await owner.close()
+    try:
+        # What the pool has closed may take a moment to end, and nothing that somebody uses can be copied.
+        await owner.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1", source
+        )
+        await owner.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
+        url = urlsplit(database_url)._replace(path=f"/{name}").geturl()
+        async with asyncpg.create_pool(url, min_size=1, max_size=2) as copy:
+            yield copy
+        await owner.execute(f'DROP DATABASE "{name}"')
+    finally:
+        await owner.close()
 
 
 async def test_a_copy_elsewhere_says_so_once_though_nobody_remembers(copied: asyncpg.Pool) -> None:

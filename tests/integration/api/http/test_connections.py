@@ -92,7 +92,7 @@ def no_descriptors_left() -> Iterator[list[int]]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken: list[int] = []
     resource.setrlimit(
-        resource.RLIMIT_NOFILE, (max(int(one.name) for one in Path("/proc/self/fd").iterdir()) + 4, hard)
+        resource.RLIMIT_NOFILE, (max(int(one.name) for one in Path("/proc/self/fd").iterdir()) + 16, hard)
     )
     try:
         with contextlib.suppress(OSError):

@@ -44,13 +44,14 @@ async def test_a_lock_on_one_logger_delays_that_logger_alone(broker, store, logg
 
 async def test_so_does_a_lock_on_what_is_kept_of_its_refusals(broker, store, loggers):
     async with ingesters(broker.url, store.url) as start, store.another_connection() as frozen:
-        await start()
+        ingester = await start()
         loggers.publish(b"garbage")
         await store.until("SELECT count(*) = 1 FROM refusals")
         held = frozen.transaction()
         await held.start()
         await frozen.execute(QUOTA)
         loggers.publish(b"more of it")
+        await ingester.until(lambda state: state.locked == 1)  # though its batch was of this logger alone
         loggers.publish(reading(1, seq=1), OTHER)
         await store.until(OF_OTHER, 1)
         await held.rollback()
