@@ -25,6 +25,9 @@ class ShipmentStep(StrEnum):
     CANCELLED = "cancelled"
     PLAN_CHANGED = "plan_changed"
     SCHEDULE_CHANGED = "schedule_changed"
+    CORRECTED = "corrected"
+    LOGGERS_CHANGED = "loggers_changed"
+    DEWAR_CHANGED = "dewar_changed"
 
 
 # All processes share the database's clock; it may be set back, but the time of a shipment never goes back.

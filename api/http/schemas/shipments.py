@@ -22,6 +22,7 @@ from api.http.schemas.fields import (
 )
 from api.http.schemas.registry.devices import Latest, PositionOut, latest_of, position_of
 from api.http.schemas.registry.sites import SitePlace
+from api.use_cases.shipments.corrections import Correction
 from api.use_cases.shipments.lifecycle import Leg, NewShipment
 from telemetry.registry.shipment_revisions import ShipmentStep
 
@@ -215,6 +216,66 @@ class MomentIn(Given):
     )
 
 
+class CorrectionIn(Given):
+    """What to correct of a shipment's life: absent fields stay as they are."""
+
+    model_config = example(
+        delivered_at=None, reason="The courier scanned another box: this one is still on its way"
+    )
+
+    departed_at: Time | None = Field(None, description="When it really departed. Null: it has not departed.")
+    delivered_at: Time | None = Field(
+        None, description="When it really arrived. Null: it has not, and is on its way again."
+    )
+    uncancel: bool = Field(default=False, description="It was not called off.")
+    reason: Words = Field(description="Why, for the record.")
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        if not self.uncancel and not self.model_fields_set & {"departed_at", "delivered_at"}:
+            raise ValueError(
+                "names nothing to correct: give departed_at or delivered_at, null to take that back, or uncancel"
+            )
+        return self
+
+    def value(self) -> Correction:
+        """Return it as use cases take it."""
+        given = self.model_fields_set & {"departed_at", "delivered_at"}
+        return Correction(times={name: getattr(self, name) for name in given}, uncancel=self.uncancel)
+
+
+class LoggersChangeIn(Given):
+    model_config = example(
+        add=["LOG-4712"], remove=["LOG-4711"], at="2026-11-21T09:30:00Z", reason="Its probe is broken"
+    )
+
+    add: list[DeviceId] = Field(default=[], max_length=50, description="Loggers that are put on it.")
+    remove: list[DeviceId] = Field(default=[], max_length=50, description="Loggers that are taken off it.")
+    at: Time | None = Field(
+        None,
+        description="When that was; by default, now. What they measure counts from then on, or until then.",
+    )
+    reason: Words = Field(description="Why, for the record.")
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        if not self.add and not self.remove:
+            raise ValueError("names nothing to change: give add or remove")
+        if len({*self.add, *self.remove}) < len(self.add) + len(self.remove):
+            raise ValueError("names a logger twice: each is either added or removed")
+        return self
+
+
+class DewarMoveIn(Given):
+    model_config = example(
+        dewar_id="DW-18", at="2026-11-21T09:30:00Z", reason="DW-17 lost its vacuum, moved at the hub"
+    )
+
+    dewar_id: Id
+    at: Time | None = Field(None, description="When it was moved; by default, now.")
+    reason: Words = Field(description="Why, for the record.")
+
+
 class PlanOut(Shown):
     band: Band
     lower_c: float | None
@@ -251,7 +312,7 @@ class ShipmentRevision(Shown):
     recorded_at: Time = Field(description="When it was recorded; `as_of` refers to this time.")
     step: ShipmentStep
     by: str = Field(description="`key:PREFIX` of the key that made the step.")
-    reason: str | None = Field(description="Why the plan or the schedule was changed.")
+    reason: str | None = Field(description="Why, in the words of whoever took the step.")
     plan: PlanOut
     plan_revision: int
     schedule_revision: int

@@ -313,7 +313,11 @@ async def change_schedule(
         scheduling.check_order({**row, **changed})
     if packed_out_at is not None:
         found = await assignments.start_earlier(
-            connection, shipment_id, packed_out_at, holder=holder_of(caller, row)
+            connection,
+            shipment_id,
+            packed_out_at,
+            holder=holder_of(caller, row),
+            begun_by=row["departed_at"],
         )
         stop_if_not_free(found)
     row = await shipments.change(
