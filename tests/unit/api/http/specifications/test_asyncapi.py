@@ -37,7 +37,7 @@ from tests import asyncapi
 from tests.described import problems
 from tests.node import NODE, packages_of
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[5]
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 SENT = {"organization": "acme", "drill": False, "sequence": 1}
 
