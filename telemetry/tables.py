@@ -82,8 +82,30 @@ devices = Table(
     Column("device_id", Identifier, primary_key=True),
     Column("model", Text),
     Column("interval_s", Double),
-    Column("calibration_due", Instant),
+    Column("calibration_due", Instant, comment="of the newest certificate, where there is one"),
     Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("retired_at", Instant, comment="null: in use"),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    Column("updated_by", Text, comment="a key's name; null: registered before that was kept"),
+)
+
+device_revisions = revisions_table(devices, "device")
+
+device_calibrations = Table(
+    "device_calibrations",
+    metadata,
+    Column("device_id", Identifier, ForeignKey("devices.device_id"), nullable=False),
+    Column("certificate", Text, nullable=False, comment="its number"),
+    Column("calibrated_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("laboratory", Text),
+    Column("sha256", Text, comment="of the document, in hexadecimal"),
+    Column("note", Text),
+    Column("recorded_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+    Column("by", Text, nullable=False, comment="a key's name"),
+    PrimaryKeyConstraint("device_id", "certificate"),
+    comment="rows are never changed or deleted; the newest by calibrated_at is calibration_due of the device",
 )
 
 dewars = Table(

@@ -16,6 +16,7 @@ from api.use_cases.shipments.steps import (
     locked,
     record,
     stop_if_not_free,
+    stop_if_retired,
     stop_unless,
     tell,
 )
@@ -53,6 +54,7 @@ async def change_loggers(
     wanted = _move(row, LOGGERS, at, now, add=add, remove=remove)
     if not await _done(connection, caller, row, wanted, now):
         return
+    await stop_if_retired(connection, add)
     await _stop_if_left_alone(connection, row)
     await record(
         connection,

@@ -33,6 +33,7 @@ from api.use_cases.shipments.steps import (
     locked,
     record,
     stop_if_not_free,
+    stop_if_retired,
     stop_unless,
     tell,
 )
@@ -146,6 +147,7 @@ async def create(
         now=now,
     )
     stop_if_not_free(found)
+    await stop_if_retired(connection, new.device_ids)
     if new.dewar_id is not None:  # not before it is known that there is one, and that the caller may know it
         row = await shipments.change(connection, shipment_id, dewar_id=new.dewar_id)
     await connection.execute(insert(evaluations).values(shipment_id=shipment_id).on_conflict_do_nothing())

@@ -1,6 +1,6 @@
 """What every step of a shipment's life needs: to lock it, to refuse what its state does not allow, to record and to tell."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from api.refusals import Conflict, Invalid, NotFound, StepTaken
 from api.use_cases.shipments.event_data import shipment_data
 from telemetry import evaluation_marks
 from telemetry.actor import Actor
-from telemetry.registry import shipment_revisions, shipments
+from telemetry.registry import devices, shipment_revisions, shipments
 from telemetry.registry.assignments import (
     NotAvailable,
     NotOn,
@@ -89,6 +89,13 @@ def stop_if_not_free(found: Obstacle | None) -> None:
         raise Conflict(f"{found.thing.noun.capitalize()} {found.id_} {told}.")
 
 
+async def stop_if_retired(connection: AsyncConnection, device_ids: Collection[str]) -> None:
+    """Refuse loggers that are out of use."""
+    if found := sorted(await devices.retired(connection, device_ids)):
+        told = f"Logger {found[0]} is" if len(found) == 1 else f"Loggers {', '.join(found)} are"
+        raise Conflict(f"{told} retired: take another one.")
+
+
 def _several(found: NotAvailable) -> str:
     return f"{found.thing.noun.capitalize()}s {', '.join(found.ids)} are"
 
@@ -122,8 +129,8 @@ async def record(
 
 async def tell(connection: AsyncConnection, event: str, row: RowMapping, **more: Any) -> None:
     """Write an event with the whole state of a shipment."""
-    devices = await shipments.devices_on(connection, [row["shipment_id"]])
-    device_ids = [device["device_id"] for device in devices[row["shipment_id"]]]
+    on = await shipments.devices_on(connection, [row["shipment_id"]])
+    device_ids = [device["device_id"] for device in on[row["shipment_id"]]]
     await outbox.tell(
         connection,
         type=event,
