@@ -23,6 +23,7 @@ from api.http.schemas.fields import (
 from api.http.schemas.registry.devices import Latest, PositionOut, latest_of, position_of
 from api.http.schemas.registry.sites import SitePlace
 from api.use_cases.shipments.corrections import Correction
+from api.use_cases.shipments.gates import Gate
 from api.use_cases.shipments.lifecycle import Leg, NewShipment
 from telemetry.registry.shipment_revisions import ShipmentStep
 
@@ -120,6 +121,11 @@ class ShipmentIn(TunedPlanFields):
     departed_at: Time | None = Field(
         None, description="If given, the shipment departs at once, at this time."
     )
+    override_reason: Words | None = Field(
+        None,
+        description="Why a logger or a shipper is used although its calibration or its qualification ends before the planned "
+        "arrival. It stays in sight, in `overrides`.",
+    )
 
     @field_validator("device_ids")
     @classmethod
@@ -158,7 +164,7 @@ class PlanChangeIn(PlanChanges, TunedPlanFields):
     )
 
 
-_ABOUT_IT = {"reason", "schedule_revision"}
+_ABOUT_IT = {"reason", "schedule_revision", "override_reason"}
 
 
 class ScheduleChangeIn(Given):
@@ -186,6 +192,11 @@ class ScheduleChangeIn(Given):
     use_by: Time | None = None
     destination: Words | None = None
     legs: list[LegIn] = Field(default=[], max_length=20, description="Replaces all legs.")
+    override_reason: Words | None = Field(
+        None,
+        description="Why a logger or a shipper is used although its calibration or its qualification ends before the planned "
+        "arrival. It stays in sight, in `overrides`.",
+    )
 
     @model_validator(mode="after")
     def _says_what(self) -> Self:
@@ -256,6 +267,11 @@ class LoggersChangeIn(Given):
         description="When that was; by default, now. What they measure counts from then on, or until then.",
     )
     reason: Words = Field(description="Why, for the record.")
+    override_reason: Words | None = Field(
+        None,
+        description="Why a logger or a shipper is used although its calibration or its qualification ends before the planned "
+        "arrival. It stays in sight, in `overrides`.",
+    )
 
     @model_validator(mode="after")
     def _says_what(self) -> Self:
@@ -274,6 +290,25 @@ class DewarMoveIn(Given):
     dewar_id: Id
     at: Time | None = Field(None, description="When it was moved; by default, now.")
     reason: Words = Field(description="Why, for the record.")
+    override_reason: Words | None = Field(
+        None,
+        description="Why a logger or a shipper is used although its calibration or its qualification ends before the planned "
+        "arrival. It stays in sight, in `overrides`.",
+    )
+
+
+class Override(Shown):
+    """Something that was not in order, and was accepted."""
+
+    gate: Gate
+    id: str = Field(description="The logger, or the shipper.")
+    due_at: Time = Field(description="When its calibration or its qualification ends.")
+    needed_until: Time = Field(description="Until when it was needed, by the plan as it was then.")
+    reason: str | None = Field(
+        description="Why it is used all the same. Null: it was found so when the departure was recorded."
+    )
+    by: str
+    at: Time
 
 
 class PlanOut(Shown):
@@ -327,6 +362,7 @@ class ShipmentRevision(Shown):
     departed_at: Time | None
     delivered_at: Time | None
     cancelled_at: Time | None
+    overrides: list[Override]
     devices: list[AssignedDevice]
 
     @classmethod
@@ -356,6 +392,9 @@ class ShipmentState(Shown):
     packed_out_at: Time | None
     use_by: Time | None
     use_within_h: float | None = Field(description="The product's value when the shipment was created.")
+    overrides: list[Override] = Field(
+        description="What was accepted although it was not in order, the first one first."
+    )
     drill: bool
     departed_at: Time | None
     delivered_at: Time | None

@@ -11,6 +11,7 @@ from api.identity.access import Principal
 from api.refusals import Conflict, Invalid
 from api.use_cases.moments import moment
 from api.use_cases.reasons import stated
+from api.use_cases.shipments import gates
 from api.use_cases.shipments.steps import (
     holder_of,
     locked,
@@ -42,6 +43,7 @@ async def change_loggers(
     actor: Actor,
     now: datetime,
     reason: str,
+    override_reason: str | None = None,
 ) -> None:
     """Put loggers on a shipment and take others off, both from an instant on. The same again changes nothing.
 
@@ -56,6 +58,10 @@ async def change_loggers(
         return
     await stop_if_retired(connection, add)
     await _stop_if_left_alone(connection, row)
+    overrides = await gates.passed(
+        connection, row, add, None, override_reason=override_reason, actor=actor, now=now
+    )
+    row = await shipments.change(connection, shipment_id, overrides=overrides)
     await record(
         connection,
         row,
@@ -78,6 +84,7 @@ async def change_dewar(
     actor: Actor,
     now: datetime,
     reason: str,
+    override_reason: str | None = None,
 ) -> None:
     """Move a shipment to another dewar from an instant on; the one before is free then. The same again changes nothing.
 
@@ -100,7 +107,10 @@ async def change_dewar(
     if not await _done(connection, caller, row, wanted, now):
         return
     was = row["dewar_id"]
-    row = await shipments.change(connection, shipment_id, dewar_id=dewar_id)
+    overrides = await gates.passed(
+        connection, row, [], dewar_id, override_reason=override_reason, actor=actor, now=now
+    )
+    row = await shipments.change(connection, shipment_id, dewar_id=dewar_id, overrides=overrides)
     await record(connection, row, ShipmentStep.DEWAR_CHANGED, actor=actor, reason=reason)
     change = {"was": {"dewar_id": was}, "at": rfc3339(wanted.at)}
     await tell(connection, "shipment.dewar_changed", row, by=str(actor), reason=reason, **change)

@@ -213,6 +213,7 @@ async def change_schedule(
             actor=caller.actor,
             now=services.clock(),
             reason=body.reason,
+            override_reason=body.override_reason,
         )
         return await _shown(connection, caller, shipment_id)
 
