@@ -171,6 +171,9 @@ _LATER: Final[Mapping[AlertKind, Duration]] = {
 }
 """What a shipment that arrives late can run into."""
 
+_LOGGERS: Final = "POST /v1/shipments/{id}/loggers"
+_DEWAR: Final = "POST /v1/shipments/{id}/dewar"
+
 KINDS: Final[Mapping[AlertKind, Kind]] = table(
     (
         Kind(
@@ -223,7 +226,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
                 "The product is not affected. When the logger goes out, nobody knows how cold it is any more.",
                 ended_title="Logger's battery was low",
             ),
-            next_action="Have the logger's battery charged or replaced.",
+            next_action=f"Have the logger's battery charged, or put another logger in and record that with {_LOGGERS}.",
             leads_to={_K.SIGNAL_LOST: 6 * HOUR, _K.LOGGER_MEMORY_GAP: 6 * HOUR, _K.CLOCK_SKEW: 6 * HOUR},
             told=BY_SEVERITY,
             same_logger=True,
@@ -252,7 +255,8 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
                 "Nobody knows how cold the product is now. The logger may go on recording, and send it all later.",
                 ended_title="There was no signal from the logger",
             ),
-            next_action="Ask whoever holds the shipper where it is, and whether the logger shows a sign of life.",
+            next_action="Ask whoever holds the shipper where it is, and whether the logger shows a sign of life. If it is dead, "
+            f"put another one in and record that with {_LOGGERS}.",
             leads_to={_K.LOGGER_MEMORY_GAP: 2 * HOUR},
             told=BY_SEVERITY,
             no_signal=True,
@@ -326,7 +330,8 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
                 "What it shows cannot be trusted. Nobody knows how cold the product is.",
                 ended_title="The temperature probe was faulty",
             ),
-            next_action="Have the probe or the logger replaced: until then nobody knows how cold the product is.",
+            next_action="Have the probe or the logger replaced: until then nobody knows how cold the product is. Record another "
+            f"logger with {_LOGGERS}.",
             leads_to={_K.EXCURSION_PREDICTED: HOUR, _K.EXCURSION: HOUR},
             told=BY_SEVERITY,
             same_logger=True,
@@ -392,7 +397,8 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
                 "If nothing is done the product warms up on the way. It is still cold now.",
                 ended_title="The coolant was not going to last until arrival",
             ),
-            next_action="Have it recharged on the way, or shorten the way: the coolant does not last until arrival.",
+            next_action="Have it recharged on the way, or shorten the way: the coolant does not last until arrival. Record a move "
+            f"to another shipper with {_DEWAR}.",
             leads_to={
                 _K.EXCURSION_PREDICTED: 6 * HOUR,
                 _K.EXCURSION: 6 * HOUR,
@@ -410,7 +416,8 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
                 "The product is still within its limits. Going on like this it will leave them soon.",
                 ended_title="A limit was about to be left",
             ),
-            next_action="Recharge the shipper, or move the product, before the time that is given.",
+            next_action="Recharge the shipper, or move the product, before the time that is given. Record a move to another "
+            f"shipper with {_DEWAR}.",
             leads_to={_K.EXCURSION: 6 * HOUR, _K.BUDGET_EXHAUSTED: 6 * HOUR},
             told=BY_SEVERITY,
             stage=Stage.FORESEEN,
@@ -423,7 +430,8 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
                 "Temperature excursion",
                 "The product is, or was, outside the temperatures that it was made for. It may be harmed.",
             ),
-            next_action="Move the product into a qualified shipper or store now, and hold it for quality to decide on.",
+            next_action="Move the product into a qualified shipper or store now, and hold it for quality to decide on. Record a "
+            f"move to another shipper with {_DEWAR}.",
             leads_to={_K.BUDGET_EXHAUSTED: HOUR},
             told=Told(though_over=True, destination=True),
             happens_once=True,

@@ -36,6 +36,8 @@ class EndedBy(StrEnum):
     RECOVERY = "recovery"
     REVERSAL = "reversal"
     DELIVERY = "delivery"
+    REMOVAL = "removal"
+    """The logger was taken off the shipment."""
 
 
 class Severity(StrEnum):
@@ -59,6 +61,8 @@ class Window:
 
     departed_at: Instant
     delivered_at: Instant | None = None
+    ended_by: EndedBy = EndedBy.DELIVERY
+    """What ends a run that is still on at `delivered_at`."""
 
     def __post_init__(self) -> None:
         if self.delivered_at is not None and self.delivered_at < self.departed_at:
@@ -121,6 +125,7 @@ class Reason(StrEnum):
     RECOVERED = "recovered"
     REVERSED = "reversed"
     DELIVERED = "delivered"
+    LOGGER_REMOVED = "logger_removed"
     LATE_DATA = "late_data"
     PLAN_CHANGED = "plan_changed"
     WINDOW_CHANGED = "window_changed"

@@ -28,6 +28,9 @@ _STEPS = {
     "cancelled": "the shipment was cancelled",
     "plan_changed": "the plan was changed",
     "schedule_changed": "the schedule was changed",
+    "corrected": "its times were corrected",
+    "loggers_changed": "its loggers were changed",
+    "dewar_changed": "it was moved to another shipper",
 }
 
 

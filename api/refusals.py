@@ -42,6 +42,14 @@ class Conflict(Refusal):
     """The request conflicts with what is on record."""
 
 
+class StepTaken(Conflict):
+    """A step in the life of a shipment is on record, which the request conflicts with."""
+
+    def __init__(self, text: str, shipment_id: str) -> None:
+        super().__init__(text)
+        self.shipment_id = shipment_id
+
+
 class Ambiguous(Conflict):
     """Several organizations have something of this id, and the caller sees all of them."""
 

@@ -1,4 +1,4 @@
-"""Remove what is past its retention: refused messages and security events. The outbox and webhooks have loops of their own."""
+"""Remove what is past its retention: refused messages, security events and answers that are kept for a day. The outbox and webhooks have loops of their own."""
 
 import asyncio
 from datetime import timedelta
@@ -13,6 +13,15 @@ from telemetry import refusals
 PRUNED = Counter("dewarwatch_pruned_total", "Rows removed after their retention", ["of"])
 LOOK_EVERY_S = 60.0
 _CHUNK = 1000
+ANSWERS_KEPT = timedelta(hours=24)
+"""For how long a call with an Idempotency-Key is answered the same."""
+
+_PRUNE_ANSWERS = """
+DELETE FROM idempotent_calls WHERE (caller, key_hash) IN (
+    SELECT caller, key_hash FROM idempotent_calls WHERE made_at < clock_timestamp() - $1::interval
+    ORDER BY made_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+RETURNING true
+"""
 
 
 async def run_retention(
@@ -27,11 +36,15 @@ async def run_retention(
             await first_of(stop, patience_s=LOOK_EVERY_S)
 
 
-async def prune(pool: asyncpg.Pool, *, refused: timedelta, security_events: timedelta) -> tuple[int, int]:
-    """Remove a chunk of each; return how many refused messages and how many security events."""
+async def prune(
+    pool: asyncpg.Pool, *, refused: timedelta, security_events: timedelta
+) -> tuple[int, int, int]:
+    """Remove a chunk of each; return how many refused messages, security events and answers."""
     async with pool.acquire() as connection, connection.transaction():
         messages = await refusals.prune(connection, refused, _CHUNK)
         events = await security.prune(connection, security_events, _CHUNK)
+        answers = len(await connection.fetch(_PRUNE_ANSWERS, ANSWERS_KEPT, _CHUNK))
     PRUNED.labels("refused_messages").inc(messages)
     PRUNED.labels("security_events").inc(events)
-    return messages, events
+    PRUNED.labels("answers").inc(answers)
+    return messages, events, answers

@@ -10,9 +10,21 @@ _LATER = "dewarwatch_after_commit"
 
 @asynccontextmanager
 async def begin(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """Open a transaction as `engine.begin()` does; what `after_commit` was given is called once it is committed."""
+    """Open a transaction as `engine.begin()` does; what `after_commit` was given is called once it is committed.
+
+    Within one that is open on the same connection, that is once the outer one is.
+    """
     later: list[Callable[[], None]] = []
     async with engine.begin() as connection:
+        outer: list[Callable[[], None]] | None = connection.info.get(_LATER)
+        if outer is not None:
+            connection.info[_LATER] = later
+            try:
+                yield connection
+            finally:
+                connection.info[_LATER] = outer
+            outer += later
+            return
         connection.info[_LATER] = later
         try:
             yield connection

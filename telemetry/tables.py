@@ -82,8 +82,30 @@ devices = Table(
     Column("device_id", Identifier, primary_key=True),
     Column("model", Text),
     Column("interval_s", Double),
-    Column("calibration_due", Instant),
+    Column("calibration_due", Instant, comment="of the newest certificate, where there is one"),
     Column("created_at", Instant, nullable=False, server_default=func.now()),
+    Column("retired_at", Instant, comment="null: in use"),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    Column("updated_by", Text, comment="a key's name; null: registered before that was kept"),
+)
+
+device_revisions = revisions_table(devices, "device")
+
+device_calibrations = Table(
+    "device_calibrations",
+    metadata,
+    Column("device_id", Identifier, ForeignKey("devices.device_id"), nullable=False),
+    Column("certificate", Text, nullable=False, comment="its number"),
+    Column("calibrated_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("laboratory", Text),
+    Column("sha256", Text, comment="of the document, in hexadecimal"),
+    Column("note", Text),
+    Column("recorded_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+    Column("by", Text, nullable=False, comment="a key's name"),
+    PrimaryKeyConstraint("device_id", "certificate"),
+    comment="rows are never changed or deleted; the newest by calibrated_at is calibration_due of the device",
 )
 
 dewars = Table(
@@ -187,6 +209,13 @@ shipments = Table(
     Column("packed_out_at", Instant),
     Column("use_by", Instant),
     Column("use_within_h", Double, comment="the product's when the shipment was made"),
+    Column(
+        "overrides",
+        JSONB,
+        nullable=False,
+        server_default="[]",
+        comment="[{gate, id, due_at, needed_until, reason, by, at}]: accepted although it is not in order",
+    ),
     Column("drill", Boolean, nullable=False, server_default=text("false")),
     Column("departed_at", Instant),
     Column("delivered_at", Instant),
@@ -217,10 +246,10 @@ shipment_revisions = Table(
         "step",
         Text,
         nullable=False,
-        comment="created, departed, delivered, cancelled, plan_changed or schedule_changed",
+        comment="created, departed, delivered, cancelled, plan_changed, schedule_changed, corrected, loggers_changed or dewar_changed",
     ),
     Column("by", Text, nullable=False, comment="a key's name"),
-    Column("reason", Text, comment="in the words of whoever changed the plan or the schedule"),
+    Column("reason", Text, comment="in the words of whoever took the step"),
     Column("plan", JSONB, nullable=False),
     Column("plan_revision", Integer, nullable=False),
     Column("schedule_revision", Integer, nullable=False),
@@ -235,6 +264,13 @@ shipment_revisions = Table(
     Column("departed_at", Instant),
     Column("delivered_at", Instant),
     Column("cancelled_at", Instant),
+    Column(
+        "overrides",
+        JSONB,
+        nullable=False,
+        server_default="[]",
+        comment="as in shipments",
+    ),
     Column("devices", JSONB, nullable=False, comment="[{device_id, starts_at, ends_at}], as assigned then"),
     PrimaryKeyConstraint("shipment_id", "revision"),
     comment="all that a judgement depends on but the readings, as it was ever known; nothing is deleted",

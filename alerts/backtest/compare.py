@@ -118,16 +118,19 @@ def compare(
     now: Instant,
     *,
     since: Instant | None = None,
+    windows: Mapping[DeviceId, Window] | None = None,
 ) -> Comparison:
     """Judge the loggers of a shipment by today's plan and by a proposed one, both as of `now`.
 
-    With `since`, only what somebody would have been called for from then on, under at least one of the
+    `windows` has when each logger was on the shipment; of one that is not in it, it was all of `window`. With `since`, only what somebody would have been called for from then on, under at least one of the
     plans, counts. The whole trace is folded nevertheless: what came before decides what is found after
     it.
     """
     first = -inf if since is None else since
     loggers = [
-        _compare_logger(plan_today, plan_proposed, window, device_id, trace, now, first)
+        _compare_logger(
+            plan_today, plan_proposed, (windows or {}).get(device_id, window), device_id, trace, now, first
+        )
         for device_id, trace in traces.items()
     ]
     return Comparison(

@@ -16,7 +16,7 @@ from alerts.evaluation.resume import Dirty, PendingFold, window_of
 from alerts.excursions.load_readings import ReadingRange, load_readings
 from alerts.excursions.plan import Plan, PlanRefused, changed_plan
 from alerts.excursions.trace import Trace
-from alerts.model import Instant, to_datetime
+from alerts.model import Instant, Window, to_datetime
 from alerts.work.errors import describe_error
 from telemetry.tables import device_assignments, shipments
 
@@ -92,6 +92,8 @@ class _History:
 
     shipment: RowMapping
     traces: Mapping[str, Trace]
+    windows: Mapping[str, Window]
+    """When each logger was on it."""
 
 
 async def _histories(engine: AsyncEngine, shipment_ids: Sequence[str], period: Period) -> list[_History]:
@@ -103,10 +105,15 @@ async def _histories(engine: AsyncEngine, shipment_ids: Sequence[str], period: P
         assert driver is not None
         loaded = await load_readings(driver, [_range_of(pending, period.until) for pending in pending_folds])
     traces: dict[str, dict[str, Trace]] = defaultdict(dict)
+    windows: dict[str, dict[str, Window]] = defaultdict(dict)
     for pending, readings in zip(pending_folds, loaded, strict=True):
         traces[pending.shipment_id][pending.device_id] = readings.trace
+        windows[pending.shipment_id][pending.device_id] = pending.window
     by_id = {row["shipment_id"]: row for row in rows}
-    return [_History(shipment=row, traces=traces[shipment_id]) for shipment_id, row in by_id.items()]
+    return [
+        _History(shipment=row, traces=traces[shipment_id], windows=windows[shipment_id])
+        for shipment_id, row in by_id.items()
+    ]
 
 
 async def _rows(connection: AsyncConnection, shipment_ids: Sequence[str]) -> Sequence[RowMapping]:
@@ -131,8 +138,10 @@ def _folding(row: RowMapping) -> PendingFold | None:
 
 
 def _range_of(pending: PendingFold, until: Instant | None) -> ReadingRange:
-    ends = [end for end in (pending.end, until) if end is not None]
-    return ReadingRange(device_id=pending.device_id, starting=pending.start, before=min(ends, default=None))
+    ends = [end for end in (pending.window.delivered_at, until) if end is not None]
+    return ReadingRange(
+        device_id=pending.device_id, starting=pending.window.departed_at, before=min(ends, default=None)
+    )
 
 
 def _compare_each(
@@ -152,7 +161,7 @@ def _compare_one(
         if isinstance(proposed, PlanRefused):
             return Unjudged(shipment_id=shipment_id, field=proposed.field, why=proposed.why)
         assert window is not None  # it has departed
-        found = compare(plan, proposed, window, history.traces, now, since=since)
+        found = compare(plan, proposed, window, history.traces, now, since=since, windows=history.windows)
     except Exception as error:
         log.exception("backtest_failed", shipment_id=shipment_id)
         return Unjudged(shipment_id=shipment_id, field=None, why=describe_error(error))

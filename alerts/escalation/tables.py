@@ -114,6 +114,7 @@ handovers = Table(
     Column("lon", Double),
     Column("note", Text),
     Column("override_reason", Text, comment="why it is on record although it does not fit; null: it fits"),
+    Column("held_by", Text, comment="who held it by the record, where that is not who gave it; null: it is"),
     Column("recorded_at", Instant, nullable=False, server_default=func.clock_timestamp()),
     Column("by", Text, nullable=False, comment="a key's name"),
     UniqueConstraint("shipment_id", "at", "to_party"),

@@ -8,13 +8,13 @@ import asyncpg
 import orjson
 
 from alerts.evaluation.judging.judgement import Verdict
-from alerts.evaluation.judging.stretch import stretch_of
+from alerts.evaluation.judging.stretch import stretch_of, window_of_device
 from alerts.evaluation.judging.taken_away import Version, attribute, devices_of_interest, is_candidate
 from alerts.evaluation.resume import window_of
 from alerts.excursions.load_readings import load_readings
 from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Trace
-from alerts.model import Act, Instant, to_instant
+from alerts.model import Act, EndedBy, Instant, Window, to_instant
 from alerts.work.bulk import Connection
 
 SCHEDULE: Final = (
@@ -26,7 +26,7 @@ SCHEDULE: Final = (
 LOAD_STEPS = """
 SELECT r.shipment_id, r.revision, r.recorded_at, r.step, r.by, r.reason, r.plan::text AS plan, r.legs::text AS legs,
     r.origin, r.destination, r.planned_departure, r.planned_arrival, r.packed_out_at, r.use_by,
-    r.departed_at, r.delivered_at, r.cancelled_at, r.devices::text AS devices
+    r.dewar_id, r.departed_at, r.delivered_at, r.cancelled_at, r.devices::text AS devices
 FROM unnest($1::text[], $2::int[]) AS w(shipment_id, judged)
     JOIN shipment_revisions AS r ON r.shipment_id = w.shipment_id AND r.revision >= w.judged
 ORDER BY r.shipment_id, r.revision
@@ -99,7 +99,8 @@ async def _traces(
 
 def _version(row: asyncpg.Record, traces: Mapping[_Key, Trace]) -> Version:
     devices: list[dict[str, Any]] = orjson.loads(row["devices"])
-    key = row["shipment_id"], row["revision"]
+    key, window = (row["shipment_id"], row["revision"]), window_of(row)
+    on = {} if window is None else {one["device_id"]: window_of_device(one, window) for one in devices}
     return Version(
         act=Act(
             step=row["step"],
@@ -108,12 +109,25 @@ def _version(row: asyncpg.Record, traces: Mapping[_Key, Trace]) -> Version:
             reason=row["reason"],
         ),
         plan=Plan.from_json(orjson.loads(row["plan"])),
-        window=window_of(row),
+        window=window,
         schedule={name: row[name] for name in SCHEDULE},
-        devices=frozenset((one["device_id"], one["starts_at"]) for one in devices),
+        dewar_id=row["dewar_id"],
+        devices=frozenset(
+            (
+                one["device_id"],
+                one["starts_at"],
+                one["ends_at"] if _taken_off(on.get(one["device_id"])) else None,
+            )
+            for one in devices
+        ),
+        windows=on,
         traces={
             one["device_id"]: traces[(*key, one["device_id"])]
             for one in devices
             if (*key, one["device_id"]) in traces
         },
     )
+
+
+def _taken_off(window: Window | None) -> bool:
+    return window is not None and window.ended_by is EndedBy.REMOVAL

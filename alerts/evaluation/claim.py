@@ -261,6 +261,7 @@ class _Making:
         folding = one.pending
         return Device(
             device_id=folding.device_id,
+            window=folding.window,
             checkpoint=one.checkpoint,
             trace=one.loaded.trace,
             refolds=one.refolds,

@@ -14,7 +14,7 @@ from alerts.alert_kinds import kinds_that
 from alerts.evaluation.airports_file import airport_index, airports
 from alerts.evaluation.judging.departure import DepartureFacts
 from alerts.evaluation.judging.outage import STANDS_FOR_SINGLES
-from alerts.evaluation.resume import window_of
+from alerts.evaluation.resume import judged_window_of
 from alerts.excursions.plan import Plan
 from alerts.model import SECOND, AlertKind, Instant, to_instant
 from alerts.rules.facts import Charge, Dewar, Facts, Leg
@@ -28,6 +28,8 @@ from telemetry.registry.receiving_hours import parse_receiving_hours
 LOAD_SHIPMENTS: Final = f"""
 SELECT s.shipment_id, s.organization, s.drill, s.plan::text AS plan, s.plan_revision, s.departed_at, s.delivered_at, s.cancelled_at,
     s.created_at, s.origin, s.destination, s.legs::text AS legs, s.planned_departure, s.planned_arrival, s.packed_out_at, s.use_by,
+    CASE WHEN s.departed_at IS NULL THEN EXISTS (
+        SELECT FROM evaluation_states AS e WHERE e.shipment_id = s.shipment_id) END AS was_judged,
     s.dewar_id, d.hold_time_h, d.ln2_capacity_kg, d.qualified_until, clock_timestamp() AS looked_at,
     (SELECT min(r.recorded_at) FROM shipment_revisions AS r
         WHERE r.shipment_id = s.shipment_id AND r.departed_at IS NOT NULL) AS departure_recorded_at,
@@ -100,7 +102,7 @@ async def load_context(connection: Connection, shipments: Iterable[StoredRow]) -
 
 def facts_of(shipment: StoredRow, devices: Iterable[StoredRow], context: Context) -> Facts | None:
     """Return the facts of a shipment from its row, its loggers' rows and its context; None before departure."""
-    window = window_of(shipment)
+    window = judged_window_of(shipment)
     if window is None:
         return None
     places = {name: _place(name, shipment, context) for name in _named_places(shipment)}

@@ -8,6 +8,7 @@ from typing import Any, Self
 import orjson
 
 from alerts.evaluation.judging.checkpoint import Checkpoint
+from alerts.evaluation.judging.stretch import window_on
 from alerts.excursions.load_readings import (
     FOR_EVER,
     FROM_THE_START,
@@ -75,8 +76,7 @@ class PendingFold:
     shipment_id: str
     device_id: str
     plan_revision: int
-    start: Instant
-    end: Instant | None
+    window: Window
     """The half-open interval whose readings count: on this shipment, and in its window."""
     newest: Checkpoint | None
     """The newest stored checkpoint, if this version of the fold wrote it."""
@@ -98,17 +98,15 @@ class PendingFold:
         now: Instant = 0,
     ) -> Self | None:
         """Build it from the rows of an assignment and its shipment; None before departure."""
-        window = window_of(shipment)
+        window = judged_window_of(shipment)
         if window is None:
             return None
-        ends = [end for end in (optional_instant(row["ends_at"]), window.delivered_at) if end is not None]
         newest = checkpoint_of(row["state"])
         return cls(
             shipment_id=shipment["shipment_id"],
             device_id=row["device_id"],
             plan_revision=shipment["plan_revision"],
-            start=max(to_instant(row["starts_at"]), window.departed_at),
-            end=min(ends, default=None),
+            window=window_on(window, to_instant(row["starts_at"]), optional_instant(row["ends_at"])),
             newest=newest,
             stored_under=row["plan_revision"],
             dirty_from=dirty.dirty_from_of(shipment["shipment_id"], row["device_id"]),
@@ -120,7 +118,8 @@ class PendingFold:
         """Return the instant before which folded states are valid; None if none is."""
         if self.newest is None or self.stored_under != self.plan_revision:
             return None
-        ends = [at for at in (self.dirty_from, None if self.end is None else to_datetime(self.end)) if at]
+        end = self.window.delivered_at
+        ends = [at for at in (self.dirty_from, None if end is None else to_datetime(end)) if at]
         return min(ends, default=FOR_EVER)
 
     def resumable_checkpoint(self) -> Checkpoint | None:
@@ -157,7 +156,12 @@ async def resume(
     found = await _safe_points(connection, pending_folds, late)
     resumed = [checkpoint or found.get(place) or Checkpoint() for place, checkpoint in enumerate(checkpoints)]
     ranges = [
-        ReadingRange(device_id=f.device_id, starting=f.start, after=checkpoint.state.seen, before=f.end)
+        ReadingRange(
+            device_id=f.device_id,
+            starting=f.window.departed_at,
+            after=checkpoint.state.seen,
+            before=f.window.delivered_at,
+        )
         for f, checkpoint in zip(pending_folds, resumed, strict=True)
     ]
     loaded = await load_readings(connection, ranges, channels)
@@ -205,6 +209,14 @@ def window_of(shipment: StoredRow) -> Window | None:
         return None
     ended_at = shipment["delivered_at"] or shipment["cancelled_at"]
     return Window(departed_at=to_instant(shipment["departed_at"]), delivered_at=optional_instant(ended_at))
+
+
+def judged_window_of(shipment: StoredRow) -> Window | None:
+    """Return the window by which a shipment is judged: also one whose departure was taken back, an empty one then."""
+    if shipment["departed_at"] is None and shipment.get("was_judged"):
+        at = to_instant(shipment["created_at"])
+        return Window(departed_at=at, delivered_at=at)
+    return window_of(shipment)
 
 
 def checkpoint_of(stored: Any) -> Checkpoint | None:

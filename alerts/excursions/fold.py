@@ -109,7 +109,7 @@ def finish(
     if state.phase:
         state = spend_budget(plan, state, [(state.start, through)])
         if through - state.start >= plan.on_delay:
-            end, ended_by = (through, EndedBy.DELIVERY) if through == window.delivered_at else (None, None)
+            end, ended_by = (through, window.ended_by) if through == window.delivered_at else (None, None)
             run = make_run(plan, state.phase, state.start, end, ended_by, state.peak_c, has_gap=state.has_gap)
             excursions = (*excursions, run)
     return Evaluation(

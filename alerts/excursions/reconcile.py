@@ -24,6 +24,7 @@ CLOSING = {
     EndedBy.RECOVERY: Reason.RECOVERED,
     EndedBy.REVERSAL: Reason.REVERSED,
     EndedBy.DELIVERY: Reason.DELIVERED,
+    EndedBy.REMOVAL: Reason.LOGGER_REMOVED,
 }
 
 

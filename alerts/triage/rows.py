@@ -29,6 +29,8 @@ class StoredRow(Protocol):
 
     def __getitem__(self, name: str, /) -> Any: ...
 
+    def get(self, name: str, /) -> Any: ...
+
 
 def excursion_from_row(row: StoredRow) -> Excursion:
     """Return the excursion in a row."""

@@ -12,7 +12,7 @@ from alerts.excursions.figures import Figures
 from alerts.excursions.fold import finish
 from alerts.excursions.fold_trace import fold_trace
 from alerts.excursions.plan import Plan
-from alerts.model import Instant, to_instant
+from alerts.model import Duration, EndedBy, Instant, Window, to_instant
 from alerts.tables import evaluation_states, evaluations
 from telemetry.tables import device_assignments, evaluation_marks
 
@@ -25,6 +25,10 @@ class DeviceSummary:
     """
 
     device_id: str
+    window: Window
+    """When it was on the shipment, within that one's window,"""
+    shipment: Window
+    """which is this."""
     figures: Figures
     evaluated_through: Instant
     last_measured_at: Instant | None
@@ -48,11 +52,14 @@ async def summarize(connection: AsyncConnection, shipment: RowMapping, now: date
     assert driver is not None
     found = []
     for one in await resume(driver, foldings):
-        folded = fold_trace(plan, window, one.state, one.loaded.trace)
-        evaluation = finish(plan, window, folded.state, to_instant(now))
+        on_it = one.pending.window
+        folded = fold_trace(plan, on_it, one.state, one.loaded.trace)
+        evaluation = finish(plan, on_it, folded.state, to_instant(now))
         found.append(
             DeviceSummary(
                 device_id=one.pending.device_id,
+                window=on_it,
+                shipment=window,
                 figures=evaluation.figures,
                 evaluated_through=evaluation.through,
                 last_measured_at=folded.state.seen,
@@ -73,6 +80,24 @@ def worst(devices: Sequence[DeviceSummary]) -> DeviceSummary | None:
         ),
         default=None,
     )
+
+
+def evaluated_through(devices: Sequence[DeviceSummary]) -> Instant | None:
+    """Return up to when all loggers are evaluated that were not taken off before."""
+    stayed = [one for one in devices if one.window.ended_by is not EndedBy.REMOVAL]
+    return min((one.evaluated_through for one in stayed or devices), default=None)
+
+
+def without_logger(devices: Sequence[DeviceSummary]) -> Duration:
+    """Return how long no logger was on a shipment, from its departure to where its loggers are evaluated."""
+    if not devices:
+        return 0
+    through = max(device.evaluated_through for device in devices)
+    covered, alone = devices[0].shipment.departed_at, 0
+    for on in sorted((device.window for device in devices), key=lambda on: on.departed_at):
+        alone += max(0, min(on.departed_at, through) - covered)
+        covered = max(covered, through if on.delivered_at is None else on.delivered_at)
+    return alone + max(0, through - covered)
 
 
 async def _marks(connection: AsyncConnection, shipment_id: str) -> Sequence[RowMapping]:

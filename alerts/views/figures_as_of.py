@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.evaluation.judging.stretch import stretch_of
+from alerts.evaluation.judging.stretch import stretch_of, window_of_device
 from alerts.evaluation.resume import window_of
 from alerts.excursions.fold_trace import evaluate_trace
 from alerts.excursions.load_readings import load_readings
@@ -21,17 +21,20 @@ async def summarize(connection: AsyncConnection, shipment_id: str, as_of: dateti
     if shipment is None or window is None:
         return []
     plan, now = Plan.from_json(shipment["plan"]), to_instant(as_of)
+    windows = [window_of_device(device, window) for device in shipment["devices"]]
     stretches = [stretch_of(device, window) for device in shipment["devices"]]
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
     found = []
-    for stretch, loaded in zip(
-        stretches, await load_readings(driver, stretches, known_at=as_of), strict=True
+    for on_it, stretch, loaded in zip(
+        windows, stretches, await load_readings(driver, stretches, known_at=as_of), strict=True
     ):
-        evaluation = evaluate_trace(plan, window, loaded.trace, now)
+        evaluation = evaluate_trace(plan, on_it, loaded.trace, now)
         found.append(
             DeviceSummary(
                 device_id=stretch.device_id,
+                window=on_it,
+                shipment=window,
                 figures=evaluation.figures,
                 evaluated_through=evaluation.through,
                 last_measured_at=int(loaded.trace.at[-1]) if len(loaded.trace) else None,

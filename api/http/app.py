@@ -32,7 +32,7 @@ from api.http.routes.registry import (
     products,
     sites,
 )
-from api.http.routes.shipments import backtests, excursions, handovers, shipments, summary
+from api.http.routes.shipments import backtests, equipment, excursions, handovers, shipments, summary
 from api.http.routing import actions_of
 from api.http.services import Services
 from api.http.specifications import openapi
@@ -40,6 +40,7 @@ from api.roles import ALL_ROLES, Role
 
 _NOUNS = (
     shipments,
+    equipment,
     summary,
     readings,
     excursions,

@@ -31,6 +31,7 @@ from api.refusals import (
     NotLetIn,
     QuotaReached,
     Refusal,
+    StepTaken,
     TooLarge,
     TooMany,
     TooManyTests,
@@ -131,6 +132,14 @@ def _logger_exists(refusal: LoggerExists) -> Problem:
     )
 
 
+def _step_taken(refusal: StepTaken) -> Problem:
+    return Problem(
+        409,
+        f"{refusal.text} POST /v1/shipments/{refusal.shipment_id}/correct corrects what is on record wrongly, with the "
+        "reason.",
+    )
+
+
 def _ambiguous(refusal: Ambiguous) -> Problem:
     return Problem(409, f"{refusal.text} Say whose, with ?organization=SLUG; left empty it is nobody's.")
 
@@ -165,6 +174,7 @@ PROBLEMS: Mapping[type[Refusal], Callable[[Any], Problem]] = {
     Forbidden: _with(403),
     NotFound: _with(404),
     Conflict: _with(409),
+    StepTaken: _step_taken,
     Ambiguous: _ambiguous,
     LoggerExists: _logger_exists,
     TooLarge: _with(413),

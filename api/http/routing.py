@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from api.http.connections.limits import announces_more, neighbourhood
+from api.http.idempotency import answered_once
 from api.http.problems import FieldError, Problem, hint
 from api.http.rates import headers_of, weight_of
 from api.http.services import Services
@@ -106,7 +107,7 @@ class Call(APIRoute):
                 # Before its turn: who sends slowly does not take it from others.
                 await strict.read(lambda: places.enter_async_context(services.gate.large_body(principal)))
                 await places.enter_async_context(services.gate.turn(principal))
-                response = await handler(strict)
+                response = await answered_once(strict, self.call, principal, services, handler)
             response.headers.update(headers_of(taken))
             return response
 
@@ -179,8 +180,8 @@ def address_of(request: Request) -> str | None:
 
 
 def services_of(request: Request) -> Services:
-    """Return the services that the composition root has put together."""
-    services: Services = request.app.state.services
+    """Return the services that the composition root has put together; those of this call, where it has its own."""
+    services: Services = getattr(request.state, "services", None) or request.app.state.services
     return services
 
 

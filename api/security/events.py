@@ -18,6 +18,7 @@ class SecurityEventType(StrEnum):
     KEY_REVOKED = "key_revoked"
     LOGGER_REGISTERED = "logger_registered"
     LOGGER_CREDENTIALS_ROTATED = "logger_credentials_rotated"
+    LOGGER_CREDENTIALS_REVOKED = "logger_credentials_revoked"
     LENT = "lent"
     """A logger or a dewar to an organization, whose keys reach it from then on."""
     LOAN_ENDED = "loan_ended"

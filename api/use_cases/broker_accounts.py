@@ -34,8 +34,7 @@ async def rebuild(engine: AsyncEngine, file: Path, *, user: str, password: str) 
     async with begin(engine) as connection:
         known = {id_: Verifier(*one) for id_, one in (await credentials.load(connection)).items()}
         new = await devices.registered(connection, in_file.keys() - known.keys())
-        for device_id in sorted(new):
-            await credentials.keep(connection, device_id, in_file[device_id], broker=None)
+        await credentials.keep(connection, {id_: in_file[id_] for id_ in sorted(new)}, broker=None)
     loggers = known | {device_id: in_file[device_id] for device_id in new}
     _write(file, json.dumps(with_loggers(state, loggers, user=user, password=password), indent=1))
     return Rebuilt(loggers=len(loggers), taken_over=len(new), was_whole=state is not None)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, and_, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.registry import loans
@@ -49,7 +49,25 @@ class NotAvailable:
     ids: tuple[str, ...]
 
 
-Obstacle = Unregistered | Occupied | NotAvailable
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WasHere:
+    """A thing that was on this shipment until an instant, and would come back later: it is on it for one stretch."""
+
+    thing: Thing
+    id_: str
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotOn:
+    """A thing that is not on this shipment then; `ends_at` is until when it was, None if it never was."""
+
+    thing: Thing
+    id_: str
+    ends_at: datetime | None
+
+
+Obstacle = Unregistered | Occupied | NotAvailable | WasHere | NotOn
 
 
 async def assign(
@@ -69,11 +87,11 @@ async def assign(
     wanted = ((LOGGERS, tuple(device_ids)), (DEWARS, () if dewar_id is None else (dewar_id,)))
     begins = Stretch(starts_at, now, up_to_now=True)
     for thing, ids in wanted:
-        obstacle = await _obstacle(
-            connection, thing, ids, holder, begins, shipment_id, _ends_after(thing, starts_at)
+        hindrance = await obstacle(
+            connection, thing, ids, holder, begins, shipment_id, ends_after(thing, starts_at)
         )
-        if obstacle is not None:
-            return obstacle
+        if hindrance is not None:
+            return hindrance
     for thing, ids in wanted:
         if ids:
             rows = [{thing.key: id_, "shipment_id": shipment_id, "starts_at": starts_at} for id_ in ids]
@@ -82,36 +100,44 @@ async def assign(
 
 
 async def start_earlier(
-    connection: AsyncConnection, shipment_id: str, starts_at: datetime, *, holder: Holder | None
+    connection: AsyncConnection,
+    shipment_id: str,
+    starts_at: datetime,
+    *,
+    holder: Holder | None,
+    begun_by: datetime | None = None,
 ) -> Obstacle | None:
     """Move the start of a shipment's assignments to an earlier instant, unless a thing was on another one then.
 
-    What is not of the operating organization can do so only as far back as its loans go.
+    What was put on after `begun_by`, on the way, keeps its start. What is not of the operating organization can do so
+    only as far back as its loans go.
     """
+
+    def moved(assigned: Table) -> ColumnElement[bool]:
+        begun = true() if begun_by is None else assigned.c.starts_at <= begun_by
+        return and_(assigned.c.shipment_id == shipment_id, assigned.c.starts_at > starts_at, begun)
+
     for thing in THINGS:
         here = thing.assignments.c.shipment_id == shipment_id
         await lock(connection, thing, select(thing.assignments.c[thing.key]).where(here))
-        query = select(thing.assignments).where(here, thing.assignments.c.starts_at > starts_at)
+        query = select(thing.assignments).where(moved(thing.assignments))
         for row in (await connection.execute(query.order_by(thing.key))).mappings().all():
-            then = _ends_after(thing, starts_at) & (thing.assignments.c.starts_at < row["starts_at"])
+            then = ends_after(thing, starts_at) & (thing.assignments.c.starts_at < row["starts_at"])
             more = Stretch(starts_at, row["starts_at"])
-            obstacle = await _obstacle(connection, thing, (row[thing.key],), holder, more, shipment_id, then)
-            if obstacle is not None:
-                return obstacle
+            hindrance = await obstacle(connection, thing, (row[thing.key],), holder, more, shipment_id, then)
+            if hindrance is not None:
+                return hindrance
     for thing in THINGS:
         assigned = thing.assignments
-        await connection.execute(
-            update(assigned)
-            .where(assigned.c.shipment_id == shipment_id, assigned.c.starts_at > starts_at)
-            .values(starts_at=starts_at)
-        )
+        await connection.execute(update(assigned).where(moved(assigned)).values(starts_at=starts_at))
     return None
 
 
 async def release(connection: AsyncConnection, shipment_id: str, ends_at: datetime | None) -> None:
     """End a shipment's assignments: its loggers' readings from this instant on are not its, and its dewar is free.
 
-    With None the assignments become empty, as if they had never been, and the things are free for others.
+    With None the assignments become empty, as if they had never been, and the things are free for others. What was
+    taken off before stays as it is.
     """
     for thing in THINGS:
         assigned = thing.assignments
@@ -120,7 +146,12 @@ async def release(connection: AsyncConnection, shipment_id: str, ends_at: dateti
         await connection.execute(
             update(assigned)
             .where(here)
-            .values(ends_at=func.greatest(assigned.c.starts_at, ends_at))  # greatest ignores null
+            # Both ignore null.
+            .values(
+                ends_at=assigned.c.starts_at
+                if ends_at is None
+                else func.greatest(assigned.c.starts_at, func.least(assigned.c.ends_at, ends_at))
+            )
         )
 
 
@@ -145,7 +176,7 @@ async def between(
     return found.mappings().all()
 
 
-async def _obstacle(
+async def obstacle(
     connection: AsyncConnection,
     thing: Thing,
     ids: tuple[str, ...],
@@ -153,17 +184,23 @@ async def _obstacle(
     stretch: Stretch,
     shipment_id: str,
     when: ColumnElement[bool],
+    *,
+    stays: bool = False,
 ) -> Obstacle | None:
-    """Lock things and return what keeps them from being assigned for a time, the loan of which is asked for in `stretch`."""
+    """Lock things and return what keeps them from being assigned for a time, the loan of which is asked for in `stretch`.
+
+    What `stays` where it is needs no loan, but must not have been lent to others then.
+    """
     if holder is None:
         known = await lock(connection, thing, ids)
         if missing := tuple(id_ for id_ in ids if id_ not in known):
             return Unregistered(thing=thing, ids=missing)
         occupied = await _occupied(connection, thing, shipment_id, known, when, true())
         return next((_told(thing, row) for row in occupied), None)
-    lent = await loans.lent(connection, thing, ids, holder.organization, stretch)
+    usable = loans.not_lent_to_others if stays else loans.lent
+    lent = await usable(connection, thing, ids, holder.organization, stretch)
     await lock(connection, thing, lent)
-    lent = await loans.lent(connection, thing, lent, holder.organization, stretch)  # ended before the lock?
+    lent = await usable(connection, thing, lent, holder.organization, stretch)  # ended before the lock?
     occupied = await _occupied(connection, thing, shipment_id, lent, when, holder.shipments)
     free = lent - {row["id"] for row in occupied if not row["own"]}
     if missing := tuple(id_ for id_ in ids if id_ not in free):
@@ -196,7 +233,7 @@ async def _occupied(
     return rows
 
 
-def _ends_after(thing: Thing, instant: datetime) -> ColumnElement[bool]:
+def ends_after(thing: Thing, instant: datetime) -> ColumnElement[bool]:
     assigned = thing.assignments.c
     is_not_empty = assigned.ends_at > assigned.starts_at  # empty: cancelled before the departure
     return or_(assigned.ends_at.is_(None), and_(is_not_empty, assigned.ends_at > instant))

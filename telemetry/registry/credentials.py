@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,18 +18,27 @@ WHERE broker IS NULL OR broker = $1 OR (SELECT count(*) FROM brokers) < 2
 
 async def keep(
     connection: AsyncConnection,
-    device_id: str,
-    verifier: tuple[bytes, bytes, int],
+    verifiers: Mapping[str, tuple[bytes, bytes, int]],
     *,
     broker: str | None,
 ) -> None:
-    """Keep the verifier of a logger's password at a broker, in the place of the one before."""
-    columns = dict(zip(_COLUMNS, verifier, strict=True))
-    added = insert(logger_credentials).values(device_id=device_id, broker=broker, **columns)
+    """Keep the verifiers of loggers' passwords at a broker, in the place of those before; by the loggers' ids."""
+    if not verifiers:
+        return
+    added = insert(logger_credentials)
     changed = {name: added.excluded[name] for name in (*_COLUMNS, "broker")}
     await connection.execute(
-        added.on_conflict_do_update(index_elements=["device_id"], set_={**changed, "changed_at": func.now()})
+        added.on_conflict_do_update(index_elements=["device_id"], set_={**changed, "changed_at": func.now()}),
+        [
+            {"device_id": device_id, "broker": broker, **dict(zip(_COLUMNS, verifier, strict=True))}
+            for device_id, verifier in verifiers.items()
+        ],
     )
+
+
+async def forget(connection: AsyncConnection, device_id: str) -> None:
+    """Forget a logger's verifier, so that accounts made anew do not let it in."""
+    await connection.execute(delete(logger_credentials).where(logger_credentials.c.device_id == device_id))
 
 
 async def load(connection: AsyncConnection) -> Mapping[str, tuple[bytes, bytes, int]]:

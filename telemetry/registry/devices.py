@@ -11,6 +11,7 @@ from sqlalchemy import (
     Select,
     and_,
     case,
+    cast,
     exists,
     func,
     literal,
@@ -18,38 +19,110 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from telemetry.actor import Actor
 from telemetry.battery import is_low
 from telemetry.freshness import LEAST_S, MISSED_INTERVALS, fresh_for
 from telemetry.paging import Page, SortOrder, fetch_page
+from telemetry.registry.revisioned_table import RevisionedTable
 from telemetry.registry.things import LOGGERS, Holder, held_at
 from telemetry.silence import heard_until
 from telemetry.tables import (
+    Identifier,
     Instant,
     device_assignments,
+    device_revisions,
     device_states,
     device_suspensions,
     devices,
     shipments,
 )
+from telemetry.tables import device_calibrations as calibrations
 
 ORDER = SortOrder(columns=(devices.c.device_id,))
+DEVICES = RevisionedTable(
+    table=devices,
+    revisions=device_revisions,
+    key=devices.c.device_id,
+    searched=(devices.c.device_id, devices.c.model),
+)
+CALIBRATION_ORDER = SortOrder(
+    columns=(calibrations.c.calibrated_at, calibrations.c.certificate), descending=True
+)
 
 STATE_COLUMNS = tuple(column for column in device_states.c if column.name != "device_id")
 """The columns of a device's last known state."""
 
 
-async def add(connection: AsyncConnection, values: Mapping[str, Any]) -> bool:
+async def add(connection: AsyncConnection, values: Mapping[str, Any], *, actor: Actor) -> bool:
     """Register a device; return False if its id is taken. Of two at once, the second waits for the first."""
-    added = await connection.execute(
-        insert(devices).values(**values).on_conflict_do_nothing().returning(devices.c.device_id)
-    )
-    if added.first() is None:
+    if await DEVICES.add(connection, values, actor=actor) is None:
         return False
     await connection.execute(insert(device_states).values(device_id=values["device_id"]))
     return True
+
+
+async def add_all(
+    connection: AsyncConnection, values: Sequence[Mapping[str, Any]], *, actor: Actor
+) -> set[str]:
+    """Register devices, in a number of statements that does not grow with theirs; return the ids that are taken."""
+    ids = [one["device_id"] for one in values]
+    if taken := await registered(connection, ids):
+        return taken
+    by = str(actor)
+    rows = [{**one, "updated_by": by} for one in values]
+    await connection.execute(insert(devices).on_conflict_do_nothing(), rows)
+    here = devices.c.device_id == func.any(cast(ids, ARRAY(Identifier)))
+    own = select(devices.c.device_id).where(here, devices.c.created_at == func.now())
+    made = set((await connection.scalars(own)).all())
+    if taken := set(ids) - made:  # somebody was quicker
+        return taken
+    await connection.execute(insert(device_states).from_select(["device_id"], own))
+    content = select(
+        devices.c.device_id,
+        devices.c.revision,
+        devices.c.updated_at,
+        literal(by),
+        func.to_jsonb(devices.table_valued()),
+    ).where(here)
+    columns = ["device_id", "revision", "recorded_at", "by", "content"]
+    await connection.execute(insert(device_revisions).from_select(columns, content))
+    return set()
+
+
+async def calibrate(
+    connection: AsyncConnection, values: Mapping[str, Any], *, actor: Actor
+) -> tuple[RowMapping, bool]:
+    """Record a certificate of a device; return its row, and whether it is new."""
+    query = insert(calibrations).values(**values, by=str(actor)).on_conflict_do_nothing()
+    is_new = (await connection.execute(query.returning(calibrations.c.device_id))).first() is not None
+    here = (
+        calibrations.c.device_id == values["device_id"],
+        calibrations.c.certificate == values["certificate"],
+    )
+    return (await connection.execute(select(calibrations).where(*here))).mappings().one(), is_new
+
+
+async def newest_due(connection: AsyncConnection, device_id: str) -> datetime | None:
+    """Return when the newest calibration of a device runs out."""
+    query = (
+        select(calibrations.c.due_at)
+        .where(calibrations.c.device_id == device_id)
+        .order_by(calibrations.c.calibrated_at.desc(), calibrations.c.recorded_at.desc())
+        .limit(1)
+    )
+    due: datetime | None = await connection.scalar(query)
+    return due
+
+
+async def calibration_page(
+    connection: AsyncConnection, device_id: str, *, after: Sequence[Any] | None, limit: int
+) -> Page:
+    """Load a page of a device's certificates, the latest calibration first."""
+    query = select(calibrations).where(calibrations.c.device_id == device_id)
+    return await fetch_page(connection, query, CALIBRATION_ORDER, after=after, limit=limit)
 
 
 async def is_registered(connection: AsyncConnection, device_id: str) -> bool:
@@ -61,6 +134,14 @@ async def registered(connection: AsyncConnection, device_ids: Collection[str]) -
     """Return which of the devices exist."""
     found = await connection.scalars(select(devices.c.device_id).where(devices.c.device_id.in_(device_ids)))
     return set(found.all())
+
+
+async def retired(connection: AsyncConnection, device_ids: Collection[str]) -> set[str]:
+    """Return which of the devices are out of use."""
+    query = select(devices.c.device_id).where(
+        devices.c.device_id.in_(device_ids), devices.c.retired_at.is_not(None)
+    )
+    return set((await connection.scalars(query)).all())
 
 
 async def end_suspension(connection: AsyncConnection, device_id: str) -> None:

@@ -61,6 +61,24 @@ async def lent(
     return set((await connection.scalars(query)).all())
 
 
+async def not_lent_to_others(
+    connection: AsyncConnection,
+    thing: Thing,
+    ids: Collection[str],
+    organization: str | None,
+    stretch: Stretch,
+) -> set[str]:
+    """Return which of the things are lent to no other organization at any instant of a stretch."""
+    loan = thing.loans.c
+    during = func.tstzrange(stretch.starts_at, stretch.ends_at, "[]" if stretch.up_to_now else "[)")
+    query = select(loan[thing.key]).where(
+        loan[thing.key].in_(ids),
+        loan.organization.is_distinct_from(organization),
+        func.tstzrange(loan.starts_at, loan.ends_at).op("&&")(during),
+    )
+    return set(ids) - set((await connection.scalars(query)).all())
+
+
 async def lend(
     connection: AsyncConnection,
     thing: Thing,

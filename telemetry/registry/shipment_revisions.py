@@ -25,16 +25,19 @@ class ShipmentStep(StrEnum):
     CANCELLED = "cancelled"
     PLAN_CHANGED = "plan_changed"
     SCHEDULE_CHANGED = "schedule_changed"
+    CORRECTED = "corrected"
+    LOGGERS_CHANGED = "loggers_changed"
+    DEWAR_CHANGED = "dewar_changed"
 
 
 # All processes share the database's clock; it may be set back, but the time of a shipment never goes back.
 _ADD = text(
     """
     INSERT INTO shipment_revisions (shipment_id, revision, recorded_at, step, "by", reason, plan, plan_revision, schedule_revision,
-        dewar_id, origin, destination, legs, planned_departure, planned_arrival, packed_out_at, use_by, departed_at, delivered_at, cancelled_at, devices)
+        dewar_id, origin, destination, legs, planned_departure, planned_arrival, packed_out_at, use_by, departed_at, delivered_at, cancelled_at, overrides, devices)
     SELECT s.shipment_id, coalesce(max(r.revision), 0) + 1, greatest(clock_timestamp(), max(r.recorded_at)),
         :step, :by, :reason, s.plan, s.plan_revision, s.schedule_revision, s.dewar_id, s.origin, s.destination, s.legs,
-        s.planned_departure, s.planned_arrival, s.packed_out_at, s.use_by, s.departed_at, s.delivered_at, s.cancelled_at,
+        s.planned_departure, s.planned_arrival, s.packed_out_at, s.use_by, s.departed_at, s.delivered_at, s.cancelled_at, s.overrides,
         coalesce((
             SELECT jsonb_agg(jsonb_build_object('device_id', a.device_id, 'starts_at', a.starts_at,
                                                 'ends_at', a.ends_at) ORDER BY a.device_id)

@@ -11,7 +11,7 @@ import orjson
 from alerts.excursions.fold_trace import FoldedTrace, fold_trace, safe_counts
 from alerts.excursions.phases import LoggerState
 from alerts.excursions.trace import Trace
-from alerts.model import SECOND, AlertKind, Duration, Instant
+from alerts.model import SECOND, AlertKind, Duration, Instant, Window
 from alerts.rules.facts import Facts
 from alerts.rules.registry import RULES, AnyRule, TunedRule
 from alerts.rules.rule import dump, load, shared_index
@@ -185,15 +185,21 @@ class FoldedForward:
 
 
 def fold_forward(
-    facts: Facts, tuned: Sequence[TunedRule], checkpoint: Checkpoint, trace: Trace, retry_at: Instant
+    facts: Facts,
+    tuned: Sequence[TunedRule],
+    checkpoint: Checkpoint,
+    trace: Trace,
+    retry_at: Instant,
+    window: Window | None = None,
 ) -> FoldedForward:
     """Fold in readings in strict order of time and after `checkpoint.state.seen`; otherwise raises ValueError.
 
-    A rule that raises is left without a state from here on; nothing else fails with it.
+    `window` is when the logger is on the shipment; None: as long as that is on its way. A rule that raises is left without a state from here on; nothing else fails with it.
     """
-    trace = trace.within(facts.window.departed_at, facts.window.delivered_at)
+    window = window or facts.window
+    trace = trace.within(window.departed_at, window.delivered_at)
     only_celsius = Trace(trace.at, trace.celsius)  # so that cutting it up does not cut up the channels
-    folded = fold_trace(facts.plan, facts.window, checkpoint.state, only_celsius)
+    folded = fold_trace(facts.plan, window, checkpoint.state, only_celsius)
     ends = [*safe_counts(checkpoint.state, trace)[: len(folded.safe_points)], len(trace)]
     failed = {kind: at for kind, at in checkpoint.failed.items() if kind not in checkpoint.rules}
     columns: dict[AlertKind, list[Any]] = {}

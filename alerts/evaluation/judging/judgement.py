@@ -44,6 +44,8 @@ class Device:
     """The last safe point before everything that is new; an empty checkpoint if there is none."""
     trace: Trace
     """All readings after the checkpoint that were measured while the logger was on this shipment."""
+    window: Window | None = None
+    """When that was, within the shipment's window; None: all of it."""
     refolds: bool = False
     """The checkpoint is not the newest that was stored: what was folded after it is no longer valid."""
     excursions: tuple[Excursion, ...] = ()
@@ -155,10 +157,10 @@ def judge(shipment: DueShipment, now: Instant, new_id: Callable[[], str]) -> Ver
         for device in shipment.devices:
             verdict, evaluation, failed = _judge_device(facts, rules, device, now, new_id)
             errors |= failed
-            look_time = _look_time(shipment, facts, evaluation, device.device_id)
+            look_time = _look_time(shipment, facts, evaluation, device)
             _alert_device(alerts, facts.plan, verdict, evaluation)
             if look_time.shipment_ended_at is None:
-                deadlines += _deadlines(facts.window, evaluation)
+                deadlines += _deadlines(device.window or facts.window, evaluation)
             devices.append(verdict)
             loggers.append(WatchedLogger(checkpoint=verdict.checkpoint, look_time=look_time))
         if loggers:
@@ -187,13 +189,14 @@ def _judge_departure(alerts: _Alerts, departure_facts: DepartureFacts) -> Iterat
         yield findings.again_at
 
 
-def _look_time(shipment: DueShipment, facts: Facts, evaluation: Evaluation, device_id: str) -> LookTime:
-    ended_at = facts.window.delivered_at
+def _look_time(shipment: DueShipment, facts: Facts, evaluation: Evaluation, device: Device) -> LookTime:
+    """Return when a logger is looked at; for one that was taken off, the shipment ended then."""
+    window = device.window or facts.window
     return LookTime(
         through=evaluation.through,
-        watched_from=shipment.watched_from,
-        shipment_ended_at=ended_at if evaluation.through == ended_at else None,
-        device_id=device_id,
+        watched_from=max(shipment.watched_from, window.departed_at),
+        shipment_ended_at=window.delivered_at if evaluation.through == window.delivered_at else None,
+        device_id=device.device_id,
     )
 
 
@@ -215,7 +218,13 @@ def _apply_rules(
 ) -> Findings:
     """Update alerts by what the rules find."""
     latest = max((logger.look_time for logger in loggers), key=lambda look_time: look_time.through)
-    shipment_time = replace(latest, device_id=None)
+    ended_at = facts.window.delivered_at
+    shipment_time = replace(
+        latest,
+        device_id=None,
+        watched_from=min(logger.look_time.watched_from for logger in loggers),
+        shipment_ended_at=ended_at if latest.through == ended_at else None,
+    )
     findings = look_by_rules(facts, rules, loggers, shipment_time, alerts.identity.alerts, held_back)
     for condition in findings.conditions:
         alerts.update(condition)
@@ -255,8 +264,9 @@ def set_aside(identity: Identity, error: str, now: Instant, new_id: Callable[[],
 def _judge_device(
     facts: Facts, rules: Sequence[TunedRule], device: Device, now: Instant, new_id: Callable[[], str]
 ) -> tuple[DeviceVerdict, Evaluation, Mapping[AlertKind, Exception]]:
-    forward = fold_forward(facts, rules, device.checkpoint, device.trace, now + RETRY_AFTER)
-    evaluation = finish(facts.plan, facts.window, forward.checkpoint.state, now, forward.folded.closed)
+    window = device.window or facts.window
+    forward = fold_forward(facts, rules, device.checkpoint, device.trace, now + RETRY_AFTER, window)
+    evaluation = finish(facts.plan, window, forward.checkpoint.state, now, forward.folded.closed)
     changes = reconcile(
         unsettled(device.excursions, device.state.seen),
         evaluation.excursions,

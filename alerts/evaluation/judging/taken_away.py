@@ -22,6 +22,7 @@ from alerts.model import (
     Change,
     ChangeKind,
     Duration,
+    EndedBy,
     Instant,
     Run,
     Severity,
@@ -52,6 +53,10 @@ BY_SCHEDULE: Final = frozenset(
 """Kinds that compare with what is planned: another schedule ends them."""
 
 
+BY_DEWAR: Final = frozenset({AlertKind.HOLD_TIME_SHORT, AlertKind.TILTED, AlertKind.LID_OPEN})
+"""Kinds that reckon with the dewar: another one ends them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
     """A shipment as it was judged after one step of its life."""
@@ -62,8 +67,11 @@ class Version:
     window: Window | None
     schedule: Mapping[str, Any]
     """All that is planned of its way."""
+    dewar_id: str | None
     devices: frozenset[Any]
-    """Its loggers with their times."""
+    """Its loggers with when they were put on, and when they were taken off before it ended."""
+    windows: Mapping[str, Window]
+    """The part of the window in which each logger was on it."""
     traces: Mapping[str, Trace]
     """All that is known by now of each logger while it was on the shipment; only of those that are looked at."""
 
@@ -127,10 +135,10 @@ class _Runs(NamedTuple):
 
 
 def _runs(version: Version, device_id: str, now: Instant) -> _Runs:
-    trace = version.traces.get(device_id)
-    if version.window is None or trace is None or not len(trace):
+    trace, window = version.traces.get(device_id), version.windows.get(device_id)
+    if window is None or trace is None or not len(trace):
         return _Runs((), 0)
-    evaluation = evaluate_trace(version.plan, version.window, trace, now)
+    evaluation = evaluate_trace(version.plan, window, trace, now)
     return _Runs(evaluation.excursions, int(trace.at[-1]))
 
 
@@ -189,10 +197,10 @@ def _behind_budget(device: DeviceVerdict, versions: Sequence[Version], now: Inst
 
 
 def _exhausted(version: Version, device_id: str, now: Instant) -> bool:
-    trace = version.traces.get(device_id)
-    if version.window is None or trace is None:
+    trace, window = version.traces.get(device_id), version.windows.get(device_id)
+    if window is None or trace is None:
         return False
-    figures = evaluate_trace(version.plan, version.window, trace, now).figures
+    figures = evaluate_trace(version.plan, window, trace, now).figures
     return figures.budget_exhausted_at is not None
 
 
@@ -237,8 +245,9 @@ def _behind_rule(kind: AlertKind, versions: Sequence[Version]) -> Act | None:
     """
     for before, after in _pairs(versions):
         rescheduled = kind in BY_SCHEDULE and before.schedule != after.schedule
+        moved = kind in BY_DEWAR and before.dewar_id != after.dewar_id
         changed = before.plan != after.plan or before.devices != after.devices
-        if changed or rescheduled or _cuts(before, after):
+        if changed or rescheduled or moved or _cuts(before, after):
             return after.act
     return None
 
@@ -261,9 +270,19 @@ def _ended_by(kind: AlertKind, until: Instant | None, versions: Sequence[Version
             return after.act
         if kind in BY_SCHEDULE and before.schedule != after.schedule:
             return after.act
+        if kind in BY_DEWAR and before.dewar_id != after.dewar_id:
+            return after.act
+        if until is not None and until in _removals(after) - _removals(before):
+            return after.act
         if kind is AlertKind.LATE and after.act.step == "cancelled":
             return after.act
     return None
+
+
+def _removals(version: Version) -> set[Instant | None]:
+    """Return when loggers were taken off a shipment on its way."""
+    on = version.windows.values()
+    return {one.delivered_at for one in on if one.ended_by is EndedBy.REMOVAL}
 
 
 def _pairs(versions: Sequence[Version]) -> Iterable[tuple[Version, Version]]:

@@ -490,6 +490,9 @@ class HandoverOut(Shown):
     lon: float | None
     note: str | None
     override_reason: str | None = Field(description="Why it is on record although it does not fit.")
+    held_by: str | None = Field(
+        description="Who held it by the record, where that is somebody else than `from_party`. Null: it fits."
+    )
     recorded_at: Time
     by: str
 

@@ -93,6 +93,31 @@ class ShipmentChangeEvent(ShipmentEvent):
     reason: str = Field(description="Why it was changed.")
 
 
+class TimesWere(Shown):
+    departed_at: Time | None
+    delivered_at: Time | None
+    cancelled_at: Time | None
+
+
+class CorrectedEvent(ShipmentChangeEvent):
+    was: TimesWere = Field(description="The times that were on record before.")
+
+
+class LoggersChangedEvent(ShipmentChangeEvent):
+    added: list[str]
+    removed: list[str]
+    at: Time = Field(description="From when on.")
+
+
+class DewarWas(Shown):
+    dewar_id: str | None
+
+
+class DewarChangedEvent(ShipmentChangeEvent):
+    was: DewarWas
+    at: Time = Field(description="From when on.")
+
+
 class HandedOverEvent(Shown):
     id: UUID
     shipment_id: ShownId
@@ -106,6 +131,9 @@ class HandedOverEvent(Shown):
     lon: float | None
     note: str | None
     override_reason: str | None = Field(description="Why it is on record although it does not fit.")
+    held_by: str | None = Field(
+        description="Who held it by the record, where that is somebody else than `from_party`. Null: it fits."
+    )
     recorded_at: Time
     by: str
     drill: bool
@@ -224,6 +252,12 @@ EVENTS: Mapping[str, Told] = {
     "shipment.departed": Told(ShipmentEvent, "Its readings are evaluated from now on."),
     "shipment.delivered": Told(DeliveredEvent, "It has arrived; with its excursions."),
     "shipment.cancelled": Told(ShipmentChangeEvent, "It was called off, before it departed or on its way."),
+    "shipment.corrected": Told(
+        CorrectedEvent,
+        "A departure, a delivery or a cancellation that was on record has another time, or is taken back.",
+    ),
+    "shipment.loggers_changed": Told(LoggersChangedEvent, "Loggers were put on it or taken off it."),
+    "shipment.dewar_changed": Told(DewarChangedEvent, "It was moved to another shipper."),
     "shipment.handed_over": Told(HandedOverEvent, "Somebody else holds it from now on."),
     "shipment.plan_changed": Told(ShipmentChangeEvent, "It is evaluated by another plan from now on."),
     "shipment.schedule_changed": Told(ShipmentChangeEvent, "Its destination, legs or times have changed."),

@@ -22,6 +22,8 @@ from api.http.schemas.fields import (
 )
 from api.http.schemas.registry.devices import Latest, PositionOut, latest_of, position_of
 from api.http.schemas.registry.sites import SitePlace
+from api.use_cases.shipments.corrections import Correction
+from api.use_cases.shipments.gates import Gate
 from api.use_cases.shipments.lifecycle import Leg, NewShipment
 from telemetry.registry.shipment_revisions import ShipmentStep
 
@@ -119,6 +121,11 @@ class ShipmentIn(TunedPlanFields):
     departed_at: Time | None = Field(
         None, description="If given, the shipment departs at once, at this time."
     )
+    override_reason: Words | None = Field(
+        None,
+        description="Why a logger or a shipper is used although its calibration or its qualification ends before the planned "
+        "arrival. It stays in sight, in `overrides`.",
+    )
 
     @field_validator("device_ids")
     @classmethod
@@ -157,7 +164,7 @@ class PlanChangeIn(PlanChanges, TunedPlanFields):
     )
 
 
-_ABOUT_IT = {"reason", "schedule_revision"}
+_ABOUT_IT = {"reason", "schedule_revision", "override_reason"}
 
 
 class ScheduleChangeIn(Given):
@@ -185,6 +192,11 @@ class ScheduleChangeIn(Given):
     use_by: Time | None = None
     destination: Words | None = None
     legs: list[LegIn] = Field(default=[], max_length=20, description="Replaces all legs.")
+    override_reason: Words | None = Field(
+        None,
+        description="Why a logger or a shipper is used although its calibration or its qualification ends before the planned "
+        "arrival. It stays in sight, in `overrides`.",
+    )
 
     @model_validator(mode="after")
     def _says_what(self) -> Self:
@@ -213,6 +225,90 @@ class MomentIn(Given):
         description="Why, for the record. Required to cancel, and to set a delivery back to before the end of an "
         "excursion on record.",
     )
+
+
+class CorrectionIn(Given):
+    """What to correct of a shipment's life: absent fields stay as they are."""
+
+    model_config = example(
+        delivered_at=None, reason="The courier scanned another box: this one is still on its way"
+    )
+
+    departed_at: Time | None = Field(None, description="When it really departed. Null: it has not departed.")
+    delivered_at: Time | None = Field(
+        None, description="When it really arrived. Null: it has not, and is on its way again."
+    )
+    uncancel: bool = Field(default=False, description="It was not called off.")
+    reason: Words = Field(description="Why, for the record.")
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        if not self.uncancel and not self.model_fields_set & {"departed_at", "delivered_at"}:
+            raise ValueError(
+                "names nothing to correct: give departed_at or delivered_at, null to take that back, or uncancel"
+            )
+        return self
+
+    def value(self) -> Correction:
+        """Return it as use cases take it."""
+        given = self.model_fields_set & {"departed_at", "delivered_at"}
+        return Correction(times={name: getattr(self, name) for name in given}, uncancel=self.uncancel)
+
+
+class LoggersChangeIn(Given):
+    model_config = example(
+        add=["LOG-4712"], remove=["LOG-4711"], at="2026-11-21T09:30:00Z", reason="Its probe is broken"
+    )
+
+    add: list[DeviceId] = Field(default=[], max_length=50, description="Loggers that are put on it.")
+    remove: list[DeviceId] = Field(default=[], max_length=50, description="Loggers that are taken off it.")
+    at: Time | None = Field(
+        None,
+        description="When that was; by default, now. What they measure counts from then on, or until then.",
+    )
+    reason: Words = Field(description="Why, for the record.")
+    override_reason: Words | None = Field(
+        None,
+        description="Why a logger or a shipper is used although its calibration or its qualification ends before the planned "
+        "arrival. It stays in sight, in `overrides`.",
+    )
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        if not self.add and not self.remove:
+            raise ValueError("names nothing to change: give add or remove")
+        if len({*self.add, *self.remove}) < len(self.add) + len(self.remove):
+            raise ValueError("names a logger twice: each is either added or removed")
+        return self
+
+
+class DewarMoveIn(Given):
+    model_config = example(
+        dewar_id="DW-18", at="2026-11-21T09:30:00Z", reason="DW-17 lost its vacuum, moved at the hub"
+    )
+
+    dewar_id: Id
+    at: Time | None = Field(None, description="When it was moved; by default, now.")
+    reason: Words = Field(description="Why, for the record.")
+    override_reason: Words | None = Field(
+        None,
+        description="Why a logger or a shipper is used although its calibration or its qualification ends before the planned "
+        "arrival. It stays in sight, in `overrides`.",
+    )
+
+
+class Override(Shown):
+    """Something that was not in order, and was accepted."""
+
+    gate: Gate
+    id: str = Field(description="The logger, or the shipper.")
+    due_at: Time = Field(description="When its calibration or its qualification ends.")
+    needed_until: Time = Field(description="Until when it was needed, by the plan as it was then.")
+    reason: str | None = Field(
+        description="Why it is used all the same. Null: it was found so when the departure was recorded."
+    )
+    by: str
+    at: Time
 
 
 class PlanOut(Shown):
@@ -251,7 +347,7 @@ class ShipmentRevision(Shown):
     recorded_at: Time = Field(description="When it was recorded; `as_of` refers to this time.")
     step: ShipmentStep
     by: str = Field(description="`key:PREFIX` of the key that made the step.")
-    reason: str | None = Field(description="Why the plan or the schedule was changed.")
+    reason: str | None = Field(description="Why, in the words of whoever took the step.")
     plan: PlanOut
     plan_revision: int
     schedule_revision: int
@@ -266,6 +362,7 @@ class ShipmentRevision(Shown):
     departed_at: Time | None
     delivered_at: Time | None
     cancelled_at: Time | None
+    overrides: list[Override]
     devices: list[AssignedDevice]
 
     @classmethod
@@ -295,6 +392,9 @@ class ShipmentState(Shown):
     packed_out_at: Time | None
     use_by: Time | None
     use_within_h: float | None = Field(description="The product's value when the shipment was created.")
+    overrides: list[Override] = Field(
+        description="What was accepted although it was not in order, the first one first."
+    )
     drill: bool
     departed_at: Time | None
     delivered_at: Time | None

@@ -129,6 +129,10 @@ class SummaryOut(Shown):
         description="Excursions that such an act has made shorter by 15 minutes or more, or milder, as they were "
         "before."
     )
+    without_logger_s: Seconds = Field(
+        description="For how long no logger was on it, as between two of which the second was put in late. Each logger's "
+        "`unobserved_s` counts while that one was on it."
+    )
     devices: list[DeviceSummaryOut]
     worst: DeviceSummaryOut | None = Field(
         description="The logger that used the most of the budget; then the one longest out of range, then "

@@ -44,6 +44,16 @@ _TAGS = [
     {"name": "operations", "description": "For those who run the service."},
 ]
 
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A word of your choice for this call, such as a UUID. Sent again within 24 hours with the same key, the call "
+    "is not done again: the answer is the same, with the header `Idempotency-Replayed: true`.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "example": "0b9d4b1c-6f0e-4a53-9a3e-3c1b6d0f5a77",
+}
+
 _PROBLEM = {
     "type": "object",
     "required": ["type", "title", "status", "detail"],
@@ -103,6 +113,7 @@ def _complete(made: dict[str, Any], actions: Mapping[str, str]) -> None:
     without_titles(schemas)
     schemas["Problem"] = _PROBLEM
     made["components"]["responses"] = {f"Problem{status}": _problem(status) for status in _ANSWERS}
+    made["components"]["parameters"] = {"IdempotencyKey": _IDEMPOTENCY_KEY}
     made["components"]["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "bearerFormat": "dw_…"}
     }
@@ -133,6 +144,7 @@ def _add_problems(path: str, method: str, operation: dict[str, Any]) -> None:
         statuses.add(404)
     if method == "post":
         statuses.add(409)
+        operation.setdefault("parameters", []).append({"$ref": "#/components/parameters/IdempotencyKey"})
     if "requestBody" in operation:
         statuses |= {400, 413}
     for status in sorted(statuses):

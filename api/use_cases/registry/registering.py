@@ -16,6 +16,7 @@ from api.use_cases.reasons import stated_if_given
 from telemetry.actor import Actor
 from telemetry.paging import Page
 from telemetry.registry import organizations
+from telemetry.registry.devices import DEVICES
 from telemetry.registry.dewars import DEWARS
 from telemetry.registry.ids import id_of, key_of
 from telemetry.registry.products import PRODUCTS
@@ -145,6 +146,7 @@ class Noun:
         return true() if owner is None else reach_of(caller, self.read).entries(owner)
 
 
+DEVICE = Noun(name="logger", plural="loggers", register=DEVICES, read="devices.read")
 DEWAR = Noun(name="dewar", plural="dewars", register=DEWARS, read="dewars.read")
 """Nobody's but the operating organization's: only its keys get as far as here."""
 SITE = Noun(name="site", plural="sites", register=SITES, read="sites.read", quota=Limited.SITES)

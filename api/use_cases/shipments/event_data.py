@@ -27,6 +27,7 @@ def shipment_data(row: Mapping[str, Any], device_ids: Sequence[str]) -> dict[str
         **{name: row[name] for name in _AS_THEY_ARE},
         **{name: None if row[name] is None else id_of(row[name]) for name in ("shipment_id", "product_id")},
         **{name: _text(row[name]) for name in _TIMES},
+        "overrides": list(row["overrides"]),
         "plan": _plan(row["plan"]),
         "device_ids": list(device_ids),
         "legs": [_leg(leg) for leg in row["legs"]],

@@ -48,7 +48,7 @@ class NewHandover:
 MOST: Final = 200
 """Handovers of one shipment: each is a revision of each of its open alerts, which whoever reads them gets all."""
 
-_ABOUT_THE_CALL: Final = "override_reason"
+_ABOUT_THE_CALL: Final = frozenset({"override_reason", "held_by"})
 
 
 async def hand_over(
@@ -73,19 +73,21 @@ async def hand_over(
     to_contact = await _checked_contact(connection, new, shipment)
     chain = await handovers_of(connection, shipment_id)
     values = asdict(new) | {"at": at, "shipment_id": shipment_id, "to_contact": to_contact}
-    values["override_reason"] = override
-    if (same := _same(chain, values)) is not None:
+    values |= {"override_reason": override, "held_by": None}
+    if (same := _same(chain, values, is_now=new.at is None)) is not None:
         return same, False
     if len(chain) >= MOST and not caller.is_operator:
         raise Conflict(
             f"{id_of(shipment_id)} has {MOST} handovers on record, which is the most: ask the operator for more."
         )
     backdating.check(caller, at, now)
-    broken = await _misfit(connection, caller, shipment, chain, values, now)
+    broken, values["held_by"] = await _misfit(connection, caller, shipment, chain, values, now)
     if broken is None:
         values["override_reason"] = None
     elif override is None or broken.why is Misfit.AHEAD:
         _refuse(shipment, new, at, broken)
+    elif broken.why is Misfit.NOT_THE_HOLDER:
+        values["held_by"] = broken.holder
     row, is_new = await pass_on(connection, shipment, values, actor=actor)
     await _tell(connection, row, shipment)
     return row, is_new
@@ -106,12 +108,15 @@ async def _misfit(
     chain: Sequence[RowMapping],
     values: Mapping[str, Any],
     now: datetime,
-) -> Broken | None:
+) -> tuple[Broken | None, str | None]:
+    """Return why a handover does not fit, and who holds the shipment where it starts if that is not who gave it first."""
     contacts = await contacts_for(connection, shipment["organization"])
     first, first_names = await _first_holder(connection, shipment, contacts, values["at"])
+    held_by = None
     if chain:  # it was said before whom it came from
         first, first_names = first or chain[0]["from_party"], first_names | {folded(chain[0]["from_party"])}
     elif may_override(caller):  # operations states who has it at first
+        held_by = None if folded(values["from_party"]) in first_names else first
         first, first_names = values["from_party"], first_names | {folded(values["from_party"])}
     times = (shipment["created_at"], shipment["packed_out_at"], shipment["departed_at"])
     journey = Journey(
@@ -128,7 +133,7 @@ async def _misfit(
     def names_of(link: Link) -> frozenset[str]:
         return names_of_holder(contacts, link.to_party, link.to_contact)
 
-    return misfit(journey, [_link(row) for row in chain], link, now, names_of, folded)
+    return misfit(journey, [_link(row) for row in chain], link, now, names_of, folded), held_by
 
 
 async def _first_holder(
@@ -194,13 +199,21 @@ async def _checked_contact(connection: AsyncConnection, new: NewHandover, shipme
     return found[new.to_contact]
 
 
-def _same(chain: Sequence[RowMapping], values: dict[str, Any]) -> RowMapping | None:
-    """Return the handover at the same instant to the same party; refuse one that tells of it otherwise."""
+def _same(chain: Sequence[RowMapping], values: dict[str, Any], *, is_now: bool) -> RowMapping | None:
+    """Return the handover at the same instant to the same party; refuse one that tells of it otherwise.
+
+    One that is told to be now is the last one, if that says the same: who holds a shipment does not take it over again.
+    """
+    told = [name for name in values if name != "at" and name not in _ABOUT_THE_CALL]
+    if is_now and chain and all(chain[-1][name] == values[name] for name in told):
+        return chain[-1]
     key = ("at", "to_party")
     same = next((row for row in chain if all(row[name] == values[name] for name in key)), None)
     if same is None:
         return None
-    different = [name for name, value in values.items() if name != _ABOUT_THE_CALL and same[name] != value]
+    different = [
+        name for name, value in values.items() if name not in _ABOUT_THE_CALL and same[name] != value
+    ]
     if different:
         raise Conflict(
             f"A handover to {same['to_party']} at {rfc3339(same['at'])} is on record already, with another "
@@ -212,6 +225,7 @@ def _same(chain: Sequence[RowMapping], values: dict[str, Any]) -> RowMapping | N
 async def _tell(connection: AsyncConnection, row: RowMapping, shipment: RowMapping) -> None:
     names = (
         *("at", "from_party", "to_party", "to_contact", "place", "lat", "lon", "note", "override_reason"),
+        "held_by",
         *("recorded_at", "by"),
     )
     data = {name: rfc3339(row[name]) if name in {"at", "recorded_at"} else row[name] for name in names}

@@ -26,13 +26,14 @@ from api.use_cases.backdating import BY_DEFAULT, Backdating, may_override
 from api.use_cases.moments import moment, not_ahead
 from api.use_cases.quotas import stop_if_full
 from api.use_cases.reasons import stated, stated_if_given
-from api.use_cases.shipments import planning, scheduling
+from api.use_cases.shipments import gates, planning, scheduling
 from api.use_cases.shipments.excursion_data import excursions_data
 from api.use_cases.shipments.steps import (
     holder_of,
     locked,
     record,
     stop_if_not_free,
+    stop_if_retired,
     stop_unless,
     tell,
 )
@@ -87,6 +88,8 @@ class NewShipment:
     drill: bool = False
     departed_at: datetime | None = None
     """Departs at once, then."""
+    override_reason: str | None = None
+    """Why what is not in order is used all the same."""
 
 
 _COPIED = (
@@ -146,8 +149,18 @@ async def create(
         now=now,
     )
     stop_if_not_free(found)
-    if new.dewar_id is not None:  # not before it is known that there is one, and that the caller may know it
-        row = await shipments.change(connection, shipment_id, dewar_id=new.dewar_id)
+    await stop_if_retired(connection, new.device_ids)
+    overrides = await gates.passed(
+        connection,
+        row,
+        new.device_ids,
+        new.dewar_id,
+        override_reason=new.override_reason,
+        actor=actor,
+        now=now,
+    )
+    if new.dewar_id is not None or overrides:  # not before it is known that the caller may know the dewar
+        row = await shipments.change(connection, shipment_id, dewar_id=new.dewar_id, overrides=overrides)
     await connection.execute(insert(evaluations).values(shipment_id=shipment_id).on_conflict_do_nothing())
     await record(connection, row, ShipmentStep.CREATED, actor=actor)
     await tell(connection, "shipment.created", row, by=str(actor))
@@ -177,7 +190,17 @@ async def depart(
     backdating.check(caller, at, now)
     found = await assignments.start_earlier(connection, shipment_id, at, holder=holder_of(caller, row))
     stop_if_not_free(found)
-    row = await shipments.change(connection, shipment_id, departed_at=at)
+    overrides = await gates.passed(
+        connection,
+        row,
+        await gates.on_board(connection, shipment_id),
+        row["dewar_id"],
+        override_reason=None,
+        actor=actor,
+        now=now,
+        refuses=False,
+    )
+    row = await shipments.change(connection, shipment_id, departed_at=at, overrides=overrides)
     await record(connection, row, ShipmentStep.DEPARTED, actor=actor, reason=reason)
     await tell(connection, "shipment.departed", row)
 
@@ -290,6 +313,7 @@ async def change_schedule(
     actor: Actor,
     now: datetime,
     reason: str,
+    override_reason: str | None = None,
 ) -> None:
     """Change where a shipment goes, how and until when; what was planned before stays on record.
 
@@ -314,11 +338,28 @@ async def change_schedule(
         scheduling.check_order({**row, **changed})
     if packed_out_at is not None:
         found = await assignments.start_earlier(
-            connection, shipment_id, packed_out_at, holder=holder_of(caller, row)
+            connection,
+            shipment_id,
+            packed_out_at,
+            holder=holder_of(caller, row),
+            begun_by=row["departed_at"],
         )
         stop_if_not_free(found)
+    overrides = await gates.passed(
+        connection,
+        {**row, **changed},
+        await gates.on_board(connection, shipment_id),
+        row["dewar_id"],
+        override_reason=override_reason,
+        actor=actor,
+        now=now,
+    )
     row = await shipments.change(
-        connection, shipment_id, schedule_revision=row["schedule_revision"] + 1, **changed
+        connection,
+        shipment_id,
+        schedule_revision=row["schedule_revision"] + 1,
+        overrides=overrides,
+        **changed,
     )
     await record(connection, row, ShipmentStep.SCHEDULE_CHANGED, actor=actor, dirty_from=now, reason=reason)
     await tell(connection, "shipment.schedule_changed", row, by=str(actor), reason=reason)

@@ -1,6 +1,6 @@
 """What every step of a shipment's life needs: to lock it, to refuse what its state does not allow, to record and to tell."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +10,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.events import outbox
 from alerts.wording import rfc3339
 from api.identity.access import Principal, visible_shipments
-from api.refusals import Conflict, Invalid, NotFound
+from api.refusals import Conflict, Invalid, NotFound, StepTaken
 from api.use_cases.shipments.event_data import shipment_data
 from telemetry import evaluation_marks
 from telemetry.actor import Actor
-from telemetry.registry import shipment_revisions, shipments
-from telemetry.registry.assignments import NotAvailable, Obstacle, Occupied, Unregistered
+from telemetry.registry import devices, shipment_revisions, shipments
+from telemetry.registry.assignments import (
+    NotAvailable,
+    NotOn,
+    Obstacle,
+    Occupied,
+    Unregistered,
+    WasHere,
+)
 from telemetry.registry.ids import id_of
 from telemetry.registry.shipment_revisions import ShipmentStep
 from telemetry.registry.things import Holder
@@ -37,14 +44,15 @@ async def locked(connection: AsyncConnection, caller: Principal, shipment_id: st
 
 
 def stop_unless(row: RowMapping, statuses: set[str], step: str) -> None:
-    """Refuse a step of a shipment that is in another state."""
+    """Refuse a step of a shipment that is in another state, and say that what is on record can be corrected."""
     if row["status"] in statuses:
         return
     times = {
         name: rfc3339(row[name]) for name in ("departed_at", "delivered_at", "cancelled_at") if row[name]
     }
     recorded = _RECORDED[row["status"]].format_map(times)
-    raise Conflict(f"{id_of(row['shipment_id'])} cannot {step}: {recorded}.")
+    text = f"{id_of(row['shipment_id'])} cannot {step}: {recorded}."
+    raise StepTaken(text, id_of(row["shipment_id"])) if times else Conflict(text)
 
 
 def stop_if_not_free(found: Obstacle | None) -> None:
@@ -62,6 +70,16 @@ def stop_if_not_free(found: Obstacle | None) -> None:
     if isinstance(found, Unregistered):
         field, what = _FIELDS[found.thing.noun]
         raise Invalid(field, f"{what}: {', '.join(found.ids)}")
+    if isinstance(found, WasHere):
+        raise Conflict(
+            f"{found.thing.noun.capitalize()} {found.id_} was on this shipment until {rfc3339(found.ends_at)}, and what "
+            "it measured since then would be missing: put it on from then on, or take another one."
+        )
+    if isinstance(found, NotOn):
+        until = "" if found.ends_at is None else f": it was until {rfc3339(found.ends_at)}"
+        raise Conflict(
+            f"{found.thing.noun.capitalize()} {found.id_} is not on this shipment at that time{until}."
+        )
     if isinstance(found, Occupied):
         which = f"shipment {id_of(found.shipment_id)}"
         if found.ends_at is None:
@@ -69,6 +87,13 @@ def stop_if_not_free(found: Obstacle | None) -> None:
         else:
             told = f"was on {which} until {rfc3339(found.ends_at)}: its time on this one begins then at the earliest"
         raise Conflict(f"{found.thing.noun.capitalize()} {found.id_} {told}.")
+
+
+async def stop_if_retired(connection: AsyncConnection, device_ids: Collection[str]) -> None:
+    """Refuse loggers that are out of use."""
+    if found := sorted(await devices.retired(connection, device_ids)):
+        told = f"Logger {found[0]} is" if len(found) == 1 else f"Loggers {', '.join(found)} are"
+        raise Conflict(f"{told} retired: take another one.")
 
 
 def _several(found: NotAvailable) -> str:
@@ -104,8 +129,8 @@ async def record(
 
 async def tell(connection: AsyncConnection, event: str, row: RowMapping, **more: Any) -> None:
     """Write an event with the whole state of a shipment."""
-    devices = await shipments.devices_on(connection, [row["shipment_id"]])
-    device_ids = [device["device_id"] for device in devices[row["shipment_id"]]]
+    on = await shipments.devices_on(connection, [row["shipment_id"]])
+    device_ids = [device["device_id"] for device in on[row["shipment_id"]]]
     await outbox.tell(
         connection,
         type=event,

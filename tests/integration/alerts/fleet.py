@@ -43,6 +43,14 @@ class Course:
     departed_at: datetime | None
     ended_at: datetime | None = None
     known_since: datetime = EPOCH
+    put_on: dict[str, datetime] = field(default_factory=dict)
+    """Loggers that were put on the shipment later than it began, and when,"""
+    taken_off: dict[str, datetime] = field(default_factory=dict)
+    """and those that were taken off before it ended."""
+
+    def ends(self, logger: str) -> datetime | None:
+        """When a logger's time on the shipment is over."""
+        return min((at for at in (self.taken_off.get(logger), self.ended_at) if at is not None), default=None)
 
     def slot(self, number: int, more_us: int = 0) -> datetime:
         return self.base + number * self.unit + more_us * ONE_US
@@ -131,12 +139,46 @@ class Fleet:
                 list(course.loggers),
             )
             await hand.execute(
-                "UPDATE device_assignments SET ends_at = greatest(starts_at, $2) WHERE shipment_id = $1",
+                "UPDATE device_assignments SET ends_at = greatest(starts_at, least(ends_at, $2)) WHERE shipment_id = $1",
                 course.shipment_id,
                 ends_at,
             )
 
         return self._step(course, f"{how}_at = $2", at, lambda: setattr(course, "ended_at", at), release)
+
+    def take_back(self, course: Course) -> Program:
+        """It was not delivered or cancelled after all: what stayed until its end stays on."""
+        stayed = [logger for logger in course.loggers if logger not in course.taken_off]
+
+        async def stay(hand: SteppedConnection) -> None:
+            await hand.execute(
+                "UPDATE device_assignments SET ends_at = NULL WHERE shipment_id = $1 AND device_id = ANY($2::text[])",
+                course.shipment_id,
+                stayed,
+            )
+
+        change = "delivered_at = $2, cancelled_at = NULL"
+        return self._step(course, change, None, lambda: setattr(course, "ended_at", None), stay)
+
+    def undepart(self, course: Course) -> Program:
+        return self._step(course, "departed_at = $2", None, lambda: setattr(course, "departed_at", None))
+
+    def carry(self, course: Course, logger: str, at: datetime, *, on: bool) -> Program:
+        """A logger was put on no earlier than at an instant, or is taken off then."""
+        column, known = ("starts_at", course.put_on) if on else ("ends_at", course.taken_off)
+
+        async def assign(hand: SteppedConnection) -> None:
+            await hand.execute(
+                f"UPDATE device_assignments SET {column} = $3 WHERE shipment_id = $1 AND device_id = $2",
+                course.shipment_id,
+                logger,
+                at,
+            )
+
+        def learn() -> None:
+            known[logger] = at
+
+        return self._step(course, "drill = coalesce($2, drill)", None, learn, assign)
 
     def replan(self, course: Course, plan: Plan) -> Program:
         change = "plan = $2::jsonb, plan_revision = plan_revision + 1"
@@ -209,7 +251,7 @@ class Fleet:
     def ids(self) -> list[str]:
         return [course.shipment_id for course in self.courses]
 
-    def true_plan(self, course: Course) -> TruePlan:
+    def true_plan(self, course: Course, logger: str) -> TruePlan:
         plan, limits = course.plan, course.plan.limits
         assert course.departed_at is not None
         return TruePlan(
@@ -221,16 +263,24 @@ class Fleet:
             on_delay_s=plan.on_delay / SECOND,
             budget_s=None if plan.budget is None else plan.budget / SECOND,
             max_gap_s=plan.max_gap / SECOND,
-            departed_at=course.departed_at,
-            delivered_at=course.ended_at,
+            departed_at=max(course.departed_at, course.put_on.get(logger, course.departed_at)),
+            delivered_at=course.ends(logger),
         )
+
+    def is_judged(self, course: Course, logger: str) -> bool:
+        """Whether a logger was on the shipment at any time of its way."""
+        if course.departed_at is None:
+            return False
+        ends_at, plan = course.ends(logger), self.true_plan(course, logger)
+        return ends_at is None or ends_at > plan.departed_at
 
     def readings(self, course: Course, logger: str) -> list[TrueReading]:
         """Those of a logger while it was on the shipment."""
         return [
             TrueReading(at, celsius, celsius is not None)
             for at, celsius in self.stored[logger].items()
-            if course.starts_at <= at and (course.ended_at is None or at < course.ended_at)
+            if max(course.starts_at, course.put_on.get(logger, course.starts_at)) <= at
+            and ((ends_at := course.ends(logger)) is None or at < ends_at)
         ]
 
     async def record_equals_truth(self) -> None:
@@ -252,10 +302,17 @@ class Fleet:
         for course in self.courses:
             for logger in course.loggers:
                 expected = []
-                if course.departed_at is not None:
-                    found = true_excursions(self.true_plan(course), self.readings(course, logger), self.now)
+                if self.is_judged(course, logger):
+                    plan = self.true_plan(course, logger)
+                    found = true_excursions(plan, self.readings(course, logger), self.now)
+                    off = plan.delivered_at is not None and plan.delivered_at != course.ended_at
                     expected = [
-                        (e.side, e.start, e.end, e.ended_by, e.peak_c, e.severity, e.has_gap) for e in found
+                        (
+                            *(e.side, e.start, e.end),
+                            "removal" if off and e.ended_by == "delivery" else e.ended_by,
+                            *(e.peak_c, e.severity, e.has_gap),
+                        )
+                        for e in found
                     ]
                 assert live.get((course.shipment_id, logger), []) == expected, (course, logger)
         await self._alerts_are_whole_and_true()
@@ -315,18 +372,22 @@ class Fleet:
         """Budget and silence, each as one would see it by looking at all readings at once."""
         readings = sorted(self.readings(course, logger), key=lambda reading: reading.measured_at)
         budget = found.get((course.shipment_id, "budget_exhausted", logger))
-        exhausted_at = true_summary(self.true_plan(course), readings, self.now).budget_exhausted_at
-        assert (None if budget is None else budget["since"]) == exhausted_at, (course, budget)
-
-        assert course.departed_at is not None
-        counted = [reading for reading in readings if reading.measured_at >= course.departed_at]
-        now = max([self.now, *(reading.measured_at for reading in counted)])
-        over = course.ended_at if course.ended_at is not None and course.ended_at <= now else None
-        max_gap = timedelta(microseconds=course.plan.max_gap)
-        watched_from = max(course.departed_at, course.known_since)
-        heard = max(watched_from, counted[-1].measured_at) if counted else watched_from
         silence = found.get((course.shipment_id, "signal_lost", logger))
         is_silent = silence is not None and silence["state"] != AlertState.RESOLVED
+        if not self.is_judged(course, logger):
+            assert (budget, is_silent) == (None, False), (course, logger)
+            return
+        plan = self.true_plan(course, logger)
+        exhausted_at = true_summary(plan, readings, self.now).budget_exhausted_at
+        assert (None if budget is None else budget["since"]) == exhausted_at, (course, budget)
+
+        counted = [reading for reading in readings if reading.measured_at >= plan.departed_at]
+        now = max([self.now, *(reading.measured_at for reading in counted)])
+        ends_at = course.ends(logger)
+        over = ends_at if ends_at is not None and ends_at <= now else None
+        max_gap = timedelta(microseconds=course.plan.max_gap)
+        watched_from = max(plan.departed_at, course.known_since)
+        heard = max(watched_from, counted[-1].measured_at) if counted else watched_from
         assert is_silent == (over is None and now >= heard + max_gap), (course, silence)
         if silence is not None and is_silent:
             assert silence["since"] == heard + max_gap
@@ -342,10 +403,13 @@ class Fleet:
             expected = () if course.departed_at is None else sorted(course.loggers)
             assert [device.device_id for device in devices] == list(expected)
             for device in devices:
-                truth = true_summary(
-                    self.true_plan(course), self.readings(course, device.device_id), self.now
-                )
-                assert_figures(device.figures, truth)
+                logger = device.device_id
+                if self.is_judged(course, logger):
+                    plan = self.true_plan(course, logger)
+                    truth = true_summary(plan, self.readings(course, logger), self.now)
+                    assert_figures(device.figures, truth)
+                else:
+                    assert (device.figures.readings, device.figures.unobserved) == (0, 0)
         await self.reader.rollback()
 
 

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.actor import Actor, ActorKind
 from telemetry.database.connections import engine_for
-from telemetry.registry import assignments, loans
+from telemetry.registry import assignments, loans, reassignments
 from telemetry.registry.assignments import NotAvailable, Occupied
 from telemetry.registry.holders import Held, holders_at
+from telemetry.registry.reassignments import Move
 from telemetry.registry.things import DEWARS, LOGGERS, THINGS, Holder, Thing, lock
 from telemetry.tables import shipments
 from tests.conftest import in_its_own_loop
@@ -59,6 +60,12 @@ class Model:
             if thing == id_ and other != shipment_id and begins < ends and begins < end and start < ends
         ]
 
+    def is_lent_to_others(self, id_: str, organization: str, start: int, end: int) -> bool:
+        return any(
+            to != organization and begins < end and start < ends
+            for to, begins, ends in self.lent.get(id_, [])
+        )
+
     def holder(self, id_: str, instant: int) -> Held | None:
         for (thing, shipment_id), (begins, ends) in self.on.items():
             if thing == id_ and begins <= instant < ends:
@@ -94,11 +101,37 @@ steps = st.lists(
             st.booleans(),
         ),
         st.tuples(st.just("earlier"), st.sampled_from(sorted(SHIPMENTS)), hours, st.booleans()),
+        st.tuples(
+            st.just("move"),
+            st.sampled_from(sorted(SHIPMENTS)),
+            things,
+            st.booleans(),
+            hours,
+            hours,
+            st.booleans(),
+        ),
+        st.tuples(st.just("end_anew"), st.sampled_from(sorted(SHIPMENTS)), st.none() | hours, st.booleans()),
         st.tuples(st.just("release"), st.sampled_from(sorted(SHIPMENTS)), st.none() | hours),
         st.tuples(st.just("lend"), things, organizations, hours, st.none() | hours),
     ),
-    max_size=14,
+    max_size=10,
 )
+
+taken_over = st.builds(
+    lambda first, other, end, begin: [
+        ("assign", first, {"L1"}, True, 0, 0, True),
+        ("release", first, end),
+        ("assign", other, {"L1"}, False, begin, begin, True),
+        ("end_anew", first, None, True),
+        ("end_anew", first, begin, True),
+    ],
+    st.sampled_from(["A1", "N1"]),
+    st.sampled_from(["A2", "B1"]),
+    st.integers(1, 5),
+    hours,
+)
+"""A shipment ends, another one has its logger, and it was not over after all."""
+courses = st.builds(lambda *parts: [*parts[0], *parts[1], *parts[2]], steps, st.just([]) | taken_over, steps)
 
 
 class Course:
@@ -106,7 +139,8 @@ class Course:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection, self.model = connection, Model()
-        self.assigned, self.over = set[str](), set[str]()
+        self.assigned, self.over = set[str](), dict[str, int | None]()
+        """With when they ended; None: before they began."""
 
     async def begin(self) -> None:
         run = self.connection.exec_driver_sql
@@ -133,7 +167,7 @@ class Course:
         start, now = sorted((one, other))
         ids = sorted(loggers) + (["W1"] if dewar else [])
         organization = SHIPMENTS[shipment_id]
-        if shipment_id in self.assigned | self.over or (organization is None and not operator):
+        if shipment_id in self.assigned | self.over.keys() or (organization is None and not operator):
             return
         found = await assignments.assign(
             self.connection,
@@ -173,11 +207,120 @@ class Course:
     async def release(self, shipment_id: str, end: int | None) -> None:
         if shipment_id in self.over:
             return  # its end is changed by nobody
-        self.over.add(shipment_id)
+        self.over[shipment_id] = end
         await assignments.release(self.connection, shipment_id, None if end is None else at(end))
         for (id_, on), (began, _) in self.model.on.items():
             if on == shipment_id:
-                self.model.on[id_, on] = (began, began if end is None else max(began, end))
+                last = self.model.on[id_, on][1]
+                self.model.on[id_, on] = (began, began if end is None else max(began, min(last, end)))
+
+    async def move(
+        self, shipment_id: str, which: tuple[Thing, str], adds: bool, one: int, other: int, operator: bool
+    ) -> None:
+        (thing, id_), (when, now), organization = which, sorted((one, other)), SHIPMENTS[shipment_id]
+        ended = self.over.get(shipment_id, END)
+        if shipment_id not in self.assigned or (organization is None and not operator):
+            return
+        if ended is None or when >= ended:
+            return  # refused before it gets here
+        by, span = None if operator else organization, self.model.on.get((id_, shipment_id))
+        after = self._added(id_, shipment_id, span, when, ended, now, by) if adds else self._off(span, when)
+        found = await reassignments.move(
+            self.connection,
+            Move(
+                thing=thing,
+                shipment_id=shipment_id,
+                at=at(when),
+                until=None if ended == END else at(ended),
+                add=[id_] if adds else [],
+                remove=[] if adds else [id_],
+            ),
+            holder=self.holder(organization, operator=operator),
+            now=at(now),
+        )
+        assert isinstance(found, bool) == (after is not None), found
+        self.explained(found, shipment_id, 0, END, operator=operator)
+        if after is not None:
+            assert found == (after != span)
+            self.model.on[id_, shipment_id] = after
+
+    def _added(
+        self,
+        id_: str,
+        shipment_id: str,
+        span: tuple[int, int] | None,
+        when: int,
+        until: int,
+        now: int,
+        by: str | None,
+    ) -> tuple[int, int] | None:
+        lent_to = now + 1 if until == END else until
+        asked = []
+        if span is None or span[0] == span[1]:
+            asked.append((when, until, lent_to))
+            begins = when
+        else:
+            begins, ends = span
+            if ends < until and when > ends:
+                return None  # it would be away in between
+            if when < begins:
+                asked.append((when, begins, begins))
+            if ends < until:
+                asked.append((ends, until, max(lent_to, ends + 1) if until == END else until))
+        if all(self.model.may([id_], shipment_id, *one, by) for one in asked):
+            return min(when, begins), until
+        return None
+
+    @staticmethod
+    def _off(span: tuple[int, int] | None, when: int) -> tuple[int, int] | None:
+        if span is None or span[1] == when:
+            return span
+        begins, ends = span
+        return (begins, max(begins, when)) if begins < ends and ends > when else None
+
+    async def end_anew(self, shipment_id: str, end: int | None, operator: bool) -> None:
+        organization = SHIPMENTS[shipment_id]
+        if shipment_id not in self.over or (organization is None and not operator):
+            return
+        was, until = self.over[shipment_id], END if end is None else end
+        stayed = {
+            id_: span
+            for (id_, on), span in self.model.on.items()
+            if on == shipment_id and span[1] == (span[0] if was is None else was)
+        }
+        may = all(
+            until <= ends
+            or not (
+                self.model.others(id_, shipment_id, ends, until)
+                or (
+                    not operator
+                    and organization is not None
+                    and self.model.is_lent_to_others(
+                        id_, organization, ends, max(12, ends + 1) if end is None else end
+                    )
+                )
+            )
+            for id_, (_, ends) in stayed.items()
+        )
+        found = await reassignments.end_anew(
+            self.connection,
+            shipment_id,
+            was=None if was is None else at(was),
+            ends_at=None if end is None else at(end),
+            holder=self.holder(organization, operator=operator),
+            now=at(11),
+        )
+        assert (found is None) == may, found
+        if found is not None:
+            return
+        for id_, (begins, _) in stayed.items():
+            self.model.on[id_, shipment_id] = (begins, max(begins, until))
+        for (id_, on), (begins, ends) in self.model.on.items():
+            if on == shipment_id and ends > until:
+                self.model.on[id_, on] = (begins, max(begins, until))
+        del self.over[shipment_id]
+        if end is not None:
+            self.over[shipment_id] = end
 
     async def lend(self, which: tuple[Thing, str], organization: str, one: int, other: int | None) -> None:
         thing, id_ = which
@@ -243,7 +386,7 @@ async def run(database_url: str, drawn: list[tuple[Any, ...]]) -> None:
 
 @pytest.mark.timeout(300)  # 30 courses: 10 s, and many times that on a machine that is busy
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-@given(drawn=steps)
+@given(drawn=courses)
 def test_in_any_order_nothing_is_ever_on_two_shipments(
     database_url: str, drawn: list[tuple[Any, ...]]
 ) -> None:

@@ -13,6 +13,7 @@ from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_curso
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import ListOf, OrganizationSlug, Words
 from api.http.schemas.shipments import (
+    CorrectionIn,
     MomentIn,
     PlanChangeIn,
     ScheduleChangeIn,
@@ -23,6 +24,7 @@ from api.http.schemas.shipments import (
 )
 from api.identity.access import Principal, visible_shipments
 from api.refusals import NotFound
+from api.use_cases.shipments import corrections
 from api.use_cases.shipments import lifecycle as shipments
 from telemetry.registry import shipment_revisions
 from telemetry.registry import shipments as registry
@@ -147,6 +149,29 @@ async def cancel(
         return await _shown(connection, caller, shipment_id)
 
 
+@router.post("/v1/shipments/{shipment_id}/correct")
+@action("shipments.correct")
+async def correct_shipment(
+    shipment_id: ShipmentKey, body: CorrectionIn, caller: Caller, services: Here
+) -> ShipmentOut:
+    """Correct a departure or a delivery that is on record wrongly, or take one or a cancellation back, with the reason.
+
+    Both values stay on record, and the shipment is judged again: what the correction takes away is shown with who took
+    it. Loggers and shipper stay on it until the new end; refused if one is on another shipment meanwhile.
+    """
+    async with services.engine.begin() as connection:
+        await corrections.correct(
+            connection,
+            caller,
+            shipment_id,
+            body.value(),
+            actor=caller.actor,
+            now=services.clock(),
+            reason=body.reason,
+        )
+        return await _shown(connection, caller, shipment_id)
+
+
 @router.post("/v1/shipments/{shipment_id}/plan")
 @action("shipments.change_plan")
 async def change_plan(
@@ -188,6 +213,7 @@ async def change_schedule(
             actor=caller.actor,
             now=services.clock(),
             reason=body.reason,
+            override_reason=body.override_reason,
         )
         return await _shown(connection, caller, shipment_id)
 

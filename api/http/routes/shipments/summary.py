@@ -8,7 +8,7 @@ from api.http.as_of import AsOf, stands_for
 from api.http.naming import ShipmentKey
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.forecast import ForecastOut
-from api.http.schemas.summary import DeviceSummaryOut, SummaryOut, TakenAwayOut
+from api.http.schemas.summary import DeviceSummaryOut, SummaryOut, TakenAwayOut, seconds
 from api.identity.access import visible_shipments
 from api.refusals import NotFound
 from telemetry.registry import shipments
@@ -39,9 +39,10 @@ async def get_summary(
         shipment_id=shipment_id,
         as_of=as_of or now,
         pending=any(device.pending for device in devices),
-        evaluated_through=instant_text(min((d.evaluated_through for d in devices), default=None)),
+        evaluated_through=instant_text(figures.evaluated_through(devices)),
         withdrawn_by_people=TakenAwayOut.of([one for one in taken if one.withdrawn]),
         lessened_by_people=TakenAwayOut.of([one for one in taken if not one.withdrawn]),
+        without_logger_s=seconds(figures.without_logger(devices)),
         devices=[DeviceSummaryOut.of(device) for device in devices],
         worst=None if worst is None else DeviceSummaryOut.of(worst),
     )

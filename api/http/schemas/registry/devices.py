@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from api.http.schemas.fields import DeviceId, Given, OrganizationSlug, Shown, ShownId, Time, Words, example
-from api.use_cases.registry.devices import NewDevice
+from api.use_cases.registry.devices import Certificate, NewDevice
 from telemetry.registry.devices import DeviceHealth, health
 
 
@@ -28,6 +28,91 @@ class DeviceIn(Given):
         return NewDevice(**self.model_dump())
 
 
+class DeviceChangeIn(Given):
+    """What to change about a logger: absent fields stay, null removes a value."""
+
+    model_config = example(reason="It measures every five minutes now", interval_s=300)
+
+    reason: Words | None = Field(None, description="Why, for the record.")
+    revision: int | None = Field(
+        None, ge=1, description="The revision you saw; if there is a newer one, nothing is changed."
+    )
+    model: Words | None = None
+    interval_s: Annotated[float, Field(gt=0, le=86_400 * 366)] | None = None
+    calibration_due: Time | None = Field(None, description="A certificate sets it, too.")
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields to change."""
+        return self.model_dump(include=self.model_fields_set - {"reason", "revision"})
+
+
+class RetireIn(Given):
+    model_config = example(reason="Dropped at the hub, beyond repair")
+
+    reason: Words = Field(description="Why, for the record.")
+    undo: bool = Field(default=False, description="It is in use after all. It needs a new password then.")
+
+
+class ReasonIn(Given):
+    model_config = example(reason="Lost at the airport")
+
+    reason: Words = Field(description="Why, for the record.")
+
+
+class CalibrationIn(Given):
+    model_config = example(
+        certificate="K-2026-11873",
+        calibrated_at="2026-11-02T00:00:00Z",
+        due_at="2027-11-02T00:00:00Z",
+        laboratory="Example Metrology",
+        sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    )
+
+    certificate: Words = Field(description="Its number, which is unique for the logger.")
+    calibrated_at: Time
+    due_at: Time = Field(description="When it runs out.")
+    laboratory: Words | None = None
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = Field(
+        None, description="SHA-256 of the document, in hexadecimal: it proves which one it was."
+    )
+    note: Words | None = None
+
+    def value(self) -> Certificate:
+        """Return the input of the use case."""
+        return Certificate(**self.model_dump())
+
+
+class CalibrationOut(Shown):
+    device_id: str
+    certificate: str
+    calibrated_at: Time
+    due_at: Time
+    laboratory: str | None
+    sha256: str | None
+    note: str | None
+    recorded_at: Time
+    by: str = Field(description="`key:PREFIX` of the key that recorded it.")
+
+
+class DeviceRevision(Shown):
+    device_id: str
+    model: str | None
+    interval_s: float | None
+    calibration_due: Time | None
+    retired_at: Time | None
+    created_at: Time
+    revision: int
+    updated_at: Time
+    updated_by: str | None
+    reason: str | None = Field(description="Why it was changed.")
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Build it from a row of the register's history."""
+        content = {name: row["content"].get(name) for name in cls.model_fields if name != "reason"}
+        return cls(**content, reason=row["reason"])
+
+
 class Latest(Shown):
     measured_at: Time
     temperature_c: float | None
@@ -47,7 +132,13 @@ class DeviceOut(Shown):
     model: str | None
     interval_s: float | None
     calibration_due: Time | None
+    retired_at: Time | None = Field(description="Since when it is out of use; null: it is in use.")
     created_at: Time
+    revision: int
+    updated_at: Time
+    updated_by: str | None = Field(
+        description="`key:PREFIX` of the key that changed it last. Null: registered before this was recorded."
+    )
     shipment_id: ShownId | None = Field(
         description="The shipment that it is assigned to now, if the key may see it."
     )
@@ -72,7 +163,11 @@ class DeviceOut(Shown):
             model=row["model"],
             interval_s=row["interval_s"],
             calibration_due=row["calibration_due"],
+            retired_at=row["retired_at"],
             created_at=row["created_at"],
+            revision=row["revision"],
+            updated_at=row["updated_at"],
+            updated_by=row["updated_by"],
             shipment_id=row["shipment_id"],
             last_seen=row["last_received_at"],
             health=health(row, now),

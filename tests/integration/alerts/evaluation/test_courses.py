@@ -45,6 +45,8 @@ COURSES = 300
 SHORT, LONG = 1, 334
 """Rounds: 334 of them are 100,000 courses."""
 
+CORRECTED = ("taken_back", "undeparted", "put_on", "taken_off")
+
 places = st.integers(0, SHIPMENTS - 1)
 slots = st.integers(-2, 24)
 units = st.sampled_from([1, 30, 60, 300, 600, 1800]).map(lambda seconds: timedelta(seconds=seconds))
@@ -78,7 +80,10 @@ class Replan:
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """The next step in a shipment's life: it departs, or it ends; told late, or up to five minutes early."""
+    """The next step in a shipment's life: it departs, or it ends; told late, or up to five minutes early.
+
+    Or what was told before is corrected: it has not ended, it has not departed, a logger was put on or taken off.
+    """
 
     slot: int
     how: str
@@ -104,7 +109,7 @@ tweaks = st.fixed_dictionaries(
     },
 )
 replans = st.builds(Replan, plan=st.just(None) | plans(), tweak=tweaks)
-moves = st.builds(Move, slot=slots, how=st.sampled_from(["delivered", "cancelled"]))
+moves = st.builds(Move, slot=slots, how=st.sampled_from([*["delivered"] * 4, "cancelled", *CORRECTED]))
 acts = st.one_of(*[sent] * 7, replans, moves)
 
 beginnings = st.fixed_dictionaries(
@@ -260,6 +265,9 @@ class Courses(RuleBasedStateMachine):
         ]
 
     def _move(self, course: Course, move: Move) -> None:
+        if move.how in CORRECTED:
+            self._correct(course, move)
+            return
         if course.ended_at is not None:
             return
         at = min(course.slot(move.slot), self.fleet.now + timedelta(minutes=5))
@@ -267,6 +275,22 @@ class Courses(RuleBasedStateMachine):
             self.waiting.append(self.fleet.depart(course, at))
         else:
             self.waiting.append(self.fleet.end(course, max(at, course.departed_at or at), move.how))
+
+    def _correct(self, course: Course, move: Move) -> None:
+        """Nothing else waits then: what is corrected is on record."""
+        self._flush()
+        logger, at = course.loggers[-1], min(course.slot(move.slot), self.fleet.now)
+        if move.how == "taken_back":
+            if course.ended_at is not None:
+                self.waiting.append(self.fleet.take_back(course))
+        elif move.how == "undeparted":
+            if course.departed_at is not None and course.ended_at is None:
+                self.waiting.append(self.fleet.undepart(course))
+        elif course.ended_at is None and at >= course.starts_at and logger not in course.taken_off:
+            if move.how == "put_on":
+                self.waiting.append(self.fleet.carry(course, logger, at, on=True))
+            elif at >= course.put_on.get(logger, at):
+                self.waiting.append(self.fleet.carry(course, logger, at, on=False))
 
     def _run(self, evaluators: list[tuple[int, Fault | None]], fault: Fault | None, order: list[int]) -> None:
         """Evaluators beside each other, and beside them a program that does what waits; each may be killed."""
@@ -302,8 +326,9 @@ class Courses(RuleBasedStateMachine):
     @rule(place=places, begin=beginnings)
     def take_over(self, place: int, begin: dict[str, Any]) -> None:
         """The loggers of a shipment that has ended go over to another one, from the same instant on."""
+        self._flush()
         last = self.current[place]
-        if last.ended_at is not None and last.departed_at is not None:
+        if last.ended_at is not None and last.departed_at is not None and not last.taken_off:
             course = self._course(begin, last.ended_at, last.loggers)
             self.do(self.fleet.add([course]))
             self.current[place], self.ahead[place] = course, list(begin["acts"])

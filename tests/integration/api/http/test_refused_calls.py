@@ -4,6 +4,7 @@ REWRITE=1 in the environment writes the file anew, to be read before it is belie
 """
 
 import os
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -292,6 +293,13 @@ class _Broker:
         error = self._errors.pop(0)
         self._errors.append(error)
         raise error
+
+    async def grant_all(self, passwords: Mapping[str, str]) -> None:
+        for device_id, password in passwords.items():
+            await self.grant(device_id, password)
+
+    async def revoke(self, device_id: str) -> None:
+        await self.grant(device_id, "")
 
 
 class _Away:

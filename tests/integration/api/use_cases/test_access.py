@@ -1,5 +1,6 @@
 """What lets somebody in: keys of callers, passwords of loggers, webhooks and their secrets, without HTTP."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 import pytest
@@ -57,6 +58,13 @@ class Broker:
         if self.error is not None:
             raise self.error
         self.passwords[device_id] = password
+
+    async def grant_all(self, passwords: Mapping[str, str]) -> None:
+        for device_id, password in passwords.items():
+            await self.grant(device_id, password)
+
+    async def revoke(self, device_id: str) -> None:
+        await self.grant(device_id, "")
 
 
 async def test_a_logger_gets_a_password_and_another_one(engine: AsyncEngine) -> None:
