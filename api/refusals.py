@@ -3,7 +3,7 @@
 Each class needs an entry in `api.http.problems`, which says how it is sent; a test checks that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from api.rates.policy import Limited
@@ -45,8 +45,9 @@ class Conflict(Refusal):
 class Ambiguous(Conflict):
     """Several organizations have something of this id, and the caller sees all of them."""
 
-    def __init__(self, noun: str, id_: str) -> None:
-        super().__init__(f"Several organizations have a {noun} {id_}.")
+    def __init__(self, noun: str, id_: str, owners: Iterable[str | None]) -> None:
+        whose = sorted(f"of {owner}" if owner is not None else "of nobody" for owner in set(owners))
+        super().__init__(f"There are several {noun}s {id_}: {', '.join(whose)}.")
 
 
 class LoggerExists(Refusal):

@@ -132,7 +132,9 @@ def _logger_exists(refusal: LoggerExists) -> Problem:
 
 
 def _ambiguous(refusal: Ambiguous) -> Problem:
-    return Problem(409, f"{refusal.text} Say whose, with ?organization=SLUG; left empty it is nobody's.")
+    return Problem(
+        409, f"{refusal.text} Say whose you mean: add ?organization=SLUG, or ?organization= for nobody's."
+    )
 
 
 def _too_many_tests(refusal: TooManyTests) -> Problem:

@@ -6,8 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from alerts.webhooks import deliveries, endpoints
-from api.http.naming import OfShipments
+from api.http.naming import OfShipments, Organization
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor, write_cursor
+from api.http.problems import invalid
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import ListOf, Words
 from api.http.schemas.webhooks import (
@@ -123,8 +124,11 @@ async def list_deliveries(
     states: States = None,
     types: Types = None,
     shipment_ids: OfShipments = None,
+    organization: Organization = None,
 ) -> ListOf[DeliveryOut]:
     """List what was or is to be sent, with every attempt, the latest events first."""
+    if organization is not None and shipment_ids is None:
+        raise invalid("organization", "says whose shipment_id is: give that, too", place="query")
     after = read_cursor(cursor, deliveries.ORDER)
     async with services.engine.connect() as connection:
         await webhooks.get(connection, caller, webhook_id)
