@@ -21,10 +21,12 @@ class Refusal(Exception):  # noqa: N818 - not a fault of ours, but the answer to
 class NotLetIn(Refusal):
     """The caller is not authenticated."""
 
-    def __init__(self, text: str, *, key_given: bool) -> None:
+    def __init__(self, text: str, *, key_given: bool, is_on_record: bool = False) -> None:
         super().__init__(text)
         self.key_given = key_given
         """Whether a key was given, one that is unknown or no longer valid."""
+        self.is_on_record = is_on_record
+        """Whether that key was valid once: for the security log, never for the caller."""
 
 
 class Forbidden(Refusal):
@@ -103,7 +105,8 @@ class TooMany(Refusal):
 class TooManyWrongKeys(TooMany):
     """The key is not known, and too many like it came from the same address."""
 
-    def __init__(self, *, wait_s: float) -> None:
+    def __init__(self, *, wait_s: float, is_on_record: bool = False) -> None:
+        self.is_on_record = is_on_record
         super().__init__(
             "This API key is not known, or it has expired or was revoked; and too many wrong keys came from your address. "
             "Look up the right one before you try again.",

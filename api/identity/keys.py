@@ -6,7 +6,8 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
@@ -39,6 +40,15 @@ ORDER = SortOrder(columns=(api_keys.c.created_at, api_keys.c.id), descending=Tru
 USE_NOTED_EVERY = timedelta(minutes=5)
 COURIER_KEY_LASTS = timedelta(days=7)
 """How long a courier's key lasts after the last of its shipments is over, unless told otherwise."""
+
+
+class Ended(Enum):
+    """A key is on record, and lets nobody in any more."""
+
+    ENDED = 0
+
+
+ENDED: Final = Ended.ENDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +162,8 @@ def ends_at(courier_key_lasts: timedelta) -> ColumnElement[datetime | None]:
 
 async def authenticate(
     connection: AsyncConnection, key: str, now: datetime, *, courier_key_lasts: timedelta = COURIER_KEY_LASTS
-) -> Principal | None:
-    """Return the principal of a key; None if the key is unknown, has ended or was revoked."""
+) -> Principal | Ended | None:
+    """Return the principal of a key; `ENDED` if the key has expired or was revoked, None if there is no such key."""
     prefix = prefix_of(key)
     query = select(api_keys, ends_at(courier_key_lasts).label("ends_at")).where(api_keys.c.prefix == prefix)
     found = await connection.execute(query)
@@ -161,7 +171,7 @@ async def authenticate(
     if row is None or not secrets.compare_digest(row["hash"], digest(key)):
         return None
     if row["revoked_at"] is not None or (row["ends_at"] is not None and row["ends_at"] <= now):
-        return None
+        return ENDED
     await _note_use(connection, row, now)
     return principal_of(row)
 
@@ -213,17 +223,21 @@ def _shown(courier_key_lasts: timedelta) -> Select[Any]:
     return select(*columns, ends_at(courier_key_lasts).label("ends_at"))
 
 
-async def revoke(connection: AsyncConnection, id_: UUID) -> str | None:
-    """Revoke a key for good, and return its prefix; None if there is none with this id."""
+async def revoke(connection: AsyncConnection, id_: UUID) -> tuple[str, bool] | None:
+    """Revoke a key for good; return its prefix and whether it was valid until now, None if there is none with this id."""
+    here = api_keys.c.id == id_
     revoked = await connection.execute(
         update(api_keys)
-        .where(api_keys.c.id == id_)
-        .values(revoked_at=func.coalesce(api_keys.c.revoked_at, func.now()))
+        .where(here, api_keys.c.revoked_at.is_(None))
+        .values(revoked_at=func.now())
         .returning(api_keys.c.prefix)
     )
     prefix: str | None = revoked.scalar()
+    is_new = prefix is not None
+    if prefix is None:
+        prefix = await connection.scalar(select(api_keys.c.prefix).where(here))
     await connection.execute(select(func.pg_notify(NotifyChannel.KEYS.value, "")))
-    return prefix
+    return None if prefix is None else (prefix, is_new)
 
 
 async def on_record(connection: AsyncConnection, prefixes: Collection[str | None]) -> frozenset[bytes]:

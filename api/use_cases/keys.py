@@ -95,11 +95,13 @@ async def revoke(connection: AsyncConnection, key_id: UUID, *, actor: Actor) -> 
 
     Its streams end, and the webhooks that belong to it.
     """
-    prefix = await keys.revoke(connection, key_id)
-    if prefix is None:
+    revoked = await keys.revoke(connection, key_id)
+    if revoked is None:
         raise NotFound("API key", key_id)
-    subject = str(Actor(ActorKind.KEY, prefix))
-    await record(connection, SecurityEventType.KEY_REVOKED, actor=actor, subject=subject)
+    prefix, is_new = revoked
+    if is_new:
+        subject = str(Actor(ActorKind.KEY, prefix))
+        await record(connection, SecurityEventType.KEY_REVOKED, actor=actor, subject=subject)
     for webhook_id in await endpoints.end_with_key(connection, prefix):
         await record(
             connection, SecurityEventType.WEBHOOK_ENDED, actor=actor, subject=f"webhook:{webhook_id}"
