@@ -36,6 +36,8 @@ from telemetry.paging import Page, SortOrder, fetch_page
 from telemetry.registry import organizations
 from telemetry.tables import shipments
 
+PREFIX: Final = re.compile(r"dw_[0-9a-f]{8}")
+"""The part of a key that may be shown; match with `fullmatch`."""
 ORDER = SortOrder(columns=(api_keys.c.created_at, api_keys.c.id), descending=True)
 USE_NOTED_EVERY = timedelta(minutes=5)
 COURIER_KEY_LASTS = timedelta(days=7)
@@ -57,6 +59,10 @@ class NewKey:
 
     id: UUID
     key: str
+    prefix: str
+    ends_at: datetime | None = None
+    """When it lets nobody in any more, as known now."""
+    organization_is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +80,7 @@ def digest(key: str) -> bytes:
 
 def prefix_of(key: str) -> str | None:
     """Return the part of a key that may be shown; None if it does not look like one of our keys."""
-    found = re.fullmatch(r"(dw_[0-9a-f]{8})_[A-Za-z0-9_-]{43}", key, re.ASCII)
+    found = re.fullmatch(rf"({PREFIX.pattern})_[A-Za-z0-9_-]{{43}}", key, re.ASCII)
     return found[1] if found else None
 
 
@@ -91,10 +97,10 @@ async def create(
     """Create a key, and its organization if that is new. The caller commits, and shows the key once."""
     if refused := _refused(role, organization, shipment_ids, device_ids):
         return refused
-    if organization is not None:
-        await organizations.ensure(connection, organization)
+    is_new = organization is not None and await organizations.ensure(connection, organization)
     prefix = f"dw_{secrets.token_hex(4)}"
-    new = NewKey(id=uuid4(), key=f"{prefix}_{secrets.token_urlsafe(32)}")
+    key = f"{prefix}_{secrets.token_urlsafe(32)}"
+    new = NewKey(id=uuid4(), key=key, prefix=prefix, organization_is_new=is_new)
     await connection.execute(
         insert(api_keys).values(
             id=new.id,
@@ -203,17 +209,21 @@ async def page(
     *,
     after: Sequence[Any] | None,
     limit: int,
+    prefix: str | None = None,
     courier_key_lasts: timedelta = COURIER_KEY_LASTS,
 ) -> Page:
-    """Return a page of keys, the newest first, without their hashes, with `ends_at`."""
-    return await fetch_page(connection, _shown(courier_key_lasts), ORDER, after=after, limit=limit)
+    """Return a page of keys, the newest first, without their hashes, with `ends_at`; optionally that of one prefix."""
+    query = _shown(courier_key_lasts)
+    if prefix is not None:
+        query = query.where(api_keys.c.prefix == prefix)
+    return await fetch_page(connection, query, ORDER, after=after, limit=limit)
 
 
 async def get(
-    connection: AsyncConnection, id_: UUID, *, courier_key_lasts: timedelta = COURIER_KEY_LASTS
+    connection: AsyncConnection, named: UUID | str, *, courier_key_lasts: timedelta = COURIER_KEY_LASTS
 ) -> RowMapping | None:
-    """Return one key without its hash, with `ends_at`; None if there is none with this id."""
-    query = _shown(courier_key_lasts).where(api_keys.c.id == id_)
+    """Return one key, by its id or its prefix, without its hash, with `ends_at`; None if there is none."""
+    query = _shown(courier_key_lasts).where(_is(named))
     row: RowMapping | None = (await connection.execute(query)).mappings().first()
     return row
 
@@ -223,9 +233,18 @@ def _shown(courier_key_lasts: timedelta) -> Select[Any]:
     return select(*columns, ends_at(courier_key_lasts).label("ends_at"))
 
 
-async def revoke(connection: AsyncConnection, id_: UUID) -> tuple[str, bool] | None:
-    """Revoke a key for good; return its prefix and whether it was valid until now, None if there is none with this id."""
-    here = api_keys.c.id == id_
+def _is(named: UUID | str) -> ColumnElement[bool]:
+    if isinstance(named, str) and PREFIX.fullmatch(named):
+        return api_keys.c.prefix == named
+    return api_keys.c.id == (named if isinstance(named, UUID) else UUID(named))
+
+
+async def revoke(connection: AsyncConnection, named: UUID | str) -> tuple[str, bool] | None:
+    """Revoke a key, named by its id or prefix, for good; return its prefix and whether it was valid until now.
+
+    None if there is no such key.
+    """
+    here = _is(named)
     revoked = await connection.execute(
         update(api_keys)
         .where(here, api_keys.c.revoked_at.is_(None))

@@ -13,9 +13,10 @@ SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
 """The form of an organization's slug; match with `fullmatch`."""
 
 
-async def ensure(connection: AsyncConnection, slug: str) -> None:
-    """Create the organization if it does not exist yet."""
-    await connection.execute(insert(organizations).values(slug=slug).on_conflict_do_nothing())
+async def ensure(connection: AsyncConnection, slug: str) -> bool:
+    """Create the organization if it does not exist yet; return whether it is new."""
+    new = insert(organizations).values(slug=slug).on_conflict_do_nothing().returning(organizations.c.slug)
+    return (await connection.execute(new)).first() is not None
 
 
 async def exists(connection: AsyncConnection, slug: str) -> bool:
