@@ -1,5 +1,6 @@
 """What happens to every call before its own function: authentication, authorization and strict JSON."""
 
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from typing import Annotated, Any, TypeVar
@@ -139,7 +140,28 @@ def _note_refusal(request: Request, refused: Problem | Refusal) -> None:
         return
     _, _, key = request.headers.get("authorization", "").partition(" ")
     principal = getattr(request.state, "principal", None)
-    services_of(request).security.note_refusal(status, principal, prefix_of(key.strip()))
+    services_of(request).security.note_refusal(
+        status,
+        principal,
+        prefix_of(key.strip()),
+        is_on_record=getattr(refused, "is_on_record", False),
+        subject=_subject(request.path_params),
+    )
+
+
+_NOUNS = {"device": "logger"}
+"""What the security log calls what an address calls otherwise."""
+_UNTOLD = re.compile(r"(dw_[0-9a-f]{8})_[\w-]+|[^\w.:/-]", re.ASCII)
+_SUBJECT_AT_MOST = 100
+
+
+def _subject(path: Mapping[str, str]) -> str | None:
+    """Return what a call is about, such as `alert:…`, by the first id in its address; a key in there is none to be told."""
+    for name, value in path.items():
+        noun = name.removesuffix("_id")
+        told = _UNTOLD.sub(lambda found: found[1] or "?", value)
+        return f"{_NOUNS.get(noun, noun)}:{told}"[:_SUBJECT_AT_MOST]
+    return None
 
 
 def actions_of(routers: Iterable[APIRouter]) -> dict[str, str]:

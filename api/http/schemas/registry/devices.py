@@ -51,6 +51,9 @@ class DeviceOut(Shown):
     shipment_id: ShownId | None = Field(
         description="The shipment that it is assigned to now, if the key may see it."
     )
+    lent_to: str | None = Field(
+        description="The organization to which it is lent now; other organizations are told null."
+    )
     last_seen: Time | None = Field(description="When its last reading was received.")
     health: DeviceHealth
     connection: str | None = Field(description="`online` or `offline`, as reported by the logger.")
@@ -74,6 +77,7 @@ class DeviceOut(Shown):
             calibration_due=row["calibration_due"],
             created_at=row["created_at"],
             shipment_id=row["shipment_id"],
+            lent_to=row["lent_to"],
             last_seen=row["last_received_at"],
             health=health(row, now),
             connection=row["connection"],

@@ -73,3 +73,21 @@ async def test_without_a_channel_there_is_nothing_to_test(desk: Desk) -> None:
     answer = await desk.admin.post("/v1/contacts/mute/test")
     assert answer.status_code == 409
     assert "no channel" in answer.json()["detail"]
+
+
+async def test_an_organization_sees_what_became_of_its_tests(desk: Desk) -> None:
+    await contact(desk, "desk", "clinic", WAYS)
+    await contact(desk, "desk", "other", WAYS[:1])
+    ops = await desk.caller("ops", organization="clinic")
+    sent = (await ops.post("/v1/contacts/desk/test")).json()["notifications"]
+    assert (await desk.admin.post("/v1/contacts/desk/test?organization=other")).status_code == 202
+    qa = await desk.caller("qa", organization="clinic")
+    await desk.ship("S1", organization="clinic")
+    bound = await desk.caller("ops", organization="clinic", shipment_ids=["S1"])
+    for client in (ops, qa, bound):
+        found = await desk.items("/v1/notifications", client)
+        assert {one["id"] for one in found} == {one["id"] for one in sent}
+        assert {one["address"] for one in found} == {way["address"] for way in WAYS}
+        assert {one["organization"] for one in found} == {"clinic"}
+    of_other = await desk.items("/v1/notifications", organization="other")
+    assert [one["organization"] for one in of_other] == ["other"]

@@ -32,7 +32,7 @@ ALL = (
     (Forbidden("Not for you."), 403),
     (NotFound("shipment", "S1"), 404),
     (Conflict("S1 has departed."), 409),
-    (Ambiguous("shipment", "S1"), 409),
+    (Ambiguous("shipment", "S1", ["acme", None]), 409),
     (LoggerExists("L1"), 409),
     (QuotaReached("acme has 3 sites.", what=Limited.SITES), 409),
     (TooLarge("It has 2 GB."), 413),
