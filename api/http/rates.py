@@ -82,6 +82,11 @@ class Gate:
             wait_s=found.wait_s,
         )
 
+    def give_back(self, caller: Principal, what: Limited, cost: float = 1) -> None:
+        """Put back what was taken for something that was not done."""
+        for who, rate in self._buckets_of(caller, what):
+            self._buckets.force(who, rate, -cost, self._clock())
+
     async def admit(self, caller: Principal, cost: float) -> Taken:
         """Take what a call costs; raise TooMany if it is not there, after a while if the caller does not heed that."""
         try:
