@@ -12,7 +12,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.identity.access import Principal
-from api.refusals import Ambiguous, Invalid
+from api.refusals import Ambiguous, Invalid, NotFound
 from telemetry.registry.ids import id_of, key_of, meant, organization_of
 from telemetry.tables import organizations
 
@@ -40,6 +40,12 @@ SITE: Final = Named(noun="site", table="sites", is_shared=True)
 PRODUCT: Final = Named(noun="product", table="products", is_shared=True)
 CONTACT: Final = Named(noun="contact", table="contacts", is_shared=False)
 POLICY: Final = Named(noun="policy", table="policies", is_shared=True)
+
+
+def stop_if_anothers(caller: Principal, organization: str | None) -> None:
+    """Refuse to look at what is another organization's, as if there were none: nothing would be taken for what is its."""
+    if organization is not None and caller.organization not in {None, organization}:
+        raise NotFound("organization", organization)
 
 
 def certain_key(caller: Principal, what: Named, id_: str, organization: str | None) -> str | None:

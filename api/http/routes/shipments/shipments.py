@@ -23,6 +23,7 @@ from api.http.schemas.shipments import (
 )
 from api.identity.access import Principal, visible_shipments
 from api.refusals import NotFound
+from api.use_cases.naming import stop_if_anothers
 from api.use_cases.shipments import lifecycle as shipments
 from telemetry.registry import shipment_revisions
 from telemetry.registry import shipments as registry
@@ -70,6 +71,7 @@ async def list_shipments(
 ) -> ListOf[ShipmentOut]:
     """List shipments, the newest first."""
     after = read_cursor(cursor, registry.ORDER)
+    stop_if_anothers(caller, organization)
     wanted = views.ShipmentFilter(
         statuses=status or (), bands=band or (), healths=health or (), organization=organization, text=q
     )
