@@ -72,6 +72,8 @@ async def _filtered_shipments(
 
 
 async def _checked(caller: Caller, services: Here, whose: WhoseOnly = None) -> str | None:
+    if whose:
+        naming.stop_if_anothers(caller, whose)
     if whose and caller.is_operator:
         async with services.looking_up.connect() as connection:
             await naming.check_there_is(connection, caller, whose)

@@ -42,6 +42,12 @@ CONTACT: Final = Named(noun="contact", table="contacts", is_shared=False)
 POLICY: Final = Named(noun="policy", table="policies", is_shared=True)
 
 
+def stop_if_anothers(caller: Principal, organization: str | None) -> None:
+    """Refuse to look at what is another organization's, as if there were none: nothing would be taken for what is its."""
+    if organization is not None and caller.organization not in {None, organization}:
+        raise NotFound("organization", organization)
+
+
 def certain_key(caller: Principal, what: Named, id_: str, organization: str | None) -> str | None:
     """Return the key that a caller means by an id, if that can be said without the database; else None.
 

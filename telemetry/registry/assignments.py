@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from telemetry.registry import loans
+from telemetry.registry import ahead, loans
 from telemetry.registry.loans import Stretch
 from telemetry.registry.things import DEWARS, LOGGERS, THINGS, Holder, Thing, lock
 from telemetry.tables import shipments
@@ -80,6 +80,7 @@ async def assign(
         if ids:
             rows = [{thing.key: id_, "shipment_id": shipment_id, "starts_at": starts_at} for id_ in ids]
             await connection.execute(insert(thing.assignments), rows)
+    await ahead.set_aside(connection, shipment_id, device_ids, starts_at)
     return None
 
 
@@ -102,11 +103,14 @@ async def start_earlier(
                 return obstacle
     for thing in THINGS:
         assigned = thing.assignments
-        await connection.execute(
+        moved = await connection.scalars(
             update(assigned)
             .where(assigned.c.shipment_id == shipment_id, assigned.c.starts_at > starts_at)
             .values(starts_at=starts_at)
+            .returning(assigned.c[thing.key])
         )
+        if thing is LOGGERS:
+            await ahead.set_aside(connection, shipment_id, moved.all(), starts_at)
     return None
 
 

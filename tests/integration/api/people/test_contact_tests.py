@@ -4,6 +4,9 @@ import asyncio
 import json
 
 from alerts.notifications.test_message import MOST
+from api.http.rates import Gate
+from api.rates.bucket import Rate
+from api.rates.policy import Rates
 from telemetry.registry.ids import key_of
 from tests.integration.api.conftest import Desk
 
@@ -53,6 +56,30 @@ async def test_an_address_gets_so_many_tests_whichever_contact_it_is_of(desk: De
     assert (await desk.admin.post("/v1/contacts/other/test")).status_code == 202
     await desk.pool.execute("UPDATE notifications SET decided_at = decided_at - interval '11 minutes'")
     assert (await desk.admin.post("/v1/contacts/two/test")).status_code == 202
+
+
+async def test_an_address_is_the_same_however_it_is_written_and_what_is_refused_does_not_count_for_the_key(
+    make_desk, make_services
+) -> None:
+    gate = Gate(Rates(tests_of_key=Rate(most=MOST + 1, within_s=10_000)))
+    desk: Desk = await make_desk(make_services(gate=gate))
+    written = [
+        "desk@clinic.example",
+        "desk@CLINIC.example",
+        "Desk@clinic.example",
+        "The desk <desk@clinic.Example>",
+    ]
+    for number, address in enumerate([*written, "other@clinic.example"]):
+        await contact(desk, f"c{number}", "acme", [{"channel": "email", "address": address}])
+    ops = await desk.caller("ops", organization="acme")
+    answers = [await ops.post(f"/v1/contacts/c{number % 4}/test") for number in range(3 * MOST)]
+    assert [one.status_code for one in answers] == [202] * MOST + [429] * 2 * MOST
+    assert all(one.headers["Retry-After"] == "600" for one in answers[MOST:]), (
+        "for the address, not for the key"
+    )
+    assert (await ops.post("/v1/contacts/none/test")).status_code == 404
+    assert (await ops.post("/v1/contacts/c4/test")).status_code == 202
+    assert (await ops.post("/v1/contacts/c4/test")).status_code == 429, "and now for the key"
 
 
 async def test_only_ones_own_contacts(desk: Desk) -> None:
