@@ -1,0 +1,69 @@
+"""Machines fail under load: nothing confirmed is lost, nothing is invented or told twice, danger is told, and it heals."""
+
+from functools import partial
+
+import pytest
+
+from tests.chaos.machines import faults
+from tests.chaos.machines.world import ROLES, Fault
+from tests.chaos.voyage import Size
+
+SHORT = Size(journeys=3, readings=700, messages_per_s=25, blows=0, patience_s=50)
+LONG = Size(journeys=20, readings=2500, messages_per_s=100, blows=0, patience_s=250)
+SIZES = [
+    pytest.param(SHORT, 2.0, id="2100"),
+    pytest.param(LONG, 20.0, id="50000", marks=[pytest.mark.long, pytest.mark.timeout(900)]),
+]
+
+
+@pytest.mark.parametrize(("size", "hold_s"), SIZES)
+def test_nothing_is_left(build, size, hold_s):
+    """No space on the disk, no connections, no time for the schema to stand still."""
+    world = build(disk=True)
+    world.sail(
+        size,
+        [
+            Fault(name="full-disk", strike=faults.full_disk, hold_s=hold_s),
+            Fault(name="no-connections", strike=faults.no_connections, hold_s=hold_s),
+            Fault(name="alter-table", strike=faults.alter_table, hold_s=hold_s / 4),
+        ],
+    )
+
+
+@pytest.mark.parametrize(("size", "hold_s"), SIZES)
+def test_processes_freeze(build, size, hold_s):
+    """Each role, the database's postmaster and its backends, the broker, and all connections at once."""
+    world = build(apart=True)
+    frozen = {name: faults.role(name) for name in ROLES}
+    frozen |= {"postmaster": faults.postmaster, "backends": faults.all_backends, "broker": faults.broker}
+    frozen |= {"stalled": faults.stalled, "sessions": faults.broker_forgets_sessions}
+    world.sail(size, [Fault(name=name, strike=strike, hold_s=hold_s / 2) for name, strike in frozen.items()])
+
+
+@pytest.mark.parametrize(("size", "hold_s"), SIZES)
+def test_clocks_jump(build, size, hold_s):
+    world = build(clocks=True)
+    jumps = [("database", faults.database_clock), ("service", faults.service_clock)]
+    world.sail(
+        size,
+        [
+            Fault(
+                name=f"{whose}{ahead_s:+d}s", strike=partial(strike, ahead_s=ahead_s), hold_s=hold_s / 2 + 1
+            )
+            for whose, strike in jumps
+            for ahead_s in (300, -300, 3600, -3600)
+        ],
+    )
+
+
+@pytest.mark.parametrize(("size", "hold_s"), SIZES)
+def test_an_older_copy_is_put_back(build, size, hold_s):
+    world = build()
+    world.sail(size, [Fault(name="older-copy", strike=faults.older_copy, hold_s=hold_s)])
+    assert "record.restored" in {type_ for _, type_ in world.listener.heard}
+
+
+@pytest.mark.long  # what is dead is found by time-outs
+@pytest.mark.timeout(300)
+def test_connections_are_half_open(build):
+    build().sail(SHORT, [Fault(name="half-open", strike=faults.half_open, hold_s=1)])
