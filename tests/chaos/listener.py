@@ -18,6 +18,8 @@ class Listener:
         """Id and type of every event, whatever it is about."""
         self.connections = 0
         self._url = f"{url}/v1/stream"
+        self.began_after = ""
+        """The position at which it began to listen."""
         self._last_id = ""
         self._listening = threading.Event()
         self._closing = threading.Event()
@@ -60,5 +62,6 @@ class Listener:
                 if frame.get("event", "").startswith(("excursion.", "alert.")):
                     self.told.append(orjson.loads(frame["data"])["data"])
                 self._last_id = frame.get("id", self._last_id)
+                self.began_after = self.began_after or self._last_id
                 self._listening.set()
                 frame = {}

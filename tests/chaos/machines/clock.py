@@ -77,7 +77,17 @@ class ClockedPostgres(Postgres):
     clock: Clock | None = None
 
     def prepare(self) -> list[str | Path]:
-        command = super().prepare()
+        command = [*super().prepare()]
         if self.clock is None:
-            return [*command]
-        return ["env", *(f"{name}={value}" for name, value in self.clock.environment.items()), *command]
+            return command
+        # Not before it has become its own user, for what the library makes in memory is its user's.
+        at = command.index(str(self.programs.bin / "postgres"))
+        given = [f"{name}={value}" for name, value in self.clock.environment.items()]
+        return [*command[:at], "env", *given, *command[at:]]
+
+
+def clear_away() -> None:
+    """Removes what the library has left in memory for processes that are gone."""
+    for left in Path("/dev/shm").glob("*faketime_s*_*"):
+        if not Path("/proc", left.name.rpartition("_")[2]).exists():
+            left.unlink(missing_ok=True)

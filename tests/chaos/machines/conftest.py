@@ -11,7 +11,7 @@ import pytest
 from api.embedded.process import Supervisor
 from tests.acceptance.command import Commands
 from tests.acceptance.conftest import commands, folder  # noqa: F401 -- fixtures are found by their names here
-from tests.chaos.machines.clock import Clock, ClockedPostgres, find_library
+from tests.chaos.machines.clock import Clock, ClockedPostgres, clear_away, find_library
 from tests.chaos.machines.world import World
 from tests.conftest import free_port
 
@@ -69,3 +69,4 @@ def build(commands: Commands, servers_dir: Path, folder: Path, broker: Superviso
 
         yield make
         commands.close()
+    clear_away()

@@ -42,18 +42,14 @@ def test_processes_freeze(build, size, hold_s):
 
 @pytest.mark.parametrize(("size", "hold_s"), SIZES)
 def test_clocks_jump(build, size, hold_s):
+    """Those of the service and of the database, for a while; what a wrong clock says costs nothing and delays nothing."""
     world = build(clocks=True)
-    jumps = [("database", faults.database_clock), ("service", faults.service_clock)]
-    world.sail(
-        size,
-        [
-            Fault(
-                name=f"{whose}{ahead_s:+d}s", strike=partial(strike, ahead_s=ahead_s), hold_s=hold_s / 2 + 1
-            )
-            for whose, strike in jumps
-            for ahead_s in (300, -300, 3600, -3600)
-        ],
-    )
+    jumps = {
+        f"{whose}-{'ahead' if ahead_s > 0 else 'behind'}-{abs(ahead_s)}": partial(strike, ahead_s=ahead_s)
+        for whose, strike in (("database", faults.database_clock), ("service", faults.service_clock))
+        for ahead_s in ((3600, -3600) if size is SHORT else (300, -300, 3600, -3600))
+    }
+    world.sail(size, [Fault(name=name, strike=jump, hold_s=hold_s / 2 + 1) for name, jump in jumps.items()])
 
 
 @pytest.mark.parametrize(("size", "hold_s"), SIZES)
