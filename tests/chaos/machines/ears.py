@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections import defaultdict
+from email.message import EmailMessage
 from typing import Self
 
 from tests.mailboxes import MailServer, mail_server
@@ -43,8 +44,9 @@ class Ears:
 
     def mails_of(self, word: str) -> list[str]:
         """The subjects of mails that have a word in them, by subject or text."""
-        return [
-            str(mail["Subject"])
-            for mail in list(self.mails.taken)
-            if word in str(mail["Subject"]) or any(word in str(part.get_payload()) for part in mail.walk())
-        ]
+        return [str(mail["Subject"]) for mail in list(self.mails.taken) if word in _text(mail)]
+
+
+def _text(mail: EmailMessage) -> str:
+    parts = [part.get_payload(decode=True) for part in mail.walk() if not part.is_multipart()]
+    return "\n".join([str(mail["Subject"]), *(part.decode() for part in parts if isinstance(part, bytes))])

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import threading
@@ -13,7 +14,11 @@ from functools import partial
 from pathlib import Path
 
 import asyncpg
+import httpx
 
+from api.embedded import broker_users
+from api.embedded.mosquitto import Mosquitto
+from tests.acceptance.command import eventually
 from tests.chaos.machines.operations import Outcome
 from tests.chaos.machines.world import ROLES, World
 
@@ -164,6 +169,34 @@ def broker_forgets_sessions(world: World) -> Iterator[None]:
         kept.unlink()
     world.broker.start()
     yield
+
+
+@contextlib.contextmanager
+def broker_forgets_accounts(world: World) -> Iterator[None]:
+    """Its file of accounts is as new. That does not heal by itself: the service says what to do, and it is done."""
+    program = world.broker.program
+    assert isinstance(program, Mosquitto)
+    world.broker.stop()
+    program.accounts_file.write_text(broker_users.initial_users("dewarwatch", "secret"))
+    world.broker.start()
+    yield
+    url = world.voyage.service.url
+
+    def told() -> bool:
+        page = httpx.get(f"{url}/metrics", timeout=10, trust_env=False).text
+        part = httpx.get(f"{url}/readyz", timeout=10, trust_env=False).json()["parts"].get("accounts", {})
+        mailed = bool(world.ears.mails_of("broker-accounts"))
+        rises = re.search(r'dewarwatch_fault_seconds{part="accounts"} (\S+)', page)
+        return (
+            "dewarwatch broker-accounts" in str(part) and rises is not None and float(rises[1]) > 0 and mailed
+        )
+
+    eventually(told, 60, lambda: f"{world.ears.mails.taken}\n{world.logs()}")
+    world.broker.stop()
+    settings = {"DATABASE_URL": world.database.url, "MQTT_URL": world.broker.url}
+    status, _, err = world.commands.run("broker-accounts", program.accounts_file, **settings)
+    assert status == 0, err
+    world.broker.start()
 
 
 @contextlib.contextmanager

@@ -63,3 +63,10 @@ def test_an_older_copy_is_put_back(build, size, hold_s):
 @pytest.mark.timeout(300)
 def test_connections_are_half_open(build):
     build().sail(SHORT, [Fault(name="half-open", strike=faults.half_open, hold_s=1)])
+
+
+@pytest.mark.long  # it takes half a minute until somebody looks
+@pytest.mark.timeout(300)
+def test_a_broker_forgets_its_accounts(build):
+    """The one fault that needs hands: `/readyz`, the metric and a mail say which command heals it."""
+    build().sail(SHORT, [Fault(name="accounts", strike=faults.broker_forgets_accounts)])
