@@ -9,7 +9,7 @@ confirm what arrives. What notices them is a statement that takes too long, and 
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -66,10 +66,20 @@ OF_COMMANDS: Final = Patience(idle_in_transaction_s=600)
 """Of commands that compute for long between two statements, and lock at most a few shipments meanwhile."""
 
 
+END_SESSION = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid = $1 AND usename = current_user AND application_name = current_setting('application_name')
+"""
+
+
 class Link(asyncpg.Connection):
-    """A connection that is given up if the server does not confirm a cancellation."""
+    """A connection that is given up, with its session, if the server does not confirm a cancellation."""
 
     on_given_up: Callable[[], None] | None = None
+    """What else is to be done then."""
+    another: Callable[[], Coroutine[Any, Any, asyncpg.Connection]] | None = None
+    """Opens one like it."""
+    _ending: "asyncio.Task[None] | None" = None
 
     def _cancel_current_command(
         self, waiter: "asyncio.Future[None]", cancel_waiter: "asyncio.Future[None] | None" = None
@@ -84,9 +94,23 @@ class Link(asyncpg.Connection):
         if cancel_waiter.done():
             return
         log.warning("connection_given_up", unanswered_s=UNCONFIRMED_S)
+        if self.another is not None:
+            self._ending = asyncio.create_task(_end_session(self.another, self.get_server_pid()))
         self.terminate()
         if self.on_given_up is not None:
             self.on_given_up()
+
+
+async def _end_session(another: Callable[[], Coroutine[Any, Any, asyncpg.Connection]], pid: int) -> None:
+    """End a session whose connection is dead: the server may not know, and would keep its locks for ever."""
+    try:
+        connection = await another()
+        try:
+            await connection.execute(END_SESSION, pid)
+        finally:
+            connection.terminate()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        log.warning("session_not_ended", error=repr(error))  # the server ends it when it notices
 
 
 async def connect(database_url: str, name: str, patience: Patience = OF_LOOPS) -> asyncpg.Connection:
@@ -151,6 +175,7 @@ def _arguments(name: str, patience: Patience) -> dict[str, Any]:
 
 async def _open(*arguments: Any, **named: Any) -> Link:
     connection: Link = await asyncpg.connect(*arguments, **{**named, "connection_class": Link})
+    connection.another = partial(_open, *arguments, **named)
     keep_alive(connection)
     return connection
 
