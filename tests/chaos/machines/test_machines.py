@@ -1,10 +1,13 @@
 """Machines fail under load: nothing confirmed is lost, nothing is invented or told twice, danger is told, and it heals."""
 
+import contextlib
 from functools import partial
 
 import pytest
 
 from tests.chaos.machines import faults
+from tests.chaos.machines.checker import check
+from tests.chaos.machines.operations import Outcome
 from tests.chaos.machines.world import ROLES, Fault
 from tests.chaos.voyage import Size
 
@@ -70,3 +73,45 @@ def test_connections_are_half_open(build):
 def test_a_broker_forgets_its_accounts(build):
     """The one fault that needs hands: `/readyz`, the metric and a mail say which command heals it."""
     build().sail(SHORT, [Fault(name="accounts", strike=faults.broker_forgets_accounts)])
+
+
+@contextlib.contextmanager
+def nothing(world):
+    yield
+
+
+def lose_a_mail(world):
+    world.ears.mails.taken.clear()
+
+
+def lose_an_event(world):
+    world.ears.hook.got[:] = [got for got in world.ears.hook.got if got.id != world.ears.hook.got[-1].id]
+
+
+def answer_and_forget(world):
+    world.log.invoke("call", "clerk-0")
+    world.log.end("call", "clerk-0", Outcome.OK)
+
+
+def lose_a_reading(world):
+    world.voyage.fetch("DELETE FROM readings WHERE device_id = 'pilot-nothing' AND seq = 0 RETURNING 1")
+
+
+@pytest.mark.long
+def test_the_checker_finds_what_is_lost_and_what_is_invented(build):
+    """Each is found before the ones above it, so that all can be tried on one voyage."""
+    ways = {
+        lose_a_mail: "said to be sent, and was not",
+        lose_an_event: "webhook lacks",
+        answer_and_forget: "answered and lost",
+        lose_a_reading: "confirmed and lost",
+    }
+
+    def judge(world, patience_s):
+        check(world, patience_s)
+        for spoil, complaint in ways.items():
+            spoil(world)
+            with pytest.raises(AssertionError, match=complaint):
+                check(world, 1)
+
+    build().sail(SHORT, [Fault(name="nothing", strike=nothing)], judge)

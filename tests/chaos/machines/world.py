@@ -64,7 +64,7 @@ class World:
     lost_calls: set[str] = field(default_factory=set)
     others: list[Command] = field(default_factory=list)
 
-    def sail(self, size: Size, faults: list[Fault]) -> None:
+    def sail(self, size: Size, faults: list[Fault], judge: Callable[["World", float], None] = check) -> None:
         """Lets every fault strike once while readings flow, waits each time until all works again, and checks it all."""
         with ExitStack() as stack:
             self.ears = stack.enter_context(Ears())
@@ -79,7 +79,7 @@ class World:
                 self.loggers = callers.enter_context(self._loggers(size))
                 callers.enter_context(Clerk(self.log, self.voyage.service.url))
                 self._go_through(size, faults)
-            check(self, size.patience_s)
+            judge(self, size.patience_s)
             self.voyage.note(self.log.summary())
             assert [each.stopped() for each in self.processes] == [0] * len(self.processes)
 
