@@ -27,7 +27,7 @@ DeliverCallback: TypeAlias = Callable[["BrokerConnection", list[Publish]], None]
 RECEIVE_MAXIMUM = 10_000
 """Unacknowledged messages that the broker may send us; some brokers exceed it."""
 MAX_PACKET_BYTES = 4 * 2**20
-KEEPALIVE_S = 30
+KEEPALIVE_S = 15  # a broker that is silent is noticed after twice that
 ANSWER_TIMEOUT_S = 10.0
 _NEVER_EXPIRES = 0xFFFFFFFF
 _MAX_INFLIGHT = 100
