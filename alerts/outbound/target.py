@@ -53,7 +53,8 @@ def _wrong_parts(url: str, parsed: URL) -> str | None:
         (not parsed.raw_host or parsed.port == 0, _LIKE),
         (bool(_ACCOUNT.match(url)), "must not contain a user or password: messages are signed"),
         (
-            (parsed.port or 0) < _UNPRIVILEGED and parsed.port not in {80, 443},
+            # Without encryption only networks that the operator allows are reached, with whatever is there.
+            parsed.scheme == "https" and (parsed.port or 0) < _UNPRIVILEGED and parsed.port not in {80, 443},
             "must not name a port below 1024 other than 80 and 443: what listens there speaks no HTTP",
         ),
         ("#" in url, "must not contain a fragment (#)"),
