@@ -63,6 +63,8 @@ class NewKey:
     ends_at: datetime | None = None
     """When it lets nobody in any more, as known now."""
     organization_is_new: bool = False
+    unregistered_device_ids: tuple[str, ...] = ()
+    """Those of its loggers that there are not yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,8 +42,6 @@ async def create(
         shipment_ids = await shipments_named(connection, shipment_ids, organization)
     if role is KeyRole.COURIER and shipment_ids:
         organization = await _one_organization(connection, organization, shipment_ids)
-    if device_ids is not None:
-        await _known_loggers(connection, device_ids)
     made = await keys.create(
         connection,
         role=role,
@@ -69,13 +67,9 @@ async def create(
             "expires_at": None if expires_at is None else expires_at.isoformat(),
         },
     )
-    return replace(made, ends_at=ends_at)
-
-
-async def _known_loggers(connection: AsyncConnection, device_ids: Sequence[str]) -> None:
-    known = await devices.registered(connection, device_ids)
-    if unknown := [one for one in device_ids if one not in known]:
-        raise Invalid("device_ids", f"names no logger that is registered: {', '.join(unknown[:5])}")
+    known = await devices.registered(connection, device_ids or ())
+    unknown = tuple(one for one in device_ids or () if one not in known)
+    return replace(made, ends_at=ends_at, unregistered_device_ids=unknown)
 
 
 async def _end_of(

@@ -9,7 +9,7 @@ Whoever is not of the operating organization may assign only what is lent to its
 assignment begins with. What is not is neither locked nor looked at, so that the time of the answer says nothing of it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -47,6 +47,8 @@ class NotAvailable:
 
     thing: Thing
     ids: tuple[str, ...]
+    lent_from: Mapping[str, datetime]
+    """From when on those are lent to the caller's organization that are so only later."""
 
 
 Obstacle = Unregistered | Occupied | NotAvailable
@@ -167,7 +169,8 @@ async def _obstacle(
     occupied = await _occupied(connection, thing, shipment_id, lent, when, holder.shipments)
     free = lent - {row["id"] for row in occupied if not row["own"]}
     if missing := tuple(id_ for id_ in ids if id_ not in free):
-        return NotAvailable(thing=thing, ids=missing)
+        later = await loans.first_after(connection, thing, missing, holder.organization, stretch.starts_at)
+        return NotAvailable(thing=thing, ids=missing, lent_from=later)
     return next((_told(thing, row) for row in occupied), None)
 
 

@@ -52,6 +52,9 @@ class KeyCreated(Shown):
     organization_is_new: bool = Field(
         description="The key has created its organization: look for a slip of the pen."
     )
+    unregistered_device_ids: list[str] = Field(
+        description="Those of `device_ids` that are not registered: slips of the pen, or loggers to come."
+    )
 
 
 def _named(text: str) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -431,3 +431,54 @@ async def test_dewars_are_shown_with_the_charges_of_ones_own_time(desk: Desk, ho
     assert len(await desk.items("/v1/dewars/W1/charges")) == 2
     assert await desk.items("/v1/dewars", acme, q="w2") == []
     assert "operating organization" in problem(await acme.get("/v1/dewars/W1/revisions"), 403)["detail"]
+
+
+async def test_a_loan_that_is_in_the_way_says_what_helps(desk: Desk) -> None:
+    await desk.device("LA1")
+    path, start = "/v1/devices/LA1/loans", datetime(2026, 11, 1, tzinfo=UTC)
+
+    async def lend(days: tuple[int, int | None], **more: str) -> httpx.Response:
+        first, last = days
+        until = None if last is None else (start + timedelta(days=last)).isoformat()
+        begins = (start + timedelta(days=first)).isoformat()
+        return await desk.admin.post(
+            path, json={"organization": "alpha", "from": begins, "until": until} | more
+        )
+
+    assert (await lend((5, 10))).status_code == 201
+    told = problem(await lend((2, None)), 409)["detail"]
+    assert "for the time before, lend it with until 2026-11-06T00:00:00Z" in told
+    assert "for the time after, lend it from 2026-11-11T00:00:00Z on" in told
+    assert (await lend((2, 5))).status_code == 201
+    assert (await lend((10, None))).status_code == 201
+    assert "end that loan first" in problem(await lend((6, 7), organization="beta"), 409)["detail"]
+
+
+async def test_a_loan_is_not_given_another_reason_in_silence(desk: Desk) -> None:
+    await desk.device("LA1")
+    body = {"organization": "alpha", "from": "2026-11-01T00:00:00Z"}
+    path = "/v1/devices/LA1/loans"
+    assert (await desk.admin.post(path, json=body)).status_code == 201
+    assert (await desk.admin.post(path, json=body)).status_code == 200
+    told = problem(await desk.admin.post(path, json=body | {"reason": "for the trial"}), 409)["detail"]
+    assert "already, without a reason" in told
+
+
+async def test_who_departs_too_early_learns_since_when_a_logger_is_lent(desk: Desk) -> None:
+    await desk.device("LA1")
+    ops = await desk.caller("ops", organization="alpha")
+    now = datetime.now(UTC).replace(microsecond=0)
+    lent = {"organization": "alpha", "from": (now - timedelta(minutes=5)).isoformat()}
+    assert (await desk.admin.post("/v1/devices/LA1/loans", json=lent)).status_code == 201
+    early = {
+        "shipment_id": "S1",
+        "band": "cryogenic",
+        "device_ids": ["LA1"],
+        "departed_at": (now - timedelta(hours=3)).isoformat(),
+    }
+    told = problem(await ops.post("/v1/shipments", json=early), 409)["detail"]
+    since = (now - timedelta(minutes=5)).isoformat().replace("+00:00", "Z")
+    assert f"LA1 is lent to you from {since} on." in told
+    # Of a loan to somebody else nothing is said.
+    other = await desk.caller("ops", organization="beta")
+    assert "is lent to you from" not in problem(await other.post("/v1/shipments", json=early), 409)["detail"]
