@@ -130,6 +130,8 @@ async def create_key(
         typer.echo(
             f"The organization {organization} is new: until now there was none of that name.", err=True
         )
+    if new.unregistered_device_ids:
+        typer.echo(f"Not registered yet: {', '.join(new.unregistered_device_ids)}.", err=True)
     typer.echo(new.key)
 
 
