@@ -125,7 +125,7 @@ def snooze(
             why=f"must be in the future and at most 72 hours ahead, until {latest}", field="until"
         )
     if not reasons.says_why(reason):
-        return ActionRefused(why=reasons.WANTED, field="reason")
+        return ActionRefused(why=reasons.wanted(reason), field="reason")
     reason = reasons.trimmed(reason)
     snoozed = replace(
         alert, state=AlertState.SNOOZED, snoozed_until=until, snoozed_by=actor, snooze_reason=reason
@@ -140,7 +140,7 @@ def resolve(
     if not alert.open:
         return _is_resolved(alert)
     if not reasons.says_why(reason):
-        return ActionRefused(why=reasons.WANTED, field="reason")
+        return ActionRefused(why=reasons.wanted(reason), field="reason")
     reason = reasons.trimmed(reason)
     resolved = replace(_without_snooze(alert), state=AlertState.RESOLVED, resolved_at=now)
     if alert.acknowledged_at is None:

@@ -69,7 +69,7 @@ class Authenticator:
             wait_s = None if address is None else self._wrong_keys.wait_s(address, time.monotonic())
             if wait_s is None:
                 raise NotLetIn(
-                    "This API key is not known, or it has expired or was revoked.",
+                    "This API key is not known, or it has expired or was revoked: ask the operator of the service for a new one.",
                     key_given=True,
                     is_on_record=ended,
                 )

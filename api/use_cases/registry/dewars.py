@@ -109,7 +109,8 @@ async def charge(
         )
     if ln2_kg not in {None, recorded["ln2_kg"]}:
         raise Conflict(
-            f"The charge of {dewar_id} at {rfc3339(at)} is recorded with {_kg(recorded['ln2_kg'])}."
+            f"The charge of {dewar_id} at {rfc3339(at)} is recorded with {_kg(recorded['ln2_kg'])}: if that is wrong, "
+            "the operating organization corrects it."
         )
     return recorded, is_new
 
