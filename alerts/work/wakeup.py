@@ -71,10 +71,9 @@ class Wakeup:
             self._wake()  # there may have been notifications while nobody listened
             try:
                 while not closed.is_set():
+                    # A connection that died in silence is noticed only when it is used.
                     await first_of(closed, patience_s=LOOK_EVERY_S)
-                    if (
-                        not closed.is_set()
-                    ):  # a connection that died in silence is noticed only when it is used
+                    if not closed.is_set():
                         await connection.execute("SELECT 1", timeout=_ANSWER_TIMEOUT_S)
             finally:
                 connection.terminate()  # without a word that would have to be answered
