@@ -28,7 +28,7 @@ test-long: setup  ## the tests that take minutes, an hour and more in all; DEWAR
 	$(BIN)/pytest -m "long and not alone" --numprocesses auto --maxprocesses 4 $(ARGS)
 	$(BIN)/pytest -m "long and alone" $(ARGS) || [ $$? = 5 ]
 
-chaos: setup  ## kill -9, restarts and absences under load, short and long
+chaos: setup  ## kill -9, restarts, absences and faults of machines under load, short and long
 	$(BIN)/pytest tests/chaos $(ARGS)
 
 bench: setup  ## the figures of docs/performance.md, each with its limit

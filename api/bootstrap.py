@@ -129,7 +129,7 @@ async def running(
             engine=engine,
             ingest=Ingest(pool, _evidence_limits(settings), faults.clocks),
             authenticator=_authenticator(settings, engine),
-            gate=Gate(settings.rates, settings.quotas),
+            gate=_gate(settings, descriptors),
             backdating=Backdating(courier=timedelta(minutes=settings.courier_backdate_min)),
             courier_key_lasts=timedelta(days=settings.courier_key_days),
             hub=hub,
@@ -137,7 +137,7 @@ async def running(
             device_credentials=credentials,
             mqtt_public_url=settings.mqtt_public_url or _without_account(mqtt_url),
             late_readings=timedelta(days=settings.late_readings_days),
-            limits=_limits(settings).within(descriptors.most),
+            limits=_limits(settings, descriptors),
             operator_networks=settings.operator_networks,
             probes=_probes(roles, descriptors, faults, channels),
             alive=lambda: {name: not task.done() for name, task in tasks.items()},
@@ -279,8 +279,12 @@ def _credentials(
     return device_credentials(mqtt_url, program, settings.broker_accounts_file)
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def _gate(settings: Settings, descriptors: Descriptors) -> Gate:
+    return Gate(settings.rates, settings.quotas.within(_limits(settings, descriptors).connections))
+
+
+def _limits(settings: Settings, descriptors: Descriptors) -> Limits:
+    wanted = Limits(
         connections=settings.http_connections,
         per_address=settings.http_connections_per_address,
         head_s=settings.http_head_s,
@@ -289,6 +293,7 @@ def _limits(settings: Settings) -> Limits:
         answer_s=settings.http_answer_s,
         proxies=settings.http_proxies,
     )
+    return wanted.within(descriptors.most)
 
 
 async def _descriptors_probe(descriptors: Descriptors) -> Probe:

@@ -3,7 +3,7 @@
 Each class needs an entry in `api.http.problems`, which says how it is sent; a test checks that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from api.rates.policy import Limited
@@ -21,10 +21,12 @@ class Refusal(Exception):  # noqa: N818 - not a fault of ours, but the answer to
 class NotLetIn(Refusal):
     """The caller is not authenticated."""
 
-    def __init__(self, text: str, *, key_given: bool) -> None:
+    def __init__(self, text: str, *, key_given: bool, is_on_record: bool = False) -> None:
         super().__init__(text)
         self.key_given = key_given
         """Whether a key was given, one that is unknown or no longer valid."""
+        self.is_on_record = is_on_record
+        """Whether that key was valid once: for the security log, never for the caller."""
 
 
 class Forbidden(Refusal):
@@ -53,8 +55,9 @@ class StepTaken(Conflict):
 class Ambiguous(Conflict):
     """Several organizations have something of this id, and the caller sees all of them."""
 
-    def __init__(self, noun: str, id_: str) -> None:
-        super().__init__(f"Several organizations have a {noun} {id_}.")
+    def __init__(self, noun: str, id_: str, owners: Iterable[str | None]) -> None:
+        whose = sorted(f"of {owner}" if owner is not None else "of nobody" for owner in set(owners))
+        super().__init__(f"There are several {noun}s {id_}: {', '.join(whose)}.")
 
 
 class LoggerExists(Refusal):
@@ -110,7 +113,8 @@ class TooMany(Refusal):
 class TooManyWrongKeys(TooMany):
     """The key is not known, and too many like it came from the same address."""
 
-    def __init__(self, *, wait_s: float) -> None:
+    def __init__(self, *, wait_s: float, is_on_record: bool = False) -> None:
+        self.is_on_record = is_on_record
         super().__init__(
             "This API key is not known, or it has expired or was revoked; and too many wrong keys came from your address. "
             "Look up the right one before you try again.",

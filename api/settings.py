@@ -1,12 +1,16 @@
 """Every setting with its default, its unit and its check; nothing else reads the environment."""
 
+import difflib
+import os
 import re
+import sys
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -27,6 +31,9 @@ PREFIX = "DEWARWATCH_"
 DATABASE_HINT = "postgresql://user:password@host:5432/database"
 MQTT_HINT = "mqtt://user:password@host:1883"
 
+
+_NO_SETTINGS: Final = frozenset({"DEWARWATCH_SERVERS", "DEWARWATCH_SEED", "DEWARWATCH_TEST_SERVERS"})
+"""What set-up and tests read."""
 
 Network: TypeAlias = IPv4Network | IPv6Network
 Networks: TypeAlias = tuple[Network, ...]
@@ -227,12 +234,26 @@ def _checked(value: str | None, schemes: tuple[str, ...]) -> str | None:
 
 def load(**overrides: Any) -> Settings:
     """Read the settings; raise SettingsError with one line that names the first wrong one."""
+    _stop_at_misspelt()
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = PREFIX + str(first["loc"][0]).upper()
-        raise SettingsError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
+        text = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        raise SettingsError(f"{name}: {text}") from None
+
+
+def _stop_at_misspelt() -> None:
+    """Refuse a name that is nearly that of a setting. Others with our prefix may be of tools around the service."""
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    given = {
+        name.upper() for name in (*os.environ, *dotenv_values(".env")) if name.upper().startswith(PREFIX)
+    }
+    for name in sorted(given - {*known, *_NO_SETTINGS}):
+        if close := difflib.get_close_matches(name, known, n=1, cutoff=0.85):
+            raise SettingsError(f"{name} is no setting: did you mean {close[0]}?")
+        sys.stderr.write(f"{name} is no setting of this service, and is ignored.\n")
 
 
 def required(value: str | None, name: str, hint: str) -> str:

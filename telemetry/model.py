@@ -43,6 +43,8 @@ class RawMessage(NamedTuple):
     received_at: datetime
     clock_is_sure: bool = True
     """Whether `received_at` can be trusted: otherwise nothing in the message is refused for its time."""
+    is_replayed: bool = False
+    """Whether the broker had retained it: then `received_at` does not say when it was sent, nor by whom."""
 
     @property
     def latest_from(self) -> datetime | None:

@@ -10,12 +10,18 @@ SHORTEST: Final = 8
 """Characters that a reason has at least. Wide ones, as of Chinese and Japanese, count twice."""
 FEWEST_LETTERS: Final = 3
 """Letters that differ from each other, at least: `xxxxxxxx` says nothing."""
-WANTED: Final = f"must say why, in at least {SHORTEST} characters with letters: others will go by it"
+_RULE: Final = f"at least {SHORTEST} characters, at least {FEWEST_LETTERS} different letters"
+WANTED: Final = f"must say why: {_RULE}"
 
 
 def trimmed(reason: str | None) -> str:
     """Return a reason without what surrounds it: spaces, line breaks, and characters that nobody sees."""
     return (reason or "").strip().strip("\u200b\u200c\u200d\u2060\ufeff").strip()
+
+
+def wanted(reason: str | None) -> str:
+    """Return what is wrong with a reason that says nothing, so that `f"{field} {text}"` is a sentence."""
+    return WANTED if trimmed(reason) else f"is required: {_RULE}"
 
 
 def says_why(reason: str | None) -> bool:

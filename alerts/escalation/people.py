@@ -144,6 +144,11 @@ class People:
             if {folded(id_of(one.contact_id)), folded(one.name), *one.parties} & wanted
         )
 
+    def called(self, owner: str) -> str:
+        """Return the name of an owner: a contact's, where it is noted by the contact's id."""
+        own = [one for one in self.owners([owner]) if folded(id_of(one.contact_id)) == folded(owner)]
+        return self._own_first(own)[0].name if own else owner
+
     def _desk(self) -> tuple[Contact, ...]:
         return tuple(
             one

@@ -19,6 +19,8 @@ async def post(poster: Poster, url: str, text: str, organization: str | None) ->
 def _outcome(answer: Answer) -> Outcome:
     if answer.ok:
         return Outcome.SENT
+    if answer.is_barred:
+        return Outcome.REFUSED
     passes = answer.status is None or answer.status >= 500 or answer.status in _MAY_PASS
     return Outcome.LATER if passes else Outcome.REFUSED
 

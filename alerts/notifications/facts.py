@@ -29,6 +29,8 @@ class Happening:
     owner: str | None = None
     taken_at: datetime | None = None
     """When it was acknowledged; None if nobody has."""
+    seen: bool = False
+    """Somebody has acknowledged it, be it after its end."""
 
     @property
     def is_open(self) -> bool:
@@ -108,6 +110,11 @@ class Event:
             KINDS[one.kind].stage_at(one.severity) >= Stage.HAPPENING and not one.withdrawn
             for one in self.happenings
         )
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether somebody has acknowledged all of it."""
+        return all(one.seen for one in self.happenings)
 
     @property
     def takers(self) -> Mapping[str, datetime]:

@@ -24,7 +24,13 @@ from telemetry.registry.ids import id_of
 PARTS = "SELECT digest_id, incident_id, scope, alert_ids, severity, drill FROM notifications WHERE digest_id = ANY ($1)"
 
 ALERTS = """
-SELECT id, incident_id, kind, severity, state, message, since, until, withdrawn, device_id, owner,
+SELECT id, incident_id, kind, severity, state, message, since, until, withdrawn, device_id,
+    coalesce((
+        SELECT c.name FROM contacts AS c
+        WHERE owner NOT LIKE '%/%' AND (c.contact_id = owner OR (
+            shipment_id LIKE '%/%' AND c.contact_id = split_part(shipment_id, '/', 1) || '/' || owner))
+        ORDER BY c.organization IS NULL LIMIT 1
+    ), owner) AS owner, acknowledged_at IS NOT NULL AS seen,
     CASE WHEN state = 'acknowledged' THEN greatest(acknowledged_at, assigned_at) END AS taken_at,
     CASE WHEN state = 'resolved' THEN (
         SELECT jsonb_build_object('by', r.by, 'reason', r.reason, 'note', r.note)::text FROM alert_revisions AS r
@@ -213,6 +219,7 @@ def _happening(row: asyncpg.Record) -> Happening:
         device_id=row["device_id"],
         owner=row["owner"],
         taken_at=row["taken_at"],
+        seen=row["seen"],
     )
 
 

@@ -27,7 +27,9 @@ def address(text: str) -> Address | str:
         read = Address(display_name=name, addr_spec=plain)
     except (ValueError, IndexError, HeaderParseError):
         return _WRONG
-    if not read.username or not read.domain:
+    if (
+        not read.username or not read.domain or read.domain.startswith("[")
+    ):  # a machine by its number is no mail server
         return _WRONG
     return read
 

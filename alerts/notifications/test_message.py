@@ -1,5 +1,6 @@
 """Test messages to a contact: one by each of its channels, sent like every other notification."""
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -15,6 +16,9 @@ from telemetry.actor import Actor
 from telemetry.channels import NotifyChannel
 from telemetry.locks import LockSpace
 
+_NAMED: Final = "^.*<([^<>]*)>[ ]*$"
+"""A mail address with a name, as Python and the database read it."""
+
 MOST: Final = 5
 WITHIN: Final = timedelta(minutes=10)
 """How many test messages an address gets within this time, whichever contacts it belongs to: its owner may not have asked for any."""
@@ -22,17 +26,23 @@ WITHIN: Final = timedelta(minutes=10)
 
 async def tested_enough(connection: AsyncConnection, contact: RowMapping) -> str | None:
     """Return an address of a contact that has had as many test messages as allowed; concurrent callers wait."""
-    for address in sorted({way["address"] for way in contact["channels"]}):
-        key = func.hashtextextended(address, LockSpace.TEST_MESSAGES.value)
+    ways = {_plain(way["address"]): str(way["address"]) for way in contact["channels"]}
+    for plain, address in sorted(ways.items()):
+        key = func.hashtextextended(plain, LockSpace.TEST_MESSAGES.value)
         await connection.execute(select(func.pg_advisory_xact_lock(key)))
         lately = select(func.count()).where(
-            notifications.c.address == address,
+            func.lower(func.regexp_replace(notifications.c.address, _NAMED, r"\1")) == func.lower(plain),
             notifications.c.purpose == Purpose.TEST,
             notifications.c.decided_at > func.clock_timestamp() - WITHIN,
         )
         if (await connection.execute(lately)).scalar_one() >= MOST:
-            return str(address)
+            return address
     return None
+
+
+def _plain(address: str) -> str:
+    """Return an address as it is compared: without the name of who has it, and in small letters."""
+    return re.sub(_NAMED, r"\1", address).lower()
 
 
 async def send(connection: AsyncConnection, contact: RowMapping, *, actor: Actor) -> Sequence[dict[str, Any]]:

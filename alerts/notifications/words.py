@@ -239,23 +239,29 @@ def _meaning(one: Happening, event: Event) -> Meaning:
 
 def _next(event: Event, worst: Happening | None, *, over: bool) -> str:
     if over and worst is not None and worst.withdrawn and worst.ended_by is not None:
-        return "Make sure that this was right. Acknowledge it, so that others see that you know."
+        return f"Make sure that this was right.{_acknowledge(event)}"
     if over and event.delivered_out_of_range:
         return (
-            "Tell whoever has the product now: put it where it is cold enough, and hold it for quality to decide on. "
-            "Acknowledge it, so that others see that you know."
+            "Tell whoever has the product now: put it where it is cold enough, and hold it for quality to decide on."
+            f"{_acknowledge(event)}"
         )
     if over and event.harmed:
-        return "See that the product is held for quality to decide on. Acknowledge it, so that others see that you know."
+        return f"See that the product is held for quality to decide on.{_acknowledge(event)}"
     if over:
-        return "Nothing at once. Acknowledge it, so that others see that you know."
+        return f"Nothing at once.{_acknowledge(event)}"
     return _line(event.next_action or "Look at the shipment, and decide what has to be done.")
+
+
+def _acknowledge(event: Event) -> str:
+    return "" if event.is_seen else " Acknowledge it, so that others see that you know."
 
 
 def _on_it(occasion: Occasion, event: Event, zone: ZoneInfo | None, *, over: bool) -> tuple[str, ...]:
     lines = list(_takers(event, zone))
     if not (event.takers or over):
         lines.append("Nobody has taken it yet. Acknowledge it to take it.")
+    if over and not event.is_seen:
+        lines.append("Nobody has acknowledged it yet.")
     if event.assigned:
         names = _and(tuple(map(wording.person, event.assigned)))
         lines.append(_line(f"Assigned to {names}, and not acknowledged yet."))

@@ -17,6 +17,7 @@ import structlog
 from yarl import URL
 
 from alerts import metrics
+from alerts.outbound.addresses import address_of
 from alerts.outbound.connection import Connection, Reply
 from alerts.outbound.idle_connections import Kept, Place
 from alerts.outbound.resolve import NO_WAY, RefusedTargetError, Targets
@@ -43,6 +44,8 @@ class Answer:
     content: bytes = b""
     """Its first 20 kB."""
     retry_after: str | None = None
+    is_barred: bool = False
+    """The URL itself says that it must not be reached, whatever names lead to: it is the same at every attempt."""
 
     @property
     def ok(self) -> bool:
@@ -84,7 +87,7 @@ class Poster:
         began = time.monotonic()
         target = parse(url)
         if isinstance(target, str):
-            return Answer(seconds=0.0, error=f"the URL {target}")
+            return Answer(seconds=0.0, error=f"the URL {target}", is_barred=True)
         try:
             request = _request(target.url, body, headers)
             reply = await self._ask(target, organization, request, began + self._time_limit_s)
@@ -92,7 +95,9 @@ class Poster:
             return Answer(seconds=time.monotonic() - began, error=self._too_late)
         except (OSError, ValueError, RuntimeError) as error:
             _note_refused(error, target)
-            return Answer(seconds=time.monotonic() - began, error=_words(error))
+            return Answer(
+                seconds=time.monotonic() - began, error=_words(error), is_barred=_is_barred(error, target)
+            )
         return Answer(
             seconds=time.monotonic() - began,
             status=reply.status,
@@ -222,6 +227,12 @@ def _note_refused(error: BaseException, target: Target) -> None:
             why = one.why if isinstance(one, RefusedTargetError) else str(one)
             log.info("target_refused", host=target.host, why=why)
             return
+
+
+def _is_barred(error: BaseException, target: Target) -> bool:
+    """Return whether a target that has no name is refused. Of one with a name, no attempt says what that leads to."""
+    refused = any(isinstance(one, RefusedTargetError) for one in _all_of(error))
+    return refused and address_of(target.host) is not None
 
 
 def _words(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from yarl import URL
 from alerts.outbound.addresses import address_of
 
 LONGEST: Final = 2000
+_UNPRIVILEGED: Final = 1024
 _LIKE = "must be an address such as https://clinic.example/hooks/dewars"
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\\]|\s")
 _ACCOUNT = re.compile(r"[^/?#]*//[^/?#]*@")
@@ -51,6 +52,11 @@ def _wrong_parts(url: str, parsed: URL) -> str | None:
         (parsed.scheme not in {"https", "http"}, "must begin with https://"),
         (not parsed.raw_host or parsed.port == 0, _LIKE),
         (bool(_ACCOUNT.match(url)), "must not contain a user or password: messages are signed"),
+        (
+            # Without encryption only networks that the operator allows are reached, with whatever is there.
+            parsed.scheme == "https" and (parsed.port or 0) < _UNPRIVILEGED and parsed.port not in {80, 443},
+            "must not name a port below 1024 other than 80 and 443: what listens there speaks no HTTP",
+        ),
         ("#" in url, "must not contain a fragment (#)"),
     )
     return next((what for wrong, what in checks if wrong), None)

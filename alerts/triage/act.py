@@ -97,11 +97,11 @@ async def act_on_incident(
     wrong = next((one for one in result.refused if one.field is not None), None)
     if wrong is not None or not result.alerts:
         full = next((one for one in result.refused if one.full), None)
-        return (
-            wrong
-            or full
-            or ActionRefused(why="All alerts of this incident are resolved: there is nothing left to do.")
+        not_over = next((one for one in result.refused if not one.is_over), None)
+        none_left = ActionRefused(
+            why="All alerts of this incident are resolved: there is nothing left to do.", is_over=True
         )
+        return wrong or full or not_over or none_left
     return result
 
 

@@ -33,6 +33,8 @@ class ActionRefused:
     """The field of the request that is wrong; None if the alert's state is the reason."""
     full: bool = False
     """No more comments fit on the alert."""
+    is_over: bool = False
+    """The alert is resolved."""
 
 
 class AlertAction(Protocol):
@@ -46,11 +48,16 @@ class AlertAction(Protocol):
 
 def acknowledge(
     alert: Alert, now: Instant, *, actor: Actor, reason: str | None, owner: str | None = None
-) -> list[AlertChange]:
+) -> list[AlertChange] | ActionRefused:
     """Acknowledge an alert; if nobody owns it, `owner`, or else the actor, becomes the owner.
 
-    An acknowledged alert stays as it is. A resolved one stays resolved; that it was seen is recorded.
+    An acknowledged alert stays as it is. A resolved one stays resolved; that it was seen is recorded. An `owner` other
+    than the one that it has is refused: acknowledging takes an alert from nobody.
     """
+    if alert.open and owner and alert.owner and _folded(owner) != _folded(alert.owner):
+        return ActionRefused(
+            why=f"{wording.person(alert.owner)} has this alert: leave owner out to acknowledge it, or assign it to {owner}."
+        )
     if alert.acknowledged_at is not None and alert.state is not AlertState.SNOOZED:
         return []
     seen = replace(alert, acknowledged_at=now, acknowledged_by=actor)
@@ -118,7 +125,7 @@ def snooze(
             why=f"must be in the future and at most 72 hours ahead, until {latest}", field="until"
         )
     if not reasons.says_why(reason):
-        return ActionRefused(why=reasons.WANTED, field="reason")
+        return ActionRefused(why=reasons.wanted(reason), field="reason")
     reason = reasons.trimmed(reason)
     snoozed = replace(
         alert, state=AlertState.SNOOZED, snoozed_until=until, snoozed_by=actor, snooze_reason=reason
@@ -133,7 +140,7 @@ def resolve(
     if not alert.open:
         return _is_resolved(alert)
     if not reasons.says_why(reason):
-        return ActionRefused(why=reasons.WANTED, field="reason")
+        return ActionRefused(why=reasons.wanted(reason), field="reason")
     reason = reasons.trimmed(reason)
     resolved = replace(_without_snooze(alert), state=AlertState.RESOLVED, resolved_at=now)
     if alert.acknowledged_at is None:
@@ -175,6 +182,10 @@ def _expires_at(alert: Alert, acknowledged_for: Mapping[Severity, Duration]) -> 
     return max(alert.acknowledged_at, alert.last_action_at or alert.acknowledged_at) + length
 
 
+def _folded(name: str) -> str:
+    return " ".join(name.split()).casefold()
+
+
 def _without_snooze(alert: Alert) -> Alert:
     return replace(alert, snoozed_until=None, snoozed_by=None, snooze_reason=None)
 
@@ -187,6 +198,7 @@ def _acted_on(alert: Alert, why: AlertReason, now: Instant, actor: Actor, reason
 def _is_resolved(alert: Alert) -> ActionRefused:
     when = wording.instant_text(alert.resolved_at)
     return ActionRefused(
+        is_over=True,
         why=f"This alert is already resolved, since {when}. It fires again by itself if its "
-        "condition comes back; until then it can be acknowledged and commented on."
+        "condition comes back; until then it can be acknowledged and commented on.",
     )

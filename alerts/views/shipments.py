@@ -35,7 +35,6 @@ class ShipmentFilter:
     statuses: Collection[str] = ()
     bands: Collection[str] = ()
     healths: Collection[str] = ()
-    organization: str | None = None
     text: str | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
@@ -47,8 +46,6 @@ class ShipmentFilter:
             found.append(shipments.c.band.in_(self.bands))
         if self.healths:
             found.append(health().in_(self.healths))
-        if self.organization is not None:
-            found.append(shipments.c.organization == self.organization)
         if self.text is not None:
             found.append(_mentions(self.text))
         return found

@@ -27,7 +27,7 @@ from alerts.events import outbox
 from alerts.webhooks.message import SECRET_BYTES, SECRET_PREFIX
 from alerts.webhooks.tables import webhook_deliveries, webhooks
 from alerts.wording import rfc3339
-from telemetry.actor import Actor
+from telemetry.actor import Actor, ActorKind
 from telemetry.channels import NotifyChannel
 from telemetry.paging import Page, SortOrder, fetch_page
 
@@ -165,11 +165,31 @@ async def rotate(
     return shown(secret), until
 
 
-async def end_with_key(connection: AsyncConnection, key_prefix: str) -> list[UUID]:
-    """End the endpoints that belong to a key, for good, and return their ids: nothing more is sent to them."""
+def _made_with(key_prefix: str) -> ColumnElement[bool]:
+    return webhooks.c.created_by == str(Actor(ActorKind.KEY, key_prefix))
+
+
+async def living_of(connection: AsyncConnection, key_prefix: str) -> Sequence[RowMapping]:
+    """Return the endpoints that were made with a key and do not end with it, oldest first."""
+    query = (
+        select(webhooks.c.id, webhooks.c.organization, webhooks.c.url, webhooks.c.state)
+        .where(_made_with(key_prefix), webhooks.c.deleted_at.is_(None), webhooks.c.ends_at.is_(None))
+        .order_by(webhooks.c.created_at, webhooks.c.id)
+    )
+    return (await connection.execute(query)).mappings().all()
+
+
+async def end_with_key(
+    connection: AsyncConnection, key_prefix: str, *, also_made: bool = False
+) -> list[UUID]:
+    """End the endpoints that belong to a key, for good, and return their ids: nothing more is sent to them.
+
+    With `also_made`, also those that were made with it and belong to an organization.
+    """
+    its = webhooks.c.key_prefix == key_prefix
     ended = (
         update(webhooks)
-        .where(webhooks.c.key_prefix == key_prefix, webhooks.c.deleted_at.is_(None))
+        .where(or_(its, _made_with(key_prefix)) if also_made else its, webhooks.c.deleted_at.is_(None))
         .where(or_(webhooks.c.ends_at.is_(None), webhooks.c.ends_at > func.now()))
         .values(
             ends_at=func.now(),

@@ -24,7 +24,7 @@ LOOK_EVERY_S: Final = 5.0
 STEP_S: Final = 1.0
 """The least step that is told: clocks are corrected by less all the time."""
 STUCK_AFTER_S: Final = 90.0
-"""No statement of ours takes longer than 60 s: one that still waits for its client has none that reads."""
+"""No statement of ours takes longer than 45 s: one that still waits for its client has none that reads."""
 
 SET_IN_THE_FUTURE: Final = f"set_at > now() + interval '{STEP_S} seconds'"
 """The condition that a deadline was set by a clock that has gone back since."""

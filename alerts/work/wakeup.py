@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import asyncpg
 import structlog
@@ -15,6 +15,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+LOOK_EVERY_S: Final = 15.0
+_ANSWER_TIMEOUT_S: Final = 5.0
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 5.0
 
 
@@ -68,10 +70,13 @@ class Wakeup:
             await connection.add_listener(self._channel, self._wake)
             self._wake()  # there may have been notifications while nobody listened
             try:
-                await closed.wait()
+                while not closed.is_set():
+                    # A connection that died in silence is noticed only when it is used.
+                    await first_of(closed, patience_s=LOOK_EVERY_S)
+                    if not closed.is_set():
+                        await connection.execute("SELECT 1", timeout=_ANSWER_TIMEOUT_S)
             finally:
-                if not connection.is_closed():
-                    await connection.remove_listener(self._channel, self._wake)
+                connection.terminate()  # without a word that would have to be answered
 
     def _wake(self, *notification: Any) -> None:
         self._woken.set()

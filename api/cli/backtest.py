@@ -112,7 +112,7 @@ def _time(option: str, text: str | None) -> int | None:
 
 async def _chosen(engine: AsyncEngine, named: Sequence[str], period: Period) -> list[str]:
     async with engine.connect() as connection:
-        named = await shipments_meant(connection, named)
+        named = await shipments_meant(connection, named, option="--shipments")
         if named and (unknown := await unknown_shipments(connection, true(), named)):
             raise StartError(f"there is no shipment {', '.join(map(shown, unknown))}")
         return await shipments_in(connection, true(), period, named or None)

@@ -1,25 +1,31 @@
-"""Shared code of the commands, and the short commands: embedded servers, `migrate`, `keys create`."""
+"""Shared code of the commands, and the short commands: embedded servers, `migrate`, `keys`."""
 
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 import structlog
 import typer
 from pydantic import SecretStr
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from alerts.wording import rfc3339
+from api.cli.shipments import shown
 from api.database import check_database, first_contact
 from api.descriptors import raise_limit
 from api.embedded import Servers, embedded_servers
 from api.errors import StartError
 from api.http.connections.server import check_free
+from api.identity import keys as stored_keys
 from api.identity.permissions import KeyRole
-from api.refusals import Invalid
+from api.refusals import Invalid, NotFound
 from api.schema_upgrade import upgrade
 from api.settings import DATABASE_HINT, Settings, SettingsError, required
 from api.transactions import begin
@@ -27,8 +33,11 @@ from api.use_cases import keys
 from telemetry.actor import Actor, ActorKind
 from telemetry.database.connections import engine_for
 from telemetry.database.server import UnfitServerError
+from telemetry.ingest.validate_reading import parse_instant
 
 log = structlog.get_logger(__name__)
+
+_PAGE: Final = 500
 
 ACTOR = Actor(ActorKind.COMMAND, "command line")
 """Anybody with a shell on the service's machine."""
@@ -93,30 +102,88 @@ async def create_key(
     organization: str | None,
     shipment_ids: list[str] | None = None,
     device_ids: list[str] | None = None,
+    expires_at: str | None = None,
 ) -> None:
     """Create a key and print it; nothing else goes to standard output."""
     if role not in set(KeyRole):
         raise SettingsError(f"--role {role}: must be one of {', '.join(KeyRole)}")
-    url = required(settings.database_url, "DATABASE_URL", DATABASE_HINT)
-    await check_database(url, patience_s=settings.start_patience_s)
-    engine = engine_for(url)
+    until = None if expires_at is None else parse_instant(expires_at)
+    if isinstance(until, str):
+        raise SettingsError(f"--expires-at {until}")
     try:
-        async with begin(engine) as connection:
+        async with _engine(settings) as engine, begin(engine) as connection:
             new = await keys.create(
                 connection,
                 role=KeyRole(role),
                 organization=organization,
                 shipment_ids=shipment_ids,
                 device_ids=device_ids,
+                expires_at=until,
                 actor=ACTOR,
                 now=datetime.now(UTC),
+                courier_key_lasts=timedelta(days=settings.courier_key_days),
             )
     except Invalid as refused:
         field, why = next(iter(refused.fields.items()))
         raise SettingsError(f"--{field.replace('_', '-')} {why}") from None
+    if new.organization_is_new:
+        typer.echo(
+            f"The organization {organization} is new: until now there was none of that name.", err=True
+        )
+    if new.unregistered_device_ids:
+        typer.echo(f"Not registered yet: {', '.join(new.unregistered_device_ids)}.", err=True)
+    typer.echo(new.key)
+
+
+async def list_keys(settings: Settings) -> None:
+    """Print a line for each key, the newest first."""
+    lasts, after = timedelta(days=settings.courier_key_days), None
+    async with _engine(settings) as engine, engine.connect() as connection:
+        while True:
+            page = await stored_keys.page(connection, after=after, limit=_PAGE, courier_key_lasts=lasts)
+            for row in page.rows:
+                typer.echo(_line(row))
+            if (after := page.next_key) is None:
+                return
+
+
+def _line(row: RowMapping) -> str:
+    bounds = [row["organization"] or "", *map(shown, row["shipment_ids"] or ()), *(row["device_ids"] or ())]
+    revoked, ends = row["revoked_at"], row["ends_at"]
+    until = f"revoked {rfc3339(revoked)}" if revoked else f"ends {rfc3339(ends)}" if ends else "no end set"
+    used = "never used" if row["last_used_at"] is None else f"last used {rfc3339(row['last_used_at'])}"
+    return "\t".join((row["prefix"], row["role"], " ".join(filter(None, bounds)) or "-", until, used))
+
+
+async def revoke_key(settings: Settings, named: str, *, end_webhooks: bool) -> None:
+    """Revoke a key, and print the webhooks that were made with it and live on."""
+    if not stored_keys.PREFIX.fullmatch(named):
+        try:
+            UUID(named)
+        except ValueError:
+            raise SettingsError(
+                f"{named} is neither the prefix of a key, such as dw_1f0c93ab, nor an id"
+            ) from None
+    try:
+        async with _engine(settings) as engine, begin(engine) as connection:
+            left = await keys.revoke(connection, named, end_webhooks=end_webhooks, actor=ACTOR)
+    except NotFound as refused:
+        raise SettingsError(refused.text) from None
+    typer.echo(f"{named} is revoked.")
+    for one in left:
+        typer.echo(f"Its webhook {one['id']} lives on: --end-webhooks ends it, too. It goes to {one['url']}")
+
+
+@contextlib.asynccontextmanager
+async def _engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
+    """Connect to the database of the settings, once it is there and has our schema."""
+    url = required(settings.database_url, "DATABASE_URL", DATABASE_HINT)
+    await check_database(url, patience_s=settings.start_patience_s)
+    engine = engine_for(url)
+    try:
+        yield engine
     finally:
         await engine.dispose()
-    typer.echo(new.key)
 
 
 Runner = Callable[[Coroutine[Any, Any, None]], None]

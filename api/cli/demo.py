@@ -75,7 +75,9 @@ def _log_to(folder: Path, settings: Settings) -> Path:
         folder.mkdir(mode=mode(), parents=True, exist_ok=True)
         # It names keys that were made and addresses of callers, and a library's error may quote more.
         stream = open(file, "a", buffering=1, opener=private)  # noqa: SIM115 - Path.open takes no opener; open for good
-    logs.configure(json=True, level=settings.log_level, stream=stream)
+    logs.configure(
+        json=True, level=settings.log_level, stream=stream, security_file=settings.security_log_file
+    )
     return file
 
 

@@ -279,6 +279,9 @@ def create_key(
     device_ids: Annotated[
         list[str] | None, typer.Option(help="for the role device: this logger; may be repeated")
     ] = None,
+    expires_at: Annotated[
+        str | None, typer.Option(help="until when it lets in, such as 2027-01-31T00:00:00Z; without, no end")
+    ] = None,
 ) -> None:
     """Create an API key and print it; it is shown only once."""
     settings = load()
@@ -293,5 +296,34 @@ def create_key(
             organization=organization,
             shipment_ids=shipment_ids or None,
             device_ids=device_ids or None,
+            expires_at=expires_at,
         )
     )
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List API keys, the newest first, a line each: prefix, role, for whom, and until when. Never the keys themselves."""
+    settings = load()
+    from api.cli import commands
+    from api.logs import configure_logs
+
+    configure_logs(settings, show_security=False)
+    _run(commands.list_keys(settings))
+
+
+@keys.command("revoke")
+def revoke_key(
+    key: Annotated[str, typer.Argument(help="the prefix of the key, such as dw_1f0c93ab, or its id")],
+    *,
+    end_webhooks: Annotated[
+        bool, typer.Option("--end-webhooks", help="end all webhooks that were made with it, too")
+    ] = False,
+) -> None:
+    """Revoke an API key for good, and print the webhooks that were made with it and live on."""
+    settings = load()
+    from api.cli import commands
+    from api.logs import configure_logs
+
+    configure_logs(settings, show_security=False)
+    _run(commands.revoke_key(settings, key, end_webhooks=end_webhooks))

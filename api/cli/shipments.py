@@ -10,14 +10,16 @@ from api.use_cases.naming import shipments_named
 from telemetry.registry.ids import SEPARATOR, id_of, organization_of
 
 
-async def shipments_meant(connection: AsyncConnection, named: Sequence[str]) -> list[str]:
-    """Return the keys of shipments that are named by their ids, or as `organization/id` where several have one."""
+async def shipments_meant(
+    connection: AsyncConnection, named: Sequence[str], *, option: str = "--shipment"
+) -> list[str]:
+    """Return the keys of shipments that `option` names by their ids, or as `organization/id` where several have one."""
     ids = [one for one in named if SEPARATOR not in one]
     try:
         found = dict(zip(ids, await shipments_named(connection, ids, None), strict=True))
     except Invalid as refused:
         told = "; ".join(refused.fields.values()).partition(";")[0]
-        raise StartError(f"--shipment {told}: write it as organization/id") from None
+        raise StartError(f"{option} {told}: write it as organization/id") from None
     return [found.get(one, one) for one in named]
 
 

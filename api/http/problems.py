@@ -141,7 +141,9 @@ def _step_taken(refusal: StepTaken) -> Problem:
 
 
 def _ambiguous(refusal: Ambiguous) -> Problem:
-    return Problem(409, f"{refusal.text} Say whose, with ?organization=SLUG; left empty it is nobody's.")
+    return Problem(
+        409, f"{refusal.text} Say whose you mean: add ?organization=SLUG, or ?organization= for nobody's."
+    )
 
 
 def _too_many_tests(refusal: TooManyTests) -> Problem:
@@ -248,16 +250,16 @@ async def _refusal(request: Request, error: Exception) -> Response:
 
 _HTTP_DETAILS = {
     404: "There is nothing at this address. /docs lists what there is.",
-    405: "This address does not take that method.",
 }
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
+    detail = _HTTP_DETAILS.get(error.status_code, error.detail)
     if error.status_code == 405:
         headers["Allow"] = ", ".join(_methods(request)) or headers.get("Allow", "")
-    detail = _HTTP_DETAILS.get(error.status_code, error.detail)
+        detail = f"This address takes {headers['Allow'] or 'other methods'}, and not {request.method}."
     return Problem(error.status_code, detail, headers=headers).response()
 
 

@@ -66,6 +66,7 @@ class Gate:
         self._buckets = Buckets()
         self._turns: dict[tuple[Limited, str], _Turns] = {}
         self._backtests: Tally[str] = Tally()
+        self._open: Tally[str] = Tally()
         self._logged: dict[tuple[str, str], float] = {}
 
     def spend(self, caller: Principal, what: Limited, cost: float = 1) -> Taken:
@@ -80,6 +81,11 @@ class Gate:
             what=what,
             wait_s=found.wait_s,
         )
+
+    def give_back(self, caller: Principal, what: Limited, cost: float = 1) -> None:
+        """Put back what was taken for something that was not done."""
+        for who, rate in self._buckets_of(caller, what):
+            self._buckets.force(who, rate, -cost, self._clock())
 
     async def admit(self, caller: Principal, cost: float) -> Taken:
         """Take what a call costs; raise TooMany if it is not there, after a while if the caller does not heed that."""
@@ -138,6 +144,36 @@ class Gate:
             turns.users -= 1
             if not turns.users:
                 del self._turns[what, share]
+
+    @contextmanager
+    def open_call(self, caller: Principal) -> Iterator[None]:
+        """Count one call for as long as the block lasts; raise TooMany if its key or organization has too many.
+
+        It is refused at once, as whoever waits holds a connection, too.
+        """
+        share = share_of(caller)
+        if share is None:
+            yield
+            return
+        counted = {
+            f"key {caller.name}": ("This key", self.quotas.open_calls_of_key),
+            f"share {share}": ("Your organization", self.quotas.open_calls),
+        }
+        for who, (whose, most) in counted.items():
+            if self._open[who] >= most:
+                raise TooMany(
+                    f"{whose} has {most} calls open, which is the most: have fewer under way at a time.",
+                    what=Limited.OPEN,
+                    wait_s=1.0,
+                )
+        self._open.update(counted.keys())
+        try:
+            yield
+        finally:
+            for who in counted:
+                self._open[who] -= 1
+                if not self._open[who]:
+                    del self._open[who]
 
     @contextmanager
     def backtest(self, caller: Principal) -> Iterator[None]:

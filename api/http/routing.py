@@ -1,14 +1,16 @@
 """What happens to every call before its own function: authentication, authorization and strict JSON."""
 
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
-from typing import Annotated, Any, TypeVar
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from typing import Annotated, Any, Final, TypeVar
 
 import orjson
 from fastapi import APIRouter, Depends, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from api.http.connections.limits import announces_more, neighbourhood
 from api.http.idempotency import answered_once
@@ -46,6 +48,10 @@ class StrictRequest(Request):
         self._body = b"".join(pieces)
 
 
+EVENT_STREAM: Final = "text/event-stream"
+_OPEN: Final = "dewarwatch.open"
+"""Where a scope has what ends with the call."""
+
 _ACTIONS: dict[Callable[..., Any], str] = {}
 """The action of each endpoint, by the decorator `action`."""
 
@@ -82,30 +88,41 @@ class Call(APIRoute):
         PERMISSIONS.check_known(self.call, name)
         return name
 
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one call; it counts as open until its answer has gone out."""
+        with ExitStack() as open_call:
+            scope[_OPEN] = open_call
+            await super().handle(scope, receive, send)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        action, weight = self.action, weight_of(self.call)
+        action, weight, is_get = self.action, weight_of(self.call), self.call.startswith("GET ")
         known = _query_parameters(self.dependant)
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
             with noted(request, self.call):
-                return await let_in(request)
+                response = await let_in(request, request.scope[_OPEN])
+            if isinstance(response, StreamingResponse) and response.media_type == EVENT_STREAM:
+                request.scope[_OPEN].close()  # lasts for hours, and has a limit of its own
+            return response
 
-        async def let_in(request: Request) -> Response:
+        async def let_in(request: Request, open_call: ExitStack) -> Response:
             # Before the body is read: strangers cost nothing, and learn nothing from how it is judged.
             authorization = request.headers.get("authorization")
             services = services_of(request)
             principal = await services.authenticator.principal(authorization, address_of(request))
             request.state.principal = permitted(principal, action)
             services.security.note_use(principal)
+            open_call.enter_context(services.gate.open_call(principal))
             taken = await services.gate.admit(principal, weight)
             if why_not := refusal(principal, action):
                 raise Problem(403, why_not)
             _refuse_unknown_parameters(request, known)
             strict = StrictRequest(request.scope, request.receive)
             async with AsyncExitStack() as places:
-                # Before its turn: who sends slowly does not take it from others.
-                await strict.read(lambda: places.enter_async_context(services.gate.large_body(principal)))
+                # Before its turn: who sends slowly does not take it from others. What asks for no body waits for none.
+                if not is_get:
+                    await strict.read(lambda: places.enter_async_context(services.gate.large_body(principal)))
                 await places.enter_async_context(services.gate.turn(principal))
                 response = await answered_once(strict, self.call, principal, services, handler)
             response.headers.update(headers_of(taken))
@@ -140,7 +157,28 @@ def _note_refusal(request: Request, refused: Problem | Refusal) -> None:
         return
     _, _, key = request.headers.get("authorization", "").partition(" ")
     principal = getattr(request.state, "principal", None)
-    services_of(request).security.note_refusal(status, principal, prefix_of(key.strip()))
+    services_of(request).security.note_refusal(
+        status,
+        principal,
+        prefix_of(key.strip()),
+        is_on_record=getattr(refused, "is_on_record", False),
+        subject=_subject(request.path_params),
+    )
+
+
+_NOUNS = {"device": "logger"}
+"""What the security log calls what an address calls otherwise."""
+_UNTOLD = re.compile(r"(dw_[0-9a-f]{8})_[\w-]+|[^\w.:/-]", re.ASCII)
+_SUBJECT_AT_MOST = 100
+
+
+def _subject(path: Mapping[str, str]) -> str | None:
+    """Return what a call is about, such as `alert:…`, by the first id in its address; a key in there is none to be told."""
+    for name, value in path.items():
+        noun = name.removesuffix("_id")
+        told = _UNTOLD.sub(lambda found: found[1] or "?", value)
+        return f"{_NOUNS.get(noun, noun)}:{told}"[:_SUBJECT_AT_MOST]
+    return None
 
 
 def actions_of(routers: Iterable[APIRouter]) -> dict[str, str]:

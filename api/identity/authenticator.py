@@ -10,7 +10,7 @@ from secrets import compare_digest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.identity.access import Principal
-from api.identity.keys import COURIER_KEY_LASTS, authenticate, digest, prefix_of
+from api.identity.keys import COURIER_KEY_LASTS, ENDED, authenticate, digest, prefix_of
 from api.identity.permissions import KeyRole
 from api.identity.sieve import Sieve
 from api.rates.policy import Rates
@@ -29,6 +29,8 @@ ADMIN = Principal(name="admin-key-setting", role=KeyRole.ADMIN)
 class _Answer:
     principal: Principal | None
     until: float
+    has_ended: bool = False
+    """The key is on record, and expired or revoked."""
 
 
 class Authenticator:
@@ -63,11 +65,21 @@ class Authenticator:
             raise NotLetIn("This call needs an API key, sent as Authorization: Bearer KEY.", key_given=False)
         principal = await self._principal_of(key.strip(), address)
         if principal is None:
+            ended = self._is_on_record(key.strip())
             wait_s = None if address is None else self._wrong_keys.wait_s(address, time.monotonic())
             if wait_s is None:
-                raise NotLetIn("This API key is not known, or it has expired or was revoked.", key_given=True)
-            raise TooManyWrongKeys(wait_s=wait_s)
+                raise NotLetIn(
+                    "This API key is not known, or it has expired or was revoked: ask the operator of the service for a new one.",
+                    key_given=True,
+                    is_on_record=ended,
+                )
+            raise TooManyWrongKeys(wait_s=wait_s, is_on_record=ended)
         return principal
+
+    def _is_on_record(self, key: str) -> bool:
+        """Return whether a key that was just not let in was valid once."""
+        answer = self._answers.get(digest(key))
+        return answer is not None and (answer.has_ended or answer.principal is not None)
 
     async def _principal_of(self, key: str, address: str | None) -> Principal | None:
         hashed = digest(key)
@@ -121,10 +133,11 @@ class Authenticator:
     async def _ask(self, key: str) -> _Answer:
         asked_at = time.monotonic()  # the key may be revoked while the answer is on its way
         async with self._engine.begin() as connection:
-            principal = await authenticate(
+            found = await authenticate(
                 connection, key, self._clock(), courier_key_lasts=self._courier_key_lasts
             )
-        return _Answer(principal=principal, until=asked_at + REMEMBERED_S)
+        principal, until = found if isinstance(found, Principal) else None, asked_at + REMEMBERED_S
+        return _Answer(principal=principal, until=until, has_ended=found is ENDED)
 
     def _remember(self, hashed: bytes, answer: _Answer) -> None:
         if answer.principal is None:

@@ -16,7 +16,13 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from api.embedded.broker_users import is_whole, keep_good_copy, logger_rights, logger_role
+from api.embedded.broker_users import (
+    is_whole,
+    keep_good_copy,
+    logger_rights,
+    logger_role,
+    topics_written_by,
+)
 from api.embedded.mosquitto import Mosquitto
 from api.embedded.nats import USER, Nats
 from telemetry.mqtt.sessions import address_of
@@ -86,6 +92,8 @@ class DeviceCredentials:
             _only(created, "already exists")
             (changed,) = await self._ask(_account("modifyClient", device_id, password))
             _only(changed)
+        # What the broker retained may be from whoever had the logger before.
+        await self._ask({"command": "getClient", "username": device_id}, clear=topics_written_by(device_id))
         if self.accounts_file is not None:
             await self._stop_unless_kept(self.accounts_file, device_id)
 
@@ -187,14 +195,16 @@ class DeviceCredentials:
         if "error" not in answer and [role["rolename"] for role in held] != [logger_role(device_id)]:
             raise BrokerRefusedError(f"the broker's user {device_id} is not a logger's")
 
-    async def _ask(self, *commands: dict[str, Any]) -> list[dict[str, Any]]:
-        return await asyncio.to_thread(self._ask_until_answered, commands)
+    async def _ask(self, *commands: dict[str, Any], clear: Sequence[str] = ()) -> list[dict[str, Any]]:
+        return await asyncio.to_thread(self._ask_until_answered, commands, clear)
 
-    def _ask_until_answered(self, commands: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _ask_until_answered(
+        self, commands: Sequence[dict[str, Any]], clear: Sequence[str]
+    ) -> list[dict[str, Any]]:
         deadline = time.monotonic() + self._patience_s
         while True:
             try:
-                return _Conversation(self._url, commands).run(deadline)
+                return _Conversation(self._url, commands, clear).run(deadline)
             except OSError as error:
                 if time.monotonic() > deadline - 0.2:
                     raise BrokerUnreachableError(f"the broker does not answer: {error}") from error
@@ -272,9 +282,10 @@ def _only(answer: dict[str, Any], *harmless: str) -> None:
 
 
 class _Conversation:
-    """One connection to the broker: send the commands, wait for the answers, disconnect."""
+    """One connection to the broker: have it forget what it retained, send the commands, wait for the answers."""
 
-    def __init__(self, url: str, commands: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, url: str, commands: Sequence[dict[str, Any]], clear: Sequence[str] = ()) -> None:
+        """`clear` has the topics whose retained messages are deleted."""
         self._parts = urlsplit(url)
         self._mark = secrets.token_hex(8)  # tells our answers from others': every subscriber gets all of them
         self._request = json.dumps(
@@ -283,6 +294,7 @@ class _Conversation:
         self._answers: list[dict[str, Any]] | None = None
         self._refusal: BrokerRefusedError | None = None
         self._published_at: float | None = None
+        self._clear = clear
         self._client = self._make_client()
 
     def run(self, deadline: float) -> list[dict[str, Any]]:
@@ -348,6 +360,8 @@ class _Conversation:
         if reasons[0].is_failure:
             self._refusal = BrokerUnmanagedError(f"the broker does not let us manage users: {reasons[0]}")
         else:
+            for topic in self._clear:
+                client.publish(topic, b"", qos=1, retain=True)
             client.publish(_REQUESTS, self._request, qos=1)
 
     def _on_publish(

@@ -6,7 +6,8 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
@@ -35,10 +36,21 @@ from telemetry.paging import Page, SortOrder, fetch_page
 from telemetry.registry import organizations
 from telemetry.tables import shipments
 
+PREFIX: Final = re.compile(r"dw_[0-9a-f]{8}")
+"""The part of a key that may be shown; match with `fullmatch`."""
 ORDER = SortOrder(columns=(api_keys.c.created_at, api_keys.c.id), descending=True)
 USE_NOTED_EVERY = timedelta(minutes=5)
 COURIER_KEY_LASTS = timedelta(days=7)
 """How long a courier's key lasts after the last of its shipments is over, unless told otherwise."""
+
+
+class Ended(Enum):
+    """A key is on record, and lets nobody in any more."""
+
+    ENDED = 0
+
+
+ENDED: Final = Ended.ENDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +59,12 @@ class NewKey:
 
     id: UUID
     key: str
+    prefix: str
+    ends_at: datetime | None = None
+    """When it lets nobody in any more, as known now."""
+    organization_is_new: bool = False
+    unregistered_device_ids: tuple[str, ...] = ()
+    """Those of its loggers that there are not yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +82,7 @@ def digest(key: str) -> bytes:
 
 def prefix_of(key: str) -> str | None:
     """Return the part of a key that may be shown; None if it does not look like one of our keys."""
-    found = re.fullmatch(r"(dw_[0-9a-f]{8})_[A-Za-z0-9_-]{43}", key, re.ASCII)
+    found = re.fullmatch(rf"({PREFIX.pattern})_[A-Za-z0-9_-]{{43}}", key, re.ASCII)
     return found[1] if found else None
 
 
@@ -81,10 +99,10 @@ async def create(
     """Create a key, and its organization if that is new. The caller commits, and shows the key once."""
     if refused := _refused(role, organization, shipment_ids, device_ids):
         return refused
-    if organization is not None:
-        await organizations.ensure(connection, organization)
+    is_new = organization is not None and await organizations.ensure(connection, organization)
     prefix = f"dw_{secrets.token_hex(4)}"
-    new = NewKey(id=uuid4(), key=f"{prefix}_{secrets.token_urlsafe(32)}")
+    key = f"{prefix}_{secrets.token_urlsafe(32)}"
+    new = NewKey(id=uuid4(), key=key, prefix=prefix, organization_is_new=is_new)
     await connection.execute(
         insert(api_keys).values(
             id=new.id,
@@ -152,8 +170,8 @@ def ends_at(courier_key_lasts: timedelta) -> ColumnElement[datetime | None]:
 
 async def authenticate(
     connection: AsyncConnection, key: str, now: datetime, *, courier_key_lasts: timedelta = COURIER_KEY_LASTS
-) -> Principal | None:
-    """Return the principal of a key; None if the key is unknown, has ended or was revoked."""
+) -> Principal | Ended | None:
+    """Return the principal of a key; `ENDED` if the key has expired or was revoked, None if there is no such key."""
     prefix = prefix_of(key)
     query = select(api_keys, ends_at(courier_key_lasts).label("ends_at")).where(api_keys.c.prefix == prefix)
     found = await connection.execute(query)
@@ -161,7 +179,7 @@ async def authenticate(
     if row is None or not secrets.compare_digest(row["hash"], digest(key)):
         return None
     if row["revoked_at"] is not None or (row["ends_at"] is not None and row["ends_at"] <= now):
-        return None
+        return ENDED
     await _note_use(connection, row, now)
     return principal_of(row)
 
@@ -193,17 +211,21 @@ async def page(
     *,
     after: Sequence[Any] | None,
     limit: int,
+    prefix: str | None = None,
     courier_key_lasts: timedelta = COURIER_KEY_LASTS,
 ) -> Page:
-    """Return a page of keys, the newest first, without their hashes, with `ends_at`."""
-    return await fetch_page(connection, _shown(courier_key_lasts), ORDER, after=after, limit=limit)
+    """Return a page of keys, the newest first, without their hashes, with `ends_at`; optionally that of one prefix."""
+    query = _shown(courier_key_lasts)
+    if prefix is not None:
+        query = query.where(api_keys.c.prefix == prefix)
+    return await fetch_page(connection, query, ORDER, after=after, limit=limit)
 
 
 async def get(
-    connection: AsyncConnection, id_: UUID, *, courier_key_lasts: timedelta = COURIER_KEY_LASTS
+    connection: AsyncConnection, named: UUID | str, *, courier_key_lasts: timedelta = COURIER_KEY_LASTS
 ) -> RowMapping | None:
-    """Return one key without its hash, with `ends_at`; None if there is none with this id."""
-    query = _shown(courier_key_lasts).where(api_keys.c.id == id_)
+    """Return one key, by its id or its prefix, without its hash, with `ends_at`; None if there is none."""
+    query = _shown(courier_key_lasts).where(_is(named))
     row: RowMapping | None = (await connection.execute(query)).mappings().first()
     return row
 
@@ -213,17 +235,30 @@ def _shown(courier_key_lasts: timedelta) -> Select[Any]:
     return select(*columns, ends_at(courier_key_lasts).label("ends_at"))
 
 
-async def revoke(connection: AsyncConnection, id_: UUID) -> str | None:
-    """Revoke a key for good, and return its prefix; None if there is none with this id."""
+def _is(named: UUID | str) -> ColumnElement[bool]:
+    if isinstance(named, str) and PREFIX.fullmatch(named):
+        return api_keys.c.prefix == named
+    return api_keys.c.id == (named if isinstance(named, UUID) else UUID(named))
+
+
+async def revoke(connection: AsyncConnection, named: UUID | str) -> tuple[str, bool] | None:
+    """Revoke a key, named by its id or prefix, for good; return its prefix and whether it was valid until now.
+
+    None if there is no such key.
+    """
+    here = _is(named)
     revoked = await connection.execute(
         update(api_keys)
-        .where(api_keys.c.id == id_)
-        .values(revoked_at=func.coalesce(api_keys.c.revoked_at, func.now()))
+        .where(here, api_keys.c.revoked_at.is_(None))
+        .values(revoked_at=func.now())
         .returning(api_keys.c.prefix)
     )
     prefix: str | None = revoked.scalar()
+    is_new = prefix is not None
+    if prefix is None:
+        prefix = await connection.scalar(select(api_keys.c.prefix).where(here))
     await connection.execute(select(func.pg_notify(NotifyChannel.KEYS.value, "")))
-    return prefix
+    return None if prefix is None else (prefix, is_new)
 
 
 async def on_record(connection: AsyncConnection, prefixes: Collection[str | None]) -> frozenset[bytes]:

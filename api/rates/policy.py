@@ -24,6 +24,7 @@ class Limited(StrEnum):
     BACKTESTS = "backtests"
     AT_ONCE = "calls_at_once"
     LARGE_BODIES = "large_bodies"
+    OPEN = "open_calls"
     WEBHOOKS = "webhooks"
     CONTACTS = "contacts"
     POLICIES = "policies"
@@ -73,6 +74,10 @@ class Quotas:
     """Calls that are worked on at a time, in each process. Further ones wait."""
     large_bodies: int = 8
     """Bodies above `SMALL_BODY_BYTES` that are held at a time, in each process. Further ones are not read yet."""
+    open_calls: int = 200
+    """Calls whose head has come and whose answer has not gone out, in each process. Further ones are refused."""
+    open_calls_of_key: int = 100
+    """Those of one key, so that one key does not take all that its organization may have."""
     streams: int = 500
     """In each process, like the next three."""
     streams_kept_for_operator: int = 200
@@ -89,6 +94,14 @@ class Quotas:
     """On one alert."""
     comment_characters: int = 100_000
     """In all comments on one alert."""
+
+    def within(self, connections: int) -> "Quotas":
+        """Return the quotas with at most a quarter of the connections for the open calls of one organization."""
+        return replace(
+            self,
+            open_calls=min(self.open_calls, max(1, connections // 4)),
+            open_calls_of_key=min(self.open_calls_of_key, max(1, connections // 8)),
+        )
 
 
 QUOTAS: Final = Quotas()

@@ -77,8 +77,20 @@ class SecurityLog:
             self._seen[pair] = None
             self._put(told)
 
-    def note_refusal(self, status: int, principal: Principal | None, key_prefix: str | None) -> None:
-        """Note that the current call is refused; `key_prefix` is that of a key which was given and is not valid."""
+    def note_refusal(
+        self,
+        status: int,
+        principal: Principal | None,
+        key_prefix: str | None,
+        *,
+        is_on_record: bool = False,
+        subject: str | None = None,
+    ) -> None:
+        """Note that the current call is refused.
+
+        `key_prefix` is that of a key which was given and is not valid, `is_on_record` whether it once was. `subject` is
+        what the call was about.
+        """
         where = current_call()
         event = SecurityEvent(
             type=SecurityEventType.REFUSED,
@@ -87,11 +99,13 @@ class SecurityLog:
             key_prefix=key_prefix if principal is None else principal.name,
             address=where.address,
             call=where.call,
+            subject=subject,
             status=status,
         )
         NOTED.labels(event.type).inc()
-        # Whoever has no key could make a new prefix up for each call: they are told apart by where they are.
-        origin = network_of(where.address) if principal is None else principal.name
+        # Whoever has no key could make a new prefix up for each call: they are told apart by where they are. There are
+        # only so many keys that were valid once.
+        origin = network_of(where.address) if principal is None and not is_on_record else event.key_prefix
         if (told := self._tally.add(event, origin)) is not None:
             self._tell(told)
 

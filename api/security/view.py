@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.security.events import SecurityEventType
 from api.security.tables import security_events
 from telemetry.paging import Page, SortOrder, fetch_page
 
-ORDER = SortOrder(columns=(security_events.c.id,), descending=True)
+ORDER = SortOrder(columns=(security_events.c.at, security_events.c.id), descending=True)
 
 _PRUNE = """
 DELETE FROM security_events WHERE id IN (
@@ -45,12 +45,15 @@ async def page(
     for column, value in (
         (of.actor, which.actor),
         (of.key_prefix, which.key_prefix),
-        (of.address, which.address),
-        (of.subject, which.subject),
         (of.status, which.status),
     ):
         if value is not None:
             query = query.where(column == value)
+    # Keys have rows of their own; what one key did from where, and to what, may be among what a row counts.
+    for column, value in ((of.address, which.address), (of.subject, which.subject)):
+        if value is not None:
+            counted = of.details["counted"][column.name].has_key(value)
+            query = query.where(or_(column == value, counted))
     if which.since is not None:
         query = query.where(of.at >= which.since)
     if which.until is not None:

@@ -31,8 +31,8 @@ class Backdating:
         most = f"{self.courier.total_seconds() / 60:g} minutes"
         raise Invalid(
             field,
-            f"lies further back than {most}, and a courier sets times back by no more: "
-            "a key of the role ops can record it with that time",
+            f"is more than {most} ago, and couriers may backdate by at most {most}: "
+            "ask somebody with a key of the role ops to record it",
         )
 
 

@@ -1,21 +1,24 @@
 """API keys: made and revoked."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.webhooks import endpoints
+from alerts.wording import rfc3339
 from api.identity import keys
-from api.identity.keys import KeyRefused, NewKey
+from api.identity.keys import COURIER_KEY_LASTS, KeyRefused, NewKey
 from api.identity.permissions import KeyRole
 from api.refusals import Invalid, NotFound
 from api.security.events import SecurityEventType
 from api.security.record import record
 from api.use_cases.naming import shipments_named
 from telemetry.actor import Actor, ActorKind
+from telemetry.registry import devices
 from telemetry.registry.ids import id_of
 from telemetry.tables import shipments
 
@@ -30,8 +33,9 @@ async def create(
     expires_at: datetime | None = None,
     actor: Actor,
     now: datetime,
+    courier_key_lasts: timedelta = COURIER_KEY_LASTS,
 ) -> NewKey:
-    """Make a key in the transaction of the caller's; it is shown this once."""
+    """Make a key in the transaction of the caller's; it is shown this once. One that would let nobody in is refused."""
     if expires_at is not None and expires_at <= now:
         raise Invalid("expires_at", "lies in the past")
     if shipment_ids is not None:
@@ -49,12 +53,12 @@ async def create(
     )
     if isinstance(made, KeyRefused):
         raise Invalid(made.field, made.why)
-    prefix = keys.prefix_of(made.key)
+    ends_at = await _end_of(connection, made, courier_key_lasts, now)
     await record(
         connection,
         SecurityEventType.KEY_CREATED,
         actor=actor,
-        subject=str(Actor(ActorKind.KEY, str(prefix))),
+        subject=str(Actor(ActorKind.KEY, made.prefix)),
         details={
             "role": role,
             "organization": organization,
@@ -63,7 +67,25 @@ async def create(
             "expires_at": None if expires_at is None else expires_at.isoformat(),
         },
     )
-    return made
+    known = await devices.registered(connection, device_ids or ())
+    unknown = tuple(one for one in device_ids or () if one not in known)
+    return replace(made, ends_at=ends_at, unregistered_device_ids=unknown)
+
+
+async def _end_of(
+    connection: AsyncConnection, made: NewKey, courier_key_lasts: timedelta, now: datetime
+) -> datetime | None:
+    """Return when a new key ends by itself, as known now; refuse one that has ended already."""
+    row = await keys.get(connection, made.id, courier_key_lasts=courier_key_lasts)
+    assert row is not None
+    ends_at: datetime | None = row["ends_at"]
+    if ends_at is not None and ends_at <= now:
+        raise Invalid(
+            "shipment_ids",
+            f"names only shipments that are over: the key would have ended at {rfc3339(ends_at)} already; to let it in "
+            "all the same, give expires_at",
+        )
+    return ends_at
 
 
 async def _one_organization(
@@ -90,17 +112,23 @@ async def _one_organization(
     return owner
 
 
-async def revoke(connection: AsyncConnection, key_id: UUID, *, actor: Actor) -> None:
+async def revoke(
+    connection: AsyncConnection, key_id: UUID | str, *, end_webhooks: bool = False, actor: Actor
+) -> Sequence[RowMapping]:
     """Let nobody in with a key any more, for good; within a second it stops to work everywhere.
 
-    Its streams end, and the webhooks that belong to it.
+    Its streams end, and the webhooks that belong to it; with `end_webhooks`, also those that were made with it. Returns
+    those that were made with it and live on.
     """
-    prefix = await keys.revoke(connection, key_id)
-    if prefix is None:
+    revoked = await keys.revoke(connection, key_id)
+    if revoked is None:
         raise NotFound("API key", key_id)
-    subject = str(Actor(ActorKind.KEY, prefix))
-    await record(connection, SecurityEventType.KEY_REVOKED, actor=actor, subject=subject)
-    for webhook_id in await endpoints.end_with_key(connection, prefix):
+    prefix, is_new = revoked
+    if is_new:
+        subject = str(Actor(ActorKind.KEY, prefix))
+        await record(connection, SecurityEventType.KEY_REVOKED, actor=actor, subject=subject)
+    for webhook_id in await endpoints.end_with_key(connection, prefix, also_made=end_webhooks):
         await record(
             connection, SecurityEventType.WEBHOOK_ENDED, actor=actor, subject=f"webhook:{webhook_id}"
         )
+    return await endpoints.living_of(connection, prefix)

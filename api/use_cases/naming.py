@@ -8,13 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.identity.access import Principal
-from api.refusals import Ambiguous, Invalid
+from api.refusals import Ambiguous, Invalid, NotFound
+from telemetry.registry import organizations
 from telemetry.registry.ids import id_of, key_of, meant, organization_of
-from telemetry.tables import organizations
 
 NOBODYS: Final = ""
 """Given as the organization: what belongs to nobody, or to everybody."""
@@ -42,6 +42,12 @@ CONTACT: Final = Named(noun="contact", table="contacts", is_shared=False)
 POLICY: Final = Named(noun="policy", table="policies", is_shared=True)
 
 
+def stop_if_anothers(caller: Principal, organization: str | None) -> None:
+    """Refuse to look at what is another organization's, as if there were none: nothing would be taken for what is its."""
+    if organization is not None and caller.organization not in {None, organization}:
+        raise NotFound("organization", organization)
+
+
 def certain_key(caller: Principal, what: Named, id_: str, organization: str | None) -> str | None:
     """Return the key that a caller means by an id, if that can be said without the database; else None.
 
@@ -55,7 +61,7 @@ def certain_key(caller: Principal, what: Named, id_: str, organization: str | No
     if what is SHIPMENT and caller.organization is None:
         bound = sorted(key for key in caller.shipment_ids or () if id_of(key) == id_)
         if len(bound) > 1:
-            raise Ambiguous(what.noun, id_)
+            raise Ambiguous(what.noun, id_, map(organization_of, bound))
         return bound[0] if bound else id_
     return None if what.is_shared else key_of(id_, caller.organization)
 
@@ -70,29 +76,51 @@ async def key_meant(
     if caller.is_operator:
         keys = (await _keys_of_anybody(connection, what, [id_])).get(id_, [])
         if len(keys) > 1:
-            raise Ambiguous(what.noun, id_)
+            raise Ambiguous(what.noun, id_, map(organization_of, keys))
     else:
         keys = await _existing(connection, what, meant(id_, caller.organization))
     return keys[0] if keys else id_
 
 
-async def keys_meant(
-    connection: AsyncConnection, caller: Principal, what: Named, ids: Collection[str]
+async def check_there_is(connection: AsyncConnection, caller: Principal, organization: str | None) -> None:
+    """Refuse an organization that there is not, which is a slip of the pen: whatever it had would not be found.
+
+    Only operators are told. To all others, what is another organization's is not there, whether or not that one is.
+    """
+    if organization and caller.is_operator and not await organizations.exists(connection, organization):
+        raise NotFound("organization", organization)
+
+
+async def told_contacts(
+    connection: AsyncConnection, caller: Principal, id_: str, organization: str | None = None
 ) -> list[str]:
-    """Return every key that a caller can mean by the ids of a filter, which leaves out what has none of them."""
-    if not caller.is_operator:
-        return [await key_meant(connection, caller, what, id_) for id_ in ids]
-    found = await _keys_of_anybody(connection, what, ids)
-    return [key for id_ in ids for key in found.get(id_, [id_])]
-
-
-async def told_contacts(connection: AsyncConnection, caller: Principal, id_: str) -> list[str]:
     """Return every key under which a contact of this id can have been told of what the caller sees.
 
-    A contact may have been told and be gone since, and those of sites are in no register.
+    A contact may have been told and be gone since, and those of sites are in no register. Operators say whose it is
+    where several organizations have told one of this id.
     """
+    keys = await _contact_keys(connection, caller, id_, organization)
+    if not caller.is_operator or organization is not None:
+        return keys
+    query = text(
+        "SELECT key FROM unnest(CAST(:keys AS text[])) AS one(key) "
+        "WHERE EXISTS (SELECT FROM notifications WHERE contact_id = key) "
+        "OR EXISTS (SELECT FROM contacts WHERE contact_id = key)"
+    )
+    there = list((await connection.execute(query, {"keys": keys})).scalars())
+    if len(there) > 1:
+        raise Ambiguous("contact", id_, map(organization_of, there))
+    return there
+
+
+async def _contact_keys(
+    connection: AsyncConnection, caller: Principal, id_: str, organization: str | None
+) -> list[str]:
+    if organization is not None:
+        word, colon, own = id_.rpartition("site:")
+        return [f"{word}{colon}{key_of(own, organization or None)}"]
     if caller.is_operator:
-        slugs = list((await connection.execute(select(organizations.c.slug))).scalars())
+        slugs = await organizations.slugs(connection)
     else:
         bound = (organization_of(key) for key in caller.shipment_ids or ())
         slugs = [slug for slug in {caller.organization, *bound} if slug is not None]

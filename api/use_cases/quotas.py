@@ -34,4 +34,6 @@ async def stop_if_full(
     count = (await connection.execute(select(func.count()).select_from(there))).scalar_one()
     if count >= most:
         named = what.value.replace("_", " ")
+        if most == 1:
+            named = named.removesuffix("ies") + "y" if named.endswith("ies") else named.removesuffix("s")
         raise QuotaReached(f"{owner} has {most} {named} already: {instead}.", what=what)

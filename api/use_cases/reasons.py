@@ -7,7 +7,7 @@ from telemetry import reasons
 def stated(reason: str | None, field: str = "reason") -> str:
     """Return the reason of an act that needs one, trimmed; refuse one that says nothing."""
     if not reasons.says_why(reason):
-        raise Invalid(field, reasons.WANTED)
+        raise Invalid(field, reasons.wanted(reason))
     return reasons.trimmed(reason)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping
+from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from alerts.model import Severity
@@ -24,6 +24,8 @@ from api.use_cases.naming import shipments_listed
 from api.use_cases.quotas import stop_if_full
 from telemetry.actor import Actor
 from telemetry.registry import organizations
+from telemetry.registry.ids import id_of
+from telemetry.tables import shipments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ async def create(
             await organizations.ensure(connection, organization)
             await _stop_if_full(connection, caller, organization, quotas)
         if new.shipment_ids is not None:
-            values["shipment_ids"] = await shipments_listed(
+            values["shipment_ids"] = await _known_shipments(
                 connection, caller, new.shipment_ids, organization
             )
         made = await endpoints.add(connection, values, actor=actor)
@@ -102,7 +104,7 @@ async def change(
         await _living(connection, caller, webhook_id)
         if values.get("shipment_ids") is not None:
             row = await get(connection, caller, webhook_id)
-            values["shipment_ids"] = await shipments_listed(
+            values["shipment_ids"] = await _known_shipments(
                 connection, caller, values["shipment_ids"], row["organization"]
             )
         await endpoints.change(connection, webhook_id, visible_webhooks(caller), values)
@@ -115,6 +117,19 @@ async def change(
             {"changed": sorted(changes)},
         )
     return row
+
+
+async def _known_shipments(
+    connection: AsyncConnection, caller: Principal, ids: Sequence[str], organization: str | None
+) -> list[str]:
+    """Return the keys of the shipments of a filter; refuse what names none, of which no event would ever come."""
+    keys = await shipments_listed(connection, caller, ids, organization)
+    there = set(
+        await connection.scalars(select(shipments.c.shipment_id).where(shipments.c.shipment_id.in_(keys)))
+    )
+    if unknown := [id_of(key) for key in keys if key not in there]:
+        raise Invalid("shipment_ids", f"names no shipment: {', '.join(unknown[:5])}")
+    return keys
 
 
 async def delete(connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, actor: Actor) -> None:

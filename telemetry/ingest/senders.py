@@ -61,7 +61,8 @@ class SenderRights:
         at = result.measured_at.isoformat().replace("+00:00", "Z")
         return Refusal(
             reason=RefusalReason.NOT_YOURS,
-            detail=f"{result.device_id} was on no shipment at {at} that this key may send readings of",
+            detail=f"{result.device_id} was on no shipment at {at} that this key may send readings of: "
+            "ask operations to put it on the shipment for that time",
             device_id=result.device_id,
         )
 

@@ -68,10 +68,12 @@ def validate_message(message: RawMessage, registered: Container[str]) -> Validat
 def parse_message(message: RawMessage, registered: Container[str]) -> ParsedMessage | ValidatedMessage:
     """Parse a message that came by MQTT; a status and a message refused as a whole are validated at once."""
     device_id, kind = parse_topic(message.origin)
+    if not message.payload or (message.is_replayed and kind == "readings"):
+        # An empty payload deletes a retained message. A retained reading was judged when it was sent, and may be from
+        # whoever had the logger before: it says nothing now.
+        return ValidatedMessage(message)
     if device_id not in registered:
         return ValidatedMessage(message, refusals=[unknown_device(device_id)])
-    if kind == "status" and not message.payload:
-        return ValidatedMessage(message)  # an empty payload deletes a retained message
     decoded = decode(message.payload)
     if isinstance(decoded, Refusal):
         return ValidatedMessage(message, refusals=[replace(decoded, device_id=device_id)])
@@ -157,6 +159,8 @@ def _validate_status(message: RawMessage, device_id: str, decoded: DecodedPayloa
     at = message.received_at if raw.get("at") is None else parse_instant(raw["at"])
     if isinstance(at, str):
         return _refuse_status(message, device_id, f"at {at}, or milliseconds since 1970")
+    if message.is_replayed and (raw.get("at") is None or at > message.received_at):
+        return ValidatedMessage(message)  # nobody knows when it was sent: it must not count as heard now
     return ValidatedMessage(
         message, status=ConnectionStatus(device_id, connection, min(at, message.received_at))
     )

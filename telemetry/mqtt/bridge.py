@@ -201,7 +201,10 @@ class Bridge:
             newer = self._protocol == MQTTProtocolVersion.MQTTv5
             self._protocol = MQTTProtocolVersion.MQTTv311 if newer else MQTTProtocolVersion.MQTTv5
             raise
-        await connection.subscribe(subscriptions(slot, self._protocol))
+        topics = subscriptions(slot, self._protocol)
+        await connection.subscribe(
+            topics, never_retained=[one for one in topics if one.endswith("/readings")]
+        )
         if slot == STATUS_SLOT:
             await self._watch_broker(connection)
         if self._pulses is not None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self, TypeAlias, TypeVar
@@ -27,7 +27,7 @@ DeliverCallback: TypeAlias = Callable[["BrokerConnection", list[Publish]], None]
 RECEIVE_MAXIMUM = 10_000
 """Unacknowledged messages that the broker may send us; some brokers exceed it."""
 MAX_PACKET_BYTES = 4 * 2**20
-KEEPALIVE_S = 30
+KEEPALIVE_S = 15  # a broker that is silent is noticed after twice that
 ANSWER_TIMEOUT_S = 10.0
 _NEVER_EXPIRES = 0xFFFFFFFF
 _MAX_INFLIGHT = 100
@@ -122,13 +122,27 @@ class BrokerConnection:
         connection._max_inflight = min(_MAX_INFLIGHT, getattr(properties, "ReceiveMaximum", _MAX_INFLIGHT))
         return connection
 
-    async def subscribe(self, topics: Sequence[str], *, qos: int = 1, always_retained: bool = False) -> None:
-        """Subscribe; unless `always_retained`, retained messages are sent only for new subscriptions. Raises BrokerError."""
+    async def subscribe(
+        self,
+        topics: Sequence[str],
+        *,
+        qos: int = 1,
+        always_retained: bool = False,
+        never_retained: Collection[str] = (),
+    ) -> None:
+        """Subscribe; unless `always_retained`, retained messages are sent only for new subscriptions. Raises BrokerError.
+
+        Those on topics `never_retained` are not sent, where the broker speaks MQTT 5.
+        """
         if self._client.protocol == MQTTProtocolVersion.MQTTv5:
             if_new = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
             retain = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if always_retained else if_new
-            options = SubscribeOptions(qos=qos, retainHandling=retain)
-            _, mid = self._client.subscribe([(topic, options) for topic in topics])
+            never = SubscribeOptions.RETAIN_DO_NOT_SEND
+            options = [
+                SubscribeOptions(qos=qos, retainHandling=never if topic in never_retained else retain)
+                for topic in topics
+            ]
+            _, mid = self._client.subscribe(list(zip(topics, options, strict=True)))
         else:
             _, mid = self._client.subscribe([(topic, qos) for topic in topics])
         for topic, reason in zip(topics, await self._answer(mid), strict=False):

@@ -82,7 +82,7 @@ class Guard:
         """Count messages as they arrive; return whether a logger is suspended because of them."""
         now, before = monotonic(), len(self.unwanted)
         sizes: dict[str, list[int]] = {}
-        for topic, _, payload in publishes:
+        for topic, _, payload, _ in publishes:
             if topic not in self.unwanted:
                 sizes.setdefault(topic, []).append(len(payload))
                 if is_surely_refused(payload):

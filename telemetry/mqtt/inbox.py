@@ -120,10 +120,9 @@ class Inbox:
         wanted = [publish for publish in publishes if publish.topic not in unwanted]
         self._held[connection] += len(wanted)
         self.messages += len(wanted)
-        for topic, packet_id, payload in wanted:
-            queued = QueuedMessage(
-                RawMessage(Source.MQTT, topic, payload, received_at, clock_is_sure), connection, packet_id
-            )
+        for topic, packet_id, payload, is_replayed in wanted:
+            message = RawMessage(Source.MQTT, topic, payload, received_at, clock_is_sure, is_replayed)
+            queued = QueuedMessage(message, connection, packet_id)
             lane = Lane.LARGE if len(payload) > MAX_SMALL_BYTES or topic in self._large_of else Lane.SMALL
             if lane is Lane.LARGE:
                 self._large_of[topic] += 1
@@ -133,7 +132,7 @@ class Inbox:
             self._waiting_bytes[lane] += len(payload)
             self.bytes += len(payload)
         self._unconfirmed.setdefault(connection, deque()).extend(
-            packet_id for _, packet_id, _ in publishes if packet_id
+            publish.packet_id for publish in publishes if publish.packet_id
         )
         if self._is_above(1):
             self._paused.add(connection)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 PUBLISH, PUBACK = 0x30, 0x40
 _MAX_LENGTH_BYTES = 4
+_RETAIN = 0x01
 
 
 class MalformedPacketError(Exception):
@@ -17,6 +18,8 @@ class Publish(NamedTuple):
     topic: str
     packet_id: int
     payload: bytes
+    is_replayed: bool = False
+    """Whether the broker had retained it, and says it again to a new subscription: nobody sends it now."""
 
 
 class Packets(NamedTuple):
@@ -67,7 +70,7 @@ def _parse_publish(data: bytes | bytearray, start: int, body: int, end: int, *, 
         at = sum(length) if length else end + 1
     if at > end:
         raise MalformedPacketError("a PUBLISH packet ends within its header")
-    return Publish(topic, packet_id, bytes(data[at:end]))
+    return Publish(topic, packet_id, bytes(data[at:end]), bool(data[start] & _RETAIN))
 
 
 def _variable_integer(data: bytes | bytearray, at: int) -> tuple[int, int] | None:

@@ -9,7 +9,7 @@ Whoever is not of the operating organization may assign only what is lent to its
 assignment begins with. What is not is neither locked nor looked at, so that the time of the answer says nothing of it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, Select, Table, and_, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from telemetry.registry import loans
+from telemetry.registry import ahead, loans
 from telemetry.registry.loans import Stretch
 from telemetry.registry.things import DEWARS, LOGGERS, THINGS, Holder, Thing, lock
 from telemetry.tables import shipments
@@ -47,6 +47,8 @@ class NotAvailable:
 
     thing: Thing
     ids: tuple[str, ...]
+    lent_from: Mapping[str, datetime]
+    """From when on those are lent to the caller's organization that are so only later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,7 @@ async def assign(
         if ids:
             rows = [{thing.key: id_, "shipment_id": shipment_id, "starts_at": starts_at} for id_ in ids]
             await connection.execute(insert(thing.assignments), rows)
+    await ahead.set_aside(connection, shipment_id, device_ids, starts_at)
     return None
 
 
@@ -129,7 +132,11 @@ async def start_earlier(
                 return hindrance
     for thing in THINGS:
         assigned = thing.assignments
-        await connection.execute(update(assigned).where(moved(assigned)).values(starts_at=starts_at))
+        begun_earlier = await connection.scalars(
+            update(assigned).where(moved(assigned)).values(starts_at=starts_at).returning(assigned.c[thing.key])
+        )
+        if thing is LOGGERS:
+            await ahead.set_aside(connection, shipment_id, begun_earlier.all(), starts_at)
     return None
 
 
@@ -204,7 +211,8 @@ async def obstacle(
     occupied = await _occupied(connection, thing, shipment_id, lent, when, holder.shipments)
     free = lent - {row["id"] for row in occupied if not row["own"]}
     if missing := tuple(id_ for id_ in ids if id_ not in free):
-        return NotAvailable(thing=thing, ids=missing)
+        later = await loans.first_after(connection, thing, missing, holder.organization, stretch.starts_at)
+        return NotAvailable(thing=thing, ids=missing, lent_from=later)
     return next((_told(thing, row) for row in occupied), None)
 
 

@@ -27,7 +27,7 @@ from telemetry.battery import is_low
 from telemetry.freshness import LEAST_S, MISSED_INTERVALS, fresh_for
 from telemetry.paging import Page, SortOrder, fetch_page
 from telemetry.registry.revisioned_table import RevisionedTable
-from telemetry.registry.things import LOGGERS, Holder, held_at
+from telemetry.registry.things import LOGGERS, Holder, held_at, lent_to
 from telemetry.silence import heard_until
 from telemetry.tables import (
     Identifier,
@@ -165,16 +165,26 @@ async def page(
     holder: Holder | None,
     now: datetime,
     q: str | None,
+    organization: str | None = None,
     after: Sequence[Any] | None,
     limit: int,
 ) -> Page:
-    """Load a page of devices as `get` does each, optionally of those whose id or model contains a text."""
+    """Load a page of devices as `get` does each.
+
+    Optionally of those whose id or model contains a text, and of those that are lent to an organization.
+    """
     query = _devices(holder, now)
     if q is not None:
         query = query.where(
             devices.c.device_id.icontains(q, autoescape=True) | devices.c.model.icontains(q, autoescape=True)
         )
+    if organization is not None:
+        query = query.where(_lent_to(holder, now) == organization)
     return await fetch_page(connection, query, ORDER, after=after, limit=limit)
+
+
+def _lent_to(holder: Holder | None, now: datetime) -> ColumnElement[Any]:
+    return lent_to(LOGGERS, devices.c.device_id, literal(now, Instant), holder)
 
 
 def _devices(holder: Holder | None, now: datetime) -> Select[Any]:
@@ -190,6 +200,7 @@ def _devices(holder: Holder | None, now: datetime) -> Select[Any]:
         .scalar_subquery()
         .label("shipment_id")
     )
+    lent = _lent_to(holder, now).label("lent_to")
     joined = states.device_id == devices.c.device_id
     suspension = (
         device_suspensions.c.until.label("suspended_until"),
@@ -204,14 +215,14 @@ def _devices(holder: Holder | None, now: datetime) -> Select[Any]:
     )
     if holder is None:
         return (
-            select(devices, *STATE_COLUMNS, *suspension, current)
+            select(devices, *STATE_COLUMNS, *suspension, current, lent)
             .join(device_states, joined)
             .outerjoin(device_suspensions, suspended)
         )
     columns = [case((_is_its(column, holder), column)).label(column.name) for column in STATE_COLUMNS]
     is_held = held_at(LOGGERS, devices.c.device_id, literal(now, Instant), holder)
     return (
-        select(devices, *columns, *suspension, current)
+        select(devices, *columns, *suspension, current, lent)
         .join(device_states, joined)
         .outerjoin(device_suspensions, suspended)
         .where(is_held)

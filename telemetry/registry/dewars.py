@@ -37,7 +37,7 @@ async def get(
     connection: AsyncConnection, dewar_id: str, *, holder: Holder | None = None, now: datetime
 ) -> RowMapping | None:
     """Load a dewar; for a holder, only one that it has now, with the last charge of the time in which it had it."""
-    query = select(*_columns(holder)).where(dewars.c.dewar_id == dewar_id, _is_held(holder, now))
+    query = select(*_columns(holder, now)).where(dewars.c.dewar_id == dewar_id, _is_held(holder, now))
     row: RowMapping | None = (await connection.execute(query)).mappings().first()
     return row
 
@@ -48,11 +48,14 @@ async def page(
     holder: Holder | None,
     now: datetime,
     q: str | None,
+    organization: str | None = None,
     after: Sequence[Any] | None,
     limit: int,
 ) -> Page:
-    """Load a page of dewars, as `get` does each."""
-    query = select(*_columns(holder)).where(_is_held(holder, now), DEWARS.mentions(q))
+    """Load a page of dewars, as `get` does each, optionally of those that are lent to an organization."""
+    query = select(*_columns(holder, now)).where(_is_held(holder, now), DEWARS.mentions(q))
+    if organization is not None:
+        query = query.where(_lent_to(holder, now) == organization)
     return await fetch_page(connection, query, DEWARS.order, after=after, limit=limit)
 
 
@@ -62,17 +65,23 @@ def _is_held(holder: Holder | None, now: datetime) -> ColumnElement[bool]:
     )
 
 
-def _columns(holder: Holder | None) -> list[ColumnElement[Any]]:
-    """Return the columns of a dewar, without what was done to it while somebody else had it."""
+def _lent_to(holder: Holder | None, now: datetime) -> ColumnElement[Any]:
+    return things.lent_to(things.DEWARS, dewars.c.dewar_id, literal(now, Instant), holder)
+
+
+def _columns(holder: Holder | None, now: datetime) -> list[ColumnElement[Any]]:
+    """Return the columns of a dewar, without what was done to it while somebody else had it, and to whom it is lent."""
+    lent = _lent_to(holder, now).label("lent_to")
     if holder is None:
-        return list(dewars.c)
+        return [*dewars.c, lent]
     last = (
         select(func.max(charges.c.charged_at))
         .where(charges.c.dewar_id == dewars.c.dewar_id, charges.c.withdrawn.is_(False), _while_held(holder))
         .scalar_subquery()
         .label("last_charged_at")
     )
-    return [last if column.name == "last_charged_at" else column for column in dewars.c]
+    own = [last if column.name == "last_charged_at" else column for column in dewars.c]
+    return [*own, lent]
 
 
 def _while_held(holder: Holder | None) -> ColumnElement[bool]:

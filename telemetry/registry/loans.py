@@ -3,7 +3,7 @@
 Every change first locks the thing's row, as every assignment of it does.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -119,6 +119,23 @@ async def overlapping(
         .limit(1)
     )
     return (await connection.execute(query)).mappings().first()
+
+
+async def first_after(
+    connection: AsyncConnection,
+    thing: Thing,
+    ids: Collection[str],
+    organization: str | None,
+    instant: datetime,
+) -> Mapping[str, datetime]:
+    """Return when the first loan to an organization begins after an instant, of each of the things that has one."""
+    loan = thing.loans.c
+    query = (
+        select(loan[thing.key], func.min(loan.starts_at))
+        .where(loan[thing.key].in_(ids), loan.organization == organization, loan.starts_at > instant)
+        .group_by(loan[thing.key])
+    )
+    return {row[0]: row[1] for row in await connection.execute(query)}
 
 
 async def get(connection: AsyncConnection, thing: Thing, id_: str, loan_id: UUID) -> RowMapping | None:

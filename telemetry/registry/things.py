@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, Table, and_, exists, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, Table, and_, exists, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.tables import (
@@ -72,6 +72,20 @@ def held_at(
         loan[thing.key] == id_, loan.organization == holder.organization, covers(thing.loans, at)
     )
     return or_(on_its_shipment, and_(is_lent, ~exists().where(here)))
+
+
+def lent_to(
+    thing: Thing, id_: ColumnElement[str], at: ColumnElement[Any], holder: Holder | None
+) -> ScalarSelect[Any]:
+    """Return the organization to which a thing is lent at an instant; a holder learns of loans to itself alone."""
+    loan = thing.loans.c
+    to = true() if holder is None else loan.organization == holder.organization
+    return (
+        select(loan.organization)
+        .where(loan[thing.key] == id_, covers(thing.loans, at), to)
+        .limit(1)
+        .scalar_subquery()
+    )
 
 
 def covers(intervals: Table, at: ColumnElement[Any]) -> ColumnElement[bool]:

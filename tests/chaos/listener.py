@@ -14,8 +14,12 @@ class Listener:
 
     def __init__(self, url: str) -> None:
         self.told: list[dict[str, Any]] = []
+        self.heard: list[tuple[str, str]] = []
+        """Id and type of every event, whatever it is about."""
         self.connections = 0
         self._url = f"{url}/v1/stream"
+        self.began_after = ""
+        """The position at which it began to listen."""
         self._last_id = ""
         self._listening = threading.Event()
         self._closing = threading.Event()
@@ -42,7 +46,10 @@ class Listener:
         if self._last_id:
             headers["Last-Event-ID"] = self._last_id
         with httpx.stream("GET", self._url, headers=headers, timeout=1, trust_env=False) as answer:
-            assert answer.status_code == httpx.codes.OK
+            if (
+                answer.status_code != httpx.codes.OK
+            ):  # not while something is broken; whoever waits will complain
+                return
             self.connections += 1
             frame: dict[str, str] = {}
             for line in answer.iter_lines():
@@ -50,8 +57,11 @@ class Listener:
                     name, _, value = line.partition(": ")
                     frame[name] = value
                     continue
+                if "data" in frame:
+                    self.heard.append((frame["id"], frame["event"]))
                 if frame.get("event", "").startswith(("excursion.", "alert.")):
                     self.told.append(orjson.loads(frame["data"])["data"])
                 self._last_id = frame.get("id", self._last_id)
+                self.began_after = self.began_after or self._last_id
                 self._listening.set()
                 frame = {}

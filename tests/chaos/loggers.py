@@ -18,6 +18,7 @@ class Loggers(Link):
         self._messages = messages
         self._memory = dict(enumerate(messages))  # what is not confirmed yet
         self._told: dict[tuple[str, int], Ack] = {}
+        self._sending_again: set[str] = set()
         self._pace_s = 1 / per_s
         self._patient = patient
         self._closing = threading.Event()
@@ -48,10 +49,11 @@ class Loggers(Link):
         """Gives how many messages wait for their confirmation, and forgets those that have it."""
         with self.heard:
             told = dict(self._told)
-        for number, message in list(self._memory.items()):
-            if all(_has(told.get((message.device_id, boot)), seq) for boot, seq in message.numbers):
-                del self._memory[number]
-        return len(self._memory)
+            memory = dict(self._memory)
+            for number, message in memory.items():
+                if all(has(told.get((message.device_id, boot)), seq) for boot, seq in message.numbers):
+                    del self._memory[number]
+            return len(self._memory)
 
     def _publish(self) -> None:
         started = time.monotonic()
@@ -61,21 +63,35 @@ class Loggers(Link):
             self._send(message)
             self.sent = number + 1
         self.all_sent.set()
-        while not self._patient and self.unconfirmed() and not self._closing.wait(AGAIN_AFTER_S):
-            for message in list(self._memory.values()):
-                self._send(message)
+        while not self._patient and not self._closing.wait(AGAIN_AFTER_S):
+            if self.unconfirmed():
+                with self.heard:
+                    memory = list(self._memory.values())
+                for message in memory:
+                    self._send(message)
 
     def _send(self, message: Message) -> None:
         self.send(f"dewar/v1/{message.device_id}/readings", message.payload)
 
     def hear(self, device_id: str, ack: bytes) -> None:
-        """Takes an acknowledgement in: each tells all that is known of one boot."""
+        """Takes an acknowledgement in: each tells all that is known of one boot.
+
+        Once the service says that it has lost what it confirmed, everything waits again that is not confirmed anew.
+        """
         said = parse_ack(ack)
         assert said is not None, ack
+        if said.resend and device_id not in self._sending_again:
+            self._sending_again.add(device_id)
+            self._told = {key: told for key, told in self._told.items() if key[0] != device_id}
+            self._memory |= {
+                number: message
+                for number, message in enumerate(self._messages)
+                if message.device_id == device_id
+            }
         self._told[device_id, said.boot] = said
 
 
-def _has(told: Ack | None, seq: int) -> bool:
+def has(told: Ack | None, seq: int) -> bool:
     if told is None or seq > told.highest:
         return False
     return not any(first <= seq <= last for first, last in told.missing)

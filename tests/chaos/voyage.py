@@ -14,6 +14,7 @@ from tests.acceptance.command import Command, eventually, items
 from tests.chaos.traces import Found, Journey, Message, journeys, messages
 
 SEED = 20261121
+_OURS = "device_id LIKE 'logger-%'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,8 @@ class Voyage:
                 ).is_success
 
     def stored(self) -> int:
-        return int(self.fetch("SELECT count(*) FROM readings")[0][0])
+        """How many of the journeys' readings are; others may have shipments of their own."""
+        return int(self.fetch(f"SELECT count(*) FROM readings WHERE {_OURS}")[0][0])
 
     def fetch(self, query: str) -> list[asyncpg.Record]:
         async def ask() -> list[asyncpg.Record]:
@@ -100,13 +102,16 @@ class Voyage:
         assert "Traceback" not in self.service.err, self.service.err
 
     def _readings(self) -> list[tuple[Any, ...]]:
-        rows = self.fetch("SELECT device_id, boot, seq, measured_at, temperature_c, probe_ok FROM readings")
+        columns = "device_id, boot, seq, measured_at, temperature_c, probe_ok"
+        rows = self.fetch(f"SELECT {columns} FROM readings WHERE {_OURS}")
         return sorted(tuple(row) for row in rows)
 
     def excursions(self) -> list[Found]:
         """Those that somebody sees who asks for them."""
         with self.service.client() as viewer:
-            return sorted(_found(each) for each in items(viewer, "/v1/excursions", state=["open", "closed"]))
+            found = [_found(each) for each in items(viewer, "/v1/excursions", state=["open", "closed"])]
+        ours = {journey.device_id for journey in self.journeys}
+        return sorted(each for each in found if each[1] in ours)
 
     def told(self) -> list[dict[str, Any]]:
         """Everything that the stream has to tell of excursions and alerts, in order."""

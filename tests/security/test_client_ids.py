@@ -229,3 +229,15 @@ async def test_a_credential_cannot_pile_up_subscriptions_or_retained_messages(br
         assert service.subscribe("dewar/v1/#") == 1
         assert {service.messages.get(timeout=5).payload for _ in range(2)} == {b"99"}
         assert service.messages.empty()
+
+
+async def test_a_new_password_leaves_nothing_of_what_was_retained_with_the_old_one(broker, accounts):
+    """Whoever had the logger before may have planted it."""
+    with client(broker.program.loggers_url, "A", "a", client_id="A") as a:
+        for kind in ("status", "readings"):
+            assert a.publish(f"dewar/v1/A/{kind}", b"planted", retain=True) < REFUSED
+    await DeviceCredentials(broker.url).grant("A", "another")
+    with client(broker.url, "dewarwatch", "secret", client_id="service") as service:
+        assert service.subscribe("dewar/v1/#") == 1
+        assert service.publish("dewar/v1/A/ack", b"the first") < REFUSED
+        assert service.messages.get(timeout=5).payload == b"the first"

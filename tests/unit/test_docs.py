@@ -23,7 +23,7 @@ from api.cli.replay_command import replay
 from api.http.app import ACTIONS
 from api.http.as_of import HEADER
 from api.http.schemas.events import EVENTS, STREAM_ONLY
-from api.identity.permissions import PERMISSIONS, KeyRole, Scope
+from api.identity.permissions import PERMISSIONS, KeyRole, Need, Scope
 from api.rates.policy import WEIGHTS, Quotas, Rates
 from api.settings import PREFIX, AllowedNetworks, Settings
 from telemetry.channels import NotifyChannel
@@ -178,8 +178,12 @@ def test_every_call_stands_in_the_api_page_with_its_roles() -> None:
     table = {row[0].strip("`"): row[1] for row in rows(page("api.md")) if re.match(r"`[A-Z]+ /v1/", row[0])}
     assert set(table) == set(ACTIONS)
     for call, action in ACTIONS.items():
-        told = {word for word in table[call].split(", ") if word}
-        assert told | {KeyRole.ADMIN} == set(PERMISSIONS.roles(action)), call
+        told = {word.strip("*"): word.startswith("**") for word in table[call].split(", ") if word}
+        assert {*told, KeyRole.ADMIN} == set(PERMISSIONS.roles(action)), call
+        for role, is_operators_alone in told.items():
+            permission = PERMISSIONS.of(KeyRole(role), action)
+            assert permission is not None
+            assert (permission.needs is Need.OPERATOR) == is_operators_alone, call
 
 
 def test_the_page_of_permissions_has_every_row_and_every_scope() -> None:

@@ -1,6 +1,6 @@
 """Pure: who is told besides the policy's steps: a new holder, a new owner, the destination, and everybody who was asked once somebody takes it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from alerts import wording
 from alerts.escalation.deciding.draft import DecisionDraft
@@ -122,14 +122,16 @@ def _tell_taken_to(draft: DecisionDraft, audience: frozenset[Recipient], taken: 
     knowing = {one.contact_id for one in draft.people.owners(names)}
     draft.change(also_told=draft.progress.also_told + 1)
     about = draft.message(
-        Why.TAKEN, purpose=Purpose.TAKEN, repeat=draft.progress.also_told, detail=_who_and_since(taken)
+        Why.TAKEN, purpose=Purpose.TAKEN, repeat=draft.progress.also_told, detail=who_and_since(draft, taken)
     )
     draft.out.tell_taken(audience, about, knowing)
 
 
-def _who_and_since(taken: list[Member]) -> str:
+def who_and_since(draft: DecisionDraft, taken: Iterable[Member]) -> str:
+    """Return who has taken alerts, by their names, and since when."""
     since: dict[str, Instant] = {}
     for one in taken:
         if one.owner is not None and one.taken_at is not None:
-            since[one.owner] = min(one.taken_at, since.get(one.owner, one.taken_at))
+            name = draft.people.called(one.owner)
+            since[name] = min(one.taken_at, since.get(name, one.taken_at))
     return " ".join(wording.on_it(name, at) for name, at in sorted(since.items()))

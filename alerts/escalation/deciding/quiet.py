@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from alerts.alert_kinds import KINDS
+from alerts.escalation.deciding.also_told import who_and_since
 from alerts.escalation.deciding.draft import DecisionDraft
 from alerts.escalation.deciding.notification import WORDS, Purpose, Why
 from alerts.escalation.deciding.progress import EscalationProgress, Member, Phase, furthest, worst
@@ -21,7 +22,8 @@ def stay_quiet(draft: DecisionDraft) -> None:
         draft.begin(Why.BEGAN if draft.before is None else Why.CAME_BACK, wait=True)
     if draft.before is None or draft.before.phase is not Phase.QUIET:
         next_level = min(draft.progress.level + 1, len(draft.policy.steps))
-        draft.out.skip(draft.message(why, level=next_level), why)
+        who = "" if snoozed else who_and_since(draft, draft.incident.taken)
+        draft.out.skip(draft.message(why, level=next_level), why, detail=f"{WORDS[why]} {who}".rstrip())
     for one in draft.incident.open:
         if one.is_untaken and one.alert_id not in known:
             draft.out.skip(draft.message(why), Why.TAKEN_WITH_INCIDENT, alert_ids=(one.alert_id,))
@@ -95,9 +97,12 @@ def _tell_though_over(draft: DecisionDraft) -> None:
 
 
 def _tell_end(draft: DecisionDraft) -> None:
-    withdrawn = all(one.withdrawn for one in draft.incident.members)
+    members = draft.incident.members
+    withdrawn = all(one.withdrawn for one in members)
     why, detail = Why.WITHDRAWN if withdrawn else Why.RESOLVED, None
-    if gone := withdrawn_by_act(draft):
+    untold = withdrawn_by_act(draft)
+    # Where nothing is left, an act is the reason also if somebody had acknowledged what it withdrew.
+    if gone := untold or [one for one in members if withdrawn and one.withdrawn_by is not None]:
         why, detail = Why.WITHDRAWN_BY_ACT, in_words(gone)
         draft.change(withdrawn=draft.progress.withdrawn | {one.alert_id for one in gone})
     about = draft.message(why, purpose=Purpose.RESOLVED, detail=detail)

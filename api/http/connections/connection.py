@@ -363,6 +363,8 @@ class Connection(HttpToolsProtocol):
             return
         self._wire.write_eof()
         self.flow.resume_reading()
+        if not to_be_read:
+            self.doors.places.wait(self)  # all is said: it makes room for whoever has something to ask
 
     def _refuse(self, reason: str) -> None:
         """Say why, where nothing else is being said, and end the connection."""

@@ -11,7 +11,7 @@ from alerts.triage.alert import AlertState
 from alerts.views import alerts as views
 from alerts.views.as_of import FindingFilter
 from api.http.as_of import AsOf, stands_for, unknown
-from api.http.naming import OfShipments
+from api.http.naming import OfShipments, Visible
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routes.alert_actions import ActedOn, add_alert_actions
 from api.http.routing import Call, Caller, Here, action
@@ -29,8 +29,8 @@ States = Annotated[list[AlertState] | None, Query(alias="state", description="On
 @router.get("/v1/alerts")
 @action("alerts.read")
 async def list_alerts(
-    caller: Caller,
     services: Here,
+    visible: Visible,
     response: Response,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
@@ -50,7 +50,7 @@ async def list_alerts(
     response.headers.update(stands_for(as_of, services.clock()))
     after = read_cursor(cursor, views.ALERT_ORDER)
     wanted = FindingFilter(
-        visible=visible_shipments(caller),
+        visible=visible,
         as_of=as_of,
         shipment_ids=shipment_ids,
         device_id=device_id,

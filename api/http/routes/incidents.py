@@ -10,7 +10,7 @@ from alerts.model import Severity
 from alerts.triage.incidents import IncidentState
 from alerts.views import incidents
 from api.http.as_of import AsOf, stands_for, unknown
-from api.http.naming import OfShipments
+from api.http.naming import OfShipments, Visible
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routes.alert_actions import ActedOn, add_alert_actions
 from api.http.routing import Call, Caller, Here, action
@@ -26,8 +26,8 @@ router = APIRouter(route_class=Call, tags=["incidents"])
 @router.get("/v1/incidents")
 @action("incidents.read")
 async def list_incidents(
-    caller: Caller,
     services: Here,
+    visible: Visible,
     response: Response,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
@@ -41,7 +41,7 @@ async def list_incidents(
     response.headers.update(stands_for(as_of, services.clock()))
     after = read_cursor(cursor, incidents.ORDER)
     wanted = incidents.IncidentFilter(
-        visible=visible_shipments(caller),
+        visible=visible,
         as_of=as_of,
         shipment_ids=shipment_ids,
         state=state,

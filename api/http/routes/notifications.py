@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query
 from sqlalchemy import Table, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from alerts.escalation.deciding.notification import Purpose
 from alerts.escalation.registers import NOTIFICATION_ORDER, attempts_of, contacts_among, notification_page
 from alerts.escalation.tables import contacts, notifications
 from alerts.tables import alerts, incidents
-from api.http.naming import OfShipments, ShipmentKey
+from api.http.naming import OfShipments, Organization, ShipmentKey, is_owned_by
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, read_cursor, write_cursor
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.escalation import NotificationOut, NotificationState
@@ -42,10 +43,11 @@ async def list_notifications(
     incident_id: Annotated[UUID | None, Query()] = None,
     alert_id: Annotated[UUID | None, Query()] = None,
     contact_id: Annotated[Words | None, Query()] = None,
+    organization: Organization = None,
 ) -> ListOf[NotificationOut]:
     """List every decision to tell somebody, or not to, the latest first, with every attempt to send."""
     columns = notifications.c
-    conditions: list[Any] = [_visible(caller)]
+    conditions: list[Any] = [_visible(caller), _owned_by(organization)]
     if states:
         conditions.append(columns.state.in_(states))
     if shipment_ids is not None:
@@ -56,7 +58,7 @@ async def list_notifications(
         conditions += [columns.alert_ids.contains([alert_id]), columns.scope == _scope_of(alerts, alert_id)]
     if contact_id is not None:
         async with services.engine.connect() as connection:
-            keys = await told_contacts(connection, caller, contact_id)
+            keys = await told_contacts(connection, caller, contact_id, organization)
         conditions.append(columns.contact_id.in_(keys))
     return await _page(services, caller, conditions, limit, cursor)
 
@@ -112,6 +114,24 @@ def _scope_of(what: Table, id_: UUID) -> Any:
 
 
 def _visible(caller: Principal) -> Any:
-    """Return the condition for what the caller may see: of its shipments, and for operators digests and the fleet too."""
+    """Return the condition for what the caller may see: of its shipments, and what goes to contacts of its own.
+
+    What is of no shipment is a test, a digest, or about the fleet. A digest is of many shipments, and not for a key that
+    is bound to some.
+    """
     of_shipments = and_(table.c.shipment_id.is_not(None), visible_shipments(caller))
-    return or_(of_shipments, notifications.c.scope == "") if caller.is_operator else of_shipments
+    of_none = notifications.c.scope == ""
+    if not caller.is_operator:
+        own = select(contacts.c.contact_id).where(own_entries(caller, contacts.c.organization))
+        of_none = and_(of_none, notifications.c.contact_id.in_(own))
+        if caller.shipment_ids is not None:
+            of_none = and_(of_none, notifications.c.purpose == Purpose.TEST)
+    return or_(of_shipments, of_none)
+
+
+def _owned_by(organization: str | None) -> Any:
+    """Return the condition of the filter `organization`: of its shipments, or of none of them and its own."""
+    of_none = and_(notifications.c.scope == "", is_owned_by(notifications.c.organization, organization))
+    return or_(
+        and_(table.c.shipment_id.is_not(None), is_owned_by(table.c.organization, organization)), of_none
+    )

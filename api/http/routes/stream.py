@@ -19,7 +19,7 @@ from api.http.schemas.events import EVENTS, EventType
 from api.http.schemas.fields import Id, OrganizationSlug
 from api.http.services import Services
 from api.rates.policy import Limited
-from api.refusals import NotFound
+from api.use_cases.naming import check_there_is, stop_if_anothers
 
 router = APIRouter(route_class=Call, tags=["stream"])
 
@@ -102,7 +102,8 @@ async def stream(
         list[EventType] | None, Query(max_length=_AT_MOST, description="Only these; one or several.")
     ] = None,
     shipment_id: Annotated[
-        list[Id] | None, Query(max_length=_AT_MOST, description="Only of these; one or several.")
+        list[Id] | None,
+        Query(max_length=_AT_MOST, description="Only of these, of whatever organization; one or several."),
     ] = None,
     min_severity: Annotated[
         Severity | None,
@@ -129,8 +130,10 @@ async def stream(
     after = Position.parse(last_event_id) if last_event_id else None
     if last_event_id and after is None:
         raise invalid("Last-Event-ID", "is not one that this stream gave", place="header")
-    if organization is not None and caller.organization not in {None, organization}:
-        raise NotFound("organization", organization)
+    stop_if_anothers(caller, organization)
+    if organization is not None and caller.is_operator:
+        async with services.looking_up.connect() as connection:
+            await check_there_is(connection, caller, organization)
     if kind and types and not any("kind" in EVENTS[type_].data.model_fields for type_ in types):
         raise invalid("kind", "chooses among alerts, but types names no event of alerts", place="query")
     wanted = Wanted(

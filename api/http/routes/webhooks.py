@@ -4,10 +4,13 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
+from sqlalchemy import and_
 
 from alerts.webhooks import deliveries, endpoints
-from api.http.naming import OfShipments
+from alerts.webhooks.tables import webhooks as webhooks_table
+from api.http.naming import OfShipments, Organization, is_owned_by
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor, write_cursor
+from api.http.problems import invalid
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import ListOf, Words
 from api.http.schemas.webhooks import (
@@ -56,12 +59,22 @@ async def create_webhook(
 @router.get("/v1/webhooks")
 @action("webhooks.read")
 async def list_webhooks(
-    caller: Caller, services: Here, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    caller: Caller,
+    services: Here,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+    organization: Organization = None,
+    created_by: Annotated[
+        Words | None, Query(description="Only those that this one made, such as `key:dw_1f0c93ab`.")
+    ] = None,
 ) -> ListOf[WebhookOut]:
     """List webhooks, the newest first, never with their secrets."""
     after = read_cursor(cursor, endpoints.ORDER)
     async with services.engine.connect() as connection:
-        page = await endpoints.page(connection, visible_webhooks(caller), after=after, limit=limit)
+        visible = and_(visible_webhooks(caller), is_owned_by(webhooks_table.c.organization, organization))
+        if created_by is not None:
+            visible = and_(visible, webhooks_table.c.created_by == created_by)
+        page = await endpoints.page(connection, visible, after=after, limit=limit)
     return answer(page, WebhookOut.of)
 
 
@@ -123,8 +136,11 @@ async def list_deliveries(
     states: States = None,
     types: Types = None,
     shipment_ids: OfShipments = None,
+    organization: Organization = None,
 ) -> ListOf[DeliveryOut]:
     """List what was or is to be sent, with every attempt, the latest events first."""
+    if organization is not None and shipment_ids is None:
+        raise invalid("organization", "says whose shipment_id is: give that, too", place="query")
     after = read_cursor(cursor, deliveries.ORDER)
     async with services.engine.connect() as connection:
         await webhooks.get(connection, caller, webhook_id)

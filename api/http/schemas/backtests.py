@@ -34,7 +34,7 @@ class BacktestIn(Given):
         description="The shipments to compare; by default all that were in transit in the period.",
     )
     organization: OrganizationSlug | None = Field(
-        None, description="Whose `shipment_ids` are, where several organizations have one of them."
+        None, description="Whose shipments: of that organization alone, by default of all that the key sees."
     )
     since: Time | None = Field(None, description="Count alarms from this time on.")
     until: Time | None = Field(None, description="Judge as of this time; by default, now.")

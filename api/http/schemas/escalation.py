@@ -15,7 +15,18 @@ from alerts.model import AlertKind, Severity
 from alerts.notifications import mail
 from alerts.wording import instant_text
 from api.http.problems import hint
-from api.http.schemas.fields import ID, Given, Id, OrganizationSlug, Shown, ShownId, Time, Words, example
+from api.http.schemas.fields import (
+    ID,
+    Given,
+    Id,
+    Name,
+    OrganizationSlug,
+    Shown,
+    ShownId,
+    Time,
+    Words,
+    example,
+)
 from api.http.schemas.registry.sites import Lat, Lon, ReceivingHours, Zone
 from api.use_cases.registry.contacts import NewContact
 from api.use_cases.registry.policies import NewPolicy, PolicyTrial
@@ -59,7 +70,7 @@ class WayIn(Given):
 
 
 Ways = Annotated[list[WayIn], Field(min_length=1, max_length=10)]
-Names = Annotated[list[Words], Field(max_length=50)]
+Names = Annotated[list[Name], Field(max_length=50)]
 
 
 class ContactIn(Given):
@@ -77,7 +88,7 @@ class ContactIn(Given):
         None,
         description="Whose contact it is; told only about its shipments. Null: the operating organization's.",
     )
-    name: Words
+    name: Name
     parties: Names = Field(
         default=[], description="Names of its party as in handovers and legs; case and spaces do not matter."
     )
@@ -104,7 +115,7 @@ class ContactChangeIn(Given):
     revision: int | None = Field(
         None, ge=1, description="The revision you saw; if there is a newer one, nothing is changed."
     )
-    name: Words | None = None
+    name: Name | None = None
     parties: Names | None = None
     places: Names | None = None
     timezone: Zone | None = None

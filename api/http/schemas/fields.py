@@ -1,6 +1,7 @@
 """Field types and base models that request bodies, parameters and responses share."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
@@ -74,6 +75,16 @@ Time = Annotated[
 
 Words = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(no_nul)]
 """Free text, at most 200 characters."""
+
+
+def _one_line(text: str) -> str:
+    if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in text):
+        raise ValueError("must be one line, without control characters")
+    return text
+
+
+Name = Annotated[Words, AfterValidator(_one_line)]
+"""Free text of one line: names go into headers, subjects and log lines."""
 
 DeviceId = Annotated[
     str, _identifier(DEVICE_ID, "1 to 64 letters, digits, _ or -"), Field(examples=["LOG-4711"])

@@ -1,9 +1,10 @@
 """Request and response bodies for API keys."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from api.http.schemas.fields import (
     DeviceId,
@@ -16,6 +17,7 @@ from api.http.schemas.fields import (
     example,
     owners,
 )
+from api.identity.keys import PREFIX
 from api.identity.permissions import KeyRole
 
 
@@ -43,6 +45,31 @@ class KeyIn(Given):
 class KeyCreated(Shown):
     id: UUID
     key: str = Field(description="Shown only once.", examples=["dw_1f0c93ab_…"])
+    prefix: str = Field(description="The beginning of the key, which identifies it in lists and logs.")
+    ends_at: Time | None = Field(
+        description="When it lets nobody in any more, as known now. Null: nothing says so yet."
+    )
+    organization_is_new: bool = Field(
+        description="The key has created its organization: look for a slip of the pen."
+    )
+    unregistered_device_ids: list[str] = Field(
+        description="Those of `device_ids` that are not registered: slips of the pen, or loggers to come."
+    )
+
+
+def _named(text: str) -> str:
+    if PREFIX.fullmatch(text):
+        return text
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise ValueError("must be the id of a key, or its prefix such as dw_1f0c93ab") from None
+
+
+KeyName = Annotated[
+    str, AfterValidator(_named), Field(description="Its id, or its prefix.", examples=["dw_1f0c93ab"])
+]
+"""What names a key in an address: its id, or its prefix."""
 
 
 class KeyOut(Shown):
@@ -69,3 +96,26 @@ class KeyOut(Shown):
     def of(cls, row: Any) -> Self:
         """Build it from a row."""
         return cls(**row, shipment_organizations=owners(row["shipment_ids"]))
+
+
+class LivingWebhook(Shown):
+    id: UUID
+    organization: str | None = Field(description="Whose it is. Null: the operating organization's.")
+    url: str
+    state: str
+
+
+class KeyRevoked(Shown):
+    webhooks: list[LivingWebhook] = Field(
+        description="Those that were made with the key and live on: they belong to an organization."
+    )
+    note: str
+
+    @classmethod
+    def of(cls, webhooks: Iterable[Any]) -> Self:
+        """Build it from the rows of the webhooks."""
+        note = (
+            "The key is revoked. These webhooks were made with it and live on: delete those that should not, or revoke "
+            "the key once more with ?end_webhooks=true."
+        )
+        return cls(webhooks=[LivingWebhook(**one) for one in webhooks], note=note)

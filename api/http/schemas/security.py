@@ -17,21 +17,25 @@ class SecurityEventOut(Shown):
         description="Of the key that was used; with a refusal without `actor`, of the one that was given and is not valid."
     )
     address: str | None = Field(
-        description="Where the call came from. Null: from several addresses, or a command."
+        description="Where the call came from. Null: from several addresses, see `details`, or a command."
     )
     call: str | None = Field(
-        description="Method and address of the route. Null: several, or a command.",
+        description="Method and address of the route. Null: several, see `details`, or a command.",
         examples=["GET /v1/alerts/{alert_id}"],
     )
     subject: str | None = Field(
-        description="What it was done to: `key:…`, `webhook:…`, `logger:…` or `dewar:…`."
+        description="What it was done to, or was to be done to: `key:…`, `webhook:…`, `logger:…`, `dewar:…`, `alert:…` and "
+        "so on. With a refusal, the id as it stood in the address. Null: nothing, or several, see `details`."
     )
     status: int | None = Field(description="What a refused call was answered with: 401, 403 or 404.")
     count: int = Field(
         description="More than one, or with `last_at`: so many more alike, of the same origin, within a minute."
     )
     last_at: Time | None
-    details: dict[str, Any] | None = Field(description="What was given or changed; never a secret.")
+    details: dict[str, Any] | None = Field(
+        description="What was given or changed; never a secret. `counted`: of a row that counts, how often each call, "
+        "subject, address or prefix was among them, where they differ; at most 20 of each, and `others`."
+    )
 
     @classmethod
     def of(cls, row: Any) -> Self:

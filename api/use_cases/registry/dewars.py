@@ -52,7 +52,7 @@ async def register(connection: AsyncConnection, new: NewDewar, *, actor: Actor, 
     if organization is not None:
         loan = NewLoan(organization=organization)
         await loans.lend(connection, things.DEWARS, new.dewar_id, loan, actor=actor, now=now)
-    return row
+    return await _shown(connection, new.dewar_id, now)
 
 
 async def change(
@@ -71,7 +71,7 @@ async def change(
     changed = await DEWAR.change(connection, row, changes, seen=seen, actor=actor, reason=reason)
     if changed["revision"] != row["revision"]:
         await evaluation_marks.mark_active(connection, shipments.c.dewar_id == dewar_id, now)
-    return changed
+    return await _shown(connection, dewar_id, now)
 
 
 async def charge(
@@ -109,7 +109,8 @@ async def charge(
         )
     if ln2_kg not in {None, recorded["ln2_kg"]}:
         raise Conflict(
-            f"The charge of {dewar_id} at {rfc3339(at)} is recorded with {_kg(recorded['ln2_kg'])}."
+            f"The charge of {dewar_id} at {rfc3339(at)} is recorded with {_kg(recorded['ln2_kg'])}: if that is wrong, "
+            "the operating organization corrects it."
         )
     return recorded, is_new
 
@@ -146,6 +147,12 @@ async def get(connection: AsyncConnection, caller: Principal, dewar_id: str, *, 
     row = await dewars.get(connection, dewar_id, holder=holder(caller), now=now)
     if row is None:
         raise NotFound("dewar", dewar_id)
+    return row
+
+
+async def _shown(connection: AsyncConnection, dewar_id: str, now: datetime) -> RowMapping:
+    row = await dewars.get(connection, dewar_id, now=now)
+    assert row is not None
     return row
 
 

@@ -46,8 +46,10 @@ async def lend(
     if other is not None:
         is_same = (other["organization"], other["ends_at"]) == (new.organization, new.ends_at)
         if is_same and new.starts_at in {None, other["starts_at"]}:
+            _stop_if_other_reason(thing, id_, other, new)
             return other, False
-        raise Conflict(f"{thing.noun.capitalize()} {id_} is lent to {_told(other)}: end that loan first.")
+        told = f"{thing.noun.capitalize()} {id_} is lent to {_told(other)}"
+        raise Conflict(f"{told}: {_what_helps(other, new, starts_at)}.")
     await organizations.ensure(connection, new.organization)
     row = await loans.lend(
         connection,
@@ -158,6 +160,27 @@ async def _stop_if_used(
     else:
         told = f"was on {whose} until {rfc3339(used['ends_at'])}: the loan ends then at the earliest"
     raise Conflict(f"{which} {told}.")
+
+
+def _stop_if_other_reason(thing: Thing, id_: str, loan: RowMapping, new: NewLoan) -> None:
+    """Refuse to say again why a thing is lent: what is on record of a loan stays as it is."""
+    if new.reason is None or new.reason == loan["reason"]:
+        return
+    given = "without a reason" if loan["reason"] is None else f"for the reason “{loan['reason']}”"
+    which = f"{thing.noun.capitalize()} {id_} is lent to {_told(loan)}"
+    raise Conflict(f"{which} already, {given}: that stays on record as it is.")
+
+
+def _what_helps(loan: RowMapping, new: NewLoan, starts_at: datetime) -> str:
+    """Return what to do where a loan is in the way of a new one."""
+    if loan["organization"] != new.organization:
+        return "end that loan first"
+    ways = []
+    if starts_at < loan["starts_at"]:
+        ways.append(f"for the time before, lend it with until {rfc3339(loan['starts_at'])}")
+    if loan["ends_at"] is not None and (new.ends_at is None or new.ends_at > loan["ends_at"]):
+        ways.append(f"for the time after, lend it from {rfc3339(loan['ends_at'])} on")
+    return " and ".join(ways) or "that loan covers the time already; to shorten it, end it"
 
 
 def _told(loan: RowMapping) -> str:

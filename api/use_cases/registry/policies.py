@@ -19,7 +19,7 @@ from alerts.model import AlertKind, Severity, to_instant
 from api.identity.access import Principal, owner_of_new
 from api.rates.policy import QUOTAS, Quotas
 from api.refusals import Invalid
-from api.use_cases.naming import CONTACT, own_or_shared
+from api.use_cases.naming import CONTACT, own_or_shared, stop_if_anothers
 from api.use_cases.reasons import stated
 from api.use_cases.registry.registering import POLICY
 from telemetry.actor import Actor
@@ -104,6 +104,7 @@ async def dry_run(
     connection: AsyncConnection, caller: Principal, trial: PolicyTrial, *, now: datetime
 ) -> tuple[Policy, tuple[Notification, ...]]:
     """Return the policy that would hold for an alert, and every decision of its first 24 hours. Nothing is stored."""
+    stop_if_anothers(caller, trial.organization)
     organization = owner_of_new(caller, trial.organization, verb="tries", noun="policy", nouns="policies")
     rows = await policies_for(connection, organization)
     contacts = [contact_from_row(row) for row in await contacts_for(connection, organization)]

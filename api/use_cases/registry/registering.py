@@ -73,7 +73,7 @@ class Noun:
             (table, table.c.organization == owner),
             owner=owner,
             most=getattr(quotas, self.quota),
-            instead="describe one anew that is not needed any more, or ask the operator for more",
+            instead="change one that is no longer needed into the new one, or ask the operator for more",
         )
 
     async def get(self, connection: AsyncConnection, caller: Principal, id_: str) -> RowMapping:

@@ -177,7 +177,7 @@ def _refuse(shipment: RowMapping, new: NewHandover, at: datetime, broken: Broken
         case Misfit.NOT_THE_HOLDER:
             raise Conflict(
                 f"{shipment_id} is held by {broken.holder} at {when}, and not by {new.from_party}: "
-                f"tell of the handover from {broken.holder} first. {ops}"
+                f"record the handover from {broken.holder} first. {ops}"
             )
         case Misfit.NEXT_DOES_NOT_FIT:
             assert broken.next is not None

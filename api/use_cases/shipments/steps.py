@@ -63,8 +63,9 @@ def stop_if_not_free(found: Obstacle | None) -> None:
     if isinstance(found, NotAvailable):
         noun = found.thing.noun
         which = f"{noun.capitalize()} {found.ids[0]} is" if len(found.ids) == 1 else _several(found)
+        lent = "".join(f" {id_} is lent to you from {rfc3339(at)} on." for id_, at in found.lent_from.items())
         raise Conflict(
-            f"{which} not available to you for that time. You can use a {noun} that is lent to your "
+            f"{which} not available to you for that time.{lent} You can use a {noun} that is lent to your "
             "organization then and on no other shipment: ask the operating organization."
         )
     if isinstance(found, Unregistered):

@@ -4,6 +4,8 @@ import asyncio
 import re
 import socket
 from pathlib import Path
+from time import monotonic
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -19,6 +21,7 @@ from telemetry.database.connections import (
     make_pool,
     socket_of,
 )
+from tests.chaos.machines.proxy import Proxy
 
 REPOSITORY = Path(__file__).parents[3]
 ON_THE_SERVER = """
@@ -89,3 +92,47 @@ async def test_the_locks_of_a_process_that_is_frozen_are_freed(database_url: str
         await frozen.execute("SELECT 1")
     frozen.terminate()
     await other.close()
+
+
+def through(proxy: Proxy, url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{proxy.port}").geturl()
+
+
+async def test_a_session_that_nobody_can_use_any_more_loses_its_locks(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server sees nothing wrong with it: its connection is open, and it is not in a transaction."""
+    monkeypatch.setattr("telemetry.database.connections.UNCONFIRMED_S", 0.2)
+    other = await connect(database_url, "other")
+    with Proxy(urlsplit(database_url).port or 5432) as proxy:
+        ghost = await connect(through(proxy, database_url), "ghost", Patience(statement_s=1))
+        await ghost.execute("SELECT pg_advisory_lock(4711)")
+        proxy.cut_off()
+        with pytest.raises(TimeoutError):
+            await ghost.execute("SELECT 1", timeout=0.2)
+        async with asyncio.timeout(3):
+            while not await other.fetchval("SELECT pg_try_advisory_lock(4711)"):
+                await asyncio.sleep(0.02)
+    await other.close()
+
+
+async def test_of_connections_that_died_in_silence_one_alone_costs_time(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a proxy that is frozen: TCP confirms all that is sent, and nobody answers."""
+    monkeypatch.setattr("telemetry.database.connections.UNCONFIRMED_S", 0.2)
+    with Proxy(urlsplit(database_url).port or 5432) as proxy:
+        there = through(proxy, database_url)
+        async with make_pool(there, "through", max_size=4, patience=Patience(statement_s=1)) as pool:
+            held = [await pool.acquire() for _ in range(4)]
+            for connection in held:
+                await pool.release(connection)
+            proxy.cut_off()
+            began = monotonic()
+            with pytest.raises((TimeoutError, asyncpg.InterfaceError)):
+                await pool.fetchval("SELECT 1")
+            for _ in range(4):
+                assert await pool.fetchval("SELECT 1") == 1
+            assert monotonic() - began < 1.8
+            pool.terminate()

@@ -32,7 +32,7 @@ def test_defaults_are_those_of_a_single_machine(monkeypatch, tmp_path):
         ("PUBLIC_URL", "dewars.example", "https://"),
         ("PUBLIC_URL", "https://dewars.example/?a=b", "query"),
         ("LOG_FORMAT", "xml", "json"),
-        ("OUTAGE_SHARE", "50", "less than or equal to 1"),
+        ("OUTAGE_SHARE", "50", "OUTAGE_SHARE: must be less than or equal to 1"),
         ("OUTAGE_ENDS_BELOW", "0.5", "must be below DEWARWATCH_OUTAGE_SHARE, which is 0.5"),
     ],
 )
@@ -115,3 +115,26 @@ def test_roles():
     for wrong in ("", "api,web"):
         with pytest.raises(ValueError, match="choose from api, ingest, evaluate, deliver"):
             parse_roles(wrong)
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_a_misspelt_name_stops_the_start(monkeypatch, tmp_path, in_file):
+    monkeypatch.chdir(tmp_path)
+    if in_file:
+        (tmp_path / ".env").write_text("DEWARWATCH_QUOTAZ=1\n")
+    else:
+        monkeypatch.setenv("DEWARWATCH_QUOTAZ", "1")
+    with pytest.raises(
+        SettingsError, match="DEWARWATCH_QUOTAZ is no setting: did you mean DEWARWATCH_QUOTAS"
+    ):
+        load()
+
+
+def test_a_name_like_no_setting_is_said_to_be_ignored(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DEWARWATCH_FAVOURITE_COLOUR", "blue")
+    load()
+    assert (
+        capsys.readouterr().err
+        == "DEWARWATCH_FAVOURITE_COLOUR is no setting of this service, and is ignored.\n"
+    )

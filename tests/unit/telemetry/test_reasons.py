@@ -2,7 +2,7 @@
 
 import pytest
 
-from telemetry.reasons import says_why, trimmed
+from telemetry.reasons import says_why, trimmed, wanted
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,9 @@ def test_it_says_nothing(reason: str | None) -> None:
 
 def test_what_surrounds_it_does_not_count() -> None:
     assert trimmed("\u200b  rebooked \ufeff\n") == "rebooked"
+
+
+def test_what_is_wrong_with_one_names_the_whole_rule() -> None:
+    rule = "at least 8 characters, at least 3 different letters"
+    assert wanted(None) == wanted(" \u200b ") == f"is required: {rule}"
+    assert wanted("aaaaaaaaaa") == f"must say why: {rule}"

@@ -10,6 +10,7 @@ from alerts.escalation.policy import Channel
 from api.http.naming import ContactKey
 from api.http.routing import Call, Caller, Here, action
 from api.rates.policy import Limited
+from api.refusals import Refusal
 from api.use_cases.registry import contacts
 
 router = APIRouter(route_class=Call, tags=["contacts"])
@@ -41,6 +42,10 @@ TOO_MANY: dict[int | str, dict[str, Any]] = {
 async def test_contact(contact_id: ContactKey, caller: Caller, services: Here) -> SentMessages:
     """Send a test by each of a contact's channels, at once and whatever the time is there."""
     services.gate.spend(caller, Limited.TESTS)
-    async with services.engine.begin() as connection:
-        sent = await contacts.send_test(connection, caller, contact_id, actor=caller.actor)
+    try:
+        async with services.engine.begin() as connection:
+            sent = await contacts.send_test(connection, caller, contact_id, actor=caller.actor)
+    except Refusal:
+        services.gate.give_back(caller, Limited.TESTS)  # no message was sent
+        raise
     return SentMessages(notifications=[SentMessage(**one) for one in sent])

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.http.naming import LentTo
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import DeviceId, ListOf, Words
@@ -98,6 +99,7 @@ async def list_devices(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     q: Annotated[Words | None, Query(description="Part of an id or a model.")] = None,
+    organization: LentTo = None,
 ) -> ListOf[DeviceOut]:
     """List the loggers by id, with when they were last seen and how they are.
 
@@ -107,7 +109,15 @@ async def list_devices(
     after = read_cursor(cursor, devices.ORDER)
     now = services.clock()
     async with services.engine.connect() as connection:
-        page = await devices.page(connection, holder=holder(caller), now=now, q=q, after=after, limit=limit)
+        page = await devices.page(
+            connection,
+            holder=holder(caller),
+            now=now,
+            q=q,
+            organization=organization,
+            after=after,
+            limit=limit,
+        )
     return answer(page, lambda row: DeviceOut.of(row, now))
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query, Response
 
 from alerts.views.charges import doubts_of
+from api.http.naming import LentTo
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import Id, ListOf, Words
@@ -48,6 +49,7 @@ async def list_dewars(
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     q: Annotated[Words | None, Query(description="Part of an id or a model.")] = None,
+    organization: LentTo = None,
 ) -> ListOf[DewarOut]:
     """List the shippers by id.
 
@@ -57,7 +59,13 @@ async def list_dewars(
     after = read_cursor(cursor, DEWARS.order)
     async with services.engine.connect() as connection:
         page = await registry.page(
-            connection, holder=holder(caller), now=services.clock(), q=q, after=after, limit=limit
+            connection,
+            holder=holder(caller),
+            now=services.clock(),
+            q=q,
+            organization=organization,
+            after=after,
+            limit=limit,
         )
     return answer(page, lambda row: DewarOut(**row))
 

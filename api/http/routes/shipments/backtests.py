@@ -12,8 +12,9 @@ from api.http.problems import Problem, invalid
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.backtests import AT_MOST, BacktestIn, BacktestOut
 from api.identity.access import Principal, visible_shipments
-from api.use_cases.naming import shipments_listed
+from api.use_cases.naming import shipments_listed, stop_if_anothers
 from telemetry.registry.ids import id_of
+from telemetry.tables import shipments
 
 router = APIRouter(route_class=Call, tags=["backtests"])
 
@@ -42,7 +43,10 @@ async def run_backtest(body: BacktestIn, caller: Caller, services: Here) -> Back
 
 
 async def _chosen(engine: AsyncEngine, caller: Principal, body: BacktestIn, period: Period) -> list[str]:
+    stop_if_anothers(caller, body.organization)
     visible = visible_shipments(caller)
+    if body.organization is not None:
+        visible = visible & (shipments.c.organization == body.organization)
     async with engine.connect() as connection:
         named = body.shipment_ids
         if named is not None:

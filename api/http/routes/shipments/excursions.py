@@ -10,7 +10,7 @@ from alerts.model import ExcursionState, Severity
 from alerts.views import excursions as views
 from alerts.views.as_of import FindingFilter
 from api.http.as_of import AsOf, stands_for, unknown
-from api.http.naming import OfShipments, ShipmentKey
+from api.http.naming import OfShipments, ShipmentKey, Visible
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import DeviceId, ListOf
@@ -71,8 +71,8 @@ async def list_excursions_of_shipment(
 @router.get("/v1/excursions", response_model_exclude_unset=True)
 @action("excursions.read")
 async def list_excursions(
-    caller: Caller,
     services: Here,
+    visible: Visible,
     response: Response,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
@@ -88,7 +88,7 @@ async def list_excursions(
     """List the excursions of all shipments, the latest first."""
     response.headers.update(stands_for(as_of, services.clock()))
     wanted = FindingFilter(
-        visible=visible_shipments(caller),
+        visible=visible,
         as_of=as_of,
         shipment_ids=shipment_ids,
         device_id=device_id,

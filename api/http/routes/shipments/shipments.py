@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.excursions.plan import Band
 from alerts.views import shipments as views
 from alerts.views.health import Health
-from api.http.naming import ShipmentKey, location
+from api.http.naming import ShipmentKey, Visible, location
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, answer, read_cursor
 from api.http.routing import Call, Caller, Here, action
-from api.http.schemas.fields import ListOf, OrganizationSlug, Words
+from api.http.schemas.fields import ListOf, Words
 from api.http.schemas.shipments import (
     CorrectionIn,
     MomentIn,
@@ -58,27 +58,22 @@ async def create_shipment(
 @router.get("/v1/shipments")
 @action("shipments.read")
 async def list_shipments(
-    caller: Caller,
     services: Here,
+    visible: Visible,
     limit: Limit = DEFAULT_LIMIT,
     cursor: Cursor = None,
     status: Annotated[list[Status] | None, Query(description="One or several.")] = None,
     band: Annotated[list[Band] | None, Query(description="One or several.")] = None,
     health: Annotated[list[Health] | None, Query(description="One or several.")] = None,
-    organization: Annotated[OrganizationSlug | None, Query()] = None,
     q: Annotated[
         Words | None, Query(description="Part of an id, organization, place, dewar, product or logger.")
     ] = None,
 ) -> ListOf[ShipmentOut]:
     """List shipments, the newest first."""
     after = read_cursor(cursor, registry.ORDER)
-    wanted = views.ShipmentFilter(
-        statuses=status or (), bands=band or (), healths=health or (), organization=organization, text=q
-    )
+    wanted = views.ShipmentFilter(statuses=status or (), bands=band or (), healths=health or (), text=q)
     async with services.engine.connect() as connection:
-        page, seen = await views.shipment_page(
-            connection, visible_shipments(caller), wanted, after=after, limit=limit
-        )
+        page, seen = await views.shipment_page(connection, visible, wanted, after=after, limit=limit)
     return answer(page, lambda row: ShipmentOut.seen(seen[row["shipment_id"]]))
 
 

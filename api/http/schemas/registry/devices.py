@@ -142,6 +142,9 @@ class DeviceOut(Shown):
     shipment_id: ShownId | None = Field(
         description="The shipment that it is assigned to now, if the key may see it."
     )
+    lent_to: str | None = Field(
+        description="The organization to which it is lent now; other organizations are told null."
+    )
     last_seen: Time | None = Field(description="When its last reading was received.")
     health: DeviceHealth
     connection: str | None = Field(description="`online` or `offline`, as reported by the logger.")
@@ -169,6 +172,7 @@ class DeviceOut(Shown):
             updated_at=row["updated_at"],
             updated_by=row["updated_by"],
             shipment_id=row["shipment_id"],
+            lent_to=row["lent_to"],
             last_seen=row["last_received_at"],
             health=health(row, now),
             connection=row["connection"],

@@ -52,7 +52,7 @@ class DewarChangeIn(Given):
         return self.model_dump(include=self.model_fields_set - {"reason", "revision"})
 
 
-class DewarOut(Shown):
+class _Dewar(Shown):
     dewar_id: str
     model: str | None
     hold_time_h: float | None
@@ -67,7 +67,13 @@ class DewarOut(Shown):
     )
 
 
-class DewarRevision(DewarOut):
+class DewarOut(_Dewar):
+    lent_to: str | None = Field(
+        description="The organization to which it is lent now; other organizations are told null."
+    )
+
+
+class DewarRevision(_Dewar):
     reason: str | None = Field(description="Why it was changed.")
 
     @classmethod

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from alerts.excursions.plan import Band
-from api.http.schemas.fields import Id, OrganizationSlug, ShownId, Time, Words, example
+from api.http.schemas.fields import Id, Name, OrganizationSlug, ShownId, Time, Words, example
 from api.http.schemas.shipments import PlanChanges, PlanOut, TunedPlanFields
 from api.use_cases.registry.products import NewProduct
 
@@ -28,7 +28,7 @@ class ProductIn(TunedPlanFields):
         description="Whose product it is, for its shipments only. Null: everybody's. By default that of the "
         "key.",
     )
-    name: Words | None = None
+    name: Name | None = None
     band: Annotated[Band, Field(strict=False)]
     use_within_h: UseWithin | None = Field(None, description="Hours from pack-out to use.")
     note: Words | None = None
@@ -48,7 +48,7 @@ class ProductChangeIn(PlanChanges, TunedPlanFields):
     revision: int | None = Field(
         None, ge=1, description="The revision you saw; if there is a newer one, nothing is changed."
     )
-    name: Words | None = None
+    name: Name | None = None
     use_within_h: UseWithin | None = None
     note: Words | None = None
 

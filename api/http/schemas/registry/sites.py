@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from alerts.excursions.plan import Band
 from api.http.problems import hint
-from api.http.schemas.fields import Given, Id, OrganizationSlug, Shown, ShownId, Time, Words, example
+from api.http.schemas.fields import Given, Id, Name, OrganizationSlug, Shown, ShownId, Time, Words, example
 from api.use_cases.registry.sites import AIRPORT_RADIUS_M, RADIUS_M, NewSite
 from telemetry.registry.receiving_hours import parse_receiving_hours
 
@@ -113,7 +113,7 @@ class ReceivingHours(Given):
 
 
 class Contact(Given):
-    name: Words
+    name: Name
     email: Annotated[Words, AfterValidator(_mail)] | None = None
     phone: Annotated[Words, AfterValidator(_phone)] | None = None
     webhook: Annotated[str, Field(max_length=2000), AfterValidator(_web_address)] | None = None
@@ -163,7 +163,7 @@ class SiteIn(Given):
         description="Whose site it is, for its shipments only. Null: everybody's. By default that of the "
         "key.",
     )
-    name: Words
+    name: Name
     kind: Annotated[SiteKind, Field(strict=False)] | None = None
     lat: Lat
     lon: Lon
@@ -188,7 +188,7 @@ class SiteChangeIn(Given):
     revision: int | None = Field(
         None, ge=1, description="The revision you saw; if there is a newer one, nothing is changed."
     )
-    name: Words | None = None
+    name: Name | None = None
     kind: Annotated[SiteKind, Field(strict=False)] | None = None
     lat: Lat | None = None
     lon: Lon | None = None

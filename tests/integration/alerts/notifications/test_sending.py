@@ -166,6 +166,7 @@ async def test_a_chat_that_refuses_or_is_not_public_gets_nothing_more(tower: Tow
         inside = await tower.notify(purpose="test", channel="chat", address="https://[::1]:1/hook")
         row = await tower.ends(inside, "failed")
         assert "must lead to a public address" in row["error"]
+        assert row["attempts"] == 1
     assert len(room.got) == 1
 
 

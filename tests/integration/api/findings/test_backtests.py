@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -203,6 +203,37 @@ async def test_what_does_not_fit_some_is_told_and_the_others_are_compared(
     assert (unfit["shipment_id"], unfit["field"]) == ("S2", "upper_c")
     assert "leaves no band" in unfit["detail"]
     assert (broken["shipment_id"], broken["field"]) == ("S3", None)
+
+
+async def test_it_is_about_the_organization_that_it_names(desk: Desk, hours_ago: HoursAgo) -> None:
+    for name, organization in (("S1", "acme"), ("S2", "bcell")):
+        await shipped(desk, name, hours_ago(5), organization=organization)
+    plan = {"upper_c": -155}
+    for organization in ("acme", "bcell"):
+        found = await run(desk, plan=plan, organization=organization)
+        assert [one["organization"] for one in found["by_shipment"]] == [organization]
+    assert (await run(desk, plan=plan))["shipments"] == 2
+    assert (await run(desk, plan=plan, organization="nobody"))["shipments"] == 0
+
+
+async def test_whoever_names_anothers_organization_is_told_the_same_wherever_it_asks(desk: Desk) -> None:
+    await desk.ship("S1", organization="bcell")
+    trial = {"kind": "excursion", "severity": "critical", "at": text(datetime.now(UTC))}
+    for role in ("ops", "qa"):
+        acme = await desk.caller(role, organization="acme")
+        for organization, status in (("bcell", 404), ("unheard-of", 404), ("acme", 200)):
+            named = {"organization": organization}
+            answers = [
+                await acme.get("/v1/shipments", params=named),
+                await acme.post("/v1/backtests", json={"plan": {"upper_c": -155}, **named}),
+                await acme.post("/v1/policies/dry-run", json={**trial, **named}),
+            ]
+            if status == 404:
+                answers.append(await acme.get("/v1/stream", params=named))
+            assert [one.status_code for one in answers] == [status] * len(answers), [
+                one.text for one in answers
+            ]
+            assert status == 200 or len({one.json()["detail"] for one in answers}) == 1
 
 
 async def test_too_many_are_refused_and_a_set_after_the_other_is_read(

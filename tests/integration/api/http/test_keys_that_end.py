@@ -19,7 +19,7 @@ from alerts.webhooks.queue import Room
 from api.http import event_hub
 from api.http.event_hub import EventHub
 from api.identity import authenticator
-from tests.integration.api.conftest import Desk, MakeDesk, MakeServices, Served, problem
+from tests.integration.api.conftest import Desk, MakeDesk, MakeServices, Served, problem, text
 from tests.integration.api.listening import Reader, reading, tell
 
 pytestmark = pytest.mark.made_up_events
@@ -215,8 +215,14 @@ async def test_a_webhook_lives_as_long_as_its_owner(desk: Desk) -> None:
     problem(await (await desk.client(own)).post("/v1/webhooks", json=HOOK), 403)
     await tell(desk, "S1", "acme")
     assert await to_send(desk) == sorted([*hooks.values(), named])
-    for id_, _ in keys.values():
-        assert (await desk.admin.delete(f"/v1/keys/{id_}")).status_code == 204
+    for name, (id_, _) in keys.items():
+        revoked = await desk.admin.delete(f"/v1/keys/{id_}")
+        if name == "own":
+            assert revoked.status_code == 204
+        else:
+            assert revoked.status_code == 200
+            assert [one["id"] for one in revoked.json()["webhooks"]] == [hooks[name]]
+            assert "end_webhooks" in revoked.json()["note"]
     await tell(desk, "S1", "acme")
     assert await to_send(desk) == sorted(id_ for name, id_ in hooks.items() if name != "own")
     shown = (await desk.admin.get(f"/v1/webhooks/{hooks['own']}")).json()
@@ -245,3 +251,59 @@ async def test_a_webhook_ends_when_its_key_expires(desk: Desk) -> None:
     assert (shown["state"], shown["disabled_reason"]) == ("disabled", "key_ended")
     await upkeep.maintain(desk.pool, timedelta(days=30))
     assert await desk.pool.fetchval("SELECT count(*) FROM outbox WHERE type = 'webhook.disabled'") == 1
+
+
+async def test_a_partner_is_cut_off_with_its_webhooks_if_that_is_asked_for(desk: Desk) -> None:
+    await desk.ship("S1", organization="acme")
+    _, key = await key_of(desk, "partner", organization="acme")
+    id_, _ = await owner(desk, await desk.client(key))
+    others, _ = await owner(desk, desk.admin, organization="acme")
+    made_by = {"created_by": f"key:{key[:11]}"}
+    assert [one["id"] for one in await desk.items("/v1/webhooks", **made_by)] == [id_]
+    assert [one["id"] for one in await desk.items("/v1/webhooks", organization="acme")] == [others, id_]
+    assert (await desk.admin.delete(f"/v1/keys/{key[:11]}")).status_code == 200
+    ended = await desk.admin.delete(f"/v1/keys/{key[:11]}", params={"end_webhooks": True})
+    assert ended.status_code == 204
+    await tell(desk, "S1", "acme")
+    assert await to_send(desk) == [others]
+    shown = (await desk.admin.get(f"/v1/webhooks/{id_}")).json()
+    assert (shown["state"], shown["disabled_reason"]) == ("disabled", "key_ended")
+    problem(await desk.admin.post(f"/v1/webhooks/{id_}/resume"), 409)
+
+
+async def test_keys_are_found_and_revoked_by_the_prefix_that_logs_show(desk: Desk) -> None:
+    made = (await desk.admin.post("/v1/keys", json={"role": "ops", "organization": "acme"})).json()
+    again = (await desk.admin.post("/v1/keys", json={"role": "ops", "organization": "acme"})).json()
+    assert (made["organization_is_new"], again["organization_is_new"]) == (True, False)
+    prefix = made["prefix"]
+    assert made["key"].startswith(f"{prefix}_")
+    assert [one["id"] for one in await desk.items("/v1/keys", prefix=prefix)] == [made["id"]]
+    assert (await desk.admin.get(f"/v1/keys/{prefix}")).json()["id"] == made["id"]
+    assert (await desk.admin.delete(f"/v1/keys/{prefix}")).status_code == 204
+    assert (await desk.admin.get(f"/v1/keys/{made['id']}")).json()["revoked_at"]
+    problem(await desk.admin.get("/v1/keys/dw_00000000"), 404)
+    told = problem(await desk.admin.get("/v1/keys/nonsense"), 422)["detail"]
+    assert told == "key_id must be the id of a key, or its prefix such as dw_1f0c93ab."
+
+
+async def test_a_key_that_would_let_nobody_in_is_not_made(
+    make_desk: MakeDesk, make_services: MakeServices
+) -> None:
+    desk = await make_desk(make_services(courier_key_lasts=timedelta(0)))
+    await desk.ship("S1", departed_at=text(datetime.now(UTC) - timedelta(hours=1)))
+    courier = {"role": "courier", "shipment_ids": ["S1"]}
+    made = await desk.admin.post("/v1/keys", json=courier)
+    assert (made.status_code, made.json()["ends_at"]) == (201, None)
+    assert (await desk.admin.post("/v1/shipments/S1/deliver", json={})).status_code == 200
+    before = await desk.items("/v1/keys")
+    assert "expires_at" in problem(await desk.admin.post("/v1/keys", json=courier), 422)["detail"]
+    assert await desk.items("/v1/keys") == before
+    soon = text(datetime.now(UTC) + timedelta(hours=1))
+    assert (await desk.admin.post("/v1/keys", json=courier | {"expires_at": soon})).json()["ends_at"]
+
+
+async def test_a_key_for_loggers_that_are_not_registered_says_so(desk: Desk) -> None:
+    await desk.device("LOG-1")
+    body = {"role": "device", "device_ids": ["LOG-1", "NOPE"]}
+    made = await desk.admin.post("/v1/keys", json=body)
+    assert (made.status_code, made.json()["unregistered_device_ids"]) == (201, ["NOPE"])

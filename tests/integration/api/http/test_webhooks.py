@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -133,6 +133,18 @@ async def test_what_another_organization_owns_answers_404(desk: Desk, partner: h
     problem(await partner.post("/v1/webhooks", json={"url": NOWHERE, "organization": "other"}), 403)
 
 
+async def test_a_filter_that_names_no_shipment_is_refused(desk: Desk, partner: httpx.AsyncClient) -> None:
+    await desk.ship("A1", organization="acme")
+    await desk.ship("B1", organization="other")
+    told = problem(
+        await partner.post("/v1/webhooks", json={"url": NOWHERE, "shipment_ids": ["A1", "B1"]}), 422
+    )
+    assert told["detail"] == "shipment_ids names no shipment: B1."
+    hook = await made(partner, shipment_ids=["A1"])
+    changed = await partner.patch(f"/v1/webhooks/{hook['id']}", json={"shipment_ids": ["SH-99"]})
+    assert "names no shipment: SH-99" in problem(changed, 422)["detail"]
+
+
 async def test_each_gets_what_it_may_see_and_asked_for(
     desk: Desk, partner: httpx.AsyncClient, sender: Hooks, endpoint: Receiver
 ) -> None:
@@ -141,11 +153,14 @@ async def test_each_gets_what_it_may_see_and_asked_for(
         "all": await made(desk.admin, f"{endpoint.url}/all"),
         "acme": await made(partner, f"{endpoint.url}/acme"),
         "bound": await made(bound, f"{endpoint.url}/bound"),
-        "one": await made(partner, f"{endpoint.url}/one", shipment_ids=["A2", "B1"]),
+        "one": await made(partner, f"{endpoint.url}/one"),
         "critical": await made(partner, f"{endpoint.url}/critical", min_severity="critical"),
         "departed": await made(partner, f"{endpoint.url}/departed", events=["shipment.departed"]),
     }
     assert wanted["bound"]["organization"] == "acme"
+    await desk.pool.execute(
+        "UPDATE webhooks SET shipment_ids = '{acme/A2,acme/B1}' WHERE id = $1", UUID(wanted["one"]["id"])
+    )
     await sender.tell(shipment_id="A1", organization="acme", severity="critical", what="A1 critical")
     await sender.tell(shipment_id="A2", organization="acme", severity="major", what="A2 major")
     await sender.tell(shipment_id="B1", organization="other", severity="critical", what="B1 critical")

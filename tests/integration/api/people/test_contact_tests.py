@@ -4,6 +4,9 @@ import asyncio
 import json
 
 from alerts.notifications.test_message import MOST
+from api.http.rates import Gate
+from api.rates.bucket import Rate
+from api.rates.policy import Rates
 from telemetry.registry.ids import key_of
 from tests.integration.api.conftest import Desk
 
@@ -55,6 +58,30 @@ async def test_an_address_gets_so_many_tests_whichever_contact_it_is_of(desk: De
     assert (await desk.admin.post("/v1/contacts/two/test")).status_code == 202
 
 
+async def test_an_address_is_the_same_however_it_is_written_and_what_is_refused_does_not_count_for_the_key(
+    make_desk, make_services
+) -> None:
+    gate = Gate(Rates(tests_of_key=Rate(most=MOST + 1, within_s=10_000)))
+    desk: Desk = await make_desk(make_services(gate=gate))
+    written = [
+        "desk@clinic.example",
+        "desk@CLINIC.example",
+        "Desk@clinic.example",
+        "The desk <desk@clinic.Example>",
+    ]
+    for number, address in enumerate([*written, "other@clinic.example"]):
+        await contact(desk, f"c{number}", "acme", [{"channel": "email", "address": address}])
+    ops = await desk.caller("ops", organization="acme")
+    answers = [await ops.post(f"/v1/contacts/c{number % 4}/test") for number in range(3 * MOST)]
+    assert [one.status_code for one in answers] == [202] * MOST + [429] * 2 * MOST
+    assert all(one.headers["Retry-After"] == "600" for one in answers[MOST:]), (
+        "for the address, not for the key"
+    )
+    assert (await ops.post("/v1/contacts/none/test")).status_code == 404
+    assert (await ops.post("/v1/contacts/c4/test")).status_code == 202
+    assert (await ops.post("/v1/contacts/c4/test")).status_code == 429, "and now for the key"
+
+
 async def test_only_ones_own_contacts(desk: Desk) -> None:
     await contact(desk, "ours", "clinic", WAYS)
     await contact(desk, "theirs", "other", WAYS)
@@ -73,3 +100,21 @@ async def test_without_a_channel_there_is_nothing_to_test(desk: Desk) -> None:
     answer = await desk.admin.post("/v1/contacts/mute/test")
     assert answer.status_code == 409
     assert "no channel" in answer.json()["detail"]
+
+
+async def test_an_organization_sees_what_became_of_its_tests(desk: Desk) -> None:
+    await contact(desk, "desk", "clinic", WAYS)
+    await contact(desk, "desk", "other", WAYS[:1])
+    ops = await desk.caller("ops", organization="clinic")
+    sent = (await ops.post("/v1/contacts/desk/test")).json()["notifications"]
+    assert (await desk.admin.post("/v1/contacts/desk/test?organization=other")).status_code == 202
+    qa = await desk.caller("qa", organization="clinic")
+    await desk.ship("S1", organization="clinic")
+    bound = await desk.caller("ops", organization="clinic", shipment_ids=["S1"])
+    for client in (ops, qa, bound):
+        found = await desk.items("/v1/notifications", client)
+        assert {one["id"] for one in found} == {one["id"] for one in sent}
+        assert {one["address"] for one in found} == {way["address"] for way in WAYS}
+        assert {one["organization"] for one in found} == {"clinic"}
+    of_other = await desk.items("/v1/notifications", organization="other")
+    assert [one["organization"] for one in of_other] == ["other"]

@@ -17,6 +17,17 @@ async def test_a_step_names_a_contact_by_its_id(desk: Desk, target: str) -> None
     assert error["field"] == "steps[0].to[0]"
 
 
+@pytest.mark.parametrize("odd", ["a\r\nBcc: b@x.example", "a\tb", "a\x1b[2J", "a\u2028b", "a\x85b"])
+async def test_a_name_is_one_line(desk: Desk, odd: str) -> None:
+    """Names go into the headers and subjects of mails."""
+    (error,) = problem(await desk.admin.post("/v1/contacts", json={**NIGHT, "name": odd}), 422)["errors"]
+    assert (error["field"], error["detail"]) == ("name", "must be one line, without control characters")
+    (error,) = problem(await desk.admin.post("/v1/contacts", json={**NIGHT, "parties": [odd]}), 422)["errors"]
+    assert error["field"] == "parties[0]"
+    site = {"site_id": "S", "name": odd, "lat": 1, "lon": 1, "timezone": "UTC"}
+    problem(await desk.admin.post("/v1/sites", json=site), 422)
+
+
 async def test_what_is_asked_for_with_a_nul_is_refused(desk: Desk) -> None:
     problem(await desk.admin.get("/v1/notifications", params={"contact_id": "ops\0night"}), 422)
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -127,6 +128,50 @@ async def test_a_flood_of_refusals_is_a_record_and_a_number(desk: Desk) -> None:
     assert given not in str(logs)
     problem(await viewer.get("/v1/alerts", params={"nonsense": 1}), 422)
     assert len(await events(desk, type="refused")) == 6  # a mistake is no refusal
+
+
+async def test_each_key_that_was_valid_once_has_its_own_refusals(desk: Desk) -> None:
+    """Also from one address: whoever uses a revoked key is found by its prefix."""
+    revoked, expired = await desk.key("ops"), await desk.key("ops")
+    for made in await desk.items("/v1/keys"):
+        if made["prefix"] == revoked[:11]:
+            for _ in range(2):
+                assert (await desk.admin.delete(f"/v1/keys/{made['id']}")).status_code == 204
+    await desk.pool.execute("UPDATE api_keys SET expires_at = now() WHERE prefix = $1", expired[:11])
+    for key in (revoked, expired, revoked, f"dw_0badc0de_{'a' * 43}"):
+        problem(await (await desk.client(key)).get("/v1/alerts"), 401)
+    for key, counts in ((revoked, [1, 1]), (expired, [1])):
+        found = await events(desk, key_prefix=key[:11], type="refused")
+        assert [one["count"] for one in found] == counts
+    assert len(await events(desk, type="key_revoked")) == 1
+
+
+async def test_a_refusal_says_what_it_was_about(desk: Desk) -> None:
+    viewer = await desk.caller("viewer", organization="acme")
+    await desk.services.security.flush(desk.pool)
+    ids = [str(uuid4()) for _ in range(3)]
+    for id_ in ids:
+        problem(await viewer.post(f"/v1/alerts/{id_}/acknowledge"), 403)
+    problem(await viewer.delete(f"/v1/keys/dw_0badc0de_{'a' * 43}"), 403)
+    first, more = await events(desk, type="refused")
+    assert (first["subject"], first["call"]) == (
+        f"alert:{ids[0]}",
+        "POST /v1/alerts/{alert_id}/acknowledge",
+    )
+    assert more["details"]["counted"] == {
+        "call": {"POST /v1/alerts/{alert_id}/acknowledge": 2, "DELETE /v1/keys/{key_id}": 1},
+        "subject": {f"alert:{ids[1]}": 1, f"alert:{ids[2]}": 1, "key:dw_0badc0de": 1},
+    }
+    assert [one["id"] for one in await events(desk, subject=f"alert:{ids[2]}")] == [more["id"]]
+
+
+async def test_the_latest_comes_first_although_what_is_counted_is_written_late(desk: Desk) -> None:
+    viewer = await desk.caller("viewer", organization="acme")
+    for _ in range(2):
+        problem(await viewer.get("/v1/keys"), 403)
+    await desk.key("ops")  # written at once, and the count of refusals after it
+    times = [one["at"] for one in await events(desk)]
+    assert times == sorted(times)
 
 
 async def test_filters_and_pages_and_who_may(desk: Desk) -> None:

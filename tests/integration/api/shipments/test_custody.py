@@ -181,3 +181,24 @@ async def test_a_couriers_key_ends_days_after_its_shipments(
     # A delivery that is corrected moves the end.
     await desk.pool.execute("UPDATE shipments SET delivered_at = delivered_at + interval '1 day'")
     assert (await client.get("/v1/shipments")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("handed_over_s", "delivered_s"), [(100, 50), (-60, -120), (-60, -61)], ids=lambda seconds: f"{seconds} s"
+)
+async def test_a_courier_delivers_nothing_before_its_last_handover(
+    desk: Desk, handed_over_s: float, delivered_s: float
+) -> None:
+    """Not by seconds either: both times are of our own record. Without a time it is delivered then, or now."""
+    now = datetime.now(UTC)
+    handed_over = now + timedelta(seconds=handed_over_s)
+    await desk.ship("S1", origin="Plant", departed_at=text(now - timedelta(hours=6)))
+    courier = await desk.caller("courier", shipment_ids=["S1"])
+    assert (await hand(courier, handed_over, "Plant", "Clinic")).status_code == 201
+    at = {"at": text(now + timedelta(seconds=delivered_s))}
+    refused = problem(await courier.post("/v1/shipments/S1/deliver", json=at), 422)
+    assert "is before the handover to Clinic" in refused["detail"]
+    delivered = await courier.post("/v1/shipments/S1/deliver", json={})
+    assert delivered.status_code == 200, delivered.text
+    told = datetime.fromisoformat(delivered.json()["delivered_at"])
+    assert told >= max(now, handed_over) - timedelta(milliseconds=1)

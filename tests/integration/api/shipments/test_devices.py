@@ -220,6 +220,7 @@ async def test_a_dewar_is_described_anew(desk: Desk) -> None:
     assert await desk.pool.fetchval("SELECT count(*) FROM evaluation_marks") == 1
     problem(await desk.admin.patch("/v1/dewars/W1", json={"model": "x", "revision": 1}), 409)
     history = await desk.items("/v1/dewars/W1/revisions")
+    assert made.pop("lent_to") is changed.pop("lent_to") is None  # no part of a description
     assert history == [{**made, "reason": None}, {**changed, "reason": "requalified"}]
     for wrong in ({"hold_time_h": -1}, {"last_charged_at": None}, {"dewar_id": "W2"}):
         problem(await desk.admin.patch("/v1/dewars/W1", json=wrong), 422)

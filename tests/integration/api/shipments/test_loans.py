@@ -1,16 +1,18 @@
 """Loggers and dewars are lent: who may use them, from when to when, and what the others are told, which is nothing."""
 
 import asyncio
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import event
 
+from telemetry.model import RawMessage, Source
 from tests.integration.api.conftest import Desk, problem, text
 
 HoursAgo = Callable[[float], datetime]
@@ -98,6 +100,8 @@ async def test_what_is_unknown_in_use_or_anothers_is_refused_alike(
             assert refused.status_code == 409, (id_, refused.text)
             told = re.sub(rf"\b{id_}\b", "ID", refused.text)
             told = re.sub(r'"(request_id|instance)": ?"[^"]*"', "", told)
+            told, later = re.subn(r" ID is lent to you from \S+ on\.", "", told)
+            assert not later or id_ in {"B-HAS", "SOON"}  # a loan of its own, which it can read
             answers[id_, bool(fields)] = (told, sorted(refused.headers))
     assert len({repr(answer) for answer in answers.values()}) == 1, answers
     assert await desk.pool.fetchval("SELECT count(*) FROM shipments WHERE organization = 'acme'") == 0
@@ -431,3 +435,122 @@ async def test_dewars_are_shown_with_the_charges_of_ones_own_time(desk: Desk, ho
     assert len(await desk.items("/v1/dewars/W1/charges")) == 2
     assert await desk.items("/v1/dewars", acme, q="w2") == []
     assert "operating organization" in problem(await acme.get("/v1/dewars/W1/revisions"), 403)["detail"]
+
+
+async def test_a_loan_that_is_in_the_way_says_what_helps(desk: Desk) -> None:
+    await desk.device("LA1")
+    path, start = "/v1/devices/LA1/loans", datetime(2026, 11, 1, tzinfo=UTC)
+
+    async def lend(days: tuple[int, int | None], **more: str) -> httpx.Response:
+        first, last = days
+        until = None if last is None else (start + timedelta(days=last)).isoformat()
+        begins = (start + timedelta(days=first)).isoformat()
+        return await desk.admin.post(
+            path, json={"organization": "alpha", "from": begins, "until": until} | more
+        )
+
+    assert (await lend((5, 10))).status_code == 201
+    told = problem(await lend((2, None)), 409)["detail"]
+    assert "for the time before, lend it with until 2026-11-06T00:00:00Z" in told
+    assert "for the time after, lend it from 2026-11-11T00:00:00Z on" in told
+    assert (await lend((2, 5))).status_code == 201
+    assert (await lend((10, None))).status_code == 201
+    assert "end that loan first" in problem(await lend((6, 7), organization="beta"), 409)["detail"]
+
+
+async def test_a_loan_is_not_given_another_reason_in_silence(desk: Desk) -> None:
+    await desk.device("LA1")
+    body = {"organization": "alpha", "from": "2026-11-01T00:00:00Z"}
+    path = "/v1/devices/LA1/loans"
+    assert (await desk.admin.post(path, json=body)).status_code == 201
+    assert (await desk.admin.post(path, json=body)).status_code == 200
+    told = problem(await desk.admin.post(path, json=body | {"reason": "for the trial"}), 409)["detail"]
+    assert "already, without a reason" in told
+
+
+async def test_who_departs_too_early_learns_since_when_a_logger_is_lent(desk: Desk) -> None:
+    await desk.device("LA1")
+    ops = await desk.caller("ops", organization="alpha")
+    now = datetime.now(UTC).replace(microsecond=0)
+    lent = {"organization": "alpha", "from": (now - timedelta(minutes=5)).isoformat()}
+    assert (await desk.admin.post("/v1/devices/LA1/loans", json=lent)).status_code == 201
+    early = {
+        "shipment_id": "S1",
+        "band": "cryogenic",
+        "device_ids": ["LA1"],
+        "departed_at": (now - timedelta(hours=3)).isoformat(),
+    }
+    told = problem(await ops.post("/v1/shipments", json=early), 409)["detail"]
+    since = (now - timedelta(minutes=5)).isoformat().replace("+00:00", "Z")
+    assert f"LA1 is lent to you from {since} on." in told
+    # Of a loan to somebody else nothing is said.
+    other = await desk.caller("ops", organization="beta")
+    assert "is lent to you from" not in problem(await other.post("/v1/shipments", json=early), 409)["detail"]
+
+
+def said(desk: Desk, logger: str, *readings: dict[str, Any]) -> Any:
+    """What a logger says at the broker, as it is received now."""
+    payload = json.dumps(readings).encode()
+    topic = f"dewar/v1/{logger}/readings"
+    return desk.services.ingest.store([RawMessage(Source.MQTT, topic, payload, datetime.now(UTC))])
+
+
+def soon(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("by_loans", [True, False], ids=["lent", "used by the operator for both"])
+async def test_what_a_former_holders_logger_said_of_a_time_ahead_is_no_part_of_the_next_ones_shipment(
+    desk: Desk, by_loans: bool
+) -> None:
+    claims = await Claims.of(desk)
+    bcell = await desk.caller("ops", organization="bcell") if by_loans else desk.admin
+    more = {} if by_loans else {"organization": "bcell"}
+    await register(desk, "device", "L1")
+    if by_loans:
+        loan = await lend(desk, "device", "L1")
+    else:
+        await desk.ship("A1", "L1", organization="acme", departed_at=text(soon(-60)))
+        await desk.admin.post("/v1/shipments/A1/deliver", json={})
+    planted = [
+        {"measured_at": text(soon(seconds)), "temperature_c": -22, "seq": seconds} for seconds in (290, 295)
+    ]
+    await said(desk, "L1", {"measured_at": text(soon(-1)), "temperature_c": -180, "seq": 0}, *planted)
+    if by_loans:
+        assert (await end(desk, "device", "L1", loan)).status_code == 200
+        await lend(desk, "device", "L1", organization="bcell")
+    made = await claims.claim("device", "L1", by=bcell, **more)
+    assert made.status_code == 201, made.text
+    latest = await desk.pool.fetchval("SELECT temperature_c FROM device_states WHERE device_id = 'L1'")
+    assert latest == -180, "what is shown as the latest is not it either"
+    name = made.json()["shipment_id"]
+    assert (await bcell.post(f"/v1/shipments/{name}/depart", json={})).status_code == 200
+    await said(desk, "L1", {"measured_at": text(soon(280)), "temperature_c": -181, "seq": 1000})  # its own
+    counted = await desk.pool.fetch("SELECT temperature_c FROM readings WHERE measured_at > now()")
+    assert [row["temperature_c"] for row in counted] == [-181]
+    (kept,) = await desk.items("/v1/rejected")
+    assert (kept["reason"], kept["device_id"]) == ("not_yours", "L1")
+    assert kept["detail"].startswith("2 readings")
+    (payload,) = await desk.pool.fetchrow("SELECT payload FROM refused_messages")
+    assert [one["temperature_c"] for one in json.loads(payload)] == [-22, -22]
+
+
+async def test_what_an_organizations_own_logger_said_with_a_fast_clock_is_kept(desk: Desk) -> None:
+    """From one of its shipments to the next one, and while nobody else ever had it."""
+    claims = await Claims.of(desk)
+    await register(desk, "device", "L1")
+    other = await lend(desk, "device", "L1", organization="bcell")
+    assert (await end(desk, "device", "L1", other)).status_code == 200
+    await lend(desk, "device", "L1")
+    for number in (1, 2):
+        await said(
+            desk, "L1", {"measured_at": text(soon(100 * number)), "temperature_c": -180, "seq": number}
+        )
+        made = await claims.claim("device", "L1")
+        assert made.status_code == 201, made.text
+        if number == 1:
+            await claims.acme.post(
+                f"/v1/shipments/{made.json()['shipment_id']}/cancel", json={"reason": "not packed after all"}
+            )
+    assert await desk.pool.fetchval("SELECT count(*) FROM readings") == 2
+    assert await desk.items("/v1/rejected") == []

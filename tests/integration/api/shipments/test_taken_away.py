@@ -287,7 +287,7 @@ async def test_a_courier_sets_times_back_by_minutes_only(
         refused = problem(await courier.post(path, json=at | body), 422)
         assert refused["errors"][0]["field"] == "at"
         assert (
-            "lies further back than 15 minutes, and a courier sets times back by no more: a key of the role ops"
+            "is more than 15 minutes ago, and couriers may backdate by at most 15 minutes: ask somebody with a key of the role ops"
             in refused["detail"]
         )
     assert await desk.items("/v1/dewars/W1/charges") == []
@@ -328,6 +328,6 @@ async def test_a_reason_says_something(desk: Desk, hours_ago: HoursAgo, reason: 
         answer = await desk.admin.post(f"/v1/shipments/S1/{path}", json={"reason": reason, **body})
         refused = problem(answer, 422)
         assert refused["errors"][0]["field"] == "reason"
-        assert "at least 8 characters with letters" in refused["detail"]
+        assert "at least 8 characters, at least 3 different letters" in refused["detail"]
     assert [one["step"] for one in await desk.items("/v1/shipments/S1/revisions")] == ["created"]
     problem(await desk.admin.post("/v1/shipments/S1/cancel"), 422)

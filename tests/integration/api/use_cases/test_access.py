@@ -32,7 +32,7 @@ async def test_a_key_lets_in_until_it_is_revoked(connection: AsyncConnection) ->
     assert caller is not None
     assert caller.role is KeyRole.VIEWER
     await keys.revoke(connection, made.id, actor=SHELL)
-    assert await stored_keys.authenticate(connection, made.key, NOW) is None
+    assert await stored_keys.authenticate(connection, made.key, NOW) is stored_keys.ENDED
 
 
 async def test_a_key_that_makes_no_sense_is_not_made(connection: AsyncConnection) -> None:

@@ -204,6 +204,29 @@ async def test_a_status_is_heard_even_from_before_the_start(start, store, logger
     await store.until("SELECT connection = 'offline' FROM device_states WHERE device_id = 'LOG-1'")
 
 
+async def test_what_the_broker_retained_of_readings_is_never_said_again(start, store, loggers):
+    """It was judged when it was sent. Whoever planted it may have given the logger back since."""
+    loggers.publish(reading(1, seq=0), retain=True)
+    loggers.publish({"state": "online"}, "dewar/v1/LOG-2/status", retain=True)  # sent nobody knows when
+    await loggers.published()
+    await start()
+    loggers.publish(reading(2, seq=1))
+    await store.until_stored(1)
+    assert await store.readings("seq") == [(1,)]
+    assert await store.pool.fetch("SELECT FROM device_states WHERE connection IS NOT NULL") == []
+    assert await store.refused("reason") == []
+
+
+async def test_a_reading_that_is_published_as_retained_counts_once(start, store, loggers):
+    await start()
+    loggers.publish(reading(1, seq=0), retain=True)
+    await loggers.acknowledged(lambda ack: ack["through"] == 0)
+    loggers.publish(b"", retain=True)  # deletes it, and is no reading
+    loggers.publish(reading(2, seq=1))
+    await loggers.acknowledged(lambda ack: ack["through"] == 1)
+    assert await store.refused("reason") == []
+
+
 async def test_an_error_of_our_own_ends_the_task(start, store, loggers, monkeypatch):
     ingester = await start()
 

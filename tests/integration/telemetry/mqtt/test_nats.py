@@ -40,3 +40,16 @@ async def test_readings_go_through_it_over_a_restart_and_with_two_ingesters(nats
         await first.stopped()
     assert await store.readings("seq") == [(seq,) for seq in range(1000)]
     assert await store.refused("reason") == []
+
+
+async def test_a_retained_reading_is_not_said_again_without_mqtt_5_either(nats, store):
+    """Its server says all that is retained again with each subscription."""
+    with connected(nats.url) as loggers:
+        loggers.publish(reading(1, seq=0), retain=True)
+        await loggers.published()
+        async with ingesters(nats.url, store.url) as start:
+            await start()
+            loggers.publish(reading(2, seq=1))
+            await store.until_stored(1)
+    assert await store.readings("seq") == [(1,)]
+    assert await store.refused("reason") == []

@@ -84,6 +84,7 @@ def test_no_text_adds_a_header_or_a_line_that_is_too_long(subject, name):
     [
         "", "desk", "@x.example", "desk@", "a@b@c", "a@x.example, b@x.example", "a@x.example\r\nBcc: b@x.example", "dësk@x.example",
         "desk@clinic.example\n", "<>", "x" * 250 + "@x.example", "a b@x.example", "desk@x.example\0",
+        "a@[127.0.0.1]", "Desk <a@[IPv6:::1]>",
     ],
 )  # fmt: skip
 def test_what_is_no_address(text):

@@ -204,3 +204,18 @@ def test_a_handover_passes_on_what_is_nobodys_or_the_former_holders(
         (AlertReason.ASSIGNED, KIM, "because it is")
     ] * (owner != alert.owner)
     assert pass_to_main(after, NOW + 1, actor=KIM, reason="because it is") == []
+
+
+def test_acknowledging_takes_an_alert_from_nobody() -> None:
+    """Whoever names an owner is told that there is another, and not that all is as it was asked for."""
+    for alert in (replace(FIRING, owner="Lee"), TAKEN):
+        refused = acknowledge(alert, NOW, actor=KIM, reason=None, owner="Jo Day")
+        assert isinstance(refused, ActionRefused)
+        assert refused.why.endswith(
+            "has this alert: leave owner out to acknowledge it, or assign it to Jo Day."
+        )
+        assert alert.owner is not None
+        assert not isinstance(
+            acknowledge(alert, NOW, actor=KIM, reason=None, owner=f" {alert.owner.upper()}"), ActionRefused
+        )
+    assert not isinstance(acknowledge(UNSEEN, NOW, actor=KIM, reason=None, owner="Jo Day"), ActionRefused)

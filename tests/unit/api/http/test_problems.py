@@ -34,7 +34,7 @@ ALL = (
     (NotFound("shipment", "S1"), 404),
     (Conflict("S1 has departed."), 409),
     (StepTaken("S1 cannot depart: it was cancelled.", "S1"), 409),
-    (Ambiguous("shipment", "S1"), 409),
+    (Ambiguous("shipment", "S1", ["acme", None]), 409),
     (LoggerExists("L1"), 409),
     (QuotaReached("acme has 3 sites.", what=Limited.SITES), 409),
     (TooLarge("It has 2 GB."), 413),

@@ -130,6 +130,21 @@ async def test_large_bodies_have_places_of_their_own_and_operators_have_them_too
     assert gate._turns == {}
 
 
+def test_the_open_calls_of_a_key_and_of_its_organization_are_bounded_and_those_of_others_are_not() -> None:
+    gate = Gate(quotas=Quotas(open_calls=5, open_calls_of_key=3))
+    with ExitStack() as opened:
+        for number in (1, 1, 1, 2, 2):
+            opened.enter_context(gate.open_call(of("acme", number)))
+        for number, whose in ((1, "This key has 3 calls open"), (2, "Your organization has 5"), (3, "Your")):
+            with pytest.raises(TooMany, match=whose), gate.open_call(of("acme", number)):
+                raise AssertionError("it is one too many")
+        for other in (of("bcell"), courier(1), *[OPERATOR] * 10):
+            opened.enter_context(gate.open_call(other))
+    assert not gate._open, "nothing is kept of who has left"
+    assert Quotas().within(400) == Quotas(open_calls=100, open_calls_of_key=50)
+    assert Quotas().within(4096) == Quotas()
+
+
 async def test_a_turn_that_does_not_come_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "WAIT_AT_MOST_S", 0.01)
     gate = Gate(quotas=Quotas(calls_at_once=1))

@@ -1,6 +1,7 @@
 """A flood is told at once, and then by its number: by origin and minute."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from api.security import tally
@@ -35,10 +36,31 @@ def test_a_minute_without_more_leaves_nothing() -> None:
 
 def test_what_differs_is_not_said_of_all() -> None:
     counted = Tally()
-    for second, call in enumerate(("a", "a", "b")):
-        counted.add(refused(second, call, address=call), "dw_1")
+    for second, call in enumerate(("a", "a", "b", "b")):
+        counted.add(refused(second, call, address=call, subject="alert:1"), "dw_1")
     (more,) = counted.take_due(NOW, all_=True)
-    assert (more.call, more.address, more.count) == (None, None, 2)
+    assert (more.call, more.address, more.subject, more.count) == (None, None, "alert:1", 3)
+    assert more.details == {"counted": {"address": {"a": 1, "b": 2}, "call": {"a": 1, "b": 2}}}
+
+
+def test_one_that_is_counted_alone_says_all_of_itself() -> None:
+    counted = Tally()
+    counted.add(refused(0, "a", subject="alert:1"), "dw_1")
+    second = refused(1, "b", subject="alert:2")
+    counted.add(second, "dw_1")
+    (more,) = counted.take_due(NOW, all_=True)
+    assert more == replace(second, last_at=second.at)
+
+
+def test_what_is_counted_apart_is_bounded() -> None:
+    counted = Tally()
+    for number in range(100):
+        counted.add(refused(number / 10, subject=f"alert:{number}"), "dw_1")
+    (more,) = counted.take_due(NOW, all_=True)
+    assert more.details is not None
+    subjects = more.details["counted"]["subject"]
+    assert len(subjects) == tally.VALUES_AT_MOST + 1
+    assert subjects["others"] == 99 - tally.VALUES_AT_MOST
 
 
 def test_origins_are_told_apart_and_some_are_told_more_of() -> None:

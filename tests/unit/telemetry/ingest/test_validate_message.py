@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from telemetry.ingest.validate_message import (
+    ValidatedMessage,
     combine_http_readings,
     validate_http_reading,
     validate_message,
@@ -68,9 +69,27 @@ def test_an_invalid_status_is_refused(payload):
     assert len(validated.refusals) == 1
 
 
-def test_a_deleted_retained_status_changes_nothing():
-    validated = by_mqtt("dewar/v1/LOG-1/status", b"")
+@pytest.mark.parametrize("kind", ["status", "readings"])
+def test_a_deleted_retained_message_changes_nothing(kind):
+    validated = by_mqtt(f"dewar/v1/LOG-1/{kind}", b"")
     assert (validated.status, validated.refusals) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "status"),
+    [
+        ("readings", b'{"measured_at": 1795262400000, "temperature_c": 1}', None),
+        ("readings", b"x", None),
+        ("status", b'{"state": "online"}', None),
+        ("status", b'{"state": "online", "at": "2030-01-01T00:00:00Z"}', None),
+        ("status", b'{"state": "online", "at": 1795262400000}', ConnectionStatus("LOG-1", "online", NOW)),
+    ],
+)
+def test_what_the_broker_retained_is_no_word_of_now(kind, payload, status):
+    message = RawMessage(Source.MQTT, f"dewar/v1/LOG-1/{kind}", payload, NOW, is_replayed=True)
+    validated = validate_message(message, KNOWN)
+    assert isinstance(validated, ValidatedMessage)
+    assert (validated.readings, validated.status, validated.refusals) == ((), status, ())
 
 
 def test_by_http_each_reading_names_its_device():

@@ -34,7 +34,7 @@ def publish(topic, packet_id, payload, properties=b"", flags=0):
 def test_a_message_of_mqtt_5():
     data = publish(b"dewar/v1/a/readings", 258, b"{}", properties=b"\x01\x01", flags=0x09)
     assert split_packets(data, properties=True) == Packets(
-        [Publish("dewar/v1/a/readings", 258, b"{}")], b"", len(data)
+        [Publish("dewar/v1/a/readings", 258, b"{}", is_replayed=True)], b"", len(data)
     )
 
 

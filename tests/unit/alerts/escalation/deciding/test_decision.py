@@ -321,6 +321,32 @@ def test_what_an_act_withdraws_is_told_to_those_who_were_asked_with_who_and_why(
     assert course.at(4, WITHDRAWN) == []
 
 
+def test_what_an_act_withdraws_is_no_false_alarm_although_somebody_had_taken_it() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    taken = replace(FIRING, state=AlertState.ACKNOWLEDGED, owner="desk", acknowledged=True, taken_at=START)
+    course.at(1, taken)
+    (said,) = course.at(3, replace(WITHDRAWN, acknowledged=True))
+    assert told([said]) == [("courier", Why.WITHDRAWN_BY_ACT)]
+    assert "assay of lot 7" in said.words
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    course.at(1, taken)
+    assert told(course.at(3, replace(WITHDRAWN, acknowledged=True, withdrawn_by=None))) == [
+        ("courier", Why.WITHDRAWN)
+    ]
+
+
+def test_whoever_is_not_asked_is_so_because_of_somebody_with_a_name() -> None:
+    course = Course(COURIER, contact("acme/desk"), policy=POLICY)
+    taken = replace(FIRING, state=AlertState.ACKNOWLEDGED, owner="desk", acknowledged=True, taken_at=START)
+    (said,) = course.at(0, taken)
+    assert said.why is Why.ACKNOWLEDGED
+    assert said.words.startswith(f"Somebody has taken it. {contact('acme/desk').name} is on it, since ")
+
+
 def test_what_an_act_withdraws_before_anybody_was_told_is_told_all_the_same() -> None:
     course = Course()
     course.at(0, FIRING)
