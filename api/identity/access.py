@@ -12,7 +12,7 @@ from alerts.webhooks.tables import webhooks
 from api.identity.permissions import PERMISSIONS, KeyRole, Need, Scope
 from api.refusals import Forbidden
 from telemetry.actor import Actor, ActorKind
-from telemetry.registry.things import Holder
+from telemetry.registry.holding.things import Holder
 from telemetry.tables import shipments
 
 OPERATING = frozenset({KeyRole.ADMIN, KeyRole.OPS, KeyRole.QA})

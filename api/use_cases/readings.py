@@ -17,7 +17,8 @@ from telemetry.ingest.retry import StorageUnavailableError
 from telemetry.ingest.senders import LookUpRights, SenderRights, Stretch
 from telemetry.ingest.validate_message import ValidatedMessage
 from telemetry.model import RawMessage, Refusal, RefusalReason, Source
-from telemetry.registry import assignments, devices
+from telemetry.registry import devices
+from telemetry.registry.holding import assignments
 from telemetry.tables import device_assignments, shipments
 
 

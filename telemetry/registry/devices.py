@@ -26,8 +26,8 @@ from telemetry.actor import Actor
 from telemetry.battery import is_low
 from telemetry.freshness import LEAST_S, MISSED_INTERVALS, fresh_for
 from telemetry.paging import Page, SortOrder, fetch_page
+from telemetry.registry.holding.things import LOGGERS, Holder, held_at, lent_to
 from telemetry.registry.revisioned_table import RevisionedTable
-from telemetry.registry.things import LOGGERS, Holder, held_at, lent_to
 from telemetry.silence import heard_until
 from telemetry.tables import (
     Identifier,

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.actor import Actor
 from telemetry.paging import Page, SortOrder, fetch_page
-from telemetry.registry import things
+from telemetry.registry.holding import things
+from telemetry.registry.holding.things import Holder, held_at
 from telemetry.registry.revisioned_table import RevisionedTable
-from telemetry.registry.things import Holder, held_at
 from telemetry.tables import Instant, dewar_revisions, dewars, shipments
 from telemetry.tables import dewar_charges as charges
 

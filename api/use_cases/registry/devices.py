@@ -30,9 +30,10 @@ from api.use_cases.registry.loans import NewLoan
 from api.use_cases.registry.registering import DEVICE
 from telemetry import evaluation_marks
 from telemetry.actor import Actor
-from telemetry.registry import credentials, devices, organizations, things
+from telemetry.registry import credentials, devices, organizations
+from telemetry.registry.holding import things
+from telemetry.registry.holding.things import LOGGERS
 from telemetry.registry.ids import id_of
-from telemetry.registry.things import LOGGERS
 from telemetry.tables import device_assignments, device_loans, shipments
 
 BULK_AT_MOST: Final = 10_000

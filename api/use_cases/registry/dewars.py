@@ -23,8 +23,9 @@ from api.use_cases.registry.registering import DEWAR
 from telemetry import evaluation_marks
 from telemetry.actor import Actor
 from telemetry.ingest.senders import AHEAD_AT_MOST
-from telemetry.registry import dewars, things
-from telemetry.registry.holders import Held, holder_at
+from telemetry.registry import dewars
+from telemetry.registry.holding import things
+from telemetry.registry.holding.holders import Held, holder_at
 from telemetry.tables import shipments
 
 

@@ -16,9 +16,10 @@ from api.security.events import SecurityEventType
 from api.security.record import record
 from telemetry.actor import Actor
 from telemetry.paging import Page
-from telemetry.registry import loans, organizations
+from telemetry.registry import organizations
+from telemetry.registry.holding import loans
+from telemetry.registry.holding.things import Thing, is_there, lock
 from telemetry.registry.ids import id_of
-from telemetry.registry.things import Thing, is_there, lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

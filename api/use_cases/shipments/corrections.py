@@ -20,7 +20,8 @@ from api.use_cases.moments import not_ahead
 from api.use_cases.reasons import stated
 from api.use_cases.shipments.steps import holder_of, locked, record, stop_if_not_free, tell
 from telemetry.actor import Actor
-from telemetry.registry import assignments, reassignments, shipments
+from telemetry.registry import shipments
+from telemetry.registry.holding import assignments, reassignments
 from telemetry.registry.ids import id_of
 from telemetry.registry.shipment_revisions import ShipmentStep
 

@@ -22,11 +22,12 @@ from api.use_cases.shipments.steps import (
     tell,
 )
 from telemetry.actor import Actor
-from telemetry.registry import reassignments, shipments
+from telemetry.registry import shipments
+from telemetry.registry.holding import reassignments
+from telemetry.registry.holding.reassignments import Move
+from telemetry.registry.holding.things import DEWARS, LOGGERS, Thing
 from telemetry.registry.ids import id_of
-from telemetry.registry.reassignments import Move
 from telemetry.registry.shipment_revisions import ShipmentStep
-from telemetry.registry.things import DEWARS, LOGGERS, Thing
 from telemetry.tables import device_assignments, dewar_assignments
 
 _CHANGEABLE = {"planned", "in_transit", "delivered"}

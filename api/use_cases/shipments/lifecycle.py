@@ -38,7 +38,8 @@ from api.use_cases.shipments.steps import (
 )
 from telemetry.actor import Actor
 from telemetry.reasons import WANTED
-from telemetry.registry import assignments, organizations, shipments
+from telemetry.registry import organizations, shipments
+from telemetry.registry.holding import assignments
 from telemetry.registry.ids import id_of, key_of
 from telemetry.registry.shipment_revisions import ShipmentStep
 from telemetry.tables import shipments as table

@@ -15,7 +15,7 @@ from api.use_cases.shipments.event_data import shipment_data
 from telemetry import evaluation_marks
 from telemetry.actor import Actor
 from telemetry.registry import devices, shipment_revisions, shipments
-from telemetry.registry.assignments import (
+from telemetry.registry.holding.assignments import (
     NotAvailable,
     NotOn,
     Obstacle,
@@ -23,9 +23,9 @@ from telemetry.registry.assignments import (
     Unregistered,
     WasHere,
 )
+from telemetry.registry.holding.things import Holder
 from telemetry.registry.ids import id_of
 from telemetry.registry.shipment_revisions import ShipmentStep
-from telemetry.registry.things import Holder
 
 _RECORDED: Mapping[str, str] = {
     "planned": "it has not departed yet",

@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.actor import Actor, ActorKind
 from telemetry.database.connections import engine_for
-from telemetry.registry import assignments, loans, reassignments
-from telemetry.registry.assignments import NotAvailable, Occupied
-from telemetry.registry.holders import Held, holders_at
-from telemetry.registry.reassignments import Move
-from telemetry.registry.things import DEWARS, LOGGERS, THINGS, Holder, Thing, lock
+from telemetry.registry.holding import assignments, loans, reassignments
+from telemetry.registry.holding.assignments import NotAvailable, Occupied
+from telemetry.registry.holding.holders import Held, holders_at
+from telemetry.registry.holding.reassignments import Move
+from telemetry.registry.holding.things import DEWARS, LOGGERS, THINGS, Holder, Thing, lock
 from telemetry.tables import shipments
 from tests.conftest import in_its_own_loop
 

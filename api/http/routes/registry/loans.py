@@ -12,8 +12,8 @@ from api.http.services import Services
 from api.identity.access import Principal
 from api.transactions import begin
 from api.use_cases.registry import loans
-from telemetry.registry.loans import order
-from telemetry.registry.things import DEWARS, LOGGERS, Thing
+from telemetry.registry.holding.loans import order
+from telemetry.registry.holding.things import DEWARS, LOGGERS, Thing
 
 router = APIRouter(route_class=Call, tags=["loans"])
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from api.http.schemas.fields import Given, OrganizationSlug, Shown, Time, Words, example
 from api.use_cases.registry.loans import NewLoan
-from telemetry.registry.things import Thing
+from telemetry.registry.holding.things import Thing
 
 
 class LoanIn(Given):

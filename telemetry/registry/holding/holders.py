@@ -8,7 +8,7 @@ from sqlalchemy import Text, case, cast, column, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from telemetry.registry.things import Thing, covers
+from telemetry.registry.holding.things import Thing, covers
 from telemetry.tables import Instant, shipments
 
 

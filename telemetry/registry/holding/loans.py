@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.actor import Actor
 from telemetry.paging import Page, SortOrder, fetch_page
-from telemetry.registry.things import Thing
+from telemetry.registry.holding.things import Thing
 from telemetry.tables import Instant, shipments
 
 

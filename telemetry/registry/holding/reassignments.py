@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, and_, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from telemetry.registry import loans
-from telemetry.registry.assignments import NotOn, Obstacle, WasHere, ends_after, obstacle
-from telemetry.registry.loans import Stretch
-from telemetry.registry.things import THINGS, Holder, Thing, lock
+from telemetry.registry.holding import loans
+from telemetry.registry.holding.assignments import NotOn, Obstacle, WasHere, ends_after, obstacle
+from telemetry.registry.holding.loans import Stretch
+from telemetry.registry.holding.things import THINGS, Holder, Thing, lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, Select, Table, and_, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from telemetry.registry import ahead, loans
-from telemetry.registry.loans import Stretch
-from telemetry.registry.things import DEWARS, LOGGERS, THINGS, Holder, Thing, lock
+from telemetry.registry.holding import ahead, loans
+from telemetry.registry.holding.loans import Stretch
+from telemetry.registry.holding.things import DEWARS, LOGGERS, THINGS, Holder, Thing, lock
 from telemetry.tables import shipments
 
 
@@ -133,7 +133,10 @@ async def start_earlier(
     for thing in THINGS:
         assigned = thing.assignments
         begun_earlier = await connection.scalars(
-            update(assigned).where(moved(assigned)).values(starts_at=starts_at).returning(assigned.c[thing.key])
+            update(assigned)
+            .where(moved(assigned))
+            .values(starts_at=starts_at)
+            .returning(assigned.c[thing.key])
         )
         if thing is LOGGERS:
             await ahead.set_aside(connection, shipment_id, begun_earlier.all(), starts_at)
