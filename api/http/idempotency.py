@@ -49,7 +49,9 @@ _TAKE: Final = text(
     RETURNING true
     """  # noqa: S608 - our own words
 )
-_FIND: Final = text("SELECT * FROM idempotent_calls WHERE caller = :caller AND key_hash = :key_hash")
+_FIND: Final = text(
+    "SELECT request_hash, status, headers, answer FROM idempotent_calls WHERE caller = :caller AND key_hash = :key_hash"
+)
 _KEEP: Final = text(
     """
     UPDATE idempotent_calls SET status = :status, headers = CAST(:headers AS text[]), answer = :answer

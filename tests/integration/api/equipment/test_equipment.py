@@ -24,6 +24,7 @@ async def change(
 
 async def under_way(desk: Desk, hours_ago: HoursAgo, **fields: Any) -> None:
     await desk.ship("S1", organization="acme", departed_at=text(hours_ago(6)), **fields)
+    await desk.told_in_time()
     await desk.device("SPARE")
 
 

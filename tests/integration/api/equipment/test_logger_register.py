@@ -21,6 +21,7 @@ class Accounts:
 
     passwords: dict[str, str] = field(default_factory=dict)
     away: bool = False
+    broker: str | None = None
 
     async def grant(self, device_id: str, password: str) -> None:
         await self.grant_all({device_id: password})

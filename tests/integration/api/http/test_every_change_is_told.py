@@ -34,7 +34,7 @@ UNTOLD: Mapping[str, str] = {
         (
             *("contacts.register", "contacts.change", "policies.register", "policies.change"),
             *("sites.register", "sites.change", "products.register", "products.change"),
-            *("dewars.register", "dewars.change"),
+            *("dewars.register", "dewars.change", "devices.change", "devices.calibrate"),
         ),
         REGISTERS,
     ),
@@ -44,6 +44,7 @@ UNTOLD: Mapping[str, str] = {
     **dict.fromkeys(
         (
             *("devices.register", "devices.lend", "devices.end_loan", "devices.rotate_credentials"),
+            *("devices.retire", "devices.revoke_credentials"),
             *("dewars.lend", "dewars.end_loan", "keys.create", "keys.revoke"),
             *(
                 "webhooks.create",
@@ -91,6 +92,15 @@ def of_shipments(hours_ago: HoursAgo) -> list[Step]:
             {"destination": "JFK", **why},
             ("shipment.schedule_changed",),
         ),
+        Step(
+            "shipments.change_loggers",
+            f"{path}/loggers",
+            {"add": ["D2"], **why},
+            ("shipment.loggers_changed",),
+        ),
+        Step(
+            "shipments.change_dewar", f"{path}/dewar", {"dewar_id": "W1", **why}, ("shipment.dewar_changed",)
+        ),
         Step("shipments.hand_over", f"{path}/handovers", handover, ("shipment.handed_over",)),
         Step("shipments.deliver", f"{path}/deliver", {"at": now}, ("shipment.delivered",)),
         Step(
@@ -100,6 +110,12 @@ def of_shipments(hours_ago: HoursAgo) -> list[Step]:
             ("shipment.created", "shipment.departed"),
         ),
         Step("shipments.cancel", "/v1/shipments/S2/cancel", why, ("shipment.cancelled",)),
+        Step(
+            "shipments.correct",
+            "/v1/shipments/S2/correct",
+            {"uncancel": True, **why},
+            ("shipment.corrected",),
+        ),
     ]
 
 
@@ -138,7 +154,8 @@ async def an_alert(desk: Desk, shipment_id: str, hours_ago: HoursAgo) -> tuple[s
 
 async def test_every_action_is_told_or_has_a_reason_not_to_be(desk: Desk, hours_ago: HoursAgo) -> None:
     """A new action stands in one of the two, or this fails."""
-    await desk.device("D1")
+    await desk.device("D1", "D2")
+    assert (await desk.admin.post("/v1/dewars", json={"dewar_id": "W1"})).status_code == 201
     tomorrow = text(datetime.now(UTC) + timedelta(days=1))
     alert_id, _ = await an_alert(desk, "A1", hours_ago)
     _, incident_id = await an_alert(desk, "A2", hours_ago)

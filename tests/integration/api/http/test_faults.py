@@ -33,6 +33,18 @@ BODIES = {
     "POST /v1/devices/{device_id}/loans/{loan_id}/end": {"reason": "x"},
     "POST /v1/dewars/{dewar_id}/loans": {"organization": "acme"},
     "POST /v1/dewars/{dewar_id}/loans/{loan_id}/end": {"reason": "x"},
+    "PATCH /v1/devices/{device_id}": {"model": "Tempod 2"},
+    "POST /v1/devices/bulk": {"devices": [{"device_id": "D2"}]},
+    "POST /v1/devices/{device_id}/calibrations": {
+        "certificate": "C1",
+        "calibrated_at": "2026-11-01T00:00:00Z",
+        "due_at": "2027-11-01T00:00:00Z",
+    },
+    "POST /v1/devices/{device_id}/retire": {"reason": "it has to be so"},
+    "POST /v1/devices/{device_id}/revoke-credentials": {"reason": "it has to be so"},
+    "POST /v1/shipments/{shipment_id}/correct": {"uncancel": True, "reason": "it has to be so"},
+    "POST /v1/shipments/{shipment_id}/loggers": {"add": ["D2"], "reason": "it has to be so"},
+    "POST /v1/shipments/{shipment_id}/dewar": {"dewar_id": "W1", "reason": "it has to be so"},
     "POST /v1/shipments": {"shipment_id": "S1", "band": "room", "device_ids": ["D1"]},
     "PATCH /v1/dewars/{dewar_id}": {"hold_time_h": 200},
     "POST /v1/sites": {

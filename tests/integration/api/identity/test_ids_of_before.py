@@ -27,6 +27,7 @@ RECORDED = {
     *(f"{noun}_revisions.content" for noun in ("site", "product", "contact", "policy")),
 }
 """What was recorded or decided, which no migration touches."""
+_DESCRIBED = re.compile(r'"updated_(at|by)":("[^"]*"|null),?')
 _NOW = re.compile(r'"(as_of|last_used_at|request_id)":("[^"]*"|null)')
 _TEXTS = """
 SELECT table_name, column_name, data_type FROM information_schema.columns
@@ -90,7 +91,9 @@ async def answers(desk: Desk, clients: dict[str, httpx.AsyncClient], at: datetim
 async def _asked(client: httpx.AsyncClient, path: str) -> str:
     answer = await client.get(path)
     assert answer.status_code in {200, 403, 404}, (path, answer.text)
-    return f"{answer.status_code} {_NOW.sub('', answer.text)}"
+    # Who described a logger last is not kept by a schema of before there were descriptions.
+    shown = _DESCRIBED.sub("", answer.text) if path == "/v1/devices" else answer.text
+    return f"{answer.status_code} {_NOW.sub('', shown)}"
 
 
 @pytest.mark.timeout(300)  # some five hundred calls, twice
@@ -102,7 +105,7 @@ async def test_what_was_stored_before_reads_the_same(desk: Desk) -> None:
         for path, body in bodies(whose):
             made = await client.post(path, json=with_own_ids(whose, body))
             assert made.status_code == 201, (path, made.text)
-        handed = {"from_party": "A", "to_party": "B", "to_contact": f"late-{whose}"}
+        handed = {"from_party": f"HUB-{whose}", "to_party": "B", "to_contact": f"late-{whose}"}
         assert (await client.post(f"/v1/shipments/SH-1-{whose}/handovers", json=handed)).status_code == 201
         clients[f"courier of {whose}"] = await desk.caller("courier", shipment_ids=[f"SH-1-{whose}"])
         await excursion_of(desk, whose)

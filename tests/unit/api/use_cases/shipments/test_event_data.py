@@ -28,6 +28,7 @@ def row(plan: dict[str, Any], **values: Any) -> dict[str, Any]:
         "origin": None,
         "destination": None,
         "legs": [],
+        "overrides": [],
         "use_within_h": None,
         "drill": False,
         "created_at": AT,
