@@ -35,10 +35,12 @@ WITH here AS (SELECT shipment_id, organization FROM shipments WHERE shipment_id 
             AND o.starts_at <= r.received_at AND (o.ends_at IS NULL OR o.ends_at > r.received_at))
         AND NOT EXISTS (SELECT FROM ours AS o WHERE o.device_id = r.device_id AND NOT lent
             AND o.starts_at <= r.measured_at AND (o.ends_at IS NULL OR o.ends_at > r.measured_at))
-    RETURNING *
+    RETURNING device_id, measured_at, received_at, source,
+        jsonb_strip_nulls(to_jsonb(r) - 'device_id' - 'received_at' - 'source') AS content
 ), numbered AS (
-    SELECT *, row_number() OVER (PARTITION BY device_id ORDER BY measured_at) AS number,
-        jsonb_strip_nulls(to_jsonb(gone) - 'device_id' - 'received_at' - 'source') AS content FROM gone
+    SELECT device_id, measured_at, received_at, source, content,
+        row_number() OVER (PARTITION BY device_id ORDER BY measured_at) AS number
+    FROM gone
 ), told AS (
     SELECT device_id, count(*) AS readings, max(received_at) AS received_at, min(source) AS source,
         convert_to((jsonb_agg(content ORDER BY measured_at) FILTER (WHERE number <= {_SHOWN}))::text, 'UTF8') AS payload
