@@ -84,17 +84,17 @@ def logger_role(device_id: str) -> str:
     return f"logger-{device_id}"
 
 
-def topics_written_by(device_id: str) -> tuple[str, ...]:
-    """Return the topics that a logger publishes to."""
-    topic = f"dewar/v1/{device_id}"
-    return f"{topic}/readings", f"{topic}/status"
+def status_topic(device_id: str) -> str:
+    """Return the topic on which a logger says whether it is connected."""
+    return f"dewar/v1/{device_id}/status"
 
 
 def logger_rights(device_id: str) -> list[dict[str, Any]]:
     """Return the access rules for one logger's topics."""
     topic = f"dewar/v1/{device_id}"
     rights = (
-        *(("publishClientSend", where) for where in topics_written_by(device_id)),
+        ("publishClientSend", f"{topic}/readings"),
+        ("publishClientSend", status_topic(device_id)),
         ("publishClientReceive", f"{topic}/ack"),
         ("subscribeLiteral", f"{topic}/ack"),
     )

@@ -21,7 +21,7 @@ from api.embedded.broker_users import (
     keep_good_copy,
     logger_rights,
     logger_role,
-    topics_written_by,
+    status_topic,
 )
 from api.embedded.mosquitto import Mosquitto
 from api.embedded.nats import USER, Nats
@@ -92,8 +92,9 @@ class DeviceCredentials:
             _only(created, "already exists")
             (changed,) = await self._ask(_account("modifyClient", device_id, password))
             _only(changed)
-        # What the broker retained may be from whoever had the logger before.
-        await self._ask({"command": "getClient", "username": device_id}, clear=topics_written_by(device_id))
+        # What the broker retained may be from whoever had the logger before. Readings that it retained are not heard anyway,
+        # and an empty message there would be taken for one of the logger's.
+        await self._ask({"command": "getClient", "username": device_id}, clear=[status_topic(device_id)])
         if self.accounts_file is not None:
             await self._stop_unless_kept(self.accounts_file, device_id)
 

@@ -68,8 +68,9 @@ def validate_message(message: RawMessage, registered: Container[str]) -> Validat
 def parse_message(message: RawMessage, registered: Container[str]) -> ParsedMessage | ValidatedMessage:
     """Parse a message that came by MQTT; a status and a message refused as a whole are validated at once."""
     device_id, kind = parse_topic(message.origin)
-    if not message.payload or (message.is_replayed and kind == "readings"):
-        # An empty payload deletes a retained message. A retained reading was judged when it was sent, and may be from
+    is_deletion = kind == "status" and not message.payload
+    if is_deletion or (message.is_replayed and kind == "readings"):
+        # An empty status deletes a retained one. A retained reading was judged when it was sent, and may be from
         # whoever had the logger before: it says nothing now.
         return ValidatedMessage(message)
     if device_id not in registered:

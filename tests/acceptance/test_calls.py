@@ -155,7 +155,7 @@ def test_from_an_empty_database_to_a_key_that_opens_the_api(commands, empty_data
     status, key, err = commands.run(
         "keys", "create", "--role", "viewer", "--organization", "acme", **settings
     )
-    assert (status, err) == (0, "")
+    assert (status, err) == (0, "The organization acme is new: until now there was none of that name.\n")
     assert key.count("\n") == 1
     service = commands.start("serve", "--roles", "api", **settings).ready()
     with service.client(key.strip()) as viewer:

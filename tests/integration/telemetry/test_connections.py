@@ -21,6 +21,7 @@ from telemetry.database.connections import (
     make_pool,
     socket_of,
 )
+from telemetry.locks import LockSpace
 from tests.chaos.machines.proxy import Proxy
 
 REPOSITORY = Path(__file__).parents[3]
@@ -107,12 +108,12 @@ async def test_a_session_that_nobody_can_use_any_more_loses_its_locks(
     other = await connect(database_url, "other")
     with Proxy(urlsplit(database_url).port or 5432) as proxy:
         ghost = await connect(through(proxy, database_url), "ghost", Patience(statement_s=1))
-        await ghost.execute("SELECT pg_advisory_lock(4711)")
+        await ghost.execute("SELECT pg_advisory_lock($1)", LockSpace.SCHEMA.value)
         proxy.cut_off()
         with pytest.raises(TimeoutError):
             await ghost.execute("SELECT 1", timeout=0.2)
         async with asyncio.timeout(3):
-            while not await other.fetchval("SELECT pg_try_advisory_lock(4711)"):
+            while not await other.fetchval("SELECT pg_try_advisory_lock($1)", LockSpace.SCHEMA.value):
                 await asyncio.sleep(0.02)
     await other.close()
 

@@ -43,6 +43,7 @@ async def test_filters_choose_what_comes_now_and_what_was_missed(desk: Desk, ser
         ({"shipment_id": ["S1", "S3"], "min_severity": "critical"}, [("S1", "shock"), ("S3", None)]),
         ({"shipment_id": ["S1", "S3"], "min_severity": "major", "kind": "tilted"}, [("S1", "tilted")]),
     ]
+    await desk.pool.execute("INSERT INTO organizations (slug) VALUES ('acme'), ('bcell')")
     async with contextlib.AsyncExitStack() as stack:
         live = [await stack.enter_async_context(reading(served, **asked)) for asked, _ in expected]
         await everything()

@@ -220,7 +220,7 @@ async def test_a_policy_is_tried_out_and_holds_once_it_is_registered(engine: Asy
             reason="it has to be so",
         )
         assert changed["revision"] == 2
-        with pytest.raises(Forbidden, match="This key tries policies of acme only"):
+        with pytest.raises(NotFound, match="There is no organization bcell"):
             await policies.dry_run(
                 connection,
                 of_acme("policies.dry_run"),

@@ -221,7 +221,6 @@ async def test_a_reading_that_is_published_as_retained_counts_once(start, store,
     await start()
     loggers.publish(reading(1, seq=0), retain=True)
     await loggers.acknowledged(lambda ack: ack["through"] == 0)
-    loggers.publish(b"", retain=True)  # deletes it, and is no reading
     loggers.publish(reading(2, seq=1))
     await loggers.acknowledged(lambda ack: ack["through"] == 1)
     assert await store.refused("reason") == []

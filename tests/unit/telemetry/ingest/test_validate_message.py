@@ -69,10 +69,14 @@ def test_an_invalid_status_is_refused(payload):
     assert len(validated.refusals) == 1
 
 
-@pytest.mark.parametrize("kind", ["status", "readings"])
-def test_a_deleted_retained_message_changes_nothing(kind):
-    validated = by_mqtt(f"dewar/v1/LOG-1/{kind}", b"")
+def test_a_deleted_retained_status_changes_nothing():
+    validated = by_mqtt("dewar/v1/LOG-1/status", b"")
     assert (validated.status, validated.refusals) == (None, ())
+
+
+def test_a_reading_without_a_byte_is_refused():
+    (refusal,) = by_mqtt("dewar/v1/LOG-1/readings", b"").refusals
+    assert refusal.reason == "not_json"
 
 
 @pytest.mark.parametrize(
