@@ -1,6 +1,8 @@
 # `make demo` and `make test` do all the set-up by themselves, on a fresh Debian 12 or 13, as root or not.
 
 BIN := .venv/bin
+# Tests wait as much as they compute: one worker more than there are cores, and four at most.
+WORKERS := $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -lt 4 ] && echo $$((n + 1)) || echo 4)
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .PHONY: help setup openapi demo test test-times coverage test-long chaos bench bench-detection lint format lock clean
@@ -16,16 +18,16 @@ demo: setup  ## database, broker, all roles and a simulated fleet; ARGS="--fleet
 	@exec $(BIN)/dewarwatch demo $(ARGS)
 
 test: setup lint  ## everything that CI checks
-	$(BIN)/pytest -m "not long and not alone" --numprocesses auto --maxprocesses 4 $(ARGS)
+	$(BIN)/pytest -m "not long and not alone" --numprocesses $(WORKERS) $(ARGS)
 
 test-times: setup  ## attackers beside an honest neighbour, who must not notice: one by one, on a machine that is quiet
 	$(BIN)/pytest -m "alone and not long" $(ARGS)
 
 coverage: setup  ## the same tests, and which lines they did not reach; takes half as long again
-	$(BIN)/pytest -m "not long and not alone" --numprocesses auto --maxprocesses 4 --cov --cov-report term $(ARGS)
+	$(BIN)/pytest -m "not long and not alone" --numprocesses $(WORKERS) --cov --cov-report term $(ARGS)
 
 test-long: setup  ## the tests that take minutes, an hour and more in all; DEWARWATCH_SEED=N repeats a run
-	$(BIN)/pytest -m "long and not alone" --numprocesses auto --maxprocesses 4 $(ARGS)
+	$(BIN)/pytest -m "long and not alone" --numprocesses $(WORKERS) $(ARGS)
 	$(BIN)/pytest -m "long and alone" $(ARGS) || [ $$? = 5 ]
 
 chaos: setup  ## kill -9, restarts, absences and faults of machines under load, short and long

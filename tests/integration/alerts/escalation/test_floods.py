@@ -1,5 +1,6 @@
 """Floods on the real database: what counts as one, in whose window, and what never waits because of one."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -23,6 +24,14 @@ from tests.integration.alerts.notifications.conftest import Tower, tower
 __all__ = ["tower"]
 
 NOW = datetime.now(UTC)
+
+
+@pytest.fixture(autouse=True)
+def now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is now when a test begins: the database says what is due by its own clock."""
+    monkeypatch.setattr(sys.modules[__name__], "NOW", datetime.now(UTC))
+
+
 WAY = Way(channel=Channel.EMAIL, address="night@ops.example")
 NIGHT = Contact(contact_id="night", name="Night", hours=parse_receiving_hours("UTC", None), ways=(WAY,))
 MINUTE, DAY = (
