@@ -321,10 +321,10 @@ async def test_a_script_that_goes_on_with_a_revoked_key_is_one_wrong_key_and_tol
 
     event.listen(engine.sync_engine, "before_cursor_execute", count)
     try:
-        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             asked = [group.create_task(script.get("/v1/sites")) for _ in range(50)]
         answers = [task.result() for task in asked] + [await script.get("/v1/sites") for _ in range(50)]
     finally:
         event.remove(engine.sync_engine, "before_cursor_execute", count)
     assert {answer.status_code for answer in answers} == {401}
-    assert queries < 20, "a hundred calls, a few queries"
+    assert queries < 60, "a hundred calls, fewer queries: those at one time are looked up together"
