@@ -164,11 +164,17 @@ async def copied(pool: asyncpg.Pool, database_url: str) -> AsyncIterator[asyncpg
     owner = await asyncpg.connect(urlsplit(database_url)._replace(path="/postgres").geturl())
     source = urlsplit(database_url).path[1:]
     try:
-        # What the pool has closed may take a moment to end, and nothing that somebody uses can be copied.
-        await owner.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1", source
-        )
-        await owner.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
+        # Nothing that somebody uses can be copied, and the database has workers of its own that come and go.
+        for tries_left in range(20, -1, -1):
+            await owner.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1", source
+            )
+            try:
+                await owner.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
+                break
+            except asyncpg.ObjectInUseError:
+                if not tries_left:
+                    raise
         url = urlsplit(database_url)._replace(path=f"/{name}").geturl()
         async with asyncpg.create_pool(url, min_size=1, max_size=2) as copy:
             yield copy
