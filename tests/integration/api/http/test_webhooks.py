@@ -265,7 +265,13 @@ async def test_a_pause_amid_failures_loses_nothing_that_was_under_way(
     async with receiver(lambda _: answers[0]) as endpoint:
         hook = await made(partner, endpoint.url)
         at = f"/v1/webhooks/{hook['id']}"
-        patient = replace(HURRY, schedule=Schedule(delays_s=(0.0, 0.05, *[3600.0] * 3)))
+        # A slow machine must not make an attempt fail: its next try would come in an hour.
+        patient = replace(
+            HURRY,
+            time_limit_s=15.0,
+            lease=timedelta(seconds=60),
+            schedule=Schedule(delays_s=(0.0, 0.05, *[3600.0] * 3)),
+        )
         sender.run(patient)
         await sender.tell(20, organization="acme")
         await endpoint.until(lambda: len(endpoint.got) >= 3)
