@@ -33,7 +33,7 @@ from hypothesis.stateful import (
 
 from api.embedded.process import Supervisor
 from tests.acceptance.command import ADMIN_KEY, Command
-from tests.security.conftest import SHORT, a_service
+from tests.security.conftest import a_service
 
 HOURS: Final = 12
 """How far back a course begins."""
@@ -650,7 +650,7 @@ def test_rights_follow_what_was_held_when_over_thousands_of_courses(
     migrated_postgres: Supervisor, servers_dir: Path, part: int
 ) -> None:
     """In parts with a service of their own: each course registers loggers, and its broker takes longer for each."""
-    with a_service(migrated_postgres, servers_dir, f"courses-{part}", **SHORT) as service:
+    with a_service(migrated_postgres, servers_dir, f"courses-{part}") as service:
         run(type("Course", (Relations,), {"service": service}), 250)
 
 
