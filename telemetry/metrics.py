@@ -10,6 +10,11 @@ MESSAGES = Counter("dewarwatch_messages_received_total", "Messages and HTTP call
 STORED = Counter("dewarwatch_readings_stored_total", "Readings stored", ["source"])
 DUPLICATES = Counter("dewarwatch_readings_duplicate_total", "Readings already stored", ["source"])
 REFUSED = Counter("dewarwatch_refused_total", "Messages and readings refused", ["reason"])
+SET_ASIDE = Counter(
+    "dewarwatch_set_aside_total",
+    "Fields that could not count, beside a temperature that does; `other`: of no known name",
+    ["field"],
+)
 REFUSED_KEPT_BYTES = Counter("dewarwatch_refused_kept_bytes_total", "Bytes kept of what was refused, about")
 REFUSED_CUT = Counter("dewarwatch_refused_cut_total", "Refused messages of which not all bytes are kept")
 REFUSED_NOT_KEPT = Counter(

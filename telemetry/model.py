@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 DEVICE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """The form of a device id; match with `fullmatch`."""
@@ -55,7 +55,8 @@ class RawMessage(NamedTuple):
 class Reading(NamedTuple):
     """One validated sample from one logger, identified by `(device_id, measured_at)`.
 
-    Units are in the names. `extra` holds unknown fields, as sent. This is a tuple rather than a dataclass because
+    Units are in the names. `extra` holds unknown fields, as sent; `set_aside` those that cannot count, each as an object with
+    `value`, what was sent, and `reason`. This is a tuple rather than a dataclass because
     thousands are created, compared and transposed into columns per batch, and a tuple takes a fifth of the time.
     """
 
@@ -78,6 +79,11 @@ class Reading(NamedTuple):
     humidity_pct: float | None = None
     flight_mode_until: datetime | None = None
     extra: JsonObject | None = None
+    set_aside: JsonObject | None = None
+
+
+JSON_FIELDS: Final = ("extra", "set_aside")
+"""The fields of a reading that are stored as JSON."""
 
 
 class ConnectionStatus(NamedTuple):
@@ -86,6 +92,21 @@ class ConnectionStatus(NamedTuple):
     device_id: str
     connection: Literal["online", "offline"]
     at: datetime
+    """Since when, as far as that is known: never after it was received."""
+    said_at: datetime | None = None
+    """The time in it; None where it has none."""
+    received_at: datetime | None = None
+    """When it was received; of one that the broker had retained, the time in it: it was sent by then."""
+
+    def counts_after(self, before: "ConnectionStatus") -> bool:
+        """Return whether it counts although `before` came first.
+
+        One that says an older time does not: it is the last will of a session that has ended before. One that says the
+        same does, unless it is retained: a last will may have the time at which its session began.
+        """
+        if self.said_at is None or before.said_at is None or self.said_at > before.said_at:
+            return True
+        return self.said_at == before.said_at and self.received_at != self.said_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,9 @@
 """Query the readings of a shipment: page by page, or downsampled for a chart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -11,19 +11,24 @@ from sqlalchemy import (
     Interval,
     RowMapping,
     Select,
+    Text,
     and_,
+    column,
     func,
     literal,
     or_,
     select,
     true,
 )
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.paging import Page, SortOrder, to_page
 from telemetry.registry import shipment_revisions
 from telemetry.tables import device_assignments, readings
 
+FIELDS_AT_MOST: Final = 500
+"""Unknown fields have whatever names a logger gives them."""
 ORDER = SortOrder(columns=(readings.c.measured_at, readings.c.device_id))
 
 
@@ -124,9 +129,39 @@ def _extremes(trace: Select[Any], first: datetime, width: timedelta) -> Select[A
         and_(ranked.c.valid, or_(ranked.c.coldest == 1, ranked.c.warmest == 1)),
         and_(ranked.c.valid.is_not(true()), ranked.c.earliest == 1),
     )
-    columns = [ranked.c[column.name] for column in readings.c]
+    columns = [ranked.c[each_of.name] for each_of in readings.c]
     return select(*columns).where(kept).order_by(ranked.c.measured_at, ranked.c.device_id)
 
 
 def _rank(group: tuple[ColumnElement[Any], ...], *by: ColumnElement[Any]) -> ColumnElement[int]:
     return func.row_number().over(partition_by=group, order_by=by)
+
+
+async def set_aside(connection: AsyncConnection, which: ReadingFilter) -> Mapping[str, Sequence[RowMapping]]:
+    """Count what is set aside, by logger and field, the most frequent first.
+
+    Each with the number of its `readings`, the `first` and the `last` of them, and `newest`, as a reading has it.
+    """
+    assigned = which.assignments()
+    field = func.jsonb_each(readings.c.set_aside).table_valued(column("key", Text), column("value", JSONB))
+    at = readings.c.measured_at
+    values = func.array_agg(aggregate_order_by(field.c.value, at.desc()), type_=ARRAY(JSONB))
+    here = and_(readings.c.set_aside.is_not(None), *which.conditions(assigned))
+    query = (
+        select(
+            readings.c.device_id,
+            field.c.key.label("field"),
+            func.count().label("readings"),
+            func.min(at).label("first"),
+            func.max(at).label("last"),
+            values[1].label("newest"),
+        )
+        .select_from(assigned.join(readings, here).join(field, true()))
+        .group_by(readings.c.device_id, field.c.key)
+        .order_by(func.count().desc(), field.c.key)
+        .limit(FIELDS_AT_MOST)
+    )
+    found: dict[str, list[RowMapping]] = {}
+    for row in (await connection.execute(query)).mappings():
+        found.setdefault(row["device_id"], []).append(row)
+    return found

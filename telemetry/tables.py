@@ -358,7 +358,14 @@ readings = Table(
     Column("humidity_pct", Double),
     Column("flight_mode_until", Instant),
     Column("extra", JSONB),
+    Column("set_aside", JSONB, comment="the fields that cannot count: {name: {value, reason}}"),
     PrimaryKeyConstraint("device_id", "measured_at"),
+    Index(
+        "readings_set_aside_idx",
+        "device_id",
+        "measured_at",
+        postgresql_where=text("set_aside IS NOT NULL"),
+    ),
     comment="a hypertable on measured_at wherever TimescaleDB is there; rows are never updated",
 )
 
@@ -377,6 +384,13 @@ device_states = Table(
     Column("lon", Double),
     Column("connection", Text, comment="online or offline, as the logger's status topic says"),
     Column("connection_at", Instant),
+    Column("set_aside", JSONB, comment="of the latest reading"),
+    Column("status_at", Instant, comment="the latest time that a status said of itself"),
+    Column(
+        "status_received_at",
+        Instant,
+        comment="of the status that connection comes from; null: none since this was recorded",
+    ),
     postgresql_with={"fillfactor": "70"},
     comment="the last known state of each device; made with the device, updated with each batch",
 )
@@ -465,6 +479,7 @@ refused_messages = Table(
         "size", Integer, comment="length of the whole in bytes; null: before that was cut, and it is whole"
     ),
     Column("sha256", LargeBinary, comment="of the whole; null where size is"),
+    Index("refused_messages_sha256_idx", "sha256", postgresql_using="hash"),
 )
 
 refusal_quotas = Table(

@@ -11,7 +11,7 @@ from api.identity.access import Principal, visible_shipments
 from api.identity.permissions import KeyRole
 from api.refusals import Invalid, TooLarge, Unavailable, Unreadable
 from telemetry.actor import Actor
-from telemetry.ingest.decode import MAX_READINGS, check_size, parse_json
+from telemetry.ingest.decode import MAX_READINGS, check_size, parse_json, unwrap
 from telemetry.ingest.pipeline import HTTP_TIMEOUT_S, Ingest, MessageOutcome
 from telemetry.ingest.retry import StorageUnavailableError
 from telemetry.ingest.senders import LookUpRights, SenderRights, Stretch
@@ -41,10 +41,12 @@ async def send(
     Returned once all is stored, in transactions of its own; the same again changes nothing. A payload that is refused
     as a whole is kept as evidence, like a message of a logger that nobody can read.
     """
-    parsed = parse_json(payload)
+    text = unwrap(payload)
+    parsed = text if isinstance(text, Refusal) else parse_json(text)
     try:
         raws = [] if isinstance(parsed, Refusal) else _readings(parsed[0])
-        refused = parsed if isinstance(parsed, Refusal) else check_size(payload, len(raws))
+        unread = next((one for one in (text, parsed) if isinstance(one, Refusal)), None)
+        refused = check_size(text, len(raws)) if isinstance(text, bytes) and unread is None else unread
         if refused is not None:
             message = RawMessage(source=Source.HTTP, origin=actor.name, payload=payload, received_at=now)
             await ingest.commit_messages(

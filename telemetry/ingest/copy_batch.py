@@ -26,14 +26,16 @@ from telemetry.ingest.validate_columns import (
     to_microseconds,
 )
 from telemetry.ingest.validate_message import ParsedMessage, ValidatedMessage
-from telemetry.model import Reading, Source
+from telemetry.model import JSON_FIELDS, Reading, Source
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VALUE_FIELDS = [
     (position, name)
     for position, name in enumerate(Reading._fields)
-    if name not in {"device_id", "measured_at", "extra"}
+    if name not in {"device_id", "measured_at", *JSON_FIELDS}
 ]
+
+_DOCUMENTS = [(position, name) for position, name in enumerate(Reading._fields) if name in JSON_FIELDS]
 
 
 class CopyBatch(NamedTuple):
@@ -217,7 +219,11 @@ def _reading_rows(arrivals: Sequence[tuple[Reading, datetime]]) -> Iterator[Copy
                 for position, name in _VALUE_FIELDS
                 if not absent[position]
             },
-            None if absent[-1] else [encode_json(extra).encode() for extra in fields[-1]],
+            {
+                name: [encode_json(value).encode() for value in fields[position]]
+                for position, name in _DOCUMENTS
+                if not absent[position]
+            },
         )
 
 

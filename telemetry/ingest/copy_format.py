@@ -9,7 +9,7 @@ import numpy as np
 from numpy.char import str_len
 from numpy.typing import NDArray
 
-from telemetry.model import Reading, Source
+from telemetry.model import JSON_FIELDS, Reading, Source
 
 # numpy.char is imported by name, because `np.char` is loaded at its first use, in the middle of ingest, and np.unique
 # is avoided, because it loads numpy.ma likewise; that took 40 ms.
@@ -22,7 +22,12 @@ _JSONB_VERSION = b"\1"
 _FROM_1970_US = 946_684_800_000_000
 """Subtracted from instants: the server counts from the year 2000."""
 _REQUIRED = ("device_id", "measured_at", "received_at", "source", "probe_ok")
-_COLUMNS = ("device_id", "measured_at", "received_at", "source", *Reading._fields[2:])
+# Those that are JSON come last: each value is of another length.
+_COLUMNS = (
+    *("device_id", "measured_at", "received_at", "source"),
+    *(name for name in Reading._fields[2:] if name not in JSON_FIELDS),
+    *JSON_FIELDS,
+)
 _ID_DTYPE = "S64"
 _INSTANT_FIELDS = frozenset({"measured_at", "received_at", "flight_mode_until"})
 _BOOL_FIELDS = frozenset({"probe_ok", "lid_open"})
@@ -37,9 +42,9 @@ class CopyRows(NamedTuple):
     measured: NDArray[Any]
     received: NDArray[Any]
     values: Mapping[str, NDArray[Any]]
-    """The values of all other fields that the readings have, except `extra`."""
-    extras: Sequence[bytes] | None = None
-    """`extra` as JSON, if the readings have it."""
+    """The values of all other fields that the readings have, except for those in `documents`."""
+    documents: Mapping[str, Sequence[bytes]] = {}
+    """`extra` and `set_aside` as JSON, where the readings have them."""
 
 
 class CopyData(NamedTuple):
@@ -63,9 +68,7 @@ def encode_device_ids(ids: Iterable[str]) -> NDArray[Any]:
 
 def encode_copy(groups: Sequence[CopyRows], source: Source) -> CopyData:
     """Encode groups of readings, with the columns that any of them has."""
-    present = {*_REQUIRED, *(name for rows in groups for name in rows.values)}
-    if any(rows.extras is not None for rows in groups):
-        present.add("extra")
+    present = {*_REQUIRED, *(name for rows in groups for name in (*rows.values, *rows.documents))}
     columns = tuple(name for name in _COLUMNS if name in present)
     parts = [part for rows in groups for part in _encode_rows(rows, columns, source)]
     return CopyData(columns, b"".join([_HEADER, *parts, _TRAILER]))
@@ -76,19 +79,21 @@ def _encode_rows(rows: CopyRows, columns: tuple[str, ...], source: Source) -> It
     for length in np.flatnonzero(np.bincount(lengths)).tolist():
         chosen = lengths == length
         encoded = _encode_equal_rows(rows, slice(None) if chosen.all() else chosen, length, columns, source)
-        if rows.extras is None:
+        if not rows.documents:
             yield encoded
         else:
             size = len(encoded) // int(chosen.sum())
+            documents = [rows.documents.get(name) for name in JSON_FIELDS if name in columns]
             for position, row in enumerate(np.flatnonzero(chosen).tolist()):
                 yield encoded[position * size : (position + 1) * size]
-                yield _encode_extra(rows.extras[row])
+                for texts in documents:
+                    yield _NULL if texts is None else _encode_json(texts[row])
 
 
 def _encode_equal_rows(
     rows: CopyRows, chosen: Any, id_length: int, columns: tuple[str, ...], source: Source
 ) -> bytearray:
-    """Encode rows that are equally long; those with `extra` end before its value."""
+    """Encode rows that are equally long; those with documents end before these."""
     filled = {
         "device_id": rows.device_ids[chosen],
         "measured_at": rows.measured[chosen] - _FROM_1970_US,
@@ -97,7 +102,7 @@ def _encode_equal_rows(
     }
     if "flight_mode_until" in filled:
         filled["flight_mode_until"] = filled["flight_mode_until"] - _FROM_1970_US
-    layout, blank = _layout(columns, frozenset(filled), id_length, source, has_extra=rows.extras is not None)
+    layout, blank = _layout(columns, frozenset(filled), id_length, source, has_documents=bool(rows.documents))
     encoded = bytearray(blank) * len(filled["device_id"])
     table = np.frombuffer(encoded, layout)
     for name, values in filled.items():
@@ -107,7 +112,7 @@ def _encode_equal_rows(
 
 @lru_cache(maxsize=256)
 def _layout(
-    columns: tuple[str, ...], filled: frozenset[str], id_length: int, source: Source, *, has_extra: bool
+    columns: tuple[str, ...], filled: frozenset[str], id_length: int, source: Source, *, has_documents: bool
 ) -> tuple[np.dtype[Any], bytes]:
     """Return the offsets and formats of the values in a row, and a row with the values left blank."""
     formats, blank = {}, struct.pack(">h", len(columns))
@@ -123,7 +128,7 @@ def _layout(
             blank += struct.pack(">i", len(source)) + source.encode()
         elif name == "probe_ok":
             blank += _TRUE
-        elif name != "extra" or not has_extra:
+        elif name not in JSON_FIELDS or not has_documents:
             blank += _NULL
     layout = np.dtype(
         {
@@ -136,5 +141,5 @@ def _layout(
     return layout, blank
 
 
-def _encode_extra(json: bytes) -> bytes:
+def _encode_json(json: bytes) -> bytes:
     return struct.pack(">i", len(json) + 1) + _JSONB_VERSION + json

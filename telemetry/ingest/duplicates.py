@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias
 
-from telemetry.model import Reading, Refusal, RefusalReason
+from telemetry.model import JSON_FIELDS, Reading, Refusal, RefusalReason
 
 ReadingKey: TypeAlias = tuple[str, datetime]
 """Device id and `measured_at`, which identify a reading."""
@@ -18,7 +18,7 @@ ReadingKey: TypeAlias = tuple[str, datetime]
 _COMPARED = [
     (position, name)
     for position, name in enumerate(Reading._fields)
-    if name not in {"device_id", "measured_at", "extra"}
+    if name not in {"device_id", "measured_at", *JSON_FIELDS}
 ]
 _MAX_DIFFERENCES = 5
 
@@ -52,7 +52,8 @@ def check_duplicates(
 def find_conflict(sent: Reading, stored: Reading) -> Refusal | None:
     """Compare every value that was sent with the stored reading; return None if none of them differs.
 
-    A value that was not sent this time is no difference. `stored.extra` may be the JSON text that is stored.
+    A value that was not sent this time is no difference, nor is one that is set aside: it is no value. `stored.extra` may be
+    the JSON text that is stored.
     """
     differences = [
         f"{name} is {_format(sent[position])} but {_format(stored[position])} is stored"

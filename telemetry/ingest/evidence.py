@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
-from telemetry.ingest.decode import parse_json, parse_topic
+from telemetry.ingest.decode import is_packed, parse_json, parse_topic
 from telemetry.model import RawMessage, Refusal, RefusalReason, Source
 
 UNREGISTERED = "*"
@@ -161,15 +161,16 @@ def _choose_of_message(
     evidence: Evidence,
 ) -> None:
     is_kept, is_cut = False, len(message.payload) > limits.bytes_of_each
+    is_hidden = is_cut or is_packed(message.payload)
     left_out: set[QuotaKey] = set()
     items: Iterator[Sequence[Any]] = _items_once(message.payload)
     for refusal in refusals:
         key = quota_key(message, refusal)
         change = evidence.changes[key]
-        is_one_of_cut = is_cut and refusal.index is not None
+        is_one_of_hidden = is_hidden and refusal.index is not None
         cost = _ROW_BYTES + min(len(refusal.detail), _DETAIL_CHARS)
         cost += 0 if is_kept else _ROW_BYTES + min(len(message.payload), limits.bytes_of_each)
-        cost += _READING_CHARS if is_one_of_cut else 0
+        cost += _READING_CHARS if is_one_of_hidden else 0
         if not _has_room(spent[key], change, cost, limits):
             _leave_out(message, refusal, key, spent[key], evidence)
             if key not in left_out:
@@ -182,7 +183,7 @@ def _choose_of_message(
             is_kept = True
             evidence.cut += is_cut
             evidence.messages.append(keep_message(message, limits))
-        reading = _reading(next(items), refusal.index) if is_one_of_cut else None
+        reading = _reading(next(items), refusal.index) if is_one_of_hidden else None
         evidence.refusals.append(_keep_refusal(len(evidence.messages) - 1, refusal, reading))
 
 

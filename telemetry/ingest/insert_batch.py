@@ -11,7 +11,7 @@ import orjson
 
 from telemetry.ingest.sequences import join_ranges
 from telemetry.ingest.validate_message import ParsedMessage, ValidatedMessage
-from telemetry.model import ConnectionStatus, JsonObject, Reading, Source
+from telemetry.model import JSON_FIELDS, ConnectionStatus, JsonObject, Reading, Source
 
 ArrayTexts: TypeAlias = Sequence[str | None]
 """One array for each column, encoded by `encode_array`."""
@@ -84,9 +84,15 @@ def encode_arrays(rows: Iterable[Sequence[Any]]) -> ArrayTexts:
 
 
 def _encode_readings(readings: Sequence[Reading], arrivals: Sequence[datetime]) -> ArrayTexts:
-    *columns, extras = zip(*readings, strict=True)
-    texts = [None if extra is None else encode_json(extra) for extra in extras]
-    return [*map(encode_array, columns), encode_array(texts), encode_array(arrivals)]
+    columns = zip(Reading._fields, zip(*readings, strict=True), strict=True)
+    return [
+        *(encode_array(_as_json(column) if name in JSON_FIELDS else column) for name, column in columns),
+        encode_array(arrivals),
+    ]
+
+
+def _as_json(column: Sequence[JsonObject | None]) -> Sequence[str | None]:
+    return [None if value is None else encode_json(value) for value in column]
 
 
 def latest_heard(messages: Iterable[ValidatedMessage | ParsedMessage]) -> dict[str, datetime]:
@@ -121,15 +127,23 @@ def state_rows(
             device_id not in located or reading.measured_at > located[device_id].measured_at
         ):
             located[device_id] = reading
-    latest_status = {status.device_id: status for status in statuses}
+    latest_status: dict[str, ConnectionStatus] = {}
+    for status in statuses:
+        before = latest_status.get(status.device_id)
+        if before is None or status.counts_after(before):
+            latest_status[status.device_id] = status
     for device_id in sorted(heard.keys() | latest_status.keys()):
         yield (
             device_id,
             heard.get(device_id),
-            *(_state_values(newest[device_id]) if device_id in newest else (None,) * 5),
+            *(_newest_values(newest[device_id]) if device_id in newest else (None,) * 6),
             *(_position_values(located[device_id]) if device_id in located else (None,) * 3),
-            *(latest_status[device_id][1:] if device_id in latest_status else (None,) * 2),
+            *(latest_status[device_id][1:] if device_id in latest_status else (None,) * 4),
         )
+
+
+def _newest_values(reading: Reading) -> tuple[Any, ...]:
+    return (*_state_values(reading), None if reading.set_aside is None else encode_json(reading.set_aside))
 
 
 def sequence_rows(numbers: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str, int, int, int]]:
@@ -142,9 +156,9 @@ def sequence_rows(numbers: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str
             yield device_id, boot, first, last
 
 
-def encode_json(extra: JsonObject) -> str:
-    """Encode unknown fields as they are stored."""
+def encode_json(fields: JsonObject) -> str:
+    """Encode unknown fields, or what is set aside, as they are stored."""
     try:
-        return orjson.dumps(extra).decode()
+        return orjson.dumps(fields).decode()
     except TypeError:  # an integer beyond 64 bits
-        return json.dumps(extra)
+        return json.dumps(fields)

@@ -16,7 +16,9 @@ from telemetry.ingest.build_batch import build_copy_batch, build_insert_batch, p
 from telemetry.ingest.copy_batch import CopyBatch, prepare_copy
 from telemetry.ingest.decode import parse_topic
 from telemetry.ingest.duplicates import ReadingKey, check_duplicates
-from telemetry.ingest.evidence import Evidence, EvidenceLimits
+from telemetry.ingest.evidence import Evidence, EvidenceLimits, keep_message
+from telemetry.ingest.fields.meanings import NAMES
+from telemetry.ingest.fields.set_aside import names
 from telemetry.ingest.insert_batch import InsertBatch, prepare_insert
 from telemetry.ingest.retry import (
     DATA_ERRORS,
@@ -260,7 +262,7 @@ class Ingest:
         async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection, connection.transaction():
             if way.names_locked:
                 await store.wait_briefly(connection)
-            await store.update_states(connection, batch.states)
+            await store.update_states(connection, batch.states, batch.source)
             if way.check is not None:
                 await way.check(connection)
             outcomes = await _store_readings(connection, batch, way.on_sent)
@@ -270,6 +272,13 @@ class Ingest:
                 for message, outcome in zip(batch.messages, outcomes, strict=True)
                 if outcome.refusals
             ]
+            if any(message.is_replayed for message, _ in refused):
+                known = await self._on_record(connection, [message for message, _ in refused])
+                refused = [one for one in refused if one[0] not in known]
+                outcomes = [
+                    MessageOutcome() if message.message in known else outcome
+                    for message, outcome in zip(batch.messages, outcomes, strict=True)
+                ]
             evidence = (
                 await store.store_refusals(connection, refused, self._limits) if refused else Evidence()
             )
@@ -277,6 +286,14 @@ class Ingest:
         _observe(batch, outcome, perf_counter() - started)
         _observe_evidence(evidence)
         return outcome
+
+    async def _on_record(
+        self, connection: DatabaseConnection, messages: Sequence[RawMessage]
+    ) -> set[RawMessage]:
+        """Return which of these messages were retained by the broker, which says them at each start, and refused before."""
+        retained = [message for message in messages if message.is_replayed]
+        kept = [keep_message(message, self._limits) for message in retained]
+        return {retained[place] for place in await store.already_refused(connection, kept)}
 
 
 async def _store_readings(
@@ -338,6 +355,11 @@ def _observe(batch: InsertBatch | CopyBatch, outcome: BatchOutcome, took_s: floa
     for message in outcome.messages:
         for refusal in message.refusals:
             metrics.REFUSED.labels(refusal.reason).inc()
+    for validated, stored in zip(batch.messages, outcome.messages, strict=True):
+        if stored.accepted and isinstance(validated, ValidatedMessage):
+            for aside in filter(None, (reading.set_aside for reading in validated.readings)):
+                for name in names(aside, NAMES):
+                    metrics.SET_ASIDE.labels(name).inc()
     metrics.BATCH_READINGS.observe(batch.size)
     metrics.COMMIT_SECONDS.observe(took_s)
     metrics.COMMIT_LAG_SECONDS.observe((now - batch.messages[0].message.received_at).total_seconds())

@@ -5,7 +5,7 @@ never deadlock, and a reading is stored either before an assignment changes or a
 registry.assignments). The readings come next, with the marks that make shipments due for evaluation.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import TypeAlias
 
 import asyncpg
@@ -16,6 +16,7 @@ from telemetry.ingest.duplicates import ReadingKey
 from telemetry.ingest.evidence import (
     Evidence,
     EvidenceLimits,
+    KeptMessage,
     QuotaKey,
     Refused,
     Spent,
@@ -25,7 +26,7 @@ from telemetry.ingest.evidence import (
 from telemetry.ingest.insert_batch import ArrayTexts, InsertBatch, encode_array
 from telemetry.ingest.senders import RightsChangedError, SenderRights
 from telemetry.ingest.sequences import MAX_RANGES, Acknowledgement
-from telemetry.model import Reading
+from telemetry.model import Reading, Source
 
 DatabaseConnection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
@@ -40,13 +41,20 @@ REGISTERED_DEVICES = "SELECT device_id FROM devices WHERE device_id = ANY($1::te
 _NEWER = "coalesce(excluded.measured_at > s.measured_at, s.measured_at IS NULL)"
 _NEWER_POSITION = "coalesce(excluded.position_at > s.position_at, s.position_at IS NULL)"
 
-# The status received last counts. A last will carries the time at which the logger registered it, not the time of the
-# loss: a change whose time is not later is taken to have happened now.
+# As ConnectionStatus.counts_after has it; null where the row brings no status.
+_SAYS = """(excluded.connection IS NOT NULL AND (coalesce(excluded.status_at > s.status_at, true)
+    OR (excluded.status_at = s.status_at AND excluded.status_received_at > excluded.status_at)))"""
+_SAID = f"CASE WHEN {_SAYS} THEN excluded.connection ELSE s.connection END"
+_SAID_WHEN = f"CASE WHEN {_SAYS} THEN excluded.status_received_at ELSE coalesce(s.status_received_at, s.connection_at) END"
+# A logger that sends after it was said to be offline is not: that was the last will of a session before.
+_SENDS = f"({_SAID} = 'offline' AND $16::text = '{Source.MQTT}' AND excluded.last_received_at > {_SAID_WHEN})"
+
 UPDATE_STATES = f"""
 INSERT INTO device_states AS s (device_id, last_received_at, measured_at, temperature_c, probe_ok, battery_pct,
-    flight_mode_until, position_at, lat, lon, connection, connection_at)
+    flight_mode_until, set_aside, position_at, lat, lon, connection, connection_at, status_at, status_received_at)
 SELECT * FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::timestamptz[], $4::text::float8[], $5::text::bool[], $6::text::float8[],
-    $7::text::timestamptz[], $8::text::timestamptz[], $9::text::float8[], $10::text::float8[], $11::text::text[], $12::text::timestamptz[])
+    $7::text::timestamptz[], $8::text::jsonb[], $9::text::timestamptz[], $10::text::float8[], $11::text::float8[], $12::text::text[],
+    $13::text::timestamptz[], $14::text::timestamptz[], $15::text::timestamptz[])
 ON CONFLICT (device_id) DO UPDATE SET
     last_received_at = greatest(s.last_received_at, excluded.last_received_at),
     measured_at = greatest(s.measured_at, excluded.measured_at),
@@ -54,15 +62,19 @@ ON CONFLICT (device_id) DO UPDATE SET
     probe_ok = CASE WHEN {_NEWER} THEN excluded.probe_ok ELSE s.probe_ok END,
     battery_pct = CASE WHEN {_NEWER} THEN excluded.battery_pct ELSE s.battery_pct END,
     flight_mode_until = CASE WHEN {_NEWER} THEN excluded.flight_mode_until ELSE s.flight_mode_until END,
+    set_aside = CASE WHEN {_NEWER} THEN excluded.set_aside ELSE s.set_aside END,
     position_at = greatest(s.position_at, excluded.position_at),
     lat = CASE WHEN {_NEWER_POSITION} THEN excluded.lat ELSE s.lat END,
     lon = CASE WHEN {_NEWER_POSITION} THEN excluded.lon ELSE s.lon END,
-    connection = coalesce(excluded.connection, s.connection),
+    connection = CASE WHEN {_SENDS} THEN 'online' ELSE {_SAID} END,
     connection_at = CASE
-        WHEN excluded.connection IS NULL THEN s.connection_at
+        WHEN {_SENDS} THEN excluded.last_received_at
+        WHEN NOT {_SAYS} THEN s.connection_at
         WHEN coalesce(excluded.connection_at > s.connection_at, true) THEN excluded.connection_at
-        WHEN excluded.connection <> s.connection THEN now()
-        ELSE s.connection_at END
+        WHEN excluded.connection <> s.connection THEN excluded.status_received_at
+        ELSE s.connection_at END,
+    status_at = CASE WHEN {_SAYS} THEN coalesce(excluded.status_at, s.status_at) ELSE s.status_at END,
+    status_received_at = CASE WHEN {_SAYS} THEN excluded.status_received_at ELSE s.status_received_at END
 """  # noqa: S608 -- built from the constants above
 
 # Only new readings make a shipment due, and a batch sends one notification.
@@ -70,11 +82,11 @@ INSERT_READINGS = """
 WITH new AS (
     INSERT INTO readings (device_id, measured_at, temperature_c, probe_ok, seq, boot, lat, lon, accuracy_m, ambient_c,
         battery_pct, tilt_deg, shock_g, lid_open, ln2_kg, pressure_hpa, humidity_pct, flight_mode_until, extra,
-        received_at, source)
-    SELECT sent.*, $21::text FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::float8[], $4::text::bool[], $5::text::bigint[],
+        set_aside, received_at, source)
+    SELECT sent.*, $22::text FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::float8[], $4::text::bool[], $5::text::bigint[],
         $6::text::bigint[], $7::text::float8[], $8::text::float8[], $9::text::float8[], $10::text::float8[], $11::text::float8[], $12::text::float8[],
         $13::text::float8[], $14::text::bool[], $15::text::float8[], $16::text::float8[], $17::text::float8[], $18::text::timestamptz[], $19::text::jsonb[],
-        $20::text::timestamptz[]) AS sent
+        $20::text::jsonb[], $21::text::timestamptz[]) AS sent
     ON CONFLICT DO NOTHING RETURNING device_id, measured_at
 ), touched AS (
     SELECT device_id, min(measured_at) AS first, max(measured_at) AS last FROM new GROUP BY device_id
@@ -85,9 +97,9 @@ WITH new AS (
     WHERE a.starts_at <= last AND (a.ends_at IS NULL OR a.ends_at > first)
     RETURNING id
 )
-SELECT CASE WHEN (SELECT count(*) FROM new) < $22 THEN ARRAY(SELECT device_id FROM new) END AS device_ids,
-    CASE WHEN (SELECT count(*) FROM new) < $22 THEN ARRAY(SELECT measured_at FROM new) END AS instants,
-    (SELECT pg_notify($23, '') FROM marks LIMIT 1) AS notified
+SELECT CASE WHEN (SELECT count(*) FROM new) < $23 THEN ARRAY(SELECT device_id FROM new) END AS device_ids,
+    CASE WHEN (SELECT count(*) FROM new) < $23 THEN ARRAY(SELECT measured_at FROM new) END AS instants,
+    (SELECT pg_notify($24, '') FROM marks LIMIT 1) AS notified
 """
 
 # Marks the shipments of readings that COPY has stored.
@@ -128,6 +140,12 @@ UNCHANGED_STRETCHES = """
 SELECT count(*) FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) AS seen (id, starts_at, ends_at)
 JOIN device_assignments AS a USING (id)
 WHERE a.starts_at = seen.starts_at AND a.ends_at IS NOT DISTINCT FROM seen.ends_at
+"""
+
+# By the hash, which has an index. Whole messages only: it is they that the broker says again.
+ALREADY_REFUSED = """
+SELECT sent.number FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS sent (origin, sha256, number)
+WHERE EXISTS (SELECT FROM refused_messages AS m WHERE m.sha256 = sent.sha256 AND m.origin = sent.origin)
 """
 
 # Locks the rows of the quotas, in the order of their keys. The day's sums are read under the lock.
@@ -206,10 +224,10 @@ async def check_rights(connection: DatabaseConnection, rights: SenderRights) -> 
         raise RightsChangedError
 
 
-async def update_states(connection: DatabaseConnection, states: ArrayTexts) -> None:
+async def update_states(connection: DatabaseConnection, states: ArrayTexts, source: Source) -> None:
     """Lock the devices of a batch, and update their last known states."""
     if states:
-        await connection.execute(UPDATE_STATES, *states)
+        await connection.execute(UPDATE_STATES, *states, source)
 
 
 async def copy_readings(
@@ -258,6 +276,14 @@ async def add_sequences(connection: DatabaseConnection, sequences: ArrayTexts) -
             ADD_SEQUENCES, *sequences, MAX_RANGES
         )
     ]
+
+
+async def already_refused(connection: DatabaseConnection, messages: Sequence[KeptMessage]) -> set[int]:
+    """Return which of these messages are on record as refused, by their places."""
+    rows = await connection.fetch(
+        ALREADY_REFUSED, [one.origin for one in messages], [one.sha256 for one in messages]
+    )
+    return {row["number"] - 1 for row in rows}
 
 
 async def store_refusals(

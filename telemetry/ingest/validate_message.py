@@ -7,7 +7,8 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from telemetry.ingest.decode import DecodedPayload, decode, parse_topic
-from telemetry.ingest.validate_reading import parse_instant, show_value, validate_reading
+from telemetry.ingest.fields.set_aside import show_value
+from telemetry.ingest.validate_reading import parse_instant, validate_reading
 from telemetry.model import DEVICE_ID, ConnectionStatus, RawMessage, Reading, Refusal, RefusalReason
 
 
@@ -157,14 +158,17 @@ def _validate_status(message: RawMessage, device_id: str, decoded: DecodedPayloa
     if decoded.is_array or connection not in ("online", "offline"):
         detail = 'a status must be an object whose state is "online" or "offline"'
         return _refuse_status(message, device_id, detail)
-    at = message.received_at if raw.get("at") is None else parse_instant(raw["at"])
+    at = None if raw.get("at") is None else parse_instant(raw["at"])
     if isinstance(at, str):
         return _refuse_status(message, device_id, f"at {at}, or milliseconds since 1970")
-    if message.is_replayed and (raw.get("at") is None or at > message.received_at):
-        return ValidatedMessage(message)  # nobody knows when it was sent: it must not count as heard now
-    return ValidatedMessage(
-        message, status=ConnectionStatus(device_id, connection, min(at, message.received_at))
-    )
+    received_at = message.received_at
+    if message.is_replayed:
+        if at is None or at > received_at:
+            return ValidatedMessage(message)  # nobody knows when it was sent: it must not count as heard now
+        received_at = at
+    said_at = None if at is None else min(at, received_at)
+    status = ConnectionStatus(device_id, connection, said_at or received_at, said_at, received_at)
+    return ValidatedMessage(message, status=status)
 
 
 def _refuse_status(message: RawMessage, device_id: str, detail: str) -> ValidatedMessage:

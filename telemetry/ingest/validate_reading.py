@@ -1,6 +1,5 @@
-"""Pure: validate one JSON value as a reading, or say why it is refused: types, ranges, clocks."""
+"""Pure: validate one JSON value as a reading, with what of it is set aside, or say why it is refused: types, ranges, clocks."""
 
-import json
 import math
 import re
 import sys
@@ -8,22 +7,24 @@ from collections.abc import Mapping
 from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from telemetry.ingest.fields.meanings import NAMES, Meant, says_no, understand
+from telemetry.ingest.fields.set_aside import MAX_COUNTER, is_storable, put, show_value
 from telemetry.model import JsonObject, Reading, Refusal, RefusalReason
 
 MAX_AHEAD = timedelta(minutes=5)
 _FAR = timedelta(days=366)
 """Further ahead than this, the length says nothing to anybody."""
-MAX_COUNTER = 2**53 - 1
-"""The largest integer that every JSON library represents exactly."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MILLISECOND = 253_402_300_799_999  # of the year 9999
 _RFC_3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:)(\d\d)(?:\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
+    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:)(\d\d)(?:\.\d{1,9})?(Z|[+-]\d\d(?::?\d\d)?)", re.ASCII | re.IGNORECASE
 )
 _MAX_DEPTH = 32
-_SHOWN = 60
 _TIME_NEEDED = "send a time from 1970 on with its offset, such as 2026-11-21T03:45:00Z"
+_NOT_FINITE = "it is not a finite number"
+_TOGETHER = "lat and lon count only together"
+_SWAPPED = f"{_TOGETHER}; are they swapped?"
 _MOST = sys.float_info.max
 _NUMBER, _INTEGER, _BOOL = (float, int), (int,), (bool,)
 
@@ -66,9 +67,12 @@ FIELDS: Mapping[str, FieldSpec] = dict(
 )
 _SPECIAL_FIELDS = frozenset({"device_id", "measured_at", "flight_mode_until"})
 _BLANK: tuple[Any, ...] = tuple(Reading._field_defaults.get(name) for name in Reading._fields[2:])
-_MEASURED_AT, _TEMPERATURE, _PROBE_OK, _LAT, _LON, _FLIGHT_MODE, _EXTRA = (
+_MEASURED_AT, _TEMPERATURE, _PROBE_OK, _LAT, _LON, _FLIGHT_MODE, _EXTRA, _SET_ASIDE = (
     Reading._fields.index(name)
-    for name in ("measured_at", "temperature_c", "probe_ok", "lat", "lon", "flight_mode_until", "extra")
+    for name in (
+        *("measured_at", "temperature_c", "probe_ok", "lat", "lon", "flight_mode_until"),
+        *("extra", "set_aside"),
+    )
 )
 
 
@@ -82,16 +86,21 @@ def validate_reading(
 ) -> Reading | Refusal:
     """Validate one reading of a device; null in a known field means absent. `suspect` is as in DecodedPayload.
 
+    It is refused only for its time and its temperature. A field beside these that cannot count is set aside, with its
+    reason, and the rest counts. A temperature that is null or not finite is a broken probe.
+
     Where `received_at` is None, no time is too far ahead: our own clock is not sure.
     """
     if type(raw) is not dict:
         return _refuse(device_id, {}, _Problem(f"a reading must be an object, not {show_value(raw)}"))
+    meant = Meant(raw) if raw.keys() <= NAMES else understand(raw)
+    raw = meant.raw
     values = [device_id, None, *_BLANK]
     problem = (
         _check_device(raw, device_id)
         or _fill_measured_at(values, raw, received_at)
-        or _fill_fields(values, raw, suspect=suspect)
-        or _check_combinations(values, raw)
+        or (None if meant.problem is None else _Problem(meant.problem))
+        or _fill_fields(values, raw, meant.spoiled, suspect=suspect)
     )
     return Reading._make(values) if problem is None else _refuse(device_id, raw, problem)
 
@@ -119,8 +128,11 @@ def _fill_measured_at(values: list[Any], raw: JsonObject, received_at: datetime 
     return None
 
 
-def _fill_fields(values: list[Any], raw: JsonObject, *, suspect: bool) -> _Problem | None:
+def _fill_fields(
+    values: list[Any], raw: JsonObject, spoiled: Mapping[str, str], *, suspect: bool
+) -> _Problem | None:
     extra: dict[str, Any] = {}
+    wrong: dict[str, Any] = {}
     for name, value in raw.items():
         field = FIELDS.get(name)
         if field is None:
@@ -129,28 +141,105 @@ def _fill_fields(values: list[Any], raw: JsonObject, *, suspect: bool) -> _Probl
         elif type(value) in field.types and field.low <= value <= field.high:
             values[field.position] = value
         elif value is not None:
-            return _Problem(_explain(name, value, field))
-    if not extra:
-        return None
-    values[_EXTRA] = extra
-    problem = _unstorable(extra, suspect=suspect)
-    return None if problem is None else _Problem(problem)
+            wrong[name] = value
+    aside: dict[str, Any] = {}
+    problem = _set_aside(values, raw, wrong, spoiled, aside)
+    if extra:
+        values[_EXTRA] = _keep_unknown(extra, aside, suspect=suspect)
+    if aside:
+        values[_SET_ASIDE] = aside
+    return problem
 
 
-def _check_combinations(values: list[Any], raw: JsonObject) -> _Problem | None:
-    """Check fields that depend on each other, and fill in `flight_mode_until`."""
-    if values[_TEMPERATURE] is None and values[_PROBE_OK]:
-        return _Problem("temperature_c is missing: a number of °C is required unless probe_ok is false")
-    if (values[_LAT] is None) != (values[_LON] is None):
-        return _Problem("lat and lon must be sent together: one of them is missing")
-    sent = raw.get("flight_mode_until")
-    if sent is not None:
-        values[_FLIGHT_MODE] = until = parse_instant(sent) if isinstance(sent, str) else _not_a_time(sent)
-        if isinstance(until, str):
-            return _Problem(f"flight_mode_until {until}")
-        if until.year == MAXYEAR:  # the database driver takes the end of that year for infinity
-            return _Problem(f"flight_mode_until is {show_value(sent)}: send a realistic time")
+def _set_aside(
+    values: list[Any],
+    raw: JsonObject,
+    wrong: dict[str, Any],
+    spoiled: Mapping[str, str],
+    aside: dict[str, Any],
+) -> _Problem | None:
+    """Set aside the known fields that cannot count, or return why the reading cannot, and fill in what needs more than a look."""
+    if wrong or values[_TEMPERATURE] is None:
+        problem = _judge_probe(values, raw, wrong, aside)
+        if problem is not None:
+            return problem
+        for name, value in wrong.items():
+            put(aside, name, value, _expected(value, FIELDS[name]))
+    if raw.get("flight_mode_until") is not None:
+        _fill_flight_mode(values, raw["flight_mode_until"], aside)
+    for name, reason in spoiled.items():
+        _take_back(values, name, raw, aside, reason)
+    _check_position(values, raw, aside)
+    if "boot" in aside:
+        _take_back(values, "seq", raw, aside, "it counts since a boot, and that cannot be read")
     return None
+
+
+def _judge_probe(
+    values: list[Any], raw: JsonObject, wrong: dict[str, Any], aside: dict[str, Any]
+) -> _Problem | None:
+    """Judge what is sent of the probe: a temperature that is none is a broken probe, one of a wrong type is refused."""
+    if "probe_ok" in wrong and says_no(wrong["probe_ok"]):
+        values[_PROBE_OK] = False
+    if values[_TEMPERATURE] is not None:
+        return None
+    if "temperature_c" in wrong:
+        sent = wrong["temperature_c"]
+        if type(sent) is float:
+            put(aside, "temperature_c", sent, f"{_NOT_FINITE}: it counts as a broken probe")
+            del wrong["temperature_c"]
+        elif values[_PROBE_OK]:
+            return _Problem(_explain("temperature_c", sent, FIELDS["temperature_c"]))
+    elif "temperature_c" not in raw and values[_PROBE_OK]:
+        return _Problem("temperature_c is missing: a number of °C is required unless probe_ok is false")
+    values[_PROBE_OK] = False
+    return None
+
+
+def _fill_flight_mode(values: list[Any], sent: Any, aside: dict[str, Any]) -> None:
+    until = parse_instant(sent) if isinstance(sent, str) else _not_a_time(sent)
+    if isinstance(until, str):
+        put(aside, "flight_mode_until", sent, _TIME_NEEDED)
+    elif until.year == MAXYEAR:  # the database driver takes the end of that year for infinity
+        put(aside, "flight_mode_until", sent, "send a realistic time")
+    else:
+        values[_FLIGHT_MODE] = until
+
+
+def _check_position(values: list[Any], raw: JsonObject, aside: dict[str, Any]) -> None:
+    """Set aside half a position."""
+    if (values[_LAT] is None) == (values[_LON] is None):
+        return
+    lat, lon = raw.get("lat"), raw.get("lon")
+    look_swapped = (
+        isinstance(lat, int | float)
+        and isinstance(lon, int | float)
+        and abs(lat) > FIELDS["lat"].high >= abs(lon)
+    )
+    for name in ("lat", "lon"):
+        _take_back(values, name, raw, aside, _SWAPPED if look_swapped else _TOGETHER)
+
+
+def _take_back(values: list[Any], name: str, raw: JsonObject, aside: dict[str, Any], reason: str) -> None:
+    """Set aside a field that is filled in, if it is."""
+    position = Reading._fields.index(name)
+    if values[position] is not None:
+        put(aside, name, raw.get(name), reason)
+        values[position] = None
+
+
+def _keep_unknown(extra: dict[str, Any], aside: dict[str, Any], *, suspect: bool) -> dict[str, Any] | None:
+    """Return the unknown fields that can be stored, if any, and set aside the others."""
+    if not suspect and not any(isinstance(value, dict | list) for value in extra.values()):
+        return extra
+    problems = {
+        name: problem
+        for name, value in extra.items()
+        if (problem := _unstorable({name: value}, suspect=suspect)) is not None
+    }
+    for name, problem in problems.items():
+        put(aside, name, extra.pop(name), problem)
+    return extra or None
 
 
 def parse_instant(value: Any) -> datetime | str:
@@ -194,44 +283,40 @@ def _unstorable(value: Any, *, suspect: bool, depth: int = 0) -> str | None:
     """Return why a JSON value cannot be stored; if it is not suspect, only its nesting depth can be wrong."""
     if isinstance(value, dict | list):
         if depth > _MAX_DEPTH:
-            return f"unknown fields are nested more than {_MAX_DEPTH} levels deep"
+            return f"it is nested more than {_MAX_DEPTH} levels deep"
         members = [*value, *value.values()] if isinstance(value, dict) else value
         inner = (_unstorable(member, suspect=suspect, depth=depth + 1) for member in members)
         return next((problem for problem in inner if problem), None)
     if not suspect:
         return None
     if isinstance(value, float) and not math.isfinite(value):
-        return f"an unknown field is not a finite number: {show_value(value)}"
-    if isinstance(value, str) and ("\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value)):
-        return (
-            f"a string contains U+0000 or half a surrogate pair, which cannot be stored: {show_value(value)}"
-        )
+        return _NOT_FINITE
+    if isinstance(value, str) and not is_storable(value):
+        return "it has U+0000 or half a surrogate pair, which cannot be stored"
     return None
 
 
-def show_value(value: Any) -> str:
-    """Format a JSON value for an error message: as sent, shortened, in ASCII."""
-    if isinstance(value, dict | list):
-        return "an object" if isinstance(value, dict) else "an array"
-    text = json.dumps(value[:_SHOWN] if isinstance(value, str) else value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
-
-
 def _explain(name: str, value: Any, field: FieldSpec) -> str:
+    return f"{name} is {show_value(value)}: {_expected(value, field)}"
+
+
+def _expected(value: Any, field: FieldSpec) -> str:
     if isinstance(value, float) and not math.isfinite(value):
-        return f"{name} is not a finite number ({show_value(value)}): it must be {field.expected}"
+        return f"{_NOT_FINITE}: it must be {field.expected}"
     without_quotes = ", without quotes" if isinstance(value, str) else ""
-    return f"{name} is {show_value(value)}: it must be {field.expected}{without_quotes}"
+    return f"it must be {field.expected}{without_quotes}"
 
 
 def _refuse(device_id: str, raw: JsonObject, problem: _Problem) -> Refusal:
     boot, seq = raw.get("boot"), raw.get("seq")
+    # A number since an illegible boot would be taken for one of boot 0, and that one acknowledged unseen.
+    counts = _is_counter(seq) and (boot is None or _is_counter(boot))
     return Refusal(
         reason=problem.reason,
         detail=problem.detail,
         device_id=device_id,
         boot=boot if _is_counter(boot) else None,
-        seq=seq if _is_counter(seq) else None,
+        seq=seq if counts else None,
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from telemetry.ingest.decode import MAX_BYTES, MAX_BYTES_PER_READING, MAX_PARSED_BYTES
+from telemetry.ingest.decode import MAX_BYTES, MAX_BYTES_PER_READING, MAX_PARSED_BYTES, is_packed
 
 
 class FloodReason(StrEnum):
@@ -96,11 +96,22 @@ class FloodWatch:
 
 def is_surely_refused(payload: bytes) -> bool:
     """Tell by a glance, without parsing, that a message is too large for the readings that it can have."""
-    if len(payload) <= MAX_BYTES:
+    if len(payload) <= MAX_BYTES or is_packed(payload):
         return False
     if len(payload) > MAX_PARSED_BYTES:
         return True
     return payload.count(b'"measured_at"') * MAX_BYTES_PER_READING < len(payload) and b"\\" not in payload
+
+
+UNPACKED_READING = 256
+"""Bytes of a reading, about, where it came packed."""
+
+
+def weight(payload: bytes, readings: int, *, is_too_large: bool = False) -> int:
+    """Return how many bytes a message counts for: what is packed costs what is in it, however few bytes that takes."""
+    if not is_packed(payload):
+        return len(payload)
+    return MAX_PARSED_BYTES if is_too_large else max(len(payload), UNPACKED_READING * readings)
 
 
 def repeated(accepted: int, duplicates: int, refused: int) -> float:

@@ -14,13 +14,13 @@ import asyncpg
 import structlog
 
 from telemetry import metrics
-from telemetry.ingest.decode import TOPIC_PREFIX, parse_topic
+from telemetry.ingest.decode import TOPIC_PREFIX, is_packed, parse_topic
 from telemetry.ingest.pipeline import MessageOutcome
 from telemetry.ingest.retry import DATABASE_FAULTS
 from telemetry.ingest.store import DatabaseConnection
 from telemetry.ingest.validate_message import ParsedMessage, ValidatedMessage
-from telemetry.model import DEVICE_ID, RawMessage
-from telemetry.mqtt.flood import FloodReason, FloodWatch, is_surely_refused, repeated
+from telemetry.model import DEVICE_ID, RawMessage, RefusalReason
+from telemetry.mqtt.flood import FloodReason, FloodWatch, is_surely_refused, repeated, weight
 from telemetry.mqtt.packets import Publish
 
 log = structlog.get_logger(__name__)
@@ -92,14 +92,17 @@ class Guard:
         return len(self.unwanted) > before
 
     def see_validated(self, messages: Sequence[ValidatedMessage | ParsedMessage]) -> bool:
-        """Count what is refused, before it is stored, which takes longest; otherwise as `see_arrival`."""
+        """Count what is refused, before it is stored, which takes longest, and what was packed; otherwise as `see_arrival`."""
         now, before = monotonic(), len(self.unwanted)
         for validated in messages:
+            origin, payload = validated.message.origin, validated.message.payload
+            if is_packed(payload):
+                self._count(FloodReason.VOLUME, origin, 0, _weight(validated) - len(payload), now)
             if validated.refusals:
-                payload, refused = validated.message.payload, len(validated.refusals)
+                refused = len(validated.refusals)
                 share = refused / (refused + validated.size)
-                size = 0 if is_surely_refused(payload) else len(payload)  # counted on arrival
-                self._count(FloodReason.GARBAGE, validated.message.origin, share, share * size, now)
+                size = 0 if is_surely_refused(payload) else _weight(validated)  # counted on arrival
+                self._count(FloodReason.GARBAGE, origin, share, share * size, now)
         return len(self.unwanted) > before
 
     def see_outcome(self, messages: Sequence[RawMessage], outcomes: Sequence[MessageOutcome]) -> bool:
@@ -108,7 +111,7 @@ class Guard:
         for message, (accepted, duplicates, refusals) in zip(messages, outcomes, strict=True):
             if duplicates or not (accepted or refusals):
                 share = repeated(accepted, duplicates, len(refusals))
-                size = len(message.payload)
+                size = weight(message.payload, accepted + duplicates + len(refusals))
                 self._count(FloodReason.REPETITION, message.origin, share, share * size, now)
         return len(self.unwanted) > before
 
@@ -191,3 +194,9 @@ class Guard:
 
 def _topics(device_id: str) -> set[str]:
     return {f"{TOPIC_PREFIX}{device_id}/readings", f"{TOPIC_PREFIX}{device_id}/status"}
+
+
+def _weight(validated: ValidatedMessage | ParsedMessage) -> int:
+    is_too_large = any(one.reason is RefusalReason.TOO_LARGE for one in validated.refusals)
+    readings = validated.size + len(validated.refusals)
+    return weight(validated.message.payload, readings, is_too_large=is_too_large)

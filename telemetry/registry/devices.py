@@ -250,6 +250,8 @@ class DeviceHealth(StrEnum):
     PROBE_FAULT = "probe_fault"
     LOW_BATTERY = "low_battery"
     """Below 20 %."""
+    SET_ASIDE = "set_aside"
+    """Fields of its latest reading cannot count: a sensor, or the firmware, says what cannot be."""
     NORMAL = "normal"
 
 
@@ -265,4 +267,6 @@ def health(row: RowMapping, now: datetime) -> DeviceHealth:
         return DeviceHealth.PROBE_FAULT
     if is_low(row["battery_pct"], at_level=False):
         return DeviceHealth.LOW_BATTERY
+    if row["set_aside"] is not None:
+        return DeviceHealth.SET_ASIDE
     return DeviceHealth.NORMAL

@@ -13,7 +13,7 @@ from telemetry.ingest import validate_columns
 from telemetry.ingest.copy_batch import prepare_copy
 from telemetry.ingest.insert_batch import prepare_insert
 from telemetry.ingest.validate_message import ParsedMessage, parse_message, validate_message, validate_parsed
-from telemetry.model import RawMessage, Reading, Source
+from telemetry.model import JSON_FIELDS, RawMessage, Reading, Source
 
 AT = datetime(2026, 11, 21, 3, 45, tzinfo=UTC)
 NOW_MS = int(AT.timestamp() * 1000)
@@ -69,7 +69,7 @@ usual = {
     "flight_mode_until": instants,
     "firmware": texts,
 }
-NAMES = [*Reading._fields[2:-1], "device_id", "firmware"]
+NAMES = [*(name for name in Reading._fields[2:] if name not in JSON_FIELDS), "device_id", "firmware"]
 
 
 @st.composite
@@ -160,7 +160,7 @@ def value_of(name, data):
         return data.decode()
     if name in ("probe_ok", "lid_open"):
         return struct.unpack(">?", data)[0]
-    if name == "extra":
+    if name in JSON_FIELDS:
         assert data[:1] == b"\1"
         return data[1:].decode()
     if name in FLOATS | {"lat", "lon"}:
@@ -174,8 +174,8 @@ def expected_rows(messages):
         for reading in one.readings:
             row = {name: value for name, value in reading._asdict().items() if value is not None}
             row |= {name: float(value) for name, value in row.items() if name in FLOATS | {"lat", "lon"}}
-            if "extra" in row:
-                row["extra"] = json.loads(json.dumps(row["extra"]))
+            for name in row.keys() & set(JSON_FIELDS):
+                row[name] = json.loads(json.dumps(row[name]))
             yield row | {"received_at": one.message.received_at, "source": "mqtt"}
 
 
@@ -206,8 +206,8 @@ def test_the_same_readings_are_stored_and_the_same_is_refused(sent):
         return
     rows = decode_copy(batch.copy)
     for row in rows:
-        if "extra" in row:
-            row["extra"] = json.loads(row["extra"])
+        for name in row.keys() & set(JSON_FIELDS):
+            row[name] = json.loads(row[name])
     assert as_set(rows) == as_set(expected_rows(messages))
     assert batch.size == sum(one.size for one in messages)
     assert [list(one.refusals) for one in batch.messages] == [list(one.refusals) for one in messages]
@@ -269,6 +269,8 @@ def test_what_loggers_usually_send_is_validated_by_columns():
         {"temperature_c": None},
         {"lat": 91},
         {"lat": 1},
+        {"humidity_pct": 102.9},
+        {"latitude": 1, "longitude": 2},
         {"seq": 1.0},
         {"seq": -1},
         {"device_id": "LOG-1"},

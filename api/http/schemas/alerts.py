@@ -11,20 +11,11 @@ from alerts.triage.alert import AlertState
 from alerts.triage.incidents import IncidentState, described, needs_attention
 from alerts.triage.payloads import alert_data, incident_data
 from alerts.triage.rows import alert_from_row, incident_from_row
-from api.http.schemas.fields import Given, Shown, ShownId, Time, Words, example
+from api.http.schemas.fields import Given, Shown, ShownId, Time, Words, example, says_something
 
-
-def _says_something(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain NUL characters")
-    if not text.strip():
-        raise ValueError("must say something")
-    return text
-
-
-Text = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_says_something)]
+Text = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(says_something)]
 """Free text, several lines allowed."""
-Name = Annotated[Words, AfterValidator(_says_something)]
+Name = Words
 
 
 class AlertTaken(Given):

@@ -56,6 +56,22 @@ def no_nul(text: str) -> str:
     return text
 
 
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Letters and signs of which nothing is seen, beside what Unicode itself calls a space or a format character."""
+
+
+def _is_seen(character: str) -> bool:
+    """Return whether a character leaves anything on paper by itself; marks only go over others."""
+    return unicodedata.category(character)[0] in "LNPS" and character not in _UNSEEN
+
+
+def says_something(text: str) -> str:
+    """Return a text that the database can store and that somebody can see; raise ValueError if it is not one."""
+    if not any(map(_is_seen, no_nul(text))):
+        raise ValueError("must say something: nothing of it can be seen")
+    return text
+
+
 def _identifier(pattern: re.Pattern[str], says: str) -> AfterValidator:
     def check(text: str) -> str:
         if not pattern.fullmatch(text):
@@ -73,13 +89,20 @@ Time = Annotated[
 ]
 """A time: RFC 3339 with an offset on input, UTC with Z on output."""
 
-Words = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(no_nul)]
-"""Free text, at most 200 characters."""
+Words = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(says_something)]
+"""Free text, at most 200 characters, of which something can be seen."""
+
+
+_JOINERS = frozenset("\u200c\u200d")
+"""Unseen, and part of how Persian, Indian languages and emoji are written."""
 
 
 def _one_line(text: str) -> str:
-    if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in text):
+    categories = {character: unicodedata.category(character) for character in text}
+    if not {"Cc", "Zl", "Zp"}.isdisjoint(categories.values()):
         raise ValueError("must be one line, without control characters")
+    if any(one == "Cf" and character not in _JOINERS for character, one in categories.items()):
+        raise ValueError("must have no characters that cannot be seen")
     return text
 
 

@@ -15,6 +15,13 @@ from telemetry.model import DEVICE_ID, RefusalReason
 _ALWAYS = ("device_id", "measured_at", "received_at", "source", "temperature_c", "probe_ok")
 
 
+class SetAside(Shown):
+    """A field of a reading that cannot count, beside a temperature that does."""
+
+    value: Any = Field(description="As sent; what is long or cannot be kept, as JSON text, shortened.")
+    reason: str = Field(description="What is wrong, or what would be right.")
+
+
 class ReadingOut(Shown):
     """A stored reading; fields that the logger did not send are absent."""
 
@@ -39,6 +46,9 @@ class ReadingOut(Shown):
     humidity_pct: float | None = None
     flight_mode_until: Time | None = None
     extra: dict[str, Any] | None = Field(None, description="Unknown fields, as sent.")
+    set_aside: dict[str, SetAside] | None = Field(
+        None, description="Fields that cannot count, by name; the rest of the reading does."
+    )
 
 
 _SOMETIMES = tuple(name for name in ReadingOut.model_fields if name not in _ALWAYS)
@@ -96,11 +106,13 @@ def _is(kind: str, *names: str) -> dict[str, Any]:
 
 
 def reading_schema(*, required: Sequence[str] = ("measured_at",)) -> dict[str, Any]:
-    """Return the JSON schema of an incoming reading, made from the table that validates it."""
+    """Return the JSON schema of an incoming reading of which all counts, made from the table that validates it."""
     time = {"type": "string", "format": "date-time"}
     device_id = {"type": ["string", "null"], "pattern": f"^{DEVICE_ID.pattern}$"}
     fields = {name: _field_schema(field) for name, field in FIELDS.items()}
-    fields["temperature_c"]["description"] += ", of the payload probe; required unless `probe_ok` is false"
+    fields["temperature_c"]["description"] += (
+        ", of the payload probe; required unless `probe_ok` is false; null: the probe is broken"
+    )
     fields["probe_ok"] |= {"default": True}
     without_probe = {"required": ["probe_ok"], "properties": {"probe_ok": {"const": False}}}
     return {
@@ -119,7 +131,7 @@ def reading_schema(*, required: Sequence[str] = ("measured_at",)) -> dict[str, A
             },
         },
         "allOf": [
-            {"anyOf": [_is("number", "temperature_c"), without_probe]},
+            {"anyOf": [{"required": ["temperature_c"]}, without_probe]},
             {"anyOf": [_is("number", "lat", "lon"), _is("null", "lat", "lon")]},
         ],
         "additionalProperties": True,

@@ -16,6 +16,29 @@ from api.http.schemas.findings import ActOut
 Seconds = Annotated[float | int, Field(description="Seconds, exact to the microsecond.")]
 
 
+class FieldSetAside(Shown):
+    """A field that could not count in some readings of a logger while it was on the shipment."""
+
+    field: str
+    readings: int = Field(description="In how many.")
+    first: Time = Field(description="When the first of them was measured.")
+    last: Time
+    value: Any = Field(description="In the last one, as sent; shortened if it is long.")
+    reason: str = Field(description="What was wrong with it there, or what would be right.")
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Build it from a row."""
+        return cls(
+            field=row["field"],
+            readings=row["readings"],
+            first=row["first"],
+            last=row["last"],
+            value=row["newest"]["value"],
+            reason=row["newest"]["reason"],
+        )
+
+
 class DeviceSummaryOut(Shown):
     device_id: str
     in_range_s: Seconds
@@ -31,10 +54,13 @@ class DeviceSummaryOut(Shown):
     last_measured_at: Time | None
     evaluated_through: Time = Field(description="The time up to which these figures are complete.")
     pending: bool = Field(description="True while stored readings are not evaluated yet.")
+    set_aside: list[FieldSetAside] = Field(
+        description="Fields that could not count, the most frequent first. The temperatures beside them count."
+    )
 
     @classmethod
-    def of(cls, summary: DeviceSummary) -> Self:
-        """Build it from a logger's figures."""
+    def of(cls, summary: DeviceSummary, set_aside: Sequence[Any]) -> Self:
+        """Build it from a logger's figures, and the rows of what is set aside of its readings."""
         figures = summary.figures
         return cls(
             device_id=summary.device_id,
@@ -51,6 +77,7 @@ class DeviceSummaryOut(Shown):
             last_measured_at=instant_text(summary.last_measured_at),
             evaluated_through=instant_text(summary.evaluated_through),
             pending=summary.pending,
+            set_aside=[FieldSetAside.of(row) for row in set_aside],
         )
 
 

@@ -59,8 +59,8 @@ RETURNING device_id
 
 _LATEST_AGAIN = text("""
 UPDATE device_states AS s SET
-    (measured_at, temperature_c, probe_ok, battery_pct, flight_mode_until) = (
-        SELECT measured_at, temperature_c, probe_ok, battery_pct, flight_mode_until FROM readings AS r
+    (measured_at, temperature_c, probe_ok, battery_pct, flight_mode_until, set_aside) = (
+        SELECT measured_at, temperature_c, probe_ok, battery_pct, flight_mode_until, set_aside FROM readings AS r
         WHERE r.device_id = s.device_id ORDER BY measured_at DESC LIMIT 1),
     position_at = CASE WHEN position_at < :starts_at THEN position_at END,
     lat = CASE WHEN position_at < :starts_at THEN lat END,

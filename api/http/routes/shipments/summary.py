@@ -11,6 +11,7 @@ from api.http.schemas.forecast import ForecastOut
 from api.http.schemas.summary import DeviceSummaryOut, SummaryOut, TakenAwayOut, seconds
 from api.identity.access import visible_shipments
 from api.refusals import NotFound
+from telemetry import shipment_readings
 from telemetry.registry import shipments
 
 router = APIRouter(route_class=Call, tags=["shipments"])
@@ -34,7 +35,10 @@ async def get_summary(
         else:
             devices = await figures_as_of.summarize(connection, shipment_id, as_of)
         taken = await taken_away.taken_away(connection, shipment_id, as_of)
+        which = shipment_readings.ReadingFilter(shipment_id=shipment_id, as_of=as_of)
+        aside = await shipment_readings.set_aside(connection, which)
     worst = figures.worst(devices)
+    shown = [DeviceSummaryOut.of(device, aside.get(device.device_id, ())) for device in devices]
     return SummaryOut(
         shipment_id=shipment_id,
         as_of=as_of or now,
@@ -43,8 +47,8 @@ async def get_summary(
         withdrawn_by_people=TakenAwayOut.of([one for one in taken if one.withdrawn]),
         lessened_by_people=TakenAwayOut.of([one for one in taken if not one.withdrawn]),
         without_logger_s=seconds(figures.without_logger(devices)),
-        devices=[DeviceSummaryOut.of(device) for device in devices],
-        worst=None if worst is None else DeviceSummaryOut.of(worst),
+        devices=shown,
+        worst=next((one for one in shown if worst and one.device_id == worst.device_id), None),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from api.http.schemas.fields import DeviceId, Given, OrganizationSlug, Shown, ShownId, Time, Words, example
+from api.http.schemas.readings import SetAside
 from api.use_cases.registry.devices import Certificate, NewDevice
 from telemetry.registry.devices import DeviceHealth, health
 
@@ -119,6 +120,9 @@ class Latest(Shown):
     probe_ok: bool
     battery_pct: float | None
     flight_mode_until: Time | None
+    set_aside: dict[str, SetAside] | None = Field(
+        description="Fields of it that cannot count, each with its reason. Null: all of it counts."
+    )
 
 
 class PositionOut(Shown):
@@ -147,7 +151,9 @@ class DeviceOut(Shown):
     )
     last_seen: Time | None = Field(description="When its last reading was received.")
     health: DeviceHealth
-    connection: str | None = Field(description="`online` or `offline`, as reported by the logger.")
+    connection: str | None = Field(
+        description="`online` or `offline`, as the logger or its last will said; one that sends is `online`."
+    )
     connection_at: Time | None
     suspended_until: Time | None = Field(
         description="Until when the broker keeps it out because it flooded the service; null if it does not."
@@ -194,6 +200,7 @@ def latest_of(row: Any) -> Latest | None:
         probe_ok=row["probe_ok"],
         battery_pct=row["battery_pct"],
         flight_mode_until=row["flight_mode_until"],
+        set_aside=row["set_aside"],
     )
 
 

@@ -101,6 +101,9 @@ WRONG_DEVICES: list[Any] = [
     {"device_id": "D1", "interval_s": "60"},
     {"device_id": "D1", "model": "\0"},
     {"device_id": "D1", "model": ""},
+    {"device_id": "D1", "model": " "},
+    {"device_id": "D1", "model": "\u200b"},
+    {"device_id": "\u200b"},
     {"device_id": "D1", "calibration_due": "soon"},
     {"device_id": "D1", "colour": "red"},
 ]

@@ -1,6 +1,7 @@
 """Readings in, with the bad ones told apart from the good, and the trace out, whole or thinned out."""
 
 import base64
+import gzip
 import hashlib
 import json
 import random
@@ -105,15 +106,66 @@ async def test_bad_ones_cost_the_good_ones_nothing(desk: Desk, hours_ago: HoursA
     assert b'"reading"' in base64.b64decode(conflict["payload_base64"])
 
 
-async def test_numbers_that_are_none_cost_one_reading(desk: Desk, hours_ago: HoursAgo) -> None:
+async def test_a_temperature_that_is_none_is_a_broken_probe(desk: Desk, hours_ago: HoursAgo) -> None:
+    await desk.ship("S1", departed_at=text(hours_ago(9)))
+    for hours, wrong in enumerate(("NaN", "Infinity", "1e999", "-1e999", "9" * 400, "null")):
+        at = text(hours_ago(hours + 1))
+        sent = f'{{"device_id": "S1-logger", "measured_at": "{at}", "temperature_c": {wrong}}}'
+        answer = await desk.admin.post("/v1/readings", content=f'{{"readings": [{sent}]}}')
+        assert answer.json() == {"accepted": 1, "duplicates": 0, "rejected": []}, answer.text
+    trace = await desk.items("/v1/shipments/S1/readings")
+    assert [(one["temperature_c"], one["probe_ok"]) for one in trace] == [(None, False)] * 6
+
+
+async def test_a_field_that_cannot_count_costs_no_temperature_and_is_shown(
+    desk: Desk, hours_ago: HoursAgo
+) -> None:
+    await desk.ship("S1", departed_at=text(hours_ago(3)))
+    sent = [
+        reading(hours_ago(2), -80, "S1-logger", humidity_pct=102.9),
+        reading(hours_ago(1.5), -80, "S1-logger", humidity_pct=104, battery_pct=255),
+        reading(hours_ago(1), -80, "S1-logger", battery_pct=80),
+    ]
+    assert (await send(desk.admin, *sent))["accepted"] == 3
+    reason = "it must be a number from 0 to 100"
+    trace = await desk.items("/v1/shipments/S1/readings")
+    assert [one.get("set_aside") for one in trace] == [
+        {"humidity_pct": {"value": 102.9, "reason": reason}},
+        {"humidity_pct": {"value": 104, "reason": reason}, "battery_pct": {"value": 255, "reason": reason}},
+        None,
+    ]
+    known = (await desk.admin.get("/v1/shipments/S1/summary")).json()
+    (device,) = known["devices"]
+    assert (device["readings"], device["max_c"]) == (3, -80)
+    shown = [(one["field"], one["readings"], one["value"], one["reason"]) for one in device["set_aside"]]
+    assert shown == [("humidity_pct", 2, 104, reason), ("battery_pct", 1, 255, reason)]
+    assert device["set_aside"][0]["last"] == text(hours_ago(1.5)).replace("+00:00", "Z")
+    assert known["worst"] == device
+    (as_known,) = (await desk.admin.get("/v1/shipments/S1/summary", params={"as_of": known["as_of"]})).json()[
+        "devices"
+    ]
+    assert as_known["set_aside"] == device["set_aside"]
+    logger = (await desk.admin.get("/v1/devices/S1-logger")).json()
+    assert (logger["health"], logger["latest"]["set_aside"]) == ("normal", None)
+    await send(desk.admin, reading(hours_ago(0.1), -80, "S1-logger", tilt_deg=181))
+    for latest in (
+        (await desk.admin.get("/v1/devices/S1-logger")).json(),
+        (await desk.admin.get("/v1/shipments/S1")).json()["devices"][0],
+    ):
+        assert latest["latest"]["set_aside"]["tilt_deg"]["value"] == 181
+    assert [one["health"] for one in await desk.items("/v1/devices")] == ["set_aside"]
+
+
+async def test_a_body_may_be_packed(desk: Desk, hours_ago: HoursAgo) -> None:
     await desk.device("D1")
-    good = f'{{"device_id": "D1", "measured_at": "{text(hours_ago(1))}", "temperature_c": -180}}'
-    for wrong in ("NaN", "Infinity", "1e999", "-1e999", "9" * 400, "true"):
-        bad = f'{{"device_id": "D1", "measured_at": "{text(hours_ago(2))}", "temperature_c": {wrong}}}'
-        answer = await desk.admin.post("/v1/readings", content=f'{{"readings": [{bad}, {good}]}}')
-        assert answer.status_code == 200, answer.text
-        (rejected,) = answer.json()["rejected"]
-        assert (rejected["index"], rejected["reason"]) == (0, "invalid_reading")
+    body = b"\xef\xbb\xbf" + json.dumps({"readings": [reading(hours_ago(1))]}).encode() + b"\0"
+    for content, stored in ((gzip.compress(body), "accepted"), (body, "duplicates")):
+        answer = await desk.admin.post("/v1/readings", content=content)
+        assert answer.json()[stored] == 1, answer.text
+    bomb = gzip.compress(b'{"readings": [' + b" " * 5_000_000 + b"]}")
+    problem(await desk.admin.post("/v1/readings", content=bomb), 413)
+    problem(await desk.admin.post("/v1/readings", content=bomb[:-5]), 413)
+    problem(await desk.admin.post("/v1/readings", content=gzip.compress(body)[:-5]), 400)
 
 
 async def test_what_is_not_json_is_kept_as_evidence(desk: Desk) -> None:

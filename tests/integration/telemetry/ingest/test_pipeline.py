@@ -33,7 +33,7 @@ async def test_each_kind_of_fault_is_refused_and_kept_and_costs_the_good_ones_no
     array = message(
         [
             *(reading(10 + second, second) for second in range(999)),
-            reading(2000, float("nan")),
+            reading(2000, "warm"),
         ]
     )
     messages = [message(reading(6)), *bad.values(), slash, long, array, message(reading(7))]
@@ -55,7 +55,7 @@ async def test_each_kind_of_fault_is_refused_and_kept_and_costs_the_good_ones_no
 async def test_a_refused_message_is_kept_once_however_much_is_wrong_in_it(store):
     bad = message([reading(1), reading(2, "x"), reading(3, None), reading(4, True)])
     await store.store(bad)
-    assert [position for (position,) in await store.refused("position")] == [1, 2, 3]
+    assert [position for (position,) in await store.refused("position")] == [1, 3]  # null is a broken probe
     assert await store.pool.fetchval("SELECT count(*) FROM refused_messages") == 1
 
 
@@ -87,7 +87,7 @@ async def test_all_values_come_back_as_sent(store):
     row = dict(await store.pool.fetchrow("SELECT * FROM readings"))
     extra = json.loads(row.pop("extra"))
     assert extra == {name: sent[name] for name in ("note", "big", "tiny", "nothing")}
-    assert row.pop("device_id") == "LOG-1"
+    assert (row.pop("device_id"), row.pop("set_aside")) == ("LOG-1", None)
     assert (row.pop("received_at"), row.pop("source")) == (RECEIVED_AT, Source.MQTT)
     assert (row.pop("measured_at"), row.pop("flight_mode_until")) == (at(1.234567), at(60))
     assert row == {name: sent[name] for name in row}
@@ -149,23 +149,98 @@ async def test_the_last_known_state_is_that_of_the_latest_reading(store):
     assert (await store.state("LOG-2"))["last_received_at"] is None
 
 
-async def test_the_status_received_last_is_the_truth(store):
-    async def say(connection, second):
-        status = {"state": connection, "at": at(second).isoformat()}
-        await store.store(message(status, kind="status"))
+async def test_which_status_is_the_truth(store):
+    async def say(connection, second=None, *, is_replayed=False, received_at=RECEIVED_AT):
+        status = {"state": connection} | ({} if second is None else {"at": at(second).isoformat()})
+        sent = message(status, kind="status", received_at=received_at)._replace(is_replayed=is_replayed)
+        await store.store(sent)
         state = await store.state()
         return state["connection"], state["connection_at"]
 
+    later = RECEIVED_AT + timedelta(seconds=9)
     assert await say("online", 1) == ("online", at(1))
     assert await say("online", 5) == ("online", at(5))
     # A last will was laid down when its logger connected: the loss itself is later than that.
-    connection, since = await say("offline", 5)
-    assert connection == "offline"
-    assert since > RECEIVED_AT
-    assert await say("offline", 5) == ("offline", since)
+    assert await say("offline", 5) == ("offline", RECEIVED_AT)
+    assert await say("offline", 5, received_at=later) == ("offline", RECEIVED_AT)
+    assert await say("online", 20) == ("online", RECEIVED_AT)
+    # The last will of a session before, and what the broker has kept of it.
+    assert await say("offline", 5) == ("online", RECEIVED_AT)
+    assert await say("offline", 20, is_replayed=True) == ("online", RECEIVED_AT)
+    assert await say("offline", received_at=later) == ("offline", later)
     outcome = await store.store(message({"state": "gone"}, kind="status"))
     assert outcome.messages[0].refusals[0].reason is RefusalReason.INVALID_READING
     assert (await store.state())["connection"] == "offline"
+
+
+async def test_a_logger_that_sends_is_online_whatever_a_last_will_says(store):
+    def after(seconds):
+        return RECEIVED_AT + timedelta(seconds=seconds)
+
+    async def connection():
+        state = await store.state()
+        return state["connection"], state["connection_at"]
+
+    await store.store(message({"state": "online"}, kind="status"))
+    will = message({"state": "offline"}, kind="status", received_at=after(10))
+    await store.store(message(reading(1), received_at=after(20)), will)
+    assert await connection() == ("online", after(20))
+    await store.store(message({"state": "offline"}, kind="status", received_at=after(30)))
+    assert await connection() == ("offline", after(30))
+    # What was received before, or by another way, says nothing of the connection.
+    await store.store(message(reading(2), received_at=after(29)))
+    await by_http(store, [{"device_id": "LOG-1", **reading(3)}])
+    assert await connection() == ("offline", after(30))
+    await store.store(*(message(reading(second), received_at=after(40)) for second in range(10, 20)))
+    assert await connection() == ("online", after(40))
+
+
+async def test_what_the_broker_has_retained_is_refused_once(store):
+    kinds = {"x": "status", '{"state": "away"}': "status"}
+    bad = [message(text.encode(), kind=kind) for text, kind in kinds.items()]
+    unknown = message({"state": "online", "at": at(1).isoformat()}, "LOG-9", "status")
+    first = await store.store(bad[0])
+    assert len(first.messages[0].refusals) == 1
+    again = [
+        one._replace(is_replayed=True, received_at=RECEIVED_AT + timedelta(days=1)) for one in (*bad, unknown)
+    ]
+    found = [[len(one.refusals) for one in (await store.store(*again)).messages] for _ in range(3)]
+    assert found == [[0, 1, 1], [0, 0, 0], [0, 0, 0]]
+    assert await store.refused("origin", "reason") == [
+        *((one.origin, reason) for one, reason in zip(bad, ("not_json", "invalid_reading"), strict=True)),
+        (unknown.origin, "unknown_device"),
+    ]
+    assert await store.pool.fetchval("SELECT sum(refused)::int FROM refusal_quotas") == 3
+    # Whoever sends it anew is told anew.
+    assert len((await store.store(bad[0])).messages[0].refusals) == 1
+
+
+async def test_what_is_set_aside_is_kept_shown_with_the_logger_and_no_difference_to_what_comes_again(store):
+    good = reading(1, 19.5, seq=4, boot=1)
+    bad = {"humidity_pct": 102.9, "lat": 139.7, "lon": 35.7, "note": "a\0b", "latency": float("nan")}
+    counted = metrics.SET_ASIDE.labels("humidity_pct")._value.get()
+    outcome = await store.store(message(good | bad), message(reading(0, 19.0)))
+    assert [one.accepted for one in outcome.messages] == [1, 1]
+    assert outcome.acknowledgements[0].ranges == [(4, 4)]
+    row = await store.pool.fetchrow("SELECT * FROM readings WHERE seq = 4")
+    assert (row["temperature_c"], row["humidity_pct"], row["lat"], row["extra"]) == (19.5, None, None, None)
+    aside = json.loads(row["set_aside"])
+    assert aside["humidity_pct"] == {"value": 102.9, "reason": "it must be a number from 0 to 100"}
+    assert {name: one["value"] for name, one in aside.items()} == {
+        "humidity_pct": 102.9,
+        "lat": 139.7,
+        "lon": 35.7,
+        "note": '"a\\u0000b"',
+        "latency": "NaN",
+    }
+    assert json.loads((await store.state())["set_aside"]) == aside
+    assert metrics.SET_ASIDE.labels("humidity_pct")._value.get() == counted + 1
+    for again in (good | bad, good, good | {"humidity_pct": 250}, good | {"battery_pct": -1}):
+        (found,) = (await store.store(message(again))).messages
+        assert (found.accepted, found.duplicates, found.refusals) == (0, 1, [])
+    assert metrics.SET_ASIDE.labels("humidity_pct")._value.get() == counted + 1
+    await store.store(message(reading(2, 19.5)))
+    assert (await store.state())["set_aside"] is None
 
 
 async def test_what_is_here_is_acknowledged_per_boot_and_what_is_refused_counts(store):
@@ -339,7 +414,7 @@ async def test_readings_by_http(store):
             {"device_id": "LOG-2", **reading(1)},
             {"device_id": "LOG-1", **reading(1)},
             {"device_id": "LOG-1", **reading(1, 5.0)},
-            {"device_id": "LOG-2", **reading(2, float("inf"))},
+            {"device_id": "LOG-2", **reading(2, "inf")},
             {"device_id": "LOG-9", **reading(2)},
             reading(2),
         ],
@@ -447,6 +522,8 @@ async def test_a_large_batch_is_stored_by_copy_as_a_small_one_is_by_insert(store
                 },
                 {"measured_at": int(at(second).timestamp() * 1000), "ambient_c": 2**53 + 1},
                 {"temperature_c": "-178"},
+                {"temperature_c": float("nan"), "humidity_pct": 102.9},
+                {"battery_pct": 255, "note": "a\0b", "latitude": 50.03, "longitude": 8},
             ]
         )
 

@@ -1,13 +1,22 @@
 """Decoding of payloads: what is let through, what is refused, and that nothing raises."""
 
+import gzip
 import json
 import math
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.ingest.decode import MAX_BYTES, MAX_PARSED_BYTES, DecodedPayload, decode, parse_topic
+from telemetry.ingest.decode import (
+    MAX_BYTES,
+    MAX_PARSED_BYTES,
+    DecodedPayload,
+    decode,
+    parse_json,
+    parse_topic,
+)
 from telemetry.model import Refusal, RefusalReason
 
 
@@ -114,3 +123,59 @@ def test_no_bytes_raise(payload):
 def test_whatever_json_can_say_is_read_as_json_reads_it(value):
     text = json.dumps([value])
     assert repr(decode(text.encode()).items) == repr(json.loads(text))
+
+
+BOM = b"\xef\xbb\xbf"
+PLAIN = b'{"seq": 1}'
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        BOM + PLAIN,
+        PLAIN + b"\0",
+        PLAIN + b"\0" * 200,
+        BOM + PLAIN + b"\r\n\0",
+        gzip.compress(PLAIN),
+        gzip.compress(BOM + PLAIN + b"\0") + b"\0\0",
+    ],
+)
+def test_what_firmware_puts_around_a_message_is_taken_off(payload):
+    assert decode(payload) == DecodedPayload([{"seq": 1}], is_array=False, suspect=False)
+    assert parse_json(payload) == ({"seq": 1}, False)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason", "says"),
+    [
+        (gzip.compress(PLAIN)[:-4], "not_json", "its end is missing"),
+        (gzip.compress(PLAIN)[:12], "not_json", "its end is missing"),
+        (b"\x1f\x8b" + b"x" * 50, "not_json", "cannot be unpacked"),
+        (gzip.compress(PLAIN) * 2, "not_json", "goes on after the end of its gzip"),
+        (gzip.compress(gzip.compress(PLAIN)), "not_json", "is not UTF-8"),
+        (gzip.compress(b""), "not_json", "is empty"),
+        (gzip.compress(b'{"a":"' + b"x" * 70_000 + b'"}'), "too_large", "the message has 70008 bytes:"),
+        (b"\0\0", "not_json", "is empty"),
+        (BOM, "not_json", "is empty"),
+        (b"\0" + PLAIN, "not_json", "is not JSON"),
+    ],
+)
+def test_what_cannot_be_unwrapped_is_refused(payload, reason, says):
+    found = refused(payload)
+    assert found[0] == reason
+    assert says in found[1]
+
+
+def test_no_bomb_is_unpacked_beyond_what_a_message_may_have():
+    bomb = gzip.compress(b"[" + b" " * 200_000_000 + b"{}]", 1)
+    assert len(bomb) < MAX_PARSED_BYTES
+    tracemalloc.start()
+    assert refused(bomb)[0] is RefusalReason.TOO_LARGE
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * MAX_PARSED_BYTES
+
+
+def test_a_packed_array_may_have_as_much_as_one_that_is_not():
+    whole = array_of(1000, 1023)
+    assert decode(gzip.compress(whole)) == decode(whole)

@@ -1,5 +1,6 @@
 """What is kept of refused messages: little of each, so much of each origin and reason, and every one counted."""
 
+import gzip
 import hashlib
 import json
 from dataclasses import replace
@@ -61,6 +62,13 @@ def test_a_refused_reading_of_a_long_message_is_kept_itself(wrap: Any) -> None:
     evidence = kept([(message(payload), [refusal(999, RefusalReason.CONFLICT)])])
     assert json.loads(evidence.refusals[0].reading or "") == items[999]
     assert evidence.cut == 1
+
+
+def test_a_refused_reading_of_a_packed_message_is_kept_itself() -> None:
+    payload = gzip.compress(json.dumps([{"seq": 1}, {"temperature_c": "x"}]).encode())
+    evidence = kept([(message(payload), [refusal(1)])])
+    assert evidence.messages[0].payload == payload
+    assert (evidence.refusals[0].reading, evidence.cut) == ('{"temperature_c":"x"}', 0)
 
 
 def test_what_cannot_be_repeated_costs_nothing_else() -> None:

@@ -44,17 +44,17 @@ def test_each_device_once_in_the_order_of_the_ids_with_its_newest():
     batch = prepare_insert(
         [
             validated(Reading("B", AT + MINUTE, -1.0), Reading("A", AT, -2.0, lat=1, lon=2)),
-            validated(Reading("B", AT, -3.0, battery_pct=5), Reading("B", AT + MINUTE, -4.0)),
+            validated(Reading("B", AT, -3.0, battery_pct=5, set_aside={}), Reading("B", AT + MINUTE, -4.0)),
             validated(status=ConnectionStatus("C", "online", AT)),
         ]
     )
     columns = [None if column is None else json.loads(f"[{column[1:-1]}]") for column in batch.states]
-    device_ids, heard, measured, celsius, _, battery, _, located, lat, _, connection, _ = columns
+    device_ids, heard, measured, celsius, _, battery, _, aside, located, lat, _, connection, *_ = columns
     assert device_ids == ["A", "B", "C"]
     assert [at is not None for at in heard] == [True, True, False]
     assert measured[1].startswith("2026-11-21T03:46")
     assert celsius == [-2.0, -1.0, None]
-    assert battery is None
+    assert (battery, aside) == (None, None)
     assert [at is not None for at in located] == [True, False, False]
     assert lat == [1, None, None]
     assert connection == [None, None, "online"]

@@ -41,22 +41,40 @@ def test_one_bad_reading_among_999_good_ones():
     assert [validated.positions[499], validated.positions[500]] == [499, 501]
 
 
+HOUR = timedelta(hours=1)
+
+
 @pytest.mark.parametrize(
     ("payload", "status"),
     [
-        (b'{"state": "online", "at": 1795262400000}', ConnectionStatus("LOG-1", "online", NOW)),
-        (
-            b'{"state": "offline", "at": "2026-11-21T11:00:00Z"}',
-            ConnectionStatus("LOG-1", "offline", NOW - timedelta(hours=1)),
-        ),
-        (b'{"state": "offline"}', ConnectionStatus("LOG-1", "offline", NOW)),
-        (b'{"state": "online", "at": "2030-01-01T00:00:00Z"}', ConnectionStatus("LOG-1", "online", NOW)),
+        (b'{"state": "online", "at": 1795262400000}', ("online", NOW, NOW, NOW)),
+        (b'{"state": "offline", "at": "2026-11-21T11:00:00Z"}', ("offline", NOW - HOUR, NOW - HOUR, NOW)),
+        (b'{"state": "offline"}', ("offline", NOW, None, NOW)),
+        (b'{"state": "online", "at": "2030-01-01T00:00:00Z"}', ("online", NOW, NOW, NOW)),
+        (b'\xef\xbb\xbf{"state": "online"}\0', ("online", NOW, None, NOW)),
     ],
 )
 def test_a_status(payload, status):
     validated = by_mqtt("dewar/v1/LOG-1/status", payload)
-    assert validated.status == status
+    assert validated.status == ConnectionStatus("LOG-1", *status)
     assert not validated.refusals
+
+
+@pytest.mark.parametrize(
+    ("second", "counts"),
+    [
+        ({"said_at": NOW}, True),
+        ({"said_at": NOW - 2 * HOUR}, False),
+        ({"said_at": NOW - HOUR}, True),
+        ({"said_at": NOW - HOUR, "received_at": NOW - HOUR}, False),  # as the broker had it
+        ({"said_at": None}, True),
+    ],
+)
+def test_a_status_that_says_an_older_time_does_not_count(second, counts):
+    first = ConnectionStatus("LOG-1", "online", NOW - HOUR, NOW - HOUR, NOW - HOUR)
+    after = ConnectionStatus("LOG-1", "offline", NOW, **{"received_at": NOW, **second})
+    assert after.counts_after(first) is counts
+    assert after.counts_after(first._replace(said_at=None))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +104,11 @@ def test_a_reading_without_a_byte_is_refused():
         ("readings", b"x", None),
         ("status", b'{"state": "online"}', None),
         ("status", b'{"state": "online", "at": "2030-01-01T00:00:00Z"}', None),
-        ("status", b'{"state": "online", "at": 1795262400000}', ConnectionStatus("LOG-1", "online", NOW)),
+        (
+            "status",
+            b'{"state": "online", "at": "2026-11-21T11:00:00Z"}',
+            ConnectionStatus("LOG-1", "online", *[NOW - HOUR] * 3),
+        ),
     ],
 )
 def test_what_the_broker_retained_is_no_word_of_now(kind, payload, status):
@@ -105,7 +127,7 @@ def test_by_http_each_reading_names_its_device():
             {"device_id": "a/b", **reading},
             {"device_id": 5, **reading},
             5,
-            {"device_id": "LOG-1", "measured_at": 0, "temperature_c": float("nan")},
+            {"device_id": "LOG-1", "measured_at": 0, "temperature_c": "NaN"},
         ]
     )
     assert [reading.device_id for reading in validated.readings] == ["LOG-1"]
@@ -121,7 +143,7 @@ def test_by_http_each_reading_names_its_device():
         (
             5,
             RefusalReason.INVALID_READING,
-            "temperature_c is not a finite number (NaN): it must be a number of °C",
+            'temperature_c is "NaN": it must be a number of °C, without quotes',
         ),
     ]
 

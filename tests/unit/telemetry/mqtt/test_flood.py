@@ -1,10 +1,14 @@
 """Who floods the service, and who only has much to say."""
 
+import gzip
+import json
+import random
+
 import pytest
 
 from telemetry.ingest.decode import MAX_BYTES, MAX_PARSED_BYTES, decode
 from telemetry.model import Refusal
-from telemetry.mqtt.flood import ALLOWANCES, FloodReason, FloodWatch, is_surely_refused, repeated
+from telemetry.mqtt.flood import ALLOWANCES, FloodReason, FloodWatch, is_surely_refused, repeated, weight
 
 GARBAGE, REPETITION, VOLUME = FloodReason
 KB, MB = 2**10, 2**20
@@ -97,3 +101,14 @@ def test_a_glance_condemns_nothing_that_would_be_accepted(payload):
 )
 def test_how_much_of_a_message_is_repetition(outcome, expected):
     assert repeated(*outcome) == expected
+
+
+def test_what_is_packed_weighs_what_is_in_it():
+    items = [{"measured_at": 1_795_232_700_000 + n, "temperature_c": 4.5} for n in range(1000)]
+    packed = gzip.compress(json.dumps(items).encode())
+    assert len(packed) < 10_000
+    assert weight(packed, 1000) > 200_000
+    assert weight(packed, 1, is_too_large=True) == MAX_PARSED_BYTES
+    assert weight(b"x" * 500, 1) == 500
+    noise = gzip.compress(random.Random(1).randbytes(MAX_BYTES + 1))
+    assert not is_surely_refused(noise)

@@ -15,6 +15,7 @@ HEARD = {
     "interval_s": None,
     "probe_ok": True,
     "battery_pct": None,
+    "set_aside": None,
 }
 
 
@@ -37,6 +38,8 @@ HEARD = {
         ),
         ({"last_received_at": NOW - HALF_HOUR - TICK, "probe_ok": False}, DeviceHealth.NO_SIGNAL),
         ({"probe_ok": False, "battery_pct": 3.0}, DeviceHealth.PROBE_FAULT),
+        ({"set_aside": {"humidity_pct": {}}}, DeviceHealth.SET_ASIDE),
+        ({"set_aside": {"humidity_pct": {}}, "battery_pct": 3.0}, DeviceHealth.LOW_BATTERY),
         ({"probe_ok": None, "battery_pct": 20.0}, DeviceHealth.NORMAL),
         ({"battery_pct": 19.9}, DeviceHealth.LOW_BATTERY),
     ],
