@@ -41,6 +41,12 @@ BODIES = {
         "due_at": "2027-11-01T00:00:00Z",
     },
     "POST /v1/devices/{device_id}/retire": {"reason": "it has to be so"},
+    "POST /v1/devices/{device_id}/clock-corrections": {
+        "offset_s": 3600,
+        "measured_from": "2026-11-01T00:00:00Z",
+        "reason": "it has to be so",
+    },
+    "POST /v1/devices/{device_id}/clock-corrections/{correction_id}/reverse": {"reason": "it has to be so"},
     "POST /v1/devices/{device_id}/revoke-credentials": {"reason": "it has to be so"},
     "POST /v1/shipments/{shipment_id}/correct": {"uncancel": True, "reason": "it has to be so"},
     "POST /v1/shipments/{shipment_id}/loggers": {"add": ["D2"], "reason": "it has to be so"},
