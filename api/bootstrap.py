@@ -174,8 +174,7 @@ async def running(
             work["accounts"] = faults.accounts.run(pool, stop)
         if Role.EVALUATE in roles:
             work["evaluate"] = run_evaluate(pool, stop, _outage(settings))
-            work["fault_alerts"] = watch_faults(pool, stop)
-            work["clock_repair"] = run_clock_repair(pool, stop)
+            work |= {"fault_alerts": watch_faults(pool, stop), "clock_repair": run_clock_repair(pool, stop)}
         if roles & {Role.EVALUATE, Role.DELIVER}:
             work["clock"] = watch_clock(pool, stop, QUEUES)
         if Role.DELIVER in roles:

@@ -26,6 +26,7 @@ from telemetry.paging import Page, SortOrder, to_page
 from telemetry.registry import shipment_revisions
 from telemetry.tables import Instant, device_assignments, readings
 
+
 def _order(stored: FromClause) -> SortOrder:
     return SortOrder(columns=(stored.c.measured_at, stored.c.device_id))
 
@@ -132,7 +133,9 @@ async def _extent(
     """
     columns = assigned.c
     last = func.coalesce(columns.ends_at, literal_column("'infinity'::timestamptz", Instant))
-    query = select(func.min(columns.starts_at), func.nullif(func.max(last), literal_column("'infinity'::timestamptz")))
+    query = select(
+        func.min(columns.starts_at), func.nullif(func.max(last), literal_column("'infinity'::timestamptz"))
+    )
     if device_id is not None:
         query = query.where(columns.device_id == device_id)
     first, until = (await connection.execute(query)).one()

@@ -527,7 +527,9 @@ refused_hours = Table(
     Column("fault", Text, nullable=False, comment="of the logger's clock, as its times show it; empty: none"),
     Column("first_at", Instant, nullable=False, comment="when it was received"),
     Column("last_at", Instant, nullable=False),
-    Column("readings", BigInteger, nullable=False, comment="readings, or messages that were refused as a whole"),
+    Column(
+        "readings", BigInteger, nullable=False, comment="readings, or messages that were refused as a whole"
+    ),
     Column("sent_at", Instant, comment="the time that the first of them carries, where it is legible"),
     Column("true_at", Instant, comment="when that was probably measured"),
     Column("detail", Text, nullable=False, comment="of the first of them"),
@@ -548,7 +550,9 @@ clock_corrections = Table(
     metadata,
     Column("id", Uuid, primary_key=True, server_default=func.gen_random_uuid()),
     Column("device_id", Identifier, ForeignKey("devices.device_id"), nullable=False),
-    Column("offset_s", Double, comment="what is added to the times; null: they are seconds, read as milliseconds"),
+    Column(
+        "offset_s", Double, comment="what is added to the times; null: they are seconds, read as milliseconds"
+    ),
     Column("measured_from", Instant, nullable=False, comment="by the logger's clock, as it was sent"),
     Column("measured_until", Instant, nullable=False, comment="half open"),
     Column("received_from", Instant, comment="null: whenever it was received"),
@@ -571,10 +575,17 @@ corrected_readings = Table(
     "corrected_readings",
     metadata,
     Column("device_id", Identifier, nullable=False),
-    Column("measured_at", Instant, nullable=False, comment="the corrected time, by which it is among the readings"),
+    Column(
+        "measured_at",
+        Instant,
+        nullable=False,
+        comment="the corrected time, by which it is among the readings",
+    ),
     Column("sent_at", Instant, nullable=False, comment="by the logger's clock"),
     Column("correction_id", Uuid, ForeignKey("clock_corrections.id"), nullable=False, index=True),
-    Column("refusal_id", BigInteger, comment="what it was taken up from; null: it was stored with the wrong time"),
+    Column(
+        "refusal_id", BigInteger, comment="what it was taken up from; null: it was stored with the wrong time"
+    ),
     PrimaryKeyConstraint("device_id", "measured_at"),
     comment="which readings have their time by a correction that holds",
 )

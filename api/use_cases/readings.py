@@ -22,7 +22,6 @@ from telemetry.registry import devices
 from telemetry.registry.holding import assignments
 from telemetry.tables import device_assignments, shipments
 
-
 _TOOK_TOO_LONG: Final = (TimeoutError, asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)
 
 

@@ -47,9 +47,7 @@ def upgrade() -> None:
             nullable=False,
             comment="readings, or messages that were refused as a whole",
         ),
-        sa.Column(
-            "sent_at", INSTANT, comment="the time that the first of them carries, where it is legible"
-        ),
+        sa.Column("sent_at", INSTANT, comment="the time that the first of them carries, where it is legible"),
         sa.Column("true_at", INSTANT, comment="when that was probably measured"),
         sa.Column("detail", sa.Text, nullable=False, comment="of the first of them"),
         sa.Column(
@@ -72,9 +70,7 @@ def upgrade() -> None:
             sa.Double,
             comment="what is added to the times; null: they are seconds, read as milliseconds",
         ),
-        sa.Column(
-            "measured_from", INSTANT, nullable=False, comment="by the logger's clock, as it was sent"
-        ),
+        sa.Column("measured_from", INSTANT, nullable=False, comment="by the logger's clock, as it was sent"),
         sa.Column("measured_until", INSTANT, nullable=False, comment="half open"),
         sa.Column("received_from", INSTANT, comment="null: whenever it was received"),
         sa.Column("received_until", INSTANT),
@@ -93,7 +89,9 @@ def upgrade() -> None:
         sa.Column("reversed_by", sa.Text),
         sa.Column("reversed_reason", sa.Text),
         sa.PrimaryKeyConstraint("id", name="clock_corrections_pkey"),
-        sa.ForeignKeyConstraint(["device_id"], ["devices.device_id"], name="clock_corrections_device_id_fkey"),
+        sa.ForeignKeyConstraint(
+            ["device_id"], ["devices.device_id"], name="clock_corrections_device_id_fkey"
+        ),
         comment="stated corrections of loggers' clocks; rows are never deleted",
     )
     op.create_index(
@@ -130,9 +128,7 @@ def upgrade() -> None:
         sa.Column("correction_id", sa.Uuid, nullable=False),
         sa.Column("reading", JSONB, nullable=False, comment="the whole row of readings, as it was"),
         sa.Column("displaced_at", INSTANT, nullable=False),
-        sa.Column(
-            "restored_at", INSTANT, comment="when it was put back; null: it is not among the readings"
-        ),
+        sa.Column("restored_at", INSTANT, comment="when it was put back; null: it is not among the readings"),
         sa.PrimaryKeyConstraint("id", name="displaced_readings_pkey"),
         sa.ForeignKeyConstraint(
             ["correction_id"], ["clock_corrections.id"], name="displaced_readings_correction_id_fkey"

@@ -241,9 +241,7 @@ async def apply(
     return Applied(id=id_, recorded_at=now)
 
 
-async def reverse(
-    connection: Connection, device_id: str, id_: UUID, *, by: str, reason: str
-) -> None:
+async def reverse(connection: Connection, device_id: str, id_: UUID, *, by: str, reason: str) -> None:
     """Take a correction back that holds: everything is where it was before, and shipments are judged again.
 
     Raises TimesTakenError where other readings were stored meanwhile that have the times of before.
@@ -251,7 +249,9 @@ async def reverse(
     now: datetime = await connection.fetchval(_LOCK, device_id)
     span = await connection.fetchrow(_SPAN_OF_CORRECTED, id_)
     assert span is not None
-    made = [] if span["first"] is None else await connection.fetch(_CORRECTED, id_, span["first"], span["last"])
+    made = (
+        [] if span["first"] is None else await connection.fetch(_CORRECTED, id_, span["first"], span["last"])
+    )
     corrected = [row["measured_at"] for row in made]
     originals = await connection.fetch(_ORIGINALS, id_)
     await _take_out(connection, device_id, corrected)
@@ -278,9 +278,7 @@ async def _find(connection: Connection, correction: ClockCorrection) -> _Found:
             AT_MOST + 1,
         )
     if correction.of_which is not OfWhich.STORED:
-        rows = await connection.fetch(
-            _REFUSED, correction.device_id, list(TAKEN_UP), *received, AT_MOST + 1
-        )
+        rows = await connection.fetch(_REFUSED, correction.device_id, list(TAKEN_UP), *received, AT_MOST + 1)
         for row in rows:
             _take_up(found, correction, row)
         if len(rows) > AT_MOST:
@@ -326,7 +324,11 @@ async def _corrected_times(
             corrected: datetime | None = correction.corrected(at)
         except OverflowError:
             corrected = None
-        if corrected is not None and corrected <= now + AHEAD_AT_MOST and is_possible(corrected, now, history):
+        if (
+            corrected is not None
+            and corrected <= now + AHEAD_AT_MOST
+            and is_possible(corrected, now, history)
+        ):
             times[at] = corrected
         elif leave_out:
             found.refused.pop(at, None)
@@ -404,14 +406,10 @@ async def _displace(
     """Keep readings that were taken out, as they were."""
     if gone:
         instants = [row["measured_at"] for row in gone]
-        await connection.execute(
-            _DISPLACE, device_id, id_, now, instants, [row["reading"] for row in gone]
-        )
+        await connection.execute(_DISPLACE, device_id, id_, now, instants, [row["reading"] for row in gone])
 
 
-async def _look_again(
-    connection: Connection, device_id: str, *touched: Sequence[datetime]
-) -> None:
+async def _look_again(connection: Connection, device_id: str, *touched: Sequence[datetime]) -> None:
     spans = [(min(instants), max(instants)) for instants in touched if instants]
     if spans:
         first, last = zip(*spans, strict=True)

@@ -11,7 +11,15 @@ import orjson
 
 from telemetry.ingest.sequences import join_ranges
 from telemetry.ingest.validate_message import ParsedMessage, ValidatedMessage
-from telemetry.model import NOT_OF_THE_LOGGER, ConnectionStatus, JsonObject, Reading, Refusal, RefusalReason, Source
+from telemetry.model import (
+    NOT_OF_THE_LOGGER,
+    ConnectionStatus,
+    JsonObject,
+    Reading,
+    Refusal,
+    RefusalReason,
+    Source,
+)
 
 ArrayTexts: TypeAlias = Sequence[str | None]
 """One array for each column, encoded by `encode_array`."""

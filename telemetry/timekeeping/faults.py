@@ -71,9 +71,7 @@ class Diagnosis(NamedTuple):
     """When it was probably measured; None: nothing tells."""
 
 
-def diagnose(
-    instants: Sequence[datetime], received_at: datetime, history: LoggerHistory
-) -> list[Diagnosis]:
+def diagnose(instants: Sequence[datetime], received_at: datetime, history: LoggerHistory) -> list[Diagnosis]:
     """Return what is probably wrong with each of the times of one logger in one message, none of which can be."""
     if max(instants) - min(instants) > _SCATTERED_FROM:
         return [Diagnosis(ClockFault.SCATTERED, None)] * len(instants)

@@ -68,7 +68,12 @@ def hours(told: Iterable[tuple[RawMessage, Sequence[Refusal]]]) -> dict[_Key, _H
                 continue
             is_ahead = refusal.reason is RefusalReason.CLOCK_AHEAD
             fault = ClockFault.AHEAD.value if is_ahead else refusal.fault or ""
-            key = refusal.device_id, at.replace(minute=0, second=0, microsecond=0), refusal.reason.value, fault
+            key = (
+                refusal.device_id,
+                at.replace(minute=0, second=0, microsecond=0),
+                refusal.reason.value,
+                fault,
+            )
             hour = found.get(key)
             if hour is None:
                 hour = found[key] = _Hour(at, at, 0, refusal.sent_at, refusal.true_at, refusal.detail)

@@ -15,9 +15,7 @@ _OFF_GRID: Final = 0.05
 """By so much of an interval an instant may miss the grid."""
 
 
-def repeats_an_hour(
-    instants: Sequence[int], interval_us: int | None, late_by_us: int | None = None
-) -> bool:
+def repeats_an_hour(instants: Sequence[int], interval_us: int | None, late_by_us: int | None = None) -> bool:
     """Return whether instants, in microseconds, are those of an hour that was measured twice.
 
     `interval_us` is how often the logger measures; None: as often as the closest of the instants lie together. Where that is
@@ -25,7 +23,7 @@ def repeats_an_hour(
     """
     at = sorted(set(instants))
     closest = min((later - earlier for earlier, later in pairwise(at)), default=None)
-    every = interval_us if interval_us else closest
+    every = interval_us or closest
     if every is None or not every or every > HOUR_US * (1 + _OFF_GRID) or HOUR_US / every > len(at) / _PART:
         return False
     wanted = max(1, round(_PART * HOUR_US / every))

@@ -34,7 +34,9 @@ _WHY: Final = {
 }
 
 
-_CORRECTED: Final = "As that is certain, the service corrects their times, on record, and judges them; have its clock set"
+_CORRECTED: Final = (
+    "As that is certain, the service corrects their times, on record, and judges them; have its clock set"
+)
 _TO_CORRECT: Final = "Have its clock set, and correct their times on record: then they count"
 
 
@@ -46,7 +48,7 @@ class ReadingsRefusedTuning(Tuning):
     quiet_s: float = 3600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ReadingsRefusedState:
     """The newest reading that was stored."""
 

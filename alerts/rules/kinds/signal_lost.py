@@ -114,9 +114,7 @@ class SignalLost(DeviceRule[SignalLostTuning, SignalLostState]):
             return Look(again_at=since, also_found=also_found)
         heard_at = facts.heard_at.get(look_time.device_id or "")
         is_heard = heard_at is not None and heard_at >= since
-        return Look(
-            found=_silence(facts, state, since, refused_at, is_heard=is_heard), also_found=also_found
-        )
+        return Look(found=_silence(facts, state, since, refused_at, is_heard=is_heard), also_found=also_found)
 
     def ended_at(
         self,
@@ -169,5 +167,7 @@ def _silence(
     if refused_at is not None and refused_at > (state.seen or refused_at - 1):
         message += f"; what came after it, until {clock_text(facts, refused_at)}, was refused"
     elif is_heard:
-        message += ", though the logger is heard: what it sends was measured before that, or its clock is wrong"
+        message += (
+            ", though the logger is heard: what it sends was measured before that, or its clock is wrong"
+        )
     return Finding(severity=_SEVERITY, message=message, since=since)

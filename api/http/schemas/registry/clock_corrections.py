@@ -49,7 +49,9 @@ class ClockCorrectionIn(Given):
         if (self.offset_s is None) is not self.seconds_for_milliseconds:
             raise Invalid("offset_s", "is needed, or seconds_for_milliseconds instead: one of them")
         if self.measured_from is None and self.received_from is None:
-            raise Invalid("measured_from", "is needed, or received_from: say from when on the clock was wrong")
+            raise Invalid(
+                "measured_from", "is needed, or received_from: say from when on the clock was wrong"
+            )
         return ClockCorrection(
             device_id=device_id,
             offset=None if self.offset_s is None else timedelta(seconds=self.offset_s),
