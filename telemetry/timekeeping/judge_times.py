@@ -15,8 +15,8 @@ from telemetry.timekeeping.possible_times import LoggerHistory, is_possible, is_
 LookUpHistories: TypeAlias = Callable[[Collection[str]], Awaitable[Mapping[str, LoggerHistory]]]
 """Finds since when loggers are registered, and when they were on shipments."""
 
-_WHAT_TO_DO: Final = "have the clock set"
-_IF_HISTORY: Final = "if the time is right, enter the shipment that it was measured on, and send it again"
+_WHAT_TO_DO: Final = "Have the clock set"
+_IF_HISTORY: Final = "If the time is right, enter the shipment that it was measured on, and send it again"
 
 
 def in_doubt(message: RawMessage, readings: Sequence[Reading]) -> set[str]:
@@ -57,7 +57,7 @@ def _refuse(reading: Reading, diagnosis: Diagnosis) -> Refusal:
     what = _IF_HISTORY if diagnosis.fault is ClockFault.BEHIND else _WHAT_TO_DO
     return Refusal(
         reason=RefusalReason.CLOCK_BEHIND,
-        detail=f"{detail}: {what}",
+        detail=f"{detail}. {what}",
         device_id=reading.device_id,
         boot=reading.boot,
         seq=reading.seq,
