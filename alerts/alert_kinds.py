@@ -172,6 +172,7 @@ _LATER: Final[Mapping[AlertKind, Duration]] = {
 """What a shipment that arrives late can run into."""
 
 _LOGGERS: Final = "POST /v1/shipments/{id}/loggers"
+_CLOCK: Final = "POST /v1/devices/{id}/clock-corrections"
 _DEWAR: Final = "POST /v1/shipments/{id}/dewar"
 
 KINDS: Final[Mapping[AlertKind, Kind]] = table(
@@ -227,7 +228,12 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
                 ended_title="Logger's battery was low",
             ),
             next_action=f"Have the logger's battery charged, or put another logger in and record that with {_LOGGERS}.",
-            leads_to={_K.SIGNAL_LOST: 6 * HOUR, _K.LOGGER_MEMORY_GAP: 6 * HOUR, _K.CLOCK_SKEW: 6 * HOUR},
+            leads_to={
+                _K.SIGNAL_LOST: 6 * HOUR,
+                _K.LOGGER_MEMORY_GAP: 6 * HOUR,
+                _K.CLOCK_SKEW: 6 * HOUR,
+                _K.READINGS_REFUSED: 6 * HOUR,
+            },
             told=BY_SEVERITY,
             same_logger=True,
         ),
@@ -242,6 +248,26 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
                 ended_title="Logger's clock was wrong",
             ),
             next_action="Have the logger's clock set: what it says happened when cannot be trusted.",
+            leads_to={
+                _K.SIGNAL_LOST: 2 * HOUR,
+                _K.LOGGER_MEMORY_GAP: 2 * HOUR,
+                _K.READINGS_REFUSED: 2 * HOUR,
+            },
+            told=BY_SEVERITY,
+            same_logger=True,
+        ),
+        Kind(
+            kind=_K.READINGS_REFUSED,
+            severity=Severity.MAJOR,
+            critical_when=None,
+            meaning=Meaning(
+                "Logger is heard, but refused",
+                "What it sends cannot be stored as it is, so nobody knows how cold the product is now. It is kept, and what "
+                "was refused for a wrong clock counts once that is corrected.",
+                ended_title="Logger was heard, but refused",
+            ),
+            next_action="Ask whoever holds the shipper what the logger shows, and look at GET /v1/rejected. Correct a wrong clock "
+            f"with {_CLOCK}. If its readings cannot be used, put another logger in and record that with {_LOGGERS}.",
             leads_to={_K.SIGNAL_LOST: 2 * HOUR, _K.LOGGER_MEMORY_GAP: 2 * HOUR},
             told=BY_SEVERITY,
             same_logger=True,

@@ -188,6 +188,7 @@ class AlertKind(StrEnum):
     USE_BY_AT_RISK = "use_by_at_risk"
     SITE_NOT_READY = "site_not_ready"
     CLOCK_SKEW = "clock_skew"
+    READINGS_REFUSED = "readings_refused"
     LOGGER_MEMORY_GAP = "logger_memory_gap"
     EVALUATION_FAILED = "evaluation_failed"
     SERVICE_FAULT = "service_fault"

@@ -32,6 +32,7 @@ from alerts.webhooks.upkeep import mend_holds
 from alerts.work.clock import Mend, watch_clock
 from alerts.work.wakeup import unless
 from api import notification_channels
+from api.clock_repair import run_clock_repair
 from api.continuity import run_continuity
 from api.database import check_database
 from api.descriptors import Descriptors, raise_limit
@@ -173,7 +174,7 @@ async def running(
             work["accounts"] = faults.accounts.run(pool, stop)
         if Role.EVALUATE in roles:
             work["evaluate"] = run_evaluate(pool, stop, _outage(settings))
-            work["fault_alerts"] = watch_faults(pool, stop)
+            work |= {"fault_alerts": watch_faults(pool, stop), "clock_repair": run_clock_repair(pool, stop)}
         if roles & {Role.EVALUATE, Role.DELIVER}:
             work["clock"] = watch_clock(pool, stop, QUEUES)
         if Role.DELIVER in roles:

@@ -29,8 +29,13 @@ class RefusalReason(StrEnum):
     UNKNOWN_DEVICE = "unknown_device"
     DEVICE_MISMATCH = "device_mismatch"
     CLOCK_AHEAD = "clock_ahead"
+    CLOCK_BEHIND = "clock_behind"
     CONFLICT = "conflict"
     NOT_YOURS = "not_yours"
+
+
+NOT_OF_THE_LOGGER: Final = frozenset({RefusalReason.UNKNOWN_DEVICE, RefusalReason.NOT_YOURS})
+"""What is refused for these reasons was not said by the logger that it names, as far as anybody knows."""
 
 
 class RawMessage(NamedTuple):
@@ -122,3 +127,9 @@ class Refusal:
     boot: int | None = None
     seq: int | None = None
     """`boot` and `seq` are set if legible, so that the acknowledgement covers the refused reading as well."""
+    sent_at: datetime | None = None
+    """The time that it carries, where that is legible: it was refused for its time, or for another reading of that time."""
+    fault: str | None = None
+    """Which fault of its logger's clock the time shows (`telemetry/timekeeping/faults.py`)."""
+    true_at: datetime | None = None
+    """When it was probably measured."""

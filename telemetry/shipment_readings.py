@@ -16,6 +16,7 @@ from sqlalchemy import (
     column,
     func,
     literal,
+    literal_column,
     or_,
     select,
     true,
@@ -25,11 +26,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.paging import Page, SortOrder, to_page
 from telemetry.registry import shipment_revisions
-from telemetry.tables import device_assignments, readings
+from telemetry.tables import Instant, device_assignments, readings
 
 FIELDS_AT_MOST: Final = 500
 """Unknown fields have whatever names a logger gives them."""
-ORDER = SortOrder(columns=(readings.c.measured_at, readings.c.device_id))
+
+
+def _order(stored: FromClause) -> SortOrder:
+    return SortOrder(columns=(stored.c.measured_at, stored.c.device_id))
+
+
+ORDER = _order(readings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,21 +57,26 @@ class ReadingFilter:
         of_shipment = device_assignments.c.shipment_id == self.shipment_id
         return select(device_assignments).where(of_shipment).subquery("assigned")
 
-    def conditions(self, assigned: FromClause) -> list[ColumnElement[bool]]:
+    def stored(self) -> FromClause:
+        """Return all readings, to select from: those that are stored, or that were known then."""
+        if self.as_of is None:
+            return readings
+        columns = (column(one.name, one.type) for one in readings.c)
+        return func.readings_known_at(literal(self.as_of, Instant)).table_valued(*columns, name="known")
+
+    def conditions(self, stored: FromClause, assigned: FromClause) -> list[ColumnElement[bool]]:
         """Return the conditions that join an assignment with its readings."""
         found = [
-            readings.c.device_id == assigned.c.device_id,
-            readings.c.measured_at >= assigned.c.starts_at,
-            or_(assigned.c.ends_at.is_(None), readings.c.measured_at < assigned.c.ends_at),
+            stored.c.device_id == assigned.c.device_id,
+            stored.c.measured_at >= assigned.c.starts_at,
+            or_(assigned.c.ends_at.is_(None), stored.c.measured_at < assigned.c.ends_at),
         ]
         if self.since is not None:
-            found.append(readings.c.measured_at >= self.since)
+            found.append(stored.c.measured_at >= self.since)
         if self.until is not None:
-            found.append(readings.c.measured_at < self.until)
+            found.append(stored.c.measured_at < self.until)
         if self.device_id is not None:
             found.append(assigned.c.device_id == self.device_id)
-        if self.as_of is not None:
-            found.append(readings.c.received_at <= self.as_of)
         return found
 
 
@@ -73,12 +85,14 @@ async def page(
 ) -> Page:
     """Load a page of readings, oldest first; for each logger no more rows are read than fit on the page."""
     assigned = which.assignments()
-    inner = select(readings).where(*which.conditions(assigned)).correlate(assigned)
+    stored = which.stored()
+    extent = await _extent(connection, stored, assigned, which.device_id)
+    inner = select(stored).where(*which.conditions(stored, assigned), *extent).correlate(assigned)
     if after is not None:
         # The index can use the first condition; the second makes it exact.
-        inner = inner.where(readings.c.measured_at >= after[0], ORDER.after(after))
-    each = inner.order_by(readings.c.measured_at).limit(limit + 1).lateral("each")
-    order = SortOrder(columns=(each.c.measured_at, each.c.device_id))
+        inner = inner.where(stored.c.measured_at >= after[0], _order(stored).after(after))
+    each = inner.order_by(stored.c.measured_at).limit(limit + 1).lateral("each")
+    order = _order(each)
     query = select(each).select_from(assigned.join(each, true()))
     rows = (await connection.execute(query.order_by(*order.by).limit(limit + 1))).mappings().all()
     return to_page(rows, order, limit)
@@ -93,7 +107,9 @@ async def downsample(
     one with a broken probe, so that a fault stays visible.
     """
     assigned = which.assignments()
-    selected = select(readings).join(assigned, true()).where(*which.conditions(assigned))
+    stored = which.stored()
+    bounds = await _extent(connection, stored, assigned, which.device_id)
+    selected = select(stored).join(assigned, true()).where(*which.conditions(stored, assigned), *bounds)
     all_ = selected.subquery()
     extent = (
         await connection.execute(
@@ -106,11 +122,30 @@ async def downsample(
         )
     ).one()
     if extent.readings <= points:
-        return (await connection.execute(selected.order_by(*ORDER.by))).mappings().all(), None
+        return (await connection.execute(selected.order_by(*_order(stored).by))).mappings().all(), None
     buckets = max(1, points // (2 * extent.devices))
     width = (extent.last - extent.first) / buckets + timedelta(microseconds=1)
     found = await connection.execute(_extremes(all_.select(), extent.first, width))
     return found.mappings().all(), width
+
+
+async def _extent(
+    connection: AsyncConnection, stored: FromClause, assigned: FromClause, device_id: str | None
+) -> list[ColumnElement[bool]]:
+    """Return the bounds in time of a shipment's readings as constants, by which the planner skips all other chunks.
+
+    What a join says of time it only learns while it runs, chunk by chunk; there may be thousands.
+    """
+    columns = assigned.c
+    last = func.coalesce(columns.ends_at, literal_column("'infinity'::timestamptz", Instant))
+    query = select(
+        func.min(columns.starts_at), func.nullif(func.max(last), literal_column("'infinity'::timestamptz"))
+    )
+    if device_id is not None:
+        query = query.where(columns.device_id == device_id)
+    first, until = (await connection.execute(query)).one()
+    bounds = [] if first is None else [stored.c.measured_at >= first]
+    return bounds if until is None else [*bounds, stored.c.measured_at < until]
 
 
 def _extremes(trace: Select[Any], first: datetime, width: timedelta) -> Select[Any]:
@@ -129,7 +164,7 @@ def _extremes(trace: Select[Any], first: datetime, width: timedelta) -> Select[A
         and_(ranked.c.valid, or_(ranked.c.coldest == 1, ranked.c.warmest == 1)),
         and_(ranked.c.valid.is_not(true()), ranked.c.earliest == 1),
     )
-    columns = [ranked.c[each_of.name] for each_of in readings.c]
+    columns = [ranked.c[one.name] for one in readings.c]
     return select(*columns).where(kept).order_by(ranked.c.measured_at, ranked.c.device_id)
 
 

@@ -533,6 +533,92 @@ refusals = Table(
     Index(None, "quota_id", unique=True, postgresql_where=text("quota_id IS NOT NULL")),
 )
 
+refused_hours = Table(
+    "refused_hours",
+    metadata,
+    Column("device_id", Identifier, nullable=False),
+    Column("hour", Instant, nullable=False, comment="of receipt (UTC)"),
+    Column("reason", Text, nullable=False),
+    Column("fault", Text, nullable=False, comment="of the logger's clock, as its times show it; empty: none"),
+    Column("first_at", Instant, nullable=False, comment="when it was received"),
+    Column("last_at", Instant, nullable=False),
+    Column(
+        "readings", BigInteger, nullable=False, comment="readings, or messages that were refused as a whole"
+    ),
+    Column("sent_at", Instant, comment="the time that the first of them carries, where it is legible"),
+    Column("true_at", Instant, comment="when that was probably measured"),
+    Column("detail", Text, nullable=False, comment="of the first of them"),
+    Column(
+        "instants",
+        ARRAY(Instant),
+        nullable=False,
+        server_default="{}",
+        comment="of conflicts: the times that were contradicted",
+    ),
+    PrimaryKeyConstraint("device_id", "hour", "reason", "fault"),
+    Index(None, "hour"),
+    comment="what was refused of each registered logger: shipments that it is on are judged by it. Rows stay",
+)
+
+clock_corrections = Table(
+    "clock_corrections",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=func.gen_random_uuid()),
+    Column("device_id", Identifier, ForeignKey("devices.device_id"), nullable=False),
+    Column(
+        "offset_s", Double, comment="what is added to the times; null: they are seconds, read as milliseconds"
+    ),
+    Column("measured_from", Instant, nullable=False, comment="by the logger's clock, as it was sent"),
+    Column("measured_until", Instant, nullable=False, comment="half open"),
+    Column("received_from", Instant, comment="null: whenever it was received"),
+    Column("received_until", Instant),
+    Column("of_which", Text, nullable=False, comment="all, refused or stored"),
+    Column("reason", Text, nullable=False),
+    Column("by", Text, nullable=False, comment="a key's name"),
+    Column("recorded_at", Instant, nullable=False),
+    Column("taken_up", Integer, nullable=False, comment="readings that were refused before"),
+    Column("moved", Integer, nullable=False, comment="readings that were stored with the wrong time"),
+    Column("left_out", Integer, nullable=False, comment="refused readings that still cannot be stored"),
+    Column("reversed_at", Instant, comment="null: it holds"),
+    Column("reversed_by", Text),
+    Column("reversed_reason", Text),
+    Index(None, "device_id", "recorded_at"),
+    comment="stated corrections of loggers' clocks; rows are never deleted",
+)
+
+corrected_readings = Table(
+    "corrected_readings",
+    metadata,
+    Column("device_id", Identifier, nullable=False),
+    Column(
+        "measured_at",
+        Instant,
+        nullable=False,
+        comment="the corrected time, by which it is among the readings",
+    ),
+    Column("sent_at", Instant, nullable=False, comment="by the logger's clock"),
+    Column("correction_id", Uuid, ForeignKey("clock_corrections.id"), nullable=False, index=True),
+    Column(
+        "refusal_id", BigInteger, comment="what it was taken up from; null: it was stored with the wrong time"
+    ),
+    PrimaryKeyConstraint("device_id", "measured_at"),
+    comment="which readings have their time by a correction that holds",
+)
+
+displaced_readings = Table(
+    "displaced_readings",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("device_id", Identifier, nullable=False),
+    Column("measured_at", Instant, nullable=False),
+    Column("correction_id", Uuid, ForeignKey("clock_corrections.id"), nullable=False, index=True),
+    Column("reading", JSONB, nullable=False, comment="the whole row of readings, as it was"),
+    Column("displaced_at", Instant, nullable=False),
+    Column("restored_at", Instant, comment="when it was put back; null: it is not among the readings"),
+    Index(None, "device_id", "measured_at"),
+    comment="readings that corrections of clocks, or their reversal, took out of the readings; nothing is deleted",
+)
+
 evaluation_marks = Table(
     "evaluation_marks",
     metadata,

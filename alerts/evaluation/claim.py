@@ -39,7 +39,10 @@ PAST_PART = 4
 """Where both are claimed, one in so many shipments, at least, may be one with readings of the past."""
 
 LOAD_DEVICES = """
-SELECT a.shipment_id, a.device_id, a.starts_at, a.ends_at, s.state, s.plan_revision, d.interval_s
+SELECT a.shipment_id, a.device_id, a.starts_at, a.ends_at, s.state, s.plan_revision, d.interval_s,
+    (SELECT last_received_at FROM device_states AS h WHERE h.device_id = a.device_id) AS heard_at,
+    (SELECT jsonb_agg(to_jsonb(r) ORDER BY r.first_at, r.reason, r.fault)::text FROM refused_hours AS r
+        WHERE r.device_id = a.device_id AND r.last_at >= a.starts_at AND (a.ends_at IS NULL OR r.first_at < a.ends_at)) AS refused
 FROM device_assignments AS a JOIN devices AS d USING (device_id)
     LEFT JOIN evaluation_states AS s USING (shipment_id, device_id)
 WHERE a.shipment_id = ANY($1::text[]) ORDER BY a.shipment_id, a.device_id

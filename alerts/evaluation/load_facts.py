@@ -17,7 +17,7 @@ from alerts.evaluation.judging.outage import STANDS_FOR_SINGLES
 from alerts.evaluation.resume import judged_window_of
 from alerts.excursions.plan import Plan
 from alerts.model import SECOND, AlertKind, Instant, to_instant
-from alerts.rules.facts import Charge, Dewar, Facts, Leg
+from alerts.rules.facts import Charge, Dewar, Facts, Leg, Refused
 from alerts.rules.place import Place
 from alerts.triage.rows import StoredRow, optional_instant
 from alerts.work.bulk import Connection
@@ -105,6 +105,7 @@ def facts_of(shipment: StoredRow, devices: Iterable[StoredRow], context: Context
     window = judged_window_of(shipment)
     if window is None:
         return None
+    devices = tuple(devices)
     places = {name: _place(name, shipment, context) for name in _named_places(shipment)}
     return Facts(
         plan=plan_of(shipment["plan"]),
@@ -123,6 +124,32 @@ def facts_of(shipment: StoredRow, devices: Iterable[StoredRow], context: Context
             for row in devices
             if row["interval_s"] is not None
         },
+        refused={
+            row["device_id"]: _refused(row["refused"]) for row in devices if row.get("refused") is not None
+        },
+        heard_at={
+            row["device_id"]: to_instant(row["heard_at"])
+            for row in devices
+            if row.get("heard_at") is not None
+        },
+    )
+
+
+@lru_cache(maxsize=1024)
+def _refused(stored: str) -> tuple[Refused, ...]:
+    return tuple(
+        Refused(
+            reason=row["reason"],
+            fault=row["fault"],
+            first=to_instant(datetime.fromisoformat(row["first_at"])),
+            last=to_instant(datetime.fromisoformat(row["last_at"])),
+            readings=row["readings"],
+            sent_at=_instant(row["sent_at"]),
+            true_at=_instant(row["true_at"]),
+            detail=row["detail"],
+            instants=tuple(to_instant(datetime.fromisoformat(one)) for one in row["instants"]),
+        )
+        for row in orjson.loads(stored)
     )
 
 

@@ -32,9 +32,8 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT measured_at, CASE WHEN probe_ok THEN coalesce(temperature_c, 'NaN') ELSE 'NaN' END AS celsius,
             received_at{values}
-        FROM readings WHERE device_id = requested.device_id AND measured_at >= requested.starting
+        FROM {source} WHERE device_id = requested.device_id AND measured_at >= requested.starting
             AND measured_at > requested.after AND measured_at < requested.before AND measured_at >= $6 AND measured_at < $7
-            {known}
         ORDER BY measured_at
     ) AS ordered
 ) AS r
@@ -85,7 +84,7 @@ def _statement(channels: frozenset[Channel], *, known: bool) -> str:
     return _LOAD.format(
         aggregates="".join(_COLUMN.format(name=name) for name in dense) + (_MATRIX if sparse else ""),
         values="".join(f", {value}" for value in values),
-        known="AND received_at <= $8" if known else "",
+        source="readings_known_at($8) AS readings" if known else "readings",
     )
 
 

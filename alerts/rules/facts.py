@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from alerts.excursions.plan import Plan
 from alerts.model import Duration, Instant, Window
@@ -42,6 +43,24 @@ class Leg:
     planned_arrival: Instant | None = None
 
 
+class Refused(NamedTuple):
+    """What was refused of a logger within an hour, for one reason; the instants are those of receipt."""
+
+    reason: str
+    fault: str
+    """Of its clock; empty: none."""
+    first: Instant
+    last: Instant
+    readings: int
+    sent_at: Instant | None = None
+    """The time that the first of them carries."""
+    true_at: Instant | None = None
+    """When that was probably measured."""
+    detail: str = ""
+    instants: tuple[Instant, ...] = ()
+    """Of conflicts: the times that were contradicted."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All facts about a shipment.
@@ -63,6 +82,17 @@ class Facts:
     """The world's airports, to name the one where a logger was last seen."""
     interval: Mapping[str, Duration] = field(default_factory=dict)
     """The registered reading interval of each logger."""
+    refused: Mapping[str, tuple[Refused, ...]] = field(default_factory=dict)
+    """What was refused of each logger while it was on the shipment, the oldest first; only of those with any."""
+    heard_at: Mapping[str, Instant] = field(default_factory=dict)
+    """When anything of each logger was received last, whichever time it carries."""
+
+    def refused_at(self, device_id: str | None, through: Instant) -> Instant | None:
+        """Return when something of a logger was refused last, up to an instant; None if nothing was."""
+        if not self.refused or device_id is None:  # nearly always
+            return None
+        found = [one for one in self.refused.get(device_id, ()) if one.first <= through]
+        return min(through, max(one.last for one in found)) if found else None
 
     def to_journey_time(self, at: Instant) -> Instant:
         """Return an instant of the clock in journey time, which runs `plan.time_lapse` times as fast."""

@@ -17,6 +17,7 @@ from alerts.rules.kinds.logger_memory_gap import LOGGER_MEMORY_GAP
 from alerts.rules.kinds.low_battery import LOW_BATTERY
 from alerts.rules.kinds.off_route import OFF_ROUTE
 from alerts.rules.kinds.probe_fault import PROBE_FAULT
+from alerts.rules.kinds.readings_refused import READINGS_REFUSED
 from alerts.rules.kinds.shock import SHOCK
 from alerts.rules.kinds.signal_lost import SignalLost
 from alerts.rules.kinds.site_not_ready import SITE_NOT_READY
@@ -40,6 +41,7 @@ RULES: Final[tuple[AnyRule, ...]] = (
     USE_BY_AT_RISK,
     SITE_NOT_READY,
     CLOCK_SKEW,
+    READINGS_REFUSED,
     LOGGER_MEMORY_GAP,
 )
 

@@ -116,11 +116,17 @@ class Rule(ABC, Generic[P, S]):
     def fold(self, tuning: P, facts: Facts, state: S, trace: Trace) -> S:
         """Fold in readings in strict order of time, all later than those folded before."""
 
-    def ended_at(self, states: Sequence[S], since: Instant, name: str | None = None) -> Instant | None:  # noqa: ARG002
+    def ended_at(
+        self,
+        states: Sequence[S],  # noqa: ARG002
+        since: Instant,  # noqa: ARG002
+        name: str | None = None,  # noqa: ARG002
+        heard: Instant | None = None,  # noqa: ARG002
+    ) -> Instant | None:
         """Return when an alert raised at `since` ended, now that `look` no longer finds it; None: it never held.
 
         Called only if `only_ongoing` is set. `states` has one state for a `DeviceRule`; `name` is
-        that of an entry of `also_found`.
+        that of an entry of `also_found`; `heard` is when something of the logger was refused last.
         """
         return None
 

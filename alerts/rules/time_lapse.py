@@ -13,7 +13,7 @@ import numpy as np
 
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import Instant, Window
-from alerts.rules.facts import Dewar, Facts, Leg
+from alerts.rules.facts import Dewar, Facts, Leg, Refused
 from alerts.rules.rule import Finding, Look, LookTime
 
 _INSTANTS = (Channel.RECEIVED_AT, Channel.FLIGHT_MODE_UNTIL)
@@ -41,6 +41,10 @@ def facts_in_journey_time(facts: Facts) -> Facts:
         packed_out_at=_opt(facts, facts.packed_out_at),
         use_by=_opt(facts, facts.use_by),
         interval={name: round(every * lapse) for name, every in facts.interval.items()},
+        refused={
+            name: tuple(_refused(facts, hour) for hour in hours) for name, hours in facts.refused.items()
+        },
+        heard_at={name: facts.to_journey_time(at) for name, at in facts.heard_at.items()},
     )
 
 
@@ -93,6 +97,16 @@ def _dewar(facts: Facts, dewar: Dewar) -> Dewar:
         hold_time=None if dewar.hold_time is None else round(dewar.hold_time * facts.plan.time_lapse),
         charges=tuple(replace(charge, at=facts.to_journey_time(charge.at)) for charge in dewar.charges),
         qualified_until=_opt(facts, dewar.qualified_until),
+    )
+
+
+def _refused(facts: Facts, hour: Refused) -> Refused:
+    return hour._replace(
+        first=facts.to_journey_time(hour.first),
+        last=facts.to_journey_time(hour.last),
+        sent_at=_opt(facts, hour.sent_at),
+        true_at=_opt(facts, hour.true_at),
+        instants=tuple(facts.to_journey_time(at) for at in hour.instants),
     )
 
 

@@ -23,6 +23,7 @@ from api.http.routes import (
     webhooks,
 )
 from api.http.routes.registry import (
+    clock_corrections,
     contact_tests,
     contacts,
     devices,
@@ -54,6 +55,7 @@ _NOUNS = (
     backtests,
     stream,
     devices,
+    clock_corrections,
     dewars,
     loans,
     sites,

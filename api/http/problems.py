@@ -206,6 +206,11 @@ def install(app: FastAPI) -> None:
 def of_fault(error: Exception) -> Problem:
     """Return what the caller is told of a fault of ours: nothing of its inside, but whether to try again."""
     if is_passing(error):
+        if _state_of(error).startswith(_TOOK_TOO_LONG):
+            log.warning("database_took_too_long", error=repr(error))
+            return unavailable(
+                "The database was reached, but did not finish this in time: it is busy, or this asks for much at once."
+            )
         log.warning("database_away", error=repr(error))
         return unavailable("The database cannot be reached right now.")
     log.error("request_failed", exc_info=error)
@@ -220,7 +225,8 @@ _PASSING = (
     asyncpg.InternalClientError,
     asyncpg.InvalidCachedStatementError,  # the schema has just changed
 )
-_PASSING_STATES = ("08", "53", "57P", "40", "55P03", "57014")
+_TOOK_TOO_LONG = ("55P03", "57014")
+_PASSING_STATES = ("08", "53", "57P", "40", *_TOOK_TOO_LONG)
 
 
 def is_passing(error: BaseException) -> bool:
@@ -233,6 +239,17 @@ def is_passing(error: BaseException) -> bool:
             return True  # whatever it has as its own cause: a TimeoutError has a CancelledError
         link = link.orig if isinstance(link, DBAPIError) else link.__cause__
     return False
+
+
+def _state_of(error: BaseException) -> str:
+    """Return the state with which the database refused a statement, or nothing."""
+    link: BaseException | None = error
+    while link is not None:
+        state = getattr(link, "sqlstate", None)
+        if state and not isinstance(link, DBAPIError):
+            return str(state)
+        link = link.orig if isinstance(link, DBAPIError) else link.__cause__
+    return ""
 
 
 async def _problem(_: Request, error: Exception) -> Response:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
+import asyncpg
 from sqlalchemy import and_, or_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,6 +21,8 @@ from telemetry.model import RawMessage, Refusal, RefusalReason, Source
 from telemetry.registry import devices
 from telemetry.registry.holding import assignments
 from telemetry.tables import device_assignments, shipments
+
+_TOOK_TOO_LONG: Final = (TimeoutError, asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)
 
 
 async def send(
@@ -61,10 +64,10 @@ async def send(
             received_at=now,
             rights=_rights(engine, caller, now, late),
         )
-    except StorageUnavailableError:
-        raise Unavailable(
-            "The database cannot be reached right now; nothing is known to be stored."
-        ) from None
+    except StorageUnavailableError as error:
+        took_too_long = isinstance(error.__cause__, _TOOK_TOO_LONG)
+        why = "did not store this in time" if took_too_long else "cannot be reached right now"
+        raise Unavailable(f"The database {why}; nothing is known to be stored.") from None
 
 
 def _readings(body: Any) -> list[Any]:

@@ -28,7 +28,7 @@ UNANSWERED_S: Final = 25
 UNCONFIRMED_S: Final = 5.0
 """How long the server may take to confirm that a statement was cancelled: then the connection is dead, whatever TCP says."""
 _GRACE_S: Final = 5
-"""The server's limit is that much longer than ours, so that ours is met first where a process is alive."""
+"""The server's limit is that much longer than ours, so that ours is met first where a process is alive; or that much shorter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +42,14 @@ class Patience:
     statement_s: int = 40
     """For a statement, locks included: so long does a connection hold up its loop that died unnoticed."""
     connect_s: float = 10.0
+    server_first: bool = False
+    """The server's limit for a statement is met before ours: then a statement that took too long is told from a server that
+    does not answer."""
 
     def settings(self, name: str) -> dict[str, str]:
         """Return the settings of a session, which the server shows under this name."""
-        statement_s = self.statement_s and self.statement_s + _GRACE_S
+        grace_s = -_GRACE_S if self.server_first else _GRACE_S
+        statement_s = self.statement_s and self.statement_s + grace_s
         return {
             "application_name": name,
             "idle_in_transaction_session_timeout": f"{self.idle_in_transaction_s}s",
@@ -59,7 +63,7 @@ class Patience:
 
 
 OF_LOOPS: Final = Patience()
-OF_CALLS: Final = Patience(idle_in_transaction_s=30)
+OF_CALLS: Final = Patience(idle_in_transaction_s=30, server_first=True)
 """Of HTTP calls. The longest pause in a transaction is that of a registration, which asks the broker."""
 OF_MIGRATIONS: Final = Patience(lock_s=0, statement_s=0)
 OF_COMMANDS: Final = Patience(idle_in_transaction_s=600)

@@ -4,8 +4,10 @@ A message at which our own code fails is refused and kept, so that it never stop
 """
 
 from collections.abc import Container, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
+from typing import Final, TypeVar
 
 import structlog
 
@@ -13,11 +15,21 @@ from telemetry import metrics
 from telemetry.ingest.copy_batch import CopyBatch, prepare_copy
 from telemetry.ingest.insert_batch import InsertBatch, prepare_insert
 from telemetry.ingest.validate_columns import chunks, validate_columns
-from telemetry.ingest.validate_message import ParsedMessage, ValidatedMessage, parse_message, validate_parsed
+from telemetry.ingest.validate_message import (
+    ParsedMessage,
+    ValidatedMessage,
+    parse_message,
+    validate_parsed,
+    without_impossible,
+)
 from telemetry.model import RawMessage, Refusal, RefusalReason
 from telemetry.slices import in_slices
+from telemetry.timekeeping.judge_times import LookUpHistories, in_doubt
+from telemetry.timekeeping.possible_times import RECENT
 
 log = structlog.get_logger(__name__)
+
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 async def parse_messages(
@@ -27,12 +39,17 @@ async def parse_messages(
     return await in_slices(partial(_parse, registered=registered), messages)
 
 
-async def build_insert_batch(messages: Sequence[ParsedMessage | ValidatedMessage]) -> InsertBatch:
-    """Validate each reading by itself, and build a batch for INSERT."""
-    return prepare_insert(await in_slices(_validate, messages))
+async def build_insert_batch(
+    messages: Sequence[ParsedMessage | ValidatedMessage], look_up: LookUpHistories | None = None
+) -> InsertBatch:
+    """Validate each reading by itself, and build a batch for INSERT; without `look_up`, no time is too old."""
+    validated = await in_slices(_validate, messages)
+    return prepare_insert(validated if look_up is None else await _possible(validated, look_up))
 
 
-async def build_copy_batch(messages: Sequence[ParsedMessage | ValidatedMessage]) -> CopyBatch | None:
+async def build_copy_batch(
+    messages: Sequence[ParsedMessage | ValidatedMessage], look_up: LookUpHistories | None = None
+) -> CopyBatch | None:
     """Validate by columns where possible, and build a batch for COPY; None if that fails or no reading is valid."""
     try:
         columns = await in_slices(
@@ -42,10 +59,30 @@ async def build_copy_batch(messages: Sequence[ParsedMessage | ValidatedMessage])
         accepted = await in_slices(
             lambda one: one if isinstance(one, ParsedMessage) and next(valid) else _validate(one), messages
         )
+        if look_up is not None:
+            accepted = await _possible(accepted, look_up)
         return prepare_copy(accepted, columns) if any(one.size for one in accepted) else None
     except Exception:  # validating each reading by itself finds out which message it is
         log.exception("large_batch_failed", hint="its readings are validated one by one")
         return None
+
+
+M = TypeVar("M", bound=ParsedMessage | ValidatedMessage)
+
+
+async def _possible(messages: Sequence[M], look_up: LookUpHistories) -> Sequence[M | ValidatedMessage]:
+    """Refuse readings whose time cannot be; what was valid by columns is recent."""
+    validated = [one for one in messages if isinstance(one, ValidatedMessage)]
+    recent = max((one.message.received_at for one in validated), default=_NEVER) - RECENT
+    if not any(reading[1] < recent for one in validated for reading in one.readings):  # nearly always
+        return messages
+    doubtful = set(chain.from_iterable(in_doubt(one.message, one.readings) for one in validated))
+    if not doubtful:
+        return messages
+    histories = await look_up(doubtful)
+    return [
+        without_impossible(one, histories) if isinstance(one, ValidatedMessage) else one for one in messages
+    ]
 
 
 def _parse(message: RawMessage, registered: Container[str]) -> ParsedMessage | ValidatedMessage:

@@ -77,6 +77,7 @@ def find_conflict(sent: Reading, stored: Reading) -> Refusal | None:
         device_id=sent.device_id,
         boot=sent.boot,
         seq=sent.seq,
+        sent_at=sent.measured_at,
     )
 
 

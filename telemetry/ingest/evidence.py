@@ -7,7 +7,7 @@ refused of somebody else, nor a conflict what was refused as unreadable. What is
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
@@ -21,6 +21,9 @@ _ROW_BYTES = 200
 _READING_CHARS = 1024
 _DETAIL_CHARS = 1000
 _ORIGIN_CHARS = 256
+_TAKEN_UP_LATER = frozenset({RefusalReason.CLOCK_AHEAD, RefusalReason.CLOCK_BEHIND})
+_MORE = 20
+"""So many times as much is kept of it as of garbage: two weeks of a reading a minute, handed in within an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,18 @@ class EvidenceLimits:
     bytes_per_hour: int = 2**20
     """Bytes of messages and of rows."""
     bytes_per_day: int = 4 * 2**20
+
+    def of(self, reason: str) -> "EvidenceLimits":
+        """Return the limits for one reason: what a wrong clock has refused can still be taken up, if it is there."""
+        if reason not in _TAKEN_UP_LATER:
+            return self
+        return replace(
+            self,
+            per_hour=self.per_hour * _MORE,
+            per_day=self.per_day * _MORE,
+            bytes_per_hour=self.bytes_per_hour * _MORE,
+            bytes_per_day=self.bytes_per_day * _MORE,
+        )
 
 
 class QuotaKey(NamedTuple):
@@ -171,7 +186,7 @@ def _choose_of_message(
         cost = _ROW_BYTES + min(len(refusal.detail), _DETAIL_CHARS)
         cost += 0 if is_kept else _ROW_BYTES + min(len(message.payload), limits.bytes_of_each)
         cost += _READING_CHARS if is_one_of_hidden else 0
-        if not _has_room(spent[key], change, cost, limits):
+        if not _has_room(spent[key], change, cost, limits.of(refusal.reason)):
             _leave_out(message, refusal, key, spent[key], evidence)
             if key not in left_out:
                 left_out.add(key)

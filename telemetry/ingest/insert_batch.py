@@ -11,7 +11,16 @@ import orjson
 
 from telemetry.ingest.sequences import join_ranges
 from telemetry.ingest.validate_message import ParsedMessage, ValidatedMessage
-from telemetry.model import JSON_FIELDS, ConnectionStatus, JsonObject, Reading, Source
+from telemetry.model import (
+    JSON_FIELDS,
+    NOT_OF_THE_LOGGER,
+    ConnectionStatus,
+    JsonObject,
+    Reading,
+    Refusal,
+    RefusalReason,
+    Source,
+)
 
 ArrayTexts: TypeAlias = Sequence[str | None]
 """One array for each column, encoded by `encode_array`."""
@@ -104,6 +113,12 @@ def latest_heard(messages: Iterable[ValidatedMessage | ParsedMessage]) -> dict[s
             heard[message.device_id] = received_at
             continue
         speaks_for = message.speaks_for
+        for refusal in message.refusals:
+            if is_of_registered(message.message.source, refusal) and (
+                speaks_for is None or refusal.device_id in speaks_for
+            ):
+                assert refusal.device_id is not None
+                heard[refusal.device_id] = received_at
         for device_id, measured_at, *_ in message.readings:
             if speaks_for is None or device_id in speaks_for:
                 heard[device_id] = received_at
@@ -111,6 +126,13 @@ def latest_heard(messages: Iterable[ValidatedMessage | ParsedMessage]) -> dict[s
                 at = min(measured_at, received_at)
                 heard[device_id] = max(at, heard.get(device_id, at))
     return heard
+
+
+def is_of_registered(source: Source, refusal: Refusal) -> bool:
+    """Return whether a refusal is surely of a registered logger: what names one by HTTP is not, until its time is judged."""
+    if refusal.device_id is None or refusal.reason in NOT_OF_THE_LOGGER:
+        return False
+    return source is Source.MQTT or refusal.reason is RefusalReason.CLOCK_BEHIND
 
 
 def state_rows(

@@ -1,6 +1,6 @@
 """The ingest pipeline: validate messages, store each batch in one transaction, and answer after the commit."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
@@ -32,6 +32,7 @@ from telemetry.ingest.senders import LookUpRights, RightsChangedError
 from telemetry.ingest.sequences import Acknowledgement
 from telemetry.ingest.store import DatabaseConnection
 from telemetry.ingest.validate_message import (
+    ParsedMessage,
     ValidatedMessage,
     combine_http_readings,
     unknown_device,
@@ -39,6 +40,9 @@ from telemetry.ingest.validate_message import (
 )
 from telemetry.model import DEVICE_ID, RawMessage, Reading, Refusal, RefusalReason, Source
 from telemetry.slices import in_slices
+from telemetry.timekeeping import refused_hours
+from telemetry.timekeeping.judge_times import in_doubt, judge_times
+from telemetry.timekeeping.possible_times import LoggerHistory
 
 log = structlog.get_logger(__name__)
 
@@ -125,11 +129,12 @@ class Ingest:
                 else one
                 for one in results
             ]
+            known = await self._judge_times(message, known)
             validated = combine_http_readings(message, known, None)
             return (await self.commit_messages([validated], timeout_s=HTTP_TIMEOUT_S)).messages[0]
         for _ in range(_ATTEMPTS_AT_RIGHTS):
             found = await rights(device_ids, *_span(results, received_at))
-            judged = [found.judged(one) for one in results]
+            judged = await self._judge_times(message, [found.judged(one) for one in results])
             validated = combine_http_readings(message, judged, found.speaks_for)
             try:
                 outcome = await self.commit_messages(
@@ -149,10 +154,10 @@ class Ingest:
         await self._look_up({parse_topic(message.origin)[0] for message in messages})
         parsed = await parse_messages(messages, self._registered)
         if self._may_copy(sum(message.size for message in parsed)):
-            batch = await build_copy_batch(parsed)
+            batch = await build_copy_batch(parsed, self._histories)
             if batch is not None:
                 return batch
-        return await build_insert_batch(parsed)
+        return await build_insert_batch(parsed, self._histories)
 
     def clock_is_sure(self) -> bool:
         """Return whether the service's clock can be trusted now, so that something may be refused for its time."""
@@ -257,6 +262,19 @@ class Ingest:
             query = partial(store.registered_devices, self._pool, unknown)
             self._registered |= await retry(query, timeout_s)
 
+    async def _histories(
+        self, device_ids: Collection[str], timeout_s: float | None = None
+    ) -> Mapping[str, LoggerHistory]:
+        return await retry(partial(store.histories, self._pool, device_ids), timeout_s)
+
+    async def _judge_times(
+        self, message: RawMessage, results: Sequence[Reading | Refusal]
+    ) -> Sequence[Reading | Refusal]:
+        doubtful = in_doubt(message, [one for one in results if isinstance(one, Reading)])
+        if not doubtful:
+            return results
+        return judge_times(message, results, await self._histories(doubtful, HTTP_TIMEOUT_S))
+
     async def _transact(self, batch: InsertBatch | CopyBatch, way: _Way) -> BatchOutcome:
         started = perf_counter()
         async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection, connection.transaction():
@@ -282,6 +300,8 @@ class Ingest:
             evidence = (
                 await store.store_refusals(connection, refused, self._limits) if refused else Evidence()
             )
+            if refused:
+                await refused_hours.count(connection, _of_loggers(batch.messages, outcomes))
         outcome = BatchOutcome(outcomes, acknowledgements)
         _observe(batch, outcome, perf_counter() - started)
         _observe_evidence(evidence)
@@ -324,6 +344,19 @@ def _outcome(message: ValidatedMessage, first: dict[ReadingKey, Reading] | None)
         return MessageOutcome(len(message.readings), 0, message.refusals)
     accepted, duplicates, conflicts = check_duplicates(message.readings, message.positions, first)
     return MessageOutcome(accepted, duplicates, [*message.refusals, *conflicts])
+
+
+def _of_loggers(
+    messages: Sequence[ValidatedMessage | ParsedMessage], outcomes: Sequence[MessageOutcome]
+) -> Iterator[tuple[RawMessage, Sequence[Refusal]]]:
+    """Yield what was refused of loggers that spoke themselves, or through whoever reads them out."""
+    for message, outcome in zip(messages, outcomes, strict=True):
+        speaks_for = message.speaks_for if isinstance(message, ValidatedMessage) else None
+        if outcome.refusals:
+            yield (
+                message.message,
+                [one for one in outcome.refusals if speaks_for is None or one.device_id in speaks_for],
+            )
 
 
 def _span(results: Sequence[Reading | Refusal], received_at: datetime) -> tuple[datetime, datetime]:

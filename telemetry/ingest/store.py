@@ -27,6 +27,7 @@ from telemetry.ingest.insert_batch import ArrayTexts, InsertBatch, encode_array
 from telemetry.ingest.senders import RightsChangedError, SenderRights
 from telemetry.ingest.sequences import MAX_RANGES, Acknowledgement
 from telemetry.model import Reading, Source
+from telemetry.timekeeping.possible_times import LoggerHistory
 
 DatabaseConnection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
@@ -136,6 +137,14 @@ RETURNING device_id, boot, lower(received) AS first, upper(received) - 1 AS last
         ARRAY(SELECT ARRAY[lower(r), upper(r) - 1] FROM unnest(received) AS r LIMIT $5) END AS ranges
 """
 
+HISTORIES = """
+SELECT d.device_id, d.created_at, array_agg(a.starts_at) FILTER (WHERE a.id IS NOT NULL) AS starts,
+    array_agg(a.ends_at) FILTER (WHERE a.id IS NOT NULL) AS ends
+FROM devices AS d LEFT JOIN device_assignments AS a
+    ON a.device_id = d.device_id AND (a.ends_at IS NULL OR a.ends_at > a.starts_at)
+WHERE d.device_id = ANY($1::text[]) GROUP BY d.device_id
+"""
+
 UNCHANGED_STRETCHES = """
 SELECT count(*) FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) AS seen (id, starts_at, ends_at)
 JOIN device_assignments AS a USING (id)
@@ -193,6 +202,18 @@ async def registered_devices(
 ) -> set[str]:
     """Return which of the devices are registered."""
     return {row["device_id"] for row in await connection.fetch(REGISTERED_DEVICES, list(device_ids))}
+
+
+async def histories(
+    connection: DatabaseConnection | asyncpg.Pool, device_ids: Collection[str]
+) -> dict[str, LoggerHistory]:
+    """Return since when the loggers are registered, and when they were on shipments."""
+    return {
+        row["device_id"]: LoggerHistory(
+            row["created_at"], list(zip(row["starts"] or (), row["ends"] or (), strict=True))
+        )
+        for row in await connection.fetch(HISTORIES, list(device_ids))
+    }
 
 
 async def wait_briefly(connection: DatabaseConnection) -> None:

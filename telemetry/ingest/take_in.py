@@ -4,7 +4,7 @@ Only those of loggers, which the broker let in by their names. Whoever sends by 
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -86,7 +86,7 @@ def _messages(rows: Sequence[asyncpg.Record], wrong: WrongClock, taken: TakenIn)
     """Make a message of each reading that is excused, as its logger sent it."""
     for row in rows:
         taken.found += 1
-        item = _item(row)
+        item = kept_reading(row)
         if item is None:
             taken.not_whole += 1
         elif wrong.excuses(item, row["received_at"]):
@@ -100,13 +100,20 @@ def _messages(rows: Sequence[asyncpg.Record], wrong: WrongClock, taken: TakenIn)
             )
 
 
-def _item(row: asyncpg.Record) -> Any:
-    """Return the refused reading as it was sent; None if too little of it is kept."""
+def kept_reading(row: Mapping[str, Any] | asyncpg.Record) -> Any:
+    """Return a refused reading as it was sent, by MQTT or by HTTP; None if too little of it is kept.
+
+    The row has `reading` and `position` of the refusal, and `whole`: its message, if all of that is kept.
+    """
     kept = row["reading"].encode() if row["reading"] is not None else row["whole"]
     parsed = None if kept is None else parse_json(kept)
     if parsed is None or isinstance(parsed, Refusal):
         return None
     value = parsed[0]
-    if row["reading"] is not None or row["position"] is None or not isinstance(value, list):
+    if row["reading"] is not None:
+        return value
+    if isinstance(value, dict) and isinstance(value.get("readings"), list):
+        value = value["readings"]
+    if row["position"] is None or not isinstance(value, list):
         return value
     return value[row["position"]] if row["position"] < len(value) else None

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from telemetry.ingest.validate_message import ParsedMessage, validate_item
 from telemetry.ingest.validate_reading import FIELDS, LAST_MILLISECOND, MAX_AHEAD, FieldSpec, parse_instant
 from telemetry.model import Reading
+from telemetry.timekeeping.possible_times import RECENT
 
 K = TypeVar("K")
 Microseconds: TypeAlias = NDArray[np.int64]
@@ -34,7 +35,8 @@ MIN_GROUP = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _MAX_AHEAD_US = MAX_AHEAD // _MICROSECOND
-_ANY_TIME = np.iinfo(np.int64).max
+_RECENT_US = RECENT // _MICROSECOND
+_ANY_TIME = np.iinfo(np.int64)
 _DTYPES: Mapping[tuple[type, ...], Any] = {(float, int): np.float64, (int,): np.int64, (bool,): np.bool_}
 
 
@@ -97,7 +99,8 @@ def validate_columns(messages: Sequence[ParsedMessage]) -> ReadingColumns:
         items=items,
         device_ids=[message.device_id for message in messages],
         owner=owner,
-        latest=np.where(sure, received + _MAX_AHEAD_US, _ANY_TIME)[owner],
+        earliest=np.where(sure, received - _RECENT_US, _ANY_TIME.min)[owner],
+        latest=np.where(sure, received + _MAX_AHEAD_US, _ANY_TIME.max)[owner],
         measured=np.zeros(len(items), np.int64),
         valid=np.zeros(len(items), np.bool_),
     )
@@ -131,6 +134,8 @@ class _Readings(NamedTuple):
     device_ids: Sequence[str]
     """For each message."""
     owner: Indices
+    earliest: Microseconds
+    """For each reading: before that it depends on the logger whether it can be, and it is not judged by columns."""
     latest: Microseconds
     """For each reading: the latest `measured_at` that is allowed."""
     measured: Microseconds
@@ -209,7 +214,7 @@ def _validate_times(readings: _Readings, rows: Indices, column: Sequence[Any], t
             [to_microseconds(instant) if isinstance(instant, datetime) else 0 for instant in instants]
         )
     readings.measured[rows] = measured
-    return valid & (measured <= readings.latest[rows])
+    return valid & (measured <= readings.latest[rows]) & (measured >= readings.earliest[rows])
 
 
 def _select(groups: Iterable[FieldGroup], valid: Mask) -> Iterator[FieldGroup]:

@@ -1,6 +1,6 @@
 """Pure: validate a whole message: which of its readings can be stored, and which are refused."""
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
@@ -10,6 +10,8 @@ from telemetry.ingest.decode import DecodedPayload, decode, parse_topic
 from telemetry.ingest.fields.set_aside import show_value
 from telemetry.ingest.validate_reading import parse_instant, validate_reading
 from telemetry.model import DEVICE_ID, ConnectionStatus, RawMessage, Reading, Refusal, RefusalReason
+from telemetry.timekeeping.judge_times import judge_times
+from telemetry.timekeeping.possible_times import LoggerHistory
 
 
 class ValidatedMessage(NamedTuple):
@@ -118,6 +120,21 @@ def combine_http_readings(
 ) -> ValidatedMessage:
     """Make a message of readings and refusals, in the order in which they came by HTTP."""
     return _split(message, results, is_array=True)._replace(speaks_for=speaks_for)
+
+
+def without_impossible(
+    validated: ValidatedMessage, histories: Mapping[str, LoggerHistory]
+) -> ValidatedMessage:
+    """Refuse those readings of a message whose time cannot be."""
+    judged = judge_times(validated.message, validated.readings, histories)
+    found = list(zip(judged, validated.positions, strict=True))
+    kept = [(one, position) for one, position in found if isinstance(one, Reading)]
+    refused = [replace(one, index=position) for one, position in found if isinstance(one, Refusal)]
+    return validated._replace(
+        readings=[one for one, _ in kept],
+        positions=[position for _, position in kept],
+        refusals=[*validated.refusals, *refused],
+    )
 
 
 def _named_device(raw: Any) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -37,6 +37,7 @@ from telemetry.tables import (
     device_states,
     device_suspensions,
     devices,
+    refused_hours,
     shipments,
 )
 from telemetry.tables import device_calibrations as calibrations
@@ -52,6 +53,8 @@ CALIBRATION_ORDER = SortOrder(
     columns=(calibrations.c.calibrated_at, calibrations.c.certificate), descending=True
 )
 
+REFUSED_FOR: Final = timedelta(hours=1)
+"""For how long a logger counts as refused after something of it was."""
 STATE_COLUMNS = tuple(column for column in device_states.c if column.name != "device_id")
 """The columns of a device's last known state."""
 
@@ -202,6 +205,18 @@ def _devices(holder: Holder | None, now: datetime) -> Select[Any]:
     )
     lent = _lent_to(holder, now).label("lent_to")
     joined = states.device_id == devices.c.device_id
+    refused = refused_hours.c
+    refused_at = (
+        select(refused.last_at)
+        .where(
+            refused.device_id == devices.c.device_id,
+            true() if holder is None else held_at(LOGGERS, devices.c.device_id, refused.last_at, holder),
+        )
+        .order_by(refused.hour.desc(), refused.last_at.desc())
+        .limit(1)
+        .scalar_subquery()
+        .label("refused_at")
+    )
     suspension = (
         device_suspensions.c.until.label("suspended_until"),
         device_suspensions.c.reason.label("suspended_for"),
@@ -215,14 +230,14 @@ def _devices(holder: Holder | None, now: datetime) -> Select[Any]:
     )
     if holder is None:
         return (
-            select(devices, *STATE_COLUMNS, *suspension, current, lent)
+            select(devices, *STATE_COLUMNS, *suspension, current, lent, refused_at)
             .join(device_states, joined)
             .outerjoin(device_suspensions, suspended)
         )
     columns = [case((_is_its(column, holder), column)).label(column.name) for column in STATE_COLUMNS]
     is_held = held_at(LOGGERS, devices.c.device_id, literal(now, Instant), holder)
     return (
-        select(devices, *columns, *suspension, current, lent)
+        select(devices, *columns, *suspension, current, lent, refused_at)
         .join(device_states, joined)
         .outerjoin(device_suspensions, suspended)
         .where(is_held)
@@ -247,6 +262,8 @@ class DeviceHealth(StrEnum):
     NEVER_SEEN = "never_seen"
     NO_SIGNAL = "no_signal"
     """No reading for three of its intervals, at least half an hour, and no announced silence."""
+    READINGS_REFUSED = "readings_refused"
+    """It is heard, but something that it sent was refused within the last hour: its clock may be wrong."""
     PROBE_FAULT = "probe_fault"
     LOW_BATTERY = "low_battery"
     """Below 20 %."""
@@ -263,10 +280,11 @@ def health(row: RowMapping, now: datetime) -> DeviceHealth:
     fresh_s = fresh_for(row["interval_s"], MISSED_INTERVALS, otherwise=LEAST_S, at_least=LEAST_S)
     if heard_until(seen, timedelta(seconds=fresh_s), announced) < now:
         return DeviceHealth.NO_SIGNAL
-    if row["probe_ok"] is False:
-        return DeviceHealth.PROBE_FAULT
-    if is_low(row["battery_pct"], at_level=False):
-        return DeviceHealth.LOW_BATTERY
-    if row["set_aside"] is not None:
-        return DeviceHealth.SET_ASIDE
-    return DeviceHealth.NORMAL
+    refused_at = row.get("refused_at")
+    worst_first = (
+        (refused_at is not None and now - refused_at < REFUSED_FOR, DeviceHealth.READINGS_REFUSED),
+        (row["probe_ok"] is False, DeviceHealth.PROBE_FAULT),
+        (is_low(row["battery_pct"], at_level=False), DeviceHealth.LOW_BATTERY),
+        (row["set_aside"] is not None, DeviceHealth.SET_ASIDE),
+    )
+    return next((health for applies, health in worst_first if applies), DeviceHealth.NORMAL)

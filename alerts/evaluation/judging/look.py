@@ -129,7 +129,8 @@ class _LookRound:
             elif current is not None or alert is None:
                 condition = current
             else:
-                condition = _no_longer_found(self.facts, tuned_rule, states, name, alert)
+                heard = self.facts.refused_at(look_time.device_id, look_time.through)
+                condition = _no_longer_found(self.facts, tuned_rule, states, name, alert, heard)
             if condition is not None:
                 yield condition
 
@@ -222,14 +223,24 @@ def _end_with_shipment(alert: Alert | None, current: Condition | None, over: Ins
 
 
 def _no_longer_found(
-    facts: Facts, tuned_rule: TunedRule, states: Sequence[Any], name: str | None, alert: Alert
+    facts: Facts,
+    tuned_rule: TunedRule,
+    states: Sequence[Any],
+    name: str | None,
+    alert: Alert,
+    heard: Instant | None,
 ) -> Condition | None:
     """Return what becomes of a condition that its rule no longer finds."""
     if not tuned_rule.rule.only_ongoing:
         return withdrawn(alert.condition)
     if not alert.condition.holds:
         return None
-    until = tuned_rule.rule.ended_at(states, facts.to_journey_time(alert.condition.since), name)
+    until = tuned_rule.rule.ended_at(
+        states,
+        facts.to_journey_time(alert.condition.since),
+        name,
+        None if heard is None else facts.to_journey_time(heard),
+    )
     until = None if until is None else facts.to_clock_time(until)
     return withdrawn(alert.condition) if until is None else replace(alert.condition, until=until)
 

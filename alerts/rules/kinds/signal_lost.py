@@ -100,9 +100,11 @@ class SignalLost(DeviceRule[SignalLostTuning, SignalLostState]):
         """Report a logger as silent once its newest reading no longer holds and an announced silence is over."""
         position = self._position(tuning, facts, state)
         also_found = {} if position is None else {POSITION: position}
-        # It is missed as if a reading had come when the departure was told: what was before that is history.
+        refused_at = facts.refused_at(look_time.device_id, look_time.through)
+        # It is missed as if a reading had come when the departure was told: what was before that is history. What is refused
+        # is no silence (`readings_refused`).
         since = heard_until(
-            max(look_time.watched_from, state.seen or look_time.watched_from),
+            max(at for at in (look_time.watched_from, state.seen, refused_at) if at is not None),
             _fresh_for(tuning, facts, look_time.device_id),
             state.quiet_until,
             longest=LONGEST_SILENCE,
@@ -110,14 +112,26 @@ class SignalLost(DeviceRule[SignalLostTuning, SignalLostState]):
         )
         if look_time.through < since:
             return Look(again_at=since, also_found=also_found)
-        return Look(found=_silence(facts, state, since), also_found=also_found)
+        heard_at = facts.heard_at.get(look_time.device_id or "")
+        is_heard = heard_at is not None and heard_at >= since
+        return Look(found=_silence(facts, state, since, refused_at, is_heard=is_heard), also_found=also_found)
 
     def ended_at(
-        self, states: Sequence[SignalLostState], since: Instant, name: str | None = None
+        self,
+        states: Sequence[SignalLostState],
+        since: Instant,
+        name: str | None = None,
+        heard: Instant | None = None,
     ) -> Instant | None:
-        """Return the newest reading, or position, as the end; None if nothing was heard: then it never held."""
+        """Return the newest reading, or position, as the end; None if nothing was heard: then it never held.
+
+        What was refused counts as heard, but not as a position.
+        """
         [state] = states
-        last = state.position_at if name == POSITION else state.seen
+        if name == POSITION:
+            last = state.position_at
+        else:
+            last = max((at for at in (state.seen, heard) if at is not None), default=None)
         return None if last is None or last < since else last
 
     def _position(self, tuning: SignalLostTuning, facts: Facts, state: SignalLostState) -> Finding | None:
@@ -144,10 +158,16 @@ def _fresh_for(tuning: SignalLostTuning, facts: Facts, device_id: str | None) ->
     return round(fresh_for(interval, tuning.intervals, otherwise=max_gap))
 
 
-def _silence(facts: Facts, state: SignalLostState, since: Instant) -> Finding:
-    if state.seen is None:
-        return Finding(severity=_SEVERITY, message="No reading since departure", since=since)
-    message = f"No reading since {clock_text(facts, state.seen)}"
+def _silence(
+    facts: Facts, state: SignalLostState, since: Instant, refused_at: Instant | None, *, is_heard: bool
+) -> Finding:
+    message = "No reading since " + ("departure" if state.seen is None else clock_text(facts, state.seen))
     if state.quiet_until is not None and state.quiet_until < since:
         message += f"; the silence it announced ended {clock_text(facts, state.quiet_until)}"
+    if refused_at is not None and refused_at > (state.seen or refused_at - 1):
+        message += f"; what came after it, until {clock_text(facts, refused_at)}, was refused"
+    elif is_heard:
+        message += (
+            ", though the logger is heard: what it sends was measured before that, or its clock is wrong"
+        )
     return Finding(severity=_SEVERITY, message=message, since=since)

@@ -118,6 +118,7 @@ def test_what_few_kinds_have() -> None:
     assert kinds_that(lambda row: row.same_logger) == {
         K.LOW_BATTERY,
         K.CLOCK_SKEW,
+        K.READINGS_REFUSED,
         K.PROBE_FAULT,
         K.LOGGER_MEMORY_GAP,
     }

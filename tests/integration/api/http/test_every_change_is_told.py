@@ -27,6 +27,7 @@ SECURITY = "it changes who may do or get what, and stands in the security log"
 UNTOLD: Mapping[str, str] = {
     "readings.send": "a reading changes the state of nothing by itself; what is found in it is told",
     "policies.dry_run": "nothing changes",
+    "devices.correct_clock": "what it changes of excursions and alerts is told with these; it stays among the logger's corrections",
     "backtests.run": "nothing changes",
     "stream.follow": "nothing changes",
     "contacts.test": "a message is sent, and stands among the notifications",

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.embedded.process import Supervisor
 from api.http.app import ACTIONS
-from api.http.problems import is_passing
+from api.http.problems import is_passing, of_fault
 from api.http.routes import operations
 from api.identity.authenticator import Authenticator
 from api.schema_upgrade import upgrade
@@ -41,6 +41,12 @@ BODIES = {
         "due_at": "2027-11-01T00:00:00Z",
     },
     "POST /v1/devices/{device_id}/retire": {"reason": "it has to be so"},
+    "POST /v1/devices/{device_id}/clock-corrections": {
+        "offset_s": 3600,
+        "measured_from": "2026-11-01T00:00:00Z",
+        "reason": "it has to be so",
+    },
+    "POST /v1/devices/{device_id}/clock-corrections/{correction_id}/reverse": {"reason": "it has to be so"},
     "POST /v1/devices/{device_id}/revoke-credentials": {"reason": "it has to be so"},
     "POST /v1/shipments/{shipment_id}/correct": {"uncancel": True, "reason": "it has to be so"},
     "POST /v1/shipments/{shipment_id}/loggers": {"add": ["D2"], "reason": "it has to be so"},
@@ -178,3 +184,15 @@ async def test_a_lock_that_is_not_had_in_time_is_a_503(
             await holder.execute("SELECT 1 FROM shipments FOR UPDATE")
             answer: httpx.Response = await desk.admin.post("/v1/shipments/S1/depart")
         problem(answer, 503)
+
+
+async def test_a_statement_that_takes_too_long_is_not_the_databases_absence(database_url: str) -> None:
+    engine = engine_for(database_url, settings={"statement_timeout": "50ms"})
+    async with disposed(engine):
+        with pytest.raises(Exception) as caught:
+            async with engine.connect() as connection:
+                await connection.execute(text("SELECT pg_sleep(5)"))
+    answer = of_fault(caught.value)
+    assert answer.status == 503
+    assert "did not finish this in time" in answer.detail
+    assert "cannot be reached" not in answer.detail

@@ -16,6 +16,7 @@ PATHS = {
     "{device_id}": "D1",
     "{dewar_id}": "W1",
     "{loan_id}": str(uuid4()),
+    "{correction_id}": str(uuid4()),
     "{shipment_id}": "S1",
     "{site_id}": "FRA",
     "{product_id}": "P1",

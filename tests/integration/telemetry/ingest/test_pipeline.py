@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -27,6 +27,7 @@ async def test_each_kind_of_fault_is_refused_and_kept_and_costs_the_good_ones_no
         "unknown_device": message(reading(3), "LOG-9"),
         "device_mismatch": message(reading(4, device_id="LOG-2")),
         "clock_ahead": message(reading(400 * 86400)),
+        "clock_behind": message(reading(-9000 * 86400)),
         "conflict": message(reading(1, -20.0)),
     }
     slash, long = message(reading(5), "a/b"), message(reading(5), "x" * 300)
@@ -39,7 +40,7 @@ async def test_each_kind_of_fault_is_refused_and_kept_and_costs_the_good_ones_no
     messages = [message(reading(6)), *bad.values(), slash, long, array, message(reading(7))]
     outcome = await store.store(*messages)
 
-    assert [answer.accepted for answer in outcome.messages] == [1, *[0] * 9, 999, 1]
+    assert [answer.accepted for answer in outcome.messages] == [1, *[0] * 10, 999, 1]
     assert len(await store.readings("measured_at")) == 1 + 1 + 999 + 1
     kept = await store.refused("reason", "payload", "origin", "position", "m.received_at", "source")
     expected = [
@@ -298,9 +299,12 @@ async def test_only_new_readings_mark_the_shipments_they_belong_to(store):
             ("now", "LOG-1", at(100))
         ]
         assert await marks(message([reading(150), reading(160)])) == [("now", "LOG-1", at(160))]
-        assert await marks(message(reading(150, 5.0))) == []
+        # What was refused is looked at too: nothing is folded again for it.
+        ((*of, looked_at),) = await marks(message(reading(150, 5.0)))
+        assert of == ["now", "LOG-1"]
+        assert looked_at > datetime.now(UTC) + timedelta(hours=20)
         await listener.execute("SELECT 1")
-    assert len(notifications) == 3
+    assert len(notifications) == 4
 
 
 async def test_what_only_the_database_refuses_is_found_and_costs_the_others_nothing(store):

@@ -1,6 +1,7 @@
 """Silence by the clock, which only an alert on record ends, and a position that is missing for too long."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, Severity, Window
-from alerts.rules.facts import Facts
+from alerts.rules.facts import Facts, Refused
 from alerts.rules.kinds.signal_lost import (
     LONGEST_SILENCE,
     POSITION,
@@ -44,6 +45,28 @@ def look(state: SignalLostState, through: int, tuning: SignalLostTuning = PLAIN)
 
 
 LANDING = 3600 * SECOND
+
+
+def test_what_is_refused_is_no_silence_and_what_came_after_it_is_said():
+    state, refused_at = heard(SEEN), SILENT_FROM - 5 * SECOND
+    known = replace(FACTS, refused={"D1": (Refused("clock_behind", "reset", SEEN + 1, refused_at, 3),)})
+    look_time = LookTime(through=SILENT_FROM, watched_from=DEPARTED, device_id="D1")
+    still = RULE.look(PLAIN, known, state, look_time)
+    assert still.found is None
+    assert still.again_at == refused_at + GAP
+    found = RULE.look(PLAIN, known, state, replace(look_time, through=refused_at + GAP)).found
+    assert found is not None
+    assert found.since == refused_at + GAP
+    assert found.message.endswith("was refused")
+    assert RULE.ended_at([state], SILENT_FROM - GAP + 1, None, refused_at) == refused_at
+
+
+def test_a_logger_whose_times_lie_elsewhere_is_not_called_silent_without_a_word():
+    known = replace(FACTS, heard_at={"D1": SILENT_FROM + 1})
+    look_time = LookTime(through=SILENT_FROM + 2, watched_from=DEPARTED, device_id="D1")
+    found = RULE.look(PLAIN, known, heard(SEEN), look_time).found
+    assert found is not None
+    assert "though the logger is heard" in found.message
 
 
 def test_what_was_silent_before_the_departure_was_told_is_missed_from_then_on():
