@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import asyncpg
 import structlog
@@ -19,7 +19,7 @@ from telemetry.ingest.pipeline import MessageOutcome
 from telemetry.ingest.retry import DATABASE_FAULTS
 from telemetry.ingest.store import DatabaseConnection
 from telemetry.ingest.validate_message import ParsedMessage, ValidatedMessage
-from telemetry.model import DEVICE_ID, RawMessage
+from telemetry.model import DEVICE_ID, RawMessage, RefusalReason
 from telemetry.mqtt.flood import FloodReason, FloodWatch, is_surely_refused, repeated
 from telemetry.mqtt.packets import Publish
 
@@ -61,6 +61,10 @@ class BrokerAccounts(Protocol):
         """Let it in again, with the password that it has; otherwise as `shut`."""
 
 
+# Whoever unloads a buffer with a wrong clock sends good readings, which are taken up once that is corrected.
+_MISDATED: Final = frozenset({RefusalReason.CLOCK_AHEAD, RefusalReason.CLOCK_BEHIND})
+
+
 class _Flood(NamedTuple):
     device_id: str
     reason: FloodReason
@@ -97,9 +101,16 @@ class Guard:
         for validated in messages:
             if validated.refusals:
                 payload, refused = validated.message.payload, len(validated.refusals)
-                share = refused / (refused + validated.size)
+                total = refused + validated.size
+                misdated = sum(one.reason in _MISDATED for one in validated.refusals)
                 size = 0 if is_surely_refused(payload) else len(payload)  # counted on arrival
-                self._count(FloodReason.GARBAGE, validated.message.origin, share, share * size, now)
+                for reason, count in (
+                    (FloodReason.GARBAGE, refused - misdated),
+                    (FloodReason.REPETITION, misdated),
+                ):
+                    if count:
+                        share = count / total
+                        self._count(reason, validated.message.origin, share, share * size, now)
         return len(self.unwanted) > before
 
     def see_outcome(self, messages: Sequence[RawMessage], outcomes: Sequence[MessageOutcome]) -> bool:

@@ -1,10 +1,14 @@
 """Who floods the service, and who only has much to say."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from telemetry.ingest.decode import MAX_BYTES, MAX_PARSED_BYTES, decode
-from telemetry.model import Refusal
+from telemetry.ingest.validate_message import ValidatedMessage
+from telemetry.model import RawMessage, Refusal, RefusalReason, Source
 from telemetry.mqtt.flood import ALLOWANCES, FloodReason, FloodWatch, is_surely_refused, repeated
+from telemetry.mqtt.guard import Guard
 
 GARBAGE, REPETITION, VOLUME = FloodReason
 KB, MB = 2**10, 2**20
@@ -97,3 +101,15 @@ def test_a_glance_condemns_nothing_that_would_be_accepted(payload):
 )
 def test_how_much_of_a_message_is_repetition(outcome, expected):
     assert repeated(*outcome) == expected
+
+
+def test_a_buffer_that_is_refused_for_its_clock_is_no_garbage():
+    message = RawMessage(Source.MQTT, "dewar/v1/L/readings", b"{}", datetime(2026, 11, 30, tzinfo=UTC))
+
+    def seen(reason):
+        guard = Guard(None, None)
+        refused = ValidatedMessage(message, refusals=[Refusal(reason=reason, detail="")])
+        return guard.see_validated([refused] * 10_000)
+
+    assert seen(RefusalReason.INVALID_READING)
+    assert not seen(RefusalReason.CLOCK_BEHIND)
