@@ -128,6 +128,9 @@ async def test_a_clock_that_was_reset_is_corrected_by_people_and_that_is_taken_b
     assert [one for _, one in after[12:]] == [11.0] * 12
     assert await peaks(desk) == [11.0]
     assert await trace(desk, as_of=text(then)) == before
+    (*_, last) = await desk.items("/v1/shipments/S1/readings", limit=500)
+    assert last["sent_at"] == text(reset[-1]).replace("+00:00", "Z")
+    assert last["clock_correction_id"] == correction["id"]
 
     again = await correct(desk, offset_s=offset_s, **stretch)
     assert again["id"] == correction["id"]
