@@ -127,8 +127,7 @@ class Ingest:
                 else one
                 for one in results
             ]
-            known = await self._judge_times(message, known)
-            validated = combine_http_readings(message, known, None)
+            validated = combine_http_readings(message, await self._judge_times(message, known), None)
             return (await self.commit_messages([validated], timeout_s=HTTP_TIMEOUT_S)).messages[0]
         for _ in range(_ATTEMPTS_AT_RIGHTS):
             found = await rights(device_ids, *_span(results, received_at))

@@ -131,7 +131,7 @@ def _taken(device_id: str, error: TimesTakenError) -> Conflict:
 
 async def _driver(connection: AsyncConnection) -> asyncpg.Connection:
     """Return the driver's connection, in the same transaction, which a statement has begun."""
-    driver = (await connection.get_raw_connection()).driver_connection
+    driver: asyncpg.Connection | None = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
     return driver
 
