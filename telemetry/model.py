@@ -129,6 +129,8 @@ class Refusal:
     """`boot` and `seq` are set if legible, so that the acknowledgement covers the refused reading as well."""
     sent_at: datetime | None = None
     """The time that it carries, where that is legible: it was refused for its time, or for another reading of that time."""
+    temperature_c: float | None = None
+    """What it says of the payload, where only its time is wrong."""
     fault: str | None = None
     """Which fault of its logger's clock the time shows (`telemetry/timekeeping/faults.py`)."""
     true_at: datetime | None = None

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -26,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from telemetry.paging import Page, SortOrder, to_page
 from telemetry.registry import shipment_revisions
-from telemetry.tables import Instant, device_assignments, readings
+from telemetry.tables import Instant, corrected_readings, device_assignments, readings
 
 FIELDS_AT_MOST: Final = 500
 """Unknown fields have whatever names a logger gives them."""
@@ -127,6 +128,20 @@ async def downsample(
     width = (extent.last - extent.first) / buckets + timedelta(microseconds=1)
     found = await connection.execute(_extremes(all_.select(), extent.first, width))
     return found.mappings().all(), width
+
+
+async def corrected(
+    connection: AsyncConnection, rows: Sequence[RowMapping]
+) -> dict[tuple[str, datetime], tuple[datetime, UUID]]:
+    """Return of which readings the time was corrected: the time that was sent, and the correction."""
+    if not rows:
+        return {}
+    moved, instants = corrected_readings.c, [row["measured_at"] for row in rows]
+    query = select(moved.device_id, moved.measured_at, moved.sent_at, moved.correction_id).where(
+        moved.device_id.in_({row["device_id"] for row in rows}),
+        moved.measured_at.between(min(instants), max(instants)),
+    )
+    return {(row[0], row[1]): (row[2], row[3]) for row in await connection.execute(query)}
 
 
 async def _extent(

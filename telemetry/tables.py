@@ -547,6 +547,8 @@ refused_hours = Table(
     ),
     Column("sent_at", Instant, comment="the time that the first of them carries, where it is legible"),
     Column("true_at", Instant, comment="when that was probably measured"),
+    Column("least_c", Double, comment="the coldest of those whose time alone is wrong"),
+    Column("most_c", Double, comment="the warmest of them"),
     Column("detail", Text, nullable=False, comment="of the first of them"),
     Column(
         "instants",

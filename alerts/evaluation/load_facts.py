@@ -146,6 +146,8 @@ def _refused(stored: str) -> tuple[Refused, ...]:
             readings=row["readings"],
             sent_at=_instant(row["sent_at"]),
             true_at=_instant(row["true_at"]),
+            least_c=row["least_c"],
+            most_c=row["most_c"],
             detail=row["detail"],
             instants=tuple(to_instant(datetime.fromisoformat(one)) for one in row["instants"]),
         )

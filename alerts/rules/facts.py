@@ -56,6 +56,9 @@ class Refused(NamedTuple):
     """The time that the first of them carries."""
     true_at: Instant | None = None
     """When that was probably measured."""
+    least_c: float | None = None
+    most_c: float | None = None
+    """The coldest and the warmest of those whose time alone is wrong."""
     detail: str = ""
     instants: tuple[Instant, ...] = ()
     """Of conflicts: the times that were contradicted."""

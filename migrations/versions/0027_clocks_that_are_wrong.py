@@ -49,6 +49,8 @@ def upgrade() -> None:
         ),
         sa.Column("sent_at", INSTANT, comment="the time that the first of them carries, where it is legible"),
         sa.Column("true_at", INSTANT, comment="when that was probably measured"),
+        sa.Column("least_c", sa.Double, comment="the coldest of those whose time alone is wrong"),
+        sa.Column("most_c", sa.Double, comment="the warmest of them"),
         sa.Column("detail", sa.Text, nullable=False, comment="of the first of them"),
         sa.Column(
             "instants",

@@ -232,7 +232,9 @@ async def apply(
     if id_ is None:
         id_ = await connection.fetchval(_RECORD, *record)
     await _displace(connection, correction.device_id, id_, found.stored, now)
-    made = [(times[at], at, None) for at in was if times[at] in moved]
+    made: list[tuple[datetime, datetime, int | None]] = [
+        (times[at], at, None) for at in was if times[at] in moved
+    ]
     made += [(times[at], at, found.refused[at][0]) for at in taken_up]
     if made:
         columns = (list(column) for column in zip(*made, strict=True))

@@ -59,9 +59,8 @@ async def build_copy_batch(
         accepted = await in_slices(
             lambda one: one if isinstance(one, ParsedMessage) and next(valid) else _validate(one), messages
         )
-        if look_up is not None:
-            accepted = await _possible(accepted, look_up)
-        return prepare_copy(accepted, columns) if any(one.size for one in accepted) else None
+        possible = accepted if look_up is None else await _possible(accepted, look_up)
+        return prepare_copy(possible, columns) if any(one.size for one in possible) else None
     except Exception:  # validating each reading by itself finds out which message it is
         log.exception("large_batch_failed", hint="its readings are validated one by one")
         return None

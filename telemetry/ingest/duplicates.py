@@ -78,6 +78,7 @@ def find_conflict(sent: Reading, stored: Reading) -> Refusal | None:
         boot=sent.boot,
         seq=sent.seq,
         sent_at=sent.measured_at,
+        temperature_c=sent.temperature_c,
     )
 
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import asyncpg
 import structlog
@@ -61,6 +61,10 @@ class BrokerAccounts(Protocol):
         """Let it in again, with the password that it has; otherwise as `shut`."""
 
 
+# Whoever unloads a buffer with a wrong clock sends good readings, which are taken up once that is corrected.
+_MISDATED: Final = frozenset({RefusalReason.CLOCK_AHEAD, RefusalReason.CLOCK_BEHIND})
+
+
 class _Flood(NamedTuple):
     device_id: str
     reason: FloodReason
@@ -100,9 +104,16 @@ class Guard:
                 self._count(FloodReason.VOLUME, origin, 0, _weight(validated) - len(payload), now)
             if validated.refusals:
                 refused = len(validated.refusals)
-                share = refused / (refused + validated.size)
+                total = refused + validated.size
+                misdated = sum(one.reason in _MISDATED for one in validated.refusals)
                 size = 0 if is_surely_refused(payload) else _weight(validated)  # counted on arrival
-                self._count(FloodReason.GARBAGE, origin, share, share * size, now)
+                for reason, count in (
+                    (FloodReason.GARBAGE, refused - misdated),
+                    (FloodReason.REPETITION, misdated),
+                ):
+                    if count:
+                        share = count / total
+                        self._count(reason, origin, share, share * size, now)
         return len(self.unwanted) > before
 
     def see_outcome(self, messages: Sequence[RawMessage], outcomes: Sequence[MessageOutcome]) -> bool:

@@ -62,6 +62,7 @@ def _refuse(reading: Reading, diagnosis: Diagnosis) -> Refusal:
         boot=reading.boot,
         seq=reading.seq,
         sent_at=reading.measured_at,
+        temperature_c=reading.temperature_c,
         fault=diagnosis.fault.value,
         true_at=diagnosis.true_at,
     )

@@ -11,6 +11,8 @@ from telemetry.channels import NotifyChannel
 from telemetry.model import NOT_OF_THE_LOGGER, RawMessage, Refusal, RefusalReason
 from telemetry.timekeeping.faults import ClockFault
 
+COLDEST_C, HOTTEST_C = -273.15, 150.0
+"""A temperature outside of these, in °C, is that of a broken probe."""
 INSTANTS_AT_MOST: Final = 400
 """Of conflicts; more than an hour of a logger that measures every ten seconds."""
 _DETAIL_CHARS: Final = 300
@@ -19,18 +21,21 @@ _DETAIL_CHARS: Final = 300
 _COUNT: Final = f"""
 WITH sent AS (
     SELECT s.* FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::bigint[],
-        $8::timestamptz[], $9::timestamptz[], $10::text[], $11::text[])
-        AS s (device_id, hour, reason, fault, first_at, last_at, readings, sent_at, true_at, detail, instants)
+        $8::timestamptz[], $9::timestamptz[], $10::float8[], $11::float8[], $12::text[], $13::text[])
+        AS s (device_id, hour, reason, fault, first_at, last_at, readings, sent_at, true_at, least_c, most_c, detail, instants)
     JOIN devices USING (device_id)
 ), counted AS (
     INSERT INTO refused_hours AS h
-        (device_id, hour, reason, fault, first_at, last_at, readings, sent_at, true_at, detail, instants)
-    SELECT device_id, hour, reason, fault, first_at, last_at, readings, sent_at, true_at, detail, instants::timestamptz[]
+        (device_id, hour, reason, fault, first_at, last_at, readings, sent_at, true_at, least_c, most_c, detail, instants)
+    SELECT device_id, hour, reason, fault, first_at, last_at, readings, sent_at, true_at, least_c, most_c, detail,
+        instants::timestamptz[]
     FROM sent ORDER BY device_id, hour, reason, fault
     ON CONFLICT (device_id, hour, reason, fault) DO UPDATE SET
         first_at = least(h.first_at, excluded.first_at),
         last_at = greatest(h.last_at, excluded.last_at),
         readings = h.readings + excluded.readings,
+        least_c = least(h.least_c, excluded.least_c),
+        most_c = greatest(h.most_c, excluded.most_c),
         instants = (h.instants || excluded.instants)[1:{INSTANTS_AT_MOST}]
     RETURNING device_id, first_at, last_at
 ), marks AS (
@@ -40,7 +45,7 @@ WITH sent AS (
     WHERE a.starts_at <= last_at AND (a.ends_at IS NULL OR a.ends_at > first_at)
     RETURNING id
 )
-SELECT pg_notify($12, '') FROM marks LIMIT 1
+SELECT pg_notify($14, '') FROM marks LIMIT 1
 """  # noqa: S608 -- our own words
 
 
@@ -51,6 +56,8 @@ class _Hour:
     readings: int = 0
     sent_at: datetime | None = None
     true_at: datetime | None = None
+    least_c: float | None = None
+    most_c: float | None = None
     detail: str = ""
     instants: list[datetime] = field(default_factory=list)
 
@@ -76,9 +83,12 @@ def hours(told: Iterable[tuple[RawMessage, Sequence[Refusal]]]) -> dict[_Key, _H
             )
             hour = found.get(key)
             if hour is None:
-                hour = found[key] = _Hour(at, at, 0, refusal.sent_at, refusal.true_at, refusal.detail)
+                hour = found[key] = _Hour(at, at, 0, refusal.sent_at, refusal.true_at, detail=refusal.detail)
             hour.first_at, hour.last_at = min(hour.first_at, at), max(hour.last_at, at)
             hour.readings += 1
+            if (celsius := refusal.temperature_c) is not None and COLDEST_C <= celsius <= HOTTEST_C:
+                hour.least_c = celsius if hour.least_c is None else min(hour.least_c, celsius)
+                hour.most_c = celsius if hour.most_c is None else max(hour.most_c, celsius)
             if refusal.reason is RefusalReason.CONFLICT and refusal.sent_at is not None:
                 hour.instants.append(refusal.sent_at)
     return found
@@ -97,6 +107,8 @@ async def count(
             hour.readings,
             hour.sent_at,
             hour.true_at,
+            hour.least_c,
+            hour.most_c,
             hour.detail.replace("\0", "\\0").encode(errors="backslashreplace").decode()[:_DETAIL_CHARS],
             _array(hour.instants[:INSTANTS_AT_MOST]),
         )

@@ -63,8 +63,7 @@ SAID = {
     K.CLOCK_SKEW: (MAJOR, "Logger's clock is about 60 min behind"),
     K.READINGS_REFUSED: (
         MAJOR,
-        "Logger is heard, but its readings have been refused since 2026-11-21 01:10 UTC: its clock lost the time and counts on "
-        "from a date of its own. Have its clock set, and correct their times on record: then they count",
+        "Logger is heard, but its readings have been refused since 2026-11-21 01:10 UTC: its clock is far behind",
     ),
     K.LOGGER_MEMORY_GAP: (MAJOR, "41 readings never came: the record has a hole"),
     K.SERVICE_FAULT: (CRITICAL, "The broker cannot be used, so that no reading arrives: Keep alive timeout"),

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from alerts import wording
 from alerts.alert_kinds import KINDS
 from alerts.excursions.trace import Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant
@@ -148,8 +149,23 @@ def _message(facts: Facts, episode: Sequence[Refused], fault: ClockFault | None)
             example += f" and was probably measured {clock_text(facts, told.true_at)}"
     return (
         f"Logger is heard, but its readings have been refused since {since}: {WORDS[fault]}{example}. "
-        f"{_CORRECTED if fault in CERTAIN else _TO_CORRECT}"
+        f"{_outside(facts, episode)}{_CORRECTED if fault in CERTAIN else _TO_CORRECT}"
     )
+
+
+def _outside(facts: Facts, episode: Sequence[Refused]) -> str:
+    """Return that what was refused would leave the limits, if only its time were known; else nothing.
+
+    Without figures, which would change with every reading.
+    """
+    limits = facts.plan.limits
+    upper, lower = limits.upper_c, limits.lower_c
+    beyond = []
+    if upper is not None and any(hour.most_c is not None and hour.most_c > upper for hour in episode):
+        beyond.append(f"above {wording.temperature(upper)}")
+    if lower is not None and any(hour.least_c is not None and hour.least_c < lower for hour in episode):
+        beyond.append(f"below {wording.temperature(lower)}")
+    return f"Some of them are {' and '.join(beyond)}, whenever that was. " if beyond else ""
 
 
 def _details(facts: Facts, episode: Sequence[Refused], fault: ClockFault | None) -> dict[str, object]:

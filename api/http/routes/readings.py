@@ -73,7 +73,8 @@ async def get_trace(
         else:
             rows, width = await shipment_readings.downsample(connection, which, points=points)
             trace["bucket_s"] = None if width is None else width.total_seconds()
-    trace["items"] = [shown(row) for row in rows]
+        corrected = await shipment_readings.corrected(connection, rows) if as_of is None else {}
+    trace["items"] = [shown(row, corrected.get((row["device_id"], row["measured_at"]))) for row in rows]
     return Response(_json(trace), media_type="application/json", headers=headers)
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from pydantic import Field
 
@@ -49,9 +50,15 @@ class ReadingOut(Shown):
     set_aside: dict[str, SetAside] | None = Field(
         None, description="Fields that cannot count, by name; the rest of the reading does."
     )
+    sent_at: Time | None = Field(
+        None,
+        description="The time that it was sent with, if a correction of the logger's clock has moved it.",
+    )
+    clock_correction_id: UUID | None = Field(None, description="That correction.")
 
 
-_SOMETIMES = tuple(name for name in ReadingOut.model_fields if name not in _ALWAYS)
+_CORRECTED = ("sent_at", "clock_correction_id")
+_SOMETIMES = tuple(name for name in ReadingOut.model_fields if name not in {*_ALWAYS, *_CORRECTED})
 
 
 class Trace(Shown):
@@ -63,13 +70,18 @@ class Trace(Shown):
     )
 
 
-def shown(row: Any) -> dict[str, Any]:
-    """Return a stored reading as JSON; not through a model, because a trace has thousands of readings."""
+def shown(row: Any, corrected: Any = None) -> dict[str, Any]:
+    """Return a stored reading as JSON; not through a model, because a trace has thousands of readings.
+
+    `corrected` has the time that it was sent with, and the correction that has moved it.
+    """
     reading = {name: row[name] for name in _ALWAYS}
     reading |= {name: value for name in _SOMETIMES if (value := row[name]) is not None}
     for name in ("measured_at", "received_at", "flight_mode_until"):
         if name in reading:
             reading[name] = rfc3339(reading[name])
+    if corrected is not None:
+        reading |= {"sent_at": rfc3339(corrected[0]), "clock_correction_id": str(corrected[1])}
     return reading
 
 

@@ -23,6 +23,8 @@ from telemetry.corrections.apply import (
 )
 from telemetry.corrections.clock_correction import ClockCorrection, OfWhich
 from telemetry.paging import Page, SortOrder, fetch_page
+from telemetry.registry.holding import things
+from telemetry.registry.holding.things import LOGGERS
 from telemetry.tables import clock_corrections as table
 
 ORDER: Final = SortOrder(columns=(table.c.recorded_at, table.c.id), descending=True)
@@ -44,6 +46,7 @@ async def correct(
     """
     reason = stated(reason)
     _stop_if_senseless(correction)
+    await things.lock(connection, LOGGERS, [correction.device_id])
     await DEVICE.lock(connection, caller, correction.device_id)
     try:
         applied = await corrections.apply(await _driver(connection), correction, by=str(actor), reason=reason)
@@ -83,6 +86,7 @@ async def reverse(
     The same again changes nothing.
     """
     reason = stated(reason)
+    await things.lock(connection, LOGGERS, [device_id])
     await DEVICE.lock(connection, caller, device_id)
     row = await _get(connection, device_id, correction_id)
     if row["reversed_at"] is None:
@@ -127,7 +131,7 @@ def _taken(device_id: str, error: TimesTakenError) -> Conflict:
 
 async def _driver(connection: AsyncConnection) -> asyncpg.Connection:
     """Return the driver's connection, in the same transaction, which a statement has begun."""
-    driver = (await connection.get_raw_connection()).driver_connection
+    driver: asyncpg.Connection | None = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
     return driver
 

@@ -114,7 +114,9 @@ async def test_a_clock_that_was_reset_is_corrected_by_people_and_that_is_taken_b
     await sent(desk, *((at, 4.0) for at in good))
     reset = every(5, datetime(2000, 1, 1, tzinfo=UTC), 12)
     assert set(await sent(desk, *((at, 11.0) for at in reset))) == {"clock_behind"}
-    assert (await alerts(desk))["readings_refused"]["details"]["clock_fault"] == "reset"
+    alert = (await alerts(desk))["readings_refused"]
+    assert alert["details"]["clock_fault"] == "reset"
+    assert "Some of them are above 8 °C" in alert["message"]
     assert await correct_certain(desk.pool, {}) == 0
     before, then = await trace(desk), datetime.now(UTC)
     offset_s = (hours_ago(1) - reset[0]).total_seconds()
@@ -126,6 +128,9 @@ async def test_a_clock_that_was_reset_is_corrected_by_people_and_that_is_taken_b
     assert [one for _, one in after[12:]] == [11.0] * 12
     assert await peaks(desk) == [11.0]
     assert await trace(desk, as_of=text(then)) == before
+    (*_, last) = await desk.items("/v1/shipments/S1/readings", limit=500)
+    assert last["sent_at"] == text(reset[-1]).replace("+00:00", "Z")
+    assert last["clock_correction_id"] == correction["id"]
 
     again = await correct(desk, offset_s=offset_s, **stretch)
     assert again["id"] == correction["id"]

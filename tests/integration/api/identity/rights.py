@@ -165,7 +165,7 @@ async def make_world(desk: Desk) -> World:
     for name, value in values.items():
         value["unknown"] = str(_NOBODYS) if _is_uuid(value) else "999999" if name == "rejected_id" else "X9"
     values["event_id"] = {"": "1-1"}
-    values["loan_id"] = {"": str(_NOBODYS)}
+    values["loan_id"] = values["correction_id"] = {"": str(_NOBODYS)}
     return World(
         values=values,
         departed_at=start.isoformat(),

@@ -3,12 +3,15 @@
 import gzip
 import json
 import random
+from datetime import UTC, datetime
 
 import pytest
 
 from telemetry.ingest.decode import MAX_BYTES, MAX_PARSED_BYTES, decode
-from telemetry.model import Refusal
+from telemetry.ingest.validate_message import ValidatedMessage
+from telemetry.model import RawMessage, Refusal, RefusalReason, Source
 from telemetry.mqtt.flood import ALLOWANCES, FloodReason, FloodWatch, is_surely_refused, repeated, weight
+from telemetry.mqtt.guard import Guard
 
 GARBAGE, REPETITION, VOLUME = FloodReason
 KB, MB = 2**10, 2**20
@@ -112,3 +115,15 @@ def test_what_is_packed_weighs_what_is_in_it():
     assert weight(b"x" * 500, 1) == 500
     noise = gzip.compress(random.Random(1).randbytes(MAX_BYTES + 1))
     assert not is_surely_refused(noise)
+
+
+def test_a_buffer_that_is_refused_for_its_clock_is_no_garbage():
+    message = RawMessage(Source.MQTT, "dewar/v1/L/readings", b"{}", datetime(2026, 11, 30, tzinfo=UTC))
+
+    def seen(reason):
+        guard = Guard(None, None)
+        refused = ValidatedMessage(message, refusals=[Refusal(reason=reason, detail="")])
+        return guard.see_validated([refused] * 10_000)
+
+    assert seen(RefusalReason.INVALID_READING)
+    assert not seen(RefusalReason.CLOCK_BEHIND)

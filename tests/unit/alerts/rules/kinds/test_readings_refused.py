@@ -46,6 +46,12 @@ def test_a_wrong_clock_is_told_at_the_first_reading_and_named() -> None:
     assert what.details["reasons"] == ["clock_behind"]
 
 
+def test_temperatures_outside_the_limits_are_told_though_nobody_knows_when_they_were() -> None:
+    warm = refused("clock_behind", fault="reset", least_c=-190.0, most_c=-120.0)
+    assert "Some of them are above −150 °C" in found(about(warm)).message
+    assert "Some of them" not in found(about(warm._replace(most_c=-151.0))).message
+
+
 def test_anything_else_is_told_once_there_are_three() -> None:
     assert look(about(refused(readings=2))).found is None
     what = found(about(refused(first=NOW - 50 * MINUTE, readings=2, detail="battery"), refused("conflict")))
