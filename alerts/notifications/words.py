@@ -1,5 +1,6 @@
 """Pure: what a message says, in plain words: what happened, what it means, what to do next, and who is on it."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -8,14 +9,17 @@ from zoneinfo import ZoneInfo
 from alerts import wording
 from alerts.alert_kinds import KINDS, PLACE, Meaning
 from alerts.escalation.deciding.notification import Why
-from alerts.model import Severity, to_instant
+from alerts.model import AlertKind, Severity, to_instant
 from alerts.notifications.facts import Cargo, Event, Happening, MessageFacts, Occasion
 from alerts.notifications.layout import Card, Page, Section
+from alerts.triage.incidents import COMES_ANEW
 
 _BADGES: Final = {Severity.CRITICAL: "CRITICAL", Severity.MAJOR: "WARNING"}
 _MOST_HAPPENINGS: Final = 6
 _MOST_CARDS: Final = 20
 _LONGEST_SUBJECT: Final = 150
+_MOST_NAMED: Final = 3
+"""So many shipments are named in a digest's subject for each thing that happened."""
 _LONGEST_LINE: Final = 1000
 _OVER: Final = "resolved"
 _AGAIN: Final = "again"
@@ -94,12 +98,31 @@ def _digest(notice: MessageFacts) -> Page:
     if len(events) > _MOST_CARDS:
         lead.append(f"The worst {_MOST_CARDS} of {what} are below; the rest is in the service.")
     return Page(
-        subject=_subject(f"{badge}: digest of {what}", drill=drill),
+        subject=_subject(f"{badge}: digest of {what}: {_held(events)}", drill=drill),
         drill=drill,
         lead=tuple(lead),
         cards=tuple(_card(notice.occasion, one, mark=not drill) for one in events[:_MOST_CARDS]),
         foot=_foot(notice.occasion),
     )
+
+
+def _held(events: Sequence[Event]) -> str:
+    """Return what a digest holds, the worst first: what happened, and to which shipments."""
+    ids: dict[str, list[str]] = {}
+    for event in events:
+        worst = event.worst
+        title = "An incident" if worst is None else _title(worst, event, over=event.is_over)
+        ids.setdefault(title, []).append("the fleet" if event.cargo is None else event.cargo.shipment_id)
+    parts = []
+    for title, all_ids in ids.items():
+        more = f" and {len(all_ids) - _MOST_NAMED} more" if len(all_ids) > _MOST_NAMED else ""
+        parts.append(f"{title} ({', '.join(all_ids[:_MOST_NAMED])}{more})")
+    return ", ".join(parts)
+
+
+def _title(worst: Happening, event: Event, *, over: bool) -> str:
+    meaning = _meaning(worst, event)
+    return meaning.past if over else meaning.title
 
 
 def _lead(occasion: Occasion, event: Event) -> tuple[str, ...]:
@@ -130,7 +153,7 @@ def _card(occasion: Occasion, event: Event, *, mark: bool = False) -> Card:
     over = occasion.purpose == _OVER or event.is_over
     title = "An incident"
     if worst is not None:
-        title = _meaning(worst, event).past if over else _meaning(worst, event).title
+        title = _title(worst, event, over=over)
     zone = _zone(occasion)
     sections = [Section(heading="What happened", lines=_happened(event, zone))]
     if worst is not None:
@@ -187,10 +210,22 @@ def _happened(event: Event, zone: ZoneInfo | None) -> tuple[str, ...]:
         event.happenings, key=lambda one: (weight[one.severity], PLACE[one.kind]), reverse=True
     )
     told = sorted(by_weight[:_MOST_HAPPENINGS], key=lambda one: one.since)
-    lines = [_happening(one, zone) for one in told]
+    lines = [*_on_and_off(event, zone), *(_happening(one, zone) for one in told)]
     if more := len(by_weight) - len(told):
         lines.append(f"And {more} more alert{'' if more == 1 else 's'} of this incident.")
     return tuple(lines)
+
+
+def _on_and_off(event: Event, zone: ZoneInfo | None) -> Iterator[str]:
+    """Yield that the same goes on and off, if it does."""
+    begun: dict[tuple[AlertKind, str], list[datetime]] = {}
+    for one in event.happenings:
+        if one.kind in COMES_ANEW and one.device_id is not None and not one.withdrawn:
+            begun.setdefault((one.kind, one.device_id), []).append(one.since)
+    most = max(begun.values(), key=len, default=[])
+    if len(most) > 1:
+        goes = "went" if event.is_over else "goes"
+        yield f"It {goes} on and off: {len(most)} times since {_time(min(most), zone)}."
 
 
 def _happening(one: Happening, zone: ZoneInfo | None) -> str:

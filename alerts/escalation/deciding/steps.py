@@ -5,6 +5,7 @@ from alerts.escalation.deciding.notification import Why
 from alerts.escalation.deciding.progress import EscalationProgress, LevelTold, Phase
 from alerts.escalation.policy import RANK, Step
 from alerts.model import SECOND, Instant, Severity
+from alerts.triage.incidents import COMES_ANEW
 
 NOBODY_RETRY = 300 * SECOND
 """How soon it is looked again for somebody to tell; a new contact has it looked at once."""
@@ -61,8 +62,13 @@ def _resume_after_quiet(draft: DecisionDraft, before: EscalationProgress) -> Non
 
 
 def _record_joined(draft: DecisionDraft, before: EscalationProgress) -> None:
+    came_back = before.over_since is not None
+    if came_back:  # on record once, and not each time
+        if not before.silent_returns:
+            draft.out.skip(draft.message(Why.GOES_ON_AND_OFF), Why.GOES_ON_AND_OFF)
+        draft.change(silent_returns=before.silent_returns + 1)
     for one in draft.incident.active:
-        if one.alert_id not in before.known:
+        if one.alert_id not in before.known and not (came_back and one.kind in COMES_ANEW):
             draft.out.skip(draft.message(Why.GROUPED), Why.GROUPED, alert_ids=(one.alert_id,))
 
 
