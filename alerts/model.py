@@ -94,6 +94,14 @@ LIVE = frozenset({ExcursionState.OPEN, ExcursionState.CLOSED})
 ExcursionId: TypeAlias = str
 
 
+class LastTold(NamedTuple):
+    """What was last told of an excursion, and when; who was told of it knows no more."""
+
+    at: Instant
+    """As of when it was judged that told it."""
+    peak_c: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excursion:
     """The record of a run that lasted its on-delay; it keeps its id when late data corrects it."""
@@ -104,6 +112,8 @@ class Excursion:
     state: ExcursionState
     run: Run
     superseded_by: ExcursionId | None = None
+    told: LastTold | None = None
+    """None: an older version told of it, and did not write down when."""
 
 
 class ChangeKind(StrEnum):
@@ -168,6 +178,8 @@ class Change:
     fields: tuple[str, ...] = ()
     act: Act | None = None
     """The act of a person by which this takes away from what was on record."""
+    is_told: bool = True
+    """False: it stays on record, and is told with what comes next."""
 
 
 class AlertKind(StrEnum):

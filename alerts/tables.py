@@ -102,6 +102,10 @@ excursions = Table(
     Column("revision", Integer, nullable=False),
     Column("opened_at", Instant, nullable=False, comment="when we first knew of it"),
     *_excursion_fields(),
+    Column(
+        "told_at", Instant, comment="as of when it was last told of; null: by a version that did not note it"
+    ),
+    Column("told_peak_c", Double, comment="the peak that was told then"),
     Index(None, "start_at", "id"),
     Index(
         "excursions_one_open_key",
@@ -282,6 +286,11 @@ outbox = Table(
     Column("data", JSONB, nullable=False),
     Index(None, "position", unique=True, postgresql_where=text("position IS NOT NULL")),
     Index(None, "created_at"),
+    Index(
+        "outbox_openings_idx",
+        text("(data ->> 'id')"),
+        postgresql_where=text("type = 'excursion.opened'"),
+    ),
 )
 
 outbox_pruned = Table(

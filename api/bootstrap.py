@@ -173,7 +173,7 @@ async def running(
             )
             work["accounts"] = faults.accounts.run(pool, stop)
         if Role.EVALUATE in roles:
-            work["evaluate"] = run_evaluate(pool, stop, _outage(settings))
+            work["evaluate"] = run_evaluate(pool, stop, _outage(settings), settings.peak_telling)
             work |= {"fault_alerts": watch_faults(pool, stop), "clock_repair": run_clock_repair(pool, stop)}
         if roles & {Role.EVALUATE, Role.DELIVER}:
             work["clock"] = watch_clock(pool, stop, QUEUES)

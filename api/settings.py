@@ -23,6 +23,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from alerts.excursions.telling import PeakTelling
+from alerts.model import SECOND
 from alerts.notifications import mail, mail_server
 from alerts.outbound import target
 from api.rates.policy import Quotas, Rates, parse_quotas, parse_rates
@@ -118,8 +120,17 @@ class Settings(BaseSettings):
     outage_ends_below: Annotated[float, Field(gt=0, le=1)] = 0.25
     """A share of the loggers that should report; below the one above, so that the alert does not flap."""
     outage_grace_s: Annotated[float, Field(ge=0, le=86_400)] = 600.0
+    peak_told_every_s: Annotated[float, Field(ge=0, le=86_400)] = 600.0
+    """How long after anything was told of an excursion a peak that moved since is told at the earliest."""
+    peak_told_by_c: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """By how much it must have grown for that, in °C."""
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def peak_telling(self) -> PeakTelling:
+        """When a peak that moved is told."""
+        return PeakTelling(every=round(self.peak_told_every_s * SECOND), by_c=self.peak_told_by_c)
 
     @field_validator("database_url")
     @classmethod

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import asyncpg
 import structlog
@@ -11,6 +12,7 @@ from alerts.attention.queue import ATTENTION
 from alerts.escalation import store
 from alerts.model import Instant, to_instant
 from alerts.tables import alerts, incidents
+from alerts.triage.incidents import COMES_ANEW, COMES_BACK
 from alerts.triage.rows import alert_from_row, incident_from_row, members
 from alerts.work.bulk import Connection, columns_of
 from alerts.work.due_queue import Claimed
@@ -26,7 +28,7 @@ SELECT set_config('dewarwatch.attending', 'on', true), set_config('lock_timeout'
 
 LOAD_SCOPES = """
 SELECT a.scope, s.organization, coalesce(s.drill, false) AS drill, s.origin, s.destination, s.departed_at,
-    s.delivered_at, s.legs
+    s.delivered_at, s.cancelled_at, s.legs
 FROM unnest($1::text[]) AS a(scope) LEFT JOIN shipments AS s ON s.shipment_id = a.scope
 """
 
@@ -41,9 +43,20 @@ LOAD_INCIDENTS = f"""
 SELECT {columns_of(incidents)} FROM incidents WHERE id = ANY($3::uuid[])
     OR ((state = 'open' OR id IN (SELECT incident_id FROM escalations WHERE nobody_to_tell))
         AND (shipment_id = ANY($1::text[]) OR ($2 AND shipment_id IS NULL)))
+    OR (state <> 'open' AND shipment_id = ANY($1::text[])
+        AND (SELECT e.phase <> 'over' FROM escalations AS e WHERE e.incident_id = incidents.id))
 """  # noqa: S608 -- our own words
+"""With those that are over, and of which that is not told yet."""
 
-# The other alerts of a closed incident whose one alert came back: they are resolved and stay so.
+# Those of alerts that come back soon after they had ended; `goes_on_and_off` says the same.
+LOAD_TO_REOPEN = """
+SELECT DISTINCT b.incident_id FROM alerts AS a JOIN alerts AS b
+    ON b.shipment_id = a.shipment_id AND b.kind = a.kind AND b.device_id = a.device_id AND b.id <> a.id
+WHERE a.id = ANY($1::uuid[]) AND a.kind = ANY($3::text[]) AND b.incident_id IS NOT NULL AND NOT a.withdrawn AND NOT b.withdrawn
+    AND (a.since BETWEEN b.until AND b.until + $2::interval OR b.since BETWEEN a.until AND a.until + $2::interval)
+"""
+
+# The other alerts of a closed incident, as one whose one alert came back: they are resolved and stay so.
 LOAD_OTHERS = f"""
 SELECT {columns_of(alerts)} FROM alerts WHERE incident_id = ANY($1::uuid[]) AND id <> ALL($2::uuid[])
 """  # noqa: S608 -- our own words
@@ -97,6 +110,10 @@ class _Loaded:
         fleet = FLEET in scopes
         alerts = await connection.fetch(LOAD_ALERTS, scopes, fleet)
         theirs = {row["incident_id"] for row in alerts if row["incident_id"] is not None}
+        if new := [row["id"] for row in alerts if row["incident_id"] is None]:
+            within = timedelta(microseconds=COMES_BACK)
+            found = await connection.fetch(LOAD_TO_REOPEN, new, within, [kind.value for kind in COMES_ANEW])
+            theirs |= {row["incident_id"] for row in found}
         incidents = await connection.fetch(LOAD_INCIDENTS, scopes, fleet, list(theirs))
         closed = [row["id"] for row in incidents if row["state"] != "open"]
         if closed:

@@ -76,6 +76,8 @@ class Custody:
     destination: str | None = None
     departed: bool = False
     delivered_at: Instant | None = None
+    is_over: bool = False
+    """Whether it was delivered or called off: nothing comes back."""
     carrier: str | None = None
     """The carrier of the first leg, taken to hold it until a handover says otherwise."""
     handovers: tuple[Handover, ...] = ()

@@ -154,6 +154,7 @@ def _custody(scope: asyncpg.Record, handovers: Iterable[asyncpg.Record]) -> Cust
         destination=scope["destination"],
         departed=scope["departed_at"] is not None,
         delivered_at=None if delivered_at is None else to_instant(delivered_at),
+        is_over=delivered_at is not None or scope["cancelled_at"] is not None,
         carrier=legs[0].get("carrier") if legs else None,
         handovers=tuple(
             Handover(

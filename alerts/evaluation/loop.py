@@ -16,9 +16,11 @@ from alerts.evaluation.fleet_outage import hear_fleet, watch_fleet
 from alerts.evaluation.judge_batch import Judging, judge_here, new_id
 from alerts.evaluation.judging.judgement import Verdict, set_aside
 from alerts.evaluation.judging.outage import DEFAULT_THRESHOLDS, OutageThresholds
+from alerts.evaluation.judging.telling import tell
 from alerts.evaluation.queue import EVALUATIONS
 from alerts.evaluation.save import save, write_deadlines
 from alerts.evaluation.worker_process import WorkerProcess
+from alerts.excursions.telling import DEFAULT_PEAK_TELLING, PeakTelling
 from alerts.model import ChangeKind
 from alerts.triage.store import lock_unchanged
 from alerts.work.bulk import Connection
@@ -52,7 +54,10 @@ FORGET_STATES = "UPDATE evaluation_states SET state = '{}' WHERE shipment_id = A
 
 
 async def run_evaluate(
-    pool: asyncpg.Pool, stop: asyncio.Event, outage: OutageThresholds = DEFAULT_THRESHOLDS
+    pool: asyncpg.Pool,
+    stop: asyncio.Event,
+    outage: OutageThresholds = DEFAULT_THRESHOLDS,
+    peaks: PeakTelling = DEFAULT_PEAK_TELLING,
 ) -> None:
     """Evaluate whatever becomes due until `stop` is set; outlasts a database that is away.
 
@@ -65,7 +70,7 @@ async def run_evaluate(
 
     async def live_data() -> int:
         nonlocal alone_at
-        found = await live.cycle(lambda limit: evaluate_due(pool, limit, Share.LIVE), CYCLE_S)
+        found = await live.cycle(lambda limit: evaluate_due(pool, limit, Share.LIVE, peaks=peaks), CYCLE_S)
         if found:
             alone_at = perf_counter() + ALONE_AFTER_S
         return found
@@ -74,11 +79,14 @@ async def run_evaluate(
         can_wait.set(True)
         if perf_counter() > alone_at:
             return await past.cycle(
-                lambda limit: evaluate_due(pool, limit, Share.PAST, judging=worker.judge), CYCLE_S
+                lambda limit: evaluate_due(pool, limit, Share.PAST, judging=worker.judge, peaks=peaks),
+                CYCLE_S,
             )
         began = perf_counter()
         found = await past_beside_live.cycle(
-            lambda limit: evaluate_due(pool, limit, Share.PAST, LATE_WAIT_S, judging=worker.judge),
+            lambda limit: evaluate_due(
+                pool, limit, Share.PAST, LATE_WAIT_S, judging=worker.judge, peaks=peaks
+            ),
             BESIDE_LIVE_S,
         )
         await first_of(stop, patience_s=REST * (perf_counter() - began) if found else LOOK_PAST_EVERY_S)
@@ -105,6 +113,7 @@ async def evaluate_due(
     share: Share = Share.ALL,
     late_wait_s: float = 0,
     judging: Judging = judge_here,
+    peaks: PeakTelling = DEFAULT_PEAK_TELLING,
 ) -> int:
     """Evaluate about `limit` due shipments in one transaction; return how many there were.
 
@@ -112,15 +121,16 @@ async def evaluate_due(
     """
     claiming = partial(claim, limit=limit, share=share, late_wait_s=late_wait_s)
     try:
-        return await _evaluate_claimed(pool, claiming, judging, careful=False)
+        return await _evaluate_claimed(pool, claiming, judging, peaks, careful=False)
     except (*REFUSED, asyncpg.LockNotAvailableError):  # once more, to find out in which shipment
-        return await _evaluate_claimed(pool, claiming, judging, careful=True)
+        return await _evaluate_claimed(pool, claiming, judging, peaks, careful=True)
 
 
 async def _evaluate_claimed(
     pool: asyncpg.Pool,
     claiming: Callable[[Connection], Awaitable[DueShipments | None]],
     judging: Judging,
+    peaks: PeakTelling,
     *,
     careful: bool,
 ) -> int:
@@ -129,18 +139,18 @@ async def _evaluate_claimed(
         due = await claiming(connection)
         if due is None:
             return 0
-        verdicts, poisoned = await _evaluate(connection, due, judging, careful=careful)
+        verdicts, poisoned = await _evaluate(connection, due, judging, peaks, careful=careful)
     _count(due, verdicts, poisoned)
     metrics.CYCLE_SECONDS.observe(perf_counter() - started)
     return len(due.shipments) + len(due.poisoned)
 
 
 async def evaluate_again(
-    connection: Connection, shipment_ids: Sequence[str]
+    connection: Connection, shipment_ids: Sequence[str], peaks: PeakTelling = DEFAULT_PEAK_TELLING
 ) -> tuple[list[Verdict], list[Poisoned]]:
     """Evaluate certain shipments from the start, in the transaction of the caller; return what became of them."""
     due = await claim_these(connection, shipment_ids)
-    return ([], []) if due is None else await _evaluate(connection, due)
+    return ([], []) if due is None else await _evaluate(connection, due, peaks=peaks)
 
 
 async def judge_batch(
@@ -162,7 +172,12 @@ async def judge_batch(
 
 
 async def _evaluate(
-    connection: Connection, due: DueShipments, judging: Judging = judge_here, *, careful: bool = True
+    connection: Connection,
+    due: DueShipments,
+    judging: Judging = judge_here,
+    peaks: PeakTelling = DEFAULT_PEAK_TELLING,
+    *,
+    careful: bool = True,
 ) -> tuple[list[Verdict], list[Poisoned]]:
     verdicts, failures = await judge_batch(due, judging)
     identities = {one.identity.shipment_id: one.identity for one in verdicts}
@@ -170,6 +185,7 @@ async def _evaluate(
     for shipment_id, error in errors.items():
         log.error("evaluation_failed", shipment_id=shipment_id, exc_info=error)
         failures.append(Poisoned(identity=identities[shipment_id], error=describe_error(error)))
+    verdicts = [tell(one, due.now, peaks) for one in verdicts]
 
     saved: list[Verdict] = []
 

@@ -18,6 +18,7 @@ from alerts.evaluation.loop import evaluate_again, judge_batch
 from alerts.evaluation.queue import EVALUATIONS
 from alerts.evaluation.resume import checkpoint_of
 from alerts.excursions.phases import LoggerState
+from alerts.excursions.telling import DEFAULT_PEAK_TELLING, PeakTelling
 from alerts.model import Change, Instant, to_instant
 from alerts.work.bulk import Connection
 from alerts.work.wakeup import outlast
@@ -97,7 +98,13 @@ async def unknown_shipments(connection: Connection, shipment_ids: Sequence[str])
 
 
 async def rebuild(
-    pool: asyncpg.Pool, shipment_ids: Sequence[str], *, dry_run: bool, stop: asyncio.Event, actor: Actor
+    pool: asyncpg.Pool,
+    shipment_ids: Sequence[str],
+    *,
+    dry_run: bool,
+    stop: asyncio.Event,
+    actor: Actor,
+    peaks: PeakTelling = DEFAULT_PEAK_TELLING,
 ) -> AsyncIterator[Rebuilt]:
     """Judge shipments from the start until `stop` is set, and give what that changed, a set at a time.
 
@@ -109,7 +116,7 @@ async def rebuild(
     size, done = SET, 0
     while done < len(shipment_ids):
         some = shipment_ids[done : done + size]
-        found = await outlast(partial(_one_set, pool, some, dry_run=dry_run), stop, "reevaluate")
+        found = await outlast(partial(_one_set, pool, some, peaks, dry_run=dry_run), stop, "reevaluate")
         if found is None:
             return  # stopped
         if found is _TOO_LONG and len(some) > 1:
@@ -125,14 +132,16 @@ async def rebuild(
 _TOO_LONG: Final = Rebuilt(shipments=0, readings=0)
 
 
-async def _one_set(pool: asyncpg.Pool, shipment_ids: Sequence[str], *, dry_run: bool) -> Rebuilt:
+async def _one_set(
+    pool: asyncpg.Pool, shipment_ids: Sequence[str], peaks: PeakTelling, *, dry_run: bool
+) -> Rebuilt:
     try:
         async with pool.acquire() as connection:
             if dry_run:
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     return await _look(connection, shipment_ids)
             async with connection.transaction():
-                return await _mend(connection, shipment_ids)
+                return await _mend(connection, shipment_ids, peaks)
     except (TimeoutError, asyncpg.QueryCanceledError):
         return _TOO_LONG
 
@@ -144,11 +153,13 @@ async def _look(connection: Connection, shipment_ids: Sequence[str]) -> Rebuilt:
     return _rebuilt(stored, verdicts, poisoned)
 
 
-async def _mend(connection: Connection, shipment_ids: Sequence[str]) -> Rebuilt:
+async def _mend(
+    connection: Connection, shipment_ids: Sequence[str], peaks: PeakTelling = DEFAULT_PEAK_TELLING
+) -> Rebuilt:
     # The lock comes first: what is compared must be what is overwritten.
     await EVALUATIONS.wait_for(connection, shipment_ids)
     stored = await _Stored.load(connection, shipment_ids, live=True)
-    return _rebuilt(stored, *await evaluate_again(connection, shipment_ids))
+    return _rebuilt(stored, *await evaluate_again(connection, shipment_ids, peaks))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

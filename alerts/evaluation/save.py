@@ -8,16 +8,17 @@ from alerts.evaluation.judging.judgement import DeviceVerdict, Verdict
 from alerts.evaluation.queue import EVALUATIONS
 from alerts.events.write import WRITE_EVENTS, EventScope
 from alerts.excursions.load_readings import FROM_THE_START
-from alerts.model import Change, ExcursionState, Instant, to_datetime
+from alerts.model import Change, Excursion, ExcursionState, Instant, to_datetime
 from alerts.tables import (
     evaluation_safe_points,
     evaluation_states,
     excursion_revisions,
     excursions,
 )
-from alerts.triage.payloads import alert_event, excursion_event
+from alerts.triage.conditions import excursion_subject
+from alerts.triage.payloads import alert_event, excursion_events, peak_event
 from alerts.triage.store import WRITE_ALERT_REVISIONS, WRITE_ALERTS, alert_rows
-from alerts.triage.write_rows import alert_revision_row, excursion_rows
+from alerts.triage.write_rows import alert_revision_row, excursion_rows, told_fields
 from alerts.wording import instant_text
 from alerts.work.bulk import Connection, Row, execute, write
 from alerts.work.due_queue import Claimed
@@ -30,6 +31,13 @@ WRITE_SAFE_POINTS = write(
 )
 WRITE_EXCURSIONS = write(excursions, excursions.columns.keys(), ["id"])
 WRITE_EXCURSION_REVISIONS = write(excursion_revisions, excursion_revisions.columns.keys())
+
+
+# What is told later than it was recorded is no change of the excursion, and no revision.
+NOTE_TOLD = """
+UPDATE excursions AS e SET told_at = t.told_at, told_peak_c = t.told_peak_c
+FROM jsonb_to_recordset($1) AS t(id uuid, told_at timestamptz, told_peak_c float8) WHERE e.id = t.id
+"""
 
 
 DROP_SAFE_POINTS = """
@@ -54,6 +62,7 @@ async def save(connection: Connection, verdicts: Sequence[Verdict], now: Instant
         (WRITE_SAFE_POINTS, [_safe_point_row(v, d, one) for v, d in devices for one in d.safe_points]),
         (WRITE_EXCURSIONS, _latest(row for row, _ in changed)),
         (WRITE_EXCURSION_REVISIONS, [revision for _, revision in changed]),
+        (NOTE_TOLD, [_told_row(one) for _, device in devices for one in device.told_late]),
         (WRITE_ALERTS, alert_rows(steps)),
         (WRITE_ALERT_REVISIONS, [alert_revision_row(step, now) for step in steps]),
         (WRITE_EVENTS, list(_events(verdicts))),
@@ -117,6 +126,10 @@ def _excursion_rows(verdict: Verdict, device: DeviceVerdict, change: Change, now
     )
 
 
+def _told_row(excursion: Excursion) -> Row:
+    return {"id": excursion.id, **told_fields(excursion)}
+
+
 def _latest(rows: Iterable[Row]) -> list[Row]:
     """Return the last row of each excursion, open ones at the end: a run may open only where another has closed."""
     latest = {row["id"]: row for row in rows}
@@ -129,11 +142,29 @@ def _events(verdicts: Iterable[Verdict]) -> Iterator[Row]:
         scope = EventScope(
             shipment_id=shipment.shipment_id, organization=shipment.organization, drill=shipment.drill
         )
-        told = [
-            excursion_event(change, shipment_id=shipment.shipment_id, device_id=device.device.device_id)
-            for device in verdict.devices
-            for change in device.changes
-        ]
+        told = [event for device in verdict.devices for event in _excursion_events(verdict, device)]
         told += [event for step in verdict.alerts if (event := alert_event(step.before, step.change))]
         for type_, data in told:
             yield scope.event(type_, data)
+
+
+def _excursion_events(verdict: Verdict, device: DeviceVerdict) -> Iterator[tuple[str, Row]]:
+    shipment_id, device_id = verdict.identity.shipment_id, device.device.device_id
+    for change in device.changes:
+        if change.is_told:
+            yield from excursion_events(
+                change,
+                shipment_id=shipment_id,
+                device_id=device_id,
+                incident_id=_incident_of(verdict, change.after),
+            )
+    for one in device.told_late:
+        yield peak_event(
+            one, shipment_id=shipment_id, device_id=device_id, incident_id=_incident_of(verdict, one)
+        )
+
+
+def _incident_of(verdict: Verdict, excursion: Excursion) -> str | None:
+    """Return the incident of an excursion's alert; None as long as that is in none."""
+    alert = verdict.identity.alerts.get(excursion_subject(excursion))
+    return None if alert is None else alert.incident_id

@@ -5,6 +5,7 @@ its position at commit, by a trigger that lets one transaction after the other d
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -15,7 +16,7 @@ from sqlalchemy import insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.model import to_instant
+from alerts.model import Severity, to_instant
 from alerts.tables import event_sequences, outbox
 from alerts.wording import rfc3339
 from alerts.work.bulk import Connection
@@ -23,6 +24,7 @@ from telemetry.model import JsonObject
 
 _LARGEST = 2**63 - 1
 RESTORED: Final = "record.restored"
+TURNED_CRITICAL: Final = "excursion.became_critical"
 FOR_EVERYBODY: Final = frozenset({RESTORED})
 """Types that reach every listener and endpoint, whatever it may see and has asked for: they say what it has lost."""
 
@@ -58,6 +60,26 @@ class Event:
     shipment_id: str | None
     organization: str | None
     data: JsonObject
+
+    @property
+    def severity(self) -> str | None:
+        """What filters by severity go by: the worst that what it is about has been so far; None if it has none.
+
+        So whoever heard that something is critical hears all that comes of it.
+        """
+        severity: str | None = self.data.get("worst_severity") or self.data.get("severity")
+        return severity
+
+    @property
+    def incident_id(self) -> str | None:
+        """The incident that it is about; None if it is about none, or it is not known yet of which."""
+        incident_id: str | None = self.data.get("id" if self.type.startswith("incident.") else "incident_id")
+        return incident_id
+
+    @property
+    def is_moved_peak(self) -> bool:
+        """Whether it tells only that the peak of an open excursion has moved further out."""
+        return self.type == "excursion.amended" and self.data.get("reason") == "peak_moved"
 
     def body(self) -> dict[str, Any]:
         """Return what is sent, the same for every consumer."""
@@ -144,6 +166,25 @@ async def lost(connection: Connection, after: Position) -> Lost | None:
 async def read(connection: Connection, after: Position, limit: int) -> list[Event]:
     """Return the next events after a position: fewer than `limit` where there are no more."""
     return [_event(row) for row in await connection.fetch(_AFTER, after.number, limit)]
+
+
+_OPENINGS = """
+SELECT DISTINCT ON (data->>'id') position, created_at, type, shipment_id, organization, data FROM outbox
+WHERE type = 'excursion.opened' AND data->>'id' = ANY($1::text[]) AND position IS NOT NULL
+ORDER BY data->>'id', position
+"""
+
+
+async def hidden_openings(connection: Connection, events: Iterable[Event]) -> Mapping[Position, Event]:
+    """Return what opened the excursions that became critical among some events, by the positions of these.
+
+    A filter by severity has hidden it, so whom it hid it from gets it with the turn. One that is kept no more is left out.
+    """
+    turned = {event.data.get("id"): event.position for event in events if event.type == TURNED_CRITICAL}
+    if not turned:
+        return {}
+    opened = [_event(row) for row in await connection.fetch(_OPENINGS, list(turned))]
+    return {turned[one.data["id"]]: one for one in opened if one.severity != Severity.CRITICAL}
 
 
 async def read_on(connection: Connection, after: Position, limit: int) -> list[Event] | Lost:

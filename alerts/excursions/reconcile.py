@@ -140,4 +140,8 @@ def _development(reported: Run, run: Run, cause: Reason) -> tuple[ChangeKind, Re
         return ChangeKind.CLOSED, CLOSING[run.ended_by]
     if run.severity != reported.severity:
         return ChangeKind.WORSENED, Reason.BECAME_CRITICAL
-    return ChangeKind.WORSENED, Reason.PEAK_MOVED if run.peak_c != reported.peak_c else Reason.GAP_IN_READINGS
+    # A gap is worse in kind, and is told at once; a peak moves with each reading.
+    return (
+        ChangeKind.WORSENED,
+        Reason.GAP_IN_READINGS if run.has_gap != reported.has_gap else Reason.PEAK_MOVED,
+    )

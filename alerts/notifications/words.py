@@ -1,5 +1,6 @@
 """Pure: what a message says, in plain words: what happened, what it means, what to do next, and who is on it."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -8,14 +9,17 @@ from zoneinfo import ZoneInfo
 from alerts import wording
 from alerts.alert_kinds import KINDS, PLACE, Meaning
 from alerts.escalation.deciding.notification import Why
-from alerts.model import Severity, to_instant
+from alerts.model import AlertKind, Severity, to_instant
 from alerts.notifications.facts import Cargo, Event, Happening, MessageFacts, Occasion
 from alerts.notifications.layout import Card, Page, Section
+from alerts.triage.incidents import COMES_ANEW
 
 _BADGES: Final = {Severity.CRITICAL: "CRITICAL", Severity.MAJOR: "WARNING"}
 _MOST_HAPPENINGS: Final = 6
 _MOST_CARDS: Final = 20
 _LONGEST_SUBJECT: Final = 150
+_MOST_NAMED: Final = 3
+"""So many shipments are named in a digest's subject for each thing that happened."""
 _LONGEST_LINE: Final = 1000
 _OVER: Final = "resolved"
 _AGAIN: Final = "again"
@@ -94,12 +98,30 @@ def _digest(notice: MessageFacts) -> Page:
     if len(events) > _MOST_CARDS:
         lead.append(f"The worst {_MOST_CARDS} of {what} are below; the rest is in the service.")
     return Page(
-        subject=_subject(f"{badge}: digest of {what}", drill=drill),
+        subject=_subject(f"{badge}: digest of {what}: {_held(events)}", drill=drill),
         drill=drill,
         lead=tuple(lead),
         cards=tuple(_card(notice.occasion, one, mark=not drill) for one in events[:_MOST_CARDS]),
         foot=_foot(notice.occasion),
     )
+
+
+def _held(events: Sequence[Event]) -> str:
+    """Return what a digest holds, the worst first: what happened, and to which shipments."""
+    named: dict[str, list[str]] = {}
+    for event in events:
+        worst, title = event.worst, "An incident"
+        if worst is not None:
+            title = _meaning(worst, event).past if event.is_over else _meaning(worst, event).title
+        ids = named.setdefault(title, [])
+        if event.cargo is not None and event.cargo.shipment_id not in ids:
+            ids.append(event.cargo.shipment_id)
+    return ", ".join(f"{title}{_some(ids)}" for title, ids in named.items())
+
+
+def _some(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
+    return f" ({', '.join(ids[:_MOST_NAMED])}{more})" if ids else ""
 
 
 def _lead(occasion: Occasion, event: Event) -> tuple[str, ...]:
@@ -187,10 +209,22 @@ def _happened(event: Event, zone: ZoneInfo | None) -> tuple[str, ...]:
         event.happenings, key=lambda one: (weight[one.severity], PLACE[one.kind]), reverse=True
     )
     told = sorted(by_weight[:_MOST_HAPPENINGS], key=lambda one: one.since)
-    lines = [_happening(one, zone) for one in told]
+    lines = [*_on_and_off(event, zone), *(_happening(one, zone) for one in told)]
     if more := len(by_weight) - len(told):
         lines.append(f"And {more} more alert{'' if more == 1 else 's'} of this incident.")
     return tuple(lines)
+
+
+def _on_and_off(event: Event, zone: ZoneInfo | None) -> Iterator[str]:
+    """Yield that the same goes on and off, if it does."""
+    begun: dict[tuple[AlertKind, str], list[datetime]] = {}
+    for one in event.happenings:
+        if one.kind in COMES_ANEW and one.device_id is not None and not one.withdrawn:
+            begun.setdefault((one.kind, one.device_id), []).append(one.since)
+    most = max(begun.values(), key=len, default=[])
+    if len(most) > 1:
+        goes = "went" if event.is_over else "goes"
+        yield f"It {goes} on and off: {len(most)} times since {_time(min(most), zone)}."
 
 
 def _happening(one: Happening, zone: ZoneInfo | None) -> str:

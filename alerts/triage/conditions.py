@@ -13,6 +13,11 @@ EVALUATION_FAILED = "evaluation_failed"
 """The subject of the alert for a shipment that could not be evaluated; a shipment has at most one."""
 
 
+def excursion_subject(excursion: Excursion) -> str:
+    """Return the subject of an excursion's alert."""
+    return f"excursion:{excursion.id}"
+
+
 def excursion_condition(plan: Plan, device_id: str, excursion: Excursion) -> Condition | None:
     """Return the condition for an excursion's alert; None if the excursion is not live.
 
@@ -21,7 +26,7 @@ def excursion_condition(plan: Plan, device_id: str, excursion: Excursion) -> Con
     if excursion.state not in LIVE:
         return None
     return Condition(
-        subject=f"excursion:{excursion.id}",
+        subject=excursion_subject(excursion),
         kind=AlertKind.EXCURSION,
         severity=excursion.run.severity,
         device_id=device_id,

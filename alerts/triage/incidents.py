@@ -2,17 +2,18 @@
 
 An alert joins an open incident if one of its alerts may have caused it, or the other way round, close enough
 in event time. If it fits two incidents, they are merged: the younger into the older. If it fits none, it
-opens a new one.
+opens a new one. What goes on and off is one incident: it opens again if the same comes back soon after it ended.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import inf
 from typing import Final, TypeAlias
 
-from alerts.alert_kinds import KINDS, PLACE
-from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
+from alerts.alert_kinds import KINDS, PLACE, kinds_that
+from alerts.model import SECOND, AlertKind, Condition, Duration, Instant, Severity
 from alerts.triage.alert import Alert, AlertState
 
 IncidentId: TypeAlias = str
@@ -21,6 +22,10 @@ SLACK: Final[Duration] = 1800 * SECOND
 """A cause may be detected this much later than its effect, because each rule waits until it is sure."""
 TOGETHER: Final[Duration] = 600 * SECOND
 """Alerts of one kind within this time, on one logger or several, have the same cause."""
+COMES_BACK: Final[Duration] = 1800 * SECOND
+"""What begins on the same logger within this time after it had ended goes on and off: that is one incident."""
+COMES_ANEW: Final = kinds_that(lambda row: row.happens_once)
+"""The kinds that raise another alert when they come back; others raise the one that they had."""
 
 
 class IncidentState(StrEnum):
@@ -75,7 +80,20 @@ class IncidentChange:
 
 def linked(one: Alert, other: Alert) -> bool:
     """Return whether two alerts probably have the same cause."""
-    return _led_to(one, other) or _led_to(other, one)
+    return _led_to(one, other) or _led_to(other, one) or goes_on_and_off(one, other)
+
+
+def goes_on_and_off(one: Alert, other: Alert) -> bool:
+    """Return whether one of two alerts is the other one come back, by when that was and not by when it was found."""
+    first, then = one.condition, other.condition
+    same = first.kind is then.kind and first.device_id == then.device_id is not None
+    if not same or first.kind not in COMES_ANEW or first.withdrawn or then.withdrawn:
+        return False
+    return _follows_soon(first, then) or _follows_soon(then, first)
+
+
+def _follows_soon(first: Condition, then: Condition) -> bool:
+    return first.until is not None and first.until <= then.since <= first.until + COMES_BACK
 
 
 def _led_to(cause: Alert, effect: Alert) -> bool:
@@ -96,13 +114,20 @@ class _Grouping:
 
     members: dict[IncidentId, list[Alert]]
     opened_at: dict[IncidentId, Instant]
+    closed: set[IncidentId] = field(default_factory=set)
+    """Those that are over: only what comes back opens one of them again."""
     reasons: dict[IncidentId, IncidentReason] = field(default_factory=dict)
     merged: dict[IncidentId, IncidentId] = field(default_factory=dict)
 
     def fitting(self, alert: Alert) -> list[IncidentId]:
-        """Return the incidents that an alert fits, the oldest first."""
-        found = [id_ for id_, members in self.members.items() if any(linked(alert, m) for m in members)]
-        return sorted(found, key=lambda id_: (self.opened_at[id_], id_))
+        """Return the incidents that an alert fits, the oldest first; else the last one that it opens again."""
+        found = [
+            id_
+            for id_, members in self.members.items()
+            if any((goes_on_and_off if id_ in self.closed else linked)(alert, m) for m in members)
+        ]
+        fits = sorted(found, key=lambda id_: (self.opened_at[id_], id_))
+        return [id_ for id_ in fits if id_ not in self.closed] or fits[-1:]
 
     def place(self, alert: Alert, at: Instant, new_id: Callable[[], IncidentId]) -> None:
         """Put an alert into the incident that it fits, merging several, or into a new one."""
@@ -113,6 +138,8 @@ class _Grouping:
             return
         oldest, *younger = fits
         self.members[oldest].append(alert)
+        if alert.open:
+            self.closed.discard(oldest)
         self.reasons.setdefault(oldest, IncidentReason.ALERT_JOINED)
         for one in younger:
             self.members[oldest] += self.members.pop(one)
@@ -131,14 +158,17 @@ def group(
 ) -> list[IncidentChange]:
     """Return the changes to the incidents of one shipment, or of the fleet; none if nothing changed.
 
-    `alerts` are those of the incidents and those in none; `incidents` are the open ones, and closed ones
-    whose alerts came back. Afterwards each unresolved alert is in exactly one open incident.
+    `alerts` are those of the incidents and those in none; `incidents` are the open ones, closed ones whose alerts came
+    back, and closed ones that an alert in none opens again. Afterwards each unresolved alert is in exactly one open incident.
     """
     before = {one.id: one for one in incidents}
     by_id = {alert.id: alert for alert in alerts}
     grouping = _Grouping(
         members={id_: [by_id[a] for a in one.alert_ids if a in by_id] for id_, one in before.items()},
         opened_at={id_: one.opened_at for id_, one in before.items()},
+        closed={
+            id_ for id_, one in before.items() if not any(by_id[a].open for a in one.alert_ids if a in by_id)
+        },
     )
     placed = {alert.id for members in grouping.members.values() for alert in members}
     for alert in sorted(by_id.values(), key=_age):
@@ -201,8 +231,10 @@ def described(incident: Incident, members: Sequence[Alert]) -> Incident:
     unresolved = [alert for alert in members if alert.open]
     worst = max(unresolved or members, key=_harm)
     headline = cause.condition.message
-    if worst.id != cause.id:
+    if worst.condition.message != headline:
         headline += f" → {worst.condition.message}"
+    if (times := on_and_off(members)) > 1:
+        headline += f" (on and off, {times} times)"
     return replace(
         incident,
         cause_alert_id=cause.id,
@@ -212,6 +244,13 @@ def described(incident: Incident, members: Sequence[Alert]) -> Incident:
         next_action=KINDS[worst.condition.kind].next_action,
         alert_ids=tuple(alert.id for alert in sorted(members, key=_age)),
     )
+
+
+def on_and_off(members: Iterable[Alert]) -> int:
+    """Return how often the same has begun on one logger; 1 where nothing goes on and off."""
+    anew = [one.condition for one in members if one.condition.kind in COMES_ANEW]
+    begun = Counter((one.kind, one.device_id) for one in anew if one.device_id and not one.withdrawn)
+    return max(begun.values(), default=1)
 
 
 def _follow(

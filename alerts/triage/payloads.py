@@ -4,10 +4,10 @@ The fields are defined once, here, for responses, events and database rows. A sh
 Each event carries the full state, so that the order in which events arrive does not matter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from alerts.model import LIVE, Change, Excursion, ExcursionState, Severity
+from alerts.model import LIVE, Change, Excursion, ExcursionState, Reason, Severity
 from alerts.triage.alert import Alert, AlertChange, AlertState
 from alerts.triage.incidents import Incident, IncidentChange, IncidentReason, IncidentState
 from alerts.wording import instant_text
@@ -43,21 +43,47 @@ def excursion_data(excursion: Excursion, *, shipment_id: str, device_id: str) ->
     }
 
 
-def excursion_event(change: Change, *, shipment_id: str, device_id: str) -> tuple[str, dict[str, Any]]:
-    """Return the type and data of the event for a change of an excursion."""
-    data = excursion_data(change.after, shipment_id=shipment_id, device_id=device_id)
+def excursion_events(
+    change: Change, *, shipment_id: str, device_id: str, incident_id: str | None = None
+) -> list[tuple[str, dict[str, Any]]]:
+    """Return the types and data of the events for a change of an excursion: one, or its turn and then its end."""
     act = None if change.act is None else change.act.to_json()
-    return _excursion_event_type(change), {**data, "reason": change.reason, "act": act}
+    data = {
+        **excursion_data(change.after, shipment_id=shipment_id, device_id=device_id),
+        "reason": change.reason,
+        "act": act,
+        "incident_id": incident_id,
+    }
+    return [(type_, data) for type_ in _excursion_event_types(change)]
 
 
-def _excursion_event_type(change: Change) -> str:
-    """Choose by the last state that was sent: an end is sent as an end, whatever else was corrected."""
+def peak_event(
+    excursion: Excursion, *, shipment_id: str, device_id: str, incident_id: str | None = None
+) -> tuple[str, dict[str, Any]]:
+    """Return the type and data of the event for a peak that moved before, and is told only now."""
+    data = excursion_data(excursion, shipment_id=shipment_id, device_id=device_id)
+    return "excursion.amended", {**data, "reason": Reason.PEAK_MOVED, "act": None, "incident_id": incident_id}
+
+
+def _excursion_event_types(change: Change) -> Iterator[str]:
+    """Choose by the last state that was sent: an end is sent as an end, whatever else was corrected.
+
+    That it became critical is sent before, also where it had ended by the time that this was found.
+    """
     if change.before is None:
-        return "excursion.opened"
+        yield "excursion.opened"
+        return
     if change.after.state not in LIVE:
-        return "excursion.withdrawn"
+        yield "excursion.withdrawn"
+        return
+    turned = change.before.run.severity is not change.after.run.severity is Severity.CRITICAL
     closes = change.before.state is ExcursionState.OPEN and change.after.state is ExcursionState.CLOSED
-    return "excursion.closed" if closes else "excursion.amended"
+    if turned:
+        yield "excursion.became_critical"
+    if closes:
+        yield "excursion.closed"
+    if not turned and not closes:
+        yield "excursion.amended"
 
 
 def alert_data(alert: Alert) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from alerts.model import (
     Excursion,
     ExcursionState,
     Instant,
+    LastTold,
     Run,
     Severity,
     Side,
@@ -49,6 +50,7 @@ def excursion_from_row(row: StoredRow) -> Excursion:
             has_gap=row["has_gap"],
         ),
         superseded_by=str(row["superseded_by"]) if row["superseded_by"] else None,
+        told=None if row["told_at"] is None else LastTold(to_instant(row["told_at"]), row["told_peak_c"]),
     )
 
 

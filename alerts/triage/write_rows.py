@@ -3,7 +3,7 @@
 They have what is told of each, and the key of the shipment in the place of its id.
 """
 
-from alerts.model import Change, Instant
+from alerts.model import Change, Excursion, Instant
 from alerts.tables import (
     alert_revisions,
     alerts,
@@ -31,8 +31,18 @@ def excursion_rows(change: Change, *, shipment_id: str, device_id: str, now: Ins
         "reason": change.reason,
         "recorded_at": instant_text(now),
         "act": None if change.act is None else change.act.to_json(),
+        **told_fields(change.after),
     }
     return row_of(excursions, values), row_of(excursion_revisions, values)
+
+
+def told_fields(excursion: Excursion) -> Row:
+    """Return what is stored of what was last told of an excursion."""
+    told = excursion.told
+    return {
+        "told_at": None if told is None else instant_text(told.at),
+        "told_peak_c": None if told is None else told.peak_c,
+    }
 
 
 def alert_row(alert: Alert) -> Row:

@@ -74,8 +74,12 @@ async def revisions_of(
     key: ColumnElement[Any],
     ids: Collection[UUID],
     as_of: datetime | None,
+    *,
+    only: ColumnElement[bool] | None = None,
 ) -> Mapping[UUID, Rows]:
     query = select(revisions).where(key.in_(ids)).order_by(key, revisions.c.revision)
+    if only is not None:
+        query = query.where(only)
     if as_of is not None:
         query = query.where(revisions.c.recorded_at <= as_of)
     found: dict[UUID, list[RowMapping]] = defaultdict(list)

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, FromClause, RowMapping, exists, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.model import LIVE
+from alerts.model import LIVE, Reason
 from alerts.tables import excursion_revisions, excursions
 from alerts.triage.store import Rows, with_shipment
 from alerts.views.as_of import FindingFilter, filtered, revisions_of, rows_then
@@ -57,7 +57,12 @@ async def reaches_beyond(connection: AsyncConnection, shipment_id: str, at: date
 
 
 async def excursion(
-    connection: AsyncConnection, id_: UUID, visible: ColumnElement[bool], as_of: datetime | None
+    connection: AsyncConnection,
+    id_: UUID,
+    visible: ColumnElement[bool],
+    as_of: datetime | None,
+    *,
+    peaks: bool = True,
 ) -> tuple[RowMapping, Rows] | None:
     """Return one excursion and its revisions by then, oldest first; None if it was not known."""
     known = excursions_known(as_of)
@@ -66,11 +71,13 @@ async def excursion(
     )
     if row is None:
         return None
-    return row, (await excursion_history(connection, [id_], as_of))[id_]
+    return row, (await excursion_history(connection, [id_], as_of, peaks=peaks)).get(id_, [])
 
 
 async def excursion_history(
-    connection: AsyncConnection, ids: Collection[UUID], as_of: datetime | None
+    connection: AsyncConnection, ids: Collection[UUID], as_of: datetime | None, *, peaks: bool = True
 ) -> Mapping[UUID, Rows]:
-    """Return the revisions by then of each excursion, oldest first."""
-    return await revisions_of(connection, excursion_revisions, excursion_revisions.c.excursion_id, ids, as_of)
+    """Return the revisions by then of each excursion, oldest first; without `peaks`, not those that only moved its peak."""
+    of = excursion_revisions.c
+    only = None if peaks else of.reason != Reason.PEAK_MOVED
+    return await revisions_of(connection, excursion_revisions, of.excursion_id, ids, as_of, only=only)

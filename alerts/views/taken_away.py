@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import and_, func, select
@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.model import LIVE, Act, Duration, ExcursionState, Instant, Severity, Side, to_instant
 from alerts.tables import excursion_revisions, excursions
 from alerts.triage.rows import optional_instant
-from alerts.views.excursions import excursions_known
 
 SHOWN_AT_MOST: Final = 100
 """Figures are of all; so many are named, the worst first."""
@@ -105,15 +104,21 @@ def _taken(row: Any) -> TakenAway:
     )
 
 
-async def live_counts(
-    connection: AsyncConnection, shipment_id: str, as_of: datetime | None = None
-) -> dict[str, Any]:
-    """Return how many excursions of a shipment are open and closed, and the worst severity among them."""
-    known = excursions_known(as_of)
-    states = {str(state): func.count().filter(known.c.state == state) for state in sorted(LIVE)}
-    critical = func.bool_or(known.c.severity == Severity.CRITICAL)
-    query = select(*(count.label(name) for name, count in states.items()), critical.label("critical"))
-    live = known.c.state.in_(LIVE)
-    row = (await connection.execute(query.where(known.c.shipment_id == shipment_id, live))).mappings().one()
-    worst = {None: None, True: Severity.CRITICAL, False: Severity.MAJOR}[row["critical"]]
-    return {name: row[name] for name in states} | {"worst_severity": worst}
+async def live_figures(connection: AsyncConnection, shipment_id: str, until: datetime) -> dict[str, Any]:
+    """Return what the live excursions of a shipment are together: numbers, the worst, peaks, and how long they lasted.
+
+    `until` is when the shipment ended: none lasts beyond it.
+    """
+    of = excursions.c
+    lasts_until = func.least(func.coalesce(of.end_at, until), until)
+    lasted_s = func.extract("epoch", func.greatest(lasts_until - of.start_at, timedelta()))
+    query = select(
+        *(func.count().filter(of.state == state).label(state) for state in sorted(LIVE)),
+        func.bool_or(of.severity == Severity.CRITICAL).label("critical"),
+        func.max(of.peak_c).filter(of.side == Side.HIGH).label("highest_c"),
+        func.min(of.peak_c).filter(of.side == Side.LOW).label("lowest_c"),
+        func.coalesce(func.sum(lasted_s), 0).label("lasted_s"),
+    ).where(of.shipment_id == shipment_id, of.state.in_(LIVE))
+    row = dict((await connection.execute(query)).mappings().one())
+    worst = {None: None, True: Severity.CRITICAL, False: Severity.MAJOR}[row.pop("critical")]
+    return row | {"lasted_s": float(row["lasted_s"]), "worst_severity": worst}

@@ -24,6 +24,7 @@ from alerts.evaluation.rebuild import (
     unknown_shipments,
 )
 from alerts.excursions.phases import LoggerState
+from alerts.excursions.telling import PeakTelling
 from alerts.model import Excursion, Instant, to_datetime
 from alerts.triage.payloads import excursion_data
 from alerts.wording import instant_text
@@ -60,7 +61,8 @@ async def reevaluate(
             stopped_by_signals() as stop,
             progress(len(ids), "Looking at" if dry_run else "Judging again") as advance,
         ):
-            totals = await _run(pool, ids, told, advance, stop=stop, dry_run=dry_run)
+            peaks = settings.peak_telling
+            totals = await _run(pool, ids, told, advance, peaks, stop=stop, dry_run=dry_run)
     told.end(totals)
     if totals.shipments < len(ids):
         raise UnfinishedError(
@@ -126,12 +128,13 @@ async def _run(
     ids: Sequence[str],
     told: "_Told",
     advance: Callable[[int], None],
+    peaks: PeakTelling,
     *,
     stop: asyncio.Event,
     dry_run: bool,
 ) -> Totals:
     totals = Totals(dry_run=dry_run)
-    async for rebuilt in rebuild(pool, ids, dry_run=dry_run, stop=stop, actor=ACTOR):
+    async for rebuilt in rebuild(pool, ids, dry_run=dry_run, stop=stop, actor=ACTOR, peaks=peaks):
         totals.add(rebuilt)
         told.take(rebuilt)
         advance(totals.shipments)

@@ -4,9 +4,9 @@ import asyncio
 import time
 from collections import Counter as Tally
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -70,6 +70,10 @@ class Wanted:
     kinds: Collection[str] = ()
     """Of alerts: whatever has no kind is left out."""
     organization: str | None = None
+    incident_ids: Collection[str] = ()
+    """Whatever is about no incident is left out."""
+    peaks: bool = True
+    """False: that the peak of an excursion has moved is left out."""
     reach: Reach = field(init=False, repr=False, compare=False)
     """Whose events the caller may see: found once for all of them."""
 
@@ -83,9 +87,21 @@ class Wanted:
             and (not self.shipment_ids or id_of(event.shipment_id or "") in self.shipment_ids)
             and (self.organization is None or event.organization == self.organization)
             and (not self.kinds or event.data.get("kind") in self.kinds)
-            and (self.min_severity is not Severity.CRITICAL or event.data.get("severity") != Severity.MAJOR)
+            and (self.min_severity is not Severity.CRITICAL or event.severity != Severity.MAJOR)
+            and (not self.incident_ids or event.incident_id in self.incident_ids)
+            and (self.peaks or not event.is_moved_peak)
             and self.reach.sees_shipment(event.shipment_id, event.organization)
         )
+
+    def frames(self, event: Event, frame: bytes, opening: Event | None) -> list[bytes]:
+        """Return what is sent for an event: with the turn of an excursion also its opening, if the severity hid that."""
+        frames = [frame] if self.takes(event) else []
+        if opening is None or self.min_severity is None or self.takes(opening):
+            return frames
+        if replace(self, min_severity=None).takes(opening):
+            # Its id is an old one: who resumes goes on after the turn all the same.
+            frames = [event_frame(opening), *(frames or [position_frame(event.position)])]
+        return frames
 
 
 def event_frame(event: Event) -> bytes:
@@ -146,17 +162,20 @@ class Listener:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     over: bool = False
 
-    def offer(self, event: Event, frame: bytes) -> None:
+    def offer(self, event: Event, frame: bytes, opening: Event | None = None) -> None:
         """Queue an event; a listener with a thousand in its queue is cut off, and resumes where it was."""
-        if self.over or event.position <= self.after or not self.wanted.takes(event):
+        if self.over or event.position <= self.after:
+            return
+        frames = self.wanted.frames(event, frame, opening)
+        if not frames:
             return
         if len(self.frames) >= QUEUE:
             CUT_OFF.inc()
             self.end()
             self.cut()
             return
-        SENT.inc()
-        self.frames.append(frame)
+        SENT.inc(len(frames))
+        self.frames += frames
         self.news.set()
 
     def end(self) -> None:
@@ -267,9 +286,10 @@ class EventHub:
                 if isinstance(events, Lost):
                     self._begin_anew(events)
                     return
+                hidden = await outbox.hidden_openings(connection, events)
                 began = time.monotonic()
                 for event in events:
-                    self._offer(event)
+                    self._offer(event, hidden.get(event.position))
                     if time.monotonic() - began > _TURN_S:
                         await asyncio.sleep(0)  # a thousand listeners take a while: others are let in between
                         began = time.monotonic()
@@ -283,12 +303,12 @@ class EventHub:
         for listener in self._listeners:
             listener.end()
 
-    def _offer(self, event: Event) -> None:
+    def _offer(self, event: Event, opening: Event | None) -> None:
         self._position = event.position
         if self._listeners:
             frame = event_frame(event)  # once for all of them
             for listener in self._listeners:
-                listener.offer(event, frame)
+                listener.offer(event, frame, opening)
 
     def no_place_for(self, principal: Principal) -> str | None:
         """Return why there is no room for one more stream of this caller, and what to do; None if there is room."""
@@ -394,7 +414,7 @@ class EventHub:
             page = await outlast(partial(self._page, after), self._closing, "resume")
             if page is None:
                 return
-            events, lost = page
+            events, hidden, lost = page
             if lost is not None:
                 RESETS.inc()
                 frame = reset_frame(lost, after)
@@ -402,9 +422,10 @@ class EventHub:
                 yield after, frame
                 continue
             frames = [
-                event_frame(event)
+                frame
                 for event in events
-                if (until is None or event.position <= until) and wanted.takes(event)
+                if until is None or event.position <= until
+                for frame in wanted.frames(event, event_frame(event), hidden.get(event.position))
             ]
             SENT.inc(len(frames))
             if events:
@@ -413,10 +434,12 @@ class EventHub:
             if len(events) < _PAGE:
                 return
 
-    async def _page(self, after: Position) -> tuple[list[Event], Lost | None]:
+    async def _page(self, after: Position) -> tuple[list[Event], Mapping[Position, Event], Lost | None]:
         async with self._pool.acquire() as connection:
             events = await outbox.read(connection, after, _PAGE)
-            return events, await outbox.lost(connection, after)  # after it: what is cut off meanwhile is seen
+            hidden = await outbox.hidden_openings(connection, events)
+            lost = await outbox.lost(connection, after)  # after it: what is cut off meanwhile is seen
+            return events, hidden, lost
 
     async def _next(self, listener: Listener) -> bytes | None:
         """Return the next events, or our position after a silence; None at the end."""

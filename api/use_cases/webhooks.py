@@ -11,10 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from alerts.model import Severity
 from alerts.outbound.resolve import Targets
+from alerts.tables import incidents
 from alerts.webhooks import deliveries, endpoints
 from alerts.webhooks.deliveries import Which
 from alerts.webhooks.tables import webhooks as table
-from api.identity.access import Principal, owner_of_new, visible_webhooks
+from api.identity.access import Principal, owner_of_new, visible_shipments, visible_webhooks
 from api.rates.policy import QUOTAS, Limited, Quotas
 from api.refusals import Conflict, Invalid, NotFound
 from api.security.events import SecurityEventType
@@ -36,6 +37,9 @@ class NewWebhook:
     events: Sequence[str] | None = None
     min_severity: Severity | None = None
     shipment_ids: Sequence[str] | None = None
+    incident_ids: Sequence[UUID] | None = None
+    peaks: bool = True
+    """Whether it is sent that the peak of an excursion moved."""
     organization: str | None = None
     description: str | None = None
 
@@ -70,6 +74,8 @@ async def create(
             values["shipment_ids"] = await _known_shipments(
                 connection, caller, new.shipment_ids, organization
             )
+        if new.incident_ids is not None:
+            values["incident_ids"] = await _known_incidents(connection, caller, new.incident_ids)
         made = await endpoints.add(connection, values, actor=actor)
         await _record(
             connection,
@@ -107,6 +113,8 @@ async def change(
             values["shipment_ids"] = await _known_shipments(
                 connection, caller, values["shipment_ids"], row["organization"]
             )
+        if values.get("incident_ids") is not None:
+            values["incident_ids"] = await _known_incidents(connection, caller, values["incident_ids"])
         await endpoints.change(connection, webhook_id, visible_webhooks(caller), values)
         row = await get(connection, caller, webhook_id)
         await _record(
@@ -130,6 +138,20 @@ async def _known_shipments(
     if unknown := [id_of(key) for key in keys if key not in there]:
         raise Invalid("shipment_ids", f"names no shipment: {', '.join(unknown[:5])}")
     return keys
+
+
+async def _known_incidents(connection: AsyncConnection, caller: Principal, ids: Sequence[UUID]) -> list[str]:
+    """Return the incidents of a filter, each once; refuse what names none that the caller may see."""
+    wanted = [str(id_) for id_ in dict.fromkeys(ids)]
+    there = (
+        select(incidents.c.id)
+        .join(shipments, shipments.c.shipment_id == incidents.c.shipment_id, isouter=True)
+        .where(incidents.c.id.in_(ids), visible_shipments(caller))
+    )
+    found = {str(id_) for id_ in await connection.scalars(there)}
+    if unknown := [id_ for id_ in wanted if id_ not in found]:
+        raise Invalid("incident_ids", f"names no incident: {', '.join(unknown[:5])}")
+    return wanted
 
 
 async def delete(connection: AsyncConnection, caller: Principal, webhook_id: UUID, *, actor: Actor) -> None:

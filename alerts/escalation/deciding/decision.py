@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from alerts.escalation.deciding.also_told import tell_destination, tell_new, tell_taken
+from alerts.escalation.deciding.coming_back import note_return
 from alerts.escalation.deciding.draft import DecisionDraft
 from alerts.escalation.deciding.notification import Notification, Purpose, Why
 from alerts.escalation.deciding.progress import EscalatedIncident, EscalationProgress
@@ -42,6 +43,7 @@ def decide(
     if before is not None:
         before = before.by_the_clock(now, policy.group_wait_s * SECOND)
     draft = DecisionDraft.of(incident, before, policy, people, now)
+    note_return(draft)
     if incident.merged or not incident.members:
         merge(draft)
     elif incident.active:

@@ -83,13 +83,16 @@ class DecisionDraft:
             deferred=0,
             told=(),
             nobody=False,
+            silent_returns=self.progress.silent_returns if self.progress.returns else 0,
             known=frozenset(one.alert_id for one in self.incident.members),
             holders=self.holders(),
             owners=self.owners(),
         )
         if self.was_over:
             self.change(recipients=frozenset(), destination_from=None, destination_told=False)
-            self.change(takers=frozenset(), asked=frozenset(), heard=frozenset(), furthest=Stage.SIGN)
+            self.change(takers=frozenset(), asked=frozenset(), heard=frozenset())
+        if self.was_over and not self.progress.returns:
+            self.change(furthest=Stage.SIGN)
 
     def message(
         self,

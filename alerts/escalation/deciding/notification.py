@@ -67,6 +67,7 @@ class Why(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     TOOK_IT = "took_it"
     SNOOZED = "snoozed"
+    GOES_ON_AND_OFF = "goes_on_and_off"
     GROUPED = "grouped"
     """People hear of it with its incident."""
     TAKEN_WITH_INCIDENT = "taken_with_incident"
@@ -106,6 +107,7 @@ WORDS: Mapping[Why, str] = {
     Why.ACKNOWLEDGED: "Somebody has taken it.",
     Why.TOOK_IT: "This contact is on it, or has seen to it that somebody is.",
     Why.SNOOZED: "It is snoozed.",
+    Why.GOES_ON_AND_OFF: "It goes on and off. People know of it, and hear of its end once it stays over.",
     Why.GROUPED: "It belongs to an incident of which people were told already, or are about to be.",
     Why.TAKEN_WITH_INCIDENT: "It belongs to an incident that somebody has taken, and is not critical.",
     Why.MERGED: "It turned out to be of one cause with another incident, which is told instead.",

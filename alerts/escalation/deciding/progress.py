@@ -31,6 +31,8 @@ class Member:
     took_it: bool = False
     """The owner acknowledged it, and so need not be told that it is theirs."""
     snoozed_until: Instant | None = None
+    by_hand: bool = False
+    """Somebody has resolved it, and it holds."""
     withdrawn: bool = False
     withdrawn_by: str | None = None
     """In words, the act of a person for which it was withdrawn; None: readings have shown that it never was."""
@@ -184,16 +186,29 @@ class EscalationProgress:
     nobody: bool = False
     withdrawn: frozenset[str] = frozenset()
     """The alerts that somebody's act has withdrawn, and of which that was told."""
+    on_since: Instant | None = None
+    """When it began, or came back the last time. None: a version began it that did not write that down."""
+    over_since: Instant | None = None
+    """When it was last found to be over; None while it goes on."""
+    returns: int = 0
+    """How often it has come back, each time soon after it had ended."""
+    silent_returns: int = 0
+    """How often of these nobody was told."""
 
     def by_the_clock(self, now: Instant, longest_wait: Duration) -> "EscalationProgress":
         """Return it without instants from the future, which a clock has set that was ahead.
 
         The first step waits for `longest_wait` at most: if it would wait for longer, it is due now.
         """
-        if self.base <= now + longest_wait and all(one.at <= now for one in self.told):
+        since = [at for at in (self.on_since, self.over_since) if at is not None]
+        if self.base <= now + longest_wait and all(
+            at <= now for at in (*since, *(one.at for one in self.told))
+        ):
             return self
         return replace(
             self,
+            on_since=None if self.on_since is None else min(self.on_since, now),
+            over_since=None if self.over_since is None else min(self.over_since, now),
             base=self.base if self.base <= now + longest_wait else now,
             told=tuple(one._replace(at=min(one.at, now)) for one in self.told),
         )
@@ -224,6 +239,10 @@ class EscalationProgress:
             "destination_told": self.destination_told,
             "nobody": self.nobody,
             "withdrawn": sorted(self.withdrawn),
+            "on_since": self.on_since,
+            "over_since": self.over_since,
+            "returns": self.returns,
+            "silent_returns": self.silent_returns,
         }
 
     @classmethod

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from alerts.alert_kinds import KINDS
 from alerts.escalation.deciding.also_told import who_and_since
+from alerts.escalation.deciding.coming_back import end_told_at, skip_return
 from alerts.escalation.deciding.draft import DecisionDraft
 from alerts.escalation.deciding.notification import WORDS, Purpose, Why
 from alerts.escalation.deciding.progress import EscalationProgress, Member, Phase, furthest, worst
@@ -44,10 +45,16 @@ def end(draft: DecisionDraft) -> None:
     if before is not None and draft.was_over and not (found or before.nobody):
         return
     told = before is not None and bool(before.recipients) and not draft.was_over
-    worse = told and before is not None and _is_worse(draft.incident.members, found, before)
+    worse = before is not None and _is_worse(draft.incident.members, found, before)
+    concerns = _concerned(draft.incident.members if not draft.was_over or draft.found_nobody else found)
     if told and not worse:
+        if (tells_at := end_told_at(draft)) > draft.now:
+            draft.wakes.append(tells_at)
+            return
         _tell_end(draft)
-    elif _concerned(draft.incident.members if not draft.was_over or draft.found_nobody else found):
+    elif concerns and draft.progress.returns and not (worse or draft.found_nobody):
+        skip_return(draft)  # they know that it goes on and off, and that it is over
+    elif concerns:
         _tell_though_over(draft)
         draft.change(phase=Phase.OVER)
         return

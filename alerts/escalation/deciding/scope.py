@@ -105,6 +105,7 @@ def member_of(alert: Alert) -> Member:
         taken_by=taken_by,
         took_it=alert.acknowledged_at is not None and alert.acknowledged_at == alert.assigned_at,
         snoozed_until=alert.snoozed_until,
+        by_hand=not alert.open and alert.condition.holds,
         withdrawn=alert.condition.withdrawn,
         withdrawn_by=_withdrawn_by(alert),
     )

@@ -1,10 +1,12 @@
 """Pure: the climb of an incident that nobody has taken, from step to step, and its reminders."""
 
+from alerts.escalation.deciding.coming_back import came_back_worse, skip_return
 from alerts.escalation.deciding.draft import DecisionDraft
 from alerts.escalation.deciding.notification import Why
 from alerts.escalation.deciding.progress import EscalationProgress, LevelTold, Phase
 from alerts.escalation.policy import RANK, Step
 from alerts.model import SECOND, Instant, Severity
+from alerts.triage.incidents import COMES_ANEW
 
 NOBODY_RETRY = 300 * SECOND
 """How soon it is looked again for somebody to tell; a new contact has it looked at once."""
@@ -17,7 +19,7 @@ def fire(draft: DecisionDraft) -> None:
     before, severity = draft.before, draft.incident.severity
     passed = 0
     if before is None or draft.was_over:
-        draft.begin(Why.BEGAN if before is None else Why.CAME_BACK, wait=True)
+        draft.begin(Why.BEGAN if before is None else Why.CAME_BACK, wait=not came_back_worse(draft))
     elif RANK[severity] > RANK[before.severity]:
         draft.begin_worse(Why.SEVERITY_ROSE)
     elif before.phase is Phase.QUIET:
@@ -61,8 +63,11 @@ def _resume_after_quiet(draft: DecisionDraft, before: EscalationProgress) -> Non
 
 
 def _record_joined(draft: DecisionDraft, before: EscalationProgress) -> None:
+    came_back = before.over_since is not None
+    if came_back:
+        skip_return(draft)
     for one in draft.incident.active:
-        if one.alert_id not in before.known:
+        if one.alert_id not in before.known and not (came_back and one.kind in COMES_ANEW):
             draft.out.skip(draft.message(Why.GROUPED), Why.GROUPED, alert_ids=(one.alert_id,))
 
 

@@ -83,6 +83,8 @@ class DeviceVerdict:
     checkpoint: Checkpoint
     changes: tuple[Change, ...]
     safe_points: tuple[Checkpoint, ...]
+    told_late: tuple[Excursion, ...] = ()
+    """Excursions that are as they were, and whose peak is told only now; see `alerts.excursions.telling`."""
 
     @property
     def state(self) -> LoggerState:

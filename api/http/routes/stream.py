@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Header, Query
 from starlette.responses import StreamingResponse
@@ -108,7 +109,8 @@ async def stream(
     min_severity: Annotated[
         Severity | None,
         Query(
-            description="Of excursions, alerts and incidents; events without a severity come all the same."
+            description="Of excursions, alerts and incidents, by the worst that they have been; events without a severity "
+            "come all the same. With `critical`, the `excursion.opened` that was hidden comes when it becomes critical."
         ),
     ] = None,
     kind: Annotated[
@@ -116,6 +118,22 @@ async def stream(
         Query(max_length=_AT_MOST, description="Only alerts of these kinds; one or several."),
     ] = None,
     organization: Annotated[OrganizationSlug | None, Query(description="Only of its shipments.")] = None,
+    incident_id: Annotated[
+        list[UUID] | None,
+        Query(
+            max_length=_AT_MOST,
+            description="Only incidents with these ids, their alerts and excursions; one or several. What an alert or "
+            "excursion begins with comes before it is known to which incident it belongs.",
+        ),
+    ] = None,
+    *,
+    peaks: Annotated[
+        bool,
+        Query(
+            description="False: without `excursion.amended` whose `reason` is `peak_moved`. The last peak is in "
+            "`excursion.closed`."
+        ),
+    ] = True,
     last_event_id: Annotated[
         str | None, Header(description="The id of the last event that was read: goes on after it.")
     ] = None,
@@ -143,5 +161,7 @@ async def stream(
         min_severity=min_severity,
         kinds=frozenset(kind or ()),
         organization=organization,
+        incident_ids=frozenset(str(id_) for id_ in incident_id or ()),
+        peaks=peaks,
     )
     return EventStream(services, wanted, after)

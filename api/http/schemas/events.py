@@ -31,6 +31,16 @@ Sequence = Annotated[
 ]
 
 
+WorstSeverity = Annotated[
+    Severity,
+    Field(
+        description="The worst that it has been so far: filters by severity go by this. Absent from events of before there "
+        "was this field.",
+        json_schema_extra=_absent,
+    ),
+]
+
+
 def _told(shown: type[BaseModel], name: str, *, without: Container[str] = ()) -> type[BaseModel]:
     """Return the model of an event about `shown`: its fields, and those of every such event."""
     kept: dict[str, Any] = {
@@ -39,12 +49,20 @@ def _told(shown: type[BaseModel], name: str, *, without: Container[str] = ()) ->
     added: dict[str, Any] = {
         "reason": (str, Field(description="Why this revision was made.")),
         "drill": (bool, Field(description="Whether its shipment is a drill.")),
+        "worst_severity": (WorstSeverity, Severity.MAJOR),
         "sequence": (Sequence, 0),
     }
     return create_model(name, __base__=Shown, **kept | added)
 
 
-ExcursionEvent = _told(ExcursionOut, "ExcursionEvent", without={"recorded_at", "revisions"})
+ExcursionEvent = create_model(
+    "ExcursionEvent",
+    __base__=_told(ExcursionOut, "ToldExcursion", without={"recorded_at", "revisions"}),
+    incident_id=(
+        UUID | None,
+        Field(description="Of its alert. Null, as when it opens: not yet known.", json_schema_extra=_absent),
+    ),
+)
 AlertEvent = _told(AlertOut, "AlertEvent", without={"needs_attention"})
 
 
@@ -72,6 +90,9 @@ class DeliveredExcursions(Shown):
     open: int
     closed: int
     worst_severity: Severity | None = Field(description="Of those that are open or closed.")
+    highest_c: float | None = Field(description="The highest peak of these, above a limit. Null: none is.")
+    lowest_c: float | None = Field(description="The lowest peak of these, below a limit. Null: none is.")
+    lasted_s: float = Field(description="The sum of their lengths; of one that is open, until the delivery.")
     withdrawn_by_people: TakenAwayFigures = Field(
         description="Those that an act of a person has withdrawn, as they were before."
     )
@@ -232,7 +253,16 @@ class Told(NamedTuple):
 
 EVENTS: Mapping[str, Told] = {
     "excursion.opened": Told(ExcursionEvent, "It is recorded for the first time, even if already closed."),
-    "excursion.amended": Told(ExcursionEvent, "Something that was sent before has changed."),
+    "excursion.became_critical": Told(
+        ExcursionEvent,
+        "It was sent as major, and lies beyond the critical limit; also if it has ended meanwhile. One that is critical "
+        "when it opens has no such turn.",
+    ),
+    "excursion.amended": Told(
+        ExcursionEvent,
+        "Something that was sent before has changed. With the reason `peak_moved`, only the peak of one that goes on: sent "
+        "ten minutes after its last event at the earliest, and if it has grown by more than 1 °C (settings).",
+    ),
     "excursion.closed": Told(ExcursionEvent, "It was open and has ended."),
     "excursion.withdrawn": Told(ExcursionEvent, "It never happened, or it was merged into another one."),
     "alert.firing": Told(AlertEvent, "Somebody has to take care of it, or its severity changed."),

@@ -68,7 +68,7 @@ class ExcursionOut(Shown):
     opened_at: Time = Field(description="When the service first detected it.")
     recorded_at: Time = Field(description="When this revision was recorded.")
     revisions: list[ExcursionRevision] | None = Field(
-        None, description="With `revisions=true`: all its revisions, oldest first."
+        None, description="With `revisions=true`: its revisions, oldest first."
     )
 
     @classmethod
@@ -87,4 +87,6 @@ class ExcursionOut(Shown):
 
 
 class ExcursionWithHistory(ExcursionOut):
-    revisions: list[ExcursionRevision] = Field(description="All its revisions, oldest first.")
+    revisions: list[ExcursionRevision] = Field(
+        description="Its revisions, oldest first; with `peaks=false` without those that only moved its peak."
+    )

@@ -75,13 +75,29 @@ MinSeverity = Annotated[
     Severity,
     Field(
         strict=False,
-        description="For excursions, alerts and incidents; events without a severity are always sent.",
+        description="For excursions, alerts and incidents, by the worst that they have been; events without a severity are "
+        "always sent. With `critical`, the `excursion.opened` that was hidden is sent when it becomes critical.",
     ),
 ]
 ShipmentIds = Annotated[
     list[Id],
     Field(min_length=1, max_length=1000, description="Null: all that the organization may see."),
     AfterValidator(_each_once),
+]
+IncidentIds = Annotated[
+    list[Annotated[UUID, Field(strict=False)]],
+    Field(
+        min_length=1,
+        max_length=1000,
+        description="Only incidents with these ids, their alerts and excursions. Null: whatever it is about.",
+    ),
+]
+Peaks = Annotated[
+    bool,
+    Field(
+        description="False: without `excursion.amended` whose `reason` is `peak_moved`. The last peak is in "
+        "`excursion.closed`."
+    ),
 ]
 
 
@@ -94,6 +110,8 @@ class WebhookIn(Given):
     events: Events | None = None
     min_severity: MinSeverity | None = None
     shipment_ids: ShipmentIds | None = None
+    incident_ids: IncidentIds | None = None
+    peaks: Peaks = True
     organization: OrganizationSlug | None = Field(
         None, description="Its owner, whose shipments it is sent events of. By default that of the key."
     )
@@ -113,9 +131,11 @@ class WebhookChangeIn(Given):
     events: Events | None = None
     min_severity: MinSeverity | None = None
     shipment_ids: ShipmentIds | None = None
+    incident_ids: IncidentIds | None = None
+    peaks: Peaks | None = None
     description: Words | None = None
 
-    @field_validator("url")
+    @field_validator("url", "peaks")
     @classmethod
     def _stays(cls, value: Any) -> Any:
         if value is None:
@@ -143,6 +163,8 @@ class WebhookOut(Shown):
     shipment_organizations: list[str | None] | None = Field(
         description="Whose each of `shipment_ids` is, in their order; null: nobody's."
     )
+    incident_ids: list[UUID] | None
+    peaks: bool
     state: WebhookState
     state_changed_at: Time
     disabled_reason: Literal["gone", "failing", "key_ended"] | None = Field(

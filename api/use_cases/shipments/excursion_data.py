@@ -1,19 +1,22 @@
 """The excursions of a shipment as the event of its delivery tells of them; `api.http.schemas.events` describes it to others."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.model import SECOND
-from alerts.views.taken_away import Figures, TakenAway, live_counts, taken_away
+from alerts.views.taken_away import Figures, TakenAway, live_figures, taken_away
 
 
-async def excursions_data(connection: AsyncConnection, shipment_id: str) -> dict[str, Any]:
-    """Return how many excursions are on record of a shipment, and what people took away of it."""
+async def excursions_data(
+    connection: AsyncConnection, shipment_id: str, delivered_at: datetime
+) -> dict[str, Any]:
+    """Return what is on record of a shipment's excursions, all together, and what people took away of it."""
     found = await taken_away(connection, shipment_id)
     return {
-        **await live_counts(connection, shipment_id),
+        **await live_figures(connection, shipment_id, delivered_at),
         "withdrawn_by_people": _figures([one for one in found if one.withdrawn]),
         "lessened_by_people": _figures([one for one in found if not one.withdrawn]),
     }

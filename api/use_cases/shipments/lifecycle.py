@@ -242,7 +242,7 @@ async def deliver(
         row,
         by=str(actor),
         reason=reason,
-        excursions=await excursions_data(connection, shipment_id),
+        excursions=await excursions_data(connection, shipment_id, at),
     )
 
 

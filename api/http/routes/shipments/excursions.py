@@ -23,7 +23,10 @@ router = APIRouter(route_class=Call, tags=["excursions"])
 
 States = Annotated[list[ExcursionState] | None, Query(alias="state", description="One or several.")]
 Revisions = Annotated[bool, Query(description="Return each with every state that it was ever known in.")]
-
+Peaks = Annotated[
+    bool,
+    Query(description="With false, revisions that only moved the peak of an open excursion are left out."),
+]
 ByPeople = Annotated[
     bool | None,
     Query(
@@ -48,6 +51,7 @@ async def list_excursions_of_shipment(
     *,
     by_people: ByPeople = None,
     revisions: Revisions = False,
+    peaks: Peaks = True,
     as_of: AsOf = None,
 ) -> ListOf[ExcursionOut]:
     """List a shipment's excursions, the latest first; those that were withdrawn or superseded stay on record."""
@@ -65,7 +69,7 @@ async def list_excursions_of_shipment(
     async with services.engine.connect() as connection:
         if await shipments.get(connection, shipment_id, visible) is None:
             raise NotFound("shipment", shipment_id)
-        return await _listed(connection, wanted, cursor=cursor, limit=limit, revisions=revisions)
+        return await _listed(connection, wanted, cursor=cursor, limit=limit, revisions=revisions, peaks=peaks)
 
 
 @router.get("/v1/excursions", response_model_exclude_unset=True)
@@ -83,6 +87,7 @@ async def list_excursions(
     *,
     by_people: ByPeople = None,
     revisions: Revisions = False,
+    peaks: Peaks = True,
     as_of: AsOf = None,
 ) -> ListOf[ExcursionOut]:
     """List the excursions of all shipments, the latest first."""
@@ -97,30 +102,43 @@ async def list_excursions(
         by_people=by_people,
     )
     async with services.engine.connect() as connection:
-        return await _listed(connection, wanted, cursor=cursor, limit=limit, revisions=revisions)
+        return await _listed(connection, wanted, cursor=cursor, limit=limit, revisions=revisions, peaks=peaks)
 
 
 async def _listed(
-    connection: AsyncConnection, wanted: FindingFilter, *, cursor: str | None, limit: int, revisions: bool
+    connection: AsyncConnection,
+    wanted: FindingFilter,
+    *,
+    cursor: str | None,
+    limit: int,
+    revisions: bool,
+    peaks: bool,
 ) -> ListOf[ExcursionOut]:
     after = read_cursor(cursor, views.EXCURSION_ORDER)
     page = await views.excursion_page(connection, wanted, after=after, limit=limit)
     if not revisions:
         return answer(page, ExcursionOut.of)
     ids = [row["id"] for row in page.rows]
-    history = await views.excursion_history(connection, ids, wanted.as_of)
-    return answer(page, lambda row: ExcursionOut.of(row, history[row["id"]]))
+    history = await views.excursion_history(connection, ids, wanted.as_of, peaks=peaks)
+    return answer(page, lambda row: ExcursionOut.of(row, history.get(row["id"], [])))
 
 
 @router.get("/v1/excursions/{excursion_id}")
 @action("excursions.read")
 async def get_excursion(
-    excursion_id: UUID, caller: Caller, services: Here, response: Response, as_of: AsOf = None
+    excursion_id: UUID,
+    caller: Caller,
+    services: Here,
+    response: Response,
+    *,
+    peaks: Peaks = True,
+    as_of: AsOf = None,
 ) -> ExcursionWithHistory:
     """Show one excursion with every state in which it was ever known."""
     response.headers.update(stands_for(as_of, services.clock()))
     async with services.engine.connect() as connection:
-        found = await views.excursion(connection, excursion_id, visible_shipments(caller), as_of)
+        visible = visible_shipments(caller)
+        found = await views.excursion(connection, excursion_id, visible, as_of, peaks=peaks)
     if found is None:
         raise unknown("excursion", excursion_id, as_of)
     return ExcursionWithHistory.of(*found)
