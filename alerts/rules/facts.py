@@ -63,6 +63,9 @@ class Facts:
     """The world's airports, to name the one where a logger was last seen."""
     interval: Mapping[str, Duration] = field(default_factory=dict)
     """The registered reading interval of each logger."""
+    key: str = ""
+    """Equal where everything is equal that folds read, but for the plan, the end and the charges: states that were
+    folded by facts with another key do not hold."""
 
     def to_journey_time(self, at: Instant) -> Instant:
         """Return an instant of the clock in journey time, which runs `plan.time_lapse` times as fast."""
