@@ -11,7 +11,7 @@ from enum import StrEnum
 from math import inf
 from typing import Final, TypeAlias
 
-from alerts.alert_kinds import KINDS, PLACE
+from alerts.alert_kinds import KINDS, PLACE, Stage
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.triage.alert import Alert, AlertState
 
@@ -21,6 +21,10 @@ SLACK: Final[Duration] = 1800 * SECOND
 """A cause may be detected this much later than its effect, because each rule waits until it is sure."""
 TOGETHER: Final[Duration] = 600 * SECOND
 """Alerts of one kind within this time, on one logger or several, have the same cause."""
+
+
+HOLD_FOR_QUALITY: Final = "See that the product is held for quality to decide on: it was outside its limits."
+NOTHING_LEFT: Final = "Nothing is left to do at once: all of it is resolved."
 
 
 class IncidentState(StrEnum):
@@ -160,8 +164,11 @@ def _age(alert: Alert) -> tuple[Instant, str]:
     return alert.raised_at, alert.id
 
 
-def _upstream(alert: Alert) -> tuple[bool, int, Instant, str]:
-    return alert.condition.withdrawn, PLACE[alert.condition.kind], alert.condition.since, alert.id
+def _upstream(alert: Alert) -> tuple[bool, bool, int, Instant, str]:
+    """Return the sort key for the cause: the alert that is furthest from the product, and no mere forecast."""
+    condition = alert.condition
+    row = KINDS[condition.kind]
+    return condition.withdrawn, not row.is_cause, PLACE[condition.kind], condition.since, alert.id
 
 
 def _harm(alert: Alert) -> tuple[bool, int, Instant, str]:
@@ -209,9 +216,22 @@ def described(incident: Incident, members: Sequence[Alert]) -> Incident:
         kind=cause.condition.kind,
         severity=worst.condition.severity if unresolved else incident.severity,
         headline=headline,
-        next_action=KINDS[worst.condition.kind].next_action,
+        next_action=_next_action(worst) if unresolved else _afterwards(members),
         alert_ids=tuple(alert.id for alert in sorted(members, key=_age)),
     )
+
+
+def _next_action(worst: Alert) -> str:
+    """Return what to do about the worst alert: what its own finding says, where that knows better than its kind."""
+    own = worst.condition.details.get("next_action")
+    return str(own) if own else KINDS[worst.condition.kind].next_action
+
+
+def _afterwards(members: Sequence[Alert]) -> str:
+    """Return what is left to do once all alerts are resolved."""
+    conditions = [alert.condition for alert in members if not alert.condition.withdrawn]
+    harmed = any(KINDS[one.kind].stage_at(one.severity) >= Stage.HAPPENING for one in conditions)
+    return HOLD_FOR_QUALITY if harmed else NOTHING_LEFT
 
 
 def _follow(
