@@ -89,6 +89,8 @@ class Kind:
     """How far a matter has come for the product once an alert of this kind fires."""
     critical_stage: Stage | None = None
     """The same where the alert is critical; None: the same stage."""
+    is_cause: bool = True
+    """It can be why something else happens. What only says ahead what is measured later is no cause of it."""
     no_signal: bool = False
     """A shipment with such an alert has the health `no_signal`, and no warning."""
     of_fleet: Meaning | None = None
@@ -326,7 +328,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
             critical_when="it is upside down",
             meaning=Meaning(
                 "The shipper is not upright",
-                "Lying down it loses nitrogen several times as fast: "
+                "A shipper with nitrogen loses it several times as fast when it lies down: "
                 "it will stay cold for a shorter time than planned.",
                 ended_title="The shipper was not upright",
             ),
@@ -423,7 +425,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
                 "If nothing is done the product warms up on the way. It is still cold now.",
                 ended_title="The coolant was not going to last until arrival",
             ),
-            next_action="Have it recharged on the way, or shorten the way: the coolant does not last until arrival. Record a move "
+            next_action="Have its coolant renewed on the way, or shorten the way: it does not last until arrival. Record a move "
             f"to another shipper with {_DEWAR}.",
             leads_to={
                 _K.EXCURSION_PREDICTED: 6 * HOUR,
@@ -442,11 +444,12 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
                 "The product is still within its limits. Going on like this it will leave them soon.",
                 ended_title="A limit was about to be left",
             ),
-            next_action="Recharge the shipper, or move the product, before the time that is given. Record a move to another "
-            f"shipper with {_DEWAR}.",
+            next_action="Move the product to where its limits are kept, or renew what cools its shipper, before the time that is "
+            f"given. Record a move to another shipper with {_DEWAR}.",
             leads_to={_K.EXCURSION: 6 * HOUR, _K.BUDGET_EXHAUSTED: 6 * HOUR},
             told=BY_SEVERITY,
             stage=Stage.FORESEEN,
+            is_cause=False,
         ),
         Kind(
             kind=_K.EXCURSION,

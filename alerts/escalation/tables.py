@@ -46,6 +46,7 @@ contacts = Table(
         nullable=False,
         comment="[{channel, address, min_severity, outside_office_hours}]",
     ),
+    Column("phone", Text, comment="for people to ring: nothing is sent there"),
     Column("fallback", Identifier, comment="the contact to ask outside its hours"),
     Column(
         "last_resort",

@@ -15,6 +15,7 @@ from alerts.evaluation.judging.judgement import Device, DueShipment, Identity
 from alerts.evaluation.load_facts import (
     Context,
     departure_facts_of,
+    facts_key,
     facts_of,
     held_back,
     load_context,
@@ -143,7 +144,7 @@ async def _load(
     context = await load_context(connection, shipments.values())
     dirty = Dirty.everything(ids) if from_the_start else Dirty.of(claimed.marks)
     devices = await connection.fetch(LOAD_DEVICES, ids)
-    foldings, broken = _foldings(shipments, devices, dirty)
+    foldings, broken = _foldings(shipments, devices, context, dirty)
     resumed = await resume(connection, foldings, CHANNELS)
     on_record = await _excursions(connection, resumed)
     excursion_ids = [row["id"] for row in on_record]
@@ -176,7 +177,7 @@ async def _now(connection: Connection, claimed: Claimed, statement: str) -> tupl
 
 
 def _foldings(
-    shipments: Mapping[str, asyncpg.Record], devices: Rows, dirty: Dirty
+    shipments: Mapping[str, asyncpg.Record], devices: Rows, context: Context, dirty: Dirty
 ) -> tuple[list[PendingFold], dict[str, str]]:
     """Return what is to be folded of each device of a shipment that has departed, and what cannot be read at all."""
     foldings, broken = [], {}
@@ -184,7 +185,8 @@ def _foldings(
         shipment = shipments[row["shipment_id"]]
         try:
             watching = tuned_rules(plan_of(shipment["plan"]))
-            folding = PendingFold.of(row, shipment, dirty, watching, to_instant(shipment["looked_at"]))
+            key, looked_at = facts_key(shipment, context), to_instant(shipment["looked_at"])
+            folding = PendingFold.of(row, shipment, dirty, watching, looked_at, key)
         except Exception as error:  # noqa: BLE001 -- a row that cannot be read must not stop the others
             broken[row["shipment_id"]] = describe_error(error)
             continue

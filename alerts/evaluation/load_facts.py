@@ -1,10 +1,14 @@
-"""Loads what is known of shipments beside their readings: plan, window, dewar, route and times."""
+"""Loads what is known of shipments beside their readings: plan, window, dewar, route and times.
+
+Whatever of it folds read must be in `facts_key`, or stand in marks from when on it counts, as charges do.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, Final
 
 import asyncpg
@@ -132,7 +136,57 @@ def facts_of(shipment: StoredRow, devices: Iterable[StoredRow], context: Context
             for row in devices
             if row.get("heard_at") is not None
         },
+        key=facts_key(shipment, context),
     )
+
+
+_FOLDED: Final = (
+    *(
+        "departed_at",
+        "origin",
+        "destination",
+        "legs",
+        "planned_departure",
+        "planned_arrival",
+        "packed_out_at",
+        "use_by",
+    ),
+    *("dewar_id", "hold_time_h", "ln2_capacity_kg"),
+)
+
+
+def facts_key(shipment: StoredRow, context: Context) -> str:
+    """Return what is equal as long as all is equal that folds read of a shipment, its dewar and its places.
+
+    Not in it are the plan and the end of the window, of which folds are told apart anyway, the charges, which count from
+    when they were made, and the reading intervals, which only looks read.
+    """
+    places = tuple(
+        _place_key(name, shipment, context, is_end=name == shipment["destination"])
+        for name in sorted(_named_places(shipment))
+    )
+    return _key((*(shipment[name] for name in _FOLDED), places))
+
+
+@lru_cache(maxsize=16_384)
+def _key(values: tuple[Any, ...]) -> str:
+    return blake2b(repr(values).encode(), digest_size=9).hexdigest()
+
+
+def _place_key(name: str, shipment: StoredRow, context: Context, *, is_end: bool) -> tuple[Any, ...]:
+    """Return what folds read of a place: its geofence, and of the destination when it can receive."""
+    site = site_named(name, shipment["organization"], context.sites)
+    if site is not None:
+        return _site_key(site["site"], is_end)
+    place = airports().get(name)
+    return (name,) if place is None else (name, place.lat, place.lon, place.radius_m)
+
+
+@lru_cache(maxsize=4096)
+def _site_key(stored: str, is_end: bool) -> tuple[Any, ...]:  # noqa: FBT001 -- a cache wants plain arguments
+    row = orjson.loads(stored)
+    hours = repr((row["timezone"], row["receiving_hours"])) if is_end else ""
+    return (row["site_id"], row["lat"], row["lon"], row["radius_m"], row["kind"], hours)
 
 
 @lru_cache(maxsize=1024)

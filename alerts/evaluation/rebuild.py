@@ -188,12 +188,13 @@ class _Stored:
             safe_points=safe_points,
         )
 
-    def is_behind(self, key: Key, after: LoggerState) -> bool:
-        """Return whether there are readings that evaluation has not seen yet."""
+    def is_behind(self, key: Key, after: Checkpoint) -> bool:
+        """Return whether there are readings, or facts, that evaluation has not seen yet."""
         before = self.states.get(key)
-        return key[0] in self.waiting or (
-            self.live and before is not None and before.state.readings < after.readings
-        )
+        if before is None:
+            return key[0] in self.waiting
+        newer = self.live and before.state.readings < after.state.readings
+        return key[0] in self.waiting or before.facts_key != after.facts_key or newer
 
     def holds(self, key: Key, verdict: DeviceVerdict) -> bool:
         """Return whether what is stored of a logger is what its readings give."""
@@ -231,7 +232,7 @@ def _state_changes(stored: _Stored, verdicts: Sequence[Verdict]) -> Iterator[Sta
     for verdict in verdicts:
         for device in verdict.devices:
             key = verdict.identity.shipment_id, device.device.device_id
-            if not stored.is_behind(key, device.state) and not stored.holds(key, device):
+            if not stored.is_behind(key, device.checkpoint) and not stored.holds(key, device):
                 shipment_id, device_id = key
                 before = stored.states.get(key)
                 yield StateChange(

@@ -26,12 +26,13 @@ from alerts.work.bulk import Connection
 # For each logger with late data: the last safe point before it that has the rules it needs.
 _SAFE_POINTS = """
 SELECT w.position, p.state
-FROM unnest($1::int[], $2::text[], $3::text[], $4::int[], $5::timestamptz[], $6::text[])
-         AS w(position, shipment_id, device_id, plan_revision, before, rules)
+FROM unnest($1::int[], $2::text[], $3::text[], $4::int[], $5::timestamptz[], $6::text[], $7::text[])
+         AS w(position, shipment_id, device_id, plan_revision, before, rules, facts_key)
 CROSS JOIN LATERAL (
     SELECT state FROM evaluation_safe_points AS s
     WHERE s.shipment_id = w.shipment_id AND s.device_id = w.device_id
         AND s.plan_revision = w.plan_revision AND s.seen < w.before
+        AND (w.facts_key IS NULL OR s.state->>'facts' = w.facts_key)
         AND (w.rules = '' OR s.state->'rules' ?& string_to_array(w.rules, ' '))
     ORDER BY s.seen DESC LIMIT 1
 ) AS p
@@ -87,6 +88,8 @@ class PendingFold:
     """The rules to fold as well."""
     missing: tuple[AlertKind, ...] = ()
     """Rules that the newest checkpoint lacks, so that folding must start before it."""
+    facts_key: str | None = None
+    """`Facts.key` of what is known now: states that were folded by other facts do not hold. None: no rules are folded."""
 
     @classmethod
     def of(
@@ -96,6 +99,7 @@ class PendingFold:
         dirty: Dirty,
         tuned: tuple[TunedRule, ...] = (),
         now: Instant = 0,
+        facts_key: str | None = None,
     ) -> Self | None:
         """Build it from the rows of an assignment and its shipment; None before departure."""
         window = judged_window_of(shipment)
@@ -112,11 +116,14 @@ class PendingFold:
             dirty_from=dirty.dirty_from_of(shipment["shipment_id"], row["device_id"]),
             tuned=tuned,
             missing=() if newest is None else tuple(newest.missing(tuned, now)),
+            facts_key=facts_key,
         )
 
     def valid_before(self) -> datetime | None:
         """Return the instant before which folded states are valid; None if none is."""
         if self.newest is None or self.stored_under != self.plan_revision:
+            return None
+        if self.facts_key is not None and self.facts_key != self.newest.facts_key:
             return None
         end = self.window.delivered_at
         ends = [at for at in (self.dirty_from, None if end is None else to_datetime(end)) if at]
@@ -187,6 +194,7 @@ async def _safe_points(
         [pending_folds[place].plan_revision for place in bounds],
         list(bounds.values()),
         [" ".join(_needed(pending_folds[place])) for place in bounds],
+        [pending_folds[place].facts_key for place in bounds],
     )
     found = {}
     for row in rows:

@@ -39,6 +39,27 @@ class Happening:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoggerNow:
+    """The newest reading of a logger on the shipment."""
+
+    device_id: str
+    measured_at: datetime
+    celsius: float | None
+    """None: its probe does not show a temperature."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastPosition:
+    """Where a shipment was last seen, in degrees of WGS 84."""
+
+    at: datetime
+    lat: float
+    lon: float
+    near: str | None = None
+    """The site of its own that it is at, or the airport; None where it is at none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cargo:
     """What people need to know of a shipment in order to act."""
 
@@ -49,10 +70,18 @@ class Cargo:
     """Its name where it is a site, like `destination`."""
     destination: str | None = None
     dewar_id: str | None = None
-    product_id: str | None = None
+    product: str | None = None
+    """Its name, or its id where it has none."""
     holder: str | None = None
     """The current holder, by the last handover; None once delivered."""
     holder_since: datetime | None = None
+    phones: tuple[tuple[str, str], ...] = ()
+    """Who can be rung where it is now, each a name and a number."""
+    loggers: tuple[LoggerNow, ...] = ()
+    """Those that are on it now."""
+    position: LastPosition | None = None
+    was_out_of_range: bool = False
+    """An excursion of it stands on record, be it of another incident."""
     delivered_at: datetime | None = None
     """None too if it was handed on after that."""
     planned_arrival: datetime | None = None
@@ -106,7 +135,7 @@ class Event:
     @property
     def harmed(self) -> bool:
         """Whether the product was outside its limits, so that it may be harmed."""
-        return any(
+        return (self.cargo is not None and self.cargo.was_out_of_range) or any(
             KINDS[one.kind].stage_at(one.severity) >= Stage.HAPPENING and not one.withdrawn
             for one in self.happenings
         )
@@ -161,6 +190,10 @@ class Occasion:
     as_of: datetime
     also_told: tuple[str, ...] = ()
     """Who else was told."""
+    told_before: tuple[str, ...] = ()
+    """Who of them got a message before this one was decided."""
+    is_first: bool = True
+    """Whether the recipient got none before this one."""
     public_url: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""Loads what messages are made from: incidents with their alerts, shipments, holders, and who else was told."""
+"""Loads what messages are made from: incidents with their alerts, shipments as they are now, holders, and who else was told."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,13 +13,25 @@ import structlog
 
 from alerts import wording
 from alerts.escalation.deciding.notification import Why
+from alerts.escalation.people import folded
+from alerts.evaluation.airports_file import airport_index
 from alerts.model import AlertKind, Severity
-from alerts.notifications.facts import Cargo, Event, Happening, MessageFacts, Occasion
+from alerts.notifications.facts import (
+    Cargo,
+    Event,
+    Happening,
+    LastPosition,
+    LoggerNow,
+    MessageFacts,
+    Occasion,
+)
 from alerts.notifications.queue import Claimed
 from alerts.notifications.words import limits
+from alerts.rules.geodesy import distance_m, unit_vector
 from alerts.triage.alert import AlertReason, AlertState
 from alerts.work.bulk import Connection
-from telemetry.registry.ids import id_of
+from telemetry.registry.ids import id_of, meant
+from telemetry.registry.places import site_named
 
 PARTS = "SELECT digest_id, incident_id, scope, alert_ids, severity, drill FROM notifications WHERE digest_id = ANY ($1)"
 
@@ -35,7 +47,9 @@ SELECT id, incident_id, kind, severity, state, message, since, until, withdrawn,
     CASE WHEN state = 'resolved' THEN (
         SELECT jsonb_build_object('by', r.by, 'reason', r.reason, 'note', r.note)::text FROM alert_revisions AS r
         WHERE r.alert_id = alerts.id AND r.reason IN ('resolved_by_hand', 'condition_ended', 'condition_withdrawn')
-        ORDER BY r.revision DESC LIMIT 1
+            AND r.revision > coalesce((
+                SELECT max(o.revision) FROM alert_revisions AS o WHERE o.alert_id = alerts.id AND o.state <> 'resolved'), 0)
+        ORDER BY r.reason <> 'condition_withdrawn', r.revision LIMIT 1
     ) END AS ended,
     coalesce((SELECT x.ended_by = 'delivery' FROM excursions AS x WHERE x.id = alerts.excursion_id), false)
         AS ended_with_journey
@@ -51,30 +65,55 @@ WHERE i.id = ANY ($1)
 
 # A place is the id of a site or free text; its organization's own site comes first, then everybody's (`registry.places`).
 SHIPMENTS = """
-SELECT s.shipment_id, s.band, s.plan, s.dewar_id, s.product_id, s.planned_arrival, s.delivered_at,
+SELECT s.shipment_id, s.organization, s.band, s.plan, s.dewar_id, s.product_id, p.name AS product_name, s.planned_arrival,
+    s.delivered_at, s.origin AS origin_id, s.destination AS destination_id,
     coalesce(s.use_by, s.packed_out_at + s.use_within_h * interval '1 hour') AS use_by,
     coalesce(own_o.name, o.name, s.origin) AS origin, coalesce(own_d.name, d.name, s.destination) AS destination,
-    h.to_party AS holder, h.at AS holder_since
+    h.to_party AS holder, h.at AS holder_since, h.to_contact,
+    CASE WHEN s.departed_at IS NOT NULL THEN s.legs->0->>'carrier' END AS carrier,
+    EXISTS (SELECT FROM excursions AS x WHERE x.shipment_id = s.shipment_id AND x.state IN ('open', 'closed')) AS was_out
 FROM shipments AS s
+LEFT JOIN products AS p ON p.product_id = s.product_id
 LEFT JOIN sites AS own_o ON own_o.site_id = s.organization || '/' || s.origin
 LEFT JOIN sites AS o ON o.site_id = s.origin AND o.organization IS NULL
 LEFT JOIN sites AS own_d ON own_d.site_id = s.organization || '/' || s.destination
 LEFT JOIN sites AS d ON d.site_id = s.destination AND d.organization IS NULL
 LEFT JOIN LATERAL (
-    SELECT to_party, at FROM handovers WHERE shipment_id = s.shipment_id ORDER BY at DESC, recorded_at DESC LIMIT 1
+    SELECT to_party, at, to_contact FROM handovers WHERE shipment_id = s.shipment_id
+    ORDER BY at DESC, recorded_at DESC LIMIT 1
 ) AS h ON true
 WHERE s.shipment_id = ANY ($1)
 """
 
+# Of loggers that are on a shipment now, and of shipments that are under way: nobody is told of what is over as of now.
+LOGGERS = """
+SELECT a.shipment_id, d.device_id, d.measured_at, CASE WHEN d.probe_ok THEN d.temperature_c END AS celsius,
+    d.position_at, d.lat, d.lon
+FROM device_assignments AS a JOIN device_states AS d USING (device_id) JOIN shipments AS s USING (shipment_id)
+WHERE a.shipment_id = ANY ($1) AND s.status = 'in_transit' AND a.ends_at IS NULL AND a.starts_at <= d.measured_at
+ORDER BY a.shipment_id, d.device_id
+"""
+
+SITES = """
+SELECT site_id, organization, name, lat, lon, radius_m, contacts::text AS contacts FROM sites WHERE site_id = ANY ($1)
+"""
+
+PHONES = """
+SELECT contact_id, organization, name, phone, parties, places FROM contacts WHERE active AND phone IS NOT NULL
+    AND (organization IS NULL OR organization = ANY ($1)) ORDER BY organization IS NULL, name
+"""
+
 TOLD = """
-SELECT DISTINCT incident_id, contact_id, contact_name FROM notifications
-WHERE incident_id = ANY ($1) AND state IN ('sent', 'pending', 'digested') AND contact_name IS NOT NULL
-ORDER BY contact_name
+SELECT incident_id, contact_id, contact_name, min(decided_at) FILTER (WHERE state IN ('sent', 'digested')) AS reached_by
+FROM notifications WHERE incident_id = ANY ($1) AND state IN ('sent', 'pending', 'digested') AND contact_name IS NOT NULL
+GROUP BY incident_id, contact_id, contact_name ORDER BY contact_name
 """
 
 log = structlog.get_logger(__name__)
 
 _MOST_TOLD: Final = 8
+_AT_AIRPORT_M: Final = 10_000.0
+"""Freight is handled next to an airfield, and the largest ones are ten kilometres across."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +143,7 @@ async def load(
     for one, events in about.items():
         try:
             notices[one] = MessageFacts(
-                occasion=_occasion(one, found.also_told(one), as_of, public_url),
+                occasion=found.occasion(one, as_of, public_url),
                 events=tuple(found.event(each) for each in _each_once(events)),
                 parts=len(events),
             )
@@ -131,22 +170,6 @@ def _each_once(events: Sequence[_About]) -> list[_About]:
     return list(by_incident.values())
 
 
-def _occasion(one: Claimed, also_told: tuple[str, ...], as_of: datetime, public_url: str | None) -> Occasion:
-    return Occasion(
-        notification_id=str(one.id),
-        purpose=one.purpose,
-        why=one.detail or one.reason.replace("_", " "),
-        reason=Why(one.reason),
-        level=one.level,
-        repeat=one.repeat,
-        contact_name=one.contact_name,
-        timezone=one.timezone,
-        as_of=as_of,
-        also_told=also_told,
-        public_url=public_url,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Found:
     """The loaded rows, by their keys."""
@@ -154,7 +177,7 @@ class _Found:
     alerts: Mapping[UUID, asyncpg.Record]
     of_incident: Mapping[UUID, Sequence[asyncpg.Record]]
     incidents: Mapping[UUID, asyncpg.Record]
-    shipments: Mapping[str, asyncpg.Record]
+    cargoes: Mapping[str, Cargo]
     told: Mapping[UUID, Sequence[asyncpg.Record]]
 
     @classmethod
@@ -163,13 +186,13 @@ class _Found:
         alert_ids = list({id_ for one in about for id_ in one.alert_ids})
         alerts = await connection.fetch(ALERTS, alert_ids, incident_ids)
         incidents = await connection.fetch(INCIDENTS, incident_ids)
-        shipments = await connection.fetch(SHIPMENTS, list({one.scope for one in about if one.scope}))
+        cargoes = await _cargoes(connection, list({one.scope for one in about if one.scope}))
         told = await connection.fetch(TOLD, incident_ids)
         return cls(
             {row["id"]: row for row in alerts},
             _grouped(alerts),
             {row["id"]: row for row in incidents},
-            {row["shipment_id"]: row for row in shipments},
+            cargoes,
             _grouped(told),
         )
 
@@ -179,22 +202,45 @@ class _Found:
         incident = None if id_ is None else self.incidents.get(id_)
         mine = {row["id"]: row for row in (() if id_ is None else self.of_incident.get(id_, ()))}
         mine |= {alert_id: self.alerts[alert_id] for alert_id in about.alert_ids if alert_id in self.alerts}
-        shipment = self.shipments.get(about.scope)
         return Event(
             severity=Severity(about.severity),
             happenings=tuple(_happening(row) for row in sorted(mine.values(), key=lambda row: row["since"])),
-            cargo=None if shipment is None else _cargo(shipment),
+            cargo=self.cargoes.get(about.scope),
             drill=about.drill,
             incident_id=None if id_ is None else str(id_),
             next_action=None if incident is None else incident["next_action"],
             next_told_at=None if incident is None else incident["next_at"],
         )
 
-    def also_told(self, one: Claimed) -> tuple[str, ...]:
-        """Return the names of others who were told of the same incident."""
-        others = () if one.incident_id is None else self.told.get(one.incident_id, ())
-        names = {row["contact_name"]: None for row in others if row["contact_id"] != one.contact_id}
-        return tuple(names)[:_MOST_TOLD]
+    def occasion(self, one: Claimed, as_of: datetime, public_url: str | None) -> Occasion:
+        """Put together who is told and why, and who else was told of the same incident."""
+        told = () if one.incident_id is None else self.told.get(one.incident_id, ())
+        others = {row["contact_name"]: row for row in told if row["contact_id"] != one.contact_id}
+        before = tuple(name for name, row in others.items() if _is_before(row["reached_by"], one.decided_at))
+        mine = (row["reached_by"] for row in told if row["contact_id"] == one.contact_id)
+        is_first = not any(_is_before(at, one.decided_at) for at in mine)
+        why = one.detail or one.reason.replace("_", " ")
+        if one.reason == Why.NOT_ACKNOWLEDGED and is_first and not before:
+            why = "No message has reached anybody before."
+        return Occasion(
+            notification_id=str(one.id),
+            purpose=one.purpose,
+            why=why,
+            reason=Why(one.reason),
+            level=one.level,
+            repeat=one.repeat,
+            contact_name=one.contact_name,
+            timezone=one.timezone,
+            as_of=as_of,
+            also_told=tuple(others)[:_MOST_TOLD],
+            told_before=before[:_MOST_TOLD],
+            is_first=is_first,
+            public_url=public_url,
+        )
+
+
+def _is_before(at: datetime | None, decided_at: datetime) -> bool:
+    return at is not None and at < decided_at
 
 
 def _grouped(rows: Iterable[asyncpg.Record]) -> dict[UUID, list[asyncpg.Record]]:
@@ -231,18 +277,124 @@ def _ended_by(ended: Mapping[str, Any]) -> str | None:
     return note
 
 
-def _cargo(row: asyncpg.Record) -> Cargo:
+async def _cargoes(connection: Connection, shipment_ids: Sequence[str]) -> dict[str, Cargo]:
+    """Load shipments as they are now, by id."""
+    rows = await connection.fetch(SHIPMENTS, shipment_ids)
+    loggers = defaultdict(list)
+    for row in await connection.fetch(LOGGERS, shipment_ids) if rows else []:
+        loggers[row["shipment_id"]].append(row)
+    named = {key for row in rows for place in _places(row) for key in meant(place, row["organization"])}
+    sites = {row["site_id"]: row for row in await connection.fetch(SITES, list(named))} if named else {}
+    organizations = [row["organization"] for row in rows if row["organization"] is not None]
+    contacts = await connection.fetch(PHONES, organizations) if rows else []
+    return {row["shipment_id"]: _cargo(row, loggers[row["shipment_id"]], sites, contacts) for row in rows}
+
+
+def _places(row: asyncpg.Record) -> list[str]:
+    return [name for name in (row["origin_id"], row["destination_id"], row["holder"]) if name is not None]
+
+
+def _cargo(
+    row: asyncpg.Record,
+    loggers: Sequence[asyncpg.Record],
+    sites: Mapping[str, asyncpg.Record],
+    contacts: Sequence[asyncpg.Record],
+) -> Cargo:
     plan = orjson.loads(row["plan"])
-    same = (
-        *("band", "origin", "destination", "dewar_id", "holder", "holder_since", "planned_arrival", "use_by"),
-    )
+    same = ("band", "origin", "destination", "dewar_id", "holder_since", "planned_arrival", "use_by")
+    delivered_at, since = row["delivered_at"], row["holder_since"]
+    is_delivered = delivered_at is not None and (since is None or since <= delivered_at)
+    product_id = row["product_id"]
+    site = None if row["holder"] is None else site_named(row["holder"], row["organization"], sites)
     cargo = Cargo(
         **{name: row[name] for name in same},
         shipment_id=id_of(row["shipment_id"]),
-        product_id=None if row["product_id"] is None else id_of(row["product_id"]),
+        product=None if product_id is None else row["product_name"] or id_of(product_id),
         limits=limits(plan["lower_c"], plan["upper_c"]),
+        holder=row["holder"] if site is None else site["name"],
+        phones=_phones(row, sites, contacts, is_delivered=is_delivered),
+        loggers=tuple(
+            LoggerNow(device_id=one["device_id"], measured_at=one["measured_at"], celsius=one["celsius"])
+            for one in loggers
+        ),
+        position=_position(row, loggers, sites),
+        was_out_of_range=row["was_out"],
     )
-    delivered_at, since = row["delivered_at"], cargo.holder_since
-    if delivered_at is None or (since is not None and since > delivered_at):
-        return cargo
-    return replace(cargo, holder=None, holder_since=None, delivered_at=delivered_at)
+    return (
+        replace(cargo, holder=None, holder_since=None, delivered_at=delivered_at) if is_delivered else cargo
+    )
+
+
+def _position(
+    row: asyncpg.Record, loggers: Sequence[asyncpg.Record], sites: Mapping[str, asyncpg.Record]
+) -> LastPosition | None:
+    """Return the newest position of its loggers, with the site of its way or the airport that it lies in."""
+    seen = [one for one in loggers if one["position_at"] is not None and one["lat"] is not None]
+    if not seen:
+        return None
+    newest = max(seen, key=lambda one: one["position_at"])
+    lat, lon = newest["lat"], newest["lon"]
+    here = unit_vector(lat, lon)
+    on_its_way = [site_named(place, row["organization"], sites) for place in _places(row)]
+    near = next(
+        (
+            site["name"]
+            for site in on_its_way
+            if site is not None
+            and distance_m(unit_vector(site["lat"], site["lon"]), here) <= site["radius_m"]
+        ),
+        None,
+    )
+    airport = airport_index().nearest(lat, lon, _AT_AIRPORT_M) if near is None else None
+    return LastPosition(at=newest["position_at"], lat=lat, lon=lon, near=near or airport)
+
+
+def _phones(
+    row: asyncpg.Record,
+    sites: Mapping[str, asyncpg.Record],
+    contacts: Sequence[asyncpg.Record],
+    *,
+    is_delivered: bool,
+) -> tuple[tuple[str, str], ...]:
+    """Return who can be rung where a shipment is now: of its holder, as `alerts.escalation.people` knows it."""
+    if is_delivered:
+        places = [row["destination_id"]]
+    elif row["holder"] is not None:
+        places = [row["holder"]]
+    else:
+        places = [row["carrier"], row["origin_id"]]
+    to_contact = None if is_delivered else row["to_contact"]
+    each = (
+        _phones_at(place, to_contact, row["organization"], sites, contacts)
+        for place in places
+        if place is not None
+    )
+    return next((found for found in each if found), ())
+
+
+def _phones_at(
+    place: str,
+    to_contact: str | None,
+    organization: str | None,
+    sites: Mapping[str, asyncpg.Record],
+    contacts: Sequence[asyncpg.Record],
+) -> tuple[tuple[str, str], ...]:
+    """Return the numbers of a party's or a place's contacts, each with a name; of one of them where it is named."""
+    here = [
+        one
+        for one in contacts
+        if one["organization"] in {None, organization}
+        and (
+            one["contact_id"] == to_contact
+            or place in one["places"]
+            or folded(place) in map(folded, one["parties"])
+        )
+    ]
+    named = [one for one in here if one["contact_id"] == to_contact] or here
+    found = {one["phone"]: one["name"] for one in named}
+    site = site_named(place, organization, sites)
+    if site is not None:
+        for person in orjson.loads(site["contacts"]):
+            if person.get("phone"):
+                found.setdefault(person["phone"], f"{person['name']} ({site['name']})")
+    return tuple((name, number) for number, name in found.items())

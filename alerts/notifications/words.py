@@ -9,14 +9,18 @@ from zoneinfo import ZoneInfo
 from alerts import wording
 from alerts.alert_kinds import KINDS, PLACE, Meaning
 from alerts.escalation.deciding.notification import Why
-from alerts.model import AlertKind, Severity, to_instant
-from alerts.notifications.facts import Cargo, Event, Happening, MessageFacts, Occasion
+from alerts.model import SECOND, AlertKind, Severity, to_instant
+from alerts.notifications.facts import Cargo, Event, Happening, LoggerNow, MessageFacts, Occasion
 from alerts.notifications.layout import Card, Page, Section
 from alerts.triage.incidents import COMES_ANEW
 
 _BADGES: Final = {Severity.CRITICAL: "CRITICAL", Severity.MAJOR: "WARNING"}
 _MOST_HAPPENINGS: Final = 6
 _MOST_CARDS: Final = 20
+_MOST_LOGGERS: Final = 4
+_MOST_PHONES: Final = 3
+_WORTH_SAYING: Final = 60 * SECOND
+"""A reading that is younger is as good as of now."""
 _LONGEST_SUBJECT: Final = 150
 _MOST_NAMED: Final = 3
 """So many shipments are named in a digest's subject for each thing that happened."""
@@ -76,7 +80,8 @@ def _test(occasion: Occasion) -> Page:
 
 
 def _single(occasion: Occasion, event: Event) -> Page:
-    taken = occasion.purpose == _TAKEN and bool(event.takers) and not event.is_over
+    theirs = occasion.contact_name in {*map(wording.person, event.takers), *event.assigned}
+    taken = occasion.purpose == _TAKEN and bool(event.takers) and not (event.is_over or theirs)
     card = _taken_card(occasion, event) if taken else _card(occasion, event)
     subject = f"{card.badge}: {card.title}" + (f", {card.subtitle}" if card.subtitle else "")
     return Page(
@@ -132,19 +137,38 @@ def _lead(occasion: Occasion, event: Event) -> tuple[str, ...]:
         "destination": "You are told because the shipment is on its way to you.",
         _AGAIN: "It had ended, and goes on again: this is how it stands now.",
         "withdrawn": "You are told because somebody's act took an alert of this off the record.",
-        "taken": None if event.is_over else "Somebody had taken it, and has it no more.",
+        "taken": _of_taken(occasion, event),
     }.get(occasion.purpose)
     reminder = None
     if occasion.repeat and occasion.purpose == "escalation":
         reminder = f"Reminder {occasion.repeat}: " + (
             "this is still going on." if event.takers else "nobody has taken it since the last message."
         )
-    climbed = (
-        f"You are told because those who were told before have not taken it (level {occasion.level})."
-        if occasion.purpose == "escalation" and occasion.reason is Why.NOT_ACKNOWLEDGED
-        else None
-    )
-    return tuple(filter(None, (of_purpose, climbed, reminder)))
+    return tuple(filter(None, (of_purpose, _climbed(occasion), reminder)))
+
+
+def _of_taken(occasion: Occasion, event: Event) -> str | None:
+    """Return what is said first where the message was to say who is on it, and does not."""
+    if event.is_over:
+        return None
+    if occasion.contact_name in {*map(wording.person, event.takers), *event.assigned}:
+        return "You are told because this is yours now."
+    return "Somebody had taken it, and has it no more."
+
+
+def _climbed(occasion: Occasion) -> str | None:
+    """Return why it comes to somebody who was not asked at first."""
+    if occasion.purpose != "escalation" or occasion.reason is not Why.NOT_ACKNOWLEDGED:
+        return None
+    if occasion.told_before:
+        have = "has" if len(occasion.told_before) == 1 else "have"
+        return (
+            f"You are told because {_and(occasion.told_before)}, told before, {have} not taken it "
+            f"(level {occasion.level})."
+        )
+    if not occasion.is_first:
+        return f"You were told before, and nobody has taken it since (level {occasion.level})."
+    return f"You are told because no message has reached anybody before you (level {occasion.level})."
 
 
 def _card(occasion: Occasion, event: Event, *, mark: bool = False) -> Card:
@@ -155,6 +179,8 @@ def _card(occasion: Occasion, event: Event, *, mark: bool = False) -> Card:
         title = _meaning(worst, event).past if over else _meaning(worst, event).title
     zone = _zone(occasion)
     sections = [Section(heading="What happened", lines=_happened(event, zone))]
+    if now := _now(occasion, event, zone):
+        sections.append(Section(heading="How it is now", lines=now))
     if worst is not None:
         sections.append(Section(heading="What it means", lines=(_means(event, worst, cause, over=over),)))
     sections += [
@@ -187,6 +213,7 @@ def _taken_card(occasion: Occasion, event: Event) -> Card:
         sections=(
             Section(heading="Who is on it", lines=_takers(event, zone)),
             Section(heading="What happened", lines=() if worst is None else (_happening(worst, zone),)),
+            *((Section(heading="How it is now", lines=now),) if (now := _now(occasion, event, zone)) else ()),
             Section(
                 heading="What to do next",
                 lines=("Nothing. If nothing is done about it, people are asked again.",),
@@ -239,6 +266,26 @@ def _happening(one: Happening, zone: ZoneInfo | None) -> str:
     return f"{text}." if one.ended_by is None else _line(f"{text}. {one.ended_by}.")
 
 
+def _now(occasion: Occasion, event: Event, zone: ZoneInfo | None) -> tuple[str, ...]:
+    """Return the newest temperature of each logger, and where the shipment was last seen."""
+    if event.cargo is None:
+        return ()
+    lines = [_temperature_now(one, occasion.as_of, zone) for one in event.cargo.loggers[:_MOST_LOGGERS]]
+    if more := len(event.cargo.loggers) - len(lines):
+        lines.append(f"And {more} more logger{'' if more == 1 else 's'}.")
+    if (seen := event.cargo.position) is not None:
+        near = "" if seen.near is None else f"{seen.near}, "
+        lines.append(_line(f"Last seen at {near}{seen.lat:.4f}, {seen.lon:.4f}, {_time(seen.at, zone)}."))
+    return tuple(lines)
+
+
+def _temperature_now(one: LoggerNow, as_of: datetime, zone: ZoneInfo | None) -> str:
+    shows = "No temperature that can be believed" if one.celsius is None else wording.temperature(one.celsius)
+    age = to_instant(as_of) - to_instant(one.measured_at)
+    ago = f", {wording.duration(age)} before this message" if age >= _WORTH_SAYING else ""
+    return _line(f"{shows} (logger {one.device_id}), read {_time(one.measured_at, zone)}{ago}.")
+
+
 def _means(event: Event, worst: Happening, cause: Happening | None, *, over: bool) -> str:
     if worst.withdrawn and worst.ended_by is not None:
         return (
@@ -246,19 +293,28 @@ def _means(event: Event, worst: Happening, cause: Happening | None, *, over: boo
         )
     if worst.withdrawn:
         return "Readings that came later show that it never happened."
-    if over and event.delivered_out_of_range:
+    if over:
+        return _meant(event, worst)
+    means = _meaning(worst, event).means
+    if cause is not None and cause.kind is not worst.kind and KINDS[cause.kind].is_cause:
+        means += f" The probable cause: {KINDS[cause.kind].meaning.in_a_sentence}."
+    return means
+
+
+def _meant(event: Event, worst: Happening) -> str:
+    """Return what something that is over means for the product."""
+    if event.delivered_out_of_range:
         return (
             f"{_ending(event)} while it was outside its limits: it did not recover on the way. "
             "Presume that it is harmed until quality has decided."
         )
-    if over and worst.until is None and worst.ended_by is not None:
+    if worst.until is None and worst.ended_by is not None:
         return "Somebody ended it, and it may still hold. Whether the product is harmed is for quality to decide."
-    if over:
-        return "It has ended. Whether the product was harmed is for quality to decide, on the record."
-    means = _meaning(worst, event).means
-    if cause is not None and cause.kind is not worst.kind:
-        means += f" The probable cause: {KINDS[cause.kind].meaning.in_a_sentence}."
-    return means
+    if event.harmed:
+        return "It has ended. The product was outside its limits: whether it was harmed is for quality to decide."
+    if event.cargo is None:
+        return "It has ended."
+    return "It has ended. So far no excursion of this shipment is on record."
 
 
 def _ending(event: Event) -> str:
@@ -305,6 +361,9 @@ def _on_it(occasion: Occasion, event: Event, zone: ZoneInfo | None, *, over: boo
     if event.cargo is not None and event.cargo.delivered_at is not None:
         where = f" to {event.cargo.destination}" if event.cargo.destination else ""
         lines.append(_line(f"The shipper was delivered{where} at {_time(event.cargo.delivered_at, zone)}."))
+    if event.cargo is not None and event.cargo.phones:
+        numbers = "; ".join(f"{name}, {number}" for name, number in event.cargo.phones[:_MOST_PHONES])
+        lines.append(_line(f"Phone there: {numbers}."))
     if occasion.also_told:
         lines.append(_line(f"Told as well: {_and(occasion.also_told)}."))
     if event.next_told_at is not None and not event.takers and not over:
@@ -321,7 +380,7 @@ def _facts(cargo: Cargo, zone: ZoneInfo | None) -> tuple[tuple[str, str], ...]:
         ("Shipment", cargo.shipment_id),
         ("From → to", cargo.lane),
         ("Limits", f"{cargo.limits} ({cargo.band})"),
-        ("Product", cargo.product_id),
+        ("Product", cargo.product),
         ("Shipper", cargo.dewar_id),
         ("Planned arrival", None if cargo.planned_arrival is None else _time(cargo.planned_arrival, zone)),
         ("Use by", None if cargo.use_by is None else _time(cargo.use_by, zone)),

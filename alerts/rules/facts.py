@@ -89,6 +89,9 @@ class Facts:
     """What was refused of each logger while it was on the shipment, the oldest first; only of those with any."""
     heard_at: Mapping[str, Instant] = field(default_factory=dict)
     """When anything of each logger was received last, whichever time it carries."""
+    key: str = ""
+    """Equal where everything is equal that folds read, but for the plan, the end and the charges: states that were
+    folded by facts with another key do not hold."""
 
     def refused_at(self, device_id: str | None, through: Instant) -> Instant | None:
         """Return when something of a logger was refused last, up to an instant; None if nothing was."""

@@ -3,9 +3,9 @@
 Theory of operation. Like an excursion, what a rule finds depends only on the set of readings, on the plan
 (`Facts`) and on the instant of the look. `fold` moves a state forward by readings in strict order of time.
 The state is the same however a trace is cut into calls. `look` judges states at an instant and does not
-change them. Late data is folded again from a state before it; after a change of plan, everything is folded
-again from the start. Other facts may change on the way (a schedule, a site, a charge): the ones that count
-are those that were known when a reading was folded. So all hysteresis belongs in the fold, on event time; it
+change them. Late data is folded again from a state before it. After a change of what is known (plan, schedule,
+site, dewar), everything is folded again from the start, and a charge counts from when it was made: the facts that count
+are those of now for every reading, whenever it came. So all hysteresis belongs in the fold, on event time; it
 never depends on when somebody happened to look.
 
 A state is a flat frozen dataclass. Each field is a number, text, bool, None or a (named) tuple of such, and

@@ -12,7 +12,7 @@ from enum import StrEnum
 from math import inf
 from typing import Final, TypeAlias
 
-from alerts.alert_kinds import KINDS, PLACE, kinds_that
+from alerts.alert_kinds import KINDS, PLACE, Stage, kinds_that
 from alerts.model import SECOND, AlertKind, Condition, Duration, Instant, Severity
 from alerts.triage.alert import Alert, AlertState
 
@@ -26,6 +26,10 @@ COMES_BACK: Final[Duration] = 1800 * SECOND
 """What begins on the same logger within this time after it had ended goes on and off: that is one incident."""
 COMES_ANEW: Final = kinds_that(lambda row: row.happens_once)
 """The kinds that raise another alert when they come back; others raise the one that they had."""
+
+
+HOLD_FOR_QUALITY: Final = "See that the product is held for quality to decide on: it was outside its limits."
+NOTHING_LEFT: Final = "Nothing is left to do at once: all of it is resolved."
 
 
 class IncidentState(StrEnum):
@@ -190,8 +194,11 @@ def _age(alert: Alert) -> tuple[Instant, str]:
     return alert.raised_at, alert.id
 
 
-def _upstream(alert: Alert) -> tuple[bool, int, Instant, str]:
-    return alert.condition.withdrawn, PLACE[alert.condition.kind], alert.condition.since, alert.id
+def _upstream(alert: Alert) -> tuple[bool, bool, int, Instant, str]:
+    """Return the sort key for the cause: the alert that is furthest from the product, and no mere forecast."""
+    condition = alert.condition
+    row = KINDS[condition.kind]
+    return condition.withdrawn, not row.is_cause, PLACE[condition.kind], condition.since, alert.id
 
 
 def _harm(alert: Alert) -> tuple[bool, int, Instant, str]:
@@ -241,7 +248,7 @@ def described(incident: Incident, members: Sequence[Alert]) -> Incident:
         kind=cause.condition.kind,
         severity=worst.condition.severity if unresolved else incident.severity,
         headline=headline,
-        next_action=KINDS[worst.condition.kind].next_action,
+        next_action=_next_action(worst) if unresolved else _afterwards(members),
         alert_ids=tuple(alert.id for alert in sorted(members, key=_age)),
     )
 
@@ -251,6 +258,19 @@ def on_and_off(members: Iterable[Alert]) -> int:
     anew = [one.condition for one in members if one.condition.kind in COMES_ANEW]
     begun = Counter((one.kind, one.device_id) for one in anew if one.device_id and not one.withdrawn)
     return max(begun.values(), default=1)
+
+
+def _next_action(worst: Alert) -> str:
+    """Return what to do about the worst alert: what its own finding says, where that knows better than its kind."""
+    own = worst.condition.details.get("next_action")
+    return str(own) if own else KINDS[worst.condition.kind].next_action
+
+
+def _afterwards(members: Sequence[Alert]) -> str:
+    """Return what is left to do once all alerts are resolved."""
+    conditions = [alert.condition for alert in members if not alert.condition.withdrawn]
+    harmed = any(KINDS[one.kind].stage_at(one.severity) >= Stage.HAPPENING for one in conditions)
+    return HOLD_FOR_QUALITY if harmed else NOTHING_LEFT
 
 
 def _follow(

@@ -68,7 +68,8 @@ async def _resumed(
     dirty: Dirty,
     now: Instant,
 ) -> list[Resumed]:
-    of_each = (PendingFold.of(row, shipment, dirty, tuned_rules(facts.plan), now) for row in devices)
+    rules = tuned_rules(facts.plan)
+    of_each = (PendingFold.of(row, shipment, dirty, rules, now, facts.key) for row in devices)
     return await resume(connection, [folding for folding in of_each if folding is not None], CHANNELS)
 
 

@@ -1,4 +1,4 @@
-"""The health of a shipment, as one SQL expression that lists show and filter by."""
+"""The health of a shipment, as one SQL expression that lists show and filter by: what is the matter, and what was."""
 
 from enum import StrEnum
 from typing import Final
@@ -38,7 +38,7 @@ _HEARD_UNTIL: Final = literal_column(
 
 
 class Health(StrEnum):
-    """What needs attention now, worst first."""
+    """What needs attention now, worst first, and then what happened."""
 
     CRITICAL = "critical"
     """A critical open excursion, or an open critical alert."""
@@ -46,6 +46,8 @@ class Health(StrEnum):
     """Any other open excursion or alert."""
     NO_SIGNAL = "no_signal"
     """One of its loggers has sent nothing for longer than `max_gap_s`, and did not announce it."""
+    HAD_EXCURSION = "had_excursion"
+    """Nothing is the matter now, and an excursion that is over stands on its record."""
     NORMAL = "normal"
 
 
@@ -55,6 +57,7 @@ def health() -> ColumnElement[str]:
         (or_(_open_excursion(Severity.CRITICAL), _live_alert(Severity.CRITICAL)), literal(Health.CRITICAL)),
         (or_(_open_excursion(), _live_alert()), literal(Health.WARNING)),
         (or_(_live_alert(silence=True), _silent_with_the_fleet()), literal(Health.NO_SIGNAL)),
+        (_live_excursion(), literal(Health.HAD_EXCURSION)),
         else_=literal(Health.NORMAL),
     )
 
@@ -67,6 +70,11 @@ def _open_excursion(severity: Severity | None = None) -> ColumnElement[bool]:
     if severity is not None:
         conditions.append(excursions.c.severity == severity)
     return exists().where(*conditions)
+
+
+def _live_excursion() -> ColumnElement[bool]:
+    """Return whether an excursion stands on record, open or closed."""
+    return exists().where(excursions.c.shipment_id == shipments.c.shipment_id, excursions.c.state.in_(LIVE))
 
 
 def _live_alert(severity: Severity | None = None, *, silence: bool = False) -> ColumnElement[bool]:

@@ -12,10 +12,14 @@ from sqlalchemy import (
     RowMapping,
     Select,
     Uuid,
+    and_,
     any_,
+    case,
     cast,
     exists,
     func,
+    literal,
+    not_,
     null,
     select,
     true,
@@ -26,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.escalation.tables import escalations
 from alerts.tables import alerts, incident_revisions, incidents
 from alerts.triage.alert import AlertState
+from alerts.triage.incidents import IncidentState
 from alerts.views.alerts import alerts_known, alerts_with_shipment
 from telemetry.paging import Page, SortOrder, fetch_page
 from telemetry.tables import shipments
@@ -52,8 +57,11 @@ def order(known: FromClause) -> SortOrder:
 ORDER = order(incidents)
 
 
-def _known(as_of: datetime | None) -> FromClause:
-    """Return incidents as they are, or as known at an instant, with the ids of their alerts."""
+def _known(as_of: datetime | None, *, only_open: bool = False) -> FromClause:
+    """Return incidents as they are, or as known at an instant, with the ids of their alerts.
+
+    One whose alerts are all resolved is closed: that this is written a moment later is nobody's concern.
+    """
     if as_of is None:
         in_order = aggregate_order_by(alerts.c.id, alerts.c.raised_at, alerts.c.id)
         ids = (
@@ -62,7 +70,22 @@ def _known(as_of: datetime | None) -> FromClause:
             .correlate(incidents)
             .scalar_subquery()
         )
-        return select(incidents, ids.label("alert_ids")).subquery("incidents_now")
+        mine = alerts.c.incident_id == incidents.c.id
+        goes_on = exists().where(mine, alerts.c.state != AlertState.RESOLVED).correlate(incidents)
+        resolved_at = (
+            select(func.max(alerts.c.resolved_at)).where(mine).correlate(incidents).scalar_subquery()
+        )
+        is_over = and_(incidents.c.state == IncidentState.OPEN, not_(goes_on), resolved_at.is_not(None))
+        derived = {
+            "state": case((is_over, literal(IncidentState.CLOSED)), else_=incidents.c.state),
+            "closed_at": case((is_over, resolved_at), else_=incidents.c.closed_at),
+        }
+        stored = [one for one in incidents.c if one.name not in derived]
+        shown = [value.label(name) for name, value in derived.items()]
+        now = select(*stored, *shown, ids.label("alert_ids"))
+        return (now.where(incidents.c.state == IncidentState.OPEN) if only_open else now).subquery(
+            "incidents_now"
+        )
     newest = (
         select(incident_revisions)
         .where(incident_revisions.c.incident_id == incidents.c.id, incident_revisions.c.recorded_at <= as_of)
@@ -103,7 +126,7 @@ async def incident_page(
     connection: AsyncConnection, wanted: IncidentFilter, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
     """Return a page of incidents, the latest opened first; merged ones only by their id."""
-    known = _known(wanted.as_of)
+    known = _known(wanted.as_of, only_open=wanted.state == IncidentState.OPEN)
     query = _with_shipment(known, wanted.visible, wanted.as_of).where(known.c.merged_into.is_(None))
     if wanted.shipment_ids is not None:
         query = query.where(known.c.shipment_id.in_(wanted.shipment_ids))

@@ -14,7 +14,15 @@ import pytest
 from alerts.escalation.deciding.notification import WORDS, Why
 from alerts.model import AlertKind, Severity
 from alerts.notifications import html, text, words
-from alerts.notifications.facts import Cargo, Event, Happening, MessageFacts, Occasion
+from alerts.notifications.facts import (
+    Cargo,
+    Event,
+    Happening,
+    LastPosition,
+    LoggerNow,
+    MessageFacts,
+    Occasion,
+)
 from alerts.triage.alert import AlertState
 
 FOLDER = Path(__file__).parent / "notifications"
@@ -28,9 +36,12 @@ CARGO = Cargo(
     origin="Philadelphia plant",
     destination="St. Anna Clinic <Wien>",
     dewar_id="DW-88",
-    product_id="CAR-T 7",
+    product="CAR-T 7",
     holder="World Courier",
     holder_since=NOW - timedelta(hours=6),
+    phones=(("Night dispatch", "+49 69 1234567"),),
+    loggers=(LoggerNow(device_id="LOG-7", measured_at=NOW - timedelta(minutes=4), celsius=-131.4),),
+    position=LastPosition(at=NOW - timedelta(minutes=9), lat=50.0379, lon=8.5622, near="FRA"),
     planned_arrival=NOW + timedelta(hours=9),
     use_by=NOW + timedelta(hours=30),
 )
@@ -107,8 +118,11 @@ CHAIN = event(
 OVER = event(happening(K.EXCURSION, until=NOW, state=AlertState.RESOLVED, owner="Kim Lee"))
 WARM = event(
     happening(K.EXCURSION, until=NOW, state=AlertState.RESOLVED, ended_with_journey=True),
-    cargo=replace(CARGO, holder=None, holder_since=None, delivered_at=NOW),
-)
+    cargo=replace(
+        CARGO, holder=None, holder_since=None, delivered_at=NOW, loggers=(), position=None,
+        phones=(("Pharmacy (St. Anna Clinic <Wien>)", "+43 1 404000"),),
+    ),
+)  # fmt: skip
 TAKEN = event(
     happening(K.HOLD_TIME_SHORT, owner="Bo Chen"),
     happening(
@@ -121,9 +135,14 @@ FLEET = event(
 )
 CASES = {
     **{f"kind-{kind}": notice(event(happening(kind))) for kind in AlertKind},
-    "chain": notice(CHAIN, level=2, why=WORDS[Why.NOT_ACKNOWLEDGED], reason=Why.NOT_ACKNOWLEDGED, also_told=("Day desk", "Kim Lee")),
+    "chain": notice(CHAIN, level=2, why=WORDS[Why.NOT_ACKNOWLEDGED], reason=Why.NOT_ACKNOWLEDGED, also_told=("Day desk", "Kim Lee"), told_before=("Day desk", "Kim Lee")),
+    "told-nobody-before": notice(event(happening(K.EXCURSION)), level=2, why="No message has reached anybody before.", reason=Why.NOT_ACKNOWLEDGED),
+    "told-only-you-before": notice(
+        event(happening(K.EXCURSION)), level=2, why=WORDS[Why.NOT_ACKNOWLEDGED], reason=Why.NOT_ACKNOWLEDGED, is_first=False
+    ),
     "reminder-taken": notice(event(happening(K.LATE, owner="Kim Lee", state=AlertState.ACKNOWLEDGED, taken_at=AGO)), repeat=2),
     "taken": notice(TAKEN, purpose="taken", repeat=3, why="Kim Lee is on it, since 2026-11-21 03:40 UTC."),
+    "taken-by-you": notice(TAKEN, purpose="taken", contact_name="Kim Lee", why="Kim Lee is on it, since 2026-11-21 03:40 UTC."),
     "taken-drill": notice(
         event(happening(K.SHOCK, owner="key:dw_1f0c93ab", state=AlertState.ACKNOWLEDGED, taken_at=NOW), drill=True), purpose="taken"
     ),
@@ -147,6 +166,18 @@ CASES = {
     "resolved-by-hand": notice(
         event(happening(K.SHOCK, state=AlertState.RESOLVED, ended_by="Resolved by hand by Kim Lee: “It rides along empty.”")),
         purpose="resolved", why="It has ended.",
+    ),
+    "resolved-by-hand-of-what-was-warm": notice(
+        event(
+            happening(K.LOW_BATTERY, state=AlertState.RESOLVED, ended_by="Resolved by hand by Kim Lee: “Changed it.”"),
+            cargo=replace(CARGO, was_out_of_range=True, loggers=(LoggerNow(device_id="LOG-7", measured_at=NOW, celsius=-79.8),)),
+        ),
+        purpose="resolved", why="It has ended.",
+    ),
+    "no-probe": notice(
+        event(happening(K.PROBE_FAULT), cargo=replace(CARGO, phones=(), position=replace(CARGO.position, near=None), loggers=tuple(
+            LoggerNow(device_id=f"LOG-{nth}", measured_at=NOW - timedelta(hours=nth), celsius=None if nth == 1 else -190.0) for nth in range(1, 7)
+        )))
     ),
     "resolved-again": notice(event(happening(K.EXCURSION)), purpose="resolved", why="It has ended."),
     "drill": notice(replace(CHAIN, drill=True)),

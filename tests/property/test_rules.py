@@ -27,7 +27,14 @@ FACTS = Facts(
     plan=plan,
     window=Window(departed_at=DEPARTED),
     dewar=Dewar(
-        dewar_id="W1", hold_time=200 * HOUR, ln2_capacity_kg=12, charges=(Charge(at=DEPARTED - 5 * HOUR),)
+        dewar_id="W1",
+        hold_time=200 * HOUR,
+        ln2_capacity_kg=12,
+        charges=(
+            Charge(at=DEPARTED - 5 * HOUR),
+            Charge(at=DEPARTED + 3 * HOUR, ln2_kg=1),
+            Charge(at=DEPARTED + 30 * HOUR),
+        ),
     ),
     origin=FRA,
     destination=JFK,

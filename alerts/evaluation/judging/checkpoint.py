@@ -32,6 +32,8 @@ class Checkpoint:
     rules: States = field(default_factory=dict)
     failed: Mapping[AlertKind, Instant] = field(default_factory=dict)
     """Rules whose fold failed, and when they are tried again."""
+    facts_key: str = ""
+    """`Facts.key` of the facts by which the rules were folded."""
 
     texts: Mapping[AlertKind, tuple[Any, str]] = field(default_factory=dict, compare=False, repr=False)
     """The states of rules as they were read, each with its text, so that unchanged states are not encoded
@@ -54,6 +56,8 @@ class Checkpoint:
         more: dict[str, Any] = {"rules": rules}
         if shared:
             more["shared"] = orjson.dumps([list(one) for one in shared]).decode()
+        if self.facts_key:
+            more["facts"] = self.facts_key
         if self.failed:
             more["failed"] = {kind.value: at for kind, at in self.failed.items()}
         return {**self.state.to_json(), **more}
@@ -86,6 +90,7 @@ class Checkpoint:
             state=state,
             rules=rules,
             failed={AlertKind(kind): at for kind, at in failed.items()},
+            facts_key=data.get("facts", ""),
             texts=texts,
         )
 
@@ -217,10 +222,16 @@ def fold_forward(
             failed[tuned_rule.kind] = retry_at
     rules = [{kind: states[number] for kind, states in columns.items()} for number in range(len(ends))]
     return FoldedForward(
-        checkpoint=Checkpoint(state=folded.state, rules=rules[-1], failed=failed, texts=checkpoint.texts),
+        checkpoint=Checkpoint(
+            state=folded.state,
+            rules=rules[-1],
+            failed=failed,
+            facts_key=facts.key,
+            texts=checkpoint.texts,
+        ),
         folded=folded,
         safe_points=tuple(
-            Checkpoint(state=state, rules=of_rules)
+            Checkpoint(state=state, rules=of_rules, facts_key=facts.key)
             for state, of_rules in zip(folded.safe_points, rules[:-1], strict=True)
         ),
         errors=errors,

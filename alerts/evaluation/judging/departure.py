@@ -91,5 +91,8 @@ def _condition(departure_facts: DepartureFacts, since: Instant) -> Condition:
             "record the departure or change the schedule"
         ),
         since=since,
-        details={"planned_departure": wording.instant_text(departure_facts.planned)},
+        details={
+            "planned_departure": wording.instant_text(departure_facts.planned),
+            "next_action": "Ask the origin whether it has left, and record the departure or change the schedule.",
+        },
     )

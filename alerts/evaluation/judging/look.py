@@ -175,7 +175,7 @@ def look_by_rules(
             conditions += look_round.conditions_of(tuned_rule)
         except Exception as error:  # noqa: BLE001 -- whatever it is, other rules must not fail with it
             errors[tuned_rule.kind] = error
-    conditions += _switched_off(tuned, on_record)
+    conditions += _switched_off(tuned, on_record, is_over=shipment_time.shipment_ended_at is not None)
     return Findings(
         conditions=conditions, deadlines=look_round.deadlines, errors=errors, held_back=look_round.held_back
     )
@@ -245,8 +245,12 @@ def _no_longer_found(
     return withdrawn(alert.condition) if until is None else replace(alert.condition, until=until)
 
 
-def _switched_off(tuned: Sequence[TunedRule], on_record: Mapping[str, Alert]) -> Iterator[Condition]:
+def _switched_off(
+    tuned: Sequence[TunedRule], on_record: Mapping[str, Alert], *, is_over: bool
+) -> Iterator[Condition]:
+    """Withdraw what rules found that are switched off; of a shipment that is over, only what held until then."""
     off = _KINDS - {tuned_rule.kind for tuned_rule in tuned}
     for alert in on_record.values():
-        if alert.condition.kind in off and alert.condition.holds:
-            yield withdrawn(alert.condition)
+        found = alert.condition
+        if found.kind in off and not found.withdrawn and (found.holds or not is_over):
+            yield withdrawn(found)

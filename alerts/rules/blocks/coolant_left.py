@@ -6,8 +6,9 @@ latest.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
+from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Channel
 from alerts.model import SECOND, Duration, Instant
 from alerts.rules.blocks.bins import Bin
@@ -25,6 +26,8 @@ CHANNELS = (Channel.LN2_KG, Channel.TILT_DEG, Channel.AMBIENT_C, Channel.LID_OPE
 """The columns of a bin after the payload's temperature."""
 _CELSIUS, _KG, _TILT, _AMBIENT, _LID, _SHOCK = range(6)
 _ROOM_C = 20.0
+
+Coolant: TypeAlias = Literal["nitrogen", "dry ice"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,12 +131,20 @@ class Vessel(NamedTuple):
         return "nitrogen" if self.nitrogen else "dry ice"
 
 
+def coolant_of(plan: Plan) -> Coolant | None:
+    """Return what keeps a payload of this plan cold; None if nothing that is used up."""
+    upper_c = plan.limits.upper_c
+    if upper_c is None or upper_c > -50:
+        return None
+    return "nitrogen" if upper_c <= -100 else "dry ice"
+
+
 def vessel_of(facts: Facts) -> Vessel | None:
     """Return what keeps the payload cold, by its band; None if unknown, or if nothing is used up."""
-    dewar, upper_c = facts.dewar, facts.plan.limits.upper_c
-    if dewar is None or not dewar.hold_time or upper_c is None or upper_c > -50:
+    dewar, coolant = facts.dewar, coolant_of(facts.plan)
+    if dewar is None or not dewar.hold_time or coolant is None:
         return None
-    nitrogen = upper_c <= -100
+    nitrogen = coolant == "nitrogen"
     return Vessel(dewar, dewar.hold_time, -195.8 if nitrogen else -78.5, nitrogen)
 
 
@@ -238,6 +249,19 @@ def _advance(
             left = left.refilled(charge.at, _charged_share(vessel, charge), tuning.charge_sd**2)
             last = last._replace(filled_at=charge.at, empty_since=None, warm_bins=0, resting_c=None)
     return (left.predicted(until, vessel.hold_time, heat, tilt) if until > left.at else left), last
+
+
+def charges_between(vessel: Vessel, after: Instant, until: Instant) -> list[Charge]:
+    """Return the fillings on record after an instant and up to another one, oldest first."""
+    return [charge for charge in vessel.dewar.charges if after < charge.at <= until]
+
+
+def recharged(
+    tuning: HoldTimeTuning, vessel: Vessel, left: CoolantLeft, last: LastBin, charge: Charge
+) -> tuple[CoolantLeft, LastBin]:
+    """Take up a filling at once, without waiting for readings after it; the estimate is that of its instant."""
+    left, last = _advance(tuning, vessel, left, last, charge.at, last.mean_heat, last.tilt)
+    return left, with_estimate(tuning, vessel, left, last)
 
 
 def _update_by_mass(

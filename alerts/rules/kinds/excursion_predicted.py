@@ -7,7 +7,7 @@ at a known instant unless the payload recovers before. Runs begin and end exactl
 in phases.py. Only one of the two can hold at a time, and both answer one question, so they are one alert.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import inf
@@ -24,6 +24,7 @@ from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
 from alerts.rules.blocks.bins import Bin, OpenBin, bin_columns, fold_bins
 from alerts.rules.blocks.clock_text import clock_detail, clock_text
+from alerts.rules.blocks.coolant_left import coolant_of
 from alerts.rules.blocks.in_transit import in_transit
 from alerts.rules.blocks.trend import (
     MAX_POINTS,
@@ -510,8 +511,15 @@ def _message(facts: Facts, reported: Prediction) -> str:
     way = "warming" if reported.side == HIGH else "cooling"
     return (
         f"Payload {way}, expected {word} {limit} at {clock_text(facts, reported.expected)}, between {clock_text(facts, reported.earliest)} and "
-        f"{clock_text(facts, reported.latest)}. Find out why, and move it or charge its shipper before that"
+        f"{clock_text(facts, reported.latest)}. Find out why, and {_REMEDIES[coolant_of(plan)]} before that"
     )
+
+
+_REMEDIES: Mapping[str | None, str] = {
+    "nitrogen": "move it or charge its shipper",
+    "dry ice": "move it or top up its dry ice",
+    None: "move it to where its limits are kept",
+}
 
 
 def _details(facts: Facts, reported: Prediction) -> dict[str, Any]:

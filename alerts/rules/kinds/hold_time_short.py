@@ -2,14 +2,14 @@
 
 Theory of operation. `coolant_left.py` follows what is left, bin by bin of event time, and estimates until
 when it lasts. `fold` compares that with the arrival and updates what is reported, with hysteresis and in
-steps. Between two bins, and in silence, nothing changes except that an overdue arrival slides on. So `look`
-can continue from the fold.
+steps. Between two bins, and in silence, nothing changes except that an overdue arrival slides on, and that a filling
+is recorded. So `look` can continue from the fold.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 from alerts import wording
 from alerts.excursions.trace import Trace
@@ -22,9 +22,11 @@ from alerts.rules.blocks.coolant_left import (
     HoldTimeTuning,
     LastBin,
     Vessel,
+    charges_between,
     fold_bin,
     initial_estimate,
     lasts_at_least_until,
+    recharged,
     vessel_of,
     with_estimate,
 )
@@ -74,6 +76,15 @@ class HoldTimeShortState:
     left: CoolantLeft = _LEFT
     last: LastBin = _COURSE
     reported: Shortage = _TOLD
+
+    def over_charges(self, tuning: HoldTimeTuning, facts: Facts, vessel: Vessel, until: Instant) -> Self:
+        """Take up the fillings until an instant, each as of when it was made."""
+        left, last, reported = self.left, self.last, self.reported
+        for charge in charges_between(vessel, left.at, until):
+            reported = _advance_clock(tuning, facts, last, reported, charge.at)
+            left, last = recharged(tuning, vessel, left, last, charge)
+            reported = _update_shortage(tuning, facts, last, reported, charge.at)
+        return self if left is self.left else replace(self, left=left, last=last, reported=reported)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,12 +151,18 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeShortState]):
         trace = in_transit(facts.window, trace)
         columns = bin_columns(trace, CHANNELS)
         bins, closed = fold_bins(round(tuning.bin_s * SECOND), state.bins, trace.at, columns)
-        left, last, reported = state.left, state.last, state.reported
+        state = replace(state, bins=bins)
         surely_enough = False
         for bin_, then in zip_longest(closed, [later.closed_at for later in closed[1:]]):
-            if left.at and not surely_enough:
-                reported = _advance_clock(tuning, facts, last, reported, bin_.closed_at)
-            left, last = fold_bin(tuning, facts, vessel, left, last, bin_)
+            if state.left.at:
+                before, state = state, state.over_charges(tuning, facts, vessel, bin_.last_at)
+                if not surely_enough or state is not before:
+                    told = _advance_clock(tuning, facts, state.last, state.reported, bin_.closed_at)
+                    state = replace(state, reported=told)
+            left, last = fold_bin(tuning, facts, vessel, state.left, state.last, bin_)
+            state = HoldTimeShortState(bins, left, last, state.reported)
+            state = state.over_charges(tuning, facts, vessel, bin_.closed_at)
+            left, last, reported = state.left, state.last, state.reported
             surely_enough = then is not None and _surely_enough(
                 tuning, facts, vessel, left, last, reported, then
             )
@@ -154,7 +171,8 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeShortState]):
             else:
                 last = with_estimate(tuning, vessel, left, last)
                 reported = _update_shortage(tuning, facts, last, reported, bin_.closed_at)
-        return HoldTimeShortState(bins, left, last, reported)
+            state = HoldTimeShortState(bins, left, last, reported)
+        return state
 
     def look(
         self, tuning: HoldTimeTuning, facts: Facts, states: Sequence[HoldTimeShortState], look_time: LookTime
@@ -163,8 +181,8 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeShortState]):
         vessel = vessel_of(facts)
         if vessel is None:
             return NOTHING
-        state = _best_informed(tuning, facts, vessel, states)
         through = look_time.through if look_time.shipment_ended_at is None else look_time.shipment_ended_at
+        state = _best_informed(tuning, facts, vessel, states).over_charges(tuning, facts, vessel, through)
         reported = _advance_clock(tuning, facts, state.last, state.reported, through)
         found = (
             None if reported.since is None else _found(facts, vessel, reported, look_time.shipment_ended_at)
@@ -172,6 +190,7 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeShortState]):
         if look_time.shipment_ended_at is not None:
             return Look(found=found)
         coming = [at for at in _next_changes(tuning, state.last, reported) if at > through]
+        coming += [charge.at for charge in vessel.dewar.charges if charge.at > through]
         return Look(found=found, again_at=min(coming, default=None))
 
 
@@ -185,7 +204,7 @@ def hold_time(
     vessel = vessel_of(facts)
     if vessel is None:
         return None
-    state = _best_informed(tuning, facts, vessel, states)
+    state = _best_informed(tuning, facts, vessel, states).over_charges(tuning, facts, vessel, through)
     last = state.last
     arrival = None if planned_arrival(facts) is None else _expected_arrival(tuning, facts, through)
     earliest, expected, latest = (
@@ -324,7 +343,7 @@ def _found(facts: Facts, vessel: Vessel, reported: Shortage, over: Instant | Non
         message=_message(facts, vessel, reported),
         since=reported.since,
         until=None if until is None else max(until, reported.since),
-        details=_details(facts, reported),
+        details=_details(facts, vessel, reported),
     )
 
 
@@ -332,8 +351,8 @@ def _message(facts: Facts, vessel: Vessel, reported: Shortage) -> str:
     coolant, when = vessel.coolant, clock_text(facts, reported.arrival)
     if reported.used_up:
         return (
-            f"The {coolant} has been used up since {clock_text(facts, reported.expected)}, and the payload warms: "
-            "move it to a charged shipper, or charge this one, now"
+            f"The {coolant} has been used up since {clock_text(facts, reported.expected)}, and the payload warms. "
+            f"{_remedy(vessel, reported)}"
         )
     due = (
         f"arrival planned for {when}"
@@ -349,19 +368,22 @@ def _message(facts: Facts, vessel: Vessel, reported: Shortage) -> str:
         short = (
             f"{wording.duration(gap)} too short" if gap >= _WORTH_SAYING else "more likely than not too short"
         )
-        return f"{text}: {short}. {_remedy(reported)}"
-    return f"{text}: no safe margin. {_remedy(reported)}"
+        return f"{text}: {short}. {_remedy(vessel, reported)}"
+    return f"{text}: no safe margin. {_remedy(vessel, reported)}"
 
 
-def _remedy(reported: Shortage) -> str:
+def _remedy(vessel: Vessel, reported: Shortage) -> str:
+    charge, charged = ("charge", "charged") if vessel.nitrogen else ("top up", "topped up with dry ice")
+    if reported.used_up:
+        return f"Move it to another shipper that is cold, or {charge} this one, now"
     if reported.on_its_side:
-        return "Have it stood upright at once, and plan a charge on the way"
+        return f"Have it stood upright at once, and see that it can be {charged} on the way"
     if reported.dropped_at is not None:
-        return "Have it weighed or looked after: frost on the outside says that the vacuum is gone; then charge or change it"
-    return "Have it charged on the way, or bring it in sooner"
+        return f"Have it weighed or looked after: frost on the outside says that the vacuum is gone; then {charge} or change it"
+    return f"Have it {charged} on the way, or bring it in sooner"
 
 
-def _details(facts: Facts, reported: Shortage) -> dict[str, Any]:
+def _details(facts: Facts, vessel: Vessel, reported: Shortage) -> dict[str, Any]:
     left: list[Duration] = [
         max(0, at - reported.at) for at in (reported.earliest, reported.expected, reported.latest)
     ]
@@ -374,4 +396,5 @@ def _details(facts: Facts, reported: Shortage) -> dict[str, Any]:
         "arrival": clock_detail(facts, reported.arrival),
         "arrival_is_planned": planned_arrival(facts) == reported.arrival,
         "margin_h": round((reported.expected - reported.arrival) / _HOUR, 1),
+        "next_action": f"{_remedy(vessel, reported)}.",
     }

@@ -44,6 +44,7 @@ class Late(ArrivalRule[LateTuning]):
         details = {"planned_arrival": clock_detail(facts, expected.planned)}
         if expected.overdue:
             message = f"Was to arrive {planned} and is not delivered: ask whoever holds it where it is"
+            details["next_action"] = "Ask whoever holds the shipper where it is, and tell the destination."
             return Finding(severity=_SEVERITY, message=message, since=since, details=details)
         message = f"Will arrive about {clock_text(facts, expected.arrival)}, {wording.duration(expected.delay)} late"
         details["forecast_arrival"] = clock_detail(facts, expected.arrival)

@@ -147,7 +147,10 @@ class SignalLost(DeviceRule[SignalLostTuning, SignalLostState]):
             severity=_SEVERITY,
             message=f"No position since {last}, though the logger is heard",
             since=since,
-            details={"channel": POSITION},
+            details={
+                "channel": POSITION,
+                "next_action": "Ask whoever holds the shipper where it is: its temperature is known, its place is not.",
+            },
         )
 
 

@@ -59,7 +59,10 @@ class SiteNotReady(ArrivalRule[SiteNotReadyTuning]):
         if place is None or place.stores is None or {band, STORED_AS.get(band, band)} & place.stores:
             return super().look(tuning, facts, states, look_time)
         message = f"{place.name} cannot store {band}: agree with the site where it will be kept, or send it elsewhere"
-        details = {"stores": sorted(place.stores)}
+        details = {
+            "stores": sorted(place.stores),
+            "next_action": "Agree with the site where it will be kept, or send it elsewhere.",
+        }
         since = facts.window.departed_at
         return Look(found=Finding(severity=_SEVERITY, message=message, since=since, details=details))
 

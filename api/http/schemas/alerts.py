@@ -96,7 +96,9 @@ class AlertOut(Shown):
     device_id: str | None
     excursion_id: UUID | None
     message: str = Field(description="What happened, in words.")
-    details: dict[str, Any] = Field(description="Its figures, under names that end in their units.")
+    details: dict[str, Any] = Field(
+        description="Its figures, under names that end in their units; `next_action` where that differs from its kind's."
+    )
     since: Time = Field(description="When the condition began.")
     until: Time | None = Field(description="When the condition ended.")
     raised_at: Time = Field(description="When the service first detected it.")

@@ -27,7 +27,7 @@ from api.http.schemas.fields import (
     Words,
     example,
 )
-from api.http.schemas.registry.sites import Lat, Lon, ReceivingHours, Zone
+from api.http.schemas.registry.sites import Lat, Lon, Phone, ReceivingHours, Zone
 from api.use_cases.registry.contacts import NewContact
 from api.use_cases.registry.policies import NewPolicy, PolicyTrial
 from api.use_cases.shipments.handovers import NewHandover
@@ -94,6 +94,9 @@ class ContactIn(Given):
     )
     places: Names = Field(default=[], description="Site ids, or places as shipments name them.")
     timezone: Zone
+    phone: Phone | None = Field(
+        None, description="For people to ring: messages about shipments that it holds name it."
+    )
     office_hours: ReceivingHours | None = Field(None, description="Null: always available.")
     channels: Ways
     fallback: Id | None = Field(None, description="The contact to ask if this one is not available.")
@@ -119,6 +122,7 @@ class ContactChangeIn(Given):
     parties: Names | None = None
     places: Names | None = None
     timezone: Zone | None = None
+    phone: Phone | None = None
     office_hours: ReceivingHours | None = None
     channels: Ways | None = None
     fallback: Id | None = None
@@ -163,6 +167,7 @@ class ContactOut(Shown):
     parties: list[str]
     places: list[str]
     timezone: str
+    phone: str | None = None
     office_hours: dict[str, Any] | None
     channels: list[WayOut]
     fallback: ShownId | None

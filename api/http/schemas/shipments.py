@@ -427,11 +427,12 @@ class ShipmentDevice(AssignedDevice):
 
 class ShipmentOut(ShipmentState):
     health: Health = Field(
-        description="What needs attention now. `critical`: an open excursion beyond the critical limit, or "
+        description="What needs attention now, and then what happened. `critical`: an open excursion beyond the critical limit, or "
         "an unresolved critical alert. `warning`: any other open excursion or unresolved alert. "
         "`no_signal`: no reading of one of its loggers for longer than `max_gap_s`, unannounced "
-        "(an unresolved `signal_lost` alert, of the shipment or of the whole fleet). Else "
-        "`normal`."
+        "(an unresolved `signal_lost` alert, of the shipment or of the whole fleet). "
+        "`had_excursion`: nothing is the matter now, and an excursion that is over stands on its "
+        "record, also after the delivery. Else `normal`."
     )
     open_excursions: int
     worst_severity: Severity | None = Field(

@@ -35,6 +35,8 @@ class NewContact:
     organization: str | None = None
     parties: Sequence[str] = ()
     places: Sequence[str] = ()
+    phone: str | None = None
+    """For people to ring; nothing is sent there."""
     office_hours: Mapping[str, Any] | None = None
     """As `telemetry.registry.receiving_hours` reads them; None: always there."""
     fallback: str | None = None

@@ -6,7 +6,7 @@ Each function works in the transaction of its caller's. Shipments under way in a
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,6 +27,9 @@ from telemetry.registry import dewars
 from telemetry.registry.holding import things
 from telemetry.registry.holding.holders import Held, holder_at
 from telemetry.tables import shipments
+
+_JUDGED: Final = ("hold_time_h", "ln2_capacity_kg")
+"""What rules read of a dewar; its charges count from when they were made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +73,8 @@ async def change(
     """Describe a dewar anew, as after a requalification; `changes` has fields of `NewDewar` other than its charge."""
     row = await DEWAR.lock(connection, caller, dewar_id)
     changed = await DEWAR.change(connection, row, changes, seen=seen, actor=actor, reason=reason)
-    if changed["revision"] != row["revision"]:
-        await evaluation_marks.mark_active(connection, shipments.c.dewar_id == dewar_id, now)
+    if any(changed[name] != row[name] for name in _JUDGED):
+        await evaluation_marks.mark_active(connection, shipments.c.dewar_id == dewar_id)
     return await _shown(connection, dewar_id, now)
 
 
@@ -103,7 +106,7 @@ async def charge(
         raise Conflict(f"{rfc3339(at)} is taken by a charge that another told: tell this one a moment later.")
     if is_new:  # one that was recorded in time may be told again at any time
         backdating.check(caller, at, now)
-        await evaluation_marks.mark_active(connection, shipments.c.dewar_id == dewar_id, at)
+        await evaluation_marks.mark_in_dewar(connection, dewar_id, at)
     if recorded["withdrawn"]:
         raise Conflict(
             f"The charge of {dewar_id} at {rfc3339(at)} was withdrawn: correct it, with withdrawn false."
@@ -139,7 +142,7 @@ async def correct_charge(
         raise NotFound(f"charge of {dewar_id} at", rfc3339(charged_at))
     corrected, is_changed = found
     if is_changed:
-        await evaluation_marks.mark_active(connection, shipments.c.dewar_id == dewar_id, charged_at)
+        await evaluation_marks.mark_in_dewar(connection, dewar_id, charged_at)
     return corrected
 
 

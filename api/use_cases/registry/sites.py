@@ -1,11 +1,10 @@
-"""What people do to sites: to register and describe them; shipments under way that name one are judged by it.
+"""What people do to sites: to register and describe them; shipments under way that name one are judged by it from their start.
 
 Each function works in the transaction of its caller's.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import RowMapping
@@ -22,6 +21,10 @@ from telemetry.registry.sites import may_mean
 RADIUS_M: Final = 1000.0
 AIRPORT_RADIUS_M: Final = 5000.0
 """Of the geofence of a site for which none is given, by its kind."""
+
+
+_JUDGED: Final = (*("name", "kind", "lat", "lon", "radius_m", "timezone", "stores", "receiving_hours"),)
+"""What rules read of a site."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +54,13 @@ async def register(
     new: NewSite,
     *,
     actor: Actor,
-    now: datetime,
     quotas: Quotas = QUOTAS,
 ) -> RowMapping:
     """Register a site; shipments that name its id as a place then mean it."""
     default = AIRPORT_RADIUS_M if new.kind == "airport" else RADIUS_M
     values = asdict(new) | {"radius_m": default if new.radius_m is None else new.radius_m}
     row = await SITE.add(connection, caller, values, actor=actor, quotas=quotas)
-    await evaluation_marks.mark_active(connection, may_mean(row), now)
+    await evaluation_marks.mark_active(connection, may_mean(row))
     return row
 
 
@@ -70,12 +72,11 @@ async def change(
     *,
     seen: int | None = None,
     actor: Actor,
-    now: datetime,
     reason: str | None,
 ) -> RowMapping:
     """Describe a site anew; `changes` has fields of `NewSite`, and None takes away what need not be there."""
     row = await SITE.lock(connection, caller, site_id)
     changed = await SITE.change(connection, row, changes, seen=seen, actor=actor, reason=reason)
-    if changed["revision"] != row["revision"]:
-        await evaluation_marks.mark_active(connection, may_mean(row), now)
+    if any(changed[name] != row[name] for name in _JUDGED):
+        await evaluation_marks.mark_active(connection, may_mean(row))
     return changed

@@ -319,6 +319,9 @@ async def change_schedule(
 ) -> None:
     """Change where a shipment goes, how and until when; what was planned before stays on record.
 
+    The shipment is judged by it from its start on, as by another plan: in which order readings and changes came is
+    nothing that a judgement may depend on.
+
     `changes` has the times, `destination` and `legs` of `NewShipment` that change, by their names; None takes one away.
     A change that changes nothing is none, also where the caller saw an older schedule: it may have been the same call.
     """
@@ -363,7 +366,7 @@ async def change_schedule(
         overrides=overrides,
         **changed,
     )
-    await record(connection, row, ShipmentStep.SCHEDULE_CHANGED, actor=actor, dirty_from=now, reason=reason)
+    await record(connection, row, ShipmentStep.SCHEDULE_CHANGED, actor=actor, reason=reason)
     await tell(connection, "shipment.schedule_changed", row, by=str(actor), reason=reason)
 
 

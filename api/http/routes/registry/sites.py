@@ -27,7 +27,6 @@ async def register_site(body: SiteIn, caller: Caller, services: Here, response: 
             body.value(),
             actor=caller.actor,
             quotas=services.gate.quotas,
-            now=services.clock(),
         )
     response.headers["Location"] = location("sites", body.site_id, caller, row["organization"])
     return SiteOut(**row)
@@ -62,7 +61,7 @@ async def get_site(site_id: SiteKey, caller: Caller, services: Here) -> SiteOut:
 async def change_site(site_id: SiteKey, body: SiteChangeIn, caller: Caller, services: Here) -> SiteOut:
     """Change what is given of a site; null takes away what need not be there. What it was before stays on record.
 
-    Shipments under way that name it are judged by the new description from now on.
+    Shipments under way that name it are judged by the new description, from their start on.
     """
     async with services.engine.begin() as connection:
         row = await sites.change(
@@ -72,7 +71,6 @@ async def change_site(site_id: SiteKey, body: SiteChangeIn, caller: Caller, serv
             body.changes(),
             seen=body.revision,
             actor=caller.actor,
-            now=services.clock(),
             reason=body.reason,
         )
     return SiteOut(**row)

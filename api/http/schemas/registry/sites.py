@@ -61,6 +61,9 @@ def _phone(text: str) -> str:
     return text
 
 
+Phone = Annotated[Words, AfterValidator(_phone), Field(examples=["+49 69 1234567"])]
+
+
 def _web_address(text: str) -> str:
     try:
         parts = urlsplit(text)
@@ -115,7 +118,7 @@ class ReceivingHours(Given):
 class Contact(Given):
     name: Name
     email: Annotated[Words, AfterValidator(_mail)] | None = None
-    phone: Annotated[Words, AfterValidator(_phone)] | None = None
+    phone: Phone | None = None
     webhook: Annotated[str, Field(max_length=2000), AfterValidator(_web_address)] | None = None
     note: Words | None = None
 

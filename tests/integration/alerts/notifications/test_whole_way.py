@@ -63,6 +63,7 @@ class Journey:
             way = {"channel": "email", "address": f"{contact_id}@x.example", "outside_office_hours": True}
             parties = [] if party is None else [party]
             fields = {"contact_id": contact_id, "name": party or "Night desk", "parties": parties}
+            fields |= {"phone": "+49 69 1234567"} if party == "Rhein Courier" else {}
             await self.post("/v1/contacts", **fields, timezone="Europe/Vienna", channels=[way])
         await self.post("/v1/policies", **POLICY)
         await self.post("/v1/devices", device_id="LOG-1")
@@ -175,6 +176,8 @@ async def test_from_a_reading_to_a_mail_that_names_the_excursion(journey: Journe
         "What to do next",
         "Move the product",
         "Nobody has taken it yet",
+        "How it is now −120 °C (logger LOG-1), read 2026-11-21 03:06 UTC",
+        "Phone there: Rhein Courier, +49 69 1234567.",
     ):
         assert part in text, part
     assert "The shipper is with Rhein Courier" in text
@@ -198,7 +201,9 @@ async def test_what_is_acknowledged_is_not_told_to_the_next(journey: Journey) ->
 
 async def test_whoever_takes_it_does_not_hear_that_they_did(journey: Journey) -> None:
     assert to(await journey.go(1, WARM)) == ["rhein"]
-    assert to(await journey.go(10)) == ["ops"]
+    (mail,) = await journey.go(10)
+    assert to([mail]) == ["ops"]
+    assert "You are told because Rhein Courier, told before, has not taken it (level 2)." in body(mail)
     incident = await journey.excursion()
     await journey.post(f"/v1/incidents/{incident['id']}/acknowledge", owner="Night desk")
     assert to(await journey.mails()) == ["rhein"]
@@ -223,6 +228,19 @@ async def test_after_a_handover_the_new_holder_is_asked(journey: Journey) -> Non
     assert "Reminder" not in body(mail)
     assert to(await journey.go(8)) == ["ops"]
     assert to(await journey.go(5)) == ["alpen"], "the reminder asks whoever has it now"
+
+
+async def test_who_resolved_it_is_said_though_it_ended_later(journey: Journey) -> None:
+    assert to(await journey.go(1, WARM)) == ["rhein"]
+    incident = await journey.excursion()
+    reason = {"reason": "Empty box, on its way back."}
+    resolved = await journey.post(f"/v1/incidents/{incident['id']}/resolve", **reason)
+    assert resolved["state"] == "closed"
+    (mail,) = await journey.go(2, COLD)
+    text = body(mail)
+    assert mail["Subject"].startswith("RESOLVED: Temperature excursion")
+    assert "Resolved by hand by key admin-key-setting: “Empty box, on its way back.”" in text
+    assert "See that the product is held for quality to decide on." in text
 
 
 async def test_an_acknowledgement_without_action_expires_and_it_climbs_again(journey: Journey) -> None:

@@ -259,6 +259,12 @@ async def test_steps_on_all_alerts_of_an_incident(
     assert (await ops.post(f"{url}/comment", json={"text": "All at rest."})).status_code == 201
     ended = (await ops.post(f"{url}/resolve", json={"reason": "it is Bench. so"})).json()
     assert {one["state"] for one in ended["alerts"]} == {"resolved"}
+    assert (ended["state"], ended["closed_at"] is not None) == (
+        "closed",
+        True,
+    )  # before anybody attends to it
+    assert await desk.items("/v1/incidents", state="open", shipment_id=ended["shipment_id"]) == []
+    assert [i["id"] for i in await desk.items("/v1/incidents", state="closed")] == [shown["id"]]
     assert (
         "nothing left to do"
         in problem(await ops.post(f"{url}/resolve", json={"reason": "it has to be so"}), 409)["detail"]

@@ -208,5 +208,9 @@ async def test_health_follows_the_worst_that_goes_on(desk: Desk, hours_ago: Hour
         assert await health() == expected
     await desk.store("S1-logger", (hours_ago(0.4), -180))
     await desk.evaluate()
-    assert await health() == "normal"
-    assert (await desk.items("/v1/shipments", health="normal"))[0]["worst_severity"] == "critical"
+    assert await health() == "had_excursion"
+    assert await desk.items("/v1/shipments", health="normal") == []
+    assert (await desk.items("/v1/shipments", health="had_excursion"))[0]["worst_severity"] == "critical"
+    await desk.admin.post("/v1/shipments/S1/deliver", json={"at": text(hours_ago(0.2))})
+    await desk.evaluate()
+    assert await health() == "had_excursion"

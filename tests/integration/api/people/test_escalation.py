@@ -54,11 +54,12 @@ async def test_a_contact_is_registered_changed_and_keeps_its_history(desk: Desk)
     shown = await made(desk, "/v1/contacts", NIGHT)
     assert (shown["organization"], shown["active"], shown["revision"]) == (None, True, 1)
     assert shown["channels"][0]["min_severity"] == "major"
-    change = {"active": False, "reason": "On leave"}
+    change = {"active": False, "phone": "+49 69 1234567", "reason": "On leave"}
     changed = (await desk.admin.patch("/v1/contacts/ops-night", json=change)).json()
-    assert (changed["active"], changed["revision"]) == (False, 2)
+    assert (changed["active"], changed["phone"], changed["revision"]) == (False, "+49 69 1234567", 2)
     history = await desk.items("/v1/contacts/ops-night/revisions")
-    assert [(one["revision"], one["reason"]) for one in history] == [(1, None), (2, "On leave")]
+    assert [(one["phone"], one["reason"]) for one in history] == [(None, None), (change["phone"], "On leave")]
+    problem(await desk.admin.patch("/v1/contacts/ops-night", json={"phone": "call me"}), 422)
     assert "already" in problem(await desk.admin.post("/v1/contacts", json=NIGHT), 409)["detail"]
 
 

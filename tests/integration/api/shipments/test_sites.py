@@ -209,7 +209,10 @@ async def test_what_concerns_a_shipment_under_way_makes_it_due(desk: Desk, hours
 
     async def marked() -> list[str]:
         rows = await desk.pool.fetch("DELETE FROM evaluation_marks RETURNING shipment_id, dirty_from, late")
-        assert all(row["dirty_from"] is not None and not row["late"] for row in rows)
+        assert {row["shipment_id"] for row in rows if row["late"]} <= {
+            "S1"
+        }  # it has departed: that is judged anew
+        assert all(row["dirty_from"] is not None for row in rows)
         return sorted(row["shipment_id"] for row in rows)
 
     await desk.pool.execute("DELETE FROM evaluation_marks")
@@ -218,4 +221,6 @@ async def test_what_concerns_a_shipment_under_way_makes_it_due(desk: Desk, hours
     await desk.admin.patch("/v1/sites/FRA", json={"stores": ["room"]})
     assert await marked() == ["S1", "S2", "S3", "S4"]
     await desk.admin.patch("/v1/sites/FRA", json={"stores": ["room"]})
+    assert await marked() == []
+    await desk.admin.patch("/v1/sites/FRA", json={"note": "Ring twice."})  # which nobody judges by
     assert await marked() == []

@@ -34,7 +34,7 @@ async def _shipment(_: AsyncEngine, connection: AsyncConnection, caller: Princip
 
 async def _site(_: AsyncEngine, connection: AsyncConnection, caller: Principal, named: str | None) -> Any:
     new = replace(SITE, organization=named)
-    return await sites.register(connection, caller, new, actor=SHELL, now=NOW)
+    return await sites.register(connection, caller, new, actor=SHELL)
 
 
 async def _product(_: AsyncEngine, connection: AsyncConnection, caller: Principal, named: str | None) -> Any:

@@ -53,27 +53,23 @@ POLICY = NewPolicy(
 
 async def test_a_site_has_the_geofence_of_its_kind(connection: AsyncConnection) -> None:
     caller = operator("sites.register")
-    airport = await sites.register(connection, caller, SITE, actor=SHELL, now=NOW)
+    airport = await sites.register(connection, caller, SITE, actor=SHELL)
     clinic = NewSite(site_id="CLINIC", name="Clinic", lat=0.0, lon=0.0, timezone="UTC")
     depot = NewSite(site_id="DEPOT", name="Depot", lat=0.0, lon=0.0, timezone="UTC", radius_m=7.0)
-    others = [await sites.register(connection, caller, new, actor=SHELL, now=NOW) for new in (clinic, depot)]
+    others = [await sites.register(connection, caller, new, actor=SHELL) for new in (clinic, depot)]
     assert [row["radius_m"] for row in (airport, *others)] == [AIRPORT_RADIUS_M, RADIUS_M, 7.0]
     assert airport["updated_by"] == "command:command line"
     with pytest.raises(Conflict, match="There is a site FRA already"):
-        await sites.register(connection, caller, SITE, actor=SHELL, now=NOW)
+        await sites.register(connection, caller, SITE, actor=SHELL)
 
 
 async def test_what_is_everybodys_is_changed_by_its_owner_alone(connection: AsyncConnection) -> None:
-    await sites.register(connection, operator("sites.register"), SITE, actor=SHELL, now=NOW)
+    await sites.register(connection, operator("sites.register"), SITE, actor=SHELL)
     renamed = {"name": "Frankfurt Airport"}
     with pytest.raises(Forbidden, match="The site FRA is everybody's"):
-        await sites.change(
-            connection, of_acme("sites.change"), "FRA", renamed, actor=SHELL, now=NOW, reason=None
-        )
+        await sites.change(connection, of_acme("sites.change"), "FRA", renamed, actor=SHELL, reason=None)
     with pytest.raises(NotFound, match="There is no site none"):
-        await sites.change(
-            connection, operator("sites.change"), "none", renamed, actor=SHELL, now=NOW, reason=None
-        )
+        await sites.change(connection, operator("sites.change"), "none", renamed, actor=SHELL, reason=None)
     changed = await sites.change(
         connection,
         operator("sites.change"),
@@ -81,7 +77,6 @@ async def test_what_is_everybodys_is_changed_by_its_owner_alone(connection: Asyn
         renamed,
         seen=1,
         actor=SHELL,
-        now=NOW,
         reason="it has to be so",
     )
     assert (changed["name"], changed["revision"]) == ("Frankfurt Airport", 2)

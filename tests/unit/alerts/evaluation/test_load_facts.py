@@ -112,3 +112,32 @@ def test_how_often_each_logger_measures() -> None:
 
 def test_before_departure_nothing_is_judged() -> None:
     assert facts_of(_NOTHING | {"departed_at": None}, [], Context(sites={}, charges={})) is None
+
+
+def test_the_key_changes_with_what_folds_read_and_with_nothing_else() -> None:
+    same = (
+        facts(site={"name": "Clinic", "stores": ["room"]}),
+        facts(qualified_until=DEPARTED, cancelled_at=DEPARTED),
+    )
+    assert {one.key for one in same} == {facts().key}
+    others = (
+        facts(use_by=DEPARTED),
+        facts(planned_arrival=DEPARTED),
+        facts(packed_out_at=DEPARTED),
+        facts(departed_at=DEPARTED.replace(hour=4)),
+        facts(legs="[]"),
+        facts(destination="ZRH"),
+        facts(dewar_id="W1", hold_time_h=240.0),
+        facts(dewar_id="W1", hold_time_h=100.0),
+        facts(dewar_id="W1", hold_time_h=100.0, ln2_capacity_kg=4.5),
+        facts(site={"lat": 50.2}),
+        facts(site={"radius_m": 500.0}),
+        facts(site={"receiving_hours": None}),
+        facts(organization="other"),
+    )
+    assert len({facts().key, *(one.key for one in others)}) == 1 + len(others)
+    where_it_begins = [
+        facts(origin="FRA", destination="ZRH", site={"receiving_hours": h}).key
+        for h in (None, SITE["receiving_hours"])
+    ]
+    assert len(set(where_it_begins)) == 1  # when an origin receives is nothing to a shipment that leaves it

@@ -172,6 +172,34 @@ def test_a_filling_on_record_counts_from_its_instant_on():
     assert more.left_h[1] - left.left_h[1] == pytest.approx(90, abs=25)
 
 
+def test_a_filling_ends_what_was_told_at_once_and_the_fold_then_says_the_same():
+    state = folded(trace(0, 24), trace(24.2, 26, celsius=lambda h: -190 + 17 * (h - 24)))
+    filled = replace(
+        FACTS, dewar=replace(DEWAR, charges=(Charge(at=T0), Charge(at=round(T0 + 26.05 * HOUR))))
+    )
+    assert look(state, 26.04, filled).found == look(state, 26.04).found
+    left = hold_time(TUNING, filled, [state], round(T0 + 26.1 * HOUR))
+    assert left is not None
+    assert left.left_h[0] > 100
+    assert left.estimated_at == T0 + 26.05 * HOUR
+    ended = look(state, 26.1, filled).found
+    assert ended is not None
+    assert ended.until == T0 + 26.05 * HOUR
+    later = look(folded(trace(26.2, 30), state=state, facts=filled), 30, filled).found
+    assert later is not None
+    assert (later.since, later.until) == (ended.since, ended.until)
+
+
+def test_a_filling_that_is_told_ahead_is_looked_at_when_it_comes():
+    ahead = replace(
+        FACTS, dewar=replace(DEWAR, charges=(Charge(at=T0), Charge(at=T0 + 20 * HOUR, ln2_kg=0.4)))
+    )
+    state = folded(trace(0, 19), facts=ahead)
+    seen = look(state, 19, ahead)
+    assert (seen.found, seen.again_at) == (None, T0 + 20 * HOUR)
+    assert look(state, 21, ahead).found is not None  # hardly any was put in
+
+
 def test_a_payload_that_warms_steadily_says_that_the_nitrogen_is_gone():
     state = folded(trace(0, 24), trace(24.2, 26, celsius=lambda h: -190 + 17 * (h - 24)))
     found = look(state, 26).found

@@ -143,7 +143,8 @@ def test_a_position_is_missed_where_the_logger_is_heard_without_one() -> None:
     with_one = {"lat": {SEEN: 50.1}}
     assert POSITION not in look(heard(SEEN, end - 1, **with_one), end - 1).also_found
     found = look(heard(SEEN, end, **with_one), end).also_found[POSITION]
-    assert (found.since, found.details) == (end, {"channel": "position"})
+    assert (found.since, found.details["channel"]) == (end, "position")
+    assert "Ask whoever holds the shipper where it is" in found.details["next_action"]
     assert found.message == "No position since 1970-01-12 13:47 UTC, though the logger is heard"
     # Where the logger itself is silent, that is what is told; and many loggers never say where they are.
     assert POSITION not in look(heard(SEEN, **with_one), end).also_found
