@@ -33,7 +33,7 @@ from alerts.work.clock import Mend, watch_clock
 from alerts.work.wakeup import unless
 from api import notification_channels
 from api.continuity import run_continuity
-from api.database import check_database, tell_of_needless_rights
+from api.database import check_at_start
 from api.descriptors import Descriptors, raise_limit
 from api.embedded import Servers
 from api.errors import StoppedError
@@ -114,11 +114,9 @@ async def running(
     )
     mqtt_url = _mqtt_url(settings, roles)
     async with AsyncExitStack() as until_the_end:
-        server = await unless(interrupted, check_database(database_url, patience_s=settings.start_patience_s))
+        server = await unless(interrupted, check_at_start(database_url, patience_s=settings.start_patience_s))
         if server is None:
             raise StoppedError
-        log.info("database", server=str(server))
-        await tell_of_needless_rights(database_url)
         descriptors = Descriptors(most=raise_limit())
         listener = until_the_end.enter_context(bind(settings.http_host, settings.http_port))
         pool, engine = await _connections(database_url, settings.database_pool, until_the_end)

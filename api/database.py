@@ -24,6 +24,22 @@ _REFUSED = (
 )
 
 
+async def check_at_start(database_url: str, *, patience_s: float) -> DatabaseServer:
+    """Check as `check_database` does, and say in the log what server it is, and whether we may do more there than we need."""
+    server = await check_database(database_url, patience_s=patience_s)
+    log.info("database", server=str(server))
+    connection = await connect(database_url, "dewarwatch-check")
+    try:
+        beyond = await connection.fetchval(TOO_MUCH)
+    finally:
+        await connection.close()
+    if beyond:
+        log.warning(
+            "database_user_may_too_much", why=beyond, hint="see docs/operator.md, Users of the database"
+        )
+    return server
+
+
 async def check_database(database_url: str, *, patience_s: float) -> DatabaseServer:
     """Wait for the database, and check that it is durable and has this version's schema.
 
@@ -53,17 +69,6 @@ async def first_contact(
         raise StartError(str(error)) from None
     finally:
         await connection.close()
-
-
-async def tell_of_needless_rights(database_url: str) -> None:
-    """Say in the log that the service may do more in the database than it needs: own its tables, or everything."""
-    connection = await connect(database_url, "dewarwatch-check")
-    try:
-        beyond = await connection.fetchval(TOO_MUCH)
-    finally:
-        await connection.close()
-    if beyond:
-        log.warning("database_user_may_too_much", why=beyond, hint="see docs/operator.md, Users of the database")
 
 
 async def _connect(database_url: str, setting: str, away: list[str]) -> asyncpg.Connection:

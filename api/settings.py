@@ -32,7 +32,9 @@ DATABASE_HINT = "postgresql://user:password@host:5432/database"
 MQTT_HINT = "mqtt://user:password@host:1883"
 
 
-_NO_SETTINGS: Final = frozenset({"DEWARWATCH_SERVERS", "DEWARWATCH_SEED", "DEWARWATCH_TEST_SERVERS", "DEWARWATCH_TEST_CONTAINERS"})
+_NO_SETTINGS: Final = frozenset(
+    {"DEWARWATCH_SERVERS", "DEWARWATCH_SEED", "DEWARWATCH_TEST_SERVERS", "DEWARWATCH_TEST_CONTAINERS"}
+)
 """What set-up and tests read."""
 
 SECRETS: Final = (
@@ -183,7 +185,7 @@ class Settings(BaseSettings):
 
         But no networks of operators is something to ask for.
         """
-        return {name: value for name, value in values.items() if value != "" or name == "operator_networks"}  # noqa: PLC1901 -- 0 is not empty
+        return {name: value for name, value in values.items() if value != "" or name == "operator_networks"}
 
     @field_validator("admin_key")
     @classmethod

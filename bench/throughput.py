@@ -46,9 +46,7 @@ async def singles(ground: Ground) -> Result:
         {
             "serve": lambda: _serve(ground, load),
             "empty": lambda: _consumer(ground, load, consumers.empty),
-            "plain": lambda: _consumer(
-                ground, load.less(2_000), consumers.plain, ground.servers.admin_url
-            ),
+            "plain": lambda: _consumer(ground, load.less(2_000), consumers.plain, ground.servers.admin_url),
             "publisher": lambda: _publisher(ground, load),
         },
     )

@@ -28,14 +28,12 @@ _ATTRIBUTES: Final = {
     "rolreplication": "NOREPLICATION",
     "rolbypassrls": "NOBYPASSRLS",
 }
-_ROLE: Final = f"SELECT oid, {', '.join(_ATTRIBUTES)} FROM pg_roles WHERE rolname = $1"
+_ROLE: Final = f"SELECT oid, {', '.join(_ATTRIBUTES)} FROM pg_roles WHERE rolname = $1"  # noqa: S608 -- the names above
 _MEMBERSHIPS: Final = """
 SELECT pg_get_userbyid(roleid) FROM pg_auth_members
 WHERE member = $1::oid AND pg_get_userbyid(roleid) = ANY($2::text[])
 """
-_FORMER_OWNER: Final = (
-    "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass($1) AND relnamespace = 'public'::regnamespace"
-)
+_FORMER_OWNER: Final = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass($1) AND relnamespace = 'public'::regnamespace"
 # Sequences of columns go with their table, and what is an extension's stays its own.
 _OWNED: Final = """
 WITH former AS (SELECT oid FROM pg_roles WHERE rolname = $1)
@@ -51,9 +49,7 @@ WHERE pronamespace = 'public'::regnamespace AND proowner IN (SELECT oid FROM for
     AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
 ORDER BY what
 """
-_DATABASE_OWNER: Final = (
-    "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
-)
+_DATABASE_OWNER: Final = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
 _MAY_TAKE: Final = """
 SELECT us.rolsuper AND former.oid >= 16384 FROM pg_roles AS us, pg_roles AS former
 WHERE us.rolname = current_user AND former.rolname = $1
@@ -79,7 +75,11 @@ class User:
     def of(cls, url: str, setting: str) -> "User":
         """Parse an address; raises UsersError that names the setting if user, password or database are missing."""
         parts = urlsplit(url)
-        name, password, database = unquote(parts.username or ""), unquote(parts.password or ""), parts.path[1:]
+        name, password, database = (
+            unquote(parts.username or ""),
+            unquote(parts.password or ""),
+            parts.path[1:],
+        )
         if not (name and password and database):
             raise UsersError(f"{setting}: must name user, password and database, so that these can be made")
         if not password.isascii():
@@ -103,7 +103,9 @@ async def make_users(admin_url: str, *, owner: User, others: Sequence[User]) -> 
         for user in others:
             await _take_out(admin, user, (us, owner.name))
         if not await admin.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
-            await admin.execute(f"GRANT {quoted(owner.name)} TO CURRENT_USER")  # or nothing may be handed to it
+            await admin.execute(
+                f"GRANT {quoted(owner.name)} TO CURRENT_USER"
+            )  # or nothing may be handed to it
         if not await admin.fetchval("SELECT true FROM pg_database WHERE datname = $1", owner.database):
             await admin.execute(f"CREATE DATABASE {quoted(owner.database)} OWNER {quoted(owner.name)}")
     finally:
@@ -144,7 +146,9 @@ async def _hand_over(there: asyncpg.Connection, owner: str) -> None:
     if await there.fetchval(_DATABASE_OWNER) != owner:
         name = await there.fetchval("SELECT current_database()")
         await there.execute(f"ALTER DATABASE {quoted(name)} OWNER TO {quoted(owner)}")
-    await there.execute("ALTER SCHEMA public OWNER TO pg_database_owner")  # it is, in databases made by 15 or later
+    await there.execute(
+        "ALTER SCHEMA public OWNER TO pg_database_owner"
+    )  # it is, in databases made by 15 or later
     former = await there.fetchval(_FORMER_OWNER, SCHEMA_TABLE) or owner
     # In the end the table by which we would find the rest, should this be interrupted.
     owned: list[Any] = [row["what"] for row in await there.fetch(_OWNED, former)] if former != owner else []

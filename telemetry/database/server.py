@@ -77,7 +77,9 @@ async def apply_level(connection: asyncpg.Connection) -> DatabaseServer:
 
 # Only who may read all settings may read shared_preload_libraries. The loader, once it is there, has a setting that
 # everybody may read; one that a file merely names is no boolean.
-_PRELOADED = "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'timescaledb.disable_load' AND vartype = 'bool')"
+_PRELOADED = (
+    "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'timescaledb.disable_load' AND vartype = 'bool')"
+)
 
 
 async def create_extension(connection: asyncpg.Connection) -> None:

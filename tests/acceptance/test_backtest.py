@@ -143,6 +143,8 @@ async def test_other_wrong_calls(commands, database_url, desk):
     status, out, err = await run(commands, database_url, plan, "--shipments", "S7")
     assert (status, out, one_line(err)) == (1, "", "there is no shipment S7")
     nowhere = ("backtest", "--plan", "nowhere.json")
-    status, out, err = await asyncio.to_thread(commands.run, *nowhere, DATABASE_URL=as_service(database_url), **QUIET)
+    status, out, err = await asyncio.to_thread(
+        commands.run, *nowhere, DATABASE_URL=as_service(database_url), **QUIET
+    )
     assert (status, out) == (2, "")
     assert one_line(err) == "--plan nowhere.json: cannot be read: No such file or directory"

@@ -23,7 +23,7 @@ from api.embedded.process import Supervisor
 from tests.acceptance.command import environment, eventually
 from tests.acceptance.logger import Logger
 from tests.acceptance.test_docs_commands import DOCS, blocks
-from tests.conftest import as_user, free_port, in_its_own_loop, missing
+from tests.conftest import another_database, as_user, free_port, in_its_own_loop, missing
 
 ROOT = DOCS.parent
 # What an installation does to the machine itself is not done here; what systemd does with a unit is.
@@ -83,7 +83,7 @@ def broker_with_tls(folder: Path, ports: tuple[int, int], authority: trustme.CA)
         command = ["setpriv", "--pdeathsig", "KILL", *programs.command("-c", folder / "mosquitto.conf")]
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        eventually(lambda: listens(ports[1]), 15, lambda: (folder / "broker.log").read_text())
+        eventually(lambda: listens(ports[1]), 15, (folder / "broker.log").read_text)
         yield
     finally:
         process.terminate()
@@ -104,7 +104,9 @@ async def make_users(url: str, statements: str) -> None:
 
 def walk_through(folder: Path, postgres: Supervisor, *, with_pip: bool) -> None:
     http, loggers, service = free_port(), free_port(), free_port()
-    (sql,) = re.findall(r"^```sql\n(CREATE USER.*?)^```", (DOCS / "operator.md").read_text(), re.DOTALL | re.MULTILINE)
+    (sql,) = re.findall(
+        r"^```sql\n(CREATE USER.*?)^```", (DOCS / "operator.md").read_text(), re.DOTALL | re.MULTILINE
+    )
     assert sql.count("CREATE USER") == 2
     named = sql.replace("'...'", "'secret'").replace("DATABASE dewarwatch ", "DATABASE plant ")
     in_its_own_loop(make_users(postgres.url, named))
@@ -146,7 +148,11 @@ def walk_through(folder: Path, postgres: Supervisor, *, with_pip: bool) -> None:
     for secret in (folder / "etc" / "secrets").iterdir():
         assert secret.stat().st_mode & 0o077 == 0, secret
     for unit in (ROOT / "deploy" / "systemd").iterdir():
-        text = unit.read_text().replace("/opt/dewarwatch", f"{folder}/opt").replace("/etc/dewarwatch", f"{folder}/etc")
+        text = (
+            unit.read_text()
+            .replace("/opt/dewarwatch", f"{folder}/opt")
+            .replace("/etc/dewarwatch", f"{folder}/etc")
+        )
         (folder / unit.name).write_text(text)
     rest = rest.replace("deploy/systemd/", f"{folder}/")
     with broker_with_tls(folder, (loggers, service), authority):
@@ -186,7 +192,7 @@ def seen(folder: Path, postgres: Supervisor, http: int, loggers: int, authority:
     assert key not in log
 
     async def evidence_stays() -> None:
-        service = as_user(postgres.url, "dewarwatch_app").replace("/dewarwatch", "/plant")
+        service = another_database(as_user(postgres.url, "dewarwatch_app"), "plant")
         connection = await asyncpg.connect(service)
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute("DELETE FROM readings")
@@ -195,7 +201,9 @@ def seen(folder: Path, postgres: Supervisor, http: int, loggers: int, authority:
     in_its_own_loop(evidence_stays())
 
 
-def test_the_steps_of_the_guide_lead_to_a_service_that_loggers_reach(folder: Path, postgres: Supervisor) -> None:
+def test_the_steps_of_the_guide_lead_to_a_service_that_loggers_reach(
+    folder: Path, postgres: Supervisor
+) -> None:
     walk_through(folder, postgres, with_pip=False)
 
 

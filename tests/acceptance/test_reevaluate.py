@@ -24,7 +24,9 @@ async def shipped(desk: Desk, *shipment_ids: str) -> None:
 
 async def run(commands, database_url, *arguments, **settings):
     call = ("reevaluate", *arguments)
-    return await asyncio.to_thread(commands.run, *call, DATABASE_URL=as_service(database_url), **QUIET, **settings)
+    return await asyncio.to_thread(
+        commands.run, *call, DATABASE_URL=as_service(database_url), **QUIET, **settings
+    )
 
 
 WRONG_CALLS = {

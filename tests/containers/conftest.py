@@ -1,6 +1,5 @@
 """The image, built from the checkout, and compose as an operator starts it."""
 
-import os
 import secrets
 import shutil
 import subprocess
@@ -11,7 +10,19 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import free_port
-from tests.containers.podman import BASES, ROOT, build, eventually_healthy, exists, logs, make_bases, missing, run, settle
+from tests.containers.podman import (
+    ASKED_FOR,
+    BASES,
+    ROOT,
+    build,
+    eventually_healthy,
+    exists,
+    logs,
+    make_bases,
+    missing,
+    run,
+    settle,
+)
 
 IMAGE = "localhost/dewarwatch-test/service"
 
@@ -34,7 +45,9 @@ def image(containers: Path) -> str:
 @pytest.fixture(scope="session")
 def image_on_bases_that_are_there(containers: Path) -> str:
     """The same, where an earlier run has left the base images: their making takes minutes."""
-    if not all(map(exists, BASES.values())):
+    if ASKED_FOR:
+        make_bases(containers)
+    elif not all(map(exists, BASES.values())):
         missing("the base images are not made yet: make image-test")
     return built(containers)
 
@@ -98,7 +111,13 @@ def compose(image: str, containers: Path) -> Iterator[Compose]:
     shutil.copytree(ROOT / "deploy", folder)
     words = {
         name: secrets.token_urlsafe(32)
-        for name in ("POSTGRES_PASSWORD", "DATABASE_OWNER_PASSWORD", "DATABASE_PASSWORD", "MQTT_PASSWORD", "ADMIN_KEY")
+        for name in (
+            "POSTGRES_PASSWORD",
+            "DATABASE_OWNER_PASSWORD",
+            "DATABASE_PASSWORD",
+            "MQTT_PASSWORD",
+            "ADMIN_KEY",
+        )
     }
     words |= {
         "DEWARWATCH_IMAGE": image, "DATABASE_IMAGE": BASES["database"], "BROKER_IMAGE": BASES["broker"],
@@ -108,8 +127,10 @@ def compose(image: str, containers: Path) -> Iterator[Compose]:
     }  # fmt: skip
     example = (folder / "example.env").read_text()
     kept = [line for line in example.splitlines() if line.split("=")[0] not in words]
-    (folder / ".env").write_text("\n".join([*kept, *(f"{name}={value}" for name, value in words.items()), ""]))
-    os.chmod(folder / ".env", 0o600)
+    (folder / ".env").write_text(
+        "\n".join([*kept, *(f"{name}={value}" for name, value in words.items()), ""])
+    )
+    (folder / ".env").chmod(0o600)
     started = Compose(folder, ("compose.yaml",))
     try:
         yield started
@@ -120,4 +141,8 @@ def compose(image: str, containers: Path) -> Iterator[Compose]:
         for volume in run("podman", "volume", "ls", "--quiet").split():
             if volume.startswith(f"{started.name}_"):
                 run("podman", "volume", "rm", "--force", volume)
-        subprocess.run(["podman", "network", "rm", "--force", f"{started.name}_default"], capture_output=True, check=False)
+        subprocess.run(
+            ["podman", "network", "rm", "--force", f"{started.name}_default"],
+            capture_output=True,
+            check=False,
+        )

@@ -15,14 +15,18 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DEBIAN = "dewarwatch-test/debian"
 BASES = {name: f"localhost/dewarwatch-test/{name}" for name in ("python", "database", "broker", "proxy")}
-NEEDED = ("podman", "buildah", "runc", "debootstrap")
+NEEDED = ("podman", "buildah", "runc", "debootstrap", "git")
 # Here a machine may have its own certificate, and a mirror of the package index.
 OF_THE_MACHINE = [path for path in (Path("/etc/ssl/certs"), Path("/etc/pip.conf")) if path.exists()]
 
 
+ASKED_FOR = os.environ.get("DEWARWATCH_TEST_CONTAINERS") == "real"
+"""As `make image-test` does."""
+
+
 def missing(why: str) -> NoReturn:
-    """Skip where containers cannot run; fail where they were asked for by name, as `make image-test` does."""
-    if os.environ.get("DEWARWATCH_TEST_CONTAINERS") == "real":
+    """Skip where containers cannot run; fail where they were asked for by name."""
+    if ASKED_FOR:
         pytest.fail(f"containers cannot be tested here: {why}")
     pytest.skip(f"containers cannot be tested here: {why}")
 
@@ -37,6 +41,7 @@ def settle(folder: Path) -> None:
     configuration = folder / "containers.conf"
     configuration.write_text(
         '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n[engine]\nruntime = "runc"\n'
+        '[network]\nnetwork_backend = "netavark"\n'
     )
     os.environ["CONTAINERS_CONF"] = str(configuration)
 
@@ -46,7 +51,9 @@ def run(*command: str | Path, within_s: float = 600, **more: str) -> str:
     done = subprocess.run(
         list(map(str, command)), env={**os.environ, **more}, capture_output=True, text=True, timeout=within_s, check=False
     )  # fmt: skip
-    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    assert done.returncode == 0, (
+        f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    )
     return done.stdout.strip()
 
 
@@ -72,7 +79,9 @@ def make_bases(folder: Path) -> None:
             missing("no Debian mirror among the machine's apt sources: run apt-get update")
         root = folder / "debian"
         packages = "python3,python3-venv,ca-certificates"
-        run("debootstrap", "--variant=minbase", f"--include={packages}", "trixie", root, mirror, within_s=1200)
+        run(
+            "debootstrap", "--variant=minbase", f"--include={packages}", "trixie", root, mirror, within_s=1200
+        )
         archive = folder / "debian.tar"
         run("tar", "-C", root, "-cf", archive, ".", within_s=300)
         run("podman", "import", archive, f"localhost/{DEBIAN}:latest")
@@ -86,7 +95,9 @@ def make_bases(folder: Path) -> None:
 def eventually_healthy(container: str, within_s: float = 90) -> None:
     """Wait until a container's health check succeeds; without systemd nobody but us runs it."""
     deadline = time.monotonic() + within_s
-    while subprocess.run(["podman", "healthcheck", "run", container], capture_output=True, check=False).returncode:
+    while subprocess.run(
+        ["podman", "healthcheck", "run", container], capture_output=True, check=False
+    ).returncode:
         if time.monotonic() > deadline:
             raise AssertionError(f"{container} is not healthy:\n{logs(container)}")
         time.sleep(0.5)

@@ -41,7 +41,9 @@ def change(compose: Compose, **values: str) -> None:
 def client(compose: Compose, **more: Any) -> httpx.Client:
     given = variables(compose)
     headers = {"Authorization": f"Bearer {given['ADMIN_KEY']}"}
-    return httpx.Client(base_url=f"http://{given['HTTP_LISTEN']}", headers=headers, timeout=15, trust_env=False, **more)
+    return httpx.Client(
+        base_url=f"http://{given['HTTP_LISTEN']}", headers=headers, timeout=15, trust_env=False, **more
+    )
 
 
 def everything(compose: Compose) -> None:
@@ -65,11 +67,18 @@ def logger_sends(compose: Compose, device_id: str) -> None:
 
 
 def test_from_an_empty_machine_to_a_reading_that_is_seen(compose: Compose) -> None:
-    change(compose, LOG_LEVEL="debug", RATES="calls_of_key=7000/60", REFUSED_PER_DAY="4999", QUOTAS="sites=77")
+    change(
+        compose, LOG_LEVEL="debug", RATES="calls_of_key=7000/60", REFUSED_PER_DAY="4999", QUOTAS="sites=77"
+    )
     everything(compose)
     for role in ROLES:
         assert compose.execute(role, "python", "-c", AS_WHOM) == "dewarwatch_app false"
-        own = compose.execute(role, "python", "-c", "from api.settings import load; s = load(); print(s.log_level, s.refused_per_day, s.quotas.sites)")
+        own = compose.execute(
+            role,
+            "python",
+            "-c",
+            "from api.settings import load; s = load(); print(s.log_level, s.refused_per_day, s.quotas.sites)",
+        )
         assert own == "debug 4999 77"
         assert int(compose.execute(role, "python", "-c", "import os; print(os.getuid())")) in {1883, 10001}
     most = compose.execute("database", "psql", "-U", "dewarwatch", "-Atc", "SHOW max_connections")
@@ -80,7 +89,13 @@ def test_from_an_empty_machine_to_a_reading_that_is_seen(compose: Compose) -> No
     assert "accounts_not_copied" not in logs(compose.container("api"))
     assert "dynamic-security.json.good" in compose.execute("api", "ls", "/broker")
     for service in ("database", "broker", *ROLES):
-        limit = run("podman", "inspect", compose.container(service), "--format", "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}")
+        limit = run(
+            "podman",
+            "inspect",
+            compose.container(service),
+            "--format",
+            "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}",
+        )
         assert all(int(number) > 0 for number in limit.split()), service
 
     # Everything again: another start makes nothing new, and what was there stays.
@@ -102,7 +117,16 @@ def test_an_installation_whose_service_was_a_superuser_is_moved_by_the_next_star
     # As the version before had it: one user for all, who made everything.
     url = f"postgresql://dewarwatch:{variables(compose)['POSTGRES_PASSWORD']}@database:5432/dewarwatch"
     image = variables(compose)["DEWARWATCH_IMAGE"]
-    alone = ("podman", "run", "--rm", "--network", f"{compose.name}_default", "-e", f"DEWARWATCH_DATABASE_URL={url}", image)
+    alone = (
+        "podman",
+        "run",
+        "--rm",
+        "--network",
+        f"{compose.name}_default",
+        "-e",
+        f"DEWARWATCH_DATABASE_URL={url}",
+        image,
+    )
     run(*alone, "migrate")
     key = run(*alone, "keys", "create", "--role", "admin")
     compose.start("migrate", "broker-users", "broker", "api")
@@ -129,7 +153,13 @@ def test_secrets_from_files_reach_their_processes_and_no_variable(compose: Compo
     for name, value in worth.items():
         (folder / name).write_text(value + "\n")
         (folder / name).chmod(0o444)
-    secrets = ("POSTGRES_PASSWORD", "DATABASE_OWNER_PASSWORD", "DATABASE_PASSWORD", "MQTT_PASSWORD", "ADMIN_KEY")
+    secrets = (
+        "POSTGRES_PASSWORD",
+        "DATABASE_OWNER_PASSWORD",
+        "DATABASE_PASSWORD",
+        "MQTT_PASSWORD",
+        "ADMIN_KEY",
+    )
     change(compose, MAIL_FROM="a@x.example", **dict.fromkeys(secrets, "file"))
     compose.files = ("compose.yaml", "secrets.compose.yaml")
     everything(compose)
@@ -167,7 +197,9 @@ def test_tls_for_people_and_for_loggers(compose: Compose) -> None:
     answer = eventually(answered, 30, lambda: logs(compose.container("proxy")))
     assert answer.status_code == httpx.codes.UNAUTHORIZED
     key = {"Authorization": f"Bearer {given['ADMIN_KEY']}"}
-    with httpx.Client(base_url=f"https://{given['HTTPS_LISTEN']}", headers=key, verify=trusted, trust_env=False) as admin:
+    with httpx.Client(
+        base_url=f"https://{given['HTTPS_LISTEN']}", headers=key, verify=trusted, trust_env=False
+    ) as admin:
         assert admin.get("/v1/shipments").status_code == httpx.codes.OK
         assert admin.get("/metrics").status_code == httpx.codes.NOT_FOUND
         # The service knows who is calling, and not only the proxy.

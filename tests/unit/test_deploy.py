@@ -104,12 +104,17 @@ def test_every_container_has_limits_and_logs_that_end() -> None:
 
 
 def test_all_processes_together_open_no_more_connections_than_the_database_takes() -> None:
-    (most,) = re.findall(r"max_connections=\$\{DATABASE_CONNECTIONS:-(\d+)\}", str(SERVICES["database"]["command"]))
+    (most,) = re.findall(
+        r"max_connections=\$\{DATABASE_CONNECTIONS:-(\d+)\}", str(SERVICES["database"]["command"])
+    )
     pool = Settings.model_fields["database_pool"].default
     opened = {role: connections_at_most(pool, frozenset({role})) for role in ALL_ROLES}
     assert sum(opened.values()) + max(opened.values()) + opened[Role.EVALUATE] <= int(most) * 0.9
     guide = (ROOT / "docs" / "operator.md").read_text()
-    assert f"these are {opened[Role.API]} with the role `api` and {opened[Role.EVALUATE]} without it" in " ".join(guide.split())
+    assert (
+        f"these are {opened[Role.API]} with the role `api` and {opened[Role.EVALUATE]} without it"
+        in " ".join(guide.split())
+    )
 
 
 @pytest.mark.parametrize("unit", sorted(path.name for path in (DEPLOY / "systemd").iterdir()))
@@ -123,9 +128,14 @@ def test_a_unit_hands_over_secrets_that_there_are_and_systemd_takes_it(unit: str
         pytest.skip("this machine has no systemd-analyze")
     # It looks for the program, which is not there yet.
     there = text.replace("/opt/dewarwatch/bin/dewarwatch", shutil.which("true") or "/bin/true")
-    (tmp_path / unit).write_text(there.replace("User=dewarwatch", "User=daemon").replace("Group=dewarwatch", ""))
+    (tmp_path / unit).write_text(
+        there.replace("User=dewarwatch", "User=daemon").replace("Group=dewarwatch", "")
+    )
     verified = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", tmp_path / unit], capture_output=True, text=True, check=False
+        ["systemd-analyze", "verify", "--man=no", tmp_path / unit],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     said = [line for line in verified.stderr.splitlines() if unit in line]
     assert said == []

@@ -20,12 +20,12 @@ from alerts.model import AlertKind, Duration, ExcursionState, Reason
 from alerts.rules import registry
 from api.cli.main import app as command
 from api.cli.replay_command import replay
+from api.embedded.postgres import APPLICATION, OWNER
 from api.http.app import ACTIONS
 from api.http.as_of import HEADER
 from api.http.schemas.events import EVENTS, STREAM_ONLY
 from api.identity.permissions import PERMISSIONS, KeyRole, Need, Scope
 from api.rates.policy import WEIGHTS, Quotas, Rates
-from api.embedded.postgres import APPLICATION, OWNER
 from api.settings import PREFIX, AllowedNetworks, Settings
 from telemetry.channels import NotifyChannel
 from telemetry.model import Reading, RefusalReason

@@ -5,7 +5,7 @@ import pytest
 from alerts.outbound.resolve import Targets
 from api.notification_channels import make_channels, probe
 from api.roles import ALL_ROLES, Role, parse_roles
-from api.settings import SECRETS, AllowedNetworks, Settings, SettingsError, load, required
+from api.settings import SECRETS, Settings, SettingsError, load, required
 
 
 def test_defaults_are_those_of_a_single_machine(monkeypatch, tmp_path):

@@ -133,7 +133,11 @@ async def test_the_service_cannot_change_evidence(service: asyncpg.Connection) -
 async def test_nobody_changes_what_was_said_and_done(owner: asyncpg.Connection) -> None:
     for table in GUARDED:
         column = list(metadata.tables[table].columns)[-1].name
-        statements = [f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}", f"TRUNCATE {table} CASCADE"]
+        statements = [
+            f"UPDATE {table} SET {column} = {column}",
+            f"DELETE FROM {table}",
+            f"TRUNCATE {table} CASCADE",
+        ]
         if table == "security_events":  # its guard looks at each row, as retention may remove some
             await owner.execute("INSERT INTO security_events (at, type) VALUES (now(), 'refused')")
         for statement in statements:
@@ -167,7 +171,11 @@ async def test_inspectors_read_what_is_no_secret_and_write_nothing(admin: asyncp
             for column in columns:
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await admin.fetch(f"SELECT {column} FROM {table}")
-        for statement in ("DELETE FROM outbox", "INSERT INTO organizations VALUES ('x')", "TRUNCATE readings"):
+        for statement in (
+            "DELETE FROM outbox",
+            "INSERT INTO organizations VALUES ('x')",
+            "TRUNCATE readings",
+        ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await admin.execute(statement)
     finally:

@@ -38,7 +38,14 @@ def test_both_brokers_have_the_same_settings():
 
 def test_with_tls_it_is_the_same_broker_but_for_the_loggers_listener():
     plain, tls = (DEPLOY / "mosquitto.conf").read_text(), (DEPLOY / "tls" / "mosquitto.conf").read_text()
-    more = {"certfile /certificates/fullchain.pem", "keyfile /certificates/privkey.pem", "tls_version tlsv1.2"}
+    more = {
+        "certfile /certificates/fullchain.pem",
+        "keyfile /certificates/privkey.pem",
+        "tls_version tlsv1.2",
+    }
     assert settings(tls) - settings(plain) == more
     assert settings(plain) <= settings(tls)
-    assert [line for line in tls.splitlines() if line.startswith("listener")] == ["listener 8883", "listener 1884"]
+    assert [line for line in tls.splitlines() if line.startswith("listener")] == [
+        "listener 8883",
+        "listener 1884",
+    ]

@@ -72,7 +72,9 @@ def test_a_machine_with_empty_lists_has_its_mirrors_all_the_same(bare, monkeypat
     program(bare, "apt-get", APT_WITHOUT_LISTS % "touch $(dirname $conf)/fetched")
     apt.Apt(bare / "state")
     assert (bare / "state" / "known").exists()
-    assert (bare / "state" / "sources.list").read_text().endswith("http://mirror.example/debian bookworm main\n")
+    assert (
+        (bare / "state" / "sources.list").read_text().endswith("http://mirror.example/debian bookworm main\n")
+    )
 
 
 def test_a_mirror_that_does_not_answer_is_said_and_not_taken_for_an_unknown_package(bare, monkeypatch):
@@ -86,7 +88,11 @@ def test_a_mirror_that_does_not_answer_is_said_and_not_taken_for_an_unknown_pack
 def test_another_source_that_does_not_answer_does_no_harm(bare, monkeypatch):
     monkeypatch.setattr(apt, "debian_codename", lambda: "bookworm")
     monkeypatch.setenv("PATH", f"{bare}/bin:/usr/bin:/bin")
-    program(bare, "apt-get", APT_WITHOUT_LISTS % "touch $(dirname $conf)/fetched; echo 'E: vendor away' >&2; exit 100")
+    program(
+        bare,
+        "apt-get",
+        APT_WITHOUT_LISTS % "touch $(dirname $conf)/fetched; echo 'E: vendor away' >&2; exit 100",
+    )
     apt.Apt(bare / "state")
     assert (bare / "state" / "known").exists()
 
