@@ -198,7 +198,7 @@ def database_url(migrated_postgres: Supervisor, request: pytest.FixtureRequest) 
 def a_database(server: Supervisor, *, made_up: Callable[[], bool] = lambda: False) -> Iterator[str]:
     """A migrated database for as long as the block lasts; in the end, what it tells must be described."""
     name = f"test_{next(_numbers)}"
-    in_its_own_loop(_execute(server.url, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}"))
+    in_its_own_loop(_execute(server.url, f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {_TEMPLATE}"))
     url = another_database(server.url, name)
     yield url
     if not made_up():
