@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import shutil
 import signal
 import stat
@@ -29,9 +30,10 @@ def start(commands: Commands, data: Path, *more: str, terminal: int | None = Non
 
 
 def test_within_a_minute_it_finds_an_excursion_and_says_where_to_look(commands, folder):
-    data = folder / "data"
+    data = folder / "a data folder"
     demo = start(commands, data)
     curl = demo.printed(r"^ +(curl .*)$")[1]
+    its_variables_lead_other_commands_to_it(demo, data)
     found = r"excursions ([1-9]\d* open, \d+|\d+ open, [1-9]\d*) closed"
     demo.printed(found, within_s=60)
     assert "\x1b" not in demo.out
@@ -49,6 +51,26 @@ def test_within_a_minute_it_finds_an_excursion_and_says_where_to_look(commands, 
     }
     assert {each["id"] for each in excursions} <= known
     assert again.stopped(signal.SIGTERM) == 0
+
+
+def its_variables_lead_other_commands_to_it(demo: Command, data: Path) -> None:
+    """Which ones they are is also what tests/acceptance/test_pages.py has the pages rely on."""
+    variables = data / "demo.env"
+    assert stat.S_IMODE(variables.stat().st_mode) == 0o600
+    loads = demo.printed(r"^ +(\. .*)$")[1].split("#")[0]
+    values = dict(re.findall(r"^export (\w+)=(.*)$", variables.read_text(), re.MULTILINE))
+    assert values.keys() == {
+        "DEWARWATCH_DATABASE_URL",
+        "DEWARWATCH_MQTT_URL",
+        "DEWARWATCH_ADMIN_KEY",
+        "URL",
+        "KEY",
+    }
+    assert by_shell(f'{loads} && echo "$DEWARWATCH_MQTT_URL"').startswith("mqtt://")
+    assert by_shell(f"{loads} && {DEWARWATCH} keys create --role qa").startswith("dw_")
+    assert orjson.loads(by_shell(f'{loads} && curl -s -H "Authorization: Bearer $KEY" "$URL/v1/keys"'))[
+        "items"
+    ]
 
 
 def by_shell(line: str, cwd: Path | None = None) -> str:
@@ -100,22 +122,3 @@ def test_a_port_in_use_is_said_in_one_line_and_nothing_stays(commands, folder, e
     status, _, err = commands.run("serve", "--embedded", folder / "data", HTTP_PORT=port, LOG_LEVEL="error")
     assert (status, one_line(err).startswith(f"port {port} on 127.0.0.1 is in use")) == (1, True)
     assert not (folder / "data").exists()
-
-
-def test_its_variables_lead_other_commands_to_it(commands, folder):
-    demo = start(commands, folder / "a data folder")
-    printed = demo.printed(r"^ +(\. .*)$", within_s=90)[1]
-    variables = folder / "a data folder" / "demo.env"
-    assert stat.S_IMODE(variables.stat().st_mode) == 0o600
-
-    def beside(line: str) -> str:
-        return by_shell(f"{printed.split('#')[0]} && PATH={DEWARWATCH.parent}:$PATH && {line}", cwd=folder)
-
-    assert beside("dewarwatch keys create --role qa").startswith("dw_")
-    assert "would" in beside("dewarwatch reevaluate --all --dry-run")
-    (folder / "plan.json").write_text('{"upper_c": -155}')
-    assert "compared" in beside("dewarwatch backtest --plan plan.json")
-    told = beside('curl -s -H "Authorization: Bearer $KEY" "$URL/v1/shipments?limit=1"')
-    assert orjson.loads(told)["items"]
-    assert "mqtt://" in beside('echo "$DEWARWATCH_MQTT_URL"')
-    assert demo.interrupted() == 0

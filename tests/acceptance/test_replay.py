@@ -4,7 +4,6 @@ import re
 import signal
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -14,7 +13,6 @@ from simulators.replay.replay import AGAIN_AFTER_S
 from simulators.wire.recording import read_recording
 from tests.acceptance.command import ADMIN_KEY, embedded_urls, eventually, items, one_line
 
-DOCS = Path(__file__).parent.parent.parent / "docs"
 QUIET = {"LOG_LEVEL": "error"}
 
 
@@ -238,16 +236,6 @@ def test_what_is_ambiguous_is_asked_and_the_answer_is_an_option(commands, folder
     status, out, err = commands.run(*call, *answer, **QUIET)
     assert (status, err) == (0, "")
     assert read in out
-
-
-def test_the_worked_example_prints_what_the_docs_say(commands):
-    text = (DOCS / "replay.md").read_text()
-    call = re.search(r"^dewarwatch (replay .* --dry-run)$", text, re.MULTILINE)[1].split()
-    example, printed = re.findall(r"^```text\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[:2]
-    assert (DOCS.parent / call[1]).read_text() == example
-    status, out, err = commands.run(call[0], DOCS.parent / call[1], *call[2:], **QUIET)
-    assert (status, err) == (0, "")
-    assert out.replace(f"{DOCS.parent}/", "") == printed
 
 
 WRONG_CALLS = {

@@ -1,6 +1,6 @@
 // Receives Dewarwatch's webhooks: verifies each message, takes it once, and keeps the newest state of everything.
 //
-//     npm install
+//     npm ci
 //     WEBHOOK_SECRET=whsec_... node receiver.js [PORT]
 //
 // Messages are printed, one JSON object a line. What was taken is in `receiver.jsonl`, so that a restart forgets nothing.
@@ -33,11 +33,13 @@ function remember(id, message) {
 }
 
 // Put your own work here. Messages may come in any order: the one with the higher `sequence` is the newer.
+// What is of no shipment, such as an alert about the whole fleet, has a `revision` instead.
 function work({ type, data }) {
   const what = data.id ?? data.shipment_id ?? type;
   const before = newest.get(what);
-  if (!before || (data.sequence ?? 0) > before.sequence) {
-    newest.set(what, { sequence: data.sequence ?? 0, type, data });
+  const sequence = data.sequence ?? data.revision ?? 0;
+  if (!before || sequence > before.sequence) {
+    newest.set(what, { sequence, type, data });
   }
 }
 
@@ -66,7 +68,7 @@ async function receive(request) {
   }
   const id = request.headers["webhook-id"];
   if (!taken.has(id)) {
-    appendFileSync(journal, "\n" + JSON.stringify({ id, message }) + "\n");
+    appendFileSync(journal, "\n" + JSON.stringify({ id, message }) + "\n", { flush: true });
     remember(id, message);
     console.log(JSON.stringify(message));
   }

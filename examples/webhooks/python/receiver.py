@@ -41,13 +41,16 @@ def take(webhook_id: str, message: dict) -> bool:
 
 
 def work(store: sqlite3.Connection, message: dict) -> None:
-    """Put your own work here. Messages may come in any order: the one with the higher `sequence` is the newer."""
+    """Put your own work here. Messages may come in any order: the one with the higher `sequence` is the newer.
+
+    What is of no shipment, such as an alert about the whole fleet, has a `revision` instead.
+    """
     data = message["data"]
     what = data.get("id") or data.get("shipment_id") or message["type"]
     store.execute(
         "INSERT INTO newest VALUES (?1, ?2, ?3, ?4) ON CONFLICT (what) DO UPDATE "
         "SET sequence = ?2, type = ?3, data = ?4 WHERE ?2 > sequence",
-        (what, data.get("sequence", 0), message["type"], json.dumps(data)),
+        (what, data.get("sequence", data.get("revision", 0)), message["type"], json.dumps(data)),
     )
 
 
