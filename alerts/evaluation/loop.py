@@ -225,7 +225,8 @@ async def _set_aside(connection: Connection, failures: Sequence[Poisoned], due: 
     if not failures:
         return
     errors = {one.identity.shipment_id: one.error for one in failures}
-    await EVALUATIONS.set_aside(connection, due.claimed, errors)
+    held = {one.identity.shipment_id for one in failures if one.held}
+    await EVALUATIONS.set_aside(connection, due.claimed, errors, held)
     await connection.execute(FORGET_STATES, list(errors))
     verdicts = [set_aside(one.identity, one.error, due.now, new_id) for one in failures if not one.held]
 

@@ -18,7 +18,7 @@ from alerts.notifications.retry import Outcome, Result
 from alerts.work.bulk import Connection, columns_of
 from alerts.work.lease_queue import Lease, LeaseQueue
 
-LEASE: Final = timedelta(seconds=120)
+LEASE: Final = timedelta(seconds=60)
 
 NOTIFICATIONS: Final = LeaseQueue(
     table="notifications",

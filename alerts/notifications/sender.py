@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.headerregistry import Address
 from functools import partial
@@ -42,6 +42,8 @@ class SenderSettings:
     """Most messages sent to one address at a time."""
     delays_s: Sequence[float] = DELAYS_S
     lease: timedelta = queue.LEASE
+    record_within_s: float = 120.0
+    """How long to try to record an attempt while the database is away."""
     time_limit_s: float = 30.0
     poll_s: float = 1.0
     end_within_s: float = 3.0
@@ -203,12 +205,12 @@ class Sender:
     async def _record(self, claimed: Claimed, at: datetime, result: Result) -> None:
         chance = random.random()  # noqa: S311 - it spreads load; nothing here is secret
         wait_s = delay_s(claimed.tries + 1, chance, self._settings.delays_s)
-        # If the database is away for longer than the lease, another process sends it again.
-        give_up = asyncio.Event()
-        timer = asyncio.get_running_loop().call_later(self._settings.lease.total_seconds(), give_up.set)
-        work = partial(queue.record, self._pool, claimed, at, result, wait_s)
-        state = await outlast(work, give_up, "notices:record")
-        timer.cancel()
+        try:
+            state = await self._outlast_record(claimed, at, result, wait_s)
+        except Exception as fault:  # unrecorded, it would be sent again and again, and never counted
+            log.exception("notice_not_recorded", notification=str(claimed.id))
+            plain = replace(result, detail=f"what was answered cannot be stored: {type(fault).__name__}")
+            state = await self._outlast_record(claimed, at, plain, wait_s)
         metrics.NOTIFICATION_ATTEMPTS.labels(claimed.channel, str(result.outcome)).inc()
         metrics.NOTIFICATION_ATTEMPT_SECONDS.labels(claimed.channel).observe(result.seconds)
         if state is None:
@@ -225,6 +227,21 @@ class Sender:
                 channel=claimed.channel,
                 error=result.detail,
             )
+
+    async def _outlast_record(
+        self, claimed: Claimed, at: datetime, result: Result, wait_s: float | None
+    ) -> str | None:
+        """Record an attempt, however long the database is away, within reason; return as `queue.record` does.
+
+        If that takes longer than the lease, another process may send it again; the token decides whose result counts.
+        """
+        give_up = asyncio.Event()
+        timer = asyncio.get_running_loop().call_later(self._settings.record_within_s, give_up.set)
+        try:
+            work = partial(queue.record, self._pool, claimed, at, result, wait_s)
+            return await outlast(work, give_up, "notices:record")
+        finally:
+            timer.cancel()
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._room.set()
