@@ -20,6 +20,7 @@ from alerts.evaluation.judging.outage import OutageThresholds
 from alerts.evaluation.loop import run_evaluate
 from alerts.evaluation.queue import EVALUATIONS
 from alerts.events.retention import run_deliver
+from alerts.faults.fault import Part
 from alerts.faults.report import Reporter
 from alerts.faults.watch import watch_faults
 from alerts.notifications.loop import run_notifications
@@ -173,8 +174,10 @@ async def running(
             work["accounts"] = faults.accounts.run(pool, stop)
         if Role.EVALUATE in roles:
             work["evaluate"] = run_evaluate(pool, stop, _outage(settings))
-            work["fault_alerts"] = watch_faults(pool, stop)
         if roles & {Role.EVALUATE, Role.DELIVER}:
+            # Of either role: the other one may be what stands still.
+            work["fault_alerts"] = watch_faults(pool, stop)
+            work["waiting"] = faults.waiting.run(pool, stop)
             work["clock"] = watch_clock(pool, stop, QUEUES)
         if Role.DELIVER in roles:
             work |= _delivery(settings, pool, stop, targets, channels)
@@ -228,6 +231,9 @@ def _probes(
         probes |= {"ingest": faults.probe_ingest, "accounts": faults.probe_accounts}
     if Role.DELIVER in roles:
         probes["notices"] = partial(notification_channels.probe, channels)
+    if roles & {Role.EVALUATE, Role.DELIVER}:
+        for part in (Part.JUDGING, Part.TELLING, Part.MAIL):
+            probes[part] = partial(faults.probe_waiting, part, answers=Role.API in roles)
     return probes
 
 

@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 
 from alerts.faults.fault import TOLD_AFTER_S, Fault, Part
+from alerts.faults.waiting import Waiting
 from alerts.work.errors import TRY_AGAIN
 from alerts.work.wakeup import first_of
 from api.embedded.broker_users import is_whole
@@ -108,6 +109,7 @@ class Faults:
     def __init__(self, clocks: Clocks, accounts: AccountsWatch) -> None:
         self.clocks = clocks
         self.accounts = accounts
+        self.waiting = Waiting()
         self._ingest: IngestState | None = None
 
     def hear(self, state: IngestState) -> None:
@@ -129,7 +131,7 @@ class Faults:
             )
         if self.accounts.problem is not None:
             found.append(Fault(Part.ACCOUNTS, self.accounts.for_s(), self.accounts.problem))
-        return found
+        return found + self.waiting.find()
 
     async def probe_ingest(self) -> Probe:
         """Say whether readings arrive and are stored."""
@@ -151,6 +153,11 @@ class Faults:
         """Say whether loggers have accounts at the broker; that some have none leaves the process ready."""
         fault = next((one for one in self.find() if one.part is Part.ACCOUNTS), None)
         return Probe(ok=not self.accounts.all_are_out, detail=_told(fault) if fault else {})
+
+    async def probe_waiting(self, part: Part, *, answers: bool) -> Probe:
+        """Say whether what is due is done; a process that `answers` calls as well stays ready for these."""
+        fault = next((one for one in self.waiting.find() if one.part is part), None)
+        return Probe(ok=fault is None or answers, detail=_told(fault) if fault else {})
 
 
 def _told(fault: Fault) -> dict[str, Any]:

@@ -47,6 +47,8 @@ class ClockSteps:
     """Compares the database's clock with one that nobody sets."""
 
     _offset_s: float | None = None
+    _net_s: float = 0.0
+    """By how much it was set in all since the first look."""
 
     def see(self, clock_s: float, steady_s: float, doubt_s: float = 0.0) -> float | None:
         """Return by how many seconds the clock was set since the last look; None for less than a second.
@@ -59,7 +61,15 @@ class ClockSteps:
         offset_s = clock_s - steady_s
         before_s, self._offset_s = self._offset_s, offset_s
         step_s = 0.0 if before_s is None else offset_s - before_s
-        return step_s if abs(step_s) > STEP_S + doubt_s else None
+        if abs(step_s) <= STEP_S + doubt_s:
+            return None
+        self._net_s += step_s
+        return step_s
+
+    def is_as_it_was(self, clock_s: float, steady_s: float, doubt_s: float = 0.0) -> bool:
+        """Return, after a look, whether the clock is what it was at the first one: never set, or set and set back."""
+        self.see(clock_s, steady_s, doubt_s)
+        return doubt_s <= STEP_S / 2 and abs(self._net_s) <= STEP_S
 
 
 async def watch_clock(

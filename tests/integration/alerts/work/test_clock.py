@@ -18,7 +18,7 @@ from alerts.evaluation.queue import EVALUATIONS
 from alerts.notifications.queue import NOTIFICATIONS
 from alerts.webhooks.queue import RECORD_HEALTH
 from alerts.webhooks.upkeep import mend_holds
-from alerts.work.clock import watch_clock
+from alerts.work.clock import ClockSteps, watch_clock
 from alerts.work.due_queue import Claimed, DueQueue
 from tests.integration.alerts.attention.test_meanwhile import (
     alerts_without_marks,
@@ -113,6 +113,47 @@ async def test_a_shipment_that_was_judged_ahead_is_looked_at_once_and_not_over_a
     await desk.pool.execute("UPDATE evaluations SET evaluate_at = evaluated_at + interval '5 min'")
     assert await EVALUATIONS.mend_clock(clock.pool) == []
     assert await desk.pool.fetchval("SELECT evaluated_at FROM evaluations") == clock.right + HOUR
+
+
+async def silence(desk: Desk, shipment_id: str) -> tuple[str, bool] | None:
+    alert = (await desk.alerts(shipment_id)).get("signal_lost")
+    return None if alert is None else (alert["state"], alert["withdrawn"])
+
+
+async def test_what_a_clock_ahead_made_of_shipments_is_taken_back_once_it_is_right_again(
+    desk: Desk, clock: Clock
+) -> None:
+    """Else they would seem silent for an hour, and whatever is judged beside them with them."""
+    steps, shipments = ClockSteps(), ("S1", "S2")
+    for shipment_id in shipments:
+        await desk.ship(shipment_id, f"D-{shipment_id}", max_gap_s=600)
+        await desk.store([(clock.right - SECOND, -180.0)], shipment_id, f"D-{shipment_id}")
+    assert await evaluate_due(clock.pool, steps=steps) == 2
+    await desk.pool.execute("UPDATE evaluations SET evaluate_at = NULL WHERE shipment_id = 'S2'")
+    await clock.ahead()
+    assert await evaluate_due(clock.pool, steps=steps) == 1
+    assert await silence(desk, "S1") == ("firing", False)
+    await clock.back()
+    assert len(await EVALUATIONS.mend_clock(clock.pool)) == 1
+    await desk.store([(clock.right + SECOND, -180.0)], "S2", "D-S2")
+    assert await evaluate_due(clock.pool, steps=steps) == 2
+    assert [await silence(desk, one) for one in shipments] == [("resolved", True), None]
+    judged = await desk.pool.fetch("SELECT DISTINCT evaluated_at FROM evaluations")
+    assert [row[0] for row in judged] == [clock.right + 5 * SECOND]
+
+
+async def test_a_clock_that_is_set_back_for_a_while_takes_nothing_back(desk: Desk, clock: Clock) -> None:
+    """The logger is silent, whatever a wrong clock says."""
+    steps = ClockSteps()
+    await desk.ship(max_gap_s=600)
+    await desk.store([(clock.right - 20 * 60 * SECOND, -180.0)])
+    assert await evaluate_due(clock.pool, steps=steps) == 1
+    assert await silence(desk, "S1") == ("firing", False)
+    for by in (-HOUR, 0 * HOUR):
+        await clock.ahead(by)
+        await desk.pool.execute("INSERT INTO evaluation_marks (shipment_id) VALUES ('S1')")
+        assert await evaluate_due(clock.pool, steps=steps) == 1
+        assert await silence(desk, "S1") == ("firing", False)
 
 
 def setting(at: datetime) -> Program:
