@@ -47,3 +47,24 @@ async def test_a_frozen_broker_is_said_and_come_back_to(broker, store, monkeypat
         finally:
             os.kill(broker.pid, signal.SIGCONT)
         await ingester.until(lambda state: state.connected and state.away_for_s == 0)
+
+
+NO_ROOM_FOR_ONE = NO_ROOM.replace("EXECUTE", "WHEN (NEW.device_id = 'LOG-1') EXECUTE")
+
+
+async def test_large_messages_that_are_not_stored_are_said_though_small_ones_are(broker, store, loggers):
+    """As where an old part of the table cannot be written: in the end, all receipts wait behind theirs."""
+    async with ingesters(broker.url, store.url) as start:
+        ingester = await start()
+        await store.pool.execute(NO_ROOM_FOR_ONE)
+        loggers.publish([reading(second, seq=second) for second in range(60)])
+        await ingester.until(lambda state: state.waiting == 1)
+        for second in range(100):
+            loggers.publish(reading(second, seq=second), "dewar/v1/LOG-2/readings")
+            await store.until("SELECT count(*) > $1 FROM readings WHERE device_id = 'LOG-2'", second)
+            if ingester.states[-1].stuck_for_s > 1.5:
+                break
+        assert ingester.states[-1].stuck_for_s > 1.5
+        await store.pool.execute("DROP TRIGGER no_room ON readings")
+        await loggers.acknowledged(lambda ack: ack["through"] == 59)
+        await ingester.until(lambda state: state.stuck_for_s == 0)
