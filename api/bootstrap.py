@@ -149,7 +149,7 @@ async def running(
         memory = Memory()
         work: dict[str, Coroutine[Any, Any, None]] = {
             "web": web.run_until_stopped(),
-            "continuity": run_continuity(pool, memory, stop),
+            "continuity": run_continuity(pool, memory, stop, faults.commits.hear),
             "descriptors": descriptors.look_after(stop),
             "clocks": faults.clocks.watch(pool, stop),
             "faults": Reporter(pool, faults.find).run(stop),
@@ -226,6 +226,7 @@ def _probes(
     probes: dict[str, Callable[[], Awaitable[Probe]]] = {
         "descriptors": partial(_descriptors_probe, descriptors),
         "clock": faults.probe_clock,
+        "commits": partial(faults.probe_commits, answers=Role.API in roles),
     }
     if Role.INGEST in roles:
         probes |= {"ingest": faults.probe_ingest, "accounts": faults.probe_accounts}
