@@ -25,7 +25,11 @@ log = structlog.get_logger(__name__)
 
 ACCOUNTS_EVERY_S: Final = 30.0
 WHILE_WRONG_EVERY_S: Final = 5.0
-_AWAY: Final = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+_PASSES: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.LockNotAvailableError,  # of the pulse: a process that stands still may hold that
+)
 LOCKED_TOO_LONG_S: Final = 60.0
 """A session that idles with a lock is ended after this time: one that is held for longer is held by something else."""
 
@@ -107,7 +111,7 @@ class AccountsWatch:
 class Commits:
     """Whether the database takes what is written, by the pulse that every process adds to it.
 
-    Only what the database itself refuses counts: that it is away is seen by everybody.
+    Only what the database itself refuses counts: that it is away is seen by everybody, and a lock is somebody's.
     """
 
     def __init__(self, steady: Callable[[], float] = monotonic) -> None:
@@ -117,7 +121,7 @@ class Commits:
 
     def hear(self, error: Exception | None) -> None:
         """Take the error of a try to commit; None if it succeeded."""
-        if error is None or not isinstance(error, asyncpg.PostgresError) or isinstance(error, _AWAY):
+        if error is None or not isinstance(error, asyncpg.PostgresError) or isinstance(error, _PASSES):
             self._since = self._error = None
             return
         self._since = self._steady() if self._since is None else self._since
@@ -132,8 +136,7 @@ class Commits:
             Fault(
                 Part.STORING,
                 for_s,
-                f"The database answers and stores nothing ({self._error}): see whether its disk is full, or it is read-only, or a "
-                "table is locked",
+                f"The database answers and stores nothing ({self._error}): see whether its disk is full, or it is read-only",
             )
         ]
 
