@@ -180,7 +180,7 @@ async def running(
             work["waiting"] = faults.waiting.run(pool, stop)
             work["clock"] = watch_clock(pool, stop, QUEUES)
         if Role.DELIVER in roles:
-            work |= _delivery(settings, pool, stop, targets, channels)
+            work |= _delivery(settings, pool, stop, targets, channels, faults.clocks)
 
         async with asyncio.TaskGroup() as group:
             tasks |= {name: group.create_task(loop, name=name) for name, loop in work.items()}
@@ -314,20 +314,28 @@ async def _descriptors_probe(descriptors: Descriptors) -> Probe:
 
 
 def _delivery(
-    settings: Settings, pool: asyncpg.Pool, stop: asyncio.Event, targets: Targets, channels: Channels
+    settings: Settings,
+    pool: asyncpg.Pool,
+    stop: asyncio.Event,
+    targets: Targets,
+    channels: Channels,
+    clocks: Clocks,
 ) -> dict[str, Coroutine[Any, Any, None]]:
     """Return the loops of the role deliver, by name."""
     outbox = timedelta(days=settings.outbox_retention_days)
     return {
         "attend": run_attention(pool, stop),
-        "deliver": run_deliver(pool, stop, outbox),
-        "webhooks": run_webhooks(pool, stop, targets=targets, retention=outbox),
+        "deliver": run_deliver(pool, stop, outbox, clocks.may_remove),
+        "webhooks": run_webhooks(
+            pool, stop, targets=targets, retention=outbox, may_remove=clocks.may_remove
+        ),
         "notices": run_notifications(pool, stop, channels=channels),
         "retention": run_retention(
             pool,
             stop,
             refused=timedelta(days=settings.refused_retention_days),
             security_events=timedelta(days=settings.security_retention_days),
+            may_remove=clocks.may_remove,
         ),
     }
 

@@ -52,6 +52,26 @@ def test_clocks_are_sure_only_when_compared_alike_and_not_set_since():
     assert clocks.wrong_for_s() is None
 
 
+def test_nothing_is_removed_for_its_age_before_the_clocks_have_agreed_for_an_hour():
+    wall, steady = [1000.0], [10.0]
+    clocks = Clocks(lambda: wall[0], lambda: steady[0])
+    agrees = Comparison(ahead_s=0.2, unsure_s=0.1)
+
+    def passes(hours, comparison=agrees, set_s=0.0):
+        wall[0] += 3600 * hours + set_s
+        steady[0] += 3600 * hours
+        clocks.note(comparison, wall[0] - steady[0])
+        return clocks.may_remove()
+
+    assert not clocks.may_remove()
+    assert [passes(hours) for hours in (0, 0.9, 0.1, 5)] == [False, False, True, True]
+    wall[0] += 90 * 86400
+    assert not clocks.may_remove()  # between two comparisons
+    assert [passes(0), passes(0.9), passes(0.1)] == [False, False, True]  # the database's was set as well
+    assert not passes(0, Comparison(ahead_s=-90 * 86400.0, unsure_s=0.1))
+    assert [passes(0), passes(1)] == [False, True]
+
+
 async def test_what_others_send_of_a_time_ahead_waits_while_our_clock_may_be_wrong(store):
     """It is not let in, as by then somebody else may have the logger; nor is it refused, as it may be of now."""
     wall = Wall()
