@@ -175,10 +175,7 @@ async def running(
         if Role.EVALUATE in roles:
             work["evaluate"] = run_evaluate(pool, stop, _outage(settings))
         if roles & {Role.EVALUATE, Role.DELIVER}:
-            # Of either role: the other one may be what stands still.
-            work["fault_alerts"] = watch_faults(pool, stop)
-            work["waiting"] = faults.waiting.run(pool, stop)
-            work["clock"] = watch_clock(pool, stop, QUEUES)
+            work |= _watches(pool, stop, faults)
         if Role.DELIVER in roles:
             work |= _delivery(settings, pool, stop, targets, channels, faults.clocks)
 
@@ -326,9 +323,7 @@ def _delivery(
     return {
         "attend": run_attention(pool, stop),
         "deliver": run_deliver(pool, stop, outbox, clocks.may_remove),
-        "webhooks": run_webhooks(
-            pool, stop, targets=targets, retention=outbox, may_remove=clocks.may_remove
-        ),
+        "webhooks": run_webhooks(pool, stop, targets=targets, retention=outbox, may_remove=clocks.may_remove),
         "notices": run_notifications(pool, stop, channels=channels),
         "retention": run_retention(
             pool,
@@ -337,6 +332,17 @@ def _delivery(
             security_events=timedelta(days=settings.security_retention_days),
             may_remove=clocks.may_remove,
         ),
+    }
+
+
+def _watches(
+    pool: asyncpg.Pool, stop: asyncio.Event, faults: Faults
+) -> dict[str, Coroutine[Any, Any, None]]:
+    """Return the loops of both roles that work on queues: one of them may be what stands still."""
+    return {
+        "fault_alerts": watch_faults(pool, stop),
+        "waiting": faults.waiting.run(pool, stop),
+        "clock": watch_clock(pool, stop, QUEUES),
     }
 
 

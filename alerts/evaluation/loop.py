@@ -75,9 +75,7 @@ async def run_evaluate(
     async def past_data() -> int:
         can_wait.set(True)
         if perf_counter() > alone_at:
-            return await past.cycle(
-                lambda limit: evaluate(limit, Share.PAST, judging=worker.judge), CYCLE_S
-            )
+            return await past.cycle(lambda limit: evaluate(limit, Share.PAST, judging=worker.judge), CYCLE_S)
         began = perf_counter()
         found = await past_beside_live.cycle(
             lambda limit: evaluate(limit, Share.PAST, LATE_WAIT_S, judging=worker.judge),

@@ -47,16 +47,17 @@ MARKS = "SELECT count(*) FROM evaluation_marks"
 
 
 async def run_deliver(
-    pool: asyncpg.Pool, stop: asyncio.Event, retention: timedelta, may_remove: Callable[[], bool] = lambda: True
+    pool: asyncpg.Pool,
+    stop: asyncio.Event,
+    retention: timedelta,
+    may_remove: Callable[[], bool] = lambda: True,
 ) -> None:
     """Watch the outbox and remove what is older than `retention` while it `may_remove`, until `stop` is set.
 
     The event stream and the webhooks read the outbox by themselves: see api/http/event_hub.py and alerts/webhooks.
     """
     while not stop.is_set():
-        removed = await outlast(
-            lambda: look_after(pool, retention, may_remove=may_remove()), stop, "deliver"
-        )
+        removed = await outlast(lambda: look_after(pool, retention, may_remove=may_remove()), stop, "deliver")
         if removed != _CHUNK:
             await first_of(stop, patience_s=LOOK_EVERY_S)
 

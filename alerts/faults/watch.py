@@ -22,7 +22,9 @@ GONE_AFTER_S: Final = 60
 """A process that has said nothing for so long is gone, and its faults with it."""
 
 # What was seen in the future was seen by a clock that has gone back since: it is as if it were seen now.
-_BY_THE_CLOCK: Final = "UPDATE service_faults SET seen_at = clock_timestamp() WHERE seen_at > clock_timestamp()"
+_BY_THE_CLOCK: Final = (
+    "UPDATE service_faults SET seen_at = clock_timestamp() WHERE seen_at > clock_timestamp()"
+)
 _FORGET: Final = "DELETE FROM service_faults WHERE seen_at < clock_timestamp() - $1 * interval '1 second'"
 _LOAD: Final = """
 SELECT part, min(since) AS since, count(*) AS processes, bool_or(critical) AS critical,

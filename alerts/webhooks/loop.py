@@ -49,7 +49,5 @@ async def _maintain(
     pool: asyncpg.Pool, stop: asyncio.Event, retention: timedelta, may_remove: Callable[[], bool]
 ) -> None:
     while not stop.is_set():
-        await outlast(
-            lambda: maintain(pool, retention, may_remove=may_remove()), stop, "webhooks:upkeep"
-        )
+        await outlast(lambda: maintain(pool, retention, may_remove=may_remove()), stop, "webhooks:upkeep")
         await first_of(stop, patience_s=_MAINTAIN_EVERY_S)

@@ -48,7 +48,9 @@ async def rebuild(engine: AsyncEngine, file: Path, *, user: str, password: str) 
         new = await devices.registered(connection, unknown) - out
         await credentials.keep(connection, {id_: in_file[id_] for id_ in sorted(new)}, broker=None)
     loggers = known | {device_id: in_file[device_id] for device_id in new}
-    _write(file, json.dumps(with_loggers(state, loggers, user=user, password=password, without=out), indent=1))
+    _write(
+        file, json.dumps(with_loggers(state, loggers, user=user, password=password, without=out), indent=1)
+    )
     return Rebuilt(loggers=len(loggers), taken_over=len(new), was_whole=state is not None)
 
 

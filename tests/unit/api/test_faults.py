@@ -50,7 +50,12 @@ async def test_every_process_says_that_nothing_can_be_written_and_one_that_answe
     faults.hear(FULL)
     assert [one.problem.startswith("The database stores nothing") for one in faults.find()] == [True]
     faults.hear(WELL)
-    for over in (None, asyncpg.CannotConnectNowError(), ConnectionRefusedError(), asyncpg.LockNotAvailableError()):
+    for over in (
+        None,
+        asyncpg.CannotConnectNowError(),
+        ConnectionRefusedError(),
+        asyncpg.LockNotAvailableError(),
+    ):
         faults.commits.hear(asyncpg.ReadOnlySQLTransactionError())
         faults.commits.hear(over)
         now_s += 60.0

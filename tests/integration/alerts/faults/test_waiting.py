@@ -25,13 +25,18 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
         yield pool
 
 
+async def looks(pool: asyncpg.Pool) -> Waiting:
+    """Somebody who has looked for half a minute."""
+    clock = [0.0]
+    waiting = Waiting(lambda: clock[0])
+    await waiting.look(pool)
+    clock[0] = 30.0
+    await waiting.look(pool)
+    return waiting
+
+
 async def found(pool: asyncpg.Pool) -> set[Part]:
-    """What is seen by somebody who looks for half a minute."""
-    now_s = 0.0
-    waiting = Waiting(lambda: now_s)
-    for now_s in (0.0, 30.0):
-        await waiting.look(pool)
-    return {fault.part for fault in waiting.find()}
+    return {fault.part for fault in (await looks(pool)).find()}
 
 
 async def test_an_idle_service_waits_for_nothing(pool: asyncpg.Pool) -> None:
@@ -52,11 +57,7 @@ async def test_while_nobody_judges_people_are_told_so(pool: asyncpg.Pool) -> Non
     await pool.execute(LIVE_AND_OLD)
     assert await found(pool) == {Part.JUDGING}
 
-    now_s = 0.0
-    waiting = Waiting(lambda: now_s)
-    for now_s in (0.0, 30.0):
-        await waiting.look(pool)
-    await Reporter(pool, waiting.find, "deliver:1").report()
+    await Reporter(pool, (await looks(pool)).find, "deliver:1").report()
     await follow_faults(pool)
     while await decide_due(pool):
         pass

@@ -315,9 +315,7 @@ async def test_a_result_after_the_lease_is_on_record_and_changes_nothing(tower: 
 
 async def test_a_try_whose_answer_cannot_be_stored_counts_all_the_same(tower: Tower) -> None:
     """Else the same mail would go out again and again, each time that the lease ends."""
-    await tower.pool.execute(
-        "ALTER TABLE notification_attempts ADD CHECK (detail NOT LIKE '%2.0.0 taken%')"
-    )
+    await tower.pool.execute("ALTER TABLE notification_attempts ADD CHECK (detail NOT LIKE '%2.0.0 taken%')")
     id_ = await tower.notify(purpose="test")
     async with mail_server() as server:
         tower.run(channels(server.port), replace(HURRY, lease=timedelta(seconds=3)))

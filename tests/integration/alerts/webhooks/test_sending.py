@@ -93,7 +93,9 @@ async def test_what_is_tried_for_the_last_time_is_kept(hooks: Hooks) -> None:
 async def test_an_answer_that_cannot_be_stored_costs_the_others_nothing(hooks: Hooks) -> None:
     """It is not what ends the whole role, and the attempt counts all the same."""
     await hooks.pool.execute("ALTER TABLE webhook_attempts ADD CHECK (answer <> 'poison')")
-    async with receiver(lambda got: Reply(body=b"poison" if got.message["data"]["number"] == 1 else b"ok")) as partner:
+    async with receiver(
+        lambda got: Reply(body=b"poison" if got.message["data"]["number"] == 1 else b"ok")
+    ) as partner:
         webhook_id = await hooks.endpoint(partner.url)
         await hooks.tell(4)
         hooks.run()

@@ -176,7 +176,9 @@ async def shut_out(desk: Desk, device_id: str, status: int = 204) -> None:
     assert answer.status_code == status, answer.text
 
 
-async def test_who_was_shut_out_is_not_let_in_by_the_last_good_copy(managed: Desk, broker: Supervisor) -> None:
+async def test_who_was_shut_out_is_not_let_in_by_the_last_good_copy(
+    managed: Desk, broker: Supervisor
+) -> None:
     password = await registered(managed, "D1")
     other = await registered(managed, "D2")
     await fill_disk(broker)

@@ -30,7 +30,9 @@ async def look_again(desk: Desk) -> None:
     await desk.evaluate()
 
 
-@pytest.mark.parametrize("ended", ["- interval '11 minutes'", "+ interval '1 hour'"], ids=["past", "by a clock ahead"])
+@pytest.mark.parametrize(
+    "ended", ["- interval '11 minutes'", "+ interval '1 hour'"], ids=["past", "by a clock ahead"]
+)
 async def test_an_outage_is_one_alert_and_who_stays_silent_after_it_is_told_of(
     desk: Desk, hours_ago: HoursAgo, ended: str
 ) -> None:

@@ -22,7 +22,12 @@ def parts(waiting: Waiting) -> list[tuple[Part, float]]:
 def test_it_is_told_after_it_was_seen_for_a_while_and_until_it_is_over() -> None:
     clock = Clock()
     waiting = Waiting(clock)
-    for seen_s, found in ((0.0, []), (14.0, []), (15.0, [(Part.JUDGING, 75.0)]), (100.0, [(Part.JUDGING, 160.0)])):
+    for seen_s, found in (
+        (0.0, []),
+        (14.0, []),
+        (15.0, [(Part.JUDGING, 75.0)]),
+        (100.0, [(Part.JUDGING, 160.0)]),
+    ):
         clock.now_s = 1000.0 + seen_s
         waiting.note({**NOTHING, "unjudged_s": 61.0 + seen_s})
         assert parts(waiting) == found
