@@ -77,6 +77,8 @@ QUEUES: Mapping[str, Mend] = {
     "webhook_holds": mend_holds,
 }
 """What sets deadlines by the database's clock."""
+JUDGED: Mapping[str, Mend] = {"evaluation": EVALUATIONS.mend_all, "attention": ATTENTION.mend_all}
+"""What was judged by it, with a deadline or without."""
 # Connections that only listen: evaluate (two), attention, stream (two), webhooks (two), notifications, one spare.
 _LISTENERS = 9
 
@@ -335,14 +337,12 @@ def _delivery(
     }
 
 
-def _watches(
-    pool: asyncpg.Pool, stop: asyncio.Event, faults: Faults
-) -> dict[str, Coroutine[Any, Any, None]]:
+def _watches(pool: asyncpg.Pool, stop: asyncio.Event, faults: Faults) -> dict[str, Coroutine[Any, Any, None]]:
     """Return the loops of both roles that work on queues: one of them may be what stands still."""
     return {
         "fault_alerts": watch_faults(pool, stop),
         "waiting": faults.waiting.run(pool, stop),
-        "clock": watch_clock(pool, stop, QUEUES),
+        "clock": watch_clock(pool, stop, QUEUES, JUDGED),
     }
 
 

@@ -190,6 +190,13 @@ class DueQueue:
         """Make due at once what a clock has set that was ahead; return by how many seconds it was, for each key."""
         return [float(row["ahead_s"]) for row in await pool.fetch(_sql(self, _MEND_CLOCK))]
 
+    async def mend_all(self, pool: asyncpg.Pool) -> Sequence[float]:
+        """Make due at once what was done by a clock that was ahead, also where no deadline came of it.
+
+        Reads all rows, as many as there ever were: it is for when the clock was seen to go back.
+        """
+        return [float(row["ahead_s"]) for row in await pool.fetch(_sql(self, _MEND_ALL))]
+
     async def patience_s(self, pool: asyncpg.Pool) -> float:
         """Return the seconds until the next deadline, or until the next poll if that is sooner."""
         until = await pool.fetchval(_sql(self, _NEXT_DEADLINE))
@@ -330,6 +337,8 @@ WITH ahead AS (
 UPDATE {{q.rows}} AS r SET {{q.deadline}} = now(), set_at = now() FROM ahead WHERE r.{{q.key}} = ahead.key
 RETURNING ahead.ahead_s
 """  # noqa: S608 -- our own words
+
+_MEND_ALL = _MEND_CLOCK.replace("{q.deadline} > now()", "({q.deadline} > now() OR {q.deadline} IS NULL)")
 
 _NEXT_DEADLINE = "SELECT extract(epoch FROM min({q.deadline}) - clock_timestamp()) FROM {q.rows}"
 

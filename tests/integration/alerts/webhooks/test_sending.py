@@ -204,11 +204,10 @@ async def test_who_is_told_to_stop_while_the_database_is_away_stops(hooks: Hooks
         await hooks.endpoint(partner.url)
         await hooks.tell()
         await fan_out(hooks.pool)
-        pool, stop = FlakyPool(hooks.pool, away, range(3, 10_000)), asyncio.Event()  # after the claim
+        pool, stop = FlakyPool(hooks.pool, away, range(4, 10_000)), asyncio.Event()  # after the claim
         running = asyncio.create_task(Dispatcher(pool, LOOPBACK, HURRY).run(stop))  # type: ignore[arg-type]
         await asyncio.wait_for(recording.wait(), 10)
-        while not partner.got:
-            await asyncio.sleep(0.01)
+        await partner.until(lambda: bool(partner.got))
         stop.set()
         await asyncio.wait_for(running, 10)
 

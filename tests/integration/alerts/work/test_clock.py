@@ -13,6 +13,7 @@ import pytest
 from alerts import metrics
 from alerts.attention.loop import decide_due
 from alerts.attention.queue import ATTENTION
+from alerts.evaluation import claim
 from alerts.evaluation.loop import evaluate_due
 from alerts.evaluation.queue import EVALUATIONS
 from alerts.notifications.queue import NOTIFICATIONS
@@ -120,8 +121,16 @@ async def silence(desk: Desk, shipment_id: str) -> tuple[str, bool] | None:
     return None if alert is None else (alert["state"], alert["withdrawn"])
 
 
+@pytest.fixture
+def steady_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The steady clock that evaluation looks at, in seconds since the clock was right."""
+    steady_s = [0.0]
+    monkeypatch.setattr(claim, "monotonic", lambda: steady_s[0])
+    return steady_s
+
+
 async def test_what_a_clock_ahead_made_of_shipments_is_taken_back_once_it_is_right_again(
-    desk: Desk, clock: Clock
+    desk: Desk, clock: Clock, steady_s: list[float]
 ) -> None:
     """Else they would seem silent for an hour, and whatever is judged beside them with them."""
     steps, shipments = ClockSteps(), ("S1", "S2")
@@ -134,7 +143,8 @@ async def test_what_a_clock_ahead_made_of_shipments_is_taken_back_once_it_is_rig
     assert await evaluate_due(clock.pool, steps=steps) == 1
     assert await silence(desk, "S1") == ("firing", False)
     await clock.back()
-    assert len(await EVALUATIONS.mend_clock(clock.pool)) == 1
+    steady_s[0] = 5.0
+    assert len(await EVALUATIONS.mend_all(clock.pool)) == 1  # there was nothing to wait for
     await desk.store([(clock.right + SECOND, -180.0)], "S2", "D-S2")
     assert await evaluate_due(clock.pool, steps=steps) == 2
     assert [await silence(desk, one) for one in shipments] == [("resolved", True), None]
@@ -142,6 +152,7 @@ async def test_what_a_clock_ahead_made_of_shipments_is_taken_back_once_it_is_rig
     assert [row[0] for row in judged] == [clock.right + 5 * SECOND]
 
 
+@pytest.mark.usefixtures("steady_s")
 async def test_a_clock_that_is_set_back_for_a_while_takes_nothing_back(desk: Desk, clock: Clock) -> None:
     """The logger is silent, whatever a wrong clock says."""
     steps = ClockSteps()
@@ -252,8 +263,8 @@ async def test_an_endpoint_is_held_no_longer_than_it_was_meant_to(desk: Desk, cl
 async def test_a_clock_that_is_set_is_noticed_and_its_deadlines_mended(desk: Desk, clock: Clock) -> None:
     await desk.ship()
     stop, pool = asyncio.Event(), SteppedConnection(clock.stage.connections[1])
-    mends = {"attention": ATTENTION.mend_clock}
-    watching = asyncio.create_task(watch_clock(pool, stop, mends, every_s=0.01))  # type: ignore[arg-type]
+    mends, thorough = {"attention": ATTENTION.mend_clock}, {"attention": ATTENTION.mend_all}
+    watching = asyncio.create_task(watch_clock(pool, stop, mends, thorough, every_s=0.01))  # type: ignore[arg-type]
 
     async def until(happened: Callable[[], float]) -> None:
         before = happened()
@@ -267,12 +278,15 @@ async def test_a_clock_that_is_set_is_noticed_and_its_deadlines_mended(desk: Des
     await clock.ahead()
     await ahead
     as_of = clock.right + HOUR
-    await ATTENTION.write_deadlines(clock.stage.director, Claimed(keys=()), {"S1": as_of + SECOND}, as_of)
+    await ATTENTION.write_deadlines(
+        clock.stage.director, Claimed(keys=()), {"S1": as_of + SECOND, "S2": None}, as_of
+    )
     back = asyncio.create_task(until(lambda: _count(metrics.CLOCK_STEPS.labels("back"))))
     mended = asyncio.create_task(until(lambda: _count(metrics.DEADLINES_MENDED.labels("attention"))))
     await asyncio.sleep(0)
     await clock.back()
     await asyncio.gather(back, mended)
+    assert await desk.pool.fetchval("SELECT count(*) FROM attention WHERE attend_at IS NULL") == 0
     stop.set()
     await asyncio.wait_for(watching, 10)
 
