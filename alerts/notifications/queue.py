@@ -73,6 +73,13 @@ WITH claim AS (
 SELECT EXISTS (SELECT FROM counted)
 """  # noqa: S608 -- our own words
 
+# What failed while the mail server was away need not wait any longer; what is leased is being sent.
+HASTEN = """
+UPDATE notifications SET send_at = now(), set_at = now()
+WHERE state = 'pending' AND channel = $1 AND attempts > 0 AND send_at > now() AND lease_until IS NULL
+RETURNING id
+"""
+
 WAITING = """
 SELECT count(*) AS waiting, coalesce(extract(epoch FROM now() - min(decided_at)), 0)::float8 AS age
 FROM notifications WHERE state = 'pending' AND decided_at <= now()
@@ -154,6 +161,11 @@ async def confirm(
     )
     messages = {row["id"]: orjson.loads(row["message"]) for row in rows}
     return {one: messages[one.id] for one in written if one.id in messages}
+
+
+async def hasten(pool: asyncpg.Pool, channel: str) -> int:
+    """Make due what has failed and would be tried again later; return how many there were."""
+    return len(await pool.fetch(HASTEN, channel))
 
 
 async def record(

@@ -24,7 +24,7 @@ from alerts.outbound.post import TIME_LIMIT_S, Poster
 from alerts.outbound.resolve import Targets
 from alerts.work.errors import TRY_AGAIN
 from alerts.work.lease_queue import Leases
-from alerts.work.wakeup import Wakeup, outlast
+from alerts.work.wakeup import Wakeup, first_of, outlast
 from telemetry.channels import NotifyChannel
 
 log = structlog.get_logger(__name__)
@@ -46,6 +46,8 @@ class SenderSettings:
     """How long to try to record an attempt while the database is away."""
     time_limit_s: float = 30.0
     poll_s: float = 1.0
+    away_s: float = 15.0
+    """How often to look whether a mail server that is away is back."""
     end_within_s: float = 3.0
     """How long messages under way may take once the process is told to stop."""
 
@@ -82,6 +84,7 @@ class Sender:
     async def run(self, stop: asyncio.Event) -> None:
         """Send due notifications until `stop` is set; then let those under way end, and release the rest."""
         async with self._poster, Wakeup(self._pool, NotifyChannel.NOTIFICATIONS) as wakeup:
+            looking = asyncio.create_task(self._look_for_mail_server(stop), name="notices:mail-server")
             try:
                 while not stop.is_set():
                     wakeup.clear()
@@ -89,9 +92,24 @@ class Sender:
                     for channel in self._leases:
                         await outlast(partial(self._claim, channel), stop, f"notices:{channel}")
                     await wakeup.wait(self._settings.poll_s, self._room, stop)
+                    if looking.done() and not stop.is_set():
+                        looking.result()  # an error of our own must not go unnoticed
             finally:
+                looking.cancel()
                 moment_s = self._settings.end_within_s
                 await asyncio.gather(*[leases.drain(moment_s) for leases in self._leases.values()])
+
+    async def _look_for_mail_server(self, stop: asyncio.Event) -> None:
+        """See when a mail server that was away is back: what waits for its next try is sent then, however late that would be."""
+        mailer = self._channels.mailer
+        while mailer is not None and not stop.is_set():
+            await first_of(stop, patience_s=self._settings.away_s)
+            if mailer.is_away and await mailer.is_back():
+                hastened = await outlast(
+                    partial(queue.hasten, self._pool, "email"), stop, "notices:mail-server"
+                )
+                log.info("mail_server_is_back", hastened=hastened)
+                self._room.set()
 
     async def _claim(self, channel: str) -> None:
         """Claim as many notifications as the channel has room for, and start sending them."""

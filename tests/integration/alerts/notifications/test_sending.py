@@ -313,6 +313,22 @@ async def test_a_result_after_the_lease_is_on_record_and_changes_nothing(tower: 
     assert [one["outcome"] for one in await tower.attempts(id_)] == ["fenced", "sent"]
 
 
+async def test_a_mail_server_that_is_back_gets_at_once_what_waited_for_it(tower: Tower) -> None:
+    """However long it was away, and however late the next try would be; what a recipient's server delays still waits."""
+    id_ = await tower.notify(purpose="test")
+    settings = replace(HURRY, delays_s=(900.0,), away_s=0.05)
+    async with mail_server() as gone:
+        pass
+    tower.run(channels(gone.port), settings)
+    await tower.until("SELECT attempts = 1 FROM notifications WHERE id = $1", id_)
+    async with mail_server(lambda to: Manner.BUSY if "busy" in to else Manner.TAKE, port=gone.port):
+        await tower.ends(id_, "sent")
+        delayed = await tower.notify(purpose="test", address="busy@x.example")
+        await tower.until("SELECT attempts = 1 FROM notifications WHERE id = $1", delayed)
+        await asyncio.sleep(0.3)
+        assert (await tower.row(delayed))["attempts"] == 1
+
+
 async def test_a_try_whose_answer_cannot_be_stored_counts_all_the_same(tower: Tower) -> None:
     """Else the same mail would go out again and again, each time that the lease ends."""
     await tower.pool.execute("ALTER TABLE notification_attempts ADD CHECK (detail NOT LIKE '%2.0.0 taken%')")
