@@ -14,7 +14,7 @@ from api.refusals import Invalid, TooLarge, Unavailable, Unreadable
 from telemetry.actor import Actor
 from telemetry.ingest.decode import MAX_READINGS, check_size, parse_json, unwrap
 from telemetry.ingest.pipeline import HTTP_TIMEOUT_S, Ingest, MessageOutcome
-from telemetry.ingest.retry import StorageUnavailableError
+from telemetry.ingest.retry import ClocksDifferError, StorageUnavailableError
 from telemetry.ingest.senders import LookUpRights, SenderRights, Stretch
 from telemetry.ingest.validate_message import ValidatedMessage
 from telemetry.model import RawMessage, Refusal, RefusalReason, Source
@@ -64,6 +64,10 @@ async def send(
             received_at=now,
             rights=_rights(engine, caller, now, late),
         )
+    except ClocksDifferError:
+        raise Unavailable(
+            "The clocks of the service and of its database differ, so that it is not known what lies ahead; nothing is stored."
+        ) from None
     except StorageUnavailableError as error:
         took_too_long = isinstance(error.__cause__, _TOOK_TOO_LONG)
         why = "did not store this in time" if took_too_long else "cannot be reached right now"

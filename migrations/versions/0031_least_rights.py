@@ -8,7 +8,7 @@ readings that a former holder's logger sent of a time ahead are set aside.
 from alembic import op
 
 revision = "0031"
-down_revision = "0025"
+down_revision = "0030"
 branch_labels = None
 depends_on = None
 

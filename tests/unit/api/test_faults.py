@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import asyncpg
 import pytest
 
 from alerts.faults.fault import Part
-from api.faults import AccountsWatch, Faults, of_ingest
+from api.faults import AccountsWatch, Commits, Faults, of_ingest
 from telemetry.database.clocks import Clocks
 from telemetry.mqtt.bridge import IngestState
 
@@ -34,6 +35,31 @@ async def test_ready_says_what_does_not_commit_and_since_when(
     assert probe.ok is ready
     assert says in probe.detail["problem"]
     assert probe.detail["since"]
+
+
+async def test_every_process_says_that_nothing_can_be_written_and_one_that_answers_stays_ready() -> None:
+    now_s = 100.0
+    faults = Faults(Clocks(), AccountsWatch(None))
+    faults.commits = Commits(lambda: now_s)
+    faults.commits.hear(asyncpg.DiskFullError())
+    now_s = 116.0
+    faults.commits.hear(asyncpg.DiskFullError())
+    [fault] = faults.find()
+    assert (fault.part, fault.for_s, "DiskFullError" in fault.problem) == (Part.STORING, 16.0, True)
+    assert [(await faults.probe_commits(answers=answers)).ok for answers in (True, False)] == [True, False]
+    faults.hear(FULL)
+    assert [one.problem.startswith("The database stores nothing") for one in faults.find()] == [True]
+    faults.hear(WELL)
+    for over in (
+        None,
+        asyncpg.CannotConnectNowError(),
+        ConnectionRefusedError(),
+        asyncpg.LockNotAvailableError(),
+    ):
+        faults.commits.hear(asyncpg.ReadOnlySQLTransactionError())
+        faults.commits.hear(over)
+        now_s += 60.0
+        assert faults.find() == []
 
 
 async def test_what_passes_within_seconds_is_no_fault() -> None:
