@@ -192,22 +192,22 @@ async def set_aside(connection: AsyncConnection, which: ReadingFilter) -> Mappin
 
     Each with the number of its `readings`, the `first` and the `last` of them, and `newest`, as a reading has it.
     """
-    assigned = which.assignments()
-    field = func.jsonb_each(readings.c.set_aside).table_valued(column("key", Text), column("value", JSONB))
-    at = readings.c.measured_at
+    assigned, stored = which.assignments(), which.stored()
+    field = func.jsonb_each(stored.c.set_aside).table_valued(column("key", Text), column("value", JSONB))
+    at = stored.c.measured_at
     values = func.array_agg(aggregate_order_by(field.c.value, at.desc()), type_=ARRAY(JSONB))
-    here = and_(readings.c.set_aside.is_not(None), *which.conditions(assigned))
+    here = and_(stored.c.set_aside.is_not(None), *which.conditions(stored, assigned))
     query = (
         select(
-            readings.c.device_id,
+            stored.c.device_id,
             field.c.key.label("field"),
             func.count().label("readings"),
             func.min(at).label("first"),
             func.max(at).label("last"),
             values[1].label("newest"),
         )
-        .select_from(assigned.join(readings, here).join(field, true()))
-        .group_by(readings.c.device_id, field.c.key)
+        .select_from(assigned.join(stored, here).join(field, true()))
+        .group_by(stored.c.device_id, field.c.key)
         .order_by(func.count().desc(), field.c.key)
         .limit(FIELDS_AT_MOST)
     )

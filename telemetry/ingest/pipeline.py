@@ -137,16 +137,16 @@ class Ingest:
                 else one
                 for one in results
             ]
-            known = await self._judge_times(message, known)
-            validated = combine_http_readings(message, known, None)
+            judged = await self._judge_times(message, known)
+            validated = combine_http_readings(message, judged, None)
             outcome = await self.commit_messages([validated], timeout_s=HTTP_TIMEOUT_S)
             return _with_set_aside(outcome.messages[0], validated)
         for _ in range(_ATTEMPTS_AT_RIGHTS):
             found = await rights(device_ids, *_span(results, received_at))
-            judged = [found.judged(one) for one in results]
-            if not self.clock_is_sure() and any(map(_is_ahead, judged)):
+            allowed = [found.judged(one) for one in results]
+            if not self.clock_is_sure() and any(map(_is_ahead, allowed)):
                 raise ClocksDifferError("the clocks of the service and of the database differ")
-            judged = await self._judge_times(message, judged)
+            judged = await self._judge_times(message, allowed)
             validated = combine_http_readings(message, judged, found.speaks_for)
             try:
                 outcome = await self.commit_messages(
