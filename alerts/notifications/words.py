@@ -7,7 +7,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from alerts import wording
-from alerts.alert_kinds import KINDS, PLACE, Meaning
+from alerts.alert_kinds import KINDS, PLACE, Meaning, Stage
 from alerts.escalation.deciding.notification import Why
 from alerts.model import SECOND, AlertKind, Severity, to_instant
 from alerts.notifications.facts import Cargo, Event, Happening, LoggerNow, MessageFacts, Occasion
@@ -288,6 +288,8 @@ def _temperature_now(one: LoggerNow, as_of: datetime, zone: ZoneInfo | None) -> 
 
 def _means(event: Event, worst: Happening, cause: Happening | None, *, over: bool) -> str:
     if worst.withdrawn and worst.ended_by is not None:
+        if KINDS[worst.kind].stage_at(worst.severity) < Stage.HAPPENING:
+            return "It held by what was planned before, and does not by what is planned now."
         return (
             "What somebody did took it off the record, and not what was measured. Quality has to look at it."
         )

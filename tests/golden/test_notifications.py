@@ -159,6 +159,13 @@ CASES = {
         event(happening(K.EXCURSION, withdrawn=True, state=AlertState.RESOLVED, ended_by=BY_ACT)), purpose="resolved",
         why="What somebody did took it off the record.",
     ),
+    "rebooked": notice(
+        event(happening(
+            K.LATE, withdrawn=True, state=AlertState.RESOLVED,
+            ended_by="Withdrawn: the schedule was changed by key dw_1f0c93ab at 2026-11-21 03:40 UTC: “rebooked on LH 404”",
+        )),
+        purpose="resolved", why="What somebody did took it off the record.",
+    ),
     "withdrawn-while-others": notice(
         event(happening(K.EXCURSION, withdrawn=True, state=AlertState.RESOLVED, ended_by=BY_ACT), happening(K.TILTED)),
         purpose="withdrawn",
