@@ -1,4 +1,4 @@
-"""Another schedule for a shipment: with a reason, on record, and judged by from then on."""
+"""Another schedule for a shipment: with a reason, on record, and judged by from the start on."""
 
 import json
 from collections.abc import Callable
@@ -119,6 +119,43 @@ async def test_it_is_told_and_has_the_shipment_judged_anew(desk: Desk, hours_ago
     assert data.items() <= shown.items()
     await desk.evaluate()
     assert await desk.pool.fetchval("SELECT count(*) FROM evaluation_marks") == 0
+
+
+async def test_what_does_not_hold_by_it_is_withdrawn_whatever_comes_late(
+    desk: Desk, hours_ago: HoursAgo
+) -> None:
+    def legs(departs_h: float) -> list[dict[str, Any]]:
+        flies = {
+            "planned_departure": text(hours_ago(departs_h)),
+            "planned_arrival": text(hours_ago(departs_h - 9)),
+        }
+        return [{"from": "FRA", "to": "BOS", **flies}]
+
+    async def seen_at_the_airport(*hours: float) -> None:
+        reading = {"device_id": "S1-logger", "temperature_c": -190, "lat": 50.03, "lon": 8.57}
+        readings = [{**reading, "measured_at": text(hours_ago(one))} for one in hours]
+        assert (await desk.admin.post("/v1/readings", json={"readings": readings})).status_code == 200
+        await desk.evaluate()
+
+    await desk.ship("S1", departed_at=text(hours_ago(9)), legs=legs(6))
+    await desk.told_in_time()
+    await seen_at_the_airport(8, 6.5, 3)  # three hours after its flight
+    (late,) = await desk.items("/v1/alerts", kind="late")
+    assert (late["state"], late["details"]["missed_connection"]) == ("firing", "FRA to BOS")
+    await change(desk, legs=legs(0), planned_arrival=text(hours_ago(-9)))
+    await desk.evaluate()
+
+    async def is_withdrawn() -> None:
+        (gone,) = await desk.items("/v1/alerts", kind="late")
+        assert (gone["id"], gone["state"]) == (late["id"], "resolved")
+        assert (gone["details"]["act"]["step"], gone["details"]["act"]["reason"]) == (
+            "schedule_changed",
+            "flight missed",
+        )
+
+    await is_withdrawn()
+    await seen_at_the_airport(5, 4)  # what comes late is judged by the same schedule
+    await is_withdrawn()
 
 
 async def test_a_change_that_changes_nothing_is_none(desk: Desk) -> None:
