@@ -8,6 +8,7 @@ import asyncpg
 import httpx
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.embedded.process import Supervisor
@@ -186,10 +187,14 @@ async def test_a_connection_that_is_lost_within_a_transaction_is_the_databases_a
 ) -> None:
     """Whatever comes after it: what is to be said after the commit hides it as little as all else."""
     other = await asyncpg.connect(database_url)
-    with pytest.raises(Exception) as caught:  # noqa: PT011 -- which it is, is_passing says
+
+    async def lose_it() -> None:
         async with begin(engine) as connection:
             pid = await connection.scalar(text("SELECT pg_backend_pid()"))
             assert await other.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
             await connection.execute(text("SELECT 1"))
+
+    with pytest.raises(DBAPIError) as caught:
+        await lose_it()
     await other.close()
     assert is_passing(caught.value)
