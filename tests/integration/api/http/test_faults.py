@@ -8,6 +8,7 @@ import asyncpg
 import httpx
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.embedded.process import Supervisor
@@ -16,6 +17,7 @@ from api.http.problems import is_passing, of_fault
 from api.http.routes import operations
 from api.identity.authenticator import Authenticator
 from api.schema_upgrade import upgrade
+from api.transactions import begin
 from telemetry.database.connections import engine_for
 from telemetry.ingest.pipeline import Ingest
 from tests.integration.api.conftest import ADMIN_KEY, Desk, MakeDesk, MakeServices, problem
@@ -196,3 +198,21 @@ async def test_a_statement_that_takes_too_long_is_not_the_databases_absence(data
     assert answer.status == 503
     assert "did not finish this in time" in answer.detail
     assert "cannot be reached" not in answer.detail
+
+
+async def test_a_connection_that_is_lost_within_a_transaction_is_the_databases_absence(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    """Whatever comes after it: what is to be said after the commit hides it as little as all else."""
+    other = await asyncpg.connect(database_url)
+
+    async def lose_it() -> None:
+        async with begin(engine) as connection:
+            pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+            assert await other.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
+            await connection.execute(text("SELECT 1"))
+
+    with pytest.raises(DBAPIError) as caught:
+        await lose_it()
+    await other.close()
+    assert is_passing(caught.value)
