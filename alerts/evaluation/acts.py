@@ -102,7 +102,7 @@ async def _traces(
                 if device["device_id"] in wanted:
                     keys.append((shipment_id, row["revision"], device["device_id"]))
                     ranges.append((stretch_of(device, window), corrected_at))
-    traces = {}
+    traces: dict[_Key, Trace] = {}
     for known_at in dict.fromkeys(at for _, at in ranges):
         places = [place for place, (_, at) in enumerate(ranges) if at == known_at]
         loaded = await load_readings(connection, [ranges[place][0] for place in places], known_at=known_at)
