@@ -31,6 +31,7 @@ _STEPS = {
     "corrected": "its times were corrected",
     "loggers_changed": "its loggers were changed",
     "dewar_changed": "it was moved to another shipper",
+    "clock_corrected": "a logger's clock was corrected",
 }
 
 

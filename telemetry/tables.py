@@ -246,7 +246,7 @@ shipment_revisions = Table(
         "step",
         Text,
         nullable=False,
-        comment="created, departed, delivered, cancelled, plan_changed, schedule_changed, corrected, loggers_changed or dewar_changed",
+        comment="created, departed, delivered, cancelled, plan_changed, schedule_changed, corrected, loggers_changed, dewar_changed or clock_corrected",
     ),
     Column("by", Text, nullable=False, comment="a key's name"),
     Column("reason", Text, comment="in the words of whoever took the step"),

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
@@ -11,7 +12,7 @@ from alerts.evaluation.judging.judgement import Verdict
 from alerts.evaluation.judging.stretch import stretch_of, window_of_device
 from alerts.evaluation.judging.taken_away import Version, attribute, devices_of_interest, is_candidate
 from alerts.evaluation.resume import window_of
-from alerts.excursions.load_readings import load_readings
+from alerts.excursions.load_readings import ReadingRange, load_readings
 from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Trace
 from alerts.model import Act, EndedBy, Instant, Window, to_instant
@@ -20,6 +21,8 @@ from alerts.work.bulk import Connection
 SCHEDULE: Final = (
     *("origin", "destination", "legs", "planned_departure", "planned_arrival", "packed_out_at", "use_by"),
 )
+
+CLOCK_CORRECTED: Final = "clock_corrected"
 
 # The newest that was judged, and what came after it. What is committed while a shipment is loaded is among them: it is
 # looked at once more when it is judged.
@@ -80,21 +83,31 @@ _Key = tuple[str, int, str]
 async def _traces(
     connection: Connection, acted: Mapping[str, Sequence[asyncpg.Record]], asked: Mapping[str, Verdict]
 ) -> Mapping[_Key, Trace]:
-    """Load all readings of each logger as far as it was on the shipment by each of its revisions."""
+    """Load all readings of each logger as far as it was on the shipment by each of its revisions.
+
+    A correction of its clock is a step that changes readings: what came before it is judged by what was known before it.
+    """
     keys: list[_Key] = []
-    ranges = []
+    ranges: list[tuple[ReadingRange, datetime | None]] = []
     for shipment_id, rows in acted.items():
         wanted = set(devices_of_interest(asked[shipment_id]))
-        for row in rows:
+        for place, row in enumerate(rows):
+            corrected_at = next(
+                (r["recorded_at"] for r in rows[place + 1 :] if r["step"] == CLOCK_CORRECTED), None
+            )
             window = window_of(row)
             if window is None:
                 continue
             for device in orjson.loads(row["devices"]):
                 if device["device_id"] in wanted:
                     keys.append((shipment_id, row["revision"], device["device_id"]))
-                    ranges.append(stretch_of(device, window))
-    loaded = await load_readings(connection, ranges)
-    return {key: one.trace for key, one in zip(keys, loaded, strict=True)}
+                    ranges.append((stretch_of(device, window), corrected_at))
+    traces: dict[_Key, Trace] = {}
+    for known_at in dict.fromkeys(at for _, at in ranges):
+        places = [place for place, (_, at) in enumerate(ranges) if at == known_at]
+        loaded = await load_readings(connection, [ranges[place][0] for place in places], known_at=known_at)
+        traces |= {keys[place]: one.trace for place, one in zip(places, loaded, strict=True)}
+    return traces
 
 
 def _version(row: asyncpg.Record, traces: Mapping[_Key, Trace]) -> Version:

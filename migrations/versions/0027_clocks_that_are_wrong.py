@@ -12,22 +12,30 @@ depends_on = None
 INSTANT = TIMESTAMP(timezone=True)
 ID = sa.Text(collation="C")
 
+# A reading that was put back is told from one that had its time meanwhile by when each was received.
 KNOWN = """
 CREATE FUNCTION readings_known_at(known_at timestamptz) RETURNS SETOF readings LANGUAGE sql STABLE AS $$
     SELECT r.* FROM readings AS r
     WHERE r.received_at <= known_at AND NOT EXISTS (
         SELECT FROM displaced_readings AS d WHERE d.device_id = r.device_id AND d.measured_at = r.measured_at
-            AND d.displaced_at <= known_at AND d.restored_at > known_at)
+            AND (d.reading->>'received_at')::timestamptz = r.received_at AND d.displaced_at <= known_at AND d.restored_at > known_at)
     UNION ALL
     SELECT p.* FROM displaced_readings AS n CROSS JOIN jsonb_populate_record(NULL::readings, n.reading) AS p
     WHERE n.restored_at IS NULL AND n.displaced_at > known_at AND p.received_at <= known_at AND NOT EXISTS (
         SELECT FROM displaced_readings AS d WHERE d.device_id = n.device_id AND d.measured_at = n.measured_at
-            AND d.displaced_at <= known_at AND d.restored_at > known_at)
+            AND d.reading->>'received_at' = n.reading->>'received_at' AND d.displaced_at <= known_at AND d.restored_at > known_at)
 $$
 """
 
 
+STEPS = (
+    "created, departed, delivered, cancelled, plan_changed, schedule_changed, corrected, loggers_changed or dewar_changed",
+    "created, departed, delivered, cancelled, plan_changed, schedule_changed, corrected, loggers_changed, dewar_changed or clock_corrected",
+)
+
+
 def upgrade() -> None:
+    op.alter_column("shipment_revisions", "step", comment=STEPS[1], existing_comment=STEPS[0])
     op.create_table(
         "refused_hours",
         sa.Column("device_id", ID, nullable=False),
@@ -146,5 +154,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP FUNCTION readings_known_at")
+    op.alter_column("shipment_revisions", "step", comment=STEPS[0], existing_comment=STEPS[1])
     for table in ("displaced_readings", "corrected_readings", "clock_corrections", "refused_hours"):
         op.drop_table(table)

@@ -6,7 +6,7 @@ is still known for then, and taking a correction back is the same the other way 
 the evidence. A reading is corrected by one correction at a time.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
@@ -32,6 +32,8 @@ TAKEN_UP: Final = (RefusalReason.CLOCK_BEHIND, RefusalReason.CLOCK_AHEAD, Refusa
 """What was refused for these reasons may only have had a wrong time."""
 
 _LOCK: Final = "SELECT clock_timestamp() FROM device_states WHERE device_id = $1 FOR NO KEY UPDATE"
+
+_NOW: Final = "SELECT clock_timestamp()"
 
 _STORED: Final = """
 SELECT measured_at, temperature_c, probe_ok, to_jsonb(r)::text AS reading FROM readings AS r
@@ -159,6 +161,13 @@ class TimesTakenError(Exception):
         self.instants = sorted(instants)
 
 
+Before: TypeAlias = Callable[[Sequence[tuple[datetime, datetime]]], Awaitable[None]]
+
+
+async def _nothing(_: Sequence[tuple[datetime, datetime]]) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
     """What a correction did."""
@@ -191,12 +200,13 @@ async def apply(
     by: str,
     reason: str,
     as_far_as_it_fits: bool = False,
+    before: Before = _nothing,
 ) -> Applied:
     """Correct the times of a stretch of readings, and have the shipments judged again that they are or were of.
 
     All stored readings of the stretch are moved, or none. Raises the errors above. `as_far_as_it_fits`: what was refused and
     would get a time that cannot be is left as it is; the correction says of which stretch it is then, and continues one that
-    says the same.
+    says the same. `before` is called with the spans of time that are touched, once it is certain that it is done and before it is.
     """
     now: datetime = await connection.fetchval(_LOCK, correction.device_id)
     found = await _find(connection, correction)
@@ -209,6 +219,8 @@ async def apply(
         )
     await _stop_if_taken(connection, correction.device_id, found, times)
     was = [row["measured_at"] for row in found.stored]
+    await before(_spans(was, list(times.values())))
+    now = await connection.fetchval(_NOW)
     await _take_out(connection, correction.device_id, was)
     moved = await _put_in_moved(connection, found, times, now)
     taken_up = await _put_in_refused(connection, correction.device_id, found, times, now)
@@ -243,12 +255,14 @@ async def apply(
     return Applied(id=id_, recorded_at=now)
 
 
-async def reverse(connection: Connection, device_id: str, id_: UUID, *, by: str, reason: str) -> None:
+async def reverse(
+    connection: Connection, device_id: str, id_: UUID, *, by: str, reason: str, before: Before = _nothing
+) -> None:
     """Take a correction back that holds: everything is where it was before, and shipments are judged again.
 
-    Raises TimesTakenError where other readings were stored meanwhile that have the times of before.
+    Raises TimesTakenError where other readings were stored meanwhile that have the times of before. `before` is as for `apply`.
     """
-    now: datetime = await connection.fetchval(_LOCK, device_id)
+    await connection.execute(_LOCK, device_id)
     span = await connection.fetchrow(_SPAN_OF_CORRECTED, id_)
     assert span is not None
     made = (
@@ -256,6 +270,8 @@ async def reverse(connection: Connection, device_id: str, id_: UUID, *, by: str,
     )
     corrected = [row["measured_at"] for row in made]
     originals = await connection.fetch(_ORIGINALS, id_)
+    await before(_spans(corrected, [row["measured_at"] for row in originals]))
+    now: datetime = await connection.fetchval(_NOW)
     await _take_out(connection, device_id, corrected)
     await connection.execute("DELETE FROM corrected_readings WHERE correction_id = $1", id_)
     put_in = await connection.fetch(_PUT_IN, [row["reading"] for row in originals])
@@ -411,9 +427,12 @@ async def _displace(
         await connection.execute(_DISPLACE, device_id, id_, now, instants, [row["reading"] for row in gone])
 
 
+def _spans(*touched: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
+    return [(min(instants), max(instants)) for instants in touched if instants]
+
+
 async def _look_again(connection: Connection, device_id: str, *touched: Sequence[datetime]) -> None:
-    spans = [(min(instants), max(instants)) for instants in touched if instants]
-    if spans:
+    if spans := _spans(*touched):
         first, last = zip(*spans, strict=True)
         await connection.execute(_MARK, device_id, list(first), list(last), NotifyChannel.EVALUATION)
         await connection.execute(_LATEST_AGAIN, device_id)

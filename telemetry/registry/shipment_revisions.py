@@ -28,6 +28,8 @@ class ShipmentStep(StrEnum):
     CORRECTED = "corrected"
     LOGGERS_CHANGED = "loggers_changed"
     DEWAR_CHANGED = "dewar_changed"
+    CLOCK_CORRECTED = "clock_corrected"
+    """The times of readings of one of its loggers were corrected, or that was taken back."""
 
 
 # All processes share the database's clock; it may be set back, but the time of a shipment never goes back.

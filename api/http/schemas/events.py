@@ -139,6 +139,12 @@ class DewarChangedEvent(ShipmentChangeEvent):
     at: Time = Field(description="From when on.")
 
 
+class ClockCorrectedEvent(ShipmentChangeEvent):
+    device_id: str
+    correction_id: UUID = Field(description="See `GET /v1/devices/{device_id}/clock-corrections`.")
+    reversed: bool = Field(description="It was taken back.")
+
+
 class HandedOverEvent(Shown):
     id: UUID
     shipment_id: ShownId
@@ -288,6 +294,10 @@ EVENTS: Mapping[str, Told] = {
     ),
     "shipment.loggers_changed": Told(LoggersChangedEvent, "Loggers were put on it or taken off it."),
     "shipment.dewar_changed": Told(DewarChangedEvent, "It was moved to another shipper."),
+    "shipment.clock_corrected": Told(
+        ClockCorrectedEvent,
+        "The times of readings of one of its loggers were corrected, or that was taken back.",
+    ),
     "shipment.handed_over": Told(HandedOverEvent, "Somebody else holds it from now on."),
     "shipment.plan_changed": Told(ShipmentChangeEvent, "It is evaluated by another plan from now on."),
     "shipment.schedule_changed": Told(ShipmentChangeEvent, "Its destination, legs or times have changed."),

@@ -1,11 +1,13 @@
 """What people do about a logger whose clock was wrong: they correct the times of its readings, and take that back."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Self
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.wording import rfc3339
@@ -13,6 +15,7 @@ from api.identity.access import Principal
 from api.refusals import Conflict, Invalid, NotFound
 from api.use_cases.reasons import stated
 from api.use_cases.registry.registering import DEVICE
+from api.use_cases.shipments.steps import tell
 from telemetry.actor import Actor
 from telemetry.corrections import apply as corrections
 from telemetry.corrections.apply import (
@@ -23,9 +26,12 @@ from telemetry.corrections.apply import (
 )
 from telemetry.corrections.clock_correction import ClockCorrection, OfWhich
 from telemetry.paging import Page, SortOrder, fetch_page
+from telemetry.registry import shipment_revisions, shipments
 from telemetry.registry.holding import things
 from telemetry.registry.holding.things import LOGGERS
+from telemetry.registry.shipment_revisions import ShipmentStep
 from telemetry.tables import clock_corrections as table
+from telemetry.tables import device_assignments
 
 ORDER: Final = SortOrder(columns=(table.c.recorded_at, table.c.id), descending=True)
 _SHOWN: Final = 3
@@ -46,10 +52,12 @@ async def correct(
     """
     reason = stated(reason)
     _stop_if_senseless(correction)
-    await things.lock(connection, LOGGERS, [correction.device_id])
+    touched = await _Touched.lock(connection, correction.device_id, actor, reason)
     await DEVICE.lock(connection, caller, correction.device_id)
     try:
-        applied = await corrections.apply(await _driver(connection), correction, by=str(actor), reason=reason)
+        applied = await corrections.apply(
+            await _driver(connection), correction, by=str(actor), reason=reason, before=touched.note
+        )
     except NothingToCorrectError:
         same = await _same(connection, correction)
         if same is None:
@@ -69,6 +77,7 @@ async def correct(
         ) from None
     except TimesTakenError as error:
         raise _taken(correction.device_id, error) from None
+    await touched.tell(applied.id, is_reversed=False)
     return await _get(connection, correction.device_id, applied.id), True
 
 
@@ -86,16 +95,22 @@ async def reverse(
     The same again changes nothing.
     """
     reason = stated(reason)
-    await things.lock(connection, LOGGERS, [device_id])
+    touched = await _Touched.lock(connection, device_id, actor, reason)
     await DEVICE.lock(connection, caller, device_id)
     row = await _get(connection, device_id, correction_id)
     if row["reversed_at"] is None:
         try:
             await corrections.reverse(
-                await _driver(connection), device_id, correction_id, by=str(actor), reason=reason
+                await _driver(connection),
+                device_id,
+                correction_id,
+                by=str(actor),
+                reason=reason,
+                before=touched.note,
             )
         except TimesTakenError as error:
             raise _taken(device_id, error) from None
+        await touched.tell(correction_id, is_reversed=True)
     return await _get(connection, device_id, correction_id)
 
 
@@ -106,6 +121,62 @@ async def page(
     await DEVICE.get(connection, caller, device_id)
     query = select(table).where(table.c.device_id == device_id)
     return await fetch_page(connection, query, ORDER, after=after, limit=limit)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Touched:
+    """The shipments that a logger is or was on, locked before the logger, and those whose readings a correction touches."""
+
+    connection: AsyncConnection
+    device_id: str
+    actor: Actor
+    reason: str
+    stretches: Sequence[RowMapping]
+    ids: list[str] = field(default_factory=list)
+
+    @classmethod
+    async def lock(cls, connection: AsyncConnection, device_id: str, actor: Actor, reason: str) -> Self:
+        on = device_assignments.c
+        query = select(on.shipment_id, on.starts_at, on.ends_at).where(on.device_id == device_id)
+        rows = (await connection.execute(query.order_by(on.shipment_id))).mappings().all()
+        for row in rows:
+            await shipments.lock(connection, row["shipment_id"], true())
+        await things.lock(connection, LOGGERS, [device_id])
+        return cls(connection=connection, device_id=device_id, actor=actor, reason=reason, stretches=rows)
+
+    async def note(self, spans: Sequence[tuple[datetime, datetime]]) -> None:
+        """Write the step down in each shipment that has readings in the spans, before they are changed."""
+        self.ids = [
+            row["shipment_id"]
+            for row in self.stretches
+            if any(
+                row["starts_at"] <= last and (row["ends_at"] is None or row["ends_at"] > first)
+                for first, last in spans
+            )
+        ]
+        for shipment_id in self.ids:
+            await shipment_revisions.add(
+                self.connection,
+                shipment_id,
+                step=ShipmentStep.CLOCK_CORRECTED,
+                actor=self.actor,
+                reason=self.reason,
+            )
+
+    async def tell(self, id_: UUID, *, is_reversed: bool) -> None:
+        for shipment_id in self.ids:
+            row = await shipments.get(self.connection, shipment_id, true())
+            assert row is not None
+            await tell(
+                self.connection,
+                "shipment.clock_corrected",
+                row,
+                by=str(self.actor),
+                reason=self.reason,
+                device_id=self.device_id,
+                correction_id=str(id_),
+                reversed=is_reversed,
+            )
 
 
 def _stop_if_senseless(correction: ClockCorrection) -> None:

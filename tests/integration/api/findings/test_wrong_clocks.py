@@ -167,6 +167,7 @@ async def test_a_repeated_hour_is_a_clock_fault_and_one_correction_sets_all_of_i
     assert [celsius for _, celsius in await trace(desk)] == [4.0] * 12 + [14.0] * 12 + [5.0] * 12
     assert await peaks(desk) == [14.0]
     assert await trace(desk, as_of=text(known)) == before
+    after, corrected_by = await trace(desk), datetime.now(UTC)
     back = await desk.admin.post(
         f"/v1/devices/D1/clock-corrections/{correction['id']}/reverse", json={"reason": REASON}
     )
@@ -174,6 +175,12 @@ async def test_a_repeated_hour_is_a_clock_fault_and_one_correction_sets_all_of_i
     await desk.evaluate()
     assert await trace(desk) == before
     assert await peaks(desk) == []
+    assert await trace(desk, as_of=text(corrected_by)) == after
+    # What an act takes away stays in sight with it.
+    (gone,) = await desk.items("/v1/shipments/S1/excursions", state="withdrawn")
+    assert (gone["act"]["step"], gone["act"]["reason"]) == ("clock_corrected", REASON)
+    steps = [one["step"] for one in await desk.items("/v1/shipments/S1/revisions")]
+    assert steps[-2:] == ["clock_corrected", "clock_corrected"]
     assert await trace(desk, as_of=text(known)) == before
 
 

@@ -27,7 +27,6 @@ SECURITY = "it changes who may do or get what, and stands in the security log"
 UNTOLD: Mapping[str, str] = {
     "readings.send": "a reading changes the state of nothing by itself; what is found in it is told",
     "policies.dry_run": "nothing changes",
-    "devices.correct_clock": "what it changes of excursions and alerts is told with these; it stays among the logger's corrections",
     "backtests.run": "nothing changes",
     "stream.follow": "nothing changes",
     "contacts.test": "a message is sent, and stands among the notifications",
@@ -163,6 +162,12 @@ async def test_every_action_is_told_or_has_a_reason_not_to_be(desk: Desk, hours_
     webhook = await desk.admin.post("/v1/webhooks", json={"url": "https://8.8.8.8/hook"})
     steps = [
         *of_shipments(hours_ago),
+        Step(
+            "devices.correct_clock",
+            "/v1/devices/A1-logger/clock-corrections",
+            {"offset_s": 60, "measured_from": text(hours_ago(1)), "reason": "it has to be so"},
+            ("shipment.clock_corrected",),
+        ),
         *of_alerts("alerts", alert_id, tomorrow),
         *of_alerts("incidents", incident_id, tomorrow),
         *of_webhooks(webhook.json()["id"]),
