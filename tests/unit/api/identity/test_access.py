@@ -20,7 +20,8 @@ def test_admin_may_do_everything_and_devices_send_readings_only(role: KeyRole) -
         assert allowed == {"readings.send"}
     if role in {KeyRole.VIEWER, KeyRole.PARTNER, KeyRole.QA}:
         # Quality asks what would be, which changes nothing, and corrects what is on record wrongly.
-        asking = {"backtests.run", "policies.dry_run", "shipments.correct"} if role is KeyRole.QA else set()
+        of_quality = {"backtests.run", "policies.dry_run", "shipments.correct", "devices.correct_clock"}
+        asking = of_quality if role is KeyRole.QA else set()
         own = "webhooks." if role is KeyRole.PARTNER else " none"
         changing = {action for action in allowed if not _only_asks(action) and own not in action}
         assert changing == asking
