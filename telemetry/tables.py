@@ -358,8 +358,19 @@ readings = Table(
     Column("humidity_pct", Double),
     Column("flight_mode_until", Instant),
     Column("extra", JSONB),
+    Column("author", Text, comment="who sent it by HTTP; null: the logger itself, or sent before that was kept"),
     PrimaryKeyConstraint("device_id", "measured_at"),
-    comment="a hypertable on measured_at wherever TimescaleDB is there; rows are never updated",
+    comment="what loggers measured; a hypertable on measured_at wherever TimescaleDB is there; a copy that comes later may "
+    "add seq and boot, and nothing else is ever updated",
+)
+
+manual_readings = Table(
+    "manual_readings",
+    metadata,
+    *(Column(one.name, one.type, nullable=one.nullable) for one in readings.c if one.name != "author"),
+    Column("author", Text, nullable=False, comment="who typed it"),
+    PrimaryKeyConstraint("device_id", "measured_at"),
+    comment="what people read off and typed; the logger's own reading of the same instant, in readings, goes before it",
 )
 
 device_states = Table(

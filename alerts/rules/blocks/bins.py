@@ -11,8 +11,10 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.excursions.believed import believed_range
+from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Channel, Trace
-from alerts.model import COLDEST_C, HOTTEST_C, Duration, Instant
+from alerts.model import Duration, Instant
 
 Column: TypeAlias = NDArray[np.float64]
 ColumnSums: TypeAlias = tuple[float, ...]
@@ -40,12 +42,13 @@ class Bin(NamedTuple):
         return total / count if count else None
 
 
-def bin_columns(trace: Trace, channels: Sequence[Channel]) -> list[Column | None]:
+def bin_columns(plan: Plan, trace: Trace, channels: Sequence[Channel]) -> list[Column | None]:
     """Return the payload's temperature, NaN where it cannot be one, and then these channels."""
     celsius = trace.celsius
+    coldest_c, beyond_c = believed_range(plan)
     if len(celsius) > 1:
-        celsius = np.where((celsius >= COLDEST_C) & (celsius <= HOTTEST_C), celsius, np.nan)
-    elif len(celsius) and not COLDEST_C <= celsius[0] <= HOTTEST_C:
+        celsius = np.where((celsius >= coldest_c) & (celsius < beyond_c), celsius, np.nan)
+    elif len(celsius) and not coldest_c <= celsius[0] < beyond_c:
         celsius = np.array([np.nan])
     return [celsius, *(trace.channels.get(channel) for channel in channels)]
 
