@@ -3,7 +3,7 @@
 What loggers measured and what people typed are stored apart and shown together; of one instant, the logger's comes first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from telemetry.actor import Actor, ActorKind
 from telemetry.model import Authority, Source
 from telemetry.paging import Page, SortOrder, to_page
 from telemetry.registry import shipment_revisions
@@ -80,14 +81,16 @@ class ReadingFilter:
         author, superseded = table.c.author, false()
         if source is Authority.LOGGER:
             itself = case(
-                (table.c.source == Source.MQTT.value, func.concat("device:", table.c.device_id)),
+                (table.c.source == Source.MQTT.value, func.concat(str(Actor(ActorKind.DEVICE, "")), table.c.device_id)),
                 else_="unknown",
             )
             author = func.coalesce(table.c.author, itself)
         else:
             own = readings.alias("own")
             same = [own.c.device_id == table.c.device_id, own.c.measured_at == table.c.measured_at]
-            superseded = exists().where(*same, *([] if self.as_of is None else [own.c.received_at <= self.as_of]))
+            superseded = exists().where(
+                *same, *([] if self.as_of is None else [own.c.received_at <= self.as_of])
+            )
         return select(
             *(table.c[name] for name in _VALUES),
             literal(source.value, Text).label("source"),
@@ -115,7 +118,9 @@ async def page(
         inner = which.shown(source).where(*which.conditions(assigned, table)).correlate(assigned)
         if after is not None:
             here = tuple_(table.c.measured_at, table.c.device_id, literal(source.value, Text))
-            key = tuple_(*(literal(one, column.type) for one, column in zip(after, ORDER.columns, strict=True)))
+            key = tuple_(
+                *(literal(one, column.type) for one, column in zip(after, ORDER.columns, strict=True))
+            )
             # The index can use the first condition; the second makes it exact.
             inner = inner.where(table.c.measured_at >= after[0], here > key)
         each = inner.order_by(table.c.measured_at).limit(limit + 1).lateral("each")
@@ -128,13 +133,13 @@ async def page(
 
 
 async def downsample(
-    connection: AsyncConnection, which: ReadingFilter, *, points: int, believed: tuple[float, float]
+    connection: AsyncConnection, which: ReadingFilter, *, points: int, disowned: Collection[float]
 ) -> tuple[Sequence[RowMapping], timedelta | None]:
     """Load about `points` readings, and return the width of the buckets; None if nothing was left out.
 
     For each logger, source and bucket the coldest and the warmest reading are kept, so that no peak is lost, and the first
-    one that says nothing of the payload, so that a fault stays visible. `believed` are the temperatures that do, from the
-    first up to before the second.
+    one that says nothing of the payload, so that a fault stays visible. `disowned` are temperatures that
+    do not, though they are numbers.
     """
     parts = []
     for source, table in _TABLES.items():
@@ -157,14 +162,15 @@ async def downsample(
         return (await connection.execute(select(all_).order_by(*_order(all_).by))).mappings().all(), None
     buckets = max(1, points // (2 * extent.devices))
     width = (extent.last - extent.first) / buckets + timedelta(microseconds=1)
-    found = await connection.execute(_extremes(all_, extent.first, width, believed))
+    found = await connection.execute(_extremes(all_, extent.first, width, disowned))
     return found.mappings().all(), width
 
 
 def _extremes(
-    each: FromClause, first: datetime, width: timedelta, believed: tuple[float, float]
+    each: FromClause, first: datetime, width: timedelta, disowned: Collection[float]
 ) -> Select[Any]:
-    valid = and_(each.c.probe_ok, each.c.temperature_c >= believed[0], each.c.temperature_c < believed[1])
+    celsius = each.c.temperature_c
+    valid = and_(each.c.probe_ok, celsius.between(-273.15, 150), celsius.not_in(sorted(disowned)))
     bucket = func.date_bin(literal(width, Interval), each.c.measured_at, first)
     group = (each.c.device_id, each.c.source, bucket, valid)
     ranked = select(

@@ -276,7 +276,11 @@ class _Making:
     def _facts(self, row: asyncpg.Record) -> Facts | None:
         devices = self._devices[row["shipment_id"]]
         facts = facts_of(row, devices, self._around)
-        came = {one["device_id"]: self._came[one["device_id"]] for one in devices if one["device_id"] in self._came}
+        came = {
+            one["device_id"]: self._came[one["device_id"]]
+            for one in devices
+            if one["device_id"] in self._came
+        }
         return facts if facts is None or not came else replace(facts, came=came)
 
     def _device(self, one: Resumed) -> Device:

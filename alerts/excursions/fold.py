@@ -20,10 +20,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
-from math import inf
+from math import inf, nextafter
 from typing import Final, TypeAlias
 
-from alerts.excursions.believed import believed_range
+from alerts.excursions.disowned import disowned_values
 from alerts.excursions.figures import Figures, add_exp_terms, delta_h_over_r, exhaustion, mean_kinetic_c
 from alerts.excursions.phases import HIGH, IN_RANGE, PHASES, LoggerState, make_run, spend_budget, zones
 from alerts.excursions.plan import Plan
@@ -50,19 +50,24 @@ class _Ranges:
     limits: tuple[float, float, float, float]
     """As `zones` gives them."""
     stays: tuple[tuple[float, float], ...]
-    """For each phase the valid temperatures [from, below) in which it stays."""
-    coldest_c: float
-    beyond_c: float
-    """Valid are the temperatures [coldest_c, beyond_c)."""
+    """For each phase temperatures [from, below), all valid, in which it stays; beyond the coldest and the hottest of them it
+    may stay, too."""
+    disowned: frozenset[float]
+    """The temperatures that are none; they lie in no range of `stays`."""
 
 
 @lru_cache(maxsize=1024)
 def _ranges(plan: Plan) -> _Ranges:
-    limits = zones(plan)
-    coldest_c, beyond_c = believed_range(plan)
+    limits, disowned = zones(plan), disowned_values(plan)
+    coldest_c, beyond_c = COLDEST_C, nextafter(HOTTEST_C, inf)
+    for celsius in disowned:
+        if celsius < 0:
+            coldest_c = nextafter(celsius, inf)
+        else:
+            beyond_c = celsius
     bounds = [coldest_c, *(float(min(max(limit, coldest_c), beyond_c)) for limit in limits), beyond_c]
     stays = tuple((bounds[own[0]], bounds[own[-1] + 1]) for own in _ZONES_OF_PHASE)
-    return _Ranges(limits, stays, coldest_c, beyond_c)
+    return _Ranges(limits, stays, disowned)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,9 +192,10 @@ class _Fold:
         """Process one reading by the full rule; return the range in which the next changes nothing."""
         if self._probe_works:
             self._last_at = seen
-        self._probe_works = celsius is not None and self._ranges.coldest_c <= celsius < self._ranges.beyond_c
+        is_disowned = celsius in self._ranges.disowned
+        self._disowned += is_disowned
+        self._probe_works = not is_disowned and celsius is not None and COLDEST_C <= celsius <= HOTTEST_C
         if celsius is None or not self._probe_works:
-            self._disowned += celsius is not None and COLDEST_C <= celsius <= HOTTEST_C
             return _NO_RANGE
         self._bridge_silence(at)
         after = PHASES[self._phase][bisect_right(self._ranges.limits, celsius)]
@@ -277,9 +283,9 @@ def _held_readings(
 ) -> Iterator[tuple[float, Duration]]:
     """Yield the valid readings and how long each held, starting with the last one of the state."""
     last_at, last_c, max_gap = state.last_at, state.last_c if state.valid else None, plan.max_gap
-    coldest_c, beyond_c = believed_range(plan)
+    disowned = disowned_values(plan)
     for at, celsius in samples:
-        if celsius is not None and coldest_c <= celsius < beyond_c:
+        if celsius is not None and COLDEST_C <= celsius <= HOTTEST_C and celsius not in disowned:
             if last_c is not None:
                 hold = at - last_at
                 yield last_c, max_gap if hold > max_gap else hold  # noqa: FURB136  # min() takes twice as long

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.excursions.believed import believed_range
+from alerts.excursions.disowned import are_disowned
 from alerts.excursions.figures import add_exp_terms_by_segment, delta_h_over_r
 from alerts.excursions.phases import HIGH, LOW, PHASES, LoggerState, make_run, spend_budget, zones
 from alerts.excursions.plan import Plan
@@ -60,9 +60,8 @@ class _ColumnFold:
 
     def __init__(self, plan: Plan, state: LoggerState, trace: Trace) -> None:
         self._plan, self._before, self._at = plan, state, trace.at
-        coldest_c, beyond_c = believed_range(plan)
-        self._is_valid = (trace.celsius >= coldest_c) & (trace.celsius < beyond_c)
-        self._disowned = (trace.celsius >= COLDEST_C) & (trace.celsius <= HOTTEST_C) & ~self._is_valid
+        self._disowned = are_disowned(plan, trace.celsius)
+        self._is_valid = (trace.celsius >= COLDEST_C) & (trace.celsius <= HOTTEST_C) & ~self._disowned
         valid = _valid_segments(self._is_valid)
         self._valid = (
             _ValidReadings(plan, state, _valid_readings(valid, self._is_valid, trace)) if valid else None

@@ -54,9 +54,7 @@ async def summarize(connection: AsyncConnection, shipment: RowMapping, now: date
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
     on_each = [
-        ReadingRange(
-            device_id=one.device_id, starting=one.window.departed_at, before=one.window.delivered_at
-        )
+        ReadingRange(device_id=one.device_id, starting=one.window.departed_at, before=one.window.delivered_at)
         for one in foldings
     ]
     typed = await count_manual(driver, on_each)

@@ -22,9 +22,7 @@ async def summarize(connection: AsyncConnection, shipment_id: str, as_of: dateti
         return []
     plan, now = Plan.from_json(shipment["plan"]), to_instant(as_of)
     windows = [window_of_device(device, window) for device in shipment["devices"]]
-    stretches = [
-        stretch_of(device, window, manual_only=plan.manual_only) for device in shipment["devices"]
-    ]
+    stretches = [stretch_of(device, window, manual_only=plan.manual_only) for device in shipment["devices"]]
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
     found = []

@@ -14,10 +14,12 @@ READINGS = (
     "add seq and boot, and nothing else is ever updated"
 )
 FORMERLY = "a hypertable on measured_at wherever TimescaleDB is there; rows are never updated"
+RESOLUTION = "by how much two copies of one temperature may differ; null: as usual"
 TYPED = "what people read off and typed; the logger's own reading of the same instant, in readings, goes before it"
 
 
 def upgrade() -> None:
+    op.add_column("devices", sa.Column("resolution_c", sa.Double, comment=RESOLUTION))
     # A column without a default costs the same on a hypertable of any size.
     op.add_column("readings", sa.Column("author", sa.Text, comment=AUTHOR))
     op.create_table_comment("readings", READINGS, existing_comment=FORMERLY)
@@ -31,3 +33,4 @@ def downgrade() -> None:
     op.drop_table("manual_readings")
     op.create_table_comment("readings", FORMERLY, existing_comment=READINGS)
     op.drop_column("readings", "author")
+    op.drop_column("devices", "resolution_c")

@@ -52,7 +52,10 @@ async def post(
     for start in range(0, len(readings), READINGS_AT_ONCE):
         batch = readings[start : start + READINGS_AT_ONCE]
         # A file that a logger wrote was measured, whoever hands it in.
-        body = {"source": "logger", "readings": [{"device_id": each.device_id} | each.fields() for each in batch]}
+        body = {
+            "source": "logger",
+            "readings": [{"device_id": each.device_id} | each.fields() for each in batch],
+        }
         answer = await _answered(api, body)
         posted.accepted += answer["accepted"]
         posted.duplicates += answer["duplicates"]

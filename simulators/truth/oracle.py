@@ -112,7 +112,7 @@ def true_excursions(plan: TruePlan, readings: Iterable[TrueReading], now: dateti
 def true_summary(plan: TruePlan, readings: Iterable[TrueReading], now: datetime) -> TrueSummary:
     """Return the figures of one logger as of `now`.
 
-    `readings` counts all readings in the window, `disowned` those whose temperature no payload has. `min_c`, `max_c` and
+    `readings` counts all readings in the window, `disowned` those whose temperature is none. `min_c`, `max_c` and
     `mean_c` (arithmetic) are over the valid ones.
     """
     window = _window(plan, readings)
@@ -154,13 +154,13 @@ def _works(reading: TrueReading) -> bool:
 
 
 def _is_disowned(plan: TruePlan, celsius: float | None) -> bool:
-    """Whether no payload of this plan can have the temperature."""
+    """Whether it is what a sensor says that has measured nothing."""
     limits = [plan.lower_c, plan.upper_c, plan.critical_low_c, plan.critical_high_c]
     if celsius is None:
         return False
-    if celsius >= RESET_C:
+    if celsius == RESET_C:
         return not any(limit is not None and limit > 65 for limit in limits)
-    if celsius <= NOT_FOUND_C:
+    if celsius == NOT_FOUND_C:
         frozen = plan.lower_c is None and plan.upper_c is not None and plan.upper_c <= -20
         return not frozen and not any(limit is not None and limit <= -100 for limit in limits)
     return False

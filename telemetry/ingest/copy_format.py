@@ -78,7 +78,9 @@ def _encode_rows(
     lengths = str_len(rows.device_ids)
     for length in np.flatnonzero(np.bincount(lengths)).tolist():
         chosen = lengths == length
-        encoded = _encode_equal_rows(rows, slice(None) if chosen.all() else chosen, length, columns, constants)
+        encoded = _encode_equal_rows(
+            rows, slice(None) if chosen.all() else chosen, length, columns, constants
+        )
         if rows.extras is None:
             yield encoded
         else:

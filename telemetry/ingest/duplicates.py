@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from telemetry.model import Reading, Refusal, RefusalReason
@@ -39,6 +40,7 @@ a shipper is as good as 0.05 °C. A logger that is read to 0.01 °C by one way a
 _SINGLE: Final = 2.0**-23
 """The relative step of a number of single precision."""
 _NUMBERS: Final = frozenset({"seq", "boot"})
+_TEMPERATURES: Final = frozenset({"temperature_c", "ambient_c"})
 _COMPARED = [
     (position, name, RESOLUTIONS.get(name, 0.0))
     for position, name in enumerate(Reading._fields)
@@ -58,9 +60,15 @@ class DuplicateCheck(NamedTuple):
 
 
 def check_duplicates(
-    readings: Sequence[Reading], positions: Sequence[int | None], first: dict[ReadingKey, Reading]
+    readings: Sequence[Reading],
+    positions: Sequence[int | None],
+    first: dict[ReadingKey, Reading],
+    resolutions: Mapping[str, float] = MappingProxyType({}),
 ) -> DuplicateCheck:
-    """Compare the readings of a message with the first ones under their keys; new readings are added to `first`."""
+    """Compare the readings of a message with the first ones under their keys; new readings are added to `first`.
+
+    `resolutions` has what is registered of a logger, in °C, instead of the usual one for temperatures.
+    """
     accepted = duplicates = 0
     conflicts, numbered = [], []
     for reading, position in zip(readings, positions, strict=True):
@@ -68,7 +76,7 @@ def check_duplicates(
         if stored is None:
             first[reading[:2]] = reading
             accepted += 1
-        elif (refusal := find_conflict(reading, stored)) is None:
+        elif (refusal := find_conflict(reading, stored, resolutions.get(reading.device_id))) is None:
             duplicates += 1
             if (with_numbers := add_numbers(reading, stored)) is not None:
                 first[reading[:2]] = with_numbers
@@ -85,7 +93,7 @@ def add_numbers(sent: Reading, stored: Reading) -> Reading | None:
     return stored._replace(seq=sent.seq, boot=stored.boot if sent.boot is None else sent.boot)
 
 
-def find_conflict(sent: Reading, stored: Reading) -> Refusal | None:
+def find_conflict(sent: Reading, stored: Reading, resolution_c: float | None = None) -> Refusal | None:
     """Compare every value that was sent with the stored reading; return None if none of them differs.
 
     A value that was not sent this time is no difference. `stored.extra` may be the JSON text that is stored.
@@ -93,7 +101,12 @@ def find_conflict(sent: Reading, stored: Reading) -> Refusal | None:
     differences = [
         f"{name} is {_format(sent[position])} but {_format(stored[position])} is stored"
         for position, name, resolution in _COMPARED
-        if sent[position] is not None and not _same(sent[position], stored[position], resolution)
+        if sent[position] is not None
+        and not _same(
+            sent[position],
+            stored[position],
+            resolution if resolution_c is None or name not in _TEMPERATURES else resolution_c,
+        )
     ]
     if sent.extra is not None:
         known = _exact(stored.extra)

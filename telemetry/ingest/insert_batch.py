@@ -126,8 +126,10 @@ def state_rows(
         device_id = reading.device_id
         if device_id not in newest or reading.measured_at > newest[device_id].measured_at:
             newest[device_id] = reading
-        if reading.lat is not None and is_fix(reading.lat, reading.lon) and (
-            device_id not in located or reading.measured_at > located[device_id].measured_at
+        if (
+            reading.lat is not None
+            and is_fix(reading.lat, reading.lon)
+            and (device_id not in located or reading.measured_at > located[device_id].measured_at)
         ):
             located[device_id] = reading
     latest_status = {status.device_id: status for status in statuses}

@@ -1,6 +1,6 @@
 """The ingest pipeline: validate messages, store each batch in one transaction, and answer after the commit."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
@@ -309,9 +309,13 @@ async def _store_readings(
         return [MessageOutcome(message.size, 0, message.refusals) for message in batch.messages], []
     on_sent()  # whoever it wakes runs only once the statement has been sent
     new = await store.insert_readings(connection, batch)
-    first = None if new is None else await _stored_before(connection, batch, new)
+    if new is None:
+        return [MessageOutcome(len(one.readings), 0, one.refusals) for one in batch.messages], []
+    first = await _stored_before(connection, batch, new)
+    resolutions = await store.resolutions(connection, {reading.device_id for reading in batch.readings})
     numbered: list[Reading] = []
-    outcomes = await in_slices(partial(_outcome, first=first, numbered=numbered), batch.messages)
+    compare = partial(_outcome, first=first, resolutions=resolutions, numbered=numbered)
+    outcomes = await in_slices(compare, batch.messages)
     return outcomes, [] if batch.is_manual else numbered
 
 
@@ -320,20 +324,21 @@ async def _stored_before(
 ) -> dict[ReadingKey, Reading]:
     """Load the readings that were stored earlier under the keys that are not new."""
     repeated = {reading[:2] for reading in batch.readings} - new
-    stored = (
-        await store.stored_readings(connection, repeated, is_manual=batch.is_manual) if repeated else {}
-    )
+    stored = await store.stored_readings(connection, repeated, is_manual=batch.is_manual) if repeated else {}
     if len(stored) < len(repeated):
         raise VanishedReadingError
     return stored
 
 
 def _outcome(
-    message: ValidatedMessage, first: dict[ReadingKey, Reading] | None, numbered: list[Reading]
+    message: ValidatedMessage,
+    first: dict[ReadingKey, Reading],
+    resolutions: Mapping[str, float],
+    numbered: list[Reading],
 ) -> MessageOutcome:
-    if first is None:
-        return MessageOutcome(len(message.readings), 0, message.refusals)
-    accepted, duplicates, conflicts, added = check_duplicates(message.readings, message.positions, first)
+    accepted, duplicates, conflicts, added = check_duplicates(
+        message.readings, message.positions, first, resolutions
+    )
     numbered += added
     return MessageOutcome(accepted, duplicates, [*message.refusals, *conflicts])
 

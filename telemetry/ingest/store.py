@@ -36,6 +36,10 @@ LOCK_PATIENCE = "SET LOCAL lock_timeout = '500ms'"
 
 STATES_OF = "SELECT device_id FROM device_states WHERE device_id = ANY($1::text[])"
 
+RESOLUTIONS = """
+SELECT device_id, resolution_c FROM devices WHERE device_id = ANY($1::text[]) AND resolution_c IS NOT NULL
+"""
+
 REGISTERED_DEVICES = "SELECT device_id FROM devices WHERE device_id = ANY($1::text[])"
 
 _NEWER = "coalesce(excluded.measured_at > s.measured_at, s.measured_at IS NULL)"
@@ -207,6 +211,11 @@ async def registered_devices(
 ) -> set[str]:
     """Return which of the devices are registered."""
     return {row["device_id"] for row in await connection.fetch(REGISTERED_DEVICES, list(device_ids))}
+
+
+async def resolutions(connection: DatabaseConnection, device_ids: Collection[str]) -> dict[str, float]:
+    """Return by how much, in °C, copies of a temperature may differ, of loggers that are registered with it."""
+    return dict(await connection.fetch(RESOLUTIONS, list(device_ids)))
 
 
 async def wait_briefly(connection: DatabaseConnection) -> None:

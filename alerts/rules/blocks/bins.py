@@ -11,10 +11,10 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from alerts.excursions.believed import believed_range
+from alerts.excursions.disowned import are_disowned, disowned_values
 from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Channel, Trace
-from alerts.model import Duration, Instant
+from alerts.model import COLDEST_C, HOTTEST_C, Duration, Instant
 
 Column: TypeAlias = NDArray[np.float64]
 ColumnSums: TypeAlias = tuple[float, ...]
@@ -45,10 +45,10 @@ class Bin(NamedTuple):
 def bin_columns(plan: Plan, trace: Trace, channels: Sequence[Channel]) -> list[Column | None]:
     """Return the payload's temperature, NaN where it cannot be one, and then these channels."""
     celsius = trace.celsius
-    coldest_c, beyond_c = believed_range(plan)
     if len(celsius) > 1:
-        celsius = np.where((celsius >= coldest_c) & (celsius < beyond_c), celsius, np.nan)
-    elif len(celsius) and not coldest_c <= celsius[0] < beyond_c:
+        good = (celsius >= COLDEST_C) & (celsius <= HOTTEST_C) & ~are_disowned(plan, celsius)
+        celsius = np.where(good, celsius, np.nan)
+    elif len(celsius) and (not COLDEST_C <= celsius[0] <= HOTTEST_C or celsius[0] in disowned_values(plan)):
         celsius = np.array([np.nan])
     return [celsius, *(trace.channels.get(channel) for channel in channels)]
 

@@ -99,7 +99,9 @@ def sampled_positions(sampling: Sampling, after: Instant | None, trace: Trace) -
     if len(trace) == 1:
         lat, lon = float(lats[0]), float(lons[0])
         radius = trace.channels.get(Channel.ACCURACY_M)
-        if is_fix(lat, lon) and not (isnan(lat + lon) or (radius is not None and radius[0] > sampling.accuracy_m)):
+        if is_fix(lat, lon) and not (
+            isnan(lat + lon) or (radius is not None and radius[0] > sampling.accuracy_m)
+        ):
             yield Position(int(trace.at[0]), lat, lon)
         return
     good = ~np.isnan(lats + lons) & is_fix(lats, lons)

@@ -278,12 +278,16 @@ class _HoleFold:
         return LoggerMemoryGapState(self._boot, self._seq, self._at, holes, self._older, self._older_since)  # type: ignore[arg-type]
 
 
-def _with_older(older: tuple[tuple[float, int, int, int], ...], hole: Hole) -> tuple[tuple[float, int, int, int], ...]:
+def _with_older(
+    older: tuple[tuple[float, int, int, int], ...], hole: Hole
+) -> tuple[tuple[float, int, int, int], ...]:
     """Return the spans with one more hole, later than all of them."""
     spans, missing = [Span(*span) for span in older], hole.last - hole.first + 1
     if spans and spans[-1].boot == hole.boot:
         last = spans.pop()
-        spans.append(Span(hole.boot, min(last.first, hole.first), max(last.last, hole.last), last.missing + missing))
+        spans.append(
+            Span(hole.boot, min(last.first, hole.first), max(last.last, hole.last), last.missing + missing)
+        )
     else:
         spans.append(Span(hole.boot, hole.first, hole.last, missing))
     if len(spans) > MAX_SPANS:

@@ -8,12 +8,12 @@ trust the probe.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import inf, nextafter
+from math import inf
 from typing import ClassVar
 
 import numpy as np
 
-from alerts.excursions.believed import believed_range
+from alerts.excursions.disowned import disowned_values
 from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
@@ -215,8 +215,8 @@ def _probe_checks(tuning: ProbeFaultTuning, plan: Plan) -> tuple[ProbeChecks, Pr
     limits = plan.limits
     payload = ProbeChecks(
         coolant=coolant_of(plan),
-        # What is disowned is always told as a fault, whatever the tuning.
-        hottest_c=min(tuning.hottest_c, nextafter(believed_range(plan)[1], -inf)),
+        hottest_c=tuning.hottest_c,
+        disowned=disowned_values(plan),
         lower_c=-inf if limits.lower_c is None else limits.lower_c,
         upper_c=inf if limits.upper_c is None else limits.upper_c,
         near_c=tuning.near_c,

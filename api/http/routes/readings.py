@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 
-from alerts.excursions.believed import believed_range
+from alerts.excursions.disowned import disowned_values
 from alerts.excursions.plan import Plan
 from api.http.as_of import AsOf, stands_for
 from api.http.naming import ShipmentKey
@@ -62,17 +62,17 @@ async def get_trace(
         shipment = await shipments.get(connection, shipment_id, visible_shipments(caller))
         if shipment is None:
             raise NotFound("shipment", shipment_id)
-        believed = believed_range(Plan.from_json(shipment["plan"]))
+        disowned = disowned_values(Plan.from_json(shipment["plan"]))
         if points is None:
             page = await shipment_readings.page(connection, which, after=after, limit=limit)
             rows = page.rows
             trace["next_cursor"] = None if page.next_key is None else write_cursor(page.next_key)
         else:
             rows, width = await shipment_readings.downsample(
-                connection, which, points=points, believed=believed
+                connection, which, points=points, disowned=disowned
             )
             trace["bucket_s"] = None if width is None else width.total_seconds()
-    trace["items"] = [shown(row, believed) for row in rows]
+    trace["items"] = [shown(row, disowned) for row in rows]
     return Response(_json(trace), media_type="application/json", headers=headers)
 
 

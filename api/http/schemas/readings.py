@@ -1,17 +1,16 @@
 """Request and response bodies for readings."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pydantic import Field
 
-from alerts.model import COLDEST_C, HOTTEST_C
 from alerts.wording import rfc3339
 from api.http.schemas.fields import Shown, Time
+from telemetry.fixes import is_fix
 from telemetry.ingest.decode import MAX_READINGS
 from telemetry.ingest.validate_reading import FIELDS, FieldSpec
-from telemetry.fixes import is_fix
 from telemetry.model import DEVICE_ID, Authority, RefusalReason, Source
 
 _ALWAYS = ("device_id", "measured_at", "received_at", "source", "via", "author", "temperature_c", "probe_ok")
@@ -35,10 +34,12 @@ class ReadingOut(Shown):
         None, description="True for what was typed of an instant at which the logger itself measured."
     )
     disowned: bool | None = Field(
-        None, description="True for a temperature that no payload has: it is in no figure and part of no excursion."
+        None,
+        description="True for a temperature that is none: it is in no figure and part of no excursion.",
     )
     no_fix: bool | None = Field(
-        None, description="True where `lat` and `lon` are what a receiver gives that finds no satellites: no position."
+        None,
+        description="True where `lat` and `lon` are what a receiver gives that finds no satellites: no position.",
     )
     temperature_c: float | None
     probe_ok: bool
@@ -72,18 +73,16 @@ class Trace(Shown):
     )
 
 
-def shown(row: Any, believed: tuple[float, float]) -> dict[str, Any]:
+def shown(row: Any, disowned: Collection[float]) -> dict[str, Any]:
     """Return a stored reading as JSON; not through a model, because a trace has thousands of readings.
 
-    `believed` are the temperatures that a payload of its shipment can have, from the first up to before the second.
+    `disowned` are temperatures that are none on its shipment, though they are numbers.
     """
     reading = {name: row[name] for name in _ALWAYS}
     if row["superseded"]:
         reading["superseded"] = True
-    celsius = row["temperature_c"]
-    if celsius is not None and not believed[0] <= celsius < believed[1]:
-        if row["probe_ok"] and COLDEST_C <= celsius <= HOTTEST_C:
-            reading["disowned"] = True
+    if row["probe_ok"] and row["temperature_c"] in disowned:
+        reading["disowned"] = True
     if row["lat"] is not None and not is_fix(row["lat"], row["lon"]):
         reading["no_fix"] = True
     reading |= {name: value for name in _SOMETIMES if (value := row[name]) is not None}
@@ -177,7 +176,7 @@ READINGS_BODY: dict[str, Any] = {
                             "minItems": 1,
                             "maxItems": MAX_READINGS,
                             "items": reading_schema(required=("device_id", "measured_at")),
-                        }
+                        },
                     },
                 },
                 "example": {

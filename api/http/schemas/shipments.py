@@ -328,7 +328,7 @@ class PlanOut(Shown):
     max_gap_s: float
     delta_h_kj_mol: float
     time_lapse: float = Field(1, description="1, except for simulated shipments.")
-    manual_only: bool = Field(False, description="True: readings that people type are judged.")
+    manual_only: bool = Field(default=False, description="True: readings that people type are judged.")
     rules: dict[str, dict[str, bool | float | None]] = Field(
         {}, description="The tuning of rules for this shipment; everything else has its default."
     )

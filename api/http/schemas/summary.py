@@ -29,8 +29,8 @@ class DeviceSummaryOut(Shown):
     mkt_c: float | None = Field(description="Mean kinetic temperature. Null if the band goes below 0 °C.")
     readings: int = Field(description="All of the logger's own, also those that count for nothing.")
     disowned_readings: int = Field(
-        description="Readings of a temperature that no payload has, such as 85 °C, which a sensor gives after a reset: 85 °C and "
-        "more, and without nitrogen −127 °C and less. They are in none of these figures. See the alert `probe_fault`."
+        description="Readings of a temperature that is none: exactly 85 °C, which a sensor gives after a reset, and −127 °C, which "
+        "stands for a sensor that is not found. They are in none of these figures. See the alert `probe_fault`."
     )
     manual_readings: int = Field(
         description="Readings that people typed, while it was on the shipment. They are in none of these figures, unless the plan "
