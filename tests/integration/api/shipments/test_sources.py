@@ -135,7 +135,7 @@ async def test_where_no_logger_goes_along_what_people_type_is_judged(desk: Desk,
     assert (now["max_c"], now["readings"], now["manual_readings"]) == (14.0, 4, 4)
     then = (await desk.admin.get("/v1/shipments/S1/summary", params={"as_of": text(known_then)})).json()
     assert (then["devices"][0]["max_c"], then["devices"][0]["manual_readings"]) == (13.0, 4)
-    changed = await desk.admin.patch(
+    changed = await desk.admin.post(
         "/v1/shipments/S1/plan",
         json={"manual_only": False, "reason": "A logger went along after all", "plan_revision": 1},
     )
@@ -159,7 +159,7 @@ async def test_whoever_reads_a_logger_out_says_so(desk: Desk, hours_ago: HoursAg
 
 async def test_a_read_out_and_the_buffer_after_it_are_one_record(desk: Desk, hours_ago: HoursAgo) -> None:
     """Numbers come with the second copy, and decimals as numbers of single precision: nothing is missing, nothing contradicts."""
-    _, logger = await refrigerated(desk, hours_ago(6), rules={"logger_memory_gap": {"patience_s": 1}})
+    _, logger = await refrigerated(desk, hours_ago(6), rules={"logger_memory_gap": {"patience_s": 0}})
     plain = readings(hours_ago(5), *(4.0 + number / 10 for number in range(9)))
     numbers = numbered(plain)
     await send(logger, numbers[:3])
