@@ -81,7 +81,10 @@ class ReadingFilter:
         author, superseded = table.c.author, false()
         if source is Authority.LOGGER:
             itself = case(
-                (table.c.source == Source.MQTT.value, func.concat(str(Actor(ActorKind.DEVICE, "")), table.c.device_id)),
+                (
+                    table.c.source == Source.MQTT.value,
+                    func.concat(str(Actor(ActorKind.DEVICE, "")), table.c.device_id),
+                ),
                 else_="unknown",
             )
             author = func.coalesce(table.c.author, itself)

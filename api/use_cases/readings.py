@@ -1,6 +1,6 @@
 """Readings that are sent by HTTP, or that somebody hands in: stored after the same checks as by MQTT."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -72,13 +72,17 @@ async def send(
     return outcome, authority
 
 
-def source_of(role: KeyRole) -> Authority:
-    """Return what readings are by default that a key of this role sends.
+def source_of(role: KeyRole, raws: Sequence[Any]) -> Authority:
+    """Return what readings are, as they were sent, of a call that does not say it.
 
-    Couriers are people who read something off, and whoever reads a logger out for them says so. All other keys belong to
-    systems: gateways, stations that read loggers out, other services.
+    Couriers are people who read something off and type it; but nobody types a logger's counter, so a call in which each
+    reading has its `seq` is a read-out. All other keys belong to systems: gateways, stations that read loggers out, other services.
     """
-    return Authority.MANUAL if role is KeyRole.COURIER else Authority.LOGGER
+    if role is not KeyRole.COURIER or all(
+        isinstance(raw, dict) and raw.get("seq") is not None for raw in raws
+    ):
+        return Authority.LOGGER
+    return Authority.MANUAL
 
 
 def _readings(body: Any, caller: Principal) -> tuple[list[Any], Authority]:
@@ -92,7 +96,7 @@ def _readings(body: Any, caller: Principal) -> tuple[list[Any], Authority]:
         raise Invalid("readings", f"must be a list of 1 to {MAX_READINGS} readings")
     source = body.get("source")
     if source is None:
-        return readings, source_of(caller.role)
+        return readings, source_of(caller.role, readings)
     if not isinstance(source, str) or source not in set(Authority):
         raise Invalid("source", f"must be one of {', '.join(Authority)}")
     return readings, Authority(source)

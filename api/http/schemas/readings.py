@@ -169,7 +169,7 @@ READINGS_BODY: dict[str, Any] = {
                         "source": {
                             "enum": [one.value for one in Authority],
                             "description": "`logger`: measured, and read out or passed on. `manual`: read off and typed by "
-                            "somebody. By default, `manual` for a `courier`, and `logger` for all others.",
+                            "somebody. By default, `manual` for a `courier`, unless each reading has its `seq`, and `logger` for all others.",
                         },
                         "readings": {
                             "type": "array",

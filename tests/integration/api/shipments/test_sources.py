@@ -148,6 +148,10 @@ async def test_whoever_reads_a_logger_out_says_so(desk: Desk, hours_ago: HoursAg
     courier, _ = await refrigerated(desk, hours_ago(3))
     assert (await send(courier, readings(hours_ago(2), 12.0), source="logger"))["source"] == "logger"
     assert await excursions(desk) == [("open", None, 12.0)]
+    numbered_ = numbered(readings(hours_ago(1.9), 12.0))
+    assert (await send(courier, numbered_))["source"] == "logger"
+    assert (await send(courier, numbered_ + readings(hours_ago(1.8), 5.0)))["source"] == "manual"
+    assert await excursions(desk) == [("open", None, 12.0)]
     ops = await desk.caller("ops")
     assert (await send(ops, readings(hours_ago(1), 5.0), source="manual"))["source"] == "manual"
     assert await excursions(desk) == [("open", None, 12.0)]
