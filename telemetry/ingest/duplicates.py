@@ -135,7 +135,8 @@ def _same(sent: Any, stored: Any, resolution: float) -> bool:
     if type(sent) not in {int, float} or type(stored) not in {int, float}:
         return False
     # The database keeps an integer beyond 2^53 as the nearest float.
-    return abs(float(sent) - stored) <= resolution + _SINGLE * max(abs(float(sent)), abs(stored))
+    one, other = float(sent), float(stored)
+    return abs(one - other) <= resolution + _SINGLE * max(abs(one), abs(other))
 
 
 def _same_json(sent: Any, stored: Any) -> bool:

@@ -215,7 +215,9 @@ async def registered_devices(
 
 async def resolutions(connection: DatabaseConnection, device_ids: Collection[str]) -> dict[str, float]:
     """Return by how much, in °C, copies of a temperature may differ, of loggers that are registered with it."""
-    return dict(await connection.fetch(RESOLUTIONS, list(device_ids)))
+    return {
+        row["device_id"]: row["resolution_c"] for row in await connection.fetch(RESOLUTIONS, list(device_ids))
+    }
 
 
 async def wait_briefly(connection: DatabaseConnection) -> None:
