@@ -78,7 +78,8 @@ class ReadingFilter:
     def shown(self, source: Authority) -> Select[Any]:
         """Return the query for readings of a source, with all that is shown of each."""
         table = _TABLES[source]
-        author, superseded = table.c.author, false()
+        author: ColumnElement[str] = table.c.author
+        superseded: ColumnElement[bool] = false()
         if source is Authority.LOGGER:
             itself = case(
                 (
