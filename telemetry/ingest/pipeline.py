@@ -30,6 +30,7 @@ from telemetry.ingest.senders import LookUpRights, RightsChangedError
 from telemetry.ingest.sequences import Acknowledgement
 from telemetry.ingest.store import DatabaseConnection
 from telemetry.ingest.validate_message import (
+    ParsedMessage,
     ValidatedMessage,
     combine_http_readings,
     unknown_device,
@@ -290,7 +291,7 @@ class Ingest:
             if numbered:
                 await store.add_numbers(connection, numbered)
             if refused or numbered:
-                await store.mark_numbered(connection, numbered, _numbered_refusals(batch, refused))
+                await store.mark_numbered(connection, numbered, _numbered_refusals(batch.messages, outcomes))
             evidence = (
                 await store.store_refusals(connection, refused, self._limits) if refused else Evidence()
             )
@@ -344,17 +345,21 @@ def _outcome(
 
 
 def _numbered_refusals(
-    batch: InsertBatch | CopyBatch, refused: Sequence[tuple[RawMessage, Sequence[Refusal]]]
+    messages: Sequence[ValidatedMessage | ParsedMessage], outcomes: Sequence[MessageOutcome]
 ) -> set[str]:
-    """Return the loggers of which something with a number was refused: it has come, though it is not stored."""
-    if isinstance(batch, InsertBatch) and batch.is_manual:
-        return set()
-    return {
-        refusal.device_id
-        for _, refusals in refused
-        for refusal in refusals
-        if refusal.device_id is not None and refusal.seq is not None
-    }
+    """Return the loggers of which something with a number was refused: it has come, though it is not stored.
+
+    Only of those that speak themselves, or through whoever reads them out: nobody else has a shipment judged by rubbish.
+    """
+    found = set()
+    for message, outcome in zip(messages, outcomes, strict=True):
+        speaks_for = message.speaks_for if isinstance(message, ValidatedMessage) else None
+        for refusal in outcome.refusals:
+            if refusal.seq is None or refusal.device_id is None:
+                continue
+            if speaks_for is None or refusal.device_id in speaks_for:
+                found.add(refusal.device_id)
+    return found
 
 
 def _span(results: Sequence[Reading | Refusal], received_at: datetime) -> tuple[datetime, datetime]:

@@ -5,6 +5,7 @@ never deadlock, and a reading is stored either before an assignment changes or a
 registry.assignments). The readings come next, with the marks that make shipments due for evaluation.
 """
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from datetime import datetime
 from typing import TypeAlias
@@ -23,7 +24,7 @@ from telemetry.ingest.evidence import (
     choose,
     count_refused,
 )
-from telemetry.ingest.insert_batch import ArrayTexts, InsertBatch, encode_array
+from telemetry.ingest.insert_batch import ArrayTexts, InsertBatch, encode_array, encode_arrays
 from telemetry.ingest.senders import RightsChangedError, SenderRights
 from telemetry.ingest.sequences import MAX_RANGES, Acknowledgement
 from telemetry.model import Reading
@@ -131,17 +132,18 @@ WHERE r.device_id = added.device_id AND r.measured_at = added.measured_at AND r.
     AND r.seq IS NULL
 """
 
-# Shipments under way whose loggers have been heard in numbers that no new reading carries: nothing is folded again for it.
+# The shipments of readings that got numbers, to be folded again; and those that loggers are on now of which something with
+# a number was refused, for which nothing is.
 MARK_NUMBERED = """
 WITH marks AS (
     INSERT INTO evaluation_marks (shipment_id, device_id, dirty_from)
-    SELECT shipment_id, device_id, coalesce(first, clock_timestamp())
-    FROM unnest($1::text::text[], $2::text::timestamptz[]) AS numbered (device_id, first)
+    SELECT shipment_id, device_id, greatest(coalesce(first, clock_timestamp()), a.starts_at)
+    FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::timestamptz[]) AS numbered (device_id, first, last)
     JOIN device_assignments AS a USING (device_id)
-    WHERE a.starts_at <= now() AND (a.ends_at IS NULL OR a.ends_at > now())
+    WHERE a.starts_at <= coalesce(last, now()) AND (a.ends_at IS NULL OR a.ends_at > coalesce(first, now()))
     RETURNING id
 )
-SELECT pg_notify($3, '') FROM marks LIMIT 1
+SELECT pg_notify($4, '') FROM marks LIMIT 1
 """
 
 # A counter with too many gaps keeps only its lowest 10,000 ranges: the logger sends the rest again, and nothing is
@@ -313,14 +315,15 @@ async def mark_numbered(
     connection: DatabaseConnection, numbered: Sequence[Reading], refused: Collection[str]
 ) -> None:
     """Mark the shipments of loggers that have been heard in numbers: added to readings, or those of what was refused."""
-    first: dict[str, datetime | None] = dict.fromkeys(refused)
+    rows: list[tuple[str, datetime | None, datetime | None]] = [
+        (device_id, None, None) for device_id in refused
+    ]
+    instants: defaultdict[str, list[datetime]] = defaultdict(list)
     for one in numbered:
-        known = first.get(one.device_id)
-        first[one.device_id] = one.measured_at if known is None else min(known, one.measured_at)
-    if first:
-        await connection.execute(
-            MARK_NUMBERED, encode_array([*first]), encode_array([*first.values()]), NotifyChannel.EVALUATION
-        )
+        instants[one.device_id].append(one.measured_at)
+    rows += [(device_id, min(at), max(at)) for device_id, at in instants.items()]
+    if rows:
+        await connection.execute(MARK_NUMBERED, *encode_arrays(rows), NotifyChannel.EVALUATION)
 
 
 async def add_sequences(connection: DatabaseConnection, sequences: ArrayTexts) -> list[Acknowledgement]:
