@@ -1,6 +1,9 @@
-"""Query the readings of a shipment: page by page, or downsampled for a chart."""
+"""Query the readings of a shipment: page by page, or downsampled for a chart.
 
-from collections.abc import Mapping, Sequence
+What loggers measured and what people typed are stored apart and shown together; of one instant, the logger's comes first.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -14,30 +17,31 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    case,
     column,
+    exists,
+    false,
     func,
     literal,
     literal_column,
     or_,
     select,
     true,
+    tuple_,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from telemetry.actor import Actor, ActorKind
+from telemetry.model import Authority, Source
 from telemetry.paging import Page, SortOrder, to_page
 from telemetry.registry import shipment_revisions
-from telemetry.tables import Instant, corrected_readings, device_assignments, readings
+from telemetry.tables import Instant, corrected_readings, device_assignments, manual_readings, readings
 
 FIELDS_AT_MOST: Final = 500
 """Unknown fields have whatever names a logger gives them."""
-
-
-def _order(stored: FromClause) -> SortOrder:
-    return SortOrder(columns=(stored.c.measured_at, stored.c.device_id))
-
-
-ORDER = _order(readings)
+_VALUES: Final = tuple(each.name for each in readings.c if each.name not in {"source", "author"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +62,10 @@ class ReadingFilter:
         of_shipment = device_assignments.c.shipment_id == self.shipment_id
         return select(device_assignments).where(of_shipment).subquery("assigned")
 
-    def stored(self) -> FromClause:
-        """Return all readings, to select from: those that are stored, or that were known then."""
+    def stored(self, source: Authority = Authority.LOGGER) -> FromClause:
+        """Return all readings of a source, to select from: those that are stored, or that were known then."""
+        if source is Authority.MANUAL:
+            return manual_readings
         if self.as_of is None:
             return readings
         columns = (column(one.name, one.type) for one in readings.c)
@@ -78,40 +84,85 @@ class ReadingFilter:
             found.append(stored.c.measured_at < self.until)
         if self.device_id is not None:
             found.append(assigned.c.device_id == self.device_id)
+        if self.as_of is not None and stored is manual_readings:
+            found.append(stored.c.received_at <= self.as_of)
         return found
+
+    def shown(self, source: Authority, stored: FromClause) -> Select[Any]:
+        """Return the query for readings of a source, with all that is shown of each."""
+        author: ColumnElement[str] = stored.c.author
+        superseded: ColumnElement[bool] = false()
+        if source is Authority.LOGGER:
+            itself = case(
+                (
+                    stored.c.source == Source.MQTT.value,
+                    func.concat(str(Actor(ActorKind.DEVICE, "")), stored.c.device_id),
+                ),
+                else_="unknown",
+            )
+            author = func.coalesce(stored.c.author, itself)
+        else:
+            own = self.stored(Authority.LOGGER).alias("own")
+            superseded = exists(own).where(
+                own.c.device_id == stored.c.device_id, own.c.measured_at == stored.c.measured_at
+            )
+        return select(
+            *(stored.c[name] for name in _VALUES),
+            literal(source.value, Text).label("source"),
+            stored.c.source.label("via"),
+            author.label("author"),
+            superseded.label("superseded"),
+        )
+
+
+def _order(trace: FromClause) -> SortOrder:
+    return SortOrder(columns=(trace.c.measured_at, trace.c.device_id, trace.c.source))
+
+
+ORDER: Final = _order(readings)
+"""The types of what a page goes on after: instant, device and source."""
 
 
 async def page(
     connection: AsyncConnection, which: ReadingFilter, *, after: Sequence[Any] | None, limit: int
 ) -> Page:
     """Load a page of readings, oldest first; for each logger no more rows are read than fit on the page."""
-    assigned = which.assignments()
-    stored = which.stored()
-    extent = await _extent(connection, stored, assigned, which.device_id)
-    inner = select(stored).where(*which.conditions(stored, assigned), *extent).correlate(assigned)
-    if after is not None:
-        # The index can use the first condition; the second makes it exact.
-        inner = inner.where(stored.c.measured_at >= after[0], _order(stored).after(after))
-    each = inner.order_by(stored.c.measured_at).limit(limit + 1).lateral("each")
-    order = _order(each)
-    query = select(each).select_from(assigned.join(each, true()))
-    rows = (await connection.execute(query.order_by(*order.by).limit(limit + 1))).mappings().all()
+    extent = await _extent(connection, which)
+    parts = []
+    for source in Authority:
+        assigned, stored = which.assignments(), which.stored(source)
+        conditions = [*which.conditions(stored, assigned), *extent.conditions(stored)]
+        inner = which.shown(source, stored).where(*conditions).correlate(assigned)
+        if after is not None:
+            here = tuple_(stored.c.measured_at, stored.c.device_id, literal(source.value, Text))
+            key = tuple_(*(literal(one, each.type) for one, each in zip(after, ORDER.columns, strict=True)))
+            # The index can use the first condition; the second makes it exact.
+            inner = inner.where(stored.c.measured_at >= after[0], here > key)
+        each_of = inner.order_by(stored.c.measured_at).limit(limit + 1).lateral("each_of")
+        parts.append(select(each_of).select_from(assigned.join(each_of, true())))
+    trace = union_all(*parts).subquery("trace")
+    order = _order(trace)
+    query = select(trace).order_by(*order.by).limit(limit + 1)
+    rows = (await connection.execute(query)).mappings().all()
     return to_page(rows, order, limit)
 
 
 async def downsample(
-    connection: AsyncConnection, which: ReadingFilter, *, points: int
+    connection: AsyncConnection, which: ReadingFilter, *, points: int, disowned: Collection[float]
 ) -> tuple[Sequence[RowMapping], timedelta | None]:
     """Load about `points` readings, and return the width of the buckets; None if nothing was left out.
 
-    For each logger and bucket the coldest and the warmest reading are kept, so that no peak is lost, and the first
-    one with a broken probe, so that a fault stays visible.
+    For each logger, source and bucket the coldest and the warmest reading are kept, so that no peak is lost, and the first
+    one that says nothing of the payload, so that a fault stays visible. `disowned` are temperatures that
+    do not, though they are numbers.
     """
-    assigned = which.assignments()
-    stored = which.stored()
-    bounds = await _extent(connection, stored, assigned, which.device_id)
-    selected = select(stored).join(assigned, true()).where(*which.conditions(stored, assigned), *bounds)
-    all_ = selected.subquery()
+    extent_ = await _extent(connection, which)
+    parts = []
+    for source in Authority:
+        assigned, stored = which.assignments(), which.stored(source)
+        conditions = [*which.conditions(stored, assigned), *extent_.conditions(stored)]
+        parts.append(which.shown(source, stored).join_from(stored, assigned, true()).where(*conditions))
+    all_ = union_all(*parts).subquery("all_readings")
     extent = (
         await connection.execute(
             select(
@@ -123,10 +174,10 @@ async def downsample(
         )
     ).one()
     if extent.readings <= points:
-        return (await connection.execute(selected.order_by(*_order(stored).by))).mappings().all(), None
+        return (await connection.execute(select(all_).order_by(*_order(all_).by))).mappings().all(), None
     buckets = max(1, points // (2 * extent.devices))
     width = (extent.last - extent.first) / buckets + timedelta(microseconds=1)
-    found = await connection.execute(_extremes(all_.select(), extent.first, width))
+    found = await connection.execute(_extremes(all_, extent.first, width, disowned))
     return found.mappings().all(), width
 
 
@@ -144,30 +195,42 @@ async def corrected(
     return {(row[0], row[1]): (row[2], row[3]) for row in await connection.execute(query)}
 
 
-async def _extent(
-    connection: AsyncConnection, stored: FromClause, assigned: FromClause, device_id: str | None
-) -> list[ColumnElement[bool]]:
-    """Return the bounds in time of a shipment's readings as constants, by which the planner skips all other chunks.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Extent:
+    """The bounds in time of a shipment's readings as constants, by which the planner skips all other chunks.
 
     What a join says of time it only learns while it runs, chunk by chunk; there may be thousands.
     """
-    columns = assigned.c
+
+    first: datetime | None
+    until: datetime | None
+
+    def conditions(self, stored: FromClause) -> list[ColumnElement[bool]]:
+        if self.first is None:
+            return []
+        bounds = [stored.c.measured_at >= self.first]
+        return bounds if self.until is None else [*bounds, stored.c.measured_at < self.until]
+
+
+async def _extent(connection: AsyncConnection, which: ReadingFilter) -> _Extent:
+    columns = which.assignments().c
     last = func.coalesce(columns.ends_at, literal_column("'infinity'::timestamptz", Instant))
     query = select(
         func.min(columns.starts_at), func.nullif(func.max(last), literal_column("'infinity'::timestamptz"))
     )
-    if device_id is not None:
-        query = query.where(columns.device_id == device_id)
+    if which.device_id is not None:
+        query = query.where(columns.device_id == which.device_id)
     first, until = (await connection.execute(query)).one()
-    bounds = [] if first is None else [stored.c.measured_at >= first]
-    return bounds if until is None else [*bounds, stored.c.measured_at < until]
+    return _Extent(first=first, until=until)
 
 
-def _extremes(trace: Select[Any], first: datetime, width: timedelta) -> Select[Any]:
-    each = trace.subquery()
-    valid = and_(each.c.probe_ok, each.c.temperature_c.between(-273.15, 150))
+def _extremes(
+    each: FromClause, first: datetime, width: timedelta, disowned: Collection[float]
+) -> Select[Any]:
+    celsius = each.c.temperature_c
+    valid = and_(each.c.probe_ok, celsius.between(-273.15, 150), celsius.not_in(sorted(disowned)))
     bucket = func.date_bin(literal(width, Interval), each.c.measured_at, first)
-    group = (each.c.device_id, bucket, valid)
+    group = (each.c.device_id, each.c.source, bucket, valid)
     ranked = select(
         each,
         valid.label("valid"),
@@ -179,8 +242,8 @@ def _extremes(trace: Select[Any], first: datetime, width: timedelta) -> Select[A
         and_(ranked.c.valid, or_(ranked.c.coldest == 1, ranked.c.warmest == 1)),
         and_(ranked.c.valid.is_not(true()), ranked.c.earliest == 1),
     )
-    columns = [ranked.c[one.name] for one in readings.c]
-    return select(*columns).where(kept).order_by(ranked.c.measured_at, ranked.c.device_id)
+    columns = [ranked.c[one.name] for one in each.c]
+    return select(*columns).where(kept).order_by(*_order(ranked).by)
 
 
 def _rank(group: tuple[ColumnElement[Any], ...], *by: ColumnElement[Any]) -> ColumnElement[int]:

@@ -98,10 +98,11 @@ async def _traces(
             window = window_of(row)
             if window is None:
                 continue
+            manual_only = Plan.from_json(orjson.loads(row["plan"])).manual_only
             for device in orjson.loads(row["devices"]):
                 if device["device_id"] in wanted:
                     keys.append((shipment_id, row["revision"], device["device_id"]))
-                    ranges.append((stretch_of(device, window), corrected_at))
+                    ranges.append((stretch_of(device, window, manual_only=manual_only), corrected_at))
     traces: dict[_Key, Trace] = {}
     for known_at in dict.fromkeys(at for _, at in ranges):
         places = [place for place, (_, at) in enumerate(ranges) if at == known_at]

@@ -1,6 +1,6 @@
 """Pure: what a rule knows about a shipment beside its readings: plan, window, dewar, route and times."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -92,6 +92,8 @@ class Facts:
     key: str = ""
     """Equal where everything is equal that folds read, but for the plan, the end and the charges: states that were
     folded by facts with another key do not hold."""
+    came: Mapping[str, Mapping[int, Sequence[tuple[int, int]]]] = field(default_factory=dict)
+    """Of each logger that seems to lack some: the numbers that came, refused ones among them, as ranges for each boot."""
 
     def refused_at(self, device_id: str | None, through: Instant) -> Instant | None:
         """Return when something of a logger was refused last, up to an instant; None if nothing was."""

@@ -24,7 +24,7 @@ _FROM_1970_US = 946_684_800_000_000
 _REQUIRED = ("device_id", "measured_at", "received_at", "source", "probe_ok")
 # Those that are JSON come last: each value is of another length.
 _COLUMNS = (
-    *("device_id", "measured_at", "received_at", "source"),
+    *("device_id", "measured_at", "received_at", "source", "author"),
     *(name for name in Reading._fields[2:] if name not in JSON_FIELDS),
     *JSON_FIELDS,
 )
@@ -66,19 +66,28 @@ def encode_device_ids(ids: Iterable[str]) -> NDArray[Any]:
     return np.array([device_id.encode() for device_id in ids], _ID_DTYPE)
 
 
-def encode_copy(groups: Sequence[CopyRows], source: Source) -> CopyData:
+def encode_copy(groups: Sequence[CopyRows], source: Source, author: str | None = None) -> CopyData:
     """Encode groups of readings, with the columns that any of them has."""
-    present = {*_REQUIRED, *(name for rows in groups for name in (*rows.values, *rows.documents))}
+    constants = {"source": source.value} if author is None else {"source": source.value, "author": author}
+    present = {
+        *constants,
+        *_REQUIRED,
+        *(name for rows in groups for name in (*rows.values, *rows.documents)),
+    }
     columns = tuple(name for name in _COLUMNS if name in present)
-    parts = [part for rows in groups for part in _encode_rows(rows, columns, source)]
+    parts = [part for rows in groups for part in _encode_rows(rows, columns, constants)]
     return CopyData(columns, b"".join([_HEADER, *parts, _TRAILER]))
 
 
-def _encode_rows(rows: CopyRows, columns: tuple[str, ...], source: Source) -> Iterable[bytes | bytearray]:
+def _encode_rows(
+    rows: CopyRows, columns: tuple[str, ...], constants: Mapping[str, str]
+) -> Iterable[bytes | bytearray]:
     lengths = str_len(rows.device_ids)
     for length in np.flatnonzero(np.bincount(lengths)).tolist():
         chosen = lengths == length
-        encoded = _encode_equal_rows(rows, slice(None) if chosen.all() else chosen, length, columns, source)
+        encoded = _encode_equal_rows(
+            rows, slice(None) if chosen.all() else chosen, length, columns, constants
+        )
         if not rows.documents:
             yield encoded
         else:
@@ -91,7 +100,7 @@ def _encode_rows(rows: CopyRows, columns: tuple[str, ...], source: Source) -> It
 
 
 def _encode_equal_rows(
-    rows: CopyRows, chosen: Any, id_length: int, columns: tuple[str, ...], source: Source
+    rows: CopyRows, chosen: Any, id_length: int, columns: tuple[str, ...], constants: Mapping[str, str]
 ) -> bytearray:
     """Encode rows that are equally long; those with documents end before these."""
     filled = {
@@ -102,7 +111,9 @@ def _encode_equal_rows(
     }
     if "flight_mode_until" in filled:
         filled["flight_mode_until"] = filled["flight_mode_until"] - _FROM_1970_US
-    layout, blank = _layout(columns, frozenset(filled), id_length, source, has_documents=bool(rows.documents))
+    layout, blank = _layout(
+        columns, frozenset(filled), id_length, tuple(constants.items()), has_documents=bool(rows.documents)
+    )
     encoded = bytearray(blank) * len(filled["device_id"])
     table = np.frombuffer(encoded, layout)
     for name, values in filled.items():
@@ -112,10 +123,16 @@ def _encode_equal_rows(
 
 @lru_cache(maxsize=256)
 def _layout(
-    columns: tuple[str, ...], filled: frozenset[str], id_length: int, source: Source, *, has_documents: bool
+    columns: tuple[str, ...],
+    filled: frozenset[str],
+    id_length: int,
+    constants: tuple[tuple[str, str], ...],
+    *,
+    has_documents: bool,
 ) -> tuple[np.dtype[Any], bytes]:
     """Return the offsets and formats of the values in a row, and a row with the values left blank."""
     formats, blank = {}, struct.pack(">h", len(columns))
+    texts = {name: value.encode() for name, value in constants}
     for name in columns:
         if name in filled:
             format_ = (
@@ -124,8 +141,8 @@ def _layout(
             size = np.dtype(format_).itemsize
             formats[name] = (format_, len(blank) + 4)
             blank += struct.pack(">i", size) + bytes(size)
-        elif name == "source":
-            blank += struct.pack(">i", len(source)) + source.encode()
+        elif name in texts:
+            blank += struct.pack(">i", len(texts[name])) + texts[name]
         elif name == "probe_ok":
             blank += _TRUE
         elif name not in JSON_FIELDS or not has_documents:

@@ -149,7 +149,7 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeShortState]):
         if vessel is None:
             return state
         trace = in_transit(facts.window, trace)
-        columns = bin_columns(trace, CHANNELS)
+        columns = bin_columns(facts.plan, trace, CHANNELS)
         bins, closed = fold_bins(round(tuning.bin_s * SECOND), state.bins, trace.at, columns)
         state = replace(state, bins=bins)
         surely_enough = False

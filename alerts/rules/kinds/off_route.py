@@ -17,6 +17,7 @@ from alerts.rules.facts import Facts
 from alerts.rules.geodesy import EARTH_M, Vector, cross, distance_m, distance_to_path_m, dot, unit_vector
 from alerts.rules.place import Place
 from alerts.rules.rule import NOTHING, Finding, Look, LookTime, ShipmentRule, Tuning
+from telemetry.fixes import is_fine
 
 _SEVERITY = KINDS[AlertKind.OFF_ROUTE].severity
 
@@ -52,6 +53,8 @@ class OffRouteState:
 
     progress: RouteProgress = AT_ORIGIN
     outside: Episode = NO_EPISODE
+    renewed_at: Instant | None = None
+    """The newest position that did not just repeat the one before to the metre."""
 
 
 class OffRoute(ShipmentRule[OffRouteTuning, OffRouteState]):
@@ -77,12 +80,17 @@ class OffRoute(ShipmentRule[OffRouteTuning, OffRouteState]):
         if len(route) < 2:
             return state
         sampled = fold_positions(facts, _sampling(tuning), state.progress, trace)
-        before, outside = state.progress.seen_at, state.outside
+        before, outside, renewed_at = state.progress, state.outside, state.renewed_at
         for at, progress in sampled:
-            if progress.seen_at == at:
-                outside = _fold_position(tuning, route, outside, before, progress)
-                before = at
-        return OffRouteState(progress=sampled[-1][1], outside=outside) if sampled else state
+            if progress.seen_at == at and not _repeats(before, progress):
+                outside = _fold_position(tuning, route, outside, before.seen_at, progress)
+                renewed_at = at
+            before = progress
+        return (
+            OffRouteState(progress=sampled[-1][1], outside=outside, renewed_at=renewed_at)
+            if sampled
+            else state
+        )
 
     def look(
         self,
@@ -93,7 +101,7 @@ class OffRoute(ShipmentRule[OffRouteTuning, OffRouteState]):
     ) -> Look:
         """Judge by the logger with the newest position."""
         state = max(states, key=lambda state: state.progress.seen_at or 0)
-        newest = state.outside.newest(_levels(tuning), state.progress.seen_at or 0)
+        newest = state.outside.newest(_levels(tuning), state.renewed_at or 0)
         if newest is None:
             return NOTHING
         since, until, furthest_km = newest
@@ -118,6 +126,12 @@ class OffRoute(ShipmentRule[OffRouteTuning, OffRouteState]):
             details=details,
         )
         return Look(found=found)
+
+
+def _repeats(before: RouteProgress, after: RouteProgress) -> bool:
+    """Return whether a position from satellites is the one before, which a receiver without a fix may repeat for hours."""
+    same = before.seen_at is not None and (before.lat, before.lon) == (after.lat, after.lon)
+    return same and bool(is_fine(after.lat, after.lon))
 
 
 def _nearest_airport(facts: Facts, progress: RouteProgress) -> str | None:

@@ -107,3 +107,24 @@ def test_the_wrong_airport_is_named_while_it_is_there() -> None:
     found = look("01 23:00", back, airports=table).found
     assert found is not None
     assert "near_airport" not in found.details
+
+
+def test_no_fix_is_not_off_the_coast_of_africa() -> None:
+    lost = seen(
+        ("01 09:00", ZRH), *((f"01 11:{m}", 0.0, 0.0) for m in range(10, 60, 10)), ("01 13:00", 0.0, 0.0)
+    )
+    assert look("01 15:00", lost) == Look()
+
+
+def test_one_position_repeated_to_the_metre_is_no_stay() -> None:
+    exact = (MUNICH[0] + 0.000012, MUNICH[1] + 0.000017)
+    stale = seen(("01 09:00", ZRH), *((f"01 11:{m}", *exact) for m in range(10, 60, 10)))
+    assert look("01 15:00", stale) == Look()
+    moves = seen(("01 09:00", ZRH), ("01 11:10", *exact), ("01 11:20", *exact), ("01 11:50", *MUNICH))
+    found = look("01 15:00", moves).found
+    assert found is not None
+    assert found.since == at("01 11:10")
+    so_far, state = facts(), OffRouteState()
+    for reading in range(len(moves)):
+        state = OFF_ROUTE.fold(TUNING, so_far, state, moves[reading : reading + 1])
+    assert state == OFF_ROUTE.fold(TUNING, so_far, OffRouteState(), moves)
