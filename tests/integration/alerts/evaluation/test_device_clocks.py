@@ -10,7 +10,7 @@ import pytest
 from alerts.evaluation.loop import evaluate_due
 from simulators.truth.oracle import TruePlan, TrueReading, true_excursions
 from telemetry.ingest.pipeline import Ingest
-from telemetry.model import RawMessage, Source
+from telemetry.model import RawMessage, RefusalReason, Source
 from tests.integration.alerts.conftest import DEPARTED, Desk
 
 PLAN = TruePlan(
@@ -103,7 +103,9 @@ async def test_one_reading_a_little_ahead_is_certain_and_those_before_it_still_c
     assert [one[1] for one in await logger.agrees_with_the_oracle()] == [logger.at(-1), logger.at(5)]
 
 
-async def test_a_clock_that_went_back_to_1970_reaches_no_shipment(logger: Logger) -> None:
+async def test_a_clock_that_went_back_to_1970_is_told_to_the_shipment_and_judged_nowhere(
+    logger: Logger,
+) -> None:
     await logger.sends((-2, -190.0))
     outcome = await logger.ingest.store(
         [
@@ -115,10 +117,10 @@ async def test_a_clock_that_went_back_to_1970_reaches_no_shipment(logger: Logger
             )
         ]
     )
-    assert outcome.messages[0].accepted == 1
-    assert await logger.desk.pool.fetchval("SELECT count(*) FROM evaluation_marks") == 0
+    assert [one.reason for one in outcome.messages[0].refusals] == [RefusalReason.CLOCK_BEHIND]
     await logger.sends((-1, -190.0))
     assert await logger.desk.live() == []
+    assert "readings_refused" in await logger.desk.alerts()
 
 
 async def test_a_clock_that_leaps_forwards_and_back_all_the_time_ends_where_the_oracle_does(
