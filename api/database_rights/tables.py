@@ -39,6 +39,10 @@ TABLES: Final[Mapping[str, Kept]] = {
     "dewar_loans": Kept.UP_TO_DATE,
     # Readings, and what was refused.
     "readings": Kept.FOR_GOOD,
+    "manual_readings": Kept.FOR_GOOD,
+    "displaced_readings": Kept.UP_TO_DATE,
+    "corrected_readings": Kept.WHILE_NEEDED,
+    "clock_corrections": Kept.UP_TO_DATE,
     "device_states": Kept.UP_TO_DATE,
     "device_suspensions": Kept.UP_TO_DATE,
     "logger_credentials": Kept.WHILE_NEEDED,
@@ -49,6 +53,7 @@ TABLES: Final[Mapping[str, Kept]] = {
     "refused_messages": Kept.FOR_A_TIME,
     "refusals": Kept.FOR_A_TIME,
     "refusal_quotas": Kept.WHILE_NEEDED,
+    "refused_hours": Kept.UP_TO_DATE,
     # What is judged, found and done about it.
     "evaluation_marks": Kept.WHILE_NEEDED,
     "evaluations": Kept.UP_TO_DATE,
@@ -100,5 +105,9 @@ SECRET: Final[Mapping[str, frozenset[str]]] = {
 }
 """Columns that inspectors do not read: with them one could speak as somebody else."""
 
-FUNCTIONS: Final = ("set_aside_readings(text, text[], timestamptz, text, integer)",)
+FUNCTIONS: Final = (
+    "set_aside_readings(text, text[], timestamptz, text, integer)",
+    "displace_readings(text, uuid, timestamptz, timestamptz[], timestamptz, timestamptz)",
+    "number_readings(text[], timestamptz[], bigint[], bigint[], timestamptz, timestamptz)",
+)
 """What the service does with the owner's rights, since it has none of its own to do it: each does one thing."""

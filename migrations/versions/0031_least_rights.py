@@ -48,7 +48,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
             AND NOT EXISTS (SELECT FROM ours AS o WHERE o.device_id = r.device_id AND NOT lent
                 AND o.starts_at <= r.measured_at AND (o.ends_at IS NULL OR o.ends_at > r.measured_at))
         RETURNING device_id, measured_at, received_at, source,
-            jsonb_strip_nulls(to_jsonb(r) - 'device_id' - 'received_at' - 'source') AS content
+            jsonb_strip_nulls(to_jsonb(r) - 'device_id' - 'received_at' - 'source' - 'author' - 'set_aside') AS content
     ), numbered AS (
         SELECT device_id, measured_at, received_at, source, content,
             row_number() OVER (PARTITION BY device_id ORDER BY measured_at) AS number

@@ -59,13 +59,7 @@ _THERE: Final = """
 SELECT measured_at, temperature_c, probe_ok FROM readings
 WHERE device_id = $1 AND measured_at = ANY($2::timestamptz[]) AND measured_at BETWEEN $3 AND $4
 """
-_TAKE_OUT: Final = """
-DELETE FROM readings WHERE device_id = $1 AND measured_at = ANY($2::timestamptz[]) AND measured_at BETWEEN $3 AND $4
-"""
-_DISPLACE: Final = """
-INSERT INTO displaced_readings (device_id, measured_at, correction_id, reading, displaced_at)
-SELECT $1, measured_at, $2, reading::jsonb, $3 FROM unnest($4::timestamptz[], $5::text[]) AS gone (measured_at, reading)
-"""
+_DISPLACE: Final = "SELECT displace_readings($1, $2, $3, $4::timestamptz[], $5, $6)"
 _PUT_IN: Final = """
 INSERT INTO readings SELECT p.* FROM unnest($1::text[]) AS put (reading)
     CROSS JOIN jsonb_populate_record(NULL::readings, put.reading::jsonb) AS p
@@ -91,11 +85,15 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id
 
 _CONTINUE: Final = """
 UPDATE clock_corrections SET measured_from = least(measured_from, $3), measured_until = greatest(measured_until, $4),
-    taken_up = taken_up + $11, moved = moved + $12, left_out = greatest(left_out, $13)
+    taken_up = taken_up + $11, moved = moved + $12, left_out = left_out + $13
 WHERE device_id = $1 AND offset_s IS NOT DISTINCT FROM $2::float8 AND received_from IS NOT DISTINCT FROM $5::timestamptz
     AND received_until IS NOT DISTINCT FROM $6::timestamptz AND of_which = $7 AND reason = $8 AND "by" = $9
     AND reversed_at IS NULL AND recorded_at <= $10
 RETURNING id
+"""
+
+_COUNT: Final = """
+UPDATE clock_corrections SET taken_up = taken_up + $2, moved = moved + $3, left_out = greatest(left_out, $4) WHERE id = $1
 """
 
 # What the readings of a logger between two instants are judged by changes.
@@ -221,9 +219,6 @@ async def apply(
     was = [row["measured_at"] for row in found.stored]
     await before(_spans(was, list(times.values())))
     now = await connection.fetchval(_NOW)
-    await _take_out(connection, correction.device_id, was)
-    moved = await _put_in_moved(connection, found, times, now)
-    taken_up = await _put_in_refused(connection, correction.device_id, found, times, now)
     offset_s = None if correction.offset is None else correction.offset.total_seconds()
     record = (
         correction.device_id,
@@ -236,14 +231,16 @@ async def apply(
         reason,
         by,
         now,
-        len(taken_up),
-        len(found.stored),
-        found.left_out + len(found.refused) - len(taken_up),
+        *(0, 0, 0),
     )
     id_ = await connection.fetchval(_CONTINUE, *record) if as_far_as_it_fits else None
     if id_ is None:
         id_ = await connection.fetchval(_RECORD, *record)
-    await _displace(connection, correction.device_id, id_, found.stored, now)
+    await _displace(connection, correction.device_id, id_, was, now)
+    moved = await _put_in_moved(connection, found, times, now)
+    taken_up = await _put_in_refused(connection, correction.device_id, found, times, now)
+    left_out = found.left_out + len(found.refused) - len(taken_up)
+    await connection.execute(_COUNT, id_, len(taken_up), len(found.stored), left_out)
     made: list[tuple[datetime, datetime, int | None]] = [
         (times[at], at, None) for at in was if times[at] in moved
     ]
@@ -272,13 +269,12 @@ async def reverse(
     originals = await connection.fetch(_ORIGINALS, id_)
     await before(_spans(corrected, [row["measured_at"] for row in originals]))
     now: datetime = await connection.fetchval(_NOW)
-    await _take_out(connection, device_id, corrected)
+    await connection.execute(_RESTORED, id_, now)
+    await _displace(connection, device_id, id_, corrected, now)
     await connection.execute("DELETE FROM corrected_readings WHERE correction_id = $1", id_)
     put_in = await connection.fetch(_PUT_IN, [row["reading"] for row in originals])
     if taken := {row["measured_at"] for row in originals} - {row["measured_at"] for row in put_in}:
         raise TimesTakenError(list(taken))
-    await connection.execute(_RESTORED, id_, now)
-    await _displace(connection, device_id, id_, made, now)
     await connection.execute(_REVERSED, id_, now, by, reason)
     await _look_again(connection, device_id, corrected, [row["measured_at"] for row in originals])
 
@@ -375,11 +371,6 @@ async def _stop_if_taken(
         raise TimesTakenError(taken)
 
 
-async def _take_out(connection: Connection, device_id: str, instants: Collection[datetime]) -> None:
-    if instants:
-        await connection.execute(_TAKE_OUT, device_id, list(instants), min(instants), max(instants))
-
-
 async def _put_in_moved(
     connection: Connection, found: _Found, times: Mapping[datetime, datetime], now: datetime
 ) -> set[datetime]:
@@ -415,16 +406,13 @@ async def _put_in_refused(
 
 
 async def _displace(
-    connection: Connection,
-    device_id: str,
-    id_: UUID,
-    gone: Sequence[asyncpg.Record],
-    now: datetime,
+    connection: Connection, device_id: str, id_: UUID, instants: Collection[datetime], now: datetime
 ) -> None:
-    """Keep readings that were taken out, as they were."""
-    if gone:
-        instants = [row["measured_at"] for row in gone]
-        await connection.execute(_DISPLACE, device_id, id_, now, instants, [row["reading"] for row in gone])
+    """Take readings out, and keep them as they were."""
+    if instants:
+        await connection.execute(
+            _DISPLACE, device_id, id_, now, list(instants), min(instants), max(instants)
+        )
 
 
 def _spans(*touched: Sequence[datetime]) -> list[tuple[datetime, datetime]]:

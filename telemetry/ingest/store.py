@@ -138,11 +138,7 @@ STORED_MANUAL = STORED_READINGS.replace("JOIN readings", "JOIN manual_readings")
 
 # A copy adds the numbers that the reading came without: no value changes, and what was judged stays as it is.
 ADD_NUMBERS = """
-UPDATE readings AS r SET seq = added.seq, boot = added.boot
-FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::bigint[], $4::text::bigint[])
-    AS added (device_id, measured_at, seq, boot)
-WHERE r.device_id = added.device_id AND r.measured_at = added.measured_at AND r.measured_at BETWEEN $5 AND $6
-    AND r.seq IS NULL
+SELECT number_readings($1::text::text[], $2::text::timestamptz[], $3::text::bigint[], $4::text::bigint[], $5, $6)
 """
 
 # The shipments of readings that got numbers, to be folded again; and those that loggers are on now of which something with

@@ -53,8 +53,9 @@ class OffRouteState:
 
     progress: RouteProgress = AT_ORIGIN
     outside: Episode = NO_EPISODE
-    renewed_at: Instant | None = None
-    """The newest position that did not just repeat the one before to the metre."""
+    proven: bool = False
+    """Whether its receiver has given more than one position. Positions before that count for nothing: one that it repeats to
+    the metre from the start may be of a journey before."""
 
 
 class OffRoute(ShipmentRule[OffRouteTuning, OffRouteState]):
@@ -80,17 +81,14 @@ class OffRoute(ShipmentRule[OffRouteTuning, OffRouteState]):
         if len(route) < 2:
             return state
         sampled = fold_positions(facts, _sampling(tuning), state.progress, trace)
-        before, outside, renewed_at = state.progress, state.outside, state.renewed_at
+        before, outside, proven = state.progress, state.outside, state.proven
         for at, progress in sampled:
-            if progress.seen_at == at and not _repeats(before, progress):
-                outside = _fold_position(tuning, route, outside, before.seen_at, progress)
-                renewed_at = at
+            if progress.seen_at == at:
+                proven = proven or _proves(before, progress)
+                if proven:
+                    outside = _fold_position(tuning, route, outside, before.seen_at, progress)
             before = progress
-        return (
-            OffRouteState(progress=sampled[-1][1], outside=outside, renewed_at=renewed_at)
-            if sampled
-            else state
-        )
+        return OffRouteState(progress=sampled[-1][1], outside=outside, proven=proven) if sampled else state
 
     def look(
         self,
@@ -101,7 +99,7 @@ class OffRoute(ShipmentRule[OffRouteTuning, OffRouteState]):
     ) -> Look:
         """Judge by the logger with the newest position."""
         state = max(states, key=lambda state: state.progress.seen_at or 0)
-        newest = state.outside.newest(_levels(tuning), state.renewed_at or 0)
+        newest = state.outside.newest(_levels(tuning), state.progress.seen_at or 0)
         if newest is None:
             return NOTHING
         since, until, furthest_km = newest
@@ -128,10 +126,11 @@ class OffRoute(ShipmentRule[OffRouteTuning, OffRouteState]):
         return Look(found=found)
 
 
-def _repeats(before: RouteProgress, after: RouteProgress) -> bool:
-    """Return whether a position from satellites is the one before, which a receiver without a fix may repeat for hours."""
-    same = before.seen_at is not None and (before.lat, before.lon) == (after.lat, after.lon)
-    return same and bool(is_fine(after.lat, after.lon))
+def _proves(before: RouteProgress, after: RouteProgress) -> bool:
+    """Return whether a position shows that its receiver works: it is another than before, or too coarse to tell."""
+    if not is_fine(after.lat, after.lon):
+        return True
+    return before.seen_at is not None and (before.lat, before.lon) != (after.lat, after.lon)
 
 
 def _nearest_airport(facts: Facts, progress: RouteProgress) -> str | None:

@@ -116,15 +116,19 @@ def test_no_fix_is_not_off_the_coast_of_africa() -> None:
     assert look("01 15:00", lost) == Look()
 
 
-def test_one_position_repeated_to_the_metre_is_no_stay() -> None:
+def test_a_position_that_is_repeated_to_the_metre_from_the_start_may_be_of_a_journey_before() -> None:
     exact = (MUNICH[0] + 0.000012, MUNICH[1] + 0.000017)
-    stale = seen(("01 09:00", ZRH), *((f"01 11:{m}", *exact) for m in range(10, 60, 10)))
-    assert look("01 15:00", stale) == Look()
-    moves = seen(("01 09:00", ZRH), ("01 11:10", *exact), ("01 11:20", *exact), ("01 11:50", *MUNICH))
-    found = look("01 15:00", moves).found
+    stale = [(f"01 11:{m}", *exact) for m in range(10, 60, 10)]
+    assert look("01 15:00", seen(*stale)) == Look()
+    assert look("01 20:00", seen(*stale, ("01 18:00", *FRA_POSITION))) == Look()
+    # Once it has given another, it works: then it stands where it says, however often it says so.
+    moved = seen(("01 09:00", ZRH), *stale)
+    found = look("01 15:00", moved).found
     assert found is not None
     assert found.since == at("01 11:10")
-    so_far, state = facts(), OffRouteState()
-    for reading in range(len(moves)):
-        state = OFF_ROUTE.fold(TUNING, so_far, state, moves[reading : reading + 1])
-    assert state == OFF_ROUTE.fold(TUNING, so_far, OffRouteState(), moves)
+    for where in (moved, seen(*stale, ("01 12:30", *MUNICH), ("01 13:10", *MUNICH))):
+        so_far, state = facts(), OffRouteState()
+        for reading in range(len(where)):
+            state = OFF_ROUTE.fold(TUNING, so_far, state, where[reading : reading + 1])
+        assert state == OFF_ROUTE.fold(TUNING, so_far, OffRouteState(), where)
+        assert state.outside.since == at("01 11:10" if where is moved else "01 12:30")
