@@ -43,5 +43,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP FUNCTION number_readings(text[], timestamptz[], bigint[], bigint[], timestamptz, timestamptz)")
-    op.execute("DROP FUNCTION displace_readings(text, uuid, timestamptz, timestamptz[], timestamptz, timestamptz)")
+    op.execute(
+        "DROP FUNCTION number_readings(text[], timestamptz[], bigint[], bigint[], timestamptz, timestamptz)"
+    )
+    op.execute(
+        "DROP FUNCTION displace_readings(text, uuid, timestamptz, timestamptz[], timestamptz, timestamptz)"
+    )

@@ -410,9 +410,7 @@ async def _displace(
 ) -> None:
     """Take readings out, and keep them as they were."""
     if instants:
-        await connection.execute(
-            _DISPLACE, device_id, id_, now, list(instants), min(instants), max(instants)
-        )
+        await connection.execute(_DISPLACE, device_id, id_, now, list(instants), min(instants), max(instants))
 
 
 def _spans(*touched: Sequence[datetime]) -> list[tuple[datetime, datetime]]:
