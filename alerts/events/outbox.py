@@ -180,7 +180,7 @@ async def hidden_openings(connection: Connection, events: Iterable[Event]) -> Ma
 
     A filter by severity has hidden it, so whom it hid it from gets it with the turn. One that is kept no more is left out.
     """
-    turned = {event.data["id"]: event.position for event in events if event.type == TURNED_CRITICAL}
+    turned = {event.data.get("id"): event.position for event in events if event.type == TURNED_CRITICAL}
     if not turned:
         return {}
     opened = [_event(row) for row in await connection.fetch(_OPENINGS, list(turned))]

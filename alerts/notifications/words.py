@@ -111,18 +111,15 @@ def _held(events: Sequence[Event]) -> str:
     ids: dict[str, list[str]] = {}
     for event in events:
         worst = event.worst
-        title = "An incident" if worst is None else _title(worst, event, over=event.is_over)
+        title = "An incident"
+        if worst is not None:
+            title = _meaning(worst, event).past if event.is_over else _meaning(worst, event).title
         ids.setdefault(title, []).append("the fleet" if event.cargo is None else event.cargo.shipment_id)
     parts = []
     for title, all_ids in ids.items():
         more = f" and {len(all_ids) - _MOST_NAMED} more" if len(all_ids) > _MOST_NAMED else ""
         parts.append(f"{title} ({', '.join(all_ids[:_MOST_NAMED])}{more})")
     return ", ".join(parts)
-
-
-def _title(worst: Happening, event: Event, *, over: bool) -> str:
-    meaning = _meaning(worst, event)
-    return meaning.past if over else meaning.title
 
 
 def _lead(occasion: Occasion, event: Event) -> tuple[str, ...]:
@@ -153,7 +150,7 @@ def _card(occasion: Occasion, event: Event, *, mark: bool = False) -> Card:
     over = occasion.purpose == _OVER or event.is_over
     title = "An incident"
     if worst is not None:
-        title = _title(worst, event, over=over)
+        title = _meaning(worst, event).past if over else _meaning(worst, event).title
     zone = _zone(occasion)
     sections = [Section(heading="What happened", lines=_happened(event, zone))]
     if worst is not None:

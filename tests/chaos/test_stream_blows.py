@@ -15,7 +15,7 @@ import pytest
 
 from alerts.events.write import WRITE_EVENTS
 from alerts.model import Change, ChangeKind, Excursion, ExcursionState, Reason, Run, Severity, Side
-from alerts.triage.payloads import excursion_event
+from alerts.triage.payloads import excursion_events
 from tests.acceptance.command import ADMIN_KEY, Command, Commands
 from tests.conftest import free_port
 from tests.described import problems
@@ -76,7 +76,9 @@ def events(number: int, chance: random.Random) -> list[dict[str, Any]]:
     opened = Change(kind=ChangeKind.OPENED, before=None, after=found, reason=Reason.LIMIT_EXCEEDED)
     shipments = sorted({f"S{chance.randrange(SHIPMENTS)}" for _ in range(chance.randrange(1, 4))})
     told = [
-        (shipment, excursion_event(opened, shipment_id=shipment, device_id="D1")) for shipment in shipments
+        (shipment, event)
+        for shipment in shipments
+        for event in excursion_events(opened, shipment_id=shipment, device_id="D1")
     ]
     return [
         {

@@ -25,6 +25,8 @@ from .stage import Program, Stage, SteppedConnection
 
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
 ONE_US = timedelta(microseconds=1)
+TOLD_EVERY = timedelta(seconds=600)
+"""A peak that has moved by more than 1 °C is told at the latest so long after what was told before."""
 AT_REST_AFTER = 40
 """Rounds of evaluation, far more than it takes until nothing is due."""
 
@@ -291,7 +293,13 @@ class Fleet:
         for row in rows:
             numbers = list(range(1, row["revision"] + 1))
             assert row["revisions"] == numbers, f"revisions of {row}"
-            assert row["told"] == numbers, f"told of {row}"
+            # What is told of once more is its turn beside its end; what is not told are peaks that moved.
+            assert row["told"] == sorted(row["told"]), f"told of {row}"
+            assert set(numbers) - set(row["told"]) <= set(row["moved_peaks"]), f"told of {row}"
+            if row["state"] == "open":
+                assert row["told_last"] or row["is_near"] or self.now - row["told_at"] < TOLD_EVERY, row
+            else:
+                assert row["told_last"], f"what came of it was not told: {row}"
             assert row["last_is_current"], f"the last revision is another state: {row}"
             if row["state"] in {"open", "closed"}:
                 assert (row["state"] == "open") == (row["end_at"] is None), row
@@ -442,10 +450,12 @@ def assert_figures(found: Figures, truth: Any) -> None:
 _DEFINED = ("side", "start_at", "end_at", "ended_by", "peak_c", "severity", "has_gap")
 
 _RECORD = """
-SELECT e.*, r.revisions, t.told, last.is_current AS last_is_current, a.alerts, a.alert_state, a.withdrawn,
+SELECT e.*, r.revisions, r.moved_peaks, t.told, t.told[cardinality(t.told)] = e.revision AS told_last,
+    abs(e.peak_c - e.told_peak_c) <= 1 AS is_near, last.is_current AS last_is_current, a.alerts, a.alert_state, a.withdrawn,
     a.since, a.until, a.alert_severity
 FROM excursions AS e
-CROSS JOIN LATERAL (SELECT array_agg(revision ORDER BY revision) AS revisions
+CROSS JOIN LATERAL (SELECT array_agg(revision ORDER BY revision) AS revisions,
+        coalesce(array_agg(revision) FILTER (WHERE reason = 'peak_moved'), '{}') AS moved_peaks
     FROM excursion_revisions WHERE excursion_id = e.id) AS r
 CROSS JOIN LATERAL (SELECT array_agg((data->>'revision')::int ORDER BY id) AS told
     FROM outbox WHERE shipment_id = e.shipment_id AND type LIKE 'excursion.%' AND data->>'id' = e.id::text) AS t

@@ -113,6 +113,8 @@ DEVELOPMENTS = [
     ("critical", run(0), run(0, peak_c=30.0, severity=Severity.CRITICAL), WORSENED, Reason.BECAME_CRITICAL,
      ("peak_c", "severity")),
     ("a gap", run(0), run(0, has_gap=True), WORSENED, Reason.GAP_IN_READINGS, ("has_gap",)),
+    ("a gap, and further out", run(0), run(0, peak_c=12.0, has_gap=True), WORSENED, Reason.GAP_IN_READINGS,
+     ("peak_c", "has_gap")),
     ("recovered", run(0), run(0, 9), CLOSED, Reason.RECOVERED, ("end", "ended_by")),
     ("reversed", run(0), run(0, 9, ended_by=EndedBy.REVERSAL), CLOSED, Reason.REVERSED, ("end", "ended_by")),
     ("delivered", run(0), run(0, 9, ended_by=EndedBy.DELIVERY, has_gap=True), CLOSED, Reason.DELIVERED,

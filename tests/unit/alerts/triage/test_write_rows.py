@@ -15,6 +15,7 @@ from alerts.model import (
     Condition,
     Excursion,
     ExcursionState,
+    LastTold,
     Reason,
     Run,
     Severity,
@@ -95,6 +96,7 @@ EXCURSION = Excursion(
         severity=Severity.CRITICAL,
         has_gap=False,
     ),
+    told=LastTold(NOW - 70, -121.0),
 )
 
 

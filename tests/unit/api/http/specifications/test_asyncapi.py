@@ -26,7 +26,7 @@ from alerts.model import (
     Side,
 )
 from alerts.triage.alert import Alert, AlertChange, AlertReason, AlertState, rule_actor
-from alerts.triage.payloads import ALERT_EVENTS, alert_event, excursion_event
+from alerts.triage.payloads import ALERT_EVENTS, alert_event, excursion_events
 from alerts.webhooks.message import body
 from api.http.schemas.events import EVENTS, STREAM_ONLY, WEBHOOK_ONLY
 from telemetry.ingest.sequences import Acknowledgement
@@ -39,7 +39,7 @@ from tests.node import NODE, packages_of
 
 ROOT = Path(__file__).parents[5]
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
-SENT = {"organization": "acme", "drill": False, "sequence": 1}
+SENT = {"organization": "acme", "drill": False, "worst_severity": "major", "sequence": 1}
 
 
 def test_the_asyncapi_document_is_what_the_service_answers() -> None:
@@ -78,7 +78,7 @@ def told(type_: str, data: dict[str, Any]) -> dict[str, Any]:
 
 def test_excursions_are_told_as_described_field_by_field() -> None:
     change = Change(kind=ChangeKind.OPENED, before=None, after=excursion(), reason=Reason.LIMIT_EXCEEDED)
-    type_, data = excursion_event(change, shipment_id="S1", device_id="D1")
+    [(type_, data)] = excursion_events(change, shipment_id="S1", device_id="D1")
     assert problems(f"stream.{type_}", told(type_, data)) == []
     assert set(data) | set(SENT) == set(EVENTS[type_].data.model_fields)
 
@@ -100,7 +100,7 @@ def test_alerts_are_told_as_described_field_by_field(state: AlertState) -> None:
 def test_a_field_or_a_type_that_the_document_does_not_know_is_found() -> None:
     """So that the tests above would fail."""
     change = Change(kind=ChangeKind.OPENED, before=None, after=excursion(), reason=Reason.LIMIT_EXCEEDED)
-    type_, data = excursion_event(change, shipment_id="S1", device_id="D1")
+    [(type_, data)] = excursion_events(change, shipment_id="S1", device_id="D1")
     assert "'more' was unexpected" in problems(f"stream.{type_}", told(type_, {**data, "more": 1}))[0]
     assert (
         "'peak_c' is a required"
@@ -133,7 +133,7 @@ def test_every_type_that_the_code_names_is_in_the_table() -> None:
 
 def test_webhooks_send_what_is_described_whole_or_shortened() -> None:
     change = Change(kind=ChangeKind.OPENED, before=None, after=excursion(), reason=Reason.LIMIT_EXCEEDED)
-    type_, data = excursion_event(change, shipment_id="S1", device_id="D1")
+    [(type_, data)] = excursion_events(change, shipment_id="S1", device_id="D1")
     for more in ({}, {"reason": "x" * 30_000}):
         assert problems(f"to-webhook.{type_}", sent(type_, {**data, **SENT, **more})) == []
     assert problems(f"to-webhook.{type_}", sent(type_, {**data, **SENT, "more": 1}))
