@@ -20,6 +20,7 @@ from alerts.escalation.people import Contact, Custody, Handover, People, Way
 from alerts.escalation.policy import Channel, Policy, Step, TellDestination
 from alerts.model import SECOND, AlertKind, Severity
 from alerts.triage.alert import AlertState
+from alerts.triage.incidents import COMES_BACK
 from telemetry.actor import Actor, ActorKind
 from telemetry.registry.receiving_hours import parse_receiving_hours
 
@@ -122,7 +123,7 @@ class AnIncident(RuleBasedStateMachine):
     ) -> None:
         """Each that was asked hears once of each who takes it, unless there is a reason on record; nobody else does."""
         assert self.progress is not None
-        if not case.open or before is None or before.phase is Phase.OVER:
+        if self.progress.phase is Phase.OVER or before is None or before.phase is Phase.OVER:
             self.asked = {}
         else:
             gone = before.holders - self.progress.holders
@@ -209,6 +210,15 @@ class AnIncident(RuleBasedStateMachine):
             until = self.now + hours * 3600 * SECOND
             self.change(number, state=AlertState.SNOOZED, snoozed_until=until)
 
+    @rule(number=st.integers(0, 20), seconds=st.sampled_from([20, 100, 700]))
+    def it_goes_on_and_off(self, number: int, seconds: int) -> None:
+        """Whatever is decided in between: its end, and another alert of the same."""
+        if self.members:
+            one = self.members[number % len(self.members)]
+            self.change(number, state=AlertState.RESOLVED, snoozed_until=None)
+            self.time_passes(seconds)
+            self.an_alert_fires(one.severity, one.kind)
+
     @rule(number=st.integers(0, 20))
     def it_ends(self, number: int) -> None:
         if self.members:
@@ -250,6 +260,24 @@ class AnIncident(RuleBasedStateMachine):
             assert self.progress is not None
             assert self.next_at is not None
             assert self.next_at >= self.now
+
+    @invariant()
+    def whoever_was_told_that_it_began_is_told_that_it_ended_or_will_be(self) -> None:
+        if self.progress is None or any(one.is_open for one in self.members):
+            return
+        if self.progress.phase is not Phase.OVER:
+            assert self.progress.recipients, "an end that nobody waits for"
+            assert self.next_at is not None
+            assert self.next_at <= self.now + COMES_BACK
+
+    @invariant()
+    def nobody_hears_of_its_end_and_then_nothing_while_it_goes_on(self) -> None:
+        """Whatever was last sent says that it goes on, or something that says so is due."""
+        sent = [one for one in self.notifications if one.is_sent and one.purpose is not Purpose.TAKEN]
+        goes_on = [one for one in self.members if one.is_untaken and one.severity is Severity.CRITICAL]
+        if goes_on and sent and sent[-1].purpose is Purpose.RESOLVED:
+            assert self.next_at is not None
+            assert self.next_at - self.now <= 3600 * SECOND
 
     @invariant()
     def nobody_to_tell_is_said_where_it_is_so_and_only_there(self) -> None:

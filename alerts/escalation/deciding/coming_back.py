@@ -3,6 +3,8 @@
 from typing import Final
 
 from alerts.escalation.deciding.draft import DecisionDraft
+from alerts.escalation.deciding.notification import Why
+from alerts.escalation.policy import RANK
 from alerts.model import SECOND, Duration, Instant
 from alerts.triage.incidents import COMES_ANEW, COMES_BACK
 
@@ -24,6 +26,21 @@ def note_return(draft: DecisionDraft) -> None:
             over_since=None if is_open else now,  # it came back, and is over again by now
             returns=progress.returns + 1 if is_soon else 0,
         )
+
+
+def skip_return(draft: DecisionDraft) -> None:
+    """Tell nobody that it came back, and put that on record: once, as long as it goes on and off."""
+    if not draft.progress.silent_returns:
+        draft.out.skip(draft.message(Why.GOES_ON_AND_OFF), Why.GOES_ON_AND_OFF)
+    draft.change(silent_returns=draft.progress.silent_returns + 1)
+
+
+def came_back_worse(draft: DecisionDraft) -> bool:
+    """Return whether it came back soon, and worse than people heard that it was: they hear of that at once."""
+    before, incident = draft.before, draft.incident
+    if before is None or not draft.progress.returns:
+        return False
+    return RANK[incident.severity] > RANK[before.severity] or incident.stage > before.furthest
 
 
 def end_told_at(draft: DecisionDraft) -> Instant:

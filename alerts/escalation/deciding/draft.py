@@ -83,7 +83,7 @@ class DecisionDraft:
             deferred=0,
             told=(),
             nobody=False,
-            silent_returns=0,
+            silent_returns=self.progress.silent_returns if self.progress.returns else 0,
             known=frozenset(one.alert_id for one in self.incident.members),
             holders=self.holders(),
             owners=self.owners(),

@@ -193,7 +193,7 @@ class EscalationProgress:
     returns: int = 0
     """How often it has come back, each time soon after it had ended."""
     silent_returns: int = 0
-    """How often of this episode's nobody was told."""
+    """How often of these nobody was told."""
 
     def by_the_clock(self, now: Instant, longest_wait: Duration) -> "EscalationProgress":
         """Return it without instants from the future, which a clock has set that was ahead.

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from alerts.alert_kinds import KINDS
 from alerts.escalation.deciding.also_told import who_and_since
-from alerts.escalation.deciding.coming_back import end_told_at
+from alerts.escalation.deciding.coming_back import end_told_at, skip_return
 from alerts.escalation.deciding.draft import DecisionDraft
 from alerts.escalation.deciding.notification import WORDS, Purpose, Why
 from alerts.escalation.deciding.progress import EscalationProgress, Member, Phase, furthest, worst
@@ -47,19 +47,20 @@ def end(draft: DecisionDraft) -> None:
     told = before is not None and bool(before.recipients) and not draft.was_over
     worse = before is not None and _is_worse(draft.incident.members, found, before)
     concerns = _concerned(draft.incident.members if not draft.was_over or draft.found_nobody else found)
-    known_of = told or (concerns and draft.progress.returns > 0 and not draft.found_nobody)
-    if known_of and not worse and (tells_at := end_told_at(draft)) > draft.now:
-        draft.change(phase=Phase.CLIMBING if draft.was_over else draft.progress.phase)
-        draft.wakes.append(tells_at)
-    elif told and not worse:
+    if told and not worse:
+        if (tells_at := end_told_at(draft)) > draft.now:
+            draft.wakes.append(tells_at)
+            return
         _tell_end(draft)
-        draft.change(phase=Phase.OVER, nobody=False)
+    elif concerns and draft.progress.returns and not (worse or draft.found_nobody):
+        skip_return(draft)  # they know that it goes on and off, and that it is over
     elif concerns:
         _tell_though_over(draft)
         draft.change(phase=Phase.OVER)
+        return
     else:
         draft.out.skip(draft.message(Why.RESOLVED_BEFORE_TOLD), Why.RESOLVED_BEFORE_TOLD)
-        draft.change(phase=Phase.OVER, nobody=False)
+    draft.change(phase=Phase.OVER, nobody=False)
 
 
 def merge(draft: DecisionDraft) -> None:

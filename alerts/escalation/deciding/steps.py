@@ -1,5 +1,6 @@
 """Pure: the climb of an incident that nobody has taken, from step to step, and its reminders."""
 
+from alerts.escalation.deciding.coming_back import came_back_worse, skip_return
 from alerts.escalation.deciding.draft import DecisionDraft
 from alerts.escalation.deciding.notification import Why
 from alerts.escalation.deciding.progress import EscalationProgress, LevelTold, Phase
@@ -18,7 +19,7 @@ def fire(draft: DecisionDraft) -> None:
     before, severity = draft.before, draft.incident.severity
     passed = 0
     if before is None or draft.was_over:
-        draft.begin(Why.BEGAN if before is None else Why.CAME_BACK, wait=True)
+        draft.begin(Why.BEGAN if before is None else Why.CAME_BACK, wait=not came_back_worse(draft))
     elif RANK[severity] > RANK[before.severity]:
         draft.begin_worse(Why.SEVERITY_ROSE)
     elif before.phase is Phase.QUIET:
@@ -63,10 +64,8 @@ def _resume_after_quiet(draft: DecisionDraft, before: EscalationProgress) -> Non
 
 def _record_joined(draft: DecisionDraft, before: EscalationProgress) -> None:
     came_back = before.over_since is not None
-    if came_back:  # on record once, and not each time
-        if not before.silent_returns:
-            draft.out.skip(draft.message(Why.GOES_ON_AND_OFF), Why.GOES_ON_AND_OFF)
-        draft.change(silent_returns=before.silent_returns + 1)
+    if came_back:
+        skip_return(draft)
     for one in draft.incident.active:
         if one.alert_id not in before.known and not (came_back and one.kind in COMES_ANEW):
             draft.out.skip(draft.message(Why.GROUPED), Why.GROUPED, alert_ids=(one.alert_id,))

@@ -51,12 +51,13 @@ class Course:
         self.progress: EscalationProgress | None = None
         self.next_at: int | None = None
         self.party = "Courier"
+        self.is_over = False
 
     def at(self, minutes: float, *members: Member) -> list[Notification]:
         """Decide at so many minutes, and give what was decided."""
         now = START + round(minutes * MINUTE)
         handover = Handover(at=START - MINUTE, recorded_at=START, to_party=self.party)
-        people = People(self.contacts, custody=Custody(destination="CLINIC", handovers=(handover,)))
+        people = People(self.contacts, custody=Custody(destination="CLINIC", handovers=(handover,), is_over=self.is_over))
         case = EscalatedIncident(incident_id="i", organization=None, members=members)
         decided = decide(case, self.progress, [self.policy], people, now)
         self.progress, self.next_at = decided.progress, decided.next_at
@@ -126,8 +127,8 @@ def test_whoever_was_told_hears_that_it_is_over_once() -> None:
     course.at(0, FIRING)
     course.at(0.5, FIRING)
     over = replace(FIRING, state=AlertState.RESOLVED)
-    assert told(course.at(3, over)) == [("courier", Why.RESOLVED)]
-    assert course.at(4, over) == []
+    assert told(course.at(12, over)) == [("courier", Why.RESOLVED)]
+    assert course.at(13, over) == []
     assert course.next_at is None
 
 
@@ -601,3 +602,97 @@ def test_an_excursion_that_is_merged_before_it_was_told_is_told() -> None:
 
 def test_an_excursion_that_was_told_before_it_was_merged_is_not_told_again() -> None:
     assert merging(6) == []
+
+
+def flap(number: int, **fields: object) -> Member:
+    """One of several alerts of a box that swings around its limit."""
+    return replace(FIRING, alert_id=f"f{number}", severity=Severity.MAJOR, **fields)  # type: ignore[arg-type]
+
+
+def over(*members: Member) -> list[Member]:
+    return [replace(one, state=AlertState.RESOLVED) for one in members]
+
+
+def test_what_goes_on_and_off_is_told_once_and_its_end_once_it_stays_over() -> None:
+    course = Course()
+    course.at(0, flap(0))
+    assert told(course.at(1, flap(0))) == [("courier", Why.BEGAN)]
+    gone: list[Member] = []
+    for number in range(6):
+        minutes = 100 / 60 * 2 * number
+        if number:
+            found = course.at(minutes, *gone, flap(number))
+            assert (told(found), not_told(found)) == ([], [Why.GOES_ON_AND_OFF] if number == 1 else [])
+        gone += over(flap(number))
+        assert course.at(minutes + 100 / 60, *gone) == []
+    ended_at = 100 / 60 * 11
+    assert course.next_at == START + round((ended_at + 30) * MINUTE)
+    assert course.at(ended_at + 29, *gone) == []
+    assert told(course.at(ended_at + 30, *gone)) == [("courier", Why.RESOLVED)]
+    assert course.next_at is None
+
+
+def test_the_end_of_a_short_one_waits_for_ten_minutes_and_is_told_if_it_stays_over() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    assert course.at(3, *over(FIRING)) == []
+    assert course.next_at == START + 13 * MINUTE
+    assert told(course.at(13, *over(FIRING))) == [("courier", Why.RESOLVED)]
+    # They heard that it is over: its return is told as any, and after that the end waits for half an hour.
+    again = replace(FIRING, alert_id="b")
+    course.at(20, *over(FIRING), again)
+    assert told(course.at(20.5, *over(FIRING), again)) == [("courier", Why.CAME_BACK)]
+    assert course.at(40, *over(FIRING, again)) == []
+    assert course.next_at == START + 70 * MINUTE
+    assert told(course.at(70, *over(FIRING, again))) == [("courier", Why.RESOLVED)]
+
+
+def test_while_it_is_over_no_step_is_taken_and_if_it_stays_on_they_go_on() -> None:
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    course.at(2, *over(FIRING))
+    assert course.at(11, *over(FIRING)) == [], "the second step was due at 10.5 min"
+    again = replace(FIRING, alert_id="b")
+    assert told(course.at(11.5, *over(FIRING), again)) == [("night", Why.NOT_ACKNOWLEDGED)]
+
+
+def test_what_comes_back_worse_is_told_at_once() -> None:
+    course = Course()
+    course.at(0, flap(0))
+    course.at(1, flap(0))
+    course.at(2, *over(flap(0)))
+    worse = flap(1, severity=Severity.CRITICAL)
+    worse = replace(worse, severity=Severity.CRITICAL)
+    assert told(course.at(4, *over(flap(0)), worse)) == [("courier", Why.SEVERITY_ROSE)]
+
+
+def test_flaps_that_are_over_before_they_would_be_told_are_told_once_unless_one_is_worse() -> None:
+    course = Course()
+    assert told(course.at(0, *over(flap(0)))) == [("courier", Why.OVER_WHEN_FOUND)]
+    assert not_told(course.at(5, *over(flap(0), flap(1)))) == [Why.GOES_ON_AND_OFF]
+    course.at(10, *over(flap(0), flap(1)), flap(2))  # begins, and ends before the first message
+    assert course.at(10.2, *over(flap(0), flap(1), flap(2))) == []
+    critical = replace(flap(3), severity=Severity.CRITICAL)
+    every = over(flap(0), flap(1), flap(2), critical)
+    assert told(course.at(15, *every)) == [("courier", Why.OVER_WHEN_FOUND)]
+
+
+def test_what_cannot_come_back_ends_at_once() -> None:
+    cases = {
+        "by hand": [replace(FIRING, state=AlertState.RESOLVED, by_hand=True)],
+        "a false alarm": [replace(FIRING, state=AlertState.RESOLVED, withdrawn=True)],
+        "no excursion": over(replace(FIRING, kind=AlertKind.TILTED)),
+    }
+    for name, members in cases.items():
+        course = Course()
+        begun = replace(FIRING, kind=members[0].kind)
+        course.at(0, begun)
+        course.at(0.5, begun)
+        assert len(told(course.at(2, *members))) == 1, name
+    course = Course()
+    course.at(0, FIRING)
+    course.at(0.5, FIRING)
+    course.is_over = True
+    assert told(course.at(2, *over(FIRING))) == [("courier", Why.RESOLVED)], "the journey ended"
