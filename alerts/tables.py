@@ -102,7 +102,9 @@ excursions = Table(
     Column("revision", Integer, nullable=False),
     Column("opened_at", Instant, nullable=False, comment="when we first knew of it"),
     *_excursion_fields(),
-    Column("told_at", Instant, comment="as of when it was last told of; null: by a version that did not note it"),
+    Column(
+        "told_at", Instant, comment="as of when it was last told of; null: by a version that did not note it"
+    ),
     Column("told_peak_c", Double, comment="the peak that was told then"),
     Index(None, "start_at", "id"),
     Index(

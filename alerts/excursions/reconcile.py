@@ -141,4 +141,7 @@ def _development(reported: Run, run: Run, cause: Reason) -> tuple[ChangeKind, Re
     if run.severity != reported.severity:
         return ChangeKind.WORSENED, Reason.BECAME_CRITICAL
     # A gap is worse in kind, and is told at once; a peak moves with each reading.
-    return ChangeKind.WORSENED, Reason.GAP_IN_READINGS if run.has_gap != reported.has_gap else Reason.PEAK_MOVED
+    return (
+        ChangeKind.WORSENED,
+        Reason.GAP_IN_READINGS if run.has_gap != reported.has_gap else Reason.PEAK_MOVED,
+    )

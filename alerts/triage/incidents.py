@@ -166,7 +166,9 @@ def group(
     grouping = _Grouping(
         members={id_: [by_id[a] for a in one.alert_ids if a in by_id] for id_, one in before.items()},
         opened_at={id_: one.opened_at for id_, one in before.items()},
-        closed={id_ for id_, one in before.items() if not any(by_id[a].open for a in one.alert_ids if a in by_id)},
+        closed={
+            id_ for id_, one in before.items() if not any(by_id[a].open for a in one.alert_ids if a in by_id)
+        },
     )
     placed = {alert.id for members in grouping.members.values() for alert in members}
     for alert in sorted(by_id.values(), key=_age):

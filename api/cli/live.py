@@ -38,7 +38,12 @@ LAST_EVENTS = """
 SELECT created_at, type, shipment_id, data FROM outbox ORDER BY id DESC LIMIT $1
 """
 
-COLOURS = {"excursion.opened": "bold red", "alert.firing": "red", "excursion.amended": "yellow"}
+COLOURS = {
+    "excursion.opened": "bold red",
+    "excursion.became_critical": "bold red",
+    "alert.firing": "red",
+    "excursion.amended": "yellow",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,9 +140,7 @@ async def _known_shipments(
     return keys
 
 
-async def _known_incidents(
-    connection: AsyncConnection, caller: Principal, ids: Sequence[UUID]
-) -> list[str]:
+async def _known_incidents(connection: AsyncConnection, caller: Principal, ids: Sequence[UUID]) -> list[str]:
     """Return the incidents of a filter, each once; refuse what names none that the caller may see."""
     wanted = [str(id_) for id_ in dict.fromkeys(ids)]
     there = (

@@ -21,12 +21,8 @@ def upgrade() -> None:
             comment="as of when it was last told of; null: by a version that did not note it",
         ),
     )
-    op.add_column(
-        "excursions", sa.Column("told_peak_c", sa.Double, comment="the peak that was told then")
-    )
-    op.add_column(
-        "webhooks", sa.Column("incident_ids", ARRAY(sa.Text), comment="null: whatever it is about")
-    )
+    op.add_column("excursions", sa.Column("told_peak_c", sa.Double, comment="the peak that was told then"))
+    op.add_column("webhooks", sa.Column("incident_ids", ARRAY(sa.Text), comment="null: whatever it is about"))
     op.add_column(
         "webhooks",
         sa.Column(

@@ -50,9 +50,7 @@ class Service:
             identity=Identity(shipment_id="S1", organization=None, drill=False, alerts={}),
             plan_revision=1,
             devices=(
-                DeviceVerdict(
-                    device=device, checkpoint=Checkpoint(), changes=tuple(changes), safe_points=()
-                ),
+                DeviceVerdict(device=device, checkpoint=Checkpoint(), changes=tuple(changes), safe_points=()),
             ),
             alerts=(),
             evaluate_at=found.next_deadline,
@@ -83,7 +81,9 @@ class Service:
         for type_, data in events:
             if (type_, data["reason"]) == ("excursion.amended", "peak_moved"):
                 at, _, before = heard[-1]
-                assert self.now - at >= self.peaks.every, "a moved peak is told too soon after what was told before"
+                assert self.now - at >= self.peaks.every, (
+                    "a moved peak is told too soon after what was told before"
+                )
                 assert abs(data["peak_c"] - before["peak_c"]) > self.peaks.by_c, "it has not grown by enough"
             assert not heard or data["revision"] >= heard[-1][2]["revision"]
             heard.append((self.now, type_, data))
@@ -93,7 +93,11 @@ class Service:
         for id_, one in self.record.items():
             at, _, last = self.told[id_][-1]
             run = one.run
-            assert (last["state"], last["severity"], last["has_gap"]) == (one.state, run.severity, run.has_gap)
+            assert (last["state"], last["severity"], last["has_gap"]) == (
+                one.state,
+                run.severity,
+                run.has_gap,
+            )
             assert (last["start"] is None, last["end"] is None) == (False, run.end is None)
             if one.state is not ExcursionState.OPEN:
                 assert (last["peak_c"], last["revision"]) == (run.peak_c, one.revision)
@@ -124,7 +128,9 @@ ACTS = st.one_of(
 @given(
     st.lists(STEPS, min_size=5, max_size=60),
     st.lists(ACTS, min_size=3, max_size=30),
-    st.sampled_from([PeakTelling(), PeakTelling(every=0, by_c=0.0), PeakTelling(every=90 * SECOND, by_c=2.5)]),
+    st.sampled_from(
+        [PeakTelling(), PeakTelling(every=0, by_c=0.0), PeakTelling(every=90 * SECOND, by_c=2.5)]
+    ),
     st.randoms(use_true_random=False),
 )
 @settings(max_examples=150, deadline=None)

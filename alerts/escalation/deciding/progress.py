@@ -201,7 +201,9 @@ class EscalationProgress:
         The first step waits for `longest_wait` at most: if it would wait for longer, it is due now.
         """
         since = [at for at in (self.on_since, self.over_since) if at is not None]
-        if self.base <= now + longest_wait and all(at <= now for at in (*since, *(one.at for one in self.told))):
+        if self.base <= now + longest_wait and all(
+            at <= now for at in (*since, *(one.at for one in self.told))
+        ):
             return self
         return replace(
             self,

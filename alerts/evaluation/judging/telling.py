@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from alerts.evaluation.judging.judgement import DeviceVerdict, Verdict
-from alerts.excursions.telling import PeakTelling, as_told, told_late, telling_due_at
+from alerts.excursions.telling import PeakTelling, as_told, telling_due_at, told_late
 from alerts.model import Excursion, Instant
 
 

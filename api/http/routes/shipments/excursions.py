@@ -69,9 +69,7 @@ async def list_excursions_of_shipment(
     async with services.engine.connect() as connection:
         if await shipments.get(connection, shipment_id, visible) is None:
             raise NotFound("shipment", shipment_id)
-        return await _listed(
-            connection, wanted, cursor=cursor, limit=limit, revisions=revisions, peaks=peaks
-        )
+        return await _listed(connection, wanted, cursor=cursor, limit=limit, revisions=revisions, peaks=peaks)
 
 
 @router.get("/v1/excursions", response_model_exclude_unset=True)
@@ -104,9 +102,7 @@ async def list_excursions(
         by_people=by_people,
     )
     async with services.engine.connect() as connection:
-        return await _listed(
-            connection, wanted, cursor=cursor, limit=limit, revisions=revisions, peaks=peaks
-        )
+        return await _listed(connection, wanted, cursor=cursor, limit=limit, revisions=revisions, peaks=peaks)
 
 
 async def _listed(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from alerts.excursions.telling import PeakTelling, as_told, told_late, telling_due_at
+from alerts.excursions.telling import PeakTelling, as_told, telling_due_at, told_late
 from alerts.model import (
     SECOND,
     Change,
@@ -46,7 +46,7 @@ def moved(peak_c: float, before: Excursion = OPEN) -> Change:
         (30.0, 9.99, False),  # too soon, however far
     ],
 )
-def test_a_moved_peak_is_told_by_growth_and_by_time(peak_c: float, after_min: float, is_told: bool) -> None:  # noqa: FBT001
+def test_a_moved_peak_is_told_by_growth_and_by_time(peak_c: float, after_min: float, is_told: bool) -> None:
     now = NOW + round(after_min * MINUTE)
     told = as_told(moved(peak_c), now, PEAKS)
     assert told.is_told is is_told
@@ -104,4 +104,6 @@ def test_what_a_clock_ahead_has_told_delays_nothing() -> None:
 
 def test_what_is_over_is_due_no_more() -> None:
     run = replace(RUN, end=NOW + MINUTE, ended_by=EndedBy.RECOVERY, peak_c=20.0)
-    assert telling_due_at(replace(OPEN, state=ExcursionState.CLOSED, run=run), NOW + 60 * MINUTE, PEAKS) is None
+    assert (
+        telling_due_at(replace(OPEN, state=ExcursionState.CLOSED, run=run), NOW + 60 * MINUTE, PEAKS) is None
+    )

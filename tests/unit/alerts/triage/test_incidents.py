@@ -26,7 +26,9 @@ def alert(number: int, begins: float, ends: float | None, **changes: object) -> 
     )
     state = AlertState.FIRING if ends is None else AlertState.RESOLVED
     condition = replace(condition, **changes)  # type: ignore[arg-type]
-    return Alert(id=f"A{number}", shipment_id="S1", condition=condition, state=state, raised_at=condition.since)
+    return Alert(
+        id=f"A{number}", shipment_id="S1", condition=condition, state=state, raised_at=condition.since
+    )
 
 
 def closed_of(*alerts: Alert) -> Incident:
@@ -48,7 +50,7 @@ def closed_of(*alerts: Alert) -> Incident:
         (alert(1, -20, -1), True),  # found late: this one came first
     ],
 )
-def test_by_when_it_was_the_same_comes_back(again: Alert, is_same: bool) -> None:  # noqa: FBT001
+def test_by_when_it_was_the_same_comes_back(again: Alert, is_same: bool) -> None:
     first = alert(0, 0, 2)
     assert goes_on_and_off(first, again) is goes_on_and_off(again, first) is is_same
     known = closed_of(first)

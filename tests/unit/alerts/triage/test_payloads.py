@@ -17,15 +17,15 @@ from alerts.model import (
 )
 from alerts.triage.payloads import excursion_events, peak_event
 
-RUN = Run(side=Side.HIGH, start=1, end=None, ended_by=None, peak_c=9.0, severity=Severity.MAJOR, has_gap=False)
+RUN = Run(
+    side=Side.HIGH, start=1, end=None, ended_by=None, peak_c=9.0, severity=Severity.MAJOR, has_gap=False
+)
 OPEN = Excursion(id="X", opened_at=2, revision=1, state=ExcursionState.OPEN, run=RUN)
 CRITICAL = replace(OPEN, revision=2, run=replace(RUN, peak_c=30.0, severity=Severity.CRITICAL))
 
 
 def closed(one: Excursion) -> Excursion:
-    return replace(
-        one, state=ExcursionState.CLOSED, run=replace(one.run, end=9, ended_by=EndedBy.RECOVERY)
-    )
+    return replace(one, state=ExcursionState.CLOSED, run=replace(one.run, end=9, ended_by=EndedBy.RECOVERY))
 
 
 @pytest.mark.parametrize(
