@@ -108,18 +108,20 @@ def _digest(notice: MessageFacts) -> Page:
 
 def _held(events: Sequence[Event]) -> str:
     """Return what a digest holds, the worst first: what happened, and to which shipments."""
-    ids: dict[str, list[str]] = {}
+    named: dict[str, list[str]] = {}
     for event in events:
-        worst = event.worst
-        title = "An incident"
+        worst, title = event.worst, "An incident"
         if worst is not None:
             title = _meaning(worst, event).past if event.is_over else _meaning(worst, event).title
-        ids.setdefault(title, []).append("the fleet" if event.cargo is None else event.cargo.shipment_id)
-    parts = []
-    for title, all_ids in ids.items():
-        more = f" and {len(all_ids) - _MOST_NAMED} more" if len(all_ids) > _MOST_NAMED else ""
-        parts.append(f"{title} ({', '.join(all_ids[:_MOST_NAMED])}{more})")
-    return ", ".join(parts)
+        ids = named.setdefault(title, [])
+        if event.cargo is not None and event.cargo.shipment_id not in ids:
+            ids.append(event.cargo.shipment_id)
+    return ", ".join(f"{title}{_some(ids)}" for title, ids in named.items())
+
+
+def _some(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
+    return f" ({', '.join(ids[:_MOST_NAMED])}{more})" if ids else ""
 
 
 def _lead(occasion: Occasion, event: Event) -> tuple[str, ...]:

@@ -152,6 +152,13 @@ CASES = {
     "fleet": notice(FLEET, timezone="UTC", public_url=None),
     "digest": notice(CHAIN, FLEET, OVER, replace(FLEET, drill=True), purpose="digest", parts=14),
     "digest-drill": notice(replace(CHAIN, drill=True), purpose="digest", parts=11),
+    "on-and-off": notice(
+        event(
+            happening(K.EXCURSION, severity=MAJOR, since=AGO, until=AGO + timedelta(minutes=2), state=AlertState.RESOLVED),
+            happening(K.EXCURSION, severity=MAJOR, since=AGO + timedelta(minutes=5), until=NOW, state=AlertState.RESOLVED),
+        ),
+        purpose="resolved", why="It has ended.",
+    ),
     "test": notice(purpose="test", why="Somebody asked for a test."),
     "bare": notice(event(happening(K.SHOCK), cargo=Cargo(shipment_id="S", band="frozen", limits="at most −20 °C"),
                          incident_id=None, next_action=None, next_told_at=None), contact_name=None, timezone=None),

@@ -114,7 +114,7 @@ async def test_a_digest_is_as_bad_as_the_worst_of_what_it_stands_for(tower: Towe
         await tower.notify(**about, severity=severity, repeat=repeat, state="digested", digest_id=digest)
     await tower.pool.execute("UPDATE notifications SET send_at = now() WHERE id = $1", digest)
     subject, _ = await text_of(tower, digest)
-    assert subject == "1 CRITICAL: digest of 1 incident"
+    assert subject == "1 CRITICAL: digest of 1 incident: Temperature excursion (S1)"
 
 
 async def test_a_result_that_is_recorded_once_more_counts_once(tower: Tower) -> None:

@@ -230,7 +230,8 @@ async def test_a_digest_tells_each_incident_once(tower: Tower) -> None:
         tower.run(channels(server.port))
         await tower.ends(id_, "sent")
     (mail,) = server.taken
-    assert mail["Subject"] == "1 CRITICAL: digest of 2 incidents"
+    held = "Temperature excursion (S1), The shipment is late (S2)"
+    assert mail["Subject"] == f"1 CRITICAL: digest of 2 incidents: {held}"
     text = mail.get_body(("plain",)).get_content()
     assert "3 messages to you" in text
     assert text.index("Temperature excursion") < text.index("The shipment is late")

@@ -38,7 +38,8 @@ async def test_an_event_reaches_its_endpoint_signed_with_all_of_its_state(hooks:
     told = await hooks.pool.fetchrow("SELECT * FROM outbox")
     assert message["type"] == "alert.firing"
     assert datetime.fromisoformat(message["timestamp"]) == told["created_at"]
-    assert message["data"] == {"shipment_id": "S1", "number": 0, "severity": "critical", "sequence": 1}
+    severity = {"severity": "critical", "worst_severity": "critical"}
+    assert message["data"] == {"shipment_id": "S1", "number": 0, **severity, "sequence": 1}
     assert got.id == str(Position(told["position"], to_instant(told["created_at"])))
     assert got.headers["content-type"] == "application/json"
     (attempt,) = await hooks.attempts(webhook_id)

@@ -285,3 +285,57 @@ async def decisions(course: Course) -> list[tuple[str, str]]:
         "SELECT state, reason FROM notifications WHERE reason <> 'no_contact' ORDER BY decided_at, id"
     )
     return [(row["state"], row["reason"]) for row in rows]
+
+
+async def test_whoever_heard_that_it_is_critical_hears_that_it_is_not_and_that_it_is_over(
+    course: Course,
+) -> None:
+    critical, major = await course.webhook(min_severity="critical"), await course.webhook()
+    await course.begin()
+    for celsius in (5.0, 9.0, 26.0):
+        await course.read(celsius)
+    await course.post("/v1/shipments/S1/plan", critical_high_c=40, reason="The assay allows for it.")
+    await course.rest()
+    await course.read(5.0)
+    await course.set_clock(course.now + timedelta(seconds=1))
+    await course.rest()
+    heard, all_ = await course.sent(critical), await course.sent(major)
+    severe = [one for one in heard if "severity" in one["data"]]
+    of_excursion = [one for one in severe if one["type"].startswith("excursion.")]
+    assert [
+        (one["type"], one["data"]["severity"], one["data"]["worst_severity"]) for one in of_excursion
+    ] == [
+        ("excursion.opened", "major", "major"),
+        ("excursion.became_critical", "critical", "critical"),
+        ("excursion.amended", "major", "critical"),
+        ("excursion.closed", "major", "critical"),
+    ]
+    # So with alerts and incidents: nothing that was told as critical stays open for whoever hears of nothing else.
+    assert {"alert.resolved", "incident.closed"} <= set(types(severe))
+    hidden = [one for one in all_ if one not in heard]
+    assert {one["data"]["worst_severity"] for one in hidden} == {"major"}
+    assert {one["type"] for one in hidden} == {"alert.firing", "incident.opened"}
+
+
+async def test_a_filter_by_incident_names_one_that_there_is(course: Course) -> None:
+    unknown = "00000000-0000-4000-8000-000000000001"
+    refused = await course.http.post(
+        "/v1/webhooks", json={"url": "http://127.0.0.1:9/hook", "incident_ids": [unknown]}
+    )
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "incident_ids")
+    await course.begin()
+    await course.read(9.0)
+    (incident,) = (await course.http.get("/v1/incidents")).json()["items"]
+    hook = await course.webhook(incident_ids=[incident["id"]])
+    others = await course.http.post(
+        "/v1/webhooks", json={"url": "http://127.0.0.1:9/hook", "incident_ids": [incident["id"], unknown]}
+    )
+    assert others.status_code == 422
+    await course.read(5.0)
+    await course.post("/v1/shipments/S1/deliver", at=course.now.isoformat())
+    await course.rest()
+    assert types(await course.sent(hook)) == ["excursion.closed", "alert.resolved", "incident.closed"]
+    shown = (await course.http.get(f"/v1/webhooks/{hook}")).json()
+    assert (shown["incident_ids"], shown["peaks"]) == ([incident["id"]], True)
+    changed = await course.http.patch(f"/v1/webhooks/{hook}", json={"incident_ids": None, "peaks": False})
+    assert (changed.json()["incident_ids"], changed.json()["peaks"]) == (None, False)
