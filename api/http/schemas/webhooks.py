@@ -85,9 +85,8 @@ ShipmentIds = Annotated[
     AfterValidator(_each_once),
 ]
 IncidentIds = Annotated[
-    list[UUID],
+    list[Annotated[UUID, Field(strict=False)]],
     Field(
-        strict=False,
         min_length=1,
         max_length=1000,
         description="Only incidents with these ids, their alerts and excursions. Null: whatever it is about.",
