@@ -153,7 +153,9 @@ async def _look(connection: Connection, shipment_ids: Sequence[str]) -> Rebuilt:
     return _rebuilt(stored, verdicts, poisoned)
 
 
-async def _mend(connection: Connection, shipment_ids: Sequence[str], peaks: PeakTelling) -> Rebuilt:
+async def _mend(
+    connection: Connection, shipment_ids: Sequence[str], peaks: PeakTelling = DEFAULT_PEAK_TELLING
+) -> Rebuilt:
     # The lock comes first: what is compared must be what is overwritten.
     await EVALUATIONS.wait_for(connection, shipment_ids)
     stored = await _Stored.load(connection, shipment_ids, live=True)
