@@ -43,8 +43,8 @@ LOAD_INCIDENTS = f"""
 SELECT {columns_of(incidents)} FROM incidents WHERE id = ANY($3::uuid[])
     OR ((state = 'open' OR id IN (SELECT incident_id FROM escalations WHERE nobody_to_tell))
         AND (shipment_id = ANY($1::text[]) OR ($2 AND shipment_id IS NULL)))
-    OR (shipment_id = ANY($1::text[]) AND EXISTS (
-        SELECT FROM escalations AS e WHERE e.incident_id = incidents.id AND e.phase <> 'over'))
+    OR (state <> 'open' AND shipment_id = ANY($1::text[])
+        AND (SELECT e.phase <> 'over' FROM escalations AS e WHERE e.incident_id = incidents.id))
 """  # noqa: S608 -- our own words
 """With those that are over, and of which that is not told yet."""
 
