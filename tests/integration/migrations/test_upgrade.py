@@ -348,6 +348,8 @@ async def test_refusals_that_are_stored_whole_are_shown_whole_and_webhooks_get_t
         FROM (VALUES ('dw_1', NULL, '{S1}', NULL), ('dw_2', NULL, '{S1}', '2026-01-01'), ('dw_3', 'acme', '{S1}', NULL),
             ('dw_4', NULL, NULL, NULL)) AS k(prefix, organization, shipment_ids, revoked_at);
         INSERT INTO webhooks (id, url, secret, created_by) SELECT gen_random_uuid(), 'x', '', 'key:' || prefix FROM api_keys;
+        UPDATE webhooks SET events = '{excursion.amended}' WHERE created_by = 'key:dw_3';
+        UPDATE webhooks SET events = '{excursion.opened}' WHERE created_by = 'key:dw_4';
         """
     )
     files = "SELECT pg_relation_filenode('refused_messages'), pg_relation_filenode('refusals')"
@@ -362,6 +364,14 @@ async def test_refusals_that_are_stored_whole_are_shown_whole_and_webhooks_get_t
         ("key:dw_2", "dw_2", "2026-01-01"),
         ("key:dw_3", None, None),
         ("key:dw_4", None, None),
+    ]
+    # What told them that something had become critical has a type of its own since.
+    heard = await filling.fetch("SELECT events, peaks, incident_ids FROM webhooks ORDER BY created_by")
+    assert [tuple(row) for row in heard] == [
+        (None, True, None),
+        (None, True, None),
+        (["excursion.amended", "excursion.became_critical"], True, None),
+        (["excursion.opened"], True, None),
     ]
     await filling.close()
     async with engine.connect() as connection:

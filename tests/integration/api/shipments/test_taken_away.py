@@ -186,10 +186,14 @@ async def test_an_ordinary_delivery_takes_nothing_away(desk: Desk, hours_ago: Ho
     assert (await desk.items("/v1/shipments"))[0]["taken_away_by_people"] == 0
     assert (await summary(desk))["lessened_by_people"]["number"] == 0
     (event,) = await events(desk, "shipment.delivered")
+    lasted_s = (ten_minutes - datetime.fromisoformat(left["start"])).total_seconds()
     assert event["excursions"] | {"by": event["by"]} == {
         "open": 1,
         "closed": 0,
         "worst_severity": "major",
+        "highest_c": left["peak_c"],
+        "lowest_c": None,
+        "lasted_s": pytest.approx(lasted_s),
         "withdrawn_by_people": _NONE,
         "lessened_by_people": _NONE,
         "by": event["by"],
