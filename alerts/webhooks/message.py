@@ -14,7 +14,10 @@ LARGEST_BODY: Final = 20_000
 SECRET_BYTES: Final = 32
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what the standard's secrets begin with
 _KEPT = frozenset(
-    {"id", "shipment_id", "sequence", "revision", "state", "status", "severity", "kind", "organization"}
+    {
+        *("id", "shipment_id", "sequence", "revision", "state", "status", "kind", "organization"),
+        *("severity", "worst_severity"),
+    }
 )
 
 
