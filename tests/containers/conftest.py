@@ -1,5 +1,6 @@
 """The image, built from the checkout, and compose as an operator starts it."""
 
+import re
 import secrets
 import shutil
 import subprocess
@@ -131,6 +132,9 @@ def compose(image: str, containers: Path) -> Iterator[Compose]:
         "\n".join([*kept, *(f"{name}={value}" for name, value in words.items()), ""])
     )
     (folder / ".env").chmod(0o600)
+    # A machine that is a container itself may set no limits of its own, and podman sets all where one is given.
+    text = (folder / "compose.yaml").read_text()
+    (folder / "compose.yaml").write_text(re.sub(r"\n    ulimits:\n      nofile: [^\n]*", "", text))
     started = Compose(folder, ("compose.yaml",))
     try:
         yield started

@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DEBIAN = "dewarwatch-test/debian"
 BASES = {name: f"localhost/dewarwatch-test/{name}" for name in ("python", "database", "broker", "proxy")}
-NEEDED = ("podman", "buildah", "runc", "debootstrap", "git")
+NEEDED = ("podman", "buildah", "runc", "iptables", "debootstrap", "git")
 # Here a machine may have its own certificate, and a mirror of the package index.
 OF_THE_MACHINE = [path for path in (Path("/etc/ssl/certs"), Path("/etc/pip.conf")) if path.exists()]
 
