@@ -33,7 +33,7 @@ from alerts.work.clock import Mend, watch_clock
 from alerts.work.wakeup import unless
 from api import notification_channels
 from api.continuity import run_continuity
-from api.database import check_database
+from api.database import check_at_start
 from api.descriptors import Descriptors, raise_limit
 from api.embedded import Servers
 from api.errors import StoppedError
@@ -78,6 +78,8 @@ QUEUES: Mapping[str, Mend] = {
 """What sets deadlines by the database's clock."""
 # Connections that only listen: evaluate (two), attention, stream (two), webhooks (two), notifications, one spare.
 _LISTENERS = 9
+_MORE_CALLS = 10
+"""Connections for calls beyond those that are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,11 @@ class Running:
     url: str
     server: DatabaseServer
     pool: asyncpg.Pool
+
+
+def connections_at_most(at_once: int, roles: frozenset[Role]) -> int:
+    """Return how many connections to the database a process with these roles opens at most."""
+    return at_once + _LISTENERS + (at_once + _MORE_CALLS if Role.API in roles else 0)
 
 
 @asynccontextmanager
@@ -107,10 +114,9 @@ async def running(
     )
     mqtt_url = _mqtt_url(settings, roles)
     async with AsyncExitStack() as until_the_end:
-        server = await unless(interrupted, check_database(database_url, patience_s=settings.start_patience_s))
+        server = await unless(interrupted, check_at_start(database_url, patience_s=settings.start_patience_s))
         if server is None:
             raise StoppedError
-        log.info("database", server=str(server))
         descriptors = Descriptors(most=raise_limit())
         listener = until_the_end.enter_context(bind(settings.http_host, settings.http_port))
         pool, engine = await _connections(database_url, settings.database_pool, until_the_end)
@@ -200,7 +206,12 @@ async def _connections(
     pool = await make_pool(database_url, "dewarwatch", max_size=at_once + _LISTENERS)
     until_the_end.push_async_callback(_close, pool)
     engine = engine_for(
-        database_url, "dewarwatch-api", pool_size=at_once, pool_timeout=_PATIENCE_S, pool_pre_ping=True
+        database_url,
+        "dewarwatch-api",
+        pool_size=at_once,
+        max_overflow=_MORE_CALLS,
+        pool_timeout=_PATIENCE_S,
+        pool_pre_ping=True,
     )
     until_the_end.push_async_callback(engine.dispose)
     return pool, engine

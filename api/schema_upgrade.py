@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
 
+from api.database_rights.grants import grant
 from telemetry.database.connections import OF_MIGRATIONS, connect, engine_for
 from telemetry.database.server import DatabaseServer, apply_level, inspect_server
 from telemetry.locks import LockSpace
@@ -25,8 +26,13 @@ def alembic_config() -> Config:
     return config
 
 
-async def upgrade(database_url: str) -> DatabaseServer:
+async def upgrade(
+    database_url: str, *, application: str | None = None, reader: str | None = None
+) -> DatabaseServer:
     """Upgrade the schema to the newest revision; safe to run twice, and by two at once (the second waits).
+
+    `database_url` is of the user that owns the tables. `application` and `reader` are users who get their rights on
+    them: what the service needs, and what inspectors may read.
 
     Raises UnfitServerError, before anything is changed, if the server would lose data.
     """
@@ -35,7 +41,9 @@ async def upgrade(database_url: str) -> DatabaseServer:
         await inspect_server(lock)
         await lock.execute("SELECT pg_advisory_lock($1)", LockSpace.SCHEMA)
         await _run_revisions(database_url)
-        return await apply_level(lock)
+        server = await apply_level(lock)
+        await grant(lock, application=application, reader=reader)
+        return server
     finally:
         await lock.close()
 

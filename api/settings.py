@@ -32,8 +32,21 @@ DATABASE_HINT = "postgresql://user:password@host:5432/database"
 MQTT_HINT = "mqtt://user:password@host:1883"
 
 
-_NO_SETTINGS: Final = frozenset({"DEWARWATCH_SERVERS", "DEWARWATCH_SEED", "DEWARWATCH_TEST_SERVERS"})
+_NO_SETTINGS: Final = frozenset(
+    {"DEWARWATCH_SERVERS", "DEWARWATCH_SEED", "DEWARWATCH_TEST_SERVERS", "DEWARWATCH_TEST_CONTAINERS"}
+)
 """What set-up and tests read."""
+
+SECRETS: Final = (
+    "database_url",
+    "database_owner_url",
+    "database_reader_url",
+    "database_admin_url",
+    "mqtt_url",
+    "admin_key",
+    "smtp_url",
+)
+"""The settings that hold a password or a key: each may stand in a file, which its name with `_FILE` behind it names."""
 
 Network: TypeAlias = IPv4Network | IPv6Network
 Networks: TypeAlias = tuple[Network, ...]
@@ -61,6 +74,13 @@ class Settings(BaseSettings):
     )
 
     database_url: str | None = None
+    """Whom the service is in the database."""
+    database_owner_url: SecretStr | None = None
+    """Who owns the tables and migrates them; by default the service itself."""
+    database_reader_url: SecretStr | None = None
+    """Who may read them; nobody by default."""
+    database_admin_url: SecretStr | None = None
+    """Who makes these users; by default they are there."""
     database_pool: Annotated[int, Field(ge=2, le=200)] = 10
     start_patience_s: Annotated[float, Field(gt=0)] = 60.0
     """How long a start waits for the database to answer."""
@@ -126,6 +146,12 @@ class Settings(BaseSettings):
     def _is_postgresql(cls, value: str | None) -> str | None:
         return _checked(value, ("postgresql",))
 
+    @field_validator("database_owner_url", "database_reader_url", "database_admin_url")
+    @classmethod
+    def _is_secret_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        _checked(None if value is None else value.get_secret_value(), ("postgresql",))
+        return value
+
     @field_validator("mqtt_url", "mqtt_public_url")
     @classmethod
     def _is_mqtt(cls, value: str | None) -> str | None:
@@ -155,13 +181,11 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _none_where_empty(cls, values: Any) -> Any:
-        """Treat an empty mail setting as unset: Compose passes unset variables on as empty ones."""
-        empty = [
-            name
-            for name in ("smtp_url", "mail_from", "public_url", "security_log_file")
-            if values.get(name) == ""
-        ]
-        return {name: value for name, value in values.items() if name not in empty}
+        """Treat an empty setting as unset: Compose passes unset variables on as empty ones.
+
+        But no networks of operators is something to ask for.
+        """
+        return {name: value for name, value in values.items() if value != "" or name == "operator_networks"}
 
     @field_validator("admin_key")
     @classmethod
@@ -236,7 +260,8 @@ def load(**overrides: Any) -> Settings:
     """Read the settings; raise SettingsError with one line that names the first wrong one."""
     _stop_at_misspelt()
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+        given = {name: value for name, value in overrides.items() if value is not None}
+        return Settings(**{**_from_files(), **given})
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = PREFIX + str(first["loc"][0]).upper()
@@ -244,13 +269,36 @@ def load(**overrides: Any) -> Settings:
         raise SettingsError(f"{name}: {text}") from None
 
 
+def _given() -> dict[str, str | None]:
+    """Return what the environment and the file `.env` give under names with our prefix; the environment wins."""
+    given = {**dotenv_values(".env"), **os.environ}
+    return {name.upper(): value for name, value in given.items() if name.upper().startswith(PREFIX)}
+
+
+def _from_files() -> dict[str, str]:
+    """Read the secrets that stand in files, such as Docker's or systemd's."""
+    given, found = _given(), {}
+    for name in SECRETS:
+        setting = PREFIX + name.upper()
+        if not (file := given.get(f"{setting}_FILE")):
+            continue
+        if given.get(setting):
+            raise SettingsError(f"{setting}_FILE: {setting} is set, too: choose one")
+        try:
+            found[name] = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise SettingsError(f"{setting}_FILE: {file} cannot be read: {why}") from None
+        if not found[name]:
+            raise SettingsError(f"{setting}_FILE: {file} is empty")
+    return found
+
+
 def _stop_at_misspelt() -> None:
     """Refuse a name that is nearly that of a setting. Others with our prefix may be of tools around the service."""
     known = [PREFIX + name.upper() for name in Settings.model_fields]
-    given = {
-        name.upper() for name in (*os.environ, *dotenv_values(".env")) if name.upper().startswith(PREFIX)
-    }
-    for name in sorted(given - {*known, *_NO_SETTINGS}):
+    known += [f"{PREFIX}{name.upper()}_FILE" for name in SECRETS]
+    for name in sorted(_given().keys() - {*known, *_NO_SETTINGS}):
         if close := difflib.get_close_matches(name, known, n=1, cutoff=0.85):
             raise SettingsError(f"{name} is no setting: did you mean {close[0]}?")
         sys.stderr.write(f"{name} is no setting of this service, and is ignored.\n")

@@ -156,7 +156,7 @@ async def _serve(ground: Ground) -> Delays:
 async def _peer(ground: Ground) -> Delays:
     await ground.clear(fleet.device_ids(LOGGERS))
     servers = ground.servers
-    account = servers.mqtt_url, servers.mqtt_version, servers.database_url
+    account = servers.mqtt_url, servers.mqtt_version, servers.admin_url
     with Consumer(consumers.plain, (), *account), Publisher(servers.mqtt_url) as publisher:
         async with ground.connected() as connection:
             load = plan(PEER_SECONDS + WARMUP_S, WARMUP_S)

@@ -170,7 +170,7 @@ async def _alone(ground: Ground, statements: list[str]) -> AsyncIterator[asyncpg
     async def note(connection: asyncpg.Connection) -> None:
         connection.add_query_logger(lambda record: statements.append(record.query))
 
-    async with asyncpg.create_pool(ground.servers.database_url, min_size=1, max_size=1, init=note) as pool:
+    async with asyncpg.create_pool(ground.servers.admin_url, min_size=1, max_size=1, init=note) as pool:
         yield pool
 
 

@@ -40,7 +40,7 @@ async def recovery(ground: Ground) -> Result:
     """Measure on one database with all shipments, of which some are evaluated again."""
     loggers = fleet.device_ids(max(SIZES))
     await ground.clear(())
-    async with asyncpg.create_pool(ground.servers.database_url, min_size=1, max_size=1) as pool:
+    async with asyncpg.create_pool(ground.servers.admin_url, min_size=1, max_size=1) as pool:
         await _fill(pool, loggers)
         runs: dict[int, list[float]] = {size: [] for size in SIZES}
         copied: list[float] = []

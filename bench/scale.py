@@ -102,7 +102,7 @@ async def _live(ground: Ground, size: int) -> AsyncIterator[asyncpg.Pool]:
     name = f"live_{size}"
     async with ground.connected() as connection:
         await connection.execute(f"CREATE DATABASE {name}")
-    url = urlsplit(ground.servers.database_url)._replace(path=f"/{name}").geturl()
+    url = urlsplit(ground.servers.admin_url)._replace(path=f"/{name}").geturl()
     await asyncio.to_thread(lambda: asyncio.run(upgrade(url)))
     async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
         async with pool.acquire() as connection:

@@ -46,9 +46,7 @@ async def singles(ground: Ground) -> Result:
         {
             "serve": lambda: _serve(ground, load),
             "empty": lambda: _consumer(ground, load, consumers.empty),
-            "plain": lambda: _consumer(
-                ground, load.less(2_000), consumers.plain, ground.servers.database_url
-            ),
+            "plain": lambda: _consumer(ground, load.less(2_000), consumers.plain, ground.servers.admin_url),
             "publisher": lambda: _publisher(ground, load),
         },
     )
@@ -86,7 +84,7 @@ async def batches(ground: Ground) -> Result:
             "serve": lambda: _serve(ground, load),
             "copy": lambda: _copy(ground, load, 10_000),
             "copy_small": lambda: _copy(ground, load, 1_000),
-            "plain": lambda: _consumer(ground, load.less(100), consumers.plain, ground.servers.database_url),
+            "plain": lambda: _consumer(ground, load.less(100), consumers.plain, ground.servers.admin_url),
         },
     )
     serve = Measure(

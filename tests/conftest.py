@@ -24,7 +24,7 @@ from api.embedded import EmbeddedError
 from api.embedded.find import find_broker
 from api.embedded.folder import owned
 from api.embedded.mosquitto import Mosquitto
-from api.embedded.postgres import Postgres
+from api.embedded.postgres import APPLICATION, OWNER, Postgres
 from api.embedded.process import Supervisor
 from tests.described import outbox_is_described
 
@@ -49,6 +49,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def as_user(url: str, user: str) -> str:
+    """The same database as another user; all have the same password here."""
+    return urlsplit(url)._replace(netloc=f"{user}:secret@{urlsplit(url).netloc.rpartition('@')[2]}").geturl()
+
+
+def as_service(url: str) -> str:
+    """The same database as whom the service is there, who may do no more than it needs."""
+    return as_user(url, APPLICATION)
 
 
 async def _execute(url: str, *statements: str) -> None:
@@ -153,10 +163,12 @@ def migrated_postgres(shared_postgres: Supervisor) -> Supervisor:
     template = another_database(server.url, _TEMPLATE)
 
     async def migrate() -> None:
+        from api.database_rights.users import User, make_users
         from api.schema_upgrade import upgrade
 
-        await _execute(server.url, f"CREATE DATABASE {_TEMPLATE}")
-        await upgrade(template)
+        owner, service = (User.of(as_user(template, name), name) for name in (OWNER, APPLICATION))
+        await make_users(server.url, owner=owner, others=[service])
+        await upgrade(as_user(template, OWNER), application=APPLICATION)
         # TimescaleDB's scheduler keeps away from templates; while it is connected, nothing can be cloned.
         await _execute(
             server.url,
@@ -170,9 +182,9 @@ def migrated_postgres(shared_postgres: Supervisor) -> Supervisor:
 
 @pytest.fixture
 def database_url(migrated_postgres: Supervisor, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A database with the newest schema and nothing in it, for this test alone.
+    """A database with the newest schema and nothing in it, for this test alone, as a superuser, who may do anything.
 
-    Whatever the test has made the service tell must be what the AsyncAPI document describes.
+    What the service does in it is done as `as_service(database_url)`. Whatever the test has made the service tell must be what the AsyncAPI document describes.
     """
 
     def made_up() -> bool:  # asked in the end: a test may come to make up events as it runs
@@ -186,7 +198,7 @@ def database_url(migrated_postgres: Supervisor, request: pytest.FixtureRequest) 
 def a_database(server: Supervisor, *, made_up: Callable[[], bool] = lambda: False) -> Iterator[str]:
     """A migrated database for as long as the block lasts; in the end, what it tells must be described."""
     name = f"test_{next(_numbers)}"
-    in_its_own_loop(_execute(server.url, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}"))
+    in_its_own_loop(_execute(server.url, f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {_TEMPLATE}"))
     url = another_database(server.url, name)
     yield url
     if not made_up():

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
+import asyncpg
 import structlog
 import typer
 from pydantic import SecretStr
@@ -19,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from alerts.wording import rfc3339
 from api.cli.shipments import shown
 from api.database import check_database, first_contact
+from api.database_rights.users import User, UsersError, make_users
 from api.descriptors import raise_limit
 from api.embedded import Servers, embedded_servers
 from api.errors import StartError
@@ -65,7 +68,12 @@ def with_embedded(
     with embedded_servers(data, report) as servers:
         for line in servers.description:
             log.info("embedded_server", says=line)
-        found: dict[str, Any] = {"database_url": servers.database_url, "mqtt_url": servers.mqtt_url}
+        found: dict[str, Any] = {
+            "database_url": servers.database_url,
+            "database_owner_url": SecretStr(servers.owner_url),
+            "database_admin_url": SecretStr(servers.admin_url),
+            "mqtt_url": servers.mqtt_url,
+        }
         if settings.mqtt_public_url is None:
             found["mqtt_public_url"] = servers.mqtt_loggers_url
         if settings.admin_key is None:
@@ -85,14 +93,54 @@ def _kept_admin_key(file: Path) -> str:
 
 
 async def migrate(settings: Settings) -> None:
-    """Bring the schema to the newest revision."""
+    """Bring the schema to the newest revision, as the user that owns it, and give the service's user its rights.
+
+    If the settings say who administers the server, these users are made first, and what one user owned alone until now
+    is handed to the owner.
+    """
     url = required(settings.database_url, "DATABASE_URL", DATABASE_HINT)
-    await first_contact(url, patience_s=settings.start_patience_s)
+    owner_url = _secret(settings.database_owner_url) or url
+    reader_url = _secret(settings.database_reader_url)
+    apart = user_of(owner_url) != user_of(url)
     try:
-        server = await upgrade(url)
-    except UnfitServerError as error:
+        if admin_url := _secret(settings.database_admin_url):
+            await first_contact(admin_url, "DATABASE_ADMIN_URL", patience_s=settings.start_patience_s)
+            await _make_users(admin_url, owner_url, url, reader_url)
+        setting = "DATABASE_OWNER_URL" if settings.database_owner_url else "DATABASE_URL"
+        await first_contact(owner_url, setting, patience_s=settings.start_patience_s)
+        server = await upgrade(
+            owner_url,
+            application=user_of(url) if apart else None,
+            reader=None if reader_url is None else user_of(reader_url),
+        )
+    except (UnfitServerError, UsersError) as error:
         raise StartError(str(error)) from None
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise StartError(f"the database does not let us: {error}") from None
+    if not apart:
+        log.warning("one_user_for_all", hint="give DATABASE_OWNER_URL, too: see docs/operator.md, Users")
     log.info("migrated", server=str(server))
+
+
+async def _make_users(admin_url: str, owner_url: str, url: str, reader_url: str | None) -> None:
+    if user_of(owner_url) == user_of(url):
+        raise SettingsError(
+            "DEWARWATCH_DATABASE_OWNER_URL: must name another user than DEWARWATCH_DATABASE_URL, so that the service owns nothing"
+        )
+    others = [User.of(url, "DEWARWATCH_DATABASE_URL")]
+    if reader_url is not None:
+        others.append(User.of(reader_url, "DEWARWATCH_DATABASE_READER_URL"))
+    owner = User.of(owner_url, "DEWARWATCH_DATABASE_OWNER_URL")
+    await make_users(admin_url, owner=owner, others=others)
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()
+
+
+def user_of(url: str) -> str:
+    """Return the user that an address names."""
+    return unquote(urlsplit(url).username or "")
 
 
 async def create_key(

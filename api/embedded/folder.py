@@ -22,6 +22,11 @@ class Secrets:
     """A data folder's passwords and ports: kept in `secrets.json`, which only its owner can read."""
 
     database_password: str = field(default_factory=_secret)
+    """Of the superuser, who only administers."""
+    owner_password: str = field(default_factory=_secret)
+    """Of who owns the tables."""
+    application_password: str = field(default_factory=_secret)
+    """Of who the service is in the database."""
     broker_password: str = field(default_factory=_secret)
     database_port: int = 0
     broker_port: int = 0

@@ -13,6 +13,8 @@ from api.embedded.folder import write_private
 from api.embedded.process import EmbeddedError
 
 USER = "dewarwatch"
+OWNER = "dewarwatch_owner"
+APPLICATION = "dewarwatch_app"
 _NEEDS_TIMESCALEDB = "dewarwatch.timescaledb"  # a marker file in the cluster: its tables may be hypertables
 _MADE_WITH = (
     "--auth=scram-sha-256",
@@ -42,7 +44,10 @@ _SETTINGS = {
 
 
 class Postgres:
-    """A cluster below `folder`, with one database and one superuser, both named dewarwatch."""
+    """A cluster below `folder`, with one database and one superuser, both named dewarwatch.
+
+    The users that own the tables and that the service is are made by whoever migrates.
+    """
 
     name = "PostgreSQL"
     executable = "postgres"
@@ -60,7 +65,12 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        return f"postgresql://{USER}:{self._password}@127.0.0.1:{self._port}/{USER}"
+        """The superuser's address."""
+        return self.url_of(USER, self._password)
+
+    def url_of(self, user: str, password: str) -> str:
+        """Return the address of another of its users."""
+        return f"postgresql://{user}:{password}@127.0.0.1:{self._port}/{USER}"
 
     def prepare(self) -> Sequence[str]:
         if not self.folder.exists():

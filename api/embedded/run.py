@@ -16,6 +16,8 @@ def main() -> int:
         with embedded_servers(Path(sys.argv[1]), lambda line: print(line, flush=True)) as servers:  # noqa: T201
             lines = (
                 *servers.description,
+                f"DATABASE_ADMIN_URL={servers.admin_url}",
+                f"DATABASE_OWNER_URL={servers.owner_url}",
                 f"DATABASE_URL={servers.database_url}",
                 f"MQTT_URL={servers.mqtt_url}",
                 "ready",

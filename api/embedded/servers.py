@@ -9,15 +9,21 @@ from api.embedded.find import BrokerPrograms, find_broker, nats_of_the_wheel
 from api.embedded.folder import Secrets, owned, recall, remember, usable, with_ports
 from api.embedded.mosquitto import MOSQUITTO_USERS, Mosquitto
 from api.embedded.nats import NATS_USERS, Nats
-from api.embedded.postgres import Postgres
+from api.embedded.postgres import APPLICATION, OWNER, Postgres
 from api.embedded.process import EmbeddedError, Supervisor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """The running servers and their addresses; `description` has a line for each, and for the data folder."""
+    """The running servers and their addresses; `description` has a line for each, and for the data folder.
+
+    Who the service is in the database (`database_url`), and the owner of the tables, are made by the migration, as
+    `admin_url`.
+    """
 
     database_url: str
+    owner_url: str
+    admin_url: str
     mqtt_url: str
     mqtt_loggers_url: str
     mqtt_version: int  # as the protocol numbers it: 5, or 4 for MQTT 3.1.1
@@ -43,7 +49,9 @@ def embedded_servers(data: Path, report: Callable[[str], None]) -> Iterator[Serv
             running.callback(server.stop)
             server.start()
         yield Servers(
-            database_url=postgres.url,
+            database_url=postgres.url_of(APPLICATION, kept.application_password),
+            owner_url=postgres.url_of(OWNER, kept.owner_password),
+            admin_url=postgres.url,
             mqtt_url=broker.url,
             mqtt_loggers_url=broker.loggers_url,
             mqtt_version=5 if isinstance(broker, Mosquitto) else 4,

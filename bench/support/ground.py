@@ -19,12 +19,14 @@ from uuid import uuid4
 import asyncpg
 import httpx
 
+from api.database_rights.users import User, make_users
 from api.embedded import EmbeddedError, embedded_servers
 from api.embedded.servers import Servers
 from api.schema_upgrade import upgrade
 from bench import fleet
 from bench.support.machine import Patience
 from bench.support.report import BenchError, progress
+from telemetry.database.server import DatabaseServer
 from telemetry.tables import metadata
 
 T = TypeVar("T")
@@ -67,7 +69,7 @@ class Ground:
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[asyncpg.Connection]:
-        connection = await asyncpg.connect(self.servers.database_url)
+        connection = await asyncpg.connect(self.servers.admin_url)
         try:
             yield connection
         finally:
@@ -113,6 +115,13 @@ class Ground:
             await asyncio.to_thread(process.wait, 60)
 
 
+async def _schema(servers: Servers) -> DatabaseServer:
+    """Make the users and the schema, as `dewarwatch migrate` does."""
+    owner, service = User.of(servers.owner_url, "owner"), User.of(servers.database_url, "service")
+    await make_users(servers.admin_url, owner=owner, others=[service])
+    return await upgrade(servers.owner_url, application=service.name)
+
+
 @contextlib.contextmanager
 def ground(patience_s: float = 0) -> Iterator[Ground]:
     """Start database and broker in a temporary folder, and create the schema."""
@@ -120,7 +129,7 @@ def ground(patience_s: float = 0) -> Iterator[Ground]:
     folder.chmod(0o711)  # root's servers run as another user
     try:
         with embedded_servers(folder / "data", progress) as servers:
-            database = asyncio.run(upgrade(servers.database_url))
+            database = asyncio.run(_schema(servers))
             yield Ground(
                 servers=servers, folder=folder, database=str(database), patience=Patience(patience_s)
             )

@@ -65,7 +65,7 @@ async def _level(connection: asyncpg.Connection) -> ServerLevel:
 
 async def apply_level(connection: asyncpg.Connection) -> DatabaseServer:
     """Apply what the server's level adds to the schema; idempotent, also after an upgrade to a higher level."""
-    await _create_extension(connection)
+    await create_extension(connection)
     server = await inspect_server(connection)
     if server.level is not ServerLevel.PLAIN:
         await connection.execute(
@@ -75,10 +75,16 @@ async def apply_level(connection: asyncpg.Connection) -> DatabaseServer:
     return server
 
 
-async def _create_extension(connection: asyncpg.Connection) -> None:
+# Only who may read all settings may read shared_preload_libraries. The loader, once it is there, has a setting that
+# everybody may read; one that a file merely names is no boolean.
+_PRELOADED = (
+    "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'timescaledb.disable_load' AND vartype = 'bool')"
+)
+
+
+async def create_extension(connection: asyncpg.Connection) -> None:
     """Create the extension if it is preloaded; otherwise the attempt would kill the connection."""
-    preloaded = await connection.fetchval("SELECT current_setting('shared_preload_libraries', true)")
-    if "timescaledb" not in (preloaded or ""):
+    if not await connection.fetchval(_PRELOADED):
         return
     try:
         await connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")

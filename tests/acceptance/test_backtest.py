@@ -6,6 +6,7 @@ import json
 import pytest
 
 from tests.acceptance.command import one_line
+from tests.conftest import as_service
 from tests.integration.alerts.conftest import Desk, minute
 
 QUIET = {"LOG_LEVEL": "error"}
@@ -15,7 +16,7 @@ async def run(commands, database_url, plan, *arguments):
     file = commands.folder / "plan.json"
     file.write_text(plan if isinstance(plan, str) else json.dumps(plan))
     call = ("backtest", "--plan", file, *arguments)
-    return await asyncio.to_thread(commands.run, *call, DATABASE_URL=database_url, **QUIET)
+    return await asyncio.to_thread(commands.run, *call, DATABASE_URL=as_service(database_url), **QUIET)
 
 
 async def shipped(desk: Desk, shipment_id: str, *, warm: range, **plan: object) -> None:
@@ -142,6 +143,8 @@ async def test_other_wrong_calls(commands, database_url, desk):
     status, out, err = await run(commands, database_url, plan, "--shipments", "S7")
     assert (status, out, one_line(err)) == (1, "", "there is no shipment S7")
     nowhere = ("backtest", "--plan", "nowhere.json")
-    status, out, err = await asyncio.to_thread(commands.run, *nowhere, DATABASE_URL=database_url, **QUIET)
+    status, out, err = await asyncio.to_thread(
+        commands.run, *nowhere, DATABASE_URL=as_service(database_url), **QUIET
+    )
     assert (status, out) == (2, "")
     assert one_line(err) == "--plan nowhere.json: cannot be read: No such file or directory"

@@ -13,13 +13,14 @@ import pytest
 from api.embedded import broker_users
 from tests.acceptance.command import eventually
 from tests.acceptance.logger import Link
+from tests.conftest import as_service
 
 pytestmark = pytest.mark.long
 
 
 @pytest.fixture
 def service(commands, database_url, broker):
-    return commands.start("serve", DATABASE_URL=database_url, MQTT_URL=broker.url).ready()
+    return commands.start("serve", DATABASE_URL=as_service(database_url), MQTT_URL=broker.url).ready()
 
 
 def send(broker, password):

@@ -8,6 +8,7 @@ import pty
 import pytest
 
 from tests.acceptance.command import eventually, one_line
+from tests.conftest import as_service
 from tests.integration.alerts.conftest import DEPARTED, Desk, minute
 
 TRACE = [(minute(n), -140.0 if 10 <= n < 20 else -190.0) for n in range(40)]
@@ -23,7 +24,9 @@ async def shipped(desk: Desk, *shipment_ids: str) -> None:
 
 async def run(commands, database_url, *arguments, **settings):
     call = ("reevaluate", *arguments)
-    return await asyncio.to_thread(commands.run, *call, DATABASE_URL=database_url, **QUIET, **settings)
+    return await asyncio.to_thread(
+        commands.run, *call, DATABASE_URL=as_service(database_url), **QUIET, **settings
+    )
 
 
 WRONG_CALLS = {
@@ -123,7 +126,7 @@ async def test_a_signal_stops_it_after_the_set_under_way(commands, database_url,
         transaction = holder.transaction()
         await transaction.start()
         await holder.execute("SELECT FROM evaluations WHERE shipment_id = 'T1060' FOR UPDATE")
-        command = commands.start("reevaluate", "--all", DATABASE_URL=database_url, **QUIET)
+        command = commands.start("reevaluate", "--all", DATABASE_URL=as_service(database_url), **QUIET)
         waits = (
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'"
         )
@@ -148,7 +151,7 @@ async def test_at_a_terminal_it_shows_a_table(commands, database_url, desk):
     ours, its = pty.openpty()
     os.set_blocking(ours, False)
     command = commands.start(
-        "reevaluate", "--all", "--dry-run", terminal=its, DATABASE_URL=database_url, **QUIET
+        "reevaluate", "--all", "--dry-run", terminal=its, DATABASE_URL=as_service(database_url), **QUIET
     )
     os.close(its)
     shown = bytearray()

@@ -10,7 +10,7 @@ import pytest
 from api.embedded.process import Supervisor
 from tests.acceptance.command import Command, Commands
 from tests.acceptance.conftest import _commands, commands, folder
-from tests.conftest import a_broker, a_database
+from tests.conftest import a_broker, a_database, as_service
 
 __all__ = ["commands", "folder"]  # fixtures of the acceptance tests, for these as well
 
@@ -22,7 +22,7 @@ SHORT = {"HTTP_HEAD_S": "1", "HTTP_BODY_S": "1.5", "HTTP_IDLE_S": "1", "HTTP_ANS
 def settings(database_url, broker) -> dict[str, str]:
     """The settings of a service of the test's own; it adds those that it is about."""
     return {
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": as_service(database_url),
         "MQTT_URL": broker.url,
         "MQTT_PUBLIC_URL": broker.program.loggers_url,
         "WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8",
@@ -44,7 +44,7 @@ def a_service(postgres: Supervisor, servers_dir: Path, name: str, **settings: st
     with contextlib.ExitStack() as stack:
         broker = stack.enter_context(a_broker(servers_dir))
         urls = {
-            "DATABASE_URL": stack.enter_context(a_database(postgres)),
+            "DATABASE_URL": as_service(stack.enter_context(a_database(postgres))),
             "MQTT_URL": broker.url,
             "MQTT_PUBLIC_URL": broker.program.loggers_url,
         }

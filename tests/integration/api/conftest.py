@@ -23,6 +23,7 @@ from api.identity.authenticator import Authenticator
 from api.pages.site import with_pages
 from telemetry.database.connections import engine_for
 from telemetry.ingest.pipeline import Ingest
+from tests.conftest import as_service
 
 ADMIN_KEY = "an-admin-key-of-at-least-32-characters"
 Answer = httpx.Response
@@ -35,6 +36,9 @@ class Desk:
     app: FastAPI
     services: Services
     pool: asyncpg.Pool
+    """The test's own, which may do anything."""
+    service_pool: asyncpg.Pool
+    """The service's, with no more rights than it has."""
     admin: httpx.AsyncClient
     stack: AsyncExitStack
     numbers: dict[str, int] = field(default_factory=dict)
@@ -94,7 +98,7 @@ class Desk:
             )
 
     async def evaluate(self) -> None:
-        while await evaluate_due(self.pool):
+        while await evaluate_due(self.service_pool):
             pass
 
     async def items(self, url: str, client: httpx.AsyncClient | None = None, **params: Any) -> list[Any]:
@@ -121,14 +125,23 @@ def problem(answer: Answer, status: int) -> dict[str, Any]:
 
 @pytest.fixture
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = engine_for(database_url)
+    """The service's, with no more rights than it has."""
+    engine = engine_for(as_service(database_url))
     yield engine
     await engine.dispose()
 
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
-    async with asyncpg.create_pool(database_url, min_size=1, max_size=5) as pool:
+    """The test's own: it may do what the service may not."""
+    async with asyncpg.create_pool(database_url, min_size=0, max_size=5) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def service_pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    """The service's, with no more rights than it has."""
+    async with asyncpg.create_pool(as_service(database_url), min_size=0, max_size=5) as pool:
         yield pool
 
 
@@ -136,16 +149,16 @@ MakeServices = Callable[..., Services]
 
 
 @pytest.fixture
-def make_services(engine: AsyncEngine, pool: asyncpg.Pool) -> MakeServices:
+def make_services(engine: AsyncEngine, service_pool: asyncpg.Pool) -> MakeServices:
     def make(**changes: Any) -> Services:
         def clock() -> datetime:
             return datetime.now(UTC)
 
         given = {
             "engine": engine,
-            "ingest": Ingest(pool),
+            "ingest": Ingest(service_pool),
             "authenticator": Authenticator(engine, admin_key=ADMIN_KEY, clock=clock),
-            "hub": EventHub(pool),
+            "hub": EventHub(service_pool),
             "mqtt_public_url": "mqtt://broker.example.org:1883",
             "clock": clock,
         }
@@ -181,7 +194,9 @@ def make_app(apps: dict[int, FastAPI]) -> Iterator[MakeApp]:
 
 
 @pytest.fixture
-async def make_desk(pool: asyncpg.Pool, make_app: MakeApp) -> AsyncIterator[MakeDesk]:
+async def make_desk(
+    pool: asyncpg.Pool, service_pool: asyncpg.Pool, make_app: MakeApp
+) -> AsyncIterator[MakeDesk]:
     async with AsyncExitStack() as stack:
 
         async def make(services: Services) -> Desk:
@@ -190,7 +205,9 @@ async def make_desk(pool: asyncpg.Pool, make_app: MakeApp) -> AsyncIterator[Make
             transport = httpx.ASGITransport(app)
             admin = httpx.AsyncClient(transport=transport, base_url="http://dewarwatch", headers=headers)
             await stack.enter_async_context(admin)
-            return Desk(app=app, services=services, pool=pool, admin=admin, stack=stack)
+            return Desk(
+                app=app, services=services, pool=pool, service_pool=service_pool, admin=admin, stack=stack
+            )
 
         yield make
 

@@ -92,7 +92,7 @@ async def test_a_changed_type_costs_a_loop_one_attempt(desk: Desk) -> None:
 
 
 async def test_a_changed_type_costs_a_call_one_attempt(desk: Desk) -> None:
-    await desk.pool.execute("CREATE TABLE t (x int)")
+    await desk.pool.execute("CREATE TABLE t (x int); GRANT SELECT ON t TO PUBLIC")
     engine = desk.services.engine
     async with engine.connect() as connection:
         await connection.execute(text("SELECT x FROM t"))

@@ -5,7 +5,7 @@ import pytest
 from alerts.outbound.resolve import Targets
 from api.notification_channels import make_channels, probe
 from api.roles import ALL_ROLES, Role, parse_roles
-from api.settings import AllowedNetworks, SettingsError, load, required
+from api.settings import SECRETS, Settings, SettingsError, load, required
 
 
 def test_defaults_are_those_of_a_single_machine(monkeypatch, tmp_path):
@@ -19,6 +19,7 @@ def test_defaults_are_those_of_a_single_machine(monkeypatch, tmp_path):
     [
         ("DATABASE_URL", "mysql://x/y", "postgresql://"),
         ("DATABASE_URL", "postgresql:///nohost", "postgresql://"),
+        ("DATABASE_OWNER_URL", "postgres", "postgresql://"),
         ("MQTT_URL", "localhost:1883", "mqtt://"),
         ("MQTT_URL", "mqtt://host:port", "ort"),
         ("HTTP_PORT", "eighty", "integer"),
@@ -48,15 +49,64 @@ def test_a_wrong_one_is_named_in_one_line(monkeypatch, name, value, says):
 def test_secrets_do_not_show(monkeypatch):
     monkeypatch.setenv("DEWARWATCH_ADMIN_KEY", "k" * 40)
     monkeypatch.setenv("DEWARWATCH_SMTP_URL", "smtp://user:kkkk@mail.example")
+    monkeypatch.setenv("DEWARWATCH_DATABASE_OWNER_URL", "postgresql://owner:kkkk@host/db")
     assert "kkk" not in repr(load())
 
 
 def test_what_compose_passes_on_empty_is_not_set(monkeypatch):
-    for name in ("SMTP_URL", "MAIL_FROM", "PUBLIC_URL", "WEBHOOK_ALLOW_NETWORKS"):
-        monkeypatch.setenv(f"DEWARWATCH_{name}", "")
-    settings = load()
-    assert (settings.smtp_url, settings.mail_from, settings.public_url) == (None, None, None)
-    assert settings.webhook_allow_networks == AllowedNetworks()
+    without = load()
+    for name in Settings.model_fields.keys() - {"operator_networks"}:
+        monkeypatch.setenv(f"DEWARWATCH_{name.upper()}", "")
+    for name in SECRETS:
+        monkeypatch.setenv(f"DEWARWATCH_{name.upper()}_FILE", "")
+    assert load() == without
+    monkeypatch.setenv("DEWARWATCH_OPERATOR_NETWORKS", "")
+    assert load().operator_networks == ()  # nobody, which somebody may want
+
+
+WORTH = {"admin_key": "k" * 40, "smtp_url": "smtp://mail.example", "mqtt_url": "mqtt://a:b@broker"}
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_may_stand_in_a_file(monkeypatch, tmp_path, name):
+    setting, file = f"DEWARWATCH_{name.upper()}", tmp_path / "secret"
+    worth = WORTH.get(name, "postgresql://u:p@host/db")
+    file.write_text(f"{worth}\n")
+    monkeypatch.setenv(f"{setting}_FILE", str(file))
+    found = getattr(load(), name)
+    assert (found if isinstance(found, str) else found.get_secret_value()) == worth
+    monkeypatch.setenv(setting, worth)
+    with pytest.raises(SettingsError, match=f"^{setting}_FILE: {setting} is set, too: choose one$"):
+        load()
+    monkeypatch.delenv(setting)
+    for content, says in ((b"\n", "is empty"), (b"\xff", "it is no text"), (None, "No such file")):
+        file.unlink()
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(SettingsError, match=rf"^{setting}_FILE: .*{says}") as error:
+            load()
+        assert "\n" not in str(error.value)
+        file.touch()
+
+
+def test_every_setting_with_a_password_may_stand_in_a_file():
+    hidden = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
+    assert hidden | {"database_url", "mqtt_url"} == set(SECRETS)
+
+
+def test_a_file_of_a_secret_is_named_in_an_env_file_as_well(monkeypatch, tmp_path):
+    (tmp_path / "key").write_text("k" * 40)
+    (tmp_path / ".env").write_text(f"DEWARWATCH_ADMIN_KEY_FILE={tmp_path}/key\n")
+    monkeypatch.chdir(tmp_path)
+    key = load().admin_key
+    assert key is not None
+    assert key.get_secret_value() == "k" * 40
+
+
+def test_a_misspelt_file_of_a_secret_stops_the_start(monkeypatch):
+    monkeypatch.setenv("DEWARWATCH_ADMIN_KEY_FIEL", "/run/secrets/x")
+    with pytest.raises(SettingsError, match="did you mean DEWARWATCH_ADMIN_KEY_FILE"):
+        load()
 
 
 async def test_notifications_by_mail_need_a_server_and_a_sender():

@@ -67,11 +67,13 @@ async def execute(url: str, statement: str) -> object:
 
 async def test_a_second_start_goes_on_with_the_same_data_on_the_same_ports(data):
     with embedded_servers(data, print) as first:
-        await execute(first.database_url, "CREATE TABLE kept AS SELECT 4711 AS number")
+        await execute(first.admin_url, "CREATE TABLE kept AS SELECT 4711 AS number")
     assert not processes_below(data)
     with embedded_servers(data, print) as second:
-        assert (second.database_url, second.mqtt_url) == (first.database_url, first.mqtt_url)
-        assert await execute(second.database_url, "SELECT number FROM kept") == 4711
+        assert second.admin_url == first.admin_url
+        assert (second.owner_url, second.database_url) == (first.owner_url, first.database_url)
+        assert second.mqtt_url == first.mqtt_url
+        assert await execute(second.admin_url, "SELECT number FROM kept") == 4711
 
 
 async def test_the_database_is_durable_and_keeps_to_itself(postgres):
@@ -151,7 +153,7 @@ async def test_a_server_that_dies_is_reported_and_comes_back(data):
             killed = server.pid
             assert killed
             os.kill(killed, signal.SIGKILL)
-            assert reports.get(timeout=10).startswith(
+            assert reports.get(timeout=30).startswith(
                 f"{server.program.name} ended (SIGKILL) and is started again"
             )
             wait_for(
@@ -159,7 +161,7 @@ async def test_a_server_that_dies_is_reported_and_comes_back(data):
                     server.pid not in (None, killed) and server.program.ready(server.pid)
                 )
             )
-        assert await execute(servers.database_url, "SELECT 1") == 1
+        assert await execute(servers.admin_url, "SELECT 1") == 1
     assert reports.empty()
     assert not processes_below(data)
 
@@ -168,7 +170,7 @@ def test_kill_9_of_the_owner_leaves_nothing_and_the_next_start_works(data):
     with run_as_a_program(data) as process:
         assert processes_below(data)
         process.kill()
-        wait_for(lambda: not processes_below(data), within_s=5.0)
+        wait_for(lambda: not processes_below(data))
     with embedded_servers(data, print):
         pass
 
@@ -184,7 +186,7 @@ def test_root_s_servers_also_work_below_a_private_folder(data):
         return
     with run_as_a_program(data / "below") as process:
         process.kill()
-        wait_for(lambda: not processes_below(data), within_s=5.0)
+        wait_for(lambda: not processes_below(data))
     with embedded_servers(data / "below", print):
         pass
 
