@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Makes .venv from requirements.lock and gets the servers. Needs Python 3.11 or later; changes nothing outside the
-# checkout but the servers' cache folder (and, for root, build tools where TimescaleDB must be built).
+# checkout but the servers' cache folder, and the caches of pip and uv. `make clean` says where these are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export UV_SYSTEM_CERTS=1 # as pip does: those of the machine, where its operator may have put one
 exec 9<Makefile
 flock 9 # two at once: the second waits, and finds everything done
 
@@ -31,7 +32,8 @@ pip() {
         "$python" -m pip --python .venv/bin/python "$@"
     else
         unpacked=.venv/pip
-        "$python" -m api.embedded.apt python3-pip-whl "$unpacked" ||
+        # The file and not the module, which would import packages that are not installed yet.
+        "$python" api/embedded/apt.py python3-pip-whl "$unpacked" ||
             fail "this Python has neither ensurepip nor pip: install Debian's package python3-venv"
         PYTHONPATH=$(echo "$unpacked"/usr/share/python-wheels/pip-*.whl) .venv/bin/python -m pip "$@"
     fi

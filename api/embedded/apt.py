@@ -8,16 +8,20 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-_CONFIGURATION = """\
+_STATE = """\
 Dir::State "{folder}/state";
 Dir::State::status "/var/lib/dpkg/status";
 Dir::Cache "{folder}/cache";
-Dir::Etc::sourcelist "{folder}/sources.list";
-Dir::Etc::sourceparts "/dev/null";
 APT::Sandbox::User "root";
 APT::Install-Recommends "false";
+APT::Update::Error-Mode "any";
 Acquire::Retries "3";
 Acquire::Languages "none";
+"""
+"""A mirror that does not answer is an error: else what cannot be had of it reads as a package that there is not."""
+_SOURCES = """\
+Dir::Etc::sourcelist "{folder}/sources.list";
+Dir::Etc::sourceparts "/dev/null";
 """
 _KEYRINGS = ("debian-archive-keyring.gpg", "debian-archive-keyring.pgp")
 
@@ -31,27 +35,38 @@ class Apt:
 
     def __init__(self, folder: Path, *, sources_of: str | None = None) -> None:
         """Fetch the package lists; `sources_of` names a Debian release to list source packages of."""
-        mirrors = _mirrors()
         for needed in ("state/lists/partial", "cache/archives/partial"):
             (folder / needed).mkdir(parents=True)
+        self._folder = folder
+        mirrors = _mirrors(_targets()) or self._mirrors_not_listed()
         keys = (path for name in _KEYRINGS if (path := Path("/usr/share/keyrings", name)).exists())
         signed = next((f" [signed-by={path}]" for path in keys), "")
         lines = [f"deb{signed} {address} {release} main" for address, release in mirrors]
         if sources_of:
             lines.append(f"deb-src{signed} {mirrors[0][0]} {sources_of} main")
         (folder / "sources.list").write_text("\n".join(lines) + "\n")
-        (folder / "apt.conf").write_text(_CONFIGURATION.format(folder=folder))
-        self._folder = folder
+        (folder / "apt.conf").write_text((_STATE + _SOURCES).format(folder=folder))
         self._run("update")
+
+    def _mirrors_not_listed(self) -> list[tuple[str, str]]:
+        """Find the mirrors of a machine without package lists, as images have none: apt names only what it has fetched.
+
+        Another source that does not answer does no harm, as long as a mirror does.
+        """
+        (self._folder / "apt.conf").write_text(_STATE.format(folder=self._folder))
+        failed: AptError | None = None
+        try:
+            self._run("update")
+        except AptError as error:
+            failed = error
+        if found := _mirrors(self._run("indextargets", *_OF_TARGETS)):
+            return found
+        raise failed or AptError("no Debian mirror among the machine's apt sources")
 
     def missing(self, *packages: str) -> list[str]:
         """Return the packages that would have to be installed for these, themselves included."""
         plan = self._run("--simulate", "install", *packages)
         return re.findall(r"^Inst (\S+) \(", plan, re.MULTILINE)  # an upgrade has the old version in between
-
-    def install(self, *packages: str) -> None:
-        """Install packages on the machine; needs root."""
-        self._run("install", "--yes", "--no-upgrade", *packages)
 
     def unpack(self, packages: Sequence[str], into: Path) -> None:
         """Unpack exactly these packages, whether installed or not."""
@@ -109,14 +124,20 @@ def debian_codename() -> str:
     return release["VERSION_CODENAME"]
 
 
-def _mirrors() -> list[tuple[str, str]]:
-    """Return address and release of each of the machine's Debian mirrors, the plain release first."""
-    format_ = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
-    targets = run("apt-get", "indextargets", "--format", format_, "Created-By: Packages")
+_OF_TARGETS = ("--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages")
+
+
+def _targets() -> str:
+    """Return what package lists the machine has, a line for each: address, release and component."""
+    return run("apt-get", "indextargets", *_OF_TARGETS)
+
+
+def _mirrors(targets: str) -> list[tuple[str, str]]:
+    """Return address and release of each of the Debian mirrors among them, the plain release first; none without that."""
     ours = re.compile(rf"(\S+) ((?:{debian_codename()}|stable|oldstable)(?:[-/](?:updates|security))?) main")
     found = {match.groups() for line in targets.split("\n") if (match := ours.fullmatch(line))}
     if not any("-" not in release for _, release in found):
-        raise AptError("no Debian mirror among the machine's apt sources")
+        return []
     return sorted(((address, release) for address, release in found), key=lambda one: (len(one[1]), one))
 
 

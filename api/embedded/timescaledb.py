@@ -65,13 +65,9 @@ def _build(apt: Apt, tree: Path, aside: Path, major: int, say: Callable[[str], N
 
 
 def _tools(apt: Apt, aside: Path, say: Callable[[str], None]) -> dict[str, str]:
-    """Return an environment with the build's tools: installed for root, only unpacked for other users."""
+    """Return an environment with the build's tools: unpacked for the time of the build, where the machine has none."""
     missing = apt.missing(*_TOOLS)
     if not missing:
-        return dict(os.environ)
-    if os.geteuid() == 0:
-        say(f"installing {', '.join(_TOOLS)}")
-        apt.install(*_TOOLS)
         return dict(os.environ)
     say(f"unpacking {', '.join(_TOOLS)}, for the time of the build")
     place, root = aside / "tools", aside / "root"

@@ -51,6 +51,52 @@ def test_what_a_killed_run_left_half_made_goes(bare):
     assert [path.name for path in servers_folder().iterdir() if path.is_dir()] == []
 
 
+APT_WITHOUT_LISTS = """
+for word; do last=$word; done
+conf=$APT_CONFIG
+case " $* " in
+*" indextargets "*)
+    # As apt does: only what has been fetched is named, into the state that the configuration names.
+    [ -n "$conf" ] && grep -q Error-Mode $conf && [ -e "$(dirname $conf)/fetched" ] || exit 0
+    echo 'http://mirror.example/debian bookworm main' ;;
+*" update "*)
+    if grep -q sourcelist $conf; then echo known >$(dirname $conf)/known; exit 0; fi
+    %s ;;
+esac
+"""
+
+
+def test_a_machine_with_empty_lists_has_its_mirrors_all_the_same(bare, monkeypatch):
+    monkeypatch.setattr(apt, "debian_codename", lambda: "bookworm")
+    monkeypatch.setenv("PATH", f"{bare}/bin:/usr/bin:/bin")
+    program(bare, "apt-get", APT_WITHOUT_LISTS % "touch $(dirname $conf)/fetched")
+    apt.Apt(bare / "state")
+    assert (bare / "state" / "known").exists()
+    assert (
+        (bare / "state" / "sources.list").read_text().endswith("http://mirror.example/debian bookworm main\n")
+    )
+
+
+def test_a_mirror_that_does_not_answer_is_said_and_not_taken_for_an_unknown_package(bare, monkeypatch):
+    monkeypatch.setattr(apt, "debian_codename", lambda: "bookworm")
+    monkeypatch.setenv("PATH", f"{bare}/bin:/usr/bin:/bin")
+    program(bare, "apt-get", APT_WITHOUT_LISTS % "echo 'E: Failed to fetch it: refused' >&2; exit 100")
+    with pytest.raises(apt.AptError, match=r"^apt-get: E: Failed to fetch it: refused$"):
+        apt.Apt(bare / "state")
+
+
+def test_another_source_that_does_not_answer_does_no_harm(bare, monkeypatch):
+    monkeypatch.setattr(apt, "debian_codename", lambda: "bookworm")
+    monkeypatch.setenv("PATH", f"{bare}/bin:/usr/bin:/bin")
+    program(
+        bare,
+        "apt-get",
+        APT_WITHOUT_LISTS % "touch $(dirname $conf)/fetched; echo 'E: vendor away' >&2; exit 100",
+    )
+    apt.Apt(bare / "state")
+    assert (bare / "state" / "known").exists()
+
+
 def test_a_foreign_distribution_is_told_apart(bare, monkeypatch):
     monkeypatch.setattr(apt, "debian_codename", lambda: "bookworm")
     program(bare, "apt-get", "echo 'http://mirror.example/other noble main'")
@@ -83,7 +129,7 @@ def test_only_debian_s_own_sources_are_used_the_plain_release_first(bare, monkey
         "E",
     )
     monkeypatch.setenv("PATH", f"{bare}/bin:/usr/bin:/bin")
-    assert apt._mirrors() == [
+    assert apt._mirrors(apt._targets()) == [
         ("http://mirror.example/debian", "bookworm"),
         ("http://mirror.example/security", "bookworm-security"),
     ]
