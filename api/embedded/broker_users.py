@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import structlog
 
 from api.embedded.folder import write_private
+from api.settings import MQTT_HINT, load, required
 
 log = structlog.get_logger(__name__)
 
@@ -181,9 +182,13 @@ def ensure_users(path: Path, user: str, password: str) -> None:
 
 
 def main() -> None:
-    """Write the initial users for another mosquitto: arguments FILE mqtt://USER:PASSWORD@HOST.
+    """Write the initial users for another mosquitto: argument FILE, the account as DEWARWATCH_MQTT_URL has it.
 
     An existing file is left alone if it is whole: from then on it belongs to the broker.
     """
-    path, account = Path(sys.argv[1]), urlsplit(sys.argv[2])
+    path, account = Path(sys.argv[1]), urlsplit(required(load().mqtt_url, "MQTT_URL", MQTT_HINT))
     ensure_users(path, unquote(account.username or ""), unquote(account.password or ""))
+
+
+if __name__ == "__main__":
+    main()

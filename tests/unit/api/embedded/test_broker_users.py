@@ -19,7 +19,8 @@ def settings(text: str) -> set[str]:
 def test_users_are_written_once_and_then_left_to_the_broker(tmp_path, monkeypatch):
     path = tmp_path / "dynamic-security.json"
     for password in ("first", "second"):
-        monkeypatch.setattr(sys, "argv", ["", str(path), f"mqtt://service:{password}@broker"])
+        monkeypatch.setattr(sys, "argv", ["", str(path)])
+        monkeypatch.setenv("DEWARWATCH_MQTT_URL", f"mqtt://service:{password}@broker")
         broker_users.main()
         made = path.read_text()
         path.write_text(made.replace("first", "unchanged"))
@@ -33,3 +34,18 @@ def test_no_password_stands_in_the_file():
 
 def test_both_brokers_have_the_same_settings():
     assert settings((DEPLOY / "mosquitto.conf").read_text()) == settings(_CONFIGURATION)
+
+
+def test_with_tls_it_is_the_same_broker_but_for_the_loggers_listener():
+    plain, tls = (DEPLOY / "mosquitto.conf").read_text(), (DEPLOY / "tls" / "mosquitto.conf").read_text()
+    more = {
+        "certfile /certificates/fullchain.pem",
+        "keyfile /certificates/privkey.pem",
+        "tls_version tlsv1.2",
+    }
+    assert settings(tls) - settings(plain) == more
+    assert settings(plain) <= settings(tls)
+    assert [line for line in tls.splitlines() if line.startswith("listener")] == [
+        "listener 8883",
+        "listener 1884",
+    ]
