@@ -1,5 +1,6 @@
 """A logger at the broker: one connection with its own account, which publishes and hears what is acknowledged."""
 
+import ssl
 import threading
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
@@ -17,7 +18,14 @@ T = TypeVar("T")
 class Link:
     """A connection to the broker; what arrives on its thread wakes whoever waits in `until`."""
 
-    def __init__(self, url: str, username: str | None = None, password: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        username: str | None = None,
+        password: str | None = None,
+        *,
+        trusted: ssl.SSLContext | None = None,
+    ) -> None:
         at = urlsplit(url)
         self.heard = threading.Condition()
         self.connected: ReasonCode | None = None
@@ -30,6 +38,8 @@ class Link:
             CallbackAPIVersion.VERSION2, username or "", protocol=MQTTProtocolVersion.MQTTv5
         )
         self._client.username_pw_set(username or at.username, password or at.password)
+        if at.scheme == "mqtts":
+            self._client.tls_set_context(trusted)
         self._client.max_inflight_messages_set(1000)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = self._on_connect
@@ -119,8 +129,10 @@ class Link:
 class Logger(Link):
     """One logger, let in as itself."""
 
-    def __init__(self, device_id: str, mqtt: dict[str, Any]) -> None:
-        super().__init__(mqtt["url"], mqtt["username"], mqtt["password"])
+    def __init__(
+        self, device_id: str, mqtt: dict[str, Any], *, trusted: ssl.SSLContext | None = None
+    ) -> None:
+        super().__init__(mqtt["url"], mqtt["username"], mqtt["password"], trusted=trusted)
         self.device_id = device_id
         self.topic = f"dewar/v1/{device_id}/readings"
         self.until(lambda: self.connected is not None)

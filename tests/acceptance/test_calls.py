@@ -136,7 +136,6 @@ def test_a_simulation_that_cannot_write_its_truth_says_so_before_it_begins(comma
         "--truth",
         folder / "nowhere" / "truth.json",
         MQTT_URL=broker.url,
-        within_s=10,
     )
     assert (status, out) == (2, "")
     assert one_line(err).startswith("--truth ")
