@@ -5,7 +5,7 @@ from typing import Final
 
 import asyncpg
 
-from api.database_rights.tables import FUNCTIONS, SCHEMA_TABLE, SECRET, TABLES, Kept
+from api.database_rights.tables import FILLED_IN, FUNCTIONS, SCHEMA_TABLE, SECRET, TABLES, Kept
 
 _COLUMNS: Final = """
 SELECT c.relname AS "table", a.attname AS name,
@@ -67,6 +67,8 @@ def _of_the_service(user: str, columns: Mapping[str, Sequence[asyncpg.Record]]) 
         if kept in {Kept.UP_TO_DATE, Kept.WHILE_NEEDED}:
             changed = ", ".join(quoted(column["name"]) for column in columns[table] if column["changes"])
             yield f"GRANT UPDATE ({changed}) ON {table} TO {user}"
+        elif table in FILLED_IN:
+            yield f"GRANT UPDATE ({', '.join(map(quoted, FILLED_IN[table]))}) ON {table} TO {user}"
     for function in FUNCTIONS:
         yield f"GRANT EXECUTE ON FUNCTION {function} TO {user}"
 

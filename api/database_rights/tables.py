@@ -87,6 +87,9 @@ TABLES: Final[Mapping[str, Kept]] = {
     "security_events": Kept.FOR_A_TIME,
 }
 
+FILLED_IN: Final[Mapping[str, tuple[str, ...]]] = {}
+"""Columns of evidence that may be filled in later, by table; all others stay as they were added."""
+
 SCHEMA_TABLE: Final = "alembic_version"
 """Which revision the schema has: the service reads it, and only migrations write it."""
 

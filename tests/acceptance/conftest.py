@@ -42,7 +42,7 @@ def _commands(folder: Path) -> Iterator[Commands]:
     commands = Commands(folder)
     yield commands
     commands.close()
-    eventually(lambda: not processes_of(folder), 15.0, lambda: f"left behind: {processes_of(folder)}")
+    eventually(lambda: not processes_of(folder), 60, lambda: f"left behind: {processes_of(folder)}")
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_within_a_minute_it_finds_an_excursion_and_says_where_to_look(commands, 
     assert (demo.err, processes_of(data)) == ("", {})
 
     again = start(commands, data)
-    again.printed(found, within_s=15)
+    again.printed(found, within_s=60)
     known = {
         each["id"]
         for each in orjson.loads(by_shell(again.printed(r"^ +(curl .*)$")[1].replace("=5", "=500")))["items"]

@@ -158,7 +158,7 @@ def test_what_a_simulated_fleet_goes_through_is_found(embedded, embedded_data, c
             paths = [f"/v1/shipments/{shipment['shipment_id']}/excursions" for shipment in shipments]
             return sorted(known(one) for path in paths for one in items(ops, path, state=["open", "closed"]))
 
-        eventually(lambda: found() == true, 10, lambda: f"{found()}\n{true}")
+        eventually(lambda: found() == true, 60, lambda: f"{found()}\n{true}")
 
 
 def known(one: dict[str, Any]) -> tuple[object, ...]:
@@ -202,7 +202,7 @@ def test_kill_9_leaves_nothing_and_the_next_start_has_everything(commands, folde
             logger.publish(logger.topic, [warm(0, -180.0, 0.9), warm(1, -140.0, 0.8)])
             logger.acknowledged("killed-logger", 0, 1)
             service.killed()
-            eventually(lambda: not processes_of(data), 5.0, lambda: processes_of(data))
+            eventually(lambda: not processes_of(data), 60, lambda: processes_of(data))
 
     service = start(commands, data).ready()
     with service.client() as ops:
@@ -210,7 +210,7 @@ def test_kill_9_leaves_nothing_and_the_next_start_has_everything(commands, folde
         with Logger("killed-logger", mqtt) as logger:  # the broker still knows it
             logger.publish(logger.topic, warm(2, -160.0, 0.7))
             logger.acknowledged("killed-logger", 0, 2)
-        eventually(lambda: list(items(ops, "/v1/excursions", state="closed")), 10, "the excursion has ended")
+        eventually(lambda: list(items(ops, "/v1/excursions", state="closed")), 60, "the excursion has ended")
     assert service.stopped() == 0
 
 
@@ -218,10 +218,10 @@ def test_kill_9_leaves_nothing_and_the_next_start_has_everything(commands, folde
 def test_a_first_start_that_is_cut_short_is_made_good_by_the_next(commands, folder, by):
     data = folder / "data"
     service = start(commands, data)
-    eventually((data / "postgres.new").exists, 10, "the database is being made")
+    eventually((data / "postgres.new").exists, 60, "the database is being made")
     service.process.send_signal(by)
     service.ended()
-    eventually(lambda: not processes_of(data), 5.0, lambda: processes_of(data))
+    eventually(lambda: not processes_of(data), 60, lambda: processes_of(data))
     assert "Traceback" not in service.err
     assert start(commands, data).ready().stopped() == 0
 

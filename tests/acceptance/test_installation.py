@@ -83,7 +83,7 @@ def broker_with_tls(folder: Path, ports: tuple[int, int], authority: trustme.CA)
         command = ["setpriv", "--pdeathsig", "KILL", *programs.command("-c", folder / "mosquitto.conf")]
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        eventually(lambda: listens(ports[1]), 15, (folder / "broker.log").read_text)
+        eventually(lambda: listens(ports[1]), 60, (folder / "broker.log").read_text)
         yield
     finally:
         process.terminate()

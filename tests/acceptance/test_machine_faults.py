@@ -55,8 +55,8 @@ def seconds_of(service, part):
 def told(service, ready_part, part, within_s):
     name, says = eventually(lambda: fault_of(service), within_s, lambda: service.log)
     assert name == ready_part, says
-    eventually(lambda: seconds_of(service, part) > 0, 10, lambda: service.log)
-    eventually(lambda: alert_of(service, part) == "firing", 15, lambda: service.log)
+    eventually(lambda: seconds_of(service, part) > 0, 60, lambda: service.log)
+    eventually(lambda: alert_of(service, part) == "firing", 60, lambda: service.log)
     return says
 
 

@@ -65,7 +65,7 @@ def test_a_numbered_csv_is_stored_once_and_its_hole_is_told_until_it_is_mended(
         assert "  line 4: '-17B.2' is not a temperature" in out
         assert out.splitlines()[-1] == "5 of 5 numbered readings confirmed as stored"
         assert numbers(ops, "numbered") == [0, 1, 3, 4, 5]
-        [gap] = eventually(lambda: gaps(ops, "numbered"), 10, "a gap")
+        [gap] = eventually(lambda: gaps(ops, "numbered"), 60, "a gap")
         assert (gap["state"], gap["details"]) == (
             "firing",
             {"missing": 1, "newest_from": "2025-11-21T03:50:00Z", "newest_until": "2025-11-21T04:00:00Z"},
@@ -76,7 +76,7 @@ def test_a_numbered_csv_is_stored_once_and_its_hole_is_told_until_it_is_mended(
         assert out.splitlines()[-1] == "6 of 6 numbered readings confirmed as stored"
         assert numbers(ops, "numbered") == [0, 1, 2, 3, 4, 5]  # five of them came twice
         assert list(items(ops, "/v1/rejected", device_id="csv-numbered")) == []
-        eventually(lambda: gaps(ops, "numbered")[0]["state"] == "resolved", 10, lambda: gaps(ops, "numbered"))
+        eventually(lambda: gaps(ops, "numbered")[0]["state"] == "resolved", 60, lambda: gaps(ops, "numbered"))
         revisions = ops.get(f"/v1/alerts/{gap['id']}").json()["revisions"]
         assert [each["reason"] for each in revisions] == ["condition_began", "condition_withdrawn"]
 
@@ -104,10 +104,10 @@ def test_a_memory_that_ends_in_a_silence_loses_the_oldest_and_the_service_tells(
         shipment_id = eventually(lambda: shipment_of(ops, "SIM-31-0001"), 20, lambda: simulating.log)
         tuned = {"rules": AT_ONCE, "reason": "This lane is watched closely."}
         assert ops.post(f"/v1/shipments/{shipment_id}/plan", json=tuned).is_success
-        eventually(lambda: under_way(ops, shipment_id), 10, lambda: simulating.log)
-        [gap] = eventually(lambda: gaps(ops, shipment_id), 15, lambda: simulating.log)
+        eventually(lambda: under_way(ops, shipment_id), 60, lambda: simulating.log)
+        [gap] = eventually(lambda: gaps(ops, shipment_id), 60, lambda: simulating.log)
         heard = newest(ops, "SIM-31-0001")
-        eventually(lambda: newest(ops, "SIM-31-0001") > heard, 10, lambda: simulating.log)
+        eventually(lambda: newest(ops, "SIM-31-0001") > heard, 60, lambda: simulating.log)
         assert simulating.stopped() == 0
         stored = numbers(ops, shipment_id)
     [truth] = orjson.loads((folder / "truth.json").read_bytes())["shipments"]

@@ -166,7 +166,7 @@ def test_the_csv_of_a_logger_by_mqtt_moved_to_now(embedded, embedded_data, comma
         status, out, err = commands.run(*call, **QUIET)
         assert (status, err) == (0, "")
         assert "1 message with 4 readings sent in " in out
-        kept = eventually(lambda: sorted(stored(ops, "csv-mqtt")), 10, out)
+        kept = eventually(lambda: sorted(stored(ops, "csv-mqtt")), 60, out)
     first, _, last = [instant for instant, _ in kept]
     assert last - first == timedelta(minutes=10)
     assert timedelta(0) < datetime.now(UTC) - last < timedelta(minutes=1)

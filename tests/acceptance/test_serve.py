@@ -37,7 +37,7 @@ def test_all_roles_stop_when_told_whoever_still_listens(commands, settings):
 def test_who_waits_for_the_database_still_stops_when_told(commands, settings):
     away = f"postgresql://u:p@127.0.0.1:{free_port()}/d"
     waiting = commands.start("serve", **settings | {"DATABASE_URL": away})
-    eventually(lambda: "database_away" in waiting.err, 15, lambda: waiting.err)
+    eventually(lambda: "database_away" in waiting.err, 60, lambda: waiting.err)
     assert waiting.stopped() == 0
     assert "Traceback" not in waiting.err
 
@@ -50,7 +50,7 @@ def test_of_two_that_start_at_once_on_one_port_one_gets_it(commands, settings):
         for level in ("info", "error")
     ]
     loser = eventually(
-        lambda: next((one for one in both if one.process.poll() is not None), None), 15, "one ends"
+        lambda: next((one for one in both if one.process.poll() is not None), None), 60, "one ends"
     )
     assert loser.ended() == 1
     assert f"dewarwatch: port {port} on 127.0.0.1 is in use" in loser.err
@@ -62,7 +62,7 @@ def test_of_two_that_start_at_once_on_one_port_one_gets_it(commands, settings):
 def test_a_broker_that_does_not_let_us_in_is_no_readiness_and_no_crash(commands, settings):
     wrong = settings["MQTT_URL"].replace("secret", "guessed")
     service = commands.start("serve", "--roles", "ingest", **settings | {"MQTT_URL": wrong})
-    answer = eventually(lambda: _readyz(service), 15, lambda: service.err)
+    answer = eventually(lambda: _readyz(service), 60, lambda: service.err)
     assert answer.status_code == 503
     assert not answer.json()["parts"]["ingest"]["ok"]
     assert service.stopped() == 0
@@ -76,7 +76,7 @@ def test_the_database_may_be_away_at_the_start(commands, settings, postgres):
     assert commands.run("migrate", **settings | {"DATABASE_URL": postgres.url})[0] == 0
     postgres.stop()
     service = commands.start("serve", **settings | {"DATABASE_URL": postgres.url})
-    eventually(lambda: "database_away" in service.err, 15, lambda: service.err)
+    eventually(lambda: "database_away" in service.err, 60, lambda: service.err)
     postgres.start()
     assert service.ready().stopped() == 0
 
