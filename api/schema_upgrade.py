@@ -17,8 +17,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+<<<<<<< ours
 from api.database_rights.grants import grant
 from api.errors import StartError
+=======
+>>>>>>> theirs
 from telemetry.database.connections import OF_MIGRATIONS, connect, engine_for
 from telemetry.database.server import DatabaseServer, apply_level, inspect_server
 from telemetry.locks import LockSpace
@@ -41,6 +44,10 @@ ORDER BY xact_start LIMIT 5
 """
 
 
+class SchemaBusyError(Exception):
+    """Others hold what has to be changed; nothing was, and the message says who they are."""
+
+
 def alembic_config() -> Config:
     """Return Alembic's configuration, which points to the revisions; there is no configuration file."""
     config = Config()
@@ -58,10 +65,14 @@ async def upgrade(
 ) -> DatabaseServer:
     """Upgrade the schema to the newest revision; safe to run twice, and by two at once (the second waits).
 
+<<<<<<< ours
     `database_url` is of the user that owns the tables. `application` and `reader` are users who get their rights on
     them: what the service needs, and what inspectors may read.
 
     Raises UnfitServerError, before anything is changed, if the server would lose data, and StartError if others still
+=======
+    Raises UnfitServerError, before anything is changed, if the server would lose data, and SchemaBusyError if others still
+>>>>>>> theirs
     hold a table after `busy_for_s` seconds.
     """
     lock = await connect(database_url, _NAME, OF_MIGRATIONS)
@@ -94,7 +105,7 @@ async def _as_soon_as_free(
                 raise
         holders = [_holder(row) for row in await connection.fetch(_HOLDERS)]
         if monotonic() > give_up_at:
-            raise StartError(
+            raise SchemaBusyError(
                 f"the schema cannot be changed, as others hold its tables ({', '.join(holders) or 'gone by now'}): "
                 "end these sessions (SELECT pg_terminate_backend(PID)), or stop the service, and run it again"
             )

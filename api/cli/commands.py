@@ -29,7 +29,7 @@ from api.http.connections.server import check_free
 from api.identity import keys as stored_keys
 from api.identity.permissions import KeyRole
 from api.refusals import Invalid, NotFound
-from api.schema_upgrade import upgrade
+from api.schema_upgrade import SchemaBusyError, upgrade
 from api.settings import DATABASE_HINT, Settings, SettingsError, required
 from api.transactions import begin
 from api.use_cases import keys
@@ -103,6 +103,7 @@ async def migrate(settings: Settings) -> None:
     reader_url = _secret(settings.database_reader_url)
     apart = user_of(owner_url) != user_of(url)
     try:
+<<<<<<< ours
         if admin_url := _secret(settings.database_admin_url):
             await first_contact(admin_url, "DATABASE_ADMIN_URL", patience_s=settings.start_patience_s)
             await _make_users(admin_url, owner_url, url, reader_url)
@@ -114,6 +115,10 @@ async def migrate(settings: Settings) -> None:
             reader=None if reader_url is None else user_of(reader_url),
         )
     except (UnfitServerError, UsersError) as error:
+=======
+        server = await upgrade(url)
+    except (UnfitServerError, SchemaBusyError) as error:
+>>>>>>> theirs
         raise StartError(str(error)) from None
     except asyncpg.InsufficientPrivilegeError as error:
         raise StartError(f"the database does not let us: {error}") from None

@@ -19,8 +19,7 @@ from structlog.testing import capture_logs
 from alerts.views import alerts, excursions, figures_as_of
 from alerts.views.as_of import FindingFilter
 from api import schema_upgrade
-from api.errors import StartError
-from api.schema_upgrade import alembic_config, pending, upgrade
+from api.schema_upgrade import SchemaBusyError, alembic_config, pending, upgrade
 from migrations.metadata import metadata
 from telemetry import refusals, shipment_readings
 from telemetry.database.connections import OF_MIGRATIONS, engine_for
@@ -87,7 +86,9 @@ async def test_who_holds_a_table_delays_a_migration_and_not_the_service(
     holder = await asyncpg.connect(database_url, server_settings={"application_name": "somebody's psql"})
     await holder.execute("BEGIN")
     await holder.execute("SELECT FROM alembic_version FOR UPDATE")
-    with pytest.raises(StartError, match=rf"somebody's psql, PID {holder.get_server_pid()}, idle in trans"):
+    with pytest.raises(
+        SchemaBusyError, match=rf"somebody's psql, PID {holder.get_server_pid()}, idle in trans"
+    ):
         await upgrade(database_url, busy_for_s=0)
     with capture_logs() as said:
         upgrading = asyncio.create_task(upgrade(database_url))

@@ -6,7 +6,13 @@ import asyncpg
 import pytest
 
 from alerts.faults.fault import Part
+from alerts.faults.waiting import Waiting
+from alerts.notifications.sender import Channels
+from alerts.outbound.resolve import Targets
+from api.bootstrap import _probes
+from api.descriptors import Descriptors
 from api.faults import AccountsWatch, Commits, Faults, of_ingest
+from api.roles import ALL_ROLES, Role
 from telemetry.database.clocks import Clocks
 from telemetry.mqtt.bridge import IngestState
 
@@ -60,6 +66,34 @@ async def test_every_process_says_that_nothing_can_be_written_and_one_that_answe
         faults.commits.hear(over)
         now_s += 60.0
         assert faults.find() == []
+
+
+@pytest.mark.parametrize(
+    ("roles", "parts", "stays_ready"),
+    [
+        ({Role.API}, set(), True),
+        ({Role.INGEST}, {"ingest", "accounts"}, False),
+        ({Role.EVALUATE}, {"judging", "telling", "mail"}, False),
+        ({Role.DELIVER}, {"judging", "telling", "mail", "notices"}, False),
+        (ALL_ROLES, {"ingest", "accounts", "judging", "telling", "mail", "notices"}, True),
+    ],
+)
+async def test_each_role_says_what_it_can_see_and_who_answers_calls_stays_ready(
+    roles: set[Role], parts: set[str], stays_ready: bool
+) -> None:
+    faults = Faults(Clocks(), AccountsWatch(None))
+    clock = [0.0]
+    faults.waiting = Waiting(lambda: clock[0])
+    probes = _probes(frozenset(roles), Descriptors(most=1000), faults, Channels(targets=Targets([])))
+    assert probes.keys() == {"descriptors", "clock", "commits", *parts}
+    faults.waiting.note({"unjudged_s": 100.0, "undecided_s": 1.0, "unsent_s": None, "refused_s": None})
+    clock[0] = 20.0
+    if "judging" in parts:
+        probe = await probes["judging"]()
+        assert probe.ok is stays_ready
+        assert "nobody judges them" in probe.detail["problem"]
+        assert probe.detail["since"]
+        assert (await probes["telling"]()).ok
 
 
 async def test_what_passes_within_seconds_is_no_fault() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from alerts.notifications import load_facts, queue
 from alerts.notifications.retry import Outcome, Result
+from alerts.notifications.sender import DEFAULTS
 from alerts.work import lease_queue
 from alerts.work.errors import TRY_AGAIN
 from alerts.work.lease_queue import Leases
@@ -371,6 +372,10 @@ async def test_a_claim_that_stands_still_before_its_commit_holds_nothing_for_lon
     frozen.cancel()
     with contextlib.suppress(asyncio.CancelledError, *TRY_AGAIN):
         await frozen
+
+
+def test_a_process_that_dies_delays_a_message_for_a_minute_at_most_and_a_slow_server_for_none() -> None:
+    assert DEFAULTS.time_limit_s < DEFAULTS.lease.total_seconds() <= 60.0 < DEFAULTS.record_within_s
 
 
 async def test_what_is_in_hand_at_the_end_is_given_back(tower: Tower) -> None:
