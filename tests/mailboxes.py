@@ -117,7 +117,11 @@ class _Handler:
 
 @contextlib.asynccontextmanager
 async def mail_server(
-    manners: Script | Manner = Manner.TAKE, *, tls: ssl.SSLContext | None = None, **options: Any
+    manners: Script | Manner = Manner.TAKE,
+    *,
+    tls: ssl.SSLContext | None = None,
+    port: int = 0,
+    **options: Any,
 ) -> AsyncIterator[MailServer]:
     """One server for as long as the block lasts; with `tls` it offers STARTTLS."""
     state = MailServer(manners if callable(manners) else lambda _: manners)
@@ -132,7 +136,7 @@ async def mail_server(
         open_.add(made)
         return made
 
-    server = await loop.create_server(connection, "127.0.0.1", 0)
+    server = await loop.create_server(connection, "127.0.0.1", port)
     state.port = server.sockets[0].getsockname()[1]
     try:
         yield state

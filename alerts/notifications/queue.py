@@ -18,7 +18,7 @@ from alerts.notifications.retry import Outcome, Result
 from alerts.work.bulk import Connection, columns_of
 from alerts.work.lease_queue import Lease, LeaseQueue
 
-LEASE: Final = timedelta(seconds=120)
+LEASE: Final = timedelta(seconds=60)
 
 NOTIFICATIONS: Final = LeaseQueue(
     table="notifications",
@@ -72,6 +72,13 @@ WITH claim AS (
 )
 SELECT EXISTS (SELECT FROM counted)
 """  # noqa: S608 -- our own words
+
+# What failed while the mail server was away need not wait any longer; what is leased is being sent.
+HASTEN = """
+UPDATE notifications SET send_at = now(), set_at = now()
+WHERE state = 'pending' AND channel = $1 AND attempts > 0 AND send_at > now() AND lease_until IS NULL
+RETURNING id
+"""
 
 WAITING = """
 SELECT count(*) AS waiting, coalesce(extract(epoch FROM now() - min(decided_at)), 0)::float8 AS age
@@ -154,6 +161,11 @@ async def confirm(
     )
     messages = {row["id"]: orjson.loads(row["message"]) for row in rows}
     return {one: messages[one.id] for one in written if one.id in messages}
+
+
+async def hasten(pool: asyncpg.Pool, channel: str) -> int:
+    """Make due what has failed and would be tried again later; return how many there were."""
+    return len(await pool.fetch(HASTEN, channel))
 
 
 async def record(

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.headerregistry import Address
 from functools import partial
@@ -24,7 +24,7 @@ from alerts.outbound.post import TIME_LIMIT_S, Poster
 from alerts.outbound.resolve import Targets
 from alerts.work.errors import TRY_AGAIN
 from alerts.work.lease_queue import Leases
-from alerts.work.wakeup import Wakeup, outlast
+from alerts.work.wakeup import Wakeup, first_of, outlast
 from telemetry.channels import NotifyChannel
 
 log = structlog.get_logger(__name__)
@@ -42,8 +42,12 @@ class SenderSettings:
     """Most messages sent to one address at a time."""
     delays_s: Sequence[float] = DELAYS_S
     lease: timedelta = queue.LEASE
+    record_within_s: float = 120.0
+    """How long to try to record an attempt while the database is away."""
     time_limit_s: float = 30.0
     poll_s: float = 1.0
+    away_s: float = 15.0
+    """How often to look whether a mail server that is away is back."""
     end_within_s: float = 3.0
     """How long messages under way may take once the process is told to stop."""
 
@@ -80,6 +84,7 @@ class Sender:
     async def run(self, stop: asyncio.Event) -> None:
         """Send due notifications until `stop` is set; then let those under way end, and release the rest."""
         async with self._poster, Wakeup(self._pool, NotifyChannel.NOTIFICATIONS) as wakeup:
+            looking = asyncio.create_task(self._look_for_mail_server(stop), name="notices:mail-server")
             try:
                 while not stop.is_set():
                     wakeup.clear()
@@ -87,9 +92,24 @@ class Sender:
                     for channel in self._leases:
                         await outlast(partial(self._claim, channel), stop, f"notices:{channel}")
                     await wakeup.wait(self._settings.poll_s, self._room, stop)
+                    if looking.done() and not stop.is_set():
+                        looking.result()  # an error of our own must not go unnoticed
             finally:
+                looking.cancel()
                 moment_s = self._settings.end_within_s
                 await asyncio.gather(*[leases.drain(moment_s) for leases in self._leases.values()])
+
+    async def _look_for_mail_server(self, stop: asyncio.Event) -> None:
+        """See when a mail server that was away is back: what waits for its next try is sent then, however late that would be."""
+        mailer = self._channels.mailer
+        while mailer is not None and not stop.is_set():
+            await first_of(stop, patience_s=self._settings.away_s)
+            if mailer.is_away and await mailer.is_back():
+                hastened = await outlast(
+                    partial(queue.hasten, self._pool, "email"), stop, "notices:mail-server"
+                )
+                log.info("mail_server_is_back", hastened=hastened)
+                self._room.set()
 
     async def _claim(self, channel: str) -> None:
         """Claim as many notifications as the channel has room for, and start sending them."""
@@ -203,12 +223,12 @@ class Sender:
     async def _record(self, claimed: Claimed, at: datetime, result: Result) -> None:
         chance = random.random()  # noqa: S311 - it spreads load; nothing here is secret
         wait_s = delay_s(claimed.tries + 1, chance, self._settings.delays_s)
-        # If the database is away for longer than the lease, another process sends it again.
-        give_up = asyncio.Event()
-        timer = asyncio.get_running_loop().call_later(self._settings.lease.total_seconds(), give_up.set)
-        work = partial(queue.record, self._pool, claimed, at, result, wait_s)
-        state = await outlast(work, give_up, "notices:record")
-        timer.cancel()
+        try:
+            state = await self._outlast_record(claimed, at, result, wait_s)
+        except Exception as fault:  # unrecorded, it would be sent again and again, and never counted
+            log.exception("notice_not_recorded", notification=str(claimed.id))
+            plain = replace(result, detail=f"what was answered cannot be stored: {type(fault).__name__}")
+            state = await self._outlast_record(claimed, at, plain, wait_s)
         metrics.NOTIFICATION_ATTEMPTS.labels(claimed.channel, str(result.outcome)).inc()
         metrics.NOTIFICATION_ATTEMPT_SECONDS.labels(claimed.channel).observe(result.seconds)
         if state is None:
@@ -225,6 +245,21 @@ class Sender:
                 channel=claimed.channel,
                 error=result.detail,
             )
+
+    async def _outlast_record(
+        self, claimed: Claimed, at: datetime, result: Result, wait_s: float | None
+    ) -> str | None:
+        """Record an attempt, however long the database is away, within reason; return as `queue.record` does.
+
+        If that takes longer than the lease, another process may send it again; the token decides whose result counts.
+        """
+        give_up = asyncio.Event()
+        timer = asyncio.get_running_loop().call_later(self._settings.record_within_s, give_up.set)
+        try:
+            work = partial(queue.record, self._pool, claimed, at, result, wait_s)
+            return await outlast(work, give_up, "notices:record")
+        finally:
+            timer.cancel()
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._room.set()

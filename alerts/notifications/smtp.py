@@ -32,6 +32,10 @@ class Mailer:
         self._tls = tls or ssl.create_default_context()
         self.trouble: str | None = None
         """What went wrong with the last mail, unless the recipient was at fault; None if it was accepted."""
+        self._domain = "localhost"
+        """Which the server is told: that of the sender."""
+        self.is_away = False
+        """Whether there was no connection at the last try, or no way past the account."""
 
     async def send(self, mail: EmailMessage) -> Result:
         """Send a mail to its one recipient."""
@@ -40,6 +44,16 @@ class Mailer:
         detail = _line(said)
         self.trouble = detail if outcome is Outcome.LATER else None
         return Result(outcome=outcome, detail=detail, seconds=time.monotonic() - began)
+
+    async def is_back(self) -> bool:
+        """Return whether a server that was away can be used again, without sending anything."""
+        try:
+            async with asyncio.timeout(self._time_limit_s):
+                client = await self._connect()
+        except (aiosmtplib.SMTPException, OSError, ValueError, TimeoutError):
+            return False
+        client.close()
+        return True
 
     async def _result(self, mail: EmailMessage) -> tuple[Outcome, str]:
         try:
@@ -58,21 +72,32 @@ class Mailer:
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             return Outcome.LATER, f"the mail server could not be used: {error}"
 
-    async def _hand_over(self, mail: EmailMessage) -> str:
+    async def _connect(self) -> aiosmtplib.SMTP:
         relay = self._relay
         client = aiosmtplib.SMTP(
             hostname=relay.host,
             port=relay.port,
             username=relay.username,
             password=relay.password,
-            local_hostname=mail["From"].addresses[0].domain,
+            local_hostname=self._domain,
             timeout=self._time_limit_s,
             use_tls=relay.encryption is Encryption.TLS,
             start_tls=_START_TLS[relay.encryption],
             tls_context=self._tls,
         )
+        self.is_away = True  # until there is a connection
         try:
             await client.connect()
+        except BaseException:
+            client.close()
+            raise
+        self.is_away = False
+        return client
+
+    async def _hand_over(self, mail: EmailMessage) -> str:
+        self._domain = mail["From"].addresses[0].domain
+        client = await self._connect()
+        try:
             # The bytes as composed: a message object would be folded anew, which can break names.
             _, answer = await client.sendmail(_envelope(mail, "From"), [_envelope(mail, "To")], bytes(mail))
         finally:

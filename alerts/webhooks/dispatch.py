@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
@@ -18,6 +18,7 @@ from alerts.outbound.resolve import Targets
 from alerts.webhooks import message, queue
 from alerts.webhooks.queue import Claimed, Room, Tried
 from alerts.webhooks.schedule import SCHEDULE, TRIPS_AT, Schedule, hold_s, retry_after_s
+from alerts.work.errors import REFUSED
 from alerts.work.lease_queue import Leases
 from alerts.work.wakeup import Wakeup, outlast
 from telemetry.channels import NotifyChannel
@@ -269,17 +270,30 @@ class Dispatcher:
             if not (tried := self._tried):
                 continue
             self._tried = []
-            fenced = await outlast(
-                partial(queue.record, self._pool, tried, self._noteworthy(tried)), give_up, "webhooks:record"
-            )
+            fenced = await self._record(tried, give_up)
             for one in tried:
                 if not one.answer.ok:
                     endpoint = self._endpoints[one.claimed.webhook_id]
                     endpoint.failed -= 1
                     self._give_back(endpoint)
                     self._room.set()
-            metrics.WEBHOOKS_FENCED.inc(fenced or 0)
+            metrics.WEBHOOKS_FENCED.inc(fenced)
             metrics.WEBHOOKS_EXHAUSTED.inc(sum(one.state == "exhausted" for one in tried))
+
+    async def _record(self, tried: list[Tried], give_up: asyncio.Event, *, plainly: bool = False) -> int:
+        """Record attempts; return how many were fenced off.
+
+        What the database refuses of one costs the others nothing: it is recorded without its answer. If not even that is
+        taken, the message is sent again when its lease ends.
+        """
+        record = partial(queue.record, self._pool, tried, self._noteworthy(tried))
+        try:
+            return await outlast(record, give_up, "webhooks:record") or 0
+        except REFUSED as error:
+            if len(tried) > 1:
+                return sum([await self._record([one], give_up) for one in tried])
+            log.exception("webhook_attempt_not_recorded", webhook=str(tried[0].claimed.webhook_id))
+            return 0 if plainly else await self._record([_plain(tried[0], error)], give_up, plainly=True)
 
     def _noteworthy(self, tried: list[Tried]) -> list[UUID]:
         """Return the endpoints whose health has to be written; a success is noted once a minute at most."""
@@ -316,6 +330,11 @@ def judge(claimed: Claimed, started_at: datetime, answer: Answer, schedule: Sche
         delay_s=None if delay_s is None else max(delay_s, asked_s or 0.0),
         hold_s=max(own_s, wait_s or 0.0) or None,
     )
+
+
+def _plain(one: Tried, error: Exception) -> Tried:
+    said = f"what was answered cannot be stored: {type(error).__name__}"
+    return replace(one, answer=replace(one.answer, error=said, content=b""))
 
 
 def _outcome(answer: Answer) -> str:

@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import asyncpg
 import structlog
@@ -146,6 +146,10 @@ L = TypeVar("L", bound=Lease)
 Claim: TypeAlias = Callable[[Connection], Awaitable[Sequence[L]]]
 """Claims some rows in the connection's transaction."""
 
+# Between its one statement and its commit a claim waits for nothing: a process that takes longer stands still, and what it
+# would have is locked. The server ends its session, and others have the rows at once.
+CLAIM_AT_ONCE: Final = "SET LOCAL idle_in_transaction_session_timeout = '5s'"
+
 
 class Leases(Generic[L]):
     """The rows that this process has claimed and not finished: waiting to be sent, or being sent by a task.
@@ -187,6 +191,7 @@ class Leases(Generic[L]):
         claimed: Sequence[L] = ()
         try:
             async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(CLAIM_AT_ONCE)
                 claimed = await some(connection)
                 self._claimed.update(claimed)
             yield claimed

@@ -1,16 +1,22 @@
 """Notifications reach people by each channel, and every try is on record."""
 
 import asyncio
+import contextlib
 import json
 import re
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from alerts.notifications import load_facts, queue
 from alerts.notifications.retry import Outcome, Result
+from alerts.notifications.sender import DEFAULTS
+from alerts.work import lease_queue
+from alerts.work.errors import TRY_AGAIN
+from alerts.work.lease_queue import Leases
 from tests.mailboxes import Manner, mail_server
 from tests.receivers import FAIL, OK, Reply, in_turn, receiver
 
@@ -306,6 +312,69 @@ async def test_a_result_after_the_lease_is_on_record_and_changes_nothing(tower: 
         await queue.record(tower.pool, second, AT, Result(outcome=Outcome.SENT, detail="ok"), None) == "sent"
     )
     assert [one["outcome"] for one in await tower.attempts(id_)] == ["fenced", "sent"]
+
+
+async def test_a_mail_server_that_is_back_gets_at_once_what_waited_for_it(tower: Tower) -> None:
+    """However long it was away, and however late the next try would be; what a recipient's server delays still waits."""
+    id_ = await tower.notify(purpose="test")
+    settings = replace(HURRY, delays_s=(900.0,), away_s=0.05)
+    async with mail_server() as gone:
+        pass
+    tower.run(channels(gone.port), settings)
+    await tower.until("SELECT attempts = 1 FROM notifications WHERE id = $1", id_)
+    async with mail_server(lambda to: Manner.BUSY if "busy" in to else Manner.TAKE, port=gone.port):
+        await tower.ends(id_, "sent")
+        delayed = await tower.notify(purpose="test", address="busy@x.example")
+        await tower.until("SELECT attempts = 1 FROM notifications WHERE id = $1", delayed)
+        await asyncio.sleep(0.3)
+        assert (await tower.row(delayed))["attempts"] == 1
+
+
+async def test_a_try_whose_answer_cannot_be_stored_counts_all_the_same(tower: Tower) -> None:
+    """Else the same mail would go out again and again, each time that the lease ends."""
+    await tower.pool.execute("ALTER TABLE notification_attempts ADD CHECK (detail NOT LIKE '%2.0.0 taken%')")
+    id_ = await tower.notify(purpose="test")
+    async with mail_server() as server:
+        tower.run(channels(server.port), replace(HURRY, lease=timedelta(seconds=3)))
+        row = await tower.ends(id_, "sent")
+        assert len(server.taken) == 1
+    assert row["attempts"] == 1
+    assert [one["detail"] for one in await tower.attempts(id_)] == [
+        "what was answered cannot be stored: CheckViolationError"
+    ]
+
+
+async def test_a_claim_that_stands_still_before_its_commit_holds_nothing_for_long(
+    tower: Tower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its four mails to one address would be all that anybody else may send there."""
+    monkeypatch.setattr(lease_queue, "CLAIM_AT_ONCE", lease_queue.CLAIM_AT_ONCE.replace("5s", "300ms"))
+    ids = [await tower.notify(purpose="test") for _ in range(6)]
+    still = asyncio.Event()
+
+    async def stand_still(connection: Any) -> list[queue.Claimed]:
+        claimed = await queue.claim(connection, "email", at_most=16, of_each=4, held={})
+        still.set()
+        await asyncio.Event().wait()
+        return claimed
+
+    async def claim() -> None:
+        async with Leases[queue.Claimed](tower.pool, queue.NOTIFICATIONS, name="test").claim(stand_still):
+            raise AssertionError
+
+    frozen = asyncio.create_task(claim())
+    await asyncio.wait_for(still.wait(), 10)
+    async with mail_server() as server:
+        tower.run(channels(server.port))
+        await asyncio.gather(*[tower.ends(id_, "sent") for id_ in ids])
+    assert len(server.taken) == 6
+    frozen.cancel()
+    with contextlib.suppress(asyncio.CancelledError, *TRY_AGAIN):
+        await frozen
+
+
+def test_a_process_that_dies_delays_a_message_for_a_minute_at_most_and_a_slow_server_for_none() -> None:
+    assert DEFAULTS.time_limit_s < DEFAULTS.lease.total_seconds() <= 60.0 < DEFAULTS.record_within_s
 
 
 async def test_what_is_in_hand_at_the_end_is_given_back(tower: Tower) -> None:

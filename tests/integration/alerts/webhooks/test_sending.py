@@ -90,6 +90,25 @@ async def test_what_is_tried_for_the_last_time_is_kept(hooks: Hooks) -> None:
     assert row["state"] == "active"
 
 
+async def test_an_answer_that_cannot_be_stored_costs_the_others_nothing(hooks: Hooks) -> None:
+    """It is not what ends the whole role, and the attempt counts all the same."""
+    await hooks.pool.execute("ALTER TABLE webhook_attempts ADD CHECK (answer <> 'poison')")
+    async with receiver(
+        lambda got: Reply(body=b"poison" if got.message["data"]["number"] == 1 else b"ok")
+    ) as partner:
+        webhook_id = await hooks.endpoint(partner.url)
+        await hooks.tell(4)
+        hooks.run()
+        await hooks.all_are("delivered", webhook_id, 4)
+        assert len(partner.got) == 4
+        assert sorted((one["error"] or "", one["answer"]) for one in await hooks.attempts(webhook_id)) == [
+            *[("", b"ok")] * 3,
+            ("what was answered cannot be stored: CheckViolationError", b""),
+        ]
+        await hooks.tell()
+        await hooks.all_are("delivered", webhook_id, 5)
+
+
 async def test_retry_after_is_honoured_for_all_that_waits(hooks: Hooks) -> None:
     busy = Reply(429, headers=(("Retry-After", "2"),))
     async with receiver(in_turn(busy, OK)) as partner:
@@ -185,11 +204,10 @@ async def test_who_is_told_to_stop_while_the_database_is_away_stops(hooks: Hooks
         await hooks.endpoint(partner.url)
         await hooks.tell()
         await fan_out(hooks.pool)
-        pool, stop = FlakyPool(hooks.pool, away, range(3, 10_000)), asyncio.Event()  # after the claim
+        pool, stop = FlakyPool(hooks.pool, away, range(4, 10_000)), asyncio.Event()  # after the claim
         running = asyncio.create_task(Dispatcher(pool, LOOPBACK, HURRY).run(stop))  # type: ignore[arg-type]
         await asyncio.wait_for(recording.wait(), 10)
-        while not partner.got:
-            await asyncio.sleep(0.01)
+        await partner.until(lambda: bool(partner.got))
         stop.set()
         await asyncio.wait_for(running, 10)
 
