@@ -8,8 +8,9 @@ import base64
 import hashlib
 import json
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -112,17 +113,23 @@ def read_state(path: Path) -> dict[str, Any] | None:
     return state if isinstance(state, dict) and state.get("clients") else None
 
 
-def is_whole(path: Path, *, holds: str | None = None) -> bool:
-    """Return whether the file was written to its end, and has the account of a logger.
+def is_whole(path: Path, *, holds: str | None = None, lacks: str | None = None) -> bool:
+    """Return whether the file was written to its end, and has or lacks the account of a logger.
 
     The plugin's last line is the only one that begins with the brace; anything else is parsed.
     """
     if not path.is_file() or path.stat().st_size > MOST_BYTES:
         return False
     content = path.read_bytes()
-    if holds is not None and f'"{holds}"'.encode() not in content:
+    if holds is not None and not _has_account(content, holds):
+        return False
+    if lacks is not None and _has_account(content, lacks):
         return False
     return content.rstrip().endswith(b"\n}") or read_state(path) is not None
+
+
+def _has_account(content: bytes, name: str) -> bool:
+    return re.search(rb'"username":\s*"%b"' % re.escape(name.encode()), content) is not None
 
 
 def logger_verifiers(state: Mapping[str, Any]) -> dict[str, Verifier]:
@@ -138,13 +145,24 @@ def logger_verifiers(state: Mapping[str, Any]) -> dict[str, Verifier]:
 
 
 def with_loggers(
-    state: Mapping[str, Any] | None, loggers: Mapping[str, Verifier], *, user: str, password: str
+    state: Mapping[str, Any] | None,
+    loggers: Mapping[str, Verifier],
+    *,
+    user: str,
+    password: str,
+    without: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return a state with an account for the service and for each logger, and with all else that it had."""
+    """Return a state with an account for the service and for each logger, and with all else that it had.
+
+    The loggers in `without` were shut out: they get none, though the state may have one of before.
+    """
     first = _initial_state(user, password)
     kept = state or first
     clients = {client["username"]: client for client in (*first["clients"], *kept.get("clients", ()))}
     roles = {role["rolename"]: role for role in (*first["roles"], *kept.get("roles", ()))}
+    for device_id in without:
+        clients.pop(device_id, None)
+        roles.pop(logger_role(device_id), None)
     for device_id, verifier in loggers.items():
         role = logger_role(device_id)
         before = clients.get(device_id, {})

@@ -96,19 +96,19 @@ class DeviceCredentials:
         # and an empty message there would be taken for one of the logger's.
         await self._ask({"command": "getClient", "username": device_id}, clear=[status_topic(device_id)])
         if self.accounts_file is not None:
-            await self._stop_unless_kept(self.accounts_file, device_id)
+            await self._stop_unless_kept(self.accounts_file, holds=device_id)
 
     @staticmethod
-    async def _stop_unless_kept(file: Path, device_id: str) -> None:
-        """Raise BrokerForgetfulError unless the account gets into the file.
+    async def _stop_unless_kept(file: Path, *, holds: str | None = None, lacks: str | None = None) -> None:
+        """Raise BrokerForgetfulError unless the account gets into the file, or out of it.
 
         mosquitto 2.0 writes it before it answers, and later versions soon after.
         """
         deadline = time.monotonic() + _KEPT_WITHIN_S
         try:
-            while not await asyncio.to_thread(is_whole, file, holds=device_id):
+            while not await asyncio.to_thread(is_whole, file, holds=holds, lacks=lacks):
                 if time.monotonic() > deadline:
-                    raise BrokerForgetfulError("the broker did not keep the account: is its disk full?")
+                    raise BrokerForgetfulError("the broker did not keep the change: is its disk full?")
                 await asyncio.sleep(0.05)
         except PermissionError as error:
             log.warning("broker_accounts_unseen", file=str(file), error=str(error))
@@ -147,16 +147,23 @@ class DeviceCredentials:
                 if "error" in made or "error" in created:
                     await self.grant(device_id, password)
         if self.accounts_file is not None and passwords:
-            await self._stop_unless_kept(self.accounts_file, list(passwords)[-1])
+            await self._stop_unless_kept(self.accounts_file, holds=list(passwords)[-1])
 
     async def revoke(self, device_id: str) -> None:
-        """Shut the logger out at once; do nothing if it is unknown."""
+        """Shut the logger out at once; do nothing if it is unknown.
+
+        Neither the broker's file nor its last good copy lets it in again. The role is made first, so that the file is
+        written also where the account is gone already, as after a disk that was full.
+        """
         await self._own_or_absent(device_id)
         for answer in await self._ask(
+            {"command": "createRole", "rolename": logger_role(device_id)},
             {"command": "deleteClient", "username": device_id},
             {"command": "deleteRole", "rolename": logger_role(device_id)},
         ):
-            _only(answer, "not found")
+            _only(answer, "not found", "already exists")
+        if self.accounts_file is not None:
+            await self._stop_unless_kept(self.accounts_file, lacks=device_id)
 
     async def shut(self, device_id: str) -> bool:
         """Disconnect a logger and keep it out until `reopen`; return False if the account is not ours to manage."""

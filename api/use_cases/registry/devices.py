@@ -388,7 +388,9 @@ async def _tell_broker(passwords: PasswordStore | None, granted: Mapping[str, st
 
 def _not_taken(error: CredentialsError) -> Unavailable | Conflict:
     if isinstance(error, BrokerForgetfulError):
-        return Unavailable("The broker did not keep the logger's password: its disk may be full.")
+        return Unavailable(
+            "The broker did not keep the change of the logger's account: its disk may be full."
+        )
     if isinstance(error, BrokerUnreachableError):
         return Unavailable("The broker, which must learn the logger's password, cannot be reached.")
     return Conflict(f"The broker refused the logger's credentials: {error}.")

@@ -168,3 +168,60 @@ def test_the_last_good_copy_is_started_with(tmp_path: Path) -> None:
         assert file.read_text() == first
         assert file.with_name("dynamic-security.json.broken").read_text() == damage
     assert file.stat().st_mode & 0o077 == 0
+
+
+async def shut_out(desk: Desk, device_id: str, status: int = 204) -> None:
+    path = f"/v1/devices/{device_id}/revoke-credentials"
+    answer = await desk.admin.post(path, json={"reason": "It was lost on the way to Vienna."})
+    assert answer.status_code == status, answer.text
+
+
+async def test_who_was_shut_out_is_not_let_in_by_the_last_good_copy(
+    managed: Desk, broker: Supervisor
+) -> None:
+    password = await registered(managed, "D1")
+    other = await registered(managed, "D2")
+    await fill_disk(broker)
+    await shut_out(managed, "D1", 503)  # half a file is no answer
+    await fill_disk(broker, full=False)
+    await shut_out(managed, "D1")
+    await asyncio.to_thread(broker.stop)
+    file_of(broker).write_text("")
+    await asyncio.to_thread(broker.start)
+    assert not await let_in(broker, "D1", password)
+    assert await let_in(broker, "D2", other)
+
+
+async def test_one_that_is_gone_already_is_shut_out_once_there_is_room(
+    managed: Desk, broker: Supervisor
+) -> None:
+    """The broker took it and did not keep it: asked again, it has to write its file though nothing changes."""
+    await registered(managed, "D1")
+    manager = credentials(broker)
+    await manager.revoke("D1")
+    file_of(broker).write_text("{")
+    await manager.revoke("D1")
+    assert broker_users.is_whole(file_of(broker), lacks="D1")
+
+
+async def test_an_older_copy_of_the_file_lets_nobody_in_who_was_shut_out_since(
+    managed: Desk, broker: Supervisor, engine: AsyncEngine
+) -> None:
+    for device_id in ("LOST", "RETIRED", "FOUND", "IN-USE"):
+        await registered(managed, device_id)
+    older = file_of(broker).read_text()
+    await shut_out(managed, "LOST")
+    await shut_out(managed, "FOUND")
+    again = await managed.admin.post("/v1/devices/FOUND/rotate-credentials")
+    assert again.status_code == 200
+    retired = await managed.admin.post("/v1/devices/RETIRED/retire", json={"reason": "Its battery is dead."})
+    assert retired.status_code == 200, retired.text
+    await asyncio.to_thread(broker.stop)
+    file_of(broker).write_text(older)
+    made = await rebuild(engine, file_of(broker), user="dewarwatch", password="secret")
+    assert (made.loggers, made.taken_over, made.was_whole) == (2, 0, True)
+    state = json.loads(file_of(broker).read_text())
+    assert {one["username"] for one in state["clients"]} == {"dewarwatch", "FOUND", "IN-USE"}
+    assert {one["rolename"] for one in state["roles"]} == {"service", "logger-FOUND", "logger-IN-USE"}
+    await asyncio.to_thread(broker.start)
+    assert await let_in(broker, "FOUND", again.json()["mqtt"]["password"])
