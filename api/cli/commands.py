@@ -26,7 +26,7 @@ from api.http.connections.server import check_free
 from api.identity import keys as stored_keys
 from api.identity.permissions import KeyRole
 from api.refusals import Invalid, NotFound
-from api.schema_upgrade import upgrade
+from api.schema_upgrade import SchemaBusyError, upgrade
 from api.settings import DATABASE_HINT, Settings, SettingsError, required
 from api.transactions import begin
 from api.use_cases import keys
@@ -90,7 +90,7 @@ async def migrate(settings: Settings) -> None:
     await first_contact(url, patience_s=settings.start_patience_s)
     try:
         server = await upgrade(url)
-    except UnfitServerError as error:
+    except (UnfitServerError, SchemaBusyError) as error:
         raise StartError(str(error)) from None
     log.info("migrated", server=str(server))
 

@@ -61,7 +61,8 @@ class Patience:
 OF_LOOPS: Final = Patience()
 OF_CALLS: Final = Patience(idle_in_transaction_s=30)
 """Of HTTP calls. The longest pause in a transaction is that of a registration, which asks the broker."""
-OF_MIGRATIONS: Final = Patience(lock_s=0, statement_s=0)
+OF_MIGRATIONS: Final = Patience(lock_s=3, statement_s=0)
+"""A statement may take as long as it has to; but what waits for a table has everybody else wait behind it."""
 OF_COMMANDS: Final = Patience(idle_in_transaction_s=600)
 """Of commands that compute for long between two statements, and lock at most a few shipments meanwhile."""
 

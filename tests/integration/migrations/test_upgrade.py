@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,16 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, true
+from sqlalchemy.pool import NullPool
+from structlog.testing import capture_logs
 
 from alerts.views import alerts, excursions, figures_as_of
 from alerts.views.as_of import FindingFilter
-from api.schema_upgrade import alembic_config, pending, upgrade
+from api import schema_upgrade
+from api.schema_upgrade import SchemaBusyError, alembic_config, pending, upgrade
 from migrations.metadata import metadata
 from telemetry import refusals, shipment_readings
-from telemetry.database.connections import engine_for
+from telemetry.database.connections import OF_MIGRATIONS, engine_for
 from telemetry.database.server import ServerLevel, UnfitServerError
 from tests.conftest import missing
 
@@ -68,6 +72,34 @@ async def test_a_server_that_would_lose_data_is_refused_with_the_setting_to_chan
     with pytest.raises(UnfitServerError, match="synchronous_commit = off"):
         await upgrade(empty_database_url)
     assert "nothing" in str(await pending(empty_database_url))
+
+
+async def test_who_holds_a_table_delays_a_migration_and_not_the_service(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for moments only, over and over, and says in the end who is in its way."""
+    monkeypatch.setattr(schema_upgrade, "OF_MIGRATIONS", replace(OF_MIGRATIONS, lock_s=1))
+    monkeypatch.setattr(schema_upgrade, "_AGAIN_AFTER_S", 0.05)
+    engine = engine_for(database_url, poolclass=NullPool)
+    async with engine.begin() as connection:
+        await connection.run_sync(lambda sync: _downgrade_to(sync, "-1"))
+    holder = await asyncpg.connect(database_url, server_settings={"application_name": "somebody's psql"})
+    await holder.execute("BEGIN")
+    await holder.execute("SELECT FROM alembic_version FOR UPDATE")
+    with pytest.raises(
+        SchemaBusyError, match=rf"somebody's psql, PID {holder.get_server_pid()}, idle in trans"
+    ):
+        await upgrade(database_url, busy_for_s=0)
+    with capture_logs() as said:
+        upgrading = asyncio.create_task(upgrade(database_url))
+        async with asyncio.timeout(20):
+            while not any(one["event"] == "migration_waits" for one in said):
+                await asyncio.sleep(0.01)
+    await holder.execute("ROLLBACK")
+    await asyncio.wait_for(upgrading, 20)
+    assert await pending(database_url) is None
+    await holder.close()
+    await engine.dispose()
 
 
 def day(number: float) -> datetime:
