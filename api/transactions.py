@@ -16,20 +16,22 @@ async def begin(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """
     later: list[Callable[[], None]] = []
     async with engine.begin() as connection:
-        outer: list[Callable[[], None]] | None = connection.info.get(_LATER)
+        # Of a connection that was lost meanwhile it cannot be had any more, and to ask would hide why it was lost.
+        info = connection.info
+        outer: list[Callable[[], None]] | None = info.get(_LATER)
         if outer is not None:
-            connection.info[_LATER] = later
+            info[_LATER] = later
             try:
                 yield connection
             finally:
-                connection.info[_LATER] = outer
+                info[_LATER] = outer
             outer += later
             return
-        connection.info[_LATER] = later
+        info[_LATER] = later
         try:
             yield connection
         finally:
-            connection.info.pop(_LATER, None)
+            info.pop(_LATER, None)
     for do in later:
         do()
 

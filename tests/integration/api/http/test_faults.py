@@ -8,6 +8,7 @@ import asyncpg
 import httpx
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.embedded.process import Supervisor
@@ -16,6 +17,7 @@ from api.http.problems import is_passing
 from api.http.routes import operations
 from api.identity.authenticator import Authenticator
 from api.schema_upgrade import upgrade
+from api.transactions import begin
 from telemetry.database.connections import engine_for
 from telemetry.ingest.pipeline import Ingest
 from tests.integration.api.conftest import ADMIN_KEY, Desk, MakeDesk, MakeServices, problem
@@ -178,3 +180,21 @@ async def test_a_lock_that_is_not_had_in_time_is_a_503(
             await holder.execute("SELECT 1 FROM shipments FOR UPDATE")
             answer: httpx.Response = await desk.admin.post("/v1/shipments/S1/depart")
         problem(answer, 503)
+
+
+async def test_a_connection_that_is_lost_within_a_transaction_is_the_databases_absence(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    """Whatever comes after it: what is to be said after the commit hides it as little as all else."""
+    other = await asyncpg.connect(database_url)
+
+    async def lose_it() -> None:
+        async with begin(engine) as connection:
+            pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+            assert await other.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
+            await connection.execute(text("SELECT 1"))
+
+    with pytest.raises(DBAPIError) as caught:
+        await lose_it()
+    await other.close()
+    assert is_passing(caught.value)
