@@ -76,7 +76,7 @@ class IngestState:
     away_for_s: float = 0.0
     """For how long it has not been connected."""
     stuck_for_s: float = 0.0
-    """For how long messages have waited and nothing was committed."""
+    """For how long messages have waited and nothing was committed, of all or of the small or the large ones."""
     error: str | None = None
     """The kind of error for which nothing is committed."""
 
@@ -136,7 +136,8 @@ class Bridge:
         self._away_since: float | None = monotonic()
         self._progress_at = monotonic()
         self._receiving = True
-        self._committing: set[Lane] = set()
+        self._committing: dict[Lane, float] = {}
+        """Since when each lane has been committing a batch, by a steady clock."""
         self._acks: dict[tuple[str, int], Acknowledgement] = {}
         self._acks_pending = asyncio.Event()
 
@@ -284,7 +285,7 @@ class Bridge:
                     self._discard()
                 if committing is not None:
                     await committing
-                self._committing.add(lane)
+                self._committing[lane] = monotonic()
                 sent = asyncio.Event()
                 committing = group.create_task(
                     self._commit(lane, batch, prepared, sent), name="ingest:commit"
@@ -334,7 +335,7 @@ class Bridge:
                 return
         finally:
             sent.set()
-            self._committing.discard(lane)
+            self._committing.pop(lane, None)
 
     async def _store_set_aside(self) -> None:
         """Store what was set aside, once its loggers are no longer locked."""
@@ -428,6 +429,8 @@ class Bridge:
     def _report_state(self) -> None:
         now = monotonic()
         is_stuck = self._inbox.messages > self._aside.messages
+        # One lane may be stuck while the other is not; before long its receipts hold up everything.
+        since = min([*self._committing.values(), *([self._progress_at] if is_stuck else [])], default=now)
         self._on_state(
             IngestState(
                 connected=self._problem is None,
@@ -438,7 +441,7 @@ class Bridge:
                 locked=len(self._aside.loggers),
                 locked_for_s=self._aside.waiting_for_s(),
                 away_for_s=0.0 if self._away_since is None else now - self._away_since,
-                stuck_for_s=now - self._progress_at if is_stuck else 0.0,
+                stuck_for_s=now - since,
                 error=self._ingest.failing,
             )
         )

@@ -1,5 +1,6 @@
 """Ingest says that nothing is committed, since when and why: with a full disk, a locked table, a frozen broker."""
 
+import asyncio
 import os
 import signal
 
@@ -47,3 +48,24 @@ async def test_a_frozen_broker_is_said_and_come_back_to(broker, store, monkeypat
         finally:
             os.kill(broker.pid, signal.SIGCONT)
         await ingester.until(lambda state: state.connected and state.away_for_s == 0)
+
+
+NO_ROOM_FOR_ONE = NO_ROOM.replace("EXECUTE", "WHEN (NEW.device_id = 'LOG-1') EXECUTE")
+
+
+async def test_large_messages_that_are_not_stored_are_said_though_small_ones_are(broker, store, loggers):
+    """As where an old part of the table cannot be written: in the end, all receipts wait behind theirs."""
+    async with ingesters(broker.url, store.url) as start:
+        ingester = await start()
+        await store.pool.execute(NO_ROOM_FOR_ONE)
+        loggers.publish([reading(second, seq=second) for second in range(60)])
+        await ingester.until(lambda state: state.waiting == 1)
+        second = 0
+        async with asyncio.timeout(30):
+            while ingester.states[-1].stuck_for_s < 1.5:
+                loggers.publish(reading(second, seq=second), "dewar/v1/LOG-2/readings")
+                second += 1
+                await store.until("SELECT count(*) >= $1 FROM readings WHERE device_id = 'LOG-2'", second)
+        await store.pool.execute("DROP TRIGGER no_room ON readings")
+        await loggers.acknowledged(lambda ack: ack["through"] == 59)
+        await ingester.until(lambda state: state.stuck_for_s == 0)
