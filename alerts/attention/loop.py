@@ -88,7 +88,8 @@ async def _decide_and_save(
         log.error("attention_refused", scope=one.view.scope, exc_info=error)
         due.failed[one.view.scope] = describe_error(error)
     if due.failed:
-        await ATTENTION.set_aside(connection, due.claimed, due.failed)
+        held = {one.view.scope for one, error in refused if isinstance(error, asyncpg.LockNotAvailableError)}
+        await ATTENTION.set_aside(connection, due.claimed, due.failed, held)
     return saved, told
 
 

@@ -18,7 +18,7 @@ decided in the future was set by a clock that has gone back since: it is attende
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -40,6 +40,8 @@ POLL_S: Final = 1.0
 LEAST_WAIT_S: Final = 0.02
 """The least wait: an overdue key that cannot be claimed is another process's; looking at once is wasted."""
 LONGEST_BACKOFF_S: Final = 600.0
+LONGEST_HELD_S: Final = 30.0
+"""The same for what others only hold: nothing is wrong with it, and it is free again at any moment."""
 WIDE: Final = 5000
 """How many keys a claim looks at if other processes hold those in the window: more than these hold together."""
 
@@ -172,14 +174,28 @@ class DueQueue:
         done = () if self.done_at is None else (done_at or as_of,)
         await connection.execute(_sql(self, _WRITE_DEADLINES), *of_each, as_of, *done)
 
-    async def set_aside(self, connection: Connection, claimed: Claimed, errors: Mapping[str, str]) -> None:
-        """Retry failed keys after 1, 2, 4 … up to 600 s, and delete their marks that were read."""
-        of_each = list(errors), list(errors.values()), claimed.mark_ids(errors)
-        await connection.execute(_sql(self, _SET_ASIDE), *of_each, LONGEST_BACKOFF_S)
+    async def set_aside(
+        self,
+        connection: Connection,
+        claimed: Claimed,
+        errors: Mapping[str, str],
+        held: Collection[str] = (),
+    ) -> None:
+        """Retry failed keys after 1, 2, 4 … up to 600 s, those held by others up to 30 s; delete their marks read."""
+        longest_s = [LONGEST_HELD_S if key in held else LONGEST_BACKOFF_S for key in errors]
+        of_each = list(errors), list(errors.values()), claimed.mark_ids(errors), longest_s
+        await connection.execute(_sql(self, _SET_ASIDE), *of_each)
 
     async def mend_clock(self, pool: asyncpg.Pool) -> Sequence[float]:
         """Make due at once what a clock has set that was ahead; return by how many seconds it was, for each key."""
         return [float(row["ahead_s"]) for row in await pool.fetch(_sql(self, _MEND_CLOCK))]
+
+    async def mend_all(self, pool: asyncpg.Pool) -> Sequence[float]:
+        """Make due at once what was done by a clock that was ahead, also where no deadline came of it.
+
+        Reads all rows, as many as there ever were: it is for when the clock was seen to go back.
+        """
+        return [float(row["ahead_s"]) for row in await pool.fetch(_sql(self, _MEND_ALL))]
 
     async def patience_s(self, pool: asyncpg.Pool) -> float:
         """Return the seconds until the next deadline, or until the next poll if that is sooner."""
@@ -302,10 +318,12 @@ WITH written AS (
 _SET_ASIDE = """
 WITH written AS (
     INSERT INTO {q.rows} AS r ({q.key}, {q.deadline}, set_at, failures, error)
-    SELECT f.key, clock_timestamp() + interval '1 second', clock_timestamp(), 1, f.error
-    FROM unnest($1::text[], $2::text[]) AS f(key, error)
+    SELECT f.key, clock_timestamp() + least(power(2, coalesce(before.failures, 0)), f.longest_s) * interval '1 second',
+        clock_timestamp(), 1, f.error
+    FROM unnest($1::text[], $2::text[], $4::float8[]) AS f(key, error, longest_s)
+        LEFT JOIN (SELECT {q.key} AS key, least(failures, 30) AS failures FROM {q.rows}) AS before USING (key)
     ON CONFLICT ({q.key}) DO UPDATE SET failures = r.failures + 1, error = EXCLUDED.error, set_at = EXCLUDED.set_at,
-        {q.deadline} = clock_timestamp() + least(power(2, least(r.failures, 30)), $4) * interval '1 second'
+        {q.deadline} = EXCLUDED.{q.deadline}
     RETURNING {q.key} AS key
 ) {take_marks}
 """
@@ -319,6 +337,8 @@ WITH ahead AS (
 UPDATE {{q.rows}} AS r SET {{q.deadline}} = now(), set_at = now() FROM ahead WHERE r.{{q.key}} = ahead.key
 RETURNING ahead.ahead_s
 """  # noqa: S608 -- our own words
+
+_MEND_ALL = _MEND_CLOCK.replace("{q.deadline} > now()", "({q.deadline} > now() OR {q.deadline} IS NULL)")
 
 _NEXT_DEADLINE = "SELECT extract(epoch FROM min({q.deadline}) - clock_timestamp()) FROM {q.rows}"
 

@@ -50,6 +50,11 @@ async def test_what_others_hold_of_a_scope_holds_up_this_scope_alone(due: Desk, 
         aside = await due.pool.fetchrow("SELECT * FROM attention WHERE scope = 'S2'")
         assert aside is not None
         assert (aside["failures"], asyncpg.LockNotAvailableError.__name__ in aside["error"]) == (1, True)
+        # However long that lasts: it is looked at again soon after.
+        await due.pool.execute("UPDATE attention SET attend_at = now(), failures = 20 WHERE scope = 'S2'")
+        assert await decide_due(due.pool) == 1
+        query = "SELECT attend_at < now() + interval '31 s' FROM attention WHERE scope = 'S2'"
+        assert await due.pool.fetchval(query)
     await due.pool.execute("UPDATE attention SET attend_at = now() WHERE scope = 'S2'")
     assert await decide_due(due.pool) == 1
     assert await told(due) == ["S1", "S2", "S3"]

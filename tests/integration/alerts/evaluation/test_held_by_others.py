@@ -46,6 +46,13 @@ async def test_what_others_hold_of_a_shipment_holds_up_this_one_alone(due: Desk,
         aside = await due.pool.fetchrow("SELECT * FROM evaluations WHERE shipment_id = 'S2'")
         assert aside is not None
         assert (aside["failures"], aside["evaluate_at"] > aside["evaluated_at"]) == (1, True)
+        # However long that lasts: it is looked at again soon after.
+        await due.pool.execute(
+            "UPDATE evaluations SET evaluate_at = now(), failures = 20 WHERE shipment_id = 'S2'"
+        )
+        assert await evaluate_due(due.pool) == 1
+        query = "SELECT evaluate_at < now() + interval '31 s' FROM evaluations WHERE shipment_id = 'S2'"
+        assert await due.pool.fetchval(query)
     assert "evaluation_failed" not in await due.alerts("S2")  # nothing is wrong with it
     await due.pool.execute("UPDATE evaluations SET evaluate_at = now() WHERE shipment_id = 'S2'")
     await due.evaluate()
