@@ -1,6 +1,7 @@
 """Remove what is past its retention: refused messages, security events and answers that are kept for a day. The outbox and webhooks have loops of their own."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 
 import asyncpg
@@ -25,13 +26,20 @@ RETURNING true
 
 
 async def run_retention(
-    pool: asyncpg.Pool, stop: asyncio.Event, *, refused: timedelta, security_events: timedelta
+    pool: asyncpg.Pool,
+    stop: asyncio.Event,
+    *,
+    refused: timedelta,
+    security_events: timedelta,
+    may_remove: Callable[[], bool],
 ) -> None:
-    """Remove what is older, a chunk at a time, until `stop` is set."""
+    """Remove what is older, a chunk at a time, while it `may_remove`, until `stop` is set."""
     while not stop.is_set():
-        removed = await outlast(
-            lambda: prune(pool, refused=refused, security_events=security_events), stop, "retention"
-        )
+        removed = None
+        if may_remove():
+            removed = await outlast(
+                lambda: prune(pool, refused=refused, security_events=security_events), stop, "retention"
+            )
         if removed is None or max(removed) < _CHUNK:
             await first_of(stop, patience_s=LOOK_EVERY_S)
 

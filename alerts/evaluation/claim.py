@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from time import monotonic
 
 import asyncpg
 
@@ -25,12 +26,13 @@ from alerts.evaluation.load_facts import (
 from alerts.evaluation.queue import EVALUATIONS, LIVE, PAST
 from alerts.evaluation.resume import Dirty, PendingFold, Resumed, resume
 from alerts.excursions.load_readings import FROM_THE_START
-from alerts.model import Instant, Reason, to_datetime, to_instant
+from alerts.model import SECOND, Instant, Reason, to_datetime, to_instant
 from alerts.rules.registry import CHANNELS, tuned_rules
 from alerts.tables import alerts, excursions
 from alerts.triage.alert import Alert
 from alerts.triage.rows import alert_from_row, excursion_from_row
 from alerts.work.bulk import Connection, columns_of
+from alerts.work.clock import STEP_S, ClockSteps
 from alerts.work.due_queue import NOTHING, Claimed, Rows
 from alerts.work.errors import describe_error
 from alerts.work.savepoints import LOCK_PATIENCE
@@ -105,18 +107,23 @@ class Share(StrEnum):
 
 
 async def claim(
-    connection: Connection, limit: int, share: Share = Share.ALL, late_wait_s: float = 0
+    connection: Connection,
+    limit: int,
+    share: Share = Share.ALL,
+    late_wait_s: float = 0,
+    steps: ClockSteps | None = None,
 ) -> DueShipments | None:
     """Claim due shipments that nobody else is at, about `limit` of them, and load them; None where none is due.
 
-    Those with readings of the past are due once they have waited for `late_wait_s` seconds.
+    Those with readings of the past are due once they have waited for `late_wait_s` seconds. `steps` is what is known of
+    the clock by who claims again and again.
     """
     claimed = NOTHING if share is Share.PAST else await EVALUATIONS.claim(connection, limit, LIVE)
     if share is not Share.LIVE:
         room = max(limit - len(claimed.keys), limit // PAST_PART, 1)
         claimed += await EVALUATIONS.claim(connection, room, PAST, besides=claimed.keys, wait_s=late_wait_s)
     # A reading that comes in between can be folded already; its mark stays, and has it folded once more.
-    return await _load(connection, claimed, from_the_start=False) if claimed.keys else None
+    return await _load(connection, claimed, from_the_start=False, steps=steps) if claimed.keys else None
 
 
 async def claim_these(connection: Connection, shipment_ids: Sequence[str]) -> DueShipments | None:
@@ -133,7 +140,12 @@ async def look_at(connection: Connection, shipment_ids: Sequence[str]) -> DueShi
 
 
 async def _load(
-    connection: Connection, claimed: Claimed, *, from_the_start: bool, lock: str = ""
+    connection: Connection,
+    claimed: Claimed,
+    *,
+    from_the_start: bool,
+    lock: str = "",
+    steps: ClockSteps | None = None,
 ) -> DueShipments:
     ids = claimed.keys
     shipments = await load_shipments(connection, ids)
@@ -147,7 +159,7 @@ async def _load(
     alerts = await connection.fetch(f"{LOAD_ALERTS} {lock}", ids, excursion_ids)
     causes = _Causes(dirty, reevaluated=from_the_start)
     due, poisoned = _Making(shipments, devices, context, resumed, on_record, alerts, causes).all(broken)
-    now, clock = await _now(connection, claimed, NOW if from_the_start else NOW_WITH_PATIENCE)
+    now, clock = await _now(connection, claimed, NOW if from_the_start else NOW_WITH_PATIENCE, steps)
     return DueShipments(
         now=now,
         clock=clock,
@@ -162,14 +174,22 @@ async def _load(
     )
 
 
-async def _now(connection: Connection, claimed: Claimed, statement: str) -> tuple[Instant, Instant]:
+async def _now(
+    connection: Connection, claimed: Claimed, statement: str, steps: ClockSteps | None
+) -> tuple[Instant, Instant]:
     """Return the instant at which all that was loaded was known, and what the clock says.
 
     What follows from what was loaded was not known before. The database's clock is everybody's, and even that may
-    be set back: time never goes back for a shipment.
+    be set back: time does not go back for a shipment. But where the clock was ahead for a while, and is what it was
+    before, the shipments that were judged meanwhile are judged anew: they only seemed to be silent, or out of coolant.
     """
+    began = monotonic()
     clock = await connection.fetchval(statement)
-    return to_instant(max([clock, *claimed.done_at.values()])), to_instant(clock)
+    at = to_instant(clock)
+    judged = [to_instant(done_at) for done_at in claimed.done_at.values()]
+    if steps is not None and steps.is_as_it_was(clock.timestamp(), began, monotonic() - began):
+        judged = [one for one in judged if one <= at + round(STEP_S * SECOND)]
+    return max([at, *judged]), at
 
 
 def _foldings(

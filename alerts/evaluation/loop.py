@@ -22,6 +22,7 @@ from alerts.evaluation.worker_process import WorkerProcess
 from alerts.model import ChangeKind
 from alerts.triage.store import lock_unchanged
 from alerts.work.bulk import Connection
+from alerts.work.clock import ClockSteps
 from alerts.work.errors import REFUSED, describe_error
 from alerts.work.pacing import AdaptiveLimit
 from alerts.work.savepoints import write_each
@@ -61,11 +62,12 @@ async def run_evaluate(
     """
     live, past = (AdaptiveLimit(limit=BATCH, least=LEAST_BATCH, most=BATCH) for _ in range(2))
     past_beside_live = AdaptiveLimit(limit=LEAST_BESIDE_LIVE, least=LEAST_BESIDE_LIVE, most=BATCH)
+    evaluate = partial(evaluate_due, pool, steps=ClockSteps())
     alone_at = -inf
 
     async def live_data() -> int:
         nonlocal alone_at
-        found = await live.cycle(lambda limit: evaluate_due(pool, limit, Share.LIVE), CYCLE_S)
+        found = await live.cycle(lambda limit: evaluate(limit, Share.LIVE), CYCLE_S)
         if found:
             alone_at = perf_counter() + ALONE_AFTER_S
         return found
@@ -73,12 +75,10 @@ async def run_evaluate(
     async def past_data() -> int:
         can_wait.set(True)
         if perf_counter() > alone_at:
-            return await past.cycle(
-                lambda limit: evaluate_due(pool, limit, Share.PAST, judging=worker.judge), CYCLE_S
-            )
+            return await past.cycle(lambda limit: evaluate(limit, Share.PAST, judging=worker.judge), CYCLE_S)
         began = perf_counter()
         found = await past_beside_live.cycle(
-            lambda limit: evaluate_due(pool, limit, Share.PAST, LATE_WAIT_S, judging=worker.judge),
+            lambda limit: evaluate(limit, Share.PAST, LATE_WAIT_S, judging=worker.judge),
             BESIDE_LIVE_S,
         )
         await first_of(stop, patience_s=REST * (perf_counter() - began) if found else LOOK_PAST_EVERY_S)
@@ -105,12 +105,13 @@ async def evaluate_due(
     share: Share = Share.ALL,
     late_wait_s: float = 0,
     judging: Judging = judge_here,
+    steps: ClockSteps | None = None,
 ) -> int:
     """Evaluate about `limit` due shipments in one transaction; return how many there were.
 
-    Those with readings of the past only once they have waited for `late_wait_s` seconds.
+    Those with readings of the past only once they have waited for `late_wait_s` seconds. `steps` is as for `claim`.
     """
-    claiming = partial(claim, limit=limit, share=share, late_wait_s=late_wait_s)
+    claiming = partial(claim, limit=limit, share=share, late_wait_s=late_wait_s, steps=steps)
     try:
         return await _evaluate_claimed(pool, claiming, judging, careful=False)
     except (*REFUSED, asyncpg.LockNotAvailableError):  # once more, to find out in which shipment
@@ -225,7 +226,8 @@ async def _set_aside(connection: Connection, failures: Sequence[Poisoned], due: 
     if not failures:
         return
     errors = {one.identity.shipment_id: one.error for one in failures}
-    await EVALUATIONS.set_aside(connection, due.claimed, errors)
+    held = {one.identity.shipment_id for one in failures if one.held}
+    await EVALUATIONS.set_aside(connection, due.claimed, errors, held)
     await connection.execute(FORGET_STATES, list(errors))
     verdicts = [set_aside(one.identity, one.error, due.now, new_id) for one in failures if not one.held]
 

@@ -1,6 +1,7 @@
 """Prunes the outbox and measures its age; streams and webhooks read it."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 
 import asyncpg
@@ -45,23 +46,28 @@ NOBODY_TO_TELL = "SELECT count(*) FROM escalations WHERE nobody_to_tell"
 MARKS = "SELECT count(*) FROM evaluation_marks"
 
 
-async def run_deliver(pool: asyncpg.Pool, stop: asyncio.Event, retention: timedelta) -> None:
-    """Watch the outbox and remove what is older than `retention`, until `stop` is set.
+async def run_deliver(
+    pool: asyncpg.Pool,
+    stop: asyncio.Event,
+    retention: timedelta,
+    may_remove: Callable[[], bool] = lambda: True,
+) -> None:
+    """Watch the outbox and remove what is older than `retention` while it `may_remove`, until `stop` is set.
 
     The event stream and the webhooks read the outbox by themselves: see api/http/event_hub.py and alerts/webhooks.
     """
     while not stop.is_set():
-        removed = await outlast(lambda: look_after(pool, retention), stop, "deliver")
+        removed = await outlast(lambda: look_after(pool, retention, may_remove=may_remove()), stop, "deliver")
         if removed != _CHUNK:
             await first_of(stop, patience_s=LOOK_EVERY_S)
 
 
-async def look_after(pool: asyncpg.Pool, retention: timedelta) -> int:
+async def look_after(pool: asyncpg.Pool, retention: timedelta, *, may_remove: bool = True) -> int:
     """Measure the outbox's age, delete a chunk of what is past retention, and return how many were deleted."""
     async with pool.acquire() as connection:
         metrics.OUTBOX_AGE_SECONDS.set(float(await connection.fetchval(AGE)))
         metrics.MARKS_WAITING.set(await connection.fetchval(MARKS))
-        removed = int(await connection.fetchval(PRUNE, retention, _CHUNK))
+        removed = int(await connection.fetchval(PRUNE, retention, _CHUNK)) if may_remove else 0
         kept_back = int(await connection.fetchval(KEPT_BACK, retention))
         metrics.NOBODY_TO_TELL.set(await connection.fetchval(NOBODY_TO_TELL))
     metrics.OUTBOX_PRUNED.inc(removed)

@@ -21,6 +21,10 @@ EVERY_S: Final = 5.0
 GONE_AFTER_S: Final = 60
 """A process that has said nothing for so long is gone, and its faults with it."""
 
+# What was seen in the future was seen by a clock that has gone back since: it is as if it were seen now.
+_BY_THE_CLOCK: Final = (
+    "UPDATE service_faults SET seen_at = clock_timestamp() WHERE seen_at > clock_timestamp()"
+)
 _FORGET: Final = "DELETE FROM service_faults WHERE seen_at < clock_timestamp() - $1 * interval '1 second'"
 _LOAD: Final = """
 SELECT part, min(since) AS since, count(*) AS processes, bool_or(critical) AS critical,
@@ -47,6 +51,7 @@ async def follow_faults(pool: asyncpg.Pool) -> None:
 
 
 async def _follow(connection: Connection) -> None:
+    await connection.execute(_BY_THE_CLOCK)
     await connection.execute(_FORGET, GONE_AFTER_S)
     reported = {
         row["part"]: Reported(

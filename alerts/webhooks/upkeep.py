@@ -155,7 +155,7 @@ class StateChange(NamedTuple):
     reason: str
 
 
-async def maintain(pool: asyncpg.Pool, retention: timedelta) -> None:
+async def maintain(pool: asyncpg.Pool, retention: timedelta, *, may_remove: bool = True) -> None:
     """Measure the backlog, warn about and disable failing endpoints, and prune a chunk past its retention."""
     async with pool.acquire() as connection:
         waiting = await connection.fetchrow(WAITING)
@@ -169,11 +169,13 @@ async def maintain(pool: asyncpg.Pool, retention: timedelta) -> None:
                 *await switch_off_ended(connection),
             ]
         say(changes)
-        await connection.execute(PRUNE, retention, _CHUNK)
-        await drop(connection, retention)
+        if may_remove:
+            await connection.execute(PRUNE, retention, _CHUNK)
+            await drop(connection, retention)
         async with connection.transaction():
             await tell_dropped(connection)
-        await connection.execute(PRUNE_MESSAGES, retention, _CHUNK)
+        if may_remove:
+            await connection.execute(PRUNE_MESSAGES, retention, _CHUNK)
 
 
 async def mend_holds(pool: asyncpg.Pool) -> Sequence[float]:

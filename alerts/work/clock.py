@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_S: Final = 5.0
 STEP_S: Final = 1.0
 """The least step that is told: clocks are corrected by less all the time."""
+THOROUGH_LOOKS: Final = 12
 STUCK_AFTER_S: Final = 90.0
 """No statement of ours takes longer than 45 s: one that still waits for its client has none that reads."""
 
@@ -47,6 +48,8 @@ class ClockSteps:
     """Compares the database's clock with one that nobody sets."""
 
     _offset_s: float | None = None
+    _net_s: float = 0.0
+    """By how much it was set in all since the first look."""
 
     def see(self, clock_s: float, steady_s: float, doubt_s: float = 0.0) -> float | None:
         """Return by how many seconds the clock was set since the last look; None for less than a second.
@@ -59,25 +62,43 @@ class ClockSteps:
         offset_s = clock_s - steady_s
         before_s, self._offset_s = self._offset_s, offset_s
         step_s = 0.0 if before_s is None else offset_s - before_s
-        return step_s if abs(step_s) > STEP_S + doubt_s else None
+        if abs(step_s) <= STEP_S + doubt_s:
+            return None
+        self._net_s += step_s
+        return step_s
+
+    def is_as_it_was(self, clock_s: float, steady_s: float, doubt_s: float = 0.0) -> bool:
+        """Return, after a look, whether the clock is what it was at the first one: never set, or set and set back."""
+        self.see(clock_s, steady_s, doubt_s)
+        return doubt_s <= STEP_S / 2 and abs(self._net_s) <= STEP_S
 
 
 async def watch_clock(
-    pool: asyncpg.Pool, stop: asyncio.Event, mends: Mapping[str, Mend], every_s: float = LOOK_EVERY_S
+    pool: asyncpg.Pool,
+    stop: asyncio.Event,
+    mends: Mapping[str, Mend],
+    after_a_step_back: Mapping[str, Mend] | None = None,
+    every_s: float = LOOK_EVERY_S,
 ) -> None:
-    """Look at the clock and at the queues' deadlines, and end stuck connections, until `stop` is set."""
-    steps = ClockSteps()
+    """Look at the clock and at the queues' deadlines, and end stuck connections, until `stop` is set.
+
+    For some looks after the clock went back, `after_a_step_back` takes the place of what it names among `mends`: whoever
+    read the clock before may commit after.
+    """
+    steps, thorough = ClockSteps(), 0
     while not stop.is_set():
+        step_s = await outlast(partial(_look_at_clock, pool, steps), stop, "clock")
+        thorough = THOROUGH_LOOKS if step_s is not None and step_s < 0 else max(0, thorough - 1)
+        now = {**mends, **(after_a_step_back or {})} if thorough else mends
         for work in (
-            partial(_look_at_clock, pool, steps),
-            *(partial(mend_clock, pool, queue, mend) for queue, mend in mends.items()),
+            *(partial(mend_clock, pool, queue, mend) for queue, mend in now.items()),
             partial(end_stuck, pool),
         ):
             await outlast(work, stop, "clock")
         await first_of(stop, patience_s=every_s)
 
 
-async def _look_at_clock(pool: asyncpg.Pool, steps: ClockSteps) -> None:
+async def _look_at_clock(pool: asyncpg.Pool, steps: ClockSteps) -> float | None:
     async with pool.acquire() as connection:
         began = monotonic()
         clock = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
@@ -85,6 +106,7 @@ async def _look_at_clock(pool: asyncpg.Pool, steps: ClockSteps) -> None:
     if step_s is not None:
         metrics.CLOCK_STEPS.labels("back" if step_s < 0 else "ahead").inc()
         log.error("database_clock_was_set", by_s=round(step_s, 1))
+    return step_s
 
 
 async def mend_clock(pool: asyncpg.Pool, queue: str, mend: Mend) -> None:

@@ -13,7 +13,7 @@ from api.refusals import Invalid, TooLarge, Unavailable, Unreadable
 from telemetry.actor import Actor
 from telemetry.ingest.decode import MAX_READINGS, check_size, parse_json
 from telemetry.ingest.pipeline import HTTP_TIMEOUT_S, Ingest, MessageOutcome
-from telemetry.ingest.retry import StorageUnavailableError
+from telemetry.ingest.retry import ClocksDifferError, StorageUnavailableError
 from telemetry.ingest.senders import LookUpRights, SenderRights, Stretch
 from telemetry.ingest.validate_message import ValidatedMessage
 from telemetry.model import RawMessage, Refusal, RefusalReason, Source
@@ -59,6 +59,10 @@ async def send(
             received_at=now,
             rights=_rights(engine, caller, now, late),
         )
+    except ClocksDifferError:
+        raise Unavailable(
+            "The clocks of the service and of its database differ, so that it is not known what lies ahead; nothing is stored."
+        ) from None
     except StorageUnavailableError:
         raise Unavailable(
             "The database cannot be reached right now; nothing is known to be stored."

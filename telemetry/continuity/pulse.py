@@ -141,7 +141,8 @@ async def beat(connection: Connection, found: list[Restoration]) -> Pulse:
     """Return the newest pulse, after adding one where it is time for that; after `look`, in its transaction."""
     newest = await connection.fetchrow(NEWEST)
     assert newest is not None
-    is_fresh = newest["at"] is not None and (newest["now"] - newest["at"]).total_seconds() < EVERY_S / 2
+    # One from the future was added by a clock that has gone back since: it must not stop the pulse until then.
+    is_fresh = newest["at"] is not None and 0 <= (newest["now"] - newest["at"]).total_seconds() < EVERY_S / 2
     if is_fresh and not found:
         return _pulse(newest)
     number = (newest["number"] or 0) + 1

@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 MOST_APART_S: Final = 1.0
 COMPARE_EVERY_S: Final = 2.0
 REMIND_EVERY_S: Final = 600.0
+SURE_BEFORE_REMOVAL_S: Final = 3600.0
+"""For how long the clocks must have agreed, and not have been set, before anything is removed for its age."""
 _ANSWER_TIMEOUT_S: Final = 5.0
 _FAULTS: Final = (
     asyncpg.PostgresError,
@@ -57,6 +59,7 @@ class Clocks:
         self._apart: float | None = None
         self._told_at: float | None = None
         self._wrong_since: float | None = None
+        self._sure_since: float | None = None
         self.last: Comparison | None = None
         """None before the first comparison."""
 
@@ -69,6 +72,17 @@ class Clocks:
     def wrong_for_s(self) -> float | None:
         """Return for how long the clocks have differed, by a steady clock; None if they agree."""
         return None if self._wrong_since is None else self._steady() - self._wrong_since
+
+    def may_remove(self) -> bool:
+        """Return whether something may be removed for its age.
+
+        A clock that is ahead by months for a moment makes everything old, and what is removed does not come back.
+        """
+        return (
+            self._sure_since is not None
+            and self._steady() - self._sure_since >= SURE_BEFORE_REMOVAL_S
+            and self.are_sure()
+        )
 
     async def compare(self, pool: asyncpg.Pool) -> Comparison:
         """Compare the clocks now; raises what the database raises."""
@@ -83,9 +97,14 @@ class Clocks:
 
     def note(self, comparison: Comparison, apart: float) -> Comparison:
         """Take a comparison, made while the wall clock was `apart` from the steady one, and tell of a difference."""
+        was_set = self._apart is not None and abs(apart - self._apart) > MOST_APART_S
         self.last, self._apart = comparison, apart
         metrics.CLOCK_AHEAD.set(comparison.ahead_s)
         now = self._steady()
+        if was_set or not comparison.agrees:
+            self._sure_since = None
+        elif self._sure_since is None:
+            self._sure_since = now
         if comparison.agrees:
             if self._wrong_since is not None:
                 log.info("clocks_agree_again", after_s=round(now - self._wrong_since))

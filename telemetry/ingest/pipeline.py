@@ -21,6 +21,7 @@ from telemetry.ingest.insert_batch import InsertBatch, prepare_insert
 from telemetry.ingest.retry import (
     DATA_ERRORS,
     DATABASE_FAULTS,
+    ClocksDifferError,
     LoggersLockedError,
     StorageUnavailableError,
     VanishedReadingError,
@@ -110,7 +111,8 @@ class Ingest:
 
         `rights` looks up what the caller may send of some loggers between two instants; None: everything. What it found
         is looked at again once the loggers are locked, and looked up again if it has changed meanwhile.
-        Raises StorageUnavailableError if the database does not answer within a few seconds.
+        Raises StorageUnavailableError if the database does not answer within a few seconds, and ClocksDifferError where
+        it would refuse what others send of a time ahead and our clock may be what is wrong.
         """
         message = RawMessage(Source.HTTP, caller, payload, received_at, self.clock_is_sure())
         results = [validate_http_reading(raw, message.latest_from) for raw in raws]
@@ -128,6 +130,8 @@ class Ingest:
         for _ in range(_ATTEMPTS_AT_RIGHTS):
             found = await rights(device_ids, *_span(results, received_at))
             judged = [found.judged(one) for one in results]
+            if not self.clock_is_sure() and any(map(_is_ahead, judged)):
+                raise ClocksDifferError("the clocks of the service and of the database differ")
             validated = combine_http_readings(message, judged, found.speaks_for)
             try:
                 outcome = await self.commit_messages(
@@ -307,6 +311,10 @@ def _outcome(message: ValidatedMessage, first: dict[ReadingKey, Reading] | None)
         return MessageOutcome(len(message.readings), 0, message.refusals)
     accepted, duplicates, conflicts = check_duplicates(message.readings, message.positions, first)
     return MessageOutcome(accepted, duplicates, [*message.refusals, *conflicts])
+
+
+def _is_ahead(result: Reading | Refusal) -> bool:
+    return isinstance(result, Refusal) and result.reason is RefusalReason.CLOCK_AHEAD
 
 
 def _span(results: Sequence[Reading | Refusal], received_at: datetime) -> tuple[datetime, datetime]:

@@ -52,6 +52,10 @@ class StorageUnavailableError(Exception):
     """The database did not answer in time; nothing is known to be stored, and sending again is safe."""
 
 
+class ClocksDifferError(StorageUnavailableError):
+    """It is not known whether a reading lies ahead, as our clock may be wrong; nothing is stored, and sending again is safe."""
+
+
 async def retry(
     work: Callable[[], Awaitable[T]],
     timeout_s: float | None,

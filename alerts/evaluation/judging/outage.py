@@ -12,9 +12,13 @@ GRACE_S: Final = "held_back_after_s"
 """The detail that says for how long single alerts are held back after the end."""
 STANDS_FOR_SINGLES: Final = f"""EXISTS (
     SELECT FROM alerts WHERE shipment_id IS NULL AND subject = '{SUBJECT}' AND NOT withdrawn
-        AND (until IS NULL OR until > clock_timestamp() - (details->>'{GRACE_S}')::float8 * interval '1 second')
+        AND (until IS NULL OR until BETWEEN clock_timestamp() - (details->>'{GRACE_S}')::float8 * interval '1 second'
+            AND clock_timestamp() + interval '1 second')
 )"""
-"""Whether the fleet's alert covers those of single shipments now, in SQL."""
+"""Whether the fleet's alert covers those of single shipments now, in SQL.
+
+One that ended in the future does not: a clock that was ahead must not keep silent who is silent.
+"""
 LOOK_AGAIN_AFTER: Final[Duration] = 300 * SECOND
 """When to look again at a shipment whose silence is held back."""
 

@@ -62,6 +62,19 @@ async def test_several_processes_add_no_more_pulses_than_one(pool: asyncpg.Pool)
     assert await pool.fetchval("SELECT count(*) FROM database_pulses") == 1
 
 
+async def test_the_pulse_goes_on_after_a_clock_that_was_ahead(pool: asyncpg.Pool) -> None:
+    """Else an hour ahead would cost an hour in which nothing shows that the database went back."""
+    memory = Memory()
+    ahead = await beats(pool, memory)
+    await pool.execute("UPDATE database_pulses SET at = at + interval '1 hour'")
+    await watch(pool, memory)
+    assert memory.own is not None
+    assert memory.own.number == ahead.number + 1
+    await set_back(pool, ahead.number)
+    await watch(pool, memory)
+    assert len(await told(pool)) == 1
+
+
 async def test_it_is_told_once_on_every_channel(pool: asyncpg.Pool) -> None:
     memory, other = Memory(), Memory()
     kept = await beats(pool, memory, 3)

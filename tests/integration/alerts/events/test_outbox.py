@@ -175,6 +175,7 @@ async def test_however_old_it_is_nothing_goes_that_is_not_handed_on(pool: asyncp
     }
     assert REGISTRY.get_sample_value("dewarwatch_outbox_kept_back") == 3
     await pool.execute("UPDATE webhook_fanout SET position = $1", second.position.number)
+    assert await look_after(pool, timedelta(days=1), may_remove=False) == 0
     assert await look_after(pool, timedelta(days=1)) == 2
     assert [one.position.number for one in await read(pool)] == [third.position.number]
     await fan_out(pool)

@@ -13,12 +13,13 @@ import pytest
 from alerts import metrics
 from alerts.attention.loop import decide_due
 from alerts.attention.queue import ATTENTION
+from alerts.evaluation import claim
 from alerts.evaluation.loop import evaluate_due
 from alerts.evaluation.queue import EVALUATIONS
 from alerts.notifications.queue import NOTIFICATIONS
 from alerts.webhooks.queue import RECORD_HEALTH
 from alerts.webhooks.upkeep import mend_holds
-from alerts.work.clock import watch_clock
+from alerts.work.clock import ClockSteps, watch_clock
 from alerts.work.due_queue import Claimed, DueQueue
 from tests.integration.alerts.attention.test_meanwhile import (
     alerts_without_marks,
@@ -113,6 +114,57 @@ async def test_a_shipment_that_was_judged_ahead_is_looked_at_once_and_not_over_a
     await desk.pool.execute("UPDATE evaluations SET evaluate_at = evaluated_at + interval '5 min'")
     assert await EVALUATIONS.mend_clock(clock.pool) == []
     assert await desk.pool.fetchval("SELECT evaluated_at FROM evaluations") == clock.right + HOUR
+
+
+async def silence(desk: Desk, shipment_id: str) -> tuple[str, bool] | None:
+    alert = (await desk.alerts(shipment_id)).get("signal_lost")
+    return None if alert is None else (alert["state"], alert["withdrawn"])
+
+
+@pytest.fixture
+def steady_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The steady clock that evaluation looks at, in seconds since the clock was right."""
+    steady_s = [0.0]
+    monkeypatch.setattr(claim, "monotonic", lambda: steady_s[0])
+    return steady_s
+
+
+async def test_what_a_clock_ahead_made_of_shipments_is_taken_back_once_it_is_right_again(
+    desk: Desk, clock: Clock, steady_s: list[float]
+) -> None:
+    """Else they would seem silent for an hour, and whatever is judged beside them with them."""
+    steps, shipments = ClockSteps(), ("S1", "S2")
+    for shipment_id in shipments:
+        await desk.ship(shipment_id, f"D-{shipment_id}", max_gap_s=600)
+        await desk.store([(clock.right - SECOND, -180.0)], shipment_id, f"D-{shipment_id}")
+    assert await evaluate_due(clock.pool, steps=steps) == 2
+    await desk.pool.execute("UPDATE evaluations SET evaluate_at = NULL WHERE shipment_id = 'S2'")
+    await clock.ahead()
+    assert await evaluate_due(clock.pool, steps=steps) == 1
+    assert await silence(desk, "S1") == ("firing", False)
+    await clock.back()
+    steady_s[0] = 5.0
+    assert len(await EVALUATIONS.mend_all(clock.pool)) == 1  # there was nothing to wait for
+    await desk.store([(clock.right + SECOND, -180.0)], "S2", "D-S2")
+    assert await evaluate_due(clock.pool, steps=steps) == 2
+    assert [await silence(desk, one) for one in shipments] == [("resolved", True), None]
+    judged = await desk.pool.fetch("SELECT DISTINCT evaluated_at FROM evaluations")
+    assert [row[0] for row in judged] == [clock.right + 5 * SECOND]
+
+
+@pytest.mark.usefixtures("steady_s")
+async def test_a_clock_that_is_set_back_for_a_while_takes_nothing_back(desk: Desk, clock: Clock) -> None:
+    """The logger is silent, whatever a wrong clock says."""
+    steps = ClockSteps()
+    await desk.ship(max_gap_s=600)
+    await desk.store([(clock.right - 20 * 60 * SECOND, -180.0)])
+    assert await evaluate_due(clock.pool, steps=steps) == 1
+    assert await silence(desk, "S1") == ("firing", False)
+    for by in (-HOUR, 0 * HOUR):
+        await clock.ahead(by)
+        await desk.pool.execute("INSERT INTO evaluation_marks (shipment_id) VALUES ('S1')")
+        assert await evaluate_due(clock.pool, steps=steps) == 1
+        assert await silence(desk, "S1") == ("firing", False)
 
 
 def setting(at: datetime) -> Program:
@@ -211,8 +263,8 @@ async def test_an_endpoint_is_held_no_longer_than_it_was_meant_to(desk: Desk, cl
 async def test_a_clock_that_is_set_is_noticed_and_its_deadlines_mended(desk: Desk, clock: Clock) -> None:
     await desk.ship()
     stop, pool = asyncio.Event(), SteppedConnection(clock.stage.connections[1])
-    mends = {"attention": ATTENTION.mend_clock}
-    watching = asyncio.create_task(watch_clock(pool, stop, mends, every_s=0.01))  # type: ignore[arg-type]
+    mends, thorough = {"attention": ATTENTION.mend_clock}, {"attention": ATTENTION.mend_all}
+    watching = asyncio.create_task(watch_clock(pool, stop, mends, thorough, every_s=0.01))  # type: ignore[arg-type]
 
     async def until(happened: Callable[[], float]) -> None:
         before = happened()
@@ -226,12 +278,15 @@ async def test_a_clock_that_is_set_is_noticed_and_its_deadlines_mended(desk: Des
     await clock.ahead()
     await ahead
     as_of = clock.right + HOUR
-    await ATTENTION.write_deadlines(clock.stage.director, Claimed(keys=()), {"S1": as_of + SECOND}, as_of)
+    await ATTENTION.write_deadlines(
+        clock.stage.director, Claimed(keys=()), {"S1": as_of + SECOND, "S2": None}, as_of
+    )
     back = asyncio.create_task(until(lambda: _count(metrics.CLOCK_STEPS.labels("back"))))
     mended = asyncio.create_task(until(lambda: _count(metrics.DEADLINES_MENDED.labels("attention"))))
     await asyncio.sleep(0)
     await clock.back()
     await asyncio.gather(back, mended)
+    assert await desk.pool.fetchval("SELECT count(*) FROM attention WHERE attend_at IS NULL") == 0
     stop.set()
     await asyncio.wait_for(watching, 10)
 

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+import pytest
+
 from alerts.evaluation.fleet_outage import hear_fleet
 from tests.integration.api.conftest import Desk, problem, text
 
@@ -28,8 +30,11 @@ async def look_again(desk: Desk) -> None:
     await desk.evaluate()
 
 
+@pytest.mark.parametrize(
+    "ended", ["- interval '11 minutes'", "+ interval '1 hour'"], ids=["past", "by a clock ahead"]
+)
 async def test_an_outage_is_one_alert_and_who_stays_silent_after_it_is_told_of(
-    desk: Desk, hours_ago: HoursAgo
+    desk: Desk, hours_ago: HoursAgo, ended: str
 ) -> None:
     loggers = await under_way(desk, hours_ago(3), hours_ago(1))
     heard = await asyncio.gather(*(hear_fleet(desk.pool) for _ in range(4)))  # several evaluators
@@ -57,8 +62,8 @@ async def test_an_outage_is_one_alert_and_who_stays_silent_after_it_is_told_of(
     await desk.evaluate()
     await hear_fleet(desk.pool)
     await look_again(desk)
-    [ended] = await desk.items("/v1/alerts")
-    assert (ended["id"], ended["state"]) == (alert["id"], "resolved")
+    [over] = await desk.items("/v1/alerts")
+    assert (over["id"], over["state"]) == (alert["id"], "resolved")
     healths = {shipment["shipment_id"]: shipment["health"] for shipment in await desk.items("/v1/shipments")}
     assert [id_ for id_, health in sorted(healths.items()) if health == "no_signal"] == [
         "S00",
@@ -67,7 +72,7 @@ async def test_an_outage_is_one_alert_and_who_stays_silent_after_it_is_told_of(
         "S03",
     ]
 
-    await desk.pool.execute("UPDATE alerts SET until = until - interval '11 minutes'")
+    await desk.pool.execute(f"UPDATE alerts SET until = until {ended}")
     await look_again(desk)
     singles = await desk.items("/v1/alerts", state="firing")
     assert sorted(one["shipment_id"] for one in singles) == ["S00", "S01", "S02", "S03"]

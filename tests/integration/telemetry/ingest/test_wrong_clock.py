@@ -8,6 +8,8 @@ import pytest
 from telemetry.database.clocks import Clocks, Comparison
 from telemetry.ingest import pipeline
 from telemetry.ingest.pipeline import Ingest
+from telemetry.ingest.retry import ClocksDifferError
+from telemetry.ingest.senders import SenderRights
 from telemetry.ingest.take_in import WrongClock, take_in
 from tests.integration.telemetry.conftest import RECEIVED_AT, message
 
@@ -48,6 +50,56 @@ def test_clocks_are_sure_only_when_compared_alike_and_not_set_since():
     clocks.note(Comparison(ahead_s=3.0, unsure_s=2.5), 990.0)  # too slow an answer to tell
     assert clocks.are_sure()
     assert clocks.wrong_for_s() is None
+
+
+def test_nothing_is_removed_for_its_age_before_the_clocks_have_agreed_for_an_hour():
+    wall, steady = [1000.0], [10.0]
+    clocks = Clocks(lambda: wall[0], lambda: steady[0])
+    agrees = Comparison(ahead_s=0.2, unsure_s=0.1)
+
+    def passes(hours, comparison=agrees, set_s=0.0):
+        wall[0] += 3600 * hours + set_s
+        steady[0] += 3600 * hours
+        clocks.note(comparison, wall[0] - steady[0])
+        return clocks.may_remove()
+
+    assert not clocks.may_remove()
+    assert [passes(hours) for hours in (0, 0.9, 0.1, 5)] == [False, False, True, True]
+    wall[0] += 90 * 86400
+    assert not clocks.may_remove()  # between two comparisons
+    assert [passes(hours) for hours in (0, 0, 0.9, 0.1)] == [
+        False,
+        False,
+        False,
+        True,
+    ]  # the database's was set as well
+    assert not passes(0, Comparison(ahead_s=-90 * 86400.0, unsure_s=0.1))
+    assert [passes(0), passes(1)] == [False, True]
+
+
+async def test_what_others_send_of_a_time_ahead_waits_while_our_clock_may_be_wrong(store):
+    """It is not let in, as by then somebody else may have the logger; nor is it refused, as it may be of now."""
+    wall = Wall()
+    clocks = Clocks(wall.time)
+    ingest = Ingest(store.pool, clocks=clocks)
+    await clocks.compare(store.pool)
+
+    async def send(at):
+        async def rights(*_):
+            return SenderRights(now=wall.now())
+
+        raws = [{"device_id": "LOG-1", **live(at)}]
+        return await ingest.store_http_readings(
+            raws, payload=b"{}", caller="key:dw_1", received_at=wall.now(), rights=rights
+        )
+
+    wall.set_s = -BEHIND.total_seconds()
+    with pytest.raises(ClocksDifferError):
+        await send(datetime.now(UTC))
+    assert await store.pool.fetchval("SELECT count(*) FROM refusals") == 0
+    wall.set_s = 0.0
+    (refusal,) = (await send(datetime.now(UTC) + timedelta(minutes=1))).refusals
+    assert refusal.reason == "clock_ahead"
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["insert", "copy"])
