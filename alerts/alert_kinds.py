@@ -179,7 +179,7 @@ KINDS: Final[Mapping[AlertKind, Kind]] = table(
         Kind(
             kind=_K.SERVICE_FAULT,
             severity=Severity.MAJOR,
-            critical_when="readings are not stored, or loggers cannot reach the service",
+            critical_when="readings are not stored or judged, people are not told, or loggers cannot reach the service",
             meaning=Meaning(
                 "The service has a fault",
                 "A part of the service itself does not work, so that danger may go unnoticed until it is repaired.",

@@ -20,6 +20,7 @@ from alerts.evaluation.judging.outage import OutageThresholds
 from alerts.evaluation.loop import run_evaluate
 from alerts.evaluation.queue import EVALUATIONS
 from alerts.events.retention import run_deliver
+from alerts.faults.fault import Part
 from alerts.faults.report import Reporter
 from alerts.faults.watch import watch_faults
 from alerts.notifications.loop import run_notifications
@@ -76,6 +77,8 @@ QUEUES: Mapping[str, Mend] = {
     "webhook_holds": mend_holds,
 }
 """What sets deadlines by the database's clock."""
+JUDGED: Mapping[str, Mend] = {"evaluation": EVALUATIONS.mend_all, "attention": ATTENTION.mend_all}
+"""What was judged by it, with a deadline or without."""
 # Connections that only listen: evaluate (two), attention, stream (two), webhooks (two), notifications, one spare.
 _LISTENERS = 9
 
@@ -148,7 +151,7 @@ async def running(
         memory = Memory()
         work: dict[str, Coroutine[Any, Any, None]] = {
             "web": web.run_until_stopped(),
-            "continuity": run_continuity(pool, memory, stop),
+            "continuity": run_continuity(pool, memory, stop, faults.commits.hear),
             "descriptors": descriptors.look_after(stop),
             "clocks": faults.clocks.watch(pool, stop),
             "faults": Reporter(pool, faults.find).run(stop),
@@ -173,11 +176,10 @@ async def running(
             work["accounts"] = faults.accounts.run(pool, stop)
         if Role.EVALUATE in roles:
             work["evaluate"] = run_evaluate(pool, stop, _outage(settings))
-            work["fault_alerts"] = watch_faults(pool, stop)
         if roles & {Role.EVALUATE, Role.DELIVER}:
-            work["clock"] = watch_clock(pool, stop, QUEUES)
+            work |= _watches(pool, stop, faults)
         if Role.DELIVER in roles:
-            work |= _delivery(settings, pool, stop, targets, channels)
+            work |= _delivery(settings, pool, stop, targets, channels, faults.clocks)
 
         async with asyncio.TaskGroup() as group:
             tasks |= {name: group.create_task(loop, name=name) for name, loop in work.items()}
@@ -223,11 +225,15 @@ def _probes(
     probes: dict[str, Callable[[], Awaitable[Probe]]] = {
         "descriptors": partial(_descriptors_probe, descriptors),
         "clock": faults.probe_clock,
+        "commits": partial(faults.probe_commits, answers=Role.API in roles),
     }
     if Role.INGEST in roles:
         probes |= {"ingest": faults.probe_ingest, "accounts": faults.probe_accounts}
     if Role.DELIVER in roles:
         probes["notices"] = partial(notification_channels.probe, channels)
+    if roles & {Role.EVALUATE, Role.DELIVER}:
+        for part in (Part.JUDGING, Part.TELLING, Part.MAIL):
+            probes[part] = partial(faults.probe_waiting, part, answers=Role.API in roles)
     return probes
 
 
@@ -307,21 +313,36 @@ async def _descriptors_probe(descriptors: Descriptors) -> Probe:
 
 
 def _delivery(
-    settings: Settings, pool: asyncpg.Pool, stop: asyncio.Event, targets: Targets, channels: Channels
+    settings: Settings,
+    pool: asyncpg.Pool,
+    stop: asyncio.Event,
+    targets: Targets,
+    channels: Channels,
+    clocks: Clocks,
 ) -> dict[str, Coroutine[Any, Any, None]]:
     """Return the loops of the role deliver, by name."""
     outbox = timedelta(days=settings.outbox_retention_days)
     return {
         "attend": run_attention(pool, stop),
-        "deliver": run_deliver(pool, stop, outbox),
-        "webhooks": run_webhooks(pool, stop, targets=targets, retention=outbox),
+        "deliver": run_deliver(pool, stop, outbox, clocks.may_remove),
+        "webhooks": run_webhooks(pool, stop, targets=targets, retention=outbox, may_remove=clocks.may_remove),
         "notices": run_notifications(pool, stop, channels=channels),
         "retention": run_retention(
             pool,
             stop,
             refused=timedelta(days=settings.refused_retention_days),
             security_events=timedelta(days=settings.security_retention_days),
+            may_remove=clocks.may_remove,
         ),
+    }
+
+
+def _watches(pool: asyncpg.Pool, stop: asyncio.Event, faults: Faults) -> dict[str, Coroutine[Any, Any, None]]:
+    """Return the loops of both roles that work on queues: one of them may be what stands still."""
+    return {
+        "fault_alerts": watch_faults(pool, stop),
+        "waiting": faults.waiting.run(pool, stop),
+        "clock": watch_clock(pool, stop, QUEUES, JUDGED),
     }
 
 

@@ -1,6 +1,7 @@
 """Watches whether the database is still the one that was written to, and has everybody told if it is not."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import asyncpg
@@ -9,6 +10,7 @@ import structlog
 from prometheus_client import Counter
 
 from alerts.continuity import restored
+from alerts.work.errors import TRY_AGAIN
 from alerts.work.wakeup import first_of, outlast
 from api.security.events import SecurityEvent, SecurityEventType
 from api.security.record import say
@@ -25,10 +27,28 @@ INSERT INTO security_events (at, type, subject, details) VALUES ($1, $2, 'databa
 """
 
 
-async def run_continuity(pool: asyncpg.Pool, memory: Memory, stop: asyncio.Event) -> None:
-    """Look at once and every few seconds until `stop` is set; outlasts a database that is away."""
+async def run_continuity(
+    pool: asyncpg.Pool,
+    memory: Memory,
+    stop: asyncio.Event,
+    on_try: Callable[[Exception | None], None] = lambda _: None,
+) -> None:
+    """Look at once and every few seconds until `stop` is set; outlasts a database that is away.
+
+    `on_try` is called with the error of each try, and with None where a pulse is committed: so every process knows
+    whether the database still takes something.
+    """
+
+    async def look_once() -> None:
+        try:
+            await watch(pool, memory)
+        except TRY_AGAIN as error:
+            on_try(error)
+            raise
+        on_try(None)
+
     while not stop.is_set():
-        await outlast(lambda: watch(pool, memory), stop, "continuity")
+        await outlast(look_once, stop, "continuity")
         await first_of(stop, patience_s=EVERY_S)
 
 

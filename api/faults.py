@@ -1,7 +1,7 @@
 """What of this process does not work: found from what its parts say of themselves, for alerts, metrics and `/readyz`."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 
 from alerts.faults.fault import TOLD_AFTER_S, Fault, Part
+from alerts.faults.waiting import Waiting
 from alerts.work.errors import TRY_AGAIN
 from alerts.work.wakeup import first_of
 from api.embedded.broker_users import is_whole
@@ -24,6 +25,11 @@ log = structlog.get_logger(__name__)
 
 ACCOUNTS_EVERY_S: Final = 30.0
 WHILE_WRONG_EVERY_S: Final = 5.0
+_PASSES: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.LockNotAvailableError,  # of the pulse: a process that stands still may hold that
+)
 LOCKED_TOO_LONG_S: Final = 60.0
 """A session that idles with a lock is ended after this time: one that is held for longer is held by something else."""
 
@@ -102,12 +108,47 @@ class AccountsWatch:
             return False
 
 
+class Commits:
+    """Whether the database takes what is written, by the pulse that every process adds to it.
+
+    Only what the database itself refuses counts: that it is away is seen by everybody, and a lock is somebody's.
+    """
+
+    def __init__(self, steady: Callable[[], float] = monotonic) -> None:
+        self._steady = steady
+        self._since: float | None = None
+        self._error: str | None = None
+
+    def hear(self, error: Exception | None) -> None:
+        """Take the error of a try to commit; None if it succeeded."""
+        if error is None or not isinstance(error, asyncpg.PostgresError) or isinstance(error, _PASSES):
+            self._since = self._error = None
+            return
+        self._since = self._steady() if self._since is None else self._since
+        self._error = type(error).__name__
+
+    def find(self) -> list[Fault]:
+        """Return the fault, once it has lasted."""
+        for_s = 0.0 if self._since is None else self._steady() - self._since
+        if for_s <= TOLD_AFTER_S:
+            return []
+        return [
+            Fault(
+                Part.STORING,
+                for_s,
+                f"The database answers and stores nothing ({self._error}): see whether its disk is full, or it is read-only",
+            )
+        ]
+
+
 class Faults:
     """Finds what does not work now."""
 
     def __init__(self, clocks: Clocks, accounts: AccountsWatch) -> None:
         self.clocks = clocks
         self.accounts = accounts
+        self.waiting = Waiting()
+        self.commits = Commits()
         self._ingest: IngestState | None = None
 
     def hear(self, state: IngestState) -> None:
@@ -118,6 +159,8 @@ class Faults:
     def find(self) -> Sequence[Fault]:
         """Return all faults that are worth telling."""
         found = [] if self._ingest is None else of_ingest(self._ingest)
+        if not any(fault.part is Part.STORING for fault in found):
+            found += self.commits.find()
         if (wrong_for_s := self.clocks.wrong_for_s()) is not None and self.clocks.last is not None:
             found.append(
                 Fault(
@@ -129,7 +172,7 @@ class Faults:
             )
         if self.accounts.problem is not None:
             found.append(Fault(Part.ACCOUNTS, self.accounts.for_s(), self.accounts.problem))
-        return found
+        return found + self.waiting.find()
 
     async def probe_ingest(self) -> Probe:
         """Say whether readings arrive and are stored."""
@@ -151,6 +194,16 @@ class Faults:
         """Say whether loggers have accounts at the broker; that some have none leaves the process ready."""
         fault = next((one for one in self.find() if one.part is Part.ACCOUNTS), None)
         return Probe(ok=not self.accounts.all_are_out, detail=_told(fault) if fault else {})
+
+    async def probe_commits(self, *, answers: bool) -> Probe:
+        """Say whether the database takes what is written; a process that `answers` calls stays ready to show what there is."""
+        fault = next(iter(self.commits.find()), None)
+        return Probe(ok=fault is None or answers, detail=_told(fault) if fault else {})
+
+    async def probe_waiting(self, part: Part, *, answers: bool) -> Probe:
+        """Say whether what is due is done; a process that `answers` calls as well stays ready for these."""
+        fault = next((one for one in self.waiting.find() if one.part is part), None)
+        return Probe(ok=fault is None or answers, detail=_told(fault) if fault else {})
 
 
 def _told(fault: Fault) -> dict[str, Any]:

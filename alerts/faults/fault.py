@@ -20,9 +20,15 @@ class Part(StrEnum):
     """Loggers have no account at the broker, or would have none after its next start."""
     CLOCK = "clock"
     """The clocks of the service and of the database differ."""
+    JUDGING = "judging"
+    """Shipments that are due are not judged."""
+    TELLING = "telling"
+    """Alerts wait, and people are not told of them."""
+    MAIL = "mail"
+    """The mail server accepts nothing."""
 
 
-CRITICAL: Final = frozenset({Part.STORING, Part.BROKER, Part.ACCOUNTS})
+CRITICAL: Final = frozenset(Part) - {Part.CLOCK}
 TOLD_AFTER_S: Final = 15.0
 """What passes sooner is no fault, but a restart or a moment of much to do."""
 

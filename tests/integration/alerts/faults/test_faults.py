@@ -68,6 +68,14 @@ async def test_a_process_that_is_gone_says_nothing_any_more(pool):
     assert (await alerts(pool))["service_fault:clock"] == ("service_fault", "major", "resolved")
 
 
+async def test_one_that_went_while_the_clock_was_ahead_is_forgotten_like_any_other(pool):
+    await Reporter(pool, lambda: [CLOCK], "a:1").report()
+    await pool.execute("UPDATE service_faults SET seen_at = seen_at + interval '1 hour'")
+    assert (await alerts(pool))["service_fault:clock"] == ("service_fault", "major", "firing")
+    await pool.execute("UPDATE service_faults SET seen_at = seen_at - interval '61 s'")
+    assert (await alerts(pool))["service_fault:clock"] == ("service_fault", "major", "resolved")
+
+
 async def test_what_the_database_does_not_take_stands_in_the_metric(pool):
     reporter = Reporter(pool, lambda: [STUCK], "a:1")
     async with pool.acquire() as connection, connection.transaction():
