@@ -252,13 +252,13 @@ async def test_giving_back_is_tried_until_the_database_is_there_again(queue: Que
             raise asyncpg.CannotConnectNowError("the database is starting")
         return await run()
 
-    # Statements 0 to 2 are the claim.
-    pool = FlakyPool(queue.pool, while_away, range(3, 10_000))
+    # Statements 0 to 3 are the claim.
+    pool = FlakyPool(queue.pool, while_away, range(4, 10_000))
     leases = queue.leases(pool)
     async with leases.claim(queue.claim):
         pass
     async with asyncio.timeout(10):
-        while len(pool.statements) < 5:
+        while len(pool.statements) < 6:
             await asyncio.sleep(0.01)
     assert await queue.due() == 0
     away = False
