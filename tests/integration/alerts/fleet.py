@@ -1,6 +1,7 @@
 """Shipments on a stage: what happens to them by the service's own code, and what then has to be true."""
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -372,11 +373,20 @@ class Fleet:
         found = {
             (row["shipment_id"], row["kind"], row["device_id"]): row for row in rows if not row["withdrawn"]
         }
+        refused: dict[tuple[str, str], list[tuple[datetime, datetime]]] = defaultdict(list)
+        for row in await self.stage.director.fetch(_REFUSED, self.ids):
+            refused[row["shipment_id"], row["device_id"]].append((row["first_at"], row["last_at"]))
         for course in self.courses:
             for logger in course.loggers if course.departed_at is not None else ():
-                self._alerts_of_a_logger_are_true(course, logger, found)
+                self._alerts_of_a_logger_are_true(course, logger, found, refused[course.shipment_id, logger])
 
-    def _alerts_of_a_logger_are_true(self, course: Course, logger: str, found: Mapping[Any, Any]) -> None:
+    def _alerts_of_a_logger_are_true(
+        self,
+        course: Course,
+        logger: str,
+        found: Mapping[Any, Any],
+        refused: Sequence[tuple[datetime, datetime]],
+    ) -> None:
         """Budget and silence, each as one would see it by looking at all readings at once."""
         readings = sorted(self.readings(course, logger), key=lambda reading: reading.measured_at)
         budget = found.get((course.shipment_id, "budget_exhausted", logger))
@@ -396,6 +406,8 @@ class Fleet:
         max_gap = timedelta(microseconds=course.plan.max_gap)
         watched_from = max(plan.departed_at, course.known_since)
         heard = max(watched_from, counted[-1].measured_at) if counted else watched_from
+        # What is refused, as a conflict is, is no silence.
+        heard = max([heard, *(min(last, now) for first, last in refused if first <= now)])
         assert is_silent == (over is None and now >= heard + max_gap), (course, silence)
         if silence is not None and is_silent:
             assert silence["since"] == heard + max_gap
@@ -470,6 +482,10 @@ WHERE e.shipment_id = ANY($1::text[]) ORDER BY e.shipment_id, e.device_id, e.sta
 """
 
 # An alert is told of where its state or its severity moves, and of nothing else.
+_REFUSED = """
+SELECT a.shipment_id, a.device_id, r.first_at, r.last_at FROM refused_hours AS r JOIN device_assignments AS a USING (device_id)
+WHERE a.shipment_id = ANY($1::text[]) AND r.last_at >= a.starts_at AND (a.ends_at IS NULL OR r.first_at < a.ends_at)
+"""
 _ALERTS = """
 SELECT a.*, r.revisions, r.moves, coalesce(t.told, '{}') AS told
 FROM alerts AS a
