@@ -17,11 +17,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-<<<<<<< ours
 from api.database_rights.grants import grant
-from api.errors import StartError
-=======
->>>>>>> theirs
 from telemetry.database.connections import OF_MIGRATIONS, connect, engine_for
 from telemetry.database.server import DatabaseServer, apply_level, inspect_server
 from telemetry.locks import LockSpace
@@ -65,14 +61,10 @@ async def upgrade(
 ) -> DatabaseServer:
     """Upgrade the schema to the newest revision; safe to run twice, and by two at once (the second waits).
 
-<<<<<<< ours
     `database_url` is of the user that owns the tables. `application` and `reader` are users who get their rights on
     them: what the service needs, and what inspectors may read.
 
-    Raises UnfitServerError, before anything is changed, if the server would lose data, and StartError if others still
-=======
     Raises UnfitServerError, before anything is changed, if the server would lose data, and SchemaBusyError if others still
->>>>>>> theirs
     hold a table after `busy_for_s` seconds.
     """
     lock = await connect(database_url, _NAME, OF_MIGRATIONS)

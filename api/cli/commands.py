@@ -103,7 +103,6 @@ async def migrate(settings: Settings) -> None:
     reader_url = _secret(settings.database_reader_url)
     apart = user_of(owner_url) != user_of(url)
     try:
-<<<<<<< ours
         if admin_url := _secret(settings.database_admin_url):
             await first_contact(admin_url, "DATABASE_ADMIN_URL", patience_s=settings.start_patience_s)
             await _make_users(admin_url, owner_url, url, reader_url)
@@ -114,11 +113,7 @@ async def migrate(settings: Settings) -> None:
             application=user_of(url) if apart else None,
             reader=None if reader_url is None else user_of(reader_url),
         )
-    except (UnfitServerError, UsersError) as error:
-=======
-        server = await upgrade(url)
-    except (UnfitServerError, SchemaBusyError) as error:
->>>>>>> theirs
+    except (UnfitServerError, SchemaBusyError, UsersError) as error:
         raise StartError(str(error)) from None
     except asyncpg.InsufficientPrivilegeError as error:
         raise StartError(f"the database does not let us: {error}") from None
