@@ -25,9 +25,24 @@ GUARDED = (
 )
 """Beside those that have been guarded since 0006 and 0007."""
 
+
+def _gone(table: str) -> str:
+    return f"""
+        DELETE FROM {table} AS r
+        WHERE device_id = ANY($2) AND measured_at >= $3 AND measured_at < $3 + interval '1 day'
+            AND received_at < $3
+            AND EXISTS (SELECT FROM ours AS o WHERE o.device_id = r.device_id AND NOT own AND o.starts_at <= r.received_at)
+            AND NOT EXISTS (SELECT FROM ours AS o WHERE o.device_id = r.device_id AND own
+                AND o.starts_at <= r.received_at AND (o.ends_at IS NULL OR o.ends_at > r.received_at))
+            AND NOT EXISTS (SELECT FROM ours AS o WHERE o.device_id = r.device_id AND NOT lent
+                AND o.starts_at <= r.measured_at AND (o.ends_at IS NULL OR o.ends_at > r.measured_at))
+        RETURNING device_id, measured_at, received_at, source,
+            jsonb_strip_nulls(to_jsonb(r) - 'device_id' - 'received_at' - 'source' - 'author' - 'set_aside') AS content"""  # noqa: S608 -- our own words
+
+
 # The names are the caller's: shipment_id, device_ids, starts_at, reason, and how many readings of each logger are shown.
 # A day is more than any clock was believed to be ahead, and few readings of one logger to look at.
-SET_ASIDE = """
+SET_ASIDE = f"""
 CREATE FUNCTION set_aside_readings(text, text[], timestamptz, text, integer) RETURNS SETOF text
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH here AS (SELECT shipment_id, organization FROM shipments WHERE shipment_id = $1
@@ -38,17 +53,11 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
         UNION ALL
         SELECT device_id, starts_at, ends_at, organization IS NOT DISTINCT FROM (SELECT organization FROM here), true
         FROM device_loans WHERE device_id = ANY($2)
+    ), measured AS ({_gone("readings")}
+    ), typed AS ({_gone("manual_readings")}
     ), gone AS (
-        DELETE FROM readings AS r
-        WHERE device_id = ANY($2) AND measured_at >= $3 AND measured_at < $3 + interval '1 day'
-            AND received_at < $3
-            AND EXISTS (SELECT FROM ours AS o WHERE o.device_id = r.device_id AND NOT own AND o.starts_at <= r.received_at)
-            AND NOT EXISTS (SELECT FROM ours AS o WHERE o.device_id = r.device_id AND own
-                AND o.starts_at <= r.received_at AND (o.ends_at IS NULL OR o.ends_at > r.received_at))
-            AND NOT EXISTS (SELECT FROM ours AS o WHERE o.device_id = r.device_id AND NOT lent
-                AND o.starts_at <= r.measured_at AND (o.ends_at IS NULL OR o.ends_at > r.measured_at))
-        RETURNING device_id, measured_at, received_at, source,
-            jsonb_strip_nulls(to_jsonb(r) - 'device_id' - 'received_at' - 'source' - 'author' - 'set_aside') AS content
+        SELECT device_id, measured_at, received_at, source, content FROM measured
+        UNION ALL SELECT device_id, measured_at, received_at, source, content FROM typed
     ), numbered AS (
         SELECT device_id, measured_at, received_at, source, content,
             row_number() OVER (PARTITION BY device_id ORDER BY measured_at) AS number
