@@ -17,7 +17,8 @@ GAS_CONSTANT_KJ_MOL_K = 8.3144e-3
 class Figures:
     """One device's figures over the window so far; the first three durations add up to exactly its length.
 
-    `readings` also counts those of a broken probe. Temperatures are of the valid readings, and `mean_c`
+    `readings` also counts those of a broken probe, and `disowned` those whose temperature is none
+    (disowned.py). Temperatures are of the valid readings, and `mean_c`
     is their arithmetic mean; None if there are none.
     """
 
@@ -27,6 +28,7 @@ class Figures:
     budget_used: Duration
     budget_exhausted_at: Instant | None
     readings: int
+    disowned: int
     min_c: float | None
     max_c: float | None
     mean_c: float | None

@@ -8,7 +8,7 @@ the same to the last bit. A late reading, not after `LoggerState.seen`, cannot b
 again from a state before it.
 
 Most readings change nothing: the probe still works, the silence before was not too long, and the phase stays.
-So they are only told apart from the others, and their effect is computed afterwards. `_staying_ranges` says
+So they are only told apart from the others, and their effect is computed afterwards. `_Ranges` says
 between which temperatures a phase stays, `_Fold._full_rule` handles all other readings, and time is booked as
 the difference of two instants. For long traces fold_columns.py gives the same result some twelve times as
 fast.
@@ -23,6 +23,7 @@ from itertools import accumulate
 from math import inf, nextafter
 from typing import Final, TypeAlias
 
+from alerts.excursions.disowned import disowned_values
 from alerts.excursions.figures import Figures, add_exp_terms, delta_h_over_r, exhaustion, mean_kinetic_c
 from alerts.excursions.phases import HIGH, IN_RANGE, PHASES, LoggerState, make_run, spend_budget, zones
 from alerts.excursions.plan import Plan
@@ -42,12 +43,31 @@ assert all(own == list(range(own[0], own[-1] + 1)) for own in _ZONES_OF_PHASE)
 _Samples: TypeAlias = Sequence[tuple[Instant, float | None]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Ranges:
+    """What a plan makes of a temperature, looked up at once because a plan is long to hash."""
+
+    limits: tuple[float, float, float, float]
+    """As `zones` gives them."""
+    stays: tuple[tuple[float, float], ...]
+    """For each phase temperatures [from, below), all valid, in which it stays; beyond the coldest and the hottest of them it
+    may stay, too."""
+    disowned: frozenset[float]
+    """The temperatures that are none; they lie in no range of `stays`."""
+
+
 @lru_cache(maxsize=1024)
-def _staying_ranges(limits: tuple[float, float, float, float]) -> tuple[tuple[float, float], ...]:
-    """Return for each phase the valid temperatures [from, below) in which it stays; `limits` are `zones`."""
+def _ranges(plan: Plan) -> _Ranges:
+    limits, disowned = zones(plan), disowned_values(plan)
     coldest_c, beyond_c = COLDEST_C, nextafter(HOTTEST_C, inf)
+    for celsius in disowned:
+        if celsius < 0:
+            coldest_c = nextafter(celsius, inf)
+        else:
+            beyond_c = celsius
     bounds = [coldest_c, *(float(min(max(limit, coldest_c), beyond_c)) for limit in limits), beyond_c]
-    return tuple((bounds[own[0]], bounds[own[-1] + 1]) for own in _ZONES_OF_PHASE)
+    stays = tuple((bounds[own[0]], bounds[own[-1] + 1]) for own in _ZONES_OF_PHASE)
+    return _Ranges(limits, stays, disowned)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +155,9 @@ class _Fold:
 
     def __init__(self, plan: Plan, before: LoggerState) -> None:
         self._plan, self._before = plan, before
-        self._limits = zones(plan)
-        self._stays = _staying_ranges(self._limits)
+        self._ranges = _ranges(plan)
+        self._stays = self._ranges.stays
+        self._disowned = before.disowned
         self._probe_works = before.valid > 0 and before.last_at == before.seen
         """Whether the newest reading is valid."""
         self._last_at = before.last_at
@@ -171,11 +192,13 @@ class _Fold:
         """Process one reading by the full rule; return the range in which the next changes nothing."""
         if self._probe_works:
             self._last_at = seen
-        self._probe_works = celsius is not None and COLDEST_C <= celsius <= HOTTEST_C
+        is_disowned = celsius in self._ranges.disowned
+        self._disowned += is_disowned
+        self._probe_works = not is_disowned and celsius is not None and COLDEST_C <= celsius <= HOTTEST_C
         if celsius is None or not self._probe_works:
             return _NO_RANGE
         self._bridge_silence(at)
-        after = PHASES[self._phase][bisect_right(self._limits, celsius)]
+        after = PHASES[self._phase][bisect_right(self._ranges.limits, celsius)]
         if after != self._phase:
             self._change_phase(after, at, celsius)
         self._valid.append(celsius)
@@ -231,6 +254,7 @@ class _Fold:
             held_in=self._held_in,
             held_out=self._held_out,
             readings=before.readings + readings,
+            disowned=self._disowned,
             valid=before.valid + len(valid),
             min_c=min((before.min_c, *valid)),
             max_c=max((before.max_c, *valid)),
@@ -259,8 +283,9 @@ def _held_readings(
 ) -> Iterator[tuple[float, Duration]]:
     """Yield the valid readings and how long each held, starting with the last one of the state."""
     last_at, last_c, max_gap = state.last_at, state.last_c if state.valid else None, plan.max_gap
+    disowned = disowned_values(plan)
     for at, celsius in samples:
-        if celsius is not None and COLDEST_C <= celsius <= HOTTEST_C:
+        if celsius is not None and COLDEST_C <= celsius <= HOTTEST_C and celsius not in disowned:
             if last_c is not None:
                 hold = at - last_at
                 yield last_c, max_gap if hold > max_gap else hold  # noqa: FURB136  # min() takes twice as long
@@ -313,6 +338,7 @@ def _figures(plan: Plan, state: LoggerState, length: Duration) -> Figures:
         budget_used=state.used,
         budget_exhausted_at=state.exhausted_at,
         readings=state.readings,
+        disowned=state.disowned,
         min_c=state.min_c if state.valid else None,
         max_c=state.max_c if state.valid else None,
         mean_c=state.sum_c / state.valid if state.valid else None,

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.excursions.disowned import are_disowned
 from alerts.excursions.figures import add_exp_terms_by_segment, delta_h_over_r
 from alerts.excursions.phases import HIGH, LOW, PHASES, LoggerState, make_run, spend_budget, zones
 from alerts.excursions.plan import Plan
@@ -59,7 +60,8 @@ class _ColumnFold:
 
     def __init__(self, plan: Plan, state: LoggerState, trace: Trace) -> None:
         self._plan, self._before, self._at = plan, state, trace.at
-        self._is_valid = (trace.celsius >= COLDEST_C) & (trace.celsius <= HOTTEST_C)
+        self._disowned = are_disowned(plan, trace.celsius)
+        self._is_valid = (trace.celsius >= COLDEST_C) & (trace.celsius <= HOTTEST_C) & ~self._disowned
         valid = _valid_segments(self._is_valid)
         self._valid = (
             _ValidReadings(plan, state, _valid_readings(valid, self._is_valid, trace)) if valid else None
@@ -75,6 +77,7 @@ class _ColumnFold:
         fields, taken, spent = self._before.fields(), 0, 0
         for count, fields["seen"], of_valid in zip(counts, seen, valid, strict=True):
             fields["readings"] = self._before.readings + count
+            fields["disowned"] = self._before.disowned + int(np.count_nonzero(self._disowned[:count]))
             if of_valid > taken:
                 fields |= next(values)
             state = LoggerState(**fields)

@@ -24,15 +24,15 @@ FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 # times as much where readings have none.
 _LOAD = """
 SELECT requested.position, r.*
-FROM unnest($1::int[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
-         AS requested(position, device_id, starting, after, before)
+FROM unnest($1::int[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[]{manual})
+         AS requested(position, device_id, starting, after, before{is_manual})
 CROSS JOIN LATERAL (
     SELECT array_send(array_agg(measured_at)) AS instants, array_send(array_agg(celsius)) AS celsius,
         max(received_at) AS received_at{aggregates}
     FROM (
         SELECT measured_at, CASE WHEN probe_ok THEN coalesce(temperature_c, 'NaN') ELSE 'NaN' END AS celsius,
             received_at{values}
-        FROM readings WHERE device_id = requested.device_id AND measured_at >= requested.starting
+        FROM {readings} WHERE device_id = requested.device_id AND measured_at >= requested.starting
             AND measured_at > requested.after AND measured_at < requested.before AND measured_at >= $6 AND measured_at < $7
             {known}
         ORDER BY measured_at
@@ -40,6 +40,18 @@ CROSS JOIN LATERAL (
 ) AS r
 WHERE r.instants IS NOT NULL
 """
+
+# Where a plan has no logger, what people typed counts as well, unless the logger itself measured at that instant.
+_COLUMNS_READ = (
+    "device_id, measured_at, received_at, temperature_c, probe_ok, seq, boot, lat, lon, accuracy_m, ambient_c, battery_pct, "
+    "tilt_deg, shock_g, lid_open, ln2_kg, flight_mode_until, extra"
+)
+_WITH_MANUAL = f"""(
+            SELECT {_COLUMNS_READ} FROM readings
+            UNION ALL
+            SELECT {_COLUMNS_READ} FROM manual_readings AS m WHERE requested.manual AND NOT EXISTS (
+                SELECT FROM readings AS r WHERE r.device_id = m.device_id AND r.measured_at = m.measured_at {{known}})
+        ) AS of_both"""  # noqa: S608 -- our own words
 
 _MATRIX = """, string_agg(carried, ''::bytea) AS carried,
         CASE WHEN count(carried) < count(*)
@@ -75,17 +87,21 @@ def _dense(channels: frozenset[Channel]) -> list[Channel]:
 
 
 @cache
-def _statement(channels: frozenset[Channel], *, known: bool) -> str:
+def _statement(channels: frozenset[Channel], *, known: bool, manual: bool) -> str:
     sparse, dense = _sparse(channels), _dense(channels)
     values = [f"coalesce({_VALUES[name]}, 'NaN') AS {name}_" for name in dense]
     if sparse:
         any_ = " OR ".join(f"{_COLUMNS.get(name, name)} IS NOT NULL" for name in sparse)
         row = " || ".join(f"float8send(coalesce({_VALUES.get(name, name)}, 'NaN'))" for name in sparse)
         values.append(f"CASE WHEN {any_} THEN {row} END AS carried")
+    received = "AND received_at <= $8" if known else ""
     return _LOAD.format(
         aggregates="".join(_COLUMN.format(name=name) for name in dense) + (_MATRIX if sparse else ""),
         values="".join(f", {value}" for value in values),
-        known="AND received_at <= $8" if known else "",
+        known=received,
+        readings=_WITH_MANUAL.format(known=received) if manual else "readings",
+        manual=f", ${9 if known else 8}::bool[]" if manual else "",
+        is_manual=", manual" if manual else "",
     )
 
 
@@ -97,6 +113,8 @@ class ReadingRange:
     starting: Instant
     after: Instant | None = None
     before: Instant | None = None
+    manual: bool = False
+    """With what people typed, as far as the logger itself measured nothing at that instant: for plans without a logger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +145,9 @@ async def load_readings(
     starting = [to_datetime(range_.starting) for range_ in ranges]
     after = [FROM_THE_START if range_.after is None else to_datetime(range_.after) for range_ in ranges]
     before = [FOR_EVER if range_.before is None else to_datetime(range_.before) for range_ in ranges]
+    manual = [range_.manual for range_ in ranges]
     rows = await connection.fetch(
-        _statement(channels, known=known_at is not None),
+        _statement(channels, known=known_at is not None, manual=any(manual)),
         range(len(ranges)),
         [range_.device_id for range_ in ranges],
         starting,
@@ -137,6 +156,7 @@ async def load_readings(
         min(map(max, starting, after)),
         max(before),
         *([] if known_at is None else [known_at]),
+        *([manual] if any(manual) else []),
     )
     for row in rows:
         at = _instants(row["instants"])
@@ -145,6 +165,28 @@ async def load_readings(
             received_at=to_instant(row["received_at"]),
         )
     return loaded
+
+
+_COUNT_MANUAL = """
+SELECT (SELECT count(*) FROM manual_readings AS m WHERE m.device_id = requested.device_id
+    AND m.measured_at >= requested.starting AND m.measured_at < requested.before AND m.received_at <= $4)
+FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY
+    AS requested(device_id, starting, before, position) ORDER BY position
+"""
+
+
+async def count_manual(
+    connection: Connection, ranges: Sequence[ReadingRange], known_at: datetime | None = None
+) -> list[int]:
+    """Count what people typed of each range, also where the logger itself measured, and what had been received by then."""
+    rows = await connection.fetch(
+        _COUNT_MANUAL,
+        [range_.device_id for range_ in ranges],
+        [to_datetime(range_.starting) for range_ in ranges],
+        [FOR_EVER if range_.before is None else to_datetime(range_.before) for range_ in ranges],
+        FOR_EVER if known_at is None else known_at,
+    )
+    return [row["count"] for row in rows]
 
 
 def _channels(

@@ -23,7 +23,7 @@ PHASES: Final = (
     (LOW, IN_RANGE, IN_RANGE, HIGH, HIGH),  # HIGH
 )
 
-STATE_VERSION: Final = 4
+STATE_VERSION: Final = 5
 
 
 @lru_cache(maxsize=1024)
@@ -61,6 +61,7 @@ class LoggerState:
     exhausted_at: Instant | None = None  # and when one exhausted it
     readings: int = 0  # all readings, and the valid ones:
     valid: int = 0
+    disowned: int = 0  # with a temperature that is none: not valid, and counted apart
     min_c: float = HOTTEST_C
     max_c: float = COLDEST_C
     sum_c: float = 0.0

@@ -57,6 +57,8 @@ class Plan:
     time_lapse: float = (
         1  # how many times as fast as real time the journey runs; not 1 only for simulated shipments
     )
+    manual_only: bool = False
+    """There is no logger with it: what people read off and type is judged."""
     rules: Tunings = ()
     """Values other than the defaults; only the registry of rules knows what is allowed."""
 
@@ -102,6 +104,8 @@ class Plan:
             "delta_h_kj_mol": self.delta_h_kj_mol,
             "time_lapse": self.time_lapse,
             "rules": {name: dict(parameters) for name, parameters in self.rules},
+            # Left out where it is not set, so that a process of the version before reads the plan.
+            **({"manual_only": True} if self.manual_only else {}),
         }
 
     @classmethod
@@ -150,6 +154,7 @@ _RANGES: Mapping[str, _Range] = {
     "delta_h_kj_mol": _Range(least=1, most=1000, says="of kJ/mol, from 1 to 1000"),
     "time_lapse": _Range(least=0.01, most=3600, says="of times, from 0.01 to 3600"),
 }
+_SWITCHES = frozenset({"manual_only"})
 
 
 def make_plan(band: str, overrides: Mapping[str, Any], defaults: Limits | None = None) -> Plan | PlanRefused:
@@ -167,7 +172,9 @@ def make_plan(band: str, overrides: Mapping[str, Any], defaults: Limits | None =
     if isinstance(limits, PlanRefused):
         return limits
     given: dict[str, Any] = {
-        name: overrides[name] for name in ("deadband_c", "delta_h_kj_mol", "time_lapse") if name in overrides
+        name: overrides[name]
+        for name in ("deadband_c", "delta_h_kj_mol", "time_lapse", "manual_only")
+        if name in overrides
     }
     if "rules" in overrides:
         given["rules"] = _tunings(overrides["rules"])
@@ -205,6 +212,8 @@ def _wrong_field(name: str, value: Any) -> str | None:
     """Return what is wrong with one field by itself."""
     if name == "rules":
         return None if _are_tunings(value) else _TUNINGS_ARE
+    if name in _SWITCHES:
+        return None if isinstance(value, bool) else "must be true or false"
     allowed = _RANGES.get(name)
     if allowed is None:
         return "is not a field of a plan"

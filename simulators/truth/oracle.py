@@ -18,6 +18,7 @@ Severity = Literal["critical", "major"]
 
 ACTIVATION_K = 83.144 / 8.3144e-3  # ΔH/R in kelvin, USP <1079.2>
 KELVIN = 273.15
+RESET_C, NOT_FOUND_C = 85.0, -127.0  # what sensors say that have measured nothing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +73,7 @@ class TrueSummary:
     mean_c: float | None
     mkt_c: float | None
     readings: int
+    disowned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +105,18 @@ def true_excursions(plan: TruePlan, readings: Iterable[TrueReading], now: dateti
     """
     window = _window(plan, readings)
     on_delay = timedelta(seconds=plan.on_delay_s)
-    runs = _runs(plan, _valid(window), _until(plan, window, now))
+    runs = _runs(plan, _valid(plan, window), _until(plan, window, now))
     return [_excursion(plan, run) for run in runs if run.length >= on_delay]
 
 
 def true_summary(plan: TruePlan, readings: Iterable[TrueReading], now: datetime) -> TrueSummary:
     """Return the figures of one logger as of `now`.
 
-    `readings` counts all readings in the window. `min_c`, `max_c` and `mean_c` (arithmetic) are over the
-    valid ones.
+    `readings` counts all readings in the window, `disowned` those whose temperature is none. `min_c`, `max_c` and
+    `mean_c` (arithmetic) are over the valid ones.
     """
     window = _window(plan, readings)
-    valid = _valid(window)
+    valid = _valid(plan, window)
     until = _until(plan, window, now)
     runs = _runs(plan, valid, until)
     holds = _holds(plan, valid, until)
@@ -132,6 +134,7 @@ def true_summary(plan: TruePlan, readings: Iterable[TrueReading], now: datetime)
         mean_c=math.fsum(celsius) / len(celsius) if celsius else None,
         mkt_c=_mean_kinetic_temperature(plan, valid, holds),
         readings=len(window),
+        disowned=sum(_is_disowned(plan, reading.temperature_c) for reading in window if _works(reading)),
     )
 
 
@@ -146,11 +149,30 @@ def _window(plan: TruePlan, readings: Iterable[TrueReading]) -> list[TrueReading
     ]
 
 
-def _valid(window: list[TrueReading]) -> list[_Sample]:
+def _works(reading: TrueReading) -> bool:
+    return reading.probe_ok and reading.temperature_c is not None and -KELVIN <= reading.temperature_c <= 150
+
+
+def _is_disowned(plan: TruePlan, celsius: float | None) -> bool:
+    """Whether it is what a sensor says that has measured nothing."""
+    limits = [plan.lower_c, plan.upper_c, plan.critical_low_c, plan.critical_high_c]
+    if celsius is None:
+        return False
+    if celsius == RESET_C:
+        return not any(limit is not None and limit > 65 for limit in limits)
+    if celsius == NOT_FOUND_C:
+        frozen = plan.lower_c is None and plan.upper_c is not None and plan.upper_c <= -20
+        return not frozen and not any(limit is not None and limit <= -100 for limit in limits)
+    return False
+
+
+def _valid(plan: TruePlan, window: list[TrueReading]) -> list[_Sample]:
     return [
         _Sample(reading.measured_at, reading.temperature_c)
         for reading in window
-        if reading.probe_ok and reading.temperature_c is not None and -KELVIN <= reading.temperature_c <= 150
+        if _works(reading)
+        and reading.temperature_c is not None
+        and not _is_disowned(plan, reading.temperature_c)
     ]
 
 

@@ -75,8 +75,9 @@ def assert_equal_to_oracle(found: Evaluation, plan, window, samples, now):
     assert figures.budget_used == summary.budget_used_us
     exhausted_at = summary.budget_exhausted_at
     assert figures.budget_exhausted_at == (None if exhausted_at is None else to_instant(exhausted_at))
-    assert (figures.readings, figures.min_c, figures.max_c) == (
+    assert (figures.readings, figures.disowned, figures.min_c, figures.max_c) == (
         summary.readings,
+        summary.disowned,
         summary.min_c,
         summary.max_c,
     )

@@ -45,7 +45,7 @@ def traces(draw: st.DrawFn) -> tuple[Plan, Window, list[Sample], Instant]:
         st.sampled_from(edges).flatmap(
             lambda edge: st.sampled_from([edge, round(edge - 0.1, 2), round(edge + 0.1, 2)])
         ),
-        st.sampled_from([-273.15, 150.0, -273.25, 150.25]),
+        st.sampled_from([-273.15, 150.0, -273.25, 150.25, 85.0, 84.9, -127.0, -126.9]),
         st.floats(-274, 151, allow_nan=False),
         st.none(),
     )

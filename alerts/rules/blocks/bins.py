@@ -11,6 +11,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from alerts.excursions.disowned import are_disowned, disowned_values
+from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import COLDEST_C, HOTTEST_C, Duration, Instant
 
@@ -40,12 +42,13 @@ class Bin(NamedTuple):
         return total / count if count else None
 
 
-def bin_columns(trace: Trace, channels: Sequence[Channel]) -> list[Column | None]:
+def bin_columns(plan: Plan, trace: Trace, channels: Sequence[Channel]) -> list[Column | None]:
     """Return the payload's temperature, NaN where it cannot be one, and then these channels."""
     celsius = trace.celsius
     if len(celsius) > 1:
-        celsius = np.where((celsius >= COLDEST_C) & (celsius <= HOTTEST_C), celsius, np.nan)
-    elif len(celsius) and not COLDEST_C <= celsius[0] <= HOTTEST_C:
+        good = (celsius >= COLDEST_C) & (celsius <= HOTTEST_C) & ~are_disowned(plan, celsius)
+        celsius = np.where(good, celsius, np.nan)
+    elif len(celsius) and (not COLDEST_C <= celsius[0] <= HOTTEST_C or celsius[0] in disowned_values(plan)):
         celsius = np.array([np.nan])
     return [celsius, *(trace.channels.get(channel) for channel in channels)]
 

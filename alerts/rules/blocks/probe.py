@@ -21,7 +21,7 @@ HOUR: Duration = 60 * MINUTE
 class ProbeChecks:
     """What is believed of a probe, and for how long.
 
-    `hottest_c` is above any payload. A probe reads the air if it is within `near_c` of it, and got there
+    `hottest_c` is above any payload, and a value that is `disowned` is no measurement. A probe reads the air if it is within `near_c` of it, and got there
     or followed it as no payload does; or if it starts there, `far_c` outside of the band from `lower_c`
     to `upper_c`. It is stuck when it shows exactly one value for `stuck_after`. A spike is up and down
     again within `spikes_within`; spikes that follow each other within `spikes_quiet` are one fault.
@@ -29,6 +29,7 @@ class ProbeChecks:
 
     coolant: Coolant
     hottest_c: float
+    disowned: frozenset[float]
     lower_c: float
     upper_c: float
     near_c: float
@@ -159,7 +160,7 @@ def fold_probe_reading(
         return probe if probe.broken_since is not None else probe._replace(broken_since=at)
     if probe.broken_since is not None:
         probe = probe._replace(broken_since=None, broken_from=probe.broken_since, broken_until=at)
-    if not checks.coolant.coldest_c <= c <= checks.hottest_c:
+    if not checks.coolant.coldest_c <= c <= checks.hottest_c or c in checks.disowned:
         return probe if probe.beyond_since is not None else probe._replace(beyond_since=at)
     if probe.beyond_since is not None:
         probe = probe._replace(beyond_since=None, beyond_from=probe.beyond_since, beyond_until=at)

@@ -35,6 +35,8 @@ def fold_probe_columns(
         )
     air = np.full(len(values), UNKNOWN_C) if air is None else np.where(np.isnan(air), UNKNOWN_C, air)
     good = (values >= checks.coolant.coldest_c) & (values <= checks.hottest_c)
+    for value in checks.disowned:
+        good &= values != value
     counts = _count_columns(checks, probe, at, values, good)
     odd = np.append(np.flatnonzero(~good | _may_change_symptoms(checks, values, air, counts)), len(values))
     place = 0

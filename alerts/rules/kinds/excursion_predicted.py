@@ -176,7 +176,7 @@ class ExcursionPredicted(DeviceRule[ExcursionPredictedTuning, ExcursionPredicted
     ) -> ExcursionPredictedState:
         """Fold readings into bins and runs, and those into predictions, in order of time."""
         trace = in_transit(facts.window, trace)
-        columns = bin_columns(trace, (Channel.AMBIENT_C,))
+        columns = bin_columns(facts.plan, trace, (Channel.AMBIENT_C,))
         celsius = columns[_CELSIUS]
         assert celsius is not None
         bins, closed = fold_bins(round(tuning.bin_s * SECOND), state.bins, trace.at, columns)

@@ -138,7 +138,7 @@ class HoldTimeShort(ShipmentRule[HoldTimeTuning, HoldTimeShortState]):
         if vessel is None:
             return state
         trace = in_transit(facts.window, trace)
-        columns = bin_columns(trace, CHANNELS)
+        columns = bin_columns(facts.plan, trace, CHANNELS)
         bins, closed = fold_bins(round(tuning.bin_s * SECOND), state.bins, trace.at, columns)
         left, last, reported = state.left, state.last, state.reported
         surely_enough = False

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from alerts.excursions.disowned import disowned_values
 from alerts.excursions.plan import Plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.model import SECOND, AlertKind, Duration, Instant, Severity
@@ -81,7 +82,7 @@ class ProbeFault(DeviceRule[ProbeFaultTuning, ProbeFaultState]):
     """A probe that is broken, out of range, jumping, spiking, stuck, or reading the air or another place."""
 
     kind: ClassVar[AlertKind] = AlertKind.PROBE_FAULT
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     tuning = ProbeFaultTuning
     state = ProbeFaultState
     ranges: ClassVar = {
@@ -215,6 +216,7 @@ def _probe_checks(tuning: ProbeFaultTuning, plan: Plan) -> tuple[ProbeChecks, Pr
     payload = ProbeChecks(
         coolant=coolant_of(plan),
         hottest_c=tuning.hottest_c,
+        disowned=disowned_values(plan),
         lower_c=-inf if limits.lower_c is None else limits.lower_c,
         upper_c=inf if limits.upper_c is None else limits.upper_c,
         near_c=tuning.near_c,

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from alerts.excursions.plan import Plan, make_plan
 from alerts.excursions.trace import Channel, Trace
 from alerts.rules.blocks.bins import bin_columns, fold_bins
 
 WIDTH = 10
+PLAN = make_plan("refrigerated", {})
+assert isinstance(PLAN, Plan)
 
 
 def closed(at, values):
@@ -44,12 +47,13 @@ def test_a_column_that_nothing_carries_has_no_level():
     assert (bins[0].trimmed_mean(0), bins[0].trimmed_mean(1)) == (1.0, None)
 
 
+@pytest.mark.parametrize("absurd_c", [988.79, 85.0, -127.0])
 @pytest.mark.parametrize("count", [1, 3])
-def test_what_cannot_be_a_temperature_is_no_value(count):
+def test_what_cannot_be_a_temperature_is_no_value(count, absurd_c):
     trace = Trace(
-        np.arange(count), np.full(count, 988.79), {Channel.TILT_DEG: np.arange(count, dtype=np.float64)}
+        np.arange(count), np.full(count, absurd_c), {Channel.TILT_DEG: np.arange(count, dtype=np.float64)}
     )
-    celsius, tilt, ambient = bin_columns(trace, (Channel.TILT_DEG, Channel.AMBIENT_C))
+    celsius, tilt, ambient = bin_columns(PLAN, trace, (Channel.TILT_DEG, Channel.AMBIENT_C))
     assert celsius is not None
     assert np.isnan(celsius).all()
     assert tilt is not None

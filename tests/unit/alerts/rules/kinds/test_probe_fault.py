@@ -247,3 +247,15 @@ def test_the_coldest_there_is_hangs_on_the_band():
     assert coolant_of(facts("cryogenic").plan).coldest_c == -199.5
     assert coolant_of(facts("ultra_low").plan).coldest_c == -110
     assert coolant_of(facts("controlled").plan).coldest_c == -60
+
+
+@pytest.mark.parametrize(
+    ("band", "absurd"), [("refrigerated", 85.0), ("refrigerated", -127.0), ("cryogenic", 85.0)]
+)
+def test_what_is_in_no_figure_is_always_told(band, absurd):
+    level = 5.0 if band == "refrigerated" else -190.0
+    celsius = noisy(flat(at=level))
+    celsius[100] = absurd
+    what = found(PROBE_FAULT, shown(celsius), facts(band), hottest_c=150.0)
+    assert what.since == START + 100 * EVERY
+    assert "what no payload can have" in what.message
