@@ -89,10 +89,11 @@ async def _traces(
             window = window_of(row)
             if window is None:
                 continue
+            manual_only = Plan.from_json(orjson.loads(row["plan"])).manual_only
             for device in orjson.loads(row["devices"]):
                 if device["device_id"] in wanted:
                     keys.append((shipment_id, row["revision"], device["device_id"]))
-                    ranges.append(stretch_of(device, window))
+                    ranges.append(stretch_of(device, window, manual_only=manual_only))
     loaded = await load_readings(connection, ranges)
     return {key: one.trace for key, one in zip(keys, loaded, strict=True)}
 

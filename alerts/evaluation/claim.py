@@ -6,7 +6,7 @@ alerts are taken once all is judged.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import asyncpg
@@ -14,10 +14,12 @@ import asyncpg
 from alerts.evaluation.judging.judgement import Device, DueShipment, Identity
 from alerts.evaluation.load_facts import (
     Context,
+    Numbers,
     departure_facts_of,
     facts_of,
     held_back,
     load_context,
+    load_numbers,
     load_shipments,
     plan_of,
     watched_from,
@@ -25,7 +27,9 @@ from alerts.evaluation.load_facts import (
 from alerts.evaluation.queue import EVALUATIONS, LIVE, PAST
 from alerts.evaluation.resume import Dirty, PendingFold, Resumed, resume
 from alerts.excursions.load_readings import FROM_THE_START
-from alerts.model import Instant, Reason, to_datetime, to_instant
+from alerts.model import AlertKind, Instant, Reason, to_datetime, to_instant
+from alerts.rules.facts import Facts
+from alerts.rules.kinds.logger_memory_gap import may_lack
 from alerts.rules.registry import CHANNELS, tuned_rules
 from alerts.tables import alerts, excursions
 from alerts.triage.alert import Alert
@@ -142,11 +146,13 @@ async def _load(
     devices = await connection.fetch(LOAD_DEVICES, ids)
     foldings, broken = _foldings(shipments, devices, dirty)
     resumed = await resume(connection, foldings, CHANNELS)
+    came = await load_numbers(connection, _that_may_lack(resumed))
     on_record = await _excursions(connection, resumed)
     excursion_ids = [row["id"] for row in on_record]
     alerts = await connection.fetch(f"{LOAD_ALERTS} {lock}", ids, excursion_ids)
     causes = _Causes(dirty, reevaluated=from_the_start)
-    due, poisoned = _Making(shipments, devices, context, resumed, on_record, alerts, causes).all(broken)
+    making = _Making(shipments, devices, context, resumed, on_record, alerts, causes, came)
+    due, poisoned = making.all(broken)
     now, clock = await _now(connection, claimed, NOW if from_the_start else NOW_WITH_PATIENCE)
     return DueShipments(
         now=now,
@@ -190,6 +196,14 @@ def _foldings(
     return foldings, broken
 
 
+def _that_may_lack(resumed: Iterable[Resumed]) -> list[str]:
+    """Return the loggers of which it must be known what came: nearly always none."""
+    kind = AlertKind.LOGGER_MEMORY_GAP
+    return [
+        one.pending.device_id for one in resumed if may_lack(one.checkpoint.rules.get(kind), one.loaded.trace)
+    ]
+
+
 async def _excursions(connection: Connection, resumed: Iterable[Resumed]) -> Rows:
     keys = [(r.pending.shipment_id, r.pending.device_id, r.state.seen) for r in resumed]
     return await connection.fetch(
@@ -212,9 +226,11 @@ class _Making:
         on_record: Rows,
         alerts: Rows,
         causes: "_Causes",
+        came: Mapping[str, Numbers],
     ) -> None:
         self._shipments = shipments
         self._causes = causes
+        self._came = came
         self._around = around
         self._devices = defaultdict(list)
         for row in devices:
@@ -250,12 +266,22 @@ class _Making:
         return DueShipment(
             identity=identity,
             plan_revision=row["plan_revision"],
-            facts=facts_of(row, self._devices[row["shipment_id"]], self._around),
+            facts=self._facts(row),
             watched_from=watched_from(row),
             devices=tuple(self._device(one) for one in self._resumed[row["shipment_id"]]),
             departure_facts=departure_facts_of(row),
             held_back=held_back(row),
         )
+
+    def _facts(self, row: asyncpg.Record) -> Facts | None:
+        devices = self._devices[row["shipment_id"]]
+        facts = facts_of(row, devices, self._around)
+        came = {
+            one["device_id"]: self._came[one["device_id"]]
+            for one in devices
+            if one["device_id"] in self._came
+        }
+        return facts if facts is None or not came else replace(facts, came=came)
 
     def _device(self, one: Resumed) -> Device:
         folding = one.pending

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 import orjson
@@ -98,6 +98,23 @@ async def load_context(connection: Connection, shipments: Iterable[StoredRow]) -
         sites={row["site_id"]: row for row in sites},
         charges={shipment_id: tuple(found) for shipment_id, found in charges.items()},
     )
+
+
+_LOAD_NUMBERS: Final = """
+SELECT device_id, boot, lower(came) AS first, upper(came) - 1 AS last
+FROM logger_sequences, unnest(received) AS came WHERE device_id = ANY($1::text[]) ORDER BY device_id, boot, first
+"""
+
+Numbers: TypeAlias = Mapping[int, Sequence[tuple[int, int]]]
+"""The numbers of a logger that came, stored or refused: ranges for each boot, ascending, first and last included."""
+
+
+async def load_numbers(connection: Connection, device_ids: Sequence[str]) -> Mapping[str, Numbers]:
+    """Load which numbers of these loggers have come in any way."""
+    came: defaultdict[str, defaultdict[int, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
+    for row in await connection.fetch(_LOAD_NUMBERS, device_ids) if device_ids else []:
+        came[row["device_id"]][row["boot"]].append((row["first"], row["last"]))
+    return {device_id: dict(boots) for device_id, boots in came.items()}
 
 
 def facts_of(shipment: StoredRow, devices: Iterable[StoredRow], context: Context) -> Facts | None:

@@ -87,6 +87,8 @@ class PendingFold:
     """The rules to fold as well."""
     missing: tuple[AlertKind, ...] = ()
     """Rules that the newest checkpoint lacks, so that folding must start before it."""
+    manual: bool = False
+    """Whether what people typed counts, because the plan has no logger."""
 
     @classmethod
     def of(
@@ -112,6 +114,7 @@ class PendingFold:
             dirty_from=dirty.dirty_from_of(shipment["shipment_id"], row["device_id"]),
             tuned=tuned,
             missing=() if newest is None else tuple(newest.missing(tuned, now)),
+            manual=_manual_only(shipment["plan"]),
         )
 
     def valid_before(self) -> datetime | None:
@@ -161,6 +164,7 @@ async def resume(
             starting=f.window.departed_at,
             after=checkpoint.state.seen,
             before=f.window.delivered_at,
+            manual=f.manual,
         )
         for f, checkpoint in zip(pending_folds, resumed, strict=True)
     ]
@@ -201,6 +205,13 @@ def _needed(pending: PendingFold) -> list[AlertKind]:
     """Return the rules that a safe point must have: all but those that failed and are skipped for now."""
     waiting = set() if pending.newest is None else pending.newest.failed.keys() - set(pending.missing)
     return [rule.kind for rule in pending.tuned if rule.kind not in waiting]
+
+
+def _manual_only(plan: str | Mapping[str, Any]) -> bool:
+    """Return whether a stored plan has no logger, from either database library; few have the field at all."""
+    if isinstance(plan, str):
+        return "manual_only" in plan and bool(orjson.loads(plan).get("manual_only"))
+    return bool(plan.get("manual_only"))
 
 
 def window_of(shipment: StoredRow) -> Window | None:

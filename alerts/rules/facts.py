@@ -1,6 +1,6 @@
 """Pure: what a rule knows about a shipment beside its readings: plan, window, dewar, route and times."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from alerts.excursions.plan import Plan
@@ -63,6 +63,8 @@ class Facts:
     """The world's airports, to name the one where a logger was last seen."""
     interval: Mapping[str, Duration] = field(default_factory=dict)
     """The registered reading interval of each logger."""
+    came: Mapping[str, Mapping[int, Sequence[tuple[int, int]]]] = field(default_factory=dict)
+    """Of each logger that seems to lack some: the numbers that came, refused ones among them, as ranges for each boot."""
 
     def to_journey_time(self, at: Instant) -> Instant:
         """Return an instant of the clock in journey time, which runs `plan.time_lapse` times as fast."""

@@ -27,11 +27,15 @@ def window_of_device(device: Mapping[str, str | None], window: Window) -> Window
     return window_on(window, _instant(starts_at), None if ends_at is None else _instant(ends_at))
 
 
-def stretch_of(device: Mapping[str, str | None], window: Window) -> ReadingRange:
-    """Return the readings of a logger that count by a revision of its shipment."""
+def stretch_of(
+    device: Mapping[str, str | None], window: Window, *, manual_only: bool = False
+) -> ReadingRange:
+    """Return the readings of a logger that count by a revision of its shipment, whose plan may have no logger."""
     own, device_id = window_of_device(device, window), device["device_id"]
     assert device_id is not None
-    return ReadingRange(device_id=device_id, starting=own.departed_at, before=own.delivered_at)
+    return ReadingRange(
+        device_id=device_id, starting=own.departed_at, before=own.delivered_at, manual=manual_only
+    )
 
 
 def _instant(text: str) -> Instant:

@@ -20,6 +20,7 @@ from alerts.model import SECOND, Duration, Instant
 from alerts.rules.facts import Facts, Leg
 from alerts.rules.geodesy import EARTH_M, Vector, distance_m, dot, unit_vector
 from alerts.rules.place import Place
+from telemetry.fixes import is_fix
 
 LEAVES_AT = 1.2
 """A stop is left beyond this multiple of its radius; otherwise noise would leave it again and again."""
@@ -98,10 +99,12 @@ def sampled_positions(sampling: Sampling, after: Instant | None, trace: Trace) -
     if len(trace) == 1:
         lat, lon = float(lats[0]), float(lons[0])
         radius = trace.channels.get(Channel.ACCURACY_M)
-        if not (isnan(lat + lon) or (radius is not None and radius[0] > sampling.accuracy_m)):
+        if is_fix(lat, lon) and not (
+            isnan(lat + lon) or (radius is not None and radius[0] > sampling.accuracy_m)
+        ):
             yield Position(int(trace.at[0]), lat, lon)
         return
-    good = ~np.isnan(lats + lons)
+    good = ~np.isnan(lats + lons) & is_fix(lats, lons)
     if (accuracy := trace.channels.get(Channel.ACCURACY_M)) is not None:
         good &= ~(accuracy > sampling.accuracy_m)
     places = np.flatnonzero(good)

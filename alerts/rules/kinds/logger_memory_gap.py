@@ -1,13 +1,15 @@
 """Pure: readings that the logger counted but that never arrived: its memory overflowed or was lost.
 
 A hole in the sequence numbers alone means little, since late readings may fill it. So it is reported only
-when it has stayed open for a while. A restart starts the numbers again. Numbers that fall within one boot are
+when it has stayed open for a while. What came and was refused, or came first without its number, has come: such
+numbers are known from what is acknowledged to the logger (`Facts.came`), and end an alert. A restart starts the numbers again. Numbers that fall within one boot are
 a clock fault (clock_skew.py), and fill holes like any other.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -22,8 +24,11 @@ from alerts.rules.rule import NOTHING, DeviceRule, Finding, Look, LookTime, Tuni
 _SEVERITY = KINDS[AlertKind.LOGGER_MEMORY_GAP].severity
 
 UNNUMBERED = -1.0
+MIXED = -2.0
 MAX_HOLES = 16
-"""This many of the newest holes are kept individually; older ones are only counted."""
+"""This many of the newest holes are kept individually; of older ones only how many are missing between which numbers."""
+MAX_SPANS = 8
+"""Of so many boots; of still older ones only how many are missing."""
 
 MIN_INTERVAL: Duration = SECOND
 """No logger measures more often: if more numbers are missing than could be measured, the counter jumped."""
@@ -52,6 +57,15 @@ class Hole(NamedTuple):
     boot: float
 
 
+class Span(NamedTuple):
+    """Numbers of one boot with older holes among them, and how many were missing; `MIXED`: of several boots."""
+
+    boot: float
+    first: int
+    last: int
+    missing: int
+
+
 @dataclass(frozen=True, slots=True)
 class LoggerMemoryGapState:
     """The highest number of the newest boot and its instant; the newest holes; and a summary of older ones."""
@@ -60,7 +74,7 @@ class LoggerMemoryGapState:
     seq: float = UNNUMBERED
     at: Instant = 0
     holes: tuple[tuple[int, int, Instant, Instant, Instant, float], ...] = ()
-    older: int = 0
+    older: tuple[tuple[float, int, int, int], ...] = ()
     older_since: Instant | None = None
 
 
@@ -70,6 +84,7 @@ class LoggerMemoryGap(DeviceRule[LoggerMemoryGapTuning, LoggerMemoryGapState]):
     kind: ClassVar[AlertKind] = AlertKind.LOGGER_MEMORY_GAP
     tuning = LoggerMemoryGapTuning
     state = LoggerMemoryGapState
+    version: ClassVar[int] = 2
     reads = frozenset({Channel.SEQ})
     also_reads = frozenset({Channel.BOOT, Channel.RECEIVED_AT})
     ranges: ClassVar = {"patience_s": (0, 2_592_000), "least_missing": (1, 1_000_000)}
@@ -93,17 +108,67 @@ class LoggerMemoryGap(DeviceRule[LoggerMemoryGapTuning, LoggerMemoryGapState]):
         if not state.holes and not state.older:
             return NOTHING
         patience = round(tuning.patience_s * SECOND)
-        holes = [Hole(*hole) for hole in state.holes]
+        came = facts.came.get(look_time.device_id or "", {})
+        holes = [part for hole in state.holes for part in _still_missing(Hole(*hole), came)]
+        older = sum(_missing_of(Span(*span), came) for span in state.older)
         reported = [hole for hole in holes if look_time.through - hole.known_at >= patience]
         again_at = min((hole.known_at + patience for hole in holes if hole not in reported), default=None)
-        missing = state.older + sum(hole.last - hole.first + 1 for hole in reported)
+        missing = older + sum(hole.last - hole.first + 1 for hole in reported)
         found = None
         if missing >= max(tuning.least_missing, 1):
             since = min(
-                [hole.since for hole in reported] if state.older_since is None else [state.older_since]
+                [state.older_since]
+                if older and state.older_since is not None
+                else [hole.since for hole in reported]
             )
             found = _found(facts, missing, since, reported, look_time.shipment_ended_at)
         return Look(found=found, again_at=None if look_time.shipment_ended_at is not None else again_at)
+
+
+def may_lack(state: LoggerMemoryGapState | None, trace: Trace) -> bool:
+    """Return whether a logger may have holes once a trace is folded in, so that it must be known what came."""
+    if state is not None and (state.holes or state.older):
+        return True
+    seq = trace.channels.get(Channel.SEQ)
+    if seq is None or not len(seq):
+        return False
+    goes_on = state is None or state.seq == UNNUMBERED or seq[0] == state.seq + 1
+    return not goes_on or bool((np.diff(seq) != 1).any())
+
+
+Came: TypeAlias = Mapping[int, Sequence[tuple[int, int]]]
+"""By boot, 0 for none: ranges of numbers that came, ascending, first and last included."""
+
+
+def _still_missing(hole: Hole, came: Came) -> Iterator[Hole]:
+    """Yield the parts of a hole that have not come in any way."""
+    for first, last in _gaps(hole.first, hole.last, came.get(_boot(hole.boot), ())):
+        yield hole._replace(first=first, last=last)
+
+
+def _missing_of(span: Span, came: Came) -> int:
+    """Return how many numbers of a span are missing still."""
+    if span.boot == MIXED:
+        return span.missing
+    left = _gaps(span.first, span.last, came.get(_boot(span.boot), ()))
+    return min(span.missing, sum(last - first + 1 for first, last in left))
+
+
+def _gaps(first: int, last: int, ranges: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    for low, high in ranges:
+        if high < first:
+            continue
+        if low > last:
+            break
+        if low > first:
+            yield first, low - 1
+        first = high + 1
+    if first <= last:
+        yield first, last
+
+
+def _boot(boot: float) -> int:
+    return 0 if boot == UNNUMBERED else int(boot)
 
 
 def _found(facts: Facts, missing: int, since: Instant, reported: list[Hole], over: Instant | None) -> Finding:
@@ -194,7 +259,7 @@ class _HoleFold:
         self._holes.append(hole)
         if len(self._holes) > MAX_HOLES:
             oldest = self._holes.pop(0)
-            self._older += oldest.last - oldest.first + 1
+            self._older = _with_older(self._older, oldest)
             self._older_since = oldest.since if self._older_since is None else self._older_since
 
     def _fill(self, first: int, last: int) -> None:
@@ -211,6 +276,23 @@ class _HoleFold:
         """Return the variables as a state."""
         holes = tuple(tuple(hole) for hole in self._holes)
         return LoggerMemoryGapState(self._boot, self._seq, self._at, holes, self._older, self._older_since)  # type: ignore[arg-type]
+
+
+def _with_older(
+    older: tuple[tuple[float, int, int, int], ...], hole: Hole
+) -> tuple[tuple[float, int, int, int], ...]:
+    """Return the spans with one more hole, later than all of them."""
+    spans, missing = [Span(*span) for span in older], hole.last - hole.first + 1
+    if spans and spans[-1].boot == hole.boot:
+        last = spans.pop()
+        spans.append(
+            Span(hole.boot, min(last.first, hole.first), max(last.last, hole.last), last.missing + missing)
+        )
+    else:
+        spans.append(Span(hole.boot, hole.first, hole.last, missing))
+    if len(spans) > MAX_SPANS:
+        spans[:2] = [Span(MIXED, 0, 0, spans[0].missing + spans[1].missing)]
+    return tuple(tuple(span) for span in spans)  # type: ignore[misc]
 
 
 LOGGER_MEMORY_GAP = LoggerMemoryGap()

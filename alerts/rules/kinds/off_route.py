@@ -17,6 +17,7 @@ from alerts.rules.facts import Facts
 from alerts.rules.geodesy import EARTH_M, Vector, cross, distance_m, distance_to_path_m, dot, unit_vector
 from alerts.rules.place import Place
 from alerts.rules.rule import NOTHING, Finding, Look, LookTime, ShipmentRule, Tuning
+from telemetry.fixes import is_fine
 
 _SEVERITY = KINDS[AlertKind.OFF_ROUTE].severity
 
@@ -52,6 +53,9 @@ class OffRouteState:
 
     progress: RouteProgress = AT_ORIGIN
     outside: Episode = NO_EPISODE
+    proven: bool = False
+    """Whether its receiver has given more than one position. Positions before that count for nothing: one that it repeats to
+    the metre from the start may be of a journey before."""
 
 
 class OffRoute(ShipmentRule[OffRouteTuning, OffRouteState]):
@@ -77,12 +81,14 @@ class OffRoute(ShipmentRule[OffRouteTuning, OffRouteState]):
         if len(route) < 2:
             return state
         sampled = fold_positions(facts, _sampling(tuning), state.progress, trace)
-        before, outside = state.progress.seen_at, state.outside
+        before, outside, proven = state.progress, state.outside, state.proven
         for at, progress in sampled:
             if progress.seen_at == at:
-                outside = _fold_position(tuning, route, outside, before, progress)
-                before = at
-        return OffRouteState(progress=sampled[-1][1], outside=outside) if sampled else state
+                proven = proven or _proves(before, progress)
+                if proven:
+                    outside = _fold_position(tuning, route, outside, before.seen_at, progress)
+            before = progress
+        return OffRouteState(progress=sampled[-1][1], outside=outside, proven=proven) if sampled else state
 
     def look(
         self,
@@ -118,6 +124,13 @@ class OffRoute(ShipmentRule[OffRouteTuning, OffRouteState]):
             details=details,
         )
         return Look(found=found)
+
+
+def _proves(before: RouteProgress, after: RouteProgress) -> bool:
+    """Return whether a position shows that its receiver works: it is another than before, or too coarse to tell."""
+    if not is_fine(after.lat, after.lon):
+        return True
+    return before.seen_at is not None and (before.lat, before.lon) != (after.lat, after.lon)
 
 
 def _nearest_airport(facts: Facts, progress: RouteProgress) -> str | None:

@@ -5,8 +5,9 @@ nothing; the observed time shows it. By default, a logger may be silent for as l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from math import isnan
 from typing import ClassVar, Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from alerts.model import SECOND, AlertKind, Duration, Instant
 from alerts.rules.blocks.clock_text import clock_text
 from alerts.rules.facts import Facts
 from alerts.rules.rule import DeviceRule, Finding, Look, LookTime, Tuning
+from telemetry.fixes import is_fine, is_fix
 from telemetry.freshness import fresh_for
 from telemetry.silence import LANDING, LONGEST, heard_until
 
@@ -50,6 +52,13 @@ class SignalLostState:
     position_at: Instant | None = None
     grounded_at: Instant | None = None
     """The latest end of a silence that any reading since the newest position announced."""
+    lat: float = 0.0
+    lon: float = 0.0
+    """The newest position; 0, 0 while there is none."""
+    repeats: bool = False
+    """Whether the newest position is, to the metre, the one before: then `position_at` is when it came first."""
+    searching_since: Instant | None = None
+    """The first reading of a receiver that had no fix, while there has been no position at all."""
 
 
 class SignalLost(DeviceRule[SignalLostTuning, SignalLostState]):
@@ -75,24 +84,17 @@ class SignalLost(DeviceRule[SignalLostTuning, SignalLostState]):
         """Record the newest reading, the newest position, and announced silences."""
         del tuning, facts
         seen = int(trace.at[-1])
-        announced, lat = trace.channels.get(Channel.FLIGHT_MODE_UNTIL), trace.channels.get(Channel.LAT)
-        position_at, grounded_at, place = state.position_at, state.grounded_at, 0
-        if len(trace) == 1 and announced is None:  # nearly always
-            if lat is not None and lat[0] == lat[0]:
-                position_at, grounded_at = seen, None
-            return SignalLostState(seen=seen, position_at=position_at, grounded_at=grounded_at)
-        if lat is not None and len(where := np.flatnonzero(~np.isnan(lat))):
-            place = int(where[-1])
-            position_at, grounded_at = int(trace.at[place]), None
-        quiet_until = None
+        announced = trace.channels.get(Channel.FLIGHT_MODE_UNTIL)
+        if announced is None and Channel.LAT not in trace.channels:  # often
+            return replace(state, seen=seen, quiet_until=None)
+        located, place = _locate(state, trace)
+        quiet_until, grounded_at = None, located.grounded_at
         if announced is not None:
             ends = np.minimum(announced, trace.at + LONGEST_SILENCE)  # NaN where nothing was announced
             quiet_until = None if np.isnan(ends[-1]) else int(ends[-1])
             if len(known := ends[place:][~np.isnan(ends[place:])]):
                 grounded_at = max(int(known.max()), grounded_at or 0)
-        return SignalLostState(
-            seen=seen, quiet_until=quiet_until, position_at=position_at, grounded_at=grounded_at
-        )
+        return replace(located, seen=seen, quiet_until=quiet_until, grounded_at=grounded_at)
 
     def look(
         self, tuning: SignalLostTuning, facts: Facts, state: SignalLostState, look_time: LookTime
@@ -122,19 +124,70 @@ class SignalLost(DeviceRule[SignalLostTuning, SignalLostState]):
 
     def _position(self, tuning: SignalLostTuning, facts: Facts, state: SignalLostState) -> Finding | None:
         """Find a missing position, but not of a logger that is silent altogether."""
-        if state.position_at is None or state.seen is None:
+        known_at = state.searching_since if state.position_at is None else state.position_at
+        if known_at is None or state.seen is None:
             return None  # it may never send positions
-        from_ = max(state.position_at, state.grounded_at or state.position_at)
+        from_ = max(known_at, state.grounded_at or known_at)
         since = from_ + round(tuning.position_max_gap_s * SECOND)
         if state.seen < since:
             return None
-        last = clock_text(facts, state.position_at)
+        what, why = "No position", ""
+        if state.position_at is None:
+            why = ": its receiver finds no satellites"
+        elif state.repeats:
+            what, why = "No new position", ": its receiver repeats the last one to the metre"
         return Finding(
             severity=_SEVERITY,
-            message=f"No position since {last}, though the logger is heard",
+            message=f"{what} since {clock_text(facts, known_at)}, though the logger is heard{why}",
             since=since,
             details={"channel": POSITION},
         )
+
+
+def _locate(state: SignalLostState, trace: Trace) -> tuple[SignalLostState, int]:
+    """Return the state after the positions of a trace, and the index of the newest that says something new; 0 for none.
+
+    The same to the metre again, from satellites, is no news: some receivers repeat what they had last when they have no fix.
+    """
+    lats = trace.channels.get(Channel.LAT)
+    if lats is None:
+        return state, 0
+    if len(trace) == 1:
+        return _locate_one(state, trace, float(lats[0])), 0
+    lons = np.nan_to_num(trace.channels.get(Channel.LON, np.zeros(len(trace))))
+    there = is_fix(lats, lons)
+    places = np.flatnonzero(there)
+    if not len(places):
+        lost = np.flatnonzero(~np.isnan(lats))
+        if state.position_at is None and state.searching_since is None and len(lost):
+            return replace(state, searching_since=int(trace.at[lost[0]])), 0
+        return state, 0
+    lat, lon = lats[places], lons[places]
+    before_lat, before_lon = np.append(state.lat, lat[:-1]), np.append(state.lon, lon[:-1])
+    repeats = (lat == before_lat) & (lon == before_lon) & is_fine(lat, lon)
+    after = replace(
+        state, lat=float(lat[-1]), lon=float(lon[-1]), repeats=bool(repeats[-1]), searching_since=None
+    )
+    new = places[~repeats]
+    if not len(new):
+        return after, 0
+    place = int(new[-1])
+    return replace(after, position_at=int(trace.at[place]), grounded_at=None), place
+
+
+def _locate_one(state: SignalLostState, trace: Trace, lat: float) -> SignalLostState:
+    """Return the state after the position of one reading, NaN for none: the same, without the cost of columns."""
+    lons, at = trace.channels.get(Channel.LON), int(trace.at[0])
+    lon = 0.0 if lons is None or isnan(lons[0]) else float(lons[0])
+    if isnan(lat):
+        return state
+    if not is_fix(lat, lon):
+        unknown = state.position_at is None and state.searching_since is None
+        return replace(state, searching_since=at) if unknown else state
+    repeats = lat == state.lat and lon == state.lon and bool(is_fine(lat, lon))
+    if repeats:
+        return replace(state, repeats=True)
+    return SignalLostState(seen=state.seen, quiet_until=state.quiet_until, position_at=at, lat=lat, lon=lon)
 
 
 def _fresh_for(tuning: SignalLostTuning, facts: Facts, device_id: str | None) -> Duration:

@@ -62,7 +62,7 @@ def landed(name: str, readings: int = 600) -> DueShipment:
     assert place.lat is not None
     channels = {
         Channel.SEQ: np.arange(readings, dtype=np.float64),
-        Channel.LAT: np.full(readings, place.lat),
+        Channel.LAT: place.lat + 1e-5 * (np.arange(readings) % 7),
         Channel.LON: np.full(readings, place.lon),
     }
     return DueShipment(

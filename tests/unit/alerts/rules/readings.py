@@ -49,7 +49,10 @@ def look(
     about, tuning = about or facts(), replace(rule.tuning(), **tuned)
     state = rule.fold(tuning, about, rule.state(), readings)
     look_time = LookTime(
-        through=int(readings.at[-1]) + later, watched_from=START, shipment_ended_at=shipment_ended_at
+        through=int(readings.at[-1]) + later,
+        watched_from=START,
+        shipment_ended_at=shipment_ended_at,
+        device_id="D1",
     )
     return rule.look(tuning, about, state, look_time)
 

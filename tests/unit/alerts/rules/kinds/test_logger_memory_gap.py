@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alerts.excursions.trace import Channel, Trace
-from alerts.rules.kinds.logger_memory_gap import LOGGER_MEMORY_GAP, MAX_HOLES
+from alerts.rules.kinds.logger_memory_gap import LOGGER_MEMORY_GAP, MAX_HOLES, MAX_SPANS, may_lack
 from tests.unit.alerts.rules.readings import HOUR, MINUTE, NAN, START, facts, look, trace
 
 LATER = 3 * HOUR
@@ -88,3 +88,62 @@ def test_a_shipment_that_is_over_ends_it():
     what = look(LOGGER_MEMORY_GAP, readings, facts(delivered_at=over), later=LATER, shipment_ended_at=over)
     assert what.found is not None
     assert (what.found.until, what.again_at) == (over, None)
+
+
+def came(*ranges, boot=0):
+    return facts(came={"D1": {boot: ranges}})
+
+
+def test_what_came_and_was_refused_or_came_first_without_its_number_is_not_missing():
+    readings = numbered([5, 6, 10, 11], at=[0, 1, 5, 6])
+    assert look(LOGGER_MEMORY_GAP, readings, came((5, 11)), later=LATER).found is None
+    assert look(LOGGER_MEMORY_GAP, readings, came((0, 7), (9, 11)), later=LATER).found.details["missing"] == 1
+    assert (
+        look(LOGGER_MEMORY_GAP, readings, came((0, 4), (12, 99)), later=LATER).found.details["missing"] == 3
+    )
+    assert look(LOGGER_MEMORY_GAP, readings, came((5, 11), boot=1), later=LATER).found is not None
+    of_boot = numbered([5, 6, 10, 11], boot=[3, 3, 3, 3], at=[0, 1, 5, 6])
+    assert look(LOGGER_MEMORY_GAP, of_boot, came((5, 11), boot=3), later=LATER).found is None
+
+
+def test_however_many_holes_there_were_they_can_all_be_closed():
+    odd = [2 * n for n in range(MAX_HOLES + 30)]
+    readings = numbered(odd, every=2 * MINUTE)
+    assert look(LOGGER_MEMORY_GAP, readings, came((0, odd[-1])), later=LATER).found is None
+    few = look(LOGGER_MEMORY_GAP, readings, came((0, odd[-1] - 2)), later=LATER).found
+    assert few is not None
+    assert few.details["missing"] == 1
+    assert few.since == START + 2 * MINUTE * (len(odd) - 2)
+
+
+def test_of_boots_long_ago_only_the_number_is_known():
+    boots = MAX_SPANS + 5
+    seq = [number for _ in range(boots) for number in range(0, 4 * MAX_HOLES, 2)]
+    boot = [number for number in range(boots) for _ in range(0, 4 * MAX_HOLES, 2)]
+    readings = numbered(seq, boot=boot, every=2 * MINUTE)
+    missing = boots * (2 * MAX_HOLES - 1)
+    found = look(LOGGER_MEMORY_GAP, readings, later=LATER).found
+    assert found is not None
+    assert found.details["missing"] == missing
+    state = LOGGER_MEMORY_GAP.fold(LOGGER_MEMORY_GAP.tuning(), facts(), LOGGER_MEMORY_GAP.state(), readings)
+    assert len(state.older) == MAX_SPANS
+
+
+@pytest.mark.parametrize(
+    ("seq", "then", "asked"),
+    [
+        ([5, 6], [7, 8], False),
+        ([5, 6], [9], True),
+        ([5, 9], [10], True),
+        ([], [5], False),
+        ([5], [6, 5], True),
+    ],
+)
+def test_what_came_is_asked_for_only_where_something_may_be_missing(seq, then, asked):
+    so_far = numbered(seq) if seq else None
+    state = LOGGER_MEMORY_GAP.state()
+    if so_far is not None:
+        state = LOGGER_MEMORY_GAP.fold(
+            LOGGER_MEMORY_GAP.tuning(), facts(), state, numbered(seq, every=60 * MINUTE)
+        )
+    assert may_lack(state, numbered(then)) is asked

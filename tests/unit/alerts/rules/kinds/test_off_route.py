@@ -107,3 +107,28 @@ def test_the_wrong_airport_is_named_while_it_is_there() -> None:
     found = look("01 23:00", back, airports=table).found
     assert found is not None
     assert "near_airport" not in found.details
+
+
+def test_no_fix_is_not_off_the_coast_of_africa() -> None:
+    lost = seen(
+        ("01 09:00", ZRH), *((f"01 11:{m}", 0.0, 0.0) for m in range(10, 60, 10)), ("01 13:00", 0.0, 0.0)
+    )
+    assert look("01 15:00", lost) == Look()
+
+
+def test_a_position_that_is_repeated_to_the_metre_from_the_start_may_be_of_a_journey_before() -> None:
+    exact = (MUNICH[0] + 0.000012, MUNICH[1] + 0.000017)
+    stale = [(f"01 11:{m}", *exact) for m in range(10, 60, 10)]
+    assert look("01 15:00", seen(*stale)) == Look()
+    assert look("01 20:00", seen(*stale, ("01 18:00", *FRA_POSITION))) == Look()
+    # Once it has given another, it works: then it stands where it says, however often it says so.
+    moved = seen(("01 09:00", ZRH), *stale)
+    found = look("01 15:00", moved).found
+    assert found is not None
+    assert found.since == at("01 11:10")
+    for where in (moved, seen(*stale, ("01 12:30", *MUNICH), ("01 13:10", *MUNICH))):
+        so_far, state = facts(), OffRouteState()
+        for reading in range(len(where)):
+            state = OFF_ROUTE.fold(TUNING, so_far, state, where[reading : reading + 1])
+        assert state == OFF_ROUTE.fold(TUNING, so_far, OffRouteState(), where)
+        assert state.outside.since == at("01 11:10" if where is moved else "01 12:30")

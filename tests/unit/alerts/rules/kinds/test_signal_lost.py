@@ -152,3 +152,58 @@ def test_however_a_trace_is_cut_the_state_is_the_same() -> None:
     for cut in range(1, len(at)):
         state = RULE.fold(PLAIN, FACTS, SignalLostState(), whole[:cut])
         assert RULE.fold(PLAIN, FACTS, state, whole[cut:]) == expected
+
+
+FINE = (50.037912, 8.562217)
+
+
+def positions(*where: tuple[int, float, float]) -> SignalLostState:
+    return heard(
+        *(at for at, *_ in where),
+        lat={at: lat for at, lat, _ in where},
+        lon={at: lon for at, _, lon in where},
+    )
+
+
+def test_what_a_receiver_gives_that_finds_no_satellites_is_no_position() -> None:
+    end = SEEN + 4 * HOUR
+    state = positions(*((SEEN + n * HOUR, 0.0, 0.0) for n in range(5)))
+    assert POSITION not in look(positions((SEEN, 0.0, 0.0), (end - 1, 0.0, 0.0)), end - 1).also_found
+    found = look(state, end).also_found[POSITION]
+    assert found.since == end
+    assert found.message == (
+        "No position since 1970-01-12 13:47 UTC, though the logger is heard: its receiver finds no satellites"
+    )
+    known = positions((SEEN - HOUR, *FINE), *((SEEN + n * HOUR, 0.0, 0.0) for n in range(4)))
+    assert look(known, SEEN + 3 * HOUR).also_found[POSITION].since == SEEN + 3 * HOUR
+
+
+def test_a_position_that_is_repeated_to_the_metre_is_none_and_a_coarse_one_may_stand_still() -> None:
+    end = SEEN + 4 * HOUR
+    found = look(positions(*((SEEN + n * HOUR, *FINE) for n in range(5))), end).also_found[POSITION]
+    assert found.since == end
+    assert found.message == (
+        "No new position since 1970-01-12 13:47 UTC, though the logger is heard: its receiver repeats the last one to the metre"
+    )
+    moved = positions((SEEN, *FINE), (SEEN + HOUR, FINE[0] + 0.00002, FINE[1]), (end, *FINE))
+    assert POSITION not in look(moved, end).also_found
+    coarse = positions(*((SEEN + n * HOUR, 50.0379, 8.5622) for n in range(5)))
+    assert POSITION not in look(coarse, end).also_found
+
+
+def test_however_positions_are_cut_the_state_is_the_same() -> None:
+    where = [(0.0, 0.0), FINE, FINE, (0.0, 0.0), (50.1, 8.6), FINE, FINE]
+    at = [SEEN + n * HOUR for n in range(len(where))]
+    whole = trace(
+        *at,
+        lat={one: lat for one, (lat, _) in zip(at, where, strict=True)},
+        lon={one: lon for one, (_, lon) in zip(at, where, strict=True)},
+        flight_mode_until={at[2]: at[4]},
+    )
+    expected = RULE.fold(PLAIN, FACTS, SignalLostState(), whole)
+    assert (expected.position_at, expected.repeats) == (at[5], True)
+    for every in (1, 2, 3):
+        state = SignalLostState()
+        for begin in range(0, len(at), every):
+            state = RULE.fold(PLAIN, FACTS, state, whole[begin : begin + every])
+        assert state == expected
