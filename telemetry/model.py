@@ -20,6 +20,15 @@ class Source(StrEnum):
     HTTP = "http"
 
 
+class Authority(StrEnum):
+    """What a reading is: a measurement, or what somebody says it was. The values are part of the public API, as `source`."""
+
+    LOGGER = "logger"
+    """Measured, and handed in by the logger itself, its gateway, or whoever read it out."""
+    MANUAL = "manual"
+    """Read off and typed by somebody."""
+
+
 class RefusalReason(StrEnum):
     """Why a message or a reading was refused. The values are part of the public API."""
 
@@ -45,6 +54,9 @@ class RawMessage(NamedTuple):
     """Whether `received_at` can be trusted: otherwise nothing in the message is refused for its time."""
     is_replayed: bool = False
     """Whether the broker had retained it: then `received_at` does not say when it was sent, nor by whom."""
+    authority: Authority = Authority.LOGGER
+    author: str | None = None
+    """Who sent it, as records say it; None: the logger itself."""
 
     @property
     def latest_from(self) -> datetime | None:

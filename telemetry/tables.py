@@ -88,6 +88,9 @@ devices = Table(
     Column("revision", Integer, nullable=False, server_default="1"),
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
     Column("updated_by", Text, comment="a key's name; null: registered before that was kept"),
+    Column(
+        "resolution_c", Double, comment="by how much two copies of one temperature may differ; null: as usual"
+    ),
 )
 
 device_revisions = revisions_table(devices, "device")
@@ -358,8 +361,21 @@ readings = Table(
     Column("humidity_pct", Double),
     Column("flight_mode_until", Instant),
     Column("extra", JSONB),
+    Column(
+        "author", Text, comment="who sent it by HTTP; null: the logger itself, or sent before that was kept"
+    ),
     PrimaryKeyConstraint("device_id", "measured_at"),
-    comment="a hypertable on measured_at wherever TimescaleDB is there; rows are never updated",
+    comment="what loggers measured; a hypertable on measured_at wherever TimescaleDB is there; a copy that comes later may "
+    "add seq and boot, and nothing else is ever updated",
+)
+
+manual_readings = Table(
+    "manual_readings",
+    metadata,
+    *(Column(one.name, one.type, nullable=one.nullable) for one in readings.c if one.name != "author"),
+    Column("author", Text, nullable=False, comment="who typed it"),
+    PrimaryKeyConstraint("device_id", "measured_at"),
+    comment="what people read off and typed; the logger's own reading of the same instant, in readings, goes before it",
 )
 
 device_states = Table(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from telemetry.fixes import is_fix
 from telemetry.ingest.copy_format import CopyData, CopyRows, array_type, encode_copy, encode_device_ids
 from telemetry.ingest.insert_batch import (
     ArrayTexts,
@@ -89,7 +90,7 @@ def prepare_copy(
         size=len(readings) + sum(len(group.measured) for group in groups),
         newest=max(last for _, _, last in spans),
         states=encode_arrays(state_rows([*newest, *readings], heard, statuses)),
-        copy=encode_copy([*groups, *_reading_rows(arrivals)], source),
+        copy=encode_copy([*groups, *_reading_rows(arrivals)], source, messages[0].message.author),
         spans=encode_arrays(spans),
         sequences=encode_arrays(
             [
@@ -116,7 +117,8 @@ def _summarize(columns: ReadingColumns) -> _DeviceSummary:
     rows, devices = rows[order], devices[order]
     has_position = np.zeros(len(columns.owner), np.bool_)
     for group in columns.groups:
-        has_position[group.rows] = "lat" in group.values
+        if "lat" in group.values:
+            has_position[group.rows] = is_fix(group.values["lat"], group.values["lon"])
     located = has_position[rows]
     newest = {*_last_of_each(rows, devices), *_last_of_each(rows[located], devices[located])}
     firsts, lasts = np.flatnonzero(_run_starts(devices)), np.flatnonzero(_run_ends(devices))

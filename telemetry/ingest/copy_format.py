@@ -22,7 +22,7 @@ _JSONB_VERSION = b"\1"
 _FROM_1970_US = 946_684_800_000_000
 """Subtracted from instants: the server counts from the year 2000."""
 _REQUIRED = ("device_id", "measured_at", "received_at", "source", "probe_ok")
-_COLUMNS = ("device_id", "measured_at", "received_at", "source", *Reading._fields[2:])
+_COLUMNS = ("device_id", "measured_at", "received_at", "source", "author", *Reading._fields[2:])
 _ID_DTYPE = "S64"
 _INSTANT_FIELDS = frozenset({"measured_at", "received_at", "flight_mode_until"})
 _BOOL_FIELDS = frozenset({"probe_ok", "lid_open"})
@@ -61,21 +61,26 @@ def encode_device_ids(ids: Iterable[str]) -> NDArray[Any]:
     return np.array([device_id.encode() for device_id in ids], _ID_DTYPE)
 
 
-def encode_copy(groups: Sequence[CopyRows], source: Source) -> CopyData:
+def encode_copy(groups: Sequence[CopyRows], source: Source, author: str | None = None) -> CopyData:
     """Encode groups of readings, with the columns that any of them has."""
-    present = {*_REQUIRED, *(name for rows in groups for name in rows.values)}
+    constants = {"source": source.value} if author is None else {"source": source.value, "author": author}
+    present = {*constants, *_REQUIRED, *(name for rows in groups for name in rows.values)}
     if any(rows.extras is not None for rows in groups):
         present.add("extra")
     columns = tuple(name for name in _COLUMNS if name in present)
-    parts = [part for rows in groups for part in _encode_rows(rows, columns, source)]
+    parts = [part for rows in groups for part in _encode_rows(rows, columns, constants)]
     return CopyData(columns, b"".join([_HEADER, *parts, _TRAILER]))
 
 
-def _encode_rows(rows: CopyRows, columns: tuple[str, ...], source: Source) -> Iterable[bytes | bytearray]:
+def _encode_rows(
+    rows: CopyRows, columns: tuple[str, ...], constants: Mapping[str, str]
+) -> Iterable[bytes | bytearray]:
     lengths = str_len(rows.device_ids)
     for length in np.flatnonzero(np.bincount(lengths)).tolist():
         chosen = lengths == length
-        encoded = _encode_equal_rows(rows, slice(None) if chosen.all() else chosen, length, columns, source)
+        encoded = _encode_equal_rows(
+            rows, slice(None) if chosen.all() else chosen, length, columns, constants
+        )
         if rows.extras is None:
             yield encoded
         else:
@@ -86,7 +91,7 @@ def _encode_rows(rows: CopyRows, columns: tuple[str, ...], source: Source) -> It
 
 
 def _encode_equal_rows(
-    rows: CopyRows, chosen: Any, id_length: int, columns: tuple[str, ...], source: Source
+    rows: CopyRows, chosen: Any, id_length: int, columns: tuple[str, ...], constants: Mapping[str, str]
 ) -> bytearray:
     """Encode rows that are equally long; those with `extra` end before its value."""
     filled = {
@@ -97,7 +102,9 @@ def _encode_equal_rows(
     }
     if "flight_mode_until" in filled:
         filled["flight_mode_until"] = filled["flight_mode_until"] - _FROM_1970_US
-    layout, blank = _layout(columns, frozenset(filled), id_length, source, has_extra=rows.extras is not None)
+    layout, blank = _layout(
+        columns, frozenset(filled), id_length, tuple(constants.items()), has_extra=rows.extras is not None
+    )
     encoded = bytearray(blank) * len(filled["device_id"])
     table = np.frombuffer(encoded, layout)
     for name, values in filled.items():
@@ -107,10 +114,16 @@ def _encode_equal_rows(
 
 @lru_cache(maxsize=256)
 def _layout(
-    columns: tuple[str, ...], filled: frozenset[str], id_length: int, source: Source, *, has_extra: bool
+    columns: tuple[str, ...],
+    filled: frozenset[str],
+    id_length: int,
+    constants: tuple[tuple[str, str], ...],
+    *,
+    has_extra: bool,
 ) -> tuple[np.dtype[Any], bytes]:
     """Return the offsets and formats of the values in a row, and a row with the values left blank."""
     formats, blank = {}, struct.pack(">h", len(columns))
+    texts = {name: value.encode() for name, value in constants}
     for name in columns:
         if name in filled:
             format_ = (
@@ -119,8 +132,8 @@ def _layout(
             size = np.dtype(format_).itemsize
             formats[name] = (format_, len(blank) + 4)
             blank += struct.pack(">i", size) + bytes(size)
-        elif name == "source":
-            blank += struct.pack(">i", len(source)) + source.encode()
+        elif name in texts:
+            blank += struct.pack(">i", len(texts[name])) + texts[name]
         elif name == "probe_ok":
             blank += _TRUE
         elif name != "extra" or not has_extra:

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
+from telemetry.fixes import is_fix
 from telemetry.ingest.sequences import join_ranges
 from telemetry.ingest.validate_message import ParsedMessage, ValidatedMessage
-from telemetry.model import ConnectionStatus, JsonObject, Reading, Source
+from telemetry.model import Authority, ConnectionStatus, JsonObject, Reading, Source
 
 ArrayTexts: TypeAlias = Sequence[str | None]
 """One array for each column, encoded by `encode_array`."""
@@ -33,6 +34,10 @@ class InsertBatch(NamedTuple):
     """The readings, with `received_at`."""
     sequences: ArrayTexts
     """Device id, boot, and first and last seq of the readings that need not be sent again, refused ones included."""
+    author: str | None = None
+    """Who sent it; None: the loggers themselves."""
+    is_manual: bool = False
+    """Whether the readings were typed: they are stored apart, and say nothing of the state of a logger."""
 
     @property
     def size(self) -> int:
@@ -49,13 +54,17 @@ def prepare_insert(messages: Sequence[ValidatedMessage]) -> InsertBatch:
     """Combine validated messages from one source into a batch."""
     readings = [reading for message in messages for reading in message.readings]
     arrivals = [message.message.received_at for message in messages for _ in message.readings]
-    heard = latest_heard(messages)
     statuses = [message.status for message in messages if message.status]
+    first = messages[0].message
+    is_manual = first.authority is Authority.MANUAL
+    states = lock_rows(readings) if is_manual else state_rows(readings, latest_heard(messages), statuses)
     return InsertBatch(
         messages=messages,
-        source=messages[0].message.source,
+        source=first.source,
+        author=first.author,
+        is_manual=is_manual,
         readings=readings,
-        states=encode_arrays(state_rows(readings, heard, statuses)),
+        states=encode_arrays(states),
         rows=_encode_readings(readings, arrivals) if readings else (),
         sequences=encode_arrays(
             sequence_rows(number for message in messages for number in message.numbers())
@@ -108,7 +117,7 @@ def latest_heard(messages: Iterable[ValidatedMessage | ParsedMessage]) -> dict[s
 
 
 def state_rows(
-    readings: Sequence[Reading], heard: Mapping[str, datetime], statuses: Iterable[ConnectionStatus]
+    readings: Sequence[Reading], heard: Mapping[str, datetime | None], statuses: Iterable[ConnectionStatus]
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of `InsertBatch.states`; `heard` has the time of receipt for each device with readings."""
     newest: dict[str, Reading] = {}
@@ -117,8 +126,10 @@ def state_rows(
         device_id = reading.device_id
         if device_id not in newest or reading.measured_at > newest[device_id].measured_at:
             newest[device_id] = reading
-        if reading.lat is not None and (
-            device_id not in located or reading.measured_at > located[device_id].measured_at
+        if (
+            reading.lat is not None
+            and is_fix(reading.lat, reading.lon)
+            and (device_id not in located or reading.measured_at > located[device_id].measured_at)
         ):
             located[device_id] = reading
     latest_status = {status.device_id: status for status in statuses}
@@ -130,6 +141,11 @@ def state_rows(
             *(_position_values(located[device_id]) if device_id in located else (None,) * 3),
             *(latest_status[device_id][1:] if device_id in latest_status else (None,) * 2),
         )
+
+
+def lock_rows(readings: Sequence[Reading]) -> Iterator[tuple[Any, ...]]:
+    """Return rows of `InsertBatch.states` that lock the devices of readings, and change nothing of their states."""
+    return state_rows((), dict.fromkeys(reading.device_id for reading in readings), ())
 
 
 def sequence_rows(numbers: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str, int, int, int]]:

@@ -1,6 +1,6 @@
 """The ingest pipeline: validate messages, store each batch in one transaction, and answer after the commit."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
@@ -30,12 +30,13 @@ from telemetry.ingest.senders import LookUpRights, RightsChangedError
 from telemetry.ingest.sequences import Acknowledgement
 from telemetry.ingest.store import DatabaseConnection
 from telemetry.ingest.validate_message import (
+    ParsedMessage,
     ValidatedMessage,
     combine_http_readings,
     unknown_device,
     validate_http_reading,
 )
-from telemetry.model import DEVICE_ID, RawMessage, Reading, Refusal, RefusalReason, Source
+from telemetry.model import DEVICE_ID, Authority, RawMessage, Reading, Refusal, RefusalReason, Source
 from telemetry.slices import in_slices
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,8 @@ INSERTS_AFTER_REPETITION = 20
 
 
 _ATTEMPTS_AT_RIGHTS = 5
+_NOBODY: frozenset[str] = frozenset()
+"""Whoever types a reading speaks for no logger."""
 
 Check: TypeAlias = Callable[[DatabaseConnection], Awaitable[None]] | None
 
@@ -105,14 +108,27 @@ class Ingest:
         caller: str,
         received_at: datetime,
         rights: LookUpRights | None = None,
+        authority: Authority = Authority.LOGGER,
+        author: str | None = None,
     ) -> MessageOutcome:
         """Validate and store readings that came by HTTP: parsed, each naming its device; `payload` is the body.
+
+        `authority` says whether they were measured or typed, and `author` who sent them; by default `caller`.
 
         `rights` looks up what the caller may send of some loggers between two instants; None: everything. What it found
         is looked at again once the loggers are locked, and looked up again if it has changed meanwhile.
         Raises StorageUnavailableError if the database does not answer within a few seconds.
         """
-        message = RawMessage(Source.HTTP, caller, payload, received_at, self.clock_is_sure())
+        message = RawMessage(
+            Source.HTTP,
+            caller,
+            payload,
+            received_at,
+            self.clock_is_sure(),
+            authority=authority,
+            author=author or caller,
+        )
+        is_manual = authority is Authority.MANUAL
         results = [validate_http_reading(raw, message.latest_from) for raw in raws]
         device_ids = {one.device_id for one in results if one.device_id is not None}
         if rights is None:
@@ -123,12 +139,13 @@ class Ingest:
                 else one
                 for one in results
             ]
-            validated = combine_http_readings(message, known, None)
+            validated = combine_http_readings(message, known, _NOBODY if is_manual else None)
             return (await self.commit_messages([validated], timeout_s=HTTP_TIMEOUT_S)).messages[0]
         for _ in range(_ATTEMPTS_AT_RIGHTS):
             found = await rights(device_ids, *_span(results, received_at))
             judged = [found.judged(one) for one in results]
-            validated = combine_http_readings(message, judged, found.speaks_for)
+            speaks_for = _NOBODY if is_manual else found.speaks_for
+            validated = combine_http_readings(message, judged, speaks_for)
             try:
                 outcome = await self.commit_messages(
                     [validated], timeout_s=HTTP_TIMEOUT_S, check=partial(store.check_rights, rights=found)
@@ -164,7 +181,8 @@ class Ingest:
         check: Check = None,
     ) -> BatchOutcome:
         """Store validated messages from one source; otherwise as `commit_batch`."""
-        may_copy = self._may_copy(sum(message.size for message in messages))
+        is_manual = messages[0].message.authority is Authority.MANUAL
+        may_copy = not is_manual and self._may_copy(sum(message.size for message in messages))
         batch = prepare_copy(messages) if may_copy else prepare_insert(messages)
         return await self.commit_batch(batch, timeout_s=timeout_s, check=check)
 
@@ -263,13 +281,17 @@ class Ingest:
             await store.update_states(connection, batch.states)
             if way.check is not None:
                 await way.check(connection)
-            outcomes = await _store_readings(connection, batch, way.on_sent)
+            outcomes, numbered = await _store_readings(connection, batch, way.on_sent)
             acknowledgements = await store.add_sequences(connection, batch.sequences)
             refused = [
                 (message.message, outcome.refusals)
                 for message, outcome in zip(batch.messages, outcomes, strict=True)
                 if outcome.refusals
             ]
+            if numbered:
+                await store.add_numbers(connection, numbered)
+            if refused or numbered:
+                await store.mark_numbered(connection, numbered, _numbered_refusals(batch.messages, outcomes))
             evidence = (
                 await store.store_refusals(connection, refused, self._limits) if refused else Evidence()
             )
@@ -281,14 +303,21 @@ class Ingest:
 
 async def _store_readings(
     connection: DatabaseConnection, batch: InsertBatch | CopyBatch, on_sent: Callable[[], None]
-) -> list[MessageOutcome]:
+) -> tuple[list[MessageOutcome], list[Reading]]:
+    """Store a batch; return the outcome of each message, and the readings to which duplicates add numbers."""
     if isinstance(batch, CopyBatch):
         await store.copy_readings(connection, batch, on_sent)
-        return [MessageOutcome(message.size, 0, message.refusals) for message in batch.messages]
+        return [MessageOutcome(message.size, 0, message.refusals) for message in batch.messages], []
     on_sent()  # whoever it wakes runs only once the statement has been sent
     new = await store.insert_readings(connection, batch)
-    first = None if new is None else await _stored_before(connection, batch, new)
-    return await in_slices(partial(_outcome, first=first), batch.messages)
+    if new is None:
+        return [MessageOutcome(len(one.readings), 0, one.refusals) for one in batch.messages], []
+    first = await _stored_before(connection, batch, new)
+    resolutions = await store.resolutions(connection, {reading.device_id for reading in batch.readings})
+    numbered: list[Reading] = []
+    compare = partial(_outcome, first=first, resolutions=resolutions, numbered=numbered)
+    outcomes = await in_slices(compare, batch.messages)
+    return outcomes, [] if batch.is_manual else numbered
 
 
 async def _stored_before(
@@ -296,17 +325,41 @@ async def _stored_before(
 ) -> dict[ReadingKey, Reading]:
     """Load the readings that were stored earlier under the keys that are not new."""
     repeated = {reading[:2] for reading in batch.readings} - new
-    stored = await store.stored_readings(connection, repeated) if repeated else {}
+    stored = await store.stored_readings(connection, repeated, is_manual=batch.is_manual) if repeated else {}
     if len(stored) < len(repeated):
         raise VanishedReadingError
     return stored
 
 
-def _outcome(message: ValidatedMessage, first: dict[ReadingKey, Reading] | None) -> MessageOutcome:
-    if first is None:
-        return MessageOutcome(len(message.readings), 0, message.refusals)
-    accepted, duplicates, conflicts = check_duplicates(message.readings, message.positions, first)
+def _outcome(
+    message: ValidatedMessage,
+    first: dict[ReadingKey, Reading],
+    resolutions: Mapping[str, float],
+    numbered: list[Reading],
+) -> MessageOutcome:
+    accepted, duplicates, conflicts, added = check_duplicates(
+        message.readings, message.positions, first, resolutions
+    )
+    numbered += added
     return MessageOutcome(accepted, duplicates, [*message.refusals, *conflicts])
+
+
+def _numbered_refusals(
+    messages: Sequence[ValidatedMessage | ParsedMessage], outcomes: Sequence[MessageOutcome]
+) -> set[str]:
+    """Return the loggers of which something with a number was refused: it has come, though it is not stored.
+
+    Only of those that speak themselves, or through whoever reads them out: nobody else has a shipment judged by rubbish.
+    """
+    found = set()
+    for message, outcome in zip(messages, outcomes, strict=True):
+        speaks_for = message.speaks_for if isinstance(message, ValidatedMessage) else None
+        for refusal in outcome.refusals:
+            if refusal.seq is None or refusal.device_id is None:
+                continue
+            if speaks_for is None or refusal.device_id in speaks_for:
+                found.add(refusal.device_id)
+    return found
 
 
 def _span(results: Sequence[Reading | Refusal], received_at: datetime) -> tuple[datetime, datetime]:

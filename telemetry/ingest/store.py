@@ -5,7 +5,9 @@ never deadlock, and a reading is stored either before an assignment changes or a
 registry.assignments). The readings come next, with the marks that make shipments due for evaluation.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from datetime import datetime
 from typing import TypeAlias
 
 import asyncpg
@@ -22,7 +24,7 @@ from telemetry.ingest.evidence import (
     choose,
     count_refused,
 )
-from telemetry.ingest.insert_batch import ArrayTexts, InsertBatch, encode_array
+from telemetry.ingest.insert_batch import ArrayTexts, InsertBatch, encode_array, encode_arrays
 from telemetry.ingest.senders import RightsChangedError, SenderRights
 from telemetry.ingest.sequences import MAX_RANGES, Acknowledgement
 from telemetry.model import Reading
@@ -34,6 +36,10 @@ LOCK_PATIENCE = "SET LOCAL lock_timeout = '500ms'"
 """How long a batch waits for one lock: somebody who holds it longer must not hold up the other loggers of the batch."""
 
 STATES_OF = "SELECT device_id FROM device_states WHERE device_id = ANY($1::text[])"
+
+RESOLUTIONS = """
+SELECT device_id, resolution_c FROM devices WHERE device_id = ANY($1::text[]) AND resolution_c IS NOT NULL
+"""
 
 REGISTERED_DEVICES = "SELECT device_id FROM devices WHERE device_id = ANY($1::text[])"
 
@@ -70,8 +76,8 @@ INSERT_READINGS = """
 WITH new AS (
     INSERT INTO readings (device_id, measured_at, temperature_c, probe_ok, seq, boot, lat, lon, accuracy_m, ambient_c,
         battery_pct, tilt_deg, shock_g, lid_open, ln2_kg, pressure_hpa, humidity_pct, flight_mode_until, extra,
-        received_at, source)
-    SELECT sent.*, $21::text FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::float8[], $4::text::bool[], $5::text::bigint[],
+        received_at, source, author)
+    SELECT sent.*, $21::text, $24::text FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::float8[], $4::text::bool[], $5::text::bigint[],
         $6::text::bigint[], $7::text::float8[], $8::text::float8[], $9::text::float8[], $10::text::float8[], $11::text::float8[], $12::text::float8[],
         $13::text::float8[], $14::text::bool[], $15::text::float8[], $16::text::float8[], $17::text::float8[], $18::text::timestamptz[], $19::text::jsonb[],
         $20::text::timestamptz[]) AS sent
@@ -90,6 +96,13 @@ SELECT CASE WHEN (SELECT count(*) FROM new) < $22 THEN ARRAY(SELECT device_id FR
     (SELECT pg_notify($23, '') FROM marks LIMIT 1) AS notified
 """
 
+# The same for what was typed: apart, and only shipments without a logger are judged by it.
+INSERT_MANUAL = INSERT_READINGS.replace("INSERT INTO readings", "INSERT INTO manual_readings").replace(
+    "JOIN device_assignments AS a USING (device_id)",
+    """JOIN device_assignments AS a USING (device_id)
+        JOIN shipments AS s ON s.shipment_id = a.shipment_id AND s.plan @> '{"manual_only": true}'""",
+)
+
 # Marks the shipments of readings that COPY has stored.
 MARK_COPIED = """
 WITH marks AS (
@@ -107,6 +120,31 @@ STORED_READINGS = f"""
 SELECT {", ".join(Reading._fields)} FROM unnest($1::text::text[], $2::text::timestamptz[]) AS sent (device_id, measured_at)
 JOIN readings USING (device_id, measured_at) WHERE measured_at BETWEEN $3 AND $4
 """  # noqa: S608 -- the columns are the fields of our own class
+
+STORED_MANUAL = STORED_READINGS.replace("JOIN readings", "JOIN manual_readings")
+
+# A copy adds the numbers that the reading came without: no value changes, and what was judged stays as it is.
+ADD_NUMBERS = """
+UPDATE readings AS r SET seq = added.seq, boot = added.boot
+FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::bigint[], $4::text::bigint[])
+    AS added (device_id, measured_at, seq, boot)
+WHERE r.device_id = added.device_id AND r.measured_at = added.measured_at AND r.measured_at BETWEEN $5 AND $6
+    AND r.seq IS NULL
+"""
+
+# The shipments of readings that got numbers, to be folded again; and those that loggers are on now of which something with
+# a number was refused, for which nothing is.
+MARK_NUMBERED = """
+WITH marks AS (
+    INSERT INTO evaluation_marks (shipment_id, device_id, dirty_from)
+    SELECT shipment_id, device_id, greatest(coalesce(first, clock_timestamp()), a.starts_at)
+    FROM unnest($1::text::text[], $2::text::timestamptz[], $3::text::timestamptz[]) AS numbered (device_id, first, last)
+    JOIN device_assignments AS a USING (device_id)
+    WHERE a.starts_at <= coalesce(last, now()) AND (a.ends_at IS NULL OR a.ends_at > coalesce(first, now()))
+    RETURNING id
+)
+SELECT pg_notify($4, '') FROM marks LIMIT 1
+"""
 
 # A counter with too many gaps keeps only its lowest 10,000 ranges: the logger sends the rest again, and nothing is
 # acknowledged that is not stored.
@@ -177,6 +215,13 @@ async def registered_devices(
     return {row["device_id"] for row in await connection.fetch(REGISTERED_DEVICES, list(device_ids))}
 
 
+async def resolutions(connection: DatabaseConnection, device_ids: Collection[str]) -> dict[str, float]:
+    """Return by how much, in °C, copies of a temperature may differ, of loggers that are registered with it."""
+    return {
+        row["device_id"]: row["resolution_c"] for row in await connection.fetch(RESOLUTIONS, list(device_ids))
+    }
+
+
 async def wait_briefly(connection: DatabaseConnection) -> None:
     """Let the rest of the transaction raise LockNotAvailableError rather than wait for a lock for long."""
     await connection.execute(LOCK_PATIENCE)
@@ -231,21 +276,54 @@ async def insert_readings(connection: DatabaseConnection, batch: InsertBatch) ->
     if not batch.readings:
         return None
     row = await connection.fetchrow(
-        INSERT_READINGS, *batch.rows, batch.source, len(batch.readings), NotifyChannel.EVALUATION
+        INSERT_MANUAL if batch.is_manual else INSERT_READINGS,
+        *batch.rows,
+        batch.source,
+        len(batch.readings),
+        NotifyChannel.EVALUATION,
+        batch.author,
     )
     assert row is not None
     return None if row["device_ids"] is None else set(zip(row["device_ids"], row["instants"], strict=True))
 
 
 async def stored_readings(
-    connection: DatabaseConnection, keys: Collection[ReadingKey]
+    connection: DatabaseConnection, keys: Collection[ReadingKey], *, is_manual: bool
 ) -> dict[ReadingKey, Reading]:
-    """Load the readings that are stored under these keys, with `extra` as JSON text."""
+    """Load the readings that are stored under these keys, typed ones or those of loggers, with `extra` as JSON text."""
     device_ids, instants = zip(*keys, strict=True)
     rows = await connection.fetch(
-        STORED_READINGS, encode_array(device_ids), encode_array(instants), min(instants), max(instants)
+        STORED_MANUAL if is_manual else STORED_READINGS,
+        encode_array(device_ids),
+        encode_array(instants),
+        min(instants),
+        max(instants),
     )
     return {(row["device_id"], row["measured_at"]): Reading._make(row) for row in rows}
+
+
+async def add_numbers(connection: DatabaseConnection, numbered: Sequence[Reading]) -> None:
+    """Add to stored readings the numbers that a copy had."""
+    device_ids, instants, seqs, boots = zip(
+        *((one.device_id, one.measured_at, one.seq, one.boot) for one in numbered), strict=True
+    )
+    arrays = map(encode_array, (device_ids, instants, seqs, boots))
+    await connection.execute(ADD_NUMBERS, *arrays, min(instants), max(instants))
+
+
+async def mark_numbered(
+    connection: DatabaseConnection, numbered: Sequence[Reading], refused: Collection[str]
+) -> None:
+    """Mark the shipments of loggers that have been heard in numbers: added to readings, or those of what was refused."""
+    rows: list[tuple[str, datetime | None, datetime | None]] = [
+        (device_id, None, None) for device_id in refused
+    ]
+    instants: defaultdict[str, list[datetime]] = defaultdict(list)
+    for one in numbered:
+        instants[one.device_id].append(one.measured_at)
+    rows += [(device_id, min(at), max(at)) for device_id, at in instants.items()]
+    if rows:
+        await connection.execute(MARK_NUMBERED, *encode_arrays(rows), NotifyChannel.EVALUATION)
 
 
 async def add_sequences(connection: DatabaseConnection, sequences: ArrayTexts) -> list[Acknowledgement]:

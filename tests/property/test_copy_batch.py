@@ -60,8 +60,8 @@ usual = {
     "probe_ok": st.booleans(),
     "seq": st.integers(0, 50),
     "boot": st.integers(0, 2),
-    "lat": st.floats(-90, 90),
-    "lon": st.integers(-180, 180),
+    "lat": st.floats(-90, 90) | st.just(0.0),
+    "lon": st.integers(-180, 180) | st.just(0),
     "battery_pct": st.floats(0, 100),
     "lid_open": st.booleans(),
     "humidity_pct": st.integers(0, 100),
@@ -156,7 +156,7 @@ def decode_copy(copy):
 
 
 def value_of(name, data):
-    if name in ("device_id", "source"):
+    if name in ("device_id", "source", "author"):
         return data.decode()
     if name in ("probe_ok", "lid_open"):
         return struct.unpack(">?", data)[0]

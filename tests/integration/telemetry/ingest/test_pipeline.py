@@ -5,6 +5,7 @@ import json
 import random
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from telemetry import metrics
@@ -88,15 +89,34 @@ async def test_all_values_come_back_as_sent(store):
     extra = json.loads(row.pop("extra"))
     assert extra == {name: sent[name] for name in ("note", "big", "tiny", "nothing")}
     assert row.pop("device_id") == "LOG-1"
-    assert (row.pop("received_at"), row.pop("source")) == (RECEIVED_AT, Source.MQTT)
+    assert (row.pop("received_at"), row.pop("source"), row.pop("author")) == (RECEIVED_AT, Source.MQTT, None)
     assert (row.pop("measured_at"), row.pop("flight_mode_until")) == (at(1.234567), at(60))
     assert row == {name: sent[name] for name in row}
     assert (await store.store(message(sent))).messages[0].duplicates == 1
 
 
+async def test_a_buffer_after_a_read_out_only_adds_its_numbers_also_by_copy(store):
+    read_out = [{"device_id": "LOG-1", **reading(second, -178.4)} for second in range(600)]
+    stored = await store.ingest.store_http_readings(
+        read_out, payload=b"{}", caller="dw_1", received_at=RECEIVED_AT, author="key:dw_1"
+    )
+    assert stored.accepted == 600
+    single = float(np.float32(-178.4))
+    buffer = message([reading(second, single, seq=second, boot=3) for second in range(601)])
+    outcome = await store.store(buffer)
+    assert [(one.accepted, one.duplicates, len(one.refusals)) for one in outcome.messages] == [(1, 600, 0)]
+    assert await store.readings("temperature_c", "seq", "boot", "author") == [
+        *((-178.4, second, 3, "key:dw_1") for second in range(600)),
+        (single, 600, 3, None),
+    ]
+    assert outcome.acknowledgements[0].content()["through"] == 600
+    await store.store(buffer)
+    assert await store.pool.fetchval("SELECT count(*) FROM refusals") == 0
+
+
 async def test_a_duplicate_changes_nothing_and_a_conflict_never_overwrites(store):
     first = message(reading(1, -178.25, battery_pct=81))
-    other = message(reading(1, -20.5, battery_pct=81, seq=9))
+    other = message(reading(1, -20.5, battery_pct=81, tilt_deg=9))
     outcome = await store.store(first)
     assert outcome.messages[0].accepted == 1
     outcome = await store.store(first, other, first)
@@ -105,13 +125,13 @@ async def test_a_duplicate_changes_nothing_and_a_conflict_never_overwrites(store
         (0, 0, 1),
         (0, 1, 0),
     ]
-    assert await store.readings("temperature_c", "battery_pct", "seq") == [(-178.25, 81, None)]
+    assert await store.readings("temperature_c", "battery_pct", "tilt_deg") == [(-178.25, 81, None)]
     assert await store.refused("reason", "detail", "payload") == [
         (
             "conflict",
             (
                 "at 2026-11-01T00:00:01Z, temperature_c is -20.5 but -178.25 is stored; "
-                "seq is 9 but nothing is stored: the reading stored first is kept"
+                "tilt_deg is 9 but nothing is stored: the reading stored first is kept"
             ),
             other.payload,
         )
