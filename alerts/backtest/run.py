@@ -140,7 +140,10 @@ def _folding(row: RowMapping) -> PendingFold | None:
 def _range_of(pending: PendingFold, until: Instant | None) -> ReadingRange:
     ends = [end for end in (pending.window.delivered_at, until) if end is not None]
     return ReadingRange(
-        device_id=pending.device_id, starting=pending.window.departed_at, before=min(ends, default=None)
+        device_id=pending.device_id,
+        starting=pending.window.departed_at,
+        before=min(ends, default=None),
+        manual=pending.manual,
     )
 
 

@@ -11,6 +11,7 @@ from alerts.evaluation.resume import Dirty, PendingFold, resume, window_of
 from alerts.excursions.figures import Figures
 from alerts.excursions.fold import finish
 from alerts.excursions.fold_trace import fold_trace
+from alerts.excursions.load_readings import ReadingRange, count_manual
 from alerts.excursions.plan import Plan
 from alerts.model import Duration, EndedBy, Instant, Window, to_instant
 from alerts.tables import evaluation_states, evaluations
@@ -33,6 +34,8 @@ class DeviceSummary:
     evaluated_through: Instant
     last_measured_at: Instant | None
     pending: bool
+    manual_readings: int = 0
+    """What people typed in that time. It counts only where the plan has no logger."""
 
 
 async def summarize(connection: AsyncConnection, shipment: RowMapping, now: datetime) -> list[DeviceSummary]:
@@ -50,8 +53,13 @@ async def summarize(connection: AsyncConnection, shipment: RowMapping, now: date
     foldings = [folding for row in rows if (folding := PendingFold.of(row, shipment, dirty)) is not None]
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
+    on_each = [
+        ReadingRange(device_id=one.device_id, starting=one.window.departed_at, before=one.window.delivered_at)
+        for one in foldings
+    ]
+    typed = await count_manual(driver, on_each)
     found = []
-    for one in await resume(driver, foldings):
+    for one, manual in zip(await resume(driver, foldings), typed, strict=True):
         on_it = one.pending.window
         folded = fold_trace(plan, on_it, one.state, one.loaded.trace)
         evaluation = finish(plan, on_it, folded.state, to_instant(now))
@@ -64,6 +72,7 @@ async def summarize(connection: AsyncConnection, shipment: RowMapping, now: date
                 evaluated_through=evaluation.through,
                 last_measured_at=folded.state.seen,
                 pending=failing or one.pending.dirty_from is not None,
+                manual_readings=manual,
             )
         )
     return found

@@ -1,6 +1,6 @@
 """Readings that are sent by HTTP, or that somebody hands in: stored after the same checks as by MQTT."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from telemetry.ingest.pipeline import HTTP_TIMEOUT_S, Ingest, MessageOutcome
 from telemetry.ingest.retry import StorageUnavailableError
 from telemetry.ingest.senders import LookUpRights, SenderRights, Stretch
 from telemetry.ingest.validate_message import ValidatedMessage
-from telemetry.model import RawMessage, Refusal, RefusalReason, Source
+from telemetry.model import Authority, RawMessage, Refusal, RefusalReason, Source
 from telemetry.registry import devices
 from telemetry.registry.holding import assignments
 from telemetry.tables import device_assignments, shipments
@@ -32,8 +32,10 @@ async def send(
     now: datetime,
     late: timedelta,
     spend: Callable[[int], object] = lambda _: None,
-) -> MessageOutcome:
+) -> tuple[MessageOutcome, Authority]:
     """Store the readings of `payload`, a JSON object with a list `readings`; a bad one costs only itself.
+
+    Its `source` says whether they were measured or typed; without it, that goes by the role of the caller (`source_of`).
 
     For how long after a shipment ended others than the operating organization may send its readings, `late` says.
     `spend` is told how many readings there are, and raises if the caller may not send so many now.
@@ -43,7 +45,9 @@ async def send(
     """
     parsed = parse_json(payload)
     try:
-        raws = [] if isinstance(parsed, Refusal) else _readings(parsed[0])
+        raws, authority = (
+            ([], Authority.LOGGER) if isinstance(parsed, Refusal) else _readings(parsed[0], caller)
+        )
         refused = parsed if isinstance(parsed, Refusal) else check_size(payload, len(raws))
         if refused is not None:
             message = RawMessage(source=Source.HTTP, origin=actor.name, payload=payload, received_at=now)
@@ -52,29 +56,50 @@ async def send(
             )
             raise _whole(refused)
         spend(len(raws))
-        return await ingest.store_http_readings(
+        outcome = await ingest.store_http_readings(
             raws,
             payload=payload,
             caller=actor.name,
             received_at=now,
             rights=_rights(engine, caller, now, late),
+            authority=authority,
+            author=str(actor),
         )
     except StorageUnavailableError:
         raise Unavailable(
             "The database cannot be reached right now; nothing is known to be stored."
         ) from None
+    return outcome, authority
 
 
-def _readings(body: Any) -> list[Any]:
+def source_of(role: KeyRole, raws: Sequence[Any]) -> Authority:
+    """Return what readings are, as they were sent, of a call that does not say it.
+
+    Couriers are people who read something off and type it; but nobody types a logger's counter, so a call in which each
+    reading has its `seq` is a read-out. All other keys belong to systems: gateways, stations that read loggers out, other services.
+    """
+    if role is not KeyRole.COURIER or all(
+        isinstance(raw, dict) and raw.get("seq") is not None for raw in raws
+    ):
+        return Authority.LOGGER
+    return Authority.MANUAL
+
+
+def _readings(body: Any, caller: Principal) -> tuple[list[Any], Authority]:
     if not isinstance(body, dict):
         raise Invalid("body", 'must be a JSON object with a list "readings"')
     for name in body:
-        if name != "readings":
-            raise Invalid(str(name)[:64], "is not known here: readings is the only field")
+        if name not in {"readings", "source"}:
+            raise Invalid(str(name)[:64], "is not known here: the fields are readings and source")
     readings = body.get("readings")
     if not isinstance(readings, list) or not 1 <= len(readings) <= MAX_READINGS:
         raise Invalid("readings", f"must be a list of 1 to {MAX_READINGS} readings")
-    return readings
+    source = body.get("source")
+    if source is None:
+        return readings, source_of(caller.role, readings)
+    if not isinstance(source, str) or source not in set(Authority):
+        raise Invalid("source", f"must be one of {', '.join(Authority)}")
+    return readings, Authority(source)
 
 
 def _whole(refused: Refusal) -> Unreadable | TooLarge:

@@ -51,7 +51,11 @@ async def post(
     posted = PostSummary()
     for start in range(0, len(readings), READINGS_AT_ONCE):
         batch = readings[start : start + READINGS_AT_ONCE]
-        body = {"readings": [{"device_id": each.device_id} | each.fields() for each in batch]}
+        # A file that a logger wrote was measured, whoever hands it in.
+        body = {
+            "source": "logger",
+            "readings": [{"device_id": each.device_id} | each.fields() for each in batch],
+        }
         answer = await _answered(api, body)
         posted.accepted += answer["accepted"]
         posted.duplicates += answer["duplicates"]

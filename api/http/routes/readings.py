@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 
+from alerts.excursions.disowned import disowned_values
+from alerts.excursions.plan import Plan
 from api.http.as_of import AsOf, stands_for
 from api.http.naming import ShipmentKey
 from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, read_cursor, write_cursor
@@ -47,7 +49,7 @@ async def get_trace(
     ] = None,
     as_of: AsOf = None,
 ) -> Response:
-    """Return the shipment's trace, oldest first: all readings of its loggers while they were on it."""
+    """Return the shipment's trace, oldest first: all readings of its loggers while they were on it, and what people typed."""
     if since is not None and until is not None and until < since:
         raise invalid("to", "must not be before from", place="query")
     after = read_cursor(cursor, shipment_readings.ORDER)
@@ -57,16 +59,20 @@ async def get_trace(
     )
     trace: dict[str, Any] = {"items": [], "next_cursor": None, "bucket_s": None}
     async with services.engine.connect() as connection:
-        if await shipments.get(connection, shipment_id, visible_shipments(caller)) is None:
+        shipment = await shipments.get(connection, shipment_id, visible_shipments(caller))
+        if shipment is None:
             raise NotFound("shipment", shipment_id)
+        disowned = disowned_values(Plan.from_json(shipment["plan"]))
         if points is None:
             page = await shipment_readings.page(connection, which, after=after, limit=limit)
             rows = page.rows
             trace["next_cursor"] = None if page.next_key is None else write_cursor(page.next_key)
         else:
-            rows, width = await shipment_readings.downsample(connection, which, points=points)
+            rows, width = await shipment_readings.downsample(
+                connection, which, points=points, disowned=disowned
+            )
             trace["bucket_s"] = None if width is None else width.total_seconds()
-    trace["items"] = [shown(row) for row in rows]
+    trace["items"] = [shown(row, disowned) for row in rows]
     return Response(_json(trace), media_type="application/json", headers=headers)
 
 
@@ -85,7 +91,7 @@ async def send_readings(request: Request, caller: Caller, services: Here) -> Rea
 
     Answered once all is stored; where no answer comes, send the same again, for it changes nothing.
     """
-    stored = await readings.send(
+    stored, source = await readings.send(
         services.engine,
         services.ingest,
         caller,
@@ -98,4 +104,6 @@ async def send_readings(request: Request, caller: Caller, services: Here) -> Rea
     rejected = [
         RejectedReading(index=one.index or 0, reason=one.reason, detail=one.detail) for one in stored.refusals
     ]
-    return ReadingsStored(accepted=stored.accepted, duplicates=stored.duplicates, rejected=rejected)
+    return ReadingsStored(
+        accepted=stored.accepted, duplicates=stored.duplicates, rejected=rejected, source=source
+    )

@@ -1,18 +1,19 @@
 """Request and response bodies for readings."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pydantic import Field
 
 from alerts.wording import rfc3339
 from api.http.schemas.fields import Shown, Time
+from telemetry.fixes import is_fix
 from telemetry.ingest.decode import MAX_READINGS
 from telemetry.ingest.validate_reading import FIELDS, FieldSpec
-from telemetry.model import DEVICE_ID, RefusalReason
+from telemetry.model import DEVICE_ID, Authority, RefusalReason, Source
 
-_ALWAYS = ("device_id", "measured_at", "received_at", "source", "temperature_c", "probe_ok")
+_ALWAYS = ("device_id", "measured_at", "received_at", "source", "via", "author", "temperature_c", "probe_ok")
 
 
 class ReadingOut(Shown):
@@ -21,7 +22,25 @@ class ReadingOut(Shown):
     device_id: str
     measured_at: Time
     received_at: Time
-    source: str
+    source: Authority = Field(
+        description="`logger`: measured. `manual`: read off and typed by somebody; judged only where the plan is `manual_only`."
+    )
+    via: Source = Field(description="How it came.")
+    author: str = Field(
+        description="Who sent it: `device:` and the logger's id, or `key:` and the name of the key. Of what came by HTTP before "
+        "that was kept, `unknown`."
+    )
+    superseded: bool | None = Field(
+        None, description="True for what was typed of an instant at which the logger itself measured."
+    )
+    disowned: bool | None = Field(
+        None,
+        description="True for a temperature that is none: it is in no figure and part of no excursion.",
+    )
+    no_fix: bool | None = Field(
+        None,
+        description="True where `lat` and `lon` are what a receiver gives that finds no satellites: no position.",
+    )
     temperature_c: float | None
     probe_ok: bool
     seq: int | None = None
@@ -41,7 +60,8 @@ class ReadingOut(Shown):
     extra: dict[str, Any] | None = Field(None, description="Unknown fields, as sent.")
 
 
-_SOMETIMES = tuple(name for name in ReadingOut.model_fields if name not in _ALWAYS)
+_MARKS = ("superseded", "disowned", "no_fix")
+_SOMETIMES = tuple(name for name in ReadingOut.model_fields if name not in {*_ALWAYS, *_MARKS})
 
 
 class Trace(Shown):
@@ -53,9 +73,18 @@ class Trace(Shown):
     )
 
 
-def shown(row: Any) -> dict[str, Any]:
-    """Return a stored reading as JSON; not through a model, because a trace has thousands of readings."""
+def shown(row: Any, disowned: Collection[float]) -> dict[str, Any]:
+    """Return a stored reading as JSON; not through a model, because a trace has thousands of readings.
+
+    `disowned` are temperatures that are none on its shipment, though they are numbers.
+    """
     reading = {name: row[name] for name in _ALWAYS}
+    if row["superseded"]:
+        reading["superseded"] = True
+    if row["probe_ok"] and row["temperature_c"] in disowned:
+        reading["disowned"] = True
+    if row["lat"] is not None and not is_fix(row["lat"], row["lon"]):
+        reading["no_fix"] = True
     reading |= {name: value for name in _SOMETIMES if (value := row[name]) is not None}
     for name in ("measured_at", "received_at", "flight_mode_until"):
         if name in reading:
@@ -70,6 +99,7 @@ class RejectedReading(Shown):
 
 
 class ReadingsStored(Shown):
+    source: Authority = Field(description="What the readings were taken as: measured, or typed.")
     accepted: int = Field(description="Stored now.")
     duplicates: int = Field(description="Already stored with the same values; nothing to do.")
     rejected: list[RejectedReading]
@@ -136,12 +166,17 @@ READINGS_BODY: dict[str, Any] = {
                     "required": ["readings"],
                     "additionalProperties": False,
                     "properties": {
+                        "source": {
+                            "enum": [one.value for one in Authority],
+                            "description": "`logger`: measured, and read out or passed on. `manual`: read off and typed by "
+                            "somebody. By default, `manual` for a `courier`, unless each reading has its `seq`, and `logger` for all others.",
+                        },
                         "readings": {
                             "type": "array",
                             "minItems": 1,
                             "maxItems": MAX_READINGS,
                             "items": reading_schema(required=("device_id", "measured_at")),
-                        }
+                        },
                     },
                 },
                 "example": {

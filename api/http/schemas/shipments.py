@@ -59,6 +59,11 @@ class PlanFields(Given):
         description="For simulated shipments: how many times faster than real time they travel. 1 by "
         "default.",
     )
+    manual_only: bool | None = Field(
+        None,
+        description="True: no logger goes with it, and readings that people type are judged. False by default: then they are "
+        "only shown.",
+    )
 
     def plan_fields(self) -> dict[str, Any]:
         """Return the fields of the plan that were sent; null is not the same as absent."""
@@ -323,6 +328,7 @@ class PlanOut(Shown):
     max_gap_s: float
     delta_h_kj_mol: float
     time_lapse: float = Field(1, description="1, except for simulated shipments.")
+    manual_only: bool = Field(default=False, description="True: readings that people type are judged.")
     rules: dict[str, dict[str, bool | float | None]] = Field(
         {}, description="The tuning of rules for this shipment; everything else has its default."
     )

@@ -27,7 +27,15 @@ class DeviceSummaryOut(Shown):
     max_c: float | None
     mean_c: float | None = Field(description="The plain mean of the valid readings.")
     mkt_c: float | None = Field(description="Mean kinetic temperature. Null if the band goes below 0 °C.")
-    readings: int
+    readings: int = Field(description="All of the logger's own, also those that count for nothing.")
+    disowned_readings: int = Field(
+        description="Readings of a temperature that is none: exactly 85 °C, which a sensor gives after a reset, and −127 °C, which "
+        "stands for a sensor that is not found. They are in none of these figures. See the alert `probe_fault`."
+    )
+    manual_readings: int = Field(
+        description="Readings that people typed, while it was on the shipment. They are in none of these figures, unless the plan "
+        "is `manual_only`."
+    )
     last_measured_at: Time | None
     evaluated_through: Time = Field(description="The time up to which these figures are complete.")
     pending: bool = Field(description="True while stored readings are not evaluated yet.")
@@ -48,6 +56,8 @@ class DeviceSummaryOut(Shown):
             mean_c=figures.mean_c,
             mkt_c=figures.mkt_c,
             readings=figures.readings,
+            disowned_readings=figures.disowned,
+            manual_readings=summary.manual_readings,
             last_measured_at=instant_text(summary.last_measured_at),
             evaluated_through=instant_text(summary.evaluated_through),
             pending=summary.pending,

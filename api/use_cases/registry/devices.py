@@ -57,11 +57,12 @@ class PasswordStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDevice:
-    """A logger as it is registered; `interval_s` is how often it measures, in seconds."""
+    """A logger as it is registered; `interval_s` is how often it measures, in seconds, and `resolution_c` how finely, in °C."""
 
     device_id: str
     model: str | None = None
     interval_s: float | None = None
+    resolution_c: float | None = None
     calibration_due: datetime | None = None
     organization: str | None = None
     """To which it is lent at once."""
@@ -152,7 +153,7 @@ async def change(
     now: datetime,
     reason: str | None,
 ) -> RowMapping:
-    """Describe a logger anew; `changes` has `model`, `interval_s` or `calibration_due`. Its shipment is judged by it from now on."""
+    """Describe a logger anew; `changes` has `model`, `interval_s`, `resolution_c` or `calibration_due`. Its shipment is judged by it from now on."""
     row = await DEVICE.lock(connection, caller, device_id)
     changed = await DEVICE.change(connection, row, changes, seen=seen, actor=actor, reason=reason)
     if changed["revision"] != row["revision"]:

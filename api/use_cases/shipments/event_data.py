@@ -40,6 +40,7 @@ def _plan(stored: Mapping[str, Any]) -> dict[str, Any]:
         "band": stored["band"],
         **{name: _number(stored[name]) for name in _PLAN_NUMBERS},
         "time_lapse": _number(stored.get("time_lapse", 1)),
+        "manual_only": bool(stored.get("manual_only", False)),
         "rules": {
             rule: {name: _number(value) for name, value in tuned.items()}
             for rule, tuned in stored.get("rules", {}).items()

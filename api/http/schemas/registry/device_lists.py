@@ -14,7 +14,7 @@ from api.refusals import Invalid, Unreadable
 from api.use_cases.registry.devices import BULK_AT_MOST
 
 COLUMNS: Final = tuple(DeviceIn.model_fields)
-_NUMBERS: Final = frozenset({"interval_s"})
+_NUMBERS: Final = frozenset({"interval_s", "resolution_c"})
 _EXAMPLE: Final = "device_id,model,interval_s,calibration_due\nLOG-4711,TX-9,60,2027-06-01T00:00:00Z\n"
 
 

@@ -18,6 +18,11 @@ class DeviceIn(Given):
     interval_s: Annotated[float, Field(gt=0, le=86_400 * 366)] | None = Field(
         None, description="The time between two readings, in seconds."
     )
+    resolution_c: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="By how much, in °C, two copies of one of its temperatures may differ that come by different ways. 0.05 by "
+        "default.",
+    )
     calibration_due: Time | None = None
     organization: OrganizationSlug | None = Field(
         None, description="To which it is lent from now on, until that loan is ended."
@@ -39,6 +44,7 @@ class DeviceChangeIn(Given):
     )
     model: Words | None = None
     interval_s: Annotated[float, Field(gt=0, le=86_400 * 366)] | None = None
+    resolution_c: Annotated[float, Field(gt=0, le=1)] | None = None
     calibration_due: Time | None = Field(None, description="A certificate sets it, too.")
 
     def changes(self) -> dict[str, Any]:
@@ -98,6 +104,7 @@ class DeviceRevision(Shown):
     device_id: str
     model: str | None
     interval_s: float | None
+    resolution_c: float | None
     calibration_due: Time | None
     retired_at: Time | None
     created_at: Time
@@ -131,6 +138,7 @@ class DeviceOut(Shown):
     device_id: str
     model: str | None
     interval_s: float | None
+    resolution_c: float | None
     calibration_due: Time | None
     retired_at: Time | None = Field(description="Since when it is out of use; null: it is in use.")
     created_at: Time
@@ -165,6 +173,7 @@ class DeviceOut(Shown):
             device_id=row["device_id"],
             model=row["model"],
             interval_s=row["interval_s"],
+            resolution_c=row["resolution_c"],
             calibration_due=row["calibration_due"],
             retired_at=row["retired_at"],
             created_at=row["created_at"],

@@ -102,6 +102,7 @@ async def test_what_is_absent_stays(desk: Desk) -> None:
         "critical_low_c": 0,
         "critical_high_c": 25,
         "budget_s": None,
+        "manual_only": False,
         "rules": {},
         **own,
     }

@@ -38,15 +38,18 @@ async def test_stored_once_and_read_back(desk: Desk, hours_ago: HoursAgo) -> Non
         "battery_pct": 81,
         "firmware": {"version": "1.2"},
     }
-    assert await send(desk.admin, sent) == {"accepted": 1, "duplicates": 0, "rejected": []}
-    assert await send(desk.admin, sent) == {"accepted": 0, "duplicates": 1, "rejected": []}
+    stored = {"source": "logger", "rejected": []}
+    assert await send(desk.admin, sent) == {**stored, "accepted": 1, "duplicates": 0}
+    assert await send(desk.admin, sent) == {**stored, "accepted": 0, "duplicates": 1}
     trace = (await desk.admin.get("/v1/shipments/S1/readings")).json()
     (shown,) = trace["items"]
     assert shown.pop("received_at").endswith("Z")
     assert shown == {
         "device_id": "S1-logger",
         "measured_at": text(hours_ago(2)).replace("+00:00", "Z"),
-        "source": "http",
+        "source": "logger",
+        "via": "http",
+        "author": "key:admin-key-setting",
         "temperature_c": -178.4,
         "probe_ok": True,
         "seq": 3,

@@ -82,6 +82,7 @@ async def test_all_fields_come_back(desk: Desk, hours_ago: HoursAgo) -> None:
         "max_gap_s": 1800,
         "delta_h_kj_mol": 83.144,
         "time_lapse": 1,
+        "manual_only": False,
         "rules": {},
     }
     for name in ("organization", "band", "dewar_id", "product_id", "origin", "destination", "drill"):

@@ -18,7 +18,7 @@ from telemetry.registry.shipments import ORDER
     ("order", "key"),
     [
         (ORDER, [datetime(2026, 11, 21, 3, 45, 0, 123456, UTC), "S-1.é"]),
-        (shipment_readings.ORDER, [datetime(2026, 11, 21, tzinfo=UTC), "D1"]),
+        (shipment_readings.ORDER, [datetime(2026, 11, 21, tzinfo=UTC), "D1", "manual"]),
         (EXCURSION_ORDER, [datetime(1970, 1, 1, tzinfo=UTC), uuid4()]),
         (refusals.ORDER, [2**63 - 1]),
     ],
