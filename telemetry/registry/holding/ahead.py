@@ -17,17 +17,8 @@ _SHOWN: Final = 20
 """Readings of each logger that are kept in full; there may be a hundred thousand, and nobody looks at them."""
 
 # A day is more than any clock was believed to be ahead, and few readings of one logger to look at.
-_SET_ASIDE = text(f"""
-WITH here AS (SELECT shipment_id, organization FROM shipments WHERE shipment_id = :shipment_id
-), ours AS (
-    SELECT device_id, starts_at, ends_at, organization IS NOT DISTINCT FROM (SELECT organization FROM here) AS own, false AS lent
-    FROM device_assignments JOIN shipments USING (shipment_id)
-    WHERE device_id = ANY(:device_ids) AND shipment_id <> :shipment_id AND (ends_at IS NULL OR ends_at > starts_at)
-    UNION ALL
-    SELECT device_id, starts_at, ends_at, organization IS NOT DISTINCT FROM (SELECT organization FROM here), true
-    FROM device_loans WHERE device_id = ANY(:device_ids)
-), gone AS (
-    DELETE FROM readings AS r
+_GONE: Final = """
+    DELETE FROM {table} AS r
     WHERE device_id = ANY(:device_ids) AND measured_at >= :starts_at AND measured_at < CAST(:starts_at AS timestamptz) + interval '1 day'
         AND received_at < :starts_at
         AND EXISTS (SELECT FROM ours AS o WHERE o.device_id = r.device_id AND NOT own AND o.starts_at <= r.received_at)
@@ -37,6 +28,22 @@ WITH here AS (SELECT shipment_id, organization FROM shipments WHERE shipment_id 
             AND o.starts_at <= r.measured_at AND (o.ends_at IS NULL OR o.ends_at > r.measured_at))
     RETURNING device_id, measured_at, received_at, source,
         jsonb_strip_nulls(to_jsonb(r) - 'device_id' - 'received_at' - 'source') AS content
+"""
+
+_SET_ASIDE = text(f"""
+WITH here AS (SELECT shipment_id, organization FROM shipments WHERE shipment_id = :shipment_id
+), ours AS (
+    SELECT device_id, starts_at, ends_at, organization IS NOT DISTINCT FROM (SELECT organization FROM here) AS own, false AS lent
+    FROM device_assignments JOIN shipments USING (shipment_id)
+    WHERE device_id = ANY(:device_ids) AND shipment_id <> :shipment_id AND (ends_at IS NULL OR ends_at > starts_at)
+    UNION ALL
+    SELECT device_id, starts_at, ends_at, organization IS NOT DISTINCT FROM (SELECT organization FROM here), true
+    FROM device_loans WHERE device_id = ANY(:device_ids)
+), measured AS ({_GONE.format(table="readings")}
+), typed AS ({_GONE.format(table="manual_readings")}
+), gone AS (
+    SELECT device_id, measured_at, received_at, source, content FROM measured
+    UNION ALL SELECT device_id, measured_at, received_at, source, content FROM typed
 ), numbered AS (
     SELECT device_id, measured_at, received_at, source, content,
         row_number() OVER (PARTITION BY device_id ORDER BY measured_at) AS number

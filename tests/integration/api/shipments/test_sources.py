@@ -1,7 +1,7 @@
 """What a logger measured goes before what somebody typed; the same data by two ways are one; nothing of it is lost."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -215,3 +215,17 @@ async def test_what_no_payload_has_and_what_is_no_place_are_marked(desk: Desk, h
     assert "probe_fault" in [one["kind"] for one in await desk.items("/v1/alerts")]
     device = (await desk.admin.get("/v1/shipments/S1")).json()["devices"][0]
     assert device["position"] is None
+
+
+async def test_what_was_typed_of_a_time_ahead_does_not_change_hands(desk: Desk, hours_ago: HoursAgo) -> None:
+    courier, _ = await refrigerated(desk, hours_ago(2))
+    ahead = datetime.now(UTC) + timedelta(seconds=20)
+    assert (await send(courier, readings(ahead, 5.0)))["accepted"] == 1
+    delivered = await desk.admin.post("/v1/shipments/S1/deliver", json={"at": text(datetime.now(UTC))})
+    assert delivered.status_code == 200, delivered.text
+    now = text(datetime.now(UTC))
+    await desk.ship(
+        "S2", DEVICE, organization="bcell", band="refrigerated", manual_only=True, departed_at=now
+    )
+    assert await desk.items("/v1/shipments/S2/readings") == []
+    assert len(await desk.items("/v1/rejected", reason="not_yours")) == 1
