@@ -77,7 +77,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     FROM told JOIN kept ON kept.origin = 'dewar/v1/' || device_id || '/readings'
     RETURNING device_id
 $$
-"""
+"""  # noqa: S608 -- our own words
 
 
 def upgrade() -> None:

@@ -35,7 +35,7 @@ def told(patience: Patience) -> dict[str, int]:
     return {
         "idle_in_transaction_session_timeout": 1000 * patience.idle_in_transaction_s,
         "lock_timeout": 1000 * patience.lock_s,
-        "statement_timeout": 1000 * (patience.statement_s + 5),
+        "statement_timeout": 1000 * (patience.statement_s + (-5 if patience.server_first else 5)),
         "tcp_keepalives_idle": 10,
         "tcp_keepalives_interval": 5,
         "tcp_keepalives_count": 3,
