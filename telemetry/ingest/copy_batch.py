@@ -37,6 +37,7 @@ _VALUE_FIELDS = [
 
 _DOCUMENTS = [(position, name) for position, name in enumerate(Reading._fields) if name in JSON_FIELDS]
 
+
 class CopyBatch(NamedTuple):
     """What one transaction stores by COPY, provided that none of its readings is stored already."""
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import asyncpg
 
 from telemetry.ingest.decode import parse_json
+from telemetry.ingest.fields.meanings import understand
 from telemetry.ingest.pipeline import Ingest
 from telemetry.ingest.validate_reading import MAX_AHEAD, parse_instant
 from telemetry.model import RawMessage, Refusal, RefusalReason, Source
@@ -42,7 +43,7 @@ class WrongClock:
 
     def excuses(self, item: Any, received_at: datetime) -> bool:
         """Return whether a reading would not have been refused, had the clock been right."""
-        measured_at = parse_instant(item.get("measured_at")) if isinstance(item, dict) else ""
+        measured_at = parse_instant(understand(item).raw.get("measured_at")) if isinstance(item, dict) else ""
         return isinstance(measured_at, datetime) and measured_at <= received_at + self.behind + MAX_AHEAD
 
 

@@ -23,7 +23,8 @@ _RFC_3339 = re.compile(
 _MAX_DEPTH = 32
 _TIME_NEEDED = "send a time from 1970 on with its offset, such as 2026-11-21T03:45:00Z"
 _NOT_FINITE = "it is not a finite number"
-_SWAPPED = "lat and lon look swapped, and count only together"
+_TOGETHER = "lat and lon count only together"
+_SWAPPED = f"{_TOGETHER}; are they swapped?"
 _MOST = sys.float_info.max
 _NUMBER, _INTEGER, _BOOL = (float, int), (int,), (bool,)
 
@@ -142,6 +143,22 @@ def _fill_fields(
         elif value is not None:
             wrong[name] = value
     aside: dict[str, Any] = {}
+    problem = _set_aside(values, raw, wrong, spoiled, aside)
+    if extra:
+        values[_EXTRA] = _keep_unknown(extra, aside, suspect=suspect)
+    if aside:
+        values[_SET_ASIDE] = aside
+    return problem
+
+
+def _set_aside(
+    values: list[Any],
+    raw: JsonObject,
+    wrong: dict[str, Any],
+    spoiled: Mapping[str, str],
+    aside: dict[str, Any],
+) -> _Problem | None:
+    """Set aside the known fields that cannot count, or return why the reading cannot, and fill in what needs more than a look."""
     if wrong or values[_TEMPERATURE] is None:
         problem = _judge_probe(values, raw, wrong, aside)
         if problem is not None:
@@ -152,16 +169,9 @@ def _fill_fields(
         _fill_flight_mode(values, raw["flight_mode_until"], aside)
     for name, reason in spoiled.items():
         _take_back(values, name, raw, aside, reason)
-    if (values[_LAT] is None) != (values[_LON] is None):
-        reason = _SWAPPED if _look_swapped(raw) else "lat and lon count only together"
-        for name in ("lat", "lon"):
-            _take_back(values, name, raw, aside, reason)
+    _check_position(values, raw, aside)
     if "boot" in aside:
         _take_back(values, "seq", raw, aside, "it counts since a boot, and that cannot be read")
-    if extra:
-        values[_EXTRA] = _keep_unknown(extra, aside, suspect=suspect)
-    if aside:
-        values[_SET_ASIDE] = aside
     return None
 
 
@@ -196,15 +206,18 @@ def _fill_flight_mode(values: list[Any], sent: Any, aside: dict[str, Any]) -> No
         values[_FLIGHT_MODE] = until
 
 
-def _look_swapped(raw: JsonObject) -> bool:
+def _check_position(values: list[Any], raw: JsonObject, aside: dict[str, Any]) -> None:
+    """Set aside half a position."""
+    if (values[_LAT] is None) == (values[_LON] is None):
+        return
     lat, lon = raw.get("lat"), raw.get("lon")
     are_numbers = type(lat) in _NUMBER and type(lon) in _NUMBER
-    return are_numbers and bool(abs(lat) > FIELDS["lat"].high >= abs(lon))
+    look_swapped = are_numbers and abs(lat) > FIELDS["lat"].high >= abs(lon)
+    for name in ("lat", "lon"):
+        _take_back(values, name, raw, aside, _SWAPPED if look_swapped else _TOGETHER)
 
 
-def _take_back(
-    values: list[Any], name: str, raw: JsonObject, aside: dict[str, Any], reason: str
-) -> None:
+def _take_back(values: list[Any], name: str, raw: JsonObject, aside: dict[str, Any], reason: str) -> None:
     """Set aside a field that is filled in, if it is."""
     position = Reading._fields.index(name)
     if values[position] is not None:
@@ -212,9 +225,7 @@ def _take_back(
         values[position] = None
 
 
-def _keep_unknown(
-    extra: dict[str, Any], aside: dict[str, Any], *, suspect: bool
-) -> dict[str, Any] | None:
+def _keep_unknown(extra: dict[str, Any], aside: dict[str, Any], *, suspect: bool) -> dict[str, Any] | None:
     """Return the unknown fields that can be stored, if any, and set aside the others."""
     if not suspect and not any(isinstance(value, dict | list) for value in extra.values()):
         return extra

@@ -13,7 +13,6 @@ from alerts.triage.payloads import alert_data, incident_data
 from alerts.triage.rows import alert_from_row, incident_from_row
 from api.http.schemas.fields import Given, Shown, ShownId, Time, Words, example, says_something
 
-
 Text = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(says_something)]
 """Free text, several lines allowed."""
 Name = Words

@@ -25,7 +25,18 @@ _CELSIUS: Final = frozenset(
     | {"degrees celsius", "metric"}
 )
 _NOT_CELSIUS: Final = frozenset(
-    {"f", "°f", "℉", "degf", "deg f", "deg_f", "fahrenheit", "degree fahrenheit", "degrees fahrenheit", "imperial"}
+    {
+        "f",
+        "°f",
+        "℉",
+        "degf",
+        "deg f",
+        "deg_f",
+        "fahrenheit",
+        "degree fahrenheit",
+        "degrees fahrenheit",
+        "imperial",
+    }
     | {"k", "°k", "kel", "kelvin", "r", "rankine"}
 )
 _PERCENT: Final = frozenset({"%", "pct", "percent", "% rh", "%rh", "rh%"})
@@ -56,7 +67,16 @@ _UNITS: Final[Mapping[str, _Unit]] = {
 }
 _SUBJECTS: Final[Mapping[str, tuple[str, ...]]] = {
     "measured_at": ("measuredat", "timestamp", "time", "epoch"),
-    "temperature_c": ("temperaturec", "temperature", "temp", "tempc", "t", "probe", "probetemperature", "probetemp"),
+    "temperature_c": (
+        "temperaturec",
+        "temperature",
+        "temp",
+        "tempc",
+        "t",
+        "probe",
+        "probetemperature",
+        "probetemp",
+    ),
     "ambient_c": ("ambientc", "ambient", "ambienttemperature", "ambienttemp"),
     "lat": ("lat", "latitude", "coordinate", "coordinates", "position", "location", "latlon"),
     "lon": ("lon", "lng", "longitude"),
@@ -89,9 +109,29 @@ _SCALES: Final[Mapping[str, float]] = {
 """Words for what a value is still to be reckoned with, and the number that leaves it as it is."""
 _BARE_SCALES: Final = ("scale", "multiplier", "divisor", "exponent")
 """Those that are of the temperature where they stand alone: loggers have gains and offsets of other things."""
-_PROBES: Final = ("probe", "sensor", "temperature", "temp", "temperaturesensor", "tempsensor", "thermocouple", "rtd")
+_PROBES: Final = (
+    "probe",
+    "sensor",
+    "temperature",
+    "temp",
+    "temperaturesensor",
+    "tempsensor",
+    "thermocouple",
+    "rtd",
+)
 _GOOD: Final = ("ok", "valid", "good", "healthy", "connected", "present")
-_BAD: Final = ("fault", "faulty", "error", "failed", "failure", "broken", "invalid", "disconnected", "open", "missing")
+_BAD: Final = (
+    "fault",
+    "faulty",
+    "error",
+    "failed",
+    "failure",
+    "broken",
+    "invalid",
+    "disconnected",
+    "open",
+    "missing",
+)
 _NO: Final = frozenset({"false", "no", "n", "off", "0"})
 _YES: Final = frozenset({"true", "yes", "y", "on", "1"})
 
@@ -236,9 +276,7 @@ def _subject(key: str) -> str | None:
     return next((field for field, subjects in _SUBJECTS.items() if letters in subjects), None)
 
 
-def _check_unit(
-    name: str, field: str, value: Any, meant: JsonObject, spoiled: dict[str, str]
-) -> str | None:
+def _check_unit(name: str, field: str, value: Any, meant: JsonObject, spoiled: dict[str, str]) -> str | None:
     of = meant.get(field)
     if value is None or value == "" or of is None or (field == "measured_at" and isinstance(of, str)):
         return None

@@ -53,21 +53,20 @@ def is_storable(text: str) -> bool:
 
 def _kept(value: Any) -> Any:
     """Return a value as it is kept: itself if it is short and can be stored, otherwise its JSON text, shortened."""
-    if value is None or type(value) is bool:
-        return value
-    if type(value) is int and abs(value) <= MAX_COUNTER:
-        return value
-    if type(value) is float and math.isfinite(value):
-        return value
-    if type(value) is str and len(value) <= SHOWN and is_storable(value):
-        return value
     if isinstance(value, dict | list):
         try:
             return _short(json.dumps(value))
         except RecursionError:
             return show_value(value)
-    return show_value(value)
+    return value if _is_plain(value) else show_value(value)
 
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= SHOWN and is_storable(value)
+    if isinstance(value, int):
+        return abs(value) <= MAX_COUNTER
+    return value is None or math.isfinite(value)
 
 
 def _short(text: str) -> str:

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from api.http.schemas.fields import Given, Shown, Time
-from telemetry.ingest.sequences import MAX_MISSING
 from telemetry.ingest.fields.set_aside import MAX_COUNTER
+from telemetry.ingest.sequences import MAX_MISSING
 
 Counter = Annotated[int, Field(ge=0, le=MAX_COUNTER)]
 

@@ -141,9 +141,9 @@ async def test_a_field_that_cannot_count_costs_no_temperature_and_is_shown(
     assert shown == [("humidity_pct", 2, 104, reason), ("battery_pct", 1, 255, reason)]
     assert device["set_aside"][0]["last"] == text(hours_ago(1.5)).replace("+00:00", "Z")
     assert known["worst"] == device
-    (as_known,) = (
-        await desk.admin.get("/v1/shipments/S1/summary", params={"as_of": known["as_of"]})
-    ).json()["devices"]
+    (as_known,) = (await desk.admin.get("/v1/shipments/S1/summary", params={"as_of": known["as_of"]})).json()[
+        "devices"
+    ]
     assert as_known["set_aside"] == device["set_aside"]
     logger = (await desk.admin.get("/v1/devices/S1-logger")).json()
     assert (logger["health"], logger["latest"]["set_aside"]) == ("normal", None)

@@ -12,7 +12,6 @@ from telemetry.channels import NotifyChannel
 from telemetry.ingest import build_batch, pipeline
 from telemetry.ingest.copy_batch import CopyBatch
 from telemetry.ingest.insert_batch import InsertBatch
-from telemetry import metrics
 from telemetry.ingest.pipeline import Ingest
 from telemetry.ingest.retry import StorageUnavailableError
 from telemetry.model import RefusalReason, Source
@@ -202,7 +201,9 @@ async def test_what_the_broker_has_retained_is_refused_once(store):
     unknown = message({"state": "online", "at": at(1).isoformat()}, "LOG-9", "status")
     first = await store.store(bad[0])
     assert len(first.messages[0].refusals) == 1
-    again = [one._replace(is_replayed=True, received_at=RECEIVED_AT + timedelta(days=1)) for one in (*bad, unknown)]
+    again = [
+        one._replace(is_replayed=True, received_at=RECEIVED_AT + timedelta(days=1)) for one in (*bad, unknown)
+    ]
     found = [[len(one.refusals) for one in (await store.store(*again)).messages] for _ in range(3)]
     assert found == [[0, 1, 1], [0, 0, 0], [0, 0, 0]]
     assert await store.refused("origin", "reason") == [

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.ingest.decode import MAX_BYTES, MAX_PARSED_BYTES, DecodedPayload, decode, parse_json, parse_topic
+from telemetry.ingest.decode import (
+    MAX_BYTES,
+    MAX_PARSED_BYTES,
+    DecodedPayload,
+    decode,
+    parse_json,
+    parse_topic,
+)
 from telemetry.model import Refusal, RefusalReason
 
 

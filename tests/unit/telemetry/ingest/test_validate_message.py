@@ -143,7 +143,7 @@ def test_by_http_each_reading_names_its_device():
         (
             5,
             RefusalReason.INVALID_READING,
-            "temperature_c is \"NaN\": it must be a number of °C, without quotes",
+            'temperature_c is "NaN": it must be a number of °C, without quotes',
         ),
     ]
 

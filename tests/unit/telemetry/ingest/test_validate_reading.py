@@ -173,7 +173,10 @@ def test_a_reading_without_a_temperature_says_nothing():
         ({"lon": 1, "lat": None}, {"lon": "lat and lon count only together"}),
         ({"lat": 91, "lon": 200}, {"lat": "it must be", "lon": "it must be"}),
         ({"lat": 50, "lon": "8"}, {"lon": "it must be", "lat": "lat and lon count only together"}),
-        ({"lat": 139.7, "lon": 35.7}, {"lat": "it must be", "lon": "lat and lon look swapped"}),
+        (
+            {"lat": 139.7, "lon": 35.7},
+            {"lat": "it must be", "lon": "lat and lon count only together; are they swapped?"},
+        ),
     ],
 )
 def test_half_a_position_is_none(place, reason):
@@ -319,7 +322,9 @@ def test_unknown_fields_that_cannot_be_kept_are_set_aside_and_the_others_kept(te
 
 
 def test_thousands_of_bad_fields_are_not_kept_one_by_one():
-    reading = validate({**PLAIN, "battery_pct": 255, **{f"\0{number}": 1 for number in range(5000)}}, suspect=True)
+    reading = validate(
+        {**PLAIN, "battery_pct": 255, **{f"\0{number}": 1 for number in range(5000)}}, suspect=True
+    )
     assert len(reading.set_aside) == 41
     assert reading.set_aside["(others)"]["value"] == 4961
     assert len(json.dumps(reading.set_aside)) < 8000
@@ -356,7 +361,10 @@ SIDE = sorted(set(Reading._fields) - {"device_id", "measured_at", "temperature_c
 def test_no_field_beside_it_costs_the_temperature_and_none_is_lost(beside):
     reading = validate({**beside, **PLAIN}, suspect=True)
     assert isinstance(reading, Reading), reading
-    assert (reading.temperature_c, reading.measured_at) == (-178.25, datetime(2026, 11, 21, 3, 45, tzinfo=UTC))
+    assert (reading.temperature_c, reading.measured_at) == (
+        -178.25,
+        datetime(2026, 11, 21, 3, 45, tzinfo=UTC),
+    )
     counts = reading._asdict() | (reading.extra or {})
     aside = reading.set_aside or {}
     for name in beside.keys() - aside.keys() - {"flight_mode_until"}:

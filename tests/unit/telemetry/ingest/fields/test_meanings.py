@@ -123,7 +123,9 @@ def test_a_probe_that_is_said_to_be_broken_is(says):
     assert (reading.probe_ok, reading.temperature_c, reading.extra) == (False, 39.4, says)
 
 
-values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.just({"temp": "F"})
+values = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.just({"temp": "F"})
+)
 spelled = st.sampled_from(sorted(NAMES)).flatmap(
     lambda name: st.sampled_from(["", "_unit", "_scale", "_f", "_ok"]).map(lambda end: (name + end).title())
 )
