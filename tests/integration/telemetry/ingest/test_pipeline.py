@@ -87,7 +87,7 @@ async def test_all_values_come_back_as_sent(store):
     row = dict(await store.pool.fetchrow("SELECT * FROM readings"))
     extra = json.loads(row.pop("extra"))
     assert extra == {name: sent[name] for name in ("note", "big", "tiny", "nothing")}
-    assert row.pop("device_id") == "LOG-1"
+    assert (row.pop("device_id"), row.pop("set_aside")) == ("LOG-1", None)
     assert (row.pop("received_at"), row.pop("source")) == (RECEIVED_AT, Source.MQTT)
     assert (row.pop("measured_at"), row.pop("flight_mode_until")) == (at(1.234567), at(60))
     assert row == {name: sent[name] for name in row}
