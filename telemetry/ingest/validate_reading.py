@@ -211,8 +211,11 @@ def _check_position(values: list[Any], raw: JsonObject, aside: dict[str, Any]) -
     if (values[_LAT] is None) == (values[_LON] is None):
         return
     lat, lon = raw.get("lat"), raw.get("lon")
-    are_numbers = type(lat) in _NUMBER and type(lon) in _NUMBER
-    look_swapped = are_numbers and abs(lat) > FIELDS["lat"].high >= abs(lon)
+    look_swapped = (
+        isinstance(lat, int | float)
+        and isinstance(lon, int | float)
+        and abs(lat) > FIELDS["lat"].high >= abs(lon)
+    )
     for name in ("lat", "lon"):
         _take_back(values, name, raw, aside, _SWAPPED if look_swapped else _TOGETHER)
 

@@ -208,13 +208,15 @@ async def test_what_the_broker_retained_of_readings_is_never_said_again(start, s
     """It was judged when it was sent. Whoever planted it may have given the logger back since."""
     loggers.publish(reading(1, seq=0), retain=True)
     loggers.publish({"state": "online"}, "dewar/v1/LOG-2/status", retain=True)  # sent nobody knows when
+    loggers.publish(b"bad", "dewar/v1/LOG-1/status", retain=True)
     await loggers.published()
     await start()
+    await store.until("SELECT count(*) = 1 FROM refusals")
     loggers.publish(reading(2, seq=1))
     await store.until_stored(1)
     assert await store.readings("seq") == [(1,)]
     assert await store.pool.fetch("SELECT FROM device_states WHERE connection IS NOT NULL") == []
-    assert await store.refused("reason") == []
+    assert await store.refused("reason", "origin") == [("not_json", "dewar/v1/LOG-1/status")]
 
 
 async def test_a_reading_that_is_published_as_retained_counts_once(start, store, loggers):
