@@ -1,9 +1,11 @@
 """The ingest pipeline: validate messages, store each batch in one transaction, and answer after the commit."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
@@ -37,7 +39,7 @@ from telemetry.ingest.validate_message import (
     unknown_device,
     validate_http_reading,
 )
-from telemetry.model import DEVICE_ID, RawMessage, Reading, Refusal, RefusalReason, Source
+from telemetry.model import DEVICE_ID, JsonObject, RawMessage, Reading, Refusal, RefusalReason, Source
 from telemetry.slices import in_slices
 
 log = structlog.get_logger(__name__)
@@ -50,6 +52,8 @@ INSERTS_AFTER_REPETITION = 20
 """Large batches stored by INSERT after one that held a repetition."""
 
 
+SET_ASIDE_TOLD = 100
+"""Readings of a call of which the caller is told what is set aside; the trace shows it of all."""
 _ATTEMPTS_AT_RIGHTS = 5
 
 Check: TypeAlias = Callable[[DatabaseConnection], Awaitable[None]] | None
@@ -62,6 +66,8 @@ class MessageOutcome(NamedTuple):
     """Readings stored now."""
     duplicates: int = 0
     refusals: Sequence[Refusal] = ()
+    set_aside: Mapping[int, JsonObject] = MappingProxyType({})
+    """What is set aside of readings that came by HTTP and are stored, by their places; of the first ones, if it is many."""
 
 
 class BatchOutcome(NamedTuple):
@@ -126,7 +132,8 @@ class Ingest:
                 for one in results
             ]
             validated = combine_http_readings(message, known, None)
-            return (await self.commit_messages([validated], timeout_s=HTTP_TIMEOUT_S)).messages[0]
+            outcome = await self.commit_messages([validated], timeout_s=HTTP_TIMEOUT_S)
+            return _with_set_aside(outcome.messages[0], validated)
         for _ in range(_ATTEMPTS_AT_RIGHTS):
             found = await rights(device_ids, *_span(results, received_at))
             judged = [found.judged(one) for one in results]
@@ -137,7 +144,7 @@ class Ingest:
                 )
             except RightsChangedError:
                 continue
-            return outcome.messages[0]
+            return _with_set_aside(outcome.messages[0], validated)
         raise StorageUnavailableError(
             "the loggers' shipments change faster than their readings can be stored"
         )
@@ -324,6 +331,16 @@ def _outcome(message: ValidatedMessage, first: dict[ReadingKey, Reading] | None)
         return MessageOutcome(len(message.readings), 0, message.refusals)
     accepted, duplicates, conflicts = check_duplicates(message.readings, message.positions, first)
     return MessageOutcome(accepted, duplicates, [*message.refusals, *conflicts])
+
+
+def _with_set_aside(outcome: MessageOutcome, message: ValidatedMessage) -> MessageOutcome:
+    refused = {refusal.index for refusal in outcome.refusals}
+    found = {
+        position: reading.set_aside
+        for reading, position in zip(message.readings, message.positions, strict=True)
+        if reading.set_aside and position is not None and position not in refused
+    }
+    return outcome._replace(set_aside=dict(islice(found.items(), SET_ASIDE_TOLD))) if found else outcome
 
 
 def _span(results: Sequence[Reading | Refusal], received_at: datetime) -> tuple[datetime, datetime]:

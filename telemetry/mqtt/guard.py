@@ -108,7 +108,7 @@ class Guard:
     def see_outcome(self, messages: Sequence[RawMessage], outcomes: Sequence[MessageOutcome]) -> bool:
         """Count what was stored already, once that is known; otherwise as `see_arrival`."""
         now, before = monotonic(), len(self.unwanted)
-        for message, (accepted, duplicates, refusals) in zip(messages, outcomes, strict=True):
+        for message, (accepted, duplicates, refusals, _) in zip(messages, outcomes, strict=True):
             if duplicates or not (accepted or refusals):
                 share = repeated(accepted, duplicates, len(refusals))
                 size = weight(message.payload, accepted + duplicates + len(refusals))

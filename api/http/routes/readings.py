@@ -13,7 +13,14 @@ from api.http.pagination import DEFAULT_LIMIT, Cursor, Limit, read_cursor, write
 from api.http.problems import invalid
 from api.http.routing import Call, Caller, Here, action
 from api.http.schemas.fields import DeviceId, Time
-from api.http.schemas.readings import READINGS_BODY, ReadingsStored, RejectedReading, Trace, shown
+from api.http.schemas.readings import (
+    READINGS_BODY,
+    PartOfReading,
+    ReadingsStored,
+    RejectedReading,
+    Trace,
+    shown,
+)
 from api.identity.access import visible_shipments
 from api.rates.policy import Limited
 from api.refusals import NotFound
@@ -78,7 +85,7 @@ def _json(trace: dict[str, Any]) -> bytes:
         return json.dumps(trace, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-@router.post("/v1/readings", openapi_extra=READINGS_BODY)
+@router.post("/v1/readings", openapi_extra=READINGS_BODY, response_model_exclude_defaults=True)
 @action("readings.send")
 async def send_readings(request: Request, caller: Caller, services: Here) -> ReadingsStored:
     """Store readings, after the same checks as by MQTT. A bad one costs only itself: see `rejected`.
@@ -98,4 +105,9 @@ async def send_readings(request: Request, caller: Caller, services: Here) -> Rea
     rejected = [
         RejectedReading(index=one.index or 0, reason=one.reason, detail=one.detail) for one in stored.refusals
     ]
-    return ReadingsStored(accepted=stored.accepted, duplicates=stored.duplicates, rejected=rejected)
+    return ReadingsStored(
+        accepted=stored.accepted,
+        duplicates=stored.duplicates,
+        rejected=rejected,
+        set_aside=[PartOfReading(index=index, fields=fields) for index, fields in stored.set_aside.items()],
+    )

@@ -79,10 +79,18 @@ class RejectedReading(Shown):
     detail: str
 
 
+class PartOfReading(Shown):
+    index: int = Field(description="Its index in `readings`, from 0.")
+    fields: dict[str, SetAside] = Field(description="What cannot count, by name; the rest of it does.")
+
+
 class ReadingsStored(Shown):
     accepted: int = Field(description="Stored now.")
     duplicates: int = Field(description="Already stored with the same values; nothing to do.")
     rejected: list[RejectedReading]
+    set_aside: list[PartOfReading] = Field(
+        [], description="Readings with fields that cannot count, at most 100; absent if all of each counts."
+    )
 
 
 _BY_JSON_TYPE = {float: "number", int: "integer", bool: "boolean"}
