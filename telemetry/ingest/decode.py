@@ -16,8 +16,6 @@ MAX_BYTES = 64 * 1024
 MAX_BYTES_PER_READING = 1024
 MAX_PARSED_BYTES = 1024 * 1024
 
-_JSON_BEGINS = frozenset(b"{[")
-"""The first bytes of what needs no unwrapping."""
 _GZIP = b"\x1f\x8b"
 _GZIP_ONLY = 16 + zlib.MAX_WBITS
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
@@ -48,10 +46,14 @@ def decode(payload: bytes) -> DecodedPayload | Refusal:
     """
     if len(payload) > MAX_PARSED_BYTES:
         return _too_large(len(payload))
-    text = unwrap(payload)
-    if isinstance(text, Refusal):
-        return text
-    parsed = _parse(text)
+    text: bytes | Refusal = payload
+    try:
+        parsed = _exactly(orjson.loads(payload), payload)
+    except orjson.JSONDecodeError:
+        text = unwrap(payload)
+        if isinstance(text, Refusal):
+            return text
+        parsed = _parse(text)
     if isinstance(parsed, Refusal):
         return _too_large(len(text)) if len(text) > MAX_BYTES else parsed
     value, suspect = parsed
@@ -80,8 +82,6 @@ def unwrap(payload: bytes) -> bytes | Refusal:
 
     No more than MAX_PARSED_BYTES are ever unpacked, whatever the payload says of itself.
     """
-    if payload and payload[0] in _JSON_BEGINS and payload[-1]:
-        return payload
     if is_packed(payload):
         unpacked = _unpack(payload)
         if isinstance(unpacked, Refusal):
@@ -110,8 +110,12 @@ def parse_json(payload: bytes) -> tuple[Any, bool] | Refusal:
 
     NaN, Infinity and 1e999 are let through, so that they cost one field of a reading and not all readings of an array.
     """
-    text = unwrap(payload)
-    return text if isinstance(text, Refusal) else _parse(text)
+    try:
+        value = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        text = unwrap(payload)
+        return text if isinstance(text, Refusal) else _parse(text)
+    return _exactly(value, payload)
 
 
 def _parse(text: bytes) -> tuple[Any, bool] | Refusal:
@@ -119,6 +123,10 @@ def _parse(text: bytes) -> tuple[Any, bool] | Refusal:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         return _parse_tolerantly(text)
+    return _exactly(value, text)
+
+
+def _exactly(value: Any, text: bytes) -> tuple[Any, bool] | Refusal:
     # orjson silently turns an integer beyond 64 bits into a float; those have 19 digits or more.
     if _LONG_NUMBER in text.translate(_DIGITS_TO_ZERO):
         return _parse_tolerantly(text)

@@ -16,7 +16,9 @@ from telemetry.model import JSON_FIELDS, ConnectionStatus, JsonObject, Reading, 
 ArrayTexts: TypeAlias = Sequence[str | None]
 """One array for each column, encoded by `encode_array`."""
 
-_state_values = attrgetter("measured_at", "temperature_c", "probe_ok", "battery_pct", "flight_mode_until")
+_state_values = attrgetter(
+    "measured_at", "temperature_c", "probe_ok", "battery_pct", "flight_mode_until", "set_aside"
+)
 _position_values = attrgetter("measured_at", "lat", "lon")
 
 
@@ -143,7 +145,8 @@ def state_rows(
 
 
 def _newest_values(reading: Reading) -> tuple[Any, ...]:
-    return (*_state_values(reading), None if reading.set_aside is None else encode_json(reading.set_aside))
+    values: tuple[Any, ...] = _state_values(reading)
+    return values if values[-1] is None else (*values[:-1], encode_json(values[-1]))
 
 
 def sequence_rows(numbers: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str, int, int, int]]:

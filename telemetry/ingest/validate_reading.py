@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from telemetry.ingest.fields.meanings import NAMES, Meant, says_no, understand
+from telemetry.ingest.fields.meanings import says_no, understand
 from telemetry.ingest.fields.set_aside import MAX_COUNTER, is_storable, put, show_value
 from telemetry.model import JsonObject, Reading, Refusal, RefusalReason
 
@@ -76,6 +76,9 @@ _MEASURED_AT, _TEMPERATURE, _PROBE_OK, _LAT, _LON, _FLIGHT_MODE, _EXTRA, _SET_AS
 )
 
 
+_UNSPOILED: Mapping[str, str] = {}
+
+
 class _Problem(NamedTuple):
     detail: str
     reason: RefusalReason = RefusalReason.INVALID_READING
@@ -93,15 +96,23 @@ def validate_reading(
     """
     if type(raw) is not dict:
         return _refuse(device_id, {}, _Problem(f"a reading must be an object, not {show_value(raw)}"))
-    meant = Meant(raw) if raw.keys() <= NAMES else understand(raw)
-    raw = meant.raw
     values = [device_id, None, *_BLANK]
     problem = (
         _check_device(raw, device_id)
         or _fill_measured_at(values, raw, received_at)
-        or (None if meant.problem is None else _Problem(meant.problem))
-        or _fill_fields(values, raw, meant.spoiled, suspect=suspect)
+        or _fill_fields(values, raw, _UNSPOILED, suspect=suspect)
     )
+    if problem is None and values[_EXTRA] is None and values[_SET_ASIDE] is None:
+        return Reading._make(values)
+    meant = understand(raw)
+    if meant.raw is not raw:
+        raw, values = meant.raw, [device_id, None, *_BLANK]
+        problem = (
+            _check_device(raw, device_id)
+            or _fill_measured_at(values, raw, received_at)
+            or (None if meant.problem is None else _Problem(meant.problem))
+            or _fill_fields(values, raw, meant.spoiled, suspect=suspect)
+        )
     return Reading._make(values) if problem is None else _refuse(device_id, raw, problem)
 
 
@@ -142,6 +153,9 @@ def _fill_fields(
             values[field.position] = value
         elif value is not None:
             wrong[name] = value
+    is_plain = not wrong and not extra and values[_TEMPERATURE] is not None and not spoiled
+    if is_plain and (values[_LAT] is None) == (values[_LON] is None) and "flight_mode_until" not in raw:
+        return None
     aside: dict[str, Any] = {}
     problem = _set_aside(values, raw, wrong, spoiled, aside)
     if extra:
@@ -169,7 +183,8 @@ def _set_aside(
         _fill_flight_mode(values, raw["flight_mode_until"], aside)
     for name, reason in spoiled.items():
         _take_back(values, name, raw, aside, reason)
-    _check_position(values, raw, aside)
+    if (values[_LAT] is None) != (values[_LON] is None):
+        _set_position_aside(values, raw, aside)
     if "boot" in aside:
         _take_back(values, "seq", raw, aside, "it counts since a boot, and that cannot be read")
     return None
@@ -206,10 +221,8 @@ def _fill_flight_mode(values: list[Any], sent: Any, aside: dict[str, Any]) -> No
         values[_FLIGHT_MODE] = until
 
 
-def _check_position(values: list[Any], raw: JsonObject, aside: dict[str, Any]) -> None:
+def _set_position_aside(values: list[Any], raw: JsonObject, aside: dict[str, Any]) -> None:
     """Set aside half a position."""
-    if (values[_LAT] is None) == (values[_LON] is None):
-        return
     lat, lon = raw.get("lat"), raw.get("lon")
     look_swapped = (
         isinstance(lat, int | float)
