@@ -46,14 +46,14 @@ def decode(payload: bytes) -> DecodedPayload | Refusal:
     """
     if len(payload) > MAX_PARSED_BYTES:
         return _too_large(len(payload))
-    text: bytes | Refusal = payload
+    text = payload
     try:
         parsed = _exactly(orjson.loads(payload), payload)
     except orjson.JSONDecodeError:
-        text = unwrap(payload)
-        if isinstance(text, Refusal):
-            return text
-        parsed = _parse(text)
+        unwrapped = unwrap(payload)
+        if isinstance(unwrapped, Refusal):
+            return unwrapped
+        text, parsed = unwrapped, _parse(unwrapped)
     if isinstance(parsed, Refusal):
         return _too_large(len(text)) if len(text) > MAX_BYTES else parsed
     value, suspect = parsed
