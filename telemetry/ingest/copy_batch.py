@@ -56,6 +56,11 @@ class CopyBatch(NamedTuple):
     sequences: ArrayTexts
     """As in InsertBatch."""
 
+    @property
+    def sets_aside(self) -> bool:
+        """Whether something of a reading is set aside."""
+        return "set_aside" in self.copy.columns
+
 
 class _DeviceSummary(NamedTuple):
     """What the device states and the spans need of the valid messages of a chunk."""

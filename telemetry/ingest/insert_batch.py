@@ -19,6 +19,7 @@ ArrayTexts: TypeAlias = Sequence[str | None]
 _state_values = attrgetter(
     "measured_at", "temperature_c", "probe_ok", "battery_pct", "flight_mode_until", "set_aside"
 )
+_SET_ASIDE = Reading._fields.index("set_aside")
 _position_values = attrgetter("measured_at", "lat", "lon")
 
 
@@ -40,6 +41,11 @@ class InsertBatch(NamedTuple):
     def size(self) -> int:
         """The number of readings."""
         return len(self.readings)
+
+    @property
+    def sets_aside(self) -> bool:
+        """Whether something of a reading is set aside."""
+        return bool(self.rows) and self.rows[_SET_ASIDE] is not None
 
     @property
     def newest(self) -> datetime | None:

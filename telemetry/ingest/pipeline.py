@@ -34,6 +34,7 @@ from telemetry.ingest.senders import LookUpRights, RightsChangedError
 from telemetry.ingest.sequences import Acknowledgement
 from telemetry.ingest.store import DatabaseConnection
 from telemetry.ingest.validate_message import (
+    ParsedMessage,
     ValidatedMessage,
     combine_http_readings,
     unknown_device,
@@ -372,16 +373,22 @@ def _observe(batch: InsertBatch | CopyBatch, outcome: BatchOutcome, took_s: floa
     for message in outcome.messages:
         for refusal in message.refusals:
             metrics.REFUSED.labels(refusal.reason).inc()
-    for validated, stored in zip(batch.messages, outcome.messages, strict=True):
-        if stored.accepted and isinstance(validated, ValidatedMessage):
-            for aside in filter(None, (reading.set_aside for reading in validated.readings)):
-                for name in names(aside, NAMES):
-                    metrics.SET_ASIDE.labels(name).inc()
+    if batch.sets_aside:
+        _observe_set_aside(batch.messages, outcome)
     metrics.BATCH_READINGS.observe(batch.size)
     metrics.COMMIT_SECONDS.observe(took_s)
     metrics.COMMIT_LAG_SECONDS.observe((now - batch.messages[0].message.received_at).total_seconds())
     if batch.newest is not None:
         metrics.READING_AGE_SECONDS.observe((now - batch.newest).total_seconds())
+
+
+def _observe_set_aside(messages: Sequence[ValidatedMessage | ParsedMessage], outcome: BatchOutcome) -> None:
+    """Count the fields that are set aside, by name, but not again what was stored before."""
+    for message, stored in zip(messages, outcome.messages, strict=True):
+        if stored.accepted and isinstance(message, ValidatedMessage):
+            for reading in message.readings:
+                for name in names(reading.set_aside or {}, NAMES):
+                    metrics.SET_ASIDE.labels(name).inc()
 
 
 def _observe_evidence(evidence: Evidence) -> None:
