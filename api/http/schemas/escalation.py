@@ -21,6 +21,7 @@ from api.http.schemas.fields import (
     Id,
     Name,
     OrganizationSlug,
+    Reason,
     Shown,
     ShownId,
     Time,
@@ -111,7 +112,7 @@ class ContactChangeIn(Given):
 
     model_config = example(reason="New number of the night desk", active=True, revision=1)
 
-    reason: Words | None = Field(None, description="Why, for the record.")
+    reason: Reason | None = Field(None, description="Why, for the record.")
     revision: int | None = Field(
         None, ge=1, description="The revision you saw; if there is a newer one, nothing is changed."
     )
@@ -279,7 +280,7 @@ class PolicyChangeIn(Given):
 
     model_config = example(reason="Ten minutes were too long", repeat_s=600, revision=1)
 
-    reason: Words = Field(description="Why, for the record.")
+    reason: Reason = Field(description="Why, for the record.")
     revision: int | None = Field(
         None, ge=1, description="The revision you saw; if there is a newer one, nothing is changed."
     )
@@ -472,7 +473,7 @@ class HandoverIn(Given):
     lat: Lat | None = None
     lon: Lon | None = None
     note: Words | None = None
-    override_reason: Words | None = Field(
+    override_reason: Reason | None = Field(
         None,
         description="For ops: why it is recorded although it does not fit into the chain of holders, or into the "
         "time of the journey. Kept only where it does not fit.",

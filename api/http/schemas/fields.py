@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from alerts.wording import rfc3339
 from telemetry.ingest.validate_reading import parse_instant
 from telemetry.model import DEVICE_ID
+from telemetry.reasons import WANTED
 from telemetry.registry.ids import id_of, organization_of
 from telemetry.registry.organizations import SLUG
 
@@ -92,6 +93,15 @@ Time = Annotated[
 Words = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(says_something)]
 """Free text, at most 200 characters, of which something can be seen."""
 
+
+def _says_why(text: str) -> str:
+    if not any(map(_is_seen, no_nul(text))):
+        raise ValueError(WANTED)
+    return text
+
+
+Reason = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_says_why)]
+"""Why somebody does something; whether it says enough is judged where it is needed."""
 
 _JOINERS = frozenset("\u200c\u200d")
 """Unseen, and part of how Persian, Indian languages and emoji are written."""

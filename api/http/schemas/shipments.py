@@ -14,6 +14,7 @@ from api.http.schemas.fields import (
     Given,
     Id,
     OrganizationSlug,
+    Reason,
     Shown,
     ShownId,
     Time,
@@ -121,7 +122,7 @@ class ShipmentIn(TunedPlanFields):
     departed_at: Time | None = Field(
         None, description="If given, the shipment departs at once, at this time."
     )
-    override_reason: Words | None = Field(
+    override_reason: Reason | None = Field(
         None,
         description="Why a logger or a shipper is used although its calibration or its qualification ends before the planned "
         "arrival. It stays in sight, in `overrides`.",
@@ -156,7 +157,7 @@ class PlanChangeIn(PlanChanges, TunedPlanFields):
         reason="Stability data of 2026-11: the product tolerates four hours", budget_s=14400, plan_revision=1
     )
 
-    reason: Words = Field(description="Why, for the record.")
+    reason: Reason = Field(description="Why, for the record.")
     plan_revision: int | None = Field(
         None,
         ge=1,
@@ -177,7 +178,7 @@ class ScheduleChangeIn(Given):
         schedule_revision=1,
     )
 
-    reason: Words = Field(description="Why, for the record.")
+    reason: Reason = Field(description="Why, for the record.")
     schedule_revision: int | None = Field(
         None,
         ge=1,
@@ -192,7 +193,7 @@ class ScheduleChangeIn(Given):
     use_by: Time | None = None
     destination: Words | None = None
     legs: list[LegIn] = Field(default=[], max_length=20, description="Replaces all legs.")
-    override_reason: Words | None = Field(
+    override_reason: Reason | None = Field(
         None,
         description="Why a logger or a shipper is used although its calibration or its qualification ends before the planned "
         "arrival. It stays in sight, in `overrides`.",
@@ -220,7 +221,7 @@ class MomentIn(Given):
         None,
         description="By default, now; at most 5 minutes ahead. Couriers set it back by minutes only (a setting).",
     )
-    reason: Words | None = Field(
+    reason: Reason | None = Field(
         None,
         description="Why, for the record. Required to cancel, and to set a delivery back to before the end of an "
         "excursion on record.",
@@ -239,7 +240,7 @@ class CorrectionIn(Given):
         None, description="When it really arrived. Null: it has not, and is on its way again."
     )
     uncancel: bool = Field(default=False, description="It was not called off.")
-    reason: Words = Field(description="Why, for the record.")
+    reason: Reason = Field(description="Why, for the record.")
 
     @model_validator(mode="after")
     def _says_what(self) -> Self:
@@ -266,8 +267,8 @@ class LoggersChangeIn(Given):
         None,
         description="When that was; by default, now. What they measure counts from then on, or until then.",
     )
-    reason: Words = Field(description="Why, for the record.")
-    override_reason: Words | None = Field(
+    reason: Reason = Field(description="Why, for the record.")
+    override_reason: Reason | None = Field(
         None,
         description="Why a logger or a shipper is used although its calibration or its qualification ends before the planned "
         "arrival. It stays in sight, in `overrides`.",
@@ -289,8 +290,8 @@ class DewarMoveIn(Given):
 
     dewar_id: Id
     at: Time | None = Field(None, description="When it was moved; by default, now.")
-    reason: Words = Field(description="Why, for the record.")
-    override_reason: Words | None = Field(
+    reason: Reason = Field(description="Why, for the record.")
+    override_reason: Reason | None = Field(
         None,
         description="Why a logger or a shipper is used although its calibration or its qualification ends before the planned "
         "arrival. It stays in sight, in `overrides`.",

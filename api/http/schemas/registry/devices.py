@@ -5,7 +5,17 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
-from api.http.schemas.fields import DeviceId, Given, OrganizationSlug, Shown, ShownId, Time, Words, example
+from api.http.schemas.fields import (
+    DeviceId,
+    Given,
+    OrganizationSlug,
+    Reason,
+    Shown,
+    ShownId,
+    Time,
+    Words,
+    example,
+)
 from api.http.schemas.readings import SetAside
 from api.use_cases.registry.devices import Certificate, NewDevice
 from telemetry.registry.devices import DeviceHealth, health
@@ -34,7 +44,7 @@ class DeviceChangeIn(Given):
 
     model_config = example(reason="It measures every five minutes now", interval_s=300)
 
-    reason: Words | None = Field(None, description="Why, for the record.")
+    reason: Reason | None = Field(None, description="Why, for the record.")
     revision: int | None = Field(
         None, ge=1, description="The revision you saw; if there is a newer one, nothing is changed."
     )
@@ -50,14 +60,14 @@ class DeviceChangeIn(Given):
 class RetireIn(Given):
     model_config = example(reason="Dropped at the hub, beyond repair")
 
-    reason: Words = Field(description="Why, for the record.")
+    reason: Reason = Field(description="Why, for the record.")
     undo: bool = Field(default=False, description="It is in use after all. It needs a new password then.")
 
 
 class ReasonIn(Given):
     model_config = example(reason="Lost at the airport")
 
-    reason: Words = Field(description="Why, for the record.")
+    reason: Reason = Field(description="Why, for the record.")
 
 
 class CalibrationIn(Given):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from alerts.rules.blocks.charge_doubts import MEANING, Doubt
-from api.http.schemas.fields import Given, Id, OrganizationSlug, Shown, Time, Words, example
+from api.http.schemas.fields import Given, Id, OrganizationSlug, Reason, Shown, Time, Words, example
 from api.use_cases.registry.dewars import NewDewar
 
 HoldTime = Annotated[float, Field(ge=0, le=10_000)]
@@ -38,7 +38,7 @@ class DewarChangeIn(Given):
 
     model_config = example(reason="Requalified", hold_time_h=216, qualified_until="2027-11-01T00:00:00Z")
 
-    reason: Words | None = Field(None, description="Why, for the record.")
+    reason: Reason | None = Field(None, description="Why, for the record.")
     revision: int | None = Field(
         None, ge=1, description="The revision you saw; if there is a newer one, nothing is changed."
     )
@@ -99,7 +99,7 @@ class ChargeCorrectionIn(Given):
     )
 
     charged_at: Time = Field(description="Which charge: the time at which it is recorded.")
-    reason: Words = Field(description="Why, for the record.")
+    reason: Reason = Field(description="Why, for the record.")
     ln2_kg: Nitrogen | None = Field(None, description="What was really in it. Null: it was not weighed.")
     withdrawn: bool = Field(
         default=False,

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from api.http.schemas.fields import Given, OrganizationSlug, Shown, Time, Words, example
+from api.http.schemas.fields import Given, OrganizationSlug, Reason, Shown, Time, example
 from api.use_cases.registry.loans import NewLoan
 from telemetry.registry.holding.things import Thing
 
@@ -18,7 +18,7 @@ class LoanIn(Given):
         None
     )
     until: Time | None = Field(None, description="When it ends; by default, when somebody ends it.")
-    reason: Words | None = Field(None, description="Why, for the record.")
+    reason: Reason | None = Field(None, description="Why, for the record.")
 
     def value(self) -> NewLoan:
         """Return the input of the use case."""
@@ -31,7 +31,7 @@ class LoanEndIn(Given):
     model_config = example(reason="Given back")
 
     at: Time | None = Field(None, description="When it ends; by default, now. It may lie ahead.")
-    reason: Words = Field(description="Why, for the record.")
+    reason: Reason = Field(description="Why, for the record.")
 
 
 class LoanWas(Shown):

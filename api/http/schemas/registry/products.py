@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from alerts.excursions.plan import Band
-from api.http.schemas.fields import Id, Name, OrganizationSlug, ShownId, Time, Words, example
+from api.http.schemas.fields import Id, Name, OrganizationSlug, Reason, ShownId, Time, Words, example
 from api.http.schemas.shipments import PlanChanges, PlanOut, TunedPlanFields
 from api.use_cases.registry.products import NewProduct
 
@@ -44,7 +44,7 @@ class ProductChangeIn(PlanChanges, TunedPlanFields):
 
     model_config = example(reason="Stability data of 2026-11", budget_s=14400, revision=1)
 
-    reason: Words | None = Field(None, description="Why, for the record.")
+    reason: Reason | None = Field(None, description="Why, for the record.")
     revision: int | None = Field(
         None, ge=1, description="The revision you saw; if there is a newer one, nothing is changed."
     )

@@ -12,7 +12,18 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from alerts.excursions.plan import Band
 from api.http.problems import hint
-from api.http.schemas.fields import Given, Id, Name, OrganizationSlug, Shown, ShownId, Time, Words, example
+from api.http.schemas.fields import (
+    Given,
+    Id,
+    Name,
+    OrganizationSlug,
+    Reason,
+    Shown,
+    ShownId,
+    Time,
+    Words,
+    example,
+)
 from api.use_cases.registry.sites import AIRPORT_RADIUS_M, RADIUS_M, NewSite
 from telemetry.registry.receiving_hours import parse_receiving_hours
 
@@ -184,7 +195,7 @@ class SiteChangeIn(Given):
 
     model_config = example(reason="New ramp hours", receiving_hours={"mon": [["06:00", "22:00"]]}, revision=1)
 
-    reason: Words | None = Field(None, description="Why, for the record.")
+    reason: Reason | None = Field(None, description="Why, for the record.")
     revision: int | None = Field(
         None, ge=1, description="The revision you saw; if there is a newer one, nothing is changed."
     )
