@@ -481,11 +481,11 @@ CROSS JOIN LATERAL (SELECT count(*) AS alerts, min(state) AS alert_state, bool_o
 WHERE e.shipment_id = ANY($1::text[]) ORDER BY e.shipment_id, e.device_id, e.start_at
 """
 
-# An alert is told of where its state or its severity moves, and of nothing else.
 _REFUSED = """
 SELECT a.shipment_id, a.device_id, r.first_at, r.last_at FROM refused_hours AS r JOIN device_assignments AS a USING (device_id)
 WHERE a.shipment_id = ANY($1::text[]) AND r.last_at >= a.starts_at AND (a.ends_at IS NULL OR r.first_at < a.ends_at)
 """
+# An alert is told of where its state or its severity moves, and of nothing else.
 _ALERTS = """
 SELECT a.*, r.revisions, r.moves, coalesce(t.told, '{}') AS told
 FROM alerts AS a
