@@ -100,7 +100,7 @@ def test_at_a_terminal_it_shows_itself_in_place(commands, folder):
         return what in shown
 
     try:
-        eventually(lambda: shows(b"excursion.opened"), 40, lambda: shown[-2000:].decode(errors="replace"))
+        eventually(lambda: shows(b"excursion.opened"), 90, lambda: shown[-2000:].decode(errors="replace"))
         assert b"\x1b[?25l" in shown  # the cursor is hidden
         os.write(ours, b"\x03")
         eventually(

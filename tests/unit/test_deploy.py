@@ -57,6 +57,15 @@ def test_each_process_gets_no_secret_but_its_own() -> None:
     }
 
 
+def test_who_gets_the_sender_of_mails_gets_their_server() -> None:
+    """A process with one of them alone does not start."""
+    who = [
+        {service for service, one in OURS.items() if PREFIX + name in one["environment"]}
+        for name in ("SMTP_URL", "MAIL_FROM")
+    ]
+    assert who == [{"deliver"}, {"deliver"}]
+
+
 def test_what_must_be_filled_in_stands_in_the_example_and_whatever_stands_there_is_used() -> None:
     text = (DEPLOY / "compose.yaml").read_text()
     asked = {name for name, how in variables(text).items() if how.startswith(":?")}
