@@ -55,6 +55,7 @@ WHERE {NOTIFICATIONS.is_ours("n", "c")} AND n.lease_until > now() + $4::interval
 RETURNING n.id, n.message
 """  # noqa: S608 -- our own words
 
+# It may be gone: a database that was set back does not know what is being sent.
 RECORD = f"""
 WITH claim AS (
     SELECT $1::uuid AS id, $2::bigint AS token
@@ -67,7 +68,8 @@ WITH claim AS (
     RETURNING n.id
 ), attempt AS (
     INSERT INTO notification_attempts (notification_id, number, at, took_s, outcome, detail)
-    VALUES ($1, $2, $5, $6, CASE WHEN EXISTS (SELECT FROM counted) THEN $8 ELSE 'fenced' END, $7)
+    SELECT $1, $2, $5::timestamptz, $6::float8, CASE WHEN EXISTS (SELECT FROM counted) THEN $8::text ELSE 'fenced' END, $7::text
+    WHERE EXISTS (SELECT FROM notifications WHERE id = $1)
     ON CONFLICT DO NOTHING
 )
 SELECT EXISTS (SELECT FROM counted)

@@ -315,6 +315,16 @@ async def test_a_result_after_the_lease_is_on_record_and_changes_nothing(tower: 
     assert [one["outcome"] for one in await tower.attempts(id_)] == ["fenced", "sent"]
 
 
+async def test_what_a_database_that_was_set_back_does_not_know_is_recorded_nowhere(tower: Tower) -> None:
+    await tower.notify(purpose="test")
+    (claimed,) = await queue.claim(tower.pool, "email", at_most=9, of_each=9, held={})
+    await tower.pool.execute("DELETE FROM notifications")
+    assert (
+        await queue.record(tower.pool, claimed, AT, Result(outcome=Outcome.SENT, detail="ok"), None) is None
+    )
+    assert await tower.attempts(claimed.id) == []
+
+
 async def test_a_mail_server_that_is_back_gets_at_once_what_waited_for_it(tower: Tower) -> None:
     """However long it was away, and however late the next try would be; what a recipient's server delays still waits."""
     id_ = await tower.notify(purpose="test")
