@@ -32,7 +32,7 @@ class Member:
     """The owner acknowledged it, and so need not be told that it is theirs."""
     snoozed_until: Instant | None = None
     by_hand: bool = False
-    """Somebody has resolved it, and it holds."""
+    """Somebody has resolved it, whether it holds still or has ended since."""
     withdrawn: bool = False
     withdrawn_by: str | None = None
     """In words, the act of a person for which it was withdrawn; None: readings have shown that it never was."""

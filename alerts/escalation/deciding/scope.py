@@ -105,7 +105,7 @@ def member_of(alert: Alert) -> Member:
         taken_by=taken_by,
         took_it=alert.acknowledged_at is not None and alert.acknowledged_at == alert.assigned_at,
         snoozed_until=alert.snoozed_until,
-        by_hand=not alert.open and alert.condition.holds,
+        by_hand=not alert.open and (alert.condition.holds or alert.last_action_at == alert.resolved_at),
         withdrawn=alert.condition.withdrawn,
         withdrawn_by=_withdrawn_by(alert),
     )

@@ -160,7 +160,8 @@ def stated(row: str) -> int:
 
 
 async def test_a_warm_up_of_three_hours_sends_as_many_messages_as_the_page_says(course: Course) -> None:
-    (quickstart,) = re.findall(r"-d '(\{\"url\".*?\})'\)", PAGE, re.DOTALL)
+    (told,) = re.findall(r"-d '(\{\"url\".*?\})'\)", PAGE, re.DOTALL)
+    quickstart = told.replace("'\"$ENDPOINT\"'", "https://partner.example/hooks/dewars")
     hooks = {
         "the filter of step 2": await course.webhook(**json.loads(quickstart)),
         'the same with `"peaks": true`': await course.webhook(**{**json.loads(quickstart), "peaks": True}),
