@@ -38,12 +38,15 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def blocks_of(page: str) -> list[Block]:
-    """All fenced blocks of a page, in its order."""
+def blocks_of(page: str, heading: str | None = None) -> list[Block]:
+    """All fenced blocks of a page, in its order; or those of one of its sections."""
     text = (ROOT / page).read_text()
+    begins = 0 if heading is None else text.index(f"\n## {heading}\n")
+    ends = len(text) if heading is None else text.find("\n## ", begins + 1)
     return [
         Block(page, text.count("\n", 0, found.start()) + 2, found[1], found[2])
         for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+        if begins <= found.start() < (ends if ends > 0 else len(text))
     ]
 
 

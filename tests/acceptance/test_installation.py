@@ -22,10 +22,10 @@ from api.embedded.find import find_broker
 from api.embedded.process import Supervisor
 from tests.acceptance.command import environment, eventually
 from tests.acceptance.logger import Logger
-from tests.acceptance.test_docs_commands import DOCS, blocks
 from tests.conftest import another_database, as_user, free_port, in_its_own_loop, missing
+from tests.pages import ROOT, blocks_of
 
-ROOT = DOCS.parent
+PAGE = "docs/operator.md"
 # What an installation does to the machine itself is not done here; what systemd does with a unit is.
 THE_MACHINE = """
 useradd() { :; }
@@ -104,15 +104,13 @@ async def make_users(url: str, statements: str) -> None:
 
 def walk_through(folder: Path, postgres: Supervisor, *, with_pip: bool) -> None:
     http, loggers, service = free_port(), free_port(), free_port()
-    (sql,) = re.findall(
-        r"^```sql\n(CREATE USER.*?)^```", (DOCS / "operator.md").read_text(), re.DOTALL | re.MULTILINE
-    )
+    (sql,) = [one.text for one in blocks_of(PAGE) if one.language == "sql"]
     assert sql.count("CREATE USER") == 2
     named = sql.replace("'...'", "'secret'").replace("DATABASE dewarwatch ", "DATABASE plant ")
     in_its_own_loop(make_users(postgres.url, named))
     at = postgres.url.rpartition("@")[2].partition("/")[0]
 
-    steps = "\n".join(blocks("operator.md", "Without containers"))
+    steps = "\n".join(one.text for one in blocks_of(PAGE, "Without containers") if one.language == "sh")
     for said, here in (
         ("/opt/dewarwatch", f"{folder}/opt"),
         ("/etc/dewarwatch", f"{folder}/etc"),

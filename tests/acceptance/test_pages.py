@@ -20,8 +20,23 @@ from tests.pages import PAGES, ROOT, Block, all_blocks, blocks_of, name_of, tabl
 OPERATOR, LOGGER, REPLAY, SIMULATOR = (
     f"docs/{name}.md" for name in ("operator", "logger", "replay", "simulator")
 )
+WALKED: Final = (
+    "changes the machine: tests/acceptance/test_installation.py walks through it in a place of its own"
+)
+CONTAINERS: Final = (
+    "needs containers, which the machine of the tests may not have: tests/containers/ builds and starts them"
+)
 NOT_RUN: Final = {
-    (OPERATOR, "CREATE USER dewarwatch PASSWORD '...';"): "test servers have that user",
+    (OPERATOR, "CREATE USER dewarwatch_owner PASSWORD '...';"): WALKED,
+    (OPERATOR, "DEWARWATCH_DATABASE_ADMIN_URL=postgresql://postgres:...@db.example/postgres dewarwatch migrate"): (
+        "needs a server's superuser: tests/integration/api/database_rights/test_users.py has one"
+    ),
+    (OPERATOR, "docker compose -f deploy/compose.yaml -f deploy/secrets.compose.yaml up --build --detach"): CONTAINERS,
+    (OPERATOR, "docker compose -f deploy/compose.yaml -f deploy/tls/compose.yaml up --build --detach"): CONTAINERS,
+    (OPERATOR, "useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin dewarwatch"): WALKED,
+    (OPERATOR, "install -d -m 0700 /etc/dewarwatch /etc/dewarwatch/secrets"): WALKED,
+    (OPERATOR, "DEWARWATCH_MQTT_URL_FILE=/etc/dewarwatch/secrets/mqtt_url \\"): WALKED,
+    (OPERATOR, "install -m 0644 deploy/systemd/dewarwatch.service deploy/systemd/dewarwatch-migrate.service /etc/systemd/system/"): WALKED,
     (OPERATOR, "scrape_configs:"): "is for Prometheus, which the tests do not install",
     (OPERATOR, "python -m api.embedded.run DIR   # prints DATABASE_URL and MQTT_URL, runs until Ctrl-C"): (
         "runs until Ctrl-C: tests/integration/api/embedded/test_servers.py starts and stops it"
@@ -29,9 +44,7 @@ NOT_RUN: Final = {
     ("docs/developer.md", ".venv/bin/python -m api.embedded.run /tmp/dewarwatch-look   # database and broker alone; prints their URLs"): (
         "the same"
     ),
-    (OPERATOR, "cp deploy/example.env deploy/.env    # mode 0600; fill in the passwords and the admin key"): (
-        "needs containers, which the machine of the tests may not have"
-    ),
+    (OPERATOR, "cp deploy/example.env deploy/.env    # mode 0600; fill in the passwords and the admin key"): CONTAINERS,
     (SIMULATOR, ". ~/.local/share/dewarwatch/demo/demo.env   # or set DEWARWATCH_MQTT_URL, URL and KEY"): (
         "lasts for a journey: test_the_drill_of_the_page below, with the long tests"
     ),
@@ -43,6 +56,12 @@ NOT_RUN: Final = {
 """Blocks to be typed or saved that are not run here, by page and first line, each with why."""
 
 NOT_COMPARED: Final = {
+    ("docs/api.md", '{"offset_s": 846000000, "measured_from": "2000-01-01T00:00:00Z", "measured_until": "2000-01-01T12:00:00Z",'): (
+        "is sent: tests/integration/api/findings/test_wrong_clocks.py sends its like"
+    ),
+    (LOGGER, '{"measured_at": "2026-11-21T03:45:00Z", "temperature_c": 19.5, "probe_ok": true, "battery_pct": 81,'): (
+        "is of a trace: tests/integration/api/shipments/test_readings.py reads its like"
+    ),
     (LOGGER, '{"measured_at": "2026-11-21T03:45:00Z", "temperature_c": -178.4, "seq": 4711, "boot": 3,'): (
         "is sent: tests/unit/test_docs_figures.py has the service's own checks take it"
     ),
@@ -134,7 +153,7 @@ def test_the_drill_of_the_page_is_made_and_reports(service: Command, folder: Pat
 
 def test_every_block_runs_or_says_why_not() -> None:
     """What is neither typed nor compared is in a list, with why; each entry of the lists is a block; figures are no commands."""
-    assert (len(NOT_RUN), len(NOT_COMPARED)) == (8, 4)
+    assert (len(NOT_RUN), len(NOT_COMPARED)) == (15, 6)
     assert all(len(why.split()) > 1 for why in (*NOT_RUN.values(), *NOT_COMPARED.values()))
     listed = Counter({*ALLOWED.left_out, *ALLOWED.files, *ALLOWED.in_part, *ALLOWED.digits_vary})
     assert Counter(key for one in all_blocks() if (key := (one.page, one.begins)) in listed) == listed

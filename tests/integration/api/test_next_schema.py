@@ -21,7 +21,8 @@ STAR = re.compile(
     r"(?:select|returning)\s+\*(?!\s+from unnest)|(?<!\\)\b[a-z]\w*\.\*(?=[,\s])", re.IGNORECASE
 )
 # Of what a function or a subquery of the same statement returns, which the schema does not change.
-FIXED = {"sent.*", "last.*", "r.*"}
+FIXED = {"sent.*", "last.*", "r.*", "s.*", "p.*"}
+"""Of arrays, whose columns the statement names, and of the row type of the table that a row is put back into."""
 TABLES = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
 LISTS = (
     "alerts", "contacts", "devices", "dewars", "incidents", "policies", "products", "rejected", "security-events",

@@ -30,6 +30,7 @@ RECORDED = {
     *(f"{noun}_revisions.content" for noun in ("site", "product", "contact", "policy")),
 }
 """What was recorded or decided, which no migration touches."""
+_AUTHOR = re.compile(r'"author":"[^"]*",')
 _DESCRIBED = re.compile(r'"updated_(at|by)":("[^"]*"|null),?')
 _NOW = re.compile(r'"(as_of|last_used_at|request_id)":("[^"]*"|null)')
 _TEXTS = """
@@ -96,8 +97,9 @@ async def answers(desk: Desk, clients: dict[str, httpx.AsyncClient], at: datetim
 async def _asked(client: httpx.AsyncClient, path: str) -> str:
     answer = await client.get(path)
     assert answer.status_code in {200, 403, 404}, (path, answer.text)
-    # Who described a logger last is not kept by a schema of before there were descriptions.
-    shown = _DESCRIBED.sub("", answer.text) if path == "/v1/devices" else answer.text
+    # A schema of before there were descriptions of loggers, and authors of readings, does not keep them.
+    shown = answer.text if path != "/v1/devices" else _DESCRIBED.sub("", answer.text)
+    shown = _AUTHOR.sub("", shown) if path.endswith("/readings") else shown
     return f"{answer.status_code} {_NOW.sub('', shown)}"
 
 

@@ -141,7 +141,7 @@ async def test_a_field_that_cannot_count_costs_no_temperature_and_is_shown(
             },
         },
     ]
-    assert answer == {"accepted": 3, "duplicates": 0, "rejected": []}
+    assert answer == {"source": "logger", "accepted": 3, "duplicates": 0, "rejected": []}
     trace = await desk.items("/v1/shipments/S1/readings")
     told = (await send(desk.admin, *sent[:2]))["set_aside"]
     assert [one.get("set_aside") for one in trace] == [*(one["fields"] for one in told), None]
