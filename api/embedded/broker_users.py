@@ -5,6 +5,7 @@ and says that all is well. After its next start nobody gets in. So whoever chang
 """
 
 import base64
+import fcntl
 import hashlib
 import json
 import os
@@ -178,9 +179,17 @@ def good_copy(path: Path) -> Path:
 
 
 def keep_good_copy(path: Path) -> None:
-    """Keep a copy of a file that is whole; the last one stays where that fails."""
+    """Keep a copy of a file that is whole; the last one stays where that fails.
+
+    One after the other, in whichever process: a copy that was begun earlier would bring back who has been shut out since.
+    """
     try:
-        write_private(good_copy(path), path.read_text())
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            write_private(good_copy(path), path.read_text())
+        finally:
+            os.close(folder)
     except OSError as error:
         log.warning("accounts_not_copied", file=str(path), error=str(error))
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from api.embedded import broker_users
@@ -49,3 +50,20 @@ def test_with_tls_it_is_the_same_broker_but_for_the_loggers_listener():
         "listener 8883",
         "listener 1884",
     ]
+
+
+def test_copies_that_are_made_at_once_are_all_made_and_the_last_is_of_the_file(
+    tmp_path: Path, capsys
+) -> None:
+    file = tmp_path / "dynamic-security.json"
+
+    def changed(number: int) -> None:
+        new = tmp_path / f"{number}"
+        new.write_text(str(number))
+        new.replace(file)  # as the broker does it
+        broker_users.keep_good_copy(file)
+
+    with ThreadPoolExecutor(8) as at_once:
+        list(at_once.map(changed, range(200)))
+    assert broker_users.good_copy(file).read_text() == file.read_text()
+    assert "accounts_not_copied" not in capsys.readouterr().out
